@@ -1,0 +1,133 @@
+"""Settings of the centre: one frozen object, read from STATE/beffroi.toml; secrets are files in STATE/secrets.
+
+docs/reference/settings.md is generated from the field metadata; a test fails if a field has no ``doc``.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from beffroi.lib.errors import BeffroiError
+
+STATE_VARIABLE = "BEFFROI_STATE"
+DEFAULT_STATE = Path("/var/lib/beffroi")
+
+
+class SettingInvalid(BeffroiError):
+    """Setting {} in {}: {}"""
+
+    code = "setting.invalid"
+
+
+def _setting(
+    default: Any, doc: str, *, unit: str = "", low: int | None = None, high: int | None = None
+) -> Any:
+    return field(default=default, metadata={"doc": doc, "unit": unit, "low": low, "high": high})
+
+
+def _port(default: int, doc: str) -> Any:
+    return _setting(default, doc, unit="TCP port", low=1, high=65535)
+
+
+@dataclass(frozen=True)
+class Config:
+    state: Path = _setting(DEFAULT_STATE, "State directory; everything that must survive is under it.")
+    departement: str = _setting("21", "Code of the département that runs this centre.")
+    departement_name: str = _setting("Côte-d'Or", "Its name as shown to people.")
+    listen: str = _setting(
+        "127.0.0.1", "Address of the public listeners (mail and front); '*' means all, IPv4 and IPv6."
+    )
+    portal_name: str = _setting("localhost", "Host name of the agents' portal.")
+    console_name: str = _setting("localhost", "Host name of the Département's console.")
+    box_name: str = _setting("localhost", "Host name that the boîtiers connect to.")
+    mail_name: str = _setting("mx.beffroi.test", "Name of the mail server in HELO and banner.")
+    portal_port: int = _port(8443, "HTTPS, agents' portal.")
+    console_port: int = _port(8444, "HTTPS, console of the Département.")
+    box_port: int = _port(8445, "HTTPS, boîtiers.")
+    smtp_port: int = _port(2525, "SMTP, incoming mail.")
+    imap_port: int = _port(2143, "IMAP with STARTTLS.")
+    imaps_port: int = _port(2993, "IMAP over TLS.")
+    submission_port: int = _port(2587, "Submission of mail by signed-in clients.")
+    mailgate_port: int = _port(21004, "mailgate, loopback only.")
+    rspamd_proxy_port: int = _port(21011, "rspamd milter, loopback only.")
+    rspamd_normal_port: int = _port(21012, "rspamd scanner, loopback only.")
+    rspamd_controller_port: int = _port(21013, "rspamd controller, loopback only.")
+    doveadm_port: int = _port(21014, "doveadm HTTP interface, loopback only.")
+    resolver_port: int = _port(21053, "The centre's own DNS resolver, loopback only.")
+    dns_forward: str = _setting(
+        "", "Resolver to ask for all names, 'address' or 'address@port'; empty: the root servers."
+    )
+    outgoing_mail: bool = _setting(False, "Let mail leave for other servers. Off in a demonstration.")
+    database_url: str = _setting(
+        "", "PostgreSQL address 'postgresql://...'; empty: SQLite in the state directory."
+    )
+    user: str = _setting("", "System user of the Python processes; empty: the user that starts the centre.")
+    decision_ttl_ip_s: int = _setting(
+        4 * 3600, "Life of a block of an address.", unit="s", low=60, high=30 * 86400
+    )
+    decision_ttl_name_s: int = _setting(
+        7 * 86400, "Life of a block of a name or web address.", unit="s", low=60, high=365 * 86400
+    )
+    decision_ttl_hash_s: int = _setting(
+        90 * 86400, "Life of a block of a file hash.", unit="s", low=60, high=3650 * 86400
+    )
+    heartbeat_s: int = _setting(
+        20, "Pause between two signed heartbeats of the feed.", unit="s", low=1, high=300
+    )
+    feed_valid_s: int = _setting(
+        24 * 3600, "After this time without news a door raises an alarm.", unit="s", low=60, high=30 * 86400
+    )
+
+    @property
+    def run(self) -> Path:
+        """Sockets and process ids."""
+        return self.state / "run"
+
+    @property
+    def log(self) -> Path:
+        return self.state / "log"
+
+    @property
+    def secrets(self) -> Path:
+        return self.state / "secrets"
+
+    @property
+    def database(self) -> str:
+        """URL of the relational database: ``sqlite:///PATH`` or ``postgresql://...``."""
+        return self.database_url or f"sqlite:///{self.state / 'db' / 'beffroi.sqlite'}"
+
+    def secret(self, name: str) -> bytes:
+        """Content of STATE/secrets/NAME, stripped. Errors: SettingInvalid."""
+        path = self.secrets / name
+        try:
+            return path.read_bytes().strip()
+        except OSError as error:
+            raise SettingInvalid(f"secrets/{name}", self.state, error.strerror) from None
+
+
+def load(state: Path | None = None) -> Config:
+    """Read the configuration of a state directory. Errors: SettingInvalid, with the field's name."""
+    root = state or Path(os.environ.get(STATE_VARIABLE, str(DEFAULT_STATE)))
+    path = root / "beffroi.toml"
+    try:
+        values = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingInvalid("file", path, error) from None
+    known = {f.name: f for f in fields(Config) if f.name != "state"}
+    for name, value in values.items():
+        if name not in known:
+            raise SettingInvalid(name, path, "no such setting")
+        _check(known[name], value, path)
+    return Config(state=root, **values)
+
+
+def _check(setting: Field[Any], value: object, path: Path) -> None:
+    if type(value) is not type(setting.default):
+        raise SettingInvalid(setting.name, path, f"must be {type(setting.default).__name__}")
+    low, high = setting.metadata["low"], setting.metadata["high"]
+    if isinstance(value, int) and low is not None and not low <= value <= high:
+        raise SettingInvalid(setting.name, path, f"must be between {low} and {high}")

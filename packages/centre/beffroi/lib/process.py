@@ -1,0 +1,29 @@
+"""What the supervisor needs to know about a process. Pure: the supervisor acts on it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Process:
+    """One row of the process table in ARCHITECTURE.md.
+
+    ``healthy`` returns "" when the process does its work, else one sentence that says what is wrong.
+    ``user`` None means: the user of the supervisor (an engine that drops privileges by itself).
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    healthy: Callable[[], str]
+    user: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    directory: Path | None = None
+    start_timeout_s: float = 30.0
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_timeout_s: float = 20.0
+    advice: str = ""
+    """What to do when it will not start: one sentence for a person."""

@@ -1,0 +1,281 @@
+"""Typed messages between the centre and its doors.
+
+Purpose: the one definition of what travels on the feed, in acknowledgements, facts and enrolment.
+Input:   hostile in both directions; ``decode`` caps the size and refuses unknown versions with a clear error.
+Rule:    a field added later has a default, so that a message of the previous version is understood; unknown
+         fields are ignored, so that an older door understands a newer centre of the same version.
+Units:   ``*_at``, ``valid_until``, ``expires_at`` in UTC epoch seconds; ``*_ms`` in milliseconds.
+Source:  docs/internals/feed.md.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from beffroi_protocol.errors import MessageMalformed, MessageTooLarge, VersionUnknown
+from beffroi_protocol.indicators import Indicator, Kind
+
+VERSION = 1
+OLDEST_VERSION = 1
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+MAX_POST_BYTES = 1024 * 1024
+
+
+class Action(StrEnum):
+    BLOCK = "block"
+    QUARANTINE = "quarantine"
+    THROTTLE = "throttle"
+    WARN = "warn"
+
+
+class Entry(msgspec.Struct, frozen=True, order=True):
+    """A decision as doors see it. No reporter in it: the feed must not tell who saw what."""
+
+    id: str
+    indicator: Indicator
+    action: Action
+    expires_at: int
+    reason: str = ""
+
+
+class BulkList(msgspec.Struct, frozen=True):
+    """A long list that travels by digest: fetched as a file and checked before use."""
+
+    name: str
+    kind: Kind
+    sha256: str
+    size_bytes: int
+    count: int
+
+
+class Batch(msgspec.Struct, frozen=True, tag="batch", tag_field="t"):
+    """One step of a channel's log. An empty batch (from == to) is the heartbeat and carries the time."""
+
+    v: int
+    channel: str
+    epoch: int
+    from_version: int
+    to_version: int
+    issued_at: int
+    valid_until: int
+    prev: str
+    added: tuple[Entry, ...] = ()
+    removed: tuple[str, ...] = ()
+    lists: tuple[BulkList, ...] = ()
+    audit_head: str = ""
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag="snapshot", tag_field="t"):
+    """The whole of a channel at ``version``; ``head`` is the hash of the batch that ended there."""
+
+    v: int
+    channel: str
+    epoch: int
+    version: int
+    issued_at: int
+    valid_until: int
+    head: str
+    entries: tuple[Entry, ...] = ()
+    lists: tuple[BulkList, ...] = ()
+    audit_head: str = ""
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """What a box should be, apart from deny entries. Names of interfaces are the box's own."""
+
+    mode: str = "router"
+    enforce: bool = True
+    redirect_dns: bool = True
+    allow_addresses: tuple[str, ...] = ()
+    inbound_tcp_ports: tuple[int, ...] = ()
+    centre_names: tuple[str, ...] = ()
+    centre_addresses: tuple[str, ...] = ()
+    protected_names: tuple[str, ...] = ()
+    protected_networks: tuple[str, ...] = ()
+
+
+class PolicyMessage(msgspec.Struct, frozen=True, tag="policy", tag_field="t"):
+    """A policy for the boxes of one collectivité. ``policy_version`` only grows."""
+
+    v: int
+    collectivite_id: str
+    policy_version: int
+    issued_at: int
+    policy: Policy
+    changed_by: str = ""
+
+
+class Delegation(msgspec.Struct, frozen=True, tag="delegation", tag_field="t"):
+    """The offline root's word that ``public_key`` (base64url, 32 bytes) may sign for ``roles``."""
+
+    v: int
+    kid: str
+    public_key: str
+    roles: tuple[str, ...]
+    serial: int
+    not_before: int
+    not_after: int
+
+
+FeedMessage = Batch | Snapshot | PolicyMessage | Delegation
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """What a door enforces. ``enforced_at_ms`` is the door's own clock, epoch milliseconds."""
+
+    channel: str
+    epoch: int
+    version: int
+    enforced_at_ms: int
+
+
+class AckBatch(msgspec.Struct, frozen=True):
+    v: int
+    acks: tuple[Ack, ...]
+    policy_version: int = 0
+    agent_version: str = ""
+
+
+class FlowsBlocked(msgspec.Struct, frozen=True, tag="flows_blocked", tag_field="t"):
+    """Flows to or from one remote address that a box refused, counted over an interval. No LAN address."""
+
+    id: str
+    indicator: Indicator
+    direction: str  # "in" or "out"
+    count: int
+    first_at: int
+    last_at: int
+    protocol: str = ""
+    port: int = 0
+    entry_id: str = ""
+
+
+class NamesRefused(msgspec.Struct, frozen=True, tag="names_refused", tag_field="t"):
+    """Look-ups of one listed name that a box refused, counted over an interval."""
+
+    id: str
+    indicator: Indicator
+    count: int
+    first_at: int
+    last_at: int
+    entry_id: str = ""
+
+
+class EntryRefused(msgspec.Struct, frozen=True, tag="entry_refused", tag_field="t"):
+    """A deny entry that the door would not enforce, because it names something protected."""
+
+    id: str
+    entry_id: str
+    indicator: Indicator
+    reason: str
+    at: int
+
+
+class PolicyRolledBack(msgspec.Struct, frozen=True, tag="policy_rolled_back", tag_field="t"):
+    id: str
+    policy_version: int
+    kept_version: int
+    reason: str
+    at: int
+
+
+class Sighting(msgspec.Struct, frozen=True, tag="sighting", tag_field="t"):
+    """Evidence that a machine can check again; never a verdict."""
+
+    id: str
+    detector: str
+    indicators: tuple[Indicator, ...]
+    seen_at: int
+    evidence: dict[str, str] = {}
+
+
+Fact = FlowsBlocked | NamesRefused | EntryRefused | PolicyRolledBack | Sighting
+
+
+class FactBatch(msgspec.Struct, frozen=True):
+    v: int
+    facts: tuple[Fact, ...]
+
+
+class EnrolRequest(msgspec.Struct, frozen=True):
+    """Asked again with the same code and key until ``state`` is "active" (idempotent)."""
+
+    v: int
+    code: str
+    serial: str
+    public_key: str
+    agent_version: str = ""
+
+
+class EnrolAnswer(msgspec.Struct, frozen=True):
+    """``state`` is "pending" until the fingerprint is confirmed in the console, then "active"."""
+
+    v: int
+    state: str
+    box_id: str = ""
+    collectivite_id: str = ""
+    collectivite_name: str = ""
+    root_public_key: str = ""
+    delegations: tuple[str, ...] = ()  # signed lines
+    policy: str = ""  # signed line
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """The body of every refusal."""
+
+    code: str
+    message: str
+    retryable: bool = False
+
+
+_ENCODER = msgspec.json.Encoder()
+_FEED_DECODER = msgspec.json.Decoder(FeedMessage)
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """Return the JSON bytes of a message, without line feeds."""
+    return _ENCODER.encode(message)
+
+
+def decode_feed(payload: bytes) -> FeedMessage:
+    """Return the message. Errors: MessageTooLarge, MessageMalformed, VersionUnknown."""
+    message: FeedMessage = _decode(_FEED_DECODER, payload, MAX_MESSAGE_BYTES)
+    _check_version(message.v)
+    return message
+
+
+def decode[T: (AckBatch, FactBatch, EnrolRequest, EnrolAnswer)](payload: bytes, kind: type[T]) -> T:
+    """Return a posted message of type ``kind``. Errors: as decode_feed."""
+    message: T = _decode(msgspec.json.Decoder(kind), payload, MAX_POST_BYTES)
+    _check_version(message.v)
+    return message
+
+
+def _decode[T](decoder: msgspec.json.Decoder[T], payload: bytes, limit_bytes: int) -> T:
+    if len(payload) > limit_bytes:
+        raise MessageTooLarge(len(payload), limit_bytes)
+    try:
+        return decoder.decode(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        version = _peek_version(payload)
+        if version is not None and not OLDEST_VERSION <= version <= VERSION:
+            raise VersionUnknown(version, OLDEST_VERSION, VERSION) from None
+        raise MessageMalformed(str(error)[:200]) from None
+
+
+class _Versioned(msgspec.Struct):
+    v: int
+
+
+def _peek_version(payload: bytes) -> int | None:
+    try:
+        return msgspec.json.decode(payload, type=_Versioned).v
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _check_version(version: int) -> None:
+    if not OLDEST_VERSION <= version <= VERSION:
+        raise VersionUnknown(version, OLDEST_VERSION, VERSION)

@@ -1,0 +1,100 @@
+"""FeedSession: following the feed, without I/O.
+
+Purpose: every door (mail, login, file, packet) feeds received lines in and gets typed results out; only
+         the sockets differ. Keeps the tables, the trust and the trusted time.
+Input:   hostile; a refused line is reported and changes nothing.
+Source:  docs/internals/feed.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from beffroi_protocol.errors import ChainBroken, MessageMalformed, ProtocolError
+from beffroi_protocol.messages import Batch, Delegation, PolicyMessage, Snapshot
+from beffroi_protocol.signing import ROOT_KID, TrustStore, split_line
+from beffroi_protocol.table import Change, DecisionTable
+
+
+class TrustedClock:
+    """Time taken from signed messages, never going back; the local clock only until the first one.
+
+    Units: epoch seconds; ``monotonic`` in seconds of any steady clock.
+    """
+
+    def __init__(self, *, floor: int = 0) -> None:
+        self.floor = floor
+        self._offset: float | None = None
+
+    def learn(self, issued_at: int, *, monotonic: float) -> None:
+        if issued_at >= self.floor:
+            self.floor = issued_at
+            self._offset = issued_at - monotonic
+
+    def now(self, *, local: float, monotonic: float) -> int:
+        if self._offset is not None:
+            return max(self.floor, int(monotonic + self._offset))
+        return max(self.floor, int(local))
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A line that was not used, and why. ``resync`` asks the caller to reconnect for a snapshot."""
+
+    error: ProtocolError
+    resync: bool = False
+
+
+Result = Change | PolicyMessage | Delegation | Refused
+
+
+class FeedSession:
+    """State of one door's reading of its channels."""
+
+    def __init__(self, trust: TrustStore, channels: Iterable[str], clock: TrustedClock) -> None:
+        self.trust = trust
+        self.clock = clock
+        self.tables = {channel: DecisionTable(channel) for channel in channels}
+        self._resync: set[str] = set()
+
+    def since(self) -> str:
+        """Value of the ``since`` parameter: ``channel:epoch:version:head``, joined by commas. The head
+        lets the centre see a fork (a centre restored from a backup) and answer with a snapshot."""
+        return ",".join(
+            f"{c}:0:0:" if c in self._resync else f"{c}:{t.epoch}:{t.version}:{t.head}"
+            for c, t in self.tables.items()
+        )
+
+    def receive(self, line: bytes, *, monotonic: float) -> Result:
+        """Verify and apply one line (without its line feed)."""
+        try:
+            kid, _, _ = split_line(line)
+            if kid == ROOT_KID:
+                return self.trust.add_delegation(line)
+            message, payload = self.trust.verify(line, now=self.clock.floor)
+            if isinstance(message, Batch | Snapshot):
+                return self._apply(message, payload, monotonic)
+            self.clock.learn(message.issued_at, monotonic=monotonic) if isinstance(
+                message, PolicyMessage
+            ) else None
+            if isinstance(message, PolicyMessage):
+                return message
+            raise MessageMalformed("a delegation must be signed by the root")
+        except ProtocolError as error:
+            return Refused(error)
+
+    def _apply(self, message: Batch | Snapshot, payload: bytes, monotonic: float) -> Change | Refused:
+        table = self.tables.get(message.channel)
+        if table is None:
+            return Refused(MessageMalformed(f"channel {message.channel[:60]} was not asked for"))
+        try:
+            change = table.apply(message, payload)
+        except ChainBroken as error:
+            self._resync.add(message.channel)
+            return Refused(error, resync=True)
+        except ProtocolError as error:
+            return Refused(error)
+        self._resync.discard(message.channel)
+        self.clock.learn(message.issued_at, monotonic=monotonic)
+        return change

@@ -1,0 +1,216 @@
+"""DecisionTable: what one channel says is blocked, and how a door asks it.
+
+Purpose: apply snapshots and batches in order, match facts, save and load. Pure: no I/O, no clock.
+Fails:   a message that does not follow changes nothing; an expired feed raises ``stale``, it never unloads.
+Source:  docs/internals/feed.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from beffroi_protocol.errors import (
+    BatchReplayed,
+    ChainBroken,
+    EpochBehind,
+    StateDamaged,
+    VersionUnknown,
+)
+from beffroi_protocol.indicators import Indicator, Kind, normalise, registered_names
+from beffroi_protocol.messages import Batch, Entry, Snapshot
+from beffroi_protocol.signing import payload_hash
+
+STATE_VERSION = 1
+CHANNEL_KINDS: dict[str, frozenset[Kind]] = {
+    "box": frozenset({Kind.IP, Kind.CIDR, Kind.DOMAIN}),
+    "mail": frozenset({Kind.IP, Kind.CIDR, Kind.DOMAIN, Kind.URL, Kind.SHA256, Kind.SENDER, Kind.SKETCH}),
+    "login": frozenset({Kind.IP, Kind.CIDR}),
+    "drive": frozenset({Kind.IP, Kind.CIDR, Kind.SHA256}),
+}
+"""Which indicators a channel carries: a box never receives mail senders or sketches."""
+
+
+def overlay(channel: str, collectivite_id: str) -> str:
+    """Name of the channel that lies over ``channel`` for one collectivité."""
+    return f"{channel}@{collectivite_id}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an applied message changed. ``reset`` means: replace all, not add."""
+
+    channel: str
+    epoch: int
+    version: int
+    added: tuple[Entry, ...]
+    removed: tuple[Entry, ...]
+    reset: bool = False
+
+
+class _State(msgspec.Struct):
+    state_v: int
+    channel: str
+    epoch: int
+    version: int
+    head: str
+    issued_at: int
+    valid_until: int
+    entries: tuple[Entry, ...]
+
+
+class DecisionTable:
+    """The entries of one channel, indexed for matching."""
+
+    def __init__(self, channel: str) -> None:
+        self.channel = channel
+        self.epoch = 0
+        self.version = 0
+        self.head = ""
+        self.issued_at = 0
+        self.valid_until = 0
+        self._entries: dict[str, Entry] = {}
+        self._by_indicator: dict[Indicator, dict[str, Entry]] = {}
+        self._networks: dict[str, ipaddress.IPv4Network | ipaddress.IPv6Network] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def get(self, entry_id: str) -> Entry | None:
+        return self._entries.get(entry_id)
+
+    def apply(self, message: Batch | Snapshot, payload: bytes) -> Change:
+        """Apply a verified message; ``payload`` is its exact bytes (for the chain).
+
+        Errors: EpochBehind, BatchReplayed, ChainBroken. On error the table is as before.
+        """
+        if isinstance(message, Snapshot):
+            return self._apply_snapshot(message)
+        return self._apply_batch(message, payload)
+
+    def _apply_snapshot(self, snapshot: Snapshot) -> Change:
+        if snapshot.epoch < self.epoch:
+            raise EpochBehind(self.channel, self.epoch, snapshot.epoch)
+        if snapshot.epoch == self.epoch and snapshot.version < self.version:
+            raise BatchReplayed(self.channel, self.version, snapshot.version)
+        before = self._entries
+        self._reset(snapshot.entries)
+        self.epoch, self.version, self.head = snapshot.epoch, snapshot.version, snapshot.head
+        self.issued_at, self.valid_until = snapshot.issued_at, snapshot.valid_until
+        removed = tuple(e for e in before.values() if e.id not in self._entries)
+        return Change(self.channel, self.epoch, self.version, snapshot.entries, removed, reset=True)
+
+    def _apply_batch(self, batch: Batch, payload: bytes) -> Change:
+        if batch.epoch < self.epoch:
+            raise EpochBehind(self.channel, self.epoch, batch.epoch)
+        if batch.epoch > self.epoch or batch.from_version > self.version:
+            raise ChainBroken(self.channel, self.version)
+        heartbeat = batch.from_version == batch.to_version
+        if batch.to_version < self.version or (batch.to_version == self.version and not heartbeat):
+            raise BatchReplayed(self.channel, self.version, batch.to_version)
+        if batch.from_version != self.version or batch.prev != self.head:
+            raise ChainBroken(self.channel, self.version)
+        self.issued_at = max(self.issued_at, batch.issued_at)
+        self.valid_until = max(self.valid_until, batch.valid_until)
+        if heartbeat:
+            return Change(self.channel, self.epoch, self.version, (), ())
+        removed = tuple(e for i in batch.removed if (e := self._entries.get(i)) is not None)
+        for entry in removed:
+            self._remove(entry)
+        for entry in batch.added:
+            if (old := self._entries.get(entry.id)) is not None:
+                self._remove(old)
+            self._add(entry)
+        self.version, self.head = batch.to_version, payload_hash(payload)
+        return Change(self.channel, self.epoch, self.version, batch.added, removed)
+
+    def _reset(self, entries: Iterable[Entry]) -> None:
+        self._entries, self._by_indicator, self._networks = {}, {}, {}
+        for entry in entries:
+            self._add(entry)
+
+    def _add(self, entry: Entry) -> None:
+        self._entries[entry.id] = entry
+        self._by_indicator.setdefault(entry.indicator, {})[entry.id] = entry
+        if entry.indicator.kind is Kind.CIDR:
+            self._networks[entry.indicator.value] = ipaddress.ip_network(entry.indicator.value)
+
+    def _remove(self, entry: Entry) -> None:
+        del self._entries[entry.id]
+        holders = self._by_indicator[entry.indicator]
+        del holders[entry.id]
+        if not holders:
+            del self._by_indicator[entry.indicator]
+            self._networks.pop(entry.indicator.value, None)
+
+    def match(self, indicator: Indicator, *, now: int) -> Entry | None:
+        """Return an active entry for exactly this canonical indicator."""
+        for entry in self._by_indicator.get(indicator, {}).values():
+            if entry.expires_at > now:
+                return entry
+        return None
+
+    def match_address(self, address: str, *, now: int) -> Entry | None:
+        """Return an entry that covers this IPv4 or IPv6 address. Errors: IndicatorInvalid."""
+        canonical = normalise(Kind.IP, address)
+        if (hit := self.match(canonical, now=now)) is not None:
+            return hit
+        if not self._networks:
+            return None
+        parsed = ipaddress.ip_address(canonical.value)
+        for value, network in self._networks.items():
+            if parsed in network and (hit := self.match(Indicator(Kind.CIDR, value), now=now)) is not None:
+                return hit
+        return None
+
+    def match_name(self, name: str, *, now: int) -> Entry | None:
+        """Return an entry for this name or one of its parents. Errors: IndicatorInvalid."""
+        for parent in registered_names(normalise(Kind.DOMAIN, name).value):
+            if (hit := self.match(Indicator(Kind.DOMAIN, parent), now=now)) is not None:
+                return hit
+        return None
+
+    def stale(self, *, now: int) -> bool:
+        """True when the last signed message is past its validity: an alarm, never a reason to unload."""
+        return now > self.valid_until
+
+    def dump(self) -> bytes:
+        """Return the state for the disk, with its checksum: half-written files are recognised."""
+        body = msgspec.json.encode(
+            _State(
+                STATE_VERSION,
+                self.channel,
+                self.epoch,
+                self.version,
+                self.head,
+                self.issued_at,
+                self.valid_until,
+                tuple(sorted(self._entries.values())),
+            )
+        )
+        return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+    @classmethod
+    def load(cls, data: bytes) -> DecisionTable:
+        """Errors: StateDamaged, VersionUnknown (a state of a later version)."""
+        digest, _, body = data.partition(b"\n")
+        if hashlib.sha256(body).hexdigest().encode() != digest:
+            raise StateDamaged("checksum")
+        try:
+            state = msgspec.json.decode(body, type=_State)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise StateDamaged(str(error)[:200]) from None
+        if state.state_v > STATE_VERSION:
+            raise VersionUnknown(state.state_v, 1, STATE_VERSION)
+        table = cls(state.channel)
+        table._reset(state.entries)
+        table.epoch, table.version, table.head = state.epoch, state.version, state.head
+        table.issued_at, table.valid_until = state.issued_at, state.valid_until
+        return table
