@@ -1,0 +1,267 @@
+"""Follower: a door in the datacenter follows the feed from the stream process, in a thread of its own.
+
+Purpose: one implementation for the mail door and the login door; the box has its own over HTTPS.
+Process: any; standard library and protocol only, no Django. Connects to STATE/run/stream.sock.
+Input:   the lines are verified against the pinned root, as in a town hall: a door trusts the signature, not
+         the socket. A refused line changes nothing.
+Fails:   keeps what it has. The state is saved after every change and loaded at start, so a door that starts
+         while the stream process is away enforces its last list.
+Source:  docs/internals/feed.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.indicators import Indicator
+from beffroi_protocol.messages import MAX_MESSAGE_BYTES, Entry
+from beffroi_protocol.session import FeedSession, Refused, TrustedClock
+from beffroi_protocol.signing import TrustStore, public_bytes, unb64
+from beffroi_protocol.table import Change, DecisionTable
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from beffroi.lib import clock
+from beffroi.lib.config import Config, SettingInvalid
+
+log = logging.getLogger("beffroi.follower")
+
+DOOR_HEADER = "X-Beffroi-Door"
+TOKEN_HEADER = "X-Beffroi-Token"  # noqa: S105 - the name of a header
+RETRY_FIRST_S = 0.1
+RETRY_MAX_S = 5.0
+
+
+def root_public_key(config: Config) -> bytes:
+    """Return the pinned root: STATE/secrets/feed-root.pub, or derived while the root key lies here."""
+    try:
+        return unb64(config.secret("feed-root.pub").decode())
+    except SettingInvalid:
+        private = Ed25519PrivateKey.from_private_bytes(unb64(config.secret("feed-root.key").decode()))
+        return public_bytes(private)
+
+
+class Follower:
+    """Keeps the tables of some channels up to date and answers from them.
+
+    ``on_change`` is called in the follower's thread after each applied change, outside the lock.
+    Locking: tables change only under the lock; every answer takes it (uncontended: well under 1 us).
+    """
+
+    def __init__(
+        self,
+        *,
+        socket_path: Path,
+        directory: Path,
+        root_public_key: bytes,
+        door: str,
+        token: Callable[[], str],
+        channels: Sequence[str],
+        silence_s: float = 65.0,
+        on_change: Callable[[Change], None] | None = None,
+    ) -> None:
+        self._socket_path = socket_path
+        self._directory = directory
+        self._door = door
+        self._token = token
+        self._silence_s = silence_s
+        self._on_change = on_change
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._socket: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+        self._connected = False
+        self._session = FeedSession(TrustStore(root_public_key), channels, TrustedClock())
+        self._load(channels)
+
+    # -- answers -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def tables(self) -> Iterator[Mapping[str, DecisionTable]]:
+        """The tables by channel, held still while the block runs. Keep it short: the feed waits."""
+        with self._lock:
+            yield self._session.tables
+
+    def now(self) -> int:
+        """Trusted time in epoch seconds."""
+        return self._session.clock.now(local=clock.epoch(), monotonic=time.monotonic())
+
+    def match(self, indicator: Indicator) -> Entry | None:
+        """First active entry for this exact indicator, in the order of the channels."""
+        now = self.now()
+        with self._lock:
+            return next((e for t in self._all() if (e := t.match(indicator, now=now))), None)
+
+    def match_address(self, address: str) -> Entry | None:
+        """Errors: IndicatorInvalid."""
+        now = self.now()
+        with self._lock:
+            return next((e for t in self._all() if (e := t.match_address(address, now=now))), None)
+
+    def match_name(self, name: str) -> Entry | None:
+        """Errors: IndicatorInvalid."""
+        now = self.now()
+        with self._lock:
+            return next((e for t in self._all() if (e := t.match_name(name, now=now))), None)
+
+    def stale(self) -> bool:
+        """True when a channel was never received, or not within its validity: an alarm, nothing else."""
+        now = self.now()
+        with self._lock:
+            return any(t.stale(now=now) for t in self._all())
+
+    @property
+    def connected(self) -> bool:
+        return self._connected
+
+    def versions(self) -> dict[str, tuple[int, int]]:
+        """(epoch, version) by channel."""
+        with self._lock:
+            return {t.channel: (t.epoch, t.version) for t in self._all()}
+
+    def _all(self) -> Iterator[DecisionTable]:
+        return iter(self._session.tables.values())
+
+    # -- life --------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the thread (a daemon: a door must never keep its process alive)."""
+        if self._thread is None or not self._thread.is_alive():
+            self._stopped.clear()
+            self._thread = threading.Thread(target=self._run, name=f"feed-{self._door}", daemon=True)
+            self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        self._stopped.set()
+        if (open_socket := self._socket) is not None:
+            try:
+                open_socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        pause_s = RETRY_FIRST_S
+        while not self._stopped.is_set():
+            try:
+                if self._follow():
+                    pause_s = RETRY_FIRST_S
+            except (OSError, http.client.HTTPException, ProtocolError, SettingInvalid, ValueError) as error:
+                log.info("feed of door %s: %s", self._door, type(error).__name__)
+            finally:
+                self._connected = False
+                self._socket = None
+            self._stopped.wait(pause_s)
+            pause_s = min(pause_s * 2, RETRY_MAX_S)
+
+    def _follow(self) -> bool:
+        """Read one held response to its end. True when at least one line was applied."""
+        connection = http.client.HTTPConnection("stream")
+        connection.sock = self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        applied = False
+        try:
+            connection.sock.settimeout(self._silence_s)
+            connection.sock.connect(str(self._socket_path))
+            with self._lock:
+                since = self._session.since()
+            headers = {DOOR_HEADER: self._door, TOKEN_HEADER: self._token()}
+            connection.request("GET", f"/v1/feed?since={since}", headers=headers)
+            response = connection.getresponse()
+            if response.status != http.client.OK:
+                raise http.client.HTTPException(f"status {response.status}")
+            self._connected = True
+            while not self._stopped.is_set():
+                line = response.readline(MAX_MESSAGE_BYTES + 2)
+                if not line.endswith(b"\n"):
+                    return applied  # the end, or half a line: never used
+                if not self._receive(line.rstrip(b"\n")):
+                    return applied
+                applied = True
+        finally:
+            connection.close()
+        return applied
+
+    def _receive(self, line: bytes) -> bool:
+        """Apply one line; False asks for a new connection."""
+        with self._lock:
+            result = self._session.receive(line, monotonic=time.monotonic())
+            state = self._dump(result)
+        if isinstance(result, Refused):
+            log.warning("feed of door %s: refused a line: %s", self._door, result.error.code)
+            return not result.resync
+        if isinstance(result, Change) and (result.reset or result.added or result.removed):
+            self._save(result.channel, state)
+            if self._on_change is not None:
+                self._on_change(result)
+        return True
+
+    def _dump(self, result: object) -> bytes:
+        if isinstance(result, Change) and (result.reset or result.added or result.removed):
+            return self._session.tables[result.channel].dump()
+        return b""
+
+    # -- disk --------------------------------------------------------------------------------------------
+
+    def _path(self, channel: str) -> Path:
+        return self._directory / f"{channel}.state"
+
+    def _load(self, channels: Sequence[str]) -> None:
+        for channel in channels:
+            try:
+                table = DecisionTable.load(self._path(channel).read_bytes())
+            except FileNotFoundError:
+                continue
+            except (OSError, ProtocolError) as error:
+                # A damaged file costs one snapshot, nothing else.
+                log.warning("door %s: saved state of %s not used: %s", self._door, channel, error)
+                continue
+            if table.channel == channel:
+                self._session.tables[channel] = table
+                self._session.clock.floor = max(self._session.clock.floor, table.issued_at)
+
+    def _save(self, channel: str, state: bytes) -> None:
+        """Replace the file whole. No fsync: its checksum shows a torn one, and the feed repairs it."""
+        path = self._path(channel)
+        mark = hashlib.sha256(f"{os.getpid()}:{id(self)}".encode()).hexdigest()[:12]
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f"{path.name}.{mark}.tmp")
+            temporary.write_bytes(state)
+            temporary.replace(path)
+        except OSError as error:
+            # The list in memory is enforced all the same: a full disk must not stop a door.
+            log.warning("door %s: state not saved: %s", self._door, error.strerror)
+
+
+def door_follower(
+    config: Config,
+    *,
+    door: str,
+    channels: Sequence[str],
+    directory: Path | None = None,
+    on_change: Callable[[Change], None] | None = None,
+) -> Follower:
+    """Return the follower of a local door, from the configuration; the caller starts it.
+
+    Errors: SettingInvalid when the root key is not there.
+    """
+    return Follower(
+        socket_path=config.run / "stream.sock",
+        directory=directory or config.state / "doors" / door,
+        root_public_key=root_public_key(config),
+        door=door,
+        token=lambda: config.secret("door.token").decode(),
+        channels=channels,
+        silence_s=config.heartbeat_s * 3 + 5.0,
+        on_change=on_change,
+    )
