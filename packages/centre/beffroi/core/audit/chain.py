@@ -1,0 +1,64 @@
+"""The hash chain of the audit log. Pure.
+
+hash(n) = SHA-256( canonical JSON of [version, hash(n-1), n, id, at, actor kind, actor id, verb, object,
+collectivité, details, personal commitment] ). Times are integer microseconds, so that no database rounds them.
+
+| field | why it is in |
+|---|---|
+| version | a later form of the chain is told from this one |
+| hash(n-1), n | order, and no entry left out |
+| personal commitment | SHA-256(salt, content): binds the erasable side; the salt goes with it, so the rest tells nothing |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+VERSION = 1
+GENESIS = "0" * 64
+
+
+class Entry(Protocol):
+    """What of an entry is hashed."""
+
+    id: int
+    at: datetime
+    actor_kind: str
+    actor_id: str
+    verb: str
+    object_id: str
+    collectivite_id: str | None
+    details: str
+    personal_digest: str
+
+
+def canonical(value: Mapping[str, object] | list[object]) -> str:
+    """JSON with sorted keys and no spaces: one spelling for one value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def commitment(salt: str, content: str) -> str:
+    return hashlib.sha256(f"{salt}\n{content}".encode()).hexdigest()
+
+
+def link(previous: str, position: int, entry: Entry) -> str:
+    """Return the hash of ``entry`` at ``position`` after ``previous`` (64 hex digits)."""
+    fields: list[object] = [
+        VERSION,
+        previous,
+        position,
+        entry.id,
+        round(entry.at.timestamp() * 1_000_000),
+        entry.actor_kind,
+        entry.actor_id,
+        entry.verb,
+        entry.object_id,
+        entry.collectivite_id,
+        entry.details,
+        entry.personal_digest,
+    ]
+    return hashlib.sha256(canonical(fields).encode()).hexdigest()

@@ -1,0 +1,179 @@
+"""Make decisions take effect, and take them back.
+
+Every door hears of it through the outbox: one transaction holds the change, the audit entry and the event.
+Fails: closed; a protected indicator is refused whoever asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from beffroi_protocol.indicators import Indicator, normalise
+from beffroi_protocol.messages import Action
+from django.db import transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.decisions import protected
+from beffroi.core.decisions.models import SCOPE_ALL, Decision
+from beffroi.core.events import outbox
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
+
+MAX_TTL_S = 3650 * 86400
+_EXPIRY_BATCH = 500
+
+
+class ProtectedIndicator(BeffroiError):
+    """This must never be blocked for all: {}"""
+
+    code = "decision.protected"
+    http_status = 409
+
+
+@transaction.atomic
+def activate(
+    *,
+    actor: Actor,
+    indicator: Indicator,
+    action: str,
+    scope: str = SCOPE_ALL,
+    reason: str,
+    evidence: Mapping[str, object],
+    rule: str,
+    ttl_s: int,
+    campaign_id: str = "",
+) -> Decision:
+    """Activate a decision and tell every door; an active one of the same indicator and scope is returned as it is.
+
+    ``reason``, ``rule``: codes; ``evidence``: counts and machine evidence, no reporter; ``ttl_s`` in seconds.
+    Errors: ProtectedIndicator, NotAllowed, Invalid.
+    """
+    _only_the_departement(actor)
+    canonical = normalise(indicator.kind, indicator.value)
+    if not 0 < ttl_s <= MAX_TTL_S:
+        raise Invalid("ttl_s")
+    why = protected.current().check(canonical)
+    if why:
+        raise ProtectedIndicator(why)
+    outbox.serialise()
+    present = Decision.objects.filter(
+        kind=canonical.kind.value, value=canonical.value, scope=scope, state=Decision.State.ACTIVE
+    ).first()
+    if present is not None and present.expires_at is not None and present.expires_at > clock.now():
+        return present
+    if present is not None:
+        _end(present, actor=actor, state=Decision.State.EXPIRED, reason="ttl")
+    now = clock.now()
+    decision = Decision.objects.create(
+        kind=canonical.kind.value,
+        value=canonical.value,
+        action=Action(action).value,
+        scope=scope,
+        state=Decision.State.ACTIVE,
+        reason=reason,
+        evidence=dict(evidence),
+        rule=rule,
+        campaign_id=campaign_id,
+        proposed_at=now,
+        activated_at=now,
+        expires_at=now + timedelta(seconds=ttl_s),
+        decided_by=actor.id,
+    )
+    audit.record(
+        actor=actor,
+        verb="decision:activated",
+        object_id=decision.id,
+        collectivite_id=_collectivite(decision),
+        details=_audit_details(decision),
+    )
+    outbox.publish("decision:activated", _payload(decision), collectivite_id=_collectivite(decision))
+    return decision
+
+
+@transaction.atomic
+def revoke(*, actor: Actor, decision: Decision, reason: str) -> bool:
+    """End an active decision now, everywhere; False if it had ended already. Errors: NotAllowed."""
+    _only_the_departement(actor)
+    outbox.serialise()
+    return _end(decision, actor=actor, state=Decision.State.REVOKED, reason=reason)
+
+
+@transaction.atomic
+def revoke_campaign(*, actor: Actor, campaign_id: str, reason: str) -> int:
+    """End every active decision of a campaign in one transaction; return how many. Errors: NotAllowed, Invalid."""
+    _only_the_departement(actor)
+    if not campaign_id:
+        raise Invalid("campaign_id")
+    outbox.serialise()
+    found = Decision.objects.filter(campaign_id=campaign_id, state=Decision.State.ACTIVE).order_by("id")
+    return sum(_end(one, actor=actor, state=Decision.State.REVOKED, reason=reason) for one in found)
+
+
+def expire_due() -> int:
+    """End every decision whose time is over; return how many. Worker calls it every second."""
+    due = Decision.objects.filter(state=Decision.State.ACTIVE, expires_at__lte=clock.now())
+    if not due.exists():  # the usual case: no write lock is taken
+        return 0
+    actor = Actor.system("decisions.expiry")
+    with transaction.atomic():
+        outbox.serialise()
+        found = list(due.order_by("expires_at")[:_EXPIRY_BATCH])
+        return sum(_end(one, actor=actor, state=Decision.State.EXPIRED, reason="ttl") for one in found)
+
+
+def _only_the_departement(actor: Actor) -> None:
+    if not actor.sees_all:
+        raise NotAllowed("decide for others")
+
+
+def _end(decision: Decision, *, actor: Actor, state: Decision.State, reason: str) -> bool:
+    # The filter, not the object in hand, says whether it is still active: two people may press at once.
+    changed = Decision.objects.filter(pk=decision.pk, state=Decision.State.ACTIVE).update(
+        state=state, ended_at=clock.now(), ended_by=actor.id, end_reason=reason
+    )
+    decision.refresh_from_db()
+    if not changed:
+        return False
+    audit.record(
+        actor=actor,
+        verb=f"decision:{state}",
+        object_id=decision.id,
+        collectivite_id=_collectivite(decision),
+        details={"reason": reason, "campaign_id": decision.campaign_id},
+    )
+    outbox.publish("decision:ended", _payload(decision), collectivite_id=_collectivite(decision))
+    return True
+
+
+def _collectivite(decision: Decision) -> str | None:
+    return None if decision.scope == SCOPE_ALL else decision.scope
+
+
+def _audit_details(decision: Decision) -> dict[str, str | int]:
+    # A sender's address names a person: the decision row holds it, the chain holds the decision's id.
+    shown = "" if decision.kind == "sender" else decision.value
+    return {
+        "kind": decision.kind,
+        "value": shown,
+        "action": decision.action,
+        "scope": decision.scope,
+        "reason": decision.reason,
+        "rule": decision.rule,
+        "campaign_id": decision.campaign_id,
+    }
+
+
+def _payload(decision: Decision) -> dict[str, object]:
+    return {
+        "decision_id": decision.id,
+        "kind": decision.kind,
+        "value": decision.value,
+        "action": decision.action,
+        "scope": decision.scope,
+        "reason": decision.reason,
+        "state": decision.state,
+        "expires_at": int(decision.expires_at.timestamp()) if decision.expires_at else 0,
+        "campaign_id": decision.campaign_id,
+    }

@@ -1,0 +1,47 @@
+"""Write events in the transaction of the change they tell of.
+
+Order: consumers keep a cursor on the id, so an id must never become visible after a higher one. On PostgreSQL
+an advisory lock, held from the first publish to the commit, sees to that; on SQLite one writer runs at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.planes import wake
+from beffroi.core.planes.db import OUTBOX_LOCK
+from beffroi.lib.errors import Conflict
+
+
+def publish(kind: str, payload: Mapping[str, object], *, collectivite_id: str | None = None) -> int:
+    """Add one event; return its id. Consumers wake after the commit.
+
+    Errors: Conflict outside of ``atomic()``: the change and its event must be one.
+    """
+    serialise()
+    event = OutboxEvent.objects.create(
+        kind=kind,
+        collectivite_id=collectivite_id,
+        payload=json.dumps(payload, separators=(",", ":"), ensure_ascii=False),
+    )
+    if not any(call is _wake for _, call, _ in connection.run_on_commit):
+        transaction.on_commit(_wake, robust=True)
+    return event.id
+
+
+def serialise() -> None:
+    """Let one publishing transaction run at a time, from here to its commit. Errors: Conflict outside of one."""
+    if not connection.in_atomic_block:
+        raise Conflict("an event is published outside of a transaction")
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [OUTBOX_LOCK])
+
+
+def _wake() -> None:
+    wake.send_all(settings.BEFFROI.run)

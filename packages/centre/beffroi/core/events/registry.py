@@ -1,0 +1,90 @@
+"""Which functions consume which kinds of event, and which run on a timer. Pure: ``running`` acts on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from beffroi.lib.errors import BeffroiError
+
+
+class ConsumerNameTaken(BeffroiError):
+    """Two consumers or timers are named {}: their cursors would mix."""
+
+    code = "events.name_taken"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One row of the outbox."""
+
+    id: int
+    kind: str
+    collectivite_id: str | None
+    payload: Mapping[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """See ``consumer``."""
+
+    name: str
+    kinds: tuple[str, ...]
+    group: str
+    function: Callable[..., None]
+    prepare: Callable[[Event], Any] | None
+    atomic: bool
+
+
+@dataclass(frozen=True)
+class Periodic:
+    name: str
+    every_s: float
+    group: str
+    function: Callable[[], object]
+
+
+consumers: dict[str, Consumer] = {}
+timers: dict[str, Periodic] = {}
+
+
+def consumer[F: Callable[..., None]](
+    *,
+    name: str,
+    kinds: tuple[str, ...],
+    group: str = "main",
+    prepare: Callable[[Event], Any] | None = None,
+    atomic: bool = True,
+) -> Callable[[F], F]:
+    """Register ``f(event)`` for these kinds; ``name`` is for ever, since the cursor is kept under it.
+
+    ``prepare``: does slow work (DNS, HTTP) before the transaction; its result is passed as ``f(event, prepared)``.
+    ``atomic`` False: ``f`` runs outside of any transaction and may run again after a crash.
+    """
+
+    def register(function: F) -> F:
+        _claim(name, consumers.get(name), function)
+        consumers[name] = Consumer(name, kinds, group, function, prepare, atomic)
+        return function
+
+    return register
+
+
+def periodic[F: Callable[[], object]](name: str, every_s: float, group: str = "main") -> Callable[[F], F]:
+    """Register ``f()`` to run about every ``every_s`` seconds in the process of ``group``, and once at its start."""
+
+    def register(function: F) -> F:
+        _claim(name, timers.get(name), function)
+        timers[name] = Periodic(name, every_s, group, function)
+        return function
+
+    return register
+
+
+def _claim(name: str, present: Consumer | Periodic | None, function: Callable[..., object]) -> None:
+    # A module that is imported a second time registers the same function again: that is no conflict.
+    if present is not None and present.function.__qualname__ != getattr(function, "__qualname__", ""):
+        raise ConsumerNameTaken(name)

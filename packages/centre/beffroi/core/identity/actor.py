@@ -1,0 +1,32 @@
+"""Who acts. Every action takes one, keyword-only; the collectivité comes from the credential, never from a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ActorKind = Literal["person", "administrator", "box", "system", "door"]
+
+
+@dataclass(frozen=True)
+class Actor:
+    """``collectivite_id`` is None for those who act for the whole département."""
+
+    kind: ActorKind
+    id: str
+    collectivite_id: str | None = None
+    role: str = ""
+
+    @classmethod
+    def system(cls, name: str) -> Actor:
+        """A process or rule of the centre, by name."""
+        return cls("system", name)
+
+    @property
+    def sees_all(self) -> bool:
+        """True for the Département's administrators and the centre itself."""
+        return self.kind in ("administrator", "system")
+
+    def may_see(self, collectivite_id: str | None) -> bool:
+        """Whether rows of this collectivité exist for the actor. Rows of nobody are for those who see all."""
+        return self.sees_all or (collectivite_id is not None and collectivite_id == self.collectivite_id)

@@ -1,0 +1,41 @@
+"""Who is asking: ``request.actor`` from the session, and from nothing else in the request.
+
+``MembershipMiddleware`` (web): the session of a person carries exactly one membership.
+``AdministratorMiddleware`` (console): the session names an administrator of the Département.
+Fails: closed; a membership or account that ended gives no actor, and the session is emptied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponseBase
+
+from beffroi.core.identity import sessions
+from beffroi.core.identity.actor import Actor
+
+Next = Callable[[HttpRequest], HttpResponseBase]
+
+
+class ActorRequest(HttpRequest):
+    """For the type checker: what a view receives."""
+
+    actor: Actor | None
+
+
+class MembershipMiddleware:
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.actor = sessions.person_actor(request)  # type: ignore[attr-defined]
+        return self.get_response(request)
+
+
+class AdministratorMiddleware:
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.actor = sessions.administrator_actor(request)  # type: ignore[attr-defined]
+        return self.get_response(request)

@@ -1,0 +1,110 @@
+"""People, their memberships, app passwords; and, in a table of their own, the Département's administrators.
+
+The account password opens the portal only, never IMAP, SMTP or DAV: those take app passwords, which are 128
+random bits, so that a fast hash protects them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+
+from beffroi.core.communes.models import Collectivite
+from beffroi.core.fields import id_field
+from beffroi.lib import clock
+
+
+class PersonManager(BaseUserManager["Person"]):
+    pass
+
+
+class Person(AbstractBaseUser):
+    id = id_field("per")
+    email = models.EmailField(max_length=254, unique=True)
+    name = models.CharField(max_length=200)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=clock.now)
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
+    objects: ClassVar[PersonManager] = PersonManager()
+
+    class Meta:
+        db_table = "person"
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Membership(models.Model):
+    class Role(models.TextChoices):
+        AGENT = "agent"
+        ELU = "elu"
+        REFERENT = "referent"
+        DPO = "dpo"
+
+    id = id_field("mem")
+    person = models.ForeignKey(Person, models.CASCADE, related_name="memberships")
+    collectivite = models.ForeignKey(Collectivite, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role)
+    since = models.DateTimeField(default=clock.now)
+    until = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "membership"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["person", "collectivite", "role"],
+                condition=models.Q(until=None),
+                name="membership_current",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class AppPassword(models.Model):
+    class ProtocolSet(models.TextChoices):
+        IMAP = "imap"
+        SMTP = "smtp"
+        DAV = "dav"
+        MAIL = "imap,smtp"
+
+    id = id_field("apw")
+    membership = models.ForeignKey(Membership, models.CASCADE, related_name="app_passwords")
+    protocol_set = models.CharField(max_length=32, choices=ProtocolSet)
+    sha256 = models.CharField(max_length=64, unique=True)
+    label = models.CharField(max_length=100, blank=True)
+    created_at = models.DateTimeField(default=clock.now)
+    last_used_at = models.DateTimeField(null=True, default=None)
+    revoked_at = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "app_password"
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Administrator(models.Model):
+    id = id_field("adm")
+    email = models.EmailField(max_length=254, unique=True)
+    name = models.CharField(max_length=200)
+    password = models.CharField(max_length=200)
+    totp_secret = models.TextField()  # encrypted with settings.FIELD_KEY
+    totp_last_step = models.BigIntegerField(default=0)
+    is_active = models.BooleanField(default=True)
+    session_version = models.IntegerField(default=1)
+    failures = models.IntegerField(default=0)
+    locked_until = models.DateTimeField(null=True, default=None)
+    created_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "administrator"
+
+    def __str__(self) -> str:
+        return self.id

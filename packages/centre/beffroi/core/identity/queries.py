@@ -1,0 +1,104 @@
+"""Read people and memberships on someone's behalf."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet
+
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Administrator, AppPassword, Membership, Person
+from beffroi.lib import clock
+from beffroi.lib.errors import NotFound
+
+
+def current_memberships(person_id: str) -> list[Membership]:
+    """Oldest first, with their collectivité."""
+    return list(
+        _current()
+        .filter(person_id=person_id, person__is_active=True)
+        .select_related("collectivite", "person")
+    )
+
+
+def visible_persons(actor: Actor) -> QuerySet[Person]:
+    """All for the Département; for a person, those with a current membership in the same collectivité."""
+    rows = Person.objects.order_by("name", "id")
+    if actor.sees_all:
+        return rows
+    if actor.collectivite_id is None:
+        return rows.none()
+    return rows.filter(pk__in=_current().filter(collectivite_id=actor.collectivite_id).values("person_id"))
+
+
+def access_person(actor: Actor, person_id: str) -> Person:
+    """Errors: NotFound, for absent and forbidden alike."""
+    person = visible_persons(actor).filter(pk=person_id).first()
+    if person is None:
+        raise NotFound("person")
+    return person
+
+
+def memberships_in(actor: Actor, collectivite_id: str) -> list[Membership]:
+    """Current memberships of one collectivité. Errors: NotFound if it is not the actor's to see."""
+    if not actor.may_see(collectivite_id):
+        raise NotFound("collectivité")
+    return list(_current().filter(collectivite_id=collectivite_id).select_related("person"))
+
+
+def access_membership(actor: Actor, membership_id: str) -> Membership:
+    """Errors: NotFound, for absent and forbidden alike."""
+    rows = Membership.objects.select_related("person", "collectivite")
+    if not actor.sees_all:
+        rows = rows.filter(collectivite_id=actor.collectivite_id or "")
+    membership = rows.filter(pk=membership_id).first()
+    if membership is None:
+        raise NotFound("membership")
+    return membership
+
+
+def membership_of(actor: Actor) -> Membership:
+    """The membership that a person's actor stands for. Errors: NotFound."""
+    found = (
+        _current()
+        .filter(person_id=actor.id, collectivite_id=actor.collectivite_id or "", role=actor.role)
+        .select_related("person", "collectivite")
+        .first()
+    )
+    if actor.kind != "person" or found is None:
+        raise NotFound("membership")
+    return found
+
+
+def app_passwords(actor: Actor) -> QuerySet[AppPassword]:
+    """The actor's own, not revoked, newest first. Nobody sees another person's."""
+    rows = AppPassword.objects.order_by("-created_at").filter(revoked_at=None)
+    if actor.kind != "person":
+        return rows.none()
+    return rows.filter(
+        membership__person_id=actor.id, membership__collectivite_id=actor.collectivite_id or ""
+    )
+
+
+def access_app_password(actor: Actor, app_password_id: str) -> AppPassword:
+    """Errors: NotFound, for absent and forbidden alike."""
+    found = app_passwords(actor).filter(pk=app_password_id).first()
+    if found is None:
+        raise NotFound("app password")
+    return found
+
+
+def person_name(person_id: str) -> str:
+    """For pages that already checked access; empty when the person is gone."""
+    return Person.objects.filter(pk=person_id).values_list("name", flat=True).first() or ""
+
+
+def administrator(administrator_id: str) -> Administrator:
+    """Errors: NotFound."""
+    found = Administrator.objects.filter(pk=administrator_id, is_active=True).first()
+    if found is None:
+        raise NotFound("administrator")
+    return found
+
+
+def _current() -> QuerySet[Membership]:
+    now = clock.now()
+    return Membership.objects.filter(Q(until=None) | Q(until__gt=now), since__lte=now).order_by("since", "id")

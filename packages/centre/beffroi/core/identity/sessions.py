@@ -1,0 +1,66 @@
+"""What a session carries: one membership of a person, or one administrator.
+
+A membership is chosen at sign-in when there is one, else on a page; changing it renews the session's key.
+"""
+
+from __future__ import annotations
+
+from django.contrib.sessions.backends.base import SessionBase
+from django.http import HttpRequest
+
+from beffroi.core.identity import queries
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Administrator, Membership
+from beffroi.lib.errors import NotFound
+
+MEMBERSHIP_KEY = "membership_id"
+ADMINISTRATOR_KEY = "administrator_id"
+VERSION_KEY = "administrator_session"
+
+
+def person_actor(request: HttpRequest) -> Actor | None:
+    """The actor of a signed-in person, or None. Takes the first current membership if none was chosen."""
+    if not request.user.is_authenticated:
+        return None
+    current = queries.current_memberships(str(request.user.pk))
+    chosen = request.session.get(MEMBERSHIP_KEY)
+    membership = next((one for one in current if one.id == chosen), current[0] if current else None)
+    if membership is None:
+        return None
+    if membership.id != chosen:
+        request.session[MEMBERSHIP_KEY] = membership.id
+    return actor_of(membership)
+
+
+def choose_membership(request: HttpRequest, membership_id: str) -> Actor:
+    """Carry another of the person's own memberships from now on. Errors: NotFound."""
+    for one in queries.current_memberships(str(request.user.pk)):
+        if one.id == membership_id:
+            request.session.cycle_key()
+            request.session[MEMBERSHIP_KEY] = one.id
+            return actor_of(one)
+    raise NotFound("membership")
+
+
+def actor_of(membership: Membership) -> Actor:
+    return Actor("person", membership.person_id, membership.collectivite_id, membership.role)
+
+
+def start_administrator_session(session: SessionBase, administrator: Administrator) -> None:
+    """After a successful ``authenticate_administrator``: a fresh session key, against fixation."""
+    session.flush()
+    session[ADMINISTRATOR_KEY] = administrator.id
+    session[VERSION_KEY] = administrator.session_version
+
+
+def administrator_actor(request: HttpRequest) -> Actor | None:
+    administrator_id = request.session.get(ADMINISTRATOR_KEY)
+    if administrator_id is None:
+        return None
+    found = Administrator.objects.filter(
+        pk=administrator_id, is_active=True, session_version=request.session.get(VERSION_KEY)
+    ).first()
+    if found is None:
+        request.session.flush()
+        return None
+    return Actor("administrator", found.id, None, "administrator")

@@ -1,0 +1,74 @@
+"""Short secrets between the centre's own processes: the door token, and grants for a browser's live updates.
+
+A grant lets one browser hold one kind of connection for some minutes. It names its subject, its collectivité
+and the paths it opens; ``stream`` checks it without a database.
+Fails: closed; every defect of a grant gives the same refusal.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from binascii import Error as Base64Error
+
+import msgspec
+
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.lib.errors import BeffroiError
+
+MAX_GRANT_BYTES = 2048
+
+
+class GrantRefused(BeffroiError):
+    """This page's live connection is no longer allowed; reload the page."""
+
+    code = "live.grant_refused"
+    http_status = 403
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """``collectivite_id`` None sees the whole département (the console)."""
+
+    subject_id: str
+    collectivite_id: str | None
+    paths: tuple[str, ...]
+    expires_at: int
+
+
+_DECODER = msgspec.json.Decoder(Grant)
+
+
+def door_token_fits(config: Config, given: str) -> bool:
+    """Whether a local door showed the shared secret."""
+    return hmac.compare_digest(config.secret("door.token"), given.encode("utf-8", "replace"))
+
+
+def make_grant(
+    key: bytes, *, subject_id: str, collectivite_id: str | None, paths: tuple[str, ...], ttl_s: int = 300
+) -> str:
+    """Return the text of a grant, fit for a cookie. ``key``: STATE/secrets/live.key."""
+    grant = Grant(subject_id, collectivite_id, paths, clock.epoch_s() + ttl_s)
+    body = base64.urlsafe_b64encode(msgspec.json.encode(grant)).decode().rstrip("=")
+    return f"{body}.{_mac(key, body)}"
+
+
+def read_grant(key: bytes, text: str, *, path: str) -> Grant:
+    """Return the grant if it is whole, in time and opens ``path``. Errors: GrantRefused."""
+    body, dot, mac = text.partition(".")
+    if len(text) > MAX_GRANT_BYTES or not dot or not text.isascii():
+        raise GrantRefused
+    if not hmac.compare_digest(_mac(key, body), mac):
+        raise GrantRefused
+    try:
+        grant = _DECODER.decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    except (Base64Error, msgspec.MsgspecError):
+        raise GrantRefused from None
+    if grant.expires_at <= clock.epoch_s() or path not in grant.paths:
+        raise GrantRefused
+    return grant
+
+
+def _mac(key: bytes, body: str) -> str:
+    return hmac.new(key, b"live-grant\0" + body.encode(), hashlib.sha256).hexdigest()
