@@ -86,7 +86,7 @@ CACHES = {
 # Worker and remediation serve nothing; allauth refuses to start without its middleware.
 MIDDLEWARE = ["allauth.account.middleware.AccountMiddleware"]
 
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+PASSWORD_HASHERS = ["beffroi.core.identity.hashers.CappedArgon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {

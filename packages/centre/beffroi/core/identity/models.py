@@ -99,8 +99,6 @@ class Administrator(models.Model):
     totp_last_step = models.BigIntegerField(default=0)
     is_active = models.BooleanField(default=True)
     session_version = models.IntegerField(default=1)
-    failures = models.IntegerField(default=0)
-    locked_until = models.DateTimeField(null=True, default=None)
     created_at = models.DateTimeField(default=clock.now)
 
     class Meta:

@@ -1,0 +1,101 @@
+"""Enrol collectivités and their domains. One transaction each: change, audit entry, event."""
+
+from __future__ import annotations
+
+from beffroi_protocol.errors import IndicatorInvalid
+from beffroi_protocol.indicators import Kind, normalise
+from django.db import IntegrityError, transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.communes import register
+from beffroi.core.communes.models import Collectivite, CollectiviteCode, Domain
+from beffroi.core.events import outbox
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+
+
+@transaction.atomic
+def create_collectivite(
+    *, actor: Actor, kind: str, name: str, insee: str = "", siren: str = ""
+) -> Collectivite:
+    """Enrol a collectivité from today. Errors: NotAllowed, Invalid, Conflict (a code is in use)."""
+    _only_the_departement(actor)
+    if kind not in Collectivite.Kind.values:
+        raise Invalid("kind")
+    now = clock.now()
+    collectivite = Collectivite.objects.create(kind=kind, name=name.strip(), enrolled_at=now)
+    codes = ((CollectiviteCode.Scheme.INSEE, insee), (CollectiviteCode.Scheme.SIREN, siren))
+    for scheme, value in codes:
+        if value:
+            _add_code(collectivite, scheme, value)
+    audit.record(
+        actor=actor,
+        verb="communes:collectivite:enrolled",
+        object_id=collectivite.id,
+        collectivite_id=collectivite.id,
+        details={"kind": kind, "insee": insee, "siren": siren},
+    )
+    outbox.publish(
+        "communes:collectivite_enrolled",
+        {"collectivite_id": collectivite.id, "kind": kind},
+        collectivite_id=collectivite.id,
+    )
+    return collectivite
+
+
+def enrol_commune(*, actor: Actor, insee: str) -> Collectivite:
+    """Enrol a commune of the national register by its INSEE code. Errors: NotFound, NotAllowed, Conflict."""
+    commune = register.find(insee)
+    if commune is None:
+        raise NotFound("commune")
+    return create_collectivite(
+        actor=actor,
+        kind=Collectivite.Kind.COMMUNE,
+        name=commune.name,
+        insee=commune.insee,
+        siren=commune.siren,
+    )
+
+
+@transaction.atomic
+def add_domain(*, actor: Actor, collectivite: Collectivite, name: str) -> Domain:
+    """Bind a domain name to a collectivité; from then on it is protected. Errors: NotAllowed, Invalid, Conflict."""
+    _only_the_departement(actor)
+    try:
+        canonical = normalise(Kind.DOMAIN, name).value
+    except IndicatorInvalid:
+        raise Invalid("domain name") from None
+    try:
+        with transaction.atomic():
+            domain = Domain.objects.create(name=canonical, collectivite=collectivite)
+    except IntegrityError:
+        raise Conflict("this domain is bound already") from None
+    audit.record(
+        actor=actor,
+        verb="communes:domain:added",
+        object_id=domain.id,
+        collectivite_id=collectivite.id,
+        details={"name": canonical},
+    )
+    outbox.publish(
+        "communes:domain_added",
+        {"domain_id": domain.id, "name": canonical},
+        collectivite_id=collectivite.id,
+    )
+    return domain
+
+
+def _add_code(collectivite: Collectivite, scheme: str, value: str) -> None:
+    try:
+        with transaction.atomic():
+            CollectiviteCode.objects.create(
+                collectivite=collectivite, scheme=scheme, value=value, since=clock.now().date()
+            )
+    except IntegrityError:
+        raise Conflict("this code belongs to an enrolled collectivité") from None
+
+
+def _only_the_departement(actor: Actor) -> None:
+    if not actor.sees_all:
+        raise NotAllowed("enrol collectivités")

@@ -1,0 +1,51 @@
+"""Read collectivités and domains on someone's behalf."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from beffroi.core.communes.models import Collectivite, CollectiviteCode, Domain
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import NotFound
+
+
+def visible_collectivites(actor: Actor) -> QuerySet[Collectivite]:
+    """All for the Département, else the actor's own; by name."""
+    rows = Collectivite.objects.order_by("name", "id")
+    return rows if actor.sees_all else rows.filter(pk=actor.collectivite_id or "")
+
+
+def access_collectivite(actor: Actor, collectivite_id: str) -> Collectivite:
+    """Errors: NotFound, for absent and forbidden alike."""
+    found = visible_collectivites(actor).filter(pk=collectivite_id).first()
+    if found is None:
+        raise NotFound("collectivité")
+    return found
+
+
+def visible_domains(actor: Actor) -> QuerySet[Domain]:
+    rows = Domain.objects.order_by("name")
+    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+
+
+def access_domain(actor: Actor, domain_id: str) -> Domain:
+    """Errors: NotFound, for absent and forbidden alike."""
+    found = visible_domains(actor).filter(pk=domain_id).first()
+    if found is None:
+        raise NotFound("domain")
+    return found
+
+
+def collectivite_of_domain(name: str) -> str | None:
+    """For engines and rules: which collectivité owns this exact domain name."""
+    return Domain.objects.filter(name=name).values_list("collectivite_id", flat=True).first()
+
+
+def current_code(collectivite_id: str, scheme: str) -> str:
+    """The INSEE or SIREN code of today; empty if there is none."""
+    rows = CollectiviteCode.objects.filter(collectivite_id=collectivite_id, scheme=scheme, until=None)
+    return rows.values_list("value", flat=True).first() or ""
+
+
+def domain_names() -> list[str]:
+    return list(Domain.objects.values_list("name", flat=True))

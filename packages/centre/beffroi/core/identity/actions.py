@@ -1,0 +1,235 @@
+"""Change people, memberships and app passwords. Every action is one transaction: change, audit entry, event.
+
+Who may: the Département (and the centre itself) everywhere; a référent in the own collectivité; a person for
+the own app passwords.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import TOTP
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import IntegrityError, transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.communes.models import Collectivite
+from beffroi.core.events import outbox
+from beffroi.core.identity import totp
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import AppPassword, Membership, Person
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+
+
+@dataclass(frozen=True)
+class IssuedAppPassword:
+    """``secret`` is shown once and stored nowhere."""
+
+    record: AppPassword
+    secret: str
+
+
+@transaction.atomic
+def create_person(*, actor: Actor, email: str, name: str, password: str | None = None) -> Person:
+    """Create an account; without a password it opens by a reset only. Errors: NotAllowed, Invalid, Conflict."""
+    if not (actor.sees_all or _is_referent(actor)):
+        raise NotAllowed("create an account")
+    address = email.strip().lower()
+    try:
+        validate_email(address)
+    except ValidationError:
+        raise Invalid("email") from None
+    person = Person(email=address, name=name.strip())
+    if password is None:
+        person.set_unusable_password()
+    else:
+        person.set_password(password)
+    try:
+        with transaction.atomic():
+            person.save(force_insert=True)
+    except IntegrityError:
+        raise Conflict("this address has an account") from None
+    EmailAddress.objects.create(user=person, email=address, primary=True, verified=True)
+    audit.record(
+        actor=actor,
+        verb="identity:person:created",
+        object_id=person.id,
+        collectivite_id=actor.collectivite_id,
+        personal={"email": address, "name": person.name},
+    )
+    outbox.publish("identity:person_created", {"person_id": person.id}, collectivite_id=actor.collectivite_id)
+    return person
+
+
+@transaction.atomic
+def add_membership(*, actor: Actor, person: Person, collectivite: Collectivite, role: str) -> Membership:
+    """Give a person a role in a collectivité, from now on. Errors: NotFound, Invalid, Conflict."""
+    _may_manage(actor, collectivite.id)
+    if role not in Membership.Role.values:
+        raise Invalid("role")
+    now = clock.now()
+    try:
+        with transaction.atomic():
+            membership = Membership.objects.create(
+                person=person, collectivite=collectivite, role=role, since=now
+            )
+    except IntegrityError:
+        raise Conflict("this person has this role already") from None
+    _record(actor, "identity:membership:added", membership, role=role)
+    outbox.publish(
+        "identity:membership_added",
+        {"membership_id": membership.id, "person_id": person.id, "role": role},
+        collectivite_id=collectivite.id,
+    )
+    return membership
+
+
+@transaction.atomic
+def end_access(*, actor: Actor, membership: Membership) -> bool:
+    """End a membership now: its app passwords are revoked, its sessions have no actor any more.
+
+    The account itself is closed with its last membership. False if it had ended. Errors: NotFound.
+    """
+    _may_manage(actor, membership.collectivite_id)
+    now = clock.now()
+    if not Membership.objects.filter(pk=membership.pk, until=None).update(until=now):
+        return False
+    membership.refresh_from_db()
+    for one in AppPassword.objects.filter(membership=membership, revoked_at=None):
+        _revoke(actor, one)
+    if not Membership.objects.filter(person_id=membership.person_id, until=None).exists():
+        Person.objects.filter(pk=membership.person_id).update(is_active=False)
+    _record(actor, "identity:access:ended", membership)
+    outbox.publish(
+        "identity:access_ended",
+        {"membership_id": membership.id, "person_id": membership.person_id},
+        collectivite_id=membership.collectivite_id,
+    )
+    return True
+
+
+@transaction.atomic
+def issue_app_password(
+    *, actor: Actor, membership: Membership, protocol_set: str, label: str = ""
+) -> IssuedAppPassword:
+    """Make 128 random bits for one protocol set; the page asks for a step-up first.
+
+    Errors: NotFound (another person's membership), Conflict (it ended), Invalid (protocol set).
+    """
+    _own(actor, membership)
+    if protocol_set not in AppPassword.ProtocolSet.values:
+        raise Invalid("protocol_set")
+    if membership.until is not None and membership.until <= clock.now():
+        raise Conflict("this membership has ended")
+    secret = base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()
+    record = AppPassword.objects.create(
+        membership=membership,
+        protocol_set=protocol_set,
+        sha256=hashlib.sha256(secret.encode()).hexdigest(),
+        label=label.strip()[:100],
+    )
+    _record(actor, "identity:app_password:issued", membership, object_id=record.id, protocols=protocol_set)
+    outbox.publish(
+        "identity:app_password_issued", _app_password(record), collectivite_id=membership.collectivite_id
+    )
+    return IssuedAppPassword(record, secret)
+
+
+@transaction.atomic
+def revoke_app_password(*, actor: Actor, app_password: AppPassword) -> bool:
+    """Revoke at once; False if it was revoked before. Errors: NotFound."""
+    membership = app_password.membership
+    if not (actor.kind == "person" and actor.id == membership.person_id):
+        _may_manage(actor, membership.collectivite_id)
+    return _revoke(actor, app_password)
+
+
+@transaction.atomic
+def set_password(*, actor: Actor, person: Person, password: str) -> None:
+    """Set the password of the portal; ends the person's sessions. Errors: NotAllowed."""
+    if not actor.sees_all and actor.id != person.id:
+        raise NotAllowed("set this password")
+    person.set_password(password)
+    person.save(update_fields=["password"])
+    audit.record(
+        actor=actor, verb="identity:password:set", object_id=person.id, collectivite_id=actor.collectivite_id
+    )
+
+
+@transaction.atomic
+def enable_totp(*, actor: Actor, person: Person) -> str:
+    """Give the person a new second factor and return its base32 secret, once. Errors: NotAllowed."""
+    if not actor.sees_all and actor.id != person.id:
+        raise NotAllowed("set this second factor")
+    secret = totp.new_secret()
+    Authenticator.objects.filter(user=person, type=Authenticator.Type.TOTP).delete()
+    TOTP.activate(person, secret)
+    audit.record(
+        actor=actor,
+        verb="identity:second_factor:set",
+        object_id=person.id,
+        collectivite_id=actor.collectivite_id,
+    )
+    return secret
+
+
+def _is_referent(actor: Actor) -> bool:
+    return actor.kind == "person" and actor.role == Membership.Role.REFERENT and bool(actor.collectivite_id)
+
+
+def _may_manage(actor: Actor, collectivite_id: str) -> None:
+    if actor.sees_all:
+        return
+    if actor.collectivite_id != collectivite_id:
+        raise NotFound("collectivité")
+    if not _is_referent(actor):
+        raise NotAllowed("manage accounts")
+
+
+def _own(actor: Actor, membership: Membership) -> None:
+    if actor.kind == "system":
+        return
+    mine = actor.kind == "person" and actor.id == membership.person_id
+    if not mine or actor.collectivite_id != membership.collectivite_id:
+        raise NotFound("membership")
+
+
+def _revoke(actor: Actor, record: AppPassword) -> bool:
+    changed = AppPassword.objects.filter(pk=record.pk, revoked_at=None).update(revoked_at=clock.now())
+    record.refresh_from_db()
+    if not changed:
+        return False
+    _record(actor, "identity:app_password:revoked", record.membership, object_id=record.id)
+    outbox.publish(
+        "identity:app_password_revoked",
+        _app_password(record),
+        collectivite_id=record.membership.collectivite_id,
+    )
+    return True
+
+
+def _app_password(record: AppPassword) -> dict[str, object]:
+    return {
+        "app_password_id": record.id,
+        "membership_id": record.membership_id,
+        "person_id": record.membership.person_id,
+        "protocols": record.protocol_set.split(","),
+        "sha256": record.sha256,
+    }
+
+
+def _record(actor: Actor, verb: str, membership: Membership, *, object_id: str = "", **details: str) -> None:
+    audit.record(
+        actor=actor,
+        verb=verb,
+        object_id=object_id or membership.id,
+        collectivite_id=membership.collectivite_id,
+        details={"person_id": membership.person_id, "membership_id": membership.id, **details},
+    )

@@ -1,0 +1,149 @@
+"""The Département's administrators: their own directory, password and second factor, always both.
+
+Input:  hostile; the console's sign-in form.
+Fails:  closed; a wrong address, password, code, a used code and a limit reached give the same answer after the
+        same work. A code opens once (RFC 6238 section 5.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib.auth.hashers import check_password, make_password
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.identity import limits, totp
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Administrator
+from beffroi.core.identity.secret_fields import decrypt_text, encrypt_text
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
+
+_WINDOW_S = 900
+_PER_ACCOUNT_AND_NETWORK = 5
+_PER_NETWORK = 30
+
+
+class SignInRefused(BeffroiError):
+    """Address, password or code do not fit; or there were too many tries: wait a quarter of an hour."""
+
+    code = "identity.sign_in_refused"
+    http_status = 403
+
+
+@dataclass(frozen=True)
+class NewAdministrator:
+    """``totp_secret`` (base32) is shown once."""
+
+    record: Administrator
+    totp_secret: str
+
+
+@transaction.atomic
+def create_administrator(*, actor: Actor, email: str, name: str, password: str) -> NewAdministrator:
+    """Errors: NotAllowed, Invalid, Conflict."""
+    _only_administrators(actor)
+    address = email.strip().lower()
+    try:
+        validate_email(address)
+    except ValidationError:
+        raise Invalid("email") from None
+    secret = totp.new_secret()
+    try:
+        with transaction.atomic():
+            record = Administrator.objects.create(
+                email=address,
+                name=name.strip(),
+                password=make_password(password),
+                totp_secret=encrypt_text(secret),
+            )
+    except IntegrityError:
+        raise Conflict("this address has an account") from None
+    audit.record(
+        actor=actor,
+        verb="identity:administrator:created",
+        object_id=record.id,
+        collectivite_id=None,
+        personal={"email": address, "name": record.name},
+    )
+    return NewAdministrator(record, secret)
+
+
+def authenticate_administrator(*, email: str, password: str, code: str, address: str) -> Administrator:
+    """Return the administrator whose password and present code these are. Errors: SignInRefused.
+
+    ``address``: of the client, as the front saw it. Follow with ``sessions.start_administrator_session``.
+    """
+    account, network = email.strip().lower()[:254], limits.network_of(address)
+    blocked = limits.used_up(
+        "console", account, network, limit=_PER_ACCOUNT_AND_NETWORK, window_s=_WINDOW_S
+    ) or limits.used_up("console-network", network, limit=_PER_NETWORK, window_s=_WINDOW_S)
+    found = Administrator.objects.filter(email=account, is_active=True).first()
+    # An unknown address costs the same hash as a known one.
+    password_fits = check_password(password, found.password if found else _decoy())
+    if not blocked and found is not None and password_fits and _use_code(found, code):
+        _record(found, "identity:administrator:signed_in")
+        return found
+    limits.count("console", account, network, window_s=_WINDOW_S)
+    limits.count("console-network", network, window_s=_WINDOW_S)
+    if found is not None:
+        _record(found, "identity:administrator:sign_in_refused")
+    raise SignInRefused
+
+
+@transaction.atomic
+def end_administrator_access(*, actor: Actor, administrator: Administrator) -> None:
+    """Close the account and its sessions. Errors: NotAllowed; Conflict for the last one left."""
+    _only_administrators(actor)
+    others = Administrator.objects.filter(is_active=True).exclude(pk=administrator.pk)
+    if not others.exists():
+        raise Conflict("this is the last administrator")
+    Administrator.objects.filter(pk=administrator.pk).update(
+        is_active=False, session_version=F("session_version") + 1
+    )
+    audit.record(
+        actor=actor, verb="identity:administrator:ended", object_id=administrator.id, collectivite_id=None
+    )
+
+
+def _use_code(administrator: Administrator, code: str) -> bool:
+    step = totp.matching_step(
+        decrypt_text(administrator.totp_secret),
+        code,
+        epoch_s=clock.epoch(),
+        after_step=administrator.totp_last_step,
+    )
+    if step is None:
+        return False
+    # The update decides: of two requests with one code, one changes the row.
+    return bool(
+        Administrator.objects.filter(pk=administrator.pk, totp_last_step__lt=step).update(totp_last_step=step)
+    )
+
+
+_decoys: list[str] = []
+
+
+def _decoy() -> str:
+    if not _decoys:
+        _decoys.append(make_password("no account has this password"))
+    return _decoys[0]
+
+
+def _record(administrator: Administrator, verb: str) -> None:
+    with transaction.atomic():
+        audit.record(
+            actor=Actor("administrator", administrator.id, None, "administrator"),
+            verb=verb,
+            object_id=administrator.id,
+            collectivite_id=None,
+        )
+
+
+def _only_administrators(actor: Actor) -> None:
+    if not actor.sees_all:
+        raise NotAllowed("manage administrators")

@@ -1,0 +1,43 @@
+"""How often something may be tried. Counted in the shared cache, so that all processes of web count together.
+
+Failures count per (account, network), never per account alone: else whoever knows an address could lock its owner out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+
+from django.core.cache import cache
+
+from beffroi.lib import clock
+
+
+def network_of(address: str) -> str:
+    """The /24 or /64 of an address: one subscriber. Text that is no address counts as itself."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 64), strict=False))
+
+
+def used_up(subject: str, *parts: str, limit: int, window_s: int) -> bool:
+    """Whether ``limit`` was reached in the present window."""
+    return int(cache.get(_key(subject, parts, window_s), 0)) >= limit
+
+
+def count(subject: str, *parts: str, window_s: int) -> None:
+    """Count one try."""
+    key = _key(subject, parts, window_s)
+    if not cache.add(key, 1, timeout=window_s):
+        try:
+            cache.incr(key)
+        except ValueError:  # it ended between the two calls
+            cache.add(key, 1, timeout=window_s)
+
+
+def _key(subject: str, parts: tuple[str, ...], window_s: int) -> str:
+    window = clock.epoch_s() // window_s
+    digest = hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:32]
+    return f"limit:{subject}:{window_s}:{window}:{digest}"
