@@ -57,9 +57,13 @@ class Config:
     rspamd_normal_port: int = _port(21012, "rspamd scanner, loopback only.")
     rspamd_controller_port: int = _port(21013, "rspamd controller, loopback only.")
     doveadm_port: int = _port(21014, "doveadm HTTP interface, loopback only.")
+    imap_local_port: int = _port(21015, "IMAP for the portal, loopback only.")
     resolver_port: int = _port(21053, "The centre's own DNS resolver, loopback only.")
     dns_forward: str = _setting(
         "", "Resolver to ask for all names, 'address' or 'address@port'; empty: the root servers."
+    )
+    mail_dns_lists: bool = _setting(
+        False, "Ask public DNS block lists, fuzzy hashes and networks about incoming mail."
     )
     outgoing_mail: bool = _setting(False, "Let mail leave for other servers. Off in a demonstration.")
     database_url: str = _setting(

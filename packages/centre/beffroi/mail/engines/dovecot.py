@@ -1,0 +1,79 @@
+"""Configuration of the private Dovecot instance.
+
+Purpose: mailboxes with a key each, IMAP, LMTP, sign-in, doveadm for remediation, the journal of deliveries.
+Process: dovecot as root, its parts as ``dovecot``, ``dovenull`` and the mailboxes' number.
+Hostile: every IMAP client; the messages.
+Fails:   closed for sign-in without a projection; open when mailgate does not answer the policy question.
+Source:  doc.dovecot.org 2.4; docs/internals/mail-engines.md.
+"""
+
+from __future__ import annotations
+
+from beffroi.lib.config import Config
+from beffroi.lib.process import Process
+from beffroi.mail import tokens
+from beffroi.mail.engines import layout, probes
+
+
+def write(config: Config) -> None:
+    """Write the instance. Errors: EngineMissing."""
+    paths = layout.Paths(config.state)
+    dovecot = layout.user("dovecot", "dovecot-core")
+    home = paths.dovecot
+    layout.directory(home, 0o755)
+    layout.directory(home / "etc", 0o755)
+    layout.directory(home / "run", 0o755)
+    layout.directory(home / "state", 0o755)
+    layout.directory(paths.mailboxes, 0o700, layout.Owner(layout.MAIL_UID, layout.MAIL_UID))
+    python = layout.python_owner(config)
+    # The statistics process writes the journal as ``dovecot``; ours reads it and takes it away when read.
+    layout.directory(paths.journal.parent, 0o770, layout.Owner(python.uid, dovecot.gid))
+    layout.write(home / "etc" / "verdict.sieve", layout.template("verdict.sieve"), 0o644)
+    layout.write(
+        paths.dovecot_conf,
+        layout.render(
+            "dovecot.conf",
+            home=home,
+            log=config.log,
+            tls=paths.tls,
+            listen="*, ::" if config.listen == "*" else config.listen,
+            mail_uid=layout.MAIL_UID,
+            auth=paths.auth,
+            oauth_keys=paths.oauth_keys,
+            mailboxes=paths.mailboxes,
+            queue=paths.postfix / "queue",
+            journal=paths.journal,
+            imap_port=config.imap_port,
+            imaps_port=config.imaps_port,
+            imap_local_port=config.imap_local_port,
+            doveadm_port=config.doveadm_port,
+            mailgate_port=config.mailgate_port,
+            mailgate_key=layout.secret(config, "mailgate.key"),
+            policy_nonce=layout.secret(config, "policy.key"),
+            doveadm_key=layout.secret(config, "doveadm.key"),
+        ),
+        0o600,
+    )
+    _write_token_key(config, dovecot)
+
+
+def _write_token_key(config: Config, dovecot: layout.Owner) -> None:
+    """Give Dovecot the public half of the tokens' key, where its local validation looks."""
+    folder = layout.Paths(config.state).oauth_keys / tokens.AUTHORISED_PARTY / "ES256"
+    for part in (folder.parent.parent, folder.parent, folder):
+        layout.directory(part, 0o750, layout.Owner(0, dovecot.gid))
+    key = tokens.load_key(config)
+    layout.write(
+        folder / tokens.key_id(key), tokens.public_pem(key), 0o640, layout.Owner(0, dovecot.gid)
+    )
+
+
+def process(config: Config) -> Process:
+    conf = layout.Paths(config.state).dovecot_conf
+    return Process(
+        name="dovecot",
+        argv=("/usr/sbin/dovecot", "-F", "-c", str(conf)),
+        healthy=lambda: probes.imap(config),
+        stop_timeout_s=10,
+        advice=f"Look at {config.log / 'dovecot.log'}; is another program on port {config.imap_port}?",
+    )

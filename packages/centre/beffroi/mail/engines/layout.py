@@ -1,0 +1,160 @@
+"""Where the mail engines keep their files, who owns them, and how they are written.
+
+Purpose: one place for paths, users, secrets and the atomic writing of generated files.
+Process: the supervisor, as root, before it starts an engine; the engines drop their privileges by themselves.
+Hostile: nothing; every value comes from ``lib.config``.
+Fails:   closed: without its file or its user an engine does not start, and the sentence says which.
+Source:  docs/internals/mail-engines.md.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import secrets
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from beffroi.lib.config import Config
+from beffroi.lib.errors import BeffroiError
+
+MAIL_UID = 5000
+"""Owner of the mailboxes. A number suffices: no account of the system is needed."""
+LOOPBACK = "127.0.0.1"
+
+
+class EngineMissing(BeffroiError):
+    """The system user {} of a mail engine does not exist; install the package {}."""
+
+    code = "engine.missing"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Numeric owner of a file. ``None`` keeps the writer's own."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class Paths:
+    """All paths of the mail engines under the state directory."""
+
+    state: Path
+
+    @property
+    def postfix(self) -> Path:
+        return self.state / "postfix"
+
+    @property
+    def dovecot(self) -> Path:
+        return self.state / "dovecot"
+
+    @property
+    def dovecot_conf(self) -> Path:
+        return self.dovecot / "etc" / "dovecot.conf"
+
+    @property
+    def mailboxes(self) -> Path:
+        return self.state / "mailboxes"
+
+    @property
+    def rspamd(self) -> Path:
+        return self.state / "rspamd"
+
+    @property
+    def unbound(self) -> Path:
+        return self.state / "unbound"
+
+    @property
+    def tls(self) -> Path:
+        return self.state / "tls"
+
+    @property
+    def routes(self) -> Path:
+        return self.state / "projections" / "routes.sqlite"
+
+    @property
+    def auth(self) -> Path:
+        return self.state / "projections" / "auth.sqlite"
+
+    @property
+    def journal(self) -> Path:
+        return self.state / "journal" / "deliveries.log"
+
+    @property
+    def oauth_keys(self) -> Path:
+        return self.dovecot / "oauth2"
+
+
+def python_owner(config: Config) -> Owner:
+    """The user of the centre's Python processes."""
+    if not config.user:
+        return Owner(os.getuid(), os.getgid())
+    return user(config.user, "beffroi")
+
+
+def user(name: str, package: str) -> Owner:
+    """Errors: EngineMissing."""
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise EngineMissing(name, package) from None
+    return Owner(entry.pw_uid, entry.pw_gid)
+
+
+def group(name: str, package: str) -> int:
+    """Errors: EngineMissing."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise EngineMissing(name, package) from None
+
+
+def directory(path: Path, mode: int, owner: Owner | None = None) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    if owner is not None:
+        os.chown(path, owner.uid, owner.gid)
+    path.chmod(mode)
+
+
+def write(path: Path, text: str, mode: int, owner: Owner | None = None) -> None:
+    """Replace a file in one step; unchanged content is left alone, so that engines need no reload."""
+    data = text.encode()
+    if not (path.exists() and path.read_bytes() == data):
+        draft = path.with_name(path.name + ".new")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        draft.replace(path)
+    if owner is not None:
+        os.chown(path, owner.uid, owner.gid)
+    path.chmod(mode)
+
+
+def secret(config: Config, name: str) -> str:
+    """Return the text secret STATE/secrets/NAME; made on first use."""
+    path = config.secrets / name
+    if not path.exists():
+        directory(config.secrets, 0o700, python_owner(config))
+        write(path, secrets.token_hex(32) + "\n", 0o600, python_owner(config))
+    return config.secret(name).decode("ascii")
+
+
+def render(name: str, **values: object) -> str:
+    """Fill the template ``templates/NAME``: every ``@key@`` must have a value, and every value a place."""
+    text = template(name)
+    for key, value in values.items():
+        mark = f"@{key}@"
+        if mark not in text:
+            raise KeyError(f"{name} has no {mark}")
+        text = text.replace(mark, str(value))
+    return text
+
+
+def template(name: str) -> str:
+    return resources.files(__package__).joinpath("templates", name).read_text("utf-8")

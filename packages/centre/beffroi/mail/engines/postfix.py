@@ -1,0 +1,93 @@
+"""Configuration of the private Postfix instance.
+
+Purpose: receive mail for the collectivités' mailboxes, refuse the rest, hand over to Dovecot by LMTP.
+Process: master as root, its daemons as ``postfix``; the files are written by the supervisor.
+Hostile: every SMTP client and every message; Postfix and rspamd meet them, no Python does.
+Fails:   closed for relaying and unknown recipients; with a temporary refusal when rspamd is away.
+Source:  postconf(5), SMTPD_PROXY_README, MILTER_README.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from beffroi.lib.config import Config
+from beffroi.lib.process import Process
+from beffroi.mail.engines import layout, probes
+
+_NO_OUTGOING = (
+    "# Off: a demonstration lets nothing out. Submission to a foreign address is refused at RCPT.\n"
+    "default_transport = error:5.7.1 this server sends no mail to other servers\n"
+    "relay_transport = $default_transport\n"
+    "smtp_dns_support_level = disabled"
+)
+_OUTGOING = "default_transport = smtp\nsmtp_tls_security_level = may\nsmtp_dns_support_level = dnssec"
+
+
+def write(config: Config) -> None:
+    """Write the instance. Errors: EngineMissing."""
+    paths = layout.Paths(config.state)
+    postfix = layout.user("postfix", "postfix")
+    etc = paths.postfix / "etc"
+    layout.directory(paths.postfix, 0o755)
+    layout.directory(etc, 0o755)
+    layout.directory(paths.postfix / "queue", 0o755)
+    layout.directory(paths.postfix / "data", 0o700, postfix)
+    # Dovecot makes its sockets here and may start before Postfix has made the directory.
+    layout.directory(paths.postfix / "queue" / "private", 0o700, layout.Owner(postfix.uid, 0))
+    layout.write(
+        etc / "main.cf",
+        layout.render(
+            "postfix-main.cf",
+            home=paths.postfix,
+            state=config.state,
+            log=config.log,
+            tls=paths.tls,
+            mail_name=config.mail_name,
+            interfaces="all" if config.listen == "*" else config.listen,
+            rspamd_proxy_port=config.rspamd_proxy_port,
+            outgoing=_OUTGOING if config.outgoing_mail else _NO_OUTGOING,
+        ),
+        0o644,
+    )
+    layout.write(
+        etc / "master.cf",
+        layout.render(
+            "postfix-master.cf",
+            smtp=_service(config.listen, config.smtp_port),
+            submission=_service(config.listen, config.submission_port),
+        ),
+        0o644,
+    )
+    _write_map(etc / "domains.cf", paths.routes, "SELECT name FROM domain WHERE name='%s'")
+    _write_map(etc / "mailboxes.cf", paths.routes, "SELECT address FROM mailbox WHERE address='%s'")
+
+
+def _service(listen: str, port: int) -> str:
+    if listen == "*":
+        return str(port)
+    return f"[{listen}]:{port}" if ":" in listen else f"{listen}:{port}"
+
+
+def _write_map(path: Path, database: Path, query: str) -> None:
+    layout.write(path, f"dbpath = {database}\nquery = {query}\n", 0o644)
+
+
+def process(config: Config) -> Process:
+    etc = layout.Paths(config.state).postfix / "etc"
+    return Process(
+        name="postfix",
+        # ``postfix check`` makes the queue directories; then the shell becomes the master itself.
+        argv=(
+            "/bin/sh",
+            "-c",
+            f"/usr/sbin/postfix -c '{etc}' check && exec /usr/lib/postfix/sbin/master -c '{etc}' -s",
+        ),
+        environment={"MAIL_CONFIG": os.fspath(etc)},
+        healthy=lambda: probes.smtp(config),
+        stop_signal=signal.SIGTERM,
+        stop_timeout_s=10,
+        advice=f"Look at {config.log / 'postfix.log'}; is another program on port {config.smtp_port}?",
+    )

@@ -1,0 +1,147 @@
+"""Configuration of the private rspamd instance.
+
+Purpose: SPF, DKIM, DMARC, phishing and form checks of every message; our Lua rule asks mailgate.
+Process: rspamd as ``_rspamd``, loopback only; the packaged base in /etc/rspamd is read, ours lies over it.
+Hostile: every message; rspamd alone parses it on its way in.
+Fails:   rspamd away: Postfix answers 451. mailgate away: mail flows, marked for the sweep.
+Rule:    a score alone never refuses: an unknown lure is delivered (or goes to Junk) and can be reported; refused are
+         only what a decision blocks and what a domain's own DMARC policy asks to refuse.
+Sovereignty: no map, list or hash of the outside is fetched; ``mail_dns_lists`` opens the DNS block lists.
+Source:  docs.rspamd.com; docs/internals/mail-engines.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from beffroi.lib.config import Config
+from beffroi.lib.process import Process
+from beffroi.mail.engines import layout, probes
+
+_OFF = "enabled = false;\n"
+# Everything that would learn from, or ask, somebody outside, or needs a store that the embedded form does not have.
+_MODULES_OFF = (
+    "antivirus",
+    "arc",
+    "asn",
+    "bayes_expiry",
+    "bimi",
+    "dcc",
+    "dkim_signing",
+    "external_services",
+    "fuzzy_check",
+    "greylist",
+    "history_redis",
+    "known_senders",
+    "mid",
+    "multimap",
+    "mx_check",
+    "neural",
+    "p0f",
+    "ratelimit",
+    "rbl",
+    "replies",
+    "reputation",
+    "rspamd_update",
+    "spamassassin",
+    "url_redirector",
+    "whitelist",
+)
+_NEEDS_DNS_LISTS = frozenset({"asn", "fuzzy_check", "rbl"})
+
+
+def _overrides(config: Config) -> dict[str, str]:
+    files = {
+        f"{name}.conf": _OFF
+        for name in _MODULES_OFF
+        if not (config.mail_dns_lists and name in _NEEDS_DNS_LISTS)
+    }
+    files |= {
+        # Score alone never rejects; see the rule above.
+        "actions.conf": "reject = null; add_header = 12; greylist = null;\n",
+        "dmarc.conf": 'actions { quarantine = "add_header"; reject = "reject"; }\nreporting { enabled = false; }\n',
+        "phishing.conf": (
+            "openphish_enabled = false; phishtank_enabled = false; phishing_feed_exclusion_enabled = false;\n"
+            'exceptions { REDIRECTOR_FALSE = ["${CONFDIR}/maps.d/redirectors.inc"]; }\n'
+        ),
+        "mime_types.conf": 'file = ["${CONFDIR}/maps.d/mime_types.inc"];\n',
+        "classifier-bayes.conf": _OFF,
+        "milter_headers.conf": (
+            'use = ["authentication-results"];\n'
+            'routines { authentication-results { header = "Authentication-Results"; remove = 0; '
+            "add_smtp_user = false; } }\nskip_local = false; skip_authenticated = false;\n"
+        ),
+        "options.inc": (
+            f'dns {{ nameserver = ["127.0.0.1:{config.resolver_port}"]; timeout = 1s; retransmits = 2; }}\n'
+            # Nothing but this machine is local: a town hall's client signs in, everybody else is checked.
+            'local_addrs = ["127.0.0.0/8", "::1"];\n'
+            'control_socket = "$RUNDIR/control.sock mode=0600";\n'
+            "task_timeout = 8s;\n"
+        ),
+        "logging.inc": 'type = "file"; filename = "$LOGDIR/rspamd.log"; level = "notice";\nlog_urls = false;\n',
+        "worker-normal.inc": f'bind_socket = "127.0.0.1:{config.rspamd_normal_port}"; count = 1;\n',
+        "worker-controller.inc": (
+            f'bind_socket = "127.0.0.1:{config.rspamd_controller_port}"; secure_ip = ["127.0.0.1"];\n'
+        ),
+        "worker-proxy.inc": (
+            f'bind_socket = "127.0.0.1:{config.rspamd_proxy_port}"; milter = yes; timeout = 60s; count = 2;\n'
+            'upstream "local" { default = yes; self_scan = yes; }\n'
+        ),
+        "worker-fuzzy.inc": "enabled = false; count = -1;\n",
+    }
+    return files
+
+
+def write(config: Config) -> None:
+    """Write the instance. Errors: EngineMissing."""
+    home = layout.Paths(config.state).rspamd
+    owner = layout.user("_rspamd", "rspamd")
+    layout.directory(home, 0o755)
+    etc = home / "etc"
+    for folder in (etc, etc / "local.d", etc / "override.d", etc / "lua.local.d"):
+        layout.directory(folder, 0o755)
+    for name in ("db", "run", "log"):
+        layout.directory(home / name, 0o750, owner)
+    wanted = _overrides(config)
+    for name, text in wanted.items():
+        layout.write(etc / "override.d" / name, text, 0o644)
+    _remove_others(etc / "override.d", set(wanted))
+    layout.write(etc / "lua.local.d" / "beffroi.lua", layout.template("rspamd/beffroi.lua"), 0o644)
+    key = layout.secret(config, "mailgate.key")
+    layout.write(
+        etc / "beffroi-settings.lua",
+        f'return {{ url = "http://127.0.0.1:{config.mailgate_port}", key = "{key}" }}\n',
+        0o640,
+        layout.Owner(0, owner.gid),
+    )
+
+
+def _remove_others(folder: Path, wanted: set[str]) -> None:
+    """A module switched on again must not keep the file that switched it off."""
+    for path in folder.iterdir():
+        if path.name not in wanted:
+            path.unlink()
+
+
+def process(config: Config) -> Process:
+    home = layout.Paths(config.state).rspamd
+    variables = {"LOCAL_CONFDIR": "etc", "DBDIR": "db", "RUNDIR": "run", "LOGDIR": "log"}
+    return Process(
+        name="rspamd",
+        argv=(
+            "/usr/bin/rspamd",
+            "-f",
+            "-u",
+            "_rspamd",
+            "-g",
+            "_rspamd",
+            "-c",
+            "/etc/rspamd/rspamd.conf",
+            *(f"--var={name}={home / folder}" for name, folder in variables.items()),
+        ),
+        healthy=lambda: probes.rspamd(config),
+        # The first start compiles its patterns.
+        start_timeout_s=60,
+        stop_timeout_s=25,
+        advice=f"Look at {home / 'log' / 'rspamd.log'}.",
+    )

@@ -1,0 +1,107 @@
+"""All mail engines at once: write their files, describe their processes.
+
+Purpose: what the supervisor calls. ``write`` may run at every start; it changes only what differs.
+Process: the supervisor, as root.
+Fails:   closed, with one sentence (EngineMissing, SettingInvalid).
+Source:  docs/internals/mail-engines.md.
+"""
+
+from __future__ import annotations
+
+import datetime
+import sys
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.lib.process import Process
+from beffroi.mail import projections, tokens
+from beffroi.mail.engines import dovecot, layout, postfix, probes, rspamd, unbound
+
+
+def write(config: Config) -> None:
+    """Write every engine's configuration, the missing secrets and the empty projections.
+
+    Errors: EngineMissing.
+    """
+    python = layout.python_owner(config)
+    config.state.mkdir(parents=True, exist_ok=True)
+    layout.directory(config.secrets, 0o700, python)
+    layout.directory(config.log, 0o755)
+    layout.directory(config.run, 0o755, python)
+    layout.directory(config.state / "mailgate", 0o700, python)
+    tokens.make_key(config)
+    layout.os.chown(config.secrets / tokens.KEY_NAME, python.uid, python.gid)
+    _write_certificate(config)
+    projections.create(config, python=python, dovecot_gid=layout.group("dovecot", "dovecot-core"))
+    for engine in (postfix, dovecot, rspamd, unbound):
+        engine.write(config)
+
+
+def processes(config: Config) -> list[Process]:
+    """The rows of the process table that belong to mail, in their order of start."""
+    return [
+        unbound.process(config),
+        _mailgate(config),
+        rspamd.process(config),
+        dovecot.process(config),
+        postfix.process(config),
+    ]
+
+
+def _mailgate(config: Config) -> Process:
+    return Process(
+        name="mailgate",
+        argv=(
+            sys.executable,
+            "-m",
+            "granian",
+            "--interface",
+            "asgi",
+            "--host",
+            layout.LOOPBACK,
+            "--port",
+            str(config.mailgate_port),
+            "--workers",
+            "1",
+            "--no-ws",
+            "beffroi.mail.gate.app:app",
+        ),
+        user=config.user or None,
+        environment={"BEFFROI_STATE": str(config.state)},
+        healthy=lambda: probes.mailgate(config),
+        stop_timeout_s=10,
+        advice=f"Look at {config.log / 'mailgate.log'}.",
+    )
+
+
+def _write_certificate(config: Config) -> None:
+    """A self-signed certificate for SMTP and IMAP, until a real one takes its place."""
+    tls = layout.Paths(config.state).tls
+    key_path, pem_path = tls / "mail.key", tls / "mail.pem"
+    if key_path.exists() and pem_path.exists():
+        return
+    if not tls.exists():
+        layout.directory(tls, 0o755)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, config.mail_name)])
+    now = clock.now()
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=3650))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(config.mail_name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    layout.write(key_path, private.decode(), 0o600)
+    layout.write(pem_path, certificate.public_bytes(Encoding.PEM).decode(), 0o644)

@@ -1,0 +1,275 @@
+--[[
+The mail door's part inside rspamd, so that rspamd stays the only program that parses a hostile message on its way in.
+
+  at entry   removes every X-Beffroi-* header that came from outside, gives the message its identifier (lib.ids, prefix
+             msg), and refuses a signed-in client whose visible From: is not its own address
+  after all  other checks: sends facts (identifiers, addresses, links, hashes, results; never content) to mailgate and
+             applies its verdict
+  at the end stamps X-Beffroi-Id, X-Beffroi-Auth, and where they apply -Verdict, -Spam, -Unchecked
+
+Hostile:  the message. Fails open: without an answer of mailgate the message is delivered and stamped
+          X-Beffroi-Unchecked with what a later check needs; the sweep finds it.
+A rescan (the sweep, with the shared key) keeps the identifier that the message already carries.
+]]
+local rspamd_http = require "rspamd_http"
+local rspamd_util = require "rspamd_util"
+local rspamd_logger = require "rspamd_logger"
+local cryptobox_hash = require "rspamd_cryptobox_hash"
+local ucl = require "ucl"
+
+local settings = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-settings.lua")
+local N = "beffroi"
+local ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+local MAX_URLS, MAX_ATTACHMENTS, MAX_RECIPIENTS, MAX_SYMBOLS = 200, 100, 1000, 100
+local MAX_TEXT = 2048
+
+-- 48 bits of milliseconds and 82 random bits, 5 bits a character: the same shape as lib.ids.new_id.
+local function new_id()
+  local ms = math.floor(rspamd_util.get_time() * 1000)
+  local random = rspamd_util.random_hex(36)
+  local function byte(i) return tonumber(random:sub(2 * i - 1, 2 * i), 16) end
+  local out, high = {}, math.floor(ms / 8)
+  for i = 9, 1, -1 do
+    local digit = high % 32
+    out[i] = ALPHABET:sub(digit + 1, digit + 1)
+    high = math.floor(high / 32)
+  end
+  local mixed = (ms % 8) * 4 + byte(1) % 4
+  out[10] = ALPHABET:sub(mixed + 1, mixed + 1)
+  for i = 11, 26 do
+    local digit = byte(i - 9) % 32
+    out[i] = ALPHABET:sub(digit + 1, digit + 1)
+  end
+  return "msg_" .. table.concat(out)
+end
+
+local function is_id(text)
+  return type(text) == "string" and #text == 30 and text:match("^msg_[0-9a-hjkmnp-tv-z]+$") ~= nil
+end
+
+local function header_of_request(task, name)
+  local value = task:get_request_header(name)
+  return value and tostring(value) or nil
+end
+
+local function is_rescan(task)
+  return header_of_request(task, "Beffroi-Key") == settings.key
+end
+
+local function identify(task)
+  local pool = task:get_mempool()
+  local known = pool:get_variable("beffroi_id")
+  if known then return tostring(known) end
+  local id = is_rescan(task) and task:get_header("X-Beffroi-Id") or nil
+  if not is_id(id) then id = new_id() end
+  pool:set_variable("beffroi_id", id)
+  return id
+end
+
+local RESULTS = {
+  spf = { { "R_SPF_ALLOW", "pass" }, { "R_SPF_FAIL", "fail" }, { "R_SPF_SOFTFAIL", "softfail" },
+    { "R_SPF_NEUTRAL", "neutral" }, { "R_SPF_DNSFAIL", "temperror" }, { "R_SPF_PERMFAIL", "permerror" } },
+  dkim = { { "R_DKIM_ALLOW", "pass" }, { "R_DKIM_REJECT", "fail" }, { "R_DKIM_TEMPFAIL", "temperror" },
+    { "R_DKIM_PERMFAIL", "permerror" } },
+  dmarc = { { "DMARC_POLICY_ALLOW", "pass" }, { "DMARC_POLICY_REJECT", "fail" },
+    { "DMARC_POLICY_QUARANTINE", "fail" }, { "DMARC_POLICY_SOFTFAIL", "fail" }, { "DMARC_DNSFAIL", "temperror" },
+    { "DMARC_BAD_POLICY", "permerror" } },
+}
+
+-- What the first scan found travels in our own header to a rescan, which has no envelope to check again.
+local function stamped(task)
+  local found = {}
+  if not is_rescan(task) then return found end
+  for _, name in ipairs({ "X-Beffroi-Auth", "X-Beffroi-Unchecked" }) do
+    for key, value in (task:get_header(name) or ""):gmatch("(%w+)=([^%s;]+)") do found[key] = value end
+  end
+  return found
+end
+
+local function authentication(task)
+  local before, out = stamped(task), {}
+  for kind, cases in pairs(RESULTS) do
+    out[kind] = before[kind] or "none"
+    for _, case in ipairs(cases) do
+      if task:has_symbol(case[1]) then out[kind] = case[2]; break end
+    end
+  end
+  return out
+end
+
+local function text_of(value)
+  if value == nil then return nil end
+  local text = tostring(value)
+  if #text > MAX_TEXT then text = text:sub(1, MAX_TEXT) end
+  if not rspamd_util.is_valid_utf8(text) then text = text:gsub("[\128-\255]", "?") end
+  return text
+end
+
+local function links(task)
+  local out = {}
+  for _, url in ipairs(task:get_urls({ "http", "https" }) or {}) do
+    if #out >= MAX_URLS then break end
+    local link = { url = text_of(url:get_text()), host = text_of(url:get_host()) }
+    if url:is_phished() then
+      local shown = url:get_phished()
+      link.shown_host = shown and text_of(shown:get_host()) or ""
+    end
+    out[#out + 1] = link
+  end
+  return out
+end
+
+local function attachments(task)
+  local out = {}
+  for _, part in ipairs(task:get_parts() or {}) do
+    local name = part:get_filename()
+    if #out < MAX_ATTACHMENTS and not part:is_multipart() and (name or not part:is_text()) then
+      local content = part:get_content()
+      if content and #content > 0 then
+        local extension = name and name:match("%.([%w]+)$") or ""
+        out[#out + 1] = { sha256 = cryptobox_hash.create_specific("sha256", content):hex(),
+          extension = text_of(extension):lower():sub(1, 16), size_bytes = #content }
+      end
+    end
+  end
+  return out
+end
+
+local function recipients(task)
+  local out = {}
+  for _, r in ipairs(task:get_recipients("smtp") or {}) do
+    if #out < MAX_RECIPIENTS and r.addr then out[#out + 1] = text_of(r.addr:lower()) end
+  end
+  return out
+end
+
+local function sender(task)
+  local from = (task:get_from("smtp") or {})[1]
+  if from and from.addr and from.addr ~= "" then return text_of(from.addr:lower()) end
+  if is_rescan(task) then
+    local path = task:get_header("Return-Path")
+    if path then return text_of(path:gsub("[<>%s]", ""):lower()) end
+  end
+  return ""
+end
+
+local function client_address(task)
+  local ip = task:get_from_ip()
+  if ip and ip:is_valid() and not is_rescan(task) then return tostring(ip) end
+  return stamped(task).ip or ""
+end
+
+local function facts(task)
+  local mime_from = (task:get_from("mime") or {})[1]
+  local symbols = {}
+  for _, s in ipairs(task:get_symbols_all() or {}) do
+    if #symbols < MAX_SYMBOLS then symbols[#symbols + 1] = s.name end
+  end
+  local score = task:get_metric_score("default")
+  return {
+    v = 1,
+    id = identify(task),
+    rescan = is_rescan(task),
+    queue_id = text_of(task:get_queue_id()) or "",
+    message_id = text_of(task:get_message_id()) or "",
+    sender = sender(task),
+    visible_from = mime_from and text_of(mime_from.addr:lower()) or "",
+    recipients = recipients(task),
+    client_ip = client_address(task),
+    helo = text_of(task:get_helo()) or "",
+    signed_in = task:get_user() ~= nil,
+    subject_sha256 = cryptobox_hash.create_specific("sha256", task:get_subject() or ""):hex(),
+    size_bytes = task:get_size(),
+    urls = links(task),
+    attachments = attachments(task),
+    auth = authentication(task),
+    symbols = symbols,
+    score = score and score[1] or 0,
+  }
+end
+
+local function apply(task, verdict)
+  local pool = task:get_mempool()
+  if verdict.action == "reject" then
+    task:insert_result("BEFFROI_BLOCKED", 1.0, verdict.decision_id or "")
+    if not is_rescan(task) then
+      task:set_pre_result("reject", verdict.text or "Blocked by collective immunity", N, nil, 100)
+    end
+  elseif verdict.action == "quarantine" then
+    task:insert_result("BEFFROI_BLOCKED", 1.0, verdict.decision_id or "")
+    pool:set_variable("beffroi_verdict", "quarantine")
+  end
+end
+
+local function unchecked(task, why)
+  task:insert_result("BEFFROI_UNCHECKED", 1.0, why)
+  task:get_mempool():set_variable("beffroi_unchecked", "yes")
+end
+
+local check = rspamd_config:register_symbol {
+  name = "BEFFROI_CHECK", type = "postfilter", priority = 0, group = N,
+  flags = "empty,nostat,ignore_passthrough,explicit_disable",
+  callback = function(task)
+    local ok, found = pcall(facts, task)
+    if not ok then
+      rspamd_logger.errx(task, "facts of %s: %s", identify(task), found)
+      return unchecked(task, "facts")
+    end
+    local sent = rspamd_http.request {
+      task = task, url = settings.url .. "/check", method = "POST", mime_type = "application/json",
+      headers = { ["X-Beffroi-Key"] = settings.key }, body = ucl.to_format(found, "json-compact"),
+      timeout = 1.5, keepalive = true, max_size = 65536,
+      callback = function(err, code, body)
+        if err or code ~= 200 then return unchecked(task, tostring(err or code)) end
+        local parser = ucl.parser()
+        if not parser:parse_string(body) then return unchecked(task, "answer") end
+        apply(task, parser:get_object())
+      end,
+    }
+    if not sent then unchecked(task, "request") end
+  end,
+}
+rspamd_config:register_symbol { name = "BEFFROI_BLOCKED", type = "virtual", parent = check, group = N, score = 0.0 }
+rspamd_config:register_symbol { name = "BEFFROI_UNCHECKED", type = "virtual", parent = check, group = N, score = 0.0 }
+
+-- Postfix has checked that the envelope sender is the signed-in mailbox; what people see must be the same.
+rspamd_config:register_symbol {
+  name = "BEFFROI_OWN_FROM", type = "normal", group = N, score = 0.0, flags = "empty,nostat",
+  callback = function(task)
+    if not task:get_user() then return false end
+    local seen, envelope = task:get_from("mime"), (task:get_from("smtp") or {})[1]
+    if not seen or #seen ~= 1 or not envelope or seen[1].addr:lower() ~= envelope.addr:lower() then
+      task:set_pre_result("reject", "The From: header is not your own address", N)
+      return true
+    end
+    return false
+  end,
+}
+
+local function old_headers(task)
+  local out = {}
+  for _, header in ipairs(task:get_headers(true) or {}) do
+    if header.name and header.name:lower():match("^x%-beffroi%-") then out[header.name] = 0 end
+  end
+  return out
+end
+
+rspamd_config:register_symbol {
+  name = "BEFFROI_STAMP", type = "idempotent", priority = 5, group = N,
+  flags = "empty,nostat,ignore_passthrough,explicit_disable",
+  callback = function(task)
+    if is_rescan(task) then return end
+    local pool, auth = task:get_mempool(), authentication(task)
+    local add = {
+      ["X-Beffroi-Id"] = identify(task),
+      ["X-Beffroi-Auth"] = string.format("spf=%s; dkim=%s; dmarc=%s", auth.spf, auth.dkim, auth.dmarc),
+    }
+    if pool:get_variable("beffroi_verdict") then add["X-Beffroi-Verdict"] = "quarantine" end
+    if pool:get_variable("beffroi_unchecked") then
+      add["X-Beffroi-Unchecked"] = "yes; ip=" .. (client_address(task) ~= "" and client_address(task) or "none")
+    end
+    local action = task:get_metric_action("default")
+    if action == "add header" or action == "rewrite subject" then add["X-Beffroi-Spam"] = "yes" end
+    task:set_milter_reply({ remove_headers = old_headers(task), add_headers = add })
+  end,
+}

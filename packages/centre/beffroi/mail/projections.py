@@ -1,0 +1,132 @@
+"""The two small databases that Postfix and Dovecot read.
+
+Purpose: routes.sqlite (no secrets) tells Postfix which domains and mailboxes exist; auth.sqlite tells Dovecot
+         where a mailbox lies, its key, and its app passwords. Mail flows and people sign in while every Python
+         process is stopped.
+Process: written by the worker's consumers only; read by ``postfix`` and ``dovecot``.
+Hostile: nothing; values come from our own tables.
+Format:  journal_mode DELETE: a reader without write permission cannot open a WAL database. Never replaced by
+         rename: proxymap and auth-worker hold the file open.
+Source:  docs/internals/mail-engines.md.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from beffroi.lib.config import Config
+
+_ROUTES = """
+CREATE TABLE IF NOT EXISTS domain (name TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS mailbox (address TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+_AUTH = """
+CREATE TABLE IF NOT EXISTS mailbox (id TEXT PRIMARY KEY, address TEXT NOT NULL UNIQUE, key TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS app_password (id TEXT NOT NULL, address TEXT NOT NULL, sha256 TEXT NOT NULL,
+  protocol TEXT NOT NULL, PRIMARY KEY (address, sha256, protocol)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS app_password_id ON app_password (id);
+"""
+
+
+class _Owner(Protocol):
+    @property
+    def uid(self) -> int: ...
+    @property
+    def gid(self) -> int: ...
+
+
+def _folder(config: Config) -> Path:
+    return config.state / "projections"
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[sqlite3.Connection]:
+    """One transaction, on disk when the block ends."""
+    connection = sqlite3.connect(path, timeout=10)
+    try:
+        connection.execute("PRAGMA journal_mode = delete")
+        connection.execute("PRAGMA synchronous = full")
+        with connection:
+            yield connection
+    finally:
+        connection.close()
+
+
+def create(config: Config, *, python: _Owner, dovecot_gid: int) -> None:
+    """Make both files when they are missing, with their owners and modes."""
+    folder = _folder(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chown(folder, python.uid, python.gid)
+    folder.chmod(0o711)
+    for name, schema, mode, gid in (
+        ("routes.sqlite", _ROUTES, 0o644, python.gid),
+        ("auth.sqlite", _AUTH, 0o640, dovecot_gid),
+    ):
+        path = folder / name
+        if not path.exists():
+            path.touch(mode=0o600)
+        with _open(path) as connection:
+            connection.executescript(schema)
+        os.chown(path, python.uid, gid)
+        path.chmod(mode)
+
+
+def put_mailbox_auth(config: Config, *, mailbox_id: str, address: str, key: str) -> None:
+    """Let Dovecot know a mailbox; Postfix learns of it only when its key pair exists (``put_route``)."""
+    with _open(_folder(config) / "auth.sqlite") as auth:
+        auth.execute("DELETE FROM mailbox WHERE address = ? AND id <> ?", (address, mailbox_id))
+        auth.execute(
+            "INSERT INTO mailbox (id, address, key) VALUES (?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET address = excluded.address, key = excluded.key",
+            (mailbox_id, address, key),
+        )
+
+
+def put_route(config: Config, *, address: str) -> None:
+    with _open(_folder(config) / "routes.sqlite") as routes:
+        routes.execute("INSERT OR IGNORE INTO domain (name) VALUES (?)", (address.rpartition("@")[2],))
+        routes.execute("INSERT OR IGNORE INTO mailbox (address) VALUES (?)", (address,))
+
+
+def remove_mailbox(config: Config, *, mailbox_id: str, address: str) -> None:
+    """Take a closed mailbox out: first the route, so that nothing is accepted for it any more."""
+    with _open(_folder(config) / "routes.sqlite") as routes:
+        routes.execute("DELETE FROM mailbox WHERE address = ?", (address,))
+    with _open(_folder(config) / "auth.sqlite") as auth:
+        auth.execute("DELETE FROM app_password WHERE address = ?", (address,))
+        auth.execute("DELETE FROM mailbox WHERE id = ?", (mailbox_id,))
+
+
+def put_app_password(
+    config: Config, *, app_password_id: str, addresses: list[str], sha256: str, protocols: list[str]
+) -> None:
+    """Let one app password open these mailboxes by these protocols (as Dovecot names them)."""
+    with _open(_folder(config) / "auth.sqlite") as auth:
+        auth.execute("DELETE FROM app_password WHERE id = ?", (app_password_id,))
+        auth.executemany(
+            "INSERT OR REPLACE INTO app_password (id, address, sha256, protocol) VALUES (?, ?, ?, ?)",
+            [(app_password_id, a, sha256, p) for a in addresses for p in protocols],
+        )
+
+
+def remove_app_password(config: Config, *, app_password_id: str) -> None:
+    with _open(_folder(config) / "auth.sqlite") as auth:
+        auth.execute("DELETE FROM app_password WHERE id = ?", (app_password_id,))
+
+
+def confirms_route(config: Config, address: str) -> bool:
+    """True when the engine's projection knows the address: only then is provisioning reported done."""
+    with _open(_folder(config) / "routes.sqlite") as routes:
+        return routes.execute("SELECT 1 FROM mailbox WHERE address = ?", (address,)).fetchone() is not None
+
+
+def confirms_app_password(config: Config, app_password_id: str) -> bool:
+    """True while Dovecot would still accept it: a revocation is reported done only when this is False."""
+    with _open(_folder(config) / "auth.sqlite") as auth:
+        found = auth.execute("SELECT 1 FROM app_password WHERE id = ?", (app_password_id,)).fetchone()
+    return found is not None

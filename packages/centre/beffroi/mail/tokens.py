@@ -1,0 +1,84 @@
+"""Short tokens that open one mailbox over IMAP.
+
+Purpose: the portal and nobody else signs them; Dovecot checks them with the public key, without a call.
+Process: the web process (key in STATE/secrets/oauth.key).
+Hostile: nothing; the address was checked by ``queries.access_mailbox`` before.
+Fails:   closed: a token that is late, early, of another key or another mailbox is refused by Dovecot.
+Source:  RFC 7519, RFC 7628; Dovecot "oauth2 local validation".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from beffroi_protocol.signing import b64
+
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+
+AUTHORISED_PARTY = "beffroi"
+KEY_NAME = "oauth.key"
+LIFE_S = 60
+_SKEW_S = 5
+
+
+def make_key(config: Config) -> None:
+    """Make STATE/secrets/oauth.key when there is none."""
+    path = config.secrets / KEY_NAME
+    if path.exists():
+        return
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    draft = Path(f"{path}.new")
+    draft.touch(mode=0o600)
+    draft.write_bytes(pem)
+    draft.replace(path)
+
+
+def load_key(config: Config) -> ec.EllipticCurvePrivateKey:
+    """Errors: SettingInvalid when there is no key."""
+    key = load_pem_private_key(config.secret(KEY_NAME), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
+
+
+def public_pem(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def key_id(key: ec.EllipticCurvePrivateKey) -> str:
+    return hashlib.sha256(public_pem(key).encode()).hexdigest()[:16]
+
+
+def mailbox_token(config: Config, address: str, *, life_s: int = LIFE_S) -> str:
+    """Return a token that opens the mailbox ``address`` for ``life_s`` seconds."""
+    key = load_key(config)
+    now = clock.epoch_s()
+    header = {"typ": "JWT", "alg": "ES256", "kid": key_id(key)}
+    claims = {
+        "iss": "beffroi",
+        "azp": AUTHORISED_PARTY,
+        "aud": AUTHORISED_PARTY,
+        "scope": "mail",
+        "sub": address,
+        "email": address,
+        "iat": now,
+        "nbf": now - _SKEW_S,
+        "exp": now + life_s,
+    }
+    signed = ".".join(b64(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
+    r, s = decode_dss_signature(key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
+    return f"{signed}.{b64(r.to_bytes(32) + s.to_bytes(32))}"
