@@ -65,6 +65,12 @@ class Config:
     mail_dns_lists: bool = _setting(
         False, "Ask public DNS block lists, fuzzy hashes and networks about incoming mail."
     )
+    own_addresses: str = _setting(
+        "", "The centre's addresses as the internet and the boîtiers see them, separated by spaces; never blocked."
+    )
+    protected_names: str = _setting(
+        "", "Names that must never be blocked besides the members' own, separated by spaces."
+    )
     outgoing_mail: bool = _setting(False, "Let mail leave for other servers. Off in a demonstration.")
     database_url: str = _setting(
         "", "PostgreSQL address 'postgresql://...'; empty: SQLite in the state directory."
