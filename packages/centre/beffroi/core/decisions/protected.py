@@ -1,29 +1,85 @@
-"""What no decision may ever block: the floor of the protocol, well-known services, members, the centre itself."""
+"""What no decision may ever block for all.
+
+Four layers: the floor of the protocol, which every box enforces again by itself (the State, reserved ranges,
+public resolvers); well-known services (``warning_lists``); the members' domains; the centre's own names and addresses.
+Fails: closed towards blocking; what cannot be read is protected.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from functools import lru_cache
+from urllib.parse import urlsplit
 
-from beffroi_protocol.indicators import Indicator, Kind, registered_names
+from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.indicators import Indicator, Kind, normalise
+from beffroi_protocol.protected import Floor
 from django.conf import settings
 
-from beffroi.core.communes.models import Domain
+from beffroi.core.communes import queries
+from beffroi.core.decisions import warning_lists
+from beffroi.lib.config import Config
 
 
-@dataclass(frozen=True)
 class ProtectedList:
-    names: frozenset[str] = field(default_factory=frozenset)
+    """Build once, ask often: a question takes some microseconds."""
+
+    def __init__(self, names: tuple[str, ...], networks: tuple[str, ...]) -> None:
+        self.names = names
+        self.networks = networks
+        self._floor = Floor(names, networks)
 
     def check(self, indicator: Indicator) -> str:
-        """Return why the indicator is protected, or an empty string."""
-        if indicator.kind is Kind.DOMAIN and self.names.intersection(registered_names(indicator.value)):
-            return "member or centre name"
-        if indicator.kind is Kind.IP and not ipaddress.ip_address(indicator.value).is_global:
-            return "private or reserved address"
-        return ""
+        """Return why the indicator must not be blocked, or an empty string if it may be."""
+        try:
+            canonical = normalise(indicator.kind, indicator.value)
+        except ProtocolError:
+            return "cannot be read"
+        return self._floor.reason(canonical) or _listed(canonical)
+
+
+def _listed(indicator: Indicator) -> str:
+    lists = warning_lists.load()
+    kind, value = indicator.kind, indicator.value
+    if kind is Kind.DOMAIN:
+        return lists.name(value)
+    if kind in (Kind.IP, Kind.CIDR):
+        return lists.network(ipaddress.ip_network(value))
+    if kind is Kind.URL:
+        return _url(value)
+    if kind is Kind.SENDER:
+        return lists.bank(value.rpartition("@")[2])
+    return "a file that everyone has" if value in lists.hashes else ""
+
+
+def _url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.path not in ("", "/") or parts.query:
+        return ""  # one page of a large site may be bad; the page is blocked, never the site
+    host = parts.hostname or ""
+    try:
+        network = ipaddress.ip_network(host)
+    except ValueError:
+        return warning_lists.load().name(host)
+    return warning_lists.load().network(network)
 
 
 def current() -> ProtectedList:
-    own = {settings.BEFFROI.portal_name, settings.BEFFROI.console_name, settings.BEFFROI.box_name}
-    return ProtectedList(frozenset(Domain.objects.values_list("name", flat=True)) | own)
+    """The list of this centre and its members as they are now; built anew only after a change."""
+    config: Config = settings.BEFFROI
+    own = {config.portal_name, config.console_name, config.box_name, config.mail_name}
+    names = own | set(config.protected_names.split()) | set(queries.domain_names())
+    return _build(tuple(sorted(names)), own_networks(config))
+
+
+def own_networks(config: Config) -> tuple[str, ...]:
+    """The centre's addresses as the internet and the boxes see them."""
+    listed = config.own_addresses.split()
+    if config.listen != "*":
+        listed.append(config.listen)
+    return tuple(sorted(set(listed)))
+
+
+@lru_cache(maxsize=4)
+def _build(names: tuple[str, ...], networks: tuple[str, ...]) -> ProtectedList:
+    return ProtectedList(names, networks)
