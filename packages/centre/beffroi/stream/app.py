@@ -1,0 +1,274 @@
+"""The stream process as an ASGI application.
+
+Purpose: hold the doors' and the browsers' connections, publish the feed, take acknowledgements and facts.
+Process: stream; one process, unprivileged, no Django. Listens on STATE/run/stream.sock behind the front door.
+Input:   hostile: everything that passes the front door. Bodies, headers, channels and rates are limited.
+Fails:   every door keeps its last list. Nothing is acknowledged before its commit.
+Source:  docs/internals/feed.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from http.cookies import CookieError, SimpleCookie
+
+from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.messages import Ack
+from beffroi_protocol.signing import Signer, unb64
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from beffroi.core.planes.db import Database, connect
+from beffroi.core.planes.tokens import read_grant
+from beffroi.core.planes.wake import Waker
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.lib.errors import BeffroiError, Invalid, NotFound, Unavailable
+from beffroi.stream import live
+from beffroi.stream.answers import Held, answer, problem, read_body
+from beffroi.stream.auth import LISTENER_HEADER, BoxRevoked, Gatekeeper, is_local
+from beffroi.stream.feedlog import parse_since
+from beffroi.stream.hub import Hub, Subscriber
+from beffroi.stream.nonces import Nonces
+from beffroi.stream.posts import Acks, Facts
+from beffroi.stream.publisher import POLICY_TOPIC, Publisher
+from beffroi.stream.store import BoxRow, Event, Store
+
+log = logging.getLogger("beffroi.stream")
+
+SEEN_EVERY_S = 60.0
+MAX_POSTS_AT_ONCE = 64
+RETRY_S = 1.0
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Stream:
+    """Everything of one stream process. ``start`` and ``stop`` run in its event loop."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.hub = Hub()
+        self.live_hub = Hub()
+        self.nonces = Nonces()
+        self._databases: list[Database] = [connect(config.database), connect(config.database)]
+        feed_store, store = (Store(database, config.run) for database in self._databases)
+        self._store = store
+        self._thread = ThreadPoolExecutor(1, "requests")
+        key = Ed25519PrivateKey.from_private_bytes(unb64(config.secret("feed.key").decode()))
+        self._delegation = config.secret("feed-delegation.line") + b"\n"
+        self._live_key = config.secret("live.key")
+        self.publisher = Publisher(config, feed_store, Signer(key), self.hub, self._on_event)
+        self.gate = Gatekeeper(config, self.nonces, self._find_box)
+        self.acks = Acks(self._run, store, self._on_enforced)
+        self.facts = Facts(self._run, store)
+        self._posts = asyncio.Semaphore(MAX_POSTS_AT_ONCE)
+        self._revoked: set[str] = set()  # since the start; a revoked box never becomes active again
+        self._tasks: list[asyncio.Task[None]] = []
+        self.app = Starlette(
+            routes=[
+                Route("/v1/nonce", self._guarded(self.nonce)),
+                Route("/v1/feed", self._guarded(self.follow)),
+                Route("/v1/acks", self._guarded(self.post_acks), methods=["POST"]),
+                Route("/v1/facts", self._guarded(self.post_facts), methods=["POST"]),
+                Route(live.PATH, self._guarded(self.watch)),
+                Route("/healthz", self._guarded(self.health)),
+            ],
+            exception_handlers={HTTPException: _not_routed},
+        )
+
+    # -- life --------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Errors: Unavailable (no database)."""
+        await self.publisher.start()
+        for job in (self._publish, self._beat, self._note_seen):
+            self._tasks.append(asyncio.create_task(job()))
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.hub.close_all("stop")
+        self.live_hub.close_all("stop")
+        await self.acks.close()
+        self._thread.shutdown(wait=True)
+        self.publisher.close()
+        for database in self._databases:
+            database.close()
+
+    async def _publish(self) -> None:
+        with Waker(self.config.run, "stream") as waker:
+            while True:
+                try:
+                    while await self.publisher.step():
+                        pass
+                except Exception as error:  # noqa: BLE001 - outermost loop of the process
+                    log.error("feed not published: %s", getattr(error, "code", type(error).__name__))
+                    await asyncio.sleep(RETRY_S)
+                await waker.wait_async()
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.heartbeat_s)
+            try:
+                await self.publisher.beat()
+            except Exception as error:  # noqa: BLE001 - outermost loop of the process
+                log.error("no heartbeat: %s", getattr(error, "code", type(error).__name__))
+
+    async def _note_seen(self) -> None:
+        while True:
+            await asyncio.sleep(SEEN_EVERY_S)
+            boxes = [owner for owner in self.hub.owners() if owner.startswith("box_")]
+            try:
+                await self._run(lambda boxes=boxes: self._store.seen(boxes))  # type: ignore[misc]
+            except Unavailable:
+                log.error("boxes seen are not noted: database")
+
+    async def _run[R](self, function: Callable[[], R]) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+    async def _find_box(self, box_id: str) -> BoxRow | None:
+        return await self._run(lambda: self._store.box(box_id))
+
+    # -- events ------------------------------------------------------------------------------------------
+
+    def _on_event(self, event: Event) -> None:
+        if event.kind == "box:revoked":
+            box_id = str(event.payload.get("box_id", ""))
+            self._revoked.add(box_id)
+            self.hub.close_owner(box_id, "revoked")
+        elif event.kind == "box:policy_changed":
+            self._policy_changed(event)
+        data = live.message(event)
+        for topic in live.audience(event):
+            self.live_hub.send(topic, data)
+
+    def _policy_changed(self, event: Event) -> None:
+        owner = event.collectivite_id or str(event.payload.get("collectivite_id", ""))
+        self.publisher.forget_policy(owner)
+        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks.append(asyncio.create_task(self._send_policy(owner)))
+
+    async def _send_policy(self, collectivite_id: str) -> None:
+        if (line := await self.publisher.policy_line(collectivite_id)) is not None:
+            self.hub.send(POLICY_TOPIC + collectivite_id, line)
+
+    def _on_enforced(self, box: BoxRow, ack: Ack) -> None:
+        data = live.frame(
+            {"kind": "box:enforced", "id": box.id, "channel": ack.channel, "version": ack.version}
+        )
+        for topic in (live.CONSOLE, f"live:{box.collectivite_id}"):
+            self.live_hub.send(topic, data)
+
+    # -- endpoints ---------------------------------------------------------------------------------------
+
+    def _guarded(self, endpoint: Endpoint) -> Endpoint:
+        async def guarded(request: Request) -> Response:
+            try:
+                return await endpoint(request)
+            except (BeffroiError, ProtocolError) as error:
+                return problem(error, self._nonce() if request.url.path.startswith("/v1/") else "")
+
+        return guarded
+
+    def _nonce(self) -> str:
+        return self.nonces.issue(now=clock.epoch_s())
+
+    async def nonce(self, request: Request) -> Response:
+        nonce = self._nonce()
+        return answer({"nonce": nonce}, nonce=nonce)
+
+    async def follow(self, request: Request) -> Response:
+        caller = await self.gate.caller(request)
+        since = parse_since(request.query_params.get("since", ""))
+        names = [part.channel for part in since]
+        caller.check_channels(names)
+        if len(set(names)) != len(names):
+            raise Invalid("since")
+        if self.publisher.feed.is_ahead(since):
+            log.warning("%s knows more than the centre", caller.owner)
+            await self.publisher.raise_epoch()
+        topics, first = names, [self._delegation]
+        if caller.box is not None:
+            topics = [*names, POLICY_TOPIC + caller.box.collectivite_id]
+            if (policy := await self.publisher.policy_line(caller.box.collectivite_id)) is not None:
+                first.append(policy)
+        # No await from here to the hub: a batch, or a revocation, made in between would be missed.
+        if caller.owner in self._revoked:
+            raise BoxRevoked
+        subscriber = Subscriber(caller.owner, topics, [*first, *self.publisher.answer(since)])
+        self.hub.add(subscriber, at_most=caller.at_most)
+        return Held(self.hub, subscriber, media_type="application/x-ndjson", nonce=self._nonce())
+
+    async def post_acks(self, request: Request) -> Response:
+        box, body = await self._post(request)
+        await self.acks.take(box, body)
+        return answer({"ok": True}, nonce=self._nonce())
+
+    async def post_facts(self, request: Request) -> Response:
+        box, body = await self._post(request)
+        return answer({"stored": await self.facts.take(box, body)}, nonce=self._nonce())
+
+    async def _post(self, request: Request) -> tuple[BoxRow, bytes]:
+        async with self._posts:
+            body = await read_body(request)
+            caller = await self.gate.caller(request, body)
+        if caller.box is None:
+            raise NotFound("box")
+        return caller.box, body
+
+    async def watch(self, request: Request) -> Response:
+        grant = read_grant(self._live_key, _grant_text(request), path=live.PATH)
+        topics = live.topics(grant.collectivite_id, request.headers.get(LISTENER_HEADER, ""))
+        subscriber = Subscriber(f"live:{grant.subject_id}", topics, [live.GREETING])
+        self.live_hub.add(subscriber, at_most=live.CONNECTIONS_A_PERSON)
+        return Held(
+            self.live_hub,
+            subscriber,
+            media_type="text/event-stream",
+            idle=live.COMMENT,
+            idle_s=live.IDLE_S,
+            life_s=live.LIFE_S,
+        )
+
+    async def health(self, request: Request) -> Response:
+        if not is_local(request):
+            raise NotFound("page")
+        feed = self.publisher.feed
+        behind = await self._run(self._store.last_event) - self.publisher.position
+        return answer(
+            {
+                "ok": True,
+                "epoch": feed.epoch,
+                "versions": {name: made.channel.version for name, made in feed.logs.items()},
+                "events_behind": behind,
+                "followers": len(self.hub),
+                "browsers": len(self.live_hub),
+            }
+        )
+
+
+def _grant_text(request: Request) -> str:
+    """The grant of the cookie (the usual way), or of the address."""
+    try:
+        cookies = SimpleCookie(request.headers.get("cookie", "")[:8192])
+    except CookieError:
+        return ""
+    if (morsel := cookies.get(live.COOKIE)) is not None:
+        return morsel.value
+    return request.query_params.get("grant", "")
+
+
+async def _not_routed(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    response = problem(NotFound("page"))
+    response.status_code = status
+    return response

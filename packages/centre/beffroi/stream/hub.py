@@ -1,0 +1,136 @@
+"""Hub: everyone who holds a response open, and what is sent to them.
+
+Purpose: hand the same bytes to hundreds of held responses in milliseconds.
+Process: stream; the event loop alone touches it.
+Input:   readers are hostile: one that does not read is cut when its queue is full. It comes back and is
+         served from its version; nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+
+MAX_QUEUED_LINES = 256
+MAX_QUEUED_BYTES = 1024 * 1024
+
+
+class Subscriber:
+    """One held response. ``topics``: names of channels, or of live audiences."""
+
+    def __init__(self, owner: str, topics: Iterable[str], first: Iterable[bytes] = ()) -> None:
+        self.owner = owner
+        self.topics = frozenset(topics)
+        self.closed = False
+        self.reason = ""
+        self._closed = asyncio.Event()
+        self._queue: deque[bytes] = deque(first)
+        self._queued_bytes = 0  # the answer to ``since`` does not count: it is as long as it is
+        self._first = len(self._queue)
+        self._ready = asyncio.Event()
+        if self._queue:
+            self._ready.set()
+
+    def put(self, data: bytes) -> bool:
+        """Queue bytes; False (and closed) when the reader is too slow."""
+        if self.closed:
+            return False
+        queued = len(self._queue) - self._first
+        if queued >= MAX_QUEUED_LINES or self._queued_bytes + len(data) > MAX_QUEUED_BYTES:
+            self.close("slow")
+            return False
+        self._queue.append(data)
+        self._queued_bytes += len(data)
+        self._ready.set()
+        return True
+
+    def close(self, reason: str) -> None:
+        """End the response. What is queued is dropped: a revoked box receives nothing more."""
+        if not self.closed:
+            self.closed, self.reason = True, reason
+            self._queue.clear()
+            self._ready.set()
+            self._closed.set()
+
+    async def wait_closed(self) -> None:
+        """Return once closed: a writer that waits for its reader would not notice."""
+        await self._closed.wait()
+
+    async def next(self) -> bytes | None:
+        """Return the next bytes, several lines at once when they wait; None at the end."""
+        while not self._queue and not self.closed:
+            self._ready.clear()
+            await self._ready.wait()
+        if self.closed:
+            return None
+        if self._first:
+            self._first -= 1
+            return self._queue.popleft()
+        data = b"".join(self._queue)
+        self._queue.clear()
+        self._queued_bytes = 0
+        return data
+
+
+class Hub:
+    """Subscribers by owner (a box, a door, a person) and by topic."""
+
+    def __init__(self) -> None:
+        self._by_topic: dict[str, set[Subscriber]] = {}
+        self._by_owner: dict[str, list[Subscriber]] = {}
+
+    def __len__(self) -> int:
+        return sum(len(held) for held in self._by_owner.values())
+
+    def owners(self) -> list[str]:
+        return list(self._by_owner)
+
+    def topics(self) -> list[str]:
+        """Topics that someone listens to."""
+        return list(self._by_topic)
+
+    def add(self, subscriber: Subscriber, *, at_most: int) -> None:
+        """Add; beyond ``at_most`` of one owner the oldest is closed: after a cut line the new one is true."""
+        held = self._by_owner.setdefault(subscriber.owner, [])
+        held.append(subscriber)
+        for topic in subscriber.topics:
+            self._by_topic.setdefault(topic, set()).add(subscriber)
+        for old in held[: max(0, len(held) - at_most)]:
+            self.remove(old, "replaced")
+
+    def remove(self, subscriber: Subscriber, reason: str = "ended") -> None:
+        subscriber.close(reason)
+        held = self._by_owner.get(subscriber.owner, [])
+        if subscriber in held:
+            held.remove(subscriber)
+        if not held:
+            self._by_owner.pop(subscriber.owner, None)
+        for topic in subscriber.topics:
+            members = self._by_topic.get(topic, set())
+            members.discard(subscriber)
+            if not members:
+                self._by_topic.pop(topic, None)
+
+    def send(self, topic: str, data: bytes, accept: Callable[[Subscriber], bool] | None = None) -> int:
+        """Queue ``data`` for every subscriber of ``topic``; return to how many."""
+        sent = 0
+        for subscriber in list(self._by_topic.get(topic, ())):
+            if accept is not None and not accept(subscriber):
+                continue
+            if subscriber.put(data):
+                sent += 1
+            else:
+                self.remove(subscriber, "slow")
+        return sent
+
+    def close_owner(self, owner: str, reason: str) -> int:
+        """Close all of one owner at once; return how many."""
+        held = list(self._by_owner.get(owner, ()))
+        for subscriber in held:
+            self.remove(subscriber, reason)
+        return len(held)
+
+    def close_all(self, reason: str) -> None:
+        for owner in self.owners():
+            self.close_owner(owner, reason)

@@ -1,0 +1,73 @@
+"""Nonces: stamped by HMAC, valid 60 s, good for one request.
+
+Purpose: a captured request of a box cannot be sent again.
+Input:   hostile. Issuing costs no memory; a used nonce is remembered until it would be too old anyway, and
+         only after the signature over it was verified, so strangers cannot fill the memory.
+Fails:   closed: when too many are remembered, requests are refused for some seconds.
+Format:  base64url of 4 bytes issue time (seconds, big endian), 12 random bytes, 16 bytes HMAC-SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections import deque
+
+from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.signing import b64, unb64
+
+from beffroi.lib.errors import BeffroiError, Unavailable
+
+LIFE_S = 60
+MAX_USED = 200_000
+
+
+class NonceRefused(BeffroiError):
+    """The nonce is unknown, too old, or was used before; ask for a new one."""
+
+    code = "request.nonce_refused"
+    http_status = 401
+    retryable = True
+
+
+class Nonces:
+    """Units: ``now`` in epoch seconds."""
+
+    def __init__(self, key: bytes | None = None) -> None:
+        # A key that dies with the process is enough: a nonce of before a restart is asked for again.
+        self._key = key or secrets.token_bytes(32)
+        self._used: set[bytes] = set()
+        self._order: deque[tuple[int, bytes]] = deque()
+
+    def issue(self, *, now: int) -> str:
+        body = now.to_bytes(4, "big") + secrets.token_bytes(12)
+        return b64(body + self._mac(body))
+
+    def check(self, nonce: str, *, now: int) -> bytes:
+        """Return the nonce's bytes when it is ours, young and unused. Errors: NonceRefused."""
+        try:
+            raw = unb64(nonce) if len(nonce) <= 64 else b""
+        except ProtocolError:
+            raw = b""
+        body, mac = raw[:16], raw[16:]
+        if len(raw) != 32 or not hmac.compare_digest(mac, self._mac(body)):
+            raise NonceRefused
+        age_s = now - int.from_bytes(body[:4], "big")
+        if not -1 <= age_s <= LIFE_S or body in self._used:
+            raise NonceRefused
+        return body
+
+    def burn(self, body: bytes, *, now: int) -> None:
+        """Remember a nonce as used. Errors: NonceRefused (used meanwhile), Unavailable (memory full)."""
+        while self._order and self._order[0][0] < now - LIFE_S - 1:
+            self._used.discard(self._order.popleft()[1])
+        if body in self._used:
+            raise NonceRefused
+        if len(self._used) >= MAX_USED:
+            raise Unavailable("The feed")
+        self._used.add(body)
+        self._order.append((now, body))
+
+    def _mac(self, body: bytes) -> bytes:
+        return hmac.digest(self._key, b"beffroi/nonce/1\n" + body, hashlib.sha256)[:16]

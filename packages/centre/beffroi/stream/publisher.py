@@ -1,0 +1,288 @@
+"""Publisher: from the outbox to signed lines in every door's connection.
+
+Purpose: one signed batch a channel a wake-up, durable before anyone sees it, then the same bytes to all.
+Process: stream. Reading, signing and committing run in a thread; memory changes in the event loop only, after
+         the commit, so that a newcomer can never fall between the log and the broadcast.
+Input:   the centre's own outbox. A row about a decision that cannot be read stops the feed loudly: skipping
+         it would leave a door without a decision for ever.
+Fails:   doors keep their last list; polling goes on, and the next success sends what was missed.
+Source:  docs/internals/feed.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import msgspec
+from beffroi_protocol.messages import Batch, Snapshot, decode_feed
+from beffroi_protocol.signing import Signer, payload_hash, split_line
+
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.stream.archive import Archive, Mark
+from beffroi.stream.batches import Channel, Stamp, by_channel, heartbeat, next_batch, snapshot
+from beffroi.stream.feedlog import FeedLog, Line, Since
+from beffroi.stream.hub import Hub
+from beffroi.stream.store import ChannelRow, Event, NewBatch, Store, decision_event
+
+log = logging.getLogger("beffroi.stream")
+
+POLICY_TOPIC = "policy:"
+"""Prefix of the hub's topics that carry policies; names of channels hold no colon."""
+EVENTS_A_STEP = 500
+CHECKPOINT_VERSIONS = 256
+SNAPSHOT_FRESH_S = 3600
+EPOCH_PAUSE_S = 3600
+"""At most one new epoch an hour on a door's word: each costs every door a snapshot."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one wake-up brought."""
+
+    events: tuple[Event, ...]
+    made: tuple[tuple[Batch, bytes], ...]
+    position: int
+
+
+class Publisher:
+    """``on_event`` is called in the event loop for each outbox row, after its batches were sent."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        signer: Signer,
+        hub: Hub,
+        on_event: Callable[[Event], None],
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._signer = signer
+        self._hub = hub
+        self._on_event = on_event
+        self._archive = Archive(config.state / "feed")
+        self._thread = ThreadPoolExecutor(1, "publisher")
+        self._snapshots: dict[str, tuple[Snapshot, bytes]] = {}
+        self._policies: dict[str, bytes] = {}
+        self._checkpoints: dict[str, int] = {}
+        self._mark = Mark()
+        self._epoch_at_s = 0.0
+        self._lock = asyncio.Lock()
+        self._audit_head = ""
+        self.position = 0
+        self.feed = FeedLog(1, self._snapshot_line)
+
+    # -- start -------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Load the feed. Errors: Unavailable (no database), and then nothing has started."""
+        await self._in_thread(self._load)
+
+    def _load(self) -> None:
+        """In the thread, before anyone is served."""
+        self._mark = self._archive.read_mark()
+        rows = self._store.channels()
+        epoch = max([self._mark.epoch, *(r.epoch for r in rows)], default=0) or 1
+        self.position = self._store.cursor()
+        self._audit_head = self._store.audit_head()
+        self.feed = FeedLog(epoch, self._snapshot_line)
+        if self._behind_mark(rows, epoch) or not all(self._load_channel(row, epoch) for row in rows):
+            self._new_epoch(epoch + 1)
+            return
+        self._write_mark()
+
+    def _behind_mark(self, rows: list[ChannelRow], epoch: int) -> bool:
+        """True when the database knows less than was already sent out: it comes from a backup."""
+        have = {r.channel: r.version for r in rows if r.epoch == epoch}
+        return self._mark.epoch == epoch and any(
+            have.get(channel, 0) < version for channel, version in self._mark.versions.items()
+        )
+
+    def _load_channel(self, row: ChannelRow, epoch: int) -> bool:
+        """Rebuild a channel from its last snapshot and its lines; False when they do not lead to ``row``."""
+        saved = self._archive.load_snapshot(row.channel, epoch)
+        made = self.feed.log(row.channel)
+        if row.epoch != epoch:
+            return False
+        start = 0
+        if saved is not None:
+            start = saved.version
+            made.channel = Channel(row.channel, epoch, start, saved.head, {e.id: e for e in saved.entries})
+            self._checkpoints[row.channel] = start
+        for line in self._store.lines(row.channel, epoch, start):
+            payload = split_line(line)[2]
+            batch = decode_feed(payload)
+            if not isinstance(batch, Batch) or batch.prev != made.channel.head:
+                return False
+            made.append(Line(batch.from_version, batch.prev, line))
+            made.channel.apply(batch, payload)
+        return (made.channel.version, made.channel.head) == (row.version, row.head)
+
+    # -- epochs ------------------------------------------------------------------------------------------
+
+    def _new_epoch(self, epoch: int) -> None:
+        """In the thread: begin again from the decisions themselves. Versions go on rising, for people."""
+        log.warning("feed begins epoch %d", epoch)
+        events, position = self._store.active_decisions()
+        versions = dict(self._mark.versions)
+        for row in self._store.channels():
+            versions[row.channel] = max(row.version, versions.get(row.channel, 0))
+        feed = FeedLog(epoch, self._snapshot_line)
+        routed = by_channel(events)
+        for name in {*routed, *versions}:
+            # A head of chance: two centres restored from one backup never share it.
+            channel = Channel(name, epoch, versions.get(name, 0) + 1, secrets.token_hex(32))
+            channel.entries = {e.decision_id: e.entry for e in routed.get(name, ()) if e.entry is not None}
+            feed.log(name).channel = channel
+        self._snapshots.clear()
+        for log_ in feed.logs.values():
+            self._checkpoint(log_.channel)
+        self._store.restart([_row(made.channel) for made in feed.logs.values()], position)
+        self.feed, self.position = feed, position
+        self._write_mark()
+
+    async def raise_epoch(self) -> bool:
+        """Begin a new epoch now, at most one an hour; everyone is cut and comes back for a snapshot."""
+        async with self._lock:
+            now_s = asyncio.get_running_loop().time()
+            if self._epoch_at_s and now_s - self._epoch_at_s < EPOCH_PAUSE_S:
+                return False
+            self._epoch_at_s = now_s
+            await self._in_thread(self._new_epoch, self.feed.epoch + 1)
+            self._hub.close_all("epoch")
+            return True
+
+    # -- steps -------------------------------------------------------------------------------------------
+
+    async def step(self) -> bool:
+        """Publish what is new; True when there may be more at once. Errors: Unavailable."""
+        async with self._lock:
+            step = await self._in_thread(self._make)
+            self.position = step.position
+            for batch, line in step.made:
+                log_ = self.feed.log(batch.channel)
+                log_.append(Line(batch.from_version, batch.prev, line))
+                log_.channel.apply(batch, split_line(line)[2])
+                self._hub.send(batch.channel, line + b"\n")
+        for event in step.events:
+            self._on_event(event)
+        await self._checkpoint_due([batch.channel for batch, _ in step.made])
+        return len(step.events) == EVENTS_A_STEP
+
+    def _make(self) -> Step:
+        """In the thread: read, sign, commit. Changes nothing in memory."""
+        events = self._store.events_after(self.position, EVENTS_A_STEP)
+        if not events:
+            return Step((), (), self.position)
+        position = events[-1].id
+        decisions = [d for d in map(decision_event, events) if d is not None]
+        stamp = self._stamp(self._store.audit_head()) if decisions else None
+        made: list[tuple[Batch, bytes]] = []
+        new: list[NewBatch] = []
+        for name, routed in by_channel(decisions).items():
+            known = self.feed.logs.get(name)
+            channel = known.channel if known is not None else Channel(name, self.feed.epoch)
+            assert stamp is not None
+            if (batch := next_batch(channel, routed, stamp)) is not None:
+                line = self._signer.line(batch)
+                head = payload_hash(split_line(line)[2])
+                new.append(NewBatch(ChannelRow(name, channel.epoch, batch.to_version, head), line))
+                made.append((batch, line))
+        if decisions or len(events) == EVENTS_A_STEP:
+            # Other rows alone are not worth a commit: reading them again after a restart tells nobody twice.
+            self._store.commit(new, position)
+        if new:
+            self._mark.versions.update({n.row.channel: n.row.version for n in new})
+            self._archive.write_mark(self._mark)
+        return Step(tuple(events), tuple(made), position)
+
+    async def beat(self) -> None:
+        """Send a heartbeat on every channel that someone follows; made once for all."""
+        async with self._lock:
+            self._audit_head = await self._in_thread(self._store.audit_head)
+            stamp = self._stamp(self._audit_head)
+            for number, name in enumerate(t for t in self._hub.topics() if not t.startswith(POLICY_TOPIC)):
+                if number % 50 == 49:
+                    await asyncio.sleep(0)  # hundreds of overlays are signed: let others write meanwhile
+                self._hub.send(name, self._signer.line(heartbeat(self.feed.log(name).channel, stamp)) + b"\n")
+
+    # -- newcomers ---------------------------------------------------------------------------------------
+
+    def answer(self, since: list[Since]) -> list[bytes]:
+        """Return the lines for one follower, each channel ending with a heartbeat: the present time, and the
+        sign that it is up to date. Runs in the event loop without a pause, together with ``Hub.add``."""
+        lines = self.feed.answer(since)
+        stamp = self._stamp(self._audit_head)
+        beats = [self._signer.line(heartbeat(self.feed.log(s.channel).channel, stamp)) for s in since]
+        return [line + b"\n" for line in (*lines, *beats)]
+
+    def _snapshot_line(self, channel: Channel) -> bytes:
+        kept = self._snapshots.get(channel.name)
+        now = clock.epoch_s()
+        if kept is not None:
+            message, line = kept
+            same = (message.epoch, message.version, message.head) == (
+                channel.epoch,
+                channel.version,
+                channel.head,
+            )
+            if same and now - message.issued_at < SNAPSHOT_FRESH_S:
+                return line
+        message = snapshot(channel, self._stamp(self._audit_head))
+        line = self._signer.line(message)
+        self._snapshots[channel.name] = (message, line)
+        return line
+
+    async def policy_line(self, collectivite_id: str) -> bytes | None:
+        """Return the signed policy of a collectivité's boxes, or None where none was set."""
+        if (line := self._policies.get(collectivite_id)) is not None:
+            return line
+        message = await self._in_thread(self._store.policy, collectivite_id)
+        if message is None:
+            return None
+        line = self._signer.line(msgspec.structs.replace(message, issued_at=clock.epoch_s())) + b"\n"
+        self._policies[collectivite_id] = line
+        return line
+
+    def forget_policy(self, collectivite_id: str) -> None:
+        self._policies.pop(collectivite_id, None)
+
+    # -- the rest ----------------------------------------------------------------------------------------
+
+    async def _checkpoint_due(self, channels: list[str]) -> None:
+        for name in channels:
+            channel = self.feed.log(name).channel
+            if channel.version - self._checkpoints.get(name, 0) >= CHECKPOINT_VERSIONS:
+                await self._in_thread(self._checkpoint, channel.copy())
+
+    def _checkpoint(self, channel: Channel) -> None:
+        """In the thread: save a snapshot; a later start replays from here."""
+        line = self._signer.line(snapshot(channel, self._stamp(self._audit_head)))
+        if self._archive.save_snapshot(channel.name, channel.epoch, channel.version, line):
+            self._checkpoints[channel.name] = channel.version
+            self._store.prune(channel.name, channel.epoch, channel.version)
+
+    def _write_mark(self) -> None:
+        versions = {name: made.channel.version for name, made in self.feed.logs.items()}
+        self._mark = Mark(self.feed.epoch, versions)
+        self._archive.write_mark(self._mark)
+
+    def _stamp(self, audit_head: str) -> Stamp:
+        now = clock.epoch_s()
+        return Stamp(now, now + self._config.feed_valid_s, audit_head)
+
+    async def _in_thread[*A, R](self, function: Callable[[*A], R], *arguments: *A) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True)
+
+
+def _row(channel: Channel) -> ChannelRow:
+    return ChannelRow(channel.name, channel.epoch, channel.version, channel.head)

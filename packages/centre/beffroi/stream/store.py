@@ -1,0 +1,259 @@
+"""What the stream process reads and writes in the database: plain SQL on the core's tables.
+
+Process: stream, in a thread of its own (a commit waits for the disk; the event loop must not).
+Input:   values of the boxes' messages, checked by the caller; they travel as parameters only.
+Fails:   Unavailable when the database does not answer; nothing is acknowledged then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.messages import Ack, Action, Entry, Policy, PolicyMessage
+
+from beffroi.core.planes import outbox
+from beffroi.core.planes.db import Database
+from beffroi.lib import clock
+from beffroi.stream.batches import DecisionEvent
+
+CURSOR = "stream"
+ACTIVATED = "decision:activated"
+ENDED = "decision:ended"
+KEEP_LINES = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One row of the outbox."""
+
+    id: int
+    kind: str
+    collectivite_id: str | None
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ChannelRow:
+    channel: str
+    epoch: int
+    version: int
+    head: str
+
+
+@dataclass(frozen=True)
+class NewBatch:
+    """A signed batch and where its channel stands after it."""
+
+    row: ChannelRow
+    line: bytes
+
+
+@dataclass(frozen=True)
+class BoxRow:
+    id: str
+    collectivite_id: str
+    public_key: str
+    state: str
+
+
+@dataclass(frozen=True)
+class FactRow:
+    id: str
+    kind: str
+    payload: str
+
+
+class Store:
+    """The queries. One object a thread."""
+
+    def __init__(self, database: Database, run: Path) -> None:
+        self.database = database
+        self._run = run
+
+    # -- the feed ----------------------------------------------------------------------------------------
+
+    def cursor(self) -> int:
+        rows = self.database.execute("SELECT position FROM publish_cursor WHERE name = ?", (CURSOR,))
+        return int(rows[0][0]) if rows else 0
+
+    def last_event(self) -> int:
+        return int(self.database.execute("SELECT COALESCE(MAX(id), 0) FROM outbox")[0][0])
+
+    def events_after(self, position: int, limit: int) -> list[Event]:
+        rows = self.database.execute(
+            "SELECT id, kind, collectivite_id, payload FROM outbox WHERE id > ? ORDER BY id LIMIT ?",
+            (position, limit),
+        )
+        return [Event(int(r[0]), r[1], r[2], json.loads(r[3])) for r in rows]
+
+    def channels(self) -> list[ChannelRow]:
+        rows = self.database.execute("SELECT channel, epoch, version, head FROM feed_channel")
+        return [ChannelRow(r[0], int(r[1]), int(r[2]), r[3]) for r in rows]
+
+    def lines(self, channel: str, epoch: int, after_version: int) -> list[bytes]:
+        rows = self.database.execute(
+            "SELECT line FROM feed_batch WHERE channel = ? AND epoch = ? AND to_version > ?"
+            " ORDER BY to_version",
+            (channel, epoch, after_version),
+        )
+        return [bytes(r[0]) for r in rows]
+
+    def audit_head(self) -> str:
+        rows = self.database.execute("SELECT hash FROM audit_seal ORDER BY position DESC LIMIT 1")
+        return str(rows[0][0]) if rows else ""
+
+    def commit(self, batches: Sequence[NewBatch], position: int) -> None:
+        """Batches, channels and cursor: all or nothing."""
+        now = clock.now()
+        with self.database.transaction():
+            self.database.executemany(
+                "INSERT INTO feed_batch (channel, epoch, to_version, line, created_at)"
+                " VALUES (?, ?, ?, ?, ?)",
+                [(b.row.channel, b.row.epoch, b.row.version, b.line, now) for b in batches],
+            )
+            self._put_channels([b.row for b in batches])
+            self._put_cursor(position)
+
+    def restart(self, channels: Sequence[ChannelRow], position: int) -> None:
+        """Begin a new epoch: the channels as given, no lines before them."""
+        with self.database.transaction():
+            self.database.execute("DELETE FROM feed_channel")
+            self._put_channels(channels)
+            self._put_cursor(position)
+
+    def prune(self, channel: str, epoch: int, through_version: int) -> None:
+        """Delete old lines that a saved snapshot covers; younger ones stay, so that anyone can check them."""
+        self.database.execute(
+            "DELETE FROM feed_batch WHERE channel = ? AND created_at < ?"
+            " AND (epoch < ? OR (epoch = ? AND to_version <= ?))",
+            (channel, clock.now() - KEEP_LINES, epoch, epoch, through_version),
+        )
+
+    def _put_channels(self, rows: Iterable[ChannelRow]) -> None:
+        self.database.executemany(
+            "INSERT INTO feed_channel (channel, epoch, version, head, entry_ids, updated_at)"
+            " VALUES (?, ?, ?, ?, '[]', ?) ON CONFLICT (channel) DO UPDATE SET"
+            " epoch = excluded.epoch, version = excluded.version, head = excluded.head,"
+            " updated_at = excluded.updated_at",
+            [(r.channel, r.epoch, r.version, r.head, clock.now()) for r in rows],
+        )
+
+    def _put_cursor(self, position: int) -> None:
+        self.database.execute(
+            "INSERT INTO publish_cursor (name, position) VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET position = excluded.position",
+            (CURSOR, position),
+        )
+
+    def active_decisions(self) -> tuple[list[DecisionEvent], int]:
+        """Return every active decision and the outbox position that this state belongs to."""
+        with self.database.transaction():
+            self.database.serialise_outbox()
+            rows = self.database.execute(
+                "SELECT id, kind, value, action, scope, reason, expires_at FROM decision"
+                " WHERE state = 'active' ORDER BY id"
+            )
+            position = self.last_event()
+        events = []
+        for r in rows:
+            expires_at = int(self.database.time(r[6]).timestamp()) if r[6] is not None else 0
+            entry = Entry(r[0], Indicator(Kind(r[1]), r[2]), Action(r[3]), expires_at, r[5])
+            events.append(DecisionEvent(r[0], r[1], r[4], entry))
+        return events, position
+
+    # -- boxes -------------------------------------------------------------------------------------------
+
+    def box(self, box_id: str) -> BoxRow | None:
+        rows = self.database.execute(
+            "SELECT id, collectivite_id, public_key, state FROM box WHERE id = ?", (box_id,)
+        )
+        return BoxRow(*rows[0]) if rows else None
+
+    def policy(self, collectivite_id: str) -> PolicyMessage | None:
+        """Return the latest policy of a collectivité, unsigned and stamped 0."""
+        rows = self.database.execute(
+            "SELECT policy_version, policy, changed_by FROM box_policy WHERE collectivite_id = ?"
+            " ORDER BY policy_version DESC LIMIT 1",
+            (collectivite_id,),
+        )
+        if not rows:
+            return None
+        content = rows[0][1]
+        return PolicyMessage(1, collectivite_id, int(rows[0][0]), 0, read_policy(content), str(rows[0][2]))
+
+    def seen(self, box_ids: Sequence[str]) -> None:
+        now = clock.now()
+        with self.database.transaction():
+            self.database.executemany(
+                "UPDATE box SET last_seen_at = ? WHERE id = ?", [(now, box_id) for box_id in box_ids]
+            )
+
+    def put_acks(self, acks: Sequence[tuple[str, Ack]], boxes: dict[str, tuple[int, str]]) -> None:
+        """Keep the newest acknowledgement of each box and channel. ``boxes``: policy and agent versions."""
+        now = clock.now()
+        with self.database.transaction():
+            self.database.executemany(
+                "INSERT INTO box_ack (box_id, channel, epoch, version, enforced_at_ms, received_at)"
+                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (box_id, channel) DO UPDATE SET"
+                " epoch = excluded.epoch, version = excluded.version,"
+                " enforced_at_ms = excluded.enforced_at_ms, received_at = excluded.received_at"
+                " WHERE excluded.epoch > box_ack.epoch"
+                " OR (excluded.epoch = box_ack.epoch AND excluded.version > box_ack.version)",
+                [(box, a.channel, a.epoch, a.version, a.enforced_at_ms, now) for box, a in acks],
+            )
+            self.database.executemany(
+                "UPDATE box SET last_seen_at = ?, policy_version = ?, agent_version = ? WHERE id = ?",
+                [(now, policy, agent, box) for box, (policy, agent) in boxes.items()],
+            )
+
+    def put_facts(self, box: BoxRow, facts: Sequence[FactRow]) -> int:
+        """Store facts durably, each with its event; return how many were new."""
+        now = clock.now()
+        new = 0
+        with self.database.transaction():
+            for fact in facts:
+                rows = self.database.execute(
+                    "INSERT INTO inbox_fact (id, source, collectivite_id, kind, payload, received_at)"
+                    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING id",
+                    (fact.id, box.id, box.collectivite_id, fact.kind, fact.payload, now),
+                )
+                if rows:
+                    new += 1
+                    outbox.publish(
+                        self.database,
+                        "fact:received",
+                        {
+                            "fact_id": fact.id,
+                            "kind": fact.kind,
+                            "source": box.id,
+                            "collectivite_id": box.collectivite_id,
+                        },
+                        run=self._run,
+                        collectivite_id=box.collectivite_id,
+                    )
+        return new
+
+
+def read_policy(content: str | dict[str, Any]) -> Policy:
+    """A policy column: JSON text, or what the driver already decoded from it."""
+    data = json.loads(content) if isinstance(content, str) else content
+    return msgspec.convert(data, Policy)
+
+
+def decision_event(event: Event) -> DecisionEvent | None:
+    """Return the decision of an outbox row, or None when the row is about something else."""
+    p = event.payload
+    if event.kind == ENDED:
+        return DecisionEvent(p["decision_id"], p["kind"], p["scope"], None)
+    if event.kind != ACTIVATED:
+        return None
+    indicator = Indicator(Kind(p["kind"]), p["value"])
+    entry = Entry(p["decision_id"], indicator, Action(p["action"]), int(p["expires_at"]), p["reason"])
+    return DecisionEvent(p["decision_id"], p["kind"], p["scope"], entry)
