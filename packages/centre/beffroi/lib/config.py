@@ -66,12 +66,20 @@ class Config:
         False, "Ask public DNS block lists, fuzzy hashes and networks about incoming mail."
     )
     own_addresses: str = _setting(
-        "", "The centre's addresses as the internet and the boîtiers see them, separated by spaces; never blocked."
+        "",
+        "The centre's addresses as the internet and the boîtiers see them, separated by spaces; never blocked.",
     )
     protected_names: str = _setting(
         "", "Names that must never be blocked besides the members' own, separated by spaces."
     )
     outgoing_mail: bool = _setting(False, "Let mail leave for other servers. Off in a demonstration.")
+    hsts_s: int = _setting(
+        0,
+        "Strict-Transport-Security of the portal and the console; only with public certificates.",
+        unit="s",
+        low=0,
+        high=63072000,
+    )
     database_url: str = _setting(
         "", "PostgreSQL address 'postgresql://...'; empty: SQLite in the state directory."
     )

@@ -25,5 +25,7 @@ class Process:
     start_timeout_s: float = 30.0
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_s: float = 20.0
+    restart_when_unwell: bool = True
+    """Whether a process that answers no longer, for minutes, is restarted; not when the cause may lie behind it."""
     advice: str = ""
     """What to do when it will not start: one sentence for a person."""

@@ -1,0 +1,154 @@
+"""The process table of the centre as the supervisor runs it.
+
+Purpose: one list, in the order of need; ARCHITECTURE.md describes each row.
+Process: Python processes run as Config.user, without privileges they could regain; engines start as root and
+         drop their privileges by themselves.
+Source:  docs/internals/supervisor.md.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import sys
+from pathlib import Path
+
+from beffroi.core.planes import wake
+from beffroi.lib.config import STATE_VARIABLE, Config
+from beffroi.lib.process import Process
+from beffroi.mail.engines import setup as mail
+from beffroi.supervise import front
+
+WEB_WORKERS = 2
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=5)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def processes(config: Config) -> list[Process]:
+    """All rows; what others wait for comes first."""
+    engines = mail.processes(config)
+    return [
+        *(row for row in engines if row.name == "unbound"),
+        _stream(config),
+        *(row for row in engines if row.name == "rspamd"),
+        _django(config, "web", "beffroi.settings.web", workers=WEB_WORKERS),
+        *(row for row in engines if row.name == "mailgate"),
+        *(row for row in engines if row.name not in ("unbound", "rspamd", "mailgate")),
+        _consumers(config, "worker", "main"),
+        _consumers(config, "remediation", "remediation"),
+        _django(config, "console", "beffroi.settings.console", workers=1),
+        front.process(config),
+    ]
+
+
+def write_files(config: Config) -> None:
+    """Write every engine's configuration. Errors: those of the engines, each one sentence."""
+    mail.write(config)
+    front.write(config)
+
+
+def _granian(config: Config, name: str, *arguments: str) -> tuple[str, ...]:
+    return (
+        sys.executable,
+        "-m",
+        "granian",
+        "--no-ws",
+        "--log-level",
+        "warning",
+        "--respawn-failed-workers",
+        "--workers-kill-timeout",
+        "8",
+        "--uds",
+        str(config.run / f"{name}.sock"),
+        "--uds-permissions",
+        "432",  # 0o660: the front's group may connect, nobody else
+        *arguments,
+    )
+
+
+def _django(config: Config, name: str, settings: str, *, workers: int) -> Process:
+    return Process(
+        name=name,
+        argv=_granian(
+            config,
+            name,
+            "--interface",
+            "wsgi",
+            "--workers",
+            str(workers),
+            "--blocking-threads",
+            "4",
+            "--factory",
+            "django.core.wsgi:get_wsgi_application",
+        ),
+        user=config.user or None,
+        environment=_environment(config, settings),
+        healthy=lambda: answers(config.run / f"{name}.sock", "/healthz"),
+        stop_timeout_s=12,
+        start_timeout_s=60,
+        advice=f"Look at {config.log / (name + '.log')}.",
+    )
+
+
+def _stream(config: Config) -> Process:
+    return Process(
+        name="stream",
+        # One process: it holds every connection and is the only one that signs.
+        argv=_granian(config, "stream", "--interface", "asgi", "--workers", "1", "beffroi.stream.app:app"),
+        user=config.user or None,
+        environment=_environment(config, None),
+        healthy=lambda: answers(config.run / "stream.sock", "/v1/nonce"),
+        stop_timeout_s=12,
+        advice=f"Look at {config.log / 'stream.log'}.",
+    )
+
+
+def _consumers(config: Config, name: str, group: str) -> Process:
+    return Process(
+        name=name,
+        argv=(sys.executable, "-m", "beffroi.cli", name),
+        user=config.user or None,
+        environment=_environment(config, "beffroi.settings.base"),
+        healthy=lambda: listens(wake.directory(config.run) / f"{group}.sock"),
+        start_timeout_s=60,
+        advice=f"Look at {config.log / (name + '.log')}.",
+    )
+
+
+def _environment(config: Config, settings: str | None) -> dict[str, str]:
+    values = {STATE_VARIABLE: str(config.state)}
+    if settings:
+        values["DJANGO_SETTINGS_MODULE"] = settings
+    return values
+
+
+def answers(path: Path, request: str) -> str:
+    """ "" when whoever listens on this socket answers below 500, else one sentence."""
+    connection = _UnixConnection(path)
+    try:
+        connection.request("GET", request)
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        return f"{path.name} does not answer ({error})."
+    finally:
+        connection.close()
+    return "" if status < 500 else f"{path.name} answers {status}."
+
+
+def listens(path: Path) -> str:
+    """ "" when a living process holds this datagram socket: connecting to a dead one is refused."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError as error:
+            return f"{path.name} is not listened to ({error.strerror})."
+    return ""

@@ -1,0 +1,197 @@
+"""The front door: HAProxy's configuration and its row of the process table.
+
+Purpose: TLS for the portal, the console and the boîtiers; each request goes to the plane that serves it.
+Process: haproxy; root only until its ports are bound, then user ``haproxy`` in a chroot of STATE/run, in the
+         group of the Python processes, whose sockets it connects to.
+Hostile: every byte from the network. Headers that planes trust are removed here and set anew.
+Fails:   closed: an unknown host name, a path of another listener or an oversized request is refused here.
+Source:  docs.haproxy.org/3.0/configuration.html; Mozilla "intermediate" TLS of 2025.
+"""
+
+from __future__ import annotations
+
+import grp
+import http.client
+import os
+import signal
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from beffroi.lib.config import Config
+from beffroi.lib.process import Process
+from beffroi.supervise.certificates import front_names
+from beffroi.supervise.secret_files import python_owner, supervisor_owner, write_file
+
+MAX_PORTAL_BODY_BYTES = 30 * 1024 * 1024
+MAX_BOX_BODY_BYTES = 1024 * 1024
+MAX_URL_BYTES = 4096
+# A held stream is silent between two heartbeats (at most 300 s); ordinary requests are not.
+HELD_TIMEOUT = "330s"
+# Only the front may set these: planes take them for true.
+_TRUSTED = (
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Real-IP",
+    "Forwarded",
+    "X-Beffroi-Listener",
+    "X-Beffroi-Door",
+    "X-Beffroi-Token",
+)
+
+
+@dataclass(frozen=True)
+class _Listener:
+    name: str
+    port: int
+    body_bytes: int
+    rules: tuple[str, ...]
+
+
+def _listeners(config: Config) -> tuple[_Listener, ...]:
+    browser = (
+        "acl held path /live",
+        "http-request deny deny_status 404 if { path_beg /v1/ }",
+        f"http-request set-timeout client {HELD_TIMEOUT} if held",
+        "use_backend stream if held",
+    )
+    return (
+        _Listener("portal", config.portal_port, MAX_PORTAL_BODY_BYTES, (*browser, "default_backend web")),
+        _Listener(
+            "console", config.console_port, MAX_PORTAL_BODY_BYTES, (*browser, "default_backend console")
+        ),
+        _Listener(
+            "box",
+            config.box_port,
+            MAX_BOX_BODY_BYTES,
+            (
+                f"timeout client {HELD_TIMEOUT}",
+                "http-request deny deny_status 404 unless { path_beg /v1/ }",
+                "use_backend web if { path /v1/enrol }",
+                "default_backend stream",
+            ),
+        ),
+    )
+
+
+def configuration(config: Config, *, drop_privileges: bool) -> str:
+    """Return haproxy.cfg. ``drop_privileges``: started by root."""
+    # After the chroot the sockets' paths begin at STATE/run.
+    sockets = "" if drop_privileges else str(config.run)
+    lines = ["# Written by the supervisor at each start.", "global"]
+    if drop_privileges:
+        group = grp.getgrgid(python_owner(config).gid).gr_name
+        lines += ["    user haproxy", f"    group {group}", f"    chroot {config.run}"]
+    lines += [
+        "    maxconn 4000",
+        "    log stderr format raw local0 notice",
+        "    ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets",
+        "    ssl-default-bind-ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+        "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+        "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305",
+        "    ssl-default-bind-curves X25519:P-256:P-384",
+        "defaults",
+        "    mode http",
+        "    log global",
+        "    option dontlognull",
+        "    option http-no-delay",
+        "    option http-ignore-probes",
+        "    retries 3",
+        "    retry-on conn-failure",
+        "    timeout http-request 10s",
+        "    timeout http-keep-alive 30s",
+        "    timeout connect 3s",
+        "    timeout client 60s",
+        "    timeout server 60s",
+    ]
+    for listener in _listeners(config):
+        lines += _frontend(config, listener)
+    for name in ("web", "console", "stream"):
+        lines.append(f"backend {name}")
+        if name == "stream":
+            lines.append(f"    timeout server {HELD_TIMEOUT}")
+        lines.append(f"    server {name} unix@{sockets}/{name}.sock")
+    return "\n".join(lines) + "\n"
+
+
+def _frontend(config: Config, listener: _Listener) -> list[str]:
+    pem = config.state / "tls" / "portal.pem"
+    alpn = "http/1.1" if listener.name == "box" else "h2,http/1.1"
+    binds = [f"bind {address} ssl crt {pem} alpn {alpn}" for address in _addresses(config, listener.port)]
+    names = " ".join(name for name in front_names(config) if ":" not in name)
+    body = [
+        *binds,
+        *(f"http-request del-header {header}" for header in _TRUSTED),
+        "http-request set-header X-Forwarded-For %[src]",
+        f"http-request set-header X-Beffroi-Listener {listener.name}",
+        # A foreign Host header must never reach a plane, or it could appear in a link.
+        f"http-request deny deny_status 421 unless {{ req.hdr(host),field(1,:),lower -m str {names} }}",
+        f"http-request deny deny_status 414 if {{ url_len gt {MAX_URL_BYTES} }}",
+        f"http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {listener.body_bytes} }}",
+        *(f"{line}" for line in listener.rules),
+        "http-response del-header Server",
+    ]
+    if config.hsts_s and listener.name != "box":
+        body.append(f'http-response set-header Strict-Transport-Security "max-age={config.hsts_s}"')
+    return [f"frontend {listener.name}", *(f"    {line}" for line in body)]
+
+
+def _addresses(config: Config, port: int) -> list[str]:
+    if config.listen != "*":
+        host = f"[{config.listen}]" if ":" in config.listen else config.listen
+        return [f"{host}:{port}"]
+    # Two sockets, not one for both families: addresses of IPv4 clients then need no unmapping.
+    both = [f"0.0.0.0:{port}"]
+    if Path("/proc/net/if_inet6").exists():
+        both.append(f"[::]:{port} v6only")
+    return both
+
+
+def config_path(config: Config) -> Path:
+    return config.state / "haproxy" / "haproxy.cfg"
+
+
+def write(config: Config) -> None:
+    path = config_path(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.chmod(0o755)
+    text = configuration(config, drop_privileges=os.getuid() == 0)
+    write_file(path, text.encode(), mode=0o644, owner=supervisor_owner())
+
+
+def process(config: Config) -> Process:
+    return Process(
+        name="front",
+        argv=("/usr/sbin/haproxy", "-db", "-f", str(config_path(config))),
+        healthy=lambda: _healthy(config),
+        stop_signal=signal.SIGTERM,
+        stop_timeout_s=5,
+        restart_when_unwell=False,
+        advice=f"Look at {config.log / 'front.log'}; check with: haproxy -c -f {config_path(config)}",
+    )
+
+
+def _healthy(config: Config) -> str:
+    """One request through TLS on each listener; any answer below 500 means that the plane behind it answers."""
+    host = "127.0.0.1" if config.listen == "*" else config.listen
+    context = ssl.create_default_context()
+    # This asks whether the door opens, on loopback; who it is was settled when the files were written.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    for name, port, path, server in (
+        ("portal", config.portal_port, "/healthz", config.portal_name),
+        ("console", config.console_port, "/healthz", config.console_name),
+        ("boîtiers", config.box_port, "/v1/nonce", config.box_name),
+    ):
+        connection = http.client.HTTPSConnection(host, port, timeout=5, context=context)
+        try:
+            connection.request("GET", path, headers={"Host": server})
+            status = connection.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            return f"The listener {name} (port {port}) does not answer: {error}."
+        finally:
+            connection.close()
+        if status >= 500:
+            return f"The listener {name} (port {port}) answers {status}: what stands behind it is not ready."
+    return ""
