@@ -1,0 +1,193 @@
+"""What all tests share: a state directory of their own, the database, people and actors.
+
+Database: SQLite in that directory; PostgreSQL where BEFFROI_TEST_DATABASE=postgresql://... names a server on which
+databases may be made. ``database`` rolls everything back; ``committed`` commits, for whoever reads by another
+connection or process (planes, threads), and empties the tables afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+STATE = Path(tempfile.mkdtemp(prefix="bft-"))  # short: a Unix socket's path has 107 bytes at most
+
+
+def _write_state() -> None:
+    for name in ("secrets", "db", "run/wake", "log", "projections", "feed", "doors", "journal"):
+        (STATE / name).mkdir(parents=True, mode=0o700)
+    for name in ("django.key", "door.token", "live.key", "commune-master.key"):
+        (STATE / "secrets" / name).write_text(secrets.token_hex(32))
+    url = os.environ.get("BEFFROI_TEST_DATABASE", "")
+    (STATE / "beffroi.toml").write_text(f'database_url = "{url}"\n' if url else "")
+
+
+# Before anything of the centre is imported: its settings are read from here, never from a real installation.
+_write_state()
+os.environ["BEFFROI_STATE"] = str(STATE)
+os.environ["DJANGO_SETTINGS_MODULE"] = "beffroi.settings.web"
+
+import django  # noqa: E402
+
+django.setup()
+
+from django.db import connection  # noqa: E402
+
+from beffroi.core.communes import actions as communes  # noqa: E402
+from beffroi.core.communes.models import Collectivite  # noqa: E402
+from beffroi.core.identity import actions as identity  # noqa: E402
+from beffroi.core.identity import sessions  # noqa: E402
+from beffroi.core.identity.actor import Actor  # noqa: E402
+from beffroi.core.identity.administrators import NewAdministrator, create_administrator  # noqa: E402
+from beffroi.core.identity.hashers import CappedArgon2PasswordHasher  # noqa: E402
+from beffroi.core.identity.models import Membership  # noqa: E402
+from beffroi.core.planes import db as planes_db  # noqa: E402
+from beffroi.lib.config import Config  # noqa: E402
+
+# The real hash, at its lowest cost: tests make many accounts.
+CappedArgon2PasswordHasher.time_cost = 1
+CappedArgon2PasswordHasher.memory_cost = 64
+
+if connection.vendor == "sqlite":  # a file, not memory: the planes open it by themselves
+    connection.settings_dict["TEST"]["NAME"] = str(STATE / "db" / "beffroi.sqlite")
+
+PASSWORD = "correct horse battery"
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(STATE, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def state() -> Path:
+    """The state directory of this run of the tests."""
+    return STATE
+
+
+@pytest.fixture(scope="session")
+def config() -> Config:
+    """The centre's configuration of this run of the tests."""
+    from django.conf import settings
+
+    found: Config = settings.BEFFROI
+    return found
+
+
+@pytest.fixture
+def database(db: None) -> str:
+    """The relational database, rolled back after the test; its URL."""
+    from django.core.cache import cache
+
+    cache.clear()
+    return database_url()
+
+
+@pytest.fixture
+def committed(transactional_db: None) -> str:
+    """The relational database with real commits, emptied after the test; its URL."""
+    from django.core.cache import cache
+
+    cache.clear()
+    return database_url()
+
+
+@pytest.fixture
+def plane(committed: str) -> Iterator[planes_db.Database]:
+    """The same database as a plane without Django sees it."""
+    opened = planes_db.connect(committed)
+    yield opened
+    opened.close()
+
+
+def database_url() -> str:
+    """URL of the test database, for planes and child processes."""
+    settings = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{settings['NAME']}"
+    from urllib.parse import urlencode
+
+    from psycopg.conninfo import conninfo_to_dict
+
+    parts = conninfo_to_dict(os.environ["BEFFROI_TEST_DATABASE"]) | {"dbname": settings["NAME"]}
+    return "postgresql://?" + urlencode({key: value for key, value in parts.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Commune:
+    """A commune with one agent, one other agent and one référent."""
+
+    collectivite: Collectivite
+    domain: str
+    agent: Actor
+    agent_membership: Membership
+    colleague: Actor
+    colleague_membership: Membership
+    referent: Actor
+    referent_membership: Membership
+
+    @property
+    def id(self) -> str:
+        return self.collectivite.id
+
+
+@pytest.fixture
+def system() -> Actor:
+    return Actor.system("tests")
+
+
+@pytest.fixture
+def opened(request: pytest.FixtureRequest) -> str:
+    """``committed`` for a test that asks for it or for ``plane``, else ``database``."""
+    real = {"committed", "plane"} & set(request.fixturenames)
+    found: str = request.getfixturevalue("committed" if real else "database")
+    return found
+
+
+@pytest.fixture
+def make_commune(opened: str, system: Actor) -> Callable[..., Commune]:
+    """``make_commune("Beaune", "beaune.test")``."""
+
+    def make(name: str, domain: str, *, insee: str = "") -> Commune:
+        collectivite = communes.create_collectivite(actor=system, kind="commune", name=name, insee=insee)
+        communes.add_domain(actor=system, collectivite=collectivite, name=domain)
+        members = [
+            make_member(system, collectivite, f"{who}@{domain}", role)
+            for who, role in (("agent", "agent"), ("collegue", "agent"), ("referent", "referent"))
+        ]
+        pairs = [part for member in members for part in (sessions.actor_of(member), member)]
+        return Commune(collectivite, domain, *pairs)  # type: ignore[arg-type]
+
+    return make
+
+
+def make_member(system: Actor, collectivite: Collectivite, email: str, role: str) -> Membership:
+    person = identity.create_person(actor=system, email=email, name=email.split("@")[0], password=PASSWORD)
+    return identity.add_membership(actor=system, person=person, collectivite=collectivite, role=role)
+
+
+@pytest.fixture
+def beaune(make_commune: Callable[..., Commune]) -> Commune:
+    return make_commune("Beaune", "beaune.test", insee="21054")
+
+
+@pytest.fixture
+def nuits(make_commune: Callable[..., Commune]) -> Commune:
+    return make_commune("Nuits-Saint-Georges", "nuits.test", insee="21464")
+
+
+@pytest.fixture
+def new_administrator(opened: str, system: Actor) -> NewAdministrator:
+    """The account of one administrator of the Département, and its second factor's secret."""
+    return create_administrator(actor=system, email="admin@cotedor.test", name="Ada", password=PASSWORD)
+
+
+@pytest.fixture
+def administrator(new_administrator: NewAdministrator) -> Actor:
+    return Actor("administrator", new_administrator.record.id, None, "administrator")
