@@ -39,7 +39,10 @@ def sign_request(
 def verify_request(
     public_key: bytes, headers: Mapping[str, str], *, method: str, path: str, body: bytes
 ) -> None:
-    """Check the signature; the caller checks and burns the nonce. Errors: MessageMalformed, SignatureInvalid."""
+    """Check the signature; the caller checks and burns the nonce.
+
+    Errors: MessageMalformed, SignatureInvalid.
+    """
     try:
         box_id, nonce = headers[BOX_HEADER], headers[NONCE_HEADER]
         signature = unb64(headers[SIGNATURE_HEADER])
