@@ -1,0 +1,113 @@
+"""Settings of one box: STATE/box.toml. One frozen object; unknown or mistyped keys are refused by name.
+
+Process: read once at start, as root.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from beffroi_box.errors import ConfigInvalid
+
+DEFAULT_STATE = Path("/var/lib/beffroi-box")
+
+
+def _setting(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True)
+class BoxConfig:
+    state: Path = _setting(DEFAULT_STATE, "State directory.")
+    centre: str = _setting("", "Address of the centre: https://NAME:PORT (NAME as in its certificate).")
+    ca: str = _setting(
+        "", "File with the centre's certificate authority; empty: STATE/ca.pem if present, else the system's."
+    )
+    centre_addresses: tuple[str, ...] = _setting(
+        (), "Addresses of the centre, tried before DNS (a box may start without any resolver)."
+    )
+    wan: str = _setting("wan", "Interface towards the internet.")
+    lan: str = _setting("lan", "Interface towards the town hall.")
+    masquerade: bool = _setting(False, "Router mode: hide the LAN's private IPv4 addresses behind the box.")
+    resolver: bool = _setting(True, "Refuse listed names by the box's Unbound.")
+    unbound_control: str = _setting("", "Control socket of Unbound; empty: STATE/resolver/control.sock.")
+    resolver_port: int = _setting(53, "Port of the box's resolver, target of the DNS redirect.")
+    resolver_forward: tuple[str, ...] = _setting(
+        (), "Resolvers to ask, ADDRESS or ADDRESS@PORT; empty: the root servers."
+    )
+    resolver_dnssec: bool = _setting(True, "Validate DNSSEC.")
+    resolver_user: str = _setting("unbound", "System user of Unbound; empty: no change of user.")
+    nflog_group: int = _setting(5, "Group of the kernel's log of blocked packets.")
+    heartbeat_s: int = _setting(20, "Pause between two heartbeats of the centre, in seconds.")
+    probe_grace_s: int = _setting(10, "Time in which a new policy must prove that the centre is reached.")
+    lan_probe: str = _setting(
+        "", "ADDRESS:PORT on the internet that the LAN must reach after a new policy; empty: not tested."
+    )
+
+    @property
+    def control_socket(self) -> str:
+        return self.unbound_control or str(self.state / "resolver" / "control.sock")
+
+    @property
+    def ca_file(self) -> Path | None:
+        if self.ca:
+            return Path(self.ca)
+        kept = self.state / "ca.pem"
+        return kept if kept.exists() else None
+
+    @property
+    def centre_host(self) -> str:
+        return urlsplit(self.centre).hostname or ""
+
+    @property
+    def centre_port(self) -> int:
+        return urlsplit(self.centre).port or 443
+
+    @property
+    def read_timeout_s(self) -> float:
+        """More than two heartbeats, so that one lost heartbeat is no alarm."""
+        return 2.5 * self.heartbeat_s
+
+
+def load(state: Path) -> BoxConfig:
+    """Errors: ConfigInvalid."""
+    path = state / "box.toml"
+    try:
+        values = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigInvalid("file", path, error) from None
+    return build(state, values, path)
+
+
+def build(state: Path, values: dict[str, Any], path: Path) -> BoxConfig:
+    known = {f.name: f for f in fields(BoxConfig) if f.name != "state"}
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigInvalid(name, path, "no such setting")
+        checked[name] = _checked(known[name], value, path)
+    config = BoxConfig(state=state, **checked)
+    if config.centre and (urlsplit(config.centre).scheme != "https" or not config.centre_host):
+        raise ConfigInvalid("centre", path, "must be https://NAME or https://NAME:PORT")
+    return config
+
+
+def _checked(setting: Field[Any], value: object, path: Path) -> object:
+    wanted = type(setting.default)
+    if wanted is tuple:
+        if isinstance(value, list) and all(isinstance(v, str) for v in value):
+            return tuple(value)
+        raise ConfigInvalid(setting.name, path, "must be a list of strings")
+    if type(value) is not wanted:
+        raise ConfigInvalid(setting.name, path, f"must be {wanted.__name__}")
+    return value
+
+
+def toml_text(values: dict[str, Any]) -> str:
+    """Strings, numbers, booleans and lists of strings are written alike in JSON and TOML."""
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())

@@ -1,0 +1,67 @@
+"""Errors of the agent: the docstring is the message, ``code`` is stable. Messages hold no content."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BoxError(Exception):
+    """The box could not do this: {}"""
+
+    code: ClassVar[str] = "box.error"
+
+    def __init__(self, *args: object) -> None:
+        super().__init__((type(self).__doc__ or "").format(*args))
+
+
+class ConfigInvalid(BoxError):
+    """Setting {} in {}: {}"""
+
+    code = "box.config_invalid"
+
+
+class NotEnrolled(BoxError):
+    """This box is not enrolled yet. Ask the Département for a code, then: beffroi-box enrol CODE --centre URL"""
+
+    code = "box.not_enrolled"
+
+
+class EnrolRefused(BoxError):
+    """The centre refused: {}"""
+
+    code = "box.enrol_refused"
+
+
+class CentreUnreachable(BoxError):
+    """The centre does not answer: {}"""
+
+    code = "box.centre_unreachable"
+
+
+class CentreRefused(BoxError):
+    """The centre answered {} ({})"""
+
+    code = "box.centre_refused"
+
+    def __init__(self, status: int, problem: str) -> None:
+        super().__init__(status, problem)
+        self.status = status
+        self.problem = problem
+
+
+class RulesRefused(BoxError):
+    """The kernel refused the rules: {}"""
+
+    code = "box.rules_refused"
+
+
+class ResolverUnavailable(BoxError):
+    """The resolver does not answer on its control socket: {}"""
+
+    code = "box.resolver_unavailable"
+
+
+class PolicyInvalid(BoxError):
+    """The policy cannot be used: {}"""
+
+    code = "box.policy_invalid"

@@ -1,0 +1,182 @@
+"""What a box keeps on its disk, written so that a power cut leaves the old or the new, never a half.
+
+Purpose: key, identity, trust, last good policy, a DecisionTable per channel, time floor.
+Process: the agent, as root; files 0600, directory 0700.
+Fails:   a damaged file is recognised (checksum) and the previous one is used; without one, a snapshot is asked.
+         A full disk is reported by OSError; the caller goes on enforcing from memory.
+Source:  power-cut trials: fsync file, rename, fsync directory lost nothing; any less lost rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from beffroi_box.errors import NotEnrolled
+from beffroi_protocol.errors import ProtocolError, StateDamaged
+from beffroi_protocol.messages import PolicyMessage, decode_feed
+from beffroi_protocol.signing import TrustStore, b64, split_line, unb64
+from beffroi_protocol.table import DecisionTable
+
+log = logging.getLogger("beffroi_box.store")
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who this box is and whom it trusts; written once, at enrolment."""
+
+    v: int
+    box_id: str
+    collectivite_id: str
+    collectivite_name: str
+    root_public_key: str
+    centre: str
+
+
+class Store:
+    def __init__(self, state: Path) -> None:
+        self.state = state
+
+    def prepare(self) -> None:
+        for path in (self.state, self.state / "tables", self.state / "spool", self.state / "resolver"):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Unbound runs as its own user and must reach its own files below.
+        self.state.chmod(0o711)
+        (self.state / "resolver").chmod(0o711)
+
+    def key(self) -> Ed25519PrivateKey:
+        """Return the box's own key, made at the first call."""
+        path = self.state / "box.key"
+        if path.exists():
+            return Ed25519PrivateKey.from_private_bytes(unb64(path.read_text("ascii").strip()))
+        key = Ed25519PrivateKey.generate()
+        raw = key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+        write_atomic(path, b64(raw).encode() + b"\n")
+        return key
+
+    def identity(self) -> Identity:
+        """Errors: NotEnrolled."""
+        data = self._read_checked(self.state / "identity.json")
+        if data is None:
+            raise NotEnrolled()
+        return msgspec.json.decode(data, type=Identity)
+
+    def save_identity(self, identity: Identity) -> None:
+        self._write_checked(self.state / "identity.json", msgspec.json.encode(identity))
+
+    def trust(self, identity: Identity) -> TrustStore:
+        """The pinned root, and every delegation seen so far that still verifies."""
+        trust = TrustStore(unb64(identity.root_public_key))
+        for line in (self._read_checked(self.state / "delegations") or b"").splitlines():
+            try:
+                trust.add_delegation(line)
+            except ProtocolError as error:
+                log.warning("a saved delegation was refused: %s", error.code)
+        return trust
+
+    def save_trust(self, trust: TrustStore) -> None:
+        self._write_checked(self.state / "delegations", b"".join(x + b"\n" for x in trust.lines.values()))
+
+    def policy(self, name: str = "policy") -> PolicyMessage | None:
+        """Return the last good policy ("policy") or the one not yet proved ("policy-candidate")."""
+        line = self._read_checked(self.state / name)
+        if line is None:
+            return None
+        try:
+            message = decode_feed(split_line(line)[2])
+        except ProtocolError as error:
+            log.warning("the saved %s was refused: %s", name, error.code)
+            return None
+        return message if isinstance(message, PolicyMessage) else None
+
+    def save_policy(self, line: bytes, name: str = "policy") -> None:
+        self._write_checked(self.state / name, line)
+
+    def drop_candidate(self) -> None:
+        (self.state / "policy-candidate").unlink(missing_ok=True)
+
+    def _table_path(self, channel: str) -> Path:
+        return self.state / "tables" / (channel.replace("/", "_") + ".state")
+
+    def table(self, channel: str) -> DecisionTable:
+        """Return the last saved table, the one before it if that is damaged, or an empty one."""
+        path = self._table_path(channel)
+        for candidate in (path, _previous(path)):
+            try:
+                table = DecisionTable.load(candidate.read_bytes())
+                if table.channel != channel:
+                    raise StateDamaged("another channel")
+            except FileNotFoundError:
+                continue
+            except (OSError, ProtocolError) as error:
+                log.warning("state of channel %s is unusable (%s)", channel, type(error).__name__)
+                continue
+            return table
+        return DecisionTable(channel)
+
+    def save_table(self, table: DecisionTable) -> None:
+        write_atomic(self._table_path(table.channel), table.dump(), keep_previous=True)
+
+    def time_floor(self) -> int:
+        data = self._read_checked(self.state / "time-floor")
+        return int(data) if data is not None and data.isdigit() else 0
+
+    def save_time_floor(self, floor: int) -> None:
+        self._write_checked(self.state / "time-floor", str(floor).encode())
+
+    def centre_addresses(self) -> tuple[str, ...]:
+        """Addresses at which the centre last answered: a start without DNS still finds it."""
+        data = self._read_checked(self.state / "centre-addresses")
+        return tuple(data.decode().split()) if data else ()
+
+    def save_centre_addresses(self, addresses: tuple[str, ...]) -> None:
+        if addresses != self.centre_addresses():
+            self._write_checked(self.state / "centre-addresses", " ".join(addresses).encode())
+
+    def _write_checked(self, path: Path, body: bytes) -> None:
+        write_atomic(path, hashlib.sha256(body).hexdigest().encode() + b"\n" + body, keep_previous=True)
+
+    def _read_checked(self, path: Path) -> bytes | None:
+        for candidate in (path, _previous(path)):
+            try:
+                digest, _, body = candidate.read_bytes().partition(b"\n")
+            except OSError:
+                continue
+            if hashlib.sha256(body).hexdigest().encode() == digest:
+                return body
+            log.warning("%s is damaged", candidate.name)
+        return None
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(path.name + ".previous")
+
+
+def write_atomic(path: Path, data: bytes, *, keep_previous: bool = False, mode: int = 0o600) -> None:
+    """Write so that readers and power cuts see the old or the new content. Errors: OSError, old content kept."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    if keep_previous and path.exists():
+        path.replace(_previous(path))
+    temporary.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
