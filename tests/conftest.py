@@ -38,8 +38,6 @@ import django  # noqa: E402
 
 django.setup()
 
-from django.db import connection  # noqa: E402
-
 from beffroi.core.communes import actions as communes  # noqa: E402
 from beffroi.core.communes.models import Collectivite  # noqa: E402
 from beffroi.core.identity import actions as identity  # noqa: E402
@@ -50,6 +48,7 @@ from beffroi.core.identity.hashers import CappedArgon2PasswordHasher  # noqa: E4
 from beffroi.core.identity.models import Membership  # noqa: E402
 from beffroi.core.planes import db as planes_db  # noqa: E402
 from beffroi.lib.config import Config  # noqa: E402
+from django.db import connection  # noqa: E402
 
 # The real hash, at its lowest cost: tests make many accounts.
 CappedArgon2PasswordHasher.time_cost = 1
@@ -168,7 +167,9 @@ def make_commune(opened: str, system: Actor) -> Callable[..., Commune]:
 
 
 def make_member(system: Actor, collectivite: Collectivite, email: str, role: str) -> Membership:
-    person = identity.create_person(actor=system, email=email, name=email.split("@")[0], password=PASSWORD)
+    person = identity.create_person(
+        actor=system, email=email, name=email.partition("@")[0], password=PASSWORD
+    )
     return identity.add_membership(actor=system, person=person, collectivite=collectivite, role=role)
 
 

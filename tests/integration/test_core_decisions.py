@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes import actions as communes
 from beffroi.core.decisions import actions, queries

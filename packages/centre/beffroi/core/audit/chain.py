@@ -7,7 +7,7 @@ collectivité, details, personal commitment] ). Times are integer microseconds, 
 |---|---|
 | version | a later form of the chain is told from this one |
 | hash(n-1), n | order, and no entry left out |
-| personal commitment | SHA-256(salt, content): binds the erasable side; the salt goes with it, so the rest tells nothing |
+| personal commitment | SHA-256(salt, content): binds the erasable side; its salt is erased with it |
 """
 
 from __future__ import annotations

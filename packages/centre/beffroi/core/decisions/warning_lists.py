@@ -122,7 +122,9 @@ def _ranges() -> dict[int, tuple[list[int], list[int], list[str]]]:
         for text in _entries(name):
             network = ipaddress.ip_network(text, strict=False)
             if network.is_global:
-                found.append((network.version, int(network.network_address), int(network.broadcast_address), why))
+                found.append(
+                    (network.version, int(network.network_address), int(network.broadcast_address), why)
+                )
     ranges: dict[int, tuple[list[int], list[int], list[str]]] = {4: ([], [], []), 6: ([], [], [])}
     for version, low, high, why in sorted(found, key=lambda one: (one[0], one[1], -one[2])):
         starts, ends, reasons = ranges[version]

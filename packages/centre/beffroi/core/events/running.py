@@ -61,7 +61,7 @@ def run_forever(group: str, config: Config, *, stop: threading.Event | None = No
     with Waker(config.run, group) as waker:
         log.info("consumers of group %s: %s", group, ", ".join(one.name for one in _of(group)) or "none")
         while not stopping.is_set():
-            busy = any([_guarded(one, stopping) for one in _of(group)])
+            busy = sum(_guarded(one, stopping) for one in _of(group)) > 0
             _run_due(due)
             if not busy and not stopping.is_set():
                 pause = min([POLL_S, *(moment - time.monotonic() for moment in due.values())])

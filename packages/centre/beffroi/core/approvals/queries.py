@@ -1,0 +1,27 @@
+"""Read requests for approval on someone's behalf."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from beffroi.core.approvals.models import Approval
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import NotFound
+
+
+def visible_approvals(actor: Actor) -> QuerySet[Approval]:
+    """Newest first; all for the Département, else those of the own collectivité for a référent."""
+    rows = Approval.objects.order_by("-requested_at")
+    if actor.sees_all:
+        return rows
+    if actor.role != "referent" or actor.collectivite_id is None:
+        return rows.none()
+    return rows.filter(collectivite_id=actor.collectivite_id)
+
+
+def access_approval(actor: Actor, approval_id: str) -> Approval:
+    """Errors: NotFound, for absent and forbidden alike."""
+    approval = visible_approvals(actor).filter(pk=approval_id).first()
+    if approval is None:
+        raise NotFound("approval")
+    return approval
