@@ -22,3 +22,8 @@ def id_field(prefix: str) -> models.CharField[str, str]:
 def reference(**options: Any) -> models.CharField[str, str]:
     """The identifier of an object in another application: a plain string, never a foreign key."""
     return models.CharField(max_length=ID_LENGTH, **options)
+
+
+def optional_reference() -> models.CharField[str | None, str | None]:
+    """The same where there may be none."""
+    return models.CharField(max_length=ID_LENGTH, null=True, default=None)

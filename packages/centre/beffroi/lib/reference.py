@@ -43,11 +43,11 @@ def errors_page() -> str:
         "| code | HTTP | retryable | message |",
         "|---|---|---|---|",
     ]
-    rows = {
-        (kind.code, _message(kind), getattr(kind, "http_status", None), getattr(kind, "retryable", False))
-        for root in (BeffroiError, ProtocolError)
-        for kind in _subclasses(root)
-    }
+    own: list[type[BeffroiError]] = list(_subclasses(BeffroiError))
+    foreign: list[type[ProtocolError]] = list(_subclasses(ProtocolError))
+    rows: set[tuple[str, str, int | None, bool]] = {
+        (kind.code, _message(kind), kind.http_status, kind.retryable) for kind in own
+    } | {(kind.code, _message(kind), None, False) for kind in foreign}
     for code, message, status, retryable in sorted(rows, key=lambda row: row[:2]):
         lines.append(f"| `{code}` | {status or ''} | {'yes' if retryable else ''} | {message} |")
     return "\n".join(lines) + "\n"

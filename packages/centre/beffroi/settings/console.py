@@ -18,7 +18,7 @@ SESSION_COOKIE_AGE = 4 * 3600
 CSRF_COOKIE_NAME = "beffroi_console_csrf"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_BEFFROI_LISTENER", "console")
 LOGIN_URL = "/connexion/"
-AUTHENTICATION_BACKENDS: list[str] = []
+AUTHENTICATION_BACKENDS = []
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from beffroi.core.fields import id_field, reference
+from beffroi.core.fields import id_field, optional_reference
 from beffroi.lib import clock
 
 
@@ -19,7 +19,7 @@ class Approval(models.Model):
     verb = models.CharField(max_length=80)
     subject_id = models.CharField(max_length=80)
     payload = models.TextField(default="{}")
-    collectivite_id = reference(null=True, default=None)
+    collectivite_id = optional_reference()
     state = models.CharField(max_length=16, choices=State, default=State.REQUESTED)
     requested_by = models.CharField(max_length=80)
     requested_at = models.DateTimeField(default=clock.now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from beffroi.core.fields import reference
+from beffroi.core.fields import optional_reference
 from beffroi.lib import clock
 
 
@@ -19,7 +19,7 @@ class AuditEntry(models.Model):
     actor_id = models.CharField(max_length=80)
     verb = models.CharField(max_length=80)
     object_id = models.CharField(max_length=80)
-    collectivite_id = reference(null=True, default=None)
+    collectivite_id = optional_reference()
     details = models.TextField(default="{}")
     personal_digest = models.CharField(max_length=64, default="")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from beffroi.core.fields import reference
+from beffroi.core.fields import optional_reference
 from beffroi.lib import clock
 
 
@@ -13,7 +13,7 @@ class OutboxEvent(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     kind = models.CharField(max_length=80)
-    collectivite_id = reference(null=True, default=None)
+    collectivite_id = optional_reference()
     payload = models.TextField()
     created_at = models.DateTimeField(default=clock.now)
 
@@ -63,7 +63,7 @@ class InboxFact(models.Model):
 
     id = models.CharField(primary_key=True, max_length=120)
     source = models.CharField(max_length=80)
-    collectivite_id = reference(null=True, default=None)
+    collectivite_id = optional_reference()
     kind = models.CharField(max_length=40)
     payload = models.TextField()
     received_at = models.DateTimeField(default=clock.now)

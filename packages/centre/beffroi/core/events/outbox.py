@@ -29,7 +29,7 @@ def publish(kind: str, payload: Mapping[str, object], *, collectivite_id: str | 
         collectivite_id=collectivite_id,
         payload=json.dumps(payload, separators=(",", ":"), ensure_ascii=False),
     )
-    if not any(call is _wake for _, call, _ in connection.run_on_commit):
+    if not any(waiting[1] is _wake for waiting in connection.run_on_commit):
         transaction.on_commit(_wake, robust=True)
     return event.id
 

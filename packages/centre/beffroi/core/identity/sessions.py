@@ -58,7 +58,7 @@ def administrator_actor(request: HttpRequest) -> Actor | None:
     if administrator_id is None:
         return None
     found = Administrator.objects.filter(
-        pk=administrator_id, is_active=True, session_version=request.session.get(VERSION_KEY)
+        pk=administrator_id, is_active=True, session_version=int(request.session.get(VERSION_KEY, 0))
     ).first()
     if found is None:
         request.session.flush()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, LiteralString, cast
+from typing import Any, Literal, LiteralString
 
 import psycopg
 
@@ -226,7 +226,7 @@ def connect(url: str) -> Database:
 
 
 def _placeholders(sql: LiteralString) -> LiteralString:
-    return cast(LiteralString, sql.replace("%", "%%").replace("?", "%s"))
+    return sql.replace("%", "%%").replace("?", "%s")
 
 
 def _sqlite_error(error: sqlite3.OperationalError) -> Exception:
