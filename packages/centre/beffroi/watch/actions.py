@@ -1,0 +1,276 @@
+"""The only writes of watch: take in a sighting, decide, confirm, dismiss, undo.
+
+Process: worker (sightings), console (the Département).
+Fails:   closed towards blocking, and whole: all decisions of a campaign are one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from beffroi_protocol.indicators import Indicator, Kind
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, F
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.decisions import actions as decisions
+from beffroi.core.decisions import protected, queries
+from beffroi.core.events import outbox
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, NotAllowed
+from beffroi.watch import clustering, resolving
+from beffroi.watch.cases import case_of, evidence_of, ttl_of
+from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
+from beffroi.watch.rules import Proposal, corroborate, refusals
+
+CAMPAIGN_DAYS = 14
+"""A sighting joins a campaign that was seen in the last days; later it is a new one."""
+_RULES = Actor.system("watch.rules")
+_State = Campaign.State
+
+
+def resolve(indicators: Sequence[Indicator]) -> dict[str, list[str]]:
+    """Return the addresses of the link hosts among ``indicators`` that may be blocked at all. Slow: up to a
+    second; call it outside of any transaction."""
+    check = protected.current().check
+    names = [n for n in clustering.link_hosts(indicators) if not check(Indicator(Kind.DOMAIN, n))]
+    return resolving.addresses(names, settings.BEFFROI)
+
+
+@transaction.atomic
+def take_in(*, sighting_id: str, payload: Mapping[str, object], landing: Mapping[str, Sequence[str]]) -> None:
+    """Store a sighting, join it to a campaign and decide what its evidence carries now.
+
+    ``landing``: addresses by name, from ``resolve``. A sighting that is known already changes nothing.
+    """
+    outbox.serialise()
+    if Sighting.objects.filter(pk=sighting_id).exists():
+        return
+    pairs = payload.get("indicators")
+    indicators = clustering.read(pairs if isinstance(pairs, list) else [])
+    evidence = payload.get("evidence")
+    sighting = Sighting.objects.create(
+        id=sighting_id,
+        detector=str(payload.get("detector", ""))[:40],
+        door=str(payload.get("door", ""))[:20],
+        collectivite_id=str(payload.get("collectivite_id") or ""),
+        person_id=str(payload.get("person_id") or ""),
+        message=str(payload.get("message") or ""),
+        seen_at=_time(payload.get("seen_at")),
+        indicators=[[i.kind.value, i.value] for i in indicators],
+        evidence=evidence if isinstance(evidence, dict) else {},
+    )
+    campaign = _join(sighting, indicators)
+    _add_indicators(campaign, indicators, landing)
+    _count(campaign)
+    if campaign.state in (_State.OPEN, _State.DECIDED):
+        _decide(campaign, actor=_RULES)
+
+
+def confirm_campaign(*, actor: Actor, campaign: Campaign) -> int:
+    """The Département's word on everything that the campaign shows now; return how many decisions are active.
+
+    What joins the campaign later is decided by the rules again: nobody vouched for it.
+    Errors: NotAllowed, Conflict (dismissed, or undone: then a new sighting is needed).
+    """
+    _only_the_departement(actor)
+    shown = [Indicator(Kind(i.kind), i.value) for i in campaign.indicators.all()]
+    landing = resolve(shown)
+    with transaction.atomic():
+        outbox.serialise()
+        campaign.refresh_from_db()
+        if campaign.state not in (_State.OPEN, _State.DECIDED):
+            raise Conflict("the campaign is closed")
+        _add_indicators(campaign, shown, landing)
+        # Only what the person saw: an indicator that came in meanwhile was not on the page.
+        for kind, value in {(i.kind.value, i.value) for i in shown}:
+            campaign.indicators.filter(kind=kind, value=value, resolved_from="").update(confirmed=True)
+        audit.record(actor=actor, verb="campaign:confirmed", object_id=campaign.id, collectivite_id=None)
+        _decide(campaign, actor=actor)
+        campaign.refresh_from_db()
+        return campaign.decisions
+
+
+@transaction.atomic
+def dismiss_campaign(*, actor: Actor, campaign: Campaign) -> None:
+    """Close an open campaign as harmless; its sightings decide nothing more. Errors: NotAllowed, Conflict."""
+    _only_the_departement(actor)
+    _close(campaign, actor=actor, before=(_State.OPEN,), after=_State.DISMISSED, verb="campaign:dismissed")
+
+
+@transaction.atomic
+def undo_campaign(*, actor: Actor, campaign: Campaign) -> int:
+    """Take back every decision of a campaign at once; return how many ended.
+
+    The campaign stays closed: the same sightings, and new ones that join it, do not block again.
+    Errors: NotAllowed, Conflict.
+    """
+    _only_the_departement(actor)
+    outbox.serialise()
+    _close(campaign, actor=actor, before=(_State.DECIDED,), after=_State.REVOKED, verb="campaign:undone")
+    return decisions.revoke_campaign(actor=actor, campaign_id=campaign.id, reason="campaign_undone")
+
+
+def _close(
+    campaign: Campaign, *, actor: Actor, before: tuple[Campaign.State, ...], after: Campaign.State, verb: str
+) -> None:
+    changed = Campaign.objects.filter(pk=campaign.pk, state__in=before).update(
+        state=after, ended_at=clock.now(), ended_by=actor.id
+    )
+    if not changed:
+        raise Conflict("the campaign is in another state")
+    campaign.refresh_from_db()
+    audit.record(actor=actor, verb=verb, object_id=campaign.id, collectivite_id=None)
+    outbox.publish(verb, {"campaign_id": campaign.id})
+
+
+def _only_the_departement(actor: Actor) -> None:
+    if actor.kind != "administrator":
+        raise NotAllowed("decide about campaigns")
+
+
+# -- sightings ---------------------------------------------------------------------------------------------
+
+
+def _join(sighting: Sighting, indicators: Sequence[Indicator]) -> Campaign:
+    """Find or open the campaign of a sighting; open campaigns that it connects become one."""
+    joins = clustering.joining(indicators, protected.current().check)
+    since = clock.now() - timedelta(days=CAMPAIGN_DAYS)
+    found: dict[str, Campaign] = {}
+    for indicator in joins:
+        rows = CampaignIndicator.objects.filter(
+            kind=indicator.kind.value, value=indicator.value, joins=True, campaign__last_seen__gte=since
+        ).select_related("campaign")
+        found.update((row.campaign.id, row.campaign) for row in rows)
+    # A closed campaign wins, so that an undone one is not revived by joining it through another.
+    order = [_State.REVOKED, _State.DISMISSED, _State.DECIDED, _State.OPEN]
+    ranked = sorted(found.values(), key=lambda c: (order.index(_State(c.state)), c.first_seen))
+    campaign = ranked[0] if ranked else _open()
+    for other in ranked[1:]:
+        if other.state == campaign.state == _State.OPEN:
+            _merge(other, campaign)
+    sighting.campaign = campaign
+    sighting.save(update_fields=["campaign"])
+    for indicator in joins:
+        campaign.indicators.update_or_create(
+            kind=indicator.kind.value, value=indicator.value, resolved_from="", defaults={"joins": True}
+        )
+    return campaign
+
+
+def _open() -> Campaign:
+    campaign = Campaign.objects.create()
+    outbox.publish("campaign:opened", {"campaign_id": campaign.id})
+    return campaign
+
+
+def _merge(other: Campaign, campaign: Campaign) -> None:
+    Sighting.objects.filter(campaign=other).update(campaign=campaign)
+    for row in other.indicators.all():
+        campaign.indicators.get_or_create(
+            kind=row.kind, value=row.value, resolved_from=row.resolved_from, defaults={"joins": row.joins}
+        )
+    campaign.first_seen = min(campaign.first_seen, other.first_seen)
+    campaign.save(update_fields=["first_seen"])
+    outbox.publish("campaign:merged", {"campaign_id": campaign.id, "merged_id": other.id})
+    other.delete()
+
+
+def _add_indicators(
+    campaign: Campaign, indicators: Sequence[Indicator], landing: Mapping[str, Sequence[str]]
+) -> None:
+    rows = [(i.kind.value, i.value, "") for i in indicators]
+    rows += [("ip", address, name) for name, values in landing.items() for address in values]
+    for kind, value, name in rows:
+        campaign.indicators.get_or_create(kind=kind, value=value, resolved_from=name)
+
+
+def _count(campaign: Campaign) -> None:
+    seen = Sighting.objects.filter(campaign=campaign)
+    counts = seen.aggregate(
+        communes=Count("collectivite_id", distinct=True), persons=Count("person_id", distinct=True)
+    )
+    detectors = sorted({d for one in seen for d in evidence_of(one)})
+    Campaign.objects.filter(pk=campaign.pk).update(
+        last_seen=clock.now(), sightings=seen.count(), detectors=detectors, **counts
+    )
+    campaign.refresh_from_db()
+    if campaign.sightings > 1:
+        outbox.publish("campaign:seen", {"campaign_id": campaign.id})
+
+
+def _time(value: object) -> datetime:
+    """A time of a payload: epoch seconds or ISO; what cannot be read is now."""
+    try:
+        if isinstance(value, int | float):
+            return datetime.fromtimestamp(value, UTC)
+        moment = datetime.fromisoformat(str(value))
+    except (ValueError, OverflowError, OSError):
+        return clock.now()
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+# -- deciding ----------------------------------------------------------------------------------------------
+
+
+def _decide(campaign: Campaign, *, actor: Actor) -> None:
+    """Activate what the evidence carries now, all in the present transaction."""
+    case = case_of(campaign, protected=protected.current().check, ttl=ttl_of(settings.BEFFROI))
+    proposals = corroborate(case)
+    refused = [
+        {"kind": r.indicator.kind.value, "value": r.indicator.value, "code": r.code, "why": r.why}
+        for r in refusals(case)
+    ]
+    if refused != campaign.refusals:
+        _note_refusals(campaign, refused)
+    held = set(queries.decisions_of_campaign(_RULES, campaign.id).values_list("id", flat=True))
+    made = len({_activate(campaign, proposal, actor) for proposal in proposals} - held - {""})
+    if not made:
+        return
+    first = campaign.decided_at is None
+    Campaign.objects.filter(pk=campaign.pk).update(
+        state=_State.DECIDED,
+        decisions=F("decisions") + made,
+        rule=campaign.rule or proposals[0].rule,
+        decided_at=campaign.decided_at or clock.now(),
+        decided_by=campaign.decided_by or actor.id,
+    )
+    campaign.refresh_from_db()
+    verb = "campaign:decided" if first else "campaign:extended"
+    audit.record(
+        actor=actor, verb=verb, object_id=campaign.id, collectivite_id=None, details={"decisions": made}
+    )
+    outbox.publish(verb, {"campaign_id": campaign.id, "decisions": made})
+
+
+def _note_refusals(campaign: Campaign, refused: list[dict[str, str]]) -> None:
+    before = {(r["kind"], r["value"]) for r in campaign.refusals}
+    new = [r for r in refused if (r["kind"], r["value"]) not in before]
+    campaign.refusals = refused
+    campaign.save(update_fields=["refusals"])
+    if new:
+        codes = sorted({r["code"] for r in new})
+        outbox.publish("campaign:refused", {"campaign_id": campaign.id, "count": len(new), "codes": codes})
+
+
+def _activate(campaign: Campaign, proposal: Proposal, actor: Actor) -> str:
+    """Activate one proposal; return the decision's id, "" when another campaign holds the indicator."""
+    decision = decisions.activate(
+        actor=actor,
+        indicator=proposal.indicator,
+        action=proposal.action.value,
+        reason=proposal.reason,
+        evidence={
+            "communes": proposal.communes,
+            "persons": proposal.persons,
+            "sightings": campaign.sightings,
+            "detectors": list(proposal.detectors),
+        },
+        rule=proposal.rule,
+        ttl_s=proposal.ttl_s,
+        campaign_id=campaign.id,
+    )
+    return decision.id if decision.campaign_id == campaign.id else ""

@@ -1,0 +1,59 @@
+"""Build the case of a campaign from its sightings, for ``rules``.
+
+Reads the tables, decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from beffroi_protocol.indicators import Indicator, Kind
+
+from beffroi.lib.config import Config
+from beffroi.watch import clustering, detectors
+from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
+from beffroi.watch.rules import Case, Seen, Ttl, Witness
+
+_MACHINE_DOORS = frozenset({"mail"})
+"""Doors of the centre itself, whose evidence a machine checked. A box's word is a sighting: it may be stolen."""
+
+
+def ttl_of(config: Config) -> Ttl:
+    return Ttl(config.decision_ttl_ip_s, config.decision_ttl_name_s, config.decision_ttl_hash_s)
+
+
+def evidence_of(sighting: Sighting) -> frozenset[str]:
+    """Return the detectors that speak in a sighting."""
+    return detectors.from_mail(sighting.evidence) if sighting.door in _MACHINE_DOORS else frozenset()
+
+
+def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: Ttl) -> Case:
+    """Return the case of a campaign as its sightings stand now."""
+    witnesses: dict[Indicator, set[Witness]] = defaultdict(set)
+    found: dict[Indicator, set[str]] = defaultdict(set)
+    genuine: set[Indicator] = set()
+    for sighting in Sighting.objects.filter(campaign=campaign):
+        own = [Indicator(Kind(kind), value) for kind, value in sighting.indicators]
+        speaking = evidence_of(sighting)
+        forged = clustering.forged(own, sighting.evidence)
+        genuine.update(i for i in own if i not in forged)
+        for indicator in own:
+            witnesses[indicator].add(Witness(sighting.collectivite_id, sighting.person_id))
+            found[indicator].update(speaking)
+    seen = []
+    for row in CampaignIndicator.objects.filter(campaign=campaign).order_by("id"):
+        indicator = Indicator(Kind(row.kind), row.value)
+        follows = Indicator(Kind.DOMAIN, row.resolved_from) if row.resolved_from else None
+        seen.append(
+            Seen(
+                indicator=indicator,
+                witnesses=frozenset(witnesses[indicator]),
+                detectors=frozenset(found[indicator]),
+                protected=protected(indicator),
+                forged=follows is None and indicator not in genuine,
+                confirmed=row.confirmed,
+                follows=follows,
+            )
+        )
+    return Case(tuple(seen), ttl)

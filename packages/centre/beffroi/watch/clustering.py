@@ -1,0 +1,71 @@
+"""From a sighting's payload to indicators, and what joins sightings. Pure.
+
+Input:   hostile: indicators of a mail that an attacker wrote, or of a box; each is brought to its canonical
+         spelling or dropped, and at most ``MAX_INDICATORS`` count.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from beffroi_protocol.errors import IndicatorInvalid
+from beffroi_protocol.indicators import Indicator, Kind, normalise
+
+MAX_INDICATORS = 100
+_JOINING = frozenset({Kind.URL, Kind.DOMAIN, Kind.SHA256, Kind.SKETCH})
+
+
+def read(pairs: Iterable[Sequence[str]]) -> list[Indicator]:
+    """Return the canonical indicators of a payload, with the host of each link, without repeats."""
+    found: dict[Indicator, None] = {}
+    for pair in list(pairs)[:MAX_INDICATORS]:
+        try:
+            indicator = normalise(str(pair[0]), str(pair[1]))
+        except (IndicatorInvalid, IndexError):
+            continue
+        found[indicator] = None
+        if indicator.kind is Kind.URL:
+            found[link_host(indicator)] = None
+    return list(found)
+
+
+def link_host(url: Indicator) -> Indicator:
+    """Return the host of a canonical URL, as a name or an address."""
+    host = urlsplit(url.value).hostname or ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return Indicator(Kind.DOMAIN, host)
+    return normalise(Kind.IP, host)
+
+
+def link_hosts(indicators: Iterable[Indicator]) -> set[str]:
+    """Return the names that links lead to."""
+    hosts = (link_host(i) for i in indicators if i.kind is Kind.URL)
+    return {h.value for h in hosts if h.kind is Kind.DOMAIN}
+
+
+def joining(indicators: Iterable[Indicator], protected: Callable[[Indicator], str]) -> list[Indicator]:
+    """Return those that make two sightings one campaign: never a shared or protected place, or all mail with
+    a link to it would be one campaign; never an address or a sender, which many share."""
+    found = list(indicators)
+    hosts = link_hosts(found)
+    return [
+        i
+        for i in found
+        if i.kind in _JOINING and (i.kind is not Kind.DOMAIN or i.value in hosts) and not protected(i)
+    ]
+
+
+def forged(indicators: Sequence[Indicator], evidence: Mapping[str, object]) -> frozenset[Indicator]:
+    """Return the indicators that name the mail's sender when nothing authenticated that sender: the victim of
+    a forgery must not be blocked for it. A link's host is never among them."""
+    if any(str(evidence.get(key, "")).lower() == "pass" for key in ("dmarc", "dkim")):
+        return frozenset()
+    if str(evidence.get("spf", "")).lower() == "pass" and str(evidence.get("dmarc", "")).lower() != "fail":
+        return frozenset()
+    senders = {i for i in indicators if i.kind is Kind.SENDER}
+    domains = {i.value.rpartition("@")[2] for i in senders} - link_hosts(indicators)
+    return frozenset(senders | {i for i in indicators if i.kind is Kind.DOMAIN and i.value in domains})

@@ -1,0 +1,174 @@
+"""Machine evidence: what each detector is worth, and which ones speak from a mail's verdict. Pure.
+
+Rule:    strengths are named, not tuned: a *strong* detector is proof for the kinds it is about; two weak ones, or
+         one of medium strength, are the machine evidence that two communes need beside them. An opinion of a
+         model is worth nothing here, so that it can never block alone nor tip the scale.
+Input:   evidence that doors send; unknown keys and values speak for nothing.
+Source:  docs/security/attack-model.md, abuse 3; rspamd's symbols: https://docs.rspamd.com/modules/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+from beffroi_protocol.indicators import Kind
+
+
+class Strength(IntEnum):
+    NONE = 0
+    WEAK = 1
+    MEDIUM = 2
+    STRONG = 4
+
+
+ENOUGH = int(Strength.MEDIUM)
+"""Sum of strengths that counts as machine evidence."""
+
+
+@dataclass(frozen=True)
+class Detector:
+    """``proves``: the kinds for which a strong detector is proof. Others only support."""
+
+    strength: Strength
+    doc: str
+    proves: frozenset[Kind] = frozenset()
+
+
+DETECTORS: dict[str, Detector] = {
+    "spf_fail": Detector(Strength.WEAK, "The sender's domain forbids this server; forwarding breaks it too."),
+    "dkim_fail": Detector(Strength.WEAK, "A signature does not fit; mailing lists break it too."),
+    "dmarc_fail": Detector(Strength.MEDIUM, "The sender's domain says that this mail is not from it."),
+    "link_mismatch": Detector(Strength.MEDIUM, "A link shows one host and leads to another."),
+    "executable_attachment": Detector(Strength.MEDIUM, "A program, script or shortcut is attached."),
+    "archive_attachment": Detector(Strength.WEAK, "An archive or disk image is attached."),
+    "new_sender_burst": Detector(
+        Strength.MEDIUM, "A sender's domain never seen before reached three communes within an hour."
+    ),
+    "listed_url": Detector(
+        Strength.STRONG, "The exact address is on a list of known phishing.", frozenset({Kind.URL})
+    ),
+    "listed_name": Detector(
+        Strength.STRONG, "The name is on a list of known malice.", frozenset({Kind.DOMAIN})
+    ),
+    "known_malware": Detector(
+        Strength.STRONG, "A scanner knows the file by signature.", frozenset({Kind.SHA256})
+    ),
+    "detonated": Detector(
+        Strength.STRONG, "Opened in a sandbox, it did harm.", frozenset({Kind.URL, Kind.SHA256})
+    ),
+    "login_attack": Detector(
+        Strength.STRONG,
+        "Many accounts were tried from this address over completed connections.",
+        frozenset({Kind.IP}),
+    ),
+    "ai_opinion": Detector(
+        Strength.NONE, "A model finds it suspicious: shown to people, worth nothing here."
+    ),
+}
+
+_SYMBOLS = {
+    "R_SPF_FAIL": "spf_fail",
+    "R_DKIM_REJECT": "dkim_fail",
+    "DMARC_POLICY_REJECT": "dmarc_fail",
+    "DMARC_POLICY_QUARANTINE": "dmarc_fail",
+    "PHISHING": "link_mismatch",
+    "PHISHED_OPENPHISH": "listed_url",
+    "PHISHED_PHISHTANK": "listed_url",
+    "MIME_BAD_EXTENSION": "executable_attachment",
+    "MIME_DOUBLE_BAD_EXTENSION": "executable_attachment",
+    "MIME_EXE_IN_GEN_SPLIT_RAR": "executable_attachment",
+    "MIME_ARCHIVE_IN_ARCHIVE": "archive_attachment",
+    "MIME_ENCRYPTED_ARCHIVE": "archive_attachment",
+    "CLAM_VIRUS": "known_malware",
+}
+_EXECUTABLE = frozenset(
+    [
+        "bat",
+        "chm",
+        "cmd",
+        "com",
+        "cpl",
+        "exe",
+        "hta",
+        "jar",
+        "js",
+        "jse",
+        "lnk",
+        "msi",
+        "pif",
+        "ps1",
+        "scr",
+        "vbe",
+        "vbs",
+        "wsf",
+        "wsh",
+        "docm",
+        "xlsm",
+        "pptm",
+        "one",
+    ]
+)
+_ARCHIVE = frozenset(
+    ["7z", "ace", "arj", "cab", "gz", "img", "iso", "rar", "tar", "tgz", "udf", "vhd", "vhdx", "xz", "zip"]
+)
+BURST_COMMUNES = 3
+BURST_S = 3600
+
+
+def weight(detectors: Iterable[str]) -> int:
+    """Return the sum of the strengths of distinct known detectors."""
+    return sum(int(DETECTORS[d].strength) for d in set(detectors) if d in DETECTORS)
+
+
+def is_strong(detector: str, kind: Kind) -> bool:
+    """Whether the detector alone is proof for an indicator of this kind."""
+    known = DETECTORS.get(detector)
+    return known is not None and known.strength is Strength.STRONG and kind in known.proves
+
+
+def from_mail(evidence: Mapping[str, object]) -> frozenset[str]:
+    """Return the detectors that speak in a mail's evidence.
+
+    Keys read: spf, dkim, dmarc ("fail"), link_mismatch (truth), symbols or rspamd_symbols (names),
+    attachment_types (file extensions), sender_age_s and sender_communes (since when and in how many
+    collectivités this centre saw the sender's domain). Only for evidence of the centre's own mail door: what
+    a box says of itself is not machine evidence, since a stolen one says what it likes.
+    """
+    found = {_SYMBOLS.get(name, "") for name in _texts(evidence, "symbols", "rspamd_symbols")}
+    for key in ("spf", "dkim", "dmarc"):
+        if str(evidence.get(key, "")).lower() in ("fail", "reject"):
+            found.add(f"{key}_fail")
+    if str(evidence.get("link_mismatch", "")).lower() in ("true", "1", "yes"):
+        found.add("link_mismatch")
+    types = {t.lower().lstrip(".") for t in _texts(evidence, "attachment_types")}
+    if types & _EXECUTABLE:
+        found.add("executable_attachment")
+    if types & _ARCHIVE:
+        found.add("archive_attachment")
+    if _burst(evidence):
+        found.add("new_sender_burst")
+    return frozenset(found & DETECTORS.keys())
+
+
+def _burst(evidence: Mapping[str, object]) -> bool:
+    age_s, communes = _number(evidence, "sender_age_s"), _number(evidence, "sender_communes")
+    return age_s is not None and communes is not None and age_s <= BURST_S and communes >= BURST_COMMUNES
+
+
+def _number(evidence: Mapping[str, object], key: str) -> int | None:
+    text = str(evidence.get(key, ""))
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
+
+
+def _texts(evidence: Mapping[str, object], *keys: str) -> list[str]:
+    """Names under any of the keys: a list, a mapping's keys, or a text with commas or blanks."""
+    found: list[str] = []
+    for key in keys:
+        value = evidence.get(key)
+        if isinstance(value, str):
+            found.extend(value.replace(",", " ").split())
+        elif isinstance(value, Mapping | list | tuple):
+            found.extend(str(item) for item in value)
+    return found[:500]

@@ -1,0 +1,36 @@
+"""Reads of watch, for the console. Nobody else sees campaigns: they tell where something was reported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import NotFound
+from beffroi.watch.models import Campaign, CampaignIndicator
+
+
+def access_campaign(actor: Actor, campaign_id: str) -> Campaign:
+    """Return a campaign. Errors: NotFound, also for everyone but the Département."""
+    found = Campaign.objects.filter(pk=campaign_id).first() if actor.sees_all else None
+    if found is None:
+        raise NotFound("campaign")
+    return found
+
+
+def campaigns(actor: Actor, *, state: str = "", limit: int = 100) -> Sequence[Campaign]:
+    """Return campaigns, latest first, with their counts; none for others than the Département."""
+    if not actor.sees_all:
+        return []
+    found = Campaign.objects.order_by("-last_seen", "-id")
+    return list((found.filter(state=state) if state else found)[:limit])
+
+
+def indicators(actor: Actor, campaign: Campaign) -> Sequence[CampaignIndicator]:
+    """Return what a campaign shows, in the order it was first seen. Errors: NotFound."""
+    access_campaign(actor, campaign.id)
+    return list(campaign.indicators.order_by("id"))
+
+
+def open_count(actor: Actor) -> int:
+    """How many campaigns wait for corroboration or a word of the Département."""
+    return Campaign.objects.filter(state=Campaign.State.OPEN).count() if actor.sees_all else 0

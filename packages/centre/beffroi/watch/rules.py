@@ -1,0 +1,218 @@
+"""Corroboration: when evidence becomes a decision. Pure: typed values in, proposals out.
+
+Rule:    a press of a button is a sighting, never proof. An exact hash or a full URL needs one proof: malice that a
+         machine checked, or the Département's word. A name, an address or a sender needs two independent
+         communes (different persons too) and machine evidence, or the Département, or a strong detector.
+         A range is never proposed. What is protected is never proposed, whoever says so. An opinion of a
+         model adds nothing.
+Input:   sightings of people and machines of which some lie.
+Fails:   closed towards blocking: what no row of ``RULES`` covers is not proposed.
+Source:  docs/security/attack-model.md, abuses 3 and 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.messages import Action
+
+from beffroi.watch.detectors import ENOUGH, is_strong, weight
+
+INDEPENDENT_COMMUNES = 2
+
+
+@dataclass(frozen=True, order=True)
+class Witness:
+    """Who reported: opaque identifiers. A machine has no ``person_id`` and is no witness of independence."""
+
+    collectivite_id: str
+    person_id: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One indicator of a case and what speaks for it.
+
+    ``protected``: why it must never be blocked, "" if it may. ``forged``: it names a sender who was not
+    authenticated, so it may be the victim. ``confirmed``: the Département named it. ``follows``: this address
+    was found by resolving that name, and stands or falls with it.
+    """
+
+    indicator: Indicator
+    witnesses: frozenset[Witness] = frozenset()
+    detectors: frozenset[str] = frozenset()
+    protected: str = ""
+    forged: bool = False
+    confirmed: bool = False
+    follows: Indicator | None = None
+
+
+@dataclass(frozen=True)
+class Ttl:
+    """Lives of decisions by kind. Units: seconds."""
+
+    ip_s: int = 4 * 3600
+    name_s: int = 7 * 86400
+    hash_s: int = 90 * 86400
+
+    def of(self, kind: Kind) -> int:
+        if kind in (Kind.IP, Kind.CIDR):
+            return self.ip_s
+        return self.hash_s if kind in (Kind.SHA256, Kind.SKETCH) else self.name_s
+
+
+@dataclass(frozen=True)
+class Case:
+    """One campaign as known now."""
+
+    seen: tuple[Seen, ...]
+    ttl: Ttl = field(default_factory=Ttl)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A decision that the evidence carries. ``reason`` and ``rule`` are stable codes."""
+
+    indicator: Indicator
+    action: Action
+    ttl_s: int
+    rule: str
+    reason: str
+    communes: int
+    persons: int
+    detectors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An indicator that is never proposed, with the code of the reason."""
+
+    indicator: Indicator
+    code: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A row of the table: these kinds are proposed when ``holds``."""
+
+    name: str
+    kinds: frozenset[Kind]
+    holds: Callable[[Seen], bool]
+    reason: str
+
+
+_EXACT = frozenset({Kind.URL, Kind.SHA256})
+_BROAD = frozenset({Kind.DOMAIN, Kind.IP, Kind.SENDER, Kind.SKETCH})
+
+RULES: tuple[Rule, ...] = (
+    Rule("departement", _EXACT | _BROAD, lambda s: s.confirmed, "departement_confirmed"),
+    Rule(
+        "one_proof",
+        _EXACT,
+        lambda s: any(is_strong(d, s.indicator.kind) for d in s.detectors),
+        "machine_proof",
+    ),
+    Rule(
+        "strong_detector",
+        _BROAD,
+        lambda s: any(is_strong(d, s.indicator.kind) for d in s.detectors),
+        "strong_detector",
+    ),
+    Rule(
+        "two_communes",
+        _EXACT | _BROAD,
+        lambda s: independent(s.witnesses) >= INDEPENDENT_COMMUNES and weight(s.detectors) >= ENOUGH,
+        "two_communes",
+    ),
+)
+
+_ACTIONS = {Kind.SENDER: Action.QUARANTINE, Kind.SKETCH: Action.QUARANTINE}
+"""A forged or reused sender hits bystanders, and a sketch is only near: both are set aside, not refused."""
+
+
+def corroborate(case: Case) -> list[Proposal]:
+    """Return what to decide, in the case's order; addresses that follow a name come last.
+
+    Shapes: n indicators in, 0..n proposals out.
+    """
+    free = [s for s in case.seen if not refusal_code(s)]
+    made: dict[Indicator, Proposal] = {}
+    for seen in free:
+        if seen.follows is None and (proposal := _propose(seen, case.ttl)) is not None:
+            made[seen.indicator] = proposal
+    leaders = dict(made)
+    for seen in free:
+        leader = leaders.get(seen.follows) if seen.follows is not None else None
+        if leader is not None and seen.indicator.kind is Kind.IP:
+            made.setdefault(seen.indicator, _following(seen, leader, case.ttl))
+    return list(made.values())
+
+
+def refusals(case: Case) -> list[Refusal]:
+    """Return the indicators that no evidence will ever carry, and why."""
+    return [Refusal(s.indicator, code, s.protected) for s in case.seen if (code := refusal_code(s))]
+
+
+def refusal_code(seen: Seen) -> str:
+    """Return "protected", "range_never_automatic", "sender_forged", or "" when evidence may decide."""
+    if seen.protected:
+        return "protected"
+    if seen.indicator.kind is Kind.CIDR:
+        return "range_never_automatic"
+    return "sender_forged" if seen.forged else ""
+
+
+def independent(witnesses: Iterable[Witness]) -> int:
+    """Return the size of the largest set of witnesses of whom no two share a commune or a person.
+
+    A person of two communes is one witness, and two persons of one commune are one: the largest matching
+    between communes and persons (augmenting paths).
+    """
+    persons: dict[str, set[str]] = {}
+    for w in witnesses:
+        if w.collectivite_id and w.person_id:
+            persons.setdefault(w.collectivite_id, set()).add(w.person_id)
+    matched: dict[str, str] = {}
+    return sum(_augment(commune, persons, matched, set()) for commune in sorted(persons))
+
+
+def _augment(commune: str, persons: dict[str, set[str]], matched: dict[str, str], tried: set[str]) -> bool:
+    for person in sorted(persons[commune] - tried):
+        tried.add(person)
+        if person not in matched or _augment(matched[person], persons, matched, tried):
+            matched[person] = commune
+            return True
+    return False
+
+
+def _propose(seen: Seen, ttl: Ttl) -> Proposal | None:
+    kind = seen.indicator.kind
+    for rule in RULES:
+        if kind in rule.kinds and rule.holds(seen):
+            return Proposal(
+                indicator=seen.indicator,
+                action=_ACTIONS.get(kind, Action.BLOCK),
+                ttl_s=ttl.of(kind),
+                rule=rule.name,
+                reason=rule.reason,
+                communes=len({w.collectivite_id for w in seen.witnesses if w.collectivite_id}),
+                persons=len({w.person_id for w in seen.witnesses if w.person_id}),
+                detectors=tuple(sorted(seen.detectors)),
+            )
+    return None
+
+
+def _following(seen: Seen, leader: Proposal, ttl: Ttl) -> Proposal:
+    return Proposal(
+        indicator=seen.indicator,
+        action=Action.BLOCK,
+        ttl_s=ttl.of(Kind.IP),
+        rule="landing_address",
+        reason=leader.reason,
+        communes=leader.communes,
+        persons=leader.persons,
+        detectors=leader.detectors,
+    )
