@@ -13,6 +13,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from beffroi_protocol.signing import b64
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -23,8 +24,6 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
-
-from beffroi_protocol.signing import b64
 
 from beffroi.lib import clock
 from beffroi.lib.config import Config

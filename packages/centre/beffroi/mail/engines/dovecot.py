@@ -63,9 +63,7 @@ def _write_token_key(config: Config, dovecot: layout.Owner) -> None:
     for part in (folder.parent.parent, folder.parent, folder):
         layout.directory(part, 0o750, layout.Owner(0, dovecot.gid))
     key = tokens.load_key(config)
-    layout.write(
-        folder / tokens.key_id(key), tokens.public_pem(key), 0o640, layout.Owner(0, dovecot.gid)
-    )
+    layout.write(folder / tokens.key_id(key), tokens.public_pem(key), 0o640, layout.Owner(0, dovecot.gid))
 
 
 def process(config: Config) -> Process:

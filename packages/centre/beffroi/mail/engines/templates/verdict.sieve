@@ -1,7 +1,7 @@
 # Stamped by our own rspamd rule, which removes every X-Beffroi header that came from outside.
 require ["fileinto", "mailbox"];
 if header :is "X-Beffroi-Verdict" "quarantine" {
-  fileinto :create "Quarantaine/Messages";
+  fileinto :create "beffroi-quarantaine/Messages";
   stop;
 }
 if header :is "X-Beffroi-Spam" "yes" {

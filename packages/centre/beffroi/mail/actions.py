@@ -1,0 +1,123 @@
+"""The only writes of mail: mailboxes, and a person's report of a phishing message.
+
+Every action is one transaction: change, audit row, outbox event. The engines' projections follow from the outbox.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from beffroi_protocol.errors import IndicatorInvalid
+from beffroi_protocol.indicators import Kind, normalise
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.communes.models import Collectivite
+from beffroi.core.communes.queries import collectivite_of_domain
+from beffroi.core.events import publish
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock, ids
+from beffroi.lib.errors import Conflict, Invalid, NotFound
+from beffroi.mail import keys, queries
+from beffroi.mail.models import Mailbox
+
+MAX_INDICATORS = 100
+
+
+@transaction.atomic
+def provision_mailbox(
+    *, actor: Actor, collectivite: Collectivite, address: str, person_id: str | None = None
+) -> Mailbox:
+    """Create a mailbox of a collectivité; mail is accepted once Dovecot has made its key pair.
+
+    Errors: NotFound (not the actor's collectivité), Invalid (address or domain), Conflict (address taken).
+    """
+    if not (actor.sees_all or (actor.role == "referent" and actor.may_see(collectivite.id))):
+        raise NotFound("collectivité")
+    try:
+        canonical = normalise(Kind.SENDER, address).value
+    except IndicatorInvalid:
+        raise Invalid("address") from None
+    if len(canonical) > 254 or collectivite_of_domain(canonical.rpartition("@")[2]) != collectivite.id:
+        raise Invalid("the domain is not one of this collectivité")
+    mailbox = Mailbox(collectivite_id=collectivite.id, address=canonical, person_id=person_id)
+    outer = keys.commune_key(settings.BEFFROI, collectivite.id)
+    mailbox.crypt_key = keys.wrap(outer, secrets.token_hex(32).encode(), mailbox.id)
+    try:
+        with transaction.atomic():
+            mailbox.save(force_insert=True)
+    except IntegrityError:
+        raise Conflict("this address exists already") from None
+    _record(actor, "mail:mailbox:created", mailbox)
+    publish("mail:mailbox_created", {"mailbox_id": mailbox.id}, collectivite_id=collectivite.id)
+    return mailbox
+
+
+@transaction.atomic
+def close_mailbox(*, actor: Actor, mailbox: Mailbox) -> bool:
+    """Accept nothing more for a mailbox and let nobody in; its content stays, unreadable without its key."""
+    if not (actor.sees_all or (actor.role == "referent" and actor.may_see(mailbox.collectivite_id))):
+        raise NotFound("mailbox")
+    if not Mailbox.objects.filter(pk=mailbox.pk, closed_at=None).update(closed_at=clock.now()):
+        return False
+    _record(actor, "mail:mailbox:closed", mailbox)
+    publish("mail:mailbox_closed", {"mailbox_id": mailbox.id}, collectivite_id=mailbox.collectivite_id)
+    return True
+
+
+@transaction.atomic
+def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
+    """A person reports a message of their own mailbox: a sighting for watch, never a proof. Return its id.
+
+    Errors: NotFound when the message was not delivered to this mailbox of this person.
+    """
+    message = queries.access_message(actor, mailbox, beffroi_id)
+    verdict = queries.verdict_of(message)
+    auth = verdict.get("auth", {})
+    sighting_id = ids.new_id("sig")
+    evidence = {
+        "spf": auth.get("spf", "none"),
+        "dkim": auth.get("dkim", "none"),
+        "dmarc": auth.get("dmarc", "none"),
+        "link_mismatch": bool(verdict.get("link_mismatch")),
+        "rspamd_symbols": verdict.get("symbols", []),
+        "rspamd_score": verdict.get("score", 0),
+        "message_id_hash": message.message_id_hash,
+        "client_ip": message.client_ip,
+        "checked": True,
+    }
+    publish(
+        "sighting:reported",
+        {
+            "sighting_id": sighting_id,
+            "detector": "user_report",
+            "door": "mail",
+            "collectivite_id": mailbox.collectivite_id,
+            "person_id": actor.id,
+            "seen_at": clock.epoch_s(),
+            "indicators": [list(pair) for pair in queries.reported_indicators(message.id)[:MAX_INDICATORS]],
+            "evidence": evidence,
+            "message": message.id,
+        },
+        collectivite_id=mailbox.collectivite_id,
+    )
+    audit.record(
+        actor=actor,
+        verb="mail:message:reported",
+        object_id=message.id,
+        collectivite_id=mailbox.collectivite_id,
+        details={"mailbox_id": mailbox.id, "sighting_id": sighting_id},
+    )
+    return sighting_id
+
+
+def _record(actor: Actor, verb: str, mailbox: Mailbox) -> None:
+    audit.record(
+        actor=actor,
+        verb=verb,
+        object_id=mailbox.id,
+        collectivite_id=mailbox.collectivite_id,
+        details={},
+        personal={"address": mailbox.address},
+    )

@@ -1,0 +1,216 @@
+"""Mailboxes, what is known about each message (never its content), and what remediation did.
+
+``mail_message``, ``mail_observation`` and ``mail_recipient`` are written by mailgate in plain SQL: their columns are
+a contract with mail/gate/store.py. ``received_at`` and ``delivered_at`` are UTC.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+from beffroi.core.fields import id_field, reference
+from beffroi.lib import clock
+
+
+class CommuneKey(models.Model):
+    """The key of a collectivité, wrapped by the master key. Erased, none of its mailboxes opens again."""
+
+    collectivite_id = reference(primary_key=True)
+    wrapped = models.TextField()
+    created_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "mail_commune_key"
+
+    def __str__(self) -> str:
+        return self.collectivite_id
+
+
+class Mailbox(models.Model):
+    """``crypt_key``: opens the mailbox's key pair in Dovecot; wrapped by the collectivité's key."""
+
+    id = id_field("mbx")
+    collectivite_id = reference(db_index=True)
+    address = models.CharField(max_length=254, unique=True)
+    person_id = reference(null=True, default=None, db_index=True)
+    crypt_key = models.TextField()
+    created_at = models.DateTimeField(default=clock.now)
+    ready_at = models.DateTimeField(null=True, default=None)
+    closed_at = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "mail_mailbox"
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class MailMessage(models.Model):
+    """One message as it arrived. ``verdict``: JSON with action, decision_id, auth, symbols, score."""
+
+    id = id_field("msg")
+    received_at = models.DateTimeField(db_index=True)
+    message_id = models.CharField(max_length=998)
+    message_id_hash = models.CharField(max_length=64, db_index=True)
+    sender = models.CharField(max_length=320)
+    client_ip = models.CharField(max_length=45)
+    helo = models.CharField(max_length=255)
+    verdict = models.TextField()
+
+    class Meta:
+        db_table = "mail_message"
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class MailObservation(models.Model):
+    """An indicator seen in a message. ``role``: link, link_parent, sender, sender_domain, client, attachment."""
+
+    message_id = reference()
+    kind = models.CharField(max_length=16)
+    value = models.CharField(max_length=2048)
+    role = models.CharField(max_length=16)
+
+    class Meta:
+        db_table = "mail_observation"
+        indexes = (models.Index(fields=["kind", "value"], name="mail_observation_value"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["message_id", "kind", "value", "role"], name="mail_observation_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.message_id}:{self.kind}"
+
+
+class MailRecipient(models.Model):
+    message_id = reference()
+    address = models.CharField(max_length=320, db_index=True)
+
+    class Meta:
+        db_table = "mail_recipient"
+        constraints = (models.UniqueConstraint(fields=["message_id", "address"], name="mail_recipient_once"),)
+
+    def __str__(self) -> str:
+        return self.message_id
+
+
+class MailDelivery(models.Model):
+    """A copy that Dovecot saved. ``message_id`` is our identifier."""
+
+    message_id = reference()
+    mailbox_id = reference(db_index=True)
+    collectivite_id = reference()
+    folder = models.CharField(max_length=255)
+    delivered_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "mail_delivery"
+        constraints = (
+            models.UniqueConstraint(fields=["message_id", "mailbox_id"], name="mail_delivery_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.message_id}:{self.mailbox_id}"
+
+
+class JournalPosition(models.Model):
+    """How far the journal of deliveries was read: file (inode) and offset, moved with what was read."""
+
+    name = models.CharField(primary_key=True, max_length=40)
+    inode = models.BigIntegerField(default=0)
+    offset_bytes = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "mail_journal_position"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PendingDelivery(models.Model):
+    """A journal line whose message is not known yet: evidence on its way, or a message that nobody checked."""
+
+    address = models.CharField(max_length=320)
+    message_id = models.CharField(max_length=998)
+    delivered_at = models.DateTimeField()
+    first_tried_at = models.DateTimeField(default=clock.now)
+    attempts = models.IntegerField(default=0)
+
+    class Meta:
+        db_table = "mail_pending_delivery"
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+class RemediationJob(models.Model):
+    """What a decision did to copies already delivered, or what its end gave back."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"  # for a second person
+        RUNNING = "running"
+        DONE = "done"
+        REFUSED = "refused"
+
+    class Direction(models.TextChoices):
+        WITHDRAW = "withdraw"
+        RESTORE = "restore"
+
+    id = id_field("job")
+    direction = models.CharField(max_length=16, choices=Direction)
+    decision_id = reference(db_index=True)
+    campaign_id = reference(default="", blank=True)
+    state = models.CharField(max_length=16, choices=State)
+    approval_id = reference(default="", blank=True)
+    messages = models.IntegerField(default=0)
+    moved = models.IntegerField(default=0)
+    absent = models.IntegerField(default=0)
+    failed = models.IntegerField(default=0)
+    created_at = models.DateTimeField(default=clock.now)
+    done_at = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "mail_remediation_job"
+        constraints = (
+            models.UniqueConstraint(fields=["decision_id", "direction"], name="mail_remediation_job_once"),
+        )
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class RemediationItem(models.Model):
+    """One copy. ``folder`` is where it was, kept before the move, so that undo knows it after a crash."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        FOUND = "found"
+        MOVED = "moved"
+        ABSENT = "absent"
+        KEPT = "kept"  # another decision holds it
+        FAILED = "failed"
+
+    job = models.ForeignKey(RemediationJob, models.CASCADE, related_name="items")
+    message_id = reference()
+    mailbox_id = reference()
+    collectivite_id = reference()
+    state = models.CharField(max_length=16, choices=State, default=State.PENDING)
+    folder = models.CharField(max_length=255, default="")
+    flags = models.CharField(max_length=500, default="")
+    attempts = models.IntegerField(default=0)
+    changed_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "mail_remediation_item"
+        indexes = (models.Index(fields=["message_id", "mailbox_id"], name="mail_remediation_copy"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["job", "message_id", "mailbox_id"], name="mail_remediation_item_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.job_id}:{self.message_id}"

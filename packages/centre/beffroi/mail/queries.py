@@ -1,0 +1,144 @@
+"""Read mailboxes, evidence and remediation on someone's behalf."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import NotFound
+from beffroi.mail.models import (
+    Mailbox,
+    MailDelivery,
+    MailMessage,
+    MailObservation,
+    MailRecipient,
+    RemediationItem,
+    RemediationJob,
+)
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """What a remediation did. ``collectivites``: copies moved, by collectivité id."""
+
+    job_id: str
+    decision_id: str
+    direction: str
+    state: str
+    moved: int
+    absent: int
+    failed: int
+    mailboxes: int
+    collectivites: dict[str, int]
+
+
+def own_mailboxes(actor: Actor) -> QuerySet[Mailbox]:
+    """The mailboxes that a person may read: their own, of the collectivité of the credential. No role reads
+    another person's mail, not the referent's and not the Département's."""
+    if actor.kind != "person" or actor.collectivite_id is None:
+        return Mailbox.objects.none()
+    return Mailbox.objects.filter(
+        person_id=actor.id, collectivite_id=actor.collectivite_id, closed_at=None
+    ).order_by("address")
+
+
+def access_mailbox(actor: Actor, mailbox_id: str) -> Mailbox:
+    """A mailbox to read. Errors: NotFound, for absent and forbidden alike."""
+    found = own_mailboxes(actor).filter(pk=mailbox_id).first()
+    if found is None:
+        raise NotFound("mailbox")
+    return found
+
+
+def visible_mailboxes(actor: Actor) -> QuerySet[Mailbox]:
+    """Addresses that exist (not their content): all for the Département, else those of the collectivité."""
+    rows = Mailbox.objects.filter(closed_at=None).order_by("address")
+    if actor.sees_all:
+        return rows
+    return rows.filter(collectivite_id=actor.collectivite_id or "")
+
+
+def access_message(actor: Actor, mailbox: Mailbox, beffroi_id: str) -> MailMessage:
+    """The evidence of a message that was delivered to this own mailbox. Errors: NotFound."""
+    access_mailbox(actor, mailbox.id)
+    delivered = MailDelivery.objects.filter(message_id=beffroi_id, mailbox_id=mailbox.id).exists()
+    found = MailMessage.objects.filter(pk=beffroi_id).first() if delivered else None
+    if found is None:
+        raise NotFound("message")
+    return found
+
+
+def verdict_of(message: MailMessage) -> dict[str, Any]:
+    value = json.loads(message.verdict or "{}")
+    return value if isinstance(value, dict) else {}
+
+
+def reported_indicators(beffroi_id: str) -> list[tuple[str, str]]:
+    """What a report may speak about: links, link hosts, attachments and the sender. Parents of a host are left
+    out: evidence against one name is none against its domain."""
+    rows = MailObservation.objects.filter(
+        message_id=beffroi_id, role__in=("link", "attachment", "sender")
+    ).order_by("kind", "value")
+    return [(row.kind, row.value) for row in rows]
+
+
+def messages_with(kind: str, value: str) -> QuerySet[MailMessage]:
+    """Messages that carry an indicator. For engines and rules; no person asks this."""
+    ids = MailObservation.objects.filter(kind=kind, value=value).values("message_id")
+    return MailMessage.objects.filter(pk__in=ids)
+
+
+def deliveries_of(message_ids: Iterable[str]) -> QuerySet[MailDelivery]:
+    return MailDelivery.objects.filter(message_id__in=list(message_ids))
+
+
+def visible_jobs(actor: Actor) -> QuerySet[RemediationJob]:
+    """All for the Département, else those that touched a mailbox of the collectivité; newest first."""
+    rows = RemediationJob.objects.order_by("-created_at")
+    if actor.sees_all:
+        return rows
+    touched = RemediationItem.objects.filter(collectivite_id=actor.collectivite_id or "").values("job_id")
+    return rows.filter(pk__in=touched)
+
+
+def access_job(actor: Actor, job_id: str) -> JobReport:
+    """Counts of one job; a commune sees its own copies only. Errors: NotFound."""
+    job = visible_jobs(actor).filter(pk=job_id).first()
+    if job is None:
+        raise NotFound("job")
+    return report(job, None if actor.sees_all else actor.collectivite_id)
+
+
+def report(job: RemediationJob, collectivite_id: str | None = None) -> JobReport:
+    items = job.items.all()
+    if collectivite_id is not None:
+        items = items.filter(collectivite_id=collectivite_id)
+    states = RemediationItem.State
+    rows = list(items.values_list("state", "mailbox_id", "collectivite_id"))
+    collectivites: dict[str, int] = {}
+    for state, _, owner in rows:
+        if state == states.MOVED:
+            collectivites[owner] = collectivites.get(owner, 0) + 1
+    return JobReport(
+        job.id,
+        job.decision_id,
+        job.direction,
+        job.state,
+        sum(1 for s, _, _ in rows if s == states.MOVED),
+        sum(1 for s, _, _ in rows if s == states.ABSENT),
+        sum(1 for s, _, _ in rows if s == states.FAILED),
+        len({m for s, m, _ in rows if s == states.MOVED}),
+        collectivites,
+    )
+
+
+def blocked_count(collectivite_id: str) -> int:
+    """Messages refused or quarantined at entry for this collectivité's addresses (the page "what was blocked")."""
+    addresses = Mailbox.objects.filter(collectivite_id=collectivite_id).values("address")
+    ids = MailRecipient.objects.filter(address__in=addresses).values("message_id")
+    return MailMessage.objects.filter(pk__in=ids, verdict__contains='"action":"reject"').count()

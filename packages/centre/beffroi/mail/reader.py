@@ -1,0 +1,343 @@
+"""Read one mailbox for the page, over IMAP with a short token.
+
+Purpose: list and read messages. Parts are chosen from BODYSTRUCTURE and fetched one by one: Dovecot parses the
+         message, no Python mail parser does.
+Process: web; the caller has checked the mailbox with ``queries.access_mailbox``.
+Hostile: everything in a message. Sizes, counts and depths are capped; a part that does not decode is shown as
+         replacement signs. HTML is returned raw: the page must sanitise it before it shows it.
+Fails:   MailboxUnavailable when Dovecot does not answer or refuses.
+Source:  RFC 9051; RFC 2047.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import quopri
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.errors import HeaderParseError
+from email.header import decode_header
+from typing import Any
+
+import imapclient
+from imapclient.exceptions import IMAPClientError
+
+from beffroi.lib.config import Config
+from beffroi.lib.errors import NotFound, Unavailable
+from beffroi.mail import tokens
+from beffroi.mail.engines import layout
+
+TIMEOUT_S = 10.0
+MAX_LIST = 200
+MAX_TEXT_BYTES = 512 * 1024
+MAX_HTML_BYTES = 2 * 1024 * 1024
+MAX_HEADER_CHARS = 1000
+MAX_PARTS = 200
+MAX_DEPTH = 20
+MAX_RECIPIENTS = 100
+CHECKED_FLAG = b"$BeffroiChecked"
+_HEADERS = "BODY.PEEK[HEADER.FIELDS (X-BEFFROI-ID X-BEFFROI-UNCHECKED X-BEFFROI-AUTH)]"
+_SUMMARY = ["FLAGS", "INTERNALDATE", "ENVELOPE", _HEADERS]
+_FIELD = re.compile(rb"^(x-beffroi-[a-z]+):[ \t]*([^\r\n]{0,500})", re.IGNORECASE | re.MULTILINE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+
+
+class MailboxUnavailable(Unavailable):
+    """{} does not answer at the moment; try again shortly."""
+
+    code = "mail.unavailable"
+
+
+@dataclass(frozen=True)
+class MessageSummary:
+    uid: int
+    beffroi_id: str
+    from_name: str
+    from_address: str
+    subject: str
+    received_at: datetime
+    seen: bool
+    unchecked: bool
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """What is attached, by name and size; ``part`` is its IMAP section."""
+
+    part: str
+    name: str
+    content_type: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Authentication:
+    """What the entry found: each "pass", "fail", "softfail", "neutral", "none", "temperror" or "permerror"."""
+
+    spf: str = "none"
+    dkim: str = "none"
+    dmarc: str = "none"
+
+
+@dataclass(frozen=True)
+class MessageView:
+    """``html`` is hostile: sanitise it. ``truncated`` when a part was longer than what is shown."""
+
+    summary: MessageSummary
+    to: tuple[str, ...]
+    text: str
+    html: str
+    attachments: tuple[Attachment, ...]
+    authentication: Authentication
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class _Part:
+    section: str
+    kind: str
+    charset: str
+    encoding: str
+    size_bytes: int
+    name: str
+    attached: bool
+
+
+@contextmanager
+def open_mailbox(config: Config, address: str) -> Iterator[MailboxReader]:
+    """Open a mailbox for reading. Errors: MailboxUnavailable."""
+    try:
+        client = imapclient.IMAPClient(
+            layout.LOOPBACK, config.imap_local_port, ssl=False, timeout=TIMEOUT_S, use_uid=True
+        )
+    except (OSError, IMAPClientError):
+        raise MailboxUnavailable("The mailbox") from None
+    try:
+        client.oauthbearer_login(address, tokens.mailbox_token(config, address))
+        yield MailboxReader(client)
+    except (OSError, IMAPClientError) as error:
+        raise MailboxUnavailable("The mailbox") from error
+    finally:
+        try:
+            client.logout()
+        except (OSError, IMAPClientError):
+            pass
+
+
+class MailboxReader:
+    """One open mailbox."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def list(
+        self, folder: str = "INBOX", limit: int = 50, before_uid: int | None = None
+    ) -> list[MessageSummary]:
+        """Newest first; ``before_uid`` continues below a page. Errors: NotFound (folder)."""
+        self._select(folder)
+        criteria = "ALL" if before_uid is None else f"UID 1:{max(1, before_uid - 1)}"
+        if before_uid is not None and before_uid <= 1:
+            return []
+        uids = sorted(self._client.search(criteria), reverse=True)[: min(max(limit, 1), MAX_LIST)]
+        if not uids:
+            return []
+        rows = self._client.fetch(uids, _SUMMARY)
+        return [_summary(uid, rows[uid]) for uid in uids if uid in rows]
+
+    def read(self, uid: int, folder: str = "INBOX") -> MessageView:
+        """Errors: NotFound (the message may have been withdrawn meanwhile)."""
+        self._select(folder)
+        row = self._client.fetch([uid], [*_SUMMARY, "BODYSTRUCTURE"]).get(uid)
+        if row is None:
+            raise NotFound("message")
+        parts = list(_parts(row.get(b"BODYSTRUCTURE")))
+        text, text_cut = self._body(uid, parts, "text/plain", MAX_TEXT_BYTES)
+        html, html_cut = self._body(uid, parts, "text/html", MAX_HTML_BYTES)
+        shown = {p.section for p in (_first(parts, "text/plain"), _first(parts, "text/html")) if p}
+        attachments = tuple(
+            Attachment(p.section, p.name, p.kind, p.size_bytes) for p in parts if p.section not in shown
+        )
+        headers = _stamped(row)
+        return MessageView(
+            summary=_summary(uid, row),
+            to=_recipients(row.get(b"ENVELOPE")),
+            text=text,
+            html=html,
+            attachments=attachments,
+            authentication=_authentication(headers.get("x-beffroi-auth", "")),
+            truncated=text_cut or html_cut,
+        )
+
+    def _select(self, folder: str) -> None:
+        try:
+            self._client.select_folder(folder, readonly=True)
+        except IMAPClientError:
+            raise NotFound("folder") from None
+
+    def _body(self, uid: int, parts: list[_Part], kind: str, limit_bytes: int) -> tuple[str, bool]:
+        part = _first(parts, kind)
+        if part is None:
+            return "", False
+        # The transfer encoding adds a third; the cap holds before and after decoding.
+        asked = f"BODY.PEEK[{part.section}]<0.{limit_bytes * 4 // 3}>"
+        row = self._client.fetch([uid], [asked]).get(uid, {})
+        raw = next((v for k, v in row.items() if k.startswith(b"BODY[") and isinstance(v, bytes)), b"")
+        data = _decoded(raw, part.encoding)[:limit_bytes]
+        return _text(data, part.charset), part.size_bytes > limit_bytes * 4 // 3
+
+
+def _summary(uid: int, row: dict[bytes, Any]) -> MessageSummary:
+    headers, envelope, flags = _stamped(row), row.get(b"ENVELOPE"), row.get(b"FLAGS", ())
+    sender = (getattr(envelope, "from_", None) or (None,))[0]
+    received = row.get(b"INTERNALDATE")
+    return MessageSummary(
+        uid=uid,
+        beffroi_id=headers.get("x-beffroi-id", ""),
+        from_name=_header(getattr(sender, "name", None)),
+        from_address=_address(sender),
+        subject=_header(getattr(envelope, "subject", None)),
+        received_at=received.astimezone(UTC)
+        if isinstance(received, datetime)
+        else datetime.fromtimestamp(0, UTC),
+        seen=b"\\Seen" in flags,
+        unchecked="x-beffroi-unchecked" in headers and CHECKED_FLAG not in flags,
+    )
+
+
+def _stamped(row: dict[bytes, Any]) -> dict[str, str]:
+    raw = next(
+        (v for k, v in row.items() if k.startswith(b"BODY[HEADER.FIELDS") and isinstance(v, bytes)), b""
+    )
+    return {k.decode("ascii").lower(): v.decode("ascii", "replace").strip() for k, v in _FIELD.findall(raw)}
+
+
+def _authentication(text: str) -> Authentication:
+    found = dict(re.findall(r"(spf|dkim|dmarc)=([a-z]+)", text))
+    return Authentication(**found)
+
+
+def _recipients(envelope: Any) -> tuple[str, ...]:
+    return tuple(_address(a) for a in (getattr(envelope, "to", None) or ())[:MAX_RECIPIENTS])
+
+
+def _address(address: Any) -> str:
+    mailbox, host = getattr(address, "mailbox", None) or b"", getattr(address, "host", None) or b""
+    return _clean(f"{_latin(mailbox)}@{_latin(host)}") if mailbox and host else ""
+
+
+def _latin(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def _header(value: bytes | None) -> str:
+    """An encoded header as one line of text (RFC 2047), without signs that reorder or hide it."""
+    raw = (value or b"")[: MAX_HEADER_CHARS * 4]
+    text = raw.decode("utf-8", "replace")
+    try:
+        pieces = decode_header(text)
+        text = "".join(p if isinstance(p, str) else _text(p, charset or "utf-8") for p, charset in pieces)
+    except (HeaderParseError, ValueError, LookupError, binascii.Error, IndexError):
+        pass
+    return _clean(text)
+
+
+def _clean(text: str) -> str:
+    return _CONTROL.sub(" ", text)[:MAX_HEADER_CHARS].strip()
+
+
+def _text(data: bytes, charset: str) -> str:
+    try:
+        return data.decode(charset or "utf-8", "replace")
+    except (LookupError, ValueError):
+        return data.decode("utf-8", "replace")
+
+
+def _decoded(data: bytes, encoding: str) -> bytes:
+    if encoding == "base64":
+        compact = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
+        try:
+            return base64.b64decode(compact[: len(compact) // 4 * 4] + _padding(compact))
+        except (binascii.Error, ValueError):
+            return b""
+    return quopri.decodestring(data) if encoding == "quoted-printable" else data
+
+
+def _padding(compact: bytes) -> bytes:
+    rest = compact[len(compact) // 4 * 4 :]
+    return rest + b"=" * (4 - len(rest)) if len(rest) > 1 else b""
+
+
+def _first(parts: list[_Part], kind: str) -> _Part | None:
+    return next((p for p in parts if p.kind == kind and not p.attached), None)
+
+
+def _parts(structure: Any) -> Iterator[_Part]:
+    """Walk a BODYSTRUCTURE; stops at MAX_PARTS and MAX_DEPTH."""
+    count = 0
+    waiting: list[tuple[Any, str, int]] = [(structure, "", 0)]
+    while waiting and count < MAX_PARTS:
+        node, section, depth = waiting.pop(0)
+        if not isinstance(node, tuple) or not node or depth > MAX_DEPTH:
+            continue
+        if isinstance(node[0], list):
+            children = [
+                (child, f"{section}.{i}" if section else str(i), depth + 1)
+                for i, child in enumerate(node[0], 1)
+            ]
+            waiting[:0] = children[:MAX_PARTS]
+            continue
+        count += 1
+        leaf = _leaf(node, section or "1")
+        if leaf is not None:
+            yield leaf
+
+
+def _leaf(node: tuple[Any, ...], section: str) -> _Part | None:
+    if len(node) < 7 or not isinstance(node[0], bytes) or not isinstance(node[1], bytes):
+        return None
+    kind = f"{_latin(node[0])}/{_latin(node[1])}".lower()[:100]
+    parameters = _pairs(node[2])
+    disposition = next(
+        (
+            n
+            for n in node[7:]
+            if isinstance(n, tuple)
+            and n
+            and isinstance(n[0], bytes)
+            and n[0].lower() in (b"attachment", b"inline")
+        ),
+        None,
+    )
+    names = _pairs(disposition[1]) if disposition and len(disposition) > 1 else {}
+    name = (
+        names.get("filename")
+        or names.get("filename*")
+        or parameters.get("name")
+        or parameters.get("name*")
+        or b""
+    )
+    size = node[6] if isinstance(node[6], int) else 0
+    return _Part(
+        section=section,
+        kind=kind,
+        charset=_latin(parameters.get("charset", b"utf-8"))[:40],
+        encoding=_latin(node[5] or b"").lower() if isinstance(node[5], bytes) else "",
+        size_bytes=size,
+        name=_header(name)[:200],
+        attached=bool(disposition and disposition[0].lower() == b"attachment"),
+    )
+
+
+def _pairs(value: Any) -> dict[str, bytes]:
+    if not isinstance(value, tuple):
+        return {}
+    flat = list(value)
+    return {
+        _latin(k).lower(): v
+        for k, v in zip(flat[::2], flat[1::2], strict=False)
+        if isinstance(k, bytes) and isinstance(v, bytes)
+    }
