@@ -102,8 +102,8 @@ def _django(config: Config, name: str, settings: str, *, workers: int) -> Proces
 def _stream(config: Config) -> Process:
     return Process(
         name="stream",
-        # One process: it holds every connection and is the only one that signs.
-        argv=_granian(config, "stream", "--interface", "asgi", "--workers", "1", "beffroi.stream.app:app"),
+        # Serves inside one process: it holds every connection and is the only one that signs.
+        argv=(sys.executable, "-m", "beffroi.stream"),
         user=config.user or None,
         environment=_environment(config, None),
         healthy=lambda: answers(config.run / "stream.sock", "/v1/nonce"),

@@ -1,0 +1,88 @@
+"""`python -m beffroi.cli VERB`: every process of the centre and every command of a person starts here.
+
+Purpose: one place where verbs become calls; an error of ours becomes one sentence on stderr and status 1.
+Process: see each verb.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from beffroi.lib.errors import BeffroiError
+
+
+def _up(arguments: Sequence[str]) -> int:
+    from beffroi.cli import up  # noqa: PLC0415 - a verb loads only what it needs
+
+    return up.main(arguments)
+
+
+def _status(arguments: Sequence[str]) -> int:
+    from beffroi.cli import report  # noqa: PLC0415
+
+    return report.main(arguments)
+
+
+def _code(arguments: Sequence[str]) -> int:
+    from beffroi.cli import report  # noqa: PLC0415
+
+    return report.code(arguments)
+
+
+def _stop(arguments: Sequence[str]) -> int:
+    from beffroi.cli import remove  # noqa: PLC0415
+
+    return remove.stop(arguments)
+
+
+def _remove(arguments: Sequence[str]) -> int:
+    from beffroi.cli import remove  # noqa: PLC0415
+
+    return remove.main(arguments)
+
+
+def _prepare(arguments: Sequence[str]) -> int:
+    from beffroi.cli import prepare  # noqa: PLC0415
+
+    return prepare.main(arguments)
+
+
+def _worker(_arguments: Sequence[str]) -> int:
+    from beffroi.cli import consumers  # noqa: PLC0415
+
+    return consumers.main("main")
+
+
+def _remediation(_arguments: Sequence[str]) -> int:
+    from beffroi.cli import consumers  # noqa: PLC0415
+
+    return consumers.main("remediation")
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {
+    "up": _up,
+    "status": _status,
+    "code": _code,
+    "stop": _stop,
+    "remove": _remove,
+    "prepare": _prepare,
+    "worker": _worker,
+    "remediation": _remediation,
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    verb = VERBS.get(arguments[0]) if arguments else None
+    if verb is None:
+        print(f"verbs: {', '.join(VERBS)}", file=sys.stderr)
+        return 2
+    try:
+        return verb(arguments[1:])
+    except BeffroiError as error:
+        print(f"beffroi: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,18 @@
+"""The processes ``worker`` and ``remediation``: consumers of the outbox and timers, for ever.
+
+Process: the Python user; no listener. If it dies, events wait in the outbox.
+"""
+
+from __future__ import annotations
+
+import django
+
+from beffroi.lib.config import load
+
+
+def main(group: str) -> int:
+    django.setup()
+    from beffroi.core.events import running  # noqa: PLC0415 - needs Django's applications
+
+    running.run_forever(group, load())
+    return 0

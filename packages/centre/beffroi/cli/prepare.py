@@ -1,0 +1,52 @@
+"""`prepare`: bring the database up to date and, when it is empty, plant the demonstration.
+
+Process: the Python user, started by the supervisor; a file lock lets one run at a time.
+Protocol: the accounts go to stdout as one JSON line inside the transaction; it commits only after the line
+         "kept" came back on stdin, else everything is undone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import django
+
+from beffroi.lib.config import Config, load
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="beffroi prepare")
+    parser.add_argument("--demo", default="", help="'default' or a seed file in TOML")
+    options = parser.parse_args(arguments)
+    config = load()
+    django.setup()
+    from django.core.management import call_command  # noqa: PLC0415
+
+    lock = config.state / "db" / "prepare.lock"
+    with lock.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        call_command("migrate", verbosity=0, interactive=False)
+        return _plant(config, options.demo) if options.demo else 0
+
+
+def _plant(config: Config, demo_name: str) -> int:
+    from django.db import transaction  # noqa: PLC0415
+
+    from beffroi.supervise import demo  # noqa: PLC0415
+
+    if not demo.is_needed():
+        return 0
+    seed = demo.DEMONSTRATION if demo_name == "default" else demo.load_seed(Path(demo_name))
+    with transaction.atomic():
+        planted = demo.plant(config, seed)
+        print(json.dumps(planted.as_values(), ensure_ascii=False), flush=True)
+        if sys.stdin.readline().strip() != "kept":
+            transaction.set_rollback(True)
+            print("the accounts could not be written down", file=sys.stderr)
+            return 1
+    return 0

@@ -1,0 +1,83 @@
+"""`stop` and `remove`: end the running centre; undo everything that `up` made except Debian packages.
+
+Process: root. ``remove`` asks first, and touches only a directory that holds a centre.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from beffroi.lib.config import DEFAULT_STATE, load
+from beffroi.lib.errors import BeffroiError
+from beffroi.supervise import children, preparation, status
+from beffroi.supervise.supervisor import stop_running
+
+
+class NotACentre(BeffroiError):
+    """{} holds no centre (no beffroi.toml), so nothing in it is removed."""
+
+    code = "cli.not_a_centre"
+
+
+class StillRunning(BeffroiError):
+    """The centre did not stop in time. Next: ./beffroi status, then try again."""
+
+    code = "cli.still_running"
+
+
+def stop(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="beffroi stop")
+    parser.add_argument("--state", type=Path, default=DEFAULT_STATE)
+    config = load(parser.parse_args(arguments).state.resolve())
+    running = bool(status.running_pid(config))
+    if not stop_running(config):
+        raise StillRunning
+    ended = children.end_leftovers(status.directory(config) / "children.json")
+    print("stopped." if running or ended else "nothing was running.")
+    return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="beffroi remove")
+    parser.add_argument("--state", type=Path, default=DEFAULT_STATE)
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    options = parser.parse_args(arguments)
+    state = options.state.resolve()
+    if state.exists() and not (state / "beffroi.toml").exists():
+        raise NotACentre(state)
+    if not options.yes and not _agreed(state):
+        print("nothing was removed.", file=sys.stderr)
+        return 3
+    if state.exists():
+        config = load(state)
+        if not stop_running(config):
+            raise StillRunning
+        children.end_leftovers(status.directory(config) / "children.json")
+        shutil.rmtree(state)
+        _remove_user(config.user)
+    print(f"removed {state}")
+    return 0
+
+
+def _agreed(state: Path) -> bool:
+    print(f"This deletes {state} with every mailbox, account and key in it.", file=sys.stderr)
+    print("Type 'remove' to go on: ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip() == "remove"
+
+
+def _remove_user(name: str) -> None:
+    """Only the user that `up` makes; an administrator's own choice of user stays."""
+    if name != preparation.PYTHON_USER or os.getuid() != 0:
+        return
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return
+    subprocess.run(("/usr/sbin/userdel", name), check=False, stderr=subprocess.DEVNULL)

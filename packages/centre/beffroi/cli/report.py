@@ -1,0 +1,104 @@
+"""`status` and `code`: what runs, what is wrong and how to mend it, and who can sign in.
+
+Process: the person's own; reads STATE/supervisor/status.json and, as root, the demonstration's accounts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from beffroi.core.identity import totp
+from beffroi.lib import clock
+from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.lib.errors import NotFound
+from beffroi.supervise import accounts, status
+
+_LABELS = {
+    "portal": "Portal",
+    "console": "Console",
+    "boxes": "Boîtiers",
+    "smtp": "SMTP",
+    "imap": "IMAP",
+    "authority": "CA certificate",
+}
+
+
+def _options(name: str, arguments: Sequence[str], *, email: bool = False) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=f"beffroi {name}")
+    parser.add_argument("--state", type=Path, default=DEFAULT_STATE)
+    if email:
+        parser.add_argument("email")
+    else:
+        parser.add_argument("--json", action="store_true")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _options("status", arguments)
+    config = load(options.state.resolve())
+    found, pid = status.read(config), status.running_pid(config)
+    if options.json:
+        print(
+            json.dumps({"running": bool(pid), "status": asdict(found) if found else None}, ensure_ascii=False)
+        )
+    elif not pid:
+        print(f"The centre of {config.state} does not run. Next: ./beffroi up")
+        if found is not None and not found.stopping:
+            print("It ended without stopping its processes; the next start ends what is left of them.")
+    elif found is not None:
+        print("\n".join(lines(found)))
+        print("\n".join(account_lines(config, accounts.load(config), secrets=True)))
+    well = bool(pid) and found is not None and all(one.state == "healthy" for one in found.processes)
+    return 0 if well else 1
+
+
+def code(arguments: Sequence[str]) -> int:
+    """Print the present one-time code of a demonstration account."""
+    options = _options("code", arguments, email=True)
+    config = load(options.state.resolve())
+    for account in accounts.load(config):
+        if account.email == options.email.strip().lower() and account.totp_secret:
+            print(totp.code_at(account.totp_secret, clock.epoch()))
+            return 0
+    raise NotFound("demonstration account with a one-time code (only root can read them)")
+
+
+def lines(found: status.CentreStatus) -> list[str]:
+    """The status for a person: addresses, processes, then each problem with its next step."""
+    shown = [f"{_LABELS.get(name, name) + ':':<16}{value}" for name, value in found.addresses.items()]
+    shown.append("")
+    for one in found.processes:
+        restarts = f", restarted {one.restarts} times" if one.restarts else ""
+        shown.append(f"  {one.name:<12}{one.state}{restarts}")
+    ill = [one for one in found.processes if one.state != "healthy"]
+    if ill and not found.stopping:
+        shown += ["", "What is wrong:"]
+        for one in ill:
+            shown.append(f"  {one.name}: {one.problem or one.state} {one.advice}".rstrip())
+    shown += [f"Note: {notice}" for notice in found.notices]
+    return [*shown, ""]
+
+
+def account_lines(config: Config, found: Iterable[accounts.Account], *, secrets: bool) -> list[str]:
+    """The accounts; with ``secrets`` their passwords."""
+    listed = list(found)
+    if not listed:
+        return []
+    if not secrets:
+        return ["Accounts and passwords: ./beffroi status", ""]
+    shown = ["Demonstration accounts (portal):"]
+    for one in listed:
+        if not one.console:
+            shown.append(
+                f"  {one.email:<28}{one.password:<21}{one.name}, {one.role}, {', '.join(one.communes)}"
+            )
+    shown.append("Demonstration account (console):")
+    state = "" if config.state == DEFAULT_STATE else f" --state {config.state}"
+    for one in listed:
+        if one.console:
+            shown.append(f"  {one.email:<28}{one.password:<21}code: ./beffroi code{state} {one.email}")
+    return [*shown, ""]

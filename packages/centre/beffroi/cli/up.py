@@ -1,0 +1,133 @@
+"""`up`: check, prepare, start, watch, stop. ``./beffroi up`` comes here once everything is installed.
+
+Process: root (or an ordinary user in tests of parts of it); becomes the supervisor.
+Options for scripts and the laboratory: --state, --demo FILE | --no-demo, --json-ready FD-or-FILE, --foreground
+         (the default, accepted for clarity), --no-install (likewise: this part never installs).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from beffroi.cli import report
+from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.lib.errors import BeffroiError
+from beffroi.supervise import accounts, centre, checks, children, preparation, status
+from beffroi.supervise.supervisor import Supervisor
+
+
+class NeedsRoot(BeffroiError):
+    """Starting the mail servers needs root. Next: sudo ./beffroi up"""
+
+    code = "cli.needs_root"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="beffroi up", description="Start the centre and watch it.")
+    parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="state directory")
+    parser.add_argument("--check", action="store_true", help="start all, wait until healthy, stop")
+    parser.add_argument("--demo", default="default", metavar="FILE", help="seed file for a first run")
+    parser.add_argument("--no-demo", dest="demo", action="store_const", const="", help="start empty")
+    parser.add_argument(
+        "--json-ready", default="", metavar="FD|FILE", help="write the status here when ready"
+    )
+    parser.add_argument("--foreground", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--no-install", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(arguments)
+    if os.getuid() != 0:
+        raise NeedsRoot
+    state = options.state.resolve()
+    checks.check_disk(Config(state=state))
+    first = preparation.write_first_settings(state, user=preparation.PYTHON_USER)
+    config = load(state)
+    lock = status.Lock(config)
+    try:
+        return _run(config, options, first)
+    finally:
+        lock.release()
+
+
+def _run(config: Config, options: argparse.Namespace, first: bool) -> int:
+    ended = children.end_leftovers(status.directory(config) / "children.json")
+    if ended:
+        _say(f"ended what an earlier run had left: {', '.join(ended)}.")
+    checks.check_ports(config)
+    if config.user:
+        preparation.make_user(config.user)
+    if first:
+        _say(f"a new centre in {config.state}")
+    notices = preparation.prepare(config)
+    demo = str(Path(options.demo).resolve()) if options.demo not in ("", "default") else options.demo
+    planted = preparation.prepare_database(config, demo=demo)
+    _say("starting")
+    supervisor = Supervisor(config, centre.processes(config), say=_say, addresses=addresses(config))
+    supervisor.status.notices = notices
+    with supervisor.signals():
+        supervisor.start()
+        try:
+            if not supervisor.wait_ready():
+                return 130
+            _ready(config, supervisor, options, planted)
+            if not options.check:
+                supervisor.wait()
+        finally:
+            _say("stopping")
+            supervisor.stop()
+    _say("stopped")
+    return 0
+
+
+def _ready(config: Config, supervisor: Supervisor, options: argparse.Namespace, planted: bool) -> None:
+    if options.json_ready:
+        line = json.dumps(asdict(supervisor.status), ensure_ascii=False) + "\n"
+        if options.json_ready.isdigit():
+            with os.fdopen(int(options.json_ready), "w", encoding="utf-8") as handle:
+                handle.write(line)
+        else:
+            Path(options.json_ready).write_text(line, "utf-8")
+    print("\n".join(report.lines(supervisor.status)))
+    if planted or options.check:
+        print("\n".join(report.account_lines(config, accounts.load(config), secrets=planted)))
+    else:
+        print("Accounts: ./beffroi status")
+    print(_tunnel(config))
+    if not options.check:
+        print("Ctrl-C stops everything.", flush=True)
+
+
+def addresses(config: Config) -> dict[str, str]:
+    """What a person types, in the order of interest."""
+
+    def https(name: str, port: int) -> str:
+        return f"https://{name}" + ("" if port == 443 else f":{port}") + "/"
+
+    host = config.mail_name if config.listen == "*" else config.listen
+    return {
+        "portal": https(config.portal_name, config.portal_port),
+        "console": https(config.console_name, config.console_port),
+        "boxes": https(config.box_name, config.box_port),
+        "smtp": f"{host}:{config.smtp_port}",
+        "imap": f"{host}:{config.imap_port}",
+        "authority": str(config.state / "tls" / "ca.pem"),
+    }
+
+
+def _tunnel(config: Config) -> str:
+    ports = (config.portal_port, config.console_port)
+    forwards = " ".join(f"-L {port}:127.0.0.1:{port}" for port in ports)
+    return f"From another machine: ssh {forwards} root@{socket.gethostname()}"
+
+
+def _say(text: str) -> None:
+    print(f"beffroi: {text}", file=sys.stderr, flush=True)

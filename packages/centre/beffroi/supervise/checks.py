@@ -1,0 +1,141 @@
+"""What must hold before anything is started: room on the disk, free ports. Nothing is changed here.
+
+Process: the supervisor. Fails: closed, with one sentence and the next step.
+Source:  proc(5): /proc/net/tcp, /proc/net/udp.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from beffroi.lib.config import Config
+from beffroi.lib.errors import BeffroiError
+
+NEEDED_DISK_BYTES = 300 * 1024 * 1024
+NEEDED_INODES = 5000
+_LOOPBACK_SETTINGS = (
+    "mailgate_port",
+    "rspamd_proxy_port",
+    "rspamd_normal_port",
+    "rspamd_controller_port",
+    "doveadm_port",
+    "imap_local_port",
+)
+_PUBLIC_SETTINGS = (
+    "portal_port",
+    "console_port",
+    "box_port",
+    "smtp_port",
+    "imap_port",
+    "imaps_port",
+    "submission_port",
+)
+
+
+class DiskFull(BeffroiError):
+    """The disk of {} has {} MB free and {} MB are needed. Free some space, then start again."""
+
+    code = "supervise.disk_full"
+
+
+class PortTaken(BeffroiError):
+    """Port {} is taken{}. Stop that program, or choose another port: {} = NUMBER in {}."""
+
+    code = "supervise.port_taken"
+
+
+class PortForbidden(BeffroiError):
+    """Port {} cannot be opened on {}: {}. Check the settings {} and listen in {}."""
+
+    code = "supervise.port_forbidden"
+
+
+class PortTwice(BeffroiError):
+    """Port {} is given to {} and to {}; change one of them in {}."""
+
+    code = "supervise.port_twice"
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    setting: str
+    port: int
+    host: str
+    kind: socket.SocketKind
+
+
+def check_disk(config: Config, *, needed_bytes: int = NEEDED_DISK_BYTES) -> None:
+    """Errors: DiskFull."""
+    place = _existing(config.state)
+    free = shutil.disk_usage(place).free
+    if free < needed_bytes:
+        raise DiskFull(place, free // 2**20, needed_bytes // 2**20)
+
+
+def _existing(path: Path) -> Path:
+    return next(one for one in (path, *path.parents) if one.exists())
+
+
+def check_ports(config: Config) -> None:
+    """Errors: PortTaken (with the program's name when it can be seen), PortForbidden, PortTwice."""
+    toml = config.state / "beffroi.toml"
+    seen: dict[int, str] = {}
+    for wanted in _wanted(config):
+        other = seen.setdefault(wanted.port, wanted.setting)
+        if other != wanted.setting:
+            raise PortTwice(wanted.port, other, wanted.setting, toml)
+        try:
+            _try(wanted)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortTaken(wanted.port, _holder(wanted.port), wanted.setting, toml) from None
+            raise PortForbidden(wanted.port, wanted.host, error.strerror, wanted.setting, toml) from None
+
+
+def _wanted(config: Config) -> list[_Wanted]:
+    public = "0.0.0.0" if config.listen == "*" else config.listen  # noqa: S104 - what the setting asks for
+    stream, datagram = socket.SOCK_STREAM, socket.SOCK_DGRAM
+    found = [_Wanted(name, getattr(config, name), public, stream) for name in _PUBLIC_SETTINGS]
+    found += [_Wanted(name, getattr(config, name), "127.0.0.1", stream) for name in _LOOPBACK_SETTINGS]
+    return [*found, _Wanted("resolver_port", config.resolver_port, "127.0.0.1", datagram)]
+
+
+def _try(wanted: _Wanted) -> None:
+    family = socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
+    with socket.socket(family, wanted.kind) as probe:
+        if wanted.kind == socket.SOCK_STREAM:
+            # As the engines do: connections of an earlier run in TIME_WAIT are no obstacle.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((wanted.host, wanted.port))
+        if wanted.kind == socket.SOCK_STREAM:
+            probe.listen(1)
+
+
+def _holder(port: int) -> str:
+    """ " by NAME (process N)" when this can be seen, else ""."""
+    inodes = _socket_inodes(port)
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            target = str(link.readlink())
+            if target.startswith("socket:[") and target[8:-1] in inodes:
+                pid = link.parts[2]
+                name = Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
+                return f" by {name} (process {pid})"
+    return ""
+
+
+def _socket_inodes(port: int) -> set[str]:
+    inodes = set()
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{table}").read_text("ascii").splitlines()[1:]:
+                fields = line.split()
+                listening = fields[3] in ("0A", "07")  # TCP_LISTEN; an unconnected UDP socket
+                if listening and int(fields[1].rpartition(":")[2], 16) == port:
+                    inodes.add(fields[9])
+    return inodes

@@ -1,0 +1,121 @@
+"""Bring a state directory to the point where processes can start. Every step may run again at each start.
+
+Purpose: directories, secrets, certificates, engine configurations; then the database and, on a first run, the
+         demonstration, by a child that runs as the Python user (the database is its own).
+Process: the supervisor, as root in production.
+Fails:   closed: the first step that fails ends the start, with its sentence; steps done stay done.
+Source:  docs/internals/supervisor.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import subprocess
+import sys
+from pathlib import Path
+
+from beffroi.lib.config import STATE_VARIABLE, Config
+from beffroi.lib.errors import BeffroiError
+from beffroi.supervise import accounts, centre, certificates, children, secret_files
+from beffroi.supervise.secret_files import python_owner, supervisor_owner, write_file
+
+PYTHON_USER = "beffroi"
+_COMMIT = b"kept\n"
+
+
+class DatabaseFailed(BeffroiError):
+    """The database could not be prepared: {}"""
+
+    code = "supervise.database_failed"
+
+
+def write_first_settings(state: Path, *, user: str) -> bool:
+    """Write STATE/beffroi.toml for a demonstration on this machine, if there is none yet."""
+    path = state / "beffroi.toml"
+    if path.exists():
+        return False
+    state.mkdir(parents=True, exist_ok=True)
+    state.chmod(0o755)
+    text = "# Settings of this centre; all of them: docs/reference/settings.md\n"
+    text += f'user = "{user}"\n' if user else ""
+    write_file(path, text.encode(), mode=0o644, owner=supervisor_owner())
+    return True
+
+
+def make_user(name: str) -> bool:
+    """Make the system user of the Python processes; False if it exists."""
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        command = ("/usr/sbin/useradd", "--system", "--user-group", "--no-create-home")
+        subprocess.run(
+            (*command, "--shell", "/usr/sbin/nologin", "--home-dir", "/nonexistent", name), check=True
+        )
+        return True
+    return False
+
+
+def prepare(config: Config) -> list[str]:
+    """Make directories, secrets, certificates and configurations; return what a person should know."""
+    _directories(config)
+    secret_files.generate(config)
+    notices = [secret_files.renew_delegation(config)]
+    certificates.ensure(config)
+    centre.write_files(config)
+    secret_files.settle_directory(config)
+    return [notice for notice in notices if notice]
+
+
+def _directories(config: Config) -> None:
+    owner = python_owner(config)
+    config.state.mkdir(parents=True, exist_ok=True)
+    config.state.chmod(0o755)
+    for name, mode in (("db", 0o700), ("feed", 0o700), ("doors", 0o700), ("run", 0o755), ("run/wake", 0o770)):
+        path = config.state / name
+        path.mkdir(exist_ok=True)
+        os.chown(path, owner.uid, owner.gid)
+        path.chmod(mode)
+    for name, mode in (("log", 0o755), ("supervisor", 0o755)):
+        path = config.state / name
+        path.mkdir(exist_ok=True)
+        path.chmod(mode)
+
+
+def prepare_database(config: Config, *, demo: str) -> bool:
+    """Bring the database up to date; on a first run plant the demonstration. True if it was planted now.
+
+    ``demo``: "" for none, "default", or the path of a seed file.
+    Errors: DatabaseFailed.
+    """
+    argv = (sys.executable, "-m", "beffroi.cli", "prepare", *(("--demo", demo) if demo else ()))
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONSAFEPATH": "1",
+        STATE_VARIABLE: str(config.state),
+        "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
+    }
+    child = subprocess.Popen(
+        children.as_user(argv, config.user or None),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        cwd="/",
+        umask=0o077,
+    )
+    assert child.stdin is not None and child.stdout is not None and child.stderr is not None
+    line = child.stdout.readline()
+    if line:
+        # First on disk, then the word to commit: no account whose password nobody has.
+        accounts.save(config, json.loads(line))
+        child.stdin.write(_COMMIT)
+        child.stdin.flush()
+    child.stdin.close()
+    errors = child.stderr.read().decode("utf-8", "replace").strip().splitlines()
+    if child.wait() != 0:
+        raise DatabaseFailed(errors[-1] if errors else f"status {child.returncode}")
+    return bool(line)
