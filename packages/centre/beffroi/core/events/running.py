@@ -17,6 +17,7 @@ import time
 from datetime import timedelta
 
 from django.db import DatabaseError, OperationalError, close_old_connections, connection, transaction
+from django.db.models import QuerySet
 
 from beffroi.core.events.models import ConsumerCursor, OutboxEvent, ParkedEvent
 from beffroi.core.events.registry import Consumer, Event, Periodic, consumers, timers
@@ -27,7 +28,8 @@ from beffroi.lib.errors import BeffroiError
 
 BATCH = 200
 PARK_AFTER = 8
-LONGEST_PAUSE_S = 60
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 60.0
 log = logging.getLogger("beffroi.events")
 
 
@@ -58,14 +60,41 @@ def run_forever(group: str, config: Config, *, stop: threading.Event | None = No
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
     due = {timer.name: 0.0 for timer in timers.values() if timer.group == group}
+    waiting = {one.name: 0.0 for one in _of(group)}  # consumers that may have something, and from when on
+    seen = -1
     with Waker(config.run, group) as waker:
-        log.info("consumers of group %s: %s", group, ", ".join(one.name for one in _of(group)) or "none")
+        log.info("consumers of group %s: %s", group, ", ".join(waiting) or "none")
         while not stopping.is_set():
-            busy = sum(_guarded(one, stopping) for one in _of(group)) > 0
+            seen, kinds = _news(seen)
+            waiting |= {one.name: 0.0 for one in _of(group) if kinds.intersection(one.kinds)}
+            for name in [name for name, moment in waiting.items() if moment <= time.monotonic()]:
+                pause_s = _guarded(consumers[name], stopping)
+                waiting[name] = time.monotonic() + pause_s
+                if not pause_s:
+                    del waiting[name]
             _run_due(due)
-            if not busy and not stopping.is_set():
-                pause = min([POLL_S, *(moment - time.monotonic() for moment in due.values())])
-                waker.wait(pause)
+            if not stopping.is_set():
+                moments = (*due.values(), *waiting.values())
+                waker.wait(min([POLL_S, *(moment - time.monotonic() for moment in moments)]))
+
+
+def _news(seen: int) -> tuple[int, set[str]]:
+    """The highest id of the outbox and the kinds of what came after ``seen``; one query when nothing came."""
+    kinds: set[str] = set()
+    try:
+        if seen < 0:  # at the start every consumer looks for itself
+            return OutboxEvent.objects.order_by("-id").values_list("id", flat=True).first() or 0, kinds
+        while found := list(_after(seen).only("id", "kind")[:BATCH]):
+            seen = found[-1].id
+            kinds.update(row.kind for row in found)
+    except DatabaseError as error:
+        log.error("the outbox cannot be read: %s", type(error).__name__)
+        _heal(error)
+    return seen, kinds
+
+
+def _after(position: int) -> QuerySet[OutboxEvent]:
+    return OutboxEvent.objects.filter(id__gt=position).order_by("id")
 
 
 def _of(group: str) -> list[Consumer]:
@@ -87,21 +116,21 @@ def _run_timer(timer: Periodic) -> None:
         _heal(error)
 
 
-def _guarded(one: Consumer, stopping: threading.Event) -> bool:
-    """Take the consumer's pending events; True if it may have more at once."""
+def _guarded(one: Consumer, stopping: threading.Event) -> float:
+    """Take the consumer's pending events; 0 when none is left, else after how many seconds to try again."""
     try:
         cursor = _cursor(one)
-        if cursor.retry_at and cursor.retry_at > clock.now():
-            return False
-        return _drain(one, stopping) > 0
+        if cursor.retry_at and (pause_s := (cursor.retry_at - clock.now()).total_seconds()) > 0:
+            return pause_s
+        _drain(one, stopping)
+        return 0.0
     except Exception as error:  # noqa: BLE001 - outermost loop of the process
         log.error("consumer %s: %s", one.name, type(error).__name__)
         _heal(error)
         try:
-            _failed(one, error)
+            return _failed(one, error)
         except DatabaseError:
-            time.sleep(POLL_S)
-        return False
+            return POLL_S
 
 
 def _heal(error: Exception) -> None:
@@ -120,7 +149,7 @@ def _drain(one: Consumer, stopping: threading.Event | None = None) -> int:
     taken = 0
     position = _cursor(one).position
     while True:
-        rows = OutboxEvent.objects.filter(id__gt=position, kind__in=one.kinds).order_by("id")[:BATCH]
+        rows = _after(position).filter(kind__in=one.kinds)[:BATCH]
         events = [_event(row) for row in rows]
         if not events:
             return taken
@@ -148,23 +177,24 @@ def _take(one: Consumer, event: Event) -> bool:
     return True
 
 
-def _failed(one: Consumer, error: Exception) -> None:
-    """Note the failure; park the event when it has had its attempts."""
+def _failed(one: Consumer, error: Exception) -> float:
+    """Note the failure, park the event when it has had its attempts; return the pause before the next one."""
     with transaction.atomic():
         cursor = ConsumerCursor.objects.select_for_update().get_or_create(consumer=one.name)[0]
         failures = cursor.failures + 1
         code = error.code if isinstance(error, BeffroiError) else type(error).__name__
-        pause_s = min(LONGEST_PAUSE_S, 0.25 * 2**failures)
+        pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (failures - 1))
         cursor.failures, cursor.last_error = failures, code[:200]
         cursor.retry_at = clock.now() + timedelta(seconds=pause_s)
         lasting = isinstance(error, OperationalError) or getattr(error, "retryable", False)
         if failures >= PARK_AFTER and not lasting:
             _park(one, cursor, code)
         cursor.save()
+        return max(pause_s, 0.001)
 
 
 def _park(one: Consumer, cursor: ConsumerCursor, code: str) -> None:
-    row = OutboxEvent.objects.filter(id__gt=cursor.position, kind__in=one.kinds).order_by("id").first()
+    row = _after(cursor.position).filter(kind__in=one.kinds).first()
     if row is None:
         return
     ParkedEvent.objects.get_or_create(

@@ -1,0 +1,298 @@
+"""The outbox: an event is as durable as its change, and a consumer takes each one once, in order of commit."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from beffroi.core.events import registry, run_forever, run_pending, run_periodic
+from beffroi.core.events.models import ConsumerCursor, OutboxEvent, ParkedEvent
+from beffroi.core.events.outbox import publish
+from beffroi.core.events.registry import ConsumerNameTaken, Event, consumer, periodic
+from beffroi.core.events.running import PARK_AFTER
+from beffroi.core.identity.models import Person
+from beffroi.core.planes import db as planes_db
+from beffroi.core.planes import outbox as plane_outbox
+from beffroi.core.planes import wake
+from beffroi.lib.config import Config
+from beffroi.lib.errors import Conflict, Unavailable
+from django.db import connection, transaction
+
+GROUP = "tests"
+PATIENCE_S = 20.0
+
+
+class Crash(BaseException):
+    """The process dies here: nothing catches it."""
+
+
+@pytest.fixture(autouse=True)
+def own_registry() -> Iterator[None]:
+    """Consumers of one test are not those of the next."""
+    consumers, timers = dict(registry.consumers), dict(registry.timers)
+    yield
+    for present, before in ((registry.consumers, consumers), (registry.timers, timers)):
+        present.clear()
+        present.update(before)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def running(config: Config) -> Iterator[Callable[[], None]]:
+    """Starts the consumers of the group in a thread; stops and joins it at the end."""
+    stop = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def work() -> None:
+        try:
+            run_forever(GROUP, config, stop=stop)
+        finally:
+            connection.close()
+
+    def start() -> None:
+        threads.append(threading.Thread(target=work))
+        threads[-1].start()
+
+    yield start
+    stop.set()
+    wake.send_all(config.run)
+    for thread in threads:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+
+def tell(number: int, kind: str = "test:told") -> None:
+    with transaction.atomic():
+        publish(kind, {"number": number})
+
+
+def collector(name: str = "tests.collect", **options: object) -> list[int]:
+    taken: list[int] = []
+
+    @consumer(name=name, kinds=("test:told",), group=GROUP, **options)  # type: ignore[arg-type]
+    def collect(event: Event) -> None:
+        taken.append(event.payload["number"])
+
+    return taken
+
+
+@pytest.mark.usefixtures("committed")
+def test_event_outside_of_a_transaction_is_refused() -> None:
+    with pytest.raises(Conflict):
+        publish("test:told", {})
+
+
+@pytest.mark.usefixtures("committed")
+def test_event_of_a_rolled_back_change_never_existed() -> None:
+    taken = collector()
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        publish("test:told", {"number": 1})
+        raise ZeroDivisionError
+    assert run_pending(GROUP) == 0
+    assert taken == []
+
+
+@pytest.mark.usefixtures("committed")
+def test_each_consumer_takes_each_event_of_its_kinds_once_and_in_order() -> None:
+    one, two = collector("tests.one"), collector("tests.two")
+    for number in range(5):
+        tell(number)
+        tell(number, "test:other")
+    assert run_pending(GROUP) == 10
+    assert run_pending(GROUP) == 0
+    assert one == two == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.usefixtures("committed")
+def test_crash_between_effect_and_cursor_leaves_neither() -> None:
+    crash = [True]
+
+    @consumer(name="tests.crash", kinds=("test:told",), group=GROUP)
+    def note(event: Event) -> None:
+        Person.objects.create(email=f"n{event.payload['number']}@beaune.test", name="n")
+        if crash:
+            raise Crash
+
+    tell(1)
+    with pytest.raises(Crash):
+        run_pending(GROUP)
+    assert not Person.objects.exists()
+    crash.clear()
+    assert run_pending(GROUP) == 1
+    assert run_pending(GROUP) == 0
+    assert [person.email for person in Person.objects.all()] == ["n1@beaune.test"]
+
+
+@pytest.mark.usefixtures("committed")
+def test_event_of_a_consumer_within_its_effect_is_taken_in_the_same_run() -> None:
+    taken = collector()
+
+    @consumer(name="tests.chain", kinds=("test:first",), group=GROUP)
+    def forward(event: Event) -> None:
+        publish("test:told", {"number": event.payload["number"] + 1})
+
+    tell(1, "test:first")
+    assert run_pending(GROUP) == 2
+    assert taken == [2]
+
+
+@pytest.mark.usefixtures("committed")
+def test_slow_preparation_runs_outside_of_the_transaction() -> None:
+    seen: list[object] = []
+
+    def look_up(event: Event) -> str:
+        assert not connection.in_atomic_block
+        return f"looked up {event.payload['number']}"
+
+    @consumer(name="tests.prepared", kinds=("test:told",), group=GROUP, prepare=look_up)
+    def use(event: Event, found: str) -> None:
+        assert connection.in_atomic_block
+        seen.append(found)
+
+    @consumer(name="tests.loose", kinds=("test:told",), group=GROUP, atomic=False)
+    def loose(event: Event) -> None:
+        assert not connection.in_atomic_block
+        seen.append(event.payload["number"])
+
+    tell(7)
+    run_pending(GROUP)
+    assert seen == ["looked up 7", 7]
+
+
+def test_two_consumers_of_one_name_are_refused() -> None:
+    collector("tests.same")
+    with pytest.raises(ConsumerNameTaken):
+
+        @consumer(name="tests.same", kinds=("test:told",))
+        def other(event: Event) -> None: ...
+
+    periodic("tests.timer", 1.0)(test_two_consumers_of_one_name_are_refused)
+    with pytest.raises(ConsumerNameTaken):
+        periodic("tests.timer", 1.0)(tell)
+
+
+@pytest.mark.usefixtures("committed")
+def test_running_consumer_wakes_after_the_commit_and_runs_its_timers(running: Callable[[], None]) -> None:
+    arrived, ticked = threading.Event(), threading.Event()
+    periodic("tests.tick", 0.05, group=GROUP)(ticked.set)
+
+    @consumer(name="tests.live", kinds=("test:told",), group=GROUP)
+    def arrive(event: Event) -> None:
+        arrived.set()
+
+    running()
+    assert ticked.wait(PATIENCE_S)
+    tell(1)
+    assert arrived.wait(PATIENCE_S)
+
+
+@pytest.mark.usefixtures("committed")
+def test_failing_consumer_keeps_its_event_and_holds_up_nobody(running: Callable[[], None]) -> None:
+    failed, done, others = threading.Event(), threading.Event(), threading.Event()
+    broken = [True]
+
+    @consumer(name="tests.a_broken", kinds=("test:told",), group=GROUP)
+    def flaky(event: Event) -> None:
+        if broken:
+            failed.set()
+            raise Unavailable("The engine")
+        done.set()
+
+    @consumer(name="tests.b_sound", kinds=("test:told",), group=GROUP)
+    def sound(event: Event) -> None:
+        others.set()
+
+    tell(1)
+    running()
+    assert failed.wait(PATIENCE_S)
+    assert others.wait(PATIENCE_S)
+    broken.clear()
+    assert done.wait(PATIENCE_S)
+    assert not ParkedEvent.objects.exists()
+
+
+@pytest.mark.usefixtures("committed")
+def test_event_that_never_succeeds_is_parked_and_the_next_one_is_taken(
+    running: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("beffroi.core.events.running.FIRST_PAUSE_S", 0.001)
+    next_one = threading.Event()
+
+    @consumer(name="tests.poison", kinds=("test:told",), group=GROUP)
+    def poisoned(event: Event) -> None:
+        if event.payload["number"] == 1:
+            raise ValueError
+        next_one.set()
+
+    tell(1)
+    tell(2)
+    running()
+    assert next_one.wait(PATIENCE_S)
+    parked = ParkedEvent.objects.get()
+    assert (parked.consumer, parked.error) == ("tests.poison", "ValueError")
+    assert OutboxEvent.objects.filter(pk=parked.event_id).exists()
+    assert PARK_AFTER > 1
+
+
+def test_plane_publishes_into_the_same_outbox(plane: planes_db.Database, config: Config) -> None:
+    taken = collector()
+    with pytest.raises(Conflict):
+        plane_outbox.publish(plane, "test:told", {"number": 1}, run=config.run)
+    with wake.Waker(config.run, "plane-test") as waker:
+        with plane.transaction():
+            plane_outbox.publish(plane, "test:told", {"number": 1}, run=config.run, collectivite_id="col_1")
+            plane_outbox.publish(plane, "test:told", {"number": 2}, run=config.run)
+            assert not waker.wait(0)
+        assert waker.wait(PATIENCE_S)
+    run_pending(GROUP)
+    assert taken == [1, 2]
+    first = OutboxEvent.objects.order_by("id")[0]
+    assert (first.collectivite_id, json.loads(first.payload)) == ("col_1", {"number": 1})
+
+
+def test_no_event_becomes_visible_behind_a_cursor_that_passed_it(
+    plane: planes_db.Database, committed: str, config: Config
+) -> None:
+    """Writers on both kinds of connection publish at once, a reader follows: it must miss none."""
+    writers, each = 4, 15
+    seen: list[int] = []
+
+    def by_django(number: int) -> None:
+        try:
+            for at in range(each):
+                tell(number * each + at)
+        finally:
+            connection.close()
+
+    def by_plane(number: int) -> None:
+        own = planes_db.connect(committed)
+        for at in range(each):
+            with own.transaction():
+                plane_outbox.publish(own, "test:told", {"number": number * each + at}, run=config.run)
+        own.close()
+
+    threads = [
+        threading.Thread(target=by_django if number % 2 else by_plane, args=(number,))
+        for number in range(writers)
+    ]
+    for thread in threads:
+        thread.start()
+    cursor, last_look = 0, False
+    while not last_look:
+        last_look = not any(thread.is_alive() for thread in threads)
+        for event_id, payload in plane.execute(
+            "SELECT id, payload FROM outbox WHERE id > ? ORDER BY id", (cursor,)
+        ):
+            cursor = event_id
+            seen.append(json.loads(payload)["number"])
+    assert sorted(seen) == list(range(writers * each))
+
+
+@pytest.mark.usefixtures("committed")
+def test_timers_and_cursors_of_the_core_run_on_the_real_database() -> None:
+    run_periodic("main")
+    run_pending("main")
+    assert set(ConsumerCursor.objects.values_list("consumer", flat=True)) == {
+        one.name for one in registry.consumers.values() if one.group == "main"
+    }
