@@ -1,0 +1,162 @@
+"""mailgate: the mail door. Answers rspamd and Dovecot from its own copy of the decisions.
+
+Purpose: POST /check (facts of a message -> verdict), POST /authpolicy (address of a sign-in -> refuse or not),
+         GET /healthz. Follows the feed (door mailgate, channel mail); writes evidence to its spool first.
+Process: granian ASGI, one worker, 127.0.0.1 only, the centre's unprivileged user; no Django.
+Hostile: the facts (values chosen by senders), the sign-in attempts. Callers show the key of the engines.
+Fails:   open for mail: when this process is away rspamd delivers and marks. Stream or database away: goes on with
+         what it has.
+Source:  docs/internals/mail-engines.md; weakforced's protocol for /authpolicy (Dovecot "auth policy").
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import logging
+from collections.abc import AsyncIterator
+
+import msgspec
+from beffroi_protocol.errors import IndicatorInvalid
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from beffroi.core.planes.follower import Follower, door_follower
+from beffroi.lib.config import Config, load
+from beffroi.lib.errors import BeffroiError, NotAllowed, TooLarge
+from beffroi.mail.gate import facts as facts_module
+from beffroi.mail.gate.facts import Facts
+from beffroi.mail.gate.rules import Verdict, judge
+from beffroi.mail.gate.spool import Spool, SpoolUnavailable
+from beffroi.mail.gate.store import Drain, record_of
+
+KEY_HEADER = "x-beffroi-key"
+MAX_POLICY_BYTES = 16 * 1024
+log = logging.getLogger("beffroi.mailgate")
+
+
+class _Policy(msgspec.Struct):
+    """A sign-in attempt as Dovecot tells it; only the address matters here."""
+
+    remote: str = ""
+
+
+class Gate:
+    """What the routes work with: table, spool, drain."""
+
+    def __init__(self, config: Config) -> None:
+        self.key = config.secret("mailgate.key")
+        self.follower: Follower = door_follower(config, door="mailgate", channels=["mail"])
+        self.spool = Spool(config.state / "mailgate" / "spool.sqlite")
+        self.drain = Drain(config, self.spool)
+
+    def check(self, facts: Facts) -> Verdict:
+        """Judge and keep the evidence. Errors: SpoolUnavailable (the verdict would be "none")."""
+        seen = facts_module.observations(facts)
+        verdict = judge(seen, self.follower.match, self.follower.match_address)
+        try:
+            self.spool.put(record_of(facts, verdict))
+        except SpoolUnavailable:
+            # A refusal stands without its record; a message that would pass is marked for the sweep instead.
+            if verdict.action != "reject":
+                raise
+        self.drain.wake()
+        return verdict
+
+    def refuses(self, address: str) -> bool:
+        try:
+            return self.follower.match_address(address) is not None
+        except IndicatorInvalid:
+            return False
+
+
+@contextlib.asynccontextmanager
+async def _life(app: Starlette) -> AsyncIterator[None]:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    gate = Gate(load())
+    app.state.gate = gate
+    gate.follower.start()
+    gate.drain.start()
+    try:
+        yield
+    finally:
+        gate.follower.stop()
+        gate.drain.stop()
+        gate.spool.close()
+
+
+async def _check(request: Request) -> Response:
+    gate = _authorised(request)
+    facts = facts_module.decode(await _body(request, facts_module.MAX_BODY_BYTES))
+    verdict = await run_in_threadpool(gate.check, facts)
+    return JSONResponse(
+        {
+            "action": verdict.action,
+            "decision_id": verdict.decision_id,
+            "reason": verdict.reason,
+            "text": verdict.text,
+        }
+    )
+
+
+async def _authpolicy(request: Request) -> Response:
+    gate = _authorised(request)
+    body = await _body(request, MAX_POLICY_BYTES)
+    if request.query_params.get("command") != "allow":
+        return JSONResponse({"status": 0, "msg": ""})
+    try:
+        attempt = msgspec.json.decode(body, type=_Policy)
+    except (msgspec.MsgspecError, ValueError):
+        return JSONResponse({"status": 0, "msg": ""})
+    if gate.refuses(attempt.remote):
+        return JSONResponse({"status": -1, "msg": "blocked by collective immunity"})
+    return JSONResponse({"status": 0, "msg": ""})
+
+
+async def _healthz(request: Request) -> Response:
+    gate: Gate = request.app.state.gate
+    return JSONResponse(
+        {
+            "stream": gate.follower.connected,
+            "stale": gate.follower.stale(),
+            "versions": {c: list(v) for c, v in gate.follower.versions().items()},
+            "spooled": gate.spool.count(),
+        }
+    )
+
+
+def _authorised(request: Request) -> Gate:
+    """Errors: NotAllowed."""
+    gate: Gate = request.app.state.gate
+    if not hmac.compare_digest(gate.key, request.headers.get(KEY_HEADER, "").encode("utf-8", "replace")):
+        raise NotAllowed("the key of the engines is missing")
+    return gate
+
+
+async def _body(request: Request, limit_bytes: int) -> bytes:
+    """Errors: TooLarge."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise TooLarge(limit_bytes)
+    return bytes(body)
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, BeffroiError)
+    return JSONResponse({"code": error.code, "message": str(error)}, status_code=error.http_status)
+
+
+app = Starlette(
+    routes=[
+        Route("/check", _check, methods=["POST"]),
+        Route("/authpolicy", _authpolicy, methods=["POST"]),
+        Route("/healthz", _healthz, methods=["GET"]),
+    ],
+    exception_handlers={BeffroiError: _problem},
+    lifespan=_life,
+)

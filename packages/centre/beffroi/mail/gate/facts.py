@@ -1,0 +1,165 @@
+"""What rspamd's rule tells about a message, and the indicators in it. Pure.
+
+Hostile: every value was chosen by the sender of the message; all are capped and normalised here.
+Fails:   FactsMalformed; the caller answers 400 and rspamd stamps the message as unchecked.
+Source:  mail/engines/templates/rspamd/beffroi.lua (the writer).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import msgspec
+from beffroi_protocol.errors import IndicatorInvalid
+from beffroi_protocol.indicators import Indicator, Kind, normalise, registered_names
+
+from beffroi.lib.errors import BeffroiError
+from beffroi.lib.ids import is_id
+
+MAX_BODY_BYTES = 2 * 1024 * 1024
+MAX_OBSERVATIONS = 1000
+_MAX_MESSAGE_ID = 998
+
+
+class FactsMalformed(BeffroiError):
+    """The facts about a message do not decode: {}"""
+
+    code = "mail.facts_malformed"
+    http_status = 400
+
+
+class Link(msgspec.Struct, frozen=True):
+    """``shown_host``: the host that the link's text shows, when it is another one."""
+
+    url: str = ""
+    host: str = ""
+    shown_host: str = ""
+
+
+class Attachment(msgspec.Struct, frozen=True):
+    sha256: str
+    extension: str = ""
+    size_bytes: float = 0
+
+
+class Auth(msgspec.Struct, frozen=True):
+    spf: str = "none"
+    dkim: str = "none"
+    dmarc: str = "none"
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """One message. Numbers are floats because Lua has no others. An empty Lua list arrives as {} or null."""
+
+    v: float
+    id: str
+    rescan: bool = False
+    queue_id: str = ""
+    message_id: str = ""
+    sender: str = ""
+    visible_from: str = ""
+    recipients: list[str] | dict[str, str] | None = None
+    client_ip: str = ""
+    helo: str = ""
+    signed_in: bool = False
+    subject_sha256: str = ""
+    size_bytes: float = 0
+    urls: list[Link] | dict[str, str] | None = None
+    attachments: list[Attachment] | dict[str, str] | None = None
+    auth: Auth = Auth()
+    symbols: list[str] | dict[str, str] | None = None
+    score: float = 0
+
+    @property
+    def message_id_hash(self) -> str:
+        return hash_of_message_id(self.message_id)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """``role``: link, link_parent, sender, sender_domain, client, attachment."""
+
+    indicator: Indicator
+    role: str
+
+
+_DECODER = msgspec.json.Decoder(Facts)
+
+
+def decode(body: bytes) -> Facts:
+    """Errors: FactsMalformed."""
+    if len(body) > MAX_BODY_BYTES:
+        raise FactsMalformed("too long")
+    try:
+        facts = _DECODER.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise FactsMalformed(str(error)[:200]) from None
+    if not is_id(facts.id, "msg"):
+        raise FactsMalformed("id")
+    return facts
+
+
+def hash_of_message_id(message_id: str) -> str:
+    """Hash of a Message-ID without its brackets: Dovecot shows them, rspamd does not."""
+    return hashlib.sha256(bare_message_id(message_id).encode("utf-8", "replace")).hexdigest()
+
+
+def bare_message_id(message_id: str) -> str:
+    return message_id.strip().removeprefix("<").removesuffix(">")[:_MAX_MESSAGE_ID]
+
+
+def recipients(facts: Facts) -> list[str]:
+    """Envelope recipients without their "+detail", in lower case, each once."""
+    out: dict[str, None] = {}
+    for address in _list(facts.recipients):
+        local, at, domain = str(address).lower().rpartition("@")
+        if at:
+            out[f"{local.partition('+')[0] or local}@{domain}"[:320]] = None
+    return list(out)
+
+
+def observations(facts: Facts) -> list[Observation]:
+    """Every indicator of the message with its role, each once, canonical; what is not valid is left out."""
+    found: dict[Observation, None] = {}
+
+    def add(kind: Kind, value: str, role: str) -> Indicator | None:
+        try:
+            indicator = normalise(kind, value)
+        except IndicatorInvalid:
+            return None
+        if len(found) < MAX_OBSERVATIONS:
+            found[Observation(indicator, role)] = None
+        return indicator
+
+    def add_name(name: str, role: str, parent_role: str) -> None:
+        known = add(Kind.DOMAIN, name, role)
+        for parent in registered_names(known.value)[1:] if known else ():
+            if "." in parent:
+                add(Kind.DOMAIN, parent, parent_role)
+
+    if facts.client_ip:
+        add(Kind.IP, facts.client_ip, "client")
+    for address in dict.fromkeys((facts.sender, facts.visible_from)):
+        if (sender := add(Kind.SENDER, address, "sender")) is not None:
+            add_name(sender.value.rpartition("@")[2], "sender_domain", "sender_domain")
+    for attachment in _list(facts.attachments):
+        add(Kind.SHA256, attachment.sha256, "attachment")
+    for link in _list(facts.urls):
+        add(Kind.URL, link.url, "link")
+        if add(Kind.IP, link.host.strip("[]"), "link") is None:
+            add_name(link.host, "link", "link_parent")
+    return list(found)
+
+
+def link_mismatch(facts: Facts) -> bool:
+    """True when a link shows one host and leads to another."""
+    return any(link.shown_host for link in _list(facts.urls))
+
+
+def symbols(facts: Facts) -> list[str]:
+    return [str(s)[:80] for s in _list(facts.symbols)][:100]
+
+
+def _list[T](value: list[T] | dict[str, str] | None) -> list[T]:
+    return value if isinstance(value, list) else []

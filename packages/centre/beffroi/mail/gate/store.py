@@ -1,0 +1,151 @@
+"""From the spool to the centre's database, at least once, deduplicated by the message's identifier.
+
+Purpose: ``mail_message``, ``mail_observation``, ``mail_recipient`` and the event ``mail:seen`` in one transaction.
+Process: mailgate, one thread; no Django.
+Fails:   the database away or not made yet: the records wait in the spool.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import psycopg
+
+from beffroi.core.planes import outbox
+from beffroi.core.planes.db import Database, connect
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.lib.errors import BeffroiError
+from beffroi.mail.gate import facts as facts_module
+from beffroi.mail.gate.facts import Facts
+from beffroi.mail.gate.rules import Verdict
+from beffroi.mail.gate.spool import Spool
+
+log = logging.getLogger("beffroi.mailgate")
+BATCH = 100
+POLL_S = 1.0
+LONGEST_PAUSE_S = 10.0
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What the spool holds for one message. ``received_at`` in epoch seconds."""
+
+    received_at: float
+    facts: Facts
+    verdict: dict[str, Any]
+
+
+def record_of(facts: Facts, verdict: Verdict) -> bytes:
+    shown = {
+        "action": verdict.action,
+        "decision_id": verdict.decision_id,
+        "reason": verdict.reason,
+        "auth": msgspec.to_builtins(facts.auth),
+        "symbols": facts_module.symbols(facts),
+        "score": round(facts.score, 2),
+        "link_mismatch": facts_module.link_mismatch(facts),
+        "size_bytes": int(facts.size_bytes),
+        "rescan": facts.rescan,
+    }
+    return msgspec.json.encode(Record(clock.epoch(), facts, shown))
+
+
+class Drain:
+    """A thread that empties the spool into the database."""
+
+    def __init__(self, config: Config, spool: Spool) -> None:
+        self._config = config
+        self._spool = spool
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._database: Database | None = None
+        self._thread = threading.Thread(target=self._run, name="mailgate-drain", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._wake.set()
+        self._thread.join(5)
+        if self._database is not None:
+            self._database.close()
+
+    def _run(self) -> None:
+        pause_s = POLL_S
+        while not self._stopped.is_set():
+            try:
+                while self.once():
+                    pause_s = POLL_S
+            except (BeffroiError, sqlite3.Error, psycopg.Error) as error:
+                # The evidence is safe in the spool; the next round tries again.
+                log.warning("evidence waits for the database: %s", type(error).__name__)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            self._wake.wait(pause_s)
+            self._wake.clear()
+
+    def once(self) -> int:
+        """Move one batch; return how many records it had."""
+        rows = self._spool.first(BATCH)
+        if not rows:
+            return 0
+        if self._database is None:
+            self._database = connect(self._config.database)
+        with self._database.transaction():
+            for _, data in rows:
+                self._insert(self._database, data)
+        self._spool.remove([seq for seq, _ in rows])
+        return len(rows)
+
+    def _insert(self, database: Database, data: bytes) -> None:
+        record = msgspec.json.decode(data, type=Record)
+        facts, message_id = record.facts, record.facts.id
+        if database.execute("SELECT 1 FROM mail_message WHERE id = ?", (message_id,)):
+            return
+        received = datetime.fromtimestamp(record.received_at, UTC)
+        database.execute(
+            "INSERT INTO mail_message (id, received_at, message_id, message_id_hash, sender, client_ip, helo,"
+            " verdict) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                message_id,
+                received,
+                facts_module.bare_message_id(facts.message_id),
+                facts.message_id_hash,
+                facts.sender[:320],
+                facts.client_ip[:45],
+                facts.helo[:255],
+                msgspec.json.encode(record.verdict).decode(),
+            ),
+        )
+        database.executemany(
+            "INSERT INTO mail_observation (message_id, kind, value, role) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            [
+                (message_id, str(o.indicator.kind), o.indicator.value, o.role)
+                for o in facts_module.observations(facts)
+            ],
+        )
+        addresses = facts_module.recipients(facts)
+        database.executemany(
+            "INSERT INTO mail_recipient (message_id, address) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            [(message_id, address) for address in addresses],
+        )
+        outbox.publish(
+            database,
+            "mail:seen",
+            {
+                "message": message_id,
+                "action": record.verdict.get("action", "none"),
+                "decision_id": record.verdict.get("decision_id", ""),
+                "recipients": len(addresses),
+            },
+            run=self._config.run,
+        )
