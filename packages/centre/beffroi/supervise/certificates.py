@@ -16,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -73,7 +74,10 @@ def _authority(folder: Path, owner: Owner, names: tuple[str, ...]) -> _Authority
     if certificate_path.exists() and key_path.exists():
         key = load_pem_private_key(key_path.read_bytes(), None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
-        return _Authority(x509.load_pem_x509_certificate(certificate_path.read_bytes()), key)
+        current = x509.load_pem_x509_certificate(certificate_path.read_bytes())
+        # Its power ends at the names it was made for: a renamed centre gets a new one.
+        if _permits(current, names):
+            return _Authority(current, key)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Beffroi, autorité de ce centre")])
     permitted = [_general_name(name, as_constraint=True) for name in names]
@@ -90,12 +94,22 @@ def _authority(folder: Path, owner: Owner, names: tuple[str, ...]) -> _Authority
     return _Authority(certificate, key)
 
 
+def _permits(certificate: x509.Certificate, names: tuple[str, ...]) -> bool:
+    constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+    permitted = constraints.permitted_subtrees or []
+    return all(_general_name(name, as_constraint=True) in permitted for name in names)
+
+
 def _needs_renewal(path: Path, authority: _Authority, names: tuple[str, ...]) -> bool:
     if not path.exists():
         return True
     certificate = x509.load_pem_x509_certificate(path.read_bytes())
     if certificate.issuer != authority.certificate.subject:
         return False  # a public certificate that the Département put here
+    try:
+        certificate.verify_directly_issued_by(authority.certificate)
+    except (InvalidSignature, ValueError):
+        return True  # of our own authority before a renaming
     if certificate.not_valid_after_utc - clock.now() < RENEW_BEFORE:
         return True
     found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

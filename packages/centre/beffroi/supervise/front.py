@@ -127,7 +127,7 @@ def _frontend(config: Config, listener: _Listener) -> list[str]:
         f"http-request set-header X-Beffroi-Listener {listener.name}",
         # A foreign Host header must never reach a plane, or it could appear in a link.
         f"http-request deny deny_status 421 unless {{ req.hdr(host),field(1,:),lower -m str {names} }}",
-        f"http-request deny deny_status 414 if {{ url_len gt {MAX_URL_BYTES} }}",
+        f"http-request return status 414 if {{ url_len gt {MAX_URL_BYTES} }}",
         f"http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {listener.body_bytes} }}",
         *(f"{line}" for line in listener.rules),
         "http-response del-header Server",

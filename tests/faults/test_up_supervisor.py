@@ -1,0 +1,244 @@
+"""The supervisor on real processes: deaths, stubborn children, two starts, a killed supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from beffroi.lib.config import Config
+from beffroi.lib.process import Process
+from beffroi.supervise import children, status
+from beffroi.supervise.supervisor import StartFailed, Supervisor, stop_running
+
+PATIENCE_S = 20.0
+
+STUBBORN = """
+import os, signal, sys, time
+if os.fork() == 0:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+open(sys.argv[1], "w").close()
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Config:
+    (tmp_path / "supervisor").mkdir()
+    return Config(state=tmp_path)
+
+
+def sleeper(place: Config, name: str, script: str = STUBBORN, **more: object) -> Process:
+    """A process that is healthy once its file exists."""
+    mark = place.state / f"{name}.mark"
+    return Process(
+        name=name,
+        argv=(sys.executable, "-c", script, str(mark)),
+        healthy=lambda: "" if mark.exists() else f"{name} is not there yet.",
+        stop_timeout_s=0.5,
+        advice=f"Look at the log of {name}.",
+        **more,  # type: ignore[arg-type]
+    )
+
+
+@pytest.fixture
+def run(place: Config) -> Iterator[Callable[..., Supervisor]]:
+    started: list[Supervisor] = []
+
+    def start(*processes: Process) -> Supervisor:
+        supervisor = Supervisor(place, processes, say=said.append)
+        started.append(supervisor)
+        supervisor.start()
+        return supervisor
+
+    said: list[str] = []
+    yield start
+    for supervisor in started:
+        supervisor.stop()
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_dead_process_is_started_again_and_the_others_live_on(
+    place: Config, run: Callable[..., Supervisor]
+) -> None:
+    supervisor = run(sleeper(place, "one"), sleeper(place, "two"))
+    assert supervisor.wait_ready()
+    first, second = supervisor.keepers
+    dead, untouched = first.status.pid, second.status.pid
+    os.kill(dead, signal.SIGKILL)
+    until(lambda: first.status.restarts == 1 and first.status.state == "healthy")
+    assert first.status.pid != dead
+    assert second.status.pid == untouched
+    assert not children.family(dead), "the worker of the dead process was left behind"
+
+
+def test_the_end_leaves_nobody_behind_not_even_who_ignores_the_signal(
+    place: Config, run: Callable[..., Supervisor]
+) -> None:
+    supervisor = run(sleeper(place, "one"))
+    assert supervisor.wait_ready()
+    session = supervisor.keepers[0].status.pid
+    assert len(children.family(session)) == 2
+    supervisor.stop()
+    assert not children.family(session)
+    assert not status.ready_path(place).exists()
+
+
+def test_a_process_that_will_not_start_ends_the_start_with_its_last_words(
+    place: Config, run: Callable[..., Supervisor]
+) -> None:
+    broken = Process(
+        "broken", (sys.executable, "-c", "raise SystemExit('no such resolver')"), lambda: "not yet"
+    )
+    supervisor = run(sleeper(place, "one"), broken)
+    with pytest.raises(StartFailed) as caught:
+        supervisor.wait_ready()
+    assert "broken" in str(caught.value)
+    assert "no such resolver" in str(caught.value)
+
+
+def test_a_program_that_is_not_installed_is_named(place: Config, run: Callable[..., Supervisor]) -> None:
+    supervisor = run(Process("absent", ("/usr/sbin/no-such-engine",), lambda: "not yet"))
+    with pytest.raises(StartFailed) as caught:
+        supervisor.wait_ready()
+    assert "/usr/sbin/no-such-engine" in str(caught.value)
+
+
+def test_a_health_question_that_raises_does_not_end_the_watch(
+    place: Config, run: Callable[..., Supervisor]
+) -> None:
+    answers = iter([ValueError("bad answer"), ""])
+
+    def ask() -> str:
+        answer = next(answers, "")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    supervisor = run(
+        Process("odd", (sys.executable, "-c", "import time; time.sleep(600)"), ask, stop_timeout_s=1)
+    )
+    assert supervisor.wait_ready()
+    assert supervisor.keepers[0].status.restarts == 0
+
+
+def test_the_status_on_disk_says_what_runs(place: Config, run: Callable[..., Supervisor]) -> None:
+    supervisor = run(sleeper(place, "one"))
+    assert supervisor.wait_ready()
+    found = status.read(place)
+    assert found is not None
+    assert found.ready
+    assert [(one.name, one.state) for one in found.processes] == [("one", "healthy")]
+    assert status.ready_path(place).exists()
+
+
+def test_two_supervisors_of_one_state_do_not_meet(place: Config) -> None:
+    first = status.Lock(place)
+    with pytest.raises(status.AlreadyRunning) as caught:
+        status.Lock(place)
+    assert str(os.getpid()) in str(caught.value)
+    assert status.running_pid(place) == os.getpid()
+    first.release()
+    assert status.running_pid(place) == 0
+    status.Lock(place).release()
+
+
+SUPERVISOR = """
+import sys
+from pathlib import Path
+from beffroi.lib.config import Config
+from beffroi.lib.process import Process
+from beffroi.supervise import status
+from beffroi.supervise.supervisor import Supervisor
+
+place = Config(state=Path(sys.argv[1]))
+lock = status.Lock(place)
+mark = place.state / "child.mark"
+child = Process("child", (sys.executable, "-c", sys.argv[2], str(mark)), lambda: "" if mark.exists() else "wait",
+                stop_timeout_s=0.5)
+supervisor = Supervisor(place, [child], say=lambda text: None)
+with supervisor.signals():
+    supervisor.start()
+    supervisor.wait_ready()
+    supervisor.wait()
+    supervisor.stop()
+"""
+
+
+@pytest.fixture
+def other(place: Config) -> Iterator[subprocess.Popen[bytes]]:
+    """A supervisor in a process of its own, ready."""
+    started = subprocess.Popen(
+        (sys.executable, "-c", textwrap.dedent(SUPERVISOR), str(place.state), STUBBORN)
+    )
+    until(status.ready_path(place).exists)
+    yield started
+    started.kill()
+    started.wait()
+    children.end_leftovers(status.directory(place) / "children.json", timeout_s=0.5)
+
+
+def test_what_a_killed_supervisor_left_is_recognised_and_ended(
+    place: Config, other: subprocess.Popen[bytes]
+) -> None:
+    found = status.read(place)
+    assert found is not None
+    session = found.processes[0].pid
+    other.kill()
+    other.wait()
+    assert len(children.family(session)) == 2, "mail must go on when the supervisor dies"
+    assert status.running_pid(place) == 0
+    assert children.end_leftovers(status.directory(place) / "children.json", timeout_s=0.5) == ["child"]
+    assert not children.family(session)
+
+
+def test_workers_are_ended_even_when_their_parent_died_too(
+    place: Config, other: subprocess.Popen[bytes]
+) -> None:
+    found = status.read(place)
+    assert found is not None
+    session = found.processes[0].pid
+    other.kill()
+    other.wait()
+    os.kill(session, signal.SIGKILL)
+    until(lambda: len(children.family(session)) == 1)
+    assert children.end_leftovers(status.directory(place) / "children.json", timeout_s=0.5) == ["child"]
+    assert not children.family(session)
+
+
+def test_a_number_that_another_process_has_now_is_left_alone(place: Config) -> None:
+    innocent = subprocess.Popen(
+        (sys.executable, "-c", "import time; time.sleep(600)"), start_new_session=True
+    )
+    try:
+        path = status.directory(place) / "children.json"
+        old = children.start_ticks(innocent.pid) - 1
+        children.write_records(path, [children.Record("gone", innocent.pid, old, children.boot_id())])
+        assert children.end_leftovers(path, timeout_s=0.1) == []
+        assert innocent.poll() is None
+    finally:
+        innocent.kill()
+        innocent.wait()
+
+
+def test_a_termination_signal_stops_everything_in_order(
+    place: Config, other: subprocess.Popen[bytes]
+) -> None:
+    found = status.read(place)
+    assert found is not None
+    assert stop_running(place, timeout_s=PATIENCE_S)
+    assert other.wait() == 0
+    assert not children.family(found.processes[0].pid)

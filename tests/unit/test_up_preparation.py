@@ -1,0 +1,214 @@
+"""Secrets, certificates, front door and checks of a new centre, each on a state directory of its own."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import stat
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.supervise import certificates, checks, demo, front, secret_files
+from beffroi_protocol.signing import TrustStore, public_bytes, unb64
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.verification import PolicyBuilder, Store
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Config:
+    return Config(state=tmp_path / "state", portal_name="portail.test", mail_name="mx.centre.test")
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen(1)
+        yield holder.getsockname()[1]
+
+
+def free_ports(config: Config) -> Config:
+    """The same configuration on ports that nobody holds now."""
+    names = [name for name in vars(config) if name.endswith("_port")]
+    holders = [socket.create_server(("127.0.0.1", 0)) for _ in names]
+    ports = [holder.getsockname()[1] for holder in holders]
+    for holder in holders:
+        holder.close()
+    return replace(config, **dict(zip(names, ports, strict=True)))
+
+
+def test_every_secret_is_readable_by_its_owner_alone(new: Config) -> None:
+    made = secret_files.generate(new)
+    assert {"django.key", "feed.key", "feed-root.key", "door.token"} <= set(made)
+    assert stat.S_IMODE(new.secrets.stat().st_mode) == 0o700
+    for path in new.secrets.iterdir():
+        expected = 0o644 if path.name == "feed-root.pub" else 0o600
+        assert stat.S_IMODE(path.stat().st_mode) == expected, path.name
+
+
+def test_a_second_start_changes_no_secret(new: Config) -> None:
+    secret_files.generate(new)
+    before = {path.name: path.read_bytes() for path in new.secrets.iterdir()}
+    assert secret_files.generate(new) == []
+    assert {path.name: path.read_bytes() for path in new.secrets.iterdir()} == before
+
+
+def test_a_secret_is_never_written_through_a_symbolic_link(new: Config, tmp_path: Path) -> None:
+    new.secrets.mkdir(parents=True)
+    victim = tmp_path / "victim"
+    victim.write_text("intact")
+    (new.secrets / "doveadm.key.new").symlink_to(victim)
+    secret_files.write_file(
+        new.secrets / "doveadm.key", b"x", mode=0o600, owner=secret_files.supervisor_owner()
+    )
+    assert victim.read_text() == "intact"
+
+
+def test_the_feed_key_is_delegated_by_the_root_and_renewed_in_time(new: Config) -> None:
+    secret_files.generate(new)
+    assert secret_files.renew_delegation(new) == ""
+    first = new.secret(secret_files.DELEGATION)
+    trust = TrustStore(unb64(new.secret(secret_files.ROOT_PUBLIC).decode()))
+    delegation = trust.add_delegation(first)
+    feed = Ed25519PrivateKey.from_private_bytes(unb64(new.secret(secret_files.FEED_KEY).decode()))
+    assert unb64(delegation.public_key) == public_bytes(feed)
+    secret_files.renew_delegation(new)
+    assert new.secret(secret_files.DELEGATION) == first
+    with clock.shifted(secret_files.DELEGATION_LIFE_S - secret_files.RENEW_BEFORE_S + 60):
+        secret_files.renew_delegation(new)
+    assert trust.add_delegation(new.secret(secret_files.DELEGATION)).serial == delegation.serial + 1
+
+
+def test_without_the_root_key_a_person_is_told_and_nothing_breaks(new: Config) -> None:
+    secret_files.generate(new)
+    secret_files.renew_delegation(new)
+    (new.secrets / secret_files.ROOT_KEY).unlink()
+    assert secret_files.generate(new) == []
+    with clock.shifted(secret_files.DELEGATION_LIFE_S - 86400):
+        assert "1 more days" in secret_files.renew_delegation(new) or "0 more days" in (
+            secret_files.renew_delegation(new)
+        )
+
+
+def test_certificates_verify_against_the_centres_own_authority(new: Config) -> None:
+    assert certificates.ensure(new) == ["portal.pem", "mail.pem"]
+    tls = new.state / "tls"
+    store = Store([x509.load_pem_x509_certificate((tls / "ca.pem").read_bytes())])
+    for name, file in (
+        ("portail.test", "portal.pem"),
+        ("localhost", "portal.pem"),
+        ("mx.centre.test", "mail.pem"),
+    ):
+        leaf = x509.load_pem_x509_certificate((tls / file).read_bytes())
+        PolicyBuilder().store(store).build_server_verifier(x509.DNSName(name)).verify(leaf, [])
+    for secret in ("ca.key", "portal.pem", "mail.key"):
+        assert stat.S_IMODE((tls / secret).stat().st_mode) == 0o600
+    assert certificates.ensure(new) == []
+
+
+def test_the_authority_has_no_power_over_other_names(new: Config) -> None:
+    certificates.ensure(new)
+    authority = x509.load_pem_x509_certificate((new.state / "tls" / "ca.pem").read_bytes())
+    constraints = authority.extensions.get_extension_for_class(x509.NameConstraints)
+    permitted = [str(name.value) for name in constraints.value.permitted_subtrees or ()]
+    assert constraints.critical
+    assert "portail.test" in permitted
+    assert not any("impots" in name for name in permitted)
+
+
+def test_a_certificate_is_renewed_before_its_end_and_for_new_names(new: Config) -> None:
+    certificates.ensure(new)
+    with clock.shifted(
+        (certificates.LEAF_LIFE - certificates.RENEW_BEFORE + timedelta(days=1)).total_seconds()
+    ):
+        assert certificates.ensure(new) == ["portal.pem", "mail.pem"]
+    renamed = replace(new, console_name="console.test")
+    assert certificates.ensure(renamed) == ["portal.pem", "mail.pem"]
+
+
+def test_a_renamed_centre_gets_an_authority_that_covers_the_new_name(new: Config) -> None:
+    certificates.ensure(new)
+    renamed = replace(new, portal_name="autre.test")
+    certificates.ensure(renamed)
+    tls = new.state / "tls"
+    store = Store([x509.load_pem_x509_certificate((tls / "ca.pem").read_bytes())])
+    leaf = x509.load_pem_x509_certificate((tls / "portal.pem").read_bytes())
+    PolicyBuilder().store(store).build_server_verifier(x509.DNSName("autre.test")).verify(leaf, [])
+
+
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
+@pytest.mark.parametrize("listen", ["127.0.0.1", "*", "::1"])
+def test_haproxy_finds_no_fault_in_its_configuration(new: Config, listen: str, tmp_path: Path) -> None:
+    wanted = free_ports(replace(new, listen=listen, hsts_s=3600))
+    certificates.ensure(wanted)
+    path = tmp_path / "haproxy.cfg"
+    path.write_text(front.configuration(wanted, drop_privileges=False))
+    checked = subprocess.run(
+        ("haproxy", "-c", "-f", str(path)), capture_output=True, text=True, check=False, timeout=30
+    )
+    assert checked.returncode == 0, checked.stderr
+    assert "WARNING" not in checked.stderr
+
+
+def test_the_front_removes_every_header_that_planes_trust(new: Config) -> None:
+    text = front.configuration(new, drop_privileges=False)
+    assert text.count("del-header X-Forwarded-For") == 3
+    assert text.count("del-header X-Beffroi-Token") == 3
+    assert text.count("set-header X-Forwarded-For %[src]") == 3
+
+
+def test_a_taken_port_is_named_with_its_setting_and_its_program(new: Config, taken: int) -> None:
+    wanted = replace(free_ports(new), smtp_port=taken)
+    with pytest.raises(checks.PortTaken) as caught:
+        checks.check_ports(wanted)
+    assert str(taken) in str(caught.value)
+    assert "smtp_port" in str(caught.value)
+    assert "process" in str(caught.value)
+
+
+def test_free_ports_pass_and_one_port_for_two_services_does_not(new: Config) -> None:
+    wanted = free_ports(new)
+    checks.check_ports(wanted)
+    with pytest.raises(checks.PortTwice):
+        checks.check_ports(replace(wanted, imap_port=wanted.smtp_port))
+
+
+def test_a_full_disk_is_said_before_anything_is_written(new: Config) -> None:
+    with pytest.raises(checks.DiskFull) as caught:
+        checks.check_disk(new, needed_bytes=1 << 60)
+    assert "MB free" in str(caught.value)
+    assert not new.state.exists()
+
+
+def test_a_seed_file_with_a_fault_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "seed.toml"
+    path.write_text('[[communes]]\ninsee = "21584"\n')
+    with pytest.raises(demo.SeedInvalid):
+        demo.load_seed(path)
+
+
+def test_a_seed_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "seed.toml"
+    path.write_text(
+        'administrator_email = "dsi@centre.fr"\n'
+        'also = [{email = "a@x.fr", insee = "21023"}]\n'
+        '[[communes]]\ninsee = "21584"\ndomain = "x.fr"\n'
+        'people = [{email = "a@x.fr", name = "A", role = "agent"}]\n'
+    )
+    seed = demo.load_seed(path)
+    assert seed.communes[0].people[0].email == "a@x.fr"
+    assert seed.also == (("a@x.fr", "21023"),)
+    assert seed.administrator_email == "dsi@centre.fr"
+
+
+def test_passwords_of_the_demonstration_are_long_and_never_the_same() -> None:
+    made = {demo.new_password() for _ in range(200)}
+    assert len(made) == 200
+    assert all(len(one) == 19 for one in made)
