@@ -1,0 +1,276 @@
+"""Hands in a namespace: one process that connects, looks up, sends and reads there, on request.
+
+Purpose: every proof of a scenario is a real connection from the right place. `python -m beffroi_lab.hands` reads
+         one JSON request a line on stdin ({"id", "do", ...}) and writes one JSON answer a line; requests run
+         side by side in threads. ``Hands`` is the other end, in the laboratory's own process.
+Process: in a namespace of the scenario; no privilege used.
+Fails:   an exception of the network is an answer ("error"), as it is what the proof is about.
+Source:  docs/internals/lab.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import imaplib
+import json
+import re
+import smtplib
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException, HTTPSConnection
+from typing import Any
+
+import dns.exception
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
+
+Answer = dict[str, Any]
+_held: dict[str, socket.socket] = {}
+_GET = b"GET / HTTP/1.1\r\nHost: landing\r\n\r\n"
+
+
+def tcp(address: str, port: int, timeout_s: float = 1.5, source: str = "") -> Answer:
+    """Try one TCP connection."""
+    start = time.monotonic()
+    try:
+        with _connect(address, port, timeout_s, source):
+            return {"ok": True, "ms": _ms(start)}
+    except OSError as error:
+        return {"ok": False, "error": _reason(error), "ms": _ms(start)}
+
+
+def hold(key: str, address: str, port: int, timeout_s: float = 2.0) -> Answer:
+    """Open a connection and keep it, with one request answered on it."""
+    try:
+        held = _connect(address, port, timeout_s, "")
+        _held[key] = held
+        return {"ok": _exchange(held)}
+    except OSError as error:
+        return {"ok": False, "error": _reason(error)}
+
+
+def poke(key: str, timeout_s: float = 1.5) -> Answer:
+    """Ask again over a held connection: an established flow must be cut as well."""
+    held = _held[key]
+    held.settimeout(timeout_s)
+    try:
+        return {"ok": _exchange(held)}
+    except OSError as error:
+        return {"ok": False, "error": _reason(error)}
+
+
+def until(address: str, port: int, open_: bool, limit_s: float, pause_s: float = 0.01) -> Answer:
+    """Connect again and again until it works (or does not); ``at_ms`` is the epoch time of the first such."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        began_ms = int(time.time() * 1000)
+        if tcp(address, port, timeout_s=0.25)["ok"] is open_:
+            return {"ok": True, "at_ms": began_ms}
+        time.sleep(pause_s)
+    return {"ok": False, "error": f"not within {limit_s} s"}
+
+
+def lookup(server: str, name: str, kind: str = "A", timeout_s: float = 2.0) -> Answer:
+    """Ask one server for one name."""
+    try:
+        query = dns.message.make_query(name, dns.rdatatype.from_text(kind))
+        reply = dns.query.udp(query, server, timeout=timeout_s)
+    except (dns.exception.DNSException, OSError) as error:
+        return {"ok": False, "error": _reason(error), "answers": []}
+    found = [str(r) for rrset in reply.answer for r in rrset if r.rdtype == dns.rdatatype.from_text(kind)]
+    return {"ok": bool(found), "rcode": dns.rcode.to_text(reply.rcode()), "answers": found}
+
+
+def smtp(
+    host: str,
+    port: int,
+    source: str,
+    helo: str,
+    mail_from: str,
+    recipient: str,
+    data: str,
+    timeout_s: float = 30,
+) -> Answer:
+    """Send one message and return the server's last word and where it fell."""
+    try:
+        with smtplib.SMTP(host, port, helo, timeout_s, (source, 0)) as session:
+            return _send(session, mail_from, recipient, base64.b64decode(data))
+    except smtplib.SMTPConnectError as error:
+        return {"ok": False, "code": error.smtp_code, "text": _text(error.smtp_error), "stage": "connect"}
+    except (smtplib.SMTPException, OSError) as error:
+        return {"ok": False, "code": 0, "text": _reason(error), "stage": "connect"}
+
+
+def _send(session: smtplib.SMTP, mail_from: str, recipient: str, data: bytes) -> Answer:
+    session.ehlo_or_helo_if_needed()
+    stages: list[tuple[str, Callable[[], tuple[int, bytes]]]] = [
+        ("mail", lambda: session.mail(mail_from, ["BODY=8BITMIME"] if session.has_extn("8bitmime") else [])),
+        ("rcpt", lambda: session.rcpt(recipient)),
+        ("data", lambda: session.data(data)),
+    ]
+    code, text = 0, b""
+    for stage, step in stages:
+        try:
+            code, text = step()
+        except smtplib.SMTPDataError as error:
+            code, raw = error.smtp_code, error.smtp_error
+            text = raw if isinstance(raw, bytes) else raw.encode()
+        if not 200 <= code < 400:
+            return {"ok": False, "code": code, "text": _text(text), "stage": stage}
+    return {"ok": True, "code": code, "text": _text(text), "stage": "data"}
+
+
+def imap_login(
+    host: str, port: int, user: str, password: str, source: str = "", timeout_s: float = 10
+) -> Answer:
+    """Try to sign in over TLS; ``answer`` is the server's word."""
+    try:
+        with _imap(host, port, source, timeout_s) as session:
+            session.login(user, password)
+            return {"ok": True}
+    except (imaplib.IMAP4.error, OSError) as error:
+        return {"ok": False, "error": _reason(error)}
+
+
+def imap_find(
+    host: str, port: int, user: str, password: str, message_ids: list[str], timeout_s: float = 15
+) -> Answer:
+    """Return {"folders": {folder: [message ids found]}, "listed": [folders]} over every folder that is shown."""
+    try:
+        with _imap(host, port, "", timeout_s) as session:
+            session.login(user, password)
+            _, lines = session.list()
+            listed = [name for line in lines if isinstance(line, bytes) and (name := _folder(line))]
+            found: dict[str, list[str]] = {}
+            for folder in listed:
+                status, _ = session.select(f'"{folder}"', readonly=True)
+                if status != "OK":
+                    continue
+                hits = [m for m in message_ids if _search(session, m)]
+                if hits:
+                    found[folder] = hits
+            return {"ok": True, "folders": found, "listed": listed}
+    except (imaplib.IMAP4.error, OSError) as error:
+        return {"ok": False, "error": _reason(error), "folders": {}, "listed": []}
+
+
+def https(
+    *,
+    host: str,
+    address: str,
+    port: int,
+    method: str,
+    path: str,
+    source: str = "",
+    body: str = "",
+    headers: dict[str, str] | None = None,
+    timeout_s: float = 8,
+) -> Answer:
+    """One HTTPS request to ``address`` under the name ``host``; the certificate is proved elsewhere."""
+    context = ssl._create_unverified_context()
+    connection = HTTPSConnection(host, port, timeout=timeout_s, context=context)
+    try:
+        connection.sock = context.wrap_socket(
+            _connect(address, port, timeout_s, source), server_hostname=host
+        )
+        connection.request(method, path, body.encode() or None, headers or {})
+        reply = connection.getresponse()
+        text = reply.read(400_000).decode("utf-8", "replace")
+        cookies = [value for name, value in reply.getheaders() if name.lower() == "set-cookie"]
+        return {
+            "ok": True,
+            "status": reply.status,
+            "text": text,
+            "cookies": cookies,
+            "location": reply.getheader("Location", ""),
+        }
+    except (OSError, HTTPException) as error:
+        return {"ok": False, "error": _reason(error), "status": 0, "text": "", "cookies": []}
+    finally:
+        connection.close()
+
+
+def _connect(address: str, port: int, timeout_s: float, source: str) -> socket.socket:
+    origin = (source, 0) if source else None
+    return socket.create_connection((address, port), timeout_s, origin)
+
+
+def _exchange(held: socket.socket) -> bool:
+    held.sendall(_GET)
+    return held.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def _imap(host: str, port: int, source: str, timeout_s: float) -> imaplib.IMAP4_SSL:
+    context = ssl._create_unverified_context()
+    if not source:
+        return imaplib.IMAP4_SSL(host, port, ssl_context=context, timeout=timeout_s)
+
+    class FromSource(imaplib.IMAP4_SSL):
+        def _create_socket(self, timeout: float | None) -> socket.socket:
+            plain = _connect(host, port, timeout_s, source)
+            return context.wrap_socket(plain, server_hostname=host)
+
+    return FromSource(host, port, ssl_context=context, timeout=timeout_s)
+
+
+def _search(session: imaplib.IMAP4, message_id: str) -> bool:
+    status, data = session.search(None, "HEADER", "Message-ID", f'"{message_id}"')
+    return status == "OK" and bool(data and data[0])
+
+
+def _folder(line: bytes) -> str:
+    match = re.fullmatch(rb'\(([^)]*)\) (?:"[^"]*"|NIL) "?([^"]+)"?', line)
+    if match is None or b"\\Noselect" in match[1]:
+        return ""
+    return match[2].decode("ascii", "replace")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError | dns.exception.Timeout):
+        return "timeout"
+    return f"{type(error).__name__}: {error}"[:300]
+
+
+def _text(raw: bytes | str) -> str:
+    return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
+
+
+def _ms(start: float) -> int:
+    return int((time.monotonic() - start) * 1000)
+
+
+_DEEDS: dict[str, Callable[..., Answer]] = {
+    f.__name__: f for f in (tcp, hold, poke, until, lookup, smtp, imap_login, imap_find, https)
+}
+
+
+def main() -> None:
+    lock = threading.Lock()
+
+    def answer(request: dict[str, Any]) -> None:
+        number, deed = request.pop("id"), request.pop("do")
+        try:
+            result = _DEEDS[deed](**request)
+        except Exception as error:  # noqa: BLE001 - the outermost loop of this process
+            result = {"ok": False, "error": f"{type(error).__name__}: {error}"[:300], "broken": True}
+        with lock:
+            sys.stdout.write(json.dumps({"id": number, **result}) + "\n")
+            sys.stdout.flush()
+
+    with ThreadPoolExecutor(16) as pool:
+        for line in sys.stdin:
+            pool.submit(answer, json.loads(line))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        pass
