@@ -15,14 +15,14 @@ import os
 from pathlib import Path
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-from beffroi_box.errors import NotEnrolled
 from beffroi_protocol.errors import ProtocolError, StateDamaged
 from beffroi_protocol.messages import PolicyMessage, decode_feed
 from beffroi_protocol.signing import TrustStore, b64, split_line, unb64
 from beffroi_protocol.table import DecisionTable
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from beffroi_box.errors import NotEnrolled
 
 log = logging.getLogger("beffroi_box.store")
 
@@ -43,8 +43,8 @@ class Store:
         self.state = state
 
     def prepare(self) -> None:
-        for path in (self.state, self.state / "tables", self.state / "spool", self.state / "resolver"):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("", "tables", "spool", "resolver", "resolver/log"):
+            (self.state / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         # Unbound runs as its own user and must reach its own files below.
         self.state.chmod(0o711)
         (self.state / "resolver").chmod(0o711)
@@ -97,7 +97,11 @@ class Store:
     def save_policy(self, line: bytes, name: str = "policy") -> None:
         self._write_checked(self.state / name, line)
 
-    def drop_candidate(self) -> None:
+    def promote_candidate(self) -> None:
+        """The policy of the enrolment proved itself."""
+        line = self._read_checked(self.state / "policy-candidate")
+        if line is not None:
+            self.save_policy(line)
         (self.state / "policy-candidate").unlink(missing_ok=True)
 
     def _table_path(self, channel: str) -> Path:

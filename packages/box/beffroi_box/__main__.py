@@ -1,0 +1,186 @@
+"""beffroi-box: keygen, enrol, boot, run, status, rules, resolver-config.
+
+Process: root, in the box's network namespace.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from beffroi_protocol.enrolment_code import read_code
+from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.messages import Policy
+from beffroi_protocol.signing import b64, fingerprint, public_bytes
+
+from beffroi_box import AGENT_VERSION, status
+from beffroi_box.agent import Agent
+from beffroi_box.client import Centre
+from beffroi_box.config import DEFAULT_STATE, BoxConfig, load, toml_text
+from beffroi_box.enrol import enrol, serial_of
+from beffroi_box.errors import BoxError
+from beffroi_box.resolver import configuration, include_file, write_include
+from beffroi_box.ruleset import Site, ruleset
+from beffroi_box.store import Store, write_atomic
+
+STALE_STATUS_S = 30
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - this is the command line
+
+
+def keygen(arguments: argparse.Namespace) -> int:
+    store = Store(arguments.state)
+    store.prepare()
+    public = public_bytes(store.key())
+    serial = arguments.serial or serial_of(public)
+    if arguments.json:
+        facts = {"serial": serial, "fingerprint": fingerprint(public), "public_key": b64(public)}
+        _say(msgspec.json.encode(facts).decode())
+    else:
+        _say(f"Serial:      {serial}\nFingerprint: {fingerprint(public)}")
+    return 0
+
+
+def enrol_box(arguments: argparse.Namespace) -> int:
+    store = Store(arguments.state)
+    store.prepare()
+    config = load(arguments.state)
+    if arguments.centre and arguments.centre.rstrip("/") != config.centre:
+        _keep_centre(arguments.state, arguments.centre.rstrip("/"))
+        config = load(arguments.state)
+    if arguments.ca:
+        write_atomic(arguments.state / "ca.pem", Path(arguments.ca).read_bytes())
+        config = load(arguments.state)
+    if not config.centre:
+        _say("No centre is known: give --centre https://NAME:PORT")
+        return 2
+    code = read_code(arguments.code)
+    serial = arguments.serial or serial_of(public_bytes(store.key()))
+    identity = enrol(config, store, code, serial=serial, wait_s=arguments.wait, say=_say)
+    _say(f"Enrolled as {identity.box_id} for {identity.collectivite_name} ({identity.collectivite_id}).")
+    return 0
+
+
+def _keep_centre(state: Path, centre: str) -> None:
+    """Write the centre into box.toml, and leave every other line as it is."""
+    path = state / "box.toml"
+    lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
+    kept = [line for line in lines if line.split("=")[0].strip() != "centre"]
+    write_atomic(path, (toml_text({"centre": centre}) + "".join(kept)).encode())
+
+
+def boot(arguments: argparse.Namespace) -> int:
+    Agent(load(arguments.state)).boot()
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    Agent(load(arguments.state)).run()
+    return 0
+
+
+def show_status(arguments: argparse.Namespace) -> int:
+    report = status.read(arguments.state)
+    if report is None:
+        _say("The agent has not run yet. Start it: beffroi-box run")
+        return 1
+    if arguments.json:
+        _say(msgspec.json.encode(report).decode())
+    else:
+        for name in report.__struct_fields__:
+            _say(f"{name:16} {getattr(report, name)}")
+    alive = time.time() - report.written_at < STALE_STATUS_S
+    return 0 if alive and report.connected and not report.disk_trouble and not report.stale else 1
+
+
+def show_rules(arguments: argparse.Namespace) -> int:
+    """The rules for the last good policy, or for the safe default."""
+    config = load(arguments.state)
+    message = Store(arguments.state).policy()
+    site = _site(config)
+    sys.stdout.write(ruleset(message.policy if message else Policy(), site))
+    return 0
+
+
+def _site(config: BoxConfig) -> Site:
+    return Site(
+        wan=config.wan,
+        lan=config.lan,
+        centre=Centre(config).addresses() if config.centre else (),
+        centre_port=config.centre_port,
+        forwarders=config.resolver_forward,
+        resolver_port=config.resolver_port,
+        nflog_group=config.nflog_group,
+        masquerade=config.masquerade,
+    )
+
+
+def resolver_config(arguments: argparse.Namespace) -> int:
+    """Write STATE/resolver/unbound.conf, and an empty list of refused names if there is none."""
+    config = load(arguments.state)
+    Store(arguments.state).prepare()
+    directory = config.state / "resolver"
+    write_atomic(directory / "unbound.conf", configuration(config).encode(), mode=0o644)
+    if not include_file(config).exists():
+        write_include(config, ())
+    if config.resolver_user and os.geteuid() == 0:
+        import pwd  # noqa: PLC0415 - only where there are system users
+
+        owner = pwd.getpwnam(config.resolver_user)
+        os.chown(directory / "log", owner.pw_uid, owner.pw_gid)
+        os.chown(directory, owner.pw_uid, owner.pw_gid)
+    _say(str(directory / "unbound.conf"))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="beffroi-box", description="The agent of a Beffroi boîtier.")
+    parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="state directory")
+    parser.add_argument("--version", action="version", version=AGENT_VERSION)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name: str, action: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(action=action)
+        return sub
+
+    sub = command("keygen", keygen, "make the box's key and print serial and fingerprint for the label")
+    sub.add_argument("--serial", default="")
+    sub.add_argument("--json", action="store_true")
+    sub = command("enrol", enrol_box, "enrol this box with a code of the Département")
+    sub.add_argument("code")
+    sub.add_argument("--centre", default="", help="https://NAME:PORT; kept in box.toml")
+    sub.add_argument("--ca", default="", help="certificate authority of the centre; kept as STATE/ca.pem")
+    sub.add_argument("--serial", default="")
+    sub.add_argument("--wait", type=float, default=1200.0, help="seconds to wait for the confirmation")
+    command("boot", boot, "load the last rules and deny entries into the kernel, before the network is up")
+    command("run", run, "follow the feed and enforce it")
+    sub = command("status", show_status, "say how the box is; exit 0 when it is connected and current")
+    sub.add_argument("--json", action="store_true")
+    command("rules", show_rules, "print the nftables rules")
+    command("resolver-config", resolver_config, "write Unbound's configuration and print its path")
+    return parser
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    arguments = _parser().parse_args()
+    os.umask(0o077)
+    try:
+        code: int = arguments.action(arguments)
+    except (BoxError, ProtocolError, OSError) as error:
+        sys.stderr.write(f"beffroi-box: {error}\n")
+        return 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,354 @@
+"""The running agent: follows the feed, enforces, acknowledges, reports.
+
+Process: one, as root; threads: feed, policy, sender, packets, keeper. The main thread waits for a signal.
+Input:   the feed is hostile until verified; a refused line changes nothing.
+Fails:   any loss of the centre, of the disk or of the resolver leaves the last rules in the kernel.
+Source:  docs/internals/box.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from urllib.parse import quote
+
+from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.messages import MAX_MESSAGE_BYTES, VERSION, Ack, AckBatch, PolicyMessage, encode
+from beffroi_protocol.session import FeedSession, Refused, TrustedClock
+from beffroi_protocol.table import Change, overlay
+
+from beffroi_box import AGENT_VERSION
+from beffroi_box.client import Centre, SignedSession
+from beffroi_box.config import BoxConfig
+from beffroi_box.enforce import Enforcer
+from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable
+from beffroi_box.facts import FactSpool
+from beffroi_box.kernel import Kernel
+from beffroi_box.nflog import PacketLog
+from beffroi_box.refusals import RefusalLog
+from beffroi_box.resolver import refusals_log
+from beffroi_box.status import Status
+from beffroi_box.store import Store
+
+log = logging.getLogger("beffroi_box")
+
+BACKOFF_FIRST_S, BACKOFF_LAST_S = 0.5, 30.0
+POLICY_RETRY_S = 600.0
+KEEP_EVERY_S, SLOW_EVERY_S = 1.0, 30.0
+FACTS_PAUSE_S = 2.0
+
+
+class Agent:
+    def __init__(self, config: BoxConfig) -> None:
+        self.config = config
+        self.store = Store(config.state)
+        self.store.prepare()
+        self.identity = self.store.identity()
+        self.stopping = threading.Event()
+        self.centre = Centre(config, self.store.centre_addresses())
+        channels = ("box", overlay("box", self.identity.collectivite_id))
+        self.session = FeedSession(self.store.trust(self.identity), channels, self._clock())
+        for channel in channels:
+            self.session.tables[channel] = self.store.table(channel)
+            self.session.clock.learn(self.session.tables[channel].issued_at, monotonic=time.monotonic())
+        self.spool = FactSpool(config.state / "spool", self.identity.box_id)
+        self.kernel = Kernel()
+        self.enforcer = Enforcer(config, self.centre, self.kernel, self.spool, self.now, self.store.policy())
+        self.status = Status(config.state)
+        key = self.store.key()
+        self._feed = SignedSession(self.centre, lambda: self.identity.box_id, key)
+        self._posts = SignedSession(self.centre, lambda: self.identity.box_id, key)
+        self._acks: dict[str, Ack] = {}
+        self._acked: dict[str, tuple[int, int]] = {}
+        self._acks_lock = threading.Lock()
+        self._policy_news = False
+        self._to_send = threading.Event()
+        self.spool.changed = self._to_send
+        self._policies: queue.Queue[tuple[PolicyMessage, bytes]] = queue.Queue()
+        self._failed: dict[int, float] = {}
+        self._unsaved: set[str] = set()
+
+    def _clock(self) -> TrustedClock:
+        """Counts on from the last signed time, whatever the box's own clock says: entries neither end early
+        because it runs ahead, nor stay because it fell back."""
+        clock = TrustedClock(floor=0)
+        floor = self.store.time_floor()
+        if floor:
+            clock.learn(floor, monotonic=time.monotonic())
+        return clock
+
+    def now(self) -> int:
+        return self.session.clock.now(local=time.time(), monotonic=time.monotonic())
+
+    # -- life --------------------------------------------------------------------------------------------
+
+    def boot(self) -> None:
+        """Load the last state into the kernel. Errors: RulesRefused."""
+        self.enforcer.load(self.session.tables.values())
+
+    def run(self) -> None:
+        self.boot()
+        if self.spool.waiting():
+            self._to_send.set()
+        if (candidate := self.store.policy("policy-candidate")) is not None:
+            self._policies.put((candidate, b""))
+        jobs: tuple[Callable[[], None], ...] = (
+            self._follow, self._prove_policies, self._send, self._read_packets, self._keep,
+        )  # fmt: skip
+        for job in jobs:
+            name = job.__name__.strip("_")
+            threading.Thread(target=self._guarded, args=(job,), name=name, daemon=True).start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stopping.set())
+        log.info("box %s of %s runs", self.identity.box_id, self.identity.collectivite_id)
+        while not self.stopping.wait(3600):
+            pass
+        self._to_send.set()
+        self._feed.interrupt()
+        self._save_tables()
+        self.spool.keep()
+
+    def _guarded(self, job: Callable[[], None]) -> None:
+        while not self.stopping.is_set():
+            try:
+                job()
+            except Exception as error:  # noqa: BLE001 - outermost loop of a thread
+                if not self.stopping.is_set():
+                    log.error("%s: %s: %s", threading.current_thread().name, type(error).__name__, error)
+            self.stopping.wait(1.0)
+
+    # -- feed --------------------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        pause_s = BACKOFF_FIRST_S
+        while not self.stopping.is_set():
+            started = time.monotonic()
+            try:
+                self._follow_once()
+            except (BoxError, OSError, ValueError) as error:
+                self.status.note(connected=False, trouble=str(error))
+                log.warning("feed: %s", error)
+                if isinstance(error, CentreRefused) and error.problem == "box.revoked":
+                    pause_s = BACKOFF_LAST_S
+            if time.monotonic() - started > BACKOFF_LAST_S:
+                pause_s = BACKOFF_FIRST_S
+            # Jitter: after an outage of the centre hundreds of boxes must not come back in step.
+            self.stopping.wait(pause_s * (0.5 + random.random()))  # noqa: S311
+            pause_s = min(BACKOFF_LAST_S, pause_s * 2)
+
+    def _follow_once(self) -> None:
+        path = "/v1/feed?since=" + quote(self.session.since(), safe=":,@")
+        try:
+            response = self._feed.get_held(path, read_timeout_s=self.config.read_timeout_s)
+            self.status.note(connected=True, trouble="")
+            self._remember_centre()
+            while not self.stopping.is_set():
+                line = response.readline(MAX_MESSAGE_BYTES + 1)
+                if not line.endswith(b"\n"):
+                    raise CentreUnreachable("the feed ended")
+                if len(line) > 1 and self._receive(line[:-1]):
+                    return
+        except OSError as error:
+            raise CentreUnreachable(error.strerror or type(error).__name__) from None
+        finally:
+            self._feed.close()
+
+    def _receive(self, line: bytes) -> bool:
+        """Use one line; return True to connect again for a snapshot."""
+        result = self.session.receive(line, monotonic=time.monotonic())
+        if isinstance(result, Refused):
+            log.warning("line refused: %s", result.error.code)
+            self.status.note(refused=result.error.code)
+            return result.resync
+        self.status.note(heard_at=int(time.time()))
+        if isinstance(result, Change):
+            self._enforce(result)
+        elif isinstance(result, PolicyMessage):
+            if result.collectivite_id != self.identity.collectivite_id:
+                log.warning("policy of another collectivité refused")
+            elif result.policy_version > self.enforcer.policy_version:
+                self._policies.put((result, line))
+        else:
+            self._save(lambda: self.store.save_trust(self.session.trust))
+        return False
+
+    def _enforce(self, change: Change) -> None:
+        news = change.reset or change.added or change.removed
+        known = self._acked.get(change.channel)
+        if not news and known == (change.epoch, change.version):
+            return
+        enforced_at_ms = self.enforcer.apply(change) if news else int(time.time() * 1000)
+        ack = Ack(change.channel, change.epoch, change.version, enforced_at_ms)
+        with self._acks_lock:
+            self._acks[change.channel] = ack
+        self._acked[change.channel] = (change.epoch, change.version)
+        self._to_send.set()
+        self._unsaved.add(change.channel)
+
+    def _remember_centre(self) -> None:
+        if self._feed.peer:
+            self._save(lambda: self.store.save_centre_addresses((self._feed.peer,)))
+
+    # -- policy ------------------------------------------------------------------------------------------
+
+    def _prove_policies(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                message, line = self._policies.get(timeout=1.0)
+            except queue.Empty:
+                continue
+            version = message.policy_version
+            failed_at = self._failed.get(version)
+            recent = failed_at is not None and time.monotonic() - failed_at < POLICY_RETRY_S
+            if recent or (version <= self.enforcer.policy_version):
+                continue
+            self._prove(message, line)
+
+    def _prove(self, message: PolicyMessage, line: bytes) -> None:
+        kept = self.enforcer.policy_version
+        if reason := self.enforcer.try_policy(message):
+            self._failed = {message.policy_version: time.monotonic()}
+            log.warning("policy %d rolled back, %d kept: %s", message.policy_version, kept, reason)
+            self.spool.rolled_back(message.policy_version, kept, reason, self.now())
+            self.status.note(rolled_back=message.policy_version)
+            return
+        log.info("policy %d proved", message.policy_version)
+        self._failed = {}
+        if line:
+            self._save(lambda: self.store.save_policy(line))
+        else:
+            self._save(self.store.promote_candidate)
+        self._policy_news = True
+        self._to_send.set()
+
+    # -- towards the centre ------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        facts_at = 0.0
+        while not self.stopping.is_set():
+            self._to_send.wait(5.0)
+            self._to_send.clear()
+            try:
+                self._send_acks()
+                # Facts may wait a little and merge; acknowledgements may not.
+                if facts := time.monotonic() - facts_at > FACTS_PAUSE_S and self.spool.take():
+                    self._posts.post("/v1/facts", facts)
+                    self.spool.sent()
+                    facts_at = time.monotonic()
+                if self.spool.waiting():
+                    self.stopping.wait(0.2)
+                    self._to_send.set()
+            except CentreRefused as error:
+                self._refused(error)
+            except CentreUnreachable:
+                self.stopping.wait(2.0)
+                self._to_send.set()
+
+    def _send_acks(self) -> None:
+        with self._acks_lock:
+            acks, self._acks = self._acks, {}
+            policy_news, self._policy_news = self._policy_news, False
+        if not acks and not policy_news:
+            return
+        batch = AckBatch(VERSION, tuple(acks.values()), self.enforcer.policy_version, AGENT_VERSION)
+        try:
+            self._posts.post("/v1/acks", encode(batch))
+        except CentreUnreachable:
+            with self._acks_lock:
+                self._acks = {**acks, **self._acks}
+                self._policy_news = self._policy_news or policy_news
+            raise
+
+    def _refused(self, error: CentreRefused) -> None:
+        log.warning("the centre refused a post: %s", error)
+        if error.status in (400, 413):
+            self.spool.sent()  # it will never be taken: keeping it would hold up all others
+        self.stopping.wait(2.0)
+        if self.spool.waiting():
+            self._to_send.set()
+
+    # -- what was blocked --------------------------------------------------------------------------------
+
+    def _read_packets(self) -> None:
+        packets = PacketLog(self.config.nflog_group)
+        try:
+            for blocked in packets:
+                entry = self.enforcer.desired.entry_for_address(blocked.remote)
+                indicator = entry.indicator if entry else Indicator(Kind.IP, blocked.remote)
+                self.spool.flow(
+                    indicator,
+                    blocked.direction,
+                    blocked.protocol,
+                    blocked.port,
+                    entry.id if entry else "",
+                    self.now(),
+                )
+                if self.stopping.is_set():
+                    return
+        finally:
+            packets.close()
+
+    def _read_refusals(self, reader: RefusalLog) -> None:
+        for name in reader.read():
+            entry = self.enforcer.desired.entry_for_name(name)
+            if entry is not None:
+                self.spool.name(entry.indicator, entry.id, self.now())
+
+    # -- keeper ------------------------------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        reader = RefusalLog(refusals_log(self.config))
+        slow_at = time.monotonic()
+        while not self.stopping.wait(KEEP_EVERY_S):
+            self.enforcer.watch_resolver()
+            self._save(lambda: self._read_refusals(reader))
+            self._save_tables()
+            if time.monotonic() - slow_at > SLOW_EVERY_S:
+                slow_at = time.monotonic()
+                self.enforcer.expire()
+                self.enforcer.watch_kernel()
+                self.spool.keep()
+                self._save(lambda: self.store.save_time_floor(self.session.clock.floor))
+            self._write_status()
+
+    def _write_status(self) -> None:
+        tables = self.session.tables.values()
+        stale = any(t.version and t.stale(now=self.now()) for t in tables)
+        self._save(
+            lambda: self.status.write(
+                box_id=self.identity.box_id,
+                collectivite=self.identity.collectivite_name,
+                policy_version=self.enforcer.policy_version,
+                versions={t.channel: f"{t.epoch}:{t.version}" for t in tables},
+                addresses=len(self.enforcer.desired.hot),
+                networks=len(self.enforcer.desired.nets),
+                names=len(self.enforcer.desired.names),
+                facts_waiting=self.spool.waiting(),
+                stale=stale,
+            )
+        )
+
+    def _save_tables(self) -> None:
+        """After the acknowledgement: a crash before it only means that the same batch is fetched again."""
+        while self._unsaved:
+            channel = self._unsaved.pop()
+            if not self._save(lambda channel=channel: self.store.save_table(self.session.tables[channel])):  # type: ignore[misc]
+                self._unsaved.add(channel)
+                return
+
+    def _save(self, write: Callable[[], None]) -> bool:
+        """A full or broken disk never stops enforcement; it is said once until it is over."""
+        try:
+            write()
+        except OSError as error:
+            if not self.status.disk_trouble:
+                log.error("nothing can be saved: %s; enforcing from memory", error.strerror)
+            self.status.disk_trouble = error.strerror or "write failed"
+            return False
+        self.status.disk_trouble = ""
+        return True

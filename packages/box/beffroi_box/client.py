@@ -1,0 +1,237 @@
+"""The box's HTTPS client: pins the centre's authority and signs each request.
+
+Purpose: reach the centre from a box that may have no DNS and a wrong clock.
+Trust:   TLS hides the traffic; what is believed is signed by the pinned root (feed) or by the box (requests).
+         Dates in certificates are not checked (X509_V_FLAG_NO_CHECK_TIME): a clock ten years back must not
+         lock the box out, and the feed brings trusted time.
+Input:   answers are hostile until their signature is verified; sizes are bounded.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+
+import msgspec
+from beffroi_protocol.messages import MAX_POST_BYTES, Problem
+from beffroi_protocol.requests import NONCE_HEADER, sign_request
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from beffroi_box import AGENT_VERSION
+from beffroi_box.config import BoxConfig
+from beffroi_box.errors import CentreRefused, CentreUnreachable
+
+NO_CHECK_TIME = 0x200000
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 20.0
+NONCE_LIFE_S = 45.0  # less than the centre's 60 s
+_OK = 200
+_NETWORK_ERRORS = (OSError, http.client.HTTPException, ssl.SSLError)
+
+
+def tls_context(config: BoxConfig) -> ssl.SSLContext:
+    """Errors: CentreUnreachable (the file of the authority cannot be read)."""
+    try:
+        context = ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
+    except (OSError, ssl.SSLError):
+        raise CentreUnreachable(f"certificate authority {config.ca_file} cannot be read") from None
+    context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
+    context.verify_flags &= ~ssl.VerifyFlags.VERIFY_X509_STRICT
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+class _Connection(http.client.HTTPSConnection):
+    """Connects to known addresses, and checks the certificate against the centre's name."""
+
+    def __init__(self, config: BoxConfig, context: ssl.SSLContext, addresses: tuple[str, ...]) -> None:
+        super().__init__(config.centre_host, config.centre_port, timeout=CONNECT_TIMEOUT_S, context=context)
+        self._addresses = addresses
+        self._tls = context
+        self.peer = ""
+
+    def connect(self) -> None:
+        failure: OSError = OSError("no address of the centre is known")
+        for address in self._addresses:
+            try:
+                raw = socket.create_connection((address, self.port), timeout=CONNECT_TIMEOUT_S)
+            except OSError as error:
+                failure = error
+                continue
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                self.sock = self._tls.wrap_socket(raw, server_hostname=self.host)
+            except OSError as error:
+                raw.close()
+                failure = error
+                continue
+            self.peer = address
+            return
+        raise failure
+
+
+class Centre:
+    """Addresses and connections. ``remembered`` are addresses that answered earlier, for a start without DNS."""
+
+    def __init__(self, config: BoxConfig, remembered: tuple[str, ...] = ()) -> None:
+        self._config = config
+        self._context = tls_context(config)
+        self._remembered = remembered
+
+    def addresses(self) -> tuple[str, ...]:
+        """Configured ones, then DNS, then remembered ones."""
+        found = list(self._config.centre_addresses)
+        try:
+            for info in socket.getaddrinfo(self._config.centre_host, None, type=socket.SOCK_STREAM):
+                found.append(str(info[4][0]))
+        except OSError:
+            pass
+        found += self._remembered
+        return tuple(dict.fromkeys(found))
+
+    def open(self) -> _Connection:
+        return _Connection(self._config, self._context, self.addresses())
+
+    def reached(self) -> bool:
+        """One fresh connection and one answer: the proof of reach."""
+        connection = self.open()
+        try:
+            connection.request("GET", "/v1/nonce", headers=_agent())
+            answer = connection.getresponse()
+            answer.read(4096)
+        except _NETWORK_ERRORS:
+            return False
+        finally:
+            connection.close()
+        return answer.status == _OK
+
+    def post_unsigned(self, path: str, body: bytes) -> bytes:
+        """Errors: CentreUnreachable, CentreRefused."""
+        connection = self.open()
+        try:
+            connection.request("POST", path, body, {**_agent(), "Content-Type": "application/json"})
+            return _checked(connection.getresponse())
+        except _NETWORK_ERRORS as error:
+            raise CentreUnreachable(_why(error)) from None
+        finally:
+            connection.close()
+
+
+class SignedSession:
+    """Signed requests over one kept connection; opened again when it broke."""
+
+    def __init__(self, centre: Centre, box_id: Callable[[], str], key: Ed25519PrivateKey) -> None:
+        self._centre = centre
+        self._box_id = box_id
+        self._key = key
+        self._connection: _Connection | None = None
+        self._nonce = ""
+        self._nonce_at = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def peer(self) -> str:
+        return self._connection.peer if self._connection else ""
+
+    def get_held(self, path: str, *, read_timeout_s: float) -> http.client.HTTPResponse:
+        """Return an open response whose lines are read as they come. Errors: as ``post``."""
+        with self._lock:
+            return self._retried("GET", path, b"", read_timeout_s)
+
+    def post(self, path: str, body: bytes) -> bytes:
+        """Errors: CentreUnreachable, CentreRefused."""
+        with self._lock:
+            return _checked(self._retried("POST", path, body, ANSWER_TIMEOUT_S))
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def interrupt(self) -> None:
+        """Wake a thread that waits in a read."""
+        sock = self._connection.sock if self._connection else None
+        if sock is not None:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def _retried(self, method: str, path: str, body: bytes, timeout_s: float) -> http.client.HTTPResponse:
+        """A kept connection may have been closed, a nonce may be stale: each is worth one new attempt."""
+        for attempt in (1, 2, 3):
+            try:
+                answer = self._once(method, path, body, timeout_s)
+            except _NETWORK_ERRORS as error:
+                self.close()
+                self._nonce = ""
+                if attempt == 1:
+                    continue
+                raise CentreUnreachable(_why(error)) from None
+            self._keep_nonce(answer)
+            if answer.status == _OK:
+                return answer
+            refusal = _refusal(answer)
+            if refusal.problem == "request.nonce_refused" and attempt < 3:
+                self._nonce = ""
+                continue
+            raise refusal
+        raise CentreUnreachable("no usable nonce")
+
+    def _once(self, method: str, path: str, body: bytes, timeout_s: float) -> http.client.HTTPResponse:
+        if self._connection is None:
+            self._connection = self._centre.open()
+        connection = self._connection
+        if not self._nonce or time.monotonic() - self._nonce_at > NONCE_LIFE_S:
+            connection.request("GET", "/v1/nonce", headers=_agent())
+            first = connection.getresponse()
+            first.read(4096)
+            self._keep_nonce(first)
+        nonce, self._nonce = self._nonce, ""
+        headers = sign_request(
+            self._key, box_id=self._box_id(), method=method, path=path, nonce=nonce, body=body
+        )
+        if body:
+            headers["Content-Type"] = "application/json"
+        connection.request(method, path, body or None, {**_agent(), **headers})
+        assert connection.sock is not None
+        connection.sock.settimeout(timeout_s)
+        return connection.getresponse()
+
+    def _keep_nonce(self, answer: http.client.HTTPResponse) -> None:
+        if nonce := answer.getheader(NONCE_HEADER):
+            self._nonce, self._nonce_at = nonce[:200], time.monotonic()
+
+
+def _agent() -> dict[str, str]:
+    return {"User-Agent": f"beffroi-box/{AGENT_VERSION}"}
+
+
+def _checked(answer: http.client.HTTPResponse) -> bytes:
+    if answer.status != _OK:
+        raise _refusal(answer)
+    body = answer.read(MAX_POST_BYTES + 1)
+    if len(body) > MAX_POST_BYTES:
+        raise CentreUnreachable("answer too long")
+    return body
+
+
+def _refusal(answer: http.client.HTTPResponse) -> CentreRefused:
+    body = answer.read(65536)
+    try:
+        problem = msgspec.json.decode(body, type=Problem).code[:60]
+    except (msgspec.MsgspecError, ValueError):
+        problem = "no reason given"
+    return CentreRefused(answer.status, problem)
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate does not fit the pinned authority ({error.verify_message})"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__

@@ -1,0 +1,195 @@
+"""What the box should refuse, computed from the feed's tables and the protected floor. Pure: no I/O, no clock.
+
+Purpose: turn a change of a table into the smallest change of kernel sets and resolver names.
+Input:   entries were signed by the centre, and are judged again here: whoever owns the feed key still cannot
+         cut a town hall from the State, from its centre or from itself.
+Units:   ``now`` and expiries in trusted epoch seconds.
+Source:  docs/internals/box.md; docs/security attack 3 and 10.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.indicators import Indicator, Kind, normalise
+from beffroi_protocol.messages import Action, Entry, Policy
+from beffroi_protocol.protected import Floor
+from beffroi_protocol.table import Change, DecisionTable
+
+
+@dataclass(frozen=True)
+class Own:
+    """What belongs to this box and its centre, whatever the policy says."""
+
+    names: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+
+
+@dataclass
+class Delta:
+    """What has to change. ``networks`` is the whole new list (prefix sets are swapped), None when unchanged."""
+
+    hot_add: dict[str, int] = field(default_factory=dict)
+    hot_remove: set[str] = field(default_factory=set)
+    networks: tuple[str, ...] | None = None
+    names_add: set[str] = field(default_factory=set)
+    names_remove: set[str] = field(default_factory=set)
+    refused: list[tuple[Entry, str]] = field(default_factory=list)
+
+    @property
+    def kernel(self) -> bool:
+        return bool(self.hot_add or self.hot_remove or self.networks is not None)
+
+    @property
+    def names(self) -> bool:
+        return bool(self.names_add or self.names_remove)
+
+
+def floor_of(policy: Policy, own: Own) -> Floor:
+    """Errors: IndicatorInvalid (the policy protects something that cannot be read)."""
+    return Floor(
+        (*own.names, *policy.centre_names, *policy.protected_names),
+        (*own.networks, *policy.centre_addresses, *policy.protected_networks),
+    )
+
+
+class Desired:
+    """``hot``: address -> expiry; ``nets``: prefix -> expiry; ``names``: name -> expiry."""
+
+    def __init__(self, floor: Floor) -> None:
+        self._floor = floor
+        self._entries: dict[Indicator, dict[tuple[str, str], Entry]] = {}
+        self._where: dict[tuple[str, str], Indicator] = {}
+        self.hot: dict[str, int] = {}
+        self.nets: dict[str, int] = {}
+        self.names: dict[str, int] = {}
+
+    def load(self, tables: Iterable[DecisionTable], *, now: int) -> Delta:
+        """Take saved tables over at a start."""
+        touched: set[Indicator] = set()
+        for table in tables:
+            for entry in table:
+                touched.add(self._put(table.channel, entry))
+        return self._settle(touched, now=now)
+
+    def change(self, change: Change, *, now: int) -> Delta:
+        touched: set[Indicator] = set()
+        if change.reset:
+            kept = {entry.id for entry in change.added}
+            for key in [k for k in self._where if k[0] == change.channel and k[1] not in kept]:
+                touched.add(self._drop(key))
+        for entry in change.removed:
+            if (change.channel, entry.id) in self._where:
+                touched.add(self._drop((change.channel, entry.id)))
+        for entry in change.added:
+            if (change.channel, entry.id) in self._where:
+                touched.add(self._drop((change.channel, entry.id)))
+            touched.add(self._put(change.channel, entry))
+        return self._settle(touched, now=now)
+
+    def set_floor(self, floor: Floor, *, now: int) -> Delta:
+        self._floor = floor
+        return self._settle(set(self._entries), now=now)
+
+    def expire(self, *, now: int) -> Delta:
+        """Names and prefixes have no timer in the engines: their end is found here."""
+        due = {Indicator(Kind.DOMAIN, n) for n, end in self.names.items() if end <= now}
+        due |= {Indicator(Kind.CIDR, n) for n, end in self.nets.items() if end <= now}
+        due |= {Indicator(Kind.IP, n) for n, end in self.hot.items() if end <= now}
+        return self._settle(due, now=now) if due else Delta()
+
+    def entry_for_address(self, address: str) -> Entry | None:
+        """Return an entry that covers the address, for the record of a refused flow."""
+        if holders := self._entries.get(Indicator(Kind.IP, address)):
+            return next(iter(holders.values()))
+        parsed = ipaddress.ip_address(address)
+        for prefix in self.nets:
+            network = ipaddress.ip_network(prefix)
+            if parsed.version == network.version and parsed in network:
+                return next(iter(self._entries[Indicator(Kind.CIDR, prefix)].values()), None)
+        return None
+
+    def entry_for_name(self, name: str) -> Entry | None:
+        holders = self._entries.get(Indicator(Kind.DOMAIN, name))
+        return next(iter(holders.values())) if holders else None
+
+    def _put(self, channel: str, entry: Entry) -> Indicator:
+        self._entries.setdefault(entry.indicator, {})[(channel, entry.id)] = entry
+        self._where[(channel, entry.id)] = entry.indicator
+        return entry.indicator
+
+    def _drop(self, key: tuple[str, str]) -> Indicator:
+        indicator = self._where.pop(key)
+        holders = self._entries[indicator]
+        del holders[key]
+        if not holders:
+            del self._entries[indicator]
+        return indicator
+
+    def _settle(self, touched: set[Indicator], *, now: int) -> Delta:
+        delta = Delta()
+        nets_before = set(self.nets)
+        for indicator in touched:
+            end = self._judge(indicator, delta, now=now)
+            if indicator.kind is Kind.IP:
+                self._settle_address(indicator.value, end, delta)
+            elif indicator.kind is Kind.CIDR:
+                _keep(self.nets, indicator.value, end)
+            elif indicator.kind is Kind.DOMAIN:
+                before = indicator.value in self.names
+                _keep(self.names, indicator.value, end)
+                if before != bool(end):
+                    (delta.names_add if end else delta.names_remove).add(indicator.value)
+        if nets_before != set(self.nets):
+            delta.networks = self.networks()
+        return delta
+
+    def _settle_address(self, address: str, end: int, delta: Delta) -> None:
+        before = self.hot.get(address, 0)
+        _keep(self.hot, address, end)
+        if end and end != before:
+            delta.hot_add[address] = end
+        elif before and not end:
+            delta.hot_remove.add(address)
+
+    def _judge(self, indicator: Indicator, delta: Delta, *, now: int) -> int:
+        """Return the latest expiry of the entries that may be enforced, 0 for none."""
+        active = [
+            entry
+            for entry in self._entries.get(indicator, {}).values()
+            if entry.action is Action.BLOCK and entry.expires_at > now
+        ]
+        if not active:
+            return 0
+        try:
+            # A value that is not canonical could mean another thing to an engine than to the floor.
+            canonical = normalise(indicator.kind, indicator.value) == indicator
+        except ProtocolError:
+            canonical = False
+        reason = self._floor.reason(indicator) if canonical else "not in canonical spelling"
+        if reason:
+            delta.refused += [(entry, reason) for entry in active]
+            return 0
+        return max(entry.expires_at for entry in active)
+
+    def networks(self) -> tuple[str, ...]:
+        """The prefixes without overlaps (the kernel refuses them), IPv4 first."""
+        parsed = [ipaddress.ip_network(n) for n in self.nets]
+        merged4 = ipaddress.collapse_addresses(n for n in parsed if isinstance(n, ipaddress.IPv4Network))
+        merged6 = ipaddress.collapse_addresses(n for n in parsed if isinstance(n, ipaddress.IPv6Network))
+        return (*map(str, merged4), *map(str, merged6))
+
+
+def _keep(where: dict[str, int], value: str, end: int) -> None:
+    if end:
+        where[value] = end
+    else:
+        where.pop(value, None)
+
+
+def lives_ms(ends: Mapping[str, int], *, now: int) -> dict[str, int]:
+    """Return the kernel timeout of each element, at least one second."""
+    return {value: max(1, end - now) * 1000 for value, end in ends.items()}

@@ -1,0 +1,247 @@
+"""Makes kernel and resolver be what the feed and the policy demand.
+
+Purpose: the one place that writes to the engines: deny entries at once, policies with proof of reach or rollback.
+Process: the agent, as root. Called by the feed thread (deny entries), the policy thread and the keeper.
+Fails:   deny entries are never rolled back: a policy's transaction does not touch their sets. Without the
+         resolver, names wait for its return while addresses are enforced. Without disk, all goes on from memory.
+Source:  docs/internals/box.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.messages import Policy, PolicyMessage
+from beffroi_protocol.table import Change, DecisionTable
+
+from beffroi_box.client import Centre
+from beffroi_box.config import BoxConfig
+from beffroi_box.desired import Delta, Desired, Own, floor_of, lives_ms
+from beffroi_box.errors import PolicyInvalid, ResolverUnavailable, RulesRefused
+from beffroi_box.facts import FactSpool
+from beffroi_box.kernel import Kernel
+from beffroi_box.lanprobe import lan_reaches
+from beffroi_box.resolver import Resolver, write_include
+from beffroi_box.ruleset import Site, ruleset
+
+log = logging.getLogger("beffroi_box.enforce")
+
+PROBE_PAUSE_S = 0.3
+
+
+class Enforcer:
+    """``now`` returns trusted epoch seconds."""
+
+    def __init__(
+        self,
+        config: BoxConfig,
+        centre: Centre,
+        kernel: Kernel,
+        spool: FactSpool | None,
+        now: Callable[[], int],
+        committed: PolicyMessage | None,
+    ) -> None:
+        self._config = config
+        self._centre = centre
+        self._kernel = kernel
+        self._spool = spool
+        self._now = now
+        self._resolver = Resolver(config.control_socket) if config.resolver else None
+        self._resolver_pid = 0
+        self._lock = threading.Lock()
+        self.message = committed
+        self.policy = committed.policy if committed else Policy()
+        self.site = self._site()
+        self.desired = Desired(floor_of(self.policy, self._own()))
+        self._told: set[str] = set()
+
+    @property
+    def policy_version(self) -> int:
+        return self.message.policy_version if self.message else 0
+
+    # -- start -------------------------------------------------------------------------------------------
+
+    def load(self, tables: Iterable[DecisionTable]) -> None:
+        """Rules, then all deny entries in one transaction. Errors: RulesRefused."""
+        with self._lock:
+            self._report(self.desired.load(tables, now=self._now()))
+            self._load_all()
+
+    def _load_all(self) -> None:
+        self._kernel.apply_rules(ruleset(self.policy, self.site))
+        self._kernel.replace_all(lives_ms(self.desired.hot, now=self._now()), self.desired.networks())
+        self._write_include()
+
+    # -- deny entries ------------------------------------------------------------------------------------
+
+    def apply(self, change: Change) -> int:
+        """Enforce a change and return the local time at which it was enforced, in epoch milliseconds.
+
+        Errors: RulesRefused when even a rebuild of the rules does not help.
+        """
+        with self._lock:
+            return self._enforce(self.desired.change(change, now=self._now()))
+
+    def expire(self) -> None:
+        with self._lock:
+            self._enforce(self.desired.expire(now=self._now()))
+
+    def _enforce(self, delta: Delta) -> int:
+        if delta.kernel:
+            try:
+                self._kernel.change(
+                    lives_ms(delta.hot_add, now=self._now()), sorted(delta.hot_remove), delta.networks
+                )
+            except RulesRefused as error:
+                log.warning("sets could not be changed (%s): all rules are loaded again", error)
+                self._load_all()
+        if delta.names and self.policy.enforce:
+            self._change_names(delta)
+        enforced_at_ms = int(time.time() * 1000)
+        if delta.names:
+            self._write_include()
+        self._report(delta)
+        return enforced_at_ms
+
+    def _report(self, delta: Delta) -> None:
+        for entry, reason in delta.refused:
+            if entry.id not in self._told:
+                self._told.add(entry.id)
+                log.warning("entry %s refused: %s", entry.id, reason)
+                if self._spool is not None:
+                    self._spool.refused(entry, reason, self._now())
+
+    # -- names -------------------------------------------------------------------------------------------
+
+    def _names(self) -> set[str]:
+        return set(self.desired.names) if self.policy.enforce else set()
+
+    def _change_names(self, delta: Delta) -> None:
+        if self._resolver is None:
+            return
+        try:
+            self._resolver.refuse(delta.names_add)
+            self._resolver.release(delta.names_remove)
+        except ResolverUnavailable as error:
+            self._resolver_pid = 0  # the keeper replays as soon as it is back
+            log.warning("%s", error)
+
+    def _write_include(self) -> None:
+        if self._resolver is None:
+            return
+        try:
+            write_include(self._config, self._names())
+        except OSError as error:
+            log.error("list of refused names not saved: %s", error.strerror)
+
+    def watch_resolver(self) -> None:
+        """Replay the names when Unbound was restarted, or had not answered."""
+        if self._resolver is None:
+            return
+        try:
+            pid = self._resolver.pid()
+            if pid != self._resolver_pid:
+                with self._lock:
+                    differed = self._resolver.reconcile(self._names())
+                self._resolver_pid = pid
+                log.info("resolver in step, %d names differed", differed)
+        except ResolverUnavailable as error:
+            if self._resolver_pid:
+                log.warning("%s", error)
+            self._resolver_pid = 0
+
+    def watch_kernel(self) -> None:
+        """Load everything again when another program flushed the rules. Errors: RulesRefused."""
+        if not self._kernel.has_rules():
+            log.warning("the rules were gone from the kernel: loaded again")
+            with self._lock:
+                self._load_all()
+
+    # -- policy ------------------------------------------------------------------------------------------
+
+    def try_policy(self, message: PolicyMessage) -> str:
+        """Apply a policy and prove it; return "" or why the previous one was restored.
+
+        The lock is not held while probing: deny entries that arrive meanwhile are applied at once, and
+        neither this transaction nor the rollback touches their sets.
+        """
+        try:
+            floor = floor_of(message.policy, self._own())
+            text = ruleset(message.policy, self._site(message.policy))
+            self._kernel.apply_rules(text)
+        except (PolicyInvalid, RulesRefused, ProtocolError) as error:
+            return str(error)
+        if reason := self._unproved():
+            self._kernel.apply_rules(ruleset(self.policy, self.site))
+            return reason
+        with self._lock:
+            changed = message.policy.enforce != self.policy.enforce
+            self.message, self.policy, self.site = message, message.policy, self._site(message.policy)
+            self._enforce(self.desired.set_floor(floor, now=self._now()))
+            if changed:
+                self._resolver_pid = 0
+                self._write_include()
+        return ""
+
+    def _unproved(self) -> str:
+        end = time.monotonic() + self._config.probe_grace_s
+        while not self._centre.reached():
+            if time.monotonic() > end:
+                return "the centre was not reached"
+            time.sleep(PROBE_PAUSE_S)
+        left = max(2.0, end - time.monotonic())
+        if self._config.lan_probe and not lan_reaches(self._config.lan_probe, left):
+            return "the LAN did not reach the internet"
+        return ""
+
+    # -- this box ----------------------------------------------------------------------------------------
+
+    def _site(self, policy: Policy | None = None) -> Site:
+        config = self._config
+        return Site(
+            wan=config.wan,
+            lan=config.lan,
+            centre=self._centre.addresses(),
+            centre_port=config.centre_port,
+            forwarders=config.resolver_forward,
+            resolver_port=config.resolver_port,
+            nflog_group=config.nflog_group,
+            masquerade=config.masquerade,
+        )
+
+    def _own(self) -> Own:
+        forwarders = tuple(f.partition("@")[0] for f in self._config.resolver_forward)
+        names = (self._config.centre_host,) if "." in self._config.centre_host else ()
+        networks = (*self._centre.addresses(), *forwarders, *own_networks(self._config.lan, self._config.wan))
+        return Own(names=names, networks=networks)
+
+
+def own_networks(lan: str, wan: str) -> tuple[str, ...]:
+    """The LAN's networks and the box's own WAN addresses: a block of them would lock the town hall out."""
+    found: list[str] = []
+    for interface, whole in ((lan, True), (wan, False)):
+        done = subprocess.run(
+            ["ip", "-json", "addr", "show", "dev", interface], capture_output=True, check=False
+        )
+        try:
+            links = msgspec.json.decode(done.stdout or b"[]", type=list[_Link])
+        except msgspec.MsgspecError:
+            continue
+        for link in links:
+            found += [f"{a.local}/{a.prefixlen}" if whole else a.local for a in link.addr_info if a.local]
+    return tuple(found)
+
+
+class _Address(msgspec.Struct):
+    local: str = ""
+    prefixlen: int = 0
+
+
+class _Link(msgspec.Struct):
+    addr_info: list[_Address] = []

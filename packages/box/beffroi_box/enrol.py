@@ -1,0 +1,100 @@
+"""Enrolment: from a code typed by a technician to an identity whose root key is pinned.
+
+Purpose: ask ``POST /v1/enrol`` until a second person confirmed the fingerprint in the console.
+Trust:   the code carries a check of the root key, so the first contact is not trusted blindly; delegations and the
+         first policy must verify under that root before anything is stored.
+Input:   the answer is hostile until the root key fits the code.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from beffroi_protocol.enrolment_code import EnrolmentCode
+from beffroi_protocol.messages import VERSION, EnrolAnswer, EnrolRequest, PolicyMessage, decode, encode
+from beffroi_protocol.signing import TrustStore, b64, fingerprint, key_id, public_bytes, unb64
+
+from beffroi_box import AGENT_VERSION
+from beffroi_box.client import Centre
+from beffroi_box.config import BoxConfig
+from beffroi_box.errors import CentreRefused, CentreUnreachable, EnrolRefused
+from beffroi_box.store import Identity, Store
+
+POLL_S = 2.0
+
+
+def serial_of(public_key: bytes) -> str:
+    """Serial for the label when the maker gave none: follows from the key."""
+    return "BF-" + key_id(public_key)[:10].upper()
+
+
+def enrol(
+    config: BoxConfig,
+    store: Store,
+    code: EnrolmentCode,
+    *,
+    serial: str,
+    wait_s: float,
+    say: Callable[[str], None],
+) -> Identity:
+    """Errors: EnrolRefused, CentreUnreachable, CentreRefused, WrongCentre, and those of signing."""
+    store.prepare()
+    public = public_bytes(store.key())
+    request = encode(EnrolRequest(VERSION, code.locator, serial, b64(public), AGENT_VERSION))
+    say(f"Fingerprint of this box: {fingerprint(public)}")
+    centre = Centre(config)
+    end = time.monotonic() + wait_s
+    told = False
+    while True:
+        answer = _ask(centre, request, end)
+        if answer is not None and answer.root_public_key:
+            code.require_root(unb64(answer.root_public_key))
+        if answer is not None and answer.state == "active":
+            return _accept(config, store, answer)
+        if answer is not None and answer.state != "pending":
+            raise EnrolRefused(answer.state[:40])
+        if answer is not None and not told:
+            say("Waiting: compare the fingerprint in the console and confirm it there.")
+            told = True
+        if time.monotonic() >= end:
+            raise EnrolRefused("nobody confirmed the fingerprint in time; run the same command again")
+        time.sleep(POLL_S)
+
+
+def _ask(centre: Centre, request: bytes, end: float) -> EnrolAnswer | None:
+    """None when the centre cannot answer now and there is still time."""
+    try:
+        return decode(centre.post_unsigned("/v1/enrol", request), EnrolAnswer)
+    except CentreUnreachable:
+        if time.monotonic() >= end:
+            raise
+    except CentreRefused as refusal:
+        if refusal.status not in (429, 502, 503, 504):
+            raise
+    return None
+
+
+def _accept(config: BoxConfig, store: Store, answer: EnrolAnswer) -> Identity:
+    trust = TrustStore(unb64(answer.root_public_key))
+    for line in answer.delegations:
+        trust.add_delegation(line.encode())
+    identity = Identity(
+        VERSION,
+        answer.box_id,
+        answer.collectivite_id,
+        answer.collectivite_name,
+        answer.root_public_key,
+        config.centre,
+    )
+    if not answer.box_id or not answer.collectivite_id:
+        raise EnrolRefused("the answer names no box")
+    if answer.policy:
+        line = answer.policy.encode()
+        message, _ = trust.verify(line, now=0)
+        if not isinstance(message, PolicyMessage) or message.collectivite_id != answer.collectivite_id:
+            raise EnrolRefused("the policy is for another collectivité")
+        store.save_policy(line, "policy-candidate")
+    store.save_trust(trust)
+    store.save_identity(identity)
+    return identity

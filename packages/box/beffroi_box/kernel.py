@@ -1,0 +1,99 @@
+"""Writes to the kernel: the policy's rules by nft, the deny entries by raw netlink.
+
+Process: the agent, as root, in the box's network namespace.
+Fails:   each call is one kernel transaction: all or nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from beffroi_box.errors import RulesRefused
+from beffroi_box.netlink import (
+    DELSETELEM,
+    DESTROYSETELEM,
+    NEWSETELEM,
+    Operation,
+    SetWriter,
+    address_element,
+    network_elements,
+)
+from beffroi_box.ruleset import TABLE
+
+NFT_TIMEOUT_S = 60
+
+
+class Kernel:
+    def __init__(self) -> None:
+        self._writer = SetWriter(TABLE)
+
+    def apply_rules(self, text: str) -> None:
+        """Errors: RulesRefused."""
+        try:
+            done = subprocess.run(
+                ["/usr/sbin/nft", "-f", "-"],
+                input=text,
+                capture_output=True,
+                text=True,
+                timeout=NFT_TIMEOUT_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise RulesRefused(type(error).__name__) from None
+        if done.returncode:
+            lines = done.stderr.strip().splitlines()
+            raise RulesRefused(lines[0][:200] if lines else done.returncode)
+
+    def has_rules(self) -> bool:
+        done = subprocess.run(
+            ["/usr/sbin/nft", "-t", "list", "chain", "inet", TABLE, "deny"], capture_output=True, check=False
+        )
+        return done.returncode == 0 and b"@hot4" in done.stdout
+
+    def change(
+        self, add_ms: Mapping[str, int], remove: Sequence[str], networks: Sequence[str] | None
+    ) -> None:
+        """Add and remove addresses, and swap all prefixes if ``networks`` is given. Errors: RulesRefused.
+
+        Each added address is destroyed first: an older kernel keeps the timeout of an element it has.
+        """
+        operations: list[Operation] = []
+        for name, colon in (("hot4", False), ("hot6", True)):
+            mine = [a for a in (*add_ms, *remove) if (":" in a) is colon]
+            if mine:
+                operations.append(Operation(DESTROYSETELEM, name, [address_element(a) for a in mine]))
+            added = [address_element(a, timeout_ms=ms) for a, ms in add_ms.items() if (":" in a) is colon]
+            if added:
+                operations.append(Operation(NEWSETELEM, name, added))
+        if networks is not None:
+            operations += _swap_networks(networks)
+        self._commit(operations)
+
+    def replace_all(self, hot_ms: Mapping[str, int], networks: Sequence[str]) -> None:
+        """Make the deny sets exactly these, in one transaction. Errors: RulesRefused."""
+        operations: list[Operation] = []
+        for name, colon in (("hot4", False), ("hot6", True)):
+            operations.append(Operation(DELSETELEM, name))
+            added = [address_element(a, timeout_ms=ms) for a, ms in hot_ms.items() if (":" in a) is colon]
+            operations.append(Operation(NEWSETELEM, name, added))
+        self._commit(operations + _swap_networks(networks))
+
+    def _commit(self, operations: Sequence[Operation]) -> None:
+        try:
+            self._writer.commit(operations)
+        except OSError as error:
+            raise RulesRefused(errno.errorcode.get(error.errno or 0, type(error).__name__)) from None
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _swap_networks(networks: Sequence[str]) -> list[Operation]:
+    operations = []
+    for name, colon in (("cold4", False), ("cold6", True)):
+        operations.append(Operation(DELSETELEM, name))
+        mine = [network_elements(n) for n in networks if (":" in n) is colon]
+        operations.append(Operation(NEWSETELEM, name, mine))
+    return operations

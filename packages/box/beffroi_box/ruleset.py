@@ -1,0 +1,253 @@
+"""The packet rules of a box as nft text. Pure: policy and own facts in, one transaction's text out.
+
+Shape:   the deny sets (hot4, hot6, cold4, cold6) are only declared here, never emptied: applying or rolling back
+         a policy rewrites chains and small sets, and cannot touch a deny entry. So whoever cuts the link during
+         a probe wins nothing.
+Order:   block in both directions stands before ``ct established``: a block cuts flows that already run.
+Fails:   the rules live in the kernel and outlive the agent; nothing here depends on it.
+Input:   policy values are signed, and still checked before they become text (nft reads a bad address as a name).
+Source:  docs/internals/box.md.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from beffroi_protocol.messages import Policy
+
+from beffroi_box.errors import PolicyInvalid
+from beffroi_box.lanprobe import FAR_ADDRESS, NEAR
+
+TABLE = "beffroi"
+MODES = ("router", "bridge")
+LOG_IN, LOG_OUT = "bf:in", "bf:out"
+_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)
+_CHAINS = ("blocked_in", "blocked_out", "deny", "forward_", "input_", "output_", "dns_", "source_")
+
+
+@dataclass(frozen=True)
+class Site:
+    """Facts of this one box that the rules need. ``centre``: addresses at which the centre was found."""
+
+    wan: str
+    lan: str
+    centre: tuple[str, ...]
+    centre_port: int
+    forwarders: tuple[str, ...] = ()
+    resolver_port: int = 53
+    nflog_group: int = 5
+    masquerade: bool = False
+
+
+def ruleset(policy: Policy, site: Site) -> str:
+    """Return the text of one atomic ``nft -f``. Errors: PolicyInvalid."""
+    _check(policy, site)
+    bridge = policy.mode == "bridge"
+    wan = "meta mark and 0x3 == 0x1" if bridge else f'iifname "{site.wan}"'
+    lan = "meta mark and 0x3 == 0x2" if bridge else f'iifname {{ "{site.lan}", "{NEAR}" }}'
+    keep = _split((*policy.centre_addresses, *site.centre, *(f.partition("@")[0] for f in site.forwarders)))
+    centre = _split(policy.centre_addresses or site.centre)
+    allow = _split(policy.allow_addresses)
+    parts = [_declarations()]
+    for name, nets in (("keep", keep), ("centre", centre), ("allow", allow)):
+        for version in (4, 6):
+            parts.append(f"flush set inet {TABLE} {name}{version}")
+            if nets[version]:
+                parts.append(f"add element inet {TABLE} {name}{version} {{ {', '.join(nets[version])} }}")
+    parts += [f"flush chain inet {TABLE} {chain}" for chain in _CHAINS]
+    parts.append(_deny(policy, site))
+    parts.append(_forward(policy, wan, lan))
+    parts.append(_own_traffic(site, wan, lan))
+    parts.append(_nat(policy, site, lan))
+    parts.append(_bridge(site) if bridge else "")
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+def _declarations() -> str:
+    return f"""add table inet {TABLE}
+add table bridge {TABLE}
+delete table bridge {TABLE}
+table inet {TABLE} {{
+  set hot4 {{ type ipv4_addr; flags timeout; size 262144; }}
+  set hot6 {{ type ipv6_addr; flags timeout; size 262144; }}
+  set cold4 {{ type ipv4_addr; flags interval; }}
+  set cold6 {{ type ipv6_addr; flags interval; }}
+  set keep4 {{ type ipv4_addr; flags interval; auto-merge; }}
+  set keep6 {{ type ipv6_addr; flags interval; auto-merge; }}
+  set centre4 {{ type ipv4_addr; flags interval; auto-merge; }}
+  set centre6 {{ type ipv6_addr; flags interval; auto-merge; }}
+  set allow4 {{ type ipv4_addr; flags interval; auto-merge; }}
+  set allow6 {{ type ipv6_addr; flags interval; auto-merge; }}
+  counter blocked_in {{ }}
+  counter blocked_out {{ }}
+  counter inbound_refused {{ }}
+  counter dns_redirected {{ }}
+  chain blocked_in {{ }}
+  chain blocked_out {{ }}
+  chain deny {{ }}
+  chain forward_ {{ type filter hook forward priority -5; policy accept; }}
+  chain input_ {{ type filter hook input priority -5; policy accept; }}
+  chain output_ {{ type filter hook output priority -5; policy accept; }}
+  chain dns_ {{ type nat hook prerouting priority dstnat; policy accept; }}
+  chain source_ {{ type nat hook postrouting priority srcnat; policy accept; }}
+}}"""
+
+
+def _deny(policy: Policy, site: Site) -> str:
+    """``goto`` ends the walk for a blocked packet; in observation (enforce off) it is only counted and logged."""
+    refuse_in = "drop" if policy.enforce else "return"
+    refuse_out = (
+        "meta l4proto tcp reject with tcp reset\n    reject with icmpx admin-prohibited"
+        if policy.enforce
+        else "return"
+    )
+    log = 'limit rate 200/second burst 200 packets log group {group} prefix "{prefix}" snaplen 96'
+    jumps = "\n".join(
+        f"    {family} {way} @{kind}{version} goto {chain}"
+        for way, chain in (("saddr", "blocked_in"), ("daddr", "blocked_out"))
+        for kind in ("hot", "cold")
+        for version, family in ((4, "ip"), (6, "ip6"))
+    )
+    return f"""table inet {TABLE} {{
+  chain blocked_in {{
+    counter name blocked_in
+    {log.format(group=site.nflog_group, prefix=LOG_IN)}
+    {refuse_in}
+  }}
+  chain blocked_out {{
+    counter name blocked_out
+    {log.format(group=site.nflog_group, prefix=LOG_OUT)}
+    {refuse_out}
+  }}
+  chain deny {{
+    ip saddr @keep4 return
+    ip daddr @keep4 return
+    ip6 saddr @keep6 return
+    ip6 daddr @keep6 return
+{jumps}
+  }}
+}}"""
+
+
+def _forward(policy: Policy, wan: str, lan: str) -> str:
+    ports = ", ".join(str(port) for port in sorted(set(policy.inbound_tcp_ports)))
+    inbound = f"{wan} tcp dport {{ {ports} }} accept" if ports else ""
+    # Encrypted DNS to elsewhere would pass by the box's refusals of names.
+    dot = f"{lan} meta l4proto {{ tcp, udp }} th dport 853 reject" if policy.redirect_dns else ""
+    dhcp = f"{wan} udp sport 67 udp dport 68 accept" if policy.mode == "bridge" else ""
+    return f"""table inet {TABLE} {{
+  chain forward_ {{
+    jump deny
+    ct state established,related accept
+    ct state invalid drop
+    {dot}
+    {lan} accept
+    {wan} ip saddr @allow4 accept
+    {wan} ip6 saddr @allow6 accept
+    {wan} icmpv6 type {{ nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, packet-too-big }} accept
+    {dhcp}
+    {inbound}
+    counter name inbound_refused drop
+  }}
+}}"""
+
+
+def _own_traffic(site: Site, wan: str, lan: str) -> str:
+    """The box itself: a stolen box reaches its centre, DNS and time, and nothing else."""
+    resolvers = "\n".join(f"    {rule}" for rule in _forwarder_rules(site))
+    return f"""table inet {TABLE} {{
+  chain input_ {{
+    iif lo accept
+    jump deny
+    ct state established,related accept
+    meta l4proto {{ icmp, ipv6-icmp }} limit rate 100/second burst 200 packets accept
+    {lan} meta l4proto {{ tcp, udp }} th dport {{ 53, {site.resolver_port} }} accept
+    {lan} udp dport {{ 67, 547 }} accept
+    {wan} udp dport {{ 68, 546 }} accept
+    {wan} ip saddr @allow4 accept
+    {wan} ip6 saddr @allow6 accept
+    counter name inbound_refused drop
+  }}
+  chain output_ {{
+    oif lo accept
+    jump deny
+    ct state established,related accept
+    meta l4proto {{ icmp, ipv6-icmp }} accept
+    meta l4proto {{ tcp, udp }} th dport 53 accept
+    udp dport {{ 67, 68, 123, 546, 547 }} accept
+    ip daddr @centre4 tcp dport {site.centre_port} accept
+    ip6 daddr @centre6 tcp dport {site.centre_port} accept
+{resolvers}
+    reject with icmpx admin-prohibited
+  }}
+}}"""
+
+
+def _forwarder_rules(site: Site) -> list[str]:
+    rules = []
+    for text in site.forwarders:
+        address, _, port = text.partition("@")
+        if port and port != "53":
+            family = "ip6" if ":" in address else "ip"
+            rules.append(f"{family} daddr {address} meta l4proto {{ tcp, udp }} th dport {int(port)} accept")
+    return rules
+
+
+def _nat(policy: Policy, site: Site, lan: str) -> str:
+    redirect = (
+        f"{lan} meta l4proto {{ tcp, udp }} th dport 53 counter name dns_redirected redirect to :{site.resolver_port}"
+        if policy.redirect_dns
+        else ""
+    )
+    hide = (
+        f'oifname "{site.wan}" meta nfproto ipv4 masquerade'
+        if site.masquerade and policy.mode == "router"
+        else ""
+    )
+    probe = f'ip saddr {FAR_ADDRESS} oifname "{site.wan}" masquerade' if policy.mode == "router" else ""
+    return f"""table inet {TABLE} {{
+  chain dns_ {{
+    {redirect}
+  }}
+  chain source_ {{
+    {probe}
+    {hide}
+  }}
+}}"""
+
+
+def _bridge(site: Site) -> str:
+    """In a bridge the inet hooks see only the bridge as input interface: mark the direction before."""
+    return f"""table bridge {TABLE} {{
+  chain direction {{
+    type filter hook prerouting priority -300; policy accept;
+    iifname "{site.wan}" meta mark set meta mark and 0xfffffffc or 0x1
+    iifname "{site.lan}" meta mark set meta mark and 0xfffffffc or 0x2
+  }}
+}}"""
+
+
+def _check(policy: Policy, site: Site) -> None:
+    if policy.mode not in MODES:
+        raise PolicyInvalid("mode")
+    if not all(isinstance(p, int) and 0 < p < 65536 for p in policy.inbound_tcp_ports):
+        raise PolicyInvalid("inbound_tcp_ports")
+    for name in (site.wan, site.lan):
+        if not _INTERFACE.fullmatch(name):
+            raise PolicyInvalid("interface name")
+
+
+def _split(values: Iterable[str]) -> dict[int, list[str]]:
+    """Return canonical prefixes by family. Errors: PolicyInvalid."""
+    result: dict[int, list[str]] = {4: [], 6: []}
+    try:
+        nets = [ipaddress.ip_network(value, strict=False) for value in values]
+    except ValueError:
+        raise PolicyInvalid("address") from None
+    for version in (4, 6):
+        found = sorted({str(n) for n in nets if n.version == version})
+        result[version] = found
+    return result

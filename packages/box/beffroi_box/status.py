@@ -1,0 +1,67 @@
+"""What the agent says about itself: STATE/status.json, read by ``beffroi-box status``.
+
+Process: the agent; root. Holds counts, versions and codes only.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+
+
+class Report(msgspec.Struct, omit_defaults=False):
+    """``*_at`` in local epoch seconds."""
+
+    written_at: int = 0
+    box_id: str = ""
+    collectivite: str = ""
+    connected: bool = False
+    trouble: str = ""
+    heard_at: int = 0
+    refused: str = ""
+    rolled_back: int = 0
+    policy_version: int = 0
+    versions: dict[str, str] = {}
+    addresses: int = 0
+    networks: int = 0
+    names: int = 0
+    facts_waiting: int = 0
+    stale: bool = False
+    disk_trouble: str = ""
+    memory_kib: int = 0
+
+
+class Status:
+    def __init__(self, state: Path) -> None:
+        self._path = state / "status.json"
+        self._report = Report()
+        self.disk_trouble = ""
+
+    def note(self, **values: object) -> None:
+        for name, value in values.items():
+            setattr(self._report, name, value)
+
+    def write(self, **values: object) -> None:
+        """Errors: OSError. Not synced: it is worth nothing after a power cut."""
+        self.note(
+            written_at=int(time.time()), disk_trouble=self.disk_trouble, memory_kib=_memory_kib(), **values
+        )
+        temporary = self._path.with_name("status.json.new")
+        temporary.write_bytes(msgspec.json.encode(self._report) + b"\n")
+        temporary.replace(self._path)
+
+
+def read(state: Path) -> Report | None:
+    try:
+        return msgspec.json.decode((state / "status.json").read_bytes(), type=Report)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _memory_kib() -> int:
+    for line in Path("/proc/self/status").read_text("ascii").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    return 0
