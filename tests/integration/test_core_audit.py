@@ -102,6 +102,15 @@ def test_chain_that_grew_still_holds_what_a_witness_kept(system: Actor) -> None:
     assert queries.verify(expected_head=chain.GENESIS).ok
 
 
+def test_entry_slipped_in_among_sealed_ones_is_found(system: Actor) -> None:
+    ids = [record(system) for _ in range(3)]
+    AuditEntry.objects.filter(pk=ids[1]).delete()
+    actions.seal()
+    assert queries.verify().ok
+    AuditEntry.objects.create(pk=ids[1], actor_kind="system", actor_id="x", verb="forged", object_id="x")
+    assert (queries.verify().ok, queries.verify().first_bad) == (False, 2)
+
+
 def test_sealing_twice_changes_nothing(system: Actor) -> None:
     record(system)
     assert actions.seal() == 1

@@ -10,13 +10,13 @@ import json
 import secrets
 from collections.abc import Mapping
 
-from django.db import connection, transaction
+from django.db import transaction
 
-from beffroi.core.audit import chain
+from beffroi.core.audit import chain, queries
 from beffroi.core.audit.models import AuditEntry, AuditPersonal, AuditSeal
+from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict
 
 _SEAL_BATCH = 1000
 
@@ -34,8 +34,7 @@ def record(
 
     Errors: Conflict outside of ``atomic()``.
     """
-    if not connection.in_atomic_block:
-        raise Conflict("an audit entry is written outside of a transaction")
+    outbox.serialise()  # ids are in order of commit, so that sealing never has to look back
     salt = secrets.token_hex(16) if personal else ""
     content = chain.canonical(dict(personal)) if personal else ""
     entry = AuditEntry.objects.create(
@@ -59,19 +58,17 @@ def seal() -> int:
     A second sealer cannot fork the chain: positions are a primary key, so its transaction fails as a whole.
     """
     total = 0
-    while True:
+    while queries.pending():  # the usual answer is no: no write lock is taken then
         with transaction.atomic():
-            sealed = _seal_batch()
-        total += sealed
-        if sealed < _SEAL_BATCH:
-            return total
+            total += _seal_batch()
+    return total
 
 
 def _seal_batch() -> int:
     last = AuditSeal.objects.order_by("-position").first()
-    position, head = (last.position, last.hash) if last else (0, chain.GENESIS)
+    position, head, entry_id = (last.position, last.hash, last.entry_id) if last else (0, chain.GENESIS, 0)
     rows = []
-    for entry in AuditEntry.objects.filter(seal=None).order_by("id")[:_SEAL_BATCH]:
+    for entry in AuditEntry.objects.filter(id__gt=entry_id).order_by("id")[:_SEAL_BATCH]:
         position += 1
         head = chain.link(head, position, entry)
         rows.append(AuditSeal(position=position, entry=entry, hash=head, sealed_at=clock.now()))

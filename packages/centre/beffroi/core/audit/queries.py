@@ -29,6 +29,12 @@ def head() -> str:
     return last or chain.GENESIS
 
 
+def pending() -> bool:
+    """Whether entries wait for their seal."""
+    last = AuditSeal.objects.order_by("-position").values_list("entry_id", flat=True).first() or 0
+    return AuditEntry.objects.filter(id__gt=last).exists()
+
+
 def verify(*, expected_head: str = "") -> Report:
     """Recompute the whole chain and the commitments of what was not erased.
 
@@ -44,7 +50,7 @@ def verify(*, expected_head: str = "") -> Report:
         previous = seal.hash
         seen = seen or previous == expected_head
     if bad is None:
-        bad = _first_false_commitment()
+        bad = _first_false_commitment() or _first_slipped_in()
     if bad is None and not seen:
         bad = count
     unsealed = AuditEntry.objects.filter(seal=None).count()
@@ -57,6 +63,16 @@ def _first_false_commitment() -> int | None:
         if chain.commitment(row.salt, row.content) != row.entry.personal_digest:
             return row.entry.seal.position
     return None
+
+
+def _first_slipped_in() -> int | None:
+    """Position of the link before which stands an entry that was never sealed: nobody writes there."""
+    last = AuditSeal.objects.order_by("-position").values_list("entry_id", flat=True).first() or 0
+    stranger = AuditEntry.objects.filter(seal=None, id__lt=last).order_by("id").first()
+    if stranger is None:
+        return None
+    seals = AuditSeal.objects.filter(entry_id__gt=stranger.id).order_by("position")
+    return seals.values_list("position", flat=True).first()
 
 
 def visible_entries(actor: Actor) -> QuerySet[AuditEntry]:

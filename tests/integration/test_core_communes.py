@@ -1,0 +1,80 @@
+"""Collectivités and domains: enrolment, and what one commune sees of another."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from beffroi.core.communes import actions, queries
+from beffroi.core.communes.models import CollectiviteCode
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def test_commune_of_the_register_is_enrolled_with_its_dated_codes(administrator: Actor) -> None:
+    dijon = actions.enrol_commune(actor=administrator, insee="21231")
+    assert (dijon.name, dijon.kind) == ("Dijon", "commune")
+    assert dijon.enrolled_at is not None
+    assert queries.current_code(dijon.id, "insee") == "21231"
+    assert queries.current_code(dijon.id, "siren") == "212102313"
+    event = OutboxEvent.objects.get(kind="communes:collectivite_enrolled")
+    assert json.loads(event.payload) == {"collectivite_id": dijon.id, "kind": "commune"}
+
+
+def test_code_belongs_to_one_collectivite_at_a_time(administrator: Actor) -> None:
+    dijon = actions.enrol_commune(actor=administrator, insee="21231")
+    with pytest.raises(Conflict):
+        actions.enrol_commune(actor=administrator, insee="21231")
+    # After a merger the old code ends, and may be taken up by another collectivité.
+    today = CollectiviteCode.objects.get(collectivite=dijon, scheme="insee").since
+    CollectiviteCode.objects.filter(collectivite=dijon).update(until=today)
+    assert actions.enrol_commune(actor=administrator, insee="21231").id != dijon.id
+    assert queries.current_code(dijon.id, "insee") == ""
+
+
+def test_unknown_code_kind_or_domain_is_refused(administrator: Actor, beaune: Any) -> None:
+    with pytest.raises(NotFound):
+        actions.enrol_commune(actor=administrator, insee="99999")
+    with pytest.raises(Invalid):
+        actions.create_collectivite(actor=administrator, kind="royaume", name="X")
+    for name in ("", "beaune", "10.0.0.1", "a b.test", "x" * 64 + ".test"):
+        with pytest.raises(Invalid):
+            actions.add_domain(actor=administrator, collectivite=beaune.collectivite, name=name)
+
+
+def test_domain_is_bound_once_in_its_canonical_spelling(
+    administrator: Actor, beaune: Any, nuits: Any
+) -> None:
+    domain = actions.add_domain(actor=administrator, collectivite=beaune.collectivite, name="Côte-Beaune.FR.")
+    assert domain.name == "xn--cte-beaune-rbb.fr"
+    with pytest.raises(Conflict):
+        actions.add_domain(actor=administrator, collectivite=nuits.collectivite, name="côte-beaune.fr")
+    assert queries.collectivite_of_domain(domain.name) == beaune.id
+    assert queries.collectivite_of_domain("mail." + domain.name) is None
+
+
+def test_nobody_of_a_commune_enrols(beaune: Any) -> None:
+    with pytest.raises(NotAllowed):
+        actions.enrol_commune(actor=beaune.referent, insee="21231")
+    with pytest.raises(NotAllowed):
+        actions.add_domain(actor=beaune.referent, collectivite=beaune.collectivite, name="x.test")
+
+
+def test_another_commune_and_its_domains_do_not_exist(beaune: Any, nuits: Any, administrator: Actor) -> None:
+    domain = queries.visible_domains(beaune.agent).get()
+    assert queries.access_collectivite(beaune.agent, beaune.id) == beaune.collectivite
+    assert queries.access_domain(beaune.agent, domain.id) == domain
+    assert set(queries.visible_collectivites(administrator)) == {beaune.collectivite, nuits.collectivite}
+    assert list(queries.visible_collectivites(nuits.agent)) == [nuits.collectivite]
+    for read, wanted in (
+        (queries.access_collectivite, beaune.id),
+        (queries.access_collectivite, "col_absent"),
+        (queries.access_domain, domain.id),
+        (queries.access_domain, "dom_absent"),
+    ):
+        with pytest.raises(NotFound):
+            read(nuits.agent, wanted)

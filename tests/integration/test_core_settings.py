@@ -1,0 +1,66 @@
+"""What the database and the processes are set to, asked of the running thing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from beffroi.lib.config import Config, SettingInvalid
+from beffroi.settings.database import database_settings
+from django.db import connection
+
+QUESTION = (
+    "from django.conf import settings as s; print(s.SESSION_COOKIE_NAME, s.CSRF_COOKIE_NAME, s.SESSION_COOKIE_SECURE,"
+    " s.SECURE_PROXY_SSL_HEADER[1], s.SECRET_KEY)"
+)
+
+
+def ask(settings: str) -> list[str]:
+    environment = {"DJANGO_SETTINGS_MODULE": settings, "BEFFROI_STATE": _state(), "PATH": "/usr/bin"}
+    command = [sys.executable, "-c", QUESTION]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
+
+
+def _state() -> str:
+    from django.conf import settings
+
+    config: Config = settings.BEFFROI
+    return str(config.state)
+
+
+@pytest.mark.usefixtures("database")
+def test_sqlite_keeps_every_acknowledged_row() -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("this run is on PostgreSQL")
+    with connection.cursor() as cursor:
+        values = [cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+        timeout_ms = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
+    assert values == ["wal", 2]
+    assert timeout_ms >= 5000
+    assert connection.settings_dict["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+
+
+def test_address_of_the_database_becomes_djangos_settings() -> None:
+    sqlite = database_settings("sqlite:////var/lib/beffroi/db/beffroi.sqlite")
+    assert sqlite["NAME"] == Path("/var/lib/beffroi/db/beffroi.sqlite")
+    server = database_settings("postgresql://eve:se%20cret@db.example:5433/centre?sslmode=verify-full")
+    assert {key: server[key] for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS")} == {
+        "NAME": "centre",
+        "USER": "eve",
+        "PASSWORD": "se cret",
+        "HOST": "db.example",
+        "PORT": "5433",
+        "OPTIONS": {"sslmode": "verify-full"},
+    }
+    with pytest.raises(SettingInvalid):
+        database_settings("mysql://x")
+
+
+def test_portal_and_console_share_neither_cookie_nor_key() -> None:
+    web, console = ask("beffroi.settings.web"), ask("beffroi.settings.console")
+    assert web[:4] == ["beffroi_session", "beffroi_csrf", "True", "portal"]
+    assert console[:4] == ["beffroi_console_session", "beffroi_console_csrf", "True", "console"]
+    assert web[4] != console[4]
+    assert web[4] == ask("beffroi.settings.web")[4]

@@ -1,0 +1,254 @@
+"""Sign-in: persons on the portal's listener, administrators on the console's; and what each session carries."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.identity import actions, administrators, sessions, totp
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.administrators import NewAdministrator, SignInRefused, authenticate_administrator
+from beffroi.core.identity.middleware import AdministratorMiddleware
+from beffroi.core.identity.models import Administrator
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, NotAllowed, NotFound
+from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory, override_settings
+from django.urls import include, path
+
+from tests.conftest import PASSWORD
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def whoami(request: HttpRequest) -> HttpResponse:
+    actor = request.actor  # type: ignore[attr-defined]
+    return HttpResponse(f"{actor.id} {actor.collectivite_id} {actor.role}" if actor else "nobody")
+
+
+urlpatterns = [path("", whoami), path("connexion/", include("allauth.urls"))]
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": "192.0.2.7"})
+
+
+@pytest.fixture(autouse=True)
+def urls() -> Any:
+    with override_settings(ROOT_URLCONF=__name__):
+        yield
+
+
+def sign_in(client: Client, email: str, password: str = PASSWORD) -> Any:
+    return client.post("/connexion/login/", {"login": email, "password": password})
+
+
+# The portal
+
+
+def test_person_signs_in_with_password_and_session_carries_a_membership(client: Client, beaune: Any) -> None:
+    assert client.get("/").content == b"nobody"
+    answer = sign_in(client, "Agent@Beaune.test")
+    assert answer.status_code == 302
+    assert client.get("/").content.decode() == f"{beaune.agent.id} {beaune.id} agent"
+    cookie = client.cookies["beffroi_session"]
+    assert cookie["secure"]
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "Lax"
+
+
+def test_second_factor_is_asked_for_and_its_code_opens_once(
+    client: Client, beaune: Any, system: Actor
+) -> None:
+    secret = actions.enable_totp(actor=system, person=beaune.agent_membership.person)
+    sign_in(client, "agent@beaune.test")
+    assert client.get("/").content == b"nobody"
+    code = totp.code_at(secret, time.time())
+    client.post("/connexion/2fa/authenticate/", {"code": code})
+    assert client.get("/").content.decode().startswith(beaune.agent.id)
+
+    again = Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": "192.0.2.8"})
+    sign_in(again, "agent@beaune.test")
+    again.post("/connexion/2fa/authenticate/", {"code": code})
+    assert again.get("/").content == b"nobody"
+
+
+def test_secret_of_the_second_factor_is_encrypted_at_rest(beaune: Any, system: Actor) -> None:
+    from allauth.mfa.models import Authenticator
+
+    secret = actions.enable_totp(actor=system, person=beaune.agent_membership.person)
+    assert secret not in str(Authenticator.objects.get().data)
+
+
+def test_wrong_password_and_unknown_address_are_refused_alike(client: Client, beaune: Any) -> None:
+    answers = [sign_in(client, "agent@beaune.test", "wrong"), sign_in(client, "nobody@beaune.test", "wrong")]
+    assert {answer.status_code for answer in answers} == {200}
+    errors = [list(answer.context["form"].non_field_errors()) for answer in answers]
+    assert errors[0]
+    assert errors[0] == errors[1]
+    assert client.get("/").content == b"nobody"
+
+
+def test_guessing_is_stopped_after_some_tries(client: Client, beaune: Any) -> None:
+    for _ in range(6):
+        sign_in(client, "agent@beaune.test", "wrong")
+    assert sign_in(client, "agent@beaune.test").status_code in (200, 429)
+    assert client.get("/").content == b"nobody"
+
+
+def test_nobody_signs_up(client: Client) -> None:
+    client.post("/connexion/signup/", {"email": "x@beaune.test", "password1": "a long enough password"})
+    assert client.get("/").content == b"nobody"
+
+
+def test_access_that_ended_opens_no_page_of_an_open_session(client: Client, beaune: Any) -> None:
+    sign_in(client, "agent@beaune.test")
+    actions.end_access(actor=beaune.referent, membership=beaune.agent_membership)
+    assert client.get("/").content == b"nobody"
+    assert sign_in(client, "agent@beaune.test").status_code != 302 or client.get("/").content == b"nobody"
+
+
+def test_person_changes_to_another_own_membership_only(
+    client: Client, beaune: Any, nuits: Any, system: Actor
+) -> None:
+    person = beaune.agent_membership.person
+    second = actions.add_membership(actor=system, person=person, collectivite=nuits.collectivite, role="elu")
+    sign_in(client, "agent@beaune.test")
+    request = RequestFactory().get("/")
+    request.user = person
+    request.session = client.session
+    assert sessions.choose_membership(request, second.id).collectivite_id == nuits.id
+    assert sessions.person_actor(request) == Actor("person", person.id, nuits.id, "elu")
+    with pytest.raises(NotFound):
+        sessions.choose_membership(request, nuits.agent_membership.id)
+
+
+def test_pages_forbid_foreign_scripts_and_frames(client: Client) -> None:
+    headers = client.get("/").headers
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_sign_in_never_leads_to_another_site(client: Client, beaune: Any) -> None:
+    for target in ("https://evil.example/", "//evil.example/", "/\\evil.example/", "https:evil.example"):
+        other = Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": "192.0.2.9"})
+        answer = other.post(
+            "/connexion/login/", {"login": "agent@beaune.test", "password": PASSWORD, "next": target}
+        )
+        assert answer.headers["Location"] == "/"
+
+
+# The console
+
+
+def enter(account: NewAdministrator, *, shift_s: float = 0, **changes: str) -> Administrator:
+    values = {
+        "email": account.record.email,
+        "password": PASSWORD,
+        "code": totp.code_at(account.totp_secret, clock.epoch()),
+        "address": "192.0.2.1",
+    }
+    return authenticate_administrator(**(values | changes))
+
+
+def test_administrator_signs_in_with_password_and_code(new_administrator: NewAdministrator) -> None:
+    assert enter(new_administrator, email=" ADMIN@cotedor.test").id == new_administrator.record.id
+    assert AuditEntry.objects.filter(verb="identity:administrator:signed_in").count() == 1
+
+
+def test_code_of_an_administrator_opens_once(new_administrator: NewAdministrator) -> None:
+    enter(new_administrator)
+    with pytest.raises(SignInRefused):
+        enter(new_administrator)
+    with clock.shifted(30):
+        enter(new_administrator)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"password": "wrong"},
+        {"code": "000000"},
+        {"code": ""},
+        {"email": "other@cotedor.test"},
+        {"password": ""},
+    ],
+)
+def test_every_wrong_part_is_refused_in_the_same_words(
+    new_administrator: NewAdministrator, wrong: dict[str, str]
+) -> None:
+    with pytest.raises(SignInRefused) as refusal:
+        enter(new_administrator, **wrong)
+    assert refusal.value.args == SignInRefused().args
+
+
+def test_person_of_a_commune_is_no_administrator(beaune: Any) -> None:
+    with pytest.raises(SignInRefused):
+        authenticate_administrator(
+            email="agent@beaune.test", password=PASSWORD, code="123456", address="192.0.2.1"
+        )
+
+
+def test_guessing_stops_the_guesser_and_not_the_owner(new_administrator: NewAdministrator) -> None:
+    for _ in range(5):
+        with pytest.raises(SignInRefused):
+            enter(new_administrator, password="wrong", address="198.51.100.9")
+    with pytest.raises(SignInRefused):
+        enter(new_administrator, address="198.51.100.77")  # the same network, now with everything right
+    assert enter(new_administrator, address="192.0.2.1").id == new_administrator.record.id
+
+
+def test_limit_ends_with_its_window(new_administrator: NewAdministrator) -> None:
+    for _ in range(5):
+        with pytest.raises(SignInRefused):
+            enter(new_administrator, password="wrong")
+    with clock.shifted(901):
+        enter(new_administrator)
+
+
+def console_request(session: SessionStore) -> HttpRequest:
+    request = RequestFactory().get("/")
+    request.session = session
+    return request
+
+
+def test_console_session_ends_with_the_account(
+    new_administrator: NewAdministrator, administrator: Actor, system: Actor
+) -> None:
+    session = SessionStore()
+    before = session.session_key
+    sessions.start_administrator_session(session, new_administrator.record)
+    session.save()
+    assert session.session_key != before
+    request = console_request(session)
+    assert AdministratorMiddleware(whoami)(request).content.decode().startswith(administrator.id)  # type: ignore[attr-defined]
+
+    with pytest.raises(Conflict):
+        administrators.end_administrator_access(actor=system, administrator=new_administrator.record)
+    administrators.create_administrator(actor=system, email="b@cotedor.test", name="B", password=PASSWORD)
+    administrators.end_administrator_access(actor=system, administrator=new_administrator.record)
+    assert sessions.administrator_actor(request) is None
+    assert request.session.is_empty()
+
+
+def test_session_of_a_person_opens_nothing_on_the_console(client: Client, beaune: Any) -> None:
+    sign_in(client, "agent@beaune.test")
+    assert sessions.administrator_actor(console_request(SessionStore(client.session.session_key))) is None
+
+
+def test_administrators_are_managed_by_administrators_only(
+    beaune: Any, new_administrator: NewAdministrator
+) -> None:
+    with pytest.raises(NotAllowed):
+        administrators.create_administrator(
+            actor=beaune.referent, email="x@cotedor.test", name="X", password=PASSWORD
+        )
+    with pytest.raises(NotAllowed):
+        administrators.end_administrator_access(actor=beaune.referent, administrator=new_administrator.record)
