@@ -56,6 +56,18 @@ class KeyExpired(ProtocolError):
     code = "key.expired"
 
 
+class KeyNotYet(ProtocolError):
+    """The delegation of key {} begins at {}; the message is older."""
+
+    code = "key.not_yet"
+
+
+class KeyRetired(ProtocolError):
+    """The delegation of key {} has serial {}, which a later one replaced."""
+
+    code = "key.retired"
+
+
 class EpochBehind(ProtocolError):
     """Channel {} is at epoch {}; the message is of epoch {}."""
 

@@ -11,6 +11,7 @@ Source:  docs/internals/feed.md.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -21,6 +22,14 @@ VERSION = 1
 OLDEST_VERSION = 1
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 MAX_POST_BYTES = 1024 * 1024
+
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""Versions, epochs, counts, milliseconds: what every JSON reader holds exactly."""
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
+"""UTC epoch seconds, to the end of the year 9999."""
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+"""Identifiers and channels."""
+Text = Annotated[str, msgspec.Meta(max_length=512)]
 
 
 class Action(StrEnum):
@@ -33,11 +42,11 @@ class Action(StrEnum):
 class Entry(msgspec.Struct, frozen=True, order=True):
     """A decision as doors see it. No reporter in it: the feed must not tell who saw what."""
 
-    id: str
+    id: Name
     indicator: Indicator
     action: Action
-    expires_at: int
-    reason: str = ""
+    expires_at: Seconds
+    reason: Text = ""
 
 
 class BulkList(msgspec.Struct, frozen=True):
@@ -46,40 +55,40 @@ class BulkList(msgspec.Struct, frozen=True):
     name: str
     kind: Kind
     sha256: str
-    size_bytes: int
-    count: int
+    size_bytes: Number
+    count: Number
 
 
 class Batch(msgspec.Struct, frozen=True, tag="batch", tag_field="t"):
     """One step of a channel's log. An empty batch (from == to) is the heartbeat and carries the time."""
 
     v: int
-    channel: str
-    epoch: int
-    from_version: int
-    to_version: int
-    issued_at: int
-    valid_until: int
-    prev: str
+    channel: Name
+    epoch: Number
+    from_version: Number
+    to_version: Number
+    issued_at: Seconds
+    valid_until: Seconds
+    prev: Text
     added: tuple[Entry, ...] = ()
     removed: tuple[str, ...] = ()
     lists: tuple[BulkList, ...] = ()
-    audit_head: str = ""
+    audit_head: Text = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot", tag_field="t"):
     """The whole of a channel at ``version``; ``head`` is the hash of the batch that ended there."""
 
     v: int
-    channel: str
-    epoch: int
-    version: int
-    issued_at: int
-    valid_until: int
-    head: str
+    channel: Name
+    epoch: Number
+    version: Number
+    issued_at: Seconds
+    valid_until: Seconds
+    head: Text
     entries: tuple[Entry, ...] = ()
     lists: tuple[BulkList, ...] = ()
-    audit_head: str = ""
+    audit_head: Text = ""
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -100,9 +109,9 @@ class PolicyMessage(msgspec.Struct, frozen=True, tag="policy", tag_field="t"):
     """A policy for the boxes of one collectivité. ``policy_version`` only grows."""
 
     v: int
-    collectivite_id: str
-    policy_version: int
-    issued_at: int
+    collectivite_id: Name
+    policy_version: Number
+    issued_at: Seconds
     policy: Policy
     changed_by: str = ""
 
@@ -111,12 +120,12 @@ class Delegation(msgspec.Struct, frozen=True, tag="delegation", tag_field="t"):
     """The offline root's word that ``public_key`` (base64url, 32 bytes) may sign for ``roles``."""
 
     v: int
-    kid: str
+    kid: Name
     public_key: str
     roles: tuple[str, ...]
-    serial: int
-    not_before: int
-    not_after: int
+    serial: Number
+    not_before: Seconds
+    not_after: Seconds
 
 
 FeedMessage = Batch | Snapshot | PolicyMessage | Delegation
@@ -125,69 +134,69 @@ FeedMessage = Batch | Snapshot | PolicyMessage | Delegation
 class Ack(msgspec.Struct, frozen=True):
     """What a door enforces. ``enforced_at_ms`` is the door's own clock, epoch milliseconds."""
 
-    channel: str
-    epoch: int
-    version: int
-    enforced_at_ms: int
+    channel: Name
+    epoch: Number
+    version: Number
+    enforced_at_ms: Number
 
 
 class AckBatch(msgspec.Struct, frozen=True):
     v: int
     acks: tuple[Ack, ...]
-    policy_version: int = 0
+    policy_version: Number = 0
     agent_version: str = ""
 
 
 class FlowsBlocked(msgspec.Struct, frozen=True, tag="flows_blocked", tag_field="t"):
     """Flows to or from one remote address that a box refused, counted over an interval. No LAN address."""
 
-    id: str
+    id: Name
     indicator: Indicator
-    direction: str  # "in" or "out"
-    count: int
-    first_at: int
-    last_at: int
-    protocol: str = ""
-    port: int = 0
-    entry_id: str = ""
+    direction: Annotated[str, msgspec.Meta(pattern="^(in|out)$")]
+    count: Number
+    first_at: Seconds
+    last_at: Seconds
+    protocol: Text = ""
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    entry_id: Text = ""
 
 
 class NamesRefused(msgspec.Struct, frozen=True, tag="names_refused", tag_field="t"):
     """Look-ups of one listed name that a box refused, counted over an interval."""
 
-    id: str
+    id: Name
     indicator: Indicator
-    count: int
-    first_at: int
-    last_at: int
-    entry_id: str = ""
+    count: Number
+    first_at: Seconds
+    last_at: Seconds
+    entry_id: Text = ""
 
 
 class EntryRefused(msgspec.Struct, frozen=True, tag="entry_refused", tag_field="t"):
     """A deny entry that the door would not enforce, because it names something protected."""
 
-    id: str
-    entry_id: str
+    id: Name
+    entry_id: Name
     indicator: Indicator
-    reason: str
-    at: int
+    reason: Text
+    at: Seconds
 
 
 class PolicyRolledBack(msgspec.Struct, frozen=True, tag="policy_rolled_back", tag_field="t"):
-    id: str
-    policy_version: int
-    kept_version: int
-    reason: str
-    at: int
+    id: Name
+    policy_version: Number
+    kept_version: Number
+    reason: Text
+    at: Seconds
 
 
 class Sighting(msgspec.Struct, frozen=True, tag="sighting", tag_field="t"):
     """Evidence that a machine can check again; never a verdict."""
 
-    id: str
-    detector: str
+    id: Name
+    detector: Name
     indicators: tuple[Indicator, ...]
-    seen_at: int
+    seen_at: Seconds
     evidence: dict[str, str] = {}
 
 
@@ -243,6 +252,8 @@ def decode_feed(payload: bytes) -> FeedMessage:
     """Return the message. Errors: MessageTooLarge, MessageMalformed, VersionUnknown."""
     message: FeedMessage = _decode(_FEED_DECODER, payload, MAX_MESSAGE_BYTES)
     _check_version(message.v)
+    if fault := _fault(message):
+        raise MessageMalformed(fault)
     return message
 
 
@@ -263,6 +274,28 @@ def _decode[T](decoder: msgspec.json.Decoder[T], payload: bytes, limit_bytes: in
         if version is not None and not OLDEST_VERSION <= version <= VERSION:
             raise VersionUnknown(version, OLDEST_VERSION, VERSION) from None
         raise MessageMalformed(str(error)[:200]) from None
+
+
+def _fault(message: FeedMessage) -> str:
+    """What a well-typed message says that cannot be; "" when nothing."""
+    if isinstance(message, Batch):
+        return _batch_fault(message)
+    if isinstance(message, Snapshot):
+        if len({entry.id for entry in message.entries}) != len(message.entries):
+            return "an entry is there twice"
+    elif isinstance(message, Delegation) and message.not_after < message.not_before:
+        return "the delegation ends before it begins"
+    return ""
+
+
+def _batch_fault(batch: Batch) -> str:
+    if batch.to_version < batch.from_version:
+        return "the batch goes back"
+    if batch.to_version == batch.from_version and (batch.added or batch.removed or batch.lists):
+        return "a heartbeat changes nothing"
+    if len({entry.id for entry in batch.added}) != len(batch.added):
+        return "an entry is there twice"
+    return ""
 
 
 class _Versioned(msgspec.Struct):

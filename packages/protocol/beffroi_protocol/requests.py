@@ -48,6 +48,8 @@ def verify_request(
         signature = unb64(headers[SIGNATURE_HEADER])
     except KeyError as error:
         raise MessageMalformed(f"header {error.args[0]} is missing") from None
+    if any("\n" in part for part in (box_id, method, path, nonce)):
+        raise MessageMalformed("a line feed in a signed part")
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(
             signature, _signed_bytes(box_id, method, path, nonce, body)

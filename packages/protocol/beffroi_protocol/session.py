@@ -28,9 +28,12 @@ class TrustedClock:
         self._offset: float | None = None
 
     def learn(self, issued_at: int, *, monotonic: float) -> None:
-        if issued_at >= self.floor:
-            self.floor = issued_at
-            self._offset = issued_at - monotonic
+        """Later time is believed; an old message, sent again and again, must not hold the time still."""
+        if issued_at < self.floor:
+            return
+        self.floor = issued_at
+        offset = issued_at - monotonic
+        self._offset = offset if self._offset is None else max(self._offset, offset)
 
     def now(self, *, local: float, monotonic: float) -> int:
         if self._offset is not None:
@@ -75,12 +78,10 @@ class FeedSession:
             message, payload = self.trust.verify(line, now=self.clock.floor)
             if isinstance(message, Batch | Snapshot):
                 return self._apply(message, payload, monotonic)
-            self.clock.learn(message.issued_at, monotonic=monotonic) if isinstance(
-                message, PolicyMessage
-            ) else None
-            if isinstance(message, PolicyMessage):
-                return message
-            raise MessageMalformed("a delegation must be signed by the root")
+            if isinstance(message, Delegation):
+                raise MessageMalformed("a delegation must be signed by the root")
+            self.clock.learn(message.issued_at, monotonic=monotonic)
+            return message
         except ProtocolError as error:
             return Refused(error)
 

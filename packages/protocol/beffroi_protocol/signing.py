@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from beffroi_protocol.errors import (
     KeyExpired,
+    KeyNotYet,
+    KeyRetired,
     KeyUnknown,
     MessageMalformed,
     MessageTooLarge,
@@ -36,6 +38,7 @@ ROOT_KID = "root"
 ROLE_FEED = "feed"
 ROLE_ROOT = "root"
 _PREFIX = b"bf1"
+_MAX_KID = 64
 
 
 def b64(data: bytes) -> str:
@@ -43,11 +46,17 @@ def b64(data: bytes) -> str:
 
 
 def unb64(text: str) -> bytes:
-    """Errors: MessageMalformed."""
+    """Only the one spelling that ``b64`` makes: else a changed line could still verify.
+
+    Errors: MessageMalformed.
+    """
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except ValueError:
         raise MessageMalformed("not base64url") from None
+    if b64(data) != text:
+        raise MessageMalformed("not base64url")
+    return data
 
 
 def public_bytes(key: Ed25519PrivateKey | Ed25519PublicKey) -> bytes:
@@ -99,7 +108,7 @@ def split_line(line: bytes) -> tuple[str, bytes, bytes]:
     if len(line) > MAX_MESSAGE_BYTES:
         raise MessageTooLarge(len(line), MAX_MESSAGE_BYTES)
     parts = line.rstrip(b"\r\n").split(b" ", 3)
-    if len(parts) != 4 or parts[0] != _PREFIX:
+    if len(parts) != 4 or parts[0] != _PREFIX or len(parts[1]) > _MAX_KID:
         raise MessageMalformed("not a signed line")
     try:
         kid, signature = parts[1].decode("ascii"), unb64(parts[2].decode("ascii"))
@@ -115,11 +124,16 @@ class TrustStore:
         self.root_public_key = root_public_key
         self._root = Ed25519PublicKey.from_public_bytes(root_public_key)
         self._keys: dict[str, tuple[Ed25519PublicKey, Delegation]] = {}
+        self._newest = 0
         self.lines: dict[str, bytes] = {}
 
     def add_delegation(self, line: bytes) -> Delegation:
         """Verify with the root and keep. A higher serial retires every key of a lower one minus one,
-        so that the current and the previous key overlap during a rotation."""
+        so that the current and the previous key overlap during a rotation; a serial two higher retires
+        all others at once. An old line, sent again, changes nothing.
+
+        Errors: KeyUnknown, KeyRetired, SignatureInvalid, MessageMalformed, MessageTooLarge, VersionUnknown.
+        """
         kid, signature, payload = split_line(line)
         if kid != ROOT_KID:
             raise KeyUnknown(kid, ROLE_ROOT)
@@ -128,10 +142,15 @@ class TrustStore:
         if not isinstance(message, Delegation):
             raise MessageMalformed("not a delegation")
         key = _load_public_key(message.public_key)
+        if message.kid != key_id(public_bytes(key)):
+            raise MessageMalformed("the key has another name")
+        known = self._keys.get(message.kid)
+        if message.serial < self._newest - 1 or (known is not None and _rank(message) < _rank(known[1])):
+            raise KeyRetired(message.kid, message.serial)
+        self._newest = max(self._newest, message.serial)
         self._keys[message.kid] = (key, message)
         self.lines[message.kid] = line
-        newest = max(d.serial for _, d in self._keys.values())
-        for old in [k for k, (_, d) in self._keys.items() if d.serial < newest - 1]:
+        for old in [k for k, (_, d) in self._keys.items() if d.serial < self._newest - 1]:
             del self._keys[old]
             del self.lines[old]
         return message
@@ -140,7 +159,8 @@ class TrustStore:
         """Return (message, payload) of a verified line.
 
         Units:  ``now`` in epoch seconds: the trusted time, not a clock that may be wrong.
-        Errors: KeyUnknown, KeyExpired, SignatureInvalid, MessageMalformed, MessageTooLarge, VersionUnknown.
+        Errors: KeyUnknown, KeyExpired, KeyNotYet, SignatureInvalid, MessageMalformed, MessageTooLarge,
+                VersionUnknown.
         """
         kid, signature, payload = split_line(line)
         known = self._keys.get(kid)
@@ -150,7 +170,19 @@ class TrustStore:
         _verify(key, kid, signature, _signed_bytes(role, payload))
         if now > delegation.not_after:
             raise KeyExpired(kid, delegation.not_after)
-        return decode_feed(payload), payload
+        message = decode_feed(payload)
+        if not isinstance(message, Delegation):
+            # The message's own time, so that neither a centre whose clock ran ahead nor a key used
+            # outside its term can push the trusted time of every door past the end of the delegation.
+            if message.issued_at > delegation.not_after:
+                raise KeyExpired(kid, delegation.not_after)
+            if message.issued_at < delegation.not_before:
+                raise KeyNotYet(kid, delegation.not_before)
+        return message, payload
+
+
+def _rank(delegation: Delegation) -> tuple[int, int]:
+    return delegation.serial, delegation.not_after
 
 
 def _signed_bytes(role: str, payload: bytes) -> bytes:

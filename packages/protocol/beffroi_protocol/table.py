@@ -21,7 +21,7 @@ from beffroi_protocol.errors import (
     StateDamaged,
     VersionUnknown,
 )
-from beffroi_protocol.indicators import Indicator, Kind, normalise, registered_names
+from beffroi_protocol.indicators import Indicator, Kind, is_canonical, normalise, registered_names
 from beffroi_protocol.messages import Batch, Entry, Snapshot
 from beffroi_protocol.signing import payload_hash
 
@@ -42,7 +42,12 @@ def overlay(channel: str, collectivite_id: str) -> str:
 
 @dataclass(frozen=True)
 class Change:
-    """What an applied message changed. ``reset`` means: replace all, not add."""
+    """What an applied message changed. ``reset`` means: replace all, not add.
+
+    ``removed`` also holds the former form of an entry that came again with another indicator, so whoever
+    follows removes first, then adds. ``refused``: entries that this channel does not carry or that are not
+    canonical; they are left out, and the rest is enforced.
+    """
 
     channel: str
     epoch: int
@@ -50,6 +55,11 @@ class Change:
     added: tuple[Entry, ...]
     removed: tuple[Entry, ...]
     reset: bool = False
+    refused: tuple[Entry, ...] = ()
+
+
+class _StateVersion(msgspec.Struct):
+    state_v: int
 
 
 class _State(msgspec.Struct):
@@ -75,7 +85,7 @@ class DecisionTable:
         self.valid_until = 0
         self._entries: dict[str, Entry] = {}
         self._by_indicator: dict[Indicator, dict[str, Entry]] = {}
-        self._networks: dict[str, ipaddress.IPv4Network | ipaddress.IPv6Network] = {}
+        self._networks: dict[tuple[int, int], dict[int, Indicator]] = {}  # (family, prefix length)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -96,16 +106,23 @@ class DecisionTable:
         return self._apply_batch(message, payload)
 
     def _apply_snapshot(self, snapshot: Snapshot) -> Change:
+        same_epoch = snapshot.epoch == self.epoch
         if snapshot.epoch < self.epoch:
             raise EpochBehind(self.channel, self.epoch, snapshot.epoch)
-        if snapshot.epoch == self.epoch and snapshot.version < self.version:
+        if same_epoch and snapshot.version < self.version:
+            raise BatchReplayed(self.channel, self.version, snapshot.version)
+        fork = same_epoch and snapshot.version == self.version and snapshot.head != self.head
+        if fork and snapshot.issued_at <= self.issued_at:
+            # A centre restored from a backup may fork; the later word counts, else the old could return.
             raise BatchReplayed(self.channel, self.version, snapshot.version)
         before = self._entries
-        self._reset(snapshot.entries)
+        added, refused = self._sort(snapshot.entries)
+        self._reset(added)
         self.epoch, self.version, self.head = snapshot.epoch, snapshot.version, snapshot.head
-        self.issued_at, self.valid_until = snapshot.issued_at, snapshot.valid_until
-        removed = tuple(e for e in before.values() if e.id not in self._entries)
-        return Change(self.channel, self.epoch, self.version, snapshot.entries, removed, reset=True)
+        self.issued_at = max(self.issued_at, snapshot.issued_at) if same_epoch else snapshot.issued_at
+        self.valid_until = max(self.valid_until, snapshot.valid_until) if same_epoch else snapshot.valid_until
+        removed = tuple(e for e in before.values() if not self._holds(e))
+        return Change(self.channel, self.epoch, self.version, added, removed, True, refused)
 
     def _apply_batch(self, batch: Batch, payload: bytes) -> Change:
         if batch.epoch < self.epoch:
@@ -121,34 +138,60 @@ class DecisionTable:
         self.valid_until = max(self.valid_until, batch.valid_until)
         if heartbeat:
             return Change(self.channel, self.epoch, self.version, (), ())
-        removed = tuple(e for i in batch.removed if (e := self._entries.get(i)) is not None)
-        for entry in removed:
+        added, refused = self._sort(batch.added)
+        gone = dict.fromkeys((*batch.removed, *(e.id for e in batch.added)))
+        before = [e for i in gone if (e := self._entries.get(i)) is not None]
+        for entry in before:
             self._remove(entry)
-        for entry in batch.added:
-            if (old := self._entries.get(entry.id)) is not None:
-                self._remove(old)
+        for entry in added:
             self._add(entry)
         self.version, self.head = batch.to_version, payload_hash(payload)
-        return Change(self.channel, self.epoch, self.version, batch.added, removed)
+        removed = tuple(e for e in before if not self._holds(e))
+        return Change(self.channel, self.epoch, self.version, added, removed, refused=refused)
+
+    def _sort(self, entries: Iterable[Entry]) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+        """Return (usable, refused): a signed entry that an engine would read differently is left out alone,
+        because refusing the whole message would keep all later decisions from every door."""
+        kinds = CHANNEL_KINDS.get(self.channel.partition("@")[0], frozenset(Kind))
+        usable: list[Entry] = []
+        refused: list[Entry] = []
+        for entry in entries:
+            fits = entry.indicator.kind in kinds and is_canonical(entry.indicator)
+            (usable if fits else refused).append(entry)
+        return tuple(usable), tuple(refused)
+
+    def _holds(self, entry: Entry) -> bool:
+        """True when the entry is still here, about the same indicator."""
+        return (now := self._entries.get(entry.id)) is not None and now.indicator == entry.indicator
 
     def _reset(self, entries: Iterable[Entry]) -> None:
         self._entries, self._by_indicator, self._networks = {}, {}, {}
         for entry in entries:
+            if (old := self._entries.get(entry.id)) is not None:
+                self._remove(old)
             self._add(entry)
 
     def _add(self, entry: Entry) -> None:
         self._entries[entry.id] = entry
         self._by_indicator.setdefault(entry.indicator, {})[entry.id] = entry
         if entry.indicator.kind is Kind.CIDR:
-            self._networks[entry.indicator.value] = ipaddress.ip_network(entry.indicator.value)
+            network = ipaddress.ip_network(entry.indicator.value)
+            length = self._networks.setdefault((network.version, network.prefixlen), {})
+            length[int(network.network_address)] = entry.indicator
 
     def _remove(self, entry: Entry) -> None:
         del self._entries[entry.id]
         holders = self._by_indicator[entry.indicator]
         del holders[entry.id]
-        if not holders:
-            del self._by_indicator[entry.indicator]
-            self._networks.pop(entry.indicator.value, None)
+        if holders:
+            return
+        del self._by_indicator[entry.indicator]
+        if entry.indicator.kind is Kind.CIDR:
+            network = ipaddress.ip_network(entry.indicator.value)
+            length = self._networks[network.version, network.prefixlen]
+            del length[int(network.network_address)]
+            if not length:
+                del self._networks[network.version, network.prefixlen]
 
     def match(self, indicator: Indicator, *, now: int) -> Entry | None:
         """Return an active entry for exactly this canonical indicator."""
@@ -165,8 +208,12 @@ class DecisionTable:
         if not self._networks:
             return None
         parsed = ipaddress.ip_address(canonical.value)
-        for value, network in self._networks.items():
-            if parsed in network and (hit := self.match(Indicator(Kind.CIDR, value), now=now)) is not None:
+        number, bits = int(parsed), parsed.max_prefixlen
+        for (family, length), networks in self._networks.items():
+            if family != parsed.version:
+                continue
+            found = networks.get(number >> (bits - length) << (bits - length))
+            if found is not None and (hit := self.match(found, now=now)) is not None:
                 return hit
         return None
 
@@ -204,13 +251,14 @@ class DecisionTable:
         if hashlib.sha256(body).hexdigest().encode() != digest:
             raise StateDamaged("checksum")
         try:
+            state_v = msgspec.json.decode(body, type=_StateVersion).state_v
+            if state_v > STATE_VERSION:
+                raise VersionUnknown(state_v, 1, STATE_VERSION)
             state = msgspec.json.decode(body, type=_State)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise StateDamaged(str(error)[:200]) from None
-        if state.state_v > STATE_VERSION:
-            raise VersionUnknown(state.state_v, 1, STATE_VERSION)
         table = cls(state.channel)
-        table._reset(state.entries)
+        table._reset(table._sort(state.entries)[0])
         table.epoch, table.version, table.head = state.epoch, state.version, state.head
         table.issued_at, table.valid_until = state.issued_at, state.valid_until
         return table
