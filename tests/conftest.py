@@ -57,6 +57,8 @@ CappedArgon2PasswordHasher.memory_cost = 64
 if connection.vendor == "sqlite":  # a file, not memory: the planes open it by themselves
     connection.settings_dict["TEST"]["NAME"] = str(STATE / "db" / "beffroi.sqlite")
 
+pytest_plugins = ["tests.plugin_requirements"]
+
 PASSWORD = "correct horse battery"
 
 

@@ -97,10 +97,7 @@ def _ready(config: Config, supervisor: Supervisor, options: argparse.Namespace, 
         else:
             Path(options.json_ready).write_text(line, "utf-8")
     print("\n".join(report.lines(supervisor.status)))
-    if planted or options.check:
-        print("\n".join(report.account_lines(config, accounts.load(config), secrets=planted)))
-    else:
-        print("Accounts: ./beffroi status")
+    print("\n".join(report.account_lines(config, accounts.load(config), secrets=planted)))
     print(_tunnel(config))
     if not options.check:
         print("Ctrl-C stops everything.", flush=True)

@@ -94,7 +94,7 @@ def _django(config: Config, name: str, settings: str, *, workers: int) -> Proces
         environment=_environment(config, settings),
         healthy=lambda: answers(config.run / f"{name}.sock", "/healthz"),
         stop_timeout_s=12,
-        start_timeout_s=60,
+        start_timeout_s=45,
         advice=f"Look at {config.log / (name + '.log')}.",
     )
 
@@ -119,7 +119,7 @@ def _consumers(config: Config, name: str, group: str) -> Process:
         user=config.user or None,
         environment=_environment(config, "beffroi.settings.base"),
         healthy=lambda: listens(wake.directory(config.run) / f"{group}.sock"),
-        start_timeout_s=60,
+        start_timeout_s=45,
         advice=f"Look at {config.log / (name + '.log')}.",
     )
 

@@ -26,10 +26,11 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STEADY_AFTER_S = 60.0
 POLL_STARTING_S = 0.25
-POLL_HEALTHY_S = 5.0
+# The end of a process is seen at once; this only finds those that hang, and each question is a line in a log.
+POLL_HEALTHY_S = 15.0
 UNWELL_RESTART_S = 120.0
 # The machine may be busy with ten starts at once.
-START_PATIENCE = 3
+START_PATIENCE = 2
 
 
 class StopEvent:
@@ -67,6 +68,7 @@ class Keeper(threading.Thread):
         self.log = log
         self.record: children.Record | None = None
         self.was_ready = False
+        self.patience_s = process.start_timeout_s * START_PATIENCE
         self.status = ProcessStatus(process.name, advice=process.advice, log=str(log))
         self._stop_event = stop
         self._changed = changed
@@ -114,7 +116,6 @@ class Keeper(threading.Thread):
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         poll.register(self._stop_event.fileno(), select.POLLIN)
-        patience_s = self.process.start_timeout_s * START_PATIENCE
         unwell_since: float | None = time.monotonic()
         ready = False
         try:
@@ -129,8 +130,8 @@ class Keeper(threading.Thread):
                     continue
                 unwell_since = now if unwell_since is None else unwell_since
                 self._set("unwell" if ready else "starting", problem)
-                limit_s = UNWELL_RESTART_S if ready else patience_s
-                if now - unwell_since > limit_s and (self.process.restart_when_unwell or not ready):
+                limit_s = UNWELL_RESTART_S if ready else self.patience_s
+                if now - unwell_since > limit_s and self.process.restart_when_unwell:
                     return f"did not answer for {limit_s:g} s"
         finally:
             os.close(descriptor)

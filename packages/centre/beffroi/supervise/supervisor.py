@@ -83,7 +83,11 @@ class Supervisor:
             keeper.start()
 
     def wait_ready(self) -> bool:
-        """Wait until all are healthy; False if the end was asked for meanwhile. Errors: StartFailed."""
+        """Wait until all are healthy; each has its start_timeout_s, doubled. False if the end was asked for.
+
+        Errors: StartFailed.
+        """
+        began = time.monotonic()
         while not self._wanted_end.wait(0.1):
             waiting = [keeper for keeper in self.keepers if keeper.status.state != "healthy"]
             if not waiting:
@@ -96,7 +100,8 @@ class Supervisor:
                 )
                 return True
             for keeper in waiting:
-                if not keeper.was_ready and keeper.status.restarts >= FAILED_STARTS:
+                late = time.monotonic() - began > keeper.patience_s
+                if not keeper.was_ready and (late or keeper.status.restarts >= FAILED_STARTS):
                     problem = keeper.status.problem or "it ended again and again."
                     raise StartFailed(
                         keeper.process.name, problem, f"{keeper.process.advice}\n{self._last_lines(keeper)}"
