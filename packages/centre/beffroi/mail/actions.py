@@ -12,15 +12,17 @@ from beffroi_protocol.indicators import Kind, normalise
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from beffroi.core.approvals import actions as approvals
+from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.communes.queries import collectivite_of_domain
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, ids
-from beffroi.lib.errors import Conflict, Invalid, NotFound
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.mail import keys, queries
-from beffroi.mail.models import Mailbox
+from beffroi.mail.models import Mailbox, RemediationJob
 
 MAX_INDICATORS = 100
 
@@ -110,6 +112,27 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
         details={"mailbox_id": mailbox.id, "sighting_id": sighting_id},
     )
     return sighting_id
+
+
+@transaction.atomic
+def request_remediation(*, actor: Actor, job: RemediationJob) -> Approval:
+    """An administrator asks to run a waiting withdrawal; another one grants it (core.approvals).
+
+    Errors: NotAllowed, Conflict when it does not wait or was asked for already.
+    """
+    if actor.kind != "administrator":
+        raise NotAllowed("only the Département decides this")
+    locked = RemediationJob.objects.select_for_update().get(pk=job.pk)
+    if locked.state != RemediationJob.State.WAITING or locked.approval_id:
+        raise Conflict("this withdrawal does not wait for a request")
+    approval = approvals.request(
+        actor=actor,
+        verb="mail:remediation",
+        subject_id=job.id,
+        payload={"job_id": job.id, "decision_id": job.decision_id},
+    )
+    RemediationJob.objects.filter(pk=job.pk).update(approval_id=approval.id)
+    return approval
 
 
 def _record(actor: Actor, verb: str, mailbox: Mailbox) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from beffroi.core.fields import id_field, reference
+from beffroi.core.fields import id_field, optional_reference, reference
 from beffroi.lib import clock
 
 
@@ -32,7 +32,7 @@ class Mailbox(models.Model):
     id = id_field("mbx")
     collectivite_id = reference(db_index=True)
     address = models.CharField(max_length=254, unique=True)
-    person_id = reference(null=True, default=None, db_index=True)
+    person_id = optional_reference()
     crypt_key = models.TextField()
     created_at = models.DateTimeField(default=clock.now)
     ready_at = models.DateTimeField(null=True, default=None)

@@ -15,7 +15,7 @@ import base64
 import binascii
 import quopri
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -178,7 +178,7 @@ class MailboxReader:
         except IMAPClientError:
             raise NotFound("folder") from None
 
-    def _body(self, uid: int, parts: list[_Part], kind: str, limit_bytes: int) -> tuple[str, bool]:
+    def _body(self, uid: int, parts: Sequence[_Part], kind: str, limit_bytes: int) -> tuple[str, bool]:
         part = _first(parts, kind)
         if part is None:
             return "", False
@@ -271,7 +271,7 @@ def _padding(compact: bytes) -> bytes:
     return rest + b"=" * (4 - len(rest)) if len(rest) > 1 else b""
 
 
-def _first(parts: list[_Part], kind: str) -> _Part | None:
+def _first(parts: Sequence[_Part], kind: str) -> _Part | None:
     return next((p for p in parts if p.kind == kind and not p.attached), None)
 
 

@@ -9,6 +9,7 @@ Source:  docs/internals/mail-engines.md.
 from __future__ import annotations
 
 import datetime
+import os
 import sys
 
 from cryptography import x509
@@ -36,7 +37,7 @@ def write(config: Config) -> None:
     layout.directory(config.run, 0o755, python)
     layout.directory(config.state / "mailgate", 0o700, python)
     tokens.make_key(config)
-    layout.os.chown(config.secrets / tokens.KEY_NAME, python.uid, python.gid)
+    os.chown(config.secrets / tokens.KEY_NAME, python.uid, python.gid)
     _write_certificate(config)
     projections.create(config, python=python, dovecot_gid=layout.group("dovecot", "dovecot-core"))
     for engine in (postfix, dovecot, rspamd, unbound):

@@ -9,6 +9,7 @@ Source:  unbound.conf(5).
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from beffroi.lib.config import Config
@@ -27,7 +28,7 @@ def write(config: Config) -> None:
     layout.directory(paths.unbound, 0o750, owner)
     log = config.log / "unbound.log"
     log.touch()
-    layout.os.chown(log, owner.uid, owner.gid)
+    os.chown(log, owner.uid, owner.gid)
     layout.write(
         paths.unbound / "unbound.conf",
         layout.render(

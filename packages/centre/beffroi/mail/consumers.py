@@ -1,0 +1,153 @@
+"""What mail does when something happened elsewhere. Group "main" (worker): the engines' projections. Group
+"remediation" (a process of its own): copies follow decisions, the journal, the sweep."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.identity.models import AppPassword
+from beffroi.core.identity.queries import current_memberships
+from beffroi.lib import clock
+from beffroi.lib.errors import Unavailable
+from beffroi.mail import doveadm, journal, keys, projections, remediation, sweep
+from beffroi.mail.doveadm import Doveadm
+from beffroi.mail.models import Mailbox, MailDelivery
+
+MAIL_PROTOCOLS = ("imap", "smtp")
+REMEDIATION_VERB = "mail:remediation"
+
+
+class MailboxNotReady(Unavailable):
+    """{} has not made the mailbox's key pair yet; try again shortly."""
+
+    code = "mail.not_ready"
+
+
+@consumer(name="mail.mailboxes", kinds=("mail:mailbox_created", "mail:mailbox_closed"), atomic=False)
+def project_mailbox(event: Event) -> None:
+    """Dovecot learns of the mailbox, makes its one key pair and its quarantine; only then Postfix accepts mail."""
+    mailbox = Mailbox.objects.get(pk=event.payload["mailbox_id"])
+    config = settings.BEFFROI
+    if mailbox.closed_at is not None:
+        projections.remove_mailbox(config, mailbox_id=mailbox.id, address=mailbox.address)
+        return
+    outer = keys.commune_key(config, mailbox.collectivite_id)
+    key = keys.unwrap(outer, mailbox.crypt_key, mailbox.id).decode()
+    projections.put_mailbox_auth(config, mailbox_id=mailbox.id, address=mailbox.address, key=key)
+    engine = Doveadm(config)
+    if not engine.run([doveadm.list_keys(mailbox.address)])[0]:
+        engine.run([doveadm.generate_key(mailbox.address)])
+    keys_found, *_ = engine.run(
+        [
+            doveadm.list_keys(mailbox.address),
+            doveadm.create_folder(mailbox.address, doveadm.QUARANTINE),
+        ]
+    )
+    if not keys_found:
+        raise MailboxNotReady("Dovecot")
+    _project_passwords(mailbox)
+    projections.put_route(config, address=mailbox.address)
+    Mailbox.objects.filter(pk=mailbox.pk, ready_at=None).update(ready_at=clock.now())
+
+
+def _project_passwords(mailbox: Mailbox) -> None:
+    """App passwords issued before the mailbox was there."""
+    if mailbox.person_id is None:
+        return
+    rows = AppPassword.objects.filter(
+        membership__person_id=mailbox.person_id,
+        membership__collectivite_id=mailbox.collectivite_id,
+        revoked_at=None,
+    )
+    for row in rows:
+        _put_password(row)
+
+
+@consumer(
+    name="mail.app_passwords",
+    kinds=("identity:app_password_issued", "identity:app_password_revoked", "identity:access_ended"),
+    atomic=False,
+)
+def project_app_password(event: Event) -> None:
+    """Read the present row, not the event: a revocation that came first must win."""
+    if event.kind == "identity:access_ended":
+        rows = AppPassword.objects.filter(membership_id=event.payload["membership_id"])
+    else:
+        rows = AppPassword.objects.filter(pk=event.payload["app_password_id"])
+    for row in rows.select_related("membership"):
+        _put_password(row)
+
+
+def _put_password(row: AppPassword) -> None:
+    membership = row.membership
+    valid = row.revoked_at is None and any(
+        m.id == membership.id for m in current_memberships(membership.person_id)
+    )
+    if not valid:
+        projections.remove_app_password(settings.BEFFROI, app_password_id=row.id)
+        return
+    # The commune comes from the credential: only this person's mailboxes of this collectivité.
+    mailboxes = Mailbox.objects.filter(
+        person_id=membership.person_id, collectivite_id=membership.collectivite_id, closed_at=None
+    )
+    projections.put_app_password(
+        settings.BEFFROI,
+        app_password_id=row.id,
+        addresses=list(mailboxes.values_list("address", flat=True)),
+        sha256=row.sha256,
+        protocols=[p for p in row.protocol_set.split(",") if p in MAIL_PROTOCOLS],
+    )
+
+
+@consumer(
+    name="mail.remediation",
+    kinds=("decision:activated", "decision:ended"),
+    group="remediation",
+    atomic=False,
+)
+def follow_decision(event: Event) -> None:
+    """One consumer for both, so that an end never overtakes its beginning."""
+    if event.kind == "decision:activated":
+        remediation.withdraw(event.payload["decision_id"])
+    else:
+        remediation.restore(event.payload["decision_id"])
+
+
+@consumer(name="mail.late_deliveries", kinds=("mail:delivered",), group="remediation", atomic=False)
+def withdraw_late(event: Event) -> None:
+    delivery = MailDelivery.objects.filter(
+        message_id=event.payload["message"], mailbox_id=event.payload["mailbox"]
+    ).first()
+    if delivery is not None:
+        remediation.add_late(delivery)
+
+
+@consumer(
+    name="mail.remediation_approved",
+    kinds=("approval:granted", "approval:refused"),
+    group="remediation",
+    atomic=False,
+)
+def follow_approval(event: Event) -> None:
+    if event.payload["verb"] != REMEDIATION_VERB:
+        return
+    if event.kind == "approval:granted":
+        remediation.approved(event.payload["subject_id"])
+    else:
+        remediation.refused(event.payload["subject_id"])
+
+
+@periodic("mail.journal", every_s=0.2, group="remediation")
+def follow_journal() -> None:
+    journal.follow()
+
+
+@periodic("mail.sweep", every_s=1.0, group="remediation")
+def sweep_unchecked() -> None:
+    sweep.sweep()
+
+
+@periodic("mail.resume", every_s=5.0, group="remediation")
+def resume() -> None:
+    remediation.resume()

@@ -1,0 +1,156 @@
+"""doveadm over Dovecot's HTTP interface: find, move and fetch messages by *our* header identifier.
+
+Purpose: the only way into quarantine. Batches of commands, some requests at a time: one command a request costs
+         four times as much.
+Process: worker and remediation; loopback only, with STATE/secrets/doveadm.key; Dovecot lists the allowed commands.
+Hostile: header values in answers; they are compared, never interpreted.
+Fails:   DoveadmUnavailable (retryable) when Dovecot does not answer; a refused command gives ``None``.
+Source:  doc.dovecot.org, "doveadm HTTP API".
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from beffroi.lib.config import Config
+from beffroi.lib.errors import Unavailable
+from beffroi.mail.engines import layout
+
+PARALLEL = 8
+BATCH = 20
+TIMEOUT_S = 30.0
+QUARANTINE = "beffroi-quarantaine/Messages"
+"""A folder in a namespace that exists for doveadm and delivery only (dovecot.conf)."""
+ID_HEADER = "x-beffroi-id"
+
+Command = tuple[str, dict[str, Any]]
+Rows = list[dict[str, str]]
+
+
+class DoveadmUnavailable(Unavailable):
+    """{} does not answer at the moment; try again shortly."""
+
+    code = "mail.doveadm_unavailable"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One copy of a message in a mailbox."""
+
+    folder: str
+    uid: str
+    flags: str
+
+
+class Doveadm:
+    def __init__(self, config: Config) -> None:
+        self._port = config.doveadm_port
+        key = base64.b64encode(config.secret("doveadm.key")).decode()
+        self._headers = {"Authorization": f"X-Dovecot-API {key}", "Content-Type": "application/json"}
+
+    def run(self, commands: Sequence[Command]) -> list[Rows | None]:
+        """Return one result a command, in order; None where Dovecot refused. Errors: DoveadmUnavailable."""
+        batches = [commands[i : i + BATCH] for i in range(0, len(commands), BATCH)]
+        if len(batches) <= 1:
+            return self._post(commands) if commands else []
+        with ThreadPoolExecutor(max_workers=min(PARALLEL, len(batches))) as pool:
+            return [row for rows in pool.map(self._post, batches) for row in rows]
+
+    def run_groups(self, groups: Sequence[Sequence[Command]]) -> list[list[Rows | None]]:
+        """As ``run``, for commands that must follow one another: a group stays in one request."""
+        size = max(1, BATCH // max((len(g) for g in groups), default=1))
+        chunks = [groups[i : i + size] for i in range(0, len(groups), size)]
+        if not chunks:
+            return []
+        with ThreadPoolExecutor(max_workers=min(PARALLEL, len(chunks))) as pool:
+            answers = list(pool.map(lambda chunk: self._post([c for g in chunk for c in g]), chunks))
+        out: list[list[Rows | None]] = []
+        for chunk, answer in zip(chunks, answers, strict=True):
+            position = 0
+            for group in chunk:
+                out.append(answer[position : position + len(group)])
+                position += len(group)
+        return out
+
+    def _post(self, commands: Sequence[Command]) -> list[Rows | None]:
+        body = json.dumps([[name, arguments, str(i)] for i, (name, arguments) in enumerate(commands)])
+        connection = http.client.HTTPConnection(layout.LOOPBACK, self._port, timeout=TIMEOUT_S)
+        try:
+            connection.request("POST", "/doveadm/v1", body, self._headers)
+            response = connection.getresponse()
+            data = response.read()
+        except (OSError, http.client.HTTPException):
+            raise DoveadmUnavailable("Dovecot") from None
+        finally:
+            connection.close()
+        if response.status != http.client.OK:
+            raise DoveadmUnavailable("Dovecot")
+        return _results(data, len(commands))
+
+
+def _results(data: bytes, count: int) -> list[Rows | None]:
+    out: list[Rows | None] = [None] * count
+    try:
+        answers = json.loads(data)
+    except ValueError:
+        raise DoveadmUnavailable("Dovecot") from None
+    for kind, rows, tag in answers:
+        if kind == "doveadmResponse":
+            out[int(tag)] = [{str(k): str(v) for k, v in row.items()} for row in rows]
+    return out
+
+
+# -- commands ------------------------------------------------------------------------------------------------
+
+
+def find(address: str, beffroi_id: str, folder: str = "*") -> Command:
+    """Copies of a message; "*" does not reach into quarantine."""
+    query = ["mailbox", folder, "header", ID_HEADER, beffroi_id]
+    return "fetch", {"user": address, "field": ["mailbox", "uid", "flags"], "query": query}
+
+
+def move(address: str, beffroi_id: str, source: str, destination: str) -> Command:
+    """Flags, received date and encryption stay as they are."""
+    query = ["mailbox", source, "header", ID_HEADER, beffroi_id]
+    return "move", {"user": address, "destinationMailbox": destination, "query": query}
+
+
+def create_folder(address: str, folder: str) -> Command:
+    """An existing folder gives None, which is no failure."""
+    return "mailboxCreate", {"user": address, "mailbox": [folder]}
+
+
+def generate_key(address: str) -> Command:
+    return "mailboxCryptokeyGenerate", {"user": address, "userKeyOnly": True}
+
+
+def list_keys(address: str) -> Command:
+    return "mailboxCryptokeyList", {"user": address, "userKey": True}
+
+
+def by_message_id(address: str, message_id: str, *, text: bool = False) -> Command:
+    """Candidates by Message-ID, with our own headers (and the whole message, for a scan)."""
+    fields = ["mailbox", "uid", "hdr.x-beffroi-id", "hdr.x-beffroi-unchecked", *(["text"] if text else [])]
+    return "fetch", {
+        "user": address,
+        "field": fields,
+        "query": ["mailbox", "*", "header", "message-id", message_id],
+    }
+
+
+def mark_checked(address: str, beffroi_id: str) -> Command:
+    return "flagsAdd", {
+        "user": address,
+        "flag": ["$BeffroiChecked"],
+        "query": ["mailbox", "*", "header", ID_HEADER, beffroi_id],
+    }
+
+
+def copies(rows: Rows | None) -> list[Copy]:
+    return [Copy(r["mailbox"], r.get("uid", ""), r.get("flags", "")) for r in rows or () if "mailbox" in r]

@@ -1,0 +1,191 @@
+"""Follow Dovecot's journal of deliveries: which mailbox really holds a copy, after aliases and filters.
+
+Purpose: each line becomes a ``mail_delivery`` (and ``mail:delivered``), or waits for its evidence.
+Process: remediation; the journal is written by Dovecot also while nothing of ours is running.
+Hostile: Message-ID and addresses in the lines. The Message-ID only finds candidates; our header decides.
+Fails:   nothing is skipped: position and result are kept in one transaction. A line that does not parse is counted
+         in the log and passed over. The sender's subject stands in Dovecot's line: a read journal is emptied away.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from django.conf import settings
+from django.db import transaction
+
+from beffroi.core.events import publish
+from beffroi.lib import clock
+from beffroi.mail import doveadm
+from beffroi.mail.doveadm import Doveadm
+from beffroi.mail.engines import layout
+from beffroi.mail.gate.facts import bare_message_id, hash_of_message_id
+from beffroi.mail.models import (
+    JournalPosition,
+    Mailbox,
+    MailDelivery,
+    MailMessage,
+    MailRecipient,
+    PendingDelivery,
+)
+
+log = logging.getLogger("beffroi.mail.journal")
+NAME = "deliveries"
+MAX_LINES = 500
+ROTATE_BYTES = 8 * 1024 * 1024
+_MAX_LINE_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Line:
+    """One saved copy: whose, which Message-ID, when."""
+
+    address: str
+    message_id: str
+    at: datetime
+
+
+def parse(raw: bytes) -> Line | None:
+    """None when the line tells of no saved copy."""
+    try:
+        event = json.loads(raw)
+        fields = event["fields"]
+        if event["event"] != "mail_delivery_finished" or fields.get("error"):
+            return None
+        at = datetime.fromisoformat(str(event["end_time"]))
+        return Line(str(fields["user"]).lower()[:320], bare_message_id(str(fields.get("message_id", ""))), at)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        log.warning("a line of the journal was not understood (%d bytes)", len(raw))
+        return None
+
+
+def follow() -> int:
+    """Read what was appended; return how many lines. Takes a rotated file to its end first."""
+    path = layout.Paths(settings.BEFFROI.state).journal
+    position = JournalPosition.objects.get_or_create(pk=NAME)[0]
+    total = 0
+    for file in _files(path, position.inode):
+        with file.open("rb") as handle:
+            inode = os.fstat(handle.fileno()).st_ino
+            offset = position.offset_bytes if inode == position.inode else 0
+            if os.fstat(handle.fileno()).st_size < offset:
+                offset = 0  # emptied by somebody: its lines are new ones
+            while True:
+                count, offset = _take(handle, inode, offset)
+                total += count
+                if count < MAX_LINES:
+                    break
+            position.inode, position.offset_bytes = inode, offset
+        _tidy(file, path, offset)
+    return total
+
+
+def _files(path: Path, inode: int) -> Iterator[Path]:
+    old = path.with_name(path.name + ".1")
+    if old.exists() and (old.stat().st_ino == inode or not path.exists()):
+        yield old
+    if path.exists():
+        yield path
+
+
+def _take(handle: BinaryIO, inode: int, offset: int) -> tuple[int, int]:
+    handle.seek(offset)
+    lines: list[bytes] = []
+    for raw in handle:
+        if not raw.endswith(b"\n"):
+            break  # half written: next time
+        offset += len(raw)
+        lines.append(raw)
+        if len(lines) >= MAX_LINES:
+            break
+    if lines:
+        with transaction.atomic():
+            for raw in lines:
+                line = parse(raw) if len(raw) <= _MAX_LINE_BYTES else None
+                if line is not None and not attach(line):
+                    PendingDelivery.objects.create(
+                        address=line.address, message_id=line.message_id, delivered_at=line.at
+                    )
+            JournalPosition.objects.filter(pk=NAME).update(inode=inode, offset_bytes=offset)
+    return len(lines), offset
+
+
+def _tidy(file: Path, path: Path, offset: int) -> None:
+    """Delete a rotated file that was read to its end; set a long one aside (Dovecot opens a new one)."""
+    if file != path:
+        if file.stat().st_size <= offset:
+            file.unlink()
+    elif offset >= ROTATE_BYTES and file.stat().st_size == offset:
+        path.replace(path.with_name(path.name + ".1"))
+
+
+def attach(line: Line) -> bool:
+    """Tie a saved copy to its message. False when that is not known (yet). Inside a transaction."""
+    mailbox = Mailbox.objects.filter(address=_base(line.address)).first()
+    if mailbox is None:
+        return True  # no mailbox of ours: nothing to protect
+    candidates = _candidates(mailbox, line.message_id)
+    if len(candidates) != 1:
+        return False
+    record(mailbox, candidates[0], line.at)
+    return True
+
+
+def _base(address: str) -> str:
+    local, _, domain = address.rpartition("@")
+    return f"{local.partition('+')[0]}@{domain}"
+
+
+def _candidates(mailbox: Mailbox, message_id: str) -> list[str]:
+    """Messages with this Message-ID for this recipient that have no copy on record and were not refused."""
+    if not message_id:
+        return []
+    rows = MailMessage.objects.filter(
+        message_id_hash=hash_of_message_id(message_id),
+        pk__in=MailRecipient.objects.filter(address=mailbox.address).values("message_id"),
+    ).exclude(verdict__contains='"action":"reject"')
+    known = MailDelivery.objects.filter(mailbox_id=mailbox.id).values("message_id")
+    return list(rows.exclude(pk__in=known).values_list("id", flat=True)[:5])
+
+
+def record(mailbox: Mailbox, message_id: str, at: datetime, folder: str = "INBOX") -> bool:
+    """Keep one copy and tell of it; False when it was known. Inside a transaction."""
+    _, made = MailDelivery.objects.get_or_create(
+        message_id=message_id,
+        mailbox_id=mailbox.id,
+        defaults={"collectivite_id": mailbox.collectivite_id, "folder": folder, "delivered_at": at},
+    )
+    if made:
+        publish(
+            "mail:delivered",
+            {"message": message_id, "mailbox": mailbox.id, "collectivite_id": mailbox.collectivite_id},
+            collectivite_id=mailbox.collectivite_id,
+        )
+    return made
+
+
+def settle(pending: PendingDelivery) -> bool:
+    """Try a waiting copy again; True when it is settled."""
+    with transaction.atomic():
+        line = Line(pending.address, pending.message_id, pending.delivered_at)
+        if attach(line):
+            pending.delete()
+            return True
+    return False
+
+
+def confirmed_copies(engine: Doveadm, pending: PendingDelivery) -> list[dict[str, str]]:
+    """What lies in the mailbox under this Message-ID, with our own identifier. Errors: DoveadmUnavailable."""
+    answer = engine.run([doveadm.by_message_id(_base(pending.address), pending.message_id)])[0]
+    return [row for row in answer or () if row.get("hdr.x-beffroi-id")]
+
+
+def age_s(pending: PendingDelivery) -> float:
+    return (clock.now() - pending.first_tried_at).total_seconds()

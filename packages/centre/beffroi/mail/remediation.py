@@ -1,0 +1,318 @@
+"""Withdraw copies already delivered when a decision begins, and give them back when it ends.
+
+Purpose: jobs with a report, idempotent and resumable: each copy's folder is on disk before it is moved, and a copy
+         counts as moved only when quarantine confirms it.
+Process: remediation (group "remediation"), through doveadm.
+Hostile: the reach of a decision: more than max(100 messages, 0.5 %) waits for two administrators, unless two
+         communes or the Département stand behind the decision.
+Fails:   Dovecot away: the job stays "running" and the event is tried again (DoveadmUnavailable is retryable).
+Source:  docs/internals/remediation.md; header identifier, never Message-ID: an attacker can copy a legitimate one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.decisions.models import Decision
+from beffroi.core.events import publish
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.mail import doveadm, holding, queries
+from beffroi.mail.doveadm import Command, Doveadm
+from beffroi.mail.models import Mailbox, MailDelivery, RemediationItem, RemediationJob
+
+_ACTOR = Actor.system("remediation")
+_Item, _Job = RemediationItem.State, RemediationJob.State
+FREE_MESSAGES = 100
+FREE_SHARE = 0.005
+SHARE_DAYS = 30
+SLICE = 160  # 8 requests of 20 commands
+MAX_ATTEMPTS = 5
+
+
+def needs_second_person(decision: Decision, copies: int) -> bool:
+    """Whether a withdrawal of this size waits. Corroboration or an administrator counts as the second word."""
+    recent = MailDelivery.objects.filter(delivered_at__gte=clock.now() - timedelta(days=SHARE_DAYS)).count()
+    if copies <= max(FREE_MESSAGES, int(recent * FREE_SHARE)):
+        return False
+    communes = decision.evidence.get("communes", 0) if isinstance(decision.evidence, dict) else 0
+    return not (decision.decided_by.startswith("adm_") or (isinstance(communes, int) and communes >= 2))
+
+
+def withdraw(decision_id: str) -> RemediationJob | None:
+    """Move every copy that an active decision speaks about to quarantine. None when there is nothing to do."""
+    decision = Decision.objects.filter(pk=decision_id).first()
+    if decision is None or not holding.applies(decision.kind, decision.action):
+        return None
+    if decision.state != Decision.State.ACTIVE:
+        return None  # ended meanwhile: its end is the next event
+    copies = holding.copies_under(decision)
+    if not copies:
+        return None
+    job = _open(decision, copies)
+    if job.state == _Job.RUNNING:
+        run(job)
+    return job
+
+
+@transaction.atomic
+def _open(decision: Decision, copies: list[MailDelivery]) -> RemediationJob:
+    waits = needs_second_person(decision, len(copies))
+    job, made = RemediationJob.objects.select_for_update().get_or_create(
+        decision_id=decision.id,
+        direction=RemediationJob.Direction.WITHDRAW,
+        defaults={
+            "campaign_id": decision.campaign_id,
+            "state": _Job.WAITING if waits else _Job.RUNNING,
+        },
+    )
+    _add_items(job, ((c.message_id, c.mailbox_id, c.collectivite_id) for c in copies))
+    if made:
+        _record(job, "requested" if waits else "started", copies=len(copies))
+        if waits:
+            publish(
+                "remediation:waiting", {"job_id": job.id, "decision_id": decision.id, "copies": len(copies)}
+            )
+    return job
+
+
+def add_late(delivery: MailDelivery) -> list[RemediationJob]:
+    """A copy saved after its decision: withdraw it too. Closes the race between delivery and decision."""
+    jobs = []
+    for decision in holding.holding(delivery.message_id, delivery.collectivite_id):
+        job = _open(decision, [delivery])
+        if job.state in (_Job.WAITING, _Job.REFUSED):
+            continue
+        RemediationJob.objects.filter(pk=job.pk).update(state=_Job.RUNNING)
+        run(job)
+        jobs.append(job)
+    return jobs
+
+
+def restore(decision_id: str) -> RemediationJob | None:
+    """Give back what a decision held, unless another active one holds it. None when there is nothing."""
+    withdrawn = RemediationJob.objects.filter(
+        decision_id=decision_id, direction=RemediationJob.Direction.WITHDRAW
+    ).first()
+    if withdrawn is None:
+        return None
+    with transaction.atomic():
+        if withdrawn.state in (_Job.WAITING, _Job.RUNNING):
+            RemediationJob.objects.filter(pk=withdrawn.pk).update(state=_Job.REFUSED, done_at=clock.now())
+        held = withdrawn.items.filter(state__in=(_Item.MOVED, _Item.KEPT, _Item.FOUND))
+        rows = list(held.values_list("message_id", "mailbox_id", "collectivite_id"))
+        if not rows:
+            return None
+        job, made = RemediationJob.objects.get_or_create(
+            decision_id=decision_id,
+            direction=RemediationJob.Direction.RESTORE,
+            defaults={"campaign_id": withdrawn.campaign_id, "state": _Job.RUNNING},
+        )
+        _add_items(job, rows)
+        if made:
+            _record(job, "started", copies=len(rows))
+    run(job)
+    return job
+
+
+def approved(job_id: str) -> RemediationJob | None:
+    """Two administrators agreed: run a waiting withdrawal, if its decision still stands."""
+    job = RemediationJob.objects.filter(pk=job_id, state=_Job.WAITING).first()
+    if job is None:
+        return None
+    if not Decision.objects.filter(pk=job.decision_id, state=Decision.State.ACTIVE).exists():
+        RemediationJob.objects.filter(pk=job.pk).update(state=_Job.REFUSED, done_at=clock.now())
+        return None
+    RemediationJob.objects.filter(pk=job.pk).update(state=_Job.RUNNING)
+    run(job)
+    return job
+
+
+def refused(job_id: str) -> None:
+    RemediationJob.objects.filter(pk=job_id, state=_Job.WAITING).update(
+        state=_Job.REFUSED, done_at=clock.now()
+    )
+
+
+def resume() -> int:
+    """Run what a kill left unfinished; return how many jobs."""
+    jobs = list(RemediationJob.objects.filter(state=_Job.RUNNING).order_by("created_at"))
+    for job in jobs:
+        run(job)
+    return len(jobs)
+
+
+def run(job: RemediationJob) -> None:
+    """Work through the open items. Errors: DoveadmUnavailable; what was done is kept."""
+    engine = Doveadm(settings.BEFFROI)
+    step = _restore_slice if job.direction == RemediationJob.Direction.RESTORE else _withdraw_slice
+    while True:
+        items = list(job.items.filter(state__in=(_Item.PENDING, _Item.FOUND)).order_by("id")[:SLICE])
+        if not items:
+            break
+        addresses = dict(
+            Mailbox.objects.filter(pk__in={i.mailbox_id for i in items}).values_list("id", "address")
+        )
+        step(engine, items, addresses)
+        _keep(items)
+    _finish(job)
+
+
+def _withdraw_slice(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, str]) -> None:
+    _locate(engine, items, addresses)
+    _keep(items)  # the folder is on disk before anything moves
+    found = [i for i in items if i.state == _Item.FOUND]
+    groups: list[list[Command]] = []
+    for item in found:
+        user = addresses[item.mailbox_id]
+        # A person may have copied it: every folder that holds a copy is cleaned.
+        groups.append(
+            [doveadm.move(user, item.message_id, f, doveadm.QUARANTINE) for f in item.folder.split("\n")]
+            + [doveadm.find(user, item.message_id, doveadm.QUARANTINE), doveadm.find(user, item.message_id)]
+        )
+    for item, answers in zip(found, engine.run_groups(groups), strict=True):
+        moved = bool(doveadm.copies(answers[-2])) and not doveadm.copies(answers[-1])
+        _conclude(item, _Item.MOVED if moved else None)
+
+
+def _locate(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, str]) -> None:
+    """Find where each copy lies; one in quarantine already is "kept" there by another decision."""
+    for item in items:
+        if item.mailbox_id not in addresses:
+            item.state = _Item.ABSENT
+    asked = [i for i in items if i.state in (_Item.PENDING, _Item.FOUND)]
+    groups = [
+        [
+            doveadm.find(addresses[i.mailbox_id], i.message_id),
+            doveadm.find(addresses[i.mailbox_id], i.message_id, doveadm.QUARANTINE),
+        ]
+        for i in asked
+    ]
+    for item, (outside, inside) in zip(asked, engine.run_groups(groups), strict=True):
+        if outside is None:
+            _conclude(item, None)
+            continue
+        found = doveadm.copies(outside)
+        if found:
+            item.state = _Item.FOUND
+            item.folder = "\n".join(dict.fromkeys(c.folder for c in found))[:255]
+            item.flags = found[0].flags[:500]
+        elif doveadm.copies(inside):
+            # FOUND before and inside now: the move of an interrupted run had succeeded.
+            item.state = _Item.MOVED if item.state == _Item.FOUND else _Item.KEPT
+        else:
+            item.state = _Item.ABSENT
+
+
+def _restore_slice(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, str]) -> None:
+    groups: list[list[Command]] = []
+    asked: list[RemediationItem] = []
+    for item in items:
+        if item.mailbox_id not in addresses:
+            item.state = _Item.ABSENT
+        elif holding.holding(item.message_id, item.collectivite_id):
+            item.state = _Item.KEPT
+        else:
+            user, item.folder = addresses[item.mailbox_id], _origin(item)
+            # The folder may be gone; creating one that exists is refused and changes nothing.
+            groups.append(
+                [
+                    *([] if item.folder == "INBOX" else [doveadm.create_folder(user, item.folder)]),
+                    doveadm.move(user, item.message_id, doveadm.QUARANTINE, item.folder),
+                    doveadm.find(user, item.message_id, item.folder),
+                ]
+            )
+            asked.append(item)
+    for item, answers in zip(asked, engine.run_groups(groups), strict=True):
+        if answers[-1] is None:
+            _conclude(item, None)
+        else:
+            item.state = _Item.MOVED if doveadm.copies(answers[-1]) else _Item.ABSENT
+
+
+def _origin(item: RemediationItem) -> str:
+    """Where the copy was before the first move that recorded it; INBOX for one that never was delivered."""
+    known = (
+        RemediationItem.objects.filter(
+            message_id=item.message_id,
+            mailbox_id=item.mailbox_id,
+            job__direction=RemediationJob.Direction.WITHDRAW,
+        )
+        .exclude(folder="")
+        .order_by("-changed_at")
+        .values_list("folder", flat=True)
+        .first()
+    )
+    return (known or "INBOX").split("\n")[0]
+
+
+def _conclude(item: RemediationItem, state: str | None) -> None:
+    """``None``: not confirmed; tried again some times, then reported as failed."""
+    item.attempts += 1
+    if state is not None:
+        item.state = state
+    elif item.attempts >= MAX_ATTEMPTS:
+        item.state = _Item.FAILED
+
+
+def _add_items(job: RemediationJob, rows: Iterable[tuple[str, str, str]]) -> None:
+    RemediationItem.objects.bulk_create(
+        [
+            RemediationItem(job=job, message_id=message, mailbox_id=mailbox, collectivite_id=owner)
+            for message, mailbox, owner in rows
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def _keep(items: list[RemediationItem]) -> None:
+    now = clock.now()
+    for item in items:
+        item.changed_at = now
+    RemediationItem.objects.bulk_update(items, ["state", "folder", "flags", "attempts", "changed_at"])
+
+
+@transaction.atomic
+def _finish(job: RemediationJob) -> None:
+    report = queries.report(job)
+    changed = RemediationJob.objects.filter(pk=job.pk, state=_Job.RUNNING).update(
+        state=_Job.DONE,
+        done_at=clock.now(),
+        messages=job.items.values("message_id").distinct().count(),
+        moved=report.moved,
+        absent=report.absent,
+        failed=report.failed,
+    )
+    job.refresh_from_db()
+    if not changed:
+        return
+    _record(job, "done", moved=report.moved, failed=report.failed, mailboxes=report.mailboxes)
+    publish(
+        "remediation:done",
+        {
+            "job_id": job.id,
+            "direction": job.direction,
+            "decision_id": job.decision_id,
+            "campaign_id": job.campaign_id,
+            "moved": report.moved,
+            "absent": report.absent,
+            "failed": report.failed,
+            "mailboxes": report.mailboxes,
+            "collectivites": report.collectivites,
+        },
+    )
+
+
+def _record(job: RemediationJob, outcome: str, **counts: int) -> None:
+    audit.record(
+        actor=_ACTOR,
+        verb=f"mail:{job.direction}:{outcome}",
+        object_id=job.id,
+        collectivite_id=None,
+        details={"decision_id": job.decision_id, "campaign_id": job.campaign_id, **counts},
+    )
