@@ -169,7 +169,7 @@ def test_two_consumers_of_one_name_are_refused() -> None:
 
     periodic("tests.timer", 1.0)(test_two_consumers_of_one_name_are_refused)
     with pytest.raises(ConsumerNameTaken):
-        periodic("tests.timer", 1.0)(tell)
+        periodic("tests.timer", 1.0)(collector)
 
 
 @pytest.mark.usefixtures("committed")

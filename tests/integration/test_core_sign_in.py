@@ -148,7 +148,7 @@ def test_sign_in_never_leads_to_another_site(client: Client, beaune: Any) -> Non
 # The console
 
 
-def enter(account: NewAdministrator, *, shift_s: float = 0, **changes: str) -> Administrator:
+def enter(account: NewAdministrator, **changes: str) -> Administrator:
     values = {
         "email": account.record.email,
         "password": PASSWORD,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import Any
 
 import pytest
 from beffroi.core.communes import build_register, register
@@ -66,7 +67,7 @@ def test_search_keeps_to_a_departement_and_to_its_limit() -> None:
 
 
 def test_builder_leaves_out_communes_that_merged() -> None:
-    communes = [
+    communes: list[dict[str, Any]] = [
         {
             "code": "21002",
             "type": "commune-actuelle",
@@ -78,7 +79,7 @@ def test_builder_leaves_out_communes_that_merged() -> None:
         {"code": "21001", "type": "commune-deleguee", "nom": "A", "departement": "21"},
         {"code": "98411", "type": "commune-actuelle", "nom": "Îles", "departement": "984"},
     ]
-    epcis = [{"code": "1", "type": "CC", "nom": "E", "membres": [{"code": "21002"}]}]
+    epcis: list[dict[str, Any]] = [{"code": "1", "type": "CC", "nom": "E", "membres": [{"code": "21002"}]}]
     assert build_register.lines(communes, epcis) == [
         "E\t1\tCC\tE",
         "C\t21002\t2\t21\t9\t1\tB",

@@ -183,7 +183,7 @@ def _failed(one: Consumer, error: Exception) -> float:
         cursor = ConsumerCursor.objects.select_for_update().get_or_create(consumer=one.name)[0]
         failures = cursor.failures + 1
         code = error.code if isinstance(error, BeffroiError) else type(error).__name__
-        pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (failures - 1))
+        pause_s: float = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * (1 << min(failures - 1, 10)))
         cursor.failures, cursor.last_error = failures, code[:200]
         cursor.retry_at = clock.now() + timedelta(seconds=pause_s)
         lasting = isinstance(error, OperationalError) or getattr(error, "retryable", False)
