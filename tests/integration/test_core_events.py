@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from beffroi.core.events import registry, run_forever, run_pending, run_periodic
+from beffroi.core.events import registry, retention, run_forever, run_pending, run_periodic
 from beffroi.core.events.models import ConsumerCursor, OutboxEvent, ParkedEvent
 from beffroi.core.events.outbox import publish
 from beffroi.core.events.registry import ConsumerNameTaken, Event, consumer, periodic
@@ -16,6 +16,7 @@ from beffroi.core.identity.models import Person
 from beffroi.core.planes import db as planes_db
 from beffroi.core.planes import outbox as plane_outbox
 from beffroi.core.planes import wake
+from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Unavailable
 from django.db import connection, transaction
@@ -296,3 +297,19 @@ def test_timers_and_cursors_of_the_core_run_on_the_real_database() -> None:
     assert set(ConsumerCursor.objects.values_list("consumer", flat=True)) == {
         one.name for one in registry.consumers.values() if one.group == "main"
     }
+
+
+@pytest.mark.usefixtures("committed")
+def test_old_event_is_forgotten_once_everyone_took_it_and_not_before() -> None:
+    taken = collector()
+    tell(1)
+    tell(2, "test:nobody_wants_it")
+    with clock.shifted((retention.KEEP_DAYS + 1) * 86400):
+        tell(3)
+        assert retention.prune() == 0  # the first event is pending, and whatever follows it stays too
+        run_pending(GROUP)
+        assert retention.prune(unread_from=1) == 0
+        assert retention.prune() == 2
+        assert retention.prune() == 0
+    assert taken == [1, 3]
+    assert [json.loads(row.payload)["number"] for row in OutboxEvent.objects.all()] == [3]

@@ -1,0 +1,87 @@
+"""A worker that is killed at any moment loses no event and repeats no effect."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from beffroi.core.audit import actions as audit
+from beffroi.core.audit import queries
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.outbox import publish
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Person
+from django.db import transaction
+
+EVENTS = 60
+KILLS = 8
+PATIENCE_S = 60.0
+
+WORKER = """
+import sys, time
+from django.conf import settings
+import django
+settings.DATABASES["default"].update(__import__("json").loads(sys.argv[1]))
+django.setup()
+from beffroi.core.events import consumer, run_forever
+from beffroi.core.identity.models import Person
+
+@consumer(name="tests.killed", kinds=("test:told",), group="killed")
+def create(event):
+    Person.objects.create(email=f"n{event.payload['number']}@beaune.test", name="n")
+    time.sleep(0.01)  # the effect is written, the cursor is not: the moment to die
+
+run_forever("killed", settings.BEFFROI)
+"""
+
+
+def start(database: dict[str, str], state: Path) -> subprocess.Popen[bytes]:
+    environment = os.environ | {
+        "BEFFROI_STATE": str(state),
+        "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
+    }
+    command = [sys.executable, "-c", WORKER, json.dumps(database)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+
+
+def wait_for(count: int) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while Person.objects.count() < count:
+        assert time.monotonic() < end, "the worker does not go on"
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("committed")
+def test_worker_killed_at_any_moment_takes_each_event_once(state: Path) -> None:
+    from django.db import connection
+
+    database = {"NAME": str(connection.settings_dict["NAME"])}
+    system = Actor.system("tests")
+    for number in range(EVENTS):
+        with transaction.atomic():
+            publish("test:told", {"number": number})
+            audit.record(actor=system, verb="test:told", object_id=str(number), collectivite_id=None)
+    chance = random.Random(5)
+    for kill in range(KILLS):
+        worker = start(database, state)
+        wait_for(min(EVENTS, (kill + 1) * 4))
+        time.sleep(chance.uniform(0, 0.03))
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+    worker = start(database, state)
+    wait_for(EVENTS)
+    worker.terminate()
+    assert worker.wait(PATIENCE_S) == 0
+    emails = sorted(Person.objects.values_list("email", flat=True))
+    assert emails == sorted(f"n{number}@beaune.test" for number in range(EVENTS))
+    assert OutboxEvent.objects.count() == EVENTS
+    audit.seal()
+    assert queries.verify().ok
