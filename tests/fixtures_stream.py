@@ -18,12 +18,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from beffroi.core.decisions.actions import activate
+from beffroi.core.decisions.models import Decision
+from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.db import Database
 from beffroi.core.planes.follower import Follower
 from beffroi.core.planes.tokens import make_grant
 from beffroi.lib import clock
 from beffroi.lib.config import Config, load
 from beffroi.lib.ids import new_id
+from beffroi_protocol.indicators import normalise
 from beffroi_protocol.requests import sign_request
 from beffroi_protocol.session import FeedSession, Refused, Result, TrustedClock
 from beffroi_protocol.signing import TrustStore, b64, delegate, fingerprint, public_bytes
@@ -210,6 +214,12 @@ class Centre:
         )
         return BoxClient(box_id, collectivite_id, key, self)
 
+    def set_state(self, box: BoxClient, state: str) -> None:
+        from django.db import connection
+
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE box SET state = %s WHERE id = %s", [state, box.id])
+
     def live(self, collectivite_id: str | None, *, subject: str = "per_1", ttl_s: int = 300) -> Held:
         return self.hold("/live", self.grant(collectivite_id, subject=subject, ttl_s=ttl_s))
 
@@ -224,6 +234,20 @@ class Centre:
             ttl_s=ttl_s,
         )
         return {"Cookie": f"beffroi_live={text}"}
+
+
+def block(value: str, kind: str = "ip", *, scope: str = "all", ttl_s: int = 3600) -> Decision:
+    """Activate a decision as the rules would."""
+    return activate(
+        actor=Actor.system("tests"),
+        indicator=normalise(kind, value),
+        action="block",
+        scope=scope,
+        reason="two_communes",
+        evidence={},
+        rule="two_communes",
+        ttl_s=ttl_s,
+    )
 
 
 def read_until(held: Held, session: FeedSession, done: Callable[[], bool]) -> list[Result]:

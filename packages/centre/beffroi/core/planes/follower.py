@@ -41,7 +41,7 @@ RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 5.0
 
 
-def root_public_key(config: Config) -> bytes:
+def pinned_root(config: Config) -> bytes:
     """Return the pinned root: STATE/secrets/feed-root.pub, or derived while the root key lies here."""
     try:
         return unb64(config.secret("feed-root.pub").decode())
@@ -258,7 +258,7 @@ def door_follower(
     return Follower(
         socket_path=config.run / "stream.sock",
         directory=directory or config.state / "doors" / door,
-        root_public_key=root_public_key(config),
+        root_public_key=pinned_root(config),
         door=door,
         token=lambda: config.secret("door.token").decode(),
         channels=channels,
