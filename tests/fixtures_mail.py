@@ -1,107 +1,102 @@
-"""Real mail engines in a private state directory, for tests of the area mail. Needs root."""
+"""Real mail engines, the real stream and the real mailgate in a private state directory. Needs root.
+
+One set of engines serves a whole run of the tests; stream and mailgate start anew for each test, because each test
+has an empty database. Ports 22500-22599. Used as a plugin: ``pytest_plugins = ["tests.fixtures_mail"]``.
+"""
 
 from __future__ import annotations
 
 import os
-import signal
-import socket
-import subprocess
-import time
-from dataclasses import replace
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+from beffroi.lib import config as config_module
 from beffroi.lib.config import Config
-from beffroi.lib.process import Process
 from beffroi.mail.engines import setup
+from beffroi.supervise import secret_files
+from dnslib.server import DNSLogger, DNSServer
 
-ROOT = Path(__file__).resolve().parents[1]
-PORTS = {
-    "smtp_port": 22525,
-    "imap_port": 22543,
-    "imaps_port": 22593,
-    "submission_port": 22587,
-    "mailgate_port": 22504,
-    "rspamd_proxy_port": 22511,
-    "rspamd_normal_port": 22512,
-    "rspamd_controller_port": 22513,
-    "doveadm_port": 22514,
-    "imap_local_port": 22515,
-    "resolver_port": 22553,
-}
-DNS_PORT = 22554
+from tests.conftest import database_url
+from tests.mail_post import DNS_PORT, ENGINES, PORTS, Engines, Post, Zone
 
 
-def config_for(state: Path, **changes: Any) -> Config:
-    """A configuration on the ports of these tests, asking the tests' own DNS."""
-    base = Config(state=state, mail_name="mx.beffroi.test", dns_forward=f"127.0.0.1@{DNS_PORT}", **PORTS)
-    return replace(base, **changes)
+@pytest.fixture(scope="session")
+def mail_zone() -> Iterator[Zone]:
+    zone = Zone()
+    zone.add(
+        'sender.example.net. 60 IN TXT "v=spf1 ip4:198.51.100.7 -all"\n'
+        '_dmarc.sender.example.net. 60 IN TXT "v=DMARC1; p=none"\n'
+        "sender.example.net. 60 IN A 198.51.100.7\n"
+        'strict.example.org. 60 IN TXT "v=spf1 ip4:192.0.2.1 -all"\n'
+        '_dmarc.strict.example.org. 60 IN TXT "v=DMARC1; p=reject"\n'
+        "strict.example.org. 60 IN A 192.0.2.1"
+    )
+    servers = [
+        DNSServer(zone, "127.0.0.1", DNS_PORT, tcp=tcp, logger=DNSLogger("-request,-reply,-truncated", False))
+        for tcp in (False, True)
+    ]
+    for server in servers:
+        server.start_thread()
+    yield zone
+    for server in servers:
+        server.stop()
+        server.server.server_close()
 
 
-class Engines:
-    """Starts, kills and stops the processes of the table, as the supervisor does."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.table = {p.name: p for p in setup.processes(config)}
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
-
-    def write(self, *, xclient: bool = True) -> None:
-        setup.write(self.config)
-        if xclient:
-            # rspamd holds 127.0.0.1 for local and skips SPF and DMARC: only tests may name another client.
-            main = self.config.state / "postfix" / "etc" / "main.cf"
-            main.write_text(main.read_text() + "smtpd_authorized_xclient_hosts = 127.0.0.1\n")
-
-    def start(self, *names: str) -> None:
-        for name in names or tuple(self.table):
-            process = self.table[name]
-            with (self.config.log / f"{name}.out").open("ab") as log:
-                self.running[name] = subprocess.Popen(
-                    process.argv,
-                    env={**os.environ, **process.environment, "PYTHONPATH": _python_path()},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=process.directory,
-                    start_new_session=True,
-                )
-        for name in names or tuple(self.table):
-            self.wait_healthy(self.table[name])
-
-    def wait_healthy(self, process: Process) -> None:
-        end = time.monotonic() + process.start_timeout_s * 2
-        while (problem := process.healthy()) != "":
-            if time.monotonic() > end or self.running[process.name].poll() is not None:
-                tail = (self.config.log / f"{process.name}.out").read_text("utf-8", "replace")[-2000:]
-                raise AssertionError(f"{process.name}: {problem} {process.advice}\n{tail}")
-            time.sleep(0.1)
-
-    def kill(self, name: str) -> None:
-        """kill -9 of the whole process group."""
-        running = self.running.pop(name)
-        os.killpg(running.pid, signal.SIGKILL)
-        running.wait()
-
-    def stop(self, *names: str) -> None:
-        for name in names or tuple(reversed(tuple(self.running))):
-            running = self.running.pop(name)
-            running.send_signal(self.table[name].stop_signal)
-            try:
-                running.wait(self.table[name].stop_timeout_s)
-            except subprocess.TimeoutExpired:
-                pass
-            try:
-                os.killpg(running.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            running.wait()
+@pytest.fixture(scope="session")
+def mail_engines(mail_zone: Zone) -> Iterator[Engines]:
+    if os.geteuid() != 0:
+        pytest.skip("mail engines start as root")
+    state = Path(tempfile.mkdtemp(prefix="bfm-"))
+    state.chmod(0o755)
+    lines = [f"{name} = {port}" for name, port in PORTS.items()]
+    lines += [f'dns_forward = "127.0.0.1@{DNS_PORT}"', "heartbeat_s = 2"]
+    (state / "beffroi.toml").write_text("\n".join(lines) + "\n")
+    config = config_module.load(state)
+    for name in ("run", "log", "db", "feed", "doors"):
+        (state / name).mkdir(mode=0o755)
+    secret_files.generate(config)
+    assert secret_files.renew_delegation(config) == ""
+    setup.write(config)
+    # rspamd holds 127.0.0.1 for local and skips SPF and DMARC: only tests may name another client.
+    main = state / "postfix" / "etc" / "main.cf"
+    main.write_text(main.read_text() + "smtpd_authorized_xclient_hosts = 127.0.0.1\n")
+    engines = Engines(config)
+    try:
+        engines.start(*ENGINES)
+        yield engines
+    finally:
+        engines.stop()
+        if not os.environ.get("BEFFROI_KEEP"):
+            shutil.rmtree(state, ignore_errors=True)
 
 
-def _python_path() -> str:
-    return os.pathsep.join(str(ROOT / "packages" / p) for p in ("protocol", "centre"))
+@pytest.fixture
+def post(committed: str, mail_engines: Engines, settings: Any) -> Iterator[Post]:
+    """The post office with an empty database, stream and mailgate running."""
+    path = mail_engines.config.state / "beffroi.toml"
+    plain = "\n".join(x for x in path.read_text().splitlines() if not x.startswith("database_url"))
+    path.write_text(f'{plain}\ndatabase_url = "{database_url()}"\n')
+    config = config_module.load(mail_engines.config.state)
+    mail_engines.config = config
+    settings.BEFFROI = config
+    _forget(config)
+    mail_engines.start("stream", "mailgate")
+    try:
+        yield Post(mail_engines, config)
+    finally:
+        mail_engines.kill("mailgate", "stream")
 
 
-def port_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+def _forget(config: Config) -> None:
+    """What belongs to the database of the test before."""
+    for name in ("feed", "doors", "mailgate"):
+        shutil.rmtree(config.state / name, ignore_errors=True)
+        (config.state / name).mkdir()
+    journal_path = config.state / "journal" / "deliveries.log"
+    if journal_path.exists():
+        os.truncate(journal_path, 0)

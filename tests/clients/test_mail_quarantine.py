@@ -1,0 +1,195 @@
+"""What a decision does to mail: refused at SMTP, copies withdrawn, given back; over real engines and the real feed."""
+
+from __future__ import annotations
+
+import imapclient
+import pytest
+from beffroi.core.decisions import actions as decisions
+from beffroi.core.events import run_pending
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import NotFound
+from beffroi.mail import queries
+from beffroi.mail.models import MailMessage, RemediationItem, RemediationJob
+from imapclient.exceptions import IMAPClientError
+
+from tests.conftest import Commune
+from tests.mail_post import Post, lure, needs_engines
+
+pytest_plugins = ["tests.fixtures_mail"]
+pytestmark = needs_engines
+SYSTEM = Actor.system("tests")
+
+
+def test_decision_refuses_the_next_mail_and_withdraws_every_copy_until_it_ends(
+    post: Post, beaune: Commune, nuits: Commune
+) -> None:
+    a = post.mailbox(beaune, beaune.agent, "un")
+    b = post.mailbox(nuits, nuits.agent, "deux")
+    other = post.mailbox(nuits, nuits.colleague, "autre")
+    for box, n in ((a, "q1"), (b, "q2")):
+        assert post.send(lure(box.address, n), box.address)[0] == 250
+    harmless = lure(other.address, "q3").replace("evil", "kind").replace("SGVsbG8gUERG", "QXV0cmU=")
+    assert post.send(harmless, other.address)[0] == 250
+    post.settle(3)
+    before = _file_and_flag(post, a)
+
+    decision = post.block("domain", "evil.example.com")
+    run_pending("remediation")
+    assert (post.count(a), post.count(a, "Dossier"), post.count(b), post.count(other)) == (0, 0, 0, 1)
+    _nothing_to_see(post, a)
+    job = RemediationJob.objects.get(direction="withdraw")
+    report = queries.access_job(SYSTEM, job.id)
+    assert (report.moved, report.mailboxes, report.failed) == (2, 2, 0)
+    assert report.collectivites == {beaune.id: 1, nuits.id: 1}
+    assert queries.access_job(beaune.referent, job.id).collectivites == {beaune.id: 1}
+
+    post.wait_gate(1)
+    code, text = post.send(lure(b.address, "q4"), b.address)
+    assert code == 554
+    assert "Blocked by collective immunity" in text
+    assert decision.id in text
+
+    decisions.revoke(actor=SYSTEM, decision=decision, reason="mistake")
+    run_pending("remediation")
+    assert (post.count(a, "Dossier"), post.count(b)) == (1, 1)
+    assert _seen(post, a, "Dossier") == before
+    post.wait_gate(0)
+    assert post.send(lure(b.address, "q5"), b.address)[0] == 250
+
+
+def test_copy_held_by_two_decisions_comes_back_when_both_ended(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "double")
+    post.send(lure(box.address, "d1"), box.address)
+    post.settle(1)
+    first = post.block("url", "https://pay.evil.example.com/f?x=1")
+    second = post.block("domain", "pay.evil.example.com")
+    run_pending("remediation")
+    assert post.count(box) == 0
+    decisions.revoke(actor=SYSTEM, decision=first, reason="x")
+    run_pending("remediation")
+    assert post.count(box) == 0
+    decisions.revoke(actor=SYSTEM, decision=second, reason="x")
+    run_pending("remediation")
+    assert post.count(box) == 1
+
+
+def test_mail_for_quarantine_is_delivered_where_only_the_decision_can_release_it(
+    post: Post, beaune: Commune
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "entree")
+    decision = post.block("domain", "evil.example.com", action="quarantine")
+    post.wait_gate(1)
+    assert post.send(lure(box.address, "e1"), box.address)[0] == 250
+    post.settle(1)
+    assert post.count(box) == 0
+    _nothing_to_see(post, box)
+    decisions.revoke(actor=SYSTEM, decision=decision, reason="x")
+    run_pending("remediation")
+    assert post.count(box) == 1
+
+
+def test_late_delivery_is_compared_with_the_decisions_of_the_moment(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "tard")
+    assert post.send(lure(box.address, "l1"), box.address)[0] == 250
+    post.wait_count(box, 1)
+    # Decided after the scan and before the copy was on record.
+    post.block("domain", "evil.example.com")
+    run_pending("remediation")
+    assert post.count(box) == 1
+    post.settle(1)
+    assert post.count(box) == 0
+
+
+def test_interrupted_withdrawal_is_finished_and_forgets_no_folder(post: Post, beaune: Commune) -> None:
+    from beffroi.mail import doveadm, remediation
+
+    box = post.mailbox(beaune, beaune.agent, "coupe")
+    post.send(lure(box.address, "i1"), box.address)
+    post.settle(1)
+    before = _file_and_flag(post, box)
+    decision = post.block("domain", "evil.example.com")
+    # As a kill between the move and its confirmation leaves it.
+    job = remediation._open(decision, remediation.holding.copies_under(decision))
+    RemediationItem.objects.filter(job=job).update(state="found", folder="Dossier")
+    item = RemediationItem.objects.get(job=job)
+    engine = doveadm.Doveadm(post.config)
+    engine.run([doveadm.move(box.address, item.message_id, "Dossier", doveadm.QUARANTINE)])
+    assert remediation.resume() == 1
+    job.refresh_from_db()
+    assert (job.state, job.moved) == ("done", 1)
+    run_pending("remediation")
+    decisions.revoke(actor=SYSTEM, decision=decision, reason="x")
+    run_pending("remediation")
+    assert _seen(post, box, "Dossier") == before
+
+
+def test_large_withdrawal_without_corroboration_waits_for_two_administrators(
+    post: Post, beaune: Commune, administrator: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from beffroi.core.approvals import actions as approvals
+    from beffroi.mail import actions, remediation
+
+    monkeypatch.setattr(remediation, "FREE_MESSAGES", 0)
+    box = post.mailbox(beaune, beaune.agent, "masse")
+    post.send(lure(box.address, "m1"), box.address)
+    post.settle(1)
+    post.block("domain", "evil.example.com", communes=1)
+    run_pending("remediation")
+    job = RemediationJob.objects.get()
+    assert (job.state, post.count(box)) == ("waiting", 1)
+    approval = actions.request_remediation(actor=administrator, job=job)
+    with pytest.raises(approvals.SamePerson):
+        approvals.approve(actor=administrator, approval=approval)
+    second = Actor("administrator", "adm_second", None, "administrator")
+    approvals.approve(actor=second, approval=approval)
+    run_pending("remediation")
+    assert post.count(box) == 0
+
+
+def test_job_of_other_communes_is_not_found(post: Post, beaune: Commune, nuits: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "secret")
+    post.send(lure(box.address, "s1"), box.address)
+    post.settle(1)
+    post.block("domain", "evil.example.com")
+    run_pending("remediation")
+    job = RemediationJob.objects.get()
+    assert queries.access_job(beaune.agent, job.id).moved == 1
+    for stranger in (nuits.agent, nuits.referent):
+        with pytest.raises(NotFound):
+            queries.access_job(stranger, job.id)
+        with pytest.raises(NotFound):
+            queries.access_message(stranger, box, MailMessage.objects.get().id)
+        assert box not in queries.visible_mailboxes(stranger)
+
+
+def _file_and_flag(post: Post, box: object) -> tuple[object, object]:
+    """Put the one message into a folder with flags of its owner; return what must survive."""
+    client: imapclient.IMAPClient = post.imap(box)  # type: ignore[arg-type]
+    client.create_folder("Dossier")
+    client.select_folder("INBOX")
+    client.add_flags([1], [b"\\Flagged", b"\\Seen", b"Important"])
+    client.move([1], "Dossier")
+    client.logout()
+    return _seen(post, box, "Dossier")
+
+
+def _seen(post: Post, box: object, folder: str) -> tuple[object, object]:
+    client: imapclient.IMAPClient = post.imap(box)  # type: ignore[arg-type]
+    client.select_folder(folder, readonly=True)
+    (row,) = client.fetch(client.search("ALL"), ["FLAGS", "INTERNALDATE"]).values()
+    client.logout()
+    return sorted(f for f in row[b"FLAGS"] if f != b"\\Recent"), row[b"INTERNALDATE"]
+
+
+def _nothing_to_see(post: Post, box: object) -> None:
+    """The owner's client can neither list, select, subscribe to, nor count the quarantine."""
+    client: imapclient.IMAPClient = post.imap(box)  # type: ignore[arg-type]
+    names = [name for _, _, name in client.list_folders()] + [n for _, _, n in client.list_sub_folders()]
+    assert not any("quarant" in name.lower() for name in names)
+    assert client.list_folders("beffroi-quarantaine/", "*") == []
+    for name in ("beffroi-quarantaine/Messages", "beffroi-quarantaine", "INBOX/beffroi-quarantaine/Messages"):
+        with pytest.raises(IMAPClientError):
+            client.select_folder(name)
+        with pytest.raises(IMAPClientError):
+            client.folder_status(name, ["MESSAGES"])
+    client.logout()

@@ -1,0 +1,159 @@
+"""Mail when parts of the centre are killed, and mail that was made to break its readers."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from beffroi.core.events import run_pending
+from beffroi.mail import reader
+from beffroi.mail.models import MailDelivery, MailMessage
+
+from tests.conftest import Commune
+from tests.mail_post import Post, lure, needs_engines, until
+
+pytest_plugins = ["tests.fixtures_mail"]
+pytestmark = needs_engines
+
+
+def test_mail_flows_while_every_python_process_is_stopped_and_the_sweep_catches_up(
+    post: Post, beaune: Commune
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "panne")
+    post.block("domain", "evil.example.com")
+    post.wait_gate(1)
+    post.engines.kill("mailgate", "stream")
+    assert post.send(lure(box.address, "panne"), box.address)[0] == 250
+    post.wait_count(box, 1)
+    with reader.open_mailbox(post.config, box.address) as opened:
+        (summary,) = opened.list()
+    assert summary.unchecked
+    assert not MailMessage.objects.exists()
+
+    # mailgate is back and stream is not: it enforces what it saved.
+    post.engines.start("mailgate")
+    post.settle(1)
+    assert MailMessage.objects.get().id == summary.beffroi_id
+    assert MailMessage.objects.get().client_ip == "198.51.100.7"
+    assert post.count(box) == 0
+    assert post.send(lure(box.address, "panne2"), box.address)[0] == 554
+
+
+def test_harmless_mail_that_passed_unchecked_loses_its_mark(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "marque")
+    post.engines.kill("mailgate")
+    assert post.send(lure(box.address, "marque"), box.address)[0] == 250
+    post.wait_count(box, 1)
+    post.engines.start("mailgate")
+    post.settle(1)
+    with reader.open_mailbox(post.config, box.address) as opened:
+        (summary,) = opened.list()
+    assert not summary.unchecked
+
+
+def test_evidence_waits_for_the_database_and_arrives_once(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "attente")
+    for i in range(5):
+        assert post.send(lure(box.address, f"attente{i}"), box.address)[0] == 250
+        post.engines.kill("mailgate")
+        post.engines.start("mailgate")
+    post.settle(5)
+    assert MailMessage.objects.count() == 5
+    assert MailDelivery.objects.count() == 5
+
+
+def test_rspamd_away_makes_the_sender_try_again(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "rspamd")
+    post.engines.kill("rspamd")
+    try:
+        code, _ = post.send(lure(box.address, "rspamd"), box.address)
+        assert code in (421, 450, 451)
+    finally:
+        post.engines.start("rspamd")
+    assert post.send(lure(box.address, "rspamd"), box.address)[0] == 250
+    post.wait_count(box, 1)
+
+
+def _deep(depth: int) -> str:
+    parts = [f"Content-Type: multipart/mixed; boundary=d{i}\n\n--d{i}\n" for i in range(depth)]
+    return "From: a@sender.example.net\nMessage-ID: <deep@x>\n" + "".join(parts) + "\nfin"
+
+
+HOSTILE = {
+    "no headers": b"just a line",
+    "deep": _deep(200).encode(),
+    "many parameters": b"From: a@sender.example.net\nContent-Type: text/plain"
+    + b"".join(b"; p%d=v" % i for i in range(4000))
+    + b"\n\nx",
+    "broken boundary": b'From: a@sender.example.net\nContent-Type: multipart/mixed; boundary="\n\n--\nx',
+    "unknown charset": b"From: =?x-no-such?Q?=FF?= <a@sender.example.net>\nSubject: =?utf-8?B?/////w==?=\n"
+    b"Content-Type: text/html; charset=x-no-such\n\n<b>\xff\xfe</b>",
+    "bidi and control": "From: \u202eevil\u202c <a@sender.example.net>\nSubject: a\u202eb\x01c\n\nx".encode(),
+    "bad base64": b"From: a@sender.example.net\nContent-Type: text/plain\nContent-Transfer-Encoding: base64\n\n!!!a===",
+    "nul bytes": b"From: a@sender.example.net\nSubject: \x00nul\n\n\x00\x00",
+    "thousand addresses": b"From: a@sender.example.net\nTo: "
+    + b",\n ".join(b"x%d@b.example" % i for i in range(1500))
+    + b"\n\nx",
+    "many parts": b"From: a@sender.example.net\nContent-Type: multipart/mixed; boundary=m\n\n"
+    + b"--m\nContent-Type: application/x-a; name=a.exe\n\nx\n" * 1500
+    + b"--m--\n",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_message_is_refused_or_shown_and_never_lost_unscanned(
+    post: Post, beaune: Commune, name: str
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "h" + os.urandom(4).hex())
+    code, _ = post.send(HOSTILE[name], box.address)
+    if code >= 500:
+        return
+    assert code == 250
+    post.settle(1)
+    with reader.open_mailbox(post.config, box.address) as opened:
+        (summary,) = [*opened.list(), *opened.list("Junk")]
+        folder = "INBOX" if opened.list() else "Junk"
+        view = opened.read(summary.uid, folder)
+    assert summary.beffroi_id == MailMessage.objects.get().id
+    assert len(view.attachments) <= reader.MAX_PARTS
+    assert "\u202e" not in summary.subject + summary.from_name
+
+
+def test_oversized_message_is_refused_and_long_text_is_cut(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "gros")
+    head = b"From: a@sender.example.net\nContent-Type: text/plain\n\n"
+    code, _ = post.send(head + b"0123456789abcdef\n" * (53 * 65536), box.address)
+    assert code == 552
+    assert post.send(head + b"0123456789abcdef\n" * 65536, box.address)[0] == 250
+    post.wait_count(box, 1)
+    with reader.open_mailbox(post.config, box.address) as opened:
+        view = opened.read(opened.list()[0].uid)
+    assert view.truncated
+    assert len(view.text) <= reader.MAX_TEXT_BYTES
+
+
+def test_blocked_address_does_not_sign_in_even_with_the_right_password(post: Post, beaune: Commune) -> None:
+    import http.client
+    import json
+
+    from beffroi.core.identity import actions as identity
+
+    box = post.mailbox(beaune, beaune.agent, "bloque")
+    issued = identity.issue_app_password(
+        actor=beaune.agent, membership=beaune.agent_membership, protocol_set="imap", label="x"
+    )
+    run_pending("main")
+    post.block("ip", "198.51.100.66")
+    post.wait_gate(1)
+
+    def ask(remote: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", post.config.mailgate_port, timeout=10)
+        headers = {"X-Beffroi-Key": post.config.secret("mailgate.key").decode()}
+        body = json.dumps({"login": box.address, "remote": remote, "pwhash": issued.record.sha256[:4]})
+        connection.request("POST", "/authpolicy?command=allow", body, headers)
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        return int(answer["status"])
+
+    until(lambda: ask("198.51.100.66") == -1, "refusal")
+    assert ask("198.51.100.7") == 0
