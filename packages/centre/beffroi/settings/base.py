@@ -63,6 +63,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.humanize",
     "django.contrib.staticfiles",
+    *_existing("beffroi.portal"),  # before allauth, whose templates it replaces
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -73,7 +74,7 @@ INSTALLED_APPS = [
     "beffroi.core.events",
     "beffroi.core.decisions",
     "beffroi.core.approvals",
-    *_existing("beffroi.mail", "beffroi.watch", "beffroi.boxes", "beffroi.portal"),
+    *_existing("beffroi.mail", "beffroi.watch", "beffroi.boxes"),
 ]
 
 DATABASES: dict[str, dict[str, Any]] = {"default": database_settings(BEFFROI.database)}

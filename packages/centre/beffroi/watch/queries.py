@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
-from beffroi.watch.models import Campaign, CampaignIndicator
+from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
+
+
+@dataclass(frozen=True)
+class OwnReport:
+    """What became of a person's own report: "open", "decided", "revoked" or "dismissed"."""
+
+    state: str
+    seen_at: datetime
+
+
+def own_report(actor: Actor, message_id: str) -> OwnReport | None:
+    """The report that this person made of this message, and nobody else's."""
+    if actor.kind != "person":
+        return None
+    found = (
+        Sighting.objects.filter(message=message_id, person_id=actor.id, detector="user_report")
+        .filter(collectivite_id=actor.collectivite_id or "")
+        .select_related("campaign")
+        .order_by("received_at")
+        .first()
+    )
+    if found is None:
+        return None
+    return OwnReport(found.campaign.state if found.campaign else Campaign.State.OPEN, found.seen_at)
 
 
 def access_campaign(actor: Actor, campaign_id: str) -> Campaign:

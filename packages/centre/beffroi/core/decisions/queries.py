@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import timedelta
+
 from django.db.models import Q, QuerySet
 
-from beffroi.core.decisions.models import SCOPE_ALL, Decision
+from beffroi.core.decisions.models import SCOPE_ALL, Decision, FeedBatch
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
 
@@ -35,3 +38,30 @@ def decisions_of_campaign(actor: Actor, campaign_id: str) -> QuerySet[Decision]:
     return (
         visible_decisions(actor).filter(campaign_id=campaign_id) if campaign_id else Decision.objects.none()
     )
+
+
+@dataclass(frozen=True)
+class Carried:
+    """The point of a channel's log from which on a decision is in it."""
+
+    epoch: int
+    version: int
+
+
+_BATCHES_SEARCHED = 100
+
+
+def carried_by(decision: Decision, *, channel: str) -> Carried | None:
+    """The batch that brought this decision to a channel; None if it was not published there (yet).
+
+    A signed line holds its entries in the clear, so the decision's id is looked for in the exact bytes sent.
+    """
+    if decision.activated_at is None:
+        return None
+    wanted = decision.id.encode()
+    since = decision.activated_at - timedelta(seconds=2)
+    rows = FeedBatch.objects.filter(channel=channel, created_at__gte=since).order_by("epoch", "to_version")
+    for row in rows[:_BATCHES_SEARCHED]:
+        if wanted in bytes(row.line):
+            return Carried(row.epoch, row.to_version)
+    return None

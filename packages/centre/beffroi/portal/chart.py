@@ -1,0 +1,84 @@
+"""Pictures drawn on the server: bars a day, as inline SVG with its figures in words. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from django.utils import timezone
+from django.utils.formats import date_format
+
+from beffroi.lib import clock
+
+WIDTH, HEIGHT, FLOOR, TOP = 560, 150, 118, 22
+
+
+@dataclass(frozen=True)
+class Day:
+    day: date
+    count: int
+
+    @property
+    def label(self) -> str:
+        return date_format(self.day, "j F")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Geometry in the units of the picture's view box."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    hot: bool
+    middle: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    bars: tuple[Bar, ...]
+    first: str
+    last: str
+    total: int
+    width: int = WIDTH
+    height: int = HEIGHT
+    floor: int = FLOOR
+
+
+def per_day(moments: Iterable[datetime], *, days: int) -> list[Day]:
+    """Counts of the last ``days`` local days, oldest first."""
+    counts = Counter(timezone.localtime(one).date() for one in moments)
+    today = timezone.localtime(clock.now()).date()
+    return [
+        Day(day, counts[day]) for day in (today - timedelta(days=back) for back in range(days - 1, -1, -1))
+    ]
+
+
+def bars(days: list[Day]) -> Picture:
+    """One bar a day; the highest one is the story, so it alone is coloured and labelled."""
+    most = max((one.count for one in days), default=0)
+    step = WIDTH / max(len(days), 1)
+    width = min(26.0, step * 0.66)
+    drawn, told = [], False
+    for index, one in enumerate(days):
+        height = (FLOOR - TOP) * one.count / most if most else 0.0
+        hot = bool(most) and one.count == most and not told
+        told = told or hot
+        x = index * step + (step - width) / 2
+        drawn.append(
+            Bar(
+                round(x, 1),
+                round(FLOOR - height, 1),
+                round(width, 1),
+                round(height, 1),
+                hot,
+                round(x + width / 2, 1),
+                one.count,
+            )
+        )
+    labels = [one.label for one in days] or [""]
+    return Picture(tuple(drawn), labels[0], labels[-1], sum(one.count for one in days))

@@ -1,0 +1,182 @@
+"""A campaign in words: what was seen, what speaks for it, what is blocked, who enforces it, what was withdrawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from beffroi.boxes import queries as boxes
+from beffroi.core.decisions import queries as decisions
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import NotFound
+from beffroi.mail import queries as mail
+from beffroi.portal import words
+from beffroi.watch import queries as watch
+
+BOX_CHANNEL = "box"
+
+
+@dataclass(frozen=True)
+class Enforcement:
+    """How many active boîtiers enforce a decision, and how long the first and the last took. Unit: ms."""
+
+    total: int
+    enforcing: int
+    first_ms: int | None = None
+    last_ms: int | None = None
+
+    @property
+    def percent(self) -> int:
+        return round(100 * self.enforcing / self.total) if self.total else 0
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One line of the history. ``at`` orders it."""
+
+    at: datetime
+    text: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """All that the page of a campaign shows."""
+
+    campaign: Any
+    title: str
+    counts: str
+    detectors: list[str]
+    decisions: list[dict[str, Any]]
+    indicators: list[Any]
+    refusals: list[dict[str, str]]
+    enforcement: Enforcement | None
+    withdrawn: int
+    mailboxes: int
+    collectivites: int
+    restored: int
+    jobs_running: int
+    timeline: list[Moment] = field(default_factory=list)
+
+
+def summary(actor: Actor, campaign: Any) -> dict[str, Any]:
+    """One line of a list."""
+    return {
+        "campaign": campaign,
+        "title": title_of(watch.indicators(actor, campaign)),
+        "counts": counts_of(campaign),
+        "detectors": words.detectors(campaign.detectors)[:2],
+    }
+
+
+def title_of(indicators: Iterable[Any]) -> str:
+    """The most telling thing a campaign shows: a name before a sender before a file."""
+    order = {"domain": 0, "url": 1, "sender": 2, "sha256": 3, "ip": 4, "sketch": 5}
+    best = min(indicators, key=lambda one: (order.get(one.kind, 9), not one.joins, one.id), default=None)
+    if best is None:
+        return _("Signalement sans indice exploitable")
+    if best.kind in ("sha256", "sketch"):
+        return str(words.KINDS[best.kind])
+    return words.shorten(best.value)
+
+
+def counts_of(campaign: Any) -> str:
+    return words.evidence({"communes": campaign.communes, "persons": campaign.persons})
+
+
+def dossier(actor: Actor, campaign_id: str) -> Dossier:
+    """Errors: NotFound."""
+    campaign = watch.access_campaign(actor, campaign_id)
+    rows = list(decisions.decisions_of_campaign(actor, campaign.id).order_by("proposed_at", "id"))
+    shown = list(watch.indicators(actor, campaign))
+    jobs = list(
+        mail.visible_jobs(actor).filter(decision_id__in=[one.id for one in rows]).order_by("created_at")
+    )
+    reports = [mail.report(job) for job in jobs]
+    gone = [one for one in reports if one.direction == "withdraw"]
+    back = [one for one in reports if one.direction == "restore"]
+    return Dossier(
+        campaign=campaign,
+        title=title_of(shown),
+        counts=counts_of(campaign),
+        detectors=words.detectors(campaign.detectors),
+        decisions=[
+            {
+                "decision": one,
+                "title": words.decision_title(one.kind, one.value, one.action),
+                "rule": words.rule(one.rule),
+            }
+            for one in rows
+        ],
+        indicators=shown,
+        refusals=[
+            {"value": r.get("value", ""), "why": str(words.REFUSALS.get(r.get("code", ""), ""))}
+            for r in campaign.refusals
+        ],
+        enforcement=enforcement(actor, rows),
+        withdrawn=sum(one.moved for one in gone),
+        mailboxes=max((one.mailboxes for one in gone), default=0),
+        collectivites=len({owner for one in gone for owner in one.collectivites}),
+        restored=sum(one.moved for one in back),
+        jobs_running=sum(one.state in ("running", "waiting") for one in reports),
+        timeline=timeline(campaign, rows, jobs),
+    )
+
+
+def enforcement(actor: Actor, rows: list[Any]) -> Enforcement | None:
+    """Of the latest decision that boîtiers receive; None when they receive none."""
+    active = boxes.visible_boxes(actor).filter(state="active")
+    total = active.count()
+    for_boxes = [one for one in rows if one.kind in ("ip", "domain") and one.state == "active"]
+    if not for_boxes or not total:
+        return Enforcement(total, 0) if for_boxes else None
+    last = max(for_boxes, key=lambda one: one.activated_at)
+    carried = decisions.carried_by(last, channel=BOX_CHANNEL)
+    if carried is None:
+        return Enforcement(total, 0)
+    acks = boxes.acks_for(actor, channel=BOX_CHANNEL, epoch=carried.epoch, version=carried.version)
+    decided_ms = round(last.activated_at.timestamp() * 1000)
+    # An acknowledgement of a later version says that it is enforced, not since when.
+    exact = [max(ack.enforced_at_ms - decided_ms, 0) for ack in acks if ack.version == carried.version]
+    return Enforcement(total, len(acks), min(exact, default=None), max(exact, default=None))
+
+
+def timeline(campaign: Any, rows: list[Any], jobs: list[Any]) -> list[Moment]:
+    moments = [Moment(campaign.first_seen, _("Premier signalement"))]
+    if campaign.sightings > 1:
+        moments.append(Moment(campaign.last_seen, _("Dernier signalement"), counts_of(campaign)))
+    if campaign.decided_at:
+        moments.append(
+            Moment(campaign.decided_at, _("Blocage décidé"), who(campaign.decided_by, campaign.rule))
+        )
+    for job in jobs:
+        if job.done_at is None:
+            continue
+        done = (
+            _("Copies retirées des boîtes : %(n)s")
+            if job.direction == "withdraw"
+            else _("Copies rendues : %(n)s")
+        )
+        if job.moved:
+            moments.append(Moment(job.done_at, done % {"n": job.moved}))
+    if campaign.ended_at:
+        text = _("Blocage annulé") if campaign.state == "revoked" else _("Campagne écartée")
+        moments.append(Moment(campaign.ended_at, text, who(campaign.ended_by, "")))
+    ends = {one.ended_at for one in rows if one.state == "expired" and one.ended_at}
+    moments += [Moment(at, _("Blocage expiré")) for at in ends]
+    return sorted(moments, key=lambda one: one.at)
+
+
+def who(actor_id: str, rule: str) -> str:
+    """A person of the Département by name, a rule in words."""
+    if actor_id.startswith("adm_"):
+        try:
+            return _("par %(name)s") % {"name": identity.administrator(actor_id).name}
+        except NotFound:
+            return _("par le Département")
+    return _("par une règle : %(rule)s") % {"rule": words.rule(rule)} if rule else ""

@@ -1,0 +1,93 @@
+"""Vue d'ensemble: what waits for a word of the Département, and whether everything enforces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Sum
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET
+
+from beffroi.boxes import queries as boxes
+from beffroi.core.communes import queries as communes
+from beffroi.core.decisions import queries as decisions
+from beffroi.core.identity.actor import Actor
+from beffroi.mail import queries as mail
+from beffroi.portal import chart
+from beffroi.portal.console import evidence
+from beffroi.portal.pages import for_administrators, give_live_grant, page
+from beffroi.watch import queries as watch
+
+CHART_DAYS = 30
+WAITING = 5
+
+
+@require_GET
+@for_administrators
+def overview(request: HttpRequest, actor: Actor) -> HttpResponse:
+    context = {"place": "overview", **facts(actor)}
+    part = request.htmx and request.GET.get("part") == "facts"  # type: ignore[attr-defined]
+    return page(request, "console/parts/overview.html" if part else "console/overview.html", context)
+
+
+@require_GET
+@for_administrators
+def live_grant(request: HttpRequest, actor: Actor) -> HttpResponse:
+    response = HttpResponse(status=204)
+    give_live_grant(response, actor)
+    return response
+
+
+def facts(actor: Actor) -> dict[str, Any]:
+    """Counts from queries, and the first sentence."""
+    states = boxes.box_states(actor)
+    active = [one for one in states if one.box.state == "active"]
+    pending = [one for one in states if one.box.state == "pending"]
+    silent = [one for one in active if one.silent]
+    waiting = watch.open_count(actor)
+    days = chart.per_day(
+        decisions.visible_decisions(actor)
+        .exclude(activated_at=None)
+        .values_list("activated_at", flat=True)[:20000],
+        days=CHART_DAYS,
+    )
+    return {
+        "lead": lead(waiting, len(pending), len(silent)),
+        "waiting": [
+            evidence.summary(actor, one) for one in watch.campaigns(actor, state="open", limit=WAITING)
+        ],
+        "latest": [
+            evidence.summary(actor, one) for one in watch.campaigns(actor, state="decided", limit=WAITING)
+        ],
+        "decisions": decisions.active_decisions(actor).count(),
+        "enrolled": communes.visible_collectivites(actor).exclude(enrolled_at=None).count(),
+        "boxes_active": len(active),
+        "boxes_answering": len(active) - len(silent),
+        "pending": len(pending),
+        "withdrawn": mail.visible_jobs(actor).filter(direction="withdraw").aggregate(n=Sum("moved"))["n"]
+        or 0,
+        "flows": boxes.visible_flows(actor).aggregate(n=Sum("count"))["n"] or 0,
+        "chart": chart.bars(days),
+        "days": days,
+    }
+
+
+def lead(waiting: int, pending: int, silent: int) -> str:
+    parts = []
+    if waiting:
+        parts.append(
+            ngettext("%(n)s campagne attend votre avis", "%(n)s campagnes attendent votre avis", waiting)
+            % {"n": waiting}
+        )
+    if pending:
+        parts.append(
+            ngettext("%(n)s boîtier est à confirmer", "%(n)s boîtiers sont à confirmer", pending)
+            % {"n": pending}
+        )
+    if silent:
+        parts.append(
+            ngettext("%(n)s boîtier est silencieux", "%(n)s boîtiers sont silencieux", silent) % {"n": silent}
+        )
+    return " ; ".join(parts) + "." if parts else _("Rien n’attend votre avis.")

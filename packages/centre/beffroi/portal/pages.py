@@ -1,0 +1,170 @@
+"""What every page needs: who asks, the frame around it, errors in plain words, the grant for live updates.
+
+Process: web and console.
+Input:   hostile; a view receives the actor of the session, never one named in the request.
+Fails:   closed: no actor, no page. Absent and forbidden look the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django_htmx.http import HttpResponseClientRedirect
+
+from beffroi.core.communes.queries import access_collectivite
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.core.planes.tokens import make_grant
+from beffroi.lib.config import SettingInvalid
+from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed, NotFound, Unavailable
+
+log = logging.getLogger("beffroi.portal")
+LIVE_COOKIE = "beffroi_live"
+LIVE_PATH = "/live"
+LIVE_TTL_S = 900
+View = Callable[..., HttpResponse]
+
+
+def client_address(request: HttpRequest) -> str:
+    """The client as the front saw it; the front removes what came from outside and sets one address."""
+    forwarded = str(request.META.get("HTTP_X_FORWARDED_FOR", "")).rpartition(",")[2].strip()
+    return forwarded or str(request.META.get("REMOTE_ADDR", ""))
+
+
+def page(
+    request: HttpRequest, template: str, context: Mapping[str, Any] | None = None, *, status: int = 200
+) -> HttpResponse:
+    """Render a page, or the part of it that htmx asked for, inside the frame of this listener."""
+    actor: Actor | None = getattr(request, "actor", None)
+    response = render(request, template, {**frame(request, actor), **(context or {})}, status=status)
+    response["Cache-Control"] = "no-store, private"
+    response["Vary"] = "Cookie, HX-Request, Accept-Language"
+    if actor is not None:
+        give_live_grant(response, actor)
+    return response
+
+
+def frame(request: HttpRequest, actor: Actor | None) -> dict[str, Any]:
+    """Names shown around the page."""
+    names: dict[str, Any] = {"actor": actor, "departement": settings.BEFFROI.departement_name}
+    if actor is None:
+        return names
+    if actor.kind == "administrator":
+        names["who"] = identity.administrator(actor.id).name
+        return names
+    current = identity.current_memberships(actor.id)
+    names["who"] = current[0].person.name if current else ""
+    names["collectivite"] = access_collectivite(actor, actor.collectivite_id or "")
+    names["several"] = len(current) > 1
+    return names
+
+
+def give_live_grant(response: HttpResponse, actor: Actor) -> None:
+    """Let this browser hear of changes for some minutes; without the key there are no live updates."""
+    try:
+        key = settings.BEFFROI.secret("live.key")
+    except SettingInvalid:
+        return
+    grant = make_grant(
+        key,
+        subject_id=actor.id,
+        collectivite_id=actor.collectivite_id,
+        paths=(LIVE_PATH,),
+        ttl_s=LIVE_TTL_S,
+    )
+    response.set_cookie(
+        LIVE_COOKIE,
+        grant,
+        max_age=LIVE_TTL_S,
+        path=LIVE_PATH,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Strict",
+    )
+
+
+def for_agents(view: View) -> View:
+    """``view(request, actor, ...)`` for a person who is signed in and carries a membership."""
+    return _guarded(view, "person")
+
+
+def for_administrators(view: View) -> View:
+    """``view(request, actor, ...)`` for an administrator of the Département, on the console."""
+    return _guarded(view, "administrator")
+
+
+def _guarded(view: View, kind: str) -> View:
+    @never_cache
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        actor: Actor | None = getattr(request, "actor", None)
+        if actor is None or actor.kind != kind:
+            return _sign_in_first(request)
+        try:
+            return view(request, actor, *args, **kwargs)
+        except BeffroiError as error:
+            return error_page(request, error)
+
+    return guarded
+
+
+def _sign_in_first(request: HttpRequest) -> HttpResponse:
+    user = getattr(request, "user", None)
+    if user is not None and user.is_authenticated:
+        return page(request, "portal/no_membership.html", status=HTTPStatus.FORBIDDEN)
+    if not settings.LOGIN_URL:
+        raise ImproperlyConfigured("LOGIN_URL")
+    target = settings.LOGIN_URL
+    if request.method == "GET" and not getattr(request, "htmx", False) and request.path != "/":
+        target += "?" + urlencode({"next": request.get_full_path()})
+    if getattr(request, "htmx", False):
+        return HttpResponseClientRedirect(target)
+    return HttpResponseRedirect(target)
+
+
+def error_page(request: HttpRequest, error: BeffroiError) -> HttpResponse:
+    """One page for every error: what happened, what to do. Never what the error says inside."""
+    if error.http_status >= 500:
+        log.warning("%s %s", error.code, type(error).__name__)
+    title, advice = words_of(error)
+    context = {"title": title, "advice": advice, "code": error.code, "home": reverse("home")}
+    return page(request, "portal/error.html", context, status=error.http_status)
+
+
+def words_of(error: BeffroiError) -> tuple[str, str]:
+    if isinstance(error, NotFound):
+        return _("Cette page n’existe pas"), _("Elle a peut-être été déplacée, ou ne vous est pas destinée.")
+    if error.code == "box.same_administrator":
+        return (
+            _("Une autre personne doit confirmer ce boîtier"),
+            _("Vous avez émis son code : un second administrateur compare l’empreinte et confirme."),
+        )
+    if isinstance(error, NotAllowed):
+        return _("Votre rôle ne le permet pas"), _("Demandez à la personne référente de votre collectivité.")
+    if isinstance(error, Conflict):
+        return (
+            _("La situation a changé entre-temps"),
+            _(
+                "Quelqu’un d’autre a peut-être déjà agi. Revenez à la page précédente pour voir l’état actuel."
+            ),
+        )
+    if isinstance(error, Unavailable):
+        return (
+            _("Ce service ne répond pas pour le moment"),
+            _("Rien n’est perdu. Réessayez dans une minute ; si cela dure, prévenez le Département."),
+        )
+    if error.http_status < 500:
+        return _("Cette demande ne peut pas être traitée"), _("Vérifiez ce que vous avez saisi.")
+    return _("Une erreur est survenue"), _("Réessayez ; si cela dure, prévenez le Département.")

@@ -1,0 +1,188 @@
+"""A mail's HTML made harmless: no script, no style, no form, nothing loaded, links that say where they lead.
+
+Process: web.
+Input:   hostile. nh3 (ammonia) parses like a browser and writes well-formed HTML from an allow-list; what is
+         added afterwards is our own text, escaped. The result is still shown in a sandboxed frame of an opaque
+         origin with ``default-src 'none'``: each of the three walls is enough alone.
+Fails:   closed: what is not on the list is dropped.
+Source:  https://nh3.readthedocs.io/ ; https://html.spec.whatwg.org/#attr-iframe-sandbox
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from html import escape
+from html.parser import HTMLParser
+from urllib.parse import urlsplit
+
+import nh3
+from django.utils.translation import gettext as _
+
+MAX_LINKS = 200
+_TAGS = set(
+    "a abbr b blockquote br caption center cite code col colgroup dd del div dl dt em figcaption figure h1 h2 h3 h4 h5 "
+    "h6 hr i img ins li ol p pre q s small span strike strong sub sup table tbody td tfoot th thead tr u ul".split()
+)
+_ATTRIBUTES = {
+    "a": {"href"},
+    "img": {"src", "alt"},
+    "td": {"colspan", "rowspan", "align"},
+    "th": {"colspan", "rowspan", "align"},
+    "ol": {"start"},
+}
+_CLEAN_CONTENT = {
+    "script",
+    "style",
+    "title",
+    "head",
+    "noscript",
+    "template",
+    "iframe",
+    "object",
+    "svg",
+    "math",
+}
+_INLINE_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]{1,400000}", re.ASCII)
+_HOST_IN_TEXT = re.compile(r"(?:https?://|www\.)?((?:[\w-]+\.)+[a-z]{2,24})\b", re.IGNORECASE)
+
+STYLE = (
+    "body{margin:16px;font:16px/1.5 system-ui,sans-serif;color:#1d2733;background:#fff;overflow-wrap:anywhere}"
+    "table{max-width:100%}pre{white-space:pre-wrap}img{max-width:100%;height:auto}"
+    "blockquote{margin:0 0 0 8px;padding-left:12px;border-left:2px solid #e4dfd5}"
+    ".beffroi-lien{font-size:14px;color:#5b6b7d}.beffroi-faux{color:#8f3421;font-weight:700}"
+)
+STYLE_SOURCE = f"'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'"
+"""For ``style-src`` of the frame: our style and no other."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """``deceptive``: the text names one host and the link leads to another."""
+
+    text: str
+    url: str
+    host: str
+    deceptive: bool
+
+
+@dataclass(frozen=True)
+class SafeMail:
+    """``document``: a whole page for the frame. ``blocked_images``: pictures that would have been fetched."""
+
+    document: str
+    links: tuple[Link, ...]
+    blocked_images: int
+
+
+def clean(hostile: str) -> SafeMail:
+    """Make the HTML of a mail harmless."""
+    blocked = 0
+
+    def keep(tag: str, attribute: str, value: str) -> str | None:
+        nonlocal blocked
+        if tag == "img" and attribute == "src" and not _INLINE_IMAGE.fullmatch(value):
+            blocked += 1
+            return None
+        return value
+
+    body = nh3.clean(
+        hostile,
+        tags=_TAGS,
+        attributes=_ATTRIBUTES,
+        clean_content_tags=_CLEAN_CONTENT,
+        url_schemes={"http", "https", "mailto", "data"},
+        link_rel="noopener noreferrer nofollow",
+        set_tag_attribute_values={"a": {"target": "_blank"}},
+        attribute_filter=keep,
+        strip_comments=True,
+    )
+    writer = _LinkWriter()
+    writer.feed(body)
+    writer.close()
+    document = (
+        '<!doctype html><html lang="fr"><head><meta charset="utf-8"><meta name="referrer" content="no-referrer">'
+        f"<title>{escape(_('Contenu du courriel'))}</title><style>{STYLE}</style></head>"
+        f"<body>{writer.text}</body></html>"
+    )
+    return SafeMail(document, tuple(writer.links), blocked)
+
+
+def links_in_text(text: str) -> tuple[Link, ...]:
+    """The web addresses of a plain-text mail; they show what they are."""
+    found = re.findall(r"https?://[^\s<>\"'\u00a0]{1,2000}", text)[:MAX_LINKS]
+    return tuple(Link(url, url, host_of(url), False) for url in dict.fromkeys(found))
+
+
+def host_of(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").rstrip(".").lower()
+    except ValueError:
+        return ""
+
+
+def is_deceptive(text: str, host: str) -> bool:
+    """Whether the visible text names a host that is neither the target nor above or below it."""
+    named = _HOST_IN_TEXT.search(text.strip())
+    if named is None or not host or "@" in text:
+        return False
+    shown = named[1].lower().removeprefix("www.")
+    target = host.removeprefix("www.")
+    return not (target == shown or target.endswith("." + shown) or shown.endswith("." + target))
+
+
+class _LinkWriter(HTMLParser):
+    """Writes nh3's own output again, and after each link the host it leads to."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=False)
+        self.links: list[Link] = []
+        self._out: list[str] = []
+        self._url: str | None = None
+        self._words: list[str] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(self._out)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            url = dict(attrs).get("href") or ""
+            if url.lower().startswith("data:"):  # allowed for pictures only
+                self._out.append("<a>")
+                return
+            self._url, self._words = url, []
+        self._out.append(self.get_starttag_text() or "")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._out.append(self.get_starttag_text() or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._out.append(f"</{tag}>")
+        if tag == "a" and self._url is not None:
+            self._note(self._url, " ".join("".join(self._words).split()))
+            self._url = None
+
+    def handle_data(self, data: str) -> None:
+        self._words.append(data)
+        self._out.append(data if "<" not in data else escape(data, quote=False))
+
+    def handle_entityref(self, name: str) -> None:
+        self._words.append({"amp": "&", "nbsp": " ", "lt": "<", "gt": ">"}.get(name, ""))
+        self._out.append(f"&{name};")
+
+    def handle_charref(self, name: str) -> None:
+        self._out.append(f"&#{name};")
+
+    def _note(self, url: str, text: str) -> None:
+        host = host_of(url)
+        if not host:
+            return
+        false = is_deceptive(text, host)
+        if len(self.links) < MAX_LINKS:
+            self.links.append(Link(text or url, url, host, false))
+        style = "beffroi-lien beffroi-faux" if false else "beffroi-lien"
+        words = _("mène en réalité à %(host)s") if false else _("mène à %(host)s")
+        self._out.append(f' <span class="{style}">[{escape(words % {"host": host})}]</span>')

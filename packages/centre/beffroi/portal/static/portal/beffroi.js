@@ -1,0 +1,57 @@
+/* Live updates and nothing else: every page works without this file.
+   /live sends {"kind", "id"}; parts of the page that say hx-trigger="live:decision from:body" then ask again. */
+(() => {
+  "use strict";
+  const body = document.body;
+  const sign = document.querySelector("[data-live]");
+  const waiting = new Map();
+
+  const say = (on) => {
+    if (!sign) return;
+    sign.hidden = false;
+    sign.classList.toggle("on", on);
+    sign.textContent = on ? sign.dataset.on : sign.dataset.off;
+  };
+  const ring = (name) => {
+    // Many decisions come in one burst: one question answers them all.
+    if (waiting.has(name)) return;
+    waiting.set(name, setTimeout(() => {
+      waiting.delete(name);
+      if (window.htmx) window.htmx.trigger(body, name);
+    }, 150));
+  };
+  const hear = (event) => {
+    const kind = String(JSON.parse(event.data).kind || "").split(":")[0];
+    if (kind) ring("live:" + kind);
+  };
+  let missed = false;
+  const listen = () => {
+    const source = new EventSource("/live");
+    source.onopen = () => {
+      say(true);
+      if (missed) for (const kind of ["decision", "campaign", "remediation", "box", "mail"]) ring("live:" + kind);
+      missed = false;
+    };
+    source.onmessage = hear;
+    source.onerror = () => {
+      say(false);
+      missed = true;
+      if (source.readyState !== EventSource.CLOSED) return;
+      // The grant ran out: the portal gives a new one as long as the session stands.
+      setTimeout(() => fetch("/direct/", { credentials: "same-origin" })
+        .then((answer) => { if (answer.status === 204) listen(); else setTimeout(listen, 15000); })
+        .catch(() => setTimeout(listen, 15000)), 3000);
+    };
+  };
+  if (body.dataset.listens && "EventSource" in window) listen();
+
+  // After a part of the page was replaced, the keyboard stays where it was.
+  let held = "";
+  body.addEventListener("htmx:beforeSwap", () => { held = document.activeElement ? document.activeElement.id : ""; });
+  body.addEventListener("htmx:afterSettle", () => {
+    const before = held && document.getElementById(held);
+    if (before && document.activeElement === body) before.focus();
+  });
+  const error = document.querySelector("[aria-invalid='true'], [data-focus]");
+  if (error) error.focus();
+})();

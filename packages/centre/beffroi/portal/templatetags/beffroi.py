@@ -1,0 +1,113 @@
+"""Template tags: icons and the roof-tile band as inline SVG, moments and sizes in words."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from django import template
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+
+from beffroi.portal import words
+
+register = template.Library()
+_ICONS = Path(__file__).parent.parent / "icons"
+
+
+@cache
+def _drawing(name: str) -> str:
+    """What stands inside the svg element of a lucide icon (ISC, icons/LICENSE)."""
+    text = (_ICONS / f"{name}.svg").read_text("utf-8")
+    return " ".join(text[text.index("stroke-linejoin") :].partition(">")[2].rpartition("</svg>")[0].split())
+
+
+@register.simple_tag
+def icon(name: str, size: str = "") -> SafeString:
+    """A decorative icon: the word beside it carries the meaning."""
+    style = "icon icon-l" if size == "l" else "icon"
+    return mark_safe(  # noqa: S308 - our own files
+        f'<svg class="{style}" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" '
+        f'stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" focusable="false">{_drawing(name)}</svg>'
+    )
+
+
+@register.simple_tag
+def tiles() -> SafeString:
+    """The glazed tiles of Burgundian roofs."""
+    colours = ("#c98a1b", "#33465c", "#a8402a", "#2f6f4f")
+    lozenges = "".join(
+        f'<path d="M{x} 5 {x + 10} 0 {x + 20} 5 {x + 10} 10z" fill="{fill}"/>'
+        for x, fill in zip(range(0, 80, 20), colours, strict=True)
+    )
+    return mark_safe(  # noqa: S308 - constants
+        '<svg class="tiles" aria-hidden="true" focusable="false" height="10"><defs><pattern id="tuiles" width="80" '
+        f'height="10" patternUnits="userSpaceOnUse"><rect width="80" height="10" fill="#1d2733"/>{lozenges}</pattern>'
+        '</defs><rect width="100%" height="10" fill="url(#tuiles)"/></svg>'
+    )
+
+
+@register.filter
+def moment(value: datetime | None) -> str:
+    return words.when(value)
+
+
+@register.filter
+def ms(value: float | None) -> str:
+    return words.milliseconds(value)
+
+
+@register.filter
+def octets(value: int) -> str:
+    return words.size(value)
+
+
+@register.filter
+def kind_word(value: str) -> str:
+    return str(words.KINDS.get(value, value))
+
+
+@register.filter
+def rule_word(value: str) -> str:
+    return words.rule(value)
+
+
+@register.filter
+def role_word(value: str) -> str:
+    return {
+        "agent": _("Agent"),
+        "elu": _("Élu"),
+        "referent": _("Référent"),
+        "dpo": _("Délégué à la protection des données"),
+    }.get(value, value)
+
+
+@register.filter
+def short(value: str) -> str:
+    return words.shorten(value)
+
+
+@register.inclusion_tag("portal/parts/state.html")
+def state(name: str) -> dict[str, str]:
+    label, tone, drawing = words.STATES.get(name, (name, "quiet", "circle-dot"))
+    return {"label": str(label), "tone": tone, "drawing": drawing}
+
+
+@register.inclusion_tag("portal/parts/field.html")
+def field(bound: object, hint: str = "", style: str = "") -> dict[str, object]:
+    """One labelled input with its hint and its error."""
+    return {"field": bound, "hint": hint, "style": style}
+
+
+@register.filter
+def grouped(value: str) -> str:
+    """A fingerprint or secret in groups of four, so that it can be read aloud."""
+    bare = re.sub(r"[\s:]", "", value)
+    return " ".join(bare[i : i + 4] for i in range(0, len(bare), 4))
+
+
+@register.simple_tag
+def yes_no(value: object) -> str:
+    return _("oui") if value else _("non")

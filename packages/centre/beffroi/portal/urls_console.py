@@ -1,0 +1,33 @@
+"""Addresses of the Département's console: another listener, cookie and directory of accounts than the portal's."""
+
+from __future__ import annotations
+
+from django.urls import path
+from django.views.i18n import set_language
+
+from beffroi.portal import health
+from beffroi.portal.console import boxes, campaigns, communes, journal, overview, signin
+
+handler404 = "beffroi.portal.health.not_found"
+handler500 = "beffroi.portal.health.broken"
+
+urlpatterns = [
+    path("healthz", health.healthz, name="healthz"),
+    path("", overview.overview, name="home"),
+    path("direct/", overview.live_grant, name="live_grant"),
+    path("langue/", set_language, name="set_language"),
+    path("connexion/", signin.sign_in, name="console_login"),
+    path("deconnexion/", signin.sign_out, name="console_logout"),
+    path("decisions/", campaigns.campaigns, name="campaigns"),
+    path("decisions/<str:campaign_id>/", campaigns.campaign, name="campaign"),
+    path("decisions/<str:campaign_id>/confirmer/", campaigns.confirm, name="campaign_confirm"),
+    path("decisions/<str:campaign_id>/ecarter/", campaigns.dismiss, name="campaign_dismiss"),
+    path("decisions/<str:campaign_id>/annuler/", campaigns.undo, name="campaign_undo"),
+    path("boitiers/", boxes.boxes, name="boxes"),
+    path("boitiers/code/", boxes.issue, name="box_code"),
+    path("boitiers/<str:box_id>/confirmer/", boxes.confirm, name="box_confirm"),
+    path("boitiers/<str:box_id>/revoquer/", boxes.revoke, name="box_revoke"),
+    path("communes/", communes.communes, name="communes"),
+    path("communes/inscrire/", communes.enrol, name="commune_enrol"),
+    path("journal/", journal.journal, name="journal"),
+]

@@ -1,0 +1,50 @@
+"""Addresses of the agents' portal; /v1/enrol answers on the boîtiers' listener only."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from allauth.account import views as account
+from allauth.mfa.base import views as mfa
+from allauth.mfa.recovery_codes import views as recovery
+from allauth.mfa.totp import views as totp
+from django.urls import URLPattern, URLResolver, path
+from django.views.i18n import set_language
+
+from beffroi.portal import health
+from beffroi.portal.web import access, home, mail, signin
+
+handler404 = "beffroi.portal.health.not_found"
+handler500 = "beffroi.portal.health.broken"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("healthz", health.healthz, name="healthz"),
+    path("", home.home, name="home"),
+    path("direct/", home.live_grant, name="live_grant"),
+    path("langue/", set_language, name="set_language"),
+    # Sign-in: django-allauth's views on our addresses; nobody signs up here and nothing is sent by mail.
+    path("connexion/", signin.login, name="account_login"),
+    path("connexion/code/", mfa.authenticate, name="mfa_authenticate"),
+    path("connexion/inactive/", account.account_inactive, name="account_inactive"),
+    path("deconnexion/", account.logout, name="account_logout"),
+    path("confirmer/", account.reauthenticate, name="account_reauthenticate"),
+    path("confirmer/code/", mfa.reauthenticate, name="mfa_reauthenticate"),
+    path("acces/", access.access, name="access"),
+    path("acces/double-verification/", totp.activate_totp, name="mfa_activate_totp"),
+    path("acces/double-verification/retirer/", totp.deactivate_totp, name="mfa_deactivate_totp"),
+    path("acces/codes/", recovery.view_recovery_codes, name="mfa_view_recovery_codes"),
+    path("acces/codes/nouveaux/", recovery.generate_recovery_codes, name="mfa_generate_recovery_codes"),
+    path("acces/mot-de-passe/", access.issue, name="app_password_issue"),
+    path("acces/mot-de-passe/<str:app_password_id>/retirer/", access.revoke, name="app_password_revoke"),
+    path("acces/resume/", access.access, name="mfa_index"),
+    path("collectivites/", access.choose_membership, name="membership_choose"),
+    path("courrier/", mail.mailboxes, name="mail"),
+    path("courrier/signale/<str:beffroi_id>/", mail.reported, name="mail_reported"),
+    path("courrier/<str:mailbox_id>/", mail.messages, name="mail_list"),
+    path("courrier/<str:mailbox_id>/<int:uid>/", mail.read, name="mail_read"),
+    path("courrier/<str:mailbox_id>/<int:uid>/contenu/", mail.content, name="mail_content"),
+    path("courrier/<str:mailbox_id>/<int:uid>/signaler/", mail.report, name="mail_report"),
+]
+if find_spec("beffroi.boxes.api") is not None:
+    urlpatterns.append(path("v1/enrol", import_module("beffroi.boxes.api").enrol, name="box_enrol"))

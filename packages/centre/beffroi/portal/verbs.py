@@ -1,0 +1,64 @@
+"""Verbs of the audit log in words. An unknown verb is shown as it is: a new action never hides."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from beffroi.core.identity import queries as identity
+from beffroi.lib.errors import NotFound
+
+VERBS = {
+    "identity:person:created": gettext_lazy("Compte créé"),
+    "identity:membership:added": gettext_lazy("Rattachement ajouté"),
+    "identity:access:ended": gettext_lazy("Accès terminé"),
+    "identity:app_password:issued": gettext_lazy("Mot de passe d’application créé"),
+    "identity:app_password:revoked": gettext_lazy("Mot de passe d’application retiré"),
+    "identity:password:set": gettext_lazy("Mot de passe changé"),
+    "identity:second_factor:set": gettext_lazy("Double vérification activée"),
+    "identity:administrator:created": gettext_lazy("Administrateur créé"),
+    "identity:administrator:ended": gettext_lazy("Administrateur retiré"),
+    "identity:administrator:signed_in": gettext_lazy("Connexion à la console"),
+    "identity:administrator:sign_in_refused": gettext_lazy("Connexion à la console refusée"),
+    "identity:sign_in:refused_by_door": gettext_lazy("Connexion refusée depuis une adresse bloquée"),
+    "communes:collectivite:enrolled": gettext_lazy("Collectivité inscrite"),
+    "communes:domain:added": gettext_lazy("Domaine ajouté"),
+    "mail:mailbox:provisioned": gettext_lazy("Boîte de courriel créée"),
+    "mail:mailbox:created": gettext_lazy("Boîte de courriel créée"),
+    "mail:mailbox:closed": gettext_lazy("Boîte de courriel fermée"),
+    "mail:message:reported": gettext_lazy("Courriel signalé"),
+    "campaign:confirmed": gettext_lazy("Campagne confirmée"),
+    "campaign:dismissed": gettext_lazy("Campagne écartée"),
+    "campaign:undone": gettext_lazy("Campagne annulée"),
+    "campaign:decided": gettext_lazy("Blocage décidé"),
+    "campaign:extended": gettext_lazy("Blocage étendu"),
+    "decision:activated": gettext_lazy("Blocage mis en vigueur"),
+    "decision:revoked": gettext_lazy("Blocage annulé"),
+    "decision:expired": gettext_lazy("Blocage expiré"),
+    "box:code_issued": gettext_lazy("Code de boîtier émis"),
+    "box:enrolment_asked": gettext_lazy("Boîtier branché, à confirmer"),
+    "box:confirmed": gettext_lazy("Boîtier confirmé"),
+    "box:revoked": gettext_lazy("Boîtier révoqué"),
+    "box:policy_changed": gettext_lazy("Réglages du boîtier changés"),
+    "approval:requested": gettext_lazy("Second avis demandé"),
+    "approval:granted": gettext_lazy("Second avis favorable"),
+    "approval:refused": gettext_lazy("Second avis défavorable"),
+}
+
+
+def sentence(verb: str) -> str:
+    return str(VERBS.get(verb, verb))
+
+
+def actor(kind: str, actor_id: str) -> str:
+    """Who did it, for the Département's eyes."""
+    if kind == "administrator":
+        try:
+            return identity.administrator(actor_id).name
+        except NotFound:
+            return _("Un ancien administrateur")
+    if kind == "person":
+        return identity.person_name(actor_id) or _("Une personne partie")
+    return {"box": _("Un boîtier"), "system": _("Le système"), "door": _("La porte de connexion")}.get(
+        kind, kind
+    )

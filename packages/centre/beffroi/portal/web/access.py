@@ -1,0 +1,80 @@
+"""What opens a person's account: second factor, app passwords, and which collectivité the session carries.
+
+An app password asks for a step-up first and is shown once, in the answer to the request that made it.
+"""
+
+from __future__ import annotations
+
+from allauth.account.decorators import reauthentication_required
+from allauth.mfa.utils import is_mfa_enabled
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from beffroi.core.identity import actions, queries, sessions
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import Invalid
+from beffroi.mail import queries as mail
+from beffroi.portal.pages import for_agents, page
+
+MAX_LABEL_CHARS = 100
+
+
+@require_GET
+@for_agents
+def access(request: HttpRequest, actor: Actor) -> HttpResponse:
+    return page(
+        request,
+        "portal/access.html",
+        {
+            "place": "access",
+            "second_factor": is_mfa_enabled(request.user),
+            "app_passwords": list(queries.app_passwords(actor)),
+        },
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@reauthentication_required(allow_get=False)  # asked before the form: nothing typed is lost
+@for_agents
+def issue(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """The form, after a step-up; then the secret, once."""
+    context = {"place": "access", "mailboxes": list(mail.own_mailboxes(actor))}
+    if request.method == "GET":
+        return page(request, "portal/app_password_new.html", context)
+    label = request.POST.get("label", "").strip()
+    if not label or len(label) > MAX_LABEL_CHARS:
+        error = _("Donnez un nom à cet appareil, par exemple « Ordinateur de l’accueil ».")
+        return page(
+            request, "portal/app_password_new.html", {**context, "error": error, "label": label}, status=400
+        )
+    issued = actions.issue_app_password(
+        actor=actor, membership=queries.membership_of(actor), protocol_set="imap,smtp", label=label
+    )
+    return page(request, "portal/app_password_shown.html", {**context, "issued": issued})
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def revoke(request: HttpRequest, actor: Actor, app_password_id: str) -> HttpResponse:
+    found = queries.access_app_password(actor, app_password_id)
+    if request.method == "GET":
+        return page(request, "portal/app_password_revoke.html", {"place": "access", "app_password": found})
+    actions.revoke_app_password(actor=actor, app_password=found)
+    return HttpResponseRedirect(reverse("access"))
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def choose_membership(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """One session, one collectivité: choose which of one's own it carries."""
+    if request.method == "GET":
+        current = queries.current_memberships(actor.id)
+        mine = queries.membership_of(actor)
+        return page(request, "portal/memberships.html", {"memberships": current, "mine": mine})
+    chosen = request.POST.get("membership_id", "")
+    if not chosen:
+        raise Invalid("membership_id")
+    sessions.choose_membership(request, chosen)
+    return HttpResponseRedirect(reverse("home"))

@@ -1,0 +1,124 @@
+"""The commune's home: what should I do, and what was stopped for us. Every number comes from a query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from allauth.mfa.utils import is_mfa_enabled
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET
+
+from beffroi.core.decisions import queries as decisions
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import Unavailable
+from beffroi.mail import queries as mail
+from beffroi.mail import reader
+from beffroi.portal import chart, words
+from beffroi.portal.pages import for_agents, give_live_grant, page
+from beffroi.portal.places import flows_blocked, own_boxes
+
+RECENT = 6
+CHART_DAYS = 14
+
+
+@require_GET
+@for_agents
+def home(request: HttpRequest, actor: Actor) -> HttpResponse:
+    context = {"place": "home", "protection": protection(actor), "boxes": own_boxes(actor)}
+    if request.htmx and request.GET.get("part") == "protection":  # type: ignore[attr-defined]
+        return page(request, "portal/parts/protection.html", context)
+    todo = actions_of(request, context["boxes"])
+    return page(
+        request,
+        "portal/home.html",
+        {
+            **context,
+            "first_name": _first_name(request),
+            "today": date_format(timezone.localtime(clock.now()), "l j F"),
+            "todo": todo,
+            "lead": lead(todo),
+            "letters": latest_letters(actor),
+        },
+    )
+
+
+@require_GET
+@for_agents
+def live_grant(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """A new grant for a page that stayed open longer than its first one."""
+    response = HttpResponse(status=204)
+    give_live_grant(response, actor)
+    return response
+
+
+def protection(actor: Actor) -> dict[str, Any]:
+    """What the feed holds for this commune now, and what it did here."""
+    visible = decisions.visible_decisions(actor)
+    jobs = list(mail.visible_jobs(actor).filter(direction="withdraw")[:200])
+    recent = [
+        {
+            "decision": one,
+            "title": words.decision_title(one.kind, one.value, one.action),
+            "why": words.rule(one.rule),
+            "evidence": words.evidence(one.evidence),
+        }
+        for one in visible[:RECENT]
+    ]
+    days = chart.per_day(
+        visible.exclude(activated_at=None).values_list("activated_at", flat=True)[:5000], days=CHART_DAYS
+    )
+    return {
+        "active": decisions.active_decisions(actor).count(),
+        "refused": mail.blocked_count(actor.collectivite_id or ""),
+        "withdrawn": sum(mail.report(job, actor.collectivite_id).moved for job in jobs),
+        "flows": flows_blocked(actor),
+        "recent": recent,
+        "days": days,
+        "chart": chart.bars(days),
+    }
+
+
+def actions_of(request: HttpRequest, boxes: Sequence[Any]) -> list[dict[str, str]]:
+    """What this person should do, most urgent first."""
+    todo = []
+    if not is_mfa_enabled(request.user):
+        todo.append(
+            {
+                "title": _("Activez la double vérification"),
+                "why": _("Un mot de passe volé ne suffit alors plus à ouvrir votre compte."),
+                "url": "mfa_activate_totp",
+                "button": _("Activer"),
+            }
+        )
+    return todo
+
+
+def lead(todo: Sequence[object]) -> str:
+    if not todo:
+        return _("Aucune action ne vous est demandée.")
+    return ngettext("%(n)s action vous attend.", "%(n)s actions vous attendent.", len(todo)) % {
+        "n": len(todo)
+    }
+
+
+def latest_letters(actor: Actor) -> list[dict[str, Any]] | None:
+    """The newest mails of the first own mailbox; None when the mail server does not answer."""
+    mailbox = mail.own_mailboxes(actor).first()
+    if mailbox is None:
+        return []
+    try:
+        with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+            return [{"mailbox": mailbox, "message": one} for one in opened.list(limit=4)]
+    except Unavailable:
+        return None
+
+
+def _first_name(request: HttpRequest) -> str:
+    return str(getattr(request.user, "name", "")).partition(" ")[0]

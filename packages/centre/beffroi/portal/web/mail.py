@@ -1,0 +1,173 @@
+"""Courrier: list, read safely, report.
+
+Input:  hostile: everything in a mail. Text is escaped by the templates; HTML is cleaned and served from its own
+        address, in a sandbox, with a policy that loads nothing.
+Access: the mailbox is looked up among the actor's own; another one's is "no such page".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.csp import csp_override
+from django.views.decorators.http import require_GET, require_http_methods
+
+from beffroi.core.communes import queries as communes
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import Invalid, NotFound
+from beffroi.lib.ids import is_id
+from beffroi.mail import actions, queries, reader
+from beffroi.portal import safe_html, words
+from beffroi.portal.pages import for_agents, page
+from beffroi.watch import queries as watch
+
+PAGE_MESSAGES = 30
+MAX_REMEMBERED = 100
+REPORTED_KEY = "reported"
+
+CONTENT_POLICY: dict[str, list[str]] = {
+    "default-src": ["'none'"],
+    "img-src": ["data:"],
+    "style-src": [safe_html.STYLE_SOURCE],
+    "form-action": ["'none'"],
+    "base-uri": ["'none'"],
+    "frame-ancestors": ["'self'"],
+    # Links may open in a new tab, which is an ordinary page of its own site.
+    "sandbox": ["allow-popups", "allow-popups-to-escape-sandbox"],
+}
+
+
+@require_GET
+@for_agents
+def mailboxes(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """The only mailbox, or a choice."""
+    own = list(queries.own_mailboxes(actor))
+    if len(own) == 1:
+        return HttpResponseRedirect(reverse("mail_list", args=[own[0].id]))
+    return page(request, "portal/mailboxes.html", {"place": "mail", "mailboxes": own})
+
+
+@require_GET
+@for_agents
+def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
+    mailbox = queries.access_mailbox(actor, mailbox_id)
+    before = request.GET.get("avant", "")
+    before_uid = int(before) if before.isascii() and before.isdigit() and len(before) < 11 else None
+    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+        found = opened.list(limit=PAGE_MESSAGES + 1, before_uid=before_uid)
+    shown = found[:PAGE_MESSAGES]
+    context = {
+        "place": "mail",
+        "mailbox": mailbox,
+        "mailboxes": list(queries.own_mailboxes(actor)),
+        "messages": shown,
+        "unread": sum(not one.seen for one in shown),
+        "older": shown[-1].uid if len(found) > PAGE_MESSAGES else None,
+        "first_page": before_uid is None,
+        "reported": set(request.session.get(REPORTED_KEY, [])),
+    }
+    part = request.htmx and request.GET.get("part") == "list"  # type: ignore[attr-defined]
+    return page(request, "portal/parts/mails.html" if part else "portal/mail_list.html", context)
+
+
+@require_GET
+@for_agents
+def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpResponse:
+    mailbox = queries.access_mailbox(actor, mailbox_id)
+    view = _read(mailbox.address, uid)
+    safe = safe_html.clean(view.html) if view.html else None
+    context = {
+        "place": "mail",
+        "mailbox": mailbox,
+        "uid": uid,
+        "view": view,
+        "message": view.summary,
+        "safe": safe,
+        "links": safe.links if safe else safe_html.links_in_text(view.text),
+        "report": report_state(request, actor, view.summary.beffroi_id),
+        **_origin(view),
+    }
+    return page(request, "portal/mail_read.html", context)
+
+
+@require_GET
+@xframe_options_sameorigin
+@csp_override(CONTENT_POLICY)
+@for_agents
+def content(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpResponse:
+    """The HTML of a mail, cleaned, for the frame alone."""
+    mailbox = queries.access_mailbox(actor, mailbox_id)
+    view = _read(mailbox.address, uid)
+    return HttpResponse(
+        safe_html.clean(view.html).document,
+        headers={
+            "Cache-Control": "no-store, private",
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+            "Cross-Origin-Resource-Policy": "same-origin",
+        },
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def report(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpResponse:
+    """Ask for confirmation with the consequences; then hand the sighting in."""
+    mailbox = queries.access_mailbox(actor, mailbox_id)
+    if request.method == "GET":
+        view = _read(mailbox.address, uid)
+        context = {"place": "mail", "mailbox": mailbox, "uid": uid, "message": view.summary}
+        return page(request, "portal/mail_report.html", context)
+    beffroi_id = request.POST.get("beffroi_id", "")
+    if not is_id(beffroi_id, "msg"):
+        raise Invalid("beffroi_id")
+    if report_state(request, actor, beffroi_id) is None:
+        actions.report_phishing(actor=actor, mailbox=mailbox, beffroi_id=beffroi_id)
+        known = [one for one in request.session.get(REPORTED_KEY, []) if one != beffroi_id]
+        request.session[REPORTED_KEY] = [*known, beffroi_id][-MAX_REMEMBERED:]
+    return HttpResponseRedirect(reverse("mail_reported", args=[beffroi_id]))
+
+
+@require_GET
+@for_agents
+def reported(request: HttpRequest, actor: Actor, beffroi_id: str) -> HttpResponse:
+    """Thank you, and what became of it. Does not need the mail: it may have been withdrawn meanwhile."""
+    state = report_state(request, actor, beffroi_id)
+    if state is None:
+        raise NotFound("report")
+    context = {"place": "mail", "report": state, "beffroi_id": beffroi_id}
+    part = request.htmx and request.GET.get("part") == "state"  # type: ignore[attr-defined]
+    return page(request, "portal/parts/report_state.html" if part else "portal/mail_reported.html", context)
+
+
+def report_state(request: HttpRequest, actor: Actor, beffroi_id: str) -> dict[str, Any] | None:
+    """The actor's own report of this message and what came of it; None if there is none."""
+    if not beffroi_id:
+        return None
+    own = watch.own_report(actor, beffroi_id)
+    if own is not None:
+        return {"state": own.state, "seen_at": own.seen_at, "beffroi_id": beffroi_id}
+    if beffroi_id in request.session.get(REPORTED_KEY, []):
+        # Handed in a moment ago; the evidence is being compared.
+        return {"state": "received", "seen_at": None, "beffroi_id": beffroi_id}
+    return None
+
+
+def _read(address: str, uid: int) -> reader.MessageView:
+    with reader.open_mailbox(settings.BEFFROI, address) as opened:
+        return opened.read(uid)
+
+
+def _origin(view: reader.MessageView) -> dict[str, Any]:
+    """Who says to have written, and what the entry found out about it."""
+    domain = view.summary.from_address.rpartition("@")[2].lower()
+    found = view.authentication
+    return {
+        "domain": domain,
+        "external": communes.collectivite_of_domain(domain) is None,
+        "authentication": words.authentication(domain, spf=found.spf, dkim=found.dkim, dmarc=found.dmarc),
+    }

@@ -1,0 +1,48 @@
+"""Sign-in of agents: django-allauth behind the login door of the feed.
+
+Input:  hostile. An address that the feed refuses does not reach the password check at all.
+Fails:  open when no feed was ever received, closed for every address on the last list.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from allauth.account.views import LoginView
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.decisions import door
+from beffroi.core.identity.actor import Actor
+from beffroi.portal.pages import client_address, page
+
+
+class Login(LoginView):  # type: ignore[misc] # allauth is untyped
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        refused = refuse_blocked(request)
+        return refused or super().dispatch(request, *args, **kwargs)
+
+
+def refuse_blocked(request: HttpRequest) -> HttpResponse | None:
+    """The refusal for an address on the feed, else None. Only a try is recorded, never a mere look."""
+    address = client_address(request)
+    entry = door.blocked_address(address)
+    if entry is None:
+        return None
+    if request.method == "POST":
+        with transaction.atomic():
+            audit.record(
+                actor=Actor("door", "login"),
+                verb="identity:sign_in:refused_by_door",
+                object_id=entry.id,
+                collectivite_id=None,
+                details={"listener": settings.LISTENER},
+                personal={"address": address},
+            )
+    return page(request, "portal/blocked_address.html", status=HTTPStatus.FORBIDDEN)
+
+
+login = Login.as_view()

@@ -1,0 +1,194 @@
+"""Evidence and decisions as sentences. Pure but for translation: typed values in, words out.
+
+Rule: claim only what is measured, name the strongest evidence first, no jargon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils import formats, timezone
+from django.utils.translation import get_language, gettext_lazy, ngettext
+from django.utils.translation import gettext as _
+
+from beffroi.lib import clock
+
+NBSP = "\u00a0"
+
+KINDS = {
+    "url": gettext_lazy("Adresse web"),
+    "domain": gettext_lazy("Site"),
+    "ip": gettext_lazy("Adresse réseau"),
+    "cidr": gettext_lazy("Plage réseau"),
+    "sender": gettext_lazy("Expéditeur"),
+    "sha256": gettext_lazy("Fichier (empreinte)"),
+    "sketch": gettext_lazy("Texte semblable (empreinte)"),
+}
+DETECTORS = {
+    "spf_fail": gettext_lazy("le serveur d’envoi n’est pas autorisé par le domaine affiché"),
+    "dkim_fail": gettext_lazy("la signature du courriel ne correspond pas"),
+    "dmarc_fail": gettext_lazy("le domaine affiché ne reconnaît pas ce courriel"),
+    "link_mismatch": gettext_lazy("un lien affiche une adresse et mène à une autre"),
+    "executable_attachment": gettext_lazy("un programme est joint"),
+    "archive_attachment": gettext_lazy("une archive est jointe"),
+    "new_sender_burst": gettext_lazy("un expéditeur inconnu a écrit à trois communes en moins d’une heure"),
+    "listed_url": gettext_lazy("l’adresse figure sur une liste d’hameçonnage"),
+    "listed_name": gettext_lazy("le nom figure sur une liste de sites malveillants"),
+    "known_malware": gettext_lazy("le fichier est un logiciel malveillant connu"),
+    "detonated": gettext_lazy("ouvert dans un environnement isolé, il s’est montré nuisible"),
+    "login_attack": gettext_lazy("de nombreux comptes ont été essayés depuis cette adresse"),
+    "ai_opinion": gettext_lazy("un modèle le juge suspect (ne compte pas dans la décision)"),
+}
+RULES = {
+    "departement": gettext_lazy("confirmé par le Département"),
+    "one_proof": gettext_lazy("preuve établie par une machine"),
+    "strong_detector": gettext_lazy("preuve établie par une machine"),
+    "two_communes": gettext_lazy("signalé dans deux communes, indices concordants"),
+    "landing_address": gettext_lazy("c’est là que mène un lien bloqué"),
+}
+STATES = {
+    "open": (gettext_lazy("À décider"), "warn", "circle-dot"),
+    "decided": (gettext_lazy("Bloquée partout"), "good", "shield-check"),
+    "revoked": (gettext_lazy("Annulée"), "quiet", "undo-2"),
+    "dismissed": (gettext_lazy("Écartée"), "quiet", "x"),
+    "active": (gettext_lazy("En vigueur"), "good", "shield-check"),
+    "expired": (gettext_lazy("Expirée"), "quiet", "clock"),
+    "proposed": (gettext_lazy("Proposée"), "warn", "circle-dot"),
+    "pending": (gettext_lazy("À confirmer"), "warn", "circle-dot"),
+    "silent": (gettext_lazy("Silencieux"), "warn", "triangle-alert"),
+    "box_active": (gettext_lazy("En service"), "good", "circle-check"),
+    "box_revoked": (gettext_lazy("Révoqué"), "quiet", "ban"),
+    "running": (gettext_lazy("En cours"), "warn", "clock"),
+    "waiting": (gettext_lazy("Attend une seconde personne"), "warn", "clock"),
+    "done": (gettext_lazy("Terminé"), "good", "check"),
+    "refused": (gettext_lazy("Refusé"), "quiet", "x"),
+}
+REFUSALS = {
+    "protected": gettext_lazy("protégé : jamais bloqué, quoi qu’on signale"),
+    "range_never_automatic": gettext_lazy("une plage entière n’est jamais bloquée automatiquement"),
+    "sender_forged": gettext_lazy("l’expéditeur affiché est peut-être lui-même victime d’une usurpation"),
+}
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A sentence with its tone (good, warn, bad, quiet) and the icon that goes with it."""
+
+    text: str
+    tone: str
+    icon: str
+
+
+def hour(moment: datetime) -> str:
+    """``10 h 42`` in French, ``10:42`` elsewhere."""
+    local = timezone.localtime(moment)
+    if (get_language() or "fr").startswith("fr"):
+        return f"{local.hour}{NBSP}h{NBSP}{local.minute:02d}"
+    return f"{local.hour:02d}:{local.minute:02d}"
+
+
+def when(moment: datetime | None) -> str:
+    """Today the hour; yesterday in words; then the day."""
+    if moment is None:
+        return ""
+    local, today = timezone.localtime(moment), timezone.localtime(clock.now()).date()
+    if local.date() == today:
+        return hour(moment)
+    if local.date() == today - timedelta(days=1):
+        return _("hier, %(hour)s") % {"hour": hour(moment)}
+    pattern = "j F" if local.year == today.year else "j F Y"
+    return f"{formats.date_format(local, pattern)}, {hour(moment)}"
+
+
+def decision_title(kind: str, value: str, action: str) -> str:
+    """What one decision does, as a sentence without a full stop."""
+    shown = shorten(value)
+    if kind in ("sha256", "sketch"):
+        return (
+            _("Une pièce jointe est bloquée")
+            if kind == "sha256"
+            else _("Les courriels au texte semblable sont mis de côté")
+        )
+    sentences = {
+        "url": _("La page %(value)s est bloquée"),
+        "domain": _("Le site %(value)s est bloqué"),
+        "ip": _("L’adresse réseau %(value)s est bloquée"),
+        "sender": _("Les courriels de %(value)s sont mis de côté")
+        if action == "quarantine"
+        else _("Les courriels de %(value)s sont refusés"),
+    }
+    return sentences.get(kind, "%(value)s") % {"value": shown}
+
+
+def shorten(value: str, limit: int = 64) -> str:
+    return value if len(value) <= limit else f"{value[: limit - 1]}…"
+
+
+def evidence(facts: Mapping[str, object]) -> str:
+    """Counts of a decision or campaign: ``signalé dans 2 communes par 2 personnes``. Never who."""
+    communes, persons = _number(facts, "communes"), _number(facts, "persons")
+    if not communes:
+        return ""
+    where = ngettext("dans %(n)s collectivité", "dans %(n)s collectivités", communes) % {"n": communes}
+    if not persons:
+        return _("vu %(where)s") % {"where": where}
+    who = ngettext("par %(n)s personne", "par %(n)s personnes", persons) % {"n": persons}
+    return _("signalé %(where)s, %(who)s") % {"where": where, "who": who}
+
+
+def detectors(names: Iterable[object]) -> list[str]:
+    return [str(DETECTORS[name]) for name in names if isinstance(name, str) and name in DETECTORS]
+
+
+def rule(name: str) -> str:
+    return str(RULES.get(name, name))
+
+
+def milliseconds(value_ms: float | None) -> str:
+    """``340 ms``, ``1,2 s``."""
+    if value_ms is None:
+        return ""
+    if value_ms < 1000:
+        return f"{round(value_ms)}{NBSP}ms"
+    number = formats.number_format(value_ms / 1000, 1)
+    return f"{number}{NBSP}s"
+
+
+def size(size_bytes: int) -> str:
+    """``12 ko``, ``1,4 Mo``."""
+    french = (get_language() or "fr").startswith("fr")
+    unit = "o" if french else "B"
+    if size_bytes < 1000:
+        return f"{size_bytes}{NBSP}{unit}"
+    if size_bytes < 1_000_000:
+        return f"{round(size_bytes / 1000)}{NBSP}k{unit}"
+    return f"{formats.number_format(size_bytes / 1_000_000, 1)}{NBSP}M{unit}"
+
+
+def authentication(domain: str, *, spf: str, dkim: str, dmarc: str) -> Phrase:
+    """The verdict of the entry on the sender, for someone who never heard of SPF."""
+    names = {"domain": domain or _("ce domaine")}
+    if dmarc == "pass":
+        return Phrase(_("Ce courriel vient bien de %(domain)s.") % names, "good", "shield-check")
+    if dmarc == "fail":
+        text = _("%(domain)s ne reconnaît pas ce courriel : l’expéditeur est peut-être usurpé.") % names
+        return Phrase(text, "bad", "shield-alert")
+    if spf == "fail" or dkim == "fail":
+        text = _("Le serveur d’envoi n’est pas autorisé par %(domain)s : restez prudent.") % names
+        return Phrase(text, "bad", "shield-alert")
+    if "pass" in (spf, dkim):
+        text = (
+            _("L’origine est en partie vérifiée. %(domain)s ne dit pas quoi faire des faux courriels.")
+            % names
+        )
+        return Phrase(text, "quiet", "info")
+    return Phrase(
+        _("Rien ne permet de vérifier que ce courriel vient de %(domain)s.") % names, "warn", "triangle-alert"
+    )
+
+
+def _number(facts: Mapping[str, object], key: str) -> int:
+    value = facts.get(key)
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,251 @@
+"""What the portal's tests share: mails with hostile content, a seeded département, servers that show it.
+
+The mail server is replaced at one point only: ``reader.open_mailbox``. The real one is used by the tests of mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from beffroi.lib import clock, ids
+from beffroi.lib.errors import NotFound
+from beffroi.mail.reader import Attachment, Authentication, MessageSummary, MessageView
+
+LURE_ID = "msg_" + "1" * 26
+LURE_HTML = """
+<html><head><style>body{background:url(http://evil.test/x)}</style><script>alert(1)</script></head>
+<body onload="alert(2)"><p>Bonjour, votre colis est en attente.</p>
+<p><a href="https://colis-suivi-paiement.example/laposte" onclick="alert(3)">https://www.laposte.fr/suivi</a></p>
+<img src="https://pixel.example/t.gif" alt="logo" onerror="alert(4)"><form action="https://evil.test"><input name=p></form>
+<iframe src="https://evil.test"></iframe></body></html>
+"""
+
+
+def letter(uid: int, subject: str, sender: str, **changes: Any) -> MessageView:
+    summary = MessageSummary(
+        uid=uid,
+        beffroi_id="msg_" + str(uid % 10) * 26,
+        from_name=changes.pop("name", ""),
+        from_address=sender,
+        subject=subject,
+        received_at=clock.now() - timedelta(minutes=17 * uid),
+        seen=changes.pop("seen", True),
+        unchecked=changes.pop("unchecked", False),
+    )
+    view = MessageView(summary, ("mairie@beaune.test",), "Bonjour,\n\nBien à vous.", "", (), Authentication())
+    return replace(view, **changes)
+
+
+def letters() -> list[MessageView]:
+    """A lure, and ordinary mail with hostile subjects."""
+    return [
+        letter(
+            1,
+            "Votre colis est en attente de paiement <script>alert(1)</script>",
+            "suivi@colis-suivi-paiement.example",
+            name="La Poste",
+            html=LURE_HTML,
+            text="Votre colis est en attente.",
+            seen=False,
+            authentication=Authentication(spf="fail", dkim="none", dmarc="fail"),
+            attachments=(Attachment("2", "facture 88213.zip", "application/zip", 48_213),),
+        ),
+        letter(
+            2,
+            "Contrôle de légalité : délibération 2026-41 reçue",
+            "prefecture@cote-dor.example",
+            name="Préfecture de la Côte-d’Or",
+            seen=False,
+            authentication=Authentication("pass", "pass", "pass"),
+        ),
+        letter(3, "Effectifs cantine, semaine 49", "ecole@nuits.test", name="École Jean-Macé"),
+        letter(4, "Permis de construire, pièces manquantes", "j.bertrand@example.org", unchecked=True),
+        letter(5, "x" * 180, "long@" + "a" * 60 + ".example", name="Un nom " + "très " * 20 + "long"),
+    ]
+
+
+class ShownMailbox:
+    """The reader's two questions, answered from a list."""
+
+    def __init__(self, held: list[MessageView]) -> None:
+        self._held = {one.summary.uid: one for one in held}
+
+    def list(
+        self, folder: str = "INBOX", limit: int = 50, before_uid: int | None = None
+    ) -> list[MessageSummary]:
+        found = [
+            one.summary for one in self._held.values() if before_uid is None or one.summary.uid < before_uid
+        ]
+        return found[:limit]
+
+    def read(self, uid: int, folder: str = "INBOX") -> MessageView:
+        if uid not in self._held:
+            raise NotFound("message")
+        return self._held[uid]
+
+
+def opener(held: Callable[[], list[MessageView]]) -> Callable[..., Any]:
+    @contextmanager
+    def open_mailbox(config: object, address: str) -> Iterator[ShownMailbox]:
+        yield ShownMailbox(held())
+
+    return open_mailbox
+
+
+@pytest.fixture
+def shown_mail(monkeypatch: pytest.MonkeyPatch) -> list[MessageView]:
+    from beffroi.mail import reader
+
+    held = letters()
+    monkeypatch.setattr(reader, "open_mailbox", opener(lambda: held))
+    return held
+
+
+def deliver(mailbox: Any, beffroi_id: str) -> None:
+    """The evidence that mailgate and the journal would have written for a lure."""
+    from beffroi.mail.models import MailDelivery, MailMessage, MailObservation
+
+    MailMessage.objects.get_or_create(
+        id=beffroi_id,
+        defaults={
+            "received_at": clock.now(),
+            "message_id": "a@b",
+            "message_id_hash": "0" * 64,
+            "sender": "suivi@colis-suivi-paiement.example",
+            "client_ip": "45.155.204.9",
+            "helo": "mail.example",
+            "verdict": '{"auth":{"spf":"fail","dkim":"none","dmarc":"fail"},"link_mismatch":true}',
+        },
+    )
+    for kind, value, role in (
+        ("url", "https://colis-suivi-paiement.example/laposte", "link"),
+        ("domain", "colis-suivi-paiement.example", "link"),
+        ("sender", "suivi@colis-suivi-paiement.example", "sender"),
+        ("domain", "impots.gouv.fr", "link"),
+    ):
+        MailObservation.objects.get_or_create(message_id=beffroi_id, kind=kind, value=value, role=role)
+    MailDelivery.objects.create(
+        message_id=beffroi_id, mailbox_id=mailbox.id, folder="INBOX", delivered_at=clock.now()
+    )
+
+
+def sighting(
+    collectivite_id: str, person_id: str, message: str = LURE_ID, host: str = "colis-suivi-paiement.example"
+) -> str:
+    """A report of a person with what the mail door saw; returns its id."""
+    from beffroi.watch import actions
+
+    sighting_id = ids.new_id("sig")
+    actions.take_in(
+        sighting_id=sighting_id,
+        payload={
+            "detector": "user_report",
+            "door": "mail",
+            "collectivite_id": collectivite_id,
+            "person_id": person_id,
+            "message": message,
+            "seen_at": clock.epoch_s(),
+            "indicators": [
+                ["url", f"https://{host}/laposte"],
+                ["domain", host],
+                ["domain", "impots.gouv.fr"],
+            ],
+            "evidence": {"spf": "fail", "dmarc": "fail", "link_mismatch": True},
+        },
+        landing={host: ["45.155.204.9"]},
+    )
+    return sighting_id
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """What the seeded département holds."""
+
+    agent_email: str
+    administrator_email: str
+    totp_secret: str
+    campaign_id: str
+    open_campaign_id: str
+    pending_box_id: str
+    mailbox_id: str
+
+
+def seed(password: str) -> Seeded:
+    """Three communes, a decided and an open campaign, boîtiers in each state. Errors: none on an empty database."""
+    from beffroi.boxes.models import Box, FlowCount
+    from beffroi.core.communes import actions as communes
+    from beffroi.core.identity import actions as identity
+    from beffroi.core.identity.actor import Actor
+    from beffroi.core.identity.administrators import create_administrator
+    from beffroi.mail.models import Mailbox
+    from beffroi.watch.models import Campaign
+
+    system = Actor.system("seed")
+    people, owners = [], []
+    for insee, domain, who in (
+        ("21054", "beaune.test", "Claire Martin"),
+        ("21464", "nuits.test", "Paul Lebrun"),
+        ("21584", "saulieu.test", "Nadia Roux"),
+    ):
+        owner = communes.enrol_commune(actor=system, insee=insee)
+        communes.add_domain(actor=system, collectivite=owner, name=domain)
+        person = identity.create_person(actor=system, email=f"mairie@{domain}", name=who, password=password)
+        identity.add_membership(actor=system, person=person, collectivite=owner, role="agent")
+        people.append(person)
+        owners.append(owner)
+    identity.add_membership(actor=system, person=people[0], collectivite=owners[2], role="agent")
+    mailbox = Mailbox.objects.create(
+        collectivite_id=owners[0].id,
+        address="mairie@beaune.test",
+        person_id=people[0].id,
+        crypt_key="-",
+        ready_at=clock.now(),
+    )
+    deliver(mailbox, LURE_ID)
+    administrator = create_administrator(
+        actor=system, email="admin@cotedor.test", name="Ada Perrin", password=password
+    )
+    now = clock.now()
+    for owner, state, seen, serial in (
+        (owners[0], "active", now, "BF-0001"),
+        (owners[1], "active", now - timedelta(hours=30), "BF-0002"),
+        (owners[2], "pending", None, "BF-0003"),
+    ):
+        Box.objects.create(
+            collectivite_id=owner.id,
+            serial=serial,
+            public_key=serial.ljust(43, "A"),
+            fingerprint="k7qd-m2xp-9rtb-wz4f",
+            state=state,
+            last_seen_at=seen,
+        )
+    FlowCount.objects.create(
+        collectivite_id=owners[0].id,
+        day=now.date(),
+        kind="ip",
+        value="45.155.204.9",
+        direction="out",
+        count=7,
+        last_at=now,
+    )
+    sighting(owners[1].id, people[1].id, "msg_" + "8" * 26)
+    sighting(owners[2].id, people[2].id, "msg_" + "9" * 26)
+    decided = Campaign.objects.get(state="decided")
+    sighting(owners[1].id, people[1].id, "msg_" + "7" * 26, host="ameli-remboursement.example")
+    waiting = Campaign.objects.get(state="open")
+    pending = Box.objects.get(state="pending")
+    return Seeded(
+        "mairie@beaune.test",
+        "admin@cotedor.test",
+        administrator.totp_secret,
+        decided.id,
+        waiting.id,
+        pending.id,
+        mailbox.id,
+    )

@@ -1,0 +1,285 @@
+"""The portal over HTTP: who may see what, what a page says, and which headers protect it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+
+from beffroi.core.decisions import door
+from beffroi.core.identity import sessions
+from beffroi.mail.models import Mailbox
+from tests.conftest import PASSWORD, Commune
+from tests.fixtures_portal import LURE_ID, deliver, shown_mail, sighting
+
+__all__ = ["shown_mail"]
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def no_door(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The door has no feed here: nothing is refused unless a test says so."""
+    monkeypatch.setattr(door, "blocked_address", lambda address: None)
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def mailbox(beaune: Commune) -> Mailbox:
+    made: Mailbox = Mailbox.objects.create(
+        collectivite_id=beaune.id, address="agent@beaune.test", person_id=beaune.agent.id, crypt_key="-"
+    )
+    deliver(made, LURE_ID)
+    return made
+
+
+def signed_in(membership: Any) -> Client:
+    """A browser of the person of this membership."""
+    client = Client(headers={"X-Beffroi-Listener": "portal"})
+    client.force_login(membership.person)
+    session = client.session
+    session[sessions.MEMBERSHIP_KEY] = membership.id
+    session.save()
+    return client
+
+
+def test_health_answers_without_a_session(client: Client) -> None:
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.content) == (200, b"ok\n")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/courrier/", "/acces/", "/collectivites/", "/direct/", "/acces/mot-de-passe/"]
+)
+def test_every_page_asks_a_stranger_to_sign_in(client: Client, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/connexion/")
+
+
+def test_signing_in_by_password_leads_home_and_names_what_to_do(beaune: Commune) -> None:
+    client = Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": "192.0.2.7"})
+    answer = client.post("/connexion/", {"login": "agent@beaune.test", "password": PASSWORD})
+    assert answer.status_code == 302, answer.content.decode()
+    page = client.get("/").content.decode()
+    assert page.count("<h1") == 1
+    assert "1 action vous attend." in page
+    assert "Activez la double vérification" in page
+
+
+def test_a_wrong_password_says_so_in_french(beaune: Commune) -> None:
+    client = Client(headers={"X-Forwarded-For": "192.0.2.8"})
+    answer = client.post("/connexion/", {"login": "agent@beaune.test", "password": "not this one"})
+    assert answer.status_code == 200
+    assert 'role="alert"' in answer.content.decode()
+
+
+def test_sign_in_from_a_blocked_address_is_refused_before_the_password_and_recorded(
+    beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from beffroi_protocol.indicators import Indicator, Kind
+    from beffroi_protocol.messages import Action, Entry
+
+    from beffroi.core.audit.models import AuditEntry
+
+    asked: list[str] = []
+
+    def blocked(address: str) -> Entry:
+        asked.append(address)
+        return Entry("dec_x", Indicator(Kind.IP, address), Action.BLOCK, 0)
+
+    monkeypatch.setattr(door, "blocked_address", blocked)
+    client = Client(headers={"X-Forwarded-For": "203.0.113.9, 198.51.100.4"})
+    answer = client.post("/connexion/", {"login": "agent@beaune.test", "password": PASSWORD})
+    assert answer.status_code == 403
+    assert "Connexion refusée depuis ce réseau" in answer.content.decode()
+    assert asked == ["198.51.100.4"]
+    assert AuditEntry.objects.filter(verb="identity:sign_in:refused_by_door").count() == 1
+    assert client.get("/").status_code == 302
+
+
+def test_pages_carry_a_policy_without_inline_code(
+    beaune: Commune, mailbox: Mailbox, shown_mail: object
+) -> None:
+    answer = signed_in(beaune.agent_membership).get("/")
+    policy = answer["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    page = answer.content.decode()
+    assert " style=" not in page
+    assert "<style" not in page
+    assert "onclick" not in page
+    assert "no-store" in answer["Cache-Control"]
+
+
+def test_the_live_grant_is_limited_to_its_path_and_the_commune(beaune: Commune, config: Any) -> None:
+    from beffroi.core.planes.tokens import read_grant
+
+    answer = signed_in(beaune.agent_membership).get("/direct/")
+    cookie = answer.cookies["beffroi_live"]
+    assert answer.status_code == 204
+    assert (cookie["path"], cookie["samesite"], bool(cookie["httponly"])) == ("/live", "Strict", True)
+    assert read_grant(config.secret("live.key"), cookie.value, path="/live").collectivite_id == beaune.id
+
+
+def test_home_counts_what_is_blocked_and_hides_other_communes_numbers(
+    beaune: Commune, nuits: Commune, shown_mail: object
+) -> None:
+    sighting(beaune.id, beaune.agent.id, "msg_" + "2" * 26)
+    sighting(nuits.id, nuits.agent.id, "msg_" + "3" * 26)
+    page = signed_in(beaune.agent_membership).get("/").content.decode()
+    assert "Le site colis-suivi-paiement.example est bloqué" in page
+    assert "signalé dans 2 collectivités, par 2 personnes" in page
+    assert "Nuits" not in page
+
+
+# -- mail ----------------------------------------------------------------------------------------------------
+
+
+def test_list_escapes_a_hostile_subject(beaune: Commune, mailbox: Mailbox, shown_mail: object) -> None:
+    page = signed_in(beaune.agent_membership).get(f"/courrier/{mailbox.id}/").content.decode()
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "Pas encore contrôlé" in page
+
+
+def test_reading_names_the_sender_the_verdict_and_the_true_target(
+    beaune: Commune, mailbox: Mailbox, shown_mail: object
+) -> None:
+    page = signed_in(beaune.agent_membership).get(f"/courrier/{mailbox.id}/1/").content.decode()
+    assert "<script>alert" not in page
+    assert "ne reconnaît pas ce courriel" in page
+    assert "Extérieur" in page
+    assert "Lien trompeur" in page
+    assert "1 image distante non chargée" in page
+    assert "Signaler un hameçonnage" in page
+    assert 'sandbox="allow-popups allow-popups-to-escape-sandbox"' in page
+
+
+def test_the_body_of_a_mail_loads_nothing_and_runs_nothing(
+    beaune: Commune, mailbox: Mailbox, shown_mail: object
+) -> None:
+    answer = signed_in(beaune.agent_membership).get(f"/courrier/{mailbox.id}/1/contenu/")
+    body, policy = answer.content.decode(), answer["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "sandbox allow-popups" in policy
+    assert "allow-scripts" not in policy
+    assert "allow-same-origin" not in policy
+    assert answer["X-Frame-Options"] == "SAMEORIGIN"
+    for word in ("script", "onload", "onclick", "onerror", "<form", "<iframe", "pixel.example", "evil.test"):
+        assert word not in body
+    assert "mène en réalité à colis-suivi-paiement.example" in body
+
+
+@pytest.mark.parametrize("tail", ["", "1/", "1/contenu/", "1/signaler/"])
+def test_another_communes_mailbox_is_no_such_page(
+    beaune: Commune, nuits: Commune, mailbox: Mailbox, shown_mail: object, tail: str
+) -> None:
+    for stranger in (nuits.agent_membership, beaune.colleague_membership, beaune.referent_membership):
+        answer = signed_in(stranger).get(f"/courrier/{mailbox.id}/{tail}")
+        assert answer.status_code == 404
+        assert "n’existe pas" in answer.content.decode()
+
+
+def test_another_commune_cannot_report_from_a_mailbox_that_is_not_its_own(
+    nuits: Commune, mailbox: Mailbox, shown_mail: object
+) -> None:
+    client = signed_in(nuits.agent_membership)
+    answer = client.post(f"/courrier/{mailbox.id}/1/signaler/", {"beffroi_id": LURE_ID})
+    assert answer.status_code == 404
+    assert client.get(f"/courrier/signale/{LURE_ID}/").status_code == 404
+
+
+def test_a_report_is_confirmed_thanked_and_followed(
+    beaune: Commune, nuits: Commune, mailbox: Mailbox, shown_mail: object
+) -> None:
+    from beffroi.core.events.models import OutboxEvent
+
+    client = signed_in(beaune.agent_membership)
+    asked = client.get(f"/courrier/{mailbox.id}/1/signaler/").content.decode()
+    assert "Ce qui va se passer" in asked
+    answer = client.post(f"/courrier/{mailbox.id}/1/signaler/", {"beffroi_id": LURE_ID})
+    assert answer["Location"] == f"/courrier/signale/{LURE_ID}/"
+    assert OutboxEvent.objects.filter(kind="sighting:reported").count() == 1
+    assert "Reçu." in client.get(answer["Location"]).content.decode()
+    # A second press is the same report.
+    client.post(f"/courrier/{mailbox.id}/1/signaler/", {"beffroi_id": LURE_ID})
+    assert OutboxEvent.objects.filter(kind="sighting:reported").count() == 1
+    sighting(beaune.id, beaune.agent.id, LURE_ID)
+    assert "En attente d’une confirmation" in client.get(answer["Location"]).content.decode()
+    sighting(nuits.id, nuits.agent.id, "msg_" + "5" * 26)
+    assert "bloquée pour toutes les collectivités" in client.get(answer["Location"]).content.decode()
+    assert "Vous avez signalé ce courriel" in client.get(f"/courrier/{mailbox.id}/1/").content.decode()
+
+
+def test_a_report_without_the_form_token_is_refused(
+    beaune: Commune, mailbox: Mailbox, shown_mail: object
+) -> None:
+    client = signed_in(beaune.agent_membership)
+    client.handler.enforce_csrf_checks = True
+    answer = client.post(f"/courrier/{mailbox.id}/1/signaler/", {"beffroi_id": LURE_ID})
+    assert answer.status_code == 403
+
+
+# -- access --------------------------------------------------------------------------------------------------
+
+
+def test_an_app_password_needs_a_step_up_is_shown_once_and_can_be_revoked(beaune: Commune) -> None:
+    from beffroi.core.identity import queries
+
+    client = signed_in(beaune.agent_membership)
+    first = client.get("/acces/mot-de-passe/")
+    assert first.status_code == 302
+    assert first["Location"].startswith("/confirmer/")
+    answer = client.post("/confirmer/", {"password": PASSWORD, "next": "/acces/mot-de-passe/"})
+    assert answer["Location"] == "/acces/mot-de-passe/"
+    assert client.post("/acces/mot-de-passe/", {"label": ""}).status_code == 400
+    shown = client.post("/acces/mot-de-passe/", {"label": "Accueil"}).content.decode()
+    record = queries.app_passwords(beaune.agent).get()
+    assert "Recopiez ce mot de passe maintenant" in shown
+    secret = shown.split('id="secret">')[1].split("<")[0]
+    assert len(secret) >= 26
+    assert secret not in client.get("/acces/").content.decode()
+    assert client.post(f"/acces/mot-de-passe/{record.id}/retirer/").status_code == 302
+    assert not queries.app_passwords(beaune.agent).exists()
+
+
+def test_nobody_revokes_another_persons_app_password(beaune: Commune, nuits: Commune) -> None:
+    from beffroi.core.identity import actions
+
+    issued = actions.issue_app_password(
+        actor=beaune.agent, membership=beaune.agent_membership, protocol_set="imap,smtp", label="x"
+    )
+    for stranger in (nuits.agent_membership, beaune.colleague_membership):
+        answer = signed_in(stranger).post(f"/acces/mot-de-passe/{issued.record.id}/retirer/")
+        assert answer.status_code == 404
+
+
+def test_a_session_carries_only_a_membership_of_its_own(beaune: Commune, nuits: Commune) -> None:
+    client = signed_in(beaune.agent_membership)
+    answer = client.post("/collectivites/", {"membership_id": nuits.agent_membership.id})
+    assert answer.status_code == 404
+    assert "Nuits" not in client.get("/").content.decode()
+
+
+@pytest.mark.parametrize("path", ["/acces/double-verification/", "/acces/codes/nouveaux/", "/deconnexion/"])
+def test_pages_of_the_account_are_ours_not_the_librarys(beaune: Commune, path: str) -> None:
+    client = signed_in(beaune.agent_membership)
+    client.post("/confirmer/", {"password": PASSWORD})
+    page = client.get(path, follow=True).content.decode()
+    assert 'class="tiles"' in page
+    assert page.count("<h1") == 1
+
+
+def test_the_consoles_addresses_do_not_exist_on_the_portal(beaune: Commune) -> None:
+    client = signed_in(beaune.agent_membership)
+    for path in ("/decisions/", "/boitiers/", "/communes/", "/journal/"):
+        assert client.get(path).status_code == 404
+
+
+def test_boxes_cannot_enrol_on_the_portals_listener(beaune: Commune) -> None:
+    client = Client(headers={"X-Beffroi-Listener": "portal"})
+    assert client.post("/v1/enrol", b"{}", content_type="application/json").status_code == 404

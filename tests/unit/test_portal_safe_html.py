@@ -1,0 +1,110 @@
+"""Hostile HTML, as a table of cases: what must not come out, and what must."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from beffroi.portal import safe_html
+
+FORBIDDEN = (
+    "<script",
+    "javascript:",
+    "vbscript:",
+    "<iframe",
+    "<object",
+    "<embed",
+    "<form",
+    "<input",
+    "<base",
+    "<meta http",
+)
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<svg><script>alert(1)</script></svg>",
+    "<svg onload=alert(1)>",
+    "<math><mi xlink:href='javascript:alert(1)'>x</mi></math>",
+    "<a href='javascript:alert(1)'>x</a>",
+    "<a href='JaVaScRiPt&#58;alert(1)'>x</a>",
+    "<a href='java\tscript:alert(1)'>x</a>",
+    "<a href='data:text/html,<script>alert(1)</script>'>x</a>",
+    "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
+    "<object data='javascript:alert(1)'></object><embed src='javascript:alert(1)'>",
+    "<form action='https://evil.test'><input name=password></form>",
+    "<base href='https://evil.test/'><a href='/x'>x</a>",
+    "<meta http-equiv=refresh content='0;url=https://evil.test'>",
+    "<link rel=stylesheet href='https://evil.test/x.css'>",
+    "<style>@import 'https://evil.test/x.css';</style>",
+    "<p style=\"background:url('https://evil.test/x')\">x</p>",
+    "<table background='https://evil.test/x'><tr><td background='https://evil.test/y'>x</table>",
+    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
+    "<!--[if mso]><script>alert(1)</script><![endif]-->",
+    "<img src='https://evil.test/pixel.gif'><img src='//evil.test/p'><img src='cid:1'>",
+    "<img src='data:image/svg+xml;base64,PHN2Zz4='>",
+    "<video src='https://evil.test/v' autoplay onplay=alert(1)></video>",
+    "<template><script>alert(1)</script></template>",
+    "<plaintext><script>alert(1)",
+    "<<script>alert(1)//<</script>",
+    "<a href='https://a.example' target=_self onmouseover=alert(1) ping='https://evil.test'>x</a>",
+    "<button formaction='javascript:alert(1)'>x</button>",
+    "<select><style></select><script>alert(1)</script></style></select>",
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_html_comes_out_harmless(hostile: str) -> None:
+    safe = safe_html.clean(hostile).document
+    body = safe.partition("<body>")[2].lower()
+    assert not [word for word in FORBIDDEN if word in body]
+    assert "evil.test" not in body.replace("alert", "")
+    for attribute in (" onerror=", " onload=", " onmouseover=", " onplay=", " style=", " ping=", " srcdoc="):
+        assert attribute not in body
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(alphabet=st.sampled_from("<>/=\"' abimgscrpthref:javdt&#;x!-\n"), max_size=200))
+def test_no_text_makes_a_tag_that_is_not_allowed(text: str) -> None:
+    body = safe_html.clean(text).document.partition("<body>")[2]
+    assert "<script" not in body.lower()
+    assert '<img src="h' not in body.lower()
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "deceptive"),
+    [
+        ("https://www.laposte.fr/suivi", "https://colis.example/laposte", True),
+        ("laposte.fr", "https://laposte.fr.evil.example/", True),
+        ("www.laposte.fr", "https://laposte.fr/suivi", False),
+        ("laposte.fr", "https://www.aide.laposte.fr/", False),
+        ("Suivre mon colis", "https://colis.example/", False),
+        ("impots.gouv.fr", "https://impots.gouv.fr@evil.example/", True),
+    ],
+)
+def test_a_link_that_shows_one_host_and_leads_to_another_is_called_deceptive(
+    text: str, url: str, deceptive: bool
+) -> None:
+    links = safe_html.clean(f'<a href="{url}">{text}</a>').links
+    assert [link.deceptive for link in links] == [deceptive]
+
+
+def test_every_link_says_where_it_leads_and_cannot_reach_back() -> None:
+    safe = safe_html.clean('<a href="https://a.example/x?y=1&amp;z=2">ici</a>')
+    assert "[mène à a.example]" in safe.document
+    assert 'rel="noopener noreferrer nofollow"' in safe.document
+    assert 'target="_blank"' in safe.document
+
+
+def test_remote_images_are_counted_and_inline_ones_kept() -> None:
+    png = "data:image/png;base64,iVBORw0KGgo="
+    safe = safe_html.clean(f'<img src="{png}"><img src="https://pixel.example/1"><img src="cid:a">')
+    assert safe.blocked_images == 1  # a cid: picture is part of the mail, not fetched
+    assert "pixel.example" not in safe.document
+    assert png in safe.document
+
+
+def test_ordinary_structure_survives() -> None:
+    kept = "<table><tbody><tr><td>Élu&nbsp;: 3&lt;4</td></tr></tbody></table><ul><li>un</li></ul>"
+    assert kept.replace("&nbsp;", "\u00a0") in safe_html.clean(kept).document.replace("&nbsp;", "\u00a0")
