@@ -89,6 +89,7 @@ def lookup(server: str, name: str, kind: str = "A", timeout_s: float = 2.0) -> A
 
 
 def smtp(
+    *,
     host: str,
     port: int,
     source: str,
@@ -128,7 +129,7 @@ def _send(session: smtplib.SMTP, mail_from: str, recipient: str, data: bytes) ->
 
 
 def imap_login(
-    host: str, port: int, user: str, password: str, source: str = "", timeout_s: float = 10
+    *, host: str, port: int, user: str, password: str, source: str = "", timeout_s: float = 10
 ) -> Answer:
     """Try to sign in over TLS; ``answer`` is the server's word."""
     try:
@@ -140,7 +141,7 @@ def imap_login(
 
 
 def imap_find(
-    host: str, port: int, user: str, password: str, message_ids: list[str], timeout_s: float = 15
+    *, host: str, port: int, user: str, password: str, message_ids: list[str], timeout_s: float = 15
 ) -> Answer:
     """Return {"folders": {folder: [message ids found]}, "listed": [folders]} over every folder that is shown."""
     try:
@@ -251,15 +252,17 @@ _DEEDS: dict[str, Callable[..., Answer]] = {
 }
 
 
-def main() -> None:
+def serve(deeds: dict[str, Callable[..., Answer]], finish: Callable[[], None] = lambda: None) -> None:
+    """Answer requests on stdin until it ends; ``finish`` runs after each, in its thread."""
     lock = threading.Lock()
 
     def answer(request: dict[str, Any]) -> None:
         number, deed = request.pop("id"), request.pop("do")
         try:
-            result = _DEEDS[deed](**request)
+            result = deeds[deed](**request)
         except Exception as error:  # noqa: BLE001 - the outermost loop of this process
             result = {"ok": False, "error": f"{type(error).__name__}: {error}"[:300], "broken": True}
+        finish()
         with lock:
             sys.stdout.write(json.dumps({"id": number, **result}) + "\n")
             sys.stdout.flush()
@@ -271,6 +274,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     try:
-        main()
+        serve(_DEEDS)
     except KeyboardInterrupt:
         pass

@@ -76,9 +76,17 @@ class Program:
 class Hands:
     """Asks the hands in one namespace. ``ask`` waits; ``start`` gives a future."""
 
-    def __init__(self, space: Namespace, log: Path) -> None:
-        argv = [sys.executable, "-u", "-m", "beffroi_lab.hands"]
-        self._program = Program(space, argv, log, pipes=True)
+    def __init__(
+        self,
+        space: Namespace,
+        log: Path,
+        *,
+        module: str = "beffroi_lab.hands",
+        before: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        argv = [*before, sys.executable, "-u", "-m", module]
+        self._program = Program(space, argv, log, pipes=True, environment=environment)
         self._numbers = itertools.count(1)
         self._waiting: dict[int, Future[dict[str, Any]]] = {}
         self._lock = threading.Lock()

@@ -258,10 +258,8 @@ def _remove(names: Sequence[str]) -> None:
 
 
 def _veth(near: Namespace, near_name: str, far: Namespace, far_name: str) -> None:
-    _run(
-        ["ip", "link", "add", near_name, "netns", near.name]
-        + f"type veth peer name {far_name} netns {far.name}".split()
-    )
+    pair = f"ip link add {near_name} netns {near.name} type veth peer name {far_name} netns {far.name}"
+    _run(pair.split())
     _run(["ip", "-n", near.name, "link", "set", near_name, "up"])
     _run(["ip", "-n", far.name, "link", "set", far_name, "up"])
 

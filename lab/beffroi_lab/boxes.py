@@ -1,0 +1,157 @@
+"""The boxes of the scenario: the real agent and a real Unbound in each town hall's box namespace.
+
+Purpose: enrolled for real: key made, code issued, fingerprint compared and confirmed.
+Process: Debian's Python as on the appliance, with the two packages it carries; root in its namespace.
+Source:  docs/internals/lab.md; docs/internals/box.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from beffroi_lab import plan as plans
+from beffroi_lab.centre import BOX_PORT, BOXES, Centre
+from beffroi_lab.plan import CommunePlan
+from beffroi_lab.running import Program
+from beffroi_lab.topology import LabFailed, Namespace, Network
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PATH = {
+    "PYTHONPATH": f"{_ROOT / 'packages/protocol'}:{_ROOT / 'packages/box'}",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+_AGENT = ("/usr/bin/python3", "-m", "beffroi_box")
+_READY_S = 40
+
+
+class Box:
+    """One town hall's box."""
+
+    def __init__(self, space: Namespace, commune: CommunePlan, directory: Path) -> None:
+        self.commune = commune
+        self.state = directory / f"box{commune.letter}"
+        self.state.mkdir(mode=0o755)
+        self._space = space
+        self._directory = directory
+        self._programs: dict[str, Program] = {}
+        self.box_id = ""
+        (self.state / "box.toml").write_text(settings(), "utf-8")
+
+    def enrol(self, centre: Centre) -> None:
+        """Errors: LabFailed."""
+        label = json.loads(self._run("keygen", "--json"))
+        code = centre.ask("box_code", domain=self.commune.domain)["code"]
+        asking = self._program(
+            "enrol",
+            [
+                *_AGENT,
+                "--state",
+                str(self.state),
+                "enrol",
+                code,
+                "--ca",
+                str(centre.authority),
+                "--wait",
+                "30",
+            ],
+        )
+        deadline = time.monotonic() + _READY_S
+        while time.monotonic() < deadline and not self.box_id:
+            answer = centre.ask("confirm_box", fingerprint=label["fingerprint"])
+            self.box_id = answer.get("box_id", "")
+            if not asking.running and not self.box_id:
+                break
+            time.sleep(0.2)
+        if asking.process.wait(_READY_S) != 0 or not self.box_id:
+            raise LabFailed(f"box {self.commune.letter} was not enrolled:\n{asking.tail()}")
+
+    def start(self) -> None:
+        """Start Unbound and the agent, as the appliance does."""
+        configuration = self._run("resolver-config").strip()
+        self._programs["unbound"] = self._program("unbound", ["unbound", "-d", "-c", configuration])
+        self.start_agent()
+
+    def start_agent(self) -> None:
+        self._programs["agent"] = self._program("agent", [*_AGENT, "--state", str(self.state), "run"])
+
+    def kill_agent(self) -> None:
+        """SIGKILL, as a fault would."""
+        agent = self._programs["agent"]
+        os.killpg(agent.process.pid, signal.SIGKILL)
+        agent.process.wait(5)
+
+    def wait_connected(self, limit_s: float = _READY_S) -> None:
+        """Errors: LabFailed."""
+        deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline:
+            status = self.status()
+            if status.get("connected") and status.get("policy_version", 0) >= 1:
+                return
+            time.sleep(0.1)
+        raise LabFailed(f"box {self.commune.letter} did not connect:\n{self._programs['agent'].tail()}")
+
+    def status(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self.state / "status.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def stop(self) -> None:
+        for program in self._programs.values():
+            program.stop(timeout_s=5)
+
+    def _program(self, name: str, argv: list[str]) -> Program:
+        log = self._directory / f"box{self.commune.letter}-{name}.log"
+        return Program(self._space, argv, log, environment=_PATH)
+
+    def _run(self, *arguments: str) -> str:
+        done = subprocess.run(
+            self._space.command([*_AGENT, "--state", str(self.state), *arguments]),
+            env={**os.environ, **_PATH},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise LabFailed(f"box {self.commune.letter}, {arguments[0]}: {done.stderr.strip()[-400:]}")
+        return done.stdout
+
+
+def settings() -> str:
+    """Return box.toml; the scenario's DNS is unsigned, so that DNSSEC is off."""
+    addresses = ", ".join(f'"{a}"' for a in plans.CENTRE.both)
+    return f"""centre = "https://{BOXES}:{BOX_PORT}"
+centre_addresses = [{addresses}]
+masquerade = true
+resolver_forward = ["{plans.DNS.v4}"]
+resolver_dnssec = false
+lan_probe = "{plans.INNOCENT.v4}:80"
+"""
+
+
+def start_all(network: Network, centre: Centre, directory: Path) -> dict[str, Box]:
+    """Enrol and start a box in each town hall. Errors: LabFailed."""
+    made = {c.letter: Box(network[f"box{c.letter}"], c, directory) for c in network.plan.communes}
+
+    def bring_up(box: Box) -> None:
+        box.enrol(centre)
+        box.start()
+        box.wait_connected()
+
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(bring_up, made.values()))
+    except BaseException:
+        for box in made.values():
+            box.stop()
+        raise
+    return made

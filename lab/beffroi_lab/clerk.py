@@ -1,0 +1,266 @@
+"""The laboratory's clerk: one process beside the centre's own, as its user, with its database.
+
+Purpose: what a person would do over many pages before a scenario (app passwords, codes for boxes), what only a
+         compromised centre would do (an entry that names something protected), and looking at what happened
+         (decisions, acknowledgements, audit). `python -m beffroi_lab.clerk` speaks like ``hands``.
+Process: the centre's Python user, in the datacenter's namespace; writes through the centre's own actions.
+Source:  docs/internals/lab.md.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import django
+
+django.setup()
+
+from beffroi.boxes import actions as boxes  # noqa: E402 - Django must know its settings first
+from beffroi.boxes.models import Box, BoxAck  # noqa: E402
+from beffroi.core.audit import queries as audit  # noqa: E402
+from beffroi.core.communes.models import Collectivite, Domain  # noqa: E402
+from beffroi.core.decisions import actions as decisions  # noqa: E402
+from beffroi.core.decisions.models import Decision, FeedBatch  # noqa: E402
+from beffroi.core.events import outbox  # noqa: E402
+from beffroi.core.events.models import InboxFact  # noqa: E402
+from beffroi.core.identity import actions as identity  # noqa: E402
+from beffroi.core.identity.actor import Actor  # noqa: E402
+from beffroi.core.identity.models import Administrator, Membership  # noqa: E402
+from beffroi.lib import clock  # noqa: E402
+from beffroi.lib.errors import BeffroiError  # noqa: E402
+from beffroi.mail import actions as mail  # noqa: E402
+from beffroi.mail.models import Mailbox, MailMessage  # noqa: E402
+from beffroi.watch import actions as watch  # noqa: E402
+from beffroi.watch.models import Campaign  # noqa: E402
+from beffroi_protocol.indicators import Kind, normalise  # noqa: E402
+from beffroi_protocol.messages import Batch, decode_feed  # noqa: E402
+from beffroi_protocol.signing import split_line  # noqa: E402
+from django.db import close_old_connections, transaction  # noqa: E402
+
+from beffroi_lab import hands  # noqa: E402
+
+Answer = dict[str, Any]
+
+
+def _administrator() -> Actor:
+    return Actor("administrator", Administrator.objects.earliest("id").id)
+
+
+def _membership(email: str) -> Membership:
+    return (
+        Membership.objects.filter(person__email=email).select_related("person", "collectivite").earliest("id")
+    )
+
+
+def _person(email: str) -> Actor:
+    member = _membership(email)
+    return Actor("person", member.person_id, member.collectivite_id, member.role)
+
+
+def app_passwords(emails: list[str]) -> Answer:
+    """An app password for IMAP for each person, as they would make it on their page."""
+    made = {}
+    for email in emails:
+        issued = identity.issue_app_password(
+            actor=_person(email), membership=_membership(email), protocol_set="mail", label="laboratoire"
+        )
+        made[email] = issued.secret
+    return {"ok": True, "secrets": made}
+
+
+def box_code(domain: str) -> Answer:
+    """A code to enrol a box with, as the Département issues it."""
+    owner = Collectivite.objects.get(pk=Domain.objects.get(name=domain).collectivite_id)
+    return {"ok": True, "code": boxes.issue_code(actor=_administrator(), collectivite=owner)}
+
+
+def confirm_box(fingerprint: str) -> Answer:
+    """Confirm the pending box with this fingerprint, as a person compares it with the label."""
+    for box in Box.objects.filter(state="pending"):
+        if box.fingerprint.replace(" ", "") == fingerprint.replace(" ", ""):
+            boxes.confirm(actor=_administrator(), box=box)
+            return {"ok": True, "box_id": box.id, "collectivite_id": box.collectivite_id}
+    return {"ok": False}
+
+
+def decided(since_ms: int) -> Answer:
+    """Every decision proposed since, and the campaigns they belong to."""
+    rows = [
+        {
+            "id": d.id,
+            "kind": d.kind,
+            "value": d.value,
+            "action": d.action,
+            "state": d.state,
+            "rule": d.rule,
+            "reason": d.reason,
+            "campaign_id": d.campaign_id,
+            "activated_ms": _epoch_ms(d.activated_at),
+            "ended_ms": _epoch_ms(d.ended_at),
+            "ttl_s": int((d.expires_at - d.activated_at).total_seconds())
+            if d.expires_at and d.activated_at
+            else 0,
+            "evidence": d.evidence,
+        }
+        for d in Decision.objects.order_by("id")
+        if (_epoch_ms(d.activated_at) or 0) >= since_ms
+    ]
+    return {"ok": True, "decisions": rows}
+
+
+def enforced(decision_ids: list[str], boxes_wanted: int, ended: bool, limit_s: float = 10) -> Answer:
+    """Wait until every box acknowledged these decisions (or their end), and say when each enforced them.
+
+    An acknowledgement is replaced by the next one, so the rows are read every few milliseconds.
+    """
+    wanted, needed, seen = set(decision_ids), 0, {}
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        needed = needed or _version_of(wanted, ended=ended)
+        for ack in BoxAck.objects.filter(channel="box"):
+            if needed and ack.version >= needed:
+                seen.setdefault(ack.box_id, int(ack.enforced_at_ms))
+        if len(seen) >= boxes_wanted:
+            break
+        time.sleep(0.02)
+    return {"ok": len(seen) >= boxes_wanted, "boxes": seen, "version": needed}
+
+
+def _version_of(decision_ids: set[str], *, ended: bool) -> int:
+    """The version of the channel ``box`` that holds the last of these decisions, 0 while there is none."""
+    for row in FeedBatch.objects.filter(channel="box").order_by("-to_version")[:50]:
+        batch = decode_feed(split_line(bytes(row.line))[2])
+        if isinstance(batch, Batch):
+            named = set(batch.removed) if ended else {entry.id for entry in batch.added}
+            if named & decision_ids:
+                return batch.to_version
+    return 0
+
+
+def report(email: str, message_id: str) -> Answer:
+    """A person reports a delivered message, through the same action as the page's button."""
+    mailbox = Mailbox.objects.get(address=email)
+    message = MailMessage.objects.filter(message_id__contains=message_id.strip("<>")).latest("received_at")
+    try:
+        found = mail.report_phishing(actor=_person(email), mailbox=mailbox, beffroi_id=message.id)
+    except BeffroiError as error:
+        return {"ok": False, "code": error.code}
+    return {"ok": True, "sighting_id": found}
+
+
+def campaigns() -> Answer:
+    rows = [
+        {
+            "id": c.id,
+            "state": c.state,
+            "sightings": c.sightings,
+            "communes": c.communes,
+            "detectors": c.detectors,
+            "refusals": c.refusals,
+            "decisions": c.decisions,
+        }
+        for c in Campaign.objects.order_by("id")
+    ]
+    return {"ok": True, "campaigns": rows}
+
+
+def confirm(campaign_id: str) -> Answer:
+    """The Département's word by its action; the scenario itself presses the button of the page."""
+    try:
+        made = watch.confirm_campaign(actor=_administrator(), campaign=Campaign.objects.get(pk=campaign_id))
+    except BeffroiError as error:
+        return {"ok": False, "code": error.code}
+    return {"ok": True, "decisions": made}
+
+
+def undo(campaign_id: str) -> Answer:
+    ended = watch.undo_campaign(actor=_administrator(), campaign=Campaign.objects.get(pk=campaign_id))
+    return {"ok": True, "ended": ended}
+
+
+def block(kind: str, value: str) -> Answer:
+    """Ask the centre to block something for all, as the Département; a protected thing is refused."""
+    try:
+        made = decisions.activate(
+            actor=_administrator(),
+            indicator=normalise(kind, value),
+            action="block",
+            reason="laboratory",
+            evidence={},
+            rule="laboratory",
+            ttl_s=3600,
+        )
+    except BeffroiError as error:
+        return {"ok": False, "code": error.code}
+    return {"ok": True, "decision_id": made.id}
+
+
+@transaction.atomic
+def forge(kind: str, value: str) -> Answer:
+    """What a compromised centre would do: a decision past every check, which the feed key then signs."""
+    outbox.serialise()
+    now, canonical = clock.now(), normalise(kind, value)
+    made = Decision.objects.create(
+        kind=Kind(kind).value,
+        value=canonical.value,
+        action="block",
+        state="active",
+        reason="forged",
+        rule="forged",
+        proposed_at=now,
+        activated_at=now,
+        expires_at=now + timedelta(hours=1),
+        decided_by="laboratory",
+    )
+    outbox.publish("decision:activated", decisions._payload(made), collectivite_id=None)
+    return {"ok": True, "decision_id": made.id}
+
+
+def withdraw(decision_id: str) -> Answer:
+    found = Decision.objects.get(pk=decision_id)
+    return {"ok": decisions.revoke(actor=_administrator(), decision=found, reason="laboratory")}
+
+
+def facts(kind: str) -> Answer:
+    rows = InboxFact.objects.filter(kind=kind).order_by("received_at")
+    return {"ok": True, "facts": [{"source": r.source, "payload": r.payload} for r in rows]}
+
+
+def verify_audit() -> Answer:
+    found = audit.verify()
+    return {"ok": found.ok, "count": found.count, "head": audit.head()}
+
+
+def messages(message_ids: list[str]) -> Answer:
+    """Our own header id for each message id that the centre accepted."""
+    found = {}
+    for wanted in message_ids:
+        row = MailMessage.objects.filter(message_id__contains=wanted.strip("<>")).first()
+        if row is not None:
+            found[wanted] = row.id
+    return {"ok": True, "ids": found}
+
+
+def set_policy(domain: str, changes: dict[str, Any]) -> Answer:
+    """Give a commune another policy for its boxes, the last one with ``changes``."""
+    owner = Collectivite.objects.get(pk=Domain.objects.get(name=domain).collectivite_id)
+    version = boxes.set_policy(actor=_administrator(), collectivite=owner, policy=changes)
+    return {"ok": True, "version": str(version)}
+
+
+def _epoch_ms(moment: Any) -> int | None:
+    return int(moment.timestamp() * 1000) if moment else None
+
+
+_DEEDS = (
+    app_passwords, box_code, confirm_box, decided, enforced, report, campaigns, confirm, undo, block, forge,
+    withdraw, facts, verify_audit, messages, set_policy,
+)  # fmt: skip
+
+if __name__ == "__main__":
+    try:
+        hands.serve({deed.__name__: deed for deed in _DEEDS}, finish=close_old_connections)
+    except KeyboardInterrupt:
+        pass

@@ -1,0 +1,154 @@
+"""A whole département, running: internet, centre, town halls with boxes, and hands in every place.
+
+Purpose: one context for the scenario, the tests and the benchmarks; leaving it stops and removes everything.
+Process: the laboratory's own, as root.
+Source:  docs/internals/lab.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from beffroi_protocol.indicators import Kind, normalise
+from beffroi_protocol.protected import reason_protected
+
+from beffroi_lab import authority, boxes, names, topology
+from beffroi_lab import plan as plans
+from beffroi_lab.boxes import Box
+from beffroi_lab.campaign import Campaign, Lure, signer
+from beffroi_lab.centre import Centre
+from beffroi_lab.names import Sender
+from beffroi_lab.plan import Plan
+from beffroi_lab.running import Hands, Program
+from beffroi_lab.topology import LabFailed, Network
+
+LANDING_TEXT, INNOCENT_TEXT = "page d'atterrissage", "service légitime"
+_INTERNET_S = 20.0
+
+
+class World:
+    """``hands``: by place (inet, dept, lanA..). ``boxes``: by letter."""
+
+    def __init__(self, network: Network, directory: Path, lures: Sequence[Lure]) -> None:
+        self.network = network
+        self.plan = network.plan
+        self.directory = directory
+        self.lures = lures
+        self.hands: dict[str, Hands] = {}
+        self.boxes: dict[str, Box] = {}
+        self.centre: Centre
+        self._dkim_private, self._dkim_public = authority.dkim_key()
+
+    def landing_hosts(self, lure: Lure) -> list[str]:
+        """Link hosts that the attacker holds in this scenario: those that no one protects."""
+        return [h for h in lure.link_hosts if not protected(h)]
+
+    def campaign(self, lure: Lure) -> Campaign:
+        """Return the maker of the lure's messages, signed where the sender's domain is the attacker's own."""
+        domain = lure.header_from.rpartition("@")[2].lower()
+        if not domain or domain not in lure.sender_domains or protected(domain):
+            return Campaign(lure)
+        return Campaign(lure, signer(domain, self._dkim_private))
+
+    def foreign_names(self) -> list[str]:
+        path = self.directory / "foreign-names.txt"
+        return path.read_text("ascii").split() if path.exists() else []
+
+    def start_internet(self) -> Program:
+        """Errors: LabFailed."""
+        hostile = [h for lure in self.lures for h in self.landing_hosts(lure)]
+        innocent = [h for lure in self.lures for h in lure.link_hosts if protected(h)]
+        innocent += [h for lure in self.lures for h in lure.image_hosts if h not in hostile]
+        senders = [
+            Sender(domain, spf_pass=not protected(domain), dkim_public=self._dkim_public)
+            for domain in dict.fromkeys(d for lure in self.lures for d in lure.sender_domains)
+        ]
+        innocent += names.PROTECTED_EXAMPLES
+        zone = names.zone(self.plan, hostile=hostile, innocent=innocent, senders=senders)
+        certificate, key = authority.web_certificate([*hostile, *innocent], self.directory)
+        path = self.directory / "internet.json"
+        path.write_text(
+            json.dumps(
+                {
+                    "zone": zone,
+                    "dns": list(plans.DNS.both),
+                    "foreign_names": str(self.directory / "foreign-names.txt"),
+                    "certificate": str(certificate),
+                    "key": str(key),
+                    "sites": {LANDING_TEXT: plans.ATTACKER_LANDING.both, INNOCENT_TEXT: plans.INNOCENT.both},
+                }
+            ),
+            "utf-8",
+        )
+        log = self.directory / "internet.log"
+        program = Program(
+            self.network["inet"], [sys.executable, "-u", "-m", "beffroi_lab.internet", str(path)], log
+        )
+        deadline = time.monotonic() + _INTERNET_S
+        while "ready" not in program.tail():
+            if not program.running or time.monotonic() > deadline:
+                raise LabFailed(f"the internet of the laboratory did not start:\n{program.tail()}")
+            time.sleep(0.05)
+        return program
+
+
+def protected(name: str) -> bool:
+    """Whether no decision may block this name: then it has an innocent address here."""
+    # The centre's lists are read only now: they take a second, and settings of Django are not needed.
+    from beffroi.core.decisions import warning_lists  # noqa: PLC0415
+
+    indicator = normalise(Kind.DOMAIN, name)
+    return bool(reason_protected(indicator) or warning_lists.load().name(indicator.value))
+
+
+@contextmanager
+def world(
+    plan: Plan,
+    lures: Sequence[Lure],
+    *,
+    say: Callable[[str], None] = lambda text: None,
+    keep: bool = False,
+    heartbeat_s: int = 20,
+) -> Iterator[World]:
+    """Build and start everything. Errors: LabImpossible, LabFailed."""
+    topology.check_possible()
+    with ExitStack() as stack:
+        directory = Path(tempfile.mkdtemp(prefix=f"beffroi-lab-{os.getpid()}-"))
+        directory.chmod(0o755)
+        stack.callback(_leave, directory, keep, say)
+        say(f"building the networks of {len(plan.communes)} town halls")
+        network = stack.enter_context(topology.network(plan, directory))
+        made = World(network, directory, lures)
+        stack.callback(made.start_internet().stop)
+        for place in ("inet", "dept", *(f"lan{c.letter}" for c in plan.communes)):
+            made.hands[place] = Hands(network[place], directory / f"hands-{place}.log")
+            stack.callback(made.hands[place].stop)
+        say("starting the centre")
+        made.centre = Centre(network, plan, directory, heartbeat_s=heartbeat_s)
+        stack.callback(made.centre.stop)
+        made.centre.start()
+        say("enrolling the boxes")
+        made.boxes = boxes.start_all(network, made.centre, directory)
+        stack.callback(_stop_boxes, made)
+        yield made
+
+
+def _stop_boxes(made: World) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(Box.stop, made.boxes.values()))
+
+
+def _leave(directory: Path, keep: bool, say: Callable[[str], None]) -> None:
+    if keep:
+        say(f"kept: {directory}")
+    else:
+        shutil.rmtree(directory, ignore_errors=True)
