@@ -45,7 +45,7 @@ PORTS = {
 DNS_PORT = 22554
 ENGINES = ("unbound", "rspamd", "dovecot", "postfix")
 # The sender's address must look global: rspamd treats private ranges as local.
-SENDER_IP, OTHER_IP = "198.51.100.7", "198.51.100.66"
+SENDER_IP, OTHER_IP = "198.51.100.7", "91.240.118.66"
 
 needs_engines = [
     pytest.mark.root,
@@ -156,7 +156,9 @@ class Post:
             smtp.ehlo("mail.sender.example.net")
             smtp.docmd("XCLIENT", f"ADDR={client} NAME=mail.sender.example.net")
             smtp.ehlo("mail.sender.example.net")
-            smtp.mail(sender, [])
+            code, text = smtp.mail(sender)
+            if code != 250:
+                return code, text.decode()
             for recipient in recipients:
                 code, text = smtp.rcpt(recipient)
                 if code != 250:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
-from beffroi.core.events import run_pending
 from beffroi.mail import reader
 from beffroi.mail.models import MailDelivery, MailMessage
 
 from tests.conftest import Commune
-from tests.mail_post import Post, lure, needs_engines, until
+from tests.mail_post import Post, lure, needs_engines
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -130,30 +129,3 @@ def test_oversized_message_is_refused_and_long_text_is_cut(post: Post, beaune: C
         view = opened.read(opened.list()[0].uid)
     assert view.truncated
     assert len(view.text) <= reader.MAX_TEXT_BYTES
-
-
-def test_blocked_address_does_not_sign_in_even_with_the_right_password(post: Post, beaune: Commune) -> None:
-    import http.client
-    import json
-
-    from beffroi.core.identity import actions as identity
-
-    box = post.mailbox(beaune, beaune.agent, "bloque")
-    issued = identity.issue_app_password(
-        actor=beaune.agent, membership=beaune.agent_membership, protocol_set="imap", label="x"
-    )
-    run_pending("main")
-    post.block("ip", "198.51.100.66")
-    post.wait_gate(1)
-
-    def ask(remote: str) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", post.config.mailgate_port, timeout=10)
-        headers = {"X-Beffroi-Key": post.config.secret("mailgate.key").decode()}
-        body = json.dumps({"login": box.address, "remote": remote, "pwhash": issued.record.sha256[:4]})
-        connection.request("POST", "/authpolicy?command=allow", body, headers)
-        answer = json.loads(connection.getresponse().read())
-        connection.close()
-        return int(answer["status"])
-
-    until(lambda: ask("198.51.100.66") == -1, "refusal")
-    assert ask("198.51.100.7") == 0

@@ -4,7 +4,8 @@ Purpose: each line becomes a ``mail_delivery`` (and ``mail:delivered``), or wait
 Process: remediation; the journal is written by Dovecot also while nothing of ours is running.
 Hostile: Message-ID and addresses in the lines. The Message-ID only finds candidates; our header decides.
 Fails:   nothing is skipped: position and result are kept in one transaction. A line that does not parse is counted
-         in the log and passed over. The sender's subject stands in Dovecot's line: a read journal is emptied away.
+         in the log and passed over. The sender's subject stands in Dovecot's line: the file is for Dovecot and us only, and a
+         rotated one is deleted once read.
 """
 
 from __future__ import annotations
@@ -39,7 +40,6 @@ from beffroi.mail.models import (
 log = logging.getLogger("beffroi.mail.journal")
 NAME = "deliveries"
 MAX_LINES = 500
-ROTATE_BYTES = 8 * 1024 * 1024
 _MAX_LINE_BYTES = 256 * 1024
 
 
@@ -88,8 +88,9 @@ def follow() -> int:
 
 
 def _files(path: Path, inode: int) -> Iterator[Path]:
+    """The rotated file first, unless it was read to its end."""
     old = path.with_name(path.name + ".1")
-    if old.exists() and (old.stat().st_ino == inode or not path.exists()):
+    if old.exists() and not (path.exists() and path.stat().st_ino == inode):
         yield old
     if path.exists():
         yield path
@@ -118,17 +119,14 @@ def _take(handle: BinaryIO, inode: int, offset: int) -> tuple[int, int]:
 
 
 def _tidy(file: Path, path: Path, offset: int) -> None:
-    """Delete a rotated file that was read to its end; set a long one aside (Dovecot opens a new one)."""
-    if file != path:
-        if file.stat().st_size <= offset:
-            file.unlink()
-    elif offset >= ROTATE_BYTES and file.stat().st_size == offset:
-        path.replace(path.with_name(path.name + ".1"))
+    """Delete a rotated file that was read to its end. Rotation happens before Dovecot starts (engines.dovecot)."""
+    if file != path and file.stat().st_size <= offset:
+        file.unlink()
 
 
 def attach(line: Line) -> bool:
     """Tie a saved copy to its message. False when that is not known (yet). Inside a transaction."""
-    mailbox = Mailbox.objects.filter(address=_base(line.address)).first()
+    mailbox = Mailbox.objects.filter(address=base_address(line.address)).first()
     if mailbox is None:
         return True  # no mailbox of ours: nothing to protect
     candidates = _candidates(mailbox, line.message_id)
@@ -138,7 +136,7 @@ def attach(line: Line) -> bool:
     return True
 
 
-def _base(address: str) -> str:
+def base_address(address: str) -> str:
     local, _, domain = address.rpartition("@")
     return f"{local.partition('+')[0]}@{domain}"
 
@@ -183,7 +181,7 @@ def settle(pending: PendingDelivery) -> bool:
 
 def confirmed_copies(engine: Doveadm, pending: PendingDelivery) -> list[dict[str, str]]:
     """What lies in the mailbox under this Message-ID, with our own identifier. Errors: DoveadmUnavailable."""
-    answer = engine.run([doveadm.by_message_id(_base(pending.address), pending.message_id)])[0]
+    answer = engine.run([doveadm.by_message_id(base_address(pending.address), pending.message_id)])[0]
     return [row for row in answer or () if row.get("hdr.x-beffroi-id")]
 
 

@@ -35,9 +35,22 @@ def sweep() -> int:
     for pending in PendingDelivery.objects.order_by("attempts", "id")[:BATCH]:
         if journal.settle(pending):
             settled += 1
+            _unmark(pending)
         elif _due(pending):
             settled += _examine(pending)
     return settled
+
+
+def _unmark(pending: PendingDelivery) -> None:
+    """A copy whose evidence came late was checked late: the owner's page no longer warns of it."""
+    if not pending.attempts:
+        return  # the evidence was only on its way
+    messages = MailMessage.objects.filter(message_id_hash=journal.hash_of_message_id(pending.message_id))
+    mailbox = Mailbox.objects.get(address=journal.base_address(pending.address))
+    known = MailDelivery.objects.filter(mailbox_id=mailbox.id, message_id__in=messages.values("id"))
+    Doveadm(settings.BEFFROI).run(
+        [doveadm.mark_checked(mailbox.address, one) for one in known.values_list("message_id", flat=True)]
+    )
 
 
 def _due(pending: PendingDelivery) -> bool:
@@ -48,7 +61,7 @@ def _due(pending: PendingDelivery) -> bool:
 def _examine(pending: PendingDelivery) -> bool:
     engine = Doveadm(settings.BEFFROI)
     PendingDelivery.objects.filter(pk=pending.pk).update(attempts=pending.attempts + 1)
-    mailbox = Mailbox.objects.filter(address=journal._base(pending.address)).first()
+    mailbox = Mailbox.objects.filter(address=journal.base_address(pending.address)).first()
     rows = journal.confirmed_copies(engine, pending) if mailbox else []
     if mailbox is None or not rows:
         # Moved, deleted, or withdrawn meanwhile. Looked for again for some days, then let go.

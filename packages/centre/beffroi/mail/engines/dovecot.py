@@ -9,10 +9,15 @@ Source:  doc.dovecot.org 2.4; docs/internals/mail-engines.md.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from beffroi.lib.config import Config
 from beffroi.lib.process import Process
 from beffroi.mail import tokens
 from beffroi.mail.engines import layout, probes
+
+ROTATE_BYTES = 8 * 1024 * 1024
 
 
 def write(config: Config) -> None:
@@ -28,6 +33,7 @@ def write(config: Config) -> None:
     python = layout.python_owner(config)
     # The statistics process writes the journal as ``dovecot``; ours reads it and takes it away when read.
     layout.directory(paths.journal.parent, 0o770, layout.Owner(python.uid, dovecot.gid))
+    _settle_journal(paths.journal, dovecot, python)
     layout.write(home / "etc" / "verdict.sieve", layout.template("verdict.sieve"), 0o644)
     layout.write(
         paths.dovecot_conf,
@@ -55,6 +61,18 @@ def write(config: Config) -> None:
         0o600,
     )
     _write_token_key(config, dovecot)
+
+
+def _settle_journal(journal: Path, dovecot: layout.Owner, python: layout.Owner) -> None:
+    """Make the journal readable by us, and set a long one aside: Dovecot, which is not running yet, holds its file
+    open for as long as it lives."""
+    if journal.exists() and journal.stat().st_size > ROTATE_BYTES:
+        aside = journal.with_name(journal.name + ".1")
+        if not aside.exists():
+            journal.replace(aside)
+    journal.touch(mode=0o640)
+    os.chown(journal, dovecot.uid, python.gid)
+    journal.chmod(0o640)
 
 
 def _write_token_key(config: Config, dovecot: layout.Owner) -> None:

@@ -65,7 +65,8 @@ def _overrides(config: Config) -> dict[str, str]:
             'exceptions { REDIRECTOR_FALSE = ["${CONFDIR}/maps.d/redirectors.inc"]; }\n'
         ),
         "mime_types.conf": 'file = ["${CONFDIR}/maps.d/mime_types.inc"];\n',
-        "classifier-bayes.conf": _OFF,
+        # No learning store: the classifier would call Redis for every message. One file, never learnt from.
+        "classifier-bayes.conf": 'backend = "sqlite3"; path = "${DBDIR}/bayes.sqlite"; min_learns = 1000000;\n',
         "milter_headers.conf": (
             'use = ["authentication-results"];\n'
             'routines { authentication-results { header = "Authentication-Results"; remove = 0; '

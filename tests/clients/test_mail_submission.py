@@ -1,0 +1,86 @@
+"""Signed-in clients on the submission port: who may send as whom, and from which address."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+
+import pytest
+from beffroi.core.events import run_pending
+from beffroi.core.identity import actions as identity
+from beffroi.mail.models import Mailbox
+
+from tests.conftest import PASSWORD, Commune
+from tests.mail_post import OTHER_IP, SENDER_IP, Post, needs_engines
+
+pytest_plugins = ["tests.fixtures_mail"]
+pytestmark = needs_engines
+
+
+def _open(post: Post, client: str = SENDER_IP) -> smtplib.SMTP:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    smtp = smtplib.SMTP("127.0.0.1", post.config.submission_port, timeout=60)
+    smtp.starttls(context=context)
+    smtp.ehlo("pc.mairie.test")
+    smtp.docmd("XCLIENT", f"ADDR={client} NAME=pc.mairie.test")
+    smtp.ehlo("pc.mairie.test")
+    return smtp
+
+
+def _secret(commune: Commune, protocols: str) -> str:
+    issued = identity.issue_app_password(
+        actor=commune.agent, membership=commune.agent_membership, protocol_set=protocols, label="x"
+    )
+    run_pending("main")
+    return issued.secret
+
+
+def _mail(sender: str, to: Mailbox) -> str:
+    return f"From: {sender}\r\nTo: {to.address}\r\nSubject: x\r\n\r\nBonjour\r\n"
+
+
+def test_client_sends_to_another_commune_and_nothing_leaves_the_centre(
+    post: Post, beaune: Commune, nuits: Commune
+) -> None:
+    box, other = post.mailbox(beaune, beaune.agent, "envoi"), post.mailbox(nuits, nuits.agent, "recoit")
+    secret = _secret(beaune, "imap,smtp")
+    with _open(post) as smtp:
+        smtp.login(box.address, secret)
+        smtp.sendmail(box.address, [other.address], _mail(box.address, other))
+        with pytest.raises(smtplib.SMTPRecipientsRefused):
+            smtp.sendmail(box.address, ["someone@elsewhere.example.com"], _mail(box.address, other))
+    post.wait_count(other, 1)
+
+
+def test_client_sends_as_nobody_else(post: Post, beaune: Commune, nuits: Commune) -> None:
+    box, other = post.mailbox(beaune, beaune.agent, "moi"), post.mailbox(nuits, nuits.agent, "toi")
+    secret = _secret(beaune, "smtp")
+    with _open(post) as smtp:
+        smtp.login(box.address, secret)
+        with pytest.raises((smtplib.SMTPSenderRefused, smtplib.SMTPRecipientsRefused)):
+            smtp.sendmail(other.address, [other.address], _mail(other.address, other))
+        # The envelope is honest and what people see is not.
+        with pytest.raises(smtplib.SMTPDataError):
+            smtp.sendmail(box.address, [other.address], _mail(other.address, other))
+    assert post.count(other) == 0
+
+
+def test_account_password_and_password_for_imap_do_not_send(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "imapseul")
+    for wrong in (PASSWORD, _secret(beaune, "imap")):
+        with _open(post) as smtp, pytest.raises(smtplib.SMTPAuthenticationError):
+            smtp.login(box.address, wrong)
+
+
+def test_blocked_address_does_not_sign_in_even_with_the_right_password(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "bloque")
+    secret = _secret(beaune, "smtp")
+    with _open(post, OTHER_IP) as smtp:
+        smtp.login(box.address, secret)
+    post.block("ip", OTHER_IP)
+    post.wait_gate(1)
+    with _open(post, OTHER_IP) as smtp, pytest.raises(smtplib.SMTPAuthenticationError):
+        smtp.login(box.address, secret)
+    with _open(post) as smtp:
+        smtp.login(box.address, secret)

@@ -1,0 +1,132 @@
+"""Facts about a message and the verdict on them: pure, without engines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from beffroi.lib.ids import new_id
+from beffroi.mail import reader
+from beffroi.mail.gate import facts as facts_module
+from beffroi.mail.gate.facts import FactsMalformed, decode, observations
+from beffroi.mail.gate.rules import judge
+from beffroi_protocol.indicators import Kind, normalise
+from beffroi_protocol.messages import Action, Batch, Entry
+from beffroi_protocol.messages import encode as encode_message
+from beffroi_protocol.table import DecisionTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+NOW = 1_800_000_000
+
+
+def body(**changes: Any) -> bytes:
+    base: dict[str, Any] = {
+        "v": 1,
+        "id": new_id("msg"),
+        "message_id": "a@b",
+        "sender": "Billing@Sender.Example.net",
+        "visible_from": "chef@other.example.org",
+        "recipients": ["Agent+x@beaune.test", "agent@beaune.test"],
+        "client_ip": "91.240.118.66",
+        "urls": [
+            {"url": "https://Pay.Evil.example.com/F", "host": "pay.evil.example.com", "shown_host": "gouv.fr"}
+        ],
+        "attachments": [{"sha256": "A" * 64, "extension": "pdf", "size_bytes": 3}],
+    }
+    return json.dumps(base | changes).encode()
+
+
+def table(*entries: tuple[str, str, Action]) -> DecisionTable:
+    made = DecisionTable("mail")
+    added = tuple(
+        Entry(f"dec_{i}", normalise(kind, value), action, NOW + 60, "phishing")
+        for i, (kind, value, action) in enumerate(entries)
+    )
+    batch = Batch(1, "mail", 0, 0, 1, NOW, NOW + 60, "", added)
+    made.apply(batch, encode_message(batch))
+    return made
+
+
+def verdict(raw: bytes, *entries: tuple[str, str, Action]) -> str:
+    made = table(*entries)
+    return judge(
+        observations(decode(raw)),
+        lambda i: made.match(i, now=NOW),
+        lambda a: made.match_address(a, now=NOW),
+    ).action
+
+
+CASES = [
+    ("url", "https://pay.evil.example.com/F", Action.BLOCK, "reject"),
+    ("url", "https://pay.evil.example.com/other", Action.BLOCK, "none"),
+    ("domain", "pay.evil.example.com", Action.BLOCK, "reject"),
+    ("domain", "evil.example.com", Action.QUARANTINE, "quarantine"),
+    ("domain", "vil.example.com", Action.BLOCK, "none"),
+    ("domain", "sender.example.net", Action.BLOCK, "reject"),
+    ("domain", "other.example.org", Action.BLOCK, "reject"),
+    ("sender", "billing@sender.example.net", Action.BLOCK, "reject"),
+    ("ip", "91.240.118.66", Action.BLOCK, "reject"),
+    ("cidr", "91.240.118.0/24", Action.BLOCK, "reject"),
+    ("sha256", "a" * 64, Action.BLOCK, "reject"),
+    ("sha256", "b" * 64, Action.BLOCK, "none"),
+    ("domain", "evil.example.com", Action.WARN, "none"),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "action", "expected"), CASES)
+def test_verdict_follows_every_kind_of_indicator(
+    kind: str, value: str, action: Action, expected: str
+) -> None:
+    assert verdict(body(), (kind, value, action)) == expected
+
+
+def test_strictest_decision_wins() -> None:
+    entries = ("domain", "evil.example.com", Action.QUARANTINE), ("sha256", "a" * 64, Action.BLOCK)
+    assert verdict(body(), *entries) == "reject"
+
+
+def test_recipients_lose_their_detail_and_count_once() -> None:
+    assert facts_module.recipients(decode(body())) == ["agent@beaune.test"]
+
+
+def test_empty_lua_tables_are_lists_without_members() -> None:
+    seen = observations(decode(body(urls={}, attachments={}, recipients={}, symbols={})))
+    assert {o.indicator.kind for o in seen} == {Kind.IP, Kind.SENDER, Kind.DOMAIN}
+
+
+def test_parents_of_a_link_are_never_reported_as_evidence() -> None:
+    roles = {o.indicator.value: o.role for o in observations(decode(body())) if o.role.startswith("link")}
+    assert roles["pay.evil.example.com"] == "link"
+    assert roles["evil.example.com"] == "link_parent"
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b"{", b"\xff", b'{"v":1,"id":"msg_x"}', b'{"v":"1","id":1}', b"[" * 9000]
+)
+def test_malformed_facts_are_refused(raw: bytes) -> None:
+    with pytest.raises(FactsMalformed):
+        decode(raw)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(), st.text(), st.text(), st.text())
+def test_no_value_of_a_sender_breaks_the_reading_of_facts(url: str, host: str, sender: str, ip: str) -> None:
+    seen = observations(decode(body(urls=[{"url": url, "host": host}], sender=sender, client_ip=ip)))
+    assert all(normalise(o.indicator.kind, o.indicator.value) == o.indicator for o in seen)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.binary(max_size=400))
+def test_no_header_breaks_the_reader_or_reorders_its_line(raw: bytes) -> None:
+    shown = reader._header(raw)
+    assert len(shown) <= reader.MAX_HEADER_CHARS
+    assert not any(ord(c) < 32 or 0x202A <= ord(c) <= 0x202E for c in shown)
+
+
+def test_mailgate_loads_without_django() -> None:
+    code = "import sys, beffroi.mail.gate.app; sys.exit('django' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
