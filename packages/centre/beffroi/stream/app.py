@@ -45,7 +45,7 @@ log = logging.getLogger("beffroi.stream")
 
 SEEN_EVERY_S = 60.0
 MAX_POSTS_AT_ONCE = 64
-RETRY_S = 1.0
+RETRY_FIRST_S, RETRY_MAX_S = 0.02, 2.0
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -59,8 +59,8 @@ class Stream:
         self.live_hub = Hub()
         self.nonces = Nonces()
         self._databases: list[Database] = [connect(config.database), connect(config.database)]
-        feed_store, store = (Store(database, config.run) for database in self._databases)
-        self._store = store
+        feed_store = Store(self._databases[0], config.run, eager=True)
+        self._store = store = Store(self._databases[1], config.run)
         self._thread = ThreadPoolExecutor(1, "requests")
         key = Ed25519PrivateKey.from_private_bytes(unb64(config.secret("feed.key").decode()))
         self._delegation = config.secret("feed-delegation.line") + b"\n"
@@ -106,22 +106,35 @@ class Stream:
 
     async def _publish(self) -> None:
         with Waker(self.config.run, "stream") as waker:
+            pause_s = RETRY_FIRST_S
             while True:
                 try:
                     while await self.publisher.step():
                         pass
+                    pause_s = RETRY_FIRST_S
                 except Exception as error:  # noqa: BLE001 - outermost loop of the process
                     log.error("feed not published: %s", getattr(error, "code", type(error).__name__))
-                    await asyncio.sleep(RETRY_S)
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, RETRY_MAX_S)
+                    continue
                 await waker.wait_async()
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self.config.heartbeat_s)
             try:
+                self._read_delegation()
                 await self.publisher.beat()
             except Exception as error:  # noqa: BLE001 - outermost loop of the process
                 log.error("no heartbeat: %s", getattr(error, "code", type(error).__name__))
+
+    def _read_delegation(self) -> None:
+        """A delegation that the root renewed meanwhile reaches everyone who is connected."""
+        line = self.config.secret("feed-delegation.line") + b"\n"
+        if line != self._delegation:
+            self._delegation = line
+            for topic in self.hub.topics():
+                self.hub.send(topic, line)
 
     async def _note_seen(self) -> None:
         while True:

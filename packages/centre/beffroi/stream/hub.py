@@ -37,7 +37,8 @@ class Subscriber:
         if self.closed:
             return False
         queued = len(self._queue) - self._first
-        if queued >= MAX_QUEUED_LINES or self._queued_bytes + len(data) > MAX_QUEUED_BYTES:
+        # One long line alone is no sign of a slow reader.
+        if queued >= MAX_QUEUED_LINES or (queued and self._queued_bytes + len(data) > MAX_QUEUED_BYTES):
             self.close("slow")
             return False
         self._queue.append(data)

@@ -1,0 +1,92 @@
+"""Live updates of browsers over a real socket: each page hears of its own commune, the console of all."""
+
+from __future__ import annotations
+
+import json
+
+from beffroi.core.events import outbox
+from django.db import transaction
+
+from tests.fixtures_stream import Centre, Held, block, running_centre  # noqa: F401
+
+A, B = "col_a", "col_b"
+
+
+def tell(kind: str, payload: dict[str, object], collectivite_id: str | None = None) -> None:
+    with transaction.atomic():
+        outbox.publish(kind, payload, collectivite_id=collectivite_id)
+
+
+def events(held: Held, last: str) -> list[tuple[str, str]]:
+    """The events up to one whose kind is ``last``."""
+    found: list[tuple[str, str]] = []
+    while not found or found[-1][0] != last:
+        line = held.line()
+        if line.startswith(b"data: "):
+            data = json.loads(line.removeprefix(b"data: "))
+            found.append((data["kind"], data["id"]))
+    return found
+
+
+def test_page_hears_its_own_commune_and_what_is_for_all(centre: Centre) -> None:
+    a, b, console = centre.live(A), centre.live(B, subject="per_2"), centre.live(None, subject="adm_1")
+    for held in (a, b, console):
+        assert held.line() == b"retry: 2000"
+    tell("remediation:done", {"job_id": "job_a"}, A)
+    tell("remediation:done", {"job_id": "job_b"}, B)
+    tell("sighting:reported", {"sighting_id": "sig_a"}, A)
+    tell("campaign:opened", {"campaign_id": "cmp_1"})
+    own = block("185.203.116.1", scope=B)
+    decision = block("185.203.116.2")
+    last = ("decision:activated", decision.id)
+    assert events(a, "decision:activated") == [("remediation:done", "job_a"), last]
+    heard_b = events(b, "decision:activated")
+    assert heard_b == [("remediation:done", "job_b"), ("decision:activated", own.id)]
+    assert events(b, "decision:activated") == [last]
+    heard = events(console, "decision:activated") + events(console, "decision:activated")
+    assert heard == [
+        ("remediation:done", "job_a"),
+        ("remediation:done", "job_b"),
+        ("sighting:reported", "sig_a"),
+        ("campaign:opened", "cmp_1"),
+        ("decision:activated", own.id),
+        last,
+    ]
+
+
+def test_grant_is_checked(centre: Centre) -> None:
+    good = centre.grant(A)
+    refusals = [
+        {},
+        {"Cookie": "beffroi_live=x.y"},
+        {"Cookie": good["Cookie"] + "0"},
+        centre.grant(A, ttl_s=-1),
+        centre.grant(A, path="/elsewhere"),
+        {**centre.grant(None), "X-Beffroi-Listener": "portal"},
+    ]
+    for headers in refusals:
+        refused = centre.request("GET", "/live", b"", headers)
+        assert refused.status == 403, headers
+        assert refused.code in ("live.grant_refused", "access.not_allowed")
+    assert centre.live(A).line()
+
+
+def test_console_hears_what_a_box_enforces(centre: Centre) -> None:
+    from beffroi_protocol.messages import VERSION, Ack, AckBatch, encode
+
+    box = centre.box(A)
+    console, own, other = centre.live(None, subject="adm_1"), centre.live(A), centre.live(B, subject="per_2")
+    body = encode(AckBatch(VERSION, (Ack("box", 1, 4, 1000),)))
+    assert box.post("/v1/acks", body).status == 200
+    assert events(console, "box:enforced") == [("box:enforced", box.id)]
+    assert events(own, "box:enforced") == [("box:enforced", box.id)]
+    tell("decision:ended", {"decision_id": "dec_1", "kind": "ip", "scope": "all"})
+    assert events(other, "decision:ended") == [("decision:ended", "dec_1")]
+
+
+def test_person_holds_few_connections(centre: Centre) -> None:
+    first = centre.live(A)
+    for _ in range(8):
+        centre.live(A)
+    assert first.ended()
+    assert centre.health()["browsers"] == 8
