@@ -99,14 +99,19 @@ class Supervisor:
                     draft_directory=status.directory(self._config),
                 )
                 return True
-            for keeper in waiting:
-                late = time.monotonic() - began > keeper.patience_s
-                if not keeper.was_ready and (late or keeper.status.restarts >= FAILED_STARTS):
-                    problem = keeper.status.problem or "it ended again and again."
-                    raise StartFailed(
-                        keeper.process.name, problem, f"{keeper.process.advice}\n{self._last_lines(keeper)}"
-                    )
+            self._refuse_failed(waiting, elapsed_s=time.monotonic() - began)
         return False
+
+    def _refuse_failed(self, waiting: list[Keeper], *, elapsed_s: float) -> None:
+        new = [keeper for keeper in waiting if not keeper.was_ready]
+        failed = [keeper for keeper in new if keeper.status.restarts >= FAILED_STARTS]
+        # Rows stand in the order of need: the first that waits is the cause, a later one may only show it.
+        late = new if any(elapsed_s > keeper.patience_s for keeper in new) else []
+        for keeper in (failed or late)[:1]:
+            problem = keeper.status.problem or "it ended again and again."
+            raise StartFailed(
+                keeper.process.name, problem, f"{keeper.process.advice}\n{self._last_lines(keeper)}"
+            )
 
     def wait(self) -> None:
         """Until the end is asked for."""
