@@ -64,7 +64,7 @@ def app_passwords(emails: list[str]) -> Answer:
     made = {}
     for email in emails:
         issued = identity.issue_app_password(
-            actor=_person(email), membership=_membership(email), protocol_set="mail", label="laboratoire"
+            actor=_person(email), membership=_membership(email), protocol_set="imap", label="laboratoire"
         )
         made[email] = issued.secret
     return {"ok": True, "secrets": made}

@@ -1,0 +1,67 @@
+"""`./beffroi lab immunity [EML or FOLDER] [--json] [--communes N] [--keep]`.
+
+Process: root; everything it starts lives in namespaces of its own and ends with it.
+Output:  the timeline for a person; with --json exactly one object on stdout, progress on stderr.
+Status:  0 all was shown, 1 something was not, 2 it cannot run here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from beffroi_lab import campaign, immunity
+from beffroi_lab.campaign import LureUnusable
+from beffroi_lab.plan import MAX_COMMUNES
+from beffroi_lab.topology import LabFailed, LabImpossible
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
+
+    try:
+        lure = immunity.first_usable(campaign.choose(options.mail))
+        result = immunity.run(lure, communes=options.communes, keep=options.keep, say=say)
+    except (LabImpossible, LureUnusable, ValueError) as error:
+        print(f"beffroi lab: {error}", file=sys.stderr)
+        return 2
+    except LabFailed as error:
+        print(f"beffroi lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("beffroi lab: stopped; everything was removed", file=sys.stderr)
+        return 130
+    if options.json:
+        print(json.dumps(result, ensure_ascii=False))
+    else:
+        print("\n".join(immunity.summary(result)))
+    return 0 if result["ok"] else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="beffroi lab", description="A whole département on one machine.")
+    commands = parser.add_subparsers(dest="scenario", required=True)
+    one = commands.add_parser("immunity", help="a phishing mail to one commune is blocked for all")
+    one.add_argument("mail", nargs="?", type=Path, help="an .eml file or a folder; default: shipped samples")
+    one.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    one.add_argument("--communes", type=int, default=3, metavar="N", help=f"3 to {MAX_COMMUNES}; default 3")
+    one.add_argument("--keep", action="store_true", help="keep the state directory and the logs")
+    return parser
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> Any:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,122 @@
+"""A person at a screen: a real Chromium in a place of the scenario, on the real pages.
+
+Purpose: `python -m beffroi_lab.browser` reads one JSON request on stdin and writes one JSON answer: a secretary signs
+         in, opens a mail and reports it; the Département signs in to its console and confirms or undoes.
+Process: in the namespace of a PC, so that every packet passes the box. Root in namespaces: Chromium runs without
+         its own sandbox, and sees only the scenario.
+Trust:   the centre's certificate is pinned by its public key; any other one ends in an error page.
+Source:  docs/internals/lab.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from beffroi.core.identity import totp
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from playwright.sync_api import BrowserContext, Error, Page, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+WAIT_MS = 15_000
+Answer = dict[str, Any]
+
+
+def report(page: Page, url: str, email: str, password: str) -> Answer:
+    """Sign in, open the newest mail, press "Signaler un hameçonnage" and confirm."""
+    page.goto(f"{url}courrier/")
+    page.fill("input[name=login]", email)
+    page.fill("input[name=password]", password)
+    page.click("main button.primary")
+    page.goto(f"{url}courrier/")
+    page.click("ul.mails a")
+    page.get_by_role("link", name="Signaler un hameçonnage").click()
+    pressed_ms = int(time.time() * 1000)
+    page.get_by_role("button", name="Signaler", exact=True).click()
+    page.wait_for_selector("#report-state")
+    return {"ok": True, "pressed_ms": pressed_ms, "title": page.title()}
+
+
+def decide(page: Page, url: str, campaign_id: str, word: str, account: dict[str, str]) -> Answer:
+    """Sign in to the console and press Confirmer or Annuler on a campaign (``word``: confirmer, annuler)."""
+    target = f"{url}decisions/{campaign_id}/"
+    page.goto(target)
+    if page.locator("input[name=code]").count():
+        page.fill("input[name=email]", account["email"])
+        page.fill("input[name=password]", account["password"])
+        page.fill("input[name=code]", totp.code_at(account["totp_secret"], time.time()))
+        page.click("form button.primary")
+        page.goto(target)
+    page.click("#do-confirm" if word == "confirmer" else "#do-undo")
+    page.wait_for_url(f"**/{word}/")
+    pressed_ms = int(time.time() * 1000)
+    page.locator("form.actions button").click()
+    page.wait_for_url(f"**/decisions/{campaign_id}/")
+    return {"ok": True, "pressed_ms": pressed_ms}
+
+
+def spki_pin(certificate: Path) -> str:
+    """Return the pin of a certificate file as Chromium's switch wants it."""
+    found = x509.load_pem_x509_certificate(certificate.read_bytes())
+    public = found.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(public).digest()).decode()
+
+
+def _quiet_arguments(certificate: Path) -> list[str]:
+    return [
+        "--no-sandbox",
+        f"--ignore-certificate-errors-spki-list={spki_pin(certificate)}",
+        # Chromium asks its maker for many things by itself; nobody here would answer.
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-features=DialMediaRouteProvider,MediaRouter,OptimizationHints,AsyncDns",
+        "--disable-sync",
+        "--no-first-run",
+        "--no-pings",
+    ]
+
+
+def main() -> None:
+    request = json.load(sys.stdin)
+    profile, cookies = Path(request["profile"]), Path(request["profile"] + ".cookies")
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            str(profile),
+            executable_path=CHROMIUM,
+            args=_quiet_arguments(Path(request["certificate"])),
+            locale="fr-FR",
+        )
+        context.set_default_timeout(WAIT_MS)
+        if cookies.exists():
+            context.add_cookies(json.loads(cookies.read_text("utf-8")))
+        answer = _act(context, request)
+        cookies.write_text(json.dumps(context.cookies()), "utf-8")
+        context.close()
+    json.dump(answer, sys.stdout)
+
+
+def _act(context: BrowserContext, request: dict[str, Any]) -> Answer:
+    page = context.pages[0]
+    deed = report if request["do"] == "report" else decide
+    try:
+        return deed(page, **request["arguments"])  # type: ignore[operator,no-any-return]
+    except Error as error:
+        picture = request["profile"] + ".png"
+        page.screenshot(path=picture)
+        return {
+            "ok": False,
+            "error": str(error)[:600],
+            "url": page.url,
+            "title": page.title(),
+            "picture": picture,
+        }
+
+
+if __name__ == "__main__":
+    main()
