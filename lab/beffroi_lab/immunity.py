@@ -90,20 +90,21 @@ def _centre_refuses(made: World, report: Report) -> bool:
     ids = [mail.message_id for mail in mails]
     wait_until(lambda: len(made.centre.ask("messages", message_ids=ids)["ids"]) == 2, _FACTS_S)
     reported = [_report_when_delivered(made, mail) for mail in mails]
-    wait_until(lambda: bool(_refused_campaign(made)), _FACTS_S)
-    found = _refused_campaign(made)
-    word = made.centre.ask("confirm", campaign_id=found["id"]) if found else {"ok": False}
+    # What is protected joins no campaign: each report stands alone, and each is refused.
+    wait_until(lambda: len(_refused_campaigns(made)) == len(mails), _FACTS_S)
+    found = _refused_campaigns(made)
+    words = [made.centre.ask("confirm", campaign_id=one["id"]) for one in found]
     active = made.centre.ask("decided", since_ms=0)["decisions"]
     hit = [d["value"] for d in active if "gouv.fr" in d["value"] or PORTAL in d["value"]]
     direct = [
         made.centre.ask("block", kind=kind, value=value).get("code")
         for kind, value in (("domain", "www.impots.gouv.fr"), ("domain", PORTAL), ("ip", plans.CENTRE.v4))
     ]
-    seen = all(reported) and bool(found) and not hit and set(direct) == {"decision.protected"}
+    seen = all(reported) and len(found) == len(mails) and not hit and set(direct) == {"decision.protected"}
     detail = {
-        "refusals": [r["code"] for r in found.get("refusals", [])],
+        "refusals": sorted({f"{r['kind']} {r['code']}" for one in found for r in one["refusals"]}),
         "direct": direct,
-        "confirmed": word.get("decisions", word.get("code")),
+        "confirmed": [word.get("decisions", word.get("code")) for word in words],
     }
     report.prove("protected_in_centre", seen, f"a protected name was not refused: {hit} {detail}", detail)
     report.tell(
@@ -120,11 +121,9 @@ def _report_when_delivered(made: World, mail: Mail) -> bool:
     )
 
 
-def _refused_campaign(made: World) -> dict[str, Any]:
-    for one in made.centre.ask("campaigns")["campaigns"]:
-        if one["communes"] >= 2 and any("gouv.fr" in r["value"] for r in one["refusals"]):
-            return dict(one)
-    return {}
+def _refused_campaigns(made: World) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = made.centre.ask("campaigns")["campaigns"]
+    return [one for one in rows if any("gouv.fr" in r["value"] for r in one["refusals"])]
 
 
 def _boxes_refuse(made: World, report: Report) -> bool:

@@ -107,7 +107,7 @@ class Scenario:
             host=plans.CENTRE.v4,
             port=SMTP_PORT,
             source=source,
-            helo=f"mail.{mail.mail_from.rpartition('@')[2]}",
+            helo=mail.mail_from.rpartition("@")[2],
             mail_from=mail.mail_from,
             recipient=mail.recipient,
             data=base64.b64encode(mail.data).decode(),
@@ -284,21 +284,27 @@ class Scenario:
 
     def _packets(self, *, open_: bool) -> dict[str, bool]:
         """Try from every LAN; each value is True when all is as ``open_`` says."""
-        tcp, held, names, innocent = [], [], [], []
+        asked: dict[str, list[Future[dict[str, Any]]]] = {"tcp": [], "held": [], "names": [], "innocent": []}
         for c in self.communes:
             hands = self.world.hands[f"lan{c.letter}"]
             for address in plans.ATTACKER_LANDING.both:
-                tcp.append(hands.ask("tcp", address=address, port=443)["ok"] is open_)
-                held.append(hands.ask("poke", key=address)["ok"] is False)
-            names += [self._lookup(c, host)["ok"] is open_ for host in self._named()]
-            innocent += [hands.ask("tcp", address=a, port=443)["ok"] for a in plans.INNOCENT.both]
-        return {"tcp": all(tcp), "held": all(held), "names": all(names), "innocent": all(innocent)}
+                asked["tcp"].append(hands.start("tcp", address=address, port=443))
+                asked["held"].append(hands.start("poke", key=address))
+            # Asked of a foreign server on purpose: the box must answer in its place.
+            asked["names"] += [
+                hands.start("lookup", server=plans.DNS.v4, name=host) for host in self._named()
+            ]
+            asked["innocent"] += [hands.start("tcp", address=a, port=443) for a in plans.INNOCENT.both]
+        wanted = {"tcp": open_, "held": False, "names": open_, "innocent": True}
+        return {
+            what: all(bool(f.result(30)["ok"]) is wanted[what] for f in futures)
+            for what, futures in asked.items()
+        }
 
     def _named(self) -> list[str]:
         return [d["value"] for d in self.decisions if d["kind"] == "domain" and d["value"] in self.landing]
 
     def _lookup(self, commune: CommunePlan, host: str) -> dict[str, Any]:
-        # Asked of a foreign server on purpose: the box must answer in its place.
         hands = self.world.hands[f"lan{commune.letter}"]
         return hands.ask("lookup", server=plans.DNS.v4, name=host)
 

@@ -1,0 +1,56 @@
+"""One row of a benchmark, and how it is shown. Pure.
+
+Rule:    ``ours`` and ``peer`` of a row were measured in the same run on the same machine; a peer that could not run
+         is None and ``note`` says why. ``ratio`` is peer / ours for times (above 1: we are faster).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """``target`` is an upper bound in ``unit``; None where none was set."""
+
+    work: str
+    unit: str
+    ours: float | None
+    peer: float | None = None
+    peer_name: str = ""
+    target: float | None = None
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        return round(self.peer / self.ours, 1) if self.ours and self.peer is not None else None
+
+    @property
+    def met(self) -> bool | None:
+        """None without a target; False where nothing could be measured."""
+        if self.target is None:
+            return None
+        return self.ours is not None and self.ours <= self.target
+
+    def as_object(self) -> dict[str, Any]:
+        return {**asdict(self), "ratio": self.ratio, "met": self.met}
+
+
+def table(rows: Iterable[Row]) -> list[str]:
+    """Lines for a person."""
+    lines = [f"{'work':<58}{'unit':>6}{'ours':>10}{'peer':>10}{'ratio':>8}{'target':>9}  met"]
+    for row in rows:
+        cells = [_text(row.ours), _text(row.peer), _text(row.ratio), _text(row.target)]
+        met = {True: "yes", False: "NO", None: "-"}[row.met]
+        lines.append(
+            f"{row.work:<58}{row.unit:>6}{cells[0]:>10}{cells[1]:>10}{cells[2]:>8}{cells[3]:>9}  {met}"
+        )
+        if row.peer_name or row.note:
+            lines.append(f"    {row.peer_name}{': ' if row.peer_name and row.note else ''}{row.note}")
+    return lines
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"
