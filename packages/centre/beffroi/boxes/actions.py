@@ -1,0 +1,261 @@
+"""The only writes to boîtiers. Each: one transaction of change, audit entry and event.
+
+Input:   ``enrol`` is called by strangers: it tells an unknown, used and expired code alike.
+Fails:   closed; a box sees nothing before a person confirmed its fingerprint.
+Source:  docs/internals/box.md; docs/security attack 7 and 8.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Mapping
+from datetime import timedelta
+
+import msgspec
+from beffroi_protocol.enrolment_code import new_code
+from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.messages import VERSION, EnrolAnswer, EnrolRequest, Policy
+from beffroi_protocol.protected import Floor
+from beffroi_protocol.signing import b64, fingerprint, unb64
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max
+
+from beffroi.boxes.models import Box, BoxPolicy, EnrolmentCode
+from beffroi.core.audit import actions as audit
+from beffroi.core.communes import queries as communes
+from beffroi.core.communes.models import Collectivite
+from beffroi.core.events import outbox
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Administrator
+from beffroi.core.planes.follower import pinned_root
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound
+
+CODE_LIFE_S = 20 * 60
+MODES = ("router", "bridge")
+
+
+class EnrolRefused(BeffroiError):
+    """This code is unknown, used or too old: ask the Département for a new one."""
+
+    code = "box.enrol_refused"
+    http_status = 403
+
+
+class SameAdministrator(BeffroiError):
+    """Another administrator than the one who issued the code must confirm this box."""
+
+    code = "box.same_administrator"
+    http_status = 409
+
+
+@transaction.atomic
+def issue_code(*, actor: Actor, collectivite: Collectivite) -> str:
+    """Return a code for one box of ``collectivite``; it is shown once. Errors: NotAllowed."""
+    _only_departement(actor, "issue enrolment codes")
+    code = new_code(pinned_root(settings.BEFFROI))
+    now = clock.now()
+    EnrolmentCode.objects.create(
+        locator=code.locator,
+        collectivite_id=collectivite.id,
+        created_by=actor.id,
+        created_at=now,
+        expires_at=now + timedelta(seconds=CODE_LIFE_S),
+    )
+    _record(actor, "box:code_issued", collectivite.id, collectivite.id)
+    return code.text()
+
+
+@transaction.atomic
+def enrol(request: EnrolRequest) -> EnrolAnswer:
+    """Answer a box that asks with its code: pending until confirmed, then active.
+
+    The same code and key may ask again at any time; another key with the same code may not.
+    Errors: EnrolRefused, Invalid.
+    """
+    public_key = _sound_key(request)
+    code = EnrolmentCode.objects.select_for_update().filter(locator=request.code).first()
+    if code is None:
+        raise EnrolRefused
+    box = Box.objects.filter(pk=code.box_id).first() if code.used_at else None
+    if box is None:
+        if code.used_at is not None or code.expires_at <= clock.now():
+            raise EnrolRefused
+        box = _register(request, code, public_key)
+    if box.public_key != request.public_key or box.state == Box.State.REVOKED:
+        raise EnrolRefused
+    config: Config = settings.BEFFROI
+    root = pinned_root(config)
+    answer = EnrolAnswer(VERSION, str(box.state), root_public_key=b64(root))
+    if box.state != Box.State.ACTIVE:
+        return answer
+    collectivite = communes.access_collectivite(Actor.system("boxes"), box.collectivite_id)
+    return msgspec.structs.replace(
+        answer,
+        box_id=box.id,
+        collectivite_id=box.collectivite_id,
+        collectivite_name=collectivite.name,
+        delegations=(config.secret("feed-delegation.line").decode(),),
+    )
+
+
+def _register(request: EnrolRequest, code: EnrolmentCode, public_key: bytes) -> Box:
+    box = Box.objects.create(
+        collectivite_id=code.collectivite_id,
+        serial=request.serial,
+        public_key=request.public_key,
+        fingerprint=fingerprint(public_key),
+        agent_version=request.agent_version,
+    )
+    EnrolmentCode.objects.filter(pk=code.pk).update(used_at=clock.now(), box_id=box.id)
+    _record(Actor("box", box.id, box.collectivite_id), "box:enrolment_asked", box.id, box.collectivite_id)
+    outbox.publish("box:enrolment_asked", {"box_id": box.id}, collectivite_id=box.collectivite_id)
+    return box
+
+
+def confirm(*, actor: Actor, box: Box) -> Box:
+    """A person compared the fingerprint with the label. Errors: NotAllowed, SameAdministrator, Conflict, NotFound.
+
+    Where the directory has a second administrator, the one who issued the code may not confirm; a lone
+    administrator may, and the audit log says so.
+    """
+    _only_departement(actor, "confirm boxes")
+    policy = default_policy(settings.BEFFROI, box.collectivite_id)  # asks DNS: before the transaction
+    with transaction.atomic():
+        code = EnrolmentCode.objects.filter(box_id=box.id).first()
+        alone = code is not None and code.created_by == actor.id
+        if alone and Administrator.objects.filter(is_active=True).exclude(pk=actor.id).exists():
+            raise SameAdministrator
+        changed = Box.objects.filter(pk=box.pk, state=Box.State.PENDING).update(
+            state=Box.State.ACTIVE, enrolled_at=clock.now(), confirmed_by=actor.id
+        )
+        box.refresh_from_db()
+        if not changed:
+            raise Conflict("this box is not waiting for a confirmation")
+        _record(
+            actor,
+            "box:confirmed",
+            box.id,
+            box.collectivite_id,
+            {"serial": box.serial, "by_issuer": int(alone)},
+        )
+        outbox.publish("box:confirmed", {"box_id": box.id}, collectivite_id=box.collectivite_id)
+        if not BoxPolicy.objects.filter(collectivite_id=box.collectivite_id).exists():
+            collectivite = communes.access_collectivite(actor, box.collectivite_id)
+            set_policy(actor=actor, collectivite=collectivite, policy=policy)
+    return box
+
+
+@transaction.atomic
+def revoke(*, actor: Actor, box: Box) -> Box:
+    """End a box's access at once; its stream is closed by the event. Errors: NotAllowed, Conflict."""
+    _only_departement(actor, "revoke boxes")
+    changed = (
+        Box.objects.filter(pk=box.pk)
+        .exclude(state=Box.State.REVOKED)
+        .update(state=Box.State.REVOKED, revoked_at=clock.now())
+    )
+    box.refresh_from_db()
+    if not changed:
+        raise Conflict("this box is revoked")
+    _record(actor, "box:revoked", box.id, box.collectivite_id, {"serial": box.serial})
+    outbox.publish("box:revoked", {"box_id": box.id}, collectivite_id=box.collectivite_id)
+    return box
+
+
+@transaction.atomic
+def set_policy(*, actor: Actor, collectivite: Collectivite, policy: Policy) -> int:
+    """Give the boxes of ``collectivite`` a new policy; return its version. Errors: NotAllowed, Invalid."""
+    _only_departement(actor, "change the policy of boxes")
+    _check_policy(policy)
+    # The row of the collectivité is the lock: two changes at once get two versions.
+    if not Collectivite.objects.select_for_update().filter(pk=collectivite.pk).exists():
+        raise NotFound("collectivité")
+    rows = BoxPolicy.objects.filter(collectivite_id=collectivite.id)
+    version = int(rows.aggregate(last=Max("policy_version"))["last"] or 0) + 1
+    BoxPolicy.objects.create(
+        collectivite_id=collectivite.id,
+        policy_version=version,
+        policy=msgspec.to_builtins(policy),
+        changed_by=actor.id,
+    )
+    _record(actor, "box:policy_changed", collectivite.id, collectivite.id, {"policy_version": version})
+    outbox.publish(
+        "box:policy_changed",
+        {"collectivite_id": collectivite.id, "policy_version": version},
+        collectivite_id=collectivite.id,
+    )
+    return version
+
+
+def default_policy(config: Config, collectivite_id: str) -> Policy:
+    """A router that enforces, with the centre's own names and addresses, and the commune's domains, protected."""
+    names = [
+        n for n in (config.box_name, config.portal_name, config.console_name, config.mail_name) if "." in n
+    ]
+    addresses = [config.listen] if config.listen != "*" else []
+    for name in dict.fromkeys(names):
+        try:
+            addresses += [str(info[4][0]) for info in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)]
+        except OSError:
+            continue
+    domains = communes.visible_domains(Actor.system("boxes")).filter(collectivite_id=collectivite_id)
+    return Policy(
+        centre_names=tuple(dict.fromkeys(names)),
+        centre_addresses=tuple(dict.fromkeys(a for a in addresses if _reachable(a))),
+        protected_names=tuple(domains.values_list("name", flat=True)),
+    )
+
+
+def _reachable(text: str) -> bool:
+    """A loopback address is the centre's only for itself."""
+    address = ipaddress.ip_address(text)
+    return not (address.is_loopback or address.is_unspecified or address.is_link_local)
+
+
+def _check_policy(policy: Policy) -> None:
+    if policy.mode not in MODES:
+        raise Invalid("mode")
+    if not all(0 < port < 65536 for port in policy.inbound_tcp_ports):
+        raise Invalid("inbound_tcp_ports")
+    try:
+        for text in (*policy.allow_addresses, *policy.centre_addresses):
+            ipaddress.ip_network(text, strict=False)
+        Floor((*policy.centre_names, *policy.protected_names), policy.protected_networks)
+    except (ValueError, ProtocolError):
+        raise Invalid("an address or name of the policy") from None
+
+
+def _sound_key(request: EnrolRequest) -> bytes:
+    try:
+        public_key = unb64(request.public_key)
+    except ProtocolError:
+        raise Invalid("public_key") from None
+    if len(public_key) != 32 or b64(public_key) != request.public_key:
+        raise Invalid("public_key")
+    texts = (request.serial, request.agent_version)
+    if not (0 < len(request.serial) <= 64 and len(request.agent_version) <= 40):
+        raise Invalid("serial")
+    if not all(text.isascii() and (not text or text.isprintable()) for text in texts):
+        raise Invalid("serial")
+    return public_key
+
+
+def _only_departement(actor: Actor, what: str) -> None:
+    if not actor.sees_all:
+        raise NotAllowed(what)
+
+
+def _record(
+    actor: Actor,
+    verb: str,
+    object_id: str,
+    collectivite_id: str,
+    details: Mapping[str, str | int] | None = None,
+) -> None:
+    audit.record(
+        actor=actor, verb=verb, object_id=object_id, collectivite_id=collectivite_id, details=details
+    )

@@ -1,0 +1,126 @@
+"""What the centre does with the facts that boîtiers send.
+
+Process: worker.
+Input:   hostile boxes: numbers are bounded by stream, dates and counts again here; a box speaks only for its own
+         collectivité, which comes from its row. A sighting of a box is evidence, never a verdict.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+from beffroi_protocol.messages import (
+    EntryRefused,
+    Fact,
+    FlowsBlocked,
+    NamesRefused,
+    PolicyRolledBack,
+    Sighting,
+)
+from django.db.models import F
+
+from beffroi.boxes.models import Box, BoxNotice, FlowCount
+from beffroi.core.events import outbox
+from beffroi.core.events.models import InboxFact
+from beffroi.core.events.registry import Event, consumer
+from beffroi.lib import clock
+from beffroi.lib.ids import new_id
+
+MAX_COUNT = 10_000_000
+_DECODER: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Fact)
+
+
+@consumer(name="boxes.facts", kinds=("fact:received",))
+def take_in_fact(event: Event) -> None:
+    row = InboxFact.objects.filter(pk=str(event.payload.get("fact_id", ""))).first()
+    if row is None or not row.source.startswith("box_") or row.collectivite_id is None:
+        return
+    try:
+        fact = _DECODER.decode(row.payload)
+    except (msgspec.MsgspecError, ValueError):
+        return  # stored by a newer stream: nothing that this version can show
+    if isinstance(fact, FlowsBlocked):
+        direction = fact.direction if fact.direction in ("in", "out") else "out"
+        _count(row, fact, direction)
+    elif isinstance(fact, NamesRefused):
+        _count(row, fact, "name")
+    elif isinstance(fact, Sighting):
+        _report(row, fact)
+    else:
+        _notice(row, fact)
+
+
+def _count(row: InboxFact, fact: FlowsBlocked | NamesRefused, direction: str) -> None:
+    last_at = _when(fact.last_at)
+    count, _ = FlowCount.objects.get_or_create(
+        collectivite_id=row.collectivite_id,
+        day=last_at.date(),
+        kind=str(fact.indicator.kind),
+        value=fact.indicator.value,
+        direction=direction,
+        defaults={"last_at": last_at, "entry_id": fact.entry_id[:40]},
+    )
+    FlowCount.objects.filter(pk=count.pk).update(
+        count=F("count") + max(0, min(fact.count, MAX_COUNT)), last_at=max(count.last_at, last_at)
+    )
+    outbox.publish(
+        "box:flows_counted",
+        {"box_id": row.source, "kind": str(fact.indicator.kind), "direction": direction},
+        collectivite_id=row.collectivite_id,
+    )
+
+
+def _notice(row: InboxFact, fact: EntryRefused | PolicyRolledBack) -> None:
+    values: dict[str, object] = {}
+    if isinstance(fact, EntryRefused):
+        kind = "entry_refused"
+        values = {
+            "entry_id": fact.entry_id[:40],
+            "indicator_kind": str(fact.indicator.kind),
+            "indicator_value": fact.indicator.value,
+        }
+    else:
+        kind = "policy_rolled_back"
+        values = {"policy_version": min(fact.policy_version, 2**31 - 1)}
+        Box.objects.filter(pk=row.source).update(rolled_back_version=values["policy_version"])
+    _, new = BoxNotice.objects.get_or_create(
+        pk=row.id,
+        defaults={
+            "box_id": row.source,
+            "collectivite_id": row.collectivite_id,
+            "kind": kind,
+            "reason": fact.reason[:200],
+            "at": _when(fact.at),
+            **values,
+        },
+    )
+    if new:
+        outbox.publish(
+            f"box:{kind}", {"box_id": row.source, "notice_id": row.id}, collectivite_id=row.collectivite_id
+        )
+
+
+def _report(row: InboxFact, fact: Sighting) -> None:
+    """The prefix keeps a box from naming a detector of the centre, whose word would weigh more."""
+    outbox.publish(
+        "sighting:reported",
+        {
+            "sighting_id": new_id("sgt"),
+            "detector": f"box_{fact.detector[:60]}",
+            "door": "packet",
+            "collectivite_id": row.collectivite_id,
+            "person_id": "",
+            "seen_at": _when(fact.seen_at).timestamp(),
+            "indicators": [[str(i.kind), i.value] for i in fact.indicators],
+            "evidence": dict(fact.evidence),
+            "message": "",
+        },
+        collectivite_id=row.collectivite_id,
+    )
+
+
+def _when(epoch_s: int) -> datetime:
+    """A box's time, kept near the centre's: a wrong clock must not fill the days of another year."""
+    now = clock.epoch_s()
+    return datetime.fromtimestamp(min(now, max(now - 40 * 86400, epoch_s)), UTC)

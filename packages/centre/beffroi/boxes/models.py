@@ -1,0 +1,144 @@
+"""Boîtiers: who they are, what they enforce, what they refused, what they should be.
+
+Privacy: no address of a LAN and no name that is not listed: a box sends neither.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+from beffroi.core.fields import id_field, reference
+from beffroi.lib import clock
+
+
+class Box(models.Model):
+    """``public_key``: base64url of 32 bytes; ``fingerprint``: as on the label. A revoked box never returns."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        ACTIVE = "active"
+        REVOKED = "revoked"
+
+    id = id_field("box")
+    collectivite_id = reference()
+    serial = models.CharField(max_length=64)
+    public_key = models.CharField(max_length=64)
+    fingerprint = models.CharField(max_length=40)
+    state = models.CharField(max_length=16, choices=State, default=State.PENDING)
+    agent_version = models.CharField(max_length=40, default="")
+    created_at = models.DateTimeField(default=clock.now)
+    enrolled_at = models.DateTimeField(null=True, default=None)
+    confirmed_by = models.CharField(max_length=80, default="")
+    revoked_at = models.DateTimeField(null=True, default=None)
+    last_seen_at = models.DateTimeField(null=True, default=None)
+    policy_version = models.IntegerField(default=0)
+    rolled_back_version = models.IntegerField(default=0)
+
+    class Meta:
+        db_table = "box"
+        indexes = (models.Index(fields=["collectivite_id", "state"], name="box_of"),)
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class EnrolmentCode(models.Model):
+    """``locator``: a hash of the code's secret; the code itself is shown once and kept nowhere."""
+
+    locator = models.CharField(primary_key=True, max_length=64)
+    collectivite_id = reference()
+    created_by = models.CharField(max_length=80)
+    created_at = models.DateTimeField(default=clock.now)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, default=None)
+    box_id = reference(default="", blank=True)
+
+    class Meta:
+        db_table = "box_enrolment_code"
+
+    def __str__(self) -> str:
+        return self.locator[:8]
+
+
+class BoxAck(models.Model):
+    """What a box enforces of one channel; written by stream. ``enforced_at_ms``: the box's clock."""
+
+    box_id = reference()
+    channel = models.CharField(max_length=80)
+    epoch = models.IntegerField()
+    version = models.BigIntegerField()
+    enforced_at_ms = models.BigIntegerField()
+    received_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "box_ack"
+        constraints = (models.UniqueConstraint(fields=["box_id", "channel"], name="box_ack_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.box_id}:{self.channel}"
+
+
+class FlowCount(models.Model):
+    """How often one listed thing was refused in one collectivité on one day (UTC)."""
+
+    collectivite_id = reference()
+    day = models.DateField()
+    kind = models.CharField(max_length=16)
+    value = models.CharField(max_length=2048)
+    direction = models.CharField(max_length=8)  # in, out, or name
+    count = models.BigIntegerField(default=0)
+    entry_id = reference(default="", blank=True)
+    last_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "box_flow_count"
+        indexes = (models.Index(fields=["collectivite_id", "-last_at"], name="box_flow_recent"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["collectivite_id", "day", "kind", "value", "direction"], name="box_flow_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.collectivite_id}:{self.day}"
+
+
+class BoxNotice(models.Model):
+    """What a box would not do: a protected entry refused, a policy rolled back."""
+
+    id = models.CharField(primary_key=True, max_length=120)
+    box_id = reference()
+    collectivite_id = reference()
+    kind = models.CharField(max_length=32)
+    entry_id = reference(default="", blank=True)
+    indicator_kind = models.CharField(max_length=16, default="")
+    indicator_value = models.CharField(max_length=2048, default="")
+    policy_version = models.IntegerField(default=0)
+    reason = models.CharField(max_length=200)
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "box_notice"
+        indexes = (models.Index(fields=["collectivite_id", "-at"], name="box_notice_recent"),)
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class BoxPolicy(models.Model):
+    """Every policy that a collectivité's boxes ever had; the highest version counts."""
+
+    collectivite_id = reference()
+    policy_version = models.IntegerField()
+    policy = models.JSONField()
+    changed_by = models.CharField(max_length=80)
+    created_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "box_policy"
+        constraints = (
+            models.UniqueConstraint(fields=["collectivite_id", "policy_version"], name="box_policy_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.collectivite_id}:{self.policy_version}"

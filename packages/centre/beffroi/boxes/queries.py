@@ -1,0 +1,84 @@
+"""Read boîtiers on someone's behalf: the Département sees all, a commune its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import msgspec
+from beffroi_protocol.messages import Policy
+from django.db.models import QuerySet
+
+from beffroi.boxes.models import Box, BoxAck, BoxNotice, BoxPolicy, FlowCount
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import NotFound
+
+SILENT_AFTER_S = 180
+
+
+def visible_boxes(actor: Actor) -> QuerySet[Box]:
+    """Newest first."""
+    rows = Box.objects.order_by("-created_at")
+    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+
+
+def access_box(actor: Actor, box_id: str) -> Box:
+    """Errors: NotFound, for absent and forbidden alike."""
+    found = visible_boxes(actor).filter(pk=box_id).first()
+    if found is None:
+        raise NotFound("box")
+    return found
+
+
+@dataclass(frozen=True)
+class BoxState:
+    """A box with what it enforces: channel -> (epoch, version)."""
+
+    box: Box
+    enforces: dict[str, tuple[int, int]]
+    silent: bool
+
+
+def box_states(actor: Actor) -> list[BoxState]:
+    """Two queries for any number of boxes."""
+    boxes = list(visible_boxes(actor))
+    enforced: dict[str, dict[str, tuple[int, int]]] = {}
+    for ack in BoxAck.objects.filter(box_id__in=[box.id for box in boxes]):
+        enforced.setdefault(ack.box_id, {})[ack.channel] = (ack.epoch, ack.version)
+    limit = clock.now() - timedelta(seconds=SILENT_AFTER_S)
+    return [
+        BoxState(
+            box,
+            enforced.get(box.id, {}),
+            box.state == Box.State.ACTIVE and (box.last_seen_at is None or box.last_seen_at < limit),
+        )
+        for box in boxes
+    ]
+
+
+def acks_for(actor: Actor, *, channel: str, epoch: int, version: int) -> list[BoxAck]:
+    """Acknowledgements of at least this version, first to enforce first."""
+    boxes = visible_boxes(actor).filter(state=Box.State.ACTIVE).values("id")
+    rows = BoxAck.objects.filter(box_id__in=boxes, channel=channel, epoch=epoch, version__gte=version)
+    return list(rows.order_by("enforced_at_ms"))
+
+
+def visible_flows(actor: Actor) -> QuerySet[FlowCount]:
+    """What was refused, latest first."""
+    rows = FlowCount.objects.order_by("-last_at")
+    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+
+
+def visible_notices(actor: Actor) -> QuerySet[BoxNotice]:
+    """Entries refused by boxes and policies rolled back, latest first."""
+    rows = BoxNotice.objects.order_by("-at")
+    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+
+
+def current_policy(actor: Actor, collectivite_id: str) -> tuple[int, Policy] | None:
+    """Return (version, policy), None before the first. Errors: NotFound if it is not the actor's to see."""
+    if not actor.may_see(collectivite_id):
+        raise NotFound("collectivité")
+    row = BoxPolicy.objects.filter(collectivite_id=collectivite_id).order_by("-policy_version").first()
+    return (row.policy_version, msgspec.convert(row.policy, Policy)) if row else None
