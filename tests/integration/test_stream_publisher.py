@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 ROOT, FEED = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-DELEGATION = delegate(ROOT, public_bytes(FEED), serial=1, not_before=0, not_after=2**40)
+DELEGATION = delegate(ROOT, public_bytes(FEED), serial=1, not_before=0, not_after=2**37)
 TABLES = ("outbox", "feed_batch", "feed_channel", "publish_cursor", "decision")
 
 

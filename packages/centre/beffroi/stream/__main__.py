@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
+import threading
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
@@ -25,7 +27,8 @@ SOCKET_MODE = 0o660
 MAX_CONNECTIONS = 8192
 HEADER_BYTES = 32 * 1024
 HEADER_TIMEOUT_MS = 10_000
-STOP_S = 5.0
+STOP_S = 3.0
+STOP_AT_MOST_S = 8.0
 
 
 def serve_arguments(config: Config) -> dict[str, Any]:
@@ -58,13 +61,21 @@ async def run(config: Config) -> None:
     serving = asyncio.create_task(server.serve())
     stopped = asyncio.create_task(stopping.wait())
     await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
+    # Whatever hangs below, the process ends: what was acknowledged is committed.
+    guard = threading.Timer(STOP_AT_MOST_S, os._exit, (0,))
+    guard.daemon = True
+    guard.start()
     await stream.stop()
     server.stop()  # type: ignore[no-untyped-call]
     try:
         async with asyncio.timeout(STOP_S):
             await serving
     except TimeoutError:
-        logging.getLogger("beffroi.stream").warning("the server did not end in time")
+        # Everything of ours is closed and committed; a client that does not hang up must not keep us.
+        logging.getLogger("beffroi.stream").warning("some connections did not end in time")
+        path.unlink(missing_ok=True)
+        logging.shutdown()
+        os._exit(0)
 
 
 def main() -> int:
