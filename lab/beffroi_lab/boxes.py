@@ -135,6 +135,7 @@ masquerade = true
 resolver_forward = ["{plans.DNS.v4}"]
 resolver_dnssec = false
 lan_probe = "{plans.INNOCENT.v4}:80"
+probe_grace_s = 4
 """
 
 

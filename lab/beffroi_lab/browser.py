@@ -105,7 +105,7 @@ def _act(context: BrowserContext, request: dict[str, Any]) -> Answer:
     page = context.pages[0]
     deed = report if request["do"] == "report" else decide
     try:
-        return deed(page, **request["arguments"])  # type: ignore[operator,no-any-return]
+        return deed(page, **request["arguments"])
     except Error as error:
         picture = request["profile"] + ".png"
         page.screenshot(path=picture)

@@ -14,11 +14,12 @@ from datetime import timedelta
 from typing import Any
 
 import django
+import msgspec
 
 django.setup()
 
 from beffroi.boxes import actions as boxes  # noqa: E402 - Django must know its settings first
-from beffroi.boxes.models import Box, BoxAck  # noqa: E402
+from beffroi.boxes.models import Box, BoxAck, BoxPolicy  # noqa: E402
 from beffroi.core.audit import queries as audit  # noqa: E402
 from beffroi.core.communes.models import Collectivite, Domain  # noqa: E402
 from beffroi.core.decisions import actions as decisions  # noqa: E402
@@ -35,7 +36,7 @@ from beffroi.mail.models import Mailbox, MailMessage  # noqa: E402
 from beffroi.watch import actions as watch  # noqa: E402
 from beffroi.watch.models import Campaign  # noqa: E402
 from beffroi_protocol.indicators import Kind, normalise  # noqa: E402
-from beffroi_protocol.messages import Batch, decode_feed  # noqa: E402
+from beffroi_protocol.messages import Batch, Policy, decode_feed  # noqa: E402
 from beffroi_protocol.signing import split_line  # noqa: E402
 from django.db import close_old_connections, transaction  # noqa: E402
 
@@ -115,7 +116,8 @@ def enforced(decision_ids: list[str], boxes_wanted: int, ended: bool, limit_s: f
 
     An acknowledgement is replaced by the next one, so the rows are read every few milliseconds.
     """
-    wanted, needed, seen = set(decision_ids), 0, {}
+    wanted, needed = set(decision_ids), 0
+    seen: dict[str, int] = {}
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         needed = needed or _version_of(wanted, ended=ended)
@@ -246,8 +248,10 @@ def messages(message_ids: list[str]) -> Answer:
 def set_policy(domain: str, changes: dict[str, Any]) -> Answer:
     """Give a commune another policy for its boxes, the last one with ``changes``."""
     owner = Collectivite.objects.get(pk=Domain.objects.get(name=domain).collectivite_id)
-    version = boxes.set_policy(actor=_administrator(), collectivite=owner, policy=changes)
-    return {"ok": True, "version": str(version)}
+    last = BoxPolicy.objects.filter(collectivite_id=owner.id).latest("policy_version")
+    policy = msgspec.convert({**last.policy, **changes}, Policy)
+    version = boxes.set_policy(actor=_administrator(), collectivite=owner, policy=policy)
+    return {"ok": True, "version": version}
 
 
 def _epoch_ms(moment: Any) -> int | None:

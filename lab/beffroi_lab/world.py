@@ -27,7 +27,7 @@ from beffroi_lab.boxes import Box
 from beffroi_lab.campaign import Campaign, Lure, signer
 from beffroi_lab.centre import Centre
 from beffroi_lab.names import Sender
-from beffroi_lab.plan import Plan
+from beffroi_lab.plan import CommunePlan, Plan
 from beffroi_lab.running import Hands, Program
 from beffroi_lab.topology import LabFailed, Network
 
@@ -47,6 +47,10 @@ class World:
         self.boxes: dict[str, Box] = {}
         self.centre: Centre
         self._dkim_private, self._dkim_public = authority.dkim_key()
+
+    @property
+    def communes_by_letter(self) -> dict[str, CommunePlan]:
+        return {c.letter: c for c in self.plan.communes}
 
     def landing_hosts(self, lure: Lure) -> list[str]:
         """Link hosts that the attacker holds in this scenario: those that no one protects."""
