@@ -4,8 +4,8 @@ Purpose: each line becomes a ``mail_delivery`` (and ``mail:delivered``), or wait
 Process: remediation; the journal is written by Dovecot also while nothing of ours is running.
 Hostile: Message-ID and addresses in the lines. The Message-ID only finds candidates; our header decides.
 Fails:   nothing is skipped: position and result are kept in one transaction. A line that does not parse is counted
-         in the log and passed over. The sender's subject stands in Dovecot's line: the file is for Dovecot and us only, and a
-         rotated one is deleted once read.
+         in the log and passed over. Dovecot writes the subject into its line: the file is for Dovecot and us only,
+         and a rotated one is deleted once read.
 """
 
 from __future__ import annotations

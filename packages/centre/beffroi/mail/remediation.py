@@ -173,10 +173,10 @@ def _withdraw_slice(engine: Doveadm, items: list[RemediationItem], addresses: di
         # A person may have copied it: every folder that holds a copy is cleaned.
         groups.append(
             [doveadm.move(user, item.message_id, f, doveadm.QUARANTINE) for f in item.folder.split("\n")]
-            + [doveadm.find(user, item.message_id, doveadm.QUARANTINE), doveadm.find(user, item.message_id)]
+            + [doveadm.find(user, item.message_id, doveadm.QUARANTINE)]
         )
     for item, answers in zip(found, engine.run_groups(groups), strict=True):
-        moved = bool(doveadm.copies(answers[-2])) and not doveadm.copies(answers[-1])
+        moved = None not in answers and bool(doveadm.copies(answers[-1]))
         _conclude(item, _Item.MOVED if moved else None)
 
 
@@ -186,27 +186,26 @@ def _locate(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, 
         if item.mailbox_id not in addresses:
             item.state = _Item.ABSENT
     asked = [i for i in items if i.state in (_Item.PENDING, _Item.FOUND)]
-    groups = [
-        [
-            doveadm.find(addresses[i.mailbox_id], i.message_id),
-            doveadm.find(addresses[i.mailbox_id], i.message_id, doveadm.QUARANTINE),
-        ]
-        for i in asked
-    ]
-    for item, (outside, inside) in zip(asked, engine.run_groups(groups), strict=True):
+    elsewhere: list[RemediationItem] = []
+    answers = engine.run([doveadm.find(addresses[i.mailbox_id], i.message_id) for i in asked])
+    for item, outside in zip(asked, answers, strict=True):
         if outside is None:
             _conclude(item, None)
-            continue
-        found = doveadm.copies(outside)
-        if found:
+        elif found := doveadm.copies(outside):
             item.state = _Item.FOUND
             item.folder = "\n".join(dict.fromkeys(c.folder for c in found))[:255]
             item.flags = found[0].flags[:500]
-        elif doveadm.copies(inside):
+        else:
+            elsewhere.append(item)
+    answers = engine.run(
+        [doveadm.find(addresses[i.mailbox_id], i.message_id, doveadm.QUARANTINE) for i in elsewhere]
+    )
+    for item, inside in zip(elsewhere, answers, strict=True):
+        if not doveadm.copies(inside):
+            item.state = _Item.ABSENT
+        else:
             # FOUND before and inside now: the move of an interrupted run had succeeded.
             item.state = _Item.MOVED if item.state == _Item.FOUND else _Item.KEPT
-        else:
-            item.state = _Item.ABSENT
 
 
 def _restore_slice(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, str]) -> None:

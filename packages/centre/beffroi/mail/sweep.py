@@ -20,6 +20,7 @@ from beffroi.lib.ids import is_id
 from beffroi.mail import doveadm, journal
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.engines import layout
+from beffroi.mail.gate.facts import hash_of_message_id
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, PendingDelivery
 
 log = logging.getLogger("beffroi.mail.sweep")
@@ -45,7 +46,7 @@ def _unmark(pending: PendingDelivery) -> None:
     """A copy whose evidence came late was checked late: the owner's page no longer warns of it."""
     if not pending.attempts:
         return  # the evidence was only on its way
-    messages = MailMessage.objects.filter(message_id_hash=journal.hash_of_message_id(pending.message_id))
+    messages = MailMessage.objects.filter(message_id_hash=hash_of_message_id(pending.message_id))
     mailbox = Mailbox.objects.get(address=journal.base_address(pending.address))
     known = MailDelivery.objects.filter(mailbox_id=mailbox.id, message_id__in=messages.values("id"))
     Doveadm(settings.BEFFROI).run(
