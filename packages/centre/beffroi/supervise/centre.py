@@ -40,7 +40,13 @@ def processes(config: Config) -> list[Process]:
         *(row for row in engines if row.name == "unbound"),
         _stream(config),
         *(row for row in engines if row.name == "rspamd"),
-        _django(config, "web", "beffroi.settings.web", workers=WEB_WORKERS),
+        _django(
+            config,
+            "web",
+            "beffroi.settings.web",
+            workers=WEB_WORKERS,
+            application="beffroi.portal.wsgi_web:application",
+        ),
         *(row for row in engines if row.name == "mailgate"),
         *(row for row in engines if row.name not in ("unbound", "rspamd", "mailgate")),
         _consumers(config, "worker", "main"),
@@ -75,7 +81,14 @@ def _granian(config: Config, name: str, *arguments: str) -> tuple[str, ...]:
     )
 
 
-def _django(config: Config, name: str, settings: str, *, workers: int) -> Process:
+def _django(
+    config: Config,
+    name: str,
+    settings: str,
+    *,
+    workers: int,
+    application: str = "django.core.wsgi:get_wsgi_application",
+) -> Process:
     return Process(
         name=name,
         argv=_granian(
@@ -88,7 +101,7 @@ def _django(config: Config, name: str, settings: str, *, workers: int) -> Proces
             "--blocking-threads",
             "4",
             "--factory",
-            "django.core.wsgi:get_wsgi_application",
+            application,
         ),
         user=config.user or None,
         environment=_environment(config, settings),
