@@ -55,9 +55,11 @@ async def run(config: Config) -> None:
     server = Server(stream.app, **serve_arguments(config))
     # haproxy runs under an account of its own, in the group of the socket.
     server.uds_permissions = SOCKET_MODE
-    stopping = asyncio.Event()
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        # Not add_signal_handler: it sends the signal through the loop's own pipe, which hundreds of writers
+        # fill, and then the signal is lost.
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
     serving = asyncio.create_task(server.serve())
     stopped = asyncio.create_task(stopping.wait())
     await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
