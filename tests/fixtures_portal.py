@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-
 from beffroi.lib import clock, ids
 from beffroi.lib.errors import NotFound
 from beffroi.mail.reader import Attachment, Authentication, MessageSummary, MessageView

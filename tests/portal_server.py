@@ -28,9 +28,9 @@ def prepare(state: Path) -> None:
 
 def seed_all() -> None:
     django.setup()
+    from beffroi.core.audit import actions as audit
     from django.core.management import call_command
 
-    from beffroi.core.audit import actions as audit
     from tests.fixtures_portal import seed
 
     call_command("migrate", verbosity=0)
@@ -41,10 +41,10 @@ def seed_all() -> None:
 
 def application() -> Any:
     django.setup()
-    from django.core.wsgi import get_wsgi_application
-
     from beffroi.boxes import actions
     from beffroi.mail import reader
+    from django.core.wsgi import get_wsgi_application
+
     from tests.fixtures_portal import letters, opener
 
     reader.open_mailbox = opener(letters)  # type: ignore[assignment]

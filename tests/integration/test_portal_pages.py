@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.core.cache import cache
-from django.test import Client
-
 from beffroi.core.decisions import door
 from beffroi.core.identity import sessions
 from beffroi.mail.models import Mailbox
+from django.core.cache import cache
+from django.test import Client
+
 from tests.conftest import PASSWORD, Commune
 from tests.fixtures_portal import LURE_ID, deliver, shown_mail, sighting
 
@@ -80,10 +80,9 @@ def test_a_wrong_password_says_so_in_french(beaune: Commune) -> None:
 def test_sign_in_from_a_blocked_address_is_refused_before_the_password_and_recorded(
     beaune: Commune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from beffroi.core.audit.models import AuditEntry
     from beffroi_protocol.indicators import Indicator, Kind
     from beffroi_protocol.messages import Action, Entry
-
-    from beffroi.core.audit.models import AuditEntry
 
     asked: list[str] = []
 

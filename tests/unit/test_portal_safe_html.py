@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from beffroi.portal import safe_html
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from beffroi.portal import safe_html
 
 FORBIDDEN = (
     "<script",
