@@ -23,7 +23,7 @@ def _setting(default: Any, doc: str) -> Any:
 
 @dataclass(frozen=True)
 class BoxConfig:
-    state: Path = _setting(DEFAULT_STATE, "State directory.")
+    state: Path = field(default=DEFAULT_STATE, metadata={"doc": "State directory."})
     centre: str = _setting("", "Address of the centre: https://NAME:PORT (NAME as in its certificate).")
     ca: str = _setting(
         "", "File with the centre's certificate authority; empty: STATE/ca.pem if present, else the system's."

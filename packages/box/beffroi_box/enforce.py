@@ -38,7 +38,7 @@ PROBE_PAUSE_S = 0.3
 class Enforcer:
     """``now`` returns trusted epoch seconds."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - made in one place
         self,
         config: BoxConfig,
         centre: Centre,

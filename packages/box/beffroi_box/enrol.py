@@ -90,11 +90,11 @@ def _accept(config: BoxConfig, store: Store, answer: EnrolAnswer) -> Identity:
     if not answer.box_id or not answer.collectivite_id:
         raise EnrolRefused("the answer names no box")
     if answer.policy:
-        line = answer.policy.encode()
-        message, _ = trust.verify(line, now=0)
+        policy = answer.policy.encode()
+        message, _ = trust.verify(policy, now=0)
         if not isinstance(message, PolicyMessage) or message.collectivite_id != answer.collectivite_id:
             raise EnrolRefused("the policy is for another collectivité")
-        store.save_policy(line, "policy-candidate")
+        store.save_policy(policy, "policy-candidate")
     store.save_trust(trust)
     store.save_identity(identity)
     return identity

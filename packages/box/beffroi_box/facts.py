@@ -63,7 +63,7 @@ class FactSpool:
         self.changed = threading.Event()
         self._load()
 
-    def flow(
+    def flow(  # noqa: PLR0917 - the parts of one packet's record
         self, indicator: Indicator, direction: str, protocol: str, port: int, entry_id: str, at: int
     ) -> None:
         with self._lock:
