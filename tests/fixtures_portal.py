@@ -21,7 +21,8 @@ LURE_HTML = """
 <html><head><style>body{background:url(http://evil.test/x)}</style><script>alert(1)</script></head>
 <body onload="alert(2)"><p>Bonjour, votre colis est en attente.</p>
 <p><a href="https://colis-suivi-paiement.example/laposte" onclick="alert(3)">https://www.laposte.fr/suivi</a></p>
-<img src="https://pixel.example/t.gif" alt="logo" onerror="alert(4)"><form action="https://evil.test"><input name=p></form>
+<img src="https://pixel.example/t.gif" alt="logo" onerror="alert(4)">
+<form action="https://evil.test"><input name=p></form>
 <iframe src="https://evil.test"></iframe></body></html>
 """
 

@@ -1,6 +1,7 @@
 """A real granian for the browser tests: ``seed`` fills an empty state directory, ``web`` and ``console`` serve it.
 
-Run (granian --factory) with BEFFROI_STATE set to a directory of the test's own and DJANGO_SETTINGS_MODULE to the listener's settings.
+Run (granian --factory) with BEFFROI_STATE set to a directory of the test's own
+and DJANGO_SETTINGS_MODULE to the listener's settings.
 Only the mail server and the feed are absent: ``reader.open_mailbox`` shows fixed letters.
 """
 

@@ -49,9 +49,9 @@ class Picture:
     floor: int = FLOOR
 
 
-def per_day(moments: Iterable[datetime], *, days: int) -> list[Day]:
+def per_day(moments: Iterable[datetime | None], *, days: int) -> list[Day]:
     """Counts of the last ``days`` local days, oldest first."""
-    counts = Counter(timezone.localtime(one).date() for one in moments)
+    counts = Counter(timezone.localtime(one).date() for one in moments if one is not None)
     today = timezone.localtime(clock.now()).date()
     return [
         Day(day, counts[day]) for day in (today - timedelta(days=back) for back in range(days - 1, -1, -1))

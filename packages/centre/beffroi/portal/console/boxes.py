@@ -53,8 +53,9 @@ def issue(request: HttpRequest, actor: Actor) -> HttpResponse:
         return page(request, "console/box_code_new.html", context)
     collectivite = communes.access_collectivite(actor, request.POST.get("collectivite_id", ""))
     code = actions.issue_code(actor=actor, collectivite=collectivite)
-    context = {"place": "boxes", "code": code, "commune": collectivite, "life_min": actions.CODE_LIFE_S // 60}
-    return page(request, "console/box_code_shown.html", context)
+    life_min = actions.CODE_LIFE_S // 60
+    shown: dict[str, object] = {"place": "boxes", "code": code, "commune": collectivite, "life_min": life_min}
+    return page(request, "console/box_code_shown.html", shown)
 
 
 @require_http_methods(["GET", "POST"])

@@ -36,7 +36,7 @@ def access(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@reauthentication_required(allow_get=False)  # asked before the form: nothing typed is lost
+@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
 @for_agents
 def issue(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The form, after a step-up; then the secret, once."""

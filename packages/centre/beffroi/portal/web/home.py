@@ -31,10 +31,11 @@ CHART_DAYS = 14
 @require_GET
 @for_agents
 def home(request: HttpRequest, actor: Actor) -> HttpResponse:
-    context = {"place": "home", "protection": protection(actor), "boxes": own_boxes(actor)}
+    boxes = own_boxes(actor)
+    context = {"place": "home", "protection": protection(actor), "boxes": boxes}
     if request.htmx and request.GET.get("part") == "protection":  # type: ignore[attr-defined]
         return page(request, "portal/parts/protection.html", context)
-    todo = actions_of(request, context["boxes"])
+    todo = actions_of(request, boxes)
     return page(
         request,
         "portal/home.html",
