@@ -8,7 +8,7 @@ Source:  beffroi_protocol.messages EnrolRequest, EnrolAnswer, Problem.
 from __future__ import annotations
 
 from beffroi_protocol.errors import ProtocolError
-from beffroi_protocol.messages import EnrolRequest, Problem, decode, encode
+from beffroi_protocol.messages import EnrolAnswer, EnrolRequest, Problem, decode, encode
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -41,7 +41,7 @@ def enrol(request: HttpRequest) -> HttpResponse:
         return _answer(encode(Problem(error.code, str(error))), 400)
 
 
-def _enrol(request: HttpRequest) -> actions.EnrolAnswer:
+def _enrol(request: HttpRequest) -> EnrolAnswer:
     length = request.headers.get("Content-Length") or "0"
     if not length.isascii() or not length.isdigit() or int(length[:12]) > MAX_BODY_BYTES:
         raise TooLarge(MAX_BODY_BYTES)

@@ -88,7 +88,7 @@ def _notice(row: InboxFact, fact: EntryRefused | PolicyRolledBack) -> None:
         pk=row.id,
         defaults={
             "box_id": row.source,
-            "collectivite_id": row.collectivite_id,
+            "collectivite_id": row.collectivite_id or "",
             "kind": kind,
             "reason": fact.reason[:200],
             "at": _when(fact.at),
