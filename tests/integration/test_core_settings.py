@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.settings.database import database_settings
-from django.db import connection
+from django.db.utils import ConnectionHandler
 
 QUESTION = (
     "from django.conf import settings as s; print(s.SESSION_COOKIE_NAME, s.CSRF_COOKIE_NAME, s.SESSION_COOKIE_SECURE,"
@@ -31,10 +32,11 @@ def _state() -> str:
 
 
 @pytest.mark.usefixtures("database")
-def test_sqlite_keeps_every_acknowledged_row() -> None:
-    if connection.vendor != "sqlite":
-        pytest.skip("this run is on PostgreSQL")
-    with connection.cursor() as cursor:
+def test_sqlite_keeps_every_acknowledged_row(tmp_path: Path) -> None:
+    connection = ConnectionHandler({"default": database_settings(f"sqlite:///{tmp_path}/beffroi.sqlite")})[
+        "default"
+    ]
+    with closing(connection), connection.cursor() as cursor:
         values = [cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
         timeout_ms = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
     assert values == ["wal", 2]

@@ -259,7 +259,8 @@ def test_database_restored_from_a_backup_begins_a_new_epoch(bench: Bench) -> Non
             bench.database.execute(f"DELETE FROM {table}")  # type: ignore[arg-type]
             if rows:
                 marks = ", ".join("?" * len(rows[0]))
-                bench.database.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)  # type: ignore[arg-type]
+                values = [[json.dumps(v) if isinstance(v, dict) else v for v in row] for row in rows]
+                bench.database.executemany(f"INSERT INTO {table} VALUES ({marks})", values)  # type: ignore[arg-type]
         publisher = await bench.restart()
         assert publisher.feed.epoch == 2
         door.connect(publisher, bench.hub)
