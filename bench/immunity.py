@@ -1,6 +1,7 @@
 """`bench immunity`: from the commit of a decision to every box, every mailbox, and back; several rounds in one world.
 
-Peer:    fail2ban, where it is installed: a line in a watched log to the ban in nftables, in the same run. It blocks
+Peer:    fail2ban, where it is installed: a line in a watched log to the start of its ban action (a time stamp,
+         no firewall call), in the same run. It blocks
          on one machine only; nothing at hand does the whole. CrowdSec is not run, and a row says why.
 Process: root; the laboratory's namespaces.
 """
@@ -29,7 +30,7 @@ _PEER_S = 40
 _FAR_ADDRESS = "91.240.118.{}"
 CROWDSEC = "CrowdSec 1.4.6 with its nftables bouncer"
 CROWDSEC_WHY = "not run: its Debian packages start services and register, and it filters no forwarded packet"
-FAIL2BAN = "fail2ban 1.1, one machine: log line to ban"
+FAIL2BAN = "fail2ban 1.1, one machine: log line to ban action"
 
 
 def run(say: Callable[[str], None]) -> list[Row]:
