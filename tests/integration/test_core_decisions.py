@@ -185,3 +185,15 @@ def test_decision_for_one_commune_does_not_exist_for_another(beaune: Any, nuits:
 def test_address_of_a_sender_stays_out_of_the_audit_chain(system: Actor) -> None:
     decision = activate(system, Indicator(Kind.SENDER, "jean.dupont@example.net"))
     assert "dupont" not in AuditEntry.objects.get(object_id=decision.id).details
+
+
+def test_later_demand_extends_an_active_decision_and_an_earlier_end_changes_nothing(system: Actor) -> None:
+    first = activate(system, ttl_s=3600)
+    assert activate(system, ttl_s=60).expires_at == first.expires_at
+    assert activate(system, ttl_s=3700).expires_at == first.expires_at  # not worth a batch
+    longer = activate(system, ttl_s=7200)
+    assert longer.id == first.id
+    assert longer.expires_at is not None and first.expires_at is not None
+    assert longer.expires_at > first.expires_at
+    (told,) = events("decision:extended")
+    assert (told["decision_id"], told["expires_at"]) == (first.id, int(longer.expires_at.timestamp()))

@@ -35,3 +35,17 @@ def test_decision_reaches_the_login_door_and_its_end_too(centre: Centre, tmp_pat
     revoke(actor=Actor.system("tests"), decision=decision, reason="tests")
     eventually(lambda: door.match_address(ADDRESS) is None, "free again")
     door.stop()
+
+
+def test_extended_decision_reaches_the_door_under_its_own_identifier(centre: Centre, tmp_path: Path) -> None:
+    door = centre.door("login", "login", tmp_path)
+    door.start()
+    first = block()
+    eventually(lambda: door.match_address(ADDRESS), "blocked")
+    longer = block(ttl_s=7200)
+    end_s = int(longer.expires_at.timestamp())
+    eventually(lambda: (e := door.match_address(ADDRESS)) is not None and e.expires_at == end_s, "extended")
+    entry = door.match_address(ADDRESS)
+    assert entry is not None
+    assert (entry.id, longer.id) == (first.id, first.id)
+    door.stop()

@@ -33,6 +33,7 @@ VERBS = {
     "campaign:decided": gettext_lazy("Blocage décidé"),
     "campaign:extended": gettext_lazy("Blocage étendu"),
     "decision:activated": gettext_lazy("Blocage mis en vigueur"),
+    "decision:extended": gettext_lazy("Blocage prolongé"),
     "decision:revoked": gettext_lazy("Blocage annulé"),
     "decision:expired": gettext_lazy("Blocage expiré"),
     "box:code_issued": gettext_lazy("Code de boîtier émis"),

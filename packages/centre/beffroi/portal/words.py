@@ -55,7 +55,6 @@ STATES = {
     "dismissed": (gettext_lazy("Écartée"), "quiet", "x"),
     "active": (gettext_lazy("En vigueur"), "good", "shield-check"),
     "expired": (gettext_lazy("Expirée"), "quiet", "clock"),
-    "proposed": (gettext_lazy("Proposée"), "warn", "circle-dot"),
     "pending": (gettext_lazy("À confirmer"), "warn", "circle-dot"),
     "silent": (gettext_lazy("Silencieux"), "warn", "triangle-alert"),
     "box_active": (gettext_lazy("En service"), "good", "circle-check"),

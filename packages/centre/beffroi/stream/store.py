@@ -28,6 +28,7 @@ from beffroi.stream.batches import DecisionEvent
 
 CURSOR = "stream"
 ACTIVATED = "decision:activated"
+EXTENDED = "decision:extended"
 ENDED = "decision:ended"
 KEEP_LINES = timedelta(days=30)
 LOCK_S = 10.0
@@ -164,8 +165,8 @@ class Store:
 
     def _put_channels(self, rows: Iterable[ChannelRow]) -> None:
         self.database.executemany(
-            "INSERT INTO feed_channel (channel, epoch, version, head, entry_ids, updated_at)"
-            " VALUES (?, ?, ?, ?, '[]', ?) ON CONFLICT (channel) DO UPDATE SET"
+            "INSERT INTO feed_channel (channel, epoch, version, head, updated_at)"
+            " VALUES (?, ?, ?, ?, ?) ON CONFLICT (channel) DO UPDATE SET"
             " epoch = excluded.epoch, version = excluded.version, head = excluded.head,"
             " updated_at = excluded.updated_at",
             [(r.channel, r.epoch, r.version, r.head, clock.now()) for r in rows],
@@ -278,7 +279,7 @@ def decision_event(event: Event) -> DecisionEvent | None:
     p = event.payload
     if event.kind == ENDED:
         return DecisionEvent(p["decision_id"], p["kind"], p["scope"], None)
-    if event.kind != ACTIVATED:
+    if event.kind not in (ACTIVATED, EXTENDED):  # the same entry, for longer
         return None
     indicator = Indicator(Kind(p["kind"]), p["value"])
     entry = Entry(p["decision_id"], indicator, Action(p["action"]), int(p["expires_at"]), p["reason"])

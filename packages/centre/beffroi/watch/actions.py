@@ -1,12 +1,15 @@
 """The only writes of watch: take in a sighting, decide, confirm, dismiss, undo.
 
 Process: worker (sightings), console (the Département).
+Rule:    a decision belongs to the campaign that made it. Another one that names the same indicator makes it last
+         longer; when the first is undone, what the other still demands is decided anew in the same transaction.
 Fails:   closed towards blocking, and whole: all decisions of a campaign are one transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from beffroi_protocol.indicators import Indicator, Kind
@@ -17,6 +20,7 @@ from django.db.models import Count, F
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions import protected, queries
+from beffroi.core.decisions.models import Decision
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -67,7 +71,7 @@ def take_in(*, sighting_id: str, payload: Mapping[str, object], landing: Mapping
     _add_indicators(campaign, indicators, landing)
     _count(campaign)
     if campaign.state in (_State.OPEN, _State.DECIDED):
-        _decide(campaign, actor=_RULES)
+        _decide(campaign, actor=_RULES, named=_named(indicators, landing))
 
 
 def confirm_campaign(*, actor: Actor, campaign: Campaign) -> int:
@@ -89,7 +93,7 @@ def confirm_campaign(*, actor: Actor, campaign: Campaign) -> int:
         for kind, value in {(i.kind.value, i.value) for i in shown}:
             campaign.indicators.filter(kind=kind, value=value, resolved_from="").update(confirmed=True)
         audit.record(actor=actor, verb="campaign:confirmed", object_id=campaign.id, collectivite_id=None)
-        _decide(campaign, actor=actor)
+        _decide(campaign, actor=actor, named=_named(shown, landing))
         campaign.refresh_from_db()
         return campaign.decisions
 
@@ -103,7 +107,8 @@ def dismiss_campaign(*, actor: Actor, campaign: Campaign) -> None:
 
 @transaction.atomic
 def undo_campaign(*, actor: Actor, campaign: Campaign) -> int:
-    """Take back every decision of a campaign at once; return how many ended.
+    """Take back every decision of a campaign at once; return how many ended. What another decided campaign still
+    demands is decided anew for that one: at the doors it never ends.
 
     The campaign stays closed: the same sightings, and new ones that join it, do not block again.
     Errors: NotAllowed, Conflict.
@@ -111,7 +116,21 @@ def undo_campaign(*, actor: Actor, campaign: Campaign) -> int:
     _only_the_departement(actor)
     outbox.serialise()
     _close(campaign, actor=actor, before=(_State.DECIDED,), after=_State.REVOKED, verb="campaign:undone")
-    return decisions.revoke_campaign(actor=actor, campaign_id=campaign.id, reason="campaign_undone")
+    held = queries.decisions_of_campaign(_RULES, campaign.id).filter(state=Decision.State.ACTIVE)
+    lifted = {d.indicator for d in held}
+    ended = decisions.revoke_campaign(actor=actor, campaign_id=campaign.id, reason="campaign_undone")
+    for other in _demanding(lifted):
+        _decide(other, actor=_RULES, named=lifted, named_at=other.last_seen)
+    return ended
+
+
+def _demanding(lifted: Collection[Indicator]) -> list[Campaign]:
+    """The decided campaigns that name one of these indicators, the oldest first."""
+    rows = CampaignIndicator.objects.filter(
+        value__in={i.value for i in lifted}, campaign__state=_State.DECIDED
+    ).select_related("campaign")
+    found = {r.campaign.id: r.campaign for r in rows if Indicator(Kind(r.kind), r.value) in lifted}
+    return sorted(found.values(), key=lambda c: (c.first_seen, c.id))
 
 
 def _close(
@@ -216,8 +235,17 @@ def _time(value: object) -> datetime:
 # -- deciding ----------------------------------------------------------------------------------------------
 
 
-def _decide(campaign: Campaign, *, actor: Actor) -> None:
-    """Activate what the evidence carries now, all in the present transaction."""
+def _named(indicators: Sequence[Indicator], landing: Mapping[str, Sequence[str]]) -> set[Indicator]:
+    return {*indicators, *(Indicator(Kind.IP, a) for found in landing.values() for a in found)}
+
+
+def _decide(
+    campaign: Campaign, *, actor: Actor, named: Collection[Indicator], named_at: datetime | None = None
+) -> None:
+    """Activate what the evidence carries now, all in the present transaction.
+
+    ``named``: what speaks just now, or spoke at ``named_at``: only that extends or renews what was decided before.
+    """
     case = case_of(campaign, protected=protected.current().check, ttl=ttl_of(settings.BEFFROI))
     proposals = corroborate(case)
     refused = [
@@ -227,8 +255,16 @@ def _decide(campaign: Campaign, *, actor: Actor) -> None:
     if refused != campaign.refusals:
         _note_refusals(campaign, refused)
     held = set(queries.decisions_of_campaign(_RULES, campaign.id).values_list("id", flat=True))
-    made = len({_activate(campaign, proposal, actor) for proposal in proposals} - held - {""})
-    if not made:
+    age_s = (clock.now() - named_at).total_seconds() if named_at else 0.0
+    demanded = [
+        replace(p, ttl_s=p.ttl_s - int(age_s))
+        for p in _demanded(campaign, proposals, actor=actor, named=named)
+        if p.ttl_s > age_s + 1
+    ]
+    in_force = [_activate(campaign, proposal, actor) for proposal in demanded]
+    made = len({d.id for d in in_force if d.campaign_id == campaign.id} - held)
+    # What another campaign holds already counts too: this one is decided, with no decision of its own.
+    if not in_force or (not made and campaign.state == _State.DECIDED):
         return
     first = campaign.decided_at is None
     Campaign.objects.filter(pk=campaign.pk).update(
@@ -246,6 +282,23 @@ def _decide(campaign: Campaign, *, actor: Actor) -> None:
     outbox.publish(verb, {"campaign_id": campaign.id, "decisions": made})
 
 
+def _demanded(
+    campaign: Campaign, proposals: Sequence[Proposal], *, actor: Actor, named: Collection[Indicator]
+) -> list[Proposal]:
+    """Leave out what is not named now and was decided before, and what a person took back singly: only a person
+    brings that again."""
+    past = {d.indicator: d.state for d in queries.decisions_of_campaign(_RULES, campaign.id).order_by("id")}
+    values = {p.indicator.value for p in proposals}
+    active = {d.indicator for d in queries.active_decisions(_RULES).filter(value__in=values)}
+    by_person = actor.kind == "administrator"
+    return [
+        p
+        for p in proposals
+        if (p.indicator in named or (p.indicator not in past and p.indicator not in active))
+        and (by_person or past.get(p.indicator) != Decision.State.REVOKED)
+    ]
+
+
 def _note_refusals(campaign: Campaign, refused: list[dict[str, str]]) -> None:
     before = {(r["kind"], r["value"]) for r in campaign.refusals}
     new = [r for r in refused if (r["kind"], r["value"]) not in before]
@@ -256,9 +309,9 @@ def _note_refusals(campaign: Campaign, refused: list[dict[str, str]]) -> None:
         outbox.publish("campaign:refused", {"campaign_id": campaign.id, "count": len(new), "codes": codes})
 
 
-def _activate(campaign: Campaign, proposal: Proposal, actor: Actor) -> str:
-    """Activate one proposal; return the decision's id, "" when another campaign holds the indicator."""
-    decision = decisions.activate(
+def _activate(campaign: Campaign, proposal: Proposal, actor: Actor) -> Decision:
+    """Activate one proposal, or extend the decision about it, which may be another campaign's."""
+    return decisions.activate(
         actor=actor,
         indicator=proposal.indicator,
         action=proposal.action.value,
@@ -273,4 +326,3 @@ def _activate(campaign: Campaign, proposal: Proposal, actor: Actor) -> str:
         ttl_s=proposal.ttl_s,
         campaign_id=campaign.id,
     )
-    return decision.id if decision.campaign_id == campaign.id else ""

@@ -1,6 +1,6 @@
 """Decisions, and the signed feed that carries them to every door.
 
-Life of a decision: proposed -> active -> expired | revoked. It holds no reporter: the feed goes to many hands.
+Life of a decision: active -> expired | revoked. It holds no reporter: the feed goes to many hands.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ SCOPE_ALL = "all"
 
 class Decision(models.Model):
     class State(models.TextChoices):
-        PROPOSED = "proposed"
         ACTIVE = "active"
         EXPIRED = "expired"
         REVOKED = "revoked"
@@ -81,13 +80,12 @@ class FeedBatch(models.Model):
 
 
 class FeedChannel(models.Model):
-    """Where a channel stands. ``entry_ids``: JSON list of the identifiers of its present entries."""
+    """Where a channel stands."""
 
     channel = models.CharField(primary_key=True, max_length=80)
     epoch = models.IntegerField(default=1)
     version = models.BigIntegerField(default=0)
     head = models.CharField(max_length=64, default="")
-    entry_ids = models.TextField(default="[]")
     updated_at = models.DateTimeField(default=clock.now)
 
     class Meta:

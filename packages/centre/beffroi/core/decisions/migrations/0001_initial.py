@@ -21,7 +21,6 @@ class Migration(migrations.Migration):
                 ('epoch', models.IntegerField(default=1)),
                 ('version', models.BigIntegerField(default=0)),
                 ('head', models.CharField(default='', max_length=64)),
-                ('entry_ids', models.TextField(default='[]')),
                 ('updated_at', models.DateTimeField(default=beffroi.lib.clock.now)),
             ],
             options={
@@ -46,7 +45,7 @@ class Migration(migrations.Migration):
                 ('value', models.CharField(max_length=2048)),
                 ('action', models.CharField(max_length=16)),
                 ('scope', models.CharField(default='all', max_length=40)),
-                ('state', models.CharField(choices=[('proposed', 'Proposed'), ('active', 'Active'), ('expired', 'Expired'), ('revoked', 'Revoked')], max_length=16)),
+                ('state', models.CharField(choices=[('active', 'Active'), ('expired', 'Expired'), ('revoked', 'Revoked')], max_length=16)),
                 ('reason', models.CharField(max_length=80)),
                 ('evidence', models.JSONField(default=dict)),
                 ('rule', models.CharField(max_length=80)),
