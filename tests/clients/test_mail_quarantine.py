@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import imapclient
 import pytest
 from beffroi.core.decisions import actions as decisions
@@ -9,6 +11,7 @@ from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
 from beffroi.mail import queries
+from beffroi.mail.engines import layout
 from beffroi.mail.models import MailMessage, RemediationItem, RemediationJob
 from imapclient.exceptions import IMAPClientError
 
@@ -88,6 +91,29 @@ def test_mail_for_quarantine_is_delivered_where_only_the_decision_can_release_it
     assert post.count(box) == 1
 
 
+@pytest.mark.parametrize(
+    "folder", ["beffroi-quarantaine/Messages", "beffroi-quarantine/Messages", "beffroi-"]
+)
+def test_folder_that_an_owner_names_like_quarantine_hides_nothing_from_a_decision(
+    post: Post, beaune: Commune, folder: str
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "cache" + os.urandom(3).hex())
+    assert post.send(lure(box.address, "c1"), box.address)[0] == 250
+    post.settle(1)
+    client = post.imap(box)
+    client.create_folder(folder)
+    client.select_folder("INBOX")
+    client.move([1], folder)
+    client.logout()
+    decision = post.block("domain", "evil.example.com")
+    run_pending("remediation")
+    assert post.count(box, folder) == 0
+    assert queries.access_job(SYSTEM, RemediationJob.objects.get().id).moved == 1
+    decisions.revoke(actor=SYSTEM, decision=decision, reason="x")
+    run_pending("remediation")
+    assert post.count(box, folder) == 1
+
+
 def test_late_delivery_is_compared_with_the_decisions_of_the_moment(post: Post, beaune: Commune) -> None:
     box = post.mailbox(beaune, beaune.agent, "tard")
     assert post.send(lure(box.address, "l1"), box.address)[0] == 250
@@ -113,7 +139,7 @@ def test_interrupted_withdrawal_is_finished_and_forgets_no_folder(post: Post, be
     RemediationItem.objects.filter(job=job).update(state="found", folder="Dossier")
     item = RemediationItem.objects.get(job=job)
     engine = doveadm.Doveadm(post.config)
-    engine.run([doveadm.move(box.address, item.message_id, "Dossier", doveadm.QUARANTINE)])
+    engine.run([doveadm.move(box.address, item.message_id, "Dossier", engine.quarantine)])
     assert remediation.resume() == 1
     job.refresh_from_db()
     assert (job.state, job.moved) == ("done", 1)
@@ -186,8 +212,10 @@ def _nothing_to_see(post: Post, box: object) -> None:
     client: imapclient.IMAPClient = post.imap(box)  # type: ignore[arg-type]
     names = [name for _, _, name in client.list_folders()] + [n for _, _, n in client.list_sub_folders()]
     assert not any("quarant" in name.lower() for name in names)
-    assert client.list_folders("beffroi-quarantaine/", "*") == []
-    for name in ("beffroi-quarantaine/Messages", "beffroi-quarantaine", "INBOX/beffroi-quarantaine/Messages"):
+    folder = layout.quarantine_folder(post.config)
+    prefix = folder.partition("/")[0]
+    assert client.list_folders(f"{prefix}/", "*") == []
+    for name in (folder, prefix, f"INBOX/{folder}"):
         with pytest.raises(IMAPClientError):
             client.select_folder(name)
         with pytest.raises(IMAPClientError):

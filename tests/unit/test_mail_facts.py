@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from beffroi.lib.config import Config
 from beffroi.lib.ids import new_id
 from beffroi.mail import reader
+from beffroi.mail.engines import layout
 from beffroi.mail.gate import facts as facts_module
 from beffroi.mail.gate.facts import FactsMalformed, decode, observations
 from beffroi.mail.gate.rules import judge
@@ -130,3 +133,10 @@ def test_no_header_breaks_the_reader_or_reorders_its_line(raw: bytes) -> None:
 def test_mailgate_loads_without_django() -> None:
     code = "import sys, beffroi.mail.gate.app; sys.exit('django' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_name_of_quarantine_is_another_one_in_each_installation(tmp_path: Path) -> None:
+    names = [layout.quarantine_folder(Config(state=tmp_path / name)) for name in ("a", "b")]
+    assert len({*names}) == 2
+    assert names[0] == layout.quarantine_folder(Config(state=tmp_path / "a"))
+    assert all(len(name.partition("/")[0]) == len("beffroi-") + 32 for name in names)

@@ -41,7 +41,7 @@ def project_mailbox(event: Event) -> None:
     keys_found, *_ = engine.run(
         [
             doveadm.list_keys(mailbox.address),
-            doveadm.create_folder(mailbox.address, doveadm.QUARANTINE),
+            doveadm.create_folder(mailbox.address, engine.quarantine),
         ]
     )
     if not keys_found:

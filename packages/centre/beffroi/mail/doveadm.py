@@ -25,8 +25,6 @@ from beffroi.mail.engines import layout
 PARALLEL = 8
 BATCH = 20
 TIMEOUT_S = 30.0
-QUARANTINE = "beffroi-quarantaine/Messages"
-"""A folder in a namespace that exists for doveadm and delivery only (dovecot.conf)."""
 ID_HEADER = "x-beffroi-id"
 
 Command = tuple[str, dict[str, Any]]
@@ -51,6 +49,8 @@ class Copy:
 class Doveadm:
     def __init__(self, config: Config) -> None:
         self._port = config.doveadm_port
+        self.quarantine = layout.quarantine_folder(config)
+        """A folder in a namespace that exists for doveadm and delivery only (dovecot.conf)."""
         key = base64.b64encode(config.secret("doveadm.key")).decode()
         self._headers = {"Authorization": f"X-Dovecot-API {key}", "Content-Type": "application/json"}
 

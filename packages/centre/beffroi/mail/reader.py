@@ -27,7 +27,7 @@ import imapclient
 from imapclient.exceptions import IMAPClientError
 
 from beffroi.lib.config import Config
-from beffroi.lib.errors import NotFound, Unavailable
+from beffroi.lib.errors import NotFound, TooLarge, Unavailable
 from beffroi.mail import tokens
 from beffroi.mail.engines import layout
 
@@ -35,6 +35,7 @@ TIMEOUT_S = 10.0
 MAX_LIST = 200
 MAX_TEXT_BYTES = 512 * 1024
 MAX_HTML_BYTES = 2 * 1024 * 1024
+MAX_ATTACHMENT_BYTES = 25 * 1024 * 1024
 MAX_HEADER_CHARS = 1000
 MAX_PARTS = 200
 MAX_DEPTH = 20
@@ -50,6 +51,12 @@ class MailboxUnavailable(Unavailable):
     """{} does not answer at the moment; try again shortly."""
 
     code = "mail.unavailable"
+
+
+class AttachmentTooLarge(TooLarge):
+    """The attachment has more than {} bytes."""
+
+    code = "mail.attachment_too_large"
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,11 @@ class _Part:
     name: str
     attached: bool
 
+    @property
+    def decoded_bytes(self) -> int:
+        """About how long the part is without its transfer encoding (base64 in lines of 76 signs)."""
+        return self.size_bytes * 57 // 78 if self.encoding == "base64" else self.size_bytes
+
 
 @contextmanager
 def open_mailbox(config: Config, address: str) -> Iterator[MailboxReader]:
@@ -159,7 +171,7 @@ class MailboxReader:
         html, html_cut = self._body(uid, parts, "text/html", MAX_HTML_BYTES)
         shown = {p.section for p in (_first(parts, "text/plain"), _first(parts, "text/html")) if p}
         attachments = tuple(
-            Attachment(p.section, p.name, p.kind, p.size_bytes) for p in parts if p.section not in shown
+            Attachment(p.section, p.name, p.kind, p.decoded_bytes) for p in parts if p.section not in shown
         )
         headers = _stamped(row)
         return MessageView(
@@ -171,6 +183,32 @@ class MailboxReader:
             authentication=_authentication(headers.get("x-beffroi-auth", "")),
             truncated=text_cut or html_cut,
         )
+
+    def mark_seen(self, uid: int, folder: str = "INBOX") -> None:
+        """Mark as read. A refusal (a full disk, a message withdrawn meanwhile) is no reason not to show it."""
+        try:
+            self._client.select_folder(folder)
+            self._client.add_flags([uid], [b"\\Seen"], silent=True)
+        except IMAPClientError:
+            pass
+
+    def attachment(self, uid: int, section: str, folder: str = "INBOX") -> tuple[Attachment, bytes]:
+        """One attached part and its bytes. Errors: NotFound, AttachmentTooLarge."""
+        self._select(folder)
+        row = self._client.fetch([uid], ["BODYSTRUCTURE"]).get(uid)
+        parts = list(_parts(row.get(b"BODYSTRUCTURE"))) if row is not None else []
+        shown = {p.section for p in (_first(parts, "text/plain"), _first(parts, "text/html")) if p}
+        part = next((p for p in parts if p.section == section and section not in shown), None)
+        if part is None:
+            raise NotFound("attachment")
+        if part.decoded_bytes > MAX_ATTACHMENT_BYTES:
+            raise AttachmentTooLarge(MAX_ATTACHMENT_BYTES)
+        # What is sent may be longer than what the structure says: the second cap is on the wire.
+        asked = f"BODY.PEEK[{part.section}]<0.{MAX_ATTACHMENT_BYTES * 3 // 2}>"
+        row = self._client.fetch([uid], [asked]).get(uid, {})
+        raw = next((v for k, v in row.items() if k.startswith(b"BODY[") and isinstance(v, bytes)), b"")
+        data = _decoded(raw, part.encoding)
+        return Attachment(part.section, part.name, part.kind, len(data)), data
 
     def _select(self, folder: str) -> None:
         try:

@@ -172,8 +172,8 @@ def _withdraw_slice(engine: Doveadm, items: list[RemediationItem], addresses: di
         user = addresses[item.mailbox_id]
         # A person may have copied it: every folder that holds a copy is cleaned.
         groups.append(
-            [doveadm.move(user, item.message_id, f, doveadm.QUARANTINE) for f in item.folder.split("\n")]
-            + [doveadm.find(user, item.message_id, doveadm.QUARANTINE)]
+            [doveadm.move(user, item.message_id, f, engine.quarantine) for f in item.folder.split("\n")]
+            + [doveadm.find(user, item.message_id, engine.quarantine)]
         )
     for item, answers in zip(found, engine.run_groups(groups), strict=True):
         moved = None not in answers and bool(doveadm.copies(answers[-1]))
@@ -198,7 +198,7 @@ def _locate(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, 
         else:
             elsewhere.append(item)
     answers = engine.run(
-        [doveadm.find(addresses[i.mailbox_id], i.message_id, doveadm.QUARANTINE) for i in elsewhere]
+        [doveadm.find(addresses[i.mailbox_id], i.message_id, engine.quarantine) for i in elsewhere]
     )
     for item, inside in zip(elsewhere, answers, strict=True):
         if not doveadm.copies(inside):
@@ -222,7 +222,7 @@ def _restore_slice(engine: Doveadm, items: list[RemediationItem], addresses: dic
             groups.append(
                 [
                     *([] if item.folder == "INBOX" else [doveadm.create_folder(user, item.folder)]),
-                    doveadm.move(user, item.message_id, doveadm.QUARANTINE, item.folder),
+                    doveadm.move(user, item.message_id, engine.quarantine, item.folder),
                     doveadm.find(user, item.message_id, item.folder),
                 ]
             )

@@ -34,7 +34,13 @@ def write(config: Config) -> None:
     # The statistics process writes the journal as ``dovecot``; ours reads it and takes it away when read.
     layout.directory(paths.journal.parent, 0o770, layout.Owner(python.uid, dovecot.gid))
     _settle_journal(paths.journal, dovecot, python)
-    layout.write(home / "etc" / "verdict.sieve", layout.template("verdict.sieve"), 0o644)
+    # Only delivery reads it: it holds the name of quarantine.
+    layout.write(
+        home / "etc" / "verdict.sieve",
+        layout.render("verdict.sieve", quarantine=layout.quarantine_folder(config)),
+        0o600,
+        layout.Owner(layout.MAIL_UID, layout.MAIL_UID),
+    )
     layout.write(
         paths.dovecot_conf,
         layout.render(
@@ -56,6 +62,7 @@ def write(config: Config) -> None:
             mailgate_port=config.mailgate_port,
             mailgate_key=layout.secret(config, "mailgate.key"),
             policy_nonce=layout.secret(config, "policy.key"),
+            quarantine=layout.quarantine_prefix(config),
             doveadm_key=layout.secret(config, "doveadm.key"),
         ),
         0o600,

@@ -10,6 +10,8 @@ Source:  docs/internals/mail-engines.md.
 from __future__ import annotations
 
 import grp
+import hashlib
+import hmac
 import os
 import pwd
 import secrets
@@ -143,6 +145,20 @@ def secret(config: Config, name: str) -> str:
         directory(config.secrets, 0o700, python_owner(config))
         write(path, secrets.token_hex(32) + "\n", 0o600, python_owner(config))
     return config.secret(name).decode("ascii")
+
+
+def quarantine_prefix(config: Config) -> str:
+    """Return the namespace of quarantine, with its separator.
+
+    Nobody can guess it: an owner who made a folder of this name would hide its content from doveadm. It may change
+    with the key: the storage below has a path of its own.
+    """
+    key = secret(config, "doveadm.key").encode("ascii")
+    return f"beffroi-{hmac.new(key, b'quarantine', hashlib.sha256).hexdigest()[:32]}/"
+
+
+def quarantine_folder(config: Config) -> str:
+    return quarantine_prefix(config) + "Messages"
 
 
 def render(name: str, **values: object) -> str:

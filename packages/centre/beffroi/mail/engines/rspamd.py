@@ -143,6 +143,7 @@ def process(config: Config) -> Process:
         healthy=lambda: probes.rspamd(config),
         # The first start compiles its patterns.
         start_timeout_s=60,
-        stop_timeout_s=25,
+        # Its own patience is twice task_timeout as long as a client holds a connection open.
+        stop_timeout_s=4,
         advice=f"Look at {home / 'log' / 'rspamd.log'}.",
     )
