@@ -48,6 +48,18 @@ def _prepare(arguments: Sequence[str]) -> int:
     return prepare.main(arguments)
 
 
+def _audit(arguments: Sequence[str]) -> int:
+    from beffroi.cli import audit  # noqa: PLC0415
+
+    return audit.main(arguments)
+
+
+def _keys(arguments: Sequence[str]) -> int:
+    from beffroi.cli import keys  # noqa: PLC0415
+
+    return keys.main(arguments)
+
+
 def _worker(_arguments: Sequence[str]) -> int:
     from beffroi.cli import consumers  # noqa: PLC0415
 
@@ -66,6 +78,8 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "code": _code,
     "stop": _stop,
     "remove": _remove,
+    "audit": _audit,
+    "keys": _keys,
     "prepare": _prepare,
     "worker": _worker,
     "remediation": _remediation,
