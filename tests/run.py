@@ -19,7 +19,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = "not slow and not root and not netns and not browser and not corpus"
-ON_POSTGRESQL = ("tests/contract", "tests/integration")
+ON_POSTGRESQL = (
+    "tests/contract",
+    "tests/integration",
+    "tests/faults/test_core_worker_killed.py",
+    "tests/faults/test_stream_faults.py",
+    "tests/scenarios/test_up_centre.py",
+)
 POSTGRESQL = Path("/usr/lib/postgresql/17/bin")
 
 

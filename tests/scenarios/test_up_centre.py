@@ -1,0 +1,204 @@
+"""The whole centre as ``./beffroi up`` starts it, on the database of this run: SQLite, then PostgreSQL.
+
+A mail is delivered and leaves its evidence; a decision refuses the next one. The laboratory does the rest, but on
+SQLite, and only where there are network namespaces. Ports 22900-22999.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import smtplib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import LiteralString
+from urllib.parse import urlencode
+
+import psycopg
+import pytest
+from beffroi.core.planes import db
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+USER = "beffroi"
+PATIENCE_S = 60.0
+PORTS = {
+    "portal_port": 22943,
+    "console_port": 22944,
+    "box_port": 22945,
+    "smtp_port": 22925,
+    "imap_port": 22946,
+    "imaps_port": 22993,
+    "submission_port": 22987,
+    "mailgate_port": 22904,
+    "rspamd_proxy_port": 22911,
+    "rspamd_normal_port": 22912,
+    "rspamd_controller_port": 22913,
+    "doveadm_port": 22914,
+    "imap_local_port": 22915,
+    "resolver_port": 22953,
+}
+MAILBOX = "secretariat@saulieu.test"
+HOST = "colis-suivi-paiement.example.net"
+LURE = """\
+From: Livraison <suivi@sender.example.net>
+To: {to}
+Subject: Colis {n}
+Message-ID: <{n}@sender.example.net>
+Date: Tue, 24 Nov 2026 10:00:00 +0000
+Content-Type: text/plain; charset=utf-8
+
+Votre colis attend : https://{host}/payer
+"""
+DECIDE = """
+import sys
+import django
+django.setup()
+from beffroi.core.audit import queries
+from beffroi.core.decisions.actions import activate
+from beffroi.core.identity.actor import Actor
+from beffroi_protocol.indicators import normalise
+made = activate(actor=Actor.system("tests"), indicator=normalise("domain", sys.argv[1]), action="block",
+                scope="all", reason="phishing", evidence={"communes": 2}, rule="test", ttl_s=3600)
+print(made.id)
+"""
+
+
+@dataclass
+class Centre:
+    """The running centre, asked from outside: SMTP, commands; its tables are read as a plane reads them."""
+
+    state: Path
+    process: subprocess.Popen[bytes]
+    plane: db.Database
+
+    def send(self, number: str) -> tuple[int, str]:
+        """Hand in one lure; return the answer to its end."""
+        text = LURE.format(to=MAILBOX, n=number, host=HOST).replace("\n", "\r\n")
+        with smtplib.SMTP("127.0.0.1", PORTS["smtp_port"], timeout=30) as smtp:
+            smtp.ehlo("mail.sender.example.net")
+            smtp.mail("suivi@sender.example.net")
+            code, answer = smtp.rcpt(MAILBOX)
+            if code == 250:
+                code, answer = smtp.data(text)
+        return code, answer.decode("utf-8", "replace")
+
+    def python(self, script: str, *arguments: str) -> str:
+        """What a person would type into a shell of the centre, as its own user."""
+        own = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups", "--")
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "BEFFROI_STATE": str(self.state),
+            "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
+        }
+        command = (*own, sys.executable, "-c", script, *arguments)
+        ran = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout.strip()
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = (sys.executable, "-m", "beffroi.cli", *arguments)
+        return subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+
+    def count(self, query: LiteralString) -> int:
+        return int(self.plane.execute(query)[0][0])
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, f"never came: {what}"
+        time.sleep(0.1)
+
+
+@contextmanager
+def own_database() -> Iterator[str]:
+    """A new PostgreSQL database on the server of this run, or "" for SQLite in the state directory."""
+    given = os.environ.get("BEFFROI_TEST_DATABASE", "")
+    if not given:
+        yield ""
+        return
+    name = f"up_{secrets.token_hex(4)}"
+    parts = {key: str(value) for key, value in conninfo_to_dict(given).items() if value is not None}
+    with psycopg.connect(given, autocommit=True) as server:
+        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield "postgresql://?" + urlencode(parts | {"dbname": name})
+        finally:
+            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def centre() -> Iterator[Centre]:
+    """`up` in a state directory of its own, ready; stopped as Ctrl-C would."""
+    state = Path(tempfile.mkdtemp(prefix="bfu-"))
+    state.chmod(0o755)
+    with own_database() as url:
+        values = [f'user = "{USER}"', *(f"{name} = {port}" for name, port in PORTS.items())]
+        if url:
+            values.append(f'database_url = "{url}"')
+        (state / "beffroi.toml").write_text("\n".join(values) + "\n")
+        ready, log = state / "ready.json", state / "up.log"
+        command = (sys.executable, "-m", "beffroi.cli", "up", "--state", str(state), "--no-install")
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                (*command, "--json-ready", str(ready)),
+                cwd="/",
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        try:
+            until(lambda: ready.exists() or process.poll() is not None, "the centre is ready")
+            assert process.poll() is None, log.read_text()[-3000:]
+            plane = db.connect(url or f"sqlite:///{state / 'db' / 'beffroi.sqlite'}")
+            yield Centre(state, process, plane)
+            plane.close()
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                code = process.wait(PATIENCE_S)
+            finally:
+                process.kill()
+            shutil.rmtree(state, ignore_errors=True)
+        assert code == 0
+
+
+def test_a_mail_leaves_evidence_and_a_decision_refuses_the_next(centre: Centre) -> None:
+    found = json.loads(centre.cli("status", "--state", str(centre.state), "--json").stdout)
+    assert {one["name"]: one["state"] for one in found["status"]["processes"]} == dict.fromkeys(
+        (one["name"] for one in found["status"]["processes"]), "healthy"
+    )
+    code, answer = centre.send("one")
+    assert code == 250, answer
+    until(lambda: centre.count("SELECT COUNT(*) FROM mail_message") == 1, "evidence of the message")
+    until(lambda: centre.count("SELECT COUNT(*) FROM mail_delivery") == 1, "its final mailbox")
+    seen = {row[0] for row in centre.plane.execute("SELECT value FROM mail_observation")}
+    assert HOST in seen
+    assert centre.python(DECIDE, HOST).startswith("dec_")
+    mail_state = centre.state / "doors" / "mailgate" / "mail.state"
+    until(
+        lambda: HOST.encode() in (mail_state.read_bytes() if mail_state.exists() else b""),
+        "mailgate enforces",
+    )
+    code, answer = centre.send("two")
+    assert 500 <= code < 600, answer
+    assert centre.count("SELECT COUNT(*) FROM mail_delivery") == 1
+    moved = "SELECT COUNT(*) FROM mail_remediation_item WHERE state = 'moved'"
+    until(lambda: centre.count(moved) == 1, "the first copy is in quarantine")
+    until(lambda: centre.count("SELECT COUNT(*) FROM audit_seal") > 0, "the log is sealed")
+    checked = centre.cli("audit", "verify", "--state", str(centre.state), "--json")
+    assert (checked.returncode, json.loads(checked.stdout)["ok"]) == (0, True), checked.stderr
