@@ -18,11 +18,10 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from beffroi_protocol.indicators import Indicator, Kind
-from beffroi_protocol.messages import MAX_MESSAGE_BYTES, VERSION, Ack, AckBatch, PolicyMessage, encode
+from beffroi_protocol.messages import MAX_MESSAGE_BYTES, Ack, PolicyMessage
 from beffroi_protocol.session import FeedSession, Refused, TrustedClock
 from beffroi_protocol.table import Change, overlay
 
-from beffroi_box import AGENT_VERSION
 from beffroi_box.client import Centre, SignedSession
 from beffroi_box.config import BoxConfig
 from beffroi_box.enforce import Enforcer
@@ -32,15 +31,15 @@ from beffroi_box.kernel import Kernel
 from beffroi_box.nflog import PacketLog
 from beffroi_box.refusals import RefusalLog
 from beffroi_box.resolver import refusals_log
+from beffroi_box.sender import Sender
 from beffroi_box.status import Status
 from beffroi_box.store import Store
+from beffroi_box.trials import Trials
 
 log = logging.getLogger("beffroi_box")
 
 BACKOFF_FIRST_S, BACKOFF_LAST_S = 0.5, 30.0
-POLICY_RETRY_S = 600.0
 KEEP_EVERY_S, SLOW_EVERY_S = 1.0, 30.0
-FACTS_PAUSE_S = 2.0
 
 
 class Agent:
@@ -63,14 +62,9 @@ class Agent:
         key = self.store.key()
         self._feed = SignedSession(self.centre, lambda: self.identity.box_id, key)
         self._posts = SignedSession(self.centre, lambda: self.identity.box_id, key)
-        self._acks: dict[str, Ack] = {}
+        self.sender = Sender(self._posts.post, self.spool, lambda: self.enforcer.policy_version)
         self._acked: dict[str, tuple[int, int]] = {}
-        self._acks_lock = threading.Lock()
-        self._policy_news = False
-        self._to_send = threading.Event()
-        self.spool.changed = self._to_send
         self._policies: queue.Queue[tuple[PolicyMessage, bytes]] = queue.Queue()
-        self._failed: dict[int, float] = {}
         self._unsaved: set[str] = set()
 
     def _clock(self) -> TrustedClock:
@@ -93,8 +87,6 @@ class Agent:
 
     def run(self) -> None:
         self.boot()
-        if self.spool.waiting():
-            self._to_send.set()
         if (candidate := self.store.policy("policy-candidate")) is not None:
             self._policies.put((candidate, b""))
         jobs: tuple[Callable[[], None], ...] = (
@@ -108,7 +100,7 @@ class Agent:
         log.info("box %s of %s runs", self.identity.box_id, self.identity.collectivite_id)
         while not self.stopping.wait(3600):
             pass
-        self._to_send.set()
+        self.sender.wake.set()
         self._feed.interrupt()
         self._save_tables()
         self.spool.keep()
@@ -183,11 +175,8 @@ class Agent:
         if not news and known == (change.epoch, change.version):
             return
         enforced_at_ms = self.enforcer.apply(change) if news else int(time.time() * 1000)
-        ack = Ack(change.channel, change.epoch, change.version, enforced_at_ms)
-        with self._acks_lock:
-            self._acks[change.channel] = ack
+        self.sender.enforced(Ack(change.channel, change.epoch, change.version, enforced_at_ms))
         self._acked[change.channel] = (change.epoch, change.version)
-        self._to_send.set()
         self._unsaved.add(change.channel)
 
     def _remember_centre(self) -> None:
@@ -197,80 +186,40 @@ class Agent:
     # -- policy ------------------------------------------------------------------------------------------
 
     def _prove_policies(self) -> None:
+        trials = Trials()
         while not self.stopping.is_set():
             try:
-                message, line = self._policies.get(timeout=1.0)
+                trials.offer(*self._policies.get(timeout=1.0))
             except queue.Empty:
+                pass
+            in_force = self.enforcer.policy_version
+            if (trial := trials.due(in_force=in_force, monotonic=time.monotonic())) is None:
                 continue
-            version = message.policy_version
-            failed_at = self._failed.get(version)
-            recent = failed_at is not None and time.monotonic() - failed_at < POLICY_RETRY_S
-            if recent or (version <= self.enforcer.policy_version):
-                continue
-            self._prove(message, line)
+            if self._prove(*trial):
+                trials.proved()
+            else:
+                trials.failed(trial[0].policy_version, monotonic=time.monotonic())
 
-    def _prove(self, message: PolicyMessage, line: bytes) -> None:
+    def _prove(self, message: PolicyMessage, line: bytes) -> bool:
         kept = self.enforcer.policy_version
         if reason := self.enforcer.try_policy(message):
-            self._failed = {message.policy_version: time.monotonic()}
             log.warning("policy %d rolled back, %d kept: %s", message.policy_version, kept, reason)
             self.spool.rolled_back(message.policy_version, kept, reason, self.now())
+            self.spool.keep()
             self.status.note(rolled_back=message.policy_version)
-            return
+            return False
         log.info("policy %d proved", message.policy_version)
-        self._failed = {}
         if line:
             self._save(lambda: self.store.save_policy(line))
         else:
             self._save(self.store.promote_candidate)
-        self._policy_news = True
-        self._to_send.set()
+        self.sender.policy_changed()
+        return True
 
     # -- towards the centre ------------------------------------------------------------------------------
 
     def _send(self) -> None:
-        facts_at = 0.0
-        while not self.stopping.is_set():
-            self._to_send.wait(5.0)
-            self._to_send.clear()
-            try:
-                self._send_acks()
-                # Facts may wait a little and merge; acknowledgements may not.
-                if facts := time.monotonic() - facts_at > FACTS_PAUSE_S and self.spool.take():
-                    self._posts.post("/v1/facts", facts)
-                    self.spool.sent()
-                    facts_at = time.monotonic()
-                if self.spool.waiting():
-                    self.stopping.wait(0.2)
-                    self._to_send.set()
-            except CentreRefused as error:
-                self._refused(error)
-            except CentreUnreachable:
-                self.stopping.wait(2.0)
-                self._to_send.set()
-
-    def _send_acks(self) -> None:
-        with self._acks_lock:
-            acks, self._acks = self._acks, {}
-            policy_news, self._policy_news = self._policy_news, False
-        if not acks and not policy_news:
-            return
-        batch = AckBatch(VERSION, tuple(acks.values()), self.enforcer.policy_version, AGENT_VERSION)
-        try:
-            self._posts.post("/v1/acks", encode(batch))
-        except CentreUnreachable:
-            with self._acks_lock:
-                self._acks = {**acks, **self._acks}
-                self._policy_news = self._policy_news or policy_news
-            raise
-
-    def _refused(self, error: CentreRefused) -> None:
-        log.warning("the centre refused a post: %s", error)
-        if error.status in (400, 413):
-            self.spool.sent()  # it will never be taken: keeping it would hold up all others
-        self.stopping.wait(2.0)
-        if self.spool.waiting():
-            self._to_send.set()
+        self.sender.run(self.stopping)
 
     # -- what was blocked --------------------------------------------------------------------------------
 
@@ -278,7 +227,7 @@ class Agent:
         packets = PacketLog(self.config.nflog_group)
         try:
             for blocked in packets:
-                entry = self.enforcer.desired.entry_for_address(blocked.remote)
+                entry = self.enforcer.entry_for_address(blocked.remote)
                 indicator = entry.indicator if entry else Indicator(Kind.IP, blocked.remote)
                 self.spool.flow(
                     indicator,
@@ -295,7 +244,7 @@ class Agent:
 
     def _read_refusals(self, reader: RefusalLog) -> None:
         for name in reader.read():
-            entry = self.enforcer.desired.entry_for_name(name)
+            entry = self.enforcer.entry_for_name(name)
             if entry is not None:
                 self.spool.name(entry.indicator, entry.id, self.now())
 
@@ -306,6 +255,7 @@ class Agent:
         slow_at = time.monotonic()
         while not self.stopping.wait(KEEP_EVERY_S):
             self.enforcer.watch_resolver()
+            self.enforcer.restore()
             self._save(lambda: self._read_refusals(reader))
             self._save_tables()
             if time.monotonic() - slow_at > SLOW_EVERY_S:
@@ -329,6 +279,7 @@ class Agent:
                 networks=len(self.enforcer.desired.nets),
                 names=len(self.enforcer.desired.names),
                 facts_waiting=self.spool.waiting(),
+                facts_dropped=self.spool.dropped + self.spool.rejected,
                 stale=stale,
             )
         )

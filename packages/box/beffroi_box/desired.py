@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi_protocol.messages import Action, Entry, Policy
-from beffroi_protocol.protected import Floor
+from beffroi_protocol.protected import SHORTEST_PREFIX, Floor
 from beffroi_protocol.table import Change, DecisionTable
 
 
@@ -105,10 +105,11 @@ class Desired:
         """Return an entry that covers the address, for the record of a refused flow."""
         if holders := self._entries.get(Indicator(Kind.IP, address)):
             return next(iter(holders.values()))
+        # By prefix length, not through all prefixes: this runs for each logged packet.
         parsed = ipaddress.ip_address(address)
-        for prefix in self.nets:
-            network = ipaddress.ip_network(prefix)
-            if parsed.version == network.version and parsed in network:
+        for bits in range(parsed.max_prefixlen, SHORTEST_PREFIX[parsed.version] - 1, -1):
+            prefix = str(ipaddress.ip_network((address, bits), strict=False))
+            if prefix in self.nets:
                 return next(iter(self._entries[Indicator(Kind.CIDR, prefix)].values()), None)
         return None
 

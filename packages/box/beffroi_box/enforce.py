@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 from beffroi_protocol.errors import ProtocolError
-from beffroi_protocol.messages import Policy, PolicyMessage
+from beffroi_protocol.messages import Entry, Policy, PolicyMessage
 from beffroi_protocol.table import Change, DecisionTable
 
 from beffroi_box.client import Centre
@@ -60,6 +60,8 @@ class Enforcer:
         self.site = self._site()
         self.desired = Desired(floor_of(self.policy, self._own()))
         self._told: set[str] = set()
+        self._loads = 0
+        self._restore_due = False
 
     @property
     def policy_version(self) -> int:
@@ -74,6 +76,7 @@ class Enforcer:
             self._load_all()
 
     def _load_all(self) -> None:
+        self._loads += 1
         self._kernel.apply_rules(ruleset(self.policy, self.site))
         self._kernel.replace_all(lives_ms(self.desired.hot, now=self._now()), self.desired.networks())
         self._write_include()
@@ -108,6 +111,14 @@ class Enforcer:
             self._write_include()
         self._report(delta)
         return enforced_at_ms
+
+    def entry_for_address(self, address: str) -> Entry | None:
+        with self._lock:
+            return self.desired.entry_for_address(address)
+
+    def entry_for_name(self, name: str) -> Entry | None:
+        with self._lock:
+            return self.desired.entry_for_name(name)
 
     def _report(self, delta: Delta) -> None:
         for entry, reason in delta.refused:
@@ -149,7 +160,7 @@ class Enforcer:
             if pid != self._resolver_pid:
                 with self._lock:
                     differed = self._resolver.reconcile(self._names())
-                self._resolver_pid = pid
+                    self._resolver_pid = pid
                 log.info("resolver in step, %d names differed", differed)
         except ResolverUnavailable as error:
             if self._resolver_pid:
@@ -172,22 +183,44 @@ class Enforcer:
         neither this transaction nor the rollback touches their sets.
         """
         try:
-            floor = floor_of(message.policy, self._own())
-            text = ruleset(message.policy, self._site(message.policy))
+            floor, site = floor_of(message.policy, self._own()), self._site()
+            text = ruleset(message.policy, site)
+            loads = self._loads
             self._kernel.apply_rules(text)
         except (PolicyInvalid, RulesRefused, ProtocolError) as error:
             return str(error)
         if reason := self._unproved():
-            self._kernel.apply_rules(ruleset(self.policy, self.site))
-            return reason
+            self._restore_due = True
+            trouble = self.restore()
+            return f"{reason}; the previous rules are not back yet: {trouble}" if trouble else reason
         with self._lock:
+            if self._loads != loads:
+                # The previous rules were loaded again meanwhile, so it is they that reached the centre.
+                return "the rules were loaded again during the proof"
             changed = message.policy.enforce != self.policy.enforce
-            self.message, self.policy, self.site = message, message.policy, self._site(message.policy)
+            self.message, self.policy, self.site = message, message.policy, site
+            self._restore_due = False
             self._enforce(self.desired.set_floor(floor, now=self._now()))
             if changed:
                 self._resolver_pid = 0
                 self._write_include()
         return ""
+
+    def restore(self) -> str:
+        """Bring the proved rules back, if a rollback is due; the keeper asks again until it is done.
+
+        Return "" or what prevents it. Deny entries hold in the meantime: no policy contains them.
+        """
+        with self._lock:
+            if not self._restore_due:
+                return ""
+            try:
+                self._kernel.apply_rules(ruleset(self.policy, self.site))
+            except (PolicyInvalid, RulesRefused) as error:
+                log.error("the previous rules could not be restored: %s", error)
+                return str(error)
+            self._restore_due = False
+            return ""
 
     def _unproved(self) -> str:
         end = time.monotonic() + self._config.probe_grace_s
@@ -202,7 +235,7 @@ class Enforcer:
 
     # -- this box ----------------------------------------------------------------------------------------
 
-    def _site(self, policy: Policy | None = None) -> Site:
+    def _site(self) -> Site:
         config = self._config
         return Site(
             wan=config.wan,

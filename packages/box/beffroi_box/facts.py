@@ -1,8 +1,11 @@
 """Facts on their way to the centre: counted, merged, kept on disk until the centre has them.
 
-Purpose: what was blocked reaches the centre at least once; identifiers make one of two there.
-Bounds:  at most one sealed batch and one open batch; the open one merges equal flows and drops new ones beyond
-         ``MAX_OPEN`` (counted), so a long outage or a flood cannot fill the disk.
+Purpose: what was blocked reaches the centre at least once; identifiers make one of two there. A fact gets its
+         identifier when it is first counted and keeps it on disk, and a fact that was read back from disk is
+         never counted further: whatever a crash leaves behind cannot count twice, nor vanish in a known one.
+Bounds:  the open batch merges equal flows and drops new ones beyond ``MAX_OPEN`` (counted), so a long outage or a
+         flood cannot fill the disk. Evidence (refused entries, policies rolled back) is never dropped: each entry
+         is told once, and one failing policy is one fact.
 Privacy: never an address of the LAN, never a name that is not on the list.
 Fails:   a full disk keeps facts in memory; enforcement does not depend on them.
 """
@@ -13,10 +16,11 @@ import hashlib
 import logging
 import secrets
 import threading
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from beffroi_protocol.errors import ProtocolError
+import msgspec
 from beffroi_protocol.indicators import Indicator
 from beffroi_protocol.messages import (
     VERSION,
@@ -27,7 +31,6 @@ from beffroi_protocol.messages import (
     FlowsBlocked,
     NamesRefused,
     PolicyRolledBack,
-    decode,
     encode,
 )
 
@@ -37,6 +40,11 @@ log = logging.getLogger("beffroi_box.facts")
 
 MAX_OPEN = 2000
 BATCH = 200
+_FILE = msgspec.json.Decoder(FactBatch)  # the box's own file: no limit of size
+
+
+def _new_id() -> str:
+    return f"fct_{secrets.token_hex(12)}"
 
 
 @dataclass
@@ -45,10 +53,14 @@ class _Count:
     first_at: int
     last_at: int
     entry_id: str
+    id: str = field(default_factory=_new_id)
 
 
 class FactSpool:
-    """Safe for several threads. ``changed`` is set when there is something to send."""
+    """Safe for several threads. ``changed`` is set when there is something to send.
+
+    ``_closed``: facts that are not merged any more; the first ``_window`` of ``_sealed`` make the next post.
+    """
 
     def __init__(self, directory: Path, box_id: str) -> None:
         self._open_path = directory / "open.json"
@@ -57,9 +69,11 @@ class FactSpool:
         self._lock = threading.Lock()
         self._flows: dict[tuple[Indicator, str, str, int], _Count] = {}
         self._names: dict[Indicator, _Count] = {}
-        self._others: dict[str, Fact] = {}
-        self._sealed: bytes | None = None
+        self._closed: dict[str, Fact] = {}
+        self._sealed: list[Fact] = []
+        self._window = BATCH
         self.dropped = 0
+        self.rejected = 0
         self.changed = threading.Event()
         self._load()
 
@@ -76,15 +90,14 @@ class FactSpool:
     def refused(self, entry: Entry, reason: str, at: int) -> None:
         """The identifier follows from the entry: told again after a restart, it is the same fact."""
         digest = hashlib.sha256(f"{self._box_id}\n{entry.id}".encode()).hexdigest()[:32]
-        fact = EntryRefused(f"ref_{digest}", entry.id, entry.indicator, reason[:200], at)
-        with self._lock:
-            self._others[fact.id] = fact
-        self.changed.set()
+        self._tell(EntryRefused(f"ref_{digest}", entry.id, entry.indicator, reason[:200], at))
 
     def rolled_back(self, version: int, kept: int, reason: str, at: int) -> None:
-        fact = PolicyRolledBack(f"rol_{secrets.token_hex(12)}", version, kept, reason[:200], at)
+        self._tell(PolicyRolledBack(f"rol_{secrets.token_hex(12)}", version, kept, reason[:200], at))
+
+    def _tell(self, fact: EntryRefused | PolicyRolledBack) -> None:
         with self._lock:
-            self._others[fact.id] = fact
+            self._closed.setdefault(fact.id, fact)
         self.changed.set()
 
     def _count[K](self, counts: dict[K, _Count], key: K, entry_id: str, at: int) -> None:
@@ -99,98 +112,99 @@ class FactSpool:
         self.changed.set()
 
     def take(self) -> bytes | None:
-        """Return the batch to send: the sealed one again, or a new one. Errors: OSError is logged, not raised."""
+        """Return the batch to send: the sealed facts again, or new ones. A full disk is logged, not raised."""
         with self._lock:
-            if self._sealed is None:
-                facts = self._drain(BATCH)
-                if not facts:
+            if not self._sealed:
+                self._sealed = self._drain(BATCH)
+                if not self._sealed:
                     return None
-                self._sealed = encode(FactBatch(VERSION, tuple(facts)))
+                self._window = BATCH
                 self._write(self._sealed_path, self._sealed)
-                self._write(self._open_path, encode(FactBatch(VERSION, tuple(self._peek()))))
-            return self._sealed
+                self._write(self._open_path, self._open())
+            return encode(FactBatch(VERSION, tuple(self._sealed[: self._window])))
 
     def sent(self) -> None:
-        """The centre has the sealed batch."""
+        """The centre has what ``take`` returned last."""
         with self._lock:
-            self._sealed = None
-            self._sealed_path.unlink(missing_ok=True)
-            if not (self._flows or self._names or self._others):
-                self._open_path.unlink(missing_ok=True)
+            self._forget()
+
+    def refuse(self) -> None:
+        """The centre will never take what ``take`` returned last: halve it, until the one bad fact is alone."""
+        with self._lock:
+            sent = min(self._window, len(self._sealed))
+            if sent > 1:
+                self._window = sent // 2
+                return
+            if self._sealed:
+                self.rejected += 1
+                log.error("fact %s was refused by the centre and is dropped", self._sealed[0].id)
+            self._forget()
+            self._window = BATCH
+
+    def _forget(self) -> None:
+        self._sealed = self._sealed[self._window :]
+        if self._sealed:
+            self._write(self._sealed_path, self._sealed)
+            return
+        self._sealed_path.unlink(missing_ok=True)
+        if not (self._flows or self._names or self._closed):
+            self._open_path.unlink(missing_ok=True)
 
     def keep(self) -> None:
         """Write the open batch to disk."""
         with self._lock:
-            facts = self._peek()
-            if facts:
-                self._write(self._open_path, encode(FactBatch(VERSION, tuple(facts))))
+            if facts := self._open():
+                self._write(self._open_path, facts)
 
     def waiting(self) -> int:
         with self._lock:
-            return len(self._flows) + len(self._names) + len(self._others) + (self._sealed is not None)
+            return len(self._flows) + len(self._names) + len(self._closed) + len(self._sealed)
 
-    def _peek(self) -> list[Fact]:
-        facts: list[Fact] = list(self._others.values())
+    def _open(self) -> list[Fact]:
+        """Evidence first: it is rare, and the centre waits for it."""
+        facts: list[Fact] = list(self._closed.values())
         for (indicator, direction, protocol, port), c in self._flows.items():
             facts.append(
                 FlowsBlocked(
-                    _new_id(),
-                    indicator,
-                    direction,
-                    c.count,
-                    c.first_at,
-                    c.last_at,
-                    protocol,
-                    port,
-                    c.entry_id,
+                    c.id, indicator, direction, c.count, c.first_at, c.last_at, protocol, port, c.entry_id
                 )
             )
         for indicator, c in self._names.items():
-            facts.append(NamesRefused(_new_id(), indicator, c.count, c.first_at, c.last_at, c.entry_id))
+            facts.append(NamesRefused(c.id, indicator, c.count, c.first_at, c.last_at, c.entry_id))
         return facts
 
     def _drain(self, limit: int) -> list[Fact]:
-        facts = self._peek()[:limit]
+        facts = self._open()[:limit]
         for fact in facts:
+            if self._closed.pop(fact.id, None) is not None:
+                continue
             if isinstance(fact, FlowsBlocked):
                 del self._flows[(fact.indicator, fact.direction, fact.protocol, fact.port)]
             elif isinstance(fact, NamesRefused):
                 del self._names[fact.indicator]
-            else:
-                del self._others[fact.id]
         return facts
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _write(self, path: Path, facts: Sequence[Fact]) -> None:
         try:
-            write_atomic(path, data)
+            write_atomic(path, encode(FactBatch(VERSION, tuple(facts))))
         except OSError as error:
             log.warning("facts stay in memory: %s", error.strerror)
 
     def _load(self) -> None:
-        if (sealed := _read(self._sealed_path)) is not None:
-            self._sealed = encode(sealed)
-            self.changed.set()
-        for fact in found.facts if (found := _read(self._open_path)) else ():
-            if isinstance(fact, FlowsBlocked):
-                key = (fact.indicator, fact.direction, fact.protocol, fact.port)
-                self._flows[key] = _Count(fact.count, fact.first_at, fact.last_at, fact.entry_id)
-            elif isinstance(fact, NamesRefused):
-                self._names[fact.indicator] = _Count(fact.count, fact.first_at, fact.last_at, fact.entry_id)
-            else:
-                self._others[fact.id] = fact
+        self._sealed = list(_read(self._sealed_path))
+        sealed = {fact.id for fact in self._sealed}
+        # Between the two writes of ``take`` a crash leaves a fact in both files.
+        self._closed = {fact.id: fact for fact in _read(self._open_path) if fact.id not in sealed}
+        if self._sealed or self._closed:
             self.changed.set()
 
 
-def _new_id() -> str:
-    return f"fct_{secrets.token_hex(12)}"
-
-
-def _read(path: Path) -> FactBatch | None:
-    """A half-written batch was never the whole of it: it is left out."""
+def _read(path: Path) -> tuple[Fact, ...]:
+    """Files are replaced whole; one that is damaged all the same is left out."""
     try:
-        return decode(path.read_bytes(), FactBatch)
+        return _FILE.decode(path.read_bytes()).facts
     except FileNotFoundError:
-        return None
-    except (OSError, ProtocolError) as error:
+        return ()
+    except (OSError, msgspec.MsgspecError, ValueError) as error:
         log.warning("%s is unusable (%s)", path.name, type(error).__name__)
-        return None
+        return ()

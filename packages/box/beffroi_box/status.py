@@ -28,6 +28,7 @@ class Report(msgspec.Struct, omit_defaults=False):
     networks: int = 0
     names: int = 0
     facts_waiting: int = 0
+    facts_dropped: int = 0
     stale: bool = False
     disk_trouble: str = ""
     memory_kib: int = 0
