@@ -17,6 +17,8 @@ from beffroi.lib.errors import NotFound
 from beffroi.mail.reader import Attachment, Authentication, MessageSummary, MessageView
 
 LURE_ID = "msg_" + "1" * 26
+FILE = b"PK\x03\x04 not really an archive"
+SEEN: list[int] = []
 LURE_HTML = """
 <html><head><style>body{background:url(http://evil.test/x)}</style><script>alert(1)</script></head>
 <body onload="alert(2)"><p>Bonjour, votre colis est en attente.</p>
@@ -71,7 +73,7 @@ def letters() -> list[MessageView]:
 
 
 class ShownMailbox:
-    """The reader's two questions, answered from a list."""
+    """What the reader is asked, answered from a list."""
 
     def __init__(self, held: list[MessageView]) -> None:
         self._held = {one.summary.uid: one for one in held}
@@ -89,6 +91,15 @@ class ShownMailbox:
             raise NotFound("message")
         return self._held[uid]
 
+    def mark_seen(self, uid: int, folder: str = "INBOX") -> None:
+        SEEN.append(uid)
+
+    def attachment(self, uid: int, section: str, folder: str = "INBOX") -> tuple[Attachment, bytes]:
+        for one in self.read(uid).attachments:
+            if one.part == section:
+                return one, FILE
+        raise NotFound("attachment")
+
 
 def opener(held: Callable[[], list[MessageView]]) -> Callable[..., Any]:
     @contextmanager
@@ -103,6 +114,7 @@ def shown_mail(monkeypatch: pytest.MonkeyPatch) -> list[MessageView]:
     from beffroi.mail import reader
 
     held = letters()
+    SEEN.clear()
     monkeypatch.setattr(reader, "open_mailbox", opener(lambda: held))
     return held
 

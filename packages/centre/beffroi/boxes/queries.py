@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import msgspec
 from beffroi_protocol.messages import Policy
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from beffroi.boxes.models import Box, BoxAck, BoxNotice, BoxPolicy, FlowCount
 from beffroi.core.identity.actor import Actor
@@ -58,9 +58,11 @@ def box_states(actor: Actor) -> list[BoxState]:
 
 
 def acks_for(actor: Actor, *, channel: str, epoch: int, version: int) -> list[BoxAck]:
-    """Acknowledgements of at least this version, first to enforce first."""
+    """Acknowledgements of at least this version, first to enforce first. A later epoch begins with a snapshot
+    of everything in force, so it carries the version too."""
     boxes = visible_boxes(actor).filter(state=Box.State.ACTIVE).values("id")
-    rows = BoxAck.objects.filter(box_id__in=boxes, channel=channel, epoch=epoch, version__gte=version)
+    reached = Q(epoch=epoch, version__gte=version) | Q(epoch__gt=epoch)
+    rows = BoxAck.objects.filter(reached, box_id__in=boxes, channel=channel)
     return list(rows.order_by("enforced_at_ms"))
 
 

@@ -1,4 +1,4 @@
-"""Pictures drawn on the server: bars a day, as inline SVG with its figures in words. Pure."""
+"""Pictures drawn on the server: bars a day, as inline SVG; its words stand beside it and keep their size. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils.formats import date_format
 
 from beffroi.lib import clock
 
-WIDTH, HEIGHT, FLOOR, TOP = 560, 150, 118, 22
+WIDTH, HEIGHT, TOP = 560, 96, 4
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,6 @@ class Bar:
     width: float
     height: float
     hot: bool
-    middle: float
     count: int
 
 
@@ -44,9 +43,10 @@ class Picture:
     first: str
     last: str
     total: int
+    most: int = 0
+    most_on: str = ""
     width: int = WIDTH
     height: int = HEIGHT
-    floor: int = FLOOR
 
 
 def per_day(moments: Iterable[datetime | None], *, days: int) -> list[Day]:
@@ -59,26 +59,25 @@ def per_day(moments: Iterable[datetime | None], *, days: int) -> list[Day]:
 
 
 def bars(days: list[Day]) -> Picture:
-    """One bar a day; the highest one is the story, so it alone is coloured and labelled."""
+    """One bar a day; the highest one is the story, so it alone is coloured, and named in words."""
     most = max((one.count for one in days), default=0)
     step = WIDTH / max(len(days), 1)
     width = min(26.0, step * 0.66)
-    drawn, told = [], False
+    drawn, told = [], ""
     for index, one in enumerate(days):
-        height = (FLOOR - TOP) * one.count / most if most else 0.0
+        height = (HEIGHT - TOP) * one.count / most if most else 0.0
         hot = bool(most) and one.count == most and not told
-        told = told or hot
+        told = one.label if hot else told
         x = index * step + (step - width) / 2
         drawn.append(
             Bar(
                 round(x, 1),
-                round(FLOOR - height, 1),
+                round(HEIGHT - height, 1),
                 round(width, 1),
                 round(height, 1),
                 hot,
-                round(x + width / 2, 1),
                 one.count,
             )
         )
     labels = [one.label for one in days] or [""]
-    return Picture(tuple(drawn), labels[0], labels[-1], sum(one.count for one in days))
+    return Picture(tuple(drawn), labels[0], labels[-1], sum(one.count for one in days), most, told)

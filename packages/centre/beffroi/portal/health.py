@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -12,8 +15,26 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render(request, "portal/404.html", status=404)
+    return render(request, "portal/404.html", status=HTTPStatus.NOT_FOUND)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    title = _("Cette demande ne peut pas être traitée")
+    return _error(request, title, _("Revenez à l’accueil et recommencez."), HTTPStatus.BAD_REQUEST)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    title = _("Cette action n’est pas permise ici")
+    advice = _("Revenez à l’accueil. Si vous pensez y avoir droit, demandez à votre personne référente.")
+    return _error(request, title, advice, HTTPStatus.FORBIDDEN)
 
 
 def broken(request: HttpRequest) -> HttpResponse:
-    return render(request, "portal/500.html", status=500)
+    """Needs nothing that may be what broke: no tag, no catalogue, no database."""
+    return render(request, "portal/500.html", status=HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _error(request: HttpRequest, title: str, advice: str, status: HTTPStatus) -> HttpResponse:
+    return render(
+        request, "portal/error.html", {"title": title, "advice": advice, "home": "/"}, status=status
+    )

@@ -149,7 +149,17 @@ def words_of(error: BeffroiError) -> tuple[str, str]:
     if error.code == "box.same_administrator":
         return (
             _("Une autre personne doit confirmer ce boîtier"),
-            _("Vous avez émis son code : un second administrateur compare l’empreinte et confirme."),
+            _("Vous avez émis son code : un second administrateur compare l’empreinte et confirme."),
+        )
+    if error.code == "mail.attachment_blocked":
+        return (
+            _("Cette pièce jointe est bloquée"),
+            _("Elle fait partie d’une attaque reconnue : elle ne peut pas être enregistrée ici."),
+        )
+    if error.code == "mail.attachment_too_large":
+        return (
+            _("Cette pièce jointe est trop lourde pour le portail"),
+            _("Le portail s’arrête à 25 Mo. Ouvrez ce courriel dans votre logiciel de courriel."),
         )
     if isinstance(error, NotAllowed):
         return _("Votre rôle ne le permet pas"), _("Demandez à la personne référente de votre collectivité.")
@@ -163,8 +173,8 @@ def words_of(error: BeffroiError) -> tuple[str, str]:
     if isinstance(error, Unavailable):
         return (
             _("Ce service ne répond pas pour le moment"),
-            _("Rien n’est perdu. Réessayez dans une minute ; si cela dure, prévenez le Département."),
+            _("Rien n’est perdu. Réessayez dans une minute ; si cela dure, prévenez le Département."),
         )
     if error.http_status < 500:
         return _("Cette demande ne peut pas être traitée"), _("Vérifiez ce que vous avez saisi.")
-    return _("Une erreur est survenue"), _("Réessayez ; si cela dure, prévenez le Département.")
+    return _("Une erreur est survenue"), _("Réessayez ; si cela dure, prévenez le Département.")

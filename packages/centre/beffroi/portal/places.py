@@ -34,10 +34,12 @@ def line(one: BoxState) -> BoxLine:
         seen = words.when(one.box.last_seen_at)
         if not seen:
             return BoxLine(_("Votre boîtier n’a encore donné aucun signe."), "silent")
-        said = _("Votre boîtier ne répond plus depuis : %(when)s. Il applique toujours sa dernière liste.")
+        said = _(
+            "Votre boîtier ne répond plus depuis : %(when)s. S’il est allumé, il applique toujours sa dernière liste."
+        )
         return BoxLine(said % {"when": seen}, "silent")
     return BoxLine(
-        _("Votre boîtier applique la liste commune ; dernier signe : %(when)s.")
+        _("Votre boîtier applique la liste commune ; dernier signe : %(when)s.")
         % {"when": words.when(one.box.last_seen_at)},
         "box_active",
     )

@@ -137,6 +137,14 @@ def is_deceptive(text: str, host: str) -> bool:
     return not (target == shown or target.endswith("." + shown) or shown.endswith("." + target))
 
 
+def _missing(alternative: str) -> str:
+    """Stands for a picture that was not loaded. ``alternative`` is hostile text."""
+    words = (
+        _("image non chargée : %(text)s") % {"text": alternative} if alternative else _("image non chargée")
+    )
+    return f'<span class="beffroi-lien">[{escape(words)}]</span>'
+
+
 class _LinkWriter(HTMLParser):
     """Writes nh3's own output again, and after each link the host it leads to."""
 
@@ -158,10 +166,13 @@ class _LinkWriter(HTMLParser):
                 self._out.append("<a>")
                 return
             self._url, self._words = url, []
+        if tag == "img" and not dict(attrs).get("src"):
+            self._out.append(_missing(dict(attrs).get("alt") or ""))
+            return
         self._out.append(self.get_starttag_text() or "")
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._out.append(self.get_starttag_text() or "")
+        self.handle_starttag(tag, attrs)
 
     def handle_endtag(self, tag: str) -> None:
         self._out.append(f"</{tag}>")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from django.urls import path
 from django.views.i18n import set_language
 
-from beffroi.portal import health
+from beffroi.portal import about, health
 from beffroi.portal.console import boxes, campaigns, communes, journal, overview, signin
 
+handler400 = "beffroi.portal.health.bad_request"
+handler403 = "beffroi.portal.health.forbidden"
 handler404 = "beffroi.portal.health.not_found"
 handler500 = "beffroi.portal.health.broken"
 
@@ -16,6 +18,7 @@ urlpatterns = [
     path("", overview.overview, name="home"),
     path("direct/", overview.live_grant, name="live_grant"),
     path("langue/", set_language, name="set_language"),
+    path("accessibilite/", about.accessibility, name="accessibility"),
     path("connexion/", signin.sign_in, name="console_login"),
     path("deconnexion/", signin.sign_out, name="console_logout"),
     path("decisions/", campaigns.campaigns, name="campaigns"),

@@ -9,12 +9,14 @@ from allauth.account import views as account
 from allauth.mfa.base import views as mfa
 from allauth.mfa.recovery_codes import views as recovery
 from allauth.mfa.totp import views as totp
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.i18n import set_language
 
-from beffroi.portal import health
+from beffroi.portal import about, health
 from beffroi.portal.web import access, home, mail, signin
 
+handler400 = "beffroi.portal.health.bad_request"
+handler403 = "beffroi.portal.health.forbidden"
 handler404 = "beffroi.portal.health.not_found"
 handler500 = "beffroi.portal.health.broken"
 
@@ -23,6 +25,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", home.home, name="home"),
     path("direct/", home.live_grant, name="live_grant"),
     path("langue/", set_language, name="set_language"),
+    path("accessibilite/", about.accessibility, name="accessibility"),
     # Sign-in: django-allauth's views on our addresses; nobody signs up here and nothing is sent by mail.
     path("connexion/", signin.login, name="account_login"),
     path("connexion/code/", mfa.authenticate, name="mfa_authenticate"),
@@ -45,6 +48,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("courrier/<str:mailbox_id>/<int:uid>/", mail.read, name="mail_read"),
     path("courrier/<str:mailbox_id>/<int:uid>/contenu/", mail.content, name="mail_content"),
     path("courrier/<str:mailbox_id>/<int:uid>/signaler/", mail.report, name="mail_report"),
+    re_path(
+        r"^courrier/(?P<mailbox_id>mbx_[0-9a-z]{1,40})/(?P<uid>[0-9]{1,10})/piece/"
+        r"(?P<part>[0-9]{1,3}(?:\.[0-9]{1,3}){0,20})/\Z",
+        mail.attachment,
+        name="mail_attachment",
+    ),
 ]
 if find_spec("beffroi.boxes.api") is not None:
     urlpatterns.append(path("v1/enrol", import_module("beffroi.boxes.api").enrol, name="box_enrol"))

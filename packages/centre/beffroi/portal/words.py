@@ -65,7 +65,7 @@ STATES = {
     "refused": (gettext_lazy("Refusé"), "quiet", "x"),
 }
 REFUSALS = {
-    "protected": gettext_lazy("protégé : jamais bloqué, quoi qu’on signale"),
+    "protected": gettext_lazy("protégé : jamais bloqué, quoi qu’on signale"),
     "range_never_automatic": gettext_lazy("une plage entière n’est jamais bloquée automatiquement"),
     "sender_forged": gettext_lazy("l’expéditeur affiché est peut-être lui-même victime d’une usurpation"),
 }
@@ -137,6 +137,14 @@ def evidence(facts: Mapping[str, object]) -> str:
     return _("signalé %(where)s, %(who)s") % {"where": where, "who": who}
 
 
+def grounds(rule_name: str, facts: Mapping[str, object]) -> str:
+    """Why a decision was made, told once: the counts say already that several communes saw it."""
+    counted = evidence(facts)
+    if rule_name == "two_communes" and counted:
+        return _("%(counted)s ; indices concordants") % {"counted": counted}
+    return "\N{NO-BREAK SPACE}; ".join(part for part in (rule(rule_name), counted) if part)
+
+
 def detectors(names: Iterable[object]) -> list[str]:
     return [str(DETECTORS[name]) for name in names if isinstance(name, str) and name in DETECTORS]
 
@@ -172,10 +180,10 @@ def authentication(domain: str, *, spf: str, dkim: str, dmarc: str) -> Phrase:
     if dmarc == "pass":
         return Phrase(_("Ce courriel vient bien de %(domain)s.") % names, "good", "shield-check")
     if dmarc == "fail":
-        text = _("%(domain)s ne reconnaît pas ce courriel : l’expéditeur est peut-être usurpé.") % names
+        text = _("%(domain)s ne reconnaît pas ce courriel : l’expéditeur est peut-être usurpé.") % names
         return Phrase(text, "bad", "shield-alert")
     if spf == "fail" or dkim == "fail":
-        text = _("Le serveur d’envoi n’est pas autorisé par %(domain)s : restez prudent.") % names
+        text = _("Le serveur d’envoi n’est pas autorisé par %(domain)s : restez prudent.") % names
         return Phrase(text, "bad", "shield-alert")
     if "pass" in (spf, dkim):
         text = (

@@ -69,7 +69,7 @@ def enrol(request: HttpRequest, actor: Actor) -> HttpResponse:
             collectivite = actions.enrol_commune(actor=actor, insee=insee)
             actions.add_domain(actor=actor, collectivite=collectivite, name=domain)
     except Invalid:
-        error = _("Ce nom de domaine n’est pas valide. Exemple : mairie-saulieu.fr")
+        error = _("Ce nom de domaine n’est pas valide. Exemple : mairie-saulieu.fr")
     except Conflict:
         error = _("Cette commune ou ce domaine est déjà inscrit.")
     else:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from beffroi.boxes import queries as boxes
 from beffroi.core.decisions import queries as decisions
@@ -27,12 +28,38 @@ class Enforcement:
 
     total: int
     enforcing: int
+    measured: int = 0
     first_ms: int | None = None
     last_ms: int | None = None
 
     @property
     def percent(self) -> int:
         return round(100 * self.enforcing / self.total) if self.total else 0
+
+    @property
+    def sentence(self) -> str:
+        if not self.total:
+            return _("Aucun boîtier n’est en service pour l’appliquer.")
+        applied = ngettext(
+            "%(n)s boîtier sur %(total)s applique ce blocage.",
+            "%(n)s boîtiers sur %(total)s appliquent ce blocage.",
+            self.enforcing,
+        )
+        return applied % {"n": self.enforcing, "total": self.total}
+
+    @property
+    def timing(self) -> str:
+        """Only of boîtiers whose first acknowledgement of this very version is known."""
+        if not self.measured:
+            return ""
+        first, last = words.milliseconds(self.first_ms), words.milliseconds(self.last_ms)
+        if self.measured == 1:
+            return _("Délai connu pour un boîtier : %(first)s après la décision.") % {"first": first}
+        told = _(
+            "Délais connus pour %(n)s boîtiers : de %(first)s pour le premier à %(last)s pour le dernier "
+            "après la décision."
+        )
+        return told % {"n": self.measured, "first": first, "last": last}
 
 
 @dataclass(frozen=True)
@@ -54,11 +81,11 @@ class Dossier:
     detectors: list[str]
     decisions: list[dict[str, Any]]
     indicators: list[Any]
+    remaining: int
     refusals: list[dict[str, str]]
     enforcement: Enforcement | None
     withdrawn: int
-    mailboxes: int
-    collectivites: int
+    copies: str
     restored: int
     jobs_running: int
     timeline: list[Moment] = field(default_factory=list)
@@ -68,10 +95,16 @@ def summary(actor: Actor, campaign: Any) -> dict[str, Any]:
     """One line of a list."""
     return {
         "campaign": campaign,
-        "title": title_of(watch.indicators(actor, campaign)),
+        "title": title_of(blockable(actor, campaign)),
         "counts": counts_of(campaign),
         "detectors": words.detectors(campaign.detectors)[:2],
     }
+
+
+def blockable(actor: Actor, campaign: Any) -> list[Any]:
+    """What the campaign shows, without what is never blocked: a lure names impots.gouv.fr too."""
+    never = {(one.get("kind"), one.get("value")) for one in campaign.refusals}
+    return [one for one in watch.indicators(actor, campaign) if (one.kind, one.value) not in never]
 
 
 def title_of(indicators: Iterable[Any]) -> str:
@@ -93,7 +126,8 @@ def dossier(actor: Actor, campaign_id: str) -> Dossier:
     """Errors: NotFound."""
     campaign = watch.access_campaign(actor, campaign_id)
     rows = list(decisions.decisions_of_campaign(actor, campaign.id).order_by("proposed_at", "id"))
-    shown = list(watch.indicators(actor, campaign))
+    shown = blockable(actor, campaign)
+    held = {(one.kind, one.value) for one in rows if one.state == "active"}
     jobs = list(
         mail.visible_jobs(actor).filter(decision_id__in=[one.id for one in rows]).order_by("created_at")
     )
@@ -114,18 +148,31 @@ def dossier(actor: Actor, campaign_id: str) -> Dossier:
             for one in rows
         ],
         indicators=shown,
+        remaining=sum((one.kind, one.value) not in held for one in shown),
         refusals=[
             {"value": r.get("value", ""), "why": str(words.REFUSALS.get(r.get("code", ""), ""))}
             for r in campaign.refusals
         ],
         enforcement=enforcement(actor, rows),
         withdrawn=sum(one.moved for one in gone),
-        mailboxes=max((one.mailboxes for one in gone), default=0),
-        collectivites=len({owner for one in gone for owner in one.collectivites}),
+        copies=copies_of(gone),
         restored=sum(one.moved for one in back),
         jobs_running=sum(one.state in ("running", "waiting") for one in reports),
         timeline=timeline(campaign, rows, jobs),
     )
+
+
+def copies_of(gone: list[Any]) -> str:
+    """How many copies left how many collectivités, as a sentence."""
+    moved = sum(one.moved for one in gone)
+    if not moved:
+        return _("Aucune copie n’a été retirée d’une boîte.")
+    owners = len({owner for one in gone for owner in one.collectivites})
+    copies = ngettext("%(n)s copie retirée des boîtes", "%(n)s copies retirées des boîtes", moved) % {
+        "n": moved
+    }
+    where = ngettext("dans %(n)s collectivité", "dans %(n)s collectivités", owners) % {"n": owners}
+    return f"{copies}, {where}."
 
 
 def enforcement(actor: Actor, rows: list[Any]) -> Enforcement | None:
@@ -142,8 +189,12 @@ def enforcement(actor: Actor, rows: list[Any]) -> Enforcement | None:
     acks = boxes.acks_for(actor, channel=BOX_CHANNEL, epoch=carried.epoch, version=carried.version)
     decided_ms = round(last.activated_at.timestamp() * 1000)
     # An acknowledgement of a later version says that it is enforced, not since when.
-    exact = [max(ack.enforced_at_ms - decided_ms, 0) for ack in acks if ack.version == carried.version]
-    return Enforcement(total, len(acks), min(exact, default=None), max(exact, default=None))
+    exact = [
+        max(ack.enforced_at_ms - decided_ms, 0)
+        for ack in acks
+        if (ack.epoch, ack.version) == (carried.epoch, carried.version)
+    ]
+    return Enforcement(total, len(acks), len(exact), min(exact, default=None), max(exact, default=None))
 
 
 def timeline(campaign: Any, rows: list[Any], jobs: list[Any]) -> list[Moment]:
@@ -158,9 +209,9 @@ def timeline(campaign: Any, rows: list[Any], jobs: list[Any]) -> list[Moment]:
         if job.done_at is None:
             continue
         done = (
-            _("Copies retirées des boîtes : %(n)s")
+            _("Copies retirées des boîtes : %(n)s")
             if job.direction == "withdraw"
-            else _("Copies rendues : %(n)s")
+            else _("Copies rendues : %(n)s")
         )
         if job.moved:
             moments.append(Moment(job.done_at, done % {"n": job.moved}))
@@ -179,4 +230,4 @@ def who(actor_id: str, rule: str) -> str:
             return _("par %(name)s") % {"name": identity.administrator(actor_id).name}
         except NotFound:
             return _("par le Département")
-    return _("par une règle : %(rule)s") % {"rule": words.rule(rule)} if rule else ""
+    return _("par une règle : %(rule)s") % {"rule": words.rule(rule)} if rule else ""

@@ -1,8 +1,14 @@
-"""Journal: the audit log, and whether its chain holds. Verification runs when asked: it reads the whole chain."""
+"""Journal: the audit log, and whether its chain holds.
+
+Verification reads the whole chain, so one process does it at most once a minute, and the page says when.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Lock
 
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
@@ -10,10 +16,43 @@ from django.views.decorators.http import require_GET
 from beffroi.core.audit import queries as audit
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.portal import verbs
 from beffroi.portal.pages import for_administrators, page
 
 PAGE_ENTRIES = 50
+VERIFY_EVERY_S = 60
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A verification and its time."""
+
+    at: datetime
+    report: audit.Report
+
+
+class Verification:
+    """The last verification of this process. Two views at once verify once."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._last: Checked | None = None
+
+    def current(self) -> Checked:
+        with self._lock:
+            now = clock.now()
+            if self._last is None or now - self._last.at >= timedelta(seconds=VERIFY_EVERY_S):
+                self._last = Checked(now, audit.verify())
+            return self._last
+
+    def forget(self) -> None:
+        """The next view verifies again."""
+        with self._lock:
+            self._last = None
+
+
+verification = Verification()
 
 
 @require_GET
@@ -25,9 +64,11 @@ def journal(request: HttpRequest, actor: Actor) -> HttpResponse:
         rows = rows.filter(id__lt=int(before))
     found = list(rows[: PAGE_ENTRIES + 1])
     names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    checked = verification.current()
     context = {
         "place": "journal",
-        "report": audit.verify(),
+        "report": checked.report,
+        "checked_at": checked.at,
         "entries": [
             {
                 "entry": one,

@@ -90,4 +90,4 @@ def lead(waiting: int, pending: int, silent: int) -> str:
         parts.append(
             ngettext("%(n)s boîtier est silencieux", "%(n)s boîtiers sont silencieux", silent) % {"n": silent}
         )
-    return " ; ".join(parts) + "." if parts else _("Rien n’attend votre avis.")
+    return "\N{NO-BREAK SPACE}; ".join(parts) + "." if parts else _("Rien n’attend votre avis.")

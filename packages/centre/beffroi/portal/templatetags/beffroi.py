@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from django import template
+from django.forms import BoundField
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
@@ -96,8 +97,9 @@ def state(name: str) -> dict[str, str]:
 
 
 @register.inclusion_tag("portal/parts/field.html")
-def field(bound: object, hint: str = "", style: str = "") -> dict[str, object]:
-    """One labelled input with its hint and its error."""
+def field(bound: BoundField, hint: str = "", style: str = "") -> dict[str, object]:
+    """One labelled input with its hint and its error. The label says what goes in; a placeholder would vanish."""
+    bound.field.widget.attrs.pop("placeholder", None)
     return {"field": bound, "hint": hint, "style": style}
 
 

@@ -45,7 +45,7 @@ def issue(request: HttpRequest, actor: Actor) -> HttpResponse:
         return page(request, "portal/app_password_new.html", context)
     label = request.POST.get("label", "").strip()
     if not label or len(label) > MAX_LABEL_CHARS:
-        error = _("Donnez un nom à cet appareil, par exemple « Ordinateur de l’accueil ».")
+        error = _("Donnez un nom à cet appareil, par exemple « Ordinateur de l’accueil ».")
         return page(
             request, "portal/app_password_new.html", {**context, "error": error, "label": label}, status=400
         )

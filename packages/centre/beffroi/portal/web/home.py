@@ -67,8 +67,7 @@ def protection(actor: Actor) -> dict[str, Any]:
         {
             "decision": one,
             "title": words.decision_title(one.kind, one.value, one.action),
-            "why": words.rule(one.rule),
-            "evidence": words.evidence(one.evidence),
+            "why": words.grounds(one.rule, one.evidence),
         }
         for one in visible[:RECENT]
     ]

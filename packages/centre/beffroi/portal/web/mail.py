@@ -7,18 +7,21 @@ Access: the mailbox is looked up among the actor's own; another one's is "no suc
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.http import content_disposition_header
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.csp import csp_override
 from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.communes import queries as communes
+from beffroi.core.decisions import queries as decisions
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import Invalid, NotFound
+from beffroi.lib.errors import Invalid, NotAllowed, NotFound
 from beffroi.lib.ids import is_id
 from beffroi.mail import actions, queries, reader
 from beffroi.portal import safe_html, words
@@ -39,6 +42,12 @@ CONTENT_POLICY: dict[str, list[str]] = {
     # Links may open in a new tab, which is an ordinary page of its own site.
     "sandbox": ["allow-popups", "allow-popups-to-escape-sandbox"],
 }
+
+
+class AttachmentBlocked(NotAllowed):
+    """This attachment is held by a decision."""
+
+    code = "mail.attachment_blocked"
 
 
 @require_GET
@@ -64,7 +73,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "place": "mail",
         "mailbox": mailbox,
         "mailboxes": list(queries.own_mailboxes(actor)),
-        "messages": shown,
+        "letters": shown,
         "unread": sum(not one.seen for one in shown),
         "older": shown[-1].uid if len(found) > PAGE_MESSAGES else None,
         "first_page": before_uid is None,
@@ -78,7 +87,10 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
 @for_agents
 def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpResponse:
     mailbox = queries.access_mailbox(actor, mailbox_id)
-    view = _read(mailbox.address, uid)
+    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+        view = opened.read(uid)
+        if not view.summary.seen:
+            opened.mark_seen(uid)
     safe = safe_html.clean(view.html) if view.html else None
     context = {
         "place": "mail",
@@ -87,6 +99,8 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         "view": view,
         "message": view.summary,
         "safe": safe,
+        "frame_size": _frame_size(view.html),
+        "too_large_bytes": reader.MAX_ATTACHMENT_BYTES,
         "links": safe.links if safe else safe_html.links_in_text(view.text),
         "report": report_state(request, actor, view.summary.beffroi_id),
         **_origin(view),
@@ -111,6 +125,48 @@ def content(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Ht
             "Cross-Origin-Resource-Policy": "same-origin",
         },
     )
+
+
+@require_GET
+@for_agents
+def attachment(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int, part: str) -> HttpResponse:
+    """One attached file, to save and never to show, unless a decision holds it.
+
+    Errors: AttachmentBlocked, AttachmentTooLarge, NotFound.
+    """
+    mailbox = queries.access_mailbox(actor, mailbox_id)
+    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+        beffroi_id = opened.read(uid).summary.beffroi_id
+        found, data = opened.attachment(uid, part)
+    if _is_held(actor, beffroi_id, data):
+        raise AttachmentBlocked("attachment")
+    disposition = content_disposition_header(True, found.name or "piece-jointe") or "attachment"
+    return HttpResponse(
+        data,
+        content_type="application/octet-stream",
+        headers={
+            "Content-Disposition": disposition,
+            "Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "no-store, private",
+            "Referrer-Policy": "no-referrer",
+            "Cross-Origin-Resource-Policy": "same-origin",
+        },
+    )
+
+
+def _is_held(actor: Actor, beffroi_id: str, data: bytes) -> bool:
+    """Whether a decision names these bytes. When the entry hashed them otherwise (line ends of a text part), any
+    decided file of the same mail holds them all: better one file too many than the wrong one."""
+    own = hashlib.sha256(data).hexdigest()
+    recorded = {value for kind, value in queries.reported_indicators(beffroi_id) if kind == "sha256"}
+    asked = {own} if own in recorded else {own, *recorded}
+    return decisions.active_decisions(actor).filter(kind="sha256", value__in=asked).exists()
+
+
+def _frame_size(html: str) -> str:
+    """Height of the frame by length of the mail: the page may not measure inside of it."""
+    return "short" if len(html) < 1500 else "long" if len(html) > 12000 else ""
 
 
 @require_http_methods(["GET", "POST"])
