@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -39,7 +39,8 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
         with psycopg.connect(SERVER, autocommit=True) as server:
             server.execute("DROP DATABASE IF EXISTS beffroi_plane")
             server.execute("CREATE DATABASE beffroi_plane")
-        backend = Backend(urlunsplit(urlsplit(SERVER)._replace(path="/beffroi_plane")))
+        server = urlsplit(SERVER)  # urlunsplit would drop the // of an address without a host
+        backend = Backend(f"postgresql://{server.netloc}/beffroi_plane?{server.query}")
     backend().execute("CREATE TABLE thing (id INTEGER PRIMARY KEY, name TEXT)")
     yield backend
     for one in backend.opened:
