@@ -207,8 +207,9 @@ class Stream:
         if len(set(names)) != len(names):
             raise Invalid("since")
         if self.publisher.feed.is_ahead(since):
-            log.warning("%s knows more than the centre", caller.owner)
-            await self.publisher.raise_epoch()
+            log.warning("%s says it knows more than the centre", caller.owner)
+            witness = caller.owner if caller.box is None else caller.box.collectivite_id
+            await self.publisher.claim(witness, since, trusted=caller.box is None)
         topics, first = names, [self._delegation]
         if caller.box is not None:
             topics = [*names, POLICY_TOPIC + caller.box.collectivite_id]

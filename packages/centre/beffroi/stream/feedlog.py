@@ -48,6 +48,12 @@ class Log:
         while len(self.lines) > KEPT_LINES or (self.size_bytes > KEPT_BYTES and len(self.lines) > 1):
             self.size_bytes -= len(self.lines.popleft().data)
 
+    def forked(self, since: Since) -> bool:
+        """True when a follower has this very version with another content: a restored centre went on from an
+        older state and counted up again. The same epoch heals it, by a snapshot later than what the follower has."""
+        channel = self.channel
+        return (since.epoch, since.version) == (channel.epoch, channel.version) and since.head != channel.head
+
     def after(self, since: Since) -> list[bytes] | None:
         """Return the lines that lead from ``since`` to now, or None: only a snapshot helps."""
         channel = self.channel
@@ -95,9 +101,10 @@ def _parse_part(part: str) -> Since:
 
 
 class FeedLog:
-    """All channels. ``snapshot_line`` makes (or finds) the signed snapshot of a channel as it is now."""
+    """All channels. ``snapshot_line`` makes (or finds) the signed snapshot of a channel as it is now; its second
+    argument asks for one that was signed just now."""
 
-    def __init__(self, epoch: int, snapshot_line: Callable[[Channel], bytes]) -> None:
+    def __init__(self, epoch: int, snapshot_line: Callable[[Channel, bool], bytes]) -> None:
         self.epoch = epoch
         self._snapshot_line = snapshot_line
         self.logs: dict[str, Log] = {}
@@ -114,11 +121,12 @@ class FeedLog:
         for part in since:
             log = self.log(part.channel)
             deltas = log.after(part)
-            lines.extend([self._snapshot_line(log.channel)] if deltas is None else deltas)
+            lines.extend([self._snapshot_line(log.channel, log.forked(part))] if deltas is None else deltas)
         return lines
 
     def is_ahead(self, since: Iterable[Since]) -> bool:
-        """True when a follower knows more of this epoch than the centre: the centre lost its latest state."""
+        """True when a follower says it knows more than the centre: the centre lost its latest state, or the
+        follower lies. The same version with another head is no such claim: see ``Log.forked``."""
         return any(
             p.epoch > self.epoch
             or (p.epoch == self.epoch and p.version > self.log(p.channel).channel.version)

@@ -26,6 +26,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.stream.archive import Archive, Mark
 from beffroi.stream.batches import Channel, Stamp, by_channel, heartbeat, next_batch, snapshot
+from beffroi.stream.claims import WITNESSES, Claims, highest_epoch
 from beffroi.stream.feedlog import FeedLog, Line, Since
 from beffroi.stream.hub import Hub
 from beffroi.stream.store import ChannelRow, Event, NewBatch, Store, decision_event
@@ -36,9 +37,10 @@ POLICY_TOPIC = "policy:"
 """Prefix of the hub's topics that carry policies; names of channels hold no colon."""
 EVENTS_A_STEP = 500
 CHECKPOINT_VERSIONS = 256
-SNAPSHOT_FRESH_S = 3600
+SNAPSHOT_FRESH_S = 30
+"""A door of a fork takes only a snapshot that is later than its last line, so none is kept for long."""
 EPOCH_PAUSE_S = 3600
-"""At most one new epoch an hour on a door's word: each costs every door a snapshot."""
+"""At most one new epoch an hour on the doors' word: each costs every door a snapshot."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Publisher:
         self._mark = Mark()
         self._epoch_at_s = 0.0
         self._lock = asyncio.Lock()
+        self._claims = Claims()
         self._audit_head = ""
         self.position = 0
         self.feed = FeedLog(1, self._snapshot_line)
@@ -147,14 +150,27 @@ class Publisher:
         self.feed, self.position = feed, position
         self._write_mark()
 
-    async def raise_epoch(self) -> bool:
-        """Begin a new epoch now, at most one an hour; everyone is cut and comes back for a snapshot."""
+    async def claim(self, witness: str, since: list[Since], *, trusted: bool) -> bool:
+        """Note that a door says it knows more; True when that was believed and a new epoch began.
+
+        Errors: Unavailable.
+        """
+        needed = 1 if trusted else min(WITNESSES, await self._in_thread(self._store.collectivites_with_boxes))
+        now_s = asyncio.get_running_loop().time()
+        seen = self._claims.note(
+            witness, highest_epoch(since), needed=needed, ours=self.feed.epoch, now_s=now_s
+        )
+        return seen is not None and await self.raise_epoch(seen)
+
+    async def raise_epoch(self, seen: int = 0) -> bool:
+        """Begin a new epoch, above ``seen``, at most one an hour; everyone is cut and comes back for a snapshot."""
         async with self._lock:
             now_s = asyncio.get_running_loop().time()
             if self._epoch_at_s and now_s - self._epoch_at_s < EPOCH_PAUSE_S:
                 return False
             self._epoch_at_s = now_s
-            await self._in_thread(self._new_epoch, self.feed.epoch + 1)
+            await self._in_thread(self._new_epoch, max(self.feed.epoch, seen) + 1)
+            self._claims.clear()
             self._hub.close_all("epoch")
             return True
 
@@ -222,7 +238,7 @@ class Publisher:
         beats = [self._signer.line(heartbeat(self.feed.log(s.channel).channel, stamp)) for s in since]
         return [line + b"\n" for line in (*lines, *beats)]
 
-    def _snapshot_line(self, channel: Channel) -> bytes:
+    def _snapshot_line(self, channel: Channel, fresh: bool) -> bytes:
         kept = self._snapshots.get(channel.name)
         now = clock.epoch_s()
         if kept is not None:
@@ -232,7 +248,7 @@ class Publisher:
                 channel.version,
                 channel.head,
             )
-            if same and now - message.issued_at < SNAPSHOT_FRESH_S:
+            if same and now - message.issued_at < (1 if fresh else SNAPSHOT_FRESH_S):
                 return line
         message = snapshot(channel, self._stamp(self._audit_head))
         line = self._signer.line(message)

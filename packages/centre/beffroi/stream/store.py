@@ -203,6 +203,10 @@ class Store:
         )
         return BoxRow(*rows[0]) if rows else None
 
+    def collectivites_with_boxes(self) -> int:
+        rows = self.database.execute("SELECT COUNT(DISTINCT collectivite_id) FROM box WHERE state = 'active'")
+        return int(rows[0][0])
+
     def policy(self, collectivite_id: str) -> PolicyMessage | None:
         """Return the latest policy of a collectivité, unsigned and stamped 0."""
         rows = self.database.execute(
