@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import json
 import os
+import signal
+import threading
 
 import pytest
+from beffroi.lib.ids import new_id
 from beffroi.mail import reader
 from beffroi.mail.models import MailDelivery, MailMessage
 
 from tests.conftest import Commune
-from tests.mail_post import Post, lure, needs_engines
+from tests.mail_post import Post, lure, needs_engines, until
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -71,6 +77,42 @@ def test_rspamd_away_makes_the_sender_try_again(post: Post, beaune: Commune) -> 
         post.engines.start("rspamd")
     assert post.send(lure(box.address, "rspamd"), box.address)[0] == 250
     post.wait_count(box, 1)
+
+
+def test_mailgate_stops_when_told_to_under_load_and_loses_nothing(post: Post, beaune: Commune) -> None:
+    key = {"X-Beffroi-Key": post.config.secret("mailgate.key").decode()}
+    stop = threading.Event()
+    acknowledged: list[str] = []
+
+    def ask() -> None:
+        while not stop.is_set():
+            made = new_id("msg")
+            body = json.dumps({"v": 1, "id": made, "message_id": made, "client_ip": "91.240.118.66"})
+            connection = http.client.HTTPConnection("127.0.0.1", post.config.mailgate_port, timeout=10)
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                connection.request("POST", "/check", body, key)
+                if connection.getresponse().status == 200:
+                    acknowledged.append(made)
+            connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(48)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            until(lambda: len(acknowledged) > 50, "load on mailgate")
+            running = post.engines.running["mailgate"]
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(post.engines.table["mailgate"].stop_timeout_s) == 0
+            post.engines.start("mailgate")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    until(
+        lambda: MailMessage.objects.filter(pk__in=acknowledged[:5000]).count() == len(acknowledged[:5000]),
+        "kept",
+    )
 
 
 def _deep(depth: int) -> str:

@@ -58,21 +58,7 @@ def processes(config: Config) -> list[Process]:
 def _mailgate(config: Config) -> Process:
     return Process(
         name="mailgate",
-        argv=(
-            sys.executable,
-            "-m",
-            "granian",
-            "--interface",
-            "asgi",
-            "--host",
-            layout.LOOPBACK,
-            "--port",
-            str(config.mailgate_port),
-            "--workers",
-            "1",
-            "--no-ws",
-            "beffroi.mail.gate.app:app",
-        ),
+        argv=(sys.executable, "-m", "beffroi.mail.gate"),
         user=config.user or None,
         environment={"BEFFROI_STATE": str(config.state)},
         healthy=lambda: probes.mailgate(config),

@@ -2,7 +2,7 @@
 
 Purpose: POST /check (facts of a message -> verdict), POST /authpolicy (address of a sign-in -> refuse or not),
          GET /healthz. Follows the feed (door mailgate, channel mail); writes evidence to its spool first.
-Process: granian ASGI, one worker, 127.0.0.1 only, the centre's unprivileged user; no Django.
+Process: mailgate (``python -m beffroi.mail.gate``), 127.0.0.1 only, the centre's unprivileged user; no Django.
 Hostile: the facts (values chosen by senders), the sign-in attempts. Callers show the key of the engines.
 Fails:   open for mail: when this process is away rspamd delivers and marks. Stream or database away: goes on with
          what it has.
@@ -75,7 +75,6 @@ class Gate:
 
 @contextlib.asynccontextmanager
 async def _life(app: Starlette) -> AsyncIterator[None]:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     gate = Gate(load())
     app.state.gate = gate
     gate.follower.start()
