@@ -383,6 +383,37 @@ def test_hostile_indicators_are_dropped_and_nothing_is_lost(
     assert active() == set()
 
 
+# -- the host that handed the mail in ----------------------------------------------------------------------
+
+CLIENT = ["ip", "91.240.118.66", "client"]
+
+
+@pytest.mark.parametrize(
+    ("reports", "address", "blocked"),
+    [
+        ([("col_a", "per_1"), ("col_b", "per_2")], CLIENT[1], True),
+        ([("col_a", "per_1")], CLIENT[1], False),
+        ([("col_a", "per_1"), ("col_a", "per_2")], CLIENT[1], False),
+        ([("col_a", "per_1"), ("col_b", "per_2")], CLOUDFLARE, False),
+    ],
+    ids=["two communes", "one press", "one commune", "a protected network"],
+)
+def test_sending_host_needs_what_every_address_needs(
+    report: Report, reports: list[tuple[str, str]], address: str, blocked: bool
+) -> None:
+    for who in reports:
+        report(*who, indicators=[["ip", address, "client"], ["url", URL]])
+    assert (("ip", address) in active()) is blocked
+
+
+def test_sending_host_of_the_first_mail_is_not_blocked_when_the_second_came_from_elsewhere(
+    report: Report,
+) -> None:
+    report("col_a", "per_1", indicators=[CLIENT, ["url", URL]])
+    report("col_b", "per_2", indicators=[["ip", "91.240.118.67", "client"], ["url", URL]])
+    assert {value for kind, value in active() if kind == "ip"} == {LANDING, LANDING6}
+
+
 # -- two campaigns, one indicator --------------------------------------------------------------------------
 
 OTHER_HOST = "amende-antai-regler.com"

@@ -6,6 +6,7 @@ Every action is one transaction: change, audit row, outbox event. The engines' p
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Kind, normalise
@@ -21,8 +22,8 @@ from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, ids
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
-from beffroi.mail import keys, queries
-from beffroi.mail.models import Mailbox, RemediationJob
+from beffroi.mail import clients, keys, prevalence, queries
+from beffroi.mail.models import Mailbox, MailMessage, RemediationJob
 
 MAX_INDICATORS = 100
 
@@ -87,6 +88,8 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
         "rspamd_score": verdict.get("score", 0),
         "message_id_hash": message.message_id_hash,
         "client_ip": message.client_ip,
+        "attachment_types": verdict.get("attachment_types", []),
+        **prevalence.evidence(message),
         "checked": True,
     }
     publish(
@@ -98,7 +101,7 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
             "collectivite_id": mailbox.collectivite_id,
             "person_id": actor.id,
             "seen_at": clock.epoch_s(),
-            "indicators": [list(pair) for pair in queries.reported_indicators(message.id)[:MAX_INDICATORS]],
+            "indicators": _indicators(message, verdict),
             "evidence": evidence,
             "message": message.id,
         },
@@ -112,6 +115,14 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
         details={"mailbox_id": mailbox.id, "sighting_id": sighting_id},
     )
     return sighting_id
+
+
+def _indicators(message: MailMessage, verdict: dict[str, Any]) -> list[list[str]]:
+    """[kind, value] each, and first the client's address with its role, unless its host looks shared."""
+    found = [list(pair) for pair in queries.reported_indicators(message.id)]
+    if not clients.refusal(prevalence.client_of(message, verdict)):
+        found.insert(0, [Kind.IP.value, message.client_ip, "client"])
+    return found[:MAX_INDICATORS]
 
 
 @transaction.atomic

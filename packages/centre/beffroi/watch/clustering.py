@@ -18,7 +18,11 @@ _JOINING = frozenset({Kind.URL, Kind.DOMAIN, Kind.SHA256, Kind.SKETCH})
 
 
 def read(pairs: Iterable[Sequence[str]]) -> list[Indicator]:
-    """Return the canonical indicators of a payload, with the host of each link, without repeats."""
+    """Return the canonical indicators of a payload, with the host of each link, without repeats.
+
+    A pair may carry a role ("client": the host that handed the mail in). It weighs nothing: such an address needs
+    what every address needs, and joins nothing.
+    """
     found: dict[Indicator, None] = {}
     for pair in list(pairs)[:MAX_INDICATORS]:
         try:

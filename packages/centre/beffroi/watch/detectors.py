@@ -46,6 +46,9 @@ DETECTORS: dict[str, Detector] = {
     "new_sender_burst": Detector(
         Strength.MEDIUM, "A sender's domain never seen before reached three communes within an hour."
     ),
+    "new_link_burst": Detector(
+        Strength.MEDIUM, "Links to a name never seen before reached three communes within an hour."
+    ),
     "listed_url": Detector(
         Strength.STRONG, "The exact address is on a list of known phishing.", frozenset({Kind.URL})
     ),
@@ -132,9 +135,10 @@ def from_mail(evidence: Mapping[str, object]) -> frozenset[str]:
     """Return the detectors that speak in a mail's evidence.
 
     Keys read: spf, dkim, dmarc ("fail"), link_mismatch (truth), symbols or rspamd_symbols (names),
-    attachment_types (file extensions), sender_age_s and sender_communes (since when and in how many
-    collectivités this centre saw the sender's domain). Only for evidence of the centre's own mail door: what
-    a box says of itself is not machine evidence, since a stolen one says what it likes.
+    attachment_types (file extensions), sender_age_s and sender_communes, link_age_s and link_communes (since
+    when, and in how many collectivités within an hour, this centre saw the sender's domain, a link's name).
+    Only for evidence of the centre's own mail door: what a box says of itself is not machine evidence, since a
+    stolen one says what it likes.
     """
     found = {_SYMBOLS.get(name, "") for name in _texts(evidence, "symbols", "rspamd_symbols")}
     for key in ("spf", "dkim", "dmarc"):
@@ -147,13 +151,12 @@ def from_mail(evidence: Mapping[str, object]) -> frozenset[str]:
         found.add("executable_attachment")
     if types & _ARCHIVE:
         found.add("archive_attachment")
-    if _burst(evidence):
-        found.add("new_sender_burst")
+    found.update(f"new_{who}_burst" for who in ("sender", "link") if _burst(evidence, who))
     return frozenset(found & DETECTORS.keys())
 
 
-def _burst(evidence: Mapping[str, object]) -> bool:
-    age_s, communes = _number(evidence, "sender_age_s"), _number(evidence, "sender_communes")
+def _burst(evidence: Mapping[str, object], who: str) -> bool:
+    age_s, communes = _number(evidence, f"{who}_age_s"), _number(evidence, f"{who}_communes")
     return age_s is not None and communes is not None and age_s <= BURST_S and communes >= BURST_COMMUNES
 
 

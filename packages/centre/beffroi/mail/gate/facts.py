@@ -157,6 +157,12 @@ def link_mismatch(facts: Facts) -> bool:
     return any(link.shown_host for link in _list(facts.urls))
 
 
+def attachment_types(facts: Facts) -> list[str]:
+    """File extensions of the attachments, each once."""
+    found = {a.extension.lower()[:16] for a in _list(facts.attachments)}
+    return sorted(t for t in found if t.isascii() and t.isalnum())
+
+
 def symbols(facts: Facts) -> list[str]:
     return [str(s)[:80] for s in _list(facts.symbols)][:100]
 

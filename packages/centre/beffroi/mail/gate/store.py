@@ -49,6 +49,8 @@ def record_of(facts: Facts, verdict: Verdict) -> bytes:
         "symbols": facts_module.symbols(facts),
         "score": round(facts.score, 2),
         "link_mismatch": facts_module.link_mismatch(facts),
+        "attachment_types": facts_module.attachment_types(facts),
+        "signed_in": facts.signed_in,
         "size_bytes": int(facts.size_bytes),
         "rescan": facts.rescan,
     }

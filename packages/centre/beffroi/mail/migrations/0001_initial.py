@@ -109,7 +109,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'mail_observation',
-                'indexes': [models.Index(fields=['kind', 'value'], name='mail_observation_value')],
+                'indexes': [models.Index(fields=['kind', 'value', 'id'], name='mail_observation_value')],
                 'constraints': [models.UniqueConstraint(fields=('message_id', 'kind', 'value', 'role'), name='mail_observation_once')],
             },
         ),

@@ -1,0 +1,140 @@
+"""How new and how widely spread the names of a message are among the members' mail. Counts only, no content.
+
+Process: web, when a person reports a message.
+Cost:    bounded, whatever a name's history: one look-up for the first message with it, and at most ``ROWS`` rows on
+         either side of this one, by index.
+Fails:   towards silence: a centre that has not watched mail for ``LEARNING`` knows no "never seen before".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from beffroi_protocol.indicators import Indicator, Kind, registered_names
+
+from beffroi.core.communes.queries import collectivite_of_domain
+from beffroi.core.decisions import protected, warning_lists
+from beffroi.mail.clients import Client
+from beffroi.mail.models import Mailbox, MailMessage, MailObservation, MailRecipient
+
+WINDOW = timedelta(hours=1)
+LEARNING = timedelta(days=7)
+ROWS = 500
+CLIENT_ROWS = 300
+MAX_NAMES = 16
+
+
+@dataclass(frozen=True)
+class Spread:
+    """``age_s``: since this centre first saw it, when the message came; None: cannot say.
+    ``communes``: collectivités that got it within an hour of the message."""
+
+    age_s: int | None
+    communes: int
+
+
+def telling(spreads: Iterable[Spread]) -> Spread | None:
+    """The one that says most: what is new, then what is widely spread. Pure."""
+    window_s = WINDOW.total_seconds()
+    return max(
+        spreads,
+        key=lambda s: (s.age_s is not None and s.age_s <= window_s, s.communes, -(s.age_s or 0)),
+        default=None,
+    )
+
+
+def evidence(message: MailMessage) -> dict[str, int]:
+    """Return ``sender_age_s``, ``sender_communes``, ``link_age_s``, ``link_communes``, ``url_communes``; what
+    cannot be said is left out."""
+    seen = list(
+        MailObservation.objects.filter(message_id=message.id, role__in=("sender", "link"))
+        .order_by("kind", "value")
+        .values_list("role", "kind", "value")[:1000]
+    )
+    senders = {
+        value.rpartition("@")[2] for role, kind, value in seen if (role, kind) == ("sender", Kind.SENDER)
+    }
+    links = {value for role, kind, value in seen if (role, kind) == ("link", Kind.DOMAIN)}
+    urls = [value for _, kind, value in seen if kind == Kind.URL][:MAX_NAMES]
+    found: dict[str, int] = {}
+    for key, names in (("sender", senders), ("link", links)):
+        one = telling(spread(Kind.DOMAIN, name, message) for name in _foreign(names))
+        if one is not None and one.age_s is not None:
+            found[f"{key}_age_s"] = one.age_s
+        if one is not None:
+            found[f"{key}_communes"] = one.communes
+    if urls:
+        found["url_communes"] = max(communes(Kind.URL, url, message) for url in urls)
+    return found
+
+
+def spread(kind: Kind, value: str, message: MailMessage) -> Spread:
+    first = MailObservation.objects.filter(kind=kind.value, value=value).order_by("id")
+    since = _received(first.values_list("message_id", flat=True).first())
+    start = MailMessage.objects.order_by("received_at").values_list("received_at", flat=True).first()
+    age_s = None
+    if since is not None and start is not None and message.received_at - start >= LEARNING:
+        age_s = max(0, int((message.received_at - since).total_seconds()))
+    return Spread(age_s, communes(kind, value, message))
+
+
+def communes(kind: Kind, value: str, message: MailMessage) -> int:
+    """How many collectivités got it within an hour before or after this message."""
+    rows = MailObservation.objects.filter(kind=kind.value, value=value)
+    own = rows.filter(message_id=message.id).order_by("id").values_list("id", flat=True).first()
+    if own is None:
+        return 0
+    near = {*rows.filter(id__lte=own).order_by("-id").values_list("message_id", flat=True)[:ROWS]}
+    near |= {*rows.filter(id__gt=own).order_by("id").values_list("message_id", flat=True)[:ROWS]}
+    span = (message.received_at - WINDOW, message.received_at + WINDOW)
+    within = MailMessage.objects.filter(pk__in=near, received_at__range=span).values("id")
+    addresses = MailRecipient.objects.filter(message_id__in=within).values("address")
+    return Mailbox.objects.filter(address__in=addresses).values("collectivite_id").distinct().count()
+
+
+def client_of(message: MailMessage, verdict: dict[str, object]) -> Client:
+    """What is known of the host that handed the message in, for ``clients.refusal``."""
+    auth = verdict.get("auth")
+    return Client(
+        address=message.client_ip,
+        spf=str(auth.get("spf", "none")) if isinstance(auth, dict) else "none",
+        signed_in=bool(verdict.get("signed_in")),
+        rescanned=bool(verdict.get("rescan")),
+        provider_sender=_is_provider(message.sender.rpartition("@")[2]),
+        provider_helo=_is_provider(message.helo),
+        sender_domains=_sender_domains(message.client_ip),
+    )
+
+
+def _sender_domains(address: str) -> int:
+    """How many sender domains this host's last messages had."""
+    rows = MailObservation.objects.filter(kind=Kind.IP.value, value=address, role="client").order_by("-id")
+    messages = list(rows.values_list("message_id", flat=True)[:CLIENT_ROWS])
+    senders = MailMessage.objects.filter(pk__in=messages).values_list("sender", flat=True)
+    return len({registrable(s.rpartition("@")[2]) for s in senders if "@" in s})
+
+
+def _is_provider(name: str) -> bool:
+    """Whether a name, or the registrable one above it, is on the list of what everyone depends on."""
+    suffixes, check = warning_lists.load().suffixes, protected.current().check
+    text = name.strip().lower().rstrip(".")
+    parents = [n for n in registered_names(text) if "." in n and not suffixes.is_public(n)]
+    return any(check(Indicator(Kind.DOMAIN, n)) for n in parents)
+
+
+def _foreign(names: Iterable[str]) -> list[str]:
+    """The registrable names, without the members' own and what can never be blocked."""
+    check = protected.current().check
+    free = {registrable(n) for n in names if not check(Indicator(Kind.DOMAIN, n))}
+    return sorted(n for n in free if collectivite_of_domain(n) is None)[:MAX_NAMES]
+
+
+def registrable(name: str) -> str:
+    """The name that somebody registered: an attacker makes as many names below it as they like."""
+    return warning_lists.load().suffixes.privatesuffix(name) or name
+
+
+def _received(message_id: str | None) -> datetime | None:
+    return MailMessage.objects.filter(pk=message_id or "").values_list("received_at", flat=True).first()

@@ -1,0 +1,186 @@
+"""What a report tells of a message: attachments, age and spread of its names, the sending host. On the database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from beffroi.core.events.models import OutboxEvent
+from beffroi.lib import clock
+from beffroi.lib.ids import new_id
+from beffroi.mail import actions, prevalence
+from beffroi.mail.gate.facts import Facts, Link, observations
+from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, MailObservation, MailRecipient
+from beffroi.watch.detectors import from_mail
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.conftest import Commune
+
+HOST = "91.240.118.66"
+NOW = clock.now()
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def box(commune: Commune) -> Mailbox:
+    made, _ = Mailbox.objects.get_or_create(
+        address=f"agent@{commune.domain}",
+        defaults={"collectivite_id": commune.id, "person_id": commune.agent.id, "crypt_key": "x"},
+    )
+    return made
+
+
+def arrive(
+    mailbox: Mailbox,
+    *,
+    at: datetime = NOW,
+    sender: str = "paie@amende-regler.com",
+    link: str = "https://c1.payer-ici.com/x",
+    client: str = HOST,
+    helo: str = "mail.amende-regler.com",
+    verdict: dict[str, Any] | None = None,
+) -> str:
+    """A message as mailgate and the journal record it."""
+    made = new_id("msg")
+    host = link.split("/")[2]
+    facts = Facts(1, made, sender=sender, visible_from=sender, client_ip=client, urls=[Link(link, host)])
+    MailMessage.objects.create(
+        id=made,
+        received_at=at,
+        message_id=made,
+        message_id_hash="",
+        sender=sender,
+        client_ip=client,
+        helo=helo,
+        verdict=json.dumps({"auth": {"spf": "none"}, "attachment_types": ["exe"]} | (verdict or {})),
+    )
+    for seen in observations(facts):
+        MailObservation.objects.create(
+            message_id=made, kind=seen.indicator.kind, value=seen.indicator.value, role=seen.role
+        )
+    MailRecipient.objects.create(message_id=made, address=mailbox.address)
+    MailDelivery.objects.create(
+        message_id=made,
+        mailbox_id=mailbox.id,
+        collectivite_id=mailbox.collectivite_id,
+        folder="INBOX",
+        delivered_at=at,
+    )
+    return made
+
+
+def told(commune: Commune, message_id: str) -> tuple[dict[str, Any], list[list[str]]]:
+    actions.report_phishing(actor=commune.agent, mailbox=box(commune), beffroi_id=message_id)
+    row = OutboxEvent.objects.filter(kind="sighting:reported").order_by("-id")[0]
+    payload = json.loads(row.payload)
+    return payload["evidence"], payload["indicators"]
+
+
+@pytest.fixture
+def dijon(make_commune: Callable[..., Commune]) -> Commune:
+    return make_commune("Dijon", "dijon.test", insee="21231")
+
+
+@pytest.fixture
+def experienced(beaune: Commune) -> None:
+    """A centre that has watched mail for a month."""
+    old = NOW - timedelta(days=30)
+    arrive(box(beaune), at=old, sender="info@ancien-fournisseur.com", link="https://www.ancien-site.com/")
+
+
+@pytest.mark.usefixtures("experienced")
+def test_new_sender_and_new_link_in_three_communes_within_an_hour_are_told(
+    beaune: Commune, nuits: Commune, dijon: Commune
+) -> None:
+    first = arrive(box(beaune), link="https://c1.payer-ici.com/a")
+    arrive(box(nuits), at=NOW + timedelta(minutes=20), link="https://c2.payer-ici.com/a")
+    arrive(box(dijon), at=NOW + timedelta(minutes=40), link="https://c3.payer-ici.com/a")
+    evidence, _ = told(beaune, first)
+    assert (evidence["sender_age_s"], evidence["sender_communes"]) == (0, 3)
+    assert (evidence["link_age_s"], evidence["link_communes"], evidence["url_communes"]) == (0, 3, 1)
+    assert {"new_sender_burst", "new_link_burst", "executable_attachment"} <= from_mail(evidence)
+
+
+@pytest.mark.usefixtures("experienced")
+def test_known_sender_and_slow_spread_are_no_burst(beaune: Commune, nuits: Commune, dijon: Commune) -> None:
+    known = {"sender": "autre@ancien-fournisseur.com", "link": "https://www.ancien-site.com/page"}
+    for commune in (nuits, dijon):
+        arrive(box(commune), **known)  # type: ignore[arg-type]
+    evidence, _ = told(beaune, arrive(box(beaune), **known))  # type: ignore[arg-type]
+    assert (evidence["sender_age_s"], evidence["sender_communes"]) == (30 * 86400, 3)
+    assert not {"new_sender_burst", "new_link_burst"} & from_mail(evidence)
+    first = arrive(box(beaune), sender="x@lent.com")
+    for hours, commune in ((2, nuits), (4, dijon)):
+        arrive(box(commune), at=NOW + timedelta(hours=hours), sender="x@lent.com")
+    assert told(beaune, first)[0]["sender_communes"] == 1
+
+
+def test_young_centre_calls_nothing_new(beaune: Commune, nuits: Commune, dijon: Commune) -> None:
+    made = [arrive(box(c)) for c in (beaune, nuits, dijon)]
+    evidence, _ = told(beaune, made[0])
+    assert evidence["sender_communes"] == 3
+    assert "sender_age_s" not in evidence
+    assert not {"new_sender_burst", "new_link_burst"} & from_mail(evidence)
+
+
+@pytest.mark.usefixtures("experienced")
+def test_members_and_protected_names_are_not_counted(beaune: Commune, nuits: Commune) -> None:
+    message = arrive(box(nuits), sender=f"maire@{beaune.domain}", link="https://www.impots.gouv.fr/x")
+    evidence, _ = told(nuits, message)
+    assert not {"sender_age_s", "sender_communes", "link_age_s", "link_communes"} & evidence.keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, True),
+        ({"verdict": {"auth": {"spf": "pass"}}}, True),
+        ({"verdict": {"signed_in": True}}, False),
+        ({"verdict": {"rescan": True}}, False),
+        ({"sender": "x@gmail.com", "verdict": {"auth": {"spf": "pass"}}}, False),
+        ({"sender": "x@gmail.com", "verdict": {"auth": {"spf": "fail"}}}, True),
+        ({"helo": "mo512.mail-out.ovh.net", "verdict": {"auth": {"spf": "pass"}}}, False),
+        ({"helo": "mail.boulangerie.asso.fr", "verdict": {"auth": {"spf": "pass"}}}, True),
+        ({"client": ""}, False),
+    ],
+)
+def test_sending_host_is_named_unless_it_looks_shared(
+    beaune: Commune, changes: dict[str, Any], named: bool
+) -> None:
+    _, indicators = told(beaune, arrive(box(beaune), **changes))
+    assert (["ip", HOST, "client"] in indicators) is named
+
+
+def test_host_that_sends_for_many_is_not_named(beaune: Commune) -> None:
+    for domain in ("un.com", "deux.com", "mail.deux.com"):
+        last = arrive(box(beaune), sender=f"x@{domain}")
+    assert ["ip", HOST, "client"] in told(beaune, last)[1]
+    last = arrive(box(beaune), sender="x@trois.com")
+    assert ["ip", HOST, "client"] not in told(beaune, last)[1]
+
+
+@pytest.mark.usefixtures("experienced")
+def test_queries_of_a_report_are_bounded_whatever_the_history(
+    beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prevalence, "ROWS", 5)
+    message = MailMessage.objects.get(pk=arrive(box(beaune)))
+    counts = []
+    for _ in range(2):
+        with CaptureQueriesContext(
+            connection,
+        ) as seen:
+            prevalence.evidence(message)
+        counts.append(len(seen))
+        for _ in range(20):
+            arrive(box(beaune))
+    assert counts[0] == counts[1] <= 30
+
+
+def test_evidence_names_nobody_and_no_content(beaune: Commune) -> None:
+    evidence, _ = told(beaune, arrive(box(beaune)))
+    assert beaune.agent.id not in json.dumps(evidence)
+    assert beaune.domain not in json.dumps(evidence)
