@@ -1,0 +1,270 @@
+"""Facts and acknowledgements on their way to the centre: merged, bounded, never lost, never twice."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+from beffroi_box.errors import CentreRefused, CentreUnreachable
+from beffroi_box.facts import BATCH, MAX_OPEN, FactSpool
+from beffroi_box.sender import FACTS_PAUSE_S, Sender
+from beffroi_box.trials import POLICY_RETRY_S, Trials
+from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.messages import (
+    Ack,
+    AckBatch,
+    Action,
+    Entry,
+    EntryRefused,
+    Fact,
+    FactBatch,
+    FlowsBlocked,
+    NamesRefused,
+    Policy,
+    PolicyMessage,
+    PolicyRolledBack,
+    decode,
+)
+
+NOW = 1_800_000_000
+EVIL = Indicator(Kind.IP, "45.83.64.7")
+NAME = Indicator(Kind.DOMAIN, "colis-suivi.com")
+
+
+def entry(number: int) -> Entry:
+    return Entry(f"dec_{number}", Indicator(Kind.DOMAIN, "gouv.fr"), Action.BLOCK, NOW)
+
+
+def spool(directory: Path) -> FactSpool:
+    directory.mkdir(exist_ok=True)
+    return FactSpool(directory, "box_1")
+
+
+def facts(batch: bytes | None) -> tuple[Fact, ...]:
+    assert batch is not None
+    return decode(batch, FactBatch).facts
+
+
+def drained(of: FactSpool) -> list[Fact]:
+    found: list[Fact] = []
+    while (batch := of.take()) is not None:
+        found += facts(batch)
+        of.sent()
+    return found
+
+
+def test_equal_flows_merge_into_one_fact(tmp_path: Path) -> None:
+    of = spool(tmp_path)
+    for second in (5, 0, 9):
+        of.flow(EVIL, "out", "tcp", 443, "dec_1", NOW + second)
+    of.flow(EVIL, "in", "tcp", 443, "dec_1", NOW)
+    of.name(NAME, "dec_2", NOW)
+    of.name(NAME, "dec_2", NOW + 1)
+    out, inward, name = facts(of.take())
+    assert isinstance(out, FlowsBlocked) and (out.count, out.first_at, out.last_at) == (3, NOW + 5, NOW + 9)
+    assert isinstance(inward, FlowsBlocked) and (inward.direction, inward.count) == ("in", 1)
+    assert isinstance(name, NamesRefused) and (name.indicator, name.count) == (NAME, 2)
+
+
+def test_a_flood_is_bounded_and_counted_and_evidence_still_passes_first(tmp_path: Path) -> None:
+    of = spool(tmp_path)
+    for port in range(MAX_OPEN + 50):
+        of.flow(EVIL, "in", "tcp", port % 65536, "", NOW)
+    of.refused(entry(1), "the State", NOW)
+    of.rolled_back(3, 2, "the centre was not reached", NOW)
+    assert (of.waiting(), of.dropped) == (MAX_OPEN + 2, 50)
+    first = facts(of.take())
+    assert len(first) == BATCH
+    assert [type(fact) for fact in first[:2]] == [EntryRefused, PolicyRolledBack]
+
+
+def test_a_refused_entry_is_the_same_fact_after_a_restart(tmp_path: Path) -> None:
+    of = spool(tmp_path)
+    of.refused(entry(1), "the State", NOW)
+    (one,) = facts(of.take())
+    of.sent()
+    again = spool(tmp_path)
+    again.refused(entry(1), "the State", NOW + 60)
+    again.refused(entry(1), "the State", NOW + 61)
+    (two,) = facts(again.take())
+    assert one.id == two.id
+
+
+def test_an_id_stands_from_the_first_count_to_the_centre(tmp_path: Path) -> None:
+    of = spool(tmp_path)
+    of.flow(EVIL, "out", "tcp", 443, "dec_1", NOW)
+    of.keep()
+    (kept,) = msgspec.json.decode((tmp_path / "open.json").read_bytes(), type=FactBatch).facts
+    of.flow(EVIL, "out", "tcp", 443, "dec_1", NOW)
+    (sealed,) = facts(of.take())
+    assert kept.id == sealed.id
+    assert of.take() == spool(tmp_path).take(), "the same bytes again, by whoever starts next"
+
+
+def test_a_crash_between_the_two_writes_of_a_seal_counts_once(tmp_path: Path) -> None:
+    of = spool(tmp_path / "a")
+    of.flow(EVIL, "out", "tcp", 443, "dec_1", NOW)
+    of.keep()
+    old_open = (tmp_path / "a" / "open.json").read_bytes()
+    of.take()
+    (tmp_path / "a" / "open.json").write_bytes(old_open)
+    found = drained(spool(tmp_path / "a"))
+    assert len(found) == 1
+
+
+def test_a_fact_that_the_centre_may_have_is_never_counted_further(tmp_path: Path) -> None:
+    """The disk was full when the open batch was to be written again: its old form comes back at the next start."""
+    of = spool(tmp_path)
+    of.flow(EVIL, "out", "tcp", 443, "dec_1", NOW)
+    of.keep()
+    old = (tmp_path / "open.json").read_bytes()
+    (sent,) = drained(of)
+    (tmp_path / "open.json").write_bytes(old)
+    again = spool(tmp_path)
+    again.flow(EVIL, "out", "tcp", 443, "dec_1", NOW + 9)
+    returned, new = drained(again)
+    assert returned.id == sent.id, "the centre takes it once"
+    assert isinstance(new, FlowsBlocked) and new.count == 1 and new.id != sent.id
+
+
+@pytest.mark.parametrize("name", ["open.json", "sealed.json"])
+def test_a_damaged_spool_file_is_left_out_and_stops_nothing(tmp_path: Path, name: str) -> None:
+    of = spool(tmp_path)
+    of.flow(EVIL, "out", "tcp", 443, "dec_1", NOW)
+    of.take()
+    of.flow(EVIL, "in", "tcp", 443, "dec_1", NOW)
+    of.keep()
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes()[:40])
+    assert len(drained(spool(tmp_path))) == 1
+
+
+def test_without_a_disk_facts_go_on_from_memory(tmp_path: Path) -> None:
+    of = spool(tmp_path / "gone")
+    shutil.rmtree(tmp_path / "gone")
+    of.flow(EVIL, "out", "tcp", 443, "dec_1", NOW)
+    of.keep()
+    assert len(drained(of)) == 1
+
+
+class Posts:
+    """The sending side, with answers of the centre set by the test."""
+
+    def __init__(self) -> None:
+        self.trouble: Exception | None = None
+        self.bad: set[str] = set()
+        self.acks: list[AckBatch] = []
+        self.facts: list[Fact] = []
+        self.refusals = 0
+
+    def __call__(self, path: str, body: bytes) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+        if path == "/v1/acks":
+            self.acks.append(decode(body, AckBatch))
+            return
+        batch = decode(body, FactBatch).facts
+        if self.bad & {fact.id for fact in batch}:
+            self.refusals += 1
+            raise CentreRefused(400, "request.invalid")
+        self.facts += batch
+
+
+def pump(sender: Sender, of: FactSpool) -> None:
+    at = 0.0
+    while of.waiting():
+        at += FACTS_PAUSE_S + 1
+        sender.send_facts(monotonic=at)
+
+
+def test_one_bad_fact_among_hundreds_is_dropped_alone(tmp_path: Path) -> None:
+    of, posts = spool(tmp_path), Posts()
+    sender = Sender(posts, of, lambda: 1)
+    for number in range(BATCH + 50):
+        of.refused(entry(number), "the State", NOW)
+    bad = facts(of.take())[77].id
+    posts.bad = {bad}
+    pump(sender, of)
+    assert len(posts.facts) == BATCH + 49 and bad not in {fact.id for fact in posts.facts}
+    assert len({fact.id for fact in posts.facts}) == len(posts.facts)
+    assert of.rejected == 1 and posts.refusals <= 10
+
+
+KEPT = [
+    CentreUnreachable("no route"),
+    CentreRefused(401, "signature.invalid"),
+    CentreRefused(403, "box.revoked"),
+    CentreRefused(408, "request.too_slow"),
+    CentreRefused(429, "request.too_many"),
+    CentreRefused(500, "no reason given"),
+    CentreRefused(503, "database.unavailable"),
+    CentreRefused(400, "message.version_unknown"),
+]
+
+
+@pytest.mark.parametrize("trouble", KEPT, ids=str)
+def test_no_other_trouble_loses_a_fact_or_an_acknowledgement(tmp_path: Path, trouble: Exception) -> None:
+    of, posts = spool(tmp_path), Posts()
+    sender = Sender(posts, of, lambda: 4)
+    sender.enforced(Ack("box", 1, 7, 1))
+    sender.enforced(Ack("box@col_1", 1, 3, 1))
+    sender.policy_changed()
+    for number in range(3):
+        of.refused(entry(number), "the State", NOW)
+    posts.trouble = trouble
+    for at in (10.0, 20.0, 30.0):
+        assert not sender.send_acks()
+        assert not sender.send_facts(monotonic=at)
+    sender.enforced(Ack("box", 1, 8, 2))
+    posts.trouble = None
+    assert sender.send_acks() and sender.send_facts(monotonic=40.0)
+    (batch,) = posts.acks
+    assert {(a.channel, a.version) for a in batch.acks} == {("box", 8), ("box@col_1", 3)}
+    assert batch.policy_version == 4
+    assert len(posts.facts) == 3 and of.rejected == 0
+    assert sender.send_acks() and len(posts.acks) == 1, "nothing twice"
+
+
+def test_acknowledgements_refused_for_good_do_not_hold_up_later_ones(tmp_path: Path) -> None:
+    of, posts = spool(tmp_path), Posts()
+    sender = Sender(posts, of, lambda: 1)
+    sender.enforced(Ack("box", 1, 7, 1))
+    posts.trouble = CentreRefused(400, "request.invalid")
+    assert sender.send_acks()
+    posts.trouble = None
+    sender.enforced(Ack("box", 1, 8, 1))
+    sender.send_acks()
+    assert [a.version for batch in posts.acks for a in batch.acks] == [8]
+
+
+def policy(version: int) -> PolicyMessage:
+    return PolicyMessage(1, "col_1", version, NOW, Policy())
+
+
+def test_a_rolled_back_policy_waits_and_is_tried_again_only_when_sent_again() -> None:
+    trials = Trials()
+    trials.offer(policy(2), b"line")
+    assert trials.due(in_force=1, monotonic=0.0) == (policy(2), b"line")
+    trials.failed(2, monotonic=10.0)
+    assert trials.due(in_force=1, monotonic=10 + 2 * POLICY_RETRY_S) is None, "nobody sent it again"
+    trials.offer(policy(2), b"line")
+    trials.failed(2, monotonic=1000.0)
+    assert trials.due(in_force=1, monotonic=1000.0 + POLICY_RETRY_S - 1) is None, "too soon"
+    assert trials.due(in_force=1, monotonic=1000.0 + POLICY_RETRY_S) == (policy(2), b"line"), (
+        "kept until then"
+    )
+    assert trials.due(in_force=1, monotonic=1e9) is None
+
+
+def test_a_later_policy_is_tried_at_once_and_an_older_one_never() -> None:
+    trials = Trials()
+    trials.failed(2, monotonic=0.0)
+    trials.offer(policy(2), b"")
+    trials.offer(policy(3), b"")
+    trials.offer(policy(1), b"")
+    assert trials.due(in_force=1, monotonic=1.0) == (policy(3), b"")
+    trials.proved()
+    trials.offer(policy(3), b"")
+    assert trials.due(in_force=3, monotonic=2.0) is None

@@ -1,0 +1,217 @@
+"""What a box hands to the kernel: nft text for the policy, netlink bytes for the deny entries, nflog bytes back."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from beffroi_box.errors import PolicyInvalid
+from beffroi_box.netlink import (
+    DELSETELEM,
+    DESTROYSETELEM,
+    NEWSETELEM,
+    NetlinkBatch,
+    Operation,
+    address_element,
+    network_elements,
+)
+from beffroi_box.nflog import Blocked, parse
+from beffroi_box.ruleset import Site, ruleset
+from beffroi_protocol.messages import Policy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SITE = Site("wan", "lan", ("185.10.20.1", "2a0c:e300:1::1"), 8443, forwarders=("185.10.20.53@5353",))
+
+
+def chain(text: str, name: str) -> list[str]:
+    """The rules of the last definition of a chain."""
+    body = text.rsplit(f"chain {name} {{", 1)[1].split("}\n", 1)[0]
+    return [line.strip() for line in body.splitlines() if line.strip()]
+
+
+def test_running_flows_are_cut_because_the_block_stands_before_established() -> None:
+    text = ruleset(Policy(), SITE)
+    for name in ("forward_", "input_", "output_"):
+        rules = chain(text, name)
+        assert rules.index("jump deny") < rules.index("ct state established,related accept"), name
+
+
+def test_both_directions_of_both_families_are_denied_and_the_centre_is_kept_before() -> None:
+    rules = chain(ruleset(Policy(), SITE), "deny")
+    assert rules[:4] == [
+        f"{family} {way} @keep{version} return"
+        for family, version in (("ip", 4), ("ip6", 6))
+        for way in ("saddr", "daddr")
+    ]
+    for family, version in (("ip", 4), ("ip6", 6)):
+        for kind in ("hot", "cold"):
+            assert f"{family} saddr @{kind}{version} goto blocked_in" in rules
+            assert f"{family} daddr @{kind}{version} goto blocked_out" in rules
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(mode="bridge"), Policy(enforce=False)])
+def test_no_policy_touches_a_deny_set(policy: Policy) -> None:
+    text = ruleset(policy, SITE)
+    for verb in ("flush", "add element", "delete element", "delete"):
+        for name in ("hot4", "hot6", "cold4", "cold6"):
+            assert f"{verb} set inet beffroi {name}" not in text
+            assert f"{verb} inet beffroi {name}" not in text
+    assert "delete table inet" not in text and "flush table" not in text and "flush ruleset" not in text
+
+
+def test_observation_logs_and_lets_pass() -> None:
+    enforced, observed = ruleset(Policy(), SITE), ruleset(Policy(enforce=False), SITE)
+    assert chain(enforced, "blocked_in")[-1] == "drop"
+    assert chain(enforced, "blocked_out")[-2:] == [
+        "meta l4proto tcp reject with tcp reset",
+        "reject with icmpx admin-prohibited",
+    ]
+    for name in ("blocked_in", "blocked_out"):
+        assert chain(observed, name)[-1] == "return"
+        assert any(line.startswith("limit rate") and "log group 5" in line for line in chain(observed, name))
+
+
+def test_the_box_itself_reaches_its_centre_names_and_time_only() -> None:
+    rules = chain(ruleset(Policy(centre_addresses=("185.10.21.1",)), SITE), "output_")
+    assert rules == [
+        "oif lo accept",
+        "jump deny",
+        "ct state established,related accept",
+        "meta l4proto { icmp, ipv6-icmp } accept",
+        "meta l4proto { tcp, udp } th dport 53 accept",
+        "udp dport { 67, 68, 123, 546, 547 } accept",
+        "ip daddr @centre4 tcp dport 8443 accept",
+        "ip6 daddr @centre6 tcp dport 8443 accept",
+        "ip daddr 185.10.20.53 meta l4proto { tcp, udp } th dport 5353 accept",
+        "reject with icmpx admin-prohibited",
+    ]
+
+
+def test_centre_and_forwarders_are_kept_whatever_the_policy_names() -> None:
+    text = ruleset(Policy(centre_addresses=("185.10.21.1",)), SITE)
+    keep = "add element inet beffroi keep4 { 185.10.20.1/32, 185.10.20.53/32, 185.10.21.1/32 }"
+    assert keep in text
+    assert "add element inet beffroi keep6 { 2a0c:e300:1::1/128 }" in text
+    assert "add element inet beffroi centre4 { 185.10.21.1/32 }" in text
+
+
+def test_dns_of_the_lan_goes_to_the_box_and_encrypted_dns_is_refused() -> None:
+    text = ruleset(Policy(), SITE)
+    assert 'iifname { "lan", "bfprobe0" } meta l4proto { tcp, udp } th dport 853 reject' in text
+    assert any("th dport 53 counter name dns_redirected redirect to :53" in r for r in chain(text, "dns_"))
+    assert not chain(ruleset(Policy(redirect_dns=False), SITE), "dns_")
+
+
+def test_bridge_mode_marks_the_direction_before_the_same_rules() -> None:
+    text = ruleset(Policy(mode="bridge", inbound_tcp_ports=(443, 80)), SITE)
+    assert chain(text, "direction")[1:] == [
+        'iifname "wan" meta mark set meta mark and 0xfffffffc or 0x1',
+        'iifname "lan" meta mark set meta mark and 0xfffffffc or 0x2',
+    ]
+    assert "meta mark and 0x3 == 0x1 tcp dport { 80, 443 } accept" in chain(text, "forward_")
+    assert 'iifname "wan"' not in "\n".join(chain(text, "forward_"))
+    assert "chain direction" not in ruleset(Policy(), SITE)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(mode="hub"),
+        Policy(inbound_tcp_ports=(0,)),
+        Policy(inbound_tcp_ports=(70000,)),
+        Policy(allow_addresses=("example.org",)),
+        Policy(allow_addresses=("1.2.3.4 }; flush ruleset; #",)),
+        Policy(centre_addresses=("",)),
+    ],
+)
+def test_a_policy_that_is_no_policy_never_becomes_text(policy: Policy) -> None:
+    with pytest.raises(PolicyInvalid):
+        ruleset(policy, SITE)
+
+
+@given(text=st.text(max_size=40))
+@settings(deadline=None)
+def test_whatever_an_address_of_the_policy_says_only_prefixes_become_text(text: str) -> None:
+    try:
+        rules = ruleset(Policy(allow_addresses=(text,)), SITE)
+    except PolicyInvalid:
+        return
+    assert ruleset(Policy(), SITE).count("\n") + 1 == rules.count("\n")
+
+
+def test_netlink_bytes_of_one_address_are_as_the_kernel_reads_them() -> None:
+    element = address_element("45.83.64.7", timeout_ms=60_000)
+    key = bytes.fromhex("0c000180 08000100 2d534007".replace(" ", ""))
+    timeout = bytes.fromhex("0c000400 000000000000ea60".replace(" ", ""))
+    assert element == struct.pack("=HH", 28, 0x8001) + key + timeout
+
+
+def test_netlink_bytes_of_a_prefix_are_a_start_and_an_end() -> None:
+    start, end = address_element("45.83.64.0"), network_elements("45.83.64.0/24")
+    assert end.startswith(start)
+    assert bytes([45, 83, 65, 0]) in end[len(start) :]
+    assert end.endswith(bytes.fromhex("0800030000000001"))
+    # The last prefix of the address space has no address after it.
+    assert network_elements("255.255.255.0/24") == address_element("255.255.255.0")
+
+
+def messages(data: bytes) -> list[tuple[int, int, bytes]]:
+    found, offset = [], 0
+    while offset < len(data):
+        length, kind, flags, _, _ = struct.unpack_from("=IHHII", data, offset)
+        found.append((kind, flags, data[offset + 20 : offset + length]))
+        offset += (length + 3) & ~3
+    return found
+
+
+def test_one_batch_is_one_transaction_acknowledged_once() -> None:
+    batch = NetlinkBatch("beffroi")
+    batch.add(Operation(DELSETELEM, "cold4"))
+    batch.add(Operation(DESTROYSETELEM, "hot4", [address_element("45.83.64.7")]))
+    batch.add(Operation(NEWSETELEM, "hot4", [address_element("45.83.64.7", timeout_ms=5)]))
+    batch.add(Operation(NEWSETELEM, "hot6", []))
+    found = messages(batch.finish())
+    assert [kind & 0xFF for kind, _, _ in found] == [16, DELSETELEM, DESTROYSETELEM, NEWSETELEM, 17]
+    assert [flags for _, flags, _ in found] == [1, 1, 1, 0x401, 5]
+    assert (
+        found[1][2] == struct.pack("=HH", 12, 1) + b"beffroi\0" + struct.pack("=HH", 10, 2) + b"cold4\0\0\0"
+    )
+
+
+def test_many_elements_are_cut_into_messages_whose_lengths_fit_16_bits() -> None:
+    batch = NetlinkBatch("beffroi")
+    addresses = [f"10.{a}.{b}.1" for a in range(40) for b in range(100)]
+    elements = [address_element(a, timeout_ms=1000) for a in addresses]
+    batch.add(Operation(NEWSETELEM, "hot4", elements))
+    bodies = [body for kind, _, body in messages(batch.finish()) if kind & 0xFF == NEWSETELEM]
+    assert len(bodies) > 1 and all(len(body) < 65536 for body in bodies)
+    assert b"".join(bodies).count(b"\x08\x00\x01\x00") == len(addresses)
+
+
+def packet(prefix: bytes, payload: bytes, ethertype: int = 0x0800) -> bytes:
+    def attribute(kind: int, data: bytes) -> bytes:
+        return struct.pack("=HH", 4 + len(data), kind) + data + b"\0" * (-len(data) % 4)
+
+    body = attribute(1, struct.pack(">HBx", ethertype, 1)) + attribute(10, prefix) + attribute(9, payload)
+    return struct.pack("=IHHII", 20 + len(body), 0x400, 0, 0, 0) + b"\0\0\0\5" + body
+
+
+V4 = bytes([0x45]) + bytes(8) + b"\x06" + bytes(2) + bytes([185, 11, 30, 2]) + bytes([45, 83, 64, 7])
+V6 = b"\x60" + bytes(5) + b"\x11\x40" + bytes(15) + b"\x01" + bytes(15) + b"\x02"
+
+
+def test_a_logged_packet_is_read_as_its_remote_side() -> None:
+    out = parse(packet(b"bf:out\0", V4 + struct.pack(">HH", 50000, 443)))
+    assert list(out) == [Blocked("out", "45.83.64.7", "tcp", 443)]
+    inward = parse(packet(b"bf:in\0", V6 + struct.pack(">HH", 53, 1234), 0x86DD))
+    assert list(inward) == [Blocked("in", "::1", "udp", 1234)]
+
+
+@given(data=st.binary(max_size=200), cut=st.integers(0, 90))
+@settings(deadline=None)
+def test_odd_records_of_the_log_are_skipped(data: bytes, cut: int) -> None:
+    whole = packet(b"bf:out\0", V4 + data)
+    list(parse(data))
+    list(parse(whole[:cut]))
+    assert len(list(parse(whole))) <= 1

@@ -1,0 +1,182 @@
+"""What a box keeps on disk: a power cut leaves the old or the new, never a half."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from beffroi_box.errors import NotEnrolled
+from beffroi_box.store import Identity, Store, write_atomic
+from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.messages import Action, Entry, Policy, PolicyMessage, Snapshot
+from beffroi_protocol.session import FeedSession, TrustedClock
+from beffroi_protocol.signing import Signer, TrustStore, b64, delegate, public_bytes
+from beffroi_protocol.table import DecisionTable
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+NOW = 1_800_000_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    found = Store(tmp_path / "state")
+    found.prepare()
+    return found
+
+
+def table(version: int) -> DecisionTable:
+    found = DecisionTable("box")
+    entries = (Entry(f"dec_{version}", Indicator(Kind.IP, "45.83.64.7"), Action.BLOCK, NOW),)
+    found.apply(Snapshot(1, "box", 1, version, NOW, NOW + 60, "head", entries), b"")
+    return found
+
+
+def identity(root: Ed25519PrivateKey) -> Identity:
+    return Identity(1, "box_1", "col_1", "Beaune", b64(public_bytes(root)), "https://boitiers.cotedor.fr")
+
+
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flipped(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+DAMAGES = pytest.mark.parametrize("damage", [half, flipped, emptied, Path.unlink])
+
+
+@DAMAGES
+def test_a_damaged_table_falls_back_to_the_one_before_it(
+    store: Store, damage: Callable[[Path], None]
+) -> None:
+    store.save_table(table(1))
+    store.save_table(table(2))
+    damage(store.state / "tables" / "box.state")
+    assert [entry.id for entry in store.table("box")] == ["dec_1"]
+
+
+@DAMAGES
+def test_with_both_copies_damaged_a_box_starts_empty_and_asks_for_a_snapshot(
+    store: Store, damage: Callable[[Path], None]
+) -> None:
+    store.save_table(table(1))
+    store.save_table(table(2))
+    for path in (store.state / "tables").iterdir():
+        damage(path)
+    found = store.table("box")
+    assert (len(found), found.version) == (0, 0)
+
+
+def test_a_table_of_another_channel_under_this_name_is_not_used(store: Store) -> None:
+    (store.state / "tables" / "box@col_1.state").write_bytes(table(1).dump())
+    assert len(store.table("box@col_1")) == 0
+
+
+@DAMAGES
+def test_a_damaged_identity_falls_back_and_without_one_the_box_is_not_enrolled(
+    store: Store, damage: Callable[[Path], None]
+) -> None:
+    one = identity(Ed25519PrivateKey.generate())
+    store.save_identity(one)
+    store.save_identity(one)
+    damage(store.state / "identity.json")
+    assert store.identity() == one
+    damage(store.state / "identity.json.previous")
+    with pytest.raises(NotEnrolled):
+        Store(store.state).identity()
+
+
+def test_saved_trust_is_verified_again_under_the_pinned_root(store: Store) -> None:
+    root, feed, stranger = (Ed25519PrivateKey.generate() for _ in range(3))
+    trust = TrustStore(public_bytes(root))
+    trust.add_delegation(delegate(root, public_bytes(feed), serial=1, not_before=0, not_after=NOW * 2))
+    store.save_trust(trust)
+    assert store.trust(identity(root)).lines == trust.lines
+    assert store.trust(identity(stranger)).lines == {}
+
+
+def test_the_candidate_policy_becomes_the_policy_only_when_proved(store: Store) -> None:
+    line = Signer(Ed25519PrivateKey.generate()).line(PolicyMessage(1, "col_1", 3, NOW, Policy()))
+    store.save_policy(line, "policy-candidate")
+    assert store.policy() is None
+    store.promote_candidate()
+    assert store.policy("policy-candidate") is None or store.policy() is not None
+    found = store.policy()
+    assert found is not None and found.policy_version == 3
+
+
+def test_what_is_saved_as_policy_but_is_none_is_refused(store: Store) -> None:
+    store.save_policy(b"bf1 kid AAAA {}")
+    assert store.policy() is None
+
+
+def test_files_are_private_and_leave_no_temporary_behind(store: Store) -> None:
+    store.key()
+    store.save_time_floor(NOW)
+    store.save_table(table(1))
+    files = [p for p in store.state.rglob("*") if p.is_file()]
+    assert all(stat.S_IMODE(p.stat().st_mode) == 0o600 for p in files)
+    assert not [p for p in files if p.name.endswith(".new")]
+
+
+def test_the_key_is_made_once(store: Store) -> None:
+    assert public_bytes(store.key()) == public_bytes(Store(store.state).key())
+
+
+def test_a_full_disk_keeps_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_atomic(path, b"old")
+
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(path, b"new", keep_previous=True)
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_crash_between_the_two_renames_leaves_the_previous_one(store: Store) -> None:
+    store.save_table(table(1))
+    path = store.state / "tables" / "box.state"
+    path.replace(path.with_name("box.state.previous"))
+    assert [entry.id for entry in store.table("box")] == ["dec_1"]
+
+
+def test_trusted_time_goes_on_from_the_last_signed_word_whatever_the_box_s_clock_says(store: Store) -> None:
+    """As the agent starts: the floor from disk, then counted on by a steady clock."""
+    store.save_time_floor(NOW)
+    ten_years_s = 10 * 365 * 86400
+    for local in (NOW - ten_years_s, NOW + ten_years_s):
+        clock = TrustedClock(floor=0)
+        clock.learn(store.time_floor(), monotonic=100.0)
+        assert clock.now(local=local, monotonic=160.0) == NOW + 60
+
+
+def test_an_old_message_never_takes_trusted_time_back(store: Store) -> None:
+    root, feed = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    trust = TrustStore(public_bytes(root))
+    trust.add_delegation(delegate(root, public_bytes(feed), serial=1, not_before=0, not_after=NOW * 2))
+    session = FeedSession(trust, ("box",), TrustedClock())
+    for issued_at in (NOW, NOW - 5000):
+        session.receive(Signer(feed).line(Snapshot(1, "box", 1, 1, issued_at, NOW, "h")), monotonic=10.0)
+    assert session.clock.now(local=0.0, monotonic=70.0) == NOW + 60
+
+
+@pytest.mark.parametrize("text", [b"yesterday", b"-5", b""])
+def test_a_time_floor_that_is_no_time_counts_as_none(store: Store, text: bytes) -> None:
+    store._write_checked(store.state / "time-floor", text)
+    assert store.time_floor() == 0
