@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+from beffroi.core.decisions import door as login_door
 from beffroi.core.decisions.actions import activate, revoke
 from beffroi.core.identity.actor import Actor
 from beffroi_protocol.indicators import normalise
@@ -49,3 +52,43 @@ def test_extended_decision_reaches_the_door_under_its_own_identifier(centre: Cen
     assert entry is not None
     assert (entry.id, longer.id) == (first.id, first.id)
     door.stop()
+
+
+@pytest.fixture
+def portal_door(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The door of the portal itself, in this process, at the running stream."""
+    login_door.stop()
+    monkeypatch.setattr(login_door, "load", lambda: centre.config)
+    yield
+    login_door.stop()
+
+
+@pytest.mark.usefixtures("portal_door")
+def test_portal_refuses_a_blocked_address_and_whoever_it_cannot_read_passes(centre: Centre) -> None:
+    assert login_door.blocked_address(ADDRESS) is None
+    decision = block()
+    network = block("2a0b:f4c2:77::/48", "cidr")
+    eventually(lambda: login_door.blocked_address(ADDRESS), "blocked")
+    found = login_door.blocked_address(ADDRESS)
+    assert found is not None
+    assert found.id == decision.id
+    eventually(lambda: login_door.blocked_address("2a0b:f4c2:77:1::9"), "its network is blocked")
+    assert login_door.blocked_address("::ffff:185.203.116.78") is None
+    for hostile in ("", "unknown", "185.203.116.77, 10.0.0.1", "1" * 5000, "\x00", ADDRESS + ":443"):
+        assert login_door.blocked_address(hostile) is None
+    # The last list stays in force while stream is away, also for a process that starts then.
+    centre.stop()
+    login_door.stop()
+    assert login_door.blocked_address(ADDRESS) is not None
+    centre.start()
+    revoke(actor=Actor.system("tests"), decision=network, reason="tests")
+    eventually(lambda: login_door.blocked_address("2a0b:f4c2:77:1::9") is None, "free again")
+
+
+def test_door_without_a_feed_lets_people_sign_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from beffroi.lib.config import Config
+
+    login_door.stop()
+    monkeypatch.setattr(login_door, "load", lambda: Config(state=tmp_path))
+    assert login_door.start() is None
+    assert login_door.blocked_address(ADDRESS) is None
