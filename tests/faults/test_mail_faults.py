@@ -10,9 +10,11 @@ import signal
 import threading
 
 import pytest
+from beffroi.core.events import run_pending
+from beffroi.lib import clock
 from beffroi.lib.ids import new_id
-from beffroi.mail import reader
-from beffroi.mail.models import MailDelivery, MailMessage
+from beffroi.mail import journal, reader, sweep
+from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, PendingDelivery
 
 from tests.conftest import Commune
 from tests.mail_post import Post, lure, needs_engines, until
@@ -42,6 +44,49 @@ def test_mail_flows_while_every_python_process_is_stopped_and_the_sweep_catches_
     assert MailMessage.objects.get().client_ip == "198.51.100.7"
     assert post.count(box) == 0
     assert post.send(lure(box.address, "panne2"), box.address)[0] == 554
+
+
+def test_unchecked_copy_without_a_line_in_the_journal_is_found_by_its_mark(
+    post: Post, beaune: Commune, nuits: Commune
+) -> None:
+    box, quiet = post.mailbox(beaune, beaune.agent, "perdu"), post.mailbox(nuits, nuits.agent, "calme")
+    post.block("domain", "evil.example.com")
+    post.wait_gate(1)
+    post.engines.kill("mailgate")
+    assert post.send(lure(box.address, "perdu"), box.address)[0] == 250
+    harmless = lure(quiet.address, "calme").replace("evil", "kind").replace("SGVsbG8gUERG", "QXV0cmU=")
+    assert post.send(harmless, quiet.address)[0] == 250
+    post.wait_count(box, 1)
+    post.wait_count(quiet, 1)
+    os.truncate(post.config.state / "journal" / "deliveries.log", 0)
+    journal.follow()
+    assert not PendingDelivery.objects.exists()
+
+    sweep.search()  # mailgate is still away: nothing is lost, nothing is settled
+    assert not MailDelivery.objects.exists()
+    post.engines.start("mailgate")
+    until(lambda: sweep.search() >= 0 and MailDelivery.objects.count() == 2, "both copies on record")
+    run_pending("remediation")
+    assert (post.count(box), post.count(quiet)) == (0, 1)
+    with reader.open_mailbox(post.config, quiet.address) as opened:
+        (summary,) = opened.list()
+    assert not summary.unchecked
+    assert sweep.search() == 0
+
+
+def test_search_goes_through_the_mailboxes_in_turn(
+    post: Post, beaune: Commune, nuits: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "SEARCH_MAILBOXES", 2)
+    boxes = [post.mailbox(beaune, beaune.agent, f"tour{i}") for i in range(3)]
+    sweep.search()
+    sweep.search()
+    assert not Mailbox.objects.filter(searched_at=None).exists()
+    PendingDelivery.objects.create(
+        address=boxes[1].address, message_id="x", delivered_at=clock.now(), attempts=1
+    )
+    with clock.shifted(3600):
+        assert sweep._next_mailboxes()[0].id == boxes[1].id
 
 
 def test_harmless_mail_that_passed_unchecked_loses_its_mark(post: Post, beaune: Commune) -> None:

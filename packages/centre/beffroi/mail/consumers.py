@@ -148,6 +148,11 @@ def sweep_unchecked() -> None:
     sweep.sweep()
 
 
+@periodic("mail.search", every_s=60.0, group="remediation")
+def search_unchecked() -> None:
+    sweep.search()
+
+
 @periodic("mail.resume", every_s=5.0, group="remediation")
 def resume() -> None:
     remediation.resume()

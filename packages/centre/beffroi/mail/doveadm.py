@@ -144,6 +144,18 @@ def by_message_id(address: str, message_id: str, *, text: bool = False) -> Comma
     }
 
 
+def unchecked(address: str, days: int) -> Command:
+    """Copies of the last days that passed unchecked and were not checked since; headers from Dovecot's cache."""
+    return "fetch", {
+        "user": address,
+        "field": ["mailbox", "uid", "date.saved.unixtime", "hdr.x-beffroi-id"],
+        "query": [
+            *("mailbox", "*", "savedsince", f"{days}d"),
+            *("header", "x-beffroi-unchecked", "", "not", "keyword", "$BeffroiChecked"),
+        ],
+    }
+
+
 def mark_checked(address: str, beffroi_id: str) -> Command:
     return "flagsAdd", {
         "user": address,

@@ -27,7 +27,10 @@ class CommuneKey(models.Model):
 
 
 class Mailbox(models.Model):
-    """``crypt_key``: opens the mailbox's key pair in Dovecot; wrapped by the collectivité's key."""
+    """``crypt_key``: opens the mailbox's key pair in Dovecot; wrapped by the collectivité's key.
+
+    ``searched_at``: when the sweep last looked through it for unchecked copies.
+    """
 
     id = id_field("mbx")
     collectivite_id = reference(db_index=True)
@@ -36,6 +39,7 @@ class Mailbox(models.Model):
     crypt_key = models.TextField()
     created_at = models.DateTimeField(default=clock.now)
     ready_at = models.DateTimeField(null=True, default=None)
+    searched_at = models.DateTimeField(null=True, default=None, db_index=True)
     closed_at = models.DateTimeField(null=True, default=None)
 
     class Meta:

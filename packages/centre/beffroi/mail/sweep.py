@@ -2,6 +2,8 @@
 
 Purpose: a delivered copy without evidence is fetched by doveadm and scanned again by rspamd under its own
          identifier; rspamd's rule tells mailgate, and a decision that holds it withdraws it as a late delivery.
+         The journal names such copies at once. A copy without a line in it (disk full, a lost file) is found by its
+         mark: some mailboxes a minute are searched, those known to hold unchecked copies first.
 Process: remediation. Bytes are passed on, never parsed here: on the mail path only rspamd parses.
 Fails:   an engine away: tried again, with growing pauses, until it is settled.
 """
@@ -10,10 +12,12 @@ from __future__ import annotations
 
 import http.client
 import logging
-from datetime import timedelta
+import time
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 
 from beffroi.lib import clock
 from beffroi.lib.ids import is_id
@@ -27,6 +31,10 @@ log = logging.getLogger("beffroi.mail.sweep")
 PATIENCE_S = 2.0
 BATCH = 50
 GIVE_UP = timedelta(days=7)
+SEARCH_MAILBOXES = 40
+SEARCH_COPIES = 40
+"""A round: so many mailboxes are asked, so many copies checked. The rest waits for the next round."""
+ARRIVAL_TRIES, ARRIVAL_PAUSE_S = 10, 0.05
 _TIMEOUT_S = 30.0
 
 
@@ -69,7 +77,7 @@ def _examine(pending: PendingDelivery) -> bool:
         if clock.now() - pending.first_tried_at > GIVE_UP:
             pending.delete()
         return False
-    unknown = []
+    unknown, known = [], 0
     for row in rows:
         beffroi_id = row["hdr.x-beffroi-id"].strip()
         if not is_id(beffroi_id, "msg"):
@@ -79,8 +87,70 @@ def _examine(pending: PendingDelivery) -> bool:
         elif not MailDelivery.objects.filter(message_id=beffroi_id, mailbox_id=mailbox.id).exists():
             _settle(engine, pending, mailbox, row)
             return True
+        else:
+            known += 1
     for beffroi_id in unknown:
         _rescan(engine, mailbox.address, beffroi_id)
+    if known == len(rows):
+        pending.delete()  # a search came before the journal's line: every copy is on record
+        return True
+    return False
+
+
+def search() -> int:
+    """Look through some mailboxes for unchecked copies that the journal does not tell of; return how many copies
+    were settled. Errors: DoveadmUnavailable; the same mailboxes are searched again."""
+    engine, settled, budget = Doveadm(settings.BEFFROI), 0, SEARCH_COPIES
+    mailboxes = _next_mailboxes()
+    answers = engine.run([doveadm.unchecked(m.address, GIVE_UP.days) for m in mailboxes])
+    for mailbox, rows in zip(mailboxes, answers, strict=True):
+        if rows is None or (rows and not budget):
+            continue
+        taken = rows[:budget]
+        budget -= len(taken)
+        done = sum(_check_copy(engine, mailbox, row) for row in taken)
+        settled += done
+        if len(taken) == len(rows) or not done:  # else it stays first in turn, for what is left of it
+            Mailbox.objects.filter(pk=mailbox.pk).update(searched_at=clock.now())
+    return settled
+
+
+def _next_mailboxes() -> list[Mailbox]:
+    """Those with copies waiting unchecked, then in turn those that nobody looked at for longest."""
+    # One that is searched already waits for its turn like all others, so a stuck copy does not starve them.
+    recent = clock.now() - timedelta(minutes=5)
+    waiting = PendingDelivery.objects.filter(attempts__gt=0).order_by("id").values_list("address", flat=True)
+    addresses = {journal.base_address(a) for a in waiting[: SEARCH_MAILBOXES * 5]}
+    ready = Mailbox.objects.filter(closed_at=None).exclude(ready_at=None)
+    urgent = ready.filter(address__in=addresses).exclude(searched_at__gte=recent)
+    found = list(urgent.order_by("id")[: SEARCH_MAILBOXES // 2])
+    rest = ready.exclude(pk__in=[m.pk for m in found]).order_by(F("searched_at").asc(nulls_first=True), "id")
+    return found + list(rest[: SEARCH_MAILBOXES - len(found)])
+
+
+def _check_copy(engine: Doveadm, mailbox: Mailbox, row: dict[str, str]) -> bool:
+    """Scan one marked copy, or put it on record when its evidence is here; True when that is done."""
+    beffroi_id = row.get("hdr.x-beffroi-id", "").strip()
+    if not is_id(beffroi_id, "msg"):
+        return False
+    if not MailMessage.objects.filter(pk=beffroi_id).exists():
+        _rescan(engine, mailbox.address, beffroi_id)
+        if not _arrives(beffroi_id):
+            return False  # the next search finds it again
+    saved = row.get("date.saved.unixtime", "")
+    at = datetime.fromtimestamp(int(saved), UTC) if saved.isdigit() else clock.now()
+    with transaction.atomic():
+        journal.record(mailbox, beffroi_id, at, row.get("mailbox", "INBOX"))
+    engine.run([doveadm.mark_checked(mailbox.address, beffroi_id)])
+    return True
+
+
+def _arrives(beffroi_id: str) -> bool:
+    """Wait a moment for the evidence of a rescan on its way through mailgate's spool."""
+    for _ in range(ARRIVAL_TRIES):
+        if MailMessage.objects.filter(pk=beffroi_id).exists():
+            return True
+        time.sleep(ARRIVAL_PAUSE_S)
     return False
 
 

@@ -47,6 +47,7 @@ class Migration(migrations.Migration):
                 ('crypt_key', models.TextField()),
                 ('created_at', models.DateTimeField(default=beffroi.lib.clock.now)),
                 ('ready_at', models.DateTimeField(default=None, null=True)),
+                ('searched_at', models.DateTimeField(db_index=True, default=None, null=True)),
                 ('closed_at', models.DateTimeField(default=None, null=True)),
             ],
             options={
