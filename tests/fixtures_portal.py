@@ -15,6 +15,7 @@ import pytest
 from beffroi.lib import clock, ids
 from beffroi.lib.errors import NotFound
 from beffroi.mail.reader import Attachment, Authentication, MessageSummary, MessageView
+from django.test import Client
 
 LURE_ID = "msg_" + "1" * 26
 FILE = b"PK\x03\x04 not really an archive"
@@ -261,3 +262,48 @@ def seed(password: str) -> Seeded:
         pending.id,
         mailbox.id,
     )
+
+
+@contextmanager
+def on_listener(name: str) -> Iterator[None]:
+    """The settings of "web" or "console" instead of the present ones: keys, cookies, addresses, middleware."""
+    from importlib import import_module
+
+    from django.conf import settings as present
+    from django.test import override_settings
+
+    wanted = import_module(f"beffroi.settings.{name}")
+    kept = ("DATABASES", "CACHES", "INSTALLED_APPS", "BEFFROI", "PASSWORD_HASHERS")
+    changed = {
+        one: getattr(wanted, one)
+        for one in dir(wanted)
+        if one.isupper() and one not in kept and getattr(wanted, one) != getattr(present, one, None)
+    }
+    with override_settings(**changed):
+        yield
+
+
+def portal_client(membership: Any) -> Client:
+    """A browser of the person of this membership."""
+    from beffroi.core.identity import sessions
+
+    client = Client(headers={"X-Beffroi-Listener": "portal"})
+    client.force_login(membership.person)
+    session = client.session
+    session[sessions.MEMBERSHIP_KEY] = membership.id
+    session.save()
+    return client
+
+
+def console_client(administrator_id: str) -> Client:
+    """A browser of an administrator; inside ``on_listener("console")``."""
+    from beffroi.core.identity import sessions
+    from beffroi.core.identity.models import Administrator
+    from django.conf import settings
+
+    client = Client(headers={"X-Beffroi-Listener": "console"})
+    session = client.session
+    sessions.start_administrator_session(session, Administrator.objects.get(pk=administrator_id))
+    session.save()
+    client.cookies[settings.SESSION_COOKIE_NAME] = session.session_key or ""
+    return client

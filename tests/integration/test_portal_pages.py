@@ -7,13 +7,22 @@ from typing import Any
 
 import pytest
 from beffroi.core.decisions import door
-from beffroi.core.identity import sessions
 from beffroi.mail.models import Mailbox
 from django.core.cache import cache
 from django.test import Client
 
 from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import LURE_ID, deliver, shown_mail, sighting
+from tests.fixtures_portal import (
+    FILE,
+    LURE_ID,
+    SEEN,
+    deliver,
+    letter,
+    on_listener,
+    portal_client,
+    shown_mail,
+    sighting,
+)
 
 __all__ = ["shown_mail"]
 pytestmark = pytest.mark.django_db
@@ -34,16 +43,6 @@ def mailbox(beaune: Commune) -> Mailbox:
     )
     deliver(made, LURE_ID)
     return made
-
-
-def signed_in(membership: Any) -> Client:
-    """A browser of the person of this membership."""
-    client = Client(headers={"X-Beffroi-Listener": "portal"})
-    client.force_login(membership.person)
-    session = client.session
-    session[sessions.MEMBERSHIP_KEY] = membership.id
-    session.save()
-    return client
 
 
 def test_health_answers_without_a_session(client: Client) -> None:
@@ -103,7 +102,7 @@ def test_sign_in_from_a_blocked_address_is_refused_before_the_password_and_recor
 def test_pages_carry_a_policy_without_inline_code(
     beaune: Commune, mailbox: Mailbox, shown_mail: object
 ) -> None:
-    answer = signed_in(beaune.agent_membership).get("/")
+    answer = portal_client(beaune.agent_membership).get("/")
     policy = answer["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
@@ -117,7 +116,7 @@ def test_pages_carry_a_policy_without_inline_code(
 def test_the_live_grant_is_limited_to_its_path_and_the_commune(beaune: Commune, config: Any) -> None:
     from beffroi.core.planes.tokens import read_grant
 
-    answer = signed_in(beaune.agent_membership).get("/direct/")
+    answer = portal_client(beaune.agent_membership).get("/direct/")
     cookie = answer.cookies["beffroi_live"]
     assert answer.status_code == 204
     assert (cookie["path"], cookie["samesite"], bool(cookie["httponly"])) == ("/live", "Strict", True)
@@ -129,7 +128,7 @@ def test_home_counts_what_is_blocked_and_hides_other_communes_numbers(
 ) -> None:
     sighting(beaune.id, beaune.agent.id, "msg_" + "2" * 26)
     sighting(nuits.id, nuits.agent.id, "msg_" + "3" * 26)
-    page = signed_in(beaune.agent_membership).get("/").content.decode()
+    page = portal_client(beaune.agent_membership).get("/").content.decode()
     assert "Le site colis-suivi-paiement.example est bloqué" in page
     assert "signalé dans 2 collectivités, par 2 personnes" in page
     assert "Nuits" not in page
@@ -139,7 +138,7 @@ def test_home_counts_what_is_blocked_and_hides_other_communes_numbers(
 
 
 def test_list_escapes_a_hostile_subject(beaune: Commune, mailbox: Mailbox, shown_mail: object) -> None:
-    page = signed_in(beaune.agent_membership).get(f"/courrier/{mailbox.id}/").content.decode()
+    page = portal_client(beaune.agent_membership).get(f"/courrier/{mailbox.id}/").content.decode()
     assert "<script>alert(1)" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert "Pas encore contrôlé" in page
@@ -148,7 +147,7 @@ def test_list_escapes_a_hostile_subject(beaune: Commune, mailbox: Mailbox, shown
 def test_reading_names_the_sender_the_verdict_and_the_true_target(
     beaune: Commune, mailbox: Mailbox, shown_mail: object
 ) -> None:
-    page = signed_in(beaune.agent_membership).get(f"/courrier/{mailbox.id}/1/").content.decode()
+    page = portal_client(beaune.agent_membership).get(f"/courrier/{mailbox.id}/1/").content.decode()
     assert "<script>alert" not in page
     assert "ne reconnaît pas ce courriel" in page
     assert "Extérieur" in page
@@ -161,7 +160,7 @@ def test_reading_names_the_sender_the_verdict_and_the_true_target(
 def test_the_body_of_a_mail_loads_nothing_and_runs_nothing(
     beaune: Commune, mailbox: Mailbox, shown_mail: object
 ) -> None:
-    answer = signed_in(beaune.agent_membership).get(f"/courrier/{mailbox.id}/1/contenu/")
+    answer = portal_client(beaune.agent_membership).get(f"/courrier/{mailbox.id}/1/contenu/")
     body, policy = answer.content.decode(), answer["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "sandbox allow-popups" in policy
@@ -178,7 +177,7 @@ def test_another_communes_mailbox_is_no_such_page(
     beaune: Commune, nuits: Commune, mailbox: Mailbox, shown_mail: object, tail: str
 ) -> None:
     for stranger in (nuits.agent_membership, beaune.colleague_membership, beaune.referent_membership):
-        answer = signed_in(stranger).get(f"/courrier/{mailbox.id}/{tail}")
+        answer = portal_client(stranger).get(f"/courrier/{mailbox.id}/{tail}")
         assert answer.status_code == 404
         assert "n’existe pas" in answer.content.decode()
 
@@ -186,7 +185,7 @@ def test_another_communes_mailbox_is_no_such_page(
 def test_another_commune_cannot_report_from_a_mailbox_that_is_not_its_own(
     nuits: Commune, mailbox: Mailbox, shown_mail: object
 ) -> None:
-    client = signed_in(nuits.agent_membership)
+    client = portal_client(nuits.agent_membership)
     answer = client.post(f"/courrier/{mailbox.id}/1/signaler/", {"beffroi_id": LURE_ID})
     assert answer.status_code == 404
     assert client.get(f"/courrier/signale/{LURE_ID}/").status_code == 404
@@ -197,7 +196,7 @@ def test_a_report_is_confirmed_thanked_and_followed(
 ) -> None:
     from beffroi.core.events.models import OutboxEvent
 
-    client = signed_in(beaune.agent_membership)
+    client = portal_client(beaune.agent_membership)
     asked = client.get(f"/courrier/{mailbox.id}/1/signaler/").content.decode()
     assert "Ce qui va se passer" in asked
     answer = client.post(f"/courrier/{mailbox.id}/1/signaler/", {"beffroi_id": LURE_ID})
@@ -217,7 +216,7 @@ def test_a_report_is_confirmed_thanked_and_followed(
 def test_a_report_without_the_form_token_is_refused(
     beaune: Commune, mailbox: Mailbox, shown_mail: object
 ) -> None:
-    client = signed_in(beaune.agent_membership)
+    client = portal_client(beaune.agent_membership)
     client.handler.enforce_csrf_checks = True
     answer = client.post(f"/courrier/{mailbox.id}/1/signaler/", {"beffroi_id": LURE_ID})
     assert answer.status_code == 403
@@ -229,7 +228,7 @@ def test_a_report_without_the_form_token_is_refused(
 def test_an_app_password_needs_a_step_up_is_shown_once_and_can_be_revoked(beaune: Commune) -> None:
     from beffroi.core.identity import queries
 
-    client = signed_in(beaune.agent_membership)
+    client = portal_client(beaune.agent_membership)
     first = client.get("/acces/mot-de-passe/")
     assert first.status_code == 302
     assert first["Location"].startswith("/confirmer/")
@@ -253,12 +252,12 @@ def test_nobody_revokes_another_persons_app_password(beaune: Commune, nuits: Com
         actor=beaune.agent, membership=beaune.agent_membership, protocol_set="imap,smtp", label="x"
     )
     for stranger in (nuits.agent_membership, beaune.colleague_membership):
-        answer = signed_in(stranger).post(f"/acces/mot-de-passe/{issued.record.id}/retirer/")
+        answer = portal_client(stranger).post(f"/acces/mot-de-passe/{issued.record.id}/retirer/")
         assert answer.status_code == 404
 
 
 def test_a_session_carries_only_a_membership_of_its_own(beaune: Commune, nuits: Commune) -> None:
-    client = signed_in(beaune.agent_membership)
+    client = portal_client(beaune.agent_membership)
     answer = client.post("/collectivites/", {"membership_id": nuits.agent_membership.id})
     assert answer.status_code == 404
     assert "Nuits" not in client.get("/").content.decode()
@@ -266,7 +265,7 @@ def test_a_session_carries_only_a_membership_of_its_own(beaune: Commune, nuits: 
 
 @pytest.mark.parametrize("path", ["/acces/double-verification/", "/acces/codes/nouveaux/", "/deconnexion/"])
 def test_pages_of_the_account_are_ours_not_the_librarys(beaune: Commune, path: str) -> None:
-    client = signed_in(beaune.agent_membership)
+    client = portal_client(beaune.agent_membership)
     client.post("/confirmer/", {"password": PASSWORD})
     page = client.get(path, follow=True).content.decode()
     assert 'class="tiles"' in page
@@ -274,7 +273,7 @@ def test_pages_of_the_account_are_ours_not_the_librarys(beaune: Commune, path: s
 
 
 def test_the_consoles_addresses_do_not_exist_on_the_portal(beaune: Commune) -> None:
-    client = signed_in(beaune.agent_membership)
+    client = portal_client(beaune.agent_membership)
     for path in ("/decisions/", "/boitiers/", "/communes/", "/journal/"):
         assert client.get(path).status_code == 404
 
@@ -282,3 +281,189 @@ def test_the_consoles_addresses_do_not_exist_on_the_portal(beaune: Commune) -> N
 def test_boxes_cannot_enrol_on_the_portals_listener(beaune: Commune) -> None:
     client = Client(headers={"X-Beffroi-Listener": "portal"})
     assert client.post("/v1/enrol", b"{}", content_type="application/json").status_code == 404
+
+
+# -- reading: once seen, and attachments ---------------------------------------------------------------------
+
+
+def test_the_list_shows_each_mail_once_and_no_banner(
+    beaune: Commune, mailbox: Mailbox, shown_mail: object
+) -> None:
+    page = portal_client(beaune.agent_membership).get(f"/courrier/{mailbox.id}/").content.decode()
+    assert page.count("Effectifs cantine") == 1
+    assert "MessageSummary" not in page
+    assert 'class="say' not in page
+
+
+def test_opening_an_unread_mail_marks_it_as_read(
+    beaune: Commune, mailbox: Mailbox, shown_mail: object
+) -> None:
+    client = portal_client(beaune.agent_membership)
+    client.get(f"/courrier/{mailbox.id}/3/")
+    assert SEEN == []
+    client.get(f"/courrier/{mailbox.id}/1/contenu/")
+    assert SEEN == []
+    client.get(f"/courrier/{mailbox.id}/1/")
+    assert SEEN == [1]
+
+
+def test_an_attachment_is_saved_and_never_shown(
+    beaune: Commune, mailbox: Mailbox, shown_mail: object
+) -> None:
+    client = portal_client(beaune.agent_membership)
+    link = f"/courrier/{mailbox.id}/1/piece/2/"
+    assert link in client.get(f"/courrier/{mailbox.id}/1/").content.decode()
+    answer = client.get(link)
+    assert answer.content == FILE
+    assert answer["Content-Disposition"] == 'attachment; filename="facture 88213.zip"'
+    assert answer["Content-Type"] == "application/octet-stream"
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
+    assert client.get(f"/courrier/{mailbox.id}/1/piece/7/").status_code == 404
+    assert client.get(f"/courrier/{mailbox.id}/1/piece/2;x/").status_code == 404
+
+
+@pytest.mark.parametrize("as_recorded", [True, False])
+def test_an_attachment_that_a_decision_names_is_not_given(
+    beaune: Commune, mailbox: Mailbox, shown_mail: object, system: Any, as_recorded: bool
+) -> None:
+    import hashlib
+
+    from beffroi.core.decisions import actions
+    from beffroi.mail.models import MailObservation
+    from beffroi_protocol.indicators import normalise
+
+    # What the entry hashed may differ in line ends from what IMAP gives: then the whole mail's files are held.
+    digest = hashlib.sha256(FILE if as_recorded else FILE + b"\r\n").hexdigest()
+    MailObservation.objects.create(message_id=LURE_ID, kind="sha256", value=digest, role="attachment")
+    shown_mail[0] = letter(  # type: ignore[index]
+        1,
+        "Facture",
+        "a@b.example",
+        attachments=shown_mail[0].attachments,  # type: ignore[index]
+    )
+    client, link = portal_client(beaune.agent_membership), f"/courrier/{mailbox.id}/1/piece/2/"
+    assert client.get(link).status_code == 200
+    actions.activate(
+        actor=system,
+        indicator=normalise("sha256", digest),
+        action="block",
+        scope="all",
+        reason="phishing",
+        evidence={"communes": 2},
+        rule="test",
+        ttl_s=3600,
+    )
+    answer = client.get(link)
+    assert answer.status_code == 403
+    assert "Cette pièce jointe est bloquée" in answer.content.decode()
+    assert FILE not in answer.content
+
+
+def test_an_attachment_that_is_too_large_says_what_to_do(
+    beaune: Commune, mailbox: Mailbox, shown_mail: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from beffroi.mail import reader
+
+    from tests.fixtures_portal import ShownMailbox
+
+    def too_large(self: object, uid: int, section: str) -> None:
+        raise reader.AttachmentTooLarge(reader.MAX_ATTACHMENT_BYTES)
+
+    monkeypatch.setattr(ShownMailbox, "attachment", too_large)
+    answer = portal_client(beaune.agent_membership).get(f"/courrier/{mailbox.id}/1/piece/2/")
+    assert answer.status_code == 413
+    assert "trop lourde pour le portail" in answer.content.decode()
+    assert "logiciel de courriel" in answer.content.decode()
+
+
+# -- languages, errors, the statement ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("listener", ["web", "console"])
+def test_an_english_browser_sees_english_a_french_one_french_and_the_button_changes_it(
+    listener: str, db: None
+) -> None:
+    with on_listener(listener):
+        english = Client(headers={"Accept-Language": "en-GB,en;q=0.9"})
+        page = english.get("/connexion/").content.decode()
+        assert '<html lang="en">' in page
+        assert "Sign in" in page
+        assert "Se connecter" not in page
+        french = Client(headers={"Accept-Language": "fr-FR,fr;q=0.9,en;q=0.5"})
+        assert "Se connecter" in french.get("/connexion/").content.decode()
+        assert "Se connecter" in Client(headers={"Accept-Language": "de"}).get("/connexion/").content.decode()
+        answer = english.post("/langue/", {"language": "fr", "next": "/connexion/"})
+        assert answer["Location"] == "/connexion/"
+        assert "Se connecter" in english.get("/connexion/").content.decode()
+        assert 'lang="en">English</button>' in english.get("/connexion/").content.decode()
+        assert english.post("/langue/", {"language": "fr", "next": "https://evil.test/"})["Location"] == "/"
+
+
+@pytest.mark.parametrize("listener", ["web", "console"])
+def test_every_page_leads_to_the_accessibility_statement(listener: str, db: None) -> None:
+    with on_listener(listener):
+        for path in ("/connexion/", "/rien/"):
+            assert 'href="/accessibilite/"' in Client().get(path).content.decode()
+        answer = Client().get("/accessibilite/")
+        page = answer.content.decode()
+    assert answer.status_code == 200
+    for words in ("pas vérifiée par un audit complet", "non conforme", "Défenseur des droits", "postmaster@"):
+        assert words in page
+
+
+@pytest.mark.parametrize("listener", ["web", "console"])
+def test_errors_say_what_happened_and_what_to_do(
+    listener: str, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from beffroi.portal import about
+    from django.core.exceptions import PermissionDenied, SuspiciousOperation
+
+    with on_listener(listener):
+        client = Client(raise_request_exception=False)
+        assert_helps(client.get("/rien/"), 404, "Cette page n’existe pas")
+        for error, status, words in (
+            (PermissionDenied("secret"), 403, "Cette action n’est pas permise ici"),
+            (SuspiciousOperation("secret"), 400, "Cette demande ne peut pas être traitée"),
+            (RuntimeError("secret"), 500, "Une erreur est survenue"),
+        ):
+            monkeypatch.setattr(about, "contact", raising(error))
+            assert_helps(client.get("/accessibilite/"), status, words)
+
+
+def test_a_mail_server_that_does_not_answer_is_said_and_the_home_page_stays(
+    beaune: Commune, mailbox: Mailbox, config: Any
+) -> None:
+    client = portal_client(beaune.agent_membership)
+    answer = client.get(f"/courrier/{mailbox.id}/")
+    assert_helps(answer, 503, "Ce service ne répond pas pour le moment")
+    assert "Rien n’est perdu" in answer.content.decode()
+    home = client.get("/")
+    assert home.status_code == 200
+    assert "Le serveur de courriel ne répond pas" in home.content.decode()
+
+
+def test_a_form_that_expired_says_so(beaune: Commune) -> None:
+    client = Client(enforce_csrf_checks=True)
+    assert_helps(client.post("/connexion/", {"login": "x"}), 403, "Le formulaire a expiré")
+
+
+def assert_helps(answer: Any, status: int, words: str) -> None:
+    page = answer.content.decode()
+    assert answer.status_code == status
+    assert words in page
+    assert "secret" not in page
+    assert "Revenir à l’accueil" in page
+    assert page.count("<h1") == 1
+
+
+def raising(error: Exception) -> Any:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("path", ["/", "/courrier/", "/acces/"])
+def test_an_empty_list_says_what_comes_next(beaune: Commune, path: str) -> None:
+    assert 'class="empty"' in portal_client(beaune.agent_membership).get(path).content.decode()

@@ -9,7 +9,8 @@ from allauth.account import views as account
 from allauth.mfa.base import views as mfa
 from allauth.mfa.recovery_codes import views as recovery
 from allauth.mfa.totp import views as totp
-from django.urls import URLPattern, URLResolver, path, re_path
+from django.urls import URLPattern, URLResolver, path, register_converter
+from django.urls.converters import StringConverter
 from django.views.i18n import set_language
 
 from beffroi.portal import about, health
@@ -20,6 +21,14 @@ handler403 = "beffroi.portal.health.forbidden"
 handler404 = "beffroi.portal.health.not_found"
 handler500 = "beffroi.portal.health.broken"
 
+
+class Section(StringConverter):
+    """The place of one part in a mail, as IMAP numbers it: ``2`` or ``2.1``."""
+
+    regex = r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,20}"
+
+
+register_converter(Section, "section")
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
     path("", home.home, name="home"),
@@ -48,11 +57,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("courrier/<str:mailbox_id>/<int:uid>/", mail.read, name="mail_read"),
     path("courrier/<str:mailbox_id>/<int:uid>/contenu/", mail.content, name="mail_content"),
     path("courrier/<str:mailbox_id>/<int:uid>/signaler/", mail.report, name="mail_report"),
-    re_path(
-        r"^courrier/(?P<mailbox_id>mbx_[0-9a-z]{1,40})/(?P<uid>[0-9]{1,10})/piece/"
-        r"(?P<part>[0-9]{1,3}(?:\.[0-9]{1,3}){0,20})/\Z",
-        mail.attachment,
-        name="mail_attachment",
+    path(
+        "courrier/<str:mailbox_id>/<int:uid>/piece/<section:part>/", mail.attachment, name="mail_attachment"
     ),
 ]
 if find_spec("beffroi.boxes.api") is not None:

@@ -131,7 +131,7 @@ def dossier(actor: Actor, campaign_id: str) -> Dossier:
     jobs = list(
         mail.visible_jobs(actor).filter(decision_id__in=[one.id for one in rows]).order_by("created_at")
     )
-    reports = [mail.report(job) for job in jobs]
+    reports = mail.reports(jobs)
     gone = [one for one in reports if one.direction == "withdraw"]
     back = [one for one in reports if one.direction == "restore"]
     return Dossier(

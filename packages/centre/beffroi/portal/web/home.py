@@ -62,7 +62,6 @@ def live_grant(request: HttpRequest, actor: Actor) -> HttpResponse:
 def protection(actor: Actor) -> dict[str, Any]:
     """What the feed holds for this commune now, and what it did here."""
     visible = decisions.visible_decisions(actor)
-    jobs = list(mail.visible_jobs(actor).filter(direction="withdraw")[:200])
     recent = [
         {
             "decision": one,
@@ -77,7 +76,7 @@ def protection(actor: Actor) -> dict[str, Any]:
     return {
         "active": decisions.active_decisions(actor).count(),
         "refused": mail.blocked_count(actor.collectivite_id or ""),
-        "withdrawn": sum(mail.report(job, actor.collectivite_id).moved for job in jobs),
+        "withdrawn": mail.withdrawn_count(actor.collectivite_id or ""),
         "flows": flows_blocked(actor),
         "recent": recent,
         "days": days,

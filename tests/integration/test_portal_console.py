@@ -1,0 +1,304 @@
+"""The console of the Département over HTTP: its own directory, and its three words with their effects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from beffroi.boxes.models import Box, BoxAck
+from beffroi.core.audit import actions as audit
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.decisions import door
+from beffroi.core.decisions.models import Decision, FeedBatch
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.administrators import create_administrator
+from beffroi.core.identity.totp import code_at
+from beffroi.lib import clock
+from beffroi.portal.console import journal
+from beffroi.watch import resolving
+from beffroi.watch.models import Campaign
+from django.core.cache import cache
+from django.test import Client
+
+from tests.conftest import PASSWORD, Commune
+from tests.fixtures_portal import console_client, on_listener, portal_client, sighting
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(door, "blocked_address", lambda address: None)
+    # No resolver runs here; where a link leads is tested with watch.
+    monkeypatch.setattr(resolving, "addresses", lambda names, config: {})
+    journal.verification.forget()
+    with on_listener("console"):
+        yield
+    cache.clear()
+
+
+@pytest.fixture
+def console(administrator: Actor) -> Client:
+    return console_client(administrator.id)
+
+
+@pytest.fixture
+def waiting(beaune: Commune) -> Campaign:
+    """One report, not corroborated."""
+    sighting(beaune.id, beaune.agent.id)
+    return Campaign.objects.get()
+
+
+@pytest.fixture
+def decided(beaune: Commune, nuits: Commune) -> Campaign:
+    """Reported in two communes, so decided by a rule."""
+    sighting(beaune.id, beaune.agent.id, "msg_" + "2" * 26)
+    sighting(nuits.id, nuits.agent.id, "msg_" + "3" * 26)
+    return Campaign.objects.get()
+
+
+def verbs_by(actor: Actor) -> list[str]:
+    return list(AuditEntry.objects.filter(actor_id=actor.id).values_list("verb", flat=True))
+
+
+# -- two directories -----------------------------------------------------------------------------------------
+
+
+def test_an_administrator_signs_in_with_password_and_code(new_administrator: Any) -> None:
+    import time
+
+    client = Client(headers={"X-Forwarded-For": "192.0.2.9"})
+    form = {"email": "admin@cotedor.test", "password": PASSWORD}
+    assert client.post("/connexion/", {**form, "code": "000000"}).status_code == 403
+    answer = client.post("/connexion/", {**form, "code": code_at(new_administrator.totp_secret, time.time())})
+    assert answer["Location"] == "/"
+    assert "beffroi_console_session" in client.cookies
+    assert "beffroi_session" not in client.cookies
+    assert "Vue d’ensemble" in client.get("/").content.decode()
+
+
+def test_after_signing_in_nobody_is_sent_to_another_site(new_administrator: Any) -> None:
+    client = Client()
+    for target in ("//evil.test/", "https://evil.test/", "javascript:alert(1)"):
+        assert 'name="next" value="/"' in client.get("/connexion/", {"next": target}).content.decode()
+
+
+def test_an_agents_session_opens_nothing_on_the_console(beaune: Commune) -> None:
+    with on_listener("web"):
+        value = portal_client(beaune.agent_membership).cookies["beffroi_session"].value
+    for name in ("beffroi_session", "beffroi_console_session"):
+        client = Client()
+        client.cookies[name] = value
+        answer = client.get("/")
+        assert (answer.status_code, answer["Location"]) == (302, "/connexion/")
+
+
+def test_an_administrators_session_opens_nothing_on_the_portal(
+    console: Client,
+) -> None:
+    value = console.cookies["beffroi_console_session"].value
+    assert console.get("/").status_code == 200
+    with on_listener("web"):
+        for name in ("beffroi_session", "beffroi_console_session"):
+            client = Client()
+            client.cookies[name] = value
+            answer = client.get("/")
+            assert (answer.status_code, answer["Location"]) == (302, "/connexion/")
+
+
+# -- Confirmer, Écarter, Annuler -----------------------------------------------------------------------------
+
+
+def test_confirming_blocks_what_was_shown_and_nothing_protected(
+    console: Client, waiting: Campaign, administrator: Actor
+) -> None:
+    asked = console.get(f"/decisions/{waiting.id}/confirmer/").content.decode()
+    assert "Confirmer cette attaque" in asked
+    assert not Decision.objects.exists()
+    answer = console.post(f"/decisions/{waiting.id}/confirmer/")
+    assert answer["Location"] == f"/decisions/{waiting.id}/"
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.decided_by) == ("decided", administrator.id)
+    active = set(Decision.objects.filter(state="active").values_list("value", flat=True))
+    assert "colis-suivi-paiement.example" in active
+    assert "impots.gouv.fr" not in active
+    assert "campaign:confirmed" in verbs_by(administrator)
+    assert OutboxEvent.objects.filter(kind="decision:activated").count() == len(active)
+    shown = console.get(answer["Location"]).content.decode()
+    assert "Bloquée pour toutes les collectivités" in shown
+    assert "par Ada" in shown.replace("Par Ada", "par Ada")
+
+
+def test_dismissing_closes_it_and_a_second_word_finds_it_closed(
+    console: Client, waiting: Campaign, administrator: Actor
+) -> None:
+    assert console.post(f"/decisions/{waiting.id}/ecarter/").status_code == 302
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.ended_by) == ("dismissed", administrator.id)
+    assert not Decision.objects.exists()
+    assert verbs_by(administrator)[-1] == "campaign:dismissed"
+    answer = console.post(f"/decisions/{waiting.id}/confirmer/")
+    assert answer.status_code == 409
+    assert "La situation a changé entre-temps" in answer.content.decode()
+    assert not Decision.objects.exists()
+
+
+def test_undoing_ends_every_decision_and_stands_in_the_log(
+    console: Client, decided: Campaign, administrator: Actor
+) -> None:
+    count = Decision.objects.filter(campaign_id=decided.id, state="active").count()
+    assert count >= 2
+    asked = console.get(f"/decisions/{decided.id}/annuler/").content.decode()
+    assert f"{count} blocages sont levés" in asked
+    assert console.post(f"/decisions/{decided.id}/annuler/").status_code == 302
+    decided.refresh_from_db()
+    assert decided.state == "revoked"
+    ended = Decision.objects.filter(campaign_id=decided.id)
+    assert {(one.state, one.ended_by) for one in ended} == {("revoked", administrator.id)}
+    assert "campaign:undone" in verbs_by(administrator)
+    assert OutboxEvent.objects.filter(kind="decision:ended").count() == count
+    assert "Blocage annulé" in console.get(f"/decisions/{decided.id}/").content.decode()
+    assert console.post(f"/decisions/{decided.id}/annuler/").status_code == 409
+
+
+@pytest.mark.parametrize("word", ["confirmer", "ecarter", "annuler"])
+def test_a_word_without_the_form_token_is_refused(console: Client, waiting: Campaign, word: str) -> None:
+    console.handler.enforce_csrf_checks = True
+    answer = console.post(f"/decisions/{waiting.id}/{word}/")
+    assert answer.status_code == 403
+    assert "Le formulaire a expiré" in answer.content.decode()
+    waiting.refresh_from_db()
+    assert waiting.state == "open"
+
+
+# -- the page of a campaign ----------------------------------------------------------------------------------
+
+
+def test_what_is_protected_stands_under_never_blocked_and_nowhere_else(
+    console: Client, decided: Campaign
+) -> None:
+    page = console.get(f"/decisions/{decided.id}/").content.decode()
+    before, _, after = page.partition("Jamais bloqués")
+    assert "impots.gouv.fr" not in before
+    assert after.count("impots.gouv.fr") == 1
+    assert "impots.gouv.fr" not in console.get("/decisions/").content.decode()
+
+
+def box(owner: Commune, serial: str) -> Box:
+    made: Box = Box.objects.create(
+        collectivite_id=owner.id,
+        serial=serial,
+        public_key=serial.ljust(43, "A"),
+        fingerprint="k7qd-m2xp-9rtb-wz4f",
+        state="active",
+        last_seen_at=clock.now(),
+    )
+    return made
+
+
+def test_a_box_that_acknowledged_a_later_version_counts_but_its_delay_is_not_claimed(
+    console: Client, decided: Campaign, beaune: Commune, nuits: Commune
+) -> None:
+    boxes = [box(beaune, "BF-1"), box(nuits, "BF-2"), box(nuits, "BF-3")]
+    last = Decision.objects.filter(kind__in=("ip", "domain")).latest("activated_at")
+    FeedBatch.objects.create(channel="box", epoch=1, to_version=7, line=b"..." + last.id.encode() + b"...")
+    decided_ms = round(last.activated_at.timestamp() * 1000)
+    for one, version in zip(boxes, (7, 9, 6), strict=True):
+        BoxAck.objects.create(
+            box_id=one.id, channel="box", epoch=1, version=version, enforced_at_ms=decided_ms + 240
+        )
+    page = console.get(f"/decisions/{decided.id}/").content.decode()
+    assert "2 boîtiers sur 3 appliquent ce blocage." in page
+    assert "Délai connu pour un boîtier\u00a0: 240\u00a0ms après la décision." in page
+    # After a restore the epoch is a new one, and its numbers begin anew.
+    BoxAck.objects.filter(box_id=boxes[2].id).update(epoch=2, version=1)
+    page = console.get(f"/decisions/{decided.id}/").content.decode()
+    assert "3 boîtiers sur 3 appliquent ce blocage." in page
+
+
+# -- boîtiers, communes, journal -----------------------------------------------------------------------------
+
+
+def test_a_box_is_confirmed_by_another_administrator_than_the_one_who_issued_its_code(
+    console: Client, beaune: Commune, administrator: Actor, system: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from beffroi.boxes import actions
+    from beffroi.boxes.models import EnrolmentCode
+
+    monkeypatch.setattr(actions, "pinned_root", lambda config: bytes(range(32)))
+    shown = console.post("/boitiers/code/", {"collectivite_id": beaune.id}).content.decode()
+    code = shown.split('id="code">')[1].split("<")[0]
+    assert code not in console.get("/boitiers/code/").content.decode()
+    made = box(beaune, "BF-9")
+    Box.objects.filter(pk=made.id).update(state="pending")
+    EnrolmentCode.objects.update(box_id=made.id, used_at=clock.now())
+    other = create_administrator(actor=system, email="b@cotedor.test", name="Bob", password=PASSWORD)
+    refused = console.post(f"/boitiers/{made.id}/confirmer/")
+    assert refused.status_code in (403, 409)
+    assert "Une autre personne doit confirmer" in refused.content.decode()
+    assert console_client(other.record.id).post(f"/boitiers/{made.id}/confirmer/").status_code == 302
+    made.refresh_from_db()
+    assert made.state == "active"
+    assert console.post(f"/boitiers/{made.id}/revoquer/").status_code == 302
+    made.refresh_from_db()
+    assert made.state == "revoked"
+    assert "box:revoked" in verbs_by(administrator)
+
+
+def test_a_commune_is_found_in_the_register_and_enrolled_with_its_own_domain(
+    console: Client, administrator: Actor
+) -> None:
+    from beffroi.core.communes.models import Domain
+
+    assert "Inscrire" in console.get("/communes/", {"q": "saulieu"}).content.decode()
+    wrong = console.post("/communes/inscrire/", {"insee": "21584", "domain": "not a name"})
+    assert wrong.status_code == 400
+    assert "n’est pas valide" in wrong.content.decode()
+    assert (
+        console.post("/communes/inscrire/", {"insee": "21584", "domain": "saulieu.test"}).status_code == 302
+    )
+    assert Domain.objects.get().name == "saulieu.test"
+    again = console.post("/communes/inscrire/", {"insee": "21584", "domain": "autre.test"})
+    assert again.status_code == 400
+    assert "déjà inscrit" in again.content.decode()
+
+
+def test_the_chain_of_the_log_is_verified_at_most_once_a_minute(
+    console: Client, beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datetime import timedelta
+
+    from beffroi.core.audit import queries
+
+    audit.seal()
+    asked: list[int] = []
+    real = queries.verify
+
+    def counted() -> queries.Report:
+        asked.append(1)
+        return real()
+
+    monkeypatch.setattr(queries, "verify", counted)
+    for _ in range(3):
+        assert "Le journal est intact" in console.get("/journal/").content.decode()
+    assert len(asked) == 1
+    AuditEntry.objects.filter(pk=AuditEntry.objects.order_by("id").first().pk).update(verb="forged")  # type: ignore[union-attr]
+    later = clock.now() + timedelta(seconds=61)
+    monkeypatch.setattr(journal.clock, "now", lambda: later)
+    assert "Le journal a été altéré" in console.get("/journal/").content.decode()
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("path", ["/", "/decisions/", "/boitiers/", "/communes/", "/journal/"])
+def test_an_empty_list_says_what_comes_next(console: Client, path: str) -> None:
+    page = console.get(path).content.decode()
+    assert page.count("<h1") == 1
+    assert path == "/journal/" or 'class="empty"' in page
+
+
+def test_the_consoles_policy_allows_no_inline_code(console: Client, decided: Campaign) -> None:
+    answer = console.get(f"/decisions/{decided.id}/")
+    assert "unsafe" not in answer["Content-Security-Policy"]
+    assert " style=" not in answer.content.decode()

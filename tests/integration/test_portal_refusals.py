@@ -1,0 +1,276 @@
+"""Every address of both listeners refuses whoever has no business there. A new address without a rule here fails.
+
+The rules are compared with the urlconfs: ``PORTAL`` and ``CONSOLE`` name every address exactly once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import pytest
+from beffroi.boxes.models import Box
+from beffroi.core.decisions import door
+from beffroi.core.decisions.models import Decision
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.identity import actions as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.mail.models import Mailbox
+from beffroi.watch.models import Campaign
+from django.core.cache import cache
+from django.test import Client
+from django.urls import reverse
+
+from tests.conftest import Commune
+from tests.fixtures_portal import (
+    LURE_ID,
+    console_client,
+    deliver,
+    on_listener,
+    portal_client,
+    shown_mail,
+    sighting,
+)
+
+__all__ = ["shown_mail"]
+pytestmark = pytest.mark.django_db
+
+
+@dataclass
+class World:
+    """What a stranger might want: things of Beaune, and of the Département."""
+
+    beaune: Commune
+    nuits: Commune
+    administrator: Actor
+    mailbox: Mailbox
+    app_password_id: str
+    campaign_id: str
+    box_id: str
+
+
+Arguments = Callable[[World], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """``kind``: open (anyone), account (django-allauth's, needs a sign-in), own (a page of whoever is signed in),
+    thing (of one owner; ``arguments`` name Beaune's), box (another listener). ``data`` would be a valid form."""
+
+    kind: str
+    arguments: Arguments = lambda world: {}
+    data: dict[str, str] = field(default_factory=dict)
+
+
+def mail(**more: Any) -> Arguments:
+    return lambda world: {"mailbox_id": world.mailbox.id, **more}
+
+
+REPORT = {"beffroi_id": LURE_ID}
+PORTAL = {
+    "healthz": Rule("open"),
+    "set_language": Rule("open"),
+    "accessibility": Rule("open"),
+    "account_login": Rule("open"),
+    "account_inactive": Rule("open"),
+    "mfa_authenticate": Rule("account"),
+    "account_logout": Rule("account"),
+    "account_reauthenticate": Rule("account"),
+    "mfa_reauthenticate": Rule("account"),
+    "mfa_activate_totp": Rule("account"),
+    "mfa_deactivate_totp": Rule("account"),
+    "mfa_view_recovery_codes": Rule("account"),
+    "mfa_generate_recovery_codes": Rule("account"),
+    "home": Rule("own"),
+    "live_grant": Rule("own"),
+    "access": Rule("own"),
+    "mfa_index": Rule("own"),
+    "app_password_issue": Rule("own"),
+    "membership_choose": Rule("own"),
+    "mail": Rule("own"),
+    "app_password_revoke": Rule("thing", lambda world: {"app_password_id": world.app_password_id}),
+    "mail_reported": Rule("thing", lambda world: {"beffroi_id": LURE_ID}),
+    "mail_list": Rule("thing", mail()),
+    "mail_read": Rule("thing", mail(uid=1)),
+    "mail_content": Rule("thing", mail(uid=1)),
+    "mail_attachment": Rule("thing", mail(uid=1, part="2")),
+    "mail_report": Rule("thing", mail(uid=1), REPORT),
+    "box_enrol": Rule("box"),
+}
+CAMPAIGN: Arguments = lambda world: {"campaign_id": world.campaign_id}  # noqa: E731
+BOX: Arguments = lambda world: {"box_id": world.box_id}  # noqa: E731
+CONSOLE = {
+    "healthz": Rule("open"),
+    "set_language": Rule("open"),
+    "accessibility": Rule("open"),
+    "console_login": Rule("open"),
+    "console_logout": Rule("open"),
+    "home": Rule("own"),
+    "live_grant": Rule("own"),
+    "campaigns": Rule("own"),
+    "boxes": Rule("own"),
+    "box_code": Rule("own"),
+    "communes": Rule("own"),
+    "commune_enrol": Rule("own", data={"insee": "21584", "domain": "saulieu.test"}),
+    "journal": Rule("own"),
+    "campaign": Rule("thing", CAMPAIGN),
+    "campaign_confirm": Rule("thing", CAMPAIGN),
+    "campaign_dismiss": Rule("thing", CAMPAIGN),
+    "campaign_undo": Rule("thing", CAMPAIGN),
+    "box_confirm": Rule("thing", BOX),
+    "box_revoke": Rule("thing", BOX),
+}
+CLOSED_PORTAL = [name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "account")]
+CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
+THINGS = [name for name, rule in PORTAL.items() if rule.kind == "thing"]
+
+
+@pytest.fixture(autouse=True)
+def no_door(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(door, "blocked_address", lambda address: None)
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: object) -> World:
+    mailbox = Mailbox.objects.create(
+        collectivite_id=beaune.id, address="agent@beaune.test", person_id=beaune.agent.id, crypt_key="-"
+    )
+    deliver(mailbox, LURE_ID)
+    issued = identity.issue_app_password(
+        actor=beaune.agent, membership=beaune.agent_membership, protocol_set="imap,smtp", label="x"
+    )
+    sighting(beaune.id, beaune.agent.id, LURE_ID)
+    box = Box.objects.create(
+        collectivite_id=beaune.id,
+        serial="BF-1",
+        public_key="A" * 43,
+        fingerprint="k7qd-m2xp-9rtb-wz4f",
+        state="pending",
+        last_seen_at=clock.now(),
+    )
+    return World(beaune, nuits, administrator, mailbox, issued.record.id, Campaign.objects.get().id, box.id)
+
+
+def changed() -> tuple[int, int, set[str], set[str], int]:
+    """What a refused request must leave as it is."""
+    from beffroi.core.identity.models import AppPassword
+
+    return (
+        OutboxEvent.objects.count(),
+        Decision.objects.count(),
+        set(Campaign.objects.values_list("state", flat=True)),
+        set(Box.objects.values_list("state", flat=True)),
+        AppPassword.objects.filter(revoked_at=None).count(),
+    )
+
+
+def ask(client: Client, method: str, name: str, rules: dict[str, Rule], world: World) -> Any:
+    rule = rules[name]
+    path = reverse(name, kwargs=rule.arguments(world))
+    return client.get(path, rule.data) if method == "get" else client.post(path, rule.data)
+
+
+@pytest.mark.parametrize(("urlconf", "rules"), [("urls_web", PORTAL), ("urls_console", CONSOLE)])
+def test_every_address_has_its_rule(urlconf: str, rules: dict[str, Rule]) -> None:
+    patterns = import_module(f"beffroi.portal.{urlconf}").urlpatterns
+    assert sorted(one.name for one in patterns) == sorted(rules)
+    for one in patterns:
+        named = bool(one.pattern.regex.groupindex)
+        assert named == (rules[one.name].kind == "thing"), (
+            f"{one.name}: an identifier needs a rule for its owner"
+        )
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("name", CLOSED_PORTAL)
+def test_a_stranger_is_asked_to_sign_in(name: str, method: str, world: World) -> None:
+    before = changed()
+    answer = ask(Client(), method, name, PORTAL, world)
+    assert answer.status_code in (302, 405), answer.status_code
+    if answer.status_code == 302:
+        assert answer["Location"].startswith(("/connexion/", "/"))
+        assert not answer["Location"].startswith("//")
+    assert changed() == before
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("name", THINGS)
+def test_what_belongs_to_another_is_no_such_page(name: str, method: str, world: World) -> None:
+    before = changed()
+    for stranger in (
+        world.nuits.agent_membership,
+        world.nuits.referent_membership,
+        world.beaune.colleague_membership,
+        world.beaune.referent_membership,
+    ):
+        answer = ask(portal_client(stranger), method, name, PORTAL, world)
+        assert answer.status_code in (404, 405), (name, stranger.role)
+        assert "facture" not in answer.content.decode("utf-8", "replace")
+    assert changed() == before
+
+
+@pytest.mark.parametrize("name", THINGS)
+def test_what_belongs_to_oneself_is_found(name: str, world: World) -> None:
+    """Otherwise the refusals above would prove nothing."""
+    assert ask(portal_client(world.beaune.agent_membership), "get", name, PORTAL, world).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("name", CLOSED_PORTAL)
+def test_an_administrators_cookie_opens_nothing_on_the_portal(name: str, method: str, world: World) -> None:
+    with on_listener("console"):
+        value = console_client(world.administrator.id).cookies["beffroi_console_session"].value
+    client = Client()
+    client.cookies["beffroi_session"] = value
+    client.cookies["beffroi_console_session"] = value
+    before = changed()
+    answer = ask(client, method, name, PORTAL, world)
+    assert answer.status_code in (302, 405)
+    assert changed() == before
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("name", CLOSED_CONSOLE)
+def test_an_agents_cookie_and_none_open_nothing_on_the_console(name: str, method: str, world: World) -> None:
+    value = portal_client(world.beaune.referent_membership).cookies["beffroi_session"].value
+    agent = Client()
+    agent.cookies["beffroi_session"] = value
+    agent.cookies["beffroi_console_session"] = value
+    before = changed()
+    with on_listener("console"):
+        for client in (agent, Client()):
+            answer = ask(client, method, name, CONSOLE, world)
+            assert answer.status_code in (302, 405)
+            if answer.status_code == 302:
+                assert answer["Location"].startswith("/connexion/")
+    assert changed() == before
+
+
+@pytest.mark.parametrize("name", [name for name in CLOSED_CONSOLE if name != "commune_enrol"])
+def test_the_console_opens_to_its_administrator(name: str, world: World) -> None:
+    with on_listener("console"):
+        answer = ask(console_client(world.administrator.id), "get", name, CONSOLE, world)
+        assert answer.status_code in (200, 204)
+
+
+@pytest.mark.parametrize(
+    "name", ["campaign", "campaign_confirm", "campaign_undo", "box_confirm", "box_revoke"]
+)
+def test_what_does_not_exist_is_no_such_page_on_the_console_either(name: str, world: World) -> None:
+    with on_listener("console"):
+        client = console_client(world.administrator.id)
+        key = "box_id" if name.startswith("box") else "campaign_id"
+        path = reverse(name, kwargs={key: "cmp_" + "0" * 26})
+        assert client.get(path).status_code == 404
+        assert client.post(path).status_code == (405 if name == "campaign" else 404)
+
+
+def test_boxes_enrol_on_their_own_listener_only(world: World) -> None:
+    for listener in ("portal", "console", ""):
+        client = Client(headers={"X-Beffroi-Listener": listener})
+        assert client.post("/v1/enrol", b"{}", content_type="application/json").status_code == 404
