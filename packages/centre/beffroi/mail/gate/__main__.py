@@ -26,8 +26,8 @@ BACKPRESSURE = 1024
 STOP_AT_MOST_S = 6.0
 
 
-async def run(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT."""
+async def run(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code, 1 when the server ended by itself."""
     server = Server(
         app,
         address=ADDRESS,
@@ -52,16 +52,16 @@ async def run(config: Config) -> None:
     if not serving.done():
         server.stop()  # type: ignore[no-untyped-call]
     await serving
+    return 0 if stopping.is_set() else 1
 
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        asyncio.run(run(load()))
+        return asyncio.run(run(load()))
     except BeffroiError as error:
         sys.stderr.write(f"{error.code}: {error}\n")
         return 1
-    return 0
 
 
 if __name__ == "__main__":
