@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,11 +115,24 @@ def access_job(actor: Actor, job_id: str) -> JobReport:
 
 
 def report(job: RemediationJob, collectivite_id: str | None = None) -> JobReport:
-    items = job.items.all()
+    return reports([job], collectivite_id)[0]
+
+
+def reports(jobs: Sequence[RemediationJob], collectivite_id: str | None = None) -> list[JobReport]:
+    """The reports of these jobs in their order, by one query however many they are."""
+    items = RemediationItem.objects.filter(job__in=jobs)
     if collectivite_id is not None:
         items = items.filter(collectivite_id=collectivite_id)
+    rows: dict[str, list[tuple[str, str, str]]] = {job.id: [] for job in jobs}
+    for job_id, state, mailbox_id, owner in items.values_list(
+        "job_id", "state", "mailbox_id", "collectivite_id"
+    ):
+        rows[job_id].append((state, mailbox_id, owner))
+    return [_report(job, rows[job.id]) for job in jobs]
+
+
+def _report(job: RemediationJob, rows: list[tuple[str, str, str]]) -> JobReport:
     states = RemediationItem.State
-    rows = list(items.values_list("state", "mailbox_id", "collectivite_id"))
     collectivites: dict[str, int] = {}
     for state, _, owner in rows:
         if state == states.MOVED:
@@ -135,6 +148,12 @@ def report(job: RemediationJob, collectivite_id: str | None = None) -> JobReport
         len({m for s, m, _ in rows if s == states.MOVED}),
         collectivites,
     )
+
+
+def withdrawn_count(collectivite_id: str) -> int:
+    """Copies that decisions took out of this collectivité's mailboxes, also those given back later."""
+    moved = RemediationItem.objects.filter(state=RemediationItem.State.MOVED, collectivite_id=collectivite_id)
+    return moved.filter(job__direction=RemediationJob.Direction.WITHDRAW).count()
 
 
 def blocked_count(collectivite_id: str) -> int:

@@ -44,17 +44,18 @@ def access_campaign(actor: Actor, campaign_id: str) -> Campaign:
 
 
 def campaigns(actor: Actor, *, state: str = "", limit: int = 100) -> Sequence[Campaign]:
-    """Return campaigns, latest first, with their counts; none for others than the Département."""
+    """Return campaigns, latest first, with their counts and what they show; none for others than the Département."""
     if not actor.sees_all:
         return []
-    found = Campaign.objects.order_by("-last_seen", "-id")
+    found = Campaign.objects.order_by("-last_seen", "-id").prefetch_related("indicators")
     return list((found.filter(state=state) if state else found)[:limit])
 
 
 def indicators(actor: Actor, campaign: Campaign) -> Sequence[CampaignIndicator]:
     """Return what a campaign shows, in the order it was first seen. Errors: NotFound."""
-    access_campaign(actor, campaign.id)
-    return list(campaign.indicators.order_by("id"))
+    if not actor.sees_all:
+        raise NotFound("campaign")
+    return sorted(campaign.indicators.all(), key=lambda one: one.pk)
 
 
 def open_count(actor: Actor) -> int:
