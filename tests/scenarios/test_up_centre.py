@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import LiteralString
+from typing import Any, LiteralString
 from urllib.parse import urlencode
 
 import psycopg
@@ -202,3 +202,59 @@ def test_a_mail_leaves_evidence_and_a_decision_refuses_the_next(centre: Centre) 
     until(lambda: centre.count("SELECT COUNT(*) FROM audit_seal") > 0, "the log is sealed")
     checked = centre.cli("audit", "verify", "--state", str(centre.state), "--json")
     assert (checked.returncode, json.loads(checked.stdout)["ok"]) == (0, True), checked.stderr
+
+
+EVERY_PYTHON = {"web", "console", "worker", "remediation", "stream", "mailgate"}
+DJANGO = {"web", "console", "worker", "remediation"}
+READERS = {
+    "feed-root.key": set(),
+    "demo-accounts.json": set(),
+    "policy.key": set(),
+    "feed.key": {"stream"},
+    **dict.fromkeys(("django.key", "commune-master.key", "oauth.key", "doveadm.key"), DJANGO),
+    **dict.fromkeys(("door.token", "live.key", "mailgate.key", "feed-delegation.line"), EVERY_PYTHON),
+    "feed-root.pub": EVERY_PYTHON,
+}
+
+
+def groups_of(pid: int) -> tuple[int, set[int]]:
+    """Effective user, and all groups, of a running process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    values = {name: found.split() for name, _, found in (line.partition(":") for line in lines)}
+    return int(values["Uid"][1]), {int(values["Gid"][1]), *map(int, values["Groups"])}
+
+
+def may_read(path: Path, uid: int, groups: set[int]) -> bool:
+    found = path.stat()
+    if found.st_uid == uid:
+        return bool(found.st_mode & 0o400)
+    return bool(found.st_mode & (0o040 if found.st_gid in groups else 0o004))
+
+
+def rows(centre: Centre) -> dict[str, dict[str, Any]]:
+    found = json.loads(centre.cli("status", "--state", str(centre.state), "--json").stdout)
+    return {one["name"]: one for one in found["status"]["processes"]}
+
+
+def test_each_process_reads_only_its_secrets_and_comes_back_after_a_kill(centre: Centre) -> None:
+    secrets_folder = centre.state / "secrets"
+    assert secrets_folder.stat().st_mode & 0o7777 == 0o710
+    assert {path.name for path in secrets_folder.iterdir()} == set(READERS)
+    before = rows(centre)
+    who = {name: groups_of(before[name]["pid"]) for name in EVERY_PYTHON}
+    assert 0 not in {uid for uid, _groups in who.values()}
+    for name, readers in READERS.items():
+        path = secrets_folder / name
+        assert path.stat().st_uid == 0, name
+        assert {one for one, (uid, groups) in who.items() if may_read(path, uid, groups)} == readers, name
+    # Same user, but another primary group: the kernel keeps them out of each other's memory.
+    assert len({tuple(sorted(who[name][1])) for name in ("web", "stream", "mailgate")}) == 3
+    for name in EVERY_PYTHON:
+        os.kill(before[name]["pid"], signal.SIGKILL)
+    until(
+        lambda: all(
+            one["state"] == "healthy" and (one["pid"] != before[name]["pid"] or name not in EVERY_PYTHON)
+            for name, one in rows(centre).items()
+        ),
+        "every process is healthy again",
+    )

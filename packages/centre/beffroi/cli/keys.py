@@ -34,12 +34,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
+from beffroi.supervise import secret_files
 from beffroi.supervise.secret_files import (
     DELEGATION,
     FEED_KEY,
     ROOT_KEY,
     ROOT_PUBLIC,
-    python_owner,
+    supervisor_owner,
     write_file,
 )
 
@@ -168,7 +169,7 @@ def _new(options: argparse.Namespace) -> int:
     path = config.secrets / NEXT_KEY
     if not path.exists():
         text = b64(Ed25519PrivateKey.generate().private_bytes_raw())
-        write_file(path, text.encode() + b"\n", mode=0o600, owner=python_owner(config))
+        write_file(path, text.encode() + b"\n", mode=0o600, owner=supervisor_owner())
     print(b64(public_bytes(_private(path))))
     return 0
 
@@ -203,9 +204,10 @@ def install(config: Config, line: bytes) -> bool:
     if (key := keys.get(found.public_key)) is None:
         raise DelegationMisfit("it is for a key that is not on this machine.")
     # The key last: stopped in between, `status` says so, and the same command ends the work.
-    write_file(config.secrets / DELEGATION, line.strip() + b"\n", mode=0o600, owner=python_owner(config))
+    secret_files.put(config, DELEGATION, line.strip() + b"\n")
     if key == following:
         following.replace(config.secrets / FEED_KEY)
+        secret_files.settle_files(config)
     return key == following
 
 

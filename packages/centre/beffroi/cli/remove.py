@@ -14,9 +14,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from beffroi.lib.config import DEFAULT_STATE, load
+from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
-from beffroi.supervise import children, preparation, status
+from beffroi.supervise import children, preparation, secret_files, status
 from beffroi.supervise.supervisor import stop_running
 
 
@@ -24,6 +24,12 @@ class NotACentre(BeffroiError):
     """{} holds no centre (no beffroi.toml), so nothing in it is removed."""
 
     code = "cli.not_a_centre"
+
+
+class NotAllowed(BeffroiError):
+    """The centre of {} belongs to another user. Next: sudo ./beffroi {}"""
+
+    code = "cli.not_allowed"
 
 
 class StillRunning(BeffroiError):
@@ -37,6 +43,7 @@ def stop(arguments: Sequence[str]) -> int:
     parser.add_argument("--state", type=Path, default=DEFAULT_STATE)
     config = load(parser.parse_args(arguments).state.resolve())
     running = bool(status.running_pid(config))
+    _owner_only(config, "stop")
     if not stop_running(config):
         raise StillRunning
     ended = children.end_leftovers(status.directory(config) / "children.json")
@@ -66,6 +73,11 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _owner_only(config: Config, verb: str) -> None:
+    if config.state.exists() and os.getuid() not in (0, config.state.stat().st_uid):
+        raise NotAllowed(config.state, verb)
+
+
 def _agreed(state: Path) -> bool:
     print(f"This deletes {state} with every mailbox, account and key in it.", file=sys.stderr)
     print("Type 'remove' to go on: ", end="", file=sys.stderr, flush=True)
@@ -81,3 +93,5 @@ def _remove_user(name: str) -> None:
     except KeyError:
         return
     subprocess.run(("/usr/sbin/userdel", name), check=False, stderr=subprocess.DEVNULL)
+    for readers in (secret_files.FEED, secret_files.PAGES):
+        subprocess.run(("/usr/sbin/groupdel", f"{name}-{readers}"), check=False, stderr=subprocess.DEVNULL)

@@ -14,7 +14,7 @@ from pathlib import Path
 from beffroi.core.identity import totp
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import BeffroiError
 from beffroi.supervise import accounts, status
 
 _LABELS = {
@@ -56,6 +56,12 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if well else 1
 
 
+class NoSuchAccount(BeffroiError):
+    """No demonstration account {} with a one-time code is readable here. Next: run it as root, or ./beffroi status"""
+
+    code = "cli.no_such_account"
+
+
 def code(arguments: Sequence[str]) -> int:
     """Print the present one-time code of a demonstration account."""
     options = _options("code", arguments, email=True)
@@ -64,7 +70,7 @@ def code(arguments: Sequence[str]) -> int:
         if account.email == options.email.strip().lower() and account.totp_secret:
             print(totp.code_at(account.totp_secret, clock.epoch()))
             return 0
-    raise NotFound("demonstration account with a one-time code (only root can read them)")
+    raise NoSuchAccount(options.email)
 
 
 def lines(found: status.CentreStatus) -> list[str]:
@@ -76,7 +82,7 @@ def lines(found: status.CentreStatus) -> list[str]:
         shown.append(f"  {one.name:<12}{one.state}{restarts}")
     ill = [one for one in found.processes if one.state != "healthy"]
     if ill and not found.stopping:
-        shown += ["", "What is wrong:"]
+        shown += ["", "What is wrong:" if found.ready else "Not yet ready:"]
         for one in ill:
             shown.append(f"  {one.name}: {one.problem or one.state} {one.advice}".rstrip())
     shown += [f"Note: {notice}" for notice in found.notices]

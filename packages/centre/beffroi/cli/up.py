@@ -98,7 +98,7 @@ def _ready(config: Config, supervisor: Supervisor, options: argparse.Namespace, 
             Path(options.json_ready).write_text(line, "utf-8")
     print("\n".join(report.lines(supervisor.status)))
     print("\n".join(report.account_lines(config, accounts.load(config), secrets=planted)))
-    print(_tunnel(config))
+    print(_tunnel(config), flush=True)
     if not options.check:
         print("Ctrl-C stops everything.", flush=True)
 

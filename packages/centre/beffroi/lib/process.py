@@ -20,8 +20,13 @@ class Process:
     argv: tuple[str, ...]
     healthy: Callable[[], str]
     user: str | None = None
+    group: str | None = None
+    """Primary group instead of the user's own, which stays as a second one: it opens the secrets of this process,
+    and keeps processes of the same user with another group out of its memory (ptrace(2))."""
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path | None = None
+    socket: Path | None = None
+    """A socket that it binds: what a killed predecessor left of it is removed before each start."""
     start_timeout_s: float = 30.0
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_s: float = 20.0

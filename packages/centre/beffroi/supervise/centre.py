@@ -1,8 +1,8 @@
 """The process table of the centre as the supervisor runs it.
 
 Purpose: one list, in the order of need; ARCHITECTURE.md describes each row.
-Process: Python processes run as Config.user, without privileges they could regain; engines start as root and
-         drop their privileges by themselves.
+Process: Python processes run as Config.user, without privileges they could regain, in one of three groups that
+         open different secrets; engines start as root and drop their privileges by themselves.
 Source:  docs/internals/supervisor.md.
 """
 
@@ -17,7 +17,7 @@ from beffroi.core.planes import wake
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.process import Process
 from beffroi.mail.engines import setup as mail
-from beffroi.supervise import front
+from beffroi.supervise import front, secret_files
 
 WEB_WORKERS = 2
 
@@ -104,6 +104,8 @@ def _django(
             application,
         ),
         user=config.user or None,
+        group=secret_files.group(config, secret_files.PAGES),
+        socket=config.run / f"{name}.sock",
         environment=_environment(config, settings),
         healthy=lambda: answers(config.run / f"{name}.sock", "/healthz"),
         stop_timeout_s=12,
@@ -118,6 +120,7 @@ def _stream(config: Config) -> Process:
         # Serves inside one process: it holds every connection and is the only one that signs.
         argv=(sys.executable, "-m", "beffroi.stream"),
         user=config.user or None,
+        group=secret_files.group(config, secret_files.FEED),
         environment=_environment(config, None),
         healthy=lambda: answers(config.run / "stream.sock", "/v1/nonce"),
         stop_timeout_s=12,
@@ -130,6 +133,7 @@ def _consumers(config: Config, name: str, group: str) -> Process:
         name=name,
         argv=(sys.executable, "-m", "beffroi.cli", name),
         user=config.user or None,
+        group=secret_files.group(config, secret_files.PAGES),
         environment=_environment(config, "beffroi.settings.base"),
         healthy=lambda: listens(wake.directory(config.run) / f"{group}.sock"),
         start_timeout_s=45,

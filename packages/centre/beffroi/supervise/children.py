@@ -2,8 +2,8 @@
 
 Purpose: each child leads a session of its own, so that its workers are found by session number even when their
          parent died; a record with start time and boot id recognises what a killed supervisor left behind.
-Process: the supervisor. Children of another user are started through setpriv: no groups, no capabilities, and
-         no way to gain any.
+Process: the supervisor. Children of another user are started through setpriv: no groups but the one that is given,
+         no capabilities, and no way to gain any.
 Fails:   closed: a number that now belongs to another process is never signalled.
 Source:  proc_pid_stat(5), setsid(2), setpriv(1).
 """
@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Iterable
@@ -78,6 +79,7 @@ def family(session: int, *, since_ticks: int = 0) -> list[int]:
 def spawn(process: Process, log: Path) -> subprocess.Popen[bytes]:
     """Start it, output to ``log``. Errors: OSError when the program cannot be started."""
     _rotate(log)
+    _remove_socket(process.socket)
     environment = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LANG": "C.UTF-8",
@@ -90,7 +92,7 @@ def spawn(process: Process, log: Path) -> subprocess.Popen[bytes]:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o640)
     try:
         return subprocess.Popen(
-            as_user(process.argv, process.user),
+            as_user(process.argv, process.user, process.group),
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,
@@ -104,21 +106,28 @@ def spawn(process: Process, log: Path) -> subprocess.Popen[bytes]:
         os.close(descriptor)
 
 
-def as_user(argv: tuple[str, ...], user: str | None) -> tuple[str, ...]:
-    """The command that runs ``argv`` as an unprivileged user, when we are root."""
+def as_user(argv: tuple[str, ...], user: str | None, group: str | None = None) -> tuple[str, ...]:
+    """The command that runs ``argv`` as an unprivileged user (and group), when we are root."""
     if not user or os.getuid() != 0:
         return argv
     return (
         "/usr/bin/setpriv",
         f"--reuid={user}",
-        f"--regid={user}",
-        "--clear-groups",
+        f"--regid={group or user}",
+        f"--groups={user}" if group else "--clear-groups",
         "--no-new-privs",
         "--inh-caps=-all",
         "--bounding-set=-all",
         "--",
         *argv,
     )
+
+
+def _remove_socket(path: Path | None) -> None:
+    """After kill -9 or a power cut the name stays, and not every server binds over it."""
+    with contextlib.suppress(FileNotFoundError):
+        if path and stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()
 
 
 def _rotate(log: Path) -> None:

@@ -9,11 +9,13 @@ Source:  docs/internals/supervisor.md.
 
 from __future__ import annotations
 
+import grp
 import json
 import os
 import pwd
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from beffroi.lib.config import STATE_VARIABLE, Config
@@ -44,17 +46,27 @@ def write_first_settings(state: Path, *, user: str) -> bool:
     return True
 
 
-def make_user(name: str) -> bool:
-    """Make the system user of the Python processes; False if it exists."""
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
+def make_user(name: str) -> None:
+    """Make what is missing of the system user of the Python processes and the groups that open secrets."""
+    if not _known(pwd.getpwnam, name):
         command = ("/usr/sbin/useradd", "--system", "--user-group", "--no-create-home")
         subprocess.run(
             (*command, "--shell", "/usr/sbin/nologin", "--home-dir", "/nonexistent", name), check=True
         )
-        return True
-    return False
+    for readers in (secret_files.FEED, secret_files.PAGES):
+        group = f"{name}-{readers}"
+        if not _known(grp.getgrnam, group):
+            subprocess.run(("/usr/sbin/groupadd", "--system", group), check=True)
+            # For a person who works as this user; a process of ours has only the group it was given.
+            subprocess.run(("/usr/sbin/usermod", "--append", "--groups", group, name), check=True)
+
+
+def _known(look_up: Callable[[str], object], name: str) -> bool:
+    try:
+        look_up(name)
+    except KeyError:
+        return False
+    return True
 
 
 def prepare(config: Config) -> list[str]:
@@ -72,7 +84,13 @@ def _directories(config: Config) -> None:
     owner = python_owner(config)
     config.state.mkdir(parents=True, exist_ok=True)
     config.state.chmod(0o755)
-    for name, mode in (("db", 0o700), ("feed", 0o700), ("doors", 0o700), ("run", 0o755), ("run/wake", 0o770)):
+    for name, mode in (
+        ("db", 0o700),
+        ("feed", 0o700),
+        ("doors", 0o700),
+        ("run", 0o2755),
+        ("run/wake", 0o2770),
+    ):
         path = config.state / name
         path.mkdir(exist_ok=True)
         os.chown(path, owner.uid, owner.gid)
@@ -99,7 +117,7 @@ def prepare_database(config: Config, *, demo: str) -> bool:
         "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
     }
     child = subprocess.Popen(
-        children.as_user(argv, config.user or None),
+        children.as_user(argv, config.user or None, secret_files.group(config, secret_files.PAGES)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -2,14 +2,16 @@
 
 Purpose: every key in a file of its own, so that rotating or taking one away touches nothing else.
 Process: the supervisor, before it starts anything; as root in production.
-Modes:   STATE/secrets is 0710 root:USER, files 0600. The Python user reads only what its processes use; the
-         feed's root key and the account list stay root's. Written with fsync, then renamed.
+Modes:   STATE/secrets is 0710 root:USER; every file is root's, and at most one group may read it (0640): what
+         only the feed's signer needs, what only the Django processes need, what several kinds of process need.
+         Owner and mode are put right at each start. Written with fsync, then renamed.
 Fails:   closed. A file that exists is never overwritten; an unreadable one stops the start.
 Source:  docs/internals/secrets.md.
 """
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import secrets
@@ -38,7 +40,7 @@ ROOT_KEY, ROOT_PUBLIC, FEED_KEY, DELEGATION = (
 
 
 class UserMissing(BeffroiError):
-    """The system user {} does not exist; run ./beffroi up as root once, it makes it."""
+    """The system user or group {} does not exist; run ./beffroi up as root once, it makes it."""
 
     code = "supervise.user_missing"
 
@@ -95,17 +97,61 @@ def _es256() -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-_OURS: dict[str, Callable[[], bytes]] = {
-    FEED_KEY: _ed25519,
-    "django.key": _hex,
-    "door.token": _hex,
-    "live.key": _hex,
-    "doveadm.key": _hex,
-    "mailgate.key": _hex,
-    "policy.key": _hex,
-    "oauth.key": _es256,
-    "commune-master.key": _hex,
+FEED, PAGES, ALL, NOBODY = "feed", "pages", "", None
+"""Readers besides root: stream; web, console, worker, remediation; every Python process; none."""
+
+_OURS: dict[str, tuple[Callable[[], bytes], str | None]] = {
+    FEED_KEY: (_ed25519, FEED),
+    "django.key": (_hex, PAGES),
+    "commune-master.key": (_hex, PAGES),
+    "oauth.key": (_es256, PAGES),
+    "doveadm.key": (_hex, PAGES),
+    "door.token": (_hex, ALL),
+    "live.key": (_hex, ALL),
+    "mailgate.key": (_hex, ALL),
+    "policy.key": (_hex, NOBODY),
 }
+_READERS: dict[str, str | None] = {
+    **{name: readers for name, (_maker, readers) in _OURS.items()},
+    ROOT_KEY: NOBODY,
+    DELEGATION: ALL,
+}
+
+
+def group(config: Config, readers: str) -> str | None:
+    """Name of the system group of these readers; None where everything runs as one user without a name."""
+    if not config.user:
+        return None
+    return f"{config.user}-{readers}" if readers else config.user
+
+
+def put(config: Config, name: str, data: bytes) -> None:
+    """Write STATE/secrets/NAME for those who may read it. Errors: UserMissing."""
+    owner, mode = _owner_and_mode(config, name)
+    write_file(config.secrets / name, data, mode=mode, owner=owner)
+
+
+def settle_files(config: Config) -> None:
+    """Put owner and mode of every secret right; an unknown file becomes root's alone. Errors: UserMissing."""
+    for path in config.secrets.iterdir():
+        if path.is_symlink() or not path.is_file():
+            continue
+        owner, mode = _owner_and_mode(config, path.name)
+        os.chown(path, owner.uid, owner.gid)
+        path.chmod(mode)
+
+
+def _owner_and_mode(config: Config, name: str) -> tuple[Owner, int]:
+    if name == ROOT_PUBLIC:
+        return supervisor_owner(), 0o644
+    readers = _READERS.get(name, NOBODY)
+    wanted = None if readers is None else group(config, readers)
+    if wanted is None:
+        return supervisor_owner(), 0o600
+    try:
+        return Owner(os.getuid(), grp.getgrnam(wanted).gr_gid), 0o640
+    except KeyError:
+        raise UserMissing(wanted) from None
 
 
 def settle_directory(config: Config) -> None:
@@ -119,18 +165,18 @@ def settle_directory(config: Config) -> None:
 def generate(config: Config) -> list[str]:
     """Make every missing secret; return the names of those made. Errors: UserMissing, OSError."""
     settle_directory(config)
-    owner, made = python_owner(config), []
-    for name, maker in _OURS.items():
-        path = config.secrets / name
-        if not path.exists():
-            write_file(path, maker() + b"\n", mode=0o600, owner=owner)
+    made = []
+    for name, (maker, _readers) in _OURS.items():
+        if not (config.secrets / name).exists():
+            put(config, name, maker() + b"\n")
             made.append(name)
     root, public = config.secrets / ROOT_KEY, config.secrets / ROOT_PUBLIC
     if not root.exists() and not public.exists():
         key = Ed25519PrivateKey.generate()
-        write_file(root, b64(key.private_bytes_raw()).encode() + b"\n", mode=0o600, owner=supervisor_owner())
-        write_file(public, b64(public_bytes(key)).encode() + b"\n", mode=0o644, owner=owner)
+        put(config, ROOT_KEY, b64(key.private_bytes_raw()).encode() + b"\n")
+        put(config, ROOT_PUBLIC, b64(public_bytes(key)).encode() + b"\n")
         made += [ROOT_KEY, ROOT_PUBLIC]
+    settle_files(config)
     return made
 
 
@@ -155,7 +201,7 @@ def renew_delegation(config: Config) -> str:
         not_before=now - 3600,
         not_after=now + DELEGATION_LIFE_S,
     )
-    write_file(path, line + b"\n", mode=0o600, owner=python_owner(config))
+    put(config, DELEGATION, line + b"\n")
     return ""
 
 

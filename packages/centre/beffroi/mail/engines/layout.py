@@ -142,7 +142,8 @@ def secret(config: Config, name: str) -> str:
     """Return the text secret STATE/secrets/NAME; made on first use."""
     path = config.secrets / name
     if not path.exists():
-        directory(config.secrets, 0o700, python_owner(config))
+        if not config.secrets.exists():
+            directory(config.secrets, 0o700, python_owner(config))
         write(path, secrets.token_hex(32) + "\n", 0o600, python_owner(config))
     return config.secret(name).decode("ascii")
 

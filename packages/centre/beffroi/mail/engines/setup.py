@@ -32,12 +32,14 @@ def write(config: Config) -> None:
     """
     python = layout.python_owner(config)
     config.state.mkdir(parents=True, exist_ok=True)
-    layout.directory(config.secrets, 0o700, python)
+    if not config.secrets.exists():  # the supervisor's otherwise: who may read what is decided there
+        layout.directory(config.secrets, 0o700, python)
     layout.directory(config.log, 0o755)
-    layout.directory(config.run, 0o755, python)
+    layout.directory(config.run, 0o2755, python)
     layout.directory(config.state / "mailgate", 0o700, python)
-    tokens.make_key(config)
-    os.chown(config.secrets / tokens.KEY_NAME, python.uid, python.gid)
+    if not (config.secrets / tokens.KEY_NAME).exists():
+        tokens.make_key(config)
+        os.chown(config.secrets / tokens.KEY_NAME, python.uid, python.gid)
     _write_certificate(config)
     projections.create(config, python=python, dovecot_gid=layout.group("dovecot", "dovecot-core"))
     for engine in (postfix, dovecot, rspamd, unbound):
