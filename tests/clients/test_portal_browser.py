@@ -209,6 +209,7 @@ def inspect(page: Any, name: str) -> None:
         assert wide <= 0, f"{name}: {wide} px too wide at {width} px"
         shots = os.environ.get("BEFFROI_SHOTS")
         if shots and width != 320:
+            page.wait_for_timeout(300)  # a frame is drawn after its page
             page.screenshot(path=f"{shots}/{name}-{width}.png", full_page=True)
     assert page.locator("h1").count() == 1
     # axe is put in by the driver, past the page's own policy; it does not look into the sandboxed mail.

@@ -408,8 +408,22 @@ def test_every_page_leads_to_the_accessibility_statement(listener: str, db: None
         answer = Client().get("/accessibilite/")
         page = answer.content.decode()
     assert answer.status_code == 200
-    for words in ("pas vérifiée par un audit complet", "non conforme", "Défenseur des droits", "postmaster@"):
+    for words in (
+        "pas vérifiée par un audit complet",
+        "non conforme",
+        "Défenseur des droits",
+        "personne référente",
+    ):
         assert words in page
+
+
+def test_the_statement_names_the_address_that_the_departement_gave(
+    db: None, config: Any, settings: Any
+) -> None:
+    from dataclasses import replace
+
+    settings.BEFFROI = replace(config, accessibility_contact="acces@cotedor.test")
+    assert 'href="mailto:acces@cotedor.test"' in Client().get("/accessibilite/").content.decode()
 
 
 @pytest.mark.parametrize("listener", ["web", "console"])
@@ -427,7 +441,7 @@ def test_errors_say_what_happened_and_what_to_do(
             (SuspiciousOperation("secret"), 400, "Cette demande ne peut pas être traitée"),
             (RuntimeError("secret"), 500, "Une erreur est survenue"),
         ):
-            monkeypatch.setattr(about, "contact", raising(error))
+            monkeypatch.setattr(about, "page", raising(error))
             assert_helps(client.get("/accessibilite/"), status, words)
 
 
@@ -458,7 +472,7 @@ def assert_helps(answer: Any, status: int, words: str) -> None:
 
 
 def raising(error: Exception) -> Any:
-    def fail() -> None:
+    def fail(*args: object, **named: object) -> None:
         raise error
 
     return fail

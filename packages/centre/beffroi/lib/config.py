@@ -72,6 +72,10 @@ class Config:
     protected_names: str = _setting(
         "", "Names that must never be blocked besides the members' own, separated by spaces."
     )
+    accessibility_contact: str = _setting(
+        "",
+        "Mail address for difficulties of access, shown in the accessibility statement; empty: none is shown.",
+    )
     outgoing_mail: bool = _setting(False, "Let mail leave for other servers. Off in a demonstration.")
     hsts_s: int = _setting(
         0,

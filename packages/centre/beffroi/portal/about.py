@@ -17,10 +17,7 @@ BASES = {"portal": "portal/web.html", "console": "console/base.html"}
 def accessibility(request: HttpRequest) -> HttpResponse:
     """The statement that French law asks for. It claims what was checked and nothing else."""
     return page(
-        request, "portal/accessibility.html", {"base": BASES[settings.LISTENER], "contact": contact()}
+        request,
+        "portal/accessibility.html",
+        {"base": BASES[settings.LISTENER], "contact": settings.BEFFROI.accessibility_contact},
     )
-
-
-def contact() -> str:
-    """Where difficulties are told: postmaster of the mail server, an address that every mail domain must read."""
-    return f"postmaster@{settings.BEFFROI.mail_name.removeprefix('mx.')}"

@@ -1,0 +1,135 @@
+"""The portal before the real Dovecot: a hostile mail is listed, read, saved from, and reported."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from beffroi.core.decisions import actions as decisions
+from beffroi.core.decisions import door
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.identity.actor import Actor
+from beffroi.mail import reader
+from beffroi.mail.models import MailObservation
+from beffroi_protocol.indicators import normalise
+
+from tests.conftest import Commune
+from tests.fixtures_portal import portal_client
+from tests.mail_post import Post, needs_engines
+
+pytest_plugins = ["tests.fixtures_mail"]
+pytestmark = needs_engines
+
+FILE = b"MZ this is what a secretary must never open\r\n" * 40
+HOSTILE = """\
+From: =?utf-8?q?Tr=C3=A9sorerie_=3Cscript=3Ealert=281=29=3C/script=3E?= <billing@sender.example.net>
+To: {to}
+Subject: =?utf-8?b?{subject}?=
+Message-ID: <hostile@sender.example.net>
+Date: Tue, 24 Nov 2026 10:00:00 +0000
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary=b1
+
+--b1
+Content-Type: text/html; charset=utf-8
+
+<html><head><style>@import url(https://pixel.evil.example.com/s)</style></head><body onload="alert(2)">
+<script>alert(3)</script><p>Votre avis de taxe est disponible.</p>
+<p><a href="https://pay.evil.example.com/f?x=1" onclick="alert(4)">https://www.impots.gouv.fr/</a></p>
+<img src="https://pixel.evil.example.com/t.gif" alt="Marianne" onerror="alert(5)">
+<iframe src="https://pay.evil.example.com/"></iframe><form action="https://pay.evil.example.com/"><input name=p></form>
+</body></html>
+--b1
+Content-Type: application/octet-stream; name="=?utf-8?b?{name}?="
+Content-Disposition: attachment; filename="=?utf-8?b?{name}?="
+Content-Transfer-Encoding: base64
+
+{file}
+--b1--
+"""
+SUBJECT = "Taxe <script>alert(0)</script> à régler"
+NAME = "avis d’imposition.pdf.exe"
+
+
+def coded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.fixture(autouse=True)
+def no_door(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "blocked_address", lambda address: None)
+
+
+def test_a_hostile_mail_is_listed_read_saved_from_and_reported(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "agent")
+    file = base64.encodebytes(FILE).decode().strip()
+    message = HOSTILE.format(to=box.address, subject=coded(SUBJECT), name=coded(NAME), file=file)
+    assert post.send(message, box.address)[0] == 250
+    post.wait_count(box, 1)
+    post.settle(1)
+    client = portal_client(beaune.agent_membership)
+
+    listed = client.get(f"/courrier/{box.id}/").content.decode()
+    assert "Taxe &lt;script&gt;alert(0)&lt;/script&gt; à régler" in listed
+    assert "<script>alert" not in listed
+    assert "1 courriel non lu" in listed
+
+    with reader.open_mailbox(post.config, box.address) as opened:
+        uid = opened.list()[0].uid
+    page = client.get(f"/courrier/{box.id}/{uid}/").content.decode()
+    assert "<script>alert" not in page
+    assert "Lien trompeur" in page
+    assert "pay.evil.example.com" in page
+    assert "1 image distante non chargée" in page
+    assert "avis d’imposition.pdf.exe" in page
+    assert "Ce courriel vient bien de sender.example.net" in page
+    assert "Tout est lu" in client.get(f"/courrier/{box.id}/").content.decode()
+
+    frame = client.get(f"/courrier/{box.id}/{uid}/contenu/")
+    body = frame.content.decode()
+    for word in (
+        "<script",
+        "alert(",
+        "onload",
+        "onclick",
+        "onerror",
+        "<iframe",
+        "<form",
+        "pixel.evil",
+        "@import",
+    ):
+        assert word not in body
+    assert "Votre avis de taxe est disponible" in body
+    assert "sandbox" in frame["Content-Security-Policy"]
+
+    saved = client.get(f"/courrier/{box.id}/{uid}/piece/2/")
+    assert saved.content == FILE
+    assert saved["Content-Disposition"].startswith("attachment; filename*=utf-8''avis%20d")
+
+    asked = client.get(f"/courrier/{box.id}/{uid}/signaler/").content.decode()
+    beffroi_id = asked.split('name="beffroi_id" value="')[1].split('"')[0]
+    answer = client.post(f"/courrier/{box.id}/{uid}/signaler/", {"beffroi_id": beffroi_id})
+    assert answer["Location"] == f"/courrier/signale/{beffroi_id}/"
+    event = OutboxEvent.objects.get(kind="sighting:reported")
+    assert event.collectivite_id == beaune.id
+    for word in ("pay.evil.example.com", beffroi_id, beaune.agent.id):
+        assert word in str(event.payload)
+    for word in ("Taxe", "avis de taxe", "imposition"):
+        assert word not in str(event.payload)
+    assert "Merci, votre signalement est enregistré" in client.get(answer["Location"]).content.decode()
+
+    # The file that a decision names is no longer given, by the hash that the entry took of it.
+    digest = MailObservation.objects.get(message_id=beffroi_id, kind="sha256").value
+    decisions.activate(
+        actor=Actor.system("tests"),
+        indicator=normalise("sha256", digest),
+        action="block",
+        scope="all",
+        reason="phishing",
+        evidence={"communes": 2},
+        rule="test",
+        ttl_s=3600,
+    )
+    refused = client.get(f"/courrier/{box.id}/{uid}/piece/2/")
+    assert refused.status_code == 403
+    assert FILE not in refused.content
