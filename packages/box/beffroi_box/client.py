@@ -29,6 +29,7 @@ NO_CHECK_TIME = 0x200000
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 20.0
 NONCE_LIFE_S = 45.0  # less than the centre's 60 s
+DNS_WAIT_S, DNS_FRESH_S = 2.0, 20.0
 _OK = 200
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, ssl.SSLError)
 
@@ -74,6 +75,35 @@ class _Connection(http.client.HTTPSConnection):
         raise failure
 
 
+class _Names:
+    """The centre's addresses in DNS. A resolver that does not answer costs ``DNS_WAIT_S`` once in a while, not the
+    system's own half a minute at each connection: the answer of before counts in the meantime."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._lock = threading.Lock()
+        self._asking: threading.Thread | None = None
+        self._asked_at = float("-inf")
+        self._found: tuple[str, ...] = ()
+
+    def addresses(self) -> tuple[str, ...]:
+        with self._lock:
+            idle = self._asking is None or not self._asking.is_alive()
+            if idle and time.monotonic() - self._asked_at > DNS_FRESH_S:
+                self._asked_at = time.monotonic()
+                self._asking = threading.Thread(target=self._ask, name="names", daemon=True)
+                self._asking.start()
+                self._asking.join(DNS_WAIT_S)
+        return self._found
+
+    def _ask(self) -> None:
+        try:
+            infos = socket.getaddrinfo(self._host, None, type=socket.SOCK_STREAM)
+        except OSError:
+            return
+        self._found = tuple(str(info[4][0]) for info in infos)
+
+
 class Centre:
     """Addresses and connections. ``remembered`` are addresses that answered earlier, for a start without DNS."""
 
@@ -81,16 +111,11 @@ class Centre:
         self._config = config
         self._context = tls_context(config)
         self._remembered = remembered
+        self._names = _Names(config.centre_host)
 
     def addresses(self) -> tuple[str, ...]:
         """Configured ones, then DNS, then remembered ones."""
-        found = list(self._config.centre_addresses)
-        try:
-            for info in socket.getaddrinfo(self._config.centre_host, None, type=socket.SOCK_STREAM):
-                found.append(str(info[4][0]))
-        except OSError:
-            pass
-        found += self._remembered
+        found = (*self._config.centre_addresses, *self._names.addresses(), *self._remembered)
         return tuple(dict.fromkeys(found))
 
     def open(self) -> _Connection:

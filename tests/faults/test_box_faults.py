@@ -1,0 +1,166 @@
+"""What a box does when something breaks: killed, cut off, half-written, no disk, flushed rules."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from beffroi_protocol.messages import FlowsBlocked
+
+from tests.fixtures_box import (
+    BOX,
+    EVIL,
+    EVIL6,
+    GOOD,
+    LAN,
+    LAN_BOX,
+    LISTED,
+    TownHall,
+    connects,
+    entry,
+    inside,
+    look_up,
+    run,
+    town_hall,
+    until,
+)
+
+pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
+REFUSED = 3
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[TownHall]:
+    with town_hall(state_mib=8) as hall:
+        yield hall
+
+
+@pytest.fixture
+def hall(running: TownHall) -> Iterator[TownHall]:
+    yield running
+    running.clear()
+
+
+def saved(hall: TownHall) -> None:
+    """Wait until the last enforced version is on disk."""
+    path = hall.state / "tables" / "box.state"
+    wanted = f'"version":{hall.centre.version},'
+    until(lambda: path.exists() and wanted in path.read_text(), "the table is not saved")
+
+
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_killed_agent_leaves_all_rules_and_goes_on_where_it_was(hall: TownHall) -> None:
+    (first, _) = hall.block(EVIL, LISTED)
+    saved(hall)
+    hall.kill("agent")
+    assert not connects(LAN, EVIL) and connects(LAN, GOOD)
+    assert look_up(LAN, LISTED, LAN_BOX) == REFUSED
+    hall.centre.publish(entry(EVIL6, hall.centre.now() + 3600), removed=(first,))
+    hall.start_agent()
+    hall.connected()
+    assert connects(LAN, EVIL) and not connects(LAN, EVIL6)
+    assert look_up(LAN, LISTED, LAN_BOX) == REFUSED
+
+
+def test_a_box_that_starts_without_its_centre_enforces_all_it_knew(hall: TownHall) -> None:
+    hall.block(EVIL, LISTED)
+    saved(hall)
+    hall.kill("agent")
+    hall.kill("unbound")
+    run(*inside(BOX, "nft", "flush", "ruleset"))  # as after a reboot
+    (hall.state / "resolver" / "refused.conf").unlink()
+    assert connects(LAN, EVIL)
+    hall.cut(down=True)
+    try:
+        hall.start_agent()
+        until(lambda: hall.status(), "the agent does not start")
+        assert json_element(EVIL) in hall.elements()["hot4"]
+        assert LISTED in (hall.state / "resolver" / "refused.conf").read_text()
+    finally:
+        hall.cut(down=False)
+    hall.start_unbound()
+    hall.connected()
+    assert not connects(LAN, EVIL) and connects(LAN, GOOD)
+    assert look_up(LAN, LISTED, LAN_BOX) == REFUSED
+
+
+def json_element(address: str) -> str:
+    return f'"{address}"'
+
+
+def test_a_box_that_was_cut_off_catches_up(hall: TownHall) -> None:
+    (kept,) = hall.block(EVIL)
+    hall.cut(down=True)
+    try:
+        until(lambda: not hall.status()["connected"], "the silence is noticed")
+        hall.centre.publish(entry(EVIL6, hall.centre.now() + 3600), removed=(kept,))
+        hall.centre.publish(entry(LISTED, hall.centre.now() + 3600))
+        assert json_element(EVIL) in hall.elements()["hot4"], "what it knew holds"
+    finally:
+        hall.cut(down=False)
+    hall.connected()
+    assert connects(LAN, EVIL) and not connects(LAN, EVIL6)
+    assert look_up(LAN, LISTED, LAN_BOX) == REFUSED
+
+
+def test_a_half_written_state_is_recognised_and_the_one_before_it_used(hall: TownHall) -> None:
+    hall.block(EVIL)
+    saved(hall)
+    hall.block(EVIL6)
+    saved(hall)
+    hall.kill("agent")
+    for name in ("tables/box.state", "identity.json", "delegations", "policy", "time-floor"):
+        if (path := hall.state / name).exists():
+            half(path)
+    hall.start_agent()
+    hall.connected()
+    assert not connects(LAN, EVIL) and not connects(LAN, EVIL6)
+
+
+def test_without_any_state_of_the_feed_a_snapshot_is_asked(hall: TownHall) -> None:
+    hall.block(EVIL)
+    saved(hall)
+    hall.kill("agent")
+    for path in (hall.state / "tables").iterdir():
+        half(path)
+    hall.start_agent()
+    hall.connected()
+    assert not connects(LAN, EVIL)
+
+
+def test_a_full_disk_stops_no_block(hall: TownHall) -> None:
+    filler = hall.state / "filler"
+    with filler.open("wb") as file:
+        try:
+            while True:
+                os.write(file.fileno(), bytes(4096))
+        except OSError:
+            pass
+    hall.centre.facts.clear()
+    (blocked,) = hall.block(EVIL)
+    assert not connects(LAN, EVIL)
+    found = hall.centre.facts
+    until(
+        lambda: any(isinstance(f, FlowsBlocked) and f.entry_id == blocked for f in found.values()),
+        "facts go on from memory",
+    )
+    filler.unlink()
+    saved(hall)
+    until(lambda: not hall.status()["disk_trouble"], "the disk is sound again")
+    hall.kill("agent")
+    hall.start_agent()
+    hall.connected()
+    assert not connects(LAN, EVIL)
+
+
+def test_rules_that_another_program_flushed_come_back_at_the_next_change(hall: TownHall) -> None:
+    hall.block(EVIL)
+    run(*inside(BOX, "nft", "delete", "table", "inet", "beffroi"))
+    assert connects(LAN, EVIL)
+    hall.block(EVIL6)
+    assert not connects(LAN, EVIL) and not connects(LAN, EVIL6)

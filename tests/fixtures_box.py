@@ -1,0 +1,406 @@
+"""A town hall in namespaces: an internet, a box with the real agent and a real Unbound, a LAN. For the box's tests.
+
+Namespaces: ``bxt-net``, ``bxt-box``, ``bxt-lan``. Servers of the internet and clients of the LAN are sockets of the
+test process, made inside those namespaces.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from beffroi_box.store import Identity, Store
+from beffroi_protocol.indicators import Kind, normalise
+from beffroi_protocol.messages import Action, Entry, Policy
+from beffroi_protocol.signing import b64, public_bytes
+
+from tests.fixtures_box_centre import BOX_ID, COLLECTIVITE, NAME, FeedCentre
+
+ROOT = Path(__file__).parents[1]
+NET, BOX, LAN = "bxt-net", "bxt-box", "bxt-lan"
+CENTRE_PORT, ECHO_PORT, DNS_PORT = 22700, 22701, 53
+WAN_NET, WAN_BOX = "185.10.20.1", "185.10.20.2"
+WAN_NET6, WAN_BOX6 = "2a0c:e300:1::1", "2a0c:e300:1::2"
+LAN_BOX, LAN_BOX6 = "185.11.30.1", "2a0c:e300:2::1"
+EVIL, EVIL6, GOOD = "45.83.64.7", "2a0e:b107:10::7", "45.83.64.9"
+LISTED, UNLISTED = "colis-suivi-livraison.com", "mairie-exemple.com"
+PATIENCE_S = 20.0
+_AGENT = ("/usr/bin/python3", "-m", "beffroi_box")
+_PATH = {"PYTHONPATH": f"{ROOT}/packages/protocol:{ROOT}/packages/box", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def until(check: Callable[[], object], what: str) -> None:
+    """Wait until ``check`` is true; the limit is for a broken run, not a measurement."""
+    end = time.monotonic() + PATIENCE_S
+    while not check():
+        assert time.monotonic() < end, what
+        time.sleep(0.03)
+
+
+def run(*argv: str, stdin: str = "") -> str:
+    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, f"{argv}: {done.stderr}"
+    return done.stdout
+
+
+def inside(space: str, *argv: str) -> list[str]:
+    return ["nsenter", f"--net=/run/netns/{space}", "--", *argv]
+
+
+def socket_in(space: str, family: int, kind: int) -> socket.socket:
+    """A socket of another network namespace, used from here."""
+    made: list[socket.socket] = []
+
+    def make() -> None:
+        with Path(f"/run/netns/{space}").open("rb") as file:
+            os.setns(file.fileno(), os.CLONE_NEWNET)
+        made.append(socket.socket(family, kind))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    made[0].settimeout(1.0)
+    return made[0]
+
+
+def family(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def connect(space: str, address: str, port: int = ECHO_PORT) -> socket.socket | None:
+    """A TCP connection that answered one byte, or None."""
+    client = socket_in(space, family(address), socket.SOCK_STREAM)
+    try:
+        client.connect((address, port))
+        if echoes(client):
+            return client
+    except OSError:
+        pass
+    client.close()
+    return None
+
+
+def connects(space: str, address: str, port: int = ECHO_PORT) -> bool:
+    client = connect(space, address, port)
+    if client is not None:
+        client.close()
+    return client is not None
+
+
+def echoes(client: socket.socket) -> bool:
+    try:
+        client.sendall(b"x")
+        return client.recv(1) == b"x"
+    except OSError:
+        return False
+
+
+def look_up(space: str, name: str, server: str) -> int:
+    """Ask a resolver for an A record; return its answer code (3: the name is refused), -1 without an answer."""
+    question = b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\0"
+    with socket_in(space, family(server), socket.SOCK_DGRAM) as client:
+        try:
+            client.sendto(
+                struct.pack(">6H", 7, 0x100, 1, 0, 0, 0) + question + b"\0\1\0\1", (server, DNS_PORT)
+            )
+            return client.recv(512)[3] & 15
+        except OSError:
+            return -1
+
+
+@dataclass
+class TownHall:
+    """``pc``: the LAN's addresses."""
+
+    state: Path
+    centre: FeedCentre
+    pc: tuple[str, str]
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    sockets: list[socket.socket] = field(default_factory=list)
+
+    # -- agent -------------------------------------------------------------------------------------------
+
+    def start(self, name: str, *argv: str) -> None:
+        log = (self.state.parent / f"{name}.log").open("ab")
+        # The box asks the internet's DNS, not the resolver of the machine that runs the tests.
+        mount = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+        private = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-c", mount)
+        resolv_conf = self.state.parent / "resolv.conf"
+        resolv_conf.write_text(f"nameserver {WAN_NET}\noptions timeout:1 attempts:1\n")
+        self.processes[name] = subprocess.Popen(
+            inside(BOX, *private, str(resolv_conf), *argv),
+            env={**os.environ, **_PATH},
+            stdout=log,
+            stderr=log,
+        )
+
+    def start_agent(self) -> None:
+        self.start("agent", *_AGENT, "--state", str(self.state), "run")
+
+    def connected(self) -> None:
+        """Wait until the agent follows the feed and enforces the centre's last word."""
+        until(lambda: self.status().get("connected"), f"agent not connected: {self.log()}")
+        until(lambda: self.status()["versions"]["box"].endswith(f":{self.centre.version}"), "not in step")
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        process = self.processes.pop(name)
+        process.send_signal(number)
+        process.wait(10)
+        if name == "agent":
+            (self.state / "status.json").unlink(missing_ok=True)
+
+    def start_unbound(self) -> None:
+        self.start("unbound", "/usr/sbin/unbound", "-d", "-c", str(self.state / "resolver" / "unbound.conf"))
+        until(lambda: look_up(LAN, UNLISTED, self.resolver) == 0, "Unbound does not answer")
+
+    def status(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self.state / "status.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def log(self) -> str:
+        return (self.state.parent / "agent.log").read_text()[-2000:]
+
+    resolver = LAN_BOX
+
+    # -- the centre's word -------------------------------------------------------------------------------
+
+    def block(self, *values: str, life_s: int = 3600) -> tuple[str, ...]:
+        """Publish entries, wait for their enforcement, return their ids."""
+        entries = [entry(value, self.centre.now() + life_s) for value in values]
+        version = self.centre.publish(*entries)
+        until(lambda: self.centre.enforced(version), f"version {version} is not enforced: {self.log()}")
+        return tuple(one.id for one in entries)
+
+    def unblock(self, *ids: str) -> None:
+        version = self.centre.publish(removed=ids)
+        until(lambda: self.centre.enforced(version), f"version {version} is not enforced: {self.log()}")
+
+    def clear(self) -> None:
+        """Leave no entry to the next test."""
+        if self.centre.entries:
+            self.unblock(*self.centre.entries)
+
+    def cut(self, *, down: bool) -> None:
+        """Take the box's way to the internet, or give it back."""
+        table = "chain c { type filter hook prerouting priority -310; iifname n0 drop; }"
+        text = f"table inet cut {{ {table} }}" if down else "delete table inet cut"
+        run(*inside(NET, "nft", "-f", "-"), stdin=text)
+
+    def elements(self) -> dict[str, list[str]]:
+        """The deny sets in the kernel, without their timers."""
+        found: dict[str, list[str]] = {}
+        for name in ("hot4", "hot6", "cold4", "cold6"):
+            listed = json.loads(run(*inside(BOX, "nft", "-j", "list", "set", "inet", "beffroi", name)))
+            elements = listed["nftables"][1]["set"].get("elem", [])
+            found[name] = sorted(json.dumps(e["elem"]["val"] if "elem" in e else e) for e in elements)
+        return found
+
+    def memory_kib(self) -> dict[str, int]:
+        text = Path(f"/proc/{self.processes['agent'].pid}/smaps_rollup").read_text()
+        fields = (line.split() for line in text.splitlines()[1:])
+        return {f[0].rstrip(":"): int(f[1]) for f in fields if f[0] in ("Rss:", "Pss:")}
+
+
+def entry(value: str, expires_at: int, *, name: str = "") -> Entry:
+    kind = Kind.DOMAIN
+    if value.replace(".", "").isdigit() or ":" in value:
+        kind = Kind.IP
+    if "/" in value:
+        kind = Kind.CIDR
+    made = name or f"dec_{os.urandom(6).hex()}"
+    return Entry(made, normalise(kind, value), Action.BLOCK, expires_at)
+
+
+@contextmanager
+def town_hall(*, bridge: bool = False, ahead_s: int = 0, state_mib: int = 16) -> Iterator[TownHall]:
+    """The state directory is a small disk of its own, which a test may fill."""
+    directory = Path(tempfile.mkdtemp(prefix="bxt-"))
+    directory.chmod(0o755)
+    state = directory / "state"
+    state.mkdir()
+    _remove()
+    hall: TownHall | None = None
+    run("mount", "-t", "tmpfs", "-o", f"size={state_mib}m,mode=755", "bxt", str(state))
+    try:
+        _spaces(bridge=bridge)
+        pc = ("185.10.20.3", "2a0c:e300:1::3") if bridge else ("185.11.30.2", "2a0c:e300:2::2")
+        hall = TownHall(state, FeedCentre(directory, ahead_s), pc)
+        if bridge:
+            hall.resolver = WAN_BOX
+        _serve(hall)
+        _enrolled(hall, bridge=bridge)
+        for evil in (EVIL, EVIL6):
+            until(lambda evil=evil: connects(LAN, evil), f"no way to {evil} before the box has rules")  # type: ignore[misc]
+        run(
+            *inside(BOX, "env", f"PYTHONPATH={_PATH['PYTHONPATH']}"),
+            *_AGENT,
+            "--state",
+            str(state),
+            "resolver-config",
+        )
+        hall.start_agent()
+        hall.start_unbound()
+        hall.connected()
+        until(lambda: hall.status().get("policy_version") == 1, f"first policy not proved: {hall.log()}")
+        yield hall
+    finally:
+        if hall is not None:
+            for process in hall.processes.values():
+                process.kill()
+                process.wait()
+            hall.centre.stop()
+            for one in hall.sockets:
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in it
+                one.close()
+        _remove()
+        subprocess.run(["umount", "-l", str(state)], check=False)
+        for path in directory.iterdir():
+            path.rmdir() if path.is_dir() else path.unlink()
+        directory.rmdir()
+
+
+def _enrolled(hall: TownHall, *, bridge: bool) -> None:
+    """The state of a box whose enrolment is done; its first policy is still to be proved."""
+    store = Store(hall.state)
+    store.prepare()
+    centre = hall.centre
+    centre.box_key = public_bytes(store.key())
+    root = b64(public_bytes(centre.root))
+    address = f"https://{NAME}:{CENTRE_PORT}"
+    store.save_identity(Identity(1, BOX_ID, COLLECTIVITE, "Beaune", root, address))
+    store.save_trust(centre.trust())
+    centre.set_policy(good_policy(bridge=bridge))
+    assert centre.policy is not None
+    store.save_policy(centre.signer.line(centre.policy), "policy-candidate")
+    (hall.state / "ca.pem").write_bytes((hall.state.parent / "centre.pem").read_bytes())
+    probe = "" if bridge else f'lan_probe = "{GOOD}:{ECHO_PORT}"\n'
+    lan = 'lan = "lan"\n'
+    (hall.state / "box.toml").write_text(
+        f'centre = "{address}"\ncentre_addresses = ["{WAN_NET}"]\nwan = "wan"\n{lan}{probe}'
+        f'resolver_forward = ["{WAN_NET}"]\nresolver_dnssec = false\nheartbeat_s = 2\nprobe_grace_s = 3\n'
+    )
+
+
+def good_policy(*, bridge: bool = False, **values: Any) -> Policy:
+    return Policy(mode="bridge" if bridge else "router", inbound_tcp_ports=(ECHO_PORT,), **values)
+
+
+def _spaces(*, bridge: bool) -> None:
+    for space in (NET, BOX, LAN):
+        run("ip", "netns", "add", space)
+        run("ip", "-n", space, "link", "set", "lo", "up")
+        keys = ("all.accept_dad=0", "default.accept_dad=0", "all.accept_ra=0", "default.accept_ra=0")
+        run(*inside(space, "sysctl", "-qw", *(f"net.ipv6.conf.{key}" for key in keys)))
+    _ip(f"link add n0 netns {NET} type veth peer name wan netns {BOX}")
+    _ip(f"link add l0 netns {LAN} type veth peer name lan netns {BOX}")
+    run(*inside(NET, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"))
+    places = [(NET, "n0", WAN_NET, WAN_NET6)]
+    if bridge:
+        _ip(f"-n {BOX} link add br0 type bridge")
+        for port in ("wan", "lan"):
+            _ip(f"-n {BOX} link set {port} master br0 up")
+        called = ("iptables", "ip6tables")
+        run(*inside(BOX, "sysctl", "-qw", *(f"net.bridge.bridge-nf-call-{name}=1" for name in called)))
+        places += [(BOX, "br0", WAN_BOX, WAN_BOX6), (LAN, "l0", "185.10.20.3", "2a0c:e300:1::3")]
+    else:
+        run(*inside(BOX, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"))
+        places += [(BOX, "wan", WAN_BOX, WAN_BOX6), (BOX, "lan", LAN_BOX, LAN_BOX6)]
+        places += [(LAN, "l0", "185.11.30.2", "2a0c:e300:2::2")]
+    for space, link, four, six in places:
+        _ip(f"-n {space} addr add {four}/24 dev {link}")
+        _ip(f"-n {space} addr add {six}/64 dev {link} nodad")
+        _ip(f"-n {space} link set {link} up")
+    for one in (f"{EVIL}/32", f"{GOOD}/32", f"{EVIL6}/128"):
+        _ip(f"-n {NET} addr add {one} dev lo" + (" nodad" if ":" in one else ""))
+    ways = [(NET, WAN_BOX, WAN_BOX6)] if not bridge else []
+    ways += [(BOX, WAN_NET, WAN_NET6)]
+    ways += [(LAN, WAN_NET, WAN_NET6) if bridge else (LAN, LAN_BOX, LAN_BOX6)]
+    for space, four, six in ways:
+        _ip(f"-n {space} route add default via {four}")
+        _ip(f"-n {space} -6 route add default via {six}")
+
+
+def _ip(arguments: str) -> None:
+    run("ip", *arguments.split())
+
+
+def _serve(hall: TownHall) -> None:
+    centre = _listening(NET, WAN_NET, CENTRE_PORT)
+    hall.centre.serve(centre)
+    for space, address in ((NET, "0.0.0.0"), (NET, "::"), (LAN, "0.0.0.0"), (LAN, "::")):
+        server = _listening(space, address, ECHO_PORT)
+        hall.sockets.append(server)
+        threading.Thread(target=_echo_server, args=(server,), daemon=True).start()
+    dns = socket_in(NET, socket.AF_INET, socket.SOCK_DGRAM)
+    dns.settimeout(None)
+    dns.bind((WAN_NET, DNS_PORT))
+    hall.sockets.append(dns)
+    threading.Thread(target=_dns_server, args=(dns,), daemon=True).start()
+
+
+def _listening(space: str, address: str, port: int) -> socket.socket:
+    server = socket_in(space, family(address), socket.SOCK_STREAM)
+    server.settimeout(None)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if ":" in address:
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    server.bind((address, port))
+    server.listen(50)
+    return server
+
+
+def _echo_server(server: socket.socket) -> None:
+    while True:
+        try:
+            client, _ = server.accept()
+        except OSError:
+            return
+        threading.Thread(target=_echo, args=(client,), daemon=True).start()
+
+
+def _echo(client: socket.socket) -> None:
+    try:
+        while data := client.recv(100):
+            client.sendall(data)
+    except OSError:
+        pass
+    finally:
+        client.close()
+
+
+def _dns_server(server: socket.socket) -> None:
+    """Every name has the good address, but the centre's."""
+    while True:
+        try:
+            query, peer = server.recvfrom(512)
+        except OSError:
+            return
+        if not query:
+            return
+        end = query.index(b"\0", 12) + 5
+        address = WAN_NET if b"boitiers" in query else GOOD
+        answer = b"\xc0\x0c\0\1\0\1" + struct.pack(">IH", 1, 4) + socket.inet_aton(address)
+        wanted = query[end - 4 : end - 2] == b"\0\1"
+        head = query[:2] + struct.pack(">5H", 0x8180, 1, int(wanted), 0, 0)
+        server.sendto(head + query[12:end] + (answer if wanted else b""), peer)
+
+
+def _remove() -> None:
+    for space in (NET, BOX, LAN):
+        subprocess.run(["ip", "netns", "del", space], capture_output=True, check=False)

@@ -1,0 +1,278 @@
+"""A small real centre for boxes: HTTPS in a namespace, a signed feed, signed requests checked."""
+
+from __future__ import annotations
+
+import datetime
+import queue
+import secrets
+import ssl
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from socket import socket
+from socketserver import ThreadingMixIn
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+from beffroi_protocol.messages import (
+    Ack,
+    AckBatch,
+    Batch,
+    Entry,
+    Fact,
+    FactBatch,
+    FeedMessage,
+    Policy,
+    PolicyMessage,
+    Problem,
+    Snapshot,
+    decode,
+)
+from beffroi_protocol.requests import BOX_HEADER, NONCE_HEADER, SIGNATURE_HEADER, verify_request
+from beffroi_protocol.signing import Signer, TrustStore, delegate, payload_hash, public_bytes, split_line
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+NAME = "boitiers.cotedor.fr"
+BOX_ID, COLLECTIVITE = "box_1", "col_1"
+BEAT_S = 0.7
+DAY_S = 86400
+
+
+@dataclass
+class FeedCentre:
+    """Holds one box's connection. ``ahead_s``: how far its clock, certificate included, runs before the machine's."""
+
+    directory: Path
+    ahead_s: int = 0
+    box_key: bytes = b""
+    acks: list[Ack] = field(default_factory=list)
+    policy_versions: list[int] = field(default_factory=list)
+    facts: dict[str, Fact] = field(default_factory=dict)
+    refuse_with: int = 0
+    epoch: int = 1
+    policy: PolicyMessage | None = None
+
+    def __post_init__(self) -> None:
+        self.root, self.feed = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+        self.signer = Signer(self.feed)
+        day = self.now() // DAY_S * DAY_S
+        self.delegation = delegate(
+            self.root, public_bytes(self.feed), serial=1, not_before=day - DAY_S, not_after=day + 30 * DAY_S
+        )
+        self.version, self.head = 0, ""
+        self.entries: dict[str, Entry] = {}
+        self.log: list[tuple[int, str, bytes]] = []
+        self.lines: queue.Queue[bytes] | None = None
+        self.lock = threading.Lock()
+        self.nonces: set[str] = set()
+        self._servers: list[_Server] = []
+
+    def now(self) -> int:
+        return int(time.time()) + self.ahead_s
+
+    def trust(self) -> TrustStore:
+        trust = TrustStore(public_bytes(self.root))
+        trust.add_delegation(self.delegation)
+        return trust
+
+    # -- what the centre says ----------------------------------------------------------------------------
+
+    def publish(self, *added: Entry, removed: tuple[str, ...] = ()) -> int:
+        """Sign a batch, send it to who is connected, return its version."""
+        with self.lock:
+            batch = self.batch(self.version + 1, added=added, removed=removed)
+            line = self.signer.line(batch)
+            self.log.append((self.version, self.head, line))
+            self.version, self.head = batch.to_version, payload_hash(split_line(line)[2])
+            for one in removed:
+                self.entries.pop(one, None)
+            self.entries |= {one.id: one for one in added}
+            self._say(line)
+            return self.version
+
+    def batch(self, to: int, *, added: tuple[Entry, ...] = (), removed: tuple[str, ...] = ()) -> Batch:
+        now = self.now()
+        return Batch(
+            1, "box", self.epoch, self.version, to, now, now + DAY_S, self.head, added, tuple(removed)
+        )
+
+    def set_policy(self, policy: Policy) -> int:
+        version = self.policy.policy_version + 1 if self.policy else 1
+        self.policy = PolicyMessage(1, COLLECTIVITE, version, self.now(), policy)
+        self._say(self.signer.line(self.policy))
+        return version
+
+    def say(self, line: bytes) -> None:
+        """Send whatever the test made, signed or not."""
+        with self.lock:
+            self._say(line)
+
+    def _say(self, line: bytes) -> None:
+        if self.lines is not None:
+            self.lines.put(line)
+
+    def enforced(self, version: int) -> bool:
+        return any(a.channel == "box" and a.version >= version for a in self.acks)
+
+    def first_lines(self, since: str) -> list[bytes]:
+        lines = [self.delegation]
+        if self.policy is not None:
+            lines.append(self.signer.line(self.policy))
+        for part in since.split(","):
+            channel, epoch, version, head = part.split(":")
+            if channel != "box":
+                if version == "0":
+                    lines.append(self._snapshot(channel, 1, "h", ()))
+                continue
+            at = (int(version), head)
+            known = [n for n, step in enumerate(self.log) if step[:2] == at]
+            if int(epoch) == self.epoch and (at == (self.version, self.head) or known):
+                lines += [line for _, _, line in self.log[known[0] :]] if known else []
+                continue
+            lines.append(self._snapshot("box", self.version, self.head, tuple(self.entries.values())))
+        return lines
+
+    def _snapshot(self, channel: str, version: int, head: str, entries: tuple[Entry, ...]) -> bytes:
+        now = self.now()
+        message: FeedMessage = Snapshot(
+            1, channel, self.epoch, version, now, now + DAY_S, head, tuple(entries)
+        )
+        return self.signer.line(message)
+
+    # -- its server --------------------------------------------------------------------------------------
+
+    def serve(self, listening: socket) -> None:
+        server = _Server(listening, self)
+        self._servers.append(server)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
+
+    def stop(self) -> None:
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+
+    def certificate(self) -> tuple[Path, Path]:
+        """Write (authority, key): one self-signed certificate whose dates are this centre's own."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+        now = datetime.datetime.fromtimestamp(self.now(), datetime.UTC)
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=30))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        paths = self.directory / "centre.pem", self.directory / "centre.key"
+        paths[0].write_bytes(made.public_bytes(Encoding.PEM))
+        paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return paths
+
+
+class _Server(ThreadingMixIn, HTTPServer):
+    daemon_threads = True
+
+    def __init__(self, listening: socket, centre: FeedCentre) -> None:
+        super().__init__(listening.getsockname()[:2], _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.centre = centre
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls.load_cert_chain(*centre.certificate())
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """The handshake is made in the connection's own thread: a silent peer holds up nobody."""
+        request.settimeout(10)
+        try:
+            with self.tls.wrap_socket(request, server_side=True) as secured:
+                super().finish_request(secured, client_address)  # type: ignore[arg-type]
+        except OSError:
+            pass
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Boxes are killed and cut here; that is no error of the centre."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def _answer(self, status: int, message: object) -> None:
+        body = msgspec.json.encode(message)
+        nonce = secrets.token_hex(8)
+        self.server.centre.nonces.add(nonce)
+        self.send_response(status)
+        self.send_header(NONCE_HEADER, nonce)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _signed(self, body: bytes) -> bool:
+        centre = self.server.centre
+        names = (BOX_HEADER, NONCE_HEADER, SIGNATURE_HEADER)
+        headers = {name: self.headers.get(name, "") for name in names}
+        fresh = headers[NONCE_HEADER] in centre.nonces
+        centre.nonces.discard(headers[NONCE_HEADER])
+        if not fresh:
+            self._answer(401, Problem("request.nonce_refused", ""))
+            return False
+        verify_request(centre.box_key, headers, method=self.command, path=self.path, body=body)
+        return True
+
+    def do_GET(self) -> None:
+        centre = self.server.centre
+        parts = urlsplit(self.path)
+        if parts.path == "/v1/nonce":
+            self._answer(200, {"ok": True})
+            return
+        if not self._signed(b""):
+            return
+        lines: queue.Queue[bytes] = queue.Queue()
+        with centre.lock:
+            for line in centre.first_lines(parse_qs(parts.query)["since"][0]):
+                lines.put(line)
+            centre.lines = lines
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        while True:
+            try:
+                line = lines.get(timeout=BEAT_S)
+            except queue.Empty:
+                with centre.lock:
+                    line = centre.signer.line(centre.batch(centre.version))
+                    if not lines.empty():
+                        continue  # a batch came meanwhile: its place is before this heartbeat
+            self.wfile.write(b"%x\r\n%s\n\r\n" % (len(line) + 1, line))
+
+    def do_POST(self) -> None:
+        centre = self.server.centre
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if not self._signed(body):
+            return
+        if centre.refuse_with:
+            self._answer(centre.refuse_with, Problem("request.too_many", "", True))
+            return
+        if self.path == "/v1/acks":
+            batch = decode(body, AckBatch)
+            centre.acks += batch.acks
+            centre.policy_versions.append(batch.policy_version)
+        else:
+            centre.facts |= {fact.id: fact for fact in decode(body, FactBatch).facts}
+        self._answer(200, {"ok": True})

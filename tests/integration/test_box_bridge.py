@@ -1,0 +1,75 @@
+"""The box as a transparent bridge: the same rules over br_netfilter."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures_box import (
+    ECHO_PORT,
+    EVIL,
+    EVIL6,
+    GOOD,
+    LAN,
+    LISTED,
+    NET,
+    UNLISTED,
+    WAN_BOX,
+    TownHall,
+    connect,
+    connects,
+    echoes,
+    look_up,
+    socket_in,
+    town_hall,
+)
+
+pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
+REFUSED = 3
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[TownHall]:
+    if not Path("/proc/sys/net/bridge").exists():
+        pytest.skip("needs br_netfilter")
+    with town_hall(bridge=True) as hall:
+        yield hall
+
+
+@pytest.fixture
+def hall(running: TownHall) -> Iterator[TownHall]:
+    yield running
+    running.clear()
+
+
+@pytest.mark.parametrize("evil", [EVIL, EVIL6])
+def test_a_bridge_refuses_and_releases_an_address_and_cuts_its_flows(hall: TownHall, evil: str) -> None:
+    flow = connect(LAN, evil)
+    assert flow is not None
+    with flow:
+        ids = hall.block(evil)
+        assert not echoes(flow)
+    assert not connects(LAN, evil) and connects(LAN, GOOD)
+    hall.unblock(*ids)
+    assert connects(LAN, evil)
+
+
+def test_a_bridge_lets_nothing_in_from_a_blocked_address(hall: TownHall) -> None:
+    def comes_in() -> bool:
+        with socket_in(NET, socket.AF_INET, socket.SOCK_STREAM) as client:
+            client.bind((EVIL, 0))
+            return client.connect_ex((hall.pc[0], ECHO_PORT)) == 0
+
+    assert comes_in()
+    hall.block(EVIL)
+    assert not comes_in()
+
+
+def test_a_bridge_redirects_names_to_the_box_and_refuses_listed_ones(hall: TownHall) -> None:
+    hall.block(LISTED)
+    assert look_up(LAN, LISTED, GOOD) == REFUSED, "whatever resolver the PC asks"
+    assert look_up(LAN, UNLISTED, GOOD) == 0
+    assert look_up(LAN, LISTED, WAN_BOX) == REFUSED

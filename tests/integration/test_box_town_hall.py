@@ -1,0 +1,256 @@
+"""The real agent, kernel and Unbound between a LAN and an internet, dual stack, with real packets."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+import pytest
+from beffroi_protocol.messages import EntryRefused, FlowsBlocked, NamesRefused, PolicyRolledBack
+from beffroi_protocol.signing import ROLE_ROOT, Signer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tests.fixtures_box import (
+    CENTRE_PORT,
+    ECHO_PORT,
+    EVIL,
+    EVIL6,
+    GOOD,
+    LAN,
+    LAN_BOX,
+    LISTED,
+    NET,
+    UNLISTED,
+    WAN_NET,
+    TownHall,
+    connect,
+    connects,
+    echoes,
+    entry,
+    family,
+    good_policy,
+    look_up,
+    run,
+    socket_in,
+    town_hall,
+    until,
+)
+
+pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
+REFUSED = 3
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[TownHall]:
+    with town_hall() as hall:
+        yield hall
+
+
+@pytest.fixture
+def hall(running: TownHall) -> Iterator[TownHall]:
+    yield running
+    running.clear()
+
+
+@pytest.mark.parametrize("evil", [EVIL, EVIL6])
+def test_an_address_is_refused_to_the_lan_and_open_again_when_the_decision_ends(
+    hall: TownHall, evil: str
+) -> None:
+    assert connects(LAN, evil)
+    ids = hall.block(evil)
+    assert not connects(LAN, evil) and connects(LAN, GOOD)
+    hall.unblock(*ids)
+    assert connects(LAN, evil)
+
+
+def test_a_prefix_is_refused_whole(hall: TownHall) -> None:
+    hall.block("45.83.64.0/28", "2a0e:b107:10::/64")
+    assert not connects(LAN, EVIL) and not connects(LAN, GOOD) and not connects(LAN, EVIL6)
+
+
+@pytest.mark.parametrize("evil", [EVIL, EVIL6])
+def test_a_blocked_address_comes_in_nowhere(hall: TownHall, evil: str) -> None:
+    pc = hall.pc[":" in evil]
+
+    def comes_in() -> bool:
+        with socket_in(NET, family(evil), socket.SOCK_STREAM) as client:
+            client.bind((evil, 0))
+            try:
+                client.connect((pc, ECHO_PORT))
+            except OSError:
+                return False
+            return echoes(client)
+
+    assert comes_in(), "the policy opens this port"
+    hall.block(evil)
+    assert not comes_in()
+
+
+@pytest.mark.parametrize("evil", [EVIL, EVIL6])
+def test_a_flow_that_already_runs_is_cut(hall: TownHall, evil: str) -> None:
+    client = connect(LAN, evil)
+    other = connect(LAN, GOOD)
+    assert client is not None and other is not None
+    with client, other:
+        hall.block(evil)
+        assert not echoes(client) and echoes(other)
+
+
+def test_an_entry_ends_by_itself(hall: TownHall) -> None:
+    hall.block(EVIL, life_s=2)
+    assert not connects(LAN, EVIL)
+    until(lambda: connects(LAN, EVIL), "the kernel's own timer ends it")
+
+
+def test_listed_names_are_refused_with_all_below_them(hall: TownHall) -> None:
+    ids = hall.block(LISTED)
+    assert look_up(LAN, LISTED, LAN_BOX) == REFUSED
+    assert look_up(LAN, f"www.{LISTED}", LAN_BOX) == REFUSED
+    assert look_up(LAN, UNLISTED, LAN_BOX) == 0
+    assert look_up(LAN, LISTED, GOOD) == REFUSED, "a resolver set by hand is answered by the box"
+    hall.unblock(*ids)
+    assert look_up(LAN, LISTED, LAN_BOX) == 0
+
+
+def test_names_are_refused_again_after_a_restart_of_unbound(hall: TownHall) -> None:
+    hall.block(LISTED)
+    include = hall.state / "resolver" / "refused.conf"
+    include.write_text("")  # the list on disk is lost: only the replay brings it back
+    hall.kill("unbound")
+    hall.start_unbound()
+    until(lambda: look_up(LAN, LISTED, LAN_BOX) == REFUSED, "not replayed")
+
+
+def test_names_published_while_unbound_was_down_are_refused_from_its_first_answer(hall: TownHall) -> None:
+    hall.kill("unbound")
+    hall.block(LISTED, EVIL)
+    assert not connects(LAN, EVIL), "addresses do not wait for the resolver"
+    hall.start_unbound()
+    assert look_up(LAN, LISTED, LAN_BOX) == REFUSED
+
+
+def test_blocked_flows_and_names_arrive_as_facts_without_lan_addresses(hall: TownHall) -> None:
+    flow, name = hall.block(EVIL6, LISTED)
+    hall.centre.facts.clear()
+    assert not connects(LAN, EVIL6)
+    look_up(LAN, LISTED, LAN_BOX)
+    facts = hall.centre.facts
+    found = lambda kind, of: [f for f in facts.values() if isinstance(f, kind) and f.entry_id == of]  # noqa: E731
+    until(lambda: found(FlowsBlocked, flow), "no fact of the flow")
+    until(lambda: found(NamesRefused, name), "no fact of the name")
+    fact = found(FlowsBlocked, flow)[0]
+    assert (fact.indicator.value, fact.direction, fact.protocol, fact.port) == (
+        EVIL6,
+        "out",
+        "tcp",
+        ECHO_PORT,
+    )
+    assert not any(pc in repr(facts) for pc in hall.pc)
+
+
+def reaches_centre() -> bool:
+    """From the LAN: blocking the centre would stand in the forward chain too."""
+    with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as client:
+        return client.connect_ex((WAN_NET, CENTRE_PORT)) == 0
+
+
+PROTECTED = ["impots.gouv.fr", WAN_NET, LAN_BOX, "185.11.30.0/24", "boitiers.cotedor.fr"]
+
+
+@pytest.mark.parametrize("value", PROTECTED)
+def test_an_entry_that_names_something_protected_is_refused_and_told(hall: TownHall, value: str) -> None:
+    ids = hall.block(value, EVIL)
+    until(
+        lambda: any(isinstance(f, EntryRefused) and f.entry_id == ids[0] for f in hall.centre.facts.values()),
+        "",
+    )
+    assert look_up(LAN, "impots.gouv.fr", LAN_BOX) == 0
+    assert reaches_centre()
+    assert not connects(LAN, EVIL), "the sound entry of the same batch is enforced"
+
+
+def test_forged_replayed_and_unknown_batches_change_nothing(hall: TownHall) -> None:
+    hall.block(EVIL)
+    before = hall.elements()
+    centre = hall.centre
+    replayed = centre.log[-2][2]
+    bad = entry(GOOD, centre.now() + 3600)
+    batch = centre.batch(centre.version + 1, added=(bad,))
+    genuine = centre.signer.line(batch)
+    stranger = Ed25519PrivateKey.generate()
+    cases = {
+        Signer(stranger).line(batch): "key.unknown",
+        Signer(stranger, kid=centre.signer.kid).line(batch): "signature.invalid",
+        Signer(centre.feed, role=ROLE_ROOT, kid=centre.signer.kid).line(batch): "signature.invalid",
+        genuine.replace(GOOD.encode(), b"45.83.64.8"): "signature.invalid",
+        replayed: "feed.replayed",
+        centre.signer.line(msgspec.structs.replace(batch, v=99)): "message.version_unknown",
+        b"hello": "message.malformed",
+    }
+    for line, code in cases.items():
+        centre.say(line)
+        until(lambda code=code: hall.status()["refused"] == code, f"{code}: {hall.status()}")  # type: ignore[misc]
+        assert hall.elements() == before
+    assert connects(LAN, GOOD)
+    hall.block(GOOD)
+    assert not connects(LAN, GOOD), "the feed goes on"
+
+
+def test_a_policy_that_cuts_the_centre_is_rolled_back_and_a_deny_entry_of_that_time_stays(
+    hall: TownHall,
+) -> None:
+    assert connects(LAN, EVIL)
+    centre, kept = hall.centre, hall.centre.policy_versions[-1]
+    bad = centre.set_policy(good_policy(centre_addresses=("185.10.99.1",)))
+    rules = ("nsenter", "--net=/run/netns/bxt-box", "nft", "list", "set", "inet", "beffroi", "centre4")
+    until(lambda: "185.10.99.1" in run(*rules), "the policy is tried")
+    hall.block(EVIL)  # over the connection that still stands
+    told = lambda: [  # noqa: E731
+        f for f in centre.facts.values() if isinstance(f, PolicyRolledBack) and f.policy_version == bad
+    ]
+    until(told, f"no fact: {hall.log()}")
+    assert told()[0].kept_version == kept and centre.policy_versions[-1] == kept
+    assert WAN_NET in run(*rules) and "185.10.99.1" not in run(*rules)
+    assert not connects(LAN, EVIL) and connects(LAN, GOOD)
+    centre.set_policy(good_policy())
+    until(lambda: centre.policy_versions[-1] == bad + 1, "a later, good policy is taken at once")
+
+
+def test_a_policy_that_cuts_the_lan_is_rolled_back(hall: TownHall) -> None:
+    """The box reaches its centre, yet nobody in the town hall would: the box's own LAN probe tells."""
+    centre, kept = hall.centre, hall.centre.policy_versions[-1]
+    run("ip", "-n", NET, "addr", "del", f"{GOOD}/32", "dev", "lo")
+    try:
+        bad = centre.set_policy(good_policy())
+        until(
+            lambda: any(
+                isinstance(f, PolicyRolledBack) and f.policy_version == bad for f in centre.facts.values()
+            ),
+            f"no fact: {hall.log()}",
+        )
+    finally:
+        run("ip", "-n", NET, "addr", "add", f"{GOOD}/32", "dev", "lo")
+    assert centre.policy_versions[-1] == kept
+    centre.set_policy(good_policy())
+    until(lambda: centre.policy_versions[-1] == bad + 1, f"not proved: {hall.log()}")
+
+
+def test_a_refusal_of_the_centre_loses_no_acknowledgement(hall: TownHall) -> None:
+    centre = hall.centre
+    centre.refuse_with = 503
+    version = centre.publish(entry(EVIL, centre.now() + 3600))
+    until(lambda: not connects(LAN, EVIL), "enforced all the same")
+    time.sleep(0.3)
+    assert not centre.enforced(version)
+    centre.refuse_with = 0
+    until(lambda: centre.enforced(version), "told again")
+
+
+def test_the_agent_needs_less_than_60_mib(
+    hall: TownHall, record_property: Callable[[str, object], None]
+) -> None:
+    memory = hall.memory_kib()
+    record_property("memory_kib", memory)
+    assert memory["Pss"] < 60 * 1024, memory
