@@ -26,6 +26,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from beffroi.core.planes.db import Database, connect
+from beffroi.core.planes.listen import Listener
 from beffroi.core.planes.tokens import read_grant
 from beffroi.core.planes.wake import Waker
 from beffroi.lib import clock
@@ -105,7 +106,7 @@ class Stream:
             database.close()
 
     async def _publish(self) -> None:
-        with Waker(self.config.run, "stream") as waker:
+        with Waker(self.config.run, "stream") as waker, Listener(self.config.database, waker):
             pause_s = RETRY_FIRST_S
             while True:
                 try:

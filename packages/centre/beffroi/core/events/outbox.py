@@ -14,7 +14,7 @@ from django.db import connection, transaction
 
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.planes import wake
-from beffroi.core.planes.db import OUTBOX_LOCK
+from beffroi.core.planes.db import OUTBOX_CHANNEL, OUTBOX_LOCK
 from beffroi.lib.errors import Conflict
 
 
@@ -30,6 +30,7 @@ def publish(kind: str, payload: Mapping[str, object], *, collectivite_id: str | 
         payload=json.dumps(payload, separators=(",", ":"), ensure_ascii=False),
     )
     if not any(waiting[1] is _wake for waiting in connection.run_on_commit):
+        _announce()
         transaction.on_commit(_wake, robust=True)
     return event.id
 
@@ -41,6 +42,13 @@ def serialise() -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [OUTBOX_LOCK])
+
+
+def _announce() -> None:
+    """Processes on another machine are woken by the database, at the commit."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, '')", [OUTBOX_CHANNEL])
 
 
 def _wake() -> None:

@@ -21,6 +21,7 @@ from django.db.models import QuerySet
 
 from beffroi.core.events.models import ConsumerCursor, OutboxEvent, ParkedEvent
 from beffroi.core.events.registry import Consumer, Event, Periodic, consumers, timers
+from beffroi.core.planes.listen import Listener
 from beffroi.core.planes.wake import POLL_S, Waker
 from beffroi.lib import clock
 from beffroi.lib.config import Config
@@ -62,7 +63,7 @@ def run_forever(group: str, config: Config, *, stop: threading.Event | None = No
     due = {timer.name: 0.0 for timer in timers.values() if timer.group == group}
     waiting = {one.name: 0.0 for one in _of(group)}  # consumers that may have something, and from when on
     seen = -1
-    with Waker(config.run, group) as waker:
+    with Waker(config.run, group) as waker, Listener(config.database, waker):
         log.info("consumers of group %s: %s", group, ", ".join(waiting) or "none")
         while not stopping.is_set():
             seen, kinds = _news(seen)

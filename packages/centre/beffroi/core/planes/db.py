@@ -96,6 +96,10 @@ class Database(ABC):
         """Let no other transaction publish until this one ends, so that ids are in order of commit."""
 
     @abstractmethod
+    def announce_outbox(self) -> None:
+        """Wake who listens to the database (``planes.listen``) once this transaction is committed."""
+
+    @abstractmethod
     def _run(self, sql: LiteralString, parameters: list[object]) -> list[Row]: ...
 
     @abstractmethod
@@ -128,6 +132,9 @@ class SqliteDatabase(Database):
 
     def serialise_outbox(self) -> None:
         """Nothing to do: BEGIN IMMEDIATE lets one writer in at a time."""
+
+    def announce_outbox(self) -> None:
+        """Nothing to do: everyone is on this machine."""
 
     def _run(self, sql: LiteralString, parameters: list[object]) -> list[Row]:
         try:
@@ -172,6 +179,9 @@ class PostgresqlDatabase(Database):
     def serialise_outbox(self) -> None:
         self._run("SELECT pg_advisory_xact_lock(?)", [OUTBOX_LOCK])
 
+    def announce_outbox(self) -> None:
+        self._run("SELECT pg_notify(?, '')", [OUTBOX_CHANNEL])
+
     def _connect(self) -> psycopg.Connection[Row]:
         try:
             return psycopg.connect(self._url, autocommit=True, connect_timeout=5)
@@ -211,6 +221,9 @@ class PostgresqlDatabase(Database):
     def _value(self, value: object) -> object:
         return value
 
+
+OUTBOX_CHANNEL = "beffroi_outbox"
+"""Channel of NOTIFY: an outbox row was committed."""
 
 OUTBOX_LOCK = 0x6265666672
 """Advisory lock of publishing transactions; ``beffroi.core.events.outbox`` takes the same one."""

@@ -31,6 +31,7 @@ def publish(
         "INSERT INTO outbox (kind, collectivite_id, payload, created_at) VALUES (?, ?, ?, ?)",
         (kind, collectivite_id, json.dumps(payload, separators=(",", ":"), ensure_ascii=False), clock.now()),
     )
+    database.announce_outbox()
     database.on_commit(_WakeOnce(run))
 
 

@@ -3,6 +3,7 @@
 Purpose: a consumer of the outbox starts within a millisecond instead of at its next poll.
 Process: every Python process of the centre. The datagram carries nothing: whoever receives it reads the outbox.
 Fails:   open; a lost datagram costs one polling interval, nothing else.
+See:     ``listen`` for processes on another machine.
 """
 
 from __future__ import annotations
@@ -25,15 +26,18 @@ def directory(run: Path) -> Path:
 
 def send_all(run: Path) -> int:
     """Wake every consumer; return how many took the datagram. Never blocks, never fails."""
-    woken = 0
+    return sum(send(path) for path in directory(run).glob("*.sock"))
+
+
+def send(path: Path) -> bool:
+    """Wake one consumer; True if it took the datagram. Never blocks, never fails."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
-        for path in directory(run).glob("*.sock"):
-            # Full: the consumer is awake anyway. Refused: it died, and polls first when it starts again.
-            with contextlib.suppress(OSError):
-                sender.sendto(b"", str(path))
-                woken += 1
-    return woken
+        # Full: the consumer is awake anyway. Refused: it died, and polls first when it starts again.
+        with contextlib.suppress(OSError):
+            sender.sendto(b"", str(path))
+            return True
+    return False
 
 
 class Waker:
