@@ -48,9 +48,9 @@ def application() -> Any:
 
     from tests.fixtures_portal import letters, opener
 
-    reader.open_mailbox = opener(letters)  # type: ignore[assignment]
+    reader.open_mailbox = opener(letters)
     # A root key of the test's own: nothing here signs a feed.
-    actions.pinned_root = lambda config: bytes(range(32))  # type: ignore[assignment]
+    actions.pinned_root = lambda config: bytes(range(32))  # type: ignore[attr-defined]
     return get_wsgi_application()
 
 

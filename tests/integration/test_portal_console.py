@@ -204,6 +204,7 @@ def test_a_box_that_acknowledged_a_later_version_counts_but_its_delay_is_not_cla
     boxes = [box(beaune, "BF-1"), box(nuits, "BF-2"), box(nuits, "BF-3")]
     last = Decision.objects.filter(kind__in=("ip", "domain")).latest("activated_at")
     FeedBatch.objects.create(channel="box", epoch=1, to_version=7, line=b"..." + last.id.encode() + b"...")
+    assert last.activated_at is not None
     decided_ms = round(last.activated_at.timestamp() * 1000)
     for one, version in zip(boxes, (7, 9, 6), strict=True):
         BoxAck.objects.create(
@@ -286,7 +287,7 @@ def test_the_chain_of_the_log_is_verified_at_most_once_a_minute(
     assert len(asked) == 1
     AuditEntry.objects.filter(pk=AuditEntry.objects.order_by("id").first().pk).update(verb="forged")  # type: ignore[union-attr]
     later = clock.now() + timedelta(seconds=61)
-    monkeypatch.setattr(journal.clock, "now", lambda: later)
+    monkeypatch.setattr(clock, "now", lambda: later)
     assert "Le journal a été altéré" in console.get("/journal/").content.decode()
     assert len(asked) == 2
 

@@ -56,11 +56,6 @@ def moment(value: datetime | None) -> str:
 
 
 @register.filter
-def ms(value: float | None) -> str:
-    return words.milliseconds(value)
-
-
-@register.filter
 def octets(value: int) -> str:
     return words.size(value)
 
@@ -108,8 +103,3 @@ def grouped(value: str) -> str:
     """A fingerprint or secret in groups of four, so that it can be read aloud."""
     bare = re.sub(r"[\s:]", "", value)
     return " ".join(bare[i : i + 4] for i in range(0, len(bare), 4))
-
-
-@register.simple_tag
-def yes_no(value: object) -> str:
-    return _("oui") if value else _("non")
