@@ -29,7 +29,13 @@ def whoami(request: HttpRequest) -> HttpResponse:
     return HttpResponse(f"{actor.id} {actor.collectivite_id} {actor.role}" if actor else "nobody")
 
 
-urlpatterns = [path("", whoami), path("connexion/", include("allauth.urls"))]
+urlpatterns = [
+    path("", whoami),
+    path("connexion/", include("allauth.urls")),
+    # The frame of the portal's templates leads there.
+    path("accessibilite/", whoami, name="accessibility"),
+    path("langue/", whoami, name="set_language"),
+]
 
 
 @pytest.fixture
