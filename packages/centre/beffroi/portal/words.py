@@ -34,7 +34,9 @@ DETECTORS = {
     "executable_attachment": gettext_lazy("un programme est joint"),
     "archive_attachment": gettext_lazy("une archive est jointe"),
     "new_sender_burst": gettext_lazy("un expéditeur inconnu a écrit à trois communes en moins d’une heure"),
-    "new_link_burst": gettext_lazy("un lien vers un nom inconnu est arrivé dans trois communes en moins d’une heure"),
+    "new_link_burst": gettext_lazy(
+        "un lien vers un nom inconnu est arrivé dans trois communes en moins d’une heure"
+    ),
     "listed_url": gettext_lazy("l’adresse figure sur une liste d’hameçonnage"),
     "listed_name": gettext_lazy("le nom figure sur une liste de sites malveillants"),
     "known_malware": gettext_lazy("le fichier est un logiciel malveillant connu"),

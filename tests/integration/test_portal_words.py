@@ -1,0 +1,135 @@
+"""What the portal says beside its pages: in two languages, when something fails, when a list is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from beffroi.core.decisions import door
+from beffroi.mail.models import Mailbox
+from django.core.cache import cache
+from django.test import Client
+
+from tests.conftest import Commune
+from tests.fixtures_portal import on_listener, portal_client
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def no_door(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(door, "blocked_address", lambda address: None)
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def mailbox(beaune: Commune) -> Mailbox:
+    made: Mailbox = Mailbox.objects.create(
+        collectivite_id=beaune.id, address="agent@beaune.test", person_id=beaune.agent.id, crypt_key="-"
+    )
+    return made
+
+
+@pytest.mark.parametrize("listener", ["web", "console"])
+def test_an_english_browser_sees_english_a_french_one_french_and_the_button_changes_it(
+    listener: str, db: None
+) -> None:
+    with on_listener(listener):
+        english = Client(headers={"Accept-Language": "en-GB,en;q=0.9"})
+        page = english.get("/connexion/").content.decode()
+        assert '<html lang="en">' in page
+        assert "Sign in" in page
+        assert "Se connecter" not in page
+        french = Client(headers={"Accept-Language": "fr-FR,fr;q=0.9,en;q=0.5"})
+        assert "Se connecter" in french.get("/connexion/").content.decode()
+        assert "Se connecter" in Client(headers={"Accept-Language": "de"}).get("/connexion/").content.decode()
+        answer = english.post("/langue/", {"language": "fr", "next": "/connexion/"})
+        assert answer["Location"] == "/connexion/"
+        assert "Se connecter" in english.get("/connexion/").content.decode()
+        assert 'lang="en">English</button>' in english.get("/connexion/").content.decode()
+        assert english.post("/langue/", {"language": "fr", "next": "https://evil.test/"})["Location"] == "/"
+
+
+@pytest.mark.parametrize("listener", ["web", "console"])
+def test_every_page_leads_to_the_accessibility_statement(listener: str, db: None) -> None:
+    with on_listener(listener):
+        for path in ("/connexion/", "/rien/"):
+            assert 'href="/accessibilite/"' in Client().get(path).content.decode()
+        answer = Client().get("/accessibilite/")
+        page = answer.content.decode()
+    assert answer.status_code == 200
+    for words in (
+        "pas vérifiée par un audit complet",
+        "non conforme",
+        "Défenseur des droits",
+        "personne référente",
+    ):
+        assert words in page
+
+
+def test_the_statement_names_the_address_that_the_departement_gave(
+    db: None, config: Any, settings: Any
+) -> None:
+    from dataclasses import replace
+
+    settings.BEFFROI = replace(config, accessibility_contact="acces@cotedor.test")
+    assert 'href="mailto:acces@cotedor.test"' in Client().get("/accessibilite/").content.decode()
+
+
+@pytest.mark.parametrize("listener", ["web", "console"])
+def test_errors_say_what_happened_and_what_to_do(
+    listener: str, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from beffroi.portal import about
+    from django.core.exceptions import PermissionDenied, SuspiciousOperation
+
+    with on_listener(listener):
+        client = Client(raise_request_exception=False)
+        assert_helps(client.get("/rien/"), 404, "Cette page n’existe pas")
+        for error, status, words in (
+            (PermissionDenied("secret"), 403, "Cette action n’est pas permise ici"),
+            (SuspiciousOperation("secret"), 400, "Cette demande ne peut pas être traitée"),
+            (RuntimeError("secret"), 500, "Une erreur est survenue"),
+        ):
+            monkeypatch.setattr(about, "page", raising(error))
+            assert_helps(client.get("/accessibilite/"), status, words)
+
+
+def test_a_mail_server_that_does_not_answer_is_said_and_the_home_page_stays(
+    beaune: Commune, mailbox: Mailbox, config: Any
+) -> None:
+    client = portal_client(beaune.agent_membership)
+    answer = client.get(f"/courrier/{mailbox.id}/")
+    assert_helps(answer, 503, "Ce service ne répond pas pour le moment")
+    assert "Rien n’est perdu" in answer.content.decode()
+    home = client.get("/")
+    assert home.status_code == 200
+    assert "Le serveur de courriel ne répond pas" in home.content.decode()
+
+
+def test_a_form_that_expired_says_so(beaune: Commune) -> None:
+    client = Client(enforce_csrf_checks=True)
+    assert_helps(client.post("/connexion/", {"login": "x"}), 403, "Le formulaire a expiré")
+
+
+def assert_helps(answer: Any, status: int, words: str) -> None:
+    page = answer.content.decode()
+    assert answer.status_code == status
+    assert words in page
+    assert "secret" not in page
+    assert "Revenir à l’accueil" in page
+    assert page.count("<h1") == 1
+
+
+def raising(error: Exception) -> Any:
+    def fail(*args: object, **named: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("path", ["/", "/courrier/", "/acces/"])
+def test_an_empty_list_says_what_comes_next(beaune: Commune, path: str) -> None:
+    assert 'class="empty"' in portal_client(beaune.agent_membership).get(path).content.decode()
