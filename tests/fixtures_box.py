@@ -290,7 +290,7 @@ def _enrolled(hall: TownHall, *, bridge: bool) -> None:
     store.save_policy(centre.signer.line(centre.policy), "policy-candidate")
     (hall.state / "ca.pem").write_bytes((hall.state.parent / "centre.pem").read_bytes())
     probe = "" if bridge else f'lan_probe = "{GOOD}:{ECHO_PORT}"\n'
-    lan = 'lan = "lan"\n'
+    lan = 'lan = "lan"\n' + ('management = "br0"\n' if bridge else "")
     (hall.state / "box.toml").write_text(
         f'centre = "{address}"\ncentre_addresses = ["{WAN_NET}"]\nwan = "wan"\n{lan}{probe}'
         f'resolver_forward = ["{WAN_NET}"]\nresolver_dnssec = false\nheartbeat_s = 2\nprobe_grace_s = 3\n'

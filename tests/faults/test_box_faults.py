@@ -78,7 +78,7 @@ def test_a_box_that_starts_without_its_centre_enforces_all_it_knew(hall: TownHal
     hall.cut(down=True)
     try:
         hall.start_agent()
-        until(lambda: hall.status(), "the agent does not start")
+        until(hall.status, "the agent does not start")
         assert json_element(EVIL) in hall.elements()["hot4"]
         assert LISTED in (hall.state / "resolver" / "refused.conf").read_text()
     finally:

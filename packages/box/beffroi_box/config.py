@@ -33,6 +33,7 @@ class BoxConfig:
     )
     wan: str = _setting("wan", "Interface towards the internet.")
     lan: str = _setting("lan", "Interface towards the town hall.")
+    management: str = _setting("", "Bridge mode: interface with the box's own address (br0); empty: lan.")
     masquerade: bool = _setting(False, "Router mode: hide the LAN's private IPv4 addresses behind the box.")
     resolver: bool = _setting(True, "Refuse listed names by the box's Unbound.")
     unbound_control: str = _setting("", "Control socket of Unbound; empty: STATE/resolver/control.sock.")
@@ -48,6 +49,11 @@ class BoxConfig:
     lan_probe: str = _setting(
         "", "ADDRESS:PORT on the internet that the LAN must reach after a new policy; empty: not tested."
     )
+
+    @property
+    def own_interface(self) -> str:
+        """Where the LAN finds the box itself."""
+        return self.management or self.lan
 
     @property
     def control_socket(self) -> str:

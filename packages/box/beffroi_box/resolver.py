@@ -39,8 +39,8 @@ def configuration(config: BoxConfig) -> str:
 server:
     interface: 127.0.0.1
     interface: ::1
-    interface: {config.lan}
-    interface-action: {config.lan} allow
+    interface: {config.own_interface}
+    interface-action: {config.own_interface} allow
     port: {config.resolver_port}
     do-daemonize: no
     username: "{config.resolver_user}"
