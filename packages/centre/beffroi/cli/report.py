@@ -94,8 +94,9 @@ def account_lines(config: Config, found: Iterable[accounts.Account], *, secrets:
     listed = list(found)
     if not listed:
         return []
+    state = "" if config.state == DEFAULT_STATE else f" --state {config.state}"
     if not secrets:
-        return ["Accounts and passwords: ./beffroi status", ""]
+        return [f"Accounts and passwords: ./beffroi status{state}", ""]
     shown = ["Demonstration accounts (portal):"]
     for one in listed:
         if not one.console:
@@ -103,7 +104,6 @@ def account_lines(config: Config, found: Iterable[accounts.Account], *, secrets:
                 f"  {one.email:<28}{one.password:<21}{one.name}, {one.role}, {', '.join(one.communes)}"
             )
     shown.append("Demonstration account (console):")
-    state = "" if config.state == DEFAULT_STATE else f" --state {config.state}"
     for one in listed:
         if one.console:
             shown.append(f"  {one.email:<28}{one.password:<21}code: ./beffroi code{state} {one.email}")

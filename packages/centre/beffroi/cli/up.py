@@ -8,6 +8,7 @@ Options for scripts and the laboratory: --state, --demo FILE | --no-demo, --json
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import socket
@@ -96,11 +97,11 @@ def _ready(config: Config, supervisor: Supervisor, options: argparse.Namespace, 
                 handle.write(line)
         else:
             Path(options.json_ready).write_text(line, "utf-8")
-    print("\n".join(report.lines(supervisor.status)))
-    print("\n".join(report.account_lines(config, accounts.load(config), secrets=planted)))
-    print(_tunnel(config), flush=True)
-    if not options.check:
-        print("Ctrl-C stops everything.", flush=True)
+    shown = report.lines(supervisor.status)
+    shown += report.account_lines(config, accounts.load(config), secrets=planted)
+    shown += [_tunnel(config), *(() if options.check else ("Ctrl-C stops everything.",))]
+    with contextlib.suppress(BrokenPipeError):
+        print("\n".join(shown), flush=True)
 
 
 def addresses(config: Config) -> dict[str, str]:
@@ -127,4 +128,6 @@ def _tunnel(config: Config) -> str:
 
 
 def _say(text: str) -> None:
-    print(f"beffroi: {text}", file=sys.stderr, flush=True)
+    # The terminal may be gone (a closed connection, `| head`): that must not keep anything from being stopped.
+    with contextlib.suppress(OSError):
+        print(f"beffroi: {text}", file=sys.stderr, flush=True)
