@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 import time
@@ -29,6 +30,7 @@ from beffroi.supervise import children, status
 from beffroi.supervise.keeper import Keeper, StopEvent
 
 FAILED_STARTS = 3
+FULL_BYTES = 8 * 2**20
 STATUS_EVERY_S = 10.0
 _LOG_LINES = 4
 
@@ -109,6 +111,8 @@ class Supervisor:
         late = new if any(elapsed_s > keeper.patience_s for keeper in new) else []
         for keeper in (failed or late)[:1]:
             problem = keeper.status.problem or "it ended again and again."
+            if shutil.disk_usage(self._config.state).free < FULL_BYTES:
+                problem += f" The disk of {self._config.state} is full: free some space first."
             raise StartFailed(
                 keeper.process.name, problem, f"{keeper.process.advice}\n{self._last_lines(keeper)}"
             )
