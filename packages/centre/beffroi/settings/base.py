@@ -27,6 +27,8 @@ def _root_key() -> bytes:
     try:
         return BEFFROI.secret("django.key")
     except SettingInvalid:
+        if (BEFFROI.secrets / "django.key").exists():
+            raise  # unreadable here: a random key would only show as sessions that get lost
         return secrets.token_hex(32).encode()
 
 
