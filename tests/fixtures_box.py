@@ -197,8 +197,8 @@ class TownHall:
 
     def cut(self, *, down: bool) -> None:
         """Take the box's way to the internet, or give it back."""
-        table = "chain c { type filter hook prerouting priority -310; iifname n0 drop; }"
-        text = f"table inet cut {{ {table} }}" if down else "delete table inet cut"
+        chain = "chain c {\n type filter hook prerouting priority -310;\n iifname n0 drop\n }\n"
+        text = f"table inet cut {{\n {chain} }}\n" if down else "delete table inet cut\n"
         run(*inside(NET, "nft", "-f", "-"), stdin=text)
 
     def elements(self) -> dict[str, list[str]]:
