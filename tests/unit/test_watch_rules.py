@@ -268,3 +268,23 @@ def test_each_detector_is_documented_and_only_strong_ones_prove() -> None:
         assert bool(detector.proves) == (detector.strength == 4), name
     assert weight(["ai_opinion"]) < ENOUGH
     assert not any(Kind.CIDR in d.proves for d in DETECTORS.values())
+
+
+@pytest.mark.parametrize(
+    ("content", "spared"),
+    [
+        (Seen(NAME, TWO, EVIDENCE, protected="public service", confirmed=True), True),
+        (Seen(SENDER, TWO, EVIDENCE, forged=True, confirmed=True), True),
+        (Seen(URL, TWO, EVIDENCE, confirmed=True), False),
+    ],
+)
+def test_host_that_sent_only_what_is_never_blocked_is_spared(content: Seen, spared: bool) -> None:
+    host = Seen(ADDRESS, TWO, EVIDENCE, confirmed=True)
+    proposed = {p.indicator for p in corroborate(Case((content, host)))}
+    assert (ADDRESS not in proposed) is spared
+
+
+def test_an_address_that_attacks_sign_in_is_not_spared_by_a_false_report() -> None:
+    content = Seen(NAME, TWO, EVIDENCE, protected="public service")
+    host = Seen(ADDRESS, TWO, frozenset({"login_attack"}))
+    assert [p.rule for p in corroborate(Case((content, host)))] == ["strong_detector"]

@@ -129,6 +129,8 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 
+_ADDRESSES = frozenset({Kind.IP, Kind.CIDR})
+
 _ACTIONS = {Kind.SENDER: Action.QUARANTINE, Kind.SKETCH: Action.QUARANTINE}
 """A forged or reused sender hits bystanders, and a sketch is only near: both are set aside, not refused."""
 
@@ -143,12 +145,23 @@ def corroborate(case: Case) -> list[Proposal]:
     for seen in free:
         if seen.follows is None and (proposal := _propose(seen, case.ttl)) is not None:
             made[seen.indicator] = proposal
+    if _nothing_to_block(case, made):
+        made = {i: p for i, p in made.items() if p.rule == "strong_detector"}
     leaders = dict(made)
     for seen in free:
         leader = leaders.get(seen.follows) if seen.follows is not None else None
         if leader is not None and seen.indicator.kind is Kind.IP:
             made.setdefault(seen.indicator, _following(seen, leader, case.ttl))
     return list(made.values())
+
+
+def _nothing_to_block(case: Case, made: Iterable[Indicator]) -> bool:
+    """Whether all that the case's messages hold is spared: then the host that handed them in is spared too.
+
+    Otherwise a false report of a State site, once confirmed, would cut off the innocent server that wrote about it.
+    """
+    holds_content = any(s.indicator.kind not in _ADDRESSES for s in case.seen)
+    return holds_content and all(i.kind in _ADDRESSES for i in made)
 
 
 def refusals(case: Case) -> list[Refusal]:
