@@ -198,7 +198,7 @@ class _Server(ThreadingMixIn, HTTPServer):
         request.settimeout(10)
         try:
             with self.tls.wrap_socket(request, server_side=True) as secured:
-                super().finish_request(secured, client_address)  # type: ignore[arg-type]
+                super().finish_request(secured, client_address)
         except OSError:
             pass
 

@@ -137,7 +137,10 @@ def test_blocked_flows_and_names_arrive_as_facts_without_lan_addresses(hall: Tow
     assert not connects(LAN, EVIL6)
     look_up(LAN, LISTED, LAN_BOX)
     facts = hall.centre.facts
-    found = lambda kind, of: [f for f in facts.values() if isinstance(f, kind) and f.entry_id == of]  # noqa: E731
+
+    def found[F: (FlowsBlocked, NamesRefused)](kind: type[F], of: str) -> list[F]:
+        return [f for f in facts.values() if isinstance(f, kind) and f.entry_id == of]
+
     until(lambda: found(FlowsBlocked, flow), "no fact of the flow")
     until(lambda: found(NamesRefused, name), "no fact of the name")
     fact = found(FlowsBlocked, flow)[0]
@@ -207,9 +210,11 @@ def test_a_policy_that_cuts_the_centre_is_rolled_back_and_a_deny_entry_of_that_t
     rules = ("nsenter", "--net=/run/netns/bxt-box", "nft", "list", "set", "inet", "beffroi", "centre4")
     until(lambda: "185.10.99.1" in run(*rules), "the policy is tried")
     hall.block(EVIL)  # over the connection that still stands
-    told = lambda: [  # noqa: E731
-        f for f in centre.facts.values() if isinstance(f, PolicyRolledBack) and f.policy_version == bad
-    ]
+
+    def told() -> list[PolicyRolledBack]:
+        facts = centre.facts.values()
+        return [f for f in facts if isinstance(f, PolicyRolledBack) and f.policy_version == bad]
+
     until(told, f"no fact: {hall.log()}")
     assert told()[0].kept_version == kept and centre.policy_versions[-1] == kept
     assert WAN_NET in run(*rules) and "185.10.99.1" not in run(*rules)
