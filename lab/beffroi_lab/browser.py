@@ -5,6 +5,7 @@ Purpose: `python -m beffroi_lab.browser` reads one JSON request on stdin and wri
 Process: in the namespace of a PC, so that every packet passes the box. Root in namespaces: Chromium runs without
          its own sandbox, and sees only the scenario.
 Trust:   the centre's certificate is pinned by its public key; any other one ends in an error page.
+Output:  BEFFROI_SHOTS=DIRECTORY keeps pictures of the mail, of the report and of the campaign that is undone.
 Source:  docs/internals/lab.md.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -36,10 +38,12 @@ def report(page: Page, url: str, email: str, password: str) -> Answer:
     page.click("main button.primary")
     page.goto(f"{url}courrier/")
     page.click("ul.mails a")
+    _keep_picture(page, "mail")
     page.get_by_role("link", name="Signaler un hameçonnage").click()
     pressed_ms = int(time.time() * 1000)
     page.get_by_role("button", name="Signaler", exact=True).click()
     page.wait_for_selector("#report-state")
+    _keep_picture(page, "report")
     return {"ok": True, "pressed_ms": pressed_ms, "title": page.title()}
 
 
@@ -53,12 +57,20 @@ def decide(page: Page, url: str, campaign_id: str, word: str, account: dict[str,
         page.fill("input[name=code]", totp.code_at(account["totp_secret"], time.time()))
         page.click("form button.primary")
         page.goto(target)
+    _keep_picture(page, f"campaign-{word}")
     page.click("#do-confirm" if word == "confirmer" else "#do-undo")
     page.wait_for_url(f"**/{word}/")
     pressed_ms = int(time.time() * 1000)
     page.locator("form.actions button").click()
     page.wait_for_url(f"**/decisions/{campaign_id}/")
     return {"ok": True, "pressed_ms": pressed_ms}
+
+
+def _keep_picture(page: Page, name: str) -> None:
+    if directory := os.environ.get("BEFFROI_SHOTS"):
+        page.set_viewport_size({"width": 1280, "height": 800})
+        page.wait_for_load_state("load")
+        page.screenshot(path=Path(directory) / f"{name}.png", full_page=True)
 
 
 def spki_pin(certificate: Path) -> str:
