@@ -1,6 +1,6 @@
 """A town hall in namespaces: an internet, a box with the real agent and a real Unbound, a LAN. For the box's tests.
 
-Namespaces: ``bxt-net``, ``bxt-box``, ``bxt-lan``. Servers of the internet and clients of the LAN are sockets of the
+Namespaces: ``bxt-<pid>-net``, ``-box``, ``-lan``, so that two runs on one machine do not meet. Servers of the internet and clients of the LAN are sockets of the
 test process, made inside those namespaces.
 """
 
@@ -29,7 +29,7 @@ from beffroi_protocol.signing import b64, public_bytes
 from tests.fixtures_box_centre import BOX_ID, COLLECTIVITE, NAME, FeedCentre
 
 ROOT = Path(__file__).parents[1]
-NET, BOX, LAN = "bxt-net", "bxt-box", "bxt-lan"
+NET, BOX, LAN = (f"bxt-{os.getpid()}-{place}" for place in ("net", "box", "lan"))
 CENTRE_PORT, ECHO_PORT, DNS_PORT = 22700, 22701, 53
 WAN_NET, WAN_BOX = "185.10.20.1", "185.10.20.2"
 WAN_NET6, WAN_BOX6 = "2a0c:e300:1::1", "2a0c:e300:1::2"
@@ -402,5 +402,8 @@ def _dns_server(server: socket.socket) -> None:
 
 
 def _remove() -> None:
-    for space in (NET, BOX, LAN):
-        subprocess.run(["ip", "netns", "del", space], capture_output=True, check=False)
+    """Remove this run's namespaces, and those of runs whose process is gone."""
+    for path in Path("/run/netns").glob("bxt-*-*"):
+        pid = path.name.split("-")[1]
+        if pid == str(os.getpid()) or not Path(f"/proc/{pid}").exists():
+            subprocess.run(["ip", "netns", "del", path.name], capture_output=True, check=False)

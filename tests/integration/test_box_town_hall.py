@@ -13,6 +13,7 @@ from beffroi_protocol.signing import ROLE_ROOT, Signer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.fixtures_box import (
+    BOX,
     CENTRE_PORT,
     ECHO_PORT,
     EVIL,
@@ -31,6 +32,7 @@ from tests.fixtures_box import (
     entry,
     family,
     good_policy,
+    inside,
     look_up,
     run,
     socket_in,
@@ -207,7 +209,7 @@ def test_a_policy_that_cuts_the_centre_is_rolled_back_and_a_deny_entry_of_that_t
     assert connects(LAN, EVIL)
     centre, kept = hall.centre, hall.centre.policy_versions[-1]
     bad = centre.set_policy(good_policy(centre_addresses=("185.10.99.1",)))
-    rules = ("nsenter", "--net=/run/netns/bxt-box", "nft", "list", "set", "inet", "beffroi", "centre4")
+    rules = inside(BOX, "nft", "list", "set", "inet", "beffroi", "centre4")
     until(lambda: "185.10.99.1" in run(*rules), "the policy is tried")
     hall.block(EVIL)  # over the connection that still stands
 
