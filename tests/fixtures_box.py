@@ -1,7 +1,7 @@
 """A town hall in namespaces: an internet, a box with the real agent and a real Unbound, a LAN. For the box's tests.
 
-Namespaces: ``bxt-<pid>-net``, ``-box``, ``-lan``, so that two runs on one machine do not meet. Servers of the internet and clients of the LAN are sockets of the
-test process, made inside those namespaces.
+Namespaces: ``bxt-<pid>-net``, ``-box``, ``-lan``, so that two runs on one machine do not meet. Servers of the
+internet and clients of the LAN are sockets of the test process, made inside those namespaces.
 """
 
 from __future__ import annotations

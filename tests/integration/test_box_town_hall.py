@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -255,9 +255,6 @@ def test_a_refusal_of_the_centre_loses_no_acknowledgement(hall: TownHall) -> Non
     until(lambda: centre.enforced(version), "told again")
 
 
-def test_the_agent_needs_less_than_60_mib(
-    hall: TownHall, record_property: Callable[[str, object], None]
-) -> None:
+def test_the_agent_needs_less_than_60_mib(hall: TownHall) -> None:
     memory = hall.memory_kib()
-    record_property("memory_kib", memory)
     assert memory["Pss"] < 60 * 1024, memory
