@@ -52,6 +52,29 @@ def test_mail_arrives_with_our_identifier_and_evidence_without_content(post: Pos
     assert b"x-beffroi-other" not in header.lower()
 
 
+def test_a_link_is_blamed_for_where_it_leads_and_not_for_what_it_shows(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "montre")
+    shown = lure(box.address, "shown").replace(
+        'href="https://pay.evil.example.com/f?x=1">https://www.impots.gouv.fr/</a>',
+        'href="https://pay.evil.example.com/f">https://www.victime-montree.fr/compte</a> '
+        # the attacker shows his own page elsewhere, so that it passes for a victim
+        '<a href="https://autre.example.com/x">https://pay.evil.example.com/f</a> '
+        '<a href="https://franc.example.com/y">https://franc.example.com/y</a>',
+    )
+    code, _ = post.send(shown, box.address)
+    assert code == 250
+    post.wait_count(box, 1)
+    post.settle(1)
+    with reader.open_mailbox(post.config, box.address) as opened:
+        (summary,) = opened.list()
+    seen = MailObservation.objects.filter(message_id=summary.beffroi_id, role="link", kind="domain")
+    assert set(seen.values_list("value", flat=True)) == {
+        "pay.evil.example.com",
+        "autre.example.com",
+        "franc.example.com",
+    }
+
+
 def test_unknown_user_and_foreign_domain_are_refused_at_rcpt(post: Post, beaune: Commune) -> None:
     box = post.mailbox(beaune, beaune.agent, "refus")
     code, text = post.send("x", f"personne@{beaune.domain}")

@@ -181,7 +181,8 @@ def authentication(domain: str, *, spf: str, dkim: str, dmarc: str) -> Phrase:
     """The verdict of the entry on the sender, for someone who never heard of SPF."""
     names = {"domain": domain or _("ce domaine")}
     if dmarc == "pass":
-        return Phrase(_("Ce courriel vient bien de %(domain)s.") % names, "good", "shield-check")
+        # Not green: a fraud has a domain of its own too, and passes for it.
+        return Phrase(_("Ce courriel vient bien de %(domain)s.") % names, "quiet", "info")
     if dmarc == "fail":
         text = _("%(domain)s ne reconnaît pas ce courriel : l’expéditeur est peut-être usurpé.") % names
         return Phrase(text, "bad", "shield-alert")

@@ -109,12 +109,15 @@ local function links(task)
   local out = {}
   for _, url in ipairs(task:get_urls({ "http", "https" }) or {}) do
     if #out >= MAX_URLS then break end
+    -- What a link only shows is the name of the one it imitates, never where it leads.
+    if url:is_html_displayed() then goto next end
     local link = { url = text_of(url:get_text()), host = text_of(url:get_host()) }
     if url:is_phished() then
       local shown = url:get_phished()
       link.shown_host = shown and text_of(shown:get_host()) or ""
     end
     out[#out + 1] = link
+    ::next::
   end
   return out
 end
