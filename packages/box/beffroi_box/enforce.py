@@ -251,7 +251,11 @@ class Enforcer:
     def _own(self) -> Own:
         forwarders = tuple(f.partition("@")[0] for f in self._config.resolver_forward)
         names = (self._config.centre_host,) if "." in self._config.centre_host else ()
-        networks = (*self._centre.addresses(), *forwarders, *own_networks(self._config.own_interface, self._config.wan))
+        networks = (
+            *self._centre.addresses(),
+            *forwarders,
+            *own_networks(self._config.own_interface, self._config.wan),
+        )
         return Own(names=names, networks=networks)
 
 
