@@ -88,7 +88,7 @@ GIANTS = frozenset(
     cloudflare.com cloudflare.net cloudflare-dns.com cloudflaressl.com fastly.net fastlylb.net
     jsdelivr.net
     unpkg.com cdnjs.com jquery.com bootstrapcdn.com
-    github.com githubusercontent.com githubassets.com gitlab.com pypi.org pythonhosted.org npmjs.org
+    github.com githubusercontent.com githubassets.com gitlab.com
     debian.org ubuntu.com mozilla.org mozilla.com mozilla.net firefox.com
     letsencrypt.org lencr.org digicert.com globalsign.com globalsign.net sectigo.com usertrust.com
     comodoca.com
