@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +19,7 @@ from beffroi.core.identity.models import Administrator
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotAllowed, NotFound
 from django.contrib.sessions.backends.db import SessionStore
+from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory, override_settings
 from django.urls import include, path
@@ -35,6 +40,7 @@ urlpatterns = [
     # The frame of the portal's templates leads there.
     path("accessibilite/", whoami, name="accessibility"),
     path("langue/", whoami, name="set_language"),
+    path("acces/", whoami, name="access"),
 ]
 
 
@@ -81,6 +87,82 @@ def test_second_factor_is_asked_for_and_its_code_opens_once(
     sign_in(again, "agent@beaune.test")
     again.post("/connexion/2fa/authenticate/", {"code": code})
     assert again.get("/").content == b"nobody"
+
+
+def test_code_stays_used_when_the_cache_has_forgotten_it(client: Client, beaune: Any, system: Actor) -> None:
+    person = beaune.agent_membership.person
+    secret = actions.enable_totp(actor=system, person=person)
+    code = totp.code_at(secret, time.time())
+    assert enter_code(client, code)
+    cache.clear()
+    other = Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": "192.0.2.8"})
+    assert not enter_code(other, code)
+    # A code of a time before the one that opened is as used as that one.
+    cache.clear()
+    assert not enter_code(other, totp.code_at(secret, time.time() - 30))
+    # A new secret starts anew, and a recovery code is not a matter of time.
+    secret = actions.enable_totp(actor=system, person=person)
+    assert enter_code(other, totp.code_at(secret, time.time()))
+
+
+def test_code_confirms_an_action_once(client: Client, beaune: Any, system: Actor) -> None:
+    secret = actions.enable_totp(actor=system, person=beaune.agent_membership.person)
+    assert enter_code(client, totp.code_at(secret, time.time()))
+    cache.clear()
+    confirm = "/connexion/2fa/reauthenticate/"
+    assert client.post(confirm, {"code": totp.code_at(secret, time.time())}).status_code == 200
+    assert client.post(confirm, {"code": totp.code_at(secret, time.time() + 30)}).status_code == 302
+
+
+def test_code_that_switched_the_second_factor_on_opens_nothing_more(client: Client, beaune: Any) -> None:
+    sign_in(client, "agent@beaune.test")
+    client.post("/connexion/reauthenticate/", {"password": PASSWORD})
+    secret = client.get("/connexion/2fa/totp/activate/").context["form"].secret
+    code = totp.code_at(secret, time.time())
+    assert client.post("/connexion/2fa/totp/activate/", {"code": code}).status_code == 302
+    other = Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": "192.0.2.8"})
+    assert not enter_code(other, code)
+    assert enter_code(other, totp.code_at(secret, time.time() + 30))
+
+
+def test_code_is_refused_twice_by_another_process_and_after_a_restart(
+    committed: str, beaune: Any, system: Actor, state: Path, tmp_path: Path
+) -> None:
+    secret = actions.enable_totp(actor=system, person=beaune.agent_membership.person)
+    (tmp_path / "secrets").symlink_to(state / "secrets")
+    (tmp_path / "beffroi.toml").write_text(f'database_url = "{committed}"\n')
+    code = totp.code_at(secret, time.time())
+    assert _enter_in_a_process_of_its_own(tmp_path, code) == "True"
+    cache.clear()
+    assert _enter_in_a_process_of_its_own(tmp_path, code) == "False"
+    cache.clear()
+    here = Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": "192.0.2.8"})
+    assert not enter_code(here, code)
+
+
+def enter_code(client: Client, code: str) -> bool:
+    """Sign in with the password, then this code; whether that opened."""
+    sign_in(client, "agent@beaune.test")
+    client.post("/connexion/2fa/authenticate/", {"code": code})
+    return bool(client.get("/").content != b"nobody")
+
+
+_PROCESS = """
+import sys, django; django.setup()
+from django.test import Client
+client = Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": sys.argv[2]})
+client.post("/connexion/", {"login": "agent@beaune.test", "password": sys.argv[3]})
+client.post("/connexion/code/", {"code": sys.argv[1]})
+print("_auth_user_id" in client.session)
+"""
+
+
+def _enter_in_a_process_of_its_own(state: Path, code: str) -> str:
+    environment = os.environ | {"BEFFROI_STATE": str(state), "DJANGO_SETTINGS_MODULE": "beffroi.settings.web"}
+    command = [sys.executable, "-c", _PROCESS, code, "192.0.2.9", PASSWORD]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def test_secret_of_the_second_factor_is_encrypted_at_rest(beaune: Any, system: Actor) -> None:

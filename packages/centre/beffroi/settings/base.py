@@ -113,6 +113,11 @@ ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key", "reauthenticate": "10/m/user"}
 ALLAUTH_TRUSTED_PROXY_COUNT = 1
 MFA_ADAPTER = "beffroi.core.identity.adapters.MfaAdapter"
+MFA_FORMS = {
+    "authenticate": "beffroi.core.identity.forms.AuthenticateForm",
+    "reauthenticate": "beffroi.core.identity.forms.ReauthenticateForm",
+    "activate_totp": "beffroi.core.identity.forms.ActivateTOTPForm",
+}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Beffroi"
 MFA_TOTP_TOLERANCE = 1

@@ -171,6 +171,7 @@ def enable_totp(*, actor: Actor, person: Person) -> str:
     secret = totp.new_secret()
     Authenticator.objects.filter(user=person, type=Authenticator.Type.TOTP).delete()
     TOTP.activate(person, secret)
+    Person.objects.filter(pk=person.pk).update(totp_last_step=0)  # of the former secret
     audit.record(
         actor=actor,
         verb="identity:second_factor:set",

@@ -25,6 +25,7 @@ class Person(AbstractBaseUser):
     email = models.EmailField(max_length=254, unique=True)
     name = models.CharField(max_length=200)
     is_active = models.BooleanField(default=True)
+    totp_last_step = models.BigIntegerField(default=0)  # time step of the last code that opened
     created_at = models.DateTimeField(default=clock.now)
 
     USERNAME_FIELD = "email"

@@ -1,0 +1,61 @@
+"""The portal's forms for a person's second factor: a code opens once (RFC 6238 section 5.2).
+
+Input:  hostile; what was typed.
+Fails:  closed. Allauth remembers a used code in the cache, for less time than the code is valid and only while the
+        cache has room; here the time step of the last code is kept with the person, so that a used code stays used
+        after a restart and in every process.
+"""
+
+from __future__ import annotations
+
+from allauth.core.internal.cryptokit import normalize_user_code
+from allauth.mfa.adapter import get_adapter
+from allauth.mfa.base import forms as base
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp import forms as totp_forms
+
+from beffroi.core.identity import totp
+from beffroi.core.identity.models import Person
+from beffroi.core.identity.secret_fields import decrypt_text
+from beffroi.lib import clock
+
+
+class AuthenticateForm(base.AuthenticateForm):  # type: ignore[misc] # allauth is untyped
+    def clean_code(self) -> str:
+        code = str(super().clean_code())
+        _use_once(self, code)
+        return code
+
+
+class ReauthenticateForm(base.ReauthenticateForm):  # type: ignore[misc] # allauth is untyped
+    def clean_code(self) -> str:
+        code = str(super().clean_code())
+        _use_once(self, code)
+        return code
+
+
+class ActivateTOTPForm(totp_forms.ActivateTOTPForm):  # type: ignore[misc] # allauth is untyped
+    def clean_code(self) -> str:
+        code = str(super().clean_code())
+        # The steps of a former secret say nothing about this one.
+        step = _step(self.secret, code, after_step=0)
+        Person.objects.filter(pk=self.user.pk).update(totp_last_step=step or 0)
+        return code
+
+
+def _use_once(form: AuthenticateForm | ReauthenticateForm, code: str) -> None:
+    """Errors: ValidationError for a code that was used, or of a time before it. Recovery codes end by themselves."""
+    if form.authenticator.type != Authenticator.Type.TOTP:
+        return
+    person = Person.objects.get(pk=form.user.pk)
+    secret = decrypt_text(form.authenticator.data["secret"])
+    step = _step(secret, code, after_step=person.totp_last_step)
+    # The update decides: of two requests with one code, one changes the row.
+    unused = Person.objects.filter(pk=person.pk, totp_last_step__lt=step or 0).update(totp_last_step=step)
+    if not unused:
+        form._emit_authentication_failed(form.authenticator)
+        raise get_adapter().validation_error("incorrect_code")
+
+
+def _step(secret: str, code: str, *, after_step: int) -> int | None:
+    return totp.matching_step(secret, normalize_user_code(code), epoch_s=clock.epoch(), after_step=after_step)
