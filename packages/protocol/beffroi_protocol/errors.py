@@ -90,3 +90,15 @@ class StateDamaged(ProtocolError):
     """The saved state is damaged: {}"""
 
     code = "state.damaged"
+
+
+class FileMismatch(ProtocolError):
+    """The file is not the one that was announced: {}"""
+
+    code = "file.mismatch"
+
+
+class ListInvalid(ProtocolError):
+    """The list {} is not usable: {}"""
+
+    code = "list.invalid"

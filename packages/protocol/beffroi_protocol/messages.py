@@ -10,6 +10,7 @@ Source:  docs/internals/feed.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated
 
@@ -22,6 +23,8 @@ VERSION = 1
 OLDEST_VERSION = 1
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 MAX_POST_BYTES = 1024 * 1024
+MAX_SNAPSHOT_FILE_BYTES = 64 * 1024 * 1024
+MAX_LIST_BYTES = 256 * 1024 * 1024
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """Versions, epochs, counts, milliseconds: what every JSON reader holds exactly."""
@@ -30,6 +33,10 @@ Seconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 """Identifiers and channels."""
 Text = Annotated[str, msgspec.Meta(max_length=512)]
+ListName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9._-]{0,63}\Z")]
+"""Name of a bulk list: safe as the name of a file, of a kernel set and in a log."""
+Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+"""SHA-256 in lower-case hex: the address of a file."""
 
 
 class Action(StrEnum):
@@ -50,13 +57,23 @@ class Entry(msgspec.Struct, frozen=True, order=True):
 
 
 class BulkList(msgspec.Struct, frozen=True):
-    """A long list that travels by digest: fetched as a file and checked before use."""
+    """A long list that travels by digest: fetched as a file and checked before use (``lists.ListCheck``).
 
-    name: str
+    ``sha256`` and ``size_bytes`` are of the uncompressed content, ``count`` is its number of lines.
+    ``expires_at`` 0: until it is replaced or withdrawn.
+    """
+
+    name: ListName
     kind: Kind
-    sha256: str
+    sha256: Digest
     size_bytes: Number
     count: Number
+    action: Action = Action.BLOCK
+    expires_at: Seconds = 0
+    reason: Text = ""
+
+    def active(self, *, now: int) -> bool:
+        return not self.expires_at or self.expires_at > now
 
 
 class Batch(msgspec.Struct, frozen=True, tag="batch", tag_field="t"):
@@ -74,6 +91,7 @@ class Batch(msgspec.Struct, frozen=True, tag="batch", tag_field="t"):
     removed: tuple[str, ...] = ()
     lists: tuple[BulkList, ...] = ()
     audit_head: Text = ""
+    lists_removed: tuple[str, ...] = ()
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot", tag_field="t"):
@@ -89,6 +107,23 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot", tag_field="t"):
     entries: tuple[Entry, ...] = ()
     lists: tuple[BulkList, ...] = ()
     audit_head: Text = ""
+
+
+class SnapshotFile(msgspec.Struct, frozen=True, tag="snapshot_file", tag_field="t"):
+    """A snapshot too long for a line: the file with this digest is the JSON payload of a Snapshot.
+
+    ``issued_at`` and ``valid_until`` of this message count, not those in the file: one file serves for as long
+    as the channel stands still.
+    """
+
+    v: int
+    channel: Name
+    epoch: Number
+    version: Number
+    issued_at: Seconds
+    valid_until: Seconds
+    sha256: Digest
+    size_bytes: Annotated[int, msgspec.Meta(ge=0, le=MAX_SNAPSHOT_FILE_BYTES)]
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -128,7 +163,7 @@ class Delegation(msgspec.Struct, frozen=True, tag="delegation", tag_field="t"):
     not_after: Seconds
 
 
-FeedMessage = Batch | Snapshot | PolicyMessage | Delegation
+FeedMessage = Batch | Snapshot | SnapshotFile | PolicyMessage | Delegation
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -241,6 +276,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 _ENCODER = msgspec.json.Encoder()
 _FEED_DECODER = msgspec.json.Decoder(FeedMessage)
+_SNAPSHOT_DECODER = msgspec.json.Decoder(Snapshot)
 
 
 def encode(message: msgspec.Struct) -> bytes:
@@ -251,16 +287,28 @@ def encode(message: msgspec.Struct) -> bytes:
 def decode_feed(payload: bytes) -> FeedMessage:
     """Return the message. Errors: MessageTooLarge, MessageMalformed, VersionUnknown."""
     message: FeedMessage = _decode(_FEED_DECODER, payload, MAX_MESSAGE_BYTES)
-    _check_version(message.v)
-    if fault := _fault(message):
-        raise MessageMalformed(fault)
-    return message
+    return _checked(message)
+
+
+def decode_snapshot_file(payload: bytes) -> Snapshot:
+    """Return the snapshot that a file holds; the caller has compared its digest with a signed one.
+
+    Errors: as decode_feed, with the limit MAX_SNAPSHOT_FILE_BYTES.
+    """
+    return _checked(_decode(_SNAPSHOT_DECODER, payload, MAX_SNAPSHOT_FILE_BYTES))
 
 
 def decode[T: (AckBatch, FactBatch, EnrolRequest, EnrolAnswer)](payload: bytes, kind: type[T]) -> T:
     """Return a posted message of type ``kind``. Errors: as decode_feed."""
     message: T = _decode(msgspec.json.Decoder(kind), payload, MAX_POST_BYTES)
     _check_version(message.v)
+    return message
+
+
+def _checked[T: FeedMessage](message: T) -> T:
+    _check_version(message.v)
+    if fault := _fault(message):
+        raise MessageMalformed(fault)
     return message
 
 
@@ -283,6 +331,8 @@ def _fault(message: FeedMessage) -> str:
     if isinstance(message, Snapshot):
         if len({entry.id for entry in message.entries}) != len(message.entries):
             return "an entry is there twice"
+        if _twice(one.name for one in message.lists):
+            return "a list is there twice"
     elif isinstance(message, Delegation) and message.not_after < message.not_before:
         return "the delegation ends before it begins"
     return ""
@@ -291,11 +341,19 @@ def _fault(message: FeedMessage) -> str:
 def _batch_fault(batch: Batch) -> str:
     if batch.to_version < batch.from_version:
         return "the batch goes back"
-    if batch.to_version == batch.from_version and (batch.added or batch.removed or batch.lists):
+    changes = batch.added or batch.removed or batch.lists or batch.lists_removed
+    if batch.to_version == batch.from_version and changes:
         return "a heartbeat changes nothing"
     if len({entry.id for entry in batch.added}) != len(batch.added):
         return "an entry is there twice"
+    if _twice((*(one.name for one in batch.lists), *batch.lists_removed)):
+        return "a list is there twice"
     return ""
+
+
+def _twice(names: Iterable[str]) -> bool:
+    seen = list(names)
+    return len(set(seen)) != len(seen)
 
 
 class _Versioned(msgspec.Struct):

@@ -11,9 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from beffroi_protocol.errors import ChainBroken, MessageMalformed, ProtocolError
-from beffroi_protocol.messages import Batch, Delegation, PolicyMessage, Snapshot
-from beffroi_protocol.signing import ROOT_KID, TrustStore, split_line
+import msgspec
+
+from beffroi_protocol.errors import ChainBroken, FileMismatch, MessageMalformed, ProtocolError
+from beffroi_protocol.messages import (
+    Batch,
+    Delegation,
+    PolicyMessage,
+    Snapshot,
+    SnapshotFile,
+    decode_snapshot_file,
+)
+from beffroi_protocol.signing import ROOT_KID, TrustStore, payload_hash, split_line
 from beffroi_protocol.table import Change, DecisionTable
 
 
@@ -49,7 +58,17 @@ class Refused:
     resync: bool = False
 
 
-Result = Change | PolicyMessage | Delegation | Refused
+@dataclass(frozen=True)
+class FileWanted:
+    """The snapshot of ``channel`` is the file with this digest. Fetch it (``GET /v1/files/SHA256``) before the
+    next line is read, and ``supply`` it; where that fails, connect again: ``since`` still asks for it."""
+
+    channel: str
+    sha256: str
+    size_bytes: int
+
+
+Result = Change | PolicyMessage | Delegation | FileWanted | Refused
 
 
 class FeedSession:
@@ -60,6 +79,7 @@ class FeedSession:
         self.clock = clock
         self.tables = {channel: DecisionTable(channel) for channel in channels}
         self._resync: set[str] = set()
+        self._announced: dict[str, SnapshotFile] = {}
 
     def since(self) -> str:
         """Value of the ``since`` parameter: ``channel:epoch:version:head``, joined by commas. The head
@@ -78,12 +98,50 @@ class FeedSession:
             message, payload = self.trust.verify(line, now=self.clock.floor)
             if isinstance(message, Batch | Snapshot):
                 return self._apply(message, payload, monotonic)
+            if isinstance(message, SnapshotFile):
+                return self._announce(message, monotonic)
             if isinstance(message, Delegation):
                 raise MessageMalformed("a delegation must be signed by the root")
             self.clock.learn(message.issued_at, monotonic=monotonic)
             return message
         except ProtocolError as error:
             return Refused(error)
+
+    def supply(self, payload: bytes, *, monotonic: float) -> Change | Refused:
+        """Apply the snapshot file that a signed line announced; no other bytes are accepted."""
+        digest = payload_hash(payload)
+        announced = next((a for a in self._announced.values() if a.sha256 == digest), None)
+        if announced is None:
+            return Refused(FileMismatch("no snapshot was announced with this digest"))
+        del self._announced[announced.channel]
+        if len(payload) != announced.size_bytes:
+            return Refused(FileMismatch("size"))
+        try:
+            snapshot = decode_snapshot_file(payload)
+        except ProtocolError as error:
+            return Refused(error)
+        if (snapshot.channel, snapshot.epoch, snapshot.version) != (
+            announced.channel,
+            announced.epoch,
+            announced.version,
+        ):
+            return Refused(FileMismatch("channel, epoch or version"))
+        current = msgspec.structs.replace(
+            snapshot, issued_at=announced.issued_at, valid_until=announced.valid_until
+        )
+        return self._apply(current, payload, monotonic)
+
+    def _announce(self, message: SnapshotFile, monotonic: float) -> FileWanted | Refused:
+        table = self.tables.get(message.channel)
+        if table is None:
+            return Refused(MessageMalformed(f"channel {message.channel[:60]} was not asked for"))
+        try:
+            table.check_position(message.epoch, message.version)
+        except ProtocolError as error:
+            return Refused(error)
+        self._announced[message.channel] = message
+        self.clock.learn(message.issued_at, monotonic=monotonic)
+        return FileWanted(message.channel, message.sha256, message.size_bytes)
 
     def _apply(self, message: Batch | Snapshot, payload: bytes, monotonic: float) -> Change | Refused:
         table = self.tables.get(message.channel)
@@ -97,5 +155,7 @@ class FeedSession:
         except ProtocolError as error:
             return Refused(error)
         self._resync.discard(message.channel)
+        if isinstance(message, Snapshot):
+            self._announced.pop(message.channel, None)
         self.clock.learn(message.issued_at, monotonic=monotonic)
         return change

@@ -22,7 +22,7 @@ from beffroi_protocol.errors import (
     VersionUnknown,
 )
 from beffroi_protocol.indicators import Indicator, Kind, is_canonical, normalise, registered_names
-from beffroi_protocol.messages import Batch, Entry, Snapshot
+from beffroi_protocol.messages import MAX_LIST_BYTES, Batch, BulkList, Entry, Snapshot
 from beffroi_protocol.signing import payload_hash
 
 STATE_VERSION = 1
@@ -46,7 +46,8 @@ class Change:
 
     ``removed`` also holds the former form of an entry that came again with another indicator, so whoever
     follows removes first, then adds. ``refused``: entries that this channel does not carry or that are not
-    canonical; they are left out, and the rest is enforced.
+    canonical; they are left out, and the rest is enforced. Lists likewise; a replaced list is in both
+    ``lists_removed`` (as it was) and ``lists_added``.
     """
 
     channel: str
@@ -56,13 +57,16 @@ class Change:
     removed: tuple[Entry, ...]
     reset: bool = False
     refused: tuple[Entry, ...] = ()
+    lists_added: tuple[BulkList, ...] = ()
+    lists_removed: tuple[BulkList, ...] = ()
+    lists_refused: tuple[BulkList, ...] = ()
 
 
 class _StateVersion(msgspec.Struct):
     state_v: int
 
 
-class _State(msgspec.Struct):
+class _State(msgspec.Struct, omit_defaults=True):
     state_v: int
     channel: str
     epoch: int
@@ -71,6 +75,7 @@ class _State(msgspec.Struct):
     issued_at: int
     valid_until: int
     entries: tuple[Entry, ...]
+    lists: tuple[BulkList, ...] = ()
 
 
 class DecisionTable:
@@ -83,6 +88,8 @@ class DecisionTable:
         self.head = ""
         self.issued_at = 0
         self.valid_until = 0
+        self.lists: dict[str, BulkList] = {}
+        """Lists in force by name: what they are, not their content."""
         self._entries: dict[str, Entry] = {}
         self._by_indicator: dict[Indicator, dict[str, Entry]] = {}
         self._networks: dict[tuple[int, int], dict[int, Indicator]] = {}  # (family, prefix length)
@@ -105,24 +112,34 @@ class DecisionTable:
             return self._apply_snapshot(message)
         return self._apply_batch(message, payload)
 
+    def check_position(self, epoch: int, version: int) -> None:
+        """Refuse a snapshot of the past. Errors: EpochBehind, BatchReplayed."""
+        if epoch < self.epoch:
+            raise EpochBehind(self.channel, self.epoch, epoch)
+        if epoch == self.epoch and version < self.version:
+            raise BatchReplayed(self.channel, self.version, version)
+
     def _apply_snapshot(self, snapshot: Snapshot) -> Change:
+        self.check_position(snapshot.epoch, snapshot.version)
         same_epoch = snapshot.epoch == self.epoch
-        if snapshot.epoch < self.epoch:
-            raise EpochBehind(self.channel, self.epoch, snapshot.epoch)
-        if same_epoch and snapshot.version < self.version:
-            raise BatchReplayed(self.channel, self.version, snapshot.version)
         fork = same_epoch and snapshot.version == self.version and snapshot.head != self.head
         if fork and snapshot.issued_at <= self.issued_at:
             # A centre restored from a backup may fork; the later word counts, else the old could return.
             raise BatchReplayed(self.channel, self.version, snapshot.version)
-        before = self._entries
+        before, lists_before = self._entries, self.lists
         added, refused = self._sort(snapshot.entries)
+        lists, lists_refused = self._sort_lists(snapshot.lists)
         self._reset(added)
+        self.lists = {one.name: one for one in lists}
         self.epoch, self.version, self.head = snapshot.epoch, snapshot.version, snapshot.head
         self.issued_at = max(self.issued_at, snapshot.issued_at) if same_epoch else snapshot.issued_at
         self.valid_until = max(self.valid_until, snapshot.valid_until) if same_epoch else snapshot.valid_until
         removed = tuple(e for e in before.values() if not self._holds(e))
-        return Change(self.channel, self.epoch, self.version, added, removed, True, refused)
+        lists_removed = tuple(one for one in lists_before.values() if self.lists.get(one.name) != one)
+        return Change(
+            self.channel, self.epoch, self.version, added, removed, True, refused,
+            lists, lists_removed, lists_refused,
+        )  # fmt: skip
 
     def _apply_batch(self, batch: Batch, payload: bytes) -> Change:
         if batch.epoch < self.epoch:
@@ -147,18 +164,37 @@ class DecisionTable:
             self._add(entry)
         self.version, self.head = batch.to_version, payload_hash(payload)
         removed = tuple(e for e in before if not self._holds(e))
-        return Change(self.channel, self.epoch, self.version, added, removed, refused=refused)
+        lists, lists_refused = self._sort_lists(batch.lists)
+        names = (*batch.lists_removed, *(one.name for one in batch.lists))
+        lists_removed = tuple(one for name in names if (one := self.lists.pop(name, None)) is not None)
+        self.lists.update({one.name: one for one in lists})
+        return Change(
+            self.channel, self.epoch, self.version, added, removed, False, refused,
+            lists, lists_removed, lists_refused,
+        )  # fmt: skip
 
     def _sort(self, entries: Iterable[Entry]) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
         """Return (usable, refused): a signed entry that an engine would read differently is left out alone,
         because refusing the whole message would keep all later decisions from every door."""
-        kinds = CHANNEL_KINDS.get(self.channel.partition("@")[0], frozenset(Kind))
+        kinds = self._kinds()
         usable: list[Entry] = []
         refused: list[Entry] = []
         for entry in entries:
             fits = entry.indicator.kind in kinds and is_canonical(entry.indicator)
             (usable if fits else refused).append(entry)
         return tuple(usable), tuple(refused)
+
+    def _sort_lists(self, lists: Iterable[BulkList]) -> tuple[tuple[BulkList, ...], tuple[BulkList, ...]]:
+        kinds = self._kinds()
+        usable: list[BulkList] = []
+        refused: list[BulkList] = []
+        for one in lists:
+            fits = one.kind in kinds and one.size_bytes <= MAX_LIST_BYTES
+            (usable if fits else refused).append(one)
+        return tuple(usable), tuple(refused)
+
+    def _kinds(self) -> frozenset[Kind]:
+        return CHANNEL_KINDS.get(self.channel.partition("@")[0], frozenset(Kind))
 
     def _holds(self, entry: Entry) -> bool:
         """True when the entry is still here, about the same indicator."""
@@ -240,6 +276,7 @@ class DecisionTable:
                 self.issued_at,
                 self.valid_until,
                 tuple(sorted(self._entries.values())),
+                tuple(one for _, one in sorted(self.lists.items())),
             )
         )
         return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
@@ -259,6 +296,7 @@ class DecisionTable:
             raise StateDamaged(str(error)[:200]) from None
         table = cls(state.channel)
         table._reset(table._sort(state.entries)[0])
+        table.lists = {one.name: one for one in table._sort_lists(state.lists)[0]}
         table.epoch, table.version, table.head = state.epoch, state.version, state.head
         table.issued_at, table.valid_until = state.issued_at, state.valid_until
         return table
