@@ -1,130 +1,34 @@
-"""From sightings to decisions and back, on the database and with a real name server on the loopback."""
+"""From sightings to decisions, on the database and with a real name server on the loopback."""
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-
-import dns.message
-import dns.rrset
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions.models import Decision
-from beffroi.core.events import outbox
 from beffroi.core.events.models import OutboxEvent
-from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, NotAllowed, NotFound
-from beffroi.lib.ids import new_id
 from beffroi.watch import actions, queries
 from beffroi.watch.models import Campaign, Sighting
-from django.db import transaction
-from pytest_django.fixtures import Settings
 
-HOST = "colis-suivi-bourgogne.com"
-URL = f"https://{HOST}/payer?c=1"
-LANDING = "185.203.116.9"
-LANDING6 = "2a0b:f4c0::99"
-CLOUDFLARE = "104.16.1.1"
-FAIL = {"spf": "fail", "dkim": "none", "dmarc": "fail"}
-PASS = {"spf": "pass", "dkim": "pass", "dmarc": "pass", "link_mismatch": "true"}
+from tests.fixtures_watch import (
+    CLOUDFLARE,
+    FAIL,
+    HOST,
+    LANDING,
+    LANDING6,
+    PASS,
+    URL,
+    NameServer,
+    Report,
+    active,
+    campaign,
+    names,
+    report,
+)
 
-
-class NameServer:
-    """Answers from a table; ``silent``: never answers."""
-
-    def __init__(self) -> None:
-        self.zone: dict[tuple[str, str], list[str]] = {}
-        self.asked: list[str] = []
-        self.silent = False
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self.port = int(self._socket.getsockname()[1])
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                data, peer = self._socket.recvfrom(4096)
-            except OSError:
-                return
-            query = dns.message.from_wire(data)
-            question = query.question[0]
-            name, kind = str(question.name).rstrip("."), question.rdtype.name  # type: ignore[attr-defined]
-            self.asked.append(name)
-            if self.silent:
-                continue
-            answer = dns.message.make_response(query)
-            if (name, kind) in self.zone:
-                answer.answer.append(
-                    dns.rrset.from_text(question.name, 60, "IN", kind, *self.zone[name, kind])
-                )
-            self._socket.sendto(answer.to_wire(), peer)
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-@pytest.fixture
-def names(database: str, config: Config, settings: Settings) -> Iterator[NameServer]:
-    server = NameServer()
-    server.zone[HOST, "A"] = [LANDING]
-    server.zone[HOST, "AAAA"] = [LANDING6]
-    settings.BEFFROI = replace(config, resolver_port=server.port)
-    yield server
-    server.close()
-
-
-Report = Callable[..., str]
-
-
-@pytest.fixture
-def report(names: NameServer) -> Report:
-    """``report("col_a", "per_1")``: someone presses the button, and the worker takes it in."""
-
-    def press(
-        collectivite_id: str,
-        person_id: str,
-        *,
-        indicators: list[list[str]] | None = None,
-        evidence: dict[str, object] | None = None,
-        door: str = "mail",
-        sighting_id: str = "",
-    ) -> str:
-        made = sighting_id or new_id("sig")
-        with transaction.atomic():
-            outbox.publish(
-                "sighting:reported",
-                {
-                    "sighting_id": made,
-                    "detector": "user_report",
-                    "door": door,
-                    "collectivite_id": collectivite_id,
-                    "person_id": person_id,
-                    "seen_at": clock.epoch_s(),
-                    "indicators": [["url", URL]] if indicators is None else indicators,
-                    "evidence": FAIL if evidence is None else evidence,
-                    "message": new_id("msg"),
-                },
-                collectivite_id=collectivite_id,
-            )
-        run_pending("main")
-        return made
-
-    return press
-
-
-def active() -> set[tuple[str, str]]:
-    return set(Decision.objects.filter(state="active").values_list("kind", "value"))
-
-
-def campaign() -> Campaign:
-    return Campaign.objects.get()
+__all__ = ["names", "report"]
 
 
 def test_first_report_decides_nothing(report: Report) -> None:
@@ -299,31 +203,6 @@ def test_later_sightings_of_a_decided_campaign_add_indicators(report: Report) ->
     assert {d.campaign_id for d in Decision.objects.all()} == {campaign().id}
 
 
-def test_undo_ends_every_decision_and_the_same_campaign_does_not_block_again(
-    report: Report, administrator: Actor
-) -> None:
-    report("col_a", "per_1")
-    report("col_b", "per_2")
-    assert actions.undo_campaign(actor=administrator, campaign=campaign()) == 4
-    assert active() == set()
-    report("col_c", "per_3")
-    report("col_d", "per_4")
-    assert active() == set()
-    assert (campaign().state, campaign().sightings) == ("revoked", 4)
-    assert AuditEntry.objects.filter(verb="campaign:undone").count() == 1
-
-
-def test_undone_campaign_is_not_revived_through_another(report: Report, administrator: Actor) -> None:
-    report("col_a", "per_1")
-    report("col_b", "per_2")
-    actions.undo_campaign(actor=administrator, campaign=campaign())
-    bridge = ["url", "https://autre-leurre.com/x"]
-    report("col_c", "per_3", indicators=[bridge])
-    report("col_d", "per_4", indicators=[["url", URL], bridge])
-    report("col_e", "per_5", indicators=[["url", URL], bridge])
-    assert active() == set()
-
-
 def test_dismissed_campaign_decides_nothing_more(report: Report, administrator: Actor) -> None:
     report("col_a", "per_1")
     actions.dismiss_campaign(actor=administrator, campaign=campaign())
@@ -412,95 +291,3 @@ def test_sending_host_of_the_first_mail_is_not_blocked_when_the_second_came_from
     report("col_a", "per_1", indicators=[CLIENT, ["url", URL]])
     report("col_b", "per_2", indicators=[["ip", "91.240.118.67", "client"], ["url", URL]])
     assert {value for kind, value in active() if kind == "ip"} == {LANDING, LANDING6}
-
-
-# -- two campaigns, one indicator --------------------------------------------------------------------------
-
-OTHER_HOST = "amende-antai-regler.com"
-OTHER_URL = f"https://{OTHER_HOST}/p"
-
-
-def two_campaigns_on_one_address(report: Report, names: NameServer) -> tuple[Campaign, Campaign]:
-    """Both lead to LANDING; the first decides about it."""
-    names.zone[OTHER_HOST, "A"] = [LANDING]
-    made = []
-    for url in (URL, OTHER_URL):
-        report("col_a", "per_1", indicators=[["url", url]])
-        report("col_b", "per_2", indicators=[["url", url]])
-        made.append(Campaign.objects.order_by("-first_seen")[0])
-    return made[0], made[1]
-
-
-def test_second_campaign_extends_the_decision_that_both_demand_and_never_shortens_it(
-    report: Report, names: NameServer
-) -> None:
-    report("col_a", "per_1")
-    report("col_b", "per_2")
-    before = Decision.objects.get(value=LANDING).expires_at
-    names.zone[OTHER_HOST, "A"] = [LANDING]
-    with clock.shifted(3600):
-        report("col_c", "per_3", indicators=[["url", OTHER_URL]])
-        report("col_d", "per_4", indicators=[["url", OTHER_URL]])
-    decision = Decision.objects.get(value=LANDING)
-    assert before is not None and decision.expires_at is not None
-    assert 3590 < (decision.expires_at - before).total_seconds() < 3700
-    first, second = Campaign.objects.order_by("first_seen")
-    assert decision.campaign_id == first.id
-    assert second.state == "decided"
-    told = OutboxEvent.objects.filter(kind="decision:extended")
-    assert [LANDING in row.payload for row in told] == [True]
-    report("col_e", "per_5", indicators=[["url", OTHER_URL]])
-    assert Decision.objects.get(value=LANDING).expires_at == decision.expires_at
-
-
-def test_sighting_extends_what_it_names_and_nothing_else_of_its_campaign(report: Report) -> None:
-    report("col_a", "per_1")
-    report("col_b", "per_2")
-    ends = dict(Decision.objects.values_list("value", "expires_at"))
-    with clock.shifted(2 * 86400):
-        report("col_c", "per_3", indicators=[["domain", HOST], ["url", f"https://{HOST}/autre"]])
-    later = {d.value for d in Decision.objects.filter(state="active") if d.expires_at != ends.get(d.value)}
-    assert HOST in later
-    assert URL not in later
-
-
-def test_undo_of_one_campaign_leaves_in_force_what_another_still_demands(
-    report: Report, names: NameServer, administrator: Actor
-) -> None:
-    first, second = two_campaigns_on_one_address(report, names)
-    assert Decision.objects.get(value=LANDING).campaign_id == first.id
-    assert actions.undo_campaign(actor=administrator, campaign=first) == 4
-    assert active() == {("url", OTHER_URL), ("domain", OTHER_HOST), ("ip", LANDING)}
-    assert Decision.objects.get(value=LANDING, state="active").campaign_id == second.id
-    kinds = list(
-        OutboxEvent.objects.filter(payload__contains=f'"{LANDING}"', kind__startswith="decision:")
-        .order_by("id")
-        .values_list("kind", flat=True)
-    )
-    # Both in one transaction, so in one signed batch: no door opens in between.
-    assert kinds == ["decision:activated", "decision:ended", "decision:activated"]
-    actions.undo_campaign(actor=administrator, campaign=second)
-    assert active() == set()
-
-
-def test_demand_that_was_made_long_ago_is_over_and_does_not_outlive_the_undo(
-    report: Report, names: NameServer, administrator: Actor
-) -> None:
-    first, _ = two_campaigns_on_one_address(report, names)
-    with clock.shifted(5 * 3600):
-        report("col_c", "per_3")  # the first campaign's address is decided anew, the second's demand is past
-        actions.undo_campaign(actor=administrator, campaign=first)
-        assert ("ip", LANDING) not in active()
-        assert ("domain", OTHER_HOST) in active()
-
-
-def test_decision_taken_back_singly_is_not_made_again_by_the_next_report(
-    report: Report, administrator: Actor
-) -> None:
-    report("col_a", "per_1")
-    report("col_b", "per_2")
-    decisions.revoke(actor=administrator, decision=Decision.objects.get(value=LANDING), reason="shared")
-    report("col_c", "per_3")
-    assert ("ip", LANDING) not in active()
-    actions.confirm_campaign(actor=administrator, campaign=campaign())
-    assert ("ip", LANDING) in active()

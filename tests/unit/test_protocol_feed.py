@@ -1,128 +1,44 @@
-"""The feed from the door's side: chain, epochs, replays, keys, time; as cases and as properties."""
+"""The feed from the door's side: chain, epochs, replays, time, hostile entries, kept states."""
 
 from __future__ import annotations
-
-import random
-from collections.abc import Sequence
 
 import pytest
 from beffroi_protocol.errors import (
     BatchReplayed,
     ChainBroken,
     EpochBehind,
-    KeyExpired,
-    KeyNotYet,
-    KeyRetired,
-    KeyUnknown,
     MessageMalformed,
     MessageTooLarge,
-    ProtocolError,
-    SignatureInvalid,
     StateDamaged,
     VersionUnknown,
 )
-from beffroi_protocol.indicators import Indicator, Kind, normalise
+from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import (
     MAX_MESSAGE_BYTES,
     AckBatch,
-    Action,
     Batch,
-    Entry,
     FactBatch,
-    Policy,
-    PolicyMessage,
     Snapshot,
     decode,
     decode_feed,
-    encode,
 )
-from beffroi_protocol.requests import sign_request, verify_request
-from beffroi_protocol.session import FeedSession, Refused, TrustedClock
+from beffroi_protocol.session import Refused, TrustedClock
 from beffroi_protocol.signing import (
-    ROLE_ROOT,
-    ROOT_KID,
     Signer,
-    TrustStore,
-    b64,
-    delegate,
-    key_id,
-    payload_hash,
-    public_bytes,
     split_line,
-    unb64,
 )
 from beffroi_protocol.table import Change, DecisionTable
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-ROOT, FEED, OTHER, THIRD = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2, 3, 4))
-T0 = 1_800_000_000
-YEAR_S = 365 * 86400
-
-
-def entry(number: int, value: str = "", kind: Kind = Kind.IP) -> Entry:
-    value = value or f"51.15.{number // 250}.{number % 250}"
-    return Entry(f"dec_{number:04}", Indicator(kind, value), Action.BLOCK, T0 + YEAR_S, "campaign")
-
-
-class Centre:
-    """A channel's log as the centre keeps it."""
-
-    def __init__(self, channel: str = "box", epoch: int = 1, key: Ed25519PrivateKey = FEED) -> None:
-        self.channel, self.epoch, self.version, self.head, self.now = channel, epoch, 0, "", T0
-        self.entries: dict[str, Entry] = {}
-        self.signer = Signer(key)
-
-    def batch(self, added: Sequence[Entry] = (), removed: Sequence[str] = (), *, step: int = 1) -> bytes:
-        self.now += 1
-        message = Batch(
-            1, self.channel, self.epoch, self.version, self.version + step, self.now, self.now + 3600, self.head,
-            tuple(added), tuple(removed),
-        )  # fmt: skip
-        line = self.signer.line(message)
-        if step:
-            self.version, self.head = self.version + step, payload_hash(split_line(line)[2])
-            for entry_id in removed:
-                self.entries.pop(entry_id, None)
-            self.entries.update({e.id: e for e in added})
-        return line
-
-    def heartbeat(self) -> bytes:
-        return self.batch(step=0)
-
-    def snapshot(self) -> bytes:
-        return self.signer.line(
-            Snapshot(
-                1, self.channel, self.epoch, self.version, self.now, self.now + 3600, self.head,
-                tuple(sorted(self.entries.values())),
-            )
-        )  # fmt: skip
-
-
-def delegation(
-    key: Ed25519PrivateKey = FEED, serial: int = 1, start: int = T0 - 3600, end: int = T0 + YEAR_S
-) -> bytes:
-    return delegate(ROOT, public_bytes(key), serial=serial, not_before=start, not_after=end)
-
-
-def session(*channels: str) -> FeedSession:
-    made = FeedSession(TrustStore(public_bytes(ROOT)), channels or ("box",), TrustedClock())
-    made.receive(delegation(), monotonic=0.0)
-    return made
-
-
-def refusal(result: object) -> type[ProtocolError]:
-    assert isinstance(result, Refused)
-    return type(result.error)
-
-
-def applied(table: DecisionTable, line: bytes) -> Change:
-    payload = split_line(line)[2]
-    message = decode_feed(payload)
-    assert isinstance(message, Batch | Snapshot)
-    return table.apply(message, payload)
-
+from tests.fixtures_feed import (
+    FEED,
+    T0,
+    YEAR_S,
+    Centre,
+    applied,
+    entry,
+    refusal,
+    session,
+)
 
 # -- the chain -----------------------------------------------------------------------------------------------
 
@@ -341,127 +257,6 @@ def test_a_post_of_a_later_version_is_named_as_such() -> None:
         decode(b'{"v":2,"acks":"in another shape"}', AckBatch)
 
 
-# -- keys ----------------------------------------------------------------------------------------------------
-
-
-def test_only_the_roots_delegate_may_sign() -> None:
-    door = session()
-    assert refusal(door.receive(Centre(key=OTHER).snapshot(), monotonic=0.0)) is KeyUnknown
-    assert refusal(door.receive(Signer(OTHER, kid=key_id(public_bytes(FEED))).line(
-        PolicyMessage(1, "col_a", 1, T0, Policy())), monotonic=0.0)) is SignatureInvalid  # fmt: skip
-    forged = delegate(OTHER, public_bytes(OTHER), serial=9, not_before=0, not_after=T0 + YEAR_S)
-    assert refusal(door.receive(forged, monotonic=0.0)) is SignatureInvalid
-
-
-def test_a_line_cannot_be_replayed_in_another_role() -> None:
-    door, root_signer = session(), Signer(ROOT, role=ROLE_ROOT, kid=ROOT_KID)
-    kid, signature, payload = split_line(delegation())
-    moved = b" ".join((b"bf1", key_id(public_bytes(FEED)).encode(), b64(signature).encode(), payload))
-    assert refusal(door.receive(moved, monotonic=0.0)) is SignatureInvalid
-    assert refusal(
-        door.receive(root_signer.line(PolicyMessage(1, "col_a", 1, T0, Policy())), monotonic=0.0)
-    ) is (MessageMalformed)
-    assert kid == ROOT_KID
-
-
-def test_current_and_previous_key_overlap_and_the_one_before_is_retired() -> None:
-    trust = TrustStore(public_bytes(ROOT))
-    lines = [delegation(key, serial) for serial, key in enumerate((FEED, OTHER, THIRD), 1)]
-    for line in lines[:2]:
-        trust.add_delegation(line)
-    assert len(trust.lines) == 2
-    trust.add_delegation(lines[2])
-    trust.verify(Centre(key=OTHER).snapshot(), now=T0)
-    with pytest.raises(KeyUnknown):
-        trust.verify(Centre(key=FEED).snapshot(), now=T0)
-    with pytest.raises(KeyRetired):
-        trust.add_delegation(lines[0])
-    assert set(trust.lines.values()) == set(lines[1:])
-
-
-def test_replaying_an_older_delegation_of_the_same_key_brings_no_retired_key_back() -> None:
-    trust = TrustStore(public_bytes(ROOT))
-    old = delegation(THIRD, 3)
-    for line in (old, delegation(THIRD, 5)):
-        trust.add_delegation(line)
-    for line in (old, delegation(OTHER, 3)):
-        with pytest.raises(KeyRetired):
-            trust.add_delegation(line)
-    assert list(trust.lines) == [key_id(public_bytes(THIRD))]
-
-
-def test_a_serial_two_higher_retires_a_stolen_key_at_once() -> None:
-    door = session()
-    door.receive(delegation(OTHER, 3), monotonic=0.0)
-    assert refusal(door.receive(Centre().snapshot(), monotonic=0.0)) is KeyUnknown
-
-
-def test_a_message_outside_its_keys_term_is_refused_and_teaches_no_time() -> None:
-    door, centre = session(), Centre()
-    centre.now = T0 + 2 * YEAR_S
-    assert refusal(door.receive(centre.snapshot(), monotonic=0.0)) is KeyExpired
-    centre.now = T0 - 2 * YEAR_S
-    assert refusal(door.receive(centre.snapshot(), monotonic=0.0)) is KeyNotYet
-    assert door.clock.floor == 0
-    door.clock.floor = T0 + 2 * YEAR_S
-    centre.now = T0
-    assert refusal(door.receive(centre.snapshot(), monotonic=0.0)) is KeyExpired
-
-
-def test_a_delegation_under_another_name_or_backwards_in_time_is_malformed() -> None:
-    from beffroi_protocol.messages import Delegation
-
-    signer = Signer(ROOT, role=ROLE_ROOT, kid=ROOT_KID)
-    public = b64(public_bytes(FEED))
-    for wrong in (
-        Delegation(1, "root", public, ("feed",), 1, T0, T0),
-        Delegation(1, key_id(public_bytes(FEED)), public, ("feed",), 1, T0, T0 - 1),
-        Delegation(1, key_id(b""), "", ("feed",), 1, T0, T0),
-    ):
-        with pytest.raises(MessageMalformed):
-            TrustStore(public_bytes(ROOT)).add_delegation(signer.line(wrong))
-
-
-def test_every_flipped_bit_of_a_line_is_refused() -> None:
-    line = Centre().batch([entry(1)])
-    for position in range(len(line)):
-        for bit in range(8):
-            changed = bytearray(line)
-            changed[position] ^= 1 << bit
-            trust = TrustStore(public_bytes(ROOT))
-            trust.add_delegation(delegation())
-            with pytest.raises(ProtocolError):
-                trust.verify(bytes(changed), now=T0)
-
-
-def test_only_one_spelling_of_base64url_is_read() -> None:
-    text = b64(bytes(64))
-    assert unb64(text) == bytes(64)
-    for other in (text + "==", text[:-1] + "B", text.replace("A", "A\n", 1), "+/", "é"):
-        with pytest.raises(MessageMalformed):
-            unb64(other)
-
-
-# -- requests of a box -----------------------------------------------------------------------------------------
-
-
-def test_a_box_request_is_bound_to_box_method_path_nonce_and_body() -> None:
-    asked = {"method": "POST", "path": "/v1/acks", "body": b"{}"}
-    headers = sign_request(FEED, box_id="box_1", nonce="n", **asked)  # type: ignore[arg-type]
-    verify_request(public_bytes(FEED), headers, **asked)  # type: ignore[arg-type]
-    for change in ({"method": "GET"}, {"path": "/v1/facts"}, {"body": b"[]"}):
-        with pytest.raises(SignatureInvalid):
-            verify_request(public_bytes(FEED), headers, **(asked | change))  # type: ignore[arg-type]
-    for name in headers:
-        with pytest.raises(ProtocolError):
-            verify_request(public_bytes(FEED), headers | {name: "box_2\nGET"}, **asked)  # type: ignore[arg-type]
-        with pytest.raises(MessageMalformed):
-            less = {k: v for k, v in headers.items() if k != name}
-            verify_request(public_bytes(FEED), less, **asked)  # type: ignore[arg-type]
-    with pytest.raises(SignatureInvalid):
-        verify_request(b"short", headers, **asked)  # type: ignore[arg-type]
-
-
 # -- states ------------------------------------------------------------------------------------------------------
 
 
@@ -474,109 +269,3 @@ def test_a_state_of_a_later_version_and_a_damaged_one_are_told_apart() -> None:
     for data in (b"", b"\n", body, DecisionTable("box").dump()[:-1], b"0" * 64 + b"\n" + body):
         with pytest.raises(StateDamaged):
             DecisionTable.load(data)
-
-
-# -- properties -----------------------------------------------------------------------------------------------------
-
-values = st.one_of(
-    st.integers(0, 30).map(lambda n: Indicator(Kind.IP, f"51.15.0.{n}")),
-    st.integers(0, 6).map(lambda n: Indicator(Kind.CIDR, f"51.15.{n}.0/24")),
-    st.integers(0, 6).map(lambda n: Indicator(Kind.DOMAIN, f"evil{n}.com")),
-    st.just(Indicator(Kind.DOMAIN, "Not.Canonical.com")),
-    st.just(Indicator(Kind.SENDER, "a@evil.com")),
-)
-entries = st.builds(
-    Entry,
-    st.integers(0, 12).map(lambda n: f"dec_{n}"),
-    values,
-    st.just(Action.BLOCK),
-    st.integers(T0 + 10, T0 + 20),
-)
-steps = st.lists(
-    st.tuples(
-        st.lists(entries, max_size=4, unique_by=lambda e: e.id),
-        st.lists(st.integers(0, 12).map(lambda n: f"dec_{n}"), max_size=3),
-        st.integers(0, 2),
-    ),
-    max_size=8,
-)
-
-
-def observed(table: DecisionTable) -> object:
-    answers = [table.match_address(f"51.15.{n % 7}.{n}", now=T0) for n in range(31)]
-    names = [table.match_name(f"www.evil{n}.com", now=T0) for n in range(7)]
-    return sorted(table), [e is not None for e in answers + names], table.version, table.head
-
-
-@given(steps, st.integers(0, 8))
-@settings(deadline=None)
-def test_snapshot_and_deltas_equal_a_fresh_snapshot(
-    made: list[tuple[list[Entry], list[str], int]], at: int
-) -> None:
-    centre, follower = Centre(), DecisionTable("box")
-    applied(follower, centre.snapshot())
-    kernel: set[tuple[str, Indicator]] = set()  # what a door holds that only follows changes
-    for i, (added, removed, beats) in enumerate(made):
-        line = centre.batch(added, removed)
-        if i == at:  # a door that was away comes back by snapshot
-            follower = DecisionTable.load(follower.dump())
-            change = applied(follower, centre.snapshot())
-            kernel = set()
-        else:
-            change = applied(follower, line)
-        kernel -= {(e.id, e.indicator) for e in change.removed}
-        kernel |= {(e.id, e.indicator) for e in change.added}
-        assert kernel == {(e.id, e.indicator) for e in follower}
-        for _ in range(beats):
-            applied(follower, centre.heartbeat())
-    fresh = DecisionTable("box")
-    applied(fresh, centre.snapshot())
-    assert observed(follower) == observed(fresh)
-    assert observed(DecisionTable.load(follower.dump())) == observed(fresh)
-    assert DecisionTable.load(follower.dump()).dump() == follower.dump()
-
-
-@given(steps, st.integers(0, 2**32))
-@settings(deadline=None)
-def test_no_order_of_replays_lowers_the_version_or_the_time(
-    made: list[tuple[list[Entry], list[str], int]], seed: int
-) -> None:
-    first, second, door = Centre(epoch=1), Centre(epoch=2), session()
-    lines = []
-    for centre in (first, second):
-        lines.append(centre.snapshot())
-        for added, removed, beats in made:
-            lines.append(centre.batch(added, removed))
-            lines += [centre.heartbeat() for _ in range(beats)]
-            lines.append(centre.snapshot())
-    order = lines * 2
-    random.Random(seed).shuffle(order)
-    table, before = door.tables["box"], (0, 0, 0)
-    for line in order:
-        door.receive(line, monotonic=0.0)
-        after = (table.epoch, table.version, door.clock.floor)
-        assert after[:2] >= before[:2]
-        assert after[2] >= before[2]
-        before = after
-    door.receive(second.snapshot(), monotonic=0.0)
-    assert table.version == second.version
-    fresh = DecisionTable("box")
-    applied(fresh, second.snapshot())
-    assert observed(table) == observed(fresh)
-
-
-@given(st.binary(max_size=300))
-@settings(deadline=None)
-def test_hostile_lines_are_refused_and_change_nothing(data: bytes) -> None:
-    door = session()
-    before = door.since()
-    for line in (data, b"bf1 " + data, b"bf1 root AAAA " + data):
-        assert isinstance(door.receive(line, monotonic=0.0), Refused)
-    assert door.since() == before
-
-
-@given(st.lists(entries, max_size=5, unique_by=lambda e: e.id))
-@settings(deadline=None)
-def test_a_message_survives_encoding(listed: list[Entry]) -> None:
-    message = Snapshot(1, "box", 1, 1, T0, T0, "h", tuple(listed))
-    assert decode_feed(encode(message)) == message
