@@ -9,13 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from beffroi.lib import clock, ids
 from beffroi.lib.errors import NotFound
 from beffroi.mail.reader import Attachment, Authentication, MessageSummary, MessageView
 from django.test import Client
+
+if TYPE_CHECKING:
+    from beffroi.mail.models import Mailbox
+
+    from tests.conftest import Commune
 
 LURE_ID = "msg_" + "1" * 26
 FILE = b"PK\x03\x04 not really an archive"
@@ -118,6 +123,30 @@ def shown_mail(monkeypatch: pytest.MonkeyPatch) -> list[MessageView]:
     SEEN.clear()
     monkeypatch.setattr(reader, "open_mailbox", opener(lambda: held))
     return held
+
+
+@pytest.fixture(autouse=True)
+def no_door(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No feed runs beside a module that imports this: no address is refused unless a test says so."""
+    from beffroi.core.decisions import door
+    from django.core.cache import cache
+
+    monkeypatch.setattr(door, "blocked_address", lambda address: None)
+    yield
+    cache.clear()
+
+
+def own_mailbox(commune: Commune) -> Mailbox:
+    """The mailbox of the commune's agent, empty and without engines."""
+    from beffroi.mail.models import Mailbox
+
+    made: Mailbox = Mailbox.objects.create(
+        collectivite_id=commune.id,
+        address=f"agent@{commune.domain}",
+        person_id=commune.agent.id,
+        crypt_key="-",
+    )
+    return made
 
 
 def deliver(mailbox: Any, beffroi_id: str) -> None:

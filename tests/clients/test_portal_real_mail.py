@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import base64
 
-import pytest
-from beffroi.core.decisions import actions as decisions
-from beffroi.core.decisions import door
 from beffroi.core.events.models import OutboxEvent
-from beffroi.core.identity.actor import Actor
 from beffroi.mail import reader
 from beffroi.mail.models import MailObservation
-from beffroi_protocol.indicators import normalise
 
 from tests.conftest import Commune
-from tests.fixtures_portal import portal_client
+from tests.fixtures_portal import no_door, portal_client
 from tests.mail_post import Post, needs_engines
 
+__all__ = ["no_door"]
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
 
@@ -53,11 +49,6 @@ NAME = "avis d’imposition.pdf.exe"
 
 def coded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
-
-
-@pytest.fixture(autouse=True)
-def no_door(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "blocked_address", lambda address: None)
 
 
 def test_a_hostile_mail_is_listed_read_saved_from_and_reported(post: Post, beaune: Commune) -> None:
@@ -120,16 +111,7 @@ def test_a_hostile_mail_is_listed_read_saved_from_and_reported(post: Post, beaun
 
     # The file that a decision names is no longer given, by the hash that the entry took of it.
     digest = MailObservation.objects.get(message_id=beffroi_id, kind="sha256").value
-    decisions.activate(
-        actor=Actor.system("tests"),
-        indicator=normalise("sha256", digest),
-        action="block",
-        scope="all",
-        reason="phishing",
-        evidence={"communes": 2},
-        rule="test",
-        ttl_s=3600,
-    )
+    post.block("sha256", digest)
     refused = client.get(f"/courrier/{box.id}/{uid}/piece/2/")
     assert refused.status_code == 403
     assert FILE not in refused.content

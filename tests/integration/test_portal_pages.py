@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from beffroi.core.decisions import door
 from beffroi.mail.models import Mailbox
-from django.core.cache import cache
 from django.test import Client
 
 from tests.conftest import PASSWORD, Commune
@@ -18,28 +16,20 @@ from tests.fixtures_portal import (
     SEEN,
     deliver,
     letter,
+    no_door,
+    own_mailbox,
     portal_client,
     shown_mail,
     sighting,
 )
 
-__all__ = ["shown_mail"]
+__all__ = ["no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def no_door(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The door has no feed here: nothing is refused unless a test says so."""
-    monkeypatch.setattr(door, "blocked_address", lambda address: None)
-    yield
-    cache.clear()
 
 
 @pytest.fixture
 def mailbox(beaune: Commune) -> Mailbox:
-    made: Mailbox = Mailbox.objects.create(
-        collectivite_id=beaune.id, address="agent@beaune.test", person_id=beaune.agent.id, crypt_key="-"
-    )
+    made = own_mailbox(beaune)
     deliver(made, LURE_ID)
     return made
 

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from beffroi.boxes.models import Box
-from beffroi.core.decisions import door
 from beffroi.core.decisions.models import Decision
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail.models import Mailbox, RemediationItem, RemediationJob
 from beffroi.watch.models import Campaign
-from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from tests.conftest import Commune
-from tests.fixtures_portal import console_client, deliver, on_listener, portal_client, shown_mail, sighting
+from tests.fixtures_portal import (
+    console_client,
+    deliver,
+    no_door,
+    on_listener,
+    portal_client,
+    shown_mail,
+    sighting,
+)
 
-__all__ = ["shown_mail"]
+__all__ = ["no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db
 MOST = 40
 """A page that needs more has lost sight of what it asks."""
-
-
-@pytest.fixture(autouse=True)
-def no_door(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(door, "blocked_address", lambda address: None)
-    yield
-    cache.clear()
 
 
 @pytest.fixture

@@ -5,14 +5,13 @@ The rules are compared with the urlconfs: ``PORTAL`` and ``CONSOLE`` name every 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 import pytest
 from beffroi.boxes.models import Box
-from beffroi.core.decisions import door
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
@@ -20,7 +19,6 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail.models import Mailbox
 from beffroi.watch.models import Campaign
-from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
@@ -29,13 +27,15 @@ from tests.fixtures_portal import (
     LURE_ID,
     console_client,
     deliver,
+    no_door,
     on_listener,
+    own_mailbox,
     portal_client,
     shown_mail,
     sighting,
 )
 
-__all__ = ["shown_mail"]
+__all__ = ["no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db
 
 
@@ -128,18 +128,9 @@ CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own",
 THINGS = [name for name, rule in PORTAL.items() if rule.kind == "thing"]
 
 
-@pytest.fixture(autouse=True)
-def no_door(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(door, "blocked_address", lambda address: None)
-    yield
-    cache.clear()
-
-
 @pytest.fixture
 def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: object) -> World:
-    mailbox = Mailbox.objects.create(
-        collectivite_id=beaune.id, address="agent@beaune.test", person_id=beaune.agent.id, crypt_key="-"
-    )
+    mailbox = own_mailbox(beaune)
     deliver(mailbox, LURE_ID)
     issued = identity.issue_app_password(
         actor=beaune.agent, membership=beaune.agent_membership, protocol_set="imap,smtp", label="x"

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from beffroi.core.decisions import door
 from beffroi.mail.models import Mailbox
-from django.core.cache import cache
 from django.test import Client
 
 from tests.conftest import Commune
-from tests.fixtures_portal import on_listener, portal_client
+from tests.fixtures_portal import no_door, on_listener, own_mailbox, portal_client
 
+__all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def no_door(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(door, "blocked_address", lambda address: None)
-    yield
-    cache.clear()
 
 
 @pytest.fixture
 def mailbox(beaune: Commune) -> Mailbox:
-    made: Mailbox = Mailbox.objects.create(
-        collectivite_id=beaune.id, address="agent@beaune.test", person_id=beaune.agent.id, crypt_key="-"
-    )
-    return made
+    return own_mailbox(beaune)
 
 
 @pytest.mark.parametrize("listener", ["web", "console"])

@@ -7,33 +7,19 @@ from pathlib import Path
 
 import pytest
 from beffroi.core.decisions import door as login_door
-from beffroi.core.decisions.actions import activate, revoke
+from beffroi.core.decisions.actions import revoke
 from beffroi.core.identity.actor import Actor
-from beffroi_protocol.indicators import normalise
 
-from tests.fixtures_stream import Centre, eventually, running_centre  # noqa: F401
+from tests.fixtures_stream import Centre, block, eventually, running_centre  # noqa: F401
 
 ADDRESS = "185.203.116.77"
-
-
-def block(value: str = ADDRESS, kind: str = "ip", *, scope: str = "all", ttl_s: int = 3600):  # type: ignore[no-untyped-def]
-    return activate(
-        actor=Actor.system("tests"),
-        indicator=normalise(kind, value),
-        action="block",
-        scope=scope,
-        reason="two_communes",
-        evidence={},
-        rule="two_communes",
-        ttl_s=ttl_s,
-    )
 
 
 def test_decision_reaches_the_login_door_and_its_end_too(centre: Centre, tmp_path: Path) -> None:
     door = centre.door("login", "login", tmp_path)
     door.start()
     eventually(lambda: door.connected, "connected")
-    decision = block()
+    decision = block(ADDRESS)
     eventually(lambda: door.match_address(ADDRESS), "blocked")
     revoke(actor=Actor.system("tests"), decision=decision, reason="tests")
     eventually(lambda: door.match_address(ADDRESS) is None, "free again")
@@ -43,9 +29,9 @@ def test_decision_reaches_the_login_door_and_its_end_too(centre: Centre, tmp_pat
 def test_extended_decision_reaches_the_door_under_its_own_identifier(centre: Centre, tmp_path: Path) -> None:
     door = centre.door("login", "login", tmp_path)
     door.start()
-    first = block()
+    first = block(ADDRESS)
     eventually(lambda: door.match_address(ADDRESS), "blocked")
-    longer = block(ttl_s=7200)
+    longer = block(ADDRESS, ttl_s=7200)
     end_s = int(longer.expires_at.timestamp())
     eventually(lambda: (e := door.match_address(ADDRESS)) is not None and e.expires_at == end_s, "extended")
     entry = door.match_address(ADDRESS)
@@ -66,7 +52,7 @@ def portal_door(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 @pytest.mark.usefixtures("portal_door")
 def test_portal_refuses_a_blocked_address_and_whoever_it_cannot_read_passes(centre: Centre) -> None:
     assert login_door.blocked_address(ADDRESS) is None
-    decision = block()
+    decision = block(ADDRESS)
     network = block("2a0b:f4c2:77::/48", "cidr")
     eventually(lambda: login_door.blocked_address(ADDRESS), "blocked")
     found = login_door.blocked_address(ADDRESS)
