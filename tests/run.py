@@ -20,7 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = "not slow and not root and not netns and not browser and not corpus"
 ON_POSTGRESQL = (
-    "tests/contract",
+    "-m",
+    "not netns",  # a boîtier among real packets: no database of the centre
+    "tests/contract/test_core_planes_db.py",
     "tests/integration",
     "tests/faults/test_core_worker_killed.py",
     "tests/faults/test_stream_faults.py",
