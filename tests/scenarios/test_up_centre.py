@@ -211,9 +211,9 @@ READERS = {
     "demo-accounts.json": set(),
     "policy.key": set(),
     "feed.key": {"stream"},
-    **dict.fromkeys(("django.key", "commune-master.key", "oauth.key", "doveadm.key"), DJANGO),
+    **dict.fromkeys(("audit.key", "django.key", "commune-master.key", "oauth.key", "doveadm.key"), DJANGO),
     **dict.fromkeys(("door.token", "live.key", "mailgate.key", "feed-delegation.line"), EVERY_PYTHON),
-    "feed-root.pub": EVERY_PYTHON,
+    **dict.fromkeys(("feed-root.pub", "audit.pub"), EVERY_PYTHON),
 }
 
 

@@ -49,8 +49,20 @@ def test_every_secret_is_readable_by_its_owner_alone(new: Config) -> None:
     assert {"django.key", "feed.key", "feed-root.key", "door.token"} <= set(made)
     assert stat.S_IMODE(new.secrets.stat().st_mode) == 0o700
     for path in new.secrets.iterdir():
-        expected = 0o644 if path.name == "feed-root.pub" else 0o600
+        expected = 0o644 if path.name in ("feed-root.pub", "audit.pub") else 0o600
         assert stat.S_IMODE(path.stat().st_mode) == expected, path.name
+
+
+def test_a_new_key_of_the_audit_log_leaves_the_former_one_trusted(new: Config) -> None:
+    secret_files.generate(new)
+    public = new.secrets / "audit.pub"
+    (first,) = public.read_text().split()
+    assert secret_files.generate(new) == []
+    assert public.read_text().split() == [first]
+    (new.secrets / "audit.key").unlink()
+    secret_files.generate(new)
+    second, former = public.read_text().split()
+    assert former == first != second
 
 
 def test_a_second_start_changes_no_secret(new: Config) -> None:

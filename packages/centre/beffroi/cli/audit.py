@@ -1,25 +1,42 @@
-"""`audit verify`: recompute the chain of the audit log, and say in one sentence whether it holds.
+"""`audit verify | export | prune`: check the chain of the audit log, copy it off the machine, take old entries away.
 
-Process: the person's own; root becomes the Python user first, so no file of the database changes hands.
-Fails:   closed: status 1 when the chain is broken or cannot be read, never a guess.
-Source:  docs/runbooks/restore-epoch.md.
+Process: the person's own; root becomes the Python user first, so no file of the database changes hands. An export is
+         opened before that, by who asked for it. `verify --file` needs no database, no settings and no root.
+Fails:   closed: status 1 when the chain is broken or cannot be read, never a guess. Nothing is taken away from a
+         chain that does not hold, nor without --yes.
+Source:  docs/internals/data.md; docs/runbooks/audit-log.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import pwd
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import django
 
+from beffroi.core.audit import exported, signing
+from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, STATE_VARIABLE, Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.supervise.secret_files import UserMissing
+
+if TYPE_CHECKING:
+    from beffroi.core.audit.queries import Report
+
+PARIS = ZoneInfo("Europe/Paris")
+BROKEN = (
+    "it was changed, cut or added to outside of Beffroi."
+    " Next: keep the machine as it is and compare with an export or a backup"
+)
 
 
 class NoDatabase(BeffroiError):
@@ -28,48 +45,196 @@ class NoDatabase(BeffroiError):
     code = "cli.no_database"
 
 
+class FileUnusable(BeffroiError):
+    """The file {} cannot be used: {}."""
+
+    code = "cli.file_unusable"
+
+
+class DateUnusable(BeffroiError):
+    """Entries are taken away up to a day of the past, written like 2026-01-31, not {}."""
+
+    code = "cli.date_unusable"
+
+
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="beffroi audit")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verify = verbs.add_parser("verify", help="recompute the chain")
-    verify.add_argument("--state", type=Path, default=DEFAULT_STATE)
-    verify.add_argument(
-        "--expected-head", default="", help="a head that a witness kept: the chain must hold it"
-    )
-    verify.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
+    if options.verb == "verify" and options.file:
+        return verify_file(
+            options.file, options.public_key, expected_head=options.expected_head, as_json=options.json
+        )
     config = load(options.state.resolve())
+    account = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+    out = _new_file(options.output) if options.verb == "export" else -1
     become_python_user(config)
     os.environ[STATE_VARIABLE] = str(config.state)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "beffroi.settings.base")
     django.setup()
-    return report(config, expected_head=options.expected_head, as_json=options.json)
+    if options.verb == "export":
+        return export(config, out, options.output)
+    if options.verb == "prune":
+        return prune(config, options.before, account=account, confirmed=options.yes)
+    return report(config, expected_head=options.expected_head, as_json=options.json, full=options.full)
 
 
-def report(config: Config, *, expected_head: str, as_json: bool) -> int:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="beffroi audit")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verify = verbs.add_parser("verify", help="recompute the chain from the last signed checkpoint")
+    verify.add_argument("--full", action="store_true", help="from the first entry that is kept")
+    verify.add_argument(
+        "--expected-head", default="", help="a head that a witness kept: the chain must hold it"
+    )
+    verify.add_argument("--file", type=Path, metavar="FILE", help="check an export; needs no centre")
+    verify.add_argument(
+        "--public-key", type=Path, metavar="FILE", help="with --file: the audit.pub that you kept"
+    )
+    verify.add_argument("--json", action="store_true")
+    export_ = verbs.add_parser("export", help="write the log to a file that verifies by itself")
+    export_.add_argument("output", type=Path, metavar="FILE", help="a new file")
+    prune_ = verbs.add_parser("prune", help="take entries away up to a checkpoint before a day")
+    prune_.add_argument("--before", required=True, metavar="YYYY-MM-DD")
+    prune_.add_argument("--yes", action="store_true", help="do it, do not only say what would go")
+    for verb in (verify, export_, prune_):
+        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
+    return parser
+
+
+def report(config: Config, *, expected_head: str, as_json: bool, full: bool = False) -> int:
     """Errors: NoDatabase."""
     from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
 
     from beffroi.core.audit import queries  # noqa: PLC0415
 
-    if not config.database_url and not (config.state / "db" / "beffroi.sqlite").exists():
-        raise NoDatabase(config.state)  # opening it would make an empty one
+    _need_database(config)
     try:
-        found = queries.verify(expected_head=expected_head)
+        found = queries.verify(full=full, expected_head=expected_head)
     except DatabaseError:
         raise NoDatabase(config.state) from None
     if as_json:
         print(json.dumps(asdict(found)))
-    elif not found.ok:
-        print(
-            f"The audit log is broken at entry {found.first_bad} of {found.count}: it was changed, cut or added to"
-            " outside of Beffroi. Next: keep the machine as it is and compare with a backup"
-            " (docs/runbooks/restore-epoch.md)."
-        )
     else:
-        waiting = f", {found.unsealed} not sealed yet" if found.unsealed else ""
-        print(f"The audit log holds: {found.count} entries{waiting}. Head: {found.head}")
+        print(_sentence(found))
     return 0 if found.ok else 1
+
+
+def _sentence(found: Report) -> str:
+    last = found.pruned + found.count
+    if not found.ok:
+        return f"The audit log is broken at entry {found.first_bad} of {last}: {BROKEN} (docs/runbooks/audit-log.md)."
+    waiting = f", {found.unsealed} not sealed yet" if found.unsealed else ""
+    since = f" Recomputed: {found.checked}, from the checkpoint at {found.start}." if found.start else ""
+    gone = f" Entries up to {found.pruned} were taken away on purpose." if found.pruned else ""
+    return f"The audit log holds: {found.count} entries{waiting}. Head: {found.head}{since}{gone}"
+
+
+def verify_file(file: Path, public_key: Path | None, *, expected_head: str, as_json: bool) -> int:
+    """Errors: FileUnusable."""
+    keys: list[bytes] = []
+    try:
+        if public_key is not None:
+            keys = signing.public_keys(public_key.read_bytes())
+            if not keys:
+                raise FileUnusable(public_key, "it holds no public key")
+        with file.open("rb") as lines:
+            bounded = iter(lambda: lines.readline(exported.MAX_LINE_BYTES + 1), b"")
+            found = exported.verify(bounded, keys=keys, expected_head=expected_head)
+    except OSError as error:
+        raise FileUnusable(error.filename, error.strerror) from None
+    if as_json:
+        print(json.dumps(asdict(found)))
+    elif not found.ok:
+        print(f"The export does not hold at line {found.line}: {found.problem}.")
+    else:
+        print(f"The export holds: {found.count} entries up to {found.position}, written {found.exported_at}.")
+        print(f"Head: {found.head}")
+        known = (
+            "which you named"
+            if found.pinned
+            else "named in the file itself: compare it with the one you kept"
+        )
+        print(f"Key:  {found.key}, {known}.")
+    return 0 if found.ok else 1
+
+
+def _new_file(path: Path) -> int:
+    """A descriptor, open before root is given up. Errors: FileUnusable."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise FileUnusable(path, f"{error.strerror}; name a new file") from None
+
+
+def export(config: Config, out: int, path: Path) -> int:
+    """Errors: NoDatabase, ChainBroken, SettingInvalid, FileUnusable; then the file is left empty."""
+    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
+
+    from beffroi.core.audit import export as audit  # noqa: PLC0415
+
+    done = False
+    with os.fdopen(out, "w", encoding="utf-8") as handle:
+        try:
+            _need_database(config)
+            said = audit.write(handle, signing.private_key(config))
+            handle.flush()
+            os.fsync(handle.fileno())
+            done = True
+        except DatabaseError:
+            raise NoDatabase(config.state) from None
+        except OSError as error:
+            raise FileUnusable(path, error.strerror) from None
+        finally:
+            if not done:
+                with contextlib.suppress(OSError):
+                    handle.flush()
+                os.ftruncate(handle.fileno(), 0)
+    print(f"{said.count} entries up to {said.position} are in {path}. Head: {said.hash}")
+    print(f"Next: keep it elsewhere, and check it there: ./beffroi audit verify --file {path.name}")
+    return 0
+
+
+def prune(config: Config, before: str, *, account: str, confirmed: bool) -> int:
+    """Errors: DateUnusable, NoDatabase, ChainBroken, SettingInvalid."""
+    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
+
+    from beffroi.core.audit import actions  # noqa: PLC0415
+    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
+
+    _need_database(config)
+    day = _day(before)
+    try:
+        what = actions.prunable(day)
+        if what is None:
+            print(f"Nothing to take away: no checkpoint before {before} has kept entries up to it.")
+            return 0
+        print(
+            f"{what.count} entries up to {what.position} are from before {what.signed_at:%Y-%m-%d %H:%M} UTC."
+        )
+        if not confirmed:
+            print("Nothing was taken away. Next: ./beffroi audit export FILE, then the same again with --yes")
+            return 0
+        actions.prune(
+            actor=Actor.system("audit-prune"), account=account, what=what, key=signing.private_key(config)
+        )
+    except DatabaseError:
+        raise NoDatabase(config.state) from None
+    print("They were taken away. The log says so, and holds from there.")
+    return 0
+
+
+def _day(text: str) -> datetime:
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=PARIS)
+    except ValueError:
+        raise DateUnusable(text) from None
+    if day > clock.now():
+        raise DateUnusable(text)
+    return day
+
+
+def _need_database(config: Config) -> None:
+    if not config.database_url and not (config.state / "db" / "beffroi.sqlite").exists():
+        raise NoDatabase(config.state)  # opening it would make an empty one
 
 
 def become_python_user(config: Config) -> None:

@@ -21,6 +21,8 @@ VERBS = {
     "identity:administrator:signed_in": gettext_lazy("Connexion à la console"),
     "identity:administrator:sign_in_refused": gettext_lazy("Connexion à la console refusée"),
     "identity:sign_in:refused_by_door": gettext_lazy("Connexion refusée depuis une adresse bloquée"),
+    "audit:personal:erased": gettext_lazy("Données personnelles d’une ligne effacées"),
+    "audit:log:pruned": gettext_lazy("Anciennes lignes du journal retirées"),
     "communes:collectivite:enrolled": gettext_lazy("Collectivité inscrite"),
     "communes:domain:added": gettext_lazy("Domaine ajouté"),
     "mail:mailbox:provisioned": gettext_lazy("Boîte de courriel créée"),

@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from beffroi.core.audit.signing import KEY as AUDIT_KEY
+from beffroi.core.audit.signing import PUBLIC as AUDIT_PUBLIC
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
@@ -102,6 +104,7 @@ FEED, PAGES, ALL, NOBODY = "feed", "pages", "", None
 
 _OURS: dict[str, tuple[Callable[[], bytes], str | None]] = {
     FEED_KEY: (_ed25519, FEED),
+    AUDIT_KEY: (_ed25519, PAGES),
     "django.key": (_hex, PAGES),
     "commune-master.key": (_hex, PAGES),
     "oauth.key": (_es256, PAGES),
@@ -142,7 +145,7 @@ def settle_files(config: Config) -> None:
 
 
 def _owner_and_mode(config: Config, name: str) -> tuple[Owner, int]:
-    if name == ROOT_PUBLIC:
+    if name in (ROOT_PUBLIC, AUDIT_PUBLIC):
         return supervisor_owner(), 0o644
     readers = _READERS.get(name, NOBODY)
     wanted = None if readers is None else group(config, readers)
@@ -176,8 +179,19 @@ def generate(config: Config) -> list[str]:
         put(config, ROOT_KEY, b64(key.private_bytes_raw()).encode() + b"\n")
         put(config, ROOT_PUBLIC, b64(public_bytes(key)).encode() + b"\n")
         made += [ROOT_KEY, ROOT_PUBLIC]
+    _keep_audit_public(config)
     settle_files(config)
     return made
+
+
+def _keep_audit_public(config: Config) -> None:
+    """The present key of the audit log first, then former ones: what they signed stays verifiable."""
+    path = config.secrets / AUDIT_PUBLIC
+    known = path.read_bytes().split() if path.exists() else []
+    present = b64(public_bytes(_load(config, AUDIT_KEY))).encode()
+    if not known or known[0] != present:
+        keys = [present, *(key for key in known if key != present)]
+        put(config, AUDIT_PUBLIC, b"\n".join(keys) + b"\n")
 
 
 def renew_delegation(config: Config) -> str:

@@ -1,7 +1,9 @@
-"""Write to the audit log, seal it into the hash chain, and erase the personal side of an entry.
+"""Write to the audit log, seal and sign its hash chain, erase the personal side of an entry, take old entries away.
 
-Process: ``record`` anywhere, inside the transaction of the change; ``seal`` in worker only.
-Fails:   closed; if the entry cannot be written, the change is rolled back with it.
+Process: ``record`` anywhere, inside the transaction of the change; ``seal`` and ``checkpoint`` in worker only;
+         ``prune`` by a person at the command line.
+Fails:   closed; if the entry cannot be written, the change is rolled back with it. A chain that does not hold is
+         neither signed nor pruned.
 """
 
 from __future__ import annotations
@@ -9,16 +11,38 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import transaction
 
-from beffroi.core.audit import chain, queries
-from beffroi.core.audit.models import AuditEntry, AuditPersonal, AuditSeal
+from beffroi.core.audit import chain, queries, signing
+from beffroi.core.audit.models import AuditCheckpoint, AuditEntry, AuditPersonal, AuditSeal
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi.lib.errors import Conflict
 
 _SEAL_BATCH = 1000
+CHECKPOINT_ENTRIES = 1000
+CHECKPOINT_EVERY = timedelta(days=1)
+
+
+class ChainBroken(Conflict):
+    """The audit log does not hold at entry {}, so nothing was signed or taken away."""
+
+    code = "audit.chain_broken"
+
+
+@dataclass(frozen=True)
+class Prunable:
+    """Entries up to ``position``, the last checkpoint that was signed before the date; ``count``: how many."""
+
+    position: int
+    hash: str
+    count: int
+    signed_at: datetime
 
 
 def record(
@@ -74,6 +98,74 @@ def _seal_batch() -> int:
         rows.append(AuditSeal(position=position, entry=entry, hash=head, sealed_at=clock.now()))
     AuditSeal.objects.bulk_create(rows)
     return len(rows)
+
+
+def checkpoint_due() -> bool:
+    """After ``CHECKPOINT_ENTRIES`` new entries, or a day with at least one."""
+    last = queries.last_checkpoint()
+    seal = AuditSeal.objects.order_by("-position").first()
+    if seal is None or (last is not None and seal.position == last.position):
+        return False
+    if last is None or seal.position - last.position >= CHECKPOINT_ENTRIES:
+        return True
+    return clock.now() - last.at >= CHECKPOINT_EVERY
+
+
+def checkpoint(key: Ed25519PrivateKey) -> AuditCheckpoint | None:
+    """Verify what was sealed since the last checkpoint and sign it; None if that is nothing. One process: worker.
+
+    Errors: ChainBroken.
+    """
+    found = queries.verify()
+    if not found.ok:
+        raise ChainBroken(found.first_bad)
+    if not found.checked:
+        return None
+    position, at = found.start + found.checked, clock.now()
+    said = signing.Statement("checkpoint", position, found.head, found.checked, chain.microseconds(at))
+    return AuditCheckpoint.objects.create(
+        position=position, hash=found.head, count=found.checked, at=at, signature=signing.sign(key, said)
+    )
+
+
+def prunable(before: datetime) -> Prunable | None:
+    """What ``prune`` would take away; None if nothing. Reads the whole chain. Errors: ChainBroken."""
+    found = queries.verify(full=True)
+    if not found.ok:
+        raise ChainBroken(found.first_bad)
+    last = found.start + found.checked
+    # An entry is older than the checkpoint over it. One link at least stays, for the next to hold on to.
+    older = AuditCheckpoint.objects.filter(at__lt=before, position__gt=found.pruned, position__lt=last)
+    mark = older.order_by("-position").first()
+    return Prunable(mark.position, mark.hash, mark.position - found.pruned, mark.at) if mark else None
+
+
+@transaction.atomic
+def prune(*, actor: Actor, account: str, what: Prunable, key: Ed25519PrivateKey) -> None:
+    """Take away what ``prunable`` found, with its personal side, and record that, signed, with who did it.
+
+    The checkpoints stay: the chain is verifiable from the one at ``what.position``. ``account``: of the machine.
+    """
+    outbox.serialise()
+    at_us = chain.microseconds(clock.now())
+    said = signing.Statement("prune", what.position, what.hash, what.count, at_us)
+    record(
+        actor=actor,
+        verb=queries.PRUNED,
+        object_id=str(what.position),
+        collectivite_id=None,
+        details={
+            "hash": what.hash,
+            "count": what.count,
+            "at_us": at_us,
+            "signature": signing.sign(key, said),
+        },
+        personal={"account": account},
+    )
+    last_id = AuditSeal.objects.values_list("entry_id", flat=True).get(position=what.position)
+    AuditSeal.objects.filter(position__lte=what.position).delete()
+    AuditPersonal.objects.filter(entry_id__lte=last_id).delete()
+    AuditEntry.objects.filter(id__lte=last_id).delete()
 
 
 @transaction.atomic

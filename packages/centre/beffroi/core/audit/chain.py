@@ -41,6 +41,11 @@ def canonical(value: Mapping[str, object] | list[object]) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+def microseconds(at: datetime) -> int:
+    """Since 1970."""
+    return round(at.timestamp() * 1_000_000)
+
+
 def commitment(salt: str, content: str) -> str:
     return hashlib.sha256(f"{salt}\n{content}".encode()).hexdigest()
 
@@ -52,7 +57,7 @@ def link(previous: str, position: int, entry: Entry) -> str:
         previous,
         position,
         entry.id,
-        round(entry.at.timestamp() * 1_000_000),
+        microseconds(entry.at),
         entry.actor_kind,
         entry.actor_id,
         entry.verb,

@@ -57,3 +57,19 @@ class AuditSeal(models.Model):
 
     def __str__(self) -> str:
         return str(self.position)
+
+
+class AuditCheckpoint(models.Model):
+    """Signed: the chain was whole up to ``position``. ``count``: entries since the checkpoint before."""
+
+    position = models.BigIntegerField(primary_key=True)
+    hash = models.CharField(max_length=64)
+    count = models.BigIntegerField()
+    at = models.DateTimeField()
+    signature = models.CharField(max_length=100)
+
+    class Meta:
+        db_table = "audit_checkpoint"
+
+    def __str__(self) -> str:
+        return str(self.position)

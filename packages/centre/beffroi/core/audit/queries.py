@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db.models import QuerySet
 
-from beffroi.core.audit import chain
-from beffroi.core.audit.models import AuditEntry, AuditPersonal, AuditSeal
+from beffroi.core.audit import chain, signing
+from beffroi.core.audit.models import AuditCheckpoint, AuditEntry, AuditPersonal, AuditSeal
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
+
+PRUNED = "audit:log:pruned"
 
 
 @dataclass(frozen=True)
 class Report:
-    """``first_bad``: position of the first link that does not fit, or None. ``unsealed``: entries not chained yet."""
+    """``count``: sealed entries that are kept; ``checked``: how many of them were recomputed, after position ``start``
+    (a signed checkpoint, or 0). ``pruned``: up to where entries were taken away on purpose. ``first_bad``: position of
+    the first link that does not fit, or None. ``unsealed``: entries not chained yet."""
 
     ok: bool
     count: int
     head: str
     first_bad: int | None
     unsealed: int = 0
+    checked: int = 0
+    start: int = 0
+    pruned: int = 0
+
+
+@dataclass(frozen=True)
+class _Start:
+    position: int = 0
+    hash: str = chain.GENESIS
+    entry_id: int = 0
 
 
 def head() -> str:
@@ -35,40 +52,115 @@ def pending() -> bool:
     return AuditEntry.objects.filter(id__gt=last).exists()
 
 
-def verify(*, expected_head: str = "") -> Report:
-    """Recompute the whole chain and the commitments of what was not erased.
+def pruned_to() -> int:
+    """The position before the first entry that is kept; 0 when all are."""
+    first = AuditSeal.objects.order_by("position").values_list("position", flat=True).first()
+    return first - 1 if first else 0
 
+
+def last_checkpoint() -> AuditCheckpoint | None:
+    return AuditCheckpoint.objects.order_by("-position").first()
+
+
+def verify(*, full: bool = False, expected_head: str = "") -> Report:
+    """Recompute the chain and the commitments of what was not erased, from the last checkpoint.
+
+    ``full``: from the first entry that is kept, with every checkpoint on the way.
     ``expected_head``: a head that a witness kept; the chain must pass through it, else it was cut or rewritten.
     """
-    previous, count, bad = chain.GENESIS, 0, None
-    seen = expected_head in ("", chain.GENESIS)
-    for seal in AuditSeal.objects.select_related("entry").order_by("position").iterator(chunk_size=2000):
-        count += 1
-        good = seal.position == count and seal.hash == chain.link(previous, count, seal.entry)
-        if not good and bad is None:
-            bad = count
+    keys = signing.trusted_keys(settings.BEFFROI)
+    last = last_checkpoint()
+    if expected_head and not full:
+        late = AuditSeal.objects.filter(hash=expected_head, position__gt=last.position if last else 0)
+        full = not late.exists()
+    pruned = pruned_to()
+    checkpoints = list(AuditCheckpoint.objects.order_by("position")) if full or pruned else []
+    bad = _first_false_checkpoint(checkpoints, keys)
+    if bad is None and pruned:
+        bad = _unexplained_start(pruned, keys)
+    start, false_start = _start(last, pruned, full=full, keys=keys)
+    previous, checked, first = start.hash, 0, bad if bad is not None else false_start
+    marks = {one.position: one.hash for one in checkpoints}
+    seen = expected_head in ("", chain.GENESIS, *marks.values())
+    rows = AuditSeal.objects.select_related("entry").filter(position__gt=start.position).order_by("position")
+    for seal in rows.iterator(chunk_size=2000):
+        checked += 1
+        position = start.position + checked
+        good = seal.position == position and seal.hash == chain.link(previous, position, seal.entry)
+        good = good and marks.get(position, seal.hash) == seal.hash
+        if not good and first is None:
+            first = position
         previous = seal.hash
         seen = seen or previous == expected_head
-    if bad is None:
-        bad = _first_false_commitment() or _first_slipped_in()
-    if bad is None and not seen:
-        bad = count
-    unsealed = AuditEntry.objects.filter(seal=None).count()
-    return Report(bad is None, count, previous, bad, unsealed)
+    if first is None:
+        first = _first_false_commitment(start) or _first_slipped_in(start)
+    if first is None and (not seen or (marks and max(marks) > start.position + checked)):
+        first = start.position + checked
+    unsealed = AuditEntry.objects.filter(id__gt=_last_entry_id()).count()
+    count = start.position + checked - pruned
+    return Report(first is None, count, previous, first, unsealed, checked, start.position, pruned)
 
 
-def _first_false_commitment() -> int | None:
-    rows = AuditPersonal.objects.select_related("entry__seal").filter(entry__seal__isnull=False)
+def statement_of(one: AuditCheckpoint) -> signing.Statement:
+    return signing.Statement("checkpoint", one.position, one.hash, one.count, chain.microseconds(one.at))
+
+
+def _start(
+    last: AuditCheckpoint | None, pruned: int, *, full: bool, keys: Sequence[bytes]
+) -> tuple[_Start, int | None]:
+    """Where to begin, and the position that is wrong there."""
+    if full or last is None:
+        base = AuditCheckpoint.objects.filter(position=pruned).first() if pruned else None
+        return (_Start(base.position, base.hash) if base else _Start(pruned)), None
+    seal = AuditSeal.objects.filter(position=last.position).first()
+    held = last.position == pruned or (seal is not None and seal.hash == last.hash)
+    signed = signing.signed_by(keys, statement_of(last), last.signature) is not None
+    start = _Start(last.position, last.hash, seal.entry_id if seal else 0)
+    return start, None if held and signed else last.position
+
+
+def _first_false_checkpoint(checkpoints: Sequence[AuditCheckpoint], keys: Sequence[bytes]) -> int | None:
+    """Position of the first one that is not signed, or that does not follow the one before."""
+    before = 0
+    for one in checkpoints:
+        if one.position - one.count != before:
+            return one.position
+        if signing.signed_by(keys, statement_of(one), one.signature) is None:
+            return one.position
+        before = one.position
+    return None
+
+
+def _unexplained_start(pruned: int, keys: Sequence[bytes]) -> int | None:
+    """1, unless a checkpoint stands before the first kept entry and a signed entry says that this was a prune."""
+    base = AuditCheckpoint.objects.filter(position=pruned).first()
+    for entry in AuditEntry.objects.filter(verb=PRUNED, object_id=str(pruned)) if base else ():
+        told = json.loads(entry.details)
+        if base is not None and told.get("hash") == base.hash:
+            said = signing.Statement("prune", pruned, base.hash, int(told["count"]), int(told["at_us"]))
+            if signing.signed_by(keys, said, str(told.get("signature"))) is not None:
+                return None
+    return 1
+
+
+def _last_entry_id() -> int:
+    return AuditSeal.objects.order_by("-position").values_list("entry_id", flat=True).first() or 0
+
+
+def _first_false_commitment(start: _Start) -> int | None:
+    rows = AuditPersonal.objects.select_related("entry__seal").filter(
+        entry__seal__position__gt=start.position
+    )
     for row in rows.order_by("entry__seal__position").iterator(chunk_size=2000):
         if chain.commitment(row.salt, row.content) != row.entry.personal_digest:
             return row.entry.seal.position
     return None
 
 
-def _first_slipped_in() -> int | None:
+def _first_slipped_in(start: _Start) -> int | None:
     """Position of the link before which stands an entry that was never sealed: nobody writes there."""
-    last = AuditSeal.objects.order_by("-position").values_list("entry_id", flat=True).first() or 0
-    stranger = AuditEntry.objects.filter(seal=None, id__lt=last).order_by("id").first()
+    among = AuditEntry.objects.filter(seal=None, id__gt=start.entry_id, id__lt=_last_entry_id())
+    stranger = among.order_by("id").first()
     if stranger is None:
         return None
     seals = AuditSeal.objects.filter(entry_id__gt=stranger.id).order_by("position")
