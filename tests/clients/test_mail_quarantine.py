@@ -16,7 +16,7 @@ from beffroi.mail.models import MailMessage, RemediationItem, RemediationJob
 from imapclient.exceptions import IMAPClientError
 
 from tests.conftest import Commune
-from tests.mail_post import Post, lure, needs_engines
+from tests.mail_post import OTHER_IP, SENDER_IP, Post, lure, needs_engines
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -58,6 +58,21 @@ def test_decision_refuses_the_next_mail_and_withdraws_every_copy_until_it_ends(
     assert _seen(post, a, "Dossier") == before
     post.wait_gate(0)
     assert post.send(lure(b.address, "q5"), b.address)[0] == 250
+
+
+def test_a_range_withdraws_what_came_from_it_and_gives_it_back(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "plage")
+    for n, client in (("r1", OTHER_IP), ("r2", SENDER_IP)):
+        assert post.send(lure(box.address, n), box.address, client=client)[0] == 250
+    post.settle(2)
+    decision = post.block("cidr", "91.240.118.0/24")
+    run_pending("remediation")
+    assert post.count(box) == 1
+    post.wait_gate(1)
+    assert post.send(lure(box.address, "r3"), box.address, client="91.240.118.7")[0] == 554
+    decisions.revoke(actor=SYSTEM, decision=decision, reason="x")
+    run_pending("remediation")
+    assert post.count(box) == 2
 
 
 def test_copy_held_by_two_decisions_comes_back_when_both_ended(post: Post, beaune: Commune) -> None:

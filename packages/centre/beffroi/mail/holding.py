@@ -1,13 +1,24 @@
-"""Which active decisions hold a message: the one question of withdrawal, restoration and late deliveries."""
+"""Which active decisions hold a message: the one question of withdrawal, restoration and late deliveries.
+
+The answer is the mail door's (mail/gate/rules.py), later: an exact match, and for an address also its ranges.
+"""
 
 from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+
+from django.db.models import Q, QuerySet
 
 from beffroi.core.decisions.models import SCOPE_ALL, Decision
 from beffroi.mail.models import MailDelivery, MailObservation
 
 HOLDING_ACTIONS = ("block", "quarantine")
-KINDS = ("url", "domain", "ip", "sha256", "sender")
-"""Ranges and sketches withdraw nothing by themselves: too wide for an automatic move."""
+EXACT_KINDS = ("url", "domain", "ip", "sha256", "sender")
+KINDS = (*EXACT_KINDS, "cidr")
+"""No sketch: the mail door takes none of a message, so that no record says which messages are near one."""
+MOST_VALUES = 500
+"""Values a query, below every database's limit of parameters."""
 
 
 def applies(kind: str, action: str) -> bool:
@@ -20,19 +31,43 @@ def holding(message_id: str, collectivite_id: str) -> list[Decision]:
     if not seen:
         return []
     rows = Decision.objects.filter(
+        Q(kind__in=EXACT_KINDS, value__in={value for _, value in seen}) | Q(kind="cidr"),
         state=Decision.State.ACTIVE,
         action__in=HOLDING_ACTIONS,
-        kind__in=KINDS,
         scope__in=(SCOPE_ALL, collectivite_id),
-        value__in={value for _, value in seen},
     )
-    return [d for d in rows.order_by("activated_at", "id") if (d.kind, d.value) in seen]
+    addresses = [value for kind, value in seen if kind == "ip"]
+    return [
+        decision
+        for decision in rows.order_by("activated_at", "id")
+        if (decision.kind, decision.value) in seen
+        or (decision.kind == "cidr" and any(_within(decision.value, addresses)))
+    ]
 
 
 def copies_under(decision: Decision) -> list[MailDelivery]:
     """Every delivered copy that the decision speaks about."""
-    messages = MailObservation.objects.filter(kind=decision.kind, value=decision.value).values("message_id")
-    rows = MailDelivery.objects.filter(message_id__in=messages)
-    if decision.scope != SCOPE_ALL:
-        rows = rows.filter(collectivite_id=decision.scope)
-    return list(rows.order_by("id"))
+    found: dict[int, MailDelivery] = {}
+    for seen in _observations(decision):
+        rows = MailDelivery.objects.filter(message_id__in=seen.values("message_id"))
+        if decision.scope != SCOPE_ALL:
+            rows = rows.filter(collectivite_id=decision.scope)
+        found.update((row.pk, row) for row in rows)
+    return [found[key] for key in sorted(found)]
+
+
+def _observations(decision: Decision) -> Iterator[QuerySet[MailObservation]]:
+    if decision.kind != "cidr":
+        yield MailObservation.objects.filter(kind=decision.kind, value=decision.value)
+        return
+    # Read from the index (kind, value): as texts, addresses of one range do not stand together.
+    known = MailObservation.objects.filter(kind="ip").values_list("value", flat=True).distinct()
+    inside = list(_within(decision.value, known.iterator()))
+    for start in range(0, len(inside), MOST_VALUES):
+        yield MailObservation.objects.filter(kind="ip", value__in=inside[start : start + MOST_VALUES])
+
+
+def _within(network: str, addresses: Iterable[str]) -> Iterator[str]:
+    """The addresses that lie in the network; of the other family none does."""
+    wanted = ipaddress.ip_network(network)
+    return (address for address in addresses if ipaddress.ip_address(address) in wanted)

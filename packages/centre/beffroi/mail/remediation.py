@@ -36,12 +36,14 @@ MAX_ATTEMPTS = 5
 
 
 def needs_second_person(decision: Decision, copies: int) -> bool:
-    """Whether a withdrawal of this size waits. Corroboration or an administrator counts as the second word."""
+    """Whether a withdrawal of this size waits. Corroboration or an administrator counts as the second word; about a
+    range nobody spoke first, because no rule decides one: there, its author's word is the first."""
     recent = MailDelivery.objects.filter(delivered_at__gte=clock.now() - timedelta(days=SHARE_DAYS)).count()
     if copies <= max(FREE_MESSAGES, int(recent * FREE_SHARE)):
         return False
     communes = decision.evidence.get("communes", 0) if isinstance(decision.evidence, dict) else 0
-    return not (decision.decided_by.startswith("adm_") or (isinstance(communes, int) and communes >= 2))
+    corroborated = isinstance(communes, int) and communes >= 2
+    return not corroborated and (decision.kind == "cidr" or not decision.decided_by.startswith("adm_"))
 
 
 def withdraw(decision_id: str) -> RemediationJob | None:

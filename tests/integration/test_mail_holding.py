@@ -1,0 +1,144 @@
+"""Withdrawal speaks of the same messages as the mail door: what a decision would refuse now is what it takes back."""
+
+from __future__ import annotations
+
+import pytest
+from beffroi.core.decisions import actions as decisions
+from beffroi.core.decisions.models import Decision
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.ids import new_id
+from beffroi.mail import holding, remediation
+from beffroi.mail.gate.facts import Facts, Link, observations
+from beffroi.mail.gate.rules import judge
+from beffroi.mail.models import Mailbox, MailDelivery, MailObservation
+from beffroi_protocol.indicators import normalise
+from beffroi_protocol.messages import Action, Batch, Entry
+from beffroi_protocol.table import DecisionTable
+
+from tests.conftest import Commune
+
+pytestmark = pytest.mark.usefixtures("database")
+CLIENTS = ("91.240.118.66", "91.240.118.67", "91.240.119.66", "2a0b:f4c2:77::9", "2a0b:f4c2:78::9")
+LINK = "https://185.203.116.9/payer"
+
+
+def arrive(commune: Commune, client: str, link: str = "https://www.payer-ici.com/") -> Facts:
+    """A delivered message as mailgate and the journal record it."""
+    host = link.split("/")[2]
+    facts = Facts(1, new_id("msg"), sender="a@sender.example.net", client_ip=client, urls=[Link(link, host)])
+    for seen in observations(facts):
+        MailObservation.objects.create(
+            message_id=facts.id, kind=seen.indicator.kind, value=seen.indicator.value, role=seen.role
+        )
+    box, _ = Mailbox.objects.get_or_create(
+        address=f"agent@{commune.domain}", defaults={"collectivite_id": commune.id, "crypt_key": "-"}
+    )
+    MailDelivery.objects.create(
+        message_id=facts.id,
+        mailbox_id=box.id,
+        collectivite_id=commune.id,
+        folder="INBOX",
+        delivered_at=clock.now(),
+    )
+    return facts
+
+
+def decide(kind: str, value: str, *, scope: str = "all", who: str = "", communes: int = 2) -> Decision:
+    return decisions.activate(
+        actor=Actor("administrator", who, None, "administrator") if who else Actor.system("tests"),
+        indicator=normalise(kind, value),
+        action="block",
+        scope=scope,
+        reason="phishing",
+        evidence={"communes": communes},
+        rule="test",
+        ttl_s=3600,
+    )
+
+
+def refused(facts: Facts, decision: Decision) -> bool:
+    """What the door says of the same message."""
+    table = DecisionTable("mail")
+    end = clock.epoch_s() + 3600
+    entry = Entry(decision.id, normalise(decision.kind, decision.value), Action.BLOCK, end)
+    table.apply(Batch(1, "mail", 0, 0, 1, 0, end, "", (entry,)), b"{}")
+    now = clock.epoch_s()
+    found = judge(
+        observations(facts),
+        lambda indicator: table.match(indicator, now=now),
+        lambda address: table.match_address(address, now=now),
+    )
+    return found.action == "reject"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "taken"),
+    [
+        ("cidr", "91.240.118.0/24", 3),
+        ("cidr", "91.240.118.64/31", 0),
+        ("cidr", "91.240.118.66/31", 3),
+        ("cidr", "2a0b:f4c2:77::/48", 1),
+        ("cidr", "185.203.116.0/24", 1),
+        ("ip", "91.240.118.67", 2),
+        ("domain", "payer-ici.com", 5),
+        ("sender", "a@sender.example.net", 6),
+    ],
+)
+def test_a_decision_takes_back_what_the_mail_door_would_refuse(
+    beaune: Commune, kind: str, value: str, taken: int
+) -> None:
+    arrived = [arrive(beaune, client) for client in CLIENTS]
+    arrived.append(arrive(beaune, CLIENTS[1], LINK))
+    decision = decide(kind, value)
+    copies = {copy.message_id for copy in holding.copies_under(decision)}
+    assert len(copies) == taken
+    for facts in arrived:
+        assert (facts.id in copies) is refused(facts, decision)
+        assert (facts.id in copies) is (decision in holding.holding(facts.id, beaune.id))
+
+
+def test_a_range_takes_back_each_copy_once_however_many_addresses_it_has(
+    beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "MOST_VALUES", 2)
+    made = [arrive(beaune, f"91.240.118.{n}", f"https://91.240.118.{n + 1}/").id for n in range(1, 8)]
+    assert [copy.message_id for copy in holding.copies_under(decide("cidr", "91.240.118.0/24"))] == made
+
+
+def test_a_range_of_one_commune_takes_nothing_from_another(beaune: Commune, nuits: Commune) -> None:
+    own, foreign = arrive(beaune, CLIENTS[0]), arrive(nuits, CLIENTS[0])
+    decision = decide("cidr", "91.240.118.0/24", scope=beaune.id)
+    assert [copy.message_id for copy in holding.copies_under(decision)] == [own.id]
+    assert holding.holding(foreign.id, nuits.id) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "who", "communes", "waits"),
+    [
+        (CLIENTS[0], "", 1, True),
+        (CLIENTS[0], "", 2, False),
+        (CLIENTS[0], "adm_1", 0, False),
+        ("91.240.118.0/24", "adm_1", 0, True),
+        ("91.240.118.0/24", "adm_1", 2, False),
+    ],
+    ids=[
+        "one commune",
+        "two communes",
+        "the Département",
+        "a range: nobody spoke before",
+        "a range, two communes",
+    ],
+)
+def test_a_large_withdrawal_waits_for_the_second_word(
+    beaune: Commune, value: str, who: str, communes: int, waits: bool
+) -> None:
+    arrive(beaune, CLIENTS[0])
+    decision = decide("cidr", value, who=who, communes=communes)  # a range of one address is an address
+    assert not remediation.needs_second_person(decision, remediation.FREE_MESSAGES)
+    assert remediation.needs_second_person(decision, remediation.FREE_MESSAGES + 1) is waits
+
+
+def test_a_sketch_takes_nothing_back(beaune: Commune) -> None:
+    arrive(beaune, CLIENTS[0])
+    assert remediation.withdraw(decide("sketch", "0123456789abcdef").id) is None
