@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from beffroi.core.identity.actor import Actor
 from beffroi.mail.models import Mailbox
 from django.test import Client
 
 from tests.conftest import Commune
-from tests.fixtures_portal import no_door, on_listener, own_mailbox, portal_client
+from tests.fixtures_portal import console_client, no_door, on_listener, own_mailbox, portal_client
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
@@ -64,6 +65,25 @@ def test_the_statement_names_the_address_that_the_departement_gave(
 
     settings.BEFFROI = replace(config, accessibility_contact="acces@cotedor.test")
     assert 'href="mailto:acces@cotedor.test"' in Client().get("/accessibilite/").content.decode()
+
+
+def test_without_an_address_the_statement_names_who_can_be_told(
+    beaune: Commune, administrator: Actor
+) -> None:
+    told = portal_client(beaune.agent_membership).get("/accessibilite/").content.decode()
+    assert 'href="mailto:referent@beaune.test"' in told
+    beaune.referent_membership.delete()
+    told = portal_client(beaune.agent_membership).get("/accessibilite/").content.decode()
+    assert "n’a pas de personne référente" in told
+    assert "nous vous répondrons" not in told  # nobody promised to
+    told = Client().get("/accessibilite/").content.decode()
+    assert "une fois la session ouverte" in told
+    assert "mailto:" not in told
+    with on_listener("console"):
+        assert (
+            "accessibility_contact"
+            in console_client(administrator.id).get("/accessibilite/").content.decode()
+        )
 
 
 @pytest.mark.parametrize("listener", ["web", "console"])

@@ -74,7 +74,7 @@ class Config:
     )
     accessibility_contact: str = _setting(
         "",
-        "Mail address for difficulties of access, shown in the accessibility statement; empty: none is shown.",
+        "Mail address for difficulties of access, in the accessibility statement; empty: it names the référents.",
     )
     outgoing_mail: bool = _setting(False, "Let mail leave for other servers. Off in a demonstration.")
     hsts_s: int = _setting(

@@ -7,6 +7,9 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Membership
 from beffroi.portal.pages import page
 
 BASES = {"portal": "portal/web.html", "console": "console/base.html"}
@@ -16,8 +19,17 @@ BASES = {"portal": "portal/web.html", "console": "console/base.html"}
 @require_GET
 def accessibility(request: HttpRequest) -> HttpResponse:
     """The statement that French law asks for. It claims what was checked and nothing else."""
-    return page(
-        request,
-        "portal/accessibility.html",
-        {"base": BASES[settings.LISTENER], "contact": settings.BEFFROI.accessibility_contact},
-    )
+    context = {
+        "base": BASES[settings.LISTENER],
+        "contact": settings.BEFFROI.accessibility_contact,
+        "referents": _referents(getattr(request, "actor", None)),
+    }
+    return page(request, "portal/accessibility.html", context)
+
+
+def _referents(actor: Actor | None) -> list[Membership]:
+    """Whom a signed-in person can tell while the Département has given no address."""
+    if actor is None or actor.collectivite_id is None:
+        return []
+    members = identity.memberships_in(actor, actor.collectivite_id)
+    return [one for one in members if one.role == Membership.Role.REFERENT]
