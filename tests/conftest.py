@@ -21,7 +21,7 @@ STATE = Path(tempfile.mkdtemp(prefix="bft-"))  # short: a Unix socket's path has
 
 
 def _write_state() -> None:
-    for name in ("secrets", "db", "run/wake", "log", "projections", "feed", "doors", "journal"):
+    for name in ("secrets", "db", "run/wake", "log", "projections", "feed", "lists", "doors", "journal"):
         (STATE / name).mkdir(parents=True, mode=0o700)
     for name in ("django.key", "door.token", "live.key", "commune-master.key"):
         (STATE / "secrets" / name).write_text(secrets.token_hex(32))

@@ -280,11 +280,12 @@ def write_keys(directory: Path) -> tuple[Ed25519PrivateKey, Ed25519PrivateKey]:
 
 
 def make_state(database_url: str, wake: Path, **settings: int) -> Path:
-    """A state directory for one stream process, woken by the tests' own Django."""
+    """A state directory for one stream process; the tests' own Django wakes it and writes its lists."""
     state = Path(tempfile.mkdtemp(prefix="bfs-"))
     for name in ("secrets", "run", "log"):
         (state / name).mkdir()
     (state / "run" / "wake").symlink_to(wake)
+    (state / "lists").symlink_to(wake.parents[1] / "lists")
     lines = [f'database_url = "{database_url}"', *(f"{k} = {v}" for k, v in settings.items())]
     (state / "beffroi.toml").write_text("\n".join(lines) + "\n")
     return state

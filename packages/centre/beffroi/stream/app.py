@@ -35,6 +35,7 @@ from beffroi.lib.errors import BeffroiError, Invalid, NotFound, Unavailable
 from beffroi.stream import live
 from beffroi.stream.answers import Held, answer, problem, read_body
 from beffroi.stream.auth import LISTENER_HEADER, BoxRevoked, Gatekeeper, is_local
+from beffroi.stream.downloads import AT_ONCE_A_BOX, AT_ONCE_A_DOOR, Downloads
 from beffroi.stream.feedlog import parse_since
 from beffroi.stream.hub import Hub, Subscriber
 from beffroi.stream.nonces import Nonces
@@ -70,6 +71,7 @@ class Stream:
         self.gate = Gatekeeper(config, self.nonces, self._find_box)
         self.acks = Acks(self._run, store, self._on_enforced)
         self.facts = Facts(self._run, store)
+        self._downloads = Downloads()
         self._posts = asyncio.Semaphore(MAX_POSTS_AT_ONCE)
         self._revoked: set[str] = set()  # since the start; a revoked box never becomes active again
         self._tasks: list[asyncio.Task[None]] = []
@@ -77,6 +79,7 @@ class Stream:
             routes=[
                 Route("/v1/nonce", self._guarded(self.nonce)),
                 Route("/v1/feed", self._guarded(self.follow)),
+                Route("/v1/files/{digest}", self._guarded(self.file)),
                 Route("/v1/acks", self._guarded(self.post_acks), methods=["POST"]),
                 Route("/v1/facts", self._guarded(self.post_facts), methods=["POST"]),
                 Route(live.PATH, self._guarded(self.watch)),
@@ -100,6 +103,7 @@ class Stream:
         self.hub.close_all("stop")
         self.live_hub.close_all("stop")
         await self.acks.close()
+        self._downloads.close()
         self._thread.shutdown(wait=True)
         self.publisher.close()
         for database in self._databases:
@@ -211,6 +215,7 @@ class Stream:
             log.warning("%s says it knows more than the centre", caller.owner)
             witness = caller.owner if caller.box is None else caller.box.collectivite_id
             await self.publisher.claim(witness, since, trusted=caller.box is None)
+        await self.publisher.prepare(since)
         topics, first = names, [self._delegation]
         if caller.box is not None:
             topics = [*names, POLICY_TOPIC + caller.box.collectivite_id]
@@ -222,6 +227,23 @@ class Stream:
         subscriber = Subscriber(caller.owner, topics, [*first, *self.publisher.answer(since)])
         self.hub.add(subscriber, at_most=caller.at_most)
         return Held(self.hub, subscriber, media_type="application/x-ndjson", nonce=self._nonce())
+
+    async def file(self, request: Request) -> Response:
+        """The same answer for a digest that is unknown, of before, or of another commune."""
+        caller = await self.gate.caller(request)
+        if caller.owner in self._revoked:
+            raise BoxRevoked
+        path = self.publisher.file(request.path_params["digest"], caller.may_follow)
+        if path is None:
+            raise NotFound("file")
+        return self._downloads.answer(
+            request,
+            path,
+            owner=caller.owner,
+            at_most=AT_ONCE_A_DOOR if caller.box is None else AT_ONCE_A_BOX,
+            gone=lambda: caller.owner in self._revoked,
+            nonce=self._nonce(),
+        )
 
     async def post_acks(self, request: Request) -> Response:
         box, body = await self._post(request)

@@ -6,24 +6,29 @@ Process: stream.
 Fails:   a missing or damaged snapshot costs a new epoch, nothing else. A mark that cannot be written (full
          disk) is logged; the feed goes on.
 Format:  ``epoch``: JSON {"epoch": 1, "versions": {channel: version}}. ``CHANNEL.json``: JSON {"epoch",
-         "version", "sha256"} naming ``SHA256.snapshot.zlib``: the signed line, compressed; the name is the
-         SHA-256 of the line.
+         "version", "sha256"} naming ``SHA256.snapshot.zlib``: the snapshot's JSON, compressed; the name is the
+         SHA-256 of the JSON. Doors fetch large ones by that name.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import os
+import time
 import zlib
 from pathlib import Path
 
 import msgspec
 from beffroi_protocol.errors import ProtocolError
-from beffroi_protocol.messages import MAX_MESSAGE_BYTES, Snapshot, decode_feed
-from beffroi_protocol.signing import split_line
+from beffroi_protocol.messages import MAX_SNAPSHOT_FILE_BYTES, Snapshot, decode_snapshot_file, encode
+
+from beffroi.core.planes import files
+from beffroi.stream.batches import Saved
 
 log = logging.getLogger("beffroi.stream")
+
+KEEP_S = 3600.0
+"""A door that is slow, or was cut, may still fetch the snapshot before the last."""
 
 
 class Mark(msgspec.Struct):
@@ -44,6 +49,7 @@ class Archive:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._replaced: dict[str, tuple[str, float]] = {}  # digest: (channel, when)
         directory.mkdir(parents=True, exist_ok=True)
 
     def read_mark(self) -> Mark:
@@ -56,35 +62,61 @@ class Archive:
             return Mark()
 
     def write_mark(self, mark: Mark) -> None:
-        self._write("epoch", msgspec.json.encode(mark))
+        self._write(self.directory / "epoch", msgspec.json.encode(mark))
 
-    def save_snapshot(self, channel: str, epoch: int, version: int, line: bytes) -> bool:
-        """Keep the line as the channel's starting point; the one before is deleted. True when it is safe."""
-        digest = hashlib.sha256(line).hexdigest()
-        before = self._pointer(channel)
-        pointer = msgspec.json.encode(_Pointer(epoch, version, digest))
-        saved = self._write(_snapshot_name(digest), zlib.compress(line)) and self._write(
-            f"{channel}.json", pointer
-        )
-        if saved and before is not None and before.sha256 != digest:
-            (self.directory / _snapshot_name(before.sha256)).unlink(missing_ok=True)
-        return saved
+    def save_snapshot(self, snapshot: Snapshot) -> Saved | None:
+        """Keep it as the channel's starting point; the one before stays for ``KEEP_S``. None: not written."""
+        payload = encode(snapshot)
+        digest = hashlib.sha256(payload).hexdigest()
+        before = self._pointer(snapshot.channel)
+        pointer = msgspec.json.encode(_Pointer(snapshot.epoch, snapshot.version, digest))
+        path = self.directory / f"{snapshot.channel}.json"
+        if not self._write(self.snapshot_file(digest), payload, compress=True) or not self._write(
+            path, pointer
+        ):
+            return None
+        if before is not None and before.sha256 != digest:
+            self._replaced[before.sha256] = (snapshot.channel, time.monotonic())
+        self._replaced.pop(digest, None)
+        self._prune()
+        return Saved(snapshot.epoch, snapshot.version, snapshot.head, digest, len(payload))
 
-    def load_snapshot(self, channel: str, epoch: int) -> Snapshot | None:
+    def load_snapshot(self, channel: str, epoch: int) -> tuple[Snapshot, Saved] | None:
         """Return the saved snapshot of this epoch, or None."""
         pointer = self._pointer(channel)
         if pointer is None or pointer.epoch != epoch:
             return None
         try:
-            packed = (self.directory / _snapshot_name(pointer.sha256)).read_bytes()
-            line = zlib.decompressobj().decompress(packed, MAX_MESSAGE_BYTES + 1)
-            if hashlib.sha256(line).hexdigest() != pointer.sha256:
+            packed = self.snapshot_file(pointer.sha256).read_bytes()
+            payload = b"".join(files.decompressed([packed], limit_bytes=MAX_SNAPSHOT_FILE_BYTES))
+            if hashlib.sha256(payload).hexdigest() != pointer.sha256:
                 raise zlib.error("checksum")
-            message = decode_feed(split_line(line)[2])
+            found = decode_snapshot_file(payload)
         except (OSError, zlib.error, ProtocolError) as error:
             log.error("snapshot of channel %s is not usable: %s", channel, type(error).__name__)
             return None
-        return message if isinstance(message, Snapshot) else None
+        return found, Saved(epoch, found.version, found.head, pointer.sha256, len(payload))
+
+    def snapshot_file(self, digest: str) -> Path:
+        return self.directory / f"{digest}.snapshot.zlib"
+
+    def replaced_channel(self, digest: str) -> str:
+        """The channel of a file that was announced until a moment ago; "" when there is none."""
+        return self._replaced.get(digest, ("", 0.0))[0]
+
+    def sweep(self) -> None:
+        """At the start: delete snapshots that nothing names, left by a process that was killed."""
+        names = [path.name.removesuffix(".json") for path in self.directory.glob("*.json")]
+        named = {pointer.sha256 for name in names if (pointer := self._pointer(name)) is not None}
+        for path in (*self.directory.glob("*.snapshot.zlib"), *self.directory.glob(".*")):
+            if path.name.partition(".")[0] not in named:
+                path.unlink(missing_ok=True)
+
+    def _prune(self) -> None:
+        now_s = time.monotonic()
+        for digest in [d for d, (_, at_s) in self._replaced.items() if now_s - at_s > KEEP_S]:
+            self.snapshot_file(digest).unlink(missing_ok=True)
+            del self._replaced[digest]
 
     def _pointer(self, channel: str) -> _Pointer | None:
         try:
@@ -92,26 +124,10 @@ class Archive:
         except (OSError, msgspec.MsgspecError):
             return None
 
-    def _write(self, name: str, data: bytes) -> bool:
-        """Write whole or not at all: temporary file, fsync, rename, fsync of the directory."""
-        path = self.directory / name
-        temporary = path.with_name(name + ".tmp")
+    def _write(self, path: Path, data: bytes, *, compress: bool = False) -> bool:
         try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            directory = os.open(self.directory, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            files.write(path, files.compressed(data) if compress else (data,))
         except OSError as error:
-            log.error("%s of the feed is not written: %s", name, error.strerror)
+            log.error("%s of the feed is not written: %s", path.name, error.strerror)
             return False
         return True
-
-
-def _snapshot_name(digest: str) -> str:
-    return f"{digest}.snapshot.zlib"

@@ -67,13 +67,13 @@ class Caller:
 
     def check_channels(self, names: list[str]) -> None:
         """Errors: NotFound for any channel that is not the caller's, whether it exists or not."""
-        for name in names:
-            if self.box is not None:
-                allowed = name in (self.base, overlay(self.base, self.box.collectivite_id))
-            else:
-                allowed = name == self.base or name.startswith(self.base + "@")
-            if not allowed:
-                raise NotFound("channel")
+        if not all(map(self.may_follow, names)):
+            raise NotFound("channel")
+
+    def may_follow(self, channel: str) -> bool:
+        if self.box is not None:
+            return channel in (self.base, overlay(self.base, self.box.collectivite_id))
+        return channel == self.base or channel.startswith(self.base + "@")
 
 
 class Gatekeeper:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from beffroi_protocol.messages import VERSION, Batch, Entry, Snapshot
+from beffroi_protocol.messages import VERSION, Batch, BulkList, Entry, Snapshot, SnapshotFile
 from beffroi_protocol.signing import payload_hash
 from beffroi_protocol.table import CHANNEL_KINDS, overlay
 
@@ -32,6 +32,19 @@ class DecisionEvent:
 
 
 @dataclass(frozen=True)
+class ListEvent:
+    """One outbox row about a bulk list. ``bulk`` None: it was withdrawn."""
+
+    name: str
+    kind: str
+    scope: str
+    bulk: BulkList | None
+
+
+ChannelEvent = DecisionEvent | ListEvent
+
+
+@dataclass(frozen=True)
 class Stamp:
     """What every signed message of one wake-up shares. Units: epoch seconds."""
 
@@ -40,15 +53,35 @@ class Stamp:
     audit_head: str = ""
 
 
+@dataclass(frozen=True)
+class Saved:
+    """A snapshot on disk: where its channel stood, and the file's name and size (uncompressed)."""
+
+    epoch: int
+    version: int
+    head: str
+    sha256: str
+    size_bytes: int
+
+
 @dataclass
 class Channel:
-    """Where a channel stands. Entries are those that a follower at ``version`` holds."""
+    """Where a channel stands. Entries and lists are those that a follower at ``version`` holds."""
 
     name: str
     epoch: int
     version: int = 0
     head: str = ""
     entries: dict[str, Entry] = field(default_factory=dict)
+    lists: dict[str, BulkList] = field(default_factory=dict)
+
+    def begin(self, events: Iterable[ChannelEvent]) -> None:
+        """Take the state itself, not a step from another one."""
+        for event in events:
+            if isinstance(event, DecisionEvent) and event.entry is not None:
+                self.entries[event.decision_id] = event.entry
+            elif isinstance(event, ListEvent) and event.bulk is not None:
+                self.lists[event.name] = event.bulk
 
     def apply(self, batch: Batch, payload: bytes) -> None:
         """Follow a batch of one's own making."""
@@ -56,14 +89,18 @@ class Channel:
             self.entries.pop(entry_id, None)
         for entry in batch.added:
             self.entries[entry.id] = entry
+        for name in batch.lists_removed:
+            self.lists.pop(name, None)
+        for bulk in batch.lists:
+            self.lists[bulk.name] = bulk
         if batch.to_version != batch.from_version:
             self.version, self.head = batch.to_version, payload_hash(payload)
 
     def copy(self) -> Channel:
-        return Channel(self.name, self.epoch, self.version, self.head, dict(self.entries))
+        return Channel(self.name, self.epoch, self.version, self.head, dict(self.entries), dict(self.lists))
 
 
-def route(event: DecisionEvent) -> tuple[str, ...]:
+def route(event: ChannelEvent) -> tuple[str, ...]:
     """Return the names of the channels that carry the event."""
     bases = (name for name, kinds in CHANNEL_KINDS.items() if event.kind in kinds)
     if event.scope == SCOPE_ALL:
@@ -71,22 +108,25 @@ def route(event: DecisionEvent) -> tuple[str, ...]:
     return tuple(overlay(name, event.scope) for name in bases)
 
 
-def by_channel(events: Iterable[DecisionEvent]) -> dict[str, list[DecisionEvent]]:
+def by_channel(events: Iterable[ChannelEvent]) -> dict[str, list[ChannelEvent]]:
     """Sort events to their channels, keeping their order."""
-    routed: dict[str, list[DecisionEvent]] = {}
+    routed: dict[str, list[ChannelEvent]] = {}
     for event in events:
         for name in route(event):
             routed.setdefault(name, []).append(event)
     return routed
 
 
-def next_batch(channel: Channel, events: Sequence[DecisionEvent], stamp: Stamp) -> Batch | None:
+def next_batch(channel: Channel, events: Sequence[ChannelEvent], stamp: Stamp) -> Batch | None:
     """Return the step that leads ``channel`` over ``events``, or None when nothing changes for a follower
     (a decision that came and went within one wake-up)."""
-    last: dict[str, Entry | None] = {event.decision_id: event.entry for event in events}
+    last = {e.decision_id: e.entry for e in events if isinstance(e, DecisionEvent)}
+    last_lists = {e.name: e.bulk for e in events if isinstance(e, ListEvent)}
     added = tuple(e for i, e in last.items() if e is not None and channel.entries.get(i) != e)
     removed = tuple(i for i, e in last.items() if e is None and i in channel.entries)
-    if not added and not removed:
+    lists = tuple(b for n, b in last_lists.items() if b is not None and channel.lists.get(n) != b)
+    lists_removed = tuple(n for n, b in last_lists.items() if b is None and n in channel.lists)
+    if not (added or removed or lists or lists_removed):
         return None
     return Batch(
         v=VERSION,
@@ -99,6 +139,8 @@ def next_batch(channel: Channel, events: Sequence[DecisionEvent], stamp: Stamp) 
         prev=channel.head,
         added=added,
         removed=removed,
+        lists=lists,
+        lists_removed=lists_removed,
         audit_head=stamp.audit_head,
     )
 
@@ -128,6 +170,21 @@ def snapshot(channel: Channel, stamp: Stamp) -> Snapshot:
         issued_at=stamp.issued_at,
         valid_until=stamp.valid_until,
         head=channel.head,
-        entries=tuple(sorted(channel.entries.values())),
+        entries=tuple(channel.entries[i] for i in sorted(channel.entries)),
+        lists=tuple(channel.lists[n] for n in sorted(channel.lists)),
         audit_head=stamp.audit_head,
+    )
+
+
+def snapshot_file(channel: str, saved: Saved, stamp: Stamp) -> SnapshotFile:
+    """Return the message that names the file of a snapshot."""
+    return SnapshotFile(
+        v=VERSION,
+        channel=channel,
+        epoch=saved.epoch,
+        version=saved.version,
+        issued_at=stamp.issued_at,
+        valid_until=stamp.valid_until,
+        sha256=saved.sha256,
+        size_bytes=saved.size_bytes,
     )

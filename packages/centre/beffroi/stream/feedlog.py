@@ -101,12 +101,11 @@ def _parse_part(part: str) -> Since:
 
 
 class FeedLog:
-    """All channels. ``snapshot_line`` makes (or finds) the signed snapshot of a channel as it is now; its second
-    argument asks for one that was signed just now."""
+    """All channels. ``snapshot_lines`` returns the lines that bring a follower from anywhere to now."""
 
-    def __init__(self, epoch: int, snapshot_line: Callable[[Channel, bool], bytes]) -> None:
+    def __init__(self, epoch: int, snapshot_lines: Callable[[Log, Since], list[bytes]]) -> None:
         self.epoch = epoch
-        self._snapshot_line = snapshot_line
+        self._snapshot_lines = snapshot_lines
         self.logs: dict[str, Log] = {}
 
     def log(self, name: str) -> Log:
@@ -121,7 +120,7 @@ class FeedLog:
         for part in since:
             log = self.log(part.channel)
             deltas = log.after(part)
-            lines.extend([self._snapshot_line(log.channel, log.forked(part))] if deltas is None else deltas)
+            lines.extend(self._snapshot_lines(log, part) if deltas is None else deltas)
         return lines
 
     def is_ahead(self, since: Iterable[Since]) -> bool:

@@ -3,7 +3,7 @@
 Purpose: one signed batch a channel a wake-up, durable before anyone sees it, then the same bytes to all.
 Process: stream. Reading, signing and committing run in a thread; memory changes in the event loop only, after
          the commit, so that a newcomer can never fall between the log and the broadcast.
-Input:   the centre's own outbox. A row about a decision that cannot be read stops the feed loudly: skipping
+Input:   the centre's own outbox. A row about a decision or a list that cannot be read stops the feed loudly: skipping
          it would leave a door without a decision for ever.
 Fails:   doors keep their last list; polling goes on, and the next success sends what was missed.
 Source:  docs/internals/feed.md.
@@ -17,19 +17,23 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
-from beffroi_protocol.messages import Batch, Snapshot, decode_feed
+from beffroi_protocol.messages import Batch, decode_feed
 from beffroi_protocol.signing import Signer, payload_hash, split_line
 
+from beffroi.core.planes import files
 from beffroi.lib import clock
 from beffroi.lib.config import Config
+from beffroi.lib.errors import Unavailable
 from beffroi.stream.archive import Archive, Mark
-from beffroi.stream.batches import Channel, Stamp, by_channel, heartbeat, next_batch, snapshot
+from beffroi.stream.batches import Channel, Saved, Stamp, by_channel, heartbeat, next_batch
 from beffroi.stream.claims import WITNESSES, Claims, highest_epoch
 from beffroi.stream.feedlog import FeedLog, Line, Since
 from beffroi.stream.hub import Hub
-from beffroi.stream.store import ChannelRow, Event, NewBatch, Store, decision_event
+from beffroi.stream.snapshots import Snapshots
+from beffroi.stream.store import ChannelRow, Event, NewBatch, Store, channel_event
 
 log = logging.getLogger("beffroi.stream")
 
@@ -37,8 +41,6 @@ POLICY_TOPIC = "policy:"
 """Prefix of the hub's topics that carry policies; names of channels hold no colon."""
 EVENTS_A_STEP = 500
 CHECKPOINT_VERSIONS = 256
-SNAPSHOT_FRESH_S = 30
-"""A door of a fork takes only a snapshot that is later than its last line, so none is kept for long."""
 EPOCH_PAUSE_S = 3600
 """At most one new epoch an hour on the doors' word: each costs every door a snapshot."""
 
@@ -68,18 +70,21 @@ class Publisher:
         self._signer = signer
         self._hub = hub
         self._on_event = on_event
-        self._archive = Archive(config.state / "feed")
+        self.archive = Archive(config.state / "feed")
         self._thread = ThreadPoolExecutor(1, "publisher")
-        self._snapshots: dict[str, tuple[Snapshot, bytes]] = {}
+        # Apart: a file of many megabytes must not hold up an urgent line.
+        self._saver = ThreadPoolExecutor(1, "snapshots")
+        self._saving = asyncio.Lock()
+        self._due: dict[str, asyncio.Task[None]] = {}
+        self._snapshots = Snapshots(self.archive, signer, lambda: self._stamp(self._audit_head))
         self._policies: dict[str, bytes] = {}
-        self._checkpoints: dict[str, int] = {}
         self._mark = Mark()
         self._epoch_at_s = 0.0
         self._lock = asyncio.Lock()
         self._claims = Claims()
         self._audit_head = ""
         self.position = 0
-        self.feed = FeedLog(1, self._snapshot_line)
+        self.feed = FeedLog(1, self._snapshots.lines)
 
     # -- start -------------------------------------------------------------------------------------------
 
@@ -89,12 +94,13 @@ class Publisher:
 
     def _load(self) -> None:
         """In the thread, before anyone is served."""
-        self._mark = self._archive.read_mark()
+        self.archive.sweep()
+        self._mark = self.archive.read_mark()
         rows = self._store.channels()
         epoch = max([self._mark.epoch, *(r.epoch for r in rows)], default=0) or 1
         self.position = self._store.cursor()
         self._audit_head = self._store.audit_head()
-        self.feed = FeedLog(epoch, self._snapshot_line)
+        self.feed = FeedLog(epoch, self._snapshots.lines)
         if self._behind_mark(rows, epoch) or not all(self._load_channel(row, epoch) for row in rows):
             self._new_epoch(epoch + 1)
             return
@@ -109,15 +115,18 @@ class Publisher:
 
     def _load_channel(self, row: ChannelRow, epoch: int) -> bool:
         """Rebuild a channel from its last snapshot and its lines; False when they do not lead to ``row``."""
-        saved = self._archive.load_snapshot(row.channel, epoch)
+        found = self.archive.load_snapshot(row.channel, epoch)
         made = self.feed.log(row.channel)
         if row.epoch != epoch:
             return False
         start = 0
-        if saved is not None:
+        if found is not None:
+            message, saved = found
             start = saved.version
-            made.channel = Channel(row.channel, epoch, start, saved.head, {e.id: e for e in saved.entries})
-            self._checkpoints[row.channel] = start
+            made.channel = Channel(row.channel, epoch, start, saved.head)
+            made.channel.entries = {e.id: e for e in message.entries}
+            made.channel.lists = {one.name: one for one in message.lists}
+            self._snapshots.saved[row.channel] = saved
         for line in self._store.lines(row.channel, epoch, start):
             payload = split_line(line)[2]
             batch = decode_feed(payload)
@@ -130,22 +139,23 @@ class Publisher:
     # -- epochs ------------------------------------------------------------------------------------------
 
     def _new_epoch(self, epoch: int) -> None:
-        """In the thread: begin again from the decisions themselves. Versions go on rising, for people."""
+        """In the thread: begin again from the decisions and lists themselves. Versions go on rising, for people."""
         log.warning("feed begins epoch %d", epoch)
-        events, position = self._store.active_decisions()
+        events, position = self._store.in_force()
         versions = dict(self._mark.versions)
         for row in self._store.channels():
             versions[row.channel] = max(row.version, versions.get(row.channel, 0))
-        feed = FeedLog(epoch, self._snapshot_line)
+        feed = FeedLog(epoch, self._snapshots.lines)
         routed = by_channel(events)
         for name in {*routed, *versions}:
             # A head of chance: two centres restored from one backup never share it.
             channel = Channel(name, epoch, versions.get(name, 0) + 1, secrets.token_hex(32))
-            channel.entries = {e.decision_id: e.entry for e in routed.get(name, ()) if e.entry is not None}
+            channel.begin(routed.get(name, ()))
             feed.log(name).channel = channel
         self._snapshots.clear()
         for log_ in feed.logs.values():
-            self._checkpoint(log_.channel)
+            if (saved := self._snapshots.save(log_.channel)) is not None:
+                self._snapshots.saved[log_.channel.name] = saved
         self._store.restart([_row(made.channel) for made in feed.logs.values()], position)
         self.feed, self.position = feed, position
         self._write_mark()
@@ -164,7 +174,7 @@ class Publisher:
 
     async def raise_epoch(self, seen: int = 0) -> bool:
         """Begin a new epoch, above ``seen``, at most one an hour; everyone is cut and comes back for a snapshot."""
-        async with self._lock:
+        async with self._lock, self._saving:
             now_s = asyncio.get_running_loop().time()
             if self._epoch_at_s and now_s - self._epoch_at_s < EPOCH_PAUSE_S:
                 return False
@@ -188,7 +198,7 @@ class Publisher:
                 self._hub.send(batch.channel, line + b"\n")
         for event in step.events:
             self._on_event(event)
-        await self._checkpoint_due([batch.channel for batch, _ in step.made])
+        self._checkpoint_due([batch.channel for batch, _ in step.made])
         return len(step.events) == EVENTS_A_STEP
 
     def _make(self) -> Step:
@@ -197,11 +207,11 @@ class Publisher:
         if not events:
             return Step((), (), self.position)
         position = events[-1].id
-        decisions = [d for d in map(decision_event, events) if d is not None]
-        stamp = self._stamp(self._store.audit_head()) if decisions else None
+        changes = [c for c in map(channel_event, events) if c is not None]
+        stamp = self._stamp(self._store.audit_head()) if changes else None
         made: list[tuple[Batch, bytes]] = []
         new: list[NewBatch] = []
-        for name, routed in by_channel(decisions).items():
+        for name, routed in by_channel(changes).items():
             known = self.feed.logs.get(name)
             channel = known.channel if known is not None else Channel(name, self.feed.epoch)
             assert stamp is not None
@@ -210,12 +220,12 @@ class Publisher:
                 head = payload_hash(split_line(line)[2])
                 new.append(NewBatch(ChannelRow(name, channel.epoch, batch.to_version, head), line))
                 made.append((batch, line))
-        if decisions or len(events) == EVENTS_A_STEP:
+        if changes or len(events) == EVENTS_A_STEP:
             # Other rows alone are not worth a commit: reading them again after a restart tells nobody twice.
             self._store.commit(new, position)
         if new:
             self._mark.versions.update({n.row.channel: n.row.version for n in new})
-            self._archive.write_mark(self._mark)
+            self.archive.write_mark(self._mark)
         return Step(tuple(events), tuple(made), position)
 
     async def beat(self) -> None:
@@ -238,22 +248,27 @@ class Publisher:
         beats = [self._signer.line(heartbeat(self.feed.log(s.channel).channel, stamp)) for s in since]
         return [line + b"\n" for line in (*lines, *beats)]
 
-    def _snapshot_line(self, channel: Channel, fresh: bool) -> bytes:
-        kept = self._snapshots.get(channel.name)
-        now = clock.epoch_s()
-        if kept is not None:
-            message, line = kept
-            same = (message.epoch, message.version, message.head) == (
-                channel.epoch,
-                channel.version,
-                channel.head,
-            )
-            if same and now - message.issued_at < (1 if fresh else SNAPSHOT_FRESH_S):
-                return line
-        message = snapshot(channel, self._stamp(self._audit_head))
-        line = self._signer.line(message)
-        self._snapshots[channel.name] = (message, line)
-        return line
+    async def prepare(self, since: list[Since]) -> None:
+        """Write the large files that ``answer`` would otherwise have to write in the event loop."""
+        for part in since:
+            if self._snapshots.needs_file(self.feed.log(part.channel), part):
+                async with self._saving:
+                    if self._snapshots.needs_file(self.feed.log(part.channel), part):  # made while we waited?
+                        await self._save(part.channel)
+
+    def file(self, digest: str, allowed: Callable[[str], bool]) -> Path | None:
+        """Return the file of this digest that a channel among ``allowed`` names now, or None."""
+        if allowed(self.archive.replaced_channel(digest)):
+            return self.archive.snapshot_file(digest)
+        for name, log_ in self.feed.logs.items():
+            if not allowed(name):
+                continue
+            if any(one.sha256 == digest for one in log_.channel.lists.values()):
+                return files.list_file(self._config.state, digest)
+            saved = self._snapshots.saved.get(name)
+            if saved is not None and saved.sha256 == digest:
+                return self.archive.snapshot_file(digest)
+        return None
 
     async def policy_line(self, collectivite_id: str) -> bytes | None:
         """Return the signed policy of a collectivité's boxes, or None where none was set."""
@@ -271,23 +286,35 @@ class Publisher:
 
     # -- the rest ----------------------------------------------------------------------------------------
 
-    async def _checkpoint_due(self, channels: list[str]) -> None:
-        for name in channels:
-            channel = self.feed.log(name).channel
-            if channel.version - self._checkpoints.get(name, 0) >= CHECKPOINT_VERSIONS:
-                await self._in_thread(self._checkpoint, channel.copy())
+    def _checkpoint_due(self, names: list[str]) -> None:
+        for name in names:
+            saved = self._snapshots.saved.get(name)
+            behind = self.feed.log(name).channel.version - (saved.version if saved is not None else 0)
+            if behind >= CHECKPOINT_VERSIONS and (name not in self._due or self._due[name].done()):
+                self._due[name] = asyncio.create_task(self._checkpoint(name))
 
-    def _checkpoint(self, channel: Channel) -> None:
-        """In the thread: save a snapshot; a later start replays from here."""
-        line = self._signer.line(snapshot(channel, self._stamp(self._audit_head)))
-        if self._archive.save_snapshot(channel.name, channel.epoch, channel.version, line):
-            self._checkpoints[channel.name] = channel.version
-            self._store.prune(channel.name, channel.epoch, channel.version)
+    async def _checkpoint(self, name: str) -> None:
+        """Save a snapshot; a later start replays from here."""
+        try:
+            async with self._saving:
+                saved = await self._save(name)
+            if saved is not None:
+                await self._in_thread(self._store.prune, name, saved.epoch, saved.version)
+        except Unavailable:
+            log.error("old lines of channel %s are not pruned: database", name)
+
+    async def _save(self, name: str) -> Saved | None:
+        """With ``_saving`` held, so that no file of an epoch that ended comes after one of the next."""
+        copied = self.feed.log(name).channel.copy()
+        saved = await asyncio.get_running_loop().run_in_executor(self._saver, self._snapshots.save, copied)
+        if saved is not None:
+            self._snapshots.saved[name] = saved
+        return saved
 
     def _write_mark(self) -> None:
         versions = {name: made.channel.version for name, made in self.feed.logs.items()}
         self._mark = Mark(self.feed.epoch, versions)
-        self._archive.write_mark(self._mark)
+        self.archive.write_mark(self._mark)
 
     def _stamp(self, audit_head: str) -> Stamp:
         now = clock.epoch_s()
@@ -297,6 +324,7 @@ class Publisher:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
     def close(self) -> None:
+        self._saver.shutdown(wait=True)
         self._thread.shutdown(wait=True)
 
 

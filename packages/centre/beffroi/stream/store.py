@@ -18,18 +18,20 @@ from typing import Any
 
 import msgspec
 from beffroi_protocol.indicators import Indicator, Kind
-from beffroi_protocol.messages import Ack, Action, Entry, Policy, PolicyMessage
+from beffroi_protocol.messages import Ack, Action, BulkList, Entry, Policy, PolicyMessage
 
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
-from beffroi.stream.batches import DecisionEvent
+from beffroi.stream.batches import ChannelEvent, DecisionEvent, ListEvent
 
 CURSOR = "stream"
 ACTIVATED = "decision:activated"
 EXTENDED = "decision:extended"
 ENDED = "decision:ended"
+LIST_PUBLISHED = "list:published"
+LIST_WITHDRAWN = "list:withdrawn"
 KEEP_LINES = timedelta(days=30)
 LOCK_S = 10.0
 LOCK_PAUSE_S = 0.0005
@@ -179,21 +181,32 @@ class Store:
             (CURSOR, position),
         )
 
-    def active_decisions(self) -> tuple[list[DecisionEvent], int]:
-        """Return every active decision and the outbox position that this state belongs to."""
+    def in_force(self) -> tuple[list[ChannelEvent], int]:
+        """Return every active decision and list, and the outbox position that this state belongs to."""
         with self._writing():
             self.database.serialise_outbox()
-            rows = self.database.execute(
+            decisions = self.database.execute(
                 "SELECT id, kind, value, action, scope, reason, expires_at FROM decision"
                 " WHERE state = 'active' ORDER BY id"
             )
+            lists = self.database.execute(
+                "SELECT name, kind, scope, sha256, size_bytes, count, action, expires_at, reason"
+                " FROM indicator_list ORDER BY name"
+            )
             position = self.last_event()
-        events = []
-        for r in rows:
-            expires_at = int(self.database.time(r[6]).timestamp()) if r[6] is not None else 0
-            entry = Entry(r[0], Indicator(Kind(r[1]), r[2]), Action(r[3]), expires_at, r[5])
+        events: list[ChannelEvent] = []
+        for r in decisions:
+            entry = Entry(r[0], Indicator(Kind(r[1]), r[2]), Action(r[3]), self._seconds(r[6]), r[5])
             events.append(DecisionEvent(r[0], r[1], r[4], entry))
+        for r in lists:
+            bulk = BulkList(
+                r[0], Kind(r[1]), r[3], int(r[4]), int(r[5]), Action(r[6]), self._seconds(r[7]), r[8]
+            )
+            events.append(ListEvent(r[0], r[1], r[2], bulk))
         return events, position
+
+    def _seconds(self, value: Any) -> int:
+        return int(self.database.time(value).timestamp()) if value is not None else 0
 
     # -- boxes -------------------------------------------------------------------------------------------
 
@@ -278,9 +291,12 @@ def read_policy(content: str | dict[str, Any]) -> Policy:
     return msgspec.convert(data, Policy)
 
 
-def decision_event(event: Event) -> DecisionEvent | None:
-    """Return the decision of an outbox row, or None when the row is about something else."""
+def channel_event(event: Event) -> ChannelEvent | None:
+    """Return the decision or list of an outbox row, or None when the row is about something else."""
     p = event.payload
+    if event.kind in (LIST_PUBLISHED, LIST_WITHDRAWN):
+        bulk = msgspec.convert(p["list"], BulkList)
+        return ListEvent(bulk.name, p["kind"], p["scope"], bulk if event.kind == LIST_PUBLISHED else None)
     if event.kind == ENDED:
         return DecisionEvent(p["decision_id"], p["kind"], p["scope"], None)
     if event.kind not in (ACTIVATED, EXTENDED):  # the same entry, for longer

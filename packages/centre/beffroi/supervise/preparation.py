@@ -87,6 +87,7 @@ def _directories(config: Config) -> None:
     for name, mode in (
         ("db", 0o700),
         ("feed", 0o700),
+        ("lists", 0o700),
         ("doors", 0o700),
         ("run", 0o2755),
         ("run/wake", 0o2770),

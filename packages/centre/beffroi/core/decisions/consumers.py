@@ -5,7 +5,7 @@ from __future__ import annotations
 from beffroi_protocol.indicators import Indicator, Kind
 from django.db.models import Min
 
-from beffroi.core.decisions import actions, protected
+from beffroi.core.decisions import actions, lists, protected
 from beffroi.core.decisions.models import PublishCursor
 from beffroi.core.events import periodic, retention
 
@@ -13,6 +13,12 @@ from beffroi.core.events import periodic, retention
 @periodic("decisions.expiry", every_s=1.0)
 def expire() -> None:
     actions.expire_due()
+    lists.expire_due()
+
+
+@periodic("decisions.list_files", every_s=3600.0)
+def prune_list_files() -> None:
+    lists.prune_files()
 
 
 @periodic("decisions.protected", every_s=3600.0)

@@ -60,6 +60,31 @@ class Decision(models.Model):
         return Indicator(Kind(self.kind), self.value)
 
 
+class IndicatorList(models.Model):
+    """A bulk list in force, by name. Its content is the file of this digest in STATE/lists."""
+
+    id = id_field("lst")
+    name = models.CharField(max_length=64, unique=True)
+    kind = models.CharField(max_length=16)
+    scope = models.CharField(max_length=40, default=SCOPE_ALL)
+    action = models.CharField(max_length=16)
+    reason = models.CharField(max_length=80)
+    sha256 = models.CharField(max_length=64)
+    size_bytes = models.BigIntegerField()
+    count = models.BigIntegerField()
+    source = models.CharField(max_length=200)
+    licence = models.CharField(max_length=100)
+    published_at = models.DateTimeField(default=clock.now)
+    published_by = models.CharField(max_length=80)
+    expires_at = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "indicator_list"
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class FeedBatch(models.Model):
     """One signed line, exactly as sent: doors and tests verify these bytes."""
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.db.models import Q, QuerySet
 
-from beffroi.core.decisions.models import SCOPE_ALL, Decision, FeedBatch
+from beffroi.core.decisions.models import SCOPE_ALL, Decision, FeedBatch, IndicatorList
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
 
@@ -38,6 +38,24 @@ def decisions_of_campaign(actor: Actor, campaign_id: str) -> QuerySet[Decision]:
     return (
         visible_decisions(actor).filter(campaign_id=campaign_id) if campaign_id else Decision.objects.none()
     )
+
+
+def visible_lists(actor: Actor) -> QuerySet[IndicatorList]:
+    """Bulk lists in force, by name."""
+    rows = IndicatorList.objects.order_by("name")
+    if actor.sees_all:
+        return rows
+    if actor.collectivite_id is None:
+        return rows.none()
+    return rows.filter(Q(scope=SCOPE_ALL) | Q(scope=actor.collectivite_id))
+
+
+def access_list(actor: Actor, name: str) -> IndicatorList:
+    """Errors: NotFound, for absent and forbidden alike."""
+    found = visible_lists(actor).filter(name=name).first()
+    if found is None:
+        raise NotFound("list")
+    return found
 
 
 @dataclass(frozen=True)

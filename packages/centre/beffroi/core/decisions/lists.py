@@ -1,0 +1,265 @@
+"""Bulk lists: publish one under a name, withdraw it, forget its file.
+
+Purpose: block many thousand values of a public source at every door without a row or a line for each.
+Process: cli as the Python user (publish, withdraw); worker (expiry, old files).
+Input:   the values are hostile: only canonical ones that nothing protects are published, the rest is counted.
+Fails:   closed; a list of which nothing is left is refused, and the one in force stays. The file is on disk
+         before the row that names it.
+Source:  docs/internals/feed.md, docs/decisions/0010-bulk-lists-and-large-snapshots-by-digest.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+from beffroi_protocol import lists as content
+from beffroi_protocol.errors import IndicatorInvalid
+from beffroi_protocol.indicators import Kind, normalise
+from beffroi_protocol.messages import MAX_LIST_BYTES, Action, BulkList, ListName
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max, Min
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.decisions import protected
+from beffroi.core.decisions.actions import MAX_TTL_S
+from beffroi.core.decisions.models import SCOPE_ALL, IndicatorList, PublishCursor
+from beffroi.core.decisions.queries import access_list
+from beffroi.core.events import outbox
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.identity.actor import Actor
+from beffroi.core.planes import files
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
+
+PUBLISHED, WITHDRAWN = "list:published", "list:withdrawn"
+REASON = "bulk_list"
+KEEP_FILES_S = 6 * 3600
+"""A door that is slow, or that has not heard yet, may still fetch a file that no row names any more."""
+
+
+class ListEmpty(BeffroiError):
+    """Nothing of the list {} can be used: {} values are invalid and {} protected. What was in force stays."""
+
+    code = "list.empty"
+    http_status = 400
+
+
+@dataclass(frozen=True)
+class Published:
+    """``kept``, ``invalid``, ``protected``: numbers of different values; a value that comes twice counts once."""
+
+    row: IndicatorList
+    kept: int
+    invalid: int
+    protected: int
+
+
+def publish_list(
+    *,
+    actor: Actor,
+    name: str,
+    kind: str,
+    values: Iterable[str],
+    source: str,
+    licence: str,
+    ttl_s: int = 0,
+    scope: str = SCOPE_ALL,
+    action: str = Action.BLOCK,
+) -> Published:
+    """Put a list in force at every door whose channel carries ``kind``; one of the same name is replaced.
+
+    ``scope``: ``all`` or one collectivité. ``ttl_s`` in seconds, 0: until it is replaced or withdrawn.
+    Errors: ListEmpty, Invalid, NotAllowed; OSError when the file cannot be written.
+    """
+    _only_the_departement(actor)
+    known = _checked(name, kind, source, licence, ttl_s)
+    kept, invalid, refused = _sort(values, known)
+    if not kept:
+        raise ListEmpty(name, invalid, refused)
+    data = content.content(kept)
+    if len(data) > MAX_LIST_BYTES:
+        raise Invalid(f"a list has at most {MAX_LIST_BYTES} bytes")
+    digest = hashlib.sha256(data).hexdigest()
+    files.write(_file(digest), files.compressed(data))
+    row = _put(
+        actor=actor,
+        name=name,
+        kind=known.value,
+        scope=scope,
+        action=Action(action).value,
+        reason=REASON,
+        sha256=digest,
+        size_bytes=len(data),
+        count=len(kept),
+        source=source,
+        licence=licence,
+        expires_at=clock.now() + timedelta(seconds=ttl_s) if ttl_s else None,
+    )
+    return Published(row, len(kept), invalid, refused)
+
+
+@transaction.atomic
+def _put(*, actor: Actor, name: str, **fields: object) -> IndicatorList:
+    outbox.serialise()
+    before = IndicatorList.objects.filter(name=name).first()
+    if before is not None and (before.kind, before.scope) != (fields["kind"], fields["scope"]):
+        _tell(before, WITHDRAWN)  # other channels carried it
+    row, _ = IndicatorList.objects.update_or_create(
+        name=name, defaults={**fields, "published_at": clock.now(), "published_by": actor.id}
+    )
+    if before is not None and before.sha256 != row.sha256:
+        _let_go(before)
+    _record(row, actor=actor, verb=PUBLISHED)
+    _tell(row, PUBLISHED)
+    return row
+
+
+@transaction.atomic
+def withdraw_list(*, actor: Actor, name: str) -> None:
+    """End a list at every door. Errors: NotFound, NotAllowed."""
+    _only_the_departement(actor)
+    outbox.serialise()
+    _end(access_list(actor, name), actor=actor, verb=WITHDRAWN)
+
+
+def expire_due() -> int:
+    """End every list whose time is over; return how many. Doors do not match it from that second on."""
+    due = IndicatorList.objects.filter(expires_at__lte=clock.now())
+    if not due.exists():  # the usual case: no write lock is taken
+        return 0
+    with transaction.atomic():
+        outbox.serialise()
+        found = list(due)
+        for row in found:
+            _end(row, actor=Actor.system("decisions.expiry"), verb="list:expired")
+    return len(found)
+
+
+def prune_files() -> int:
+    """Delete files that no list names, once the feed has moved on and some hours have passed; return how many."""
+    position = PublishCursor.objects.aggregate(lowest=Min("position"))["lowest"] or 0
+    latest = OutboxEvent.objects.filter(kind__in=(PUBLISHED, WITHDRAWN)).aggregate(id=Max("id"))["id"] or 0
+    directory = _file("").parent
+    if latest > position or not directory.is_dir():
+        return 0
+    named = {_file(digest).name for digest in IndicatorList.objects.values_list("sha256", flat=True)}
+    pruned = 0
+    for path in directory.iterdir():
+        if path.name not in named and path.stat().st_mtime < time.time() - KEEP_FILES_S:
+            path.unlink(missing_ok=True)
+            pruned += 1
+    return pruned
+
+
+def bulk_list(row: IndicatorList) -> BulkList:
+    """What doors are told of it."""
+    expires_at = int(row.expires_at.timestamp()) if row.expires_at else 0
+    return BulkList(
+        row.name, Kind(row.kind), row.sha256, row.size_bytes, row.count, Action(row.action), expires_at, row.reason
+    )  # fmt: skip
+
+
+def file_is_there(row: IndicatorList) -> bool:
+    return _file(row.sha256).is_file()
+
+
+def _checked(name: str, kind: str, source: str, licence: str, ttl_s: int) -> Kind:
+    """Errors: Invalid."""
+    try:
+        msgspec.convert(name, ListName)
+    except msgspec.ValidationError:
+        raise Invalid("name: 1 to 64 of a-z, 0-9, '.', '_', '-', beginning with a letter or digit") from None
+    try:
+        known = Kind(kind)
+    except ValueError:
+        raise Invalid(f"kind: one of {', '.join(Kind)}") from None
+    for field, text, most in (("source", source, 200), ("licence", licence, 100)):
+        if not text.strip() or len(text) > most:
+            raise Invalid(f"{field}: 1 to {most} characters")
+    if not 0 <= ttl_s <= MAX_TTL_S:
+        raise Invalid("ttl_s")
+    return known
+
+
+def _sort(values: Iterable[str], kind: Kind) -> tuple[set[str], int, int]:
+    """Return (usable values, how many are invalid, how many are protected)."""
+    floor = protected.current()
+    kept: set[str] = set()
+    invalid: set[str] = set()
+    refused: set[str] = set()
+    for value in values:
+        try:
+            indicator = normalise(kind, value)
+        except IndicatorInvalid:
+            invalid.add(value)
+            continue
+        if indicator.kind is not kind:  # a network of one address
+            invalid.add(value)
+        elif indicator.value not in kept and floor.check(indicator):
+            refused.add(indicator.value)
+        else:
+            kept.add(indicator.value)
+    return kept, len(invalid), len(refused)
+
+
+def _end(row: IndicatorList, *, actor: Actor, verb: str) -> None:
+    _record(row, actor=actor, verb=verb)
+    _tell(row, WITHDRAWN)
+    _let_go(row)
+    row.delete()
+
+
+def _let_go(row: IndicatorList) -> None:
+    """The file's time begins to run: ``prune_files`` counts from here."""
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(_file(row.sha256))
+
+
+def _record(row: IndicatorList, *, actor: Actor, verb: str) -> None:
+    audit.record(
+        actor=actor,
+        verb=verb,
+        object_id=row.id,
+        collectivite_id=_collectivite(row),
+        details={
+            "name": row.name,
+            "kind": row.kind,
+            "scope": row.scope,
+            "sha256": row.sha256,
+            "count": row.count,
+        },
+    )
+
+
+def _tell(row: IndicatorList, kind: str) -> None:
+    payload = {
+        "list_id": row.id,
+        "kind": row.kind,
+        "scope": row.scope,
+        "list": msgspec.to_builtins(bulk_list(row)),
+    }
+    outbox.publish(kind, payload, collectivite_id=_collectivite(row))
+
+
+def _collectivite(row: IndicatorList) -> str | None:
+    return None if row.scope == SCOPE_ALL else row.scope
+
+
+def _file(digest: str) -> Path:
+    config: Config = settings.BEFFROI
+    return files.list_file(config.state, digest)
+
+
+def _only_the_departement(actor: Actor) -> None:
+    if not actor.sees_all:
+        raise NotAllowed("decide for others")

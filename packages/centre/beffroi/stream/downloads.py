@@ -1,0 +1,131 @@
+"""``GET /v1/files/SHA256``: bulk lists and large snapshots, from disk, compressed as they lie there.
+
+Process: stream.
+Input:   hostile: the digest only ever selects among what the caller's channels name now. A slow reader holds one
+         piece in memory and one of a few places; it is cut when it takes nothing, or takes longer than ``LIFE_S``,
+         and goes on where it was cut.
+Format:  application/zlib with its length; ``Range: bytes=N-`` resumes. Every other form of Range is ignored
+         (RFC 9110, section 14.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from beffroi_protocol.requests import NONCE_HEADER
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from beffroi.lib.errors import NotFound
+from beffroi.stream.answers import STALL_S, TooMany
+
+PIECE_BYTES = 64 * 1024
+LIFE_S = 3600.0
+AT_ONCE = 64
+AT_ONCE_A_BOX = 2
+AT_ONCE_A_DOOR = 16
+_RANGE = re.compile(r"bytes=([0-9]{1,15})-", re.ASCII)
+
+
+class Downloads:
+    """Who downloads at this moment, and the threads that read for them."""
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+        self._threads = ThreadPoolExecutor(2, "files")
+
+    def answer(
+        self, request: Request, path: Path, *, owner: str, at_most: int, gone: Callable[[], bool], nonce: str
+    ) -> Response:
+        """Errors: NotFound, TooMany. ``gone``: asked before each piece; true for a box that was revoked."""
+        if self._open[owner] >= at_most or self._open.total() >= AT_ONCE:
+            raise TooMany
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except OSError:
+            raise NotFound("file") from None
+        size = os.fstat(descriptor).st_size
+        headers = {
+            "Cache-Control": "no-store",
+            "Accept-Ranges": "bytes",
+            "X-Accel-Buffering": "no",
+            NONCE_HEADER: nonce,
+        }
+        wanted = _RANGE.fullmatch(request.headers.get("range", ""))
+        start = int(wanted[1]) if wanted else 0
+        if wanted and start >= size:
+            os.close(descriptor)
+            return Response(None, 416, headers | {"Content-Range": f"bytes */{size}"})
+        status = 206 if wanted else 200
+        if wanted:
+            headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
+        headers["Content-Length"] = str(size - start)
+        return _FileBody(self, descriptor, start, status, headers, owner=owner, gone=gone)
+
+    def begin(self, owner: str) -> None:
+        self._open[owner] += 1
+
+    def end(self, owner: str) -> None:
+        self._open[owner] -= 1
+        if not self._open[owner]:
+            del self._open[owner]
+
+    async def read(self, descriptor: int, offset: int) -> bytes:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, os.pread, descriptor, PIECE_BYTES, offset)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _FileBody(Response):
+    def __init__(
+        self,
+        downloads: Downloads,
+        descriptor: int,
+        start: int,
+        status: int,
+        headers: dict[str, str],
+        *,
+        owner: str,
+        gone: Callable[[], bool],
+    ) -> None:
+        super().__init__(None, status, headers, "application/zlib")
+        downloads.begin(owner)
+        self._downloads = downloads
+        self._descriptor = descriptor
+        self._start = start
+        self._owner = owner
+        self._gone = gone
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
+            if scope["method"] != "HEAD":
+                async with asyncio.timeout(LIFE_S):
+                    await self._write(send)
+            else:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except (TimeoutError, OSError):
+            return  # cut: the length tells the reader, who resumes
+        finally:
+            self._downloads.end(self._owner)
+            os.close(self._descriptor)
+
+    async def _write(self, send: Send) -> None:
+        offset = self._start
+        while not self._gone() and (piece := await self._downloads.read(self._descriptor, offset)):
+            offset += len(piece)
+            async with asyncio.timeout(STALL_S):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        async with asyncio.timeout(STALL_S):
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
