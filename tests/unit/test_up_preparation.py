@@ -160,6 +160,7 @@ def test_a_renamed_centre_gets_an_authority_that_covers_the_new_name(new: Config
 def test_haproxy_finds_no_fault_in_its_configuration(new: Config, listen: str, tmp_path: Path) -> None:
     wanted = free_ports(replace(new, listen=listen, hsts_s=3600))
     certificates.ensure(wanted)
+    front.write(wanted)
     path = tmp_path / "haproxy.cfg"
     path.write_text(front.configuration(wanted, drop_privileges=False))
     checked = subprocess.run(

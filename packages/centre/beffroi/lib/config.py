@@ -33,6 +33,11 @@ def _port(default: int, doc: str) -> Any:
     return _setting(default, doc, unit="TCP port", low=1, high=65535)
 
 
+def _limit(default: int, doc: str) -> Any:
+    """A source is an IPv4 address, or the /64 of an IPv6 address: everybody behind one router."""
+    return _setting(default, doc, unit="per source", low=1, high=1_000_000)
+
+
 @dataclass(frozen=True)
 class Config:
     state: Path = _setting(DEFAULT_STATE, "State directory; everything that must survive is under it.")
@@ -77,6 +82,25 @@ class Config:
         "Mail address for difficulties of access, in the accessibility statement; empty: it names the référents.",
     )
     outgoing_mail: bool = _setting(False, "Let mail leave for other servers. Off in a demonstration.")
+    portal_source_connections: int = _limit(
+        600,
+        "Portal: connections that one source (an IPv4 address, an IPv6 /64) may hold, and may open within 10 s.",
+    )
+    portal_source_requests: int = _limit(
+        3000, "Portal: requests of one source within 10 s; more get an answer 429."
+    )
+    portal_source_sign_ins: int = _limit(
+        120, "Portal: passwords and codes that one source may send within a minute."
+    )
+    console_source_connections: int = _limit(
+        100, "Console: connections that one source may hold, and may open within 10 s."
+    )
+    console_source_requests: int = _limit(600, "Console: requests of one source within 10 s.")
+    console_source_sign_ins: int = _limit(20, "Console: sign-ins that one source may try within a minute.")
+    box_source_connections: int = _limit(
+        1000, "Boîtiers: connections that one source may hold, and may open within 10 s."
+    )
+    box_source_requests: int = _limit(5000, "Boîtiers: requests of one source within 10 s.")
     hsts_s: int = _setting(
         0,
         "Strict-Transport-Security of the portal and the console; only with public certificates.",

@@ -3,14 +3,18 @@
 Purpose: TLS for the portal, the console and the boîtiers; each request goes to the plane that serves it.
 Process: haproxy; root only until its ports are bound, then user ``haproxy`` in a chroot of STATE/run, in the
          group of the Python processes, whose sockets it connects to.
-Hostile: every byte from the network. Headers that planes trust are removed here and set anew.
+Hostile: every byte from the network. Headers that planes trust are removed here and set anew. One source (an IPv4
+         address, a /64) that floods a listener is refused before anything behind it works: connections are
+         closed, requests and sign-ins get 429; other sources do not notice.
 Fails:   closed: an unknown host name, a path of another listener or an oversized request is refused here.
 Source:  docs.haproxy.org/3.0/configuration.html; Mozilla "intermediate" TLS of 2025.
 """
 
 from __future__ import annotations
 
+import base64
 import grp
+import hashlib
 import http.client
 import os
 import signal
@@ -28,6 +32,10 @@ MAX_BOX_BODY_BYTES = 1024 * 1024
 MAX_URL_BYTES = 4096
 # A held stream is silent between two heartbeats (at most 300 s); ordinary requests are not.
 HELD_TIMEOUT = "330s"
+REQUESTS_WINDOW_S, SIGN_INS_WINDOW_S = 10, 60
+# Sources that one listener remembers, about 200 bytes each; the one that was silent longest is forgotten first.
+_SOURCES = 50_000
+_SOURCE = "src,ipmask(32,64)"
 # Only the front may set these: planes take them for true.
 _TRUSTED = (
     "X-Forwarded-For",
@@ -47,6 +55,10 @@ class _Listener:
     port: int
     body_bytes: int
     rules: tuple[str, ...]
+    connections: int
+    requests: int
+    sign_ins: int = 0
+    """Limits of one source; 0: nobody signs in there."""
 
 
 def _listeners(config: Config) -> tuple[_Listener, ...]:
@@ -57,9 +69,23 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
         "use_backend stream if held",
     )
     return (
-        _Listener("portal", config.portal_port, MAX_PORTAL_BODY_BYTES, (*browser, "default_backend web")),
         _Listener(
-            "console", config.console_port, MAX_PORTAL_BODY_BYTES, (*browser, "default_backend console")
+            "portal",
+            config.portal_port,
+            MAX_PORTAL_BODY_BYTES,
+            (*browser, "default_backend web"),
+            config.portal_source_connections,
+            config.portal_source_requests,
+            config.portal_source_sign_ins,
+        ),
+        _Listener(
+            "console",
+            config.console_port,
+            MAX_PORTAL_BODY_BYTES,
+            (*browser, "default_backend console"),
+            config.console_source_connections,
+            config.console_source_requests,
+            config.console_source_sign_ins,
         ),
         _Listener(
             "box",
@@ -71,6 +97,8 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
                 "use_backend web if { path /v1/enrol }",
                 "default_backend stream",
             ),
+            config.box_source_connections,
+            config.box_source_requests,
         ),
     )
 
@@ -106,7 +134,7 @@ def configuration(config: Config, *, drop_privileges: bool) -> str:
         "    timeout server 60s",
     ]
     for listener in _listeners(config):
-        lines += _frontend(config, listener)
+        lines += [*_frontend(config, listener), *_tables(listener)]
     for name in ("web", "console", "stream"):
         lines.append(f"backend {name}")
         if name == "stream":
@@ -122,6 +150,7 @@ def _frontend(config: Config, listener: _Listener) -> list[str]:
     names = " ".join(name for name in front_names(config) if ":" not in name)
     body = [
         *binds,
+        *_limits(config, listener),
         *(f"http-request del-header {header}" for header in _TRUSTED),
         "http-request set-header X-Forwarded-For %[src]",
         f"http-request set-header X-Beffroi-Listener {listener.name}",
@@ -135,6 +164,61 @@ def _frontend(config: Config, listener: _Listener) -> list[str]:
     if config.hsts_s and listener.name != "box":
         body.append(f'http-response set-header Strict-Transport-Security "max-age={config.hsts_s}"')
     return [f"frontend {listener.name}", *(f"    {line}" for line in body)]
+
+
+def _limits(config: Config, listener: _Listener) -> list[str]:
+    """What one source may do. First of all rules: a flood costs as little as it can."""
+    refusal = "http-request deny deny_status 429"
+    if listener.sign_ins:
+        refusal = (
+            f"http-request return status 429 content-type text/html;charset=utf-8 file {page_path(config)}"
+            f" hdr Retry-After {SIGN_INS_WINDOW_S} hdr Cache-Control no-store hdr X-Content-Type-Options nosniff"
+            f' hdr Content-Security-Policy "{_page_policy()}"'
+        )
+    rules = [
+        f"tcp-request connection track-sc0 {_SOURCE} table {listener.name}_sources",
+        f"tcp-request connection reject if {{ sc_conn_cur(0) gt {listener.connections} }}",
+        f"tcp-request connection reject if {{ sc_conn_rate(0) gt {listener.connections} }}",
+        f"{refusal} if {{ sc_http_req_rate(0) gt {listener.requests} }}",
+    ]
+    if listener.sign_ins:
+        # The second form of step-up counts too: it takes a password or a code as well.
+        rules += [
+            "acl sign_in path_beg /connexion/ /confirmer/",
+            f"http-request track-sc1 {_SOURCE} table {listener.name}_sign_ins if METH_POST sign_in",
+            f"{refusal} if METH_POST sign_in {{ sc_http_req_rate(1) gt {listener.sign_ins} }}",
+        ]
+    return rules
+
+
+def _tables(listener: _Listener) -> list[str]:
+    lines = [
+        f"backend {listener.name}_sources",
+        f"    stick-table type ipv6 size {_SOURCES} expire {2 * REQUESTS_WINDOW_S}s store conn_cur,"
+        f"conn_rate({REQUESTS_WINDOW_S}s),http_req_rate({REQUESTS_WINDOW_S}s)",
+    ]
+    if listener.sign_ins:
+        lines += [
+            f"backend {listener.name}_sign_ins",
+            f"    stick-table type ipv6 size {_SOURCES} expire {2 * SIGN_INS_WINDOW_S}s"
+            f" store http_req_rate({SIGN_INS_WINDOW_S}s)",
+        ]
+    return lines
+
+
+def _page() -> bytes:
+    return (Path(__file__).parent / "too_many.html").read_bytes()
+
+
+def _page_policy() -> str:
+    style = _page().partition(b"<style>")[2].partition(b"</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'"
+
+
+def page_path(config: Config) -> Path:
+    """The page of an answer 429: HAProxy reads it once, at its start."""
+    return config.state / "haproxy" / "429.html"
 
 
 def _addresses(config: Config, port: int) -> list[str]:
@@ -156,6 +240,7 @@ def write(config: Config) -> None:
     path = config_path(config)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o755)
+    write_file(page_path(config), _page(), mode=0o644, owner=supervisor_owner())
     text = configuration(config, drop_privileges=os.getuid() == 0)
     write_file(path, text.encode(), mode=0o644, owner=supervisor_owner())
 

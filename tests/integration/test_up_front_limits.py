@@ -1,0 +1,208 @@
+"""What one source may do at the front door: real HAProxy before the real planes, sources in a network namespace."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from beffroi.lib import config as config_module
+from beffroi.lib.config import Config
+from beffroi.supervise import certificates, front, secret_files
+
+from tests.fixtures_box import family, socket_in
+from tests.mail_post import Engines
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.netns,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
+]
+
+A, B = "198.51.100.1", "198.51.100.2"
+SAME_64 = ("2001:db8:1::1", "2001:db8:1::2")
+OTHER_64 = "2001:db8:2::1"
+LIMITS = {
+    "portal_source_connections": 40,
+    "portal_source_requests": 60,
+    "portal_source_sign_ins": 5,
+    "console_source_connections": 20,
+    "console_source_requests": 30,
+    "console_source_sign_ins": 3,
+}
+
+
+class Bound(http.client.HTTPSConnection):
+    """A client at one source address, in the namespace; certificates are not what is tested here."""
+
+    def __init__(self, namespace: str, source: str, port: int) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        super().__init__("localhost", port, timeout=20, context=context)
+        self.namespace, self.source, self.tls = namespace, source, context
+
+    def connect(self) -> None:
+        raw = socket_in(self.namespace, family(self.source), socket.SOCK_STREAM)
+        raw.settimeout(20)
+        raw.bind((self.source, 0))
+        raw.connect(("::1" if ":" in self.source else "127.0.0.1", self.port))
+        self.sock = self.tls.wrap_socket(raw, server_hostname="localhost")
+
+
+@dataclass(frozen=True)
+class Door:
+    config: Config
+    namespace: str
+
+    def open(self, source: str, port: int) -> Bound:
+        connection = Bound(self.namespace, source, port)
+        connection.connect()
+        return connection
+
+    def ask(
+        self, source: str, port: int, times: int, path: str = "/healthz", method: str = "GET"
+    ) -> list[int]:
+        """Answers of so many requests over one connection."""
+        with contextlib.closing(self.open(source, port)) as connection:
+            found = []
+            for _ in range(times):
+                connection.request(method, path, headers={"X-Forwarded-For": f"203.0.113.{len(found)}"})
+                answer = connection.getresponse()
+                answer.read()
+                found.append(answer.status)
+            return found
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[str]:
+    name = f"bffront-{os.getpid()}"
+    subprocess.run(("ip", "netns", "add", name), check=True)
+    try:
+        subprocess.run(("ip", "-n", name, "link", "set", "lo", "up"), check=True)
+        for address in (f"{A}/32", f"{B}/32", *(f"{one}/128" for one in (*SAME_64, OTHER_64))):
+            subprocess.run(("ip", "-n", name, "address", "add", address, "dev", "lo"), check=True)
+        yield name
+    finally:
+        subprocess.run(("ip", "netns", "delete", name), check=True)
+
+
+@pytest.fixture(scope="module")
+def planes() -> Iterator[Engines]:
+    """web, console and stream on a state directory of their own."""
+    state = Path(tempfile.mkdtemp(prefix="bff-"))
+    ports = {name: port for port, name in enumerate(("portal_port", "console_port", "box_port"), 23100)}
+    lines = [f"{name} = {value}" for name, value in {**ports, **LIMITS}.items()]
+    (state / "beffroi.toml").write_text("\n".join([*lines, 'listen = "*"']) + "\n")
+    config = config_module.load(state)
+    for name in ("run/wake", "log", "db", "feed", "doors"):
+        (state / name).mkdir(parents=True)
+    secret_files.generate(config)
+    assert secret_files.renew_delegation(config) == ""
+    certificates.ensure(config)
+    front.write(config)
+    environment = os.environ | {
+        "BEFFROI_STATE": str(state),
+        "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
+    }
+    subprocess.run((sys.executable, "-m", "beffroi.cli", "prepare"), env=environment, check=True)
+    engines = Engines(config)
+    try:
+        engines.start("stream", "web", "console")
+        yield engines
+    finally:
+        engines.stop()
+        shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture
+def door(planes: Engines, namespace: str) -> Iterator[Door]:
+    """The front door, started anew: it has seen nobody yet."""
+    argv = ("ip", "netns", "exec", namespace, "haproxy", "-db", "-f", str(front.config_path(planes.config)))
+    with (planes.config.log / "front.out").open("ab") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log)
+    found = Door(planes.config, namespace)
+    try:
+        end = time.monotonic() + 20
+        while True:
+            with contextlib.suppress(OSError):
+                if found.ask("127.0.0.1", planes.config.portal_port, 1) == [200]:
+                    break
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.05)
+        yield found
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_sign_ins_of_one_source_end_with_a_page_in_french_and_others_do_not_notice(door: Door) -> None:
+    port = door.config.portal_port
+    assert 429 not in door.ask(A, port, 5, "/connexion/", "POST")
+    with contextlib.closing(door.open(A, port)) as connection:
+        connection.request("POST", "/connexion/code/")
+        answer = connection.getresponse()
+        page = answer.read().decode()
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "60")
+    assert "Attendez une minute" in page and '<html lang="fr">' in page
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert door.ask(A, port, 1, "/confirmer/", "POST") == [429]
+    assert door.ask(A, port, 1, "/connexion/") == [200]  # reading is not trying
+    assert 429 not in door.ask(B, port, 5, "/connexion/", "POST")
+    # The console counts for itself, and less.
+    assert 429 not in door.ask(A, door.config.console_port, 3, "/connexion/", "POST")
+    assert door.ask(A, door.config.console_port, 1, "/connexion/", "POST") == [429]
+
+
+def test_requests_of_one_source_are_refused_until_it_is_quiet_again(door: Door) -> None:
+    port = door.config.portal_port
+    answers = door.ask(A, port, 80)
+    assert answers[:55] == [200] * 55
+    assert answers[-10:] == [429] * 10
+    assert door.ask(B, port, 10) == [200] * 10
+    assert door.ask(A, door.config.console_port, 5) == [200] * 5
+    time.sleep(front.REQUESTS_WINDOW_S * 2 + 1)
+    assert door.ask(A, port, 5) == [200] * 5
+
+
+def test_a_subscriber_of_ipv6_is_one_source_whatever_its_address(door: Door) -> None:
+    port = door.config.portal_port
+    assert door.ask(SAME_64[0], port, 55) == [200] * 55
+    assert door.ask(SAME_64[1], port, 20)[-5:] == [429] * 5
+    assert door.ask(OTHER_64, port, 20) == [200] * 20
+
+
+def test_connections_of_one_source_are_limited_and_those_of_others_are_taken(door: Door) -> None:
+    port = door.config.portal_port
+    with contextlib.ExitStack() as held:
+        for _ in range(40):
+            held.enter_context(contextlib.closing(door.open(A, port)))
+        with pytest.raises((OSError, ssl.SSLError)):
+            door.open(A, port).request("GET", "/healthz")
+        assert door.ask(B, port, 1) == [200]
+        assert door.ask(A, door.config.box_port, 1, "/v1/nonce") == [200]
+    time.sleep(front.REQUESTS_WINDOW_S * 2 + 1)
+    assert door.ask(A, port, 1) == [200]
+
+
+def test_many_boxes_behind_one_address_are_served(door: Door) -> None:
+    """The limits that are shipped: boîtiers of a whole intercommunality behind one router."""
+    port = door.config.box_port
+    with contextlib.ExitStack() as held:
+        boxes = [held.enter_context(contextlib.closing(door.open(A, port))) for _ in range(300)]
+        for box in boxes:
+            box.request("GET", "/v1/nonce")
+            answer = box.getresponse()
+            answer.read()
+            assert answer.status == 200
