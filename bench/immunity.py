@@ -1,16 +1,12 @@
-"""`bench immunity`: from the commit of a decision to every box, every mailbox, and back; several rounds in one world.
+"""`bench immunity`: from a decision to every box, every packet, every mailbox, and back; several rounds in one world.
 
-Peer:    fail2ban, where it is installed: a line in a watched log to the start of its ban action (a time stamp,
-         no firewall call), in the same run. It blocks
-         on one machine only; nothing at hand does the whole. CrowdSec is not run, and a row says why.
+Peers:   fail2ban and CrowdSec, where they are installed (bench.peers), with the same packets and the same proof.
+         Both block on one machine only; nothing at hand does the whole.
 Process: root; the laboratory's namespaces.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,42 +15,44 @@ from typing import Any
 
 from beffroi_lab import campaign, plan
 from beffroi_lab.report import Report, percentiles
+from beffroi_lab.running import Hands
 from beffroi_lab.scenario import Scenario
+from beffroi_lab.topology import LabFailed
 from beffroi_lab.world import World, world
 
+from bench import peers
+from bench.peers import Measured
 from bench.rows import Row
 
 ROUNDS_BLOCK = 30
-_PEER_ROUNDS = 3
-_PEER_S = 40
+PACKET_LIMIT_S = 20.0
 _FAR_ADDRESS = "91.240.118.{}"
-CROWDSEC = "CrowdSec 1.4.6 with its nftables bouncer"
-CROWDSEC_WHY = "not run: its Debian packages start services and register, and it filters no forwarded packet"
-FAIL2BAN = "fail2ban 1.1, one machine: log line to ban action"
+_STATISTICS = {"p50": "half of the rounds", "p99": "p99", "max": "slowest round"}
 
 
 def run(say: Callable[[str], None]) -> list[Row]:
     lures = [campaign.load(path) for path in campaign.choose(None)]
     with world(plan.make(3), lures, say=say) as made:
         block, undo = _rounds(made, say)
+        ours = _last_packets(made, say)
         scenes = []
         for lure in lures:
             report = Report(say=say)
             Scenario(made, lure, report, browsers=False).run()
             scenes.append(report)
-        say("measuring the peer")
-        peer, why = _fail2ban(made)
+    say("measuring the peers")  # after the world, whose programs would take time from them
+    with tempfile.TemporaryDirectory(prefix="beffroi-peers-") as directory:
+        Path(directory).chmod(0o755)
+        rivals = [peers.fail2ban(Path(directory), say), *peers.crowdsec(Path(directory), say)]
     clean = percentiles(s.figures["clean_ms"] for s in scenes if s.figures.get("clean_ms"))
     back = percentiles(s.figures["undo_ms"] for s in scenes if s.figures.get("undo_ms"))
     failures = [f for s in scenes for f in s.failures]
-    packets = [s.figures["packets_refused_ms"]["max"] for s in scenes]
     return [
-        Row("decision to a box enforcing, p50 of 3 boxes", "ms", block["p50"], peer, FAIL2BAN, None, why),
-        Row("the same", "ms", block["p50"], None, CROWDSEC, None, CROWDSEC_WHY),
+        Row("decision to a box enforcing, p50 of 3 boxes", "ms", block["p50"]),
         Row("decision to a box enforcing, p99 of 3 boxes", "ms", block["p99"], target=200),
         Row("decision to the last box enforcing", "ms", block["max"], target=1000),
         Row("end of a decision to a box releasing, p99", "ms", undo["p99"], target=200),
-        Row("decision to the first refused packet, slowest town hall", "ms", max(packets), target=1000),
+        *_packet_rows(ours, rivals),
         Row("decision to the last mailbox clean (by IMAP), worst", "ms", clean["max"], target=2000),
         Row("undo to packets and mails back everywhere, worst", "ms", back["max"], target=2000),
         Row(
@@ -65,6 +63,55 @@ def run(say: Callable[[str], None]) -> list[Row]:
             note="; ".join(failures)[:200],
         ),
     ]
+
+
+def _packet_rows(ours: list[float], rivals: list[Measured]) -> list[Row]:
+    """One row a statistic and peer; ours is the slowest of the three town halls in each round."""
+    mine = percentiles(ours)
+    rows = []
+    for name, words in _STATISTICS.items():
+        work = f"decision to the attacker's last packet, {words}"
+        rows.append(Row(work, "ms", mine[name], target=1000 if name != "p50" else None))
+        for rival in rivals:
+            theirs = percentiles(rival.times_ms)[name]
+            rows.append(Row("the same", "ms", mine[name], theirs, rival.name, note=rival.why))
+    return rows
+
+
+def _last_packets(made: World, say: Callable[[str], None]) -> list[float]:
+    """Block an address whose packets reach a PC in each town hall; ms until the last of them came through."""
+    say(f"{peers.ROUNDS} blocks of an address that sends to every town hall")
+    places = [f"lan{c.letter}" for c in made.plan.communes]
+    hands = {
+        place: Hands(made.network[place], made.directory / f"flow-{place}.log", module="bench.flow")
+        for place in ("inet", *places)
+    }
+    innocent = plan.INNOCENT.v4
+    taken = []
+    try:
+        for number in range(peers.ROUNDS):
+            address = peers.ATTACKER.format(peers.FIRST_HOST + number)
+            made.network["inet"].run(["ip", "addr", "add", f"{address}/32", "dev", "lo"])
+            sending = hands["inet"].start("send", sources=[address, innocent], limit_s=3 * PACKET_LIMIT_S)
+            asked: dict[str, Any] = {"attacker": address, "innocent": innocent}
+            for place in places:
+                if not (opened := hands[place].ask("open_flow", limit_s=5, **asked))["ok"]:
+                    raise LabFailed(f"the packets to {place} did not arrive: {opened}")
+            last = [hands[place].start("last_packet", limit_s=PACKET_LIMIT_S, **asked) for place in places]
+            since = int(time.time() * 1000) - 1
+            decision_id = made.centre.ask("block", kind="ip", value=address)["decision_id"]
+            answers = [future.result(PACKET_LIMIT_S + 10) for future in last]
+            hands["inet"].ask("stop")
+            sending.result(10)
+            if not all(answer["ok"] for answer in answers):
+                raise LabFailed(f"packets of a blocked address still pass: {answers}")
+            began_ms = _began(made, decision_id, since, ended=False)
+            taken.append(max(answer["at_ms"] for answer in answers) - began_ms)
+            made.centre.ask("withdraw", decision_id=decision_id)
+    finally:
+        for one in hands.values():
+            one.stop()
+    return taken
 
 
 def _rounds(made: World, say: Callable[[str], None]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -81,75 +128,12 @@ def _rounds(made: World, say: Callable[[str], None]) -> tuple[dict[str, Any], di
 
 
 def _times(made: World, decision_id: str, since: int, *, ended: bool) -> list[int]:
-    rows = made.centre.ask("decided", since_ms=since)["decisions"]
-    began = next(d["ended_ms" if ended else "activated_ms"] for d in rows if d["id"] == decision_id)
+    began = _began(made, decision_id, since, ended=ended)
     seen = made.centre.ask("enforced", decision_ids=[decision_id], boxes_wanted=len(made.boxes), ended=ended)
     return [at - began for at in seen["boxes"].values()]
 
 
-def _fail2ban(made: World) -> tuple[float | None, str]:
-    """Return (p50 of log line to ban in ms, "") or (None, why it did not run)."""
-    if shutil.which("fail2ban-server") is None:
-        return None, "not installed here (apt-get install fail2ban), so not measured"
-    with tempfile.TemporaryDirectory(prefix="beffroi-peer-") as text:
-        directory = Path(text)
-        log = directory / "watched.log"
-        log.touch()
-        _write_jail(directory, log)
-        server = subprocess.Popen(
-            made.network["inet"].command(
-                [
-                    "fail2ban-server",
-                    "-f",
-                    "-c",
-                    str(directory),
-                    "-s",
-                    str(directory / "s"),
-                    "-p",
-                    str(directory / "p"),
-                ]
-            ),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            time.sleep(5)
-            taken = [_ban_ms(log, directory, number) for number in range(_PEER_ROUNDS)]
-        finally:
-            server.terminate()
-            server.wait(20)
-    good = [t for t in taken if t is not None]
-    return (percentiles(good)["p50"], "") if good else (None, "installed, but banned nothing in time")
-
-
-def _write_jail(directory: Path, log: Path) -> None:
-    shutil.copytree("/etc/fail2ban", directory, dirs_exist_ok=True)
-    (directory / "jail.d").mkdir(exist_ok=True)
-    for one in (directory / "jail.d").iterdir():
-        one.unlink()
-    (directory / "filter.d" / "peer.conf").write_text("[Definition]\nfailregex = ^ bad login from <HOST>$\n")
-    (directory / "action.d" / "peer.conf").write_text(
-        f"[Definition]\nactionban = date +%%s%%3N > {directory}/ban-<ip>\nactionunban =\n"
-    )
-    (directory / "jail.local").write_text(
-        f"[DEFAULT]\nbackend = auto\n[peer]\nenabled = true\nfilter = peer\nlogpath = {log}\n"
-        "maxretry = 1\naction = peer\n"
-    )
-
-
-def _ban_ms(log: Path, directory: Path, number: int) -> float | None:
-    address = _FAR_ADDRESS.format(number + 10)
-    began = time.time()
-    with log.open("a") as file:
-        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} bad login from {address}\n")
-    mark = directory / f"ban-{address}"
-    while time.time() - began < _PEER_S:
-        if mark.exists() and (text := mark.read_text().strip()):
-            return int(text) - began * 1000
-        time.sleep(0.02)
-    return None
-
-
-def main(say: Callable[[str], None] = lambda text: print(text, file=sys.stderr)) -> list[Row]:
-    return run(say)
+def _began(made: World, decision_id: str, since: int, *, ended: bool) -> int:
+    """Return when the decision was made (before its commit), or ended, in epoch ms."""
+    rows = made.centre.ask("decided", since_ms=since)["decisions"]
+    return int(next(d["ended_ms" if ended else "activated_ms"] for d in rows if d["id"] == decision_id))
