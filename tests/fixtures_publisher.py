@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import pytest
+from beffroi.core.planes import files
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock
 from beffroi.lib.config import Config
@@ -19,14 +21,15 @@ from beffroi.stream.feedlog import parse_since
 from beffroi.stream.hub import Hub, Subscriber
 from beffroi.stream.publisher import Publisher
 from beffroi.stream.store import Store
-from beffroi_protocol.messages import Entry
-from beffroi_protocol.session import FeedSession, Refused, TrustedClock
+from beffroi_protocol.indicators import Kind
+from beffroi_protocol.messages import MAX_SNAPSHOT_FILE_BYTES, BulkList
+from beffroi_protocol.session import FeedSession, FileWanted, Refused, TrustedClock
 from beffroi_protocol.signing import Signer, TrustStore, delegate, public_bytes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 ROOT, FEED = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 DELEGATION = delegate(ROOT, public_bytes(FEED), serial=1, not_before=0, not_after=2**37)
-TABLES = ("outbox", "feed_batch", "feed_channel", "publish_cursor", "decision")
+TABLES = ("outbox", "feed_batch", "feed_channel", "publish_cursor", "decision", "indicator_list")
 
 
 class Door:
@@ -36,10 +39,13 @@ class Door:
         self.session = FeedSession(TrustStore(public_bytes(ROOT)), channels, TrustedClock())
         self.session.receive(DELEGATION, monotonic=0.0)
         self.subscriber: Subscriber | None = None
+        self.publisher: Publisher | None = None
+        self.files = 0
         self.refused: list[Refused] = []
 
     def connect(self, publisher: Publisher, hub: Hub) -> None:
         since = parse_since(self.session.since())
+        self.publisher = publisher
         self.subscriber = Subscriber("door", list(self.session.tables), publisher.answer(since))
         hub.add(self.subscriber, at_most=100)
 
@@ -53,11 +59,21 @@ class Door:
                 return
             for line in (data or b"").splitlines():
                 result = self.session.receive(line, monotonic=time.monotonic())
+                if isinstance(result, FileWanted):
+                    self.files += 1
+                    result = self.session.supply(self.fetch(result), monotonic=time.monotonic())
                 if isinstance(result, Refused):
                     self.refused.append(result)
 
-    def entries(self) -> dict[str, list[Entry]]:
-        return {name: sorted(table) for name, table in self.session.tables.items()}
+    def fetch(self, wanted: FileWanted) -> bytes:
+        assert self.publisher is not None
+        path = self.publisher.file(wanted.sha256, lambda name: name == wanted.channel)
+        assert path is not None
+        return b"".join(files.decompressed([path.read_bytes()], limit_bytes=MAX_SNAPSHOT_FILE_BYTES))
+
+    def held(self) -> dict[str, list[object]]:
+        """Entries and lists by channel."""
+        return {n: [*sorted(table), *sorted(table.lists.items())] for n, table in self.session.tables.items()}
 
 
 @dataclass
@@ -118,6 +134,24 @@ class Bench:
                     clock.now().replace(year=2096),
                 ),
             )
+
+    def publish_list(self, kind: str, number: int, *, scope: str = "all", indicator: str = "ip") -> None:
+        bulk = BulkList(f"{indicator}.{scope}{number}", Kind(indicator), f"{number:064x}", 9, 1)
+        payload = {"kind": indicator, "scope": scope, "list": msgspec.to_builtins(bulk)}
+        now = clock.now()
+        with self.database.transaction():
+            self.database.execute(
+                "INSERT INTO outbox (kind, collectivite_id, payload, created_at) VALUES (?, ?, ?, ?)",
+                (kind, None if scope == "all" else scope, json.dumps(payload), now),
+            )
+            self.database.execute("DELETE FROM indicator_list WHERE name = ?", (bulk.name,))
+            if kind == "list:published":
+                self.database.execute(
+                    "INSERT INTO indicator_list (id, name, kind, scope, action, reason, sha256, size_bytes, count,"
+                    " source, licence, published_at, published_by)"
+                    " VALUES (?, ?, ?, ?, 'block', '', ?, 9, 1, 's', 'l', ?, 'x')",
+                    (f"lst_{bulk.name}", bulk.name, indicator, scope, bulk.sha256, now),
+                )
 
 
 @pytest.fixture

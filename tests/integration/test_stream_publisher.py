@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from beffroi.lib import clock
+from beffroi.stream import snapshots
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,24 +16,29 @@ __all__ = ["bench"]
 
 
 ACTIVATE, END, STEP, RESTART, JOIN, DROP = "activate", "end", "step", "restart", "join", "drop"
+LIST, UNLIST, EPOCH = "list", "unlist", "epoch"
 operations = st.lists(
     st.one_of(
         st.tuples(
-            st.sampled_from([ACTIVATE, ACTIVATE, END]),
+            st.sampled_from([ACTIVATE, ACTIVATE, END, LIST, UNLIST]),
             st.integers(0, 5),
             st.sampled_from(["all", "col_a"]),
             st.sampled_from(["ip", "domain"]),
         ),
-        st.tuples(st.sampled_from([STEP, STEP, RESTART, JOIN, DROP])),
+        st.tuples(st.sampled_from([STEP, STEP, RESTART, JOIN, DROP, EPOCH])),
     ),
     max_size=30,
 )
 
 
+@pytest.mark.parametrize("inline_bytes", [snapshots.INLINE_BYTES, 0], ids=["in lines", "as files"])
 @given(operations)
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_snapshot_and_deltas_equal_a_fresh_snapshot(bench: Bench, played: list[tuple[object, ...]]) -> None:
+def test_snapshot_and_deltas_equal_a_fresh_snapshot(
+    bench: Bench, inline_bytes: int, monkeypatch: pytest.MonkeyPatch, played: list[tuple[object, ...]]
+) -> None:
     bench.clear()
+    monkeypatch.setattr(snapshots, "INLINE_BYTES", inline_bytes)
     channels = ("box", "box@col_a", "mail", "login")
 
     async def play() -> None:
@@ -43,9 +50,14 @@ def test_snapshot_and_deltas_equal_a_fresh_snapshot(bench: Bench, played: list[t
                 case ("activate" | "end" as verb, int(number), str(scope), str(indicator)):
                     kind = "decision:activated" if verb == ACTIVATE else "decision:ended"
                     bench.publish(kind, number, scope=scope, indicator=indicator)
+                case ("list" | "unlist" as verb, int(number), str(scope), str(indicator)):
+                    kind = "list:published" if verb == LIST else "list:withdrawn"
+                    bench.publish_list(kind, number, scope=scope, indicator=indicator)
                 case ("step",):
                     await steps(publisher)
                     await follower.read()
+                case ("epoch",):
+                    await publisher.raise_epoch()
                 case ("restart",):
                     publisher = await bench.restart()
                     follower.connect(publisher, bench.hub)
@@ -59,12 +71,17 @@ def test_snapshot_and_deltas_equal_a_fresh_snapshot(bench: Bench, played: list[t
         newcomer = Door(*channels)
         newcomer.connect(publisher, bench.hub)
         await newcomer.read()
-        assert follower.entries() == newcomer.entries()
+        assert follower.held() == newcomer.held()
         assert [t.version for t in follower.session.tables.values()] == [
             t.version for t in newcomer.session.tables.values()
         ]
         assert follower.refused == newcomer.refused == []
-        assert publisher.feed.epoch == 1
+        if inline_bytes:
+            assert newcomer.files == 0
+        elif any(newcomer.held().values()):
+            assert newcomer.files > 0
+        if (EPOCH,) not in played:
+            assert publisher.feed.epoch == 1
 
     asyncio.run(play())
 

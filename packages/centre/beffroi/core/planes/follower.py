@@ -1,6 +1,7 @@
 """Follower: a door in the datacenter follows the feed from the stream process, in a thread of its own.
 
-Purpose: one implementation for the mail door and the login door; the box has its own over HTTPS.
+Purpose: one implementation for the mail door and the login door; the box has its own over HTTPS. Bulk lists
+         are ``door_lists``, in another thread.
 Process: any; standard library and protocol only, no Django. Connects to STATE/run/stream.sock.
 Input:   the lines are verified against the pinned root, as in a town hall: a door trusts the signature, not
          the socket. A refused line changes nothing.
@@ -18,18 +19,21 @@ import os
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.errors import FileMismatch, ProtocolError
 from beffroi_protocol.indicators import Indicator
 from beffroi_protocol.messages import MAX_MESSAGE_BYTES, Entry
-from beffroi_protocol.session import FeedSession, Refused, TrustedClock
+from beffroi_protocol.session import FeedSession, FileWanted, Refused, Result, TrustedClock
 from beffroi_protocol.signing import TrustStore, public_bytes, unb64
 from beffroi_protocol.table import Change, DecisionTable
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from beffroi.core.planes import files
+from beffroi.core.planes.door_lists import FETCH_ERRORS, DoorLists
 from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
 
@@ -39,6 +43,8 @@ DOOR_HEADER = "X-Beffroi-Door"
 TOKEN_HEADER = "X-Beffroi-Token"  # noqa: S105 - the name of a header
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 5.0
+FILE_TIMEOUT_S = 30.0
+_PIECE_BYTES = 64 * 1024
 
 
 def pinned_root(config: Config) -> bytes:
@@ -81,7 +87,11 @@ class Follower:
         self._thread: threading.Thread | None = None
         self._connected = False
         self._session = FeedSession(TrustStore(root_public_key), channels, TrustedClock())
+        self._lists = DoorLists(directory / "lists", self._fetch, door=door)
         self._load(channels)
+        for table in self._all():
+            self._lists.want(table.channel, table.lists)
+        self._lists.load_present()
 
     # -- answers -----------------------------------------------------------------------------------------
 
@@ -96,22 +106,30 @@ class Follower:
         return self._session.clock.now(local=clock.epoch(), monotonic=time.monotonic())
 
     def match(self, indicator: Indicator) -> Entry | None:
-        """First active entry for this exact indicator, in the order of the channels."""
+        """First active entry for this exact indicator, in the order of the channels; then the bulk lists, as an
+        entry of id ``list:NAME``."""
         now = self.now()
         with self._lock:
-            return next((e for t in self._all() if (e := t.match(indicator, now=now))), None)
+            found = next((e for t in self._all() if (e := t.match(indicator, now=now))), None)
+        return found or self._lists.match(indicator, now=now)
 
     def match_address(self, address: str) -> Entry | None:
         """Errors: IndicatorInvalid."""
         now = self.now()
         with self._lock:
-            return next((e for t in self._all() if (e := t.match_address(address, now=now))), None)
+            found = next((e for t in self._all() if (e := t.match_address(address, now=now))), None)
+        return found or self._lists.match_address(address, now=now)
 
     def match_name(self, name: str) -> Entry | None:
         """Errors: IndicatorInvalid."""
         now = self.now()
         with self._lock:
-            return next((e for t in self._all() if (e := t.match_name(name, now=now))), None)
+            found = next((e for t in self._all() if (e := t.match_name(name, now=now))), None)
+        return found or self._lists.match_name(name, now=now)
+
+    def missing_lists(self) -> list[str]:
+        """Names of bulk lists that are in force and could not be loaded yet."""
+        return self._lists.missing()
 
     def stale(self) -> bool:
         """True when a channel was never received, or not within its validity: an alarm, nothing else."""
@@ -139,6 +157,7 @@ class Follower:
             self._stopped.clear()
             self._thread = threading.Thread(target=self._run, name=f"feed-{self._door}", daemon=True)
             self._thread.start()
+            self._lists.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:
         self._stopped.set()
@@ -147,6 +166,7 @@ class Follower:
                 open_socket.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+        self._lists.stop(timeout_s)
         if self._thread is not None:
             self._thread.join(timeout_s)
 
@@ -156,7 +176,7 @@ class Follower:
             try:
                 if self._follow():
                     pause_s = RETRY_FIRST_S
-            except (OSError, http.client.HTTPException, ProtocolError, SettingInvalid, ValueError) as error:
+            except FETCH_ERRORS as error:
                 log.info("feed of door %s: %s", self._door, type(error).__name__)
             finally:
                 self._connected = False
@@ -170,16 +190,11 @@ class Follower:
         connection.sock = self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         applied = False
         try:
-            connection.sock.settimeout(self._silence_s)
-            connection.sock.connect(str(self._socket_path))
             with self._lock:
                 since = self._session.since()
-            headers = {DOOR_HEADER: self._door, TOKEN_HEADER: self._token()}
-            connection.request("GET", f"/v1/feed?since={since}", headers=headers)
-            response = connection.getresponse()
-            if response.status != http.client.OK:
-                raise http.client.HTTPException(f"status {response.status}")
+            response = self._get(connection, f"/v1/feed?since={since}", timeout_s=self._silence_s)
             self._connected = True
+            self._lists.hurry()
             while not self._stopped.is_set():
                 line = response.readline(MAX_MESSAGE_BYTES + 2)
                 if not line.endswith(b"\n"):
@@ -191,22 +206,65 @@ class Follower:
             connection.close()
         return applied
 
+    def _get(
+        self, connection: http.client.HTTPConnection, path: str, *, timeout_s: float
+    ) -> http.client.HTTPResponse:
+        """Errors: OSError, HTTPException (also every status but 200)."""
+        connection.sock.settimeout(timeout_s)
+        connection.sock.connect(str(self._socket_path))
+        connection.request("GET", path, headers={DOOR_HEADER: self._door, TOKEN_HEADER: self._token()})
+        response = connection.getresponse()
+        if response.status != http.client.OK:
+            raise http.client.HTTPException(f"status {response.status}")
+        return response
+
+    def _fetch(self, sha256: str, size_bytes: int) -> Iterator[bytes]:
+        """Yield a file's uncompressed content, on a connection of its own. Any thread. Errors: FETCH_ERRORS."""
+        connection = http.client.HTTPConnection("stream")
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            response = self._get(connection, f"/v1/files/{sha256}", timeout_s=FILE_TIMEOUT_S)
+            packed = iter(lambda: response.read(_PIECE_BYTES), b"")
+            yield from files.decompressed(packed, limit_bytes=size_bytes)
+        except zlib.error:
+            raise FileMismatch("size or compression") from None
+        finally:
+            connection.close()
+
     def _receive(self, line: bytes) -> bool:
-        """Apply one line; False asks for a new connection."""
+        """Apply one line; False asks for a new connection. Errors: FETCH_ERRORS (of a snapshot's file)."""
         with self._lock:
             result = self._session.receive(line, monotonic=time.monotonic())
             state = self._dump(result)
+        if isinstance(result, FileWanted):
+            payload = b"".join(self._fetch(result.sha256, result.size_bytes))
+            with self._lock:
+                result = self._session.supply(payload, monotonic=time.monotonic())
+                state = self._dump(result)
+            if isinstance(result, Refused):
+                log.warning("feed of door %s: refused a snapshot: %s", self._door, result.error.code)
+                return False
+        return self._settle(result, state)
+
+    def _settle(self, result: Result, state: bytes) -> bool:
         if isinstance(result, Refused):
             log.warning("feed of door %s: refused a line: %s", self._door, result.error.code)
             return not result.resync
-        if isinstance(result, Change) and (result.reset or result.added or result.removed):
+        if isinstance(result, Change) and state:
+            for one in result.lists_refused:
+                log.warning("feed of door %s: list %s does not fit the channel", self._door, one.name)
+            with self._lock:
+                self._lists.want(result.channel, self._session.tables[result.channel].lists)
             self._save(result.channel, state)
             if self._on_change is not None:
                 self._on_change(result)
         return True
 
     def _dump(self, result: object) -> bytes:
-        if isinstance(result, Change) and (result.reset or result.added or result.removed):
+        """The state to save when the message changed something, else nothing."""
+        if isinstance(result, Change) and (
+            result.reset or result.added or result.removed or result.lists_added or result.lists_removed
+        ):
             return self._session.tables[result.channel].dump()
         return b""
 

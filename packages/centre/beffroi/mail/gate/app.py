@@ -122,6 +122,7 @@ async def _healthz(request: Request) -> Response:
             "stream": gate.follower.connected,
             "stale": gate.follower.stale(),
             "versions": {c: list(v) for c, v in gate.follower.versions().items()},
+            "lists_missing": gate.follower.missing_lists(),
             "spooled": gate.spool.count(),
         }
     )

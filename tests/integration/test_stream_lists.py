@@ -1,0 +1,391 @@
+"""Bulk lists from publication to the door, over a real stream process: fetched, checked, matched, withdrawn."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.decisions import lists, queries
+from beffroi.core.decisions.models import IndicatorList
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.identity.actor import Actor
+from beffroi.core.planes import files
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.lib.errors import Invalid, NotAllowed, NotFound
+from beffroi_protocol.indicators import Indicator, Kind
+
+from tests.conftest import Commune
+from tests.fixtures_stream import Answer, BoxClient, Centre, block, eventually, running_centre  # noqa: F401
+
+SYSTEM = Actor.system("tests")
+
+
+def publish(name: str, *values: str, kind: str = "ip", **options: object) -> IndicatorList:
+    return lists.publish_list(
+        actor=SYSTEM, name=name, kind=kind, values=values, source="test", licence="CC0", **options
+    ).row  # type: ignore[arg-type]
+
+
+def ask(centre: Centre, box: BoxClient | None, digest: str, *, door: str = "", **headers: str) -> Answer:
+    path = f"/v1/files/{digest}"
+    signed = box.headers("GET", path) if box is not None else centre.door_headers(door) if door else {}
+    return centre.request("GET", path, b"", {**signed, **headers})
+
+
+def stored(config: Config, row: IndicatorList) -> Path:
+    return files.list_file(config.state, row.sha256)
+
+
+# -- publishing ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("database")
+def test_values_are_normalised_sorted_and_counted(config: Config) -> None:
+    made = lists.publish_list(
+        actor=SYSTEM,
+        name="urlhaus",
+        kind="domain",
+        values=["Evil.example.NET.", "b.lure.fr", "evil.example.net", "not a name", "1.2.3.4", "impots.gouv.fr", "fr"],
+        source="https://urlhaus.abuse.ch",
+        licence="CC0",
+        ttl_s=3600,
+    )  # fmt: skip
+    assert (made.kept, made.invalid, made.protected) == (2, 3, 1)
+    data = zlib.decompress(stored(config, made.row).read_bytes())
+    assert data == b"b.lure.fr\nevil.example.net\n"
+    assert (made.row.sha256, made.row.size_bytes, made.row.count) == (
+        hashlib.sha256(data).hexdigest(),
+        len(data),
+        2,
+    )
+    entry = AuditEntry.objects.get(verb="list:published")
+    assert (entry.object_id, json.loads(entry.details)["count"]) == (made.row.id, 2)
+
+
+@pytest.mark.usefixtures("database")
+def test_a_list_of_which_nothing_is_left_is_refused_and_the_one_in_force_stays() -> None:
+    before = publish("scanners", "185.203.116.1")
+    with pytest.raises(lists.ListEmpty, match="1 values are invalid and 1 protected"):
+        publish("scanners", "none", "10.0.0.1")
+    assert IndicatorList.objects.get().sha256 == before.sha256
+    assert OutboxEvent.objects.filter(kind="list:published").count() == 1
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(
+    "wrong",
+    [{"name": "../x"}, {"name": "A"}, {"name": ""}, {"kind": "colour"}, {"source": " "}, {"ttl_s": -1}],
+)
+def test_what_cannot_be_a_list_is_refused_before_anything_is_written(wrong: dict[str, object]) -> None:
+    right: dict[str, object] = {
+        "actor": SYSTEM, "name": "a", "kind": "ip", "values": ["185.203.116.1"], "source": "s", "licence": "l",
+    }  # fmt: skip
+    with pytest.raises(Invalid):
+        lists.publish_list(**{**right, **wrong})  # type: ignore[arg-type]
+    assert not IndicatorList.objects.exists()
+
+
+def test_only_the_departement_publishes_and_a_commune_sees_what_applies_to_it(
+    beaune: Commune, nuits: Commune
+) -> None:
+    for act in (
+        lambda: lists.withdraw_list(actor=beaune.referent, name="a"),
+        lambda: lists.publish_list(
+            actor=beaune.referent, name="a", kind="ip", values=["185.203.116.1"], source="s", licence="l"
+        ),
+    ):
+        with pytest.raises(NotAllowed):
+            act()
+    publish("for.all", "185.203.116.1")
+    publish("of.nuits", "185.203.116.2", scope=nuits.id)
+    assert [row.name for row in queries.visible_lists(beaune.agent)] == ["for.all"]
+    assert [row.name for row in queries.visible_lists(nuits.agent)] == ["for.all", "of.nuits"]
+    for name in ("of.nuits", "nothing"):
+        with pytest.raises(NotFound):
+            queries.access_list(beaune.agent, name)
+
+
+@pytest.mark.usefixtures("database")
+def test_a_file_is_deleted_when_no_list_names_it_the_feed_moved_on_and_hours_passed(config: Config) -> None:
+    from beffroi.core.decisions.models import PublishCursor
+
+    old, new = publish("a", "185.203.116.1"), publish("a", "185.203.116.2")
+    paths = [stored(config, row) for row in (old, new)]
+    assert old.sha256 != new.sha256
+    assert lists.prune_files() == 0  # the feed has not read the events
+    PublishCursor.objects.create(name="stream", position=OutboxEvent.objects.latest("id").id)
+    lists.prune_files()
+    assert all(path.exists() for path in paths)  # just now replaced
+    long_ago = time.time() - lists.KEEP_FILES_S - 1
+    for path in paths:
+        os.utime(path, (long_ago, long_ago))
+    assert lists.prune_files() >= 1
+    assert [path.exists() for path in paths] == [False, True]
+
+
+# -- the way to a door ---------------------------------------------------------------------------------------
+
+
+def test_a_door_matches_replaces_and_forgets_a_list(centre: Centre, tmp_path: Path) -> None:
+    door = centre.door("login", "login", tmp_path)
+    door.start()
+    try:
+        publish("scanners", "185.203.116.1", "185.203.116.2")
+        publish("bulletproof", "45.155.204.0/24", "2a0b:f4c2:77::/48", kind="cidr")
+        eventually(lambda: door.match_address("185.203.116.1"), "listed address")
+        eventually(lambda: door.match_address("2a0b:f4c2:77:1::9"), "listed network")
+        found = door.match_address("45.155.204.9")
+        assert found is not None
+        assert (found.id, found.indicator.value, found.reason) == (
+            "list:bulletproof",
+            "45.155.204.0/24",
+            lists.REASON,
+        )
+        assert door.match(Indicator(Kind.IP, "185.203.116.2")) is not None
+        assert door.missing_lists() == []
+        decision = block("185.203.116.1")  # a decision is told before a list
+        eventually(lambda: door.match_address("185.203.116.1").id == decision.id, "the decision")  # type: ignore[union-attr]
+        publish("scanners", "185.203.116.3")
+        eventually(lambda: door.match_address("185.203.116.3"), "the new content")
+        assert door.match_address("185.203.116.2") is None
+        lists.withdraw_list(actor=SYSTEM, name="bulletproof")
+        eventually(lambda: door.match_address("45.155.204.9") is None, "withdrawn")
+        publish("scanners", "lure.example.net", kind="domain")  # of a kind that this door does not carry
+        eventually(lambda: door.match_address("185.203.116.3") is None, "no longer a list of addresses")
+    finally:
+        door.stop()
+
+
+def test_a_mail_door_matches_names_links_and_files(centre: Centre, tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"malware").hexdigest()
+    publish("names", "lure.example.net", kind="domain")
+    publish("links", "https://colis.example.org/suivi?id=1", kind="url")
+    publish("files", digest, kind="sha256")
+    door = centre.door("mailgate", "mail", tmp_path)
+    door.start()
+    try:
+        eventually(
+            lambda: len(list((tmp_path / "lists").glob("*.*"))) == 3 and not door.missing_lists(), "all"
+        )
+        assert door.match_name("www.lure.example.net").id == "list:names"  # type: ignore[union-attr]
+        assert door.match(Indicator(Kind.URL, "https://colis.example.org/suivi?id=1")).id == "list:links"  # type: ignore[union-attr]
+        assert door.match(Indicator(Kind.SHA256, digest)).id == "list:files"  # type: ignore[union-attr]
+        assert door.match_name("example.net") is None
+    finally:
+        door.stop()
+
+
+def test_lists_survive_a_restart_of_the_door_without_the_stream_and_of_the_stream(
+    centre: Centre, tmp_path: Path
+) -> None:
+    publish("scanners", "185.203.116.1")
+    publish("brief", "185.203.116.2", ttl_s=3)
+    door = centre.door("login", "login", tmp_path)
+    door.start()
+    eventually(lambda: door.match_address("185.203.116.1") and door.match_address("185.203.116.2"), "loaded")
+    door.stop()
+    centre.stop()
+    again = centre.door("login", "login", tmp_path)
+    assert again.match_address("185.203.116.1") is not None
+    eventually(lambda: again.match_address("185.203.116.2") is None, "an expired list is not matched")
+    assert again.match_address("185.203.116.1") is not None
+    again.start()
+    publish("more", "185.203.116.3")  # while nobody publishes
+    centre.start()
+    eventually(lambda: again.match_address("185.203.116.3"), "after the restart")
+    newcomer = centre.door("login", "login", tmp_path / "new")
+    newcomer.start()
+    try:
+        eventually(lambda: newcomer.match_address("185.203.116.1"), "a new door gets lists with the snapshot")
+    finally:
+        for one in (again, newcomer):
+            one.stop()
+
+
+def test_a_damaged_file_of_a_door_is_fetched_again(centre: Centre, tmp_path: Path) -> None:
+    row = publish("scanners", "185.203.116.1")
+    door = centre.door("login", "login", tmp_path)
+    door.start()
+    eventually(lambda: door.match_address("185.203.116.1"), "loaded")
+    door.stop()
+    (tmp_path / "lists" / f"{row.sha256}.ip").write_bytes(b"185.203.116.9\n")
+    again = centre.door("login", "login", tmp_path)
+    assert again.match_address("185.203.116.9") is None
+    again.start()
+    try:
+        eventually(lambda: again.match_address("185.203.116.1"), "repaired")
+    finally:
+        again.stop()
+
+
+def test_a_list_that_cannot_be_fetched_is_shown_delays_nothing_and_comes_later(
+    centre: Centre, tmp_path: Path, config: Config
+) -> None:
+    before = publish("scanners", "185.203.116.1")
+    door = centre.door("login", "login", tmp_path)
+    door.start()
+    try:
+        eventually(lambda: door.match_address("185.203.116.1"), "loaded")
+        centre.stop()
+        row = publish("scanners", "185.203.116.2")
+        path = stored(config, row)
+        right = path.read_bytes()
+        for wrong in (
+            right[:-4],
+            zlib.compress(b"185.203.116.9\n"),
+            zlib.compress(b"0" * 10_000_000),
+            b"not zlib",
+        ):
+            path.write_bytes(wrong)
+            if centre.process.poll() is not None:  # type: ignore[union-attr]
+                centre.start()
+            eventually(lambda: door.missing_lists() == ["scanners"], "shown")
+            time.sleep(1.2)  # at least one more try
+            assert door.missing_lists() == ["scanners"]
+        decision = block("185.203.116.4")
+        eventually(lambda: door.match_address("185.203.116.4"), "urgent lines are not delayed")
+        assert door.match_address(decision.value) is not None
+        assert door.match_address("185.203.116.1").id == "list:scanners"  # type: ignore[union-attr] # the former one stays
+        assert door.match_address("185.203.116.9") is None
+        path.write_bytes(right)
+        eventually(lambda: door.match_address("185.203.116.2"), "tried again")
+        assert door.match_address("185.203.116.1") is None
+        assert before.sha256 != row.sha256
+    finally:
+        door.stop()
+
+
+def test_the_worker_ends_a_list_whose_time_is_over(centre: Centre, tmp_path: Path) -> None:
+    publish("brief", "185.203.116.2", ttl_s=3600)
+    door = centre.door("login", "login", tmp_path)
+    door.start()
+    try:
+        eventually(lambda: door.match_address("185.203.116.2"), "loaded")
+        IndicatorList.objects.update(expires_at=clock.now() - timedelta(seconds=1))
+        assert lists.expire_due() == 1
+        eventually(lambda: door.match_address("185.203.116.2") is None, "ended")
+        assert not IndicatorList.objects.exists()
+    finally:
+        door.stop()
+
+
+# -- files over HTTP -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def carried(centre: Centre) -> Callable[[str], None]:
+    """Wait until the feed carries one more version on a channel."""
+
+    def wait(channel: str) -> None:
+        eventually(lambda: centre.health()["versions"].get(channel, 0) > 0, channel)  # type: ignore[attr-defined]
+
+    return wait
+
+
+def test_a_box_fetches_and_resumes_a_file(
+    centre: Centre, config: Config, carried: Callable[[str], None]
+) -> None:
+    row, box = publish("names", *(f"n{i}.lure.fr" for i in range(5000)), kind="domain"), centre.box("col_a")
+    carried("box")
+    whole = ask(centre, box, row.sha256)
+    assert (whole.status, whole.headers["content-type"]) == (200, "application/zlib")
+    assert int(whole.headers["content-length"]) == len(whole.body) == stored(config, row).stat().st_size
+    assert hashlib.sha256(zlib.decompress(whole.body)).hexdigest() == row.sha256
+    assert whole.headers["x-beffroi-nonce"]
+    part = ask(centre, box, row.sha256, Range="bytes=1000-")
+    assert (part.status, part.body) == (206, whole.body[1000:])
+    assert part.headers["content-range"] == f"bytes 1000-{len(whole.body) - 1}/{len(whole.body)}"
+    beyond = ask(centre, box, row.sha256, Range=f"bytes={len(whole.body)}-")
+    assert (beyond.status, beyond.headers["content-range"]) == (416, f"bytes */{len(whole.body)}")
+    for other in (
+        "bytes=0-10",
+        "bytes=-5",
+        "bytes=0-1,5-6",
+        "lines=1-",
+        "bytes=x-",
+        "bytes=" + "9" * 40 + "-",
+    ):
+        answer = ask(centre, box, row.sha256, Range=other)
+        assert (answer.status, answer.body) == (200, whole.body), other
+
+
+def test_only_files_that_a_channel_of_the_caller_names_now_are_served(
+    centre: Centre, carried: Callable[[str], None]
+) -> None:
+    own, other = centre.box("col_a"), centre.box("col_b")
+    overlay = publish("of.a", "185.203.116.1", scope="col_a")
+    mail_only = publish("senders", "a@lure.fr", kind="sender")
+    gone = publish("gone", "185.203.116.2")
+    carried("box@col_a")
+    carried("mail")
+    carried("box")
+    assert ask(centre, own, overlay.sha256).status == 200
+    assert ask(centre, own, gone.sha256).status == 200
+    assert ask(centre, None, overlay.sha256, door="login").status == 200
+    assert ask(centre, None, mail_only.sha256, door="mailgate").status == 200
+    lists.withdraw_list(actor=SYSTEM, name="gone")
+    eventually(lambda: ask(centre, own, gone.sha256).status == 404, "withdrawn")
+    refused = [
+        ask(centre, other, overlay.sha256),  # another commune's
+        ask(centre, own, mail_only.sha256),
+        ask(centre, None, mail_only.sha256, door="login"),
+        ask(centre, own, "0" * 64),
+        ask(centre, own, "..%2f..%2fsecrets%2ffeed.key"),
+    ]
+    assert {(answer.status, answer.code) for answer in refused} == {(404, "access.not_found")}
+    for headers in ({}, {"X-Beffroi-Door": "login", "X-Beffroi-Token": "x"}):
+        assert centre.request("GET", f"/v1/files/{overlay.sha256}", b"", headers).status == 401
+    # through the front door a door's header counts for nothing
+    through = {**centre.door_headers("login"), "X-Beffroi-Listener": "box"}
+    assert centre.request("GET", f"/v1/files/{overlay.sha256}", b"", through).status == 401
+    centre.set_state(own, "revoked")
+    assert ask(centre, own, overlay.sha256).code == "box.revoked"
+
+
+def test_a_box_that_reads_slowly_holds_two_downloads_at_most(
+    centre: Centre, carried: Callable[[str], None]
+) -> None:
+    values = {hashlib.sha256(str(n).encode()).hexdigest()[:60] + ".lure.fr" for n in range(60_000)}
+    row, box = publish("long", *values, kind="domain"), centre.box("col_a")
+    carried("box")
+    path = f"/v1/files/{row.sha256}"
+    held = [centre.hold(path, box.headers("GET", path)) for _ in range(2)]  # nothing of the body is read
+    third = ask(centre, box, row.sha256)
+    assert (third.status, third.code) == (429, "request.too_many")
+    assert ask(centre, centre.box("col_b"), row.sha256).status == 200
+    for one in held:
+        one.close()
+    eventually(lambda: ask(centre, box, row.sha256).status == 200, "free again")
+
+
+def test_revoking_a_box_cuts_its_download(centre: Centre, carried: Callable[[str], None]) -> None:
+    from beffroi.core.events import outbox
+    from django.db import transaction
+
+    values = {hashlib.sha256(str(n).encode()).hexdigest()[:60] + ".lure.fr" for n in range(60_000)}
+    row, box = publish("long", *values, kind="domain"), centre.box("col_a")
+    carried("box")
+    path = f"/v1/files/{row.sha256}"
+    held = centre.hold(path, box.headers("GET", path))
+    length = int(held.response.headers["content-length"])
+    with transaction.atomic():
+        outbox.publish("box:revoked", {"box_id": box.id}, collectivite_id="col_a")
+    eventually(lambda: ask(centre, box, row.sha256).status == 403, "revoked")
+    received = 0
+    try:
+        while piece := held.response.read(65536):
+            received += len(piece)
+    except OSError:
+        pass
+    except Exception as error:  # noqa: BLE001 - http.client.IncompleteRead carries the rest
+        received += len(getattr(error, "partial", b""))
+    assert received < length
