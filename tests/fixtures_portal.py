@@ -173,7 +173,11 @@ def deliver(mailbox: Any, beffroi_id: str) -> None:
     ):
         MailObservation.objects.get_or_create(message_id=beffroi_id, kind=kind, value=value, role=role)
     MailDelivery.objects.create(
-        message_id=beffroi_id, mailbox_id=mailbox.id, folder="INBOX", delivered_at=clock.now()
+        message_id=beffroi_id,
+        mailbox_id=mailbox.id,
+        collectivite_id=mailbox.collectivite_id,
+        folder="INBOX",
+        delivered_at=clock.now(),
     )
 
 

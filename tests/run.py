@@ -63,8 +63,11 @@ def postgresql() -> Iterator[str]:
     # Speed: what these tests ask is not durability, and the machine is thrown away.
     options = f"-k {place} -c listen_addresses= -c fsync=off -c max_connections=100"
     run(str(POSTGRESQL / "pg_ctl"), "-D", data, "-w", "-o", options, "-l", str(place / "log"), "start")
+    # As in production, a role that row level security binds.
+    role = "CREATE ROLE beffroi LOGIN CREATEDB"
+    run(str(POSTGRESQL / "psql"), "-h", str(place), "-U", "postgres", "-d", "postgres", "-qc", role)
     try:
-        yield f"postgresql:///postgres?host={place}&user=postgres"
+        yield f"postgresql:///postgres?host={place}&user=beffroi"
     finally:
         run(str(POSTGRESQL / "pg_ctl"), "-D", data, "-w", "-m", "immediate", "stop")
         shutil.rmtree(place, ignore_errors=True)

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from beffroi_protocol.indicators import Indicator, Kind, registered_names
 
+from beffroi.core.communes import row_security
 from beffroi.core.communes.queries import collectivite_of_domain
 from beffroi.core.decisions import protected, warning_lists
 from beffroi.mail.clients import Client
@@ -45,6 +46,7 @@ def telling(spreads: Iterable[Spread]) -> Spread | None:
     )
 
 
+@row_security.unlimited()
 def evidence(message: MailMessage) -> dict[str, int]:
     """Return ``sender_age_s``, ``sender_communes``, ``link_age_s``, ``link_communes``, ``url_communes``; what
     cannot be said is left out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Q, QuerySet
 
+from beffroi.core.communes import row_security
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Administrator, AppPassword, Membership, Person
 from beffroi.lib import clock
@@ -11,12 +12,13 @@ from beffroi.lib.errors import NotFound
 
 
 def current_memberships(person_id: str) -> list[Membership]:
-    """Oldest first, with their collectivité."""
-    return list(
-        _current()
-        .filter(person_id=person_id, person__is_active=True)
-        .select_related("collectivite", "person")
-    )
+    """Oldest first, with their collectivité; also those of other collectivités than the session's."""
+    with row_security.unlimited():
+        return list(
+            _current()
+            .filter(person_id=person_id, person__is_active=True)
+            .select_related("collectivite", "person")
+        )
 
 
 def visible_persons(actor: Actor) -> QuerySet[Person]:
