@@ -1,4 +1,4 @@
-"""`./beffroi lab immunity [EML or FOLDER] [--json] [--communes N] [--keep]`.
+"""`./beffroi lab immunity [EML or FOLDER] [--json] [--communes N] [--history-days N] [--faults SEED] [--keep]`.
 
 Process: root; everything it starts lives in namespaces of its own and ends with it.
 Output:  the timeline for a person; with --json exactly one object on stdout, progress on stderr.
@@ -16,10 +16,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from beffroi_lab import campaign, immunity
+from beffroi_lab import campaign, history, immunity
 from beffroi_lab.campaign import LureUnusable
 from beffroi_lab.plan import MAX_COMMUNES
 from beffroi_lab.topology import LabFailed, LabImpossible
+
+MAX_HISTORY_DAYS = 3650
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,7 +33,14 @@ def main(arguments: Sequence[str]) -> int:
 
     try:
         lure = immunity.first_usable(campaign.choose(options.mail))
-        result = immunity.run(lure, communes=options.communes, keep=options.keep, say=say)
+        result = immunity.run(
+            lure,
+            communes=options.communes,
+            history_days=options.history_days,
+            faults_seed=options.faults,
+            keep=options.keep,
+            say=say,
+        )
     except (LabImpossible, LureUnusable, ValueError) as error:
         print(f"beffroi lab: {error}", file=sys.stderr)
         return 2
@@ -55,8 +64,25 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("mail", nargs="?", type=Path, help="an .eml file or a folder; default: shipped samples")
     one.add_argument("--json", action="store_true", help="one JSON object on stdout")
     one.add_argument("--communes", type=int, default=3, metavar="N", help=f"3 to {MAX_COMMUNES}; default 3")
+    one.add_argument(
+        "--history-days",
+        type=_days,
+        default=history.DAYS,
+        metavar="N",
+        help=f"ordinary mail before the scenario, made N days old; 0 for none; default {history.DAYS}",
+    )
+    one.add_argument(
+        "--faults", type=int, metavar="SEED", help="break things at moments that the seed chooses"
+    )
     one.add_argument("--keep", action="store_true", help="keep the state directory and the logs")
     return parser
+
+
+def _days(text: str) -> int:
+    days = int(text)
+    if not 0 <= days <= MAX_HISTORY_DAYS:
+        raise argparse.ArgumentTypeError(f"0 to {MAX_HISTORY_DAYS} days, not {days}")
+    return days
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> Any:

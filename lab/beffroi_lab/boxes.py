@@ -1,6 +1,7 @@
 """The boxes of the scenario: the real agent and a real Unbound in each town hall's box namespace.
 
-Purpose: enrolled for real: key made, code issued, fingerprint compared and confirmed.
+Purpose: enrolled for real: key made, code issued, fingerprint compared and confirmed, at a desk: the console's
+         pages, or the clerk's short way through the same actions.
 Process: Debian's Python as on the appliance, with the two packages it carries; root in its namespace.
 Source:  docs/internals/lab.md; docs/internals/box.md.
 """
@@ -11,15 +12,15 @@ import json
 import os
 import signal
 import subprocess
-import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from beffroi_lab import plan as plans
 from beffroi_lab.centre import BOX_PORT, BOXES, Centre
 from beffroi_lab.plan import CommunePlan
-from beffroi_lab.running import Program
+from beffroi_lab.running import Program, wait_until
 from beffroi_lab.topology import LabFailed, Namespace, Network
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +30,28 @@ _PATH = {
 }
 _AGENT = ("/usr/bin/python3", "-m", "beffroi_box")
 _READY_S = 40
+
+
+class Desk(Protocol):
+    """Where the Département enrols a box."""
+
+    def code(self, commune: CommunePlan) -> str: ...
+
+    def confirm(self, commune: CommunePlan, fingerprint: str) -> bool: ...
+
+
+class ClerkDesk:
+    """The short way, through the same actions as the pages."""
+
+    def __init__(self, centre: Centre) -> None:
+        self._centre = centre
+
+    def code(self, commune: CommunePlan) -> str:
+        return str(self._centre.ask("box_code", domain=commune.domain)["code"])
+
+    def confirm(self, commune: CommunePlan, fingerprint: str) -> bool:
+        asked = {"do": "confirm_box", "fingerprint": fingerprint}
+        return wait_until(lambda: self._centre.ask(**asked)["ok"], _READY_S, 0.2)
 
 
 class Box:
@@ -44,10 +67,10 @@ class Box:
         self.box_id = ""
         (self.state / "box.toml").write_text(settings(), "utf-8")
 
-    def enrol(self, centre: Centre) -> None:
+    def enrol(self, centre: Centre, desk: Desk) -> None:
         """Errors: LabFailed."""
         label = json.loads(self._run("keygen", "--json"))
-        code = centre.ask("box_code", domain=self.commune.domain)["code"]
+        code = desk.code(self.commune)
         asking = self._program(
             "enrol",
             [
@@ -62,15 +85,10 @@ class Box:
                 "30",
             ],
         )
-        deadline = time.monotonic() + _READY_S
-        while time.monotonic() < deadline and not self.box_id:
-            answer = centre.ask("confirm_box", fingerprint=label["fingerprint"])
-            self.box_id = answer.get("box_id", "")
-            if not asking.running and not self.box_id:
-                break
-            time.sleep(0.2)
-        if asking.process.wait(_READY_S) != 0 or not self.box_id:
+        confirmed = desk.confirm(self.commune, label["fingerprint"])
+        if not confirmed or asking.process.wait(_READY_S) != 0:
             raise LabFailed(f"box {self.commune.letter} was not enrolled:\n{asking.tail()}")
+        self.box_id = centre.ask("box_id", fingerprint=label["fingerprint"])["box_id"]
 
     def start(self) -> None:
         """Start Unbound and the agent, as the appliance does."""
@@ -89,13 +107,12 @@ class Box:
 
     def wait_connected(self, limit_s: float = _READY_S) -> None:
         """Errors: LabFailed."""
-        deadline = time.monotonic() + limit_s
-        while time.monotonic() < deadline:
-            status = self.status()
-            if status.get("connected") and status.get("policy_version", 0) >= 1:
-                return
-            time.sleep(0.1)
-        raise LabFailed(f"box {self.commune.letter} did not connect:\n{self._programs['agent'].tail()}")
+        if not wait_until(self._connected, limit_s):
+            raise LabFailed(f"box {self.commune.letter} did not connect:\n{self._programs['agent'].tail()}")
+
+    def _connected(self) -> bool:
+        status = self.status()
+        return bool(status.get("connected")) and status.get("policy_version", 0) >= 1
 
     def status(self) -> dict[str, Any]:
         try:
@@ -139,12 +156,17 @@ probe_grace_s = 4
 """
 
 
-def start_all(network: Network, centre: Centre, directory: Path) -> dict[str, Box]:
-    """Enrol and start a box in each town hall. Errors: LabFailed."""
+def start_all(
+    network: Network, centre: Centre, directory: Path, desks: Mapping[str, Desk] | None = None
+) -> dict[str, Box]:
+    """Enrol and start a box in each town hall; ``desks`` by letter, the clerk's where none is named.
+
+    Errors: LabFailed.
+    """
     made = {c.letter: Box(network[f"box{c.letter}"], c, directory) for c in network.plan.communes}
 
     def bring_up(box: Box) -> None:
-        box.enrol(centre)
+        box.enrol(centre, (desks or {}).get(box.commune.letter, ClerkDesk(centre)))
         box.start()
         box.wait_connected()
 

@@ -1,7 +1,8 @@
 """A person at a screen: a real Chromium in a place of the scenario, on the real pages.
 
 Purpose: `python -m beffroi_lab.browser` reads one JSON request on stdin and writes one JSON answer: a secretary signs
-         in, opens a mail and reports it; the Département signs in to its console and confirms or undoes.
+         in, opens a mail and reports it; the Département signs in to its console, confirms or undoes a campaign,
+         issues the code of a box and compares its fingerprint.
 Process: in the namespace of a PC, so that every packet passes the box. Root in namespaces: Chromium runs without
          its own sandbox, and sees only the scenario.
 Trust:   the centre's certificate is pinned by its public key; any other one ends in an error page.
@@ -17,6 +18,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.sync_api import BrowserContext, Error, Page, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
-WAIT_MS = 15_000
+WAIT_MS, STEP_S = 15_000, 30
 Answer = dict[str, Any]
 
 
@@ -49,14 +51,7 @@ def report(page: Page, url: str, email: str, password: str) -> Answer:
 
 def decide(page: Page, url: str, campaign_id: str, word: str, account: dict[str, str]) -> Answer:
     """Sign in to the console and press Confirmer or Annuler on a campaign (``word``: confirmer, annuler)."""
-    target = f"{url}decisions/{campaign_id}/"
-    page.goto(target)
-    if page.locator("input[name=code]").count():
-        page.fill("input[name=email]", account["email"])
-        page.fill("input[name=password]", account["password"])
-        page.fill("input[name=code]", totp.code_at(account["totp_secret"], time.time()))
-        page.click("form button.primary")
-        page.goto(target)
+    _open_console(page, f"{url}decisions/{campaign_id}/", account)
     _keep_picture(page, f"campaign-{word}")
     page.click("#do-confirm" if word == "confirmer" else "#do-undo")
     page.wait_for_url(f"**/{word}/")
@@ -64,6 +59,46 @@ def decide(page: Page, url: str, campaign_id: str, word: str, account: dict[str,
     page.locator("form.actions button").click()
     page.wait_for_url(f"**/decisions/{campaign_id}/")
     return {"ok": True, "pressed_ms": pressed_ms}
+
+
+def box_code(page: Page, url: str, commune: str, account: dict[str, str]) -> Answer:
+    """Issue the code for the box of a commune, and read it from the page."""
+    _open_console(page, f"{url}boitiers/", account)
+    page.get_by_role("link", name="Nouveau boîtier").click()
+    page.select_option("select[name=collectivite_id]", label=commune)
+    page.get_by_role("button", name="Émettre le code").click()
+    code = page.locator("#code").inner_text()
+    _keep_picture(page, "box-code")
+    return {"ok": True, "code": code}
+
+
+def confirm_box(page: Page, url: str, commune: str, fingerprint: str, account: dict[str, str]) -> Answer:
+    """Wait until the commune's box stands in the list, compare its fingerprint with the label's, confirm it."""
+    _open_console(page, f"{url}boitiers/", account)
+    # The list renews itself when the box asks: nobody reloads the page.
+    page.get_by_role("row", name=commune).get_by_role("link", name="Comparer").click()
+    shown = page.locator("#fingerprint").inner_text()
+    _keep_picture(page, "box-confirm")
+    if "".join(shown.split()) != "".join(fingerprint.split()):
+        return {"ok": False, "error": f"the page shows {shown}, the label says {fingerprint}"}
+    page.get_by_role("button", name="L’empreinte est identique").click()
+    page.wait_for_url("**/boitiers/")
+    return {"ok": True}
+
+
+def _open_console(page: Page, target: str, account: dict[str, str]) -> None:
+    page.goto(target)
+    for _ in range(2):
+        if not page.locator("input[name=code]").count():
+            return
+        now = time.time()
+        page.fill("input[name=email]", account["email"])
+        page.fill("input[name=password]", account["password"])
+        page.fill("input[name=code]", totp.code_at(account["totp_secret"], now))
+        page.click("form button.primary")
+        page.goto(target)
+        if page.locator("input[name=code]").count():  # a code opens once: wait for the next one
+            time.sleep(STEP_S - now % STEP_S)
 
 
 def _keep_picture(page: Page, name: str) -> None:
@@ -115,9 +150,8 @@ def main() -> None:
 
 def _act(context: BrowserContext, request: dict[str, Any]) -> Answer:
     page = context.pages[0]
-    deed = report if request["do"] == "report" else decide
     try:
-        return deed(page, **request["arguments"])
+        return _DEEDS[request["do"]](page, **request["arguments"])
     except Error as error:
         picture = request["profile"] + ".png"
         page.screenshot(path=picture)
@@ -129,6 +163,8 @@ def _act(context: BrowserContext, request: dict[str, Any]) -> Answer:
             "picture": picture,
         }
 
+
+_DEEDS: dict[str, Callable[..., Answer]] = {f.__name__: f for f in (report, decide, box_code, confirm_box)}
 
 if __name__ == "__main__":
     main()

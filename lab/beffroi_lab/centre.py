@@ -11,14 +11,13 @@ import json
 import os
 import signal
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from beffroi_lab import plan as plans
 from beffroi_lab.plan import CENTRE_DOMAIN, Plan
-from beffroi_lab.running import Hands, Program
+from beffroi_lab.running import Hands, Program, wait_until
 from beffroi_lab.topology import LabFailed, Network
 
 READY_S = 150
@@ -59,11 +58,9 @@ class Centre:
         argv = [sys.executable, "-m", "beffroi.cli", "up", "--state", str(self.state), "--no-install"]
         argv += ["--demo", str(self._directory / "seed.toml"), "--json-ready", str(ready)]
         self._program = Program(self._network["dc"], argv, self._directory / "centre.log")
-        deadline = time.monotonic() + READY_S
-        while not ready.exists():
-            if not self._program.running or time.monotonic() > deadline:
-                raise LabFailed(f"the centre did not become ready:\n{self._program.tail()}")
-            time.sleep(0.1)
+        wait_until(lambda: ready.exists() or not self._running, READY_S)
+        if not ready.exists():
+            raise LabFailed(f"the centre did not become ready:\n{self._program.tail()}")
         values = json.loads((self.state / "secrets" / "demo-accounts.json").read_text("utf-8"))
         for one in values["accounts"]:
             account = Account(one["email"], one["password"], one["totp_secret"])
@@ -78,6 +75,10 @@ class Centre:
             environment={**environment, "PYTHONDONTWRITEBYTECODE": "1"},
         )
 
+    @property
+    def _running(self) -> bool:
+        return self._program is not None and self._program.running
+
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         return self.clerk.ask(do, **arguments)
 
@@ -89,6 +90,12 @@ class Centre:
         """SIGKILL one process of the centre, as a fault would; the supervisor starts it again."""
         pid = int(self._children()[process]["pid"])
         os.killpg(os.getsid(pid), signal.SIGKILL)
+        return pid
+
+    def restart(self, process: str) -> int:
+        """SIGTERM to the leader of one process of the centre; the supervisor starts it again."""
+        pid = int(self._children()[process]["pid"])
+        os.kill(pid, signal.SIGTERM)
         return pid
 
     def pid_of(self, process: str) -> int:

@@ -1,7 +1,8 @@
 """The laboratory's clerk: one process beside the centre's own, as its user, with its database.
 
 Purpose: what a person would do over many pages before a scenario (app passwords, codes for boxes), what only a
-         compromised centre would do (an entry that names something protected), and looking at what happened
+         compromised centre would do (an entry that names something protected), what only time does (mail that
+         becomes old), and looking at what happened
          (decisions, acknowledgements, audit). `python -m beffroi_lab.clerk` speaks like ``hands``.
 Process: the centre's Python user, in the datacenter's namespace; writes through the centre's own actions.
 Source:  docs/internals/lab.md.
@@ -32,7 +33,7 @@ from beffroi.core.identity.models import Administrator, Membership  # noqa: E402
 from beffroi.lib import clock  # noqa: E402
 from beffroi.lib.errors import BeffroiError  # noqa: E402
 from beffroi.mail import actions as mail  # noqa: E402
-from beffroi.mail.models import Mailbox, MailMessage  # noqa: E402
+from beffroi.mail.models import Mailbox, MailDelivery, MailMessage  # noqa: E402
 from beffroi.watch import actions as watch  # noqa: E402
 from beffroi.watch.models import Campaign  # noqa: E402
 from beffroi_protocol.indicators import Kind, normalise  # noqa: E402
@@ -41,6 +42,7 @@ from beffroi_protocol.signing import split_line  # noqa: E402
 from django.db import close_old_connections, transaction  # noqa: E402
 
 from beffroi_lab import hands  # noqa: E402
+from beffroi_lab.running import wait_until  # noqa: E402
 
 Answer = dict[str, Any]
 
@@ -82,8 +84,14 @@ def confirm_box(fingerprint: str) -> Answer:
     for box in Box.objects.filter(state="pending"):
         if box.fingerprint.replace(" ", "") == fingerprint.replace(" ", ""):
             boxes.confirm(actor=_administrator(), box=box)
-            return {"ok": True, "box_id": box.id, "collectivite_id": box.collectivite_id}
+            return {"ok": True}
     return {"ok": False}
+
+
+def box_id(fingerprint: str) -> Answer:
+    """The identifier of an enrolled box."""
+    found = {box.fingerprint.replace(" ", ""): box.id for box in Box.objects.filter(state="active")}
+    return {"ok": True, "box_id": found[fingerprint.replace(" ", "")]}
 
 
 def decided(since_ms: int) -> Answer:
@@ -152,12 +160,35 @@ def report(email: str, message_id: str) -> Answer:
     return {"ok": True, "sighting_id": found}
 
 
+def age_mail(days_by_message_id: dict[str, int], limit_s: float) -> Answer:
+    """Make delivered messages older: the laboratory's one write past the centre's actions for which no attacker
+    stands. Waits until each has its evidence and its delivery."""
+
+    def known() -> dict[str, str]:
+        ids = messages(list(days_by_message_id))["ids"]
+        there = set(
+            MailDelivery.objects.filter(message_id__in=ids.values()).values_list("message_id", flat=True)
+        )
+        return {wanted: found for wanted, found in ids.items() if found in there}
+
+    complete = wait_until(lambda: len(known()) == len(days_by_message_id), limit_s)
+    with transaction.atomic():
+        for wanted, found in known().items():
+            back = timedelta(days=days_by_message_id[wanted])
+            message = MailMessage.objects.get(pk=found)
+            MailMessage.objects.filter(pk=found).update(received_at=message.received_at - back)
+            for delivery in MailDelivery.objects.filter(message_id=found):
+                MailDelivery.objects.filter(pk=delivery.pk).update(delivered_at=delivery.delivered_at - back)
+    return {"ok": complete, "deliveries": len(known())}
+
+
 def campaigns() -> Answer:
     rows = [
         {
             "id": c.id,
             "state": c.state,
             "sightings": c.sightings,
+            "names": sorted({i.value for i in c.indicators.all() if i.kind == "domain"}),
             "communes": c.communes,
             "detectors": c.detectors,
             "refusals": c.refusals,
@@ -259,8 +290,8 @@ def _epoch_ms(moment: Any) -> int | None:
 
 
 _DEEDS = (
-    app_passwords, box_code, confirm_box, decided, enforced, report, campaigns, confirm, undo, block, forge,
-    withdraw, facts, verify_audit, messages, set_policy,
+    app_passwords, box_code, confirm_box, box_id, decided, enforced, report, campaigns, confirm, undo, block, forge,
+    withdraw, facts, verify_audit, messages, set_policy, age_mail,
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException, HTTPSConnection
 from typing import Any
+from urllib.parse import urlencode
 
 import dns.exception
 import dns.message
@@ -33,6 +34,7 @@ import dns.rdatatype
 
 Answer = dict[str, Any]
 _held: dict[str, socket.socket] = {}
+SIGN_IN = "/connexion/"
 _GET = b"GET / HTTP/1.1\r\nHost: landing\r\n\r\n"
 
 
@@ -66,12 +68,18 @@ def poke(key: str, timeout_s: float = 1.5) -> Answer:
         return {"ok": False, "error": _reason(error)}
 
 
-def until(address: str, port: int, open_: bool, limit_s: float, pause_s: float = 0.01) -> Answer:
-    """Connect again and again until it works (or does not); ``at_ms`` is the epoch time of the first such."""
+def until(
+    address: str, port: int, open_: bool, limit_s: float, *, witness: str = "", pause_s: float = 0.01
+) -> Answer:
+    """Connect again and again until it works (or does not); ``at_ms`` is the epoch time of the first such.
+
+    A refusal counts only while ``witness`` (an address) opens: a cut line is no refusal.
+    """
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         began_ms = int(time.time() * 1000)
-        if tcp(address, port, timeout_s=0.25)["ok"] is open_:
+        seen = tcp(address, port, timeout_s=0.25)["ok"] is open_
+        if seen and (open_ or not witness or tcp(witness, port)["ok"]):
             return {"ok": True, "at_ms": began_ms}
         time.sleep(pause_s)
     return {"ok": False, "error": f"not within {limit_s} s"}
@@ -198,6 +206,49 @@ def https(
         connection.close()
 
 
+def portal_sign_in(
+    *, host: str, address: str, port: int, email: str, password: str, source: str, form_source: str
+) -> Answer:
+    """Fill in the portal's sign-in form: fetched from ``form_source``, sent from ``source``.
+
+    An attacker can fetch the form from anywhere, so that only the refusal of the POST counts. ``status``: the
+    answer to it; ``ok``: the session that it gave opens the home page.
+    """
+    where: dict[str, Any] = {"host": host, "address": address, "port": port}
+    form = https(**where, method="GET", path=SIGN_IN, source=form_source)
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form["text"])
+    if token is None:
+        return {"ok": False, "status": 0, "error": f"no form: {form['status']} {form.get('error', '')}"}
+    origin = f"https://{host}" if port == 443 else f"https://{host}:{port}"
+    cookies = _cookies(form)
+    fields = {"csrfmiddlewaretoken": token[1], "login": email, "password": password}
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Cookie": _cookie_header(cookies),
+        "Origin": origin,
+        "Referer": origin + SIGN_IN,
+    }
+    posted = https(
+        **where, method="POST", path=SIGN_IN, source=source, body=urlencode(fields), headers=headers
+    )
+    cookies |= _cookies(posted)
+    home = https(**where, method="GET", path="/", source=source, headers={"Cookie": _cookie_header(cookies)})
+    return {
+        "ok": posted["status"] == 302 and home["status"] == 200,
+        "status": posted["status"],
+        "error": posted.get("error", ""),
+    }
+
+
+def _cookies(answer: Answer) -> dict[str, str]:
+    pairs = (line.partition(";")[0].partition("=") for line in answer["cookies"])
+    return {name: value for name, _, value in pairs}
+
+
+def _cookie_header(cookies: dict[str, str]) -> str:
+    return "; ".join(f"{name}={value}" for name, value in cookies.items())
+
+
 def _connect(address: str, port: int, timeout_s: float, source: str) -> socket.socket:
     origin = (source, 0) if source else None
     return socket.create_connection((address, port), timeout_s, origin)
@@ -248,7 +299,7 @@ def _ms(start: float) -> int:
 
 
 _DEEDS: dict[str, Callable[..., Answer]] = {
-    f.__name__: f for f in (tcp, hold, poke, until, lookup, smtp, imap_login, imap_find, https)
+    f.__name__: f for f in (tcp, hold, poke, until, lookup, smtp, imap_login, imap_find, portal_sign_in)
 }
 
 

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import base64
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from beffroi_lab import campaign, plan
+from beffroi_lab import campaign, history, plan
 from beffroi_lab import plan as plans
 from beffroi_lab.campaign import Lure, LureUnusable, Mail
 from beffroi_lab.centre import PORTAL
 from beffroi_lab.report import Report
-from beffroi_lab.scenario import Scenario, wait_until
+from beffroi_lab.running import wait_until
+from beffroi_lab.scenario import Scenario
 from beffroi_lab.world import World, protected, world
 
 PROTECTED_LINKS = ("https://www.impots.gouv.fr/", f"https://{PORTAL}/")
-_FACTS_S = 20
+_FACTS_S = 30
 
 
 def first_usable(paths: Sequence[Path]) -> Lure:
@@ -40,21 +42,42 @@ def first_usable(paths: Sequence[Path]) -> Lure:
 
 
 def run(
-    lure: Lure, *, communes: int = 3, keep: bool = False, say: Callable[[str], None] = print
+    lure: Lure,
+    *,
+    communes: int = 3,
+    history_days: int = history.DAYS,
+    faults_seed: int | None = None,
+    keep: bool = False,
+    say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Play the whole scenario once. Errors: LabImpossible, LabFailed, ValueError."""
     layout = plan.make(communes)
-    with world(layout, [lure], say=say, keep=keep) as made:
+    with world(layout, [lure], say=say, keep=keep, history_days=history_days, browsers=True) as made:
         report = Report(say=say)
-        play(made, lure, report)
+        play(made, lure, report, faults_seed=faults_seed)
         return {"lure": lure.path.name, "communes": communes, "boxes": len(made.boxes), **report.as_object()}
 
 
-def play(made: World, lure: Lure, report: Report, *, browsers: bool = True) -> None:
+def play(
+    made: World, lure: Lure, report: Report, *, browsers: bool = True, faults_seed: int | None = None
+) -> None:
     """The scenario, then what must be true at its end."""
+    report.figures["history_days"] = made.history_days
+    report.tell(
+        f"history of {made.history_days} days; {made.past}" if made.past else "a centre without a past"
+    )
+    if browsers:
+        report.proofs["enrolled_by_page"] = made.enrolled_by_page
+        report.tell(f"box {', '.join(made.enrolled_by_page)} was enrolled on the console's pages")
     report.tell(f"lure {lure.path.name}: {len(lure.link_hosts)} link hosts")
-    Scenario(made, lure, report, browsers=browsers).run()
+    Scenario(made, lure, report, browsers=browsers, faults_seed=faults_seed).run()
+    if made.history_days:
+        spare_known(made, report)
     refuse_protected(made, report)
+    report.figures["memory_bytes"] = {
+        "centre": made.network["dc"].memory_bytes(),
+        "box": max(made.network[f"box{c.letter}"].memory_bytes() for c in made.plan.communes),
+    }
     audit = made.centre.ask("verify_audit")
     report.figures["audit_verified"] = bool(audit["ok"] and audit["count"] > 0)
     report.prove("audit", report.figures["audit_verified"], "the audit chain does not verify")
@@ -63,6 +86,26 @@ def play(made: World, lure: Lure, report: Report, *, browsers: bool = True) -> N
     report.figures["foreign_names_asked"] = len(made.foreign_names())
     report.prove("no_foreign_packet", packets == 0, f"{packets} packets for {addresses[:5]}")
     report.tell(f"audit log of {audit['count']} entries verified; {packets} packets wanted to leave")
+
+
+def spare_known(made: World, report: Report) -> None:
+    """The other side of the history: the same burst from a known correspondent, falsely reported by two communes,
+    is blocked by no rule."""
+    began_ms = int(time.time() * 1000)
+    known = history.CORRESPONDENTS[0]
+    mails = [history.letter(known, c.people[0].email) for c in made.plan.communes]
+    history.send(made.hands["inet"], mails)
+    reported = all(_report_when_delivered(made, mail) for mail in mails[:2])
+
+    def mine() -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = made.centre.ask("campaigns")["campaigns"]
+        return [one for one in rows if known.link_host in one["names"]]
+
+    counted = wait_until(lambda: sum(one["sightings"] for one in mine()) >= 2, _FACTS_S)
+    blocked = [d["value"] for d in made.centre.ask("decided", since_ms=began_ms)["decisions"]]
+    seen = reported and counted and not blocked
+    report.prove("known_correspondent_spared", seen, f"reported {reported}, counted {counted}, {blocked}")
+    report.tell("a letter of a known correspondent, reported by two communes, is not blocked: it is not new")
 
 
 def refuse_protected(made: World, report: Report) -> None:
@@ -180,6 +223,10 @@ def summary(result: dict[str, Any]) -> list[str]:
         f"last mailbox clean after {result.get('clean_ms')} ms; undone in {result.get('undo_ms')} ms",
         f"protected names refused: {result.get('protected_refused')}; audit verified: "
         f"{result.get('audit_verified')}; foreign packets: {result.get('foreign_packets')}",
+        f"decided by: {', '.join(result.get('decided_by', []))}",
     ]
+    if "faults_seed" in result:
+        lines += [f"faults of seed {result['faults_seed']}:"]
+        lines += [f"  {f['at_ms'] / 1000:7.2f} s  in {f['step']}: {f['what']}" for f in result["faults"]]
     lines += [f"NOT SHOWN  {one}" for one in result["failures"]]
     return lines

@@ -32,11 +32,12 @@ _MAX_NOTED = 500
 
 @dataclass(frozen=True)
 class Sender:
-    """A domain that the campaign sends for. ``spf_pass`` False: a name the attacker only forges."""
+    """A domain that mail is sent for, from ``origin``. ``spf_pass`` False: a name the attacker only forges."""
 
     domain: str
     spf_pass: bool
     dkim_public: str = ""
+    origin: Pair = plans.ATTACKER_SENDER
 
 
 def zone(
@@ -76,7 +77,7 @@ def _mail_domain(domain: str) -> list[str]:
 
 
 def _sender(sender: Sender, *, has_address: bool) -> list[str]:
-    origin = plans.ATTACKER_SENDER
+    origin = sender.origin
     allowed = f"ip4:{origin.v4} ip6:{origin.v6} " if sender.spf_pass else ""
     lines = [] if has_address else _addresses(sender.domain, origin)
     lines += [

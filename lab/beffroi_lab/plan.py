@@ -10,11 +10,10 @@ Source:  docs/internals/lab.md.
 
 from __future__ import annotations
 
+import string
 from dataclasses import dataclass
 
 CENTRE_DOMAIN = "beffroi-cotedor.fr"
-MAX_COMMUNES = 8
-
 # Small communes of Côte-d'Or with their INSEE codes, as in the national register.
 _COMMUNES = (
     ("Arnay-le-Duc", "21023", "arnay-le-duc"),
@@ -25,7 +24,20 @@ _COMMUNES = (
     ("Montbard", "21425", "montbard"),
     ("Venarey-les-Laumes", "21663", "venarey-les-laumes"),
     ("Pouilly-en-Auxois", "21501", "pouilly-en-auxois"),
+    ("Semur-en-Auxois", "21603", "semur-en-auxois"),
+    ("Is-sur-Tille", "21317", "is-sur-tille"),
+    ("Auxonne", "21038", "auxonne"),
+    ("Genlis", "21292", "genlis"),
+    ("Saint-Jean-de-Losne", "21554", "saint-jean-de-losne"),
+    ("Liernais", "21349", "liernais"),
+    ("Précy-sous-Thil", "21505", "precy-sous-thil"),
+    ("Baigneux-les-Juifs", "21043", "baigneux-les-juifs"),
+    ("Mirebeau-sur-Bèze", "21416", "mirebeau-sur-beze"),
+    ("Fontaine-Française", "21277", "fontaine-francaise"),
+    ("Bligny-sur-Ouche", "21087", "bligny-sur-ouche"),
+    ("Sombernon", "21611", "sombernon"),
 )
+MAX_COMMUNES = len(_COMMUNES)
 _PEOPLE = (
     ("secretariat", "Claire Moreau", "agent"),
     ("maire", "Henri Lombard", "elu"),
@@ -113,7 +125,7 @@ def _commune(i: int) -> CommunePlan:
     domain, wan, lan = f"mairie-{slug}.fr", f"37.65.{11 + i}", f"192.168.{21 + i}"
     wan6, lan6 = f"2a02:8420:{0xB + i:x}:", f"2a02:8420:{0xB + i:x}:1:"
     return CommunePlan(
-        letter="ABCDEFGH"[i],
+        letter=string.ascii_uppercase[i],
         name=name,
         insee=insee,
         domain=domain,

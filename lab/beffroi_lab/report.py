@@ -36,11 +36,12 @@ class Report:
     failures: list[str] = field(default_factory=list)
     _start: float = field(default_factory=time.time)
 
-    def tell(self, text: str) -> None:
-        """Add a line to the timeline."""
+    def tell(self, text: str) -> int:
+        """Add a line to the timeline; return its ``at_ms``."""
         at_ms = round((time.time() - self._start) * 1000)
         self.timeline.append({"at_ms": at_ms, "text": text})
         self.say(f"{at_ms / 1000:7.2f} s  {text}")
+        return at_ms
 
     def prove(self, name: str, seen: bool, otherwise: str, detail: Any = None) -> bool:
         """Record a proof; ``otherwise`` says what is wrong when it was not seen."""

@@ -15,7 +15,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,16 @@ from typing import Any
 from beffroi_lab.topology import LabFailed, Namespace
 
 _STOP_S = 15.0
+
+
+def wait_until(condition: Callable[[], object], limit_s: float, pause_s: float = 0.1) -> bool:
+    """True as soon as ``condition`` holds, False after ``limit_s``; it is asked once at least."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(pause_s)
+    return True
 
 
 class Program:

@@ -53,6 +53,10 @@ class Namespace:
         """Run a short command in here and return its output."""
         return _run(["nsenter", f"--net={NETNS / self.name}", "--", *argv], stdin=stdin)
 
+    def memory_bytes(self) -> int:
+        """Proportional set size of all that runs in here."""
+        return sum(_memory_bytes(pid) for pid in self.pids())
+
     def pids(self) -> list[int]:
         done = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, check=False)
         return [int(line) for line in done.stdout.split()]
@@ -229,6 +233,14 @@ def network(plan: Plan, directory: Path) -> Iterator[Network]:
         yield built
     finally:
         built.remove()
+
+
+def _memory_bytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
+    except OSError:
+        return 0  # it has ended
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def _alive(pid: str) -> bool:

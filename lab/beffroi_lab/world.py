@@ -12,7 +12,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -21,14 +20,15 @@ from pathlib import Path
 from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.protected import reason_protected
 
-from beffroi_lab import authority, boxes, names, topology
+from beffroi_lab import authority, boxes, history, names, topology
 from beffroi_lab import plan as plans
 from beffroi_lab.boxes import Box
 from beffroi_lab.campaign import Campaign, Lure, signer
 from beffroi_lab.centre import Centre
 from beffroi_lab.names import Sender
 from beffroi_lab.plan import CommunePlan, Plan
-from beffroi_lab.running import Hands, Program
+from beffroi_lab.running import Hands, Program, wait_until
+from beffroi_lab.screens import ConsoleDesk, Screens
 from beffroi_lab.topology import LabFailed, Network
 
 LANDING_TEXT, INNOCENT_TEXT = "page d'atterrissage", "service légitime"
@@ -36,7 +36,11 @@ _INTERNET_S = 20.0
 
 
 class World:
-    """``hands``: by place (inet, dept, lanA..). ``boxes``: by letter."""
+    """``hands``: by place (inet, dept, lanA..). ``boxes``: by letter.
+
+    ``past``: what was aged, in words ("" without history). ``enrolled_by_page``: letters of the boxes that were
+    enrolled on the console's pages.
+    """
 
     def __init__(self, network: Network, directory: Path, lures: Sequence[Lure]) -> None:
         self.network = network
@@ -46,6 +50,10 @@ class World:
         self.hands: dict[str, Hands] = {}
         self.boxes: dict[str, Box] = {}
         self.centre: Centre
+        self.screens: Screens
+        self.history_days = 0
+        self.past = ""
+        self.enrolled_by_page: list[str] = []
         self._dkim_private, self._dkim_public = authority.dkim_key()
 
     @property
@@ -76,7 +84,8 @@ class World:
             Sender(domain, spf_pass=not protected(domain), dkim_public=self._dkim_public)
             for domain in dict.fromkeys(d for lure in self.lures for d in lure.sender_domains)
         ]
-        innocent += names.PROTECTED_EXAMPLES
+        innocent += [*names.PROTECTED_EXAMPLES, *history.link_hosts()]
+        senders += [Sender(domain, spf_pass=True, origin=plans.INNOCENT) for domain in history.domains()]
         zone = names.zone(self.plan, hostile=hostile, innocent=innocent, senders=senders)
         certificate, key = authority.web_certificate([*hostile, *innocent], self.directory)
         path = self.directory / "internet.json"
@@ -97,11 +106,9 @@ class World:
         program = Program(
             self.network["inet"], [sys.executable, "-u", "-m", "beffroi_lab.internet", str(path)], log
         )
-        deadline = time.monotonic() + _INTERNET_S
-        while "ready" not in program.tail():
-            if not program.running or time.monotonic() > deadline:
-                raise LabFailed(f"the internet of the laboratory did not start:\n{program.tail()}")
-            time.sleep(0.05)
+        wait_until(lambda: "ready" in program.tail() or not program.running, _INTERNET_S, 0.05)
+        if "ready" not in program.tail():
+            raise LabFailed(f"the internet of the laboratory did not start:\n{program.tail()}")
         return program
 
 
@@ -122,8 +129,13 @@ def world(
     say: Callable[[str], None] = lambda text: None,
     keep: bool = False,
     heartbeat_s: int = 20,
+    history_days: int = history.DAYS,
+    browsers: bool = False,
 ) -> Iterator[World]:
-    """Build and start everything. Errors: LabImpossible, LabFailed."""
+    """Build and start everything. Errors: LabImpossible, LabFailed.
+
+    ``browsers``: the first box is enrolled on the console's pages. ``history_days``: 0 for a centre without a past.
+    """
     topology.check_possible()
     with ExitStack() as stack:
         directory = Path(tempfile.mkdtemp(prefix=f"beffroi-lab-{os.getpid()}-"))
@@ -140,9 +152,16 @@ def world(
         made.centre = Centre(network, plan, directory, heartbeat_s=heartbeat_s)
         stack.callback(made.centre.stop)
         made.centre.start()
+        made.screens = Screens(network, made.centre, directory)
+        made.enrolled_by_page = [plan.communes[0].letter] if browsers else []
+        desks = {letter: ConsoleDesk(made.screens) for letter in made.enrolled_by_page}
         say("enrolling the boxes")
-        made.boxes = boxes.start_all(network, made.centre, directory)
+        made.boxes = boxes.start_all(network, made.centre, directory, desks)
         stack.callback(_stop_boxes, made)
+        made.history_days = history_days
+        if history_days:
+            made.past = history.live_through(made.hands["inet"], made.centre, plan, history_days)
+            say(f"a past of {history_days} days: {made.past}")
         yield made
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from beffroi_lab import campaign, plan
+from beffroi_lab.doors import Doors
 from beffroi_lab.plan import ATTACKER_LANDING, ATTACKER_OTHER, INNOCENT
 from beffroi_lab.report import Report
-from beffroi_lab.scenario import Scenario, wait_until
+from beffroi_lab.running import wait_until
+from beffroi_lab.scenario import Scenario
 from beffroi_lab.world import World, world
 
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
@@ -106,11 +108,10 @@ def test_the_scenario_holds_when_mailgate_is_killed_before_the_mail_arrives(made
 
 
 def test_mail_flows_while_mailgate_is_down(made: World) -> None:
-    scenario = Scenario(made, made.lures[0], Report(), browsers=False)
-    people = [p.email for c in made.plan.communes for p in c.people]
-    scenario.secrets = made.centre.ask("app_passwords", emails=people)["secrets"]
+    doors, people = Doors(made), made.plan.people
+    doors.open_mailboxes()
     old = made.centre.kill("mailgate")
-    mail = scenario.campaign.first(people[0])
-    assert scenario.send(mail)["ok"]
-    assert wait_until(lambda: bool(scenario.where([mail])), 30)
+    mail = made.campaign(made.lures[0]).first(people[0].email)
+    assert doors.send(mail)["ok"]
+    assert wait_until(lambda: doors.where([mail]), 30)
     assert wait_until(lambda: made.centre.pid_of("mailgate") not in (0, old), 30)
