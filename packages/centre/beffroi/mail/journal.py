@@ -3,9 +3,8 @@
 Purpose: each line becomes a ``mail_delivery`` (and ``mail:delivered``), or waits for its evidence.
 Process: remediation; the journal is written by Dovecot also while nothing of ours is running.
 Hostile: Message-ID and addresses in the lines. The Message-ID only finds candidates; our header decides.
-Fails:   nothing is skipped: position and result are kept in one transaction. A line that does not parse is counted
-         in the log and passed over. Dovecot writes the subject into its line: the file is for Dovecot and us only,
-         and a rotated one is deleted once read.
+Fails:   nothing is skipped: position and result are kept in one transaction, and only then what was read is given
+         back to the disk (``holes``). A line that does not parse is counted in the log and passed over.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from django.db import transaction
 
 from beffroi.core.events import publish
 from beffroi.lib import clock
-from beffroi.mail import doveadm
+from beffroi.mail import doveadm, holes
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.engines import layout
 from beffroi.mail.gate.facts import bare_message_id, hash_of_message_id
@@ -40,6 +39,8 @@ from beffroi.mail.models import (
 log = logging.getLogger("beffroi.mail.journal")
 NAME = "deliveries"
 MAX_LINES = 500
+RELEASE_BYTES = 1024 * 1024
+"""The file takes about this much of the disk at most, beside what is not read yet."""
 _MAX_LINE_BYTES = 256 * 1024
 
 
@@ -77,12 +78,15 @@ def follow() -> int:
             offset = position.offset_bytes if inode == position.inode else 0
             if os.fstat(handle.fileno()).st_size < offset:
                 offset = 0  # emptied by somebody: its lines are new ones
+            offset = holes.data_from(handle, offset)
             while True:
                 count, offset = _take(handle, inode, offset)
                 total += count
                 if count < MAX_LINES:
                     break
             position.inode, position.offset_bytes = inode, offset
+            if holes.allocated_bytes(handle) >= RELEASE_BYTES:
+                _release(file, offset)
         _tidy(file, path, offset)
     return total
 
@@ -116,6 +120,15 @@ def _take(handle: BinaryIO, inode: int, offset: int) -> tuple[int, int]:
                     )
             JournalPosition.objects.filter(pk=NAME).update(inode=inode, offset_bytes=offset)
     return len(lines), offset
+
+
+def _release(file: Path, offset: int) -> None:
+    try:
+        holes.release(file, offset)
+    except OSError as error:
+        log.warning(
+            "the read part of the journal stays on disk until Dovecot's next start: %s", error.strerror
+        )
 
 
 def _tidy(file: Path, path: Path, offset: int) -> None:

@@ -71,15 +71,15 @@ def write(config: Config) -> None:
 
 
 def _settle_journal(journal: Path, dovecot: layout.Owner, python: layout.Owner) -> None:
-    """Make the journal readable by us, and set a long one aside: Dovecot, which is not running yet, holds its file
-    open for as long as it lives."""
+    """Let us read the journal and give its read part back to the disk; set a long one aside: Dovecot, which is not
+    running yet, holds its file open for as long as it lives."""
     if journal.exists() and journal.stat().st_size > ROTATE_BYTES:
         aside = journal.with_name(journal.name + ".1")
         if not aside.exists():
             journal.replace(aside)
-    journal.touch(mode=0o640)
+    journal.touch(mode=0o660)
     os.chown(journal, dovecot.uid, python.gid)
-    journal.chmod(0o640)
+    journal.chmod(0o660)
 
 
 def _write_token_key(config: Config, dovecot: layout.Owner) -> None:
