@@ -5,8 +5,8 @@ Purpose: one implementation for the mail door and the login door; the box has it
 Process: any; standard library and protocol only, no Django. Connects to STATE/run/stream.sock.
 Input:   the lines are verified against the pinned root, as in a town hall: a door trusts the signature, not
          the socket. A refused line changes nothing.
-Fails:   keeps what it has. The state is saved after every change and loaded at start, so a door that starts
-         while the stream process is away enforces its last list.
+Fails:   keeps what it has. The state is saved after every change (a large one: soon) and loaded at start, so a
+         door that starts while the stream process is away enforces its last list.
 Source:  docs/internals/feed.md.
 """
 
@@ -27,7 +27,7 @@ from pathlib import Path
 from beffroi_protocol.errors import FileMismatch, ProtocolError
 from beffroi_protocol.indicators import Indicator
 from beffroi_protocol.messages import MAX_MESSAGE_BYTES, Entry
-from beffroi_protocol.session import FeedSession, FileWanted, Refused, Result, TrustedClock
+from beffroi_protocol.session import FeedSession, FileWanted, Refused, TrustedClock
 from beffroi_protocol.signing import TrustStore, public_bytes, unb64
 from beffroi_protocol.table import Change, DecisionTable
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -44,6 +44,7 @@ TOKEN_HEADER = "X-Beffroi-Token"  # noqa: S105 - the name of a header
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 5.0
 FILE_TIMEOUT_S = 30.0
+LONG_SAVE_S = 0.05
 _PIECE_BYTES = 64 * 1024
 
 
@@ -86,6 +87,8 @@ class Follower:
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._connected = False
+        self._unsaved: set[str] = set()
+        self._save_at_s = 0.0
         self._session = FeedSession(TrustStore(root_public_key), channels, TrustedClock())
         self._lists = DoorLists(directory / "lists", self._fetch, door=door)
         self._load(channels)
@@ -204,6 +207,7 @@ class Follower:
                 applied = True
         finally:
             connection.close()
+            self._save_due(at_once=True)
         return applied
 
     def _get(
@@ -235,38 +239,27 @@ class Follower:
         """Apply one line; False asks for a new connection. Errors: FETCH_ERRORS (of a snapshot's file)."""
         with self._lock:
             result = self._session.receive(line, monotonic=time.monotonic())
-            state = self._dump(result)
         if isinstance(result, FileWanted):
             payload = b"".join(self._fetch(result.sha256, result.size_bytes))
             with self._lock:
                 result = self._session.supply(payload, monotonic=time.monotonic())
-                state = self._dump(result)
             if isinstance(result, Refused):
                 log.warning("feed of door %s: refused a snapshot: %s", self._door, result.error.code)
                 return False
-        return self._settle(result, state)
-
-    def _settle(self, result: Result, state: bytes) -> bool:
         if isinstance(result, Refused):
             log.warning("feed of door %s: refused a line: %s", self._door, result.error.code)
             return not result.resync
-        if isinstance(result, Change) and state:
+        if isinstance(result, Change) and _changes(result):
             for one in result.lists_refused:
                 log.warning("feed of door %s: list %s does not fit the channel", self._door, one.name)
-            with self._lock:
-                self._lists.want(result.channel, self._session.tables[result.channel].lists)
-            self._save(result.channel, state)
+            self._lists.want(result.channel, self._session.tables[result.channel].lists)
+            self._unsaved.add(result.channel)
+            self._save_due()
             if self._on_change is not None:
                 self._on_change(result)
+        else:
+            self._save_due()
         return True
-
-    def _dump(self, result: object) -> bytes:
-        """The state to save when the message changed something, else nothing."""
-        if isinstance(result, Change) and (
-            result.reset or result.added or result.removed or result.lists_added or result.lists_removed
-        ):
-            return self._session.tables[result.channel].dump()
-        return b""
 
     # -- disk --------------------------------------------------------------------------------------------
 
@@ -287,6 +280,19 @@ class Follower:
                 self._session.tables[channel] = table
                 self._session.clock.floor = max(self._session.clock.floor, table.issued_at)
 
+    def _save_due(self, *, at_once: bool = False) -> None:
+        """In the follower's thread, which alone changes tables: no lock, so that no answer waits for the disk.
+
+        A state of megabytes is written a tenth of the time at most; the rest is in memory until the next line."""
+        begun_s = time.monotonic()
+        if not self._unsaved or (begun_s < self._save_at_s and not at_once):
+            return
+        for channel in self._unsaved:
+            self._save(channel, self._session.tables[channel].dump())
+        self._unsaved.clear()
+        cost_s = time.monotonic() - begun_s
+        self._save_at_s = begun_s + 10 * cost_s if cost_s > LONG_SAVE_S else 0.0
+
     def _save(self, channel: str, state: bytes) -> None:
         """Replace the file whole. No fsync: its checksum shows a torn one, and the feed repairs it."""
         path = self._path(channel)
@@ -299,6 +305,10 @@ class Follower:
         except OSError as error:
             # The list in memory is enforced all the same: a full disk must not stop a door.
             log.warning("door %s: state not saved: %s", self._door, error.strerror)
+
+
+def _changes(change: Change) -> bool:
+    return bool(change.reset or change.added or change.removed or change.lists_added or change.lists_removed)
 
 
 def door_follower(
