@@ -124,6 +124,14 @@ class Config:
     heartbeat_s: int = _setting(
         20, "Pause between two signed heartbeats of the feed.", unit="s", low=1, high=300
     )
+    batch_pause_ms: int = _setting(
+        250,
+        "Pause after a batch of the feed for each 1000 connected boîtiers, at most 1 s in all: decisions that fall"
+        " into it travel together. A decision after a quiet time never waits.",
+        unit="ms",
+        low=0,
+        high=1000,
+    )
     feed_valid_s: int = _setting(
         24 * 3600, "After this time without news a door raises an alarm.", unit="s", low=60, high=30 * 86400
     )

@@ -112,19 +112,21 @@ class Held(Response):
         self._life_s = life_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        watcher = asyncio.create_task(self._watch(receive))
+        # Thousands of these are held: two tasks each, and nothing that only waits for another.
         writer = asyncio.create_task(self._write(send))
+        reader = asyncio.create_task(_disconnected(receive))
+        self._subscriber.on_close = writer.cancel
         try:
             async with asyncio.timeout(self._life_s):
-                await asyncio.wait((writer, watcher), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
             pass
         finally:
             self._hub.remove(self._subscriber)
-            for task in (watcher, writer):
+            for task in (reader, writer):
                 task.cancel()
             with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.gather(watcher, writer, return_exceptions=True)
+                await asyncio.gather(reader, writer, return_exceptions=True)
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(1.0):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -141,16 +143,6 @@ class Held(Response):
                 return
             async with asyncio.timeout(STALL_S):
                 await send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def _watch(self, receive: Receive) -> None:
-        """Return when the reader goes, or when the hub closed the subscriber while a write is stuck."""
-        gone = asyncio.create_task(_disconnected(receive))
-        closed = asyncio.create_task(self._subscriber.wait_closed())
-        try:
-            await asyncio.wait((gone, closed), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            gone.cancel()
-            closed.cancel()
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -38,6 +38,7 @@ from beffroi.stream.auth import LISTENER_HEADER, BoxRevoked, Gatekeeper, is_loca
 from beffroi.stream.downloads import AT_ONCE_A_BOX, AT_ONCE_A_DOOR, Downloads
 from beffroi.stream.feedlog import parse_since
 from beffroi.stream.hub import Hub, Subscriber
+from beffroi.stream.lookups import Lookups
 from beffroi.stream.nonces import Nonces
 from beffroi.stream.posts import Acks, Facts
 from beffroi.stream.publisher import POLICY_TOPIC, Publisher
@@ -48,6 +49,7 @@ log = logging.getLogger("beffroi.stream")
 SEEN_EVERY_S = 60.0
 MAX_POSTS_AT_ONCE = 64
 RETRY_FIRST_S, RETRY_MAX_S = 0.02, 2.0
+BATCH_PAUSE_MAX_S = 1.0
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -68,7 +70,7 @@ class Stream:
         self._delegation = config.secret("feed-delegation.line") + b"\n"
         self._live_key = config.secret("live.key")
         self.publisher = Publisher(config, feed_store, Signer(key), self.hub, self._on_event)
-        self.gate = Gatekeeper(config, self.nonces, self._find_box)
+        self.gate = Gatekeeper(config, self.nonces, Lookups(self._run, store).box)
         self.acks = Acks(self._run, store, self._on_enforced)
         self.facts = Facts(self._run, store)
         self._downloads = Downloads()
@@ -113,6 +115,7 @@ class Stream:
         with Waker(self.config.run, "stream") as waker, Listener(self.config.database, waker):
             pause_s = RETRY_FIRST_S
             while True:
+                sent = self.hub.sent
                 try:
                     while await self.publisher.step():
                         pass
@@ -122,7 +125,13 @@ class Stream:
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, RETRY_MAX_S)
                     continue
+                if self.hub.sent != sent:
+                    # The first decision went out at once; those of the pause travel in one batch.
+                    await asyncio.sleep(self._batch_pause_s())
                 await waker.wait_async()
+
+    def _batch_pause_s(self) -> float:
+        return min(BATCH_PAUSE_MAX_S, len(self.hub) * self.config.batch_pause_ms / 1e6)
 
     async def _beat(self) -> None:
         while True:
@@ -152,9 +161,6 @@ class Stream:
 
     async def _run[R](self, function: Callable[[], R]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
-
-    async def _find_box(self, box_id: str) -> BoxRow | None:
-        return await self._run(lambda: self._store.box(box_id))
 
     # -- events ------------------------------------------------------------------------------------------
 

@@ -24,7 +24,8 @@ class Subscriber:
         self.topics = frozenset(topics)
         self.closed = False
         self.reason = ""
-        self._closed = asyncio.Event()
+        self.on_close: Callable[[], object] = lambda: None
+        """For a writer that waits for its reader, and would not notice."""
         self._queue: deque[bytes] = deque(first)
         self._queued_bytes = 0  # the answer to ``since`` does not count: it is as long as it is
         self._first = len(self._queue)
@@ -52,11 +53,7 @@ class Subscriber:
             self.closed, self.reason = True, reason
             self._queue.clear()
             self._ready.set()
-            self._closed.set()
-
-    async def wait_closed(self) -> None:
-        """Return once closed: a writer that waits for its reader would not notice."""
-        await self._closed.wait()
+            self.on_close()
 
     async def next(self) -> bytes | None:
         """Return the next bytes, several lines at once when they wait; None at the end."""
@@ -80,6 +77,8 @@ class Hub:
     def __init__(self) -> None:
         self._by_topic: dict[str, set[Subscriber]] = {}
         self._by_owner: dict[str, list[Subscriber]] = {}
+        self.sent = 0
+        """Lines handed to subscribers since the start."""
 
     def __len__(self) -> int:
         return sum(len(held) for held in self._by_owner.values())
@@ -123,6 +122,7 @@ class Hub:
                 sent += 1
             else:
                 self.remove(subscriber, "slow")
+        self.sent += sent
         return sent
 
     def close_owner(self, owner: str, reason: str) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import batched
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ LIST_WITHDRAWN = "list:withdrawn"
 KEEP_LINES = timedelta(days=30)
 LOCK_S = 10.0
 LOCK_PAUSE_S = 0.0005
+IDS_A_QUERY = 500
 
 
 @dataclass(frozen=True)
@@ -210,11 +212,17 @@ class Store:
 
     # -- boxes -------------------------------------------------------------------------------------------
 
-    def box(self, box_id: str) -> BoxRow | None:
-        rows = self.database.execute(
-            "SELECT id, collectivite_id, public_key, state FROM box WHERE id = ?", (box_id,)
-        )
-        return BoxRow(*rows[0]) if rows else None
+    def boxes(self, ids: Iterable[str]) -> dict[str, BoxRow]:
+        """Return those that exist, by id."""
+        found: dict[str, BoxRow] = {}
+        for part in batched(ids, IDS_A_QUERY, strict=False):
+            marks = ", ".join("?" * len(part))
+            rows = self.database.execute(
+                f"SELECT id, collectivite_id, public_key, state FROM box WHERE id IN ({marks})",  # noqa: S608
+                part,
+            )
+            found.update((row[0], BoxRow(*row)) for row in rows)
+        return found
 
     def collectivites_with_boxes(self) -> int:
         rows = self.database.execute("SELECT COUNT(DISTINCT collectivite_id) FROM box WHERE state = 'active'")
