@@ -54,6 +54,12 @@ def _audit(arguments: Sequence[str]) -> int:
     return audit.main(arguments)
 
 
+def _lists(arguments: Sequence[str]) -> int:
+    from beffroi.cli import lists  # noqa: PLC0415
+
+    return lists.main(arguments)
+
+
 def _keys(arguments: Sequence[str]) -> int:
     from beffroi.cli import keys  # noqa: PLC0415
 
@@ -79,6 +85,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "stop": _stop,
     "remove": _remove,
     "audit": _audit,
+    "lists": _lists,
     "keys": _keys,
     "prepare": _prepare,
     "worker": _worker,

@@ -56,7 +56,7 @@ class ListEmpty(BeffroiError):
 
 @dataclass(frozen=True)
 class Published:
-    """``kept``, ``invalid``, ``protected``: numbers of different values; a value that comes twice counts once."""
+    """``kept``: different values in force. ``invalid``, ``protected``: how many of those given were left out."""
 
     row: IndicatorList
     kept: int
@@ -75,10 +75,12 @@ def publish_list(
     ttl_s: int = 0,
     scope: str = SCOPE_ALL,
     action: str = Action.BLOCK,
+    account: str = "",
 ) -> Published:
     """Put a list in force at every door whose channel carries ``kind``; one of the same name is replaced.
 
     ``scope``: ``all`` or one collectivité. ``ttl_s`` in seconds, 0: until it is replaced or withdrawn.
+    ``account``: of the machine, where a person acts by command; kept in the personal side of the audit entry.
     Errors: ListEmpty, Invalid, NotAllowed; OSError when the file cannot be written.
     """
     _only_the_departement(actor)
@@ -93,6 +95,7 @@ def publish_list(
     files.write(_file(digest), files.compressed(data))
     row = _put(
         actor=actor,
+        account=account,
         name=name,
         kind=known.value,
         scope=scope,
@@ -109,7 +112,7 @@ def publish_list(
 
 
 @transaction.atomic
-def _put(*, actor: Actor, name: str, **fields: object) -> IndicatorList:
+def _put(*, actor: Actor, account: str, name: str, **fields: object) -> IndicatorList:
     outbox.serialise()
     before = IndicatorList.objects.filter(name=name).first()
     if before is not None and (before.kind, before.scope) != (fields["kind"], fields["scope"]):
@@ -119,17 +122,17 @@ def _put(*, actor: Actor, name: str, **fields: object) -> IndicatorList:
     )
     if before is not None and before.sha256 != row.sha256:
         _let_go(before)
-    _record(row, actor=actor, verb=PUBLISHED)
+    _record(row, actor=actor, account=account, verb=PUBLISHED)
     _tell(row, PUBLISHED)
     return row
 
 
 @transaction.atomic
-def withdraw_list(*, actor: Actor, name: str) -> None:
+def withdraw_list(*, actor: Actor, name: str, account: str = "") -> None:
     """End a list at every door. Errors: NotFound, NotAllowed."""
     _only_the_departement(actor)
     outbox.serialise()
-    _end(access_list(actor, name), actor=actor, verb=WITHDRAWN)
+    _end(access_list(actor, name), actor=actor, account=account, verb=WITHDRAWN)
 
 
 def expire_due() -> int:
@@ -195,25 +198,26 @@ def _sort(values: Iterable[str], kind: Kind) -> tuple[set[str], int, int]:
     """Return (usable values, how many are invalid, how many are protected)."""
     floor = protected.current()
     kept: set[str] = set()
-    invalid: set[str] = set()
-    refused: set[str] = set()
+    invalid = refused = 0
     for value in values:
         try:
             indicator = normalise(kind, value)
         except IndicatorInvalid:
-            invalid.add(value)
+            invalid += 1
             continue
         if indicator.kind is not kind:  # a network of one address
-            invalid.add(value)
-        elif indicator.value not in kept and floor.check(indicator):
-            refused.add(indicator.value)
+            invalid += 1
+        elif indicator.value in kept:
+            continue
+        elif floor.check(indicator):
+            refused += 1
         else:
             kept.add(indicator.value)
-    return kept, len(invalid), len(refused)
+    return kept, invalid, refused
 
 
-def _end(row: IndicatorList, *, actor: Actor, verb: str) -> None:
-    _record(row, actor=actor, verb=verb)
+def _end(row: IndicatorList, *, actor: Actor, verb: str, account: str = "") -> None:
+    _record(row, actor=actor, account=account, verb=verb)
     _tell(row, WITHDRAWN)
     _let_go(row)
     row.delete()
@@ -225,7 +229,7 @@ def _let_go(row: IndicatorList) -> None:
         os.utime(_file(row.sha256))
 
 
-def _record(row: IndicatorList, *, actor: Actor, verb: str) -> None:
+def _record(row: IndicatorList, *, actor: Actor, account: str, verb: str) -> None:
     audit.record(
         actor=actor,
         verb=verb,
@@ -238,6 +242,7 @@ def _record(row: IndicatorList, *, actor: Actor, verb: str) -> None:
             "sha256": row.sha256,
             "count": row.count,
         },
+        personal={"account": account} if account else None,
     )
 
 

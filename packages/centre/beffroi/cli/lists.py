@@ -1,0 +1,174 @@
+"""`lists show | import | withdraw`: the bulk lists that every door enforces.
+
+Purpose: a public list (phishing names, bulletproof networks) blocks at every door within seconds, with its source
+         and licence, and ends with one word.
+Process: the person's own; the file is opened by who asked for it, then root becomes the Python user.
+Input:   FILE is hostile text: one value a line (the first word counts) or, where it ends in ``.csv``, the first
+         column; lines that begin with ``#`` or ``;`` are comments. What is invalid or protected is left out.
+Fails:   closed: a list of which nothing is left is refused, and the one in force stays.
+Source:  docs/internals/feed.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import os
+import pwd
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+import django
+from beffroi_protocol.indicators import Kind
+
+from beffroi.cli.audit import FileUnusable, become_python_user
+from beffroi.lib.config import DEFAULT_STATE, STATE_VARIABLE, load
+from beffroi.lib.errors import BeffroiError
+
+DAY_S = 86400
+ACTOR = "lists-command"
+
+
+class ListsUnavailable(BeffroiError):
+    """The lists of {} cannot be used: {}. Nothing was changed. Next: ./beffroi status"""
+
+    code = "cli.lists_unavailable"
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(arguments)
+    config = load(options.state.resolve())
+    account = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+    file = _open(options.file) if options.verb == "import" else None
+    become_python_user(config)
+    os.environ[STATE_VARIABLE] = str(config.state)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "beffroi.settings.base")
+    if not config.database_url and not (config.state / "db" / "beffroi.sqlite").exists():
+        raise ListsUnavailable(config.state, "no database")  # opening it would make an empty one
+    django.setup()
+    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
+
+    try:
+        if options.verb == "show":
+            return show(as_json=options.json)
+        if options.verb == "withdraw":
+            return withdraw(options.name, account=account)
+        assert file is not None
+        with file:
+            return import_(options, file, account=account)
+    except DatabaseError:
+        raise ListsUnavailable(config.state, "the database does not answer") from None
+    except OSError as error:
+        raise ListsUnavailable(config.state, error.strerror) from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="beffroi lists")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    show_ = verbs.add_parser("show", help="the lists in force")
+    show_.add_argument("--json", action="store_true")
+    import__ = verbs.add_parser("import", help="publish a list, or replace the one of this name")
+    import__.add_argument("name", metavar="NAME")
+    import__.add_argument(
+        "file", type=Path, metavar="FILE", help="one value a line, or .csv: the first column"
+    )
+    import__.add_argument("--kind", required=True, choices=[kind.value for kind in Kind])
+    import__.add_argument("--source", required=True, metavar="TEXT", help="where it comes from")
+    import__.add_argument("--licence", required=True, metavar="TEXT", help="under which it may be used")
+    import__.add_argument(
+        "--days",
+        type=int,
+        default=0,
+        metavar="N",
+        help="its life; without: until it is replaced or withdrawn",
+    )
+    withdraw_ = verbs.add_parser("withdraw", help="end a list at every door")
+    withdraw_.add_argument("name", metavar="NAME")
+    for verb in (show_, import__, withdraw_):
+        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
+    return parser
+
+
+def show(*, as_json: bool) -> int:
+    from beffroi.core.decisions import lists, queries  # noqa: PLC0415
+    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
+
+    rows = list(queries.visible_lists(Actor.system(ACTOR)))
+    if as_json:
+        fields = ("name", "kind", "scope", "action", "count", "sha256", "source", "licence", "published_by")
+        told = [
+            {
+                **{field: getattr(row, field) for field in fields},
+                "published_at": row.published_at.isoformat(),
+                "expires_at": row.expires_at.isoformat() if row.expires_at else None,
+                "file": lists.file_is_there(row),
+            }
+            for row in rows
+        ]
+        print(json.dumps(told, ensure_ascii=False))
+        return 0
+    if not rows:
+        print(
+            "No bulk list is in force. Next: ./beffroi lists import NAME FILE --kind KIND --source TEXT ..."
+        )
+    for row in rows:
+        ends = f"until {row.expires_at:%Y-%m-%d}" if row.expires_at else "until replaced"
+        lost = "" if lists.file_is_there(row) else "; ITS FILE IS LOST: import it again"
+        print(f"{row.name:<24} {row.kind:<8}{row.count:>9}  {row.published_at:%Y-%m-%d}, {ends}{lost}")
+        print(f"{'':<25}{row.source} ({row.licence})")
+    return 0
+
+
+def import_(options: argparse.Namespace, file: TextIO, *, account: str) -> int:
+    """Errors: ListEmpty, Invalid."""
+    from beffroi.core.decisions import lists  # noqa: PLC0415
+    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
+
+    made = lists.publish_list(
+        actor=Actor.system(ACTOR),
+        account=account,
+        name=options.name,
+        kind=options.kind,
+        values=read(file, as_csv=options.file.suffix.lower() == ".csv"),
+        source=options.source,
+        licence=options.licence,
+        ttl_s=options.days * DAY_S,
+    )
+    print(
+        f"The list {made.row.name} is in force: {made.kept} values kept, {made.invalid} invalid,"
+        f" {made.protected} protected and left out."
+    )
+    return 0
+
+
+def withdraw(name: str, *, account: str) -> int:
+    """Errors: NotFound."""
+    from beffroi.core.decisions import lists  # noqa: PLC0415
+    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
+
+    lists.withdraw_list(actor=Actor.system(ACTOR), account=account, name=name)
+    print(f"The list {name} is withdrawn; the doors forget it as they hear of it.")
+    return 0
+
+
+def read(lines: Iterable[str], *, as_csv: bool) -> Iterator[str]:
+    """Yield the values of a file. Errors: FileUnusable (a table that csv cannot read)."""
+    kept = (line for line in lines if line.strip() and not line.lstrip().startswith(("#", ";")))
+    if not as_csv:
+        yield from (line.split(maxsplit=1)[0] for line in kept)
+        return
+    try:
+        yield from (row[0] for row in csv.reader(kept) if row)
+    except csv.Error as error:
+        raise FileUnusable("of values", str(error)) from None
+
+
+def _open(path: Path) -> TextIO:
+    """Errors: FileUnusable."""
+    try:
+        return io.TextIOWrapper(path.open("rb"), encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise FileUnusable(path, error.strerror) from None
