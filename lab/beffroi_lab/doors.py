@@ -123,7 +123,10 @@ class Doors:
         return all(answer["ok"] for answer in answers)
 
     def packets(self, names: Sequence[str], *, open_: bool) -> dict[str, bool]:
-        """Try from every LAN; each value is True when all is as ``open_`` says. Held connections stay cut."""
+        """Try from every LAN; each value is True when all is as ``open_`` says.
+
+        Held connections must be cut with the rest; whether one lives again afterwards is its own affair.
+        """
         seen: dict[str, bool] = {}
 
         def as_wanted() -> bool:
@@ -135,16 +138,17 @@ class Doors:
         return seen
 
     def _packets(self, names: Sequence[str], *, open_: bool) -> dict[str, bool]:
-        asked: dict[str, list[Future[Answer]]] = {"tcp": [], "held": [], "names": [], "innocent": []}
+        wanted = {"tcp": open_, "names": open_, "innocent": True} | ({} if open_ else {"held": False})
+        asked: dict[str, list[Future[Answer]]] = {what: [] for what in wanted}
         for c in self.world.plan.communes:
             hands = self._lan(c)
             for address in plans.ATTACKER_LANDING.both:
                 asked["tcp"].append(hands.start("tcp", address=address, port=443))
-                asked["held"].append(hands.start("poke", key=address))
+                if not open_:
+                    asked["held"].append(hands.start("poke", key=address))
             # Asked of a foreign server on purpose: the box must answer in its place.
             asked["names"] += [hands.start("lookup", server=plans.DNS.v4, name=name) for name in names]
             asked["innocent"] += [hands.start("tcp", address=a, port=443) for a in plans.INNOCENT.both]
-        wanted = {"tcp": open_, "held": False, "names": open_, "innocent": True}
         return {
             what: all(bool(f.result(30)["ok"]) is wanted[what] for f in futures)
             for what, futures in asked.items()

@@ -27,7 +27,7 @@ from beffroi_lab.world import World
 DELIVERY_S, SIGHTED_S, CLEAN_S, ACK_S = 30, 10, 30, 10
 PATIENCE_S = 40
 """How late a proof may be in a run with faults."""
-USUAL_S = {"deliver": 1.0, "sight": 1.5, "block": 2.5, "undo": 1.5}
+USUAL_S = {"deliver": 0.7, "sight": 1.0, "block": 2.5, "undo": 1.5}
 VISIT_S = {"sight": 6.0, "undo": 2.0}
 """Length of the steps on a quiet machine, and what a browser adds: moments of faults are shares of it."""
 
