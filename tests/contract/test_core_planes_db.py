@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from beffroi.core.planes import write_lock
 from beffroi.core.planes.db import Database, DatabaseUnknown, connect
 from beffroi.lib.errors import Unavailable
 
@@ -164,6 +166,32 @@ def test_time_is_read_back_as_the_same_instant(backend: Backend) -> None:
     one.execute("INSERT INTO moment (at) VALUES (?)", (instant,))
     assert Database.time(one.execute("SELECT at FROM moment")[0][0]) == instant
     assert one.execute("SELECT count(*) FROM moment WHERE at <= ?", (instant,))[0][0] == 1
+
+
+def test_a_writer_waits_for_the_lock_and_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_lock, "WAIT_S", 0.05)
+    one, two = (connect(f"sqlite:///{tmp_path / 'x.sqlite'}") for _ in range(2))
+    one.execute("CREATE TABLE t (n INTEGER)")
+    with one.transaction(), pytest.raises(Unavailable), two.transaction():
+        pass
+    holds = threading.Event()
+
+    def hold() -> None:
+        with one.transaction():
+            one.execute("INSERT INTO t VALUES (1)")
+            holds.set()
+            time.sleep(0.3)
+
+    monkeypatch.setattr(write_lock, "WAIT_S", 30.0)
+    holder = threading.Thread(target=hold)
+    holder.start()
+    holds.wait(10)
+    with two.transaction():
+        assert two.execute("SELECT n FROM t") == [(1,)]
+    holder.join()
+    assert two.execute("PRAGMA busy_timeout") == [(30_000,)]
 
 
 def test_database_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:

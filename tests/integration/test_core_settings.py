@@ -8,9 +8,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from beffroi.core.planes import write_lock
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.settings.database import database_settings
-from django.db.utils import ConnectionHandler
+from django.db.utils import ConnectionHandler, OperationalError
 
 QUESTION = (
     "from django.conf import settings as s; print(s.SESSION_COOKIE_NAME, s.CSRF_COOKIE_NAME, s.SESSION_COOKIE_SECURE,"
@@ -41,7 +42,22 @@ def test_sqlite_keeps_every_acknowledged_row(tmp_path: Path) -> None:
         timeout_ms = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
     assert values == ["wal", 2]
     assert timeout_ms >= 5000
-    assert connection.settings_dict["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+
+
+def test_a_transaction_of_django_holds_the_write_lock_from_its_start(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/beffroi.sqlite"
+    first, second = (ConnectionHandler({"default": database_settings(url)})["default"] for _ in range(2))
+    monkeypatch.setattr(write_lock, "WAIT_S", 0.05)
+    with closing(first), closing(second):
+        first._start_transaction_under_autocommit()
+        with pytest.raises(OperationalError, match="locked"):
+            second._start_transaction_under_autocommit()
+        first.connection.rollback()
+        second._start_transaction_under_autocommit()
+        assert second.connection.in_transaction
+        second.connection.rollback()
 
 
 def test_address_of_the_database_becomes_djangos_settings() -> None:

@@ -1,7 +1,8 @@
 """The relational database as Django's settings.
 
 SQLite runs in WAL with synchronous=FULL: of the modes measured under power cuts it is the one that lost no
-acknowledged row. Transactions begin IMMEDIATE, so a writer waits at the start and never fails in the middle.
+acknowledged row. Transactions begin IMMEDIATE (``settings.sqlite``), so a writer waits at the start and never fails in
+the middle.
 """
 
 from __future__ import annotations
@@ -12,12 +13,10 @@ from urllib.parse import urlsplit
 
 from psycopg.conninfo import conninfo_to_dict
 
+from beffroi.core.planes import write_lock
 from beffroi.lib.config import SettingInvalid
 
-SQLITE_PRAGMAS = (
-    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000; PRAGMA cache_size=-16000;"
-)
-BUSY_TIMEOUT_S = 10
+SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000;"
 _DJANGO_NAMES = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
 
 
@@ -29,13 +28,12 @@ def database_settings(url: str) -> dict[str, Any]:
     scheme = urlsplit(url).scheme
     if scheme == "sqlite":
         return {
-            "ENGINE": "django.db.backends.sqlite3",
+            "ENGINE": "beffroi.settings.sqlite",
             "NAME": Path(url.removeprefix("sqlite:///")),
             "CONN_MAX_AGE": None,
             "OPTIONS": {
                 "init_command": SQLITE_PRAGMAS,
-                "transaction_mode": "IMMEDIATE",
-                "timeout": BUSY_TIMEOUT_S,
+                "timeout": write_lock.WAIT_S,
             },
         }
     if scheme not in ("postgresql", "postgres"):

@@ -20,10 +20,10 @@ from typing import Any, Literal, LiteralString
 
 import psycopg
 
+from beffroi.core.planes import write_lock
 from beffroi.lib.errors import BeffroiError, Unavailable
 
 Row = tuple[Any, ...]
-_BUSY_TIMEOUT_S = 10.0
 
 
 class DatabaseUnknown(BeffroiError):
@@ -119,7 +119,7 @@ class SqliteDatabase(Database):
         super().__init__()
         try:
             self._connection = sqlite3.connect(
-                path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+                path, timeout=write_lock.WAIT_S, isolation_level=None, check_same_thread=False
             )
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
@@ -150,7 +150,10 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def _begin(self) -> Iterator[None]:
-        self._run("BEGIN IMMEDIATE", [])
+        try:
+            write_lock.begin(self._connection)
+        except sqlite3.OperationalError as error:
+            raise _sqlite_error(error) from error
         try:
             yield
             self._run("COMMIT", [])
