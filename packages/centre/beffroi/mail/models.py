@@ -69,7 +69,7 @@ class MailMessage(models.Model):
 
 
 class MailObservation(models.Model):
-    """An indicator seen in a message. ``role``: link, link_parent, sender, sender_domain, client, attachment."""
+    """An indicator seen in a message. ``role``: as in ``gate.facts.Observation``."""
 
     message_id = reference()
     kind = models.CharField(max_length=16)

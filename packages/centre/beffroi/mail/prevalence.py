@@ -84,7 +84,7 @@ def spread(kind: Kind, value: str, message: MailMessage) -> Spread:
 
 def communes(kind: Kind, value: str, message: MailMessage) -> int:
     """How many collectivités got it within an hour before or after this message."""
-    rows = MailObservation.objects.filter(kind=kind.value, value=value)
+    rows = MailObservation.objects.filter(kind=kind.value, value=value).exclude(role="shown")
     own = rows.filter(message_id=message.id).order_by("id").values_list("id", flat=True).first()
     if own is None:
         return 0

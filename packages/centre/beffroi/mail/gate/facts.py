@@ -30,11 +30,13 @@ class FactsMalformed(BeffroiError):
 
 
 class Link(msgspec.Struct, frozen=True):
-    """``shown_host``: the host that the link's text shows, when it is another one."""
+    """``shown_host``: the host that the link's text shows, when it is another one. ``only_shown``: the address is
+    such a text and nothing more: where it leads, no link of the mail does."""
 
     url: str = ""
     host: str = ""
     shown_host: str = ""
+    only_shown: bool = False
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -78,7 +80,8 @@ class Facts(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Observation:
-    """``role``: link, link_parent, sender, sender_domain, client, attachment."""
+    """``role``: link, link_parent, shown, sender, sender_domain, client, attachment. A verdict looks at all of them;
+    ``shown`` is never evidence against whom it names, who may be the one imitated."""
 
     indicator: Indicator
     role: str
@@ -146,9 +149,10 @@ def observations(facts: Facts) -> list[Observation]:
     for attachment in _list(facts.attachments):
         add(Kind.SHA256, attachment.sha256, "attachment")
     for link in _list(facts.urls):
-        add(Kind.URL, link.url, "link")
-        if add(Kind.IP, link.host.strip("[]"), "link") is None:
-            add_name(link.host, "link", "link_parent")
+        role, parent_role = ("shown", "shown") if link.only_shown else ("link", "link_parent")
+        add(Kind.URL, link.url, role)
+        if add(Kind.IP, link.host.strip("[]"), role) is None:
+            add_name(link.host, role, parent_role)
     return list(found)
 
 

@@ -105,19 +105,52 @@ local function text_of(value)
   return text
 end
 
+-- One spelling for an address as a link's text, its target and a plain-text part may each write it.
+local function key_of(url)
+  local text = tostring(url:get_text() or ""):gsub("^%a+://", ""):gsub("/$", "")
+  local host = tostring(url:get_host() or "")
+  return text:sub(1, #host):lower() .. text:sub(#host + 1)
+end
+
+-- Where the HTML really leads, addresses and hosts: what is a target is one, whatever else shows it.
+local function html_targets(task)
+  local found, hosts = {}, {}
+  for _, part in ipairs(task:get_text_parts() or {}) do
+    local html = part:is_html() and part:get_html()
+    if html then
+      html:foreach_tag({ "a", "area" }, function(tag)
+        local target = tag:get_extra()
+        if type(target) == "userdata" and target.get_host then
+          found[key_of(target)] = true
+          hosts[tostring(target:get_host() or ""):lower()] = true
+        end
+        return false
+      end)
+    end
+  end
+  return found, hosts
+end
+
 local function links(task)
-  local out = {}
-  for _, url in ipairs(task:get_urls({ "http", "https" }) or {}) do
+  local out, urls, shown = {}, task:get_urls({ "http", "https" }) or {}, {}
+  local targets, target_hosts = html_targets(task)
+  for _, url in ipairs(urls) do
+    local imitated = url:is_phished() and url:get_phished()
+    if imitated then shown[tostring(imitated:get_host() or ""):lower()] = true end
+  end
+  for _, url in ipairs(urls) do
     if #out >= MAX_URLS then break end
-    -- What a link only shows is the name of the one it imitates, never where it leads.
-    if url:is_html_displayed() then goto next end
+    local host = tostring(url:get_host() or ""):lower()
     local link = { url = text_of(url:get_text()), host = text_of(url:get_host()) }
-    if url:is_phished() then
-      local shown = url:get_phished()
-      link.shown_host = shown and text_of(shown:get_host()) or ""
+    -- What a link only shows is the name of the one it imitates, never where it leads; nor is it a landing where the
+    -- plain text of the same mail repeats it. It is told apart, so that what is blocked already stays blocked.
+    local repeated = shown[host] and not target_hosts[host] or false
+    link.only_shown = (url:is_html_displayed() or repeated) and not targets[key_of(url)]
+    if url:is_phished() and not link.only_shown then
+      local imitated = url:get_phished()
+      link.shown_host = imitated and text_of(imitated:get_host()) or ""
     end
     out[#out + 1] = link
-    ::next::
   end
   return out
 end
