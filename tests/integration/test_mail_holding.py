@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from beffroi.core.approvals import actions as approvals
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions.models import Decision
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi.lib.errors import Conflict
 from beffroi.lib.ids import new_id
-from beffroi.mail import holding, remediation
+from beffroi.mail import actions, holding, remediation
 from beffroi.mail.gate.facts import Facts, Link, observations
 from beffroi.mail.gate.rules import judge
 from beffroi.mail.models import Mailbox, MailDelivery, MailObservation
@@ -137,6 +139,23 @@ def test_a_large_withdrawal_waits_for_the_second_word(
     decision = decide("cidr", value, who=who, communes=communes)  # a range of one address is an address
     assert not remediation.needs_second_person(decision, remediation.FREE_MESSAGES)
     assert remediation.needs_second_person(decision, remediation.FREE_MESSAGES + 1) is waits
+
+
+def test_a_request_that_nobody_answered_in_time_can_be_made_again(
+    beaune: Commune, administrator: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remediation, "FREE_MESSAGES", 0)
+    arrive(beaune, CLIENTS[0])
+    job = remediation.withdraw(decide("ip", CLIENTS[0], communes=1).id)
+    assert job is not None
+    first = actions.request_remediation(actor=administrator, job=job)
+    with pytest.raises(Conflict):
+        actions.request_remediation(actor=administrator, job=job)
+    with clock.shifted(approvals.VALID_S + 1):
+        assert approvals.expire_due() == 1
+        again = actions.request_remediation(actor=administrator, job=job)
+        approvals.approve(actor=Actor("administrator", "adm_2", None, "administrator"), approval=again)
+    assert (first.id != again.id, again.state) == (True, "granted")
 
 
 def test_a_sketch_takes_nothing_back(beaune: Commune) -> None:

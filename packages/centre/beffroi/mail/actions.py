@@ -129,12 +129,14 @@ def _indicators(message: MailMessage, verdict: dict[str, Any]) -> list[list[str]
 def request_remediation(*, actor: Actor, job: RemediationJob) -> Approval:
     """An administrator asks to run a waiting withdrawal; another one grants it (core.approvals).
 
+    A request that nobody answered in time may be made again.
     Errors: NotAllowed, Conflict when it does not wait or was asked for already.
     """
     if actor.kind != "administrator":
         raise NotAllowed("only the Département decides this")
     locked = RemediationJob.objects.select_for_update().get(pk=job.pk)
-    if locked.state != RemediationJob.State.WAITING or locked.approval_id:
+    asked = Approval.objects.filter(pk=locked.approval_id).exclude(state=Approval.State.EXPIRED)
+    if locked.state != RemediationJob.State.WAITING or asked.exists():
         raise Conflict("this withdrawal does not wait for a request")
     approval = approvals.request(
         actor=actor,
