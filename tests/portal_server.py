@@ -21,7 +21,7 @@ PASSWORD = "correct horse battery"
 
 def prepare(state: Path) -> None:
     """Make what the settings read before anything else."""
-    for name in ("secrets", "db", "run/wake", "doors"):
+    for name in ("secrets", "db", "run/wake", "doors", "lists"):
         (state / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in ("django.key", "door.token", "live.key", "commune-master.key"):
         (state / "secrets" / name).write_text(secrets.token_hex(32))
@@ -30,12 +30,27 @@ def prepare(state: Path) -> None:
 def seed_all() -> None:
     django.setup()
     from beffroi.core.audit import actions as audit
+    from beffroi.core.decisions import lists
+    from beffroi.core.identity.actor import Actor
     from django.core.management import call_command
 
     from tests.fixtures_portal import seed
 
     call_command("migrate", verbosity=0)
     found = seed(PASSWORD)
+    for name, ttl_s in (
+        ("phishing-names", 0),
+        ("a-name-as-long-as-a-list-may-have.and-then-some-more.2026-11", 864000),
+    ):
+        lists.publish_list(
+            actor=Actor.system("tests"),
+            name=name,
+            kind="domain",
+            values=[f"n{number}.lure.example.net" for number in range(1200)],
+            source="https://lists.example.org/names/phishing/current.txt",
+            licence="CC0 1.0",
+            ttl_s=ttl_s,
+        )
     audit.seal()
     sys.stdout.write(json.dumps(asdict(found)))
 

@@ -9,7 +9,7 @@ import pytest
 from beffroi.boxes.models import Box, BoxAck
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.decisions import door
+from beffroi.core.decisions import door, lists
 from beffroi.core.decisions.models import Decision, FeedBatch
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
@@ -42,6 +42,25 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def console(administrator: Actor) -> Client:
     return console_client(administrator.id)
+
+
+def test_lists_in_force_are_shown_and_nothing_where_there_is_none(console: Client) -> None:
+    assert "Listes en vigueur" not in console.get("/decisions/").content.decode()
+    lists.publish_list(
+        actor=Actor.system("tests"),
+        name="phishing",
+        kind="domain",
+        values=["lure.example.net", "b.lure.fr"],
+        source="<b>abuse.ch</b>",
+        licence="CC0",
+        ttl_s=86400,
+    )
+    shown = console.get("/decisions/").content.decode()
+    assert "Listes en vigueur" in shown
+    assert "phishing" in shown
+    assert "&lt;b&gt;abuse.ch&lt;/b&gt;" in shown
+    lists.withdraw_list(actor=Actor.system("tests"), name="phishing")
+    assert "phishing" not in console.get("/decisions/").content.decode()
 
 
 @pytest.fixture

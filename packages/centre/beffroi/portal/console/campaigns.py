@@ -31,7 +31,13 @@ def campaigns(request: HttpRequest, actor: Actor) -> HttpResponse:
             (_("Closes"), ("revoked", "dismissed")),
         )
     ]
-    context = {"place": "campaigns", "groups": groups, "waiting": len(groups[0]["rows"]), "any": bool(found)}
+    context = {
+        "place": "campaigns",
+        "groups": groups,
+        "waiting": len(groups[0]["rows"]),
+        "any": bool(found),
+        "lists": decisions.visible_lists(actor),
+    }
     part = request.htmx and request.GET.get("part") == "list"  # type: ignore[attr-defined]
     return page(request, "console/parts/campaigns.html" if part else "console/campaigns.html", context)
 
