@@ -313,3 +313,23 @@ def test_the_zero_of_hours_and_counts_has_no_slash(centre: Centre, agent: Any) -
         ".filter(f => f.unicodeRange === 'U+30' && f.status === 'loaded').length)"
     )
     assert loaded == 1
+
+
+def test_a_deceptive_link_is_told_before_the_mail_and_again_by_the_link_itself(
+    centre: Centre, agent: Any
+) -> None:
+    agent.goto(centre.portal + f"/courrier/{centre.seeded['mailbox_id']}/1/")
+    warning = agent.get_by_role("region", name="ne mène pas là où il le dit")
+    assert "N’y saisissez ni mot de passe" in warning.inner_text()
+    order = agent.evaluate(
+        "document.getElementById('deceptive').compareDocumentPosition(document.querySelector('.mail-frame'))"
+    )
+    assert order & 4  # the warning is read before the mail
+    assert agent.locator(".mail-frame").get_attribute("aria-describedby") == "h-deceptive"
+    # By keyboard: from the warning to the list of targets.
+    warning.get_by_role("link").focus()
+    agent.keyboard.press("Enter")
+    assert agent.evaluate("document.activeElement.id") == "h-links"
+    # In the frame the name of the link, as a screen reader says it, holds its target.
+    named = agent.frame_locator(".mail-frame").get_by_role("link", name="mène en réalité à")
+    assert named.count() >= 1

@@ -80,6 +80,12 @@ def test_no_text_makes_a_tag_that_is_not_allowed(text: str) -> None:
         ("laposte.fr", "https://www.aide.laposte.fr/", False),
         ("Suivre mon colis", "https://colis.example/", False),
         ("impots.gouv.fr", "https://impots.gouv.fr@evil.example/", True),
+        ("https://moi@impots.gouv.fr/", "https://evil.example/", True),
+        ("im&#8203;pots.g&shy;ouv.fr", "https://evil.example/", True),
+        ("\u202aimpots\u2060.gouv.fr", "https://evil.example/", True),
+        ("<b>impots</b><i>.gouv.fr</i>", "https://evil.example/", True),
+        ('<img src="https://pixel.example/1" alt="www.impots.gouv.fr">', "https://evil.example/", True),
+        ("mairie@beaune.fr", "https://webmail.example/", False),
     ],
 )
 def test_a_link_that_shows_one_host_and_leads_to_another_is_called_deceptive(
@@ -87,6 +93,14 @@ def test_a_link_that_shows_one_host_and_leads_to_another_is_called_deceptive(
 ) -> None:
     links = safe_html.clean(f'<a href="{url}">{text}</a>').links
     assert [link.deceptive for link in links] == [deceptive]
+
+
+def test_a_deceptive_link_says_both_hosts_and_carries_its_target_in_its_own_name() -> None:
+    safe = safe_html.clean('<p><a href="https://evil.example/">https://www.impots.gouv.fr/</a></p>')
+    (link,) = safe.links
+    assert (link.shown_host, link.host) == ("impots.gouv.fr", "evil.example")
+    name = safe.document.partition("<a ")[2].partition("</a>")[0]
+    assert "[mène en réalité à evil.example]" in name
 
 
 def test_every_link_says_where_it_leads_and_cannot_reach_back() -> None:

@@ -14,7 +14,7 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass
-from html import escape
+from html import escape, unescape
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
@@ -50,7 +50,10 @@ _CLEAN_CONTENT = {
     "math",
 }
 _INLINE_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]{1,400000}", re.ASCII)
-_HOST_IN_TEXT = re.compile(r"(?:https?://|www\.)?((?:[\w-]+\.)+[a-z]{2,24})\b", re.IGNORECASE)
+# Signs that nobody sees in the middle of a name: soft hyphen, zero widths, marks of direction.
+_UNSEEN = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+_ADDRESS = re.compile(r"[^\s@/]+@[^\s@/]+")
+_HOST_IN_TEXT = re.compile(r"(?:https?://|www\.)?(?:[^\s@/]*@)?((?:[\w-]+\.)+[a-z]{2,24})\b", re.IGNORECASE)
 
 STYLE = (
     "body{margin:16px;font:16px/1.5 system-ui,sans-serif;color:#1d2733;background:#fff;overflow-wrap:anywhere}"
@@ -64,12 +67,16 @@ STYLE_SOURCE = f"'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest
 
 @dataclass(frozen=True)
 class Link:
-    """``deceptive``: the text names one host and the link leads to another."""
+    """``shown_host``: the host that the text names when the link leads to another, else ""."""
 
     text: str
     url: str
     host: str
-    deceptive: bool
+    shown_host: str = ""
+
+    @property
+    def deceptive(self) -> bool:
+        return bool(self.shown_host)
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,7 @@ def clean(hostile: str) -> SafeMail:
 def links_in_text(text: str) -> tuple[Link, ...]:
     """The web addresses of a plain-text mail; they show what they are."""
     found = re.findall(r"https?://[^\s<>\"'\u00a0]{1,2000}", text)[:MAX_LINKS]
-    return tuple(Link(url, url, host_of(url), False) for url in dict.fromkeys(found))
+    return tuple(Link(url, url, host_of(url)) for url in dict.fromkeys(found))
 
 
 def host_of(url: str) -> str:
@@ -127,14 +134,18 @@ def host_of(url: str) -> str:
         return ""
 
 
-def is_deceptive(text: str, host: str) -> bool:
-    """Whether the visible text names a host that is neither the target nor above or below it."""
-    named = _HOST_IN_TEXT.search(text.strip())
-    if named is None or not host or "@" in text:
-        return False
+def imitated_host(text: str, host: str) -> str:
+    """The host that the visible text names, if it is neither the target nor above or below it; else ""."""
+    visible = _UNSEEN.sub("", text).strip()
+    if not host or _ADDRESS.fullmatch(visible):
+        return ""
+    named = _HOST_IN_TEXT.search(visible)
+    if named is None:
+        return ""
     shown = named[1].lower().removeprefix("www.")
     target = host.removeprefix("www.")
-    return not (target == shown or target.endswith("." + shown) or shown.endswith("." + target))
+    same = target == shown or target.endswith("." + shown) or shown.endswith("." + target)
+    return "" if same else shown
 
 
 def _missing(alternative: str) -> str:
@@ -146,7 +157,7 @@ def _missing(alternative: str) -> str:
 
 
 class _LinkWriter(HTMLParser):
-    """Writes nh3's own output again, and after each link the host it leads to."""
+    """Writes nh3's own output again, and at the end of each link the host it leads to."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=False)
@@ -167,7 +178,9 @@ class _LinkWriter(HTMLParser):
                 return
             self._url, self._words = url, []
         if tag == "img" and not dict(attrs).get("src"):
-            self._out.append(_missing(dict(attrs).get("alt") or ""))
+            alternative = dict(attrs).get("alt") or ""
+            self._words.append(alternative)  # shown in the picture's place
+            self._out.append(_missing(alternative))
             return
         self._out.append(self.get_starttag_text() or "")
 
@@ -175,27 +188,29 @@ class _LinkWriter(HTMLParser):
         self.handle_starttag(tag, attrs)
 
     def handle_endtag(self, tag: str) -> None:
-        self._out.append(f"</{tag}>")
         if tag == "a" and self._url is not None:
+            # Inside the link: who goes through the links by keyboard or by ear meets its target with its name.
             self._note(self._url, " ".join("".join(self._words).split()))
             self._url = None
+        self._out.append(f"</{tag}>")
 
     def handle_data(self, data: str) -> None:
         self._words.append(data)
         self._out.append(data if "<" not in data else escape(data, quote=False))
 
     def handle_entityref(self, name: str) -> None:
-        self._words.append({"amp": "&", "nbsp": " ", "lt": "<", "gt": ">"}.get(name, ""))
+        self._words.append(unescape(f"&{name};"))
         self._out.append(f"&{name};")
 
     def handle_charref(self, name: str) -> None:
+        self._words.append(unescape(f"&#{name};"))
         self._out.append(f"&#{name};")
 
     def _note(self, url: str, text: str) -> None:
         host = host_of(url)
         if not host:
             return
-        false = is_deceptive(text, host)
+        false = imitated_host(text, host)
         if len(self.links) < MAX_LINKS:
             self.links.append(Link(text or url, url, host, false))
         style = "beffroi-lien beffroi-faux" if false else "beffroi-lien"

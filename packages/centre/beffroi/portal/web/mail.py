@@ -92,6 +92,7 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         if not view.summary.seen:
             opened.mark_seen(uid)
     safe = safe_html.clean(view.html) if view.html else None
+    links = safe.links if safe else safe_html.links_in_text(view.text)
     context = {
         "place": "mail",
         "mailbox": mailbox,
@@ -101,7 +102,9 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         "safe": safe,
         "frame_size": _frame_size(view.html),
         "too_large_bytes": reader.MAX_ATTACHMENT_BYTES,
-        "links": safe.links if safe else safe_html.links_in_text(view.text),
+        # The deceptive ones first: the list shows no more than its beginning.
+        "links": sorted(links, key=lambda link: not link.deceptive),
+        "deceptions": list(dict.fromkeys((link.shown_host, link.host) for link in links if link.deceptive)),
         "report": report_state(request, actor, view.summary.beffroi_id),
         **_origin(view),
     }
