@@ -9,25 +9,26 @@ from collections.abc import Callable, Sequence
 
 from beffroi_lab.topology import LabFailed, LabImpossible
 
+from bench import fanout, immunity
 from bench.rows import Row, table
 
-
-def _immunity(say: Callable[[str], None]) -> list[Row]:
-    from bench import immunity  # noqa: PLC0415 - a benchmark loads only what it needs
-
-    return immunity.run(say)
-
-
-BENCHMARKS: dict[str, Callable[[Callable[[str], None]], list[Row]]] = {"immunity": _immunity}
+Benchmark = Callable[[Callable[[str], None], argparse.Namespace], list[Row]]
+BENCHMARKS: dict[str, tuple[Benchmark, Callable[[argparse.ArgumentParser], None]]] = {
+    "fanout": (fanout.run, fanout.add_options),
+    "immunity": (lambda say, _: immunity.run(say), lambda parser: None),
+}
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="beffroi bench", description="Measure, on this machine, now.")
-    parser.add_argument("name", choices=sorted(BENCHMARKS))
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    names = parser.add_subparsers(dest="name", required=True)
+    for name, (_, add_options) in BENCHMARKS.items():
+        one = names.add_parser(name)
+        one.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        add_options(one)
     options = parser.parse_args(arguments)
     try:
-        rows = BENCHMARKS[options.name](lambda text: print(text, file=sys.stderr, flush=True))
+        rows = BENCHMARKS[options.name][0](lambda text: print(text, file=sys.stderr, flush=True), options)
     except (LabImpossible, LabFailed) as error:
         print(f"beffroi bench: {error}", file=sys.stderr)
         return 2 if isinstance(error, LabImpossible) else 1

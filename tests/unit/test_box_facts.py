@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 from beffroi_box.errors import CentreRefused, CentreUnreachable
 from beffroi_box.facts import BATCH, MAX_OPEN, FactSpool
-from beffroi_box.sender import FACTS_PAUSE_S, Sender
+from beffroi_box.sender import FACTS_PAUSE_S, SPREAD_AT_MOST_S, Sender
 from beffroi_box.trials import POLICY_RETRY_S, Trials
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import (
@@ -158,18 +160,20 @@ class Posts:
         self.acks: list[AckBatch] = []
         self.facts: list[Fact] = []
         self.refusals = 0
+        self.answer = b'{"v":1}'
 
-    def __call__(self, path: str, body: bytes) -> None:
+    def __call__(self, path: str, body: bytes) -> bytes:
         if self.trouble is not None:
             raise self.trouble
         if path == "/v1/acks":
             self.acks.append(decode(body, AckBatch))
-            return
+            return self.answer
         batch = decode(body, FactBatch).facts
         if self.bad & {fact.id for fact in batch}:
             self.refusals += 1
             raise CentreRefused(400, "request.invalid")
         self.facts += batch
+        return self.answer
 
 
 def pump(sender: Sender, of: FactSpool) -> None:
@@ -268,3 +272,53 @@ def test_a_later_policy_is_tried_at_once_and_an_older_one_never() -> None:
     trials.proved()
     trials.offer(policy(3), b"")
     assert trials.due(in_force=3, monotonic=2.0) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "spread_s"),
+    [
+        (b'{"v":1,"spread_ms":210}', 0.21),
+        (b'{"v":1,"spread_ms":99999999}', SPREAD_AT_MOST_S),
+        (b'{"ok":true}', 0.0),
+        (b"<html>", 0.0),
+        (b'{"v":1,"spread_ms":-5}', 0.0),
+    ],
+    ids=str,
+)
+def test_the_centre_spreads_acknowledgements_within_bounds(
+    tmp_path: Path, answer: bytes, spread_s: float
+) -> None:
+    posts = Posts()
+    posts.answer = answer
+    sender = Sender(posts, spool(tmp_path), lambda: 1)
+    sender.enforced(Ack("box", 1, 7, 1))
+    assert sender.send_acks() and sender.spread_s == spread_s
+
+
+def test_what_is_enforced_while_an_acknowledgement_waits_is_acknowledged_with_it(tmp_path: Path) -> None:
+    posts = Posts()
+    sender = Sender(posts, spool(tmp_path), lambda: 1)
+    sender.spread_s = SPREAD_AT_MOST_S
+    stopping = Waits(posts, lambda: sender.enforced(Ack("box", 1, 8, 1)))
+    sender.enforced(Ack("box", 1, 7, 1))
+    sender.run(stopping)
+    assert [a.version for batch in posts.acks for a in batch.acks] == [8]
+    assert 0 <= stopping.waited_s[0] <= SPREAD_AT_MOST_S
+
+
+class Waits(threading.Event):
+    """Something happens during the sender's wait; after its first post it stops."""
+
+    def __init__(self, posts: Posts, meanwhile: Callable[[], None]) -> None:
+        super().__init__()
+        self.posts = posts
+        self.meanwhile = meanwhile
+        self.waited_s: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waited_s.append(timeout or 0.0)
+        self.meanwhile()
+        return False
+
+    def is_set(self) -> bool:
+        return bool(self.posts.acks)

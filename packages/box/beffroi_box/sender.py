@@ -10,12 +10,13 @@ Source:  docs/internals/box.md.
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable
 
-from beffroi_protocol.errors import VersionUnknown
-from beffroi_protocol.messages import VERSION, Ack, AckBatch, encode
+from beffroi_protocol.errors import ProtocolError, VersionUnknown
+from beffroi_protocol.messages import VERSION, Ack, AckAnswer, AckBatch, decode, encode
 
 from beffroi_box import AGENT_VERSION
 from beffroi_box.errors import CentreRefused, CentreUnreachable
@@ -26,9 +27,10 @@ log = logging.getLogger("beffroi_box.sender")
 FACTS_PAUSE_S = 2.0
 TROUBLE_PAUSE_S = 2.0
 WAKE_EVERY_S = 5.0
+SPREAD_AT_MOST_S = 20.0
 _NEVER = (400, 413)
 
-Post = Callable[[str, bytes], object]
+Post = Callable[[str, bytes], bytes]
 
 
 class Sender:
@@ -42,6 +44,7 @@ class Sender:
         self._policy_news = False
         self._lock = threading.Lock()
         self._facts_at = float("-inf")
+        self.spread_s = 0.0
         self.wake = threading.Event()
         spool.changed = self.wake
         if spool.waiting():
@@ -61,6 +64,9 @@ class Sender:
         while not stopping.is_set():
             self.wake.wait(WAKE_EVERY_S)
             self.wake.clear()
+            if self._acks:
+                # What this box enforces, it enforces already; word of it comes when the centre has time.
+                stopping.wait(self.spread_s * random.random())  # noqa: S311
             if stopping.is_set():
                 return
             if not self.send_acks() or not self.send_facts(monotonic=time.monotonic()):
@@ -79,7 +85,7 @@ class Sender:
             return True
         batch = AckBatch(VERSION, tuple(acks.values()), self._policy_version(), AGENT_VERSION)
         try:
-            self._post("/v1/acks", encode(batch))
+            self.spread_s = _spread_s(self._post("/v1/acks", encode(batch)))
         except (CentreUnreachable, CentreRefused) as error:
             if never_taken(error):
                 log.error("acknowledgements refused for good: %s", error)
@@ -103,6 +109,13 @@ class Sender:
         self._spool.sent()
         self._facts_at = monotonic
         return True
+
+
+def _spread_s(answer: bytes) -> float:
+    try:
+        return min(SPREAD_AT_MOST_S, decode(answer, AckAnswer).spread_ms / 1000)
+    except ProtocolError:
+        return 0.0
 
 
 def never_taken(error: CentreUnreachable | CentreRefused) -> bool:

@@ -182,6 +182,14 @@ class AckBatch(msgspec.Struct, frozen=True):
     agent_version: str = ""
 
 
+class AckAnswer(msgspec.Struct, frozen=True):
+    """What the centre says to acknowledgements. ``spread_ms``: the next ones wait a random part of it, so that those of
+    thousands of doors do not come at once."""
+
+    v: int
+    spread_ms: Number = 0
+
+
 class FlowsBlocked(msgspec.Struct, frozen=True, tag="flows_blocked", tag_field="t"):
     """Flows to or from one remote address that a box refused, counted over an interval. No LAN address."""
 
@@ -298,7 +306,9 @@ def decode_snapshot_file(payload: bytes) -> Snapshot:
     return _checked(_decode(_SNAPSHOT_DECODER, payload, MAX_SNAPSHOT_FILE_BYTES))
 
 
-def decode[T: (AckBatch, FactBatch, EnrolRequest, EnrolAnswer)](payload: bytes, kind: type[T]) -> T:
+def decode[T: (AckBatch, AckAnswer, FactBatch, EnrolRequest, EnrolAnswer)](
+    payload: bytes, kind: type[T]
+) -> T:
     """Return a posted message of type ``kind``. Errors: as decode_feed."""
     message: T = _decode(msgspec.json.Decoder(kind), payload, MAX_POST_BYTES)
     _check_version(message.v)

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.cookies import CookieError, SimpleCookie
 
 from beffroi_protocol.errors import ProtocolError
-from beffroi_protocol.messages import Ack
+from beffroi_protocol.messages import VERSION, Ack, AckAnswer
 from beffroi_protocol.signing import Signer, unb64
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.applications import Starlette
@@ -50,6 +50,8 @@ SEEN_EVERY_S = 60.0
 MAX_POSTS_AT_ONCE = 64
 RETRY_FIRST_S, RETRY_MAX_S = 0.02, 2.0
 BATCH_PAUSE_MAX_S = 1.0
+ACK_COST_MS = 0.3
+"""Processor time of one acknowledgement: all are spread over the time that they need in any case."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -254,7 +256,7 @@ class Stream:
     async def post_acks(self, request: Request) -> Response:
         box, body = await self._post(request)
         await self.acks.take(box, body)
-        return answer({"ok": True}, nonce=self._nonce())
+        return answer(AckAnswer(VERSION, int(len(self.hub) * ACK_COST_MS)), nonce=self._nonce())
 
     async def post_facts(self, request: Request) -> Response:
         box, body = await self._post(request)

@@ -77,11 +77,12 @@ class Hub:
     def __init__(self) -> None:
         self._by_topic: dict[str, set[Subscriber]] = {}
         self._by_owner: dict[str, list[Subscriber]] = {}
+        self._count = 0
         self.sent = 0
         """Lines handed to subscribers since the start."""
 
     def __len__(self) -> int:
-        return sum(len(held) for held in self._by_owner.values())
+        return self._count
 
     def owners(self) -> list[str]:
         return list(self._by_owner)
@@ -94,6 +95,7 @@ class Hub:
         """Add; beyond ``at_most`` of one owner the oldest is closed: after a cut line the new one is true."""
         held = self._by_owner.setdefault(subscriber.owner, [])
         held.append(subscriber)
+        self._count += 1
         for topic in subscriber.topics:
             self._by_topic.setdefault(topic, set()).add(subscriber)
         for old in held[: max(0, len(held) - at_most)]:
@@ -104,6 +106,7 @@ class Hub:
         held = self._by_owner.get(subscriber.owner, [])
         if subscriber in held:
             held.remove(subscriber)
+            self._count -= 1
         if not held:
             self._by_owner.pop(subscriber.owner, None)
         for topic in subscriber.topics:
