@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import sys
-import threading
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
@@ -21,6 +19,7 @@ from granian.server.embed import Server
 
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
+from beffroi.lib.serving import until_stopped
 from beffroi.stream.app import Stream
 
 SOCKET_MODE = 0o660
@@ -46,8 +45,11 @@ def serve_arguments(config: Config) -> dict[str, Any]:
     }
 
 
-async def run(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT. Errors: Unavailable, SettingInvalid."""
+async def run(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code, 1 when the server ended by itself.
+
+    Errors: Unavailable, SettingInvalid.
+    """
     stream = Stream(config)
     await stream.start()
     path = config.run / "stream.sock"
@@ -55,18 +57,8 @@ async def run(config: Config) -> None:
     server = Server(stream.app, **serve_arguments(config))
     # haproxy runs under an account of its own, in the group of the socket.
     server.uds_permissions = SOCKET_MODE
-    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # Not add_signal_handler: it sends the signal through the loop's own pipe, which hundreds of writers
-        # fill, and then the signal is lost.
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
     serving = asyncio.create_task(server.serve())
-    stopped = asyncio.create_task(stopping.wait())
-    await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
-    # Whatever hangs below, the process ends: what was acknowledged is committed.
-    guard = threading.Timer(STOP_AT_MOST_S, os._exit, (0,))
-    guard.daemon = True
-    guard.start()
+    told = await until_stopped(serving, stop_at_most_s=STOP_AT_MOST_S)
     await stream.stop()
     server.stop()  # type: ignore[no-untyped-call]
     try:
@@ -77,17 +69,17 @@ async def run(config: Config) -> None:
         logging.getLogger("beffroi.stream").warning("some connections did not end in time")
         path.unlink(missing_ok=True)
         logging.shutdown()
-        os._exit(0)
+        os._exit(0 if told else 1)
+    return 0 if told else 1
 
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
-        asyncio.run(run(load()))
+        return asyncio.run(run(load()))
     except BeffroiError as error:
         sys.stderr.write(f"{error.code}: {error}\n")
         return 1
-    return 0
 
 
 if __name__ == "__main__":

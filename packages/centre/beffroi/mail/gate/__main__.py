@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 import sys
-import threading
 
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
@@ -19,6 +16,7 @@ from granian.server.embed import Server
 
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
+from beffroi.lib.serving import until_stopped
 from beffroi.mail.gate.app import app
 
 ADDRESS = "127.0.0.1"
@@ -38,21 +36,12 @@ async def run(config: Config) -> int:
         backpressure=BACKPRESSURE,
         log_level=LogLevels.warning,
     )
-    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # Not add_signal_handler: it sends the signal through the loop's own pipe, which hundreds of requests at
-        # once fill, and then the signal is lost.
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
     serving = asyncio.create_task(server.serve())
-    stopped = asyncio.create_task(stopping.wait())
-    await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
-    guard = threading.Timer(STOP_AT_MOST_S, os._exit, (0,))
-    guard.daemon = True
-    guard.start()
+    told = await until_stopped(serving, stop_at_most_s=STOP_AT_MOST_S)
     if not serving.done():
         server.stop()  # type: ignore[no-untyped-call]
     await serving
-    return 0 if stopping.is_set() else 1
+    return 0 if told else 1
 
 
 def main() -> int:

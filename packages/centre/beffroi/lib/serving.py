@@ -1,0 +1,27 @@
+"""How a process that serves by asyncio ends: told by a signal, or because its server did.
+
+Process: stream, mailgate.
+Fails:   a stop always ends: what was acknowledged is on disk, so after ``stop_at_most_s`` the process simply leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+
+
+async def until_stopped(serving: asyncio.Task[None], *, stop_at_most_s: float) -> bool:
+    """Wait for SIGTERM, SIGINT or the end of ``serving``; return whether a signal came. To be called once."""
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Not add_signal_handler: it sends the signal through the loop's own pipe, which hundreds of requests at
+        # once fill, and then the signal is lost.
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
+    stopped = asyncio.create_task(stopping.wait())
+    await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
+    guard = threading.Timer(stop_at_most_s, os._exit, (0,))
+    guard.daemon = True
+    guard.start()
+    return stopping.is_set()
