@@ -1,0 +1,37 @@
+"""``python -m tests.simulation --seeds 10000``: many seeds. ``--seed N``: one, with its story."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tests.simulation.run import run_many, run_seed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1000, help="how many seeds to run")
+    parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed")
+    parser.add_argument("--seed", type=int, help="run this one and print its trace")
+    parser.add_argument("--processes", type=int, default=None)
+    chosen = parser.parse_args()
+    if chosen.seed is not None:
+        outcome = run_seed(chosen.seed, tracing=True)
+        print("\n".join(outcome.trace))
+        print(outcome.failure or "every invariant held")
+        return bool(outcome.failure)
+    started, events, failed = time.monotonic(), 0, 0
+    for outcome in run_many(range(chosen.first, chosen.first + chosen.seeds), chosen.processes):
+        events += outcome.events
+        if outcome.failure:
+            failed += 1
+            last = outcome.failure.strip().splitlines()[-1]
+            print(f"seed {outcome.seed}: {last}\n    python -m tests.simulation --seed {outcome.seed}", flush=True)
+    seconds = time.monotonic() - started
+    print(f"{chosen.seeds} seeds, {failed} failed, {events} events, {seconds:.1f} s")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,383 @@
+"""A box: the real agent on its real files, with engines that remember what they were told.
+
+Real:    ``Agent`` (its constructor, ``boot``, ``_follow_once``, ``_receive``, ``_prove``, saving), ``Store``,
+         ``Enforcer``, ``Desired``, ``FactSpool``, ``Sender``, ``Trials``, the rules' text.
+Stands in: the kernel's sets, Unbound, sockets; the threads' loops are taken step by step by the world.
+"""
+
+from __future__ import annotations
+
+import queue
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import beffroi_box.agent
+import beffroi_box.enforce
+from beffroi.lib.errors import BeffroiError
+from beffroi.stream.auth import Caller
+from beffroi.stream.hub import Subscriber
+from beffroi.stream.store import BoxRow
+from beffroi_box.agent import Agent
+from beffroi_box.config import BoxConfig
+from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable
+from beffroi_box.store import Identity, Store
+from beffroi_box.trials import Trials
+from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.indicators import Kind
+from beffroi_protocol.signing import b64
+
+from tests.simulation.centre import Centre, Down
+from tests.simulation.virtual import Disk, VirtualTime
+
+CENTRE_ADDRESS = "185.61.20.5"
+
+
+class Pause(BaseException):
+    """The reader waits here for more."""
+
+
+class Connection:
+    """One held response: bytes that arrived, in their order; ``ended`` once it is cut."""
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        self.subscriber = subscriber
+        self.buffer = b""
+        self.ended = False
+        self.silent = False  # the network lost it and nobody knows yet
+        self.last_at = 0.0
+
+    def readline(self, _: int) -> bytes:
+        line, end, rest = self.buffer.partition(b"\n")
+        if end:
+            self.buffer = rest
+            return line + end
+        if self.ended:
+            self.buffer = b""
+            return line
+        raise Pause
+
+
+class Engines:
+    """Kernel sets and the resolver of one machine. They outlive the agent, not a power cut."""
+
+    def __init__(self, time: VirtualTime) -> None:
+        self._time = time
+        self.include: set[str] = set()
+        self.resolver_starts = 0
+        self.power_on()
+
+    def power_on(self) -> None:
+        self.rules = ""
+        self.ends: dict[str, float] = {}
+        self.networks: tuple[str, ...] = ()
+        self.restart_resolver()
+
+    def restart_resolver(self) -> None:
+        self.resolver_starts += 1
+        self.refused_names = set(self.include)
+
+    def addresses(self) -> set[str]:
+        return {a for a, end in self.ends.items() if end > self._time.true}
+
+    def enforced(self) -> set[tuple[str, str]]:
+        return (
+            {("ip", a) for a in self.addresses()}
+            | {("cidr", n) for n in self.networks}
+            | {("domain", n) for n in self.refused_names}
+        )
+
+    # the interface of Kernel
+
+    def apply_rules(self, text: str) -> None:
+        self.rules = text
+
+    def has_rules(self) -> bool:
+        return bool(self.rules)
+
+    def change(self, add_ms: Mapping[str, int], remove: Sequence[str], networks: Sequence[str] | None) -> None:
+        for address in remove:
+            self.ends.pop(address, None)
+        self.ends.update({a: self._time.true + ms / 1000 for a, ms in add_ms.items()})
+        if networks is not None:
+            self.networks = tuple(networks)
+
+    def replace_all(self, hot_ms: Mapping[str, int], networks: Sequence[str]) -> None:
+        self.ends = {}
+        self.change(hot_ms, (), networks)
+
+    # the interface of Resolver
+
+    def pid(self) -> int:
+        return self.resolver_starts
+
+    def refuse(self, names: Iterable[str]) -> None:
+        self.refused_names.update(names)
+
+    def release(self, names: Iterable[str]) -> None:
+        self.refused_names.difference_update(names)
+
+    def reconcile(self, names: Iterable[str]) -> int:
+        wanted = set(names)
+        differed = len(wanted ^ self.refused_names)
+        self.refused_names = wanted
+        return differed
+
+
+class Box:
+    """``link``: False in a partition. ``on_post``: what happens to a post on its way."""
+
+    now_running: Box
+
+    def __init__(
+        self, number: int, commune: str, place: Path, centre: Centre, time: VirtualTime,
+        make_key: Callable[[bytes], Any], *, liar: bool,
+    ) -> None:  # fmt: skip
+        self.id = f"box_{number}"
+        self.commune = commune
+        self.liar = liar
+        self.centre = centre
+        self.time = time
+        self.place = place / self.id
+        self.lan = f"10.{number}.0.0/16"
+        self.skew_s = 0.0
+        self.booted_at = time.true - 1000.0
+        self.disk_full = False
+        self.link = True
+        self.policy_cuts = False
+        self.engines = Engines(time)
+        self.connection: Connection | None = None
+        self.row = BoxRow(self.id, commune, "", "active")
+        self.caller = Caller(self.id, "box", self.row, 2)
+        self.on_post: Callable[[Box, str, bytes], None] = lambda box, path, body: box.centre.post(box.row, path, body)
+        self.truth: dict[tuple[str, str], int] = {}
+        self.trials = Trials()
+        self.agent: Agent | None = None
+        self._pausing = False
+        self._enrol(make_key)
+
+    def _enrol(self, make_key: Callable[[bytes], Any]) -> None:
+        store = Store(self.place)
+        self.place.mkdir(parents=True)
+        store.prepare()
+        (self.place / "box.key").write_bytes(b64(bytes(range(32))).encode() + b"\n")
+        store.save_identity(
+            Identity(1, self.id, self.commune, self.commune, b64(self.centre.root_public), "centre")
+        )
+
+    # -- life --------------------------------------------------------------------------------------------
+
+    def config(self) -> BoxConfig:
+        return BoxConfig(
+            state=self.place, centre="https://boitiers.departement21.net:8445",
+            centre_addresses=(CENTRE_ADDRESS,), probe_grace_s=1,
+        )  # fmt: skip
+
+    def run[R](self, function: Callable[[], R]) -> R:
+        """Run code of this box: its clocks, its disk."""
+        Box.now_running = self
+        Disk.full = self.disk_full
+        try:
+            with self.time.at(skew_s=self.skew_s, booted_at=self.booted_at):
+                return function()
+        finally:
+            Disk.full = False
+
+    def start(self) -> None:
+        def boot() -> Agent:
+            agent = Agent(self.config())
+            agent.boot()
+            return agent
+
+        self.trials = Trials()
+        self.agent = self.run(boot)
+
+    def kill(self) -> None:
+        """The process dies with all that it had not saved."""
+        self.agent = None
+        if self.connection is not None:
+            self.centre.hub.remove(self.connection.subscriber)
+        self.connection = None
+
+    def power_cut(self) -> None:
+        self.kill()
+        self.engines.power_on()
+        self.booted_at = self.time.true - 5.0
+
+    def files(self) -> dict[str, bytes]:
+        return {str(p.relative_to(self.place)): p.read_bytes() for p in self.place.rglob("*") if p.is_file()}
+
+    def put_files(self, files: Mapping[str, bytes]) -> None:
+        shutil.rmtree(self.place)
+        for name, data in files.items():
+            path = self.place / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+    # -- the feed ----------------------------------------------------------------------------------------
+
+    def read(self) -> bool:
+        """Connect, or read what arrived; False when the connection ended."""
+        agent = self.agent
+        assert agent is not None
+        try:
+            self.run(agent._follow_once)
+        except Pause:
+            return True
+        except (BoxError, OSError, ValueError):
+            pass
+        self.drop()
+        return False
+
+    def held(self, path: str) -> Connection:
+        """The session's ``get_held``."""
+        if self.connection is not None:
+            return self.connection
+        if not self.link:
+            raise CentreUnreachable("timed out")
+        _, _, since = path.partition("since=")
+        with self.time.at(skew_s=0.0, booted_at=0.0):
+            try:
+                self.connection = Connection(self.centre.follow(self.caller, since))
+            except Down:
+                raise CentreUnreachable("refused") from None
+            except BeffroiError as error:
+                raise CentreRefused(error.http_status, error.code) from None
+        return self.connection
+
+    def drop(self) -> None:
+        if self.connection is not None:
+            self.centre.hub.remove(self.connection.subscriber)
+            self.connection = None
+
+    def post(self, path: str, body: bytes) -> bytes:
+        """The session's ``post``."""
+        if not self.link:
+            raise CentreUnreachable("timed out")
+        with self.time.at(skew_s=0.0, booted_at=0.0):
+            try:
+                self.on_post(self, path, body)
+            except Down:
+                raise CentreUnreachable("refused") from None
+            except BeffroiError as error:
+                raise CentreRefused(error.http_status, error.code) from None
+            except ProtocolError as error:
+                raise CentreRefused(400, error.code) from None
+        return b"{}"
+
+    # -- the other threads, one turn each ----------------------------------------------------------------
+
+    def keep(self, *, slow: bool) -> None:
+        """As ``Agent._keep``, whose order it repeats; then the policy thread."""
+        agent = self.agent
+        assert agent is not None
+
+        def turn() -> None:
+            agent.enforcer.watch_resolver()
+            agent.enforcer.restore()
+            agent._save_tables()
+            if slow:
+                agent.enforcer.expire()
+                agent.enforcer.watch_kernel()
+                agent.spool.keep()
+                agent._save(lambda: agent.store.save_time_floor(agent.session.clock.floor))
+            self._prove_policies(agent)
+
+        self.run(turn)
+
+    def _prove_policies(self, agent: Agent) -> None:
+        try:
+            while True:
+                self.trials.offer(*agent._policies.get_nowait())
+        except queue.Empty:
+            pass
+        in_force = agent.enforcer.policy_version
+        trial = self.trials.due(in_force=in_force, monotonic=self.time.monotonic())
+        if trial is None:
+            return
+        if agent._prove(*trial):
+            self.trials.proved()
+        else:
+            self.trials.failed(trial[0].policy_version, monotonic=self.time.monotonic())
+
+    def send(self) -> bool:
+        """As one turn of ``Sender.run``; False when something waits for the centre."""
+        agent = self.agent
+        assert agent is not None
+        sender = agent.sender
+        sender._facts_at = float("-inf")
+        return self.run(lambda: sender.send_acks() and sender.send_facts(monotonic=self.time.monotonic()))
+
+    def attacked_from(self, address: str) -> bool:
+        """A flow of the attacker; True when it was refused (and counted)."""
+        agent = self.agent
+        if agent is None or address not in self.engines.addresses():
+            return False
+        key = ("ip", address)
+
+        def count() -> None:
+            entry = agent.enforcer.entry_for_address(address)
+            if entry is not None:
+                self.truth[key] = self.truth.get(key, 0) + 1
+                agent.spool.flow(entry.indicator, "in", "tcp", 22, entry.id, agent.now())
+
+        self.run(count)
+        return True
+
+    def asked_name(self, name: str) -> None:
+        agent = self.agent
+        if agent is None or name not in self.engines.refused_names:
+            return
+
+        def count() -> None:
+            entry = agent.enforcer.entry_for_name(name)
+            if entry is not None and entry.indicator.kind is Kind.DOMAIN:
+                self.truth["domain", name] = self.truth.get(("domain", name), 0) + 1
+                agent.spool.name(entry.indicator, entry.id, agent.now())
+
+        self.run(count)
+
+
+class _Session:
+    """Stands for ``SignedSession``."""
+
+    peer = CENTRE_ADDRESS
+
+    def __init__(self, *_: object) -> None:
+        self._box = Box.now_running
+
+    def get_held(self, path: str, *, read_timeout_s: float) -> Connection:
+        return self._box.held(path.replace("%40", "@"))
+
+    def post(self, path: str, body: bytes) -> bytes:
+        return self._box.post(path, body)
+
+    def close(self) -> None:
+        """The reader's end of a turn is no end of the connection: see ``Box.read``."""
+
+
+class _Link:
+    """Stands for ``Centre`` (the box's client)."""
+
+    def __init__(self, *_: object) -> None:
+        self._box = Box.now_running
+
+    def addresses(self) -> tuple[str, ...]:
+        return (CENTRE_ADDRESS,)
+
+    def reached(self) -> bool:
+        box = self._box
+        return box.link and box.centre.up and "203.0.113.66" not in box.engines.rules
+
+
+def seams() -> list[tuple[Any, str, object]]:
+    """What of the agent's surroundings is replaced."""
+    return [
+        (beffroi_box.agent, "SignedSession", _Session),
+        (beffroi_box.agent, "Centre", _Link),
+        (beffroi_box.agent, "Kernel", lambda: Box.now_running.engines),
+        (beffroi_box.enforce, "Resolver", lambda _: Box.now_running.engines),
+        (beffroi_box.enforce, "write_include", lambda _, names: setattr(Box.now_running.engines, "include", set(names))),
+        (beffroi_box.enforce, "own_networks", lambda *_: (Box.now_running.lan,)),
+    ]

@@ -1,0 +1,242 @@
+"""The invariants. They look at what engines, tables and the database hold, never at how it came about."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from beffroi_box.store import Store
+from beffroi_protocol.messages import AckBatch, Action, Entry
+from beffroi_protocol.table import DecisionTable, overlay
+
+if TYPE_CHECKING:
+    from tests.simulation.box import Box
+    from tests.simulation.world import World
+
+MEMBERS = ("mairie-des-deux-rives.fr", "mairie-haute-combe.fr")
+PROTECTED = frozenset(
+    {
+        ("domain", "impots.gouv.fr"),
+        ("domain", "gouv.fr"),
+        ("domain", "ameli.fr"),
+        ("domain", "www.ameli.fr"),
+        ("domain", "google.com"),
+        ("domain", "boitiers.departement21.net"),
+        ("ip", "8.8.8.8"),
+        ("ip", "9.9.9.9"),
+        ("ip", "185.61.20.5"),
+        ("cidr", "8.8.8.0/24"),
+        ("cidr", "185.61.20.0/24"),
+    }
+)
+"""What no box may ever enforce, written out here by hand. Each box adds its own LAN and what its policy protects."""
+CENTRE_ONLY = frozenset({("domain", name) for name in MEMBERS})
+"""What the centre refuses besides: a member's own site."""
+KINDS = {"box": ("ip", "cidr", "domain"), "login": ("ip", "cidr"),
+         "mail": ("ip", "cidr", "domain", "url", "sha256", "sender", "sketch")}  # fmt: skip
+SLACK_S = 3
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+
+def require(truth: object, text: str, *arguments: object) -> None:
+    if not truth:
+        raise Broken(text % arguments)
+
+
+@dataclass
+class Watched:
+    """What is remembered of a box to judge its next step."""
+
+    now: int = 0
+    position: dict[str, tuple[int, int]] = field(default_factory=dict)
+    highest: dict[str, tuple[int, int]] = field(default_factory=dict)
+    held: dict[str, set[str]] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    lossless: bool = True  # nothing that it had counted was ever lost
+    intact: bool = True  # its files were never damaged, replaced or unwritable
+    flushed: bool = False
+    refused: set[str] = field(default_factory=set)
+
+
+def booted(world: World, box: Box) -> None:
+    """A restart: tables may be older (they are saved a second later), time may not be older than the files say."""
+    watched, agent = world.watched[box.id], box.agent
+    assert agent is not None
+    floor = box.run(lambda: max([Store(box.place).time_floor(), *(t.issued_at for t in agent.session.tables.values())]))
+    now = box.run(agent.now)
+    require(now >= floor, "%s: trusted time %d after a restart, %d in its files", box.id, now, floor)
+    watched.now = now
+    watched.position = {c: (t.epoch, t.version) for c, t in agent.session.tables.items()}
+    watched.held = {c: {e.id for e in t} for c, t in agent.session.tables.items()}
+    watched.gone = set()
+    step(world, box)
+
+
+def step(world: World, box: Box, *, settled: bool = False) -> None:
+    """After anything a box did. ``settled``: its keeper just went round."""
+    agent, watched = box.agent, world.watched[box.id]
+    if agent is None:
+        return
+    now = box.run(agent.now)
+    require(now >= watched.now, "%s: trusted time went back from %d to %d", box.id, watched.now, now)
+    watched.now = now
+    for channel, table in agent.session.tables.items():
+        position = (table.epoch, table.version)
+        before = watched.position[channel]
+        require(position >= before, "%s: %s went back from %s to %s", box.id, channel, before, position)
+        if position != before or channel not in watched.held:
+            _followed(world, box, watched, table)
+        watched.position[channel] = position
+        watched.highest[channel] = max(watched.highest.get(channel, (0, 0)), position)
+    _engines(box, watched, now, settled=settled)
+
+
+def _followed(world: World, box: Box, watched: Watched, table: DecisionTable) -> None:
+    ids = {e.id for e in table}
+    back = (ids & watched.gone) - world.revived
+    require(not back, "%s: undone decisions came back: %s", box.id, sorted(back))
+    watched.gone |= watched.held.get(table.channel, set()) - ids
+    watched.held[table.channel] = ids
+    watched.refused |= {e.id for e in table if (e.indicator.kind.value, e.indicator.value) in PROTECTED}
+
+
+def own_protected(box: Box) -> set[tuple[str, str]]:
+    assert box.agent is not None
+    named = {("domain", n) for n in box.agent.enforcer.policy.protected_names}
+    return {*PROTECTED, ("ip", box.lan.replace("0.0/16", "0.9")), *named}
+
+
+def expected(box: Box, now: int) -> dict[tuple[str, str], int]:
+    """What the tables say should be refused, with its end: asked of the entries themselves."""
+    assert box.agent is not None
+    protected = own_protected(box)
+    found: dict[tuple[str, str], int] = {}
+    for table in box.agent.session.tables.values():
+        for entry in table:
+            key = (entry.indicator.kind.value, entry.indicator.value)
+            if entry.action is Action.BLOCK and key not in protected:
+                found[key] = max(found.get(key, 0), entry.expires_at)
+    if not box.agent.enforcer.policy.enforce:
+        found = {k: end for k, end in found.items() if k[0] != "domain"}
+    return {k: end for k, end in found.items() if end > now}
+
+
+def _engines(box: Box, watched: Watched, now: int, *, settled: bool) -> None:
+    enforced = box.engines.enforced()
+    bad = enforced & own_protected(box)
+    require(not bad, "%s enforces something protected: %s", box.id, sorted(bad))
+    if settled:
+        watched.flushed = False
+    if watched.flushed:
+        return
+    wanted = expected(box, now)
+    lacking = {k for k, end in wanted.items() if end > now + SLACK_S} - enforced
+    require(not lacking, "%s does not enforce what its tables say: %s", box.id, sorted(lacking))
+    if settled:
+        more = enforced - wanted.keys()
+        require(not more, "%s enforces what no table says any more: %s", box.id, sorted(more))
+
+
+def next_end_s(box: Box) -> float | None:
+    assert box.agent is not None
+    now = box.run(box.agent.now)
+    ends = list(expected(box, now).values())
+    return min(ends) - now if ends else None
+
+
+def acks(world: World, box: Box, batch: AckBatch) -> None:
+    highest = world.watched[box.id].highest
+    for ack in batch.acks:
+        claimed = (ack.epoch, ack.version)
+        have = highest.get(ack.channel, (0, 0))
+        require(claimed <= have, "%s acknowledges %s %s but holds %s", box.id, ack.channel, claimed, have)
+
+
+# -- at the end ---------------------------------------------------------------------------------------------
+
+
+def _truth(world: World, channel: str) -> dict[str, tuple[tuple[str, str], int]]:
+    """What the centre's own rows say that a channel holds: id -> (indicator, end)."""
+    base, _, commune = channel.partition("@")
+    return {
+        d.id: ((d.indicator.kind.value, d.indicator.value), d.expires_at)
+        for d in world.centre.decisions.active()
+        if d.scope == (commune or "all") and d.indicator.kind.value in KINDS[base]
+    }
+
+
+def _holds(entries: DecisionTable) -> dict[str, tuple[tuple[str, str], int]]:
+    return {e.id: (_key(e), e.expires_at) for e in entries}
+
+
+def _key(entry: Entry) -> tuple[str, str]:
+    return entry.indicator.kind.value, entry.indicator.value
+
+
+def converged(world: World) -> None:
+    for door in world.doors:
+        with door.follower.tables() as tables:
+            for channel, table in tables.items():
+                _same(world, door.name, channel, table)
+    for box in world.boxes:
+        agent = box.agent
+        assert agent is not None
+        for channel in ("box", overlay("box", box.commune)):
+            _same(world, box.id, channel, agent.session.tables[channel])
+        now = box.run(agent.now)
+        late = abs(world.time.true - now)
+        require(late < 120, "%s: trusted time is wrong by %d s", box.id, late)
+        step(world, box, settled=True)
+        _acked(world, box)
+        _facts(world, box)
+
+
+def _same(world: World, who: str, channel: str, table: DecisionTable) -> None:
+    truth, held = _truth(world, channel), _holds(table)
+    require(
+        truth == held, "%s, %s: has %s, lacks %s", who, channel,
+        sorted(held.keys() - truth.keys()) or sorted(held.items() - truth.items()), sorted(truth.keys() - held.keys()),
+    )  # fmt: skip
+
+
+def _acked(world: World, box: Box) -> None:
+    if box.liar or world.restored:
+        return
+    rows = world.centre.database.execute(
+        "SELECT channel, epoch, version FROM box_ack WHERE box_id = ?", (box.id,)
+    )
+    assert box.agent is not None
+    told = {r[0]: (int(r[1]), int(r[2])) for r in rows}
+    have = {c: (t.epoch, t.version) for c, t in box.agent.session.tables.items()}
+    require(told == have, "%s holds %s, the centre has been told %s", box.id, have, told)
+
+
+def _facts(world: World, box: Box) -> None:
+    """Counts are never larger than the truth, and equal it where nothing was lost; evidence is there, once."""
+    rows = world.centre.database.execute(
+        "SELECT id, kind, payload FROM inbox_fact WHERE source = ?", (box.id,)
+    )
+    counted: dict[tuple[str, str], int] = {}
+    refused: list[str] = []
+    for fact_id, kind, payload in rows:
+        if ":lie_" in fact_id:
+            continue
+        fact = json.loads(payload)
+        if kind in ("flows_blocked", "names_refused"):
+            key = (fact["indicator"]["kind"], fact["indicator"]["value"])
+            counted[key] = counted.get(key, 0) + fact["count"]
+        elif kind == "entry_refused":
+            refused.append(fact["entry_id"])
+    for key, count in counted.items():
+        require(count <= box.truth.get(key, 0), "%s counted %s %d times, truth is %d", box.id, key, count, box.truth.get(key, 0))
+    require(len(set(refused)) == len(refused), "%s told one refusal twice: %s", box.id, refused)
+    watched = world.watched[box.id]
+    if world.restored or not watched.intact:
+        return
+    require(watched.refused <= set(refused), "%s: refusals are lost: %s", box.id, watched.refused - set(refused))
+    if watched.lossless:
+        require(counted == box.truth, "%s counted %s, truth is %s", box.id, counted, box.truth)

@@ -1,0 +1,149 @@
+"""One seed, from its first event to the check after the quiet; and many seeds on all processors."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import shutil
+import tempfile
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+from beffroi.lib.errors import BeffroiError
+from beffroi.stream.claims import WITNESSES
+from beffroi.stream.publisher import EPOCH_PAUSE_S
+
+from tests.simulation import actors, box, checks
+from tests.simulation.schema import empty_database
+from tests.simulation.virtual import signatures, virtual
+from tests.simulation.world import World
+
+REAL_SIGNATURES_EVERY = 20
+QUIET_S = 600.0
+MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``failure``: "" when every invariant held. ``trace``: only when asked for."""
+
+    seed: int
+    failure: str
+    events: int
+    trace: tuple[str, ...] = ()
+
+
+@contextmanager
+def _place() -> Iterator[Path]:
+    parent = MEMORY if MEMORY.is_dir() else Path(tempfile.gettempdir())
+    place = parent / f"bfsim-{os.getpid()}"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(mode=0o700)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def run_seed(seed: int, *, tracing: bool = False) -> Outcome:
+    real = seed % REAL_SIGNATURES_EVERY == 0
+    world: World | None = None
+    failure = ""
+    with ExitStack() as stack:
+        place = stack.enter_context(_place())
+        time = stack.enter_context(virtual(seed))
+        make_key = stack.enter_context(signatures(real=real))
+        for where, name, value in box.seams():
+            stack.enter_context(patch.object(where, name, value))
+        try:
+            world = World(seed, place, time, make_key, tracing=tracing)
+            live(world)
+            settle(world)
+            checks.converged(world)
+        except checks.Broken as broken:
+            failure = str(broken)
+        except Exception:  # noqa: BLE001 - any error of the code under test is a finding
+            failure = traceback.format_exc(limit=-6)
+    trace = tuple(world.trace or ()) if world is not None else ()
+    return Outcome(seed, failure, world.events if world is not None else 0, trace)
+
+
+def live(world: World) -> None:
+    rng = world.rng
+    deeds, weights = list(actors.ACTIONS), list(actors.ACTIONS.values())
+    begin = world.time.true
+    moments = sorted(_moments(rng, world.horizon_s))
+    for moment in moments:
+        world.run_until(begin + moment)
+        rng.choices(deeds, weights)[0](world)
+    world.run_until(begin + world.horizon_s)
+
+
+def _moments(rng: random.Random, horizon_s: float) -> Iterator[float]:
+    """Deeds come in bursts: what goes wrong, goes wrong together."""
+    for _ in range(rng.randint(3, 6)):
+        at = rng.uniform(0, horizon_s)
+        for _ in range(rng.randint(2, 6)):
+            yield min(horizon_s, at)
+            at += rng.choice((0.0, 0.02, 0.5, 5.0, 60.0)) * rng.random()
+
+
+def settle(world: World) -> None:
+    """The quiet: everything that was broken is mended, and then only time passes."""
+    world.quiet = True
+    world.tell("quiet")
+    if world.centre.up:
+        world.centre.publisher.crash_at = ""
+    world.start_stream()
+    for one in world.boxes:
+        one.disk_full = False
+        if one.agent is None:
+            world.boot(one)
+        world.heal(one)
+    word = world.centre.epochs_on_word
+    if not world.restored and len(world.liars) < WITNESSES:
+        checks.require(word == 0, "%d liars began %d epochs", len(world.liars), word)
+    most = 1 + (world.horizon_s + 86400) / EPOCH_PAUSE_S
+    checks.require(word <= most + world.centre.starts, "%d epochs on the word of doors", word)
+    world.after(1.0, world.beat_in_quiet)
+    world.run_until(world.time.true + QUIET_S)
+    if getattr(world, "lost_feed", False):
+        _pass_them(world)
+    world.worker()
+    world.run_until(world.time.true + 120.0)
+
+
+def _pass_them(world: World) -> None:
+    """After a restore that took STATE/feed along, a box that is not believed joins again when the centre's version
+    has passed its own (docs/internals/feed.md): so the centre decides until it has."""
+    for _ in range(60):
+        ahead = [
+            one for one in world.boxes if one.agent is not None
+            for name, table in one.agent.session.tables.items()
+            if (table.epoch, table.version) >= world.centre.publisher.feed.log(name).position()
+            and table.head != world.centre.publisher.feed.log(name).channel.head
+        ]  # fmt: skip
+        if not ahead:
+            return
+        for scope in ("all", *{one.commune for one in ahead}):
+            actors.block_for(world, scope)
+        world.run_until(world.time.true + 90.0)
+
+
+def run_many(seeds: Iterable[int], processes: int | None = None) -> Iterator[Outcome]:
+    empty_database()  # once, before the processes part
+    context = multiprocessing.get_context("fork")
+    with context.Pool(processes or os.cpu_count()) as pool:
+        yield from pool.imap_unordered(_one, seeds, chunksize=20)
+
+
+def _one(seed: int) -> Outcome:
+    try:
+        return run_seed(seed)
+    except BeffroiError as error:  # an error with arguments of its own does not travel between processes
+        return Outcome(seed, repr(error), 0)

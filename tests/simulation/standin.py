@@ -1,0 +1,290 @@
+"""What stands for ``core.decisions.actions`` and ``watch.actions``: their writes without Django's ORM.
+
+Real:    the rules, detectors and clustering (pure code of ``watch``), the floor, the outbox, the tables' columns.
+Stands in: campaigns and sightings are Python objects; ``activate``, ``_end``, ``_demanded`` and the joining of
+         campaigns are written again here in a few lines each. The originals have their own tests on a database.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from beffroi.core.planes import outbox
+from beffroi.core.planes.db import Database
+from beffroi.lib import clock
+from beffroi.watch import clustering, detectors
+from beffroi.watch.rules import Case, Proposal, Seen, Ttl, Witness, corroborate
+from beffroi_protocol.indicators import Indicator, Kind
+
+SCOPE_ALL = "all"
+EXTEND_FROM = 0.1
+CAMPAIGN_DAYS_S = 14 * 86400
+_NOWHERE = Path("/nonexistent")
+
+type Check = Callable[[Indicator], str]
+
+
+class Refused(Exception):
+    """The decision is about something protected."""
+
+
+@dataclass
+class Decision:
+    id: str
+    indicator: Indicator
+    scope: str
+    state: str
+    campaign_id: str
+    rule: str
+    expires_at: int
+
+
+class Decisions:
+    """The table ``decision`` and its events, in the one database of the centre."""
+
+    def __init__(self, database: Database, new_id: Callable[[], str]) -> None:
+        self.database = database
+        self._new_id = new_id
+
+    def active(self) -> list[Decision]:
+        return self._select("state = 'active' ORDER BY id")
+
+    def of_campaign(self, campaign_id: str) -> list[Decision]:
+        return [d for d in self._select("campaign_id <> '' ORDER BY id") if d.campaign_id == campaign_id]
+
+    def _select(self, where: str) -> list[Decision]:
+        rows = self.database.execute(
+            "SELECT id, kind, value, scope, state, campaign_id, rule, expires_at FROM decision WHERE " + where  # type: ignore[arg-type]
+        )
+        return [
+            Decision(r[0], Indicator(Kind(r[1]), r[2]), r[3], r[4], r[5], r[6],
+                     int(self.database.time(r[7]).timestamp()))
+            for r in rows
+        ]  # fmt: skip
+
+    def activate(
+        self, indicator: Indicator, *, action: str, ttl_s: int, protected: str, scope: str = SCOPE_ALL,
+        rule: str = "", reason: str = "", campaign_id: str = "",
+    ) -> Decision:  # fmt: skip
+        """Errors: Refused."""
+        if protected:
+            raise Refused(protected)
+        now = clock.epoch_s()
+        with self.database.transaction():
+            present = next((d for d in self.active() if (d.indicator, d.scope) == (indicator, scope)), None)
+            if present is not None and present.expires_at > now:
+                self._extend(present, ttl_s, action, reason)
+                return present
+            if present is not None:
+                self._end(present, "expired")
+            made = Decision(
+                self._new_id(), indicator, scope, "active", campaign_id, rule, now + ttl_s
+            )
+            moment = clock.now()
+            self.database.execute(
+                "INSERT INTO decision (id, kind, value, action, scope, state, reason, evidence, rule,"
+                " campaign_id, proposed_at, activated_at, expires_at, decided_by, ended_by, end_reason)"
+                " VALUES (?, ?, ?, ?, ?, 'active', ?, '{}', ?, ?, ?, ?, ?, 'simulation', '', '')",
+                (made.id, indicator.kind.value, indicator.value, action, scope, reason, rule, campaign_id,
+                 moment, moment, datetime.fromtimestamp(made.expires_at, UTC)),
+            )  # fmt: skip
+            self._tell("decision:activated", made, action, reason)
+        return made
+
+    def _extend(self, present: Decision, ttl_s: int, action: str, reason: str) -> None:
+        wanted = clock.epoch_s() + ttl_s
+        if wanted - present.expires_at < ttl_s * EXTEND_FROM:
+            return
+        present.expires_at = wanted
+        self.database.execute(
+            "UPDATE decision SET expires_at = ? WHERE id = ?",
+            (datetime.fromtimestamp(wanted, UTC), present.id),
+        )
+        self._tell("decision:extended", present, action, reason)
+
+    def end(self, found: Sequence[Decision], state: str) -> None:
+        with self.database.transaction():
+            for decision in found:
+                self._end(decision, state)
+
+    def _end(self, decision: Decision, state: str) -> None:
+        self.database.execute(
+            "UPDATE decision SET state = ?, ended_at = ? WHERE id = ? AND state = 'active'",
+            (state, clock.now(), decision.id),
+        )
+        self._tell("decision:ended", decision, "", "")
+
+    def expire_due(self) -> int:
+        due = [d for d in self.active() if d.expires_at <= clock.epoch_s()]
+        self.end(due, "expired")
+        return len(due)
+
+    def _tell(self, kind: str, decision: Decision, action: str, reason: str) -> None:
+        payload = {
+            "decision_id": decision.id,
+            "kind": decision.indicator.kind.value,
+            "value": decision.indicator.value,
+            "action": action,
+            "scope": decision.scope,
+            "reason": reason,
+            "expires_at": decision.expires_at,
+        }
+        owner = None if decision.scope == SCOPE_ALL else decision.scope
+        outbox.publish(self.database, kind, payload, run=_NOWHERE, collectivite_id=owner)
+
+
+@dataclass
+class Sighting:
+    id: str
+    door: str
+    commune: str
+    person: str
+    indicators: tuple[Indicator, ...]
+    evidence: dict[str, str]
+
+
+@dataclass
+class Campaign:
+    id: str
+    first_seen: float
+    last_seen: float
+    state: str = "open"
+    joins: set[Indicator] = field(default_factory=set)
+    rows: dict[tuple[Indicator, str], bool] = field(default_factory=dict)
+    """(indicator, name it was resolved from) -> confirmed by the Département"""
+    seen: list[Sighting] = field(default_factory=list)
+
+
+@dataclass
+class Book:
+    """Sightings and campaigns: what a backup of the centre holds beside the database."""
+
+    known: set[str] = field(default_factory=set)
+    campaigns: list[Campaign] = field(default_factory=list)
+    made: int = 0
+
+
+_ORDER = ("revoked", "dismissed", "decided", "open")
+
+
+class Watch:
+    def __init__(self, book: Book, decisions: Decisions, protected: Check) -> None:
+        self.book = book
+        self.decisions = decisions
+        self.protected = protected
+
+    def take_in(self, sighting: Sighting, landing: Mapping[str, Sequence[str]]) -> None:
+        if sighting.id in self.book.known:
+            return
+        self.book.known.add(sighting.id)
+        indicators = clustering.read([(i.kind.value, i.value) for i in sighting.indicators])
+        sighting.indicators = tuple(indicators)
+        campaign = self._join(sighting, indicators)
+        for indicator in indicators:
+            campaign.rows.setdefault((indicator, ""), False)
+        found = {Indicator(Kind.IP, a): n for n, values in landing.items() for a in values}
+        for address, name in found.items():
+            campaign.rows.setdefault((address, name), False)
+        campaign.last_seen = clock.epoch()
+        if campaign.state in ("open", "decided"):
+            self.decide(campaign, named={*indicators, *found}, by_person=False)
+
+    def _join(self, sighting: Sighting, indicators: Sequence[Indicator]) -> Campaign:
+        joins = clustering.joining(indicators, self.protected)
+        since = clock.epoch() - CAMPAIGN_DAYS_S
+        found = [c for c in self.book.campaigns if c.last_seen >= since and c.joins.intersection(joins)]
+        found.sort(key=lambda c: (_ORDER.index(c.state), c.first_seen))
+        if not found:
+            self.book.made += 1
+            found = [Campaign(f"cmp_{self.book.made}", clock.epoch(), clock.epoch())]
+            self.book.campaigns += found
+        campaign, *others = found
+        for other in others:
+            if other.state == campaign.state == "open":
+                campaign.seen += other.seen
+                campaign.joins |= other.joins
+                campaign.rows = {**other.rows, **campaign.rows}
+                self.book.campaigns.remove(other)
+        campaign.seen.append(sighting)
+        campaign.joins.update(joins)
+        return campaign
+
+    def case_of(self, campaign: Campaign) -> Case:
+        """As ``watch.cases.case_of``."""
+        witnesses: dict[Indicator, set[Witness]] = {}
+        spoke: dict[Indicator, set[str]] = {}
+        genuine: set[Indicator] = set()
+        for one in campaign.seen:
+            speaking = detectors.from_mail(one.evidence) if one.door == "mail" else frozenset[str]()
+            forged = clustering.forged(one.indicators, one.evidence)
+            for indicator in one.indicators:
+                if indicator not in forged:
+                    genuine.add(indicator)
+                witnesses.setdefault(indicator, set()).add(Witness(one.commune, one.person))
+                spoke.setdefault(indicator, set()).update(speaking)
+        return Case(
+            tuple(
+                Seen(
+                    indicator=indicator,
+                    witnesses=frozenset(witnesses.get(indicator, ())),
+                    detectors=frozenset(spoke.get(indicator, ())),
+                    protected=self.protected(indicator),
+                    forged=not resolved_from and indicator not in genuine,
+                    confirmed=confirmed,
+                    follows=Indicator(Kind.DOMAIN, resolved_from) if resolved_from else None,
+                )
+                for (indicator, resolved_from), confirmed in campaign.rows.items()
+            ),
+            Ttl(),
+        )
+
+    def decide(self, campaign: Campaign, *, named: Collection[Indicator], by_person: bool) -> None:
+        proposals = corroborate(self.case_of(campaign))
+        past = {d.indicator: d.state for d in self.decisions.of_campaign(campaign.id)}
+        active = {d.indicator for d in self.decisions.active() if d.scope == SCOPE_ALL}
+        made = [
+            self._activate(campaign, p)
+            for p in proposals
+            if (p.indicator in named or (p.indicator not in past and p.indicator not in active))
+            and (by_person or past.get(p.indicator) != "revoked")
+        ]
+        if made and campaign.state == "open":
+            campaign.state = "decided"
+
+    def _activate(self, campaign: Campaign, proposal: Proposal) -> Decision:
+        return self.decisions.activate(
+            proposal.indicator,
+            action=proposal.action.value,
+            ttl_s=proposal.ttl_s,
+            protected=self.protected(proposal.indicator),
+            rule=proposal.rule,
+            reason=proposal.reason,
+            campaign_id=campaign.id,
+        )
+
+    def confirm(self, campaign: Campaign) -> None:
+        if campaign.state in ("open", "decided"):
+            shown = {i for i, resolved_from in campaign.rows if not resolved_from}
+            campaign.rows.update({(i, ""): True for i in shown})
+            self.decide(campaign, named={i for i, _ in campaign.rows}, by_person=True)
+
+    def undo(self, campaign: Campaign) -> list[Decision]:
+        """Take every active decision of a decided campaign back; what another decided one demands comes anew."""
+        if campaign.state != "decided":
+            return []
+        campaign.state = "revoked"
+        held = [d for d in self.decisions.of_campaign(campaign.id) if d.state == "active"]
+        self.decisions.end(held, "revoked")
+        lifted = {d.indicator for d in held}
+        for other in self.book.campaigns:
+            if other.state == "decided" and lifted.intersection(i for i, _ in other.rows):
+                self.decide(other, named=lifted, by_person=False)
+        return held
+
+
+def dumps(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))

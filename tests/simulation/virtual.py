@@ -1,0 +1,187 @@
+"""Virtual time, and the seams by which the real code runs in it.
+
+Purpose: one run is one thread; every clock, every random number and every pause of the code under test comes from
+         here, so that a seed says everything.
+Seams:   the modules' ``time`` and ``secrets``, the loop of asyncio (only its clock is used), and, in most runs, the
+         signature: see ``signatures``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import random
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import beffroi_box.agent
+import beffroi_box.enforce
+import beffroi_box.facts
+import beffroi_box.sender
+import beffroi_box.store
+from beffroi.core.planes import follower
+from beffroi.lib import clock
+from beffroi.stream import publisher
+from beffroi_protocol import signing
+from beffroi_protocol.errors import SignatureInvalid
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tests.simulation import cheap
+
+START = 1_800_000_000.0
+
+
+class VirtualTime:
+    """Stands for the module ``time``. ``true``: UTC; each node has its own wall clock and its own start."""
+
+    def __init__(self) -> None:
+        self.true = START
+        self.skew_s = 0.0
+        self.booted_at = START - 1000.0
+        self._slept_s = 0.0
+
+    def time(self) -> float:
+        return self.true + self.skew_s
+
+    def monotonic(self) -> float:
+        return self.true - self.booted_at + self._slept_s
+
+    def sleep(self, seconds: float) -> None:
+        """Pauses only pass within one call: the world goes on afterwards."""
+        self._slept_s += seconds
+
+    @contextmanager
+    def at(self, *, skew_s: float, booted_at: float) -> Iterator[None]:
+        """Run as a node with these clocks."""
+        before = self.skew_s, self.booted_at, self._slept_s
+        self.skew_s, self.booted_at, self._slept_s = skew_s, booted_at, 0.0
+        try:
+            yield
+        finally:
+            self.skew_s, self.booted_at, self._slept_s = before
+
+
+class Chance:
+    """Stands for the module ``secrets``."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+
+    def token_hex(self, size: int) -> str:
+        return self._rng.randbytes(size).hex()
+
+    def token_bytes(self, size: int) -> bytes:
+        return self._rng.randbytes(size)
+
+
+class _Loop:
+    """All that the publisher and the posts ask of a loop."""
+
+    def __init__(self, time: VirtualTime) -> None:
+        self._time = time
+
+    def time(self) -> float:
+        return self._time.true
+
+    def run_in_executor[R](self, _: object, function: Callable[..., R], *arguments: Any) -> _Done[R]:
+        return _Done(function(*arguments))
+
+    def create_task(self, coroutine: Coroutine[Any, Any, Any], **_: object) -> _Done[Any]:
+        return _Done(drive(coroutine))
+
+
+class _Done[R]:
+    """An awaitable that is done."""
+
+    def __init__(self, result: R) -> None:
+        self._result = result
+
+    def __await__(self) -> Iterator[Any]:
+        return self._result
+        yield
+
+    def done(self) -> bool:
+        return True
+
+    def add_done_callback(self, call: Callable[[Any], object], **_: object) -> None:
+        call(self)
+
+
+def drive[R](coroutine: Coroutine[Any, Any, R]) -> R:
+    """Run a coroutine that waits for nothing to its end."""
+    try:
+        while True:
+            coroutine.send(None)
+    except StopIteration as end:
+        result: R = end.value
+        return result
+
+
+class Disk:
+    """Which node's disk is full now; set by whoever runs a node."""
+
+    full = False
+
+
+@contextmanager
+def virtual(seed: int) -> Iterator[VirtualTime]:
+    """Put the code under test into virtual time while the block runs."""
+    time = VirtualTime()
+    chance = Chance(random.Random(f"secrets/{seed}"))
+    Disk.full = False
+    write = beffroi_box.store.write_atomic
+
+    def write_atomic(*arguments: Any, **named: Any) -> None:
+        if Disk.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(*arguments, **named)
+
+    seams: list[tuple[Any, str, object]] = [
+        (clock, "time", time),
+        (follower, "time", time),
+        (beffroi_box.agent, "time", time),
+        (beffroi_box.enforce, "time", time),
+        (beffroi_box.sender, "time", time),
+        (beffroi_box.facts, "secrets", chance),
+        (publisher, "secrets", chance),
+        (beffroi_box.store, "write_atomic", write_atomic),
+        (beffroi_box.facts, "write_atomic", write_atomic),
+        (beffroi_box.store.os, "fsync", lambda _: None),  # nothing here survives a power cut anyway
+    ]
+    patches = [patch.object(where, name, value) for where, name, value in seams]
+    for one in patches:
+        one.start()
+    logging.disable(logging.CRITICAL)
+    asyncio.events._set_running_loop(_Loop(time))  # type: ignore[arg-type]
+    try:
+        yield time
+    finally:
+        asyncio.events._set_running_loop(None)
+        logging.disable(logging.NOTSET)
+        for one in patches:
+            one.stop()
+
+
+@contextmanager
+def signatures(*, real: bool) -> Iterator[Callable[[bytes], Any]]:
+    """Yield what makes a private key of 32 bytes: real Ed25519, or the cheap stand-in.
+
+    The stand-in replaces the primitive alone: lines, roles, key names, delegations and terms stay the real code.
+    """
+    if real:
+        yield Ed25519PrivateKey.from_private_bytes
+        return
+
+    def verify(key: cheap.PublicKey, kid: str, signature: bytes, data: bytes) -> None:
+        if not key.fits(signature, data):
+            raise SignatureInvalid(kid)
+
+    with (
+        patch.object(signing, "Ed25519PublicKey", cheap.PublicKey),
+        patch.object(signing, "Ed25519PrivateKey", cheap.PrivateKey),
+        patch.object(signing, "_verify", verify),
+    ):
+        yield cheap.PrivateKey

@@ -1,0 +1,292 @@
+"""The world of one seed: virtual time, the network, the nodes, and their ways through a day or a week.
+
+Purpose: one queue of events in one thread; ``random.Random(seed)`` is the only source of chance.
+Network: each connection keeps its order (it is TCP); between connections all is reordered. Lines are delayed, lost
+         with their connection, cut in the middle, sent again by a hostile middle; posts are lost, answered in vain,
+         and arrive twice, the second time late.
+Fails:   ``Broken`` with the text of the invariant; ``World.trace`` tells the story.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from beffroi_box.errors import CentreUnreachable
+from beffroi_protocol.messages import AckBatch, decode
+
+from tests.simulation import checks
+from tests.simulation.box import Box, Connection
+from tests.simulation.centre import Centre, CentreCrash
+from tests.simulation.doors import Door
+from tests.simulation.virtual import START, VirtualTime, drive
+
+HORIZONS_S = (3600.0, 86400.0, 8 * 86400.0)
+PARTITIONS_S = (120.0, 3600.0, 86400.0, 7 * 86400.0)
+BACKOFF_LAST_S = 30.0
+
+Node = Box | Door
+
+
+class World:
+    def __init__(self, seed: int, place: Path, time: VirtualTime, make_key: Callable[[bytes], Any], *, tracing: bool) -> None:
+        self.seed = seed
+        self.rng = rng = random.Random(seed)
+        self.time = time
+        self.make_key = make_key
+        self.trace: list[str] | None = [] if tracing else None
+        self.events = 0
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._number = 0
+        self.quiet = False
+        self.restored = False  # from a backup, at least once
+        self.revived: set[str] = set()
+        self.recorded: list[bytes] = []
+        self.horizon_s = rng.choices(HORIZONS_S, (5, 3, 2))[0]
+        self.beat_s = max(20.0, self.horizon_s / 24)
+        size = rng.choices((rng.randint(3, 4), rng.randint(5, 10), rng.randint(11, 40)), (90, 9, 1))[0]
+        liars = min(rng.choices((0, 1, 2, 3), (3, 4, 3, 1))[0], size - 2)
+        self.communes = [f"col_{n}" for n in range(1, size + 1)]
+        self.liars = set(self.communes[:liars])
+        self.centre = Centre(place, make_key, lambda: f"dec_{rng.randbytes(8).hex()}", checks.MEMBERS)
+        self.boxes = [
+            Box(n, commune, place, self.centre, time, make_key, liar=commune in self.liars)
+            for n, commune in enumerate(self.communes, 1)
+        ]
+        for box in self.boxes:
+            self.centre.enrol(box.row)
+            box.on_post = self._post
+        self.centre.start()
+        self.doors = [Door(name, place, self.centre, time, self.communes[-1]) for name in ("mail", "login")]
+        self.nodes: list[Node] = [*self.boxes, *self.doors]
+        self.watched = {box.id: checks.Watched() for box in self.boxes}
+        self.backoff: dict[int, float] = {}
+        self._pending: set[tuple[int, str]] = set()
+        for box in self.boxes:
+            self.boot(box)
+        for door in self.doors:
+            self.after(rng.random(), lambda door=door: self.connect(door))
+        self.after(self.beat_s, self._beat)
+        self.tell("%d communes, liars %s, %d s", size, sorted(self.liars), self.horizon_s)
+
+    # -- events ------------------------------------------------------------------------------------------
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        self._number += 1
+        heapq.heappush(self._queue, (self.time.true + seconds, self._number, call))
+
+    def once(self, node: Node, what: str, seconds: float, call: Callable[[], None]) -> None:
+        """As ``after``, unless this waits for the node already."""
+        key = (id(node), what)
+        if key in self._pending:
+            return
+        self._pending.add(key)
+
+        def run() -> None:
+            self._pending.discard(key)
+            call()
+
+        self.after(seconds, run)
+
+    def run_until(self, end: float) -> None:
+        while self._queue and self._queue[0][0] <= end:
+            at, _, call = heapq.heappop(self._queue)
+            self.time.true = max(self.time.true, at)
+            self.events += 1
+            call()
+        self.time.true = max(self.time.true, end)
+
+    def tell(self, text: str, *arguments: object) -> None:
+        if self.trace is not None:
+            self.trace.append(f"{self.time.true - START:11.2f} s  {text % arguments}")
+
+    # -- the centre --------------------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        self._beat_once()
+        if not self.quiet:
+            self.after(self.beat_s, self._beat)
+
+    def beat_in_quiet(self) -> None:
+        self._beat_once()
+        self.after(60.0, self.beat_in_quiet)
+
+    def _beat_once(self) -> None:
+        if self.centre.up:
+            self.worker()
+        if self.centre.up:
+            self.centre.beat()
+            self.flush()
+
+    def worker(self) -> None:
+        if self.centre.up:
+            self.centre.decisions.expire_due()
+            self.publish()
+
+    def publish(self) -> None:
+        """What the outbox holds goes out; the stream process may die over it."""
+        try:
+            self.centre.publish()
+        except CentreCrash:
+            self.tell("stream dies after the commit (%s)", self.centre.publisher.crash_at)
+            self.stop_stream(self.rng.uniform(0.5, 60))
+        self.flush()
+
+    def stop_stream(self, pause_s: float) -> None:
+        if not self.centre.up:
+            return
+        self.centre.stop()
+        self.flush()
+        self.after(pause_s, self.start_stream)
+
+    def start_stream(self) -> None:
+        if not self.centre.up:
+            self.centre.start()
+            self.tell("stream starts, epoch %d", self.centre.publisher.feed.epoch)
+            self.publish()
+
+    def due(self, seconds: float) -> None:
+        """The worker looks for ended decisions each second."""
+        self.after(seconds + 1.0, self.worker)
+
+    # -- the network -------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        for node in self.nodes:
+            if (connection := node.connection) is not None:
+                self._flush(node, connection)
+
+    def _flush(self, node: Node, connection: Connection) -> None:
+        subscriber = connection.subscriber
+        data = b""
+        while subscriber._queue and not subscriber.closed:
+            data += drive(subscriber.next()) or b""
+        if self.linked(node) is False:
+            connection.silent = connection.silent or bool(data)
+        if connection.silent:
+            return
+        if data:
+            if len(self.recorded) < 400:
+                self.recorded += data.splitlines()
+            self._later(connection, lambda: self._arrive(node, connection, data))
+        if subscriber.closed:
+            self._later(connection, lambda: self.cut(node, connection))
+
+    def _later(self, connection: Connection, call: Callable[[], None]) -> None:
+        delay = self.rng.choice((0.01, 0.05, 0.4, 3.0)) * self.rng.random()
+        connection.last_at = max(connection.last_at, self.time.true + delay)
+        self.after(connection.last_at - self.time.true, call)
+
+    def linked(self, node: Node) -> bool:
+        return node.link if isinstance(node, Box) else True
+
+    def _arrive(self, node: Node, connection: Connection, data: bytes) -> None:
+        if node.connection is not connection or connection.silent:
+            return
+        if not self.linked(node):
+            connection.silent = True
+            return
+        if not self.quiet and self.rng.random() < 0.015:  # the line is cut in its middle
+            data = data[: self.rng.randrange(len(data))]
+            connection.ended = True
+        connection.buffer += data
+        self.read(node)
+
+    def cut(self, node: Node, connection: Connection) -> None:
+        if node.connection is connection:
+            connection.ended = True
+            self.read(node)
+
+    def inject(self, node: Node, line: bytes) -> None:
+        if node.connection is not None and not node.connection.silent:
+            node.connection.buffer += line + b"\n"
+            self.read(node)
+
+    # -- nodes -------------------------------------------------------------------------------------------
+
+    def boot(self, box: Box) -> None:
+        box.start()
+        checks.booted(self, box)
+        self.once(box, "connect", self.rng.random(), lambda: self.connect(box))
+        self.turn(box)
+
+    def connect(self, node: Node) -> None:
+        if node.connection is not None or (isinstance(node, Box) and (node.agent is None or not node.link)):
+            return
+        held = node.read() if isinstance(node, Box) else node.connect()
+        if held:
+            self.flush()
+        else:
+            self._again(node)
+        if isinstance(node, Box):
+            checks.step(self, node)
+
+    def _again(self, node: Node) -> None:
+        pause = self.backoff.get(id(node), 0.5)
+        self.backoff[id(node)] = min(BACKOFF_LAST_S, pause * 2)
+        self.once(node, "connect", pause * self.rng.uniform(0.5, 1.5), lambda: self.connect(node))
+
+    def read(self, node: Node) -> None:
+        if isinstance(node, Box) and node.agent is None:
+            return
+        if node.read():
+            self.backoff.pop(id(node), None)
+        else:
+            self._again(node)
+        if isinstance(node, Box):
+            checks.step(self, node)
+            self.turn(node)
+
+    def turn(self, box: Box) -> None:
+        """The agent's other threads come to their turn."""
+        self.once(box, "keep", 1.0, lambda: self._keep(box, slow=False))
+        self.once(box, "slow", 30.0, lambda: self._keep(box, slow=True))
+        self.once(box, "send", 0.2, lambda: self._send(box))
+
+    def _keep(self, box: Box, *, slow: bool) -> None:
+        if box.agent is None:
+            return
+        box.keep(slow=slow)
+        checks.step(self, box, settled=slow)
+        if slow and (wait_s := checks.next_end_s(box)) is not None:
+            self.once(box, "expiry", wait_s + self.rng.uniform(1, 30), lambda: self._keep(box, slow=True))
+        if box.agent._unsaved:
+            self.once(box, "keep", 5.0, lambda: self._keep(box, slow=False))
+
+    def _send(self, box: Box) -> None:
+        if box.agent is None or not box.link:
+            return
+        if not box.send():
+            self.once(box, "send", self.rng.uniform(2, 20), lambda: self._send(box))
+        elif box.agent.spool.waiting():
+            self.once(box, "send", 0.2, lambda: self._send(box))
+
+    def heal(self, box: Box) -> None:
+        if not box.link:
+            box.link = True
+            self.tell("%s: the network is back", box.id)
+        if (connection := box.connection) is not None and connection.silent:
+            self.cut(box, connection)
+        self.once(box, "connect", self.rng.random() * 5, lambda: self.connect(box))
+        self.turn(box)
+
+    def _post(self, box: Box, path: str, body: bytes) -> None:
+        if path == "/v1/acks":
+            if box.liar and self.rng.random() < 0.5:
+                return  # withheld
+            checks.acks(self, box, decode(body, AckBatch))
+        fate = 1.0 if self.quiet else self.rng.random()
+        if fate < 0.05:
+            raise CentreUnreachable("lost")
+        self.centre.post(box.row, path, body)
+        if fate < 0.10:
+            raise CentreUnreachable("the answer was lost")
+        if fate < 0.15:
+            self.after(self.rng.uniform(1, 300), lambda: self._post_again(box, path, body))
+
+    def _post_again(self, box: Box, path: str, body: bytes) -> None:
+        if self.centre.up:
+            self.centre.post(box.row, path, body)
