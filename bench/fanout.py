@@ -39,8 +39,14 @@ ROUND_LIMIT_S = 60.0
 JOIN_LIMIT_S = 600.0
 KEEP_POSTS_UP_TO = 1500
 """With more boxes, posts close their connection: HAProxy holds two descriptors for each connection that stays."""
+POSTS_AT_ONCE, SPARE_FILES = 400, 200
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PARTS = ("front", "stream")
+
+
+def _connections(boxes: int) -> int:
+    """Of the front door: each box's held response, and posts."""
+    return max(4000, boxes + POSTS_AT_ONCE)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -51,11 +57,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
     """Errors: LabImpossible, LabFailed."""
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if 2 * options.boxes + 500 > limit:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    needed = 2 * _connections(options.boxes) + SPARE_FILES
+    if needed > limit:
         raise LabImpossible(
-            f"{options.boxes} boxes need more than {2 * options.boxes + 500} open files in the front door; one process"
-            f" of this machine may open {limit}"
+            f"{options.boxes} boxes need {needed} open files in the front door; a process here may have {limit}."
         )
     topology.check_possible()
     with tempfile.TemporaryDirectory(prefix=f"beffroi-bench-{os.getpid()}-") as name, ExitStack() as stack:
@@ -65,6 +71,8 @@ def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
         network = stack.enter_context(topology.network(plan, directory))
         say("starting the centre")
         centre = Centre(network, plan, directory)
+        with (centre.state / "beffroi.toml").open("a", encoding="utf-8") as file:
+            file.write(f"connections = {_connections(options.boxes)}\n")
         stack.callback(centre.stop)
         centre.start()
         bench = _Bench(centre, options, say)

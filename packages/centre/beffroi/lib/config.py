@@ -97,6 +97,13 @@ class Config:
     )
     console_source_requests: int = _limit(600, "Console: requests of one source within 10 s.")
     console_source_sign_ins: int = _limit(20, "Console: sign-ins that one source may try within a minute.")
+    connections: int = _setting(
+        4000,
+        "Connections that the front door holds at once, and the stream behind it. A boîtier has one, and a second while"
+        " it reports. Each takes two open files of the front door.",
+        low=100,
+        high=500_000,
+    )
     box_source_connections: int = _limit(
         1000, "Boîtiers: connections that one source may hold, and may open within 10 s."
     )

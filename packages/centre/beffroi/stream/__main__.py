@@ -23,7 +23,8 @@ from beffroi.lib.serving import until_stopped
 from beffroi.stream.app import Stream
 
 SOCKET_MODE = 0o660
-MAX_CONNECTIONS = 8192
+LOCAL_CONNECTIONS = 4096
+"""Of doors in the datacenter, besides those that come through the front door."""
 HEADER_BYTES = 32 * 1024
 HEADER_TIMEOUT_MS = 10_000
 STOP_S = 3.0
@@ -37,7 +38,7 @@ def serve_arguments(config: Config) -> dict[str, Any]:
         "http": HTTPModes.http1,
         "websockets": False,
         "backlog": 4096,
-        "backpressure": MAX_CONNECTIONS,
+        "backpressure": config.connections + LOCAL_CONNECTIONS,
         "http1_settings": HTTP1Settings(
             header_read_timeout=HEADER_TIMEOUT_MS, keep_alive=True, max_buffer_size=HEADER_BYTES
         ),

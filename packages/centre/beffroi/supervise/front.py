@@ -112,7 +112,7 @@ def configuration(config: Config, *, drop_privileges: bool) -> str:
         group = grp.getgrgid(python_owner(config).gid).gr_name
         lines += ["    user haproxy", f"    group {group}", f"    chroot {config.run}"]
     lines += [
-        "    maxconn 4000",
+        f"    maxconn {config.connections}",
         "    log stderr format raw local0 notice",
         "    ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets",
         "    ssl-default-bind-ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
