@@ -23,7 +23,7 @@ from typing import Any
 
 from beffroi_box.store import Identity, Store
 from beffroi_protocol.indicators import Kind, normalise
-from beffroi_protocol.messages import Action, Entry, Policy
+from beffroi_protocol.messages import Action, BulkList, Entry, Policy
 from beffroi_protocol.signing import b64, public_bytes
 
 from tests.fixtures_box_centre import BOX_ID, COLLECTIVITE, NAME, FeedCentre
@@ -190,10 +190,31 @@ class TownHall:
         version = self.centre.publish(removed=ids)
         until(lambda: self.centre.enforced(version), f"version {version} is not enforced: {self.log()}")
 
+    def listed(self, *lists: BulkList) -> None:
+        """Publish lists and wait until they are in force."""
+        self.centre.publish(lists=lists)
+        wanted = set(self.centre.lists.values())
+        until(lambda: self.in_force() >= {one.sha256 for one in wanted}, f"not in force: {self.log()}")
+
+    def in_force(self) -> set[str]:
+        """Digests of the lists in force."""
+        try:
+            found = json.loads((self.state / "lists" / "in-force").read_text().partition("\n")[2])
+        except (OSError, ValueError):
+            return set()
+        return {one["sha256"] for _, one in found["lists"]}
+
+    def unlisted(self, *names: str) -> None:
+        self.centre.publish(lists_removed=names)
+        wanted = {one.sha256 for one in self.centre.lists.values()}
+        until(lambda: self.in_force() == wanted, f"still in force: {self.log()}")
+
     def clear(self) -> None:
-        """Leave no entry to the next test."""
+        """Leave no entry and no list to the next test."""
         if self.centre.entries:
             self.unblock(*self.centre.entries)
+        if self.centre.lists:
+            self.unlisted(*self.centre.lists)
 
     def cut(self, *, down: bool) -> None:
         """Take the box's way to the internet, or give it back."""
@@ -227,7 +248,7 @@ def entry(value: str, expires_at: int, *, name: str = "") -> Entry:
 
 
 @contextmanager
-def town_hall(*, bridge: bool = False, ahead_s: int = 0, state_mib: int = 16) -> Iterator[TownHall]:
+def town_hall(*, bridge: bool = False, ahead_s: int = 0, state_mib: int = 32) -> Iterator[TownHall]:
     """The state directory is a small disk of its own, which a test may fill."""
     directory = Path(tempfile.mkdtemp(prefix="bxt-"))
     directory.chmod(0o755)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import queue
 import secrets
 import ssl
 import threading
 import time
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -17,10 +20,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
+from beffroi_protocol.indicators import Kind
+from beffroi_protocol.lists import content as list_content
 from beffroi_protocol.messages import (
     Ack,
     AckBatch,
     Batch,
+    BulkList,
     Entry,
     Fact,
     FactBatch,
@@ -29,7 +35,9 @@ from beffroi_protocol.messages import (
     PolicyMessage,
     Problem,
     Snapshot,
+    SnapshotFile,
     decode,
+    encode,
 )
 from beffroi_protocol.requests import BOX_HEADER, NONCE_HEADER, SIGNATURE_HEADER, verify_request
 from beffroi_protocol.signing import Signer, TrustStore, delegate, payload_hash, public_bytes, split_line
@@ -59,6 +67,10 @@ class FeedCentre:
     refuse_with: int = 0
     epoch: int = 1
     policy: PolicyMessage | None = None
+    cut_after_bytes: int = 0
+    """One answer of a file ends here."""
+    asked_from: list[int] = field(default_factory=list)
+    """Where each request for a file began."""
 
     def __post_init__(self) -> None:
         self.root, self.feed = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
@@ -69,6 +81,9 @@ class FeedCentre:
         )
         self.version, self.head = 0, ""
         self.entries: dict[str, Entry] = {}
+        self.lists: dict[str, BulkList] = {}
+        self.files: dict[str, bytes] = {}
+        self.by_file = False
         self.log: list[tuple[int, str, bytes]] = []
         self.lines: queue.Queue[bytes] | None = None
         self.lock = threading.Lock()
@@ -85,18 +100,38 @@ class FeedCentre:
 
     # -- what the centre says ----------------------------------------------------------------------------
 
-    def publish(self, *added: Entry, removed: tuple[str, ...] = ()) -> int:
+    def publish(
+        self,
+        *added: Entry,
+        removed: tuple[str, ...] = (),
+        lists: tuple[BulkList, ...] = (),
+        lists_removed: tuple[str, ...] = (),
+    ) -> int:
         """Sign a batch, send it to who is connected, return its version."""
         with self.lock:
-            batch = self.batch(self.version + 1, added=added, removed=removed)
+            batch = msgspec.structs.replace(
+                self.batch(self.version + 1, added=added, removed=removed),
+                lists=lists,
+                lists_removed=lists_removed,
+            )
             line = self.signer.line(batch)
             self.log.append((self.version, self.head, line))
             self.version, self.head = batch.to_version, payload_hash(split_line(line)[2])
             for one in removed:
                 self.entries.pop(one, None)
             self.entries |= {one.id: one for one in added}
+            for name in lists_removed:
+                del self.lists[name]
+            self.lists |= {one.name: one for one in lists}
             self._say(line)
             return self.version
+
+    def bulk_list(self, name: str, kind: Kind, values: Iterable[str], *, expires_at: int = 0) -> BulkList:
+        """Make a list and its file; ``publish`` announces it."""
+        plain = list_content(values)
+        digest = hashlib.sha256(plain).hexdigest()
+        self.files[digest] = zlib.compress(plain)
+        return BulkList(name, kind, digest, len(plain), plain.count(b"\n"), expires_at=expires_at)
 
     def batch(self, to: int, *, added: tuple[Entry, ...] = (), removed: tuple[str, ...] = ()) -> Batch:
         now = self.now()
@@ -142,9 +177,15 @@ class FeedCentre:
 
     def _snapshot(self, channel: str, version: int, head: str, entries: tuple[Entry, ...]) -> bytes:
         now = self.now()
+        announced = tuple(self.lists.values()) if channel == "box" else ()
         message: FeedMessage = Snapshot(
-            1, channel, self.epoch, version, now, now + DAY_S, head, tuple(entries)
+            1, channel, self.epoch, version, now, now + DAY_S, head, tuple(entries), announced
         )
+        if self.by_file and channel == "box":
+            payload = encode(message)
+            digest = hashlib.sha256(payload).hexdigest()
+            self.files[digest] = zlib.compress(payload)
+            message = SnapshotFile(1, channel, self.epoch, version, now, now + DAY_S, digest, len(payload))
         return self.signer.line(message)
 
     # -- its server --------------------------------------------------------------------------------------
@@ -243,6 +284,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if not self._signed(b""):
             return
+        if parts.path.startswith("/v1/files/"):
+            self._file(parts.path.removeprefix("/v1/files/"))
+            return
         lines: queue.Queue[bytes] = queue.Queue()
         with centre.lock:
             for line in centre.first_lines(parse_qs(parts.query)["since"][0]):
@@ -260,6 +304,25 @@ class _Handler(BaseHTTPRequestHandler):
                     if not lines.empty():
                         continue  # a batch came meanwhile: its place is before this heartbeat
             self.wfile.write(b"%x\r\n%s\n\r\n" % (len(line) + 1, line))
+
+    def _file(self, digest: str) -> None:
+        centre = self.server.centre
+        packed = centre.files.get(digest)
+        if packed is None:
+            self._answer(404, Problem("not_found", ""))
+            return
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        centre.asked_from.append(start)
+        if start >= len(packed):
+            self._answer(416, Problem("range", ""))
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(packed) - start))
+        self.end_headers()
+        end = start + centre.cut_after_bytes if centre.cut_after_bytes else len(packed)
+        centre.cut_after_bytes = 0
+        self.wfile.write(packed[start:end])
+        self.close_connection = end < len(packed)
 
     def do_POST(self) -> None:
         centre = self.server.centre

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from beffroi_box.errors import NotEnrolled
-from beffroi_box.store import Identity, Store, write_atomic
+from beffroi_box.store import Identity, Store, write_atomic, write_checked
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import Action, Entry, Policy, PolicyMessage, Snapshot
 from beffroi_protocol.session import FeedSession, TrustedClock
@@ -178,5 +178,5 @@ def test_an_old_message_never_takes_trusted_time_back(store: Store) -> None:
 
 @pytest.mark.parametrize("text", [b"yesterday", b"-5", b""])
 def test_a_time_floor_that_is_no_time_counts_as_none(store: Store, text: bytes) -> None:
-    store._write_checked(store.state / "time-floor", text)
+    write_checked(store.state / "time-floor", text)
     assert store.time_floor() == 0

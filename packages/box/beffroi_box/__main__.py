@@ -78,7 +78,9 @@ def _keep_centre(state: Path, centre: str) -> None:
 
 
 def boot(arguments: argparse.Namespace) -> int:
-    Agent(load(arguments.state)).boot()
+    agent = Agent(load(arguments.state))
+    agent.boot()
+    agent.boot_lists()
     return 0
 
 

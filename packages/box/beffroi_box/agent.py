@@ -1,6 +1,6 @@
 """The running agent: follows the feed, enforces, acknowledges, reports.
 
-Process: one, as root; threads: feed, policy, sender, packets, keeper. The main thread waits for a signal.
+Process: one, as root; threads: feed, policy, sender, packets, keeper, lists. The main thread waits for a signal.
 Input:   the feed is hostile until verified; a refused line changes nothing.
 Fails:   any loss of the centre, of the disk or of the resolver leaves the last rules in the kernel.
 Source:  docs/internals/box.md.
@@ -17,17 +17,20 @@ import time
 from collections.abc import Callable
 from urllib.parse import quote
 
+from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Indicator, Kind
-from beffroi_protocol.messages import MAX_MESSAGE_BYTES, Ack, PolicyMessage
-from beffroi_protocol.session import FeedSession, Refused, TrustedClock
+from beffroi_protocol.messages import MAX_MESSAGE_BYTES, Ack, Delegation, PolicyMessage
+from beffroi_protocol.session import FeedSession, FileWanted, Refused, Result, TrustedClock
 from beffroi_protocol.table import Change, overlay
 
 from beffroi_box.client import Centre, SignedSession
 from beffroi_box.config import BoxConfig
+from beffroi_box.download import fetch_snapshot
 from beffroi_box.enforce import Enforcer
 from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable
 from beffroi_box.facts import FactSpool
 from beffroi_box.kernel import Kernel
+from beffroi_box.lists import ListKeeper
 from beffroi_box.nflog import PacketLog
 from beffroi_box.refusals import RefusalLog
 from beffroi_box.resolver import refusals_log
@@ -60,8 +63,11 @@ class Agent:
         self.enforcer = Enforcer(config, self.centre, self.kernel, self.spool, self.now, self.store.policy())
         self.status = Status(config.state)
         key = self.store.key()
-        self._feed = SignedSession(self.centre, lambda: self.identity.box_id, key)
-        self._posts = SignedSession(self.centre, lambda: self.identity.box_id, key)
+        self._feed, self._posts, self._snapshots, downloads = (
+            SignedSession(self.centre, lambda: self.identity.box_id, key) for _ in range(4)
+        )
+        self.lists = ListKeeper(config.state / "lists", downloads, self.spool, self.enforcer.ground, self.now)
+        self.lists.want(self.session.tables.values())
         self.sender = Sender(self._posts.post, self.spool, lambda: self.enforcer.policy_version)
         self._acked: dict[str, tuple[int, int]] = {}
         self._policies: queue.Queue[tuple[PolicyMessage, bytes]] = queue.Queue()
@@ -85,12 +91,16 @@ class Agent:
         """Load the last state into the kernel. Errors: RulesRefused."""
         self.enforcer.load(self.session.tables.values())
 
+    def boot_lists(self) -> None:
+        """Errors: LoadFailed, OSError."""
+        self.lists.bring_into_force()
+
     def run(self) -> None:
         self.boot()
         if (candidate := self.store.policy("policy-candidate")) is not None:
             self._policies.put((candidate, b""))
         jobs: tuple[Callable[[], None], ...] = (
-            self._follow, self._prove_policies, self._send, self._read_packets, self._keep,
+            self._follow, self._prove_policies, self._send, self._read_packets, self._keep, self._keep_lists,
         )  # fmt: skip
         for job in jobs:
             name = job.__name__.strip("_")
@@ -122,7 +132,7 @@ class Agent:
             started = time.monotonic()
             try:
                 self._follow_once()
-            except (BoxError, OSError, ValueError) as error:
+            except (BoxError, ProtocolError, OSError, ValueError) as error:
                 self.status.note(connected=False, trouble=str(error))
                 log.warning("feed: %s", error)
                 if isinstance(error, CentreRefused) and error.problem == "box.revoked":
@@ -152,7 +162,7 @@ class Agent:
 
     def _receive(self, line: bytes) -> bool:
         """Use one line; return True to connect again for a snapshot."""
-        result = self.session.receive(line, monotonic=time.monotonic())
+        result = self._supplied(self.session.receive(line, monotonic=time.monotonic()))
         if isinstance(result, Refused):
             log.warning("line refused: %s", result.error.code)
             self.status.note(refused=result.error.code)
@@ -169,7 +179,15 @@ class Agent:
             self._save(lambda: self.store.save_trust(self.session.trust))
         return False
 
+    def _supplied(self, result: Result) -> Change | PolicyMessage | Delegation | Refused:
+        """A snapshot too long for a line is fetched at once: the lines after it build on it."""
+        if isinstance(result, FileWanted):
+            return self.session.supply(fetch_snapshot(self._snapshots, result), monotonic=time.monotonic())
+        return result
+
     def _enforce(self, change: Change) -> None:
+        if change.reset or change.lists_added or change.lists_removed:
+            self.lists.want(self.session.tables.values())
         news = change.reset or change.added or change.removed
         known = self._acked.get(change.channel)
         if not news and known == (change.epoch, change.version):
@@ -216,6 +234,9 @@ class Agent:
         self.sender.policy_changed()
         return True
 
+    def _keep_lists(self) -> None:
+        self.lists.run(self.stopping)
+
     # -- towards the centre ------------------------------------------------------------------------------
 
     def _send(self) -> None:
@@ -227,7 +248,9 @@ class Agent:
         packets = PacketLog(self.config.nflog_group)
         try:
             for blocked in packets:
-                entry = self.enforcer.entry_for_address(blocked.remote)
+                entry = self.enforcer.entry_for_address(blocked.remote) or self.lists.entry_for_address(
+                    blocked.remote
+                )
                 indicator = entry.indicator if entry else Indicator(Kind.IP, blocked.remote)
                 self.spool.flow(
                     indicator,
@@ -278,6 +301,9 @@ class Agent:
                 addresses=len(self.enforcer.desired.hot),
                 networks=len(self.enforcer.desired.nets),
                 names=len(self.enforcer.desired.names),
+                lists=self.lists.in_force,
+                lists_waiting=self.lists.waiting,
+                lists_trouble=self.lists.trouble,
                 facts_waiting=self.spool.waiting(),
                 facts_dropped=self.spool.dropped + self.spool.rejected,
                 stale=stale,

@@ -30,7 +30,7 @@ CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 20.0
 NONCE_LIFE_S = 45.0  # less than the centre's 60 s
 DNS_WAIT_S, DNS_FRESH_S = 2.0, 20.0
-_OK = 200
+_OK, _PARTIAL = 200, 206
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, ssl.SSLError)
 
 
@@ -169,6 +169,15 @@ class SignedSession:
         with self._lock:
             return self._retried("GET", path, b"", read_timeout_s)
 
+    def get_file(self, sha256: str, *, start: int) -> http.client.HTTPResponse:
+        """Return an open response with a file's compressed bytes: from ``start`` on when its status is 206.
+
+        Whoever reads it to its end may ask again; else ``close``. Errors: as ``post``.
+        """
+        with self._lock:
+            more = {"Range": f"bytes={start}-"} if start else {}
+            return self._retried("GET", f"/v1/files/{sha256}", b"", ANSWER_TIMEOUT_S, more)
+
     def post(self, path: str, body: bytes) -> bytes:
         """Errors: CentreUnreachable, CentreRefused."""
         with self._lock:
@@ -188,11 +197,13 @@ class SignedSession:
             except OSError:
                 pass
 
-    def _retried(self, method: str, path: str, body: bytes, timeout_s: float) -> http.client.HTTPResponse:
+    def _retried(
+        self, method: str, path: str, body: bytes, timeout_s: float, more: dict[str, str] | None = None
+    ) -> http.client.HTTPResponse:
         """A kept connection may have been closed, a nonce may be stale: each is worth one new attempt."""
         for attempt in (1, 2, 3):
             try:
-                answer = self._once(method, path, body, timeout_s)
+                answer = self._once(method, path, body, timeout_s, more or {})
             except _NETWORK_ERRORS as error:
                 self.close()
                 self._nonce = ""
@@ -200,7 +211,7 @@ class SignedSession:
                     continue
                 raise CentreUnreachable(_why(error)) from None
             self._keep_nonce(answer)
-            if answer.status == _OK:
+            if answer.status in (_OK, _PARTIAL):
                 return answer
             refusal = _refusal(answer)
             if refusal.problem == "request.nonce_refused" and attempt < 3:
@@ -209,7 +220,9 @@ class SignedSession:
             raise refusal
         raise CentreUnreachable("no usable nonce")
 
-    def _once(self, method: str, path: str, body: bytes, timeout_s: float) -> http.client.HTTPResponse:
+    def _once(
+        self, method: str, path: str, body: bytes, timeout_s: float, more: dict[str, str]
+    ) -> http.client.HTTPResponse:
         if self._connection is None:
             self._connection = self._centre.open()
         connection = self._connection
@@ -224,7 +237,7 @@ class SignedSession:
         )
         if body:
             headers["Content-Type"] = "application/json"
-        connection.request(method, path, body or None, {**_agent(), **headers})
+        connection.request(method, path, body or None, {**_agent(), **headers, **more})
         assert connection.sock is not None
         connection.sock.settimeout(timeout_s)
         return connection.getresponse()

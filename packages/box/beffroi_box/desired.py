@@ -48,12 +48,17 @@ class Delta:
         return bool(self.names_add or self.names_remove)
 
 
-def floor_of(policy: Policy, own: Own) -> Floor:
-    """Errors: IndicatorInvalid (the policy protects something that cannot be read)."""
-    return Floor(
+def extras_of(policy: Policy, own: Own) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names and the networks that this box protects beside the floor list."""
+    return (
         (*own.names, *policy.centre_names, *policy.protected_names),
         (*own.networks, *policy.centre_addresses, *policy.protected_networks),
     )
+
+
+def floor_of(policy: Policy, own: Own) -> Floor:
+    """Errors: IndicatorInvalid (the policy protects something that cannot be read)."""
+    return Floor(*extras_of(policy, own))
 
 
 class Desired:

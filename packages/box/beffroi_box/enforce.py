@@ -14,15 +14,17 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import msgspec
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.messages import Entry, Policy, PolicyMessage
+from beffroi_protocol.protected import Floor
 from beffroi_protocol.table import Change, DecisionTable
 
 from beffroi_box.client import Centre
 from beffroi_box.config import BoxConfig
-from beffroi_box.desired import Delta, Desired, Own, floor_of, lives_ms
+from beffroi_box.desired import Delta, Desired, Own, extras_of, lives_ms
 from beffroi_box.errors import PolicyInvalid, ResolverUnavailable, RulesRefused
 from beffroi_box.facts import FactSpool
 from beffroi_box.kernel import Kernel
@@ -33,6 +35,16 @@ from beffroi_box.ruleset import Site, ruleset
 log = logging.getLogger("beffroi_box.enforce")
 
 PROBE_PAUSE_S = 0.3
+
+
+@dataclass(frozen=True)
+class Ground:
+    """``loads`` counts how often all rules were loaded, which may have taken the lists' sets away."""
+
+    loads: int
+    enforce: bool
+    names: tuple[str, ...]
+    networks: tuple[str, ...]
 
 
 class Enforcer:
@@ -58,7 +70,8 @@ class Enforcer:
         self.message = committed
         self.policy = committed.policy if committed else Policy()
         self.site = self._site()
-        self.desired = Desired(floor_of(self.policy, self._own()))
+        self._extras = extras_of(self.policy, self._own())
+        self.desired = Desired(Floor(*self._extras))
         self._told: set[str] = set()
         self._loads = 0
         self._restore_due = False
@@ -66,6 +79,11 @@ class Enforcer:
     @property
     def policy_version(self) -> int:
         return self.message.policy_version if self.message else 0
+
+    def ground(self) -> Ground:
+        """What the bulk lists stand on now: when it changes, they are loaded again."""
+        with self._lock:
+            return Ground(self._loads, self.policy.enforce, *self._extras)
 
     # -- start -------------------------------------------------------------------------------------------
 
@@ -183,7 +201,8 @@ class Enforcer:
         neither this transaction nor the rollback touches their sets.
         """
         try:
-            floor, site = floor_of(message.policy, self._own()), self._site()
+            extras, site = extras_of(message.policy, self._own()), self._site()
+            floor = Floor(*extras)
             text = ruleset(message.policy, site)
             loads = self._loads
             self._kernel.apply_rules(text)
@@ -199,6 +218,7 @@ class Enforcer:
                 return "the rules were loaded again during the proof"
             changed = message.policy.enforce != self.policy.enforce
             self.message, self.policy, self.site = message, message.policy, site
+            self._extras = extras
             self._restore_due = False
             self._enforce(self.desired.set_floor(floor, now=self._now()))
             if changed:

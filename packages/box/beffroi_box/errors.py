@@ -65,3 +65,13 @@ class PolicyInvalid(BoxError):
     """The policy cannot be used: {}"""
 
     code = "box.policy_invalid"
+
+
+class LoadFailed(BoxError):
+    """A list could not be brought into force ({}): {}"""
+
+    code = "box.load_failed"
+
+    def __init__(self, cause: str, trouble: str) -> None:
+        super().__init__(cause, trouble)
+        self.cause = cause

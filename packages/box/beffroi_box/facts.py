@@ -92,6 +92,11 @@ class FactSpool:
         digest = hashlib.sha256(f"{self._box_id}\n{entry.id}".encode()).hexdigest()[:32]
         self._tell(EntryRefused(f"ref_{digest}", entry.id, entry.indicator, reason[:200], at))
 
+    def left_out(self, name: str, indicator: Indicator, reason: str, at: int) -> None:
+        """A value of the list ``name`` was left out. Told again, it is the same fact."""
+        digest = hashlib.sha256(f"{self._box_id}\n{name}\n{indicator.value}".encode()).hexdigest()[:32]
+        self._tell(EntryRefused(f"ref_{digest}", name, indicator, reason[:200], at))
+
     def rolled_back(self, version: int, kept: int, reason: str, at: int) -> None:
         self._tell(PolicyRolledBack(f"rol_{secrets.token_hex(12)}", version, kept, reason[:200], at))
 

@@ -1,8 +1,8 @@
 """The packet rules of a box as nft text. Pure: policy and own facts in, one transaction's text out.
 
-Shape:   the deny sets (hot4, hot6, cold4, cold6) are only declared here, never emptied: applying or rolling back
-         a policy rewrites chains and small sets, and cannot touch a deny entry. So whoever cuts the link during
-         a probe wins nothing.
+Shape:   the deny sets (hot4, hot6, cold4, cold6) and the chain of the bulk lists (bulk) are only declared here,
+         never emptied: applying or rolling back a policy rewrites chains and small sets, and cannot touch a deny
+         entry. So whoever cuts the link during a probe wins nothing.
 Order:   block in both directions stands before ``ct established``: a block cuts flows that already run.
 Fails:   the rules live in the kernel and outlive the agent; nothing here depends on it.
 Input:   policy values are signed, and still checked before they become text (nft reads a bad address as a name).
@@ -87,6 +87,7 @@ table inet {TABLE} {{
   counter dns_redirected {{ }}
   chain blocked_in {{ }}
   chain blocked_out {{ }}
+  chain bulk {{ }}
   chain deny {{ }}
   chain forward_ {{ type filter hook forward priority -5; policy accept; }}
   chain input_ {{ type filter hook input priority -5; policy accept; }}
@@ -128,8 +129,33 @@ def _deny(policy: Policy, site: Site) -> str:
     ip6 saddr @keep6 return
     ip6 daddr @keep6 return
 {jumps}
+    jump bulk
   }}
 }}"""
+
+
+def bulk_sets(keys: Iterable[tuple[int, int]]) -> str:
+    """Return the text that declares the sets of the bulk lists, one for each (family, prefix length)."""
+    return "".join(f"add set inet {TABLE} {bulk_set(*key)} {{ type ipv{key[0]}_addr; }}\n" for key in keys)
+
+
+def bulk_rules(keys: Iterable[tuple[int, int]]) -> str:
+    """Return the text that makes exactly these sets of the bulk lists count. No policy touches this chain."""
+    lines = [f"flush chain inet {TABLE} bulk"]
+    for version, length in keys:
+        family, whole = ("ip", 32) if version == 4 else ("ip6", 128)
+        mask = f" & {ipaddress.ip_network((0 if version == 4 else bytes(16), length)).netmask}"
+        if length == whole:
+            mask = ""
+        lines += [
+            f"add rule inet {TABLE} bulk {family} {way}{mask} @{bulk_set(version, length)} goto {chain}"
+            for way, chain in (("saddr", "blocked_in"), ("daddr", "blocked_out"))
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def bulk_set(version: int, length: int) -> str:
+    return f"bulk{version}_{length}"
 
 
 def _forward(policy: Policy, wan: str, lan: str) -> str:

@@ -43,7 +43,7 @@ class Store:
         self.state = state
 
     def prepare(self) -> None:
-        for name in ("", "tables", "spool", "resolver", "resolver/log"):
+        for name in ("", "tables", "lists", "spool", "resolver", "resolver/log"):
             (self.state / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         # Unbound runs as its own user and must reach its own files below.
         self.state.chmod(0o711)
@@ -61,18 +61,18 @@ class Store:
 
     def identity(self) -> Identity:
         """Errors: NotEnrolled."""
-        data = self._read_checked(self.state / "identity.json")
+        data = read_checked(self.state / "identity.json")
         if data is None:
             raise NotEnrolled()
         return msgspec.json.decode(data, type=Identity)
 
     def save_identity(self, identity: Identity) -> None:
-        self._write_checked(self.state / "identity.json", msgspec.json.encode(identity))
+        write_checked(self.state / "identity.json", msgspec.json.encode(identity))
 
     def trust(self, identity: Identity) -> TrustStore:
         """The pinned root, and every delegation seen so far that still verifies."""
         trust = TrustStore(unb64(identity.root_public_key))
-        for line in (self._read_checked(self.state / "delegations") or b"").splitlines():
+        for line in (read_checked(self.state / "delegations") or b"").splitlines():
             try:
                 trust.add_delegation(line)
             except ProtocolError as error:
@@ -80,11 +80,11 @@ class Store:
         return trust
 
     def save_trust(self, trust: TrustStore) -> None:
-        self._write_checked(self.state / "delegations", b"".join(x + b"\n" for x in trust.lines.values()))
+        write_checked(self.state / "delegations", b"".join(x + b"\n" for x in trust.lines.values()))
 
     def policy(self, name: str = "policy") -> PolicyMessage | None:
         """Return the last good policy ("policy") or the one not yet proved ("policy-candidate")."""
-        line = self._read_checked(self.state / name)
+        line = read_checked(self.state / name)
         if line is None:
             return None
         try:
@@ -95,11 +95,11 @@ class Store:
         return message if isinstance(message, PolicyMessage) else None
 
     def save_policy(self, line: bytes, name: str = "policy") -> None:
-        self._write_checked(self.state / name, line)
+        write_checked(self.state / name, line)
 
     def promote_candidate(self) -> None:
         """The policy of the enrolment proved itself."""
-        line = self._read_checked(self.state / "policy-candidate")
+        line = read_checked(self.state / "policy-candidate")
         if line is not None:
             self.save_policy(line)
         (self.state / "policy-candidate").unlink(missing_ok=True)
@@ -127,34 +127,38 @@ class Store:
         write_atomic(self._table_path(table.channel), table.dump(), keep_previous=True)
 
     def time_floor(self) -> int:
-        data = self._read_checked(self.state / "time-floor")
+        data = read_checked(self.state / "time-floor")
         return int(data) if data is not None and data.isdigit() else 0
 
     def save_time_floor(self, floor: int) -> None:
-        self._write_checked(self.state / "time-floor", str(floor).encode())
+        write_checked(self.state / "time-floor", str(floor).encode())
 
     def centre_addresses(self) -> tuple[str, ...]:
         """Addresses at which the centre last answered: a start without DNS still finds it."""
-        data = self._read_checked(self.state / "centre-addresses")
+        data = read_checked(self.state / "centre-addresses")
         return tuple(data.decode().split()) if data else ()
 
     def save_centre_addresses(self, addresses: tuple[str, ...]) -> None:
         if addresses != self.centre_addresses():
-            self._write_checked(self.state / "centre-addresses", " ".join(addresses).encode())
+            write_checked(self.state / "centre-addresses", " ".join(addresses).encode())
 
-    def _write_checked(self, path: Path, body: bytes) -> None:
-        write_atomic(path, hashlib.sha256(body).hexdigest().encode() + b"\n" + body, keep_previous=True)
 
-    def _read_checked(self, path: Path) -> bytes | None:
-        for candidate in (path, _previous(path)):
-            try:
-                digest, _, body = candidate.read_bytes().partition(b"\n")
-            except OSError:
-                continue
-            if hashlib.sha256(body).hexdigest().encode() == digest:
-                return body
-            log.warning("%s is damaged", candidate.name)
-        return None
+def write_checked(path: Path, body: bytes) -> None:
+    """Errors: OSError, old content kept."""
+    write_atomic(path, hashlib.sha256(body).hexdigest().encode() + b"\n" + body, keep_previous=True)
+
+
+def read_checked(path: Path) -> bytes | None:
+    """Return the last content that is whole, or None."""
+    for candidate in (path, _previous(path)):
+        try:
+            digest, _, body = candidate.read_bytes().partition(b"\n")
+        except OSError:
+            continue
+        if hashlib.sha256(body).hexdigest().encode() == digest:
+            return body
+        log.warning("%s is damaged", candidate.name)
+    return None
 
 
 def _previous(path: Path) -> Path:

@@ -65,6 +65,9 @@ class _Ranges:
             self._ends.append(high)
             self._why.append(f"{network}: {why}")
 
+    def ranges(self) -> list[tuple[int, int]]:
+        return list(zip(self._starts, self._ends, strict=True))
+
     def overlap(self, low: int, high: int) -> str:
         at = bisect_right(self._starts, high) - 1
         return self._why[at] if at >= 0 and self._ends[at] >= low else ""
@@ -80,6 +83,10 @@ class Floor:
         listed = [(ipaddress.ip_network(text), why) for text, why in (*SPECIAL_NETWORKS, *SHARED_SERVICES)]
         listed += [(_extra_network(text), "the centre's own or a member's") for text in extra_networks]
         self._ranges = {v: _Ranges((n, why) for n, why in listed if n.version == v) for v in (4, 6)}
+
+    def ranges(self, version: int) -> list[tuple[int, int]]:
+        """Return the protected ranges of one family (4 or 6) as numbers, both ends included: ascending, disjoint."""
+        return self._ranges[version].ranges()
 
     def reason(self, indicator: Indicator) -> str:
         """Return why ``indicator`` may not be blocked, "" when it may."""

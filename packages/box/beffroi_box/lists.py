@@ -1,0 +1,243 @@
+"""Bulk lists of the box: what is wanted, what is on disk, what is in force.
+
+Purpose: long lists reach the kernel without touching the urgent way: fetched by digest, checked, loaded by a child.
+Process: the agent's thread ``lists``; files in STATE/lists, named by their digest.
+Input:   the names of lists and their digests are signed; the files are checked line by line before use.
+Fails:   whatever cannot be fetched, checked or stored leaves the list of that name in force that was there; at a
+         start, the lists on disk come into force before the network is asked.
+Source:  docs/internals/box.md.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import mmap
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+from beffroi_protocol.errors import FileMismatch, ListInvalid, ProtocolError
+from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.lists import ListIndex
+from beffroi_protocol.messages import Action, BulkList, Entry
+from beffroi_protocol.table import DecisionTable
+
+from beffroi_box import load
+from beffroi_box.download import Files, fetch_list
+from beffroi_box.enforce import Ground
+from beffroi_box.errors import BoxError, LoadFailed
+from beffroi_box.facts import FactSpool
+from beffroi_box.store import read_checked, write_checked
+
+log = logging.getLogger("beffroi_box.lists")
+
+WAKE_S = 1.0
+BACKOFF_FIRST_S, BACKOFF_LAST_S = 2.0, 600.0
+SHORTEST = {4: 8, 6: 16}
+"""No listed prefix is sought that is wider."""
+_ADDRESSES = (Kind.IP, Kind.CIDR)
+_DAMAGED = (FileMismatch.code, ListInvalid.code)
+
+_LOAD = "load"
+
+Key = tuple[str, str]
+"""(channel, name of the list)."""
+
+
+class _InForce(msgspec.Struct):
+    v: int
+    lists: list[tuple[str, BulkList]]
+
+
+class ListKeeper:
+    """``ground`` says what the lists stand on, ``now`` the trusted epoch seconds."""
+
+    def __init__(
+        self,
+        directory: Path,
+        files: Files,
+        spool: FactSpool,
+        ground: Callable[[], Ground],
+        now: Callable[[], int],
+    ) -> None:
+        self._directory = directory
+        self._files = files
+        self._spool = spool
+        self._ground = ground
+        self._now = now
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._wanted: dict[Key, BulkList] = {}
+        self._chosen: dict[Key, BulkList] = self._read()
+        self._loaded: tuple[object, ...] = ()
+        self._indexes: tuple[tuple[BulkList, ListIndex], ...] = ()
+        self._failures: dict[str, int] = {}
+        self._not_before: dict[str, float] = {}
+        self.in_force = 0
+        self.waiting = 0
+        self.trouble = ""
+
+    # -- what is wanted ----------------------------------------------------------------------------------
+
+    def want(self, tables: Iterable[DecisionTable]) -> None:
+        """Called by whoever changed the tables."""
+        wanted = {
+            (table.channel, name): one
+            for table in tables
+            for name, one in table.lists.items()
+            if one.kind in _ADDRESSES and one.action is Action.BLOCK
+        }
+        with self._lock:
+            self._wanted = wanted
+        self._wake.set()
+
+    def _active(self) -> dict[Key, BulkList]:
+        with self._lock:
+            return {key: one for key, one in self._wanted.items() if one.active(now=self._now())}
+
+    # -- the thread --------------------------------------------------------------------------------------
+
+    def run(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
+            try:
+                self.bring_into_force()
+                if self._fetch_missing(stopping.is_set):
+                    continue
+                self.trouble = ""
+            except (BoxError, ProtocolError, OSError) as error:
+                text = error.strerror or "disk" if isinstance(error, OSError) else str(error)
+                if text != self.trouble:
+                    log.warning("lists: %s", text)
+                self.trouble = text
+            self._wake.wait(WAKE_S)
+            self._wake.clear()
+
+    def bring_into_force(self) -> None:
+        """Load what is on disk, if that or its ground changed. Errors: LoadFailed, OSError (disk)."""
+        active, ground = self._active(), self._ground()
+        chosen: dict[Key, BulkList] = {}
+        for key, one in active.items():
+            if self._path(one).exists():
+                chosen[key] = one
+            elif (before := self._chosen.get(key)) is not None and self._path(before).exists():
+                chosen[key] = before
+        self.waiting = sum(1 for key, one in active.items() if chosen.get(key) != one)
+        wish = (chosen, ground)
+        if wish != self._loaded:
+            if time.monotonic() < self._not_before.get(_LOAD, 0):
+                return
+            try:
+                self._load(chosen, ground)
+            except (BoxError, OSError):
+                self._put_off(_LOAD)
+                raise
+            self._done(_LOAD)
+            self._loaded = wish
+            self._indexes = tuple((one, self._index(one)) for one in chosen.values())
+            log.info("%d lists in force", len(chosen))
+        self.in_force = len(chosen)
+        if chosen != self._chosen:
+            self._write(chosen)
+            self._chosen = chosen
+        self._clean({*chosen.values(), *active.values()})
+
+    def _load(self, chosen: Mapping[Key, BulkList], ground: Ground) -> None:
+        files = tuple((one.name, str(self._path(one))) for one in chosen.values())
+        result = load.run(load.Addresses(files, ground.networks, str(self._directory)))
+        for kept in result.kept:
+            self._spool.left_out(kept.name, kept.indicator, kept.reason, self._now())
+
+    def _fetch_missing(self, stopping: Callable[[], bool]) -> bool:
+        """Fetch what is wanted and due; return True when something new is on disk. Errors: the last one."""
+        fetched, trouble = False, None
+        for one in {one.sha256: one for one in self._active().values()}.values():
+            if self._path(one).exists() or time.monotonic() < self._not_before.get(one.sha256, 0):
+                continue
+            try:
+                self._fetch(one, stopping)
+                fetched = True
+                self._done(one.sha256)
+            except (BoxError, ProtocolError, OSError) as error:
+                self._put_off(one.sha256)
+                trouble = error
+        if trouble is not None and not fetched:
+            raise trouble
+        return fetched
+
+    def _fetch(self, one: BulkList, stopping: Callable[[], bool]) -> None:
+        part = self._directory / f"{one.sha256}.part"
+        try:
+            fetch_list(self._files, one, part, stopping)
+            load.run(load.Unpack(one, str(part), str(self._path(one))))
+        except (FileMismatch, LoadFailed) as error:
+            if not isinstance(error, LoadFailed) or error.cause in _DAMAGED:
+                part.unlink(missing_ok=True)
+            raise
+        part.unlink(missing_ok=True)
+
+    def _done(self, what: str) -> None:
+        self._failures.pop(what, None)
+        self._not_before.pop(what, None)
+
+    def _put_off(self, what: str) -> None:
+        """Jitter: hundreds of boxes must not come back in step."""
+        times = self._failures[what] = self._failures.get(what, 0) + 1
+        pause_s = min(BACKOFF_LAST_S, BACKOFF_FIRST_S * 2 ** min(times - 1, 10))
+        self._not_before[what] = time.monotonic() + pause_s * (0.5 + random.random())  # noqa: S311
+
+    # -- disk --------------------------------------------------------------------------------------------
+
+    def _path(self, one: BulkList) -> Path:
+        return self._directory / f"{one.sha256}.list"
+
+    def _read(self) -> dict[Key, BulkList]:
+        body = read_checked(self._directory / "in-force")
+        try:
+            lists = msgspec.json.decode(body, type=_InForce).lists if body else []
+        except msgspec.MsgspecError:
+            return {}
+        return {(channel, one.name): one for channel, one in lists}
+
+    def _write(self, chosen: Mapping[Key, BulkList]) -> None:
+        lists = [(channel, one) for (channel, _), one in sorted(chosen.items())]
+        write_checked(self._directory / "in-force", msgspec.json.encode(_InForce(1, lists)))
+
+    def _clean(self, needed: Iterable[BulkList]) -> None:
+        digests = {one.sha256 for one in needed}
+        for path in self._directory.iterdir():
+            left = path.suffix in (".list", ".part") and path.stem not in digests
+            if left or path.suffix == ".new":  # of a loader that was killed
+                path.unlink(missing_ok=True)
+
+    # -- which list it was -------------------------------------------------------------------------------
+
+    def _index(self, one: BulkList) -> ListIndex:
+        with self._path(one).open("rb") as file:
+            buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if one.count else b""
+        # As plain values: an index of networks would hold each of them in memory.
+        return ListIndex(buffer, Kind.IP)
+
+    def entry_for_address(self, address: str) -> Entry | None:
+        """Return the listed value that covers this address, for the record of a refused flow."""
+        for one, index in self._indexes:
+            if one.kind is Kind.IP and address in index:
+                return _entry(one, address)
+            if one.kind is Kind.CIDR:
+                for network in _networks(address):
+                    if network in index:
+                        return _entry(one, network)
+        return None
+
+
+def _networks(address: str) -> Iterator[str]:
+    parsed = ipaddress.ip_address(address)
+    for length in range(parsed.max_prefixlen - 1, SHORTEST[parsed.version] - 1, -1):
+        yield str(ipaddress.ip_network((address, length), strict=False))
+
+
+def _entry(one: BulkList, value: str) -> Entry:
+    return Entry(one.name, Indicator(one.kind, value), one.action, one.expires_at, one.reason)

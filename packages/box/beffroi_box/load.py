@@ -1,0 +1,171 @@
+"""The loader: what the agent gives to a short child, because it needs much memory or much time for a while.
+
+Purpose: check a downloaded list, and bring lists into the engines; the agent itself stays small, and its urgent
+         work never waits for this one's.
+Process: ``python3 -m beffroi_box.load``, a child of the agent: root without any capability but CAP_NET_ADMIN.
+Input:   one job (JSON) on standard input, from the agent; files that the centre's digest names.
+Fails:   one result (JSON) on standard output, with a sentence when it did not work; what was in force stays.
+Source:  docs/internals/box.md.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import subprocess
+import sys
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from beffroi_protocol.errors import FileMismatch, ProtocolError
+from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.lists import ListCheck
+from beffroi_protocol.messages import BulkList
+from beffroi_protocol.protected import Floor
+
+from beffroi_box.bulk import BulkSets
+from beffroi_box.errors import BoxError, LoadFailed
+from beffroi_box.ranges import BITS, keys, packed_ranges, without
+
+PIECE_BYTES = 1 << 18
+LIMIT_S = 600
+_CONFINED = ("/usr/bin/setpriv", "--bounding-set", "-all,+net_admin", "--no-new-privs", "--")
+
+
+class Unpack(msgspec.Struct, frozen=True, tag="unpack"):
+    """Decompress and check ``packed``; the sound list is ``plain``. Paths are absolute."""
+
+    wanted: BulkList
+    packed: str
+    plain: str
+
+
+class Addresses(msgspec.Struct, frozen=True, tag="addresses"):
+    """Block exactly the addresses of these lists: (name, file). ``networks``: protected beside the floor list."""
+
+    lists: tuple[tuple[str, str], ...]
+    networks: tuple[str, ...]
+    directory: str
+
+
+Job = Unpack | Addresses
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A listed value that was left out because it touches something protected: the first one of its list."""
+
+    name: str
+    indicator: Indicator
+    reason: str
+
+
+class Result(msgspec.Struct, frozen=True):
+    """``code``: of the error, "" when it worked; "disk" when nothing could be written."""
+
+    count: int = 0
+    kept: tuple[Kept, ...] = ()
+    code: str = ""
+    trouble: str = ""
+
+
+def run(job: Job) -> Result:
+    """Do one job in a child. Errors: LoadFailed, OSError (disk)."""
+    argv = [*_CONFINED, sys.executable, "-m", "beffroi_box.load"]
+    try:
+        done = subprocess.run(
+            argv, input=msgspec.json.encode(job), capture_output=True, check=False, timeout=LIMIT_S
+        )
+        result = msgspec.json.decode(done.stdout, type=Result)
+    except (subprocess.TimeoutExpired, msgspec.MsgspecError) as error:
+        raise LoadFailed("loader", type(error).__name__) from None
+    if result.code == "disk":
+        raise OSError(int(result.trouble), os.strerror(int(result.trouble)))
+    if result.code:
+        raise LoadFailed(result.code, result.trouble)
+    return result
+
+
+def _unpack(job: Unpack) -> Result:
+    """Memory is bounded by a piece and a line; the file is there whole and checked, or not at all."""
+    check, opener = ListCheck(job.wanted), zlib.decompressobj()
+    temporary = Path(job.plain + ".new")
+    try:
+        with Path(job.packed).open("rb") as packed, temporary.open("wb") as plain:
+            while (rest := packed.read(PIECE_BYTES)) and not opener.eof:
+                while rest:
+                    piece = opener.decompress(rest, PIECE_BYTES)
+                    rest = opener.unconsumed_tail
+                    check.feed(piece)
+                    plain.write(piece)
+            if not opener.eof:
+                raise FileMismatch("it is cut off")
+            check.finish()
+            plain.flush()
+            os.fsync(plain.fileno())
+        temporary.replace(job.plain)
+    except zlib.error:
+        raise FileMismatch("it cannot be decompressed") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Result(job.wanted.count)
+
+
+def _addresses(job: Addresses) -> Result:
+    floor = Floor((), job.networks)
+    protected = {version: floor.ranges(version) for version in BITS}
+    found: dict[int, list[int]] = {version: [] for version in BITS}
+    kept: list[Kept] = []
+    for name, path in job.lists:
+        with Path(path).open("rb") as lines:
+            listed = packed_ranges(lines)
+        for version, bits in BITS.items():
+            left, touched = without(listed.pop(version), protected[version], bits)
+            found[version] += left
+            if touched is not None:
+                kept.append(_kept(name, version, touched, floor))
+    blocked: dict[tuple[int, int], Sequence[int]] = {}
+    for version, bits in BITS.items():
+        packed = found.pop(version)
+        packed.sort()
+        blocked |= {(version, length): some for length, some in keys(packed, bits).items()}
+    BulkSets(Path(job.directory)).replace(blocked)
+    return Result(sum(len(some) for some in blocked.values()), tuple(kept))
+
+
+def _kept(name: str, version: int, touched: tuple[int, int], floor: Floor) -> Kept:
+    low, high = touched
+    bits = BITS[version]
+    inside = max(low, next(start for start, end in floor.ranges(version) if end >= low))
+    address = Indicator(
+        Kind.IP, str(ipaddress.ip_network((inside.to_bytes(bits // 8), bits)).network_address)
+    )
+    length = bits - (high - low).bit_length()
+    network = ipaddress.ip_network((low.to_bytes(bits // 8), length))
+    shown = Indicator(Kind.IP, str(network[0])) if low == high else Indicator(Kind.CIDR, str(network))
+    return Kept(name, shown, floor.reason(address))
+
+
+def _do(job: Job) -> Result:
+    try:
+        match job:
+            case Unpack():
+                return _unpack(job)
+            case Addresses():
+                return _addresses(job)
+    except (ProtocolError, BoxError) as error:
+        return Result(code=error.code, trouble=str(error)[:300])
+    except OSError as error:
+        return Result(code="disk", trouble=str(error.errno or 0))
+
+
+def main() -> int:
+    os.umask(0o077)
+    result = _do(msgspec.json.decode(sys.stdin.buffer.read(), type=Job))
+    sys.stdout.buffer.write(msgspec.json.encode(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,222 @@
+"""Bulk lists in a real box: fetched by digest, checked, in the kernel; refused, cut, damaged, withdrawn."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import random
+from collections.abc import Iterator
+
+import pytest
+from beffroi_protocol.indicators import Kind
+from beffroi_protocol.messages import BulkList, EntryRefused, FlowsBlocked
+
+from tests.fixtures_box import (
+    BOX,
+    EVIL,
+    EVIL6,
+    GOOD,
+    LAN,
+    WAN_NET,
+    TownHall,
+    connects,
+    good_policy,
+    inside,
+    run,
+    town_hall,
+    until,
+)
+
+pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[TownHall]:
+    with town_hall() as hall:
+        yield hall
+
+
+@pytest.fixture
+def hall(running: TownHall) -> Iterator[TownHall]:
+    yield running
+    running.clear()
+
+
+def others(count: int) -> set[str]:
+    """Addresses that no test uses, spread over the address space."""
+    source = random.Random(count)
+    return {str(ipaddress.ip_address(source.randrange(50 << 24, 120 << 24))) for _ in range(count)}
+
+
+def addresses(hall: TownHall, *more: str, count: int = 300, name: str = "bad-hosts") -> BulkList:
+    return hall.centre.bulk_list(name, Kind.IP, {*others(count), *more})
+
+
+def lists(hall: TownHall) -> set[str]:
+    return {path.name for path in (hall.state / "lists").iterdir() if path.suffix in (".list", ".part")}
+
+
+def test_a_hundred_thousand_addresses_are_refused_and_open_again_when_the_list_is_withdrawn(
+    hall: TownHall,
+) -> None:
+    assert connects(LAN, EVIL) and connects(LAN, EVIL6)
+    hall.listed(addresses(hall, EVIL, EVIL6, count=100_000))
+    assert not connects(LAN, EVIL) and not connects(LAN, EVIL6) and connects(LAN, GOOD)
+    hall.unlisted("bad-hosts")
+    assert connects(LAN, EVIL) and connects(LAN, EVIL6)
+    assert not lists(hall), "no file stays behind"
+
+
+def test_prefixes_of_several_lengths_are_refused_whole(hall: TownHall) -> None:
+    hall.listed(
+        hall.centre.bulk_list("nets", Kind.CIDR, ["45.83.64.0/29", "2a0e:b107:10::/45", "77.1.0.0/17"])
+    )
+    assert not connects(LAN, EVIL) and not connects(LAN, EVIL6) and connects(LAN, GOOD)
+
+
+def test_a_new_version_of_a_list_replaces_the_old_one(hall: TownHall) -> None:
+    hall.listed(addresses(hall, EVIL))
+    hall.listed(addresses(hall, GOOD))
+    assert connects(LAN, EVIL) and not connects(LAN, GOOD)
+    assert len(lists(hall)) == 1
+
+
+def test_what_is_protected_stays_reachable_although_listed_and_is_told_once(hall: TownHall) -> None:
+    nets = hall.centre.bulk_list("nets", Kind.CIDR, ["185.0.0.0/8", "45.83.64.0/24"])
+    hall.centre.set_policy(good_policy(protected_networks=(f"{GOOD}/32",)))
+    until(
+        lambda: hall.centre.policy and hall.status()["policy_version"] == hall.centre.policy.policy_version,
+        "",
+    )
+    hall.listed(nets)
+    assert not connects(LAN, EVIL), "the rest of the prefix is refused"
+    assert connects(LAN, GOOD), "protected by policy"
+    assert hall.status()["connected"] and connects(LAN, WAN_NET), "the centre"
+
+    def told() -> list[EntryRefused]:
+        facts = hall.centre.facts.values()
+        return [f for f in facts if isinstance(f, EntryRefused) and f.entry_id == "nets"]
+
+    until(told, "no fact")
+    assert len(told()) == 1
+    hall.centre.set_policy(good_policy())
+    until(lambda: not connects(LAN, GOOD), "no longer protected: the list is loaded again")
+
+
+def test_a_refused_flow_names_its_list(hall: TownHall) -> None:
+    hall.listed(addresses(hall, EVIL))
+    hall.centre.facts.clear()
+    assert not connects(LAN, EVIL)
+    found = hall.centre.facts
+    until(
+        lambda: any(
+            isinstance(f, FlowsBlocked) and (f.entry_id, f.indicator.value) == ("bad-hosts", EVIL)
+            for f in found.values()
+        ),
+        "no fact",
+    )
+
+
+def test_a_download_that_was_cut_goes_on_where_it_was(hall: TownHall) -> None:
+    hall.centre.asked_from.clear()
+    hall.centre.cut_after_bytes = 20_000
+    hall.listed(addresses(hall, EVIL, count=20_000))
+    assert hall.centre.asked_from == [0, 20_000]
+    assert not connects(LAN, EVIL)
+
+
+@pytest.mark.parametrize("damage", ["another content", "not compressed", "cut off"])
+def test_a_damaged_file_is_refused_and_the_list_before_it_kept(hall: TownHall, damage: str) -> None:
+    hall.listed(addresses(hall, EVIL))
+    kept = hall.in_force()
+    bad = addresses(hall, GOOD)
+    sound = hall.centre.files[bad.sha256]
+    hall.centre.files[bad.sha256] = {
+        "another content": hall.centre.files[next(iter(kept))],
+        "not compressed": b"x" * 400,
+        "cut off": sound[:-9],
+    }[damage]
+    hall.centre.publish(lists=(bad,))
+    until(lambda: hall.status()["lists_trouble"], "nothing is said")
+    assert hall.in_force() == kept and not connects(LAN, EVIL) and connects(LAN, GOOD)
+    assert hall.status()["lists_waiting"] == 1
+    hall.centre.files[bad.sha256] = sound
+    until(lambda: not connects(LAN, GOOD), "not tried again")
+    assert connects(LAN, EVIL)
+
+
+def test_a_start_without_the_centre_enforces_the_lists_on_disk(hall: TownHall) -> None:
+    hall.listed(addresses(hall, EVIL))
+    until(lambda: '"lists"' in (hall.state / "tables" / "box.state").read_text(), "not saved")
+    hall.kill("agent")
+    run(*inside(BOX, "nft", "flush", "ruleset"))  # as after a reboot
+    hall.cut(down=True)
+    try:
+        hall.start_agent()
+        until(lambda: hall.status().get("lists") == 1, "not loaded from disk")
+        assert "bulk4_32" in run(*inside(BOX, "nft", "list", "chain", "inet", "beffroi", "bulk"))
+    finally:
+        hall.cut(down=False)
+    hall.connected()
+    assert not connects(LAN, EVIL) and connects(LAN, GOOD)
+
+
+def test_a_killed_agent_leaves_the_lists_in_the_kernel(hall: TownHall) -> None:
+    hall.listed(addresses(hall, EVIL))
+    hall.kill("agent")
+    assert not connects(LAN, EVIL) and connects(LAN, GOOD)
+    hall.start_agent()
+    hall.connected()
+    hall.unlisted("bad-hosts")
+    assert connects(LAN, EVIL), "the restarted agent knows what is in the kernel"
+
+
+def test_rules_that_another_program_flushed_come_back_with_the_lists(hall: TownHall) -> None:
+    hall.listed(addresses(hall, EVIL))
+    run(*inside(BOX, "nft", "delete", "table", "inet", "beffroi"))
+    assert connects(LAN, EVIL)
+    hall.block(EVIL6)
+    until(lambda: not connects(LAN, EVIL), f"not loaded again: {hall.log()}")
+
+
+def test_a_policy_change_never_opens_what_is_listed(hall: TownHall) -> None:
+    hall.listed(addresses(hall, EVIL))
+    version = hall.centre.set_policy(good_policy())
+    while hall.status()["policy_version"] != version:
+        assert not connects(LAN, EVIL)
+    assert not connects(LAN, EVIL)
+
+
+def test_a_full_disk_keeps_the_list_before_and_says_so(hall: TownHall) -> None:
+    hall.listed(addresses(hall, EVIL))
+    kept = hall.in_force()
+    filler = hall.state / "filler"
+    with filler.open("wb") as file:
+        try:
+            while True:
+                os.write(file.fileno(), bytes(4096))
+        except OSError:
+            pass
+    hall.centre.publish(lists=(addresses(hall, GOOD, count=50_000),))
+    until(lambda: "lists: No space left" in hall.log(), "nothing is said")
+    assert hall.in_force() == kept and not connects(LAN, EVIL) and connects(LAN, GOOD)
+    filler.unlink()
+    until(lambda: not connects(LAN, GOOD), "not tried again")
+    assert connects(LAN, EVIL)
+
+
+def test_a_snapshot_that_is_a_file_is_fetched(hall: TownHall) -> None:
+    hall.block(EVIL)
+    until(
+        lambda: f'"version":{hall.centre.version},' in (hall.state / "tables" / "box.state").read_text(), ""
+    )
+    hall.kill("agent")
+    for path in (hall.state / "tables").iterdir():
+        path.unlink()
+    hall.centre.by_file = True
+    try:
+        hall.start_agent()
+        hall.connected()
+    finally:
+        hall.centre.by_file = False
+    assert not connects(LAN, EVIL) and connects(LAN, GOOD)
