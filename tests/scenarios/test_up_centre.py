@@ -258,3 +258,41 @@ def test_each_process_reads_only_its_secrets_and_comes_back_after_a_kill(centre:
         ),
         "every process is healthy again",
     )
+
+
+def test_status_shows_no_password_unless_it_is_asked_for(centre: Centre) -> None:
+    kept = json.loads((centre.state / "secrets" / "demo-accounts.json").read_text("utf-8"))["accounts"]
+    usual = centre.cli("status", "--state", str(centre.state)).stdout
+    asked = centre.cli("status", "--accounts", "--state", str(centre.state)).stdout
+    assert [one["password"] in usual for one in kept] == [False] * len(kept)
+    assert "status --state" in usual
+    assert [one["password"] in asked for one in kept] == [True] * len(kept)
+
+
+def test_a_rotated_feed_key_is_in_force_without_a_restart_of_the_centre(
+    centre: Centre, tmp_path: Path
+) -> None:
+    state = ("--state", str(centre.state))
+    before = rows(centre)
+    root = centre.state / "secrets" / "feed-root.key"
+    (tmp_path / "feed.pub").write_text(centre.cli("keys", "new", *state).stdout)
+    key = ("--public-key", str(tmp_path / "feed.pub"), "--root-key", str(root))
+    (tmp_path / "new.line").write_text(centre.cli("keys", "delegate", *key, *state).stdout)
+    shown = centre.cli("keys", "install", str(tmp_path / "new.line"), *state).stdout
+    assert "stream starts again" in shown
+    until(
+        lambda: (
+            rows(centre)["stream"]["pid"] not in (0, before["stream"]["pid"])
+            and rows(centre)["stream"]["state"] == "healthy"
+        ),
+        "stream runs with the new key",
+    )
+    assert {name: one["pid"] for name, one in rows(centre).items() if name != "stream"} == {
+        name: one["pid"] for name, one in before.items() if name != "stream"
+    }
+    # The doors take the new key's word: what is decided now is refused.
+    assert centre.python(DECIDE, "apres-la-cle.example.net").startswith("dec_")
+    mail_state = centre.state / "doors" / "mailgate" / "mail.state"
+    until(
+        lambda: b"apres-la-cle.example.net" in mail_state.read_bytes(), "mailgate enforces with the new key"
+    )

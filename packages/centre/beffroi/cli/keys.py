@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -34,7 +35,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
-from beffroi.supervise import secret_files
+from beffroi.supervise import children, secret_files, status
 from beffroi.supervise.secret_files import (
     DELEGATION,
     FEED_KEY,
@@ -178,10 +179,18 @@ def _install(options: argparse.Namespace) -> int:
     config = load(options.state.resolve())
     line = _read(options.delegation)
     replaced = install(config, line)
-    print(
-        f"installed{', with the new feed key' if replaced else ''}. Next: ./beffroi stop, then ./beffroi up"
-    )
+    print(f"installed{', with the new feed key' if replaced else ''}.{_start_stream_again(config)}")
     return 0
+
+
+def _start_stream_again(config: Config) -> str:
+    """Only stream holds the key. Its end is seen by the supervisor, which starts it again."""
+    if not status.running_pid(config):
+        return ""
+    records = status.directory(config) / "children.json"
+    if children.signal_recorded(records, "stream", signal.SIGTERM):
+        return " stream starts again with it; doors connect again by themselves."
+    return " stream could not be told. Next: ./beffroi stop, then ./beffroi up"
 
 
 def install(config: Config, line: bytes) -> bool:

@@ -1,6 +1,7 @@
 """`status` and `code`: what runs, what is wrong and how to mend it, and who can sign in.
 
 Process: the person's own; reads STATE/supervisor/status.json and, as root, the demonstration's accounts.
+Secrets: passwords are shown by `status --accounts` only (and once by the `up` that made them).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from beffroi.core.identity import totp
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
-from beffroi.supervise import accounts, status
+from beffroi.supervise import accounts, checks, status
 
 _LABELS = {
     "portal": "Portal",
@@ -34,13 +35,17 @@ def _options(name: str, arguments: Sequence[str], *, email: bool = False) -> arg
         parser.add_argument("email")
     else:
         parser.add_argument("--json", action="store_true")
+        parser.add_argument("--accounts", action="store_true", help="only the demonstration's accounts")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str]) -> int:
     options = _options("status", arguments)
     config = load(options.state.resolve())
+    if options.accounts:
+        return _accounts(config)
     found, pid = status.read(config), status.running_pid(config)
+    low = checks.low_disk(config)
     if options.json:
         print(
             json.dumps({"running": bool(pid), "status": asdict(found) if found else None}, ensure_ascii=False)
@@ -51,13 +56,29 @@ def main(arguments: Sequence[str]) -> int:
             print("It ended without stopping its processes; the next start ends what is left of them.")
     elif found is not None:
         print("\n".join(lines(found)))
-        print("\n".join(account_lines(config, accounts.load(config), secrets=True)))
+        print("\n".join(account_lines(config, accounts.load(config), secrets=False)))
+    if low and not options.json:
+        print(low)
     well = bool(pid) and found is not None and all(one.state == "healthy" for one in found.processes)
-    return 0 if well else 1
+    return 0 if well and not low else 1
+
+
+class NoAccounts(BeffroiError):
+    """No demonstration accounts are readable in {}. Next: run it as root; a deleted file is not made again."""
+
+    code = "cli.no_accounts"
+
+
+def _accounts(config: Config) -> int:
+    found = accounts.load(config)
+    if not found:
+        raise NoAccounts(accounts.path(config))
+    print("\n".join(account_lines(config, found, secrets=True)))
+    return 0
 
 
 class NoSuchAccount(BeffroiError):
-    """No demonstration account {} with a one-time code is readable here. Next: run it as root, or ./beffroi status"""
+    """No demonstration account {} with a one-time code is readable here. Next: as root: ./beffroi status --accounts"""
 
     code = "cli.no_such_account"
 
@@ -90,13 +111,13 @@ def lines(found: status.CentreStatus) -> list[str]:
 
 
 def account_lines(config: Config, found: Iterable[accounts.Account], *, secrets: bool) -> list[str]:
-    """The accounts; with ``secrets`` their passwords."""
+    """The accounts with their passwords; without ``secrets`` where they are."""
     listed = list(found)
     if not listed:
         return []
     state = "" if config.state == DEFAULT_STATE else f" --state {config.state}"
     if not secrets:
-        return [f"Accounts and passwords: ./beffroi status{state}", ""]
+        return [f"Accounts and passwords: ./beffroi status{state} --accounts ({accounts.path(config)})", ""]
     shown = ["Demonstration accounts (portal):"]
     for one in listed:
         if not one.console:

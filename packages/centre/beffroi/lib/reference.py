@@ -8,6 +8,7 @@ Process: a developer's machine.
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Iterator
@@ -97,5 +98,6 @@ def main(target: Path) -> None:
 if __name__ == "__main__":
     import django
 
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "beffroi.settings.base")
     django.setup()
     main(Path(sys.argv[1]))

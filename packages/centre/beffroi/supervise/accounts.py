@@ -1,6 +1,6 @@
 """The demonstration's accounts on disk: STATE/secrets/demo-accounts.json, root's alone (0600).
 
-Purpose: `up` shows them on the first run; `status` and `code` can show them again. Delete the file, and only the
+Purpose: `up` shows them on the first run; `status --accounts` and `code` show them again. Delete the file, and only the
          hashes in the database are left.
 """
 

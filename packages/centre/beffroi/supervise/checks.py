@@ -18,6 +18,7 @@ from beffroi.lib.errors import BeffroiError
 
 NEEDED_DISK_BYTES = 300 * 1024 * 1024
 NEEDED_INODES = 5000
+LOW_DISK_BYTES = 100 * 1024 * 1024
 _LOOPBACK_SETTINGS = (
     "mailgate_port",
     "rspamd_proxy_port",
@@ -75,6 +76,18 @@ def check_disk(config: Config, *, needed_bytes: int = NEEDED_DISK_BYTES) -> None
     free = shutil.disk_usage(place).free
     if free < needed_bytes:
         raise DiskFull(place, free // 2**20, needed_bytes // 2**20)
+
+
+def low_disk(config: Config) -> str:
+    """ "" or what a running centre needs: with little room Postfix asks senders to come back later."""
+    place = _existing(config.state)
+    free = shutil.disk_usage(place).free
+    if free >= LOW_DISK_BYTES:
+        return ""
+    return (
+        f"The disk of {place} has {free // 2**20} MB free: new mail waits at its senders, and pages may fail."
+        " Next: free some space; nothing has to be restarted."
+    )
 
 
 def _existing(path: Path) -> Path:

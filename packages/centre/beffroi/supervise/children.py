@@ -187,6 +187,19 @@ def end_leftovers(path: Path, *, timeout_s: float = 10) -> list[str]:
     return ended
 
 
+def signal_recorded(path: Path, name: str, number: signal.Signals) -> bool:
+    """Signal one child of a running supervisor by its record; False when there is none."""
+    try:
+        records = [Record(**one) for one in json.loads(path.read_text("utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return False
+    for one in records:
+        if one.name == name and one.boot_id == boot_id() and start_ticks(one.pid) == one.start_ticks:
+            _send([one.pid], number)
+            return True
+    return False
+
+
 def _is_left(one: Record) -> bool:
     """Its leader lives, or only its workers do: their session number cannot be given away meanwhile."""
     current = start_ticks(one.pid)
