@@ -65,7 +65,7 @@ class Stream:
         self.live_hub = Hub()
         self.nonces = Nonces()
         self._databases: list[Database] = [connect(config.database), connect(config.database)]
-        feed_store = Store(self._databases[0], config.run, eager=True)
+        feed_store = Store(self._databases[0], config.run)
         self._store = store = Store(self._databases[1], config.run)
         self._thread = ThreadPoolExecutor(1, "requests")
         key = Ed25519PrivateKey.from_private_bytes(unb64(config.secret("feed.key").decode()))

@@ -8,9 +8,7 @@ Fails:   Unavailable when the database does not answer; nothing is acknowledged 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import batched
@@ -24,7 +22,6 @@ from beffroi_protocol.messages import Ack, Action, BulkList, Entry, Policy, Poli
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock
-from beffroi.lib.errors import Unavailable
 from beffroi.stream.batches import ChannelEvent, DecisionEvent, ListEvent
 
 CURSOR = "stream"
@@ -34,8 +31,6 @@ ENDED = "decision:ended"
 LIST_PUBLISHED = "list:published"
 LIST_WITHDRAWN = "list:withdrawn"
 KEEP_LINES = timedelta(days=30)
-LOCK_S = 10.0
-LOCK_PAUSE_S = 0.0005
 IDS_A_QUERY = 500
 
 
@@ -83,29 +78,9 @@ class FactRow:
 class Store:
     """The queries. One object a thread."""
 
-    def __init__(self, database: Database, run: Path, *, eager: bool = False) -> None:
-        """``eager``: on SQLite, ask for the write lock every half millisecond. SQLite's own waiting sleeps up to
-        100 ms between two attempts, so that busy writers would hold up a decision for seconds."""
+    def __init__(self, database: Database, run: Path) -> None:
         self.database = database
         self._run = run
-        self._eager = eager and database.backend == "sqlite"
-        if self._eager:
-            database.execute("PRAGMA busy_timeout = 0")
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """A write transaction. Errors: Unavailable when the lock is not to be had within LOCK_S."""
-        with ExitStack() as stack:
-            end = time.monotonic() + LOCK_S
-            while True:
-                try:
-                    stack.enter_context(self.database.transaction())
-                    break
-                except Unavailable:
-                    if not self._eager or time.monotonic() > end:
-                        raise
-                    time.sleep(LOCK_PAUSE_S)
-            yield
 
     # -- the feed ----------------------------------------------------------------------------------------
 
@@ -142,7 +117,7 @@ class Store:
     def commit(self, batches: Sequence[NewBatch], position: int) -> None:
         """Batches, channels and cursor: all or nothing."""
         now = clock.now()
-        with self._writing():
+        with self.database.transaction():
             self.database.executemany(
                 "INSERT INTO feed_batch (channel, epoch, to_version, line, created_at)"
                 " VALUES (?, ?, ?, ?, ?)",
@@ -153,14 +128,14 @@ class Store:
 
     def restart(self, channels: Sequence[ChannelRow], position: int) -> None:
         """Begin a new epoch: the channels as given, no lines before them."""
-        with self._writing():
+        with self.database.transaction():
             self.database.execute("DELETE FROM feed_channel")
             self._put_channels(channels)
             self._put_cursor(position)
 
     def prune(self, channel: str, epoch: int, through_version: int) -> None:
         """Delete old lines that a saved snapshot covers; younger ones stay, so that anyone can check them."""
-        with self._writing():
+        with self.database.transaction():
             self.database.execute(
                 "DELETE FROM feed_batch WHERE channel = ? AND created_at < ?"
                 " AND (epoch < ? OR (epoch = ? AND to_version <= ?))",
@@ -185,7 +160,7 @@ class Store:
 
     def in_force(self) -> tuple[list[ChannelEvent], int]:
         """Return every active decision and list, and the outbox position that this state belongs to."""
-        with self._writing():
+        with self.database.transaction():
             self.database.serialise_outbox()
             decisions = self.database.execute(
                 "SELECT id, kind, value, action, scope, reason, expires_at FROM decision"
@@ -242,7 +217,7 @@ class Store:
 
     def seen(self, box_ids: Sequence[str]) -> None:
         now = clock.now()
-        with self._writing():
+        with self.database.transaction():
             self.database.executemany(
                 "UPDATE box SET last_seen_at = ? WHERE id = ?", [(now, box_id) for box_id in box_ids]
             )
@@ -250,7 +225,7 @@ class Store:
     def put_acks(self, acks: Sequence[tuple[str, Ack]], boxes: dict[str, tuple[int, str]]) -> None:
         """Keep the newest acknowledgement of each box and channel. ``boxes``: policy and agent versions."""
         now = clock.now()
-        with self._writing():
+        with self.database.transaction():
             self.database.executemany(
                 "INSERT INTO box_ack (box_id, channel, epoch, version, enforced_at_ms, received_at)"
                 " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (box_id, channel) DO UPDATE SET"
@@ -269,7 +244,7 @@ class Store:
         """Store facts durably, each with its event; return how many were new."""
         now = clock.now()
         new = 0
-        with self._writing():
+        with self.database.transaction():
             for fact in facts:
                 rows = self.database.execute(
                     "INSERT INTO inbox_fact (id, source, collectivite_id, kind, payload, received_at)"
