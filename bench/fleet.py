@@ -13,15 +13,11 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import heapq
 import json
 import random
-import select
-import socket
 import ssl
 import threading
 import time
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -40,24 +36,17 @@ from beffroi_protocol.messages import (
     decode_feed,
     encode,
 )
-from beffroi_protocol.requests import NONCE_HEADER, sign_request
+from beffroi_protocol.requests import sign_request
 from beffroi_protocol.session import FeedSession, Refused, TrustedClock
 from beffroi_protocol.signing import ROOT_KID, TrustStore, payload_hash, split_line, unb64
 from beffroi_protocol.table import overlay
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-READ, WRITE, PARKED = select.EPOLLIN, select.EPOLLOUT, 0
-_READ_BYTES = 16384
-_HANDSHAKES_AT_ONCE = 40
+from bench.wire import PARKED, Chunks, Job, Loop, Waiting, exchange, receive, request
+
 _READ_LINES_KEPT = 4096
 
 Answer = dict[str, Any]
-Job = Generator[tuple[socket.socket | None, int, float]]
-"""A job yields what it waits for: (socket, events, 0), or (None, PARKED, seconds)."""
-
-
-class Refusal(OSError):
-    """The centre answered something else than 200."""
 
 
 class Fleet:
@@ -75,51 +64,16 @@ class Fleet:
             for number, row in enumerate(register["boxes"][first : first + count])
         ]
         self.times: dict[int, tuple[list[float], list[float]]] = collections.defaultdict(lambda: ([], []))
-        self.versions: dict[str, int] = {}  # of each decision: when it began and when it ended
+        self.versions: dict[str, int] = {}  # by decision
         self.counts: collections.Counter[str] = collections.Counter()
-        self.handshakes = 0
-        self._epoll = select.epoll()
-        self._waiting: dict[int, tuple[Job, int]] = {}
-        self._timers: list[tuple[float, int, Job]] = []
-        self._number = 0
+        self.loop = Loop()
         self._read: dict[bytes, Batch | Snapshot | None] = {}
-
-    # -- loop --------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         for box in self.boxes:
-            self.step(box.feed_job)
-            self.step(box.post_job)
-        while True:
-            limit_s = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else 1.0
-            for number, _ in self._epoll.poll(min(limit_s, 1.0), 1024):
-                if (waiting := self._waiting.get(number)) is not None:
-                    self.step(waiting[0])
-            now = time.monotonic()
-            while self._timers and self._timers[0][0] <= now:
-                self.step(heapq.heappop(self._timers)[2])
-
-    def step(self, job: Job) -> None:
-        sock, events, pause_s = next(job)
-        if sock is not None:
-            number = sock.fileno()
-            known = self._waiting.get(number)
-            if known is None:
-                self._epoll.register(number, events)
-            elif known[1] != events:
-                self._epoll.modify(number, events)
-            if known is None or known[1] != events:
-                self._waiting[number] = (job, events)
-        elif pause_s:
-            self._number += 1
-            heapq.heappush(self._timers, (time.monotonic() + pause_s, self._number, job))
-
-    def forget(self, sock: socket.socket) -> None:
-        if self._waiting.pop(sock.fileno(), None) is not None:
-            self._epoll.unregister(sock)
-        sock.close()
-
-    # -- lines -------------------------------------------------------------------------------------------
+            self.loop.step(box.feed_job)
+            self.loop.step(box.post_job)
+        self.loop.run()
 
     def read(self, line: bytes) -> Batch | Snapshot | None:
         """Decode a line once for all boxes that receive the same bytes."""
@@ -177,25 +131,22 @@ class Box:
             pause_s = min(BACKOFF_LAST_S, pause_s * 2)
 
     def _follow(self) -> Job:
-        tls = yield from self._connect()
+        tls = yield from self._connection()
         try:
-            nonce, _, _ = yield from self._exchange(
-                tls, _request("GET", "/v1/nonce", self.fleet.host, {}, b"")
-            )
+            nonce, _ = yield from exchange(tls, request("GET", "/v1/nonce", self.fleet.host, {}, b""))
             since = ",".join(f"{c}:{e}:{v}:{h}" for c, (e, v, h) in self.at.items())
             path = f"/v1/feed?since={since}"
             signed = sign_request(self.key, box_id=self.id, method="GET", path=path, nonce=nonce, body=b"")
-            _, _, rest = yield from self._exchange(
-                tls, _request("GET", path, self.fleet.host, signed, b""), held=True
-            )
-            chunks = _Chunks()
+            asked = request("GET", path, self.fleet.host, signed, b"")
+            _, rest = yield from exchange(tls, asked, held=True)
+            chunks = Chunks()
             lines = chunks.lines(rest)
             while True:
                 for line in lines:
                     self._receive(line)
-                lines = chunks.lines((yield from _receive_some(tls)))
+                lines = chunks.lines((yield from receive(tls)))
         finally:
-            self.fleet.forget(tls)
+            self.fleet.loop.close(tls)
 
     def _receive(self, line: bytes) -> None:
         now = time.time()
@@ -222,7 +173,7 @@ class Box:
         if not self.following and message.channel == self.channels[-1]:
             self.following, self.joined_at = True, now
         if self.parked and self._news():
-            self.fleet.step(self.post_job)
+            self.fleet.loop.step(self.post_job)
 
     def _news(self) -> list[Ack]:
         now_ms = int(time.time() * 1000)
@@ -231,6 +182,10 @@ class Box:
             for channel, (epoch, version, _) in self.at.items()
             if epoch and self.acked.get(channel) != (epoch, version)
         ]
+
+    def _connection(self) -> Waiting[ssl.SSLSocket]:
+        fleet = self.fleet
+        return fleet.loop.connect(fleet.context, self.source, fleet.target, fleet.host)
 
     # -- acknowledgements --------------------------------------------------------------------------------
 
@@ -247,7 +202,7 @@ class Box:
             news = self._news()
             try:
                 if tls is None:
-                    tls = yield from self._connect()
+                    tls = yield from self._connection()
                 yield from self._acknowledge(tls, news)
                 if self.fleet.keep_posts:
                     continue
@@ -255,25 +210,24 @@ class Box:
                 self.fleet.counts[f"post: {error}"[:120]] += 1
                 self.nonce = ""
                 if tls is not None:
-                    self.fleet.forget(tls)
+                    self.fleet.loop.close(tls)
                     tls = None
                     continue  # a kept connection may have been closed meanwhile: once more at once
                 yield None, PARKED, 2.0 * (0.5 + random.random())
             if tls is not None:
-                self.fleet.forget(tls)
+                self.fleet.loop.close(tls)
                 tls = None
 
     def _acknowledge(self, tls: ssl.SSLSocket, news: list[Ack]) -> Job:
         host = self.fleet.host
         if not self.nonce or time.monotonic() - self.nonce_at > NONCE_LIFE_S:
-            self.nonce, _, _ = yield from self._exchange(tls, _request("GET", "/v1/nonce", host, {}, b""))
+            self.nonce, _ = yield from exchange(tls, request("GET", "/v1/nonce", host, {}, b""))
         body = encode(AckBatch(VERSION, tuple(news), 1, AGENT_VERSION))
         signed = sign_request(
             self.key, box_id=self.id, method="POST", path="/v1/acks", nonce=self.nonce, body=body
         )
         self.nonce = ""
-        request = _request("POST", "/v1/acks", host, signed, body)
-        self.nonce, _, answer = yield from self._exchange(tls, request)
+        self.nonce, answer = yield from exchange(tls, request("POST", "/v1/acks", host, signed, body))
         self.spread_s = decode(answer, AckAnswer).spread_ms / 1000
         self.nonce_at = time.monotonic()
         now = time.time()
@@ -283,121 +237,6 @@ class Box:
             if ack.channel == "box" and before[0] == ack.epoch:
                 for version in range(before[1] + 1, ack.version + 1):
                     self.fleet.times[version][1].append(now)
-
-    # -- wire --------------------------------------------------------------------------------------------
-
-    def _connect(self) -> Generator[tuple[socket.socket | None, int, float], None, ssl.SSLSocket]:
-        while self.fleet.handshakes >= _HANDSHAKES_AT_ONCE:
-            yield None, PARKED, 0.01 + random.random() * 0.02
-        self.fleet.handshakes += 1
-        raw = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        current: socket.socket = raw
-        try:
-            raw.setblocking(False)
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            raw.bind((self.source, 0))
-            with contextlib.suppress(BlockingIOError):
-                raw.connect(self.fleet.target)
-            yield raw, WRITE, 0.0
-            if code := raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                raise OSError(code, "not connected")
-            self.fleet._epoll.unregister(raw)
-            del self.fleet._waiting[raw.fileno()]
-            tls = self.fleet.context.wrap_socket(
-                raw, server_hostname=self.fleet.host, do_handshake_on_connect=False
-            )
-            current = tls
-            while True:
-                try:
-                    tls.do_handshake()
-                except ssl.SSLWantReadError:
-                    yield tls, READ, 0.0
-                except ssl.SSLWantWriteError:
-                    yield tls, WRITE, 0.0
-                else:
-                    return tls
-        except BaseException:
-            self.fleet.forget(current)
-            raise
-        finally:
-            self.fleet.handshakes -= 1
-
-    def _exchange(
-        self, tls: ssl.SSLSocket, request: bytes, *, held: bool = False
-    ) -> Generator[tuple[socket.socket | None, int, float], None, tuple[str, bytes, bytes]]:
-        """Return (nonce, head, what follows the head). Errors: Refusal."""
-        while True:
-            try:
-                tls.send(request)  # less than one record
-                break
-            except ssl.SSLWantReadError:
-                yield tls, READ, 0.0
-            except ssl.SSLWantWriteError:
-                yield tls, WRITE, 0.0
-        data = b""
-        while (end := data.find(b"\r\n\r\n")) < 0:
-            data += yield from _receive_some(tls)
-        head, rest = data[:end].lower(), data[end + 4 :]
-        status = head.split(b" ", 2)[1]
-        if not held:
-            length = int(_field(head, b"content-length") or b"0")
-            while len(rest) < length:
-                rest += yield from _receive_some(tls)
-        if status != b"200":
-            raise Refusal(f"answer {status.decode()} {rest[:60]!r}")
-        at = head.index(NONCE_HEADER.lower().encode())
-        nonce = data[at : data.index(b"\r\n", at)].partition(b":")[2].strip().decode()
-        return nonce, head, rest
-
-
-def _receive_some(
-    tls: ssl.SSLSocket,
-) -> Generator[tuple[socket.socket | None, int, float], None, bytes]:
-    while True:
-        try:
-            data = tls.recv(_READ_BYTES)
-        except ssl.SSLWantReadError:
-            yield tls, READ, 0.0
-            continue
-        if not data:
-            raise Refusal("ended")
-        return data
-
-
-def _field(head: bytes, name: bytes) -> bytes:
-    at = head.find(b"\r\n" + name + b":")
-    return b"" if at < 0 else head[at + len(name) + 3 :].partition(b"\r\n")[0].strip()
-
-
-def _request(method: str, path: str, host: str, headers: dict[str, str], body: bytes) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", f"User-Agent: beffroi-box/{AGENT_VERSION}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    if body:
-        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-class _Chunks:
-    """HTTP chunks to lines."""
-
-    def __init__(self) -> None:
-        self._raw, self._body = b"", b""
-
-    def lines(self, data: bytes) -> list[bytes]:
-        """Errors: Refusal (the response ended)."""
-        raw = self._raw + data
-        body = self._body
-        while (end := raw.find(b"\r\n")) >= 0:
-            size = int(raw[:end], 16)
-            if size == 0:
-                raise Refusal("the feed ended")
-            if len(raw) < end + size + 4:
-                break
-            body += raw[end + 2 : end + 2 + size]
-            raw = raw[end + size + 4 :]
-        *lines, self._body = body.split(b"\n")
-        self._raw = raw
-        return [line for line in lines if line]
 
 
 _fleet: list[Fleet] = []
