@@ -167,8 +167,8 @@ class _Bench:
         self._complete(found, "single decisions")
         target = 500 if self.boxes <= 700 else 2000
         rows = [
-            Row("decision to a box's receipt, p50", "ms", _rank(found.line_ms, 0.5)),
-            Row("decision to a box's receipt, p99", "ms", _rank(found.line_ms, 0.99), target=target),
+            Row("decision to a box's receipt, p50", "ms", rank(found.line_ms, 0.5)),
+            Row("decision to a box's receipt, p99", "ms", rank(found.line_ms, 0.99), target=target),
             Row(
                 "decision to the last box's receipt, slowest round", "ms", slowest_line["max"], target=target
             ),
@@ -207,8 +207,8 @@ class _Bench:
         self._complete(found, "decisions at 10 a second")
         lasted_s = used.at - before.at
         rows = [
-            Row("10 decisions a second: to a box's receipt, p99", "ms", _rank(found.line_ms, 0.99)),
-            Row("10 decisions a second: to a box's acknowledgement, p99", "ms", _rank(found.ack_ms, 0.99)),
+            Row("10 decisions a second: to a box's receipt, p99", "ms", rank(found.line_ms, 0.99)),
+            Row("10 decisions a second: to a box's acknowledgement, p99", "ms", rank(found.ack_ms, 0.99)),
             Row(
                 "10 decisions a second: decisions in one batch", "count", round(len(made) / found.batches, 1)
             ),
@@ -309,7 +309,7 @@ class _Found:
     batches: int
 
 
-def _rank(counted: collections.Counter[int], share: float) -> float | None:
+def rank(counted: collections.Counter[int], share: float) -> float | None:
     """The value at ``share`` of all that were counted, nearest rank."""
     wanted, seen = share * counted.total(), 0
     for value in sorted(counted):

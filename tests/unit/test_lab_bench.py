@@ -1,8 +1,19 @@
-"""Rows of a benchmark."""
+"""Benchmarks: their rows, and what they measure with."""
 
 from __future__ import annotations
 
+import collections
+from pathlib import Path
+
+import pytest
+from beffroi.stream.batches import pause_between_s
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.fanout import rank
+from bench.peers import Measured, crowdsec, fail2ban
 from bench.rows import Row, table
+from bench.wire import Chunks, Refusal
 
 
 def test_a_row_without_target_is_neither_met_nor_missed() -> None:
@@ -20,3 +31,38 @@ def test_a_peer_that_did_not_run_says_why() -> None:
     row = Row("work", "ms", 4, peer_name="peer", note="not installed here")
     assert row.ratio is None
     assert "not installed here" in "\n".join(table([row]))
+
+
+@given(
+    lines=st.lists(st.binary(min_size=1, max_size=80).filter(lambda b: b"\n" not in b), max_size=8),
+    chunk_bytes=st.integers(1, 60),
+    piece_bytes=st.integers(1, 60),
+)
+@settings(deadline=None)
+def test_a_simulated_box_reads_the_same_lines_however_they_are_cut(
+    lines: list[bytes], chunk_bytes: int, piece_bytes: int
+) -> None:
+    body = b"".join(line + b"\n" for line in lines)
+    parts = [body[i : i + chunk_bytes] for i in range(0, len(body), chunk_bytes)]
+    raw = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+    chunks = Chunks()
+    found = [line for i in range(0, len(raw), piece_bytes) for line in chunks.lines(raw[i : i + piece_bytes])]
+    assert found == lines
+    with pytest.raises(Refusal):
+        chunks.lines(b"0\r\n\r\n")
+
+
+def test_a_rank_counts_every_measurement() -> None:
+    counted = collections.Counter({3: 98, 70: 1, 900: 1})
+    assert [rank(counted, share) for share in (0.5, 0.98, 0.99, 1.0)] == [3, 3, 70, 900]
+    assert rank(collections.Counter(), 0.5) is None
+
+
+def test_peers_that_are_not_installed_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("shutil.which", lambda program: None)
+    rivals: list[Measured] = [fail2ban(tmp_path, print), *crowdsec(tmp_path, print)]
+    assert all(not rival.times_ms and "bench --peers" in rival.why for rival in rivals)
+
+
+def test_the_pause_between_batches_grows_with_the_followers_up_to_a_second() -> None:
+    assert [pause_between_s(n, 250) for n in (0, 4, 700, 4000, 35000)] == [0, 0.001, 0.175, 1, 1]

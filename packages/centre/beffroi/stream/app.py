@@ -35,6 +35,7 @@ from beffroi.lib.errors import BeffroiError, Invalid, NotFound, Unavailable
 from beffroi.stream import live
 from beffroi.stream.answers import Held, answer, problem, read_body
 from beffroi.stream.auth import LISTENER_HEADER, BoxRevoked, Gatekeeper, is_local
+from beffroi.stream.batches import pause_between_s
 from beffroi.stream.downloads import AT_ONCE_A_BOX, AT_ONCE_A_DOOR, Downloads
 from beffroi.stream.feedlog import parse_since
 from beffroi.stream.hub import Hub, Subscriber
@@ -49,7 +50,6 @@ log = logging.getLogger("beffroi.stream")
 SEEN_EVERY_S = 60.0
 MAX_POSTS_AT_ONCE = 64
 RETRY_FIRST_S, RETRY_MAX_S = 0.02, 2.0
-BATCH_PAUSE_MAX_S = 1.0
 ACK_COST_MS = 0.3
 """Processor time of one acknowledgement: all are spread over the time that they need in any case."""
 
@@ -129,11 +129,8 @@ class Stream:
                     continue
                 if self.hub.sent != sent:
                     # The first decision went out at once; those of the pause travel in one batch.
-                    await asyncio.sleep(self._batch_pause_s())
+                    await asyncio.sleep(pause_between_s(len(self.hub), self.config.batch_pause_ms))
                 await waker.wait_async()
-
-    def _batch_pause_s(self) -> float:
-        return min(BATCH_PAUSE_MAX_S, len(self.hub) * self.config.batch_pause_ms / 1e6)
 
     async def _beat(self) -> None:
         while True:

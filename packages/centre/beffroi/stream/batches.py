@@ -17,6 +17,7 @@ from beffroi_protocol.signing import payload_hash
 from beffroi_protocol.table import CHANNEL_KINDS, overlay
 
 SCOPE_ALL = "all"
+PAUSE_MAX_S = 1.0
 MAX_ENTRIES_A_BATCH = 2000
 """Keeps a batch of the longest values under MAX_MESSAGE_BYTES."""
 
@@ -188,3 +189,9 @@ def snapshot_file(channel: str, saved: Saved, stamp: Stamp) -> SnapshotFile:
         sha256=saved.sha256,
         size_bytes=saved.size_bytes,
     )
+
+
+def pause_between_s(followers: int, pause_ms: int) -> float:
+    """Return the pause after a batch, ``pause_ms`` for each 1000 followers: each batch costs every one of them a line
+    and an acknowledgement."""
+    return min(PAUSE_MAX_S, followers * pause_ms / 1e6)
