@@ -18,7 +18,7 @@ from beffroi.mail.reader import Attachment, Authentication, MessageSummary, Mess
 from django.test import Client
 
 if TYPE_CHECKING:
-    from beffroi.mail.models import Mailbox
+    from beffroi.mail.models import Mailbox, RemediationJob
 
     from tests.conftest import Commune
 
@@ -209,6 +209,21 @@ def sighting(
     return sighting_id
 
 
+def waiting_withdrawal(campaign_id: str, mailbox: Mailbox) -> RemediationJob:
+    """One copy of the campaign's page, of which there are too many for one word."""
+    from beffroi.core.decisions.models import Decision
+    from beffroi.mail.models import RemediationItem, RemediationJob
+
+    decision = Decision.objects.get(campaign_id=campaign_id, kind="url")
+    job: RemediationJob = RemediationJob.objects.create(
+        direction="withdraw", decision_id=decision.id, campaign_id=campaign_id, state="waiting"
+    )
+    RemediationItem.objects.create(
+        job=job, message_id=LURE_ID, mailbox_id=mailbox.id, collectivite_id=mailbox.collectivite_id
+    )
+    return job
+
+
 @dataclass(frozen=True)
 class Seeded:
     """What the seeded département holds."""
@@ -220,6 +235,7 @@ class Seeded:
     open_campaign_id: str
     pending_box_id: str
     mailbox_id: str
+    waiting_job_id: str
 
 
 def seed(password: str) -> Seeded:
@@ -286,6 +302,7 @@ def seed(password: str) -> Seeded:
     sighting(owners[1].id, people[1].id, "msg_" + "7" * 26, host="ameli-remboursement.example")
     waiting = Campaign.objects.get(state="open")
     pending = Box.objects.get(state="pending")
+    job = waiting_withdrawal(decided.id, mailbox)
     return Seeded(
         "mairie@beaune.test",
         "admin@cotedor.test",
@@ -294,6 +311,7 @@ def seed(password: str) -> Seeded:
         waiting.id,
         pending.id,
         mailbox.id,
+        job.id,
     )
 
 

@@ -189,6 +189,8 @@ CONSOLE_PAGES = {
     "a-decider": "/decisions/{open_campaign_id}/",
     "annuler": "/decisions/{campaign_id}/annuler/",
     "confirmer": "/decisions/{open_campaign_id}/confirmer/",
+    "retraits": "/retraits/",
+    "retrait": "/retraits/{waiting_job_id}/",
     "boitiers": "/boitiers/",
     "code": "/boitiers/code/",
     "empreinte": "/boitiers/{pending_box_id}/confirmer/",

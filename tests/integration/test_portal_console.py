@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from beffroi.boxes.models import Box, BoxAck
+from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import door, lists
@@ -16,6 +17,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import create_administrator
 from beffroi.core.identity.totp import code_at
 from beffroi.lib import clock
+from beffroi.mail.models import RemediationJob
 from beffroi.portal.console import journal
 from beffroi.watch import resolving
 from beffroi.watch.models import Campaign
@@ -23,7 +25,14 @@ from django.core.cache import cache
 from django.test import Client
 
 from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import console_client, on_listener, portal_client, sighting
+from tests.fixtures_portal import (
+    console_client,
+    on_listener,
+    own_mailbox,
+    portal_client,
+    sighting,
+    waiting_withdrawal,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -80,6 +89,49 @@ def decided(beaune: Commune, nuits: Commune) -> Campaign:
 
 def verbs_by(actor: Actor) -> list[str]:
     return list(AuditEntry.objects.filter(actor_id=actor.id).values_list("verb", flat=True))
+
+
+# -- withdrawals that need two administrators ------------------------------------------------------------------
+
+
+@pytest.fixture
+def job(decided: Campaign, beaune: Commune) -> RemediationJob:
+    return waiting_withdrawal(decided.id, own_mailbox(beaune))
+
+
+def test_a_large_withdrawal_is_asked_for_by_one_administrator_and_granted_by_another(
+    console: Client, job: RemediationJob, system: Actor
+) -> None:
+    path = f"/retraits/{job.id}/"
+    assert "1 retrait attend une seconde personne" in console.get("/").content.decode()
+    assert (
+        "La page https://colis-suivi-paiement.example/laposte est bloquée"
+        in console.get(path).content.decode()
+    )
+    assert console.post(path, {"word": "grant"}).status_code == 409  # nobody asked
+    assert console.post(path, {"word": "ask"})["Location"] == "/retraits/"
+    assert "Vous l’avez demandé" in console.get("/retraits/").content.decode()
+    assert console.post(path, {"word": "ask"}).status_code == 409
+    assert console.post(path, {"word": "grant"}).status_code == 409  # not by oneself
+    assert Approval.objects.get().state == "requested"
+    second = create_administrator(actor=system, email="deux@cotedor.test", name="Deux", password=PASSWORD)
+    other = console_client(second.record.id)
+    assert "Accorder le retrait" in other.get(path).content.decode()
+    assert other.post(path, {"word": "grant"})["Location"] == "/retraits/"
+    assert Approval.objects.get().decided_by == second.record.id
+    assert "approval:granted" in verbs_by(Actor("administrator", second.record.id, None, "administrator"))
+
+
+def test_an_administrator_may_give_up_the_own_request(console: Client, job: RemediationJob) -> None:
+    console.post(f"/retraits/{job.id}/", {"word": "ask"})
+    console.post(f"/retraits/{job.id}/", {"word": "refuse"})
+    assert Approval.objects.get().state == "refused"
+
+
+def test_no_withdrawal_that_was_answered_is_found_again(console: Client, job: RemediationJob) -> None:
+    RemediationJob.objects.update(state="done")
+    assert console.get(f"/retraits/{job.id}/").status_code == 404
+    assert "Aucun retrait n’attend de réponse" in console.get("/retraits/").content.decode()
 
 
 # -- two directories -----------------------------------------------------------------------------------------

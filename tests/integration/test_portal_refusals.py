@@ -17,7 +17,7 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.mail.models import Mailbox
+from beffroi.mail.models import Mailbox, RemediationJob
 from beffroi.watch.models import Campaign
 from django.test import Client
 from django.urls import reverse
@@ -34,6 +34,7 @@ from tests.fixtures_portal import (
     shown_mail,
     sighting,
 )
+from tests.fixtures_stream import block
 
 __all__ = ["no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db
@@ -50,6 +51,7 @@ class World:
     app_password_id: str
     campaign_id: str
     box_id: str
+    job_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -111,6 +113,8 @@ CONSOLE = {
     "home": Rule("own"),
     "live_grant": Rule("own"),
     "campaigns": Rule("own"),
+    "withdrawals": Rule("own"),
+    "withdrawal": Rule("thing", lambda world: {"job_id": world.job_id}, {"word": "ask"}),
     "boxes": Rule("own"),
     "box_code": Rule("own"),
     "communes": Rule("own"),
@@ -144,10 +148,13 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         state="pending",
         last_seen_at=clock.now(),
     )
-    return World(beaune, nuits, administrator, mailbox, issued.record.id, Campaign.objects.get().id, box.id)
+    campaign = Campaign.objects.get()
+    decision = block("185.203.116.9")
+    job = RemediationJob.objects.create(direction="withdraw", decision_id=decision.id, state="waiting")
+    return World(beaune, nuits, administrator, mailbox, issued.record.id, campaign.id, box.id, job.id)
 
 
-def changed() -> tuple[int, int, set[str], set[str], int]:
+def changed() -> tuple[object, ...]:
     """What a refused request must leave as it is."""
     from beffroi.core.identity.models import AppPassword
 
@@ -157,6 +164,7 @@ def changed() -> tuple[int, int, set[str], set[str], int]:
         set(Campaign.objects.values_list("state", flat=True)),
         set(Box.objects.values_list("state", flat=True)),
         AppPassword.objects.filter(revoked_at=None).count(),
+        set(RemediationJob.objects.values_list("state", "approval_id")),
     )
 
 
@@ -250,12 +258,12 @@ def test_the_console_opens_to_its_administrator(name: str, world: World) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["campaign", "campaign_confirm", "campaign_undo", "box_confirm", "box_revoke"]
+    "name", ["campaign", "campaign_confirm", "campaign_undo", "box_confirm", "box_revoke", "withdrawal"]
 )
 def test_what_does_not_exist_is_no_such_page_on_the_console_either(name: str, world: World) -> None:
     with on_listener("console"):
         client = console_client(world.administrator.id)
-        key = "box_id" if name.startswith("box") else "campaign_id"
+        key = {"box": "box_id", "withdrawal": "job_id"}.get(name.partition("_")[0], "campaign_id")
         path = reverse(name, kwargs={key: "cmp_" + "0" * 26})
         assert client.get(path).status_code == 404
         assert client.post(path).status_code == (405 if name == "campaign" else 404)

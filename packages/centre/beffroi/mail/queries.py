@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
@@ -148,6 +148,37 @@ def _report(job: RemediationJob, rows: list[tuple[str, str, str]]) -> JobReport:
         len({m for s, m, _ in rows if s == states.MOVED}),
         collectivites,
     )
+
+
+@dataclass(frozen=True)
+class WaitingWithdrawal:
+    """A withdrawal that waits for a second person. ``communes``: how many collectivités its copies lie in."""
+
+    job: RemediationJob
+    copies: int
+    mailboxes: int
+    communes: int
+
+
+def waiting_withdrawals(actor: Actor) -> list[WaitingWithdrawal]:
+    """Oldest first; the Département's business alone: nobody else sees any."""
+    if not actor.sees_all:
+        return []
+    rows = RemediationJob.objects.filter(state=RemediationJob.State.WAITING).order_by("created_at")
+    counted = rows.annotate(
+        copies=Count("items"),
+        mailboxes=Count("items__mailbox_id", distinct=True),
+        communes=Count("items__collectivite_id", distinct=True),
+    )
+    return [WaitingWithdrawal(job, job.copies, job.mailboxes, job.communes) for job in counted]
+
+
+def access_waiting(actor: Actor, job_id: str) -> WaitingWithdrawal:
+    """Errors: NotFound, for absent, forbidden and answered alike."""
+    found = next((one for one in waiting_withdrawals(actor) if one.job.id == job_id), None)
+    if found is None:
+        raise NotFound("withdrawal")
+    return found
 
 
 def withdrawn_count(collectivite_id: str) -> int:

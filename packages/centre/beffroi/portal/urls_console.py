@@ -6,7 +6,7 @@ from django.urls import path
 from django.views.i18n import set_language
 
 from beffroi.portal import about, health
-from beffroi.portal.console import boxes, campaigns, communes, journal, overview, signin
+from beffroi.portal.console import boxes, campaigns, communes, journal, overview, signin, withdrawals
 
 handler400 = "beffroi.portal.health.bad_request"
 handler403 = "beffroi.portal.health.forbidden"
@@ -26,6 +26,8 @@ urlpatterns = [
     path("decisions/<str:campaign_id>/confirmer/", campaigns.confirm, name="campaign_confirm"),
     path("decisions/<str:campaign_id>/ecarter/", campaigns.dismiss, name="campaign_dismiss"),
     path("decisions/<str:campaign_id>/annuler/", campaigns.undo, name="campaign_undo"),
+    path("retraits/", withdrawals.withdrawals, name="withdrawals"),
+    path("retraits/<str:job_id>/", withdrawals.withdrawal, name="withdrawal"),
     path("boitiers/", boxes.boxes, name="boxes"),
     path("boitiers/code/", boxes.issue, name="box_code"),
     path("boitiers/<str:box_id>/confirmer/", boxes.confirm, name="box_confirm"),

@@ -117,6 +117,7 @@ def decision_title(kind: str, value: str, action: str) -> str:
         "url": _("La page %(value)s est bloquée"),
         "domain": _("Le site %(value)s est bloqué"),
         "ip": _("L’adresse réseau %(value)s est bloquée"),
+        "cidr": _("La plage réseau %(value)s est bloquée"),
         "sender": _("Les courriels de %(value)s sont mis de côté")
         if action == "quarantine"
         else _("Les courriels de %(value)s sont refusés"),

@@ -47,6 +47,7 @@ def facts(actor: Actor) -> dict[str, Any]:
     pending = [one for one in states if one.box.state == "pending"]
     silent = [one for one in active if one.silent]
     waiting = watch.open_count(actor)
+    withdrawals = mail.waiting_withdrawals(actor)
     days = chart.per_day(
         decisions.visible_decisions(actor)
         .exclude(activated_at=None)
@@ -54,7 +55,8 @@ def facts(actor: Actor) -> dict[str, Any]:
         days=CHART_DAYS,
     )
     return {
-        "lead": lead(waiting, len(pending), len(silent)),
+        "lead": lead(waiting, len(withdrawals), len(pending), len(silent)),
+        "withdrawals_waiting": len(withdrawals),
         "waiting": [
             evidence.summary(actor, one) for one in watch.campaigns(actor, state="open", limit=WAITING)
         ],
@@ -74,12 +76,21 @@ def facts(actor: Actor) -> dict[str, Any]:
     }
 
 
-def lead(waiting: int, pending: int, silent: int) -> str:
+def lead(waiting: int, withdrawals: int, pending: int, silent: int) -> str:
     parts = []
     if waiting:
         parts.append(
             ngettext("%(n)s campagne attend votre avis", "%(n)s campagnes attendent votre avis", waiting)
             % {"n": waiting}
+        )
+    if withdrawals:
+        parts.append(
+            ngettext(
+                "%(n)s retrait attend une seconde personne",
+                "%(n)s retraits attendent une seconde personne",
+                withdrawals,
+            )
+            % {"n": withdrawals}
         )
     if pending:
         parts.append(
