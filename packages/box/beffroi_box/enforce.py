@@ -204,6 +204,8 @@ class Enforcer:
             extras, site = extras_of(message.policy, self._own()), self._site()
             floor = Floor(*extras)
             text = ruleset(message.policy, site)
+            # Whoever flushed the rules took the deny sets along; this text would declare them anew, empty.
+            self.watch_kernel()
             loads = self._loads
             self._kernel.apply_rules(text)
         except (PolicyInvalid, RulesRefused, ProtocolError) as error:
