@@ -14,6 +14,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000, help="how many seeds to run")
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed")
     parser.add_argument("--seed", type=int, help="run this one and print its trace")
+    parser.add_argument("--until-failure", action="store_true", help="stop at the first seed that fails")
     parser.add_argument("--processes", type=int, default=None)
     chosen = parser.parse_args()
     if chosen.seed is not None:
@@ -28,6 +29,8 @@ def main() -> int:
             failed += 1
             last = outcome.failure.strip().splitlines()[-1]
             print(f"seed {outcome.seed}: {last}\n    python -m tests.simulation --seed {outcome.seed}", flush=True)
+            if chosen.until_failure:
+                break
     seconds = time.monotonic() - started
     print(f"{chosen.seeds} seeds, {failed} failed, {events} events, {seconds:.1f} s")
     return bool(failed)

@@ -217,15 +217,14 @@ def block_for(world: World, scope: str) -> None:
 
 
 def protected_by_mistake(world: World) -> None:
-    key = world.rng.choice(sorted(checks.PROTECTED | checks.CENTRE_ONLY))
+    key = world.rng.choice(sorted(checks.PROTECTED - checks.LANS | checks.CENTRE_ONLY))
     made = _block(world, Indicator(Kind(key[0]), key[1]))
     checks.require(made is None, "the centre decided about %s", key)
 
 
 def stolen_console(world: World) -> None:
     """A decision that the centre should have refused reaches the feed: the boxes are the second line."""
-    lan = [("ip", box.lan.replace("0.0/16", "0.9")) for box in world.boxes[:3]]
-    kind, value = world.rng.choice((*sorted(checks.PROTECTED), *lan))
+    kind, value = world.rng.choice(sorted(checks.PROTECTED - checks.LANS) + sorted(checks.LANS)[:3])
     _block(world, Indicator(Kind(kind), value), checked=False)
     world.publish()
 
@@ -390,7 +389,7 @@ def clock_jump(world: World) -> None:
 def engines(world: World) -> None:
     """Unbound restarts, or another program flushes the rules."""
     box = world.rng.choice(world.boxes)
-    world.watched[box.id].flushed = True
+    world.watched[box.id].flushed = world.watched[box.id].names_due = True
     if world.rng.random() < 0.5:
         box.engines.restart_resolver()
     else:

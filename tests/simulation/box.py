@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -109,20 +110,15 @@ class Engines:
 
     # the interface of Resolver
 
-    def pid(self) -> int:
-        return self.resolver_starts
+    trouble = ""
 
     def refuse(self, names: Iterable[str]) -> None:
-        self.refused_names.update(names)
+        self.include = set(names)
+        self.refused_names = set(names)
 
-    def release(self, names: Iterable[str]) -> None:
-        self.refused_names.difference_update(names)
+    def reload(self) -> None: ...
 
-    def reconcile(self, names: Iterable[str]) -> int:
-        wanted = set(names)
-        differed = len(wanted ^ self.refused_names)
-        self.refused_names = wanted
-        return differed
+    def watch(self) -> None: ...
 
 
 class Box:
@@ -269,12 +265,14 @@ class Box:
     # -- the other threads, one turn each ----------------------------------------------------------------
 
     def keep(self, *, slow: bool) -> None:
-        """As ``Agent._keep``, whose order it repeats; then the policy thread."""
+        """A turn of the policy thread; then as ``Agent._keep``, whose order it repeats."""
         agent = self.agent
         assert agent is not None
 
         def turn() -> None:
-            agent.enforcer.watch_resolver()
+            self._prove_policies(agent)
+            assert agent.enforcer.resolver is not None
+            agent.enforcer.resolver.watch()
             agent.enforcer.restore()
             agent._save_tables()
             if slow:
@@ -282,7 +280,6 @@ class Box:
                 agent.enforcer.watch_kernel()
                 agent.spool.keep()
                 agent._save(lambda: agent.store.save_time_floor(agent.session.clock.floor))
-            self._prove_policies(agent)
 
         self.run(turn)
 
@@ -371,13 +368,16 @@ class _Link:
         return box.link and box.centre.up and "203.0.113.66" not in box.engines.rules
 
 
+_FLOORS = lru_cache(maxsize=256)(beffroi_box.enforce.Floor)
+
+
 def seams() -> list[tuple[Any, str, object]]:
     """What of the agent's surroundings is replaced."""
     return [
         (beffroi_box.agent, "SignedSession", _Session),
         (beffroi_box.agent, "Centre", _Link),
         (beffroi_box.agent, "Kernel", lambda: Box.now_running.engines),
+        (beffroi_box.enforce, "Floor", _FLOORS),  # the real floor; 7 ms to build, asked for at every boot
         (beffroi_box.enforce, "Resolver", lambda _: Box.now_running.engines),
-        (beffroi_box.enforce, "write_include", lambda _, names: setattr(Box.now_running.engines, "include", set(names))),
         (beffroi_box.enforce, "own_networks", lambda *_: (Box.now_running.lan,)),
     ]

@@ -10,6 +10,7 @@ import copy
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,11 @@ from tests.simulation.virtual import drive
 DELEGATED_S = 400 * 86400
 OWN_NAMES = ("boitiers.departement21.net", "courrier.departement21.net")
 OWN_NETWORKS = ("185.61.20.0/28",)
+
+
+@lru_cache(maxsize=4)
+def _floor(names: tuple[str, ...]) -> Floor:
+    return Floor(names, OWN_NETWORKS)
 
 
 class CentreCrash(Exception):
@@ -85,7 +91,7 @@ class Centre:
         self.up = False
         self.epochs_on_word = 0
         self.starts = 0
-        self.floor = Floor((*OWN_NAMES, *own_names), OWN_NETWORKS)
+        self.floor = _floor((*OWN_NAMES, *own_names))
         self._open(empty_database(), Book())
         self.rotate()
 

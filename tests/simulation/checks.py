@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 MEMBERS = ("mairie-des-deux-rives.fr", "mairie-haute-combe.fr")
-PROTECTED = frozenset(
+LANS = frozenset(("ip", f"10.{n}.0.9") for n in range(1, 41))
+PROTECTED = LANS | frozenset(
     {
         ("domain", "impots.gouv.fr"),
         ("domain", "gouv.fr"),
@@ -30,7 +31,7 @@ PROTECTED = frozenset(
         ("cidr", "185.61.20.0/24"),
     }
 )
-"""What no box may ever enforce, written out here by hand. Each box adds its own LAN and what its policy protects."""
+"""What no box may ever enforce, written out here by hand. Each box adds what its policy protects."""
 CENTRE_ONLY = frozenset({("domain", name) for name in MEMBERS})
 """What the centre refuses besides: a member's own site."""
 KINDS = {"box": ("ip", "cidr", "domain"), "login": ("ip", "cidr"),
@@ -58,7 +59,8 @@ class Watched:
     gone: set[str] = field(default_factory=set)
     lossless: bool = True  # nothing that it had counted was ever lost
     intact: bool = True  # its files were never damaged, replaced or unwritable
-    flushed: bool = False
+    flushed: bool = False  # someone emptied the engines; the keeper has not been there yet
+    names_due: bool = False  # the resolver began without the agent
     refused: set[str] = field(default_factory=set)
 
 
@@ -73,11 +75,12 @@ def booted(world: World, box: Box) -> None:
     watched.position = {c: (t.epoch, t.version) for c, t in agent.session.tables.items()}
     watched.held = {c: {e.id for e in t} for c, t in agent.session.tables.items()}
     watched.gone = set()
+    watched.names_due = True
     step(world, box)
 
 
-def step(world: World, box: Box, *, settled: bool = False) -> None:
-    """After anything a box did. ``settled``: its keeper just went round."""
+def step(world: World, box: Box, *, kept: bool = False, settled: bool = False) -> None:
+    """After anything a box did. ``kept``, ``settled``: its keeper just made its short, its long round."""
     agent, watched = box.agent, world.watched[box.id]
     if agent is None:
         return
@@ -92,6 +95,8 @@ def step(world: World, box: Box, *, settled: bool = False) -> None:
             _followed(world, box, watched, table)
         watched.position[channel] = position
         watched.highest[channel] = max(watched.highest.get(channel, (0, 0)), position)
+    if kept:
+        watched.names_due = False
     _engines(box, watched, now, settled=settled)
 
 
@@ -101,13 +106,13 @@ def _followed(world: World, box: Box, watched: Watched, table: DecisionTable) ->
     require(not back, "%s: undone decisions came back: %s", box.id, sorted(back))
     watched.gone |= watched.held.get(table.channel, set()) - ids
     watched.held[table.channel] = ids
-    watched.refused |= {e.id for e in table if (e.indicator.kind.value, e.indicator.value) in PROTECTED}
+    watched.refused |= {e.id for e in table if _key(e) in PROTECTED and e.expires_at > watched.now}
 
 
-def own_protected(box: Box) -> set[tuple[str, str]]:
+def own_protected(box: Box) -> frozenset[tuple[str, str]]:
     assert box.agent is not None
-    named = {("domain", n) for n in box.agent.enforcer.policy.protected_names}
-    return {*PROTECTED, ("ip", box.lan.replace("0.0/16", "0.9")), *named}
+    names = box.agent.enforcer.policy.protected_names
+    return PROTECTED.union(("domain", n) for n in names) if names else PROTECTED
 
 
 def expected(box: Box, now: int) -> dict[tuple[str, str], int]:
@@ -135,6 +140,8 @@ def _engines(box: Box, watched: Watched, now: int, *, settled: bool) -> None:
         return
     wanted = expected(box, now)
     lacking = {k for k, end in wanted.items() if end > now + SLACK_S} - enforced
+    if watched.names_due:
+        lacking = {k for k in lacking if k[0] != "domain"}
     require(not lacking, "%s does not enforce what its tables say: %s", box.id, sorted(lacking))
     if settled:
         more = enforced - wanted.keys()
@@ -190,7 +197,7 @@ def converged(world: World) -> None:
         now = box.run(agent.now)
         late = abs(world.time.true - now)
         require(late < 120, "%s: trusted time is wrong by %d s", box.id, late)
-        step(world, box, settled=True)
+        step(world, box, kept=True, settled=True)
         _acked(world, box)
         _facts(world, box)
 

@@ -24,7 +24,7 @@ from tests.simulation.virtual import signatures, virtual
 from tests.simulation.world import World
 
 REAL_SIGNATURES_EVERY = 20
-QUIET_S = 600.0
+QUIET_S = 400.0
 MEMORY = Path("/dev/shm")
 
 
@@ -67,6 +67,8 @@ def run_seed(seed: int, *, tracing: bool = False) -> Outcome:
             checks.converged(world)
         except checks.Broken as broken:
             failure = str(broken)
+            if world is not None:
+                world.tell("here it breaks")
         except Exception:  # noqa: BLE001 - any error of the code under test is a finding
             failure = traceback.format_exc(limit=-6)
     trace = tuple(world.trace or ()) if world is not None else ()

@@ -46,7 +46,7 @@ class World:
         self.revived: set[str] = set()
         self.recorded: list[bytes] = []
         self.horizon_s = rng.choices(HORIZONS_S, (5, 3, 2))[0]
-        self.beat_s = max(20.0, self.horizon_s / 24)
+        self.beat_s = max(20.0, self.horizon_s / 10)
         size = rng.choices((rng.randint(3, 4), rng.randint(5, 10), rng.randint(11, 40)), (90, 9, 1))[0]
         liars = min(rng.choices((0, 1, 2, 3), (3, 4, 3, 1))[0], size - 2)
         self.communes = [f"col_{n}" for n in range(1, size + 1)]
@@ -242,19 +242,24 @@ class World:
 
     def turn(self, box: Box) -> None:
         """The agent's other threads come to their turn."""
-        self.once(box, "keep", 1.0, lambda: self._keep(box, slow=False))
+        agent = box.agent
+        if agent is None:
+            return
+        if agent._unsaved or agent._policies.qsize() or self.watched[box.id].names_due:
+            self.once(box, "keep", 1.0, lambda: self._keep(box, slow=False))
         self.once(box, "slow", 30.0, lambda: self._keep(box, slow=True))
-        self.once(box, "send", 0.2, lambda: self._send(box))
+        if agent.sender._acks or agent.sender._policy_news or agent.spool.waiting():
+            self.once(box, "send", 0.2, lambda: self._send(box))
 
     def _keep(self, box: Box, *, slow: bool) -> None:
         if box.agent is None:
             return
         box.keep(slow=slow)
-        checks.step(self, box, settled=slow)
+        checks.step(self, box, kept=True, settled=slow)
         if slow and (wait_s := checks.next_end_s(box)) is not None:
             self.once(box, "expiry", wait_s + self.rng.uniform(1, 30), lambda: self._keep(box, slow=True))
         if box.agent._unsaved:
-            self.once(box, "keep", 5.0, lambda: self._keep(box, slow=False))
+            self.once(box, "keep", max(5.0, self.horizon_s / 200), lambda: self._keep(box, slow=False))
 
     def _send(self, box: Box) -> None:
         if box.agent is None or not box.link:

@@ -1,0 +1,172 @@
+"""Faults put into a copy of the product on purpose, one at a time: the simulation must notice each.
+
+Purpose: proof that the invariants bite. ``python -m tests.simulation.mutations [--only WORD]`` runs seeds on each
+         mutant until one fails.
+Rule:    a mutation is a change of text; a text that is not found exactly once is an error, so none is forgotten.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PROTOCOL, BOX = "packages/protocol/beffroi_protocol", "packages/box/beffroi_box"
+STREAM, WATCH = "packages/centre/beffroi/stream", "packages/centre/beffroi/watch"
+SEEDS = 1500
+
+
+@dataclass(frozen=True)
+class Mutation:
+    name: str
+    path: str
+    before: str
+    after: str
+
+
+MUTATIONS = (
+    Mutation("any version is taken, without the chain", f"{PROTOCOL}/table.py",
+             "if batch.from_version != self.version or batch.prev != self.head:", "if False:"),
+    Mutation("the hash of the batch before is ignored", f"{PROTOCOL}/table.py",
+             "if batch.from_version != self.version or batch.prev != self.head:",
+             "if batch.from_version != self.version:"),
+    Mutation("replays are not refused", f"{PROTOCOL}/table.py",
+             "if batch.to_version < self.version or (batch.to_version == self.version and not heartbeat):\n"
+             "            raise BatchReplayed(self.channel, self.version, batch.to_version)\n"
+             "        if batch.from_version != self.version or batch.prev != self.head:", "if False:"),
+    Mutation("a snapshot of a lower epoch is accepted", f"{PROTOCOL}/table.py",
+             "if epoch < self.epoch:", "if False:"),
+    Mutation("a snapshot of the past is accepted", f"{PROTOCOL}/table.py",
+             "if epoch == self.epoch and version < self.version:", "if False:"),
+    Mutation("a removed entry stays", f"{PROTOCOL}/table.py",
+             "gone = dict.fromkeys((*batch.removed, *(e.id for e in batch.added)))",
+             "gone = dict.fromkeys(e.id for e in batch.added)"),
+    Mutation("a gap does not ask for a snapshot", f"{PROTOCOL}/session.py",
+             "return Refused(error, resync=True)", "return Refused(error)"),
+    Mutation("trusted time follows any message", f"{PROTOCOL}/session.py",
+             "        if issued_at < self.floor:\n            return\n", ""),
+    Mutation("the signature is not looked at", f"{PROTOCOL}/signing.py",
+             "        _verify(key, kid, signature, _signed_bytes(role, payload))\n        if now", "        if now"),
+    Mutation("a damaged state is not recognised", f"{PROTOCOL}/table.py",
+             "if hashlib.sha256(body).hexdigest().encode() != digest:", "if False:"),
+    Mutation("the box enforces what is protected", f"{BOX}/desired.py", "        if reason:\n", "        if False:\n"),
+    Mutation("the box adds before it removes", f"{BOX}/desired.py",
+             "        return self._settle(touched, now=now)\n\n    def set_floor",
+             "        for entry in change.removed:\n            if (change.channel, entry.id) in self._where:\n"
+             "                touched.add(self._drop((change.channel, entry.id)))\n"
+             "        return self._settle(touched, now=now)\n\n    def set_floor"),
+    Mutation("a snapshot leaves what is not in it", f"{BOX}/desired.py", "if change.reset:", "if False:"),
+    Mutation("the box forgets its overlay", f"{BOX}/agent.py",
+             "known = self._acked.get(change.channel)\n",
+             "known = self._acked.get(change.channel)\n        if '@' in change.channel:\n            return\n"),
+    Mutation("the overlay is not loaded at a start", f"{BOX}/agent.py",
+             "self.enforcer.load(self.session.tables.values())",
+             "self.enforcer.load([t for t in self.session.tables.values() if '@' not in t.channel])"),
+    Mutation("a stale list is unloaded", f"{BOX}/agent.py",
+             "        while self._unsaved:\n",
+             "        for t in self.session.tables.values():\n"
+             "            if t.version and t.stale(now=self.now()):\n"
+             "                self.enforcer._kernel.replace_all({}, ())\n        while self._unsaved:\n"),
+    Mutation("expired entries stay refused", f"{BOX}/enforce.py",
+             "self._enforce(self.desired.expire(now=self._now()))", "pass"),
+    Mutation("flushed rules are not noticed", f"{BOX}/enforce.py",
+             "if not self._kernel.has_rules():", "if False:"),
+    Mutation("an acknowledgement runs ahead", f"{BOX}/agent.py",
+             "self.sender.enforced(Ack(change.channel, change.epoch, change.version, enforced_at_ms))",
+             "self.sender.enforced(Ack(change.channel, change.epoch, change.version + 1, enforced_at_ms))"),
+    Mutation("an acknowledgement that was not taken is forgotten", f"{BOX}/sender.py",
+             "                self._acks = {**acks, **self._acks}", "                pass"),
+    Mutation("time begins anew after a restart", f"{BOX}/agent.py", "        if floor:\n", "        if False:\n"),
+    Mutation("facts get another name when they are read back", f"{BOX}/facts.py",
+             "self._sealed = list(_read(self._sealed_path))",
+             "self._sealed = [msgspec.structs.replace(f, id=_new_id()) for f in _read(self._sealed_path)]"),
+    Mutation("facts are forgotten when the centre does not answer", f"{BOX}/sender.py",
+             "            if never_taken(error):\n                self._spool.refuse()",
+             "            self._spool.sent()"),
+    Mutation("tables are never saved, but told so", f"{BOX}/store.py",
+             "write_atomic(self._table_path(table.channel), table.dump(), keep_previous=True)",
+             "write_atomic(self._table_path(table.channel), b'x' + table.dump(), keep_previous=True)\n"
+             "        table.issued_at = 0"),
+    Mutation("the centre sends lines of another history", f"{STREAM}/feedlog.py", " or wanted[0].prev != since.head", ""),
+    Mutation("a fork at the same version is not seen", f"{STREAM}/feedlog.py",
+             "return [] if since.head == channel.head else None", "return []"),
+    Mutation("one liar alone begins an epoch", f"{STREAM}/claims.py", "if len(epochs) < max(1, needed):", "if not epochs:"),
+    Mutation("a centre from a backup does not notice", f"{STREAM}/publisher.py",
+             "return self._mark.epoch == epoch and any(", "return False and any("),
+    Mutation("decisions for one commune go to all", f"{STREAM}/batches.py", "if event.scope == SCOPE_ALL:", "if True:"),
+    Mutation("an end is not told in the same batch as a beginning", f"{STREAM}/batches.py",
+             "if e is None and i in channel.entries)", "if e is None and i in channel.entries and not added)"),
+    Mutation("a fact's name is not kept within its box", f"{STREAM}/posts.py", 'f"{box.id}:{fact.id}"', "fact.id"),
+    Mutation("an older acknowledgement replaces a newer one", f"{STREAM}/store.py",
+             "excluded.epoch = box_ack.epoch AND excluded.version > box_ack.version", "1 = 1"),
+    Mutation("the cursor is not kept with the batches", f"{STREAM}/store.py",
+             "            self._put_channels([b.row for b in batches])\n            self._put_cursor(position)",
+             "            self._put_channels([b.row for b in batches])"),
+    Mutation("one commune is enough", f"{WATCH}/rules.py", "INDEPENDENT_COMMUNES = 2", "INDEPENDENT_COMMUNES = 1"),
+    Mutation("two communes need no evidence", f"{WATCH}/rules.py", " and weight(s.detectors) >= ENOUGH", ""),
+    Mutation("one person of two communes counts twice", f"{WATCH}/rules.py",
+             "if person not in matched or", "if True or"),
+    Mutation("what is protected is proposed", f"{WATCH}/rules.py", 'return "protected"', 'return ""'),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``seed``: the first that failed, None when none did. ``seconds``: until then."""
+
+    mutation: Mutation
+    seed: int | None
+    failure: str
+
+
+def mutant(place: Path, mutation: Mutation) -> None:
+    """Make the mutant in ``place``. Errors: LookupError when the product's text is another one by now."""
+    shutil.copytree(ROOT / "packages", place / "packages", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests/simulation", place / "tests/simulation", ignore=shutil.ignore_patterns("__pycache__"))
+    path = place / mutation.path
+    text = path.read_text()
+    if text.count(mutation.before) != 1:
+        raise LookupError(f"{mutation.name}: found {text.count(mutation.before)} times in {mutation.path}")
+    path.write_text(text.replace(mutation.before, mutation.after))
+
+
+def judge(mutations: Iterable[Mutation], *, seeds: int = SEEDS) -> Iterator[Verdict]:
+    for mutation in mutations:
+        with tempfile.TemporaryDirectory(prefix="bfmut-") as name:
+            place = Path(name)
+            mutant(place, mutation)
+            packages = [place, *(place / "packages" / p for p in ("protocol", "box", "centre"))]
+            done = subprocess.run(
+                (sys.executable, "-m", "tests.simulation", "--until-failure", "--seeds", str(seeds)),
+                cwd=place, check=False, capture_output=True, text=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, packages)), "PYTHONDONTWRITEBYTECODE": "1"},
+            )  # fmt: skip
+            found = re.search(r"^seed (\d+): (.*)", done.stdout, re.MULTILINE)
+            if found is None and "every" not in done.stdout and " 0 failed" not in done.stdout:
+                raise RuntimeError(done.stderr[-1000:])
+            yield Verdict(mutation, int(found[1]) if found else None, found[2] if found else "")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutations", description=__doc__)
+    parser.add_argument("--only", default="", help="mutations whose name holds this")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    chosen = parser.parse_args()
+    missed = 0
+    for verdict in judge([m for m in MUTATIONS if chosen.only in m.name], seeds=chosen.seeds):
+        missed += verdict.seed is None
+        seed = "none" if verdict.seed is None else str(verdict.seed)
+        print(f"{verdict.mutation.name} | {seed} | {verdict.failure[:110]}", flush=True)
+    return bool(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
