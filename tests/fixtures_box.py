@@ -1,4 +1,4 @@
-"""A town hall in namespaces: an internet, a box with the real agent and a real Unbound, a LAN. For the box's tests.
+"""A town hall in namespaces: an internet, a box with the real agent, real dnsdist and Unbound, a LAN. For the tests.
 
 Namespaces: ``bxt-<pid>-net``, ``-box``, ``-lan``, so that two runs on one machine do not meet. Servers of the
 internet and clients of the LAN are sockets of the test process, made inside those namespaces.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -161,9 +162,15 @@ class TownHall:
         if name == "agent":
             (self.state / "status.json").unlink(missing_ok=True)
 
-    def start_unbound(self) -> None:
+    def start_resolver(self) -> None:
         self.start("unbound", "/usr/sbin/unbound", "-d", "-c", str(self.state / "resolver" / "unbound.conf"))
-        until(lambda: look_up(LAN, UNLISTED, self.resolver) == 0, "Unbound does not answer")
+        self.start_dnsdist()
+
+    def start_dnsdist(self) -> None:
+        configuration = str(self.state / "names" / "dnsdist.conf")
+        user = ("-u", "_dnsdist", "-g", "_dnsdist")
+        self.start("dnsdist", "/usr/bin/dnsdist", "--supervised", "-C", configuration, *user)
+        until(lambda: look_up(LAN, UNLISTED, self.resolver) == 0, "the resolver does not answer")
 
     def status(self) -> dict[str, Any]:
         try:
@@ -275,7 +282,7 @@ def town_hall(*, bridge: bool = False, ahead_s: int = 0, state_mib: int = 32) ->
             "resolver-config",
         )
         hall.start_agent()
-        hall.start_unbound()
+        hall.start_resolver()
         hall.connected()
         until(lambda: hall.status().get("policy_version") == 1, f"first policy not proved: {hall.log()}")
         yield hall
@@ -291,9 +298,7 @@ def town_hall(*, bridge: bool = False, ahead_s: int = 0, state_mib: int = 32) ->
                 one.close()
         _remove()
         subprocess.run(["umount", "-l", str(state)], check=False)
-        for path in directory.iterdir():
-            path.rmdir() if path.is_dir() else path.unlink()
-        directory.rmdir()
+        shutil.rmtree(directory)
 
 
 def _enrolled(hall: TownHall, *, bridge: bool) -> None:
@@ -314,6 +319,7 @@ def _enrolled(hall: TownHall, *, bridge: bool) -> None:
     lan = 'lan = "lan"\n' + ('management = "br0"\n' if bridge else "")
     (hall.state / "box.toml").write_text(
         f'centre = "{address}"\ncentre_addresses = ["{WAN_NET}"]\nwan = "wan"\n{lan}{probe}'
+        f'run = "{hall.state.parent}/run"\n'
         f'resolver_forward = ["{WAN_NET}"]\nresolver_dnssec = false\nheartbeat_s = 2\nprobe_grace_s = 3\n'
     )
 

@@ -1,4 +1,4 @@
-"""The boxes of the scenario: the real agent and a real Unbound in each town hall's box namespace.
+"""The boxes of the scenario: the real agent, real dnsdist and Unbound in each town hall's box namespace.
 
 Purpose: enrolled for real: key made, code issued, fingerprint compared and confirmed, at a desk: the console's
          pages, or the clerk's short way through the same actions.
@@ -91,9 +91,13 @@ class Box:
         self.box_id = centre.ask("box_id", fingerprint=label["fingerprint"])["box_id"]
 
     def start(self) -> None:
-        """Start Unbound and the agent, as the appliance does."""
-        configuration = self._run("resolver-config").strip()
-        self._programs["unbound"] = self._program("unbound", ["unbound", "-d", "-c", configuration])
+        """Start Unbound, dnsdist and the agent, as the appliance does."""
+        unbound, dnsdist = self._run("resolver-config").split()
+        as_user = ("-u", "_dnsdist", "-g", "_dnsdist")
+        self._programs["unbound"] = self._program("unbound", ["unbound", "-d", "-c", unbound])
+        self._programs["dnsdist"] = self._program(
+            "dnsdist", ["dnsdist", "--supervised", "-C", dnsdist, *as_user]
+        )
         self.start_agent()
 
     def start_agent(self) -> None:

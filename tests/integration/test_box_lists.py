@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from beffroi_protocol.indicators import Kind
-from beffroi_protocol.messages import BulkList, EntryRefused, FlowsBlocked
+from beffroi_protocol.messages import BulkList, EntryRefused, FlowsBlocked, NamesRefused
 
 from tests.fixtures_box import (
     BOX,
@@ -17,17 +17,22 @@ from tests.fixtures_box import (
     EVIL6,
     GOOD,
     LAN,
+    LAN_BOX,
+    LISTED,
+    UNLISTED,
     WAN_NET,
     TownHall,
     connects,
     good_policy,
     inside,
+    look_up,
     run,
     town_hall,
     until,
 )
 
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
+REFUSED = 3
 
 
 @pytest.fixture(scope="module")
@@ -220,3 +225,61 @@ def test_a_snapshot_that_is_a_file_is_fetched(hall: TownHall) -> None:
     finally:
         hall.centre.by_file = False
     assert not connects(LAN, EVIL) and connects(LAN, GOOD)
+
+
+def names(hall: TownHall, *more: str, count: int = 20_000, name: str = "bad-names") -> BulkList:
+    return hall.centre.bulk_list(
+        name, Kind.DOMAIN, {*(f"n{i}.colis-{i % 97}.com" for i in range(count)), *more}
+    )
+
+
+def test_listed_names_are_refused_with_all_below_them_and_answered_again_when_withdrawn(
+    hall: TownHall,
+) -> None:
+    hall.listed(names(hall, LISTED))
+    for name in (LISTED, f"www.{LISTED}", LISTED.upper(), "n5.colis-5.com"):
+        assert look_up(LAN, name, LAN_BOX) == REFUSED, name
+    for name in (UNLISTED, f"x{LISTED}", "colis-5.com", "com"):
+        assert look_up(LAN, name, LAN_BOX) == 0, name
+    assert look_up(LAN, LISTED, GOOD) == REFUSED, "a resolver set by hand is answered by the box"
+    hall.unlisted("bad-names")
+    assert look_up(LAN, LISTED, LAN_BOX) == 0
+
+
+def test_a_protected_name_is_answered_although_listed_and_told(hall: TownHall) -> None:
+    hall.listed(names(hall, "impots.gouv.fr", LISTED))
+    assert look_up(LAN, "www.impots.gouv.fr", LAN_BOX) == 0 and look_up(LAN, LISTED, LAN_BOX) == REFUSED
+    facts = hall.centre.facts
+    until(
+        lambda: any(
+            isinstance(f, EntryRefused) and (f.entry_id, f.indicator.value) == ("bad-names", "impots.gouv.fr")
+            for f in facts.values()
+        ),
+        "no fact",
+    )
+
+
+def test_a_refused_question_names_its_list_and_nobody_who_asked(hall: TownHall) -> None:
+    hall.listed(names(hall, LISTED))
+    hall.centre.facts.clear()
+    for _ in range(3):
+        look_up(LAN, f"www.{LISTED}", LAN_BOX)
+    look_up(LAN, UNLISTED, LAN_BOX)
+
+    def counts() -> list[int]:
+        facts = hall.centre.facts.values()
+        return [f.count for f in facts if isinstance(f, NamesRefused) and f.entry_id == "bad-names"]
+
+    until(lambda: sum(counts()) == 3, f"counted {counts()}")
+    assert all(getattr(f, "indicator", None) != UNLISTED for f in hall.centre.facts.values())
+    assert not any(pc in repr(hall.centre.facts) for pc in hall.pc)
+
+
+def test_a_restarted_resolver_refuses_the_lists_without_the_agent(hall: TownHall) -> None:
+    hall.listed(names(hall, LISTED))
+    hall.kill("agent")
+    hall.kill("dnsdist")
+    hall.start_dnsdist()
+    assert look_up(LAN, LISTED, LAN_BOX) == REFUSED
+    hall.start_agent()
+    hall.connected()

@@ -1,4 +1,4 @@
-"""The real agent, kernel and Unbound between a LAN and an internet, dual stack, with real packets."""
+"""The real agent, kernel, dnsdist and Unbound between a LAN and an internet, dual stack, with real packets."""
 
 from __future__ import annotations
 
@@ -116,21 +116,23 @@ def test_listed_names_are_refused_with_all_below_them(hall: TownHall) -> None:
     assert look_up(LAN, LISTED, LAN_BOX) == 0
 
 
-def test_names_are_refused_again_after_a_restart_of_unbound(hall: TownHall) -> None:
+def test_names_are_refused_from_the_first_answer_of_a_restarted_resolver(hall: TownHall) -> None:
     hall.block(LISTED)
-    include = hall.state / "resolver" / "refused.conf"
-    include.write_text("")  # the list on disk is lost: only the replay brings it back
-    hall.kill("unbound")
-    hall.start_unbound()
-    until(lambda: look_up(LAN, LISTED, LAN_BOX) == REFUSED, "not replayed")
+    hall.kill("dnsdist")
+    hall.start_dnsdist()
+    assert look_up(LAN, LISTED, LAN_BOX) == REFUSED
 
 
-def test_names_published_while_unbound_was_down_are_refused_from_its_first_answer(hall: TownHall) -> None:
-    hall.kill("unbound")
+def test_names_published_while_the_resolver_was_down_are_refused_from_its_first_answer(
+    hall: TownHall,
+) -> None:
+    hall.kill("dnsdist")
     hall.block(LISTED, EVIL)
     assert not connects(LAN, EVIL), "addresses do not wait for the resolver"
-    hall.start_unbound()
+    until(lambda: hall.status()["resolver_trouble"], "nothing is said")
+    hall.start_dnsdist()
     assert look_up(LAN, LISTED, LAN_BOX) == REFUSED
+    until(lambda: not hall.status()["resolver_trouble"], "it is back")
 
 
 def test_blocked_flows_and_names_arrive_as_facts_without_lan_addresses(hall: TownHall) -> None:

@@ -25,9 +25,16 @@ from beffroi_box.client import Centre
 from beffroi_box.config import DEFAULT_STATE, BoxConfig, load, toml_text
 from beffroi_box.enrol import enrol, serial_of
 from beffroi_box.errors import BoxError
-from beffroi_box.resolver import configuration, include_file, write_include
+from beffroi_box.resolver import (
+    bulk_file,
+    dnsdist_configuration,
+    prepare,
+    unbound_configuration,
+    urgent_file,
+    write_names,
+)
 from beffroi_box.ruleset import Site, ruleset
-from beffroi_box.store import Store, write_atomic
+from beffroi_box.store import Store, user_id, write_atomic
 
 STALE_STATUS_S = 30
 
@@ -126,20 +133,22 @@ def _site(config: BoxConfig) -> Site:
 
 
 def resolver_config(arguments: argparse.Namespace) -> int:
-    """Write STATE/resolver/unbound.conf, and an empty list of refused names if there is none."""
+    """Write the configurations of Unbound and dnsdist, and empty files of names where there are none."""
     config = load(arguments.state)
     Store(arguments.state).prepare()
-    directory = config.state / "resolver"
-    write_atomic(directory / "unbound.conf", configuration(config).encode(), mode=0o644)
-    if not include_file(config).exists():
-        write_include(config, ())
-    if config.resolver_user and os.geteuid() == 0:
-        import pwd  # noqa: PLC0415 - only where there are system users
-
-        owner = pwd.getpwnam(config.resolver_user)
-        os.chown(directory / "log", owner.pw_uid, owner.pw_gid)
-        os.chown(directory, owner.pw_uid, owner.pw_gid)
-    _say(str(directory / "unbound.conf"))
+    prepare(config)
+    written = {
+        config.state / "resolver" / "unbound.conf": unbound_configuration(config),
+        config.state / "names" / "dnsdist.conf": dnsdist_configuration(config),
+    }
+    for path, text in written.items():
+        write_atomic(path, text.encode(), mode=0o644)
+        _say(str(path))
+    for path in (urgent_file(config), bulk_file(config)):
+        if not path.exists():
+            write_names(path, ())
+    if (owner := user_id(config.resolver_user)) >= 0:
+        os.chown(config.state / "resolver", owner, -1)
     return 0
 
 
@@ -168,7 +177,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("status", show_status, "say how the box is; exit 0 when it is connected and current")
     sub.add_argument("--json", action="store_true")
     command("rules", show_rules, "print the nftables rules")
-    command("resolver-config", resolver_config, "write Unbound's configuration and print its path")
+    command(
+        "resolver-config",
+        resolver_config,
+        "write the configurations of Unbound and dnsdist and print their paths",
+    )
     return parser
 
 

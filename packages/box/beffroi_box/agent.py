@@ -1,6 +1,7 @@
 """The running agent: follows the feed, enforces, acknowledges, reports.
 
-Process: one, as root; threads: feed, policy, sender, packets, keeper, lists. The main thread waits for a signal.
+Process: one, as root; threads: feed, policy, sender, packets, names,
+         keeper, lists. The main thread waits for a signal.
 Input:   the feed is hostile until verified; a refused line changes nothing.
 Fails:   any loss of the centre, of the disk or of the resolver leaves the last rules in the kernel.
 Source:  docs/internals/box.md.
@@ -32,11 +33,11 @@ from beffroi_box.facts import FactSpool
 from beffroi_box.kernel import Kernel
 from beffroi_box.lists import ListKeeper
 from beffroi_box.nflog import PacketLog
-from beffroi_box.refusals import RefusalLog
-from beffroi_box.resolver import refusals_log
+from beffroi_box.refusals import RefusalSocket
+from beffroi_box.resolver import prepare, refusals_socket
 from beffroi_box.sender import Sender
 from beffroi_box.status import Status
-from beffroi_box.store import Store
+from beffroi_box.store import Store, user_id
 from beffroi_box.trials import Trials
 
 log = logging.getLogger("beffroi_box")
@@ -50,6 +51,7 @@ class Agent:
         self.config = config
         self.store = Store(config.state)
         self.store.prepare()
+        prepare(config)
         self.identity = self.store.identity()
         self.stopping = threading.Event()
         self.centre = Centre(config, self.store.centre_addresses())
@@ -66,7 +68,7 @@ class Agent:
         self._feed, self._posts, self._snapshots, downloads = (
             SignedSession(self.centre, lambda: self.identity.box_id, key) for _ in range(4)
         )
-        self.lists = ListKeeper(config.state / "lists", downloads, self.spool, self.enforcer.ground, self.now)
+        self.lists = ListKeeper(config, downloads, self.spool, self.enforcer, self.now)
         self.lists.want(self.session.tables.values())
         self.sender = Sender(self._posts.post, self.spool, lambda: self.enforcer.policy_version)
         self._acked: dict[str, tuple[int, int]] = {}
@@ -100,7 +102,8 @@ class Agent:
         if (candidate := self.store.policy("policy-candidate")) is not None:
             self._policies.put((candidate, b""))
         jobs: tuple[Callable[[], None], ...] = (
-            self._follow, self._prove_policies, self._send, self._read_packets, self._keep, self._keep_lists,
+            self._follow, self._prove_policies, self._send, self._read_packets, self._read_refusals,
+            self._keep, self._keep_lists,
         )  # fmt: skip
         for job in jobs:
             name = job.__name__.strip("_")
@@ -265,21 +268,27 @@ class Agent:
         finally:
             packets.close()
 
-    def _read_refusals(self, reader: RefusalLog) -> None:
-        for name in reader.read():
-            entry = self.enforcer.entry_for_name(name)
-            if entry is not None:
-                self.spool.name(entry.indicator, entry.id, self.now())
+    def _read_refusals(self) -> None:
+        if not self.config.resolver:
+            self.stopping.wait()
+            return
+        refused = RefusalSocket(refusals_socket(self.config), user_id(self.config.dnsdist_user))
+        try:
+            for name in refused:
+                entry = self.enforcer.entry_for_name(name) or self.lists.entry_for_name(name)
+                if entry is not None:
+                    self.spool.name(entry.indicator, entry.id, self.now())
+        finally:
+            refused.close()
 
     # -- keeper ------------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        reader = RefusalLog(refusals_log(self.config))
         slow_at = time.monotonic()
         while not self.stopping.wait(KEEP_EVERY_S):
-            self.enforcer.watch_resolver()
+            if self.enforcer.resolver is not None:
+                self.enforcer.resolver.watch()
             self.enforcer.restore()
-            self._save(lambda: self._read_refusals(reader))
             self._save_tables()
             if time.monotonic() - slow_at > SLOW_EVERY_S:
                 slow_at = time.monotonic()
@@ -301,6 +310,7 @@ class Agent:
                 addresses=len(self.enforcer.desired.hot),
                 networks=len(self.enforcer.desired.nets),
                 names=len(self.enforcer.desired.names),
+                resolver_trouble=self.enforcer.resolver.trouble if self.enforcer.resolver else "",
                 lists=self.lists.in_force,
                 lists_waiting=self.lists.waiting,
                 lists_trouble=self.lists.trouble,

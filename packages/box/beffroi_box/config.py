@@ -35,14 +35,19 @@ class BoxConfig:
     lan: str = _setting("lan", "Interface towards the town hall.")
     management: str = _setting("", "Bridge mode: interface with the box's own address (br0); empty: lan.")
     masquerade: bool = _setting(False, "Router mode: hide the LAN's private IPv4 addresses behind the box.")
-    resolver: bool = _setting(True, "Refuse listed names by the box's Unbound.")
-    unbound_control: str = _setting("", "Control socket of Unbound; empty: STATE/resolver/control.sock.")
+    resolver: bool = _setting(True, "Refuse listed names by the box's dnsdist.")
+    run: str = _setting(
+        "",
+        "Directory of the urgent names and of dnsdist's socket, best on a memory disk; empty: STATE/names.",
+    )
     resolver_port: int = _setting(53, "Port of the box's resolver, target of the DNS redirect.")
+    recursor_port: int = _setting(5335, "Loopback port of Unbound, behind dnsdist.")
     resolver_forward: tuple[str, ...] = _setting(
         (), "Resolvers to ask, ADDRESS or ADDRESS@PORT; empty: the root servers."
     )
     resolver_dnssec: bool = _setting(True, "Validate DNSSEC.")
     resolver_user: str = _setting("unbound", "System user of Unbound; empty: no change of user.")
+    dnsdist_user: str = _setting("_dnsdist", "System user of dnsdist; empty: no change of user.")
     nflog_group: int = _setting(5, "Group of the kernel's log of blocked packets.")
     heartbeat_s: int = _setting(20, "Pause between two heartbeats of the centre, in seconds.")
     probe_grace_s: int = _setting(10, "Time in which a new policy must prove that the centre is reached.")
@@ -56,8 +61,8 @@ class BoxConfig:
         return self.management or self.lan
 
     @property
-    def control_socket(self) -> str:
-        return self.unbound_control or str(self.state / "resolver" / "control.sock")
+    def run_directory(self) -> Path:
+        return Path(self.run) if self.run else self.state / "names"
 
     @property
     def ca_file(self) -> Path | None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from beffroi_protocol.errors import ProtocolError
-from beffroi_protocol.indicators import Indicator, Kind, normalise
+from beffroi_protocol.indicators import Indicator, Kind, normalise, registered_names
 from beffroi_protocol.messages import Action, Entry, Policy
 from beffroi_protocol.protected import SHORTEST_PREFIX, Floor
 from beffroi_protocol.table import Change, DecisionTable
@@ -119,8 +119,11 @@ class Desired:
         return None
 
     def entry_for_name(self, name: str) -> Entry | None:
-        holders = self._entries.get(Indicator(Kind.DOMAIN, name))
-        return next(iter(holders.values())) if holders else None
+        """Return an entry for which this name is refused: its own, or a parent's."""
+        for parent in registered_names(name):
+            if parent in self.names:
+                return next(iter(self._entries[Indicator(Kind.DOMAIN, parent)].values()), None)
+        return None
 
     def _put(self, channel: str, entry: Entry) -> Indicator:
         self._entries.setdefault(entry.indicator, {})[(channel, entry.id)] = entry

@@ -25,11 +25,11 @@ from beffroi_protocol.table import Change, DecisionTable
 from beffroi_box.client import Centre
 from beffroi_box.config import BoxConfig
 from beffroi_box.desired import Delta, Desired, Own, extras_of, lives_ms
-from beffroi_box.errors import PolicyInvalid, ResolverUnavailable, RulesRefused
+from beffroi_box.errors import PolicyInvalid, RulesRefused
 from beffroi_box.facts import FactSpool
 from beffroi_box.kernel import Kernel
 from beffroi_box.lanprobe import lan_reaches
-from beffroi_box.resolver import Resolver, write_include
+from beffroi_box.resolver import Resolver
 from beffroi_box.ruleset import Site, ruleset
 
 log = logging.getLogger("beffroi_box.enforce")
@@ -64,8 +64,7 @@ class Enforcer:
         self._kernel = kernel
         self._spool = spool
         self._now = now
-        self._resolver = Resolver(config.control_socket) if config.resolver else None
-        self._resolver_pid = 0
+        self.resolver = Resolver(config) if config.resolver else None
         self._lock = threading.Lock()
         self.message = committed
         self.policy = committed.policy if committed else Policy()
@@ -97,7 +96,7 @@ class Enforcer:
         self._loads += 1
         self._kernel.apply_rules(ruleset(self.policy, self.site))
         self._kernel.replace_all(lives_ms(self.desired.hot, now=self._now()), self.desired.networks())
-        self._write_include()
+        self._refuse_names()
 
     # -- deny entries ------------------------------------------------------------------------------------
 
@@ -122,11 +121,9 @@ class Enforcer:
             except RulesRefused as error:
                 log.warning("sets could not be changed (%s): all rules are loaded again", error)
                 self._load_all()
-        if delta.names and self.policy.enforce:
-            self._change_names(delta)
-        enforced_at_ms = int(time.time() * 1000)
         if delta.names:
-            self._write_include()
+            self._refuse_names()
+        enforced_at_ms = int(time.time() * 1000)
         self._report(delta)
         return enforced_at_ms
 
@@ -148,42 +145,9 @@ class Enforcer:
 
     # -- names -------------------------------------------------------------------------------------------
 
-    def _names(self) -> set[str]:
-        return set(self.desired.names) if self.policy.enforce else set()
-
-    def _change_names(self, delta: Delta) -> None:
-        if self._resolver is None:
-            return
-        try:
-            self._resolver.refuse(delta.names_add)
-            self._resolver.release(delta.names_remove)
-        except ResolverUnavailable as error:
-            self._resolver_pid = 0  # the keeper replays as soon as it is back
-            log.warning("%s", error)
-
-    def _write_include(self) -> None:
-        if self._resolver is None:
-            return
-        try:
-            write_include(self._config, self._names())
-        except OSError as error:
-            log.error("list of refused names not saved: %s", error.strerror)
-
-    def watch_resolver(self) -> None:
-        """Replay the names when Unbound was restarted, or had not answered."""
-        if self._resolver is None:
-            return
-        try:
-            pid = self._resolver.pid()
-            if pid != self._resolver_pid:
-                with self._lock:
-                    differed = self._resolver.reconcile(self._names())
-                    self._resolver_pid = pid
-                log.info("resolver in step, %d names differed", differed)
-        except ResolverUnavailable as error:
-            if self._resolver_pid:
-                log.warning("%s", error)
-            self._resolver_pid = 0
+    def _refuse_names(self) -> None:
+        if self.resolver is not None:
+            self.resolver.refuse(self.desired.names if self.policy.enforce else ())
 
     def watch_kernel(self) -> None:
         """Load everything again when another program flushed the rules. Errors: RulesRefused."""
@@ -224,8 +188,7 @@ class Enforcer:
             self._restore_due = False
             self._enforce(self.desired.set_floor(floor, now=self._now()))
             if changed:
-                self._resolver_pid = 0
-                self._write_include()
+                self._refuse_names()
         return ""
 
     def restore(self) -> str:

@@ -21,16 +21,18 @@ from pathlib import Path
 
 import msgspec
 from beffroi_protocol.errors import FileMismatch, ListInvalid, ProtocolError
-from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.indicators import Indicator, Kind, registered_names
 from beffroi_protocol.lists import ListIndex
 from beffroi_protocol.messages import Action, BulkList, Entry
 from beffroi_protocol.table import DecisionTable
 
 from beffroi_box import load
+from beffroi_box.config import BoxConfig
 from beffroi_box.download import Files, fetch_list
-from beffroi_box.enforce import Ground
+from beffroi_box.enforce import Enforcer
 from beffroi_box.errors import BoxError, LoadFailed
 from beffroi_box.facts import FactSpool
+from beffroi_box.resolver import bulk_file
 from beffroi_box.store import read_checked, write_checked
 
 log = logging.getLogger("beffroi_box.lists")
@@ -42,7 +44,7 @@ SHORTEST = {4: 8, 6: 16}
 _ADDRESSES = (Kind.IP, Kind.CIDR)
 _DAMAGED = (FileMismatch.code, ListInvalid.code)
 
-_LOAD = "load"
+_Load = load.Addresses | load.Names
 
 Key = tuple[str, str]
 """(channel, name of the list)."""
@@ -54,26 +56,29 @@ class _InForce(msgspec.Struct):
 
 
 class ListKeeper:
-    """``ground`` says what the lists stand on, ``now`` the trusted epoch seconds."""
+    """``now`` returns trusted epoch seconds."""
 
     def __init__(
         self,
-        directory: Path,
+        config: BoxConfig,
         files: Files,
         spool: FactSpool,
-        ground: Callable[[], Ground],
+        enforcer: Enforcer,
         now: Callable[[], int],
     ) -> None:
-        self._directory = directory
+        self._directory = config.state / "lists"
+        self._bulk_names = bulk_file(config)
         self._files = files
         self._spool = spool
-        self._ground = ground
+        self._enforcer = enforcer
+        self._resolver = enforcer.resolver
         self._now = now
+        self._kinds = (*_ADDRESSES, Kind.DOMAIN) if config.resolver else _ADDRESSES
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._wanted: dict[Key, BulkList] = {}
         self._chosen: dict[Key, BulkList] = self._read()
-        self._loaded: tuple[object, ...] = ()
+        self._loaded: dict[str, object] = {}
         self._indexes: tuple[tuple[BulkList, ListIndex], ...] = ()
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
@@ -89,7 +94,7 @@ class ListKeeper:
             (table.channel, name): one
             for table in tables
             for name, one in table.lists.items()
-            if one.kind in _ADDRESSES and one.action is Action.BLOCK
+            if one.kind in self._kinds and one.action is Action.BLOCK
         }
         with self._lock:
             self._wanted = wanted
@@ -118,7 +123,7 @@ class ListKeeper:
 
     def bring_into_force(self) -> None:
         """Load what is on disk, if that or its ground changed. Errors: LoadFailed, OSError (disk)."""
-        active, ground = self._active(), self._ground()
+        active, ground = self._active(), self._enforcer.ground()
         chosen: dict[Key, BulkList] = {}
         for key, one in active.items():
             if self._path(one).exists():
@@ -126,30 +131,52 @@ class ListKeeper:
             elif (before := self._chosen.get(key)) is not None and self._path(before).exists():
                 chosen[key] = before
         self.waiting = sum(1 for key, one in active.items() if chosen.get(key) != one)
-        wish = (chosen, ground)
-        if wish != self._loaded:
-            if time.monotonic() < self._not_before.get(_LOAD, 0):
-                return
-            try:
-                self._load(chosen, ground)
-            except (BoxError, OSError):
-                self._put_off(_LOAD)
-                raise
-            self._done(_LOAD)
-            self._loaded = wish
-            self._indexes = tuple((one, self._index(one)) for one in chosen.values())
-            log.info("%d lists in force", len(chosen))
-        self.in_force = len(chosen)
-        if chosen != self._chosen:
-            self._write(chosen)
-            self._chosen = chosen
-        self._clean({*chosen.values(), *active.values()})
+        addresses = {key: one for key, one in chosen.items() if one.kind in _ADDRESSES}
+        names = {key: one for key, one in chosen.items() if one.kind is Kind.DOMAIN and ground.enforce}
+        jobs: list[tuple[str, object, _Load]] = [
+            (
+                "addresses",
+                (addresses, ground.loads, ground.networks),
+                load.Addresses(self._files_of(addresses), ground.networks, str(self._directory)),
+            )
+        ]
+        if self._resolver is not None:
+            job = load.Names(self._files_of(names), ground.names, str(self._bulk_names))
+            jobs.append(("names", (names, ground.names), job))
+        if self._all_loaded(jobs):
+            self.in_force = len(chosen)
+            if tuple(chosen.values()) != tuple(one for one, _ in self._indexes):
+                self._indexes = tuple((one, self._index(one)) for one in chosen.values())
+            if chosen != self._chosen:
+                self._write(chosen)
+                self._chosen = chosen
+            self._clean({*chosen.values(), *active.values()})
 
-    def _load(self, chosen: Mapping[Key, BulkList], ground: Ground) -> None:
-        files = tuple((one.name, str(self._path(one))) for one in chosen.values())
-        result = load.run(load.Addresses(files, ground.networks, str(self._directory)))
-        for kept in result.kept:
-            self._spool.left_out(kept.name, kept.indicator, kept.reason, self._now())
+    def _all_loaded(self, jobs: Iterable[tuple[str, object, _Load]]) -> bool:
+        """Do each job whose ground changed; one that fails is put off and keeps back no other. Errors: the last."""
+        ready, trouble = True, None
+        for part, wish, job in jobs:
+            if wish == self._loaded.get(part):
+                continue
+            if time.monotonic() < self._not_before.get(part, 0):
+                ready = False
+                continue
+            try:
+                result = load.run(job)
+            except (BoxError, OSError) as error:
+                self._put_off(part)
+                trouble = error
+                continue
+            self._done(part)
+            self._loaded[part] = wish
+            if self._resolver is not None and isinstance(job, load.Names):
+                self._resolver.reload()
+            log.info("%s of %d lists in force: %d", part, len(job.lists), result.count)
+            for kept in result.kept:
+                self._spool.left_out(kept.name, kept.indicator, kept.reason, self._now())
+        if trouble is not None:
+            raise trouble
+        return ready
 
     def _fetch_missing(self, stopping: Callable[[], bool]) -> bool:
         """Fetch what is wanted and due; return True when something new is on disk. Errors: the last one."""
@@ -188,6 +215,9 @@ class ListKeeper:
         times = self._failures[what] = self._failures.get(what, 0) + 1
         pause_s = min(BACKOFF_LAST_S, BACKOFF_FIRST_S * 2 ** min(times - 1, 10))
         self._not_before[what] = time.monotonic() + pause_s * (0.5 + random.random())  # noqa: S311
+
+    def _files_of(self, chosen: Mapping[Key, BulkList]) -> tuple[tuple[str, str], ...]:
+        return tuple((one.name, str(self._path(one))) for one in chosen.values())
 
     # -- disk --------------------------------------------------------------------------------------------
 
@@ -230,6 +260,15 @@ class ListKeeper:
                 for network in _networks(address):
                     if network in index:
                         return _entry(one, network)
+        return None
+
+    def entry_for_name(self, name: str) -> Entry | None:
+        """Return the listed name for which this one is refused: itself, or a parent."""
+        for one, index in self._indexes:
+            if one.kind is Kind.DOMAIN:
+                for parent in registered_names(name):
+                    if parent in index:
+                        return _entry(one, parent)
         return None
 
 

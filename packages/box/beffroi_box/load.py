@@ -10,12 +10,14 @@ Source:  docs/internals/box.md.
 
 from __future__ import annotations
 
+import heapq
 import ipaddress
 import os
 import subprocess
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -28,6 +30,7 @@ from beffroi_protocol.protected import Floor
 from beffroi_box.bulk import BulkSets
 from beffroi_box.errors import BoxError, LoadFailed
 from beffroi_box.ranges import BITS, keys, packed_ranges, without
+from beffroi_box.resolver import write_names
 
 PIECE_BYTES = 1 << 18
 LIMIT_S = 600
@@ -50,7 +53,15 @@ class Addresses(msgspec.Struct, frozen=True, tag="addresses"):
     directory: str
 
 
-Job = Unpack | Addresses
+class Names(msgspec.Struct, frozen=True, tag="names"):
+    """Write the names of these lists for dnsdist. ``protected``: names beside the floor list."""
+
+    lists: tuple[tuple[str, str], ...]
+    protected: tuple[str, ...]
+    written: str
+
+
+Job = Unpack | Addresses | Names
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -147,6 +158,32 @@ def _kept(name: str, version: int, touched: tuple[int, int], floor: Floor) -> Ke
     return Kept(name, shown, floor.reason(address))
 
 
+def _names(job: Names) -> Result:
+    floor = Floor(job.protected)
+    kept: dict[str, Kept] = {}
+    with ExitStack() as opened:
+        files = [_named(name, opened.enter_context(Path(path).open("rb"))) for name, path in job.lists]
+
+        def allowed() -> Iterator[bytes]:
+            last = b""
+            for line, name in heapq.merge(*files):
+                if line == last:
+                    continue
+                last = line
+                indicator = Indicator(Kind.DOMAIN, line.decode())
+                if reason := floor.reason(indicator):
+                    kept.setdefault(name, Kept(name, indicator, reason))
+                else:
+                    yield line
+
+        count = write_names(Path(job.written), allowed())
+    return Result(count, tuple(kept.values()))
+
+
+def _named(name: str, lines: Iterable[bytes]) -> Iterator[tuple[bytes, str]]:
+    return ((line.rstrip(b"\n"), name) for line in lines)
+
+
 def _do(job: Job) -> Result:
     try:
         match job:
@@ -154,8 +191,12 @@ def _do(job: Job) -> Result:
                 return _unpack(job)
             case Addresses():
                 return _addresses(job)
+            case Names():
+                return _names(job)
     except (ProtocolError, BoxError) as error:
         return Result(code=error.code, trouble=str(error)[:300])
+    except ValueError as error:
+        return Result(code="list.unusable", trouble=str(error)[:300])
     except OSError as error:
         return Result(code="disk", trouble=str(error.errno or 0))
 

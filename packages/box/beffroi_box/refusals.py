@@ -1,43 +1,130 @@
-"""Counts refused look-ups from Unbound's log of local actions.
+"""Counts refused look-ups, as dnsdist tells them over a Unix socket (dnstap in frame streams).
 
-Purpose: which listed names were asked for, and how often. Who asked is in the line, and is thrown away here.
-Process: a thread of the agent; the log lies in STATE/resolver/log and is emptied when read and long.
-Input:   names come from LAN clients: hostile; only names on the list are counted.
-Fails:   without it nothing is counted, names are refused all the same.
+Purpose: which listed names were asked for, and how often. Only refused questions come here; who asked is in the
+         message too, is thrown away here, and is on no disk.
+Process: a thread of the agent; dnsdist, as its own user, connects.
+Input:   names come from LAN clients: hostile; only names on a list are counted. Every length is checked.
+Fails:   without it nothing is counted, names are refused all the same; dnsdist drops what is not read in time.
+Source:  github.com/farsightsec/fstrm (control frames), dnstap.info (Dnstap.message 14, Message.query_message 10).
 """
 
 from __future__ import annotations
 
-import re
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from io import BufferedRWPair
 from pathlib import Path
 
-MAX_LOG_BYTES = 1 << 20
-_LINE = re.compile(rb"info: ([A-Za-z0-9_.-]{1,254})\.? always_nxdomain ")
+MAX_FRAME_BYTES = 1 << 16
+ACCEPT, START, STOP, READY, FINISH = 1, 2, 3, 4, 5
+_CONTENT = b"protobuf:dnstap.Dnstap"
+_MESSAGE, _QUERY_MESSAGE = 14, 10
 
 
-class RefusalLog:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = path.stat().st_size if path.exists() else 0
-        self._rest = b""
+class RefusalSocket:
+    def __init__(self, path: Path, owner: int) -> None:
+        """``owner``: user id of dnsdist, or -1. Errors: OSError."""
+        path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.bind(str(path))
+        if owner >= 0:
+            os.chown(path, owner, -1)
+        path.chmod(0o600)
+        self._socket.listen(4)
 
-    def read(self) -> list[str]:
-        """Return the listed names refused since the last call, one for each look-up. Errors: OSError."""
-        try:
-            size = self._path.stat().st_size
-        except FileNotFoundError:
-            return []
-        if size < self._offset:
-            self._offset, self._rest = 0, b""
-        with self._path.open("rb") as file:
-            file.seek(self._offset)
-            data = file.read(MAX_LOG_BYTES)
-            self._offset = file.tell()
-        if self._offset > MAX_LOG_BYTES:
-            # Unbound appends, so it goes on at the new end.
-            with self._path.open("r+b") as file:
-                file.truncate(0)
-            self._offset = 0
-        lines = (self._rest + data).split(b"\n")
-        self._rest = lines.pop()[-4096:]
-        return [m.group(1).rstrip(b".").decode().lower() for line in lines if (m := _LINE.search(line))]
+    def __iter__(self) -> Iterator[str]:
+        """Yield the name of each refused question. Errors: OSError."""
+        while True:
+            peer, _ = self._socket.accept()
+            with peer, peer.makefile("rwb") as stream:
+                try:
+                    for frame in _frames(stream):
+                        if name := asked_name(frame):
+                            yield name
+                except (OSError, ValueError):
+                    continue  # dnsdist opens it again
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _frames(stream: BufferedRWPair) -> Iterator[bytes]:
+    while len(head := stream.read(4)) == 4:
+        (length,) = struct.unpack(">I", head)
+        if length:
+            yield _exactly(stream, length)
+            continue
+        (length,) = struct.unpack(">I", _exactly(stream, 4))
+        control = _exactly(stream, length)
+        kind = struct.unpack_from(">I", control)[0] if length >= 4 else 0
+        if kind == READY:
+            stream.write(_control(ACCEPT, struct.pack(">II", 1, len(_CONTENT)) + _CONTENT))
+            stream.flush()
+        elif kind == STOP:
+            stream.write(_control(FINISH))
+            stream.flush()
+            return
+
+
+def _exactly(stream: BufferedRWPair, length: int) -> bytes:
+    if length > MAX_FRAME_BYTES or len(data := stream.read(length)) != length:
+        raise ValueError("frame")
+    return data
+
+
+def _control(kind: int, fields: bytes = b"") -> bytes:
+    return struct.pack(">III", 0, 4 + len(fields), kind) + fields
+
+
+def asked_name(frame: bytes) -> str:
+    """Return the name that a dnstap message's question asks for, in lower case; "" when there is none."""
+    try:
+        return _question(_field(_field(frame, _MESSAGE), _QUERY_MESSAGE))
+    except (IndexError, ValueError):
+        return ""
+
+
+def _field(data: bytes, wanted: int) -> bytes:
+    """Return the bytes of one length-delimited protobuf field, b"" without it. Errors: IndexError, ValueError."""
+    at = 0
+    while at < len(data):
+        key, at = _number(data, at)
+        match key & 7:
+            case 0:
+                _, at = _number(data, at)
+            case 1:
+                at += 8
+            case 2:
+                length, at = _number(data, at)
+                if key >> 3 == wanted:
+                    return data[at : at + length]
+                at += length
+            case 5:
+                at += 4
+            case _:
+                raise ValueError("wire type")
+    return b""
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while shift < 64:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+    raise ValueError("number")
+
+
+def _question(message: bytes) -> str:
+    at, labels = 12, []
+    while (length := message[at]) != 0:
+        if length > 63:
+            raise ValueError("label")
+        labels.append(message[at + 1 : at + 1 + length].decode("ascii"))
+        at += 1 + length
+    return ".".join(labels).lower()

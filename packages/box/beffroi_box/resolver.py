@@ -1,35 +1,38 @@
-"""The box's resolver: Unbound's configuration, and refusals of listed names over its control socket.
+"""The box's resolver: dnsdist refuses listed names, Unbound behind it resolves the others and validates DNSSEC.
 
-Purpose: a listed name and all below it answer NXDOMAIN, without a restart of Unbound.
-Process: Unbound as its own user; the agent speaks ``UBCT1`` on the Unix socket.
-Fails:   the list is also written to an include file, so Unbound refuses from its first answer, without the agent;
-         after a restart of Unbound the agent compares and replays.
-Source:  unbound-control(8).
+Purpose: a listed name and all below it answer NXDOMAIN. dnsdist asks two constant databases, ``urgent.cdb`` (the
+         decisions, written by the agent) and ``bulk.cdb`` (the lists, written by the loader): a million names
+         cost no memory, a new file counts from the next question on, and a restart needs no replay.
+Process: dnsdist and Unbound, each as its own user. The agent makes dnsdist read a new file by a question for
+         ``RELOAD`` from the loopback address: its answer says that both files were read.
+Fails:   without the agent, dnsdist goes on with its files; without dnsdist, the files wait for its start, and the
+         agent asks again every second.
+Source:  dnsdist.org/reference/kvs.html; docs/decisions/0011.
 """
 
 from __future__ import annotations
 
 import logging
-import re
+import os
 import socket
+import struct
+import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from beffroi_box.cdb import wire_name, write_keys
 from beffroi_box.config import BoxConfig
 from beffroi_box.errors import ResolverUnavailable
-from beffroi_box.store import write_atomic
+from beffroi_box.store import sync_directory
 
 log = logging.getLogger("beffroi_box.resolver")
 
-ZONE_TYPE = "always_nxdomain"
-TIMEOUT_S = 5.0
-MANY = 20
-"""From so many names on, one command with a list is shorter than one command a name."""
-_PID = re.compile(r"\(pid (\d+)\)")
+RELOAD = "reload.beffroi-box.invalid"
+TIMEOUT_S = 0.5
 
 
-def configuration(config: BoxConfig) -> str:
-    """Return unbound.conf for this box; the log of local actions is how refused look-ups are counted."""
+def unbound_configuration(config: BoxConfig) -> str:
     directory = config.state / "resolver"
     forward = "".join(f"    forward-addr: {address}\n" for address in config.resolver_forward)
     zone = f'forward-zone:\n    name: "."\n{forward}' if forward else ""
@@ -38,20 +41,15 @@ def configuration(config: BoxConfig) -> str:
     return f"""# Written by beffroi-box; changes are lost.
 server:
     interface: 127.0.0.1
-    interface: ::1
-    interface: {config.own_interface}
-    interface-action: {config.own_interface} allow
-    port: {config.resolver_port}
+    port: {config.recursor_port}
     do-daemonize: no
     username: "{config.resolver_user}"
     chroot: ""
     directory: "{directory}"
     pidfile: "{directory}/unbound.pid"
     use-syslog: no
-    logfile: "{refusals_log(config)}"
+    logfile: ""
     verbosity: 0
-    log-local-actions: yes
-    log-time-ascii: no
     num-threads: 1
     msg-cache-size: 8m
     rrset-cache-size: 16m
@@ -59,89 +57,131 @@ server:
     hide-version: yes
     module-config: "{modules}"
     {anchor}
-    include: "{include_file(config)}"
 remote-control:
-    control-enable: yes
-    control-interface: "{config.control_socket}"
-    control-use-cert: no
+    control-enable: no
 {zone}"""
 
 
-def include_file(config: BoxConfig) -> Path:
-    return config.state / "resolver" / "refused.conf"
+def dnsdist_configuration(config: BoxConfig) -> str:
+    """Only loopback and the LAN's side are listened on. No console, no statistics, no security poll."""
+    port, lan = config.resolver_port, config.own_interface
+    return f"""-- Written by beffroi-box; changes are lost.
+setSecurityPollSuffix("")
+setLocal("127.0.0.1:{port}", {{interface="lo"}})
+addLocal("[::1]:{port}", {{interface="lo"}})
+addLocal("0.0.0.0:{port}", {{interface="{lan}"}})
+addLocal("[::]:{port}", {{interface="{lan}"}})
+setACL({{"0.0.0.0/0", "::/0"}})
+newServer({{address="127.0.0.1:{config.recursor_port}", name="unbound"}}):setUp()
+local urgent = newCDBKVStore("{urgent_file(config)}", 0)
+local bulk = newCDBKVStore("{bulk_file(config)}", 0)
+addAction(AndRule({{QNameRule("{RELOAD}."), NetmaskGroupRule({{"127.0.0.0/8"}})}}), LuaAction(function(dq)
+  local both = urgent:reload() and bulk:reload()
+  return both and DNSAction.Spoof or DNSAction.ServFail, "127.0.0.1"
+end))
+local suffix = KeyValueLookupKeySuffix(1)
+local listed = OrRule({{KeyValueStoreLookupRule(urgent, suffix), KeyValueStoreLookupRule(bulk, suffix)}})
+local told = newFrameStreamUnixLogger("{refusals_socket(config)}", {{flushTimeout=1, reopenInterval=1}})
+addAction(listed, DnstapLogAction("box", told))
+addAction(listed, RCodeAction(DNSRCode.NXDOMAIN))
+getPool(""):setCache(newPacketCache(10000))
+"""
 
 
-def refusals_log(config: BoxConfig) -> Path:
-    return config.state / "resolver" / "log" / "refusals.log"
+def prepare(config: BoxConfig) -> None:
+    """Make the run directory: a memory disk is empty after a start. Errors: OSError."""
+    config.run_directory.mkdir(parents=True, exist_ok=True)
+    config.run_directory.chmod(0o711)
 
 
-def write_include(config: BoxConfig, names: Iterable[str]) -> None:
-    """Errors: OSError."""
-    body = "".join(f'local-zone: "{name}." {ZONE_TYPE}\n' for name in sorted(names))
-    write_atomic(include_file(config), body.encode(), mode=0o644)
+def urgent_file(config: BoxConfig) -> Path:
+    return config.run_directory / "urgent.cdb"
+
+
+def bulk_file(config: BoxConfig) -> Path:
+    return config.state / "names" / "bulk.cdb"
+
+
+def refusals_socket(config: BoxConfig) -> Path:
+    return config.run_directory / "refusals.sock"
+
+
+def write_names(path: Path, names: Iterable[bytes]) -> int:
+    """Replace a file of names; return how many. Errors: OSError, ValueError (too many), old file kept."""
+    temporary = path.with_name(path.name + ".new")
+    try:
+        with temporary.open("wb") as file:
+            os.fchmod(file.fileno(), 0o644)  # dnsdist reads it as its own user
+            count = write_keys(file, map(wire_name, names))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    temporary.replace(path)
+    sync_directory(path.parent)
+    return count
 
 
 class Resolver:
-    """One command a connection, as unbound-control does it."""
+    """The names that dnsdist refuses. Safe for several threads."""
 
-    def __init__(self, control_socket: str) -> None:
-        self._path = control_socket
-
-    def pid(self) -> int:
-        """Return Unbound's process id: a change means a restart. Errors: ResolverUnavailable."""
-        found = _PID.search(self._command("status"))
-        return int(found.group(1)) if found else 0
+    def __init__(self, config: BoxConfig) -> None:
+        self._urgent = urgent_file(config)
+        self._port = config.resolver_port
+        self._lock = threading.Lock()
+        self._due: set[str] | None = None
+        self._unread = True
+        self.trouble = ""
 
     def refuse(self, names: Iterable[str]) -> None:
-        """Names are canonical host names. Errors: ResolverUnavailable."""
-        wanted = sorted(names)
-        if len(wanted) >= MANY:
-            self._command("local_zones", [f"{name}. {ZONE_TYPE}" for name in wanted])
-            return
-        for name in wanted:
-            self._expect_ok(self._command(f"local_zone {name}. {ZONE_TYPE}"))
+        """Refuse exactly these names, the lists' apart. What fails now, ``keep_up`` does later."""
+        with self._lock:
+            self._due = set(names)
+        self.keep_up()
 
-    def release(self, names: Iterable[str]) -> None:
+    def reload(self) -> None:
+        """A file was replaced."""
+        with self._lock:
+            self._unread = True
+        self.keep_up()
+
+    def keep_up(self) -> None:
+        """Write and read what is due; asked every second."""
+        with self._lock:
+            try:
+                if self._due is not None:
+                    write_names(self._urgent, [name.encode() for name in sorted(self._due)])
+                    self._due, self._unread = None, True
+                if self._unread:
+                    self._read()
+                    self._unread = False
+                trouble = ""
+            except OSError as error:
+                trouble = f"the names could not be written: {error.strerror}"
+            except ResolverUnavailable as error:
+                trouble = str(error)
+            if trouble and trouble != self.trouble:
+                log.warning("%s", trouble)
+            self.trouble = trouble
+
+    def watch(self) -> None:
+        """Notice a resolver that does not answer. It needs no replay: it reads its files at its start."""
+        with self._lock:
+            self._unread = True
+        self.keep_up()
+
+    def _read(self) -> None:
         """Errors: ResolverUnavailable."""
-        wanted = sorted(names)
-        if len(wanted) >= MANY:
-            self._command("local_zones_remove", [f"{name}." for name in wanted])
-            return
-        for name in wanted:
-            self._expect_ok(self._command(f"local_zone_remove {name}."))
-
-    def refused(self) -> set[str]:
-        """Return the names that are refused now. Errors: ResolverUnavailable."""
-        lines = (line.split() for line in self._command("list_local_zones").splitlines())
-        return {p[0].rstrip(".") for p in lines if len(p) == 2 and p[1] == ZONE_TYPE}
-
-    def reconcile(self, names: Iterable[str]) -> int:
-        """Make exactly ``names`` refused; return how many differed. Errors: ResolverUnavailable."""
-        wanted, present = set(names), self.refused()
-        self.refuse(wanted - present)
-        self.release(present - wanted)
-        return len(wanted ^ present)
-
-    @staticmethod
-    def _expect_ok(answer: str) -> None:
-        if not answer.startswith("ok"):
-            raise ResolverUnavailable("command refused")
-
-    def _command(self, command: str, lines: list[str] | None = None) -> str:
+        question = struct.pack(">6H", int(time.monotonic()) & 0xFFFF, 0x100, 1, 0, 0, 0)
+        question += wire_name(RELOAD.encode()) + b"\0\1\0\1"
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(TIMEOUT_S)
-                connection.connect(self._path)
-                body = f"UBCT1 {command}\n"
-                if lines is not None:
-                    body += "".join(f"{line}\n" for line in lines) + "\x04\n"
-                connection.sendall(body.encode("ascii"))
-                answer = b""
-                while piece := connection.recv(65536):
-                    answer += piece
-        except (OSError, UnicodeEncodeError) as error:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.settimeout(TIMEOUT_S)
+                client.connect(("127.0.0.1", self._port))
+                client.send(question)
+                answer = client.recv(512)
+        except OSError as error:
             raise ResolverUnavailable(type(error).__name__) from None
-        text = answer.decode("ascii", "replace")
-        if text.startswith("error"):
-            raise ResolverUnavailable("command refused")
-        return text
+        if answer[:2] != question[:2] or answer[3] & 15 or answer[6:8] != b"\0\1":
+            raise ResolverUnavailable("a file of names was not read")

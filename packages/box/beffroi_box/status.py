@@ -27,6 +27,7 @@ class Report(msgspec.Struct, omit_defaults=False):
     addresses: int = 0
     networks: int = 0
     names: int = 0
+    resolver_trouble: str = ""
     lists: int = 0
     lists_waiting: int = 0
     lists_trouble: str = ""

@@ -43,11 +43,11 @@ class Store:
         self.state = state
 
     def prepare(self) -> None:
-        for name in ("", "tables", "lists", "spool", "resolver", "resolver/log"):
+        for name in ("", "tables", "lists", "spool", "names", "resolver"):
             (self.state / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Unbound runs as its own user and must reach its own files below.
-        self.state.chmod(0o711)
-        (self.state / "resolver").chmod(0o711)
+        # Unbound and dnsdist run as their own users and must reach their files below.
+        for name in ("", "names", "resolver"):
+            (self.state / name).chmod(0o711)
 
     def key(self) -> Ed25519PrivateKey:
         """Return the box's own key, made at the first call."""
@@ -183,8 +183,22 @@ def write_atomic(path: Path, data: bytes, *, keep_previous: bool = False, mode: 
     if keep_previous and path.exists():
         path.replace(_previous(path))
     temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Errors: OSError."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def user_id(name: str) -> int:
+    """Return the id of a system user that gets files from root, -1 where there is nothing to give."""
+    if not name or os.geteuid() != 0:
+        return -1
+    import pwd  # noqa: PLC0415 - only where there are system users
+
+    return pwd.getpwnam(name).pw_uid
