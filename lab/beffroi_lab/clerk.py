@@ -152,9 +152,11 @@ def _version_of(decision_ids: set[str], *, ended: bool) -> int:
 def report(email: str, message_id: str) -> Answer:
     """A person reports a delivered message, through the same action as the page's button."""
     mailbox = Mailbox.objects.get(address=email)
-    message = MailMessage.objects.filter(message_id__contains=message_id.strip("<>")).latest("received_at")
+    known = messages([message_id])["ids"]
+    if not known:  # its evidence is still on its way to the database
+        return {"ok": False, "code": "mail.not_known_yet"}
     try:
-        found = mail.report_phishing(actor=_person(email), mailbox=mailbox, beffroi_id=message.id)
+        found = mail.report_phishing(actor=_person(email), mailbox=mailbox, beffroi_id=known[message_id])
     except BeffroiError as error:
         return {"ok": False, "code": error.code}
     return {"ok": True, "sighting_id": found}
@@ -270,7 +272,8 @@ def messages(message_ids: list[str]) -> Answer:
     """Our own header id for each message id that the centre accepted."""
     found = {}
     for wanted in message_ids:
-        row = MailMessage.objects.filter(message_id__contains=wanted.strip("<>")).first()
+        rows = MailMessage.objects.filter(message_id__contains=wanted.strip("<>"))
+        row = rows.order_by("-received_at").first()
         if row is not None:
             found[wanted] = row.id
     return {"ok": True, "ids": found}
