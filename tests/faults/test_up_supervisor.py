@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.process import Process
-from beffroi.supervise import children, status
+from beffroi.supervise import children, keeper, status
 from beffroi.supervise.supervisor import StartFailed, Supervisor, stop_running
 
 PATIENCE_S = 20.0
@@ -133,6 +134,22 @@ def test_a_health_question_that_raises_does_not_end_the_watch(
     )
     assert supervisor.wait_ready()
     assert supervisor.keepers[0].status.restarts == 0
+
+
+def test_who_cannot_bear_a_clock_that_goes_back_is_started_again(
+    place: Config, run: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "POLL_HEALTHY_S", 0.1)
+    supervisor = run(sleeper(place, "one"), sleeper(place, "two", restart_when_set_back=True))
+    assert supervisor.wait_ready()
+    first, second = supervisor.keepers
+    untouched = first.status.pid
+    with clock.shifted(-86400):
+        until(lambda: second.status.restarts == 1 and second.status.state == "healthy")
+        time.sleep(0.5)
+        assert second.status.restarts == 1
+    time.sleep(0.5)  # forward again: nobody minds
+    assert (first.status.pid, first.status.restarts, second.status.restarts) == (untouched, 0, 1)
 
 
 def test_the_status_on_disk_says_what_runs(place: Config, run: Callable[..., Supervisor]) -> None:

@@ -32,5 +32,7 @@ class Process:
     stop_timeout_s: float = 20.0
     restart_when_unwell: bool = True
     """Whether a process that answers no longer, for minutes, is restarted; not when the cause may lie behind it."""
+    restart_when_set_back: bool = False
+    """Whether it has to begin anew when the machine's clock was set back."""
     advice: str = ""
     """What to do when it will not start: one sentence for a person."""

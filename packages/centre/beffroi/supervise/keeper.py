@@ -31,6 +31,7 @@ POLL_HEALTHY_S = 15.0
 UNWELL_RESTART_S = 120.0
 # The machine may be busy with ten starts at once.
 START_PATIENCE = 2
+CLOCK_BACK_S = 5.0
 
 
 class StopEvent:
@@ -118,10 +119,14 @@ class Keeper(threading.Thread):
         poll.register(self._stop_event.fileno(), select.POLLIN)
         unwell_since: float | None = time.monotonic()
         ready = False
+        ahead_s = _ahead_s()
         try:
             while True:
                 if poll.poll((POLL_HEALTHY_S if ready else POLL_STARTING_S) * 1000):
                     return ""
+                back_s, ahead_s = ahead_s - _ahead_s(), _ahead_s()
+                if back_s > CLOCK_BACK_S and self.process.restart_when_set_back:
+                    return f"saw the clock of the machine go back by {back_s:.0f} s"
                 problem = self._ask()
                 now = time.monotonic()
                 if not problem:
@@ -148,6 +153,11 @@ class Keeper(threading.Thread):
                 self.status.since = clock.epoch_s()
             self.status.state, self.status.problem = state, problem
             self._changed()
+
+
+def _ahead_s() -> float:
+    """The clock that people set, before the one that nobody can set."""
+    return clock.epoch() - time.monotonic()
 
 
 def _how_it_ended(code: int | None) -> str:

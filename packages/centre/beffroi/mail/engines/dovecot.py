@@ -98,5 +98,7 @@ def process(config: Config) -> Process:
         argv=("/usr/sbin/dovecot", "-F", "-c", str(conf)),
         healthy=lambda: probes.imap(config),
         stop_timeout_s=10,
+        # It ends its workers then, and starts no new ones before the old time has come again.
+        restart_when_set_back=True,
         advice=f"Look at {config.log / 'dovecot.log'}; is another program on port {config.imap_port}?",
     )
