@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +95,13 @@ def test_a_channel_of_200_000_survives_restarts_and_serves_newcomers(centre: Cen
             patiently(lambda door=door: held(door) == COUNT + 1, "a removal")
             assert door.match_address(other.value) is not None
         assert doors[0].versions() == doors[1].versions()
+        doors.append(centre.door("login", "login", tmp_path / "third"))
+        doors[2].start()
+        patiently(lambda: doors[2].connected, "fetching")
+        centre.stop(signal.SIGKILL)
+        centre.start()
+        assert centre.health()["epoch"] == 1
+        patiently(lambda: held(doors[2]) == COUNT + 1, "a follower whose file was cut off")
         assert "refused" not in centre.log()
     finally:
         for door in doors:

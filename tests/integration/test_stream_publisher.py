@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import time
+from pathlib import Path
 
 import pytest
+from beffroi.core.planes import files
 from beffroi.lib import clock
-from beffroi.stream import snapshots
+from beffroi.lib.errors import Unavailable
+from beffroi.stream import archive, snapshots
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -149,5 +154,64 @@ def test_heartbeat_carries_time_and_changes_nothing(bench: Bench) -> None:
             await door.read()
         assert door.session.clock.floor >= before + 3600
         assert (door.session.tables["login"].version, door.refused) == (0, [])
+
+    asyncio.run(play())
+
+
+def test_a_replaced_snapshot_file_serves_its_own_channel_for_a_while(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "INLINE_BYTES", 0)
+    now_s = time.monotonic()
+    monkeypatch.setattr(archive.time, "monotonic", lambda: now_s)  # type: ignore[attr-defined]
+
+    async def play() -> None:
+        nonlocal now_s
+        publisher = await bench.restart()
+        bench.publish("decision:activated", 1, scope="col_a")
+        await steps(publisher)
+        digests = []
+        for number in (2, 3, 4):
+            await publisher._save("box@col_a")
+            digests.append(publisher._snapshots.saved["box@col_a"].sha256)
+            bench.publish("decision:activated", number, scope="col_a")
+            await steps(publisher)
+        for digest in digests:
+            path = publisher.file(digest, lambda name: name == "box@col_a")
+            assert path is not None
+            assert path.exists()
+            for other in ("box", "box@col_b", "mail@col_a", ""):
+                assert publisher.file(digest, lambda name, other=other: name == other) is None
+        now_s += archive.KEEP_S + 1
+        await publisher._save("box@col_a")
+        paths = [publisher.file(digest, lambda name: name == "box@col_a") for digest in digests]
+        assert paths[:2] == [None, None]
+        assert (
+            len(list((bench.config.state / "feed").glob("*.snapshot.zlib"))) == 2
+        )  # the last one and this one
+
+    asyncio.run(play())
+
+
+def test_a_full_disk_keeps_small_channels_going_and_refuses_what_no_line_holds(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "INLINE_BYTES", 0)
+
+    def full(path: Path, pieces: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def play() -> None:
+        publisher = await bench.restart()
+        bench.publish("decision:activated", 1)
+        await steps(publisher)
+        monkeypatch.setattr(files, "write", full)
+        door = Door("box")
+        door.connect(publisher, bench.hub)  # no file can be written: the line holds it
+        await door.read()
+        assert (len(door.session.tables["box"]), door.files) == (1, 0)
+        monkeypatch.setattr(snapshots, "MAX_MESSAGE_BYTES", 10)
+        with pytest.raises(Unavailable):
+            Door("box").connect(publisher, bench.hub)
 
     asyncio.run(play())

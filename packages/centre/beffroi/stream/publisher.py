@@ -258,7 +258,7 @@ class Publisher:
 
     def file(self, digest: str, allowed: Callable[[str], bool]) -> Path | None:
         """Return the file of this digest that a channel among ``allowed`` names now, or None."""
-        if allowed(self.archive.replaced_channel(digest)):
+        if (owner := self.archive.replaced_channel(digest)) and allowed(owner):
             return self.archive.snapshot_file(digest)
         for name, log_ in self.feed.logs.items():
             if not allowed(name):
