@@ -66,7 +66,7 @@ def play(
     report.tell(
         f"history of {made.history_days} days; {made.past}" if made.past else "a centre without a past"
     )
-    if browsers:
+    if made.enrolled_by_page:
         report.proofs["enrolled_by_page"] = made.enrolled_by_page
         report.tell(f"box {', '.join(made.enrolled_by_page)} was enrolled on the console's pages")
     report.tell(f"lure {lure.path.name}: {len(lure.link_hosts)} link hosts")

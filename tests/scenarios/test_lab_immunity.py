@@ -28,7 +28,7 @@ def _corpus() -> list[Lure]:
 @pytest.fixture(scope="module")
 def made() -> Iterator[World]:
     lures = [campaign.load(path) for path in campaign.choose(None)] + _corpus()
-    with world(plan.make(3), lures) as running:
+    with world(plan.make(3), lures, browsers=True) as running:
         yield running
 
 
@@ -42,6 +42,8 @@ def test_a_report_in_one_commune_blocks_the_campaign_for_all_and_undo_brings_all
     assert report.figures["audit_verified"] is True
     assert report.figures["foreign_packets"] == 0
     assert report.proofs["pressed_in_browser_A"] is True
+    assert report.proofs["enrolled_by_page"] == ["A"]
+    assert report.proofs["known_correspondent_spared"] is True
 
 
 def test_another_campaign_in_the_same_centre_is_blocked_as_well(made: World) -> None:
@@ -56,6 +58,8 @@ def test_a_real_lure_is_blocked_for_all(made: World) -> None:
     report = Report()
     Scenario(made, made.lures[3], report, browsers=False).run()
     assert report.failures == []
+    # A centre with a past needs nobody's word for it.
+    assert set(report.figures["decided_by"]) == {"two_communes", "landing_address"}
 
 
 def test_leftovers_of_a_killed_run_are_removed_and_a_living_run_is_left_alone(made: World) -> None:
