@@ -191,6 +191,9 @@ class Scenario:
             def pressed() -> bool:
                 nonlocal answer
                 answer = self.world.screens.report(commune, account)
+                if not answer["ok"]:
+                    why = f"{answer.get('title', '')}: {answer.get('error', '')}"
+                    self.report.tell(f"the page in {commune.name} did not take the report: {why[:160]}")
                 return bool(answer["ok"])
 
             self.report.prove(
