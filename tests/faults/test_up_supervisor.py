@@ -152,6 +152,29 @@ def test_who_cannot_bear_a_clock_that_goes_back_is_started_again(
     assert (first.status.pid, first.status.restarts, second.status.restarts) == (untouched, 0, 1)
 
 
+def test_a_long_log_is_set_aside_while_its_process_writes_on(
+    place: Config, run: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "MAX_LOG_BYTES", 20_000)
+    monkeypatch.setattr(keeper, "POLL_HEALTHY_S", 0.1)
+    talker = """
+import sys, time
+open(sys.argv[1], "w").close()
+for number in range(100000):
+    print(f"{number:08}", flush=True)
+    time.sleep(0.0001)
+"""
+    supervisor = run(sleeper(place, "talker", talker))
+    assert supervisor.wait_ready()
+    log = supervisor.keepers[0].log
+    aside = log.with_suffix(".log.1")
+    until(aside.exists)
+    until(lambda: log.stat().st_size > 100)
+    assert log.read_bytes()[:1].isdigit(), "no hole: the process appends"
+    assert aside.stat().st_mode & 0o777 == 0o640
+    assert supervisor.keepers[0].status.restarts == 0
+
+
 def test_the_status_on_disk_says_what_runs(place: Config, run: Callable[..., Supervisor]) -> None:
     supervisor = run(sleeper(place, "one"))
     assert supervisor.wait_ready()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -78,7 +79,7 @@ def family(session: int, *, since_ticks: int = 0) -> list[int]:
 
 def spawn(process: Process, log: Path) -> subprocess.Popen[bytes]:
     """Start it, output to ``log``. Errors: OSError when the program cannot be started."""
-    _rotate(log)
+    trim(log)
     _remove_socket(process.socket)
     environment = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -130,10 +131,13 @@ def _remove_socket(path: Path | None) -> None:
             path.unlink()
 
 
-def _rotate(log: Path) -> None:
+def trim(log: Path) -> None:
+    """Set a long log aside, also while its process runs: that appends, so the file may be cut under it."""
     with contextlib.suppress(OSError):
         if log.stat().st_size > MAX_LOG_BYTES:
-            log.replace(log.with_suffix(".log.1"))
+            shutil.copyfile(log, log.with_suffix(".log.1"))
+            log.with_suffix(".log.1").chmod(0o640)
+            os.truncate(log, 0)
 
 
 def end(session: int, *, since_ticks: int, stop_signal: signal.Signals, timeout_s: float) -> bool:

@@ -127,6 +127,7 @@ class Keeper(threading.Thread):
                 back_s, ahead_s = ahead_s - _ahead_s(), _ahead_s()
                 if back_s > CLOCK_BACK_S and self.process.restart_when_set_back:
                     return f"saw the clock of the machine go back by {back_s:.0f} s"
+                children.trim(self.log)
                 problem = self._ask()
                 now = time.monotonic()
                 if not problem:
