@@ -282,7 +282,7 @@ class _Bench:
     def _until_acknowledged(self, decisions: dict[str, int]) -> None:
         last = dict([max(decisions.items(), key=lambda item: item[1])])
         done = wait_until(
-            lambda: sum(each[0][1] for each in self._times(last).each) >= self.boxes, ROUND_LIMIT_S
+            lambda: sum(e[1] for each in self._times(last).each for e in each) >= self.boxes, ROUND_LIMIT_S
         )
         if not done:
             raise LabFailed(f"not acknowledged by all boxes within {ROUND_LIMIT_S:g} s: {self._states()}")
