@@ -40,10 +40,13 @@ Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 
 class Action(StrEnum):
+    """``WARN``: observed and counted, never refused. ``ALLOW``: a local exception; only an overlay carries it."""
+
     BLOCK = "block"
     QUARANTINE = "quarantine"
     THROTTLE = "throttle"
     WARN = "warn"
+    ALLOW = "allow"
 
 
 class Entry(msgspec.Struct, frozen=True, order=True):

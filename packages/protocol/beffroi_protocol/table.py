@@ -22,7 +22,7 @@ from beffroi_protocol.errors import (
     VersionUnknown,
 )
 from beffroi_protocol.indicators import Indicator, Kind, is_canonical, normalise, registered_names
-from beffroi_protocol.messages import MAX_LIST_BYTES, Batch, BulkList, Entry, Snapshot
+from beffroi_protocol.messages import MAX_LIST_BYTES, Action, Batch, BulkList, Entry, Snapshot
 from beffroi_protocol.signing import payload_hash
 
 STATE_VERSION = 1
@@ -34,10 +34,25 @@ CHANNEL_KINDS: dict[str, frozenset[Kind]] = {
 }
 """Which indicators a channel carries: a box never receives mail senders or sketches."""
 
+OVERLAY = "@"
+STRICTNESS = {Action.BLOCK: 3, Action.QUARANTINE: 2, Action.THROTTLE: 1}
+"""Actions that refuse something; the others are never the answer to "is this refused?"."""
+
 
 def overlay(channel: str, collectivite_id: str) -> str:
     """Name of the channel that lies over ``channel`` for one collectivité."""
-    return f"{channel}@{collectivite_id}"
+    return f"{channel}{OVERLAY}{collectivite_id}"
+
+
+def every_overlay(channel: str) -> str:
+    """What a door that serves all collectivités asks for: each overlay over ``channel``, those to come too."""
+    return overlay(channel, "*")
+
+
+def strictest(entries: Iterable[Entry | None]) -> Entry | None:
+    """Return the entry that refuses most (the first of equals), None where nothing refuses."""
+    refusing = (e for e in entries if e is not None and e.action in STRICTNESS)
+    return max(refusing, key=lambda e: STRICTNESS[e.action], default=None)
 
 
 @dataclass(frozen=True)
@@ -177,10 +192,13 @@ class DecisionTable:
         """Return (usable, refused): a signed entry that an engine would read differently is left out alone,
         because refusing the whole message would keep all later decisions from every door."""
         kinds = self._kinds()
+        local = OVERLAY in self.channel
         usable: list[Entry] = []
         refused: list[Entry] = []
         for entry in entries:
             fits = entry.indicator.kind in kinds and is_canonical(entry.indicator)
+            # An exception for all would open every commune at once: no signature makes that true.
+            fits = fits and (local or entry.action is not Action.ALLOW)
             (usable if fits else refused).append(entry)
         return tuple(usable), tuple(refused)
 
@@ -189,12 +207,12 @@ class DecisionTable:
         usable: list[BulkList] = []
         refused: list[BulkList] = []
         for one in lists:
-            fits = one.kind in kinds and one.size_bytes <= MAX_LIST_BYTES
+            fits = one.kind in kinds and one.size_bytes <= MAX_LIST_BYTES and one.action is not Action.ALLOW
             (usable if fits else refused).append(one)
         return tuple(usable), tuple(refused)
 
     def _kinds(self) -> frozenset[Kind]:
-        return CHANNEL_KINDS.get(self.channel.partition("@")[0], frozenset(Kind))
+        return CHANNEL_KINDS.get(self.channel.partition(OVERLAY)[0], frozenset(Kind))
 
     def _holds(self, entry: Entry) -> bool:
         """True when the entry is still here, about the same indicator."""
@@ -230,35 +248,48 @@ class DecisionTable:
                 del self._networks[network.version, network.prefixlen]
 
     def match(self, indicator: Indicator, *, now: int) -> Entry | None:
-        """Return an active entry for exactly this canonical indicator."""
-        for entry in self._by_indicator.get(indicator, {}).values():
-            if entry.expires_at > now:
-                return entry
-        return None
+        """Return the strictest active entry that refuses exactly this canonical indicator."""
+        return strictest(self._active(indicator, now))
 
     def match_address(self, address: str, *, now: int) -> Entry | None:
-        """Return an entry that covers this IPv4 or IPv6 address. Errors: IndicatorInvalid."""
-        canonical = normalise(Kind.IP, address)
-        if (hit := self.match(canonical, now=now)) is not None:
-            return hit
-        if not self._networks:
-            return None
-        parsed = ipaddress.ip_address(canonical.value)
-        number, bits = int(parsed), parsed.max_prefixlen
-        for (family, length), networks in self._networks.items():
-            if family != parsed.version:
-                continue
-            found = networks.get(number >> (bits - length) << (bits - length))
-            if found is not None and (hit := self.match(found, now=now)) is not None:
-                return hit
-        return None
+        """Return the strictest entry that covers this IPv4 or IPv6 address. Errors: IndicatorInvalid."""
+        covering = self._covering(normalise(Kind.IP, address))
+        return strictest(self.match(indicator, now=now) for indicator in covering)
 
     def match_name(self, name: str, *, now: int) -> Entry | None:
-        """Return an entry for this name or one of its parents. Errors: IndicatorInvalid."""
-        for parent in registered_names(normalise(Kind.DOMAIN, name).value):
-            if (hit := self.match(Indicator(Kind.DOMAIN, parent), now=now)) is not None:
-                return hit
-        return None
+        """Return the strictest entry for this name or one of its parents. Errors: IndicatorInvalid."""
+        covering = self._covering(normalise(Kind.DOMAIN, name))
+        return strictest(self.match(indicator, now=now) for indicator in covering)
+
+    def exception(self, indicator: Indicator, *, now: int) -> Entry | None:
+        """Return the local exception that covers this canonical indicator: its own, a parent's for a name, a
+        range's for an address or a range in it."""
+        found = (
+            entry
+            for covering in self._covering(indicator)
+            for entry in self._active(covering, now)
+            if entry.action is Action.ALLOW
+        )
+        return next(found, None)
+
+    def _active(self, indicator: Indicator, now: int) -> Iterator[Entry]:
+        return (e for e in self._by_indicator.get(indicator, {}).values() if e.expires_at > now)
+
+    def _covering(self, indicator: Indicator) -> Iterator[Indicator]:
+        """The indicators here that say something about this one: itself, parents of a name, ranges around."""
+        if indicator.kind is Kind.DOMAIN:
+            yield from (Indicator(Kind.DOMAIN, parent) for parent in registered_names(indicator.value))
+            return
+        yield indicator
+        if indicator.kind not in (Kind.IP, Kind.CIDR) or not self._networks:
+            return
+        network = ipaddress.ip_network(indicator.value)
+        number, bits = int(network.network_address), network.max_prefixlen
+        for (family, length), networks in self._networks.items():
+            if family == network.version and length <= network.prefixlen:
+                found = networks.get(number >> (bits - length) << (bits - length))
+                if found is not None and found != indicator:
+                    yield found
 
     def stale(self, *, now: int) -> bool:
         """True when the last signed message is past its validity: an alarm, never a reason to unload."""
