@@ -56,7 +56,7 @@ class RulesRefused(BoxError):
 
 
 class ResolverUnavailable(BoxError):
-    """The resolver does not answer on its control socket: {}"""
+    """The resolver does not answer: {}"""
 
     code = "box.resolver_unavailable"
 

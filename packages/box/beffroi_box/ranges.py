@@ -87,12 +87,9 @@ def blocks(low: int, high: int, bits: int) -> Iterator[tuple[int, int]]:
     Lengths are multiples of four: a prefix becomes at most eight blocks, and a packet is looked up in few sets.
     """
     while low <= high:
-        power = 0
-        while power + STEP <= bits - STEP:
-            size = 1 << power + STEP
-            if low & (size - 1) or low + size - 1 > high:
-                break
-            power += STEP
+        aligned = (low & -low).bit_length() - 1 if low else bits
+        fits = (high - low + 1).bit_length() - 1
+        power = min(aligned, fits, bits - STEP) // STEP * STEP
         yield bits - power, low
         low += 1 << power
 

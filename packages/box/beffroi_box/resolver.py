@@ -63,10 +63,13 @@ remote-control:
 
 
 def dnsdist_configuration(config: BoxConfig) -> str:
-    """Only loopback and the LAN's side are listened on. No console, no statistics, no security poll."""
+    """Listens on loopback and the LAN's side only. No console, no security poll, no memory of who asked what."""
     port, lan = config.resolver_port, config.own_interface
     return f"""-- Written by beffroi-box; changes are lost.
 setSecurityPollSuffix("")
+setRingBuffersOptions({{recordQueries=false, recordResponses=false}})
+setRingBuffersSize(100, 1)
+setMaxUDPOutstanding(4096)
 setLocal("127.0.0.1:{port}", {{interface="lo"}})
 addLocal("[::1]:{port}", {{interface="lo"}})
 addLocal("0.0.0.0:{port}", {{interface="{lan}"}})
