@@ -28,7 +28,10 @@ def main() -> int:
         if outcome.failure:
             failed += 1
             last = outcome.failure.strip().splitlines()[-1]
-            print(f"seed {outcome.seed}: {last}\n    python -m tests.simulation --seed {outcome.seed}", flush=True)
+            print(
+                f"seed {outcome.seed}: {last}\n    python -m tests.simulation --seed {outcome.seed}",
+                flush=True,
+            )
             if chosen.until_failure:
                 break
     seconds = time.monotonic() - started

@@ -253,12 +253,16 @@ def lying_box(world: World) -> None:
     deed = rng.choice(("since", "acks", "facts", "sighting"))
     world.tell("%s lies: %s", box.id, deed)
     if deed == "since":
-        epoch, version = rng.choice(((1, 10**6), (10**12, 5), (2, 0), (world.centre.publisher.feed.epoch, 10**9)))
+        epoch, version = rng.choice(
+            ((1, 10**6), (10**12, 5), (2, 0), (world.centre.publisher.feed.epoch, 10**9))
+        )
         subscriber = world.centre.follow(box.caller, f"box:{epoch}:{version}:ff")
         world.centre.hub.remove(subscriber)
         world.flush()
         return
-    body = encode(AckBatch(1, (Ack("box", 10**6, 10**9, 0), Ack(overlay("box", world.communes[-1]), 9, 9, 0))))
+    body = encode(
+        AckBatch(1, (Ack("box", 10**6, 10**9, 0), Ack(overlay("box", world.communes[-1]), 9, 9, 0)))
+    )
     path = "/v1/acks"
     if deed == "facts":
         other = rng.choice(world.boxes)
@@ -279,7 +283,10 @@ def hostile_middle(world: World) -> None:
     node = world.rng.choice(world.nodes)
     if not world.recorded:
         return
-    line, how = world.rng.choice(world.recorded), world.rng.choice(("old", "old", "old", "changed", "foreign", "junk"))
+    line, how = (
+        world.rng.choice(world.recorded),
+        world.rng.choice(("old", "old", "old", "changed", "foreign", "junk")),
+    )
     if how == "changed":
         at = world.rng.randrange(len(line) // 2, len(line))
         line = line[:at] + bytes([line[at] ^ 1]) + line[at + 1 :]
@@ -297,7 +304,7 @@ def hostile_middle(world: World) -> None:
         checks.require(_state(node) == before, "a %s line changed a table", how)
 
 
-def _decoded(payload: bytes):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _decoded(payload: bytes):  # type: ignore[no-untyped-def]
     from beffroi_protocol.messages import decode_feed
 
     return decode_feed(payload)
@@ -361,7 +368,9 @@ def crash_box(world: World) -> None:
 
 def _damage(world: World, box: Box) -> None:
     files = sorted(p for d in ("tables", "spool") for p in (box.place / d).iterdir())
-    files += [p for p in (box.place / "time-floor", box.place / "delegations", box.place / "policy") if p.exists()]
+    files += [
+        p for p in (box.place / "time-floor", box.place / "delegations", box.place / "policy") if p.exists()
+    ]
     if files:
         path = world.rng.choice(files)
         data = path.read_bytes()

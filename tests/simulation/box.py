@@ -2,7 +2,7 @@
 
 Real:    ``Agent`` (its constructor, ``boot``, ``_follow_once``, ``_receive``, ``_prove``, saving), ``Store``,
          ``Enforcer``, ``Desired``, ``FactSpool``, ``Sender``, ``Trials``, the rules' text.
-Stands in: the kernel's sets, Unbound, sockets; the threads' loops are taken step by step by the world.
+Stands in: the kernel's sets, dnsdist and its file of names, the lists' loader, sockets; the threads' loops are taken step by step by the world.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 
 import beffroi_box.agent
 import beffroi_box.enforce
+import beffroi_box.resolver
+from beffroi.core.planes.files import decompressed
 from beffroi.lib.errors import BeffroiError
 from beffroi.stream.auth import Caller
 from beffroi.stream.hub import Subscriber
@@ -27,6 +29,7 @@ from beffroi_box.store import Identity, Store
 from beffroi_box.trials import Trials
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Kind
+from beffroi_protocol.session import FileWanted
 from beffroi_protocol.signing import b64
 
 from tests.simulation.centre import Centre, Down
@@ -66,17 +69,17 @@ class Engines:
     def __init__(self, time: VirtualTime) -> None:
         self._time = time
         self.include: set[str] = set()
-        self.resolver_starts = 0
         self.power_on()
 
     def power_on(self) -> None:
         self.rules = ""
+        self.include.clear()  # on a memory disk
         self.ends: dict[str, float] = {}
         self.networks: tuple[str, ...] = ()
         self.restart_resolver()
 
     def restart_resolver(self) -> None:
-        self.resolver_starts += 1
+        """It reads its files at its start; also when the agent asks."""
         self.refused_names = set(self.include)
 
     def addresses(self) -> set[str]:
@@ -89,6 +92,10 @@ class Engines:
             | {("domain", n) for n in self.refused_names}
         )
 
+    def write_names(self, names: Iterable[bytes]) -> int:
+        self.include = {name.decode() for name in names}
+        return len(self.include)
+
     # the interface of Kernel
 
     def apply_rules(self, text: str) -> None:
@@ -97,7 +104,9 @@ class Engines:
     def has_rules(self) -> bool:
         return bool(self.rules)
 
-    def change(self, add_ms: Mapping[str, int], remove: Sequence[str], networks: Sequence[str] | None) -> None:
+    def change(
+        self, add_ms: Mapping[str, int], remove: Sequence[str], networks: Sequence[str] | None
+    ) -> None:
         for address in remove:
             self.ends.pop(address, None)
         self.ends.update({a: self._time.true + ms / 1000 for a, ms in add_ms.items()})
@@ -107,18 +116,6 @@ class Engines:
     def replace_all(self, hot_ms: Mapping[str, int], networks: Sequence[str]) -> None:
         self.ends = {}
         self.change(hot_ms, (), networks)
-
-    # the interface of Resolver
-
-    trouble = ""
-
-    def refuse(self, names: Iterable[str]) -> None:
-        self.include = set(names)
-        self.refused_names = set(names)
-
-    def reload(self) -> None: ...
-
-    def watch(self) -> None: ...
 
 
 class Box:
@@ -146,7 +143,9 @@ class Box:
         self.connection: Connection | None = None
         self.row = BoxRow(self.id, commune, "", "active")
         self.caller = Caller(self.id, "box", self.row, 2)
-        self.on_post: Callable[[Box, str, bytes], None] = lambda box, path, body: box.centre.post(box.row, path, body)
+        self.on_post: Callable[[Box, str, bytes], None] = lambda box, path, body: box.centre.post(
+            box.row, path, body
+        )
         self.truth: dict[tuple[str, str], int] = {}
         self.trials = Trials()
         self.agent: Agent | None = None
@@ -221,7 +220,7 @@ class Box:
             self.run(agent._follow_once)
         except Pause:
             return True
-        except (BoxError, OSError, ValueError):
+        except (BoxError, ProtocolError, OSError, ValueError):
             pass
         self.drop()
         return False
@@ -261,6 +260,13 @@ class Box:
             except ProtocolError as error:
                 raise CentreRefused(400, error.code) from None
         return b"{}"
+
+    def snapshot(self, wanted: FileWanted) -> bytes:
+        """The agent's ``fetch_snapshot``."""
+        path = self.centre.publisher.file(wanted.sha256, self.caller.may_follow) if self.centre.up else None
+        if path is None or not self.link:
+            raise CentreUnreachable("no such file")
+        return b"".join(decompressed([path.read_bytes()], limit_bytes=wanted.size_bytes))
 
     # -- the other threads, one turn each ----------------------------------------------------------------
 
@@ -378,6 +384,8 @@ def seams() -> list[tuple[Any, str, object]]:
         (beffroi_box.agent, "Centre", _Link),
         (beffroi_box.agent, "Kernel", lambda: Box.now_running.engines),
         (beffroi_box.enforce, "Floor", _FLOORS),  # the real floor; 7 ms to build, asked for at every boot
-        (beffroi_box.enforce, "Resolver", lambda _: Box.now_running.engines),
+        (beffroi_box.agent, "fetch_snapshot", lambda _, wanted: Box.now_running.snapshot(wanted)),
+        (beffroi_box.resolver, "write_names", lambda _, names: Box.now_running.engines.write_names(names)),
+        (beffroi_box.resolver.Resolver, "_read", lambda _: Box.now_running.engines.restart_resolver()),
         (beffroi_box.enforce, "own_networks", lambda *_: (Box.now_running.lan,)),
     ]

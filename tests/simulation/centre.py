@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from beffroi.core.planes.db import SqliteDatabase
 from beffroi.lib import clock
@@ -57,9 +58,11 @@ class _Publisher(Publisher):
     crash_at = ""
 
     def _make(self) -> Step:
-        if self.crash_at == "committed":
-            self.archive.write_mark = self._die  # type: ignore[method-assign]
-        step = super()._make()
+        if self.crash_at != "committed":
+            step = super()._make()
+        else:
+            with patch.object(self.archive, "write_mark", self._die):
+                step = super()._make()
         if self.crash_at and step.made:
             raise CentreCrash
         return step
@@ -78,7 +81,13 @@ class Backup:
 
 
 class Centre:
-    def __init__(self, place: Path, make_key: Callable[[bytes], Any], new_id: Callable[[], str], own_names: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        place: Path,
+        make_key: Callable[[bytes], Any],
+        new_id: Callable[[], str],
+        own_names: tuple[str, ...],
+    ) -> None:
         self.place = place
         self.config = Config(state=place, feed_valid_s=86400)
         (place / "feed").mkdir(parents=True)
@@ -112,7 +121,11 @@ class Centre:
         key = self._make_key(b"\x02" + self.serial.to_bytes(31))
         now = clock.epoch_s()
         self.delegation = delegate(
-            self.root, public_bytes(key), serial=self.serial, not_before=now - 3600, not_after=now + DELEGATED_S
+            self.root,
+            public_bytes(key),
+            serial=self.serial,
+            not_before=now - 3600,
+            not_after=now + DELEGATED_S,
         )
         self._key = key
 
@@ -181,9 +194,7 @@ class Centre:
         caller.check_channels(names)
         if self.publisher.feed.is_ahead(since):
             witness = caller.owner if caller.box is None else caller.box.collectivite_id
-            self.epochs_on_word += drive(
-                self.publisher.claim(witness, since, trusted=caller.box is None)
-            )
+            self.epochs_on_word += drive(self.publisher.claim(witness, since, trusted=caller.box is None))
         drive(self.publisher.prepare(since))
         topics, first = names, [self.delegation + b"\n"]
         if caller.box is not None:

@@ -68,7 +68,9 @@ def booted(world: World, box: Box) -> None:
     """A restart: tables may be older (they are saved a second later), time may not be older than the files say."""
     watched, agent = world.watched[box.id], box.agent
     assert agent is not None
-    floor = box.run(lambda: max([Store(box.place).time_floor(), *(t.issued_at for t in agent.session.tables.values())]))
+    floor = box.run(
+        lambda: max([Store(box.place).time_floor(), *(t.issued_at for t in agent.session.tables.values())])
+    )
     now = box.run(agent.now)
     require(now >= floor, "%s: trusted time %d after a restart, %d in its files", box.id, now, floor)
     watched.now = now
@@ -239,11 +241,20 @@ def _facts(world: World, box: Box) -> None:
         elif kind == "entry_refused":
             refused.append(fact["entry_id"])
     for key, count in counted.items():
-        require(count <= box.truth.get(key, 0), "%s counted %s %d times, truth is %d", box.id, key, count, box.truth.get(key, 0))
+        require(
+            count <= box.truth.get(key, 0),
+            "%s counted %s %d times, truth is %d",
+            box.id,
+            key,
+            count,
+            box.truth.get(key, 0),
+        )
     require(len(set(refused)) == len(refused), "%s told one refusal twice: %s", box.id, refused)
     watched = world.watched[box.id]
     if world.restored or not watched.intact:
         return
-    require(watched.refused <= set(refused), "%s: refusals are lost: %s", box.id, watched.refused - set(refused))
+    require(
+        watched.refused <= set(refused), "%s: refusals are lost: %s", box.id, watched.refused - set(refused)
+    )
     if watched.lossless:
         require(counted == box.truth, "%s counted %s, truth is %s", box.id, counted, box.truth)

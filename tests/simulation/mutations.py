@@ -95,10 +95,12 @@ MUTATIONS = (
              "write_atomic(self._table_path(table.channel), table.dump(), keep_previous=True)",
              "write_atomic(self._table_path(table.channel), b'x' + table.dump(), keep_previous=True)\n"
              "        table.issued_at = 0"),
-    Mutation("the centre sends lines of another history", f"{STREAM}/feedlog.py", " or wanted[0].prev != since.head", ""),
+    Mutation("the centre sends lines of another history", f"{STREAM}/feedlog.py",
+             " or wanted[0].prev != since.head", ""),
     Mutation("a fork at the same version is not seen", f"{STREAM}/feedlog.py",
              "return [] if since.head == channel.head else None", "return []"),
-    Mutation("one liar alone begins an epoch", f"{STREAM}/claims.py", "if len(epochs) < max(1, needed):", "if not epochs:"),
+    Mutation("one liar alone begins an epoch", f"{STREAM}/claims.py",
+             "if len(epochs) < max(1, needed):", "if not epochs:"),
     Mutation("a centre from a backup does not notice", f"{STREAM}/publisher.py",
              "return self._mark.epoch == epoch and any(", "return False and any("),
     Mutation("decisions for one commune go to all", f"{STREAM}/batches.py", "if event.scope == SCOPE_ALL:", "if True:"),
@@ -130,7 +132,9 @@ class Verdict:
 def mutant(place: Path, mutation: Mutation) -> None:
     """Make the mutant in ``place``. Errors: LookupError when the product's text is another one by now."""
     shutil.copytree(ROOT / "packages", place / "packages", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "tests/simulation", place / "tests/simulation", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "tests/simulation", place / "tests/simulation", ignore=shutil.ignore_patterns("__pycache__")
+    )
     path = place / mutation.path
     text = path.read_text()
     if text.count(mutation.before) != 1:

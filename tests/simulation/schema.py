@@ -13,9 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 
 _TABLES = frozenset(
-    """outbox inbox_fact decision feed_batch feed_channel publish_cursor audit_seal
-    box box_ack box_policy indicator_list""".split()
-)
+    (
+        "outbox", "inbox_fact", "decision", "indicator_list", "feed_batch", "feed_channel", "publish_cursor",
+        "audit_seal", "box", "box_ack", "box_policy",
+    )
+)  # fmt: skip
 
 
 @lru_cache(maxsize=1)

@@ -56,6 +56,13 @@ class Decisions:
     def of_campaign(self, campaign_id: str) -> list[Decision]:
         return [d for d in self._select("campaign_id <> '' ORDER BY id") if d.campaign_id == campaign_id]
 
+    def turned(self, *, within_s: int) -> bool:
+        """True when a decision ended, or ends, around now."""
+        now = clock.epoch_s()
+        rows = self.database.execute("SELECT ended_at FROM decision WHERE ended_at IS NOT NULL")
+        ended = [self.database.time(r[0]).timestamp() for r in rows]
+        return any(abs(at - now) < within_s for at in (*ended, *(d.expires_at for d in self.active())))
+
     def _select(self, where: str) -> list[Decision]:
         rows = self.database.execute(
             "SELECT id, kind, value, scope, state, campaign_id, rule, expires_at FROM decision WHERE " + where  # type: ignore[arg-type]
@@ -81,9 +88,7 @@ class Decisions:
                 return present
             if present is not None:
                 self._end(present, "expired")
-            made = Decision(
-                self._new_id(), indicator, scope, "active", campaign_id, rule, now + ttl_s
-            )
+            made = Decision(self._new_id(), indicator, scope, "active", campaign_id, rule, now + ttl_s)
             moment = clock.now()
             self.database.execute(
                 "INSERT INTO decision (id, kind, value, action, scope, state, reason, evidence, rule,"

@@ -32,7 +32,9 @@ Node = Box | Door
 
 
 class World:
-    def __init__(self, seed: int, place: Path, time: VirtualTime, make_key: Callable[[bytes], Any], *, tracing: bool) -> None:
+    def __init__(
+        self, seed: int, place: Path, time: VirtualTime, make_key: Callable[[bytes], Any], *, tracing: bool
+    ) -> None:
         self.seed = seed
         self.rng = rng = random.Random(seed)
         self.time = time

@@ -1,0 +1,75 @@
+"""The immunity protocol in virtual time: fixed seeds, seeds that once failed, and a handful of mutants.
+
+The full number: ``python -m tests.simulation --seeds 10000``. See docs/internals/simulation.md.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.mutations import MUTATIONS, judge, mutant
+
+ROOT = Path(__file__).resolve().parents[2]
+SEEDS = 1000
+ONCE_FAILED = {
+    198: "a policy that no longer refuses names",
+    422: "an entry that had ended before the box heard of it",
+    1384: "a policy that arrives right after the rules were flushed: the deny entries stayed away",
+    3294: "a decision that ended in the second of the check",
+    5445: "the stream dies over a commit, and an epoch begins",
+}
+QUICK_MUTANTS = (
+    "any version is taken, without the chain",
+    "the signature is not looked at",
+    "the box enforces what is protected",
+    "a stale list is unloaded",
+    "one commune is enough",
+)
+
+
+def _simulation(*arguments: str) -> str:
+    """In a process of its own: the seams are nothing for other tests."""
+    done = subprocess.run(
+        (sys.executable, "-m", "tests.simulation", *arguments),
+        cwd=ROOT, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("seed", ONCE_FAILED)
+def test_a_seed_that_once_failed_holds(seed: int) -> None:
+    assert "every invariant held" in _simulation("--seed", str(seed))
+
+
+@pytest.mark.slow
+def test_fixed_seeds_hold() -> None:
+    found = re.search(r"(\d+) seeds, 0 failed, (\d+) events", _simulation("--seeds", str(SEEDS)))
+    assert found is not None
+    assert int(found[1]) == SEEDS
+    assert int(found[2]) > SEEDS * 100
+
+
+def test_the_same_seed_is_the_same_story() -> None:
+    assert _simulation("--seed", "60") == _simulation("--seed", "60")
+
+
+def test_every_mutation_still_fits_the_product(tmp_path: Path) -> None:
+    for number, mutation in enumerate(MUTATIONS):
+        assert (ROOT / mutation.path).read_text().count(mutation.before) == 1, mutation.name
+        assert mutation.before != mutation.after, number
+    mutant(tmp_path / "one", MUTATIONS[0])
+    assert MUTATIONS[0].after in (tmp_path / "one" / MUTATIONS[0].path).read_text()
+
+
+@pytest.mark.slow
+def test_mutants_are_noticed() -> None:
+    chosen = [m for m in MUTATIONS if m.name in QUICK_MUTANTS]
+    assert len(chosen) == len(QUICK_MUTANTS)
+    missed = [v.mutation.name for v in judge(chosen, seeds=400) if v.seed is None]
+    assert not missed
