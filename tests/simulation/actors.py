@@ -449,12 +449,17 @@ def restore(world: World) -> None:
     world.flush()
     for decision in world.centre.decisions.active():
         world.due(max(1.0, decision.expires_at - world.time.true))
-    world.after(world.rng.uniform(1, BACKOFF_LAST_S), world.start_stream)
+    pause_s = world.rng.uniform(1, BACKOFF_LAST_S)
+    world.after(pause_s, world.start_stream)
+    for _ in range(
+        world.rng.randint(0, 6)
+    ):  # it goes on from the older state: another history of the same versions
+        world.after(pause_s + world.rng.random() * 3, lambda: block(world))
 
 
 ACTIONS: dict[Callable[[World], None], int] = {
     honest_report: 10, lying_report: 5, conspiracy: 2, confirm: 3, undo: 4, revoke: 3, block: 9,
     protected_by_mistake: 1, stolen_console: 2, policy: 2, lying_box: 4, hostile_middle: 8, attack: 6,
     partition: 4, crash_box: 5, keep_state: 2, disk: 2, clock_jump: 2, engines: 2, door_restarts: 2,
-    stream_dies: 4, rotate: 1, backup: 1, restore: 1,
+    stream_dies: 4, rotate: 1, backup: 3, restore: 2,
 }  # fmt: skip

@@ -2,7 +2,8 @@
 
 Real:    ``Agent`` (its constructor, ``boot``, ``_follow_once``, ``_receive``, ``_prove``, saving), ``Store``,
          ``Enforcer``, ``Desired``, ``FactSpool``, ``Sender``, ``Trials``, the rules' text.
-Stands in: the kernel's sets, dnsdist and its file of names, the lists' loader, sockets; the threads' loops are taken step by step by the world.
+Stands in: the kernel's sets, dnsdist and its file of names, the loader of bulk lists, sockets; the threads' loops
+         are taken step by step by the world.
 """
 
 from __future__ import annotations

@@ -79,6 +79,8 @@ MUTATIONS = (
              "self._enforce(self.desired.expire(now=self._now()))", "pass"),
     Mutation("flushed rules are not noticed", f"{BOX}/enforce.py",
              "if not self._kernel.has_rules():", "if False:"),
+    Mutation("a policy after a flush leaves the deny sets empty", f"{BOX}/enforce.py",
+             "            self.watch_kernel()\n            loads", "            loads"),
     Mutation("an acknowledgement runs ahead", f"{BOX}/agent.py",
              "self.sender.enforced(Ack(change.channel, change.epoch, change.version, enforced_at_ms))",
              "self.sender.enforced(Ack(change.channel, change.epoch, change.version + 1, enforced_at_ms))"),
