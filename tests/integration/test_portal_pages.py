@@ -203,6 +203,20 @@ def test_a_report_is_confirmed_thanked_and_followed(
     assert "Vous avez signalé ce courriel" in client.get(f"/courrier/{mailbox.id}/1/").content.decode()
 
 
+def test_a_mail_that_passed_unchecked_is_reported_a_moment_later(beaune: Commune, shown_mail: object) -> None:
+    unchecked = own_mailbox(beaune)
+    client = portal_client(beaune.agent_membership)
+    answer = client.post(f"/courrier/{unchecked.id}/1/signaler/", {"beffroi_id": LURE_ID})
+    assert answer.status_code == 409
+    assert "pas encore contrôlé" in answer.content.decode()
+    # An id of chance beside it stays no page at all.
+    other = client.post(f"/courrier/{unchecked.id}/1/signaler/", {"beffroi_id": "msg_" + "7" * 26})
+    assert other.status_code == 404
+    deliver(unchecked, LURE_ID)
+    answer = client.post(f"/courrier/{unchecked.id}/1/signaler/", {"beffroi_id": LURE_ID})
+    assert answer["Location"] == f"/courrier/signale/{LURE_ID}/"
+
+
 def test_a_report_without_the_form_token_is_refused(
     beaune: Commune, mailbox: Mailbox, shown_mail: object
 ) -> None:

@@ -72,6 +72,7 @@ class Agent:
         self.lists.want(self.session.tables.values())
         self.sender = Sender(self._posts.post, self.spool, lambda: self.enforcer.policy_version)
         self._acked: dict[str, tuple[int, int]] = {}
+        self._useful = False
         self._policies: queue.Queue[tuple[PolicyMessage, bytes]] = queue.Queue()
         self._unsaved: set[str] = set()
 
@@ -132,7 +133,7 @@ class Agent:
     def _follow(self) -> None:
         pause_s = BACKOFF_FIRST_S
         while not self.stopping.is_set():
-            started = time.monotonic()
+            self._useful = False
             try:
                 self._follow_once()
             except (BoxError, ProtocolError, OSError, ValueError) as error:
@@ -140,7 +141,7 @@ class Agent:
                 log.warning("feed: %s", error)
                 if isinstance(error, CentreRefused) and error.problem == "box.revoked":
                     pause_s = BACKOFF_LAST_S
-            if time.monotonic() - started > BACKOFF_LAST_S:
+            if self._useful:  # a connection that brought news was no failure, however short
                 pause_s = BACKOFF_FIRST_S
             # Jitter: after an outage of the centre hundreds of boxes must not come back in step.
             self.stopping.wait(pause_s * (0.5 + random.random()))  # noqa: S311
@@ -170,6 +171,7 @@ class Agent:
             log.warning("line refused: %s", result.error.code)
             self.status.note(refused=result.error.code)
             return result.resync
+        self._useful = True
         self.status.note(heard_at=int(time.time()))
         if isinstance(result, Change):
             self._enforce(result)

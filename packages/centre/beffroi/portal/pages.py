@@ -151,6 +151,13 @@ def words_of(error: BeffroiError) -> tuple[str, str]:
             _("Une autre personne doit confirmer ce boîtier"),
             _("Vous avez émis son code : un second administrateur compare l’empreinte et confirme."),
         )
+    if error.code == "mail.not_checked_yet":
+        return (
+            _("Ce courriel vient d’arriver et n’est pas encore contrôlé"),
+            _(
+                "Votre signalement n’est pas parti. Revenez au courriel et signalez-le de nouveau dans une minute."
+            ),
+        )
     if error.code == "mail.attachment_blocked":
         return (
             _("Cette pièce jointe est bloquée"),

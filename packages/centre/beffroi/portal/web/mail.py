@@ -21,9 +21,10 @@ from django.views.decorators.http import require_GET, require_http_methods
 from beffroi.core.communes import queries as communes
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import Invalid, NotAllowed, NotFound
+from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound
 from beffroi.lib.ids import is_id
 from beffroi.mail import actions, queries, reader
+from beffroi.mail.models import Mailbox
 from beffroi.portal import safe_html, words
 from beffroi.portal.pages import for_agents, page
 from beffroi.watch import queries as watch
@@ -48,6 +49,14 @@ class AttachmentBlocked(NotAllowed):
     """This attachment is held by a decision."""
 
     code = "mail.attachment_blocked"
+
+
+class NotCheckedYet(BeffroiError):
+    """This mail was delivered while the mail door was away; its evidence is being collected."""
+
+    code = "mail.not_checked_yet"
+    http_status = 409
+    retryable = True
 
 
 @require_GET
@@ -185,10 +194,20 @@ def report(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Htt
     if not is_id(beffroi_id, "msg"):
         raise Invalid("beffroi_id")
     if report_state(request, actor, beffroi_id) is None:
-        actions.report_phishing(actor=actor, mailbox=mailbox, beffroi_id=beffroi_id)
+        _hand_in(actor, mailbox, uid, beffroi_id)
         known = [one for one in request.session.get(REPORTED_KEY, []) if one != beffroi_id]
         request.session[REPORTED_KEY] = [*known, beffroi_id][-MAX_REMEMBERED:]
     return HttpResponseRedirect(reverse("mail_reported", args=[beffroi_id]))
+
+
+def _hand_in(actor: Actor, mailbox: Mailbox, uid: int, beffroi_id: str) -> None:
+    """Errors: NotFound, NotCheckedYet (the mail lies there, and the sweep has not collected its evidence yet)."""
+    try:
+        actions.report_phishing(actor=actor, mailbox=mailbox, beffroi_id=beffroi_id)
+    except NotFound:
+        if _read(mailbox.address, uid).summary.beffroi_id != beffroi_id:
+            raise
+        raise NotCheckedYet from None
 
 
 @require_GET
