@@ -70,7 +70,11 @@ class Snapshots:
             return None
         if part.epoch == saved.epoch and part.version > saved.version:
             return None  # to that door the file is a replay
-        return log.after(Since(log.channel.name, saved.epoch, saved.version, saved.head))
+        deltas = log.after(Since(log.channel.name, saved.epoch, saved.version, saved.head))
+        own = f"bf1 {self._signer.kid} ".encode()
+        if deltas is None or not all(line.startswith(own) for line in deltas):
+            return None  # lines of a key that was rotated away: a newcomer cannot read them, and would ask for ever
+        return deltas
 
     def _announcement(self, name: str) -> bytes:
         return self._signer.line(snapshot_file(name, self.saved[name], self._stamp()))
