@@ -264,7 +264,7 @@ def facts(kind: str) -> Answer:
 
 
 def verify_audit() -> Answer:
-    found = audit.verify()
+    found = audit.verify(full=True)
     return {"ok": found.ok, "count": found.count, "head": audit.head()}
 
 
