@@ -8,16 +8,21 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from beffroi_protocol.errors import VersionUnknown
+from beffroi_protocol.errors import MessageMalformed, VersionUnknown
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.messages import (
     AckBatch,
     Batch,
+    Bypass,
     Delegation,
     EnrolAnswer,
     EnrolRequest,
     FactBatch,
+    FlowsLearned,
+    InboundRule,
+    LookBack,
     PolicyMessage,
+    Sighting,
     Snapshot,
     decode,
     decode_feed,
@@ -124,6 +129,53 @@ def test_what_is_written_today_is_what_version_1_wrote() -> None:
         before = msgspec.json.decode(split_line(golden(name))[2])
         now = msgspec.json.decode(encode(decode_feed(split_line(golden(name))[2])))
         assert holds(now, before)
+
+
+def test_a_policy_of_yesterday_keeps_todays_behaviour() -> None:
+    message = decode_feed(split_line(golden("policy"))[2])
+    assert isinstance(message, PolicyMessage)
+    policy = message.policy
+    assert (policy.observe_until, policy.inbound, policy.honeyports, policy.canary_names) == (0, (), (), ())
+    assert (policy.refuse_doh, policy.leak_bytes_hour, policy.unlock, policy.inspect) == (
+        False,
+        0,
+        True,
+        False,
+    )
+
+
+def test_a_policy_with_all_fields_is_read_for_ever() -> None:
+    message = decode_feed((GOLDEN / "policy_full.json").read_bytes())
+    assert isinstance(message, PolicyMessage)
+    assert message.policy.inbound == (
+        InboundRule("tcp", 443, ("203.0.113.0/24", "2001:db8::/48"), "mairie"),
+        InboundRule("udp", 51820),
+    )
+    assert (message.policy.honeyports, message.policy.canary_names) == (
+        (23, 3389),
+        ("sauvegarde.mairie-a.fr",),
+    )
+    assert (message.policy.observe_until, message.policy.leak_bytes_hour) == (T0 + 14 * 86400, 50_000_000)
+    assert (message.policy.refuse_doh, message.policy.unlock, message.policy.inspect) == (True, False, True)
+    before = msgspec.json.decode((GOLDEN / "policy_full.json").read_bytes())
+    assert holds(msgspec.json.decode(encode(message)), before)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"protocol": "icmp", "port": 1}, {"protocol": "tcp", "port": 0}, {"port": 80}]
+)
+def test_an_inbound_rule_that_is_none_is_refused_with_its_message(bad: dict[str, object]) -> None:
+    fields = msgspec.json.decode((GOLDEN / "policy_full.json").read_bytes())
+    fields["policy"]["inbound"] = [bad]
+    with pytest.raises(MessageMalformed):
+        decode_feed(msgspec.json.encode(fields))
+
+
+def test_the_facts_of_version_1_are_read_for_ever() -> None:
+    payload = (GOLDEN / "facts.json").read_bytes()
+    batch = decode(payload, FactBatch)
+    assert [type(fact) for fact in batch.facts] == [LookBack, FlowsLearned, FlowsLearned, Bypass, Sighting]
+    assert holds(msgspec.json.decode(encode(batch)), msgspec.json.decode(payload))
 
 
 def holds(now: object, before: object) -> bool:

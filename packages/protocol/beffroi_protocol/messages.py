@@ -37,6 +37,7 @@ ListName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9._-]{0,63}\Z")
 """Name of a bulk list: safe as the name of a file, of a kernel set and in a log."""
 Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 """SHA-256 in lower-case hex: the address of a file."""
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
 class Action(StrEnum):
@@ -129,8 +130,24 @@ class SnapshotFile(msgspec.Struct, frozen=True, tag="snapshot_file", tag_field="
     size_bytes: Annotated[int, msgspec.Meta(ge=0, le=MAX_SNAPSHOT_FILE_BYTES)]
 
 
+class InboundRule(msgspec.Struct, frozen=True):
+    """One port that the internet may reach. ``sources``: prefixes or addresses; empty: anyone."""
+
+    protocol: Annotated[str, msgspec.Meta(pattern="^(tcp|udp)$")]
+    port: Port
+    sources: tuple[str, ...] = ()
+    label: Text = ""
+
+
 class Policy(msgspec.Struct, frozen=True):
-    """What a box should be, apart from deny entries. Names of interfaces are the box's own."""
+    """What a box should be, apart from deny entries. Names of interfaces are the box's own.
+
+    ``observe_until``: until then new flows from the internet pass and are learned; later all is refused that
+    ``inbound``, ``inbound_tcp_ports`` and ``allow_addresses`` do not let in. ``honeyports`` (tcp): nobody has an
+    honest reason to connect to them. ``canary_names``: nobody has an honest reason to ask for them.
+    ``leak_bytes_hour``: bytes an hour to one new destination that raise an alarm, 0 for none. ``unlock``: people
+    may lift a block for an hour. ``inspect``: read the first packets of a flow, where an engine is installed.
+    """
 
     mode: str = "router"
     enforce: bool = True
@@ -141,6 +158,14 @@ class Policy(msgspec.Struct, frozen=True):
     centre_addresses: tuple[str, ...] = ()
     protected_names: tuple[str, ...] = ()
     protected_networks: tuple[str, ...] = ()
+    observe_until: Seconds = 0
+    inbound: tuple[InboundRule, ...] = ()
+    honeyports: tuple[Port, ...] = ()
+    canary_names: tuple[str, ...] = ()
+    refuse_doh: bool = False
+    leak_bytes_hour: Number = 0
+    unlock: bool = True
+    inspect: bool = False
 
 
 class PolicyMessage(msgspec.Struct, frozen=True, tag="policy", tag_field="t"):
@@ -246,7 +271,55 @@ class Sighting(msgspec.Struct, frozen=True, tag="sighting", tag_field="t"):
     evidence: dict[str, str] = {}
 
 
-Fact = FlowsBlocked | NamesRefused | EntryRefused | PolicyRolledBack | Sighting
+class LookBack(msgspec.Struct, frozen=True, tag="look_back", tag_field="t"):
+    """How often the whole LAN met a new entry's indicator in the days before: flows, on how many days."""
+
+    id: Name
+    entry_id: Name
+    indicator: Indicator
+    count: Number
+    days: Number
+    first_at: Seconds
+    last_at: Seconds
+
+
+class FlowsLearned(msgspec.Struct, frozen=True, tag="flows_learned", tag_field="t"):
+    """New flows that a town hall lives on, counted while its box observes.
+
+    Inbound: ``remote`` is the source's /24 or /48. Outbound: ``service`` is one of the box's catalogue of what town
+    halls use, ``remote`` is empty: no browsing history.
+    """
+
+    id: Name
+    direction: Annotated[str, msgspec.Meta(pattern="^(in|out)$")]
+    protocol: Text
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)]
+    count: Number
+    first_at: Seconds
+    last_at: Seconds
+    remote: Text = ""
+    service: Text = ""
+
+
+class Bypass(msgspec.Struct, frozen=True, tag="bypass", tag_field="t"):
+    """Machines of the LAN that go round the box, or its resolver. ``count``: machines, or attempts where none shows."""
+
+    id: Name
+    kind: Name
+    count: Number
+    at: Seconds
+
+
+Fact = (
+    FlowsBlocked
+    | NamesRefused
+    | EntryRefused
+    | PolicyRolledBack
+    | Sighting
+    | LookBack
+    | FlowsLearned
+    | Bypass
+)
 
 
 class FactBatch(msgspec.Struct, frozen=True):

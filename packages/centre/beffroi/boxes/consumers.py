@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 
 import msgspec
 from beffroi_protocol.messages import (
+    Bypass,
     EntryRefused,
     Fact,
     FlowsBlocked,
+    FlowsLearned,
+    LookBack,
     NamesRefused,
     PolicyRolledBack,
     Sighting,
@@ -47,6 +50,8 @@ def take_in_fact(event: Event) -> None:
         _count(row, fact, "name")
     elif isinstance(fact, Sighting):
         _report(row, fact)
+    elif isinstance(fact, LookBack | FlowsLearned | Bypass):
+        _tell(row, fact)
     else:
         _notice(row, fact)
 
@@ -99,6 +104,25 @@ def _notice(row: InboxFact, fact: EntryRefused | PolicyRolledBack) -> None:
         outbox.publish(
             f"box:{kind}", {"box_id": row.source, "notice_id": row.id}, collectivite_id=row.collectivite_id
         )
+
+
+_EVENTS = {LookBack: "box:looked_back", FlowsLearned: "box:flow_learned", Bypass: "box:bypassed"}
+
+
+def _tell(row: InboxFact, fact: LookBack | FlowsLearned | Bypass) -> None:
+    """Say it to whoever needs it, once for each fact: all its fields, numbers bounded, times near ours."""
+    payload: dict[str, object] = {"box_id": row.source, "fact_id": row.id}
+    for name in fact.__struct_fields__:
+        value = getattr(fact, name)
+        if name == "id":
+            continue
+        if name == "indicator":
+            payload |= {"indicator_kind": str(value.kind), "indicator_value": value.value}
+        elif name in {"at", "first_at", "last_at"}:
+            payload[name] = int(_when(value).timestamp())
+        else:
+            payload[name] = min(value, MAX_COUNT) if isinstance(value, int) else value
+    outbox.publish(_EVENTS[type(fact)], payload, collectivite_id=row.collectivite_id)
 
 
 def _report(row: InboxFact, fact: Sighting) -> None:
