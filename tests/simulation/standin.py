@@ -49,6 +49,7 @@ class Decisions:
     def __init__(self, database: Database, new_id: Callable[[], str]) -> None:
         self.database = database
         self._new_id = new_id
+        self._others: dict[str, object] | None = None
 
     def active(self) -> list[Decision]:
         return self._select("state = 'active' ORDER BY id")
@@ -89,16 +90,31 @@ class Decisions:
             if present is not None:
                 self._end(present, "expired")
             made = Decision(self._new_id(), indicator, scope, "active", campaign_id, rule, now + ttl_s)
-            moment = clock.now()
-            self.database.execute(
-                "INSERT INTO decision (id, kind, value, action, scope, state, reason, evidence, rule,"
-                " campaign_id, proposed_at, activated_at, expires_at, decided_by, ended_by, end_reason)"
-                " VALUES (?, ?, ?, ?, ?, 'active', ?, '{}', ?, ?, ?, ?, ?, 'simulation', '', '')",
-                (made.id, indicator.kind.value, indicator.value, action, scope, reason, rule, campaign_id,
-                 moment, moment, datetime.fromtimestamp(made.expires_at, UTC)),
-            )  # fmt: skip
+            self._insert(made, action, reason)
             self._tell("decision:activated", made, action, reason)
         return made
+
+    def _insert(self, made: Decision, action: str, reason: str) -> None:
+        """Columns that this stand-in knows nothing of are empty."""
+        moment = clock.now()
+        known: dict[str, object] = {
+            "id": made.id, "kind": made.indicator.kind.value, "value": made.indicator.value, "action": action,
+            "scope": made.scope, "state": "active", "reason": reason, "evidence": "{}", "rule": made.rule,
+            "campaign_id": made.campaign_id, "proposed_at": moment, "activated_at": moment,
+            "expires_at": datetime.fromtimestamp(made.expires_at, UTC), "decided_by": "simulation",
+        }  # fmt: skip
+        if self._others is None:
+            columns = self.database.execute("PRAGMA table_info(decision)")
+            self._others = {
+                r[1]: "" if "char" in r[2] else "{}" if r[2] == "text" else 0
+                for r in columns
+                if r[3] and r[1] not in known
+            }
+        row = {**known, **self._others}
+        self.database.execute(
+            f"INSERT INTO decision ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # type: ignore[arg-type]
+            tuple(row.values()),
+        )
 
     def _extend(self, present: Decision, ttl_s: int, action: str, reason: str) -> None:
         wanted = clock.epoch_s() + ttl_s
