@@ -47,11 +47,12 @@ def tell_of_many(centre: Centre) -> None:
         )
         for n in range(COUNT)
     ]  # fmt: skip
-    centre.plane.executemany(
-        "INSERT INTO outbox (kind, collectivite_id, payload, created_at)"
-        " VALUES ('decision:activated', NULL, ?, ?)",
-        rows,
-    )
+    with centre.plane.transaction():
+        centre.plane.executemany(
+            "INSERT INTO outbox (kind, collectivite_id, payload, created_at)"
+            " VALUES ('decision:activated', NULL, ?, ?)",
+            rows,
+        )
 
 
 def held(door: Follower) -> int:
