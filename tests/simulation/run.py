@@ -39,10 +39,13 @@ class Outcome:
     trace: tuple[str, ...] = ()
 
 
+def _directory(pid: int) -> Path:
+    return (MEMORY if MEMORY.is_dir() else Path(tempfile.gettempdir())) / f"bfsim-{pid}"
+
+
 @contextmanager
 def _place() -> Iterator[Path]:
-    parent = MEMORY if MEMORY.is_dir() else Path(tempfile.gettempdir())
-    place = parent / f"bfsim-{os.getpid()}"
+    place = _directory(os.getpid())
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(mode=0o700)
     try:
@@ -150,7 +153,14 @@ def run_many(seeds: Iterable[int], processes: int | None = None) -> Iterator[Out
     empty_database()  # once, before the processes part
     context = multiprocessing.get_context("fork")
     with context.Pool(processes or os.cpu_count()) as pool:
-        yield from pool.imap_unordered(_one, seeds, chunksize=20)
+        workers = multiprocessing.active_children()
+        try:
+            yield from pool.imap_unordered(_one, seeds, chunksize=20)
+        finally:  # stopped before the end, they leave their directories
+            pool.terminate()
+            pool.join()
+            for worker in workers:
+                shutil.rmtree(_directory(worker.pid or 0), ignore_errors=True)
 
 
 def _one(seed: int) -> Outcome:
