@@ -204,8 +204,8 @@ def test_a_mail_leaves_evidence_and_a_decision_refuses_the_next(centre: Centre) 
     assert (checked.returncode, json.loads(checked.stdout)["ok"]) == (0, True), checked.stderr
 
 
-EVERY_PYTHON = {"web", "console", "worker", "remediation", "stream", "mailgate"}
-DJANGO = {"web", "console", "worker", "remediation"}
+EVERY_PYTHON = {"web", "console", "worker", "remediation", "sources", "stream", "mailgate"}
+DJANGO = {"web", "console", "worker", "remediation", "sources"}
 READERS = {
     "feed-root.key": set(),
     "demo-accounts.json": set(),
@@ -242,6 +242,12 @@ def test_each_process_reads_only_its_secrets_and_comes_back_after_a_kill(centre:
     assert {path.name for path in secrets_folder.iterdir()} == set(READERS)
     before = rows(centre)
     who = {name: groups_of(before[name]["pid"]) for name in EVERY_PYTHON}
+    # Whoever talks to strangers cannot even enter the folder, nor the database's.
+    stranger, its_groups = groups_of(before["fetch"]["pid"])
+    assert stranger not in {0, *(uid for uid, _groups in who.values())}
+    assert its_groups.isdisjoint(group for _uid, groups in who.values() for group in groups)
+    assert secrets_folder.stat().st_gid not in its_groups
+    assert (centre.state / "db").stat().st_mode & 0o077 == 0
     assert 0 not in {uid for uid, _groups in who.values()}
     for name, readers in READERS.items():
         path = secrets_folder / name

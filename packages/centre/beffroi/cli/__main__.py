@@ -78,6 +78,16 @@ def _remediation(_arguments: Sequence[str]) -> int:
     return consumers.main("remediation")
 
 
+def _sources(arguments: Sequence[str]) -> int:
+    if not arguments:  # the process; with a word, the command of a person
+        from beffroi.cli import consumers  # noqa: PLC0415
+
+        return consumers.main("sources")
+    from beffroi.cli import sources  # noqa: PLC0415
+
+    return sources.main(arguments)
+
+
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "up": _up,
     "status": _status,
@@ -90,6 +100,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "prepare": _prepare,
     "worker": _worker,
     "remediation": _remediation,
+    "sources": _sources,
 }
 
 

@@ -1,4 +1,4 @@
-"""The processes ``worker`` and ``remediation``: consumers of the outbox and timers, for ever.
+"""The processes ``worker``, ``remediation`` and ``sources``: consumers of the outbox and timers, for ever.
 
 Process: the Python user; no listener. If it dies, events wait in the outbox.
 """

@@ -143,6 +143,24 @@ class Config:
         24 * 3600, "After this time without news a door raises an alarm.", unit="s", low=60, high=30 * 86400
     )
 
+    sources_proxy: str = _setting(
+        "", "HTTP proxy through which outside sources are fetched, 'http://HOST:PORT'; empty: directly."
+    )
+    sources_networks: str = _setting(
+        "",
+        "Networks of private addresses from which outside sources may be fetched, separated by spaces; by default"
+        " none: an address typed in the console reaches nothing behind the centre.",
+    )
+    sources_ca: str = _setting(
+        "", "File of certificates (PEM) of an authority that sources may have besides the public ones."
+    )
+    sources_first_size: int = _setting(
+        5000,
+        "The first update of a source waits for a person when it names more indicators than this.",
+        low=0,
+        high=1_000_000,
+    )
+
     @property
     def run(self) -> Path:
         """Sockets and process ids."""

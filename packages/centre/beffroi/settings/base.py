@@ -76,7 +76,7 @@ INSTALLED_APPS = [
     "beffroi.core.events",
     "beffroi.core.decisions",
     "beffroi.core.approvals",
-    *_existing("beffroi.mail", "beffroi.watch", "beffroi.boxes"),
+    *_existing("beffroi.mail", "beffroi.watch", "beffroi.watch.sources", "beffroi.boxes"),
 ]
 
 DATABASES: dict[str, dict[str, Any]] = {"default": database_settings(BEFFROI.database)}

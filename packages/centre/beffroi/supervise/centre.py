@@ -18,6 +18,7 @@ from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.process import Process
 from beffroi.mail.engines import setup as mail
 from beffroi.supervise import front, secret_files
+from beffroi.watch.sources import fetch
 
 WEB_WORKERS = 2
 
@@ -51,6 +52,8 @@ def processes(config: Config) -> list[Process]:
         *(row for row in engines if row.name not in ("unbound", "rspamd", "mailgate")),
         _consumers(config, "worker", "main"),
         _consumers(config, "remediation", "remediation"),
+        _consumers(config, "sources", "sources"),
+        _fetch(config),
         _django(config, "console", "beffroi.settings.console", workers=1),
         front.process(config),
     ]
@@ -138,6 +141,19 @@ def _consumers(config: Config, name: str, group: str) -> Process:
         healthy=lambda: listens(wake.directory(config.run) / f"{group}.sock"),
         start_timeout_s=45,
         advice=f"Look at {config.log / (name + '.log')}.",
+    )
+
+
+def _fetch(config: Config) -> Process:
+    """It talks to strangers and parses what they say, so it is a user of its own, in no group of ours."""
+    return Process(
+        name="fetch",
+        argv=(sys.executable, "-m", "beffroi.watch.sources.fetch"),
+        user=secret_files.fetch_user(config),
+        environment=_environment(config, None),
+        socket=fetch.wake_socket(config.state),
+        healthy=lambda: listens(fetch.wake_socket(config.state)),
+        advice=f"Look at {config.log / 'fetch.log'}.",
     )
 
 

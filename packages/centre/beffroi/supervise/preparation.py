@@ -47,12 +47,14 @@ def write_first_settings(state: Path, *, user: str) -> bool:
 
 
 def make_user(name: str) -> None:
-    """Make what is missing of the system user of the Python processes and the groups that open secrets."""
-    if not _known(pwd.getpwnam, name):
-        command = ("/usr/sbin/useradd", "--system", "--user-group", "--no-create-home")
-        subprocess.run(
-            (*command, "--shell", "/usr/sbin/nologin", "--home-dir", "/nonexistent", name), check=True
-        )
+    """Make what is missing of the system user of the Python processes, the one that fetches outside sources, and the
+    groups that open secrets."""
+    for user in (name, f"{name}-fetch"):
+        if not _known(pwd.getpwnam, user):
+            command = ("/usr/sbin/useradd", "--system", "--user-group", "--no-create-home")
+            subprocess.run(
+                (*command, "--shell", "/usr/sbin/nologin", "--home-dir", "/nonexistent", user), check=True
+            )
     for readers in (secret_files.FEED, secret_files.PAGES):
         group = f"{name}-{readers}"
         if not _known(grp.getgrnam, group):
@@ -96,9 +98,25 @@ def _directories(config: Config) -> None:
         path.mkdir(exist_ok=True)
         os.chown(path, owner.uid, owner.gid)
         path.chmod(mode)
+    _source_directories(config, owner)
     for name, mode in (("log", 0o755), ("supervisor", 0o755)):
         path = config.state / name
         path.mkdir(exist_ok=True)
+        path.chmod(mode)
+
+
+def _source_directories(config: Config, owner: secret_files.Owner) -> None:
+    """Where the Python user and the one that fetches meet: each writes one directory and reads the other."""
+    user = secret_files.fetch_user(config)
+    fetch = owner if user is None else secret_files.user_owner(user)
+    for name, uid, gid, mode in (
+        ("sources", owner.uid, owner.gid, 0o711),
+        ("sources/ask", owner.uid, fetch.gid, 0o2750),
+        ("sources/brought", fetch.uid, owner.gid, 0o2770),
+    ):
+        path = config.state / name
+        path.mkdir(exist_ok=True)
+        os.chown(path, uid, gid)
         path.chmod(mode)
 
 

@@ -55,12 +55,15 @@ class Owner:
 
 def python_owner(config: Config) -> Owner:
     """Who runs the Python processes. Errors: UserMissing."""
-    if not config.user:
-        return Owner(os.getuid(), os.getgid())
+    return user_owner(config.user) if config.user else Owner(os.getuid(), os.getgid())
+
+
+def user_owner(name: str) -> Owner:
+    """Errors: UserMissing."""
     try:
-        entry = pwd.getpwnam(config.user)
+        entry = pwd.getpwnam(name)
     except KeyError:
-        raise UserMissing(config.user) from None
+        raise UserMissing(name) from None
     return Owner(entry.pw_uid, entry.pw_gid)
 
 
@@ -126,6 +129,11 @@ def group(config: Config, readers: str) -> str | None:
     if not config.user:
         return None
     return f"{config.user}-{readers}" if readers else config.user
+
+
+def fetch_user(config: Config) -> str | None:
+    """The system user that fetches outside sources and opens no secret; None where everything runs as one user."""
+    return f"{config.user}-fetch" if config.user else None
 
 
 def put(config: Config, name: str, data: bytes) -> None:

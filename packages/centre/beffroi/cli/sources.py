@@ -1,0 +1,125 @@
+"""`sources show | import`: outside lists, and a file for one of them.
+
+Purpose: see on the command line what the console's page shows; bring a list by hand where nothing may be fetched.
+Process: the person's own; the file is opened by who asked for it, then root becomes the Python user.
+Input:   FILE is hostile; here it is copied only, within a size. The process ``fetch`` reads it.
+Fails:   closed; what is in force stays.
+Source:  docs/internals/sources.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pwd
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import django
+
+from beffroi.cli.audit import FileUnusable, become_python_user
+from beffroi.lib.config import DEFAULT_STATE, STATE_VARIABLE, load
+from beffroi.lib.errors import BeffroiError
+
+ACTOR = "sources-command"
+_PIECE_BYTES = 256 * 1024
+
+
+class SourcesUnavailable(BeffroiError):
+    """The sources of {} cannot be used: {}. Nothing was changed. Next: ./beffroi status"""
+
+    code = "cli.sources_unavailable"
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(arguments)
+    config = load(options.state.resolve())
+    account = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+    file = _open(options.file) if options.verb == "import" else None
+    become_python_user(config)
+    os.environ[STATE_VARIABLE] = str(config.state)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "beffroi.settings.base")
+    if not config.database_url and not (config.state / "db" / "beffroi.sqlite").exists():
+        raise SourcesUnavailable(config.state, "no database")  # opening it would make an empty one
+    django.setup()
+    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
+
+    try:
+        if file is None:
+            return show(as_json=options.json)
+        with file:
+            return import_(options.name, file, account=account)
+    except DatabaseError:
+        raise SourcesUnavailable(config.state, "the database does not answer") from None
+    except OSError as error:
+        raise SourcesUnavailable(config.state, error.strerror) from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="beffroi sources")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    show_ = verbs.add_parser("show", help="every source: state, last success, what it brought")
+    show_.add_argument("--json", action="store_true")
+    import__ = verbs.add_parser("import", help="read this file for a source that was started in the console")
+    import__.add_argument("name", metavar="NAME")
+    import__.add_argument("file", type=Path, metavar="FILE")
+    for verb in (show_, import__):
+        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
+    return parser
+
+
+def show(*, as_json: bool) -> int:
+    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
+    from beffroi.watch.sources import queries  # noqa: PLC0415
+
+    states = queries.source_states(Actor.system(ACTOR))
+    if as_json:
+        fields = ("name", "format", "address", "licence", "weight", "in_force", "last_error", "failures")
+        told = [
+            {
+                **{field: getattr(one.source, field) for field in fields},
+                "state": one.state,
+                "last_success_at": one.source.last_success_at and one.source.last_success_at.isoformat(),
+                "held": list(one.held.doubts) if one.held else [],
+            }
+            for one in states
+        ]
+        print(json.dumps(told, ensure_ascii=False))
+        return 0
+    if not states:
+        print("No source is set up, so nothing is fetched. Next: the console, under Sources.")
+    for one in states:
+        last = f"{one.source.last_success_at:%Y-%m-%d %H:%M}" if one.source.last_success_at else "never"
+        why = f" ({one.source.last_error})" if one.source.last_error else ""
+        print(f"{one.source.name:<32} {one.state:<9}{one.source.in_force:>9}  last success {last}{why}")
+    return 0
+
+
+def import_(name: str, file: BinaryIO, *, account: str) -> int:
+    """Errors: NotFound, Conflict, TooLarge."""
+    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
+    from beffroi.lib.errors import NotFound  # noqa: PLC0415
+    from beffroi.watch.sources import actions, queries  # noqa: PLC0415
+
+    actor = Actor.system(ACTOR)
+    source = queries.visible_sources(actor).filter(name=name).first()
+    if source is None:
+        raise NotFound("source")
+    actions.give_file(actor=actor, source=source, pieces=_pieces(file), account=account)
+    print(f"The file is handed over for {name}. Next: ./beffroi sources show")
+    return 0
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(_PIECE_BYTES):
+        yield piece
+
+
+def _open(path: Path) -> BinaryIO:
+    """Errors: FileUnusable."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise FileUnusable(path, error.strerror) from None

@@ -1,0 +1,42 @@
+"""What the process ``sources`` does when people act on sources, and when time passes.
+
+Process: sources (its own, since reading a list of a hundred thousand takes seconds that no decision may wait for).
+"""
+
+from __future__ import annotations
+
+from beffroi.core.events.registry import Event, consumer, periodic
+from beffroi.watch.sources import actions, updates
+from beffroi.watch.sources.models import FeedSource, SourceUpdate
+
+GROUP = "sources"
+TICK_S = 2.0
+
+
+@consumer(
+    name="sources.words",
+    kinds=(actions.CHANGED, actions.STOPPED, actions.ANSWERED),
+    group=GROUP,
+    atomic=False,
+)
+def follow(event: Event) -> None:
+    source = FeedSource.objects.filter(pk=str(event.payload.get("source_id", ""))).first()
+    if source is None:
+        return
+    if event.kind == actions.STOPPED and not source.active:
+        updates.stop(source.id, source.slug)
+    elif event.kind == actions.CHANGED and source.active:
+        updates.refresh(source)
+    elif event.kind == actions.ANSWERED:
+        update = SourceUpdate.objects.filter(
+            pk=str(event.payload.get("update_id", "")), source=source
+        ).first()
+        if update is not None:
+            updates.answer(source, update)
+
+
+@periodic("sources.tick", TICK_S, group=GROUP)
+def tick() -> None:
+    updates.take_all()
+    updates.ask_due()
+    updates.sweep()

@@ -1,0 +1,73 @@
+"""Judge what a source brought: which values are canonical, which must never be blocked. Pure.
+
+Input: hostile; each value is made canonical here, whatever the process that fetched it said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from beffroi_protocol.errors import IndicatorInvalid
+from beffroi_protocol.indicators import Indicator, Kind, normalise
+
+MAX_EXAMPLES = 20
+
+
+@dataclass
+class Judged:
+    """``named``: ``kind TAB value`` -> until when (UTC epoch seconds, 0: no end). Counts are of different values,
+    except ``invalid``. ``examples``: some of the protected ones, with the reason."""
+
+    named: dict[str, int] = field(default_factory=dict)
+    withdrawn: set[str] = field(default_factory=set)
+    invalid: int = 0
+    protected: int = 0
+    never: int = 0
+    examples: list[list[str]] = field(default_factory=list)
+
+
+def judge(
+    values: Iterable[tuple[str, str, int]],
+    *,
+    kinds: Iterable[str],
+    protected: Callable[[Indicator], str],
+    never: Callable[[Indicator], bool],
+    now_s: int,
+) -> Judged:
+    """Sort (kind, value, valid_until); a kind of ``-KIND`` withdraws.
+
+    ``kinds``: those that may be named, empty for all.
+    """
+    allowed = frozenset(kinds) or frozenset(Kind)
+    judged = Judged()
+    refused: set[str] = set()
+    for given, value, until in values:
+        try:
+            indicator = normalise(given.removeprefix("-"), value)
+        except IndicatorInvalid:
+            judged.invalid += 1
+            continue
+        if indicator.kind not in allowed or until < 0:
+            judged.invalid += 1
+            continue
+        key = f"{indicator.kind}\t{indicator.value}"
+        if given.startswith("-"):
+            judged.withdrawn.add(key)
+        elif key in judged.named:
+            judged.named[key] = max(judged.named[key], until) if until and judged.named[key] else 0
+        elif key in refused or 0 < until <= now_s:
+            continue
+        elif why := protected(indicator):
+            refused.add(key)
+            judged.protected += 1
+            if len(judged.examples) < MAX_EXAMPLES:
+                judged.examples.append([indicator.kind.value, indicator.value[:200], why])
+        elif never(indicator):
+            refused.add(key)
+            judged.never += 1
+        else:
+            judged.named[key] = until
+    for key in judged.withdrawn:
+        judged.named.pop(key, None)
+    return judged

@@ -1,0 +1,110 @@
+"""Read sources: the Département alone; and ask whether something is on a list that gives evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from beffroi_protocol.indicators import Indicator, Kind
+from django.conf import settings
+from django.db.models import QuerySet
+
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import NotFound
+from beffroi.watch.sources import store
+from beffroi.watch.sources.models import FeedSource, SourceUpdate
+
+LATE = 3
+"""A source is late after so many of its pauses without success, and at least a day."""
+_DETECTORS = {Kind.URL: "listed_url", Kind.DOMAIN: "listed_name"}
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """``state``: held, off, waiting (never fetched yet), failing, late, given (a file, no address), fresh."""
+
+    source: FeedSource
+    state: str
+    held: SourceUpdate | None
+    last: SourceUpdate | None
+
+
+def visible_sources(actor: Actor) -> QuerySet[FeedSource]:
+    rows = FeedSource.objects.order_by("name")
+    return rows if actor.sees_all else rows.none()
+
+
+def access_source(actor: Actor, source_id: str) -> FeedSource:
+    """Errors: NotFound, for absent and forbidden alike."""
+    found = visible_sources(actor).filter(pk=source_id).first()
+    if found is None:
+        raise NotFound("source")
+    return found
+
+
+def access_update(actor: Actor, source: FeedSource, update_id: str) -> SourceUpdate:
+    """Errors: NotFound, for absent and forbidden alike."""
+    found = SourceUpdate.objects.filter(pk=update_id, source=source).first() if actor.sees_all else None
+    if found is None:
+        raise NotFound("update")
+    return found
+
+
+def held_count(actor: Actor) -> int:
+    return SourceUpdate.objects.filter(state=SourceUpdate.State.HELD).count() if actor.sees_all else 0
+
+
+def source_states(actor: Actor) -> list[SourceState]:
+    """Every source; those that wait for a person first, then those that fail."""
+    sources = list(visible_sources(actor))
+    held = {one.source_id: one for one in SourceUpdate.objects.filter(state=SourceUpdate.State.HELD)}
+    states = [state_of(one, held.get(one.id)) for one in sources]
+    order = ("held", "late", "failing", "waiting", "fresh", "given", "off")
+    return sorted(states, key=lambda one: (order.index(one.state), one.source.name.lower()))
+
+
+def state_of(source: FeedSource, held: SourceUpdate | None) -> SourceState:
+    in_force = (SourceUpdate.State.APPLIED, SourceUpdate.State.ACCEPTED)
+    last = source.updates.filter(state__in=in_force).order_by("-at").first()
+    return SourceState(source, _state(source, held=held is not None), held, last)
+
+
+def history(source: FeedSource, *, limit: int = 20) -> list[SourceUpdate]:
+    """Newest first."""
+    return list(source.updates.order_by("-at")[:limit])
+
+
+def alarms(actor: Actor) -> list[SourceState]:
+    """Sources that need a person: an update is held, or nothing came for long."""
+    return [one for one in source_states(actor) if one.state in ("held", "late")]
+
+
+def _state(source: FeedSource, *, held: bool) -> str:
+    if not source.active:
+        return "off"
+    if held:
+        return "held"
+    allowed = timedelta(seconds=max(LATE * source.every_s, 86400))
+    since = source.last_success_at or source.created_at
+    if source.address and clock.now() - since > allowed:
+        return "late"
+    if source.last_error:
+        return "failing"
+    if source.last_success_at is None:
+        return "waiting"
+    return "fresh" if source.address else "given"
+
+
+def listed(indicator: Indicator) -> frozenset[str]:
+    """Return the detectors that speak because a source of weight ``evidence`` names this very indicator.
+
+    They support a sighting; without one, nothing follows from them. Cheap: a binary search in each list.
+    """
+    detector = _DETECTORS.get(indicator.kind)
+    if detector is None:
+        return frozenset()
+    for _, index, kind in store.evidence(settings.BEFFROI.state):
+        if kind is indicator.kind and store.matches(index, kind, indicator):
+            return frozenset({detector})
+    return frozenset()

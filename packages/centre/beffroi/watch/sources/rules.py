@@ -1,0 +1,85 @@
+"""When an update of a source waits for a person, what stays in force, when to ask again. Pure.
+
+Rule:    a source is believed as long as it behaves as before. One that suddenly grows or shrinks, or names what must
+         never be blocked, may have been taken over or broken: its former list stays until somebody looked.
+Source:  docs/security/attack-model.md, abuse 3; docs/internals/sources.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+GROWTH = 2.0
+SHRINK = 0.5
+SMALL = 200
+"""Below this, numbers double by themselves: such a list may grow by this many."""
+PROTECTED_FEW = 3
+PROTECTED_SHARE = 0.001
+FIRST_PAUSE_S = 300
+
+Entries = Mapping[str, tuple[int, int]]
+"""``kind TAB value`` -> (when the source last named it, until when it said so: 0 for no end). UTC epoch seconds."""
+
+
+def doubts(*, before: int, kept: int, protected: int, first_size: int) -> tuple[str, ...]:
+    """Return why an update must wait (``first_large``, ``empty``, ``grew``, ``shrank``, ``protected``), () if not.
+
+    ``before``: how many its last update in force named, 0 for none. ``kept``: how many this one names that may be
+    blocked. ``protected``: how many it names that must not.
+    """
+    found = []
+    if not before and kept > first_size:
+        found.append("first_large")
+    if before and not kept:
+        found.append("empty")
+    elif before and kept > max(before * GROWTH, before + SMALL):
+        found.append("grew")
+    elif before > SMALL and kept < before * SHRINK:
+        found.append("shrank")
+    if protected > max(PROTECTED_FEW, int(kept * PROTECTED_SHARE)):
+        found.append("protected")
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What is in force after an update; ``new`` and ``gone`` count the difference."""
+
+    entries: dict[str, tuple[int, int]]
+    new: int
+    gone: int
+
+
+def merge(
+    old: Entries, named: Mapping[str, int], withdrawn: Iterable[str], *, now_s: int, ttl_s: int
+) -> Merged:
+    """Renew what is ``named`` (with its end), take away what is ``withdrawn``; what is neither leaves after its TTL."""
+    entries = {key: (now_s, until) for key, until in named.items()}
+    for key, seen in old.items():
+        entries.setdefault(key, seen)
+    for key in withdrawn:
+        entries.pop(key, None)
+    entries = alive(entries, now_s=now_s, ttl_s=ttl_s)
+    return Merged(entries, len(entries.keys() - old.keys()), len(old.keys() - entries.keys()))
+
+
+def alive(entries: Entries, *, now_s: int, ttl_s: int) -> dict[str, tuple[int, int]]:
+    """Leave out what nobody renewed, or whose end is over."""
+    return {key: seen for key, seen in entries.items() if end_s(seen, ttl_s) > now_s}
+
+
+def end_s(seen: tuple[int, int], ttl_s: int) -> int:
+    last, until = seen
+    return min(last + ttl_s, until) if until else last + ttl_s
+
+
+def renewed(entries: Entries, *, now_s: int) -> dict[str, tuple[int, int]]:
+    """The source says "unchanged": what it named the last time, it names again."""
+    latest = max((last for last, _ in entries.values()), default=0)
+    return {key: (now_s if last == latest else last, until) for key, (last, until) in entries.items()}
+
+
+def pause_s(every_s: int, failures: int) -> int:
+    """How long until the next attempt."""
+    return every_s if not failures else min(every_s, FIRST_PAUSE_S << min(failures - 1, 12))

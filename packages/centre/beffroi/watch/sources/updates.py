@@ -1,0 +1,316 @@
+"""What follows from an update: judge it, hold it or put it in force, let entries leave when nobody renews them.
+
+Process: sources, alone. Fails: closed towards blocking. A list in force ends by its own TTL even if this process
+         never runs again, since each bulk list is published with the end of its last entry.
+Source:  docs/internals/sources.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from beffroi_protocol import lists as content
+from beffroi_protocol.indicators import Indicator
+from django.conf import settings
+from django.db import transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.decisions import lists, protected
+from beffroi.core.decisions.models import IndicatorList
+from beffroi.core.events import outbox
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.secret_fields import decrypt_text
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, NotFound
+from beffroi.lib.ids import new_id
+from beffroi.watch.sources import actions, handover, rules, store
+from beffroi.watch.sources.errors import Crashed, NothingInIt, TooSlow
+from beffroi.watch.sources.formats.values import KINDS
+from beffroi.watch.sources.judging import Judged, judge
+from beffroi.watch.sources.models import FeedSource, SourceUpdate
+
+ACTOR = Actor.system("watch.sources")
+HELD, FAILING = "source:held", "source:failing"
+ANSWER_S = 600
+"""fetch ends every child before this; a question without an answer after it is asked again."""
+_State = SourceUpdate.State
+log = logging.getLogger("beffroi.sources")
+
+
+# -- asking and taking in ----------------------------------------------------------------------------------
+
+
+def ask_due() -> int:
+    """Ask for every active source whose time has come; return for how many."""
+    now = clock.now()
+    overdue = FeedSource.objects.filter(active=True).exclude(asked="")
+    for source in overdue.filter(asked_at__lt=now - timedelta(seconds=ANSWER_S)):
+        failed(source, TooSlow.code, str(ANSWER_S))
+    due = FeedSource.objects.filter(active=True, asked="", next_at__lte=now).exclude(address="")
+    for source in due:
+        secret = decrypt_text(source.secret) if source.secret else ""
+        number = new_id("ask")
+        FeedSource.objects.filter(pk=source.pk).update(asked=number, asked_at=now, last_tried_at=now)
+        try:
+            actions.ask(source, number, secret=secret)
+        except (OSError, BeffroiError) as error:
+            failed(source, "source.unusable", type(error).__name__)
+    return len(due)
+
+
+def take_all() -> int:
+    """Take in every answer that is there; return how many."""
+    taken = 0
+    for source in FeedSource.objects.filter(active=True).exclude(asked=""):
+        try:
+            brought = handover.read_brought(settings.BEFFROI.state, source.id)
+            if brought is not None and brought.number == source.asked:
+                take(source, brought)
+                taken += 1
+        except handover.BroughtInvalid:
+            failed(source, Crashed.code, "")
+    return taken
+
+
+def take(source: FeedSource, brought: handover.Brought) -> None:
+    """Errors: BroughtInvalid."""
+    if brought.code:
+        failed(source, brought.code, brought.detail)
+        return
+    if brought.not_modified:
+        _renew(source)
+        return
+    judged = judge(
+        handover.read_values(settings.BEFFROI.state, source.id),
+        kinds=source.kinds or [kind.value for kind in KINDS],
+        protected=protected.current().check,
+        never=never_again(),
+        now_s=clock.epoch_s(),
+    )
+    if source.format == FeedSource.Format.RSS:
+        notes = [{"title": n.title, "link": n.link, "at": n.at} for n in brought.notes]
+        FeedSource.objects.filter(pk=source.pk).update(notes=notes)
+    elif not judged.named and not judged.withdrawn and not source.named and not judged.protected:
+        failed(source, NothingInIt.code, "")
+        return
+    update = _update(source, brought, judged)
+    doubts = rules.doubts(
+        before=source.named,
+        kept=len(judged.named),
+        protected=judged.protected,
+        first_size=settings.BEFFROI.sources_first_size,
+    )
+    if doubts:
+        _hold(source, update, judged, doubts)
+    else:
+        _apply(source, update, judged.named, judged.withdrawn, state=_State.APPLIED)
+    _answered(source)
+
+
+def failed(source: FeedSource, code: str, detail: str) -> None:
+    """Note why nothing came; what is in force stays until its TTL."""
+    handover.forget(settings.BEFFROI.state, source.id)
+    failures = source.failures + 1
+    with transaction.atomic():
+        FeedSource.objects.filter(pk=source.pk).update(
+            asked="",
+            last_error=code[:40],
+            last_error_detail=detail[:120],
+            failures=failures,
+            next_at=actions.next_at(rules.pause_s(source.every_s, failures)),
+        )
+        if failures == 1:
+            outbox.publish(FAILING, {"source_id": source.id, "code": code[:40]})
+    log.warning("source %s: %s", source.id, code[:40])
+
+
+def _answered(source: FeedSource) -> None:
+    """A round ended well."""
+    handover.forget(settings.BEFFROI.state, source.id)
+    FeedSource.objects.filter(pk=source.pk).update(
+        asked="",
+        last_error="",
+        last_error_detail="",
+        failures=0,
+        last_success_at=clock.now(),
+        next_at=actions.next_at(source.every_s),
+    )
+
+
+def never_again() -> Callable[[Indicator], bool]:
+    """Whether a person said of an indicator that it is never to be decided again."""
+    return lambda indicator: False
+
+
+# -- held or in force --------------------------------------------------------------------------------------
+
+
+def _update(source: FeedSource, brought: handover.Brought, judged: Judged) -> SourceUpdate:
+    return SourceUpdate(
+        source=source,
+        kept=len(judged.named),
+        invalid=judged.invalid + brought.invalid,
+        unsupported=brought.unsupported,
+        protected=judged.protected,
+        never=judged.never,
+        examples=judged.examples,
+        before=source.named,
+        size_bytes=brought.size_bytes,
+        etag=brought.etag[:200],
+        last_modified=brought.last_modified[:100],
+    )
+
+
+def _hold(source: FeedSource, update: SourceUpdate, judged: Judged, doubts: tuple[str, ...]) -> None:
+    entries = {key: (0, until) for key, until in judged.named.items()}
+    entries |= {f"-{key}": (0, 0) for key in judged.withdrawn}
+    # Named after the update: what a person accepts is what that person was shown, whatever comes meanwhile.
+    store.write(store.held_file(settings.BEFFROI.state, update.id), entries)
+    update.state, update.doubts = _State.HELD, list(doubts)
+    with transaction.atomic():
+        outbox.serialise()
+        known = set(source.updates.filter(state=_State.HELD).values_list("id", flat=True))
+        SourceUpdate.objects.filter(pk__in=known).update(state=_State.SUPERSEDED)
+        update.save(force_insert=True)
+        # Not "unchanged" until this is in force: the next round must bring all of it again.
+        FeedSource.objects.filter(pk=source.pk).update(etag="", last_modified="")
+        audit.record(
+            actor=ACTOR,
+            verb="source:update_held",
+            object_id=update.id,
+            collectivite_id=None,
+            details={"source_id": source.id, "kept": update.kept, "doubts": ",".join(doubts)},
+        )
+        outbox.publish(HELD, {"source_id": source.id, "update_id": update.id, "doubts": list(doubts)})
+    for update_id in known:
+        store.held_file(settings.BEFFROI.state, update_id).unlink(missing_ok=True)
+
+
+def answer(source: FeedSource, update: SourceUpdate) -> None:
+    """Do what a person answered about a held update. Runs twice after a crash, to the same end."""
+    path = store.held_file(settings.BEFFROI.state, update.id)
+    if update.state == _State.ACCEPTED and source.active and path.exists():
+        held = store.read(path)
+        named = {key: until for key, (_, until) in held.items() if not key.startswith("-")}
+        withdrawn = {key[1:] for key in held if key.startswith("-")}
+        # What became protected meanwhile, or was taken back, is left out by ``publish_list`` again.
+        _apply(source, update, named, withdrawn, state=_State.ACCEPTED)
+    path.unlink(missing_ok=True)
+
+
+def _apply(
+    source: FeedSource, update: SourceUpdate, named: Mapping[str, int], withdrawn: set[str], *, state: str
+) -> None:
+    state_dir, now_s = settings.BEFFROI.state, clock.epoch_s()
+    path = store.entries_file(state_dir, source.id)
+    merged = rules.merge(store.read(path), named, withdrawn, now_s=now_s, ttl_s=source.ttl_s)
+    store.write(path, merged.entries)
+    effect(source, merged.entries)
+    update.state, update.new, update.gone = state, merged.new, merged.gone
+    update.save()
+    superseded = source.updates.filter(state=_State.HELD)
+    for update_id in superseded.values_list("id", flat=True):
+        store.held_file(state_dir, update_id).unlink(missing_ok=True)
+    superseded.update(state=_State.SUPERSEDED)
+    FeedSource.objects.filter(pk=source.pk).update(
+        named=update.kept, etag=update.etag, last_modified=update.last_modified
+    )
+    SourceUpdate.objects.filter(source=source, at__lt=clock.now() - timedelta(days=400)).delete()
+
+
+def _renew(source: FeedSource) -> None:
+    """The source says that it did not change since the last time."""
+    path = store.entries_file(settings.BEFFROI.state, source.id)
+    now_s = clock.epoch_s()
+    entries = rules.alive(rules.renewed(store.read(path), now_s=now_s), now_s=now_s, ttl_s=source.ttl_s)
+    store.write(path, entries)
+    effect(source, entries)
+    _answered(source)
+
+
+def sweep() -> int:
+    """Let entries leave that nobody renewed within their TTL; return of how many sources."""
+    due = FeedSource.objects.filter(active=True, next_gone_at__lte=clock.now())
+    for source in due:
+        refresh(source)
+    return len(due)
+
+
+def refresh(source: FeedSource) -> None:
+    """Put the effect of a source in step with its entries and its present weight."""
+    path = store.entries_file(settings.BEFFROI.state, source.id)
+    before = store.read(path)
+    entries = rules.alive(before, now_s=clock.epoch_s(), ttl_s=source.ttl_s)
+    if len(entries) != len(before):
+        store.write(path, entries)
+    effect(source, entries)
+
+
+def stop(source_id: str, slug: str) -> None:
+    """Take everything back that a source brought, at every door."""
+    for kind in KINDS:
+        _withdraw(list_name(slug, kind.value))
+    for update in SourceUpdate.objects.filter(source_id=source_id, state=_State.HELD):
+        store.held_file(settings.BEFFROI.state, update.id).unlink(missing_ok=True)
+    SourceUpdate.objects.filter(source_id=source_id, state=_State.HELD).update(state=_State.SUPERSEDED)
+    store.forget(settings.BEFFROI.state, source_id)
+    FeedSource.objects.filter(pk=source_id, active=False).update(
+        asked="", named=0, in_force=0, etag="", last_modified="", next_gone_at=None, next_at=None
+    )
+
+
+# -- effect ------------------------------------------------------------------------------------------------
+
+
+def list_name(slug: str, kind: str) -> str:
+    return f"source-{slug}-{kind}"
+
+
+def effect(source: FeedSource, entries: rules.Entries) -> None:
+    """Make doors and ``watch`` see these entries as the source's weight says."""
+    values = store.by_kind(entries)
+    published = values if source.weight == FeedSource.Weight.LIST else {}
+    for kind in KINDS:
+        name = list_name(source.slug, kind.value)
+        if kind.value in published:
+            _publish(source, name, kind.value, published[kind.value], entries)
+        else:
+            _withdraw(name)
+    evidence = values if source.weight == FeedSource.Weight.EVIDENCE else {}
+    store.write_evidence(settings.BEFFROI.state, source.id, evidence)
+    ends = [rules.end_s(seen, source.ttl_s) for seen in entries.values()]
+    FeedSource.objects.filter(pk=source.pk).update(
+        in_force=len(entries), next_gone_at=datetime.fromtimestamp(min(ends), UTC) if ends else None
+    )
+
+
+def _publish(source: FeedSource, name: str, kind: str, values: list[str], entries: rules.Entries) -> None:
+    last_s = max(rules.end_s(entries[f"{kind}\t{value}"], source.ttl_s) for value in values)
+    present = IndicatorList.objects.filter(name=name).first()
+    if present is not None and present.expires_at is not None:
+        same = present.sha256 == hashlib.sha256(content.content(values)).hexdigest()
+        gained_s = last_s - present.expires_at.timestamp()
+        if same and abs(gained_s) < source.ttl_s / 8:
+            return  # a batch and an audit entry for every round would say nothing
+    try:
+        lists.publish_list(
+            actor=ACTOR,
+            name=name,
+            kind=kind,
+            values=values,
+            source=f"{source.name} {source.address}".strip()[:200],
+            licence=source.licence,
+            ttl_s=max(1, last_s - clock.epoch_s()),
+        )
+    except lists.ListEmpty:
+        _withdraw(name)
+
+
+def _withdraw(name: str) -> None:
+    try:
+        lists.withdraw_list(actor=ACTOR, name=name)
+    except NotFound:
+        return

@@ -1,0 +1,244 @@
+"""What a source brings, from a real server through the real fetching process to the doors' lists, and what is held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.decisions.models import IndicatorList
+from beffroi.core.events.running import run_pending
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.watch.sources import actions, queries, store, updates
+from beffroi.watch.sources.models import FeedSource, SourceUpdate
+from beffroi_protocol.indicators import Indicator, Kind
+
+from tests.conftest import Commune
+from tests.publishing import (
+    SYSTEM,
+    Publisher,
+    again,
+    fetch_round,
+    fetched,
+    new_source,
+)
+
+pytest_plugins = ["tests.fixtures_sources"]
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def addresses(first: int, count: int) -> str:
+    return "".join(f"45.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}\n" for n in range(first, first + count))
+
+
+def lists_in_force() -> dict[str, int]:
+    return dict(IndicatorList.objects.values_list("name", "count"))
+
+
+def test_a_list_is_fetched_and_published_by_kind_with_its_counts(
+    sources_state: Path, publisher: Publisher
+) -> None:
+    page = "45.155.204.7\n45.155.204.0/28\nlure.example.net\nhttps://lure.example.org/paie\n???\nimpots.gouv.fr\n"
+    source = new_source(publisher.serve("/list", page, ETag='"1"'), name="Liste d’essai", ttl_s=7200)
+    assert lists_in_force() == {}
+    fetch_round(sources_state)
+    assert lists_in_force() == dict.fromkeys(
+        (f"source-liste-dessai-{kind}" for kind in ("ip", "cidr", "domain", "url")), 1
+    )
+    source.refresh_from_db()
+    update = source.updates.get()
+    assert (update.state, update.kept, update.new, update.invalid, update.protected) == (
+        "applied",
+        4,
+        4,
+        1,
+        1,
+    )
+    assert update.examples[0][:2] == ["domain", "impots.gouv.fr"]
+    assert (source.in_force, source.last_error, source.etag) == (4, "", '"1"')
+    assert queries.state_of(source, None).state == "fresh"
+    row = IndicatorList.objects.first()
+    assert row is not None and row.expires_at is not None
+    assert 7100 < (row.expires_at - clock.now()).total_seconds() <= 7200
+    # Unchanged: the server says so, and what it named lives on.
+    again(source)
+    fetch_round(sources_state)
+    assert publisher.asked[-1][1]["If-None-Match"] == '"1"'
+    assert source.updates.count() == 1
+    assert len(lists_in_force()) == 4
+
+
+def test_what_a_source_names_no_longer_leaves_after_its_ttl(
+    sources_state: Path, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = new_source(publisher.serve("/l", "45.1.1.1\n45.1.1.2\n"), ttl_s=3600, every_s=900)
+    fetch_round(sources_state)
+    start = clock.now()
+    publisher.serve("/l", "45.1.1.2\n")
+    monkeypatch.setattr(clock, "now", lambda: start + timedelta(minutes=30))
+    monkeypatch.setattr(clock, "epoch_s", lambda: int(clock.now().timestamp()))
+    again(source)
+    fetch_round(sources_state)
+    assert lists_in_force() == {"source-essai-ip": 2}
+    monkeypatch.setattr(clock, "now", lambda: start + timedelta(minutes=61))
+    assert updates.sweep() == 1
+    assert lists_in_force() == {"source-essai-ip": 1}
+    # The source fails for long: its list stays until the TTL, and says so.
+    publisher.pages.clear()
+    again(source)
+    fetch_round(sources_state)
+    source.refresh_from_db()
+    assert (source.last_error, source.last_error_detail, source.failures) == ("source.refused", "404", 1)
+    assert lists_in_force() == {"source-essai-ip": 1}
+    assert queries.state_of(source, None).state == "failing"
+    monkeypatch.setattr(clock, "now", lambda: start + timedelta(minutes=91))
+    updates.sweep()
+    assert lists_in_force() == {}
+    monkeypatch.setattr(clock, "now", lambda: start + timedelta(days=2))
+    assert [one.source.id for one in queries.alarms(SYSTEM)] == [source.id]
+    assert queries.state_of(source, None).state == "late"
+
+
+@pytest.mark.parametrize(
+    ("then", "doubt"),
+    [
+        (addresses(0x010000, 700), "grew"),
+        (addresses(0x010000, 20), "shrank"),
+        ("# nothing today\n", "empty"),
+        (addresses(0x010000, 300) + "1.1.1.1\n8.8.8.8\n9.9.9.9\nimpots.gouv.fr\nameli.fr\n", "protected"),
+    ],
+)
+def test_an_update_that_behaves_differently_is_held_and_the_former_list_stays(
+    sources_state: Path, publisher: Publisher, administrator: Actor, then: str, doubt: str
+) -> None:
+    source = new_source(publisher.serve("/l", addresses(0x010000, 300), ETag='"a"'))
+    fetch_round(sources_state)
+    assert lists_in_force() == {"source-essai-ip": 300}
+    publisher.serve("/l", then, ETag='"b"')
+    again(source)
+    fetch_round(sources_state)
+    held = source.updates.get(state="held")
+    assert held.doubts == [doubt]
+    assert lists_in_force() == {"source-essai-ip": 300}
+    source.refresh_from_db()
+    assert queries.state_of(source, held).state == "held"
+    assert queries.held_count(SYSTEM) == 1
+    with pytest.raises(Invalid):
+        actions.answer_update(actor=administrator, update=held, accept=True, why=" ")
+    actions.answer_update(actor=administrator, update=held, accept=True, why="Vu avec l’éditeur")
+    run_pending("sources")
+    held.refresh_from_db()
+    assert (held.state, held.answered_by) == ("accepted", administrator.id)
+    source.refresh_from_db()
+    assert source.named == held.kept
+    assert AuditEntry.objects.filter(verb="source:update_accepted", object_id=held.id).count() == 1
+    with pytest.raises(Conflict):
+        actions.answer_update(actor=administrator, update=held, accept=False, why="Trop tard")
+    # What it named before and not now leaves with its TTL, not at once.
+    assert lists_in_force() == {"source-essai-ip": max(300, held.kept)}
+
+
+def test_a_refused_update_changes_nothing_and_a_normal_one_takes_its_place(
+    sources_state: Path, publisher: Publisher, administrator: Actor
+) -> None:
+    source = new_source(publisher.serve("/l", addresses(0x010000, 300)))
+    fetch_round(sources_state)
+    publisher.serve("/l", addresses(0x010000, 5000))
+    again(source)
+    fetch_round(sources_state)
+    held = source.updates.get(state="held")
+    actions.answer_update(actor=administrator, update=held, accept=False, why="Suspect")
+    run_pending("sources")
+    assert not store.held_file(sources_state, held.id).exists()
+    assert lists_in_force() == {"source-essai-ip": 300}
+    again(source)
+    fetch_round(sources_state)
+    second = source.updates.get(state="held")
+    publisher.serve("/l", addresses(0x010000, 310))
+    again(source)
+    fetch_round(sources_state)
+    second.refresh_from_db()
+    assert second.state == "superseded"
+    assert not store.held_file(sources_state, second.id).exists()
+    assert lists_in_force() == {"source-essai-ip": 310}
+
+
+def test_a_large_first_update_waits_for_a_person(sources_state: Path, publisher: Publisher) -> None:
+    source = new_source(publisher.serve("/l", addresses(0x010000, 5001)))
+    fetch_round(sources_state)
+    assert source.updates.get().doubts == ["first_large"]
+    assert lists_in_force() == {}
+
+
+def test_evidence_supports_a_report_and_publishes_nothing(sources_state: Path, publisher: Publisher) -> None:
+    page = "https://lure.example.org/paie\nlure.example.net\n45.1.1.1\n"
+    source = new_source(publisher.serve("/l", page), weight="evidence")
+    fetch_round(sources_state)
+    assert lists_in_force() == {}
+    assert queries.listed(Indicator(Kind.URL, "https://lure.example.org/paie")) == {"listed_url"}
+    assert queries.listed(Indicator(Kind.URL, "https://lure.example.org/autre")) == set()
+    assert queries.listed(Indicator(Kind.DOMAIN, "www.lure.example.net")) == {"listed_name"}
+    assert queries.listed(Indicator(Kind.DOMAIN, "example.net")) == set()
+    # Its weight changes: the doors enforce it, and it is no evidence any more. Then it only observes.
+    actions.change_source(actor=SYSTEM, source=source, weight="list")
+    run_pending("sources")
+    assert len(lists_in_force()) == 3
+    assert queries.listed(Indicator(Kind.DOMAIN, "lure.example.net")) == set()
+    actions.change_source(actor=SYSTEM, source=source, weight="observe")
+    run_pending("sources")
+    assert lists_in_force() == {}
+    source.refresh_from_db()
+    assert source.in_force == 3
+
+
+def test_stopping_a_source_takes_everything_back_at_once(sources_state: Path, publisher: Publisher) -> None:
+    source = new_source(publisher.serve("/l", "45.1.1.1\n"))
+    fetch_round(sources_state)
+    with pytest.raises(Conflict):
+        actions.remove_source(actor=SYSTEM, source=source)
+    actions.stop_source(actor=SYSTEM, source=source)
+    run_pending("sources")
+    assert lists_in_force() == {}
+    source.refresh_from_db()
+    assert (source.in_force, source.named) == (0, 0)
+    asked = len(publisher.asked)
+    fetch_round(sources_state)
+    assert len(publisher.asked) == asked
+    actions.remove_source(actor=SYSTEM, source=source)
+    assert not FeedSource.objects.exists()
+    assert not SourceUpdate.objects.exists()
+
+
+def test_a_file_that_an_operator_gives_takes_the_same_way(
+    sources_state: Path, django_capture_on_commit_callbacks: Callable[..., AbstractContextManager[object]]
+) -> None:
+    source = new_source(
+        name="Fichier", format="csv", options={"column": "host", "header": True, "delimiter": ";"}
+    )
+    pieces = [b"date;host\n2026-11-24;lure.exam", b"ple.net\n2026-11-24;b.example.net\n"]
+    with django_capture_on_commit_callbacks(execute=True):
+        actions.give_file(actor=SYSTEM, source=source, pieces=pieces, account="ada")
+    assert updates.take_all() == 0
+    fetched(sources_state)
+    assert updates.take_all() == 1
+    assert lists_in_force() == {"source-fichier-domain": 2}
+    assert list((sources_state / "sources" / "ask").iterdir()) == []
+
+
+def test_sources_are_the_departements_alone(
+    sources_state: Path, publisher: Publisher, beaune: Commune
+) -> None:
+    source = new_source(publisher.serve("/l", "45.1.1.1\n"))
+    assert not queries.visible_sources(beaune.referent).exists()
+    with pytest.raises(NotFound):
+        queries.access_source(beaune.referent, source.id)
+    for word in (actions.start_source, actions.stop_source, actions.remove_source, actions.fetch_now):
+        with pytest.raises(NotAllowed):
+            word(actor=beaune.referent, source=source)
+    with pytest.raises(NotAllowed):
+        actions.give_file(actor=beaune.referent, source=source, pieces=[b"x"])
