@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from beffroi.boxes import actions, api, queries
@@ -16,7 +17,13 @@ from beffroi.core.identity.administrators import create_administrator
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
-from beffroi_protocol.enrolment_code import WrongCentre, read_code
+from beffroi_box.client import Centre
+from beffroi_box.config import load
+from beffroi_box.enrol import enrol, recover
+from beffroi_box.errors import EnrolRefused, IdentityDamaged
+from beffroi_box.store import Store as BoxStore
+from beffroi_box.store import write_twin
+from beffroi_protocol.enrolment_code import WrongCentre, prove_key, read_code
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import (
     EnrolAnswer,
@@ -166,6 +173,65 @@ def test_a_revoked_box_gets_no_answer_any_more(administrator: Actor, beaune: Com
     assert OutboxEvent.objects.filter(kind="box:revoked").count() == 1
     with pytest.raises(actions.EnrolRefused):
         actions.enrol(request_of(code, key))
+
+
+def test_a_confirmed_box_is_told_who_it_is_for_its_key_without_a_code(
+    administrator: Actor, beaune: Commune
+) -> None:
+    key, stranger = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    ask_again = lambda public, proof: actions.enrol(  # noqa: E731
+        EnrolRequest(1, "", "BF-1", b64(public_bytes(public)), "0.1.0", proof)
+    )
+    actions.enrol(request_of(actions.issue_code(actor=administrator, collectivite=beaune.collectivite), key))
+    box = Box.objects.get()
+    with pytest.raises(actions.EnrolRefused):
+        ask_again(key, prove_key(key))  # not confirmed yet
+    actions.confirm(actor=administrator, box=box)
+    for public, proof in (
+        (key, ""),
+        (key, "AAAA"),
+        (key, prove_key(stranger)),
+        (stranger, prove_key(stranger)),
+    ):
+        with pytest.raises(actions.EnrolRefused):
+            ask_again(public, proof)
+    assert ask_again(key, prove_key(key)).box_id == box.id
+    actions.revoke(actor=administrator, box=box)
+    with pytest.raises(actions.EnrolRefused):
+        ask_again(key, prove_key(key))
+
+
+def test_a_box_with_a_damaged_identity_heals_by_itself_at_its_own_centre_only(
+    administrator: Actor,
+    beaune: Commune,
+    feed_keys: Ed25519PrivateKey,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = BoxStore(tmp_path)
+    store.prepare()
+    (tmp_path / "box.toml").write_text('centre = "https://boitiers.cotedor.test"\n')
+    monkeypatch.setattr(
+        Centre, "post_unsigned", lambda self, path, body: encode(actions.enrol(decode(body, EnrolRequest)))
+    )
+    code = read_code(actions.issue_code(actor=administrator, collectivite=beaune.collectivite))
+    actions.enrol(EnrolRequest(1, code.locator, "BF-1", b64(public_bytes(store.key())), "0.1.0"))
+    actions.confirm(actor=administrator, box=Box.objects.get())
+    before = enrol(load(tmp_path), store, code, serial="BF-1", wait_s=0, say=lambda text: None)
+    for copy in tmp_path.glob("identity.json*"):
+        copy.write_bytes(b"half")
+    with pytest.raises(IdentityDamaged):
+        store.identity()
+    assert recover(load(tmp_path), store) == before == store.identity()
+
+    for copy in tmp_path.glob("identity.json*"):
+        copy.unlink()
+    other = b64(public_bytes(Ed25519PrivateKey.generate())).encode()
+    write_twin(tmp_path / "root.pub", other)
+    with pytest.raises(EnrolRefused):
+        recover(load(tmp_path), store)
+    with pytest.raises(IdentityDamaged):
+        store.identity()
 
 
 def test_people_of_a_commune_see_their_boxes_only_and_change_none(

@@ -26,7 +26,7 @@ from beffroi.stream.store import BoxRow
 from beffroi_box.agent import Agent
 from beffroi_box.config import BoxConfig
 from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable
-from beffroi_box.store import Identity, Store
+from beffroi_box.store import Identity, Store, write_twin
 from beffroi_box.trials import Trials
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Kind
@@ -157,7 +157,7 @@ class Box:
         store = Store(self.place)
         self.place.mkdir(parents=True)
         store.prepare()
-        (self.place / "box.key").write_bytes(b64(bytes(range(32))).encode() + b"\n")
+        write_twin(self.place / "box.key", b64(bytes(range(32))).encode() + b"\n")
         store.save_identity(
             Identity(1, self.id, self.commune, self.commune, b64(self.centre.root_public), "centre")
         )

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from beffroi_box.errors import NotEnrolled
+from beffroi_box.errors import IdentityDamaged, KeyUnreadable, NotEnrolled
 from beffroi_box.store import Identity, Store, write_atomic, write_checked
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import Action, Entry, Policy, PolicyMessage, Snapshot
 from beffroi_protocol.session import FeedSession, TrustedClock
-from beffroi_protocol.signing import Signer, TrustStore, b64, delegate, public_bytes
+from beffroi_protocol.signing import Signer, TrustStore, b64, delegate, public_bytes, unb64
 from beffroi_protocol.table import DecisionTable
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -84,17 +84,45 @@ def test_a_table_of_another_channel_under_this_name_is_not_used(store: Store) ->
 
 
 @DAMAGES
-def test_a_damaged_identity_falls_back_and_without_one_the_box_is_not_enrolled(
+@pytest.mark.parametrize("copy", ["", ".previous"])
+def test_one_damaged_copy_of_key_and_identity_is_mended_from_the_other(
+    store: Store, damage: Callable[[Path], None], copy: str
+) -> None:
+    one, key = identity(Ed25519PrivateKey.generate()), public_bytes(store.key())
+    store.save_identity(one)
+    for name in ("identity.json", "box.key", "root.pub"):
+        whole = (store.state / name).read_bytes()
+        damage(store.state / f"{name}{copy}")
+        assert store.identity() == one
+        assert public_bytes(Store(store.state).key()) == key
+        assert store.pinned_root() == unb64(one.root_public_key)
+        assert (store.state / name).read_bytes() == whole == (store.state / f"{name}.previous").read_bytes()
+
+
+@DAMAGES
+def test_with_both_copies_of_the_identity_damaged_the_box_knows_that_it_was_enrolled(
     store: Store, damage: Callable[[Path], None]
 ) -> None:
-    one = identity(Ed25519PrivateKey.generate())
-    store.save_identity(one)
-    store.save_identity(one)
-    damage(store.state / "identity.json")
-    assert store.identity() == one
-    damage(store.state / "identity.json.previous")
     with pytest.raises(NotEnrolled):
+        store.identity()
+    store.save_identity(identity(Ed25519PrivateKey.generate()))
+    for path in store.state.glob("identity.json*"):
+        damage(path)
+    with pytest.raises(IdentityDamaged):
         Store(store.state).identity()
+
+
+@pytest.mark.parametrize("damage", [half, flipped, emptied])
+def test_a_lost_key_is_an_error_and_never_replaced_by_a_new_one(
+    store: Store, damage: Callable[[Path], None]
+) -> None:
+    store.key()
+    for path in store.state.glob("box.key*"):
+        damage(path)
+    before = {path: path.read_bytes() for path in store.state.glob("box.key*")}
+    with pytest.raises(KeyUnreadable):
+        Store(store.state).key()
+    assert {path: path.read_bytes() for path in store.state.glob("box.key*")} == before
 
 
 def test_saved_trust_is_verified_again_under_the_pinned_root(store: Store) -> None:

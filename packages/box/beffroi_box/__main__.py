@@ -23,8 +23,8 @@ from beffroi_box import AGENT_VERSION, status
 from beffroi_box.agent import Agent
 from beffroi_box.client import Centre
 from beffroi_box.config import DEFAULT_STATE, BoxConfig, load, toml_text
-from beffroi_box.enrol import enrol, serial_of
-from beffroi_box.errors import BoxError
+from beffroi_box.enrol import enrol, recover, serial_of
+from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable, IdentityDamaged
 from beffroi_box.resolver import (
     bulk_file,
     dnsdist_configuration,
@@ -37,6 +37,7 @@ from beffroi_box.ruleset import Site, ruleset
 from beffroi_box.store import Store, user_id, write_atomic
 
 STALE_STATUS_S = 30
+RECOVER_EVERY_S = 30.0
 
 
 def _say(text: str) -> None:
@@ -92,8 +93,25 @@ def boot(arguments: argparse.Namespace) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    Agent(load(arguments.state)).run()
+    config = load(arguments.state)
+    store = Store(arguments.state)
+    store.prepare()
+    while _identity_is_damaged(store):
+        try:
+            recover(config, store)
+        except (CentreUnreachable, CentreRefused) as error:
+            logging.error("the damaged identity cannot be asked again yet: %s", error)
+            time.sleep(RECOVER_EVERY_S)
+    Agent(config).run()
     return 0
+
+
+def _identity_is_damaged(store: Store) -> bool:
+    try:
+        store.identity()
+    except IdentityDamaged:
+        return True
+    return False
 
 
 def show_status(arguments: argparse.Namespace) -> int:

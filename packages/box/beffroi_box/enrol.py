@@ -11,9 +11,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from beffroi_protocol.enrolment_code import EnrolmentCode
+from beffroi_protocol.enrolment_code import EnrolmentCode, prove_key
 from beffroi_protocol.messages import VERSION, EnrolAnswer, EnrolRequest, PolicyMessage, decode, encode
-from beffroi_protocol.signing import TrustStore, b64, fingerprint, key_id, public_bytes, unb64
+from beffroi_protocol.signing import b64, fingerprint, key_id, public_bytes, unb64
 
 from beffroi_box import AGENT_VERSION
 from beffroi_box.client import Centre
@@ -62,6 +62,27 @@ def enrol(
         time.sleep(POLL_S)
 
 
+def recover(config: BoxConfig, store: Store) -> Identity:
+    """Ask the centre who this box is, with its key and without a code, when its identity is damaged.
+
+    The root pinned at enrolment must be the centre's: a box is not taken over by who answers at its address.
+    Errors: KeyUnreadable, EnrolRefused, CentreUnreachable, CentreRefused, and those of signing.
+    """
+    pin = store.pinned_root()
+    if pin is None:
+        raise EnrolRefused("the pinned root key is damaged too; enrol with a new code")
+    key = store.key()
+    public = public_bytes(key)
+    request = EnrolRequest(VERSION, "", serial_of(public), b64(public), AGENT_VERSION, proof=prove_key(key))
+    centre = Centre(config, store.centre_addresses())
+    answer = decode(centre.post_unsigned("/v1/enrol", encode(request)), EnrolAnswer)
+    if answer.root_public_key != b64(pin):
+        raise EnrolRefused("it is not the centre that this box was enrolled with")
+    if answer.state != "active":
+        raise EnrolRefused(answer.state[:40])
+    return _accept(config, store, answer)
+
+
 def _ask(centre: Centre, request: bytes, end: float) -> EnrolAnswer | None:
     """None when the centre cannot answer now and there is still time."""
     try:
@@ -76,9 +97,6 @@ def _ask(centre: Centre, request: bytes, end: float) -> EnrolAnswer | None:
 
 
 def _accept(config: BoxConfig, store: Store, answer: EnrolAnswer) -> Identity:
-    trust = TrustStore(unb64(answer.root_public_key))
-    for line in answer.delegations:
-        trust.add_delegation(line.encode())
     identity = Identity(
         VERSION,
         answer.box_id,
@@ -87,6 +105,9 @@ def _accept(config: BoxConfig, store: Store, answer: EnrolAnswer) -> Identity:
         answer.root_public_key,
         config.centre,
     )
+    trust = store.trust(identity)  # with the delegations seen before: a recovery must not forget a newer one
+    for line in answer.delegations:
+        trust.add_delegation(line.encode())
     if not answer.box_id or not answer.collectivite_id:
         raise EnrolRefused("the answer names no box")
     if answer.policy:

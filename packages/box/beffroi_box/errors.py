@@ -26,6 +26,19 @@ class NotEnrolled(BoxError):
     code = "box.not_enrolled"
 
 
+class IdentityDamaged(BoxError):
+    """Both copies of this box's identity are damaged. It asks the centre for it again with its own key"""
+
+    code = "box.identity_damaged"
+
+
+class KeyUnreadable(BoxError):
+    """Both copies of {} are damaged: this box cannot prove who it is. Ask the Département to replace it; then move
+    the state directory away and enrol with the new code"""
+
+    code = "box.key_unreadable"
+
+
 class EnrolRefused(BoxError):
     """The centre refused: {}"""
 

@@ -3,6 +3,9 @@
 Purpose: key, identity, trust, last good policy, a DecisionTable per channel, time floor.
 Process: the agent, as root; files 0600, directory 0700.
 Fails:   a damaged file is recognised (checksum) and the previous one is used; without one, a snapshot is asked.
+         Key, identity and pinned root are written once, so both of their copies are written at once: a copy that is
+         damaged is mended from the other. With both damaged the identity is asked again (``enrol.recover``); a key
+         that is lost is a box to enrol anew, and never replaced silently.
          A full disk is reported by OSError; the caller goes on enforcing from memory.
 Source:  power-cut trials: fsync file, rename, fsync directory lost nothing; any less lost rows.
 """
@@ -22,7 +25,7 @@ from beffroi_protocol.table import DecisionTable
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from beffroi_box.errors import NotEnrolled
+from beffroi_box.errors import IdentityDamaged, KeyUnreadable, NotEnrolled
 
 log = logging.getLogger("beffroi_box.store")
 
@@ -50,24 +53,33 @@ class Store:
             (self.state / name).chmod(0o711)
 
     def key(self) -> Ed25519PrivateKey:
-        """Return the box's own key, made at the first call."""
+        """Return the box's own key, made at the first call. Errors: KeyUnreadable, OSError."""
         path = self.state / "box.key"
-        if path.exists():
-            return Ed25519PrivateKey.from_private_bytes(unb64(path.read_text("ascii").strip()))
+        if (text := read_twin(path)) is not None:
+            return Ed25519PrivateKey.from_private_bytes(unb64(text.decode("ascii").strip()))
+        if _any_copy(path):
+            raise KeyUnreadable(path)
         key = Ed25519PrivateKey.generate()
         raw = key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
-        write_atomic(path, b64(raw).encode() + b"\n")
+        write_twin(path, b64(raw).encode() + b"\n")
         return key
 
     def identity(self) -> Identity:
-        """Errors: NotEnrolled."""
-        data = read_checked(self.state / "identity.json")
-        if data is None:
-            raise NotEnrolled()
-        return msgspec.json.decode(data, type=Identity)
+        """Errors: NotEnrolled, IdentityDamaged."""
+        path = self.state / "identity.json"
+        if (data := read_twin(path)) is not None:
+            return msgspec.json.decode(data, type=Identity)
+        # The pinned root stays when every copy of the identity is gone: this box was enrolled once.
+        raise IdentityDamaged() if _any_copy(path) or _any_copy(self.state / "root.pub") else NotEnrolled()
 
     def save_identity(self, identity: Identity) -> None:
-        write_checked(self.state / "identity.json", msgspec.json.encode(identity))
+        write_twin(self.state / "root.pub", identity.root_public_key.encode() + b"\n")
+        write_twin(self.state / "identity.json", msgspec.json.encode(identity))
+
+    def pinned_root(self) -> bytes | None:
+        """The root key pinned at enrolment, 32 bytes, kept apart from the identity; None when it is lost too."""
+        text = read_twin(self.state / "root.pub")
+        return unb64(text.decode("ascii").strip()) if text is not None else None
 
     def trust(self, identity: Identity) -> TrustStore:
         """The pinned root, and every delegation seen so far that still verifies."""
@@ -146,6 +158,33 @@ class Store:
 def write_checked(path: Path, body: bytes) -> None:
     """Errors: OSError, old content kept."""
     write_atomic(path, hashlib.sha256(body).hexdigest().encode() + b"\n" + body, keep_previous=True)
+
+
+def write_twin(path: Path, body: bytes) -> None:
+    """Two copies of what is written once. Errors: OSError."""
+    data = hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+    write_atomic(_previous(path), data)
+    write_atomic(path, data)
+
+
+def read_twin(path: Path) -> bytes | None:
+    """Return the content of a copy that is whole, and mend the other; None when neither is."""
+    body = read_checked(path)
+    if body is None:
+        return None
+    data = hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+    for copy in (path, _previous(path)):
+        try:
+            if copy.exists() and copy.read_bytes() == data:
+                continue
+            write_atomic(copy, data)
+        except OSError as error:
+            log.warning("%s stays damaged: %s", copy.name, error.strerror)
+    return body
+
+
+def _any_copy(path: Path) -> bool:
+    return path.exists() or _previous(path).exists()
 
 
 def read_checked(path: Path) -> bytes | None:

@@ -15,10 +15,15 @@ import hashlib
 import secrets
 from typing import NamedTuple
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
 from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.signing import b64, public_bytes, unb64
 
 SECRET_BYTES = 10
 CHECK_BYTES = 5
+_AGAIN = b"beffroi/enrol-again/1\n"
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _READ = {letter: i for i, letter in enumerate(_ALPHABET)} | {"O": 0, "I": 1, "L": 1}
 
@@ -70,6 +75,20 @@ def read_code(text: str) -> EnrolmentCode:
         number = number << 5 | _READ[letter]
     data = number.to_bytes(SECRET_BYTES + CHECK_BYTES, "big")
     return EnrolmentCode(data[:SECRET_BYTES], data[SECRET_BYTES:])
+
+
+def prove_key(key: Ed25519PrivateKey) -> str:
+    """The proof of a confirmed box that asks without a code who it is. It is no secret and may be heard: it opens an
+    answer that names the box, and nothing else."""
+    return b64(key.sign(_AGAIN + public_bytes(key)))
+
+
+def key_proved(public_key: bytes, proof: str) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(unb64(proof), _AGAIN + public_key)
+    except (ValueError, InvalidSignature, ProtocolError):
+        return False
+    return True
 
 
 def _check(secret: bytes, root_public_key: bytes) -> bytes:

@@ -328,13 +328,17 @@ class FactBatch(msgspec.Struct, frozen=True):
 
 
 class EnrolRequest(msgspec.Struct, frozen=True):
-    """Asked again with the same code and key until ``state`` is "active" (idempotent)."""
+    """Asked again with the same code and key until ``state`` is "active" (idempotent).
+
+    With ``code`` "" a confirmed box asks who it is; ``proof`` is then its key's (``enrolment_code.prove_key``).
+    """
 
     v: int
     code: str
     serial: str
     public_key: str
     agent_version: str = ""
+    proof: str = ""
 
 
 class EnrolAnswer(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 import msgspec
-from beffroi_protocol.enrolment_code import new_code
+from beffroi_protocol.enrolment_code import key_proved, new_code
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.messages import VERSION, EnrolAnswer, EnrolRequest, Policy
 from beffroi_protocol.protected import Floor
@@ -73,10 +73,13 @@ def issue_code(*, actor: Actor, collectivite: Collectivite) -> str:
 def enrol(request: EnrolRequest) -> EnrolAnswer:
     """Answer a box that asks with its code: pending until confirmed, then active.
 
-    The same code and key may ask again at any time; another key with the same code may not.
+    The same code and key may ask again at any time; another key with the same code may not. Without a code a confirmed
+    box is told who it is, if it proves its key.
     Errors: EnrolRefused, Invalid.
     """
     public_key = _sound_key(request)
+    if not request.code:
+        return _answer(_known(request, public_key))
     code = EnrolmentCode.objects.select_for_update().filter(locator=request.code).first()
     if code is None:
         raise EnrolRefused
@@ -87,6 +90,19 @@ def enrol(request: EnrolRequest) -> EnrolAnswer:
         box = _register(request, code, public_key)
     if box.public_key != request.public_key or box.state == Box.State.REVOKED:
         raise EnrolRefused
+    return _answer(box)
+
+
+def _known(request: EnrolRequest, public_key: bytes) -> Box:
+    """A confirmed box that lost its identity file, not its key: nothing new is granted to it."""
+    box = Box.objects.filter(public_key=request.public_key, state=Box.State.ACTIVE).first()
+    if box is None or not key_proved(public_key, request.proof):
+        raise EnrolRefused
+    _record(Actor("box", box.id, box.collectivite_id), "box:identity_asked", box.id, box.collectivite_id)
+    return box
+
+
+def _answer(box: Box) -> EnrolAnswer:
     config: Config = settings.BEFFROI
     root = pinned_root(config)
     answer = EnrolAnswer(VERSION, str(box.state), root_public_key=b64(root))

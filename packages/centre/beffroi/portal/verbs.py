@@ -44,6 +44,7 @@ VERBS = {
     "box:code_issued": gettext_lazy("Code de boîtier émis"),
     "box:enrolment_asked": gettext_lazy("Boîtier branché, à confirmer"),
     "box:confirmed": gettext_lazy("Boîtier confirmé"),
+    "box:identity_asked": gettext_lazy("Boîtier : identité abîmée, redemandée avec sa clé"),
     "box:revoked": gettext_lazy("Boîtier révoqué"),
     "box:policy_changed": gettext_lazy("Réglages du boîtier changés"),
     "approval:requested": gettext_lazy("Second avis demandé"),
