@@ -52,7 +52,11 @@ _TEXT_BOM = b"\xef\xbb\xbf"
 
 def bring(state: Path, ask: Ask) -> None:
     """Fetch and parse one source and write the answer, whatever happens."""
-    signal.signal(signal.SIGALRM, _too_slow)
+
+    def too_slow(*_: object) -> None:
+        raise TooSlow(ask.deadline_s)
+
+    signal.signal(signal.SIGALRM, too_slow)
     signal.alarm(ask.deadline_s)
     try:
         brought, found = _bring(state, ask)
@@ -65,14 +69,6 @@ def bring(state: Path, ask: Ask) -> None:
         brought = Brought(ask.number, ask.source_id, code=Crashed.code)
     signal.alarm(0)
     _write_answer(state, brought)
-
-
-class _Alarm(SourceError):
-    code = TooSlow.code
-
-
-def _too_slow(*_: object) -> None:
-    raise _Alarm
 
 
 def _bring(state: Path, ask: Ask) -> tuple[Brought, Found | None]:

@@ -91,9 +91,7 @@ class Web:
             answer = self._once(parts, accept=accept, conditional=conditional)
             if isinstance(answer, Answer):
                 return answer
-            address = urljoin(address, answer)
-            if urlsplit(address).scheme != "https":
-                raise Moved(urlsplit(address).hostname or "another kind of address")
+            address = _led_to(address, answer)
         raise Refused("with too many redirects")
 
     def _once(self, parts: SplitResult, *, accept: str, conditional: bool) -> Answer | str:
@@ -202,6 +200,18 @@ class _ThroughProxy(http.client.HTTPSConnection):
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
         super().__init__(host, port, timeout=STEP_TIMEOUT_S, context=context)
+
+
+def _led_to(address: str, location: str) -> str:
+    """Where a redirect leads. Errors: Moved."""
+    try:
+        led = urljoin(address, location)
+        parts = urlsplit(led)
+    except ValueError:
+        raise Moved("an address that cannot be read") from None
+    if parts.scheme != "https":
+        raise Moved(parts.hostname or "another kind of address")
+    return led
 
 
 def unpacked(data: bytes, limit_bytes: int) -> bytes:

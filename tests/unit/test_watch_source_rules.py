@@ -1,0 +1,76 @@
+"""When an update of a source waits for a person, and what stays in force: as tables of cases."""
+
+from __future__ import annotations
+
+import pytest
+from beffroi.watch.sources import rules
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+DAY_S = 86400
+
+
+@pytest.mark.parametrize(
+    ("before", "kept", "protected", "expected"),
+    [
+        (0, 5000, 0, ()),
+        (0, 5001, 0, ("first_large",)),
+        (100_000, 120_000, 0, ()),
+        (100_000, 200_001, 0, ("grew",)),
+        (10, 210, 0, ()),
+        (10, 211, 0, ("grew",)),
+        (100_000, 49_999, 0, ("shrank",)),
+        (100_000, 50_000, 0, ()),
+        (200, 3, 0, ()),
+        (5, 0, 0, ("empty",)),
+        (0, 0, 0, ()),
+        (1000, 1000, 3, ()),
+        (1000, 1000, 4, ("protected",)),
+        (100_000, 100_000, 100, ()),
+        (100_000, 100_000, 101, ("protected",)),
+        (1000, 0, 50, ("empty", "protected")),
+        (0, 9000, 50, ("first_large", "protected")),
+    ],
+)
+def test_an_update_waits_when_its_source_behaves_differently(
+    before: int, kept: int, protected: int, expected: tuple[str, ...]
+) -> None:
+    assert rules.doubts(before=before, kept=kept, protected=protected, first_size=5000) == expected
+
+
+def test_what_is_not_named_again_stays_until_its_ttl_and_what_is_withdrawn_goes_at_once() -> None:
+    old = {"ip\ta": (1000, 0), "ip\tb": (1000, 0), "ip\tc": (1000, 0), "ip\tover": (10, 0)}
+    merged = rules.merge(old, {"ip\ta": 0, "ip\tnew": 4000}, ["ip\tc"], now_s=3000, ttl_s=2500)
+    assert merged.entries == {"ip\ta": (3000, 0), "ip\tnew": (3000, 4000), "ip\tb": (1000, 0)}
+    assert (merged.new, merged.gone) == (1, 2)
+    assert rules.alive(merged.entries, now_s=4000, ttl_s=2500).keys() == {"ip\ta"}
+
+
+def test_unchanged_renews_what_was_named_the_last_time_only() -> None:
+    entries = {"ip\ta": (2000, 0), "ip\told": (1000, 0)}
+    assert rules.renewed(entries, now_s=3000) == {"ip\ta": (3000, 0), "ip\told": (1000, 0)}
+    assert rules.renewed({}, now_s=3000) == {}
+
+
+@pytest.mark.parametrize(("failures", "pause_s"), [(0, 6 * 3600), (1, 300), (3, 1200), (40, 6 * 3600)])
+def test_a_source_that_fails_is_asked_again_soon_then_seldom(failures: int, pause_s: int) -> None:
+    assert rules.pause_s(6 * 3600, failures) == pause_s
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from("abcdef"), st.tuples(st.integers(0, 2000), st.sampled_from([0, 1500, 9000]))
+    ),
+    st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([0, 1500, 9000])),
+    st.sets(st.sampled_from("abcdef")),
+)
+def test_nothing_in_force_is_older_than_its_ttl_over_or_withdrawn(
+    old: dict[str, tuple[int, int]], named: dict[str, int], withdrawn: set[str]
+) -> None:
+    merged = rules.merge(old, named, withdrawn, now_s=2000, ttl_s=700)
+    for key, (last, until) in merged.entries.items():
+        assert key not in withdrawn
+        assert 2000 - last < 700 or last == 2000
+        assert not until or until > 2000
+    assert {k for k, until in named.items() if not until and k not in withdrawn} <= merged.entries.keys()
