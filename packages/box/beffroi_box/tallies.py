@@ -1,0 +1,160 @@
+"""What the kernel counts for the box: new flows by remote, bytes sent, refused ports. Declared, read, emptied here.
+
+Purpose: the kernel adds up what packets say; the agent fetches sums, and never sees a packet of an allowed flow.
+Process: the agent, CAP_NET_ADMIN. One read takes a sum and sets it to zero in the kernel, so nothing counts twice.
+Input:   addresses and ports of the internet: hostile, yet only numbers. Each set is bounded; a full one counts no more.
+Fails:   without it nothing is counted; no packet depends on it.
+Source:  linux/netfilter/nf_tables.h (NFT_MSG_GETSETELEM_RESET, kernel 6.5 or later).
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from beffroi_box.netlink import (
+    FAMILY_INET,
+    NETLINK_NETFILTER,
+    NEWSETELEM,
+    NLMSG_ERROR,
+    REQUEST,
+    SO_RCVBUFFORCE,
+    SUBSYS_NFTABLES,
+    attribute,
+)
+
+GETSETELEM_RESET = 33
+DUMP = 0x300
+NLMSG_DONE = 3
+_TYPE = "type ipv{v}_addr"
+_FLOW = ". inet_proto . inet_service"
+SETS = {
+    "met": ("{t} . ipv{v}_addr " + _FLOW, "size 32768; timeout 3m;"),
+    "sent": ("{t} . ipv{v}_addr", "size 32768; timeout 3m;"),
+    "guests": ("{t} " + _FLOW, "size 16384; timeout 3m;"),
+    "refused": ("{t} " + _FLOW, "size 16384; timeout 2m;"),
+    "round": ("{t} . inet_service", "size 4096; timeout 3m;"),
+    "asks": ("{t}", "size 4096; timeout 1d;"),
+    "others": ("{t}", "size 256; timeout 1h;"),
+}
+"""Name -> (key, bounds). met: a LAN machine began a flow. sent: bytes of it. guests: an inbound flow was answered.
+refused: an inbound port was refused. round: tried to go round the resolver. asks: uses the resolver. others: another
+DHCP server or router on the LAN."""
+
+
+def declarations() -> str:
+    """The sets as nft text, to stand within the table."""
+    lines = []
+    for name, (key, bounds) in SETS.items():
+        for v in (4, 6):
+            kind = key.format(t=_TYPE.format(v=v), v=v)
+            lines.append(f"  set {name}{v} {{ {kind}; flags dynamic,timeout; {bounds} counter; }}")
+    for v in (4, 6):  # a source that begins too many flows a second
+        lines.append(
+            f"  set pace{v} {{ {_TYPE.format(v=v)}; flags dynamic,timeout; size 16384; timeout 1m; }}"
+        )
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """One sum since the last read. ``other``: the second address of the key, "" without one."""
+
+    address: str
+    other: str
+    protocol: str
+    port: int
+    packets: int
+    bytes: int
+
+
+_PROTOCOLS = {6: "tcp", 17: "udp"}
+
+
+class Tallies:
+    """Reads the sets of one table; for one thread."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+        self._sequence = 0
+
+    def take(self, name: str) -> Iterator[Tally]:
+        """Yield what was counted in both families since the last call. Errors: OSError."""
+        for version in (4, 6):
+            for key, packets, size in self._read(f"{name}{version}"):
+                if packets:
+                    yield _tally(name, version, key, packets, size)
+
+    def _read(self, name: str) -> Iterator[tuple[bytes, int, int]]:
+        self._sequence += 1
+        head = attribute(1, self._table.encode() + b"\0") + attribute(2, name.encode() + b"\0")
+        body = struct.pack(">BBH", FAMILY_INET, 0, 0) + head
+        kind = SUBSYS_NFTABLES << 8 | GETSETELEM_RESET
+        request = struct.pack("=IHHII", 16 + len(body), kind, REQUEST | DUMP, self._sequence, 0) + body
+        # A socket of its own: a dump that is broken off leaves nothing to the next one.
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as netlink:
+            netlink.bind((0, 0))
+            netlink.settimeout(10)
+            netlink.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 20)
+            netlink.send(request)
+            while True:
+                data = netlink.recv(1 << 16)
+                offset = 0
+                while offset + 16 <= len(data):
+                    length, kind = struct.unpack_from("=IH", data, offset)
+                    if kind == NLMSG_DONE:
+                        return
+                    if kind == NLMSG_ERROR:
+                        code = -struct.unpack_from("=i", data, offset + 16)[0]
+                        raise OSError(code, errno.errorcode.get(code, "?"))
+                    if kind == SUBSYS_NFTABLES << 8 | NEWSETELEM:
+                        yield from elements(data[offset + 20 : offset + length])
+                    offset += (length + 3) & ~3
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    offset = 0
+    while offset + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, offset)
+        if length < 4:
+            return
+        yield kind & 0x3FFF, data[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+
+
+def elements(body: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (key, packets, bytes) of the elements in one message of the kernel."""
+    for kind, listed in _attributes(body):
+        if kind != 3:
+            continue
+        for _, element in _attributes(listed):
+            key, packets, size = b"", 0, 0
+            for part, value in _attributes(element):
+                if part == 1:
+                    key = dict(_attributes(value)).get(1, b"")
+                elif part == 7:
+                    expression = dict(_attributes(value))
+                    if expression.get(1) == b"counter\0":
+                        counts = dict(_attributes(expression.get(2, b"")))
+                        size, packets = (struct.unpack(">Q", counts.get(n, bytes(8)))[0] for n in (1, 2))
+            if key:
+                yield key, packets, size
+
+
+def _tally(name: str, version: int, key: bytes, packets: int, size: int) -> Tally:
+    """Fields of a key stand one after another, each filled up to 4 bytes."""
+    width = 4 if version == 4 else 16
+    address, rest = str(ipaddress.ip_address(key[:width])), key[width:]
+    other = protocol = ""
+    port = 0
+    if name in ("met", "sent"):
+        other, rest = str(ipaddress.ip_address(rest[:width])), rest[width:]
+    if name in ("met", "guests", "refused"):
+        protocol, rest = _PROTOCOLS.get(rest[0], str(rest[0])), rest[4:]
+    if len(rest) >= 2:
+        port = struct.unpack_from(">H", rest)[0]
+    return Tally(address, other, protocol, port, packets, size)
