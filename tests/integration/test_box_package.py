@@ -1,0 +1,157 @@
+"""The Debian package of the boîtier, built by the project's command and installed in a copy of this machine's Debian."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+UNITS = ROOT / "deploy" / "deb" / "units"
+MOST_EXPOSED = {"beffroi-box.service": 4.0, "beffroi-box-network.service": 4.0, "beffroi-box-boot.service": 3.0}
+"""Of systemd's 0 (safe) to 10: the three that write to the kernel, as root; any other unit stays under 2."""
+
+
+def build(directory: Path) -> Path:
+    done = subprocess.run(
+        [ROOT / "beffroi", "box", "package", "--output", directory],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("deb"))
+
+
+def field(package: Path, name: str) -> str:
+    argv = ["dpkg-deb", "--field", package, name]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+
+
+class Machine:
+    """A Debian whose every change is thrown away: what is written lies in a layer above this machine's own root."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.root = directory / "root"
+
+    def __enter__(self) -> Machine:
+        self.directory.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "bxt-deb", self.directory], check=True)
+        for name in ("root", "upper", "work"):
+            (self.directory / name).mkdir()
+        layers = f"lowerdir=/,upperdir={self.directory}/upper,workdir={self.directory}/work"
+        subprocess.run(["mount", "-t", "overlay", "bxt-deb", "-o", layers, self.root], check=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run(["umount", "-l", self.root], check=True)
+        subprocess.run(["umount", "-l", self.directory], check=True)
+        shutil.rmtree(self.directory)
+
+    def run(self, command: str, *, status: int = 0) -> str:
+        """Run a shell command inside, with a /run, /proc and network of its own."""
+        script = "mount -t proc proc /proc && mount -t tmpfs run /run && mount -t devtmpfs dev /dev 2>/dev/null; "
+        argv = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child"]
+        argv += ["chroot", str(self.root), "sh", "-c", f"{script} export DEBIAN_FRONTEND=noninteractive; {command}"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == status, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def install(self, package: Path) -> None:
+        shutil.copy(package, self.root / "package.deb")
+        self.run("dpkg -i /package.deb")
+        (self.root / "package.deb").unlink()
+
+    def left(self) -> list[str]:
+        """What of the boîtier is anywhere on the disk or among the accounts."""
+        places = "/etc /usr /var/lib /var/cache /var/log /lib/systemd"
+        found = self.run(f"find {places} -xdev -path '*beffroi-box*' -not -path '/var/lib/dpkg/*' | sort").split()
+        return found + self.run("grep -o ^_beffroi-page /etc/passwd /etc/group || true").split()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    with Machine(tmp_path / "machine") as one:
+        yield one
+
+
+def test_the_same_input_gives_the_same_bytes(package: Path, tmp_path: Path) -> None:
+    assert build(tmp_path).read_bytes() == package.read_bytes()
+
+
+def test_the_package_asks_for_debian_packages_and_nothing_else(package: Path) -> None:
+    names = {part.split()[0] for part in field(package, "Depends").split(",")}
+    assert names >= {"python3", "python3-msgspec", "python3-cryptography", "nftables", "dnsdist", "unbound"}
+    found = subprocess.run(["apt-cache", "show", *names], capture_output=True, text=True, check=True).stdout
+    known = {line.split(": ")[1] for line in found.splitlines() if line.startswith("Package: ")}
+    assert known >= names
+
+
+@pytest.mark.parametrize("unit", sorted(path.name for path in UNITS.glob("*.service")))
+def test_every_unit_is_sound_and_sandboxed(package: Path, tmp_path: Path, unit: str) -> None:
+    subprocess.run(["dpkg-deb", "-x", package, tmp_path], check=True)
+    file = tmp_path / "usr/lib/systemd/system" / unit
+    limit = int(MOST_EXPOSED.get(unit, 2.0) * 10)
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", f"--threshold={limit}", file],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-300:] + done.stderr
+    assert "@COMMON@" not in file.read_text()
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_installed_it_runs_with_debians_python_and_purged_it_leaves_nothing(
+    package: Path, machine: Machine
+) -> None:
+    machine.install(package)
+    assert machine.run("beffroi-box --version").strip() == field(package, "Version")
+    assert "Fingerprint" in machine.run("beffroi-box keygen")
+    assert machine.run("stat -c %a /var/lib/beffroi-box/box.key").strip() == "600"
+    for unit in UNITS.glob("*.service"):
+        machine.run(f"systemctl is-enabled {unit.name}")
+    machine.run("systemd-analyze verify beffroi-box-boot.service beffroi-box.service beffroi-box-page.service")
+    machine.run("dpkg -r beffroi-box && test -e /var/lib/beffroi-box/box.key")
+    machine.run("dpkg -P beffroi-box")
+    assert machine.left() == []
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_an_upgrade_keeps_key_and_settings(package: Path, machine: Machine, tmp_path: Path) -> None:
+    machine.install(package)
+    before = machine.run("beffroi-box keygen; echo 'wan = \"uplink\"' >>/var/lib/beffroi-box/box.toml")
+    tree = tmp_path / "tree"
+    subprocess.run(["dpkg-deb", "-R", package, tree], check=True)
+    control = tree / "DEBIAN" / "control"
+    control.write_text(control.read_text().replace("Version: ", "Version: 9."))
+    newer = tmp_path / "newer.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, newer], check=True, capture_output=True)
+    machine.install(newer)
+    assert machine.run("beffroi-box keygen") == before
+    assert "uplink" in machine.run("cat /var/lib/beffroi-box/box.toml")
+    machine.install(package)  # and back
+    assert machine.run("beffroi-box keygen") == before
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_the_rules_are_loaded_before_the_network_by_the_first_unit(package: Path, machine: Machine) -> None:
+    machine.install(package)
+    text = machine.run("cat /usr/lib/systemd/system/beffroi-box-boot.service")
+    assert "Before=network-pre.target" in text and "DefaultDependencies=no" in text
+    # The same commands, as a new box runs them at its first start.
+    commands = [line.removeprefix("ExecStart=") for line in text.splitlines() if line.startswith("ExecStart=")]
+    machine.run("mkdir /run/beffroi-box && " + " && ".join(commands) + " && nft list ruleset | grep -q beffroi")
