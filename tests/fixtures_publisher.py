@@ -110,8 +110,8 @@ class Bench:
             "reason": "two_communes",
             "expires_at": 4_000_000_000,
             "campaign_id": "",
+            "state": "active" if kind == "decision:activated" else "revoked",
         }
-        state = "active" if kind == "decision:activated" else "revoked"
         now = clock.now()
         with self.database.transaction():
             self.database.execute(
@@ -121,17 +121,20 @@ class Bench:
             self.database.execute("DELETE FROM decision WHERE id = ?", (payload["decision_id"],))
             self.database.execute(
                 "INSERT INTO decision (id, kind, value, action, scope, state, reason, evidence, rule, campaign_id,"
-                " proposed_at, activated_at, expires_at, decided_by, ended_by, end_reason)"
-                " VALUES (?, ?, ?, 'block', ?, ?, 'two_communes', '{}', 'r', '', ?, ?, ?, 'x', '', '')",
+                " proposed_at, activated_at, expires_at, decided_by, ended_by, end_reason, strength, state_since,"
+                " canaries, review_reason)"
+                " VALUES (?, ?, ?, 'block', ?, ?, 'two_communes', '{}', 'r', '', ?, ?, ?, 'x', '', '', 'strong', ?,"
+                " '', '')",
                 (
                     payload["decision_id"],
                     indicator,
                     value,
                     scope,
-                    state,
+                    payload["state"],
                     now,
                     now,
                     clock.now().replace(year=2096),
+                    now,
                 ),
             )
 

@@ -128,6 +128,35 @@ class Config:
     decision_ttl_hash_s: int = _setting(
         90 * 86400, "Life of a block of a file hash.", unit="s", low=60, high=3650 * 86400
     )
+    exception_person_s: int = _setting(
+        3600, "Longest local exception that a person of a commune may make.", unit="s", low=60, high=7 * 86400
+    )
+    observe_s: int = _setting(
+        900,
+        "How long a decision on weak evidence is only observed before a few communes block it.",
+        unit="s",
+        low=0,
+        high=30 * 86400,
+    )
+    canary_s: int = _setting(
+        1800, "How long those communes block it before all do.", unit="s", low=0, high=30 * 86400
+    )
+    canary_percent: int = _setting(
+        5, "How many communes block first, rounded up.", unit="% of the communes in service", low=0, high=100
+    )
+    blast_communes: int = _setting(
+        1, "Communes that a decision on weak evidence may touch without a person, at least.", low=0, high=10_000
+    )
+    blast_percent: int = _setting(
+        1, "The same as a share; the larger counts.", unit="% of the communes in service", low=0, high=100
+    )
+    rollback_s: int = _setting(
+        3600,
+        "How long after it came into force a decision that hits communes is withdrawn by itself.",
+        unit="s",
+        low=0,
+        high=7 * 86400,
+    )
     heartbeat_s: int = _setting(
         20, "Pause between two signed heartbeats of the feed.", unit="s", low=1, high=300
     )

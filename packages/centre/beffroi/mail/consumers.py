@@ -102,7 +102,7 @@ def _put_password(row: AppPassword) -> None:
 
 @consumer(
     name="mail.remediation",
-    kinds=("decision:activated", "decision:ended"),
+    kinds=("decision:activated", "decision:ended", "decision:review"),
     group="remediation",
     atomic=False,
 )

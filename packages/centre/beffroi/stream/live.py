@@ -25,11 +25,22 @@ GREETING = b"retry: 2000\n\n"
 COMMENT = b":\n\n"
 
 _FOR_EVERYONE = frozenset({"decision:activated", "decision:ended"})
-_FOR_COMMUNES = ("decision:", "remediation:", "campaign:", "box:", "mail:", "mailbox:")
+_FOR_COMMUNES = (
+    "decision:",
+    "exception:",
+    "appeal:",
+    "remediation:",
+    "campaign:",
+    "box:",
+    "mail:",
+    "mailbox:",
+)
 """Beginnings of the kinds that a commune's pages hear of. Sightings are not among them: who reports is
 confidential to watch."""
 _NAMES = (
     "id",
+    "exception_id",
+    "appeal_id",
     "decision_id",
     "job_id",
     "campaign_id",

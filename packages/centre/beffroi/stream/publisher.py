@@ -33,7 +33,7 @@ from beffroi.stream.claims import WITNESSES, Claims, highest_epoch
 from beffroi.stream.feedlog import FeedLog, Line, Since
 from beffroi.stream.hub import Hub
 from beffroi.stream.snapshots import Snapshots
-from beffroi.stream.store import ChannelRow, Event, NewBatch, Store, channel_event
+from beffroi.stream.store import ChannelRow, Event, NewBatch, Store, channel_events
 
 log = logging.getLogger("beffroi.stream")
 
@@ -207,7 +207,7 @@ class Publisher:
         if not events:
             return Step((), (), self.position)
         position = events[-1].id
-        changes = [c for c in map(channel_event, events) if c is not None]
+        changes = [change for event in events for change in channel_events(event)]
         stamp = self._stamp(self._store.audit_head()) if changes else None
         made: list[tuple[Batch, bytes]] = []
         new: list[NewBatch] = []

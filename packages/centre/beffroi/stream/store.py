@@ -27,9 +27,16 @@ from beffroi.stream.batches import ChannelEvent, DecisionEvent, ListEvent
 CURSOR = "stream"
 ACTIVATED = "decision:activated"
 EXTENDED = "decision:extended"
+OBSERVED = "decision:observed"
+CANARY = "decision:canary"
+REVIEW = "decision:review"
 ENDED = "decision:ended"
+ALLOWED = "exception:allowed"
+CLOSED = "exception:ended"
 LIST_PUBLISHED = "list:published"
 LIST_WITHDRAWN = "list:withdrawn"
+_OF_DECISIONS = (ACTIVATED, EXTENDED, OBSERVED, CANARY, REVIEW, ENDED)
+EXCEPTION = "local_exception"
 KEEP_LINES = timedelta(days=30)
 IDS_A_QUERY = 500
 
@@ -163,7 +170,11 @@ class Store:
         with self.database.transaction():
             self.database.serialise_outbox()
             decisions = self.database.execute(
-                "SELECT id, kind, value, action, scope, reason, expires_at FROM decision"
+                "SELECT id, kind, value, action, scope, reason, expires_at, state, canaries FROM decision"
+                " WHERE state IN ('observed', 'canary', 'active') ORDER BY id"
+            )
+            exceptions = self.database.execute(
+                "SELECT id, kind, value, collectivite_id, expires_at FROM local_exception"
                 " WHERE state = 'active' ORDER BY id"
             )
             lists = self.database.execute(
@@ -174,7 +185,13 @@ class Store:
         events: list[ChannelEvent] = []
         for r in decisions:
             entry = Entry(r[0], Indicator(Kind(r[1]), r[2]), Action(r[3]), self._seconds(r[6]), r[5])
-            events.append(DecisionEvent(r[0], r[1], r[4], entry))
+            base = entry if r[7] == "active" else msgspec.structs.replace(entry, action=Action.WARN)
+            events.append(DecisionEvent(r[0], r[1], r[4], base))
+            if r[7] == "canary":
+                events += [DecisionEvent(r[0], r[1], commune, entry) for commune in r[8].split()]
+        for r in exceptions:
+            entry = Entry(r[0], Indicator(Kind(r[1]), r[2]), Action.ALLOW, self._seconds(r[4]), EXCEPTION)
+            events.append(DecisionEvent(r[0], r[1], r[3], entry))
         for r in lists:
             bulk = BulkList(
                 r[0], Kind(r[1]), r[3], int(r[4]), int(r[5]), Action(r[6]), self._seconds(r[7]), r[8]
@@ -274,16 +291,28 @@ def read_policy(content: str | dict[str, Any]) -> Policy:
     return msgspec.convert(data, Policy)
 
 
-def channel_event(event: Event) -> ChannelEvent | None:
-    """Return the decision or list of an outbox row, or None when the row is about something else."""
+def channel_events(event: Event) -> tuple[ChannelEvent, ...]:
+    """Return what an outbox row changes on the feed: decisions, exceptions, lists; nothing for other rows."""
     p = event.payload
     if event.kind in (LIST_PUBLISHED, LIST_WITHDRAWN):
         bulk = msgspec.convert(p["list"], BulkList)
-        return ListEvent(bulk.name, p["kind"], p["scope"], bulk if event.kind == LIST_PUBLISHED else None)
-    if event.kind == ENDED:
-        return DecisionEvent(p["decision_id"], p["kind"], p["scope"], None)
-    if event.kind not in (ACTIVATED, EXTENDED):  # the same entry, for longer
-        return None
-    indicator = Indicator(Kind(p["kind"]), p["value"])
-    entry = Entry(p["decision_id"], indicator, Action(p["action"]), int(p["expires_at"]), p["reason"])
-    return DecisionEvent(p["decision_id"], p["kind"], p["scope"], entry)
+        return (ListEvent(bulk.name, p["kind"], p["scope"], bulk if event.kind == LIST_PUBLISHED else None),)
+    if event.kind in (ALLOWED, CLOSED):
+        entry = _entry(p, p["exception_id"], Action.ALLOW, EXCEPTION) if event.kind == ALLOWED else None
+        return (DecisionEvent(p["exception_id"], p["kind"], p["scope"], entry),)
+    if event.kind not in _OF_DECISIONS:
+        return ()
+    decision_id = p["decision_id"]
+    ended = event.kind in (ENDED, REVIEW)
+    entry = None if ended else _entry(p, decision_id, Action(p["action"]), p["reason"])
+    in_canaries = None
+    if p.get("state") == "canary" and not ended:
+        in_canaries = _entry(p, decision_id, Action(p["canary_action"]), p["reason"])
+    return (
+        DecisionEvent(decision_id, p["kind"], p["scope"], entry),
+        *(DecisionEvent(decision_id, p["kind"], one, in_canaries) for one in p.get("canaries", ())),
+    )
+
+
+def _entry(p: dict[str, Any], entry_id: str, action: Action, reason: str) -> Entry:
+    return Entry(entry_id, Indicator(Kind(p["kind"]), p["value"]), action, int(p["expires_at"]), reason)

@@ -14,7 +14,7 @@ from beffroi_protocol.messages import Action
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.decisions import protected
+from beffroi.core.decisions import exceptions, protected, rules, stages
 from beffroi.core.decisions.models import SCOPE_ALL, Decision
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
@@ -25,6 +25,7 @@ MAX_TTL_S = 3650 * 86400
 EXTEND_FROM = 0.1
 """An active decision is extended when that gains a tenth of its life: a flood of reports is not a flood of batches."""
 _EXPIRY_BATCH = 500
+_State = Decision.State
 
 
 class ProtectedIndicator(BeffroiError):
@@ -46,9 +47,12 @@ def activate(
     rule: str,
     ttl_s: int,
     campaign_id: str = "",
+    strength: str = stages.STRONG,
 ) -> Decision:
-    """Activate a decision and tell every door; an active one of the same indicator and scope is returned,
-    with a later end if this demand lasts longer; never an earlier one.
+    """Decide and tell every door: with strong evidence it is in force at once, with weak evidence it is observed
+    first (``staging``). An open one of the same indicator and scope is returned, with a later end if this demand
+    lasts longer, never an earlier one; strong evidence puts it in force, except one in review, which waits for
+    a person.
 
     ``reason``, ``rule``: codes; ``evidence``: counts and machine evidence, no reporter; ``ttl_s`` in seconds.
     Errors: ProtectedIndicator, NotAllowed, Invalid.
@@ -61,37 +65,63 @@ def activate(
     if why:
         raise ProtectedIndicator(why)
     outbox.serialise()
+    strong = strength == stages.STRONG
     present = Decision.objects.filter(
-        kind=canonical.kind.value, value=canonical.value, scope=scope, state=Decision.State.ACTIVE
+        kind=canonical.kind.value, value=canonical.value, scope=scope, state__in=Decision.OPEN
     ).first()
     if present is not None and present.expires_at is not None and present.expires_at > clock.now():
-        _extend(present, actor=actor, ttl_s=ttl_s)
+        if present.state == _State.ACTIVE or not strong:
+            _extend(present, actor=actor, ttl_s=ttl_s)
+        elif present.state != _State.REVIEW or actor.kind == "administrator":
+            present.rule, present.reason, present.evidence = rule, reason, dict(evidence)
+            present.campaign_id = campaign_id or present.campaign_id
+            put_in_force(present, actor=actor, ttl_s=ttl_s)
         return present
     if present is not None:
-        _end(present, actor=actor, state=Decision.State.EXPIRED, reason="ttl")
+        _end(present, actor=actor, state=_State.EXPIRED, reason="ttl")
     now = clock.now()
     decision = Decision.objects.create(
         kind=canonical.kind.value,
         value=canonical.value,
         action=Action(action).value,
         scope=scope,
-        state=Decision.State.ACTIVE,
+        state=_State.ACTIVE if strong else _State.OBSERVED,
+        state_since=now,
+        strength=strength,
         reason=reason,
         evidence=dict(evidence),
         rule=rule,
         campaign_id=campaign_id,
         proposed_at=now,
-        activated_at=now,
+        activated_at=now if strong else None,
         expires_at=now + timedelta(seconds=ttl_s),
         decided_by=actor.id,
     )
-    _tell(decision, "activated", actor=actor)
+    if strong:
+        _close_exceptions(decision, actor=actor)
+    tell(decision, "activated" if strong else "observed", actor=actor)
     return decision
+
+
+def put_in_force(decision: Decision, *, actor: Actor, ttl_s: int) -> None:
+    """From observed, canary or review to all doors; in the caller's transaction, with the outbox serialised."""
+    now = clock.now()
+    decision.state, decision.state_since, decision.activated_at = _State.ACTIVE, now, now
+    decision.expires_at = max(decision.expires_at or now, now + timedelta(seconds=ttl_s))
+    decision.decided_by, decision.review_reason = actor.id, ""
+    decision.save()
+    _close_exceptions(decision, actor=actor)
+    tell(decision, "activated", actor=actor)
+
+
+def _close_exceptions(decision: Decision, *, actor: Actor) -> None:
+    if rules.exception_refused([exceptions.held_of(decision)], departement=False):
+        exceptions.end_touched(decision.indicator, actor=actor)
 
 
 @transaction.atomic
 def revoke(*, actor: Actor, decision: Decision, reason: str) -> bool:
-    """End an active decision now, everywhere; False if it had ended already. Errors: NotAllowed."""
+    """End an open decision now, everywhere; False if it had ended already. Errors: NotAllowed."""
     _only_the_departement(actor)
     outbox.serialise()
     return _end(decision, actor=actor, state=Decision.State.REVOKED, reason=reason)
@@ -99,18 +129,18 @@ def revoke(*, actor: Actor, decision: Decision, reason: str) -> bool:
 
 @transaction.atomic
 def revoke_campaign(*, actor: Actor, campaign_id: str, reason: str) -> int:
-    """End every active decision of a campaign in one transaction; return how many. Errors: NotAllowed, Invalid."""
+    """End every open decision of a campaign in one transaction; return how many. Errors: NotAllowed, Invalid."""
     _only_the_departement(actor)
     if not campaign_id:
         raise Invalid("campaign_id")
     outbox.serialise()
-    found = Decision.objects.filter(campaign_id=campaign_id, state=Decision.State.ACTIVE).order_by("id")
+    found = Decision.objects.filter(campaign_id=campaign_id, state__in=Decision.OPEN).order_by("id")
     return sum(_end(one, actor=actor, state=Decision.State.REVOKED, reason=reason) for one in found)
 
 
 def expire_due() -> int:
     """End every decision whose time is over; return how many. Worker calls it every second."""
-    due = Decision.objects.filter(state=Decision.State.ACTIVE, expires_at__lte=clock.now())
+    due = Decision.objects.filter(state__in=Decision.OPEN, expires_at__lte=clock.now())
     if not due.exists():  # the usual case: no write lock is taken
         return 0
     actor = Actor.system("decisions.expiry")
@@ -126,7 +156,7 @@ def _extend(decision: Decision, *, actor: Actor, ttl_s: int) -> None:
         return
     decision.expires_at = wanted
     decision.save(update_fields=["expires_at"])
-    _tell(decision, "extended", actor=actor)
+    tell(decision, "extended", actor=actor)
 
 
 def _only_the_departement(actor: Actor) -> None:
@@ -136,7 +166,7 @@ def _only_the_departement(actor: Actor) -> None:
 
 def _end(decision: Decision, *, actor: Actor, state: Decision.State, reason: str) -> bool:
     # The filter, not the object in hand, says whether it is still active: two people may press at once.
-    changed = Decision.objects.filter(pk=decision.pk, state=Decision.State.ACTIVE).update(
+    changed = Decision.objects.filter(pk=decision.pk, state__in=Decision.OPEN).update(
         state=state, ended_at=clock.now(), ended_by=actor.id, end_reason=reason
     )
     decision.refresh_from_db()
@@ -153,7 +183,8 @@ def _end(decision: Decision, *, actor: Actor, state: Decision.State, reason: str
     return True
 
 
-def _tell(decision: Decision, what: str, *, actor: Actor) -> None:
+def tell(decision: Decision, what: str, *, actor: Actor) -> None:
+    """Audit entry and event of a change, in the caller's transaction."""
     audit.record(
         actor=actor,
         verb=f"decision:{what}",
@@ -183,14 +214,19 @@ def _audit_details(decision: Decision) -> dict[str, str | int]:
 
 
 def _payload(decision: Decision) -> dict[str, object]:
-    return {
+    """``action``: what all doors of the scope do now; in a canary stage those of ``canaries`` do ``canary_action``."""
+    staged = decision.state in (_State.OBSERVED, _State.CANARY)
+    payload: dict[str, object] = {
         "decision_id": decision.id,
         "kind": decision.kind,
         "value": decision.value,
-        "action": decision.action,
+        "action": Action.WARN.value if staged else decision.action,
         "scope": decision.scope,
         "reason": decision.reason,
         "state": decision.state,
         "expires_at": int(decision.expires_at.timestamp()) if decision.expires_at else 0,
         "campaign_id": decision.campaign_id,
     }
+    if decision.canary_communes:
+        payload |= {"canaries": decision.canary_communes, "canary_action": decision.action}
+    return payload

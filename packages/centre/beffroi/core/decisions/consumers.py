@@ -1,19 +1,51 @@
-"""Timers of the decisions, in worker."""
+"""Timers and consumers of the decisions, in worker.
+
+Input:  counts that boxes told; the collectivité comes from the box's row.
+"""
 
 from __future__ import annotations
 
 from beffroi_protocol.indicators import Indicator, Kind
 from django.db.models import Min
 
-from beffroi.core.decisions import actions, lists, protected
-from beffroi.core.decisions.models import PublishCursor
+from beffroi.core.decisions import actions, exceptions, lists, protected, staging
+from beffroi.core.decisions.models import NeverAgain, PublishCursor
 from beffroi.core.events import periodic, retention
+from beffroi.core.events.registry import Event, consumer
+from beffroi.core.identity.actor import Actor
 
 
 @periodic("decisions.expiry", every_s=1.0)
 def expire() -> None:
     actions.expire_due()
+    exceptions.expire_due()
     lists.expire_due()
+
+
+@periodic("decisions.stages", every_s=5.0)
+def move_stages() -> None:
+    staging.tick()
+
+
+@consumer(name="decisions.never_again", kinds=("never_again:set",), atomic=False)
+def leave_out_of_lists(event: Event) -> None:
+    row = NeverAgain.objects.filter(pk=str(event.payload.get("never_again_id", "")), revoked_at=None).first()
+    if row is not None:
+        lists.leave_out(actor=Actor.system("decisions.never_again"), indicator=row.indicator)
+
+
+@consumer(name="decisions.effects", kinds=("box:flows_counted", "box:looked_back"))
+def count_effect(event: Event) -> None:
+    """``count`` flows or look-ups of ``entry_id``: refused in a direction, or found on ``days`` days before."""
+    entry_id, count = event.payload.get("entry_id"), event.payload.get("count")
+    if not isinstance(entry_id, str) or not isinstance(count, int) or not event.collectivite_id:
+        return
+    if event.kind == "box:looked_back":
+        days = event.payload.get("days")
+        counts = {"looked_back": count, "days": days if isinstance(days, int) else 0}
+    else:
+        counts = {"blocked_in" if event.payload.get("direction") == "in" else "blocked_out": count}
+    staging.note_effect(decision_id=entry_id[:40], collectivite_id=event.collectivite_id, **counts)
 
 
 @periodic("decisions.list_files", every_s=3600.0)

@@ -22,14 +22,14 @@ from pathlib import Path
 import msgspec
 from beffroi_protocol import lists as content
 from beffroi_protocol.errors import IndicatorInvalid
-from beffroi_protocol.indicators import Kind, normalise
+from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi_protocol.messages import MAX_LIST_BYTES, Action, BulkList, ListName
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Max, Min
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.decisions import protected
+from beffroi.core.decisions import protected, rules
 from beffroi.core.decisions.actions import MAX_TTL_S
 from beffroi.core.decisions.models import SCOPE_ALL, IndicatorList, PublishCursor
 from beffroi.core.decisions.queries import access_list
@@ -133,6 +133,46 @@ def withdraw_list(*, actor: Actor, name: str, account: str = "") -> None:
     _only_the_departement(actor)
     outbox.serialise()
     _end(access_list(actor, name), actor=actor, account=account, verb=WITHDRAWN)
+
+
+def leave_out(*, actor: Actor, indicator: Indicator) -> int:
+    """Publish every list that holds ``indicator``, or what it touches, anew without it; return how many values left.
+
+    Not inside a transaction: the files are written first. Errors: OSError.
+    """
+    left = 0
+    for row in IndicatorList.objects.order_by("name"):
+        pieces = files.decompressed([_file(row.sha256).read_bytes()], limit_bytes=row.size_bytes)
+        values = b"".join(pieces).decode().split()
+        kept = [one for one in values if not _touches(Kind(row.kind), one, indicator)]
+        if len(kept) == len(values):
+            continue
+        left += len(values) - len(kept)
+        if not kept:
+            withdraw_list(actor=actor, name=row.name)
+            continue
+        data = content.content(kept)
+        digest = hashlib.sha256(data).hexdigest()
+        files.write(_file(digest), files.compressed(data))
+        columns = ("kind", "scope", "action", "reason", "source", "licence", "expires_at")
+        same = {name: getattr(row, name) for name in columns}
+        _put(
+            actor=actor,
+            account="",
+            name=row.name,
+            sha256=digest,
+            size_bytes=len(data),
+            count=len(kept),
+            **same,
+        )
+    return left
+
+
+def _touches(kind: Kind, value: str, indicator: Indicator) -> bool:
+    """As ``rules.touches``, without reading a million addresses as numbers where text says it."""
+    if Kind.CIDR in (kind, indicator.kind) or kind is Kind.DOMAIN is indicator.kind:
+        return rules.touches(Indicator(kind, value), indicator)
+    return kind is indicator.kind and value == indicator.value
 
 
 def expire_due() -> int:

@@ -1,6 +1,7 @@
 """Decisions, and the signed feed that carries them to every door.
 
-Life of a decision: active -> expired | revoked. It holds no reporter: the feed goes to many hands.
+Life of a decision: strong evidence makes it active at once; weak evidence: observed -> canary -> active, or
+-> review (waits for a person). All end as expired or revoked. It holds no reporter: the feed goes to many hands.
 """
 
 from __future__ import annotations
@@ -16,9 +17,17 @@ SCOPE_ALL = "all"
 
 class Decision(models.Model):
     class State(models.TextChoices):
+        """``OBSERVED``: boxes look back and count. ``CANARY``: a few communes block, the others observe. ``ACTIVE``:
+        in force for its whole scope. ``REVIEW``: in force nowhere, a person is to decide."""
+
+        OBSERVED = "observed"
+        CANARY = "canary"
         ACTIVE = "active"
+        REVIEW = "review"
         EXPIRED = "expired"
         REVOKED = "revoked"
+
+    OPEN = (State.OBSERVED, State.CANARY, State.ACTIVE, State.REVIEW)
 
     id = id_field("dec")
     kind = models.CharField(max_length=16)
@@ -37,6 +46,10 @@ class Decision(models.Model):
     decided_by = models.CharField(max_length=80)
     ended_by = models.CharField(max_length=80, default="")
     end_reason = models.CharField(max_length=80, default="")
+    strength = models.CharField(max_length=8, default="strong")
+    state_since = models.DateTimeField(default=clock.now)
+    canaries = models.TextField(default="", blank=True)  # " col_a col_b ": one can be looked for
+    review_reason = models.CharField(max_length=80, default="", blank=True)
 
     class Meta:
         db_table = "decision"
@@ -47,8 +60,8 @@ class Decision(models.Model):
         constraints = (
             models.UniqueConstraint(
                 fields=["kind", "value", "scope"],
-                condition=models.Q(state="active"),
-                name="decision_active_once",
+                condition=models.Q(state__in=("observed", "canary", "active", "review")),
+                name="decision_open_once",
             ),
         )
 
@@ -58,6 +71,137 @@ class Decision(models.Model):
     @property
     def indicator(self) -> Indicator:
         return Indicator(Kind(self.kind), self.value)
+
+    @property
+    def canary_communes(self) -> list[str]:
+        return self.canaries.split()
+
+
+class LocalException(models.Model):
+    """What one collectivité lets through for a time, whatever is decided for all."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        EXPIRED = "expired"
+        ENDED = "ended"
+
+    id = id_field("exc")
+    collectivite_id = reference()
+    kind = models.CharField(max_length=16)
+    value = models.CharField(max_length=2048)
+    reason = models.CharField(max_length=500)
+    decision_id = reference(default="", blank=True)
+    state = models.CharField(max_length=16, choices=State, default=State.ACTIVE)
+    created_at = models.DateTimeField(default=clock.now)
+    created_by = models.CharField(max_length=80)
+    by_departement = models.BooleanField(default=False)
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, default=None)
+    ended_by = models.CharField(max_length=80, default="")
+
+    class Meta:
+        db_table = "local_exception"
+        indexes = (models.Index(fields=["state", "expires_at"], name="local_exception_due"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["kind", "value", "collectivite_id"],
+                condition=models.Q(state="active"),
+                name="local_exception_once",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.id
+
+    @property
+    def indicator(self) -> Indicator:
+        return Indicator(Kind(self.kind), self.value)
+
+
+class NeverAgain(models.Model):
+    """What is never decided again, and why. ``until`` None: until a person takes it back."""
+
+    id = id_field("nev")
+    kind = models.CharField(max_length=16)
+    value = models.CharField(max_length=2048)
+    reason = models.CharField(max_length=500)
+    created_at = models.DateTimeField(default=clock.now)
+    created_by = models.CharField(max_length=80)
+    until = models.DateTimeField(null=True, default=None)
+    revoked_at = models.DateTimeField(null=True, default=None)
+    revoked_by = models.CharField(max_length=80, default="")
+    revoke_reason = models.CharField(max_length=500, default="")
+
+    class Meta:
+        db_table = "never_again"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["kind", "value"], condition=models.Q(revoked_at=None), name="never_again_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.id
+
+    @property
+    def indicator(self) -> Indicator:
+        return Indicator(Kind(self.kind), self.value)
+
+
+class Appeal(models.Model):
+    """A commune says that a decision is wrong. ``text`` is for the Département's eyes."""
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        ACCEPTED = "accepted"
+        REFUSED = "refused"
+
+    id = id_field("apl")
+    collectivite_id = reference()
+    decision_id = reference()
+    text = models.CharField(max_length=2000)
+    state = models.CharField(max_length=16, choices=State, default=State.OPEN)
+    created_at = models.DateTimeField(default=clock.now)
+    created_by = models.CharField(max_length=80)
+    answered_at = models.DateTimeField(null=True, default=None)
+    answered_by = models.CharField(max_length=80, default="")
+    answer = models.CharField(max_length=2000, default="")
+
+    class Meta:
+        db_table = "appeal"
+        indexes = (models.Index(fields=["state", "created_at"], name="appeal_waiting"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["decision_id", "collectivite_id"],
+                condition=models.Q(state="open"),
+                name="appeal_open_once",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class DecisionEffect(models.Model):
+    """What a decision met in one collectivité: counts that its boxes told, never who or what in the town hall."""
+
+    decision_id = reference()
+    collectivite_id = reference()
+    looked_back = models.BigIntegerField(default=0)
+    regular_days = models.IntegerField(default=0)
+    blocked_in = models.BigIntegerField(default=0)
+    blocked_out = models.BigIntegerField(default=0)
+    first_at = models.DateTimeField(default=clock.now)
+    last_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "decision_effect"
+        constraints = (
+            models.UniqueConstraint(fields=["decision_id", "collectivite_id"], name="decision_effect_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.decision_id}:{self.collectivite_id}"
 
 
 class IndicatorList(models.Model):

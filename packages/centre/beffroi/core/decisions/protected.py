@@ -1,7 +1,8 @@
 """What no decision may ever block for all.
 
-Four layers: the floor of the protocol, which every box enforces again by itself (the State, reserved ranges,
-public resolvers); well-known services (``warning_lists``); the members' domains; the centre's own names and addresses.
+Five layers: the floor of the protocol, which every box enforces again by itself (the State, reserved ranges,
+public resolvers); well-known services (``warning_lists``); the members' domains; the centre's own names and addresses;
+what a person said must never be decided again.
 Fails: closed towards blocking; what cannot be read is protected.
 """
 
@@ -15,18 +16,24 @@ from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi_protocol.protected import Floor
 from django.conf import settings
+from django.db.models import Q
 
 from beffroi.core.communes import queries
-from beffroi.core.decisions import warning_lists
+from beffroi.core.decisions import rules, warning_lists
+from beffroi.core.decisions.models import NeverAgain
+from beffroi.lib import clock
 from beffroi.lib.config import Config
 
 
 class ProtectedList:
     """Build once, ask often: a question takes some microseconds."""
 
-    def __init__(self, names: tuple[str, ...], networks: tuple[str, ...]) -> None:
+    def __init__(
+        self, names: tuple[str, ...], networks: tuple[str, ...], never: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         self.names = names
         self.networks = networks
+        self._never = [Indicator(Kind(kind), value) for kind, value in never]
         self._floor = Floor(names, networks)
 
     def check(self, indicator: Indicator) -> str:
@@ -35,7 +42,11 @@ class ProtectedList:
             canonical = normalise(indicator.kind, indicator.value)
         except ProtocolError:
             return "cannot be read"
-        return self._floor.reason(canonical) or _listed(canonical)
+        return self._floor.reason(canonical) or _listed(canonical) or self._taken_back(canonical)
+
+    def _taken_back(self, indicator: Indicator) -> str:
+        found = any(rules.touches(indicator, one) for one in self._never)
+        return "never again, said the Département" if found else ""
 
 
 def _listed(indicator: Indicator) -> str:
@@ -69,7 +80,9 @@ def current() -> ProtectedList:
     config: Config = settings.BEFFROI
     own = {config.portal_name, config.console_name, config.box_name, config.mail_name}
     names = own | set(config.protected_names.split()) | set(queries.domain_names())
-    return _build(tuple(sorted(names)), own_networks(config))
+    alive = NeverAgain.objects.filter(Q(until=None) | Q(until__gt=clock.now()), revoked_at=None)
+    never = tuple(sorted(alive.values_list("kind", "value")))
+    return _build(tuple(sorted(names)), own_networks(config), never)
 
 
 def own_networks(config: Config) -> tuple[str, ...]:
@@ -81,5 +94,7 @@ def own_networks(config: Config) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4)
-def _build(names: tuple[str, ...], networks: tuple[str, ...]) -> ProtectedList:
-    return ProtectedList(names, networks)
+def _build(
+    names: tuple[str, ...], networks: tuple[str, ...], never: tuple[tuple[str, str], ...]
+) -> ProtectedList:
+    return ProtectedList(names, networks, never)

@@ -7,9 +7,20 @@ from datetime import timedelta
 
 from django.db.models import Q, QuerySet
 
-from beffroi.core.decisions.models import SCOPE_ALL, Decision, FeedBatch, IndicatorList
+from beffroi.core.decisions.models import (
+    SCOPE_ALL,
+    Appeal,
+    Decision,
+    DecisionEffect,
+    FeedBatch,
+    IndicatorList,
+    LocalException,
+    NeverAgain,
+)
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
+
+_TOLD = (Decision.State.ACTIVE, Decision.State.EXPIRED, Decision.State.REVOKED)
 
 
 def visible_decisions(actor: Actor) -> QuerySet[Decision]:
@@ -19,7 +30,10 @@ def visible_decisions(actor: Actor) -> QuerySet[Decision]:
         return rows
     if actor.collectivite_id is None:
         return rows.none()
-    return rows.filter(Q(scope=SCOPE_ALL) | Q(scope=actor.collectivite_id))
+    own = actor.collectivite_id
+    # What is only observed, or waits for a person, is a suspicion: it applies to nobody.
+    in_force = Q(state__in=_TOLD) & (Q(scope=SCOPE_ALL) | Q(scope=own))
+    return rows.filter(in_force | Q(state=Decision.State.CANARY, canaries__contains=f" {own} "))
 
 
 def active_decisions(actor: Actor) -> QuerySet[Decision]:
@@ -38,6 +52,58 @@ def decisions_of_campaign(actor: Actor, campaign_id: str) -> QuerySet[Decision]:
     return (
         visible_decisions(actor).filter(campaign_id=campaign_id) if campaign_id else Decision.objects.none()
     )
+
+
+def review_queue(actor: Actor) -> QuerySet[Decision]:
+    """Decisions that wait for a person, the oldest first; none for others than the Département."""
+    rows = Decision.objects.filter(state=Decision.State.REVIEW).order_by("state_since")
+    return rows if actor.sees_all else rows.none()
+
+
+def staged(actor: Actor) -> QuerySet[Decision]:
+    """Decisions that are observed or in a canary stage; none for others than the Département."""
+    rows = Decision.objects.filter(state__in=(Decision.State.OBSERVED, Decision.State.CANARY))
+    return rows.order_by("-state_since") if actor.sees_all else rows.none()
+
+
+def visible_exceptions(actor: Actor) -> QuerySet[LocalException]:
+    """Newest first; a commune sees its own."""
+    rows = LocalException.objects.order_by("-created_at")
+    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+
+
+def access_exception(actor: Actor, exception_id: str) -> LocalException:
+    """Errors: NotFound, for absent and forbidden alike."""
+    found = visible_exceptions(actor).filter(pk=exception_id).first()
+    if found is None:
+        raise NotFound("exception")
+    return found
+
+
+def visible_appeals(actor: Actor) -> QuerySet[Appeal]:
+    """Newest first; a commune sees its own."""
+    rows = Appeal.objects.order_by("-created_at")
+    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+
+
+def access_appeal(actor: Actor, appeal_id: str) -> Appeal:
+    """Errors: NotFound, for absent and forbidden alike."""
+    found = visible_appeals(actor).filter(pk=appeal_id).first()
+    if found is None:
+        raise NotFound("appeal")
+    return found
+
+
+def visible_effects(actor: Actor, decision: Decision) -> QuerySet[DecisionEffect]:
+    """What boxes counted for a decision, by collectivité; a commune sees its own."""
+    rows = DecisionEffect.objects.filter(decision_id=decision.id).order_by("-last_at")
+    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+
+
+def never_again_entries(actor: Actor) -> QuerySet[NeverAgain]:
+    """In force first, newest first; none for others than the Département."""
+    rows = NeverAgain.objects.order_by("-revoked_at", "-created_at")
+    return rows if actor.sees_all else rows.none()
 
 
 def visible_lists(actor: Actor) -> QuerySet[IndicatorList]:

@@ -1,0 +1,92 @@
+"""Appeals: a commune contests a decision, and the Département answers.
+
+Process: web (a commune's person), console.
+Input:   the text is a person's; it is shown to the Département and to that commune only, and stands in no log.
+"""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.decisions import actions
+from beffroi.core.decisions.models import Appeal, Decision
+from beffroi.core.decisions.queries import access_appeal, access_decision
+from beffroi.core.events import outbox
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed
+
+MAX_OPEN = 50
+END_REASON = "appeal_accepted"
+
+
+@transaction.atomic
+def appeal(*, actor: Actor, decision_id: str, text: str) -> Appeal:
+    """Contest a decision that applies to the actor's commune; an open appeal of the commune is returned as it is.
+
+    Errors: NotFound, NotAllowed, Invalid, Conflict (the decision ended; or too many are open).
+    """
+    decision = access_decision(actor, decision_id)
+    if actor.kind != "person" or actor.collectivite_id is None:
+        raise NotAllowed("contest a decision")
+    if not text.strip() or len(text) > 2000:
+        raise Invalid("text")
+    outbox.serialise()
+    if decision.state not in Decision.OPEN:
+        raise Conflict("the decision ended already")
+    own = Appeal.objects.filter(collectivite_id=actor.collectivite_id, state=Appeal.State.OPEN)
+    if (present := own.filter(decision_id=decision.id).first()) is not None:
+        return present
+    if own.count() >= MAX_OPEN:
+        raise Conflict("too many appeals are open")
+    made = Appeal.objects.create(
+        collectivite_id=actor.collectivite_id,
+        decision_id=decision.id,
+        text=text.strip(),
+        created_by=actor.id,
+    )
+    _tell(made, "made", actor=actor)
+    return made
+
+
+@transaction.atomic
+def answer(*, actor: Actor, appeal_id: str, accept: bool, text: str) -> Appeal:
+    """Answer an appeal; accepted, the decision ends everywhere. Every open appeal about it gets the same answer.
+
+    Errors: NotFound, NotAllowed, Invalid, Conflict (answered already).
+    """
+    found = access_appeal(actor, appeal_id)
+    if actor.kind != "administrator":
+        raise NotAllowed("answer an appeal")
+    if not text.strip() or len(text) > 2000:
+        raise Invalid("text")
+    outbox.serialise()
+    same = Appeal.objects.filter(decision_id=found.decision_id, state=Appeal.State.OPEN)
+    if not same.filter(pk=found.pk).exists():
+        raise Conflict("the appeal was answered already")
+    for one in list(same if accept else same.filter(pk=found.pk)):
+        one.state = Appeal.State.ACCEPTED if accept else Appeal.State.REFUSED
+        one.answered_at, one.answered_by, one.answer = clock.now(), actor.id, text.strip()
+        one.save(update_fields=["state", "answered_at", "answered_by", "answer"])
+        _tell(one, str(one.state), actor=actor)
+    decision = Decision.objects.filter(pk=found.decision_id).first()
+    if accept and decision is not None:
+        actions.revoke(actor=actor, decision=decision, reason=END_REASON)
+    found.refresh_from_db()
+    return found
+
+
+def _tell(row: Appeal, what: str, *, actor: Actor) -> None:
+    audit.record(
+        actor=actor,
+        verb=f"appeal:{what}",
+        object_id=row.id,
+        collectivite_id=row.collectivite_id,
+        details={"decision_id": row.decision_id},
+    )
+    outbox.publish(
+        f"appeal:{what}",
+        {"appeal_id": row.id, "decision_id": row.decision_id},
+        collectivite_id=row.collectivite_id,
+    )

@@ -1,0 +1,89 @@
+"""Never again: what a person took back for good. Every way to a decision asks ``protected``, which asks this list.
+
+Process: console.
+Fails:   closed towards blocking: what is on the list is not decided, whoever asks.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from beffroi_protocol.indicators import Indicator, normalise
+from django.db import transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.decisions import actions, rules
+from beffroi.core.decisions.models import Decision, NeverAgain
+from beffroi.core.events import outbox
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import Invalid, NotAllowed, NotFound
+
+MAX_TTL_S = 3650 * 86400
+END_REASON = "never_again"
+
+
+@transaction.atomic
+def never_again(*, actor: Actor, indicator: Indicator, reason: str, ttl_s: int = 0) -> NeverAgain:
+    """End every decision about ``indicator`` at every door, in one signed batch a channel, and let none be made again.
+
+    ``reason``: 1 to 500 characters. ``ttl_s`` in seconds, 0: until it is taken back. The worker publishes bulk lists
+    that hold it anew without it. Errors: NotAllowed, Invalid.
+    """
+    _only_the_departement(actor)
+    if not reason.strip() or len(reason) > 500:
+        raise Invalid("reason")
+    if not 0 <= ttl_s <= MAX_TTL_S:
+        raise Invalid("ttl_s")
+    canonical = normalise(indicator.kind, indicator.value)
+    outbox.serialise()
+    until = clock.now() + timedelta(seconds=ttl_s) if ttl_s else None
+    row, new = NeverAgain.objects.get_or_create(
+        kind=canonical.kind.value,
+        value=canonical.value,
+        revoked_at=None,
+        defaults={"reason": reason.strip(), "created_by": actor.id, "until": until},
+    )
+    if not new:
+        row.reason, row.until, row.created_by = reason.strip(), until, actor.id
+        row.save(update_fields=["reason", "until", "created_by"])
+    _tell(row, "set", actor=actor)
+    for one in Decision.objects.filter(state__in=Decision.OPEN).order_by("id"):
+        if rules.touches(one.indicator, canonical):
+            actions.revoke(actor=actor, decision=one, reason=END_REASON)
+    return row
+
+
+@transaction.atomic
+def take_back(*, actor: Actor, never_again_id: str, reason: str) -> bool:
+    """Let it be decided again; False if that was so already. Nothing is blocked by this. Errors: NotAllowed,
+    NotFound, Invalid."""
+    _only_the_departement(actor)
+    if not reason.strip() or len(reason) > 500:
+        raise Invalid("reason")
+    row = NeverAgain.objects.filter(pk=never_again_id).first()
+    if row is None:
+        raise NotFound("entry")
+    changed = NeverAgain.objects.filter(pk=row.pk, revoked_at=None).update(
+        revoked_at=clock.now(), revoked_by=actor.id, revoke_reason=reason.strip()
+    )
+    if changed:
+        _tell(row, "taken_back", actor=actor)
+    return bool(changed)
+
+
+def _only_the_departement(actor: Actor) -> None:
+    if actor.kind != "administrator":
+        raise NotAllowed("decide for others")
+
+
+def _tell(row: NeverAgain, what: str, *, actor: Actor) -> None:
+    shown = "" if row.kind == "sender" else row.value
+    audit.record(
+        actor=actor,
+        verb=f"never_again:{what}",
+        object_id=row.id,
+        collectivite_id=None,
+        details={"kind": row.kind, "value": shown},
+    )
+    outbox.publish(f"never_again:{what}", {"never_again_id": row.id, "kind": row.kind})

@@ -1,0 +1,163 @@
+"""Carry out the stages of decisions, and let a person answer those in review.
+
+Process: worker (``tick`` every few seconds), console (a person's word).
+Fails:   a decision that cannot go on stays as it is: observed ones refuse nothing.
+Source:  ``stages`` (the rules); docs/internals/decisions.md.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from beffroi.core.communes.models import Collectivite
+from beffroi.core.decisions import exceptions, rules, stages
+from beffroi.core.decisions.actions import put_in_force, tell
+from beffroi.core.decisions.models import Appeal, Decision, DecisionEffect, LocalException
+from beffroi.core.decisions.stages import Budget, Standing, Step
+from beffroi.core.events import outbox
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.lib.errors import Conflict, NotAllowed
+
+_ACTOR = Actor.system("decisions.stages")
+_State = Decision.State
+_BATCH = 200
+
+
+def budget_of(config: Config) -> Budget:
+    return Budget(
+        observe_s=config.observe_s,
+        canary_s=config.canary_s,
+        canary_percent=config.canary_percent,
+        blast_communes=config.blast_communes,
+        blast_percent=config.blast_percent,
+        rollback_s=config.rollback_s,
+    )
+
+
+def tick() -> int:
+    """Move every decision whose time or whose counts say so; return how many moved."""
+    budget = budget_of(settings.BEFFROI)
+    found = list(_moving(budget)[:_BATCH])
+    if not found:
+        return 0
+    communes = list(Collectivite.objects.exclude(enrolled_at=None).values_list("id", flat=True))
+    standings = _standings(found, len(communes))
+    moved = 0
+    for decision in found:
+        following = stages.next_step(standings[decision.id], budget)
+        if following.step is not Step.STAY:
+            moved += _move(decision, following, communes, budget)
+    return moved
+
+
+def approve(*, actor: Actor, decision: Decision) -> None:
+    """A person puts a decision in force everywhere that was observed, in a canary stage or in review.
+
+    Errors: NotAllowed, Conflict (it ended, or is in force), ProtectedIndicator.
+    """
+    if actor.kind != "administrator":
+        raise NotAllowed("decide for others")
+    with transaction.atomic():
+        outbox.serialise()
+        decision.refresh_from_db()
+        if decision.state not in (_State.OBSERVED, _State.CANARY, _State.REVIEW):
+            raise Conflict("the decision does not wait")
+        decision.rule, decision.strength = stages.DEPARTEMENT, stages.STRONG
+        decision.reason = "departement_confirmed"
+        put_in_force(decision, actor=actor, ttl_s=_life_s(decision))
+
+
+def note_effect(
+    *,
+    decision_id: str,
+    collectivite_id: str,
+    blocked_in: int = 0,
+    blocked_out: int = 0,
+    looked_back: int = 0,
+    days: int = 0,
+) -> None:
+    """Count what the boxes of a collectivité told about a decision; unknown ones are ignored."""
+    if not Decision.objects.filter(pk=decision_id).exists():
+        return
+    row, _ = DecisionEffect.objects.get_or_create(decision_id=decision_id, collectivite_id=collectivite_id)
+    row.blocked_in += blocked_in
+    row.blocked_out += blocked_out
+    row.looked_back = max(row.looked_back, looked_back)
+    row.regular_days = max(row.regular_days, min(days, 30))
+    row.last_at = clock.now()
+    row.save()
+
+
+def _moving(budget: Budget) -> QuerySet[Decision]:
+    young = clock.now() - timedelta(seconds=budget.rollback_s)
+    return Decision.objects.filter(
+        Q(state__in=(_State.OBSERVED, _State.CANARY)) | Q(state=_State.ACTIVE, state_since__gte=young)
+    ).order_by("state_since")
+
+
+def _standings(found: list[Decision], communes: int) -> dict[str, Standing]:
+    ids = [one.id for one in found]
+    regular: dict[str, set[str]] = defaultdict(set)
+    hit: dict[str, set[str]] = defaultdict(set)
+    objecting: dict[str, set[str]] = defaultdict(set)
+    for row in DecisionEffect.objects.filter(decision_id__in=ids):
+        if row.regular_days >= stages.REGULAR_DAYS:
+            regular[row.decision_id].add(row.collectivite_id)
+        if row.blocked_out:
+            hit[row.decision_id].add(row.collectivite_id)
+    for model in (Appeal, LocalException):
+        for decision_id, owner in model.objects.filter(decision_id__in=ids).values_list(
+            "decision_id", "collectivite_id"
+        ):
+            objecting[decision_id].add(owner)
+    now = clock.now()
+    return {
+        one.id: Standing(
+            state=one.state,
+            strength=one.strength,
+            rule=one.rule,
+            age_s=(now - one.state_since).total_seconds(),
+            communes=communes,
+            regular=len(regular[one.id]),
+            hit=len(hit[one.id]),
+            objecting=len(objecting[one.id]),
+            command_server=rules.is_command_server(exceptions.held_of(one)),
+        )
+        for one in found
+    }
+
+
+@transaction.atomic
+def _move(decision: Decision, following: stages.Next, communes: list[str], budget: Budget) -> bool:
+    outbox.serialise()
+    before = decision.state
+    decision.refresh_from_db()
+    if decision.state != before:
+        return False
+    if following.step is Step.ALL:
+        put_in_force(decision, actor=_ACTOR, ttl_s=_life_s(decision))
+        return True
+    decision.state_since = clock.now()
+    if following.step is Step.REVIEW:
+        decision.state, decision.review_reason = _State.REVIEW, following.reason
+        decision.save()
+        tell(decision, "review", actor=_ACTOR)
+        return True
+    chosen = stages.canaries(decision.id, communes, budget)
+    decision.state, decision.canaries = _State.CANARY, f" {' '.join(chosen)} " if chosen else ""
+    decision.save()
+    tell(decision, "canary", actor=_ACTOR)
+    return True
+
+
+def _life_s(decision: Decision) -> int:
+    """The whole life again: what was observed has not blocked anything yet."""
+    assert decision.expires_at is not None
+    return max(60, int((decision.expires_at - decision.proposed_at).total_seconds()))
