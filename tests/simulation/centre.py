@@ -226,8 +226,8 @@ class Centre:
     def enrol(self, box: BoxRow) -> None:
         self.database.execute(
             "INSERT INTO box (id, collectivite_id, serial, public_key, fingerprint, state, agent_version,"
-            " created_at, confirmed_by, policy_version, rolled_back_version)"
-            " VALUES (?, ?, ?, ?, '', 'active', '', ?, '', 0, 0)",
+            " created_at, confirmed_by, policy_version, rolled_back_version, replaces)"
+            " VALUES (?, ?, ?, ?, '', 'active', '', ?, '', 0, 0, '')",
             (box.id, box.collectivite_id, box.id, box.public_key, clock.now()),
         )
 
@@ -241,8 +241,8 @@ class Centre:
         version = int(rows[0][0]) + 1
         with self.database.transaction():
             self.database.execute(
-                "INSERT INTO box_policy (collectivite_id, policy_version, policy, changed_by, created_at)"
-                " VALUES (?, ?, ?, 'simulation', ?)",
+                "INSERT INTO box_policy (collectivite_id, policy_version, policy, changed_by, created_at, reason,"
+                " restores) VALUES (?, ?, ?, 'simulation', ?, '', 0)",
                 (commune, version, encode(policy).decode(), clock.now()),
             )
             outbox.publish(

@@ -15,6 +15,7 @@ from datetime import timedelta
 import msgspec
 from beffroi_protocol.enrolment_code import key_proved, new_code
 from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import VERSION, EnrolAnswer, EnrolRequest, Policy
 from beffroi_protocol.protected import Floor
 from beffroi_protocol.signing import b64, fingerprint, unb64
@@ -35,6 +36,8 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound
 
 CODE_LIFE_S = 20 * 60
+OBSERVE_DAYS = 14
+REASON_CHARS = 200
 MODES = ("router", "bridge")
 
 
@@ -53,9 +56,17 @@ class SameAdministrator(BeffroiError):
 
 
 @transaction.atomic
-def issue_code(*, actor: Actor, collectivite: Collectivite) -> str:
-    """Return a code for one box of ``collectivite``; it is shown once. Errors: NotAllowed."""
+def issue_code(*, actor: Actor, collectivite: Collectivite, replaces: Box | None = None) -> str:
+    """Return a code for one box of ``collectivite``; it is shown once.
+
+    ``replaces``: the box whose place the new one takes; it works until the new one is confirmed.
+    Errors: NotAllowed, Conflict (that box is revoked, or of another collectivité).
+    """
     _only_departement(actor, "issue enrolment codes")
+    if replaces is not None:
+        fits = Box.objects.filter(pk=replaces.pk, collectivite_id=collectivite.id)
+        if not fits.exclude(state=Box.State.REVOKED).exists():
+            raise Conflict("this box cannot be replaced")
     code = new_code(pinned_root(settings.BEFFROI))
     now = clock.now()
     EnrolmentCode.objects.create(
@@ -64,8 +75,10 @@ def issue_code(*, actor: Actor, collectivite: Collectivite) -> str:
         created_by=actor.id,
         created_at=now,
         expires_at=now + timedelta(seconds=CODE_LIFE_S),
+        replaces=replaces.id if replaces is not None else "",
     )
-    _record(actor, "box:code_issued", collectivite.id, collectivite.id)
+    details = {"replaces": replaces.id} if replaces is not None else None
+    _record(actor, "box:code_issued", collectivite.id, collectivite.id, details)
     return code.text()
 
 
@@ -125,6 +138,7 @@ def _register(request: EnrolRequest, code: EnrolmentCode, public_key: bytes) -> 
         public_key=request.public_key,
         fingerprint=fingerprint(public_key),
         agent_version=request.agent_version,
+        replaces=code.replaces,
     )
     EnrolmentCode.objects.filter(pk=code.pk).update(used_at=clock.now(), box_id=box.id)
     _record(Actor("box", box.id, box.collectivite_id), "box:enrolment_asked", box.id, box.collectivite_id)
@@ -162,6 +176,9 @@ def confirm(*, actor: Actor, box: Box) -> Box:
         if not BoxPolicy.objects.filter(collectivite_id=box.collectivite_id).exists():
             collectivite = communes.access_collectivite(actor, box.collectivite_id)
             set_policy(actor=actor, collectivite=collectivite, policy=policy)
+        old = Box.objects.filter(pk=box.replaces).exclude(state=Box.State.REVOKED).first()
+        if old is not None:  # the policy, exceptions and history are the collectivité's: the new box has them
+            revoke(actor=actor, box=old)
     return box
 
 
@@ -183,22 +200,44 @@ def revoke(*, actor: Actor, box: Box) -> Box:
 
 
 @transaction.atomic
-def set_policy(*, actor: Actor, collectivite: Collectivite, policy: Policy) -> int:
-    """Give the boxes of ``collectivite`` a new policy; return its version. Errors: NotAllowed, Invalid."""
+def set_policy(
+    *,
+    actor: Actor,
+    collectivite: Collectivite,
+    policy: Policy,
+    reason: str = "",
+    restores: int = 0,
+    base_version: int | None = None,
+) -> int:
+    """Give the boxes of ``collectivite`` a new policy; return its version.
+
+    ``base_version``: the version that the change was made from. Errors: NotAllowed, Invalid, Conflict (another change
+    came in between).
+    """
     _only_departement(actor, "change the policy of boxes")
+    reason = " ".join(reason.split())[:REASON_CHARS]
     _check_policy(policy)
     # The row of the collectivité is the lock: two changes at once get two versions.
     if not Collectivite.objects.select_for_update().filter(pk=collectivite.pk).exists():
         raise NotFound("collectivité")
     rows = BoxPolicy.objects.filter(collectivite_id=collectivite.id)
     version = int(rows.aggregate(last=Max("policy_version"))["last"] or 0) + 1
+    if base_version is not None and base_version != version - 1:
+        raise Conflict("the policy changed meanwhile")
     BoxPolicy.objects.create(
         collectivite_id=collectivite.id,
         policy_version=version,
         policy=msgspec.to_builtins(policy),
         changed_by=actor.id,
+        reason=reason,
+        restores=restores,
     )
-    _record(actor, "box:policy_changed", collectivite.id, collectivite.id, {"policy_version": version})
+    details: dict[str, str | int] = {"policy_version": version}
+    if reason:
+        details["reason"] = reason
+    if restores:
+        details["restores"] = restores
+    _record(actor, "box:policy_changed", collectivite.id, collectivite.id, details)
     outbox.publish(
         "box:policy_changed",
         {"collectivite_id": collectivite.id, "policy_version": version},
@@ -208,7 +247,8 @@ def set_policy(*, actor: Actor, collectivite: Collectivite, policy: Policy) -> i
 
 
 def default_policy(config: Config, collectivite_id: str) -> Policy:
-    """A router that enforces, with the centre's own names and addresses, and the commune's domains, protected."""
+    """A router that enforces lists at once and default deny after a fortnight of observation; the centre's own names
+    and addresses, and the commune's domains, are protected."""
     names = [
         n for n in (config.box_name, config.portal_name, config.console_name, config.mail_name) if "." in n
     ]
@@ -223,6 +263,7 @@ def default_policy(config: Config, collectivite_id: str) -> Policy:
         centre_names=tuple(dict.fromkeys(names)),
         centre_addresses=tuple(dict.fromkeys(a for a in addresses if _reachable(a))),
         protected_names=tuple(domains.values_list("name", flat=True)),
+        observe_until=clock.epoch_s() + OBSERVE_DAYS * 86400,
     )
 
 
@@ -237,9 +278,15 @@ def _check_policy(policy: Policy) -> None:
         raise Invalid("mode")
     if not all(0 < port < 65536 for port in policy.inbound_tcp_ports):
         raise Invalid("inbound_tcp_ports")
+    open_ports = {*policy.inbound_tcp_ports, *(one.port for one in policy.inbound if one.protocol == "tcp")}
+    if open_ports & set(policy.honeyports):
+        raise Invalid("honeyports")  # whoever uses the service would be taken for an attacker
     try:
-        for text in (*policy.allow_addresses, *policy.centre_addresses):
+        sources = (text for rule in policy.inbound for text in rule.sources)
+        for text in (*policy.allow_addresses, *policy.centre_addresses, *sources):
             ipaddress.ip_network(text, strict=False)
+        for name in policy.canary_names:
+            normalise(Kind.DOMAIN, name)
         Floor((*policy.centre_names, *policy.protected_names), policy.protected_networks)
     except (ValueError, ProtocolError):
         raise Invalid("an address or name of the policy") from None

@@ -12,7 +12,10 @@ from beffroi.lib import clock
 
 
 class Box(models.Model):
-    """``public_key``: base64url of 32 bytes; ``fingerprint``: as on the label. A revoked box never returns."""
+    """``public_key``: base64url of 32 bytes; ``fingerprint``: as on the label. A revoked box never returns.
+
+    ``replaces``: the box whose place this one takes when it is confirmed.
+    """
 
     class State(models.TextChoices):
         PENDING = "pending"
@@ -33,6 +36,7 @@ class Box(models.Model):
     last_seen_at = models.DateTimeField(null=True, default=None)
     policy_version = models.IntegerField(default=0)
     rolled_back_version = models.IntegerField(default=0)
+    replaces = reference(default="", blank=True)
 
     class Meta:
         db_table = "box"
@@ -52,6 +56,7 @@ class EnrolmentCode(models.Model):
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True, default=None)
     box_id = reference(default="", blank=True)
+    replaces = reference(default="", blank=True)
 
     class Meta:
         db_table = "box_enrolment_code"
@@ -126,12 +131,15 @@ class BoxNotice(models.Model):
 
 
 class BoxPolicy(models.Model):
-    """Every policy that a collectivité's boxes ever had; the highest version counts."""
+    """Every policy that a collectivité's boxes ever had; the highest version counts. ``restores``: the version whose
+    content this one has again, 0 for none."""
 
     collectivite_id = reference()
     policy_version = models.IntegerField()
     policy = models.JSONField()
     changed_by = models.CharField(max_length=80)
+    reason = models.CharField(max_length=200, default="", blank=True)
+    restores = models.IntegerField(default=0)
     created_at = models.DateTimeField(default=clock.now)
 
     class Meta:
@@ -142,3 +150,54 @@ class BoxPolicy(models.Model):
 
     def __str__(self) -> str:
         return f"{self.collectivite_id}:{self.policy_version}"
+
+
+class LearnedFlow(models.Model):
+    """What a town hall lived on while its box observed. ``remote``: a /24 or /48, empty for outbound."""
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        ACCEPTED = "accepted"
+        IGNORED = "ignored"
+
+    collectivite_id = reference()
+    direction = models.CharField(max_length=8)
+    protocol = models.CharField(max_length=8)
+    port = models.IntegerField()
+    remote = models.CharField(max_length=64, default="", blank=True)
+    service = models.CharField(max_length=64, default="", blank=True)
+    count = models.BigIntegerField(default=0)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    state = models.CharField(max_length=16, choices=State, default=State.OPEN)
+    decided_by = models.CharField(max_length=80, default="", blank=True)
+    decided_at = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "box_learned_flow"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["collectivite_id", "direction", "protocol", "port", "remote", "service"],
+                name="box_learned_flow_once",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.collectivite_id}:{self.direction}:{self.port}"
+
+
+class BoxBypass(models.Model):
+    """Machines of a town hall that go round its box, by kind, as last told."""
+
+    collectivite_id = reference()
+    kind = models.CharField(max_length=64)
+    count = models.BigIntegerField(default=0)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "box_bypass"
+        constraints = (models.UniqueConstraint(fields=["collectivite_id", "kind"], name="box_bypass_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.collectivite_id}:{self.kind}"

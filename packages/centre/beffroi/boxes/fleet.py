@@ -1,0 +1,252 @@
+"""The Département's words on policies of boxes: observation, learned flows, going back, and what a fleet looks like.
+
+Purpose: 698 boxes and one operator: one row a box with what is wrong with it, counts first.
+Input:   ``fleet`` asks five queries for any number of boxes and keeps one row of each in memory.
+Fails:   NotAllowed for a commune; a policy that changed meanwhile is a Conflict, never overwritten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from beffroi_protocol.messages import InboundRule, Policy
+from django.db import transaction
+from django.db.models import Max, OuterRef, QuerySet, Subquery
+
+from beffroi.boxes import actions, queries
+from beffroi.boxes.models import Box, BoxAck, BoxBypass, BoxPolicy, LearnedFlow
+from beffroi.core.audit import actions as audit
+from beffroi.core.communes import queries as communes
+from beffroi.core.communes.models import Collectivite
+from beffroi.core.decisions.models import FeedBatch, FeedChannel
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, NotAllowed, NotFound
+
+FEED = "box"
+BEHIND_AFTER_S = 60
+FLAGS = ("pending", "silent", "rolled_back", "behind", "outdated", "observing")
+"""What an operator looks for, most urgent first."""
+
+
+@dataclass(frozen=True)
+class FleetRow:
+    """``flags``: those of FLAGS that hold. ``list_version`` 0: it never acknowledged. ``list_lag`` in versions, -1
+    where it cannot be told (another epoch). ``policy_wanted``: the latest policy's version, 0 for none."""
+
+    box: Box
+    commune: str
+    flags: tuple[str, ...]
+    list_version: int
+    list_lag: int
+    policy_wanted: int
+    observe_until: datetime | None
+
+    @property
+    def state(self) -> str:
+        """The one word for it."""
+        if self.box.state == Box.State.REVOKED:
+            return "box_revoked"
+        return self.flags[0] if self.flags else "box_active"
+
+
+def fleet(actor: Actor, *, with_revoked: bool = False) -> list[FleetRow]:
+    """The boxes that ``actor`` may see, most urgent first, then by commune."""
+    boxes = queries.visible_boxes(actor)
+    found = list(boxes if with_revoked else boxes.exclude(state=Box.State.REVOKED))
+    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    acks = {
+        box_id: (epoch, version)
+        for box_id, epoch, version in BoxAck.objects.filter(channel=FEED).values_list(
+            "box_id", "epoch", "version"
+        )
+    }
+    policies = _policies_now()
+    now = clock.now()
+    newest = max((_numbers(box.agent_version) for box in found if box.state == Box.State.ACTIVE), default=())
+    head = FeedChannel.objects.filter(pk=FEED).values_list("epoch", "version").first() or (0, 0)
+    due = _due(now)
+    silent_before = now - timedelta(seconds=queries.SILENT_AFTER_S)
+    rows = []
+    for box in found:
+        wanted, observe_until = policies.get(box.collectivite_id, (0, None))
+        epoch, version = acks.get(box.id, (0, 0))
+        flags = []
+        if box.state == Box.State.PENDING:
+            flags.append("pending")
+        elif box.state == Box.State.ACTIVE:
+            if box.last_seen_at is None or box.last_seen_at < silent_before:
+                flags.append("silent")
+            if box.rolled_back_version and box.rolled_back_version == wanted > box.policy_version:
+                flags.append("rolled_back")
+            if (epoch, version) < due:
+                flags.append("behind")
+            if _numbers(box.agent_version) < newest:
+                flags.append("outdated")
+            if observe_until is not None and observe_until > now:
+                flags.append("observing")
+        lag = head[1] - version if epoch == head[0] else -1
+        rows.append(
+            FleetRow(
+                box, names.get(box.collectivite_id, ""), tuple(flags), version, lag, wanted, observe_until
+            )
+        )
+    rows.sort(key=_urgency)
+    return rows
+
+
+def _urgency(row: FleetRow) -> tuple[int, str, str]:
+    first = FLAGS.index(row.flags[0]) if row.flags else len(FLAGS)
+    return (first + 10 * (row.box.state == Box.State.REVOKED), row.commune, row.box.serial)
+
+
+def _policies_now() -> dict[str, tuple[int, datetime | None]]:
+    latest = BoxPolicy.objects.filter(collectivite_id=OuterRef("collectivite_id"))
+    newest = latest.values("collectivite_id").annotate(v=Max("policy_version")).values("v")
+    rows = BoxPolicy.objects.filter(policy_version=Subquery(newest[:1]))
+    return {
+        owner: (version, observed_until(until))
+        for owner, version, until in rows.values_list(
+            "collectivite_id", "policy_version", "policy__observe_until"
+        )
+    }
+
+
+def observed_until(epoch_s: int | None) -> datetime | None:
+    return datetime.fromtimestamp(epoch_s, UTC) if epoch_s else None
+
+
+def _due(now: datetime) -> tuple[int, int]:
+    """(epoch, version) that every box should enforce by now: the last one of a minute ago."""
+    old = FeedBatch.objects.filter(channel=FEED, created_at__lt=now - timedelta(seconds=BEHIND_AFTER_S))
+    return old.order_by("-epoch", "-to_version").values_list("epoch", "to_version").first() or (0, 0)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """``0.10.2`` as (0, 10, 2): what follows a digit's end counts as nothing."""
+    return tuple(int(part) for part in version.split(".") if part.isascii() and part.isdigit())
+
+
+# -- policies ----------------------------------------------------------------------------------------------
+
+
+def policy_history(actor: Actor, collectivite_id: str) -> QuerySet[BoxPolicy]:
+    """Newest first. Errors: NotFound if it is not the actor's to see."""
+    if not actor.may_see(collectivite_id):
+        raise NotFound("collectivité")
+    return BoxPolicy.objects.filter(collectivite_id=collectivite_id).order_by("-policy_version")
+
+
+def restore_policy(*, actor: Actor, collectivite: Collectivite, version: int, reason: str) -> int:
+    """Give an earlier policy again, under a new version. The centre's own names and addresses stay those of now: an
+    old address would cut the boxes off. Errors: NotAllowed, NotFound, Conflict (it is in force)."""
+    history = policy_history(actor, collectivite.id)
+    current, found = history.first(), history.filter(policy_version=version).first()
+    if current is None or found is None:
+        raise NotFound("policy")
+    if current.policy_version == version:
+        raise Conflict("this policy is in force")
+    now = msgspec.convert(current.policy, Policy)
+    policy = msgspec.structs.replace(
+        msgspec.convert(found.policy, Policy),
+        centre_names=now.centre_names,
+        centre_addresses=now.centre_addresses,
+    )
+    return actions.set_policy(
+        actor=actor,
+        collectivite=collectivite,
+        policy=policy,
+        reason=reason,
+        restores=version,
+        base_version=current.policy_version,
+    )
+
+
+def observe(*, actor: Actor, collectivite: Collectivite, days: int, reason: str) -> int:
+    """Observe ``days`` longer than now or than planned, 0 to end observation. Errors: NotAllowed, NotFound."""
+    version, policy = _current(actor, collectivite)
+    until = max(policy.observe_until, clock.epoch_s()) + days * 86400 if days else 0
+    policy = msgspec.structs.replace(policy, observe_until=until)
+    return actions.set_policy(
+        actor=actor, collectivite=collectivite, policy=policy, reason=reason, base_version=version
+    )
+
+
+# -- learned flows -----------------------------------------------------------------------------------------
+
+
+def learned_flows(actor: Actor, collectivite_id: str) -> QuerySet[LearnedFlow]:
+    """Most used first. Errors: NotFound if it is not the actor's to see."""
+    if not actor.may_see(collectivite_id):
+        raise NotFound("collectivité")
+    return LearnedFlow.objects.filter(collectivite_id=collectivite_id).order_by("-count", "port", "remote")
+
+
+def bypasses(actor: Actor, collectivite_id: str) -> QuerySet[BoxBypass]:
+    """Latest first. Errors: as learned_flows."""
+    if not actor.may_see(collectivite_id):
+        raise NotFound("collectivité")
+    return BoxBypass.objects.filter(collectivite_id=collectivite_id).order_by("-last_at")
+
+
+@transaction.atomic
+def accept_flow(*, actor: Actor, collectivite: Collectivite, flow_id: int, label: str, reason: str) -> int:
+    """Make a learned inbound flow a rule of the policy; return the policy's version.
+
+    Errors: NotAllowed, NotFound, Conflict (someone answered meanwhile).
+    """
+    flow = _answered(actor, collectivite, flow_id, LearnedFlow.State.ACCEPTED)
+    version, policy = _current(actor, collectivite)
+    policy = msgspec.structs.replace(policy, inbound=with_source(policy.inbound, flow, label))
+    return actions.set_policy(
+        actor=actor, collectivite=collectivite, policy=policy, reason=reason, base_version=version
+    )
+
+
+@transaction.atomic
+def ignore_flow(*, actor: Actor, collectivite: Collectivite, flow_id: int) -> None:
+    """Say no to a proposal: it is refused once observation ends. Errors: as accept_flow."""
+    flow = _answered(actor, collectivite, flow_id, LearnedFlow.State.IGNORED)
+    audit.record(
+        actor=actor,
+        verb="box:flow_ignored",
+        object_id=collectivite.id,
+        collectivite_id=collectivite.id,
+        details={"protocol": flow.protocol, "port": flow.port, "remote": flow.remote},
+    )
+
+
+def with_source(rules: tuple[InboundRule, ...], flow: LearnedFlow, label: str) -> tuple[InboundRule, ...]:
+    """The rules that also let this flow in: one rule a port; a rule for anyone needs no more."""
+    for at, rule in enumerate(rules):
+        if (rule.protocol, rule.port) != (flow.protocol, flow.port):
+            continue
+        if not rule.sources or flow.remote in rule.sources:
+            return rules
+        wider = msgspec.structs.replace(rule, sources=tuple(sorted({*rule.sources, flow.remote})))
+        return (*rules[:at], wider, *rules[at + 1 :])
+    return (*rules, InboundRule(flow.protocol, flow.port, (flow.remote,), label[:200]))
+
+
+def _answered(actor: Actor, collectivite: Collectivite, flow_id: int, state: str) -> LearnedFlow:
+    if not actor.sees_all:
+        raise NotAllowed("answer proposals of boxes")
+    flows = learned_flows(actor, collectivite.id).filter(direction="in")
+    flow = flows.filter(pk=flow_id).first()
+    if flow is None:
+        raise NotFound("flow")
+    changed = flows.filter(pk=flow_id, state=LearnedFlow.State.OPEN).update(
+        state=state, decided_by=actor.id, decided_at=clock.now()
+    )
+    if not changed:
+        raise Conflict("this proposal is answered")
+    return flow
+
+
+def _current(actor: Actor, collectivite: Collectivite) -> tuple[int, Policy]:
+    current = queries.current_policy(actor, collectivite.id)
+    if current is None:
+        raise NotFound("policy")
+    return current

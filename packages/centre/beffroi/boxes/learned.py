@@ -1,0 +1,83 @@
+"""What boxes learned while they observed, and which machines go round them.
+
+Purpose: proposals of inbound rules before default deny bites; warnings that a person reads.
+Process: worker.
+Input:   events of ``boxes.consumers``, numbers bounded there; a hostile box fills at most ``MAX_FLOWS`` rows of its own
+         collectivité, and every value is checked again here, because an accepted proposal becomes policy.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import UTC, datetime
+
+from django.db.models import F
+from django.db.models.functions import Greatest
+
+from beffroi.boxes.models import BoxBypass, LearnedFlow
+from beffroi.core.events.registry import Event, consumer
+
+MAX_FLOWS = 500
+MAX_KINDS = 20
+_V4_BITS, _V6_BITS = 24, 48
+
+
+@consumer(name="boxes.learned", kinds=("box:flow_learned", "box:bypassed"))
+def keep(event: Event) -> None:
+    if event.collectivite_id is None:
+        return
+    if event.kind == "box:flow_learned":
+        _keep_flow(event, event.collectivite_id)
+    else:
+        _keep_bypass(event, event.collectivite_id)
+
+
+def _keep_flow(event: Event, collectivite_id: str) -> None:
+    told = event.payload
+    direction, protocol, port = str(told["direction"]), str(told["protocol"]), int(told["port"])
+    remote = prefix_of(str(told["remote"])) if direction == "in" else ""
+    if direction == "in" and not (remote and protocol in ("tcp", "udp") and 0 < port < 65536):
+        return  # nothing that could become a rule
+    rows = LearnedFlow.objects.filter(collectivite_id=collectivite_id)
+    key = {
+        "direction": direction,
+        "protocol": protocol[:8],
+        "port": port,
+        "remote": remote,
+        "service": str(told["service"])[:64],
+    }
+    first_at, last_at = _time(told["first_at"]), _time(told["last_at"])
+    if not rows.filter(**key).exists() and rows.count() >= MAX_FLOWS:
+        return
+    row, _ = LearnedFlow.objects.get_or_create(
+        collectivite_id=collectivite_id, **key, defaults={"first_at": first_at, "last_at": last_at}
+    )
+    LearnedFlow.objects.filter(pk=row.pk).update(
+        count=F("count") + int(told["count"]), last_at=Greatest("last_at", last_at)
+    )
+
+
+def _keep_bypass(event: Event, collectivite_id: str) -> None:
+    kind, at = str(event.payload["kind"])[:64], _time(event.payload["at"])
+    rows = BoxBypass.objects.filter(collectivite_id=collectivite_id)
+    if not rows.filter(kind=kind).exists() and rows.count() >= MAX_KINDS:
+        return
+    row, _ = BoxBypass.objects.get_or_create(
+        collectivite_id=collectivite_id, kind=kind, defaults={"first_at": at, "last_at": at}
+    )
+    BoxBypass.objects.filter(pk=row.pk).update(
+        count=int(event.payload["count"]), last_at=Greatest("last_at", at)
+    )
+
+
+def prefix_of(text: str) -> str:
+    """Return ``text`` as a prefix that is no wider than a box may tell, "" when it is none."""
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return ""
+    return str(network) if network.prefixlen >= (_V4_BITS if network.version == 4 else _V6_BITS) else ""
+
+
+def _time(epoch_s: object) -> datetime:
+    return datetime.fromtimestamp(int(str(epoch_s)), UTC)
