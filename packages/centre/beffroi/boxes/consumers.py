@@ -142,6 +142,19 @@ def _report(row: InboxFact, fact: Sighting) -> None:
         },
         collectivite_id=row.collectivite_id,
     )
+    # For the commune's own incident, whoever else sees the same. Sightings themselves are confidential to watch.
+    outbox.publish(
+        "box:alarm",
+        {
+            "box_id": row.source,
+            "fact_id": row.id,
+            "detector": fact.detector[:60],
+            "seen_at": int(_when(fact.seen_at).timestamp()),
+            "indicators": [[str(i.kind), i.value] for i in fact.indicators],
+            "evidence": dict(fact.evidence),
+        },
+        collectivite_id=row.collectivite_id,
+    )
 
 
 def _when(epoch_s: int) -> datetime:

@@ -37,12 +37,6 @@ LIVE_TTL_S = 900
 View = Callable[..., HttpResponse]
 
 
-def client_address(request: HttpRequest) -> str:
-    """The client as the front saw it; the front removes what came from outside and sets one address."""
-    forwarded = str(request.META.get("HTTP_X_FORWARDED_FOR", "")).rpartition(",")[2].strip()
-    return forwarded or str(request.META.get("REMOTE_ADDR", ""))
-
-
 def page(
     request: HttpRequest, template: str, context: Mapping[str, Any] | None = None, *, status: int = 200
 ) -> HttpResponse:

@@ -76,7 +76,9 @@ INSTALLED_APPS = [
     "beffroi.core.events",
     "beffroi.core.decisions",
     "beffroi.core.approvals",
-    *_existing("beffroi.mail", "beffroi.watch", "beffroi.watch.sources", "beffroi.boxes"),
+    *_existing(
+        "beffroi.mail", "beffroi.watch", "beffroi.watch.sources", "beffroi.boxes", "beffroi.incidents"
+    ),
 ]
 
 DATABASES: dict[str, dict[str, Any]] = {"default": database_settings(BEFFROI.database)}

@@ -34,6 +34,7 @@ _FOR_COMMUNES = (
     "box:",
     "mail:",
     "mailbox:",
+    "incident:",
 )
 """Beginnings of the kinds that a commune's pages hear of. Sightings are not among them: who reports is
 confidential to watch."""
@@ -43,6 +44,7 @@ _NAMES = (
     "appeal_id",
     "decision_id",
     "job_id",
+    "incident_id",
     "campaign_id",
     "box_id",
     "approval_id",

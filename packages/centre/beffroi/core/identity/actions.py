@@ -164,6 +164,17 @@ def set_password(*, actor: Actor, person: Person, password: str) -> None:
 
 
 @transaction.atomic
+def end_sessions(*, actor: Actor, person: Person, collectivite_id: str | None = None) -> None:
+    """End every session of the portal that the person has now; they sign in again. Errors: NotAllowed."""
+    if not actor.sees_all and actor.id != person.id:
+        raise NotAllowed("end these sessions")
+    Person.objects.filter(pk=person.pk).update(sessions_from=clock.now())
+    audit.record(
+        actor=actor, verb="identity:sessions:ended", object_id=person.id, collectivite_id=collectivite_id
+    )
+
+
+@transaction.atomic
 def enable_totp(*, actor: Actor, person: Person) -> str:
     """Give the person a new second factor and return its base32 secret, once. Errors: NotAllowed."""
     if not actor.sees_all and actor.id != person.id:

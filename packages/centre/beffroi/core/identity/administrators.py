@@ -95,6 +95,19 @@ def authenticate_administrator(*, email: str, password: str, code: str, address:
     raise SignInRefused
 
 
+def confirm_by_code(*, administrator_id: str, code: str, address: str) -> None:
+    """The step-up of the console: a present code of who is signed in. Errors: SignInRefused."""
+    network = limits.network_of(address)
+    blocked = limits.used_up(
+        "console-code", administrator_id, network, limit=_PER_ACCOUNT_AND_NETWORK, window_s=_WINDOW_S
+    )
+    found = Administrator.objects.filter(pk=administrator_id, is_active=True).first()
+    if not blocked and found is not None and _use_code(found, code):
+        return
+    limits.count("console-code", administrator_id, network, window_s=_WINDOW_S)
+    raise SignInRefused
+
+
 @transaction.atomic
 def end_administrator_access(*, actor: Actor, administrator: Administrator) -> None:
     """Close the account and its sessions. Errors: NotAllowed; Conflict for the last one left."""

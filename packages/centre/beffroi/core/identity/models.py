@@ -26,6 +26,7 @@ class Person(AbstractBaseUser):
     name = models.CharField(max_length=200)
     is_active = models.BooleanField(default=True)
     totp_last_step = models.BigIntegerField(default=0)  # time step of the last code that opened
+    sessions_from = models.DateTimeField(null=True, default=None)  # sessions that began before are over
     created_at = models.DateTimeField(default=clock.now)
 
     USERNAME_FIELD = "email"
@@ -89,6 +90,35 @@ class AppPassword(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class SignIn(models.Model):
+    """Successful sign-ins of one person at one door from one address on one day (UTC). Erased after 30 days.
+
+    ``door``: portal, imap or smtp. The rows of imap and smtp are written by mailgate in plain SQL: these columns are a
+    contract with mail/gate/sign_ins.py.
+    """
+
+    person_id = models.CharField(max_length=40)
+    collectivite_id = models.CharField(max_length=40)
+    door = models.CharField(max_length=16)
+    address = models.CharField(max_length=45)
+    day = models.DateField(db_index=True)
+    count = models.BigIntegerField(default=1)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "sign_in"
+        indexes = (models.Index(fields=["address"], name="sign_in_address"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["person_id", "collectivite_id", "door", "address", "day"], name="sign_in_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.person_id}:{self.door}"
 
 
 class Administrator(models.Model):

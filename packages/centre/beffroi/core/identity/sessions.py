@@ -5,12 +5,13 @@ A membership is chosen at sign-in when there is one, else on a page; changing it
 
 from __future__ import annotations
 
+from django.contrib.auth import logout
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
-from beffroi.core.identity import queries
+from beffroi.core.identity import queries, sign_ins
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import Administrator, Membership
+from beffroi.core.identity.models import Administrator, Membership, Person
 from beffroi.lib.errors import NotFound
 
 MEMBERSHIP_KEY = "membership_id"
@@ -23,6 +24,9 @@ def person_actor(request: HttpRequest) -> Actor | None:
     if not request.user.is_authenticated:
         return None
     current = queries.current_memberships(str(request.user.pk))
+    if current and _is_over(request.session, current[0].person):
+        logout(request)
+        return None
     chosen = request.session.get(MEMBERSHIP_KEY)
     membership = next((one for one in current if one.id == chosen), current[0] if current else None)
     if membership is None:
@@ -38,8 +42,16 @@ def choose_membership(request: HttpRequest, membership_id: str) -> Actor:
         if one.id == membership_id:
             request.session.cycle_key()
             request.session[MEMBERSHIP_KEY] = one.id
+            sign_ins.record(one, sign_ins.client_address(request))
             return actor_of(one)
     raise NotFound("membership")
+
+
+def _is_over(session: SessionBase, person: Person) -> bool:
+    """Whether the person's sessions were ended after this one began (``actions.end_sessions``)."""
+    if person.sessions_from is None:
+        return False
+    return float(session.get(sign_ins.STARTED_KEY, 0)) < person.sessions_from.timestamp()
 
 
 def actor_of(membership: Membership) -> Actor:

@@ -17,7 +17,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from beffroi.core.identity.administrators import SignInRefused, authenticate_administrator
 from beffroi.core.identity.sessions import start_administrator_session
-from beffroi.portal.pages import client_address, page
+from beffroi.core.identity.sign_ins import client_address
+from beffroi.portal.pages import page
 from beffroi.portal.web.signin import refuse_blocked
 
 MAX_CHARS = 1024

@@ -17,7 +17,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import door
 from beffroi.core.identity.actor import Actor
-from beffroi.portal.pages import client_address, page
+from beffroi.core.identity.sign_ins import client_address
+from beffroi.portal.pages import page
 
 
 class Login(LoginView):  # type: ignore[misc] # allauth is untyped

@@ -29,7 +29,7 @@
     const source = new EventSource("/live");
     source.onopen = () => {
       say(true);
-      if (missed) for (const kind of ["decision", "campaign", "remediation", "box", "mail"]) ring("live:" + kind);
+      if (missed) for (const kind of ["decision", "campaign", "remediation", "box", "mail", "incident"]) ring("live:" + kind);
       missed = false;
     };
     source.onmessage = hear;

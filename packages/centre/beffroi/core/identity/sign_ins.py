@@ -1,0 +1,108 @@
+"""Evidence of successful sign-ins: who, from which address, at which door, when. Kept for 30 days, then erased.
+
+Purpose: when an address turns out to be an attacker's, find who signed in from it, and end those sessions.
+Process: web writes at sign-in, mailgate (plain SQL: mail/gate/sign_ins.py) for IMAP and submission; worker erases.
+Privacy: one row a person, door, address and day; read by looking back, the person and the incident it led to.
+Fails:   open: without an address in the request (no front) nothing is kept, and the person gets in.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import F
+from django.http import HttpRequest
+
+from beffroi.core.identity import queries
+from beffroi.core.identity.models import Membership, SignIn
+from beffroi.lib import clock
+
+KEEP_DAYS = 30
+PORTAL = "portal"
+STARTED_KEY = "session_started"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Sign-ins of one person in one collectivité from the addresses asked for."""
+
+    person_id: str
+    collectivite_id: str
+    rows: tuple[SignIn, ...]
+
+    @property
+    def count(self) -> int:
+        return sum(row.count for row in self.rows)
+
+    @property
+    def first_at(self) -> datetime:
+        return min(row.first_at for row in self.rows)
+
+    @property
+    def last_at(self) -> datetime:
+        return max(row.last_at for row in self.rows)
+
+
+def client_address(request: HttpRequest) -> str:
+    """The client as the front saw it; the front removes what came from outside and sets one address."""
+    forwarded = str(request.META.get("HTTP_X_FORWARDED_FOR", "")).rpartition(",")[2].strip()
+    return forwarded or str(request.META.get("REMOTE_ADDR", ""))
+
+
+def on_signed_in(sender: object, request: HttpRequest, user: Any, **_: object) -> None:
+    """Django's ``user_logged_in``: every factor was right."""
+    request.session[STARTED_KEY] = clock.epoch()
+    current = queries.current_memberships(str(user.pk))
+    if current:
+        record(current[0], client_address(request))
+
+
+def record(membership: Membership, address: str, *, door: str = PORTAL) -> None:
+    """Count one sign-in."""
+    try:
+        canonical = str(ipaddress.ip_address(address))
+    except ValueError:
+        return
+    now = clock.now()
+    row, made = SignIn.objects.get_or_create(
+        person_id=membership.person_id,
+        collectivite_id=membership.collectivite_id,
+        door=door,
+        address=canonical,
+        day=now.date(),
+        defaults={"first_at": now, "last_at": now},
+    )
+    if not made:
+        SignIn.objects.filter(pk=row.pk).update(count=F("count") + 1, last_at=now)
+
+
+def from_indicator(kind: str, value: str, *, collectivite_id: str = "") -> Sequence[Seen]:
+    """Who signed in from an address or range in the days that are kept; nobody for another kind."""
+    rows = SignIn.objects.order_by("first_at", "id")
+    if collectivite_id:
+        rows = rows.filter(collectivite_id=collectivite_id)
+    if kind == "ip":
+        return _grouped(rows.filter(address=value))
+    if kind != "cidr":
+        return []
+    network = ipaddress.ip_network(value)
+    known = rows.order_by().values_list("address", flat=True).distinct()
+    inside = [one for one in known if ipaddress.ip_address(one) in network]
+    return _grouped(rows.filter(address__in=inside[:500]))
+
+
+def prune() -> int:
+    """Erase what is older than ``KEEP_DAYS``; return how many rows."""
+    limit = (clock.now() - timedelta(days=KEEP_DAYS)).date()
+    return SignIn.objects.filter(day__lt=limit).delete()[0]
+
+
+def _grouped(rows: Iterable[SignIn]) -> Sequence[Seen]:
+    found: dict[tuple[str, str], list[SignIn]] = {}
+    for row in rows:
+        found.setdefault((row.person_id, row.collectivite_id), []).append(row)
+    return [Seen(person, owner, tuple(own)) for (person, owner), own in found.items()]

@@ -1,0 +1,368 @@
+"""Open, lead and close incidents. One transaction each: change, line of the timeline, audit entry, event.
+
+Who may: the centre opens and, when a decision is undone, closes; the Département leads; a commune adds to its own,
+ticks its own tasks and declares what happened to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.audit.chain import canonical
+from beffroi.core.events import outbox
+from beffroi.core.identity import actions as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import AppPassword
+from beffroi.incidents.models import Incident, IncidentEntry, IncidentEvidence, IncidentTask
+from beffroi.incidents.rules import LEGAL_DELAY, PLANS, Kind, Severity
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+
+SYSTEM = Actor.system("incidents")
+MAX_TEXT = 2000
+CLOSE_REASONS = ("resolved", "false_alarm", "duplicate")
+_State = Incident.State
+
+
+@dataclass(frozen=True)
+class Captured:
+    """Evidence as a source tells it: of what time, and its values."""
+
+    source: str
+    at: datetime
+    content: Mapping[str, object]
+
+
+@transaction.atomic
+def open_incident(
+    *,
+    actor: Actor,
+    kind: Kind,
+    collectivite_id: str,
+    subject: str,
+    occurred_at: datetime,
+    evidence: Sequence[Captured] = (),
+    data: Mapping[str, str | int] | None = None,
+    decision_id: str = "",
+    person_id: str = "",
+) -> Incident:
+    """Open an incident with its tasks, or add to the open one about the same subject.
+
+    Evidence that is there already is not added again; when nothing is new, nothing changes.
+    """
+    outbox.serialise()
+    present = (
+        Incident.objects.select_for_update()
+        .filter(collectivite_id=collectivite_id, kind=kind, subject=subject)
+        .exclude(state=_State.CLOSED)
+        .first()
+    )
+    if present is not None:
+        if _capture(present, evidence):
+            _write(present, actor, "seen_again", at=occurred_at, data=data)
+            _tell(actor, present, "seen_again")
+        return present
+    now, plan = clock.now(), PLANS[kind]
+    incident = Incident.objects.create(
+        collectivite_id=collectivite_id,
+        kind=kind,
+        subject=subject,
+        severity=plan.severity,
+        decision_id=decision_id,
+        person_id=person_id,
+        occurred_at=min(occurred_at, now),
+    )
+    IncidentTask.objects.bulk_create(
+        IncidentTask(
+            incident=incident,
+            collectivite_id=collectivite_id,
+            code=task.code,
+            audience=task.audience,
+            position=position,
+            due_at=now + LEGAL_DELAY if task.legal else None,
+        )
+        for position, task in enumerate(plan.tasks)
+    )
+    _capture(incident, evidence)
+    _write(incident, actor, "happened", at=incident.occurred_at, data=data)
+    _write(incident, actor, "opened", at=now)
+    _tell(actor, incident, "opened", kind=str(kind), decision_id=decision_id)
+    return incident
+
+
+@transaction.atomic
+def add_entry(
+    *, actor: Actor, incident: Incident, code: str, data: Mapping[str, str | int] | None = None
+) -> None:
+    """A line of what the centre did by itself. Errors: NotAllowed."""
+    if actor.kind != "system":
+        raise NotAllowed("write as the centre")
+    _write(incident, actor, code, data=data)
+    outbox.publish("incident:changed", _payload(incident), collectivite_id=incident.collectivite_id)
+
+
+@transaction.atomic
+def add_note(*, actor: Actor, incident: Incident, text: str) -> IncidentEntry:
+    """Write a line that both sides read. Errors: NotFound, Invalid."""
+    _may_see(actor, incident)
+    said = text.strip()
+    if not said or len(said) > MAX_TEXT or "\x00" in said:
+        raise Invalid("text")
+    entry = _write(incident, actor, "note", text=said)
+    _tell(actor, incident, "note_added")
+    return entry
+
+
+@transaction.atomic
+def take(*, actor: Actor, incident: Incident) -> None:
+    """The administrator leads it from now on. Errors: NotAllowed, Conflict."""
+    _only_the_departement(actor)
+    locked = _locked(incident, open_only=True)
+    changes: dict[str, object] = {"owner_id": actor.id}
+    if locked.state == _State.OPEN:
+        changes["state"] = _State.IN_PROGRESS
+    _change(locked, incident, changes)
+    _write(incident, actor, "taken")
+    _tell(actor, incident, "taken")
+
+
+@transaction.atomic
+def set_state(*, actor: Actor, incident: Incident, state: str) -> None:
+    """In progress, or waiting for the commune; to close it, ``close``. Errors: NotAllowed, Invalid, Conflict."""
+    _only_the_departement(actor)
+    if state not in (_State.IN_PROGRESS, _State.WAITING):
+        raise Invalid("state")
+    locked = _locked(incident, open_only=True)
+    if locked.state == state:
+        return
+    _change(locked, incident, {"state": state, "owner_id": locked.owner_id or actor.id})
+    _write(incident, actor, "state", data={"state": state})
+    _tell(actor, incident, "state_changed", state=state)
+
+
+@transaction.atomic
+def set_severity(*, actor: Actor, incident: Incident, severity: str) -> None:
+    """Errors: NotAllowed, Invalid, Conflict."""
+    _only_the_departement(actor)
+    if severity not in set(Severity):
+        raise Invalid("severity")
+    locked = _locked(incident, open_only=True)
+    if locked.severity == severity:
+        return
+    _change(locked, incident, {"severity": severity})
+    _write(incident, actor, "severity", data={"severity": severity})
+    _tell(actor, incident, "severity_changed", severity=severity)
+
+
+@transaction.atomic
+def close(*, actor: Actor, incident: Incident, reason: str) -> None:
+    """Errors: NotAllowed, Invalid, Conflict."""
+    _only_the_departement(actor)
+    if reason not in CLOSE_REASONS:
+        raise Invalid("reason")
+    _close(actor, incident, reason)
+
+
+@transaction.atomic
+def close_for_decision(*, decision_id: str) -> int:
+    """A decision was undone: close what was opened because of it, with a line that says so; return how many."""
+    outbox.serialise()
+    found = list(Incident.objects.filter(decision_id=decision_id).exclude(state=_State.CLOSED))
+    for incident in found:
+        _close(SYSTEM, incident, "decision_undone")
+    return len(found)
+
+
+@transaction.atomic
+def reopen(*, actor: Actor, incident: Incident) -> None:
+    """Errors: NotAllowed, Conflict when it is open, or another one about the same is."""
+    _only_the_departement(actor)
+    locked = _locked(incident)
+    same = Incident.objects.filter(
+        collectivite_id=locked.collectivite_id, kind=locked.kind, subject=locked.subject
+    )
+    if same.exclude(state=_State.CLOSED).exists():
+        raise Conflict("it is open")
+    state = _State.IN_PROGRESS if locked.owner_id else _State.OPEN
+    _change(locked, incident, {"state": state, "closed_at": None, "closed_by": "", "close_reason": ""})
+    _write(incident, actor, "reopened")
+    _tell(actor, incident, "reopened")
+
+
+@transaction.atomic
+def tick(*, actor: Actor, incident: Incident, task: IncidentTask, done: bool) -> None:
+    """Note that a task is done, or is not after all; ``task``: by ``access_task``. Errors: NotFound, Conflict."""
+    _may_see(actor, incident)
+    locked = _locked(incident, open_only=True)
+    rows = IncidentTask.objects.filter(pk=task.pk, incident=locked)
+    changed = (
+        rows.filter(done_at=None).update(done_at=clock.now(), done_by=actor.id)
+        if done
+        else rows.exclude(done_at=None).update(done_at=None, done_by="")
+    )
+    if not changed:
+        return
+    what = "task_done" if done else "task_undone"
+    _write(incident, actor, what, data={"task": task.code})
+    if done and locked.state == _State.WAITING and not _left_for_commune(locked):
+        _change(locked, incident, {"state": _State.IN_PROGRESS})
+        _write(incident, SYSTEM, "state", data={"state": str(_State.IN_PROGRESS)})
+    _tell(actor, incident, what, task=task.code)
+
+
+@transaction.atomic
+def declare(*, actor: Actor, typed: bool, message_id: str, evidence: Sequence[Captured]) -> Incident:
+    """A person says about a lure of their own mailbox: I clicked, or I typed my password.
+
+    Errors: NotAllowed for anyone but a person of a collectivité.
+    """
+    if actor.kind != "person" or not actor.collectivite_id:
+        raise NotAllowed("declare for somebody else")
+    subject = f"{message_id}:{actor.id}"
+    if typed:  # more than the click that the same person told of before
+        clicked = Incident.objects.filter(
+            collectivite_id=actor.collectivite_id, kind=Kind.LINK_CLICKED, subject=subject
+        )
+        for one in clicked.exclude(state=_State.CLOSED):
+            _close(SYSTEM, one, "duplicate")
+    return open_incident(
+        actor=actor,
+        kind=Kind.PASSWORD_TYPED if typed else Kind.LINK_CLICKED,
+        collectivite_id=actor.collectivite_id,
+        subject=subject,
+        occurred_at=clock.now(),
+        evidence=evidence,
+        person_id=actor.id,
+    )
+
+
+@transaction.atomic
+def revoke_app_passwords(*, actor: Actor, incident: Incident, person_id: str) -> int:
+    """Revoke a person's app passwords of the incident's collectivité; return how many. Never automatic: mail on the
+    person's devices stops. The page asks for a step-up first. Errors: NotAllowed, Conflict."""
+    _only_the_departement(actor)
+    _locked(incident, open_only=True)
+    rows = AppPassword.objects.filter(
+        membership__person_id=person_id,
+        membership__collectivite_id=incident.collectivite_id,
+        revoked_at=None,
+    ).select_related("membership")
+    count = sum(identity.revoke_app_password(actor=actor, app_password=one) for one in rows)
+    if count:
+        _write(incident, actor, "app_passwords_revoked", data={"person_id": person_id, "count": count})
+        _tell(actor, incident, "app_passwords_revoked", person_id=person_id, count=count)
+    return count
+
+
+@transaction.atomic
+def record_export(*, actor: Actor, incident: Incident, sha256: str) -> None:
+    """Somebody took the file for a complaint. Errors: NotFound."""
+    _may_see(actor, incident)
+    _write(incident, actor, "exported", data={"sha256": sha256})
+    _tell(actor, incident, "exported", sha256=sha256)
+
+
+def _close(actor: Actor, incident: Incident, reason: str) -> None:
+    locked = _locked(incident, open_only=True)
+    changes = {
+        "state": _State.CLOSED,
+        "closed_at": clock.now(),
+        "closed_by": actor.id,
+        "close_reason": reason,
+    }
+    _change(locked, incident, changes)
+    _write(incident, actor, "closed", data={"reason": reason})
+    _tell(actor, incident, "closed", reason=reason)
+
+
+def _locked(incident: Incident, *, open_only: bool = False) -> Incident:
+    outbox.serialise()
+    locked = Incident.objects.select_for_update().get(pk=incident.pk)
+    if open_only and not locked.is_open:
+        raise Conflict("the incident is closed")
+    return locked
+
+
+def _change(locked: Incident, incident: Incident, changes: Mapping[str, object]) -> None:
+    Incident.objects.filter(pk=locked.pk).update(**changes)
+    incident.refresh_from_db()
+
+
+def _left_for_commune(incident: Incident) -> bool:
+    return incident.tasks.filter(audience="commune", done_at=None).exists()
+
+
+def _capture(incident: Incident, evidence: Sequence[Captured]) -> int:
+    """Keep what is new; return how many pieces that are."""
+    new = 0
+    for one in evidence:
+        content = canonical(dict(one.content))
+        _, made = IncidentEvidence.objects.get_or_create(
+            incident=incident,
+            sha256=hashlib.sha256(content.encode()).hexdigest(),
+            defaults={
+                "collectivite_id": incident.collectivite_id,
+                "source": one.source,
+                "at": one.at,
+                "content": content,
+            },
+        )
+        new += made
+    return new
+
+
+def _write(
+    incident: Incident,
+    actor: Actor,
+    code: str,
+    *,
+    at: datetime | None = None,
+    data: Mapping[str, str | int] | None = None,
+    text: str = "",
+) -> IncidentEntry:
+    return IncidentEntry.objects.create(
+        incident=incident,
+        collectivite_id=incident.collectivite_id,
+        at=at or clock.now(),
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        code=code,
+        data=dict(data or {}),
+        text=text,
+    )
+
+
+def _tell(actor: Actor, incident: Incident, what: str, **details: str | int) -> None:
+    audit.record(
+        actor=actor,
+        verb=f"incident:{what}",
+        object_id=incident.id,
+        collectivite_id=incident.collectivite_id,
+        details=details,
+    )
+    outbox.publish(f"incident:{what}", _payload(incident), collectivite_id=incident.collectivite_id)
+
+
+def _payload(incident: Incident) -> dict[str, object]:
+    return {
+        "incident_id": incident.id,
+        "kind": incident.kind,
+        "state": incident.state,
+        "severity": incident.severity,
+    }
+
+
+def _may_see(actor: Actor, incident: Incident) -> None:
+    if not actor.may_see(incident.collectivite_id):
+        raise NotFound("incident")
+
+
+def _only_the_departement(actor: Actor) -> None:
+    if actor.kind != "administrator":
+        raise NotAllowed("lead an incident")

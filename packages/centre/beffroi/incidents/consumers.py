@@ -1,0 +1,40 @@
+"""What becomes an incident when something happened elsewhere.
+
+Process: worker.
+"""
+
+from __future__ import annotations
+
+from beffroi.core.decisions.models import Decision
+from beffroi.core.events.registry import Event, consumer
+from beffroi.incidents import actions, look_back
+from beffroi.incidents.rules import ALARMS
+
+
+@consumer(name="incidents.decisions", kinds=("decision:activated", "decision:ended"))
+def follow_decision(event: Event) -> None:
+    """One consumer for both, so that an end never overtakes its beginning. An expiry closes nothing: what was done
+    before is done."""
+    decision = Decision.objects.filter(pk=str(event.payload.get("decision_id", ""))).first()
+    if decision is None:
+        return
+    if event.kind == "decision:activated":
+        look_back.look_at_sign_ins(decision)
+    elif decision.state == Decision.State.REVOKED:
+        actions.close_for_decision(decision_id=decision.id)
+
+
+@consumer(name="incidents.flows", kinds=("box:looked_back",))
+def take_in_look_back(event: Event) -> None:
+    if event.collectivite_id:
+        look_back.take_in_flows(collectivite_id=event.collectivite_id, payload=event.payload)
+
+
+@consumer(name="incidents.alarms", kinds=("box:alarm",))
+def take_in_alarm(event: Event) -> None:
+    detector = str(event.payload.get("detector", ""))
+    kind = ALARMS.get(detector)
+    if kind is not None and event.collectivite_id:
+        look_back.take_in_alarm(
+            kind=kind, collectivite_id=event.collectivite_id, detector=detector, payload=event.payload
+        )

@@ -1,0 +1,177 @@
+"""A decision begins: who signed in from that address in 30 days; what boîtiers say their LAN met. And its undoing.
+
+Purpose: end what can be ended by machine, open an incident for the rest, keep the sum for the decision's report.
+Process: worker. Mail looks back by itself (mail.remediation); files will, with the drive.
+Hostile: a lying box speaks for its own commune only. A town hall's own address decided by mistake: sessions end for a
+         few people at most (``MAX_SESSIONS_ENDED``), and undoing the decision closes what it opened.
+Source:  docs/internals/incidents.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+
+from beffroi.core.decisions.models import SCOPE_ALL, Decision
+from beffroi.core.identity import actions as identity
+from beffroi.core.identity import sign_ins
+from beffroi.core.identity.models import Person, SignIn
+from beffroi.incidents import actions
+from beffroi.incidents.actions import SYSTEM, Captured
+from beffroi.incidents.models import Encounter
+from beffroi.incidents.rules import MAX_SESSIONS_ENDED, Kind, met_kind
+from beffroi.lib import clock
+
+BLOCKING = ("block", "quarantine")
+
+
+def look_at_sign_ins(decision: Decision) -> int:
+    """End the sessions of who signed in from a decided address, and open an incident for each person; how many."""
+    if decision.action not in BLOCKING or decision.state != Decision.State.ACTIVE:
+        return 0
+    scope = "" if decision.scope == SCOPE_ALL else decision.scope
+    found = sorted(
+        sign_ins.from_indicator(decision.kind, decision.value, collectivite_id=scope),
+        key=lambda one: one.collectivite_id,
+    )
+    for owner, group in groupby(found, key=lambda one: one.collectivite_id):
+        _of_collectivite(decision, owner, list(group))
+    return len(found)
+
+
+def _of_collectivite(decision: Decision, owner: str, people: Sequence[sign_ins.Seen]) -> None:
+    if Encounter.objects.filter(decision_id=decision.id, collectivite_id=owner, door="login").exists():
+        return
+    few = len(people) <= MAX_SESSIONS_ENDED
+    for one in people:
+        incident = actions.open_incident(
+            actor=SYSTEM,
+            kind=Kind.FOREIGN_SIGN_IN,
+            collectivite_id=owner,
+            subject=f"{decision.id}:{one.person_id}",
+            occurred_at=one.first_at,
+            decision_id=decision.id,
+            person_id=one.person_id,
+            data={"count": one.count, "address": one.rows[0].address},
+            evidence=[evidence_of(decision), *(_sign_in(row) for row in one.rows)],
+        )
+        if few and (person := Person.objects.filter(pk=one.person_id).first()) is not None:
+            identity.end_sessions(actor=SYSTEM, person=person, collectivite_id=owner)
+            actions.add_entry(actor=SYSTEM, incident=incident, code="sessions_ended")
+        else:
+            actions.add_entry(
+                actor=SYSTEM, incident=incident, code="sessions_left", data={"people": len(people)}
+            )
+    Encounter.objects.create(
+        decision_id=decision.id,
+        collectivite_id=owner,
+        door="login",
+        count=sum(one.count for one in people),
+        days=len({row.day for one in people for row in one.rows}),
+        first_at=min(one.first_at for one in people),
+        last_at=max(one.last_at for one in people),
+        remediated=len(people) if few else 0,
+        remaining=0 if few else len(people),
+    )
+
+
+def take_in_flows(*, collectivite_id: str, payload: Mapping[str, object]) -> None:
+    """A boîtier looked back: its LAN met what a decision names, before the decision."""
+    decision = Decision.objects.filter(pk=str(payload.get("entry_id", ""))).first()
+    count = _number(payload, "count")
+    if decision is None or not count or decision.scope not in (SCOPE_ALL, collectivite_id):
+        return
+    named = (payload.get("indicator_kind"), payload.get("indicator_value"))
+    if decision.state == Decision.State.REVOKED or named != (decision.kind, decision.value):
+        return  # undone meanwhile; or a box that answers another question than the one that was asked
+    first_at, last_at = _time(payload, "first_at"), _time(payload, "last_at")
+    met, _ = Encounter.objects.update_or_create(
+        decision_id=decision.id,
+        collectivite_id=collectivite_id,
+        door="packet",
+        defaults={
+            "count": count,
+            "days": min(_number(payload, "days"), 31),
+            "first_at": min(first_at, last_at),
+            "last_at": last_at,
+            "remaining": 1,
+        },
+    )
+    if decision.action not in BLOCKING:
+        return  # only observed: the report says who met it
+    detectors = decision.evidence.get("detectors", []) if isinstance(decision.evidence, dict) else []
+    kind = met_kind([one for one in detectors if isinstance(one, str)])
+    incident = actions.open_incident(
+        actor=SYSTEM,
+        kind=kind,
+        collectivite_id=collectivite_id,
+        subject=decision.id,
+        occurred_at=met.first_at,
+        decision_id=decision.id,
+        data={"count": count, "days": met.days, "value": decision.value[:200]},
+        evidence=[evidence_of(decision), Captured("box_look_back", last_at, dict(payload))],
+    )
+    Encounter.objects.filter(pk=met.pk).update(incident_id=incident.id)
+
+
+def take_in_alarm(*, kind: Kind, collectivite_id: str, detector: str, payload: Mapping[str, object]) -> None:
+    """A trap was touched, or much left the LAN: somebody must look at a machine. One incident a kind and day."""
+    seen_at = _time(payload, "seen_at")
+    actions.open_incident(
+        actor=SYSTEM,
+        kind=kind,
+        collectivite_id=collectivite_id,
+        subject=f"{detector}:{seen_at:%Y-%m-%d}",
+        occurred_at=seen_at,
+        data={"detector": detector},
+        evidence=[Captured("box_alarm", seen_at, dict(payload))],
+    )
+
+
+def evidence_of(decision: Decision) -> Captured:
+    """What is decided and on what ground: no reporter, and no count of other communes."""
+    detectors = decision.evidence.get("detectors", []) if isinstance(decision.evidence, dict) else []
+    at = decision.activated_at or decision.proposed_at
+    return Captured(
+        "decision",
+        at,
+        {
+            "decision_id": decision.id,
+            "indicator_kind": decision.kind,
+            "indicator_value": decision.value,
+            "action": decision.action,
+            "rule": decision.rule,
+            "detectors": [one for one in detectors if isinstance(one, str)],
+            "activated_at": int(at.timestamp()),
+        },
+    )
+
+
+def _sign_in(row: SignIn) -> Captured:
+    return Captured(
+        "sign_in",
+        row.first_at,
+        {
+            "person_id": row.person_id,
+            "door": row.door,
+            "address": row.address,
+            "count": row.count,
+            "first_at": int(row.first_at.timestamp()),
+            "last_at": int(row.last_at.timestamp()),
+        },
+    )
+
+
+def _number(payload: Mapping[str, object], name: str) -> int:
+    value = payload.get(name)
+    return max(0, value) if isinstance(value, int) else 0
+
+
+def _time(payload: Mapping[str, object], name: str) -> datetime:
+    """Epoch seconds of a payload, never later than now."""
+    value = payload.get(name)
+    now = clock.now()
+    if not isinstance(value, int | float) or value <= 0:
+        return now
+    return min(now, datetime.fromtimestamp(value, UTC))

@@ -1,0 +1,77 @@
+"""Read incidents on someone's behalf: the Département sees all, a commune its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db.models import Case, IntegerField, QuerySet, Value, When
+
+from beffroi.core.identity.actor import Actor
+from beffroi.incidents.models import Encounter, Incident, IncidentEntry, IncidentEvidence, IncidentTask
+from beffroi.incidents.rules import Audience, Severity
+from beffroi.lib.errors import NotFound
+
+_RANK = Case(
+    *(When(severity=s.value, then=Value(n)) for n, s in enumerate((Severity.HIGH, Severity.MEDIUM))),
+    default=Value(2),
+    output_field=IntegerField(),
+)
+
+
+def visible_incidents(actor: Actor) -> QuerySet[Incident]:
+    """Newest first."""
+    rows = Incident.objects.order_by("-opened_at", "-id")
+    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+
+
+def open_incidents(actor: Actor) -> QuerySet[Incident]:
+    """The most severe first, then the oldest."""
+    rows = visible_incidents(actor).exclude(state=Incident.State.CLOSED)
+    return rows.order_by(_RANK, "opened_at", "id")
+
+
+def access_incident(actor: Actor, incident_id: str) -> Incident:
+    """Errors: NotFound, for absent and forbidden alike."""
+    found = visible_incidents(actor).filter(pk=incident_id).first()
+    if found is None:
+        raise NotFound("incident")
+    return found
+
+
+def entries(incident: Incident) -> Sequence[IncidentEntry]:
+    """The timeline, oldest first. The caller got the incident by ``access_incident``."""
+    return list(incident.entries.order_by("at", "id"))
+
+
+def tasks(incident: Incident, audience: Audience | None = None) -> Sequence[IncidentTask]:
+    rows = incident.tasks.order_by("position")
+    return list(rows.filter(audience=audience) if audience else rows)
+
+
+def access_task(actor: Actor, incident: Incident, task_id: str) -> IncidentTask:
+    """A commune ticks its own tasks, the Département all. Errors: NotFound."""
+    access_incident(actor, incident.id)
+    rows = incident.tasks.filter(pk=task_id)
+    found = (rows if actor.sees_all else rows.filter(audience=Audience.COMMUNE)).first()
+    if found is None:
+        raise NotFound("task")
+    return found
+
+
+def evidence(incident: Incident) -> Sequence[IncidentEvidence]:
+    return list(incident.evidence.order_by("at", "id"))
+
+
+def deadlines(actor: Actor) -> QuerySet[IncidentTask]:
+    """Dates of the law that are still to be kept, the next one first."""
+    rows = IncidentTask.objects.exclude(due_at=None).filter(done_at=None)
+    rows = rows.exclude(incident__state=Incident.State.CLOSED).select_related("incident")
+    if not actor.sees_all:
+        rows = rows.filter(collectivite_id=actor.collectivite_id or "")
+    return rows.order_by("due_at", "id")
+
+
+def encounters(actor: Actor, decision_id: str) -> Sequence[Encounter]:
+    """Who met what a decision names, by collectivité and door."""
+    rows = Encounter.objects.filter(decision_id=decision_id).order_by("collectivite_id", "door")
+    return list(rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or ""))

@@ -1,0 +1,158 @@
+"""What each kind of incident asks of whom, until when. Pure.
+
+Source: French insurance code, article L. 12-10-1 (complaint within 72 hours of knowing of the attack, else no
+        indemnity); GDPR article 33 (notice to the CNIL within 72 hours of knowing of a breach of personal data);
+        ANSSI and cybermalveillance.gouv.fr, first reflexes: unplug the network, do not switch off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+LEGAL_DELAY = timedelta(hours=72)
+
+
+class Kind(StrEnum):
+    COMMAND_SERVER = "command_server"
+    LURE_VISITED = "lure_visited"
+    LINK_CLICKED = "link_clicked"
+    PASSWORD_TYPED = "password_typed"  # noqa: S105 - a kind, no password
+    FOREIGN_SIGN_IN = "foreign_sign_in"
+    TRAP_TOUCHED = "trap_touched"
+    LEAK = "leak"
+
+
+class Severity(StrEnum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class Audience(StrEnum):
+    COMMUNE = "commune"
+    DEPARTEMENT = "departement"
+
+
+@dataclass(frozen=True)
+class Task:
+    """``legal``: its date is 72 hours after the incident was known."""
+
+    code: str
+    audience: Audience = Audience.COMMUNE
+    legal: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a kind of incident asks for. ``runbook``: name of a page in docs/runbooks."""
+
+    severity: Severity
+    tasks: tuple[Task, ...]
+    runbook: str
+
+
+def _commune(*codes: str) -> tuple[Task, ...]:
+    return tuple(Task(code) for code in codes)
+
+
+def _departement(*codes: str) -> tuple[Task, ...]:
+    return tuple(Task(code, Audience.DEPARTEMENT) for code in codes)
+
+
+_LEGAL = (Task("complaint", legal=True), Task("cnil", legal=True))
+_MACHINE = _commune("unplug_network", "leave_switched_on", "call_departement", "write_down_what_was_done")
+
+PLANS: dict[Kind, Plan] = {
+    Kind.COMMAND_SERVER: Plan(
+        Severity.HIGH,
+        (*_MACHINE, *_LEGAL, *_departement("find_machine", "examine_machine", "reinstall_machine")),
+        "incident-machine",
+    ),
+    Kind.LURE_VISITED: Plan(
+        Severity.MEDIUM,
+        (*_commune("ask_who_opened", "declare_if_typed"), *_departement("call_commune")),
+        "incident-phishing",
+    ),
+    Kind.LINK_CLICKED: Plan(
+        Severity.LOW,
+        (*_commune("declare_if_typed", "do_not_open_file"), *_departement("call_commune")),
+        "incident-phishing",
+    ),
+    Kind.PASSWORD_TYPED: Plan(
+        Severity.HIGH,
+        (
+            *_commune("change_password", "change_same_password_elsewhere", "call_bank_if_card"),
+            *_LEGAL,
+            *_departement("call_commune", "revoke_app_passwords", "look_for_forwarding"),
+        ),
+        "incident-phishing",
+    ),
+    Kind.FOREIGN_SIGN_IN: Plan(
+        Severity.HIGH,
+        (
+            *_commune("ask_person_about_sign_in", "change_password", "change_same_password_elsewhere"),
+            *_LEGAL,
+            *_departement("call_commune", "revoke_app_passwords", "look_for_forwarding"),
+        ),
+        "incident-account",
+    ),
+    Kind.TRAP_TOUCHED: Plan(
+        Severity.HIGH,
+        (
+            *_MACHINE,
+            Task("complaint", legal=True),
+            *_departement("find_machine", "examine_machine", "reinstall_machine"),
+        ),
+        "incident-machine",
+    ),
+    Kind.LEAK: Plan(
+        Severity.HIGH,
+        (
+            *_commune("ask_who_sent", "unplug_network", "call_departement"),
+            *_LEGAL,
+            *_departement("find_machine", "examine_machine"),
+        ),
+        "incident-leak",
+    ),
+}
+
+PHISHING_SIGNS = frozenset(
+    {
+        "spf_fail",
+        "dkim_fail",
+        "dmarc_fail",
+        "link_mismatch",
+        "new_sender_burst",
+        "new_link_burst",
+        "listed_url",
+    }
+)
+"""Detectors that speak of a lure in a mail: who met its address opened a page."""
+MACHINE_SIGNS = frozenset({"beacon", "box_beacon", "known_malware", "detonated"})
+"""Detectors that speak of a program: who met its address runs it, whatever else is said."""
+
+ALARMS: dict[str, Kind] = {
+    "honeyport": Kind.TRAP_TOUCHED,
+    "canary_name": Kind.TRAP_TOUCHED,
+    "beacon": Kind.COMMAND_SERVER,
+    "leak_volume": Kind.LEAK,
+    "leak_night": Kind.LEAK,
+    "dns_tunnel": Kind.LEAK,
+}
+"""Alarms of a box that somebody must look into on the spot. A port scan from the internet is none of them."""
+
+
+def met_kind(detectors: Collection[str]) -> Kind:
+    """What it means that a LAN met the indicator of a decision; the worse of two meanings when nothing tells."""
+    found = frozenset(detectors)
+    if found & MACHINE_SIGNS or not found & PHISHING_SIGNS:
+        return Kind.COMMAND_SERVER
+    return Kind.LURE_VISITED
+
+
+MAX_SESSIONS_ENDED = 20
+"""People of one collectivité whose sessions end without a person's word. More of them behind one address is a town
+hall's own address rather than an attacker's."""
