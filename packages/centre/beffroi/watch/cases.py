@@ -11,7 +11,7 @@ from collections.abc import Callable
 from beffroi_protocol.indicators import Indicator, Kind
 
 from beffroi.lib.config import Config
-from beffroi.watch import clustering, detectors
+from beffroi.watch import clustering, detectors, login_attacks
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.rules import Case, Seen, Ttl, Witness
 
@@ -25,6 +25,8 @@ def ttl_of(config: Config) -> Ttl:
 
 def evidence_of(sighting: Sighting) -> frozenset[str]:
     """Return the detectors that speak in a sighting."""
+    if sighting.door == login_attacks.DOOR:
+        return frozenset({"login_attack"}) if login_attacks.speaks(sighting.evidence) else frozenset()
     return detectors.from_mail(sighting.evidence) if sighting.door in _MACHINE_DOORS else frozenset()
 
 

@@ -5,8 +5,14 @@ Process: worker.
 
 from __future__ import annotations
 
+from beffroi.core.communes.queries import collectivite_of_domain
+from beffroi.core.events import outbox
 from beffroi.core.events.registry import Event, consumer
-from beffroi.watch import actions, clustering
+from beffroi.core.identity import failures
+from beffroi.lib.ids import new_id
+from beffroi.watch import actions, clustering, login_attacks
+
+_failures = login_attacks.Memory()
 
 
 def _landing(event: Event) -> dict[str, list[str]]:
@@ -20,3 +26,29 @@ def take_in_sighting(event: Event, landing: dict[str, list[str]]) -> None:
     sighting_id = event.payload.get("sighting_id")
     if isinstance(sighting_id, str) and 0 < len(sighting_id) <= 40:
         actions.take_in(sighting_id=sighting_id, payload=event.payload, landing=landing)
+
+
+@consumer(name="watch.login_attacks", kinds=(failures.KIND,))
+def count_failed_sign_in(event: Event) -> None:
+    """Report an address as soon as what failed from it can only be guessing."""
+    address, now_s = str(event.payload.get("address", "")), event.created_at.timestamp()
+    owner = collectivite_of_domain(str(event.payload.get("domain", ""))) or ""
+    failure = login_attacks.Failure(str(event.payload.get("account", "")), owner, now_s)
+    found = _failures.add(address, failure)
+    if not login_attacks.is_attack(found, signed_in=0, now_s=now_s):
+        return
+    outbox.publish(
+        "sighting:reported",
+        {
+            "sighting_id": new_id("sgt"),
+            "detector": "login_attack",
+            "door": login_attacks.DOOR,
+            "collectivite_id": "",
+            "person_id": "",
+            "seen_at": now_s,
+            "indicators": [["ip", address]],
+            "evidence": login_attacks.evidence(found, now_s=now_s),
+            "message": "",
+        },
+    )
+    _failures.forget(address)

@@ -1,7 +1,8 @@
 """mailgate: the mail door. Answers rspamd and Dovecot from its own copy of the decisions.
 
-Purpose: POST /check (facts of a message -> verdict), POST /authpolicy (address of a sign-in -> refuse or not),
-         GET /healthz. Follows the feed (door mailgate, channel mail); writes evidence to its spool first.
+Purpose: POST /check (facts of a message -> verdict), POST /authpolicy (address of a sign-in -> refuse or not; how it
+         went: failures are counted), GET /healthz. Follows the feed (door mailgate, channel mail); writes
+         evidence to its spool first.
 Process: mailgate (``python -m beffroi.mail.gate``), 127.0.0.1 only, the centre's unprivileged user; no Django.
 Hostile: the facts (values chosen by senders), the sign-in attempts. Callers show the key of the engines.
 Fails:   open for mail: when this process is away rspamd delivers and marks. Stream or database away: goes on with
@@ -29,6 +30,7 @@ from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError, NotAllowed, TooLarge
 from beffroi.mail.gate import facts as facts_module
 from beffroi.mail.gate.facts import Facts
+from beffroi.mail.gate.failures import Failures
 from beffroi.mail.gate.rules import Verdict, judge
 from beffroi.mail.gate.spool import Spool, SpoolUnavailable
 from beffroi.mail.gate.store import Drain, record_of
@@ -39,9 +41,13 @@ log = logging.getLogger("beffroi.mailgate")
 
 
 class _Policy(msgspec.Struct):
-    """A sign-in attempt as Dovecot tells it; only the address matters here."""
+    """A sign-in attempt as Dovecot tells it; before the passwords only the address matters."""
 
     remote: str = ""
+    login: str = ""
+    protocol: str = ""
+    success: bool = True
+    policy_reject: bool = False
 
 
 class Gate:
@@ -51,7 +57,8 @@ class Gate:
         self.key = config.secret("mailgate.key")
         self.follower: Follower = door_follower(config, door="mailgate", channels=["mail"])
         self.spool = Spool(config.state / "mailgate" / "spool.sqlite")
-        self.drain = Drain(config, self.spool)
+        self.failures = Failures()
+        self.drain = Drain(config, self.spool, self.failures)
 
     def check(self, facts: Facts) -> Verdict:
         """Judge and keep the evidence. Errors: SpoolUnavailable (the verdict would be "none")."""
@@ -65,6 +72,11 @@ class Gate:
                 raise
         self.drain.wake()
         return verdict
+
+    def sign_in_failed(self, attempt: _Policy) -> None:
+        """Count it for the rule that finds guessing."""
+        if self.failures.add(address=attempt.remote, account=attempt.login, door=attempt.protocol):
+            self.drain.wake()
 
     def refuses(self, address: str) -> bool:
         try:
@@ -104,14 +116,15 @@ async def _check(request: Request) -> Response:
 async def _authpolicy(request: Request) -> Response:
     gate = _authorised(request)
     body = await _body(request, MAX_POLICY_BYTES)
-    if request.query_params.get("command") != "allow":
-        return JSONResponse({"status": 0, "msg": ""})
+    command = request.query_params.get("command")
     try:
         attempt = msgspec.json.decode(body, type=_Policy)
     except (msgspec.MsgspecError, ValueError):
         return JSONResponse({"status": 0, "msg": ""})
-    if gate.refuses(attempt.remote):
+    if command == "allow" and gate.refuses(attempt.remote):
         return JSONResponse({"status": -1, "msg": "blocked by collective immunity"})
+    if command == "report" and not attempt.success and not attempt.policy_reject:
+        gate.sign_in_failed(attempt)
     return JSONResponse({"status": 0, "msg": ""})
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from beffroi.core.identity import failures
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import Database, connect
 from beffroi.lib import clock
@@ -23,6 +24,7 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.gate import facts as facts_module
 from beffroi.mail.gate.facts import Facts
+from beffroi.mail.gate.failures import Failures
 from beffroi.mail.gate.rules import Verdict
 from beffroi.mail.gate.spool import Spool
 
@@ -60,9 +62,10 @@ def record_of(facts: Facts, verdict: Verdict) -> bytes:
 class Drain:
     """A thread that empties the spool into the database."""
 
-    def __init__(self, config: Config, spool: Spool) -> None:
+    def __init__(self, config: Config, spool: Spool, failures: Failures) -> None:
         self._config = config
         self._spool = spool
+        self._failures = failures
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._database: Database | None = None
@@ -85,7 +88,7 @@ class Drain:
         pause_s = POLL_S
         while not self._stopped.is_set():
             try:
-                while self.once():
+                while self.once() + self.tell_failures():
                     pause_s = POLL_S
             except (BeffroiError, sqlite3.Error, psycopg.Error) as error:
                 # The evidence is safe in the spool; the next round tries again.
@@ -99,13 +102,32 @@ class Drain:
         rows = self._spool.first(BATCH)
         if not rows:
             return 0
-        if self._database is None:
-            self._database = connect(self._config.database)
-        with self._database.transaction():
+        database = self._connected()
+        with database.transaction():
             for _, data in rows:
-                self._insert(self._database, data)
+                self._insert(database, data)
         self._spool.remove([seq for seq, _ in rows])
         return len(rows)
+
+    def tell_failures(self) -> int:
+        """Publish the failed sign-ins that wait; return how many."""
+        taken = self._failures.take()
+        if not taken:
+            return 0
+        try:
+            database = self._connected()
+            with database.transaction():
+                for payload in taken:
+                    outbox.publish(database, failures.KIND, payload, run=self._config.run)
+        except BaseException:
+            self._failures.put_back(taken)
+            raise
+        return len(taken)
+
+    def _connected(self) -> Database:
+        if self._database is None:
+            self._database = connect(self._config.database)
+        return self._database
 
     def _insert(self, database: Database, data: bytes) -> None:
         record = msgspec.json.decode(data, type=Record)

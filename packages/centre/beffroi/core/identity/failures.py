@@ -1,0 +1,36 @@
+"""Failed sign-ins as events: which address tried which account, over a completed connection. Pure.
+
+Purpose: one form for all doors (portal, console, IMAP, submission), so that guessing is seen across them.
+Input:   hostile: the account is what someone typed. It leaves here as a digest and a domain, never as text.
+Source:  docs/security/attack-model.md; the reader is watch.login_attacks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+
+KIND = "identity:sign_in_failed"
+_DOMAIN = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){1,8}", re.ASCII)
+
+
+def payload(*, address: str, account: str, door: str) -> dict[str, object] | None:
+    """Return the event's payload: address (canonical), account (digest), domain ("" when none), door. None for what
+    is no address on the internet: a person at the machine itself, a proxy of ours."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    if not parsed.is_global:
+        return None
+    name = account.strip().lower()[:320]
+    domain = name.rpartition("@")[2]
+    return {
+        "address": str(parsed),
+        "account": hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32],
+        "domain": domain if _DOMAIN.fullmatch(domain) else "",
+        "door": door[:16],
+    }

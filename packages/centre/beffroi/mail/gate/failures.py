@@ -1,0 +1,54 @@
+"""Failed sign-ins that Dovecot tells of, on their way to the outbox.
+
+Purpose: what guesses at IMAP and submission adds to the evidence of ``watch.login_attacks``.
+Process: mailgate; told by its requests, emptied by the thread that also empties the spool.
+Input:   hostile and fast: one address and account count once in ``AGAIN_S``, and what waits is bounded.
+Fails:   open. What waits when the process ends, or while the database is away for long, is lost: an attack goes on.
+"""
+
+from __future__ import annotations
+
+import collections
+import threading
+import time
+
+from beffroi.core.identity.failures import payload
+
+AGAIN_S = 60.0
+MAX_REMEMBERED = 20_000
+MAX_WAITING = 2_000
+
+
+class Failures:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._told: collections.OrderedDict[tuple[object, object], float] = collections.OrderedDict()
+        self._waiting: collections.deque[dict[str, object]] = collections.deque(maxlen=MAX_WAITING)
+
+    def add(self, *, address: str, account: str, door: str) -> bool:
+        """Take one failure; True when it is to be told."""
+        found = payload(address=address, account=account, door=door)
+        if found is None:
+            return False
+        key, now = (found["address"], found["account"]), time.monotonic()
+        with self._lock:
+            if now - self._told.get(key, -AGAIN_S) < AGAIN_S:
+                return False
+            self._told[key] = now
+            self._told.move_to_end(key)
+            if len(self._told) > MAX_REMEMBERED:
+                self._told.popitem(last=False)
+            self._waiting.append(found)
+            return True
+
+    def take(self) -> list[dict[str, object]]:
+        """Return what waits, and keep nothing."""
+        with self._lock:
+            taken = list(self._waiting)
+            self._waiting.clear()
+            return taken
+
+    def put_back(self, taken: list[dict[str, object]]) -> None:
+        """What could not be told waits again; the oldest give way."""
+        with self._lock:
+            self._waiting.extendleft(reversed(taken[-(MAX_WAITING - len(self._waiting)) :]))

@@ -1,0 +1,135 @@
+"""When failed sign-ins are guessing: attacks, and the house whose mail programs hold old passwords."""
+
+from __future__ import annotations
+
+import pytest
+from beffroi.core.identity import failures
+from beffroi.mail.gate.failures import MAX_WAITING, Failures
+from beffroi.watch.login_attacks import (
+    ACCOUNTS,
+    MAX_ACCOUNTS,
+    MAX_ADDRESSES,
+    WINDOW_S,
+    Failure,
+    Memory,
+    evidence,
+    is_attack,
+    speaks,
+)
+
+NOW = 1_800_000_000.0
+
+
+def _failed(accounts: int, communes: int, *, age_s: float = 10.0) -> list[Failure]:
+    return [Failure(f"account{n}", f"col_{n % communes}", NOW - age_s) for n in range(accounts)]
+
+
+@pytest.mark.parametrize(
+    ("found", "signed_in", "attack"),
+    [
+        (_failed(5, 2), 0, True),
+        (_failed(40, 9), 0, True),
+        (_failed(40, 9), 3, True),
+        (_failed(4, 4), 0, False),
+        (_failed(30, 1), 0, False),
+        (_failed(6, 2), 12, False),
+        (_failed(20, 4, age_s=WINDOW_S + 1), 0, False),
+        ([Failure(f"a{n}", "", NOW) for n in range(50)], 0, False),
+        ([], 0, False),
+    ],
+    ids=[
+        "five accounts of two communes",
+        "spraying",
+        "spraying with a few stolen passwords",
+        "four slips",
+        "a town hall behind one address after its passwords changed",
+        "a shared house where twelve people signed in",
+        "long ago",
+        "names of nobody here",
+        "nothing",
+    ],
+)
+def test_rule(found: list[Failure], signed_in: int, attack: bool) -> None:
+    assert is_attack(found, signed_in=signed_in, now_s=NOW) is attack
+
+
+def test_one_account_that_fails_often_counts_once() -> None:
+    memory = Memory()
+    for n in range(100):
+        found = memory.add("5.181.80.66", Failure("secretariat", "col_a", NOW + n))
+    assert len(found) == 1
+
+
+def test_what_is_remembered_is_bounded_and_forgotten_after_a_report() -> None:
+    memory = Memory()
+    for n in range(MAX_ACCOUNTS + 50):
+        found = memory.add("5.181.80.66", Failure(f"account{n}", "col_a", NOW))
+    assert len(found) == MAX_ACCOUNTS
+    memory.forget("5.181.80.66")
+    assert len(memory.add("5.181.80.66", Failure("x", "col_a", NOW))) == 1
+    for n in range(MAX_ADDRESSES):
+        memory.add(f"address {n}", Failure("x", "col_a", NOW))
+    assert len(memory.add("5.181.80.66", Failure("y", "col_a", NOW))) == 1, "the oldest address gave way"
+
+
+def test_evidence_holds_counts_that_carry_the_detector() -> None:
+    found = evidence(_failed(7, 3), now_s=NOW)
+    assert found == {"login_accounts": "7", "login_communes": "3"}
+    assert speaks(found)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [{}, {"login_accounts": "99"}, {"login_accounts": "²", "login_communes": "9"}, evidence([], now_s=0)],
+)
+def test_evidence_that_says_too_little_carries_nothing(found: dict[str, object]) -> None:
+    assert not speaks(found)
+
+
+def test_account_leaves_as_a_digest_and_its_case_does_not_matter() -> None:
+    first = failures.payload(address="::ffff:5.181.80.66", account=" Maire@Nolay.FR ", door="imap")
+    second = failures.payload(address="5.181.80.66", account="maire@nolay.fr", door="imap")
+    assert first == second
+    assert first is not None
+    assert (first["address"], first["domain"]) == ("5.181.80.66", "nolay.fr")
+    assert "maire" not in str(first)
+
+
+@pytest.mark.parametrize("address", ["", "nonsense", "127.0.0.1", "192.168.1.4", "::1", "fe80::1"])
+def test_failures_from_no_internet_address_are_not_told(address: str) -> None:
+    assert failures.payload(address=address, account="maire@nolay.fr", door="imap") is None
+
+
+@pytest.mark.parametrize("account", ["", "root", "a@b", "x@" + "y" * 300, "a@é.fr", "'; --@x y.fr"])
+def test_account_of_no_domain_has_none(account: str) -> None:
+    found = failures.payload(address="5.181.80.66", account=account, door="imap")
+    assert found is not None
+    assert found["domain"] == ""
+    assert Failure(str(found["account"]), "", NOW).collectivite_id == ""
+    assert len(str(found["account"])) == 32
+
+
+def test_gate_tells_a_repeated_failure_once_and_keeps_what_could_not_be_told() -> None:
+    waiting = Failures()
+    assert waiting.add(address="5.181.80.66", account="a@nolay.fr", door="imap")
+    assert not waiting.add(address="5.181.80.66", account="a@nolay.fr", door="imap")
+    assert not waiting.add(address="10.0.0.1", account="a@nolay.fr", door="imap")
+    taken = waiting.take()
+    assert len(taken) == 1
+    assert waiting.take() == []
+    waiting.put_back(taken)
+    assert waiting.take() == taken
+
+
+def test_gate_keeps_the_newest_when_too_many_wait() -> None:
+    waiting = Failures()
+    for n in range(MAX_WAITING + 10):
+        waiting.add(address="5.181.80.66", account=f"a{n}@nolay.fr", door="imap")
+    taken = waiting.take()
+    assert len(taken) == MAX_WAITING
+    waiting.add(address="5.181.80.66", account="new@nolay.fr", door="imap")
+    waiting.put_back(taken)
+    again = waiting.take()
+    assert len(again) == MAX_WAITING
+    assert again[-1]["account"] != taken[-1]["account"]
+    assert ACCOUNTS > 1
