@@ -19,6 +19,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail.models import Mailbox, RemediationJob
 from beffroi.watch.models import Campaign
+from beffroi.watch.sources.models import FeedSource, SourceUpdate
 from django.test import Client
 from django.urls import reverse
 
@@ -52,6 +53,8 @@ class World:
     campaign_id: str
     box_id: str
     job_id: str
+    source_id: str
+    update_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -103,6 +106,7 @@ PORTAL = {
     "box_enrol": Rule("box"),
 }
 CAMPAIGN: Arguments = lambda world: {"campaign_id": world.campaign_id}  # noqa: E731
+SOURCE: Arguments = lambda world: {"source_id": world.source_id}  # noqa: E731
 BOX: Arguments = lambda world: {"box_id": world.box_id}  # noqa: E731
 CONSOLE = {
     "healthz": Rule("open"),
@@ -117,6 +121,16 @@ CONSOLE = {
     "withdrawal": Rule("thing", lambda world: {"job_id": world.job_id}, {"word": "ask"}),
     "boxes": Rule("own"),
     "box_code": Rule("own"),
+    "sources": Rule("own"),
+    "source_add": Rule("own", data={"name": "X", "format": "plain", "licence": "CC0", "weight": "list"}),
+    "source_export": Rule("thing", lambda world: {"format_": "stix"}),
+    "source": Rule("thing", SOURCE, {"word": "start"}),
+    "source_change": Rule("thing", SOURCE),
+    "source_update": Rule(
+        "thing",
+        lambda world: {"source_id": world.source_id, "update_id": world.update_id},
+        {"word": "accept", "why": "x y z"},
+    ),
     "communes": Rule("own"),
     "commune_enrol": Rule("own", data={"insee": "21584", "domain": "saulieu.test"}),
     "journal": Rule("own"),
@@ -151,7 +165,11 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
     campaign = Campaign.objects.get()
     decision = block("185.203.116.9")
     job = RemediationJob.objects.create(direction="withdraw", decision_id=decision.id, state="waiting")
-    return World(beaune, nuits, administrator, mailbox, issued.record.id, campaign.id, box.id, job.id)
+    source = FeedSource.objects.create(name="X", slug="x", format="plain", licence="CC0", created_by="x")
+    held = SourceUpdate.objects.create(source=source, state="held", doubts=["grew"])
+    return World(
+        beaune, nuits, administrator, mailbox, issued.record.id, campaign.id, box.id, job.id, source.id, held.id
+    )
 
 
 def changed() -> tuple[object, ...]:
@@ -165,6 +183,8 @@ def changed() -> tuple[object, ...]:
         set(Box.objects.values_list("state", flat=True)),
         AppPassword.objects.filter(revoked_at=None).count(),
         set(RemediationJob.objects.values_list("state", "approval_id")),
+        set(FeedSource.objects.values_list("name", "active")),
+        set(SourceUpdate.objects.values_list("state", flat=True)),
     )
 
 
@@ -250,7 +270,7 @@ def test_an_agents_cookie_and_none_open_nothing_on_the_console(name: str, method
     assert changed() == before
 
 
-@pytest.mark.parametrize("name", [name for name in CLOSED_CONSOLE if name != "commune_enrol"])
+@pytest.mark.parametrize("name", [name for name in CLOSED_CONSOLE if name not in ("commune_enrol", "source_export")])
 def test_the_console_opens_to_its_administrator(name: str, world: World) -> None:
     with on_listener("console"):
         answer = ask(console_client(world.administrator.id), "get", name, CONSOLE, world)

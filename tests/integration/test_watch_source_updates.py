@@ -61,7 +61,7 @@ def test_a_list_is_fetched_and_published_by_kind_with_its_counts(
     )
     assert update.examples[0][:2] == ["domain", "impots.gouv.fr"]
     assert (source.in_force, source.last_error, source.etag) == (4, "", '"1"')
-    assert queries.state_of(source, None).state == "fresh"
+    assert queries.state_of(source).state == "fresh"
     row = IndicatorList.objects.first()
     assert row is not None and row.expires_at is not None
     assert 7100 < (row.expires_at - clock.now()).total_seconds() <= 7200
@@ -95,13 +95,13 @@ def test_what_a_source_names_no_longer_leaves_after_its_ttl(
     source.refresh_from_db()
     assert (source.last_error, source.last_error_detail, source.failures) == ("source.refused", "404", 1)
     assert lists_in_force() == {"source-essai-ip": 1}
-    assert queries.state_of(source, None).state == "failing"
+    assert queries.state_of(source).state == "failing"
     monkeypatch.setattr(clock, "now", lambda: start + timedelta(minutes=91))
     updates.sweep()
     assert lists_in_force() == {}
     monkeypatch.setattr(clock, "now", lambda: start + timedelta(days=2))
     assert [one.source.id for one in queries.alarms(SYSTEM)] == [source.id]
-    assert queries.state_of(source, None).state == "late"
+    assert queries.state_of(source).state == "late"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_an_update_that_behaves_differently_is_held_and_the_former_list_stays(
     assert held.doubts == [doubt]
     assert lists_in_force() == {"source-essai-ip": 300}
     source.refresh_from_db()
-    assert queries.state_of(source, held).state == "held"
+    assert queries.state_of(source).state == "held"
     assert queries.held_count(SYSTEM) == 1
     with pytest.raises(Invalid):
         actions.answer_update(actor=administrator, update=held, accept=True, why=" ")

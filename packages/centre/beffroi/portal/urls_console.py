@@ -6,7 +6,7 @@ from django.urls import path
 from django.views.i18n import set_language
 
 from beffroi.portal import about, health
-from beffroi.portal.console import boxes, campaigns, communes, journal, overview, signin, withdrawals
+from beffroi.portal.console import box, boxes, campaigns, communes, journal, overview, signin, sources, withdrawals
 
 handler400 = "beffroi.portal.health.bad_request"
 handler403 = "beffroi.portal.health.forbidden"
@@ -30,8 +30,20 @@ urlpatterns = [
     path("retraits/<str:job_id>/", withdrawals.withdrawal, name="withdrawal"),
     path("boitiers/", boxes.boxes, name="boxes"),
     path("boitiers/code/", boxes.issue, name="box_code"),
+    path("boitiers/<str:box_id>/", box.box, name="box"),
+    path("boitiers/<str:box_id>/reglages/", box.policy, name="box_policy"),
+    path("boitiers/<str:box_id>/reprendre/", box.restore, name="box_restore"),
+    path("boitiers/<str:box_id>/observation/", box.observe, name="box_observe"),
+    path("boitiers/<str:box_id>/proposition/", box.flow, name="box_flow"),
+    path("boitiers/<str:box_id>/remplacer/", boxes.replace, name="box_replace"),
     path("boitiers/<str:box_id>/confirmer/", boxes.confirm, name="box_confirm"),
     path("boitiers/<str:box_id>/revoquer/", boxes.revoke, name="box_revoke"),
+    path("sources/", sources.sources, name="sources"),
+    path("sources/nouvelle/", sources.add, name="source_add"),
+    path("sources/export/<str:format_>/", sources.download, name="source_export"),
+    path("sources/<str:source_id>/", sources.source, name="source"),
+    path("sources/<str:source_id>/modifier/", sources.change, name="source_change"),
+    path("sources/<str:source_id>/maj/<str:update_id>/", sources.update, name="source_update"),
     path("communes/", communes.communes, name="communes"),
     path("communes/inscrire/", communes.enrol, name="commune_enrol"),
     path("journal/", journal.journal, name="journal"),

@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from django.utils import formats, timezone
 from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
 from beffroi.lib import clock
+
+if TYPE_CHECKING:
+    from beffroi.boxes.models import BoxNotice
 
 NBSP = "\u00a0"
 
@@ -62,15 +66,37 @@ STATES = {
     "silent": (gettext_lazy("Silencieux"), "warn", "triangle-alert"),
     "box_active": (gettext_lazy("En service"), "good", "circle-check"),
     "box_revoked": (gettext_lazy("Révoqué"), "quiet", "ban"),
+    "rolled_back": (gettext_lazy("Réglages refusés"), "warn", "undo-2"),
+    "behind": (gettext_lazy("Liste en retard"), "warn", "clock"),
+    "outdated": (gettext_lazy("Logiciel ancien"), "quiet", "clock"),
+    "observing": (gettext_lazy("En observation"), "quiet", "eye"),
     "running": (gettext_lazy("En cours"), "warn", "clock"),
     "waiting": (gettext_lazy("Attend une seconde personne"), "warn", "clock"),
     "done": (gettext_lazy("Terminé"), "good", "check"),
     "refused": (gettext_lazy("Refusé"), "quiet", "x"),
+    "source_held": (gettext_lazy("À examiner"), "warn", "circle-dot"),
+    "source_late": (gettext_lazy("Muette depuis longtemps"), "bad", "triangle-alert"),
+    "source_failing": (gettext_lazy("En échec"), "warn", "triangle-alert"),
+    "source_waiting": (gettext_lazy("Première lecture à venir"), "quiet", "clock"),
+    "source_fresh": (gettext_lazy("À jour"), "good", "circle-check"),
+    "source_given": (gettext_lazy("Par fichier"), "good", "circle-check"),
+    "source_off": (gettext_lazy("Arrêtée"), "quiet", "ban"),
+    "update_applied": (gettext_lazy("En vigueur"), "good", "check"),
+    "update_accepted": (gettext_lazy("Acceptée"), "good", "check"),
+    "update_held": (gettext_lazy("À examiner"), "warn", "circle-dot"),
+    "update_refused": (gettext_lazy("Refusée"), "quiet", "x"),
+    "update_superseded": (gettext_lazy("Remplacée"), "quiet", "x"),
 }
 REFUSALS = {
     "protected": gettext_lazy("protégé : jamais bloqué, quoi qu’on signale"),
     "range_never_automatic": gettext_lazy("une plage entière n’est jamais bloquée automatiquement"),
     "sender_forged": gettext_lazy("l’expéditeur affiché est peut-être lui-même victime d’une usurpation"),
+}
+
+BYPASSES = {
+    "foreign_dns": gettext_lazy("Des postes interrogent un autre résolveur que le boîtier."),
+    "doh": gettext_lazy("Des postes interrogent un résolveur chiffré : le boîtier ne voit pas les noms demandés."),
+    "dot": gettext_lazy("Des postes interrogent un résolveur chiffré : le boîtier ne voit pas les noms demandés."),
 }
 
 
@@ -199,6 +225,22 @@ def authentication(domain: str, *, spf: str, dkim: str, dmarc: str) -> Phrase:
     return Phrase(
         _("Rien ne permet de vérifier que ce courriel vient de %(domain)s.") % names, "warn", "triangle-alert"
     )
+
+
+def bypass(kind: str, count: int, last_at: datetime) -> str:
+    """Who goes round a boîtier, and since when it was not seen again."""
+    said = BYPASSES.get(kind, _("Des postes passent à côté du boîtier, par exemple par le Wi-Fi de la box internet."))
+    counted = ngettext("Vu %(n)s fois, la dernière : %(when)s.", "Vu %(n)s fois, la dernière : %(when)s.", count)
+    return f"{said} {counted % {'n': count, 'when': when(last_at)}}"
+
+
+def notice(one: BoxNotice) -> str:
+    """What a boîtier would not do, as a sentence."""
+    if one.kind == "policy_rolled_back":
+        return _("Réglages n° %(version)s essayés, puis abandonnés : le boîtier a gardé les précédents.") % {
+            "version": one.policy_version
+        }
+    return _("Blocage de %(value)s refusé : protégé.") % {"value": shorten(one.indicator_value)}
 
 
 def _number(facts: Mapping[str, object], key: str) -> int:

@@ -19,6 +19,7 @@ from beffroi.portal import chart
 from beffroi.portal.console import evidence
 from beffroi.portal.pages import for_administrators, give_live_grant, page
 from beffroi.watch import queries as watch
+from beffroi.watch.sources import queries as sources
 
 CHART_DAYS = 30
 WAITING = 5
@@ -47,6 +48,7 @@ def facts(actor: Actor) -> dict[str, Any]:
     pending = [one for one in states if one.box.state == "pending"]
     silent = [one for one in active if one.silent]
     waiting = watch.open_count(actor)
+    alarms = sources.alarms(actor)
     withdrawals = mail.waiting_withdrawals(actor)
     days = chart.per_day(
         decisions.visible_decisions(actor)
@@ -68,6 +70,8 @@ def facts(actor: Actor) -> dict[str, Any]:
         "boxes_active": len(active),
         "boxes_answering": len(active) - len(silent),
         "pending": len(pending),
+        "sources_held": sum(one.state == "held" for one in alarms),
+        "sources_late": sum(one.state == "late" for one in alarms),
         "withdrawn": mail.visible_jobs(actor).filter(direction="withdraw").aggregate(n=Sum("moved"))["n"]
         or 0,
         "flows": boxes.visible_flows(actor).aggregate(n=Sum("count"))["n"] or 0,

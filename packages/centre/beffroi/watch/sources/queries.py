@@ -59,12 +59,16 @@ def source_states(actor: Actor) -> list[SourceState]:
     """Every source; those that wait for a person first, then those that fail."""
     sources = list(visible_sources(actor))
     held = {one.source_id: one for one in SourceUpdate.objects.filter(state=SourceUpdate.State.HELD)}
-    states = [state_of(one, held.get(one.id)) for one in sources]
+    states = [_with_held(one, held.get(one.id)) for one in sources]
     order = ("held", "late", "failing", "waiting", "fresh", "given", "off")
     return sorted(states, key=lambda one: (order.index(one.state), one.source.name.lower()))
 
 
-def state_of(source: FeedSource, held: SourceUpdate | None) -> SourceState:
+def state_of(source: FeedSource) -> SourceState:
+    return _with_held(source, source.updates.filter(state=SourceUpdate.State.HELD).first())
+
+
+def _with_held(source: FeedSource, held: SourceUpdate | None) -> SourceState:
     in_force = (SourceUpdate.State.APPLIED, SourceUpdate.State.ACCEPTED)
     last = source.updates.filter(state__in=in_force).order_by("-at").first()
     return SourceState(source, _state(source, held=held is not None), held, last)
