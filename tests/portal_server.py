@@ -51,8 +51,58 @@ def seed_all() -> None:
             licence="CC0 1.0",
             ttl_s=ttl_s,
         )
+    source_id, update_id = seed_sources()
     audit.seal()
-    sys.stdout.write(json.dumps(asdict(found)))
+    sys.stdout.write(json.dumps({**asdict(found), "source_id": source_id, "update_id": update_id}))
+
+
+def seed_sources() -> tuple[str, str]:
+    """A source with a held update and a history, one that fails, one that is off; nothing was fetched."""
+    from datetime import timedelta
+
+    from beffroi.lib import clock
+    from beffroi.watch.sources.models import FeedSource, SourceUpdate
+
+    now = clock.now()
+    base = {"licence": "CC0 1.0", "created_by": "tests", "weight": "list", "active": True, "next_at": now}
+    one = FeedSource.objects.create(
+        name="Adresses d’attaque, liste communautaire au nom plutôt long",
+        slug="one",
+        address="https://lists.example.org/a-rather-long-path/addresses/level3/current.txt",
+        format="plain",
+        kinds=["ip", "cidr"],
+        last_success_at=now - timedelta(hours=1),
+        named=118_204,
+        in_force=118_204,
+        **base,
+    )
+    counts = {"invalid": 3, "unsupported": 0, "size_bytes": 1_803_221}
+    SourceUpdate.objects.create(
+        source=one, state="applied", kept=118_204, new=1204, gone=311, at=now - timedelta(hours=7), **counts
+    )
+    held = SourceUpdate.objects.create(
+        source=one,
+        state="held",
+        doubts=["grew", "protected"],
+        kept=412_881,
+        before=118_204,
+        protected=518,
+        examples=[["domain", "impots.gouv.fr", "State"], ["ip", "1.1.1.1", "resolver"]],
+        **counts,
+    )
+    FeedSource.objects.create(
+        name="Flux MISP",
+        slug="two",
+        address="https://misp.example.org/manifest.json",
+        format="misp_feed",
+        last_success_at=now - timedelta(days=3),
+        last_error="source.moved",
+        last_error_detail="elsewhere.example",
+        failures=4,
+        **base,
+    )
+    FeedSource.objects.create(name="Liste apportée", slug="three", format="csv", **{**base, "active": False})
+    return one.id, held.id
 
 
 def application() -> Any:
