@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from beffroi_box.errors import ConfigInvalid
+from beffroi_box.store import write_atomic
 
 DEFAULT_STATE = Path("/var/lib/beffroi-box")
 
@@ -33,6 +34,11 @@ class BoxConfig:
     )
     wan: str = _setting("wan", "Interface towards the internet.")
     lan: str = _setting("lan", "Interface towards the town hall.")
+    mode: str = _setting("", "router or bridge; empty: as the policy says. `beffroi-box network` finds it out.")
+    wanted_mode: str = _setting("", "Mode that `beffroi-box network` tries first; empty: by what is plugged where.")
+    ports: tuple[str, ...] = _setting(
+        (), "Ethernet ports of which `beffroi-box network` may choose; empty: all cards."
+    )
     management: str = _setting("", "Bridge mode: interface with the box's own address (br0); empty: lan.")
     masquerade: bool = _setting(False, "Router mode: hide the LAN's private IPv4 addresses behind the box.")
     resolver: bool = _setting(True, "Refuse listed names by the box's dnsdist.")
@@ -49,6 +55,7 @@ class BoxConfig:
     resolver_user: str = _setting("unbound", "System user of Unbound; empty: no change of user.")
     dnsdist_user: str = _setting("_dnsdist", "System user of dnsdist; empty: no change of user.")
     nflog_group: int = _setting(5, "Group of the kernel's log of blocked packets.")
+    page_port: int = _setting(80, "Port of the box's own page, for the LAN.")
     heartbeat_s: int = _setting(20, "Pause between two heartbeats of the centre, in seconds.")
     probe_grace_s: int = _setting(10, "Time in which a new policy must prove that the centre is reached.")
     lan_probe: str = _setting(
@@ -86,13 +93,15 @@ class BoxConfig:
 
 
 def load(state: Path) -> BoxConfig:
-    """Errors: ConfigInvalid."""
-    path = state / "box.toml"
-    try:
-        values = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigInvalid("file", path, error) from None
-    return build(state, values, path)
+    """What ``beffroi-box network`` found out (network.toml) counts more than box.toml. Errors: ConfigInvalid."""
+    values: dict[str, Any] = {}
+    for name in ("box.toml", "network.toml"):
+        path = state / name
+        try:
+            values |= tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigInvalid("file", path, error) from None
+    return build(state, values, state / "box.toml")
 
 
 def build(state: Path, values: dict[str, Any], path: Path) -> BoxConfig:
@@ -105,6 +114,9 @@ def build(state: Path, values: dict[str, Any], path: Path) -> BoxConfig:
     config = BoxConfig(state=state, **checked)
     if config.centre and (urlsplit(config.centre).scheme != "https" or not config.centre_host):
         raise ConfigInvalid("centre", path, "must be https://NAME or https://NAME:PORT")
+    for name in ("mode", "wanted_mode"):
+        if getattr(config, name) not in ("", "router", "bridge"):
+            raise ConfigInvalid(name, path, "must be router or bridge")
     return config
 
 
@@ -117,6 +129,14 @@ def _checked(setting: Field[Any], value: object, path: Path) -> object:
     if type(value) is not wanted:
         raise ConfigInvalid(setting.name, path, f"must be {wanted.__name__}")
     return value
+
+
+def keep_setting(state: Path, name: str, value: str) -> None:
+    """Write one setting into box.toml, and leave every other line as it is. Errors: OSError."""
+    path = state / "box.toml"
+    lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
+    kept = [line for line in lines if line.split("=")[0].strip() != name]
+    write_atomic(path, (toml_text({name: value}) + "".join(kept)).encode())
 
 
 def toml_text(values: dict[str, Any]) -> str:

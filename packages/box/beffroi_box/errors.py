@@ -80,6 +80,12 @@ class PolicyInvalid(BoxError):
     code = "box.policy_invalid"
 
 
+class LabelFailed(BoxError):
+    """The QR code could not be made. Next: {}"""
+
+    code = "box.label_failed"
+
+
 class LoadFailed(BoxError):
     """A list could not be brought into force ({}): {}"""
 

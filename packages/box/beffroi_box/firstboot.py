@@ -1,0 +1,158 @@
+"""A box that nobody has enrolled yet: it protects what it can and waits for its code.
+
+Purpose: rules that let the LAN out and nobody in; the page of the box takes the code (or ``beffroi-box enrol`` does);
+         the enrolment goes on until a second person confirmed the fingerprint, also after a power cut.
+Process: ``beffroi-box run`` before the agent can start; root.
+Input:   a code from anybody in the LAN. It must fit the centre's root key, so a stranger can only give the box to a
+         Département that issued a code for it; tries are slowed down.
+Fails:   wrong code, unreachable centre: said on the page, and the box waits on.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from pathlib import Path
+
+from beffroi_protocol.enrolment_code import read_code
+from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.signing import fingerprint, public_bytes
+
+from beffroi_box import AGENT_VERSION
+from beffroi_box.config import BoxConfig, build, keep_setting, load
+from beffroi_box.enrol import enrol, serial_of
+from beffroi_box.errors import BoxError, IdentityDamaged, NotEnrolled
+from beffroi_box.kernel import Kernel
+from beffroi_box.local import Answer, AskEnrol, AskState, LocalSocket, Request, State, socket_path
+from beffroi_box.network import read as read_network
+from beffroi_box.store import Store
+from beffroi_box.wanguard import guard_rules
+
+log = logging.getLogger("beffroi_box.firstboot")
+
+TRY_EVERY_S = 3.0
+WAIT_S = 20 * 60.0
+
+
+def guard(config: BoxConfig) -> None:
+    """Let the LAN out and nobody in. Errors: RulesRefused."""
+    kernel = Kernel()
+    try:
+        kernel.apply_rules(guard_rules(config, known=_exists(config.wan)))
+    finally:
+        kernel.close()
+
+
+def is_enrolled(store: Store) -> bool:
+    """Also with a damaged identity: then the box asks again with its key, not with a code."""
+    try:
+        store.identity()
+    except NotEnrolled:
+        return False
+    except IdentityDamaged:
+        pass
+    return True
+
+
+def _exists(interface: str) -> bool:
+    try:
+        return bool(socket.if_nametoindex(interface))
+    except OSError:
+        return False
+
+
+class FirstBoot:
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self._store = Store(state)
+        self._store.prepare()
+        public = public_bytes(self._store.key())
+        self._serial, self._fingerprint = serial_of(public), fingerprint(public)
+        self._enrolment = self._told = ""
+        self._tried_at = -TRY_EVERY_S
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        """Return when the box is enrolled. Errors: RulesRefused, OSError, ConfigInvalid."""
+        config = load(self._state)
+        guard(config)
+        served = LocalSocket(socket_path(config), self.answer)
+        log.info("not enrolled: waits for a code, on the box's page or by beffroi-box enrol")
+        stopping = threading.Event()
+        thread = threading.Thread(target=served.serve, args=(stopping,), daemon=True)
+        thread.start()
+        try:
+            # ``beffroi-box enrol`` writes the identity too.
+            while not self._done.wait(1.0) and not is_enrolled(self._store):
+                pass
+        finally:
+            time.sleep(1.0)  # the page may ask once more
+            stopping.set()
+            thread.join()
+            served.close()
+            # The agent's rules follow within a second; a box without any would let everybody in meanwhile.
+
+    def answer(self, request: Request) -> Answer:
+        if isinstance(request, AskState):
+            return Answer(state=self._describe())
+        if isinstance(request, AskEnrol):
+            return Answer(error=self._offer(request))
+        return Answer(error="not_enrolled")
+
+    def _describe(self) -> State:
+        network = read_network(self._state)
+        return State(
+            self._serial,
+            self._fingerprint,
+            AGENT_VERSION,
+            enrolled=self._done.is_set(),
+            centre=load(self._state).centre,
+            enrolment=self._enrolment,
+            enrolment_told=self._told,
+            now=int(time.time()),
+            mode=network.plan.mode if network.plan else "",
+            mode_trouble=network.trouble,
+        )
+
+    def _offer(self, asked: AskEnrol) -> str:
+        """Begin an enrolment; return the code of an error, "" when it goes on by itself."""
+        if self._enrolment in ("asking", "waiting") or self._done.is_set():
+            return "busy"
+        if time.monotonic() - self._tried_at < TRY_EVERY_S:
+            return "too_soon"
+        self._tried_at = time.monotonic()
+        centre = asked.centre.strip().rstrip("/")
+        try:
+            code = read_code(asked.code)
+            config = load(self._state)
+            # The centre is set at the workshop; whoever is in the LAN cannot send the box elsewhere.
+            if not config.centre:
+                if not centre:
+                    return "no_centre"
+                build(self._state, {"centre": centre}, self._state / "box.toml")
+                keep_setting(self._state, "centre", centre)
+                config = load(self._state)
+        except (BoxError, ProtocolError) as error:
+            return error.code
+        self._enrolment, self._told = "asking", ""
+
+        def work() -> None:
+            try:
+                enrol(config, self._store, code, serial=self._serial, wait_s=WAIT_S, say=self._say)
+            except (BoxError, ProtocolError, OSError) as error:
+                self._enrolment = getattr(error, "code", "disk")
+                self._told = str(error)
+                log.warning("enrolment: %s", error)
+            else:
+                self._enrolment = "done"
+                self._done.set()
+
+        threading.Thread(target=work, daemon=True).start()
+        return ""
+
+    def _say(self, text: str) -> None:
+        if text.startswith("Waiting"):
+            self._enrolment = "waiting"
+        log.info("%s", text)

@@ -1,0 +1,208 @@
+"""What the box tells its own page, over a Unix socket: the page is another user and may read nothing else.
+
+Purpose: state, last refusals, changes of the policy; the code of an enrolment goes the other way.
+Process: a thread of the agent (root), one request a connection: a line of JSON each way.
+Input:   the page is the part that strangers of the LAN talk to: its requests are hostile; length, time and number
+         are bounded, and no request can do more than ask, or offer an enrolment code to a box that has no centre yet.
+Privacy: counts by listed address or name; never who of the LAN wanted it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from beffroi_box.config import BoxConfig
+from beffroi_box.store import user_id
+
+log = logging.getLogger("beffroi_box.local")
+
+PAGE_USER = "_beffroi-page"
+MAX_REQUEST_BYTES, MAX_ANSWER_BYTES = 4096, 1 << 18
+TIMEOUT_S = 2.0
+MAX_BLOCKS = 100
+
+
+class Block(msgspec.Struct):
+    """One listed thing that the LAN wanted. ``entry_id``: decision or list; ``*_at``: epoch seconds.
+
+    ``lift``: a person may ask for an hour without this block."""
+
+    kind: str
+    value: str
+    reason: str
+    entry_id: str
+    count: int
+    first_at: int
+    last_at: int
+    direction: str = "out"
+    since: int = 0
+    lift: bool = False
+
+
+class PolicyChange(msgspec.Struct):
+    """``outcome``: applied, or a code why the one before came back."""
+
+    version: int
+    at: int
+    by: str = ""
+    why: str = ""
+    outcome: str = "applied"
+
+
+class State(msgspec.Struct):
+    """``enrolment``: "", "asking", "waiting" (for a person in the console), "done", or the code of an error."""
+
+    serial: str
+    fingerprint: str
+    version: str
+    enrolled: bool = False
+    centre: str = ""
+    enrolment: str = ""
+    enrolment_told: str = ""
+    collectivite: str = ""
+    connected: bool = False
+    heard_at: int = 0
+    now: int = 0
+    stale: bool = False
+    trouble: str = ""
+    resolver_trouble: str = ""
+    disk_trouble: str = ""
+    mode: str = ""
+    mode_trouble: str = ""
+    entries: int = 0
+    policy_version: int = 0
+    portal: str = ""
+    blocks: list[Block] = []
+    changes: list[PolicyChange] = []
+
+
+class AskState(msgspec.Struct, tag="state", tag_field="ask"):
+    pass
+
+
+class AskEnrol(msgspec.Struct, tag="enrol", tag_field="ask"):
+    code: str
+    centre: str = ""
+
+
+class AskBlock(msgspec.Struct, tag="block", tag_field="ask"):
+    """What covers this address or name; counts nothing."""
+
+    value: str
+
+
+class AskToken(msgspec.Struct, tag="token", tag_field="ask"):
+    """The address at the portal where a signed-in person may lift this block for an hour."""
+
+    value: str
+
+
+class Answer(msgspec.Struct):
+    """``error``: a code, "" when it worked."""
+
+    error: str = ""
+    state: State | None = None
+    block: Block | None = None
+    link: str = ""
+
+
+Request = AskState | AskEnrol | AskBlock | AskToken
+_REQUEST = msgspec.json.Decoder(Request)
+
+
+def socket_path(config: BoxConfig) -> Path:
+    return config.run_directory / "page.sock"
+
+
+class LocalSocket:
+    """``answer`` is called by one thread, one request after the other."""
+
+    def __init__(self, path: Path, answer: Callable[[Request], Answer]) -> None:
+        """Errors: OSError."""
+        self._answer = answer
+        self._path = path
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.bind(str(path))
+        if (owner := user_id(PAGE_USER)) >= 0:
+            os.chown(path, owner, -1)
+        path.chmod(0o600)
+        self._socket.listen(16)
+
+    def serve(self, stopping: threading.Event) -> None:
+        self._socket.settimeout(0.5)
+        while not stopping.is_set():
+            try:
+                peer, _ = self._socket.accept()
+            except TimeoutError:
+                continue
+            with peer:
+                try:
+                    peer.settimeout(TIMEOUT_S)
+                    peer.sendall(msgspec.json.encode(self._one(_line(peer, MAX_REQUEST_BYTES))) + b"\n")
+                except (OSError, ValueError):
+                    continue
+
+    def _one(self, line: bytes) -> Answer:
+        try:
+            return self._answer(_REQUEST.decode(line))
+        except msgspec.MsgspecError:
+            return Answer(error="request")
+
+    def close(self) -> None:
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+
+def ask(path: Path, request: Request) -> Answer:
+    """Ask the agent. Errors: OSError (it does not run), ValueError (no sound answer)."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(TIMEOUT_S)
+        client.connect(str(path))
+        client.sendall(msgspec.json.encode(request) + b"\n")
+        try:
+            return msgspec.json.decode(_line(client, MAX_ANSWER_BYTES), type=Answer)
+        except msgspec.MsgspecError:
+            raise ValueError("answer") from None
+
+
+def _line(peer: socket.socket, limit: int) -> bytes:
+    data = b""
+    while not data.endswith(b"\n"):
+        piece = peer.recv(65536)
+        if not piece or len(data) + len(piece) > limit:
+            raise ValueError("no line")
+        data += piece
+    return data
+
+
+class RecentBlocks:
+    """The last things that were refused to the LAN, in memory only. Safe for several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks: dict[tuple[str, str], Block] = {}
+
+    def note(self, kind: str, value: str, *, reason: str, entry_id: str, direction: str, at: int) -> None:
+        with self._lock:
+            block = self._blocks.pop((value, direction), None)
+            if block is None:
+                block = Block(kind, value, reason, entry_id, 0, at, at, direction)
+            block.count += 1
+            block.last_at, block.entry_id, block.reason = at, entry_id, reason
+            self._blocks[(value, direction)] = block
+            if len(self._blocks) > MAX_BLOCKS:
+                del self._blocks[next(iter(self._blocks))]
+
+    def latest(self) -> list[Block]:
+        """Newest first."""
+        with self._lock:
+            return [msgspec.structs.replace(block) for block in reversed(self._blocks.values())]

@@ -1,0 +1,186 @@
+"""Router or bridge: chosen by what is plugged where. Pure: what was seen in, plans and files for systemd-networkd out.
+
+Router:  the box has the operator's address and gives the LAN a network of its own.
+Bridge:  nothing changes for anybody: the machines keep the addresses of the operator's router, and the box can be
+         pulled out; it takes one address for itself.
+Choice:  a plan is only a proposal: ``network.py`` proves it, or tries the next one.
+Source:  systemd.network(5), systemd.netdev(5); docs/internals/box.md.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+
+import msgspec
+
+from beffroi_box.look import Seen
+from beffroi_box.pagerules import PAGE_ADDRESS
+
+BRIDGE = "br0"
+PREFIX = "50-beffroi-"
+_LANS = (f"{PAGE_ADDRESS}/24", "10.213.0.1/24", "172.29.213.1/24")
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """``lan_network``: router mode, the box's address on the LAN with its prefix length."""
+
+    mode: str
+    wan: str
+    lan: str
+    lan_network: str = ""
+
+    @property
+    def own_interface(self) -> str:
+        return BRIDGE if self.mode == "bridge" else self.lan
+
+
+def plans(seen: Mapping[str, Seen], *, last: Plan | None, wanted: str = "") -> list[Plan]:
+    """Return what may be tried, the likeliest first; empty where nothing must be tried.
+
+    ``last``: the plan that proved itself before. ``wanted``: the mode that a person set, "" for none.
+    """
+    ports = list(seen)
+    if len(ports) < 2 or trouble(seen):
+        return []
+    found: list[Plan] = []
+    for wan, lan in _uplinks(seen, last):
+        modes = _modes(seen[wan], seen[lan], last if last and last.wan == wan else None)
+        if wanted:
+            modes = sorted(modes, key=lambda mode: mode != wanted)
+        found += [_plan(mode, wan, lan, seen[wan]) for mode in modes]
+    return found
+
+
+def trouble(seen: Mapping[str, Seen]) -> str:
+    """Return a code: why nothing may be tried; "" when something may.
+
+    Two ports in the same network must never become a bridge: frames would go round for ever.
+    """
+    if sum(port.carrier for port in seen.values()) == 0:
+        return "no_cable"
+    if any(port.loop for port in seen.values()):
+        return "same_network"
+    return ""
+
+
+def contradicts(seen: Mapping[str, Seen], plan: Plan) -> bool:
+    """The router is behind the other port: somebody exchanged the cables."""
+    wan, lan = seen.get(plan.wan), seen.get(plan.lan)
+    return wan is not None and lan is not None and lan.router and not wan.router
+
+
+def _uplinks(seen: Mapping[str, Seen], last: Plan | None) -> list[tuple[str, str]]:
+    """Pairs (wan, lan), the likeliest first. Behind the WAN is a router; a cable without one is better than none."""
+
+    def rank(name: str) -> tuple[bool, bool, bool, bool]:
+        port = seen[name]
+        offer = port.offer
+        public = offer is not None and _public(offer.address)
+        return (not port.router, not public, not port.carrier, last is None or last.wan != name)
+
+    ranked = sorted(seen, key=rank)
+    first, second = ranked[0], ranked[1]
+    pairs = [(first, second)]
+    # Only where the other port could be the one: a server of the town hall may give addresses too.
+    if seen[second].router or not seen[first].router:
+        pairs.append((second, first))
+    return pairs
+
+
+def _modes(wan: Seen, lan: Seen, last: Plan | None) -> list[str]:
+    if last is not None:
+        first = last.mode
+    elif wan.offer is None:
+        first = "bridge"  # whatever worked with fixed addresses goes on
+    else:
+        network = ipaddress.ip_interface(wan.offer.network).network
+        strangers = [host for host in lan.hosts if ipaddress.ip_address(host) not in network]
+        friends = len(lan.hosts) - len(strangers)
+        first = "router" if _public(wan.offer.address) or len(strangers) > friends else "bridge"
+    return [first, "router" if first == "bridge" else "bridge"]
+
+
+def _plan(mode: str, wan: str, lan: str, seen: Seen) -> Plan:
+    if mode == "bridge":
+        return Plan(mode, wan, lan)
+    taken = ipaddress.ip_interface(seen.offer.network).network if seen.offer else None
+    free = [n for n in _LANS if taken is None or not ipaddress.ip_interface(n).network.overlaps(taken)]
+    return Plan(mode, wan, lan, free[0])
+
+
+def _public(address: str) -> bool:
+    """Global, or the operator's own (RFC 6598): one address for the whole town hall."""
+    parsed = ipaddress.ip_address(address)
+    return parsed.is_global or parsed in ipaddress.ip_network("100.64.0.0/10")
+
+
+def files(plan: Plan) -> dict[str, str]:
+    """Return the files of systemd-networkd by name. Names of interfaces come from the kernel."""
+    made = _bridge_files(plan) if plan.mode == "bridge" else _router_files(plan)
+    head = "# Written by beffroi-box network; changes are lost.\n"
+    return {PREFIX + name: head + text for name, text in made.items()}
+
+
+def _bridge_files(plan: Plan) -> dict[str, str]:
+    port = "[Network]\nBridge={bridge}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\nLLDP=no\n"
+    return {
+        # No spanning tree: a port would stay shut for half a minute; two cables to one switch are seen before.
+        f"{BRIDGE}.netdev": f"[NetDev]\nName={BRIDGE}\nKind=bridge\n\n[Bridge]\nSTP=no\nForwardDelaySec=0\n"
+        "MulticastSnooping=no\n",
+        f"{BRIDGE}.network": _match(BRIDGE) + _asks() + "ConfigureWithoutCarrier=yes\n" + _client(),
+        **{f"{name}.network": _match(name) + port.format(bridge=BRIDGE) for name in (plan.wan, plan.lan)},
+    }
+
+
+def _router_files(plan: Plan) -> dict[str, str]:
+    lan = f"""[Network]
+Address={plan.lan_network}
+ConfigureWithoutCarrier=yes
+DHCPServer=yes
+IPv6SendRA=yes
+DHCPPrefixDelegation=yes
+IPv6AcceptRA=no
+LLDP=no
+
+[DHCPServer]
+EmitDNS=yes
+DNS=_server_address
+DefaultLeaseTimeSec=3600
+PersistLeases=no
+
+[IPv6SendRA]
+EmitDNS=yes
+DNS=_link_local
+"""
+    return {
+        f"{plan.wan}.network": _match(plan.wan) + _asks() + _client(),
+        f"{plan.lan}.network": _match(plan.lan) + lan,
+    }
+
+
+def _match(name: str) -> str:
+    return f"[Match]\nName={name}\n\n"
+
+
+def _asks() -> str:
+    return "[Network]\nDHCP=yes\nIPv6AcceptRA=yes\nLinkLocalAddressing=ipv6\nLLDP=no\n"
+
+
+def _client() -> str:
+    """The box tells neither its name nor asks for more than an address; its own Unbound resolves."""
+    return (
+        "\n[DHCPv4]\nClientIdentifier=mac\nSendHostname=no\nUseDNS=no\nUseNTP=yes\nUseHostname=no\n"
+        "\n[DHCPv6]\nUseDNS=no\nSendHostname=no\n\n[IPv6AcceptRA]\nUseDNS=no\n"
+    )
+
+
+def settings(plan: Plan) -> dict[str, object]:
+    """Return the box's settings that follow from the plan (``network.toml``)."""
+    return {
+        "mode": plan.mode,
+        "wan": plan.wan,
+        "lan": plan.lan,
+        "management": BRIDGE if plan.mode == "bridge" else "",
+        "masquerade": plan.mode == "router",
+    }

@@ -1,0 +1,232 @@
+"""Makes the chosen mode real, and proves it: ``beffroi-box network``.
+
+Purpose: look at the ports, try the plans of ``modes.py`` one after the other until one is proved (the box reaches its
+         centre, or its router where no centre is known; a machine of the LAN reaches the internet), watch the cables.
+Process: one, as root. Writes files of systemd-networkd, ``network.toml`` (read by every other process of the box) and
+         ``network.json`` (what it found).
+Fails:   where nothing can be proved, the plan that last proved itself comes back, else a bridge: whatever worked
+         without the box works through it. Then it looks again, every minute at first. Rules in the kernel stay.
+Source:  docs/internals/box.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from beffroi_box import config as settings
+from beffroi_box.bridgeprobe import bridged_machine_reaches
+from beffroi_box.client import Centre
+from beffroi_box.lanprobe import lan_reaches
+from beffroi_box.look import look
+from beffroi_box.modes import BRIDGE, PREFIX, Plan, contradicts, files, plans, trouble
+from beffroi_box.modes import settings as plan_settings
+from beffroi_box.store import Store, write_atomic
+
+log = logging.getLogger("beffroi_box.network")
+
+DIRECTORY = Path("/etc/systemd/network")
+LOOK_S, PROOF_S = 4.0, 20.0
+POLL_S, AGAIN_FIRST_S, AGAIN_LAST_S = 2.0, 60.0, 900.0
+_AFTER = ("beffroi-box.service", "beffroi-box-dnsdist.service", "beffroi-box-page.service")
+
+
+class Found(msgspec.Struct):
+    """What is in force, for the page and for a person. ``trouble``: a code, "" when all is well."""
+
+    plan: Plan | None = None
+    proved: bool = False
+    proved_at: int = 0
+    trouble: str = ""
+    last_proved: Plan | None = None
+
+
+def restart_units(before: Callable[[], None]) -> None:
+    """Stop systemd-networkd, run ``before``, start it and what depends on the names of interfaces."""
+    networkd = "systemd-networkd.service"
+    subprocess.run(["systemctl", "stop", f"{networkd[:-8]}.socket", networkd], check=False, timeout=60)
+    before()
+    subprocess.run(["systemctl", "start", networkd], check=True, timeout=60)
+    own = [sys.executable, "-m", "beffroi_box", "resolver-config"]
+    subprocess.run(own, check=False, timeout=60, stdout=subprocess.DEVNULL)
+    subprocess.run(["systemctl", "try-restart", *_AFTER], check=False, timeout=120)
+
+
+class Network:
+    """``restart``: as ``restart_units``; the tests start the engines themselves."""
+
+    def __init__(
+        self,
+        state: Path,
+        *,
+        directory: Path = DIRECTORY,
+        restart: Callable[[Callable[[], None]], None] = restart_units,
+    ) -> None:
+        self._state = state
+        self._directory = directory
+        self._restart = restart
+        self.found = read(state)
+        self.ports = settings.load(state).ports or physical_ports()
+
+    def run(self, stopping: threading.Event) -> None:
+        """Look whenever a cable is plugged or pulled, and again later while nothing is proved."""
+        known: dict[str, bool] = {}
+        again_s, again_at = AGAIN_FIRST_S, 0.0
+        while True:
+            cables = self.cables()
+            changed = cables != known
+            if changed:
+                again_s = AGAIN_FIRST_S
+                stopping.wait(POLL_S)  # a plug in a socket is noisy
+            if changed or (not self.found.proved and time.monotonic() >= again_at):
+                known = self.cables()
+                self.step()
+                again_at = time.monotonic() + again_s
+                again_s = min(AGAIN_LAST_S, again_s * 2)
+            if stopping.wait(POLL_S):
+                return
+
+    def step(self) -> None:
+        """Look once; keep the plan in force where it still proves itself, else try others."""
+        seen = look(self.ports, LOOK_S)
+        problem = trouble(seen) if len(seen) > 1 else "no_second_port"
+        plan = self.found.plan
+        if problem:
+            self._note(trouble=problem, proved=False)
+            if problem == "same_network" and plan is not None and plan.mode == "bridge":
+                _ip("link", "set", plan.lan, "nomaster")  # or frames go round for ever
+            return
+        if plan is not None and not contradicts(seen, plan):
+            if self.found.trouble == "same_network" or not self._is_real(plan):
+                self._apply(plan)
+            if self._proved(plan):
+                return
+        self._try(plans(seen, last=self.found.last_proved, wanted=settings.load(self._state).wanted_mode))
+
+    def _try(self, proposed: list[Plan]) -> None:
+        for plan in proposed:
+            log.info("tries %s, internet at %s", plan.mode, plan.wan)
+            self._apply(plan)
+            if self._proved(plan):
+                return
+        bridges = [plan for plan in proposed if plan.mode == "bridge"]
+        last = self.found.last_proved or (bridges or proposed or [None])[0]
+        log.warning("no plan could be proved")
+        if last is not None and last != self.found.plan:
+            self._apply(last)
+        self._note(trouble="unproved", proved=False)
+
+    # -- in force ----------------------------------------------------------------------------------------
+
+    def _apply(self, plan: Plan) -> None:
+        def before() -> None:
+            for path in self._directory.glob(PREFIX + "*"):
+                path.unlink()
+            for name, text in files(plan).items():
+                write_atomic(self._directory / name, text.encode(), mode=0o644)
+            write_atomic(self._state / "network.toml", settings.toml_text(plan_settings(plan)).encode())
+            if plan.mode == "router":
+                _ip("link", "del", BRIDGE)
+            for port in self.ports:
+                if plan.mode == "router":
+                    _ip("link", "set", port, "nomaster")
+                _ip("addr", "flush", "dev", port, "scope", "global")
+                _ip("link", "set", port, "up")
+
+        self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._restart(before)
+        self._note(plan=plan, proved=False)
+
+    def _is_real(self, plan: Plan) -> bool:
+        return all((self._directory / name).exists() for name in files(plan))
+
+    def _proved(self, plan: Plan) -> bool:
+        end = time.monotonic() + PROOF_S
+        config = settings.load(self._state)
+        centre = Centre(config, Store(self._state).centre_addresses())
+        while not (centre.reached() if config.centre else router_answers()):
+            if time.monotonic() > end:
+                log.warning("%s: the way out does not work", plan.mode)
+                return False
+            time.sleep(0.5)
+        target = config.lan_probe
+        if not target and config.centre and (addresses := centre.addresses()):
+            target = f"{addresses[0]}:{config.centre_port}"
+        left = max(8.0, end - time.monotonic())
+        if plan.mode == "bridge":
+            reached = bridged_machine_reaches(BRIDGE, target, left)
+        else:
+            reached = not target or lan_reaches(target, left)
+        if not reached:
+            log.warning("%s: the LAN does not get out", plan.mode)
+            return False
+        self._note(proved=True, proved_at=int(time.time()), trouble="", last_proved=plan)
+        log.info("%s proved, internet at %s", plan.mode, plan.wan)
+        return True
+
+    def _note(self, **values: object) -> None:
+        for name, value in values.items():
+            setattr(self.found, name, value)
+        try:
+            write_atomic(self._state / "network.json", msgspec.json.encode(self.found))
+        except OSError as error:
+            log.error("network.json: %s", error.strerror)
+
+    def cables(self) -> dict[str, bool]:
+        """Return for each port whether its cable is plugged in at both ends."""
+        return {port: _has_cable(port) for port in self.ports}
+
+
+def read(state: Path) -> Found:
+    try:
+        return msgspec.json.decode((state / "network.json").read_bytes(), type=Found)
+    except (OSError, msgspec.MsgspecError):
+        return Found()
+
+
+def physical_ports() -> tuple[str, ...]:
+    """Ethernet cards by name; no bridges, no wireless."""
+    found = []
+    for path in sorted(Path("/sys/class/net").iterdir()):
+        kind = (path / "type").read_text().strip() if (path / "type").exists() else ""
+        if (path / "device").exists() and kind == "1" and not (path / "phy80211").exists():
+            found.append(path.name)
+    return tuple(found)
+
+
+def router_answers() -> bool:
+    """There is a default route, and its router answers on the wire."""
+    for family in ("-4", "-6"):
+        for route in _json("route", "show", "default", family=family):
+            via, device = route.get("gateway"), route.get("dev")
+            if not via or not device:
+                continue
+            _ip("neigh", "replace", via, "dev", device, "nud", "probe")
+            time.sleep(0.3)
+            known = _json("neigh", "show", via, "dev", device, family=family)
+            if any("REACHABLE" in (one.get("state") or ()) for one in known):
+                return True
+    return False
+
+
+def _has_cable(port: str) -> bool:
+    return any("LOWER_UP" in (link.get("flags") or ()) for link in _json("link", "show", "dev", port))
+
+
+def _json(*arguments: str, family: str = "-4") -> list[dict[str, str]]:
+    done = subprocess.run(["ip", family, "-json", *arguments], capture_output=True, check=False, timeout=10)
+    try:
+        return msgspec.json.decode(done.stdout or b"[]", type=list[dict[str, object]])  # type: ignore[return-value]
+    except msgspec.MsgspecError:
+        return []
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], capture_output=True, check=False, timeout=10)

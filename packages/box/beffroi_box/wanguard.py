@@ -1,0 +1,69 @@
+"""The packet rules of a box without a policy: the LAN goes out, nobody comes in. Pure.
+
+Source: docs/internals/box.md.
+"""
+
+from __future__ import annotations
+
+from beffroi_box.config import BoxConfig
+from beffroi_box.lanprobe import FAR_ADDRESS, NEAR
+from beffroi_box.pagerules import PAGE_ADDRESS
+
+FIRST = "beffroi_first"
+
+
+def guard_rules(config: BoxConfig, *, known: bool) -> str:
+    """Return the text of one atomic ``nft -f``.
+
+    ``known``: the port of the internet exists. Before ``beffroi-box network`` chose, every port is the internet's.
+    """
+    bridge = config.mode == "bridge"
+    wan = "meta mark and 0x3 == 0x1" if bridge else f'iifname "{config.wan}"' if known else ""
+    marks = f"""table bridge {FIRST} {{
+  chain direction {{
+    type filter hook prerouting priority -300; policy accept;
+    iifname "{config.wan}" meta mark set meta mark and 0xfffffffc or 0x1
+    iifname {{ "{config.lan}", "{NEAR}" }} meta mark set meta mark and 0xfffffffc or 0x2
+  }}
+}}"""
+    hide = f'oifname "{config.wan}" meta nfproto ipv4 masquerade' if config.masquerade and not bridge else ""
+    probe = f'ip saddr {FAR_ADDRESS} oifname "{config.wan}" masquerade' if not bridge else ""
+    return f"""{lift_rules()}table inet {FIRST} {{
+  chain forward_ {{
+    type filter hook forward priority -5; policy accept;
+    ct state established,related accept
+    ct state invalid drop
+    {wan} icmpv6 type {{ nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, packet-too-big }} accept
+    {wan} udp sport 67 udp dport 68 accept
+    {wan} drop
+  }}
+  chain input_ {{
+    type filter hook input priority -5; policy accept;
+    iif lo accept
+    ct state established,related accept
+    meta l4proto {{ icmp, ipv6-icmp }} limit rate 100/second burst 200 packets accept
+    {wan} udp dport {{ 68, 546 }} accept
+    {wan} drop
+    udp dport {{ 53, 67, 547 }} accept
+    tcp dport {{ 53, {config.page_port} }} accept
+    drop
+  }}
+  chain page_ {{
+    type nat hook prerouting priority dstnat; policy accept;
+    {wan} return
+    ip daddr {PAGE_ADDRESS} tcp dport 80 redirect to :{config.page_port}
+  }}
+  chain source_ {{
+    type nat hook postrouting priority srcnat; policy accept;
+    {probe}
+    {hide}
+  }}
+}}
+{marks if bridge else ""}
+"""
+
+
+def lift_rules() -> str:
+    return "".join(
+        f"add table {family} {FIRST}\ndelete table {family} {FIRST}\n" for family in ("inet", "bridge")
+    )
