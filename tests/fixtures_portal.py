@@ -131,7 +131,7 @@ def no_door(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from beffroi.core.decisions import door
     from django.core.cache import cache
 
-    monkeypatch.setattr(door, "blocked_address", lambda address: None)
+    monkeypatch.setattr(door, "blocked_address", lambda *_: None)
     yield
     cache.clear()
 

@@ -184,14 +184,16 @@ class Centre:
     def door_headers(self, door: str) -> dict[str, str]:
         return {"X-Beffroi-Door": door, "X-Beffroi-Token": self.config.secret("door.token").decode()}
 
-    def door(self, door: str, channel: str, directory: Path, **options: object) -> Follower:
+    def door(
+        self, door: str, channel: str, directory: Path, *, more: tuple[str, ...] = (), **options: object
+    ) -> Follower:
         return Follower(
             socket_path=self.socket,
             directory=directory,
             root_public_key=public_bytes(self.root),
             door=door,
             token=lambda: self.config.secret("door.token").decode(),
-            channels=[channel],
+            channels=[channel, *more],
             **options,  # type: ignore[arg-type]
         )
 

@@ -19,6 +19,7 @@ from beffroi_protocol.messages import Action, Batch, Entry
 from beffroi_protocol.table import DecisionTable
 
 from tests.conftest import Commune
+from tests.fixtures_mail_table import Asked
 
 pytestmark = pytest.mark.usefixtures("database")
 CLIENTS = ("91.240.118.66", "91.240.118.67", "91.240.119.66", "2a0b:f4c2:77::9", "2a0b:f4c2:78::9")
@@ -66,11 +67,7 @@ def refused(facts: Facts, decision: Decision) -> bool:
     entry = Entry(decision.id, normalise(decision.kind, decision.value), Action.BLOCK, end)
     table.apply(Batch(1, "mail", 0, 0, 1, 0, end, "", (entry,)), b"{}")
     now = clock.epoch_s()
-    found = judge(
-        observations(facts),
-        lambda indicator: table.match(indicator, now=now),
-        lambda address: table.match_address(address, now=now),
-    )
+    found = judge(observations(facts), Asked(table, now))
     return found.action == "reject"
 
 

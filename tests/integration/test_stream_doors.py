@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 from beffroi.core.decisions import door as login_door
+from beffroi.core.decisions import exceptions
 from beffroi.core.decisions.actions import revoke
 from beffroi.core.identity.actor import Actor
+from beffroi_protocol.indicators import normalise
 
+from tests.conftest import Commune
 from tests.fixtures_stream import Centre, block, eventually, running_centre  # noqa: F401
 
 ADDRESS = "185.203.116.77"
@@ -69,6 +72,45 @@ def test_portal_refuses_a_blocked_address_and_whoever_it_cannot_read_passes(cent
     centre.start()
     revoke(actor=Actor.system("tests"), decision=network, reason="tests")
     eventually(lambda: login_door.blocked_address("2a0b:f4c2:77:1::9") is None, "free again")
+
+
+@pytest.mark.usefixtures("portal_door")
+def test_what_a_commune_lets_through_opens_the_sign_in_door_for_its_people_alone(
+    centre: Centre, beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    assert login_door.blocked_address(ADDRESS) is None
+    block(ADDRESS)
+    eventually(lambda: login_door.blocked_address(ADDRESS), "blocked")
+    assert not login_door.some_allow(ADDRESS)
+    made = exceptions.allow_locally(
+        actor=administrator,
+        collectivite_id=beaune.id,
+        indicator=normalise("cidr", "185.203.116.0/24"),
+        ttl_s=600,
+        reason="télémaintenance",
+    )
+    eventually(lambda: login_door.blocked_address(ADDRESS, [beaune.id]) is None, "its people pass")
+    assert login_door.some_allow(ADDRESS)
+    for others in ([], [nuits.id], [beaune.id, nuits.id], [""]):
+        assert login_door.blocked_address(ADDRESS, others) is not None
+    local = block("185.203.117.9", scope=nuits.id)
+    eventually(lambda: login_door.blocked_address("185.203.117.9", [nuits.id]), "refused for its people")
+    assert login_door.blocked_address("185.203.117.9", [beaune.id]) is None
+    # A door that starts while stream is away knows the exceptions too; one that comes back hears what ended.
+    centre.stop()
+    login_door.stop()
+    assert login_door.blocked_address(ADDRESS, [beaune.id]) is None
+    exceptions.end(actor=beaune.agent, exception_id=made.id)
+    revoke(actor=Actor.system("tests"), decision=local, reason="tests")
+    centre.start()
+    eventually(lambda: login_door.blocked_address(ADDRESS, [beaune.id]), "blocked again")
+    eventually(lambda: login_door.blocked_address("185.203.117.9", [nuits.id]) is None, "free again")
+
+
+def test_a_box_cannot_ask_for_the_overlays_of_all(centre: Centre, committed: str) -> None:
+    own = centre.box("col_a")
+    for channel in ("box@*", "box@col_b", "mail@*"):
+        assert own.ask(f"box:0:0:,{channel}:0:0:").status == 404
 
 
 def test_door_without_a_feed_lets_people_sign_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -389,3 +389,13 @@ def test_revoking_a_box_cuts_its_download(centre: Centre, carried: Callable[[str
     except Exception as error:  # noqa: BLE001 - http.client.IncompleteRead carries the rest
         received += len(getattr(error, "partial", b""))
     assert received < length
+
+
+def test_list_of_one_commune_is_matched_for_it_alone(centre: Centre, tmp_path: Path) -> None:
+    door = centre.door("login", "login", tmp_path, more=("login@*",))
+    publish("of.a", "185.203.116.1", scope="col_a")
+    door.start()
+    eventually(lambda: door.match_address("185.203.116.1", ["col_a"]), "its list is loaded")
+    assert door.match_address("185.203.116.1") is None
+    assert door.match_address("185.203.116.1", ["col_b"]) is None
+    door.stop()

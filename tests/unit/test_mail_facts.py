@@ -23,6 +23,8 @@ from beffroi_protocol.table import DecisionTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fixtures_mail_table import Asked
+
 NOW = 1_800_000_000
 
 
@@ -56,11 +58,7 @@ def table(*entries: tuple[str, str, Action]) -> DecisionTable:
 
 def verdict(raw: bytes, *entries: tuple[str, str, Action]) -> str:
     made = table(*entries)
-    return judge(
-        observations(decode(raw)),
-        lambda i: made.match(i, now=NOW),
-        lambda a: made.match_address(a, now=NOW),
-    ).action
+    return judge(observations(decode(raw)), Asked(made, NOW)).action
 
 
 CASES = [

@@ -23,7 +23,7 @@ from beffroi_protocol.messages import (
     decode_snapshot_file,
 )
 from beffroi_protocol.signing import ROOT_KID, TrustStore, payload_hash, split_line
-from beffroi_protocol.table import Change, DecisionTable
+from beffroi_protocol.table import OVERLAY, Change, DecisionTable, every_overlay
 
 
 class TrustedClock:
@@ -77,17 +77,23 @@ class FeedSession:
     def __init__(self, trust: TrustStore, channels: Iterable[str], clock: TrustedClock) -> None:
         self.trust = trust
         self.clock = clock
-        self.tables = {channel: DecisionTable(channel) for channel in channels}
+        asked = tuple(channels)
+        self.every = frozenset(c for c in asked if c == every_overlay(c))
+        """What was asked for as a whole: ``mail@*``. Its tables appear as the centre tells of them."""
+        self.tables = {channel: DecisionTable(channel) for channel in asked if channel not in self.every}
         self._resync: set[str] = set()
         self._announced: dict[str, SnapshotFile] = {}
 
     def since(self) -> str:
         """Value of the ``since`` parameter: ``channel:epoch:version:head``, joined by commas. The head
-        lets the centre see a fork (a centre restored from a backup) and answer with a snapshot."""
-        return ",".join(
+        lets the centre see a fork (a centre restored from a backup) and answer with a snapshot. Overlays that were
+        asked for as a whole come as snapshots: they are short."""
+        named = (
             f"{c}:0:0:" if c in self._resync else f"{c}:{t.epoch}:{t.version}:{t.head}"
             for c, t in self.tables.items()
+            if not self._as_a_whole(c)
         )
+        return ",".join((*named, *(f"{c}:0:0:" for c in sorted(self.every))))
 
     def receive(self, line: bytes, *, monotonic: float) -> Result:
         """Verify and apply one line (without its line feed)."""
@@ -131,8 +137,18 @@ class FeedSession:
         )
         return self._apply(current, payload, monotonic)
 
+    def _as_a_whole(self, channel: str) -> bool:
+        """True for an overlay that ``every`` stands for."""
+        return OVERLAY in channel and every_overlay(channel) in self.every
+
+    def _table(self, channel: str) -> DecisionTable | None:
+        found = self.tables.get(channel)
+        if found is None and self._as_a_whole(channel):
+            found = self.tables[channel] = DecisionTable(channel)
+        return found
+
     def _announce(self, message: SnapshotFile, monotonic: float) -> FileWanted | Refused:
-        table = self.tables.get(message.channel)
+        table = self._table(message.channel)
         if table is None:
             return Refused(MessageMalformed(f"channel {message.channel[:60]} was not asked for"))
         try:
@@ -144,7 +160,7 @@ class FeedSession:
         return FileWanted(message.channel, message.sha256, message.size_bytes)
 
     def _apply(self, message: Batch | Snapshot, payload: bytes, monotonic: float) -> Change | Refused:
-        table = self.tables.get(message.channel)
+        table = self._table(message.channel)
         if table is None:
             return Refused(MessageMalformed(f"channel {message.channel[:60]} was not asked for"))
         try:

@@ -44,9 +44,13 @@ def overlay(channel: str, collectivite_id: str) -> str:
     return f"{channel}{OVERLAY}{collectivite_id}"
 
 
+EVERY = "*"
+
+
 def every_overlay(channel: str) -> str:
-    """What a door that serves all collectivités asks for: each overlay over ``channel``, those to come too."""
-    return overlay(channel, "*")
+    """What a door that serves all collectivités asks for: each overlay over this base channel (or over the base of
+    this overlay), those to come too."""
+    return overlay(channel.partition(OVERLAY)[0], EVERY)
 
 
 def strictest(entries: Iterable[Entry | None]) -> Entry | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from beffroi.core.communes.models import Domain
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.core.identity.models import AppPassword
 from beffroi.core.identity.queries import current_memberships
@@ -49,6 +50,18 @@ def project_mailbox(event: Event) -> None:
     _project_passwords(mailbox)
     projections.put_route(config, address=mailbox.address)
     Mailbox.objects.filter(pk=mailbox.pk, ready_at=None).update(ready_at=clock.now())
+
+
+@consumer(name="mail.owners", kinds=("communes:domain_added",), atomic=False)
+def project_owners(event: Event) -> None:
+    put_owners()
+
+
+@periodic("mail.owners", every_s=3600.0)
+def put_owners() -> None:
+    """Whose each domain is: the mail door asks at each message whose exceptions count."""
+    owners = Domain.objects.values_list("name", "collectivite_id")
+    projections.put_owners(settings.BEFFROI, dict(owners))
 
 
 def _project_passwords(mailbox: Mailbox) -> None:

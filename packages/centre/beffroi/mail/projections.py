@@ -1,9 +1,9 @@
 """The two small databases that Postfix and Dovecot read.
 
-Purpose: routes.sqlite (no secrets) tells Postfix which domains and mailboxes exist; auth.sqlite tells Dovecot
-         where a mailbox lies, its key, and its app passwords. Mail flows and people sign in while every Python
-         process is stopped.
-Process: written by the worker's consumers only; read by ``postfix`` and ``dovecot``.
+Purpose: routes.sqlite (no secrets) tells Postfix which domains and mailboxes exist, and mailgate whose they are;
+         auth.sqlite tells Dovecot where a mailbox lies, its key, and its app passwords. Mail flows and people sign in
+         while every Python process is stopped.
+Process: written by the worker's consumers only; read by ``postfix``, ``dovecot`` and ``mailgate``.
 Hostile: nothing; values come from our own tables.
 Format:  journal_mode DELETE: a reader without write permission cannot open a WAL database. Never replaced by
          rename: proxymap and auth-worker hold the file open.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +25,9 @@ _ROUTES = """
 CREATE TABLE IF NOT EXISTS domain (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mailbox (address TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+_OWNERS = (
+    "CREATE TABLE IF NOT EXISTS owner (domain TEXT PRIMARY KEY, collectivite_id TEXT NOT NULL) WITHOUT ROWID"
+)
 _AUTH = """
 CREATE TABLE IF NOT EXISTS mailbox (id TEXT PRIMARY KEY, address TEXT NOT NULL UNIQUE, key TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS app_password (id TEXT NOT NULL, address TEXT NOT NULL, sha256 TEXT NOT NULL,
@@ -85,6 +88,15 @@ def put_mailbox_auth(config: Config, *, mailbox_id: str, address: str, key: str)
             " ON CONFLICT (id) DO UPDATE SET address = excluded.address, key = excluded.key",
             (mailbox_id, address, key),
         )
+
+
+def put_owners(config: Config, owners: Mapping[str, str]) -> None:
+    """Tell the mail door whose each domain is. ``owners``: domain -> collectivité, all of them."""
+    with _open(_folder(config) / "routes.sqlite") as routes:
+        routes.execute(_OWNERS)
+        if dict(routes.execute("SELECT domain, collectivite_id FROM owner")) != owners:
+            routes.execute("DELETE FROM owner")
+            routes.executemany("INSERT INTO owner (domain, collectivite_id) VALUES (?, ?)", owners.items())
 
 
 def put_route(config: Config, *, address: str) -> None:

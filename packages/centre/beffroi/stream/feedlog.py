@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from beffroi_protocol.table import OVERLAY, every_overlay
+
 from beffroi.lib.errors import Invalid
 from beffroi.stream.batches import Channel
 
@@ -113,6 +115,23 @@ class FeedLog:
         if (log := self.logs.get(name)) is None:
             log = self.logs[name] = Log(Channel(name, self.epoch))
         return log
+
+    def expand(self, since: Iterable[Since]) -> list[Since]:
+        """Put the overlays that there are in the place of ``BASE@*``, each as one that needs its snapshot, fresh: what
+        the door holds of it is not said."""
+        expanded: list[Since] = []
+        for part in since:
+            if part.channel != every_overlay(part.channel):
+                expanded.append(part)
+                continue
+            expanded += [Since(c.name, c.epoch, c.version, "?") for c in self.overlays(part.channel)]
+        return expanded
+
+    def overlays(self, every: str) -> list[Channel]:
+        """The overlays that ``BASE@*`` stands for."""
+        return [
+            log.channel for name, log in self.logs.items() if OVERLAY in name and every_overlay(name) == every
+        ]
 
     def answer(self, since: Iterable[Since]) -> list[bytes]:
         """Return the lines that bring a follower up to date, each channel by deltas where that works."""

@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 from beffroi_protocol.messages import Batch, decode_feed
 from beffroi_protocol.signing import Signer, payload_hash, split_line
+from beffroi_protocol.table import OVERLAY, every_overlay
 
 from beffroi.core.planes import files
 from beffroi.lib import clock
@@ -196,10 +197,20 @@ class Publisher:
                 log_.append(Line(batch.from_version, batch.prev, line))
                 log_.channel.apply(batch, split_line(line)[2])
                 self._hub.send(batch.channel, line + b"\n")
+                if OVERLAY in batch.channel:
+                    self._send_to_all_overlays(batch, line)
         for event in step.events:
             self._on_event(event)
         self._checkpoint_due([batch.channel for batch, _ in step.made])
         return len(step.events) == EVENTS_A_STEP
+
+    def _send_to_all_overlays(self, batch: Batch, line: bytes) -> None:
+        """A door that asked for every overlay learns of a new one by its snapshot: its first line follows nothing."""
+        every = every_overlay(batch.channel)
+        if every not in self._hub.topics():
+            return
+        for one in self.feed.answer([Since(batch.channel)]) if not batch.from_version else [line]:
+            self._hub.send(every, one + b"\n")
 
     def _make(self) -> Step:
         """In the thread: read, sign, commit. Changes nothing in memory."""
@@ -233,16 +244,24 @@ class Publisher:
         async with self._lock:
             self._audit_head = await self._in_thread(self._store.audit_head)
             stamp = self._stamp(self._audit_head)
-            for number, name in enumerate(t for t in self._hub.topics() if not t.startswith(POLICY_TOPIC)):
+            topics = [t for t in self._hub.topics() if not t.startswith(POLICY_TOPIC)]
+            beats = [(t, c) for t in topics for c in self._channels(t)]
+            for number, (topic, channel) in enumerate(beats):
                 if number % 50 == 49:
                     await asyncio.sleep(0)  # hundreds of overlays are signed: let others write meanwhile
-                self._hub.send(name, self._signer.line(heartbeat(self.feed.log(name).channel, stamp)) + b"\n")
+                self._hub.send(topic, self._signer.line(heartbeat(channel, stamp)) + b"\n")
+
+    def _channels(self, topic: str) -> list[Channel]:
+        """What is sent under a topic: a channel's own name, or ``BASE@*``."""
+        every = topic == every_overlay(topic)
+        return self.feed.overlays(topic) if every else [self.feed.log(topic).channel]
 
     # -- newcomers ---------------------------------------------------------------------------------------
 
     def answer(self, since: list[Since]) -> list[bytes]:
         """Return the lines for one follower, each channel ending with a heartbeat: the present time, and the
         sign that it is up to date. Runs in the event loop without a pause, together with ``Hub.add``."""
+        since = self.feed.expand(since)
         lines = self.feed.answer(since)
         stamp = self._stamp(self._audit_head)
         beats = [self._signer.line(heartbeat(self.feed.log(s.channel).channel, stamp)) for s in since]
@@ -250,7 +269,7 @@ class Publisher:
 
     async def prepare(self, since: list[Since]) -> None:
         """Write the large files that ``answer`` would otherwise have to write in the event loop."""
-        for part in since:
+        for part in self.feed.expand(since):
             if self._snapshots.needs_file(self.feed.log(part.channel), part):
                 async with self._saving:
                     if self._snapshots.needs_file(self.feed.log(part.channel), part):  # made while we waited?

@@ -11,29 +11,43 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable
 
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.messages import Entry
+from beffroi_protocol.table import every_overlay
 
 from beffroi.core.planes.follower import Follower, door_follower
 from beffroi.lib.config import SettingInvalid, load
 
-CHANNELS = ("login",)
+CHANNELS = ("login", every_overlay("login"))
 
 _lock = threading.Lock()
 _follower: Follower | None = None
 _owner_pid = 0
 
 
-def blocked_address(address: str) -> Entry | None:
-    """Return the active entry that refuses this IPv4 or IPv6 address, or None."""
+def blocked_address(address: str, collectivites: Iterable[str] = ()) -> Entry | None:
+    """Return the active entry that refuses this IPv4 or IPv6 address, or None.
+
+    ``collectivites``: those of the person who signs in, where known; an exception counts when all of them made it.
+    """
     follower = start()
     if follower is None:
         return None
     try:
-        return follower.match_address(address)
+        return follower.match_address(address, collectivites)
     except IndicatorInvalid:
         return None
+
+
+def some_allow(address: str) -> bool:
+    """Whether any collectivité lets this address through, so that one must know first who signs in."""
+    follower = start()
+    try:
+        return follower is not None and follower.some_allow(address)
+    except IndicatorInvalid:
+        return False
 
 
 def start() -> Follower | None:

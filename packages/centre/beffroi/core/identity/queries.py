@@ -21,6 +21,13 @@ def current_memberships(person_id: str) -> list[Membership]:
         )
 
 
+def collectivites_of(email: str) -> list[str]:
+    """Whose member signs in with this address, for the sign-in door; empty where nobody does."""
+    with row_security.unlimited():
+        rows = _current().filter(person__email__iexact=email.strip()[:254], person__is_active=True)
+        return list(rows.values_list("collectivite_id", flat=True))
+
+
 def visible_persons(actor: Actor) -> QuerySet[Person]:
     """All for the Département; for a person, those with a current membership in the same collectivité."""
     rows = Person.objects.order_by("name", "id")
@@ -77,6 +84,15 @@ def app_passwords(actor: Actor) -> QuerySet[AppPassword]:
         return rows.none()
     return rows.filter(
         membership__person_id=actor.id, membership__collectivite_id=actor.collectivite_id or ""
+    )
+
+
+def app_passwords_of(actor: Actor, person_id: str, collectivite_id: str) -> QuerySet[AppPassword]:
+    """Another person's, not revoked: for the Département, which may revoke them and never sees the secret."""
+    if not actor.sees_all:
+        return AppPassword.objects.none()
+    return AppPassword.objects.filter(
+        membership__person_id=person_id, membership__collectivite_id=collectivite_id, revoked_at=None
     )
 
 

@@ -17,7 +17,7 @@ import mmap
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.lists import Buffer, ListCheck, ListIndex
 from beffroi_protocol.messages import BulkList, Entry
+from beffroi_protocol.table import STRICTNESS
 
 from beffroi.lib.config import SettingInvalid
 
@@ -71,21 +72,25 @@ class DoorLists:
 
     # -- answers -----------------------------------------------------------------------------------------
 
-    def match(self, indicator: Indicator, *, now: int) -> Entry | None:
-        """Return an entry that names the list which holds exactly this indicator."""
-        return self._first(now, lambda index: indicator.value if index.match(indicator) else None)
+    def match(self, indicator: Indicator, *, now: int, channels: Collection[str]) -> Entry | None:
+        """Return an entry that names the list of these channels which holds exactly this indicator."""
+        return self._first(now, channels, lambda index: indicator.value if index.match(indicator) else None)
 
-    def match_address(self, address: str, *, now: int) -> Entry | None:
+    def match_address(self, address: str, *, now: int, channels: Collection[str]) -> Entry | None:
         """Errors: IndicatorInvalid."""
-        return self._first(now, lambda index: index.match_address(address))
+        return self._first(now, channels, lambda index: index.match_address(address))
 
-    def match_name(self, name: str, *, now: int) -> Entry | None:
+    def match_name(self, name: str, *, now: int, channels: Collection[str]) -> Entry | None:
         """Errors: IndicatorInvalid."""
-        return self._first(now, lambda index: index.match_name(name))
+        return self._first(now, channels, lambda index: index.match_name(name))
 
-    def _first(self, now: int, ask: Callable[[ListIndex], str | None]) -> Entry | None:
-        for one in self._loaded.values():
-            if one.bulk.active(now=now) and (value := ask(one.index)) is not None:
+    def _first(
+        self, now: int, channels: Collection[str], ask: Callable[[ListIndex], str | None]
+    ) -> Entry | None:
+        for (channel, _), one in self._loaded.items():
+            if channel not in channels or one.bulk.action not in STRICTNESS or not one.bulk.active(now=now):
+                continue
+            if (value := ask(one.index)) is not None:
                 return entry_of(one.bulk, value)
         return None
 

@@ -20,16 +20,25 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from beffroi_protocol import layers
 from beffroi_protocol.errors import FileMismatch, ProtocolError
-from beffroi_protocol.indicators import Indicator
+from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi_protocol.messages import MAX_MESSAGE_BYTES, Entry
 from beffroi_protocol.session import FeedSession, FileWanted, Refused, TrustedClock
 from beffroi_protocol.signing import TrustStore, public_bytes, unb64
-from beffroi_protocol.table import Change, DecisionTable
+from beffroi_protocol.table import (
+    EVERY,
+    OVERLAY,
+    Change,
+    DecisionTable,
+    every_overlay,
+    overlay,
+    strictest,
+)
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from beffroi.core.planes import files
@@ -108,27 +117,71 @@ class Follower:
         """Trusted time in epoch seconds."""
         return self._session.clock.now(local=clock.epoch(), monotonic=time.monotonic())
 
-    def match(self, indicator: Indicator) -> Entry | None:
-        """First active entry for this exact indicator, in the order of the channels; then the bulk lists, as an
-        entry of id ``list:NAME``."""
-        now = self.now()
-        with self._lock:
-            found = next((e for t in self._all() if (e := t.match(indicator, now=now))), None)
-        return found or self._lists.match(indicator, now=now)
+    def match(self, indicator: Indicator, communes: Iterable[str] = ()) -> Entry | None:
+        """Return the strictest active entry for this exact indicator, of decisions or (as an entry of id
+        ``list:NAME``) of bulk lists.
 
-    def match_address(self, address: str) -> Entry | None:
-        """Errors: IndicatorInvalid."""
+        ``communes``: whom it concerns. What one of them lets through passes only if all of them do; what is
+        refused for one of them is refused.
+        """
         now = self.now()
-        with self._lock:
-            found = next((e for t in self._all() if (e := t.match_address(address, now=now))), None)
-        return found or self._lists.match_address(address, now=now)
+        return self._strictest(
+            indicator,
+            communes,
+            lambda tables: layers.match(indicator, tables, now=now),
+            lambda channels: self._lists.match(indicator, now=now, channels=channels),
+        )
 
-    def match_name(self, name: str) -> Entry | None:
-        """Errors: IndicatorInvalid."""
+    def match_address(self, address: str, communes: Iterable[str] = ()) -> Entry | None:
+        """As ``match``, with ranges. Errors: IndicatorInvalid."""
         now = self.now()
+        return self._strictest(
+            normalise(Kind.IP, address),
+            communes,
+            lambda tables: layers.match_address(address, tables, now=now),
+            lambda channels: self._lists.match_address(address, now=now, channels=channels),
+        )
+
+    def match_name(self, name: str, communes: Iterable[str] = ()) -> Entry | None:
+        """As ``match``, with parents of the name. Errors: IndicatorInvalid."""
+        now = self.now()
+        return self._strictest(
+            normalise(Kind.DOMAIN, name),
+            communes,
+            lambda tables: layers.match_name(name, tables, now=now),
+            lambda channels: self._lists.match_name(name, now=now, channels=channels),
+        )
+
+    def some_allow(self, address: str) -> bool:
+        """Whether any collectivité lets this address through: then the answer depends on who it is.
+        Errors: IndicatorInvalid."""
+        indicator, now = normalise(Kind.IP, address), self.now()
         with self._lock:
-            found = next((e for t in self._all() if (e := t.match_name(name, now=now))), None)
-        return found or self._lists.match_name(name, now=now)
+            return any(t.exception(indicator, now=now) is not None for t in self._all())
+
+    def _strictest(
+        self,
+        indicator: Indicator,
+        communes: Iterable[str],
+        ask: Callable[[Sequence[DecisionTable]], Entry | None],
+        ask_lists: Callable[[Collection[str]], Entry | None],
+    ) -> Entry | None:
+        now, answers = self.now(), []
+        for commune in tuple(communes) or ("",):
+            with self._lock:
+                tables = self._layers(commune)
+                opened = layers.exception(indicator, tables, now=now) is not None
+                found = None if opened else ask(tables)
+            if found is None and not opened:
+                found = ask_lists([t.channel for t in tables])
+            answers.append(found)
+        return strictest(answers)
+
+    def _layers(self, commune: str) -> list[DecisionTable]:
+        """The channels that were asked for by name, and the overlays of one collectivité among the others."""
+        own = {overlay(every.removesuffix(OVERLAY + EVERY), commune) for every in self._session.every}
+        return [t for t in self._all() if every_overlay(t.channel) not in self._session.every
+                or OVERLAY not in t.channel or t.channel in own]  # fmt: skip
 
     def missing_lists(self) -> list[str]:
         """Names of bulk lists that are in force and could not be loaded yet."""
@@ -267,7 +320,9 @@ class Follower:
         return self._directory / f"{channel}.state"
 
     def _load(self, channels: Sequence[str]) -> None:
-        for channel in channels:
+        for channel in (*channels, *self._saved_overlays()):
+            if channel in self._session.every:
+                continue
             try:
                 table = DecisionTable.load(self._path(channel).read_bytes())
             except FileNotFoundError:
@@ -279,6 +334,13 @@ class Follower:
             if table.channel == channel:
                 self._session.tables[channel] = table
                 self._session.clock.floor = max(self._session.clock.floor, table.issued_at)
+
+    def _saved_overlays(self) -> list[str]:
+        return [
+            path.name.removesuffix(".state")
+            for every in self._session.every
+            for path in sorted(self._directory.glob(f"{every.removesuffix(EVERY)}*.state"))
+        ]
 
     def _save_due(self, *, at_once: bool = False) -> None:
         """In the follower's thread, which alone changes tables: no lock, so that no answer waits for the disk.

@@ -16,9 +16,13 @@ import contextlib
 import hmac
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import msgspec
 from beffroi_protocol.errors import IndicatorInvalid
+from beffroi_protocol.indicators import Indicator
+from beffroi_protocol.messages import Entry
+from beffroi_protocol.table import every_overlay
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -31,17 +35,19 @@ from beffroi.lib.errors import BeffroiError, NotAllowed, TooLarge
 from beffroi.mail.gate import facts as facts_module
 from beffroi.mail.gate.facts import Facts
 from beffroi.mail.gate.failures import Failures
+from beffroi.mail.gate.owners import Owners
 from beffroi.mail.gate.rules import Verdict, judge
 from beffroi.mail.gate.spool import Spool, SpoolUnavailable
 from beffroi.mail.gate.store import Drain, record_of
 
 KEY_HEADER = "x-beffroi-key"
 MAX_POLICY_BYTES = 16 * 1024
+CHANNELS = ("mail", every_overlay("mail"))
 log = logging.getLogger("beffroi.mailgate")
 
 
 class _Policy(msgspec.Struct):
-    """A sign-in attempt as Dovecot tells it; before the passwords only the address matters."""
+    """A sign-in attempt as Dovecot tells it; before the passwords address and mailbox matter."""
 
     remote: str = ""
     login: str = ""
@@ -50,20 +56,38 @@ class _Policy(msgspec.Struct):
     policy_reject: bool = False
 
 
+@dataclass(frozen=True)
+class ForCommunes:
+    """The table as it stands for the collectivités that a message goes to."""
+
+    follower: Follower
+    communes: frozenset[str]
+
+    def match(self, indicator: Indicator) -> Entry | None:
+        return self.follower.match(indicator, self.communes)
+
+    def match_address(self, address: str) -> Entry | None:
+        return self.follower.match_address(address, self.communes)
+
+    def match_name(self, name: str) -> Entry | None:
+        return self.follower.match_name(name, self.communes)
+
+
 class Gate:
     """What the routes work with: table, spool, drain."""
 
     def __init__(self, config: Config) -> None:
         self.key = config.secret("mailgate.key")
-        self.follower: Follower = door_follower(config, door="mailgate", channels=["mail"])
+        self.follower: Follower = door_follower(config, door="mailgate", channels=CHANNELS)
+        self.owners = Owners(config.state / "projections" / "routes.sqlite")
         self.spool = Spool(config.state / "mailgate" / "spool.sqlite")
         self.failures = Failures()
         self.drain = Drain(config, self.spool, self.failures)
 
     def check(self, facts: Facts) -> Verdict:
         """Judge and keep the evidence. Errors: SpoolUnavailable (the verdict would be "none")."""
-        seen = facts_module.observations(facts)
-        verdict = judge(seen, self.follower.match, self.follower.match_address)
+        communes = self.owners.of(facts_module.recipients(facts))
+        verdict = judge(facts_module.observations(facts), ForCommunes(self.follower, communes))
         try:
             self.spool.put(record_of(facts, verdict))
         except SpoolUnavailable:
@@ -78,9 +102,10 @@ class Gate:
         if self.failures.add(address=attempt.remote, account=attempt.login, door=attempt.protocol):
             self.drain.wake()
 
-    def refuses(self, address: str) -> bool:
+    def refuses(self, address: str, login: str) -> bool:
+        """``login``: whose mailbox; what its collectivité lets through is not refused."""
         try:
-            return self.follower.match_address(address) is not None
+            return self.follower.match_address(address, self.owners.of([login])) is not None
         except IndicatorInvalid:
             return False
 
@@ -121,7 +146,7 @@ async def _authpolicy(request: Request) -> Response:
         attempt = msgspec.json.decode(body, type=_Policy)
     except (msgspec.MsgspecError, ValueError):
         return JSONResponse({"status": 0, "msg": ""})
-    if command == "allow" and gate.refuses(attempt.remote):
+    if command == "allow" and gate.refuses(attempt.remote, attempt.login):
         return JSONResponse({"status": -1, "msg": "blocked by collective immunity"})
     if command == "report" and not attempt.success and not attempt.policy_reject:
         gate.sign_in_failed(attempt)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
-from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.indicators import Indicator, Kind, registered_names
 from beffroi_protocol.messages import Action, Entry
 
 from beffroi.mail.gate.facts import Observation
 
-Lookup = Callable[[Indicator], Entry | None]
+
+class Table(Protocol):
+    """What a verdict asks."""
+
+    def match(self, indicator: Indicator) -> Entry | None: ...
+    def match_address(self, address: str) -> Entry | None: ...
+    def match_name(self, name: str) -> Entry | None: ...
+
+
 _WEIGHT = {Action.BLOCK: 2, Action.QUARANTINE: 1}
 
 
@@ -24,18 +33,20 @@ class Verdict:
     text: str = ""
 
 
-def judge(
-    observations: Iterable[Observation], match: Lookup, match_address: Callable[[str], Entry | None]
-) -> Verdict:
+def judge(observations: Iterable[Observation], table: Table) -> Verdict:
     """Return the strictest verdict among the active entries that match.
 
-    Parents of names are observations of their own, so every look-up is exact; addresses also match ranges.
+    Addresses also match ranges, and names their parents. A parent is asked through its child alone: a local exception
+    for the child would else open nothing.
     """
     strictest: Entry | None = None
-    for seen in observations:
-        entry = (
-            match_address(seen.indicator.value) if seen.indicator.kind is Kind.IP else match(seen.indicator)
-        )
+    for indicator in _asked(observations):
+        if indicator.kind is Kind.IP:
+            entry = table.match_address(indicator.value)
+        elif indicator.kind is Kind.DOMAIN:
+            entry = table.match_name(indicator.value)
+        else:
+            entry = table.match(indicator)
         if entry is None or entry.action not in _WEIGHT:
             continue
         if strictest is None or _WEIGHT[entry.action] > _WEIGHT[strictest.action]:
@@ -46,6 +57,24 @@ def judge(
         text = f"Blocked by collective immunity ({strictest.reason or 'decision'}; {strictest.id})"
         return Verdict("reject", strictest.id, strictest.reason, _printable(text))
     return Verdict("quarantine", strictest.id, strictest.reason)
+
+
+def _asked(observations: Iterable[Observation]) -> list[Indicator]:
+    """The indicators, each once, without names that are there only as parents of others."""
+    found = list(observations)
+    parents = {
+        (seen.role, parent)
+        for seen in found
+        if seen.indicator.kind is Kind.DOMAIN
+        for parent in registered_names(seen.indicator.value)[1:]
+    }
+    return list(dict.fromkeys(s.indicator for s in found if not _is_parent(s, parents)))
+
+
+def _is_parent(seen: Observation, parents: set[tuple[str, str]]) -> bool:
+    if seen.indicator.kind is not Kind.DOMAIN or seen.role == "link":
+        return False
+    return seen.role == "link_parent" or (seen.role, seen.indicator.value) in parents
 
 
 def _printable(text: str) -> str:

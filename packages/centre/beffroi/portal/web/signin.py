@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import door
+from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.sign_ins import client_address
 from beffroi.portal.pages import page
@@ -23,16 +24,28 @@ from beffroi.portal.pages import page
 
 class Login(LoginView):  # type: ignore[misc] # allauth is untyped
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        refused = refuse_blocked(request)
+        refused = refuse_blocked(
+            request, email=request.POST.get("login", ""), person_unknown=request.method != "POST"
+        )
         return refused or super().dispatch(request, *args, **kwargs)
 
 
-def refuse_blocked(request: HttpRequest) -> HttpResponse | None:
-    """The refusal for an address on the feed, else None. Only a try is recorded, never a mere look."""
+def refuse_blocked(
+    request: HttpRequest, *, email: str = "", person_unknown: bool = False
+) -> HttpResponse | None:
+    """The refusal for an address on the feed, else None. Only a try is recorded, never a mere look.
+
+    ``email``: who signs in; an exception of all their collectivités lets them. ``person_unknown``: nobody has said
+    yet who it is, so the page is shown where any collectivité lets the address through.
+    """
     address = client_address(request)
     entry = door.blocked_address(address)
-    if entry is None:
+    if entry is None or (person_unknown and door.some_allow(address)):
         return None
+    if email and door.some_allow(address):
+        entry = door.blocked_address(address, identity.collectivites_of(email))
+        if entry is None:
+            return None
     if request.method == "POST":
         with transaction.atomic():
             audit.record(
