@@ -217,11 +217,19 @@ class TownHall:
         until(lambda: self.in_force() == wanted, f"still in force: {self.log()}")
 
     def clear(self) -> None:
-        """Leave no entry and no list to the next test."""
+        """Leave no entry, no list and no memory of attempts to the next test."""
         if self.centre.entries:
             self.unblock(*self.centre.entries)
         if self.centre.lists:
             self.unlisted(*self.centre.lists)
+        sets = (
+            f"{name}{version}_{way}"
+            for name in ("tried", "bare")
+            for version in (4, 6)
+            for way in ("in", "out")
+        )
+        flush = "".join(f"flush set inet beffroi {name}\n" for name in sets)
+        run(*inside(BOX, "nft", "-f", "-"), stdin=flush)
 
     def cut(self, *, down: bool) -> None:
         """Take the box's way to the internet, or give it back."""

@@ -27,6 +27,7 @@ from beffroi_protocol.messages import (
     Policy,
     PolicyMessage,
     PolicyRolledBack,
+    RefusedTotals,
     decode,
 )
 
@@ -64,10 +65,37 @@ def test_equal_flows_merge_into_one_fact(tmp_path: Path) -> None:
     of.flow(EVIL, "in", "tcp", 443, "dec_1", NOW)
     of.name(NAME, "dec_2", NOW)
     of.name(NAME, "dec_2", NOW + 1)
+    of.name(NAME, "dec_2", NOW + 300)
     out, inward, name = facts(of.take())
     assert isinstance(out, FlowsBlocked) and (out.count, out.first_at, out.last_at) == (3, NOW + 5, NOW + 9)
     assert isinstance(inward, FlowsBlocked) and (inward.direction, inward.count) == ("in", 1)
     assert isinstance(name, NamesRefused) and (name.indicator, name.count) == (NAME, 2)
+
+
+def test_sums_of_the_kernel_merge_until_they_are_sent(tmp_path: Path) -> None:
+    of = spool(tmp_path)
+    of.totals("in", 50, 2, NOW, NOW + 30)
+    of.totals("out", 1, 1, NOW + 30, NOW + 60)
+    of.totals("in", 7, 1, NOW + 30, NOW + 60)
+    of.keep()
+    inward, out = facts(of.take())
+    assert isinstance(inward, RefusedTotals) and isinstance(out, RefusedTotals)
+    assert (inward.packets, inward.attempts, inward.first_at, inward.last_at) == (57, 3, NOW, NOW + 60)
+    assert (out.packets, out.attempts) == (1, 1)
+    of.sent()
+    of.totals("in", 1, 1, NOW + 60, NOW + 90)
+    (later,) = facts(of.take())
+    assert isinstance(later, RefusedTotals) and later.id != inward.id and later.packets == 1
+    again = FactSpool(tmp_path, "box_1")
+    assert facts(again.take()) == (later,)
+
+
+def test_a_name_asked_for_again_within_five_minutes_is_counted_once(tmp_path: Path) -> None:
+    of = spool(tmp_path)
+    for second in (0, 1, 299, 300, 599, 600):
+        of.name(NAME, "dec_2", NOW + second)
+    (name,) = facts(of.take())
+    assert isinstance(name, NamesRefused) and name.count == 3
 
 
 def test_a_flood_is_bounded_and_counted_and_evidence_still_passes_first(tmp_path: Path) -> None:

@@ -69,13 +69,23 @@ def test_observation_logs_and_lets_pass() -> None:
     ]
     for name in ("blocked_in", "blocked_out"):
         assert chain(observed, name)[-1] == "return"
-        assert any(line.startswith("limit rate") and "log group 5" in line for line in chain(observed, name))
+
+
+def test_an_attempt_is_logged_once_and_answers_to_what_was_cut_are_none() -> None:
+    for way, side in (("in", "saddr"), ("out", "daddr")):
+        first, *rules = chain(ruleset(Policy(), SITE), f"tried_{way}")
+        assert first == "ct direction reply return"
+        assert len(rules) == 4
+        for rule in rules:
+            assert f" {side} . " in rule and "add @" in rule and "log group 5" in rule
+            assert rule.index("add @") < rule.index(f"counter name attempts_{way}") < rule.index("limit rate")
 
 
 def test_the_box_itself_reaches_its_centre_names_and_time_only() -> None:
     rules = chain(ruleset(Policy(centre_addresses=("185.10.21.1",)), SITE), "output_")
     assert rules == [
         "oif lo accept",
+        "tcp flags & rst == rst fib saddr type != local accept",
         "jump deny",
         "ct state established,related accept",
         "meta l4proto { icmp, ipv6-icmp } accept",

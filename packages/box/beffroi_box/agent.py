@@ -38,6 +38,7 @@ from beffroi_box.resolver import prepare, refusals_socket
 from beffroi_box.sender import Sender
 from beffroi_box.status import Status
 from beffroi_box.store import Store, user_id
+from beffroi_box.totals import Totals
 from beffroi_box.trials import Trials
 
 log = logging.getLogger("beffroi_box")
@@ -61,6 +62,7 @@ class Agent:
             self.session.tables[channel] = self.store.table(channel)
             self.session.clock.learn(self.session.tables[channel].issued_at, monotonic=time.monotonic())
         self.spool = FactSpool(config.state / "spool", self.identity.box_id)
+        self.totals = Totals(config.state / "spool", self.spool)
         self.kernel = Kernel()
         self.enforcer = Enforcer(config, self.centre, self.kernel, self.spool, self.now, self.store.policy())
         self.status = Status(config.state)
@@ -253,6 +255,8 @@ class Agent:
         packets = PacketLog(self.config.nflog_group)
         try:
             for blocked in packets:
+                if not self.enforcer.policy.enforce:
+                    continue  # it passed: nothing was refused
                 entry = self.enforcer.entry_for_address(blocked.remote) or self.lists.entry_for_address(
                     blocked.remote
                 )
@@ -296,6 +300,7 @@ class Agent:
                 slow_at = time.monotonic()
                 self.enforcer.expire()
                 self.enforcer.watch_kernel()
+                self.totals.tell(at=self.now(), refused=self.enforcer.policy.enforce)
                 self.spool.keep()
                 self._save(lambda: self.store.save_time_floor(self.session.clock.floor))
             self._write_status()

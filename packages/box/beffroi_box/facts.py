@@ -31,6 +31,7 @@ from beffroi_protocol.messages import (
     FlowsBlocked,
     NamesRefused,
     PolicyRolledBack,
+    RefusedTotals,
     encode,
 )
 
@@ -40,6 +41,8 @@ log = logging.getLogger("beffroi_box.facts")
 
 MAX_OPEN = 2000
 BATCH = 200
+NAME_AGAIN_S = 300
+"""A name asked for again within this time (for A, AAAA and HTTPS, by a program that tries anew) is counted once."""
 _FILE = msgspec.json.Decoder(FactBatch)  # the box's own file: no limit of size
 
 
@@ -69,6 +72,8 @@ class FactSpool:
         self._lock = threading.Lock()
         self._flows: dict[tuple[Indicator, str, str, int], _Count] = {}
         self._names: dict[Indicator, _Count] = {}
+        self._asked: dict[Indicator, int] = {}
+        self._sums: dict[str, RefusedTotals] = {}
         self._closed: dict[str, Fact] = {}
         self._sealed: list[Fact] = []
         self._window = BATCH
@@ -85,7 +90,34 @@ class FactSpool:
 
     def name(self, indicator: Indicator, entry_id: str, at: int) -> None:
         with self._lock:
-            self._count(self._names, indicator, entry_id, at)
+            if not self._asked_again(indicator, at):
+                self._count(self._names, indicator, entry_id, at)
+
+    def _asked_again(self, indicator: Indicator, at: int) -> bool:
+        since = self._asked.get(indicator)
+        if since is not None and at - since < NAME_AGAIN_S:
+            return True
+        if len(self._asked) >= MAX_OPEN:
+            self._asked = {one: then for one, then in self._asked.items() if at - then < NAME_AGAIN_S}
+        if len(self._asked) >= MAX_OPEN:
+            self.dropped += 1
+            return True
+        self._asked[indicator] = at
+        return False
+
+    def totals(self, direction: str, packets: int, attempts: int, first_at: int, last_at: int) -> None:
+        """What the kernel counted between these two moments."""
+        with self._lock:
+            known = self._sums.get(direction)
+            self._sums[direction] = RefusedTotals(
+                known.id if known else _new_id(),
+                direction,
+                packets + (known.packets if known else 0),
+                attempts + (known.attempts if known else 0),
+                min(first_at, known.first_at) if known else first_at,
+                last_at,
+            )
+        self.changed.set()
 
     def refused(self, entry: Entry, reason: str, at: int) -> None:
         """The identifier follows from the entry: told again after a restart, it is the same fact."""
@@ -152,7 +184,7 @@ class FactSpool:
             self._write(self._sealed_path, self._sealed)
             return
         self._sealed_path.unlink(missing_ok=True)
-        if not (self._flows or self._names or self._closed):
+        if not (self._flows or self._names or self._sums or self._closed):
             self._open_path.unlink(missing_ok=True)
 
     def keep(self) -> None:
@@ -163,11 +195,12 @@ class FactSpool:
 
     def waiting(self) -> int:
         with self._lock:
-            return len(self._flows) + len(self._names) + len(self._closed) + len(self._sealed)
+            open_ = len(self._flows) + len(self._names) + len(self._sums)
+            return open_ + len(self._closed) + len(self._sealed)
 
     def _open(self) -> list[Fact]:
         """Evidence first: it is rare, and the centre waits for it."""
-        facts: list[Fact] = list(self._closed.values())
+        facts: list[Fact] = [*self._closed.values(), *self._sums.values()]
         for (indicator, direction, protocol, port), c in self._flows.items():
             facts.append(
                 FlowsBlocked(
@@ -187,6 +220,8 @@ class FactSpool:
                 del self._flows[(fact.indicator, fact.direction, fact.protocol, fact.port)]
             elif isinstance(fact, NamesRefused):
                 del self._names[fact.indicator]
+            elif isinstance(fact, RefusedTotals):
+                del self._sums[fact.direction]
         return facts
 
     def _write(self, path: Path, facts: Sequence[Fact]) -> None:

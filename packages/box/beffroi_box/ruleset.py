@@ -4,6 +4,8 @@ Shape:   the deny sets (hot4, hot6, cold4, cold6) and the chain of the bulk list
          never emptied: applying or rolling back a policy rewrites chains and small sets, and cannot touch a deny
          entry. So whoever cuts the link during a probe wins nothing.
 Order:   block in both directions stands before ``ct established``: a block cuts flows that already run.
+Counts:  a refused packet is counted; the first one of an attempt (remote, protocol, port, within ATTEMPT_S) is counted
+         apart and logged. A repetition is neither, and answers to what was cut (``ct direction reply``) are no attempt.
 Fails:   the rules live in the kernel and outlive the agent; nothing here depends on it.
 Input:   policy values are signed, and still checked before they become text (nft reads a bad address as a name).
 Source:  docs/internals/box.md.
@@ -24,8 +26,14 @@ from beffroi_box.lanprobe import FAR_ADDRESS, NEAR
 TABLE = "beffroi"
 MODES = ("router", "bridge")
 LOG_IN, LOG_OUT = "bf:in", "bf:out"
+ATTEMPT_S = 300
+"""Longer than all retries of one connection (127 s on Linux), short enough to see who comes back."""
+ATTEMPTS_REMEMBERED = 65536
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)
-_CHAINS = ("blocked_in", "blocked_out", "deny", "forward_", "input_", "output_", "dns_", "source_")
+_CHAINS = (
+    *("tried_in", "tried_out", "blocked_in", "blocked_out", "deny"),
+    *("forward_", "input_", "output_", "dns_", "source_"),
+)
 
 
 @dataclass(frozen=True)
@@ -83,8 +91,11 @@ table inet {TABLE} {{
   set allow6 {{ type ipv6_addr; flags interval; auto-merge; }}
   counter blocked_in {{ }}
   counter blocked_out {{ }}
+{_attempt_sets()}
   counter inbound_refused {{ }}
   counter dns_redirected {{ }}
+  chain tried_in {{ }}
+  chain tried_out {{ }}
   chain blocked_in {{ }}
   chain blocked_out {{ }}
   chain bulk {{ }}
@@ -105,7 +116,6 @@ def _deny(policy: Policy, site: Site) -> str:
         if policy.enforce
         else "return"
     )
-    log = 'limit rate 200/second burst 200 packets log group {group} prefix "{prefix}" snaplen 96'
     jumps = "\n".join(
         f"    {family} {way} @{kind}{version} goto {chain}"
         for way, chain in (("saddr", "blocked_in"), ("daddr", "blocked_out"))
@@ -113,14 +123,16 @@ def _deny(policy: Policy, site: Site) -> str:
         for version, family in ((4, "ip"), (6, "ip6"))
     )
     return f"""table inet {TABLE} {{
+{_tried("in", "saddr", site, LOG_IN)}
+{_tried("out", "daddr", site, LOG_OUT)}
   chain blocked_in {{
     counter name blocked_in
-    {log.format(group=site.nflog_group, prefix=LOG_IN)}
+    jump tried_in
     {refuse_in}
   }}
   chain blocked_out {{
     counter name blocked_out
-    {log.format(group=site.nflog_group, prefix=LOG_OUT)}
+    jump tried_out
     {refuse_out}
   }}
   chain deny {{
@@ -132,6 +144,40 @@ def _deny(policy: Policy, site: Site) -> str:
     jump bulk
   }}
 }}"""
+
+
+def _attempt_sets() -> str:
+    """The kernel's memory of attempts, by direction and family; ``bare``: of protocols without ports."""
+    lines = []
+    for way in ("in", "out"):
+        lines.append(f"  counter attempts_{way} {{ }}")
+        for version in (4, 6):
+            for name, key in (
+                ("tried", f"ipv{version}_addr . inet_proto . inet_service"),
+                ("bare", f"ipv{version}_addr . inet_proto"),
+            ):
+                lines.append(
+                    f"  set {name}{version}_{way} {{ type {key}; flags dynamic,timeout; timeout {ATTEMPT_S}s; "
+                    f"size {ATTEMPTS_REMEMBERED}; }}"
+                )
+    return "\n".join(lines)
+
+
+def _tried(way: str, side: str, site: Site, prefix: str) -> str:
+    """Remember, count and log a new attempt. A full set ends the rule: too few are counted, never too many."""
+    count = (
+        f"counter name attempts_{way} limit rate 200/second burst 200 packets "
+        f'log group {site.nflog_group} prefix "{prefix}" snaplen 96'
+    )
+    lines = [f"  chain tried_{way} {{", "    ct direction reply return"]
+    for version, family in ((4, "ip"), (6, "ip6")):
+        for name, ports, key in (
+            ("tried", "meta l4proto { tcp, udp }", f"{family} {side} . meta l4proto . th dport"),
+            ("bare", "meta l4proto != { tcp, udp }", f"{family} {side} . meta l4proto"),
+        ):
+            known = f"@{name}{version}_{way}"
+            lines.append(f"    {ports} {key} != {known} add {known} {{ {key} }} {count}")
+    return "\n".join((*lines, "  }"))
 
 
 def bulk_sets(keys: Iterable[tuple[int, int]]) -> str:
@@ -199,6 +245,7 @@ def _own_traffic(site: Site, wan: str, lan: str) -> str:
   }}
   chain output_ {{
     oif lo accept
+    tcp flags & rst == rst fib saddr type != local accept
     jump deny
     ct state established,related accept
     meta l4proto {{ icmp, ipv6-icmp }} accept

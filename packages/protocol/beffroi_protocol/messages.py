@@ -219,7 +219,10 @@ class AckAnswer(msgspec.Struct, frozen=True):
 
 
 class FlowsBlocked(msgspec.Struct, frozen=True, tag="flows_blocked", tag_field="t"):
-    """Flows to or from one remote address that a box refused, counted over an interval. No LAN address."""
+    """Attempts of one remote address that a box refused, counted over an interval. No LAN address.
+
+    ``count``: attempts. Within five minutes, all packets of one remote, direction, protocol and port are one.
+    """
 
     id: Name
     indicator: Indicator
@@ -233,7 +236,10 @@ class FlowsBlocked(msgspec.Struct, frozen=True, tag="flows_blocked", tag_field="
 
 
 class NamesRefused(msgspec.Struct, frozen=True, tag="names_refused", tag_field="t"):
-    """Look-ups of one listed name that a box refused, counted over an interval."""
+    """Look-ups of one listed name that a box refused, counted over an interval.
+
+    ``count``: within five minutes, all questions of the LAN for the name and names below it are one.
+    """
 
     id: Name
     indicator: Indicator
@@ -241,6 +247,20 @@ class NamesRefused(msgspec.Struct, frozen=True, tag="names_refused", tag_field="
     first_at: Seconds
     last_at: Seconds
     entry_id: Text = ""
+
+
+class RefusedTotals(msgspec.Struct, frozen=True, tag="refused_totals", tag_field="t"):
+    """What the kernel of a box refused in one direction over an interval, exact even where a flood hid its senders.
+
+    ``packets``: all of them, repetitions too. ``attempts``: as in FlowsBlocked, also those told of nobody.
+    """
+
+    id: Name
+    direction: Annotated[str, msgspec.Meta(pattern="^(in|out)$")]
+    packets: Number
+    attempts: Number
+    first_at: Seconds
+    last_at: Seconds
 
 
 class EntryRefused(msgspec.Struct, frozen=True, tag="entry_refused", tag_field="t"):
@@ -319,6 +339,7 @@ Fact = (
     | LookBack
     | FlowsLearned
     | Bypass
+    | RefusedTotals
 )
 
 
