@@ -130,13 +130,25 @@ def test_pages_of_a_commune_ask_a_constant_number_of_questions(
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/decisions/", "/decisions/{campaign}/", "/boitiers/", "/communes/", "/journal/"]
+    "path",
+    [
+        "/",
+        "/decisions/",
+        "/decisions/{campaign}/",
+        "/boitiers/",
+        "/boitiers/{box}/",
+        "/communes/",
+        "/journal/",
+    ],
 )
 def test_pages_of_the_console_ask_a_constant_number_of_questions(
     path: str, administrator: Actor, campaign: Campaign, grow: Callable[[int], None]
 ) -> None:
     with on_listener("console"):
-        assert_constant(console_client(administrator.id), path.format(campaign=campaign.id), grow)
+        grow(1)
+        box = Box.objects.first()
+        assert box is not None
+        assert_constant(console_client(administrator.id), path.format(campaign=campaign.id, box=box.id), grow)
 
 
 def test_copies_taken_out_are_counted_for_the_own_commune_only(

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from beffroi.boxes.models import Box
+from beffroi.boxes.models import Box, BoxPolicy
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
@@ -20,8 +20,10 @@ from beffroi.lib import clock
 from beffroi.mail.models import Mailbox, RemediationJob
 from beffroi.watch.models import Campaign
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
+from beffroi_protocol.messages import Policy
 from django.test import Client
 from django.urls import reverse
+from msgspec import to_builtins
 
 from tests.conftest import Commune
 from tests.fixtures_portal import (
@@ -138,10 +140,17 @@ CONSOLE = {
     "campaign_confirm": Rule("thing", CAMPAIGN),
     "campaign_dismiss": Rule("thing", CAMPAIGN),
     "campaign_undo": Rule("thing", CAMPAIGN),
+    "box": Rule("thing", BOX),
+    "box_policy": Rule("thing", BOX, {"base": "1", "mode": "bridge", "send": "1", "reason": "x"}),
+    "box_restore": Rule("thing", BOX, {"version": "1"}),
+    "box_observe": Rule("thing", BOX, {"word": "end"}),
+    "box_flow": Rule("thing", BOX, {"flow": "1", "word": "accept"}),
+    "box_replace": Rule("thing", BOX),
     "box_confirm": Rule("thing", BOX),
     "box_revoke": Rule("thing", BOX),
 }
 CLOSED_PORTAL = [name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "account")]
+POSTED = ("box_restore", "box_observe", "box_flow")
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind == "thing"]
 
@@ -162,13 +171,25 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         state="pending",
         last_seen_at=clock.now(),
     )
+    BoxPolicy.objects.create(
+        collectivite_id=beaune.id, policy_version=1, policy=to_builtins(Policy()), changed_by="adm"
+    )
     campaign = Campaign.objects.get()
     decision = block("185.203.116.9")
     job = RemediationJob.objects.create(direction="withdraw", decision_id=decision.id, state="waiting")
     source = FeedSource.objects.create(name="X", slug="x", format="plain", licence="CC0", created_by="x")
     held = SourceUpdate.objects.create(source=source, state="held", doubts=["grew"])
     return World(
-        beaune, nuits, administrator, mailbox, issued.record.id, campaign.id, box.id, job.id, source.id, held.id
+        beaune,
+        nuits,
+        administrator,
+        mailbox,
+        issued.record.id,
+        campaign.id,
+        box.id,
+        job.id,
+        source.id,
+        held.id,
     )
 
 
@@ -181,6 +202,7 @@ def changed() -> tuple[object, ...]:
         Decision.objects.count(),
         set(Campaign.objects.values_list("state", flat=True)),
         set(Box.objects.values_list("state", flat=True)),
+        BoxPolicy.objects.count(),
         AppPassword.objects.filter(revoked_at=None).count(),
         set(RemediationJob.objects.values_list("state", "approval_id")),
         set(FeedSource.objects.values_list("name", "active")),
@@ -270,7 +292,9 @@ def test_an_agents_cookie_and_none_open_nothing_on_the_console(name: str, method
     assert changed() == before
 
 
-@pytest.mark.parametrize("name", [name for name in CLOSED_CONSOLE if name not in ("commune_enrol", "source_export")])
+@pytest.mark.parametrize(
+    "name", [name for name in CLOSED_CONSOLE if name not in ("commune_enrol", "source_export", *POSTED)]
+)
 def test_the_console_opens_to_its_administrator(name: str, world: World) -> None:
     with on_listener("console"):
         answer = ask(console_client(world.administrator.id), "get", name, CONSOLE, world)
@@ -278,15 +302,17 @@ def test_the_console_opens_to_its_administrator(name: str, world: World) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["campaign", "campaign_confirm", "campaign_undo", "box_confirm", "box_revoke", "withdrawal"]
+    "name",
+    ["campaign", "campaign_confirm", "campaign_undo", "withdrawal"]
+    + [name for name in CONSOLE if name == "box" or (name.startswith("box_") and name != "box_code")],
 )
 def test_what_does_not_exist_is_no_such_page_on_the_console_either(name: str, world: World) -> None:
     with on_listener("console"):
         client = console_client(world.administrator.id)
         key = {"box": "box_id", "withdrawal": "job_id"}.get(name.partition("_")[0], "campaign_id")
         path = reverse(name, kwargs={key: "cmp_" + "0" * 26})
-        assert client.get(path).status_code == 404
-        assert client.post(path).status_code == (405 if name == "campaign" else 404)
+        assert client.get(path).status_code == (405 if name in POSTED else 404)
+        assert client.post(path).status_code == (405 if name in ("campaign", "box") else 404)
 
 
 def test_boxes_enrol_on_their_own_listener_only(world: World) -> None:

@@ -95,8 +95,12 @@ REFUSALS = {
 
 BYPASSES = {
     "foreign_dns": gettext_lazy("Des postes interrogent un autre résolveur que le boîtier."),
-    "doh": gettext_lazy("Des postes interrogent un résolveur chiffré : le boîtier ne voit pas les noms demandés."),
-    "dot": gettext_lazy("Des postes interrogent un résolveur chiffré : le boîtier ne voit pas les noms demandés."),
+    "doh": gettext_lazy(
+        "Des postes interrogent un résolveur chiffré : le boîtier ne voit pas les noms demandés."
+    ),
+    "dot": gettext_lazy(
+        "Des postes interrogent un résolveur chiffré : le boîtier ne voit pas les noms demandés."
+    ),
 }
 
 
@@ -229,8 +233,10 @@ def authentication(domain: str, *, spf: str, dkim: str, dmarc: str) -> Phrase:
 
 def bypass(kind: str, count: int, last_at: datetime) -> str:
     """Who goes round a boîtier, and since when it was not seen again."""
-    said = BYPASSES.get(kind, _("Des postes passent à côté du boîtier, par exemple par le Wi-Fi de la box internet."))
-    counted = ngettext("Vu %(n)s fois, la dernière : %(when)s.", "Vu %(n)s fois, la dernière : %(when)s.", count)
+    said = BYPASSES.get(
+        kind, _("Des postes passent à côté du boîtier, par exemple par le Wi-Fi de la box internet.")
+    )
+    counted = _("Postes ou tentatives : %(n)s ; dernière fois : %(when)s.")
     return f"{said} {counted % {'n': count, 'when': when(last_at)}}"
 
 

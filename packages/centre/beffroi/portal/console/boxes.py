@@ -1,46 +1,92 @@
-"""Boîtiers: their state, a code for a new one (shown once), the comparison of the fingerprint, the end."""
+"""Boîtiers: the fleet, counts first; a code for a new one (shown once), the comparison of the fingerprint, the end."""
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
+from urllib.parse import urlencode
+
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from beffroi.boxes import actions, queries
+from beffroi.boxes import actions, fleet, queries
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
+from beffroi.portal import words
 from beffroi.portal.pages import for_administrators, page
+
+ROWS_A_PAGE = 50
+MAX_QUERY_CHARS = 80
 
 
 @require_GET
 @for_administrators
 def boxes(request: HttpRequest, actor: Actor) -> HttpResponse:
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
-    rows = [
-        {
-            "box": one.box,
-            "commune": names.get(one.box.collectivite_id, ""),
-            "state": _state(one),
-            "version": one.enforces.get("box", (0, 0))[1],
-        }
-        for one in queries.box_states(actor)
-    ]
-    rows.sort(key=lambda row: (row["state"] != "pending", row["state"] != "silent", row["commune"]))
+    flag = request.GET.get("etat", "")
+    text = request.GET.get("q", "").strip()[:MAX_QUERY_CHARS]
+    rows = fleet.fleet(actor, with_revoked=True)
+    counts = Counter(one for row in rows for one in {*row.flags, row.state})
+    present = [row for row in rows if row.box.state != "revoked"]
+    wanted = [row for row in present if flag in row.flags] if flag in fleet.FLAGS else present
+    if flag == "box_revoked":
+        wanted = [row for row in rows if row.state == flag]
+    if text:
+        wanted = [row for row in wanted if _matches(row, text)]
+    number = _page_number(request.GET.get("page", "1"), len(wanted))
+    kept = {name: value for name, value in (("etat", flag), ("q", text)) if value}
     context = {
         "place": "boxes",
-        "rows": rows,
-        "pending": sum(row["state"] == "pending" for row in rows),
-        "silent": sum(row["state"] == "silent" for row in rows),
-        "active": sum(row["state"] == "box_active" for row in rows),
+        "rows": wanted[(number - 1) * ROWS_A_PAGE : number * ROWS_A_PAGE],
+        "found": len(wanted),
+        "flag": flag,
+        "q": text,
+        "filters": _filters(counts, len(present), flag, text),
+        "query": urlencode({**kept, **({"page": number} if number > 1 else {})}),
+        "earlier": urlencode({**kept, "page": number - 1}) if number > 1 else "",
+        "later": urlencode({**kept, "page": number + 1}) if number * ROWS_A_PAGE < len(wanted) else "",
+        "number": number,
+        "pages": max(1, -(-len(wanted) // ROWS_A_PAGE)),
+        "pending": counts["pending"],
+        "silent": counts["silent"],
+        "active": len(present) - counts["pending"],
     }
     part = request.htmx and request.GET.get("part") == "list"  # type: ignore[attr-defined]
     return page(request, "console/parts/boxes.html" if part else "console/boxes.html", context)
 
 
-def _state(one: queries.BoxState) -> str:
-    if one.silent:
-        return "silent"
-    return {"active": "box_active", "revoked": "box_revoked"}.get(one.box.state, one.box.state)
+def _filters(counts: Counter[str], total: int, chosen: str, text: str) -> list[dict[str, object]]:
+    """Those that hold for a boîtier, and the chosen one."""
+    names = [("", _("Tous"), total)]
+    for name in (*fleet.FLAGS, "box_revoked"):
+        if counts[name] or name == chosen:
+            names.append((name, str(words.STATES[name][0]), counts[name]))
+    return [
+        {
+            "label": label,
+            "count": count,
+            "current": name == chosen,
+            "query": urlencode({key: value for key, value in (("etat", name), ("q", text)) if value}),
+        }
+        for name, label, count in names
+    ]
+
+
+def _matches(row: fleet.FleetRow, text: str) -> bool:
+    """In the commune's name, without accents, or in serial, fingerprint or version."""
+    where = " ".join((row.commune, row.box.serial, row.box.fingerprint, row.box.agent_version))
+    return _folded(text) in _folded(where)
+
+
+def _folded(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(c for c in plain if not unicodedata.combining(c)).replace("-", " ")
+
+
+def _page_number(text: str, rows: int) -> int:
+    last = max(1, -(-rows // ROWS_A_PAGE))
+    return min(last, max(1, int(text))) if text.isascii() and text.isdigit() and len(text) < 7 else 1
 
 
 @require_http_methods(["GET", "POST"])
@@ -56,6 +102,20 @@ def issue(request: HttpRequest, actor: Actor) -> HttpResponse:
     life_min = actions.CODE_LIFE_S // 60
     shown: dict[str, object] = {"place": "boxes", "code": code, "commune": collectivite, "life_min": life_min}
     return page(request, "console/box_code_shown.html", shown)
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def replace(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
+    """A code for the box that takes this one's place; shown once."""
+    box = queries.access_box(actor, box_id)
+    commune = communes.access_collectivite(actor, box.collectivite_id)
+    context: dict[str, object] = {"place": "boxes", "box": box, "commune": commune}
+    if request.method == "GET":
+        return page(request, "console/box_replace.html", context)
+    code = actions.issue_code(actor=actor, collectivite=commune, replaces=box)
+    context |= {"code": code, "life_min": actions.CODE_LIFE_S // 60}
+    return page(request, "console/box_code_shown.html", context)
 
 
 @require_http_methods(["GET", "POST"])

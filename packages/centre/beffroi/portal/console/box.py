@@ -1,0 +1,163 @@
+"""One boîtier: its state, what it learned, what it refused, its settings with their history, and the words on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from beffroi_protocol.messages import Policy
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from beffroi.boxes import actions, fleet, queries
+from beffroi.boxes.models import Box, BoxPolicy
+from beffroi.core.communes import queries as communes
+from beffroi.core.communes.models import Collectivite
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import Conflict, NotFound
+from beffroi.portal import policies, verbs, words
+from beffroi.portal.pages import for_administrators, page
+
+HISTORY = 20
+NOTICES = 20
+PROLONGED_DAYS = 14
+
+
+@require_GET
+@for_administrators
+def box(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
+    found, commune = _access(actor, box_id)
+    row = next(one for one in fleet.fleet(actor, with_revoked=True) if one.box.id == found.id)
+    flows = list(fleet.learned_flows(actor, commune.id))
+    notices = queries.visible_notices(actor).filter(collectivite_id=commune.id)[:NOTICES]
+    context = {
+        "place": "boxes",
+        "row": row,
+        "box": found,
+        "commune": commune,
+        "proposals": [flow for flow in flows if flow.direction == "in" and flow.state == "open"],
+        "answered": [flow for flow in flows if flow.direction == "in" and flow.state != "open"],
+        "services": [flow for flow in flows if flow.direction == "out"],
+        "bypasses": [
+            words.bypass(one.kind, one.count, one.last_at) for one in fleet.bypasses(actor, commune.id)
+        ],
+        "notices": [{"at": one.at, "said": words.notice(one)} for one in notices],
+        "history": history(fleet.policy_history(actor, commune.id)[: HISTORY + 1]),
+        "prolonged_days": PROLONGED_DAYS,
+    }
+    return page(request, "console/box.html", context)
+
+
+def history(rows: Any) -> list[dict[str, object]]:
+    """Policies with what each changed, newest first; the oldest of ``rows`` only serves as the one before."""
+    found = list(rows)
+    names: dict[str, str] = {}
+    shown = []
+    for at, row in enumerate(found[:HISTORY]):
+        before = found[at + 1] if at + 1 < len(found) else None
+        if row.changed_by not in names:
+            names[row.changed_by] = verbs.actor("administrator", row.changed_by)
+        shown.append(
+            {
+                "row": row,
+                "who": names[row.changed_by],
+                "changes": policies.differences(_content(before), _content(row)) if before else [],
+                "first": before is None,
+                "current": at == 0,
+            }
+        )
+    return shown
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def policy(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
+    """Edit; see the difference; send it with a reason."""
+    found, commune = _access(actor, box_id)
+    current = queries.current_policy(actor, commune.id)
+    if current is None:
+        raise NotFound("policy")
+    version, old = current
+    context: dict[str, Any] = {"place": "boxes", "box": found, "commune": commune, "base": version}
+    if request.method == "GET":
+        form = policies.PolicyForm(initial=policies.PolicyForm.initial_of(old))
+        return page(request, "console/box_policy.html", {**context, "form": form})
+    form = policies.PolicyForm(request.POST)
+    base = _number(request.POST.get("base", ""))
+    if base != version:
+        raise Conflict("the policy changed meanwhile")
+    if not form.is_valid() or "edit" in request.POST:
+        return page(request, "console/box_policy.html", {**context, "form": form})
+    new = form.policy(old)
+    changes = policies.differences(old, new)
+    reason = request.POST.get("reason", "").strip()
+    if "send" in request.POST and reason and changes:
+        actions.set_policy(actor=actor, collectivite=commune, policy=new, reason=reason, base_version=version)
+        return HttpResponseRedirect(reverse("box", args=[found.id]))
+    context |= {
+        "changes": changes,
+        "typed": [(name, value) for name in form.fields for value in request.POST.getlist(name)],
+        "closes": new.observe_until != old.observe_until and not new.observe_until,
+        "missing": "send" in request.POST and not reason,
+    }
+    return page(request, "console/box_policy_send.html", context)
+
+
+@require_POST
+@for_administrators
+def restore(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
+    """One press: the policy of an earlier version again."""
+    found, commune = _access(actor, box_id)
+    version = _number(request.POST.get("version", ""))
+    reason = _("Retour aux réglages n° %(version)s") % {"version": version}
+    fleet.restore_policy(actor=actor, collectivite=commune, version=version, reason=reason)
+    return HttpResponseRedirect(reverse("box", args=[found.id]) + "#reglages")
+
+
+@require_POST
+@for_administrators
+def observe(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
+    """Prolong observation, or end it now."""
+    found, commune = _access(actor, box_id)
+    more = request.POST.get("word") != "end"
+    fleet.observe(
+        actor=actor,
+        collectivite=commune,
+        days=PROLONGED_DAYS if more else 0,
+        reason=_("Observation prolongée") if more else _("Fin de l’observation"),
+    )
+    return HttpResponseRedirect(reverse("box", args=[found.id]) + "#observation")
+
+
+@require_POST
+@for_administrators
+def flow(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
+    """Answer a proposal: accept makes it a rule, ignore leaves it to default deny."""
+    found, commune = _access(actor, box_id)
+    flow_id = _number(request.POST.get("flow", ""))
+    if request.POST.get("word") == "accept":
+        fleet.accept_flow(
+            actor=actor,
+            collectivite=commune,
+            flow_id=flow_id,
+            label=request.POST.get("label", "").strip()[:80],
+            reason=_("Ouverture proposée par le boîtier, acceptée"),
+        )
+    else:
+        fleet.ignore_flow(actor=actor, collectivite=commune, flow_id=flow_id)
+    return HttpResponseRedirect(reverse("box", args=[found.id]) + "#propositions")
+
+
+def _access(actor: Actor, box_id: str) -> tuple[Box, Collectivite]:
+    found = queries.access_box(actor, box_id)
+    return found, communes.access_collectivite(actor, found.collectivite_id)
+
+
+def _content(row: BoxPolicy) -> Policy:
+    return msgspec.convert(row.policy, Policy)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0

@@ -1,0 +1,268 @@
+"""Boîtiers on the console: the fleet stays usable, and settings change with a reason, a difference and a way back."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from beffroi.boxes import actions, fleet, queries
+from beffroi.boxes.models import Box, BoxBypass, BoxNotice, BoxPolicy, LearnedFlow
+from beffroi.core.decisions import door
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi_protocol.messages import InboundRule, Policy
+from django.core.cache import cache
+from django.test import Client
+
+from tests.conftest import Commune
+from tests.fixtures_portal import console_client, on_listener
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(door, "blocked_address", lambda address: None)
+    with on_listener("console"):
+        yield
+    cache.clear()
+
+
+@pytest.fixture
+def console(administrator: Actor) -> Client:
+    return console_client(administrator.id)
+
+
+def made(commune: Commune, number: int, **changes: object) -> Box:
+    values: dict[str, object] = {"state": "active", "last_seen_at": clock.now(), "agent_version": "0.3.0"}
+    return Box.objects.create(
+        collectivite_id=commune.id,
+        serial=f"BF-{number:04d}",
+        public_key=f"key{number}",
+        fingerprint=f"{number:04d} K7QD",
+        **{**values, **changes},
+    )
+
+
+@pytest.fixture
+def box(administrator: Actor, beaune: Commune) -> Box:
+    """With a policy that observes."""
+    found = made(beaune, 1, policy_version=1)
+    actions.set_policy(
+        actor=administrator,
+        collectivite=beaune.collectivite,
+        policy=Policy(observe_until=clock.epoch_s() + 86400, centre_names=("boitiers.cotedor.fr",)),
+        reason="Installation",
+    )
+    return found
+
+
+def text_of(client: Client, path: str) -> str:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    return html.unescape(answer.content.decode()).replace("\u00a0", " ")
+
+
+def current(administrator: Actor, commune: Commune) -> Policy:
+    found = queries.current_policy(administrator, commune.id)
+    assert found is not None
+    return found[1]
+
+
+def test_698_boxes_are_counted_filtered_searched_and_paged(
+    console: Client, beaune: Commune, nuits: Commune
+) -> None:
+    late = clock.now() - timedelta(hours=2)
+    for number in range(1, 699):
+        silent = number <= 60
+        made((beaune, nuits)[number % 2], number, last_seen_at=late if silent else clock.now())
+    shown = text_of(console, "/boitiers/")
+    assert "60 boîtiers ne répondent plus" in shown
+    assert shown.count("<tr>") == 51
+    assert "page 1 sur 14" in shown
+    assert "BF-0698" not in shown  # the silent ones come first
+    assert "BF-0698" in text_of(console, "/boitiers/?page=14") + text_of(console, "/boitiers/?page=8")
+    assert text_of(console, "/boitiers/?etat=silent&page=2").count("<tr>") == 11
+    assert text_of(console, "/boitiers/?q=bf-0042").count("<tr>") == 2
+    assert text_of(console, "/boitiers/?q=NUITS saint&etat=silent").count("<tr>") == 31
+    assert "Aucun boîtier ne répond à cette recherche" in text_of(console, "/boitiers/?q=nowhere")
+    for odd in ("?page=0", "?page=-1", "?page=99999", "?page=x", "?etat=<b>", "?q=" + "é" * 500):
+        assert console.get("/boitiers/" + odd).status_code == 200
+
+
+def test_the_page_of_a_box_shows_its_state_its_history_and_what_it_learned(
+    console: Client, box: Box, beaune: Commune, administrator: Actor
+) -> None:
+    now = clock.now()
+    LearnedFlow.objects.create(
+        collectivite_id=beaune.id, direction="in", protocol="tcp", port=8443, remote="82.64.10.0/24",
+        service="<b>cameras</b>", count=12, first_at=now, last_at=now,
+    )  # fmt: skip
+    BoxBypass.objects.create(
+        collectivite_id=beaune.id, kind="foreign_dns", count=2, first_at=now, last_at=now
+    )
+    BoxNotice.objects.create(
+        id="n1", box_id=box.id, collectivite_id=beaune.id, kind="entry_refused",
+        indicator_value="impots.gouv.fr", reason="a public service", at=now,
+    )  # fmt: skip
+    answer = console.get(f"/boitiers/{box.id}/").content.decode()
+    assert "&lt;b&gt;cameras&lt;/b&gt;" in answer
+    shown = text_of(console, f"/boitiers/{box.id}/")
+    for said in (
+        "tcp 8443",
+        "depuis 82.64.10.0/24",
+        "interrogent un autre résolveur",
+        "Blocage de impots.gouv.fr refusé",
+        "Installation",
+        "1 connexion attend votre réponse",
+        "Prolonger de 14 jours",
+    ):
+        assert said in shown, said
+
+
+def test_settings_are_sent_only_after_their_difference_was_shown_and_a_reason_given(
+    console: Client, box: Box, beaune: Commune, administrator: Actor
+) -> None:
+    path = f"/boitiers/{box.id}/reglages/"
+    assert "boitiers.cotedor.fr" not in text_of(console, path)  # the centre's own names are not for editing
+    typed = {
+        "base": "1",
+        "enforce": "on",
+        "redirect_dns": "on",
+        "mode": "bridge",
+        "inbound": "TCP 443 82.64.10.7/24, 192.0.2.7 # Télémaintenance",
+        "inbound_tcp_ports": "",
+        "honeyports": "23, 3389",
+        "canary_names": "Coffre.Interne.example",
+        "protected_names": "",
+        "protected_networks": "",
+        "allow_addresses": "",
+        "leak_megabytes": "500",
+        "observe_until": "",
+    }
+    shown = html.unescape(console.post(path, typed).content.decode())
+    for said in ("Pont transparent", "tcp 443 82.64.10.0/24, 192.0.2.7 # Télémaintenance", "23, 3389",
+                 "aucune observation", "L’observation se termine"):  # fmt: skip
+        assert said in shown, said
+    assert BoxPolicy.objects.count() == 1
+    assert "Écrivez une raison" in console.post(path, {**typed, "send": "1", "reason": " "}).content.decode()
+    assert BoxPolicy.objects.count() == 1
+    assert "Envoyer" not in console.post(path, {**typed, "edit": "1"}).content.decode()
+
+    sent = console.post(path, {**typed, "send": "1", "reason": "Réunion du 3"})
+    assert sent.status_code == 302
+    policy = current(administrator, beaune)
+    assert policy == Policy(
+        mode="bridge",
+        unlock=False,
+        inbound=(InboundRule("tcp", 443, ("82.64.10.0/24", "192.0.2.7"), "Télémaintenance"),),
+        honeyports=(23, 3389),
+        canary_names=("coffre.interne.example",),
+        leak_bytes_hour=500_000_000,
+        centre_names=("boitiers.cotedor.fr",),
+    )
+    assert "Réunion du 3" in text_of(console, f"/boitiers/{box.id}/")
+    # Someone else's page is older than this change: nothing is overwritten.
+    assert console.post(path, {**typed, "mode": "router", "send": "1", "reason": "x"}).status_code == 409
+
+    back = console.post(f"/boitiers/{box.id}/reprendre/", {"version": "1"})
+    assert back.status_code == 302
+    assert current(administrator, beaune).mode == "router"
+    assert fleet.policy_history(administrator, beaune.id)[0].restores == 1
+
+
+def test_what_is_typed_unchanged_changes_nothing(
+    console: Client, box: Box, beaune: Commune, administrator: Actor
+) -> None:
+    from beffroi.portal.policies import PolicyForm
+
+    policy = Policy(
+        observe_until=clock.epoch_s() + 86400,
+        inbound=(InboundRule("udp", 51820, (), "VPN"), InboundRule("tcp", 443, ("192.0.2.7",))),
+        inbound_tcp_ports=(25, 80),
+        honeyports=(23,),
+        allow_addresses=("192.0.2.0/24",),
+        leak_bytes_hour=1_234_567,
+        protected_names=("beaune.fr",),
+    )
+    initial = PolicyForm.initial_of(policy)
+    form = PolicyForm({name: value for name, value in initial.items() if value not in (False, None)})
+    assert form.is_valid(), form.errors
+    assert form.policy(policy) == policy
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "said"),
+    [
+        ("inbound", "443", "écrivez tcp ou udp"),
+        ("inbound", "tcp 0", "n’est pas un port"),
+        ("inbound", "tcp 443 0.0.0.0/0", "trop large"),
+        ("honeyports", "99999999999", "n’est pas un port"),
+        ("allow_addresses", "<script>", "n’est pas une adresse"),
+        ("canary_names", "pas un nom", "n’est pas un nom de domaine"),
+        ("mode", "hub", "hub"),
+    ],
+)
+def test_what_cannot_be_is_said_beside_its_field_and_nothing_is_lost(
+    console: Client, box: Box, field: str, typed: str, said: str
+) -> None:
+    answer = console.post(
+        f"/boitiers/{box.id}/reglages/",
+        {
+            "base": "1",
+            "mode": "router",
+            "protected_names": "gardé.fr",
+            field: typed,
+            "send": "1",
+            "reason": "x",
+        },
+    )
+    shown = answer.content.decode()
+    assert said in html.unescape(shown)
+    assert "gardé.fr" in shown
+    assert "<script>" not in shown.partition("<main")[2].partition("</main")[0]
+    assert BoxPolicy.objects.count() == 1
+
+
+def test_proposals_are_answered_and_observation_is_prolonged_and_ended(
+    console: Client, box: Box, beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    now = clock.now()
+    flows = [
+        LearnedFlow.objects.create(
+            collectivite_id=owner.id, direction="in", protocol="tcp", port=port, remote="82.64.10.0/24",
+            first_at=now, last_at=now,
+        )
+        for owner, port in ((beaune, 443), (beaune, 22), (nuits, 8080))
+    ]  # fmt: skip
+    answer = lambda flow, word: console.post(  # noqa: E731
+        f"/boitiers/{box.id}/proposition/", {"flow": str(flow.id), "word": word, "label": "Caméras"}
+    )
+    assert answer(flows[0], "accept").status_code == 302
+    assert answer(flows[1], "ignore").status_code == 302
+    assert answer(flows[1], "accept").status_code == 409
+    assert answer(flows[2], "accept").status_code == 404  # of another commune than this box's
+    assert current(administrator, beaune).inbound == (InboundRule("tcp", 443, ("82.64.10.0/24",), "Caméras"),)
+    before = current(administrator, beaune).observe_until
+    console.post(f"/boitiers/{box.id}/observation/", {"word": "more"})
+    assert current(administrator, beaune).observe_until == before + 14 * 86400
+    console.post(f"/boitiers/{box.id}/observation/", {"word": "end"})
+    assert current(administrator, beaune).observe_until == 0
+    assert "Terminée" in text_of(console, f"/boitiers/{box.id}/")
+
+
+def test_a_code_for_a_replacement_is_shown_once_and_bound_to_the_old_box(
+    console: Client, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from beffroi.boxes.models import EnrolmentCode
+
+    monkeypatch.setattr(actions, "pinned_root", lambda config: bytes(range(32)))
+    path = f"/boitiers/{box.id}/remplacer/"
+    assert "l’ancien est révoqué à ce moment" in text_of(console, path)
+    assert EnrolmentCode.objects.count() == 0
+    assert 'id="code"' in console.post(path).content.decode()
+    assert EnrolmentCode.objects.get().replaces == box.id
+    Box.objects.update(state="revoked")
+    assert console.post(path).status_code == 409
