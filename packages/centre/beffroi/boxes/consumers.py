@@ -7,7 +7,7 @@ Input:   hostile boxes: numbers are bounded by stream, dates and counts again he
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from beffroi_protocol.messages import (
@@ -19,18 +19,21 @@ from beffroi_protocol.messages import (
     LookBack,
     NamesRefused,
     PolicyRolledBack,
+    RefusedTotals,
     Sighting,
 )
 from django.db.models import F
 
-from beffroi.boxes.models import Box, BoxNotice, FlowCount
+from beffroi.boxes.models import Box, BoxNotice, FlowCount, RefusedDay
 from beffroi.core.events import outbox
 from beffroi.core.events.models import InboxFact
-from beffroi.core.events.registry import Event, consumer
+from beffroi.core.events.registry import Event, consumer, periodic
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 
 MAX_COUNT = 10_000_000
+MAX_PACKETS = 10_000_000_000
+KEEP_COUNTS_DAYS = 400
 _DECODER: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Fact)
 
 
@@ -48,6 +51,8 @@ def take_in_fact(event: Event) -> None:
         _count(row, fact, direction)
     elif isinstance(fact, NamesRefused):
         _count(row, fact, "name")
+    elif isinstance(fact, RefusedTotals):
+        _sum(row, fact)
     elif isinstance(fact, Sighting):
         _report(row, fact)
     elif isinstance(fact, LookBack | FlowsLearned | Bypass):
@@ -74,6 +79,24 @@ def _count(row: InboxFact, fact: FlowsBlocked | NamesRefused, direction: str) ->
         {"box_id": row.source, "kind": str(fact.indicator.kind), "direction": direction},
         collectivite_id=row.collectivite_id,
     )
+
+
+def _sum(row: InboxFact, fact: RefusedTotals) -> None:
+    sums, _ = RefusedDay.objects.get_or_create(
+        collectivite_id=row.collectivite_id, day=_when(fact.last_at).date(), direction=fact.direction
+    )
+    RefusedDay.objects.filter(pk=sums.pk).update(
+        packets=F("packets") + min(fact.packets, MAX_PACKETS),
+        attempts=F("attempts") + min(fact.attempts, fact.packets, MAX_COUNT),
+    )
+
+
+@periodic("boxes.counts", every_s=86400.0)
+def forget_old_counts() -> None:
+    """The months that a town council looks back on, and a year's comparison."""
+    oldest = clock.now().date() - timedelta(days=KEEP_COUNTS_DAYS)
+    FlowCount.objects.filter(day__lt=oldest).delete()
+    RefusedDay.objects.filter(day__lt=oldest).delete()
 
 
 def _notice(row: InboxFact, fact: EntryRefused | PolicyRolledBack) -> None:

@@ -84,7 +84,10 @@ class BoxAck(models.Model):
 
 
 class FlowCount(models.Model):
-    """How often one listed thing was refused in one collectivité on one day (UTC)."""
+    """Attempts on, or look-ups of, one listed thing that were refused in one collectivité on one day (UTC).
+
+    docs/internals/counting.md says what is one attempt and what is one look-up.
+    """
 
     collectivite_id = reference()
     day = models.DateField()
@@ -101,6 +104,28 @@ class FlowCount(models.Model):
         constraints = (
             models.UniqueConstraint(
                 fields=["collectivite_id", "day", "kind", "value", "direction"], name="box_flow_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.collectivite_id}:{self.day}"
+
+
+class RefusedDay(models.Model):
+    """What the kernels of a collectivité's boxes refused on one day (UTC), exact: packets, and attempts with those
+    that no FlowCount names."""
+
+    collectivite_id = reference()
+    day = models.DateField()
+    direction = models.CharField(max_length=8)  # in or out
+    packets = models.BigIntegerField(default=0)
+    attempts = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "box_refused_day"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["collectivite_id", "day", "direction"], name="box_refused_day_once"
             ),
         )
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
 import msgspec
 from beffroi_protocol.messages import Policy
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Sum
 
-from beffroi.boxes.models import Box, BoxAck, BoxNotice, BoxPolicy, FlowCount
+from beffroi.boxes.models import Box, BoxAck, BoxNotice, BoxPolicy, FlowCount, RefusedDay
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
@@ -70,6 +71,38 @@ def visible_flows(actor: Actor) -> QuerySet[FlowCount]:
     """What was refused, latest first."""
     rows = FlowCount.objects.order_by("-last_at")
     return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+
+
+@dataclass
+class Refused:
+    """What was refused on one day: attempts in and out, look-ups, packets, and attempts that nobody is named for."""
+
+    flows_in: int = 0
+    flows_out: int = 0
+    names: int = 0
+    packets: int = 0
+    attempts: int = 0
+
+    @property
+    def unnamed(self) -> int:
+        return max(0, self.attempts - self.flows_in - self.flows_out)
+
+
+def refused_by_day(actor: Actor, *, since: date) -> dict[tuple[str, date], Refused]:
+    """By collectivité and day (UTC); two queries for any number of them."""
+    found: dict[tuple[str, date], Refused] = defaultdict(Refused)
+    fields = {"in": "flows_in", "out": "flows_out", "name": "names"}
+    counted = visible_flows(actor).filter(day__gte=since).order_by()
+    for row in counted.values("collectivite_id", "day", "direction").annotate(n=Sum("count")):
+        setattr(found[row["collectivite_id"], row["day"]], fields[row["direction"]], int(row["n"]))
+    sums = RefusedDay.objects.filter(day__gte=since)
+    if not actor.sees_all:
+        sums = sums.filter(collectivite_id=actor.collectivite_id or "")
+    for one in sums:
+        day = found[one.collectivite_id, one.day]
+        day.packets += one.packets
+        day.attempts += one.attempts
+    return dict(found)
 
 
 def visible_notices(actor: Actor) -> QuerySet[BoxNotice]:
