@@ -27,7 +27,7 @@ from beffroi_box import load
 from beffroi_box.cdb import wire_name
 from beffroi_box.config import BoxConfig
 from beffroi_box.netlink import DESTROYSETELEM, NEWSETELEM, Operation, SetWriter, address_element
-from beffroi_box.resolver import Resolver, bulk_file, dnsdist_configuration, prepare, urgent_file, write_names
+from beffroi_box.resolver import Resolver, bulk_file, dnsdist_configuration, own_files, prepare, write_names
 from beffroi_box.ruleset import TABLE, Site, ruleset
 from beffroi_box.store import Store
 from beffroi_lab.topology import LabFailed, LabImpossible
@@ -108,7 +108,7 @@ def _names(place: Path, say: Callable[[str], None]) -> Iterator[Row]:
     config = BoxConfig(state=place / "box", lan="lan", resolver_port=PORT)
     Store(config.state).prepare()
     prepare(config)
-    for path in (urgent_file(config), bulk_file(config)):
+    for path in (*own_files(config), bulk_file(config)):
         write_names(path, ())
     configuration = config.state / "names" / "dnsdist.conf"
     configuration.write_text(dnsdist_configuration(config), "utf-8")

@@ -84,6 +84,7 @@ class FeedCentre:
         self.lists: dict[str, BulkList] = {}
         self.files: dict[str, bytes] = {}
         self.by_file = False
+        self.overlay_version = 1
         self.log: list[tuple[int, str, bytes]] = []
         self.lines: queue.Queue[bytes] | None = None
         self.lock = threading.Lock()
@@ -138,6 +139,11 @@ class FeedCentre:
         return Batch(
             1, "box", self.epoch, self.version, to, now, now + DAY_S, self.head, added, tuple(removed)
         )
+
+    def overlay(self, *entries: Entry) -> bytes:
+        """A signed snapshot of what holds for this collectivité alone."""
+        self.overlay_version += 1
+        return self._snapshot(f"box@{COLLECTIVITE}", self.overlay_version, "h", entries)
 
     def set_policy(self, policy: Policy) -> int:
         version = self.policy.policy_version + 1 if self.policy else 1

@@ -93,8 +93,9 @@ class Engines:
             | {("domain", n) for n in self.refused_names}
         )
 
-    def write_names(self, names: Iterable[bytes]) -> int:
-        self.include = {name.decode() for name in names}
+    def write_names(self, path: Path, names: Iterable[bytes]) -> int:
+        if path.stem == "urgent":
+            self.include = {name.decode() for name in names}
         return len(self.include)
 
     # the interface of Kernel
@@ -106,17 +107,25 @@ class Engines:
         return bool(self.rules)
 
     def change(
-        self, add_ms: Mapping[str, int], remove: Sequence[str], networks: Sequence[str] | None
+        self,
+        add_ms: Mapping[str, int],
+        remove: Sequence[str],
+        networks: Sequence[str] | None,
+        spares: Sequence[str] | None = None,
     ) -> None:
         for address in remove:
             self.ends.pop(address, None)
         self.ends.update({a: self._time.true + ms / 1000 for a, ms in add_ms.items()})
         if networks is not None:
             self.networks = tuple(networks)
+        if spares is not None:
+            self.spares = tuple(spares)
 
-    def replace_all(self, hot_ms: Mapping[str, int], networks: Sequence[str]) -> None:
+    def replace_all(
+        self, hot_ms: Mapping[str, int], networks: Sequence[str], spares: Sequence[str] = ()
+    ) -> None:
         self.ends = {}
-        self.change(hot_ms, (), networks)
+        self.change(hot_ms, (), networks, spares)
 
 
 class Box:
@@ -378,6 +387,10 @@ class _Link:
 _FLOORS = lru_cache(maxsize=256)(beffroi_box.enforce.Floor)
 
 
+def _write_names(path: Path, names: Iterable[bytes]) -> int:
+    return Box.now_running.engines.write_names(path, names)
+
+
 def seams() -> list[tuple[Any, str, object]]:
     """What of the agent's surroundings is replaced."""
     return [
@@ -386,7 +399,7 @@ def seams() -> list[tuple[Any, str, object]]:
         (beffroi_box.agent, "Kernel", lambda: Box.now_running.engines),
         (beffroi_box.enforce, "Floor", _FLOORS),  # the real floor; 7 ms to build, asked for at every boot
         (beffroi_box.agent, "fetch_snapshot", lambda _, wanted: Box.now_running.snapshot(wanted)),
-        (beffroi_box.resolver, "write_names", lambda _, names: Box.now_running.engines.write_names(names)),
+        (beffroi_box.resolver, "write_names", _write_names),
         (beffroi_box.resolver.Resolver, "_read", lambda _: Box.now_running.engines.restart_resolver()),
         (beffroi_box.enforce, "own_networks", lambda *_: (Box.now_running.lan,)),
     ]

@@ -20,7 +20,7 @@ from beffroi_box.cdb import wire_name, write_keys
 from beffroi_box.errors import LoadFailed
 from beffroi_box.load import Names, Unpack, _names, run
 from beffroi_box.ranges import BITS, blocks, gone, keys, packed_ranges, without
-from beffroi_box.refusals import RefusalSocket, asked_name
+from beffroi_box.refusals import Question, RefusalSocket, asked
 from beffroi_protocol.errors import FileMismatch, ListInvalid
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.lists import content
@@ -177,17 +177,17 @@ def dnstap(question: bytes) -> bytes:
 
 def test_the_name_of_a_dnstap_message_is_read_and_garbage_is_none() -> None:
     sound = dnstap(wire_name(b"WWW.Colis.com"))
-    assert asked_name(sound) == "www.colis.com"
+    assert asked(sound) == Question("www.colis.com")
     source = random.Random(SEED)
     for _ in range(500):
         bad = bytearray(sound)
         bad[source.randrange(len(bad))] = source.randrange(256)
-        assert isinstance(asked_name(bytes(bad[: source.randrange(len(bad) + 1)])), str)
+        assert isinstance(asked(bytes(bad[: source.randrange(len(bad) + 1)])), Question | None)
 
 
 def test_the_socket_speaks_frame_streams_and_outlives_a_broken_peer(tmp_path: Path) -> None:
     path = tmp_path / "refusals.sock"
-    told: list[str] = []
+    told: list[Question] = []
     reader = RefusalSocket(path, -1)
     threading.Thread(target=lambda: [told.append(n) for n in reader], daemon=True).start()
     with socket.socket(socket.AF_UNIX) as broken:
@@ -202,5 +202,5 @@ def test_the_socket_speaks_frame_streams_and_outlives_a_broken_peer(tmp_path: Pa
         peer.sendall(struct.pack(">III", 0, 4, 2) + struct.pack(">I", len(frame)) + frame)
         peer.sendall(struct.pack(">III", 0, 4, 3))
         assert struct.unpack(">III", peer.recv(100))[2] == 5, "stop is finished"
-    assert told == ["colis.com"]
+    assert told == [Question("colis.com")]
     assert path.stat().st_mode & 0o777 == 0o600

@@ -26,7 +26,7 @@ SITE = Site("wan", "lan", ("185.10.20.1", "2a0c:e300:1::1"), 8443, forwarders=("
 
 def chain(text: str, name: str) -> list[str]:
     """The rules of the last definition of a chain."""
-    body = text.rsplit(f"chain {name} {{", 1)[1].split("}\n", 1)[0]
+    body = text.rsplit(f"chain {name} {{", 1)[1].split("\n  }", 1)[0]
     return [line.strip() for line in body.splitlines() if line.strip()]
 
 
@@ -110,7 +110,8 @@ def test_dns_of_the_lan_goes_to_the_box_and_encrypted_dns_is_refused() -> None:
     text = ruleset(Policy(), SITE)
     assert 'iifname { "lan", "bfprobe0" } meta l4proto { tcp, udp } th dport 853 reject' in text
     assert any("th dport 53 counter name dns_redirected redirect to :53" in r for r in chain(text, "dns_"))
-    assert not chain(ruleset(Policy(redirect_dns=False), SITE), "dns_")
+    assert not any("dport 53" in rule for rule in chain(ruleset(Policy(redirect_dns=False), SITE), "dns_"))
+    assert "@doh4 meta" not in text and "@doh4 meta" in ruleset(Policy(refuse_doh=True), SITE)
 
 
 def test_bridge_mode_marks_the_direction_before_the_same_rules() -> None:

@@ -9,6 +9,7 @@ import argparse
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,8 +31,8 @@ from beffroi_box.resolver import (
     dnsdist_configuration,
     prepare,
     unbound_configuration,
-    urgent_file,
     write_names,
+    own_files,
 )
 from beffroi_box.ruleset import Site, ruleset
 from beffroi_box.store import Store, user_id, write_atomic
@@ -162,7 +163,7 @@ def resolver_config(arguments: argparse.Namespace) -> int:
     for path, text in written.items():
         write_atomic(path, text.encode(), mode=0o644)
         _say(str(path))
-    for path in (urgent_file(config), bulk_file(config)):
+    for path in (*own_files(config), bulk_file(config)):
         if not path.exists():
             write_names(path, ())
     if (owner := user_id(config.resolver_user)) >= 0:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Indicator, Kind
-from beffroi_protocol.messages import MAX_MESSAGE_BYTES, Ack, Delegation, PolicyMessage
+from beffroi_protocol.messages import MAX_MESSAGE_BYTES, Ack, Action, Delegation, PolicyMessage
 from beffroi_protocol.session import FeedSession, FileWanted, Refused, Result, TrustedClock
 from beffroi_protocol.table import Change, overlay
 
@@ -39,6 +39,7 @@ from beffroi_box.sender import Sender
 from beffroi_box.status import Status
 from beffroi_box.store import Store, user_id
 from beffroi_box.totals import Totals
+from beffroi_box.traps import Honeyports
 from beffroi_box.trials import Trials
 
 log = logging.getLogger("beffroi_box")
@@ -67,6 +68,7 @@ class Agent:
         self.enforcer = Enforcer(config, self.centre, self.kernel, self.spool, self.now, self.store.policy())
         self.status = Status(config.state)
         key = self.store.key()
+        self.watch = Watch(config, self.identity.box_id, self.enforcer, self.spool, self.now)
         self._feed, self._posts, self._snapshots, downloads = (
             SignedSession(self.centre, lambda: self.identity.box_id, key) for _ in range(4)
         )
@@ -105,8 +107,11 @@ class Agent:
         if (candidate := self.store.policy("policy-candidate")) is not None:
             self._policies.put((candidate, b""))
         jobs: tuple[Callable[[], None], ...] = (
+        for table in self.session.tables.values():
+            # Those that a crash left without an answer: what was told before is the same fact again.
+            self.watch.look_back(entry for entry in table if entry.action is Action.BLOCK)
             self._follow, self._prove_policies, self._send, self._read_packets, self._read_refusals,
-            self._keep, self._keep_lists,
+            self._keep, self._keep_lists, self._watch, self._read_traps,
         )  # fmt: skip
         for job in jobs:
             name = job.__name__.strip("_")
@@ -122,6 +127,7 @@ class Agent:
         self.spool.keep()
 
     def _guarded(self, job: Callable[[], None]) -> None:
+        self.watch.keep()
         while not self.stopping.is_set():
             try:
                 job()
@@ -204,6 +210,7 @@ class Agent:
         self._acked[change.channel] = (change.epoch, change.version)
         self._unsaved.add(change.channel)
 
+        self.watch.look_back(change.added)
     def _remember_centre(self) -> None:
         if self._feed.peer:
             self._save(lambda: self.store.save_centre_addresses((self._feed.peer,)))
@@ -280,16 +287,33 @@ class Agent:
             return
         refused = RefusalSocket(refusals_socket(self.config), user_id(self.config.dnsdist_user))
         try:
-            for name in refused:
+            for question in refused:
+                name = question.name
                 entry = self.enforcer.entry_for_name(name) or self.lists.entry_for_name(name)
-                if entry is not None:
+                if entry is not None and not self.enforcer.is_spared_name(name):
                     self.spool.name(entry.indicator, entry.id, self.now())
         finally:
             refused.close()
 
+                else:
+                    self.watch.asked(question)
     # -- keeper ------------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
+    # -- what the kernel counted -------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        self.watch.run(self.stopping)
+
+    def _read_traps(self) -> None:
+        traps = Honeyports(self.enforcer.site.trap_port)
+        try:
+            for touch in traps.touches(self.stopping):
+                if touch.port in self.enforcer.policy.honeyports:
+                    self.watch.touched(touch)
+        finally:
+            traps.close()
+
         slow_at = time.monotonic()
         while not self.stopping.wait(KEEP_EVERY_S):
             if self.enforcer.resolver is not None:
@@ -298,6 +322,10 @@ class Agent:
             self._save_tables()
             if time.monotonic() - slow_at > SLOW_EVERY_S:
                 slow_at = time.monotonic()
+            if self.enforcer.end_observation():
+                log.info(
+                    "what may come in is decided by the policy's rules from now on, or by observation again"
+                )
                 self.enforcer.expire()
                 self.enforcer.watch_kernel()
                 self.totals.tell(at=self.now(), refused=self.enforcer.policy.enforce)

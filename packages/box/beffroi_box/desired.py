@@ -30,22 +30,25 @@ class Own:
 
 @dataclass
 class Delta:
-    """What has to change. ``networks`` is the whole new list (prefix sets are swapped), None when unchanged."""
+    """What has to change. ``networks`` and ``spares`` are the whole new list (prefix sets are swapped), None when
+    unchanged; ``other_names``: exceptions or observed names changed."""
 
     hot_add: dict[str, int] = field(default_factory=dict)
     hot_remove: set[str] = field(default_factory=set)
     networks: tuple[str, ...] | None = None
+    spares: tuple[str, ...] | None = None
+    other_names: bool = False
     names_add: set[str] = field(default_factory=set)
     names_remove: set[str] = field(default_factory=set)
     refused: list[tuple[Entry, str]] = field(default_factory=list)
 
     @property
     def kernel(self) -> bool:
-        return bool(self.hot_add or self.hot_remove or self.networks is not None)
+        return bool(self.hot_add or self.hot_remove or self.networks is not None or self.spares is not None)
 
     @property
     def names(self) -> bool:
-        return bool(self.names_add or self.names_remove)
+        return bool(self.names_add or self.names_remove or self.other_names)
 
 
 def extras_of(policy: Policy, own: Own) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -62,7 +65,11 @@ def floor_of(policy: Policy, own: Own) -> Floor:
 
 
 class Desired:
-    """``hot``: address -> expiry; ``nets``: prefix -> expiry; ``names``: name -> expiry."""
+    """``hot``: address -> expiry; ``nets``: prefix -> expiry; ``names``: name -> expiry. All of them are refused.
+
+    ``spared`` (addresses and prefixes) and ``spared_names``: local exceptions, each with its expiry. ``watched``: what
+    is observed and counted, never refused.
+    """
 
     def __init__(self, floor: Floor) -> None:
         self._floor = floor
@@ -71,6 +78,9 @@ class Desired:
         self.hot: dict[str, int] = {}
         self.nets: dict[str, int] = {}
         self.names: dict[str, int] = {}
+        self.spared: dict[str, int] = {}
+        self.spared_names: dict[str, int] = {}
+        self.watched: dict[Indicator, Entry] = {}
 
     def load(self, tables: Iterable[DecisionTable], *, now: int) -> Delta:
         """Take saved tables over at a start."""
@@ -104,25 +114,52 @@ class Desired:
         due = {Indicator(Kind.DOMAIN, n) for n, end in self.names.items() if end <= now}
         due |= {Indicator(Kind.CIDR, n) for n, end in self.nets.items() if end <= now}
         due |= {Indicator(Kind.IP, n) for n, end in self.hot.items() if end <= now}
+        due |= {_address(n) for n, end in self.spared.items() if end <= now}
+        due |= {Indicator(Kind.DOMAIN, n) for n, end in self.spared_names.items() if end <= now}
+        due |= {i for i, entry in self.watched.items() if entry.expires_at <= now}
         return self._settle(due, now=now) if due else Delta()
 
     def entry_for_address(self, address: str) -> Entry | None:
         """Return an entry that covers the address, for the record of a refused flow."""
-        if holders := self._entries.get(Indicator(Kind.IP, address)):
-            return next(iter(holders.values()))
+        if address in self.hot:
+            return self._blocking(Indicator(Kind.IP, address))
         # By prefix length, not through all prefixes: this runs for each logged packet.
         parsed = ipaddress.ip_address(address)
         for bits in range(parsed.max_prefixlen, SHORTEST_PREFIX[parsed.version] - 1, -1):
             prefix = str(ipaddress.ip_network((address, bits), strict=False))
             if prefix in self.nets:
-                return next(iter(self._entries[Indicator(Kind.CIDR, prefix)].values()), None)
+                return self._blocking(Indicator(Kind.CIDR, prefix))
         return None
+
+    def _blocking(self, indicator: Indicator) -> Entry | None:
+        entries = self._entries.get(indicator, {}).values()
+        return next((e for e in entries if e.action is Action.BLOCK), None)
+
+    def watched_address(self, address: str) -> Entry | None:
+        """Return the observed entry that covers this address, the narrowest one."""
+        if not self.watched:
+            return None
+        if (entry := self.watched.get(Indicator(Kind.IP, address))) is not None:
+            return entry
+        parsed = ipaddress.ip_address(address)
+        for bits in range(parsed.max_prefixlen - 1, SHORTEST_PREFIX[parsed.version] - 1, -1):
+            prefix = str(ipaddress.ip_network((address, bits), strict=False))
+            if (entry := self.watched.get(Indicator(Kind.CIDR, prefix))) is not None:
+                return entry
+        return None
+
+    def watched_name(self, name: str) -> Entry | None:
+        found = (self.watched.get(Indicator(Kind.DOMAIN, parent)) for parent in registered_names(name))
+        return next((entry for entry in found if entry is not None), None)
+
+    def watched_names(self) -> tuple[str, ...]:
+        return tuple(i.value for i in self.watched if i.kind is Kind.DOMAIN)
 
     def entry_for_name(self, name: str) -> Entry | None:
         """Return an entry for which this name is refused: its own, or a parent's."""
         for parent in registered_names(name):
             if parent in self.names:
-                return next(iter(self._entries[Indicator(Kind.DOMAIN, parent)].values()), None)
+                return self._blocking(Indicator(Kind.DOMAIN, parent))
         return None
 
     def _put(self, channel: str, entry: Entry) -> Indicator:
@@ -140,8 +177,9 @@ class Desired:
 
     def _settle(self, touched: set[Indicator], *, now: int) -> Delta:
         delta = Delta()
-        nets_before = set(self.nets)
+        nets_before, spared_before = set(self.nets), set(self.spared)
         for indicator in touched:
+            delta.other_names |= self._settle_other(indicator, now=now)
             end = self._judge(indicator, delta, now=now)
             if indicator.kind is Kind.IP:
                 self._settle_address(indicator.value, end, delta)
@@ -154,7 +192,24 @@ class Desired:
                     (delta.names_add if end else delta.names_remove).add(indicator.value)
         if nets_before != set(self.nets):
             delta.networks = self.networks()
+        if spared_before != set(self.spared):
+            delta.spares = self.spares()
         return delta
+
+    def _settle_other(self, indicator: Indicator, *, now: int) -> bool:
+        """Exceptions and observed entries; return True when the resolver must know."""
+        is_name = indicator.kind is Kind.DOMAIN
+        where = self.spared_names if is_name else self.spared
+        before = indicator.value in where, indicator in self.watched
+        active = [e for e in self._entries.get(indicator, {}).values() if e.expires_at > now]
+        spares = [e.expires_at for e in active if e.action is Action.ALLOW and _is_canonical(indicator)]
+        _keep(where, indicator.value, max(spares, default=0))
+        observed = next((e for e in active if e.action is Action.WARN), None)
+        if observed is not None:
+            self.watched[indicator] = observed
+        else:
+            self.watched.pop(indicator, None)
+        return is_name and before != (indicator.value in where, indicator in self.watched)
 
     def _settle_address(self, address: str, end: int, delta: Delta) -> None:
         before = self.hot.get(address, 0)
@@ -173,12 +228,8 @@ class Desired:
         ]
         if not active:
             return 0
-        try:
-            # A value that is not canonical could mean another thing to an engine than to the floor.
-            canonical = normalise(indicator.kind, indicator.value) == indicator
-        except ProtocolError:
-            canonical = False
-        reason = self._floor.reason(indicator) if canonical else "not in canonical spelling"
+        # A value that is not canonical could mean another thing to an engine than to the floor.
+        reason = self._floor.reason(indicator) if _is_canonical(indicator) else "not in canonical spelling"
         if reason:
             delta.refused += [(entry, reason) for entry in active]
             return 0
@@ -186,10 +237,32 @@ class Desired:
 
     def networks(self) -> tuple[str, ...]:
         """The prefixes without overlaps (the kernel refuses them), IPv4 first."""
-        parsed = [ipaddress.ip_network(n) for n in self.nets]
-        merged4 = ipaddress.collapse_addresses(n for n in parsed if isinstance(n, ipaddress.IPv4Network))
-        merged6 = ipaddress.collapse_addresses(n for n in parsed if isinstance(n, ipaddress.IPv6Network))
-        return (*map(str, merged4), *map(str, merged6))
+        return _merged(self.nets)
+
+    def spares(self) -> tuple[str, ...]:
+        """Excepted addresses and prefixes, likewise."""
+        return _merged(self.spared)
+
+    def is_protected(self, address: str) -> bool:
+        return bool(self._floor.reason(Indicator(Kind.IP, address)))
+
+
+def _merged(values: Iterable[str]) -> tuple[str, ...]:
+    parsed = [ipaddress.ip_network(value) for value in values]
+    merged4 = ipaddress.collapse_addresses(n for n in parsed if isinstance(n, ipaddress.IPv4Network))
+    merged6 = ipaddress.collapse_addresses(n for n in parsed if isinstance(n, ipaddress.IPv6Network))
+    return (*map(str, merged4), *map(str, merged6))
+
+
+def _is_canonical(indicator: Indicator) -> bool:
+    try:
+        return normalise(indicator.kind, indicator.value) == indicator
+    except ProtocolError:
+        return False
+
+
+def _address(value: str) -> Indicator:
+    return Indicator(Kind.CIDR if "/" in value else Kind.IP, value)
 
 
 def _keep(where: dict[str, int], value: str, end: int) -> None:

@@ -1,6 +1,7 @@
-"""Public resolvers over HTTPS: what a policy with ``refuse_doh`` keeps the LAN from, so that names are refused by the box.
+"""Public resolvers over HTTPS: what a policy with ``refuse_doh`` keeps the LAN from.
 
-Purpose: addresses (port 443 only) and names of well-known services. The canary name tells browsers not to use DoH.
+Purpose: names are refused by the box, so nothing may ask elsewhere. Addresses count for port 443 only. The canary name
+         tells browsers not to use DoH.
 Limits:  a resolver on an unknown address passes; ``Bypass`` then shows machines that never ask the box.
 Source:  the operators' own documentation of their public addresses, as of 2026 (facts, no licence needed);
          support.mozilla.org/kb/canary-domain-use-application-dnsnet.

@@ -15,9 +15,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 
 import msgspec
 from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.indicators import registered_names
 from beffroi_protocol.messages import Entry, Policy, PolicyMessage
 from beffroi_protocol.protected import Floor
 from beffroi_protocol.table import Change, DecisionTable
@@ -25,6 +27,7 @@ from beffroi_protocol.table import Change, DecisionTable
 from beffroi_box.client import Centre
 from beffroi_box.config import BoxConfig
 from beffroi_box.desired import Delta, Desired, Own, extras_of, lives_ms
+from beffroi_box.doh import DOH_NAMES
 from beffroi_box.errors import PolicyInvalid, RulesRefused
 from beffroi_box.facts import FactSpool
 from beffroi_box.kernel import Kernel
@@ -74,6 +77,7 @@ class Enforcer:
         self._told: set[str] = set()
         self._loads = 0
         self._restore_due = False
+        self._observing = False
 
     @property
     def policy_version(self) -> int:
@@ -94,9 +98,37 @@ class Enforcer:
 
     def _load_all(self) -> None:
         self._loads += 1
-        self._kernel.apply_rules(ruleset(self.policy, self.site))
-        self._kernel.replace_all(lives_ms(self.desired.hot, now=self._now()), self.desired.networks())
+        self._apply_own_rules()
+        self._kernel.replace_all(
+            lives_ms(self.desired.hot, now=self._now()), self.desired.networks(), self.desired.spares()
+        )
         self._refuse_names()
+
+    def _apply_own_rules(self) -> None:
+        """The rules of the policy in force. Errors: PolicyInvalid, RulesRefused."""
+        observing = self.observes(self.policy)
+        self._kernel.apply_rules(ruleset(self.policy, self.site, observing=observing))
+        self._observing = observing
+
+    def observes(self, policy: Policy) -> bool:
+        return policy.observe_until > self._now()
+
+    def end_observation(self) -> bool:
+        """Refuse by default from now on, when it is time; return True when that was done. Errors: RulesRefused."""
+        with self._lock:
+            if self._observing == self.observes(self.policy) or self._restore_due:
+                return False
+            self._apply_own_rules()
+            return True
+
+    def refuse_for_a_while(self, address: str, life_s: int) -> bool:
+        """Refuse a source here; return False for a protected one. Errors: RulesRefused."""
+        with self._lock:
+            excepted = any(ip_address(address) in ip_network(spare) for spare in self.desired.spared)
+            if excepted or not self.policy.enforce or self.desired.is_protected(address):
+                return False
+            self._kernel.refuse_for_a_while(address, life_s * 1000)
+            return True
 
     # -- deny entries ------------------------------------------------------------------------------------
 
@@ -116,7 +148,10 @@ class Enforcer:
         if delta.kernel:
             try:
                 self._kernel.change(
-                    lives_ms(delta.hot_add, now=self._now()), sorted(delta.hot_remove), delta.networks
+                    lives_ms(delta.hot_add, now=self._now()),
+                    sorted(delta.hot_remove),
+                    delta.networks,
+                    delta.spares,
                 )
             except RulesRefused as error:
                 log.warning("sets could not be changed (%s): all rules are loaded again", error)
@@ -135,6 +170,22 @@ class Enforcer:
         with self._lock:
             return self.desired.entry_for_name(name)
 
+    def watched_address(self, address: str) -> Entry | None:
+        with self._lock:
+            return self.desired.watched_address(address)
+
+    def watched_name(self, name: str) -> Entry | None:
+        with self._lock:
+            return self.desired.watched_name(name)
+
+    def is_spared_name(self, name: str) -> bool:
+        with self._lock:
+            return any(parent in self.desired.spared_names for parent in registered_names(name))
+
+    def is_protected(self, address: str) -> bool:
+        with self._lock:
+            return self.desired.is_protected(address)
+
     def _report(self, delta: Delta) -> None:
         for entry, reason in delta.refused:
             if entry.id not in self._told:
@@ -146,8 +197,12 @@ class Enforcer:
     # -- names -------------------------------------------------------------------------------------------
 
     def _refuse_names(self) -> None:
-        if self.resolver is not None:
-            self.resolver.refuse(self.desired.names if self.policy.enforce else ())
+        if self.resolver is None:
+            return
+        refused = set(self.desired.names if self.policy.enforce else ())
+        refused.update(self.policy.canary_names)
+        refused.update(DOH_NAMES if self.policy.refuse_doh else ())
+        self.resolver.refuse(refused, self.desired.spared_names, self.desired.watched_names())
 
     def watch_kernel(self) -> None:
         """Load everything again when another program flushed the rules. Errors: RulesRefused."""
@@ -167,7 +222,8 @@ class Enforcer:
         try:
             extras, site = extras_of(message.policy, self._own()), self._site()
             floor = Floor(*extras)
-            text = ruleset(message.policy, site)
+            observing = self.observes(message.policy)
+            text = ruleset(message.policy, site, observing=observing)
             # Whoever flushed the rules took the deny sets along; this text would declare them anew, empty.
             self.watch_kernel()
             loads = self._loads
@@ -182,10 +238,10 @@ class Enforcer:
             if self._loads != loads:
                 # The previous rules were loaded again meanwhile, so it is they that reached the centre.
                 return "the rules were loaded again during the proof"
-            changed = message.policy.enforce != self.policy.enforce
+            changed = _names_of(message.policy) != _names_of(self.policy)
             self.message, self.policy, self.site = message, message.policy, site
             self._extras = extras
-            self._restore_due = False
+            self._restore_due, self._observing = False, observing
             self._enforce(self.desired.set_floor(floor, now=self._now()))
             if changed:
                 self._refuse_names()
@@ -200,7 +256,7 @@ class Enforcer:
             if not self._restore_due:
                 return ""
             try:
-                self._kernel.apply_rules(ruleset(self.policy, self.site))
+                self._apply_own_rules()
             except (PolicyInvalid, RulesRefused) as error:
                 log.error("the previous rules could not be restored: %s", error)
                 return str(error)
@@ -231,6 +287,8 @@ class Enforcer:
             resolver_port=config.resolver_port,
             nflog_group=config.nflog_group,
             masquerade=config.masquerade,
+            mode=config.mode,
+            page_port=config.page_port,
         )
 
     def _own(self) -> Own:
@@ -242,6 +300,11 @@ class Enforcer:
             *own_networks(self._config.own_interface, self._config.wan),
         )
         return Own(names=names, networks=networks)
+
+
+def _names_of(policy: Policy) -> tuple[object, ...]:
+    """What of a policy the resolver follows."""
+    return policy.enforce, policy.canary_names, policy.refuse_doh
 
 
 def own_networks(lan: str, wan: str) -> tuple[str, ...]:

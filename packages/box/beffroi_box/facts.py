@@ -29,6 +29,8 @@ from beffroi_protocol.messages import (
     Fact,
     FactBatch,
     FlowsBlocked,
+    FlowsLearned,
+    LookBack,
     NamesRefused,
     PolicyRolledBack,
     RefusedTotals,
@@ -46,7 +48,7 @@ NAME_AGAIN_S = 300
 _FILE = msgspec.json.Decoder(FactBatch)  # the box's own file: no limit of size
 
 
-def _new_id() -> str:
+def new_id() -> str:
     return f"fct_{secrets.token_hex(12)}"
 
 
@@ -56,7 +58,7 @@ class _Count:
     first_at: int
     last_at: int
     entry_id: str
-    id: str = field(default_factory=_new_id)
+    id: str = field(default_factory=new_id)
 
 
 class FactSpool:
@@ -74,6 +76,7 @@ class FactSpool:
         self._names: dict[Indicator, _Count] = {}
         self._asked: dict[Indicator, int] = {}
         self._sums: dict[str, RefusedTotals] = {}
+        self._grown: dict[tuple[object, ...], LookBack | FlowsLearned] = {}
         self._closed: dict[str, Fact] = {}
         self._sealed: list[Fact] = []
         self._window = BATCH
@@ -110,7 +113,7 @@ class FactSpool:
         with self._lock:
             known = self._sums.get(direction)
             self._sums[direction] = RefusedTotals(
-                known.id if known else _new_id(),
+                known.id if known else new_id(),
                 direction,
                 packets + (known.packets if known else 0),
                 attempts + (known.attempts if known else 0),
@@ -122,17 +125,36 @@ class FactSpool:
     def refused(self, entry: Entry, reason: str, at: int) -> None:
         """The identifier follows from the entry: told again after a restart, it is the same fact."""
         digest = hashlib.sha256(f"{self._box_id}\n{entry.id}".encode()).hexdigest()[:32]
-        self._tell(EntryRefused(f"ref_{digest}", entry.id, entry.indicator, reason[:200], at))
+        self.tell(EntryRefused(f"ref_{digest}", entry.id, entry.indicator, reason[:200], at))
 
     def left_out(self, name: str, indicator: Indicator, reason: str, at: int) -> None:
         """A value of the list ``name`` was left out. Told again, it is the same fact."""
         digest = hashlib.sha256(f"{self._box_id}\n{name}\n{indicator.value}".encode()).hexdigest()[:32]
-        self._tell(EntryRefused(f"ref_{digest}", name, indicator, reason[:200], at))
+        self.tell(EntryRefused(f"ref_{digest}", name, indicator, reason[:200], at))
 
     def rolled_back(self, version: int, kept: int, reason: str, at: int) -> None:
-        self._tell(PolicyRolledBack(f"rol_{secrets.token_hex(12)}", version, kept, reason[:200], at))
+        self.tell(PolicyRolledBack(f"rol_{secrets.token_hex(12)}", version, kept, reason[:200], at))
 
-    def _tell(self, fact: EntryRefused | PolicyRolledBack) -> None:
+    def grow(self, fact: LookBack | FlowsLearned) -> None:
+        """Add to the open fact about the same; a new one keeps the identifier that it brings."""
+        key = _same(fact)
+        with self._lock:
+            known = self._grown.get(key)
+            if known is not None:
+                self._grown[key] = msgspec.structs.replace(
+                    known,
+                    count=known.count + fact.count,
+                    first_at=min(known.first_at, fact.first_at),
+                    last_at=max(known.last_at, fact.last_at),
+                )
+            elif len(self._grown) < MAX_OPEN:
+                self._grown[key] = fact
+            else:
+                self.dropped += 1
+        self.changed.set()
+
+    def tell(self, fact: Fact) -> None:
+        """Evidence: it is never dropped, so whoever tells it sees to it that there is not too much."""
         with self._lock:
             self._closed.setdefault(fact.id, fact)
         self.changed.set()
@@ -184,7 +206,7 @@ class FactSpool:
             self._write(self._sealed_path, self._sealed)
             return
         self._sealed_path.unlink(missing_ok=True)
-        if not (self._flows or self._names or self._sums or self._closed):
+        if not (self._flows or self._names or self._sums or self._grown or self._closed):
             self._open_path.unlink(missing_ok=True)
 
     def keep(self) -> None:
@@ -195,7 +217,7 @@ class FactSpool:
 
     def waiting(self) -> int:
         with self._lock:
-            open_ = len(self._flows) + len(self._names) + len(self._sums)
+            open_ = len(self._flows) + len(self._names) + len(self._sums) + len(self._grown)
             return open_ + len(self._closed) + len(self._sealed)
 
     def _open(self) -> list[Fact]:
@@ -209,6 +231,7 @@ class FactSpool:
             )
         for indicator, c in self._names.items():
             facts.append(NamesRefused(c.id, indicator, c.count, c.first_at, c.last_at, c.entry_id))
+        facts += self._grown.values()
         return facts
 
     def _drain(self, limit: int) -> list[Fact]:
@@ -220,6 +243,8 @@ class FactSpool:
                 del self._flows[(fact.indicator, fact.direction, fact.protocol, fact.port)]
             elif isinstance(fact, NamesRefused):
                 del self._names[fact.indicator]
+            elif isinstance(fact, LookBack | FlowsLearned):
+                del self._grown[_same(fact)]
             elif isinstance(fact, RefusedTotals):
                 del self._sums[fact.direction]
         return facts
@@ -237,6 +262,12 @@ class FactSpool:
         self._closed = {fact.id: fact for fact in _read(self._open_path) if fact.id not in sealed}
         if self._sealed or self._closed:
             self.changed.set()
+
+
+def _same(fact: LookBack | FlowsLearned) -> tuple[object, ...]:
+    if isinstance(fact, LookBack):
+        return (LookBack, fact.entry_id)
+    return (FlowsLearned, fact.direction, fact.protocol, fact.port, fact.remote, fact.service)
 
 
 def _read(path: Path) -> tuple[Fact, ...]:

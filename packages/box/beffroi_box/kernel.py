@@ -53,9 +53,15 @@ class Kernel:
         return done.returncode == 0 and b"@hot4" in done.stdout
 
     def change(
-        self, add_ms: Mapping[str, int], remove: Sequence[str], networks: Sequence[str] | None
+        self,
+        add_ms: Mapping[str, int],
+        remove: Sequence[str],
+        networks: Sequence[str] | None,
+        spares: Sequence[str] | None = None,
     ) -> None:
-        """Add and remove addresses, and swap all prefixes if ``networks`` is given. Errors: RulesRefused.
+        """Add and remove addresses, and swap all prefixes (``networks``), all exceptions (``spares``) if given.
+
+        Errors: RulesRefused.
 
         Each added address is destroyed first: an older kernel keeps the timeout of an element it has.
         """
@@ -68,17 +74,29 @@ class Kernel:
             if added:
                 operations.append(Operation(NEWSETELEM, name, added))
         if networks is not None:
-            operations += _swap_networks(networks)
+            operations += _swap("cold", networks)
+        if spares is not None:
+            operations += _swap("spare", spares)
         self._commit(operations)
 
-    def replace_all(self, hot_ms: Mapping[str, int], networks: Sequence[str]) -> None:
+    def refuse_for_a_while(self, address: str, life_ms: int) -> None:
+        """Refuse the flows that this source begins, here only. Errors: RulesRefused."""
+        name = "local6" if ":" in address else "local4"
+        self._commit([
+            Operation(DESTROYSETELEM, name, [address_element(address)]),
+            Operation(NEWSETELEM, name, [address_element(address, timeout_ms=life_ms)]),
+        ])  # fmt: skip
+
+    def replace_all(
+        self, hot_ms: Mapping[str, int], networks: Sequence[str], spares: Sequence[str] = ()
+    ) -> None:
         """Make the deny sets exactly these, in one transaction. Errors: RulesRefused."""
         operations: list[Operation] = []
         for name, colon in (("hot4", False), ("hot6", True)):
             operations.append(Operation(DELSETELEM, name))
             added = [address_element(a, timeout_ms=ms) for a, ms in hot_ms.items() if (":" in a) is colon]
             operations.append(Operation(NEWSETELEM, name, added))
-        self._commit(operations + _swap_networks(networks))
+        self._commit(operations + _swap("cold", networks) + _swap("spare", spares))
 
     def _commit(self, operations: Sequence[Operation]) -> None:
         try:
@@ -90,9 +108,9 @@ class Kernel:
         self._writer.close()
 
 
-def _swap_networks(networks: Sequence[str]) -> list[Operation]:
+def _swap(sets: str, networks: Sequence[str]) -> list[Operation]:
     operations = []
-    for name, colon in (("cold4", False), ("cold6", True)):
+    for name, colon in ((f"{sets}4", False), (f"{sets}6", True)):
         operations.append(Operation(DELSETELEM, name))
         mine = [network_elements(n) for n in networks if (":" in n) is colon]
         operations.append(Operation(NEWSETELEM, name, mine))

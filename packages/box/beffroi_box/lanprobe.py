@@ -16,7 +16,10 @@ import time
 
 NEAR, FAR = "bfprobe0", "bfprobe1"
 NEAR_ADDRESS, FAR_ADDRESS = "169.254.213.1", "169.254.213.2"
+MARK = 0x8
 CONNECT_TIMEOUT_S = 2.0
+_RULE = f"rule {{verb}} blackhole from {FAR_ADDRESS} fwmark 0x0/{MARK:#x}"
+"""Packets of the probe that the box's rules did not mark go nowhere: without rules nothing would hide its address."""
 
 
 def lan_reaches(target: str, grace_s: float) -> bool:
@@ -43,11 +46,14 @@ def lan_reaches(target: str, grace_s: float) -> bool:
         for end in (*ready, *go):
             os.close(end)
         subprocess.run(["ip", "link", "del", NEAR], capture_output=True, check=False)
+        subprocess.run(["ip", *_RULE.format(verb="del").split()], capture_output=True, check=False)
 
 
 def _link(child: int) -> None:
     subprocess.run(["ip", "link", "del", NEAR], capture_output=True, check=False)
+    subprocess.run(["ip", *_RULE.format(verb="del").split()], capture_output=True, check=False)
     for command in (
+        _RULE.format(verb="add"),
         f"link add {NEAR} type veth peer name {FAR} netns {child}",
         f"addr add {NEAR_ADDRESS}/30 dev {NEAR}",
         f"link set {NEAR} up",

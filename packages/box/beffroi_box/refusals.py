@@ -1,26 +1,38 @@
-"""Counts refused look-ups, as dnsdist tells them over a Unix socket (dnstap in frame streams).
+"""Questions that dnsdist tells over a Unix socket (dnstap in frame streams): refused, observed, or suspiciously long.
 
-Purpose: which listed names were asked for, and how often. Only refused questions come here; who asked is in the
-         message too, is thrown away here, and is on no disk.
+Purpose: which listed names were asked for, and how often. No other question comes here. Who asked is in the message
+         too: it serves alarms about canary names and tunnels, under an opaque label, and is thrown away else.
 Process: a thread of the agent; dnsdist, as its own user, connects.
 Input:   names come from LAN clients: hostile; only names on a list are counted. Every length is checked.
 Fails:   without it nothing is counted, names are refused all the same; dnsdist drops what is not read in time.
-Source:  github.com/farsightsec/fstrm (control frames), dnstap.info (Dnstap.message 14, Message.query_message 10).
+Source:  github.com/farsightsec/fstrm (control frames), dnstap.info (Dnstap.message 14, Message.query_address 4,
+         Message.query_message 10).
 """
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BufferedRWPair
 from pathlib import Path
 
 MAX_FRAME_BYTES = 1 << 16
 ACCEPT, START, STOP, READY, FINISH = 1, 2, 3, 4, 5
 _CONTENT = b"protobuf:dnstap.Dnstap"
-_MESSAGE, _QUERY_MESSAGE = 14, 10
+_MESSAGE, _QUERY_ADDRESS, _QUERY_MESSAGE = 14, 4, 10
+
+
+@dataclass(frozen=True)
+class Question:
+    """``kind``: the number of the record type. ``machine``: address of who asked, "" where it is not told."""
+
+    name: str
+    kind: int = 1
+    machine: str = ""
 
 
 class RefusalSocket:
@@ -34,15 +46,15 @@ class RefusalSocket:
         path.chmod(0o600)
         self._socket.listen(4)
 
-    def __iter__(self) -> Iterator[str]:
-        """Yield the name of each refused question. Errors: OSError."""
+    def __iter__(self) -> Iterator[Question]:
+        """Errors: OSError."""
         while True:
             peer, _ = self._socket.accept()
             with peer, peer.makefile("rwb") as stream:
                 try:
                     for frame in _frames(stream):
-                        if name := asked_name(frame):
-                            yield name
+                        if question := asked(frame):
+                            yield question
                 except (OSError, ValueError):
                     continue  # dnsdist opens it again
 
@@ -78,12 +90,18 @@ def _control(kind: int, fields: bytes = b"") -> bytes:
     return struct.pack(">III", 0, 4 + len(fields), kind) + fields
 
 
-def asked_name(frame: bytes) -> str:
-    """Return the name that a dnstap message's question asks for, in lower case; "" when there is none."""
+def asked(frame: bytes) -> Question | None:
+    """Return the question of a dnstap message, its name in lower case; None when there is none."""
     try:
-        return _question(_field(_field(frame, _MESSAGE), _QUERY_MESSAGE))
-    except (IndexError, ValueError):
-        return ""
+        message = _field(frame, _MESSAGE)
+        name, kind = _question(_field(message, _QUERY_MESSAGE))
+        if not name:
+            return None
+        address = _field(message, _QUERY_ADDRESS)
+        machine = str(ipaddress.ip_address(address)) if len(address) in (4, 16) else ""
+        return Question(name, kind, machine)
+    except (IndexError, ValueError, struct.error):
+        return None
 
 
 def _field(data: bytes, wanted: int) -> bytes:
@@ -120,11 +138,11 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
     raise ValueError("number")
 
 
-def _question(message: bytes) -> str:
+def _question(message: bytes) -> tuple[str, int]:
     at, labels = 12, []
     while (length := message[at]) != 0:
         if length > 63:
             raise ValueError("label")
         labels.append(message[at + 1 : at + 1 + length].decode("ascii"))
         at += 1 + length
-    return ".".join(labels).lower()
+    return ".".join(labels).lower(), struct.unpack_from(">H", message, at + 1)[0]

@@ -1,8 +1,9 @@
 """The box's resolver: dnsdist refuses listed names, Unbound behind it resolves the others and validates DNSSEC.
 
-Purpose: a listed name and all below it answer NXDOMAIN. dnsdist asks two constant databases, ``urgent.cdb`` (the
+Purpose: a listed name and all below it answer NXDOMAIN. dnsdist asks constant databases, ``urgent.cdb`` (the
          decisions, written by the agent) and ``bulk.cdb`` (the lists, written by the loader): a million names
-         cost no memory, a new file counts from the next question on, and a restart needs no replay.
+         cost no memory, a new file counts from the next question on, and a restart needs no replay. Names in
+         ``spared.cdb`` (local exceptions) are not refused; those in ``watched.cdb`` are told and answered.
 Process: dnsdist and Unbound, each as its own user. The agent makes dnsdist read a new file by a question for
          ``RELOAD`` from the loopback address: its answer says that both files were read.
 Fails:   without the agent, dnsdist goes on with its files; without dnsdist, the files wait for its start, and the
@@ -30,6 +31,8 @@ log = logging.getLogger("beffroi_box.resolver")
 
 RELOAD = "reload.beffroi-box.invalid"
 TIMEOUT_S = 0.5
+LONG_NAME_BYTES = 52
+"""Shorter questions never leave dnsdist; a tunnel's are longer."""
 
 
 def unbound_configuration(config: BoxConfig) -> str:
@@ -65,6 +68,7 @@ remote-control:
 def dnsdist_configuration(config: BoxConfig) -> str:
     """Listens on loopback and the LAN's side only. No console, no security poll, no memory of who asked what."""
     port, lan = config.resolver_port, config.own_interface
+    urgent, spared, watched = own_files(config)
     return f"""-- Written by beffroi-box; changes are lost.
 setSecurityPollSuffix("")
 setRingBuffersOptions({{recordQueries=false, recordResponses=false}})
@@ -76,17 +80,25 @@ addLocal("0.0.0.0:{port}", {{interface="{lan}"}})
 addLocal("[::]:{port}", {{interface="{lan}"}})
 setACL({{"0.0.0.0/0", "::/0"}})
 newServer({{address="127.0.0.1:{config.recursor_port}", name="unbound"}}):setUp()
-local urgent = newCDBKVStore("{urgent_file(config)}", 0)
+local urgent = newCDBKVStore("{urgent}", 0)
 local bulk = newCDBKVStore("{bulk_file(config)}", 0)
+local spared = newCDBKVStore("{spared}", 0)
+local watched = newCDBKVStore("{watched}", 0)
 addAction(AndRule({{QNameRule("{RELOAD}."), NetmaskGroupRule({{"127.0.0.0/8"}})}}), LuaAction(function(dq)
-  local both = urgent:reload() and bulk:reload()
-  return both and DNSAction.Spoof or DNSAction.ServFail, "127.0.0.1"
+  local all = urgent:reload() and bulk:reload() and spared:reload() and watched:reload()
+  return all and DNSAction.Spoof or DNSAction.ServFail, "127.0.0.1"
 end))
 local suffix = KeyValueLookupKeySuffix(1)
-local listed = OrRule({{KeyValueStoreLookupRule(urgent, suffix), KeyValueStoreLookupRule(bulk, suffix)}})
+local listed = AndRule({{
+  OrRule({{KeyValueStoreLookupRule(urgent, suffix), KeyValueStoreLookupRule(bulk, suffix)}}),
+  NotRule(KeyValueStoreLookupRule(spared, suffix))
+}})
 local told = newFrameStreamUnixLogger("{refusals_socket(config)}", {{flushTimeout=1, reopenInterval=1}})
 addAction(listed, DnstapLogAction("box", told))
 addAction(listed, RCodeAction(DNSRCode.NXDOMAIN))
+-- Observed names, and names so long that they may carry data: the agent judges them in memory.
+local seen = OrRule({{KeyValueStoreLookupRule(watched, suffix), QNameWireLengthRule({LONG_NAME_BYTES}, 255)}})
+addAction(seen, DnstapLogAction("box", told))
 getPool(""):setCache(newPacketCache(10000))
 """
 
@@ -97,8 +109,10 @@ def prepare(config: BoxConfig) -> None:
     config.run_directory.chmod(0o711)
 
 
-def urgent_file(config: BoxConfig) -> Path:
-    return config.run_directory / "urgent.cdb"
+def own_files(config: BoxConfig) -> tuple[Path, Path, Path]:
+    """What the agent writes: refused, excepted, observed names."""
+    urgent, spared, watched = (config.run_directory / f"{n}.cdb" for n in ("urgent", "spared", "watched"))
+    return urgent, spared, watched
 
 
 def bulk_file(config: BoxConfig) -> Path:
@@ -130,17 +144,22 @@ class Resolver:
     """The names that dnsdist refuses. Safe for several threads."""
 
     def __init__(self, config: BoxConfig) -> None:
-        self._urgent = urgent_file(config)
+        self._files = own_files(config)
         self._port = config.resolver_port
         self._lock = threading.Lock()
-        self._due: set[str] | None = None
+        self._due: dict[Path, set[str]] = {}
+        self._written: dict[Path, set[str]] = {}
         self._unread = True
         self.trouble = ""
 
-    def refuse(self, names: Iterable[str]) -> None:
+    def refuse(self, names: Iterable[str], spared: Iterable[str] = (), watched: Iterable[str] = ()) -> None:
         """Refuse exactly these names, the lists' apart. What fails now, ``keep_up`` does later."""
         with self._lock:
-            self._due = set(names)
+            for path, wanted in zip(self._files, (set(names), set(spared), set(watched)), strict=True):
+                if wanted == self._written.get(path):
+                    self._due.pop(path, None)
+                else:
+                    self._due[path] = wanted
         self.keep_up()
 
     def reload(self) -> None:
@@ -153,9 +172,11 @@ class Resolver:
         """Write and read what is due; asked every second."""
         with self._lock:
             try:
-                if self._due is not None:
-                    write_names(self._urgent, [name.encode() for name in sorted(self._due)])
-                    self._due, self._unread = None, True
+                while self._due:
+                    path, names = next(iter(self._due.items()))
+                    write_names(path, [name.encode() for name in sorted(names)])
+                    self._written[path] = self._due.pop(path)
+                    self._unread = True
                 if self._unread:
                     self._read()
                     self._unread = False

@@ -3,7 +3,10 @@
 Shape:   the deny sets (hot4, hot6, cold4, cold6) and the chain of the bulk lists (bulk) are only declared here,
          never emptied: applying or rolling back a policy rewrites chains and small sets, and cannot touch a deny
          entry. So whoever cuts the link during a probe wins nothing.
-Order:   block in both directions stands before ``ct established``: a block cuts flows that already run.
+Order:   block in both directions stands before ``ct established``: a block cuts flows that already run. What a local
+         exception names (spare4, spare6) passes it, lists included.
+Tallies: small dynamic sets count new flows by remote, refused ports, bytes sent: the agent reads and empties them
+         (``tallies``). A full one counts no more; it never refuses a packet.
 Counts:  a refused packet is counted; the first one of an attempt (remote, protocol, port, within ATTEMPT_S) is counted
          apart and logged. A repetition is neither, and answers to what was cut (``ct direction reply``) are no attempt.
 Fails:   the rules live in the kernel and outlive the agent; nothing here depends on it.
@@ -18,8 +21,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
 from beffroi_protocol.messages import Policy
 
+from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
 from beffroi_box.lanprobe import FAR_ADDRESS, NEAR
 
@@ -49,9 +54,12 @@ class Site:
     nflog_group: int = 5
     masquerade: bool = False
 
+    trap_port: int = 23400
 
-def ruleset(policy: Policy, site: Site) -> str:
-    """Return the text of one atomic ``nft -f``. Errors: PolicyInvalid."""
+def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
+    """Return the text of one atomic ``nft -f``. ``observing``: new inbound flows pass. Errors: PolicyInvalid."""
+    if site.mode:  # what was found on the spot counts more than the policy
+        policy = msgspec.structs.replace(policy, mode=site.mode)
     _check(policy, site)
     bridge = policy.mode == "bridge"
     wan = "meta mark and 0x3 == 0x1" if bridge else f'iifname "{site.wan}"'
@@ -60,10 +68,11 @@ def ruleset(policy: Policy, site: Site) -> str:
     centre = _split(policy.centre_addresses or site.centre)
     allow = _split(policy.allow_addresses)
     parts = [_declarations()]
-    for name, nets in (("keep", keep), ("centre", centre), ("allow", allow)):
+    for name, nets in (("keep", keep), ("centre", centre), ("allow", allow), ("doh", doh)):
         for version in (4, 6):
             parts.append(f"flush set inet {TABLE} {name}{version}")
             if nets[version]:
+    doh = _split(DOH_NETWORKS if policy.refuse_doh else ())
                 parts.append(f"add element inet {TABLE} {name}{version} {{ {', '.join(nets[version])} }}")
     parts += [f"flush chain inet {TABLE} {chain}" for chain in _CHAINS]
     parts.append(_deny(policy, site))
@@ -96,11 +105,21 @@ table inet {TABLE} {{
   counter dns_redirected {{ }}
   chain tried_in {{ }}
   chain tried_out {{ }}
+  set doh4 {{ type ipv4_addr; flags interval; auto-merge; }}
+  set doh6 {{ type ipv6_addr; flags interval; auto-merge; }}
+  set spare4 {{ type ipv4_addr; flags interval; }}
+  set spare6 {{ type ipv6_addr; flags interval; }}
+  set local4 {{ type ipv4_addr; flags timeout; size 16384; }}
+  set local6 {{ type ipv6_addr; flags timeout; size 16384; }}
+{declarations()}
   chain blocked_in {{ }}
   chain blocked_out {{ }}
   chain bulk {{ }}
   chain deny {{ }}
   chain forward_ {{ type filter hook forward priority -5; policy accept; }}
+  counter local_refused {{ }}
+  counter paced {{ }}
+  counter probe_kept {{ }}
   chain input_ {{ type filter hook input priority -5; policy accept; }}
   chain output_ {{ type filter hook output priority -5; policy accept; }}
   chain dns_ {{ type nat hook prerouting priority dstnat; policy accept; }}
@@ -108,11 +127,19 @@ table inet {TABLE} {{
 }}"""
 
 
+  chain strangers {{ }}
+  chain met {{ }}
+  chain sent {{ }}
+  chain guests {{ }}
+  chain pace {{ }}
+  chain refuse {{ }}
 def _deny(policy: Policy, site: Site) -> str:
     """``goto`` ends the walk for a blocked packet; in observation (enforce off) it is only counted and logged."""
     refuse_in = "drop" if policy.enforce else "return"
     refuse_out = (
         "meta l4proto tcp reject with tcp reset\n    reject with icmpx admin-prohibited"
+  chain leaving_ {{ type filter hook postrouting priority 300; policy accept; }}
+  chain probe_ {{ type filter hook prerouting priority mangle; policy accept; }}
         if policy.enforce
         else "return"
     )
@@ -148,6 +175,10 @@ def _deny(policy: Policy, site: Site) -> str:
 
 def _attempt_sets() -> str:
     """The kernel's memory of attempts, by direction and family; ``bare``: of protocols without ports."""
+    ip saddr @spare4 return
+    ip daddr @spare4 return
+    ip6 saddr @spare6 return
+    ip6 daddr @spare6 return
     lines = []
     for way in ("in", "out"):
         lines.append(f"  counter attempts_{way} {{ }}")
@@ -187,7 +218,7 @@ def bulk_sets(keys: Iterable[tuple[int, int]]) -> str:
 
 def bulk_rules(keys: Iterable[tuple[int, int]]) -> str:
     """Return the text that makes exactly these sets of the bulk lists count. No policy touches this chain."""
-    lines = [f"flush chain inet {TABLE} bulk"]
+    lines = [f"flush chain inet {TABLE} bulk", f"flush chain inet {TABLE} web_bulk"]
     for version, length in keys:
         family, whole = ("ip", 32) if version == 4 else ("ip6", 128)
         mask = f" & {ipaddress.ip_network((0 if version == 4 else bytes(16), length)).netmask}"
@@ -204,11 +235,10 @@ def bulk_set(version: int, length: int) -> str:
     return f"bulk{version}_{length}"
 
 
-def _forward(policy: Policy, wan: str, lan: str) -> str:
-    ports = ", ".join(str(port) for port in sorted(set(policy.inbound_tcp_ports)))
-    inbound = f"{wan} tcp dport {{ {ports} }} accept" if ports else ""
+def _forward(policy: Policy, wan: str, lan: str, *, observing: bool) -> str:
     # Encrypted DNS to elsewhere would pass by the box's refusals of names.
-    dot = f"{lan} meta l4proto {{ tcp, udp }} th dport 853 reject" if policy.redirect_dns else ""
+    dot = _round(lan, "th dport 853", "reject") if policy.redirect_dns else ""
+    doh = _round(lan, "th dport 443", "reject", "@doh") if policy.refuse_doh else ""
     dhcp = f"{wan} udp sport 67 udp dport 68 accept" if policy.mode == "bridge" else ""
     return f"""table inet {TABLE} {{
   chain forward_ {{
@@ -220,17 +250,51 @@ def _forward(policy: Policy, wan: str, lan: str) -> str:
     {wan} ip saddr @allow4 accept
     {wan} ip6 saddr @allow6 accept
     {wan} icmpv6 type {{ nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, packet-too-big }} accept
+    inbound = "\n    ".join(f"{wan} {rule} accept" for rule in _inbound(policy))
+    learn = f"{wan} meta l4proto {{ tcp, udp }} accept" if observing else ""
+    sent = f"{lan} jump sent" if policy.leak_bytes_hour else ""
     {dhcp}
     {inbound}
     counter name inbound_refused drop
+    {wan} jump strangers
+    {sent}
   }}
 }}"""
 
+    {doh}
+    {lan} jump met
 
-def _own_traffic(site: Site, wan: str, lan: str) -> str:
+def _round(lan: str, match: str, verdict: str, remotes: str = "") -> str:
+    """Rules about what goes round the box's resolver: who tried is counted by machine and port."""
+    rules = []
+    for version, family in ((4, "ip"), (6, "ip6")):
+        where = f"{family} daddr {remotes}{version} " if remotes else ""
+        tell = f"update @round{version} {{ {family} saddr . th dport }}"
+        rules.append(f"{lan} {where}meta l4proto {{ tcp, udp }} {match} {tell} {verdict}")
+    return "\n    ".join(rules)
+
+
+def _inbound(policy: Policy) -> list[str]:
+    """What the policy lets in, without the interface and the verdict."""
+    rules = []
+    if ports := sorted(set(policy.inbound_tcp_ports)):
+        rules.append(f"tcp dport {{ {', '.join(map(str, ports))} }}")
+    for rule in policy.inbound:
+        match = f"{rule.protocol} dport {rule.port}"
+        if not rule.sources:
+            rules.append(match)
+            continue
+        for version, nets in _split(rule.sources).items():
+            if nets:
+                rules.append(f"{'ip' if version == 4 else 'ip6'} saddr {{ {', '.join(nets)} }} {match}")
+    return rules
+
+
+def _own_traffic(policy: Policy, site: Site, wan: str, lan: str) -> str:
     """The box itself: a stolen box reaches its centre, DNS and time, and nothing else."""
     resolvers = "\n".join(f"    {rule}" for rule in _forwarder_rules(site))
     return f"""table inet {TABLE} {{
+    {wan} jump pace
   chain input_ {{
     iif lo accept
     jump deny
@@ -241,9 +305,16 @@ def _own_traffic(site: Site, wan: str, lan: str) -> str:
     {wan} udp dport {{ 68, 546 }} accept
     {wan} ip saddr @allow4 accept
     {wan} ip6 saddr @allow6 accept
-    counter name inbound_refused drop
+    # Only what was redirected reaches the trap: its own port is open to nobody.
+    traps = f"tcp dport {{ {site.trap_port}, {site.trap_port + 1} }}"
+    trap = f"ct status dnat {traps} limit rate 50/second accept" if policy.honeyports else ""
+    {learn}
+    jump refuse
   }}
   chain output_ {{
+    {wan} jump strangers
+    {lan} udp sport 67 udp dport 68 update @others4 {{ ip saddr }}
+    {lan} icmpv6 type nd-router-advert update @others6 {{ ip6 saddr }}
     oif lo accept
     tcp flags & rst == rst fib saddr type != local accept
     jump deny
@@ -252,6 +323,8 @@ def _own_traffic(site: Site, wan: str, lan: str) -> str:
     meta l4proto {{ tcp, udp }} th dport 53 accept
     udp dport {{ 67, 68, 123, 546, 547 }} accept
     ip daddr @centre4 tcp dport {site.centre_port} accept
+    {trap}
+    {wan} jump refuse
     ip6 daddr @centre6 tcp dport {site.centre_port} accept
 {resolvers}
     reject with icmpx admin-prohibited
@@ -270,11 +343,23 @@ def _forwarder_rules(site: Site) -> list[str]:
 
 
 def _nat(policy: Policy, site: Site, lan: str) -> str:
-    redirect = (
-        f"{lan} meta l4proto {{ tcp, udp }} th dport 53 counter name dns_redirected redirect to :{site.resolver_port}"
-        if policy.redirect_dns
-        else ""
-    )
+    dns = "meta l4proto { tcp, udp } th dport 53"
+    redirect = ""
+    if policy.redirect_dns:
+        redirect = "\n    ".join((
+            *(f"{lan} {dns} update @asks{n} {{ {f} saddr }}" for n, f in ((4, "ip"), (6, "ip6"))),
+            _round(f"{lan} fib daddr type != local", "th dport 53", "continue"),
+            f"{lan} {dns} counter name dns_redirected redirect to :{site.resolver_port}",
+        ))  # fmt: skip
+    traps = ""
+    if policy.honeyports:
+        ports = f"tcp dport {{ {', '.join(map(str, sorted(set(policy.honeyports))))} }}"
+        to_box = f"fib daddr type local {ports} redirect to :{site.trap_port + 1}"
+        # From the internet, wherever it is sent to; a port that the policy lets in is no trap for those.
+        open_ = "\n    ".join(f"{_wan_of(policy, site)} {rule} return" for rule in _inbound(policy))
+        traps = (
+            f"{lan} {to_box}\n    {open_}\n    {_wan_of(policy, site)} {ports} redirect to :{site.trap_port}"
+        )
     hide = (
         f'oifname "{site.wan}" meta nfproto ipv4 masquerade'
         if site.masquerade and policy.mode == "router"
@@ -292,6 +377,8 @@ def _nat(policy: Policy, site: Site, lan: str) -> str:
 }}"""
 
 
+    # A flow that began under other rules, or that the kernel could not translate, keeps the probe's own address.
+    stays = f'oifname != {{ "lo", "{NEAR}" }} ip saddr {FAR_ADDRESS} counter name probe_kept drop'
 def _bridge(site: Site) -> str:
     """In a bridge the inet hooks see only the bridge as input interface: mark the direction before."""
     return f"""table bridge {TABLE} {{
@@ -302,9 +389,20 @@ def _bridge(site: Site) -> str:
   }}
 }}"""
 
+  chain probe_ {{
+    iifname "{NEAR}" meta mark set meta mark or {MARK:#x}
+  }}
+  chain leaving_ {{
+    {stays}
+    oifname != "{NEAR}" ip daddr {FAR_ADDRESS} counter name probe_kept drop
+  }}
 
 def _check(policy: Policy, site: Site) -> None:
     if policy.mode not in MODES:
+def _wan_of(policy: Policy, site: Site) -> str:
+    return "meta mark and 0x3 == 0x1" if policy.mode == "bridge" else f'iifname "{site.wan}"'
+
+
         raise PolicyInvalid("mode")
     if not all(isinstance(p, int) and 0 < p < 65536 for p in policy.inbound_tcp_ports):
         raise PolicyInvalid("inbound_tcp_ports")
@@ -321,6 +419,10 @@ def _split(values: Iterable[str]) -> dict[int, list[str]]:
     except ValueError:
         raise PolicyInvalid("address") from None
     for version in (4, 6):
+    if not all(isinstance(p, int) and 0 < p < 65536 for p in policy.honeyports):
+        raise PolicyInvalid("honeyports")
+    if not all(r.protocol in ("tcp", "udp") and 0 < r.port < 65536 for r in policy.inbound):
+        raise PolicyInvalid("inbound")
         found = sorted({str(n) for n in nets if n.version == version})
         result[version] = found
     return result

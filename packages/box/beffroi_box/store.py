@@ -46,7 +46,7 @@ class Store:
         self.state = state
 
     def prepare(self) -> None:
-        for name in ("", "tables", "lists", "spool", "names", "resolver"):
+        for name in ("", "tables", "lists", "spool", "names", "resolver", "diary"):
             (self.state / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         # Unbound and dnsdist run as their own users and must reach their files below.
         for name in ("", "names", "resolver"):

@@ -46,6 +46,11 @@ refused: an inbound port was refused. round: tried to go round the resolver. ask
 DHCP server or router on the LAN."""
 
 
+COUNTED, ANSWERED = 0x10, 0x20
+"""Bits of the connection's mark: one flow is counted once, however often its first packet is repeated."""
+PACE = "rate over 100/second burst 300 packets"
+
+
 def declarations() -> str:
     """The sets as nft text, to stand within the table."""
     lines = []
@@ -58,6 +63,38 @@ def declarations() -> str:
             f"  set pace{v} {{ {_TYPE.format(v=v)}; flags dynamic,timeout; size 16384; timeout 1m; }}"
         )
     return "\n".join(lines)
+
+
+def counting(table: str) -> str:
+    """``strangers`` sees what comes from the WAN; ``met`` and ``sent`` what the LAN sends there."""
+    once = f"ct mark and {COUNTED:#x} == 0"
+    answered = f"ct state established ct direction original ct mark and {ANSWERED:#x} == 0 jump guests"
+    both = (("4", "ip", 4), ("6", "ip6", 6))
+    rules: dict[str, list[str]] = {
+        name: [] for name in ("strangers", "met", "sent", "guests", "pace", "refuse")
+    }
+    rules["met"].append(f"ct mark set ct mark or {COUNTED:#x}")
+    rules["guests"].append(f"ct mark set ct mark or {ANSWERED:#x}")
+    for n, family, _ in both:
+        # The temporary block is for flows that the stranger began: answers to the LAN's own flows pass.
+        rules["strangers"].append(
+            f"ct direction original {family} saddr @local{n} counter name local_refused drop"
+        )
+        flow = f"{family} saddr . {family} daddr . meta l4proto . th dport"
+        rules["met"].append(f"meta l4proto {{ tcp, udp }} update @met{n} {{ {flow} }}")
+        rules["sent"].append(f"update @sent{n} {{ {family} saddr . {family} daddr }}")
+        came = f"{family} saddr . meta l4proto . th dport"
+        rules["guests"].append(f"meta l4proto {{ tcp, udp }} update @guests{n} {{ {came} }}")
+        rules["refuse"].append(f"meta l4proto {{ tcp, udp }} update @refused{n} {{ {came} }}")
+        rules["pace"].append(f"update @pace{n} {{ {family} saddr limit {PACE} }} counter name paced drop")
+    rules["strangers"].append(answered)
+    rules["met"].insert(0, f"{once.replace('== 0', '!= 0')} return")
+    rules["refuse"].append("counter name inbound_refused drop")
+    chains = "\n".join(
+        f"  chain {name} {{\n" + "".join(f"    {rule}\n" for rule in lines) + "  }"
+        for name, lines in rules.items()
+    )
+    return f"table inet {table} {{\n{chains}\n}}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,264 @@
+"""Reads what the kernel counts, and makes of it: the diary, look-backs, what is learned, alarms, local blocks.
+
+Process: the agent's thread ``watch``; questions told by the resolver come from the thread ``names``.
+Rhythm:  strangers every 5 s, met flows every 10 s, the rest every minute.
+Input:   addresses, ports and names of the internet and the LAN: hostile; every table behind this is bounded.
+Fails:   what cannot be read is read next time; neither rules nor deny entries depend on it. Without disk the diary
+         goes on in memory.
+Source:  docs/internals/box.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.indicators import Indicator, Kind, normalise, registered_names
+from beffroi_protocol.messages import Action, Entry, LookBack
+
+from beffroi_box import ask
+from beffroi_box.alarms import Alarms
+from beffroi_box.config import BoxConfig
+from beffroi_box.diary import DAY_S, Diary, Met
+from beffroi_box.doh import DOH_NAMES
+from beffroi_box.enforce import Enforcer
+from beffroi_box.errors import RulesRefused
+from beffroi_box.facts import FactSpool, new_id
+from beffroi_box.labels import Labels
+from beffroi_box.lanprobe import FAR_ADDRESS
+from beffroi_box.leaks import Beacons, Leak, Tunnels, Volumes, clear_passwords
+from beffroi_box.learn import Learner, Rounds
+from beffroi_box.refusals import Question
+from beffroi_box.ruleset import TABLE
+from beffroi_box.services import NAMES
+from beffroi_box.tallies import Tallies, Tally
+from beffroi_box.traps import Strangers, Touch
+
+log = logging.getLogger("beffroi_box.watch")
+
+TURN_S, FLOWS_EVERY, SLOW_EVERY, PLACES_EVERY = 5.0, 2, 12, 720
+REFUSED_HERE_S = 600
+_DOH_NAMES = frozenset(DOH_NAMES)
+
+
+class Watch:
+    """``now`` returns trusted epoch seconds. Errors of the constructor: OSError."""
+
+    def __init__(
+        self, config: BoxConfig, box_id: str, enforcer: Enforcer, spool: FactSpool, now: Callable[[], int]
+    ) -> None:
+        self._config = config
+        self._box_id = box_id
+        self._enforcer = enforcer
+        self._spool = spool
+        self._now = now
+        self._lock = threading.Lock()  # alarms and labels are told by several threads
+        self._tallies = Tallies(TABLE)
+        self.diary = Diary(config.state / "diary")
+        self._labels = Labels(config.state, self.diary.label_key())
+        self._alarms = Alarms(spool, now)
+        self._strangers, self._volumes, self._beacons, self._tunnels = (
+            Strangers(), Volumes(), Beacons(), Tunnels(),
+        )  # fmt: skip
+        self._learner, self._rounds = Learner(spool), Rounds(spool)
+        self._places: dict[str, str] = {}
+        self._asked: queue.SimpleQueue[tuple[Entry, ...]] = queue.SimpleQueue()
+
+    # -- new entries -------------------------------------------------------------------------------------
+
+    def look_back(self, entries: Iterable[Entry]) -> None:
+        """Answer later, in the thread ``watch``, how often the LAN met these."""
+        if wanted := tuple(e for e in entries if e.action in (Action.BLOCK, Action.WARN)):
+            self._asked.put(wanted)
+
+    def _answer(self) -> None:
+        entries: list[Entry] = []
+        while not self._asked.empty():
+            entries += self._asked.get()
+        if not entries:
+            return
+        places: dict[Indicator, list[Entry]] = {}
+        for entry in entries:
+            for place in self._places_of(entry.indicator):
+                places.setdefault(place, []).append(entry)
+        met: dict[str, tuple[Entry, Met]] = {}
+        for place, found in self.diary.look_back(places, now=self._now()).items():
+            for entry in places[place]:
+                # Of a name with several addresses, the one that was met most: a sum would count days twice.
+                if entry.id not in met or found.count > met[entry.id][1].count:
+                    met[entry.id] = entry, found
+        for entry, found in met.values():
+            digest = hashlib.sha256(f"{self._box_id}\n{entry.id}".encode()).hexdigest()[:32]
+            self._spool.tell(LookBack(
+                f"lkb_{digest}", entry.id, entry.indicator, found.count, found.days, found.first_at, found.last_at
+            ))  # fmt: skip
+
+    def _places_of(self, indicator: Indicator) -> tuple[Indicator, ...]:
+        """Where an indicator is: itself, or the addresses that the recursor remembers for a name. Nobody outside is
+        asked, and an address that many share says nothing about one name."""
+        if indicator.kind is not Kind.DOMAIN:
+            return (indicator,)
+        if self._enforcer.resolver is None:
+            return ()
+        found = ask.addresses(indicator.value, self._config.recursor_port, from_memory=True)
+        return tuple(Indicator(Kind.IP, a) for a in found if not self._enforcer.is_protected(a))
+
+    # -- the thread --------------------------------------------------------------------------------------
+
+    def run(self, stopping: threading.Event) -> None:
+        turn = 0
+        while not stopping.wait(TURN_S):
+            turn += 1
+            self.turn(flows=turn % FLOWS_EVERY == 0, slow=turn % SLOW_EVERY == 0)
+            if self._observing and turn % PLACES_EVERY == 1:
+                self._look_for_places()
+        self.keep()
+
+    def turn(self, *, flows: bool, slow: bool) -> None:
+        """One round. Errors: OSError (the kernel does not answer)."""
+        self._strange()
+        if flows:
+            self._flows()
+        self._answer()
+        if slow:
+            self._slow()
+
+    def keep(self) -> None:
+        try:
+            self.diary.keep()
+        except OSError as error:
+            log.warning("the diary stays in memory: %s", error.strerror)
+
+    @property
+    def _observing(self) -> bool:
+        return self._enforcer.observes(self._enforcer.policy)
+
+    def _take(self, name: str) -> list[Tally]:
+        return [t for t in self._tallies.take(name) if t.address != FAR_ADDRESS]
+
+    def _strange(self) -> None:
+        monotonic = time.monotonic()
+        for source, ports in self._strangers.scanned(
+            iter(self._take("refused")), monotonic=monotonic
+        ).items():
+            evidence = {"ports": str(ports), "window_s": "60", "completed_tcp": "false"}
+            self._stranger("port_scan", source, evidence)
+        guests = self._take("guests")
+        for (source, port), count in self._strangers.guessed(iter(guests), monotonic=monotonic).items():
+            evidence = {
+                "port": str(port), "connections": str(count), "window_s": "60", "completed_tcp": "true",
+            }  # fmt: skip
+            self._stranger("brute_force", source, evidence)
+        if self._observing:
+            self._learner.inbound(guests, now=self._now())
+
+    def _flows(self) -> None:
+        now, met = self._now(), self._take("met")
+        self.diary.count(((t.other, t.packets) for t in met), now=now)
+        for tally in met:
+            if (entry := self._enforcer.watched_address(tally.other)) is not None:
+                self._observed(entry, tally.packets)
+        self._rounds.talked(met)
+        if self._observing:
+            self._learner.outbound(met, self._places, now=now)
+        for leak in (*self._beacons.judge(met, now=now), *clear_passwords(met)):
+            if leak.detector != "beacon" or not self._enforcer.is_protected(leak.remote):
+                self._leak(leak)
+
+    def _slow(self) -> None:
+        now = self._now()
+        self._rounds.tried(self._take("round"))
+        self._rounds.asked(self._take("asks"))
+        for tally in self._take("others"):
+            self._rounds.seen("other_router" if ":" in tally.address else "other_dhcp", tally.address)
+        self._rounds.tell(now=now)
+        self._learner.tell(now=now)
+        if limit_bytes := self._enforcer.policy.leak_bytes_hour:
+            hour = time.localtime(now).tm_hour
+            sent = self._take("sent")
+            for leak in self._volumes.judge(sent, limit_bytes=limit_bytes, now=now, local_hour=hour):
+                if self._is_new(leak.remote, now):
+                    self._leak(leak)
+        self.keep()
+
+    def _is_new(self, remote: str, now: int) -> bool:
+        place = Indicator(Kind.IP, remote)
+        met = self.diary.look_back([place], now=now).get(place)
+        return met is None or met.first_at // DAY_S == now // DAY_S
+
+    def _look_for_places(self) -> None:
+        if self._enforcer.resolver is None:
+            return
+        for name, service in NAMES:
+            for address in ask.addresses(name, self._config.recursor_port):
+                self._places[address] = service
+
+    # -- alarms ------------------------------------------------------------------------------------------
+
+    def _stranger(self, detector: str, source: str, evidence: dict[str, str]) -> None:
+        try:
+            refused = self._enforcer.refuse_for_a_while(source, REFUSED_HERE_S)
+        except RulesRefused as error:
+            log.warning("a source could not be refused: %s", error)
+            refused = False
+        evidence["refused_here_s"] = str(REFUSED_HERE_S if refused else 0)
+        with self._lock:
+            self._alarms.tell(
+                detector, f"{source} {evidence.get('port', '')}", (Indicator(Kind.IP, source),), evidence
+            )
+
+    def touched(self, touch: Touch) -> None:
+        """A honeyport was touched."""
+        evidence = {
+            "port": str(touch.port),
+            "completed_tcp": "true",
+            "side": "lan" if touch.from_lan else "wan",
+        }
+        if not touch.from_lan:
+            self._stranger("honeyport", touch.remote, evidence)
+            return
+        with self._lock:
+            evidence["machine"] = self._labels.of(touch.remote, now=self._now())
+            self._alarms.tell("honeyport", f"{touch.remote} {touch.port}", (), evidence)
+
+    def _leak(self, leak: Leak) -> None:
+        """The remote is an indicator where it may be the attacker's; a mail server asked in clear is not."""
+        indicators: tuple[Indicator, ...] = ()
+        evidence = dict(leak.evidence)
+        if leak.detector == "cleartext_password":
+            evidence["remote"] = leak.remote
+        else:
+            kind = Kind.DOMAIN if leak.detector == "dns_tunnel" else Kind.IP
+            try:
+                indicators = (normalise(kind, leak.remote),)
+            except ProtocolError:
+                return
+        with self._lock:
+            evidence["machine"] = self._labels.of(leak.machine, now=self._now())
+            self._alarms.tell(leak.detector, f"{leak.machine} {leak.remote}", indicators, evidence)
+
+    def _observed(self, entry: Entry, count: int) -> None:
+        now = self._now()
+        self._spool.grow(LookBack(new_id(), entry.id, entry.indicator, count, 1, now, now))
+
+    # -- names -------------------------------------------------------------------------------------------
+
+    def asked(self, question: Question) -> None:
+        """A question that dnsdist told and that names no listed name."""
+        policy = self._enforcer.policy
+        parents = list(registered_names(question.name))
+        if canary := next((p for p in (question.name, *parents) if p in policy.canary_names), None):
+            with self._lock:
+                evidence = {"name": canary, "machine": self._labels.of(question.machine, now=self._now())}
+                self._alarms.tell("canary_name", f"{question.machine} {canary}", (), evidence)
+        elif policy.refuse_doh and any(p in _DOH_NAMES for p in parents):
+            self._rounds.seen("doh", question.machine)
+        elif (entry := self._enforcer.watched_name(question.name)) is not None:
+            self._observed(entry, 1)
+        elif leak := self._tunnels.judge(question.machine, question.name, question.kind, now=self._now()):
+            self._leak(leak)
