@@ -41,6 +41,7 @@ from beffroi_box.store import Store, user_id
 from beffroi_box.totals import Totals
 from beffroi_box.traps import Honeyports
 from beffroi_box.trials import Trials
+from beffroi_box.watch import Watch
 
 log = logging.getLogger("beffroi_box")
 
@@ -66,9 +67,9 @@ class Agent:
         self.totals = Totals(config.state / "spool", self.spool)
         self.kernel = Kernel()
         self.enforcer = Enforcer(config, self.centre, self.kernel, self.spool, self.now, self.store.policy())
+        self.watch = Watch(config, self.identity.box_id, self.enforcer, self.spool, self.now)
         self.status = Status(config.state)
         key = self.store.key()
-        self.watch = Watch(config, self.identity.box_id, self.enforcer, self.spool, self.now)
         self._feed, self._posts, self._snapshots, downloads = (
             SignedSession(self.centre, lambda: self.identity.box_id, key) for _ in range(4)
         )
@@ -104,12 +105,12 @@ class Agent:
 
     def run(self) -> None:
         self.boot()
-        if (candidate := self.store.policy("policy-candidate")) is not None:
-            self._policies.put((candidate, b""))
-        jobs: tuple[Callable[[], None], ...] = (
         for table in self.session.tables.values():
             # Those that a crash left without an answer: what was told before is the same fact again.
             self.watch.look_back(entry for entry in table if entry.action is Action.BLOCK)
+        if (candidate := self.store.policy("policy-candidate")) is not None:
+            self._policies.put((candidate, b""))
+        jobs: tuple[Callable[[], None], ...] = (
             self._follow, self._prove_policies, self._send, self._read_packets, self._read_refusals,
             self._keep, self._keep_lists, self._watch, self._read_traps,
         )  # fmt: skip
@@ -124,10 +125,10 @@ class Agent:
         self.sender.wake.set()
         self._feed.interrupt()
         self._save_tables()
+        self.watch.keep()
         self.spool.keep()
 
     def _guarded(self, job: Callable[[], None]) -> None:
-        self.watch.keep()
         while not self.stopping.is_set():
             try:
                 job()
@@ -207,10 +208,10 @@ class Agent:
             return
         enforced_at_ms = self.enforcer.apply(change) if news else int(time.time() * 1000)
         self.sender.enforced(Ack(change.channel, change.epoch, change.version, enforced_at_ms))
+        self.watch.look_back(change.added)
         self._acked[change.channel] = (change.epoch, change.version)
         self._unsaved.add(change.channel)
 
-        self.watch.look_back(change.added)
     def _remember_centre(self) -> None:
         if self._feed.peer:
             self._save(lambda: self.store.save_centre_addresses((self._feed.peer,)))
@@ -292,14 +293,11 @@ class Agent:
                 entry = self.enforcer.entry_for_name(name) or self.lists.entry_for_name(name)
                 if entry is not None and not self.enforcer.is_spared_name(name):
                     self.spool.name(entry.indicator, entry.id, self.now())
+                else:
+                    self.watch.asked(question)
         finally:
             refused.close()
 
-                else:
-                    self.watch.asked(question)
-    # -- keeper ------------------------------------------------------------------------------------------
-
-    def _keep(self) -> None:
     # -- what the kernel counted -------------------------------------------------------------------------
 
     def _watch(self) -> None:
@@ -314,18 +312,21 @@ class Agent:
         finally:
             traps.close()
 
+    # -- keeper ------------------------------------------------------------------------------------------
+
+    def _keep(self) -> None:
         slow_at = time.monotonic()
         while not self.stopping.wait(KEEP_EVERY_S):
             if self.enforcer.resolver is not None:
                 self.enforcer.resolver.watch()
             self.enforcer.restore()
-            self._save_tables()
-            if time.monotonic() - slow_at > SLOW_EVERY_S:
-                slow_at = time.monotonic()
             if self.enforcer.end_observation():
                 log.info(
                     "what may come in is decided by the policy's rules from now on, or by observation again"
                 )
+            self._save_tables()
+            if time.monotonic() - slow_at > SLOW_EVERY_S:
+                slow_at = time.monotonic()
                 self.enforcer.expire()
                 self.enforcer.watch_kernel()
                 self.totals.tell(at=self.now(), refused=self.enforcer.policy.enforce)

@@ -26,7 +26,8 @@ from beffroi_protocol.messages import Policy
 
 from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
-from beffroi_box.lanprobe import FAR_ADDRESS, NEAR
+from beffroi_box.lanprobe import FAR_ADDRESS, MARK, NEAR
+from beffroi_box.tallies import counting, declarations
 
 TABLE = "beffroi"
 MODES = ("router", "bridge")
@@ -36,9 +37,9 @@ ATTEMPT_S = 300
 ATTEMPTS_REMEMBERED = 65536
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)
 _CHAINS = (
-    *("tried_in", "tried_out", "blocked_in", "blocked_out", "deny"),
-    *("forward_", "input_", "output_", "dns_", "source_"),
-)
+    "tried_in", "tried_out", "blocked_in", "blocked_out", "deny", "forward_", "input_", "output_", "dns_",
+    "source_", "leaving_", "probe_", "strangers", "met", "sent", "guests", "pace", "refuse",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,10 @@ class Site:
     centre_port: int
     forwarders: tuple[str, ...] = ()
     resolver_port: int = 53
+    trap_port: int = 23400
     nflog_group: int = 5
     masquerade: bool = False
 
-    trap_port: int = 23400
 
 def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
     """Return the text of one atomic ``nft -f``. ``observing``: new inbound flows pass. Errors: PolicyInvalid."""
@@ -67,17 +68,18 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
     keep = _split((*policy.centre_addresses, *site.centre, *(f.partition("@")[0] for f in site.forwarders)))
     centre = _split(policy.centre_addresses or site.centre)
     allow = _split(policy.allow_addresses)
+    doh = _split(DOH_NETWORKS if policy.refuse_doh else ())
     parts = [_declarations()]
     for name, nets in (("keep", keep), ("centre", centre), ("allow", allow), ("doh", doh)):
         for version in (4, 6):
             parts.append(f"flush set inet {TABLE} {name}{version}")
             if nets[version]:
-    doh = _split(DOH_NETWORKS if policy.refuse_doh else ())
                 parts.append(f"add element inet {TABLE} {name}{version} {{ {', '.join(nets[version])} }}")
     parts += [f"flush chain inet {TABLE} {chain}" for chain in _CHAINS]
     parts.append(_deny(policy, site))
-    parts.append(_forward(policy, wan, lan))
-    parts.append(_own_traffic(site, wan, lan))
+    parts.append(counting(TABLE))
+    parts.append(_forward(policy, wan, lan, observing=observing))
+    parts.append(_own_traffic(policy, site, wan, lan))
     parts.append(_nat(policy, site, lan))
     parts.append(_bridge(site) if bridge else "")
     return "\n".join(part for part in parts if part) + "\n"
@@ -98,13 +100,6 @@ table inet {TABLE} {{
   set centre6 {{ type ipv6_addr; flags interval; auto-merge; }}
   set allow4 {{ type ipv4_addr; flags interval; auto-merge; }}
   set allow6 {{ type ipv6_addr; flags interval; auto-merge; }}
-  counter blocked_in {{ }}
-  counter blocked_out {{ }}
-{_attempt_sets()}
-  counter inbound_refused {{ }}
-  counter dns_redirected {{ }}
-  chain tried_in {{ }}
-  chain tried_out {{ }}
   set doh4 {{ type ipv4_addr; flags interval; auto-merge; }}
   set doh6 {{ type ipv6_addr; flags interval; auto-merge; }}
   set spare4 {{ type ipv4_addr; flags interval; }}
@@ -112,34 +107,41 @@ table inet {TABLE} {{
   set local4 {{ type ipv4_addr; flags timeout; size 16384; }}
   set local6 {{ type ipv6_addr; flags timeout; size 16384; }}
 {declarations()}
+  counter blocked_in {{ }}
+  counter blocked_out {{ }}
+{_attempt_sets()}
+  counter inbound_refused {{ }}
+  counter dns_redirected {{ }}
+  counter local_refused {{ }}
+  counter paced {{ }}
+  counter probe_kept {{ }}
+  chain tried_in {{ }}
+  chain tried_out {{ }}
   chain blocked_in {{ }}
   chain blocked_out {{ }}
   chain bulk {{ }}
   chain deny {{ }}
-  chain forward_ {{ type filter hook forward priority -5; policy accept; }}
-  counter local_refused {{ }}
-  counter paced {{ }}
-  counter probe_kept {{ }}
-  chain input_ {{ type filter hook input priority -5; policy accept; }}
-  chain output_ {{ type filter hook output priority -5; policy accept; }}
-  chain dns_ {{ type nat hook prerouting priority dstnat; policy accept; }}
-  chain source_ {{ type nat hook postrouting priority srcnat; policy accept; }}
-}}"""
-
-
   chain strangers {{ }}
   chain met {{ }}
   chain sent {{ }}
   chain guests {{ }}
   chain pace {{ }}
   chain refuse {{ }}
+  chain forward_ {{ type filter hook forward priority -5; policy accept; }}
+  chain input_ {{ type filter hook input priority -5; policy accept; }}
+  chain output_ {{ type filter hook output priority -5; policy accept; }}
+  chain dns_ {{ type nat hook prerouting priority dstnat; policy accept; }}
+  chain source_ {{ type nat hook postrouting priority srcnat; policy accept; }}
+  chain leaving_ {{ type filter hook postrouting priority 300; policy accept; }}
+  chain probe_ {{ type filter hook prerouting priority mangle; policy accept; }}
+}}"""
+
+
 def _deny(policy: Policy, site: Site) -> str:
     """``goto`` ends the walk for a blocked packet; in observation (enforce off) it is only counted and logged."""
     refuse_in = "drop" if policy.enforce else "return"
     refuse_out = (
         "meta l4proto tcp reject with tcp reset\n    reject with icmpx admin-prohibited"
-  chain leaving_ {{ type filter hook postrouting priority 300; policy accept; }}
-  chain probe_ {{ type filter hook prerouting priority mangle; policy accept; }}
         if policy.enforce
         else "return"
     )
@@ -167,6 +169,10 @@ def _deny(policy: Policy, site: Site) -> str:
     ip daddr @keep4 return
     ip6 saddr @keep6 return
     ip6 daddr @keep6 return
+    ip saddr @spare4 return
+    ip daddr @spare4 return
+    ip6 saddr @spare6 return
+    ip6 daddr @spare6 return
 {jumps}
     jump bulk
   }}
@@ -175,10 +181,6 @@ def _deny(policy: Policy, site: Site) -> str:
 
 def _attempt_sets() -> str:
     """The kernel's memory of attempts, by direction and family; ``bare``: of protocols without ports."""
-    ip saddr @spare4 return
-    ip daddr @spare4 return
-    ip6 saddr @spare6 return
-    ip6 daddr @spare6 return
     lines = []
     for way in ("in", "out"):
         lines.append(f"  counter attempts_{way} {{ }}")
@@ -240,29 +242,31 @@ def _forward(policy: Policy, wan: str, lan: str, *, observing: bool) -> str:
     dot = _round(lan, "th dport 853", "reject") if policy.redirect_dns else ""
     doh = _round(lan, "th dport 443", "reject", "@doh") if policy.refuse_doh else ""
     dhcp = f"{wan} udp sport 67 udp dport 68 accept" if policy.mode == "bridge" else ""
+    inbound = "\n    ".join(f"{wan} {rule} accept" for rule in _inbound(policy))
+    learn = f"{wan} meta l4proto {{ tcp, udp }} accept" if observing else ""
+    sent = f"{lan} jump sent" if policy.leak_bytes_hour else ""
     return f"""table inet {TABLE} {{
   chain forward_ {{
     jump deny
+    {wan} jump strangers
+    {sent}
     ct state established,related accept
     ct state invalid drop
     {dot}
+    {doh}
+    {lan} jump met
     {lan} accept
     {wan} ip saddr @allow4 accept
     {wan} ip6 saddr @allow6 accept
     {wan} icmpv6 type {{ nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, packet-too-big }} accept
-    inbound = "\n    ".join(f"{wan} {rule} accept" for rule in _inbound(policy))
-    learn = f"{wan} meta l4proto {{ tcp, udp }} accept" if observing else ""
-    sent = f"{lan} jump sent" if policy.leak_bytes_hour else ""
     {dhcp}
+    {wan} jump pace
     {inbound}
-    counter name inbound_refused drop
-    {wan} jump strangers
-    {sent}
+    {learn}
+    jump refuse
   }}
 }}"""
 
-    {doh}
-    {lan} jump met
 
 def _round(lan: str, match: str, verdict: str, remotes: str = "") -> str:
     """Rules about what goes round the box's resolver: who tried is counted by machine and port."""
@@ -293,11 +297,16 @@ def _inbound(policy: Policy) -> list[str]:
 def _own_traffic(policy: Policy, site: Site, wan: str, lan: str) -> str:
     """The box itself: a stolen box reaches its centre, DNS and time, and nothing else."""
     resolvers = "\n".join(f"    {rule}" for rule in _forwarder_rules(site))
+    # Only what was redirected reaches the trap: its own port is open to nobody.
+    traps = f"tcp dport {{ {site.trap_port}, {site.trap_port + 1} }}"
+    trap = f"ct status dnat {traps} limit rate 50/second accept" if policy.honeyports else ""
     return f"""table inet {TABLE} {{
-    {wan} jump pace
   chain input_ {{
     iif lo accept
     jump deny
+    {wan} jump strangers
+    {lan} udp sport 67 udp dport 68 update @others4 {{ ip saddr }}
+    {lan} icmpv6 type nd-router-advert update @others6 {{ ip6 saddr }}
     ct state established,related accept
     meta l4proto {{ icmp, ipv6-icmp }} limit rate 100/second burst 200 packets accept
     {lan} meta l4proto {{ tcp, udp }} th dport {{ 53, {site.resolver_port} }} accept
@@ -305,16 +314,11 @@ def _own_traffic(policy: Policy, site: Site, wan: str, lan: str) -> str:
     {wan} udp dport {{ 68, 546 }} accept
     {wan} ip saddr @allow4 accept
     {wan} ip6 saddr @allow6 accept
-    # Only what was redirected reaches the trap: its own port is open to nobody.
-    traps = f"tcp dport {{ {site.trap_port}, {site.trap_port + 1} }}"
-    trap = f"ct status dnat {traps} limit rate 50/second accept" if policy.honeyports else ""
-    {learn}
-    jump refuse
+    {trap}
+    {wan} jump refuse
+    counter name inbound_refused drop
   }}
   chain output_ {{
-    {wan} jump strangers
-    {lan} udp sport 67 udp dport 68 update @others4 {{ ip saddr }}
-    {lan} icmpv6 type nd-router-advert update @others6 {{ ip6 saddr }}
     oif lo accept
     tcp flags & rst == rst fib saddr type != local accept
     jump deny
@@ -323,8 +327,6 @@ def _own_traffic(policy: Policy, site: Site, wan: str, lan: str) -> str:
     meta l4proto {{ tcp, udp }} th dport 53 accept
     udp dport {{ 67, 68, 123, 546, 547 }} accept
     ip daddr @centre4 tcp dport {site.centre_port} accept
-    {trap}
-    {wan} jump refuse
     ip6 daddr @centre6 tcp dport {site.centre_port} accept
 {resolvers}
     reject with icmpx admin-prohibited
@@ -366,19 +368,31 @@ def _nat(policy: Policy, site: Site, lan: str) -> str:
         else ""
     )
     probe = f'ip saddr {FAR_ADDRESS} oifname "{site.wan}" masquerade' if policy.mode == "router" else ""
+    # A flow that began under other rules, or that the kernel could not translate, keeps the probe's own address.
+    stays = f'oifname != {{ "lo", "{NEAR}" }} ip saddr {FAR_ADDRESS} counter name probe_kept drop'
     return f"""table inet {TABLE} {{
   chain dns_ {{
     {redirect}
+    {traps}
   }}
   chain source_ {{
     {probe}
     {hide}
   }}
+  chain probe_ {{
+    iifname "{NEAR}" meta mark set meta mark or {MARK:#x}
+  }}
+  chain leaving_ {{
+    {stays}
+    oifname != "{NEAR}" ip daddr {FAR_ADDRESS} counter name probe_kept drop
+  }}
 }}"""
 
 
-    # A flow that began under other rules, or that the kernel could not translate, keeps the probe's own address.
-    stays = f'oifname != {{ "lo", "{NEAR}" }} ip saddr {FAR_ADDRESS} counter name probe_kept drop'
+def _wan_of(policy: Policy, site: Site) -> str:
+    return "meta mark and 0x3 == 0x1" if policy.mode == "bridge" else f'iifname "{site.wan}"'
+
+
 def _bridge(site: Site) -> str:
     """In a bridge the inet hooks see only the bridge as input interface: mark the direction before."""
     return f"""table bridge {TABLE} {{
@@ -389,23 +403,16 @@ def _bridge(site: Site) -> str:
   }}
 }}"""
 
-  chain probe_ {{
-    iifname "{NEAR}" meta mark set meta mark or {MARK:#x}
-  }}
-  chain leaving_ {{
-    {stays}
-    oifname != "{NEAR}" ip daddr {FAR_ADDRESS} counter name probe_kept drop
-  }}
 
 def _check(policy: Policy, site: Site) -> None:
     if policy.mode not in MODES:
-def _wan_of(policy: Policy, site: Site) -> str:
-    return "meta mark and 0x3 == 0x1" if policy.mode == "bridge" else f'iifname "{site.wan}"'
-
-
         raise PolicyInvalid("mode")
     if not all(isinstance(p, int) and 0 < p < 65536 for p in policy.inbound_tcp_ports):
         raise PolicyInvalid("inbound_tcp_ports")
+    if not all(isinstance(p, int) and 0 < p < 65536 for p in policy.honeyports):
+        raise PolicyInvalid("honeyports")
+    if not all(r.protocol in ("tcp", "udp") and 0 < r.port < 65536 for r in policy.inbound):
+        raise PolicyInvalid("inbound")
     for name in (site.wan, site.lan):
         if not _INTERFACE.fullmatch(name):
             raise PolicyInvalid("interface name")
@@ -419,10 +426,6 @@ def _split(values: Iterable[str]) -> dict[int, list[str]]:
     except ValueError:
         raise PolicyInvalid("address") from None
     for version in (4, 6):
-    if not all(isinstance(p, int) and 0 < p < 65536 for p in policy.honeyports):
-        raise PolicyInvalid("honeyports")
-    if not all(r.protocol in ("tcp", "udp") and 0 < r.port < 65536 for r in policy.inbound):
-        raise PolicyInvalid("inbound")
         found = sorted({str(n) for n in nets if n.version == version})
         result[version] = found
     return result
