@@ -17,14 +17,14 @@ import pytest
 from beffroi.lib.config import Config
 from beffroi.watch.sources import handover
 
-from tests.publishing import PORT, Publisher, Request, Server, certificate
+from tests.publishing import Publisher, Server, certificate, serving
 
 
 @pytest.fixture(scope="session")
 def _publishing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
     directory = tmp_path_factory.mktemp("publisher")
     authority, both = certificate(directory)
-    server = Server(("127.0.0.1", PORT), Request)
+    server = serving()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(both)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
@@ -38,7 +38,7 @@ def _publishing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serv
 @pytest.fixture
 def publisher(_publishing: tuple[Server, Path]) -> Publisher:
     server, authority = _publishing
-    made = Publisher(PORT, authority)
+    made = Publisher(server.server_address[1], authority)
     server.publisher = made  # type: ignore[attr-defined]
     return made
 

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-PORT = 23300
+PORTS = range(23300, 23350)
 SYSTEM = Actor.system("tests")
 Handler = Callable[["Request"], None]
 
@@ -97,12 +97,24 @@ class Server(http.server.ThreadingHTTPServer):
         return  # a client that hangs up is what some tests are about
 
 
-def certificate(directory: Path) -> tuple[Path, Path]:
+def serving() -> Server:
+    """A server on the first free port of ours: several runs may go on at once. Errors: OSError."""
+    failure = OSError("no port")
+    for port in PORTS:
+        try:
+            return Server(("127.0.0.1", port), Request)
+        except OSError as error:
+            failure = error
+    raise failure
+
+
+def certificate(directory: Path, host: str = "127.0.0.1") -> tuple[Path, Path]:
+    """Write (the authority, certificate and key) of a server on localhost and on this address."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = clock.now()
     names = x509.SubjectAlternativeName(
-        [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(host))]
     )
     signed = (
         x509.CertificateBuilder()

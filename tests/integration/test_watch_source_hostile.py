@@ -22,7 +22,6 @@ from beffroi.watch.sources.handover import Ask
 from beffroi.watch.sources.models import FeedSource
 
 from tests.publishing import (
-    PORT,
     SYSTEM,
     Publisher,
     Request,
@@ -181,7 +180,7 @@ def test_certificates_are_verified_and_private_addresses_are_refused(
     assert len(publisher.asked) == seen
     unknown = asked(publisher, number="4", address="https://no-such-name.invalid/")
     assert answer_to(sources_state, unknown).code == "source.unreachable"
-    closed = asked(publisher, number="5", address=f"https://localhost:{PORT + 9}/")
+    closed = asked(publisher, number="5", address="https://localhost:9/")
     assert answer_to(sources_state, closed).code == "source.unreachable"
 
 
@@ -308,10 +307,12 @@ def test_taxii_pages_that_lead_in_a_circle_are_refused(sources_state: Path, publ
 class Proxy(threading.Thread):
     """A proxy that knows CONNECT, and notes for whom."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, behind: int) -> None:
         super().__init__(daemon=True)
         self.asked: list[bytes] = []
-        self._socket = socket.create_server(("127.0.0.1", port))
+        self._behind = behind
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     def run(self) -> None:
         client, _ = self._socket.accept()
@@ -319,7 +320,7 @@ class Proxy(threading.Thread):
         while b"\r\n\r\n" not in head:
             head += client.recv(4096)
         self.asked.append(head.split(b"\r\n")[0])
-        server = socket.create_connection(("127.0.0.1", PORT))
+        server = socket.create_connection(("127.0.0.1", self._behind))
         client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         back = threading.Thread(target=_copy, args=(server, client), daemon=True)
         back.start()
@@ -342,14 +343,12 @@ def _copy(one: socket.socket, other: socket.socket) -> None:
 def test_through_a_proxy_only_the_proxy_is_asked(
     sources_state: Path, publisher: Publisher, settings: Any
 ) -> None:
-    settings.BEFFROI = replace(
-        settings.BEFFROI, sources_proxy=f"http://127.0.0.1:{PORT + 5}", sources_networks=""
-    )
-    proxy = Proxy(PORT + 5)
+    proxy = Proxy(publisher.port)
+    settings.BEFFROI = replace(settings.BEFFROI, sources_proxy=proxy.address, sources_networks="")
     proxy.start()
     source = new_source(publisher.serve("/list", "45.1.1.1\n"))
     fetch_round(sources_state)
     proxy.close()
     source.refresh_from_db()
     assert (source.last_error, source.in_force) == ("", 1)
-    assert proxy.asked == [f"CONNECT localhost:{PORT} HTTP/1.1".encode()]
+    assert proxy.asked == [f"CONNECT localhost:{publisher.port} HTTP/1.1".encode()]

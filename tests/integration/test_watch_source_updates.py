@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.decisions.models import IndicatorList
+from beffroi.core.decisions.models import Decision, IndicatorList
+from beffroi.core.decisions.never_again import never_again
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.watch.actions import take_in
 from beffroi.watch.sources import actions, queries, store, updates
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
 from beffroi_protocol.indicators import Indicator, Kind
@@ -194,6 +196,42 @@ def test_evidence_supports_a_report_and_publishes_nothing(sources_state: Path, p
     assert lists_in_force() == {}
     source.refresh_from_db()
     assert source.in_force == 3
+
+
+def test_what_the_departement_took_back_for_good_is_brought_by_no_list_and_does_not_hold_it(
+    sources_state: Path, publisher: Publisher, administrator: Actor
+) -> None:
+    source = new_source(publisher.serve("/l", addresses(0x010000, 300)))
+    fetch_round(sources_state)
+    for value in addresses(0x010000, 10).split():
+        never_again(actor=administrator, indicator=Indicator(Kind.IP, value), reason="Un fournisseur")
+    run_pending("main")
+    assert lists_in_force() == {"source-essai-ip": 290}
+    again(source)
+    fetch_round(sources_state)
+    update = source.updates.latest("at")
+    assert (update.state, update.kept, update.never, update.protected) == ("applied", 290, 10, 0)
+    assert lists_in_force() == {"source-essai-ip": 290}
+
+
+def test_a_reported_link_on_a_list_of_evidence_is_decided_and_without_a_report_nothing_is(
+    sources_state: Path, publisher: Publisher, beaune: Commune
+) -> None:
+    new_source(publisher.serve("/l", "https://lure.example.org/paie\n"), weight="evidence")
+    fetch_round(sources_state)
+    assert not Decision.objects.exists()
+    for number, link in enumerate(("https://lure.example.org/autre", "https://lure.example.org/paie")):
+        payload = {
+            "collectivite_id": beaune.id,
+            "person_id": beaune.agent.id,
+            "door": "mail",
+            "detector": "user_report",
+            "indicators": [["url", link]],
+            "evidence": {},
+        }
+        take_in(sighting_id=f"sig_{number:026d}", payload=payload, landing={})
+    decided = Decision.objects.get(kind="url")
+    assert (decided.value, decided.evidence["detectors"]) == ("https://lure.example.org/paie", ["listed_url"])
 
 
 def test_stopping_a_source_takes_everything_back_at_once(sources_state: Path, publisher: Publisher) -> None:

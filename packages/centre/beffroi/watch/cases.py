@@ -14,6 +14,7 @@ from beffroi.lib.config import Config
 from beffroi.watch import clustering, detectors, login_attacks
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.rules import Case, Seen, Ttl, Witness
+from beffroi.watch.sources import queries as sources
 
 _MACHINE_DOORS = frozenset({"mail"})
 """Doors of the centre itself, whose evidence a machine checked. A box's word is a sighting: it may be stolen."""
@@ -51,7 +52,7 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
             Seen(
                 indicator=indicator,
                 witnesses=frozenset(witnesses[indicator]),
-                detectors=frozenset(found[indicator]),
+                detectors=sources.listed(indicator) | found[indicator],
                 protected=protected(indicator),
                 forged=follows is None and indicator not in genuine,
                 confirmed=row.confirmed,

@@ -24,6 +24,8 @@ from beffroi.core.decisions.models import NeverAgain
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 
+NEVER_AGAIN = "never again, said the Département"
+
 
 class ProtectedList:
     """Build once, ask often: a question takes some microseconds."""
@@ -46,7 +48,7 @@ class ProtectedList:
 
     def _taken_back(self, indicator: Indicator) -> str:
         found = any(rules.touches(indicator, one) for one in self._never)
-        return "never again, said the Département" if found else ""
+        return NEVER_AGAIN if found else ""
 
 
 def _listed(indicator: Indicator) -> str:

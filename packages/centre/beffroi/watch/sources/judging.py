@@ -32,12 +32,13 @@ def judge(
     *,
     kinds: Iterable[str],
     protected: Callable[[Indicator], str],
-    never: Callable[[Indicator], bool],
+    never_again: str,
     now_s: int,
 ) -> Judged:
     """Sort (kind, value, valid_until); a kind of ``-KIND`` withdraws.
 
-    ``kinds``: those that may be named, empty for all.
+    ``kinds``: those that may be named, empty for all. ``protected``: why an indicator is never blocked;
+    ``never_again``: the reason of those that a person took back for good, which say nothing against the source.
     """
     allowed = frozenset(kinds) or frozenset(Kind)
     judged = Judged()
@@ -60,12 +61,12 @@ def judge(
             continue
         elif why := protected(indicator):
             refused.add(key)
+            if why == never_again:
+                judged.never += 1
+                continue
             judged.protected += 1
             if len(judged.examples) < MAX_EXAMPLES:
                 judged.examples.append([indicator.kind.value, indicator.value[:200], why])
-        elif never(indicator):
-            refused.add(key)
-            judged.never += 1
         else:
             judged.named[key] = until
     for key in judged.withdrawn:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from beffroi_protocol import lists as content
-from beffroi_protocol.indicators import Indicator
 from django.conf import settings
 from django.db import transaction
 
@@ -87,7 +86,7 @@ def take(source: FeedSource, brought: handover.Brought) -> None:
         handover.read_values(settings.BEFFROI.state, source.id),
         kinds=source.kinds or [kind.value for kind in KINDS],
         protected=protected.current().check,
-        never=never_again(),
+        never_again=protected.NEVER_AGAIN,
         now_s=clock.epoch_s(),
     )
     if source.format == FeedSource.Format.RSS:
@@ -138,11 +137,6 @@ def _answered(source: FeedSource) -> None:
         last_success_at=clock.now(),
         next_at=actions.next_at(source.every_s),
     )
-
-
-def never_again() -> Callable[[Indicator], bool]:
-    """Whether a person said of an indicator that it is never to be decided again."""
-    return lambda indicator: False
 
 
 # -- held or in force --------------------------------------------------------------------------------------
