@@ -55,6 +55,7 @@ class Site:
     trap_port: int = 23400
     nflog_group: int = 5
     masquerade: bool = False
+    mode: str = ""
 
 
 def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
