@@ -236,6 +236,7 @@ class Seeded:
     pending_box_id: str
     mailbox_id: str
     waiting_job_id: str
+    active_box_id: str
 
 
 def seed(password: str) -> Seeded:
@@ -287,6 +288,7 @@ def seed(password: str) -> Seeded:
             state=state,
             last_seen_at=seen,
         )
+    _seed_fleet(owners[0])
     FlowCount.objects.create(
         collectivite_id=owners[0].id,
         day=now.date(),
@@ -312,7 +314,47 @@ def seed(password: str) -> Seeded:
         pending.id,
         mailbox.id,
         job.id,
+        Box.objects.get(serial="BF-0001").id,
     )
+
+
+def _seed_fleet(owner: Any) -> None:
+    """A boîtier that observes, with everything that its page shows."""
+    from beffroi.boxes import actions
+    from beffroi.boxes.models import BoxBypass, BoxNotice, LearnedFlow
+    from beffroi.core.identity.actor import Actor
+    from beffroi.core.identity.models import Administrator
+    from beffroi_protocol.messages import InboundRule, Policy
+
+    administrator = Actor("administrator", Administrator.objects.get().id, None, "administrator")
+    until = clock.epoch_s() + 9 * 86400
+    vpn = InboundRule(
+        "udp", 51820, ("192.0.2.0/24",), "Télémaintenance du logiciel de paie et de la facturation"
+    )
+    for policy, reason in (
+        (Policy(observe_until=until, protected_names=("beaune.test",)), ""),
+        (
+            Policy(observe_until=until, inbound=(vpn,), honeyports=(23, 3389)),
+            "Demande de l’éditeur, vue avec la mairie",
+        ),
+    ):
+        actions.set_policy(actor=administrator, collectivite=owner, policy=policy, reason=reason)
+    now = clock.now()
+    for direction, port, remote, service, state in (
+        ("in", 8443, "82.64.10.0/24", "", "open"),
+        ("in", 51821, "2001:db8:1::/48", "Caméras", "open"),
+        ("in", 22, "198.51.100.0/24", "", "ignored"),
+        ("out", 443, "", "Chorus Pro", "open"),
+    ):
+        LearnedFlow.objects.create(
+            collectivite_id=owner.id, direction=direction, protocol="tcp", port=port, remote=remote, service=service,
+            state=state, count=port, first_at=now - timedelta(days=3), last_at=now, decided_at=now,
+        )  # fmt: skip
+    BoxBypass.objects.create(collectivite_id=owner.id, kind="foreign_dns", count=3, first_at=now, last_at=now)
+    BoxNotice.objects.create(
+        id="notice-1", box_id="box_1", collectivite_id=owner.id, kind="entry_refused",
+        indicator_value="impots.gouv.fr", reason="a public service", at=now,
+    )  # fmt: skip
 
 
 @contextmanager

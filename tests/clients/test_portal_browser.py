@@ -179,6 +179,7 @@ AGENT_PAGES = {
     "double": "/acces/double-verification/",
     "mot-de-passe": "/acces/mot-de-passe/",
     "collectivites": "/collectivites/",
+    "boitier": "/boitier/",
     "absente": "/courrier/mbx_nothing/",
     "accessibilite": "/accessibilite/",
 }
@@ -198,6 +199,10 @@ CONSOLE_PAGES = {
     "source-nouvelle": "/sources/nouvelle/?suggestion=urlhaus",
     "source-retenue": "/sources/{source_id}/maj/{update_id}/",
     "boitiers": "/boitiers/",
+    "boitiers-cherche": "/boitiers/?q=nuits&etat=silent",
+    "boitier": "/boitiers/{active_box_id}/",
+    "boitier-reglages": "/boitiers/{active_box_id}/reglages/",
+    "boitier-remplacer": "/boitiers/{active_box_id}/remplacer/",
     "code": "/boitiers/code/",
     "empreinte": "/boitiers/{pending_box_id}/confirmer/",
     "communes": "/communes/?q=saint",
@@ -241,6 +246,21 @@ def test_a_page_of_the_portal_is_accessible_and_fits(centre: Centre, agent: Any,
 def test_a_page_of_the_console_is_accessible_and_fits(centre: Centre, administrator: Any, name: str) -> None:
     administrator.goto(centre.console + CONSOLE_PAGES[name].format(**centre.seeded))
     inspect(administrator, "c-" + name)
+
+
+def test_settings_of_a_box_are_changed_with_the_keyboard(centre: Centre, administrator: Any) -> None:
+    page = administrator
+    page.goto(centre.console + "/boitiers/{active_box_id}/reglages/".format(**centre.seeded))
+    page.focus("#id_unlock")
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1:has-text('Ce qui change')")
+    inspect(page, "c-boitier-envoyer")
+    page.fill("#id_reason", "Demande de la mairie")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#reglages")
+    assert "Demande de la mairie" in page.inner_text("#reglages")
+    inspect(page, "c-boitier-change")
 
 
 def test_sign_in_pages_are_accessible_and_fit(centre: Centre, browser: Any) -> None:

@@ -65,7 +65,7 @@ Arguments = Callable[[World], dict[str, Any]]
 @dataclass(frozen=True)
 class Rule:
     """``kind``: open (anyone), account (django-allauth's, needs a sign-in), own (a page of whoever is signed in),
-    thing (of one owner; ``arguments`` name Beaune's), box (another listener). ``data`` would be a valid form."""
+    thing (of one owner; ``arguments`` name Beaune's), ours (of all of Beaune), box (another listener). ``data`` would be a valid form."""
 
     kind: str
     arguments: Arguments = lambda world: {}
@@ -77,6 +77,7 @@ def mail(**more: Any) -> Arguments:
 
 
 REPORT = {"beffroi_id": LURE_ID}
+INCIDENT: Arguments = lambda world: {"incident_id": world.incident_id}  # noqa: E731
 PORTAL = {
     "healthz": Rule("open"),
     "set_language": Rule("open"),
@@ -97,9 +98,14 @@ PORTAL = {
     "mfa_index": Rule("own"),
     "app_password_issue": Rule("own"),
     "membership_choose": Rule("own"),
+    "own_boxes": Rule("own"),
     "mail": Rule("own"),
     "app_password_revoke": Rule("thing", lambda world: {"app_password_id": world.app_password_id}),
     "mail_reported": Rule("thing", lambda world: {"beffroi_id": LURE_ID}),
+    "mail_declare": Rule("thing", lambda world: {"beffroi_id": LURE_ID}, {"what": "typed"}),
+    "incidents": Rule("own"),
+    "incident": Rule("ours", INCIDENT, {"note": "x"}),
+    "incident_export": Rule("ours", INCIDENT),
     "mail_list": Rule("thing", mail()),
     "mail_read": Rule("thing", mail(uid=1)),
     "mail_content": Rule("thing", mail(uid=1)),
@@ -121,6 +127,12 @@ CONSOLE = {
     "campaigns": Rule("own"),
     "withdrawals": Rule("own"),
     "withdrawal": Rule("thing", lambda world: {"job_id": world.job_id}, {"word": "ask"}),
+    "incidents": Rule("own"),
+    "incident": Rule("thing", INCIDENT, {"take": "1"}),
+    "incident_close": Rule("thing", INCIDENT, {"reason": "resolved"}),
+    "incident_export": Rule("thing", INCIDENT),
+    "incident_app_passwords": Rule("thing", INCIDENT),
+    "look_back": Rule("thing", lambda world: {"decision_id": world.decision_id}),
     "boxes": Rule("own"),
     "box_code": Rule("own"),
     "sources": Rule("own"),
@@ -149,10 +161,10 @@ CONSOLE = {
     "box_confirm": Rule("thing", BOX),
     "box_revoke": Rule("thing", BOX),
 }
-CLOSED_PORTAL = [name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "account")]
+CLOSED_PORTAL = [name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "ours", "account")]
 POSTED = ("box_restore", "box_observe", "box_flow")
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
-THINGS = [name for name, rule in PORTAL.items() if rule.kind == "thing"]
+THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours")]
 
 
 @pytest.fixture
@@ -222,7 +234,7 @@ def test_every_address_has_its_rule(urlconf: str, rules: dict[str, Rule]) -> Non
     assert sorted(one.name for one in patterns) == sorted(rules)
     for one in patterns:
         named = bool(one.pattern.regex.groupindex)
-        assert named == (rules[one.name].kind == "thing"), (
+        assert named == (rules[one.name].kind in ("thing", "ours")), (
             f"{one.name}: an identifier needs a rule for its owner"
         )
 
@@ -243,12 +255,9 @@ def test_a_stranger_is_asked_to_sign_in(name: str, method: str, world: World) ->
 @pytest.mark.parametrize("name", THINGS)
 def test_what_belongs_to_another_is_no_such_page(name: str, method: str, world: World) -> None:
     before = changed()
-    for stranger in (
-        world.nuits.agent_membership,
-        world.nuits.referent_membership,
-        world.beaune.colleague_membership,
-        world.beaune.referent_membership,
-    ):
+    neighbours = (world.nuits.agent_membership, world.nuits.referent_membership)
+    colleagues = (world.beaune.colleague_membership, world.beaune.referent_membership)
+    for stranger in neighbours if PORTAL[name].kind == "ours" else neighbours + colleagues:
         answer = ask(portal_client(stranger), method, name, PORTAL, world)
         assert answer.status_code in (404, 405), (name, stranger.role)
         assert "facture" not in answer.content.decode("utf-8", "replace")
