@@ -56,6 +56,7 @@ class Site:
     nflog_group: int = 5
     masquerade: bool = False
     mode: str = ""
+    page_port: int = 80
 
 
 def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
