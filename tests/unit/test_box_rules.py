@@ -119,7 +119,7 @@ def test_bridge_mode_marks_the_direction_before_the_same_rules() -> None:
     text = ruleset(Policy(mode="bridge", inbound_tcp_ports=(443, 80)), SITE)
     assert chain(text, "direction")[1:] == [
         'iifname "wan" meta mark set meta mark and 0xfffffffc or 0x1',
-        'iifname "lan" meta mark set meta mark and 0xfffffffc or 0x2',
+        'iifname { "lan", "bfprobe0" } meta mark set meta mark and 0xfffffffc or 0x2',
     ]
     assert "meta mark and 0x3 == 0x1 tcp dport { 80, 443 } accept" in chain(text, "forward_")
     assert 'iifname "wan"' not in "\n".join(chain(text, "forward_"))

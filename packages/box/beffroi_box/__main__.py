@@ -1,4 +1,4 @@
-"""beffroi-box: keygen, enrol, boot, run, status, rules, resolver-config.
+"""beffroi-box: keygen, enrol, label, network, page, boot, run, status, rules, resolver-config.
 
 Process: root, in the box's network namespace.
 """
@@ -23,16 +23,20 @@ from beffroi_protocol.signing import b64, fingerprint, public_bytes
 from beffroi_box import AGENT_VERSION, status
 from beffroi_box.agent import Agent
 from beffroi_box.client import Centre
-from beffroi_box.config import DEFAULT_STATE, BoxConfig, load, toml_text
+from beffroi_box.config import DEFAULT_STATE, BoxConfig, keep_setting, load
 from beffroi_box.enrol import enrol, recover, serial_of
 from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable, IdentityDamaged
+from beffroi_box.firstboot import FirstBoot, guard, is_enrolled
+from beffroi_box.label import label_svg
+from beffroi_box.network import Network
+from beffroi_box.page import serve_page
 from beffroi_box.resolver import (
     bulk_file,
     dnsdist_configuration,
+    own_files,
     prepare,
     unbound_configuration,
     write_names,
-    own_files,
 )
 from beffroi_box.ruleset import Site, ruleset
 from beffroi_box.store import Store, user_id, write_atomic
@@ -63,7 +67,7 @@ def enrol_box(arguments: argparse.Namespace) -> int:
     store.prepare()
     config = load(arguments.state)
     if arguments.centre and arguments.centre.rstrip("/") != config.centre:
-        _keep_centre(arguments.state, arguments.centre.rstrip("/"))
+        keep_setting(arguments.state, "centre", arguments.centre.rstrip("/"))
         config = load(arguments.state)
     if arguments.ca:
         write_atomic(arguments.state / "ca.pem", Path(arguments.ca).read_bytes())
@@ -78,16 +82,12 @@ def enrol_box(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _keep_centre(state: Path, centre: str) -> None:
-    """Write the centre into box.toml, and leave every other line as it is."""
-    path = state / "box.toml"
-    lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
-    kept = [line for line in lines if line.split("=")[0].strip() != "centre"]
-    write_atomic(path, (toml_text({"centre": centre}) + "".join(kept)).encode())
-
-
 def boot(arguments: argparse.Namespace) -> int:
-    agent = Agent(load(arguments.state))
+    config = load(arguments.state)
+    if not is_enrolled(Store(arguments.state)):
+        guard(config)
+        return 0
+    agent = Agent(config)
     agent.boot()
     agent.boot_lists()
     return 0
@@ -97,6 +97,9 @@ def run(arguments: argparse.Namespace) -> int:
     config = load(arguments.state)
     store = Store(arguments.state)
     store.prepare()
+    if not is_enrolled(store):
+        FirstBoot(arguments.state).run()
+        config = load(arguments.state)
     while _identity_is_damaged(store):
         try:
             recover(config, store)
@@ -129,6 +132,33 @@ def show_status(arguments: argparse.Namespace) -> int:
     return 0 if alive and report.connected and not report.disk_trouble and not report.stale else 1
 
 
+def label(arguments: argparse.Namespace) -> int:
+    """Print the label of this box as SVG."""
+    store = Store(arguments.state)
+    store.prepare()
+    public = public_bytes(store.key())
+    serial = arguments.serial or serial_of(public)
+    sys.stdout.write(label_svg(serial, fingerprint(public)))
+    return 0
+
+
+def network(arguments: argparse.Namespace) -> int:
+    """Choose and prove a mode, then watch the cables; ``--once``: choose and end, 0 when it is proved."""
+    Store(arguments.state).prepare()
+    chosen = Network(arguments.state)
+    if not arguments.once:
+        chosen.run(threading.Event())
+    chosen.step()
+    _say(msgspec.json.encode(chosen.found).decode())
+    return 0 if chosen.found.proved else 1
+
+
+def page(arguments: argparse.Namespace) -> int:
+    """Serve the box's page; any user that may use the socket of the agent."""
+    serve_page(arguments.socket, arguments.port)
+    return 0
+
+
 def show_rules(arguments: argparse.Namespace) -> int:
     """The rules for the last good policy, or for the safe default."""
     config = load(arguments.state)
@@ -148,6 +178,8 @@ def _site(config: BoxConfig) -> Site:
         resolver_port=config.resolver_port,
         nflog_group=config.nflog_group,
         masquerade=config.masquerade,
+        mode=config.mode,
+        page_port=config.page_port,
     )
 
 
@@ -191,6 +223,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--ca", default="", help="certificate authority of the centre; kept as STATE/ca.pem")
     sub.add_argument("--serial", default="")
     sub.add_argument("--wait", type=float, default=1200.0, help="seconds to wait for the confirmation")
+    sub = command("label", label, "print the label with serial and fingerprint, as SVG")
+    sub.add_argument("--serial", default="")
+    sub = command(
+        "network", network, "find out what is plugged where, choose router or bridge, prove it, watch"
+    )
+    sub.add_argument("--once", action="store_true")
+    sub = command("page", page, "serve the box's own page to the LAN")
+    sub.add_argument("--socket", type=Path, default=Path("/run/beffroi-box/page.sock"), help="of the agent")
+    sub.add_argument("--port", type=int, default=80)
     command("boot", boot, "load the last rules and deny entries into the kernel, before the network is up")
     command("run", run, "follow the feed and enforce it")
     sub = command("status", show_status, "say how the box is; exit 0 when it is connected and current")

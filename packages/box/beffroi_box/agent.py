@@ -20,10 +20,11 @@ from urllib.parse import quote
 
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Indicator, Kind
-from beffroi_protocol.messages import MAX_MESSAGE_BYTES, Ack, Action, Delegation, PolicyMessage
+from beffroi_protocol.messages import MAX_MESSAGE_BYTES, Ack, Action, Delegation, Entry, PolicyMessage
 from beffroi_protocol.session import FeedSession, FileWanted, Refused, Result, TrustedClock
 from beffroi_protocol.table import Change, overlay
 
+from beffroi_box.answers import Answers
 from beffroi_box.client import Centre, SignedSession
 from beffroi_box.config import BoxConfig
 from beffroi_box.download import fetch_snapshot
@@ -32,6 +33,7 @@ from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable
 from beffroi_box.facts import FactSpool
 from beffroi_box.kernel import Kernel
 from beffroi_box.lists import ListKeeper
+from beffroi_box.local import LocalSocket, PolicyLog, RecentBlocks, socket_path
 from beffroi_box.nflog import PacketLog
 from beffroi_box.refusals import RefusalSocket
 from beffroi_box.resolver import prepare, refusals_socket
@@ -41,6 +43,7 @@ from beffroi_box.store import Store, user_id
 from beffroi_box.totals import Totals
 from beffroi_box.traps import Honeyports
 from beffroi_box.trials import Trials
+from beffroi_box.wanguard import lift_rules
 from beffroi_box.watch import Watch
 
 log = logging.getLogger("beffroi_box")
@@ -80,6 +83,8 @@ class Agent:
         self._useful = False
         self._policies: queue.Queue[tuple[PolicyMessage, bytes]] = queue.Queue()
         self._unsaved: set[str] = set()
+        self.recent = RecentBlocks()
+        self.changes = PolicyLog(config.state / "policy-log.json")
 
     def _clock(self) -> TrustedClock:
         """Counts on from the last signed time, whatever the box's own clock says: entries neither end early
@@ -98,6 +103,7 @@ class Agent:
     def boot(self) -> None:
         """Load the last state into the kernel. Errors: RulesRefused."""
         self.enforcer.load(self.session.tables.values())
+        self.kernel.apply_rules(lift_rules())
 
     def boot_lists(self) -> None:
         """Errors: LoadFailed, OSError."""
@@ -112,7 +118,7 @@ class Agent:
             self._policies.put((candidate, b""))
         jobs: tuple[Callable[[], None], ...] = (
             self._follow, self._prove_policies, self._send, self._read_packets, self._read_refusals,
-            self._keep, self._keep_lists, self._watch, self._read_traps,
+            self._keep, self._keep_lists, self._watch, self._read_traps, self._answer_page,
         )  # fmt: skip
         for job in jobs:
             name = job.__name__.strip("_")
@@ -240,8 +246,10 @@ class Agent:
             self.spool.rolled_back(message.policy_version, kept, reason, self.now())
             self.spool.keep()
             self.status.note(rolled_back=message.policy_version)
+            self._save(lambda: self.changes.note(message, self.now(), outcome=reason))
             return False
         log.info("policy %d proved", message.policy_version)
+        self._save(lambda: self.changes.note(message, self.now()))
         if line:
             self._save(lambda: self.store.save_policy(line))
         else:
@@ -277,6 +285,7 @@ class Agent:
                     entry.id if entry else "",
                     self.now(),
                 )
+                self._show(entry, blocked.direction, blocked.remote)
                 if self.stopping.is_set():
                     return
         finally:
@@ -293,10 +302,23 @@ class Agent:
                 entry = self.enforcer.entry_for_name(name) or self.lists.entry_for_name(name)
                 if entry is not None and not self.enforcer.is_spared_name(name):
                     self.spool.name(entry.indicator, entry.id, self.now())
+                    self._show(entry, "out", name)
                 else:
                     self.watch.asked(question)
         finally:
             refused.close()
+
+    def _show(self, entry: Entry | None, direction: str, value: str) -> None:
+        kind = "ip" if direction == "in" or value[-1:].isdigit() or ":" in value else "domain"
+        reason, entry_id = (entry.reason, entry.id) if entry else ("", "")
+        self.recent.note(kind, value, reason=reason, entry_id=entry_id, direction=direction, at=self.now())
+
+    def _answer_page(self) -> None:
+        served = LocalSocket(socket_path(self.config), Answers(self).answer)
+        try:
+            served.serve(self.stopping)
+        finally:
+            served.close()
 
     # -- what the kernel counted -------------------------------------------------------------------------
 

@@ -178,6 +178,10 @@ class Enforcer:
         with self._lock:
             return self.desired.watched_name(name)
 
+    def is_spared_address(self, address: str) -> bool:
+        with self._lock:
+            return any(ip_address(address) in ip_network(spare) for spare in self.desired.spared)
+
     def is_spared_name(self, name: str) -> bool:
         with self._lock:
             return any(parent in self.desired.spared_names for parent in registered_names(name))

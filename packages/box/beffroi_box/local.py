@@ -17,9 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from beffroi_protocol.messages import PolicyMessage
 
 from beffroi_box.config import BoxConfig
-from beffroi_box.store import user_id
+from beffroi_box.store import user_id, write_atomic
 
 log = logging.getLogger("beffroi_box.local")
 
@@ -27,6 +28,7 @@ PAGE_USER = "_beffroi-page"
 MAX_REQUEST_BYTES, MAX_ANSWER_BYTES = 4096, 1 << 18
 TIMEOUT_S = 2.0
 MAX_BLOCKS = 100
+MAX_CHANGES = 30
 
 
 class Block(msgspec.Struct):
@@ -42,7 +44,7 @@ class Block(msgspec.Struct):
     first_at: int
     last_at: int
     direction: str = "out"
-    since: int = 0
+    until: int = 0
     lift: bool = False
 
 
@@ -77,6 +79,7 @@ class State(msgspec.Struct):
     mode: str = ""
     mode_trouble: str = ""
     entries: int = 0
+    lists: int = 0
     policy_version: int = 0
     portal: str = ""
     blocks: list[Block] = []
@@ -182,6 +185,30 @@ def _line(peer: socket.socket, limit: int) -> bytes:
             raise ValueError("no line")
         data += piece
     return data
+
+
+class PolicyLog:
+    """The last policies that the box received, kept on disk: who, why, what became of them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._changes = msgspec.json.decode(path.read_bytes(), type=list[PolicyChange])
+        except (OSError, msgspec.MsgspecError):
+            self._changes = []
+
+    def note(self, message: PolicyMessage, at: int, *, outcome: str = "applied") -> None:
+        """Errors: OSError; it is remembered until the agent ends all the same."""
+        change = PolicyChange(message.policy_version, at, message.changed_by, message.why, outcome[:200])
+        last = self._changes[:1]
+        if last and (last[0].version, last[0].outcome) == (change.version, change.outcome):
+            return
+        self._changes = [change, *self._changes][:MAX_CHANGES]
+        write_atomic(self._path, msgspec.json.encode(self._changes))
+
+    def latest(self) -> list[PolicyChange]:
+        """Newest first."""
+        return list(self._changes)
 
 
 class RecentBlocks:

@@ -117,7 +117,7 @@ class Network:
             if self._proved(plan):
                 return
         bridges = [plan for plan in proposed if plan.mode == "bridge"]
-        last = self.found.last_proved or (bridges or proposed or [None])[0]
+        last = self.found.last_proved or next(iter(bridges or proposed), None)
         log.warning("no plan could be proved")
         if last is not None and last != self.found.plan:
             self._apply(last)
@@ -205,25 +205,34 @@ def router_answers() -> bool:
     """There is a default route, and its router answers on the wire."""
     for family in ("-4", "-6"):
         for route in _json("route", "show", "default", family=family):
-            via, device = route.get("gateway"), route.get("dev")
+            via, device = route.gateway, route.dev
             if not via or not device:
                 continue
             _ip("neigh", "replace", via, "dev", device, "nud", "probe")
             time.sleep(0.3)
             known = _json("neigh", "show", via, "dev", device, family=family)
-            if any("REACHABLE" in (one.get("state") or ()) for one in known):
+            if any("REACHABLE" in one.state for one in known):
                 return True
     return False
 
 
 def _has_cable(port: str) -> bool:
-    return any("LOWER_UP" in (link.get("flags") or ()) for link in _json("link", "show", "dev", port))
+    return any("LOWER_UP" in link.flags for link in _json("link", "show", "dev", port))
 
 
-def _json(*arguments: str, family: str = "-4") -> list[dict[str, str]]:
+class _Shown(msgspec.Struct):
+    """One route, neighbour or link, as ``ip -json`` says it."""
+
+    gateway: str = ""
+    dev: str = ""
+    state: list[str] = []
+    flags: list[str] = []
+
+
+def _json(*arguments: str, family: str = "-4") -> list[_Shown]:
     done = subprocess.run(["ip", family, "-json", *arguments], capture_output=True, check=False, timeout=10)
     try:
-        return msgspec.json.decode(done.stdout or b"[]", type=list[dict[str, object]])  # type: ignore[return-value]
+        return msgspec.json.decode(done.stdout or b"[]", type=list[_Shown])
     except msgspec.MsgspecError:
         return []
 

@@ -27,6 +27,7 @@ from beffroi_protocol.messages import Policy
 from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
 from beffroi_box.lanprobe import FAR_ADDRESS, MARK, NEAR
+from beffroi_box.pagerules import PAGE_CHAINS, page_declarations, page_input, page_jump, page_rules
 from beffroi_box.tallies import counting, declarations
 
 TABLE = "beffroi"
@@ -39,6 +40,7 @@ _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)
 _CHAINS = (
     "tried_in", "tried_out", "blocked_in", "blocked_out", "deny", "forward_", "input_", "output_", "dns_",
     "source_", "leaving_", "probe_", "strangers", "met", "sent", "guests", "pace", "refuse",
+    *PAGE_CHAINS,
 )  # fmt: skip
 
 
@@ -82,6 +84,7 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
     parts.append(counting(TABLE))
     parts.append(_forward(policy, wan, lan, observing=observing))
     parts.append(_own_traffic(policy, site, wan, lan))
+    parts.append(page_rules(policy, TABLE, site.page_port))
     parts.append(_nat(policy, site, lan))
     parts.append(_bridge(site) if bridge else "")
     return "\n".join(part for part in parts if part) + "\n"
@@ -122,6 +125,7 @@ table inet {TABLE} {{
   chain blocked_in {{ }}
   chain blocked_out {{ }}
   chain bulk {{ }}
+{page_declarations()}
   chain deny {{ }}
   chain strangers {{ }}
   chain met {{ }}
@@ -232,6 +236,8 @@ def bulk_rules(keys: Iterable[tuple[int, int]]) -> str:
             f"add rule inet {TABLE} bulk {family} {way}{mask} @{bulk_set(version, length)} goto {chain}"
             for way, chain in (("saddr", "blocked_in"), ("daddr", "blocked_out"))
         ]
+        listed = f"{family} daddr{mask} @{bulk_set(version, length)}"
+        lines.append(f"add rule inet {TABLE} web_bulk {listed} goto to_page")
     return "\n".join(lines) + "\n"
 
 
@@ -313,6 +319,7 @@ def _own_traffic(policy: Policy, site: Site, wan: str, lan: str) -> str:
     meta l4proto {{ icmp, ipv6-icmp }} limit rate 100/second burst 200 packets accept
     {lan} meta l4proto {{ tcp, udp }} th dport {{ 53, {site.resolver_port} }} accept
     {lan} udp dport {{ 67, 547 }} accept
+    {page_input(lan, site.page_port)}
     {wan} udp dport {{ 68, 546 }} accept
     {wan} ip saddr @allow4 accept
     {wan} ip6 saddr @allow6 accept
@@ -376,6 +383,7 @@ def _nat(policy: Policy, site: Site, lan: str) -> str:
   chain dns_ {{
     {redirect}
     {traps}
+    {page_jump(lan)}
   }}
   chain source_ {{
     {probe}
@@ -401,7 +409,7 @@ def _bridge(site: Site) -> str:
   chain direction {{
     type filter hook prerouting priority -300; policy accept;
     iifname "{site.wan}" meta mark set meta mark and 0xfffffffc or 0x1
-    iifname "{site.lan}" meta mark set meta mark and 0xfffffffc or 0x2
+    iifname {{ "{site.lan}", "{NEAR}" }} meta mark set meta mark and 0xfffffffc or 0x2
   }}
 }}"""
 

@@ -44,6 +44,11 @@ class Status:
         self._report = Report()
         self.disk_trouble = ""
 
+    @property
+    def report(self) -> Report:
+        """What was said last."""
+        return self._report
+
     def note(self, **values: object) -> None:
         for name, value in values.items():
             setattr(self._report, name, value)

@@ -146,7 +146,8 @@ class Policy(msgspec.Struct, frozen=True):
     ``inbound``, ``inbound_tcp_ports`` and ``allow_addresses`` do not let in. ``honeyports`` (tcp): nobody has an
     honest reason to connect to them. ``canary_names``: nobody has an honest reason to ask for them.
     ``leak_bytes_hour``: bytes an hour to one new destination that raise an alarm, 0 for none. ``unlock``: people
-    may lift a block for an hour. ``inspect``: read the first packets of a flow, where an engine is installed.
+    may lift a block for an hour, at ``portal_url`` (https, without a final slash; "": nowhere). ``inspect``: read
+    the first packets of a flow, where an engine is installed.
     """
 
     mode: str = "router"
@@ -166,6 +167,7 @@ class Policy(msgspec.Struct, frozen=True):
     leak_bytes_hour: Number = 0
     unlock: bool = True
     inspect: bool = False
+    portal_url: Text = ""
 
 
 class PolicyMessage(msgspec.Struct, frozen=True, tag="policy", tag_field="t"):
@@ -177,6 +179,7 @@ class PolicyMessage(msgspec.Struct, frozen=True, tag="policy", tag_field="t"):
     issued_at: Seconds
     policy: Policy
     changed_by: str = ""
+    why: Text = ""
 
 
 class Delegation(msgspec.Struct, frozen=True, tag="delegation", tag_field="t"):

@@ -1,0 +1,237 @@
+"""The words of the box's page, French and English. Pure."""
+
+from __future__ import annotations
+
+LANGUAGES = ("fr", "en")
+
+WORDS: dict[str, tuple[str, str]] = {
+    "product": ("Boîtier Beffroi", "Beffroi box"),
+    "other_language": ("English", "Français"),
+    "skip": ("Aller au contenu", "Skip to content"),
+    # enrolment
+    "first_title": ("Mettre ce boîtier en service", "Put this box into service"),
+    "first_lead": (
+        "Ce boîtier n’appartient encore à aucune commune. Il laisse sortir et ne laisse entrer personne.",
+        "This box belongs to no town hall yet. It lets traffic out and nobody in.",
+    ),
+    "step_code": (
+        "Tapez le code de 24 signes que le Département vous donne. Il vaut vingt minutes.",
+        "Type the 24-sign code that the Département gives you. It is valid for twenty minutes.",
+    ),
+    "step_compare": (
+        "Lisez au téléphone l’empreinte ci-dessous : le Département vérifie que c’est bien ce boîtier-ci.",
+        "Read the fingerprint below over the phone: the Département checks that it is this very box.",
+    ),
+    "step_done": (
+        "Le boîtier reçoit ses règles et cette page montre son état.",
+        "The box receives its rules, and this page shows how it is.",
+    ),
+    "fingerprint": ("Empreinte", "Fingerprint"),
+    "serial": ("Numéro de série", "Serial number"),
+    "code": ("Code d’inscription", "Enrolment code"),
+    "code_help": (
+        "24 lettres et chiffres ; les tirets et les minuscules ne comptent pas.",
+        "24 letters and digits; hyphens and lower case do not matter.",
+    ),
+    "centre": ("Adresse du centre", "Address of the centre"),
+    "centre_help": (
+        "Donnée par le Département, par exemple https://boitiers.exemple.fr:8444",
+        "Given by the Département, for example https://boxes.example.org:8444",
+    ),
+    "enrol": ("Mettre en service", "Put into service"),
+    "asking": ("Le boîtier appelle le centre…", "The box is calling the centre…"),
+    "waiting": (
+        "Le centre a reconnu le code. Lisez maintenant l’empreinte au téléphone ; une deuxième personne la confirme.",
+        "The centre knows the code. Now read the fingerprint over the phone; a second person confirms it.",
+    ),
+    "done": (
+        "Ce boîtier est en service. Il applique ses règles.",
+        "This box is in service and applies its rules.",
+    ),
+    "error": ("Cela n’a pas marché", "That did not work"),
+    "enrol.code_invalid": (
+        "Ce n’est pas un code : il faut 24 lettres et chiffres. Relisez-le, puis tapez-le à nouveau.",
+        "This is not a code: 24 letters and digits are needed. Read it again, then type it again.",
+    ),
+    "enrol.wrong_centre": (
+        "Le centre qui a répondu n’est pas celui du code. Rien n’a été enregistré. Prévenez le Département.",
+        "The centre that answered is not the one of the code. Nothing was stored. Tell the Département.",
+    ),
+    "box.enrol_refused": (
+        "Ce code est inconnu, déjà utilisé ou trop ancien. Demandez un nouveau code au Département.",
+        "This code is unknown, used or too old. Ask the Département for a new one.",
+    ),
+    "box.centre_refused": (
+        "Ce code est inconnu, déjà utilisé ou trop ancien. Demandez un nouveau code au Département.",
+        "This code is unknown, used or too old. Ask the Département for a new one.",
+    ),
+    "box.centre_unreachable": (
+        "Le centre ne répond pas. Vérifiez le câble vers la box de l’opérateur, puis tapez le code à nouveau.",
+        "The centre does not answer. Check the cable to the operator’s router, then type the code again.",
+    ),
+    "box.config_invalid": (
+        "Cette adresse de centre ne convient pas : elle commence par https://",
+        "This address of a centre does not fit: it begins with https://",
+    ),
+    "no_centre": ("Donnez aussi l’adresse du centre.", "Give the address of the centre too."),
+    "busy": ("Une inscription est déjà en cours.", "An enrolment is already under way."),
+    "too_soon": ("Attendez trois secondes, puis essayez à nouveau.", "Wait three seconds, then try again."),
+    "disk": (
+        "Le boîtier ne peut rien enregistrer : son disque est plein ou abîmé. Prévenez le Département.",
+        "The box cannot store anything: its disk is full or broken. Tell the Département.",
+    ),
+    "unknown_error": (
+        "Une erreur inattendue est survenue ({}). Prévenez le Département.",
+        "An unexpected error happened ({}). Tell the Département.",
+    ),
+    # state
+    "weather_calm": (
+        "Tout est calme : la liaison fonctionne, la liste est à jour et rien de dangereux n’a été demandé d’ici.",
+        "All is calm: the link works, the list is current, and nothing dangerous was asked for from here.",
+    ),
+    "weather_blocks": (
+        "La protection fonctionne : {} fois, une adresse ou un nom dangereux a été refusé.",
+        "The protection works: dangerous addresses or names were refused {} times.",
+    ),
+    "weather_cut": (
+        "Le centre ne répond plus depuis {}. La dernière liste reste appliquée ; internet fonctionne.",
+        "The centre has not answered since {}. The last list stays in force; the internet works.",
+    ),
+    "weather_never": (
+        "Le boîtier n’a pas encore joint le centre. Sa dernière liste est appliquée.",
+        "The box has not reached the centre yet. Its last list is in force.",
+    ),
+    "weather_stale": (
+        "La liste est ancienne : le centre n’en donne plus de nouvelle. Elle reste appliquée.",
+        "The list is old: the centre gives no newer one. It stays in force.",
+    ),
+    "weather_resolver": (
+        "Les adresses dangereuses sont bloquées, mais le service des noms ne répond pas : il redémarre seul.",
+        "Dangerous addresses are blocked, but the name service does not answer: it restarts by itself.",
+    ),
+    "weather_disk": (
+        "La protection fonctionne en mémoire : le disque du boîtier ne peut plus être écrit.",
+        "The protection works from memory: the disk of the box cannot be written.",
+    ),
+    "weather_agent": (
+        "Le programme du boîtier redémarre. Les blocages restent en place pendant ce temps.",
+        "The program of the box is restarting. What is blocked stays blocked meanwhile.",
+    ),
+    "trouble.no_cable": ("Aucun câble n’est branché.", "No cable is plugged in."),
+    "trouble.no_second_port": (
+        "Le boîtier n’a qu’une prise réseau : il lui en faut deux.",
+        "The box has one network socket only: it needs two.",
+    ),
+    "trouble.same_network": (
+        "Les deux câbles mènent au même réseau. Branchez l’un sur la box de l’opérateur, l’autre sur le réseau de la "
+        "mairie.",
+        "Both cables lead to the same network. Plug one into the operator’s router, the other into the town hall’s "
+        "network.",
+    ),
+    "trouble.unproved": (
+        "Ni le mode routeur ni le mode pont n’a pu être vérifié. Le boîtier essaie encore.",
+        "Neither router nor bridge mode could be proved. The box keeps trying.",
+    ),
+    "link": ("Liaison avec le centre", "Link with the centre"),
+    "link_on": ("établie", "established"),
+    "link_off": ("coupée", "cut"),
+    "heard": ("dernier signe : {}", "last sign: {}"),
+    "mode": ("Branchement", "Connection"),
+    "mode.router": ("routeur", "router"),
+    "mode.bridge": ("pont transparent", "transparent bridge"),
+    "mode.": ("pas encore choisi", "not chosen yet"),
+    "entries": ("Blocages en vigueur", "Blocks in force"),
+    "lists": ("{} et {} listes", "{} and {} lists"),
+    "version": ("Version du logiciel", "Software version"),
+    "policy": ("Réglages", "Policy"),
+    "policy_n": ("version {}", "version {}"),
+    "commune": ("Collectivité", "Town hall"),
+    "blocks": ("Derniers blocages", "Last blocks"),
+    "blocks_none": (
+        "Rien n’a été refusé depuis le démarrage du boîtier.",
+        "Nothing was refused since the box started.",
+    ),
+    "blocks_who": (
+        "Le boîtier ne retient pas qui a demandé quoi.",
+        "The box does not remember who asked for what.",
+    ),
+    "col_what": ("Quoi", "What"),
+    "col_why": ("Pourquoi", "Why"),
+    "col_count": ("Fois", "Times"),
+    "col_last": ("Dernière fois", "Last time"),
+    "col_lift": ("Débloquer", "Unblock"),
+    "inbound": ("venue d’internet", "from the internet"),
+    "changes": ("Réglages reçus", "Policies received"),
+    "changes_none": ("Aucun changement depuis l’inscription.", "No change since the enrolment."),
+    "change_applied": ("appliqués", "applied"),
+    "change_back": ("refusés, les précédents sont revenus", "refused, the former came back"),
+    "change_by": ("par le Département ({})", "by the Département ({})"),
+    "updated": ("Page lue à {}", "Page read at {}"),
+    "refresh": ("Actualiser", "Refresh"),
+    # block page
+    "blocked_title": ("Ce site est bloqué", "This site is blocked"),
+    "blocked_lead": (
+        "Vous avez demandé {}. Le boîtier de la mairie l’a refusé, pour vous et pour toutes les communes protégées.",
+        "You asked for {}. The town hall’s box refused it, for you and for all protected town halls.",
+    ),
+    "blocked_over": ("Ce site n’est plus bloqué.", "This site is no longer blocked."),
+    "blocked_retry": ("Ouvrir {}", "Open {}"),
+    "why": ("Raison", "Reason"),
+    "first_here": ("Premier refus ici", "First refused here"),
+    "until": ("Bloqué jusqu’au", "Blocked until"),
+    "lift": ("Débloquer 1 h et signaler", "Unblock for 1 h and report"),
+    "lift_named": ("Débloquer {} une heure et signaler", "Unblock {} for an hour and report"),
+    "lift_help": (
+        "Vous vous connectez au portail et confirmez. Le blocage est levé une heure, pour votre commune seule, et le "
+        "Département réexamine la décision.",
+        "You sign in to the portal and confirm. The block is lifted for an hour, for your town hall only, and the "
+        "Département looks at the decision again.",
+    ),
+    "lift_never": (
+        "Ce blocage ne se lève pas d’ici. Si vous pensez que c’est une erreur, appelez le Département.",
+        "This block is not lifted from here. If you think that it is a mistake, call the Département.",
+    ),
+    "do_now": ("Que faire ?", "What to do?"),
+    "do_nothing": (
+        "Si vous avez suivi un lien reçu par courriel, fermez cette page et signalez le courriel. Si vous avez déjà "
+        "donné un mot de passe, changez-le et prévenez le Département.",
+        "If you followed a link of a mail, close this page and report the mail. If you already gave a password, "
+        "change it and tell the Département.",
+    ),
+    "not_found": ("Cette page n’existe pas.", "There is no such page."),
+    "wrong_door": (
+        "Cette demande ne vient pas de cette page : elle est refusée.",
+        "This request does not come from this page: it is refused.",
+    ),
+    "reason.departement_confirmed": ("confirmé par le Département", "confirmed by the Département"),
+    "reason.machine_proof": ("preuve établie par une machine", "proved by a machine"),
+    "reason.strong_detector": ("preuve établie par une machine", "proved by a machine"),
+    "reason.two_communes": ("vu dans plusieurs communes", "seen in several town halls"),
+    "reason.landing_address": ("c’est là que mène un lien bloqué", "a blocked link leads there"),
+    "reason.command_server": ("serveur de commande de pirates", "command server of attackers"),
+    "reason.login_attack": (
+        "mots de passe essayés depuis cette adresse",
+        "passwords were tried from this address",
+    ),
+    "reason.": ("signalé comme dangereux", "reported as dangerous"),
+}
+
+
+def words(language: str, key: str, *values: object) -> str:
+    """Return the text; an unknown key of a reason or an error has a general one."""
+    pair = WORDS.get(key)
+    if pair is None and key.startswith("reason."):
+        return key.removeprefix("reason.")
+    if pair is None:
+        pair, values = WORDS["unknown_error"], (key,)
+    return pair[LANGUAGES.index(language)].format(*values)
+
+
+def language_of(header: str, asked: str) -> str:
+    """``asked`` by a link, else the first of ours in Accept-Language, else French."""
+    if asked in LANGUAGES:
+        return asked
+    for part in header.lower().split(",")[:10]:
+        if (code := part.strip()[:2]) in LANGUAGES:
+            return code
+    return "fr"
