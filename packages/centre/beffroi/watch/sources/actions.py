@@ -52,7 +52,9 @@ def change_source(*, actor: Actor, source: FeedSource, secret: str = "", **field
     before = (source.address, source.format, source.kinds, source.options)
     _set(source, fields, secret)
     if (source.address, source.format, source.kinds, source.options) != before:
-        source.etag = source.last_modified = ""
+        source.etag = source.last_modified = source.asked = (
+            ""  # an answer to the former question is not taken
+        )
         source.next_at = clock.now()
     source.save()
     _record(source, actor, "changed")
@@ -81,7 +83,7 @@ def stop_source(*, actor: Actor, source: FeedSource) -> None:
         raise Conflict("the source is off")
     source.refresh_from_db()
     _record(source, actor, "stopped")
-    outbox.publish(STOPPED, {"source_id": source.id})
+    outbox.publish(STOPPED, {"source_id": source.id, "slug": source.slug})
 
 
 @transaction.atomic

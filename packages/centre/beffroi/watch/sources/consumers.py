@@ -20,12 +20,15 @@ TICK_S = 2.0
     atomic=False,
 )
 def follow(event: Event) -> None:
-    source = FeedSource.objects.filter(pk=str(event.payload.get("source_id", ""))).first()
+    source_id = str(event.payload.get("source_id", ""))
+    source = FeedSource.objects.filter(pk=source_id).first()
+    if event.kind == actions.STOPPED:
+        if source is None or not source.active:  # it may have been removed meanwhile
+            updates.stop(source_id, str(event.payload.get("slug", "")))
+        return
     if source is None:
         return
-    if event.kind == actions.STOPPED and not source.active:
-        updates.stop(source.id, source.slug)
-    elif event.kind == actions.CHANGED and source.active:
+    if event.kind == actions.CHANGED and source.active:
         updates.refresh(source)
     elif event.kind == actions.ANSWERED:
         update = SourceUpdate.objects.filter(

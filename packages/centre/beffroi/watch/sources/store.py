@@ -37,14 +37,25 @@ def read(path: Path) -> dict[str, tuple[int, int]]:
         return found
     with file:
         for line in file:
-            key, last, until = line.rsplit("\t", 2)
-            found[key] = (int(last), int(until))
+            try:
+                key, last, until = line.rsplit("\t", 2)
+                found[key] = (int(last), int(until))
+            except ValueError:
+                continue  # our own file, damaged: the next update brings what is missing
     return found
 
 
 def write(path: Path, entries: Mapping[str, tuple[int, int]]) -> None:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     files.write(path, (f"{key}\t{last}\t{until}\n".encode() for key, (last, until) in entries.items()))
+
+
+def forget_held(state: Path, *, but: Iterable[str]) -> None:
+    """Remove what was held of every update but these."""
+    kept = set(but)
+    for path in (handover.root(state) / "held").glob("upd_*"):
+        if path.name not in kept:
+            path.unlink(missing_ok=True)
 
 
 def by_kind(entries: Iterable[str]) -> dict[str, list[str]]:

@@ -247,9 +247,9 @@ def stop(source_id: str, slug: str) -> None:
     """Take everything back that a source brought, at every door."""
     for kind in KINDS:
         _withdraw(list_name(slug, kind.value))
-    for update in SourceUpdate.objects.filter(source_id=source_id, state=_State.HELD):
-        store.held_file(settings.BEFFROI.state, update.id).unlink(missing_ok=True)
     SourceUpdate.objects.filter(source_id=source_id, state=_State.HELD).update(state=_State.SUPERSEDED)
+    held = SourceUpdate.objects.filter(state__in=(_State.HELD, _State.ACCEPTED)).values_list("id", flat=True)
+    store.forget_held(settings.BEFFROI.state, but=held)
     store.forget(settings.BEFFROI.state, source_id)
     FeedSource.objects.filter(pk=source_id, active=False).update(
         asked="", named=0, in_force=0, etag="", last_modified="", next_gone_at=None, next_at=None
