@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, DateTimeField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import TruncDate
 
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
@@ -192,3 +195,56 @@ def blocked_count(collectivite_id: str) -> int:
     addresses = Mailbox.objects.filter(collectivite_id=collectivite_id).values("address")
     ids = MailRecipient.objects.filter(address__in=addresses).values("message_id")
     return MailMessage.objects.filter(pk__in=ids, verdict__contains='"action":"reject"').count()
+
+
+@dataclass
+class Stopped:
+    """Mails of one day: refused at entry, set aside at entry, copies withdrawn later. One mail is one however many
+    recipients it names in the collectivité; withdrawn copies are counted a mailbox each."""
+
+    refused: int = 0
+    set_aside: int = 0
+    withdrawn: int = 0
+
+
+_VERDICTS = {"refused": '"action":"reject"', "set_aside": '"action":"quarantine"'}
+
+
+def stopped_by_day(actor: Actor, *, since: date) -> dict[tuple[str, date], Stopped]:
+    """By collectivité and day (UTC). Three queries for any number of them."""
+    found: dict[tuple[str, date], Stopped] = defaultdict(Stopped)
+    start = datetime.combine(since, time(), UTC)
+    owners = Mailbox.objects.filter(address=OuterRef("address")).values("collectivite_id")
+    for field, part in _VERDICTS.items():
+        judged = MailMessage.objects.filter(received_at__gte=start, verdict__contains=part)
+        rows = MailRecipient.objects.filter(message_id__in=judged.values("id"))
+        came = MailMessage.objects.filter(pk=OuterRef("message_id")).values("received_at")
+        counted = rows.annotate(
+            owner=Subquery(owners), day=TruncDate(Subquery(came, output_field=DateTimeField()), tzinfo=UTC)
+        ).exclude(owner=None)
+        counted = _own(actor, counted, "owner").order_by()
+        for row in counted.values("owner", "day").annotate(n=Count("message_id", distinct=True)):
+            setattr(found[row["owner"], row["day"]], field, row["n"])
+    moved = RemediationItem.objects.filter(state=RemediationItem.State.MOVED, changed_at__gte=start)
+    moved = moved.filter(job__direction=RemediationJob.Direction.WITHDRAW)
+    copies = _own(actor, moved, "collectivite_id").annotate(day=TruncDate("changed_at", tzinfo=UTC))
+    for row in copies.values("collectivite_id", "day").annotate(n=Count("id")).order_by():
+        found[row["collectivite_id"], row["day"]].withdrawn = row["n"]
+    return dict(found)
+
+
+def _own(actor: Actor, rows: QuerySet[Any], field: str) -> QuerySet[Any]:
+    return rows if actor.sees_all else rows.filter(**{field: actor.collectivite_id or ""})
+
+
+def withdrawn_campaigns(*, since: datetime) -> dict[str, set[str]]:
+    """Campaigns whose copies were taken out of a collectivité's mailboxes, by collectivité. For rules of the centre."""
+    found: dict[str, set[str]] = defaultdict(set)
+    rows = RemediationItem.objects.filter(
+        state=RemediationItem.State.MOVED,
+        changed_at__gte=since,
+        job__direction=RemediationJob.Direction.WITHDRAW,
+    ).exclude(job__campaign_id="")
+    for owner, campaign in rows.values_list("collectivite_id", "job__campaign_id").distinct():
+        found[owner].add(campaign)
+    return dict(found)

@@ -77,7 +77,12 @@ INSTALLED_APPS = [
     "beffroi.core.decisions",
     "beffroi.core.approvals",
     *_existing(
-        "beffroi.mail", "beffroi.watch", "beffroi.watch.sources", "beffroi.boxes", "beffroi.incidents"
+        "beffroi.mail",
+        "beffroi.watch",
+        "beffroi.watch.sources",
+        "beffroi.watch.weather",
+        "beffroi.boxes",
+        "beffroi.incidents",
     ),
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -61,3 +61,20 @@ def indicators(actor: Actor, campaign: Campaign) -> Sequence[CampaignIndicator]:
 def open_count(actor: Actor) -> int:
     """How many campaigns wait for corroboration or a word of the Département."""
     return Campaign.objects.filter(state=Campaign.State.OPEN).count() if actor.sees_all else 0
+
+
+def unreported(reached: Mapping[str, Iterable[str]]) -> dict[str, int]:
+    """How many of the campaigns that reached a collectivité nobody there reported: counts, never who.
+
+    ``reached``: campaign ids by collectivité.
+    """
+    ids = {campaign for campaigns in reached.values() for campaign in campaigns}
+    told = set(
+        Sighting.objects.filter(campaign_id__in=ids, detector="user_report").values_list(
+            "collectivite_id", "campaign_id"
+        )
+    )
+    counts = {
+        owner: sum((owner, one) not in told for one in campaigns) for owner, campaigns in reached.items()
+    }
+    return {owner: count for owner, count in counts.items() if count}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
+from django.db.models.functions import TruncDate
 
 from beffroi.core.audit import chain, signing
 from beffroi.core.audit.models import AuditCheckpoint, AuditEntry, AuditPersonal, AuditSeal
@@ -183,3 +185,10 @@ def access_entry(actor: Actor, entry_id: int) -> AuditEntry:
     if entry is None:
         raise NotFound("audit entry")
     return entry
+
+
+def counts_by_day(verb: str, *, since: date) -> dict[date, int]:
+    """How often something was done in the whole département, by day (UTC)."""
+    start = datetime.combine(since, time(), UTC)
+    rows = AuditEntry.objects.filter(verb=verb, at__gte=start).annotate(day=TruncDate("at", tzinfo=UTC))
+    return dict(rows.values_list("day").annotate(n=Count("id")).order_by())

@@ -1,0 +1,26 @@
+"""Timers of what only the portal can compose from all services; in worker."""
+
+from __future__ import annotations
+
+from beffroi.core.events import periodic
+from beffroi.portal import weather
+from beffroi.watch.weather import actions
+
+RECENT_DAYS, LATE_DAYS = 2, 40
+"""A boîtier that was cut off tells what it counted up to 40 days later (``boxes.consumers``)."""
+
+
+@periodic("weather.levels", every_s=300.0)
+def record_levels() -> None:
+    weather.record_levels()
+
+
+@periodic("weather.figures", every_s=600.0)
+def record_recent_figures() -> None:
+    weather.record_figures(days=RECENT_DAYS)
+
+
+@periodic("weather.late", every_s=86400.0)
+def record_late_figures() -> None:
+    weather.record_figures(days=LATE_DAYS)
+    actions.forget_old()

@@ -1,0 +1,107 @@
+"""The weather composed from all services: what each commune's depends on, and what each day counted.
+
+Process: worker (jobs), web and console (pages).
+Access:  every number is read on the actor's behalf: a commune's actor gets its own alone.
+Fails:   a service without news counts as nothing new; the page names what it looked at.
+Source:  docs/internals/weather.md, docs/internals/counting.md.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+from beffroi.boxes import queries as boxes
+from beffroi.core.communes import queries as communes
+from beffroi.core.decisions import queries as decisions
+from beffroi.core.identity.actor import Actor
+from beffroi.incidents import queries as incidents
+from beffroi.incidents.rules import Severity
+from beffroi.lib import clock
+from beffroi.mail import queries as mail
+from beffroi.watch import queries as watch
+from beffroi.watch.sources import queries as sources
+from beffroi.watch.weather import actions, queries, rules
+from beffroi.watch.weather.rules import Inputs, Territory, Weather
+
+SYSTEM = Actor.system("weather")
+
+
+def inputs(actor: Actor) -> dict[str, Inputs]:
+    """What the weather of each enrolled collectivité that the actor sees depends on; a dozen queries in all."""
+    now, today = clock.now(), clock.now().date()
+    owners = communes.visible_collectivites(actor).exclude(enrolled_at=None).values_list("id", flat=True)
+    opened: Counter[str] = Counter()
+    severe: Counter[str] = Counter()
+    for owner, severity in incidents.open_incidents(actor).values_list("collectivite_id", "severity"):
+        opened[owner] += 1
+        severe[owner] += severity == Severity.HIGH
+    limit = now - timedelta(seconds=rules.SILENT_AFTER_S)
+    silent = Counter(
+        one.box.collectivite_id
+        for one in boxes.box_states(actor)
+        if one.silent and (one.box.last_seen_at or one.box.enrolled_at or one.box.created_at) < limit
+    )
+    reached = mail.withdrawn_campaigns(since=now - timedelta(days=rules.UNREPORTED_DAYS))
+    unreported = watch.unreported(
+        reached if actor.sees_all else {one: reached[one] for one in owners if one in reached}
+    )
+    refused = boxes.refused_by_day(actor, since=today)
+    before = defaultdict(list)
+    for day in queries.visible_days(
+        actor, since=today - timedelta(days=rules.BASELINE_DAYS), until=today - timedelta(days=1)
+    ):
+        before[day.collectivite_id].append(attempts(day.figures))
+    found = {}
+    for owner in owners:
+        counted = refused.get((owner, today), boxes.Refused())
+        found[owner] = Inputs(
+            incidents=opened[owner],
+            severe=severe[owner],
+            silent_boxes=silent[owner],
+            unreported=unreported.get(owner, 0),
+            attempts=counted.flows_in + counted.flows_out,
+            baseline=rules.baseline_of(before[owner]),
+        )
+    return found
+
+
+def attempts(figures: Mapping[str, int]) -> int:
+    """Connections of one day, both directions."""
+    return figures.get("flows_in", 0) + figures.get("flows_out", 0)
+
+
+def territory(actor: Actor, found: Mapping[str, Weather]) -> Weather:
+    """The département's weather from its communes' and from what waits for a word."""
+    levels = Counter(one.level for one in found.values())
+    return rules.of_territory(
+        Territory(levels, sources.held_count(actor), decisions.review_queue(actor).count())
+    )
+
+
+def record_levels() -> None:
+    """Keep today's weather of every collectivité. For the worker."""
+    found = {owner: rules.of_commune(one) for owner, one in inputs(SYSTEM).items()}
+    actions.record_weather(found, day=clock.now().date())
+
+
+def record_figures(*, days: int) -> int:
+    """Keep what the last ``days`` days counted; news that came late is added to its own day."""
+    since = clock.now().date() - timedelta(days=days)
+    found: dict[tuple[str, date], dict[str, int]] = defaultdict(lambda: dict.fromkeys(rules.FIGURES, 0))
+    for key, refused in boxes.refused_by_day(SYSTEM, since=since).items():
+        found[key] |= {
+            "flows_in": refused.flows_in,
+            "flows_out": refused.flows_out,
+            "names": refused.names,
+            "packets": refused.packets,
+            "unnamed": refused.unnamed,
+        }
+    for key, stopped in mail.stopped_by_day(SYSTEM, since=since).items():
+        found[key] |= {
+            "mails_refused": stopped.refused,
+            "mails_set_aside": stopped.set_aside,
+            "mails_withdrawn": stopped.withdrawn,
+        }
+    return actions.record_figures(found, since=since)

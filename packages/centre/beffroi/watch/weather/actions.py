@@ -1,0 +1,57 @@
+"""Keep the weather day by day, for 400 days.
+
+Process: worker. Days are UTC, as those of the boîtiers' counts.
+Input:   levels and figures that the portal's job composed from all services.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+from beffroi.lib import clock
+from beffroi.watch.weather.models import WeatherDay
+from beffroi.watch.weather.rules import Level, Weather, worse
+
+KEEP_DAYS = 400
+_BATCH = 500
+
+
+def record_weather(found: Mapping[str, Weather], *, day: date) -> None:
+    """Keep the worst level of the day for each collectivité, with the reasons of that moment."""
+    known = {row.collectivite_id: row for row in WeatherDay.objects.filter(day=day)}
+    new, changed = [], []
+    for owner, weather in found.items():
+        reasons = [[str(reason), count] for reason, count in weather.reasons]
+        row = known.get(owner)
+        if row is None:
+            new.append(WeatherDay(collectivite_id=owner, day=day, level=str(weather.level), reasons=reasons))
+        elif worse(row.level, weather.level) != row.level or (
+            row.level == weather.level and row.reasons != reasons
+        ):
+            row.level, row.reasons = str(weather.level), reasons
+            changed.append(row)
+    WeatherDay.objects.bulk_create(new, batch_size=_BATCH, ignore_conflicts=True)
+    WeatherDay.objects.bulk_update(changed, ["level", "reasons"], batch_size=_BATCH)
+
+
+def record_figures(found: Mapping[tuple[str, date], Mapping[str, int]], *, since: date) -> int:
+    """Write the figures of these days where they changed; return how many did. Late news reaches its own day."""
+    known = {(row.collectivite_id, row.day): row for row in WeatherDay.objects.filter(day__gte=since)}
+    new, changed = [], []
+    for (owner, day), figures in found.items():
+        row = known.get((owner, day))
+        if row is None:
+            new.append(
+                WeatherDay(collectivite_id=owner, day=day, level=str(Level.CALM), figures=dict(figures))
+            )
+        elif row.figures != figures:
+            row.figures = dict(figures)
+            changed.append(row)
+    WeatherDay.objects.bulk_create(new, batch_size=_BATCH, ignore_conflicts=True)
+    WeatherDay.objects.bulk_update(changed, ["figures"], batch_size=_BATCH)
+    return len(new) + len(changed)
+
+
+def forget_old() -> None:
+    WeatherDay.objects.filter(day__lt=clock.now().date() - timedelta(days=KEEP_DAYS)).delete()

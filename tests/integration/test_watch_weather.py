@@ -1,0 +1,177 @@
+"""The weather from real rows of all services: what a mayor's day depends on, what is kept, whom it is shown to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import msgspec
+import pytest
+from beffroi.boxes import queries as boxes
+from beffroi.boxes.models import Box, FlowCount, RefusedDay
+from beffroi.core.communes.models import Collectivite
+from beffroi.core.events.models import InboxFact
+from beffroi.core.events.registry import Event
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.mail.models import Mailbox, MailMessage, MailRecipient, RemediationItem
+from beffroi.portal import weather
+from beffroi.watch.models import Campaign
+from beffroi.watch.weather import actions, queries, rules
+from beffroi.watch.weather.models import WeatherDay
+from beffroi.watch.weather.rules import Level, Reason, Weather
+from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.messages import Fact, FlowsBlocked, NamesRefused, RefusedTotals
+
+from tests.conftest import Commune
+from tests.fixtures_portal import LURE_ID, deliver, no_door, own_mailbox, sighting, waiting_withdrawal
+
+__all__ = ["no_door"]
+pytestmark = pytest.mark.django_db
+EVIL = Indicator(Kind.IP, "45.155.204.9")
+
+
+def told(commune: Commune, fact: Fact, number: int) -> None:
+    """A fact of the commune's box, as stream stores it and the worker takes it in."""
+    from beffroi.boxes.consumers import take_in_fact
+
+    row = InboxFact.objects.create(
+        id=f"fact_{number}",
+        source="box_1",
+        collectivite_id=commune.id,
+        payload=msgspec.json.encode(fact).decode(),
+        received_at=clock.now(),
+    )
+    take_in_fact(Event(number, "fact:received", commune.id, {"fact_id": row.id}, clock.now()))
+
+
+def enrolled(*communes: Commune) -> None:
+    Collectivite.objects.filter(pk__in=[one.id for one in communes]).update(enrolled_at=clock.now())
+
+
+def own_day(commune: Commune) -> WeatherDay:
+    return queries.visible_days(commune.agent, since=clock.now().date()).get()
+
+
+def test_what_a_box_tells_is_what_a_day_counts_each_for_itself(beaune: Commune, nuits: Commune) -> None:
+    enrolled(beaune, nuits)
+    now = clock.epoch_s()
+    facts: list[Fact] = [
+        FlowsBlocked("f1", EVIL, "in", 60, now, now, "tcp", 22),
+        FlowsBlocked("f2", EVIL, "in", 30, now, now, "tcp", 3389),
+        FlowsBlocked("f3", EVIL, "out", 10, now, now, "tcp", 443),
+        NamesRefused("f4", Indicator(Kind.DOMAIN, "colis-suivi.com"), 4, now, now),
+        RefusedTotals("f5", "in", 20_320, 95, now, now),
+        RefusedTotals("f6", "out", 12, 10, now, now),
+    ]
+    for number, fact in enumerate(facts):
+        told(beaune, fact, number)
+    assert weather.record_figures(days=2) == 1
+    assert own_day(beaune).figures == {
+        "flows_in": 90,
+        "flows_out": 10,
+        "names": 4,
+        "mails_refused": 0,
+        "mails_set_aside": 0,
+        "mails_withdrawn": 0,
+        "packets": 20_332,
+        "unnamed": 5,
+    }
+    assert not queries.visible_days(nuits.agent, since=clock.now().date()).exists()
+    assert boxes.refused_by_day(nuits.agent, since=clock.now().date()) == {}
+    assert weather.record_figures(days=2) == 0, "nothing is written twice"
+
+
+def test_a_fact_that_was_late_is_counted_on_its_own_day(beaune: Commune) -> None:
+    enrolled(beaune)
+    past = clock.epoch_s() - 30 * 86400
+    told(beaune, FlowsBlocked("f1", EVIL, "in", 7, past, past, "tcp", 22), 1)
+    weather.record_figures(days=2)
+    assert not WeatherDay.objects.exists()
+    weather.record_figures(days=40)
+    (day,) = WeatherDay.objects.all()
+    assert (day.day, day.figures["flows_in"]) == (clock.now().date() - timedelta(days=30), 7)
+
+
+def test_one_mail_to_two_people_of_a_commune_is_one_and_a_withdrawn_copy_is_one_a_mailbox(
+    beaune: Commune, nuits: Commune, system: Actor
+) -> None:
+    own_mailbox(beaune)
+    Mailbox.objects.create(collectivite_id=beaune.id, address="mairie@beaune.test", crypt_key="-")
+    own_mailbox(nuits)
+    for number, action in enumerate(("reject", "reject", "quarantine", "none")):
+        message = f"msg_{number}" + "5" * 25
+        MailMessage.objects.create(
+            id=message,
+            received_at=clock.now(),
+            message_id="a@b",
+            message_id_hash="0" * 64,
+            sender="x@y.example",
+            client_ip="192.0.2.1",
+            helo="y",
+            verdict=f'{{"action":"{action}"}}',
+        )
+        for address in ("agent@beaune.test", "mairie@beaune.test", "stranger@elsewhere.test"):
+            MailRecipient.objects.create(message_id=message, address=address)
+    today = clock.now().date()
+    stopped = weather.mail.stopped_by_day(system, since=today)
+    assert list(stopped) == [(beaune.id, today)]
+    found = stopped[beaune.id, today]
+    assert (found.refused, found.set_aside, found.withdrawn) == (2, 1, 0)
+    assert weather.mail.stopped_by_day(nuits.agent, since=today) == {}
+
+
+def test_a_silent_box_and_a_campaign_that_nobody_reported_are_to_be_watched(
+    beaune: Commune, nuits: Commune, make_commune: Callable[..., Commune]
+) -> None:
+    enrolled(beaune, nuits)
+    Box.objects.create(
+        collectivite_id=beaune.id,
+        serial="BF-1",
+        public_key="A" * 43,
+        fingerprint="k7qd",
+        state="active",
+        last_seen_at=clock.now() - timedelta(hours=2),
+    )
+    other = make_commune("Saulieu", "saulieu.test")
+    mailbox = own_mailbox(beaune)
+    deliver(mailbox, LURE_ID)
+    sighting(nuits.id, nuits.agent.id, "msg_" + "2" * 26)
+    sighting(other.id, other.agent.id, "msg_" + "3" * 26)
+    waiting_withdrawal(Campaign.objects.get(state="decided").id, mailbox)
+    RemediationItem.objects.update(state="moved", changed_at=clock.now())
+    found = weather.inputs(beaune.agent)
+    assert list(found) == [beaune.id]
+    assert (found[beaune.id].silent_boxes, found[beaune.id].unreported) == (1, 1)
+    assert weather.inputs(nuits.agent)[nuits.id] == rules.Inputs()
+    weather.record_levels()
+    day = own_day(beaune)
+    assert (day.level, day.reasons) == ("watch", [["box_silent", 1], ["unreported", 1]])
+    assert own_day(nuits).level == "calm"
+    sighting(beaune.id, beaune.agent.id, LURE_ID)
+    assert weather.inputs(beaune.agent)[beaune.id].unreported == 0
+
+
+def test_the_worst_of_a_day_stays_and_400_days_are_kept(beaune: Commune) -> None:
+    today = clock.now().date()
+    storm = Weather(Level.STORM, ((Reason.SEVERE_INCIDENT, 1),))
+    for one in (Weather(Level.CALM), storm, Weather(Level.CALM)):
+        actions.record_weather({beaune.id: one}, day=today)
+    assert (own_day(beaune).level, own_day(beaune).reasons) == ("storm", [["severe_incident", 1]])
+    for back in (399, 400, 401):
+        actions.record_weather({beaune.id: storm}, day=today - timedelta(days=back))
+    actions.forget_old()
+    assert WeatherDay.objects.order_by("day").first().day == today - timedelta(days=400)  # type: ignore[union-attr]
+
+
+def test_counts_of_boxes_are_kept_400_days(beaune: Commune) -> None:
+    from beffroi.boxes.consumers import forget_old_counts
+
+    for back in (400, 401):
+        day = clock.now() - timedelta(days=back)
+        FlowCount.objects.create(
+            collectivite_id=beaune.id, day=day.date(), kind="ip", value="1.2.3.4", direction="in", last_at=day
+        )
+        RefusedDay.objects.create(collectivite_id=beaune.id, day=day.date(), direction="in")
+    forget_old_counts()
+    assert (FlowCount.objects.count(), RefusedDay.objects.count()) == (1, 1)
