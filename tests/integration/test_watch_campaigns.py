@@ -170,7 +170,7 @@ def test_evidence_of_a_box_is_no_machine_evidence(report: Report) -> None:
 def test_listed_page_is_blocked_at_the_first_sighting(report: Report) -> None:
     report("col_a", "per_1", evidence={"symbols": ["PHISHED_OPENPHISH"]})
     assert active() == {("url", URL)}
-    assert Decision.objects.get().rule == "one_proof"
+    assert Decision.objects.get(state="active").rule == "one_proof"
 
 
 def test_word_of_the_departement_blocks_at_once(report: Report, administrator: Actor) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from beffroi.core.decisions.stages import PERSON_ONLY
 from beffroi.watch.detectors import DETECTORS, ENOUGH, from_mail, weight
-from beffroi.watch.rules import Case, Seen, Ttl, Witness, corroborate, independent, refusals
+from beffroi.watch.rules import WEAK, Case, Seen, Ttl, Witness, corroborate, independent, refusals
 from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import Action
 from hypothesis import given, settings
@@ -29,7 +30,19 @@ CASES: list[tuple[str, Seen, str]] = [
     # one press, whatever machines saw beside it
     ("a press alone", Seen(URL, frozenset({A1})), ""),
     ("a press with supporting evidence, one commune", Seen(URL, frozenset({A1}), EVIDENCE), ""),
-    ("a press with supporting evidence, name", Seen(NAME, frozenset({A1}), EVIDENCE), ""),
+    ("a press with supporting evidence, name", Seen(NAME, frozenset({A1}), EVIDENCE), "one_commune"),
+    ("a press with supporting evidence, address", Seen(ADDRESS, frozenset({A1}), EVIDENCE), ""),
+    (
+        "a press on a name of a burst",
+        Seen(NAME, frozenset({A1}), frozenset({"new_link_burst"})),
+        "automatic_name",
+    ),
+    ("a burst without a press", Seen(NAME, frozenset(), frozenset({"new_link_burst"})), ""),
+    # boxes
+    ("a trap of one commune's boxes", Seen(ADDRESS, boxes=frozenset({"col_a"})), ""),
+    ("traps of two communes' boxes", Seen(ADDRESS, boxes=frozenset({"col_a", "col_b"})), "two_boxes"),
+    ("traps speak of addresses only", Seen(NAME, boxes=frozenset({"col_a", "col_b"})), ""),
+    ("traps and a protected address", Seen(ADDRESS, boxes=frozenset({"a", "b"}), protected="a resolver"), ""),
     # one proof
     ("a listed address of a page", Seen(URL, frozenset({A1}), frozenset({"listed_url"})), "one_proof"),
     ("a file known as malware", Seen(FILE, frozenset({A1}), frozenset({"known_malware"})), "one_proof"),
@@ -42,10 +55,10 @@ CASES: list[tuple[str, Seen, str]] = [
     (
         "a proof about files, one commune, a name",
         Seen(NAME, frozenset({A1}), frozenset({"known_malware"})),
-        "",
+        "one_commune",
     ),
     # strong detectors for names and addresses
-    ("a listed name", Seen(NAME, frozenset({A1}), frozenset({"listed_name"})), "strong_detector"),
+    ("a listed name", Seen(NAME, frozenset({A1}), frozenset({"listed_name"})), "lone_source"),
     (
         "an address that attacks logins",
         Seen(ADDRESS, frozenset(), frozenset({"login_attack"})),
@@ -58,6 +71,7 @@ CASES: list[tuple[str, Seen, str]] = [
     ("two communes, two persons, evidence: page", Seen(URL, TWO, EVIDENCE), "two_communes"),
     ("two communes, two persons, evidence: file", Seen(FILE, TWO, EVIDENCE), "two_communes"),
     ("two communes, two persons, evidence: sketch", Seen(SKETCH, TWO, EVIDENCE), "two_communes"),
+    ("an outside list and two communes", Seen(NAME, TWO, EVIDENCE | {"listed_name"}), "two_communes"),
     ("two communes without a machine", Seen(NAME, TWO), ""),
     ("two communes, one weak detector", Seen(NAME, TWO, frozenset({"spf_fail"})), ""),
     (
@@ -68,10 +82,10 @@ CASES: list[tuple[str, Seen, str]] = [
     ("two communes and an opinion of a model", Seen(NAME, TWO, frozenset({"ai_opinion"})), ""),
     ("an opinion does not tip the scale", Seen(NAME, TWO, frozenset({"ai_opinion", "spf_fail"})), ""),
     ("an unknown detector is nothing", Seen(NAME, TWO, frozenset({"invented"})), ""),
-    ("one commune, two persons", Seen(NAME, frozenset({A1, A2}), EVIDENCE), ""),
-    ("one person in two communes", Seen(NAME, frozenset({A1, B1}), EVIDENCE), ""),
+    ("one commune, two persons", Seen(NAME, frozenset({A1, A2}), EVIDENCE), "one_commune"),
+    ("one person in two communes", Seen(NAME, frozenset({A1, B1}), EVIDENCE), "one_commune"),
     ("boxes of two communes", Seen(NAME, frozenset({BOX_A, BOX_B}), EVIDENCE), ""),
-    ("a person and another commune's box", Seen(NAME, frozenset({A1, BOX_B}), EVIDENCE), ""),
+    ("a person and another commune's box", Seen(NAME, frozenset({A1, BOX_B}), EVIDENCE), "one_commune"),
     # the Département
     ("the Département: name", Seen(NAME, confirmed=True), "departement"),
     ("the Département: page", Seen(URL, confirmed=True), "departement"),
@@ -108,7 +122,11 @@ def test_landing_address_stands_and_falls_with_its_name() -> None:
     landing = Seen(ADDRESS, follows=NAME)
     blocked = corroborate(Case((Seen(NAME, TWO, EVIDENCE), landing)))
     assert [(p.indicator, p.rule) for p in blocked] == [(NAME, "two_communes"), (ADDRESS, "landing_address")]
-    assert corroborate(Case((Seen(NAME, frozenset({A1}), EVIDENCE), landing))) == []
+    weak = corroborate(Case((Seen(NAME, frozenset({A1}), EVIDENCE), landing)))
+    assert [(p.indicator, p.strength) for p in weak] == [(NAME, WEAK)]
+    beside = Seen(ADDRESS, follows=NAME, shared=True)
+    assert [p.indicator for p in corroborate(Case((Seen(NAME, TWO, EVIDENCE), beside)))] == [NAME]
+    assert [r.code for r in refusals(Case((beside,)))] == ["address_shared"]
     shared = Seen(ADDRESS, follows=NAME, protected="a content network")
     assert [p.indicator for p in corroborate(Case((Seen(NAME, TWO, EVIDENCE), shared)))] == [NAME]
 
@@ -201,7 +219,8 @@ def test_no_case_blocks_what_is_protected_in_it(case: Case) -> None:
 def test_any_number_of_liars_of_one_commune_needs_a_proof(liars: list[str], found: frozenset[str]) -> None:
     support = frozenset(d for d in found if d not in DETECTORS or not DETECTORS[d].proves)
     told = frozenset(Witness("col_a", person) for person in liars)
-    assert corroborate(Case(tuple(Seen(i, told, support) for i in (URL, NAME, ADDRESS, FILE, SENDER)))) == []
+    made = corroborate(Case(tuple(Seen(i, told, support) for i in (URL, NAME, ADDRESS, FILE, SENDER))))
+    assert all(p.strength == WEAK and p.rule in PERSON_ONLY for p in made)
 
 
 @given(st.frozensets(witnesses, max_size=12))

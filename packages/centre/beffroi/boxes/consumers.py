@@ -76,7 +76,13 @@ def _count(row: InboxFact, fact: FlowsBlocked | NamesRefused, direction: str) ->
     )
     outbox.publish(
         "box:flows_counted",
-        {"box_id": row.source, "kind": str(fact.indicator.kind), "direction": direction},
+        {
+            "box_id": row.source,
+            "kind": str(fact.indicator.kind),
+            "direction": direction,
+            "entry_id": fact.entry_id[:40],
+            "count": max(0, min(fact.count, MAX_COUNT)),
+        },
         collectivite_id=row.collectivite_id,
     )
 

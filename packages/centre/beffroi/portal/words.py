@@ -53,6 +53,10 @@ RULES = {
     "one_proof": gettext_lazy("preuve établie par une machine"),
     "strong_detector": gettext_lazy("preuve établie par une machine"),
     "two_communes": gettext_lazy("signalé dans deux communes, indices concordants"),
+    "two_boxes": gettext_lazy("attaques vues par les boîtiers de deux communes"),
+    "lone_source": gettext_lazy("inscrit sur une liste extérieure"),
+    "automatic_name": gettext_lazy("nom inconnu arrivé dans trois communes en moins d’une heure"),
+    "one_commune": gettext_lazy("signalé dans une commune, indices concordants"),
     "landing_address": gettext_lazy("c’est là que mène un lien bloqué"),
 }
 STATES = {
@@ -62,6 +66,9 @@ STATES = {
     "dismissed": (gettext_lazy("Écartée"), "quiet", "x"),
     "active": (gettext_lazy("En vigueur"), "good", "shield-check"),
     "expired": (gettext_lazy("Expirée"), "quiet", "clock"),
+    "observed": (gettext_lazy("En observation"), "quiet", "eye"),
+    "canary": (gettext_lazy("Essayée dans quelques communes"), "warn", "circle-dot"),
+    "review": (gettext_lazy("Attend une personne"), "warn", "circle-dot"),
     "pending": (gettext_lazy("À confirmer"), "warn", "circle-dot"),
     "silent": (gettext_lazy("Silencieux"), "warn", "triangle-alert"),
     "box_active": (gettext_lazy("En service"), "good", "circle-check"),
@@ -90,6 +97,9 @@ STATES = {
 REFUSALS = {
     "protected": gettext_lazy("protégé : jamais bloqué, quoi qu’on signale"),
     "range_never_automatic": gettext_lazy("une plage entière n’est jamais bloquée automatiquement"),
+    "address_shared": gettext_lazy(
+        "adresse partagée avec le site d’une collectivité : bloqué par son nom seul"
+    ),
     "sender_forged": gettext_lazy("l’expéditeur affiché est peut-être lui-même victime d’une usurpation"),
 }
 

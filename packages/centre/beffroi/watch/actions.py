@@ -27,6 +27,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotAllowed
 from beffroi.watch import clustering, resolving
 from beffroi.watch.cases import case_of, evidence_of, ttl_of
+from beffroi.watch.detectors import is_box_proof
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.rules import Proposal, corroborate, refusals
 
@@ -100,9 +101,14 @@ def confirm_campaign(*, actor: Actor, campaign: Campaign) -> int:
 
 @transaction.atomic
 def dismiss_campaign(*, actor: Actor, campaign: Campaign) -> None:
-    """Close an open campaign as harmless; its sightings decide nothing more. Errors: NotAllowed, Conflict."""
+    """Close an open campaign as harmless; its sightings decide nothing more, and what was observed ends.
+
+    Errors: NotAllowed, Conflict.
+    """
     _only_the_departement(actor)
+    outbox.serialise()
     _close(campaign, actor=actor, before=(_State.OPEN,), after=_State.DISMISSED, verb="campaign:dismissed")
+    decisions.revoke_campaign(actor=actor, campaign_id=campaign.id, reason="campaign_dismissed")
 
 
 @transaction.atomic
@@ -156,7 +162,11 @@ def _only_the_departement(actor: Actor) -> None:
 
 def _join(sighting: Sighting, indicators: Sequence[Indicator]) -> Campaign:
     """Find or open the campaign of a sighting; open campaigns that it connects become one."""
-    joins = clustering.joining(indicators, protected.current().check)
+    check = protected.current().check
+    joins = clustering.joining(indicators, check)
+    if is_box_proof(sighting.door, sighting.detector, sighting.evidence):
+        # What boxes of two communes say of one address is one campaign, though addresses of mails join nothing.
+        joins += [i for i in indicators if i.kind is Kind.IP and not check(i)]
     since = clock.now() - timedelta(days=CAMPAIGN_DAYS)
     found: dict[str, Campaign] = {}
     for indicator in joins:
@@ -194,6 +204,7 @@ def _merge(other: Campaign, campaign: Campaign) -> None:
         )
     campaign.first_seen = min(campaign.first_seen, other.first_seen)
     campaign.save(update_fields=["first_seen"])
+    decisions.move_campaign(before=other.id, after=campaign.id)
     outbox.publish("campaign:merged", {"campaign_id": campaign.id, "merged_id": other.id})
     other.delete()
 
@@ -254,14 +265,17 @@ def _decide(
     ]
     if refused != campaign.refusals:
         _note_refusals(campaign, refused)
-    held = set(queries.decisions_of_campaign(_RULES, campaign.id).values_list("id", flat=True))
+    past = queries.decisions_of_campaign(_RULES, campaign.id).exclude(activated_at=None)
+    held = set(past.values_list("id", flat=True))
     age_s = (clock.now() - named_at).total_seconds() if named_at else 0.0
     demanded = [
         replace(p, ttl_s=p.ttl_s - int(age_s))
         for p in _demanded(campaign, proposals, actor=actor, named=named)
         if p.ttl_s > age_s + 1
     ]
-    in_force = [_activate(campaign, proposal, actor) for proposal in demanded]
+    # What is observed, or waits for a person, decides nothing yet.
+    decided = [_activate(campaign, proposal, actor) for proposal in demanded]
+    in_force = [d for d in decided if d.state == Decision.State.ACTIVE]
     made = len({d.id for d in in_force if d.campaign_id == campaign.id} - held)
     # What another campaign holds already counts too: this one is decided, with no decision of its own.
     if not in_force or (not made and campaign.state == _State.DECIDED):
@@ -270,7 +284,7 @@ def _decide(
     Campaign.objects.filter(pk=campaign.pk).update(
         state=_State.DECIDED,
         decisions=F("decisions") + made,
-        rule=campaign.rule or proposals[0].rule,
+        rule=campaign.rule or in_force[0].rule,
         decided_at=campaign.decided_at or clock.now(),
         decided_by=campaign.decided_by or actor.id,
     )
@@ -325,4 +339,5 @@ def _activate(campaign: Campaign, proposal: Proposal, actor: Actor) -> Decision:
         rule=proposal.rule,
         ttl_s=proposal.ttl_s,
         campaign_id=campaign.id,
+        strength=proposal.strength,
     )

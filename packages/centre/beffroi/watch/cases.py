@@ -11,10 +11,12 @@ from collections.abc import Callable
 from beffroi_protocol.indicators import Indicator, Kind
 
 from beffroi.lib.config import Config
-from beffroi.watch import clustering, detectors, login_attacks
+from beffroi.watch import clustering, detectors, login_attacks, shared_addresses
+from beffroi.watch.detectors import is_box_proof
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.rules import Case, Seen, Ttl, Witness
 from beffroi.watch.sources import queries as sources
+from beffroi.watch.witnesses import reliable
 
 _MACHINE_DOORS = frozenset({"mail"})
 """Doors of the centre itself, whose evidence a machine checked. A box's word is a sighting: it may be stolen."""
@@ -34,6 +36,7 @@ def evidence_of(sighting: Sighting) -> frozenset[str]:
 def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: Ttl) -> Case:
     """Return the case of a campaign as its sightings stand now."""
     witnesses: dict[Indicator, set[Witness]] = defaultdict(set)
+    boxes: dict[Indicator, set[str]] = defaultdict(set)
     found: dict[Indicator, set[str]] = defaultdict(set)
     genuine: set[Indicator] = set()
     for sighting in Sighting.objects.filter(campaign=campaign):
@@ -44,19 +47,29 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
         for indicator in own:
             witnesses[indicator].add(Witness(sighting.collectivite_id, sighting.person_id))
             found[indicator].update(speaking)
+            if indicator.kind is Kind.IP and is_box_proof(
+                sighting.door, sighting.detector, sighting.evidence
+            ):
+                boxes[indicator].add(sighting.collectivite_id)
+    counting = reliable(campaign, {w for told in witnesses.values() for w in told})
+    communes = {w.collectivite_id for w in counting}
+    rows = list(CampaignIndicator.objects.filter(campaign=campaign).order_by("id"))
+    shared = shared_addresses.shared({row.value for row in rows if row.resolved_from})
     seen = []
-    for row in CampaignIndicator.objects.filter(campaign=campaign).order_by("id"):
+    for row in rows:
         indicator = Indicator(Kind(row.kind), row.value)
         follows = Indicator(Kind.DOMAIN, row.resolved_from) if row.resolved_from else None
         seen.append(
             Seen(
                 indicator=indicator,
-                witnesses=frozenset(witnesses[indicator]),
+                witnesses=counting & witnesses[indicator],
                 detectors=sources.listed(indicator) | found[indicator],
                 protected=protected(indicator),
                 forged=follows is None and indicator not in genuine,
                 confirmed=row.confirmed,
                 follows=follows,
+                boxes=frozenset(boxes[indicator] & communes),
+                shared=indicator.value in shared,
             )
         )
     return Case(tuple(seen), ttl)

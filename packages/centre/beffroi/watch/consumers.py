@@ -6,11 +6,11 @@ Process: worker.
 from __future__ import annotations
 
 from beffroi.core.communes.queries import collectivite_of_domain
-from beffroi.core.events import outbox
+from beffroi.core.events import outbox, periodic
 from beffroi.core.events.registry import Event, consumer
 from beffroi.core.identity import failures
 from beffroi.lib.ids import new_id
-from beffroi.watch import actions, clustering, login_attacks
+from beffroi.watch import actions, clustering, login_attacks, shared_addresses
 
 _failures = login_attacks.Memory()
 
@@ -19,6 +19,11 @@ def _landing(event: Event) -> dict[str, list[str]]:
     """Resolve before the transaction: a slow name server must not hold the database."""
     pairs = event.payload.get("indicators")
     return actions.resolve(clustering.read(pairs if isinstance(pairs, list) else []))
+
+
+@periodic("watch.shared_addresses", every_s=60.0)
+def refresh_shared_addresses() -> None:
+    shared_addresses.refresh()
 
 
 @consumer(name="watch.sightings", kinds=("sighting:reported",), prepare=_landing)

@@ -29,11 +29,13 @@ ENOUGH = int(Strength.MEDIUM)
 
 @dataclass(frozen=True)
 class Detector:
-    """``proves``: the kinds for which a strong detector is proof. Others only support."""
+    """``proves``: the kinds for which a strong detector is proof. Others only support. ``outside``: the word of an
+    outside list about more than one page: enough to observe, not to block at once."""
 
     strength: Strength
     doc: str
     proves: frozenset[Kind] = frozenset()
+    outside: bool = False
 
 
 DETECTORS: dict[str, Detector] = {
@@ -53,7 +55,7 @@ DETECTORS: dict[str, Detector] = {
         Strength.STRONG, "The exact address is on a list of known phishing.", frozenset({Kind.URL})
     ),
     "listed_name": Detector(
-        Strength.STRONG, "The name is on a list of known malice.", frozenset({Kind.DOMAIN})
+        Strength.STRONG, "The name is on a list of known malice.", frozenset({Kind.DOMAIN}), outside=True
     ),
     "known_malware": Detector(
         Strength.STRONG, "A scanner knows the file by signature.", frozenset({Kind.SHA256})
@@ -128,7 +130,22 @@ def weight(detectors: Iterable[str]) -> int:
 def is_strong(detector: str, kind: Kind) -> bool:
     """Whether the detector alone is proof for an indicator of this kind."""
     known = DETECTORS.get(detector)
-    return known is not None and known.strength is Strength.STRONG and kind in known.proves
+    return known is not None and kind in known.proves and not known.outside
+
+
+def is_outside(detector: str, kind: Kind) -> bool:
+    """Whether the detector is an outside list's word about this kind."""
+    known = DETECTORS.get(detector)
+    return known is not None and kind in known.proves and known.outside
+
+
+BOX_PROOFS = frozenset({"box_honeyport", "box_brute_force", "box_canary_name"})
+"""What a box says of an address that completed a connection to it. One box may be stolen: two communes' are needed."""
+
+
+def is_box_proof(door: str, detector: str, evidence: Mapping[str, object]) -> bool:
+    """Whether a sighting is a box's word about an address that nobody can forge."""
+    return door == "packet" and detector in BOX_PROOFS and evidence.get("completed_tcp") == "true"
 
 
 def from_mail(evidence: Mapping[str, object]) -> frozenset[str]:

@@ -3,8 +3,9 @@
 Rule:    a press of a button is a sighting, never proof. An exact hash or a full URL needs one proof: malice that a
          machine checked, or the Département's word. A name, an address or a sender needs two independent
          communes (different persons too) and machine evidence, or the Département, or a strong detector.
-         A range is never proposed. What is protected is never proposed, whoever says so. An opinion of a
-         model adds nothing.
+         An address also falls to boxes of two communes that it completed connections to. Weaker evidence is proposed
+         as weak: it is observed first (``core.decisions.stages``). A range is never proposed. What is protected is
+         never proposed, whoever says so. An opinion of a model adds nothing.
 Input:   sightings of people and machines of which some lie.
 Fails:   closed towards blocking: what no row of ``RULES`` covers is not proposed.
 Source:  docs/security/attack-model.md, abuses 3 and 5.
@@ -18,9 +19,10 @@ from dataclasses import dataclass, field
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import Action
 
-from beffroi.watch.detectors import ENOUGH, is_strong, weight
+from beffroi.watch.detectors import ENOUGH, is_outside, is_strong, weight
 
 INDEPENDENT_COMMUNES = 2
+STRONG, WEAK = "strong", "weak"
 
 
 @dataclass(frozen=True, order=True)
@@ -37,7 +39,8 @@ class Seen:
 
     ``protected``: why it must never be blocked, "" if it may. ``forged``: it names a sender who was not
     authenticated, so it may be the victim. ``confirmed``: the Département named it. ``follows``: this address
-    was found by resolving that name, and stands or falls with it.
+    was found by resolving that name, and stands or falls with it. ``boxes``: collectivités whose boxes it completed
+    connections to that nobody has business with. ``shared``: a member's site is served from this address too.
     """
 
     indicator: Indicator
@@ -47,6 +50,8 @@ class Seen:
     forged: bool = False
     confirmed: bool = False
     follows: Indicator | None = None
+    boxes: frozenset[str] = frozenset()
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class Proposal:
     communes: int
     persons: int
     detectors: tuple[str, ...]
+    strength: str = STRONG
 
 
 @dataclass(frozen=True)
@@ -102,10 +108,14 @@ class Rule:
     kinds: frozenset[Kind]
     holds: Callable[[Seen], bool]
     reason: str
+    strength: str = STRONG
 
 
 _EXACT = frozenset({Kind.URL, Kind.SHA256})
 _BROAD = frozenset({Kind.DOMAIN, Kind.IP, Kind.SENDER, Kind.SKETCH})
+_NAMES = frozenset({Kind.DOMAIN})
+"""Weak evidence is observed by boxes. Of the kinds they know, the address that handed a mail in is too often a
+bystander's."""
 
 RULES: tuple[Rule, ...] = (
     Rule("departement", _EXACT | _BROAD, lambda s: s.confirmed, "departement_confirmed"),
@@ -127,9 +137,35 @@ RULES: tuple[Rule, ...] = (
         lambda s: independent(s.witnesses) >= INDEPENDENT_COMMUNES and weight(s.detectors) >= ENOUGH,
         "two_communes",
     ),
+    Rule(
+        "two_boxes", frozenset({Kind.IP}), lambda s: len(s.boxes) >= INDEPENDENT_COMMUNES, "completed_attacks"
+    ),
+    Rule(
+        "lone_source",
+        _NAMES,
+        lambda s: any(is_outside(d, s.indicator.kind) for d in s.detectors),
+        "lone_source",
+        WEAK,
+    ),
+    Rule(
+        "automatic_name",
+        _NAMES,
+        lambda s: "new_link_burst" in s.detectors and independent(s.witnesses) > 0,
+        "automatic_name",
+        WEAK,
+    ),
+    Rule(
+        "one_commune",
+        _NAMES,
+        lambda s: weight(s.detectors) >= ENOUGH and independent(s.witnesses) > 0,
+        "one_commune",
+        WEAK,
+    ),
 )
+"""The first that holds wins, so strong ones stand first."""
 
 _ADDRESSES = frozenset({Kind.IP, Kind.CIDR})
+_OF_THE_ADDRESS = frozenset({"strong_detector", "two_boxes"})
 
 _ACTIONS = {Kind.SENDER: Action.QUARANTINE, Kind.SKETCH: Action.QUARANTINE}
 """A forged or reused sender hits bystanders, and a sketch is only near: both are set aside, not refused."""
@@ -146,8 +182,8 @@ def corroborate(case: Case) -> list[Proposal]:
         if seen.follows is None and (proposal := _propose(seen, case.ttl)) is not None:
             made[seen.indicator] = proposal
     if _nothing_to_block(case, made):
-        made = {i: p for i, p in made.items() if p.rule == "strong_detector"}
-    leaders = dict(made)
+        made = {i: p for i, p in made.items() if p.rule in _OF_THE_ADDRESS}
+    leaders = {i: p for i, p in made.items() if p.strength == STRONG}
     for seen in free:
         leader = leaders.get(seen.follows) if seen.follows is not None else None
         if leader is not None and seen.indicator.kind is Kind.IP:
@@ -170,12 +206,14 @@ def refusals(case: Case) -> list[Refusal]:
 
 
 def refusal_code(seen: Seen) -> str:
-    """Return "protected", "range_never_automatic", "sender_forged", or "" when evidence may decide."""
+    """Return "protected", "range_never_automatic", "sender_forged", "address_shared" or "" when evidence may decide."""
     if seen.protected:
         return "protected"
     if seen.indicator.kind is Kind.CIDR:
         return "range_never_automatic"
-    return "sender_forged" if seen.forged else ""
+    if seen.forged:
+        return "sender_forged"
+    return "address_shared" if seen.shared and seen.follows is not None else ""
 
 
 def independent(witnesses: Iterable[Witness]) -> int:
@@ -211,9 +249,10 @@ def _propose(seen: Seen, ttl: Ttl) -> Proposal | None:
                 ttl_s=ttl.of(kind),
                 rule=rule.name,
                 reason=rule.reason,
-                communes=len({w.collectivite_id for w in seen.witnesses if w.collectivite_id}),
+                communes=len({w.collectivite_id for w in seen.witnesses if w.collectivite_id} | seen.boxes),
                 persons=len({w.person_id for w in seen.witnesses if w.person_id}),
                 detectors=tuple(sorted(seen.detectors)),
+                strength=rule.strength,
             )
     return None
 

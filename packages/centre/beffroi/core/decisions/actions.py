@@ -138,6 +138,11 @@ def revoke_campaign(*, actor: Actor, campaign_id: str, reason: str) -> int:
     return sum(_end(one, actor=actor, state=Decision.State.REVOKED, reason=reason) for one in found)
 
 
+def move_campaign(*, before: str, after: str) -> None:
+    """Two campaigns became one; in the caller's transaction."""
+    Decision.objects.filter(campaign_id=before).update(campaign_id=after)
+
+
 def expire_due() -> int:
     """End every decision whose time is over; return how many. Worker calls it every second."""
     due = Decision.objects.filter(state__in=Decision.OPEN, expires_at__lte=clock.now())

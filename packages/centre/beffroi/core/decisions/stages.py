@@ -18,8 +18,11 @@ from enum import StrEnum
 STRONG, WEAK = "strong", "weak"
 REGULAR_DAYS = 3
 """A commune that talked to something on so many of the last 30 days lives on it."""
-PERSON_ONLY = frozenset({"one_commune"})
-"""Weak rules whose decisions a person alone puts in force: a liar needs no second one to make their evidence."""
+PERSON_ONLY = frozenset({"one_commune", "automatic_name"})
+"""Weak rules whose decisions a person alone puts in force: one liar, or a stranger who writes to three communes, makes
+their evidence. A new supplier's first newsletter looks the same, and nobody has talked to its site yet."""
+ASKS_A_PERSON = frozenset({"automatic_name"})
+"""Those of them that come to a person by themselves; the lone word of a commune waits for a second one."""
 DEPARTEMENT = "departement"
 
 
@@ -97,7 +100,8 @@ def next_step(now: Standing, budget: Budget) -> Next:
 
 def _observed(now: Standing, budget: Budget) -> Next:
     if now.rule in PERSON_ONLY:
-        return STAY
+        asks = now.rule in ASKS_A_PERSON and now.age_s >= budget.observe_s
+        return Next(Step.REVIEW, now.rule) if asks else STAY
     if now.regular > budget.blast(now.communes):
         return Next(Step.REVIEW, "over_budget")
     return Next(Step.CANARY, "under_budget") if now.age_s >= budget.observe_s else STAY

@@ -1,0 +1,45 @@
+"""Reputation of reporters: whose word counts as an independent witness. Pure.
+
+Rule:    a person, or a commune, whose reports were mostly found harmless lately does not count towards two
+         communes, and a commune that reports many different things within an hour does not either. What they report
+         is kept and shown: it only carries less. An old mistake fades: it weighs half after ``HALF_LIFE_S``.
+Input:   what became of earlier campaigns; nobody can raise their own reputation but by reports that others confirm.
+Source:  docs/security/attack-model.md, abuse 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+HALF_LIFE_S = 30 * 86400
+MEMORY_S = 180 * 86400
+RATIO = 2.0
+"""So many times more dismissed than confirmed reports make a reputation low."""
+PERSON_LEAST, COMMUNE_LEAST = 1.5, 4.5
+"""Dismissed reports (decayed) below which nobody is judged: everyone errs."""
+CAMPAIGNS_AN_HOUR = 20
+"""Different campaigns that one commune may report within an hour; an attack on it is one campaign, or a few."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one campaign that someone reported. Unit: seconds since then."""
+
+    confirmed: bool
+    age_s: float
+
+
+def weights(outcomes: Iterable[Outcome]) -> tuple[float, float]:
+    """Return (confirmed, dismissed), each outcome decayed by its age."""
+    good = bad = 0.0
+    for one in outcomes:
+        weight = 0.5 ** (max(0.0, one.age_s) / HALF_LIFE_S)
+        good, bad = (good + weight, bad) if one.confirmed else (good, bad + weight)
+    return good, bad
+
+
+def is_low(outcomes: Iterable[Outcome], *, least: float) -> bool:
+    """Whether the reporter's word no longer counts. ``least``: PERSON_LEAST or COMMUNE_LEAST."""
+    good, bad = weights(outcomes)
+    return bad >= least and bad > good * RATIO

@@ -1,0 +1,204 @@
+"""Liars, boxes and shared addresses on the database: what counts, what never blocks, what is told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.decisions.models import Decision
+from beffroi.core.events import outbox
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.running import run_pending
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.ids import new_id
+from beffroi.stream.store import Event, channel_events
+from beffroi.watch import actions, shared_addresses
+from beffroi.watch.models import Campaign, SharedAddress
+from django.db import transaction
+
+from tests.conftest import Commune
+from tests.fixtures_watch import (
+    HOST,
+    LANDING,
+    LANDING6,
+    NameServer,
+    Report,
+    active,
+    campaign,
+    names,
+    report,
+)
+
+__all__ = ["names", "report"]
+
+SCANNER = "185.203.116.200"
+
+
+def trap(
+    collectivite_id: str, *, address: str = SCANNER, detector: str = "box_honeyport", tcp: str = "true"
+) -> None:
+    """What a box tells, as ``boxes`` hands it on, and the worker takes it in."""
+    with transaction.atomic():
+        outbox.publish(
+            "sighting:reported",
+            {
+                "sighting_id": new_id("sgt"),
+                "detector": detector,
+                "door": "packet",
+                "collectivite_id": collectivite_id,
+                "person_id": "",
+                "seen_at": clock.epoch_s(),
+                "indicators": [["ip", address]],
+                "evidence": {"completed_tcp": tcp, "port": "2323"},
+                "message": "",
+            },
+            collectivite_id=collectivite_id,
+        )
+    run_pending("main")
+
+
+@pytest.mark.usefixtures("names")
+def test_traps_of_two_communes_decide_an_address_and_one_never_does() -> None:
+    for _ in range(5):
+        trap("col_a")
+    assert active() == set()
+    trap("col_b", detector="box_brute_force")
+    assert active() == {("ip", SCANNER)}
+    made = Decision.objects.get()
+    assert (made.rule, made.evidence["communes"], made.strength) == ("two_boxes", 2, "strong")
+
+
+@pytest.mark.usefixtures("names")
+@pytest.mark.parametrize(
+    ("address", "detector", "tcp"),
+    [
+        (SCANNER, "box_honeyport", "false"),
+        (SCANNER, "box_port_scan", "true"),
+        ("1.1.1.1", "box_honeyport", "true"),
+        ("192.168.1.20", "box_honeyport", "true"),
+    ],
+)
+def test_what_a_stranger_could_forge_or_what_is_protected_never_decides(
+    address: str, detector: str, tcp: str
+) -> None:
+    for owner in ("col_a", "col_b", "col_c"):
+        trap(owner, address=address, detector=detector, tcp=tcp)
+    assert active() == set()
+
+
+def test_a_lone_commune_is_observed_and_a_second_one_blocks(report: Report) -> None:
+    report("col_a", "per_1")
+    weak = Decision.objects.get()
+    assert (weak.value, weak.state, weak.rule, campaign().state) == (HOST, "observed", "one_commune", "open")
+    report("col_b", "per_2")
+    weak.refresh_from_db()
+    assert (weak.state, weak.rule) == ("active", "two_communes")
+    assert campaign().decisions == Decision.objects.filter(state="active").count()
+
+
+def test_dismissing_a_campaign_ends_what_was_observed(report: Report, administrator: Actor) -> None:
+    report("col_a", "per_1")
+    actions.dismiss_campaign(actor=administrator, campaign=campaign())
+    assert Decision.objects.get().state == "revoked"
+
+
+def _lies(report: Report, administrator: Actor, commune: str, person: str, count: int) -> None:
+    for number in range(count):
+        url = f"https://innocent-{commune[-1]}{person[-1]}{number}.example.net/x"
+        report(commune, person, indicators=[["url", url]])
+        latest = Campaign.objects.filter(state="open").order_by("-first_seen").first()
+        assert latest is not None
+        actions.dismiss_campaign(actor=administrator, campaign=latest)
+
+
+def test_who_reported_harmless_things_is_no_second_witness_until_time_has_passed(
+    report: Report, administrator: Actor
+) -> None:
+    _lies(report, administrator, "col_a", "per_liar", 3)
+    report("col_a", "per_liar")
+    report("col_b", "per_2")
+    assert active() == set()
+    report("col_c", "per_3")
+    assert ("domain", HOST) in active()
+    with clock.shifted(120 * 86400):
+        report("col_a", "per_liar", indicators=[["url", "https://new-lure.example.com/x"]])
+        report("col_b", "per_2", indicators=[["url", "https://new-lure.example.com/x"]])
+        assert ("domain", "new-lure.example.com") in active()
+
+
+def test_a_commune_that_lies_is_no_second_witness_with_another_person(
+    report: Report, administrator: Actor
+) -> None:
+    for person in range(3):
+        _lies(report, administrator, "col_a", f"per_{person}", 2)
+    report("col_a", "per_new")
+    report("col_b", "per_2")
+    assert active() == set()
+
+
+def test_a_commune_that_reports_everything_within_an_hour_does_not_count(report: Report) -> None:
+    for number in range(20):
+        report("col_a", "per_1", indicators=[["url", f"https://many-{number}.example.net/x"]])
+    report("col_a", "per_1")
+    report("col_b", "per_2")
+    assert active() == set()
+
+
+def test_any_number_of_liars_of_one_commune_blocks_nothing(report: Report) -> None:
+    for number in range(8):
+        report("col_a", f"per_{number}")
+        trap("col_a", address=LANDING)
+    with clock.shifted(30 * 86400):
+        run_pending("main")
+    assert active() == set()
+
+
+def test_an_address_that_serves_a_member_too_is_blocked_by_name_only(
+    report: Report, names: NameServer, beaune: Commune
+) -> None:
+    names.zone[f"www.{beaune.domain}", "A"] = [LANDING]
+    assert shared_addresses.refresh() == 1
+    report("col_a", "per_1")
+    report("col_b", "per_2")
+    assert ("domain", HOST) in active()
+    assert ("ip", LANDING) not in active()
+    assert ("ip", LANDING6) in active()
+    refused = {(r["value"], r["code"]) for r in campaign().refusals}
+    assert (LANDING, "address_shared") in refused
+    with clock.shifted(8 * 86400):
+        names.zone.clear()
+        assert shared_addresses.refresh() == 0
+    assert not SharedAddress.objects.exists()
+
+
+# -- confidentiality ---------------------------------------------------------------------------------------
+
+
+def test_nothing_that_leaves_watch_tells_who_reported(
+    report: Report, administrator: Actor, beaune: Commune, nuits: Commune
+) -> None:
+    """Feed entries, events that others may hear, audit entries, decisions: none holds a reporter."""
+    report(beaune.id, beaune.agent.id)
+    report(nuits.id, nuits.agent.id)
+    trap(beaune.id)
+    trap(nuits.id)
+    actions.undo_campaign(actor=administrator, campaign=Campaign.objects.filter(state="decided")[0])
+    reporters = {beaune.id, nuits.id, beaune.agent.id, nuits.agent.id}
+    checked = 0
+    for row in OutboxEvent.objects.exclude(kind="sighting:reported").order_by("id"):
+        if row.kind.startswith(("communes:", "identity:", "mail:")):
+            continue
+        event = Event(row.id, row.kind, row.collectivite_id, json.loads(row.payload))
+        told = [str(change) for change in channel_events(event)] + [row.payload, str(row.collectivite_id)]
+        assert not any(one in text for text in told for one in reporters), row.kind
+        checked += 1
+    for entry in AuditEntry.objects.filter(verb__regex="^(campaign|decision):"):
+        told = [str(entry.details), str(entry.collectivite_id), entry.object_id, entry.actor_id]
+        assert not any(one in text for text in told for one in reporters), entry.verb
+        checked += 1
+    for decision in Decision.objects.all():
+        assert not any(one in str(decision.__dict__) for one in reporters)
+        checked += 1
+    assert checked > 12
