@@ -1,4 +1,5 @@
-"""`./beffroi lab immunity [EML or FOLDER] [--json] [--communes N] [--history-days N] [--faults SEED] [--keep]`.
+"""`lab immunity [EML or FOLDER] [--history-days N] [--faults SEED]` and `lab attacks [--partition-s S]`,
+both with [--json] [--communes N] [--keep].
 
 Process: root; everything it starts lives in namespaces of its own and ends with it.
 Output:  the timeline for a person; with --json exactly one object on stdout, progress on stderr.
@@ -11,12 +12,12 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from beffroi_lab import campaign, history, immunity
+from beffroi_lab import attacks, campaign, history, immunity
 from beffroi_lab.campaign import LureUnusable
 from beffroi_lab.plan import MAX_COMMUNES
 from beffroi_lab.topology import LabFailed, LabImpossible
@@ -32,15 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
 
     try:
-        lure = immunity.first_usable(campaign.choose(options.mail))
-        result = immunity.run(
-            lure,
-            communes=options.communes,
-            history_days=options.history_days,
-            faults_seed=options.faults,
-            keep=options.keep,
-            say=say,
-        )
+        result = _attacks(options, say) if options.scenario == "attacks" else _immunity(options, say)
     except (LabImpossible, LureUnusable, ValueError) as error:
         print(f"beffroi lab: {error}", file=sys.stderr)
         return 2
@@ -53,8 +46,24 @@ def main(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps(result, ensure_ascii=False))
     else:
-        print("\n".join(immunity.summary(result)))
+        summary = attacks.summary if options.scenario == "attacks" else immunity.summary
+        print("\n".join(summary(result)))
     return 0 if result["ok"] else 1
+
+
+def _immunity(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    return immunity.run(
+        immunity.first_usable(campaign.choose(options.mail)),
+        communes=options.communes,
+        history_days=options.history_days,
+        faults_seed=options.faults,
+        keep=options.keep,
+        say=say,
+    )
+
+
+def _attacks(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    return attacks.run(communes=options.communes, partition_s=options.partition_s, keep=options.keep, say=say)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,8 +71,6 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="scenario", required=True)
     one = commands.add_parser("immunity", help="a phishing mail to one commune is blocked for all")
     one.add_argument("mail", nargs="?", type=Path, help="an .eml file or a folder; default: shipped samples")
-    one.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    one.add_argument("--communes", type=int, default=3, metavar="N", help=f"3 to {MAX_COMMUNES}; default 3")
     one.add_argument(
         "--history-days",
         type=_days,
@@ -74,7 +81,20 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--faults", type=int, metavar="SEED", help="break things at moments that the seed chooses"
     )
-    one.add_argument("--keep", action="store_true", help="keep the state directory and the logs")
+    two = commands.add_parser("attacks", help="real attacks: seen, blocked, explained, undone")
+    two.add_argument(
+        "--partition-s",
+        type=float,
+        default=attacks.PARTITION_S,
+        metavar="S",
+        help=f"how long a box is without its centre; default {attacks.PARTITION_S:.0f}",
+    )
+    for scenario in (one, two):
+        scenario.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        scenario.add_argument(
+            "--communes", type=int, default=3, metavar="N", help=f"3 to {MAX_COMMUNES}; default 3"
+        )
+        scenario.add_argument("--keep", action="store_true", help="keep the state directory and the logs")
     return parser
 
 

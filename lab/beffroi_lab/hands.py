@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from http.client import HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import urlencode
@@ -32,7 +32,10 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 
+from beffroi_lab import traffic
+
 Answer = dict[str, Any]
+_SIDE_BY_SIDE = 12
 _held: dict[str, socket.socket] = {}
 SIGN_IN = "/connexion/"
 _GET = b"GET / HTTP/1.1\r\nHost: landing\r\n\r\n"
@@ -69,7 +72,15 @@ def poke(key: str, timeout_s: float = 1.5) -> Answer:
 
 
 def until(
-    address: str, port: int, open_: bool, limit_s: float, *, witness: str = "", pause_s: float = 0.01
+    address: str,
+    port: int,
+    open_: bool,
+    limit_s: float,
+    *,
+    witness: str = "",
+    source: str = "",
+    witness_source: str = "",
+    pause_s: float = 0.01,
 ) -> Answer:
     """Connect again and again until it works (or does not); ``at_ms`` is the epoch time of the first such.
 
@@ -78,8 +89,8 @@ def until(
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         began_ms = int(time.time() * 1000)
-        seen = tcp(address, port, timeout_s=0.25)["ok"] is open_
-        if seen and (open_ or not witness or tcp(witness, port)["ok"]):
+        seen = tcp(address, port, timeout_s=0.25, source=source)["ok"] is open_
+        if seen and (open_ or not witness or tcp(witness, port, source=witness_source)["ok"]):
             return {"ok": True, "at_ms": began_ms}
         time.sleep(pause_s)
     return {"ok": False, "error": f"not within {limit_s} s"}
@@ -206,6 +217,33 @@ def https(
         connection.close()
 
 
+def until_shut(limit_s: float, imap: Answer, portal: Answer) -> Answer:
+    """Try both doors of sign-in until each refuses: ``imap_at_ms`` (correct credentials), ``portal_at_ms`` (403 even
+    to a look at the form): the start of the first such try, 0 if there was none within ``limit_s``.
+
+    Dovecot lets an address wait that failed before, up to 15 s, so that tries at IMAP run side by side.
+    """
+    refused: dict[str, list[int]] = {"imap": [], "portal": []}
+
+    def at_imap(now_ms: int) -> None:
+        if not imap_login(**imap)["ok"]:
+            refused["imap"].append(now_ms)
+
+    deadline = time.monotonic() + limit_s
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        running: list[Future[None]] = []
+        while not all(refused.values()) and time.monotonic() < deadline:
+            now_ms = int(time.time() * 1000)
+            running = [one for one in running if not one.done()]
+            if not refused["imap"] and len(running) < _SIDE_BY_SIDE:
+                running.append(pool.submit(at_imap, now_ms))
+            if not refused["portal"] and https(method="GET", path=SIGN_IN, **portal)["status"] == 403:
+                refused["portal"].append(now_ms)
+            time.sleep(0.1)
+    found = {f"{door}_at_ms": min(moments, default=0) for door, moments in refused.items()}
+    return {"ok": all(found.values()), **found}
+
+
 def portal_sign_in(
     *, host: str, address: str, port: int, email: str, password: str, source: str, form_source: str
 ) -> Answer:
@@ -299,8 +337,11 @@ def _ms(start: float) -> int:
 
 
 _DEEDS: dict[str, Callable[..., Answer]] = {
-    f.__name__: f for f in (tcp, hold, poke, until, lookup, smtp, imap_login, imap_find, portal_sign_in)
-}
+    f.__name__: f
+    for f in (
+        tcp, hold, poke, until, until_shut, lookup, smtp, imap_login, imap_find, https, portal_sign_in, *traffic.DEEDS,
+    )
+}  # fmt: skip
 
 
 def serve(deeds: dict[str, Callable[..., Answer]], finish: Callable[[], None] = lambda: None) -> None:

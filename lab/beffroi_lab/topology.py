@@ -10,6 +10,7 @@ Source:  docs/internals/lab.md; ip-netns(8).
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import signal
@@ -98,6 +99,28 @@ class Network:
             )
         else:
             self["inet"].run(["nft", "delete", "table", "inet", rule])
+
+    def cut_centre(self, letter: str, *, down: bool) -> None:
+        """Take only the centre away from a town hall, or give it back: the rest of the internet stays."""
+        rule = f"partition_{letter}"
+        if not down:
+            self["inet"].run(["nft", "delete", "table", "inet", rule])
+            return
+        rules = "\n".join(
+            f'iifname "w{letter}" {family} daddr {address} drop\noifname "w{letter}" {family} saddr {address} drop'
+            for family, address in zip(("ip", "ip6"), plans.CENTRE.both, strict=True)
+        )
+        chain = f"chain through {{\ntype filter hook forward priority -310;\n{rules}\n}}"
+        self["inet"].run(["nft", "-f", "-"], stdin=f"table inet {rule} {{\n{chain}\n}}")
+
+    def give(self, addresses: Sequence[str]) -> None:
+        """Give the attacker on the internet these IPv4 addresses; they are part of the scenario from now on."""
+        for address in addresses:
+            self._ip("inet", f"addr add {address}/32 dev lo")
+        places = [ipaddress.ip_network(one) for one in self.plan.known_v4]
+        new = [a for a in addresses if not any(ipaddress.ip_address(a) in one for one in places)]
+        if new:
+            self["inet"].run(["nft", f"add element inet beffroi_lab known4 {{ {', '.join(new)} }}"])
 
     def foreign(self) -> tuple[int, list[str]]:
         """Return (packets that wanted to leave the scenario, the addresses they were for)."""

@@ -71,6 +71,19 @@ class World:
             return Campaign(lure)
         return Campaign(lure, signer(domain, self._dkim_private))
 
+    def browsing_hands(self) -> dict[str, Hands]:
+        """Hands of a second person in every town hall, by letter, so that what they measure is theirs alone."""
+        for commune in self.plan.communes:
+            place = f"lan{commune.letter}"
+            if f"{place}-browsing" not in self.hands:
+                log = self.directory / f"hands-{place}-browsing.log"
+                self.hands[f"{place}-browsing"] = Hands(self.network[place], log)
+        return {c.letter: self.hands[f"lan{c.letter}-browsing"] for c in self.plan.communes}
+
+    def stop_hands(self) -> None:
+        for hands in self.hands.values():
+            hands.stop()
+
     def foreign_names(self) -> list[str]:
         path = self.directory / "foreign-names.txt"
         return path.read_text("ascii").split() if path.exists() else []
@@ -145,9 +158,9 @@ def world(
         network = stack.enter_context(topology.network(plan, directory))
         made = World(network, directory, lures)
         stack.callback(made.start_internet().stop)
+        stack.callback(made.stop_hands)
         for place in ("inet", "dept", *(f"lan{c.letter}" for c in plan.communes)):
             made.hands[place] = Hands(network[place], directory / f"hands-{place}.log")
-            stack.callback(made.hands[place].stop)
         say("starting the centre")
         made.centre = Centre(network, plan, directory, heartbeat_s=heartbeat_s)
         stack.callback(made.centre.stop)
