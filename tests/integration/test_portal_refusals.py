@@ -16,6 +16,7 @@ from beffroi.core.decisions.models import Decision
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
+from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
 from beffroi.mail.models import Mailbox, RemediationJob
 from beffroi.watch.models import Campaign
@@ -57,6 +58,8 @@ class World:
     job_id: str
     source_id: str
     update_id: str
+    incident_id: str
+    decision_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -65,7 +68,8 @@ Arguments = Callable[[World], dict[str, Any]]
 @dataclass(frozen=True)
 class Rule:
     """``kind``: open (anyone), account (django-allauth's, needs a sign-in), own (a page of whoever is signed in),
-    thing (of one owner; ``arguments`` name Beaune's), ours (of all of Beaune), box (another listener). ``data`` would be a valid form."""
+    thing (of one owner; ``arguments`` name Beaune's), ours (of all of Beaune), box (another listener). ``data`` would
+    be a valid form."""
 
     kind: str
     arguments: Arguments = lambda world: {}
@@ -191,6 +195,7 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
     job = RemediationJob.objects.create(direction="withdraw", decision_id=decision.id, state="waiting")
     source = FeedSource.objects.create(name="X", slug="x", format="plain", licence="CC0", created_by="x")
     held = SourceUpdate.objects.create(source=source, state="held", doubts=["grew"])
+    incident = incidents.declare(actor=beaune.agent, typed=True, message_id=LURE_ID, evidence=[])
     return World(
         beaune,
         nuits,
@@ -202,6 +207,8 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         job.id,
         source.id,
         held.id,
+        incident.id,
+        decision.id,
     )
 
 
@@ -313,15 +320,19 @@ def test_the_console_opens_to_its_administrator(name: str, world: World) -> None
 @pytest.mark.parametrize(
     "name",
     ["campaign", "campaign_confirm", "campaign_undo", "withdrawal"]
-    + [name for name in CONSOLE if name == "box" or (name.startswith("box_") and name != "box_code")],
+    + [name for name in CONSOLE if name == "box" or (name.startswith("box_") and name != "box_code")]
+    + [name for name in CONSOLE if name.startswith("incident") and name != "incidents"]
+    + ["look_back"],
 )
 def test_what_does_not_exist_is_no_such_page_on_the_console_either(name: str, world: World) -> None:
     with on_listener("console"):
         client = console_client(world.administrator.id)
-        key = {"box": "box_id", "withdrawal": "job_id"}.get(name.partition("_")[0], "campaign_id")
+        key = {"box": "box_id", "withdrawal": "job_id", "incident": "incident_id", "look": "decision_id"}.get(
+            name.partition("_")[0], "campaign_id"
+        )
         path = reverse(name, kwargs={key: "cmp_" + "0" * 26})
         assert client.get(path).status_code == (405 if name in POSTED else 404)
-        assert client.post(path).status_code == (405 if name in ("campaign", "box") else 404)
+        assert client.post(path).status_code == (405 if name in ("campaign", "box", "look_back") else 404)
 
 
 def test_boxes_enrol_on_their_own_listener_only(world: World) -> None:

@@ -17,8 +17,8 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.audit.chain import canonical
 from beffroi.core.events import outbox
 from beffroi.core.identity import actions as identity
+from beffroi.core.identity import queries as people
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import AppPassword
 from beffroi.incidents.models import Incident, IncidentEntry, IncidentEvidence, IncidentTask
 from beffroi.incidents.rules import LEGAL_DELAY, PLANS, Kind, Severity
 from beffroi.lib import clock
@@ -248,11 +248,7 @@ def revoke_app_passwords(*, actor: Actor, incident: Incident, person_id: str) ->
     person's devices stops. The page asks for a step-up first. Errors: NotAllowed, Conflict."""
     _only_the_departement(actor)
     _locked(incident, open_only=True)
-    rows = AppPassword.objects.filter(
-        membership__person_id=person_id,
-        membership__collectivite_id=incident.collectivite_id,
-        revoked_at=None,
-    ).select_related("membership")
+    rows = people.app_passwords_of(actor, person_id, incident.collectivite_id).select_related("membership")
     count = sum(identity.revoke_app_password(actor=actor, app_password=one) for one in rows)
     if count:
         _write(incident, actor, "app_passwords_revoked", data={"person_id": person_id, "count": count})

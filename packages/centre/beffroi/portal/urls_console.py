@@ -6,7 +6,18 @@ from django.urls import path
 from django.views.i18n import set_language
 
 from beffroi.portal import about, health
-from beffroi.portal.console import box, boxes, campaigns, communes, journal, overview, signin, sources, withdrawals
+from beffroi.portal.console import (
+    box,
+    boxes,
+    campaigns,
+    communes,
+    incidents,
+    journal,
+    overview,
+    signin,
+    sources,
+    withdrawals,
+)
 
 handler400 = "beffroi.portal.health.bad_request"
 handler403 = "beffroi.portal.health.forbidden"
@@ -28,6 +39,12 @@ urlpatterns = [
     path("decisions/<str:campaign_id>/annuler/", campaigns.undo, name="campaign_undo"),
     path("retraits/", withdrawals.withdrawals, name="withdrawals"),
     path("retraits/<str:job_id>/", withdrawals.withdrawal, name="withdrawal"),
+    path("dossiers/", incidents.incidents, name="incidents"),
+    path("dossiers/<str:incident_id>/", incidents.incident, name="incident"),
+    path("dossiers/<str:incident_id>/clore/", incidents.close, name="incident_close"),
+    path("dossiers/<str:incident_id>/plainte/", incidents.export, name="incident_export"),
+    path("dossiers/<str:incident_id>/mots-de-passe/", incidents.app_passwords, name="incident_app_passwords"),
+    path("retrospective/<str:decision_id>/", incidents.look_back, name="look_back"),
     path("boitiers/", boxes.boxes, name="boxes"),
     path("boitiers/code/", boxes.issue, name="box_code"),
     path("boitiers/<str:box_id>/", box.box, name="box"),

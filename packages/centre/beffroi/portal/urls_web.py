@@ -14,7 +14,7 @@ from django.urls.converters import StringConverter
 from django.views.i18n import set_language
 
 from beffroi.portal import about, health
-from beffroi.portal.web import access, boxes, home, mail, signin
+from beffroi.portal.web import access, boxes, home, incidents, mail, signin
 
 handler400 = "beffroi.portal.health.bad_request"
 handler403 = "beffroi.portal.health.forbidden"
@@ -52,8 +52,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("acces/resume/", access.access, name="mfa_index"),
     path("boitier/", boxes.boxes, name="own_boxes"),
     path("collectivites/", access.choose_membership, name="membership_choose"),
+    path("dossiers/", incidents.incidents, name="incidents"),
+    path("dossiers/<str:incident_id>/", incidents.incident, name="incident"),
+    path("dossiers/<str:incident_id>/plainte/", incidents.export, name="incident_export"),
     path("courrier/", mail.mailboxes, name="mail"),
     path("courrier/signale/<str:beffroi_id>/", mail.reported, name="mail_reported"),
+    path("courrier/signale/<str:beffroi_id>/declarer/", incidents.declare, name="mail_declare"),
     path("courrier/<str:mailbox_id>/", mail.messages, name="mail_list"),
     path("courrier/<str:mailbox_id>/<int:uid>/", mail.read, name="mail_read"),
     path("courrier/<str:mailbox_id>/<int:uid>/contenu/", mail.content, name="mail_content"),

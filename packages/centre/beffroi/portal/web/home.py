@@ -16,15 +16,17 @@ from django.views.decorators.http import require_GET
 
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.identity.actor import Actor
+from beffroi.incidents import queries as incidents
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
 from beffroi.mail import queries as mail
 from beffroi.mail import reader
-from beffroi.portal import chart, words
+from beffroi.portal import chart, incident_view, words
 from beffroi.portal.pages import for_agents, give_live_grant, page
 from beffroi.portal.places import flows_blocked, own_boxes
 
 RECENT = 6
+OPEN_SHOWN = 5
 CHART_DAYS = 14
 
 
@@ -35,6 +37,9 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
     context = {"place": "home", "protection": protection(actor), "boxes": boxes}
     if request.htmx and request.GET.get("part") == "protection":  # type: ignore[attr-defined]
         return page(request, "portal/parts/protection.html", context)
+    context["incidents"] = incident_view.summaries(actor, incidents.open_incidents(actor)[:OPEN_SHOWN])
+    if request.htmx and request.GET.get("part") == "incidents":  # type: ignore[attr-defined]
+        return page(request, "portal/parts/home_incidents.html", context)
     todo = actions_of(request, boxes)
     return page(
         request,
@@ -44,7 +49,7 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
             "first_name": _first_name(request),
             "today": date_format(timezone.localtime(clock.now()), "l j F"),
             "todo": todo,
-            "lead": lead(todo),
+            "lead": lead([*context["incidents"], *todo]),
             "letters": latest_letters(actor),
         },
     )

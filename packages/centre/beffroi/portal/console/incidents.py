@@ -1,0 +1,171 @@
+"""Dossiers of the département: lead and close them, revoke what an attacker may hold; look back of a decision."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from beffroi.core.communes import queries as communes
+from beffroi.core.decisions import queries as decisions
+from beffroi.core.identity import administrators
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.administrators import SignInRefused
+from beffroi.core.identity.sign_ins import client_address
+from beffroi.incidents import actions, queries
+from beffroi.incidents.models import Incident
+from beffroi.incidents.rules import Severity
+from beffroi.lib.errors import NotFound
+from beffroi.mail.met import met
+from beffroi.portal import incident_view, words
+from beffroi.portal import incident_words as texts
+from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.web.incidents import file_answer, write
+
+CLOSED_SHOWN = 50
+
+
+@require_GET
+@for_administrators
+def incidents(request: HttpRequest, actor: Actor) -> HttpResponse:
+    rows = incident_view.summaries(actor, queries.open_incidents(actor))
+    closed = queries.visible_incidents(actor).filter(state=Incident.State.CLOSED)[:CLOSED_SHOWN]
+    groups = [
+        {"title": title, "rows": [one for one in rows if one.incident.state in states]}
+        for title, states in (
+            (_("À prendre en charge"), (Incident.State.OPEN,)),
+            (_("En cours"), (Incident.State.IN_PROGRESS,)),
+            (_("En attente de la commune"), (Incident.State.WAITING,)),
+        )
+    ]
+    groups.append({"title": _("Clos"), "rows": incident_view.summaries(actor, closed)})
+    context = {
+        "place": "incidents",
+        "groups": groups,
+        "unowned": len(groups[0]["rows"]),
+        "any": any(group["rows"] for group in groups),
+    }
+    part = request.htmx and request.GET.get("part") == "list"  # type: ignore[attr-defined]
+    return page(request, "console/parts/incidents.html" if part else "console/incidents.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse:
+    """Read it; take it, change state or gravity, reopen, tick, write. Errors: NotFound, Invalid, Conflict."""
+    found = queries.access_incident(actor, incident_id)
+    if request.method == "POST":
+        _lead(request, actor, found)
+        return HttpResponseRedirect(reverse("incident", args=[found.id]))
+    context = {
+        "place": "incidents",
+        **incident_view.full(actor, found),
+        "app_passwords": mail_devices(actor, found),
+        "severities": [(one.value, texts.SEVERITIES[one][0]) for one in Severity],
+        "states": [
+            (state, texts.STATES[state][0]) for state in (Incident.State.IN_PROGRESS, Incident.State.WAITING)
+        ],
+    }
+    part = request.htmx and request.GET.get("part") == "incident"  # type: ignore[attr-defined]
+    return page(request, "console/parts/incident.html" if part else "console/incident.html", context)
+
+
+def _lead(request: HttpRequest, actor: Actor, found: Incident) -> None:
+    if "take" in request.POST:
+        actions.take(actor=actor, incident=found)
+    elif "state" in request.POST:
+        actions.set_state(actor=actor, incident=found, state=request.POST["state"])
+    elif "severity" in request.POST:
+        actions.set_severity(actor=actor, incident=found, severity=request.POST["severity"])
+    elif "reopen" in request.POST:
+        actions.reopen(actor=actor, incident=found)
+    else:
+        write(request, actor, found)
+
+
+def mail_devices(actor: Actor, found: Incident) -> int:
+    """How many app passwords the person of the incident holds in its collectivité."""
+    if not found.person_id:
+        return 0
+    return identity.app_passwords_of(actor, found.person_id, found.collectivite_id).count()
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def close(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse:
+    found = queries.access_incident(actor, incident_id)
+    if request.method == "POST":
+        actions.close(actor=actor, incident=found, reason=request.POST.get("reason", ""))
+        return HttpResponseRedirect(reverse("incident", args=[found.id]))
+    reasons = [(one, texts.reason(one)) for one in actions.CLOSE_REASONS]
+    context = {"place": "incidents", "reasons": reasons, **incident_view.full(actor, found)}
+    return page(request, "console/incident_close.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def export(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse:
+    """The file for a complaint, after a present code. Errors: NotFound."""
+    found = queries.access_incident(actor, incident_id)
+    context = {"place": "incidents", **incident_view.full(actor, found)}
+    if request.method == "GET":
+        return page(request, "console/incident_export.html", context)
+    if error := _step_up(request, actor):
+        return page(request, "console/incident_export.html", {**context, "error": error}, status=403)
+    return file_answer(actor, found)
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def app_passwords(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse:
+    """Revoke the app passwords of the person of an incident, after a present code. Errors: NotFound, Conflict."""
+    found = queries.access_incident(actor, incident_id)
+    if not found.person_id:
+        raise NotFound("person")
+    context = {
+        "place": "incidents",
+        "count": mail_devices(actor, found),
+        **incident_view.full(actor, found),
+    }
+    if request.method == "GET":
+        return page(request, "console/incident_app_passwords.html", context)
+    if error := _step_up(request, actor):
+        return page(request, "console/incident_app_passwords.html", {**context, "error": error}, status=403)
+    actions.revoke_app_passwords(actor=actor, incident=found, person_id=found.person_id)
+    return HttpResponseRedirect(reverse("incident", args=[found.id]))
+
+
+def _step_up(request: HttpRequest, actor: Actor) -> str:
+    """What to say when the code is not right; empty when it is."""
+    try:
+        administrators.confirm_by_code(
+            administrator_id=actor.id, code=request.POST.get("code", ""), address=client_address(request)
+        )
+    except SignInRefused:
+        return _("Ce code n’est pas le bon, ou il a déjà servi. Attendez le suivant.")
+    return ""
+
+
+@require_GET
+@for_administrators
+def look_back(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
+    """Who had met what a decision names in the 30 days before, at which door, and what became of it."""
+    decision = decisions.access_decision(actor, decision_id)
+    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    opened = queries.visible_incidents(actor).filter(decision_id=decision.id)
+    context = {
+        "place": "campaigns",
+        "decision": decision,
+        "title": words.decision_title(decision.kind, decision.value, decision.action),
+        "encounters": [
+            {"one": one, "commune": names.get(one.collectivite_id, "")}
+            for one in queries.encounters(actor, decision.id)
+        ],
+        "mail": [
+            {"one": one, "commune": names.get(one.collectivite_id, "")} for one in met(actor, decision.id)
+        ],
+        "incidents": incident_view.summaries(actor, opened),
+    }
+    return page(request, "console/look_back.html", context)

@@ -1,0 +1,149 @@
+"""An incident as pages and its file show it: sentences, names for those who may read them, countdowns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from beffroi.core.communes import queries as communes
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.incidents import queries
+from beffroi.incidents.models import Incident, IncidentTask
+from beffroi.incidents.rules import PLANS, Audience, Kind
+from beffroi.lib.errors import NotFound
+from beffroi.portal import incident_words as words
+
+NAMES_FOR = ("referent", "elu", "dpo")
+"""Roles of a commune that read whom an incident concerns; others read that it is a colleague."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """``at``: when it happened. ``text`` is ours, ``said`` a person's own words."""
+
+    at: datetime
+    text: str
+    who: str
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Todo:
+    """A task with its countdown, if the law sets one."""
+
+    task: IncidentTask
+    text: str
+    left: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One line of a list."""
+
+    incident: Incident
+    title: str
+    sentence: str
+    commune: str
+    next_date: Todo | None
+
+
+def tag(pairs: dict[str, tuple[Any, str, str]], name: str) -> dict[str, str]:
+    label, tone, drawing = pairs.get(name, (name, "quiet", "circle-dot"))
+    return {"label": str(label), "tone": tone, "drawing": drawing}
+
+
+def summaries(actor: Actor, rows: Iterable[Incident]) -> list[Summary]:
+    """Three queries for any number of incidents."""
+    found = list(rows)
+    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    due: dict[str, Todo] = {}
+    for one in queries.deadlines(actor).filter(incident__in=found):
+        due.setdefault(one.incident_id, todo(one))
+    return [
+        Summary(
+            one,
+            words.title(one.kind),
+            words.sentence(one.kind),
+            names.get(one.collectivite_id, ""),
+            due.get(one.id),
+        )
+        for one in found
+    ]
+
+
+def todo(task: IncidentTask) -> Todo:
+    if task.due_at is None or task.done_at is not None:
+        return Todo(task, words.task(task.code))
+    left, tone = words.left(task.due_at)
+    return Todo(task, words.task(task.code), left, tone)
+
+
+def full(actor: Actor, incident: Incident) -> dict[str, Any]:
+    """All that a page of it shows. The caller got the incident by ``access_incident``."""
+    tasks = [todo(one) for one in queries.tasks(incident)]
+    mine = [one for one in tasks if one.task.audience == Audience.COMMUNE]
+    return {
+        "incident": incident,
+        "title": words.title(incident.kind),
+        "sentence": words.sentence(incident.kind),
+        "commune": communes.access_collectivite(actor, incident.collectivite_id).name,
+        "tasks": mine,
+        "left": sum(one.task.done_at is None for one in mine),
+        "departement_tasks": [one for one in tasks if one.task.audience == Audience.DEPARTEMENT],
+        "lines": timeline(actor, incident),
+        "evidence": [{"one": one, "source": words.source(one.source)} for one in queries.evidence(incident)],
+        "person": person(actor, incident),
+        "owner": owner(incident),
+        "reason": words.reason(incident.close_reason),
+        "runbook": f"docs/runbooks/{PLANS[Kind(incident.kind)].runbook}.md",
+    }
+
+
+def timeline(actor: Actor, incident: Incident) -> list[Line]:
+    return [
+        Line(
+            one.at,
+            words.entry(incident.kind, one.code, one.data),
+            "" if one.code == "happened" else who(actor, one.actor_kind, one.actor_id),
+            one.text,
+        )
+        for one in queries.entries(incident)
+    ]
+
+
+def who(reader: Actor, kind: str, actor_id: str) -> str:
+    """Who wrote a line, as this reader may know it."""
+    if kind == "administrator":
+        try:
+            return _("%(name)s, Département") % {"name": identity.administrator(actor_id).name}
+        except NotFound:
+            return _("le Département")
+    if kind == "person":
+        return _name(reader, actor_id)
+    return _("automatique")
+
+
+def person(reader: Actor, incident: Incident) -> str:
+    """Whom it concerns; empty when it is about no person."""
+    return _name(reader, incident.person_id) if incident.person_id else ""
+
+
+def owner(incident: Incident) -> str:
+    if not incident.owner_id:
+        return ""
+    try:
+        return identity.administrator(incident.owner_id).name
+    except NotFound:
+        return ""
+
+
+def _name(reader: Actor, person_id: str) -> str:
+    if reader.sees_all or reader.id == person_id or reader.role in NAMES_FOR:
+        return identity.person_name(person_id) or _("une personne partie")
+    return _("un agent de la collectivité")

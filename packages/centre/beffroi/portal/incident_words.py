@@ -1,0 +1,241 @@
+"""Incidents in words, for a secretary, a mayor and an operator. No jargon; what to do, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from beffroi.lib import clock
+from beffroi.portal import words
+
+TITLES = {
+    "command_server": gettext_lazy("Un poste a communiqué avec un serveur d’attaquants"),
+    "lure_visited": gettext_lazy("Une page d’hameçonnage a été ouverte"),
+    "link_clicked": gettext_lazy("Une personne a cliqué sur un lien d’hameçonnage"),
+    "password_typed": gettext_lazy("Un mot de passe a été saisi sur une page d’hameçonnage"),
+    "foreign_sign_in": gettext_lazy("Un compte a été ouvert depuis l’adresse d’un attaquant"),
+    "trap_touched": gettext_lazy("Un poste a touché un piège du réseau"),
+    "leak": gettext_lazy("Des données sont peut-être sorties du réseau"),
+}
+SENTENCES = {
+    "command_server": gettext_lazy(
+        "Un ordinateur de votre réseau a contacté une machine d’attaquants ; votre boîtier la bloque désormais, mais "
+        "l’ordinateur doit être examiné."
+    ),
+    "lure_visited": gettext_lazy(
+        "Depuis votre réseau, quelqu’un a ouvert une fausse page ; elle est bloquée désormais. Un mot de passe y a "
+        "peut-être été saisi."
+    ),
+    "link_clicked": gettext_lazy(
+        "Une personne a prévenu qu’elle avait cliqué sur un lien trompeur, sans rien saisir. C’est le bon réflexe."
+    ),
+    "password_typed": gettext_lazy(
+        "Une personne a prévenu que son mot de passe avait été saisi sur une fausse page. Il faut le changer "
+        "maintenant."
+    ),
+    "foreign_sign_in": gettext_lazy(
+        "Quelqu’un est entré dans un compte avec le bon mot de passe, depuis une adresse reconnue comme celle d’un "
+        "attaquant."
+    ),
+    "trap_touched": gettext_lazy(
+        "Un ordinateur de votre réseau a frappé à une porte factice que personne n’a de raison d’ouvrir : il est "
+        "peut-être infecté."
+    ),
+    "leak": gettext_lazy(
+        "Votre boîtier a vu partir de votre réseau un volume de données inhabituel. C’est peut-être une sauvegarde, "
+        "peut-être un vol."
+    ),
+}
+SEVERITIES = {
+    "high": (gettext_lazy("Grave"), "bad", "triangle-alert"),
+    "medium": (gettext_lazy("À surveiller"), "warn", "circle-dot"),
+    "low": (gettext_lazy("Mineur"), "quiet", "info"),
+}
+STATES = {
+    "open": (gettext_lazy("Ouvert"), "warn", "circle-dot"),
+    "in_progress": (gettext_lazy("En cours"), "", "clock"),
+    "waiting_commune": (gettext_lazy("Attend la commune"), "warn", "clock"),
+    "closed": (gettext_lazy("Clos"), "quiet", "check"),
+}
+REASONS = {
+    "resolved": gettext_lazy("résolu"),
+    "false_alarm": gettext_lazy("fausse alerte"),
+    "duplicate": gettext_lazy("suivi dans un autre dossier"),
+    "decision_undone": gettext_lazy("le blocage à l’origine du dossier a été annulé"),
+}
+TASKS = {
+    "unplug_network": gettext_lazy("Débranchez le câble réseau du poste concerné et coupez son Wi-Fi."),
+    "leave_switched_on": gettext_lazy(
+        "Ne l’éteignez pas et ne le redémarrez pas : sa mémoire contient des preuves."
+    ),
+    "call_departement": gettext_lazy(
+        "Appelez le Département : il vous aide à trouver le poste et à décider de la suite."
+    ),
+    "write_down_what_was_done": gettext_lazy(
+        "Notez ici ce que vous avez vu et fait, avec l’heure, même approximative."
+    ),
+    "ask_who_opened": gettext_lazy(
+        "Demandez dans le service qui a ouvert cette page, sans faire de reproche."
+    ),
+    "declare_if_typed": gettext_lazy(
+        "Si un mot de passe ou un numéro de carte a été saisi, dites-le ici tout de suite : il reste du temps."
+    ),
+    "do_not_open_file": gettext_lazy("N’ouvrez aucun fichier téléchargé depuis cette page."),
+    "change_password": gettext_lazy("Changez le mot de passe du compte, depuis un autre poste que celui-ci."),
+    "change_same_password_elsewhere": gettext_lazy(
+        "Changez-le aussi partout où le même mot de passe sert, y compris chez vous."
+    ),
+    "call_bank_if_card": gettext_lazy(
+        "Si un numéro de carte a été saisi, appelez la banque pour s’y opposer."
+    ),
+    "ask_person_about_sign_in": gettext_lazy(
+        "Demandez à la personne si elle s’est connectée ce jour-là, et d’où. Si oui, dites-le ici."
+    ),
+    "ask_who_sent": gettext_lazy(
+        "Demandez dans le service si un envoi volumineux était voulu : sauvegarde, vidéo, dossier à un prestataire."
+    ),
+    "complaint": gettext_lazy(
+        "Déposez plainte dans les 72 heures (17Cyber, gendarmerie ou police) : sans plainte, l’assurance peut refuser "
+        "d’indemniser."
+    ),
+    "cnil": gettext_lazy(
+        "Si des données personnelles ont pu être vues ou prises, prévenez la CNIL dans les 72 heures, avec votre "
+        "délégué à la protection des données."
+    ),
+    "find_machine": gettext_lazy("Retrouver le poste avec la commune, par la page locale du boîtier."),
+    "examine_machine": gettext_lazy("Examiner le poste : copie du disque, mémoire, empreintes."),
+    "reinstall_machine": gettext_lazy("Réinstaller le poste et changer les mots de passe qui y ont servi."),
+    "call_commune": gettext_lazy("Appeler la commune, à un numéro déjà connu."),
+    "revoke_app_passwords": gettext_lazy("Décider s’il faut retirer les mots de passe d’application."),
+    "look_for_forwarding": gettext_lazy(
+        "Chercher des renvois automatiques et des courriels envoyés à son insu."
+    ),
+}
+SOURCES = {
+    "decision": gettext_lazy("Décision de blocage"),
+    "sign_in": gettext_lazy("Registre des connexions réussies"),
+    "box_look_back": gettext_lazy("Boîtier : regard sur 30 jours"),
+    "box_alarm": gettext_lazy("Boîtier : alarme"),
+    "mail": gettext_lazy("Entrée du courrier"),
+}
+DETECTORS = {
+    "honeyport": gettext_lazy("connexion à un port piège"),
+    "canary_name": gettext_lazy("demande d’un nom piège"),
+    "beacon": gettext_lazy("appels réguliers vers l’extérieur"),
+    "leak_volume": gettext_lazy("volume inhabituel vers une nouvelle destination"),
+    "leak_night": gettext_lazy("envois la nuit"),
+    "dns_tunnel": gettext_lazy("données cachées dans des questions de noms"),
+}
+DOORS = {
+    "portal": gettext_lazy("portail"),
+    "imap": gettext_lazy("lecture du courrier"),
+    "smtp": gettext_lazy("envoi de courrier"),
+    "login": gettext_lazy("Connexions"),
+    "packet": gettext_lazy("Réseau"),
+    "mail": gettext_lazy("Courrier"),
+}
+
+
+def title(kind: str) -> str:
+    return str(TITLES.get(kind, kind))
+
+
+def sentence(kind: str) -> str:
+    return str(SENTENCES.get(kind, ""))
+
+
+def task(code: str) -> str:
+    return str(TASKS.get(code, code))
+
+
+def reason(code: str) -> str:
+    return str(REASONS.get(code, code))
+
+
+def source(code: str) -> str:
+    return str(SOURCES.get(code, code))
+
+
+def detector(code: str) -> str:
+    return str(DETECTORS.get(code, code))
+
+
+def door(code: str) -> str:
+    return str(DOORS.get(code, code))
+
+
+def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
+    """One line of the timeline as a sentence; a note is the words of who wrote it, so it has none."""
+    count, days = _number(data, "count"), _number(data, "days")
+    if code == "happened":
+        return _happened(kind, data, count, days)
+    if code == "state":
+        return _("État : %(state)s") % {"state": STATES.get(str(data.get("state")), ("",))[0]}
+    if code == "severity":
+        return _("Gravité : %(severity)s") % {"severity": SEVERITIES.get(str(data.get("severity")), ("",))[0]}
+    if code == "closed":
+        return _("Dossier clos : %(reason)s") % {"reason": reason(str(data.get("reason", "")))}
+    if code in ("task_done", "task_undone"):
+        done = _("Fait : %(task)s") if code == "task_done" else _("À refaire : %(task)s")
+        return done % {"task": task(str(data.get("task", "")))}
+    if code == "app_passwords_revoked":
+        said = ngettext(
+            "%(n)s mot de passe d’application retiré", "%(n)s mots de passe d’application retirés", count
+        )
+        return said % {"n": count}
+    if code == "sessions_left":
+        return _(
+            "Sessions laissées ouvertes : trop de personnes à la fois pour un attaquant (%(n)s) ; à vérifier."
+        ) % {"n": _number(data, "people")}
+    return {
+        "opened": _("Dossier ouvert"),
+        "seen_again": _("Le même fait a été vu de nouveau"),
+        "taken": _("Pris en charge"),
+        "sessions_ended": _("Sessions du compte fermées automatiquement"),
+        "reopened": _("Dossier rouvert"),
+        "exported": _("Dossier téléchargé pour une plainte"),
+        "note": "",
+    }.get(code, code)
+
+
+def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> str:
+    value = words.shorten(str(data.get("value", "")))
+    if kind in ("command_server", "lure_visited") and value:
+        flows = ngettext("%(n)s connexion", "%(n)s connexions", count) % {"n": count}
+        when = ngettext("sur %(n)s jour", "sur %(n)s jours", days) % {"n": days}
+        return _("Premier contact avec %(value)s (%(flows)s %(when)s, avant le blocage)") % {
+            "value": value,
+            "flows": flows,
+            "when": when,
+        }
+    if kind == "foreign_sign_in":
+        said = ngettext(
+            "%(n)s connexion réussie depuis %(address)s",
+            "Première de %(n)s connexions réussies depuis %(address)s",
+            count,
+        )
+        return said % {"n": count, "address": data.get("address", "")}
+    if "detector" in data:
+        return _("Alarme du boîtier : %(what)s") % {"what": detector(str(data["detector"]))}
+    return title(kind)
+
+
+def left(due_at: datetime) -> tuple[str, str]:
+    """How long until a date, and its tone: ``("encore 51 h", "warn")``."""
+    rest = due_at - clock.now()
+    if rest <= timedelta(0):
+        return _("délai dépassé depuis le %(when)s") % {"when": words.when(due_at)}, "bad"
+    hours = int(rest.total_seconds() // 3600)
+    minutes = int(rest.total_seconds() % 3600 // 60)
+    tone = "bad" if hours < 12 else "warn"
+    if hours:
+        return _("encore %(hours)s h %(minutes)02d") % {"hours": hours, "minutes": minutes}, tone
+    return _("encore %(minutes)s min") % {"minutes": minutes}, tone
+
+
+def _number(data: Mapping[str, object], key: str) -> int:
+    value = data.get(key)
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,107 @@
+"""Dossiers of a commune: what happened, what to do now, until when; add to it, tick, take the file for a complaint.
+
+Access: the collectivité of the session; another one's incident is "no such page".
+"""
+
+from __future__ import annotations
+
+from allauth.account.internal.flows import reauthentication
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods
+
+from beffroi.core.identity.actor import Actor
+from beffroi.incidents import actions, queries
+from beffroi.incidents.actions import Captured
+from beffroi.incidents.models import Incident
+from beffroi.lib.errors import Invalid, NotFound
+from beffroi.mail import met as mail
+from beffroi.portal import incident_file, incident_view
+from beffroi.portal.pages import for_agents, page
+from beffroi.watch import queries as watch
+
+CLOSED_SHOWN = 50
+
+
+@require_GET
+@for_agents
+def incidents(request: HttpRequest, actor: Actor) -> HttpResponse:
+    closed = queries.visible_incidents(actor).filter(state=Incident.State.CLOSED)[:CLOSED_SHOWN]
+    context = {
+        "place": "incidents",
+        "open": incident_view.summaries(actor, queries.open_incidents(actor)),
+        "closed": incident_view.summaries(actor, closed),
+    }
+    part = request.htmx and request.GET.get("part") == "list"  # type: ignore[attr-defined]
+    return page(request, "portal/parts/incidents.html" if part else "portal/incidents.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse:
+    """Read it; tick a task or add a note. Errors: NotFound, Invalid, Conflict."""
+    found = queries.access_incident(actor, incident_id)
+    if request.method == "POST":
+        write(request, actor, found)
+        return HttpResponseRedirect(reverse("incident", args=[found.id]))
+    context = {"place": "incidents", **incident_view.full(actor, found)}
+    part = request.htmx and request.GET.get("part") == "incident"  # type: ignore[attr-defined]
+    return page(request, "portal/parts/incident.html" if part else "portal/incident.html", context)
+
+
+def write(request: HttpRequest, actor: Actor, found: Incident) -> None:
+    """What both sides may do. Errors: NotFound, Invalid, Conflict."""
+    if "note" in request.POST:
+        actions.add_note(actor=actor, incident=found, text=request.POST["note"])
+        return
+    word = "done" if "done" in request.POST else "undone"
+    if word not in request.POST:
+        raise Invalid("action")
+    task = queries.access_task(actor, found, request.POST[word])
+    actions.tick(actor=actor, incident=found, task=task, done=word == "done")
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def export(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse:
+    """What the file holds; then the file, after a step-up. Errors: NotFound."""
+    found = queries.access_incident(actor, incident_id)
+    if request.method == "GET":
+        context = {"place": "incidents", **incident_view.full(actor, found)}
+        return page(request, "portal/incident_export.html", context)
+    # A step-up; allauth's middleware sends the person there and back.
+    reauthentication.raise_if_reauthentication_required(request, app="account")
+    return file_answer(actor, found)
+
+
+def file_answer(actor: Actor, found: Incident) -> HttpResponse:
+    return HttpResponse(
+        incident_file.make(actor, found),
+        content_type="application/zip",
+        headers={
+            "Content-Disposition": f'attachment; filename="{incident_file.name_of(found)}"',
+            "Cache-Control": "no-store, private",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def declare(request: HttpRequest, actor: Actor, beffroi_id: str) -> HttpResponse:
+    """The person who reported a mail says: I clicked, or I typed my password. Errors: NotFound, Invalid."""
+    if watch.own_report(actor, beffroi_id) is None and beffroi_id not in request.session.get("reported", []):
+        raise NotFound("report")
+    if request.method == "GET":
+        return page(request, "portal/mail_declare.html", {"place": "mail", "beffroi_id": beffroi_id})
+    what = request.POST.get("what", "")
+    if what not in ("clicked", "typed"):
+        raise Invalid("what")
+    seen = mail.own_evidence(actor, beffroi_id)
+    made = actions.declare(
+        actor=actor,
+        typed=what == "typed",
+        message_id=beffroi_id,
+        evidence=[Captured("mail", seen.received_at, seen.content)] if seen else [],
+    )
+    return HttpResponseRedirect(reverse("incident", args=[made.id]))

@@ -1,0 +1,404 @@
+"""Dossiers on both listeners, the declaration of a person, the report of a decision, and the file for a complaint."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import io
+import json
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from beffroi.core.audit import signing
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.identity import actions as identity
+from beffroi.core.identity import totp
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.administrators import NewAdministrator
+from beffroi.core.identity.models import AppPassword
+from beffroi.incidents import actions, queries
+from beffroi.incidents.actions import Captured
+from beffroi.incidents.models import Incident
+from beffroi.incidents.rules import PLANS, Kind
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.mail.models import MailObservation, RemediationItem, RemediationJob
+from beffroi.portal import incident_words as words
+from beffroi_protocol.signing import b64
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.test import Client
+from django.urls import reverse
+
+from tests.conftest import PASSWORD, Commune
+from tests.fixtures_portal import (
+    LURE_ID,
+    console_client,
+    deliver,
+    no_door,
+    on_listener,
+    own_mailbox,
+    portal_client,
+    shown_mail,
+    sighting,
+)
+from tests.fixtures_stream import block
+
+__all__ = ["no_door", "shown_mail"]
+pytestmark = pytest.mark.django_db
+
+
+def text_of(answer: Any) -> str:
+    return html.unescape(answer.content.decode()).replace("\u00a0", " ")
+
+
+def open_for(commune: Commune, kind: Kind = Kind.COMMAND_SERVER, **changes: Any) -> Incident:
+    return actions.open_incident(
+        actor=actions.SYSTEM,
+        kind=kind,
+        collectivite_id=commune.id,
+        subject=changes.pop("subject", "test"),
+        occurred_at=clock.now() - timedelta(days=2),
+        evidence=[
+            Captured(
+                "box_look_back", clock.now() - timedelta(days=2), {"commune": commune.domain, "count": 41}
+            )
+        ],
+        data={"count": 41, "days": 3, "value": "185.203.116.9"},
+        **changes,
+    )
+
+
+@pytest.fixture
+def agent(beaune: Commune) -> Client:
+    return portal_client(beaune.agent_membership)
+
+
+@pytest.fixture
+def key(config: Config) -> Iterator[Ed25519PrivateKey]:
+    """The audit key of this centre, in its place."""
+    made = Ed25519PrivateKey.generate()
+    path = config.secrets / signing.KEY
+    path.write_text(b64(made.private_bytes_raw()))
+    yield made
+    path.unlink()
+
+
+# The commune
+
+
+def test_without_incidents_the_page_says_so_and_the_home_nothing(agent: Client, shown_mail: object) -> None:
+    assert "Aucun dossier." in text_of(agent.get(reverse("incidents")))
+    assert "Dossiers ouverts" not in text_of(agent.get("/"))
+
+
+def test_home_shows_an_open_incident_first(agent: Client, beaune: Commune, shown_mail: object) -> None:
+    incident = open_for(beaune)
+    page = text_of(agent.get("/"))
+    assert page.index(words.title(incident.kind)) < page.index("Ce qui a été arrêté")
+    assert "encore 71 h 59" in page
+    assert reverse("incident", args=[incident.id]) in page
+    part = text_of(agent.get("/?part=incidents", headers={"HX-Request": "true"}))
+    assert words.title(incident.kind) in part
+    assert "<html" not in part
+
+
+def test_another_commune_reads_nothing_of_it(nuits: Commune, beaune: Commune, shown_mail: object) -> None:
+    incident = open_for(beaune)
+    stranger = portal_client(nuits.referent_membership)
+    for address in ("/", reverse("incidents"), reverse("incident", args=[incident.id])):
+        assert words.title(incident.kind) not in text_of(stranger.get(address))
+
+
+def test_the_commune_ticks_writes_and_sees_the_countdown(agent: Client, beaune: Commune) -> None:
+    incident = open_for(beaune)
+    address = reverse("incident", args=[incident.id])
+    page = text_of(agent.get(address))
+    assert "Débranchez le câble réseau" in page
+    assert "Premier contact avec 185.203.116.9 (41 connexions sur 3 jours, avant le blocage)" in page
+    assert words.task("reinstall_machine") not in page  # the Département's
+    first = queries.tasks(incident)[0]
+    assert agent.post(address, {"done": first.id}).status_code == 302
+    assert agent.post(address, {"note": "Câble <b>débranché</b> à 10 h"}).status_code == 302
+    page = agent.get(address).content.decode()
+    assert "Câble &lt;b&gt;débranché&lt;/b&gt;" in page
+    first.refresh_from_db()
+    assert first.done_by == beaune.agent.id
+    assert agent.post(address, {"undone": first.id}).status_code == 302
+    first.refresh_from_db()
+    assert first.done_at is None
+    with clock.shifted(73 * 3600):
+        assert "délai dépassé" in text_of(agent.get(address))
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"note": " "}, {"note": "x" * 2001}, {"take": "1"}, {"severity": "low"}]
+)
+def test_what_a_commune_may_not_do_or_say_is_refused(
+    agent: Client, beaune: Commune, data: dict[str, str]
+) -> None:
+    incident = open_for(beaune)
+    assert agent.post(reverse("incident", args=[incident.id]), data).status_code == 400
+    incident.refresh_from_db()
+    assert (incident.state, incident.severity, incident.owner_id) == ("open", "high", "")
+
+
+def test_a_task_of_another_incident_is_not_found(agent: Client, beaune: Commune, nuits: Commune) -> None:
+    mine, other = open_for(beaune), open_for(nuits)
+    foreign = queries.tasks(other)[0]
+    departement = next(one for one in queries.tasks(mine) if one.audience == "departement")
+    for task in (foreign, departement):
+        assert agent.post(reverse("incident", args=[mine.id]), {"done": task.id}).status_code == 404
+
+
+def test_a_name_is_read_by_those_who_answer_for_it(beaune: Commune) -> None:
+    incident = open_for(beaune, Kind.FOREIGN_SIGN_IN, person_id=beaune.agent.id)
+    address = reverse("incident", args=[incident.id])
+    for membership, reads in (
+        (beaune.agent_membership, True),
+        (beaune.referent_membership, True),
+        (beaune.colleague_membership, False),
+    ):
+        page = text_of(portal_client(membership).get(address))
+        assert ("Concerne : agent." in page) == reads
+        assert ("un agent de la collectivité" in page) != reads
+
+
+# The declaration
+
+
+def test_a_person_says_that_a_password_was_typed(agent: Client, beaune: Commune, shown_mail: object) -> None:
+    deliver(own_mailbox(beaune), LURE_ID)
+    sighting(beaune.id, beaune.agent.id, LURE_ID)
+    reported = agent.get(reverse("mail_reported", args=[LURE_ID]))
+    address = reverse("mail_declare", args=[LURE_ID])
+    assert address in reported.content.decode()
+    assert agent.get(address).status_code == 200
+    assert agent.post(address, {"what": "nothing"}).status_code == 400
+    answer = agent.post(address, {"what": "typed"})
+    incident = Incident.objects.get()
+    assert answer["Location"] == reverse("incident", args=[incident.id])
+    assert (incident.kind, incident.person_id) == (Kind.PASSWORD_TYPED, beaune.agent.id)
+    (kept,) = queries.evidence(incident)
+    assert json.loads(kept.content)["sender"] == "suivi@colis-suivi-paiement.example"
+    assert hashlib.sha256(kept.content.encode()).hexdigest() == kept.sha256
+
+
+def test_who_reported_nothing_declares_nothing(beaune: Commune, shown_mail: object) -> None:
+    deliver(own_mailbox(beaune), LURE_ID)
+    sighting(beaune.id, beaune.agent.id, LURE_ID)
+    colleague = portal_client(beaune.colleague_membership)
+    address = reverse("mail_declare", args=[LURE_ID])
+    assert colleague.post(address, {"what": "typed"}).status_code == 404
+    assert not Incident.objects.exists()
+
+
+# The Département
+
+
+def test_the_departement_leads_an_incident_to_its_end(administrator: Actor, beaune: Commune) -> None:
+    incident = open_for(beaune)
+    address = reverse("incident", args=[incident.id], urlconf="beffroi.portal.urls_console")
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        assert "1 dossier attend" in text_of(client.get(reverse("incidents")))
+        page = text_of(client.get(address))
+        assert "Personne ne s’en occupe encore." in page
+        assert f"docs/runbooks/{PLANS[Kind.COMMAND_SERVER].runbook}.md" in page
+        for data in (
+            {"take": "1"},
+            {"state": "waiting_commune"},
+            {"severity": "medium"},
+            {"note": "Appelé."},
+        ):
+            assert client.post(address, data).status_code == 302
+        incident.refresh_from_db()
+        assert (incident.owner_id, incident.state, incident.severity) == (
+            administrator.id,
+            "waiting_commune",
+            "medium",
+        )
+        assert "Suivi par Ada." in text_of(client.get(address))
+        close = reverse("incident_close", args=[incident.id])
+        assert client.post(close, {"reason": "decision_undone"}).status_code == 400
+        assert client.post(close, {"reason": "resolved"}).status_code == 302
+        assert client.post(close, {"reason": "resolved"}).status_code == 409
+        assert "Clos : résolu." in text_of(client.get(address))
+        assert client.post(address, {"reopen": "1"}).status_code == 302
+    incident.refresh_from_db()
+    assert incident.state == "in_progress"
+
+
+def test_app_passwords_go_after_a_present_code_only(
+    new_administrator: NewAdministrator, beaune: Commune
+) -> None:
+    identity.issue_app_password(
+        actor=beaune.agent, membership=beaune.agent_membership, protocol_set="imap,smtp", label="x"
+    )
+    incident = open_for(beaune, Kind.FOREIGN_SIGN_IN, person_id=beaune.agent.id)
+    kept = AppPassword.objects.filter(revoked_at=None)
+    with on_listener("console"):
+        client = console_client(new_administrator.record.id)
+        address = reverse("incident_app_passwords", args=[incident.id])
+        assert "1 appareil ne recevra plus" in text_of(client.get(address))
+        for wrong in ("", "000000", "abc"):
+            assert client.post(address, {"code": wrong}).status_code == 403
+        assert kept.count() == 1
+        code = totp.code_at(new_administrator.totp_secret, clock.epoch())
+        assert client.post(address, {"code": code}).status_code == 302
+        assert kept.count() == 0
+        assert client.post(address, {"code": code}).status_code == 403  # a code opens once
+
+
+def test_guessing_the_code_stops(new_administrator: NewAdministrator, beaune: Commune) -> None:
+    incident = open_for(beaune, Kind.FOREIGN_SIGN_IN, person_id=beaune.agent.id)
+    with on_listener("console"):
+        client = console_client(new_administrator.record.id)
+        address = reverse("incident_app_passwords", args=[incident.id])
+        for _ in range(5):
+            client.post(address, {"code": "000000"})
+        code = totp.code_at(new_administrator.totp_secret, clock.epoch())
+        assert client.post(address, {"code": code}).status_code == 403
+
+
+def test_the_report_of_a_decision_tells_who_met_it_and_what_became_of_it(
+    administrator: Actor, beaune: Commune, nuits: Commune
+) -> None:
+    decision = block("185.203.116.9")
+    job = RemediationJob.objects.create(direction="withdraw", decision_id=decision.id, state="done")
+    for owner, mailbox, state, flags in (
+        (beaune, "mbx_1", "moved", "\\Seen $Label1"),
+        (beaune, "mbx_2", "absent", ""),
+        (nuits, "mbx_3", "failed", "\\Answered"),
+    ):
+        RemediationItem.objects.create(
+            job=job,
+            message_id="msg_1",
+            mailbox_id=mailbox,
+            collectivite_id=owner.id,
+            state=state,
+            flags=flags,
+        )
+    incident = open_for(beaune, decision_id=decision.id)
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        page = text_of(client.get(reverse("look_back", args=[decision.id])))
+    cells = [part.split("</td>")[0].rpartition(">")[2] for part in page.split("<td")[1:]]
+    assert cells[:12] == ["2", "2", "1", "1", "1", "0", "1", "1", "0", "0", "0", "1"]
+    assert words.title(incident.kind) in page
+    assert MailObservation.objects.count() == 0
+
+
+# The file for a complaint
+
+
+def unpack(answer: Any, folder: Path) -> Path:
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert all(".." not in name and not name.startswith("/") for name in archive.namelist())
+        archive.extractall(folder)
+    return folder
+
+
+def fetch(commune: Commune, incident: Incident) -> Any:
+    """As the référent, who signed in a moment ago and confirms the password."""
+    client = Client(headers={"X-Beffroi-Listener": "portal"})
+    client.post("/connexion/", {"login": commune.referent_membership.person.email, "password": PASSWORD})
+    address = reverse("incident_export", args=[incident.id])
+    asked = client.post(address)
+    assert asked.status_code == 302
+    assert asked["Location"].startswith(reverse("account_reauthenticate"))
+    return client.post(asked["Location"], {"password": PASSWORD, "next": address})
+
+
+def test_the_file_verifies_with_ordinary_tools(
+    beaune: Commune, key: Ed25519PrivateKey, tmp_path: Path
+) -> None:
+    incident = open_for(beaune)
+    actions.add_note(actor=beaune.agent, incident=incident, text="Écran bizarre vers midi")
+    answer = fetch(beaune, incident)
+    assert answer["Content-Type"] == "application/zip"
+    folder = unpack(answer, tmp_path)
+    verify = [
+        *("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "cle-publique.pem", "-rawin"),
+        *("-in", "manifeste.json", "-sigfile", "manifeste.sig"),
+    ]
+    subprocess.run(["sha256sum", "--quiet", "-c", "empreintes.sha256"], cwd=folder, check=True)
+    subprocess.run(verify, cwd=folder, check=True, capture_output=True)
+    manifest = json.loads((folder / "manifeste.json").read_text())
+    named = {one["name"] for one in manifest["parts"]}
+    assert named == {"LISEZMOI.txt", "dossier.html", "dossier.json", "preuves/001-box_look_back.json"}
+    evidence = folder / "preuves" / "001-box_look_back.json"
+    assert hashlib.sha256(evidence.read_bytes()).hexdigest() == queries.evidence(incident)[0].sha256
+    page = (folder / "dossier.html").read_text()
+    assert "Écran bizarre vers midi" in page
+    assert "Beaune, INSEE 21054" in page
+    told = json.loads((folder / "dossier.json").read_text())["evidence"][0]["at"]
+    assert told["utc"].endswith("Z")
+    assert "(CE" in told["local"]
+    # What is changed afterwards is found.
+    evidence.write_text(evidence.read_text().replace("41", "42"))
+    assert subprocess.run(
+        ["sha256sum", "-c", "empreintes.sha256"], cwd=folder, capture_output=True, check=False
+    ).returncode
+    (folder / "manifeste.json").write_text(json.dumps(manifest))
+    assert subprocess.run(verify, cwd=folder, capture_output=True, check=False).returncode
+    assert AuditEntry.objects.get(verb="incident:exported").actor_id == beaune.referent.id
+
+
+def test_the_file_holds_nothing_of_another_commune(
+    beaune: Commune, nuits: Commune, key: Ed25519PrivateKey, tmp_path: Path
+) -> None:
+    decision = block("185.203.116.9")
+    incident = open_for(beaune, decision_id=decision.id)
+    other = open_for(nuits, decision_id=decision.id)
+    actions.add_note(actor=nuits.agent, incident=other, text="Secret de Nuits")
+    folder = unpack(fetch(beaune, incident), tmp_path)
+    whole = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file()).decode(
+        "utf-8", "replace"
+    )
+    assert beaune.domain in whole
+    for foreign in (nuits.id, nuits.domain, "Nuits", other.id, nuits.agent.id, nuits.referent.id):
+        assert foreign not in whole
+
+
+def test_without_the_key_there_is_no_file(beaune: Commune) -> None:
+    answer = fetch(beaune, open_for(beaune))
+    assert answer.status_code == 500
+    assert b"PK" not in answer.content
+    assert not AuditEntry.objects.filter(verb="incident:exported").exists()
+
+
+def test_the_departement_takes_the_file_with_a_code(
+    new_administrator: NewAdministrator, beaune: Commune, key: Ed25519PrivateKey
+) -> None:
+    incident = open_for(beaune)
+    with on_listener("console"):
+        client = console_client(new_administrator.record.id)
+        address = reverse("incident_export", args=[incident.id])
+        assert client.post(address, {"code": "1"}).status_code == 403
+        code = totp.code_at(new_administrator.totp_secret, clock.epoch())
+        answer = client.post(address, {"code": code})
+    assert answer.content[:2] == b"PK"
+
+
+def test_every_kind_task_and_line_has_words() -> None:
+    for kind, plan in PLANS.items():
+        assert words.title(kind) != kind
+        assert words.sentence(kind)
+        for task in plan.tasks:
+            assert words.task(task.code) != task.code
+    for code in (
+        "opened",
+        "seen_again",
+        "taken",
+        "sessions_ended",
+        "reopened",
+        "exported",
+        "closed",
+        "state",
+    ):
+        assert words.entry("leak", code, {"state": "open", "reason": "resolved"}) != code
