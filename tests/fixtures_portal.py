@@ -237,6 +237,9 @@ class Seeded:
     mailbox_id: str
     waiting_job_id: str
     active_box_id: str
+    incident_id: str
+    account_incident_id: str
+    decision_id: str
 
 
 def seed(password: str) -> Seeded:
@@ -315,7 +318,68 @@ def seed(password: str) -> Seeded:
         mailbox.id,
         job.id,
         Box.objects.get(serial="BF-0001").id,
+        *_seed_incidents(owners[0].id, people[0], administrator.record.id, job),
     )
+
+
+def _seed_incidents(
+    owner: str, person: Any, administrator_id: str, job: RemediationJob
+) -> tuple[str, str, str]:
+    """A network that met a decided page, and a led account beside it; ids of both and of the decision."""
+    from beffroi.core.decisions.models import Decision
+    from beffroi.core.identity import actions as identity
+    from beffroi.core.identity import queries
+    from beffroi.core.identity.actor import Actor
+    from beffroi.incidents import actions, look_back
+    from beffroi.incidents.models import Incident
+    from beffroi.incidents.rules import Kind
+    from beffroi.mail.models import RemediationItem
+
+    decision = Decision.objects.get(pk=job.decision_id)
+    now = clock.epoch_s()
+    look_back.take_in_flows(
+        collectivite_id=owner,
+        payload={
+            "box_id": "box_" + "1" * 26,
+            "entry_id": decision.id,
+            "indicator_kind": decision.kind,
+            "indicator_value": decision.value,
+            "count": 41,
+            "days": 3,
+            "first_at": now - 9 * 86400,
+            "last_at": now - 7200,
+        },
+    )
+    network = Incident.objects.get(collectivite_id=owner)
+    actions.open_incident(
+        actor=actions.SYSTEM,
+        kind=Kind.COMMAND_SERVER,
+        collectivite_id=owner,
+        subject="seed",
+        occurred_at=clock.now() - timedelta(days=1),
+        data={"count": 3, "days": 1, "value": "185.203.116.9"},
+        evidence=[look_back.evidence_of(decision)],
+    )
+    account = actions.open_incident(
+        actor=actions.SYSTEM,
+        kind=Kind.FOREIGN_SIGN_IN,
+        collectivite_id=owner,
+        subject="seed",
+        occurred_at=clock.now() - timedelta(days=4),
+        person_id=person.id,
+        data={"count": 2, "address": "185.203.116.9"},
+    )
+    leader = Actor("administrator", administrator_id, None, "administrator")
+    actions.take(actor=leader, incident=account)
+    actions.set_state(actor=leader, incident=account, state="waiting_commune")
+    agent = Actor("person", person.id, owner, "agent")
+    membership = next(m for m in queries.current_memberships(person.id) if m.collectivite_id == owner)
+    identity.issue_app_password(
+        actor=agent, membership=membership, protocol_set="imap,smtp", label="Poste de l’accueil"
+    )
+    actions.add_note(actor=agent, incident=account, text="J’étais en congé ce jour-là.")
+    RemediationItem.objects.filter(job=job).update(flags="\\Seen")
+    return network.id, account.id, decision.id
 
 
 def _seed_fleet(owner: Any) -> None:
