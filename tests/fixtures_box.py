@@ -42,9 +42,9 @@ _AGENT = ("/usr/bin/python3", "-m", "beffroi_box")
 _PATH = {"PYTHONPATH": f"{ROOT}/packages/protocol:{ROOT}/packages/box", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def until(check: Callable[[], object], what: str) -> None:
+def until(check: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
     """Wait until ``check`` is true; the limit is for a broken run, not a measurement."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + patience_s
     while not check():
         assert time.monotonic() < end, what
         time.sleep(0.03)
@@ -430,7 +430,8 @@ def _dns_server(server: socket.socket) -> None:
             return
         end = query.index(b"\0", 12) + 5
         address = WAN_NET if b"boitiers" in query else GOOD
-        answer = b"\xc0\x0c\0\1\0\1" + struct.pack(">IH", 1, 4) + socket.inet_aton(address)
+        ttl_s = 300 if b"depot" in query else 1
+        answer = b"\xc0\x0c\0\1\0\1" + struct.pack(">IH", ttl_s, 4) + socket.inet_aton(address)
         wanted = query[end - 4 : end - 2] == b"\0\1"
         head = query[:2] + struct.pack(">5H", 0x8180, 1, int(wanted), 0, 0)
         server.sendto(head + query[12:end] + (answer if wanted else b""), peer)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -31,9 +33,9 @@ from tests.fixtures_box import (
     LAN_BOX,
     LISTED,
     NET,
+    ROOT,
     UNLISTED,
     WAN_BOX,
-    WAN_NET,
     TownHall,
     connects,
     entry,
@@ -67,7 +69,7 @@ def hall(running: TownHall) -> Iterator[TownHall]:
 
 def policy(hall: TownHall, **values: Any) -> None:
     """A policy in force."""
-    version = hall.centre.set_policy(good_policy(**values))
+    version = hall.centre.set_policy(msgspec.structs.replace(good_policy(), **values))
     until(lambda: hall.centre.policy_versions[-1] == version, f"not proved: {hall.log()}")
 
 
@@ -91,15 +93,6 @@ def from_net(source: str, to: str, port: int, *, timeout_s: float = 1.0) -> bool
         return client.connect_ex((to, port)) == 0
 
 
-def publish_to_this_commune(hall: TownHall, *values: str, action: Action = Action.ALLOW) -> None:
-    """Entries of the overlay of this collectivité, as a snapshot of its channel."""
-    centre = hall.centre
-    entries = tuple(
-        msgspec.structs.replace(entry(value, centre.now() + 3600), action=action) for value in values
-    )
-    centre.say(centre.overlay(*entries))
-
-
 @pytest.mark.parametrize("evil", [EVIL, EVIL6])
 def test_a_new_entry_is_answered_by_what_the_lan_met_before_it(hall: TownHall, evil: str) -> None:
     for _ in range(3):
@@ -111,3 +104,239 @@ def test_a_new_entry_is_answered_by_what_the_lan_met_before_it(hall: TownHall, e
     assert (fact.entry_id, fact.indicator.value, fact.days) == (entry_id, evil, 1)
     assert fact.count >= 3 and fact.first_at <= fact.last_at <= hall.centre.now()
     assert no_machine_is_named(hall)
+
+
+def test_a_name_is_looked_back_on_by_the_addresses_that_the_recursor_remembers(hall: TownHall) -> None:
+    name = "depot-factures.com"
+    assert look_up(LAN, name, LAN_BOX) == 0 and connects(LAN, GOOD)  # every name here has the good address
+    time.sleep(11)
+    (entry_id,) = hall.block(name)
+    until(lambda: [f for f in facts(hall, LookBack) if f.entry_id == entry_id], "nothing is said")
+
+
+def test_an_observed_entry_is_counted_and_never_refused(hall: TownHall) -> None:
+    centre = hall.centre
+    observed = [
+        msgspec.structs.replace(entry(value, centre.now() + 3600), action=Action.WARN)
+        for value in ("45.83.64.0/28", LISTED)
+    ]
+    version = centre.publish(*observed)
+    until(lambda: centre.enforced(version), "not taken")
+    centre.facts.clear()
+    assert connects(LAN, EVIL) and look_up(LAN, LISTED, LAN_BOX) == 0
+    for one in observed:
+        until(lambda one=one: any(f.entry_id == one.id for f in facts(hall, LookBack)), f"{one} not counted")  # type: ignore[misc]
+    assert not facts(hall, FlowsBlocked) and not facts(hall, NamesRefused)
+
+
+def test_an_exception_of_this_commune_lifts_the_block_here_with_subdomains_and_ranges(hall: TownHall) -> None:
+    hall.block(EVIL, "2a0e:b107:10::/64", LISTED)
+    assert (
+        not connects(LAN, EVIL)
+        and not connects(LAN, EVIL6)
+        and look_up(LAN, f"a.{LISTED}", LAN_BOX) == REFUSED
+    )
+    centre = hall.centre
+    allowed = [
+        msgspec.structs.replace(entry(value, centre.now() + 3600), action=Action.ALLOW)
+        for value in ("45.83.64.0/29", EVIL6, f"www.{LISTED}")
+    ]
+    centre.say(centre.overlay(*allowed))
+    until(lambda: connects(LAN, EVIL) and connects(LAN, EVIL6), "still refused")
+    until(lambda: look_up(LAN, f"b.www.{LISTED}", LAN_BOX) == 0, "the name is still refused")
+    assert look_up(LAN, LISTED, LAN_BOX) == REFUSED, "the exception is for the subdomain"
+    centre.say(centre.overlay())
+    until(lambda: not connects(LAN, EVIL) and not connects(LAN, EVIL6), "the exception ended")
+    until(lambda: look_up(LAN, f"b.www.{LISTED}", LAN_BOX) == REFUSED, "the exception ended")
+
+
+def test_while_it_observes_inbound_flows_pass_and_are_learned_and_then_are_refused(hall: TownHall) -> None:
+    pc = hall.pc[0]
+    end = hall.centre.now() + 25
+    policy(hall, inbound_tcp_ports=(), observe_until=end)
+    assert from_net(GOOD, pc, ECHO_PORT)
+    with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as client:
+        client.connect_ex((GOOD, 5938))  # remote maintenance; nobody answers here
+    until(lambda: not from_net(GOOD, pc, ECHO_PORT, timeout_s=0.5), "default deny does not come", 40)
+    assert hall.centre.now() >= end
+    policy(hall, inbound_tcp_ports=(), inbound=(InboundRule("tcp", ECHO_PORT, (f"{GOOD}/32",), "essai"),))
+    assert from_net(GOOD, pc, ECHO_PORT) and not from_net(EVIL, pc, ECHO_PORT, timeout_s=0.5)
+    until(lambda: len(facts(hall, FlowsLearned)) >= 2, f"not learned: {hall.centre.facts}", 70)
+    learned = {(f.direction, f.protocol, f.port, f.remote, f.service) for f in facts(hall, FlowsLearned)}
+    assert learned == {("in", "tcp", ECHO_PORT, "45.83.64.0/24", ""), ("out", "tcp", 5938, "", "teamviewer")}
+
+
+@pytest.fixture
+def unblocked(hall: TownHall) -> Iterator[TownHall]:
+    """Sources refused for ten minutes are let in again for the next test."""
+    yield hall
+    for name in ("local4", "local6"):
+        run(*inside(BOX, "nft", "flush", "set", "inet", "beffroi", name))
+
+
+def test_a_port_scan_is_seen_and_its_source_refused_here_for_a_while(unblocked: TownHall) -> None:
+    hall, pc = unblocked, unblocked.pc[0]
+    policy(hall)
+    assert from_net(EVIL, pc, ECHO_PORT)
+    for port in range(8000, 8020):
+        from_net(EVIL, pc, port, timeout_s=0.05)
+    until(lambda: sightings(hall, "port_scan"), "not seen")
+    (seen,) = sightings(hall, "port_scan")
+    assert [i.value for i in seen.indicators] == [EVIL]
+    assert seen.evidence["completed_tcp"] == "false" and int(seen.evidence["ports"]) >= 15
+    assert not from_net(EVIL, pc, ECHO_PORT) and from_net(GOOD, pc, ECHO_PORT)
+    assert connects(LAN, EVIL), "a forged scan keeps nobody here from that address"
+
+
+def test_password_guessing_is_seen_by_its_completed_connections(unblocked: TownHall) -> None:
+    hall, pc = unblocked, unblocked.pc[0]
+    policy(hall, inbound=(InboundRule("tcp", 22),))
+    with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as server:
+        server.bind((pc, 22))
+        server.listen(64)
+        for _ in range(25):
+            assert from_net(EVIL, pc, 22)
+        until(lambda: sightings(hall, "brute_force"), "not seen")
+        (seen,) = sightings(hall, "brute_force")
+        assert (seen.evidence["port"], seen.evidence["completed_tcp"]) == ("22", "true")
+        assert not from_net(EVIL, pc, 22) and from_net(GOOD, pc, 22)
+
+
+def test_a_completed_touch_of_a_honeyport_is_told_with_its_proof(unblocked: TownHall) -> None:
+    hall = unblocked
+    policy(hall, honeyports=(HONEY, 3389))
+    acks = f"ip saddr {GOOD} tcp flags & (syn | ack) == ack drop"
+    half = f"table inet half {{\n chain c {{\n type filter hook output priority 0\n {acks}\n }}\n }}\n"
+    run(*inside(NET, "nft", "-f", "-"), stdin=half)
+    try:
+        from_net(GOOD, WAN_BOX, HONEY, timeout_s=0.3)  # SYN, SYN-ACK, and never an ACK: as a forged source
+        assert from_net(EVIL, WAN_BOX, HONEY) and from_net(EVIL6, hall.pc[1], 3389)
+        until(lambda: len(sightings(hall, "honeyport")) >= 2, "not told")
+        told = {
+            (f.indicators[0].value, f.evidence["port"], f.evidence["completed_tcp"])
+            for f in sightings(hall, "honeyport")
+        }
+        assert told == {(EVIL, "23", "true"), (EVIL6, "3389", "true")}
+    finally:
+        run(*inside(NET, "nft", "delete", "table", "inet", "half"))
+    assert not from_net(EVIL, hall.pc[0], ECHO_PORT, timeout_s=0.5), "refused here for a while"
+
+
+def test_a_machine_of_the_lan_that_touches_a_honeyport_is_told_under_a_label(hall: TownHall) -> None:
+    policy(hall, honeyports=(HONEY,))
+    with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as client:
+        assert client.connect_ex((LAN_BOX, HONEY)) == 0
+    until(lambda: sightings(hall, "honeyport"), "not told")
+    (seen,) = sightings(hall, "honeyport")
+    assert seen.indicators == () and seen.evidence["side"] == "lan"
+    assert seen.evidence["machine"].startswith("poste-") and no_machine_is_named(hall)
+    labels = (hall.state / "labels.json").read_text()
+    assert seen.evidence["machine"] in labels and hall.pc[0] in labels, "the local page can tell which one"
+
+
+def test_a_canary_name_is_evidence_when_it_is_asked(hall: TownHall) -> None:
+    policy(hall, canary_names=("sauvegarde.mairie-a.fr",))
+    until(lambda: look_up(LAN, "sauvegarde.mairie-a.fr", LAN_BOX) == REFUSED, "answered")
+    until(lambda: sightings(hall, "canary_name"), "not told")
+    assert sightings(hall, "canary_name")[0].evidence["name"] == "sauvegarde.mairie-a.fr"
+    assert no_machine_is_named(hall)
+
+
+def test_a_tunnel_in_dns_questions_is_told_by_its_registered_name(hall: TownHall) -> None:
+    source = random.Random(7)
+    for _ in range(40):
+        label = "".join(source.choices("abcdefghijklmnopqrstuvwxyz234567", k=50))
+        assert look_up(LAN, f"{label}.tunnel-exemple.com", LAN_BOX) == 0
+    until(lambda: sightings(hall, "dns_tunnel"), "not seen")
+    (seen,) = sightings(hall, "dns_tunnel")
+    assert [i.value for i in seen.indicators] == ["tunnel-exemple.com"] and no_machine_is_named(hall)
+
+
+def test_ways_round_the_resolver_are_refused_and_counted_and_leaks_are_told(hall: TownHall) -> None:
+    """Real clients: dig asks a foreign server, kdig over TLS, curl over HTTPS."""
+    policy(hall, refuse_doh=True, leak_bytes_hour=200_000)
+    run("ip", "-n", NET, "addr", "add", "1.1.1.1/32", "dev", "lo")
+    with (
+        socket_in(NET, socket.AF_INET, socket.SOCK_STREAM) as doh,
+        socket_in(NET, socket.AF_INET, socket.SOCK_STREAM) as dot,
+    ):
+        for server, address in ((doh, ("1.1.1.1", 443)), (dot, (GOOD, 853))):
+            server.bind(address)
+            server.listen(5)
+        with socket_in(BOX, socket.AF_INET, socket.SOCK_STREAM) as outside:
+            assert outside.connect_ex((GOOD, 853)) != 0
+        answer = run(*inside(LAN, "dig", "+short", "+tries=1", f"@{GOOD}", UNLISTED)).strip()
+        assert answer == GOOD, "the box answers for the foreign server"
+        assert "NXDOMAIN" in run(*inside(LAN, "dig", f"@{GOOD}", "use-application-dns.net"))
+        assert fails(LAN, "kdig", "+tls", "+time=2", f"@{GOOD}", UNLISTED)
+        assert (
+            fails(
+                LAN, "curl", "-sk", "-m", "3", "--doh-url", "https://1.1.1.1/dns-query", f"http://{UNLISTED}/"
+            )
+            == 6
+        )
+        assert not connects_only(LAN, "1.1.1.1", 443)
+    with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as client:
+        client.connect((GOOD, ECHO_PORT))
+        client.settimeout(20)
+        for _ in range(4000):
+            client.sendall(bytes(100))
+            client.recv(100)
+    with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as client:
+        client.connect_ex((GOOD, 21))
+    for kind in ("foreign_dns", "dot", "doh"):
+        until(
+            lambda kind=kind: any(f.kind == kind and f.count == 1 for f in facts(hall, Bypass)),
+            f"{kind} not told",
+            90,
+        )  # type: ignore[misc]
+    until(
+        lambda: sightings(hall, "leak_volume") + sightings(hall, "leak_night"), "the volume is not told", 90
+    )
+    until(lambda: sightings(hall, "cleartext_password"), "the port of FTP is not told")
+    (clear,) = sightings(hall, "cleartext_password")
+    assert clear.indicators == () and clear.evidence["service"] == "ftp"
+    assert no_machine_is_named(hall)
+
+
+def fails(space: str, *argv: str) -> int:
+    return subprocess.run(inside(space, *argv), capture_output=True, check=False, timeout=30).returncode
+
+
+def connects_only(space: str, address: str, port: int) -> bool:
+    with socket_in(space, socket.AF_INET, socket.SOCK_STREAM) as client:
+        return client.connect_ex((address, port)) == 0
+
+
+PROBE = f"from beffroi_box.lanprobe import lan_reaches; raise SystemExit(not lan_reaches('{GOOD}:{ECHO_PORT}', 3))"
+
+
+def test_no_packet_of_the_lan_probe_leaves_the_box_under_its_own_address(hall: TownHall) -> None:
+    """Whatever becomes of the rules meanwhile."""
+    rule = "type filter hook prerouting priority -300\n ip saddr 169.254.213.2 counter name n"
+    counter = f"table inet seen {{\n counter n {{ }}\n chain c {{\n {rule}\n }}\n }}\n"
+    run(*inside(NET, "nft", "-f", "-"), stdin=counter)
+    try:
+        probe = [
+            "env",
+            f"PYTHONPATH={ROOT}/packages/protocol:{ROOT}/packages/box",
+            "/usr/bin/python3",
+            "-c",
+            PROBE,
+        ]
+        assert fails(BOX, *probe) == 0
+        hall.kill("agent")  # it would bring the rules back
+        run(*inside(BOX, "nft", "flush", "ruleset"))
+        assert fails(BOX, *probe) == 1, "without rules nothing hides the probe, so it goes nowhere"
+        assert "packets 0 " in run(*inside(NET, "nft", "list", "counter", "inet", "seen", "n"))
+        assert "169.254.213" not in run(*inside(BOX, "ip", "rule"))
+    finally:
+        run(*inside(NET, "nft", "delete", "table", "inet", "seen"))
+        if "agent" not in hall.processes:
+            hall.start_agent()
+        hall.connected()
+
+
+def test_the_agent_stays_small(hall: TownHall) -> None:
+    memory = hall.memory_kib()
+    assert memory["Pss"] < 60 * 1024, memory

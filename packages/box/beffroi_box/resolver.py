@@ -44,6 +44,7 @@ def unbound_configuration(config: BoxConfig) -> str:
     return f"""# Written by beffroi-box; changes are lost.
 server:
     interface: 127.0.0.1
+    access-control: 127.0.0.0/8 allow_snoop
     port: {config.recursor_port}
     do-daemonize: no
     username: "{config.resolver_user}"
@@ -97,7 +98,7 @@ local told = newFrameStreamUnixLogger("{refusals_socket(config)}", {{flushTimeou
 addAction(listed, DnstapLogAction("box", told))
 addAction(listed, RCodeAction(DNSRCode.NXDOMAIN))
 -- Observed names, and names so long that they may carry data: the agent judges them in memory.
-local seen = OrRule({{KeyValueStoreLookupRule(watched, suffix), QNameWireLengthRule({LONG_NAME_BYTES}, 255)}})
+local seen = OrRule({{KeyValueStoreLookupRule(watched, suffix), QNameWireLengthRule(0, {LONG_NAME_BYTES})}})
 addAction(seen, DnstapLogAction("box", told))
 getPool(""):setCache(newPacketCache(10000))
 """
