@@ -1,4 +1,4 @@
-"""The Debian package of the boîtier, built by the project's command and installed in a copy of this machine's Debian."""
+"""The Debian package of the boîtier, built by the project's command and installed above this machine's own Debian."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "deploy" / "deb" / "units"
-MOST_EXPOSED = {"beffroi-box.service": 4.0, "beffroi-box-network.service": 4.0, "beffroi-box-boot.service": 3.0}
+MOST_EXPOSED = {
+    "beffroi-box.service": 4.0,
+    "beffroi-box-network.service": 4.0,
+    "beffroi-box-boot.service": 3.0,
+}
 """Of systemd's 0 (safe) to 10: the three that write to the kernel, as root; any other unit stays under 2."""
 
 
@@ -59,9 +63,17 @@ class Machine:
 
     def run(self, command: str, *, status: int = 0) -> str:
         """Run a shell command inside, with a /run, /proc and network of its own."""
-        script = "mount -t proc proc /proc && mount -t tmpfs run /run && mount -t devtmpfs dev /dev 2>/dev/null; "
+        script = (
+            "mount -t proc proc /proc && mount -t tmpfs run /run && mount -t devtmpfs dev /dev 2>/dev/null; "
+        )
         argv = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child"]
-        argv += ["chroot", str(self.root), "sh", "-c", f"{script} export DEBIAN_FRONTEND=noninteractive; {command}"]
+        argv += [
+            "chroot",
+            str(self.root),
+            "sh",
+            "-c",
+            f"{script} export DEBIAN_FRONTEND=noninteractive; {command}",
+        ]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == status, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
@@ -74,7 +86,9 @@ class Machine:
     def left(self) -> list[str]:
         """What of the boîtier is anywhere on the disk or among the accounts."""
         places = "/etc /usr /var/lib /var/cache /var/log /lib/systemd"
-        found = self.run(f"find {places} -xdev -path '*beffroi-box*' -not -path '/var/lib/dpkg/*' | sort").split()
+        found = self.run(
+            f"find {places} -xdev -path '*beffroi-box*' -not -path '/var/lib/dpkg/*' | sort"
+        ).split()
         return found + self.run("grep -o ^_beffroi-page /etc/passwd /etc/group || true").split()
 
 
@@ -122,7 +136,9 @@ def test_installed_it_runs_with_debians_python_and_purged_it_leaves_nothing(
     assert machine.run("stat -c %a /var/lib/beffroi-box/box.key").strip() == "600"
     for unit in UNITS.glob("*.service"):
         machine.run(f"systemctl is-enabled {unit.name}")
-    machine.run("systemd-analyze verify beffroi-box-boot.service beffroi-box.service beffroi-box-page.service")
+    machine.run(
+        "systemd-analyze verify beffroi-box-boot.service beffroi-box.service beffroi-box-page.service"
+    )
     machine.run("dpkg -r beffroi-box && test -e /var/lib/beffroi-box/box.key")
     machine.run("dpkg -P beffroi-box")
     assert machine.left() == []
@@ -153,5 +169,9 @@ def test_the_rules_are_loaded_before_the_network_by_the_first_unit(package: Path
     text = machine.run("cat /usr/lib/systemd/system/beffroi-box-boot.service")
     assert "Before=network-pre.target" in text and "DefaultDependencies=no" in text
     # The same commands, as a new box runs them at its first start.
-    commands = [line.removeprefix("ExecStart=") for line in text.splitlines() if line.startswith("ExecStart=")]
-    machine.run("mkdir /run/beffroi-box && " + " && ".join(commands) + " && nft list ruleset | grep -q beffroi")
+    commands = [
+        line.removeprefix("ExecStart=") for line in text.splitlines() if line.startswith("ExecStart=")
+    ]
+    machine.run(
+        "mkdir /run/beffroi-box && " + " && ".join(commands) + " && nft list ruleset | grep -q beffroi"
+    )

@@ -115,18 +115,23 @@ def _public(address: str) -> bool:
     return parsed.is_global or parsed in ipaddress.ip_network("100.64.0.0/10")
 
 
-def files(plan: Plan) -> dict[str, str]:
-    """Return the files of systemd-networkd by name. Names of interfaces come from the kernel."""
-    made = _bridge_files(plan) if plan.mode == "bridge" else _router_files(plan)
+def files(plan: Plan, wan_mac: str = "") -> dict[str, str]:
+    """Return the files of systemd-networkd by name. Names of interfaces come from the kernel.
+
+    ``wan_mac``: of the WAN's card. A bridge has the same, so that an operator who gives one address to one card sees
+    one card, whatever the mode.
+    """
+    made = _bridge_files(plan, wan_mac) if plan.mode == "bridge" else _router_files(plan)
     head = "# Written by beffroi-box network; changes are lost.\n"
     return {PREFIX + name: head + text for name, text in made.items()}
 
 
-def _bridge_files(plan: Plan) -> dict[str, str]:
+def _bridge_files(plan: Plan, wan_mac: str) -> dict[str, str]:
     port = "[Network]\nBridge={bridge}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\nLLDP=no\n"
+    own = f"MACAddress={wan_mac}\n" if wan_mac else ""
     return {
         # No spanning tree: a port would stay shut for half a minute; two cables to one switch are seen before.
-        f"{BRIDGE}.netdev": f"[NetDev]\nName={BRIDGE}\nKind=bridge\n\n[Bridge]\nSTP=no\nForwardDelaySec=0\n"
+        f"{BRIDGE}.netdev": f"[NetDev]\nName={BRIDGE}\nKind=bridge\n{own}\n[Bridge]\nSTP=no\nForwardDelaySec=0\n"
         "MulticastSnooping=no\n",
         f"{BRIDGE}.network": _match(BRIDGE) + _asks() + "ConfigureWithoutCarrier=yes\n" + _client(),
         **{f"{name}.network": _match(name) + port.format(bridge=BRIDGE) for name in (plan.wan, plan.lan)},

@@ -12,11 +12,13 @@ Source:  docs/internals/box.md.
 from __future__ import annotations
 
 import logging
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -129,7 +131,8 @@ class Network:
         def before() -> None:
             for path in self._directory.glob(PREFIX + "*"):
                 path.unlink()
-            for name, text in files(plan).items():
+            mac = next((link.address for link in _json("link", "show", "dev", plan.wan)), "")
+            for name, text in files(plan, mac).items():
                 write_atomic(self._directory / name, text.encode(), mode=0o644)
             write_atomic(self._state / "network.toml", settings.toml_text(plan_settings(plan)).encode())
             if plan.mode == "router":
@@ -208,12 +211,22 @@ def router_answers() -> bool:
             via, device = route.gateway, route.dev
             if not via or not device:
                 continue
-            _ip("neigh", "replace", via, "dev", device, "nud", "probe")
-            time.sleep(0.3)
+            # Forgotten, it must be found again on the wire: that it is known would prove nothing.
+            _ip("neigh", "del", via, "dev", device)
+            _knock(via, device)
+            time.sleep(0.4)
             known = _json("neigh", "show", via, "dev", device, family=family)
             if any("REACHABLE" in one.state for one in known):
                 return True
     return False
+
+
+def _knock(address: str, device: str) -> None:
+    """Send one datagram that nobody needs to answer."""
+    kind = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(kind, socket.SOCK_DGRAM) as client, suppress(OSError):
+        scope = (0, socket.if_nametoindex(device)) if kind == socket.AF_INET6 else ()
+        client.sendto(b"", (address, 9, *scope))
 
 
 def _has_cable(port: str) -> bool:
@@ -227,6 +240,7 @@ class _Shown(msgspec.Struct):
     dev: str = ""
     state: list[str] = []
     flags: list[str] = []
+    address: str = ""
 
 
 def _json(*arguments: str, family: str = "-4") -> list[_Shown]:

@@ -1,0 +1,95 @@
+"""Router or bridge, found out with real systemd-networkd, real DHCP and real cables between an operator and a PC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures_box_network import BOX, OP, Site, ip, site
+
+pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
+PRIVATE, PUBLIC = "192.168.1.1/24", "185.22.33.1/24"
+
+
+@pytest.fixture
+def place() -> Iterator[Site]:
+    if not Path("/proc/sys/net/bridge").exists():
+        pytest.skip("needs br_netfilter")
+    with site() as one:
+        yield one
+
+
+@pytest.mark.parametrize(("router", "pc"), [("p0", "p1"), ("p1", "p0")])
+def test_behind_a_router_with_private_addresses_the_box_is_a_bridge_whatever_the_sockets(
+    place: Site, router: str, pc: str
+) -> None:
+    place.plug(router=router, pc=pc)
+    place.give(PRIVATE)
+    found = place.choose()
+    assert found["proved"] and not found["trouble"], found
+    assert (found["plan"]["mode"], found["plan"]["wan"], found["plan"]["lan"]) == ("bridge", router, pc)
+    place.pc_asks()
+    address = place.pc.addresses("e0")[0]
+    assert address.startswith("192.168.1."), "the PC's address is the operator's, as without the box"
+    assert place.pc_reaches_the_internet()
+    assert not place.comes_in(address), "nobody comes in"
+
+
+def test_with_one_public_address_the_box_is_a_router_and_gives_the_lan_addresses(place: Site) -> None:
+    place.plug(router="p1", pc="p0")
+    place.give(PUBLIC, pool=2)
+    found = place.choose()
+    assert found["proved"], (found, place.log())
+    assert (found["plan"]["mode"], found["plan"]["wan"]) == ("router", "p1")
+    place.pc_asks()
+    assert place.pc.addresses("e0")[0].startswith("192.168.213.")
+    assert place.pc_reaches_the_internet()
+
+
+def test_a_plan_that_is_not_proved_gives_way_to_the_next(place: Site) -> None:
+    """The operator gives one address only: the box gets it, a PC behind a bridge would get none."""
+    place.plug(router="p0", pc="p1")
+    place.give(PRIVATE, pool=1)
+    found = place.choose()
+    assert found["proved"] and found["plan"]["mode"] == "router", (found, place.log())
+    place.pc_asks()
+    assert place.pc_reaches_the_internet()
+
+
+def test_cables_exchanged_later_are_noticed(place: Site) -> None:
+    place.plug(router="p0", pc="p1")
+    place.give(PRIVATE)
+    assert place.choose()["plan"]["wan"] == "p0"
+    place.plug(router="p1", pc="p0")
+    place.give(PRIVATE)
+    found = place.choose()
+    assert found["proved"] and found["plan"]["wan"] == "p1", (found, place.log())
+    place.pc_asks()
+    assert place.pc_reaches_the_internet()
+
+
+def test_both_cables_in_one_network_are_never_bridged(place: Site) -> None:
+    place.plug(router="p0", pc="p1")
+    ip(f"-n {BOX} link del p1")
+    ip(f"link add l1 netns {OP} type veth peer name p1 netns {BOX}")
+    ip(f"-n {OP} link add sw type bridge")
+    for link in ("l0", "l1"):
+        ip(f"-n {OP} link set {link} master sw up")
+    ip(f"-n {OP} link set sw up")
+    ip(f"-n {BOX} link set p1 up")
+    found = place.choose()
+    assert found["trouble"] == "same_network" and found["plan"] is None, found
+
+
+def test_when_the_operator_is_away_what_was_proved_stays(place: Site) -> None:
+    place.plug(router="p0", pc="p1")
+    place.give(PRIVATE)
+    proved = place.choose()["plan"]
+    place.op.stop_networkd()
+    ip(f"-n {OP} addr flush dev l0")
+    found = place.choose()
+    assert found["plan"] == proved and not found["proved"] and found["trouble"] == "unproved"
+    place.give(PRIVATE)
+    assert place.choose()["proved"]
