@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import actions as decisions
+from beffroi.core.decisions import exceptions
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events import outbox
 from beffroi.core.events.models import OutboxEvent
@@ -49,6 +50,7 @@ def decide(
         evidence={"communes": 2, "persons": 2, "detectors": list(detectors)},
         rule="two_communes",
         ttl_s=3600,
+        strength=changes.get("strength", "strong"),
     )
     run_pending("main")
     return decision
@@ -234,9 +236,69 @@ def test_an_alarm_inside_the_lan_opens_one_incident_a_day(beaune: Commune, detec
 
 
 def test_the_worse_meaning_holds_when_nothing_tells() -> None:
-    assert met_kind([]) == Kind.COMMAND_SERVER
-    assert met_kind(["spf_fail"]) == Kind.LURE_VISITED
-    assert met_kind(["spf_fail", "known_malware"]) == Kind.COMMAND_SERVER
+    assert met_kind([], command_server=False) == Kind.COMMAND_SERVER
+    assert met_kind(["spf_fail"], command_server=False) == Kind.LURE_VISITED
+    assert met_kind(["spf_fail", "known_malware"], command_server=False) == Kind.COMMAND_SERVER
+    assert met_kind(["spf_fail"], command_server=True) == Kind.COMMAND_SERVER
+
+
+def test_what_is_only_observed_opens_nothing_until_it_is_in_force(beaune: Commune) -> None:
+    decision = decide(strength="weak")
+    assert decision.state == "observed"
+    sign_in(beaune.agent_membership)
+    looked_back(beaune, decision)
+    assert Encounter.objects.get().count == 41
+    assert not Incident.objects.exists()
+    decide()  # strong evidence comes: the same decision is in force
+    decision.refresh_from_db()
+    assert decision.state == "active"
+    kinds = set(Incident.objects.values_list("kind", flat=True))
+    assert kinds == {Kind.COMMAND_SERVER, Kind.FOREIGN_SIGN_IN}
+    assert Encounter.objects.get(door="packet").incident_id
+
+
+def test_what_a_commune_set_aside_for_itself_ends_and_opens_nothing_there(
+    beaune: Commune, nuits: Commune
+) -> None:
+    clients = {one.id: sign_in(one.agent_membership) for one in (beaune, nuits)}
+    indicator = normalise("ip", ATTACKER)
+    exceptions.allow_locally(
+        actor=Actor("administrator", "adm_x", None, "administrator"),
+        collectivite_id=beaune.id,
+        indicator=indicator,
+        ttl_s=3600,
+        reason="prestataire",
+    )
+    decision = decide()
+    for one in (beaune, nuits):
+        looked_back(one, decision)
+    assert set(Incident.objects.values_list("collectivite_id", flat=True)) == {nuits.id}
+    assert clients[beaune.id].get("/acces/").status_code == 200
+    assert clients[nuits.id].get("/acces/").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("direction", "detectors", "opened"),
+    [
+        ("out", ("box_beacon",), 1),
+        ("name", ("box_beacon",), 1),
+        ("in", ("box_beacon",), 0),
+        ("out", ("spf_fail",), 0),
+    ],
+)
+def test_a_machine_that_goes_on_calling_its_master_is_told_once(
+    beaune: Commune, direction: str, detectors: tuple[str, ...], opened: int
+) -> None:
+    decision = decide(detectors=detectors)
+    for count in (3, 8):
+        with transaction.atomic():
+            payload = {"box_id": "box_x", "kind": "ip", "direction": direction, "count": count}
+            outbox.publish(
+                "box:flows_counted", payload | {"entry_id": decision.id}, collectivite_id=beaune.id
+            )
+        run_pending("main")
+    assert Incident.objects.count() == opened
+    assert sum(len(queries.evidence(one)) for one in Incident.objects.all()) == 2 * opened
 
 
 # Undo

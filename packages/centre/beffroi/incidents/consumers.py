@@ -20,6 +20,7 @@ def follow_decision(event: Event) -> None:
         return
     if event.kind == "decision:activated":
         look_back.look_at_sign_ins(decision)
+        look_back.take_in_force(decision)
     elif decision.state == Decision.State.REVOKED:
         actions.close_for_decision(decision_id=decision.id)
 
@@ -28,6 +29,12 @@ def follow_decision(event: Event) -> None:
 def take_in_look_back(event: Event) -> None:
     if event.collectivite_id:
         look_back.take_in_flows(collectivite_id=event.collectivite_id, payload=event.payload)
+
+
+@consumer(name="incidents.refused", kinds=("box:flows_counted",))
+def take_in_refused(event: Event) -> None:
+    if event.collectivite_id:
+        look_back.take_in_refused(collectivite_id=event.collectivite_id, payload=event.payload)
 
 
 @consumer(name="incidents.alarms", kinds=("box:alarm",))

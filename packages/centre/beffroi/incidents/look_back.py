@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 
-from beffroi.core.decisions.models import SCOPE_ALL, Decision
+from beffroi.core.decisions import exceptions, rules
+from beffroi.core.decisions.models import SCOPE_ALL, Decision, LocalException
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import sign_ins
 from beffroi.core.identity.models import Person, SignIn
 from beffroi.incidents import actions
 from beffroi.incidents.actions import SYSTEM, Captured
-from beffroi.incidents.models import Encounter
+from beffroi.incidents.models import Encounter, Incident
 from beffroi.incidents.rules import MAX_SESSIONS_ENDED, Kind, met_kind
 from beffroi.lib import clock
 
@@ -41,6 +42,8 @@ def look_at_sign_ins(decision: Decision) -> int:
 
 
 def _of_collectivite(decision: Decision, owner: str, people: Sequence[sign_ins.Seen]) -> None:
+    if _excepted(decision, owner):
+        return
     if Encounter.objects.filter(decision_id=decision.id, collectivite_id=owner, door="login").exists():
         return
     few = len(people) <= MAX_SESSIONS_ENDED
@@ -77,7 +80,8 @@ def _of_collectivite(decision: Decision, owner: str, people: Sequence[sign_ins.S
 
 
 def take_in_flows(*, collectivite_id: str, payload: Mapping[str, object]) -> None:
-    """A boîtier looked back: its LAN met what a decision names, before the decision."""
+    """A boîtier looked back: its LAN met what a decision names, before the decision. While that is only observed,
+    this is kept; an incident follows when it is in force."""
     decision = Decision.objects.filter(pk=str(payload.get("entry_id", ""))).first()
     count = _number(payload, "count")
     if decision is None or not count or decision.scope not in (SCOPE_ALL, collectivite_id):
@@ -96,23 +100,56 @@ def take_in_flows(*, collectivite_id: str, payload: Mapping[str, object]) -> Non
             "first_at": min(first_at, last_at),
             "last_at": last_at,
             "remaining": 1,
+            "told": dict(payload),
         },
     )
-    if decision.action not in BLOCKING:
-        return  # only observed: the report says who met it
-    detectors = decision.evidence.get("detectors", []) if isinstance(decision.evidence, dict) else []
-    kind = met_kind([one for one in detectors if isinstance(one, str)])
+    if decision.state in (Decision.State.ACTIVE, Decision.State.EXPIRED):
+        _open_for(decision, met)
+
+
+def take_in_force(decision: Decision) -> None:
+    """A decision that was observed is in force: what boîtiers told meanwhile becomes incidents."""
+    for met in Encounter.objects.filter(decision_id=decision.id, door="packet", incident_id=""):
+        _open_for(decision, met)
+
+
+def _open_for(decision: Decision, met: Encounter) -> None:
+    if decision.action not in BLOCKING or _excepted(decision, met.collectivite_id):
+        return
     incident = actions.open_incident(
         actor=SYSTEM,
-        kind=kind,
-        collectivite_id=collectivite_id,
+        kind=met_kind(_detectors(decision), command_server=_is_command_server(decision)),
+        collectivite_id=met.collectivite_id,
         subject=decision.id,
         occurred_at=met.first_at,
         decision_id=decision.id,
-        data={"count": count, "days": met.days, "value": decision.value[:200]},
-        evidence=[evidence_of(decision), Captured("box_look_back", last_at, dict(payload))],
+        data={"count": met.count, "days": met.days, "value": decision.value[:200]},
+        evidence=[evidence_of(decision), Captured("box_look_back", met.last_at, met.told)],
     )
     Encounter.objects.filter(pk=met.pk).update(incident_id=incident.id)
+
+
+def take_in_refused(*, collectivite_id: str, payload: Mapping[str, object]) -> None:
+    """A boîtier refused flows from the LAN to a command server: blocked or not, a machine there runs its program."""
+    if payload.get("direction") not in ("out", "name"):
+        return
+    decision = Decision.objects.filter(pk=str(payload.get("entry_id", "")), action__in=BLOCKING).first()
+    if decision is None or decision.state == Decision.State.REVOKED or not _is_command_server(decision):
+        return
+    known = Incident.objects.filter(collectivite_id=collectivite_id, decision_id=decision.id)
+    if known.filter(kind=Kind.COMMAND_SERVER).exists():
+        return  # each of its next attempts would be a line
+    now = clock.now()
+    actions.open_incident(
+        actor=SYSTEM,
+        kind=Kind.COMMAND_SERVER,
+        collectivite_id=collectivite_id,
+        subject=decision.id,
+        occurred_at=now,
+        decision_id=decision.id,
+        data={"refused": _number(payload, "count"), "value": decision.value[:200]},
+        evidence=[evidence_of(decision), Captured("box_refused", now, dict(payload))],
+    )
 
 
 def take_in_alarm(*, kind: Kind, collectivite_id: str, detector: str, payload: Mapping[str, object]) -> None:
@@ -131,7 +168,6 @@ def take_in_alarm(*, kind: Kind, collectivite_id: str, detector: str, payload: M
 
 def evidence_of(decision: Decision) -> Captured:
     """What is decided and on what ground: no reporter, and no count of other communes."""
-    detectors = decision.evidence.get("detectors", []) if isinstance(decision.evidence, dict) else []
     at = decision.activated_at or decision.proposed_at
     return Captured(
         "decision",
@@ -142,10 +178,27 @@ def evidence_of(decision: Decision) -> Captured:
             "indicator_value": decision.value,
             "action": decision.action,
             "rule": decision.rule,
-            "detectors": [one for one in detectors if isinstance(one, str)],
+            "detectors": _detectors(decision),
             "activated_at": int(at.timestamp()),
         },
     )
+
+
+def _detectors(decision: Decision) -> list[str]:
+    found = decision.evidence.get("detectors", []) if isinstance(decision.evidence, dict) else []
+    return [one for one in found if isinstance(one, str)]
+
+
+def _is_command_server(decision: Decision) -> bool:
+    return rules.is_command_server(exceptions.held_of(decision))
+
+
+def _excepted(decision: Decision, collectivite_id: str) -> bool:
+    """Whether the commune set this decision aside for itself."""
+    rows = LocalException.objects.filter(
+        collectivite_id=collectivite_id, state=LocalException.State.ACTIVE, expires_at__gt=clock.now()
+    )
+    return any(rules.touches(one.indicator, decision.indicator) for one in rows)
 
 
 def _sign_in(row: SignIn) -> Captured:

@@ -125,7 +125,7 @@ class IncidentEvidence(models.Model):
 
 class Encounter(models.Model):
     """What looking back found for one decision, in one collectivité, at one door. ``count``: flows or sign-ins;
-    ``remediated`` and ``remaining``: people whose sessions were ended, or were not."""
+    ``remediated`` and ``remaining``: people whose sessions were ended, or were not. ``told``: what a boîtier said."""
 
     decision_id = reference()
     collectivite_id = reference()
@@ -137,6 +137,7 @@ class Encounter(models.Model):
     remediated = models.IntegerField(default=0)
     remaining = models.IntegerField(default=0)
     incident_id = reference(default="", blank=True)
+    told = models.JSONField(default=dict)
 
     class Meta:
         db_table = "incident_encounter"

@@ -145,10 +145,12 @@ ALARMS: dict[str, Kind] = {
 """Alarms of a box that somebody must look into on the spot. A port scan from the internet is none of them."""
 
 
-def met_kind(detectors: Collection[str]) -> Kind:
-    """What it means that a LAN met the indicator of a decision; the worse of two meanings when nothing tells."""
+def met_kind(detectors: Collection[str], *, command_server: bool) -> Kind:
+    """What it means that a LAN met the indicator of a decision; the worse of two meanings when nothing tells.
+
+    ``command_server``: whether the decision is known to name one, whatever else is said."""
     found = frozenset(detectors)
-    if found & MACHINE_SIGNS or not found & PHISHING_SIGNS:
+    if command_server or found & MACHINE_SIGNS or not found & PHISHING_SIGNS:
         return Kind.COMMAND_SERVER
     return Kind.LURE_VISITED
 

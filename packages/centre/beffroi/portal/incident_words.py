@@ -118,6 +118,7 @@ SOURCES = {
     "decision": gettext_lazy("Décision de blocage"),
     "sign_in": gettext_lazy("Registre des connexions réussies"),
     "box_look_back": gettext_lazy("Boîtier : regard sur 30 jours"),
+    "box_refused": gettext_lazy("Boîtier : connexion refusée"),
     "box_alarm": gettext_lazy("Boîtier : alarme"),
     "mail": gettext_lazy("Entrée du courrier"),
 }
@@ -203,6 +204,8 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
 
 def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> str:
     value = words.shorten(str(data.get("value", "")))
+    if "refused" in data:
+        return _("Le boîtier a refusé une connexion vers %(value)s") % {"value": value}
     if kind in ("command_server", "lure_visited") and value:
         flows = ngettext("%(n)s connexion", "%(n)s connexions", count) % {"n": count}
         when = ngettext("sur %(n)s jour", "sur %(n)s jours", days) % {"n": days}

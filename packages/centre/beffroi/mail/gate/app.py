@@ -37,6 +37,7 @@ from beffroi.mail.gate.facts import Facts
 from beffroi.mail.gate.failures import Failures
 from beffroi.mail.gate.owners import Owners
 from beffroi.mail.gate.rules import Verdict, judge
+from beffroi.mail.gate.sign_ins import SignIns
 from beffroi.mail.gate.spool import Spool, SpoolUnavailable
 from beffroi.mail.gate.store import Drain, record_of
 
@@ -82,7 +83,8 @@ class Gate:
         self.owners = Owners(config.state / "projections" / "routes.sqlite")
         self.spool = Spool(config.state / "mailgate" / "spool.sqlite")
         self.failures = Failures()
-        self.drain = Drain(config, self.spool, self.failures)
+        self.sign_ins = SignIns()
+        self.drain = Drain(config, self.spool, self.failures, self.sign_ins)
 
     def check(self, facts: Facts) -> Verdict:
         """Judge and keep the evidence. Errors: SpoolUnavailable (the verdict would be "none")."""
@@ -100,6 +102,11 @@ class Gate:
     def sign_in_failed(self, attempt: _Policy) -> None:
         """Count it for the rule that finds guessing."""
         if self.failures.add(address=attempt.remote, account=attempt.login, door=attempt.protocol):
+            self.drain.wake()
+
+    def signed_in(self, attempt: _Policy) -> None:
+        """Keep it as evidence of who came from where."""
+        if self.sign_ins.add(address=attempt.remote, login=attempt.login, door=attempt.protocol):
             self.drain.wake()
 
     def refuses(self, address: str, login: str) -> bool:
@@ -148,7 +155,9 @@ async def _authpolicy(request: Request) -> Response:
         return JSONResponse({"status": 0, "msg": ""})
     if command == "allow" and gate.refuses(attempt.remote, attempt.login):
         return JSONResponse({"status": -1, "msg": "blocked by collective immunity"})
-    if command == "report" and not attempt.success and not attempt.policy_reject:
+    if command == "report" and attempt.success:
+        gate.signed_in(attempt)
+    elif command == "report" and not attempt.policy_reject:
         gate.sign_in_failed(attempt)
     return JSONResponse({"status": 0, "msg": ""})
 
