@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from beffroi.boxes.models import Box, BoxPolicy
-from beffroi.core.decisions.models import Decision
+from beffroi.core.decisions import appeals, exceptions
+from beffroi.core.decisions.models import Appeal, Decision, LocalException, NeverAgain
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
@@ -60,6 +61,9 @@ class World:
     update_id: str
     incident_id: str
     decision_id: str
+    local_decision_id: str
+    exception_id: str
+    appeal_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -110,6 +114,11 @@ PORTAL = {
     "incidents": Rule("own"),
     "incident": Rule("ours", INCIDENT, {"note": "x"}),
     "incident_export": Rule("ours", INCIDENT),
+    "blocks": Rule("own"),
+    "block": Rule(
+        "ours", lambda world: {"decision_id": world.local_decision_id}, {"word": "contest", "text": "x"}
+    ),
+    "own_exception_end": Rule("ours", lambda world: {"exception_id": world.exception_id}),
     "mail_list": Rule("thing", mail()),
     "mail_read": Rule("thing", mail(uid=1)),
     "mail_content": Rule("thing", mail(uid=1)),
@@ -118,6 +127,7 @@ PORTAL = {
     "box_enrol": Rule("box"),
 }
 CAMPAIGN: Arguments = lambda world: {"campaign_id": world.campaign_id}  # noqa: E731
+DECISION: Arguments = lambda world: {"decision_id": world.decision_id}  # noqa: E731
 SOURCE: Arguments = lambda world: {"source_id": world.source_id}  # noqa: E731
 BOX: Arguments = lambda world: {"box_id": world.box_id}  # noqa: E731
 CONSOLE = {
@@ -152,6 +162,14 @@ CONSOLE = {
     "communes": Rule("own"),
     "commune_enrol": Rule("own", data={"insee": "21584", "domain": "saulieu.test"}),
     "journal": Rule("own"),
+    "waiting": Rule("own"),
+    "never_again": Rule("own"),
+    "decision": Rule("thing", DECISION),
+    "decision_json": Rule("thing", DECISION),
+    "decision_undo": Rule("thing", DECISION, {"never": "1", "reason": "x"}),
+    "decision_approve": Rule("thing", DECISION),
+    "appeal": Rule("thing", lambda world: {"appeal_id": world.appeal_id}, {"word": "accept", "text": "x"}),
+    "exception_end": Rule("thing", lambda world: {"exception_id": world.exception_id}),
     "campaign": Rule("thing", CAMPAIGN),
     "campaign_confirm": Rule("thing", CAMPAIGN),
     "campaign_dismiss": Rule("thing", CAMPAIGN),
@@ -166,7 +184,7 @@ CONSOLE = {
     "box_revoke": Rule("thing", BOX),
 }
 CLOSED_PORTAL = [name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "ours", "account")]
-POSTED = ("box_restore", "box_observe", "box_flow")
+POSTED = ("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end")
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours")]
 
@@ -192,6 +210,11 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
     )
     campaign = Campaign.objects.get()
     decision = block("185.203.116.9")
+    local = block("185.203.116.10", scope=beaune.id)
+    appeal = appeals.appeal(actor=beaune.agent, decision_id=local.id, text="x")
+    exception = exceptions.allow_locally(
+        actor=beaune.agent, collectivite_id=beaune.id, indicator=local.indicator, ttl_s=60, reason="x"
+    )
     job = RemediationJob.objects.create(direction="withdraw", decision_id=decision.id, state="waiting")
     source = FeedSource.objects.create(name="X", slug="x", format="plain", licence="CC0", created_by="x")
     held = SourceUpdate.objects.create(source=source, state="held", doubts=["grew"])
@@ -209,6 +232,9 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         held.id,
         incident.id,
         decision.id,
+        local.id,
+        exception.id,
+        appeal.id,
     )
 
 
@@ -226,6 +252,9 @@ def changed() -> tuple[object, ...]:
         set(RemediationJob.objects.values_list("state", "approval_id")),
         set(FeedSource.objects.values_list("name", "active")),
         set(SourceUpdate.objects.values_list("state", flat=True)),
+        set(Appeal.objects.values_list("state", flat=True)),
+        set(LocalException.objects.values_list("state", flat=True)),
+        NeverAgain.objects.count(),
     )
 
 
@@ -274,7 +303,9 @@ def test_what_belongs_to_another_is_no_such_page(name: str, method: str, world: 
 @pytest.mark.parametrize("name", THINGS)
 def test_what_belongs_to_oneself_is_found(name: str, world: World) -> None:
     """Otherwise the refusals above would prove nothing."""
-    assert ask(portal_client(world.beaune.agent_membership), "get", name, PORTAL, world).status_code == 200
+    expected = 405 if name in POSTED else 200
+    answer = ask(portal_client(world.beaune.agent_membership), "get", name, PORTAL, world)
+    assert answer.status_code == expected
 
 
 @pytest.mark.parametrize("method", ["get", "post"])

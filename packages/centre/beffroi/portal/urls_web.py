@@ -14,7 +14,7 @@ from django.urls.converters import StringConverter
 from django.views.i18n import set_language
 
 from beffroi.portal import about, health
-from beffroi.portal.web import access, boxes, home, incidents, mail, signin
+from beffroi.portal.web import access, blocks, boxes, home, incidents, mail, signin
 
 handler400 = "beffroi.portal.health.bad_request"
 handler403 = "beffroi.portal.health.forbidden"
@@ -50,6 +50,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("acces/mot-de-passe/", access.issue, name="app_password_issue"),
     path("acces/mot-de-passe/<str:app_password_id>/retirer/", access.revoke, name="app_password_revoke"),
     path("acces/resume/", access.access, name="mfa_index"),
+    path("blocages/", blocks.blocks, name="blocks"),
+    path("blocages/<str:decision_id>/", blocks.block, name="block"),
+    path("blocages/exception/<str:exception_id>/", blocks.end_exception, name="own_exception_end"),
     path("boitier/", boxes.boxes, name="own_boxes"),
     path("collectivites/", access.choose_membership, name="membership_choose"),
     path("dossiers/", incidents.incidents, name="incidents"),

@@ -60,6 +60,18 @@ def review_queue(actor: Actor) -> QuerySet[Decision]:
     return rows if actor.sees_all else rows.none()
 
 
+def undecided_count(actor: Actor) -> int:
+    """How many decisions and appeals wait for a person."""
+    if not actor.sees_all:
+        return 0
+    return review_queue(actor).count() + visible_appeals(actor).filter(state=Appeal.State.OPEN).count()
+
+
+def applying_decisions(actor: Actor) -> QuerySet[Decision]:
+    """What is refused for the actor's commune now, newest first."""
+    return visible_decisions(actor).filter(state__in=(Decision.State.ACTIVE, Decision.State.CANARY))
+
+
 def staged(actor: Actor) -> QuerySet[Decision]:
     """Decisions that are observed or in a canary stage; none for others than the Département."""
     rows = Decision.objects.filter(state__in=(Decision.State.OBSERVED, Decision.State.CANARY))

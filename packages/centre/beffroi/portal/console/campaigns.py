@@ -36,6 +36,7 @@ def campaigns(request: HttpRequest, actor: Actor) -> HttpResponse:
         "groups": groups,
         "waiting": len(groups[0]["rows"]),
         "any": bool(found),
+        "undecided": decisions.undecided_count(actor),
         "lists": decisions.visible_lists(actor),
     }
     part = request.htmx and request.GET.get("part") == "list"  # type: ignore[attr-defined]

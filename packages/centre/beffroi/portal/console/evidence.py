@@ -16,7 +16,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
 from beffroi.mail import queries as mail
-from beffroi.portal import words
+from beffroi.portal import explaining, words
 from beffroi.watch import queries as watch
 
 BOX_CHANNEL = "box"
@@ -142,7 +142,7 @@ def dossier(actor: Actor, campaign_id: str) -> Dossier:
         decisions=[
             {
                 "decision": one,
-                "title": words.decision_title(one.kind, one.value, one.action),
+                "title": explaining.title_of(one),
                 "rule": words.rule(one.rule),
             }
             for one in rows

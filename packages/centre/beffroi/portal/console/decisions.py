@@ -1,0 +1,160 @@
+"""One decision with its reasons, those that wait for a person, appeals, and what is never decided again."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from beffroi.core.communes import queries as communes
+from beffroi.core.decisions import actions, appeals, exceptions, never_again, queries, staging
+from beffroi.core.decisions.models import Appeal, Decision
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import Invalid, NotFound
+from beffroi.portal import explaining
+from beffroi.portal.pages import for_administrators, page
+
+LISTED = 100
+PLACE = {"place": "campaigns"}
+
+
+@require_GET
+@for_administrators
+def waiting(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Everything about decisions that needs a person, and what a person should know of."""
+    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    review = [_line(one) for one in queries.review_queue(actor)[:LISTED]]
+    contested = list(queries.visible_appeals(actor).filter(state=Appeal.State.OPEN)[:LISTED])
+    wanted = {a.decision_id for a in contested}
+    of = {d.id: d for d in queries.visible_decisions(actor).filter(pk__in=wanted)}
+    context = PLACE | {
+        "review": review,
+        "appeals": [
+            {"appeal": a, "owner": names.get(a.collectivite_id, ""), **_line(of[a.decision_id])}
+            for a in contested
+            if a.decision_id in of
+        ],
+        "staged": [_line(one) for one in queries.staged(actor)[:LISTED]],
+        "exceptions": [
+            {"row": one, "owner": names.get(one.collectivite_id, "")}
+            for one in queries.visible_exceptions(actor).filter(state="active")[:LISTED]
+        ],
+        "total": len(review) + len(contested),
+    }
+    part = request.htmx and request.GET.get("part") == "list"  # type: ignore[attr-defined]
+    return page(request, "console/parts/waiting.html" if part else "console/waiting.html", context)
+
+
+def _line(decision: Decision) -> dict[str, object]:
+    why = str(explaining.REVIEWS.get(decision.review_reason, ""))
+    return {"decision": decision, "title": explaining.title_of(decision), "why": why}
+
+
+@require_GET
+@for_administrators
+def decision(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
+    context = PLACE | {"one": explaining.explain(actor, decision_id), "console": True}
+    part = request.htmx and request.GET.get("part") == "one"  # type: ignore[attr-defined]
+    return page(request, "console/parts/decision.html" if part else "console/decision.html", context)
+
+
+@require_GET
+@for_administrators
+def decision_json(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
+    response = JsonResponse(explaining.as_json(explaining.explain(actor, decision_id)))
+    response["Cache-Control"] = "no-store, private"
+    return response
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def undo(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
+    """State the consequences, then end it; with ``never``, for good."""
+    found = queries.access_decision(actor, decision_id)
+    error = ""
+    if request.method == "POST":
+        if request.POST.get("never"):
+            try:
+                never_again.never_again(
+                    actor=actor, indicator=found.indicator, reason=request.POST.get("reason", "")
+                )
+                return HttpResponseRedirect(reverse("decision", args=[found.id]))
+            except Invalid:
+                error = _("Écrivez une raison : elle reste avec « plus jamais ».")
+        else:
+            actions.revoke(actor=actor, decision=found, reason="undone")
+            return HttpResponseRedirect(reverse("decision", args=[found.id]))
+    context = PLACE | {"one": explaining.explain(actor, decision_id), "error": error}
+    return page(request, "console/decision_undo.html", context, status=400 if error else 200)
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def approve(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
+    found = queries.access_decision(actor, decision_id)
+    if request.method == "POST":
+        staging.approve(actor=actor, decision=found)
+        return HttpResponseRedirect(reverse("decision", args=[found.id]))
+    return page(
+        request, "console/decision_approve.html", PLACE | {"one": explaining.explain(actor, decision_id)}
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def appeal(request: HttpRequest, actor: Actor, appeal_id: str) -> HttpResponse:
+    found = queries.access_appeal(actor, appeal_id)
+    error = ""
+    if request.method == "POST":
+        try:
+            word = request.POST.get("word")
+            appeals.answer(
+                actor=actor, appeal_id=found.id, accept=word == "accept", text=request.POST.get("text", "")
+            )
+            return HttpResponseRedirect(reverse("waiting"))
+        except Invalid:
+            error = _("Écrivez une réponse : la commune la lira.")
+    context = PLACE | {
+        "appeal": found,
+        "one": explaining.explain(actor, found.decision_id),
+        "who": identity.person_name(found.created_by),
+        "owner": communes.access_collectivite(actor, found.collectivite_id).name,
+        "error": error,
+    }
+    return page(request, "console/appeal.html", context, status=400 if error else 200)
+
+
+@require_POST
+@for_administrators
+def end_exception(request: HttpRequest, actor: Actor, exception_id: str) -> HttpResponse:
+    exceptions.end(actor=actor, exception_id=exception_id)
+    return HttpResponseRedirect(reverse("waiting"))
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def never(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """What is never decided again; each can be taken back, with a reason."""
+    error = ""
+    if request.method == "POST":
+        try:
+            never_again.take_back(
+                actor=actor,
+                never_again_id=request.POST.get("entry", ""),
+                reason=request.POST.get("reason", ""),
+            )
+            return HttpResponseRedirect(reverse("never_again"))
+        except Invalid:
+            error = _("Écrivez pourquoi cela peut de nouveau être bloqué.")
+    rows = [{"row": one, "who": _who(one.created_by)} for one in queries.never_again_entries(actor)[:LISTED]]
+    context = PLACE | {"rows": rows, "error": error, "asked": request.POST.get("entry", "")}
+    return page(request, "console/never_again.html", context, status=400 if error else 200)
+
+
+def _who(administrator_id: str) -> str:
+    try:
+        return identity.administrator(administrator_id).name
+    except NotFound:
+        return _("un ancien administrateur")

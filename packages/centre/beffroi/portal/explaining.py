@@ -1,0 +1,214 @@
+"""Why a decision is there: evidence, rule in words, whom it protected, whom it hit, expiry, history. To read only.
+
+One explanation for the console's page, its JSON and the commune's page: who asks decides what is in it, since every
+part comes from a query on that actor's behalf. A commune reads counts and its own facts; nobody outside of the
+Département reads which communes, and nobody at all reads who reported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from beffroi.core.communes import queries as communes
+from beffroi.core.decisions import queries as decisions
+from beffroi.core.decisions import stages
+from beffroi.core.decisions.models import Appeal, Decision, LocalException
+from beffroi.core.identity.actor import Actor
+from beffroi.portal import words
+
+STAGED = ("observed", "canary", "review")
+REVIEWS = {
+    "over_budget": gettext_lazy("Des communes s’en servent régulièrement : c’est peut-être légitime."),
+    "canary_objects": gettext_lazy("Une commune qui l’essayait l’a contesté ou débloqué."),
+    "objections": gettext_lazy("Plusieurs communes l’ont contesté ou débloqué."),
+    "blast": gettext_lazy("Le blocage touchait plusieurs communes : il a été retiré partout."),
+    "automatic_name": gettext_lazy("Un nom que personne ne connaissait : une personne doit le regarder."),
+}
+ENDS = {
+    "ttl": gettext_lazy("sa durée est écoulée"),
+    "campaign_undone": gettext_lazy("campagne annulée"),
+    "campaign_dismissed": gettext_lazy("campagne écartée"),
+    "never_again": gettext_lazy("plus jamais"),
+    "appeal_accepted": gettext_lazy("contestation acceptée"),
+    "undone": gettext_lazy("annulé par une personne"),
+}
+
+
+@dataclass(frozen=True)
+class Moment:
+    at: datetime
+    text: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Met:
+    """What one commune met, for the Département."""
+
+    name: str
+    regular: bool
+    days: int
+    blocked_in: int
+    blocked_out: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """``communes``, ``blocked_in``, ``blocked_out``: of all that the actor may see."""
+
+    decision: Decision
+    title: str
+    grounds: str
+    detectors: list[str]
+    summary: str
+    communes: int
+    blocked_in: int
+    blocked_out: int
+    regular: int
+    met: list[Met]
+    exceptions: list[LocalException]
+    appeals: list[Appeal]
+    history: list[Moment]
+
+    @property
+    def open(self) -> bool:
+        return self.decision.state in Decision.OPEN
+
+    @property
+    def blocking(self) -> bool:
+        return self.decision.state in ("active", "canary")
+
+
+def title_of(decision: Decision) -> str:
+    """A sentence for what is in force; what is only looked at is named, and not said to be blocked."""
+    if decision.state in STAGED:
+        kind = words.KINDS.get(decision.kind, decision.kind)
+        return f"{kind}\N{NO-BREAK SPACE}: {words.shorten(decision.value)}"
+    return words.decision_title(decision.kind, decision.value, decision.action)
+
+
+def explain(actor: Actor, decision_id: str) -> Explanation:
+    """Errors: NotFound."""
+    decision = decisions.access_decision(actor, decision_id)
+    effects = list(decisions.visible_effects(actor, decision))
+    exceptions = list(decisions.visible_exceptions(actor).filter(decision_id=decision.id))
+    appeals = list(decisions.visible_appeals(actor).filter(decision_id=decision.id))
+    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    met = [
+        Met(
+            names.get(one.collectivite_id, ""),
+            one.regular_days >= stages.REGULAR_DAYS,
+            one.regular_days,
+            one.blocked_in,
+            one.blocked_out,
+        )
+        for one in effects
+    ]
+    for row in exceptions:
+        row.owner = names.get(row.collectivite_id, "")  # type: ignore[attr-defined]
+    for appeal in appeals:
+        appeal.owner = names.get(appeal.collectivite_id, "")  # type: ignore[attr-defined]
+    return Explanation(
+        decision=decision,
+        title=title_of(decision),
+        grounds=words.grounds(decision.rule, decision.evidence),
+        detectors=words.detectors(_texts(decision.evidence.get("detectors"))),
+        summary=summary(decision, met),
+        communes=sum(bool(one.blocked_in or one.blocked_out) for one in met),
+        blocked_in=sum(one.blocked_in for one in met),
+        blocked_out=sum(one.blocked_out for one in met),
+        regular=sum(one.regular for one in met),
+        met=met,
+        exceptions=exceptions,
+        appeals=appeals,
+        history=history(decision, exceptions, appeals),
+    )
+
+
+def summary(decision: Decision, met: list[Met]) -> str:
+    """The first sentence of the page."""
+    if decision.state == "observed":
+        return _("Rien n’est bloqué : les boîtiers regardent qui s’en sert.")
+    if decision.state == "canary":
+        return _("Quelques communes le bloquent à l’essai ; les autres l’observent.")
+    if decision.state == "review":
+        why = REVIEWS.get(decision.review_reason, "")
+        return _("Rien n’est bloqué : une personne doit trancher. %(why)s") % {"why": why}
+    if decision.state == "active":
+        total = sum(one.blocked_in + one.blocked_out for one in met)
+        if not total:
+            return _("En vigueur. Aucun flux n’a encore été bloqué.")
+        told = ngettext("En vigueur : %(n)s flux bloqué.", "En vigueur : %(n)s flux bloqués.", total)
+        return told % {"n": total}
+    why = ENDS.get(decision.end_reason, "")
+    return _("N’est plus bloqué : %(why)s.") % {"why": why} if why else _("N’est plus bloqué.")
+
+
+def history(decision: Decision, exceptions: list[LocalException], appeals: list[Appeal]) -> list[Moment]:
+    moments = [Moment(decision.proposed_at, _("Première décision"), words.rule(decision.rule))]
+    if decision.activated_at and decision.activated_at != decision.proposed_at:
+        moments.append(Moment(decision.activated_at, _("Mise en vigueur partout")))
+    if decision.state in STAGED and decision.state_since != decision.proposed_at:
+        label = str(words.STATES[decision.state][0])
+        note = str(REVIEWS.get(decision.review_reason, "")) if decision.state == "review" else ""
+        moments.append(Moment(decision.state_since, label, note))
+    for one in exceptions:
+        moments.append(Moment(one.created_at, _("Débloqué pour une collectivité"), one.owner))  # type: ignore[attr-defined]
+    for appeal in appeals:
+        moments.append(Moment(appeal.created_at, _("Contesté"), appeal.owner))  # type: ignore[attr-defined]
+        if appeal.answered_at:
+            text = _("Contestation acceptée") if appeal.state == "accepted" else _("Contestation refusée")
+            moments.append(Moment(appeal.answered_at, text))
+    if decision.ended_at:
+        why = str(ENDS.get(decision.end_reason, ""))
+        moments.append(Moment(decision.ended_at, _("Fin du blocage"), why))
+    return sorted(moments, key=lambda one: one.at)
+
+
+def as_json(found: Explanation) -> dict[str, Any]:
+    """The same, for a machine. Times in UTC, ISO 8601; codes beside words."""
+    one = found.decision
+    return {
+        "id": one.id,
+        "indicator": {"kind": one.kind, "value": one.value},
+        "action": one.action,
+        "scope": one.scope,
+        "state": one.state,
+        "strength": one.strength,
+        "rule": {"code": one.rule, "words": words.rule(one.rule)},
+        "reason": one.reason,
+        "evidence": one.evidence,
+        "review_reason": one.review_reason,
+        "proposed_at": _iso(one.proposed_at),
+        "activated_at": _iso(one.activated_at),
+        "expires_at": _iso(one.expires_at),
+        "ended_at": _iso(one.ended_at),
+        "end_reason": one.end_reason,
+        "protected": {
+            "communes": found.communes,
+            "flows_in": found.blocked_in,
+            "flows_out": found.blocked_out,
+        },
+        "hit": {
+            "communes_with_regular_traffic": found.regular,
+            "exceptions": [
+                {"state": e.state, "created_at": _iso(e.created_at), "expires_at": _iso(e.expires_at)}
+                for e in found.exceptions
+            ],
+            "appeals": [{"state": a.state, "created_at": _iso(a.created_at)} for a in found.appeals],
+        },
+        "history": [{"at": _iso(m.at), "text": m.text, "note": m.note} for m in found.history],
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _texts(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []

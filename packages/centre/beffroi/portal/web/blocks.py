@@ -1,0 +1,114 @@
+"""Blocages: what applies to the person's commune, with a search; contest one, let it through for an hour.
+
+Input:  hostile; decisions and exceptions come from queries on the person's behalf.
+Rule:   the policy of the commune's boîtiers says whether its people may let something through at all.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from beffroi.boxes import queries as boxes
+from beffroi.core.decisions import appeals, exceptions, queries
+from beffroi.core.decisions.exceptions import ExceptionRefused
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed
+from beffroi.portal import explaining
+from beffroi.portal.pages import for_agents, page
+
+LISTED = 50
+MAX_QUERY_CHARS = 200
+PLACE = {"place": "blocks"}
+
+
+@require_GET
+@for_agents
+def blocks(request: HttpRequest, actor: Actor) -> HttpResponse:
+    q = request.GET.get("q", "").strip()[:MAX_QUERY_CHARS]
+    rows = queries.applying_decisions(actor).filter(value__icontains=q)
+    found = list(rows[: LISTED + 1])
+    context = PLACE | {
+        "q": q,
+        "rows": [{"decision": one, "title": explaining.title_of(one)} for one in found[:LISTED]],
+        "more": len(found) > LISTED,
+        "exceptions": queries.visible_exceptions(actor).filter(state="active"),
+        "appeals": _appeals(actor),
+    }
+    return page(request, "portal/blocks.html", context)
+
+
+def _appeals(actor: Actor) -> list[dict[str, object]]:
+    rows = list(queries.visible_appeals(actor)[:10])
+    of = {d.id: d for d in queries.visible_decisions(actor).filter(pk__in={a.decision_id for a in rows})}
+    return [
+        {"appeal": a, "title": explaining.title_of(of[a.decision_id])} for a in rows if a.decision_id in of
+    ]
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def block(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
+    """Read it; contest it, or let it through. Errors: NotFound, Conflict."""
+    error = ""
+    if request.method == "POST":
+        try:
+            error = _act(request, actor, decision_id)
+        except Invalid:
+            error = _("Écrivez quelques mots : le Département les lira.")
+        if not error:
+            return HttpResponseRedirect(reverse("block", args=[decision_id]))
+    found = explaining.explain(actor, decision_id)
+    own = queries.visible_exceptions(actor).filter(state="active")
+    context = PLACE | {
+        "one": found,
+        "may_unlock": may_unlock(actor) and found.blocking,
+        "exception": own.filter(kind=found.decision.kind, value=found.decision.value).first(),
+        "contested": any(a.state == "open" for a in found.appeals),
+        "error": error,
+        "minutes": settings.BEFFROI.exception_person_s // 60,
+    }
+    return page(request, "portal/block.html", context, status=400 if error else 200)
+
+
+def _act(request: HttpRequest, actor: Actor, decision_id: str) -> str:
+    """Do what was pressed; return what stood against it."""
+    text = request.POST.get("text", "")
+    if request.POST.get("word") == "contest":
+        appeals.appeal(actor=actor, decision_id=decision_id, text=text)
+        return ""
+    if not may_unlock(actor):
+        raise NotAllowed("let something through")
+    decision = queries.access_decision(actor, decision_id)
+    if decision.state not in ("active", "canary"):
+        raise Conflict("the decision ended")
+    try:
+        exceptions.allow_locally(
+            actor=actor,
+            collectivite_id=actor.collectivite_id or "",
+            indicator=decision.indicator,
+            ttl_s=settings.BEFFROI.exception_person_s,
+            reason=text[:500],
+            decision_id=decision.id,
+        )
+    except ExceptionRefused:
+        return _(
+            "C’est une attaque reconnue : seul le Département peut la débloquer. Contestez, il vous répondra."
+        )
+    return ""
+
+
+@require_POST
+@for_agents
+def end_exception(request: HttpRequest, actor: Actor, exception_id: str) -> HttpResponse:
+    exceptions.end(actor=actor, exception_id=exception_id)
+    return HttpResponseRedirect(reverse("blocks"))
+
+
+def may_unlock(actor: Actor) -> bool:
+    """What the policy of the commune's boîtiers says; without boîtiers, what a new policy would say."""
+    found = boxes.current_policy(actor, actor.collectivite_id or "")
+    return found is None or found[1].unlock

@@ -1,0 +1,193 @@
+"""Pages of one decision: what each side reads, and what they press."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from beffroi.boxes.models import BoxPolicy
+from beffroi.core.communes.models import Collectivite
+from beffroi.core.decisions import actions, appeals, exceptions, never_again, staging
+from beffroi.core.decisions.models import Appeal, Decision, LocalException, NeverAgain
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi_protocol.indicators import normalise
+from beffroi_protocol.messages import Policy
+from django.test import Client
+from msgspec import to_builtins
+
+from tests.conftest import Commune
+from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
+
+__all__ = ["no_door"]
+SITE = "fournitures-bureau.com"
+pytestmark = pytest.mark.django_db
+
+
+def decide(actor: Actor, **changes: Any) -> Decision:
+    values: dict[str, Any] = {
+        "indicator": normalise("domain", SITE),
+        "action": "block",
+        "reason": "lone_source",
+        "evidence": {"communes": 0, "detectors": ["listed_name"]},
+        "rule": "lone_source",
+        "ttl_s": 86400,
+    }
+    return actions.activate(actor=actor, **(values | changes))
+
+
+@pytest.fixture
+def agent(beaune: Commune, no_door: None) -> Client:
+    return portal_client(beaune.agent_membership)
+
+
+@pytest.fixture
+def ada(administrator: Actor) -> Any:
+    with on_listener("console"):
+        yield console_client(administrator.id)
+
+
+def text(answer: Any, status: int = 200) -> str:
+    assert answer.status_code == status, answer.content[:400]
+    return str(answer.content.decode())
+
+
+def test_a_commune_reads_why_and_contests_and_the_departement_answers(
+    agent: Client, beaune: Commune, system: Actor, administrator: Actor
+) -> None:
+    decision = decide(system)
+    listed = text(agent.get("/blocages/?q=fournitures"))
+    assert SITE in listed
+    assert "Aucun blocage ne porte ce nom" in text(agent.get("/blocages/?q=inconnu"))
+    page = text(agent.get(f"/blocages/{decision.id}/"))
+    assert "Inscrit sur une liste extérieure" in page
+    assert "Contester" in page
+    assert text(agent.post(f"/blocages/{decision.id}/", {"word": "contest", "text": " "}), 400)
+    answer = agent.post(f"/blocages/{decision.id}/", {"word": "contest", "text": "Notre fournisseur."})
+    assert answer.status_code == 302
+    assert "Vous l’avez contesté" in text(agent.get(f"/blocages/{decision.id}/"))
+    appeals.answer(
+        actor=administrator, appeal_id=Appeal.objects.get().id, accept=True, text="Merci, c’est corrigé."
+    )
+    assert "Merci, c’est corrigé." in text(agent.get("/blocages/"))
+    assert "N’est plus bloqué" in text(agent.get(f"/blocages/{decision.id}/"))
+
+
+def test_a_commune_lets_it_through_for_an_hour_and_blocks_it_again(
+    agent: Client, beaune: Commune, system: Actor
+) -> None:
+    decision = decide(system)
+    assert "Débloquer 60 minutes" in text(agent.get(f"/blocages/{decision.id}/"))
+    agent.post(f"/blocages/{decision.id}/", {"word": "unlock", "text": "commande urgente"})
+    made = LocalException.objects.get()
+    assert (made.collectivite_id, made.decision_id, made.state) == (beaune.id, decision.id, "active")
+    assert "Débloqué chez vous" in text(agent.get(f"/blocages/{decision.id}/"))
+    agent.post(f"/blocages/exception/{made.id}/")
+    made.refresh_from_db()
+    assert made.state == "ended"
+
+
+def test_what_may_not_be_let_through_says_so(agent: Client, beaune: Commune, system: Actor) -> None:
+    decision = decide(system, evidence={"communes": 2})
+    answer = agent.post(f"/blocages/{decision.id}/", {"word": "unlock", "text": "urgent"})
+    assert "seul le Département peut la débloquer" in text(answer, 400)
+    BoxPolicy.objects.create(
+        collectivite_id=beaune.id, policy_version=1, policy=to_builtins(Policy(unlock=False)), changed_by="x"
+    )
+    assert "Débloquer" not in text(agent.get(f"/blocages/{decision.id}/"))
+    assert agent.post(f"/blocages/{decision.id}/", {"word": "unlock", "text": "x"}).status_code == 403
+    assert not LocalException.objects.exists()
+
+
+def test_suspicions_are_no_business_of_communes(agent: Client, system: Actor) -> None:
+    weak = decide(system, strength="weak")
+    assert SITE not in text(agent.get("/blocages/"))
+    assert agent.get(f"/blocages/{weak.id}/").status_code == 404
+
+
+def test_the_page_and_the_json_explain_a_decision(
+    ada: Client, beaune: Commune, nuits: Commune, system: Actor
+) -> None:
+    decision = decide(system)
+    staging.note_effect(
+        decision_id=decision.id, collectivite_id=beaune.id, blocked_out=7, looked_back=9, days=12
+    )
+    exceptions.allow_locally(
+        actor=nuits.agent,
+        collectivite_id=nuits.id,
+        indicator=decision.indicator,
+        ttl_s=60,
+        reason="commande urgente",
+        decision_id=decision.id,
+    )
+    page = text(ada.get(f"/decisions/regle/{decision.id}/"))
+    for shown in ("Beaune", "Nuits-Saint-Georges", "commande urgente", "En vigueur : 7 flux bloqués."):
+        assert shown in page
+    answer = ada.get(f"/decisions/regle/{decision.id}.json").json()
+    assert answer["rule"] == {"code": "lone_source", "words": "inscrit sur une liste extérieure"}
+    assert answer["protected"] == {"communes": 1, "flows_in": 0, "flows_out": 7}
+    assert answer["hit"]["communes_with_regular_traffic"] == 1
+    assert [e["state"] for e in answer["hit"]["exceptions"]] == ["active"]
+    assert len(answer["history"]) == 2
+
+
+def test_undo_and_never_again_from_the_page(ada: Client, system: Actor) -> None:
+    decision = decide(system)
+    assert "plus jamais" in text(ada.get(f"/decisions/regle/{decision.id}/annuler/"))
+    assert text(ada.post(f"/decisions/regle/{decision.id}/annuler/", {"never": "1"}), 400)
+    answer = ada.post(f"/decisions/regle/{decision.id}/annuler/", {"never": "1", "reason": "fournisseur"})
+    assert answer.status_code == 302
+    decision.refresh_from_db()
+    assert (decision.state, decision.end_reason) == ("revoked", "never_again")
+    row = NeverAgain.objects.get()
+    assert "fournisseur" in text(ada.get("/decisions/plus-jamais/"))
+    ada.post("/decisions/plus-jamais/", {"entry": row.id, "reason": "rachetée"})
+    assert decide(system).state == "active"
+    second = Decision.objects.get(state="active")
+    ada.post(f"/decisions/regle/{second.id}/annuler/")
+    second.refresh_from_db()
+    assert (second.state, NeverAgain.objects.filter(revoked_at=None).count()) == ("revoked", 0)
+
+
+def test_what_waits_is_decided_by_a_person(ada: Client, system: Actor, beaune: Commune) -> None:
+    Collectivite.objects.update(enrolled_at=clock.now())
+    weak = decide(system, strength="weak")
+    assert SITE in text(ada.get("/decisions/attente/"))
+    Decision.objects.update(state="review", review_reason="over_budget")
+    page = text(ada.get("/decisions/attente/"))
+    assert "Des communes s’en servent régulièrement" in page
+    assert "1 décision attend votre avis." in page
+    assert "à trancher" in text(ada.get("/decisions/"))
+    assert "Bloquer partout" in text(ada.get(f"/decisions/regle/{weak.id}/bloquer/"))
+    ada.post(f"/decisions/regle/{weak.id}/bloquer/")
+    weak.refresh_from_db()
+    assert (weak.state, weak.rule) == ("active", "departement")
+    appeal = appeals.appeal(actor=beaune.agent, decision_id=weak.id, text="C’est notre fournisseur")
+    assert "C’est notre fournisseur" in text(ada.get(f"/decisions/contestation/{appeal.id}/"))
+    assert text(ada.post(f"/decisions/contestation/{appeal.id}/", {"word": "accept", "text": ""}), 400)
+    ada.post(f"/decisions/contestation/{appeal.id}/", {"word": "refuse", "text": "C’est un faux site."})
+    appeal.refresh_from_db()
+    weak.refresh_from_db()
+    assert (appeal.state, weak.state) == ("refused", "active")
+
+
+def test_no_page_of_a_commune_tells_who_else_met_it(
+    agent: Client, beaune: Commune, nuits: Commune, system: Actor, administrator: Actor
+) -> None:
+    decision = decide(system, evidence={"communes": 1, "persons": 1})
+    staging.note_effect(decision_id=decision.id, collectivite_id=nuits.id, blocked_out=31337, days=12)
+    appeals.appeal(actor=nuits.agent, decision_id=decision.id, text="texte de Nuits")
+    exceptions.allow_locally(
+        actor=nuits.agent,
+        collectivite_id=nuits.id,
+        indicator=decision.indicator,
+        ttl_s=60,
+        reason="raison de Nuits",
+        decision_id=decision.id,
+    )
+    for path in ("/blocages/", f"/blocages/{decision.id}/", "/"):
+        page = text(agent.get(path))
+        for secret in ("Nuits", nuits.id, nuits.agent.id, "31337", "texte de", "raison de"):
+            assert secret not in page, (path, secret)
+    never_again.never_again(actor=administrator, indicator=decision.indicator, reason="raison interne")
+    assert "raison interne" not in text(agent.get(f"/blocages/{decision.id}/"))
