@@ -145,7 +145,8 @@ def test_a_held_update_stands_first_and_is_answered_with_a_reason(
     assert console.post(path, {"word": "refuse", "why": "Liste détournée"}).status_code == 302
     entry = AuditEntry.objects.get(verb="source:update_refused")
     assert (entry.actor_id, entry.object_id) == (administrator.id, held.id)
-    assert "Liste détournée" in shown(console, f"/sources/{source.id}/")
+    page = shown(console, f"/sources/{source.id}/")
+    assert "Liste détournée" in page and "Ada" in page.partition("Mises à jour</h2>")[2]
     assert console.post(path, {"word": "accept", "why": "Trop tard"}).status_code == 409
     assert "n’attend plus de réponse" in shown(console, path)
 

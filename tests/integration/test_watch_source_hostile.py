@@ -231,6 +231,12 @@ def test_what_the_fetching_process_writes_is_not_believed(sources_state: Path, p
     updates.take_all()
     source.refresh_from_db()
     assert source.last_error == "source.crashed"
+    # Texts for the page and for the next request are cleaned; a link of news leads to https.
+    FeedSource.objects.filter(pk=source.pk).update(asked=good["number"])
+    brought.write_bytes(as_json({**good, "code": "x\0y" * 40, "detail": "a\nb\0" + "c" * 900}))
+    updates.take_all()
+    source.refresh_from_db()
+    assert (len(source.last_error), source.last_error_detail[:3]) == (27, "abc")
     # Values that are not canonical, protected, or of a kind that is no source's, are left out one by one.
     again(source)
     updates.ask_due()

@@ -18,11 +18,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid
-from beffroi.portal import source_words, words
+from beffroi.portal import source_words, verbs, words
 from beffroi.portal.pages import for_administrators, page
 from beffroi.watch.sources import actions, catalogue, export, queries
 from beffroi.watch.sources.formats.values import KINDS
-from beffroi.watch.sources.models import FeedSource
+from beffroi.watch.sources.models import FeedSource, SourceUpdate
 
 DAY_S, HOUR_S = 86400, 3600
 
@@ -178,7 +178,9 @@ def source(request: HttpRequest, actor: Actor, source_id: str) -> HttpResponse:
         "row": _row(queries.state_of(one)),
         "format": source_words.FORMATS[one.format],
         "effect": source_words.WEIGHTS[one.weight],
-        "history": [(update, source_words.doubts(update.doubts)) for update in queries.history(one)],
+        "history": [
+            (update, source_words.doubts(update.doubts), _who(update)) for update in queries.history(one)
+        ],
         "ask_stop": request.GET.get("arreter") == "1" and one.active,
     }
     return page(request, "console/source.html", context)
@@ -255,6 +257,10 @@ def _row(one: queries.SourceState) -> Row:
         every=source_words.days(found.every_s),
         ttl=source_words.days(found.ttl_s),
     )
+
+
+def _who(update: SourceUpdate) -> str:
+    return verbs.actor("administrator", update.answered_by) if update.answered_by else ""
 
 
 def _examples(found: Iterable[list[str]]) -> list[dict[str, str]]:

@@ -132,9 +132,30 @@ def read_brought(state: Path, source_id: str) -> Brought | None:
     with os.fdopen(descriptor, "rb") as file:
         data = file.read(MAX_HEADER_BYTES + 1)
     try:
-        return msgspec.json.decode(data, type=Brought)
+        found = msgspec.json.decode(data, type=Brought)
     except (msgspec.MsgspecError, RecursionError):
         raise BroughtInvalid from None
+    return msgspec.structs.replace(
+        found,
+        code=_shown(found.code, 40),
+        detail=_shown(found.detail, 120),
+        etag=_header(found.etag, 200),
+        last_modified=_header(found.last_modified, 100),
+        notes=tuple(
+            Note(_shown(note.title, 300), _header(note.link, 500), _shown(note.at, 60))
+            for note in found.notes[:50]
+        ),
+    )
+
+
+def _shown(text: str, most: int) -> str:
+    """What may stand on a page and in a row of the database."""
+    return "".join(sign for sign in text[:most] if sign.isprintable())
+
+
+def _header(text: str, most: int) -> str:
+    """What may go into a request again, or nothing."""
+    return text if len(text) <= most and text.isascii() and text.isprintable() else ""
 
 
 def read_values(state: Path, source_id: str) -> Iterator[tuple[str, str, int]]:

@@ -90,7 +90,11 @@ def take(source: FeedSource, brought: handover.Brought) -> None:
         now_s=clock.epoch_s(),
     )
     if source.format == FeedSource.Format.RSS:
-        notes = [{"title": n.title, "link": n.link, "at": n.at} for n in brought.notes]
+        notes = [
+            {"title": n.title, "link": n.link, "at": n.at}
+            for n in brought.notes
+            if n.link.startswith("https://")
+        ]
         FeedSource.objects.filter(pk=source.pk).update(notes=notes)
     elif not judged.named and not judged.withdrawn and not source.named and not judged.protected:
         failed(source, NothingInIt.code, "")
@@ -116,14 +120,14 @@ def failed(source: FeedSource, code: str, detail: str) -> None:
     with transaction.atomic():
         FeedSource.objects.filter(pk=source.pk).update(
             asked="",
-            last_error=code[:40],
-            last_error_detail=detail[:120],
+            last_error=code,
+            last_error_detail=detail,
             failures=failures,
             next_at=actions.next_at(rules.pause_s(source.every_s, failures)),
         )
         if failures == 1:
-            outbox.publish(FAILING, {"source_id": source.id, "code": code[:40]})
-    log.warning("source %s: %s", source.id, code[:40])
+            outbox.publish(FAILING, {"source_id": source.id, "code": code})
+    log.warning("source %s: %s", source.id, code)
 
 
 def _answered(source: FeedSource) -> None:
@@ -153,8 +157,8 @@ def _update(source: FeedSource, brought: handover.Brought, judged: Judged) -> So
         examples=judged.examples,
         before=source.named,
         size_bytes=brought.size_bytes,
-        etag=brought.etag[:200],
-        last_modified=brought.last_modified[:100],
+        etag=brought.etag,
+        last_modified=brought.last_modified,
     )
 
 
