@@ -157,7 +157,8 @@ def test_copies_taken_out_are_counted_for_the_own_commune_only(
     from beffroi.mail import queries
 
     grow(3)
-    assert (
-        queries.withdrawn_count(beaune.id) == 6
-    )  # two decisions each; what was given back does not count twice
-    assert queries.withdrawn_count(nuits.id) == 0
+    today = clock.now().date()
+    found = queries.stopped_by_day(beaune.agent, since=today)
+    # Two decisions each; what was given back does not count twice.
+    assert found[beaune.id, today].withdrawn == 6
+    assert queries.stopped_by_day(nuits.agent, since=today) == {}

@@ -184,19 +184,6 @@ def access_waiting(actor: Actor, job_id: str) -> WaitingWithdrawal:
     return found
 
 
-def withdrawn_count(collectivite_id: str) -> int:
-    """Copies that decisions took out of this collectivité's mailboxes, also those given back later."""
-    moved = RemediationItem.objects.filter(state=RemediationItem.State.MOVED, collectivite_id=collectivite_id)
-    return moved.filter(job__direction=RemediationJob.Direction.WITHDRAW).count()
-
-
-def blocked_count(collectivite_id: str) -> int:
-    """Messages refused or quarantined at entry for this collectivité's addresses (the page "what was blocked")."""
-    addresses = Mailbox.objects.filter(collectivite_id=collectivite_id).values("address")
-    ids = MailRecipient.objects.filter(address__in=addresses).values("message_id")
-    return MailMessage.objects.filter(pk__in=ids, verdict__contains='"action":"reject"').count()
-
-
 @dataclass
 class Stopped:
     """Mails of one day: refused at entry, set aside at entry, copies withdrawn later. One mail is one however many

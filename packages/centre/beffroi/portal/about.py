@@ -11,7 +11,10 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.portal.pages import page
+from beffroi.watch.weather import actions
 
+ATTEMPT_S = 300
+"""The boîtier's (``beffroi_box.ruleset.ATTEMPT_S`` and ``facts.NAME_AGAIN_S``); a test compares them."""
 BASES = {"portal": "portal/web.html", "console": "console/base.html"}
 
 
@@ -33,3 +36,11 @@ def _referents(actor: Actor | None) -> list[Membership]:
         return []
     members = identity.memberships_in(actor, actor.collectivite_id)
     return [one for one in members if one.role == Membership.Role.REFERENT]
+
+
+@never_cache
+@require_GET
+def counting(request: HttpRequest) -> HttpResponse:
+    """What each figure counts, and what it does not say."""
+    context = {"base": BASES[settings.LISTENER], "minutes": ATTEMPT_S // 60, "days": actions.KEEP_DAYS}
+    return page(request, "portal/counting.html", context)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from beffroi.boxes import queries as boxes
@@ -43,10 +42,3 @@ def line(one: BoxState) -> BoxLine:
         % {"when": words.when(one.box.last_seen_at)},
         "box_active",
     )
-
-
-def flows_blocked(actor: Actor) -> int | None:
-    """Connections that the commune's boîtiers refused; None when it has none."""
-    if not boxes.visible_boxes(actor).exists():
-        return None
-    return int(boxes.visible_flows(actor).aggregate(total=Sum("count"))["total"] or 0)

@@ -17,6 +17,7 @@ from beffroi.portal.console import (
     overview,
     signin,
     sources,
+    weather,
     withdrawals,
 )
 
@@ -31,6 +32,9 @@ urlpatterns = [
     path("direct/", overview.live_grant, name="live_grant"),
     path("langue/", set_language, name="set_language"),
     path("accessibilite/", about.accessibility, name="accessibility"),
+    path("comptage/", about.counting, name="counting"),
+    path("meteo/", weather.territory, name="weather"),
+    path("meteo/mois/", weather.month, name="weather_month"),
     path("connexion/", signin.sign_in, name="console_login"),
     path("deconnexion/", signin.sign_out, name="console_logout"),
     path("decisions/", campaigns.campaigns, name="campaigns"),

@@ -14,7 +14,7 @@ from django.urls.converters import StringConverter
 from django.views.i18n import set_language
 
 from beffroi.portal import about, health
-from beffroi.portal.web import access, blocks, boxes, home, incidents, mail, signin
+from beffroi.portal.web import access, blocks, boxes, home, incidents, mail, signin, weather
 
 handler400 = "beffroi.portal.health.bad_request"
 handler403 = "beffroi.portal.health.forbidden"
@@ -35,6 +35,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("direct/", home.live_grant, name="live_grant"),
     path("langue/", set_language, name="set_language"),
     path("accessibilite/", about.accessibility, name="accessibility"),
+    path("comptage/", about.counting, name="counting"),
     # Sign-in: django-allauth's views on our addresses; nobody signs up here and nothing is sent by mail.
     path("connexion/", signin.login, name="account_login"),
     path("connexion/code/", mfa.authenticate, name="mfa_authenticate"),
@@ -55,6 +56,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("blocages/exception/<str:exception_id>/", blocks.end_exception, name="own_exception_end"),
     path("boitier/", boxes.boxes, name="own_boxes"),
     path("collectivites/", access.choose_membership, name="membership_choose"),
+    path("meteo/", weather.forecast, name="weather"),
+    path("meteo/mois/", weather.sheet, name="weather_month"),
     path("dossiers/", incidents.incidents, name="incidents"),
     path("dossiers/<str:incident_id>/", incidents.incident, name="incident"),
     path("dossiers/<str:incident_id>/plainte/", incidents.export, name="incident_export"),

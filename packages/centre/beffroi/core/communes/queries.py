@@ -49,3 +49,9 @@ def current_code(collectivite_id: str, scheme: str) -> str:
 
 def domain_names() -> list[str]:
     return list(Domain.objects.values_list("name", flat=True))
+
+
+def current_codes(scheme: str) -> dict[str, str]:
+    """The INSEE or SIREN code of today of every collectivité that has one, by its id."""
+    rows = CollectiviteCode.objects.filter(scheme=scheme, until=None)
+    return dict(rows.values_list("collectivite_id", "value"))

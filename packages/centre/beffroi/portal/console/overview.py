@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import Sum
@@ -14,14 +15,16 @@ from beffroi.boxes import queries as boxes
 from beffroi.core.communes import queries as communes
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.mail import queries as mail
-from beffroi.portal import chart
+from beffroi.portal import chart, weather, weather_words
 from beffroi.portal.console import evidence
 from beffroi.portal.pages import for_administrators, give_live_grant, page
 from beffroi.watch import queries as watch
 from beffroi.watch.sources import queries as sources
+from beffroi.watch.weather import rules
 
-CHART_DAYS = 30
+CHART_DAYS = FIGURE_DAYS = 30
 WAITING = 5
 
 
@@ -56,7 +59,14 @@ def facts(actor: Actor) -> dict[str, Any]:
         .values_list("activated_at", flat=True)[:20000],
         days=CHART_DAYS,
     )
+    since = clock.now().date() - timedelta(days=FIGURE_DAYS - 1)
+    refused = list(boxes.refused_by_day(actor, since=since).values())
+    found = {owner: rules.of_commune(one) for owner, one in weather.inputs(actor).items()}
+    whole = weather.territory(actor, found)
     return {
+        "weather": weather_words.level(whole.level),
+        "weather_say": weather_words.sentence(whole),
+        "weather_why": weather_words.reasons(whole),
         "lead": lead(waiting, len(withdrawals), len(pending), len(silent)),
         "withdrawals_waiting": len(withdrawals),
         "waiting": [
@@ -74,7 +84,9 @@ def facts(actor: Actor) -> dict[str, Any]:
         "sources_late": sum(one.state == "late" for one in alarms),
         "withdrawn": mail.visible_jobs(actor).filter(direction="withdraw").aggregate(n=Sum("moved"))["n"]
         or 0,
-        "flows": boxes.visible_flows(actor).aggregate(n=Sum("count"))["n"] or 0,
+        "flows": sum(one.flows_in + one.flows_out for one in refused),
+        "names": sum(one.names for one in refused),
+        "figure_days": FIGURE_DAYS,
         "chart": chart.bars(days),
         "days": days,
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from allauth.mfa.utils import is_mfa_enabled
@@ -14,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
+from beffroi.boxes import queries as boxes
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import queries as incidents
@@ -21,13 +24,15 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
 from beffroi.mail import queries as mail
 from beffroi.mail import reader
-from beffroi.portal import chart, incident_view, words
+from beffroi.portal import chart, incident_view, weather_words, words
 from beffroi.portal.pages import for_agents, give_live_grant, page
-from beffroi.portal.places import flows_blocked, own_boxes
+from beffroi.portal.places import own_boxes
+from beffroi.portal.web import weather
 
 RECENT = 6
 OPEN_SHOWN = 5
 CHART_DAYS = 14
+FIGURE_DAYS = 30
 
 
 @require_GET
@@ -37,6 +42,8 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
     context = {"place": "home", "protection": protection(actor), "boxes": boxes}
     if request.htmx and request.GET.get("part") == "protection":  # type: ignore[attr-defined]
         return page(request, "portal/parts/protection.html", context)
+    if request.htmx and request.GET.get("part") == "weather":  # type: ignore[attr-defined]
+        return page(request, "portal/parts/weather_card.html", {**context, "now": weather.now(actor)})
     context["incidents"] = incident_view.summaries(actor, incidents.open_incidents(actor)[:OPEN_SHOWN])
     if request.htmx and request.GET.get("part") == "incidents":  # type: ignore[attr-defined]
         return page(request, "portal/parts/home_incidents.html", context)
@@ -49,6 +56,7 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
             "first_name": _first_name(request),
             "today": date_format(timezone.localtime(clock.now()), "l j F"),
             "todo": todo,
+            "now": weather.now(actor),
             "lead": lead([*context["incidents"], *todo]),
             "letters": latest_letters(actor),
         },
@@ -80,13 +88,25 @@ def protection(actor: Actor) -> dict[str, Any]:
     )
     return {
         "active": decisions.active_decisions(actor).count(),
-        "refused": mail.blocked_count(actor.collectivite_id or ""),
-        "withdrawn": mail.withdrawn_count(actor.collectivite_id or ""),
-        "flows": flows_blocked(actor),
+        "figures": stopped(actor),
+        "figure_days": FIGURE_DAYS,
         "recent": recent,
         "days": days,
         "chart": chart.bars(days),
     }
+
+
+def stopped(actor: Actor) -> list[tuple[str, int]]:
+    """(words, number) of what was stopped in the last days, each for itself; what boîtiers count only where one is."""
+    since = clock.now().date() - timedelta(days=FIGURE_DAYS - 1)
+    total = Counter[str]()
+    for refused in boxes.refused_by_day(actor, since=since).values():
+        total.update(flows_in=refused.flows_in, flows_out=refused.flows_out, names=refused.names)
+    for mails in mail.stopped_by_day(actor, since=since).values():
+        total.update(
+            mails_refused=mails.refused, mails_set_aside=mails.set_aside, mails_withdrawn=mails.withdrawn
+        )
+    return weather_words.figures(total, box=boxes.visible_boxes(actor).exists())
 
 
 def actions_of(request: HttpRequest, boxes: Sequence[Any]) -> list[dict[str, str]]:

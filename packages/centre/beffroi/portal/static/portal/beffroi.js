@@ -52,6 +52,7 @@
     const before = held && document.getElementById(held);
     if (before && document.activeElement === body) before.focus();
   });
+  for (const button of document.querySelectorAll("[data-print]")) { button.hidden = false; button.addEventListener("click", () => window.print()); }
   const error = document.querySelector("[aria-invalid='true'], [data-focus]");
   if (error) error.focus();
 })();

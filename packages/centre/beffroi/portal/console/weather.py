@@ -1,0 +1,101 @@
+"""The weather of the whole territory: every commune as a tile, what waits, and a month in figures."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from beffroi.core.communes import queries as communes
+from beffroi.core.communes import register
+from beffroi.core.identity.actor import Actor
+from beffroi.portal import months, weather, weather_words
+from beffroi.portal.pages import for_administrators, page
+from beffroi.watch.weather import rules
+from beffroi.watch.weather.rules import Level, Weather
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One collectivité. ``level`` as ``weather_words.level``."""
+
+    name: str
+    rank: int
+    level: dict[str, str]
+    reasons: list[str]
+
+
+@require_GET
+@for_administrators
+def territory(request: HttpRequest, actor: Actor) -> HttpResponse:
+    context = {
+        "place": "weather",
+        **view(actor),
+        "conditions": weather_words.conditions(),
+        "territory_conditions": weather_words.territory_conditions(),
+        "months": months.months(),
+    }
+    return page(request, "console/weather.html", context)
+
+
+@require_GET
+@for_administrators
+def month(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Errors: NotFound."""
+    asked = months.month_of(request.GET.get("mois", ""))
+    found = months.by_collectivite(actor, asked)
+    total: Counter[str] = Counter()
+    for figures, _worst in found.values():
+        total.update(figures)
+    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    rows = [
+        {"name": names.get(owner, owner), "figures": dict(figures), "level": weather_words.level(worst)}
+        for owner, (figures, worst) in found.items()
+    ]
+    context = {
+        "place": "weather",
+        "month": asked,
+        "figures": weather_words.figures(total),
+        "total": total,
+        "sign_ins": months.sign_ins_refused(asked),
+        "rows": sorted(rows, key=lambda row: str(row["name"])),
+    }
+    return page(request, "console/weather_month.html", context)
+
+
+def view(actor: Actor) -> dict[str, Any]:
+    """The département's weather, and its communes by EPCI: the worst first in the list, by name in the tiles."""
+    found = {owner: rules.of_commune(one) for owner, one in weather.inputs(actor).items()}
+    whole = weather.territory(actor, found)
+    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    homes = _homes(list(found))
+    groups: dict[str, list[Tile]] = defaultdict(list)
+    for owner, one in found.items():
+        groups[homes.get(owner) or _("Autres collectivités")].append(_tile(names.get(owner, owner), one))
+    tiles = [tile for group in groups.values() for tile in group]
+    counts = Counter(one.level for one in found.values())
+    return {
+        "level": weather_words.level(whole.level),
+        "sentence": weather_words.sentence(whole),
+        "reasons": weather_words.reasons(whole),
+        "counts": [(weather_words.level(name), counts[name]) for name in reversed(Level)],
+        "groups": [(name, sorted(group, key=lambda one: one.name)) for name, group in sorted(groups.items())],
+        "unusual": sorted((t for t in tiles if t.reasons), key=lambda one: (-one.rank, one.name)),
+    }
+
+
+def _tile(name: str, found: Weather) -> Tile:
+    return Tile(
+        name, list(Level).index(found.level), weather_words.level(found.level), weather_words.reasons(found)
+    )
+
+
+def _homes(owners: list[str]) -> dict[str, str]:
+    """The EPCI of each commune, by name: neighbours stand together."""
+    codes = communes.current_codes("insee")
+    found = {owner: register.find(codes[owner]) for owner in owners if owner in codes}
+    return {owner: commune.epci_name for owner, commune in found.items() if commune is not None}

@@ -1,0 +1,148 @@
+"""The weather in words: levels, reasons, the published conditions, what is counted. Pure but for translation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from beffroi.watch.weather import rules
+from beffroi.watch.weather.rules import Level, Reason, Weather
+
+LEVELS = {
+    Level.CALM: (gettext_lazy("Temps calme"), "good", "sun"),
+    Level.WATCH: (gettext_lazy("Vigilance"), "warn", "cloud"),
+    Level.STORM: (gettext_lazy("Tempête"), "bad", "cloud-lightning"),
+}
+FIGURES = {
+    "flows_in": gettext_lazy("connexions venues d’internet arrêtées par le boîtier"),
+    "flows_out": gettext_lazy("connexions parties de la mairie arrêtées par le boîtier"),
+    "names": gettext_lazy("noms de sites refusés par le boîtier"),
+    "mails_refused": gettext_lazy("courriels refusés à l’arrivée"),
+    "mails_set_aside": gettext_lazy("courriels mis de côté à l’arrivée"),
+    "mails_withdrawn": gettext_lazy("courriels retirés après coup des boîtes"),
+}
+"""What is shown to people, each for itself. Packets stand apart: they are no attempts."""
+
+
+def level(name: str) -> dict[str, str]:
+    """Label, tone and drawing of a level."""
+    label, tone, drawing = LEVELS[rules.worse(name, Level.CALM)]
+    return {"label": str(label), "tone": tone, "drawing": drawing}
+
+
+def sentence(weather: Weather) -> str:
+    """The one sentence for the mayor."""
+    if not weather.actions:
+        return _("Rien à faire.")
+    return ngettext("%(n)s action à mener.", "%(n)s actions à mener.", weather.actions) % {
+        "n": weather.actions
+    }
+
+
+def reason(code: str, count: int) -> str:
+    """Why the weather is what it is, with its number."""
+    said: dict[str, Callable[[], str]] = {
+        Reason.SEVERE_INCIDENT: lambda: ngettext(
+            "%(n)s dossier grave est ouvert : ouvrez-le et suivez ses étapes.",
+            "%(n)s dossiers graves sont ouverts : ouvrez-les et suivez leurs étapes.",
+            count,
+        ),
+        Reason.MANY_INCIDENTS: lambda: ngettext(
+            "%(n)s dossier est ouvert à la fois.", "%(n)s dossiers sont ouverts à la fois.", count
+        ),
+        Reason.INCIDENT: lambda: ngettext(
+            "%(n)s dossier à surveiller est ouvert : ses étapes disent quoi faire.",
+            "%(n)s dossiers à surveiller sont ouverts : leurs étapes disent quoi faire.",
+            count,
+        ),
+        Reason.BOX_SILENT: lambda: ngettext(
+            "%(n)s boîtier ne répond plus depuis une heure : vérifiez qu’il est branché.",
+            "%(n)s boîtiers ne répondent plus depuis une heure : vérifiez qu’ils sont branchés.",
+            count,
+        ),
+        Reason.UNREPORTED: lambda: ngettext(
+            "%(n)s attaque est arrivée dans vos boîtes sans que personne la signale ; elle a été retirée.",
+            "%(n)s attaques sont arrivées dans vos boîtes sans que personne les signale ; elles ont été retirées.",
+            count,
+        ),
+        Reason.SURGE: lambda: ngettext(
+            "%(n)s connexion arrêtée aujourd’hui, bien plus qu’un jour ordinaire.",
+            "%(n)s connexions arrêtées aujourd’hui, bien plus qu’un jour ordinaire.",
+            count,
+        ),
+        Reason.COMMUNES_IN_STORM: lambda: ngettext(
+            "%(n)s collectivité est dans la tempête, une sur dix ou plus.",
+            "%(n)s collectivités sont dans la tempête, une sur dix ou plus.",
+            count,
+        ),
+        Reason.SOME_IN_STORM: lambda: ngettext(
+            "%(n)s collectivité est dans la tempête.", "%(n)s collectivités sont dans la tempête.", count
+        ),
+        Reason.SOURCES_HELD: lambda: ngettext(
+            "%(n)s mise à jour d’une liste est retenue et attend un avis.",
+            "%(n)s mises à jour de listes sont retenues et attendent un avis.",
+            count,
+        ),
+        Reason.REVIEWS: lambda: ngettext(
+            "%(n)s décision attend un avis.", "%(n)s décisions attendent un avis.", count
+        ),
+    }
+    return said[code]() % {"n": count} if code in said else code
+
+
+def reasons(weather: Weather) -> list[str]:
+    return [reason(code, count) for code, count in weather.reasons]
+
+
+def conditions() -> list[tuple[dict[str, str], str]]:
+    """The formula of a commune's weather as it is published, with the numbers of the code."""
+    numbers = {
+        "many": rules.STORM_INCIDENTS,
+        "days": rules.UNREPORTED_DAYS,
+        "times": rules.SURGE_TIMES,
+        "least": rules.SURGE_LEAST,
+        "window": rules.BASELINE_DAYS,
+        "known": rules.BASELINE_LEAST_DAYS,
+        "minutes": rules.SILENT_AFTER_S // 60,
+    }
+    rows = (
+        (Level.STORM, _("un dossier grave est ouvert")),
+        (Level.STORM, _("%(many)s dossiers ou plus sont ouverts à la fois")),
+        (Level.WATCH, _("un dossier est ouvert")),
+        (Level.WATCH, _("un boîtier en service n’a pas donné signe depuis %(minutes)s minutes")),
+        (
+            Level.WATCH,
+            _(
+                "une attaque a été retirée de vos boîtes depuis %(days)s jours et personne chez vous ne l’a signalée"
+            ),
+        ),
+        (
+            Level.WATCH,
+            _(
+                "le boîtier a arrêté aujourd’hui au moins %(least)s connexions et %(times)s fois le nombre médian"
+                " des %(window)s jours précédents (dès que %(known)s jours sont connus)"
+            ),
+        ),
+        (Level.CALM, _("rien de tout cela")),
+    )
+    return [(level(name), text % numbers) for name, text in rows]
+
+
+def territory_conditions() -> list[tuple[dict[str, str], str]]:
+    """The same for the département."""
+    numbers = {"share": rules.STORM_SHARE_PERCENT}
+    rows = (
+        (Level.STORM, _("%(share)s collectivités sur cent ou plus sont dans la tempête")),
+        (Level.WATCH, _("une collectivité au moins est dans la tempête")),
+        (Level.WATCH, _("la mise à jour d’une liste est retenue, ou une décision attend un avis")),
+        (Level.CALM, _("rien de tout cela")),
+    )
+    return [(level(name), text % numbers) for name, text in rows]
+
+
+def figures(counted: Mapping[str, int], *, box: bool = True) -> list[tuple[str, int]]:
+    """(words, number), never a sum. ``box`` False: without what only a boîtier counts."""
+    of_box = ("flows_in", "flows_out", "names")
+    return [(str(text), counted.get(name, 0)) for name, text in FIGURES.items() if box or name not in of_box]

@@ -1,0 +1,153 @@
+"""The weather's pages: what a mayor and the Département read, whose days they show, and what each figure is called."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from beffroi.boxes.models import Box, FlowCount
+from beffroi.core.communes.models import Collectivite
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.portal import about, months, weather_words
+from beffroi.watch.weather import actions
+from beffroi.watch.weather.models import WeatherDay
+from beffroi.watch.weather.rules import FIGURES, Level, Reason, Weather
+
+from tests.conftest import Commune
+from tests.fixtures_portal import console_client, no_door, on_listener, portal_client, shown_mail
+
+__all__ = ["no_door", "shown_mail"]
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def territory(beaune: Commune, nuits: Commune) -> None:
+    """Two communes with a box; Beaune had a storm yesterday, Nuits counts other figures."""
+    Collectivite.objects.update(enrolled_at=clock.now())
+    now, yesterday = clock.now(), clock.now().date() - timedelta(days=1)
+    for number, (commune, level, flows) in enumerate(((beaune, "storm", 4711), (nuits, "calm", 815))):
+        Box.objects.create(
+            collectivite_id=commune.id,
+            serial=f"BF-{number}",
+            public_key=f"{number}".ljust(43, "A"),
+            fingerprint="k7qd",
+            state="active",
+            last_seen_at=now,
+        )
+        WeatherDay.objects.create(
+            collectivite_id=commune.id,
+            day=yesterday,
+            level=level,
+            reasons=[["severe_incident", 1]] if level == "storm" else [],
+            figures={"flows_in": flows, "flows_out": 0, "names": 3, "packets": 9 * flows, "unnamed": 2},
+        )
+
+
+def text(answer: object) -> str:
+    """What is said, without tags, with plain spaces."""
+    content = answer.content.decode()  # type: ignore[attr-defined]
+    return " ".join(re.sub(r"<[^>]+>", " ", content).replace("\xa0", " ").replace("\u202f", " ").split())
+
+
+def test_home_says_the_weather_first(beaune: Commune, territory: None, shown_mail: object) -> None:
+    page = text(portal_client(beaune.agent_membership).get("/"))
+    assert "Temps calme Rien à faire." in page
+    Box.objects.filter(serial="BF-0").update(last_seen_at=clock.now() - timedelta(hours=3))
+    page = text(portal_client(beaune.agent_membership).get("/"))
+    assert "Vigilance 1 action à mener." in page
+    assert "1 boîtier ne répond plus depuis une heure" in page
+
+
+def test_the_part_that_is_asked_for_again_is_the_card_alone(beaune: Commune, territory: None) -> None:
+    answer = portal_client(beaune.agent_membership).get("/?part=weather", headers={"HX-Request": "true"})
+    assert "Météo cyber de Beaune" in text(answer) and "<h1" not in answer.content.decode()
+
+
+def test_a_commune_reads_its_own_days_only(beaune: Commune, nuits: Commune, territory: None) -> None:
+    day = clock.now().date() - timedelta(days=1)
+    for path in ("/meteo/", f"/meteo/mois/?mois={day:%Y-%m}"):
+        own = text(portal_client(beaune.agent_membership).get(path))
+        other = text(portal_client(nuits.agent_membership).get(path))
+        assert "4711" in own.replace(" ", "") and "815" not in own.replace(" ", ""), path
+        assert "815" in other.replace(" ", "") and "4711" not in other.replace(" ", ""), path
+        assert "dossier grave" in own
+
+
+def test_the_sheet_names_each_figure_and_adds_none_up(beaune: Commune, territory: None) -> None:
+    day = clock.now().date() - timedelta(days=1)
+    page = text(portal_client(beaune.agent_membership).get(f"/meteo/mois/?mois={day:%Y-%m}"))
+    for words in weather_words.FIGURES.values():
+        assert str(words) in page
+    assert "42 399 paquets" in page and "2 tentatives d’un afflux" in page
+    assert "les additionner n’aurait pas de sens" in page
+    assert str(4711 + 3) not in page.replace(" ", "")
+
+
+@pytest.mark.parametrize("code", ["2026-13", "x", "2019-01", "2099-01", "2026-1", "2026-11-24", "٢٠٢٦-11"])
+def test_what_is_no_kept_month_is_no_such_page(
+    code: str, beaune: Commune, territory: None, administrator: Actor
+) -> None:
+    assert portal_client(beaune.agent_membership).get("/meteo/mois/", {"mois": code}).status_code == 404
+    with on_listener("console"):
+        answer = console_client(administrator.id).get("/meteo/mois/", {"mois": code})
+        assert answer.status_code == 404
+
+
+def test_every_month_that_is_offered_opens(beaune: Commune) -> None:
+    client = portal_client(beaune.agent_membership)
+    offered = [one.code for one in months.months()]
+    assert len(offered) >= 13 and len(set(offered)) == len(offered)
+    assert {client.get("/meteo/mois/", {"mois": code}).status_code for code in offered} == {200}
+
+
+def test_the_console_shows_every_commune_as_a_tile_and_why(
+    territory: None, beaune: Commune, administrator: Actor
+) -> None:
+    actions.record_weather(
+        {beaune.id: Weather(Level.STORM, ((Reason.SEVERE_INCIDENT, 1),))}, day=clock.now().date()
+    )
+    Box.objects.filter(serial="BF-0").update(last_seen_at=clock.now() - timedelta(hours=3))
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        page = text(client.get("/meteo/"))
+        assert "Beaune : Vigilance" in page and "Nuits-Saint-Georges : Temps calme" in page
+        assert "1 boîtier ne répond plus" in page
+        day = clock.now().date() - timedelta(days=1)
+        month = text(client.get("/meteo/mois/", {"mois": f"{day:%Y-%m}"}))
+        assert "5 526" in month, "the sum of one figure over all communes"
+        assert "4 711" in month and "815" in month
+
+
+def test_the_method_is_published_without_an_account_and_with_the_boxs_own_numbers(client: object) -> None:
+    from beffroi_box.facts import NAME_AGAIN_S
+    from beffroi_box.ruleset import ATTEMPT_S
+
+    assert about.ATTEMPT_S == ATTEMPT_S == NAME_AGAIN_S
+    answer = client.get("/comptage/")  # type: ignore[attr-defined]
+    assert answer.status_code == 200
+    assert "pendant 5 minutes" in text(answer) and "gardés 400 jours" in text(answer)
+
+
+def test_every_reason_and_figure_has_words(beaune: Commune, territory: None) -> None:
+    assert all(weather_words.reason(str(one), 2) != str(one) for one in Reason)
+    assert set(weather_words.FIGURES) | {"packets", "unnamed"} == set(FIGURES)
+
+
+def test_flows_on_the_home_page_are_the_last_thirty_days(
+    beaune: Commune, territory: None, shown_mail: object
+) -> None:
+    for back, count in ((0, 31), (29, 400), (30, 7000)):
+        at = clock.now() - timedelta(days=back)
+        FlowCount.objects.create(
+            collectivite_id=beaune.id,
+            day=at.date(),
+            kind="ip",
+            value="45.155.204.9",
+            direction="in",
+            count=count,
+            last_at=at,
+        )
+    page = portal_client(beaune.agent_membership).get("/").content.decode()
+    assert "<dd>431</dd>" in page
