@@ -14,13 +14,13 @@ from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions import exceptions
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events import outbox
-from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.models import InboxFact, OutboxEvent
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import sign_ins
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Membership, SignIn
-from beffroi.incidents import actions, queries
+from beffroi.incidents import actions, look_back, queries
 from beffroi.incidents.actions import Captured
 from beffroi.incidents.models import Encounter, Incident
 from beffroi.incidents.rules import ALARMS, MAX_SESSIONS_ENDED, PLANS, Kind, met_kind
@@ -29,6 +29,7 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.mail import projections
 from beffroi_protocol.indicators import normalise
+from beffroi_protocol.messages import LookBack, Sighting, encode
 from django.db import transaction
 from django.test import Client
 
@@ -64,10 +65,10 @@ def sign_in(membership: Membership, address: str = ATTACKER) -> Client:
     return client
 
 
-def looked_back(commune: Commune, decision: Decision, **changes: object) -> None:
+def told(decision: Decision) -> dict[str, object]:
     """What boxes/consumers.py makes of a boîtier's answer."""
     now = clock.epoch_s()
-    payload: dict[str, object] = {
+    return {
         "box_id": "box_x",
         "fact_id": "box_x:1",
         "entry_id": decision.id,
@@ -78,16 +79,19 @@ def looked_back(commune: Commune, decision: Decision, **changes: object) -> None
         "first_at": now - 9 * 86400,
         "last_at": now - 3600,
     }
+
+
+def looked_back(commune: Commune, decision: Decision, **changes: object) -> None:
     with transaction.atomic():
-        outbox.publish("box:looked_back", payload | changes, collectivite_id=commune.id)
+        outbox.publish("box:looked_back", told(decision) | changes, collectivite_id=commune.id)
     run_pending("main")
 
 
-def alarm(commune: Commune, detector: str) -> None:
+def alarm(commune: Commune, detector: str, **evidence: str) -> None:
     with transaction.atomic():
         outbox.publish(
             "box:alarm",
-            {"box_id": "box_x", "detector": detector, "seen_at": clock.epoch_s(), "evidence": {"port": "23"}},
+            {"box_id": "box_x", "detector": detector, "seen_at": clock.epoch_s(), "evidence": evidence},
             collectivite_id=commune.id,
         )
     run_pending("main")
@@ -200,8 +204,9 @@ def test_an_observed_address_ends_nothing(beaune: Commune) -> None:
 
 def test_a_lan_that_met_a_command_server_gets_an_incident_with_its_tasks(beaune: Commune) -> None:
     decision = decide(detectors=("box_beacon",))
-    looked_back(beaune, decision)
-    looked_back(beaune, decision)  # the same fact again adds nothing
+    last_at = clock.epoch_s() - 60
+    for _ in range(2):  # the same fact again adds nothing
+        looked_back(beaune, decision, first_at=last_at - 9 * 86400, last_at=last_at)
     incident = Incident.objects.get()
     assert (incident.kind, incident.severity) == (Kind.COMMAND_SERVER, "high")
     assert codes(incident) == ["happened", "opened"]
@@ -230,9 +235,37 @@ def test_a_box_that_answers_another_question_opens_nothing(
 
 @pytest.mark.parametrize("detector", [*ALARMS, "port_scan", "brute_force", "cleartext_password"])
 def test_an_alarm_inside_the_lan_opens_one_incident_a_day(beaune: Commune, detector: str) -> None:
-    alarm(beaune, detector)
-    alarm(beaune, detector)
+    alarm(beaune, detector, side="lan", machine="poste-7KQ2A")
+    alarm(beaune, detector, side="lan", machine="poste-7KQ2A")
     assert [one.kind for one in Incident.objects.all()] == ([ALARMS[detector]] if detector in ALARMS else [])
+
+
+def test_a_trap_that_the_internet_touched_is_no_incident(beaune: Commune) -> None:
+    alarm(beaune, "honeyport", side="wan")
+    assert not Incident.objects.exists()
+
+
+def test_a_fact_of_a_box_becomes_an_incident_of_its_own_commune(beaune: Commune, nuits: Commune) -> None:
+    """The whole way: as stream stores what a boîtier sends."""
+    decision = decide(detectors=("box_beacon",))
+    box, now = "box_" + "1" * 26, clock.epoch_s()
+    met = LookBack("1", decision.id, decision.indicator, 41, 3, now - 9 * 86400, now)
+    touched = Sighting("2", "honeyport", (), now, {"side": "lan", "port": "23", "machine": "poste-7KQ2A"})
+    for fact in (met, touched):
+        row = InboxFact.objects.create(
+            id=f"{box}:{fact.id}",
+            source=box,
+            collectivite_id=nuits.id,
+            kind=str(fact.__struct_config__.tag),
+            payload=encode(fact).decode(),
+        )
+        with transaction.atomic():
+            outbox.publish("fact:received", {"fact_id": row.id}, collectivite_id=nuits.id)
+    run_pending("main")
+    found = {one.kind: one for one in Incident.objects.all()}
+    assert found.keys() == {Kind.COMMAND_SERVER, Kind.TRAP_TOUCHED}
+    assert {one.collectivite_id for one in found.values()} == {nuits.id}
+    assert queries.entries(found[Kind.TRAP_TOUCHED])[0].data["machine"] == "poste-7KQ2A"
 
 
 def test_the_worse_meaning_holds_when_nothing_tells() -> None:
@@ -301,13 +334,21 @@ def test_a_machine_that_goes_on_calling_its_master_is_told_once(
     assert sum(len(queries.evidence(one)) for one in Incident.objects.all()) == 2 * opened
 
 
+def test_evidence_of_one_incident_is_bounded(beaune: Commune) -> None:
+    decision = decide(detectors=("box_beacon",))
+    for count in range(actions.MAX_EVIDENCE + 5):
+        look_back.take_in_flows(collectivite_id=beaune.id, payload=told(decision) | {"count": count + 1})
+    incident = Incident.objects.get()
+    assert len(queries.evidence(incident)) == actions.MAX_EVIDENCE
+
+
 # Undo
 
 
 def test_undoing_a_decision_closes_what_it_opened_and_says_so(beaune: Commune, nuits: Commune) -> None:
     decision = decide(detectors=("box_beacon",))
     looked_back(beaune, decision)
-    alarm(nuits, "honeyport")
+    alarm(nuits, "honeyport", side="lan")
     decisions.revoke(actor=Actor.system("tests"), decision=decision, reason="undone")
     run_pending("main")
     incident = Incident.objects.get(collectivite_id=beaune.id)

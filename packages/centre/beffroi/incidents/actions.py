@@ -26,6 +26,8 @@ from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 
 SYSTEM = Actor.system("incidents")
 MAX_TEXT = 2000
+MAX_EVIDENCE = 50
+"""Pieces of one incident: a box that tells the same in ever new numbers fills no disk."""
 CLOSE_REASONS = ("resolved", "false_alarm", "duplicate")
 _State = Incident.State
 
@@ -296,8 +298,10 @@ def _left_for_commune(incident: Incident) -> bool:
 
 def _capture(incident: Incident, evidence: Sequence[Captured]) -> int:
     """Keep what is new; return how many pieces that are."""
-    new = 0
+    new, left = 0, MAX_EVIDENCE - incident.evidence.count()
     for one in evidence:
+        if new >= left:
+            break
         content = canonical(dict(one.content))
         _, made = IncidentEvidence.objects.get_or_create(
             incident=incident,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events.registry import Event, consumer
 from beffroi.incidents import actions, look_back
-from beffroi.incidents.rules import ALARMS
 
 
 @consumer(name="incidents.decisions", kinds=("decision:activated", "decision:ended"))
@@ -39,9 +38,5 @@ def take_in_refused(event: Event) -> None:
 
 @consumer(name="incidents.alarms", kinds=("box:alarm",))
 def take_in_alarm(event: Event) -> None:
-    detector = str(event.payload.get("detector", ""))
-    kind = ALARMS.get(detector)
-    if kind is not None and event.collectivite_id:
-        look_back.take_in_alarm(
-            kind=kind, collectivite_id=event.collectivite_id, detector=detector, payload=event.payload
-        )
+    if event.collectivite_id:
+        look_back.take_in_alarm(collectivite_id=event.collectivite_id, payload=event.payload)

@@ -21,7 +21,7 @@ from beffroi.core.identity.models import Person, SignIn
 from beffroi.incidents import actions
 from beffroi.incidents.actions import SYSTEM, Captured
 from beffroi.incidents.models import Encounter, Incident
-from beffroi.incidents.rules import MAX_SESSIONS_ENDED, Kind, met_kind
+from beffroi.incidents.rules import MAX_SESSIONS_ENDED, Kind, alarm_kind, met_kind
 from beffroi.lib import clock
 
 BLOCKING = ("block", "quarantine")
@@ -152,16 +152,23 @@ def take_in_refused(*, collectivite_id: str, payload: Mapping[str, object]) -> N
     )
 
 
-def take_in_alarm(*, kind: Kind, collectivite_id: str, detector: str, payload: Mapping[str, object]) -> None:
-    """A trap was touched, or much left the LAN: somebody must look at a machine. One incident a kind and day."""
-    seen_at = _time(payload, "seen_at")
+def take_in_alarm(*, collectivite_id: str, payload: Mapping[str, object]) -> None:
+    """A trap was touched, or much left the LAN: somebody must look at a machine. One incident a machine and day;
+    the box names machines by labels of its own."""
+    detector, told = str(payload.get("detector", "")), payload.get("evidence")
+    evidence = told if isinstance(told, dict) else {}
+    kind = alarm_kind(detector, evidence)
+    if kind is None:
+        return
+    seen_at, machine = _time(payload, "seen_at"), str(evidence.get("machine", ""))[:40]
+    data = {"detector": detector} | ({"machine": machine} if machine else {})
     actions.open_incident(
         actor=SYSTEM,
         kind=kind,
         collectivite_id=collectivite_id,
-        subject=f"{detector}:{seen_at:%Y-%m-%d}",
+        subject=f"{detector}:{machine}:{seen_at:%Y-%m-%d}",
         occurred_at=seen_at,
-        data={"detector": detector},
+        data=data,
         evidence=[Captured("box_alarm", seen_at, dict(payload))],
     )
 

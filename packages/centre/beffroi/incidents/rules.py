@@ -7,7 +7,7 @@ Source: French insurance code, article L. 12-10-1 (complaint within 72 hours of 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -143,6 +143,13 @@ ALARMS: dict[str, Kind] = {
     "dns_tunnel": Kind.LEAK,
 }
 """Alarms of a box that somebody must look into on the spot. A port scan from the internet is none of them."""
+
+
+def alarm_kind(detector: str, evidence: Mapping[str, object]) -> Kind | None:
+    """What an alarm of a box opens, or None. A trap that the internet touched is no incident of the commune's."""
+    if detector == "honeyport" and evidence.get("side") != "lan":
+        return None
+    return ALARMS.get(detector)
 
 
 def met_kind(detectors: Collection[str], *, command_server: bool) -> Kind:
