@@ -20,13 +20,22 @@ from urllib.parse import quote
 
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Indicator, Kind
-from beffroi_protocol.messages import MAX_MESSAGE_BYTES, Ack, Action, Delegation, Entry, PolicyMessage
+from beffroi_protocol.messages import (
+    MAX_MESSAGE_BYTES,
+    Ack,
+    Action,
+    Delegation,
+    Entry,
+    PolicyMessage,
+    Question,
+)
 from beffroi_protocol.session import FeedSession, FileWanted, Refused, Result, TrustedClock
 from beffroi_protocol.table import Change, overlay
 
 from beffroi_box.answers import Answers
 from beffroi_box.client import Centre, SignedSession
 from beffroi_box.config import BoxConfig
+from beffroi_box.diagnose import Doctor
 from beffroi_box.download import fetch_snapshot
 from beffroi_box.enforce import Enforcer
 from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable
@@ -72,6 +81,14 @@ class Agent:
         self.enforcer = Enforcer(config, self.centre, self.kernel, self.spool, self.now, self.store.policy())
         self.watch = Watch(config, self.identity.box_id, self.enforcer, self.spool, self.now)
         self.status = Status(config.state)
+        self.doctor = Doctor(
+            config,
+            self.identity.box_id,
+            self.spool,
+            self.now,
+            report=lambda: self.status.report,
+            has_rules=self.kernel.has_rules,
+        )
         key = self.store.key()
         self._feed, self._posts, self._snapshots, downloads = (
             SignedSession(self.centre, lambda: self.identity.box_id, key) for _ in range(4)
@@ -119,6 +136,7 @@ class Agent:
         jobs: tuple[Callable[[], None], ...] = (
             self._follow, self._prove_policies, self._send, self._read_packets, self._read_refusals,
             self._keep, self._keep_lists, self._watch, self._read_traps, self._answer_page,
+            self._diagnose,
         )  # fmt: skip
         for job in jobs:
             name = job.__name__.strip("_")
@@ -195,11 +213,13 @@ class Agent:
                 log.warning("policy of another collectivité refused")
             elif result.policy_version > self.enforcer.policy_version:
                 self._policies.put((result, line))
+        elif isinstance(result, Question):
+            self.doctor.ask(result)
         else:
             self._save(lambda: self.store.save_trust(self.session.trust))
         return False
 
-    def _supplied(self, result: Result) -> Change | PolicyMessage | Delegation | Refused:
+    def _supplied(self, result: Result) -> Change | PolicyMessage | Question | Delegation | Refused:
         """A snapshot too long for a line is fetched at once: the lines after it build on it."""
         if isinstance(result, FileWanted):
             return self.session.supply(fetch_snapshot(self._snapshots, result), monotonic=time.monotonic())
@@ -259,6 +279,9 @@ class Agent:
 
     def _keep_lists(self) -> None:
         self.lists.run(self.stopping)
+
+    def _diagnose(self) -> None:
+        self.doctor.run(self.stopping)
 
     # -- towards the centre ------------------------------------------------------------------------------
 

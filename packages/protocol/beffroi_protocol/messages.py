@@ -182,6 +182,16 @@ class PolicyMessage(msgspec.Struct, frozen=True, tag="policy", tag_field="t"):
     why: Text = ""
 
 
+class Question(msgspec.Struct, frozen=True, tag="question", tag_field="t"):
+    """Asks one box how it is; it answers once, with a ``Diagnosis``. It carries no command."""
+
+    v: int
+    id: Name
+    box_id: Name
+    issued_at: Seconds
+    valid_until: Seconds
+
+
 class Delegation(msgspec.Struct, frozen=True, tag="delegation", tag_field="t"):
     """The offline root's word that ``public_key`` (base64url, 32 bytes) may sign for ``roles``."""
 
@@ -194,7 +204,7 @@ class Delegation(msgspec.Struct, frozen=True, tag="delegation", tag_field="t"):
     not_after: Seconds
 
 
-FeedMessage = Batch | Snapshot | SnapshotFile | PolicyMessage | Delegation
+FeedMessage = Batch | Snapshot | SnapshotFile | PolicyMessage | Question | Delegation
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -333,6 +343,15 @@ class Bypass(msgspec.Struct, frozen=True, tag="bypass", tag_field="t"):
     at: Seconds
 
 
+class Diagnosis(msgspec.Struct, frozen=True, tag="diagnosis", tag_field="t"):
+    """The answer to a ``Question``: the box's own state as short texts by name; nothing of the people behind it."""
+
+    id: Name
+    question_id: Name
+    at: Seconds
+    report: Annotated[dict[Name, Text], msgspec.Meta(max_length=50)]
+
+
 Fact = (
     FlowsBlocked
     | NamesRefused
@@ -343,6 +362,7 @@ Fact = (
     | FlowsLearned
     | Bypass
     | RefusedTotals
+    | Diagnosis
 )
 
 

@@ -18,6 +18,7 @@ from beffroi_protocol.messages import (
     Batch,
     Delegation,
     PolicyMessage,
+    Question,
     Snapshot,
     SnapshotFile,
     decode_snapshot_file,
@@ -68,7 +69,7 @@ class FileWanted:
     size_bytes: int
 
 
-Result = Change | PolicyMessage | Delegation | FileWanted | Refused
+Result = Change | PolicyMessage | Question | Delegation | FileWanted | Refused
 
 
 class FeedSession:

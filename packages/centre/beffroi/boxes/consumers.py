@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from beffroi_protocol.messages import (
     Bypass,
+    Diagnosis,
     EntryRefused,
     Fact,
     FlowsBlocked,
@@ -24,6 +25,7 @@ from beffroi_protocol.messages import (
 )
 from django.db.models import F
 
+from beffroi.boxes import diagnoses
 from beffroi.boxes.models import Box, BoxNotice, FlowCount, RefusedDay
 from beffroi.core.events import outbox
 from beffroi.core.events.models import InboxFact
@@ -57,6 +59,8 @@ def take_in_fact(event: Event) -> None:
         _report(row, fact)
     elif isinstance(fact, LookBack | FlowsLearned | Bypass):
         _tell(row, fact)
+    elif isinstance(fact, Diagnosis):
+        diagnoses.keep(row.source, fact)
     else:
         _notice(row, fact)
 

@@ -226,3 +226,23 @@ class BoxBypass(models.Model):
 
     def __str__(self) -> str:
         return f"{self.collectivite_id}:{self.kind}"
+
+
+class BoxDiagnosis(models.Model):
+    """A question how a box is, and its answer: short texts by name. Deleted when it expires."""
+
+    id = id_field("dgn")
+    box_id = reference()
+    collectivite_id = reference()
+    asked_by = models.CharField(max_length=80)
+    asked_at = models.DateTimeField(default=clock.now)
+    answered_at = models.DateTimeField(null=True, default=None)
+    expires_at = models.DateTimeField()
+    report = models.JSONField(default=dict)
+
+    class Meta:
+        db_table = "box_diagnosis"
+        indexes = (models.Index(fields=["box_id", "-asked_at"], name="box_diagnosis_of"),)
+
+    def __str__(self) -> str:
+        return self.id

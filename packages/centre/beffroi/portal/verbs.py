@@ -69,6 +69,7 @@ VERBS = {
     "box:revoked": gettext_lazy("Boîtier révoqué"),
     "box:policy_changed": gettext_lazy("Réglages du boîtier changés"),
     "box:flow_ignored": gettext_lazy("Ouverture proposée par le boîtier écartée"),
+    "box:diagnosis_asked": gettext_lazy("Diagnostic du boîtier demandé"),
     "incident:opened": gettext_lazy("Dossier ouvert"),
     "incident:seen_again": gettext_lazy("Dossier : le même fait revu"),
     "incident:taken": gettext_lazy("Dossier pris en charge"),

@@ -170,9 +170,17 @@ class Stream:
             self.hub.close_owner(box_id, "revoked")
         elif event.kind == "box:policy_changed":
             self._policy_changed(event)
+        elif event.kind == "box:question_asked":
+            self._ask(event)
         data = live.message(event)
         for topic in live.audience(event):
             self.live_hub.send(topic, data)
+
+    def _ask(self, event: Event) -> None:
+        """A box that is not connected now is not asked later: the question would be out of date."""
+        box_id, question_id = (str(event.payload.get(name, "")) for name in ("box_id", "question_id"))
+        if box_id and question_id:
+            self.hub.send(POLICY_TOPIC + box_id, self.publisher.question_line(box_id, question_id))
 
     def _policy_changed(self, event: Event) -> None:
         owner = event.collectivite_id or str(event.payload.get("collectivite_id", ""))
@@ -223,7 +231,7 @@ class Stream:
         await self.publisher.prepare(since)
         topics, first = names, [self._delegation]
         if caller.box is not None:
-            topics = [*names, POLICY_TOPIC + caller.box.collectivite_id]
+            topics = [*names, POLICY_TOPIC + caller.box.collectivite_id, POLICY_TOPIC + caller.box.id]
             if (policy := await self.publisher.policy_line(caller.box.collectivite_id)) is not None:
                 first.append(policy)
         # No await from here to the hub: a batch, or a revocation, made in between would be missed.

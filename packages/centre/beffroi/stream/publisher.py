@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from beffroi_protocol.messages import Batch, decode_feed
+from beffroi_protocol.messages import VERSION, Batch, Question, decode_feed
 from beffroi_protocol.signing import Signer, payload_hash, split_line
 from beffroi_protocol.table import OVERLAY, every_overlay
 
@@ -39,7 +39,9 @@ from beffroi.stream.store import ChannelRow, Event, NewBatch, Store, channel_eve
 log = logging.getLogger("beffroi.stream")
 
 POLICY_TOPIC = "policy:"
-"""Prefix of the hub's topics that carry policies; names of channels hold no colon."""
+"""Prefix of the hub's topics that carry policies (of a collectivité) and questions (to a box); names of channels hold
+no colon."""
+QUESTION_LIFE_S = 300
 EVENTS_A_STEP = 500
 CHECKPOINT_VERSIONS = 256
 EPOCH_PAUSE_S = 3600
@@ -299,6 +301,11 @@ class Publisher:
         line = self._signer.line(msgspec.structs.replace(message, issued_at=clock.epoch_s())) + b"\n"
         self._policies[collectivite_id] = line
         return line
+
+    def question_line(self, box_id: str, question_id: str) -> bytes:
+        """Return the signed question how a box is."""
+        now = clock.epoch_s()
+        return self._signer.line(Question(VERSION, question_id, box_id, now, now + QUESTION_LIFE_S)) + b"\n"
 
     def forget_policy(self, collectivite_id: str) -> None:
         self._policies.pop(collectivite_id, None)

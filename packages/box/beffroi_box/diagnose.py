@@ -1,0 +1,190 @@
+"""How the box is, told to the Département when it asks with a signed question. No shell, no command, no choice of what.
+
+Purpose: versions, links, own addresses, rules, lists, resolver, disk, memory, clock, last errors by code.
+Process: the agent, in a thread of its own; ``ip`` is run with a time limit.
+Privacy: nothing of the machines and people behind the box: no LAN address but the box's own, no name that was asked.
+Input:   a question is verified by the feed's key before it comes here; each is answered once, and at most one in
+         ``PAUSE_S``, so that a centre gone wrong cannot keep the box busy.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import queue
+import secrets
+import shutil
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+from beffroi_protocol.messages import Diagnosis, Question
+
+from beffroi_box import AGENT_VERSION
+from beffroi_box.config import BoxConfig
+from beffroi_box.facts import FactSpool
+from beffroi_box.status import Report
+
+log = logging.getLogger("beffroi_box.diagnose")
+
+PAUSE_S = 5.0
+REMEMBERED = 50
+WAITING = 4
+MAX_TEXT = 200
+COMMAND_TIMEOUT_S = 3.0
+
+
+class Doctor:
+    """Answers questions. ``report``: the agent's status; ``has_rules``: whether they are in the kernel."""
+
+    def __init__(
+        self,
+        config: BoxConfig,
+        box_id: str,
+        spool: FactSpool,
+        now: Callable[[], int],
+        *,
+        report: Callable[[], Report],
+        has_rules: Callable[[], bool],
+    ) -> None:
+        self._config = config
+        self._box_id = box_id
+        self._spool = spool
+        self._now = now
+        self._report = report
+        self._has_rules = has_rules
+        self._questions: queue.Queue[Question] = queue.Queue(WAITING)
+        self._answered: deque[str] = deque(maxlen=REMEMBERED)
+
+    def ask(self, question: Question) -> None:
+        """Take a verified question; one for another box, out of date, or asked before is dropped."""
+        if question.box_id != self._box_id or question.valid_until < self._now():
+            return
+        if question.id in self._answered:
+            return
+        try:
+            self._questions.put_nowait(question)
+        except queue.Full:
+            return
+        self._answered.append(question.id)
+
+    def run(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
+            try:
+                question = self._questions.get(timeout=1.0)
+            except queue.Empty:
+                continue
+            self.answer(question)
+            stopping.wait(PAUSE_S)
+
+    def answer(self, question: Question) -> None:
+        texts = {name: text[:MAX_TEXT] for name, text in self.examine().items() if text}
+        self._spool.tell(Diagnosis(f"dia_{secrets.token_hex(12)}", question.id, self._now(), texts))
+
+    def examine(self) -> dict[str, str]:
+        status = self._report()
+        disk = shutil.disk_usage(self._config.state)
+        memory = _meminfo()
+        found = {
+            "agent": AGENT_VERSION,
+            "system": _system(),
+            "kernel": platform.release(),
+            "python": platform.python_version(),
+            "mode": self._config.mode,
+            "uptime_s": Path("/proc/uptime").read_text("ascii").split(".")[0],
+            "load": f"{os.getloadavg()[0]:.2f}",
+            "rules": "loaded" if self._loaded() else "missing",
+            "policy_version": str(status.policy_version),
+            "rolled_back": str(status.rolled_back or ""),
+            "lists": ", ".join(
+                f"{channel} {version}" for channel, version in sorted(status.versions.items())
+            ),
+            "addresses_blocked": str(status.addresses),
+            "networks_blocked": str(status.networks),
+            "names_blocked": str(status.names),
+            "bulk_lists": f"{status.lists} ({status.lists_waiting} waiting)",
+            "bulk_lists_trouble": status.lists_trouble,
+            "resolver": status.resolver_trouble or ("ok" if self._config.resolver else "off"),
+            "list_stale": "yes" if status.stale else "no",
+            "disk_trouble": status.disk_trouble,
+            "disk_free_bytes": str(disk.free),
+            "disk_total_bytes": str(disk.total),
+            "memory_available_kib": str(memory.get("MemAvailable", 0)),
+            "memory_total_kib": str(memory.get("MemTotal", 0)),
+            "agent_memory_kib": str(status.memory_kib),
+            "clock_offset_s": str(int(time.time()) - self._now()),
+            "facts_waiting": str(status.facts_waiting),
+            "facts_dropped": str(status.facts_dropped),
+            "last_line_refused": status.refused,
+        }
+        for side, name in (("wan", self._config.wan), ("lan", self._config.lan)):
+            found[f"{side}_link"] = link(name)
+            found[f"{side}_addresses"] = ", ".join(addresses(name))
+        return found
+
+    def _loaded(self) -> bool:
+        try:
+            return self._has_rules()
+        except OSError:
+            return False
+
+
+def link(name: str, root: Path = Path("/sys/class/net")) -> str:
+    """``up 1000``, ``up``, ``down``, or ``absent``; the number is Mbit/s."""
+    place = root / name
+    if not name or "/" in name or not place.exists():
+        return "absent"
+    state = _read(place / "operstate")
+    if _read(place / "carrier") != "1":
+        return "down"
+    speed = _read(place / "speed")
+    return f"up {speed}" if speed.isdigit() else "up" if state in ("up", "unknown") else state
+
+
+def addresses(name: str) -> list[str]:
+    """The box's own addresses on one interface, with prefix lengths; [] where they cannot be read."""
+    try:
+        shown = subprocess.run(
+            ["ip", "-json", "address", "show", "dev", name],
+            capture_output=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=True,
+        ).stdout
+        rows = msgspec.json.decode(shown, type=list[_Interface])
+    except (OSError, subprocess.SubprocessError, msgspec.MsgspecError):
+        return []
+    return [f"{one.local}/{one.prefixlen}" for row in rows for one in row.addr_info if one.scope == "global"]
+
+
+class _Address(msgspec.Struct):
+    local: str
+    prefixlen: int
+    scope: str = ""
+
+
+class _Interface(msgspec.Struct):
+    addr_info: list[_Address] = []
+
+
+def _system() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "")
+    except OSError:
+        return ""
+
+
+def _meminfo() -> Mapping[str, int]:
+    lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+    return {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines) if rest}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
