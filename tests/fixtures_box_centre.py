@@ -67,6 +67,8 @@ class FeedCentre:
     refuse_with: int = 0
     epoch: int = 1
     policy: PolicyMessage | None = None
+    packed_bytes: int = 0
+    """Of compressed posts."""
     cut_after_bytes: int = 0
     """One answer of a file ends here."""
     asked_from: list[int] = field(default_factory=list)
@@ -267,6 +269,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header(NONCE_HEADER, nonce)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Accept-Encoding", "deflate")
         self.end_headers()
         self.wfile.write(body)
 
@@ -335,6 +338,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if not self._signed(body):
             return
+        if "Content-Encoding" in self.headers:
+            centre.packed_bytes += len(body)
+            body = zlib.decompress(body)
         if centre.refuse_with:
             self._answer(centre.refuse_with, Problem("request.too_many", "", True))
             return

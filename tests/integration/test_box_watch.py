@@ -340,3 +340,12 @@ def test_no_packet_of_the_lan_probe_leaves_the_box_under_its_own_address(hall: T
 def test_the_agent_stays_small(hall: TownHall) -> None:
     memory = hall.memory_kib()
     assert memory["Pss"] < 60 * 1024, memory
+
+
+def test_many_facts_are_posted_compressed(hall: TownHall) -> None:
+    before = hall.centre.packed_bytes
+    values = [f"185.10.20.{n}" for n in range(3, 40)] + ["impots.gouv.fr", "ants.gouv.fr"]
+    for value in values:  # each is protected, so each is refused and told
+        hall.centre.publish(entry(value, hall.centre.now() + 3600))
+    hall.block(*(f"10.0.0.{n}" for n in range(60)))
+    until(lambda: hall.centre.packed_bytes > before, f"only plain posts: {hall.log()}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
+import zlib
 
 import pytest
 from beffroi.core.events import outbox
@@ -25,7 +27,7 @@ from beffroi_protocol.messages import (
 )
 from django.db import transaction
 
-from tests.fixtures_stream import BoxClient, Centre, block, eventually, read_until, running_centre  # noqa: F401
+from tests.fixtures_stream import Answer, BoxClient, Centre, block, eventually, read_until, running_centre  # noqa: F401
 
 A, B = "col_a", "col_b"
 
@@ -308,10 +310,31 @@ def test_oversized_header_is_refused(centre: Centre) -> None:
     assert centre.answers()
 
 
-def test_compressed_body_is_refused(centre: Centre, box: BoxClient) -> None:
-    body = facts(names_refused("f1"))
-    headers = {**box.headers("POST", "/v1/facts", body), "Content-Encoding": "gzip"}
-    assert centre.request("POST", "/v1/facts", body, headers).code == "input.invalid"
+def encoded(centre: Centre, box: BoxClient, body: bytes, encoding: str = "deflate") -> Answer:
+    headers = {**box.headers("POST", "/v1/facts", body), "Content-Encoding": encoding}
+    return centre.request("POST", "/v1/facts", body, headers)
+
+
+def test_deflated_body_is_read_and_the_answers_say_so(
+    centre: Centre, box: BoxClient, plane: Database
+) -> None:
+    packed = zlib.compress(facts(names_refused("f1")))
+    assert encoded(centre, box, packed).status == 200
+    assert plane.execute("SELECT id FROM inbox_fact") == [(f"{box.id}:f1",)]
+    assert {k.lower(): v for k, v in centre.request("GET", "/v1/nonce").headers.items()}[
+        "accept-encoding"
+    ] == "deflate"
+
+
+def test_other_encodings_bombs_and_broken_streams_are_refused(
+    centre: Centre, box: BoxClient, plane: Database
+) -> None:
+    packed = zlib.compress(facts(names_refused("f1")))
+    assert encoded(centre, box, gzip.compress(facts(names_refused("f1"))), "gzip").code == "input.invalid"
+    for bad in (packed[:-3], packed + b"x", b"{}", facts(names_refused("f1"))):
+        assert encoded(centre, box, bad).code == "input.invalid"
+    assert encoded(centre, box, zlib.compress(bytes(200 * MAX_POST_BYTES))).code == "input.too_large"
+    assert plane.execute("SELECT id FROM inbox_fact") == []
 
 
 def test_box_that_floods_is_slowed_and_others_are_not(

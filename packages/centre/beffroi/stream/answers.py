@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import zlib
 from collections.abc import Mapping
 
 import msgspec
@@ -22,6 +23,8 @@ from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 from beffroi.stream.hub import Hub, Subscriber
 
 BODY_TIMEOUT_S = 20.0
+DEFLATE = "deflate"
+"""zlib, RFC 1950: the only encoding of a body."""
 STALL_S = 60.0
 """A reader that takes nothing for so long is cut."""
 
@@ -58,12 +61,32 @@ def answer(message: msgspec.Struct | Mapping[str, object], *, status: int = 200,
     headers = {"Cache-Control": "no-store"}
     if nonce:
         headers[NONCE_HEADER] = nonce
+        headers["Accept-Encoding"] = DEFLATE  # RFC 7694: what the next request may use
     return Response(body, status, headers, "application/json")
 
 
+def inflated(request: Request, body: bytes) -> bytes:
+    """Return what a compressed body holds, never more than a plain one may. Errors: TooLarge, Invalid."""
+    if "content-encoding" not in request.headers:
+        return body
+    opener = zlib.decompressobj()
+    try:
+        plain = opener.decompress(body, MAX_POST_BYTES + 1)
+    except zlib.error:
+        raise Invalid("content-encoding") from None
+    if len(plain) > MAX_POST_BYTES:
+        raise TooLarge(MAX_POST_BYTES)
+    if not opener.eof or opener.unused_data:
+        raise Invalid("content-encoding")
+    return plain
+
+
 async def read_body(request: Request) -> bytes:
-    """Errors: TooLarge, TooSlow, Invalid (compressed, or cut off)."""
-    if "content-encoding" in request.headers:
+    """Return the bytes as sent, which are those that were signed; ``inflated`` opens them.
+
+    Errors: TooLarge, TooSlow, Invalid (an unknown encoding, or cut off).
+    """
+    if request.headers.get("content-encoding", DEFLATE) != DEFLATE:
         raise Invalid("content-encoding")
     length = request.headers.get("content-length", "0")
     if not length.isascii() or not length.isdigit() or len(length) > 12:

@@ -33,7 +33,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound, Unavailable
 from beffroi.stream import live
-from beffroi.stream.answers import Held, answer, problem, read_body
+from beffroi.stream.answers import Held, answer, inflated, problem, read_body
 from beffroi.stream.auth import LISTENER_HEADER, BoxRevoked, Gatekeeper, is_local
 from beffroi.stream.batches import pause_between_s
 from beffroi.stream.downloads import AT_ONCE_A_BOX, AT_ONCE_A_DOOR, Downloads
@@ -273,7 +273,7 @@ class Stream:
             caller = await self.gate.caller(request, body)
         if caller.box is None:
             raise NotFound("box")
-        return caller.box, body
+        return caller.box, inflated(request, body)
 
     async def watch(self, request: Request) -> Response:
         grant = read_grant(self._live_key, _grant_text(request), path=live.PATH)
