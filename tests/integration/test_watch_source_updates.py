@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
@@ -280,3 +282,21 @@ def test_sources_are_the_departements_alone(
             word(actor=beaune.referent, source=source)
     with pytest.raises(NotAllowed):
         actions.give_file(actor=beaune.referent, source=source, pieces=[b"x"])
+
+
+def test_a_source_that_cannot_be_handled_keeps_no_other_from_its_turn(
+    sources_state: Path, publisher: Publisher, settings: Any
+) -> None:
+    broken = new_source(publisher.serve("/a", "45.1.1.1\n"), name="A", account="ada")
+    FeedSource.objects.filter(pk=broken.pk).update(secret="of another installation")
+    other = new_source(publisher.serve("/b", "45.1.1.2\n"), name="B")
+    fetch_round(sources_state)
+    broken.refresh_from_db()
+    other.refresh_from_db()
+    assert (broken.last_error, broken.last_error_detail) == ("source.unusable", "SecretUnreadable")
+    assert (other.last_error, other.in_force) == ("", 1)
+    settings.BEFFROI = replace(settings.BEFFROI, sources_ca="/nonexistent")
+    again(other)
+    fetch_round(sources_state)
+    other.refresh_from_db()
+    assert (other.last_error, other.last_error_detail) == ("source.unusable", "FileNotFoundError")

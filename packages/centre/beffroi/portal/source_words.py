@@ -28,6 +28,9 @@ SHORT_WEIGHTS = {
     "observe": gettext_lazy("observe"),
 }
 ERRORS = {
+    "source.unusable": gettext_lazy(
+        "Le centre n’a pas pu traiter cette source. Voyez le journal du processus « sources »."
+    ),
     "source.address_invalid": gettext_lazy("L’adresse n’est pas une adresse https valable."),
     "source.address_inside": gettext_lazy(
         "L’adresse mène à un réseau privé. S’il s’agit d’un serveur du Département, ajoutez son réseau au réglage"

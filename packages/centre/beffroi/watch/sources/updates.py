@@ -26,7 +26,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, NotFound
 from beffroi.lib.ids import new_id
 from beffroi.watch.sources import actions, handover, rules, store
-from beffroi.watch.sources.errors import Crashed, NothingInIt, TooSlow
+from beffroi.watch.sources.errors import Crashed, NothingInIt, SourceError, TooSlow
 from beffroi.watch.sources.formats.values import KINDS
 from beffroi.watch.sources.judging import Judged, judge
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
@@ -50,13 +50,13 @@ def ask_due() -> int:
         failed(source, TooSlow.code, str(ANSWER_S))
     due = FeedSource.objects.filter(active=True, asked="", next_at__lte=now).exclude(address="")
     for source in due:
-        secret = decrypt_text(source.secret) if source.secret else ""
         number = new_id("ask")
         FeedSource.objects.filter(pk=source.pk).update(asked=number, asked_at=now, last_tried_at=now)
         try:
+            secret = decrypt_text(source.secret) if source.secret else ""
             actions.ask(source, number, secret=secret)
         except (OSError, BeffroiError) as error:
-            failed(source, "source.unusable", type(error).__name__)
+            failed(source, SourceError.code, type(error).__name__)
     return len(due)
 
 
@@ -71,6 +71,8 @@ def take_all() -> int:
                 taken += 1
         except handover.BroughtInvalid:
             failed(source, Crashed.code, "")
+        except (OSError, BeffroiError) as error:  # of this source: the others go on
+            failed(source, SourceError.code, type(error).__name__)
     return taken
 
 
