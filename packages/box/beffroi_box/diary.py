@@ -93,27 +93,25 @@ class Diary:
 
     def look_back(self, indicators: Iterable[Indicator], *, now: int) -> dict[Indicator, Met]:
         """Return how often each of these addresses and prefixes was met; those never met are not in it."""
-        wanted: dict[bytes, Indicator] = {}
+        wanted: dict[bytes, tuple[Indicator, ...]] = {}
         for indicator in indicators:
             for mark in self._marks_of(indicator):
-                wanted[mark] = indicator
+                wanted[mark] = (*wanted.get(mark, ()), indicator)
         found: dict[Indicator, Met] = {}
         if not wanted:
             return found
         for day, records in self._days(now):
             on_this_day: set[Indicator] = set()
             for mark, count, first, last in records:
-                indicator_met = wanted.get(mark)
-                if indicator_met is None:
-                    continue
-                met = found.setdefault(indicator_met, Met())
-                met.count += count
-                first_at, last_at = day * DAY_S + first * 60, day * DAY_S + last * 60
-                met.first_at = min(met.first_at or first_at, first_at)
-                met.last_at = max(met.last_at, last_at)
-                if indicator_met not in on_this_day:
-                    on_this_day.add(indicator_met)
-                    met.days += 1
+                for indicator in wanted.get(mark, ()):
+                    met = found.setdefault(indicator, Met())
+                    met.count += count
+                    first_at, last_at = day * DAY_S + first * 60, day * DAY_S + last * 60
+                    met.first_at = min(met.first_at or first_at, first_at)
+                    met.last_at = max(met.last_at, last_at)
+                    if indicator not in on_this_day:
+                        on_this_day.add(indicator)
+                        met.days += 1
         return found
 
     # -- days --------------------------------------------------------------------------------------------

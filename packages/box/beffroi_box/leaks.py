@@ -24,9 +24,10 @@ NIGHT_HOURS = frozenset({22, 23, 0, 1, 2, 3, 4, 5})
 NIGHT_SHARE = 4
 """At night a quarter of the day's volume is an alarm: nobody should be there."""
 CLEAR = {21: "ftp", 23: "telnet", 110: "pop3", 143: "imap"}
-BEATS = 10
+BEATS = 16
 BEAT_FROM_S, BEAT_TO_S = 25, 3600
-BEAT_JITTER = 0.2
+BEAT_JITTER = 0.15
+"""Share of the interval: by chance, one in a million of irregular rows looks so regular."""
 MOST_PAIRS = 4096
 TUNNEL_WINDOW_S = 600
 RARE_KINDS = frozenset({5, 10, 15, 16, 33, 65399})  # CNAME, NULL, MX, TXT, SRV, PRIVATE
