@@ -240,6 +240,8 @@ class Seeded:
     incident_id: str
     account_incident_id: str
     decision_id: str
+    review_id: str
+    appeal_id: str
 
 
 def seed(password: str) -> Seeded:
@@ -319,7 +321,51 @@ def seed(password: str) -> Seeded:
         job.id,
         Box.objects.get(serial="BF-0001").id,
         *_seed_incidents(owners[0].id, people[0], administrator.record.id, job),
+        *_seed_decisions(owners[0].id, people[0].id, administrator.record.id, job.decision_id),
     )
+
+
+def _seed_decisions(owner: str, person_id: str, administrator_id: str, decision_id: str) -> tuple[str, str]:
+    """One decision that communes live on, an appeal, an exception, what is never decided again; ids of the review
+    and of the appeal."""
+    from beffroi.core.decisions import actions, appeals, exceptions, never_again, staging
+    from beffroi.core.decisions.models import Decision
+    from beffroi.core.identity.actor import Actor
+    from beffroi_protocol.indicators import normalise
+
+    agent = Actor("person", person_id, owner, "agent")
+    administrator = Actor("administrator", administrator_id)
+    made = [
+        actions.activate(
+            actor=administrator,
+            indicator=normalise("domain", name),
+            action="block",
+            reason="lone_source",
+            evidence={"communes": 0, "detectors": ["listed_name"]},
+            rule="lone_source",
+            ttl_s=86400,
+            strength="weak",
+        )
+        for name in ("fournitures-bureau-bourgogne.com", "catalogue-vetements.com")
+    ]
+    staging.note_effect(decision_id=made[0].id, collectivite_id=owner, looked_back=214, days=17)
+    Decision.objects.filter(pk=made[0].id).update(state="review", review_reason="over_budget")
+    staging.note_effect(decision_id=decision_id, collectivite_id=owner, blocked_out=3)
+    site = normalise("domain", "webmail-cdg21.example.net")
+    never_again.never_again(actor=administrator, indicator=site, reason="Messagerie du centre de gestion")
+    appeal = appeals.appeal(
+        actor=agent,
+        decision_id=decision_id,
+        text="C’est le site de notre transporteur, nous attendons un colis.",
+    )
+    exceptions.allow_locally(
+        actor=agent,
+        collectivite_id=owner,
+        indicator=normalise("domain", "cartes-routieres.example.net"),
+        ttl_s=3600,
+        reason="Réunion de voirie cet après-midi",
+    )
+    return made[0].id, appeal.id
 
 
 def _seed_incidents(

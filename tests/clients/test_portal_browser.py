@@ -179,6 +179,9 @@ AGENT_PAGES = {
     "dossier": "/dossiers/{incident_id}/",
     "dossier-compte": "/dossiers/{account_incident_id}/",
     "dossier-plainte": "/dossiers/{incident_id}/plainte/",
+    "blocages": "/blocages/",
+    "blocages-rien": "/blocages/?q=introuvable",
+    "blocage": "/blocages/{decision_id}/",
     "acces": "/acces/",
     "double": "/acces/double-verification/",
     "mot-de-passe": "/acces/mot-de-passe/",
@@ -186,6 +189,9 @@ AGENT_PAGES = {
     "boitier": "/boitier/",
     "absente": "/courrier/mbx_nothing/",
     "accessibilite": "/accessibilite/",
+    "meteo": "/meteo/",
+    "bilan": "/meteo/mois/",
+    "comptage": "/comptage/",
 }
 CONSOLE_PAGES = {
     "vue": "/",
@@ -194,6 +200,13 @@ CONSOLE_PAGES = {
     "a-decider": "/decisions/{open_campaign_id}/",
     "annuler": "/decisions/{campaign_id}/annuler/",
     "confirmer": "/decisions/{open_campaign_id}/confirmer/",
+    "attente": "/decisions/attente/",
+    "decision": "/decisions/regle/{decision_id}/",
+    "decision-revue": "/decisions/regle/{review_id}/",
+    "decision-annuler": "/decisions/regle/{decision_id}/annuler/",
+    "decision-bloquer": "/decisions/regle/{review_id}/bloquer/",
+    "contestation": "/decisions/contestation/{appeal_id}/",
+    "plus-jamais": "/decisions/plus-jamais/",
     "dossiers": "/dossiers/",
     "dossier": "/dossiers/{account_incident_id}/",
     "dossier-ouvert": "/dossiers/{incident_id}/",
@@ -220,6 +233,9 @@ CONSOLE_PAGES = {
     "inscrire": "/communes/inscrire/?insee=21231",
     "journal": "/journal/",
     "accessibilite": "/accessibilite/",
+    "meteo": "/meteo/",
+    "bilan": "/meteo/mois/",
+    "comptage": "/comptage/",
 }
 
 

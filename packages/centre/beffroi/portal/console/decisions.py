@@ -119,7 +119,7 @@ def appeal(request: HttpRequest, actor: Actor, appeal_id: str) -> HttpResponse:
     context = PLACE | {
         "appeal": found,
         "one": explaining.explain(actor, found.decision_id),
-        "who": identity.person_name(found.created_by),
+        "author": identity.person_name(found.created_by),
         "owner": communes.access_collectivite(actor, found.collectivite_id).name,
         "error": error,
     }
