@@ -77,6 +77,10 @@ class Config:
     protected_names: str = _setting(
         "", "Names that must never be blocked besides the members' own, separated by spaces."
     )
+    incident_contact: str = _setting(
+        "",
+        "What a town hall calls or writes to in an emergency, shown on each open incident; empty: nothing is shown.",
+    )
     accessibility_contact: str = _setting(
         "",
         "Mail address for difficulties of access, in the accessibility statement; empty: it names the référents.",
@@ -145,7 +149,10 @@ class Config:
         5, "How many communes block first, rounded up.", unit="% of the communes in service", low=0, high=100
     )
     blast_communes: int = _setting(
-        1, "Communes that a decision on weak evidence may touch without a person, at least.", low=0, high=10_000
+        1,
+        "Communes that a decision on weak evidence may touch without a person, at least.",
+        low=0,
+        high=10_000,
     )
     blast_percent: int = _setting(
         1, "The same as a share; the larger counts.", unit="% of the communes in service", low=0, high=100

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 
 from beffroi.core.communes import queries as communes
@@ -101,6 +102,7 @@ def full(actor: Actor, incident: Incident) -> dict[str, Any]:
         "person": person(actor, incident),
         "owner": owner(incident),
         "reason": words.reason(incident.close_reason),
+        "contact": settings.BEFFROI.incident_contact,
         "runbook": f"docs/runbooks/{PLANS[Kind(incident.kind)].runbook}.md",
     }
 

@@ -221,6 +221,11 @@ def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> s
             count,
         )
         return said % {"n": count, "address": data.get("address", "")}
+    if "machine" in data:
+        said = _(
+            "Alarme du boîtier : %(what)s, par le poste qu’il appelle « %(machine)s » sur sa page locale"
+        )
+        return said % {"what": detector(str(data.get("detector"))), "machine": data["machine"]}
     if "detector" in data:
         return _("Alarme du boîtier : %(what)s") % {"what": detector(str(data["detector"]))}
     return title(kind)

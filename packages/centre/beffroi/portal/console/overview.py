@@ -15,6 +15,7 @@ from beffroi.boxes import queries as boxes
 from beffroi.core.communes import queries as communes
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.identity.actor import Actor
+from beffroi.incidents import queries as incidents
 from beffroi.lib import clock
 from beffroi.mail import queries as mail
 from beffroi.portal import chart, weather, weather_words
@@ -69,6 +70,7 @@ def facts(actor: Actor) -> dict[str, Any]:
         "weather_why": weather_words.reasons(whole),
         "lead": lead(waiting, len(withdrawals), len(pending), len(silent)),
         "withdrawals_waiting": len(withdrawals),
+        "incidents_unowned": incidents.open_incidents(actor).filter(owner_id="").count(),
         "waiting": [
             evidence.summary(actor, one) for one in watch.campaigns(actor, state="open", limit=WAITING)
         ],
