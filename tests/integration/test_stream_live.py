@@ -90,3 +90,12 @@ def test_person_holds_few_connections(centre: Centre) -> None:
         centre.live(A)
     assert first.ended()
     assert centre.health()["browsers"] == 8
+
+
+def test_page_hears_of_an_incident_of_its_own_commune_only(centre: Centre) -> None:
+    own, other, console = centre.live(A), centre.live(B, subject="per_2"), centre.live(None, subject="adm_1")
+    tell("incident:opened", {"incident_id": "inc_1", "kind": "leak"}, A)
+    tell("decision:ended", {"decision_id": "dec_1", "kind": "ip", "scope": "all"})
+    for held in (own, console):
+        assert events(held, "decision:ended")[0] == ("incident:opened", "inc_1")
+    assert events(other, "decision:ended") == [("decision:ended", "dec_1")]
