@@ -6,7 +6,7 @@ Source: docs/internals/box.md.
 from __future__ import annotations
 
 from beffroi_box.config import BoxConfig
-from beffroi_box.lanprobe import FAR_ADDRESS, NEAR
+from beffroi_box.lanprobe import FAR_ADDRESS, MARK, NEAR
 from beffroi_box.pagerules import PAGE_ADDRESS
 
 FIRST = "beffroi_first"
@@ -52,6 +52,10 @@ def guard_rules(config: BoxConfig, *, known: bool) -> str:
     type nat hook prerouting priority dstnat; policy accept;
     {wan} return
     ip daddr {PAGE_ADDRESS} tcp dport 80 redirect to :{config.page_port}
+  }}
+  chain probe_ {{
+    type filter hook prerouting priority mangle; policy accept;
+    iifname "{NEAR}" meta mark set meta mark or {MARK:#x}
   }}
   chain source_ {{
     type nat hook postrouting priority srcnat; policy accept;
