@@ -17,6 +17,7 @@ from typing import Any
 from django.db.models import F
 from django.http import HttpRequest
 
+from beffroi.core.communes import row_security
 from beffroi.core.identity import queries
 from beffroi.core.identity.models import Membership, SignIn
 from beffroi.lib import clock
@@ -61,6 +62,7 @@ def on_signed_in(sender: object, request: HttpRequest, user: Any, **_: object) -
         record(current[0], client_address(request))
 
 
+@row_security.unlimited()  # who changes to another collectivité is still limited to the present one
 def record(membership: Membership, address: str, *, door: str = PORTAL) -> None:
     """Count one sign-in."""
     try:
