@@ -431,7 +431,7 @@ def _seed_incidents(
 def _seed_fleet(owner: Any) -> None:
     """A boîtier that observes, with everything that its page shows."""
     from beffroi.boxes import actions
-    from beffroi.boxes.models import BoxBypass, BoxNotice, LearnedFlow
+    from beffroi.boxes.models import Box, BoxBypass, BoxDiagnosis, BoxNotice, LearnedFlow
     from beffroi.core.identity.actor import Actor
     from beffroi.core.identity.models import Administrator
     from beffroi_protocol.messages import InboundRule, Policy
@@ -461,6 +461,16 @@ def _seed_fleet(owner: Any) -> None:
             state=state, count=port, first_at=now - timedelta(days=3), last_at=now, decided_at=now,
         )  # fmt: skip
     BoxBypass.objects.create(collectivite_id=owner.id, kind="foreign_dns", count=3, first_at=now, last_at=now)
+    BoxDiagnosis.objects.create(
+        box_id=Box.objects.get(serial="BF-0001").id, collectivite_id=owner.id, asked_by=administrator.id,
+        answered_at=now, expires_at=now + timedelta(days=7),
+        report={
+            "rules": "loaded", "agent": "0.1.0", "system": "Debian GNU/Linux 13 (trixie)", "mode": "router",
+            "uptime_s": "190000", "wan_link": "up 1000", "wan_addresses": "192.168.1.20/24", "lan_link": "down",
+            "lists": "box 1:9, box@col 1:2", "disk_free_bytes": "900", "disk_total_bytes": "64000000000",
+            "memory_available_kib": "400000", "memory_total_kib": "4000000", "clock_offset_s": "-315360000",
+        },
+    )  # fmt: skip
     BoxNotice.objects.create(
         id="notice-1", box_id="box_1", collectivite_id=owner.id, kind="entry_refused",
         indicator_value="impots.gouv.fr", reason="a public service", at=now,

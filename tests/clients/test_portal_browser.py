@@ -226,6 +226,7 @@ CONSOLE_PAGES = {
     "boitiers-cherche": "/boitiers/?q=nuits&etat=silent",
     "boitier": "/boitiers/{active_box_id}/",
     "boitier-reglages": "/boitiers/{active_box_id}/reglages/",
+    "boitier-diagnostic": "/boitiers/{active_box_id}/diagnostic/",
     "boitier-remplacer": "/boitiers/{active_box_id}/remplacer/",
     "code": "/boitiers/code/",
     "empreinte": "/boitiers/{pending_box_id}/confirmer/",

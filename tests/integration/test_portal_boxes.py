@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from beffroi.boxes import actions, fleet, queries
-from beffroi.boxes.models import Box, BoxBypass, BoxNotice, BoxPolicy, LearnedFlow
+from beffroi.boxes.models import Box, BoxBypass, BoxDiagnosis, BoxNotice, BoxPolicy, LearnedFlow
 from beffroi.core.decisions import door
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -251,6 +251,40 @@ def test_proposals_are_answered_and_observation_is_prolonged_and_ended(
     console.post(f"/boitiers/{box.id}/observation/", {"word": "end"})
     assert current(administrator, beaune).observe_until == 0
     assert "Terminée" in text_of(console, f"/boitiers/{box.id}/")
+
+
+def test_a_diagnosis_is_asked_shown_in_words_and_says_when_nobody_answers(console: Client, box: Box) -> None:
+    path = f"/boitiers/{box.id}/diagnostic/"
+    assert "Aucun diagnostic" in text_of(console, path)
+    assert console.post(path).status_code == 302
+    assert "en quelques secondes" in text_of(console, path)
+    BoxDiagnosis.objects.update(asked_at=clock.now() - timedelta(minutes=2))
+    assert "sans réponse" in text_of(console, path)
+    hostile = {"rules": "missing", "uptime_s": "9" * 200, "disk_free_bytes": "-5", "disk_total_bytes": "x",
+               "wan_link": "<script>alert(1)</script>", "clock_offset_s": "-400", "agent": "<b>1</b>",
+               "memory_total_kib": "0", "memory_available_kib": ""}  # fmt: skip
+    BoxDiagnosis.objects.update(answered_at=clock.now(), report=hostile)
+    shown = console.get(path).content.decode()
+    assert "<script>alert(1)" not in shown
+    assert "<b>1</b>" not in shown
+    said = html.unescape(shown)
+    assert "Les règles de blocage ne sont pas en place" in said
+    assert "Son horloge est fausse" in said
+    assert "disque" not in said.partition("<dl")[0]
+    sound = {
+        "rules": "loaded",
+        "wan_link": "up 1000",
+        "lan_link": "up",
+        "resolver": "ok",
+        "uptime_s": "90000",
+    }
+    BoxDiagnosis.objects.update(report=sound)
+    said = text_of(console, path)
+    assert "ne se trouve aucun défaut" in said
+    assert "1 j 1 h" in said
+    assert "branché, 1000 Mbit/s" in said
+    Box.objects.update(state="revoked")
+    assert console.post(path).status_code == 409
 
 
 def test_a_code_for_a_replacement_is_shown_once_and_bound_to_the_old_box(

@@ -185,6 +185,7 @@ CONSOLE = {
     "box_restore": Rule("thing", BOX, {"version": "1"}),
     "box_observe": Rule("thing", BOX, {"word": "end"}),
     "box_flow": Rule("thing", BOX, {"flow": "1", "word": "accept"}),
+    "box_diagnose": Rule("thing", BOX),
     "box_replace": Rule("thing", BOX),
     "box_confirm": Rule("thing", BOX),
     "box_revoke": Rule("thing", BOX),

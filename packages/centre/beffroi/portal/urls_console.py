@@ -65,6 +65,7 @@ urlpatterns = [
     path("boitiers/<str:box_id>/reprendre/", box.restore, name="box_restore"),
     path("boitiers/<str:box_id>/observation/", box.observe, name="box_observe"),
     path("boitiers/<str:box_id>/proposition/", box.flow, name="box_flow"),
+    path("boitiers/<str:box_id>/diagnostic/", box.diagnose, name="box_diagnose"),
     path("boitiers/<str:box_id>/remplacer/", boxes.replace, name="box_replace"),
     path("boitiers/<str:box_id>/confirmer/", boxes.confirm, name="box_confirm"),
     path("boitiers/<str:box_id>/revoquer/", boxes.revoke, name="box_revoke"),

@@ -11,18 +11,20 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from beffroi.boxes import actions, fleet, queries
+from beffroi.boxes import actions, diagnoses, fleet, queries
 from beffroi.boxes.models import Box, BoxPolicy
 from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotFound
-from beffroi.portal import policies, verbs, words
+from beffroi.portal import diagnosis, policies, verbs, words
 from beffroi.portal.pages import for_administrators, page
 
 HISTORY = 20
 NOTICES = 20
 PROLONGED_DAYS = 14
+ANSWER_WITHIN_S = 60
 
 
 @require_GET
@@ -148,6 +150,29 @@ def flow(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
     else:
         fleet.ignore_flow(actor=actor, collectivite=commune, flow_id=flow_id)
     return HttpResponseRedirect(reverse("box", args=[found.id]) + "#propositions")
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def diagnose(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
+    """Ask a boîtier how it is; show the last answer, which comes within seconds where it is connected."""
+    found, commune = _access(actor, box_id)
+    if request.method == "POST":
+        diagnoses.ask(actor=actor, box=found)
+        return HttpResponseRedirect(reverse("box_diagnose", args=[found.id]))
+    last = diagnoses.latest(found)
+    waited_s = (clock.now() - last.asked_at).total_seconds() if last else 0
+    context = {
+        "place": "boxes",
+        "box": found,
+        "commune": commune,
+        "last": last,
+        "waiting": last is not None and last.answered_at is None and waited_s < ANSWER_WITHIN_S,
+        "findings": diagnosis.findings(last.report) if last else [],
+        "facts": diagnosis.facts(last.report) if last else [],
+    }
+    part = request.htmx and request.GET.get("part") == "answer"  # type: ignore[attr-defined]
+    return page(request, "console/parts/diagnosis.html" if part else "console/box_diagnosis.html", context)
 
 
 def _access(actor: Actor, box_id: str) -> tuple[Box, Collectivite]:
