@@ -11,9 +11,10 @@ from beffroi.core.decisions import actions, appeals, exceptions, never_again, st
 from beffroi.core.decisions.models import Appeal, Decision, LocalException, NeverAgain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi.portal.web import signin
 from beffroi_protocol.indicators import normalise
-from beffroi_protocol.messages import Policy
-from django.test import Client
+from beffroi_protocol.messages import Action, Entry, Policy
+from django.test import Client, RequestFactory
 from msgspec import to_builtins
 
 from tests.conftest import Commune
@@ -191,3 +192,29 @@ def test_no_page_of_a_commune_tells_who_else_met_it(
             assert secret not in page, (path, secret)
     never_again.never_again(actor=administrator, indicator=decision.indicator, reason="raison interne")
     assert "raison interne" not in text(agent.get(f"/blocages/{decision.id}/"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        (("post", "agent@beaune.test"), 0),
+        (("post", "AGENT@beaune.test"), 0),
+        (("post", "agent@nuits.test"), 403),
+        (("post", "personne@nulle.part"), 403),
+        (("post", ""), 403),
+        (("get", ""), 0),
+    ],
+)
+def test_the_sign_in_door_opens_for_people_of_the_commune_that_let_an_address_through(
+    beaune: Commune, nuits: Commune, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, str], status: int
+) -> None:
+    """The door itself is tested with a real feed in test_stream_doors; here, what the page asks it."""
+    method, email = asked
+    entry = Entry("dec_1", normalise("ip", "185.203.116.9"), Action.BLOCK, 2**31)
+    monkeypatch.setattr(signin.door, "some_allow", lambda _: True)
+    monkeypatch.setattr(
+        signin.door, "blocked_address", lambda _, whose=(): None if set(whose) == {beaune.id} else entry
+    )
+    request = getattr(RequestFactory(), method)("/connexion/", {"login": email}, REMOTE_ADDR="185.203.116.9")
+    answer = signin.refuse_blocked(request, email=email, person_unknown=method == "get")
+    assert (answer.status_code if answer else 0) == status

@@ -99,7 +99,7 @@ def end_touched(indicator: Indicator, *, actor: Actor) -> int:
     """Close what people of communes opened and what a decision now says nobody there may; in the caller's
     transaction. Return how many."""
     rows = LocalException.objects.filter(state=_State.ACTIVE, by_departement=False)
-    found = [one for one in _near(rows, indicator) if rules.touches(one.indicator, indicator)]
+    found = [one for one in near(rows, indicator) if rules.touches(one.indicator, indicator)]
     return sum(_end(one, actor=actor, state=_State.ENDED, reason="attack") for one in found)
 
 
@@ -125,10 +125,10 @@ _held = held_of
 def _in_force(indicator: Indicator, collectivite_id: str) -> Sequence[Decision]:
     """The open decisions that an exception would set aside there, wider and narrower ones."""
     rows = Decision.objects.filter(state__in=Decision.OPEN, scope__in=(SCOPE_ALL, collectivite_id))
-    return [one for one in _near(rows, indicator) if rules.touches(one.indicator, indicator)]
+    return [one for one in near(rows, indicator) if rules.touches(one.indicator, indicator)]
 
 
-def _near[M: (Decision, LocalException)](rows: QuerySet[M], indicator: Indicator) -> QuerySet[M]:
+def near[M: (Decision, LocalException)](rows: QuerySet[M], indicator: Indicator) -> QuerySet[M]:
     """Only the kinds that can touch it; few rows, and asked once a press of a button."""
     if indicator.kind in (Kind.IP, Kind.CIDR):
         return rows.filter(kind__in=("ip", "cidr"))

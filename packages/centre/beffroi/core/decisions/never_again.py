@@ -12,7 +12,7 @@ from beffroi_protocol.indicators import Indicator, normalise
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.decisions import actions, rules
+from beffroi.core.decisions import actions, exceptions, rules
 from beffroi.core.decisions.models import Decision, NeverAgain
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
@@ -48,7 +48,7 @@ def never_again(*, actor: Actor, indicator: Indicator, reason: str, ttl_s: int =
         row.reason, row.until, row.created_by = reason.strip(), until, actor.id
         row.save(update_fields=["reason", "until", "created_by"])
     _tell(row, "set", actor=actor)
-    for one in Decision.objects.filter(state__in=Decision.OPEN).order_by("id"):
+    for one in exceptions.near(Decision.objects.filter(state__in=Decision.OPEN), canonical).order_by("id"):
         if rules.touches(one.indicator, canonical):
             actions.revoke(actor=actor, decision=one, reason=END_REASON)
     return row

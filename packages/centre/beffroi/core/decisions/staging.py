@@ -8,7 +8,9 @@ Source:  ``stages`` (the rules); docs/internals/decisions.md.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import timedelta
+from itertools import batched
 
 from django.conf import settings
 from django.db import transaction
@@ -44,16 +46,17 @@ def budget_of(config: Config) -> Budget:
 def tick() -> int:
     """Move every decision whose time or whose counts say so; return how many moved."""
     budget = budget_of(settings.BEFFROI)
-    found = list(_moving(budget)[:_BATCH])
+    found = list(_moving(budget))
     if not found:
         return 0
     communes = list(Collectivite.objects.exclude(enrolled_at=None).values_list("id", flat=True))
-    standings = _standings(found, len(communes))
     moved = 0
-    for decision in found:
-        following = stages.next_step(standings[decision.id], budget)
-        if following.step is not Step.STAY:
-            moved += _move(decision, following, communes, budget)
+    for part in batched(found, _BATCH, strict=False):
+        standings = _standings(part, len(communes))
+        for decision in part:
+            following = stages.next_step(standings[decision.id], budget)
+            if following.step is not Step.STAY:
+                moved += _move(decision, following, communes, budget)
     return moved
 
 
@@ -96,13 +99,20 @@ def note_effect(
 
 
 def _moving(budget: Budget) -> QuerySet[Decision]:
+    """Those in a stage, and young ones of which anybody told something: of the others nothing can follow."""
     young = clock.now() - timedelta(seconds=budget.rollback_s)
+    touched = (
+        Q(pk__in=DecisionEffect.objects.filter(last_at__gte=young).values("decision_id"))
+        | Q(pk__in=Appeal.objects.filter(created_at__gte=young).values("decision_id"))
+        | Q(pk__in=LocalException.objects.filter(created_at__gte=young).values("decision_id"))
+    )
     return Decision.objects.filter(
-        Q(state__in=(_State.OBSERVED, _State.CANARY)) | Q(state=_State.ACTIVE, state_since__gte=young)
+        Q(state__in=(_State.OBSERVED, _State.CANARY))
+        | (Q(state=_State.ACTIVE, state_since__gte=young) & touched)
     ).order_by("state_since")
 
 
-def _standings(found: list[Decision], communes: int) -> dict[str, Standing]:
+def _standings(found: Sequence[Decision], communes: int) -> dict[str, Standing]:
     ids = [one.id for one in found]
     regular: dict[str, set[str]] = defaultdict(set)
     hit: dict[str, set[str]] = defaultdict(set)
