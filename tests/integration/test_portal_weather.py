@@ -122,7 +122,7 @@ def test_the_console_shows_every_commune_as_a_tile_and_why(
 
 def test_the_method_is_published_without_an_account_and_with_the_boxs_own_numbers(client: object) -> None:
     from beffroi_box.facts import NAME_AGAIN_S
-    from beffroi_box.ruleset import ATTEMPT_S
+    from beffroi_box.tallies import ATTEMPT_S
 
     assert about.ATTEMPT_S == ATTEMPT_S == NAME_AGAIN_S
     answer = client.get("/comptage/")  # type: ignore[attr-defined]

@@ -17,7 +17,7 @@ from beffroi_box.netlink import (
 )
 from beffroi_box.nflog import Blocked, parse
 from beffroi_box.ruleset import Site, ruleset
-from beffroi_protocol.messages import Policy
+from beffroi_protocol.messages import InboundRule, Policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -115,6 +115,56 @@ def test_dns_of_the_lan_goes_to_the_box_and_encrypted_dns_is_refused() -> None:
     assert "@doh4 meta" not in text and "@doh4 meta" in ruleset(Policy(refuse_doh=True), SITE)
 
 
+FULL = Policy(
+    inbound_tcp_ports=(80,),
+    inbound=(InboundRule("tcp", 443, ("203.0.113.0/24", "2001:db8::/48")), InboundRule("udp", 51820)),
+    honeyports=(23, 3389),
+    leak_bytes_hour=1,
+)
+
+
+def test_what_no_rule_lets_in_is_refused_and_counted_and_only_observation_lets_it_pass() -> None:
+    rules = chain(ruleset(FULL, SITE), "forward_")
+    let_in = [
+        r.removeprefix('iifname "wan" ') for r in rules if r.startswith('iifname "wan"') and "dport" in r
+    ]
+    assert let_in == [
+        "tcp dport { 80 } accept",
+        "ip saddr { 203.0.113.0/24 } tcp dport 443 accept",
+        "ip6 saddr { 2001:db8::/48 } tcp dport 443 accept",
+        "udp dport 51820 accept",
+    ]
+    assert rules[-1] == "jump refuse" and chain(ruleset(FULL, SITE), "refuse")[-1].endswith("drop")
+    observing = chain(ruleset(FULL, SITE, observing=True), "forward_")
+    assert observing[-2:] == ['iifname "wan" meta l4proto { tcp, udp } accept', "jump refuse"]
+    assert observing.index("jump deny") == 0, "listed ones are refused while it observes, too"
+
+
+def test_a_port_that_is_let_in_is_no_trap_and_the_trap_is_open_to_what_was_redirected_only() -> None:
+    names = chain(ruleset(FULL, SITE), "dns_")
+    trap = 'iifname "wan" tcp dport { 23, 3389 } redirect to :23400'
+    assert names.index('iifname "wan" udp dport 51820 return') < names.index(trap)
+    inward = chain(ruleset(FULL, SITE), "input_")
+    assert any(r.startswith("ct status dnat tcp dport { 23400, 23401 }") for r in inward)
+    assert not any("23400" in r for r in chain(ruleset(Policy(), SITE), "input_"))
+
+
+def test_a_source_refused_for_a_while_is_so_for_flows_that_it_begins() -> None:
+    rules = chain(ruleset(Policy(), SITE), "strangers")
+    assert rules[0] == "ct direction original ip saddr @local4 counter name local_refused drop"
+    for name in ("forward_", "input_"):
+        inward = chain(ruleset(Policy(), SITE), name)
+        assert inward.index('iifname "wan" jump strangers') < inward.index(
+            "ct state established,related accept"
+        )
+
+
+def test_an_exception_stands_before_every_deny_set_and_after_nothing_else() -> None:
+    rules = chain(ruleset(Policy(), SITE), "deny")
+    spare = [n for n, rule in enumerate(rules) if "@spare" in rule]
+    assert len(spare) == 4 and max(spare) < min(n for n, r in enumerate(rules) if "@hot" in r or "bulk" in r)
+
+
 def test_bridge_mode_marks_the_direction_before_the_same_rules() -> None:
     text = ruleset(Policy(mode="bridge", inbound_tcp_ports=(443, 80)), SITE)
     assert chain(text, "direction")[1:] == [
@@ -133,6 +183,9 @@ def test_bridge_mode_marks_the_direction_before_the_same_rules() -> None:
         Policy(inbound_tcp_ports=(0,)),
         Policy(inbound_tcp_ports=(70000,)),
         Policy(allow_addresses=("example.org",)),
+        Policy(honeyports=(0,)),
+        Policy(inbound=(InboundRule("icmp", 1),)),
+        Policy(inbound=(InboundRule("tcp", 1, ("1.2.3.4 } accept; #",)),)),
         Policy(allow_addresses=("1.2.3.4 }; flush ruleset; #",)),
         Policy(centre_addresses=("",)),
     ],

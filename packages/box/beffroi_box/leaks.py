@@ -49,11 +49,12 @@ class Volumes:
     def __init__(self) -> None:
         self._hour = 0
         self._bytes: dict[tuple[str, str], int] = {}
+        self._told: set[tuple[str, str]] = set()
 
     def judge(self, sent: Iterable[Tally], *, limit_bytes: int, now: int, local_hour: int) -> Iterator[Leak]:
-        """Yield what passed the limit; whether the place is a new one is the caller's to know."""
+        """Yield what passed the limit, once an hour; whether the place is a new one is the caller's to know."""
         if now // HOUR_S != self._hour:
-            self._hour, self._bytes = now // HOUR_S, {}
+            self._hour, self._bytes, self._told = now // HOUR_S, {}, set()
         night = local_hour in NIGHT_HOURS
         limit = limit_bytes // NIGHT_SHARE if night else limit_bytes
         for tally in sent:
@@ -61,7 +62,8 @@ class Volumes:
             if key not in self._bytes and len(self._bytes) >= MOST_PAIRS:
                 continue
             total = self._bytes[key] = self._bytes.get(key, 0) + tally.bytes
-            if limit and total >= limit:
+            if limit and total >= limit and key not in self._told:
+                self._told.add(key)
                 detector = "leak_night" if night else "leak_volume"
                 evidence = {"bytes_this_hour": str(total), "limit_bytes": str(limit)}
                 yield Leak(detector, *key, evidence)

@@ -28,14 +28,12 @@ from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
 from beffroi_box.lanprobe import FAR_ADDRESS, MARK, NEAR
 from beffroi_box.pagerules import PAGE_CHAINS, page_declarations, page_input, page_jump, page_rules
-from beffroi_box.tallies import counting, declarations
+from beffroi_box.tallies import attempt_sets, counting, declarations, tried
 
 TABLE = "beffroi"
 MODES = ("router", "bridge")
+INNER4 = "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16"
 LOG_IN, LOG_OUT = "bf:in", "bf:out"
-ATTEMPT_S = 300
-"""Longer than all retries of one connection (127 s on Linux), short enough to see who comes back."""
-ATTEMPTS_REMEMBERED = 65536
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)
 _CHAINS = (
     "tried_in", "tried_out", "blocked_in", "blocked_out", "deny", "forward_", "input_", "output_", "dns_",
@@ -105,6 +103,8 @@ table inet {TABLE} {{
   set centre6 {{ type ipv6_addr; flags interval; auto-merge; }}
   set allow4 {{ type ipv4_addr; flags interval; auto-merge; }}
   set allow6 {{ type ipv6_addr; flags interval; auto-merge; }}
+  set inner4 {{ type ipv4_addr; flags interval; elements = {{ {INNER4} }}; }}
+  set inner6 {{ type ipv6_addr; flags interval; elements = {{ fc00::/7, fe80::/10 }}; }}
   set doh4 {{ type ipv4_addr; flags interval; auto-merge; }}
   set doh6 {{ type ipv6_addr; flags interval; auto-merge; }}
   set spare4 {{ type ipv4_addr; flags interval; }}
@@ -114,7 +114,7 @@ table inet {TABLE} {{
 {declarations()}
   counter blocked_in {{ }}
   counter blocked_out {{ }}
-{_attempt_sets()}
+{attempt_sets()}
   counter inbound_refused {{ }}
   counter dns_redirected {{ }}
   counter local_refused {{ }}
@@ -158,8 +158,8 @@ def _deny(policy: Policy, site: Site) -> str:
         for version, family in ((4, "ip"), (6, "ip6"))
     )
     return f"""table inet {TABLE} {{
-{_tried("in", "saddr", site, LOG_IN)}
-{_tried("out", "daddr", site, LOG_OUT)}
+{tried("in", "saddr", site.nflog_group, LOG_IN)}
+{tried("out", "daddr", site.nflog_group, LOG_OUT)}
   chain blocked_in {{
     counter name blocked_in
     jump tried_in
@@ -183,40 +183,6 @@ def _deny(policy: Policy, site: Site) -> str:
     jump bulk
   }}
 }}"""
-
-
-def _attempt_sets() -> str:
-    """The kernel's memory of attempts, by direction and family; ``bare``: of protocols without ports."""
-    lines = []
-    for way in ("in", "out"):
-        lines.append(f"  counter attempts_{way} {{ }}")
-        for version in (4, 6):
-            for name, key in (
-                ("tried", f"ipv{version}_addr . inet_proto . inet_service"),
-                ("bare", f"ipv{version}_addr . inet_proto"),
-            ):
-                lines.append(
-                    f"  set {name}{version}_{way} {{ type {key}; flags dynamic,timeout; timeout {ATTEMPT_S}s; "
-                    f"size {ATTEMPTS_REMEMBERED}; }}"
-                )
-    return "\n".join(lines)
-
-
-def _tried(way: str, side: str, site: Site, prefix: str) -> str:
-    """Remember, count and log a new attempt. A full set ends the rule: too few are counted, never too many."""
-    count = (
-        f"counter name attempts_{way} limit rate 200/second burst 200 packets "
-        f'log group {site.nflog_group} prefix "{prefix}" snaplen 96'
-    )
-    lines = [f"  chain tried_{way} {{", "    ct direction reply return"]
-    for version, family in ((4, "ip"), (6, "ip6")):
-        for name, ports, key in (
-            ("tried", "meta l4proto { tcp, udp }", f"{family} {side} . meta l4proto . th dport"),
-            ("bare", "meta l4proto != { tcp, udp }", f"{family} {side} . meta l4proto"),
-        ):
-            known = f"@{name}{version}_{way}"
-            lines.append(f"    {ports} {key} != {known} add {known} {{ {key} }} {count}")
-    return "\n".join((*lines, "  }"))
 
 
 def bulk_sets(keys: Iterable[tuple[int, int]]) -> str:
@@ -359,7 +325,8 @@ def _nat(policy: Policy, site: Site, lan: str) -> str:
     if policy.redirect_dns:
         redirect = "\n    ".join((
             *(f"{lan} {dns} update @asks{n} {{ {f} saddr }}" for n, f in ((4, "ip"), (6, "ip6"))),
-            _round(f"{lan} fib daddr type != local", "th dport 53", "continue"),
+            # A resolver within the LAN, or the operator's router before a bridge, is no way round.
+            _round(f"{lan} fib daddr type != local", "th dport 53", "continue", "!= @inner"),
             f"{lan} {dns} counter name dns_redirected redirect to :{site.resolver_port}",
         ))  # fmt: skip
     traps = ""

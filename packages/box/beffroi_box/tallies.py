@@ -51,6 +51,11 @@ COUNTED, ANSWERED = 0x10, 0x20
 PACE = "rate over 100/second burst 300 packets"
 
 
+ATTEMPT_S = 300
+"""Longer than all retries of one connection (127 s on Linux), short enough to see who comes back."""
+ATTEMPTS_REMEMBERED = 65536
+
+
 def declarations() -> str:
     """The sets as nft text, to stand within the table."""
     lines = []
@@ -95,6 +100,40 @@ def counting(table: str) -> str:
         for name, lines in rules.items()
     )
     return f"table inet {table} {{\n{chains}\n}}"
+
+
+def attempt_sets() -> str:
+    """The kernel's memory of attempts, by direction and family; ``bare``: of protocols without ports."""
+    lines = []
+    for way in ("in", "out"):
+        lines.append(f"  counter attempts_{way} {{ }}")
+        for version in (4, 6):
+            for name, key in (
+                ("tried", f"ipv{version}_addr . inet_proto . inet_service"),
+                ("bare", f"ipv{version}_addr . inet_proto"),
+            ):
+                lines.append(
+                    f"  set {name}{version}_{way} {{ type {key}; flags dynamic,timeout; timeout {ATTEMPT_S}s; "
+                    f"size {ATTEMPTS_REMEMBERED}; }}"
+                )
+    return "\n".join(lines)
+
+
+def tried(way: str, side: str, group: int, prefix: str) -> str:
+    """Remember, count and log a new attempt. A full set ends the rule: too few are counted, never too many."""
+    count = (
+        f"counter name attempts_{way} limit rate 200/second burst 200 packets "
+        f'log group {group} prefix "{prefix}" snaplen 96'
+    )
+    lines = [f"  chain tried_{way} {{", "    ct direction reply return"]
+    for version, family in ((4, "ip"), (6, "ip6")):
+        for name, ports, key in (
+            ("tried", "meta l4proto { tcp, udp }", f"{family} {side} . meta l4proto . th dport"),
+            ("bare", "meta l4proto != { tcp, udp }", f"{family} {side} . meta l4proto"),
+        ):
+            known = f"@{name}{version}_{way}"
+            lines.append(f"    {ports} {key} != {known} add {known} {{ {key} }} {count}")
+    return "\n".join((*lines, "  }"))
 
 
 @dataclass(frozen=True, slots=True)

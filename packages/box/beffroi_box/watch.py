@@ -114,7 +114,10 @@ class Watch:
         turn = 0
         while not stopping.wait(TURN_S):
             turn += 1
-            self.turn(flows=turn % FLOWS_EVERY == 0, slow=turn % SLOW_EVERY == 0)
+            try:
+                self.turn(flows=turn % FLOWS_EVERY == 0, slow=turn % SLOW_EVERY == 0)
+            except OSError as error:  # the rules are gone: the keeper brings them back
+                log.warning("the kernel's counts cannot be read: %s", error.strerror)
             if self._observing and turn % PLACES_EVERY == 1:
                 self._look_for_places()
         self.keep()

@@ -14,7 +14,7 @@ from beffroi.portal.pages import page
 from beffroi.watch.weather import actions
 
 ATTEMPT_S = 300
-"""The boîtier's (``beffroi_box.ruleset.ATTEMPT_S`` and ``facts.NAME_AGAIN_S``); a test compares them."""
+"""The boîtier's (``beffroi_box.tallies.ATTEMPT_S`` and ``facts.NAME_AGAIN_S``); a test compares them."""
 BASES = {"portal": "portal/web.html", "console": "console/base.html"}
 
 
