@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from beffroi_protocol.messages import LookBack, Sighting
 
 from tests.fixtures_box import (
     ECHO_PORT,
@@ -22,9 +25,11 @@ from tests.fixtures_box import (
     connect,
     connects,
     echoes,
+    good_policy,
     look_up,
     socket_in,
     town_hall,
+    until,
 )
 
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
@@ -73,3 +78,26 @@ def test_a_bridge_redirects_names_to_the_box_and_refuses_listed_ones(hall: TownH
     assert look_up(LAN, LISTED, GOOD) == REFUSED, "whatever resolver the PC asks"
     assert look_up(LAN, UNLISTED, GOOD) == 0
     assert look_up(LAN, LISTED, WAN_BOX) == REFUSED
+
+
+def facts(hall: TownHall, kind: type[Sighting | LookBack]) -> list[Any]:
+    return [fact for fact in list(hall.centre.facts.values()) if isinstance(fact, kind)]
+
+
+def test_a_bridge_has_traps_on_both_sides_and_answers_new_entries(hall: TownHall) -> None:
+    centre = hall.centre
+    version = centre.set_policy(good_policy(bridge=True, honeyports=(23,)))
+    until(lambda: centre.policy_versions[-1] == version, f"not proved: {hall.log()}")
+    with socket_in(NET, socket.AF_INET, socket.SOCK_STREAM) as client:
+        client.bind((EVIL, 0))
+        assert client.connect_ex((hall.pc[0], 23)) == 0, "the box answers in the place of a PC"
+    with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as client:
+        assert client.connect_ex((WAN_BOX, 23)) == 0
+    until(lambda: len(facts(hall, Sighting)) == 2, "not told")
+    told = {(f.detector, f.evidence["side"], len(f.indicators)) for f in facts(hall, Sighting)}
+    assert told == {("honeyport", "wan", 1), ("honeyport", "lan", 0)}
+    assert connects(LAN, GOOD)
+    time.sleep(11)
+    (entry_id,) = hall.block(GOOD)
+    until(lambda: [f for f in facts(hall, LookBack) if f.entry_id == entry_id], "nothing is said of before")
+    assert hall.pc[0] not in repr(centre.facts)
