@@ -1,0 +1,94 @@
+"""What the French documents promise about durations is what the code does, and what they point to exists."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from beffroi.lib.config import Config
+
+ROOT = Path(__file__).parents[2]
+FRENCH = ROOT / "docs" / "fr"
+UNITS_S = {"heure": 3600, "heures": 3600, "jour": 86400, "jours": 86400}
+_LENGTH = re.compile(r"(\d+) (heures?|jours?)")
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """(what, duration, setting) of the table of durations."""
+    found = []
+    for line in (FRENCH / "durees.md").read_text("utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 4 and not set(cells[0]) <= {"-"} and cells[0] != "donnée":
+            found.append((cells[0], cells[2], cells[3].strip("`")))
+    return found
+
+
+def length_s(text: str) -> int:
+    found = _LENGTH.fullmatch(text)
+    assert found is not None, text
+    return int(found[1]) * UNITS_S[found[2]]
+
+
+def setting_s(name: str) -> int:
+    """Seconds of a constant, by its dotted name, or of a setting of the centre."""
+    module, _, last = name.rpartition(".")
+    value: object = getattr(import_module(module), last) if module else getattr(Config(), name)
+    assert isinstance(value, int), name
+    return value * 86400 if last.endswith("DAYS") else value
+
+
+MEASURED = [row for row in rows() if row[2]]
+
+
+def test_the_table_names_a_setting_for_every_duration_that_it_promises() -> None:
+    assert len(MEASURED) >= 13
+    for what, duration, setting in rows():
+        assert bool(_LENGTH.fullmatch(duration)) == bool(setting), what
+
+
+@pytest.mark.parametrize(("what", "duration", "setting"), MEASURED, ids=[row[2] for row in MEASURED])
+def test_a_duration_is_that_of_the_code(what: str, duration: str, setting: str) -> None:
+    assert setting_s(setting) == length_s(duration), what
+
+
+PROMISED = {
+    "modeles/information-agents.md": (
+        ("pendant {} jours, sans dire quel poste", "beffroi.boxes.consumers.KEEP_COUNTS_DAYS"),
+        ("a parlé, {} jours, sous forme", "beffroi_box.diary.DAYS"),
+        ("adresse et jour, {} jours", "beffroi.core.identity.sign_ins.KEEP_DAYS"),
+    ),
+    "modeles/registre.md": (
+        ("comptes {} jours", "beffroi.boxes.consumers.KEEP_COUNTS_DAYS"),
+        ("carnet du boîtier {} jours", "beffroi_box.diary.DAYS"),
+        ("événements {} jours", "beffroi.core.events.retention.KEEP_DAYS"),
+        ("connexions ({} jours)", "beffroi.core.identity.sign_ins.KEEP_DAYS"),
+    ),
+    "responsabilites.md": (
+        ("adresse réseau de connexion : {} jours", "beffroi.core.identity.sign_ins.KEEP_DAYS"),
+        ("adresses distantes ({} jours)", "beffroi_box.diary.DAYS"),
+    ),
+    "modeles/aipd.md": (
+        ("Le carnet de {} jours", "beffroi_box.diary.DAYS"),
+        ("{} jours pour les connexions", "beffroi.core.identity.sign_ins.KEEP_DAYS"),
+        ("{} pour les comptes", "beffroi.boxes.consumers.KEEP_COUNTS_DAYS"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_the_models_repeat_the_same_durations(name: str) -> None:
+    text = " ".join((FRENCH / name).read_text("utf-8").split())
+    for phrase, setting in PROMISED[name]:
+        assert phrase.format(setting_s(setting) // 86400) in text, phrase
+
+
+@pytest.mark.parametrize("path", sorted(FRENCH.rglob("*.md")), ids=lambda path: path.name)
+def test_what_a_document_points_to_exists(path: Path) -> None:
+    text = path.read_text("utf-8")
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
+    for pointer in re.findall(r"`((?:tests|docs|packages)/[^`]+)`", text):
+        assert (ROOT / pointer).exists(), pointer
