@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import django
+from beffroi_protocol.signing import b64
 
 PASSWORD = "correct horse battery"
 
@@ -25,6 +26,7 @@ def prepare(state: Path) -> None:
         (state / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in ("django.key", "door.token", "live.key", "commune-master.key"):
         (state / "secrets" / name).write_text(secrets.token_hex(32))
+    (state / "secrets" / "audit.key").write_text(b64(secrets.token_bytes(32)))
 
 
 def seed_all() -> None:

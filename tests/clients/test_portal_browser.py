@@ -389,3 +389,24 @@ def test_a_deceptive_link_is_told_before_the_mail_and_again_by_the_link_itself(
     # In the frame the name of the link, as a screen reader says it, holds its target.
     named = agent.frame_locator(".mail-frame").get_by_role("link", name="mène en réalité à")
     assert named.count() >= 1
+
+
+def test_a_task_is_ticked_and_the_file_taken_with_the_keyboard(centre: Centre, agent: Any) -> None:
+    agent.goto(centre.portal + "/")
+    agent.locator("#home-incidents a.primary").focus()
+    agent.keyboard.press("Enter")
+    agent.wait_for_selector("h1:has-text('serveur d’attaquants')")
+    first = agent.locator("#incident form button").first
+    first.focus()
+    agent.keyboard.press("Enter")
+    agent.wait_for_selector("#incident .tag:has-text('Fait')")
+    agent.get_by_role("link", name="Télécharger le dossier").focus()
+    agent.keyboard.press("Enter")
+    agent.wait_for_selector("h1:has-text('Télécharger le dossier')")
+    agent.get_by_role("button", name="Télécharger").focus()
+    with agent.expect_download() as download:
+        agent.keyboard.press("Enter")
+        if agent.locator("#id_password").count():  # the step-up of the whole module was too long ago
+            agent.fill("#id_password", PASSWORD)
+            agent.keyboard.press("Enter")
+    assert download.value.suggested_filename.endswith(".zip")
