@@ -125,7 +125,9 @@ def test_an_observed_entry_is_counted_and_never_refused(hall: TownHall) -> None:
     centre.facts.clear()
     assert connects(LAN, EVIL) and look_up(LAN, LISTED, LAN_BOX) == 0
     for one in observed:
-        until(lambda one=one: any(f.entry_id == one.id for f in facts(hall, LookBack)), f"{one} not counted")  # type: ignore[misc]
+        until(
+            lambda one=one: any(f.entry_id == one.id for f in facts(hall, LookBack)), f"{one} not counted", 80
+        )  # type: ignore[misc]
     assert not facts(hall, FlowsBlocked) and not facts(hall, NamesRefused)
 
 

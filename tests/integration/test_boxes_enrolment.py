@@ -26,11 +26,14 @@ from beffroi_box.store import write_twin
 from beffroi_protocol.enrolment_code import WrongCentre, prove_key, read_code
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import (
+    Bypass,
     EnrolAnswer,
     EnrolRequest,
     EntryRefused,
     Fact,
     FlowsBlocked,
+    FlowsLearned,
+    LookBack,
     NamesRefused,
     Policy,
     PolicyRolledBack,
@@ -338,3 +341,35 @@ def test_guessing_codes_is_stopped() -> None:
     body = encode(EnrolRequest(1, "0" * 64, "BF-1", b64(bytes(32))))
     answers = [ask(body)[0] for _ in range(api._WRONG_CODES + 1)]
     assert answers == [403] * api._WRONG_CODES + [429]
+
+
+def test_what_a_box_looked_back_on_learned_and_saw_going_round_it_is_told_once_for_its_own_commune(
+    administrator: Actor, beaune: Commune
+) -> None:
+    box, now = enrolled(administrator, beaune), clock.epoch_s()
+    facts = (
+        LookBack("l1", "dec_1", Indicator(Kind.IP, "45.83.64.7"), 2**53, 3, 0, now + 10**6),
+        FlowsLearned("l2", "in", "tcp", 443, 7, now - 60, now, "203.0.113.0/24"),
+        Bypass("l3", "foreign_dns", 2, now),
+    )
+    receive(box, *facts)
+    told = {
+        event.kind: (event.collectivite_id, json.loads(event.payload))
+        for event in OutboxEvent.objects.filter(
+            kind__in=("box:looked_back", "box:flow_learned", "box:bypassed")
+        )
+    }
+    assert {commune for commune, _ in told.values()} == {beaune.id} and len(told) == 3
+    back = told["box:looked_back"][1]
+    assert (back["indicator_kind"], back["indicator_value"], back["entry_id"]) == (
+        "ip",
+        "45.83.64.7",
+        "dec_1",
+    )
+    assert (
+        back["count"] == 10_000_000
+        and now - 41 * 86400 < back["first_at"] < back["last_at"] <= clock.epoch_s()
+    )
+    learned = told["box:flow_learned"][1]
+    assert (learned["direction"], learned["port"], learned["remote"]) == ("in", 443, "203.0.113.0/24")
+    assert (told["box:bypassed"][1]["kind"], told["box:bypassed"][1]["count"]) == ("foreign_dns", 2)

@@ -298,10 +298,10 @@ def test_machines_that_go_round_are_counted_once_each_and_told_when_they_are_mor
     assert [(f.kind, f.count) for f in told(spool) if isinstance(f, Bypass)] == [("dot", 2)]
 
 
-def test_what_an_observed_entry_meets_grows_in_one_open_fact(spool: FactSpool) -> None:
+def test_what_is_said_of_an_observed_entry_replaces_what_waits_to_be_said(spool: FactSpool) -> None:
     for n in range(3):
-        spool.grow(LookBack(f"l{n}", "dec_1", ip(EVIL), 2, 1, NOW + n, NOW + n))
-    assert told(spool) == [LookBack("l0", "dec_1", ip(EVIL), 6, 1, NOW, NOW + 2)]
+        spool.looked_back(LookBack(f"l{n}", "dec_1", ip(EVIL), 2 + n, 1, NOW, NOW + n))
+    assert told(spool) == [LookBack("l0", "dec_1", ip(EVIL), 4, 1, NOW, NOW + 2)]
 
 
 def test_a_label_is_stable_and_only_this_box_knows_whose_it_is(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import hashlib
 import logging
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,7 +76,7 @@ class FactSpool:
         self._names: dict[Indicator, _Count] = {}
         self._asked: dict[Indicator, int] = {}
         self._sums: dict[str, RefusedTotals] = {}
-        self._grown: dict[tuple[object, ...], LookBack | FlowsLearned] = {}
+        self._merged: dict[tuple[object, ...], LookBack | FlowsLearned] = {}
         self._closed: dict[str, Fact] = {}
         self._sealed: list[Fact] = []
         self._window = BATCH
@@ -135,20 +135,31 @@ class FactSpool:
     def rolled_back(self, version: int, kept: int, reason: str, at: int) -> None:
         self.tell(PolicyRolledBack(f"rol_{secrets.token_hex(12)}", version, kept, reason[:200], at))
 
-    def grow(self, fact: LookBack | FlowsLearned) -> None:
-        """Add to the open fact about the same; a new one keeps the identifier that it brings."""
+    def learned(self, fact: FlowsLearned) -> None:
+        """Add to the open fact about the same flows; a new one keeps the identifier that it brings."""
+
+        def add(known: FlowsLearned) -> FlowsLearned:
+            return msgspec.structs.replace(
+                known,
+                count=known.count + fact.count,
+                first_at=min(known.first_at, fact.first_at),
+                last_at=max(known.last_at, fact.last_at),
+            )
+
+        self._merge(fact, add)
+
+    def looked_back(self, fact: LookBack) -> None:
+        """Replace the open fact about the same entry: each says all of the days before."""
+        self._merge(fact, lambda known: msgspec.structs.replace(fact, id=known.id))
+
+    def _merge[F: (LookBack, FlowsLearned)](self, fact: F, merged: Callable[[F], F]) -> None:
         key = _same(fact)
         with self._lock:
-            known = self._grown.get(key)
-            if known is not None:
-                self._grown[key] = msgspec.structs.replace(
-                    known,
-                    count=known.count + fact.count,
-                    first_at=min(known.first_at, fact.first_at),
-                    last_at=max(known.last_at, fact.last_at),
-                )
-            elif len(self._grown) < MAX_OPEN:
-                self._grown[key] = fact
+            known = self._merged.get(key)
+            if isinstance(known, type(fact)):
+                self._merged[key] = merged(known)
+            elif len(self._merged) < MAX_OPEN:
+                self._merged[key] = fact
             else:
                 self.dropped += 1
         self.changed.set()
@@ -206,7 +217,7 @@ class FactSpool:
             self._write(self._sealed_path, self._sealed)
             return
         self._sealed_path.unlink(missing_ok=True)
-        if not (self._flows or self._names or self._sums or self._grown or self._closed):
+        if not (self._flows or self._names or self._sums or self._merged or self._closed):
             self._open_path.unlink(missing_ok=True)
 
     def keep(self) -> None:
@@ -217,7 +228,7 @@ class FactSpool:
 
     def waiting(self) -> int:
         with self._lock:
-            open_ = len(self._flows) + len(self._names) + len(self._sums) + len(self._grown)
+            open_ = len(self._flows) + len(self._names) + len(self._sums) + len(self._merged)
             return open_ + len(self._closed) + len(self._sealed)
 
     def _open(self) -> list[Fact]:
@@ -231,7 +242,7 @@ class FactSpool:
             )
         for indicator, c in self._names.items():
             facts.append(NamesRefused(c.id, indicator, c.count, c.first_at, c.last_at, c.entry_id))
-        facts += self._grown.values()
+        facts += self._merged.values()
         return facts
 
     def _drain(self, limit: int) -> list[Fact]:
@@ -244,7 +255,7 @@ class FactSpool:
             elif isinstance(fact, NamesRefused):
                 del self._names[fact.indicator]
             elif isinstance(fact, LookBack | FlowsLearned):
-                del self._grown[_same(fact)]
+                del self._merged[_same(fact)]
             elif isinstance(fact, RefusedTotals):
                 del self._sums[fact.direction]
         return facts

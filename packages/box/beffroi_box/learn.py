@@ -62,7 +62,7 @@ class Learner:
         if not self._counts or not (self._news or now - self._told_at >= TELL_EVERY_S):
             return
         for (direction, protocol, port, remote, service), (count, first, last) in self._counts.items():
-            self._spool.grow(
+            self._spool.learned(
                 FlowsLearned(new_id(), direction, protocol, port, count, first, last, remote, service)
             )
         self._counts, self._news, self._told_at = {}, False, now

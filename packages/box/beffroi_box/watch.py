@@ -43,6 +43,7 @@ log = logging.getLogger("beffroi_box.watch")
 
 TURN_S, FLOWS_EVERY, SLOW_EVERY, PLACES_EVERY = 5.0, 2, 12, 720
 REFUSED_HERE_S = 600
+AGAIN_S, MOST_MET = 60, 2000
 _DOH_NAMES = frozenset(DOH_NAMES)
 
 
@@ -67,6 +68,9 @@ class Watch:
         )  # fmt: skip
         self._learner, self._rounds = Learner(spool), Rounds(spool)
         self._places: dict[str, str] = {}
+        self._met: dict[str, Entry] = {}
+        self._met_told_at: dict[str, int] = {}
+        self._names_met: dict[str, Met] = {}
         self._asked: queue.SimpleQueue[tuple[Entry, ...]] = queue.SimpleQueue()
 
     # -- new entries -------------------------------------------------------------------------------------
@@ -165,7 +169,8 @@ class Watch:
         self.diary.count(((t.other, t.packets) for t in met), now=now)
         for tally in met:
             if (entry := self._enforcer.watched_address(tally.other)) is not None:
-                self._observed(entry, tally.packets)
+                self._met[entry.id] = entry
+        self._tell_met()
         self._rounds.talked(met)
         if self._observing:
             self._learner.outbound(met, self._places, now=now)
@@ -245,9 +250,33 @@ class Watch:
             evidence["machine"] = self._labels.of(leak.machine, now=self._now())
             self._alarms.tell(leak.detector, f"{leak.machine} {leak.remote}", indicators, evidence)
 
-    def _observed(self, entry: Entry, count: int) -> None:
+    def _tell_met(self) -> None:
+        """Tell of observed entries that were met, each once a minute: all of the days before, as for a new one."""
         now = self._now()
-        self._spool.grow(LookBack(new_id(), entry.id, entry.indicator, count, 1, now, now))
+        due = [e for e in list(self._met.values()) if now - self._met_told_at.get(e.id, 0) >= AGAIN_S]
+        places = {e.indicator: e for e in due if e.indicator.kind is not Kind.DOMAIN}
+        found = {places[i].id: met for i, met in self.diary.look_back(places, now=now).items()}
+        for entry in due:
+            met = found.get(entry.id) or self._names_met.get(entry.id)
+            if met is not None:
+                self._spool.looked_back(
+                    LookBack(
+                        new_id(), entry.id, entry.indicator, met.count, met.days, met.first_at, met.last_at
+                    )
+                )
+            self._met_told_at[entry.id] = now
+            self._met.pop(entry.id, None)
+        if len(self._names_met) > MOST_MET:
+            self._names_met.clear()
+        if len(self._met_told_at) > MOST_MET:
+            self._met_told_at.clear()
+
+    def _name_met(self, entry: Entry) -> None:
+        """Look-ups have no diary: they are counted since the start."""
+        now = self._now()
+        met = self._names_met.setdefault(entry.id, Met(0, 1, now, now))
+        met.count, met.days, met.last_at = met.count + 1, 1 + now // DAY_S - met.first_at // DAY_S, now
+        self._met[entry.id] = entry
 
     # -- names -------------------------------------------------------------------------------------------
 
@@ -262,6 +291,6 @@ class Watch:
         elif policy.refuse_doh and any(p in _DOH_NAMES for p in parents):
             self._rounds.seen("doh", question.machine)
         elif (entry := self._enforcer.watched_name(question.name)) is not None:
-            self._observed(entry, 1)
+            self._name_met(entry)
         elif leak := self._tunnels.judge(question.machine, question.name, question.kind, now=self._now()):
             self._leak(leak)
