@@ -7,10 +7,12 @@ import socket
 import time
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from beffroi_box.agent import SLOW_EVERY_S
 from beffroi_protocol.messages import FlowsBlocked, RefusedTotals
 
+from tests.conftest import Commune
 from tests.fixtures_box import (
     BOX,
     EVIL,
@@ -29,7 +31,9 @@ from tests.fixtures_box import (
     town_hall,
     until,
 )
+from tests.fixtures_portal import no_door, portal_client, shown_mail
 
+__all__ = ["no_door", "shown_mail"]
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
 REPETITION_S = 1.2  # the kernel sends a SYN again after a second
 
@@ -97,6 +101,48 @@ def test_a_hundred_attempts_of_three_remotes_are_told_as_a_hundred(hall: TownHal
     packets, attempts = sums(hall)["in"]
     assert kernel["blocked_in"] <= packets <= counters()["blocked_in"]
     assert attempts == 100
+
+
+@pytest.mark.django_db
+def test_the_mayor_reads_a_hundred(hall: TownHall, beaune: Commune, shown_mail: object) -> None:
+    """From packets to the page: every fact as the centre received it, through the worker's consumer."""
+    from beffroi.boxes.consumers import take_in_fact
+    from beffroi.boxes.models import Box
+    from beffroi.core.events.models import InboxFact
+    from beffroi.core.events.registry import Event
+    from beffroi.lib import clock
+
+    hall.block(EVIL, EVIL6, GOOD)
+    hall.centre.facts.clear()
+    for remote, ports in ((EVIL, range(1000, 1060)), (GOOD, range(2000, 2030)), (EVIL6, range(3000, 3010))):
+        knock(remote, hall.pc[":" in remote], ports)
+    until(lambda: sum(told(hall, "in").values()) >= 100, f"not told: {told(hall, 'in')}")
+    Box.objects.create(
+        id="box_1",
+        collectivite_id=beaune.id,
+        serial="BF-1",
+        public_key="A" * 43,
+        fingerprint="k7qd",
+        state="active",
+        last_seen_at=clock.now(),
+    )
+    for twice in range(2):  # what comes twice is counted once
+        for number, fact in enumerate(hall.centre.facts.values()):
+            _, new = InboxFact.objects.get_or_create(
+                pk=fact.id,
+                defaults={
+                    "source": "box_1",
+                    "collectivite_id": beaune.id,
+                    "payload": msgspec.json.encode(fact).decode(),
+                },
+            )
+            if new:
+                event = Event(number, "fact:received", beaune.id, {"fact_id": fact.id}, clock.now())
+                take_in_fact(event)
+            assert new or twice
+    page = portal_client(beaune.agent_membership).get("/").content.decode()
+    assert "<dt>connexions venues d’internet arrêtées par le boîtier</dt><dd>100</dd>" in page
+    assert "<dt>connexions parties de la mairie arrêtées par le boîtier</dt><dd>0</dd>" in page
 
 
 def test_a_flow_that_is_cut_is_one_attempt_and_its_answers_are_none(hall: TownHall) -> None:

@@ -120,7 +120,9 @@ def assert_constant(client: Client, path: str, grow: Callable[[int], None]) -> N
     assert len(few) <= MOST
 
 
-@pytest.mark.parametrize("path", ["/", "/courrier/{mailbox}/", "/courrier/{mailbox}/1/"])
+@pytest.mark.parametrize(
+    "path", ["/", "/meteo/", "/meteo/mois/", "/courrier/{mailbox}/", "/courrier/{mailbox}/1/"]
+)
 def test_pages_of_a_commune_ask_a_constant_number_of_questions(
     path: str, beaune: Commune, grow: Callable[[int], None], shown_mail: object
 ) -> None:
@@ -133,6 +135,8 @@ def test_pages_of_a_commune_ask_a_constant_number_of_questions(
     "path",
     [
         "/",
+        "/meteo/",
+        "/meteo/mois/",
         "/decisions/",
         "/decisions/{campaign}/",
         "/boitiers/",

@@ -19,6 +19,8 @@ from beffroi.watch.weather import rules
 from beffroi.watch.weather.rules import Inputs
 
 HISTORY_DAYS = 30
+SHEET_LINES = 5
+"""Of incidents on one A4 page; how many more there were is said."""
 
 
 @require_GET
@@ -58,7 +60,8 @@ def sheet(request: HttpRequest, actor: Actor) -> HttpResponse:
         "told": told,
         "figures": weather_words.figures(told.figures, box=box),
         "box": box,
-        "opened": incident_view.summaries(actor, opened.order_by("opened_at")),
+        "opened": incident_view.summaries(actor, opened.order_by("opened_at")[:SHEET_LINES]),
+        "opened_more": max(0, opened.count() - SHEET_LINES),
         "closed": closed.count(),
         "decided": decided.count(),
     }
