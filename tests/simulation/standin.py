@@ -17,7 +17,7 @@ from beffroi.core.planes import outbox
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock
 from beffroi.watch import clustering, detectors
-from beffroi.watch.rules import Case, Proposal, Seen, Ttl, Witness, corroborate
+from beffroi.watch.rules import STRONG, Case, Proposal, Seen, Ttl, Witness, corroborate
 from beffroi_protocol.indicators import Indicator, Kind
 
 SCOPE_ALL = "all"
@@ -264,7 +264,8 @@ class Watch:
         )
 
     def decide(self, campaign: Campaign, *, named: Collection[Indicator], by_person: bool) -> None:
-        proposals = corroborate(self.case_of(campaign))
+        # Weak evidence refuses nothing by itself: its stages are tested apart (test_core_stages).
+        proposals = [p for p in corroborate(self.case_of(campaign)) if p.strength == STRONG]
         past = {d.indicator: d.state for d in self.decisions.of_campaign(campaign.id)}
         active = {d.indicator for d in self.decisions.active() if d.scope == SCOPE_ALL}
         made = [
