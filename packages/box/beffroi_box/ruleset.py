@@ -22,7 +22,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
+from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import Policy
+from beffroi_protocol.protected import reason_protected
 
 from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
@@ -390,6 +393,14 @@ def _check(policy: Policy, site: Site) -> None:
         raise PolicyInvalid("honeyports")
     if not all(r.protocol in ("tcp", "udp") and 0 < r.port < 65536 for r in policy.inbound):
         raise PolicyInvalid("inbound")
+    for name in policy.canary_names:
+        try:
+            indicator = normalise(Kind.DOMAIN, name)
+        except ProtocolError:
+            raise PolicyInvalid("canary_names") from None
+        # The resolver refuses it with all below: a trap must not take a public service away.
+        if indicator.value != name or reason_protected(indicator):
+            raise PolicyInvalid("canary_names")
     for name in (site.wan, site.lan):
         if not _INTERFACE.fullmatch(name):
             raise PolicyInvalid("interface name")

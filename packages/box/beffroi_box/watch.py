@@ -162,7 +162,8 @@ class Watch:
             }  # fmt: skip
             self._stranger("brute_force", source, evidence)
         if self._observing:
-            self._learner.inbound(guests, now=self._now())
+            trap = self._enforcer.site.trap_port
+            self._learner.inbound((t for t in guests if t.port not in (trap, trap + 1)), now=self._now())
 
     def _flows(self) -> None:
         now, met = self._now(), self._take("met")
