@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, timedelta
+from itertools import batched
 
 from beffroi.lib import clock
 from beffroi.watch.weather.models import WeatherDay
 from beffroi.watch.weather.rules import Level, Weather, worse
 
 KEEP_DAYS = 400
-_BATCH = 500
+_BATCH = 100
+"""Rows of one transaction: on SQLite a decision waits no longer than for these."""
 
 
 def record_weather(found: Mapping[str, Weather], *, day: date) -> None:
@@ -31,8 +33,7 @@ def record_weather(found: Mapping[str, Weather], *, day: date) -> None:
         ):
             row.level, row.reasons = str(weather.level), reasons
             changed.append(row)
-    WeatherDay.objects.bulk_create(new, batch_size=_BATCH, ignore_conflicts=True)
-    WeatherDay.objects.bulk_update(changed, ["level", "reasons"], batch_size=_BATCH)
+    _write(new, changed, ["level", "reasons"])
 
 
 def record_figures(found: Mapping[tuple[str, date], Mapping[str, int]], *, since: date) -> int:
@@ -48,9 +49,15 @@ def record_figures(found: Mapping[tuple[str, date], Mapping[str, int]], *, since
         elif row.figures != figures:
             row.figures = dict(figures)
             changed.append(row)
-    WeatherDay.objects.bulk_create(new, batch_size=_BATCH, ignore_conflicts=True)
-    WeatherDay.objects.bulk_update(changed, ["figures"], batch_size=_BATCH)
+    _write(new, changed, ["figures"])
     return len(new) + len(changed)
+
+
+def _write(new: list[WeatherDay], changed: list[WeatherDay], fields: list[str]) -> None:
+    for part in batched(new, _BATCH, strict=False):
+        WeatherDay.objects.bulk_create(part, ignore_conflicts=True)
+    for part in batched(changed, _BATCH, strict=False):
+        WeatherDay.objects.bulk_update(part, fields)
 
 
 def forget_old() -> None:
