@@ -38,6 +38,7 @@ LAN_BOX, LAN_BOX6 = "185.11.30.1", "2a0c:e300:2::1"
 EVIL, EVIL6, GOOD = "45.83.64.7", "2a0e:b107:10::7", "45.83.64.9"
 LISTED, UNLISTED = "colis-suivi-livraison.com", "mairie-exemple.com"
 PATIENCE_S = 20.0
+_CAPABILITIES = ("bounding-set", "inh-caps", "ambient-caps")
 _AGENT = ("/usr/bin/python3", "-m", "beffroi_box")
 _PATH = {"PYTHONPATH": f"{ROOT}/packages/protocol:{ROOT}/packages/box", "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -146,6 +147,38 @@ class TownHall:
             stdout=log,
             stderr=log,
         )
+
+    def start_page(self) -> None:
+        page_socket = self.state.parent / "run" / "page.sock"
+        nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs")
+        only = (
+            f"--{kind}={'' if kind == 'ambient-caps' else '-all,'}+net_bind_service" for kind in _CAPABILITIES
+        )
+        self.start("page", *nobody, *only, "--", *_AGENT, "page", "--socket", str(page_socket))
+        until(lambda: self.page() is not None, "the page does not answer")
+
+    def page(
+        self, space: str = LAN, address: str = "", path: str = "/", *, post: str = "", **headers: str
+    ) -> tuple[int, dict[str, str], str] | None:
+        """Ask for a page by HTTP on port 80; None when nobody answers."""
+        address = address or self.resolver
+        host = f"[{address}]" if ":" in address else address
+        lines = {"Host": host, **headers, **({"Content-Length": str(len(post))} if post else {})}
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        with socket_in(space, family(address), socket.SOCK_STREAM) as client:
+            try:
+                client.connect((address, 80))
+                client.sendall(f"{'POST' if post else 'GET'} {path} HTTP/1.1\r\n{head}\r\n{post}".encode())
+                answer = b""
+                while piece := client.recv(65536):
+                    answer += piece
+            except OSError:
+                return None
+        if not answer:
+            return None
+        top, _, body = answer.decode().partition("\r\n\r\n")
+        first, *rest = top.split("\r\n")
+        return int(first.split(" ")[1]), dict(line.split(": ", 1) for line in rest), body
 
     def start_agent(self) -> None:
         self.start("agent", *_AGENT, "--state", str(self.state), "run")
@@ -263,8 +296,11 @@ def entry(value: str, expires_at: int, *, name: str = "") -> Entry:
 
 
 @contextmanager
-def town_hall(*, bridge: bool = False, ahead_s: int = 0, state_mib: int = 32) -> Iterator[TownHall]:
-    """The state directory is a small disk of its own, which a test may fill."""
+def town_hall(
+    *, bridge: bool = False, ahead_s: int = 0, state_mib: int = 32, enrolled: bool = True
+) -> Iterator[TownHall]:
+    """The state directory is a small disk of its own, which a test may fill. ``enrolled`` False: a new box, which
+    knows its centre and waits for a code."""
     directory = Path(tempfile.mkdtemp(prefix="bxt-"))
     directory.chmod(0o755)
     state = directory / "state"
@@ -280,6 +316,10 @@ def town_hall(*, bridge: bool = False, ahead_s: int = 0, state_mib: int = 32) ->
             hall.resolver = WAN_BOX
         _serve(hall)
         _enrolled(hall, bridge=bridge)
+        if not enrolled:
+            for name in ("identity.json", "root.pub", "delegations", "policy-candidate"):
+                for path in state.glob(name + "*"):
+                    path.unlink()
         for evil in (EVIL, EVIL6):
             until(lambda evil=evil: connects(LAN, evil), f"no way to {evil} before the box has rules")  # type: ignore[misc]
         run(
@@ -290,6 +330,9 @@ def town_hall(*, bridge: bool = False, ahead_s: int = 0, state_mib: int = 32) ->
             "resolver-config",
         )
         hall.start_agent()
+        if not enrolled:
+            yield hall
+            return
         hall.start_resolver()
         hall.connected()
         until(lambda: hall.status().get("policy_version") == 1, f"first policy not proved: {hall.log()}")
@@ -327,7 +370,7 @@ def _enrolled(hall: TownHall, *, bridge: bool) -> None:
     lan = 'lan = "lan"\n' + ('management = "br0"\n' if bridge else "")
     (hall.state / "box.toml").write_text(
         f'centre = "{address}"\ncentre_addresses = ["{WAN_NET}"]\nwan = "wan"\n{lan}{probe}'
-        f'run = "{hall.state.parent}/run"\n'
+        f'page_user = "nobody"\nrun = "{hall.state.parent}/run"\n'
         f'resolver_forward = ["{WAN_NET}"]\nresolver_dnssec = false\nheartbeat_s = 2\nprobe_grace_s = 3\n'
     )
 

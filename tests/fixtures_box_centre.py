@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
+from beffroi_protocol.enrolment_code import EnrolmentCode
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.lists import content as list_content
 from beffroi_protocol.messages import (
@@ -27,6 +28,8 @@ from beffroi_protocol.messages import (
     AckBatch,
     Batch,
     BulkList,
+    EnrolAnswer,
+    EnrolRequest,
     Entry,
     Fact,
     FactBatch,
@@ -40,7 +43,16 @@ from beffroi_protocol.messages import (
     encode,
 )
 from beffroi_protocol.requests import BOX_HEADER, NONCE_HEADER, SIGNATURE_HEADER, verify_request
-from beffroi_protocol.signing import Signer, TrustStore, delegate, payload_hash, public_bytes, split_line
+from beffroi_protocol.signing import (
+    Signer,
+    TrustStore,
+    b64,
+    delegate,
+    payload_hash,
+    public_bytes,
+    split_line,
+    unb64,
+)
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -61,6 +73,9 @@ class FeedCentre:
     directory: Path
     ahead_s: int = 0
     box_key: bytes = b""
+    code: EnrolmentCode | None = None
+    confirmed: bool = False
+    """The code that may enrol a box, and whether a person confirmed the box that came with it."""
     acks: list[Ack] = field(default_factory=list)
     policy_versions: list[int] = field(default_factory=list)
     facts: dict[str, Fact] = field(default_factory=dict)
@@ -195,6 +210,19 @@ class FeedCentre:
             self.files[digest] = zlib.compress(payload)
             message = SnapshotFile(1, channel, self.epoch, version, now, now + DAY_S, digest, len(payload))
         return self.signer.line(message)
+
+    def enrol(self, request: EnrolRequest) -> EnrolAnswer | Problem:
+        if self.code is None or request.code != self.code.locator:
+            return Problem("box.enrol_refused", "")
+        root = b64(public_bytes(self.root))
+        if not self.confirmed:
+            return EnrolAnswer(1, "pending", root_public_key=root)
+        assert self.policy is not None
+        self.box_key = unb64(request.public_key)
+        policy = self.signer.line(self.policy).decode()
+        return EnrolAnswer(
+            1, "active", BOX_ID, COLLECTIVITE, "Beaune", root, (self.delegation.decode(),), policy
+        )
 
     # -- its server --------------------------------------------------------------------------------------
 
@@ -336,6 +364,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         centre = self.server.centre
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/v1/enrol":
+            answer = centre.enrol(decode(body, EnrolRequest))
+            self._answer(403 if isinstance(answer, Problem) else 200, answer)
+            return
         if not self._signed(body):
             return
         if "Content-Encoding" in self.headers:

@@ -28,6 +28,7 @@ from beffroi_protocol.messages import (
     Entry,
     PolicyMessage,
     Question,
+    Release,
 )
 from beffroi_protocol.session import FeedSession, FileWanted, Refused, Result, TrustedClock
 from beffroi_protocol.table import Change, overlay
@@ -42,7 +43,7 @@ from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable
 from beffroi_box.facts import FactSpool
 from beffroi_box.kernel import Kernel
 from beffroi_box.lists import ListKeeper
-from beffroi_box.local import LocalSocket, PolicyLog, RecentBlocks, socket_path
+from beffroi_box.local import LocalSocket, PolicyLog, RecentBlocks
 from beffroi_box.nflog import PacketLog
 from beffroi_box.refusals import RefusalSocket
 from beffroi_box.resolver import prepare, refusals_socket
@@ -52,6 +53,7 @@ from beffroi_box.store import Store, user_id
 from beffroi_box.totals import Totals
 from beffroi_box.traps import Honeyports
 from beffroi_box.trials import Trials
+from beffroi_box.update import Updater
 from beffroi_box.wanguard import lift_rules
 from beffroi_box.watch import Watch
 
@@ -90,9 +92,10 @@ class Agent:
             has_rules=self.kernel.has_rules,
         )
         key = self.store.key()
-        self._feed, self._posts, self._snapshots, downloads = (
-            SignedSession(self.centre, lambda: self.identity.box_id, key) for _ in range(4)
+        self._feed, self._posts, self._snapshots, downloads, software = (
+            SignedSession(self.centre, lambda: self.identity.box_id, key) for _ in range(5)
         )
+        self.updater = Updater(config.state, software, self.spool, self.now)
         self.lists = ListKeeper(config, downloads, self.spool, self.enforcer, self.now)
         self.lists.want(self.session.tables.values())
         self.sender = Sender(self._posts.post, self.spool, lambda: self.enforcer.policy_version)
@@ -136,7 +139,7 @@ class Agent:
         jobs: tuple[Callable[[], None], ...] = (
             self._follow, self._prove_policies, self._send, self._read_packets, self._read_refusals,
             self._keep, self._keep_lists, self._watch, self._read_traps, self._answer_page,
-            self._diagnose,
+            self._diagnose, self._update,
         )  # fmt: skip
         for job in jobs:
             name = job.__name__.strip("_")
@@ -215,11 +218,13 @@ class Agent:
                 self._policies.put((result, line))
         elif isinstance(result, Question):
             self.doctor.ask(result)
+        elif isinstance(result, Release):
+            self.updater.offer(result)
         else:
             self._save(lambda: self.store.save_trust(self.session.trust))
         return False
 
-    def _supplied(self, result: Result) -> Change | PolicyMessage | Question | Delegation | Refused:
+    def _supplied(self, result: Result) -> Change | PolicyMessage | Question | Release | Delegation | Refused:
         """A snapshot too long for a line is fetched at once: the lines after it build on it."""
         if isinstance(result, FileWanted):
             return self.session.supply(fetch_snapshot(self._snapshots, result), monotonic=time.monotonic())
@@ -283,6 +288,9 @@ class Agent:
     def _diagnose(self) -> None:
         self.doctor.run(self.stopping)
 
+    def _update(self) -> None:
+        self.updater.run(self.stopping)
+
     # -- towards the centre ------------------------------------------------------------------------------
 
     def _send(self) -> None:
@@ -337,7 +345,7 @@ class Agent:
         self.recent.note(kind, value, reason=reason, entry_id=entry_id, direction=direction, at=self.now())
 
     def _answer_page(self) -> None:
-        served = LocalSocket(socket_path(self.config), Answers(self).answer)
+        served = LocalSocket(self.config, Answers(self).answer)
         try:
             served.serve(self.stopping)
         finally:

@@ -56,6 +56,7 @@ class BoxConfig:
     dnsdist_user: str = _setting("_dnsdist", "System user of dnsdist; empty: no change of user.")
     nflog_group: int = _setting(5, "Group of the kernel's log of blocked packets.")
     page_port: int = _setting(80, "Port of the box's own page, for the LAN.")
+    page_user: str = _setting("_beffroi-page", "System user of the page; empty: root's own, no change of user.")
     heartbeat_s: int = _setting(20, "Pause between two heartbeats of the centre, in seconds.")
     probe_grace_s: int = _setting(10, "Time in which a new policy must prove that the centre is reached.")
     lan_probe: str = _setting(

@@ -25,7 +25,7 @@ from beffroi_box.config import BoxConfig, build, keep_setting, load
 from beffroi_box.enrol import enrol, serial_of
 from beffroi_box.errors import BoxError, IdentityDamaged, NotEnrolled
 from beffroi_box.kernel import Kernel
-from beffroi_box.local import Answer, AskEnrol, AskState, LocalSocket, Request, State, socket_path
+from beffroi_box.local import Answer, AskEnrol, AskState, LocalSocket, Request, State
 from beffroi_box.network import read as read_network
 from beffroi_box.store import Store
 from beffroi_box.wanguard import guard_rules
@@ -78,7 +78,7 @@ class FirstBoot:
         """Return when the box is enrolled. Errors: RulesRefused, OSError, ConfigInvalid."""
         config = load(self._state)
         guard(config)
-        served = LocalSocket(socket_path(config), self.answer)
+        served = LocalSocket(config, self.answer)
         log.info("not enrolled: waits for a code, on the box's page or by beffroi-box enrol")
         stopping = threading.Event()
         thread = threading.Thread(target=served.serve, args=(stopping,), daemon=True)

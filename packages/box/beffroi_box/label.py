@@ -14,7 +14,7 @@ from html import escape
 from beffroi_box.errors import LabelFailed
 from beffroi_box.pagerules import PAGE_ADDRESS
 
-WIDTH_MM, HEIGHT_MM, QR_MM = 90, 44, 34
+WIDTH_MM, HEIGHT_MM, QR_MM = 96, 44, 34
 _QUIET = 2
 
 
@@ -50,7 +50,7 @@ viewBox="0 0 {WIDTH_MM} {HEIGHT_MM}" role="img" aria-label="Beffroi {escape(seri
 <text x="40" y="9" font-size="5" font-weight="bold">Boîtier Beffroi</text>
 <text x="40" y="15" font-size="3">Numéro de série</text>
 <text x="40" y="20" font-size="4.4" font-family="DejaVu Sans Mono, monospace">{escape(serial)}</text>
-<text x="40" y="26" font-size="3">Empreinte (à comparer au téléphone)</text>
+<text x="40" y="26" font-size="2.8">Empreinte, à comparer au téléphone</text>
 <text x="40" y="31" font-size="4.4" font-family="DejaVu Sans Mono, monospace">{escape(lines[0])}</text>
 <text x="40" y="36" font-size="4.4" font-family="DejaVu Sans Mono, monospace">{escape(lines[1])}</text>
 <text x="3" y="41.5" font-size="3.2">Mise en service : http://{PAGE_ADDRESS}/</text>

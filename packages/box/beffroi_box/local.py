@@ -24,7 +24,6 @@ from beffroi_box.store import user_id, write_atomic
 
 log = logging.getLogger("beffroi_box.local")
 
-PAGE_USER = "_beffroi-page"
 MAX_REQUEST_BYTES, MAX_ANSWER_BYTES = 4096, 1 << 18
 TIMEOUT_S = 2.0
 MAX_BLOCKS = 100
@@ -127,15 +126,15 @@ def socket_path(config: BoxConfig) -> Path:
 class LocalSocket:
     """``answer`` is called by one thread, one request after the other."""
 
-    def __init__(self, path: Path, answer: Callable[[Request], Answer]) -> None:
-        """Errors: OSError."""
+    def __init__(self, config: BoxConfig, answer: Callable[[Request], Answer]) -> None:
+        """Errors: OSError, KeyError (no such user)."""
         self._answer = answer
-        self._path = path
+        self._path = path = socket_path(config)
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(str(path))
-        if (owner := user_id(PAGE_USER)) >= 0:
+        if (owner := user_id(config.page_user)) >= 0:
             os.chown(path, owner, -1)
         path.chmod(0o600)
         self._socket.listen(16)

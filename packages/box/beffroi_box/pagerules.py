@@ -12,7 +12,6 @@ from beffroi_protocol.messages import Policy
 PAGE_ADDRESS = "192.168.213.1"
 """The page's address on every label: the box's own on its LAN as a router; as a bridge it takes what is sent there."""
 PAGE_CHAINS = ("web", "to_page")
-NEW_PER_SECOND = 40
 
 
 def page_declarations() -> str:
@@ -54,4 +53,5 @@ def page_jump(lan: str) -> str:
 
 
 def page_input(lan: str, port: int) -> str:
-    return f"{lan} tcp dport {port} ct state new limit rate {NEW_PER_SECOND}/second burst 80 packets accept"
+    """Without a limit: one for all would let whoever uses it up keep the others out. The page has its own."""
+    return f"{lan} tcp dport {port} accept"

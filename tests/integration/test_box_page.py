@@ -1,0 +1,242 @@
+"""The box's page as a person of the LAN gets it: first boot, state, blocked sites; with real packets."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from beffroi_protocol.enrolment_code import new_code
+from beffroi_protocol.indicators import Kind, normalise
+from beffroi_protocol.messages import Action, Entry
+from beffroi_protocol.signing import public_bytes
+from beffroi_protocol.unlock import verify_token
+
+from tests.fixtures_box import (
+    BOX,
+    EVIL,
+    EVIL6,
+    GOOD,
+    LAN,
+    LAN_BOX,
+    LISTED,
+    NET,
+    WAN_BOX,
+    TownHall,
+    connects,
+    good_policy,
+    inside,
+    look_up,
+    run,
+    socket_in,
+    town_hall,
+    until,
+)
+
+pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
+PORTAL = "https://portail.cotedor.fr"
+LABEL = "192.168.213.1"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[TownHall]:
+    with town_hall() as hall:
+        version = hall.centre.set_policy(good_policy(portal_url=PORTAL))
+        until(lambda: hall.status().get("policy_version") == version, f"not proved: {hall.log()}")
+        hall.start_page()
+        yield hall
+
+
+@pytest.fixture
+def hall(running: TownHall) -> Iterator[TownHall]:
+    yield running
+    running.clear()
+
+
+def html(hall: TownHall, address: str = LAN_BOX, path: str = "/", **headers: str) -> str:
+    answer = hall.page(LAN, address, path, **headers)
+    assert answer is not None, f"no answer of {address}"
+    return answer[2]
+
+
+@pytest.mark.parametrize("address", [LAN_BOX, LABEL])
+def test_the_page_says_how_the_box_is(hall: TownHall, address: str) -> None:
+    text = html(hall, address)
+    assert "Beaune" in text and "établie" in text and "version 2" in text
+    assert "established" in html(hall, address, **{"Accept-Language": "en-GB,en"})
+
+
+@pytest.mark.parametrize("evil", [EVIL, EVIL6])
+def test_who_opens_a_blocked_address_reads_why(hall: TownHall, evil: str) -> None:
+    hall.block(evil)
+    answer = hall.page(LAN, evil, "/paiement?a=1")
+    assert answer is not None and answer[0] == 403
+    assert "Ce site est bloqué" in answer[2] and evil in answer[2]
+    until(lambda: evil in html(hall), "it is not among the last blocks")
+    assert not connects(LAN, evil), "other ports are refused as before"
+
+
+def test_https_to_a_blocked_address_is_refused_at_once(hall: TownHall) -> None:
+    hall.block(EVIL)
+    with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as client, pytest.raises(ConnectionRefusedError):
+        client.connect((EVIL, 443))
+
+
+def test_an_address_of_a_long_list_has_the_page_too(hall: TownHall) -> None:
+    hall.listed(hall.centre.bulk_list("essai", Kind.CIDR, ["45.83.64.0/28"]))
+    until(lambda: hall.page(LAN, EVIL) is not None, "no page")
+    assert "Ce site est bloqué" in html(hall, EVIL)
+
+
+def test_a_refused_attempt_counts_as_refused(hall: TownHall) -> None:
+    (blocked,) = hall.block(EVIL)
+    hall.centre.facts.clear()
+    html(hall, EVIL)
+    until(
+        lambda: any(getattr(f, "entry_id", "") == blocked for f in hall.centre.facts.values()),
+        "the page hides the attempt from the centre",
+    )
+
+
+def test_the_way_to_the_portal_carries_the_box_word_and_an_exception_opens_at_once(hall: TownHall) -> None:
+    (blocked,) = hall.block(EVIL)
+    assert "/debloquer?quoi=" in html(hall, EVIL)
+    answer = hall.page(LAN, EVIL, f"/debloquer?quoi={EVIL}")
+    assert answer is not None and answer[0] == 303
+    link = answer[1]["Location"]
+    assert link.startswith(f"{PORTAL}/debloquer/?jeton=")
+    token = link.partition("jeton=")[2]
+    told = verify_token(token, hall.centre.box_key, now=hall.centre.now())
+    assert (told.box_id, told.entry_id, told.indicator.value) == ("box_1", blocked, EVIL)
+    allowed = Entry("exc_1", normalise(Kind.IP, EVIL), Action.ALLOW, hall.centre.now() + 3600)
+    hall.centre.say(hall.centre.overlay(allowed))
+    until(lambda: connects(LAN, EVIL), "the exception does not open")
+    hall.centre.say(hall.centre.overlay())
+    until(lambda: not connects(LAN, EVIL), "it is blocked again")
+
+
+def test_a_policy_without_unlocking_offers_nothing(hall: TownHall) -> None:
+    version = hall.centre.set_policy(good_policy(portal_url=PORTAL, unlock=False))
+    until(lambda: hall.status().get("policy_version") == version, "not proved")
+    hall.block(EVIL)
+    assert "/debloquer?" not in html(hall, EVIL)
+    answer = hall.page(LAN, EVIL, f"/debloquer?quoi={EVIL}")
+    assert answer is not None and answer[0] == 404
+    version = hall.centre.set_policy(good_policy(portal_url=PORTAL))
+    until(lambda: hall.status().get("policy_version") == version, "not proved")
+
+
+def test_a_refused_name_is_among_the_last_blocks(hall: TownHall) -> None:
+    hall.block(LISTED)
+    look_up(LAN, LISTED, LAN_BOX)
+    until(lambda: LISTED in html(hall), "the name is not shown")
+    assert not any(pc in html(hall) for pc in hall.pc), "nobody of the LAN is named"
+
+
+def test_nobody_on_the_internet_reaches_the_page(hall: TownHall) -> None:
+    assert hall.page(NET, WAN_BOX) is None
+    assert hall.page(LAN, LAN_BOX) is not None
+
+
+def test_the_page_works_without_the_centre_and_says_when_the_agent_is_away(hall: TownHall) -> None:
+    hall.cut(down=True)
+    try:
+        until(lambda: "Le centre ne répond plus" in html(hall), "the cut is not said")
+    finally:
+        hall.cut(down=False)
+    until(lambda: "coupée" not in html(hall), "it is back")
+    hall.kill("agent")
+    answer = hall.page(LAN, LAN_BOX)
+    assert answer is not None and answer[0] == 503 and "redémarre" in answer[2]
+    hall.start_agent()
+    hall.connected()
+    until(lambda: "établie" in html(hall), "the agent is back")
+
+
+HOSTILE = [
+    b"",
+    b"\0" * 9000,
+    b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: a\r\n" % n for n in range(5000)),
+    b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/9\r\n\r\n",
+    b"GET / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+    b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+    b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    b"GET http://[::1 HTTP/1.1\r\n\r\n",
+    b"TRACE / HTTP/1.1\r\n\r\n",
+    "GET /?lang=\u20ac&quoi=%00%ff HTTP/1.1\r\nHost: é\r\n\r\n".encode(),
+    b"GET /debloquer?quoi=" + b"%2e" * 500 + b" HTTP/1.1\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("data", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_requests_end_in_a_refusal_and_the_page_goes_on(hall: TownHall, data: bytes) -> None:
+    with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as client:
+        client.settimeout(8)
+        client.connect((LAN_BOX, 80))
+        try:
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+            answer = client.recv(200)
+        except OSError:
+            answer = b""
+    assert not answer or answer.startswith(b"HTTP/1.1 4") or b" 200 " in answer
+    assert hall.page() is not None
+    assert hall.processes["page"].poll() is None
+
+
+def test_slow_clients_do_not_keep_the_others_out(hall: TownHall) -> None:
+    slow = [socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) for _ in range(60)]
+    try:
+        for one in slow:
+            one.connect((LAN_BOX, 80))
+            one.sendall(b"GET / HT")
+        run("ip", "-n", LAN, "addr", "add", "185.11.30.9/24", "dev", "l0")
+        with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as other:
+            other.bind(("185.11.30.9", 0))
+            other.connect((LAN_BOX, 80))
+            other.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b" 200 " in other.recv(100), "another machine is answered at once"
+        until(lambda: hall.page() is not None, "the slow ones are not ended")
+    finally:
+        for one in slow:
+            one.close()
+        run("ip", "-n", LAN, "addr", "del", "185.11.30.9/24", "dev", "l0")
+
+
+def test_a_new_box_is_enrolled_on_its_page() -> None:
+    with town_hall(enrolled=False) as hall:
+        centre = hall.centre
+        hall.start_page()
+        assert hall.page(NET, WAN_BOX) is None, "nobody of the internet"
+        text = html(hall, LABEL)
+        shown = re.search(r'class="print">([0-9A-F ]{24})<', text)
+        assert shown and "Mettre ce boîtier en service" in text
+        assert connects(LAN, GOOD) and not connects(NET, hall.pc[0]), "the LAN goes out, nobody comes in"
+
+        def offer(code: str, **headers: str) -> tuple[int, dict[str, str], str]:
+            time.sleep(3.1)  # tries are slowed down
+            origin = {"Origin": f"http://{LAN_BOX}", **headers}
+            answer = hall.page(LAN, LAN_BOX, "/", post=f"code={code}", **origin)
+            assert answer is not None
+            return answer
+
+        assert "24 lettres et chiffres" in offer("ABC")[2]
+        code = new_code(public_bytes(centre.root))
+        assert offer(code.text(), Origin="http://evil.example")[0] == 403
+        assert offer(code.text(), Host="evil.example", Origin="http://evil.example")[0] == 403
+        assert offer(code.text())[0] == 303
+        until(lambda: "inconnu, déjà utilisé" in html(hall), "an unknown code is not said")
+        centre.code = code
+        assert offer(code.text())[0] == 303
+        until(lambda: "Lisez maintenant" in html(hall), "the wait for a person is not said")
+        centre.confirmed = True
+        until(lambda: "Beaune" in html(hall), f"not enrolled: {hall.log()}")
+        until(lambda: hall.status().get("connected"), f"not connected: {hall.log()}")
+        rules = run(*inside(BOX, "nft", "list", "tables"))
+        assert "beffroi_first" not in rules and "inet beffroi" in rules
+        hall.block(EVIL)
+        assert not connects(LAN, EVIL) and connects(LAN, GOOD)
