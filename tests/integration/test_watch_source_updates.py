@@ -236,6 +236,28 @@ def test_a_reported_link_on_a_list_of_evidence_is_decided_and_without_a_report_n
     assert (decided.value, decided.evidence["detectors"]) == ("https://lure.example.org/paie", ["listed_url"])
 
 
+def test_an_answer_that_is_taken_twice_after_a_crash_changes_nothing(
+    sources_state: Path, publisher: Publisher
+) -> None:
+    source = new_source(publisher.serve("/l", addresses(0x010000, 300)))
+    updates.ask_due()
+    fetched(sources_state)
+    number = FeedSource.objects.get().asked
+    kept = {path: path.read_bytes() for path in (sources_state / "sources" / "brought").glob("src_*")}
+    assert updates.take_all() == 1
+    entries = store.read(store.entries_file(sources_state, source.id))
+    for path, data in kept.items():
+        path.write_bytes(data)
+    FeedSource.objects.filter(pk=source.pk).update(asked=number)
+    assert updates.take_all() == 1
+    assert store.read(store.entries_file(sources_state, source.id)).keys() == entries.keys()
+    assert lists_in_force() == {"source-essai-ip": 300}
+    assert [(one.state, one.new, one.gone) for one in source.updates.order_by("at")] == [
+        ("applied", 300, 0),
+        ("applied", 0, 0),
+    ]
+
+
 def test_stopping_a_source_takes_everything_back_at_once(sources_state: Path, publisher: Publisher) -> None:
     source = new_source(publisher.serve("/l", "45.1.1.1\n"))
     fetch_round(sources_state)

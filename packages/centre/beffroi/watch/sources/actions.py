@@ -7,7 +7,7 @@ Fails:   closed: nothing is fetched, and nothing takes effect, before an adminis
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -262,5 +262,5 @@ def _only_the_departement(actor: Actor) -> None:
         raise NotAllowed("decide about sources")
 
 
-def next_at(pause_s: int) -> Any:
+def next_at(pause_s: int) -> datetime:
     return clock.now() + timedelta(seconds=pause_s)

@@ -45,6 +45,8 @@ _KINDS: dict[tuple[str, str], Kind | None] = {
 
 
 class Object(msgspec.Struct):
+    """What is read of any object of STIX; only indicators count."""
+
     type: str = ""
     id: str = ""
     modified: str = ""

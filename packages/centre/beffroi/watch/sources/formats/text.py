@@ -15,7 +15,7 @@ from beffroi_protocol.indicators import Kind
 
 from beffroi.watch.sources.errors import Unreadable
 from beffroi.watch.sources.formats import misp
-from beffroi.watch.sources.formats.values import Found, Value, lines, of_text
+from beffroi.watch.sources.formats.values import Found, lines, of_text
 from beffroi.watch.sources.handover import MAX_LINE_BYTES, Ask
 
 _SINKS = frozenset({"0.0.0.0", "127.0.0.1", "::", "::1"})  # noqa: S104 - what hosts files lead to
@@ -81,6 +81,3 @@ def _column(wanted: str, names: list[str] | None) -> int:
     if names is None or wanted not in (bare := [name.strip().strip("#").strip() for name in names]):
         raise Unreadable(f"no column {wanted[:40]}")
     return bare.index(wanted)
-
-
-__all__ = ["Value", "hosts", "plain", "table"]
