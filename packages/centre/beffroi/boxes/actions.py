@@ -263,8 +263,17 @@ def default_policy(config: Config, collectivite_id: str) -> Policy:
         centre_names=tuple(dict.fromkeys(names)),
         centre_addresses=tuple(dict.fromkeys(a for a in addresses if _reachable(a))),
         protected_names=tuple(domains.values_list("name", flat=True)),
+        portal_url=portal_url(config),
         observe_until=clock.epoch_s() + OBSERVE_DAYS * 86400,
     )
+
+
+def portal_url(config: Config) -> str:
+    """Where people of the LAN find the portal; "" while it has no name but this machine's own."""
+    if "." not in config.portal_name:
+        return ""
+    port = "" if config.portal_port == 443 else f":{config.portal_port}"
+    return f"https://{config.portal_name}{port}"
 
 
 def _reachable(text: str) -> bool:

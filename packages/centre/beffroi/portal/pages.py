@@ -145,6 +145,11 @@ def words_of(error: BeffroiError) -> tuple[str, str]:
             _("Une autre personne doit confirmer ce boîtier"),
             _("Vous avez émis son code : un second administrateur compare l’empreinte et confirme."),
         )
+    if error.code == "unlock.link_too_old":
+        return (
+            _("Ce lien du boîtier n’est plus valable"),
+            _("Rouvrez le site bloqué, puis appuyez de nouveau sur « Débloquer 1 h et signaler »."),
+        )
     if error.code == "mail.not_checked_yet":
         return (
             _("Ce courriel vient d’arriver et n’est pas encore contrôlé"),

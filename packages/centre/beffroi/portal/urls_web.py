@@ -14,7 +14,7 @@ from django.urls.converters import StringConverter
 from django.views.i18n import set_language
 
 from beffroi.portal import about, health
-from beffroi.portal.web import access, blocks, boxes, home, incidents, mail, signin, weather
+from beffroi.portal.web import access, blocks, boxes, home, incidents, mail, signin, unlock, weather
 
 handler400 = "beffroi.portal.health.bad_request"
 handler403 = "beffroi.portal.health.forbidden"
@@ -53,6 +53,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("acces/resume/", access.access, name="mfa_index"),
     path("blocages/", blocks.blocks, name="blocks"),
     path("blocages/<str:decision_id>/", blocks.block, name="block"),
+    path("debloquer/", unlock.unlock, name="unlock"),
     path("blocages/exception/<str:exception_id>/", blocks.end_exception, name="own_exception_end"),
     path("boitier/", boxes.boxes, name="own_boxes"),
     path("collectivites/", access.choose_membership, name="membership_choose"),
