@@ -16,9 +16,11 @@ from beffroi.lib import clock
 from beffroi.portal import incident_view, months, weather, weather_words
 from beffroi.portal.pages import for_agents, page
 from beffroi.watch.weather import rules
-from beffroi.watch.weather.rules import Inputs
+from beffroi.watch.weather.rules import Inputs, Reason
 
 HISTORY_DAYS = 30
+INCIDENTS = (Reason.SEVERE_INCIDENT, Reason.MANY_INCIDENTS, Reason.INCIDENT)
+"""The home page shows the incidents themselves."""
 SHEET_LINES = 5
 """Of incidents on one A4 page; how many more there were is said."""
 
@@ -77,5 +79,8 @@ def now(actor: Actor) -> dict[str, Any]:
         "level": weather_words.level(found.level),
         "sentence": weather_words.sentence(found),
         "reasons": weather_words.reasons(found),
+        "other_reasons": [
+            weather_words.reason(code, n) for code, n in found.reasons if code not in INCIDENTS
+        ],
         "inputs": looked_at,
     }
