@@ -24,6 +24,7 @@ OLDEST_VERSION = 1
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 MAX_POST_BYTES = 1024 * 1024
 MAX_SNAPSHOT_FILE_BYTES = 64 * 1024 * 1024
+MAX_RELEASE_BYTES = 64 * 1024 * 1024
 MAX_LIST_BYTES = 256 * 1024 * 1024
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -192,6 +193,21 @@ class Question(msgspec.Struct, frozen=True, tag="question", tag_field="t"):
     valid_until: Seconds
 
 
+class Release(msgspec.Struct, frozen=True, tag="release", tag_field="t"):
+    """Software for boxes: a Debian package named by its digest. Signed by a key of the software role, which is kept
+    offline: no online key can make one. ``number`` only grows; a box installs none that is lower than it ever had.
+    """
+
+    v: int
+    number: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+    version: Annotated[str, msgspec.Meta(pattern=r"\A[0-9][A-Za-z0-9.+~:-]{0,39}\Z")]
+    sha256: Digest
+    size_bytes: Annotated[int, msgspec.Meta(ge=1, le=MAX_RELEASE_BYTES)]
+    issued_at: Seconds
+    not_before: Seconds
+    expires_at: Seconds
+
+
 class Delegation(msgspec.Struct, frozen=True, tag="delegation", tag_field="t"):
     """The offline root's word that ``public_key`` (base64url, 32 bytes) may sign for ``roles``."""
 
@@ -204,7 +220,7 @@ class Delegation(msgspec.Struct, frozen=True, tag="delegation", tag_field="t"):
     not_after: Seconds
 
 
-FeedMessage = Batch | Snapshot | SnapshotFile | PolicyMessage | Question | Delegation
+FeedMessage = Batch | Snapshot | SnapshotFile | PolicyMessage | Question | Release | Delegation
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -352,6 +368,18 @@ class Diagnosis(msgspec.Struct, frozen=True, tag="diagnosis", tag_field="t"):
     report: Annotated[dict[Name, Text], msgspec.Meta(max_length=50)]
 
 
+class SoftwareUpdated(msgspec.Struct, frozen=True, tag="software_updated", tag_field="t"):
+    """What became of a release on a box. ``outcome``: installed (and proved), rolled_back (the former one is back), or
+    refused (nothing was changed)."""
+
+    id: Name
+    number: Number
+    version: Text
+    outcome: Annotated[str, msgspec.Meta(pattern="^(installed|rolled_back|refused)$")]
+    reason: Text
+    at: Seconds
+
+
 Fact = (
     FlowsBlocked
     | NamesRefused
@@ -363,6 +391,7 @@ Fact = (
     | Bypass
     | RefusedTotals
     | Diagnosis
+    | SoftwareUpdated
 )
 
 
@@ -469,6 +498,8 @@ def _fault(message: FeedMessage) -> str:
             return "a list is there twice"
     elif isinstance(message, Delegation) and message.not_after < message.not_before:
         return "the delegation ends before it begins"
+    elif isinstance(message, Release) and message.expires_at <= message.not_before:
+        return "the release ends before it begins"
     return ""
 
 

@@ -2,7 +2,8 @@
 
 Purpose: sign and verify the exact bytes sent; no canonical form to get wrong.
 Trust:   an offline root, pinned at enrolment, delegates online keys for a role and a time. The root signs
-         nothing else. An online key signs the feed and policies, never software.
+         nothing else. An online key signs the feed and policies, never software: that is another role, of keys that
+         are kept offline too. Each role has serials of its own.
 Input:   hostile; a line that does not verify changes nothing.
 Format:  ``bf1`` SP kid SP base64url(Ed25519 signature, no padding) SP payload (JSON, no line feed).
          The signature covers ``beffroi/ROLE/1`` LF payload, so that no line can be replayed in another role.
@@ -30,12 +31,14 @@ from beffroi_protocol.messages import (
     MAX_MESSAGE_BYTES,
     Delegation,
     FeedMessage,
+    Release,
     decode_feed,
     encode,
 )
 
 ROOT_KID = "root"
 ROLE_FEED = "feed"
+ROLE_SOFTWARE = "software"
 ROLE_ROOT = "root"
 _PREFIX = b"bf1"
 _MAX_KID = 64
@@ -96,10 +99,16 @@ class Signer:
 
 
 def delegate(
-    root: Ed25519PrivateKey, public_key: bytes, *, serial: int, not_before: int, not_after: int
+    root: Ed25519PrivateKey,
+    public_key: bytes,
+    *,
+    serial: int,
+    not_before: int,
+    not_after: int,
+    role: str = ROLE_FEED,
 ) -> bytes:
-    """Return the root's signed line that lets ``public_key`` sign the feed."""
-    message = Delegation(1, key_id(public_key), b64(public_key), (ROLE_FEED,), serial, not_before, not_after)
+    """Return the root's signed line that lets ``public_key`` sign for ``role``."""
+    message = Delegation(1, key_id(public_key), b64(public_key), (role,), serial, not_before, not_after)
     return Signer(root, role=ROLE_ROOT, kid=ROOT_KID).line(message)
 
 
@@ -124,7 +133,7 @@ class TrustStore:
         self.root_public_key = root_public_key
         self._root = Ed25519PublicKey.from_public_bytes(root_public_key)
         self._keys: dict[str, tuple[Ed25519PublicKey, Delegation]] = {}
-        self._newest = 0
+        self._newest: dict[tuple[str, ...], int] = {}
         self.lines: dict[str, bytes] = {}
 
     def add_delegation(self, line: bytes) -> Delegation:
@@ -145,15 +154,25 @@ class TrustStore:
         if message.kid != key_id(public_bytes(key)):
             raise MessageMalformed("the key has another name")
         known = self._keys.get(message.kid)
-        if message.serial < self._newest - 1 or (known is not None and _rank(message) < _rank(known[1])):
+        if known is not None and known[1].roles != message.roles:
+            raise MessageMalformed("one key signs for one role")
+        newest = self._newest.get(message.roles, 0)
+        if message.serial < newest - 1 or (known is not None and _rank(message) < _rank(known[1])):
             raise KeyRetired(message.kid, message.serial)
-        self._newest = max(self._newest, message.serial)
+        self._newest[message.roles] = newest = max(newest, message.serial)
         self._keys[message.kid] = (key, message)
         self.lines[message.kid] = line
-        for old in [k for k, (_, d) in self._keys.items() if d.serial < self._newest - 1]:
+        for old in [
+            k for k, (_, d) in self._keys.items() if d.roles == message.roles and d.serial < newest - 1
+        ]:
             del self._keys[old]
             del self.lines[old]
         return message
+
+    def role(self, kid: str) -> str:
+        """ROLE_SOFTWARE for a key delegated for it; else ROLE_FEED, where an unknown key is refused."""
+        known = self._keys.get(kid)
+        return ROLE_SOFTWARE if known is not None and ROLE_SOFTWARE in known[1].roles else ROLE_FEED
 
     def verify(self, line: bytes, *, now: int, role: str = ROLE_FEED) -> tuple[FeedMessage, bytes]:
         """Return (message, payload) of a verified line.
@@ -171,6 +190,8 @@ class TrustStore:
         if now > delegation.not_after:
             raise KeyExpired(kid, delegation.not_after)
         message = decode_feed(payload)
+        if isinstance(message, Release) != (role == ROLE_SOFTWARE):
+            raise MessageMalformed("a message of another role")
         if not isinstance(message, Delegation):
             # The message's own time, so that neither a centre whose clock ran ahead nor a key used
             # outside its term can push the trusted time of every door past the end of the delegation.
