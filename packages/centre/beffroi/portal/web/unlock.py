@@ -39,7 +39,7 @@ class LinkTooOld(Conflict):
 @require_http_methods(["GET", "POST"])
 @for_agents
 def unlock(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Show what is blocked and why; let it through for an hour and tell the Département. Errors: NotFound, LinkTooOld."""
+    """What is blocked and why; let it through for an hour, and tell the Département. Errors: NotFound, LinkTooOld."""
     token = (request.POST if request.method == "POST" else request.GET).get("jeton", "")
     told = _told(actor, token)
     indicator = normalise(told.indicator.kind, told.indicator.value)
