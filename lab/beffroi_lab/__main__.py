@@ -1,4 +1,4 @@
-"""`lab immunity [EML or FOLDER] [--history-days N] [--faults SEED]` and `lab attacks [--partition-s S]`,
+"""`lab immunity [EML or FOLDER] [--history-days N] [--faults SEED]` and `lab attacks [--partition-s S] [--beacon]`,
 both with [--json] [--communes N] [--keep].
 
 Process: root; everything it starts lives in namespaces of its own and ends with it.
@@ -63,7 +63,13 @@ def _immunity(options: argparse.Namespace, say: Callable[[str], None]) -> dict[s
 
 
 def _attacks(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
-    return attacks.run(communes=options.communes, partition_s=options.partition_s, keep=options.keep, say=say)
+    return attacks.run(
+        communes=options.communes,
+        partition_s=options.partition_s,
+        with_beacon=options.beacon,
+        keep=options.keep,
+        say=say,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
         default=attacks.PARTITION_S,
         metavar="S",
         help=f"how long a box is without its centre; default {attacks.PARTITION_S:.0f}",
+    )
+    two.add_argument(
+        "--beacon", action="store_true", help="also a beacon, which takes seven minutes to be one"
     )
     for scenario in (one, two):
         scenario.add_argument("--json", action="store_true", help="one JSON object on stdout")

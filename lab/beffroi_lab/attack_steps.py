@@ -8,6 +8,7 @@ Source:  docs/internals/lab.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
@@ -26,6 +27,7 @@ from beffroi_lab.world import World
 SERVICE_PORT, COMMAND_PORT = 80, 80
 WATCH_S, POLICY_S = 60.0, 30.0
 HONEYPORTS = (23, 3389, 5900)
+LEAK_BYTES_HOUR = 8_000_000
 Answer = dict[str, Any]
 
 
@@ -71,6 +73,7 @@ class Stage:
                 "inbound_tcp_ports": [SERVICE_PORT],
                 "observe_until": 0,
                 "honeyports": list(HONEYPORTS),
+                "leak_bytes_hour": LEAK_BYTES_HOUR,
             }
             version = self.world.centre.ask("set_policy", domain=commune.domain, changes=changes)["version"]
             box = self.world.boxes[commune.letter]
@@ -161,6 +164,26 @@ class Stage:
 
         return found[0] if wait_until(made, limit_s, 0.05) else None
 
+    def sighting(self, detector: str, value: str, since_ms: int, limit_s: float) -> Answer | None:
+        """Wait for a sighting of the detector that names ``value``; ``at_ms``: when the centre took it in."""
+        found: list[Answer] = []
+
+        def told() -> bool:
+            rows = self.world.centre.ask("sightings", since_ms=since_ms)["sightings"]
+            found[:] = [s for s in rows if s["detector"] == detector and value in s["values"]]
+            return bool(found)
+
+        return found[0] if wait_until(told, limit_s, 0.05) else None
+
+    def incident_that_says(self, words: str) -> str:
+        """Return the words as an incident's page shows them, "" when none does."""
+        for path in sorted(
+            set(re.findall(r'href="(/dossiers/inc_[^/"]+/)"', self.console.html("/dossiers/")))
+        ):
+            if found := self.explained(path, words):
+                return found
+        return ""
+
     def explained(self, path: str, *words: str) -> str:
         """Return the words as the console's page shows them, "" when one of them is not there."""
         text = self.console.text(path)
@@ -172,7 +195,11 @@ class Stage:
     def undo_by_page(self, campaign_id: str) -> int:
         """Press Annuler on the campaign's page; return when, in epoch ms. Errors: LabFailed."""
         pressed_ms = now_ms()
-        answer = self.console.press(f"/decisions/{campaign_id}/annuler/")
-        if answer["status"] != 302:
-            raise LabFailed(f"Annuler answered {answer['status']}")
+        self.press(f"/decisions/{campaign_id}/annuler/")
         return pressed_ms
+
+    def press(self, path: str) -> None:
+        """Press the button of a page. Errors: LabFailed."""
+        answer = self.console.press(path)
+        if answer["status"] != 302:
+            raise LabFailed(f"{path} answered {answer['status']}")

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,7 +58,12 @@ class ClerkDesk:
 class Box:
     """One town hall's box."""
 
-    def __init__(self, space: Namespace, commune: CommunePlan, directory: Path) -> None:
+    def __init__(
+        self, space: Namespace, commune: CommunePlan, directory: Path, *, local_hour: int | None = None
+    ) -> None:
+        """``local_hour``: what the box's time zone makes of the present hour; None for the machine's own zone."""
+        zone = {} if local_hour is None else {"TZ": f"LAB{time.gmtime().tm_hour - local_hour:+d}"}
+        self._environment = _PATH | zone
         self.commune = commune
         self.state = directory / f"box{commune.letter}"
         self.state.mkdir(mode=0o755)
@@ -131,7 +137,7 @@ class Box:
 
     def _program(self, name: str, argv: list[str]) -> Program:
         log = self._directory / f"box{self.commune.letter}-{name}.log"
-        return Program(self._space, argv, log, environment=_PATH)
+        return Program(self._space, argv, log, environment=self._environment)
 
     def _run(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -161,13 +167,21 @@ probe_grace_s = 4
 
 
 def start_all(
-    network: Network, centre: Centre, directory: Path, desks: Mapping[str, Desk] | None = None
+    network: Network,
+    centre: Centre,
+    directory: Path,
+    desks: Mapping[str, Desk] | None = None,
+    *,
+    local_hour: int | None = None,
 ) -> dict[str, Box]:
     """Enrol and start a box in each town hall; ``desks`` by letter, the clerk's where none is named.
 
     Errors: LabFailed.
     """
-    made = {c.letter: Box(network[f"box{c.letter}"], c, directory) for c in network.plan.communes}
+    made = {
+        c.letter: Box(network[f"box{c.letter}"], c, directory, local_hour=local_hour)
+        for c in network.plan.communes
+    }
 
     def bring_up(box: Box) -> None:
         box.enrol(centre, (desks or {}).get(box.commune.letter, ClerkDesk(centre)))

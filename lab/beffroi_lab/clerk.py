@@ -11,7 +11,7 @@ Source:  docs/internals/lab.md.
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import django
@@ -35,7 +35,7 @@ from beffroi.lib.errors import BeffroiError  # noqa: E402
 from beffroi.mail import actions as mail  # noqa: E402
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage  # noqa: E402
 from beffroi.watch import actions as watch  # noqa: E402
-from beffroi.watch.models import Campaign  # noqa: E402
+from beffroi.watch.models import Campaign, Sighting  # noqa: E402
 from beffroi_protocol.indicators import Kind, normalise  # noqa: E402
 from beffroi_protocol.messages import Batch, Policy, decode_feed  # noqa: E402
 from beffroi_protocol.signing import split_line  # noqa: E402
@@ -45,6 +45,7 @@ from beffroi_lab import hands  # noqa: E402
 from beffroi_lab.running import wait_until  # noqa: E402
 
 Answer = dict[str, Any]
+_BOX_CLOCK_S = 5
 
 
 def _administrator() -> Actor:
@@ -263,6 +264,26 @@ def facts(kind: str) -> Answer:
     return {"ok": True, "facts": [{"source": r.source, "payload": r.payload} for r in rows]}
 
 
+def sightings(since_ms: int) -> Answer:
+    """What was seen since, and a little before: a box tells whole seconds of its own clock. ``at_ms``: when the centre
+    took in the first of its campaign."""
+    since = datetime.fromtimestamp(since_ms / 1000, UTC) - timedelta(seconds=_BOX_CLOCK_S)
+    rows = Sighting.objects.filter(seen_at__gte=since).select_related("campaign").order_by("id")
+    return {
+        "ok": True,
+        "sightings": [
+            {
+                "detector": r.detector,
+                "collectivite_id": r.collectivite_id,
+                "campaign_id": r.campaign_id,
+                "at_ms": _epoch_ms(r.campaign.first_seen) if r.campaign else None,
+                "values": [value for _, value in r.indicators],
+            }
+            for r in rows
+        ],
+    }
+
+
 def verify_audit() -> Answer:
     found = audit.verify(full=True)
     return {"ok": found.ok, "count": found.count, "head": audit.head()}
@@ -294,7 +315,7 @@ def _epoch_ms(moment: Any) -> int | None:
 
 _DEEDS = (
     app_passwords, box_code, confirm_box, box_id, decided, enforced, report, campaigns, confirm, undo, block, forge,
-    withdraw, facts, verify_audit, messages, set_policy, age_mail,
+    withdraw, facts, verify_audit, messages, set_policy, age_mail, sightings,
 )  # fmt: skip
 
 if __name__ == "__main__":

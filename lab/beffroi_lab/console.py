@@ -41,12 +41,16 @@ class Console:
         if answer["status"] != 302:
             raise LabFailed(f"the console's sign-in answered {answer['status']} {answer.get('error', '')}")
 
-    def text(self, path: str) -> str:
-        """Return what a page says, as text. Errors: LabFailed."""
+    def html(self, path: str) -> str:
+        """Return a page. Errors: LabFailed."""
         answer = self._ask("GET", path)
         if answer["status"] != 200:
             raise LabFailed(f"{path} answered {answer['status']} {answer.get('error', '')}")
-        return words_of(answer["text"])
+        return str(answer["text"])
+
+    def text(self, path: str) -> str:
+        """Return what a page says, as text. Errors: LabFailed."""
+        return words_of(self.html(path))
 
     def press(self, path: str, **fields: str) -> dict[str, Any]:
         """Send the form of a page, as its button does. Errors: LabFailed."""

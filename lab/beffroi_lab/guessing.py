@@ -57,8 +57,6 @@ def guess_passwords(stage: Stage) -> Outcome:
     )
     if decision is None:
         return outcome
-    opened = [one.result(60)["ok"] for one in guesses]
-    report.prove("guesses_fail", not any(opened), "a random password opened a door")
     outcome.decided_by = f"{decision['rule']}: {', '.join(decision['evidence']['detectors'])}"
     outcome.seen_ms = decision["activated_ms"] - began_ms
     doors = shut.result(_SHUT_S + 30)
@@ -86,6 +84,8 @@ def guess_passwords(stage: Stage) -> Outcome:
         opens and len(again) == 2 * len(stage.communes) and stage.all_pass(stage.tries([attacker]))
     )
     report.prove("guessing_undone", outcome.undone, f"after Annuler it is still refused (sign-in: {opens})")
+    opened = [one.result(60)["ok"] for one in guesses]
+    report.prove("guesses_fail", not any(opened), "a random password opened a door")
     report.tell("Annuler on the page: the address signs in and connects again")
     return outcome
 

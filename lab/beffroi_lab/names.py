@@ -27,6 +27,8 @@ TTL_S = 5
 
 CENTRE_NAMES = tuple(f"{label}.{CENTRE_DOMAIN}" for label in ("portail", "console", "boitiers", "mx"))
 PROTECTED_EXAMPLES = ("www.impots.gouv.fr", "www.service-public.fr", "ants.gouv.fr")
+TUNNEL_ZONE = "relais-statistiques.net"
+"""The attacker's own zone: every name in it has an answer, as a tunnel's server gives."""
 _MAX_NOTED = 500
 
 
@@ -58,6 +60,7 @@ def zone(
         if name not in taken:
             taken.add(name)
             lines += _addresses(name, plans.ATTACKER_LANDING)
+    lines.append(f'*.{TUNNEL_ZONE}. 0 IN TXT "ack"')
     for sender in senders:
         lines += _sender(sender, has_address=sender.domain in taken)
     return lines
@@ -118,9 +121,12 @@ class Zone(BaseResolver):  # type: ignore[misc]
     def resolve(self, request: DNSRecord, handler: DNSHandler) -> DNSRecord:
         reply = request.reply()
         name = str(request.q.qname).lower()
-        found = self._records.get((name, QTYPE[request.q.qtype]))
+        kind = QTYPE[request.q.qtype]
+        found = self._records.get((name, kind))
         if found:
             reply.add_answer(*found)
+        elif made := self._records.get(("*." + name.partition(".")[2], kind)):
+            reply.add_answer(*(RR(request.q.qname, r.rtype, ttl=r.ttl, rdata=r.rdata) for r in made))
         elif name not in self._names:
             reply.header.rcode = RCODE.NXDOMAIN
             self._note(name)

@@ -162,7 +162,7 @@ def scan(targets: Sequence[str], ports: Sequence[int], source: str, wait_s: floa
     return {"ok": True, "tried": len(targets) * len(ports), "open": found}
 
 
-def tunnel(zone: str, server: str, pieces: int, piece_bytes: int = 28, pause_s: float = 0.01) -> Answer:
+def tunnel(zone: str, server: str, pieces: int, pause_s: float, piece_bytes: int = 28) -> Answer:
     """Carry data out in names, as iodine and dnscat2 do: each look-up a new name of random letters under ``zone``."""
     import dns.exception  # noqa: PLC0415 - only this tool needs it
     import dns.message  # noqa: PLC0415

@@ -144,10 +144,12 @@ def world(
     heartbeat_s: int = 20,
     history_days: int = history.DAYS,
     browsers: bool = False,
+    local_hour: int | None = None,
 ) -> Iterator[World]:
     """Build and start everything. Errors: LabImpossible, LabFailed.
 
     ``browsers``: the first box is enrolled on the console's pages. ``history_days``: 0 for a centre without a past.
+    ``local_hour``: what the boxes' time zone makes of the present hour.
     """
     topology.check_possible()
     with ExitStack() as stack:
@@ -169,7 +171,7 @@ def world(
         made.enrolled_by_page = [plan.communes[0].letter] if browsers else []
         desks = {letter: ConsoleDesk(made.screens) for letter in made.enrolled_by_page}
         say("enrolling the boxes")
-        made.boxes = boxes.start_all(network, made.centre, directory, desks)
+        made.boxes = boxes.start_all(network, made.centre, directory, desks, local_hour=local_hour)
         stack.callback(_stop_boxes, made)
         made.history_days = history_days
         if history_days:
