@@ -359,6 +359,16 @@ def test_an_observed_decision_ends_by_itself_and_can_be_taken_back(
     assert (feed(), weak.id != second.id) == ({}, True)
 
 
+def test_a_suspicion_that_was_dismissed_is_told_to_no_commune(
+    administrator: Actor, system: Actor, beaune: Commune
+) -> None:
+    weak = decide(system, strength="weak")
+    actions.revoke(actor=administrator, decision=weak, reason="harmless")
+    strong = decide(system)
+    actions.revoke(actor=administrator, decision=strong, reason="undone")
+    assert list(queries.visible_decisions(beaune.agent)) == [strong]
+
+
 def test_only_the_departement_puts_in_force(system: Actor, beaune: Commune) -> None:
     weak = decide(system, strength="weak")
     for actor in (system, beaune.referent):

@@ -6,6 +6,8 @@ import json
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
+from beffroi.core.decisions import exceptions
+from beffroi.core.decisions.exceptions import ExceptionRefused
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events import outbox
 from beffroi.core.events.models import OutboxEvent
@@ -171,6 +173,38 @@ def test_an_address_that_serves_a_member_too_is_blocked_by_name_only(
         names.zone.clear()
         assert shared_addresses.refresh() == 0
     assert not SharedAddress.objects.exists()
+
+
+def test_what_machines_inside_call_is_taken_for_a_command_server_once_it_is_decided(
+    report: Report, beaune: Commune
+) -> None:
+    with transaction.atomic():
+        outbox.publish(
+            "sighting:reported",
+            {
+                "sighting_id": new_id("sgt"),
+                "detector": "box_beacon",
+                "door": "packet",
+                "collectivite_id": "col_c",
+                "indicators": [["domain", HOST]],
+                "evidence": {},
+            },
+        )
+    run_pending("main")
+    assert not Decision.objects.exists()
+    report("col_a", "per_1")
+    report("col_b", "per_2")
+    decision = Decision.objects.get(kind="domain")
+    assert (decision.state, decision.reason) == ("active", "command_server")
+    assert "box_beacon" in decision.evidence["detectors"]
+    with pytest.raises(ExceptionRefused, match="command_server"):
+        exceptions.allow_locally(
+            actor=beaune.agent,
+            collectivite_id=beaune.id,
+            indicator=decision.indicator,
+            ttl_s=60,
+            reason="x",
+        )
 
 
 # -- confidentiality ---------------------------------------------------------------------------------------

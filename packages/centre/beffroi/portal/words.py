@@ -46,6 +46,8 @@ DETECTORS = {
     "known_malware": gettext_lazy("le fichier est un logiciel malveillant connu"),
     "detonated": gettext_lazy("ouvert dans un environnement isolé, il s’est montré nuisible"),
     "login_attack": gettext_lazy("de nombreux comptes ont été essayés depuis cette adresse"),
+    "box_beacon": gettext_lazy("un poste l’appelle à intervalles réguliers"),
+    "box_dns_tunnel": gettext_lazy("des données passent par ses noms (tunnel DNS)"),
     "ai_opinion": gettext_lazy("un modèle le juge suspect (ne compte pas dans la décision)"),
 }
 RULES = {

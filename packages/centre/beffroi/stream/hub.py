@@ -91,6 +91,9 @@ class Hub:
         """Topics that someone listens to."""
         return list(self._by_topic)
 
+    def is_followed(self, topic: str) -> bool:
+        return topic in self._by_topic
+
     def add(self, subscriber: Subscriber, *, at_most: int) -> None:
         """Add; beyond ``at_most`` of one owner the oldest is closed: after a cut line the new one is true."""
         held = self._by_owner.setdefault(subscriber.owner, [])

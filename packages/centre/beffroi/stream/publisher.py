@@ -209,7 +209,7 @@ class Publisher:
     def _send_to_all_overlays(self, batch: Batch, line: bytes) -> None:
         """A door that asked for every overlay learns of a new one by its snapshot: its first line follows nothing."""
         every = every_overlay(batch.channel)
-        if every not in self._hub.topics():
+        if not self._hub.is_followed(every):
             return
         for one in self.feed.answer([Since(batch.channel)]) if not batch.from_version else [line]:
             self._hub.send(every, one + b"\n")

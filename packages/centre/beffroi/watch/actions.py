@@ -26,11 +26,13 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotAllowed
 from beffroi.watch import clustering, resolving
-from beffroi.watch.cases import case_of, evidence_of, ttl_of
+from beffroi.watch.cases import case_of, command_signs, evidence_of, ttl_of
 from beffroi.watch.detectors import is_box_proof
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.rules import Proposal, corroborate, refusals
 
+COMMAND_SERVER = "command_server"
+"""Reason of a decision about what machines inside call: nobody lets it through locally."""
 CAMPAIGN_DAYS = 14
 """A sighting joins a campaign that was seen in the last days; later it is a new one."""
 _RULES = Actor.system("watch.rules")
@@ -325,16 +327,17 @@ def _note_refusals(campaign: Campaign, refused: list[dict[str, str]]) -> None:
 
 def _activate(campaign: Campaign, proposal: Proposal, actor: Actor) -> Decision:
     """Activate one proposal, or extend the decision about it, which may be another campaign's."""
+    signs = command_signs(proposal.indicator)
     return decisions.activate(
         actor=actor,
         indicator=proposal.indicator,
         action=proposal.action.value,
-        reason=proposal.reason,
+        reason=COMMAND_SERVER if signs else proposal.reason,
         evidence={
             "communes": proposal.communes,
             "persons": proposal.persons,
             "sightings": campaign.sightings,
-            "detectors": list(proposal.detectors),
+            "detectors": sorted({*proposal.detectors, *signs}),
         },
         rule=proposal.rule,
         ttl_s=proposal.ttl_s,

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import timedelta
 
 from beffroi_protocol.indicators import Indicator, Kind
 
+from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.watch import clustering, detectors, login_attacks, shared_addresses
 from beffroi.watch.detectors import is_box_proof
@@ -22,6 +24,9 @@ _MACHINE_DOORS = frozenset({"mail"})
 """Doors of the centre itself, whose evidence a machine checked. A box's word is a sighting: it may be stolen."""
 
 
+COMMAND_SIGN_LIFE = timedelta(days=30)
+
+
 def ttl_of(config: Config) -> Ttl:
     return Ttl(config.decision_ttl_ip_s, config.decision_ttl_name_s, config.decision_ttl_hash_s)
 
@@ -31,6 +36,21 @@ def evidence_of(sighting: Sighting) -> frozenset[str]:
     if sighting.door == login_attacks.DOOR:
         return frozenset({"login_attack"}) if login_attacks.speaks(sighting.evidence) else frozenset()
     return detectors.from_mail(sighting.evidence) if sighting.door in _MACHINE_DOORS else frozenset()
+
+
+def command_signs(indicator: Indicator) -> frozenset[str]:
+    """Return what boxes saw of machines inside that call this by themselves, in the last days.
+
+    It decides nothing (a box may lie); but what is decided on other evidence is then taken for a command server.
+    """
+    rows = Sighting.objects.filter(
+        door="packet",
+        detector__in=detectors.COMMAND_SIGNS,
+        received_at__gte=clock.now() - COMMAND_SIGN_LIFE,
+        campaign__indicators__kind=indicator.kind.value,
+        campaign__indicators__value=indicator.value,
+    )
+    return frozenset(rows.values_list("detector", flat=True))
 
 
 def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: Ttl) -> Case:

@@ -139,6 +139,8 @@ def is_outside(detector: str, kind: Kind) -> bool:
     return known is not None and kind in known.proves and known.outside
 
 
+COMMAND_SIGNS = frozenset({"box_beacon", "box_dns_tunnel"})
+"""A machine inside calls it at regular intervals, or speaks through its names: told, never weighed."""
 BOX_PROOFS = frozenset({"box_honeyport", "box_brute_force", "box_canary_name"})
 """What a box says of an address that completed a connection to it. One box may be stolen: two communes' are needed."""
 

@@ -32,7 +32,7 @@ def visible_decisions(actor: Actor) -> QuerySet[Decision]:
         return rows.none()
     own = actor.collectivite_id
     # What is only observed, or waits for a person, is a suspicion: it applies to nobody.
-    in_force = Q(state__in=_TOLD) & (Q(scope=SCOPE_ALL) | Q(scope=own))
+    in_force = Q(state__in=_TOLD, activated_at__isnull=False) & (Q(scope=SCOPE_ALL) | Q(scope=own))
     return rows.filter(in_force | Q(state=Decision.State.CANARY, canaries__contains=f" {own} "))
 
 
