@@ -197,7 +197,38 @@ def test_who_reported_nothing_declares_nothing(beaune: Commune, shown_mail: obje
     assert not Incident.objects.exists()
 
 
+def test_a_person_opens_what_no_door_saw(agent: Client, beaune: Commune, nuits: Commune) -> None:
+    address = reverse("incident_new")
+    assert "demande de rançon" in text_of(agent.get(address))
+    for data in ({}, {"kind": "suspect_machine"}, {"kind": "foreign_sign_in", "note": "x"}):
+        assert agent.post(address, data).status_code == 400
+    assert not Incident.objects.exists()
+    data = {"kind": "suspect_machine", "note": "Une fenêtre demande de payer", "collectivite_id": nuits.id}
+    answer = agent.post(address, data)
+    incident = Incident.objects.get()
+    assert answer["Location"] == reverse("incident", args=[incident.id])
+    assert (incident.collectivite_id, incident.person_id) == (beaune.id, "")
+    page = text_of(agent.get(answer["Location"]))
+    assert "Une fenêtre demande de payer" in page
+    assert "Ne l’éteignez pas" in page
+    agent.post(address, data)
+    assert Incident.objects.count() == 2  # two machines, two incidents
+
+
 # The Département
+
+
+def test_the_departement_opens_one_for_a_commune_that_calls(administrator: Actor, beaune: Commune) -> None:
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        address = reverse("incident_new")
+        assert client.get(address).status_code == 200
+        assert (
+            client.post(address, {"collectivite_id": "col_x", "kind": "leak", "note": "x"}).status_code == 404
+        )
+        data = {"collectivite_id": beaune.id, "kind": "leak", "note": "Appel de 9 h"}
+        assert client.post(address, data).status_code == 302
+    assert Incident.objects.get().collectivite_id == beaune.id
 
 
 def test_the_departement_leads_an_incident_to_its_end(administrator: Actor, beaune: Commune) -> None:

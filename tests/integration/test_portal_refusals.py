@@ -115,6 +115,7 @@ PORTAL = {
     "mail_reported": Rule("thing", lambda world: {"beffroi_id": LURE_ID}),
     "mail_declare": Rule("thing", lambda world: {"beffroi_id": LURE_ID}, {"what": "typed"}),
     "incidents": Rule("own"),
+    "incident_new": Rule("own", data={"kind": "leak", "note": "x"}),
     "incident": Rule("ours", INCIDENT, {"note": "x"}),
     "incident_export": Rule("ours", INCIDENT),
     "blocks": Rule("own"),
@@ -148,6 +149,7 @@ CONSOLE = {
     "withdrawals": Rule("own"),
     "withdrawal": Rule("thing", lambda world: {"job_id": world.job_id}, {"word": "ask"}),
     "incidents": Rule("own"),
+    "incident_new": Rule("own", data={"kind": "leak", "note": "x"}),
     "incident": Rule("thing", INCIDENT, {"take": "1"}),
     "incident_close": Rule("thing", INCIDENT, {"reason": "resolved"}),
     "incident_export": Rule("thing", INCIDENT),
@@ -359,7 +361,7 @@ def test_the_console_opens_to_its_administrator(name: str, world: World) -> None
     "name",
     ["campaign", "campaign_confirm", "campaign_undo", "withdrawal"]
     + [name for name in CONSOLE if name == "box" or (name.startswith("box_") and name != "box_code")]
-    + [name for name in CONSOLE if name.startswith("incident") and name != "incidents"]
+    + [name for name in CONSOLE if name.startswith("incident") and name not in ("incidents", "incident_new")]
     + ["look_back"],
 )
 def test_what_does_not_exist_is_no_such_page_on_the_console_either(name: str, world: World) -> None:

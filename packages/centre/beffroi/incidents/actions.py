@@ -20,9 +20,10 @@ from beffroi.core.identity import actions as identity
 from beffroi.core.identity import queries as people
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents.models import Incident, IncidentEntry, IncidentEvidence, IncidentTask
-from beffroi.incidents.rules import LEGAL_DELAY, PLANS, Kind, Severity
+from beffroi.incidents.rules import BY_HAND, LEGAL_DELAY, PLANS, Kind, Severity
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.lib.ids import new_id
 
 SYSTEM = Actor.system("incidents")
 MAX_TEXT = 2000
@@ -242,6 +243,25 @@ def declare(*, actor: Actor, typed: bool, message_id: str, evidence: Sequence[Ca
         evidence=evidence,
         person_id=actor.id,
     )
+
+
+@transaction.atomic
+def open_by_hand(*, actor: Actor, collectivite_id: str, kind: str, text: str) -> Incident:
+    """A person tells what no door saw; ``text`` becomes the first note. Errors: NotFound, Invalid."""
+    if not actor.may_see(collectivite_id):
+        raise NotFound("collectivité")
+    if kind not in BY_HAND:
+        raise Invalid("kind")
+    incident = open_incident(
+        actor=actor,
+        kind=Kind(kind),
+        collectivite_id=collectivite_id,
+        subject=new_id("inc"),
+        occurred_at=clock.now(),
+        person_id=actor.id if actor.kind == "person" and kind == Kind.PASSWORD_TYPED else "",
+    )
+    add_note(actor=actor, incident=incident, text=text)
+    return incident
 
 
 @transaction.atomic

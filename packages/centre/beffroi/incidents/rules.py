@@ -23,6 +23,7 @@ class Kind(StrEnum):
     FOREIGN_SIGN_IN = "foreign_sign_in"
     TRAP_TOUCHED = "trap_touched"
     LEAK = "leak"
+    SUSPECT_MACHINE = "suspect_machine"
 
 
 class Severity(StrEnum):
@@ -118,6 +119,10 @@ PLANS: dict[Kind, Plan] = {
         "incident-leak",
     ),
 }
+
+PLANS[Kind.SUSPECT_MACHINE] = PLANS[Kind.COMMAND_SERVER]
+BY_HAND = (Kind.SUSPECT_MACHINE, Kind.PASSWORD_TYPED, Kind.LEAK)
+"""What a person may open: of a machine that behaves strangely no door knows anything."""
 
 PHISHING_SIGNS = frozenset(
     {

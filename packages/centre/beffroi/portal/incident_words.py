@@ -19,6 +19,7 @@ TITLES = {
     "foreign_sign_in": gettext_lazy("Un compte a été ouvert depuis l’adresse d’un attaquant"),
     "trap_touched": gettext_lazy("Un poste a touché un piège du réseau"),
     "leak": gettext_lazy("Des données sont peut-être sorties du réseau"),
+    "suspect_machine": gettext_lazy("Un poste se comporte étrangement"),
 }
 SENTENCES = {
     "command_server": gettext_lazy(
@@ -48,6 +49,16 @@ SENTENCES = {
         "Votre boîtier a vu partir de votre réseau un volume de données inhabituel. C’est peut-être une sauvegarde, "
         "peut-être un vol."
     ),
+}
+SENTENCES["suspect_machine"] = gettext_lazy(
+    "Une personne a signalé un ordinateur qui se comporte étrangement. Il doit être isolé, puis examiné."
+)
+BY_HAND = {
+    "suspect_machine": gettext_lazy(
+        "Un poste se comporte étrangement : fichiers illisibles, fenêtre de rançon, souris qui bouge seule"
+    ),
+    "password_typed": gettext_lazy("Un mot de passe ou un numéro de carte a été saisi au mauvais endroit"),
+    "leak": gettext_lazy("Des données ont été envoyées ou prises : vol, erreur d’envoi, appareil perdu"),
 }
 SEVERITIES = {
     "high": (gettext_lazy("Grave"), "bad", "triangle-alert"),

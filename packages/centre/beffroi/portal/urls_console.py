@@ -53,6 +53,7 @@ urlpatterns = [
     path("retraits/", withdrawals.withdrawals, name="withdrawals"),
     path("retraits/<str:job_id>/", withdrawals.withdrawal, name="withdrawal"),
     path("dossiers/", incidents.incidents, name="incidents"),
+    path("dossiers/nouveau/", incidents.new, name="incident_new"),
     path("dossiers/<str:incident_id>/", incidents.incident, name="incident"),
     path("dossiers/<str:incident_id>/clore/", incidents.close, name="incident_close"),
     path("dossiers/<str:incident_id>/plainte/", incidents.export, name="incident_export"),

@@ -60,6 +60,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("meteo/", weather.forecast, name="weather"),
     path("meteo/mois/", weather.sheet, name="weather_month"),
     path("dossiers/", incidents.incidents, name="incidents"),
+    path("dossiers/nouveau/", incidents.new, name="incident_new"),
     path("dossiers/<str:incident_id>/", incidents.incident, name="incident"),
     path("dossiers/<str:incident_id>/plainte/", incidents.export, name="incident_export"),
     path("courrier/", mail.mailboxes, name="mail"),

@@ -53,6 +53,24 @@ def incidents(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @for_administrators
+def new(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Somebody called: open it for their commune. Errors: NotFound, Invalid."""
+    if request.method == "GET":
+        known = communes.visible_collectivites(actor).exclude(enrolled_at=None)
+        context = {"place": "incidents", "communes": known, "kinds": texts.BY_HAND.items()}
+        return page(request, "console/incident_new.html", {**context, "chosen": "suspect_machine"})
+    owner = communes.access_collectivite(actor, request.POST.get("collectivite_id", ""))
+    made = actions.open_by_hand(
+        actor=actor,
+        collectivite_id=owner.id,
+        kind=request.POST.get("kind", ""),
+        text=request.POST.get("note", ""),
+    )
+    return HttpResponseRedirect(reverse("incident", args=[made.id]))
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
 def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse:
     """Read it; take it, change state or gravity, reopen, tick, write. Errors: NotFound, Invalid, Conflict."""
     found = queries.access_incident(actor, incident_id)

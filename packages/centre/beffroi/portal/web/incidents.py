@@ -17,6 +17,7 @@ from beffroi.incidents.models import Incident
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail import met as mail
 from beffroi.portal import incident_file, incident_view
+from beffroi.portal import incident_words as words
 from beffroi.portal.pages import for_agents, page
 from beffroi.watch import queries as watch
 
@@ -34,6 +35,22 @@ def incidents(request: HttpRequest, actor: Actor) -> HttpResponse:
     }
     part = request.htmx and request.GET.get("part") == "list"  # type: ignore[attr-defined]
     return page(request, "portal/parts/incidents.html" if part else "portal/incidents.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def new(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Tell what no door saw. Errors: Invalid."""
+    if request.method == "GET":
+        context = {"place": "incidents", "kinds": words.BY_HAND.items(), "chosen": "suspect_machine"}
+        return page(request, "portal/incident_new.html", context)
+    made = actions.open_by_hand(
+        actor=actor,
+        collectivite_id=actor.collectivite_id or "",
+        kind=request.POST.get("kind", ""),
+        text=request.POST.get("note", ""),
+    )
+    return HttpResponseRedirect(reverse("incident", args=[made.id]))
 
 
 @require_http_methods(["GET", "POST"])
