@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
@@ -158,9 +159,13 @@ def test_any_number_of_liars_of_one_commune_blocks_nothing(report: Report) -> No
 
 
 def test_an_address_that_serves_a_member_too_is_blocked_by_name_only(
-    report: Report, names: NameServer, beaune: Commune
+    report: Report, names: NameServer, make_commune: Callable[..., Commune]
 ) -> None:
-    names.zone[f"www.{beaune.domain}", "A"] = [LANDING]
+    make_commune("Beaune", "beaune.test")
+    names.zone["www.beaune.test", "A"] = [LANDING]
+    assert (shared_addresses.refresh(), names.asked) == (0, [])  # nobody's site
+    make_commune("Saulieu", "mairie-saulieu.fr")
+    names.zone["www.mairie-saulieu.fr", "A"] = [LANDING]
     assert shared_addresses.refresh() == 1
     report("col_a", "per_1")
     report("col_b", "per_2")

@@ -2,7 +2,8 @@
 
 Purpose: town halls are customers of large hosters, and so are their attackers. A block of the shared address would
          cut off the town hall's own site.
-Process: worker, ``ROUND`` names each minute, in turns.
+Process: worker, ``ROUND`` names each minute, in turns. Names of a demonstration or a laboratory are not asked: they
+         lead nowhere, and nothing of a demonstration asks the world by itself.
 Fails:   open towards blocking for names that do not answer; what was seen counts for ``KEPT``.
 """
 
@@ -20,13 +21,16 @@ from beffroi.watch import resolving
 from beffroi.watch.models import SharedAddress
 
 KEPT = timedelta(days=7)
+SPECIAL_USE = frozenset({"test", "example", "invalid", "localhost", "local", "internal"})
+"""Top-level names that are nobody's site: RFC 6761, RFC 6762; ICANN, 2024, for ``internal``."""
 ROUND = resolving.MAX_NAMES
 _turns = cycle(range(1_000_000))
 
 
 def refresh() -> int:
     """Resolve the next names; return how many addresses are known to be shared."""
-    names = sorted({name for domain in domain_names() for name in (domain, f"www.{domain}")})
+    asked = [d for d in domain_names() if d.rpartition(".")[2] not in SPECIAL_USE]
+    names = sorted({name for domain in asked for name in (domain, f"www.{domain}")})
     if not names:
         return 0
     rounds = -(-len(names) // ROUND)
