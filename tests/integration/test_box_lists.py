@@ -147,7 +147,7 @@ def test_a_damaged_file_is_refused_and_the_list_before_it_kept(hall: TownHall, d
     assert hall.status()["lists_waiting"] == 1
     hall.centre.files[bad.sha256] = sound
     until(lambda: not connects(LAN, GOOD), "not tried again")
-    assert connects(LAN, EVIL)
+    until(lambda: connects(LAN, EVIL), "the list before it is still there")
 
 
 def test_a_start_without_the_centre_enforces_the_lists_on_disk(hall: TownHall) -> None:
@@ -207,7 +207,7 @@ def test_a_full_disk_keeps_the_list_before_and_says_so(hall: TownHall) -> None:
     assert hall.in_force() == kept and not connects(LAN, EVIL) and connects(LAN, GOOD)
     filler.unlink()
     until(lambda: not connects(LAN, GOOD), "not tried again")
-    assert connects(LAN, EVIL)
+    until(lambda: connects(LAN, EVIL), "the list before it is still there")
 
 
 def test_a_snapshot_that_is_a_file_is_fetched(hall: TownHall) -> None:
@@ -260,17 +260,18 @@ def test_a_protected_name_is_answered_although_listed_and_told(hall: TownHall) -
 
 
 def test_a_refused_question_names_its_list_and_nobody_who_asked(hall: TownHall) -> None:
-    hall.listed(names(hall, LISTED))
+    asked_first = "facture-impayee-2026.com"  # a name asked again within minutes is not counted again
+    hall.listed(names(hall, asked_first))
     hall.centre.facts.clear()
     for _ in range(3):
-        look_up(LAN, f"www.{LISTED}", LAN_BOX)
+        look_up(LAN, f"www.{asked_first}", LAN_BOX)
     look_up(LAN, UNLISTED, LAN_BOX)
 
     def counts() -> list[int]:
         facts = hall.centre.facts.values()
         return [f.count for f in facts if isinstance(f, NamesRefused) and f.entry_id == "bad-names"]
 
-    until(lambda: sum(counts()) == 3, f"counted {counts()}")
+    until(lambda: sum(counts()) == 1, f"counted {counts()}")
     assert all(getattr(f, "indicator", None) != UNLISTED for f in hall.centre.facts.values())
     assert not any(pc in repr(hall.centre.facts) for pc in hall.pc)
 
