@@ -230,16 +230,17 @@ def until_shut(limit_s: float, imap: Answer, portal: Answer) -> Answer:
             refused["imap"].append(now_ms)
 
     deadline = time.monotonic() + limit_s
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        running: list[Future[None]] = []
-        while not all(refused.values()) and time.monotonic() < deadline:
-            now_ms = int(time.time() * 1000)
-            running = [one for one in running if not one.done()]
-            if not refused["imap"] and len(running) < _SIDE_BY_SIDE:
-                running.append(pool.submit(at_imap, now_ms))
-            if not refused["portal"] and https(method="GET", path=SIGN_IN, **portal)["status"] == 403:
-                refused["portal"].append(now_ms)
-            time.sleep(0.1)
+    pool = ThreadPoolExecutor(_SIDE_BY_SIDE)
+    running: list[Future[None]] = []
+    while not all(refused.values()) and time.monotonic() < deadline:
+        now_ms = int(time.time() * 1000)
+        running = [one for one in running if not one.done()]
+        if not refused["imap"] and len(running) < _SIDE_BY_SIDE:
+            running.append(pool.submit(at_imap, now_ms))
+        if not refused["portal"] and https(method="GET", path=SIGN_IN, **portal)["status"] == 403:
+            refused["portal"].append(now_ms)
+        time.sleep(0.1)
+    pool.shutdown(wait=False, cancel_futures=True)  # those that wait end by themselves
     found = {f"{door}_at_ms": min(moments, default=0) for door, moments in refused.items()}
     return {"ok": all(found.values()), **found}
 
