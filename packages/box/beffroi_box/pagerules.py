@@ -2,7 +2,7 @@
 
 Purpose: a person of the LAN who opens a blocked address by HTTP gets the box's page instead of silence. HTTPS is
          refused at once by a TCP reset: no page could answer there without a false certificate.
-Source:  docs/decisions/0014-block-page.md.
+Source:  docs/decisions/0018-block-page.md.
 """
 
 from __future__ import annotations
