@@ -9,6 +9,8 @@ from beffroi.core.events import outbox
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity import failures
+from beffroi.core.identity.models import SignIn
+from beffroi.lib import clock
 from beffroi.watch import consumers, login_attacks
 from beffroi.watch.models import Campaign, Sighting
 from django.db import transaction
@@ -55,6 +57,25 @@ def test_names_of_nobody_here_count_nothing() -> None:
     for n in range(20):
         _fail(f"agent{n}@ailleurs{n}.example.org")
     assert not Sighting.objects.exists()
+
+
+def test_a_shared_house_where_more_people_sign_in_than_fail_is_not_blocked() -> None:
+    now = clock.now()
+    for n in range(8):
+        SignIn.objects.create(
+            person_id=f"per_{n}",
+            collectivite_id="col_a",
+            door="imap",
+            address=ATTACKER,
+            day=now.date(),
+            first_at=now,
+            last_at=now,
+        )
+    for n in range(8):
+        _fail(f"agent{n}@mairie-{('nolay', 'seurre')[n % 2]}.fr")
+    assert not Sighting.objects.exists()
+    _fail("agent9@mairie-nolay.fr")
+    assert Sighting.objects.exists(), "more accounts fail than people belong there"
 
 
 def test_after_an_undo_the_address_must_be_seen_guessing_anew() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from beffroi.core.communes.queries import collectivite_of_domain
 from beffroi.core.events import outbox, periodic
 from beffroi.core.events.registry import Event, consumer
-from beffroi.core.identity import failures
+from beffroi.core.identity import failures, sign_ins
 from beffroi.lib.ids import new_id
 from beffroi.watch import actions, clustering, login_attacks, shared_addresses
 
@@ -41,6 +41,9 @@ def count_failed_sign_in(event: Event) -> None:
     failure = login_attacks.Failure(str(event.payload.get("account", "")), owner, now_s)
     found = _failures.add(address, failure)
     if not login_attacks.is_attack(found, signed_in=0, now_s=now_s):
+        return
+    people = {one.person_id for one in sign_ins.from_indicator("ip", address)}
+    if not login_attacks.is_attack(found, signed_in=len(people), now_s=now_s):
         return
     outbox.publish(
         "sighting:reported",
