@@ -22,10 +22,11 @@ from beffroi_protocol.messages import (
     PolicyRolledBack,
     RefusedTotals,
     Sighting,
+    SoftwareUpdated,
 )
 from django.db.models import F
 
-from beffroi.boxes import diagnoses
+from beffroi.boxes import diagnoses, releases
 from beffroi.boxes.models import Box, BoxNotice, FlowCount, RefusedDay
 from beffroi.core.events import outbox
 from beffroi.core.events.models import InboxFact
@@ -61,6 +62,8 @@ def take_in_fact(event: Event) -> None:
         _tell(row, fact)
     elif isinstance(fact, Diagnosis):
         diagnoses.keep(row.source, fact)
+    elif isinstance(fact, SoftwareUpdated):
+        releases.keep(row.source, fact)
     else:
         _notice(row, fact)
 

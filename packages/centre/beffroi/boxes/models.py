@@ -246,3 +246,53 @@ class BoxDiagnosis(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class BoxRelease(models.Model):
+    """Software for boxes, as signed offline. ``line``: the signed bytes that boxes verify. ``stage``: see rollout."""
+
+    class State(models.TextChoices):
+        STORED = "stored"
+        RUNNING = "running"
+        STOPPED = "stopped"
+        DONE = "done"
+
+    number = models.BigIntegerField(primary_key=True)
+    version = models.CharField(max_length=40)
+    sha256 = models.CharField(max_length=64)
+    size_bytes = models.BigIntegerField()
+    line = models.TextField()
+    expires_at = models.DateTimeField()
+    state = models.CharField(max_length=16, choices=State, default=State.STORED)
+    stage = models.IntegerField(default=0)
+    stage_at = models.DateTimeField(null=True, default=None)
+    resumed_at = models.DateTimeField(null=True, default=None)
+    canary_id = reference(default="", blank=True)
+    stopped_because = models.CharField(max_length=200, default="", blank=True)
+    changed_by = models.CharField(max_length=80, default="", blank=True)
+    created_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "box_release"
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.version}"
+
+
+class BoxUpdate(models.Model):
+    """A box that was asked to install a release, and what it told of it. ``outcome``: "" until it did."""
+
+    box_id = reference()
+    collectivite_id = reference()
+    number = models.BigIntegerField()
+    asked_at = models.DateTimeField(default=clock.now)
+    outcome = models.CharField(max_length=16, default="", blank=True)
+    reason = models.CharField(max_length=200, default="", blank=True)
+    told_at = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "box_update"
+        constraints = (models.UniqueConstraint(fields=["box_id", "number"], name="box_update_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.box_id}:{self.number}"

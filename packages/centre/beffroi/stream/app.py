@@ -14,6 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.messages import VERSION, Ack, AckAnswer
@@ -25,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from beffroi.core.planes import files
 from beffroi.core.planes.db import Database, connect
 from beffroi.core.planes.listen import Listener
 from beffroi.core.planes.tokens import read_grant
@@ -34,7 +36,7 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound, Unavailable
 from beffroi.stream import live
 from beffroi.stream.answers import Held, answer, inflated, problem, read_body
-from beffroi.stream.auth import LISTENER_HEADER, BoxRevoked, Gatekeeper, is_local
+from beffroi.stream.auth import LISTENER_HEADER, BoxRevoked, Caller, Gatekeeper, is_local
 from beffroi.stream.batches import pause_between_s
 from beffroi.stream.downloads import AT_ONCE_A_BOX, AT_ONCE_A_DOOR, Downloads
 from beffroi.stream.feedlog import parse_since
@@ -172,9 +174,15 @@ class Stream:
             self._policy_changed(event)
         elif event.kind == "box:question_asked":
             self._ask(event)
+        elif event.kind == "box:release_offered":
+            self._tasks.append(asyncio.create_task(self._offer(str(event.payload.get("box_id", "")))))
         data = live.message(event)
         for topic in live.audience(event):
             self.live_hub.send(topic, data)
+
+    async def _offer(self, box_id: str) -> None:
+        if lines := await self._run(lambda: self._store.release_lines(box_id)):
+            self.hub.send(POLICY_TOPIC + box_id, lines)
 
     def _ask(self, event: Event) -> None:
         """A box that is not connected now is not asked later: the question would be out of date."""
@@ -234,6 +242,9 @@ class Stream:
             topics = [*names, POLICY_TOPIC + caller.box.collectivite_id, POLICY_TOPIC + caller.box.id]
             if (policy := await self.publisher.policy_line(caller.box.collectivite_id)) is not None:
                 first.append(policy)
+            box_id = caller.box.id
+            if release := await self._run(lambda: self._store.release_lines(box_id)):
+                first.append(release)
         # No await from here to the hub: a batch, or a revocation, made in between would be missed.
         if caller.owner in self._revoked:
             raise BoxRevoked
@@ -248,7 +259,7 @@ class Stream:
             raise BoxRevoked
         path = self.publisher.file(request.path_params["digest"], caller.may_follow)
         if path is None:
-            raise NotFound("file")
+            path = await self._software(caller, request.path_params["digest"])
         return self._downloads.answer(
             request,
             path,
@@ -257,6 +268,16 @@ class Stream:
             gone=lambda: caller.owner in self._revoked,
             nonce=self._nonce(),
         )
+
+    async def _software(self, caller: Caller, digest: str) -> Path:
+        """The package that this box was asked to install. Errors: NotFound."""
+        box = caller.box
+        if box is None or not await self._run(lambda: self._store.may_have_software(box.id, digest)):
+            raise NotFound("file")
+        path = files.software_file(self.config.state, digest)
+        if not path.exists():
+            raise NotFound("file")
+        return path
 
     async def post_acks(self, request: Request) -> Response:
         box, body = await self._post(request)

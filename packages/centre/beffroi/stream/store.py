@@ -234,7 +234,7 @@ class Store:
         return PolicyMessage(1, collectivite_id, int(rows[0][0]), 0, read_policy(content), by, why)
 
     def release_lines(self, box_id: str) -> bytes:
-        """Return the delegation and the release that this box was asked to install and did not tell of; b"" for none."""
+        """Return delegation and release that this box was asked to install and told nothing of; b"" for none."""
         rows = self.database.execute(
             "SELECT r.line FROM box_update u JOIN box_release r ON r.number = u.number"
             " WHERE u.box_id = ? AND u.outcome = '' AND r.state <> 'stopped' ORDER BY u.number DESC LIMIT 1",

@@ -23,6 +23,11 @@ def list_file(state: Path, sha256: str) -> Path:
     return state / "lists" / f"{sha256}.zlib"
 
 
+def software_file(state: Path, sha256: str) -> Path:
+    """The compressed package of a release for boxes."""
+    return state / "software" / f"{sha256}.zlib"
+
+
 def compressed(content: bytes) -> Iterator[bytes]:
     packer = zlib.compressobj(_LEVEL)
     for start in range(0, len(content), _PIECE_BYTES):

@@ -1,0 +1,187 @@
+"""Software for boxes at the centre: signed offline, handed out by stages over the real stream, stopped by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from beffroi.boxes import releases
+from beffroi.boxes.models import Box, BoxRelease, BoxUpdate
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events import run_pending
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, NotAllowed, NotFound
+from beffroi_protocol.messages import FactBatch, Release, SoftwareUpdated, encode
+from beffroi_protocol.signing import ROLE_FEED, ROLE_SOFTWARE, Signer, delegate, public_bytes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tests.conftest import Commune
+from tests.fixtures_stream import BoxClient, Centre, eventually, running_centre  # noqa: F401
+
+SOFTWARE = Ed25519PrivateKey.generate()
+CONTENT = b"a package, more or less" * 1000
+Sign = Callable[..., dict[str, bytes]]
+
+
+@pytest.fixture
+def signed(centre: Centre, settings: Any) -> Sign:
+    """The offline machine: the root delegates the software key, which signs."""
+    settings.BEFFROI = centre.config
+    (centre.config.state / "projections").mkdir()  # of the mail's consumers, which run too
+
+    def sign(
+        number: int = 1, *, role: str = ROLE_SOFTWARE, key: Ed25519PrivateKey = SOFTWARE
+    ) -> dict[str, bytes]:
+        now = clock.epoch_s()
+        release = Release(
+            1,
+            number,
+            f"0.{number}",
+            hashlib.sha256(CONTENT).hexdigest(),
+            len(CONTENT),
+            now,
+            now - 60,
+            now + 86400,
+        )
+        delegation = delegate(
+            centre.root,
+            public_bytes(SOFTWARE),
+            serial=1,
+            not_before=now - 60,
+            not_after=now + 86400,
+            role=role,
+        )
+        return {
+            "line": Signer(key, role=ROLE_SOFTWARE).line(release),
+            "delegation": delegation,
+            "content": CONTENT,
+        }
+
+    return sign
+
+
+def update_of(box: BoxClient) -> BoxUpdate:
+    return BoxUpdate.objects.get(box_id=box.id)
+
+
+def tell(box: BoxClient, outcome: str, number: int = 1) -> None:
+    fact = SoftwareUpdated(f"sof_{outcome}{number}", number, "0.1", outcome, "because", 1)
+    assert box.post("/v1/facts", encode(FactBatch(1, (fact,)))).status == 200
+    run_pending("main")
+
+
+def present(*boxes: BoxClient) -> None:
+    Box.objects.filter(pk__in=[box.id for box in boxes]).update(last_seen_at=clock.now())
+
+
+def test_only_what_the_offline_software_key_signed_is_stored(
+    centre: Centre, signed: Sign, administrator: Actor, beaune: Commune
+) -> None:
+    feed = signed(key=centre.feed)
+    for wrong in (
+        {**signed(), "content": CONTENT + b"x"},
+        signed(role=ROLE_FEED),
+        feed,
+        {**signed(), "line": b"bf1 x y z"},
+        {**signed(), "delegation": feed["line"]},
+    ):
+        with pytest.raises(releases.ReleaseRefused):
+            releases.store(actor=administrator, **wrong)
+    with pytest.raises(NotAllowed):
+        releases.store(actor=beaune.referent, **signed())
+    assert BoxRelease.objects.count() == 0
+    releases.store(actor=administrator, **signed(2))
+    for number in (1, 2):
+        with pytest.raises(releases.ReleaseRefused):
+            releases.store(actor=administrator, **signed(number))
+    assert BoxRelease.objects.get().state == "stored"
+
+
+def test_a_box_that_is_asked_hears_the_release_fetches_it_and_tells(
+    centre: Centre, signed: Sign, administrator: Actor, beaune: Commune, nuits: Commune
+) -> None:
+    canary, other = centre.box(beaune.id), centre.box(nuits.id)
+    present(canary, other)
+    row = releases.store(actor=administrator, **signed())
+    assert releases.look() == 0  # it waits for a person
+    path = f"/v1/files/{row.sha256}"
+    fetch = lambda box: centre.request("GET", path, b"", box.headers("GET", path))  # noqa: E731
+    assert fetch(canary).status == 404
+
+    session = centre.session("box")
+    held = canary.follow("box:0:0:")
+    releases.start(actor=administrator, number=1, canary=beaune.collectivite)
+    assert releases.look() == 1
+    assert update_of(canary).outcome == ""
+    assert not BoxUpdate.objects.filter(box_id=other.id).exists()
+    heard = [session.receive(held.line(), monotonic=0.0) for _ in range(6)]
+    assert [one.number for one in heard if isinstance(one, Release)] == [1]
+    again = centre.session("box")  # one that comes back later hears it at once
+    later = canary.follow("box:0:0:")
+    heard = [again.receive(later.line(), monotonic=0.0) for _ in range(5)]
+    assert [one.number for one in heard if isinstance(one, Release)] == [1]
+
+    answer = fetch(canary)
+    assert zlib.decompress(answer.body) == CONTENT
+    assert (fetch(other).status, fetch(other).code) == (404, "access.not_found")
+    tell(other, "rolled_back")  # nobody asked it
+    tell(canary, "installed")
+    tell(canary, "rolled_back")  # the first word counts
+    assert (update_of(canary).outcome, BoxUpdate.objects.count()) == ("installed", 1)
+
+
+def test_a_release_that_harms_the_canary_stops_by_itself_and_goes_on_only_by_a_person(
+    centre: Centre, signed: Sign, administrator: Actor, beaune: Commune, nuits: Commune
+) -> None:
+    canary, other = centre.box(beaune.id), centre.box(nuits.id)
+    present(canary, other)
+    releases.store(actor=administrator, **signed())
+    releases.start(actor=administrator, number=1, canary=beaune.collectivite)
+    releases.look()
+    tell(canary, "rolled_back")
+    assert releases.look() == 0
+    row = BoxRelease.objects.get()
+    assert (row.state, row.stopped_because) == ("stopped", "1 of 1: rolled_back")
+    with clock.shifted(7 * 3600):
+        assert releases.look() == 0
+        releases.resume(actor=administrator, number=1)
+        for _ in range(4):
+            present(canary, other)
+            with clock.shifted(7 * 3600):
+                releases.look()
+        assert BoxRelease.objects.get().state in ("running", "done")
+    verbs = list(AuditEntry.objects.filter(verb__startswith="box:release").values_list("verb", flat=True))
+    assert verbs[:4] == [
+        "box:release_stored",
+        "box:release_started",
+        "box:release_stopped",
+        "box:release_resumed",
+    ]
+
+
+def test_who_may_do_what_when(centre: Centre, signed: Sign, administrator: Actor, beaune: Commune) -> None:
+    releases.store(actor=administrator, **signed())
+    for act in (releases.stop, releases.resume):
+        with pytest.raises(NotAllowed):
+            act(actor=beaune.referent, number=1)
+        with pytest.raises(Conflict):
+            act(actor=administrator, number=1)
+        with pytest.raises(NotFound):
+            act(actor=administrator, number=9)
+    assert not releases.visible_releases(beaune.referent).exists()
+    releases.start(actor=administrator, number=1, canary=beaune.collectivite)
+    releases.store(actor=administrator, **signed(2))
+    with pytest.raises(Conflict):
+        releases.start(actor=administrator, number=2, canary=beaune.collectivite)
+    releases.stop(actor=administrator, number=1)
+    releases.start(actor=administrator, number=2, canary=beaune.collectivite)
+    with pytest.raises(Conflict):
+        releases.resume(actor=administrator, number=1)  # a later one was started
+    BoxRelease.objects.filter(pk=2).update(expires_at=clock.now() - timedelta(seconds=1))
+    releases.look()
+    assert BoxRelease.objects.get(pk=2).stopped_because == "expired"
