@@ -95,8 +95,9 @@ class Told:
     picture: chart.Picture
 
     @property
-    def unusual(self) -> list[DayLine]:
-        return [one for one in self.lines if one.reasons]
+    def reasons(self) -> list[tuple[str, int]]:
+        """What made days less than calm, and how many; the most frequent first."""
+        return Counter(text for one in self.lines for text in one.reasons).most_common()
 
 
 def told(actor: Actor, first: date, last: date) -> Told:
@@ -106,7 +107,7 @@ def told(actor: Actor, first: date, last: date) -> Told:
         DayLine(
             row.day,
             weather_words.level(row.level),
-            [weather_words.reason(code, count) for code, count in row.reasons],
+            [weather_words.past(code) for code, _count in row.reasons],
             attempts(row.figures),
         )
         for row in rows

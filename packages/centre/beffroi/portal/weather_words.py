@@ -26,6 +26,21 @@ FIGURES = {
 """What is shown to people, each for itself. Packets stand apart: they are no attempts."""
 
 
+PAST = {
+    Reason.SEVERE_INCIDENT: gettext_lazy("dossier grave ouvert"),
+    Reason.MANY_INCIDENTS: gettext_lazy("plusieurs dossiers ouverts à la fois"),
+    Reason.INCIDENT: gettext_lazy("dossier à surveiller ouvert"),
+    Reason.BOX_SILENT: gettext_lazy("boîtier sans signe"),
+    Reason.UNREPORTED: gettext_lazy("attaque reçue que personne n’avait signalée"),
+    Reason.SURGE: gettext_lazy("bien plus de connexions arrêtées qu’un jour ordinaire"),
+}
+"""Reasons of a day that is over: there is nothing left to do about them."""
+
+
+def past(code: str) -> str:
+    return str({str(reason): text for reason, text in PAST.items()}.get(code, code))
+
+
 def level(name: str) -> dict[str, str]:
     """Label, tone and drawing of a level."""
     label, tone, drawing = LEVELS[rules.worse(name, Level.CALM)]

@@ -21,7 +21,7 @@ from beffroi.watch.weather.rules import Inputs, Reason
 HISTORY_DAYS = 30
 INCIDENTS = (Reason.SEVERE_INCIDENT, Reason.MANY_INCIDENTS, Reason.INCIDENT)
 """The home page shows the incidents themselves."""
-SHEET_LINES = 5
+SHEET_LINES = 4
 """Of incidents on one A4 page; how many more there were is said."""
 
 
