@@ -234,4 +234,4 @@ def _time(payload: Mapping[str, object], name: str) -> datetime:
     now = clock.now()
     if not isinstance(value, int | float) or value <= 0:
         return now
-    return min(now, datetime.fromtimestamp(value, UTC))
+    return datetime.fromtimestamp(min(value, now.timestamp()), UTC)
