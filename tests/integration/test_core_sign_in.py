@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.identity import actions, administrators, sessions, totp
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.identity import actions, administrators, failures, sessions, totp
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator, SignInRefused, authenticate_administrator
 from beffroi.core.identity.middleware import AdministratorMiddleware
@@ -87,6 +89,25 @@ def test_second_factor_is_asked_for_and_its_code_opens_once(
     sign_in(again, "agent@beaune.test")
     again.post("/connexion/2fa/authenticate/", {"code": code})
     assert again.get("/").content == b"nobody"
+
+
+def test_a_wrong_password_is_told_with_its_address_and_without_the_account(beaune: Any) -> None:
+    client = Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": "9.9.9.9, 5.181.80.66"})
+    told = OutboxEvent.objects.filter(kind=failures.KIND)
+    for _ in range(30):  # the limits of sign-in bound what is written
+        client.post("/connexion/login/", {"login": "agent@beaune.test", "password": "wrong"})
+    assert 0 < told.count() <= 10
+    payload = json.loads(told[0].payload)
+    assert (payload["address"], payload["domain"], payload["door"]) == (
+        "5.181.80.66",
+        "beaune.test",
+        "portal",
+    )
+    assert "agent" not in told[0].payload
+    before = told.count()
+    cache.clear()
+    assert sign_in(client, "agent@beaune.test").status_code == 302
+    assert told.count() == before
 
 
 def test_code_stays_used_when_the_cache_has_forgotten_it(client: Client, beaune: Any, system: Actor) -> None:
