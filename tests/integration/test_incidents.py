@@ -290,6 +290,18 @@ def test_what_is_only_observed_opens_nothing_until_it_is_in_force(beaune: Commun
     assert Encounter.objects.get(door="packet").incident_id
 
 
+def test_what_was_never_in_force_opens_nothing_when_its_time_is_over(beaune: Commune) -> None:
+    decision = decide(strength="weak")
+    looked_back(beaune, decision)
+    with clock.shifted(7200):
+        decisions.expire_due()
+        run_pending("main")
+        looked_back(beaune, decision, count=50)
+    decision.refresh_from_db()
+    assert decision.state == "expired"
+    assert not Incident.objects.exists()
+
+
 def test_what_a_commune_set_aside_for_itself_ends_and_opens_nothing_there(
     beaune: Commune, nuits: Commune
 ) -> None:

@@ -103,12 +103,17 @@ def take_in_flows(*, collectivite_id: str, payload: Mapping[str, object]) -> Non
             "told": dict(payload),
         },
     )
-    if decision.state in (Decision.State.ACTIVE, Decision.State.EXPIRED):
+    if decision.activated_at is not None and decision.state in (
+        Decision.State.ACTIVE,
+        Decision.State.EXPIRED,
+    ):
         _open_for(decision, met)
 
 
 def take_in_force(decision: Decision) -> None:
     """A decision that was observed is in force: what boîtiers told meanwhile becomes incidents."""
+    if decision.state != Decision.State.ACTIVE:
+        return
     for met in Encounter.objects.filter(decision_id=decision.id, door="packet", incident_id=""):
         _open_for(decision, met)
 
