@@ -80,6 +80,8 @@ class Network:
     def run(self, stopping: threading.Event) -> None:
         """Look whenever a cable is plugged or pulled, and again later while nothing is proved."""
         known: dict[str, bool] = {}
+        for port in self.ports:
+            _ip("link", "set", port, "up")  # a card that is down tells nothing of its cable
         again_s, again_at = AGAIN_FIRST_S, 0.0
         while True:
             cables = self.cables()
@@ -97,6 +99,8 @@ class Network:
 
     def step(self) -> None:
         """Look once; keep the plan in force where it still proves itself, else try others."""
+        for port in self.ports:
+            _ip("link", "set", port, "up")
         seen = look(self.ports, LOOK_S)
         problem = trouble(seen) if len(seen) > 1 else "no_second_port"
         plan = self.found.plan

@@ -208,6 +208,7 @@ def write_atomic(path: Path, data: bytes, *, keep_previous: bool = False, mode: 
     """Write so that readers and power cuts see the old or the new content. Errors: OSError, old content kept."""
     temporary = path.with_name(path.name + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    os.fchmod(descriptor, mode)  # whatever the umask: other users read some of these files
     try:
         try:
             view = memoryview(data)
