@@ -332,6 +332,30 @@ def test_a_block_that_hits_communes_is_withdrawn_and_told(system: Actor, town_ha
     assert AuditEntry.objects.filter(verb="decision:review", object_id=decision.id).exists()
 
 
+def test_what_was_withdrawn_and_is_confirmed_goes_on_as_a_decision_of_its_own(
+    administrator: Actor, system: Actor, town_halls: list[str]
+) -> None:
+    decision = decide(system, strength="weak")
+    with later(minutes=16):
+        staging.tick()
+    with later(minutes=50):
+        staging.tick()
+        for owner in town_halls[:2]:
+            _tell("box:flows_counted", owner, entry_id=decision.id, count=5, direction="out")
+        staging.tick()
+    first = decision.id
+    decision.refresh_from_db()
+    staging.approve(actor=administrator, decision=decision)
+    assert decision.id != first
+    assert feed() == {("all", decision.id): "block"}
+    before = Decision.objects.get(pk=first)
+    assert (before.state, before.end_reason) == ("revoked", "decided_anew")
+    told = [
+        json.loads(e.payload)["decision_id"] for e in OutboxEvent.objects.filter(kind="decision:activated")
+    ]
+    assert told == [first, decision.id]
+
+
 def test_refused_flows_from_outside_are_no_reason_to_withdraw(system: Actor, town_halls: list[str]) -> None:
     decision = decide(system, normalise("ip", "51.15.0.9"), strength="weak")
     Decision.objects.update(state="active")

@@ -35,6 +35,7 @@ ENDS = {
     "campaign_dismissed": gettext_lazy("campagne écartée"),
     "never_again": gettext_lazy("plus jamais"),
     "appeal_accepted": gettext_lazy("contestation acceptée"),
+    "decided_anew": gettext_lazy("décidé à nouveau par une personne"),
     "undone": gettext_lazy("annulé par une personne"),
 }
 

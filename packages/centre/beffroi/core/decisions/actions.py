@@ -20,6 +20,7 @@ from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
+from beffroi.lib.ids import new_id
 
 MAX_TTL_S = 3650 * 86400
 EXTEND_FROM = 0.1
@@ -104,8 +105,18 @@ def activate(
 
 
 def put_in_force(decision: Decision, *, actor: Actor, ttl_s: int) -> None:
-    """From observed, canary or review to all doors; in the caller's transaction, with the outbox serialised."""
+    """From observed, canary or review to all doors; in the caller's transaction, with the outbox serialised.
+
+    One that was in force before, and was withdrawn, goes on as a decision of its own: what followed from the first
+    (copies withdrawn and given back, objections) is done, and follows anew from the second.
+    """
     now = clock.now()
+    if decision.activated_at is not None:
+        _end(decision, actor=actor, state=_State.REVOKED, reason="decided_anew")
+        decision.pk = new_id("dec")
+        decision.proposed_at, decision.ended_at = now, None
+        decision.ended_by = decision.end_reason = decision.canaries = ""
+        decision._state.adding = True
     decision.state, decision.state_since, decision.activated_at = _State.ACTIVE, now, now
     decision.expires_at = max(decision.expires_at or now, now + timedelta(seconds=ttl_s))
     decision.decided_by, decision.review_reason = actor.id, ""
