@@ -2,7 +2,7 @@
 
 Process: the agent; loopback only.
 Input:   answers are the internet's: hostile. Every length is checked; anything odd ends the reading.
-Fails:   no answer is an empty one.
+Fails:   an answer that cannot be read is an empty one; a recursor that is silent is an OSError.
 Source:  RFC 1035.
 """
 
@@ -21,7 +21,10 @@ _LENGTHS = {A: 4, AAAA: 16}
 
 
 def addresses(name: str, port: int, *, from_memory: bool = False) -> tuple[str, ...]:
-    """Return what the recursor knows. ``from_memory``: ask nobody outside, so that no stranger hears of it."""
+    """Return what the recursor knows. ``from_memory``: ask nobody outside, so that no stranger hears of it.
+
+    Errors: OSError (it does not answer).
+    """
     found: list[str] = []
     for kind in (A, AAAA):
         found += _asked(name, kind, port, from_memory=from_memory)
@@ -33,14 +36,14 @@ def _asked(name: str, kind: int, port: int, *, from_memory: bool) -> list[str]:
     flags = 0 if from_memory else 0x100
     question = identity + struct.pack(">5H", flags, 1, 0, 0, 0) + wire_name(name.encode())
     question += struct.pack(">HH", kind, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(TIMEOUT_S)
+        client.connect(("127.0.0.1", port))
+        client.send(question)
+        answer = client.recv(4096)
     try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(TIMEOUT_S)
-            client.connect(("127.0.0.1", port))
-            client.send(question)
-            answer = client.recv(4096)
         return read_addresses(answer) if answer[:2] == identity else []
-    except (OSError, ValueError, IndexError, struct.error):
+    except (ValueError, IndexError, struct.error):
         return []
 
 

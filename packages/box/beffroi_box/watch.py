@@ -44,6 +44,8 @@ log = logging.getLogger("beffroi_box.watch")
 TURN_S, FLOWS_EVERY, SLOW_EVERY, PLACES_EVERY = 5.0, 2, 12, 720
 REFUSED_HERE_S = 600
 AGAIN_S, MOST_MET = 60, 2000
+MOST_NAMES = 10_000
+"""So many names are looked back on at a time: two questions each to the recursor's memory."""
 _DOH_NAMES = frozenset(DOH_NAMES)
 
 
@@ -88,8 +90,15 @@ class Watch:
             return
         places: dict[Indicator, list[Entry]] = {}
         for entry in entries:
-            for place in self._places_of(entry.indicator):
-                places.setdefault(place, []).append(entry)
+            if entry.indicator.kind is not Kind.DOMAIN:
+                places.setdefault(entry.indicator, []).append(entry)
+        names = [entry for entry in entries if entry.indicator.kind is Kind.DOMAIN]
+        try:
+            for entry in names[-MOST_NAMES:]:
+                for place in self._places_of(entry.indicator.value):
+                    places.setdefault(place, []).append(entry)
+        except OSError:
+            log.warning("the recursor is silent: names are not looked back on")
         met: dict[str, tuple[Entry, Met]] = {}
         for place, found in self.diary.look_back(places, now=self._now()).items():
             for entry in places[place]:
@@ -102,14 +111,12 @@ class Watch:
                 f"lkb_{digest}", entry.id, entry.indicator, found.count, found.days, found.first_at, found.last_at
             ))  # fmt: skip
 
-    def _places_of(self, indicator: Indicator) -> tuple[Indicator, ...]:
-        """Where an indicator is: itself, or the addresses that the recursor remembers for a name. Nobody outside is
-        asked, and an address that many share says nothing about one name."""
-        if indicator.kind is not Kind.DOMAIN:
-            return (indicator,)
+    def _places_of(self, name: str) -> tuple[Indicator, ...]:
+        """The addresses that the recursor remembers for a name. Nobody outside is asked, and an address that many
+        share says nothing about one name. Errors: OSError (it is silent)."""
         if self._enforcer.resolver is None:
             return ()
-        found = ask.addresses(indicator.value, self._config.recursor_port, from_memory=True)
+        found = ask.addresses(name, self._config.recursor_port, from_memory=True)
         return tuple(Indicator(Kind.IP, a) for a in found if not self._enforcer.is_protected(a))
 
     # -- the thread --------------------------------------------------------------------------------------
@@ -203,9 +210,12 @@ class Watch:
     def _look_for_places(self) -> None:
         if self._enforcer.resolver is None:
             return
-        for name, service in NAMES:
-            for address in ask.addresses(name, self._config.recursor_port):
-                self._places[address] = service
+        try:
+            for name, service in NAMES:
+                for address in ask.addresses(name, self._config.recursor_port):
+                    self._places[address] = service
+        except OSError:
+            log.warning("the recursor is silent: services are recognised by port only")
 
     # -- alarms ------------------------------------------------------------------------------------------
 
