@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 import zlib
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from beffroi.boxes import releases
 from beffroi.boxes.models import Box, BoxRelease, BoxUpdate
+from beffroi.cli import keys
+from beffroi.cli import releases as cli
+from beffroi.cli.audit import FileUnusable
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotAllowed, NotFound
 from beffroi_protocol.messages import FactBatch, Release, SoftwareUpdated, encode
-from beffroi_protocol.signing import ROLE_FEED, ROLE_SOFTWARE, Signer, delegate, public_bytes
+from beffroi_protocol.signing import ROLE_FEED, ROLE_SOFTWARE, Signer, b64, delegate, public_bytes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.conftest import Commune
@@ -63,6 +68,62 @@ def signed(centre: Centre, settings: Any) -> Sign:
         }
 
     return sign
+
+
+def test_from_the_offline_machine_to_the_first_commune_by_the_commands(
+    centre: Centre, settings: Any, beaune: Commune, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.BEFFROI = centre.config
+    tree = tmp_path / "tree/DEBIAN"
+    tree.mkdir(parents=True)
+    (tree / "control").write_text(
+        "Package: beffroi-box\nVersion: 0.3.1-1\nArchitecture: all\nMaintainer: T <t@example.org>\nDescription: x\n"
+    )
+    deb, root_key = tmp_path / "box.deb", tmp_path / "root.key"
+    subprocess.run(["dpkg-deb", "--build", str(tmp_path / "tree"), str(deb)], check=True, capture_output=True)
+    root_key.write_text(b64(centre.root.private_bytes_raw()))
+
+    def run(main: Callable[[list[str]], int], *words: str) -> str:
+        assert main(list(words)) == 0
+        return capsys.readouterr().out.strip()
+
+    def kept(name: str, text: str) -> str:
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+
+    software = str(tmp_path / "software.key")
+    public = kept("software.pub", run(cli.main, "key", software))
+    assert (tmp_path / "software.key").stat().st_mode & 0o777 == 0o600
+    words = ("--public-key", public, "--root-key", str(root_key), "--serial", "1", "--role", "software")
+    delegation = kept("delegation", run(keys.main, "delegate", *words))
+    signing = ("sign", "--deb", str(deb), "--software-key", software, "--number")
+    line = kept("line", run(cli.main, *signing, "4"))
+
+    def on_centre(*words: str) -> str:
+        options = cli._parser().parse_args(list(words))
+        given = [cli._read(Path(p)) for p in (deb, line, delegation)] if words[0] == "store" else []
+        assert cli._act(options, given) == 0
+        return capsys.readouterr().out
+
+    assert "version 0.3.1-1" in on_centre(
+        "store", "--deb", str(deb), "--line", line, "--delegation", delegation
+    )
+    assert "begins with Beaune" in on_centre("start", "4", "--canary", "21054")
+    on_centre("stop", "4")
+    assert "goes on" in on_centre("resume", "4")
+    assert "running" in on_centre("show")
+    with pytest.raises(NotFound):
+        on_centre("start", "4", "--canary", "00000")
+    with pytest.raises(keys.DelegationMisfit):  # a software key never becomes the feed's
+        keys.install(centre.config, Path(delegation).read_bytes())
+    with pytest.raises(FileUnusable):
+        cli.main(["key", software])
+    for wrong in ("0", "-1"):
+        with pytest.raises(cli.ReleaseUnusable):
+            cli.main([*signing, wrong])
+    deb.write_bytes(b"no package")
+    with pytest.raises(cli.ReleaseUnusable):
+        cli.main([*signing, "5"])
 
 
 def update_of(box: BoxClient) -> BoxUpdate:

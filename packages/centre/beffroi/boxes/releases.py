@@ -62,7 +62,7 @@ def store(*, actor: Actor, line: bytes, delegation: bytes, content: bytes) -> Bo
     if release.expires_at <= clock.epoch_s():
         raise ReleaseRefused("it has expired")
     place = files.software_file(config.state, release.sha256)
-    place.parent.mkdir(mode=0o750, exist_ok=True)
+    place.parent.mkdir(mode=0o700, exist_ok=True)
     files.write(place, files.compressed(content))
     with transaction.atomic():
         last = BoxRelease.objects.select_for_update().aggregate(last=Max("number"))["last"] or 0
@@ -117,6 +117,17 @@ def visible_releases(actor: Actor) -> QuerySet[BoxRelease]:
     """Newest first; for the Département only."""
     rows = BoxRelease.objects.order_by("-number")
     return rows if actor.sees_all else rows.none()
+
+
+def progress(number: int) -> dict[str, int]:
+    """How many boxes were asked, have it, and failed or refused."""
+    outcomes = list(BoxUpdate.objects.filter(number=number).values_list("outcome", flat=True))
+    installed = outcomes.count("installed")
+    return {
+        "asked": len(outcomes),
+        "installed": installed,
+        "failed": len(outcomes) - installed - outcomes.count(""),
+    }
 
 
 def views(number: int) -> list[rollout.BoxView]:

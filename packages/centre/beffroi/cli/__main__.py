@@ -60,6 +60,12 @@ def _lists(arguments: Sequence[str]) -> int:
     return lists.main(arguments)
 
 
+def _releases(arguments: Sequence[str]) -> int:
+    from beffroi.cli import releases  # noqa: PLC0415
+
+    return releases.main(arguments)
+
+
 def _keys(arguments: Sequence[str]) -> int:
     from beffroi.cli import keys  # noqa: PLC0415
 
@@ -97,6 +103,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "audit": _audit,
     "lists": _lists,
     "keys": _keys,
+    "releases": _releases,
     "prepare": _prepare,
     "worker": _worker,
     "remediation": _remediation,

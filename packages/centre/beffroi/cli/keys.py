@@ -22,6 +22,8 @@ from pathlib import Path
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.messages import Delegation
 from beffroi_protocol.signing import (
+    ROLE_FEED,
+    ROLE_SOFTWARE,
     TrustStore,
     b64,
     delegate,
@@ -106,6 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     serial.add_argument("--serial", type=int, metavar="N", help="serial of the new delegation")
     sign.add_argument("--retire-all", action="store_true", help="the former key is stolen: no overlap")
     sign.add_argument("--days", type=int, default=90)
+    sign.add_argument(
+        "--role", choices=[ROLE_FEED, ROLE_SOFTWARE], default=ROLE_FEED, help="what it may sign"
+    )
     install = verbs.add_parser("install", help="put a signed delegation, and the next key, in place")
     install.add_argument("delegation", type=Path)
     for verb in (status, verbs.choices["new"], sign, install):
@@ -199,6 +204,8 @@ def install(config: Config, line: bytes) -> bool:
         found = TrustStore(_public(config, ROOT_PUBLIC)).add_delegation(line)
     except ProtocolError as error:
         raise DelegationMisfit(f"it does not verify with the pinned root ({error.code}).") from None
+    if found.roles != (ROLE_FEED,):
+        raise DelegationMisfit("it is for software; give it to `box release store`.")
     if not found.not_before <= clock.epoch_s() <= found.not_after:
         raise DelegationMisfit("it is not in force now; look at this machine's clock.")
     current = _delegation_here(config)
@@ -233,7 +240,12 @@ def _delegate(options: argparse.Namespace) -> int:
         raise KeyUnusable("The delegation", "serial and days must be at least 1, days at most 3650.")
     now = clock.epoch_s()
     line = delegate(
-        root, public, serial=serial, not_before=now - CLOCK_SLACK_S, not_after=now + options.days * DAY_S
+        root,
+        public,
+        serial=serial,
+        not_before=now - CLOCK_SLACK_S,
+        not_after=now + options.days * DAY_S,
+        role=options.role,
     )
     print(line.decode())
     return 0

@@ -90,6 +90,7 @@ def _directories(config: Config) -> None:
         ("db", 0o700),
         ("feed", 0o700),
         ("lists", 0o700),
+        ("software", 0o700),
         ("doors", 0o700),
         ("run", 0o2755),
         ("run/wake", 0o2770),
