@@ -405,6 +405,9 @@ class Agent:
                 lists_trouble=self.lists.trouble,
                 facts_waiting=self.spool.waiting(),
                 facts_dropped=self.spool.dropped + self.spool.rejected,
+                observing=self.enforcer.observes(self.enforcer.policy),
+                alarms_held_back=self.watch.alarms_held_back,
+                diary_left_out=self.watch.diary.left_out,
                 stale=stale,
             )
         )

@@ -149,6 +149,10 @@ class Watch:
             log.warning("the diary stays in memory: %s", error.strerror)
 
     @property
+    def alarms_held_back(self) -> int:
+        return self._alarms.held_back
+
+    @property
     def _observing(self) -> bool:
         return self._enforcer.observes(self._enforcer.policy)
 
