@@ -431,7 +431,15 @@ def _seed_incidents(
 def _seed_fleet(owner: Any) -> None:
     """A boîtier that observes, with everything that its page shows."""
     from beffroi.boxes import actions
-    from beffroi.boxes.models import Box, BoxBypass, BoxDiagnosis, BoxNotice, LearnedFlow
+    from beffroi.boxes.models import (
+        Box,
+        BoxBypass,
+        BoxDiagnosis,
+        BoxNotice,
+        BoxRelease,
+        BoxUpdate,
+        LearnedFlow,
+    )
     from beffroi.core.identity.actor import Actor
     from beffroi.core.identity.models import Administrator
     from beffroi_protocol.messages import InboundRule, Policy
@@ -461,6 +469,16 @@ def _seed_fleet(owner: Any) -> None:
             state=state, count=port, first_at=now - timedelta(days=3), last_at=now, decided_at=now,
         )  # fmt: skip
     BoxBypass.objects.create(collectivite_id=owner.id, kind="foreign_dns", count=3, first_at=now, last_at=now)
+    for number, state, why in ((3, "stored", ""), (2, "stopped", "2 of 71: rolled_back"), (1, "done", "")):
+        BoxRelease.objects.create(
+            number=number, version=f"0.{number}.0", sha256="ab" * 32, size_bytes=1, line="-", state=state,
+            expires_at=now + timedelta(days=30), stage=3 if state == "done" else 2, canary_id=owner.id if why else "",
+            stopped_because=why,
+        )  # fmt: skip
+    BoxUpdate.objects.create(
+        box_id=Box.objects.get(serial="BF-0001").id, collectivite_id=owner.id, number=2, outcome="rolled_back",
+        reason="not healthy", told_at=now,
+    )  # fmt: skip
     BoxDiagnosis.objects.create(
         box_id=Box.objects.get(serial="BF-0001").id, collectivite_id=owner.id, asked_by=administrator.id,
         answered_at=now, expires_at=now + timedelta(days=7),

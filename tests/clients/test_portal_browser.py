@@ -228,6 +228,7 @@ CONSOLE_PAGES = {
     "boitiers-cherche": "/boitiers/?q=nuits&etat=silent",
     "boitier": "/boitiers/{active_box_id}/",
     "boitier-reglages": "/boitiers/{active_box_id}/reglages/",
+    "boitiers-logiciel": "/boitiers/logiciel/",
     "boitier-diagnostic": "/boitiers/{active_box_id}/diagnostic/",
     "boitier-remplacer": "/boitiers/{active_box_id}/remplacer/",
     "code": "/boitiers/code/",

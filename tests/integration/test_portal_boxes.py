@@ -300,3 +300,37 @@ def test_a_code_for_a_replacement_is_shown_once_and_bound_to_the_old_box(
     assert EnrolmentCode.objects.get().replaces == box.id
     Box.objects.update(state="revoked")
     assert console.post(path).status_code == 409
+
+
+def test_a_release_is_started_stopped_and_resumed_in_the_console(
+    console: Client, box: Box, beaune: Commune
+) -> None:
+    from beffroi.boxes.models import BoxRelease, BoxUpdate
+
+    path = "/boitiers/logiciel/"
+    assert "Aucune version reçue" in text_of(console, path)
+    BoxRelease.objects.create(
+        number=4, version="0.4.0", sha256="ab" * 32, size_bytes=1, line="-",
+        expires_at=clock.now() + timedelta(days=9),
+    )  # fmt: skip
+    assert "Quelle commune d’abord" in text_of(console, path)
+    said = lambda **typed: console.post(path, {"number": "4", **typed}).status_code  # noqa: E731
+    assert said(word="start", canary="col_nothing") == 404
+    assert said(word="resume") == 409
+    assert said(word="start", canary=beaune.id) == 302
+    assert "Beaune d’abord" in text_of(console, path)
+    BoxUpdate.objects.create(
+        box_id=box.id,
+        collectivite_id=beaune.id,
+        number=4,
+        outcome="rolled_back",
+        reason="<b>x</b>",
+        told_at=clock.now(),
+    )
+    assert "&lt;b&gt;x&lt;/b&gt;" in console.get(path).content.decode()
+    assert said(word="stop") == 302
+    assert "j’ai regardé les échecs" in text_of(console, path)
+    assert said(word="resume") == 302
+    assert BoxRelease.objects.get().state == "running"
+    assert said(word="erase") == 400
+    assert said(word="stop", number="x") == 400

@@ -119,6 +119,12 @@ def visible_releases(actor: Actor) -> QuerySet[BoxRelease]:
     return rows if actor.sees_all else rows.none()
 
 
+def failed_updates(actor: Actor) -> QuerySet[BoxUpdate]:
+    """Boxes that put the former software back or refused, latest first; for the Département only."""
+    rows = BoxUpdate.objects.filter(outcome__in=("rolled_back", "refused")).order_by("-told_at")
+    return rows if actor.sees_all else rows.none()
+
+
 def progress(number: int) -> dict[str, int]:
     """How many boxes were asked, have it, and failed or refused."""
     outcomes = list(BoxUpdate.objects.filter(number=number).values_list("outcome", flat=True))
