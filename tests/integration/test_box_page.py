@@ -240,3 +240,12 @@ def test_a_new_box_is_enrolled_on_its_page() -> None:
         assert "beffroi_first" not in rules and "inet beffroi" in rules
         hall.block(EVIL)
         assert not connects(LAN, EVIL) and connects(LAN, GOOD)
+
+
+def test_as_a_bridge_the_box_has_the_same_page_at_the_same_address() -> None:
+    with town_hall(bridge=True) as hall:
+        hall.start_page()
+        assert "établie" in html(hall, LABEL) and "établie" in html(hall, WAN_BOX)
+        hall.block(EVIL)
+        assert "Ce site est bloqué" in html(hall, EVIL)
+        assert hall.page(NET, WAN_BOX) is None
