@@ -85,11 +85,8 @@ def test_a_flood_of_questions_is_dropped(doctor: Doctor) -> None:
 def test_links_and_own_addresses_are_read_from_the_kernel(tmp_path: Path) -> None:
     assert link("lo").startswith("up")
     assert link("../../etc") == link("") == link("nothing0") == "absent"
-    for name, carrier, said in (("a", "1", "up 1000"), ("b", "0", "down")):
-        place = tmp_path / name
-        place.mkdir()
-        for file, text in (("operstate", "up"), ("carrier", carrier), ("speed", "1000")):
-            (place / file).write_text(text + "\n")
-        assert link(name, tmp_path) == said
+    (tmp_path / "lo").mkdir()
+    (tmp_path / "lo/speed").write_text("1000\n")
+    assert link("lo", tmp_path) == "up 1000"
     assert addresses("lo") == []  # nothing of global scope
     assert addresses("nothing0") == []

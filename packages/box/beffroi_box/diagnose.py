@@ -135,19 +135,25 @@ class Doctor:
 
 
 def link(name: str, root: Path = Path("/sys/class/net")) -> str:
-    """``up 1000``, ``up``, ``down``, or ``absent``; the number is Mbit/s."""
-    place = root / name
-    if not name or "/" in name or not place.exists():
+    """``up 1000``, ``up``, ``down``, or ``absent``; the number is Mbit/s, where the card tells it."""
+    shown = _interface(name)
+    if shown is None:
         return "absent"
-    state = _read(place / "operstate")
-    if _read(place / "carrier") != "1":
+    if "LOWER_UP" not in shown.flags:
         return "down"
-    speed = _read(place / "speed")
-    return f"up {speed}" if speed.isdigit() else "up" if state in ("up", "unknown") else state
+    speed = _read(root / name / "speed")
+    return f"up {speed}" if speed.isdigit() else "up"
 
 
 def addresses(name: str) -> list[str]:
     """The box's own addresses on one interface, with prefix lengths; [] where they cannot be read."""
+    shown = _interface(name)
+    found = shown.addr_info if shown is not None else []
+    return [f"{one.local}/{one.prefixlen}" for one in found if one.scope == "global"]
+
+
+def _interface(name: str) -> _Interface | None:
+    """What the kernel of this network namespace says; None where there is no such interface."""
     try:
         shown = subprocess.run(
             ["ip", "-json", "address", "show", "dev", name],
@@ -157,8 +163,8 @@ def addresses(name: str) -> list[str]:
         ).stdout
         rows = msgspec.json.decode(shown, type=list[_Interface])
     except (OSError, subprocess.SubprocessError, msgspec.MsgspecError):
-        return []
-    return [f"{one.local}/{one.prefixlen}" for row in rows for one in row.addr_info if one.scope == "global"]
+        return None
+    return rows[0] if rows else None
 
 
 class _Address(msgspec.Struct):
@@ -168,6 +174,7 @@ class _Address(msgspec.Struct):
 
 
 class _Interface(msgspec.Struct):
+    flags: list[str] = []
     addr_info: list[_Address] = []
 
 

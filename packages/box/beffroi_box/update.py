@@ -110,6 +110,7 @@ class Updater:
         self._now = now
         self._launch = launch or launch_unit
         self._wanted: Release | None = None
+        self._launched_at = float("-inf")
         self._news = threading.Event()
 
     def offer(self, release: Release) -> None:
@@ -119,8 +120,6 @@ class Updater:
 
     def run(self, stopping: threading.Event) -> None:
         self._shelf.place.mkdir(mode=0o700, exist_ok=True)
-        if (plan := self._shelf.plan()) is not None and not plan.outcome:
-            self._launch(self._state)  # cut off in the middle, or still at work: then this does nothing
         while not stopping.is_set():
             self._tell()
             self.step()
@@ -129,8 +128,13 @@ class Updater:
 
     def step(self) -> None:
         """Do what can be done now about the release that is wanted."""
-        wanted = self._wanted
-        if wanted is None or self._shelf.plan() is not None:
+        wanted, plan = self._wanted, self._shelf.plan()
+        if plan is not None:
+            # Cut off in the middle, or the unit did not start; where it is at work this does nothing.
+            if not plan.outcome and time.monotonic() - self._launched_at > RETRY_S:
+                self._start()
+            return
+        if wanted is None:
             return
         if wanted.number <= self._shelf.floor():
             self._wanted = None
@@ -150,7 +154,14 @@ class Updater:
             return
         self._wanted = None
         self._shelf.save_plan(Plan(wanted.number, wanted.version))
-        self._launch(self._state)
+        self._start()
+
+    def _start(self) -> None:
+        self._launched_at = time.monotonic()
+        try:
+            self._launch(self._state)
+        except (OSError, subprocess.SubprocessError) as error:
+            log.error("the installer did not start: %s", type(error).__name__)
 
     def _fetch(self, wanted: Release) -> None:
         """Errors: CentreUnreachable, CentreRefused, FileMismatch, OSError."""

@@ -5,6 +5,7 @@ Rule: claim only what is measured, name the strongest evidence first, no jargon.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -110,6 +111,9 @@ REFUSALS = {
 }
 
 BYPASSES = {
+    "own_resolver": gettext_lazy(
+        "Des postes ne demandent jamais de nom au boîtier : autre résolveur, ou tunnel."
+    ),
     "foreign_dns": gettext_lazy("Des postes interrogent un autre résolveur que le boîtier."),
     "doh": gettext_lazy(
         "Des postes interrogent un résolveur chiffré : le boîtier ne voit pas les noms demandés."
@@ -254,6 +258,18 @@ def bypass(kind: str, count: int, last_at: datetime) -> str:
     )
     counted = _("Postes ou tentatives : %(n)s ; dernière fois : %(when)s.")
     return f"{said} {counted % {'n': count, 'when': when(last_at)}}"
+
+
+def update_trouble(reason: str) -> str:
+    """Why a boîtier, or a whole release, did not go on; an unknown reason is shown as it is."""
+    found = re.fullmatch(r"(\d+) of (\d+): .*", reason)
+    if found:
+        return _("%(failed)s boîtiers sur %(asked)s se portent mal") % {"failed": found[1], "asked": found[2]}
+    return {
+        "expired": _("version périmée"),
+        "digest": _("le paquet reçu n’est pas celui qui a été signé"),
+        "not healthy": _("le nouveau logiciel n’a pas donné signe de bonne santé"),
+    }.get(reason, reason)
 
 
 def notice(one: BoxNotice) -> str:

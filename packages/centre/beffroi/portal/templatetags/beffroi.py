@@ -61,6 +61,11 @@ def octets(value: int) -> str:
 
 
 @register.filter
+def update_trouble(value: str) -> str:
+    return words.update_trouble(value)
+
+
+@register.filter
 def kind_word(value: str) -> str:
     return str(words.KINDS.get(value, value))
 

@@ -23,7 +23,10 @@ def boxes(request: HttpRequest, actor: Actor) -> HttpResponse:
         "place": "home",
         "lines": places.own_boxes(actor),
         "serials": [row.box.serial for row in rows],
-        "observe_until": max((row.observe_until for row in rows if "observing" in row.flags), default=None),
+        "observe_until": max(
+            (row.observe_until for row in rows if row.observe_until and "observing" in row.flags),
+            default=None,
+        ),
         "waiting": flows.filter(direction="in", state="open").count(),
         "bypasses": [words.bypass(one.kind, one.count, one.last_at) for one in fleet.bypasses(actor, owner)],
         "changes": fleet.policy_history(actor, owner)[:CHANGES],
