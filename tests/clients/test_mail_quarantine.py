@@ -7,16 +7,18 @@ import os
 import imapclient
 import pytest
 from beffroi.core.decisions import actions as decisions
+from beffroi.core.decisions import exceptions
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
-from beffroi.mail import queries
+from beffroi.mail import consumers, queries
 from beffroi.mail.engines import layout
 from beffroi.mail.models import MailMessage, RemediationItem, RemediationJob
+from beffroi_protocol.indicators import normalise
 from imapclient.exceptions import IMAPClientError
 
 from tests.conftest import Commune
-from tests.mail_post import OTHER_IP, SENDER_IP, Post, lure, needs_engines
+from tests.mail_post import OTHER_IP, SENDER_IP, Post, lure, needs_engines, until
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -58,6 +60,30 @@ def test_decision_refuses_the_next_mail_and_withdraws_every_copy_until_it_ends(
     assert _seen(post, a, "Dossier") == before
     post.wait_gate(0)
     assert post.send(lure(b.address, "q5"), b.address)[0] == 250
+
+
+def test_what_a_commune_lets_through_reaches_its_mailboxes_and_nobody_elses(
+    post: Post, beaune: Commune, nuits: Commune
+) -> None:
+    a = post.mailbox(beaune, beaune.agent, "un")
+    b = post.mailbox(nuits, nuits.agent, "deux")
+    consumers.put_owners()
+    post.block("domain", "evil.example.com", communes=0)
+    post.wait_gate(1)
+    assert post.send(lure(a.address, "x1"), a.address)[0] == 554
+    made = exceptions.allow_locally(
+        actor=beaune.agent,
+        collectivite_id=beaune.id,
+        indicator=normalise("domain", "evil.example.com"),
+        ttl_s=600,
+        reason="notre fournisseur",
+    )
+    until(lambda: post.send(lure(a.address, "x2"), a.address)[0] == 250, "its mail passes")
+    assert post.send(lure(b.address, "x3"), b.address)[0] == 554
+    both = [a.address, b.address]
+    assert post.send(lure(a.address, "x4"), *both)[0] == 554
+    exceptions.end(actor=beaune.agent, exception_id=made.id)
+    until(lambda: post.send(lure(a.address, "x5"), a.address)[0] == 554, "refused again")
 
 
 def test_a_range_withdraws_what_came_from_it_and_gives_it_back(post: Post, beaune: Commune) -> None:
