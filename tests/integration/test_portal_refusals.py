@@ -110,6 +110,7 @@ PORTAL = {
     "app_password_issue": Rule("own"),
     "membership_choose": Rule("own"),
     "own_boxes": Rule("own"),
+    "unlock": Rule("account"),  # a page of who brings a word of a boîtier: without one there is none
     "mail": Rule("own"),
     "app_password_revoke": Rule("thing", lambda world: {"app_password_id": world.app_password_id}),
     "mail_reported": Rule("thing", lambda world: {"beffroi_id": LURE_ID}),
