@@ -26,6 +26,7 @@ from beffroi.stream.store import BoxRow
 from beffroi_box.agent import Agent
 from beffroi_box.config import BoxConfig
 from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable
+from beffroi_box.facts import NAME_AGAIN_S, FactSpool
 from beffroi_box.store import Identity, Store, write_twin
 from beffroi_box.trials import Trials
 from beffroi_protocol.errors import ProtocolError
@@ -157,6 +158,7 @@ class Box:
             box.row, path, body
         )
         self.truth: dict[tuple[str, str], int] = {}
+        self.asked: dict[str, tuple[FactSpool | None, int]] = {}
         self.trials = Trials()
         self.agent: Agent | None = None
         self._pausing = False
@@ -346,7 +348,11 @@ class Box:
         def count() -> None:
             entry = agent.enforcer.entry_for_name(name)
             if entry is not None and entry.indicator.kind is Kind.DOMAIN:
-                self.truth["domain", name] = self.truth.get(("domain", name), 0) + 1
+                spool, since = self.asked.get(name, (None, 0))
+                # Asked again within minutes it is the same attempt; a restarted agent knows of none.
+                if spool is not agent.spool or agent.now() - since >= NAME_AGAIN_S:
+                    self.asked[name] = agent.spool, agent.now()
+                    self.truth["domain", name] = self.truth.get(("domain", name), 0) + 1
                 agent.spool.name(entry.indicator, entry.id, agent.now())
 
         self.run(count)
