@@ -1,4 +1,4 @@
-"""`lab immunity [EML or FOLDER] [--history-days N] [--faults SEED]` and `lab attacks [--partition-s S] [--beacon]`,
+"""`lab immunity [EML or FOLDER] [--history-days N] [--faults SEED]` and `lab attacks [--partition-s S]`,
 both with [--json] [--communes N] [--keep].
 
 Process: root; everything it starts lives in namespaces of its own and ends with it.
@@ -66,7 +66,6 @@ def _attacks(options: argparse.Namespace, say: Callable[[str], None]) -> dict[st
     return attacks.run(
         communes=options.communes,
         partition_s=options.partition_s,
-        with_beacon=options.beacon,
         keep=options.keep,
         say=say,
     )
@@ -94,9 +93,6 @@ def _parser() -> argparse.ArgumentParser:
         default=attacks.PARTITION_S,
         metavar="S",
         help=f"how long a box is without its centre; default {attacks.PARTITION_S:.0f}",
-    )
-    two.add_argument(
-        "--beacon", action="store_true", help="also a beacon, which takes seven minutes to be one"
     )
     for scenario in (one, two):
         scenario.add_argument("--json", action="store_true", help="one JSON object on stdout")

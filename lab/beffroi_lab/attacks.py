@@ -16,7 +16,7 @@ from beffroi_lab import feeds, history
 from beffroi_lab import plan as plans
 from beffroi_lab.attack_steps import Outcome, Stage
 from beffroi_lab.guessing import guess_passwords
-from beffroi_lab.leaking import Leaks, beacon, begin, begin_beacon, tunnel, upload
+from beffroi_lab.leaking import Leaks, begin, tunnel, upload
 from beffroi_lab.outside import outside_addresses
 from beffroi_lab.partition import partition
 from beffroi_lab.report import Report
@@ -41,31 +41,27 @@ def run(
     *,
     communes: int = 3,
     partition_s: float = PARTITION_S,
-    with_beacon: bool = False,
     keep: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Play every attack once. Errors: LabImpossible, LabFailed, ValueError."""
     with world(plans.make(communes), [], say=say, keep=keep, history_days=0, local_hour=NIGHT_HOUR) as made:
         report = Report(say=say)
-        play(made, report, partition_s=partition_s, with_beacon=with_beacon)
+        play(made, report, partition_s=partition_s)
         return {"communes": communes, "boxes": len(made.boxes), **report.as_object()}
 
 
-def play(made: World, report: Report, *, partition_s: float = PARTITION_S, with_beacon: bool = False) -> None:
-    """Every attack in a running world, then what must be true at its end. A beacon takes seven minutes to be one."""
+def play(made: World, report: Report, *, partition_s: float = PARTITION_S) -> None:
+    """Every attack in a running world, then what must be true at its end."""
     feed = feeds.prepare(made.plan, made.directory, ADDRESSES)
     stage = Stage(made, report, feed)
     stage.prepare()
     with browsing(made, report):
         leaks = begin(stage)
         outcomes = {"outside_addresses": outside_addresses(stage)}
-        beating = begin_beacon(stage) if with_beacon else None
         outcomes |= {name: step(stage) for name, step in STEPS.items()}
         report.figures["catch_up_ms"] = partition(stage, partition_s)
         outcomes |= {name: step(stage, leaks) for name, step in LEAKS.items()}
-        if beating is not None:
-            outcomes["beacon"] = beacon(stage, beating)
         report.figures["attacks"] = {name: one.as_object() for name, one in outcomes.items()}
     audit = made.centre.ask("verify_audit")
     report.prove("audit", bool(audit["ok"] and audit["count"] > 0), "the audit chain does not verify")

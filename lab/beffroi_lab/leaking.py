@@ -1,4 +1,4 @@
-"""Attacks from inside: data carried out in DNS questions, a large upload at night to a place nobody knew, a beacon.
+"""Attacks from inside: data carried out in DNS questions, and a large upload at night to a place nobody knew.
 
 Process: the laboratory's own. Both begin early, since a box sums up volumes by the minute, and are looked for later.
 Source:  docs/internals/lab.md; beffroi_box.leaks.
@@ -20,9 +20,6 @@ UPLOAD_BYTES = 6_000_000
 PIECES, PAUSE_S = 80, 0.04
 TUNNEL_WORDS = "données cachées dans des questions de noms"
 UPLOAD_WORDS = "envois la nuit"
-BEATS, BEAT_S = 14, 30.0
-"""More than the ten at which a box speaks, as it may meet the first ones late."""
-BEACON_WORDS = "appels réguliers vers l’extérieur"
 _ALARM_S, _BLOCK_S = 90.0, 20.0
 
 
@@ -33,14 +30,6 @@ class Leaks:
     tunnel_ms: int
     upload_ms: int
     uploaded_to: str
-
-
-@dataclass(frozen=True)
-class Beacon:
-    """When it began, in epoch ms, and whom it asks."""
-
-    began_ms: int
-    to: str
 
 
 @dataclass(frozen=True)
@@ -97,27 +86,9 @@ def tunnel(stage: Stage, leaks: Leaks) -> Outcome:
 
 def upload(stage: Stage, leaks: Leaks) -> Outcome:
     """The alarm and its incident; the Département confirms, and every box refuses the place. Errors: LabFailed."""
-    return _place(stage, Alarm("leak_night", leaks.uploaded_to, leaks.upload_ms, UPLOAD_WORDS), _ALARM_S)
-
-
-def begin_beacon(stage: Stage) -> Beacon:
-    """A program in the first town hall asks its server for orders every half minute."""
-    to, first = stage.feed.addresses[7], stage.communes[0]
-    began_ms = now_ms()
-    stage.lan(first).start("beacon", address=to, port=COMMAND_PORT, times=BEATS, every_s=BEAT_S)
-    stage.report.tell(f"a program in {first.name} asks {to} for orders every {BEAT_S:.0f} s")
-    return Beacon(began_ms, to)
-
-
-def beacon(stage: Stage, began: Beacon) -> Outcome:
-    """As ``upload``, after the beats that a box needs. Errors: LabFailed."""
-    limit_s = BEATS * BEAT_S - (now_ms() - began.began_ms) / 1000
-    return _place(stage, Alarm("beacon", began.to, began.began_ms, BEACON_WORDS), limit_s)
-
-
-def _place(stage: Stage, alarm: Alarm, limit_s: float) -> Outcome:
-    report, outcome, place = stage.report, Outcome(), alarm.value
-    sighting = _told(stage, outcome, alarm, limit_s)
+    alarm, outcome = Alarm("leak_night", leaks.uploaded_to, leaks.upload_ms, UPLOAD_WORDS), Outcome()
+    report, place = stage.report, alarm.value
+    sighting = _told(stage, outcome, alarm)
     if sighting is None:
         return outcome
     watchers = stage.watch(place, open_=False)
@@ -129,21 +100,21 @@ def _place(stage: Stage, alarm: Alarm, limit_s: float) -> Outcome:
     after = stage.tries([place])
     complete = len(moments) == 2 * len(stage.communes) and stage.none_passes(after)
     outcome.refused = {"seen": complete, **after}
-    report.prove(f"{alarm.detector}_refused", complete, f"not refused everywhere: {after}", after)
+    report.prove("upload_refused", complete, f"not refused everywhere: {after}", after)
     report.tell(
         f"the Département presses Confirmer: every box refuses {place} {outcome.block_ms['max']} ms later"
     )
     stage.undo_by_page(decision["campaign_id"])
     again = stage.moments(stage.watch(place, open_=True))
     outcome.undone = len(again) == 2 * len(stage.communes)
-    report.prove(f"{alarm.detector}_undone", outcome.undone, "after Annuler the place is still refused")
+    report.prove("upload_undone", outcome.undone, "after Annuler the place is still refused")
     return outcome
 
 
-def _told(stage: Stage, outcome: Outcome, alarm: Alarm, limit_s: float) -> dict[str, Any] | None:
+def _told(stage: Stage, outcome: Outcome, alarm: Alarm) -> dict[str, Any] | None:
     """Wait for the alarm, and read its incident."""
     report = stage.report
-    sighting = stage.sighting(f"box_{alarm.detector}", alarm.value, alarm.since_ms, limit_s)
+    sighting = stage.sighting(f"box_{alarm.detector}", alarm.value, alarm.since_ms, _ALARM_S)
     report.prove(f"{alarm.detector}_seen", sighting is not None, f"no box told of {alarm.value}")
     if sighting is None:
         return None

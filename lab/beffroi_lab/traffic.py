@@ -1,6 +1,6 @@
 """Traffic that lasts: servers, a person who browses, and attackers' tools. What ``hands`` does beside single tries.
 
-Purpose: browsing that is measured while attacks run; a scan, guesses, a tunnel in DNS, a beacon, an upload, each with
+Purpose: browsing that is measured while attacks run; a scan, guesses, a tunnel in DNS, an upload, each with
          real packets of the kind that such tools send.
 Process: in a namespace of the scenario; no privilege used.
 Fails:   an exception of the network is what the measure is about: it is counted, never raised.
@@ -181,16 +181,6 @@ def tunnel(zone: str, server: str, pieces: int, pause_s: float, piece_bytes: int
     return {"ok": answered > 0, "answered": answered}
 
 
-def beacon(address: str, port: int, times: int, every_s: float) -> Answer:
-    """Ask a command server for orders at even intervals, as a bot does."""
-    heard = 0
-    for number in range(times):
-        heard += _ask(address, port, b"")
-        if number + 1 < times:
-            time.sleep(every_s)
-    return {"ok": heard > 0, "heard": heard}
-
-
 def upload(address: str, port: int, size_bytes: int) -> Answer:
     """Send a large body in one connection."""
     began = time.monotonic()
@@ -208,4 +198,4 @@ def _ask(address: str, port: int, body: bytes) -> bool:
         return False
 
 
-DEEDS = (serve, browse, browsed, scan, tunnel, beacon, upload)
+DEEDS = (serve, browse, browsed, scan, tunnel, upload)
