@@ -43,18 +43,18 @@ class Alarm:
 
 
 def begin(stage: Stage) -> Leaks:
-    """A PC of the second town hall tunnels, one of the third sends much, at the box's night."""
+    """A PC of the second town hall tunnels, one of the first sends much, at the box's night."""
     to = stage.feed.addresses[6]
     upload_ms = now_ms()
-    sent = stage.lan(stage.communes[2]).ask("upload", address=to, port=COMMAND_PORT, size_bytes=UPLOAD_BYTES)
+    first, second = stage.communes[:2]
+    sent = stage.lan(first).ask("upload", address=to, port=COMMAND_PORT, size_bytes=UPLOAD_BYTES)
     tunnel_ms = now_ms()
-    second = stage.communes[1]
     carried = stage.lan(second).ask(
         "tunnel", zone=TUNNEL_ZONE, server=second.lan.v4, pieces=PIECES, pause_s=PAUSE_S
     )
     stage.report.prove("leaks_begin", sent["ok"] and carried["ok"], f"upload {sent}, tunnel {carried}")
     stage.report.tell(
-        f"a PC in {second.name} carries data out in {PIECES} DNS questions; one in {stage.communes[2].name} sends "
+        f"a PC in {second.name} carries data out in {PIECES} DNS questions; one in {first.name} sends "
         f"{UPLOAD_BYTES // 1_000_000} MB to a new place at night"
     )
     return Leaks(tunnel_ms, upload_ms, to)
@@ -63,9 +63,7 @@ def begin(stage: Stage) -> Leaks:
 def tunnel(stage: Stage, leaks: Leaks) -> Outcome:
     """The alarm and its incident; the Département confirms, and no resolver gives the name. Errors: LabFailed."""
     report, outcome = stage.report, Outcome()
-    sighting = _told(
-        stage, outcome, Alarm("dns_tunnel", TUNNEL_ZONE, leaks.tunnel_ms, TUNNEL_WORDS), _ALARM_S
-    )
+    sighting = _told(stage, outcome, Alarm("dns_tunnel", TUNNEL_ZONE, leaks.tunnel_ms, TUNNEL_WORDS))
     carried = _carry(stage)
     report.prove("tunnel_before", carried == len(stage.communes), f"{carried} resolvers carry the tunnel")
     if sighting is None or (decision := _confirm(stage, outcome, sighting, TUNNEL_ZONE)) is None:
