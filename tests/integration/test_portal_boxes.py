@@ -17,7 +17,7 @@ from django.core.cache import cache
 from django.test import Client
 
 from tests.conftest import Commune
-from tests.fixtures_portal import console_client, on_listener
+from tests.fixtures_portal import console_client, on_listener, portal_client
 
 pytestmark = pytest.mark.django_db
 
@@ -334,3 +334,18 @@ def test_a_release_is_started_stopped_and_resumed_in_the_console(
     assert BoxRelease.objects.get().state == "running"
     assert said(word="erase") == 400
     assert said(word="stop", number="x") == 400
+
+
+def test_a_commune_reads_of_its_own_box_only(
+    box: Box, beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    now = clock.now()
+    BoxBypass.objects.create(collectivite_id=beaune.id, kind="doh", count=2, first_at=now, last_at=now)
+    with on_listener("web"):
+        own = text_of(portal_client(beaune.agent_membership), "/boitier/")
+        other = text_of(portal_client(nuits.agent_membership), "/boitier/")
+        assert portal_client(beaune.referent_membership).post("/boitier/").status_code == 405
+    for said in (box.serial, "Installation", "résolveur chiffré", "Il apprend vos connexions"):
+        assert said in own, said
+        assert said not in other, said
+    assert "n’a pas de boîtier" in other
