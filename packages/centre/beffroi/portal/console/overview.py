@@ -51,7 +51,7 @@ def facts(actor: Actor) -> dict[str, Any]:
     active = [one for one in states if one.box.state == "active"]
     pending = [one for one in states if one.box.state == "pending"]
     silent = [one for one in active if one.silent]
-    waiting = watch.open_count(actor)
+    waiting, undecided = watch.open_count(actor), decisions.undecided_count(actor)
     alarms = sources.alarms(actor)
     withdrawals = mail.waiting_withdrawals(actor)
     days = chart.per_day(
@@ -68,7 +68,8 @@ def facts(actor: Actor) -> dict[str, Any]:
         "weather": weather_words.level(whole.level),
         "weather_say": weather_words.sentence(whole),
         "weather_why": weather_words.reasons(whole),
-        "lead": lead(waiting, len(withdrawals), len(pending), len(silent)),
+        "lead": lead(waiting, undecided, len(withdrawals), len(pending), len(silent)),
+        "undecided": undecided,
         "withdrawals_waiting": len(withdrawals),
         "incidents_unowned": incidents.open_incidents(actor).filter(owner_id="").count(),
         "waiting": [
@@ -94,12 +95,21 @@ def facts(actor: Actor) -> dict[str, Any]:
     }
 
 
-def lead(waiting: int, withdrawals: int, pending: int, silent: int) -> str:
+def lead(waiting: int, undecided: int, withdrawals: int, pending: int, silent: int) -> str:
     parts = []
     if waiting:
         parts.append(
             ngettext("%(n)s campagne attend votre avis", "%(n)s campagnes attendent votre avis", waiting)
             % {"n": waiting}
+        )
+    if undecided:
+        parts.append(
+            ngettext(
+                "%(n)s décision ou contestation est à trancher",
+                "%(n)s décisions ou contestations sont à trancher",
+                undecided,
+            )
+            % {"n": undecided}
         )
     if withdrawals:
         parts.append(
