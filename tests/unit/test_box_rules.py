@@ -159,6 +159,12 @@ def test_a_source_refused_for_a_while_is_so_for_flows_that_it_begins() -> None:
         )
 
 
+def test_late_answers_are_no_scan() -> None:
+    *counted, _ = chain(ruleset(Policy(), SITE), "refuse")
+    assert len(counted) == 4
+    assert all("== syn " in r or r.startswith("udp dport < 32768 ") for r in counted)
+
+
 def test_an_exception_stands_before_every_deny_set_and_after_nothing_else() -> None:
     rules = chain(ruleset(Policy(), SITE), "deny")
     spare = [n for n, rule in enumerate(rules) if "@spare" in rule]

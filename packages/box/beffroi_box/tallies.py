@@ -48,6 +48,7 @@ DHCP server or router on the LAN."""
 
 COUNTED, ANSWERED = 0x10, 0x20
 """Bits of the connection's mark: one flow is counted once, however often its first packet is repeated."""
+EPHEMERAL = 32768
 PACE = "rate over 100/second burst 300 packets"
 
 
@@ -90,7 +91,9 @@ def counting(table: str) -> str:
         rules["sent"].append(f"update @sent{n} {{ {family} saddr . {family} daddr }}")
         came = f"{family} saddr . meta l4proto . th dport"
         rules["guests"].append(f"meta l4proto {{ tcp, udp }} update @guests{n} {{ {came} }}")
-        rules["refuse"].append(f"meta l4proto {{ tcp, udp }} update @refused{n} {{ {came} }}")
+        # Late answers to the LAN's own flows, whose connection is forgotten, are no scan.
+        for asked in ("tcp flags & (fin | syn | rst | ack) == syn", f"udp dport < {EPHEMERAL}"):
+            rules["refuse"].append(f"{asked} update @refused{n} {{ {came} }}")
         rules["pace"].append(f"update @pace{n} {{ {family} saddr limit {PACE} }} counter name paced drop")
     rules["strangers"].append(answered)
     rules["met"].insert(0, f"{once.replace('== 0', '!= 0')} return")

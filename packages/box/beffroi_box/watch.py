@@ -183,7 +183,8 @@ class Watch:
             if (entry := self._enforcer.watched_address(tally.other)) is not None:
                 self._met[entry.id] = entry
         self._tell_met()
-        self._rounds.talked(met)
+        if self._enforcer.policy.redirect_dns:  # else nobody need ask the box
+            self._rounds.talked(met)
         if self._observing:
             self._learner.outbound(met, self._places, now=now)
         for leak in (*self._beacons.judge(met, now=now), *clear_passwords(met)):
