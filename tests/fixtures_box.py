@@ -333,6 +333,8 @@ def town_hall(
         if not enrolled:
             yield hall
             return
+        # dnsdist tries a socket that is not there yet again after seconds only, and tells nothing meanwhile.
+        until((hall.state.parent / "run" / "refusals.sock").exists, f"no socket: {hall.log()}")
         hall.start_resolver()
         hall.connected()
         until(lambda: hall.status().get("policy_version") == 1, f"first policy not proved: {hall.log()}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import struct
 import time
 from collections.abc import Iterator
 
@@ -130,9 +131,20 @@ def test_a_policy_without_unlocking_offers_nothing(hall: TownHall) -> None:
 
 def test_a_refused_name_is_among_the_last_blocks(hall: TownHall) -> None:
     hall.block(LISTED)
-    look_up(LAN, LISTED, LAN_BOX)
-    until(lambda: LISTED in html(hall), "the name is not shown")
+    until(lambda: look_up(LAN, LISTED, LAN_BOX) == 3 and LISTED in html(hall), "the name is not shown")
     assert not any(pc in html(hall) for pc in hall.pc), "nobody of the LAN is named"
+
+
+def test_the_answer_for_a_refused_name_says_blocked(hall: TownHall) -> None:
+    hall.block(LISTED)
+    name = b"".join(bytes([len(part)]) + part.encode() for part in LISTED.split(".")) + b"\0"
+    wants_errors = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"  # EDNS
+    with socket_in(LAN, socket.AF_INET, socket.SOCK_DGRAM) as client:
+        question = struct.pack(">6H", 7, 0x100, 1, 0, 0, 1) + name + b"\0\1\0\1" + wants_errors
+        client.sendto(question, (LAN_BOX, 53))
+        answer = client.recv(512)
+    assert answer[3] & 15 == 3
+    assert b"\0\x0f\0\x09\0\x0fBeffroi" in answer, "extended error 15: blocked (RFC 8914)"
 
 
 def test_nobody_on_the_internet_reaches_the_page(hall: TownHall) -> None:

@@ -8,7 +8,7 @@ Process: dnsdist and Unbound, each as its own user. The agent makes dnsdist read
          ``RELOAD`` from the loopback address: its answer says that both files were read.
 Fails:   without the agent, dnsdist goes on with its files; without dnsdist, the files wait for its start, and the
          agent asks again every second.
-Source:  dnsdist.org/reference/kvs.html; docs/decisions/0011.
+Source:  dnsdist.org/reference/kvs.html; RFC 8914 (error 15: blocked); docs/decisions/0011.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ local listed = AndRule({{
 }})
 local told = newFrameStreamUnixLogger("{refusals_socket(config)}", {{flushTimeout=1, reopenInterval=1}})
 addAction(listed, DnstapLogAction("box", told))
+addAction(listed, SetExtendedDNSErrorAction(15, "Beffroi"))
 addAction(listed, RCodeAction(DNSRCode.NXDOMAIN))
 -- Observed names, and names so long that they may carry data: the agent judges them in memory.
 local seen = OrRule({{KeyValueStoreLookupRule(watched, suffix), QNameWireLengthRule(0, {LONG_NAME_BYTES})}})
