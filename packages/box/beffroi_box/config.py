@@ -34,8 +34,12 @@ class BoxConfig:
     )
     wan: str = _setting("wan", "Interface towards the internet.")
     lan: str = _setting("lan", "Interface towards the town hall.")
-    mode: str = _setting("", "router or bridge; empty: as the policy says. `beffroi-box network` finds it out.")
-    wanted_mode: str = _setting("", "Mode that `beffroi-box network` tries first; empty: by what is plugged where.")
+    mode: str = _setting(
+        "", "router or bridge; empty: as the policy says. `beffroi-box network` finds it out."
+    )
+    wanted_mode: str = _setting(
+        "", "Mode that `beffroi-box network` tries first; empty: by what is plugged where."
+    )
     ports: tuple[str, ...] = _setting(
         (), "Ethernet ports of which `beffroi-box network` may choose; empty: all cards."
     )
@@ -56,7 +60,9 @@ class BoxConfig:
     dnsdist_user: str = _setting("_dnsdist", "System user of dnsdist; empty: no change of user.")
     nflog_group: int = _setting(5, "Group of the kernel's log of blocked packets.")
     page_port: int = _setting(80, "Port of the box's own page, for the LAN.")
-    page_user: str = _setting("_beffroi-page", "System user of the page; empty: root's own, no change of user.")
+    page_user: str = _setting(
+        "_beffroi-page", "System user of the page; empty: root's own, no change of user."
+    )
     heartbeat_s: int = _setting(20, "Pause between two heartbeats of the centre, in seconds.")
     probe_grace_s: int = _setting(10, "Time in which a new policy must prove that the centre is reached.")
     lan_probe: str = _setting(
