@@ -224,7 +224,7 @@ def _write(peer: socket.socket, reply: Reply, *, head_only: bool) -> None:
         "Content-Length": str(len(body)),
         "Content-Security-Policy": POLICY,
         "Cache-Control": "no-store",
-        "Referrer-Policy": "no-referrer",
+        "Referrer-Policy": "same-origin",  # with none, a browser posts its form with the origin "null"
         "X-Content-Type-Options": "nosniff",
         "Connection": "close",
         **reply.headers,
