@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_box_network import BOX, OP, Site, ip, site
+from tests.fixtures_box_network import BOX, FAR, FAR_PORT, OP, Site, ip, site
 
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
 PRIVATE, PUBLIC = "192.168.1.1/24", "185.22.33.1/24"
@@ -93,3 +93,13 @@ def test_when_the_operator_is_away_what_was_proved_stays(place: Site) -> None:
     assert found["plan"] == proved and not found["proved"] and found["trouble"] == "unproved"
     place.give(PRIVATE)
     assert place.choose()["proved"]
+
+
+def test_the_probe_of_a_bridge_tells_a_way_out_from_none(place: Site) -> None:
+    place.plug(router="p0", pc="p1")
+    place.give(PRIVATE)
+    assert place.choose()["plan"]["mode"] == "bridge"
+    code = "import sys; from beffroi_box.bridgeprobe import bridged_machine_reaches as r; "
+    for target, reached in ((f"{FAR}:{FAR_PORT}", True), (f"{FAR}:1", False)):
+        asked = code + f"print(r('br0', {target!r}, 6.0))"
+        assert place.box.run("/usr/bin/python3", "-c", asked).strip() == str(reached), target

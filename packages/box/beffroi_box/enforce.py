@@ -24,6 +24,7 @@ from beffroi_protocol.messages import Entry, Policy, PolicyMessage
 from beffroi_protocol.protected import Floor
 from beffroi_protocol.table import Change, DecisionTable
 
+from beffroi_box.bridgeprobe import bridged_machine_reaches
 from beffroi_box.client import Centre
 from beffroi_box.config import BoxConfig
 from beffroi_box.desired import Delta, Desired, Own, extras_of, lives_ms
@@ -38,6 +39,8 @@ from beffroi_box.ruleset import Site, ruleset
 log = logging.getLogger("beffroi_box.enforce")
 
 PROBE_PAUSE_S = 0.3
+BRIDGE_PROBE_S = 6.0
+"""An address by DHCP takes its time."""
 
 
 @dataclass(frozen=True)
@@ -274,9 +277,13 @@ class Enforcer:
                 return "the centre was not reached"
             time.sleep(PROBE_PAUSE_S)
         left = max(2.0, end - time.monotonic())
-        if self._config.lan_probe and not lan_reaches(self._config.lan_probe, left):
-            return "the LAN did not reach the internet"
-        return ""
+        return "" if self._lan_reaches(left) else "the LAN did not reach the internet"
+
+    def _lan_reaches(self, seconds: float) -> bool:
+        target = self._config.lan_probe
+        if target and self._config.mode == "bridge":
+            return bridged_machine_reaches(self._config.own_interface, target, max(seconds, BRIDGE_PROBE_S))
+        return not target or lan_reaches(target, seconds)
 
     # -- this box ----------------------------------------------------------------------------------------
 
