@@ -64,7 +64,18 @@ def guess_passwords(stage: Stage) -> Outcome:
     moments += [at for at in (doors["imap_at_ms"], doors["portal_at_ms"]) if at]
     outcome.block_ms = percentiles(max(0, at - decision["activated_ms"]) for at in moments)
     after = stage.tries([attacker])
-    at_doors, answers = stage.doors.signs_in(victim, attacker, wanted=False)
+    posted = stage.inet.ask(
+        "portal_sign_in",
+        host=PORTAL,
+        address=plans.CENTRE.v4,
+        port=PORTAL_PORT,
+        email=victim,
+        password=stage.world.centre.accounts[victim].password,
+        source=attacker,
+        form_source=plans.INNOCENT.v4,
+    )
+    at_doors = bool(doors["imap_at_ms"]) and not posted["ok"] and posted["status"] == 403
+    answers = {"imap": not doors["imap_at_ms"], "portal": posted["ok"], "status": posted["status"]}
     elsewhere, _ = stage.doors.signs_in(victim, plans.INNOCENT.v4, wanted=True)
     complete = len(moments) == 2 * len(stage.communes) + 2 and stage.none_passes(after) and at_doors
     outcome.refused = {"seen": complete, **after, "sign_in": answers, "sign_in_from_elsewhere": elsewhere}

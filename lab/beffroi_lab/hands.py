@@ -35,7 +35,7 @@ import dns.rdatatype
 from beffroi_lab import traffic
 
 Answer = dict[str, Any]
-_SIDE_BY_SIDE = 12
+_SIDE_BY_SIDE, _PENALTY_S = 12, 25.0
 _held: dict[str, socket.socket] = {}
 SIGN_IN = "/connexion/"
 _GET = b"GET / HTTP/1.1\r\nHost: landing\r\n\r\n"
@@ -226,7 +226,8 @@ def until_shut(limit_s: float, imap: Answer, portal: Answer) -> Answer:
     refused: dict[str, list[int]] = {"imap": [], "portal": []}
 
     def at_imap(now_ms: int) -> None:
-        if not imap_login(**imap)["ok"]:
+        # Only the server's own word is a refusal: a try that it lets wait is none.
+        if imap_login(**imap, timeout_s=_PENALTY_S).get("error", "").startswith("error: "):
             refused["imap"].append(now_ms)
 
     deadline = time.monotonic() + limit_s
