@@ -185,6 +185,19 @@ def test_a_beacon_is_regular_and_alone(interval_s: int) -> None:
     )
 
 
+@pytest.mark.parametrize("interval_s", [27, 30, 34, 60])
+@pytest.mark.parametrize("phase_s", range(0, 10, 3))
+def test_a_beacon_is_seen_although_the_counts_are_read_every_ten_seconds(
+    interval_s: int, phase_s: int
+) -> None:
+    source, beacons = random.Random(interval_s), Beacons()
+    found: list[Leak] = []
+    for n in range(BEATS):
+        beat = phase_s + n * interval_s + source.randint(-interval_s // 12, interval_s // 12)
+        found += beacons.judge([met(PC, EVIL)], now=NOW + -(-beat // 10) * 10)
+    assert [leak.detector for leak in found] == ["beacon"]
+
+
 def test_what_is_irregular_shared_or_the_clock_is_no_beacon() -> None:
     source, beacons = random.Random(5), Beacons()
     at = NOW

@@ -28,6 +28,8 @@ BEATS = 16
 BEAT_FROM_S, BEAT_TO_S = 25, 3600
 BEAT_JITTER = 0.15
 """Share of the interval: by chance, one in a million of irregular rows looks so regular."""
+READ_S = 10
+"""The kernel's counts are read so often: a gap between two beats is off by 4 s as a rule; half a reading is allowed."""
 MOST_PAIRS = 4096
 TUNNEL_WINDOW_S = 600
 RARE_KINDS = frozenset({5, 10, 15, 16, 33, 65399})  # CNAME, NULL, MX, TXT, SRV, PRIVATE
@@ -110,7 +112,7 @@ def _regular(times: list[int]) -> int:
     gaps = [after - before for before, after in pairwise(times)]
     mean = sum(gaps) / len(gaps)
     spread = math.sqrt(sum((gap - mean) ** 2 for gap in gaps) / len(gaps))
-    if not BEAT_FROM_S <= mean <= BEAT_TO_S or spread > BEAT_JITTER * mean:
+    if not BEAT_FROM_S <= mean <= BEAT_TO_S or spread > math.hypot(BEAT_JITTER * mean, READ_S / 2):
         return 0
     return round(mean)
 
