@@ -156,12 +156,15 @@ class Agent:
         self.spool.keep()
 
     def _guarded(self, job: Callable[[], None]) -> None:
+        told = ""
         while not self.stopping.is_set():
             try:
                 job()
             except Exception as error:  # noqa: BLE001 - outermost loop of a thread
-                if not self.stopping.is_set():
-                    log.error("%s: %s: %s", threading.current_thread().name, type(error).__name__, error)
+                trouble = f"{type(error).__name__}: {error}"
+                if not self.stopping.is_set() and trouble != told:  # the same trouble each second is told once
+                    log.error("%s: %s", threading.current_thread().name, trouble)
+                told = trouble
             self.stopping.wait(1.0)
 
     # -- feed --------------------------------------------------------------------------------------------
