@@ -94,7 +94,7 @@ class Place:
 
     def inside(self, *argv: str) -> list[str]:
         assert self.holder is not None
-        return ["nsenter", "-m", "-n", "-t", str(self.holder.pid), "--", *argv]
+        return ["nsenter", "-m", "-n", "-r", "-t", str(self.holder.pid), "--", *argv]
 
     def run(self, *argv: str) -> str:
         done = subprocess.run(

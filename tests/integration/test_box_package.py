@@ -137,7 +137,7 @@ def test_installed_it_runs_with_debians_python_and_purged_it_leaves_nothing(
     for unit in UNITS.glob("*.service"):
         machine.run(f"systemctl is-enabled {unit.name}")
     machine.run(
-        "systemd-analyze verify beffroi-box-boot.service beffroi-box.service beffroi-box-page.service"
+        "systemd-analyze verify --man=no beffroi-box-boot.service beffroi-box.service beffroi-box-page.service"
     )
     machine.run("dpkg -r beffroi-box && test -e /var/lib/beffroi-box/box.key")
     machine.run("dpkg -P beffroi-box")
