@@ -19,7 +19,7 @@ from granian.server.embed import Server
 
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
-from beffroi.lib.serving import until_stopped
+from beffroi.lib.serving import leave, until_stopped
 from beffroi.stream.app import Stream
 
 SOCKET_MODE = 0o660
@@ -84,4 +84,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

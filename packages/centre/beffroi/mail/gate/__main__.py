@@ -16,7 +16,7 @@ from granian.server.embed import Server
 
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
-from beffroi.lib.serving import until_stopped
+from beffroi.lib.serving import leave, until_stopped
 from beffroi.mail.gate.app import app
 
 ADDRESS = "127.0.0.1"
@@ -54,4 +54,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
