@@ -162,7 +162,9 @@ class Agent:
                 job()
             except Exception as error:  # noqa: BLE001 - outermost loop of a thread
                 trouble = f"{type(error).__name__}: {error}"
-                if not self.stopping.is_set() and trouble != told:  # the same trouble each second is told once
+                if (
+                    not self.stopping.is_set() and trouble != told
+                ):  # the same trouble each second is told once
                     log.error("%s: %s", threading.current_thread().name, trouble)
                 told = trouble
             self.stopping.wait(1.0)
