@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.cli import sources as command
-from beffroi.cli.audit import FileUnusable
+from beffroi.cli.person import FileUnusable
 from beffroi.core.audit.models import AuditEntry, AuditPersonal
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.watch.sources import updates

@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import json
 import os
-import pwd
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -21,13 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import django
-
+from beffroi.cli.person import FileUnusable, account, enter_centre, has_database
 from beffroi.core.audit import exported, signing
 from beffroi.lib import clock
-from beffroi.lib.config import DEFAULT_STATE, STATE_VARIABLE, Config, load
+from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
-from beffroi.supervise.secret_files import UserMissing
 
 if TYPE_CHECKING:
     from beffroi.core.audit.queries import Report
@@ -45,12 +42,6 @@ class NoDatabase(BeffroiError):
     code = "cli.no_database"
 
 
-class FileUnusable(BeffroiError):
-    """The file {} cannot be used: {}."""
-
-    code = "cli.file_unusable"
-
-
 class DateUnusable(BeffroiError):
     """Entries are taken away up to a day of the past, written like 2026-01-31, not {}."""
 
@@ -64,16 +55,13 @@ def main(arguments: Sequence[str]) -> int:
             options.file, options.public_key, expected_head=options.expected_head, as_json=options.json
         )
     config = load(options.state.resolve())
-    account = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+    asking = account()
     out = _new_file(options.output) if options.verb == "export" else -1
-    become_python_user(config)
-    os.environ[STATE_VARIABLE] = str(config.state)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "beffroi.settings.base")
-    django.setup()
+    enter_centre(config)
     if options.verb == "export":
         return export(config, out, options.output)
     if options.verb == "prune":
-        return prune(config, options.before, account=account, confirmed=options.yes)
+        return prune(config, options.before, account=asking, confirmed=options.yes)
     return report(config, expected_head=options.expected_head, as_json=options.json, full=options.full)
 
 
@@ -233,18 +221,5 @@ def _day(text: str) -> datetime:
 
 
 def _need_database(config: Config) -> None:
-    if not config.database_url and not (config.state / "db" / "beffroi.sqlite").exists():
-        raise NoDatabase(config.state)  # opening it would make an empty one
-
-
-def become_python_user(config: Config) -> None:
-    """Give up root for good where the centre has a user of its own. Errors: UserMissing."""
-    if os.getuid() != 0 or not config.user:
-        return
-    try:
-        entry = pwd.getpwnam(config.user)
-    except KeyError:
-        raise UserMissing(config.user) from None
-    os.initgroups(config.user, entry.pw_gid)
-    os.setgid(entry.pw_gid)
-    os.setuid(entry.pw_uid)
+    if not has_database(config):
+        raise NoDatabase(config.state)

@@ -15,17 +15,14 @@ import argparse
 import csv
 import io
 import json
-import os
-import pwd
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-import django
 from beffroi_protocol.indicators import Kind
 
-from beffroi.cli.audit import FileUnusable, become_python_user
-from beffroi.lib.config import DEFAULT_STATE, STATE_VARIABLE, load
+from beffroi.cli.person import FileUnusable, account, enter_centre, has_database, open_file
+from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError
 
 DAY_S = 86400
@@ -41,24 +38,25 @@ class ListsUnavailable(BeffroiError):
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     config = load(options.state.resolve())
-    account = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
-    file = _open(options.file) if options.verb == "import" else None
-    become_python_user(config)
-    os.environ[STATE_VARIABLE] = str(config.state)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "beffroi.settings.base")
-    if not config.database_url and not (config.state / "db" / "beffroi.sqlite").exists():
-        raise ListsUnavailable(config.state, "no database")  # opening it would make an empty one
-    django.setup()
+    asking = account()
+    file = (
+        io.TextIOWrapper(open_file(options.file), encoding="utf-8-sig", errors="replace")
+        if options.verb == "import"
+        else None
+    )
+    if not has_database(config):
+        raise ListsUnavailable(config.state, "no database")
+    enter_centre(config)
     from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
 
     try:
         if options.verb == "show":
             return show(as_json=options.json)
         if options.verb == "withdraw":
-            return withdraw(options.name, account=account)
+            return withdraw(options.name, account=asking)
         assert file is not None
         with file:
-            return import_(options, file, account=account)
+            return import_(options, file, account=asking)
     except DatabaseError:
         raise ListsUnavailable(config.state, "the database does not answer") from None
     except OSError as error:
@@ -164,11 +162,3 @@ def read(lines: Iterable[str], *, as_csv: bool) -> Iterator[str]:
         yield from (row[0] for row in csv.reader(kept) if row)
     except csv.Error as error:
         raise FileUnusable("of values", str(error)) from None
-
-
-def _open(path: Path) -> TextIO:
-    """Errors: FileUnusable."""
-    try:
-        return io.TextIOWrapper(path.open("rb"), encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise FileUnusable(path, error.strerror) from None

@@ -19,15 +19,14 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import django
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.messages import MAX_RELEASE_BYTES, VERSION, Release, decode_feed, encode
 from beffroi_protocol.signing import ROLE_SOFTWARE, Signer, b64, public_bytes, unb64
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from beffroi.cli.audit import FileUnusable, become_python_user
+from beffroi.cli.person import FileUnusable, enter_centre, has_database, open_file
 from beffroi.lib import clock
-from beffroi.lib.config import DEFAULT_STATE, STATE_VARIABLE, load
+from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError
 
 PACKAGE = "beffroi-box"
@@ -51,12 +50,9 @@ def main(arguments: Sequence[str]) -> int:
         if options.verb == "store"
         else []
     )
-    become_python_user(config)
-    os.environ[STATE_VARIABLE] = str(config.state)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "beffroi.settings.base")
-    if not config.database_url and not (config.state / "db" / "beffroi.sqlite").exists():
+    if not has_database(config):
         raise ReleaseUnusable("there is no database here. Next: ./beffroi status")
-    django.setup()
+    enter_centre(config)
     return _on_centre(options, files)
 
 
@@ -147,7 +143,7 @@ def _fields(deb: Path) -> tuple[str, str]:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             content = file.read(MAX_RELEASE_BYTES + 1)
     except OSError as error:
         raise FileUnusable(path, error.strerror) from None

@@ -11,16 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import pwd
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-import django
-
-from beffroi.cli.audit import FileUnusable, become_python_user
-from beffroi.lib.config import DEFAULT_STATE, STATE_VARIABLE, load
+from beffroi.cli.person import account, enter_centre, has_database, open_file
+from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError
 
 ACTOR = "sources-command"
@@ -36,21 +32,18 @@ class SourcesUnavailable(BeffroiError):
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     config = load(options.state.resolve())
-    account = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
-    file = _open(options.file) if options.verb == "import" else None
-    become_python_user(config)
-    os.environ[STATE_VARIABLE] = str(config.state)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "beffroi.settings.base")
-    if not config.database_url and not (config.state / "db" / "beffroi.sqlite").exists():
-        raise SourcesUnavailable(config.state, "no database")  # opening it would make an empty one
-    django.setup()
+    asking = account()
+    file = open_file(options.file) if options.verb == "import" else None
+    if not has_database(config):
+        raise SourcesUnavailable(config.state, "no database")
+    enter_centre(config)
     from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
 
     try:
         if file is None:
             return show(as_json=options.json)
         with file:
-            return import_(options.name, file, account=account)
+            return import_(options.name, file, account=asking)
     except DatabaseError:
         raise SourcesUnavailable(config.state, "the database does not answer") from None
     except OSError as error:
@@ -115,11 +108,3 @@ def import_(name: str, file: BinaryIO, *, account: str) -> int:
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
     while piece := file.read(_PIECE_BYTES):
         yield piece
-
-
-def _open(path: Path) -> BinaryIO:
-    """Errors: FileUnusable."""
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise FileUnusable(path, error.strerror) from None

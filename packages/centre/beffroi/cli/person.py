@@ -1,0 +1,64 @@
+"""What every command of a person on the centre's own machine does first.
+
+Process: the person's own. Files are opened by who asked for it; then root becomes the Python user, so no file of the
+         database changes hands, and Django is set up.
+Fails:   closed: a database that is not there is never made by looking for it.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+from typing import BinaryIO
+
+import django
+
+from beffroi.lib.config import STATE_VARIABLE, Config
+from beffroi.lib.errors import BeffroiError
+from beffroi.supervise.secret_files import UserMissing
+
+
+class FileUnusable(BeffroiError):
+    """The file {} cannot be used: {}."""
+
+    code = "cli.file_unusable"
+
+
+def account() -> str:
+    """The account of the machine that asks: an administrator's own name under sudo."""
+    return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Errors: FileUnusable."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise FileUnusable(path, error.strerror) from None
+
+
+def enter_centre(config: Config) -> None:
+    """Give up root and set Django up for this state. Errors: UserMissing."""
+    _become_python_user(config)
+    os.environ[STATE_VARIABLE] = str(config.state)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "beffroi.settings.base")
+    django.setup()
+
+
+def has_database(config: Config) -> bool:
+    """Asked before the first query: opening an SQLite file that is not there would make an empty one."""
+    return bool(config.database_url) or (config.state / "db" / "beffroi.sqlite").exists()
+
+
+def _become_python_user(config: Config) -> None:
+    """Give up root for good where the centre has a user of its own. Errors: UserMissing."""
+    if os.getuid() != 0 or not config.user:
+        return
+    try:
+        entry = pwd.getpwnam(config.user)
+    except KeyError:
+        raise UserMissing(config.user) from None
+    os.initgroups(config.user, entry.pw_gid)
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
