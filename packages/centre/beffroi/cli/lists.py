@@ -39,11 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     config = load(options.state.resolve())
     asking = account()
-    file = (
-        io.TextIOWrapper(open_file(options.file), encoding="utf-8-sig", errors="replace")
-        if options.verb == "import"
-        else None
-    )
+    file = _open(options.file) if options.verb == "import" else None
     if not has_database(config):
         raise ListsUnavailable(config.state, "no database")
     enter_centre(config)
@@ -162,3 +158,8 @@ def read(lines: Iterable[str], *, as_csv: bool) -> Iterator[str]:
         yield from (row[0] for row in csv.reader(kept) if row)
     except csv.Error as error:
         raise FileUnusable("of values", str(error)) from None
+
+
+def _open(path: Path) -> TextIO:
+    """Errors: FileUnusable."""
+    return io.TextIOWrapper(open_file(path), encoding="utf-8-sig", errors="replace")
