@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.cli import sources as command
-from beffroi.cli.person import FileUnusable
+from beffroi.cli.person import FileUnusable, open_file
 from beffroi.core.audit.models import AuditEntry, AuditPersonal
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.watch.sources import updates
@@ -33,7 +33,7 @@ def test_show_says_when_nothing_is_fetched_and_what_each_source_brought(
     path.write_text("lure.example.net\nb.example.net\n")
 
     def give(name: str) -> None:
-        with command._open(path) as file, django_capture_on_commit_callbacks(execute=True):
+        with open_file(path) as file, django_capture_on_commit_callbacks(execute=True):
             command.import_(name, file, account="ada")
 
     with pytest.raises(Conflict):
@@ -41,7 +41,7 @@ def test_show_says_when_nothing_is_fetched_and_what_each_source_brought(
     with pytest.raises(NotFound):
         give("Autres")
     with pytest.raises(FileUnusable):
-        command._open(tmp_path / "absent")
+        open_file(tmp_path / "absent")
     type(source).objects.filter(pk=source.pk).update(active=True)
     give("Noms")
     assert "handed over" in capsys.readouterr().out
