@@ -14,6 +14,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from beffroi.boxes import actions
 from beffroi.core.identity import limits
+from beffroi.core.identity.sign_ins import client_address
 from beffroi.lib.errors import BeffroiError, NotFound, TooLarge
 
 MAX_BODY_BYTES = 16 * 1024
@@ -56,11 +57,6 @@ def _enrol(request: HttpRequest) -> EnrolAnswer:
     except (actions.EnrolRefused, ProtocolError):
         limits.count("box-enrol", network, window_s=_WINDOW_S)
         raise
-
-
-def client_address(request: HttpRequest) -> str:
-    """The front door removes what a client claims and sets this header itself."""
-    return request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
 
 
 def _answer(body: bytes, status: int) -> HttpResponse:
