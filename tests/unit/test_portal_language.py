@@ -17,7 +17,7 @@ MEND = (
     "in packages/centre/beffroi/portal: django-admin makemessages -l en --no-location --no-wrap, translate, then "
     "msgfmt -o locale/en/LC_MESSAGES/django.mo locale/en/LC_MESSAGES/django.po"
 )
-_CALLS = {"_", "gettext", "gettext_lazy", "ngettext"}
+_CALLS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy"}
 _LITERAL = r"('(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")"
 _SINGLE = re.compile(rf"(?<![a-z])(?:_|gettext)\(u?{_LITERAL}\)")
 _PLURAL = re.compile(rf"ngettext\(u?{_LITERAL}, *u?{_LITERAL}")

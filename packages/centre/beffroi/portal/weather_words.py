@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
 from beffroi.watch.weather import rules
 from beffroi.watch.weather.rules import Level, Reason, Weather
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
 
 LEVELS = {
     Level.CALM: (gettext_lazy("Temps calme"), "good", "sun"),
@@ -24,9 +28,54 @@ FIGURES = {
     "mails_withdrawn": gettext_lazy("courriels retirés après coup des boîtes"),
 }
 """What is shown to people, each for itself. Packets stand apart: they are no attempts."""
-
-
-PAST = {
+REASONS: dict[str, _StrPromise] = {
+    Reason.SEVERE_INCIDENT: ngettext_lazy(
+        "%(n)s dossier grave est ouvert : ouvrez-le et suivez ses étapes.",
+        "%(n)s dossiers graves sont ouverts : ouvrez-les et suivez leurs étapes.",
+        "n",
+    ),
+    Reason.MANY_INCIDENTS: ngettext_lazy(
+        "%(n)s dossier est ouvert à la fois.", "%(n)s dossiers sont ouverts à la fois.", "n"
+    ),
+    Reason.INCIDENT: ngettext_lazy(
+        "%(n)s dossier à surveiller est ouvert : ses étapes disent quoi faire.",
+        "%(n)s dossiers à surveiller sont ouverts : leurs étapes disent quoi faire.",
+        "n",
+    ),
+    Reason.BOX_SILENT: ngettext_lazy(
+        "%(n)s boîtier ne répond plus depuis une heure : vérifiez qu’il est branché.",
+        "%(n)s boîtiers ne répondent plus depuis une heure : vérifiez qu’ils sont branchés.",
+        "n",
+    ),
+    Reason.UNREPORTED: ngettext_lazy(
+        "%(n)s attaque est arrivée dans vos boîtes sans que personne la signale ; elle a été retirée.",
+        "%(n)s attaques sont arrivées dans vos boîtes sans que personne les signale ; elles ont été retirées.",
+        "n",
+    ),
+    Reason.SURGE: ngettext_lazy(
+        "%(n)s connexion arrêtée aujourd’hui, bien plus qu’un jour ordinaire.",
+        "%(n)s connexions arrêtées aujourd’hui, bien plus qu’un jour ordinaire.",
+        "n",
+    ),
+    Reason.COMMUNES_IN_STORM: ngettext_lazy(
+        "%(n)s collectivité est dans la tempête, une sur dix ou plus.",
+        "%(n)s collectivités sont dans la tempête, une sur dix ou plus.",
+        "n",
+    ),
+    Reason.SOME_IN_STORM: ngettext_lazy(
+        "%(n)s collectivité est dans la tempête.", "%(n)s collectivités sont dans la tempête.", "n"
+    ),
+    Reason.SOURCES_HELD: ngettext_lazy(
+        "%(n)s mise à jour d’une liste est retenue et attend un avis.",
+        "%(n)s mises à jour de listes sont retenues et attendent un avis.",
+        "n",
+    ),
+    Reason.REVIEWS: ngettext_lazy(
+        "%(n)s décision attend un avis.", "%(n)s décisions attendent un avis.", "n"
+    ),
+}
+"""Each with its number, by which it is chosen: ``% {"n": count}``."""
+PAST: dict[str, _StrPromise] = {
     Reason.SEVERE_INCIDENT: gettext_lazy("dossier grave ouvert"),
     Reason.MANY_INCIDENTS: gettext_lazy("plusieurs dossiers ouverts à la fois"),
     Reason.INCIDENT: gettext_lazy("dossier à surveiller ouvert"),
@@ -38,7 +87,7 @@ PAST = {
 
 
 def past(code: str) -> str:
-    return str({str(reason): text for reason, text in PAST.items()}.get(code, code))
+    return str(PAST.get(code, code))
 
 
 def level(name: str) -> dict[str, str]:
@@ -58,53 +107,7 @@ def sentence(weather: Weather) -> str:
 
 def reason(code: str, count: int) -> str:
     """Why the weather is what it is, with its number."""
-    said: dict[str, Callable[[], str]] = {
-        Reason.SEVERE_INCIDENT: lambda: ngettext(
-            "%(n)s dossier grave est ouvert : ouvrez-le et suivez ses étapes.",
-            "%(n)s dossiers graves sont ouverts : ouvrez-les et suivez leurs étapes.",
-            count,
-        ),
-        Reason.MANY_INCIDENTS: lambda: ngettext(
-            "%(n)s dossier est ouvert à la fois.", "%(n)s dossiers sont ouverts à la fois.", count
-        ),
-        Reason.INCIDENT: lambda: ngettext(
-            "%(n)s dossier à surveiller est ouvert : ses étapes disent quoi faire.",
-            "%(n)s dossiers à surveiller sont ouverts : leurs étapes disent quoi faire.",
-            count,
-        ),
-        Reason.BOX_SILENT: lambda: ngettext(
-            "%(n)s boîtier ne répond plus depuis une heure : vérifiez qu’il est branché.",
-            "%(n)s boîtiers ne répondent plus depuis une heure : vérifiez qu’ils sont branchés.",
-            count,
-        ),
-        Reason.UNREPORTED: lambda: ngettext(
-            "%(n)s attaque est arrivée dans vos boîtes sans que personne la signale ; elle a été retirée.",
-            "%(n)s attaques sont arrivées dans vos boîtes sans que personne les signale ; elles ont été retirées.",
-            count,
-        ),
-        Reason.SURGE: lambda: ngettext(
-            "%(n)s connexion arrêtée aujourd’hui, bien plus qu’un jour ordinaire.",
-            "%(n)s connexions arrêtées aujourd’hui, bien plus qu’un jour ordinaire.",
-            count,
-        ),
-        Reason.COMMUNES_IN_STORM: lambda: ngettext(
-            "%(n)s collectivité est dans la tempête, une sur dix ou plus.",
-            "%(n)s collectivités sont dans la tempête, une sur dix ou plus.",
-            count,
-        ),
-        Reason.SOME_IN_STORM: lambda: ngettext(
-            "%(n)s collectivité est dans la tempête.", "%(n)s collectivités sont dans la tempête.", count
-        ),
-        Reason.SOURCES_HELD: lambda: ngettext(
-            "%(n)s mise à jour d’une liste est retenue et attend un avis.",
-            "%(n)s mises à jour de listes sont retenues et attendent un avis.",
-            count,
-        ),
-        Reason.REVIEWS: lambda: ngettext(
-            "%(n)s décision attend un avis.", "%(n)s décisions attendent un avis.", count
-        ),
-    }
-    return said[code]() % {"n": count} if code in said else code
+    return REASONS[code] % {"n": count} if code in REASONS else code
 
 
 def reasons(weather: Weather) -> list[str]:
