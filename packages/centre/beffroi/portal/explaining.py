@@ -42,6 +42,8 @@ ENDS = {
 
 @dataclass(frozen=True)
 class Moment:
+    """One line of a history. ``at`` orders it."""
+
     at: datetime
     text: str
     note: str = ""

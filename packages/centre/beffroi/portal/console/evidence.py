@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -17,6 +16,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
 from beffroi.mail import queries as mail
 from beffroi.portal import explaining, words
+from beffroi.portal.explaining import Moment
 from beffroi.watch import queries as watch
 
 BOX_CHANNEL = "box"
@@ -60,15 +60,6 @@ class Enforcement:
             "après la décision."
         )
         return told % {"n": self.measured, "first": first, "last": last}
-
-
-@dataclass(frozen=True)
-class Moment:
-    """One line of the history. ``at`` orders it."""
-
-    at: datetime
-    text: str
-    note: str = ""
 
 
 @dataclass(frozen=True)
