@@ -6,6 +6,7 @@ Rule:   the policy of the commune's boîtiers says whether its people may let so
 
 from __future__ import annotations
 
+from beffroi_protocol.indicators import Indicator
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -85,14 +86,19 @@ def _act(request: HttpRequest, actor: Actor, decision_id: str) -> str:
     decision = queries.access_decision(actor, decision_id)
     if decision.state not in ("active", "canary"):
         raise Conflict("the decision ended")
+    return let_through(actor, decision.indicator, decision.id, text)
+
+
+def let_through(actor: Actor, indicator: Indicator, decision_id: str, text: str) -> str:
+    """Open it for the person's commune, for a while; return what stood against it. Errors: Invalid."""
     try:
         exceptions.allow_locally(
             actor=actor,
             collectivite_id=actor.collectivite_id or "",
-            indicator=decision.indicator,
+            indicator=indicator,
             ttl_s=settings.BEFFROI.exception_person_s,
             reason=text[:500],
-            decision_id=decision.id,
+            decision_id=decision_id,
         )
     except ExceptionRefused:
         return _(

@@ -19,15 +19,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from beffroi.boxes import queries as boxes
-from beffroi.core.decisions import appeals, exceptions, queries
-from beffroi.core.decisions.exceptions import ExceptionRefused
+from beffroi.core.decisions import appeals, queries
 from beffroi.core.decisions.models import Decision
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.portal import explaining
 from beffroi.portal.pages import for_agents, page
-from beffroi.portal.web.blocks import PLACE, may_unlock
+from beffroi.portal.web.blocks import PLACE, let_through, may_unlock
 
 
 class LinkTooOld(Conflict):
@@ -89,20 +88,11 @@ def _open(actor: Actor, indicator: Indicator, decision: Decision | None, text: s
     if not may_unlock(actor):
         raise NotAllowed("let something through")
     try:
-        exceptions.allow_locally(
-            actor=actor,
-            collectivite_id=actor.collectivite_id or "",
-            indicator=indicator,
-            ttl_s=settings.BEFFROI.exception_person_s,
-            reason=text[:500],
-            decision_id=decision.id if decision else "",
-        )
-    except ExceptionRefused:
-        return _(
-            "C’est une attaque reconnue : seul le Département peut la débloquer. Contestez, il vous répondra."
-        )
+        error = let_through(actor, indicator, decision.id if decision else "", text)
     except Invalid:
         return _("Écrivez quelques mots : le Département les lira.")
+    if error:
+        return error
     if decision is not None:
         try:
             appeals.appeal(actor=actor, decision_id=decision.id, text=text)
