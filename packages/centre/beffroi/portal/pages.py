@@ -50,6 +50,11 @@ def page(
     return response
 
 
+def asks_part(request: HttpRequest, name: str) -> bool:
+    """Whether htmx asks for this part of a page alone."""
+    return bool(request.htmx) and request.GET.get("part") == name  # type: ignore[attr-defined]
+
+
 def frame(request: HttpRequest, actor: Actor | None) -> dict[str, Any]:
     """Names shown around the page."""
     names: dict[str, Any] = {"actor": actor, "departement": settings.BEFFROI.departement_name}

@@ -15,7 +15,7 @@ from beffroi.boxes import actions, fleet, queries
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
 from beffroi.portal import words
-from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.pages import asks_part, for_administrators, page
 
 ROWS_A_PAGE = 50
 MAX_QUERY_CHARS = 80
@@ -52,7 +52,7 @@ def boxes(request: HttpRequest, actor: Actor) -> HttpResponse:
         "silent": counts["silent"],
         "active": len(present) - counts["pending"],
     }
-    part = request.htmx and request.GET.get("part") == "list"  # type: ignore[attr-defined]
+    part = asks_part(request, "list")
     return page(request, "console/parts/boxes.html" if part else "console/boxes.html", context)
 
 

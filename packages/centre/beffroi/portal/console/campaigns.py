@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.identity.actor import Actor
 from beffroi.portal.console import evidence
-from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.pages import asks_part, for_administrators, page
 from beffroi.watch import actions
 from beffroi.watch import queries as watch
 
@@ -39,7 +39,7 @@ def campaigns(request: HttpRequest, actor: Actor) -> HttpResponse:
         "undecided": decisions.undecided_count(actor),
         "lists": decisions.visible_lists(actor),
     }
-    part = request.htmx and request.GET.get("part") == "list"  # type: ignore[attr-defined]
+    part = asks_part(request, "list")
     return page(request, "console/parts/campaigns.html" if part else "console/campaigns.html", context)
 
 
@@ -47,7 +47,7 @@ def campaigns(request: HttpRequest, actor: Actor) -> HttpResponse:
 @for_administrators
 def campaign(request: HttpRequest, actor: Actor, campaign_id: str) -> HttpResponse:
     context = {"place": "campaigns", "dossier": evidence.dossier(actor, campaign_id)}
-    part = request.htmx and request.GET.get("part") == "dossier"  # type: ignore[attr-defined]
+    part = asks_part(request, "dossier")
     return page(request, "console/parts/dossier.html" if part else "console/campaign.html", context)
 
 

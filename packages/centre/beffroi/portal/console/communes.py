@@ -15,7 +15,7 @@ from beffroi.boxes import queries as boxes
 from beffroi.core.communes import actions, queries, register
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict, Invalid, NotFound
-from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.pages import asks_part, for_administrators, page
 
 MAX_QUERY_CHARS = 80
 HITS = 12
@@ -48,7 +48,7 @@ def communes(request: HttpRequest, actor: Actor) -> HttpResponse:
         "hits": [{"commune": hit, "enrolled": hit.insee in known} for hit in hits],
         "enrolled": enrolled,
     }
-    part = request.htmx and request.GET.get("part") == "hits"  # type: ignore[attr-defined]
+    part = asks_part(request, "hits")
     return page(request, "console/parts/hits.html" if part else "console/communes.html", context)
 
 

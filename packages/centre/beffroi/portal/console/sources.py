@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid
 from beffroi.portal import source_words, verbs, words
-from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.pages import asks_part, for_administrators, page
 from beffroi.watch.sources import actions, catalogue, export, queries
 from beffroi.watch.sources.formats.values import KINDS
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
@@ -130,7 +130,7 @@ def sources(request: HttpRequest, actor: Actor) -> HttpResponse:
         "decisions": len(export.own_decisions(actor)),
         "formats": [("plain", _("Liste simple")), ("csv", "CSV"), ("misp", "MISP"), ("stix", "STIX 2.1")],
     }
-    part = request.htmx and request.GET.get("part") == "list"  # type: ignore[attr-defined]
+    part = asks_part(request, "list")
     return page(request, "console/parts/sources.html" if part else "console/sources.html", context)
 
 

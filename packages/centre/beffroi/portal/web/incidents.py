@@ -18,7 +18,7 @@ from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail import met as mail
 from beffroi.portal import incident_file, incident_view
 from beffroi.portal import incident_words as words
-from beffroi.portal.pages import for_agents, page
+from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.watch import queries as watch
 
 CLOSED_SHOWN = 50
@@ -33,7 +33,7 @@ def incidents(request: HttpRequest, actor: Actor) -> HttpResponse:
         "open": incident_view.summaries(actor, queries.open_incidents(actor)),
         "closed": incident_view.summaries(actor, closed),
     }
-    part = request.htmx and request.GET.get("part") == "list"  # type: ignore[attr-defined]
+    part = asks_part(request, "list")
     return page(request, "portal/parts/incidents.html" if part else "portal/incidents.html", context)
 
 
@@ -62,7 +62,7 @@ def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpRespon
         write(request, actor, found)
         return HttpResponseRedirect(reverse("incident", args=[found.id]))
     context = {"place": "incidents", **incident_view.full(actor, found)}
-    part = request.htmx and request.GET.get("part") == "incident"  # type: ignore[attr-defined]
+    part = asks_part(request, "incident")
     return page(request, "portal/parts/incident.html" if part else "portal/incident.html", context)
 
 

@@ -26,7 +26,7 @@ from beffroi.lib.ids import is_id
 from beffroi.mail import actions, queries, reader
 from beffroi.mail.models import Mailbox
 from beffroi.portal import safe_html, words
-from beffroi.portal.pages import for_agents, page
+from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.watch import queries as watch
 
 PAGE_MESSAGES = 30
@@ -88,7 +88,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "first_page": before_uid is None,
         "reported": set(request.session.get(REPORTED_KEY, [])),
     }
-    part = request.htmx and request.GET.get("part") == "list"  # type: ignore[attr-defined]
+    part = asks_part(request, "list")
     return page(request, "portal/parts/mails.html" if part else "portal/mail_list.html", context)
 
 
@@ -218,7 +218,7 @@ def reported(request: HttpRequest, actor: Actor, beffroi_id: str) -> HttpRespons
     if state is None:
         raise NotFound("report")
     context = {"place": "mail", "report": state, "beffroi_id": beffroi_id}
-    part = request.htmx and request.GET.get("part") == "state"  # type: ignore[attr-defined]
+    part = asks_part(request, "state")
     return page(request, "portal/parts/report_state.html" if part else "portal/mail_reported.html", context)
 
 
