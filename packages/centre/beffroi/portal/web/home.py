@@ -25,7 +25,7 @@ from beffroi.lib.errors import Unavailable
 from beffroi.mail import queries as mail
 from beffroi.mail import reader
 from beffroi.portal import chart, incident_view, weather_words, words
-from beffroi.portal.pages import for_agents, give_live_grant, page
+from beffroi.portal.pages import asks_part, for_agents, give_live_grant, page
 from beffroi.portal.places import own_boxes
 from beffroi.portal.web import weather
 
@@ -38,16 +38,15 @@ FIGURE_DAYS = 30
 @require_GET
 @for_agents
 def home(request: HttpRequest, actor: Actor) -> HttpResponse:
-    boxes = own_boxes(actor)
-    context = {"place": "home", "protection": protection(actor), "boxes": boxes}
-    if request.htmx and request.GET.get("part") == "protection":  # type: ignore[attr-defined]
+    if asks_part(request, "weather"):
+        now = {"place": "home", "now": weather.now(actor)}
+        return page(request, "portal/parts/weather_card.html", now)
+    if asks_part(request, "incidents"):
+        return page(request, "portal/parts/home_incidents.html", {"incidents": open_incidents(actor)})
+    context = {"place": "home", "protection": protection(actor), "boxes": own_boxes(actor)}
+    if asks_part(request, "protection"):
         return page(request, "portal/parts/protection.html", context)
-    if request.htmx and request.GET.get("part") == "weather":  # type: ignore[attr-defined]
-        return page(request, "portal/parts/weather_card.html", {**context, "now": weather.now(actor)})
-    context["incidents"] = incident_view.summaries(actor, incidents.open_incidents(actor)[:OPEN_SHOWN])
-    if request.htmx and request.GET.get("part") == "incidents":  # type: ignore[attr-defined]
-        return page(request, "portal/parts/home_incidents.html", context)
-    todo = actions_of(request, boxes)
+    opened, todo = open_incidents(actor), actions_of(request)
     return page(
         request,
         "portal/home.html",
@@ -55,9 +54,10 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
             **context,
             "first_name": _first_name(request),
             "today": date_format(timezone.localtime(clock.now()), "l j F"),
+            "incidents": opened,
             "todo": todo,
             "now": weather.now(actor),
-            "lead": lead([*context["incidents"], *todo]),
+            "lead": lead([*opened, *todo]),
             "letters": latest_letters(actor),
         },
     )
@@ -70,6 +70,10 @@ def live_grant(request: HttpRequest, actor: Actor) -> HttpResponse:
     response = HttpResponse(status=204)
     give_live_grant(response, actor)
     return response
+
+
+def open_incidents(actor: Actor) -> list[incident_view.Summary]:
+    return incident_view.summaries(actor, incidents.open_incidents(actor)[:OPEN_SHOWN])
 
 
 def protection(actor: Actor) -> dict[str, Any]:
@@ -109,7 +113,7 @@ def stopped(actor: Actor) -> list[tuple[str, int]]:
     return weather_words.figures(total, box=boxes.visible_boxes(actor).exists())
 
 
-def actions_of(request: HttpRequest, boxes: Sequence[Any]) -> list[dict[str, str]]:
+def actions_of(request: HttpRequest) -> list[dict[str, str]]:
     """What this person should do, most urgent first."""
     todo = []
     if not is_mfa_enabled(request.user):
