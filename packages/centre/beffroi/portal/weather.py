@@ -72,6 +72,11 @@ def attempts(figures: Mapping[str, int]) -> int:
     return figures.get("flows_in", 0) + figures.get("flows_out", 0)
 
 
+def by_collectivite(actor: Actor) -> dict[str, Weather]:
+    """The weather of each enrolled collectivité that the actor sees."""
+    return {owner: rules.of_commune(one) for owner, one in inputs(actor).items()}
+
+
 def territory(actor: Actor, found: Mapping[str, Weather]) -> Weather:
     """The département's weather from its communes' and from what waits for a word."""
     levels = Counter(one.level for one in found.values())
@@ -82,8 +87,7 @@ def territory(actor: Actor, found: Mapping[str, Weather]) -> Weather:
 
 def record_levels() -> None:
     """Keep today's weather of every collectivité. For the worker."""
-    found = {owner: rules.of_commune(one) for owner, one in inputs(SYSTEM).items()}
-    actions.record_weather(found, day=clock.now().date())
+    actions.record_weather(by_collectivite(SYSTEM), day=clock.now().date())
 
 
 def record_figures(*, days: int) -> int:

@@ -20,10 +20,9 @@ from beffroi.lib import clock
 from beffroi.mail import queries as mail
 from beffroi.portal import chart, weather, weather_words
 from beffroi.portal.console import evidence
-from beffroi.portal.pages import for_administrators, give_live_grant, page
+from beffroi.portal.pages import asks_part, for_administrators, give_live_grant, page
 from beffroi.watch import queries as watch
 from beffroi.watch.sources import queries as sources
-from beffroi.watch.weather import rules
 
 CHART_DAYS = FIGURE_DAYS = 30
 WAITING = 5
@@ -33,7 +32,7 @@ WAITING = 5
 @for_administrators
 def overview(request: HttpRequest, actor: Actor) -> HttpResponse:
     context = {"place": "overview", **facts(actor)}
-    part = request.htmx and request.GET.get("part") == "facts"  # type: ignore[attr-defined]
+    part = asks_part(request, "facts")
     return page(request, "console/parts/overview.html" if part else "console/overview.html", context)
 
 
@@ -62,8 +61,7 @@ def facts(actor: Actor) -> dict[str, Any]:
     )
     since = clock.now().date() - timedelta(days=FIGURE_DAYS - 1)
     refused = list(boxes.refused_by_day(actor, since=since).values())
-    found = {owner: rules.of_commune(one) for owner, one in weather.inputs(actor).items()}
-    whole = weather.territory(actor, found)
+    whole = weather.territory(actor, weather.by_collectivite(actor))
     return {
         "weather": weather_words.level(whole.level),
         "weather_say": weather_words.sentence(whole),

@@ -15,7 +15,6 @@ from beffroi.core.communes import register
 from beffroi.core.identity.actor import Actor
 from beffroi.portal import months, weather, weather_words
 from beffroi.portal.pages import for_administrators, page
-from beffroi.watch.weather import rules
 from beffroi.watch.weather.rules import Level, Weather
 
 
@@ -69,7 +68,7 @@ def month(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 def view(actor: Actor) -> dict[str, Any]:
     """The département's weather, and its communes by EPCI: the worst first in the list, by name in the tiles."""
-    found = {owner: rules.of_commune(one) for owner, one in weather.inputs(actor).items()}
+    found = weather.by_collectivite(actor)
     whole = weather.territory(actor, found)
     names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
     homes = _homes(list(found))
