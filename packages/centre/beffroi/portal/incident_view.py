@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, partial
 from typing import Any
 
 from django.conf import settings
@@ -108,11 +109,12 @@ def full(actor: Actor, incident: Incident) -> dict[str, Any]:
 
 
 def timeline(actor: Actor, incident: Incident) -> list[Line]:
+    named = cache(partial(who, actor))
     return [
         Line(
             one.at,
             words.entry(incident.kind, one.code, one.data),
-            "" if one.code == "happened" else who(actor, one.actor_kind, one.actor_id),
+            "" if one.code == "happened" else named(one.actor_kind, one.actor_id),
             one.text,
         )
         for one in queries.entries(incident)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.portal import diagnosis, policies, verbs, words
-from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.pages import asks_part, for_administrators, page
 
 HISTORY = 20
 NOTICES = 20
@@ -55,16 +56,14 @@ def box(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
 def history(rows: Any) -> list[dict[str, object]]:
     """Policies with what each changed, newest first; the oldest of ``rows`` only serves as the one before."""
     found = list(rows)
-    names: dict[str, str] = {}
+    who = cache(verbs.actor)
     shown = []
     for at, row in enumerate(found[:HISTORY]):
         before = found[at + 1] if at + 1 < len(found) else None
-        if row.changed_by not in names:
-            names[row.changed_by] = verbs.actor("administrator", row.changed_by)
         shown.append(
             {
                 "row": row,
-                "who": names[row.changed_by],
+                "who": who("administrator", row.changed_by),
                 "changes": policies.differences(_content(before), _content(row)) if before else [],
                 "first": before is None,
                 "current": at == 0,
@@ -171,7 +170,7 @@ def diagnose(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
         "findings": diagnosis.findings(last.report) if last else [],
         "facts": diagnosis.facts(last.report) if last else [],
     }
-    part = request.htmx and request.GET.get("part") == "answer"  # type: ignore[attr-defined]
+    part = asks_part(request, "answer")
     return page(request, "console/parts/diagnosis.html" if part else "console/box_diagnosis.html", context)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -14,7 +16,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.portal import explaining
-from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.pages import asks_part, for_administrators, page
 
 LISTED = 100
 PLACE = {"place": "campaigns"}
@@ -43,7 +45,7 @@ def waiting(request: HttpRequest, actor: Actor) -> HttpResponse:
         ],
         "total": len(review) + len(contested),
     }
-    part = request.htmx and request.GET.get("part") == "list"  # type: ignore[attr-defined]
+    part = asks_part(request, "list")
     return page(request, "console/parts/waiting.html" if part else "console/waiting.html", context)
 
 
@@ -56,7 +58,7 @@ def _line(decision: Decision) -> dict[str, object]:
 @for_administrators
 def decision(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
     context = PLACE | {"one": explaining.explain(actor, decision_id), "console": True}
-    part = request.htmx and request.GET.get("part") == "one"  # type: ignore[attr-defined]
+    part = asks_part(request, "one")
     return page(request, "console/parts/decision.html" if part else "console/decision.html", context)
 
 
@@ -148,7 +150,8 @@ def never(request: HttpRequest, actor: Actor) -> HttpResponse:
             return HttpResponseRedirect(reverse("never_again"))
         except Invalid:
             error = _("Écrivez pourquoi cela peut de nouveau être bloqué.")
-    rows = [{"row": one, "who": _who(one.created_by)} for one in queries.never_again_entries(actor)[:LISTED]]
+    who = cache(_who)
+    rows = [{"row": one, "who": who(one.created_by)} for one in queries.never_again_entries(actor)[:LISTED]]
     context = PLACE | {"rows": rows, "error": error, "asked": request.POST.get("entry", "")}
     return page(request, "console/never_again.html", context, status=400 if error else 200)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from threading import Lock
 
 from django.http import HttpRequest, HttpResponse
@@ -64,6 +65,7 @@ def journal(request: HttpRequest, actor: Actor) -> HttpResponse:
         rows = rows.filter(id__lt=int(before))
     found = list(rows[: PAGE_ENTRIES + 1])
     names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    who = cache(verbs.actor)
     checked = verification.current()
     context = {
         "place": "journal",
@@ -73,7 +75,7 @@ def journal(request: HttpRequest, actor: Actor) -> HttpResponse:
             {
                 "entry": one,
                 "what": verbs.sentence(one.verb),
-                "who": verbs.actor(one.actor_kind, one.actor_id),
+                "who": who(one.actor_kind, one.actor_id),
                 "commune": names.get(one.collectivite_id or "", ""),
                 "details": json.loads(one.details),
                 "sealed": getattr(one, "seal", None) is not None,
