@@ -21,7 +21,7 @@ from beffroi.lib.errors import NotFound
 from beffroi.mail.met import met
 from beffroi.portal import incident_view, words
 from beffroi.portal import incident_words as texts
-from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.pages import asks_part, for_administrators, page
 from beffroi.portal.web.incidents import file_answer, write
 
 CLOSED_SHOWN = 50
@@ -47,7 +47,7 @@ def incidents(request: HttpRequest, actor: Actor) -> HttpResponse:
         "unowned": len(groups[0]["rows"]),
         "any": any(group["rows"] for group in groups),
     }
-    part = request.htmx and request.GET.get("part") == "list"  # type: ignore[attr-defined]
+    part = asks_part(request, "list")
     return page(request, "console/parts/incidents.html" if part else "console/incidents.html", context)
 
 
@@ -86,7 +86,7 @@ def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpRespon
             (state, texts.STATES[state][0]) for state in (Incident.State.IN_PROGRESS, Incident.State.WAITING)
         ],
     }
-    part = request.htmx and request.GET.get("part") == "incident"  # type: ignore[attr-defined]
+    part = asks_part(request, "incident")
     return page(request, "console/parts/incident.html" if part else "console/incident.html", context)
 
 
@@ -127,12 +127,11 @@ def close(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse:
 def export(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse:
     """The file for a complaint, after a present code. Errors: NotFound."""
     found = queries.access_incident(actor, incident_id)
-    context = {"place": "incidents", **incident_view.full(actor, found)}
-    if request.method == "GET":
-        return page(request, "console/incident_export.html", context)
-    if error := _step_up(request, actor):
-        return page(request, "console/incident_export.html", {**context, "error": error}, status=403)
-    return file_answer(actor, found)
+    error = _step_up(request, actor) if request.method == "POST" else ""
+    if request.method == "POST" and not error:
+        return file_answer(actor, found)
+    context = {"place": "incidents", "error": error, **incident_view.full(actor, found)}
+    return page(request, "console/incident_export.html", context, status=403 if error else 200)
 
 
 @require_http_methods(["GET", "POST"])
@@ -142,17 +141,17 @@ def app_passwords(request: HttpRequest, actor: Actor, incident_id: str) -> HttpR
     found = queries.access_incident(actor, incident_id)
     if not found.person_id:
         raise NotFound("person")
+    error = _step_up(request, actor) if request.method == "POST" else ""
+    if request.method == "POST" and not error:
+        actions.revoke_app_passwords(actor=actor, incident=found, person_id=found.person_id)
+        return HttpResponseRedirect(reverse("incident", args=[found.id]))
     context = {
         "place": "incidents",
         "count": mail_devices(actor, found),
+        "error": error,
         **incident_view.full(actor, found),
     }
-    if request.method == "GET":
-        return page(request, "console/incident_app_passwords.html", context)
-    if error := _step_up(request, actor):
-        return page(request, "console/incident_app_passwords.html", {**context, "error": error}, status=403)
-    actions.revoke_app_passwords(actor=actor, incident=found, person_id=found.person_id)
-    return HttpResponseRedirect(reverse("incident", args=[found.id]))
+    return page(request, "console/incident_app_passwords.html", context, status=403 if error else 200)
 
 
 def _step_up(request: HttpRequest, actor: Actor) -> str:
