@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from beffroi.core.planes import files
-from beffroi.lib import clock
+from beffroi.lib import clock, durable
 from beffroi.lib.errors import Unavailable
 from beffroi.stream import archive, snapshots
 from hypothesis import HealthCheck, given, settings
@@ -205,7 +204,7 @@ def test_a_full_disk_keeps_small_channels_going_and_refuses_what_no_line_holds(
         publisher = await bench.restart()
         bench.publish("decision:activated", 1)
         await steps(publisher)
-        monkeypatch.setattr(files, "write", full)
+        monkeypatch.setattr(durable, "write", full)
         door = Door("box")
         door.connect(publisher, bench.hub)  # no file can be written: the line holds it
         await door.read()

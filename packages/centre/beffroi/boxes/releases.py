@@ -28,7 +28,7 @@ from beffroi.core.events.registry import periodic
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes import files
 from beffroi.core.planes.follower import pinned_root
-from beffroi.lib import clock
+from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed, NotFound
 
@@ -63,7 +63,7 @@ def store(*, actor: Actor, line: bytes, delegation: bytes, content: bytes) -> Bo
         raise ReleaseRefused("it has expired")
     place = files.software_file(config.state, release.sha256)
     place.parent.mkdir(mode=0o700, exist_ok=True)
-    files.write(place, files.compressed(content))
+    durable.write(place, files.compressed(content))
     with transaction.atomic():
         last = BoxRelease.objects.select_for_update().aggregate(last=Max("number"))["last"] or 0
         if release.number <= last:
@@ -158,8 +158,11 @@ def views(number: int) -> list[rollout.BoxView]:
 @periodic("boxes.releases", every_s=LOOK_EVERY_S)
 def look() -> int:
     """One look at the release that is under way; return how many boxes were asked."""
+    running = BoxRelease.objects.filter(state=BoxRelease.State.RUNNING)
+    if not running.exists():  # the usual case: no write lock is taken
+        return 0
     with transaction.atomic():
-        row = BoxRelease.objects.select_for_update().filter(state=BoxRelease.State.RUNNING).first()
+        row = running.select_for_update().first()
         if row is None:
             return 0
         system = Actor.system("boxes")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 
 from beffroi_protocol.signing import b64
 from cryptography.hazmat.primitives import hashes
@@ -25,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from beffroi.lib import clock
+from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
 
 AUTHORISED_PARTY = "beffroi"
@@ -41,10 +40,7 @@ def make_key(config: Config) -> None:
         return
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    draft = Path(f"{path}.new")
-    draft.touch(mode=0o600)
-    draft.write_bytes(pem)
-    draft.replace(path)
+    durable.write(path, (pem,), mode=0o600)
 
 
 def load_key(config: Config) -> ec.EllipticCurvePrivateKey:

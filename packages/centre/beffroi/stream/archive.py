@@ -23,6 +23,7 @@ from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.messages import MAX_SNAPSHOT_FILE_BYTES, Snapshot, decode_snapshot_file, encode
 
 from beffroi.core.planes import files
+from beffroi.lib import durable
 from beffroi.stream.batches import Saved
 
 log = logging.getLogger("beffroi.stream")
@@ -126,7 +127,7 @@ class Archive:
 
     def _write(self, path: Path, data: bytes, *, compress: bool = False) -> bool:
         try:
-            files.write(path, files.compressed(data) if compress else (data,))
+            durable.write(path, files.compressed(data) if compress else (data,))
         except OSError as error:
             log.error("%s of the feed is not written: %s", path.name, error.strerror)
             return False

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from beffroi.core.audit.signing import KEY as AUDIT_KEY
 from beffroi.core.audit.signing import PUBLIC as AUDIT_PUBLIC
-from beffroi.lib import clock
+from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
@@ -73,20 +73,7 @@ def supervisor_owner() -> Owner:
 
 def write_file(path: Path, data: bytes, *, mode: int, owner: Owner) -> None:
     """Put a file in place in one step, on disk when this returns; never through a symbolic link."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fchown(handle.fileno(), owner.uid, owner.gid)
-        os.fchmod(handle.fileno(), mode)
-        os.fsync(handle.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    durable.write(path, (data,), mode=mode, owner=(owner.uid, owner.gid))
 
 
 def _hex() -> bytes:

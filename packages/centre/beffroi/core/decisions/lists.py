@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -37,7 +37,7 @@ from beffroi.core.events import outbox
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes import files
-from beffroi.lib import clock
+from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
 
@@ -88,11 +88,7 @@ def publish_list(
     kept, invalid, refused = _sort(values, known)
     if not kept:
         raise ListEmpty(name, invalid, refused)
-    data = content.content(kept)
-    if len(data) > MAX_LIST_BYTES:
-        raise Invalid(f"a list has at most {MAX_LIST_BYTES} bytes")
-    digest = hashlib.sha256(data).hexdigest()
-    files.write(_file(digest), files.compressed(data))
+    written = _write(kept)
     row = _put(
         actor=actor,
         account=account,
@@ -101,14 +97,22 @@ def publish_list(
         scope=scope,
         action=Action(action).value,
         reason=REASON,
-        sha256=digest,
-        size_bytes=len(data),
-        count=len(kept),
         source=source,
         licence=licence,
         expires_at=clock.now() + timedelta(seconds=ttl_s) if ttl_s else None,
+        **written,
     )
     return Published(row, len(kept), invalid, refused)
+
+
+def _write(values: Collection[str]) -> dict[str, object]:
+    """Write the file; return what the row says of it. Errors: Invalid (too large), OSError."""
+    data = content.content(values)
+    if len(data) > MAX_LIST_BYTES:
+        raise Invalid(f"a list has at most {MAX_LIST_BYTES} bytes")
+    digest = hashlib.sha256(data).hexdigest()
+    durable.write(_file(digest), files.compressed(data))
+    return {"sha256": digest, "size_bytes": len(data), "count": len(values)}
 
 
 @transaction.atomic
@@ -155,20 +159,10 @@ def leave_out(*, actor: Actor, indicator: Indicator) -> int:
         if not kept:
             withdraw_list(actor=actor, name=row.name)
             continue
-        data = content.content(kept)
-        digest = hashlib.sha256(data).hexdigest()
-        files.write(_file(digest), files.compressed(data))
+        written = _write(kept)
         columns = ("kind", "scope", "action", "reason", "source", "licence", "expires_at")
         same = {name: getattr(row, name) for name in columns}
-        _put(
-            actor=actor,
-            account="",
-            name=row.name,
-            sha256=digest,
-            size_bytes=len(data),
-            count=len(kept),
-            **same,
-        )
+        _put(actor=actor, account="", name=row.name, **same, **written)
     return left
 
 

@@ -1,15 +1,13 @@
 """Files named by the digest of their content: the bulk lists of STATE/lists, the snapshots of STATE/feed.
 
-Purpose: one way to name them, and one way to write them, for the core and for the planes.
+Purpose: one way to name them and to compress them, for the core and for the planes (written by ``lib.durable``).
 Process: cli and worker write lists; stream writes snapshots and serves both.
 Format:  zlib; the digest and the size are those of the uncompressed content.
-Fails:   OSError; a file is there whole or not at all.
+Fails:   zlib.error for content that is damaged.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -50,22 +48,3 @@ def decompressed(pieces: Iterable[bytes], *, limit_bytes: int) -> Iterator[bytes
                 yield piece
     if not opener.eof:
         raise zlib.error("cut off")
-
-
-def write(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write durably: temporary file, fsync, rename, fsync of the directory."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
-        with temporary.open("xb") as file:
-            file.writelines(pieces)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

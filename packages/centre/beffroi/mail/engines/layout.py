@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from beffroi.lib import durable
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
@@ -127,12 +128,7 @@ def write(path: Path, text: str, mode: int, owner: Owner | None = None) -> None:
     """Replace a file in one step; unchanged content is left alone, so that engines need no reload."""
     data = text.encode()
     if not (path.exists() and path.read_bytes() == data):
-        draft = path.with_name(path.name + ".new")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        draft.replace(path)
+        durable.write(path, (data,), mode=0o600)
     if owner is not None:
         os.chown(path, owner.uid, owner.gid)
     path.chmod(mode)

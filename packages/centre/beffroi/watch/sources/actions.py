@@ -18,8 +18,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.secret_fields import encrypt_text
-from beffroi.core.planes import files
-from beffroi.lib import clock
+from beffroi.lib import clock, durable
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, TooLarge
 from beffroi.lib.ids import new_id
 from beffroi.watch.sources import handover, web
@@ -117,7 +116,7 @@ def give_file(*, actor: Actor, source: FeedSource, pieces: Iterable[bytes], acco
     _only_the_departement(actor)
     if not source.active:
         raise Conflict("the source is off")
-    files.write(handover.given_file(settings.BEFFROI.state, source.id), _bounded(pieces))
+    durable.write(handover.given_file(settings.BEFFROI.state, source.id), _bounded(pieces))
     handover.given_file(settings.BEFFROI.state, source.id).chmod(0o640)
     with transaction.atomic():
         _record(source, actor, "file_given", account=account)

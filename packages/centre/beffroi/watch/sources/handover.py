@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 from beffroi_protocol.indicators import MAX_VALUE_BYTES
 
-from beffroi.core.planes import files
+from beffroi.lib import durable
 
 MAX_VALUES = 1_000_000
 MAX_HEADER_BYTES = 256 * 1024
@@ -106,7 +106,7 @@ def values_file(state: Path, source_id: str) -> Path:
 def put_ask(state: Path, ask: Ask) -> None:
     """Errors: OSError."""
     path = ask_file(state, ask.source_id)
-    files.write(path, [msgspec.json.encode(ask)])
+    durable.write(path, [msgspec.json.encode(ask)])
     path.chmod(0o640)  # the directory's group is that of fetch
 
 

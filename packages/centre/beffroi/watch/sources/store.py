@@ -16,7 +16,7 @@ from pathlib import Path
 from beffroi_protocol import lists
 from beffroi_protocol.indicators import Indicator, Kind
 
-from beffroi.core.planes import files
+from beffroi.lib import durable
 from beffroi.watch.sources import handover
 
 
@@ -47,7 +47,7 @@ def read(path: Path) -> dict[str, tuple[int, int]]:
 
 def write(path: Path, entries: Mapping[str, tuple[int, int]]) -> None:
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    files.write(path, (f"{key}\t{last}\t{until}\n".encode() for key, (last, until) in entries.items()))
+    durable.write(path, (f"{key}\t{last}\t{until}\n".encode() for key, (last, until) in entries.items()))
 
 
 def forget_held(state: Path, *, but: Iterable[str]) -> None:
@@ -71,7 +71,7 @@ def write_evidence(state: Path, source_id: str, values: Mapping[str, list[str]])
     directory = handover.root(state) / "evidence"
     directory.mkdir(mode=0o700, exist_ok=True)
     for kind, some in values.items():
-        files.write(directory / f"{source_id}.{kind}", [lists.content(some)])
+        durable.write(directory / f"{source_id}.{kind}", [lists.content(some)])
     for path in directory.glob(f"{source_id}.*"):
         if path.suffix[1:] not in values:
             path.unlink(missing_ok=True)
