@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from beffroi_protocol.enrolment_code import EnrolmentCode
+from beffroi_protocol.facts import Fact, FactBatch
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.lists import content as list_content
 from beffroi_protocol.messages import (
@@ -31,8 +32,6 @@ from beffroi_protocol.messages import (
     EnrolAnswer,
     EnrolRequest,
     Entry,
-    Fact,
-    FactBatch,
     FeedMessage,
     Policy,
     PolicyMessage,

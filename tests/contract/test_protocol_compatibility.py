@@ -9,20 +9,16 @@ from pathlib import Path
 import msgspec
 import pytest
 from beffroi_protocol.errors import MessageMalformed, VersionUnknown
+from beffroi_protocol.facts import Bypass, FactBatch, FlowsLearned, LookBack, Sighting
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.messages import (
     AckBatch,
     Batch,
-    Bypass,
     Delegation,
     EnrolAnswer,
     EnrolRequest,
-    FactBatch,
-    FlowsLearned,
     InboundRule,
-    LookBack,
     PolicyMessage,
-    Sighting,
     Snapshot,
     decode,
     decode_feed,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from beffroi_protocol.messages import FlowsBlocked
+from beffroi_protocol.facts import FlowsBlocked
 
 from tests.fixtures_box import (
     BOX,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi_protocol.messages import LookBack, Sighting
+from beffroi_protocol.facts import LookBack, Sighting
 
 from tests.fixtures_box import (
     ECHO_PORT,

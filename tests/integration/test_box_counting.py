@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from beffroi_box.agent import SLOW_EVERY_S
-from beffroi_protocol.messages import FlowsBlocked, RefusedTotals
+from beffroi_protocol.facts import FlowsBlocked, RefusedTotals
 
 from tests.conftest import Commune
 from tests.fixtures_box import (

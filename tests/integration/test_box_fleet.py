@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 from beffroi_box.update import Shelf
-from beffroi_protocol.messages import Diagnosis, Question, Release
+from beffroi_protocol.facts import Diagnosis
+from beffroi_protocol.messages import Question, Release
 from beffroi_protocol.signing import ROLE_SOFTWARE, Signer, delegate, public_bytes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 

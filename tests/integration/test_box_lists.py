@@ -8,8 +8,9 @@ import random
 from collections.abc import Iterator
 
 import pytest
+from beffroi_protocol.facts import EntryRefused, FlowsBlocked, NamesRefused
 from beffroi_protocol.indicators import Kind
-from beffroi_protocol.messages import BulkList, EntryRefused, FlowsBlocked, NamesRefused
+from beffroi_protocol.messages import BulkList
 
 from tests.fixtures_box import (
     BOX,

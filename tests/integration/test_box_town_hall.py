@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
-from beffroi_protocol.messages import EntryRefused, FlowsBlocked, NamesRefused, PolicyRolledBack
+from beffroi_protocol.facts import EntryRefused, FlowsBlocked, NamesRefused, PolicyRolledBack
 from beffroi_protocol.signing import ROLE_ROOT, Signer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 

@@ -15,7 +15,8 @@ import pytest
 from beffroi_box.errors import CentreUnreachable
 from beffroi_box.facts import FactSpool
 from beffroi_box.update import Installer, Plan, Shelf, UpdateFailed, Updater
-from beffroi_protocol.messages import FactBatch, Release, SoftwareUpdated, decode
+from beffroi_protocol.facts import FactBatch, SoftwareUpdated
+from beffroi_protocol.messages import Release, decode
 
 NOW = 1_800_000_000
 pytestmark = pytest.mark.root

@@ -11,17 +11,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from beffroi_protocol.messages import (
-    Action,
-    Bypass,
-    Fact,
-    FlowsBlocked,
-    FlowsLearned,
-    InboundRule,
-    LookBack,
-    NamesRefused,
-    Sighting,
-)
+from beffroi_protocol.facts import Bypass, Fact, FlowsBlocked, FlowsLearned, LookBack, NamesRefused, Sighting
+from beffroi_protocol.messages import Action, InboundRule
 
 from tests.fixtures_box import (
     BOX,

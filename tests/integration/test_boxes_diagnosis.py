@@ -17,7 +17,8 @@ from beffroi_box.config import BoxConfig
 from beffroi_box.diagnose import Doctor
 from beffroi_box.facts import FactSpool
 from beffroi_box.status import Report
-from beffroi_protocol.messages import Diagnosis, FactBatch, Question, encode
+from beffroi_protocol.facts import Diagnosis, FactBatch
+from beffroi_protocol.messages import Question, encode
 
 from tests.conftest import Commune
 from tests.fixtures_stream import BoxClient, Centre, running_centre  # noqa: F401

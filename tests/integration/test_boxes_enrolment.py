@@ -24,23 +24,19 @@ from beffroi_box.errors import EnrolRefused, IdentityDamaged
 from beffroi_box.store import Store as BoxStore
 from beffroi_box.store import write_twin
 from beffroi_protocol.enrolment_code import WrongCentre, prove_key, read_code
-from beffroi_protocol.indicators import Indicator, Kind
-from beffroi_protocol.messages import (
+from beffroi_protocol.facts import (
     Bypass,
-    EnrolAnswer,
-    EnrolRequest,
     EntryRefused,
     Fact,
     FlowsBlocked,
     FlowsLearned,
     LookBack,
     NamesRefused,
-    Policy,
     PolicyRolledBack,
     Sighting,
-    decode,
-    encode,
 )
+from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.messages import EnrolAnswer, EnrolRequest, Policy, decode, encode
 from beffroi_protocol.signing import TrustStore, b64, delegate, public_bytes, unb64
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.test import Client, RequestFactory, override_settings

@@ -13,7 +13,8 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi_protocol.enrolment_code import prove_key
-from beffroi_protocol.messages import Bypass, EnrolRequest, FlowsLearned, InboundRule, Policy
+from beffroi_protocol.facts import Bypass, FlowsLearned
+from beffroi_protocol.messages import EnrolRequest, InboundRule, Policy
 from beffroi_protocol.signing import b64, public_bytes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 

@@ -21,7 +21,8 @@ from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotAllowed, NotFound
-from beffroi_protocol.messages import FactBatch, Release, SoftwareUpdated, encode
+from beffroi_protocol.facts import FactBatch, SoftwareUpdated
+from beffroi_protocol.messages import Release, encode
 from beffroi_protocol.signing import ROLE_FEED, ROLE_SOFTWARE, Signer, b64, delegate, public_bytes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 

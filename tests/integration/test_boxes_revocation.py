@@ -14,7 +14,8 @@ from beffroi.core.decisions import lists
 from beffroi.core.identity.actor import Actor
 from beffroi.stream import app
 from beffroi_protocol.enrolment_code import new_code, prove_key
-from beffroi_protocol.messages import VERSION, Ack, AckBatch, EnrolRequest, FactBatch, encode
+from beffroi_protocol.facts import FactBatch
+from beffroi_protocol.messages import VERSION, Ack, AckBatch, EnrolRequest, encode
 from beffroi_protocol.signing import b64, public_bytes
 from django.test import RequestFactory
 

@@ -28,8 +28,9 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.mail import projections
+from beffroi_protocol.facts import LookBack, Sighting
 from beffroi_protocol.indicators import normalise
-from beffroi_protocol.messages import LookBack, Sighting, encode
+from beffroi_protocol.messages import encode
 from django.db import transaction
 from django.test import Client
 

@@ -12,19 +12,9 @@ from beffroi.core.events import outbox
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
+from beffroi_protocol.facts import FactBatch, NamesRefused, Sighting
 from beffroi_protocol.indicators import normalise
-from beffroi_protocol.messages import (
-    MAX_POST_BYTES,
-    VERSION,
-    Ack,
-    AckBatch,
-    FactBatch,
-    NamesRefused,
-    Policy,
-    PolicyMessage,
-    Sighting,
-    encode,
-)
+from beffroi_protocol.messages import MAX_POST_BYTES, VERSION, Ack, AckBatch, Policy, PolicyMessage, encode
 from django.db import transaction
 
 from tests.fixtures_stream import Answer, BoxClient, Centre, block, eventually, read_until, running_centre  # noqa: F401

@@ -20,8 +20,8 @@ from beffroi.watch.models import Campaign
 from beffroi.watch.weather import actions, queries, rules
 from beffroi.watch.weather.models import WeatherDay
 from beffroi.watch.weather.rules import Level, Reason, Weather
+from beffroi_protocol.facts import Fact, FlowsBlocked, NamesRefused, RefusedTotals
 from beffroi_protocol.indicators import Indicator, Kind
-from beffroi_protocol.messages import Fact, FlowsBlocked, NamesRefused, RefusedTotals
 
 from tests.conftest import Commune
 from tests.fixtures_portal import LURE_ID, deliver, no_door, own_mailbox, sighting, waiting_withdrawal

@@ -11,16 +11,9 @@ from typing import TYPE_CHECKING
 from beffroi.lib.errors import BeffroiError
 from beffroi.watch.detectors import from_mail
 from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.facts import FactBatch, FlowsBlocked, Sighting
 from beffroi_protocol.indicators import Indicator, Kind, normalise
-from beffroi_protocol.messages import (
-    Ack,
-    AckBatch,
-    FactBatch,
-    FlowsBlocked,
-    Policy,
-    Sighting,
-    encode,
-)
+from beffroi_protocol.messages import Ack, AckBatch, Policy, encode
 from beffroi_protocol.signing import Signer, split_line
 from beffroi_protocol.table import overlay
 

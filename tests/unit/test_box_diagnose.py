@@ -11,7 +11,8 @@ from beffroi_box.config import BoxConfig
 from beffroi_box.diagnose import MAX_TEXT, Doctor, addresses, link
 from beffroi_box.facts import FactSpool
 from beffroi_box.status import Report
-from beffroi_protocol.messages import Diagnosis, FactBatch, Question, decode
+from beffroi_protocol.facts import Diagnosis, FactBatch
+from beffroi_protocol.messages import Question, decode
 
 NOW = 1_800_000_000
 

@@ -13,23 +13,17 @@ from beffroi_box.errors import CentreRefused, CentreUnreachable
 from beffroi_box.facts import BATCH, MAX_OPEN, FactSpool
 from beffroi_box.sender import FACTS_PAUSE_S, SPREAD_AT_MOST_S, Sender
 from beffroi_box.trials import POLICY_RETRY_S, Trials
-from beffroi_protocol.indicators import Indicator, Kind
-from beffroi_protocol.messages import (
-    Ack,
-    AckBatch,
-    Action,
-    Entry,
+from beffroi_protocol.facts import (
     EntryRefused,
     Fact,
     FactBatch,
     FlowsBlocked,
     NamesRefused,
-    Policy,
-    PolicyMessage,
     PolicyRolledBack,
     RefusedTotals,
-    decode,
 )
+from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.messages import Ack, AckBatch, Action, Entry, Policy, PolicyMessage, decode
 
 NOW = 1_800_000_000
 EVIL = Indicator(Kind.IP, "45.83.64.7")

@@ -17,8 +17,9 @@ from beffroi_box.learn import MOST_KEYS, SILENT_FLOWS, Learner, Rounds
 from beffroi_box.services import NAMES, recognise
 from beffroi_box.tallies import Tally, elements
 from beffroi_box.traps import GUESSES, MOST_SOURCES, SCAN_PORTS, Strangers
+from beffroi_protocol.facts import Bypass, FactBatch, FlowsLearned, LookBack, Sighting
 from beffroi_protocol.indicators import Indicator, Kind, normalise
-from beffroi_protocol.messages import Bypass, FactBatch, FlowsLearned, LookBack, Sighting, decode
+from beffroi_protocol.messages import decode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -12,16 +12,9 @@ from beffroi_protocol.errors import (
     StateDamaged,
     VersionUnknown,
 )
+from beffroi_protocol.facts import FactBatch
 from beffroi_protocol.indicators import Kind, normalise
-from beffroi_protocol.messages import (
-    MAX_MESSAGE_BYTES,
-    AckBatch,
-    Batch,
-    FactBatch,
-    Snapshot,
-    decode,
-    decode_feed,
-)
+from beffroi_protocol.messages import MAX_MESSAGE_BYTES, AckBatch, Batch, Snapshot, decode, decode_feed
 from beffroi_protocol.session import Refused, TrustedClock
 from beffroi_protocol.signing import (
     Signer,

@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
+from beffroi_protocol.facts import Sighting
 from beffroi_protocol.indicators import Indicator
-from beffroi_protocol.messages import Sighting
 
 from beffroi_box.facts import FactSpool, new_id
 

@@ -23,7 +23,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
-from beffroi_protocol.messages import Diagnosis, Question
+from beffroi_protocol.facts import Diagnosis
+from beffroi_protocol.messages import Question
 
 from beffroi_box import AGENT_VERSION
 from beffroi_box.config import BoxConfig

@@ -21,10 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-from beffroi_protocol.indicators import Indicator
-from beffroi_protocol.messages import (
-    VERSION,
-    Entry,
+from beffroi_protocol.facts import (
     EntryRefused,
     Fact,
     FactBatch,
@@ -34,8 +31,9 @@ from beffroi_protocol.messages import (
     NamesRefused,
     PolicyRolledBack,
     RefusedTotals,
-    encode,
 )
+from beffroi_protocol.indicators import Indicator
+from beffroi_protocol.messages import VERSION, Entry, encode
 
 from beffroi_box.store import write_atomic
 

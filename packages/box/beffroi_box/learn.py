@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-from beffroi_protocol.messages import Bypass, FlowsLearned
+from beffroi_protocol.facts import Bypass, FlowsLearned
 
 from beffroi_box.facts import FactSpool, new_id
 from beffroi_box.services import recognise

@@ -29,7 +29,8 @@ from pathlib import Path
 
 import msgspec
 from beffroi_protocol.errors import FileMismatch
-from beffroi_protocol.messages import Release, SoftwareUpdated
+from beffroi_protocol.facts import SoftwareUpdated
+from beffroi_protocol.messages import Release
 
 from beffroi_box.download import Files, fetch_snapshot
 from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable

@@ -18,8 +18,9 @@ import time
 from collections.abc import Callable, Iterable
 
 from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.facts import LookBack
 from beffroi_protocol.indicators import Indicator, Kind, normalise, registered_names
-from beffroi_protocol.messages import Action, Entry, LookBack
+from beffroi_protocol.messages import Action, Entry
 
 from beffroi_box import ask
 from beffroi_box.alarms import Alarms

@@ -1,6 +1,6 @@
 """Typed messages between the centre and its doors.
 
-Purpose: the one definition of what travels on the feed, in acknowledgements, facts and enrolment.
+Purpose: the one definition of what travels on the feed, in acknowledgements and enrolment; facts: ``facts``.
 Input:   hostile in both directions; ``decode`` caps the size and refuses unknown versions with a clear error.
 Rule:    a field added later has a default, so that a message of the previous version is understood; unknown
          fields are ignored, so that an older door understands a newer centre of the same version.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -247,159 +247,6 @@ class AckAnswer(msgspec.Struct, frozen=True):
     spread_ms: Number = 0
 
 
-class FlowsBlocked(msgspec.Struct, frozen=True, tag="flows_blocked", tag_field="t"):
-    """Attempts of one remote address that a box refused, counted over an interval. No LAN address.
-
-    ``count``: attempts. Within five minutes, all packets of one remote, direction, protocol and port are one.
-    """
-
-    id: Name
-    indicator: Indicator
-    direction: Annotated[str, msgspec.Meta(pattern="^(in|out)$")]
-    count: Number
-    first_at: Seconds
-    last_at: Seconds
-    protocol: Text = ""
-    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
-    entry_id: Text = ""
-
-
-class NamesRefused(msgspec.Struct, frozen=True, tag="names_refused", tag_field="t"):
-    """Look-ups of one listed name that a box refused, counted over an interval.
-
-    ``count``: within five minutes, all questions of the LAN for the name and names below it are one.
-    """
-
-    id: Name
-    indicator: Indicator
-    count: Number
-    first_at: Seconds
-    last_at: Seconds
-    entry_id: Text = ""
-
-
-class RefusedTotals(msgspec.Struct, frozen=True, tag="refused_totals", tag_field="t"):
-    """What the kernel of a box refused in one direction over an interval, exact even where a flood hid its senders.
-
-    ``packets``: all of them, repetitions too. ``attempts``: as in FlowsBlocked, also those told of nobody.
-    """
-
-    id: Name
-    direction: Annotated[str, msgspec.Meta(pattern="^(in|out)$")]
-    packets: Number
-    attempts: Number
-    first_at: Seconds
-    last_at: Seconds
-
-
-class EntryRefused(msgspec.Struct, frozen=True, tag="entry_refused", tag_field="t"):
-    """A deny entry that the door would not enforce, because it names something protected."""
-
-    id: Name
-    entry_id: Name
-    indicator: Indicator
-    reason: Text
-    at: Seconds
-
-
-class PolicyRolledBack(msgspec.Struct, frozen=True, tag="policy_rolled_back", tag_field="t"):
-    id: Name
-    policy_version: Number
-    kept_version: Number
-    reason: Text
-    at: Seconds
-
-
-class Sighting(msgspec.Struct, frozen=True, tag="sighting", tag_field="t"):
-    """Evidence that a machine can check again; never a verdict."""
-
-    id: Name
-    detector: Name
-    indicators: tuple[Indicator, ...]
-    seen_at: Seconds
-    evidence: dict[str, str] = {}
-
-
-class LookBack(msgspec.Struct, frozen=True, tag="look_back", tag_field="t"):
-    """How often the whole LAN met a new entry's indicator in the days before: flows, on how many days."""
-
-    id: Name
-    entry_id: Name
-    indicator: Indicator
-    count: Number
-    days: Number
-    first_at: Seconds
-    last_at: Seconds
-
-
-class FlowsLearned(msgspec.Struct, frozen=True, tag="flows_learned", tag_field="t"):
-    """New flows that a town hall lives on, counted while its box observes.
-
-    Inbound: ``remote`` is the source's /24 or /48. Outbound: ``service`` is one of the box's catalogue of what town
-    halls use, ``remote`` is empty: no browsing history.
-    """
-
-    id: Name
-    direction: Annotated[str, msgspec.Meta(pattern="^(in|out)$")]
-    protocol: Text
-    port: Annotated[int, msgspec.Meta(ge=0, le=65535)]
-    count: Number
-    first_at: Seconds
-    last_at: Seconds
-    remote: Text = ""
-    service: Text = ""
-
-
-class Bypass(msgspec.Struct, frozen=True, tag="bypass", tag_field="t"):
-    """Machines of the LAN that go round the box, or its resolver. ``count``: machines, or attempts where none shows."""
-
-    id: Name
-    kind: Name
-    count: Number
-    at: Seconds
-
-
-class Diagnosis(msgspec.Struct, frozen=True, tag="diagnosis", tag_field="t"):
-    """The answer to a ``Question``: the box's own state as short texts by name; nothing of the people behind it."""
-
-    id: Name
-    question_id: Name
-    at: Seconds
-    report: Annotated[dict[Name, Text], msgspec.Meta(max_length=50)]
-
-
-class SoftwareUpdated(msgspec.Struct, frozen=True, tag="software_updated", tag_field="t"):
-    """What became of a release on a box. ``outcome``: installed (and proved), rolled_back (the former one is back), or
-    refused (nothing was changed)."""
-
-    id: Name
-    number: Number
-    version: Text
-    outcome: Annotated[str, msgspec.Meta(pattern="^(installed|rolled_back|refused)$")]
-    reason: Text
-    at: Seconds
-
-
-Fact = (
-    FlowsBlocked
-    | NamesRefused
-    | EntryRefused
-    | PolicyRolledBack
-    | Sighting
-    | LookBack
-    | FlowsLearned
-    | Bypass
-    | RefusedTotals
-    | Diagnosis
-    | SoftwareUpdated
-)
-
-
-class FactBatch(msgspec.Struct, frozen=True):
-    v: int
-    facts: tuple[Fact, ...]
-
-
 class EnrolRequest(msgspec.Struct, frozen=True):
     """Asked again with the same code and key until ``state`` is "active" (idempotent).
 
@@ -425,6 +272,13 @@ class EnrolAnswer(msgspec.Struct, frozen=True):
     root_public_key: str = ""
     delegations: tuple[str, ...] = ()  # signed lines
     policy: str = ""  # signed line
+
+
+class Posted(Protocol):
+    """What is posted, and what answers it: AckBatch, AckAnswer, FactBatch, EnrolRequest, EnrolAnswer."""
+
+    @property
+    def v(self) -> int: ...
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -459,9 +313,7 @@ def decode_snapshot_file(payload: bytes) -> Snapshot:
     return _checked(_decode(_SNAPSHOT_DECODER, payload, MAX_SNAPSHOT_FILE_BYTES))
 
 
-def decode[T: (AckBatch, AckAnswer, FactBatch, EnrolRequest, EnrolAnswer)](
-    payload: bytes, kind: type[T]
-) -> T:
+def decode[T: Posted](payload: bytes, kind: type[T]) -> T:
     """Return a posted message of type ``kind``. Errors: as decode_feed."""
     message: T = _decode(msgspec.json.Decoder(kind), payload, MAX_POST_BYTES)
     _check_version(message.v)

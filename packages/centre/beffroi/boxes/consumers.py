@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from beffroi_protocol.messages import (
+from beffroi_protocol.facts import (
     Bypass,
     Diagnosis,
     EntryRefused,

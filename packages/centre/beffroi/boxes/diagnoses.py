@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from beffroi_protocol.messages import Diagnosis
+from beffroi_protocol.facts import Diagnosis
 from django.db import transaction
 
 from beffroi.boxes.models import Box, BoxDiagnosis

@@ -13,7 +13,8 @@ import hashlib
 from datetime import UTC, datetime
 
 from beffroi_protocol.errors import ProtocolError
-from beffroi_protocol.messages import Release, SoftwareUpdated
+from beffroi_protocol.facts import SoftwareUpdated
+from beffroi_protocol.messages import Release
 from beffroi_protocol.signing import ROLE_SOFTWARE, TrustStore
 from django.conf import settings
 from django.db import transaction

@@ -15,8 +15,9 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from beffroi_protocol.errors import IndicatorInvalid
+from beffroi_protocol.facts import Fact, FactBatch
 from beffroi_protocol.indicators import Indicator, normalise
-from beffroi_protocol.messages import Ack, AckBatch, Fact, FactBatch, decode, encode
+from beffroi_protocol.messages import Ack, AckBatch, decode, encode
 from beffroi_protocol.table import overlay
 
 from beffroi.lib.errors import Invalid
