@@ -11,16 +11,19 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from tests import waiting
 
 ROOT = Path(__file__).parents[1]
 OP, BOX, PC = (f"bxm-{os.getpid()}-{place}" for place in ("op", "box", "pc"))
 FAR, FAR_PORT = "185.10.20.1", 23450
-PATIENCE_S = 25.0
+until = partial(waiting.until, limit_s=25.0)
 _ENV = {
     **os.environ,
     "PYTHONPATH": f"{ROOT}/packages/protocol:{ROOT}/packages/box",
@@ -53,13 +56,6 @@ chosen = Network(state, restart=restart)
 chosen.step()
 print(msgspec.json.encode(chosen.found).decode())
 """
-
-
-def until(check: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not check():
-        assert time.monotonic() < end, what
-        time.sleep(0.1)
 
 
 def ip(arguments: str) -> None:

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -33,15 +34,10 @@ from beffroi_protocol.session import FeedSession, Refused, Result, TrustedClock
 from beffroi_protocol.signing import TrustStore, b64, delegate, fingerprint, public_bytes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.waiting import until
+
 PATIENCE_S = 15.0
-
-
-def eventually(check: Callable[[], object], what: str) -> None:
-    """Wait until ``check`` is true; the limit is for a broken run, not a measurement."""
-    end = time.monotonic() + PATIENCE_S
-    while not check():
-        assert time.monotonic() < end, what
-        time.sleep(0.01)
+eventually = partial(until, limit_s=PATIENCE_S)
 
 
 class UnixConnection(http.client.HTTPConnection):

@@ -8,8 +8,8 @@ import signal
 import smtplib
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import imapclient
@@ -27,8 +27,10 @@ from beffroi_protocol.indicators import normalise
 from dnslib import QTYPE, RCODE, RR
 from dnslib.server import BaseResolver
 
+from tests import waiting
 from tests.conftest import Commune
 
+until = partial(waiting.until, limit_s=30.0)
 PORTS = {
     "smtp_port": 22525,
     "imap_port": 22543,
@@ -216,13 +218,6 @@ class Post:
             return path.exists() and path.read_bytes().count(b'"id":"dec_') == entries
 
         until(there, f"{entries} entries in mailgate")
-
-
-def until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, f"never came: {what}"
-        time.sleep(0.05)
 
 
 LURE = """\

@@ -20,6 +20,8 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from django.db import transaction
 
+from tests.waiting import until
+
 EVENTS = 60
 KILLS = 8
 PATIENCE_S = 60.0
@@ -51,11 +53,8 @@ def start(database: dict[str, str], state: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
 
 
-def wait_for(count: int) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while Person.objects.count() < count:
-        assert time.monotonic() < end, "the worker does not go on"
-        time.sleep(0.02)
+def goes_on(count: int) -> None:
+    until(lambda: Person.objects.count() >= count, "the worker does not go on", PATIENCE_S)
 
 
 @pytest.mark.slow
@@ -72,12 +71,12 @@ def test_worker_killed_at_any_moment_takes_each_event_once(state: Path) -> None:
     chance = random.Random(5)
     for kill in range(KILLS):
         worker = start(database, state)
-        wait_for(min(EVENTS, (kill + 1) * 4))
+        goes_on(min(EVENTS, (kill + 1) * 4))
         time.sleep(chance.uniform(0, 0.03))
         worker.send_signal(signal.SIGKILL)
         worker.wait()
     worker = start(database, state)
-    wait_for(EVENTS)
+    goes_on(EVENTS)
     worker.terminate()
     assert worker.wait(PATIENCE_S) == 0
     emails = sorted(Person.objects.values_list("email", flat=True))

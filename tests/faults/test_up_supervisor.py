@@ -18,6 +18,8 @@ from beffroi.lib.process import Process
 from beffroi.supervise import children, keeper, status
 from beffroi.supervise.supervisor import StartFailed, Supervisor, stop_running
 
+from tests.waiting import until
+
 PATIENCE_S = 20.0
 
 STUBBORN = """
@@ -65,13 +67,6 @@ def run(place: Config) -> Iterator[Callable[..., Supervisor]]:
         supervisor.stop()
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
 def test_a_dead_process_is_started_again_and_the_others_live_on(
     place: Config, run: Callable[..., Supervisor]
 ) -> None:
@@ -80,7 +75,7 @@ def test_a_dead_process_is_started_again_and_the_others_live_on(
     first, second = supervisor.keepers
     dead, untouched = first.status.pid, second.status.pid
     os.kill(dead, signal.SIGKILL)
-    until(lambda: first.status.restarts == 1 and first.status.state == "healthy")
+    until(lambda: first.status.restarts == 1 and first.status.state == "healthy", "started again")
     assert first.status.pid != dead
     assert second.status.pid == untouched
     assert not children.family(dead), "the worker of the dead process was left behind"
@@ -145,7 +140,7 @@ def test_who_cannot_bear_a_clock_that_goes_back_is_started_again(
     first, second = supervisor.keepers
     untouched = first.status.pid
     with clock.shifted(-86400):
-        until(lambda: second.status.restarts == 1 and second.status.state == "healthy")
+        until(lambda: second.status.restarts == 1 and second.status.state == "healthy", "started again")
         time.sleep(0.5)
         assert second.status.restarts == 1
     time.sleep(0.5)  # forward again: nobody minds
@@ -168,8 +163,8 @@ for number in range(100000):
     assert supervisor.wait_ready()
     log = supervisor.keepers[0].log
     aside = log.with_suffix(".log.1")
-    until(aside.exists)
-    until(lambda: log.stat().st_size > 100)
+    until(aside.exists, "the log is set aside")
+    until(lambda: log.stat().st_size > 100, "the log goes on")
     assert log.read_bytes()[:1].isdigit(), "no hole: the process appends"
     assert aside.stat().st_mode & 0o777 == 0o640
     assert supervisor.keepers[0].status.restarts == 0
@@ -224,7 +219,7 @@ def other(place: Config) -> Iterator[subprocess.Popen[bytes]]:
     started = subprocess.Popen(
         (sys.executable, "-c", textwrap.dedent(SUPERVISOR), str(place.state), STUBBORN)
     )
-    until(status.ready_path(place).exists)
+    until(status.ready_path(place).exists, "the centre is ready")
     yield started
     started.kill()
     started.wait()
@@ -254,7 +249,7 @@ def test_workers_are_ended_even_when_their_parent_died_too(
     other.kill()
     other.wait()
     os.kill(session, signal.SIGKILL)
-    until(lambda: len(children.family(session)) == 1)
+    until(lambda: len(children.family(session)) == 1, "only its child is left")
     assert children.end_leftovers(status.directory(place) / "children.json", timeout_s=0.5) == ["child"]
     assert not children.family(session)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from beffroi.core.decisions.actions import revoke
@@ -16,16 +15,10 @@ from beffroi_protocol.messages import MAX_MESSAGE_BYTES, SnapshotFile, decode_fe
 from beffroi_protocol.signing import split_line
 
 from tests.fixtures_stream import Centre, block, running_centre  # noqa: F401
+from tests.waiting import until
 
 COUNT = 200_000
-PATIENCE_S = 180.0
-
-
-def patiently(check: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not check():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
+patiently = partial(until, limit_s=180.0)
 
 
 def address(number: int) -> str:

@@ -15,10 +15,10 @@ import smtplib
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, LiteralString
 from urllib.parse import urlencode
@@ -29,10 +29,13 @@ from beffroi.core.planes import db
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from tests import waiting
+
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 USER = "beffroi"
 PATIENCE_S = 60.0
+until = partial(waiting.until, limit_s=PATIENCE_S)
 PORTS = {
     "portal_port": 22943,
     "console_port": 22944,
@@ -115,13 +118,6 @@ class Centre:
 
     def count(self, query: LiteralString) -> int:
         return int(self.plane.execute(query)[0][0])
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, f"never came: {what}"
-        time.sleep(0.1)
 
 
 @contextmanager

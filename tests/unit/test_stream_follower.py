@@ -6,8 +6,8 @@ import shutil
 import socket
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -19,18 +19,13 @@ from beffroi_protocol.messages import Action, Batch, Entry, Snapshot
 from beffroi_protocol.signing import Signer, delegate, payload_hash, public_bytes, split_line
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests import waiting
+
 HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/x-ndjson\r\n\r\n"
-PATIENCE_S = 15.0
+until = partial(waiting.until, limit_s=15.0)
 ROOT, FEED, STRANGER = (Ed25519PrivateKey.generate() for _ in range(3))
 NOW = clock.epoch_s()
 DELEGATION = delegate(ROOT, public_bytes(FEED), serial=1, not_before=NOW - 60, not_after=NOW + 86400)
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, f"never came: {what}"
-        time.sleep(0.01)
 
 
 def entry(number: int) -> Entry:
