@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -50,12 +50,9 @@ def commitment(salt: str, content: str) -> str:
     return hashlib.sha256(f"{salt}\n{content}".encode()).hexdigest()
 
 
-def link(previous: str, position: int, entry: Entry) -> str:
-    """Return the hash of ``entry`` at ``position`` after ``previous`` (64 hex digits)."""
-    fields: list[object] = [
-        VERSION,
-        previous,
-        position,
+def fields_of(entry: Entry) -> list[object]:
+    """What of an entry is hashed, in its order."""
+    return [
         entry.id,
         microseconds(entry.at),
         entry.actor_kind,
@@ -66,4 +63,13 @@ def link(previous: str, position: int, entry: Entry) -> str:
         entry.details,
         entry.personal_digest,
     ]
-    return hashlib.sha256(canonical(fields).encode()).hexdigest()
+
+
+def link(previous: str, position: int, entry: Entry) -> str:
+    """Return the hash of ``entry`` at ``position`` after ``previous`` (64 hex digits)."""
+    return link_fields(previous, position, fields_of(entry))
+
+
+def link_fields(previous: str, position: int, fields: Sequence[object]) -> str:
+    """As ``link``, of an entry's ``fields_of``."""
+    return hashlib.sha256(canonical([VERSION, previous, position, *fields]).encode()).hexdigest()

@@ -5,7 +5,7 @@ Format: UTF-8, one JSON list a line. Personal sides are not in it: they stay era
 | first item | then | meaning |
 |---|---|---|
 | ``beffroi-audit-1`` | keys, position, hash, checkpoint | where the file begins; null, or the checkpoint of a prune |
-| ``e`` | hash, position, then the fields of the entry | one link of the chain |
+| ``e`` | hash, position, then ``chain.fields_of`` the entry | one link of the chain |
 | ``c`` | position, hash, count, at, signature | a signed checkpoint on the way |
 | ``end`` | position, hash, count, at, signature | signed: a file that was cut has none |
 
@@ -46,29 +46,12 @@ class FileReport:
     problem: str
 
 
-@dataclass
-class _Row:
-    """An entry as ``chain.link`` takes it."""
-
-    id: int
-    at: datetime
-    actor_kind: str
-    actor_id: str
-    verb: str
-    object_id: str
-    collectivite_id: str | None
-    details: str
-    personal_digest: str
-
-
 def first_line(keys: Sequence[bytes], position: int, head: str, mark: list[Any] | None) -> str:
     return _line([FORMAT, [b64(key) for key in keys], position, head, mark])
 
 
 def entry_line(position: int, head: str, entry: chain.Entry) -> str:
-    fields = [entry.id, chain.microseconds(entry.at), entry.actor_kind, entry.actor_id, entry.verb]
-    fields += [entry.object_id, entry.collectivite_id, entry.details, entry.personal_digest]
-    return _line(["e", head, position, *fields])
+    return _line(["e", head, position, *chain.fields_of(entry)])
 
 
 def signed_line(kind: Literal["c", "end"], said: signing.Statement, signature: str) -> str:
@@ -121,9 +104,8 @@ class _Check:
             self._checkpoint(*(mark or ()))
         self.seen = self.seen or self.head == self.expected_head
 
-    def _entry(self, head: str, position: int, id_: int, at_us: int, *rest: Any) -> None:
-        row = _Row(id_, _1970 + timedelta(microseconds=at_us), *rest)
-        if position != self.position + 1 or chain.link(self.head, position, row) != head:
+    def _entry(self, head: str, position: int, *fields: Any) -> None:
+        if position != self.position + 1 or chain.link_fields(self.head, position, fields) != head:
             raise _Misfit(f"entry {self.position + 1} was changed, taken out or added")
         self.position, self.head, self.count = position, head, self.count + 1
         self.seen = self.seen or head == self.expected_head
