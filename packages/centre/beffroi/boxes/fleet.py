@@ -23,7 +23,7 @@ from beffroi.core.communes.models import Collectivite
 from beffroi.core.decisions.models import FeedBatch, FeedChannel
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, NotAllowed, NotFound
+from beffroi.lib.errors import Conflict, NotAllowed, NotFound, existing
 
 FEED = "box"
 BEHIND_AFTER_S = 60
@@ -246,7 +246,4 @@ def _answered(actor: Actor, collectivite: Collectivite, flow_id: int, state: str
 
 
 def _current(actor: Actor, collectivite: Collectivite) -> tuple[int, Policy]:
-    current = queries.current_policy(actor, collectivite.id)
-    if current is None:
-        raise NotFound("policy")
-    return current
+    return existing(queries.current_policy(actor, collectivite.id), "policy")

@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet, Sum
 from beffroi.boxes.models import Box, BoxAck, BoxNotice, BoxPolicy, FlowCount, RefusedDay
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import NotFound, existing
 
 SILENT_AFTER_S = 180
 
@@ -26,10 +26,7 @@ def visible_boxes(actor: Actor) -> QuerySet[Box]:
 
 def access_box(actor: Actor, box_id: str) -> Box:
     """Errors: NotFound, for absent and forbidden alike."""
-    found = visible_boxes(actor).filter(pk=box_id).first()
-    if found is None:
-        raise NotFound("box")
-    return found
+    return existing(visible_boxes(actor).filter(pk=box_id).first(), "box")
 
 
 @dataclass(frozen=True)

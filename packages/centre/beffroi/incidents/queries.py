@@ -9,7 +9,7 @@ from django.db.models import Case, IntegerField, QuerySet, Value, When
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents.models import Encounter, Incident, IncidentEntry, IncidentEvidence, IncidentTask
 from beffroi.incidents.rules import Audience, Severity
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import existing
 
 _RANK = Case(
     *(When(severity=s.value, then=Value(n)) for n, s in enumerate((Severity.HIGH, Severity.MEDIUM))),
@@ -32,10 +32,7 @@ def open_incidents(actor: Actor) -> QuerySet[Incident]:
 
 def access_incident(actor: Actor, incident_id: str) -> Incident:
     """Errors: NotFound, for absent and forbidden alike."""
-    found = visible_incidents(actor).filter(pk=incident_id).first()
-    if found is None:
-        raise NotFound("incident")
-    return found
+    return existing(visible_incidents(actor).filter(pk=incident_id).first(), "incident")
 
 
 def entries(incident: Incident) -> Sequence[IncidentEntry]:
@@ -52,10 +49,7 @@ def access_task(actor: Actor, incident: Incident, task_id: str) -> IncidentTask:
     """A commune ticks its own tasks, the Département all. Errors: NotFound."""
     access_incident(actor, incident.id)
     rows = incident.tasks.filter(pk=task_id)
-    found = (rows if actor.sees_all else rows.filter(audience=Audience.COMMUNE)).first()
-    if found is None:
-        raise NotFound("task")
-    return found
+    return existing((rows if actor.sees_all else rows.filter(audience=Audience.COMMUNE)).first(), "task")
 
 
 def evidence(incident: Incident) -> Sequence[IncidentEvidence]:

@@ -27,6 +27,13 @@ class NotFound(BeffroiError):
     http_status = 404
 
 
+def existing[T](row: T | None, what: str) -> T:
+    """``row``, where there is one. Errors: NotFound."""
+    if row is None:
+        raise NotFound(what)
+    return row
+
+
 class NotAllowed(BeffroiError):
     """Your role does not allow this: {}."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -13,7 +13,7 @@ from django.db.models import Count, DateTimeField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import TruncDate
 
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import NotFound, existing
 from beffroi.mail.models import (
     Mailbox,
     MailDelivery,
@@ -52,10 +52,7 @@ def own_mailboxes(actor: Actor) -> QuerySet[Mailbox]:
 
 def access_mailbox(actor: Actor, mailbox_id: str) -> Mailbox:
     """A mailbox to read. Errors: NotFound, for absent and forbidden alike."""
-    found = own_mailboxes(actor).filter(pk=mailbox_id).first()
-    if found is None:
-        raise NotFound("mailbox")
-    return found
+    return existing(own_mailboxes(actor).filter(pk=mailbox_id).first(), "mailbox")
 
 
 def visible_mailboxes(actor: Actor) -> QuerySet[Mailbox]:
@@ -70,10 +67,7 @@ def access_message(actor: Actor, mailbox: Mailbox, beffroi_id: str) -> MailMessa
     """The evidence of a message that was delivered to this own mailbox. Errors: NotFound."""
     access_mailbox(actor, mailbox.id)
     delivered = MailDelivery.objects.filter(message_id=beffroi_id, mailbox_id=mailbox.id).exists()
-    found = MailMessage.objects.filter(pk=beffroi_id).first() if delivered else None
-    if found is None:
-        raise NotFound("message")
-    return found
+    return existing(MailMessage.objects.filter(pk=beffroi_id).first() if delivered else None, "message")
 
 
 def verdict_of(message: MailMessage) -> dict[str, Any]:
@@ -88,16 +82,6 @@ def reported_indicators(beffroi_id: str) -> list[tuple[str, str]]:
         message_id=beffroi_id, role__in=("link", "attachment", "sender")
     ).order_by("kind", "value")
     return [(row.kind, row.value) for row in rows]
-
-
-def messages_with(kind: str, value: str) -> QuerySet[MailMessage]:
-    """Messages that carry an indicator. For engines and rules; no person asks this."""
-    ids = MailObservation.objects.filter(kind=kind, value=value).values("message_id")
-    return MailMessage.objects.filter(pk__in=ids)
-
-
-def deliveries_of(message_ids: Iterable[str]) -> QuerySet[MailDelivery]:
-    return MailDelivery.objects.filter(message_id__in=list(message_ids))
 
 
 def visible_jobs(actor: Actor) -> QuerySet[RemediationJob]:
@@ -178,10 +162,9 @@ def waiting_withdrawals(actor: Actor) -> list[WaitingWithdrawal]:
 
 def access_waiting(actor: Actor, job_id: str) -> WaitingWithdrawal:
     """Errors: NotFound, for absent, forbidden and answered alike."""
-    found = next((one for one in waiting_withdrawals(actor) if one.job.id == job_id), None)
-    if found is None:
-        raise NotFound("withdrawal")
-    return found
+    return existing(
+        next((one for one in waiting_withdrawals(actor) if one.job.id == job_id), None), "withdrawal"
+    )
 
 
 @dataclass

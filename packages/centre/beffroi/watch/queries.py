@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import NotFound, existing
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 
 
@@ -37,10 +37,7 @@ def own_report(actor: Actor, message_id: str) -> OwnReport | None:
 
 def access_campaign(actor: Actor, campaign_id: str) -> Campaign:
     """Return a campaign. Errors: NotFound, also for everyone but the Département."""
-    found = Campaign.objects.filter(pk=campaign_id).first() if actor.sees_all else None
-    if found is None:
-        raise NotFound("campaign")
-    return found
+    return existing(Campaign.objects.filter(pk=campaign_id).first() if actor.sees_all else None, "campaign")
 
 
 def campaigns(actor: Actor, *, state: str = "", limit: int = 100) -> Sequence[Campaign]:

@@ -6,7 +6,7 @@ from django.db.models import QuerySet
 
 from beffroi.core.approvals.models import Approval
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import existing
 
 
 def visible_approvals(actor: Actor) -> QuerySet[Approval]:
@@ -21,7 +21,4 @@ def visible_approvals(actor: Actor) -> QuerySet[Approval]:
 
 def access_approval(actor: Actor, approval_id: str) -> Approval:
     """Errors: NotFound, for absent and forbidden alike."""
-    approval = visible_approvals(actor).filter(pk=approval_id).first()
-    if approval is None:
-        raise NotFound("approval")
-    return approval
+    return existing(visible_approvals(actor).filter(pk=approval_id).first(), "approval")

@@ -14,7 +14,7 @@ from django.db.models.functions import TruncDate
 from beffroi.core.audit import chain, signing
 from beffroi.core.audit.models import AuditCheckpoint, AuditEntry, AuditPersonal, AuditSeal
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import existing
 
 PRUNED = "audit:log:pruned"
 
@@ -181,10 +181,7 @@ def visible_entries(actor: Actor) -> QuerySet[AuditEntry]:
 
 def access_entry(actor: Actor, entry_id: int) -> AuditEntry:
     """Errors: NotFound, for absent and forbidden alike."""
-    entry = visible_entries(actor).filter(pk=entry_id).first()
-    if entry is None:
-        raise NotFound("audit entry")
-    return entry
+    return existing(visible_entries(actor).filter(pk=entry_id).first(), "audit entry")
 
 
 def counts_by_day(verb: str, *, since: date) -> dict[date, int]:

@@ -6,7 +6,7 @@ from django.db.models import QuerySet
 
 from beffroi.core.communes.models import Collectivite, CollectiviteCode, Domain
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import existing
 
 
 def visible_collectivites(actor: Actor) -> QuerySet[Collectivite]:
@@ -17,10 +17,7 @@ def visible_collectivites(actor: Actor) -> QuerySet[Collectivite]:
 
 def access_collectivite(actor: Actor, collectivite_id: str) -> Collectivite:
     """Errors: NotFound, for absent and forbidden alike."""
-    found = visible_collectivites(actor).filter(pk=collectivite_id).first()
-    if found is None:
-        raise NotFound("collectivité")
-    return found
+    return existing(visible_collectivites(actor).filter(pk=collectivite_id).first(), "collectivité")
 
 
 def visible_domains(actor: Actor) -> QuerySet[Domain]:
@@ -30,10 +27,7 @@ def visible_domains(actor: Actor) -> QuerySet[Domain]:
 
 def access_domain(actor: Actor, domain_id: str) -> Domain:
     """Errors: NotFound, for absent and forbidden alike."""
-    found = visible_domains(actor).filter(pk=domain_id).first()
-    if found is None:
-        raise NotFound("domain")
-    return found
+    return existing(visible_domains(actor).filter(pk=domain_id).first(), "domain")
 
 
 def collectivite_of_domain(name: str) -> str | None:

@@ -18,7 +18,7 @@ from beffroi.core.decisions.models import (
     NeverAgain,
 )
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import existing
 
 _TOLD = (Decision.State.ACTIVE, Decision.State.EXPIRED, Decision.State.REVOKED)
 
@@ -42,10 +42,7 @@ def active_decisions(actor: Actor) -> QuerySet[Decision]:
 
 def access_decision(actor: Actor, decision_id: str) -> Decision:
     """Errors: NotFound, for absent and forbidden alike."""
-    decision = visible_decisions(actor).filter(pk=decision_id).first()
-    if decision is None:
-        raise NotFound("decision")
-    return decision
+    return existing(visible_decisions(actor).filter(pk=decision_id).first(), "decision")
 
 
 def decisions_of_campaign(actor: Actor, campaign_id: str) -> QuerySet[Decision]:
@@ -86,10 +83,7 @@ def visible_exceptions(actor: Actor) -> QuerySet[LocalException]:
 
 def access_exception(actor: Actor, exception_id: str) -> LocalException:
     """Errors: NotFound, for absent and forbidden alike."""
-    found = visible_exceptions(actor).filter(pk=exception_id).first()
-    if found is None:
-        raise NotFound("exception")
-    return found
+    return existing(visible_exceptions(actor).filter(pk=exception_id).first(), "exception")
 
 
 def visible_appeals(actor: Actor) -> QuerySet[Appeal]:
@@ -100,10 +94,7 @@ def visible_appeals(actor: Actor) -> QuerySet[Appeal]:
 
 def access_appeal(actor: Actor, appeal_id: str) -> Appeal:
     """Errors: NotFound, for absent and forbidden alike."""
-    found = visible_appeals(actor).filter(pk=appeal_id).first()
-    if found is None:
-        raise NotFound("appeal")
-    return found
+    return existing(visible_appeals(actor).filter(pk=appeal_id).first(), "appeal")
 
 
 def visible_effects(actor: Actor, decision: Decision) -> QuerySet[DecisionEffect]:
@@ -130,10 +121,7 @@ def visible_lists(actor: Actor) -> QuerySet[IndicatorList]:
 
 def access_list(actor: Actor, name: str) -> IndicatorList:
     """Errors: NotFound, for absent and forbidden alike."""
-    found = visible_lists(actor).filter(name=name).first()
-    if found is None:
-        raise NotFound("list")
-    return found
+    return existing(visible_lists(actor).filter(name=name).first(), "list")
 
 
 @dataclass(frozen=True)

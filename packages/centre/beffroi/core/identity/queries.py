@@ -8,7 +8,7 @@ from beffroi.core.communes import row_security
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Administrator, AppPassword, Membership, Person
 from beffroi.lib import clock
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import NotFound, existing
 
 
 def current_memberships(person_id: str) -> list[Membership]:
@@ -40,10 +40,7 @@ def visible_persons(actor: Actor) -> QuerySet[Person]:
 
 def access_person(actor: Actor, person_id: str) -> Person:
     """Errors: NotFound, for absent and forbidden alike."""
-    person = visible_persons(actor).filter(pk=person_id).first()
-    if person is None:
-        raise NotFound("person")
-    return person
+    return existing(visible_persons(actor).filter(pk=person_id).first(), "person")
 
 
 def memberships_in(actor: Actor, collectivite_id: str) -> list[Membership]:
@@ -58,10 +55,7 @@ def access_membership(actor: Actor, membership_id: str) -> Membership:
     rows = Membership.objects.select_related("person", "collectivite")
     if not actor.sees_all:
         rows = rows.filter(collectivite_id=actor.collectivite_id or "")
-    membership = rows.filter(pk=membership_id).first()
-    if membership is None:
-        raise NotFound("membership")
-    return membership
+    return existing(rows.filter(pk=membership_id).first(), "membership")
 
 
 def membership_of(actor: Actor) -> Membership:
@@ -98,10 +92,7 @@ def app_passwords_of(actor: Actor, person_id: str, collectivite_id: str) -> Quer
 
 def access_app_password(actor: Actor, app_password_id: str) -> AppPassword:
     """Errors: NotFound, for absent and forbidden alike."""
-    found = app_passwords(actor).filter(pk=app_password_id).first()
-    if found is None:
-        raise NotFound("app password")
-    return found
+    return existing(app_passwords(actor).filter(pk=app_password_id).first(), "app password")
 
 
 def person_name(person_id: str) -> str:
@@ -111,10 +102,9 @@ def person_name(person_id: str) -> str:
 
 def administrator(administrator_id: str) -> Administrator:
     """Errors: NotFound."""
-    found = Administrator.objects.filter(pk=administrator_id, is_active=True).first()
-    if found is None:
-        raise NotFound("administrator")
-    return found
+    return existing(
+        Administrator.objects.filter(pk=administrator_id, is_active=True).first(), "administrator"
+    )
 
 
 def _current() -> QuerySet[Membership]:

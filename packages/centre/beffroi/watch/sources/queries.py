@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import existing
 from beffroi.watch.sources import store
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
 
@@ -37,18 +37,14 @@ def visible_sources(actor: Actor) -> QuerySet[FeedSource]:
 
 def access_source(actor: Actor, source_id: str) -> FeedSource:
     """Errors: NotFound, for absent and forbidden alike."""
-    found = visible_sources(actor).filter(pk=source_id).first()
-    if found is None:
-        raise NotFound("source")
-    return found
+    return existing(visible_sources(actor).filter(pk=source_id).first(), "source")
 
 
 def access_update(actor: Actor, source: FeedSource, update_id: str) -> SourceUpdate:
     """Errors: NotFound, for absent and forbidden alike."""
-    found = SourceUpdate.objects.filter(pk=update_id, source=source).first() if actor.sees_all else None
-    if found is None:
-        raise NotFound("update")
-    return found
+    return existing(
+        SourceUpdate.objects.filter(pk=update_id, source=source).first() if actor.sees_all else None, "update"
+    )
 
 
 def held_count(actor: Actor) -> int:
