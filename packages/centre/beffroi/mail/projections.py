@@ -129,16 +129,3 @@ def put_app_password(
 def remove_app_password(config: Config, *, app_password_id: str) -> None:
     with _open(_folder(config) / "auth.sqlite") as auth:
         auth.execute("DELETE FROM app_password WHERE id = ?", (app_password_id,))
-
-
-def confirms_route(config: Config, address: str) -> bool:
-    """True when the engine's projection knows the address: only then is provisioning reported done."""
-    with _open(_folder(config) / "routes.sqlite") as routes:
-        return routes.execute("SELECT 1 FROM mailbox WHERE address = ?", (address,)).fetchone() is not None
-
-
-def confirms_app_password(config: Config, app_password_id: str) -> bool:
-    """True while Dovecot would still accept it: a revocation is reported done only when this is False."""
-    with _open(_folder(config) / "auth.sqlite") as auth:
-        found = auth.execute("SELECT 1 FROM app_password WHERE id = ?", (app_password_id,)).fetchone()
-    return found is not None

@@ -18,8 +18,6 @@ from beffroi_protocol.table import CHANNEL_KINDS, overlay
 
 SCOPE_ALL = "all"
 PAUSE_MAX_S = 1.0
-MAX_ENTRIES_A_BATCH = 2000
-"""Keeps a batch of the longest values under MAX_MESSAGE_BYTES."""
 
 
 @dataclass(frozen=True)

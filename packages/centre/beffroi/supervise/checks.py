@@ -17,7 +17,6 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
 NEEDED_DISK_BYTES = 300 * 1024 * 1024
-NEEDED_INODES = 5000
 LOW_DISK_BYTES = 100 * 1024 * 1024
 _LOOPBACK_SETTINGS = (
     "mailgate_port",

@@ -122,9 +122,6 @@ class Supervisor:
         while not self._wanted_end.wait(STATUS_EVERY_S):
             self.write_status()
 
-    def ask_end(self) -> None:
-        self._wanted_end.set()
-
     def stop(self) -> None:
         """Stop all at once and wait; each takes at most its own stop_timeout_s. Nobody is left after this."""
         self.status.stopping, self.status.ready = True, False
