@@ -128,6 +128,7 @@ class Follower:
         return self._strictest(
             indicator,
             communes,
+            now,
             lambda tables: layers.match(indicator, tables, now=now),
             lambda channels: self._lists.match(indicator, now=now, channels=channels),
         )
@@ -138,6 +139,7 @@ class Follower:
         return self._strictest(
             normalise(Kind.IP, address),
             communes,
+            now,
             lambda tables: layers.match_address(address, tables, now=now),
             lambda channels: self._lists.match_address(address, now=now, channels=channels),
         )
@@ -148,6 +150,7 @@ class Follower:
         return self._strictest(
             normalise(Kind.DOMAIN, name),
             communes,
+            now,
             lambda tables: layers.match_name(name, tables, now=now),
             lambda channels: self._lists.match_name(name, now=now, channels=channels),
         )
@@ -163,10 +166,11 @@ class Follower:
         self,
         indicator: Indicator,
         communes: Iterable[str],
+        now: int,
         ask: Callable[[Sequence[DecisionTable]], Entry | None],
         ask_lists: Callable[[Collection[str]], Entry | None],
     ) -> Entry | None:
-        now, answers = self.now(), []
+        answers = []
         for commune in tuple(communes) or ("",):
             with self._lock:
                 tables = self._layers(commune)
