@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from beffroi_protocol.facts import FlowsBlocked
 
-from tests.fixtures_box import (
+from tests.town_hall import TownHall, entry, needs_network
+from tests.town_hall_network import (
     BOX,
     EVIL,
     EVIL6,
@@ -17,30 +18,21 @@ from tests.fixtures_box import (
     LAN,
     LAN_BOX,
     LISTED,
-    TownHall,
+    REFUSED,
     connects,
-    entry,
     inside,
     look_up,
     run,
-    town_hall,
-    until,
 )
+from tests.waiting import until
 
-pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
-REFUSED = 3
+pytest_plugins = ["tests.fixtures_box"]
+pytestmark = needs_network
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[TownHall]:
-    with town_hall(state_mib=8) as hall:
-        yield hall
-
-
-@pytest.fixture
-def hall(running: TownHall) -> Iterator[TownHall]:
-    yield running
-    running.clear()
+def town_hall_options() -> dict[str, Any]:
+    return {"state_mib": 8}
 
 
 def saved(hall: TownHall) -> None:

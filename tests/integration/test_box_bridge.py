@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from beffroi_protocol.facts import LookBack, Sighting
 
-from tests.fixtures_box import (
+from tests.town_hall import TownHall, good_policy, needs_network
+from tests.town_hall_network import (
     ECHO_PORT,
     EVIL,
     EVIL6,
@@ -19,35 +19,26 @@ from tests.fixtures_box import (
     LAN,
     LISTED,
     NET,
+    REFUSED,
     UNLISTED,
     WAN_BOX,
-    TownHall,
     connect,
     connects,
     echoes,
-    good_policy,
     look_up,
     socket_in,
-    town_hall,
-    until,
 )
+from tests.waiting import until
 
-pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
-REFUSED = 3
+pytest_plugins = ["tests.fixtures_box"]
+pytestmark = needs_network
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[TownHall]:
+def town_hall_options() -> dict[str, Any]:
     if not Path("/proc/sys/net/bridge").exists():
         pytest.skip("needs br_netfilter")
-    with town_hall(bridge=True) as hall:
-        yield hall
-
-
-@pytest.fixture
-def hall(running: TownHall) -> Iterator[TownHall]:
-    yield running
-    running.clear()
+    return {"bridge": True}
 
 
 @pytest.mark.parametrize("evil", [EVIL, EVIL6])

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fixtures_box import EVIL, LAN, TownHall, connects, town_hall, until
+from tests.town_hall import TownHall, needs_network, town_hall
+from tests.town_hall_network import EVIL, LAN, connects
+from tests.waiting import until
 
-pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
+pytestmark = needs_network
 TEN_YEARS_S = 10 * 365 * 86400
 
 

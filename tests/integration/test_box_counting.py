@@ -13,14 +13,15 @@ from beffroi_box.agent import SLOW_EVERY_S
 from beffroi_protocol.facts import FlowsBlocked, RefusedTotals
 
 from tests.conftest import Commune
-from tests.fixtures_box import (
+from tests.fixtures_portal import no_door, portal_client, shown_mail
+from tests.town_hall import TownHall, needs_network, town_hall
+from tests.town_hall_network import (
     BOX,
     EVIL,
     EVIL6,
     GOOD,
     LAN,
     NET,
-    TownHall,
     connect,
     connects,
     echoes,
@@ -28,13 +29,11 @@ from tests.fixtures_box import (
     inside,
     run,
     socket_in,
-    town_hall,
-    until,
 )
-from tests.fixtures_portal import no_door, portal_client, shown_mail
+from tests.waiting import until
 
 __all__ = ["no_door", "shown_mail"]
-pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
+pytestmark = needs_network
 REPETITION_S = 1.2  # the kernel sends a SYN again after a second
 
 

@@ -13,10 +13,11 @@ from beffroi_protocol.messages import Question, Release
 from beffroi_protocol.signing import ROLE_SOFTWARE, Signer, delegate, public_bytes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.fixtures_box import TownHall, town_hall, until
 from tests.fixtures_box_centre import BOX_ID
+from tests.town_hall import TownHall, needs_network, town_hall
+from tests.waiting import until
 
-pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
+pytestmark = needs_network
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import random
-from collections.abc import Iterator
 
 import pytest
 from beffroi_protocol.facts import EntryRefused, FlowsBlocked, NamesRefused
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.messages import BulkList
 
-from tests.fixtures_box import (
+from tests.town_hall import TownHall, good_policy, needs_network
+from tests.town_hall_network import (
     BOX,
     EVIL,
     EVIL6,
@@ -20,32 +20,18 @@ from tests.fixtures_box import (
     LAN,
     LAN_BOX,
     LISTED,
+    REFUSED,
     UNLISTED,
     WAN_NET,
-    TownHall,
     connects,
-    good_policy,
     inside,
     look_up,
     run,
-    town_hall,
-    until,
 )
+from tests.waiting import until
 
-pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
-REFUSED = 3
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[TownHall]:
-    with town_hall() as hall:
-        yield hall
-
-
-@pytest.fixture
-def hall(running: TownHall) -> Iterator[TownHall]:
-    yield running
-    running.clear()
+pytest_plugins = ["tests.fixtures_box"]
+pytestmark = needs_network
 
 
 def others(count: int) -> set[str]:

@@ -6,7 +6,6 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Iterator
 
 import pytest
 from beffroi_protocol.enrolment_code import new_code
@@ -15,7 +14,8 @@ from beffroi_protocol.messages import Action, Entry
 from beffroi_protocol.signing import public_bytes
 from beffroi_protocol.unlock import verify_token
 
-from tests.fixtures_box import (
+from tests.town_hall import TownHall, good_policy, needs_network, town_hall
+from tests.town_hall_network import (
     BOX,
     EVIL,
     EVIL6,
@@ -25,35 +25,26 @@ from tests.fixtures_box import (
     LISTED,
     NET,
     WAN_BOX,
-    TownHall,
     connects,
-    good_policy,
     inside,
     look_up,
     run,
     socket_in,
-    town_hall,
-    until,
 )
+from tests.waiting import until
 
-pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
+pytest_plugins = ["tests.fixtures_box"]
+pytestmark = needs_network
 PORTAL = "https://portail.cotedor.fr"
 LABEL = "192.168.213.1"
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[TownHall]:
-    with town_hall() as hall:
-        version = hall.centre.set_policy(good_policy(portal_url=PORTAL))
-        until(lambda: hall.status().get("policy_version") == version, f"not proved: {hall.log()}")
-        hall.start_page()
-        yield hall
-
-
-@pytest.fixture
-def hall(running: TownHall) -> Iterator[TownHall]:
-    yield running
-    running.clear()
+def running(running: TownHall) -> TownHall:
+    version = running.centre.set_policy(good_policy(portal_url=PORTAL))
+    until(lambda: running.status().get("policy_version") == version, f"not proved: {running.log()}")
+    running.start_page()
+    return running
 
 
 def html(hall: TownHall, address: str = LAN_BOX, path: str = "/", **headers: str) -> str:

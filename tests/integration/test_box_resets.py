@@ -7,9 +7,10 @@ import socket
 
 import pytest
 
-from tests.fixtures_box import EVIL, EVIL6, LAN, family, socket_in, town_hall
+from tests.town_hall import needs_network, town_hall
+from tests.town_hall_network import EVIL, EVIL6, LAN, family, socket_in
 
-pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
+pytestmark = needs_network
 
 
 @pytest.mark.parametrize("bridge", [False, True], ids=["router", "bridge"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -12,7 +11,8 @@ from beffroi_protocol.facts import EntryRefused, FlowsBlocked, NamesRefused, Pol
 from beffroi_protocol.signing import ROLE_ROOT, Signer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.fixtures_box import (
+from tests.town_hall import TownHall, entry, good_policy, needs_network
+from tests.town_hall_network import (
     BOX,
     CENTRE_PORT,
     ECHO_PORT,
@@ -23,37 +23,22 @@ from tests.fixtures_box import (
     LAN_BOX,
     LISTED,
     NET,
+    REFUSED,
     UNLISTED,
     WAN_NET,
-    TownHall,
     connect,
     connects,
     echoes,
-    entry,
     family,
-    good_policy,
     inside,
     look_up,
     run,
     socket_in,
-    town_hall,
-    until,
 )
+from tests.waiting import until
 
-pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
-REFUSED = 3
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[TownHall]:
-    with town_hall() as hall:
-        yield hall
-
-
-@pytest.fixture
-def hall(running: TownHall) -> Iterator[TownHall]:
-    yield running
-    running.clear()
+pytest_plugins = ["tests.fixtures_box"]
+pytestmark = needs_network
 
 
 @pytest.mark.parametrize("evil", [EVIL, EVIL6])

@@ -14,7 +14,8 @@ import pytest
 from beffroi_protocol.facts import Bypass, Fact, FlowsBlocked, FlowsLearned, LookBack, NamesRefused, Sighting
 from beffroi_protocol.messages import Action, InboundRule
 
-from tests.fixtures_box import (
+from tests.town_hall import ROOT, TownHall, entry, good_policy, needs_network
+from tests.town_hall_network import (
     BOX,
     ECHO_PORT,
     EVIL,
@@ -24,38 +25,27 @@ from tests.fixtures_box import (
     LAN_BOX,
     LISTED,
     NET,
-    ROOT,
+    REFUSED,
     UNLISTED,
     WAN_BOX,
-    TownHall,
     connects,
-    entry,
     family,
-    good_policy,
     inside,
     look_up,
     run,
     socket_in,
-    town_hall,
-    until,
 )
+from tests.waiting import until
 
-pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
-REFUSED = 3
+pytest_plugins = ["tests.fixtures_box"]
+pytestmark = needs_network
 HONEY = 23
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[TownHall]:
-    with town_hall() as hall:
-        yield hall
-
-
 @pytest.fixture
-def hall(running: TownHall) -> Iterator[TownHall]:
-    running.centre.facts.clear()
-    yield running
-    running.clear()
+def hall(hall: TownHall) -> TownHall:
+    hall.centre.facts.clear()
+    return hall
 
 
 def policy(hall: TownHall, **values: Any) -> None:

@@ -21,8 +21,8 @@ from beffroi.lib import config as config_module
 from beffroi.lib.config import Config
 from beffroi.supervise import certificates, front, secret_files
 
-from tests.fixtures_box import family, socket_in
 from tests.mail_post import Engines
+from tests.town_hall_network import family, socket_in
 
 pytestmark = [
     pytest.mark.root,
