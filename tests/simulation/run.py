@@ -19,7 +19,7 @@ from beffroi.stream import publisher, snapshots
 from beffroi.stream.claims import WITNESSES
 from beffroi.stream.publisher import EPOCH_PAUSE_S
 
-from tests.simulation import actors, box, checks
+from tests.simulation import actors, box, checks, people
 from tests.simulation.schema import empty_database
 from tests.simulation.virtual import signatures, virtual
 from tests.simulation.world import World
@@ -145,7 +145,7 @@ def _pass_them(world: World) -> None:
         if not ahead:
             return
         for scope in ("all", *{one.commune for one in ahead}):
-            actors.block_for(world, scope)
+            people.block_for(world, scope)
         world.run_until(world.time.true + 90.0)
 
 

@@ -1,0 +1,136 @@
+"""What nobody wants: cut lines, deaths, damaged files, wrong clocks, a restored centre."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.simulation.box import Box
+from tests.simulation.people import block
+from tests.simulation.world import BACKOFF_LAST_S, PARTITIONS_S
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+def partition(world: World) -> None:
+    box, seconds = world.rng.choice(world.boxes), world.rng.choice(PARTITIONS_S)
+    if box.link:
+        box.link = False
+        world.tell("%s: partition of %d s", box.id, seconds)
+        world.after(min(seconds, world.horizon_s), lambda: world.heal(box))
+
+
+def crash_box(world: World) -> None:
+    box = world.rng.choice(world.boxes)
+    if box.agent is None:
+        return
+    rng, watched = world.rng, world.watched[box.id]
+    how = rng.choice(("killed", "killed", "power cut", "damaged file", "older state", "empty state"))
+    world.tell("%s: %s", box.id, how)
+    watched.lossless = False
+    if how == "killed":
+        box.kill()
+    else:
+        box.power_cut()
+    if how == "damaged file":
+        watched.intact = False
+        _damage(world, box)
+    elif how == "older state" and hasattr(box, "saved_files"):
+        watched.intact = False
+        box.put_files(box.saved_files)
+    elif how == "empty state":
+        watched.intact = False
+        for path in (*(box.place / "tables").iterdir(), *(box.place / "spool").iterdir()):
+            path.unlink()
+    world.after(rng.uniform(1, 90), lambda: world.boot(box))
+
+
+def _damage(world: World, box: Box) -> None:
+    files = sorted(p for d in ("tables", "spool") for p in (box.place / d).iterdir())
+    files += [
+        p for p in (box.place / "time-floor", box.place / "delegations", box.place / "policy") if p.exists()
+    ]
+    if files:
+        path = world.rng.choice(files)
+        data = path.read_bytes()
+        path.write_bytes(data[: world.rng.randrange(len(data) + 1)])
+
+
+def keep_state(world: World) -> None:
+    box = world.rng.choice(world.boxes)
+    box.saved_files = box.files()  # type: ignore[attr-defined]
+
+
+def disk(world: World) -> None:
+    box = world.rng.choice(world.boxes)
+    box.disk_full = not box.disk_full
+    world.watched[box.id].intact = False
+    world.tell("%s: disk %s", box.id, "full" if box.disk_full else "free")
+
+
+def clock_jump(world: World) -> None:
+    box = world.rng.choice(world.boxes)
+    box.skew_s = world.rng.choice((-10 * 365 * 86400.0, 10 * 365 * 86400.0, 3600.0, 0.0))
+    world.tell("%s: wall clock off by %d s", box.id, box.skew_s)
+
+
+def engines(world: World) -> None:
+    """Unbound restarts, or another program flushes the rules."""
+    box = world.rng.choice(world.boxes)
+    world.watched[box.id].flushed = world.watched[box.id].names_due = True
+    if world.rng.random() < 0.5:
+        box.engines.restart_resolver()
+    else:
+        box.engines.rules, box.engines.ends, box.engines.networks = "", {}, ()
+    if box.agent is not None:
+        world.turn(box)
+
+
+def door_restarts(world: World) -> None:
+    door = world.rng.choice(world.doors)
+    door.start()
+    world.once(door, "connect", world.rng.random(), lambda: world.connect(door))
+
+
+def stream_dies(world: World) -> None:
+    """At once, or over its next batch: after the commit, before or after the mark on disk."""
+    if not world.centre.up:
+        return
+    how = world.rng.choice(("now", "committed", "marked"))
+    if how == "now":
+        world.tell("stream dies")
+        world.stop_stream(world.rng.uniform(0.5, 300))
+    else:
+        world.centre.publisher.crash_at = how
+
+
+def rotate(world: World) -> None:
+    steps = world.rng.choice((1, 1, 2))
+    world.tell("the feed key is rotated, %d steps", steps)
+    world.centre.rotate(steps)
+    world.stop_stream(1.0)
+
+
+def backup(world: World) -> None:
+    world.backup = world.centre.backup()  # type: ignore[attr-defined]
+
+
+def restore(world: World) -> None:
+    made = getattr(world, "backup", None)
+    if made is None:
+        return
+    with_feed = world.rng.random() < 0.5
+    world.tell("the centre is restored from a backup, %s STATE/feed", "with" if with_feed else "without")
+    world.restored = True
+    world.centre.restore(made, with_feed=with_feed)
+    world.lost_feed = with_feed or getattr(world, "lost_feed", False)  # type: ignore[attr-defined]
+    world.revived |= made.members
+    world.flush()
+    for decision in world.centre.decisions.active():
+        world.due(max(1.0, decision.expires_at - world.time.true))
+    pause_s = world.rng.uniform(1, BACKOFF_LAST_S)
+    world.after(pause_s, world.start_stream)
+    for _ in range(
+        world.rng.randint(0, 6)
+    ):  # it goes on from the older state: another history of the same versions
+        world.after(pause_s + world.rng.random() * 3, lambda: block(world))
