@@ -36,7 +36,7 @@ def seed_all() -> None:
     from beffroi.core.identity.actor import Actor
     from django.core.management import call_command
 
-    from tests.fixtures_portal import seed
+    from tests.fixtures_portal_seed import seed
 
     call_command("migrate", verbosity=0)
     found = seed(PASSWORD)
@@ -113,7 +113,7 @@ def application() -> Any:
     from beffroi.mail import reader
     from django.core.wsgi import get_wsgi_application
 
-    from tests.fixtures_portal import letters, opener
+    from tests.fixtures_portal_mail import letters, opener
 
     reader.open_mailbox = opener(letters)
     # A root key of the test's own: nothing here signs a feed.

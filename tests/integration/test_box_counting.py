@@ -13,7 +13,8 @@ from beffroi_box.agent import SLOW_EVERY_S
 from beffroi_protocol.facts import FlowsBlocked, RefusedTotals
 
 from tests.conftest import Commune
-from tests.fixtures_portal import no_door, portal_client, shown_mail
+from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal_mail import shown_mail
 from tests.town_hall import TownHall, needs_network, town_hall
 from tests.town_hall_network import (
     BOX,

@@ -11,17 +11,14 @@ from django.test import Client
 
 from tests.conftest import PASSWORD, Commune
 from tests.fixtures_portal import (
-    FILE,
     LURE_ID,
-    SEEN,
     deliver,
-    letter,
     no_door,
     own_mailbox,
     portal_client,
-    shown_mail,
     sighting,
 )
+from tests.fixtures_portal_mail import FILE, SEEN, letter, shown_mail
 
 __all__ = ["no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db
@@ -369,7 +366,7 @@ def test_an_attachment_that_is_too_large_says_what_to_do(
 ) -> None:
     from beffroi.mail import reader
 
-    from tests.fixtures_portal import ShownMailbox
+    from tests.fixtures_portal_mail import ShownMailbox
 
     def too_large(self: object, uid: int, section: str) -> None:
         raise reader.AttachmentTooLarge(reader.MAX_ATTACHMENT_BYTES)

@@ -23,9 +23,9 @@ from tests.fixtures_portal import (
     no_door,
     on_listener,
     portal_client,
-    shown_mail,
     sighting,
 )
+from tests.fixtures_portal_mail import shown_mail
 
 __all__ = ["no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db

@@ -36,9 +36,9 @@ from tests.fixtures_portal import (
     on_listener,
     own_mailbox,
     portal_client,
-    shown_mail,
     sighting,
 )
+from tests.fixtures_portal_mail import shown_mail
 from tests.fixtures_stream import block
 
 __all__ = ["no_door", "shown_mail"]

@@ -16,7 +16,8 @@ from beffroi.watch.weather.models import WeatherDay
 from beffroi.watch.weather.rules import FIGURES, Level, Reason, Weather
 
 from tests.conftest import Commune
-from tests.fixtures_portal import console_client, no_door, on_listener, portal_client, shown_mail
+from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
+from tests.fixtures_portal_mail import shown_mail
 
 __all__ = ["no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db

@@ -1,0 +1,118 @@
+"""A mailbox for the portal's tests: mails with hostile content, shown from a list.
+
+The mail server is replaced at one point only: ``reader.open_mailbox``. The real one is used by the tests of mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from beffroi.lib import clock
+from beffroi.lib.errors import NotFound
+from beffroi.mail.reader import Attachment, Authentication, MessageSummary, MessageView
+
+FILE = b"PK\x03\x04 not really an archive"
+SEEN: list[int] = []
+LURE_HTML = """
+<html><head><style>body{background:url(http://evil.test/x)}</style><script>alert(1)</script></head>
+<body onload="alert(2)"><p>Bonjour, votre colis est en attente.</p>
+<p><a href="https://colis-suivi-paiement.example/laposte" onclick="alert(3)">https://www.laposte.fr/suivi</a></p>
+<img src="https://pixel.example/t.gif" alt="logo" onerror="alert(4)">
+<form action="https://evil.test"><input name=p></form>
+<iframe src="https://evil.test"></iframe></body></html>
+"""
+
+
+def letter(uid: int, subject: str, sender: str, **changes: Any) -> MessageView:
+    summary = MessageSummary(
+        uid=uid,
+        beffroi_id="msg_" + str(uid % 10) * 26,
+        from_name=changes.pop("name", ""),
+        from_address=sender,
+        subject=subject,
+        received_at=clock.now() - timedelta(minutes=17 * uid),
+        seen=changes.pop("seen", True),
+        unchecked=changes.pop("unchecked", False),
+    )
+    view = MessageView(summary, ("mairie@beaune.test",), "Bonjour,\n\nBien à vous.", "", (), Authentication())
+    return replace(view, **changes)
+
+
+def letters() -> list[MessageView]:
+    """A lure, and ordinary mail with hostile subjects."""
+    return [
+        letter(
+            1,
+            "Votre colis est en attente de paiement <script>alert(1)</script>",
+            "suivi@colis-suivi-paiement.example",
+            name="La Poste",
+            html=LURE_HTML,
+            text="Votre colis est en attente.",
+            seen=False,
+            authentication=Authentication(spf="fail", dkim="none", dmarc="fail"),
+            attachments=(Attachment("2", "facture 88213.zip", "application/zip", 48_213),),
+        ),
+        letter(
+            2,
+            "Contrôle de légalité : délibération 2026-41 reçue",
+            "prefecture@cote-dor.example",
+            name="Préfecture de la Côte-d’Or",
+            seen=False,
+            authentication=Authentication("pass", "pass", "pass"),
+        ),
+        letter(3, "Effectifs cantine, semaine 49", "ecole@nuits.test", name="École Jean-Macé"),
+        letter(4, "Permis de construire, pièces manquantes", "j.bertrand@example.org", unchecked=True),
+        letter(5, "x" * 180, "long@" + "a" * 60 + ".example", name="Un nom " + "très " * 20 + "long"),
+    ]
+
+
+class ShownMailbox:
+    """What the reader is asked, answered from a list."""
+
+    def __init__(self, held: list[MessageView]) -> None:
+        self._held = {one.summary.uid: one for one in held}
+
+    def list(
+        self, folder: str = "INBOX", limit: int = 50, before_uid: int | None = None
+    ) -> list[MessageSummary]:
+        found = [
+            one.summary for one in self._held.values() if before_uid is None or one.summary.uid < before_uid
+        ]
+        return found[:limit]
+
+    def read(self, uid: int, folder: str = "INBOX") -> MessageView:
+        if uid not in self._held:
+            raise NotFound("message")
+        return self._held[uid]
+
+    def mark_seen(self, uid: int, folder: str = "INBOX") -> None:
+        SEEN.append(uid)
+
+    def attachment(self, uid: int, section: str, folder: str = "INBOX") -> tuple[Attachment, bytes]:
+        for one in self.read(uid).attachments:
+            if one.part == section:
+                return one, FILE
+        raise NotFound("attachment")
+
+
+def opener(held: Callable[[], list[MessageView]]) -> Callable[..., Any]:
+    @contextmanager
+    def open_mailbox(config: object, address: str) -> Iterator[ShownMailbox]:
+        yield ShownMailbox(held())
+
+    return open_mailbox
+
+
+@pytest.fixture
+def shown_mail(monkeypatch: pytest.MonkeyPatch) -> list[MessageView]:
+    from beffroi.mail import reader
+
+    held = letters()
+    SEEN.clear()
+    monkeypatch.setattr(reader, "open_mailbox", opener(lambda: held))
+    return held
