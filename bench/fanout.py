@@ -163,6 +163,7 @@ class _Bench:
         for _ in range(count):
             decisions.update(self._decide())
             self._until_acknowledged(decisions)
+            # The pause after a batch (of up to 1200 boxes) is over: the next one goes out at once.
             time.sleep(0.3)
         used = self._load()
         found = self._times(decisions)

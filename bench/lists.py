@@ -30,6 +30,7 @@ from beffroi_box.netlink import DESTROYSETELEM, NEWSETELEM, Operation, SetWriter
 from beffroi_box.resolver import Resolver, bulk_file, dnsdist_configuration, own_files, prepare, write_names
 from beffroi_box.ruleset import TABLE, Site, ruleset
 from beffroi_box.store import Store
+from beffroi_lab.running import wait_until
 from beffroi_lab.topology import LabFailed, LabImpossible
 from beffroi_protocol.lists import content
 from beffroi_protocol.messages import Policy
@@ -120,14 +121,13 @@ def _names(place: Path, say: Callable[[str], None]) -> Iterator[Row]:
     )
     resolver = Resolver(config)
     try:
-        deadline = time.monotonic() + 20
-        while True:
+
+        def answers() -> bool:
             resolver.watch()
-            if not resolver.trouble:
-                break
-            if time.monotonic() > deadline:
-                raise LabFailed(f"dnsdist does not answer: {resolver.trouble}")
-            time.sleep(0.05)
+            return not resolver.trouble
+
+        if not wait_until(answers, 20, 0.05):
+            raise LabFailed(f"dnsdist does not answer: {resolver.trouble}")
         for size in SIZES:
             say(f"loading {size} names")
             path = place / "names"
@@ -250,7 +250,7 @@ def _pings() -> Iterator[list[int]]:
         yield found
         stop.set()
         sender.join()
-        time.sleep(0.2)
+        wait_until(lambda: len(back) == len(sent), 0.2, 0.01)  # the last ones are under way
         found += [len(sent) - len(back), len(sent)]
         client.send(b"")  # ends both readers
         for one in threads:

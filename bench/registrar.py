@@ -14,12 +14,12 @@ import django
 
 django.setup()
 
-from beffroi.boxes.models import Box  # noqa: E402 - Django must know its settings first
-from beffroi.core.planes.follower import pinned_root  # noqa: E402
-from beffroi.lib.config import load  # noqa: E402
-from beffroi.lib.ids import new_id  # noqa: E402
-from beffroi_protocol.signing import b64, fingerprint, public_bytes  # noqa: E402
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: E402
+from beffroi.boxes.models import Box
+from beffroi.core.planes.follower import pinned_root
+from beffroi.lib.config import load
+from beffroi.lib.ids import new_id
+from beffroi_protocol.signing import b64, fingerprint, public_bytes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
 def register(count: int) -> dict[str, Any]:

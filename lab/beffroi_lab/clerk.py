@@ -19,30 +19,30 @@ import msgspec
 
 django.setup()
 
-from beffroi.boxes import actions as boxes  # noqa: E402 - Django must know its settings first
-from beffroi.boxes.models import Box, BoxAck, BoxPolicy  # noqa: E402
-from beffroi.core.audit import queries as audit  # noqa: E402
-from beffroi.core.communes.models import Collectivite, Domain  # noqa: E402
-from beffroi.core.decisions import actions as decisions  # noqa: E402
-from beffroi.core.decisions.models import Decision, FeedBatch  # noqa: E402
-from beffroi.core.events import outbox  # noqa: E402
-from beffroi.core.events.models import InboxFact  # noqa: E402
-from beffroi.core.identity import actions as identity  # noqa: E402
-from beffroi.core.identity.actor import Actor  # noqa: E402
-from beffroi.core.identity.models import Administrator, Membership  # noqa: E402
-from beffroi.lib import clock  # noqa: E402
-from beffroi.lib.errors import BeffroiError  # noqa: E402
-from beffroi.mail import actions as mail  # noqa: E402
-from beffroi.mail.models import Mailbox, MailDelivery, MailMessage  # noqa: E402
-from beffroi.watch import actions as watch  # noqa: E402
-from beffroi.watch.models import Campaign, Sighting  # noqa: E402
-from beffroi_protocol.indicators import Kind, normalise  # noqa: E402
-from beffroi_protocol.messages import Batch, Policy, decode_feed  # noqa: E402
-from beffroi_protocol.signing import split_line  # noqa: E402
-from django.db import close_old_connections, transaction  # noqa: E402
+from beffroi.boxes import actions as boxes
+from beffroi.boxes.models import Box, BoxAck, BoxPolicy
+from beffroi.core.audit import queries as audit
+from beffroi.core.communes.models import Collectivite, Domain
+from beffroi.core.decisions import actions as decisions
+from beffroi.core.decisions.models import Decision, FeedBatch
+from beffroi.core.events import outbox
+from beffroi.core.events.models import InboxFact
+from beffroi.core.identity import actions as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Administrator, Membership
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError
+from beffroi.mail import actions as mail
+from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
+from beffroi.watch import actions as watch
+from beffroi.watch.models import Campaign, Sighting
+from beffroi_protocol.indicators import Kind, normalise
+from beffroi_protocol.messages import Batch, Policy, decode_feed
+from beffroi_protocol.signing import split_line
+from django.db import close_old_connections, transaction
 
-from beffroi_lab import hands  # noqa: E402
-from beffroi_lab.running import wait_until  # noqa: E402
+from beffroi_lab import hands
+from beffroi_lab.running import wait_until
 
 Answer = dict[str, Any]
 _BOX_CLOCK_S = 5

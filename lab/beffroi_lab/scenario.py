@@ -285,7 +285,7 @@ class Scenario:
                 self.copies.append(mail)
                 self.report.figures["delivered"] += 1
                 self.report.tell("the next mail passed unchecked: it must be withdrawn")
-                time.sleep(1)
+                time.sleep(1)  # the check is coming back; each try is one more mail to withdraw
             texts.append(f"{answer['code']} {answer['text']}")
         refused = all(text.startswith("5") for text in texts)
         self.report.prove("next_mail_refused", refused, f"the next mail was answered {texts}", texts)
