@@ -1,7 +1,6 @@
 """The running agent: follows the feed, enforces, acknowledges, reports.
 
-Process: one, as root; threads: feed, policy, sender, packets, names,
-         keeper, lists. The main thread waits for a signal.
+Process: one, as root; its threads are the jobs of ``Agent.run``. The main thread waits for a signal.
 Input:   the feed is hostile until verified; a refused line changes nothing.
 Fails:   any loss of the centre, of the disk or of the resolver leaves the last rules in the kernel.
 Source:  docs/internals/box.md.
@@ -16,16 +15,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import quote
 
 from beffroi_protocol.errors import ProtocolError
-from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import (
     MAX_MESSAGE_BYTES,
     Ack,
     Action,
     Delegation,
-    Entry,
     PolicyMessage,
     Question,
     Release,
@@ -34,6 +32,7 @@ from beffroi_protocol.session import FeedSession, FileWanted, Refused, Result, T
 from beffroi_protocol.table import Change, overlay
 
 from beffroi_box.answers import Answers
+from beffroi_box.blocked import Blocked
 from beffroi_box.client import Centre, SignedSession
 from beffroi_box.config import BoxConfig
 from beffroi_box.diagnose import Doctor
@@ -43,13 +42,11 @@ from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable
 from beffroi_box.facts import FactSpool
 from beffroi_box.kernel import Kernel
 from beffroi_box.lists import ListKeeper
-from beffroi_box.local import LocalSocket, PolicyLog, RecentBlocks
-from beffroi_box.nflog import PacketLog
-from beffroi_box.refusals import RefusalSocket
-from beffroi_box.resolver import prepare, refusals_socket
+from beffroi_box.local import LocalSocket, PolicyLog
+from beffroi_box.resolver import prepare
 from beffroi_box.sender import Sender
 from beffroi_box.status import Status
-from beffroi_box.store import Store, user_id
+from beffroi_box.store import Store
 from beffroi_box.totals import Totals
 from beffroi_box.traps import Honeyports
 from beffroi_box.trials import Trials
@@ -103,7 +100,7 @@ class Agent:
         self._useful = False
         self._policies: queue.Queue[tuple[PolicyMessage, bytes]] = queue.Queue()
         self._unsaved: set[str] = set()
-        self.recent = RecentBlocks()
+        self.blocked = Blocked(config, self.enforcer, self.lists, self.watch, self.spool, self.now)
         self.changes = PolicyLog(config.state / "policy-log.json")
 
     def _clock(self) -> TrustedClock:
@@ -136,13 +133,22 @@ class Agent:
             self.watch.look_back(entry for entry in table if entry.action is Action.BLOCK)
         if (candidate := self.store.policy("policy-candidate")) is not None:
             self._policies.put((candidate, b""))
-        jobs: tuple[Callable[[], None], ...] = (
-            self._follow, self._prove_policies, self._send, self._read_packets, self._read_refusals,
-            self._keep, self._keep_lists, self._watch, self._read_traps, self._answer_page,
-            self._diagnose, self._update,
-        )  # fmt: skip
-        for job in jobs:
-            name = job.__name__.strip("_")
+        stopping = self.stopping
+        jobs: dict[str, Callable[[], None]] = {
+            "follow": self._follow,
+            "prove_policies": self._prove_policies,
+            "send": partial(self.sender.run, stopping),
+            "read_packets": partial(self.blocked.read_packets, stopping),
+            "read_refusals": partial(self.blocked.read_refusals, stopping),
+            "keep": self._keep,
+            "keep_lists": partial(self.lists.run, stopping),
+            "watch": partial(self.watch.run, stopping),
+            "read_traps": self._read_traps,
+            "answer_page": self._answer_page,
+            "diagnose": partial(self.doctor.run, stopping),
+            "update": partial(self.updater.run, stopping),
+        }
+        for name, job in jobs.items():
             threading.Thread(target=self._guarded, args=(job,), name=name, daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stopping.set())
@@ -162,9 +168,8 @@ class Agent:
                 job()
             except Exception as error:  # noqa: BLE001 - outermost loop of a thread
                 trouble = f"{type(error).__name__}: {error}"
-                if (
-                    not self.stopping.is_set() and trouble != told
-                ):  # the same trouble each second is told once
+                # The same trouble each second is told once.
+                if not self.stopping.is_set() and trouble != told:
                     log.error("%s: %s", threading.current_thread().name, trouble)
                 told = trouble
             self.stopping.wait(1.0)
@@ -287,67 +292,7 @@ class Agent:
         self.sender.policy_changed()
         return True
 
-    def _keep_lists(self) -> None:
-        self.lists.run(self.stopping)
-
-    def _diagnose(self) -> None:
-        self.doctor.run(self.stopping)
-
-    def _update(self) -> None:
-        self.updater.run(self.stopping)
-
-    # -- towards the centre ------------------------------------------------------------------------------
-
-    def _send(self) -> None:
-        self.sender.run(self.stopping)
-
-    # -- what was blocked --------------------------------------------------------------------------------
-
-    def _read_packets(self) -> None:
-        packets = PacketLog(self.config.nflog_group)
-        try:
-            for blocked in packets:
-                if not self.enforcer.policy.enforce:
-                    continue  # it passed: nothing was refused
-                entry = self.enforcer.entry_for_address(blocked.remote) or self.lists.entry_for_address(
-                    blocked.remote
-                )
-                indicator = entry.indicator if entry else Indicator(Kind.IP, blocked.remote)
-                self.spool.flow(
-                    indicator,
-                    blocked.direction,
-                    blocked.protocol,
-                    blocked.port,
-                    entry.id if entry else "",
-                    self.now(),
-                )
-                self._show(entry, blocked.direction, blocked.remote)
-                if self.stopping.is_set():
-                    return
-        finally:
-            packets.close()
-
-    def _read_refusals(self) -> None:
-        if not self.config.resolver:
-            self.stopping.wait()
-            return
-        refused = RefusalSocket(refusals_socket(self.config), user_id(self.config.dnsdist_user))
-        try:
-            for question in refused:
-                name = question.name
-                entry = self.enforcer.entry_for_name(name) or self.lists.entry_for_name(name)
-                if entry is not None and not self.enforcer.is_spared_name(name):
-                    self.spool.name(entry.indicator, entry.id, self.now())
-                    self._show(entry, "out", name)
-                else:
-                    self.watch.asked(question)
-        finally:
-            refused.close()
-
-    def _show(self, entry: Entry | None, direction: str, value: str) -> None:
-        kind = "ip" if direction == "in" or value[-1:].isdigit() or ":" in value else "domain"
-        reason, entry_id = (entry.reason, entry.id) if entry else ("", "")
-        self.recent.note(kind, value, reason=reason, entry_id=entry_id, direction=direction, at=self.now())
+    # -- small readers -----------------------------------------------------------------------------------
 
     def _answer_page(self) -> None:
         served = LocalSocket(self.config, Answers(self).answer)
@@ -355,11 +300,6 @@ class Agent:
             served.serve(self.stopping)
         finally:
             served.close()
-
-    # -- what the kernel counted -------------------------------------------------------------------------
-
-    def _watch(self) -> None:
-        self.watch.run(self.stopping)
 
     def _read_traps(self) -> None:
         traps = Honeyports(self.enforcer.site.trap_port)

@@ -50,7 +50,7 @@ class Answers:
         agent = self._agent
         report, network = agent.status.report, read_network(agent.config.state)
         desired = agent.enforcer.desired
-        blocks = agent.recent.latest()
+        blocks = agent.blocked.recent.latest()
         for block in blocks:
             block.lift = block.direction == "out" and self._lifts(block.reason)
         return State(
@@ -86,16 +86,14 @@ class Answers:
             address = ""
         found: Entry | None
         if address:
-            found = agent.enforcer.entry_for_address(address) or agent.lists.entry_for_address(address)
+            found = agent.blocked.entry_for_address(address)
             indicator = Indicator(Kind.IP, address)
         else:
             try:
                 indicator = normalise(Kind.DOMAIN, value)
             except ProtocolError:
                 return None
-            found = agent.enforcer.entry_for_name(indicator.value) or agent.lists.entry_for_name(
-                indicator.value
-            )
+            found = agent.blocked.entry_for_name(indicator.value)
         spared = agent.enforcer.is_spared_address if address else agent.enforcer.is_spared_name
         if found is None or spared(indicator.value):
             return None
@@ -103,7 +101,9 @@ class Answers:
 
     def _block(self, indicator: Indicator, entry_id: str, reason: str, until: int) -> Block:
         known = [
-            b for b in self._agent.recent.latest() if b.value == indicator.value and b.direction == "out"
+            b
+            for b in self._agent.blocked.recent.latest()
+            if b.value == indicator.value and b.direction == "out"
         ]
         first = known[0].first_at if known else self._agent.now()
         last, count = (known[0].last_at, known[0].count) if known else (first, 1)

@@ -21,10 +21,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import batched
 from pathlib import Path
 
+from beffroi_box.bulkrules import bulk_rules, bulk_set, bulk_sets
 from beffroi_box.errors import RulesRefused
 from beffroi_box.netlink import DESTROYSETELEM, NEWSETELEM, Operation, SetWriter, key_encoder
 from beffroi_box.ranges import BITS, gone
-from beffroi_box.ruleset import TABLE, bulk_rules, bulk_set, bulk_sets
+from beffroi_box.ruleset import TABLE
 from beffroi_box.store import write_atomic
 
 AT_ONCE = 500

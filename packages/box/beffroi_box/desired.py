@@ -10,7 +10,7 @@ Source:  docs/internals/box.md; docs/security attack 3 and 10.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from beffroi_protocol.errors import ProtocolError
@@ -123,13 +123,8 @@ class Desired:
         """Return an entry that covers the address, for the record of a refused flow."""
         if address in self.hot:
             return self._blocking(Indicator(Kind.IP, address))
-        # By prefix length, not through all prefixes: this runs for each logged packet.
-        parsed = ipaddress.ip_address(address)
-        for bits in range(parsed.max_prefixlen, SHORTEST_PREFIX[parsed.version] - 1, -1):
-            prefix = str(ipaddress.ip_network((address, bits), strict=False))
-            if prefix in self.nets:
-                return self._blocking(Indicator(Kind.CIDR, prefix))
-        return None
+        around = (prefix for prefix in prefixes_around(address, SHORTEST_PREFIX) if prefix in self.nets)
+        return next((self._blocking(Indicator(Kind.CIDR, prefix)) for prefix in around), None)
 
     def _blocking(self, indicator: Indicator) -> Entry | None:
         entries = self._entries.get(indicator, {}).values()
@@ -141,12 +136,9 @@ class Desired:
             return None
         if (entry := self.watched.get(Indicator(Kind.IP, address))) is not None:
             return entry
-        parsed = ipaddress.ip_address(address)
-        for bits in range(parsed.max_prefixlen - 1, SHORTEST_PREFIX[parsed.version] - 1, -1):
-            prefix = str(ipaddress.ip_network((address, bits), strict=False))
-            if (entry := self.watched.get(Indicator(Kind.CIDR, prefix))) is not None:
-                return entry
-        return None
+        around = prefixes_around(address, SHORTEST_PREFIX)
+        found = (self.watched.get(Indicator(Kind.CIDR, prefix)) for prefix in around)
+        return next((entry for entry in found if entry is not None), None)
 
     def watched_name(self, name: str) -> Entry | None:
         found = (self.watched.get(Indicator(Kind.DOMAIN, parent)) for parent in registered_names(name))
@@ -243,8 +235,22 @@ class Desired:
         """Excepted addresses and prefixes, likewise."""
         return _merged(self.spared)
 
+    def is_spared_address(self, address: str) -> bool:
+        return any(ipaddress.ip_address(address) in ipaddress.ip_network(spare) for spare in self.spared)
+
+    def is_spared_name(self, name: str) -> bool:
+        return any(parent in self.spared_names for parent in registered_names(name))
+
     def is_protected(self, address: str) -> bool:
         return bool(self._floor.reason(Indicator(Kind.IP, address)))
+
+
+def prefixes_around(address: str, shortest: Mapping[int, int]) -> Iterator[str]:
+    """Yield the prefixes that cover an address, itself apart, narrowest first, to the shortest length of its family:
+    a few look-ups for each logged packet, not a walk through all prefixes."""
+    parsed = ipaddress.ip_address(address)
+    for length in range(parsed.max_prefixlen - 1, shortest[parsed.version] - 1, -1):
+        yield str(ipaddress.ip_network((address, length), strict=False))
 
 
 def _merged(values: Iterable[str]) -> tuple[str, ...]:

@@ -15,11 +15,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
 
 import msgspec
 from beffroi_protocol.errors import ProtocolError
-from beffroi_protocol.indicators import registered_names
 from beffroi_protocol.messages import Entry, Policy, PolicyMessage
 from beffroi_protocol.protected import Floor
 from beffroi_protocol.table import Change, DecisionTable
@@ -127,7 +125,7 @@ class Enforcer:
     def refuse_for_a_while(self, address: str, life_s: int) -> bool:
         """Refuse a source here; return False for a protected one. Errors: RulesRefused."""
         with self._lock:
-            excepted = any(ip_address(address) in ip_network(spare) for spare in self.desired.spared)
+            excepted = self.desired.is_spared_address(address)
             if excepted or not self.policy.enforce or self.desired.is_protected(address):
                 return False
             self._kernel.refuse_for_a_while(address, life_s * 1000)
@@ -183,11 +181,11 @@ class Enforcer:
 
     def is_spared_address(self, address: str) -> bool:
         with self._lock:
-            return any(ip_address(address) in ip_network(spare) for spare in self.desired.spared)
+            return self.desired.is_spared_address(address)
 
     def is_spared_name(self, name: str) -> bool:
         with self._lock:
-            return any(parent in self.desired.spared_names for parent in registered_names(name))
+            return self.desired.is_spared_name(name)
 
     def is_protected(self, address: str) -> bool:
         with self._lock:

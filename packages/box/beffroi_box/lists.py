@@ -10,13 +10,12 @@ Source:  docs/internals/box.md.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import mmap
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -28,6 +27,7 @@ from beffroi_protocol.table import DecisionTable
 
 from beffroi_box import load
 from beffroi_box.config import BoxConfig
+from beffroi_box.desired import prefixes_around
 from beffroi_box.download import Files, fetch_list
 from beffroi_box.enforce import Enforcer
 from beffroi_box.errors import BoxError, LoadFailed
@@ -257,7 +257,7 @@ class ListKeeper:
             if one.kind is Kind.IP and address in index:
                 return _entry(one, address)
             if one.kind is Kind.CIDR:
-                for network in _networks(address):
+                for network in prefixes_around(address, SHORTEST):
                     if network in index:
                         return _entry(one, network)
         return None
@@ -270,12 +270,6 @@ class ListKeeper:
                     if parent in index:
                         return _entry(one, parent)
         return None
-
-
-def _networks(address: str) -> Iterator[str]:
-    parsed = ipaddress.ip_address(address)
-    for length in range(parsed.max_prefixlen - 1, SHORTEST[parsed.version] - 1, -1):
-        yield str(ipaddress.ip_network((address, length), strict=False))
 
 
 def _entry(one: BulkList, value: str) -> Entry:

@@ -86,7 +86,7 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
     parts.append(_forward(policy, wan, lan, observing=observing))
     parts.append(_own_traffic(policy, site, wan, lan))
     parts.append(page_rules(policy, TABLE, site.page_port))
-    parts.append(_nat(policy, site, lan))
+    parts.append(_nat(policy, site, wan, lan))
     parts.append(_bridge(site) if bridge else "")
     return "\n".join(part for part in parts if part) + "\n"
 
@@ -186,32 +186,6 @@ def _deny(policy: Policy, site: Site) -> str:
     jump bulk
   }}
 }}"""
-
-
-def bulk_sets(keys: Iterable[tuple[int, int]]) -> str:
-    """Return the text that declares the sets of the bulk lists, one for each (family, prefix length)."""
-    return "".join(f"add set inet {TABLE} {bulk_set(*key)} {{ type ipv{key[0]}_addr; }}\n" for key in keys)
-
-
-def bulk_rules(keys: Iterable[tuple[int, int]]) -> str:
-    """Return the text that makes exactly these sets of the bulk lists count. No policy touches this chain."""
-    lines = [f"flush chain inet {TABLE} bulk", f"flush chain inet {TABLE} web_bulk"]
-    for version, length in keys:
-        family, whole = ("ip", 32) if version == 4 else ("ip6", 128)
-        mask = f" & {ipaddress.ip_network((0 if version == 4 else bytes(16), length)).netmask}"
-        if length == whole:
-            mask = ""
-        lines += [
-            f"add rule inet {TABLE} bulk {family} {way}{mask} @{bulk_set(version, length)} goto {chain}"
-            for way, chain in (("saddr", "blocked_in"), ("daddr", "blocked_out"))
-        ]
-        listed = f"{family} daddr{mask} @{bulk_set(version, length)}"
-        lines.append(f"add rule inet {TABLE} web_bulk {listed} goto to_page")
-    return "\n".join(lines) + "\n"
-
-
-def bulk_set(version: int, length: int) -> str:
-    return f"bulk{version}_{length}"
 
 
 def _forward(policy: Policy, wan: str, lan: str, *, observing: bool) -> str:
@@ -322,7 +296,7 @@ def _forwarder_rules(site: Site) -> list[str]:
     return rules
 
 
-def _nat(policy: Policy, site: Site, lan: str) -> str:
+def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
     dns = "meta l4proto { tcp, udp } th dport 53"
     redirect = ""
     if policy.redirect_dns:
@@ -337,10 +311,8 @@ def _nat(policy: Policy, site: Site, lan: str) -> str:
         ports = f"tcp dport {{ {', '.join(map(str, sorted(set(policy.honeyports))))} }}"
         to_box = f"fib daddr type local {ports} redirect to :{site.trap_port + 1}"
         # From the internet, wherever it is sent to; a port that the policy lets in is no trap for those.
-        open_ = "\n    ".join(f"{_wan_of(policy, site)} {rule} return" for rule in _inbound(policy))
-        traps = (
-            f"{lan} {to_box}\n    {open_}\n    {_wan_of(policy, site)} {ports} redirect to :{site.trap_port}"
-        )
+        open_ = "\n    ".join(f"{wan} {rule} return" for rule in _inbound(policy))
+        traps = f"{lan} {to_box}\n    {open_}\n    {wan} {ports} redirect to :{site.trap_port}"
     hide = (
         f'oifname "{site.wan}" meta nfproto ipv4 masquerade'
         if site.masquerade and policy.mode == "router"
@@ -367,10 +339,6 @@ def _nat(policy: Policy, site: Site, lan: str) -> str:
     oifname != "{NEAR}" ip daddr {FAR_ADDRESS} counter name probe_kept drop
   }}
 }}"""
-
-
-def _wan_of(policy: Policy, site: Site) -> str:
-    return "meta mark and 0x3 == 0x1" if policy.mode == "bridge" else f'iifname "{site.wan}"'
 
 
 def _bridge(site: Site) -> str:

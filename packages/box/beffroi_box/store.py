@@ -157,12 +157,12 @@ class Store:
 
 def write_checked(path: Path, body: bytes) -> None:
     """Errors: OSError, old content kept."""
-    write_atomic(path, hashlib.sha256(body).hexdigest().encode() + b"\n" + body, keep_previous=True)
+    write_atomic(path, _with_checksum(body), keep_previous=True)
 
 
 def write_twin(path: Path, body: bytes) -> None:
     """Two copies of what is written once. Errors: OSError."""
-    data = hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+    data = _with_checksum(body)
     write_atomic(_previous(path), data)
     write_atomic(path, data)
 
@@ -172,7 +172,7 @@ def read_twin(path: Path) -> bytes | None:
     body = read_checked(path)
     if body is None:
         return None
-    data = hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+    data = _with_checksum(body)
     for copy in (path, _previous(path)):
         try:
             if copy.exists() and copy.read_bytes() == data:
@@ -181,6 +181,10 @@ def read_twin(path: Path) -> bytes | None:
         except OSError as error:
             log.warning("%s stays damaged: %s", copy.name, error.strerror)
     return body
+
+
+def _with_checksum(body: bytes) -> bytes:
+    return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
 def _any_copy(path: Path) -> bool:
