@@ -35,7 +35,6 @@ from beffroi_protocol.table import (
     OVERLAY,
     Change,
     DecisionTable,
-    every_overlay,
     overlay,
     strictest,
 )
@@ -99,6 +98,7 @@ class Follower:
         self._unsaved: set[str] = set()
         self._save_at_s = 0.0
         self._session = FeedSession(TrustStore(root_public_key), channels, TrustedClock())
+        self._named = tuple(self._session.tables)
         self._lists = DoorLists(directory / "lists", self._fetch, door=door)
         self._load(channels)
         for table in self._all():
@@ -183,9 +183,9 @@ class Follower:
 
     def _layers(self, commune: str) -> list[DecisionTable]:
         """The channels that were asked for by name, and the overlays of one collectivité among the others."""
-        own = {overlay(every.removesuffix(OVERLAY + EVERY), commune) for every in self._session.every}
-        return [t for t in self._all() if every_overlay(t.channel) not in self._session.every
-                or OVERLAY not in t.channel or t.channel in own]  # fmt: skip
+        own = (overlay(every.removesuffix(OVERLAY + EVERY), commune) for every in self._session.every)
+        tables = self._session.tables
+        return [tables[channel] for channel in (*self._named, *own) if channel in tables]
 
     def missing_lists(self) -> list[str]:
         """Names of bulk lists that are in force and could not be loaded yet."""
