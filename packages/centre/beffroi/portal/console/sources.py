@@ -127,7 +127,7 @@ def sources(request: HttpRequest, actor: Actor) -> HttpResponse:
         "rows": [_row(one) for one in states],
         "held": [_row(one) for one in states if one.held is not None],
         "suggestions": [one for one in catalogue.CATALOGUE if one.address not in taken],
-        "decisions": len(export.own_decisions(actor)),
+        "decisions": export.own_decisions(actor).count(),
         "formats": [("plain", _("Liste simple")), ("csv", "CSV"), ("misp", "MISP"), ("stix", "STIX 2.1")],
     }
     part = asks_part(request, "list")

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from beffroi_protocol.indicators import Kind
+from django.db.models import QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import queries
@@ -41,13 +42,13 @@ _STIX_PATHS = {
 }
 
 
-def own_decisions(actor: Actor) -> list[Decision]:
+def own_decisions(actor: Actor) -> QuerySet[Decision]:
     """Active ones for all, of kinds that others understand. Errors: NotAllowed."""
     if not actor.sees_all:
         raise NotAllowed("export decisions")
     rows = queries.active_decisions(actor).filter(scope=SCOPE_ALL, action__in=("block", "quarantine"))
     kinds = [kind.value for kind in _MISP_TYPES]
-    return list(rows.filter(kind__in=kinds, expires_at__gt=clock.now()).order_by("kind", "value"))
+    return rows.filter(kind__in=kinds, expires_at__gt=clock.now()).order_by("kind", "value")
 
 
 def export(*, actor: Actor, format_: str) -> tuple[bytes, str, str]:
@@ -55,7 +56,7 @@ def export(*, actor: Actor, format_: str) -> tuple[bytes, str, str]:
     if format_ not in _FORMATS:
         raise NotFound("format")
     write, media_type, ending = _FORMATS[format_]
-    decisions = own_decisions(actor)
+    decisions = list(own_decisions(actor))
     audit.record(
         actor=actor,
         verb="decision:exported",
