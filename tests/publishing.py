@@ -6,7 +6,6 @@ import gzip
 import http.server
 import ipaddress
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,6 +22,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+
+from tests.waiting import until
 
 PORTS = range(23300, 23350)
 SYSTEM = Actor.system("tests")
@@ -162,10 +163,7 @@ def fetch_round(state: Path, *, timeout_s: float = 60) -> None:
 
 def fetched(state: Path, *, timeout_s: float = 60) -> None:
     fetcher = Fetcher(state)
-    deadline = time.monotonic() + timeout_s
-    while fetcher.step():
-        assert time.monotonic() < deadline, "fetch does not end"
-        time.sleep(0.02)
+    until(lambda: not fetcher.step(), "fetch does not end", timeout_s)
 
 
 def again(source: FeedSource) -> FeedSource:

@@ -32,6 +32,7 @@ from tests.publishing import (
     new_source,
 )
 from tests.unit.test_watch_source_formats import EVENT, LAUGHS, indicator
+from tests.waiting import until
 
 pytest_plugins = ["tests.fixtures_sources"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -161,9 +162,7 @@ def test_a_child_that_is_killed_while_it_reads_is_an_error_not_a_silence(
     assert fetcher.step() == 1
     time.sleep(0.5)
     next(iter(fetcher._running.values())).child.kill()
-    deadline = time.monotonic() + 10
-    while fetcher.step() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: not fetcher.step(), "fetch does not end", 10)
     found = handover.read_brought(sources_state, "src_x")
     assert found is not None and found.code == "source.crashed"
 

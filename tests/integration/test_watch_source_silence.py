@@ -18,6 +18,7 @@ from beffroi.watch.sources.fetch import wake_socket
 from beffroi.watch.sources.models import FeedSource
 
 from tests.publishing import SYSTEM
+from tests.waiting import until
 
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.usefixtures("database")]
 pytest_plugins = ["tests.fixtures_sources"]
@@ -76,10 +77,9 @@ def test_nothing_leaves_before_an_administrator_starts_a_source(space: str, sour
     argv = ("ip", "netns", "exec", space, sys.executable, "-m", "beffroi.watch.sources.fetch")
     process = subprocess.Popen(argv, env={**os.environ, "BEFFROI_STATE": str(sources_state)})
     try:
-        deadline = time.monotonic() + 20
-        while not wake_socket(sources_state).exists():
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.05)
+        socket = wake_socket(sources_state)
+        until(lambda: socket.exists() or process.poll() is not None, "the fetching process is not ready")
+        assert process.poll() is None
         for _ in range(3):
             run_periodic("sources")
             time.sleep(1)
@@ -89,10 +89,7 @@ def test_nothing_leaves_before_an_administrator_starts_a_source(space: str, sour
         started = FeedSource.objects.get(name=CATALOGUE[0].name)
         actions.start_source(actor=SYSTEM, source=started)
         run_periodic("sources")
-        deadline = time.monotonic() + 20
-        while not packets(space):
-            assert time.monotonic() < deadline, "the started source is not asked for"
-            time.sleep(0.1)
+        until(lambda: packets(space), "the started source is not asked for")
     finally:
         process.terminate()
         process.wait(20)
