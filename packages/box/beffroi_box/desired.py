@@ -169,39 +169,39 @@ class Desired:
 
     def _settle(self, touched: set[Indicator], *, now: int) -> Delta:
         delta = Delta()
-        nets_before, spared_before = set(self.nets), set(self.spared)
+        nets_changed = spares_changed = False
         for indicator in touched:
-            delta.other_names |= self._settle_other(indicator, now=now)
+            spared, observed = self._settle_other(indicator, now=now)
+            if indicator.kind is Kind.DOMAIN:
+                delta.other_names |= spared or observed
+            else:
+                spares_changed |= spared
             end = self._judge(indicator, delta, now=now)
             if indicator.kind is Kind.IP:
                 self._settle_address(indicator.value, end, delta)
             elif indicator.kind is Kind.CIDR:
-                _keep(self.nets, indicator.value, end)
-            elif indicator.kind is Kind.DOMAIN:
-                before = indicator.value in self.names
-                _keep(self.names, indicator.value, end)
-                if before != bool(end):
-                    (delta.names_add if end else delta.names_remove).add(indicator.value)
-        if nets_before != set(self.nets):
+                nets_changed |= _keep(self.nets, indicator.value, end)
+            elif indicator.kind is Kind.DOMAIN and _keep(self.names, indicator.value, end):
+                (delta.names_add if end else delta.names_remove).add(indicator.value)
+        if nets_changed:
             delta.networks = self.networks()
-        if spared_before != set(self.spared):
+        if spares_changed:
             delta.spares = self.spares()
         return delta
 
-    def _settle_other(self, indicator: Indicator, *, now: int) -> bool:
-        """Exceptions and observed entries; return True when the resolver must know."""
-        is_name = indicator.kind is Kind.DOMAIN
-        where = self.spared_names if is_name else self.spared
-        before = indicator.value in where, indicator in self.watched
+    def _settle_other(self, indicator: Indicator, *, now: int) -> tuple[bool, bool]:
+        """Return whether it became or ceased to be an exception, and whether to be observed."""
+        where = self.spared_names if indicator.kind is Kind.DOMAIN else self.spared
         active = [e for e in self._entries.get(indicator, {}).values() if e.expires_at > now]
         spares = [e.expires_at for e in active if e.action is Action.ALLOW and _is_canonical(indicator)]
-        _keep(where, indicator.value, max(spares, default=0))
+        spared = _keep(where, indicator.value, max(spares, default=0))
+        was_observed = indicator in self.watched
         observed = next((e for e in active if e.action is Action.WARN), None)
         if observed is not None:
             self.watched[indicator] = observed
         else:
             self.watched.pop(indicator, None)
-        return is_name and before != (indicator.value in where, indicator in self.watched)
+        return spared, was_observed != (observed is not None)
 
     def _settle_address(self, address: str, end: int, delta: Delta) -> None:
         before = self.hot.get(address, 0)
@@ -271,11 +271,14 @@ def _address(value: str) -> Indicator:
     return Indicator(Kind.CIDR if "/" in value else Kind.IP, value)
 
 
-def _keep(where: dict[str, int], value: str, end: int) -> None:
+def _keep(where: dict[str, int], value: str, end: int) -> bool:
+    """Return whether the value came or went."""
+    before = value in where
     if end:
         where[value] = end
     else:
         where.pop(value, None)
+    return before != bool(end)
 
 
 def lives_ms(ends: Mapping[str, int], *, now: int) -> dict[str, int]:
