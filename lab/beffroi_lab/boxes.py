@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from beffroi_lab import plan as plans
+from beffroi_lab import topology
 from beffroi_lab.centre import BOX_PORT, BOXES, Centre
 from beffroi_lab.plan import CommunePlan
 from beffroi_lab.running import Program, wait_until
@@ -67,11 +68,13 @@ class Box:
         self.commune = commune
         self.state = directory / f"box{commune.letter}"
         self.state.mkdir(mode=0o755)
+        # Urgent names are on a memory disk, as on the appliance.
+        names = topology.memory_directory(directory) / self.state.name
         self._space = space
         self._directory = directory
         self._programs: dict[str, Program] = {}
         self.box_id = ""
-        (self.state / "box.toml").write_text(settings(), "utf-8")
+        (self.state / "box.toml").write_text(settings(names), "utf-8")
 
     def enrol(self, centre: Centre, desk: Desk) -> None:
         """Errors: LabFailed."""
@@ -153,8 +156,8 @@ class Box:
         return done.stdout
 
 
-def settings() -> str:
-    """Return box.toml; the scenario's DNS is unsigned, so that DNSSEC is off."""
+def settings(names: Path) -> str:
+    """Return box.toml; the scenario's DNS is unsigned, so that DNSSEC is off. ``names``: where urgent names go."""
     addresses = ", ".join(f'"{a}"' for a in plans.CENTRE.both)
     return f"""centre = "https://{BOXES}:{BOX_PORT}"
 centre_addresses = [{addresses}]
@@ -163,6 +166,7 @@ resolver_forward = ["{plans.DNS.v4}"]
 resolver_dnssec = false
 lan_probe = "{plans.INNOCENT.v4}:80"
 probe_grace_s = 4
+run = "{names}"
 """
 
 

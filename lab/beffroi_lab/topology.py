@@ -13,6 +13,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -26,6 +27,7 @@ from beffroi_lab.plan import Pair, Plan
 
 NETNS = Path("/run/netns")
 PREFIX = "bl-"
+_MEMORY = Path("/dev/shm")
 _STOP_S = 5.0
 
 
@@ -239,11 +241,19 @@ class LabFailed(Exception):
 
 
 def remove_leftovers() -> list[str]:
-    """Remove the namespaces of runs whose process is gone, and return their names."""
+    """Remove the namespaces and memory directories of runs whose process is gone; return the namespaces' names."""
     found = [p.name for p in NETNS.glob(f"{PREFIX}*")] if NETNS.exists() else []
     dead = [name for name in found if not _alive(name.removeprefix(PREFIX).partition("-")[0])]
     _remove(dead)
+    for left in _MEMORY.glob("beffroi-lab-*"):
+        if not _alive(left.name.split("-")[2]):
+            shutil.rmtree(left, ignore_errors=True)
     return dead
+
+
+def memory_directory(directory: Path) -> Path:
+    """Where a run with this directory keeps what an appliance keeps on a memory disk."""
+    return _MEMORY / directory.name
 
 
 @contextmanager

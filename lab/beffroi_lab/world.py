@@ -154,7 +154,11 @@ def world(
     topology.check_possible()
     with ExitStack() as stack:
         directory = Path(tempfile.mkdtemp(prefix=f"beffroi-lab-{os.getpid()}-"))
-        directory.chmod(0o755)
+        memory = topology.memory_directory(directory)
+        for one in (directory, memory):
+            one.mkdir(exist_ok=True)
+            one.chmod(0o755)
+        stack.callback(shutil.rmtree, memory, ignore_errors=True)
         stack.callback(_leave, directory, keep, say)
         say(f"building the networks of {len(plan.communes)} town halls")
         network = stack.enter_context(topology.network(plan, directory))
