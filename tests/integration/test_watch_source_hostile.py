@@ -18,6 +18,7 @@ import pytest
 from beffroi.core.decisions.models import IndicatorList
 from beffroi.lib.errors import BeffroiError
 from beffroi.watch.sources import actions, fetch, handover, updates
+from beffroi.watch.sources.errors import KeyMissing
 from beffroi.watch.sources.handover import Ask
 from beffroi.watch.sources.models import FeedSource
 
@@ -298,6 +299,24 @@ def test_taxii_collections_pages_and_credentials(sources_state: Path, publisher:
     assert paths[-1].endswith("&next=2")
     assert all(headers["Accept"].startswith("application/taxii+json") for _, headers in publisher.asked)
     assert list((sources_state / "sources" / "ask").iterdir()) == []  # the secret in the clear is gone
+
+
+def test_a_key_that_belongs_into_the_address_is_kept_apart_from_it(
+    sources_state: Path, publisher: Publisher
+) -> None:
+    def page(request: Request) -> None:
+        known = request.path.endswith("?auth-key=s%26%20k") and "Authorization" not in request.headers
+        request.reply(b"45.1.1.1\n" if known else b"", status=200 if known else 401)
+
+    address = publisher.behave("/recent.txt", page) + "?auth-key={key}"
+    with pytest.raises(KeyMissing):
+        actions.add_source(actor=SYSTEM, name="Sans clé", address=address, format="plain", licence="CC0")
+    source = new_source(address, secret="s& k")
+    fetch_round(sources_state)
+    source.refresh_from_db()
+    assert dict(IndicatorList.objects.values_list("kind", "count")) == {"ip": 1}
+    assert source.address.endswith("{key}")
+    assert "s& k" not in source.secret
 
 
 def test_taxii_pages_that_lead_in_a_circle_are_refused(sources_state: Path, publisher: Publisher) -> None:

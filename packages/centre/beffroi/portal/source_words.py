@@ -32,6 +32,10 @@ ERRORS = {
         "Le centre n’a pas pu traiter cette source. Voyez le journal du processus « sources »."
     ),
     "source.address_invalid": gettext_lazy("L’adresse n’est pas une adresse https valable."),
+    "source.key_missing": gettext_lazy(
+        "L’éditeur de cette source demande une clé : obtenez-la chez lui, puis saisissez-la dans « Compte chez"
+        " l’éditeur »."
+    ),
     "source.address_inside": gettext_lazy(
         "L’adresse mène à un réseau privé. S’il s’agit d’un serveur du Département, ajoutez son réseau au réglage"
         " sources_networks."

@@ -284,6 +284,8 @@ def _initial(one: FeedSource | catalogue.Suggestion | None) -> dict[str, Any]:
 def _say(form: SourceForm, error: BeffroiError) -> None:
     if error.code == "source.address_invalid":
         form.add_error("address", source_words.error(error.code))
+    elif error.code == "source.key_missing":
+        form.add_error("secret", source_words.error(error.code))
     elif "name" in str(error):
         form.add_error("name", _("Une autre source porte déjà ce nom."))
     elif "address" in str(error):

@@ -22,6 +22,7 @@ from beffroi.lib import clock, durable
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, TooLarge
 from beffroi.lib.ids import new_id
 from beffroi.watch.sources import handover, web
+from beffroi.watch.sources.errors import KeyMissing
 from beffroi.watch.sources.formats.values import KINDS
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
 
@@ -209,12 +210,12 @@ def _set(source: FeedSource, fields: Mapping[str, Any], secret: str) -> None:
 
 
 def _check_address(source: FeedSource) -> None:
-    """Errors: Invalid, AddressInvalid."""
+    """Errors: Invalid, AddressInvalid, KeyMissing."""
     remote = (FeedSource.Format.TAXII, FeedSource.Format.MISP_FEED, FeedSource.Format.RSS)
     if not source.address and source.format in remote:
         raise Invalid("address")
-    if source.address:
-        web.checked(source.address)
+    if source.address and web.KEY in web.checked(source.address).query and not source.secret:
+        raise KeyMissing
     if len(source.address) > 500:
         raise Invalid("address")
 

@@ -1,7 +1,7 @@
 """Well-known free sources, as suggestions: nothing here is fetched before an administrator adds and starts it.
 
 Rule: address and licence as their publishers state them; what an administrator accepts is the publisher's page, not
-      this table. The weight is the cautious one.
+      this table. The weight is the cautious one. ``{key}``: the publisher gives one free of charge and wants it there.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ CATALOGUE: tuple[Suggestion, ...] = (
         "urlhaus",
         "URLhaus, adresses récentes",
         "abuse.ch",
-        "https://urlhaus.abuse.ch/downloads/csv_recent/",
+        "https://urlhaus-api.abuse.ch/files/exports/recent.csv?auth-key={key}",
         _Format.CSV,
         "CC0 1.0",
         "https://urlhaus.abuse.ch/api/",
@@ -108,17 +108,6 @@ CATALOGUE: tuple[Suggestion, ...] = (
         kinds=("url",),
         options={"column": "3"},
         every_s=HOUR_S,
-    ),
-    Suggestion(
-        "urlhaus-hosts",
-        "URLhaus, noms",
-        "abuse.ch",
-        "https://urlhaus.abuse.ch/downloads/hostfile/",
-        _Format.HOSTS,
-        "CC0 1.0",
-        "https://urlhaus.abuse.ch/api/",
-        _Weight.EVIDENCE,
-        kinds=("domain",),
     ),
 )
 

@@ -25,6 +25,12 @@ class AddressInvalid(SourceError):
     code = "source.address_invalid"
 
 
+class KeyMissing(SourceError):
+    """This publisher wants a key: ask it for one, and enter it beside the account."""
+
+    code = "source.key_missing"
+
+
 class AddressInside(SourceError):
     """The host {} has an address of a private network; list its network in the setting sources_networks."""
 

@@ -25,7 +25,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from typing import IO
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from beffroi.watch.sources.errors import (
     AddressInside,
@@ -44,6 +44,8 @@ MAX_REDIRECTS = 3
 _PIECE_BYTES = 64 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 AGENT = "Beffroi"
+KEY = "{key}"
+"""Stands in the query of an address for the source's secret, where its publisher wants it there."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ class Web:
         """One request; the address where a redirect leads, as it was sent."""
         host = parts.hostname or ""
         connection = self._connection(host, parts.port or 443)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        query = parts.query.replace(KEY, quote(self._ask.secret, safe=""))
+        target = (parts.path or "/") + (f"?{query}" if query else "")
         try:
             with contextlib.closing(connection):
                 connection.request("GET", target, headers=self._headers(accept, conditional=conditional))
@@ -147,7 +150,9 @@ class Web:
     def _headers(self, accept: str, *, conditional: bool) -> dict[str, str]:
         ask = self._ask
         headers = {"User-Agent": AGENT, "Accept": accept, "Accept-Encoding": "gzip", "Connection": "close"}
-        if ask.secret and ask.account:
+        if KEY in self._home.query:
+            pass  # it is in the address
+        elif ask.secret and ask.account:
             pair = base64.b64encode(f"{ask.account}:{ask.secret}".encode()).decode()
             headers["Authorization"] = f"Basic {pair}"
         elif ask.secret:
