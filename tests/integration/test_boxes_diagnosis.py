@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from beffroi.boxes import diagnoses
+from beffroi.boxes import diagnoses, retention
 from beffroi.boxes.models import Box, BoxDiagnosis
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import run_pending
@@ -104,4 +104,4 @@ def test_who_may_ask_whom_and_for_how_long_it_is_kept(
     diagnoses.ask(actor=administrator, box=box)
     BoxDiagnosis.objects.update(expires_at=clock.now() - timedelta(seconds=1))
     assert diagnoses.latest(box) is None
-    assert diagnoses.forget() == 1
+    assert retention.diagnoses(clock.now()).count() == 1

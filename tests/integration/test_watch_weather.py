@@ -17,7 +17,7 @@ from beffroi.lib import clock
 from beffroi.mail.models import Mailbox, MailMessage, MailRecipient, RemediationItem
 from beffroi.portal import weather
 from beffroi.watch.models import Campaign
-from beffroi.watch.weather import actions, queries, rules
+from beffroi.watch.weather import actions, queries, retention, rules
 from beffroi.watch.weather.models import WeatherDay
 from beffroi.watch.weather.rules import Level, Reason, Weather
 from beffroi_protocol.facts import Fact, FlowsBlocked, NamesRefused, RefusedTotals
@@ -160,12 +160,12 @@ def test_the_worst_of_a_day_stays_and_400_days_are_kept(beaune: Commune) -> None
     assert (own_day(beaune).level, own_day(beaune).reasons) == ("storm", [["severe_incident", 1]])
     for back in (399, 400, 401):
         actions.record_weather({beaune.id: storm}, day=today - timedelta(days=back))
-    actions.forget_old()
-    assert WeatherDay.objects.order_by("day").first().day == today - timedelta(days=400)  # type: ignore[union-attr]
+    cutoff = clock.now() - timedelta(days=retention.KEEP_DAYS)
+    assert [row.day for row in retention.past(cutoff)] == [today - timedelta(days=401)]
 
 
 def test_counts_of_boxes_are_kept_400_days(beaune: Commune) -> None:
-    from beffroi.boxes.consumers import forget_old_counts
+    from beffroi.boxes import retention as told
 
     for back in (400, 401):
         day = clock.now() - timedelta(days=back)
@@ -173,5 +173,5 @@ def test_counts_of_boxes_are_kept_400_days(beaune: Commune) -> None:
             collectivite_id=beaune.id, day=day.date(), kind="ip", value="1.2.3.4", direction="in", last_at=day
         )
         RefusedDay.objects.create(collectivite_id=beaune.id, day=day.date(), direction="in")
-    forget_old_counts()
-    assert (FlowCount.objects.count(), RefusedDay.objects.count()) == (1, 1)
+    cutoff = clock.now() - timedelta(days=told.KEEP_COUNTS_DAYS)
+    assert (told.flow_counts(cutoff).count(), told.refused_days(cutoff).count()) == (1, 1)

@@ -55,12 +55,12 @@ def test_a_duration_is_that_of_the_code(what: str, duration: str, setting: str) 
 
 PROMISED = {
     "modeles/information-agents.md": (
-        ("pendant {} jours, sans dire quel poste", "beffroi.boxes.consumers.KEEP_COUNTS_DAYS"),
+        ("pendant {} jours, sans dire quel poste", "beffroi.boxes.retention.KEEP_COUNTS_DAYS"),
         ("a parlé, {} jours, sous forme", "beffroi_box.diary.DAYS"),
         ("adresse et jour, {} jours", "beffroi.core.identity.sign_ins.KEEP_DAYS"),
     ),
     "modeles/registre.md": (
-        ("comptes {} jours", "beffroi.boxes.consumers.KEEP_COUNTS_DAYS"),
+        ("comptes {} jours", "beffroi.boxes.retention.KEEP_COUNTS_DAYS"),
         ("carnet du boîtier {} jours", "beffroi_box.diary.DAYS"),
         ("événements {} jours", "beffroi.core.events.retention.KEEP_DAYS"),
         ("connexions ({} jours)", "beffroi.core.identity.sign_ins.KEEP_DAYS"),
@@ -72,7 +72,7 @@ PROMISED = {
     "modeles/aipd.md": (
         ("Le carnet de {} jours", "beffroi_box.diary.DAYS"),
         ("{} jours pour les connexions", "beffroi.core.identity.sign_ins.KEEP_DAYS"),
-        ("{} pour les comptes", "beffroi.boxes.consumers.KEEP_COUNTS_DAYS"),
+        ("{} pour les comptes", "beffroi.boxes.retention.KEEP_COUNTS_DAYS"),
     ),
 }
 

@@ -7,7 +7,7 @@ Input:   hostile boxes: numbers are bounded by stream, dates and counts again he
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import msgspec
 from beffroi_protocol.facts import (
@@ -30,13 +30,12 @@ from beffroi.boxes import diagnoses, releases
 from beffroi.boxes.models import Box, BoxNotice, FlowCount, RefusedDay
 from beffroi.core.events import outbox
 from beffroi.core.events.models import InboxFact
-from beffroi.core.events.registry import Event, consumer, periodic
+from beffroi.core.events.registry import Event, consumer
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 
 MAX_COUNT = 10_000_000
 MAX_PACKETS = 10_000_000_000
-KEEP_COUNTS_DAYS = 400
 _DECODER: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Fact)
 
 
@@ -102,14 +101,6 @@ def _sum(row: InboxFact, fact: RefusedTotals) -> None:
         packets=F("packets") + min(fact.packets, MAX_PACKETS),
         attempts=F("attempts") + min(fact.attempts, fact.packets, MAX_COUNT),
     )
-
-
-@periodic("boxes.counts", every_s=86400.0)
-def forget_old_counts() -> None:
-    """The months that a town council looks back on, and a year's comparison."""
-    oldest = clock.now().date() - timedelta(days=KEEP_COUNTS_DAYS)
-    FlowCount.objects.filter(day__lt=oldest).delete()
-    RefusedDay.objects.filter(day__lt=oldest).delete()
 
 
 def _notice(row: InboxFact, fact: EntryRefused | PolicyRolledBack) -> None:

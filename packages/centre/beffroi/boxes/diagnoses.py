@@ -16,7 +16,6 @@ from django.db import transaction
 from beffroi.boxes.models import Box, BoxDiagnosis
 from beffroi.core.audit import actions as audit
 from beffroi.core.events import outbox
-from beffroi.core.events.registry import periodic
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotAllowed
@@ -75,9 +74,3 @@ def latest(box: Box) -> BoxDiagnosis | None:
     """The last question with its answer, None before the first and after it expired."""
     rows = BoxDiagnosis.objects.filter(box_id=box.id, expires_at__gt=clock.now())
     return rows.order_by("-asked_at").first()
-
-
-@periodic("boxes.diagnoses", every_s=3600)
-def forget() -> int:
-    """Delete what expired; return how many."""
-    return BoxDiagnosis.objects.filter(expires_at__lte=clock.now()).delete()[0]

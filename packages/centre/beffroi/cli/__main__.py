@@ -72,6 +72,12 @@ def _keys(arguments: Sequence[str]) -> int:
     return keys.main(arguments)
 
 
+def _retention(arguments: Sequence[str]) -> int:
+    from beffroi.cli import retention  # noqa: PLC0415
+
+    return retention.main(arguments)
+
+
 def _worker(_arguments: Sequence[str]) -> int:
     from beffroi.cli import consumers  # noqa: PLC0415
 
@@ -104,6 +110,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "lists": _lists,
     "keys": _keys,
     "releases": _releases,
+    "retention": _retention,
     "prepare": _prepare,
     "worker": _worker,
     "remediation": _remediation,

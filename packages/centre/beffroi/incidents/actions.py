@@ -279,6 +279,19 @@ def revoke_app_passwords(*, actor: Actor, incident: Incident, person_id: str) ->
 
 
 @transaction.atomic
+def set_complaint(*, actor: Actor, incident: Incident, under_way: bool) -> None:
+    """Keep the incident while a complaint is under way, also a closed one, or no longer. Errors: NotAllowed."""
+    _only_the_departement(actor)
+    locked = _locked(incident)
+    if (locked.complaint_since is not None) == under_way:
+        return
+    _change(locked, incident, {"complaint_since": clock.now() if under_way else None})
+    what = "complaint_made" if under_way else "complaint_over"
+    _write(incident, actor, what)
+    _tell(actor, incident, what)
+
+
+@transaction.atomic
 def record_export(*, actor: Actor, incident: Incident, sha256: str) -> None:
     """Somebody took the file for a complaint. Errors: NotFound."""
     _may_see(actor, incident)

@@ -15,7 +15,8 @@ from beffroi.lib import clock
 
 class Incident(models.Model):
     """``subject``: what it is about within its kind (a decision, a person, a detector): one open incident for each.
-    ``decision_id``: whose undoing closes it; ``person_id``: whom it concerns; ``owner_id``: administrator."""
+    ``decision_id``: whose undoing closes it; ``person_id``: whom it concerns; ``owner_id``: administrator.
+    ``complaint_since``: a complaint is under way, so the incident is kept whatever its age."""
 
     class State(models.TextChoices):
         OPEN = "open"
@@ -37,6 +38,7 @@ class Incident(models.Model):
     closed_at = models.DateTimeField(null=True, default=None)
     closed_by = models.CharField(max_length=80, default="", blank=True)
     close_reason = models.CharField(max_length=32, default="", blank=True)
+    complaint_since = models.DateTimeField(null=True, default=None)
 
     class Meta:
         db_table = "incident"

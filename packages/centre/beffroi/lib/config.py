@@ -29,6 +29,10 @@ def _setting(
     return field(default=default, metadata={"doc": doc, "unit": unit, "low": low, "high": high})
 
 
+def _days(default: int, doc: str, *, low: int, high: int = 3650) -> Any:
+    return _setting(default, doc, unit="days", low=low, high=high)
+
+
 def _port(default: int, doc: str) -> Any:
     return _setting(default, doc, unit="TCP port", low=1, high=65535)
 
@@ -177,6 +181,37 @@ class Config:
     )
     feed_valid_s: int = _setting(
         24 * 3600, "After this time without news a door raises an alarm.", unit="s", low=60, high=30 * 86400
+    )
+
+    retention_evidence_days: int = _days(
+        365,
+        "How long decisions that ended, and the sightings, campaigns, exceptions, appeals and approvals of the past are"
+        " kept. Reporters are judged by half a year of it.",
+        low=180,
+    )
+    retention_messages_days: int = _days(
+        365,
+        "How long the traces of a message are kept (never its text). What a decision still refers to stays.",
+        low=30,
+    )
+    retention_incidents_days: int = _days(
+        2192, "How long an incident is kept after it was closed, unless a complaint is under way.", low=365
+    )
+    retention_accounts_days: int = _days(
+        365, "How long after its end a closed account keeps its name and address.", low=30
+    )
+    retention_clock_days: int = _days(
+        31,
+        "The purge trusts a clock that is at most this far ahead of the last run or checkpoint of the audit log;"
+        " a centre that was off for longer waits for ./beffroi retention run --clock-is-right.",
+        low=2,
+        high=90,
+    )
+    log_days: int = _days(
+        183,
+        "How long technical logs are kept, by date: security logs half a year at least.",
+        low=183,
+        high=1095,
     )
 
     sources_proxy: str = _setting(

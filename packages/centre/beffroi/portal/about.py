@@ -11,7 +11,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.portal.pages import page
-from beffroi.watch.weather import actions
+from beffroi.watch.weather.retention import KEEP_DAYS
 
 ATTEMPT_S = 300
 """The boîtier's (``beffroi_box.tallies.ATTEMPT_S`` and ``facts.NAME_AGAIN_S``); a test compares them."""
@@ -42,5 +42,5 @@ def _referents(actor: Actor | None) -> list[Membership]:
 @require_GET
 def counting(request: HttpRequest) -> HttpResponse:
     """What each figure counts, and what it does not say."""
-    context = {"base": BASES[settings.LISTENER], "minutes": ATTEMPT_S // 60, "days": actions.KEEP_DAYS}
+    context = {"base": BASES[settings.LISTENER], "minutes": ATTEMPT_S // 60, "days": KEEP_DAYS}
     return page(request, "portal/counting.html", context)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from beffroi.core.events import periodic
 from beffroi.portal import weather
-from beffroi.watch.weather import actions
 
 RECENT_DAYS, LATE_DAYS = 2, 40
 """A boîtier that was cut off tells what it counted up to 40 days later (``boxes.consumers``)."""
@@ -23,4 +22,3 @@ def record_recent_figures() -> None:
 @periodic("weather.late", every_s=86400.0)
 def record_late_figures() -> None:
     weather.record_figures(days=LATE_DAYS)
-    actions.forget_old()

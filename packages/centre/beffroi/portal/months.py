@@ -16,8 +16,9 @@ from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 from beffroi.portal import chart, weather_words
 from beffroi.portal.weather import attempts
-from beffroi.watch.weather import actions, queries
+from beffroi.watch.weather import queries
 from beffroi.watch.weather.models import WeatherDay
+from beffroi.watch.weather.retention import KEEP_DAYS
 from beffroi.watch.weather.rules import Level, worse
 
 SIGN_IN_REFUSED = "identity:sign_in:refused_by_door"
@@ -52,7 +53,7 @@ def month_of(code: str) -> Month:
         raise NotFound("month")
     first = date(int(found[1]), int(found[2]), 1)
     last = _next(first) - timedelta(days=1)
-    if first > today or last < today - timedelta(days=actions.KEEP_DAYS):
+    if first > today or last < today - timedelta(days=KEEP_DAYS):
         raise NotFound("month")
     return Month(first, min(last, today))
 
@@ -61,7 +62,7 @@ def months() -> list[Month]:
     """The months that may be asked for, the present one first."""
     first = clock.now().date().replace(day=1)
     found = []
-    while first >= clock.now().date() - timedelta(days=actions.KEEP_DAYS):
+    while first >= clock.now().date() - timedelta(days=KEEP_DAYS):
         found.append(month_of(first.strftime("%Y-%m")))
         first = (first - timedelta(days=1)).replace(day=1)
     return found

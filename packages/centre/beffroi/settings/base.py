@@ -76,6 +76,7 @@ INSTALLED_APPS = [
     "beffroi.core.events",
     "beffroi.core.decisions",
     "beffroi.core.approvals",
+    "beffroi.core.retention",
     *_existing(
         "beffroi.mail",
         "beffroi.watch",

@@ -6,11 +6,10 @@ Input:  counts that boxes told; the collectivité comes from the box's row.
 from __future__ import annotations
 
 from beffroi_protocol.indicators import Indicator, Kind
-from django.db.models import Min
 
 from beffroi.core.decisions import actions, exceptions, lists, protected, staging
-from beffroi.core.decisions.models import NeverAgain, PublishCursor
-from beffroi.core.events import periodic, retention
+from beffroi.core.decisions.models import NeverAgain
+from beffroi.core.events import periodic
 from beffroi.core.events.registry import Event, consumer
 from beffroi.core.identity.actor import Actor
 
@@ -57,10 +56,3 @@ def prune_list_files() -> None:
 def warm_protected_list() -> None:
     """Read the lists before the first decision needs them: they cost 70 ms once, a third of its budget."""
     protected.current().check(Indicator(Kind.DOMAIN, "example.net"))
-
-
-@periodic("events.retention", every_s=3600.0)
-def prune_outbox() -> None:
-    """Here, not in ``events``: only the decisions know how far the publisher of the feed has read."""
-    position = PublishCursor.objects.aggregate(lowest=Min("position"))["lowest"]
-    retention.prune(unread_from=None if position is None else position + 1)

@@ -1,39 +1,34 @@
-"""Forget old events that everyone has taken, so that the outbox does not grow for ever.
+"""How long events and facts are kept, so that the outbox does not grow for ever.
 
-Process: worker. A consumer that is behind, and the publisher of the feed, keep what they have not read yet.
-A consumer that is new sees ``KEEP_DAYS`` of history; what it needs from before is in the tables of its application.
+A consumer that is behind, and the publisher of the feed, keep what they have not read yet (the category stands with the
+decisions: only they know how far the publisher is). A consumer that is new sees ``KEEP_DAYS`` of history; what it needs
+from before is in the tables of its application.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime
 
-from django.db.models import Min
+from django.db.models import Min, QuerySet
 
 from beffroi.core.events.models import ConsumerCursor, InboxFact, OutboxEvent
 from beffroi.core.events.registry import consumers
-from beffroi.lib import clock
+from beffroi.core.retention.registry import Category, category
 
 KEEP_DAYS = 90
-BATCH = 5000
+BATCH = 500
 
 
-def prune(*, unread_from: int | None = None) -> int:
-    """Delete at most ``BATCH`` old events, and the old facts; return how many events.
-
-    ``unread_from``: the lowest id that a reader without a consumer's cursor still needs.
-    """
-    cutoff = clock.now() - timedelta(days=KEEP_DAYS)
-    old = OutboxEvent.objects.filter(created_at__lt=cutoff).order_by("id")
+def old_events(cutoff: datetime, *, unread_from: int | None = None) -> QuerySet[OutboxEvent]:
+    """Events that everyone has taken. ``unread_from``: the lowest id that a reader without a cursor still needs."""
+    old = OutboxEvent.objects.filter(created_at__lt=cutoff)
     needed = [number for number in (_first_pending(), unread_from) if number is not None]
-    if needed:
-        old = old.filter(id__lt=min(needed))
-    ids = list(old.values_list("id", flat=True)[:BATCH])
-    if not ids:
-        return 0
-    deleted, _ = OutboxEvent.objects.filter(id__gte=ids[0], id__lte=ids[-1], created_at__lt=cutoff).delete()
-    InboxFact.objects.filter(received_at__lt=cutoff).delete()
-    return deleted
+    return old.filter(id__lt=min(needed)) if needed else old
+
+
+def old_facts(cutoff: datetime) -> QuerySet[InboxFact]:
+    """Facts of doors, whose events are gone as well."""
+    return InboxFact.objects.filter(received_at__lt=cutoff)
 
 
 def _first_pending() -> int | None:
@@ -46,3 +41,6 @@ def _first_pending() -> int | None:
         for one in consumers.values()
     ]
     return min((number for number in found if number is not None), default=None)
+
+
+category(Category("facts", 81, KEEP_DAYS, old_facts, batch=BATCH))

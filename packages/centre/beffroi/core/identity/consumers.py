@@ -1,11 +1,12 @@
-"""Timers of identity, in worker."""
+"""What identity does when two administrators agreed, in worker."""
 
 from __future__ import annotations
 
-from beffroi.core.events import periodic
-from beffroi.core.identity import sign_ins
+from beffroi.core.events.registry import Event, consumer
+from beffroi.core.identity import erasure
 
 
-@periodic("identity.sign_ins", every_s=3600.0)
-def prune_sign_ins() -> None:
-    sign_ins.prune()
+@consumer(name="identity.erasure", kinds=("approval:granted",))
+def erase_person(event: Event) -> None:
+    if event.payload.get("verb") == erasure.VERB:
+        erasure.carry_out(str(event.payload.get("subject_id", "")))

@@ -28,6 +28,7 @@ class Person(AbstractBaseUser):
     totp_last_step = models.BigIntegerField(default=0)  # time step of the last code that opened
     sessions_from = models.DateTimeField(null=True, default=None)  # sessions that began before are over
     created_at = models.DateTimeField(default=clock.now)
+    erased_at = models.DateTimeField(null=True, default=None)  # name and address are gone (``erasure``)
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"

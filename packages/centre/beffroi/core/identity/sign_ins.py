@@ -1,7 +1,7 @@
 """Evidence of successful sign-ins: who, from which address, at which door, when. Kept for 30 days, then erased.
 
 Purpose: when an address turns out to be an attacker's, find who signed in from it, and end those sessions.
-Process: web writes at sign-in, mailgate (plain SQL: mail/gate/sign_ins.py) for IMAP and submission; worker erases.
+Process: web writes at sign-in, mailgate (plain SQL: mail/gate/sign_ins.py) for IMAP and submission; the purge erases.
 Privacy: one row a person, door, address and day; read by looking back, the person and the incident it led to.
 Fails:   open: without an address in the request (no front) nothing is kept, and the person gets in.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db.models import F
@@ -95,12 +95,6 @@ def from_indicator(kind: str, value: str, *, collectivite_id: str = "") -> Seque
     known = rows.order_by().values_list("address", flat=True).distinct()
     inside = [one for one in known if ipaddress.ip_address(one) in network]
     return _grouped(rows.filter(address__in=inside[:500]))
-
-
-def prune() -> int:
-    """Erase what is older than ``KEEP_DAYS``; return how many rows."""
-    limit = (clock.now() - timedelta(days=KEEP_DAYS)).date()
-    return SignIn.objects.filter(day__lt=limit).delete()[0]
 
 
 def _grouped(rows: Iterable[SignIn]) -> Sequence[Seen]:

@@ -1,4 +1,4 @@
-"""Keep the weather day by day, for 400 days.
+"""Keep the weather day by day; for how long: ``retention``.
 
 Process: worker. Days are UTC, as those of the boîtiers' counts.
 Input:   levels and figures that the portal's job composed from all services.
@@ -7,14 +7,12 @@ Input:   levels and figures that the portal's job composed from all services.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from itertools import batched
 
-from beffroi.lib import clock
 from beffroi.watch.weather.models import WeatherDay
 from beffroi.watch.weather.rules import Level, Weather, worse
 
-KEEP_DAYS = 400
 _BATCH = 100
 """Rows of one transaction: on SQLite a decision waits no longer than for these."""
 
@@ -58,7 +56,3 @@ def _write(new: list[WeatherDay], changed: list[WeatherDay], fields: list[str]) 
         WeatherDay.objects.bulk_create(part, ignore_conflicts=True)
     for part in batched(changed, _BATCH, strict=False):
         WeatherDay.objects.bulk_update(part, fields)
-
-
-def forget_old() -> None:
-    WeatherDay.objects.filter(day__lt=clock.now().date() - timedelta(days=KEEP_DAYS)).delete()

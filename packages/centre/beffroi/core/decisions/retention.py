@@ -1,0 +1,58 @@
+"""How long past decisions and what belongs to them are kept. A decision in force or waiting always stays."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Exists, Min, OuterRef, QuerySet
+
+from beffroi.core.decisions.models import (
+    Appeal,
+    Decision,
+    DecisionEffect,
+    LocalException,
+    NeverAgain,
+    PublishCursor,
+)
+from beffroi.core.events import retention as events
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.retention.registry import Category, category
+
+SETTING = "retention_evidence_days"
+
+
+def ended(cutoff: datetime) -> QuerySet[Decision]:
+    """Decisions that ended before, about which no commune waits for an answer."""
+    asked = Appeal.objects.filter(decision_id=OuterRef("pk"), state=Appeal.State.OPEN)
+    past = Decision.objects.exclude(state__in=Decision.OPEN).filter(ended_at__lt=cutoff)
+    return past.exclude(Exists(asked))
+
+
+def exceptions(cutoff: datetime) -> QuerySet[LocalException]:
+    past = LocalException.objects.exclude(state=LocalException.State.ACTIVE)
+    return past.filter(expires_at__lt=cutoff)
+
+
+def taken_back(cutoff: datetime) -> QuerySet[NeverAgain]:
+    """What is never to be decided again stays until a person takes it back."""
+    return NeverAgain.objects.filter(revoked_at__lt=cutoff)
+
+
+def published_events(cutoff: datetime) -> QuerySet[OutboxEvent]:
+    """Old events that every consumer and the publisher of the feed have read."""
+    position = PublishCursor.objects.aggregate(lowest=Min("position"))["lowest"]
+    return events.old_events(cutoff, unread_from=None if position is None else position + 1)
+
+
+def _erase_decisions(ids: list[Any]) -> int:
+    DecisionEffect.objects.filter(decision_id__in=ids).delete()
+    Appeal.objects.filter(decision_id__in=ids).delete()
+    Decision.objects.filter(pk__in=ids).delete()
+    return len(ids)
+
+
+category(Category("decisions", 10, SETTING, ended, _erase_decisions, held_as="decision", batch=50))
+category(Category("exceptions", 11, SETTING, exceptions))
+category(Category("never_again", 12, SETTING, taken_back))
+category(Category("events", 80, events.KEEP_DAYS, published_events, batch=events.BATCH))

@@ -1,0 +1,129 @@
+"""Erase what names a person, when the account is long closed or when the person asks (GDPR article 17).
+
+Keeps:   the identifier with its memberships, so that the audit log, decisions and incidents still say that one and the
+         same person acted, and no longer who. Mailboxes are the commune's archive, and incidents its evidence: neither
+         is touched. An account that an open incident, or one under complaint, concerns is not erased (17.3.e).
+Who may: one administrator asks, another one grants; the purge by itself, a time after the account was closed.
+"""
+
+from __future__ import annotations
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.hashers import make_password
+from django.db import transaction
+from django.db.models import QuerySet
+
+from beffroi.core.approvals import actions as approvals
+from beffroi.core.approvals.models import Approval
+from beffroi.core.audit import actions as audit
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events import outbox
+from beffroi.core.identity import actions
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import AppPassword, Membership, Person, SignIn
+from beffroi.core.retention import registry
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed
+
+VERB = "identity.erase"
+ERASED_DOMAIN = "efface.invalid"
+MAX_REASON = 500
+SYSTEM = Actor.system("identity.erasure")
+
+
+class ErasureHeld(Conflict):
+    """An incident that is open or under complaint concerns this account, so its name is kept until that is over."""
+
+    code = "identity.erasure_held"
+
+
+@transaction.atomic
+def request(*, actor: Actor, person: Person, reason: str) -> Approval:
+    """Ask another administrator to agree. The reason stands on the erasable side of the audit log.
+
+    Errors: NotAllowed, Invalid, ErasureHeld; Conflict when it is erased, or was asked for before.
+    """
+    if actor.kind != "administrator":
+        raise NotAllowed("ask for an erasure")
+    said = reason.strip()
+    if not said or len(said) > MAX_REASON or "\x00" in said:
+        raise Invalid("reason")
+    outbox.serialise()
+    if person.erased_at is not None or waiting().filter(subject_id=person.id).exists():
+        raise Conflict("this account is erased, or its erasure waits for a second administrator")
+    if registry.held("person", [person.id]):
+        raise ErasureHeld
+    approval = approvals.request(
+        actor=actor, verb=VERB, subject_id=person.id, payload={"person_id": person.id}
+    )
+    audit.record(
+        actor=actor,
+        verb="identity:erasure:asked",
+        object_id=approval.id,
+        collectivite_id=None,
+        details={"person_id": person.id},
+        personal={"why": said},
+    )
+    return approval
+
+
+def waiting() -> QuerySet[Approval]:
+    """Requests that no second administrator answered yet."""
+    return Approval.objects.filter(verb=VERB, state=Approval.State.REQUESTED, expires_at__gt=clock.now())
+
+
+def reason_of(approval: Approval) -> str:
+    """Why it was asked for, for the second administrator."""
+    entry = AuditEntry.objects.filter(verb="identity:erasure:asked", object_id=approval.id).first()
+    return audit.personal_of(entry).get("why", "") if entry else ""
+
+
+@transaction.atomic
+def carry_out(person_id: str) -> bool:
+    """What two administrators agreed on: end every access, then erase. False if an incident holds it by now."""
+    person = Person.objects.select_for_update().filter(pk=person_id, erased_at=None).first()
+    if person is None:
+        return False
+    if registry.held("person", [person_id]):
+        audit.record(actor=SYSTEM, verb="identity:erasure:held", object_id=person_id, collectivite_id=None)
+        return False
+    for membership in Membership.objects.filter(person=person, until=None):
+        actions.end_access(actor=SYSTEM, membership=membership)
+    erase(person)
+    return True
+
+
+@transaction.atomic
+def erase(person: Person, *, actor: Actor = SYSTEM) -> int:
+    """Erase the name, address, secrets and sign-ins of a closed account; return 1, or 0 when it was done before."""
+    outbox.serialise()
+    changed = Person.objects.filter(pk=person.pk, erased_at=None).update(
+        email=f"{person.pk}@{ERASED_DOMAIN}",
+        name="",
+        password=make_password(None),
+        is_active=False,
+        last_login=None,
+        sessions_from=clock.now(),
+        erased_at=clock.now(),
+    )
+    if not changed:
+        return 0
+    EmailAddress.objects.filter(user=person).delete()
+    Authenticator.objects.filter(user=person).delete()
+    AppPassword.objects.filter(membership__person=person).delete()
+    SignIn.objects.filter(person_id=person.pk).delete()
+    named = AuditEntry.objects.filter(object_id=person.pk, personal__isnull=False)
+    entries = sum(
+        audit.erase_personal(actor=actor, entry_id=entry_id)
+        for entry_id in named.values_list("id", flat=True)
+    )
+    audit.record(
+        actor=actor,
+        verb="identity:person:erased",
+        object_id=person.pk,
+        collectivite_id=None,
+        details={"audit_entries": entries},
+    )
+    outbox.publish("identity:person_erased", {"person_id": person.pk})
+    return 1

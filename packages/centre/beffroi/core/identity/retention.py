@@ -1,0 +1,48 @@
+"""How long sessions, sign-ins and the names of closed accounts are kept."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib.sessions.models import Session
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from beffroi.core.identity import erasure
+from beffroi.core.identity.models import Membership, Person, SignIn
+from beffroi.core.identity.sign_ins import KEEP_DAYS
+from beffroi.core.retention.registry import Category, category
+
+
+def sessions(cutoff: datetime) -> QuerySet[Session]:
+    return Session.objects.filter(expire_date__lt=cutoff)
+
+
+def sign_ins(cutoff: datetime) -> QuerySet[SignIn]:
+    return SignIn.objects.filter(day__lt=cutoff.date())
+
+
+def closed_accounts(cutoff: datetime) -> QuerySet[Person]:
+    """Without a membership since then: present ones have no end, or a later one."""
+    member = Membership.objects.filter(Q(until=None) | Q(until__gte=cutoff), person=OuterRef("pk"))
+    past = Person.objects.filter(is_active=False, erased_at=None, created_at__lt=cutoff)
+    return past.exclude(Exists(member))
+
+
+def _erase_accounts(ids: list[Any]) -> int:
+    return sum(erasure.erase(person) for person in Person.objects.filter(pk__in=ids))
+
+
+category(Category("sessions", 50, 0, sessions))
+category(Category("sign_ins", 51, KEEP_DAYS, sign_ins))
+category(
+    Category(
+        "closed_accounts",
+        52,
+        "retention_accounts_days",
+        closed_accounts,
+        _erase_accounts,
+        held_as="person",
+        batch=20,
+    )
+)

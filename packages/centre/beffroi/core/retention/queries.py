@@ -1,0 +1,42 @@
+"""Read what the purge did: for the Département, its data protection officer and the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from beffroi.core.identity.actor import Actor
+from beffroi.core.retention.actions import EVERY
+from beffroi.core.retention.models import RetentionCount, RetentionRun
+from beffroi.lib import clock
+from beffroi.lib.errors import NotFound
+
+STORED = 30
+"""Runs that the page looks back on."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """``last``: the last run of all, ``done``: the last that ended well. ``total``: of all runs that are kept."""
+
+    last: RetentionRun | None
+    done: RetentionRun | None
+    counts: list[RetentionCount]
+    runs: list[RetentionRun]
+    next_at: datetime
+
+    @property
+    def refused(self) -> bool:
+        return self.last is not None and self.last.state == RetentionRun.State.REFUSED
+
+
+def report(actor: Actor) -> Report:
+    """Errors: NotFound for whoever does not act for the whole département."""
+    if not actor.sees_all:
+        raise NotFound("retention")
+    runs = list(RetentionRun.objects.order_by("-id")[:STORED])
+    last = runs[0] if runs else None
+    done = next((one for one in runs if one.state == RetentionRun.State.DONE), None)
+    counts = list(done.counts.order_by("id")) if done else []
+    now = clock.now()
+    return Report(last, done, counts, runs, max(now, last.started_at + EVERY) if last else now)

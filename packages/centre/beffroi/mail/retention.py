@@ -1,0 +1,63 @@
+"""How long the traces of a message are kept. Mailboxes are the communes' archive: nothing of them is deleted here.
+
+A decision that is kept keeps the messages whose copies it moved, so that its undoing still finds them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Exists, OuterRef, QuerySet
+
+from beffroi.core.decisions.models import Decision
+from beffroi.core.retention.registry import Category, category
+from beffroi.mail.models import (
+    MailDelivery,
+    MailMessage,
+    MailObservation,
+    MailRecipient,
+    RemediationItem,
+    RemediationJob,
+)
+
+SETTING = "retention_messages_days"
+_OVER = (RemediationJob.State.DONE, RemediationJob.State.REFUSED)
+
+
+def jobs(cutoff: datetime) -> QuerySet[RemediationJob]:
+    """Withdrawals and returns that are over, of decisions that are gone (they went before)."""
+    kept = Decision.objects.filter(pk=OuterRef("decision_id"))
+    return RemediationJob.objects.filter(state__in=_OVER, created_at__lt=cutoff).exclude(Exists(kept))
+
+
+def items(cutoff: datetime) -> QuerySet[RemediationItem]:
+    return RemediationItem.objects.filter(job__in=jobs(cutoff).values("pk"))
+
+
+def empty_jobs(cutoff: datetime) -> QuerySet[RemediationJob]:
+    return jobs(cutoff).exclude(Exists(RemediationItem.objects.filter(job=OuterRef("pk"))))
+
+
+def messages(cutoff: datetime) -> QuerySet[MailMessage]:
+    moved = RemediationItem.objects.filter(message_id=OuterRef("pk"))
+    return MailMessage.objects.filter(received_at__lt=cutoff).exclude(Exists(moved))
+
+
+def deliveries(cutoff: datetime) -> QuerySet[MailDelivery]:
+    """Of messages that are not known here."""
+    known = MailMessage.objects.filter(pk=OuterRef("message_id"))
+    return MailDelivery.objects.filter(delivered_at__lt=cutoff).exclude(Exists(known))
+
+
+def _erase_messages(ids: list[Any]) -> int:
+    for model in (MailObservation, MailRecipient, MailDelivery):
+        model.objects.filter(message_id__in=ids).delete()
+    MailMessage.objects.filter(pk__in=ids).delete()
+    return len(ids)
+
+
+category(Category("withdrawn_copies", 20, "retention_evidence_days", items))
+category(Category("withdrawals", 21, "retention_evidence_days", empty_jobs))
+category(Category("messages", 22, SETTING, messages, _erase_messages, batch=100))
+category(Category("deliveries", 23, SETTING, deliveries))
