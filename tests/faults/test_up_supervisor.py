@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.process import Process
-from beffroi.supervise import children, keeper, status
+from beffroi.supervise import children, keeper, logs, status
 from beffroi.supervise.supervisor import StartFailed, Supervisor, stop_running
 
 from tests.waiting import until
@@ -150,7 +151,7 @@ def test_who_cannot_bear_a_clock_that_goes_back_is_started_again(
 def test_a_long_log_is_set_aside_while_its_process_writes_on(
     place: Config, run: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(children, "MAX_LOG_BYTES", 20_000)
+    monkeypatch.setattr(logs, "MAX_BYTES", 20_000)
     monkeypatch.setattr(keeper, "POLL_HEALTHY_S", 0.1)
     talker = """
 import sys, time
@@ -162,9 +163,10 @@ for number in range(100000):
     supervisor = run(sleeper(place, "talker", talker))
     assert supervisor.wait_ready()
     log = supervisor.keepers[0].log
-    aside = log.with_suffix(".log.1")
-    until(aside.exists, "the log is set aside")
+    until(lambda: list(log.parent.glob("talker.log.*Z.gz")), "the log is set aside")
     until(lambda: log.stat().st_size > 100, "the log goes on")
+    aside = min(log.parent.glob("talker.log.*Z.gz"))
+    assert gzip.decompress(aside.read_bytes()).startswith(b"00000000\n")
     assert log.read_bytes()[:1].isdigit(), "no hole: the process appends"
     assert aside.stat().st_mode & 0o777 == 0o640
     assert supervisor.keepers[0].status.restarts == 0

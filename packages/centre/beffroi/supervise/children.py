@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -25,7 +24,6 @@ from pathlib import Path
 from beffroi.lib.process import Process
 
 _STEP_S = 0.05
-MAX_LOG_BYTES = 20 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,6 @@ def family(session: int, *, since_ticks: int = 0) -> list[int]:
 
 def spawn(process: Process, log: Path) -> subprocess.Popen[bytes]:
     """Start it, output to ``log``. Errors: OSError when the program cannot be started."""
-    trim(log)
     _remove_socket(process.socket)
     environment = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -129,15 +126,6 @@ def _remove_socket(path: Path | None) -> None:
     with contextlib.suppress(FileNotFoundError):
         if path and stat.S_ISSOCK(path.lstat().st_mode):
             path.unlink()
-
-
-def trim(log: Path) -> None:
-    """Set a long log aside, also while its process runs: that appends, so the file may be cut under it."""
-    with contextlib.suppress(OSError):
-        if log.stat().st_size > MAX_LOG_BYTES:
-            shutil.copyfile(log, log.with_suffix(".log.1"))
-            log.with_suffix(".log.1").chmod(0o640)
-            os.truncate(log, 0)
 
 
 def end(session: int, *, since_ticks: int, stop_signal: signal.Signals, timeout_s: float) -> bool:

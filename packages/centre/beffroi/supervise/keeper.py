@@ -19,7 +19,7 @@ from pathlib import Path
 
 from beffroi.lib import clock
 from beffroi.lib.process import Process
-from beffroi.supervise import children
+from beffroi.supervise import children, logs
 from beffroi.supervise.status import ProcessStatus
 
 FIRST_PAUSE_S = 0.5
@@ -60,6 +60,7 @@ class Keeper(threading.Thread):
         process: Process,
         *,
         log: Path,
+        log_days: int,
         stop: StopEvent,
         changed: Callable[[], None],
         say: Callable[[str], None],
@@ -67,6 +68,7 @@ class Keeper(threading.Thread):
         super().__init__(name=f"keeper-{process.name}", daemon=True)
         self.process = process
         self.log = log
+        self.log_days = log_days
         self.record: children.Record | None = None
         self.was_ready = False
         self.patience_s = process.start_timeout_s * START_PATIENCE
@@ -93,6 +95,7 @@ class Keeper(threading.Thread):
     def _one_life(self) -> str:
         """From start to end of one run; returns how it ended."""
         try:
+            logs.trim(self.log, keep_days=self.log_days)
             child = children.spawn(self.process, self.log)
         except OSError as error:
             return f"cannot be started ({error.strerror}: {error.filename})"
@@ -127,7 +130,7 @@ class Keeper(threading.Thread):
                 back_s, ahead_s = ahead_s - _ahead_s(), _ahead_s()
                 if back_s > CLOCK_BACK_S and self.process.restart_when_set_back:
                     return f"saw the clock of the machine go back by {back_s:.0f} s"
-                children.trim(self.log)
+                logs.trim(self.log, keep_days=self.log_days)
                 problem = self._ask()
                 now = time.monotonic()
                 if not problem:

@@ -61,6 +61,7 @@ class Supervisor:
             Keeper(
                 process,
                 log=config.log / f"{process.name}.log",
+                log_days=config.log_days,
                 stop=self._stop,
                 changed=self.write_status,
                 say=say,
