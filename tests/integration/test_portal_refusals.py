@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 from beffroi.boxes.models import Box, BoxPolicy
+from beffroi.core.approvals.models import Approval
 from beffroi.core.decisions import appeals, exceptions
 from beffroi.core.decisions.models import Appeal, Decision, LocalException, NeverAgain
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
+from beffroi.core.identity import erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
@@ -64,6 +66,7 @@ class World:
     local_decision_id: str
     exception_id: str
     appeal_id: str
+    approval_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -172,6 +175,8 @@ CONSOLE = {
     "communes": Rule("own"),
     "commune_enrol": Rule("own", data={"insee": "21584", "domain": "saulieu.test"}),
     "journal": Rule("own"),
+    "retention": Rule("own"),
+    "erasure": Rule("thing", lambda world: {"approval_id": world.approval_id}, {"word": "refuse"}),
     "waiting": Rule("own"),
     "never_again": Rule("own"),
     "decision": Rule("thing", DECISION),
@@ -246,6 +251,7 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         local.id,
         exception.id,
         appeal.id,
+        erasure.request(actor=administrator, person=beaune.colleague_membership.person, reason="x").id,
     )
 
 
@@ -264,6 +270,7 @@ def changed() -> tuple[object, ...]:
         set(FeedSource.objects.values_list("name", "active")),
         set(SourceUpdate.objects.values_list("state", flat=True)),
         set(Appeal.objects.values_list("state", flat=True)),
+        set(Approval.objects.values_list("state", flat=True)),
         set(LocalException.objects.values_list("state", flat=True)),
         NeverAgain.objects.count(),
     )
@@ -368,14 +375,19 @@ def test_the_console_opens_to_its_administrator(name: str, world: World) -> None
         if name == "box" or (name.startswith("box_") and name not in ("box_code", "box_software"))
     ]
     + [name for name in CONSOLE if name.startswith("incident") and name not in ("incidents", "incident_new")]
-    + ["look_back"],
+    + ["look_back", "erasure"],
 )
 def test_what_does_not_exist_is_no_such_page_on_the_console_either(name: str, world: World) -> None:
     with on_listener("console"):
         client = console_client(world.administrator.id)
-        key = {"box": "box_id", "withdrawal": "job_id", "incident": "incident_id", "look": "decision_id"}.get(
-            name.partition("_")[0], "campaign_id"
-        )
+        keys = {
+            "box": "box_id",
+            "withdrawal": "job_id",
+            "incident": "incident_id",
+            "look": "decision_id",
+            "erasure": "approval_id",
+        }
+        key = keys.get(name.partition("_")[0], "campaign_id")
         path = reverse(name, kwargs={key: "cmp_" + "0" * 26})
         assert client.get(path).status_code == (405 if name in POSTED else 404)
         assert client.post(path).status_code == (405 if name in ("campaign", "box", "look_back") else 404)

@@ -78,6 +78,12 @@ def _retention(arguments: Sequence[str]) -> int:
     return retention.main(arguments)
 
 
+def _person(arguments: Sequence[str]) -> int:
+    from beffroi.cli import persons  # noqa: PLC0415
+
+    return persons.main(arguments)
+
+
 def _worker(_arguments: Sequence[str]) -> int:
     from beffroi.cli import consumers  # noqa: PLC0415
 
@@ -111,6 +117,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "keys": _keys,
     "releases": _releases,
     "retention": _retention,
+    "person": _person,
     "prepare": _prepare,
     "worker": _worker,
     "remediation": _remediation,

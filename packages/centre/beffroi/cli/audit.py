@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from beffroi.cli.person import FileUnusable, account, enter_centre, has_database
+from beffroi.cli.person import FileUnusable, account, enter_centre, has_database, new_file
 from beffroi.core.audit import exported, signing
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     config = load(options.state.resolve())
     asking = account()
-    out = _new_file(options.output) if options.verb == "export" else -1
+    out = new_file(options.output) if options.verb == "export" else -1
     enter_centre(config)
     if options.verb == "export":
         return export(config, out, options.output)
@@ -143,14 +143,6 @@ def verify_file(file: Path, public_key: Path | None, *, expected_head: str, as_j
         )
         print(f"Key:  {found.key}, {known}.")
     return 0 if found.ok else 1
-
-
-def _new_file(path: Path) -> int:
-    """A descriptor, open before root is given up. Errors: FileUnusable."""
-    try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise FileUnusable(path, f"{error.strerror}; name a new file") from None
 
 
 def export(config: Config, out: int, path: Path) -> int:

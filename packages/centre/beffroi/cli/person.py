@@ -38,6 +38,14 @@ def open_file(path: Path) -> BinaryIO:
         raise FileUnusable(path, error.strerror) from None
 
 
+def new_file(path: Path) -> int:
+    """A descriptor, 0600, open before root is given up. Errors: FileUnusable."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise FileUnusable(path, f"{error.strerror}; name a new file") from None
+
+
 def enter_centre(config: Config) -> None:
     """Give up root and set Django up for this state. Errors: UserMissing."""
     _become_python_user(config)

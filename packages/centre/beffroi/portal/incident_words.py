@@ -208,6 +208,8 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
         "taken": _("Pris en charge"),
         "sessions_ended": _("Sessions du compte fermées automatiquement"),
         "reopened": _("Dossier rouvert"),
+        "complaint_made": _("Plainte en cours : le dossier est gardé jusqu’à sa fin"),
+        "complaint_over": _("La plainte est terminée"),
         "exported": _("Dossier téléchargé pour une plainte"),
         "note": "",
     }.get(code, code)

@@ -16,6 +16,7 @@ from beffroi.portal.console import (
     journal,
     overview,
     releases,
+    retention,
     signin,
     sources,
     weather,
@@ -81,4 +82,6 @@ urlpatterns = [
     path("communes/", communes.communes, name="communes"),
     path("communes/inscrire/", communes.enrol, name="commune_enrol"),
     path("journal/", journal.journal, name="journal"),
+    path("conservation/", retention.retention, name="retention"),
+    path("conservation/effacement/<str:approval_id>/", retention.erase, name="erasure"),
 ]

@@ -30,6 +30,12 @@ class Report:
         return self.last is not None and self.last.state == RetentionRun.State.REFUSED
 
 
+def is_refused(actor: Actor) -> bool:
+    """Whether the purge waits for a person, because the clock is in doubt."""
+    last = RetentionRun.objects.order_by("-id").values_list("state", flat=True).first()
+    return actor.sees_all and last == RetentionRun.State.REFUSED
+
+
 def report(actor: Actor) -> Report:
     """Errors: NotFound for whoever does not act for the whole département."""
     if not actor.sees_all:

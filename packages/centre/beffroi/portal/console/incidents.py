@@ -97,6 +97,8 @@ def _lead(request: HttpRequest, actor: Actor, found: Incident) -> None:
         actions.set_state(actor=actor, incident=found, state=request.POST["state"])
     elif "severity" in request.POST:
         actions.set_severity(actor=actor, incident=found, severity=request.POST["severity"])
+    elif "complaint" in request.POST:
+        actions.set_complaint(actor=actor, incident=found, under_way=request.POST["complaint"] == "made")
     elif "reopen" in request.POST:
         actions.reopen(actor=actor, incident=found)
     else:
@@ -127,7 +129,7 @@ def close(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse:
 def export(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse:
     """The file for a complaint, after a present code. Errors: NotFound."""
     found = queries.access_incident(actor, incident_id)
-    error = _step_up(request, actor) if request.method == "POST" else ""
+    error = step_up(request, actor) if request.method == "POST" else ""
     if request.method == "POST" and not error:
         return file_answer(actor, found)
     context = {"place": "incidents", "error": error, **incident_view.full(actor, found)}
@@ -141,7 +143,7 @@ def app_passwords(request: HttpRequest, actor: Actor, incident_id: str) -> HttpR
     found = queries.access_incident(actor, incident_id)
     if not found.person_id:
         raise NotFound("person")
-    error = _step_up(request, actor) if request.method == "POST" else ""
+    error = step_up(request, actor) if request.method == "POST" else ""
     if request.method == "POST" and not error:
         actions.revoke_app_passwords(actor=actor, incident=found, person_id=found.person_id)
         return HttpResponseRedirect(reverse("incident", args=[found.id]))
@@ -154,7 +156,7 @@ def app_passwords(request: HttpRequest, actor: Actor, incident_id: str) -> HttpR
     return page(request, "console/incident_app_passwords.html", context, status=403 if error else 200)
 
 
-def _step_up(request: HttpRequest, actor: Actor) -> str:
+def step_up(request: HttpRequest, actor: Actor) -> str:
     """What to say when the code is not right; empty when it is."""
     try:
         administrators.confirm_by_code(

@@ -14,7 +14,9 @@ from django.views.decorators.http import require_GET
 from beffroi.boxes import queries as boxes
 from beffroi.core.communes import queries as communes
 from beffroi.core.decisions import queries as decisions
+from beffroi.core.identity import erasure
 from beffroi.core.identity.actor import Actor
+from beffroi.core.retention import queries as retention
 from beffroi.incidents import queries as incidents
 from beffroi.lib import clock
 from beffroi.mail import queries as mail
@@ -53,6 +55,7 @@ def facts(actor: Actor) -> dict[str, Any]:
     waiting, undecided = watch.open_count(actor), decisions.undecided_count(actor)
     alarms = sources.alarms(actor)
     withdrawals = mail.waiting_withdrawals(actor)
+    erasures = erasure.waiting().count()
     days = chart.per_day(
         decisions.visible_decisions(actor)
         .exclude(activated_at=None)
@@ -66,7 +69,16 @@ def facts(actor: Actor) -> dict[str, Any]:
         "weather": weather_words.level(whole.level),
         "weather_say": weather_words.sentence(whole),
         "weather_why": weather_words.reasons(whole),
-        "lead": lead(waiting, undecided, len(withdrawals), len(pending), len(silent)),
+        "lead": lead(
+            waiting=waiting,
+            undecided=undecided,
+            withdrawals=len(withdrawals),
+            pending=len(pending),
+            silent=len(silent),
+            erasures=erasures,
+        ),
+        "erasures": erasures,
+        "purge_refused": retention.is_refused(actor),
         "undecided": undecided,
         "withdrawals_waiting": len(withdrawals),
         "incidents_unowned": incidents.open_incidents(actor).filter(owner_id="").count(),
@@ -93,7 +105,7 @@ def facts(actor: Actor) -> dict[str, Any]:
     }
 
 
-def lead(waiting: int, undecided: int, withdrawals: int, pending: int, silent: int) -> str:
+def lead(*, waiting: int, undecided: int, withdrawals: int, pending: int, silent: int, erasures: int) -> str:
     parts = []
     if waiting:
         parts.append(
@@ -117,6 +129,15 @@ def lead(waiting: int, undecided: int, withdrawals: int, pending: int, silent: i
                 withdrawals,
             )
             % {"n": withdrawals}
+        )
+    if erasures:
+        parts.append(
+            ngettext(
+                "%(n)s effacement de compte attend une seconde personne",
+                "%(n)s effacements de comptes attendent une seconde personne",
+                erasures,
+            )
+            % {"n": erasures}
         )
     if pending:
         parts.append(

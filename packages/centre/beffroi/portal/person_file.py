@@ -1,0 +1,129 @@
+"""All that the centre holds about one person, for themselves (GDPR articles 15 and 20), composed from all services.
+
+Process: a person's command line on the centre.
+Privacy: of others it holds identifiers only, but what was written in incidents that concern the person is whole:
+         read it before it is handed over. Not in it: the mail itself (the commune's archive, in the mailbox), hashes of
+         passwords, secrets of second factors, and reports of others about the same mails.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Model, Q
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.decisions.models import Appeal, LocalException
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import AppPassword, Membership, Person, SignIn
+from beffroi.incidents.models import Incident, IncidentEntry
+from beffroi.lib import clock
+from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
+from beffroi.watch.models import Sighting
+
+FORM = 1
+SYSTEM = Actor.system("person-export")
+
+
+def compose(email: str, *, account: str) -> dict[str, Any] | None:
+    """Return the file's content, None where nobody has this address; the audit log says that it was taken.
+
+    ``account``: of the machine, who asks; it stands on the erasable side of the log.
+    """
+    person = Person.objects.filter(email=email.strip().lower()).first()
+    if person is None:
+        return None
+    own = person.pk
+    mailboxes = Mailbox.objects.filter(person_id=own)
+    incidents = Incident.objects.filter(person_id=own)
+    content = {
+        "form": FORM,
+        "made_at": clock.now().isoformat(),
+        "person": _row(person, "id", "email", "name", "is_active", "created_at", "last_login"),
+        "memberships": _rows(Membership.objects.filter(person=person), "collectivite_id", "role", "since", "until"),
+        "second_factors": [
+            {"type": one.type, "created_at": _plain(one.created_at), "last_used_at": _plain(one.last_used_at)}
+            for one in person.authenticator_set.all()  # type: ignore[attr-defined]
+        ],
+        "app_passwords": _rows(
+            AppPassword.objects.filter(membership__person=person),
+            "label", "protocol_set", "created_at", "last_used_at", "revoked_at",
+        ),
+        "sign_ins": _rows(
+            SignIn.objects.filter(person_id=own),
+            "collectivite_id", "door", "address", "day", "count", "first_at", "last_at",
+        ),
+        "reports": _rows(
+            Sighting.objects.filter(person_id=own),
+            "id", "collectivite_id", "detector", "door", "message", "seen_at", "received_at", "indicators",
+        ),
+        "exceptions": _rows(
+            LocalException.objects.filter(created_by=own),
+            "collectivite_id", "kind", "value", "reason", "created_at", "expires_at", "ended_at",
+        ),
+        "appeals": _rows(
+            Appeal.objects.filter(created_by=own),
+            "collectivite_id", "decision_id", "text", "state", "created_at", "answered_at", "answer",
+        ),
+        "incidents": _rows(
+            incidents, "id", "collectivite_id", "kind", "severity", "state", "occurred_at", "opened_at", "closed_at"
+        ),
+        "incident_entries": _rows(
+            IncidentEntry.objects.filter(Q(incident__in=incidents) | Q(actor_id=own)),
+            "incident_id", "at", "actor_kind", "actor_id", "code", "data", "text",
+        ),
+        "mailboxes": _rows(mailboxes, "id", "collectivite_id", "address", "created_at", "closed_at"),
+        "mail_traces": _traces(list(mailboxes.values_list("pk", flat=True))),
+        "journal": [
+            {
+                "at": _plain(one.at),
+                "verb": one.verb,
+                "object_id": one.object_id,
+                "collectivite_id": one.collectivite_id,
+                "details": json.loads(one.details),
+                "names": audit.personal_of(one) if one.object_id == own else {},
+            }
+            for one in AuditEntry.objects.filter(Q(actor_id=own) | Q(object_id=own)).order_by("id")
+        ],
+    }  # fmt: skip
+    with transaction.atomic():
+        audit.record(
+            actor=SYSTEM,
+            verb="identity:person:exported",
+            object_id=own,
+            collectivite_id=None,
+            personal={"account": account},
+        )
+    return content
+
+
+def _traces(mailboxes: list[str]) -> list[dict[str, Any]]:
+    """What is kept of each message that was delivered to the person's own mailboxes."""
+    deliveries = MailDelivery.objects.filter(mailbox_id__in=mailboxes).order_by("delivered_at")
+    known = MailMessage.objects.in_bulk(list(deliveries.values_list("message_id", flat=True)))
+    return [
+        _row(one, "message_id", "mailbox_id", "folder", "delivered_at")
+        | (
+            _row(known[one.message_id], "received_at", "sender", "client_ip")
+            if one.message_id in known
+            else {}
+        )
+        for one in deliveries
+    ]
+
+
+def _rows(rows: Iterable[Model], *names: str) -> list[dict[str, Any]]:
+    return [_row(one, *names) for one in rows]
+
+
+def _row(one: Model, *names: str) -> dict[str, Any]:
+    return {name: _plain(getattr(one, name)) for name in names}
+
+
+def _plain(value: object) -> Any:
+    return value.isoformat() if isinstance(value, datetime | date) else value

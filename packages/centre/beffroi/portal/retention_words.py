@@ -1,0 +1,37 @@
+"""What the purge deletes, in words. A category without words is shown by its name: nothing that is deleted hides."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy
+
+CATEGORIES = {
+    "decisions": gettext_lazy("Décisions terminées"),
+    "exceptions": gettext_lazy("Exceptions locales terminées"),
+    "never_again": gettext_lazy("« Plus jamais » retirés"),
+    "approvals": gettext_lazy("Seconds avis rendus"),
+    "withdrawn_copies": gettext_lazy("Traces des copies retirées"),
+    "withdrawals": gettext_lazy("Retraits de courriels terminés"),
+    "messages": gettext_lazy("Traces de courriels"),
+    "deliveries": gettext_lazy("Traces de remise"),
+    "sightings": gettext_lazy("Signalements"),
+    "campaigns": gettext_lazy("Campagnes"),
+    "incidents": gettext_lazy("Dossiers clos, hors plainte"),
+    "encounters": gettext_lazy("Résultats de rétrospective"),
+    "sessions": gettext_lazy("Sessions expirées"),
+    "sign_ins": gettext_lazy("Connexions réussies"),
+    "closed_accounts": gettext_lazy("Noms de comptes fermés"),
+    "flow_counts": gettext_lazy("Connexions refusées, par jour"),
+    "refused_days": gettext_lazy("Totaux refusés, par jour"),
+    "box_notices": gettext_lazy("Avis de boîtiers"),
+    "learned_flows": gettext_lazy("Usages observés puis disparus"),
+    "bypasses": gettext_lazy("Contournements disparus"),
+    "diagnoses": gettext_lazy("Diagnostics de boîtiers"),
+    "weather_days": gettext_lazy("Météo des jours passés"),
+    "events": gettext_lazy("Événements internes"),
+    "facts": gettext_lazy("Faits reçus des portes"),
+    "retention_runs": gettext_lazy("Rapports de purge"),
+}
+
+
+def category(name: str) -> str:
+    return str(CATEGORIES.get(name, name))
