@@ -54,8 +54,29 @@ def seed_all() -> None:
             ttl_s=ttl_s,
         )
     source_id, update_id = seed_sources()
+    approval_id = seed_retention()
     audit.seal()
-    sys.stdout.write(json.dumps({**asdict(found), "source_id": source_id, "update_id": update_id}))
+    more = {"source_id": source_id, "update_id": update_id, "approval_id": approval_id}
+    sys.stdout.write(json.dumps({**asdict(found), **more}))
+
+
+def seed_retention() -> str:
+    """A purge of yesterday that deleted a session, and an erasure that another administrator asked for."""
+    from datetime import timedelta
+
+    from beffroi.core.identity import erasure
+    from beffroi.core.identity.actor import Actor
+    from beffroi.core.identity.models import Person
+    from beffroi.core.retention import actions as retention
+    from beffroi.lib import clock
+    from django.contrib.sessions.models import Session
+
+    yesterday = clock.now() - timedelta(days=1)
+    Session.objects.create(session_key="over", session_data="", expire_date=yesterday)
+    retention.go_on(retention.begin())
+    other = Actor("administrator", "adm_other", None, "administrator")
+    person = Person.objects.order_by("-email")[0]
+    return erasure.request(actor=other, person=person, reason="Départ en retraite, courrier du 3 novembre").id
 
 
 def seed_sources() -> tuple[str, str]:

@@ -236,6 +236,8 @@ CONSOLE_PAGES = {
     "communes": "/communes/?q=saint",
     "inscrire": "/communes/inscrire/?insee=21231",
     "journal": "/journal/",
+    "conservation": "/conservation/",
+    "effacement": "/conservation/effacement/{approval_id}/",
     "accessibilite": "/accessibilite/",
     "meteo": "/meteo/",
     "bilan": "/meteo/mois/",

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from beffroi.lib import clock
 from beffroi.lib.config import Config
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,16 @@ def rows() -> list[tuple[str, str, str]]:
     return found
 
 
+def places() -> list[tuple[list[str], str]]:
+    """(tables, duration) of each row that names a duration."""
+    found = []
+    for line in (FRENCH / "durees.md").read_text("utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 4 and _LENGTH.fullmatch(cells[2]) and not cells[3].startswith("`decision_ttl"):
+            found.append((re.findall(r"`([a-z_/]+)`", cells[1]), cells[2]))
+    return found
+
+
 def length_s(text: str) -> int:
     found = _LENGTH.fullmatch(text)
     assert found is not None, text
@@ -36,14 +47,14 @@ def setting_s(name: str) -> int:
     module, _, last = name.rpartition(".")
     value: object = getattr(import_module(module), last) if module else getattr(Config(), name)
     assert isinstance(value, int), name
-    return value * 86400 if last.endswith("DAYS") else value
+    return value * 86400 if last.upper().endswith("DAYS") else value
 
 
 MEASURED = [row for row in rows() if row[2]]
 
 
 def test_the_table_names_a_setting_for_every_duration_that_it_promises() -> None:
-    assert len(MEASURED) >= 13
+    assert len(MEASURED) >= 24
     for what, duration, setting in rows():
         assert bool(_LENGTH.fullmatch(duration)) == bool(setting), what
 
@@ -51,6 +62,20 @@ def test_the_table_names_a_setting_for_every_duration_that_it_promises() -> None
 @pytest.mark.parametrize(("what", "duration", "setting"), MEASURED, ids=[row[2] for row in MEASURED])
 def test_a_duration_is_that_of_the_code(what: str, duration: str, setting: str) -> None:
     assert setting_s(setting) == length_s(duration), what
+
+
+@pytest.mark.usefixtures("database")
+def test_every_category_of_the_purge_stands_in_the_table() -> None:
+    """Its table is named there, with the same duration, or with its own end."""
+    from beffroi.core.retention import registry
+
+    told = {name: duration for where, duration in places() for name in where}
+    for one in registry.categories():
+        table = one.due(clock.now()).model._meta.db_table
+        assert table in told, f"{one.name}: {table}"
+        if one.kept:
+            days = getattr(Config(), one.kept) if isinstance(one.kept, str) else one.kept
+            assert length_s(told[table]) == days * 86400, one.name
 
 
 PROMISED = {

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
-from beffroi.boxes.models import BoxBypass, BoxDiagnosis, BoxNotice, FlowCount, LearnedFlow, RefusedDay
+from beffroi.boxes.models import (
+    Box,
+    BoxBypass,
+    BoxDiagnosis,
+    BoxNotice,
+    EnrolmentCode,
+    FlowCount,
+    LearnedFlow,
+    RefusedDay,
+)
 from beffroi.core.retention.registry import Category, category
 
 KEEP_COUNTS_DAYS = 400
@@ -35,6 +44,12 @@ def bypasses(cutoff: datetime) -> QuerySet[BoxBypass]:
     return BoxBypass.objects.filter(last_at__lt=cutoff)
 
 
+def codes(cutoff: datetime) -> QuerySet[EnrolmentCode]:
+    """Used or not; while a box waits for its confirmation, who issued its code must be known."""
+    waits = Box.objects.filter(pk=OuterRef("box_id"), state=Box.State.PENDING)
+    return EnrolmentCode.objects.filter(expires_at__lt=cutoff).exclude(Exists(waits))
+
+
 def diagnoses(cutoff: datetime) -> QuerySet[BoxDiagnosis]:
     return BoxDiagnosis.objects.filter(expires_at__lte=cutoff)
 
@@ -45,3 +60,4 @@ category(Category("box_notices", 62, SETTING, notices))
 category(Category("learned_flows", 63, SETTING, learned))
 category(Category("bypasses", 64, SETTING, bypasses))
 category(Category("diagnoses", 65, 0, diagnoses))
+category(Category("enrolment_codes", 66, SETTING, codes))

@@ -26,6 +26,7 @@ CATEGORIES = {
     "learned_flows": gettext_lazy("Usages observés puis disparus"),
     "bypasses": gettext_lazy("Contournements disparus"),
     "diagnoses": gettext_lazy("Diagnostics de boîtiers"),
+    "enrolment_codes": gettext_lazy("Anciens codes de boîtiers"),
     "weather_days": gettext_lazy("Météo des jours passés"),
     "events": gettext_lazy("Événements internes"),
     "facts": gettext_lazy("Faits reçus des portes"),
