@@ -40,6 +40,21 @@ def field(package: Path, name: str) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
 
 
+def changed(package: Path, place: Path, **edits: tuple[str, str]) -> Path:
+    """The package of a later version, with (old, new) text in a module of the agent, by its name."""
+    tree = place / "tree"
+    subprocess.run(["dpkg-deb", "-R", package, tree], check=True)
+    control = tree / "DEBIAN" / "control"
+    control.write_text(control.read_text().replace("Version: ", "Version: 9."))
+    for module, (old, new) in edits.items():
+        path = tree / "usr/lib/beffroi-box/beffroi_box" / f"{module}.py"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+    newer = place / "newer.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, newer], check=True, capture_output=True)
+    return newer
+
+
 class Machine:
     """A Debian whose every change is thrown away: what is written lies in a layer above this machine's own root."""
 
@@ -138,6 +153,7 @@ def test_installed_it_runs_with_debians_python_and_purged_it_leaves_nothing(
         machine.run(f"systemctl is-enabled {unit.name}")
     machine.run(
         "systemd-analyze verify --man=no beffroi-box-boot.service beffroi-box.service beffroi-box-page.service"
+        " beffroi-box-update-resume.service"
     )
     machine.run("dpkg -r beffroi-box && test -e /var/lib/beffroi-box/box.key")
     machine.run("dpkg -P beffroi-box")
@@ -149,13 +165,7 @@ def test_installed_it_runs_with_debians_python_and_purged_it_leaves_nothing(
 def test_an_upgrade_keeps_key_and_settings(package: Path, machine: Machine, tmp_path: Path) -> None:
     machine.install(package)
     before = machine.run("beffroi-box keygen; echo 'wan = \"uplink\"' >>/var/lib/beffroi-box/box.toml")
-    tree = tmp_path / "tree"
-    subprocess.run(["dpkg-deb", "-R", package, tree], check=True)
-    control = tree / "DEBIAN" / "control"
-    control.write_text(control.read_text().replace("Version: ", "Version: 9."))
-    newer = tmp_path / "newer.deb"
-    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, newer], check=True, capture_output=True)
-    machine.install(newer)
+    machine.install(changed(package, tmp_path))
     assert machine.run("beffroi-box keygen") == before
     assert "uplink" in machine.run("cat /var/lib/beffroi-box/box.toml")
     machine.install(package)  # and back
@@ -174,4 +184,76 @@ def test_the_rules_are_loaded_before_the_network_by_the_first_unit(package: Path
     ]
     machine.run(
         "mkdir /run/beffroi-box && " + " && ".join(commands) + " && nft list ruleset | grep -q beffroi"
+    )
+
+
+CUT_OFF = """
+from pathlib import Path
+from beffroi_box.update import Installer, Shelf
+state = Path("/var/lib/beffroi-box")
+cut = Installer(state, healthy=lambda began: False)
+cut._check()
+cut._pack_present()
+Shelf(state).raise_floor(5)
+cut._dpkg("--install", str(Shelf(state).next))
+"""
+PLAN = """
+from pathlib import Path
+from beffroi_box.update import Plan, Shelf
+Shelf(Path("/var/lib/beffroi-box")).save_plan(Plan(5, "9"))
+"""
+PYTHON = "PYTHONPATH=/usr/lib/beffroi-box /usr/bin/python3 -s -P -c"
+RESUME = "/usr/lib/beffroi-box/update-resume /var/lib/beffroi-box"
+
+
+def version_of(machine: Machine) -> str:
+    return machine.run("dpkg-query -W -f '${Version} ${db:Status-Status}' beffroi-box").strip()
+
+
+@pytest.mark.root
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "edits",
+    [
+        {"update": ("HEALTH_S = 180.0", "HEALTH_S = 1.0")},
+        {"__init__": ('"""', 'raise SystemExit("broken")\n"""')},
+    ],
+    ids=["the new agent does not start", "the new Python cannot even be loaded"],
+)
+def test_an_update_cut_off_by_the_power_with_a_dead_agent_is_taken_back_by_its_unit(
+    package: Path, machine: Machine, tmp_path: Path, edits: dict[str, tuple[str, str]]
+) -> None:
+    machine.install(package)
+    before = version_of(machine)
+    key = machine.run("beffroi-box keygen")
+    shelf = "/var/lib/beffroi-box/software"
+    machine.run(f"mkdir -p -m 700 {shelf}")
+    machine.run(RESUME)  # no plan: nothing happens
+    shutil.copy(changed(package, tmp_path, **edits), machine.root / f"{shelf[1:]}/next.deb")
+    machine.run(f"{PYTHON} '{PLAN}'")
+    machine.run(f"{PYTHON} '{CUT_OFF}'")  # the power goes here
+    assert version_of(machine).startswith("9.")
+    machine.run(RESUME)
+    assert version_of(machine) == before
+    assert machine.run("beffroi-box keygen") == key
+    if "update" in edits:
+        assert "rolled_back" in machine.run(f"cat {shelf}/plan")
+        machine.run(RESUME)  # it is decided: nothing is installed again
+        assert version_of(machine) == before
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_the_unit_that_ends_an_update_waits_for_a_plan_and_for_failures_of_the_agent(
+    package: Path, machine: Machine
+) -> None:
+    machine.install(package)
+    units = "/usr/lib/systemd/system"
+    agent = machine.run(f"cat {units}/beffroi-box.service")
+    assert "OnFailure=beffroi-box-update-resume.service" in agent
+    assert "RestartMode=direct" not in agent  # it would hide the failures
+    text = machine.run(f"cat {units}/beffroi-box-update-resume.service")
+    assert "ConditionPathExists=/var/lib/beffroi-box/software/plan" in text
+    assert "multi-user.target.wants" in machine.run(
+        "find /etc/systemd/system -name beffroi-box-update-resume.service"
     )

@@ -6,7 +6,8 @@ Process: root. The installer runs in a transient unit: ``systemd-run ... python3
 Trust:   the line was verified with a key of the software role. Number never lower than the floor on disk, expiry by the
          trusted time, size and digest of the content, and the package's own name are checked here.
 Fails:   nothing is installed unless all fits; what is not healthy in ``HEALTH_S`` is replaced by what ran before. A
-         power cut in between is ended at the agent's next start. A number that failed is not tried again.
+         power cut in between is ended at the next start, by the agent or, where that cannot start, by
+         beffroi-box-update-resume.service. A number that failed is not tried again.
 Source:  dpkg(1), dpkg-deb(1); the way of packing what is installed is that of dpkg-repack.
 """
 
@@ -46,6 +47,8 @@ HEALTH_S = 180.0
 POLL_S = 1.0
 RETRY_S = 60.0
 DPKG_TIMEOUT_S = 300.0
+DECIDED = 3
+"""Exit status: the plan has its outcome, and the new software is not what runs. Known to deploy/deb/update-resume."""
 _SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "conffiles", "triggers")
 
 
@@ -362,13 +365,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     state: Path = parser.parse_args(arguments).state
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     os.umask(0o077)
+    present = Shelf(state).plan()
+    if present is None or present.outcome:
+        return DECIDED
     try:
         plan = Installer(state, healthy=agent_healthy(state)).run()
     except (BoxError, OSError, zlib.error) as error:
         log.error("%s", error)
         return 1
     log.info("release %d %s: %s %s", plan.number, plan.version, plan.outcome, plan.reason)
-    return 0 if plan.outcome == "installed" else 1
+    return 0 if plan.outcome == "installed" else DECIDED
 
 
 if __name__ == "__main__":
