@@ -24,6 +24,7 @@ from beffroi.boxes.models import Box, BoxAck, BoxPolicy
 from beffroi.core.audit import queries as audit
 from beffroi.core.communes.models import Collectivite, Domain
 from beffroi.core.decisions import actions as decisions
+from beffroi.core.decisions import exceptions
 from beffroi.core.decisions.models import Decision, FeedBatch
 from beffroi.core.events import outbox
 from beffroi.core.events.models import InboxFact
@@ -254,6 +255,18 @@ def forge(kind: str, value: str) -> Answer:
     return {"ok": True, "decision_id": made.id}
 
 
+def except_locally(domain: str, kind: str, value: str) -> Answer:
+    """A commune lets something through, by the word of the Département."""
+    made = exceptions.allow_locally(
+        actor=_administrator(),
+        collectivite_id=Domain.objects.get(name=domain).collectivite_id,
+        indicator=normalise(kind, value),
+        ttl_s=86400,
+        reason="laboratoire",
+    )
+    return {"ok": True, "exception_id": made.id}
+
+
 def withdraw(decision_id: str) -> Answer:
     found = Decision.objects.get(pk=decision_id)
     return {"ok": decisions.revoke(actor=_administrator(), decision=found, reason="laboratory")}
@@ -315,7 +328,7 @@ def _epoch_ms(moment: Any) -> int | None:
 
 _DEEDS = (
     app_passwords, box_code, confirm_box, box_id, decided, enforced, report, campaigns, confirm, undo, block, forge,
-    withdraw, facts, verify_audit, messages, set_policy, age_mail, sightings,
+    except_locally, withdraw, facts, verify_audit, messages, set_policy, age_mail, sightings,
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -52,6 +52,17 @@ def test_mail_arrives_with_our_identifier_and_evidence_without_content(post: Pos
     assert b"x-beffroi-other" not in header.lower()
 
 
+def test_delivery_says_nothing_about_the_script_that_files_mails(post: Post, beaune: Commune) -> None:
+    log = post.config.log / "dovecot.log"
+    before = len(log.read_text("utf-8", "replace").splitlines())
+    box = post.mailbox(beaune, beaune.agent, "filed")
+    assert post.send(lure(box.address, "filed"), box.address)[0] == 250
+    post.wait_count(box, 1)
+    said = log.read_text("utf-8", "replace").splitlines()[before:]
+    assert any("filed" in line or "lmtp" in line for line in said)
+    assert not [line for line in said if "sieve" in line.lower() or "svbin" in line]
+
+
 def test_a_link_is_blamed_for_where_it_leads_and_not_for_what_it_shows(post: Post, beaune: Commune) -> None:
     box = post.mailbox(beaune, beaune.agent, "montre")
     shown = lure(box.address, "shown").replace(

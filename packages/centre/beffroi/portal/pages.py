@@ -16,7 +16,9 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -26,6 +28,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from beffroi.core.communes.queries import access_collectivite
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.shared_cache import StorageFull
 from beffroi.core.planes.tokens import make_grant
 from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed, NotFound, Unavailable
@@ -35,6 +38,8 @@ LIVE_COOKIE = "beffroi_live"
 LIVE_PATH = "/live"
 LIVE_TTL_S = 900
 View = Callable[..., HttpResponse]
+_FULL = ("disk is full", "No space left")
+"""What SQLite and PostgreSQL say then."""
 
 
 def page(
@@ -142,7 +147,31 @@ def error_page(request: HttpRequest, error: BeffroiError) -> HttpResponse:
     return page(request, "portal/error.html", context, status=error.http_status)
 
 
+class ErrorPages:
+    """Middleware: what a view of django-allauth, or one before the sign-in, could not do is said as on every other
+    page; a disk that is full above all."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, OperationalError) and any(word in str(error) for word in _FULL):
+            error = StorageFull("database")
+        return error_page(request, error) if isinstance(error, BeffroiError) else None
+
+
 def words_of(error: BeffroiError) -> tuple[str, str]:
+    if isinstance(error, StorageFull):
+        return (
+            _("Le centre n’a plus de place pour écrire"),
+            _(
+                "Votre compte n’est pas bloqué. Prévenez le Département : le disque du centre est plein. Le courrier"
+                " attend chez ses expéditeurs, et les blocages restent en vigueur. Réessayez ensuite."
+            ),
+        )
     if isinstance(error, NotFound):
         return _("Cette page n’existe pas"), _("Elle a peut-être été déplacée, ou ne vous est pas destinée.")
     if error.code == "box.same_administrator":

@@ -91,7 +91,7 @@ DATABASES: dict[str, dict[str, Any]] = {"default": database_settings(BEFFROI.dat
 
 CACHES = {
     # Rate limits must hold across the processes of web; the table is made by identity's first migration.
-    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "django_cache"}
+    "default": {"BACKEND": "beffroi.core.identity.shared_cache.SharedCache", "LOCATION": "django_cache"}
 }
 
 # Worker and remediation serve nothing; allauth refuses to start without its middleware.

@@ -33,4 +33,5 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",  # its models are here, to reset a person's second factor
     "django_htmx.middleware.HtmxMiddleware",
     "beffroi.core.identity.middleware.AdministratorMiddleware",
+    "beffroi.portal.pages.ErrorPages",
 ]

@@ -32,4 +32,5 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "beffroi.core.identity.middleware.MembershipMiddleware",
+    "beffroi.portal.pages.ErrorPages",
 ]

@@ -16,7 +16,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.identity import limits, totp
+from beffroi.core.events import outbox
+from beffroi.core.identity import failures, limits, totp
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Administrator
 from beffroi.core.identity.secret_fields import decrypt_text, encrypt_text
@@ -92,6 +93,11 @@ def authenticate_administrator(*, email: str, password: str, code: str, address:
     limits.count("console-network", network, window_s=_WINDOW_S)
     if found is not None:
         _record(found, "identity:administrator:sign_in_refused")
+    # Guessing is seen across doors; the limits bound how much is written.
+    failure = failures.payload(address=address, account=account, door="console")
+    if failure is not None and not blocked:
+        with transaction.atomic():
+            outbox.publish(failures.KIND, failure)
     raise SignInRefused
 
 

@@ -10,12 +10,21 @@ Source:  doc.dovecot.org 2.4; docs/internals/mail-engines.md.
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 from beffroi.lib.config import Config
+from beffroi.lib.errors import BeffroiError
 from beffroi.lib.process import Process
 from beffroi.mail import tokens
 from beffroi.mail.engines import layout, probes
+
+
+class SieveRefused(BeffroiError):
+    """The script that files mails by their verdict does not compile: {}"""
+
+    code = "mail.sieve_refused"
+
 
 ROTATE_BYTES = 8 * 1024 * 1024
 
@@ -67,7 +76,29 @@ def write(config: Config) -> None:
         ),
         0o600,
     )
+    _compile(paths.dovecot_conf, home / "etc" / "verdict.sieve")
     _write_token_key(config, dovecot)
+
+
+def _compile(conf: Path, script: Path) -> None:
+    """Compile the script beforehand: delivery may not write beside it, and said so in the log at each mail.
+
+    Errors: SieveRefused.
+    """
+    made = script.with_suffix(".svbin")
+    draft = made.with_suffix(".new")
+    try:
+        done = subprocess.run(
+            ["/usr/bin/sievec", "-c", str(conf), str(script), str(draft)],
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+    except OSError as error:
+        raise SieveRefused(error.strerror) from None
+    if done.returncode or not draft.exists():
+        raise SieveRefused((done.stderr or done.stdout).strip()[-300:])
+    os.chown(draft, layout.MAIL_UID, layout.MAIL_UID)
+    draft.chmod(0o600)
+    draft.replace(made)
 
 
 def _settle_journal(journal: Path, dovecot: layout.Owner, python: layout.Owner) -> None:

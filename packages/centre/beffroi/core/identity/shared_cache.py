@@ -1,0 +1,32 @@
+"""The cache that all processes of web share, honest about a disk that is full.
+
+Purpose: Django's database cache says "somebody else holds this key" also when it could not write. The sign-in's rate
+         limits take that for a lock, and answer "too many tries" to the first try of a person.
+Fails:   closed: without a place to count, nobody signs in; but the page says why, and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.cache.backends.db import DatabaseCache
+
+from beffroi.lib.errors import Unavailable
+
+
+class StorageFull(Unavailable):
+    """The centre cannot write ({}): its disk is full or its database refuses. Next: ./beffroi status on the centre."""
+
+    code = "storage.full"
+
+
+class SharedCache(DatabaseCache):
+    def add(self, key: Any, value: Any, timeout: Any = ..., version: int | None = None) -> bool:
+        """Errors: StorageFull where neither this key nor somebody else's could be written."""
+        options = {"version": version} if timeout is ... else {"version": version, "timeout": timeout}
+        for _attempt in (1, 2):  # a second one where the other's ended between the two questions
+            if super().add(key, value, **options):
+                return True
+            if self.has_key(key, version=version):
+                return False
+        raise StorageFull("cache")
