@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.core.planes import write_lock
-from beffroi.lib.config import Config, SettingInvalid
+from beffroi.lib.config import Config, SettingInvalid, load
 from beffroi.settings.database import database_settings
 from django.db.utils import ConnectionHandler, OperationalError
 
@@ -82,3 +82,24 @@ def test_portal_and_console_share_neither_cookie_nor_key() -> None:
     assert console[:4] == ["beffroi_console_session", "beffroi_console_csrf", "True", "console"]
     assert web[4] != console[4]
     assert web[4] == ask("beffroi.settings.web")[4]
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://centre:geheim@db/beffroi", "postgresql:///beffroi?host=/run/pg&password=geheim"]
+)
+def test_a_password_in_the_file_that_all_may_read_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
+    (tmp_path / "beffroi.toml").write_text(f'database_url = "{url}"\n')
+    with pytest.raises(SettingInvalid, match=r"secrets/database\.password") as refused:
+        load(tmp_path)
+    assert "geheim" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql://centre@db/beffroi", "postgresql:///beffroi?host=/run/pg"])
+def test_the_password_of_the_database_is_read_from_a_secret(tmp_path: Path, url: str) -> None:
+    (tmp_path / "beffroi.toml").write_text(f'database_url = "{url}"\n')
+    assert "PASSWORD" not in database_settings(load(tmp_path).database)
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "database.password").write_text("a&b=c/d é\n")
+    config = load(tmp_path)
+    assert database_settings(config.database)["PASSWORD"] == "a&b=c/d é"
+    assert "a&b" not in repr(config)

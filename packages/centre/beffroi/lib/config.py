@@ -10,11 +10,13 @@ import tomllib
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
 
 from beffroi.lib.errors import BeffroiError
 
 STATE_VARIABLE = "BEFFROI_STATE"
 DEFAULT_STATE = Path("/var/lib/beffroi")
+DATABASE_PASSWORD = "database.password"  # noqa: S105 - the name of the file
 
 
 class SettingInvalid(BeffroiError):
@@ -124,7 +126,9 @@ class Config:
         high=63072000,
     )
     database_url: str = _setting(
-        "", "PostgreSQL address 'postgresql://...'; empty: SQLite in the state directory."
+        "",
+        "PostgreSQL address 'postgresql://...', without a password: that is read from STATE/secrets/database.password."
+        " Empty: SQLite in the state directory.",
     )
     user: str = _setting("", "System user of the Python processes; empty: the user that starts the centre.")
     decision_ttl_ip_s: int = _setting(
@@ -247,8 +251,16 @@ class Config:
 
     @property
     def database(self) -> str:
-        """URL of the relational database: ``sqlite:///PATH`` or ``postgresql://...``."""
-        return self.database_url or f"sqlite:///{self.state / 'db' / 'beffroi.sqlite'}"
+        """URL of the relational database: ``sqlite:///PATH`` or ``postgresql://...``, with its password: never shown.
+
+        Errors: SettingInvalid when the password cannot be read.
+        """
+        if not self.database_url:
+            return f"sqlite:///{self.state / 'db' / 'beffroi.sqlite'}"
+        if not (self.secrets / DATABASE_PASSWORD).exists():  # a socket or a certificate needs none
+            return self.database_url
+        password = quote(self.secret(DATABASE_PASSWORD), safe="")
+        return f"{self.database_url}{'&' if '?' in self.database_url else '?'}password={password}"
 
     def secret(self, name: str) -> bytes:
         """Content of STATE/secrets/NAME, stripped. Errors: SettingInvalid."""
@@ -272,7 +284,15 @@ def load(state: Path | None = None) -> Config:
         if name not in known:
             raise SettingInvalid(name, path, "no such setting")
         _check(known[name], value, path)
+    if _holds_password(str(values.get("database_url", ""))):
+        why = f"holds a password, and every user reads this file: put it in {root / 'secrets' / DATABASE_PASSWORD}"
+        raise SettingInvalid("database_url", path, why)
     return Config(state=root, **values)
+
+
+def _holds_password(url: str) -> bool:
+    parts = urlsplit(url)
+    return bool(parts.password) or "password" in parse_qs(parts.query)
 
 
 def _check(setting: Field[Any], value: object, path: Path) -> None:

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from beffroi.core.audit.signing import KEY as AUDIT_KEY
 from beffroi.core.audit.signing import PUBLIC as AUDIT_PUBLIC
 from beffroi.lib import clock, durable
-from beffroi.lib.config import Config
+from beffroi.lib.config import DATABASE_PASSWORD, Config
 from beffroi.lib.errors import BeffroiError
 
 DELEGATION_LIFE_S = 90 * 86400
@@ -108,6 +108,7 @@ _READERS: dict[str, str | None] = {
     **{name: readers for name, (_maker, readers) in _OURS.items()},
     ROOT_KEY: NOBODY,
     DELEGATION: ALL,
+    DATABASE_PASSWORD: ALL,
 }
 
 
