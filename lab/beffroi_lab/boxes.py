@@ -60,13 +60,20 @@ class Box:
     """One town hall's box."""
 
     def __init__(
-        self, space: Namespace, commune: CommunePlan, directory: Path, *, local_hour: int | None = None
+        self,
+        space: Namespace,
+        commune: CommunePlan,
+        directory: Path,
+        *,
+        local_hour: int | None = None,
+        name: str = "",
     ) -> None:
-        """``local_hour``: what the box's time zone makes of the present hour; None for the machine's own zone."""
+        """``local_hour``: what the box's time zone makes of the present hour; None for the machine's own zone.
+        ``name``: of its state directory, where a town hall has a second one."""
         zone = {} if local_hour is None else {"TZ": f"LAB{time.gmtime().tm_hour - local_hour:+d}"}
         self._environment = _PATH | zone
         self.commune = commune
-        self.state = directory / f"box{commune.letter}"
+        self.state = directory / (name or f"box{commune.letter}")
         self.state.mkdir(mode=0o755)
         # Urgent names are on a memory disk, as on the appliance.
         names = topology.memory_directory(directory) / self.state.name

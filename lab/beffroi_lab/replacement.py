@@ -108,9 +108,7 @@ def _replace(world: World, report: Report, console: Console, commune: CommunePla
     old.stop()  # its power supply died
     place.run(["nft", "flush", "ruleset"])  # and another machine is plugged in: nothing is in its kernel
     place.run(["sh", "-c", "conntrack -F 2>/dev/null || true"])
-    directory = world.directory / "replacement"
-    directory.mkdir()
-    new = Box(place, commune, directory)
+    new = Box(place, commune, world.directory, name=f"box{commune.letter}-new")
     began = time.monotonic()
     new.enrol(world.centre, Pages(console, old.box_id))
     refused = _asked(world, commune, old.state)

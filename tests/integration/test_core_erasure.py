@@ -147,7 +147,9 @@ def test_the_report_says_what_was_deleted_and_what_to_do_about_a_clock_in_doubt(
             assert (
                 "--clock-is-right" in console_client(administrator.id).get("/conservation/").content.decode()
             )
-            assert "horloge du centre" in console_client(administrator.id).get("/").content.decode()
+            assert (
+                "purge quotidienne est arrêtée" in console_client(administrator.id).get("/").content.decode()
+            )
             assert purge.go_on(purge.begin(clock_confirmed_by="root"))
             text = console_client(administrator.id).get("/conservation/").content.decode()
     assert "Dernière purge" in text

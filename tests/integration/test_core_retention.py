@@ -34,7 +34,7 @@ from beffroi.mail.models import (
 from beffroi.portal import retention_words
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from django.contrib.sessions.models import Session
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError
 
 from tests.conftest import Commune
 from tests.fixtures_incidents import decide
@@ -298,6 +298,26 @@ def test_the_worker_works_in_slices_and_once_a_day() -> None:
         assert runs() == ["done"]
     with clock.shifted(DAY_S + 60):
         assert runs() == ["done", "done"]
+
+
+def test_a_purge_that_never_ends_is_told_after_three_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(_ids: list[str]) -> int:
+        raise IntegrityError("something refers to it")
+
+    one = {found.name: found for found in registry.categories()}["sessions"]
+    broken = registry.Category("sessions", 50, 0, one.due, breaks)
+    monkeypatch.setattr(registry, "categories", lambda: [broken])
+    Session.objects.create(session_key="over", session_data="", expire_date=clock.now())
+    system = Actor.system("tests")
+    for days in (0.1, 2.0, 3.2):
+        with clock.shifted(days * DAY_S), pytest.raises(IntegrityError):
+            consumers.purge()
+        with clock.shifted(days * DAY_S):
+            assert queries.needs_a_person(system) is queries.report(system).late is (days > 3.1)
+    assert Session.objects.count() == 1
+    monkeypatch.setattr(registry, "categories", lambda: [one])
+    consumers.purge()
+    assert not queries.needs_a_person(system)
 
 
 # -- the clock -------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from beffroi.core.identity.actor import Actor
 from beffroi.core.retention.actions import EVERY
@@ -11,29 +11,38 @@ from beffroi.core.retention.models import RetentionCount, RetentionRun
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 
+LATE_AFTER = timedelta(days=3)
 STORED = 30
 """Runs that the page looks back on."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """``last``: the last run of all, ``done``: the last that ended well. ``total``: of all runs that are kept."""
+    """``last``: the last run of all, ``done``: the last that ended well. ``late``: none ended
+    for days."""
 
     last: RetentionRun | None
     done: RetentionRun | None
     counts: list[RetentionCount]
     runs: list[RetentionRun]
     next_at: datetime
+    late: bool
 
     @property
     def refused(self) -> bool:
         return self.last is not None and self.last.state == RetentionRun.State.REFUSED
 
 
-def is_refused(actor: Actor) -> bool:
-    """Whether the purge waits for a person, because the clock is in doubt."""
+def needs_a_person(actor: Actor) -> bool:
+    """Whether the purge waits for one: the clock is in doubt, or no run ended for days."""
     last = RetentionRun.objects.order_by("-id").values_list("state", flat=True).first()
-    return actor.sees_all and last == RetentionRun.State.REFUSED
+    return actor.sees_all and (last == RetentionRun.State.REFUSED or _is_late())
+
+
+def _is_late() -> bool:
+    since = clock.now() - LATE_AFTER
+    ended = RetentionRun.objects.filter(state=RetentionRun.State.DONE, finished_at__gte=since)
+    return RetentionRun.objects.filter(started_at__lt=since).exists() and not ended.exists()
 
 
 def report(actor: Actor) -> Report:
@@ -45,4 +54,4 @@ def report(actor: Actor) -> Report:
     done = next((one for one in runs if one.state == RetentionRun.State.DONE), None)
     counts = list(done.counts.order_by("id")) if done else []
     now = clock.now()
-    return Report(last, done, counts, runs, max(now, last.started_at + EVERY) if last else now)
+    return Report(last, done, counts, runs, max(now, last.started_at + EVERY) if last else now, _is_late())

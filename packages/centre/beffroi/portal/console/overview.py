@@ -78,7 +78,7 @@ def facts(actor: Actor) -> dict[str, Any]:
             erasures=erasures,
         ),
         "erasures": erasures,
-        "purge_refused": retention.is_refused(actor),
+        "purge_stopped": retention.needs_a_person(actor),
         "undecided": undecided,
         "withdrawals_waiting": len(withdrawals),
         "incidents_unowned": incidents.open_incidents(actor).filter(owner_id="").count(),
