@@ -59,8 +59,8 @@ def test_delivery_says_nothing_about_the_script_that_files_mails(post: Post, bea
     assert post.send(lure(box.address, "filed"), box.address)[0] == 250
     post.wait_count(box, 1)
     said = log.read_text("utf-8", "replace").splitlines()[before:]
-    assert any("filed" in line or "lmtp" in line for line in said)
-    assert not [line for line in said if "Error" in line or "Warning" in line]
+    assert any("sieve: msgid=<filed@" in line for line in said)
+    assert not [line for line in said if "lmtp" in line and ("Error" in line or "Warning" in line)]
 
 
 def test_a_link_is_blamed_for_where_it_leads_and_not_for_what_it_shows(post: Post, beaune: Commune) -> None:

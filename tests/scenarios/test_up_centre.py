@@ -196,6 +196,10 @@ def test_a_mail_leaves_evidence_and_a_decision_refuses_the_next(centre: Centre) 
     moved = "SELECT COUNT(*) FROM mail_remediation_item WHERE state = 'moved'"
     until(lambda: centre.count(moved) == 1, "the first copy is in quarantine")
     until(lambda: centre.count("SELECT COUNT(*) FROM audit_seal") > 0, "the log is sealed")
+    purged = "SELECT COUNT(*) FROM retention_run WHERE state = 'done'"
+    until(lambda: centre.count(purged) == 1, "the purge has passed")
+    shown = centre.cli("retention", "show", "--state", str(centre.state), "--json")
+    assert (shown.returncode, json.loads(shown.stdout)["done"]["state"]) == (0, "done"), shown.stderr
     checked = centre.cli("audit", "verify", "--state", str(centre.state), "--json")
     assert (checked.returncode, json.loads(checked.stdout)["ok"]) == (0, True), checked.stderr
 
