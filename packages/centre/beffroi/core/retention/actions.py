@@ -142,9 +142,8 @@ def _step_of(run: RetentionRun, one: Category) -> bool:
     cutoff = one.cutoff(run.started_at, settings.BEFFROI)
     due = one.due(cutoff)
     after = run.after if run.category == one.name else ""
-    keys = _next_keys(
-        due, after, one.batch
-    )  # read before the transaction: on SQLite that locks all writers out
+    # Read before the transaction, which on SQLite locks all writers out.
+    keys = _next_keys(due, after, one.batch)
     with transaction.atomic():
         locked = RetentionRun.objects.select_for_update().get(pk=run.pk)
         if (locked.category or one.name, locked.after) != (one.name, after) or locked.state != _State.RUNNING:
