@@ -17,6 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import cell
+
+if "PYTEST_XDIST_WORKER" in os.environ and cell.possible():
+    cell.own_network()  # ports are the tests' own, and so they are each worker's own
 STATE = Path(tempfile.mkdtemp(prefix="bft-"))  # short: a Unix socket's path has 107 bytes at most
 
 
@@ -62,6 +66,21 @@ pytest_plugins = ["tests.plugin_requirements"]
 collect_ignore = ["integration/test_core_row_security.py"] if connection.vendor == "sqlite" else []
 
 PASSWORD = "correct horse battery"
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_setupnodes() -> None:
+    """No worker begins with the settings of this process: each has a state directory of its own."""
+    del os.environ["BEFFROI_STATE"], os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Side by side, the files that take minutes begin first, and no worker is left with one at the end."""
+    if hasattr(config, "workerinput"):
+        long = {
+            item.path for item in items if item.get_closest_marker("netns") or item.get_closest_marker("root")
+        }
+        items.sort(key=lambda item: item.path not in long)
 
 
 def pytest_unconfigure() -> None:

@@ -77,8 +77,8 @@ class Place:
         ip(f"-n {self.space} link set lo up")
         self.directory.mkdir()
         mounts = (
-            "mount -t tmpfs run /run/systemd && mkdir -p /run/systemd/netif/links /run/systemd/netif/leases "
-            "/run/systemd/netif/lldp && chown -R systemd-network /run/systemd/netif && "
+            "mkdir -p /run/systemd && mount -t tmpfs run /run/systemd && mkdir -p /run/systemd/netif/links "
+            "/run/systemd/netif/leases /run/systemd/netif/lldp && chown -R systemd-network /run/systemd/netif && "
             f"mkdir -p /etc/systemd/network {self.directory}/network && "
             f"mount --bind {self.directory}/network /etc/systemd/network && "
             "mount -t sysfs -o ro sys /sys && echo ready && exec sleep infinity"

@@ -1,8 +1,9 @@
 """Run the tests: everything on SQLite, then what speaks to the database on a PostgreSQL of our own.
 
 usage: ./beffroi test [--quick] [pytest's arguments]     --quick: no root, no engines, under two minutes
-Process: root on a machine of its own; PostgreSQL runs as ``postgres`` in a temporary directory, on a socket only,
-         and is gone afterwards. With arguments for pytest only one round on SQLite is run.
+Process: as root, in a place of its own (tests/cell.py); PostgreSQL runs as ``postgres`` in a temporary directory, on
+         a socket only. With arguments for pytest only one round on SQLite is run, one test after the other.
+Source:  docs/decisions/0020-tests-side-by-side.md
 """
 
 from __future__ import annotations
@@ -15,9 +16,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
+from tests import cell
+
 ROOT = Path(__file__).resolve().parent.parent
+# Most of the time is spent waiting: three workers keep two cores busy. A worker has whole files, since the tests of
+# a file share what takes long to start; tests/conftest.py says which files are first.
+SIDE_BY_SIDE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 QUICK = "not slow and not root and not netns and not browser and not corpus"
 ON_POSTGRESQL = (
     "-m",
@@ -35,9 +42,8 @@ def pytest(*arguments: str, database: str = "") -> int:
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     if database:
         environment["BEFFROI_TEST_DATABASE"] = database
-    return subprocess.run(
-        (sys.executable, "-m", "pytest", *arguments), cwd=ROOT, env=environment, check=False
-    ).returncode
+    command = (sys.executable, "-m", "pytest", *arguments)
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
 @contextlib.contextmanager
@@ -73,22 +79,38 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], *, workers: Sequence[str] = SIDE_BY_SIDE) -> int:
     given = list(arguments)
+    if given == ["--quick"]:
+        return pytest("-q", "-m", QUICK, *workers)
     if "--quick" in given:
         given.remove("--quick")
         return pytest("-q", "-m", QUICK, *given)
     if given:
         return pytest(*given)
     print("== tests on SQLite", flush=True)
-    failed = pytest("-q")
+    failed = pytest("-q", *workers)
     if not (POSTGRESQL / "initdb").exists():
         print("not run on this machine: tests on PostgreSQL (postgresql-17 is not installed)")
         return 1 if os.environ.get("BEFFROI_REQUIRE_ALL") == "1" else failed
     print("== tests on PostgreSQL", flush=True)
     with postgresql() as url:
-        return pytest("-q", *ON_POSTGRESQL, database=url) or failed
+        return pytest("-q", *workers, *ON_POSTGRESQL, database=url) or failed
+
+
+def start(arguments: Sequence[str]) -> int:
+    """Run the tests in a place of their own where this machine allows it."""
+    if os.getuid() != 0:
+        return main(arguments)
+    if not cell.possible():
+        print(
+            "one test after the other: this machine allows no namespaces, and engines would share their ports"
+        )
+        return main(arguments, workers=())
+    # Files of a run that was asked for by name are left in /tmp for whoever asked.
+    whole = not set(arguments) - {"--quick"} and not os.environ.get("BEFFROI_KEEP")
+    return cell.run(partial(main, arguments), in_memory=whole)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(start(sys.argv[1:]))
