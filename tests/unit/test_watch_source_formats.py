@@ -245,6 +245,7 @@ LAUGHS = (
         ("rss", LAUGHS.encode(), errors.Unreadable),
         ("rss", b"<rss>" + b"<a>" * 100 + b"</rss>", errors.TooDeep),
         ("rss", b"\xff\xfe<", errors.Unreadable),
+        ("rss", b'<?xml version="1.0" encoding="ATF-8"?><rss/>', errors.Unreadable),
         ("plain", "203.0.113.7\n".encode("utf-16"), errors.NotText),
         ("plain", "é.example\n".encode("latin-1"), errors.NotText),
         ("plain", b"203.0.113.7\0\n", errors.NotText),

@@ -62,7 +62,7 @@ def read(data: bytes) -> Found:
         parser.Parse(data, True)
     except _Declared:
         raise Unreadable("the document declares a type") from None
-    except (expat.ExpatError, ValueError) as error:
+    except (expat.ExpatError, ValueError, LookupError) as error:  # the last: an encoding that nobody knows
         raise Unreadable(str(error)[:80]) from None
     found = Found()
     found.notes = reader.notes
