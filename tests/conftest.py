@@ -61,6 +61,11 @@ CappedArgon2PasswordHasher.memory_cost = 64
 if connection.vendor == "sqlite":  # a file, not memory: the planes open it by themselves
     connection.settings_dict["TEST"]["NAME"] = str(STATE / "db" / "beffroi.sqlite")
 
+    @pytest.fixture(scope="session")
+    def django_db_modify_db_settings_parallel_suffix() -> None:
+        """Its name is the one that commands look for: each worker has its own directory, not its own name."""
+
+
 pytest_plugins = ["tests.plugin_requirements"]
 # Row level security is PostgreSQL's; there is nothing of it to test on SQLite.
 collect_ignore = ["integration/test_core_row_security.py"] if connection.vendor == "sqlite" else []
