@@ -117,6 +117,27 @@ class TownHall:
         first, *rest = top.split("\r\n")
         return int(first.split(" ")[1]), dict(line.split(": ", 1) for line in rest), body
 
+    def start_inspector(self) -> None:
+        """The keeper of the inspection engine, as its unit starts it."""
+        directory = self.state.parent / "inspection"
+        directory.mkdir(exist_ok=True)
+        shutil.chown(directory, "nobody")
+        user = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--groups=root", "--no-new-privs")
+        only = (f"--{kind}=-all,+net_admin,+net_raw" for kind in _CAPABILITIES)
+        agent = str(self.state.parent / "run" / "inspection.sock")
+        self.start(
+            "inspector",
+            *user,
+            *only,
+            "--",
+            *_AGENT,
+            "inspect",
+            "--socket",
+            agent,
+            "--directory",
+            str(directory),
+        )
+
     def start_agent(self) -> None:
         self.start("agent", *_AGENT, "--state", str(self.state), "run")
 
@@ -310,7 +331,7 @@ def _enrolled(hall: TownHall, *, bridge: bool) -> None:
     lan = 'lan = "lan"\n' + ('management = "br0"\n' if bridge else "")
     (hall.state / "box.toml").write_text(
         f'centre = "{address}"\ncentre_addresses = ["{WAN_NET}"]\nwan = "wan"\n{lan}{probe}'
-        f'page_user = "nobody"\nrun = "{hall.state.parent}/run"\n'
+        f'page_user = "nobody"\ninspection_user = "nobody"\nrun = "{hall.state.parent}/run"\n'
         f'resolver_forward = ["{WAN_NET}"]\nresolver_dnssec = false\nheartbeat_s = 2\nprobe_grace_s = 3\n'
     )
 

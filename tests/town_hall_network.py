@@ -100,6 +100,8 @@ def make_spaces(*, bridge: bool) -> None:
         run("ip", "-n", space, "link", "set", "lo", "up")
         keys = ("all.accept_dad=0", "default.accept_dad=0", "all.accept_ra=0", "default.accept_ra=0")
         run(*inside(space, "sysctl", "-qw", *(f"net.ipv6.conf.{key}" for key in keys)))
+    # As deploy/deb/sysctl.conf does: the rules count the packets of a flow.
+    run(*inside(BOX, "sysctl", "-qw", "net.netfilter.nf_conntrack_acct=1"))
     _ip(f"link add n0 netns {NET} type veth peer name wan netns {BOX}")
     _ip(f"link add l0 netns {LAN} type veth peer name lan netns {BOX}")
     run(*inside(NET, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"))

@@ -1,4 +1,4 @@
-"""beffroi-box: keygen, enrol, label, network, page, boot, run, status, rules, resolver-config.
+"""beffroi-box: keygen, enrol, label, network, page, inspect, boot, run, status, rules, resolver-config.
 
 Process: root, in the box's network namespace.
 """
@@ -27,6 +27,8 @@ from beffroi_box.config import DEFAULT_STATE, BoxConfig, keep_setting, load
 from beffroi_box.enrol import enrol, recover, serial_of
 from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable, IdentityDamaged
 from beffroi_box.firstboot import FirstBoot, guard, is_enrolled
+from beffroi_box.inspector import Inspector
+from beffroi_box.inspectrules import NATIVE
 from beffroi_box.label import label_svg
 from beffroi_box.network import Network
 from beffroi_box.page import serve_page
@@ -159,6 +161,12 @@ def page(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def inspect(arguments: argparse.Namespace) -> int:
+    """Keep the inspection engine; its own user, who may use the agent's socket and write to the directory."""
+    Inspector(arguments.socket, arguments.directory).run()
+    return 0
+
+
 def show_rules(arguments: argparse.Namespace) -> int:
     """The rules for the last good policy, or for the safe default."""
     config = load(arguments.state)
@@ -180,6 +188,7 @@ def _site(config: BoxConfig) -> Site:
         masquerade=config.masquerade,
         mode=config.mode,
         page_port=config.page_port,
+        queue=NATIVE,
     )
 
 
@@ -232,6 +241,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("page", page, "serve the box's own page to the LAN")
     sub.add_argument("--socket", type=Path, default=Path("/run/beffroi-box/page.sock"), help="of the agent")
     sub.add_argument("--port", type=int, default=80)
+    sub = command("inspect", inspect, "keep the inspection engine (Suricata) as the agent orders")
+    sub.add_argument(
+        "--socket", type=Path, default=Path("/run/beffroi-box/inspection.sock"), help="of the agent"
+    )
+    sub.add_argument("--directory", type=Path, default=Path("/run/beffroi-box-inspection"), help="its own")
     command("boot", boot, "load the last rules and deny entries into the kernel, before the network is up")
     command("run", run, "follow the feed and enforce it")
     sub = command("status", show_status, "say how the box is; exit 0 when it is connected and current")

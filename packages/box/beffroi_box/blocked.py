@@ -20,7 +20,7 @@ from beffroi_box.facts import FactSpool
 from beffroi_box.lists import ListKeeper
 from beffroi_box.local import RecentBlocks
 from beffroi_box.nflog import PacketLog
-from beffroi_box.refusals import RefusalSocket
+from beffroi_box.refusals import Question, RefusalSocket
 from beffroi_box.resolver import refusals_socket
 from beffroi_box.store import user_id
 from beffroi_box.watch import Watch
@@ -85,15 +85,19 @@ class Blocked:
         refused = RefusalSocket(refusals_socket(self._config), user_id(self._config.dnsdist_user))
         try:
             for question in refused:
-                name = question.name
-                entry = self.entry_for_name(name)
-                if entry is not None and not self._enforcer.is_spared_name(name):
-                    self._spool.name(entry.indicator, entry.id, self._now())
-                    self._show(entry, "out", name)
-                else:
-                    self._watch.asked(question)
+                self.refused(question)
         finally:
             refused.close()
+
+    def refused(self, question: Question) -> None:
+        """A name that dnsdist or the inspection engine told. Both tell of one attempt: the facts count it once."""
+        name = question.name
+        entry = self.entry_for_name(name)
+        if entry is not None and not self._enforcer.is_spared_name(name):
+            self._spool.name(entry.indicator, entry.id, self._now())
+            self._show(entry, "out", name)
+        else:
+            self._watch.asked(question)
 
     def _show(self, entry: Entry | None, direction: str, value: str) -> None:
         kind = "ip" if direction == "in" or value[-1:].isdigit() or ":" in value else "domain"

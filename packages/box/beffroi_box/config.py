@@ -58,6 +58,10 @@ class BoxConfig:
     resolver_dnssec: bool = _setting(True, "Validate DNSSEC.")
     resolver_user: str = _setting("unbound", "System user of Unbound; empty: no change of user.")
     dnsdist_user: str = _setting("_dnsdist", "System user of dnsdist; empty: no change of user.")
+    inspection_engine: str = _setting("/usr/bin/suricata", "Suricata 7, the optional inspection engine.")
+    inspection_user: str = _setting(
+        "_beffroi-inspect", "System user of the inspection engine; empty: no change of user."
+    )
     nflog_group: int = _setting(5, "Group of the kernel's log of blocked packets.")
     page_port: int = _setting(80, "Port of the box's own page, for the LAN.")
     page_user: str = _setting(

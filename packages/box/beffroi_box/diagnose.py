@@ -111,6 +111,7 @@ class Doctor:
             "bulk_lists": f"{status.lists} ({status.lists_waiting} waiting)",
             "bulk_lists_trouble": status.lists_trouble,
             "resolver": status.resolver_trouble or ("ok" if self._config.resolver else "off"),
+            "inspection": status.inspection,
             "list_stale": "yes" if status.stale else "no",
             "disk_trouble": status.disk_trouble,
             "disk_free_bytes": str(disk.free),

@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from beffroi_protocol.errors import ProtocolError
@@ -29,6 +29,7 @@ from beffroi_box.desired import Delta, Desired, Own, extras_of, lives_ms
 from beffroi_box.doh import DOH_NAMES
 from beffroi_box.errors import PolicyInvalid, RulesRefused
 from beffroi_box.facts import FactSpool
+from beffroi_box.inspection import Inspection
 from beffroi_box.kernel import Kernel
 from beffroi_box.lanprobe import lan_reaches
 from beffroi_box.resolver import Resolver
@@ -43,12 +44,14 @@ BRIDGE_PROBE_S = 6.0
 
 @dataclass(frozen=True)
 class Ground:
-    """``loads`` counts how often all rules were loaded, which may have taken the lists' sets away."""
+    """``loads`` counts how often all rules were loaded, which may have taken the lists' sets away; ``inspected`` how
+    often the inspection engine needed the lists' names, 0 for never."""
 
     loads: int
     enforce: bool
     names: tuple[str, ...]
     networks: tuple[str, ...]
+    inspected: int = 0
 
 
 class Enforcer:
@@ -69,6 +72,7 @@ class Enforcer:
         self._spool = spool
         self._now = now
         self.resolver = Resolver(config) if config.resolver else None
+        self.inspection = Inspection(config)
         self._lock = threading.Lock()
         self.message = committed
         self.policy = committed.policy if committed else Policy()
@@ -87,7 +91,7 @@ class Enforcer:
     def ground(self) -> Ground:
         """What the bulk lists stand on now: when it changes, they are loaded again."""
         with self._lock:
-            return Ground(self._loads, self.policy.enforce, *self._extras)
+            return Ground(self._loads, self.policy.enforce, *self._extras, self.inspection.bulk_wanted)
 
     # -- start -------------------------------------------------------------------------------------------
 
@@ -108,8 +112,10 @@ class Enforcer:
     def _apply_own_rules(self) -> None:
         """The rules of the policy in force. Errors: PolicyInvalid, RulesRefused."""
         observing = self.observes(self.policy)
-        self._kernel.apply_rules(ruleset(self.policy, self.site, observing=observing))
+        site = self._queued(self.policy, self.site)
+        self._kernel.apply_rules(ruleset(self.policy, site, observing=observing))
         self._observing = observing
+        self.inspection.ask(wanted=self.policy.inspect, queue=site.queue)
 
     def observes(self, policy: Policy) -> bool:
         return policy.observe_until > self._now()
@@ -202,12 +208,13 @@ class Enforcer:
     # -- names -------------------------------------------------------------------------------------------
 
     def _refuse_names(self) -> None:
-        if self.resolver is None:
-            return
         refused = set(self.desired.names if self.policy.enforce else ())
         refused.update(self.policy.canary_names)
         refused.update(DOH_NAMES if self.policy.refuse_doh else ())
-        self.resolver.refuse(refused, self.desired.spared_names, self.desired.watched_names())
+        told = refused, self.desired.spared_names, self.desired.watched_names()
+        self.inspection.refuse(*told)
+        if self.resolver is not None:
+            self.resolver.refuse(*told)
 
     def watch_kernel(self) -> None:
         """Load everything again when another program flushed the rules. Errors: RulesRefused."""
@@ -225,7 +232,7 @@ class Enforcer:
         neither this transaction nor the rollback touches their sets.
         """
         try:
-            extras, site = extras_of(message.policy, self._own()), self._site()
+            extras, site = extras_of(message.policy, self._own()), self._queued(message.policy, self._site())
             floor = Floor(*extras)
             observing = self.observes(message.policy)
             text = ruleset(message.policy, site, observing=observing)
@@ -247,6 +254,7 @@ class Enforcer:
             self.message, self.policy, self.site = message, message.policy, site
             self._extras = extras
             self._restore_due, self._observing = False, observing
+            self.inspection.ask(wanted=self.policy.inspect, queue=site.queue)
             self._enforce(self.desired.set_floor(floor, now=self._now()))
             if changed:
                 self._refuse_names()
@@ -299,6 +307,10 @@ class Enforcer:
             mode=config.mode,
             page_port=config.page_port,
         )
+
+    def _queued(self, policy: Policy, site: Site) -> Site:
+        """The kernel is asked only where a policy needs to know."""
+        return replace(site, queue=self._kernel.queue_way() if policy.inspect else "")
 
     def _own(self) -> Own:
         forwarders = tuple(f.partition("@")[0] for f in self._config.resolver_forward)

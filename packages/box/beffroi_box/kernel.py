@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from beffroi_box.errors import RulesRefused
+from beffroi_box.inspectrules import MARK_RULE, MARKED, NATIVE, PROBE
 from beffroi_box.netlink import (
     DELSETELEM,
     DESTROYSETELEM,
@@ -28,6 +29,7 @@ NFT_TIMEOUT_S = 60
 class Kernel:
     def __init__(self) -> None:
         self._writer = SetWriter(TABLE)
+        self._has_queue: bool | None = None
 
     def apply_rules(self, text: str) -> None:
         """Errors: RulesRefused."""
@@ -51,6 +53,20 @@ class Kernel:
             ["/usr/sbin/nft", "-t", "list", "chain", "inet", TABLE, "deny"], capture_output=True, check=False
         )
         return done.returncode == 0 and b"@hot4" in done.stdout
+
+    def queue_way(self) -> str:
+        """Return how this kernel hands packets to a program: NATIVE, MARKED (the rule that takes what is marked is
+        loaded here), or "" for neither."""
+        if self._has_queue is None:
+            self._has_queue = _succeeds(["/usr/sbin/nft", "-c", "-f", "-"], PROBE)
+        if self._has_queue:
+            return NATIVE
+        for tool in ("/usr/sbin/iptables-nft", "/usr/sbin/ip6tables-nft"):
+            if not _succeeds([tool, "-w", "-C", *MARK_RULE]) and not _succeeds(
+                [tool, "-w", "-A", *MARK_RULE]
+            ):
+                return ""
+        return MARKED
 
     def change(
         self,
@@ -106,6 +122,16 @@ class Kernel:
 
     def close(self) -> None:
         self._writer.close()
+
+
+def _succeeds(argv: Sequence[str], text: str = "") -> bool:
+    try:
+        done = subprocess.run(
+            argv, input=text, text=True, capture_output=True, timeout=NFT_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 def _swap(sets: str, networks: Sequence[str]) -> list[Operation]:

@@ -32,6 +32,7 @@ from beffroi_box.download import Files, fetch_list
 from beffroi_box.enforce import Enforcer
 from beffroi_box.errors import BoxError, LoadFailed
 from beffroi_box.facts import FactSpool
+from beffroi_box.inspection import inspected_file
 from beffroi_box.resolver import bulk_file
 from beffroi_box.store import read_checked, write_checked
 
@@ -68,6 +69,7 @@ class ListKeeper:
     ) -> None:
         self._directory = config.state / "lists"
         self._bulk_names = bulk_file(config)
+        self._inspected = inspected_file(config)
         self._files = files
         self._spool = spool
         self._enforcer = enforcer
@@ -141,8 +143,9 @@ class ListKeeper:
             )
         ]
         if self._resolver is not None:
-            job = load.Names(self._files_of(names), ground.names, str(self._bulk_names))
-            jobs.append(("names", (names, ground.names), job))
+            inspected = str(self._inspected) if ground.inspected else ""
+            job = load.Names(self._files_of(names), ground.names, str(self._bulk_names), inspected)
+            jobs.append(("names", (names, ground.names, ground.inspected), job))
         if self._all_loaded(jobs):
             self.in_force = len(chosen)
             if tuple(chosen.values()) != tuple(one for one, _ in self._indexes):
@@ -171,6 +174,7 @@ class ListKeeper:
             self._loaded[part] = wish
             if self._resolver is not None and isinstance(job, load.Names):
                 self._resolver.reload()
+                self._enforcer.inspection.bulk_written()
             log.info("%s of %d lists in force: %d", part, len(job.lists), result.count)
             for kept in result.kept:
                 self._spool.left_out(kept.name, kept.indicator, kept.reason, self._now())

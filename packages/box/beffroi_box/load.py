@@ -29,6 +29,7 @@ from beffroi_protocol.protected import Floor
 
 from beffroi_box.bulk import BulkSets
 from beffroi_box.errors import BoxError, LoadFailed
+from beffroi_box.inspectconf import write_set
 from beffroi_box.ranges import BITS, keys, packed_ranges, without
 from beffroi_box.resolver import write_names
 
@@ -54,11 +55,13 @@ class Addresses(msgspec.Struct, frozen=True, tag="addresses"):
 
 
 class Names(msgspec.Struct, frozen=True, tag="names"):
-    """Write the names of these lists for dnsdist. ``protected``: names beside the floor list."""
+    """Write the names of these lists for dnsdist, and for the inspection engine where ``inspected`` names a file.
+    ``protected``: names beside the floor list."""
 
     lists: tuple[tuple[str, str], ...]
     protected: tuple[str, ...]
     written: str
+    inspected: str = ""
 
 
 Job = Unpack | Addresses | Names
@@ -161,11 +164,11 @@ def _kept(name: str, version: int, touched: tuple[int, int], floor: Floor) -> Ke
 def _names(job: Names) -> Result:
     floor = Floor(job.protected)
     kept: dict[str, Kept] = {}
-    with ExitStack() as opened:
-        files = [_named(name, opened.enter_context(Path(path).open("rb"))) for name, path in job.lists]
 
-        def allowed() -> Iterator[bytes]:
-            last = b""
+    def allowed() -> Iterator[bytes]:
+        last = b""
+        with ExitStack() as opened:
+            files = [_named(name, opened.enter_context(Path(path).open("rb"))) for name, path in job.lists]
             for line, name in heapq.merge(*files):
                 if line == last:
                     continue
@@ -176,7 +179,9 @@ def _names(job: Names) -> Result:
                 else:
                     yield line
 
-        count = write_names(Path(job.written), allowed())
+    count = write_names(Path(job.written), allowed())
+    if job.inspected:
+        write_set(Path(job.inspected), allowed())
     return Result(count, tuple(kept.values()))
 
 

@@ -29,6 +29,7 @@ from beffroi_protocol.protected import reason_protected
 
 from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
+from beffroi_box.inspectrules import inspect_rules
 from beffroi_box.lanprobe import FAR_ADDRESS, MARK, NEAR
 from beffroi_box.pagerules import PAGE_CHAINS, page_declarations, page_input, page_jump, page_rules
 from beffroi_box.tallies import attempt_sets, counting, declarations, tried
@@ -41,13 +42,15 @@ _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)
 _CHAINS = (
     "tried_in", "tried_out", "blocked_in", "blocked_out", "deny", "forward_", "input_", "output_", "dns_",
     "source_", "leaving_", "probe_", "strangers", "met", "sent", "guests", "pace", "refuse",
+    "inspect_",
     *PAGE_CHAINS,
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Site:
-    """Facts of this one box that the rules need. ``centre``: addresses at which the centre was found."""
+    """Facts of this one box that the rules need. ``centre``: addresses at which the centre was found; ``queue``: how
+    its kernel hands packets to the inspection engine (``inspectrules``)."""
 
     wan: str
     lan: str
@@ -60,6 +63,7 @@ class Site:
     masquerade: bool = False
     mode: str = ""
     page_port: int = 80
+    queue: str = ""
 
 
 def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
@@ -87,6 +91,7 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
     parts.append(_own_traffic(policy, site, wan, lan))
     parts.append(page_rules(policy, TABLE, site.page_port))
     parts.append(_nat(policy, site, wan, lan))
+    parts.append(inspect_rules(policy, TABLE, wan, lan, site.queue))
     parts.append(_bridge(site) if bridge else "")
     return "\n".join(part for part in parts if part) + "\n"
 
@@ -137,6 +142,7 @@ table inet {TABLE} {{
   chain pace {{ }}
   chain refuse {{ }}
   chain forward_ {{ type filter hook forward priority -5; policy accept; }}
+  chain inspect_ {{ type filter hook forward priority -4; policy accept; }}
   chain input_ {{ type filter hook input priority -5; policy accept; }}
   chain output_ {{ type filter hook output priority -5; policy accept; }}
   chain dns_ {{ type nat hook prerouting priority dstnat; policy accept; }}

@@ -28,6 +28,7 @@ class Report(msgspec.Struct, omit_defaults=False):
     networks: int = 0
     names: int = 0
     resolver_trouble: str = ""
+    inspection: str = ""
     lists: int = 0
     lists_waiting: int = 0
     lists_trouble: str = ""

@@ -1,0 +1,238 @@
+"""The agent's side of the inspection engine: what it should know, how it is, and which names it refused.
+
+Purpose: names in the first packets of a connection are refused like those that are asked for (``inspector`` keeps
+         the engine, ``inspectrules`` hands packets over). Files first, then a word to the keeper: a restarted engine
+         knows what was in force.
+Process: a thread of the agent. The keeper and Suricata run as their own user and connect to two sockets here.
+Input:   reports and records come from a process that parses hostile packets: bounded, decoded strictly, and a name
+         counts only when it stands on a list. A record also holds addresses and, for HTTP, the path: they stay in
+         memory for this one look, and the rest is thrown away.
+Fails:   without the keeper nothing is inspected, everything passes, and ``state`` says why.
+Source:  docs/internals/box.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import os
+import select
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from beffroi_box.config import BoxConfig
+from beffroi_box.inspectconf import BULK, OWN_SETS, Order, Report, write_set
+from beffroi_box.inspector import ENOUGH_MIB, memory_mib
+from beffroi_box.refusals import Question
+from beffroi_box.store import user_id
+
+log = logging.getLogger("beffroi_box.inspection")
+
+MAX_RECORD_BYTES = 1 << 16
+LOOK_S = 1.0
+
+
+class _Tls(msgspec.Struct):
+    sni: str = ""
+
+
+class _Http(msgspec.Struct):
+    hostname: str = ""
+
+
+class _Record(msgspec.Struct):
+    flow_id: int = 0
+    src_ip: str = ""
+    tls: _Tls = msgspec.field(default_factory=_Tls)
+    http: _Http = msgspec.field(default_factory=_Http)
+
+
+def question_of(record: bytes) -> tuple[int, Question] | None:
+    """Return the flow and the name of one EVE record; None when there is none."""
+    try:
+        read = msgspec.json.decode(record, type=_Record)
+        machine = str(ipaddress.ip_address(read.src_ip))
+    except (msgspec.MsgspecError, ValueError):
+        return None
+    name = (read.tls.sni or read.http.hostname).lower().rstrip(".")
+    return (read.flow_id, Question(name, machine=machine)) if name and len(name) <= 253 else None
+
+
+class Inspection:
+    """Safe for several threads. ``bulk_wanted``: 0 for no file of the lists' names; grows when one has to be written
+    again."""
+
+    def __init__(self, config: BoxConfig) -> None:
+        self._socket_path = config.run_directory / "inspection.sock"
+        self._records_path = config.run_directory / "inspected.sock"
+        self._owner = config.inspection_user
+        self._lock = threading.Lock()
+        self._names: dict[str, set[str]] = {name: set() for name in OWN_SETS}
+        self._due = set(OWN_SETS)
+        files = {name: str(config.run_directory / f"inspect-{name}.lst") for name in OWN_SETS}
+        files[BULK] = str(inspected_file(config))
+        self._order = Order(engine=config.inspection_engine, sets=files, records=str(self._records_path))
+        self._peer: socket.socket | None = None
+        self._report = Report()
+        self._off = "the policy does not ask for it"
+        self._trouble = ""
+        self._last: tuple[int, str] = (0, "")
+        self.bulk_wanted = 0
+
+    # -- what is wanted ----------------------------------------------------------------------------------
+
+    def ask(self, *, wanted: bool, queue: str) -> None:
+        """``queue``: how the kernel hands packets over, "" for not at all."""
+        with self._lock:
+            self._off = self._reason(wanted=wanted, queue=queue)
+            on = not self._off
+            if on != self._order.wanted:
+                self._order = msgspec.structs.replace(self._order, wanted=on)
+                self.bulk_wanted = int(on)
+                self._due = set(OWN_SETS)
+        self._bring()
+
+    def _reason(self, *, wanted: bool, queue: str) -> str:
+        if not wanted:
+            return "the policy does not ask for it"
+        if not Path(self._order.engine).exists():
+            return "suricata is not installed"
+        if not queue:
+            return "the kernel hands no packets over"
+        if (mib := memory_mib()) < ENOUGH_MIB:
+            return f"{mib} MiB of memory, {ENOUGH_MIB} are needed"
+        return ""
+
+    def refuse(self, names: Iterable[str], spared: Iterable[str], watched: Iterable[str]) -> None:
+        """Refuse exactly these names, the lists' apart."""
+        with self._lock:
+            for name, values in zip(OWN_SETS, (names, spared, watched), strict=True):
+                if (new := set(values)) != self._names[name]:
+                    self._names[name] = new
+                    self._due.add(name)
+        self._bring()
+
+    def bulk_written(self) -> None:
+        """The loader replaced the file of the lists' names."""
+        with self._lock:
+            self._say()
+
+    def _bring(self) -> None:
+        """Write what is due, then tell it. What fails now is tried again every second."""
+        with self._lock:
+            try:
+                while self._order.wanted and self._due:
+                    name = next(iter(self._due))
+                    write_set(
+                        Path(self._order.sets[name]), (one.encode() for one in sorted(self._names[name]))
+                    )
+                    self._due.discard(name)
+                self._trouble = ""
+            except OSError as error:
+                self._trouble = f"the names could not be written: {error.strerror}"
+            self._say()
+
+    def _say(self) -> None:
+        self._order = msgspec.structs.replace(self._order, turn=self._order.turn + 1)
+        if self._peer is not None:
+            with contextlib.suppress(OSError):  # whoever went comes back and is told then
+                self._peer.send(msgspec.json.encode(self._order))
+
+    # -- how it is ---------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """``on``, ``starting``, ``off: WHY``, or what is wrong."""
+        with self._lock:
+            if self._off:
+                return f"off: {self._off}"
+            if self._peer is None:
+                return "off: its process does not run"
+            trouble = self._trouble or self._report.trouble
+            if self._report.state == "waiting":
+                return f"off: {trouble}"
+            return f"{self._report.state}: {trouble}" if trouble else self._report.state
+
+    # -- the thread --------------------------------------------------------------------------------------
+
+    def run(self, stopping: threading.Event, refused: Callable[[Question], None]) -> None:
+        """Errors: OSError."""
+        owner = user_id(self._owner)
+        with (
+            _listening(self._socket_path, socket.SOCK_SEQPACKET, owner) as keeper,
+            _listening(self._records_path, socket.SOCK_DGRAM, owner) as records,
+        ):
+            keeper.listen(1)
+            try:
+                while not stopping.is_set():
+                    self._look(keeper, records, refused)
+            finally:
+                self._part()
+
+    def _look(
+        self, keeper: socket.socket, records: socket.socket, refused: Callable[[Question], None]
+    ) -> None:
+        watched = [keeper, records, *([self._peer] if self._peer is not None else [])]
+        ready = select.select(watched, [], [], LOOK_S)[0]
+        if not ready and self._due:
+            self._bring()
+        if keeper in ready:
+            peer, _ = keeper.accept()
+            self._part()
+            peer.setblocking(False)
+            with self._lock:
+                self._peer = peer
+                self._say()
+        elif self._peer is not None and self._peer in ready:
+            self._hear()
+        if records in ready and (found := question_of(records.recv(MAX_RECORD_BYTES))):
+            flow, question = found
+            # One connection may match several rules: a name, its parent, a list.
+            if (flow, question.name) != self._last:
+                self._last = flow, question.name
+                refused(question)
+
+    def _hear(self) -> None:
+        assert self._peer is not None
+        try:
+            report = msgspec.json.decode(self._peer.recv(1 << 14), type=Report)
+        except (OSError, msgspec.MsgspecError):
+            self._part()
+            return
+        with self._lock:
+            if report.trouble and report.trouble != self._report.trouble:
+                log.warning("inspection: %s", report.trouble[:200])
+            self._report = msgspec.structs.replace(report, trouble=report.trouble[:200])
+            damaged = set(report.damaged)
+            self._due |= damaged & set(OWN_SETS)
+            if BULK in damaged:
+                self.bulk_wanted += 1
+        if damaged & set(OWN_SETS):
+            self._bring()
+
+    def _part(self) -> None:
+        with self._lock:
+            if self._peer is not None:
+                self._peer.close()
+            self._peer, self._report = None, Report()
+
+
+@contextlib.contextmanager
+def _listening(path: Path, kind: int, owner: int) -> Iterator[socket.socket]:
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, kind) as made:
+        made.bind(str(path))
+        if owner >= 0:
+            os.chown(path, owner, -1)
+        path.chmod(0o600)
+        yield made
+
+
+def inspected_file(config: BoxConfig) -> Path:
+    """The names of the bulk lists, as the engine reads them."""
+    return config.state / "names" / "inspected.lst"
