@@ -56,6 +56,11 @@ _CAPABILITIES = ("bounding-set", "inh-caps", "ambient-caps")
 _AGENT = ("/usr/bin/python3", "-m", "beffroi_box")
 _PATH = {"PYTHONPATH": f"{ROOT}/packages/protocol:{ROOT}/packages/box", "PYTHONDONTWRITEBYTECODE": "1"}
 
+_NO_NEW_CODE = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""MemoryDenyWriteExecute of a unit: 65 is PR_SET_MDWE."""
+
 needs_network = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
 
 
@@ -124,19 +129,9 @@ class TownHall:
         shutil.chown(directory, "nobody")
         user = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--groups=root", "--no-new-privs")
         only = (f"--{kind}=-all,+net_admin,+net_raw" for kind in _CAPABILITIES)
-        agent = str(self.state.parent / "run" / "inspection.sock")
-        self.start(
-            "inspector",
-            *user,
-            *only,
-            "--",
-            *_AGENT,
-            "inspect",
-            "--socket",
-            agent,
-            "--directory",
-            str(directory),
-        )
+        places = ("--socket", f"{self.state.parent}/run/inspection.sock", "--directory", str(directory))
+        sealed = ("/usr/bin/python3", "-c", _NO_NEW_CODE)
+        self.start("inspector", *user, *only, "--", *sealed, *_AGENT, "inspect", *places)
 
     def start_agent(self) -> None:
         self.start("agent", *_AGENT, "--state", str(self.state), "run")

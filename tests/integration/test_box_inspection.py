@@ -18,6 +18,7 @@ from beffroi_protocol.facts import LookBack, NamesRefused
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.messages import Action
 
+from tests.quic import client_hello, initial_packet
 from tests.town_hall import TownHall, entry, good_policy, needs_network
 from tests.town_hall_network import (
     BOX,
@@ -55,6 +56,11 @@ def running(running: TownHall, town_hall_options: dict[str, Any]) -> TownHall:
         server = listening(NET, GOOD, port)
         hall.sockets.append(server)
         threading.Thread(target=serve, args=(server, tls(hall) if secure else None), daemon=True).start()
+    datagrams = socket_in(NET, socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.settimeout(None)
+    datagrams.bind((GOOD, 443))
+    hall.sockets.append(datagrams)
+    threading.Thread(target=answer_datagrams, args=(datagrams,), daemon=True).start()
     hall.start_inspector()
     hall.centre.set_policy(good_policy(**town_hall_options, inspect=True))
     until(lambda: state(hall) == "on", f"{state(hall)}: {hall.log()} {said(hall)}")
@@ -102,6 +108,17 @@ def answer(client: socket.socket, context: ssl.SSLContext | None) -> None:
         client.close()
 
 
+def answer_datagrams(server: socket.socket) -> None:
+    while True:
+        try:
+            data, peer = server.recvfrom(2000)
+        except OSError:
+            return
+        if not data:
+            return
+        server.sendto(data[:8], peer)
+
+
 def opens(client: socket.socket, name: str) -> bool:
     client.settimeout(3)
     try:
@@ -131,7 +148,26 @@ def by_tls(name: str) -> bool:
             return False
 
 
+def by_datagram(packet: bytes) -> bool:
+    """Whether a datagram to port 443 is answered."""
+    with socket_in(LAN, socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.5)
+        client.connect((GOOD, 443))
+        try:
+            client.send(packet)
+            return bool(client.recv(100))
+        except OSError:
+            return False
+
+
 WAYS = [by_tls, by_http]
+OTHERS_ON_443 = (
+    b"\x01\x00\x00\x00" + bytes(range(144)),  # WireGuard's first message
+    b"\x38" + bytes(range(1, 54)),  # OpenVPN
+    b"\x00\x01\x00\x00\x21\x12\xa4\x42" + bytes(12),  # STUN: calls
+    b"\x80\x60\x12\x34" + bytes(range(160)),  # RTP: sound
+    b"\x16\xfe\xff" + bytes(60),  # DTLS
+)
 
 
 def engine(hall: TownHall) -> int:
@@ -159,6 +195,37 @@ def test_a_listed_name_is_cut_at_an_address_that_no_list_names_and_free_again_af
     hall.unblock(*ids)
     until(lambda: way(LISTED), "undo does not reach the engine")
     assert engine(hall) == before, "no restart, no reload"
+
+
+def test_a_name_in_pieces_and_the_second_request_of_a_connection_are_read(hall: TownHall) -> None:
+    hall.block(LISTED)
+    until(lambda: not by_tls(LISTED), "the name passes")
+
+    def answers(name: str) -> bool:
+        """Send a ClientHello in segments of 200 bytes."""
+        hello = client_hello(name)
+        with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                client.connect((GOOD, 443))
+                for at in range(0, len(hello), 200):
+                    client.sendall(hello[at : at + 200])
+                    time.sleep(0.01)
+                return bool(client.recv(1))
+            except OSError:
+                return False
+
+    assert answers(UNLISTED) and not answers(LISTED)
+    with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as client:
+        client.connect((GOOD, 80))
+        assert opens(client, UNLISTED) and not opens(client, LISTED)
+
+
+def test_quic_is_refused_so_that_browsers_come_back_over_tcp(hall: TownHall) -> None:
+    assert not by_datagram(initial_packet(UNLISTED)) and not by_datagram(initial_packet(LISTED))
+    for other in OTHERS_ON_443:
+        assert by_datagram(other), "what is not QUIC passes"
+    assert by_tls(UNLISTED)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -271,10 +338,19 @@ def test_without_its_keeper_and_without_its_agent_the_web_goes_on(hall: TownHall
     hall.start_agent()
     hall.connected()
     until(lambda: state(hall) == "on", "the agent finds its engine")
+    name = "retour-colis-relais.com"
+    (listed,) = hall.block(name)
+
+    def told() -> bool:
+        by_tls(name)
+        facts = hall.centre.facts.values()
+        return any(isinstance(f, NamesRefused) and f.entry_id == listed for f in facts)
+
+    until(told, "the engine does not find its agent")
     pid = engine(hall)
     hall.kill("inspector")
     until(lambda: not Path(f"/proc/{pid}").exists(), "an engine without its watchdog")
-    assert by_tls(LISTED) and by_http(UNLISTED)
+    assert by_tls(LISTED) and by_http(UNLISTED) and by_datagram(OTHERS_ON_443[0])
     until(lambda: state(hall) == "off: its process does not run", state(hall))
     hall.start_inspector()
     until(lambda: state(hall) == "on" and not by_tls(LISTED), f"{state(hall)}: {said(hall)}")

@@ -309,8 +309,9 @@ class Enforcer:
         )
 
     def _queued(self, policy: Policy, site: Site) -> Site:
-        """The kernel is asked only where a policy needs to know."""
-        return replace(site, queue=self._kernel.queue_way() if policy.inspect else "")
+        """The kernel is asked only where it matters; without an engine there are no rules for one."""
+        possible = policy.inspect and not self.inspection.missing()
+        return replace(site, queue=self._kernel.queue_way() if possible else "")
 
     def _own(self) -> Own:
         forwarders = tuple(f.partition("@")[0] for f in self._config.resolver_forward)

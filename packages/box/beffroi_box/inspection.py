@@ -89,7 +89,8 @@ class Inspection:
     def ask(self, *, wanted: bool, queue: str) -> None:
         """``queue``: how the kernel hands packets over, "" for not at all."""
         with self._lock:
-            self._off = self._reason(wanted=wanted, queue=queue)
+            self._off = "" if wanted else "the policy does not ask for it"
+            self._off = self._off or self.missing() or ("" if queue else "the kernel hands no packets over")
             on = not self._off
             if on != self._order.wanted:
                 self._order = msgspec.structs.replace(self._order, wanted=on)
@@ -97,13 +98,10 @@ class Inspection:
                 self._due = set(OWN_SETS)
         self._bring()
 
-    def _reason(self, *, wanted: bool, queue: str) -> str:
-        if not wanted:
-            return "the policy does not ask for it"
+    def missing(self) -> str:
+        """Return what this machine lacks for an engine, "" for nothing."""
         if not Path(self._order.engine).exists():
             return "suricata is not installed"
-        if not queue:
-            return "the kernel hands no packets over"
         if (mib := memory_mib()) < ENOUGH_MIB:
             return f"{mib} MiB of memory, {ENOUGH_MIB} are needed"
         return ""

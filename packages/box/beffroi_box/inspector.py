@@ -232,7 +232,8 @@ class Inspector:
             self._peer.close()  # the agent went: its last order stands
             self._peer = None
             return False
-        if order.wanted and not self._order.wanted:
+        if msgspec.structs.replace(order, turn=0) != msgspec.structs.replace(self._order, turn=0):
+            self._end()
             self._pause_s, self._not_before = PAUSE_FIRST_S, 0.0
         self._order = order
         return True
@@ -263,7 +264,7 @@ class Inspector:
         for name in OWN_SETS:
             try:
                 loaded[name] = set(read_set(Path(self._order.sets[name])))
-            except (ValueError, KeyError, OSError):
+            except (ValueError, OSError):
                 damaged.append(name)
                 loaded[name] = set()
             # A copy: what Suricata reads is what it is later compared with.
@@ -295,10 +296,9 @@ class Inspector:
         """Return the file of the lists' names that is loaded, how many it has, its digest, and what is wrong."""
         empty = self._directory / "empty.lst"
         empty.write_bytes(b"")
-        path = Path(self._order.sets.get(BULK, str(empty)))
-        if not path.exists():
+        path = Path(self._order.sets[BULK])
+        if not (digest := _digest(path)):
             return empty, 0, "", ""
-        digest = _digest(path)
         try:
             count = sum(1 for _ in read_set(path))
         except (OSError, ValueError):
@@ -344,12 +344,7 @@ class Inspector:
 
     def _follow(self, engine: Engine) -> None:
         """Give the engine what changed in the files; other names of lists need a new start. Errors: EngineSilent."""
-        bulk = Path(self._order.sets.get(BULK, "/nonexistent"))
-        try:
-            digest = _digest(bulk) if bulk.exists() else ""
-        except OSError:
-            return
-        if digest != engine.bulk_digest:
+        if _digest(Path(self._order.sets[BULK])) != engine.bulk_digest:
             log.info("the names of the lists changed: the inspection engine starts anew")
             self._end()
             self._not_before = 0.0
@@ -358,7 +353,7 @@ class Inspector:
         for name in OWN_SETS:
             try:
                 wanted = set(read_set(Path(self._order.sets[name])))
-            except (OSError, ValueError, KeyError):
+            except (OSError, ValueError):
                 damaged.append(name)
                 continue
             for verb, encoded in _differences(engine.loaded[name], wanted):
@@ -389,6 +384,9 @@ def _differences(loaded: set[bytes], wanted: set[bytes]) -> Iterator[tuple[str, 
 
 
 def _digest(path: Path) -> str:
+    """Return "" for a file without a name, or none at all. Errors: OSError."""
+    if not path.exists() or not path.stat().st_size:
+        return ""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
