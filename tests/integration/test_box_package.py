@@ -104,7 +104,7 @@ class Machine:
         found = self.run(
             f"find {places} -xdev -path '*beffroi-box*' -not -path '/var/lib/dpkg/*' | sort"
         ).split()
-        return found + self.run("grep -o ^_beffroi-page /etc/passwd /etc/group || true").split()
+        return found + self.run("grep -Eo '^_beffroi-(page|inspect)' /etc/passwd /etc/group || true").split()
 
 
 @pytest.fixture
