@@ -283,6 +283,15 @@ def test_a_diagnosis_is_asked_shown_in_words_and_says_when_nobody_answers(consol
     assert "ne se trouve aucun défaut" in said
     assert "1 j 1 h" in said
     assert "branché, 1000 Mbit/s" in said
+    states = {
+        "on": "En marche",
+        "off: the policy does not ask for it": "Non demandée par les réglages",
+        "off: it ended (1): <i>": "Le moteur qui lit le début des connexions ne marche pas",
+    }
+    for state, words in states.items():
+        BoxDiagnosis.objects.update(report={**sound, "inspection": state})
+        shown = console.get(path).content.decode()
+        assert words in html.unescape(shown) and "<i>" not in shown
     Box.objects.update(state="revoked")
     assert console.post(path).status_code == 409
 

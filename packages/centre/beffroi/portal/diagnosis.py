@@ -26,6 +26,7 @@ LABELS = (
     ("lan", gettext_lazy("Côté mairie")),
     ("policy_version", gettext_lazy("Réglages appliqués")),
     ("lists", gettext_lazy("Liste appliquée")),
+    ("inspection", gettext_lazy("Lecture du début des connexions")),
     ("blocked", gettext_lazy("Adresses, réseaux et noms bloqués")),
     ("disk", gettext_lazy("Place libre sur le disque")),
     ("memory", gettext_lazy("Mémoire libre")),
@@ -68,6 +69,16 @@ def findings(report: Mapping[str, str]) -> list[Finding]:
                 _("Le résolveur de noms ne répond pas."),
                 _(
                     "Les noms ne sont plus filtrés. Faites redémarrer le boîtier ; si cela revient, remplacez-le."
+                ),
+            )
+        )
+    if _inspection(report) == "trouble":
+        found.append(
+            Finding(
+                _("Le moteur qui lit le début des connexions ne marche pas."),
+                _(
+                    "Tout passe sans être lu ; les adresses et les noms des listes restent bloqués. Si cela dure "
+                    "un jour, prévenez les développeurs avec cette page."
                 ),
             )
         )
@@ -136,12 +147,25 @@ def facts(report: Mapping[str, str]) -> list[tuple[str, str]]:
         shown[side] = " · ".join(
             p for p in (_link(report.get(f"{side}_link", "")), report.get(f"{side}_addresses", "")) if p
         )
+    shown["inspection"] = {
+        "on": _("En marche"),
+        "off": _("Non demandée par les réglages"),
+        "trouble": report.get("inspection", ""),
+    }.get(_inspection(report), "")
     counts = [report.get(f"{name}_blocked", "") for name in ("addresses", "networks", "names")]
     shown["blocked"] = " · ".join(counts) if all(counts) else ""
     shown["disk"] = words.size(_number(report, "disk_free_bytes")) if "disk_free_bytes" in report else ""
     if "memory_available_kib" in report:
         shown["memory"] = words.size(_number(report, "memory_available_kib") * 1024)
     return [(str(label), shown[name]) for name, label in LABELS if shown.get(name)]
+
+
+def _inspection(report: Mapping[str, str]) -> str:
+    """``on``, ``off`` (nobody asked for it), ``trouble``, or "" where an older box tells nothing."""
+    said = report.get("inspection", "")
+    if said in ("", "on", "starting"):
+        return "on" if said else ""
+    return "off" if said == "off: the policy does not ask for it" else "trouble"
 
 
 def _link(text: str) -> str:
