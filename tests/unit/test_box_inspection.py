@@ -40,7 +40,7 @@ def test_a_damaged_line_is_noticed(tmp_path: Path, damage: bytes) -> None:
 def test_each_rule_has_its_own_number_and_each_refusal_knows_all_exceptions() -> None:
     lines = rules().splitlines()
     numbers = [line.split("sid:")[1].split(";")[0] for line in lines]
-    assert len(set(numbers)) == len(lines) == 2 * DEEPEST * 3
+    assert len(set(numbers)) == len(lines) == 3 * DEEPEST * 3
     for line in lines:
         refuses = line.startswith("reject ")
         assert refuses or line.startswith("alert ")
@@ -84,6 +84,7 @@ def test_an_engine_hangs_when_packets_wait_and_no_verdict_comes() -> None:
     [
         (b'{"flow_id":3,"src_ip":"10.0.0.2","tls":{"sni":"WWW.Colis.com."}}', (3, "www.colis.com", "10.0.0.2")),
         (b'{"src_ip":"fd00::2","http":{"hostname":"a.fr","url":"/secret"}}', (0, "a.fr", "fd00::2")),
+        (b'{"src_ip":"10.0.0.2","quic":{"sni":"a.fr"}}', (0, "a.fr", "10.0.0.2")),
         (b'{"src_ip":"10.0.0.2","tls":{}}', None),
         (b'{"src_ip":"nowhere","tls":{"sni":"a.fr"}}', None),
         (b'{"src_ip":"10.0.0.2","tls":{"sni":["a.fr"]}}', None),
@@ -111,9 +112,9 @@ def test_the_kernel_hands_over_what_passed_only_where_the_policy_asks(
     assert "chain forward_ { type filter hook forward priority -5; policy accept; }" in text
     assert "flush chain inet beffroi inspect_" in text
     on = wanted and bool(queue)
-    assert text.count("ct packets < 40") == (2 if on else 0)
-    assert text.count("queue flags bypass to 7") == (2 if on and queue == NATIVE else 0)
-    assert text.count("meta mark set meta mark or 0x10") == (2 if on and queue == MARKED else 0)
+    assert text.count("ct packets < 40") == (3 if on else 0)
+    assert text.count("queue flags bypass to 7") == (3 if on and queue == NATIVE else 0)
+    assert text.count("meta mark set meta mark or 0x10") == (3 if on and queue == MARKED else 0)
     assert (inspect_rules(Policy(inspect=wanted), "t", "w", "l", queue) == "") is not on
 
 

@@ -1,6 +1,6 @@
 """Configuration, rules and files of names of the inspection engine (Suricata 7). Pure but for the files it is given.
 
-Purpose: the name in the first packets of a TLS or HTTP connection is compared with the names that the resolver
+Purpose: the name in the first packets of a TLS, HTTP or QUIC connection is compared with the names that the resolver
          refuses: who has an address from elsewhere comes no further.
 Names:   a name counts with all below it, so the last 2 to ``DEEPEST`` labels are looked up one after the other, and
          the whole name. A local exception wins over every listed parent, as in the resolver.
@@ -24,7 +24,7 @@ REFUSED, SPARED, WATCHED, BULK = "refused", "spared", "watched", "bulk"
 OWN_SETS = (REFUSED, SPARED, WATCHED)
 """Written by the agent; ``BULK`` is written by the loader."""
 REJECT_SID, WATCH_SID = 1000, 2000
-_BUFFERS = (("tls", "tls.sni"), ("http", "http.host"))
+_BUFFERS = (("tls", "tls.sni"), ("http", "http.host"), ("quic", "quic.sni"))
 QUEUE = 7
 """Number of the kernel's queue."""
 _LINE = re.compile(rb"[A-Za-z0-9+/]{4,400}={0,2}\n")
@@ -147,6 +147,7 @@ app-layer:
     http:
       enabled: yes
       libhtp: {{ default-config: {{ personality: IDS, request-body-limit: 4kb, response-body-limit: 4kb }} }}
+    quic: {{ enabled: yes }}
 stream:
   memcap: 32mb
   checksum-validation: no

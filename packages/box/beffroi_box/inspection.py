@@ -45,11 +45,16 @@ class _Http(msgspec.Struct):
     hostname: str = ""
 
 
+class _Quic(msgspec.Struct):
+    sni: str = ""
+
+
 class _Record(msgspec.Struct):
     flow_id: int = 0
     src_ip: str = ""
     tls: _Tls = msgspec.field(default_factory=_Tls)
     http: _Http = msgspec.field(default_factory=_Http)
+    quic: _Quic = msgspec.field(default_factory=_Quic)
 
 
 def question_of(record: bytes) -> tuple[int, Question] | None:
@@ -59,7 +64,7 @@ def question_of(record: bytes) -> tuple[int, Question] | None:
         machine = str(ipaddress.ip_address(read.src_ip))
     except (msgspec.MsgspecError, ValueError):
         return None
-    name = (read.tls.sni or read.http.hostname).lower().rstrip(".")
+    name = (read.tls.sni or read.http.hostname or read.quic.sni).lower().rstrip(".")
     return (read.flow_id, Question(name, machine=machine)) if name and len(name) <= 253 else None
 
 
