@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 
 from beffroi_lab.topology import LabFailed, LabImpossible
 
-from bench import fanout, immunity, lists
+from bench import fanout, immunity, inspection, lists
 from bench.rows import Row, table
 
 Benchmark = Callable[[Callable[[str], None], argparse.Namespace], list[Row]]
 BENCHMARKS: dict[str, tuple[Benchmark, Callable[[argparse.ArgumentParser], None]]] = {
     "fanout": (fanout.run, fanout.add_options),
     "immunity": (lambda say, _: immunity.run(say), lambda parser: None),
+    "inspection": (lambda say, _: inspection.run(say), lambda parser: None),
     "lists": (lambda say, _: lists.run(say), lambda parser: None),
 }
 

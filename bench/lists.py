@@ -53,7 +53,7 @@ def run(say: Callable[[str], None]) -> list[Row]:
 
     def measure() -> None:
         try:
-            with tempfile.TemporaryDirectory(prefix="bfl-") as place, _town_hall():
+            with tempfile.TemporaryDirectory(prefix="bfl-") as place, town_hall():
                 Path(place).chmod(0o755)
                 rows.extend(_addresses(Path(place), say))
                 rows.extend(_names(Path(place), say))
@@ -143,13 +143,13 @@ def _names(place: Path, say: Callable[[str], None]) -> Iterator[Row]:
             yield Row(
                 f"{size} names: dnsdist's own memory",
                 "MiB",
-                _memory_mib(dnsdist.pid, "Anonymous"),
+                memory_mib(dnsdist.pid, "Anonymous"),
                 target=60.0,
             )
             yield Row(
                 f"{size} names: dnsdist's memory with pages of the file (PSS)",
                 "MiB",
-                _memory_mib(dnsdist.pid, "Pss"),
+                memory_mib(dnsdist.pid, "Pss"),
                 note="after 5000 different listed names were asked for; pages of files go when memory is short",
             )
         for count in (1, 1000, 10_000):
@@ -261,7 +261,7 @@ def _socket_in(name: str) -> socket.socket:
     made: list[socket.socket] = []
 
     def make() -> None:
-        with Path(f"/run/netns/{_space(name)}").open("rb") as file:
+        with Path(f"/run/netns/{space_of(name)}").open("rb") as file:
             os.setns(file.fileno(), os.CLONE_NEWNET)
         made.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
 
@@ -272,25 +272,25 @@ def _socket_in(name: str) -> socket.socket:
 
 
 def _by_nft(values: list[str]) -> float:
-    _nft("add table inet peer\nadd set inet peer s { type ipv4_addr; flags interval; auto-merge; }\n")
+    nft("add table inet peer\nadd set inet peer s { type ipv4_addr; flags interval; auto-merge; }\n")
     started = time.monotonic()
-    _nft(f"add element inet peer s {{ {', '.join(values)} }}\n")
+    nft(f"add element inet peer s {{ {', '.join(values)} }}\n")
     seconds = time.monotonic() - started
-    _nft("delete table inet peer\n")
+    nft("delete table inet peer\n")
     return round(seconds, 2)
 
 
 # -- the place -------------------------------------------------------------------------------------------
 
 
-def _space(name: str) -> str:
+def space_of(name: str) -> str:
     return f"bfl-{os.getpid()}-{name}"
 
 
 @contextmanager
-def _town_hall() -> Iterator[None]:
+def town_hall() -> Iterator[None]:
     """client - box - server; the calling thread is in the box's namespace then."""
-    spaces = [_space(name) for name in ("a", "box", "b")]
+    spaces = [space_of(name) for name in ("a", "box", "b")]
     try:
         for space in spaces:
             _do("ip", "netns", "add", space)
@@ -321,14 +321,14 @@ def _town_hall() -> Iterator[None]:
         with Path(f"/run/netns/{spaces[1]}").open("rb") as file:
             os.setns(file.fileno(), os.CLONE_NEWNET)
         _do("sysctl", "-qw", "net.ipv4.ip_forward=1")
-        _nft(ruleset(Policy(), Site("wan", "lan", (SERVER,), 443)))
+        nft(ruleset(Policy(), Site("wan", "lan", (SERVER,), 443)))
         yield
     finally:
         for space in spaces:
             subprocess.run(["ip", "netns", "del", space], capture_output=True, check=False)
 
 
-def _nft(text: str) -> None:
+def nft(text: str) -> None:
     _do("nft", "-f", "-", text=text)
 
 
@@ -357,7 +357,7 @@ def _kernel_kib() -> int:
     return sum(int(fields[name].split()[0]) for name in ("Slab", "VmallocUsed"))
 
 
-def _memory_mib(pid: int, field: str) -> float:
+def memory_mib(pid: int, field: str) -> float:
     text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
     return round(int(re.findall(rf"^{field}:\s+(\d+)", text, re.MULTILINE)[0]) / 1024, 1)
 

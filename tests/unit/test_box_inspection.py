@@ -85,6 +85,7 @@ def test_an_engine_hangs_when_packets_wait_and_no_verdict_comes() -> None:
         (b'{"flow_id":3,"src_ip":"10.0.0.2","tls":{"sni":"WWW.Colis.com."}}', (3, "www.colis.com", "10.0.0.2")),
         (b'{"src_ip":"fd00::2","http":{"hostname":"a.fr","url":"/secret"}}', (0, "a.fr", "fd00::2")),
         (b'{"src_ip":"10.0.0.2","quic":{"sni":"a.fr"}}', (0, "a.fr", "10.0.0.2")),
+        (b'{"direction":"to_client","src_ip":"1.2.3.4","dest_ip":"10.0.0.2","tls":{"sni":"a"}}', (0, "a", "10.0.0.2")),
         (b'{"src_ip":"10.0.0.2","tls":{}}', None),
         (b'{"src_ip":"nowhere","tls":{"sni":"a.fr"}}', None),
         (b'{"src_ip":"10.0.0.2","tls":{"sni":["a.fr"]}}', None),
@@ -142,7 +143,7 @@ def test_status_says_why_it_is_off(  # noqa: PLR0917 - pytest passes them by nam
     if installed:
         engine.touch()
     (tmp_path / "names").mkdir()
-    one = Inspection(BoxConfig(state=tmp_path, inspection_engine=str(engine)))
+    one = Inspection(BoxConfig(state=tmp_path, inspection_engine=str(engine), inspection_user=""))
     one.ask(wanted=wanted, queue=queue)
     assert one.state == expected
     assert one.bulk_wanted == int(expected.endswith("not run"))

@@ -212,9 +212,9 @@ class Enforcer:
         refused.update(self.policy.canary_names)
         refused.update(DOH_NAMES if self.policy.refuse_doh else ())
         told = refused, self.desired.spared_names, self.desired.watched_names()
-        self.inspection.refuse(*told)
         if self.resolver is not None:
             self.resolver.refuse(*told)
+        self.inspection.refuse(*told)
 
     def watch_kernel(self) -> None:
         """Load everything again when another program flushed the rules. Errors: RulesRefused."""

@@ -51,7 +51,9 @@ class _Quic(msgspec.Struct):
 
 class _Record(msgspec.Struct):
     flow_id: int = 0
+    direction: str = ""
     src_ip: str = ""
+    dest_ip: str = ""
     tls: _Tls = msgspec.field(default_factory=_Tls)
     http: _Http = msgspec.field(default_factory=_Http)
     quic: _Quic = msgspec.field(default_factory=_Quic)
@@ -61,7 +63,8 @@ def question_of(record: bytes) -> tuple[int, Question] | None:
     """Return the flow and the name of one EVE record; None when there is none."""
     try:
         read = msgspec.json.decode(record, type=_Record)
-        machine = str(ipaddress.ip_address(read.src_ip))
+        answer = read.direction == "to_client"
+        machine = str(ipaddress.ip_address(read.dest_ip if answer else read.src_ip))
     except (msgspec.MsgspecError, ValueError):
         return None
     name = (read.tls.sni or read.http.hostname or read.quic.sni).lower().rstrip(".")
@@ -86,6 +89,7 @@ class Inspection:
         self._report = Report()
         self._off = "the policy does not ask for it"
         self._trouble = ""
+        self._unsaid = False
         self._last: tuple[int, str] = (0, "")
         self.bulk_wanted = 0
 
@@ -101,15 +105,27 @@ class Inspection:
                 self._order = msgspec.structs.replace(self._order, wanted=on)
                 self.bulk_wanted = int(on)
                 self._due = set(OWN_SETS)
+            if not on:  # what it holds may have left the lists by the time it is asked for again
+                with contextlib.suppress(OSError):
+                    Path(self._order.sets[BULK]).unlink(missing_ok=True)
         self._bring()
 
     def missing(self) -> str:
         """Return what this machine lacks for an engine, "" for nothing."""
         if not Path(self._order.engine).exists():
             return "suricata is not installed"
+        if self._owner_id() is None:
+            return f"there is no user {self._owner}"
         if (mib := memory_mib()) < ENOUGH_MIB:
             return f"{mib} MiB of memory, {ENOUGH_MIB} are needed"
         return ""
+
+    def _owner_id(self) -> int | None:
+        """The user of the engine, -1 for no change of user, None where there is no such user."""
+        try:
+            return user_id(self._owner)
+        except KeyError:
+            return None
 
     def refuse(self, names: Iterable[str], spared: Iterable[str], watched: Iterable[str]) -> None:
         """Refuse exactly these names, the lists' apart."""
@@ -143,8 +159,13 @@ class Inspection:
     def _say(self) -> None:
         self._order = msgspec.structs.replace(self._order, turn=self._order.turn + 1)
         if self._peer is not None:
-            with contextlib.suppress(OSError):  # whoever went comes back and is told then
+            try:
                 self._peer.send(msgspec.json.encode(self._order))
+                self._unsaid = False
+            except BlockingIOError:
+                self._unsaid = True
+            except OSError:
+                pass  # whoever went comes back and is told then
 
     # -- how it is ---------------------------------------------------------------------------------------
 
@@ -165,7 +186,9 @@ class Inspection:
 
     def run(self, stopping: threading.Event, refused: Callable[[Question], None]) -> None:
         """Errors: OSError."""
-        owner = user_id(self._owner)
+        if (owner := self._owner_id()) is None:
+            stopping.wait()
+            return
         with (
             _listening(self._socket_path, socket.SOCK_SEQPACKET, owner) as keeper,
             _listening(self._records_path, socket.SOCK_DGRAM, owner) as records,
@@ -182,7 +205,7 @@ class Inspection:
     ) -> None:
         watched = [keeper, records, *([self._peer] if self._peer is not None else [])]
         ready = select.select(watched, [], [], LOOK_S)[0]
-        if not ready and self._due:
+        if not ready and (self._unsaid or (self._due and self._order.wanted)):
             self._bring()
         if keeper in ready:
             peer, _ = keeper.accept()

@@ -225,9 +225,12 @@ class Inspector:
             self._peer, self._told = peer, None
         if not select.select([self._peer], [], [], LOOK_S)[0]:
             return False
+        order = self._order
         try:
-            message = self._peer.recv(1 << 16)
-            order = msgspec.json.decode(message, type=Order)
+            while True:  # only the last one counts
+                order = msgspec.json.decode(self._peer.recv(1 << 16), type=Order)
+        except BlockingIOError:
+            pass
         except (OSError, msgspec.MsgspecError):
             self._peer.close()  # the agent went: its last order stands
             self._peer = None
