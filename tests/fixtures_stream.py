@@ -118,20 +118,29 @@ class Centre:
     root: Ed25519PrivateKey
     feed: Ed25519PrivateKey
     plane: Database
+    name: str = "stream"
     process: subprocess.Popen[bytes] | None = None
     held: list[Held] = field(default_factory=list)
 
     @property
     def socket(self) -> Path:
-        return self.config.run / "stream.sock"
+        return self.config.run / f"{self.name}.sock"
 
     def start(self) -> None:
+        self.launch()
+        self.wait()
+
+    def wait(self) -> None:
+        eventually(self.answers, f"{self.name} does not answer: {self.log()[-2000:]}")
+
+    def launch(self) -> None:
+        """Start without waiting for an answer."""
         environment = {**os.environ, "BEFFROI_STATE": str(self.config.state)}
-        log = (self.config.log / "stream.log").open("ab")
+        log = (self.config.log / f"{self.name}.log").open("ab")
+        relay = ["--relay", self.name.removeprefix("relay-")] if self.name != "stream" else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "beffroi.stream"], env=environment, stdout=log, stderr=log
+            [sys.executable, "-m", "beffroi.stream", *relay], env=environment, stdout=log, stderr=log
         )
-        eventually(self.answers, f"stream does not answer: {self.log()[-2000:]}")
 
     def answers(self) -> bool:
         assert self.process is not None
@@ -142,13 +151,21 @@ class Centre:
             return False
 
     def log(self) -> str:
-        path = self.config.log / "stream.log"
+        path = self.config.log / f"{self.name}.log"
         return path.read_text() if path.exists() else ""
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(PATIENCE_S)
+
+    def end(self) -> None:
+        """At the end of a test, whatever became of it."""
+        for held in self.held:
+            held.close()
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(PATIENCE_S)
 
     def request(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
@@ -297,9 +314,5 @@ def running_centre(committed: str, plane: Database, config: Config) -> Iterator[
     running = Centre(load(state), root, feed, plane)
     running.start()
     yield running
-    for held in running.held:
-        held.close()
-    if running.process is not None and running.process.poll() is None:
-        running.process.kill()
-        running.process.wait(PATIENCE_S)
+    running.end()
     shutil.rmtree(state, ignore_errors=True)

@@ -33,6 +33,7 @@ ON_POSTGRESQL = (
     "tests/integration",
     "tests/faults/test_core_worker_killed.py",
     "tests/faults/test_stream_faults.py",
+    "tests/faults/test_stream_relays.py",
     "tests/scenarios/test_up_centre.py",
 )
 POSTGRESQL = Path("/usr/lib/postgresql/17/bin")

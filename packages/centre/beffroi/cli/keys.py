@@ -189,11 +189,14 @@ def _install(options: argparse.Namespace) -> int:
 
 
 def _start_stream_again(config: Config) -> str:
-    """Only stream holds the key. Its end is seen by the supervisor, which starts it again."""
+    """Only stream and its relays hold the key. Their end is seen by the supervisor, which starts them again."""
     if not status.running_pid(config):
         return ""
     records = status.directory(config) / "children.json"
-    if children.signal_recorded(records, "stream", signal.SIGTERM):
+    told = [
+        children.signal_recorded(records, name, signal.SIGTERM) for name in ("stream", *config.relay_names)
+    ]
+    if all(told):
         return " stream starts again with it; doors connect again by themselves."
     return " stream could not be told. Next: ./beffroi stop, then ./beffroi up"
 

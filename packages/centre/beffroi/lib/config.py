@@ -183,6 +183,20 @@ class Config:
         low=0,
         high=1000,
     )
+    stream_relays: int = _setting(
+        0,
+        "Further processes that hold the boîtiers' connections; 0: stream holds them itself. Each serves some 10,000"
+        " boîtiers, one open file for each.",
+        low=0,
+        high=16,
+    )
+    box_fronts: int = _setting(
+        0,
+        "Further front doors for the boîtiers alone, all on the same port; 0: the front door serves them too. Each"
+        " holds its part of `connections`, and grants one source its part of the limits, a quarter more.",
+        low=0,
+        high=16,
+    )
     feed_valid_s: int = _setting(
         24 * 3600, "After this time without news a door raises an alarm.", unit="s", low=60, high=30 * 86400
     )
@@ -235,6 +249,11 @@ class Config:
         low=0,
         high=1_000_000,
     )
+
+    @property
+    def relay_names(self) -> tuple[str, ...]:
+        """Names of the relays' processes, sockets and directories."""
+        return tuple(f"relay-{number}" for number in range(1, self.stream_relays + 1))
 
     @property
     def run(self) -> Path:

@@ -1,11 +1,12 @@
-"""``python -m beffroi.stream``: run the stream process until SIGTERM.
+"""``python -m beffroi.stream [--relay NUMBER]``: run the stream process, or one of its relays, until SIGTERM.
 
-Process: stream. Granian serves inside this one process: nothing is left behind when it is killed, and the
+Process: stream, relay-NUMBER. Granian serves inside this one process: nothing is left behind when it is killed, and the
          feed has exactly one publisher.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import os
@@ -31,9 +32,9 @@ STOP_S = 3.0
 STOP_AT_MOST_S = 8.0
 
 
-def serve_arguments(config: Config) -> dict[str, Any]:
+def serve_arguments(config: Config, name: str) -> dict[str, Any]:
     return {
-        "uds": config.run / "stream.sock",
+        "uds": config.run / f"{name}.sock",
         "interface": Interfaces.ASGINL,
         "http": HTTPModes.http1,
         "websockets": False,
@@ -46,16 +47,16 @@ def serve_arguments(config: Config) -> dict[str, Any]:
     }
 
 
-async def run(config: Config) -> int:
+async def run(config: Config, relay: str = "") -> int:
     """Serve until SIGTERM or SIGINT; return the exit code, 1 when the server ended by itself.
 
     Errors: Unavailable, SettingInvalid.
     """
-    stream = Stream(config)
+    stream = Stream(config, relay)
     await stream.start()
-    path = config.run / "stream.sock"
+    path = config.run / f"{stream.name}.sock"
     path.unlink(missing_ok=True)
-    server = Server(stream.app, **serve_arguments(config))
+    server = Server(stream.app, **serve_arguments(config, stream.name))
     # haproxy runs under an account of its own, in the group of the socket.
     server.uds_permissions = SOCKET_MODE
     serving = asyncio.create_task(server.serve())
@@ -76,8 +77,11 @@ async def run(config: Config) -> int:
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    parser = argparse.ArgumentParser(prog="beffroi.stream")
+    parser.add_argument("--relay", type=int, default=0, help="number of this relay, from 1; 0: the publisher")
+    number = parser.parse_args().relay
     try:
-        return asyncio.run(run(load()))
+        return asyncio.run(run(load(), f"relay-{number}" if number else ""))
     except BeffroiError as error:
         sys.stderr.write(f"{error.code}: {error}\n")
         return 1

@@ -25,8 +25,6 @@ from beffroi.stream.hub import Hub, Subscriber
 BODY_TIMEOUT_S = 20.0
 DEFLATE = "deflate"
 """zlib, RFC 1950: the only encoding of a body."""
-STALL_S = 60.0
-"""A reader that takes nothing for so long is cut."""
 
 
 class TooMany(BeffroiError):
@@ -156,16 +154,21 @@ class Held(Response):
 
     async def _write(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        while True:
-            try:
-                async with asyncio.timeout(self._idle_s):
-                    data = await self._subscriber.next()
-            except TimeoutError:
-                data = self._idle
-            if data is None:
-                return
-            async with asyncio.timeout(STALL_S):
-                await send({"type": "http.response.body", "body": data, "more_body": True})
+        now_s = asyncio.get_running_loop().time
+        while (data := await self._next()) is not None:
+            # No timer for each line of each box: ``Hub.cut_stalled`` looks over all of them now and then.
+            self._subscriber.writing_since_s = now_s()
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+            self._subscriber.writing_since_s = 0.0
+
+    async def _next(self) -> bytes | None:
+        if self._idle_s is None:
+            return await self._subscriber.next()
+        try:
+            async with asyncio.timeout(self._idle_s):
+                return await self._subscriber.next()
+        except TimeoutError:
+            return self._idle
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -1,7 +1,7 @@
 """The stream process as an ASGI application.
 
 Purpose: hold the doors' and the browsers' connections, publish the feed, take acknowledgements and facts.
-Process: stream; one process, unprivileged, no Django. Listens on STATE/run/stream.sock behind the front door.
+Process: stream (the publisher) and its relays, if any; unprivileged, no Django. Listens on STATE/run/NAME.sock.
 Input:   hostile: everything that passes the front door. Bodies, headers, channels and rates are limited.
 Fails:   every door keeps its last list. Nothing is acknowledged before its commit.
 Source:  docs/internals/feed.md.
@@ -11,17 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
-from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.messages import VERSION, Ack, AckAnswer
 from beffroi_protocol.signing import Signer, unb64
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -33,36 +30,37 @@ from beffroi.core.planes.tokens import read_grant
 from beffroi.core.planes.wake import Waker
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.lib.errors import BeffroiError, Invalid, NotFound, Unavailable
-from beffroi.stream import live
-from beffroi.stream.answers import Held, answer, inflated, problem, read_body
+from beffroi.lib.errors import Invalid, NotFound, Unavailable
+from beffroi.stream import live, uplink
+from beffroi.stream.answers import Held, answer, inflated, read_body
 from beffroi.stream.auth import LISTENER_HEADER, BoxRevoked, Caller, Gatekeeper, is_local
-from beffroi.stream.batches import pause_between_s
+from beffroi.stream.batches import pause_between_s, spread_ms
 from beffroi.stream.downloads import AT_ONCE_A_BOX, AT_ONCE_A_DOOR, Downloads
+from beffroi.stream.endpoints import route, router
 from beffroi.stream.feedlog import parse_since
-from beffroi.stream.hub import Hub, Subscriber
+from beffroi.stream.hub import STALL_S, Hub, Subscriber
 from beffroi.stream.lookups import Lookups
 from beffroi.stream.nonces import Nonces
 from beffroi.stream.posts import Acks, Facts
 from beffroi.stream.publisher import POLICY_TOPIC, Publisher
+from beffroi.stream.relay import Relay
 from beffroi.stream.store import BoxRow, Event, Store
+from beffroi.stream.uplink import Enforced, Followers, Uplink
 
 log = logging.getLogger("beffroi.stream")
 
 SEEN_EVERY_S = 60.0
 MAX_POSTS_AT_ONCE = 64
 RETRY_FIRST_S, RETRY_MAX_S = 0.02, 2.0
-ACK_COST_MS = 0.3
-"""Processor time of one acknowledgement: all are spread over the time that they need in any case."""
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Stream:
     """Everything of one stream process. ``start`` and ``stop`` run in its event loop."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, relay: str = "") -> None:
+        """``relay``: its name, where this process is one; else it is the publisher."""
         self.config = config
+        self.name = relay or "stream"
         self.hub = Hub()
         self.live_hub = Hub()
         self.nonces = Nonces()
@@ -73,7 +71,15 @@ class Stream:
         key = Ed25519PrivateKey.from_private_bytes(unb64(config.secret("feed.key").decode()))
         self._delegation = config.secret("feed-delegation.line") + b"\n"
         self._live_key = config.secret("live.key")
-        self.publisher = Publisher(config, feed_store, Signer(key), self.hub, self._on_event)
+        self._uplink = Uplink(config, relay, lambda: len(self.hub)) if relay else None
+        self._relayed = Followers()
+        self.publisher = (
+            Publisher(config, feed_store, Signer(key), self.hub, self._on_event)
+            if self._uplink is None
+            else Relay(
+                config, feed_store, Signer(key), self.hub, self._on_event, name=relay, tell=self._uplink.claim
+            )
+        )
         self.gate = Gatekeeper(config, self.nonces, Lookups(self._run, store).box)
         self.acks = Acks(self._run, store, self._on_enforced)
         self.facts = Facts(self._run, store)
@@ -81,26 +87,33 @@ class Stream:
         self._posts = asyncio.Semaphore(MAX_POSTS_AT_ONCE)
         self._revoked: set[str] = set()  # since the start; a revoked box never becomes active again
         self._tasks: list[asyncio.Task[None]] = []
-        self.app = Starlette(
-            routes=[
-                Route("/v1/nonce", self._guarded(self.nonce)),
-                Route("/v1/feed", self._guarded(self.follow)),
-                Route("/v1/files/{digest}", self._guarded(self.file)),
-                Route("/v1/acks", self._guarded(self.post_acks), methods=["POST"]),
-                Route("/v1/facts", self._guarded(self.post_facts), methods=["POST"]),
-                Route(live.PATH, self._guarded(self.watch)),
-                Route("/healthz", self._guarded(self.health)),
-            ],
-            exception_handlers={HTTPException: _not_routed},
-        )
+        self.app = router([*self._routes(), *([] if relay else self._routes_of_the_publisher())])
+
+    def _routes(self) -> list[Route]:
+        return [
+            route("/v1/nonce", self.nonce, self._nonce),
+            route("/v1/feed", self.follow, self._nonce),
+            route("/v1/files/{digest}", self.file, self._nonce),
+            route("/v1/acks", self.post_acks, self._nonce, "POST"),
+            route("/v1/facts", self.post_facts, self._nonce, "POST"),
+            route("/healthz", self.health, str),
+        ]
+
+    def _routes_of_the_publisher(self) -> list[Route]:
+        return [
+            route(live.PATH, self.watch, str),
+            route(uplink.PATH, self.relayed, str, "POST"),
+        ]
 
     # -- life --------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Errors: Unavailable (no database)."""
         await self.publisher.start()
-        for job in (self._publish, self._beat, self._note_seen):
-            self._tasks.append(asyncio.create_task(job()))
+        jobs = [self._publish, self._beat, self._note_seen, self._cut_stalled]
+        if self._uplink is not None:
+            jobs.append(self._uplink.run)
+        self._tasks += [asyncio.create_task(job()) for job in jobs]
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -109,6 +122,8 @@ class Stream:
         self.hub.close_all("stop")
         self.live_hub.close_all("stop")
         await self.acks.close()
+        if self._uplink is not None:
+            self._uplink.close()
         self._downloads.close()
         self._thread.shutdown(wait=True)
         self.publisher.close()
@@ -116,10 +131,10 @@ class Stream:
             database.close()
 
     async def _publish(self) -> None:
-        with Waker(self.config.run, "stream") as waker, Listener(self.config.database, waker):
+        with Waker(self.config.run, self.name) as waker, Listener(self.config.database, waker):
             pause_s = RETRY_FIRST_S
             while True:
-                sent = self.hub.sent
+                published = self.publisher.published
                 try:
                     while await self.publisher.step():
                         pass
@@ -129,9 +144,9 @@ class Stream:
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, RETRY_MAX_S)
                     continue
-                if self.hub.sent != sent:
+                if self._uplink is None and self.publisher.published != published:
                     # The first decision went out at once; those of the pause travel in one batch.
-                    await asyncio.sleep(pause_between_s(len(self.hub), self.config.batch_pause_ms))
+                    await asyncio.sleep(pause_between_s(self._followers(), self.config.batch_pause_ms))
                 await waker.wait_async()
 
     async def _beat(self) -> None:
@@ -142,6 +157,10 @@ class Stream:
                 await self.publisher.beat()
             except Exception as error:  # noqa: BLE001 - outermost loop of the process
                 log.error("no heartbeat: %s", getattr(error, "code", type(error).__name__))
+
+    def _followers(self) -> int:
+        """Of this process, and of the relays behind it."""
+        return len(self.hub) + self._relayed.count(now_s=asyncio.get_running_loop().time())
 
     def _read_delegation(self) -> None:
         """A delegation that the root renewed meanwhile reaches everyone who is connected."""
@@ -159,6 +178,12 @@ class Stream:
                 await self._run(lambda boxes=boxes: self._store.seen(boxes))  # type: ignore[misc]
             except Unavailable:
                 log.error("boxes seen are not noted: database")
+
+    async def _cut_stalled(self) -> None:
+        while True:
+            await asyncio.sleep(STALL_S / 4)
+            for hub in (self.hub, self.live_hub):
+                hub.cut_stalled(now_s=asyncio.get_running_loop().time())
 
     async def _run[R](self, function: Callable[[], R]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
@@ -201,22 +226,22 @@ class Stream:
             self.hub.send(POLICY_TOPIC + collectivite_id, line)
 
     def _on_enforced(self, box: BoxRow, ack: Ack) -> None:
+        one = Enforced(box.id, box.collectivite_id, ack.channel, ack.version)
+        if self._uplink is None:
+            self._show(one)
+        else:
+            self._uplink.enforced(one)
+
+    def _show(self, one: Enforced) -> None:
+        if not len(self.live_hub):
+            return
         data = live.frame(
-            {"kind": "box:enforced", "id": box.id, "channel": ack.channel, "version": ack.version}
+            {"kind": "box:enforced", "id": one.box_id, "channel": one.channel, "version": one.version}
         )
-        for topic in (live.CONSOLE, f"live:{box.collectivite_id}"):
+        for topic in (live.CONSOLE, f"live:{one.collectivite_id}"):
             self.live_hub.send(topic, data)
 
     # -- endpoints ---------------------------------------------------------------------------------------
-
-    def _guarded(self, endpoint: Endpoint) -> Endpoint:
-        async def guarded(request: Request) -> Response:
-            try:
-                return await endpoint(request)
-            except (BeffroiError, ProtocolError) as error:
-                return problem(error, self._nonce() if request.url.path.startswith("/v1/") else "")
-
-        return guarded
 
     def _nonce(self) -> str:
         return self.nonces.issue(now=clock.epoch_s())
@@ -229,6 +254,8 @@ class Stream:
         caller = await self.gate.caller(request)
         since = parse_since(request.query_params.get("since", ""))
         names = [part.channel for part in since]
+        if self._uplink is not None and caller.box is None:
+            raise NotFound("channel")  # a relay carries the boxes' channels only
         caller.check_channels(names)
         if len(set(names)) != len(names):
             raise Invalid("since")
@@ -282,7 +309,9 @@ class Stream:
     async def post_acks(self, request: Request) -> Response:
         box, body = await self._post(request)
         await self.acks.take(box, body)
-        return answer(AckAnswer(VERSION, int(len(self.hub) * ACK_COST_MS)), nonce=self._nonce())
+        # Each relay has its part of the boxes, and of the processors.
+        boxes = len(self.hub) * max(1, self.config.stream_relays)
+        return answer(AckAnswer(VERSION, spread_ms(boxes)), nonce=self._nonce())
 
     async def post_facts(self, request: Request) -> Response:
         box, body = await self._post(request)
@@ -310,6 +339,19 @@ class Stream:
             life_s=live.LIFE_S,
         )
 
+    async def relayed(self, request: Request) -> Response:
+        """What a relay tells; the front door passes nothing on that could be taken for it."""
+        async with self._posts:
+            news = uplink.read(self.config, request, await read_body(request))
+        self._relayed.note(news.relay, news.followers, now_s=asyncio.get_running_loop().time())
+        for enforced in news.enforced:
+            self._show(enforced)
+        for claimed in news.claimed:
+            since = parse_since(claimed.since)
+            if self.publisher.feed.is_ahead(since):
+                await self.publisher.claim(claimed.collectivite_id, since, trusted=False)
+        return answer({"ok": True})
+
     async def health(self, request: Request) -> Response:
         if not is_local(request):
             raise NotFound("page")
@@ -322,6 +364,7 @@ class Stream:
                 "versions": {name: made.channel.version for name, made in feed.logs.items()},
                 "events_behind": behind,
                 "followers": len(self.hub),
+                "relayed": self._relayed.count(now_s=asyncio.get_running_loop().time()),
                 "browsers": len(self.live_hub),
             }
         )
@@ -336,10 +379,3 @@ def _grant_text(request: Request) -> str:
     if (morsel := cookies.get(live.COOKIE)) is not None:
         return morsel.value
     return request.query_params.get("grant", "")
-
-
-async def _not_routed(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 404
-    response = problem(NotFound("page"))
-    response.status_code = status
-    return response

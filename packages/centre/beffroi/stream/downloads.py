@@ -24,7 +24,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from beffroi.lib.errors import NotFound
-from beffroi.stream.answers import STALL_S, TooMany
+from beffroi.stream.answers import TooMany
+from beffroi.stream.hub import STALL_S
 
 PIECE_BYTES = 64 * 1024
 LIFE_S = 3600.0

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 
 MAX_QUEUED_LINES = 256
 MAX_QUEUED_BYTES = 1024 * 1024
+STALL_S = 60.0
 
 
 class Subscriber:
@@ -26,6 +27,8 @@ class Subscriber:
         self.reason = ""
         self.on_close: Callable[[], object] = lambda: None
         """For a writer that waits for its reader, and would not notice."""
+        self.writing_since_s = 0.0
+        """When the writer began to wait for its reader, by the loop's clock; 0.0: it does not."""
         self._queue: deque[bytes] = deque(first)
         self._queued_bytes = 0  # the answer to ``since`` does not count: it is as long as it is
         self._first = len(self._queue)
@@ -78,8 +81,6 @@ class Hub:
         self._by_topic: dict[str, set[Subscriber]] = {}
         self._by_owner: dict[str, list[Subscriber]] = {}
         self._count = 0
-        self.sent = 0
-        """Lines handed to subscribers since the start."""
 
     def __len__(self) -> int:
         return self._count
@@ -128,8 +129,19 @@ class Hub:
                 sent += 1
             else:
                 self.remove(subscriber, "slow")
-        self.sent += sent
         return sent
+
+    def cut_stalled(self, *, now_s: float) -> int:
+        """Close those whose reader took nothing for ``STALL_S``; return how many."""
+        stalled = [
+            one
+            for held in self._by_owner.values()
+            for one in held
+            if one.writing_since_s and now_s - one.writing_since_s > STALL_S
+        ]
+        for subscriber in stalled:
+            self.remove(subscriber, "stalled")
+        return len(stalled)
 
     def close_owner(self, owner: str, reason: str) -> int:
         """Close all of one owner at once; return how many."""

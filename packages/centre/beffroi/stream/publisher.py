@@ -24,14 +24,23 @@ from beffroi_protocol.messages import VERSION, Batch, Question, decode_feed
 from beffroi_protocol.signing import Signer, payload_hash, split_line
 from beffroi_protocol.table import OVERLAY, every_overlay
 
-from beffroi.core.planes import files
+from beffroi.core.planes import files, wake
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Unavailable
 from beffroi.stream.archive import Archive, Mark
-from beffroi.stream.batches import Channel, Saved, Stamp, by_channel, heartbeat, next_batch
+from beffroi.stream.batches import (
+    Channel,
+    Saved,
+    Stamp,
+    by_channel,
+    heartbeat,
+    next_batch,
+    next_in_turn,
+    overlays_a_beat,
+)
 from beffroi.stream.claims import WITNESSES, Claims, highest_epoch
-from beffroi.stream.feedlog import FeedLog, Line, Since
+from beffroi.stream.feedlog import FeedLog, Line, Log, Since
 from beffroi.stream.hub import Hub
 from beffroi.stream.snapshots import Snapshots
 from beffroi.stream.store import ChannelRow, Event, NewBatch, Store, channel_events
@@ -55,6 +64,7 @@ class Step:
     events: tuple[Event, ...]
     made: tuple[tuple[Batch, bytes], ...]
     position: int
+    more: bool = False
 
 
 class Publisher:
@@ -67,13 +77,15 @@ class Publisher:
         signer: Signer,
         hub: Hub,
         on_event: Callable[[Event], None],
+        *,
+        directory: str = "feed",
     ) -> None:
         self._config = config
         self._store = store
         self._signer = signer
         self._hub = hub
         self._on_event = on_event
-        self.archive = Archive(config.state / "feed")
+        self.archive = Archive(config.state / directory)
         self._thread = ThreadPoolExecutor(1, "publisher")
         # Apart: a file of many megabytes must not hold up an urgent line.
         self._saver = ThreadPoolExecutor(1, "snapshots")
@@ -86,7 +98,10 @@ class Publisher:
         self._lock = asyncio.Lock()
         self._claims = Claims()
         self._audit_head = ""
+        self._beaten = ""
         self.position = 0
+        self.published = 0
+        """Batches since the start."""
         self.feed = FeedLog(1, self._snapshots.lines)
 
     # -- start -------------------------------------------------------------------------------------------
@@ -118,26 +133,32 @@ class Publisher:
 
     def _load_channel(self, row: ChannelRow, epoch: int) -> bool:
         """Rebuild a channel from its last snapshot and its lines; False when they do not lead to ``row``."""
-        found = self.archive.load_snapshot(row.channel, epoch)
-        made = self.feed.log(row.channel)
         if row.epoch != epoch:
             return False
-        start = 0
-        if found is not None:
+        made, saved = self._read_channel(self.feed, row, self.archive)
+        if saved is not None:
+            self._snapshots.saved[row.channel] = saved
+        return made is not None and (made.channel.version, made.channel.head) == (row.version, row.head)
+
+    def _read_channel(
+        self, feed: FeedLog, row: ChannelRow, archive: Archive
+    ) -> tuple[Log | None, Saved | None]:
+        """Read a channel's last snapshot and the lines after it into ``feed``; no log when they do not fit."""
+        made, saved, start = feed.log(row.channel), None, 0
+        if (found := archive.load_snapshot(row.channel, row.epoch)) is not None:
             message, saved = found
             start = saved.version
-            made.channel = Channel(row.channel, epoch, start, saved.head)
+            made.channel = Channel(row.channel, row.epoch, start, saved.head)
             made.channel.entries = {e.id: e for e in message.entries}
             made.channel.lists = {one.name: one for one in message.lists}
-            self._snapshots.saved[row.channel] = saved
-        for line in self._store.lines(row.channel, epoch, start):
+        for line in self._store.lines(row.channel, row.epoch, start):
             payload = split_line(line)[2]
             batch = decode_feed(payload)
             if not isinstance(batch, Batch) or batch.prev != made.channel.head:
-                return False
+                return None, saved
             made.append(Line(batch.from_version, batch.prev, line))
             made.channel.apply(batch, payload)
-        return (made.channel.version, made.channel.head) == (row.version, row.head)
+        return made, saved
 
     # -- epochs ------------------------------------------------------------------------------------------
 
@@ -194,6 +215,7 @@ class Publisher:
         async with self._lock:
             step = await self._in_thread(self._make)
             self.position = step.position
+            self.published += len(step.made)
             for batch, line in step.made:
                 log_ = self.feed.log(batch.channel)
                 log_.append(Line(batch.from_version, batch.prev, line))
@@ -204,7 +226,7 @@ class Publisher:
         for event in step.events:
             self._on_event(event)
         self._checkpoint_due([batch.channel for batch, _ in step.made])
-        return len(step.events) == EVENTS_A_STEP
+        return step.more or len(step.events) == EVENTS_A_STEP
 
     def _send_to_all_overlays(self, batch: Batch, line: bytes) -> None:
         """A door that asked for every overlay learns of a new one by its snapshot: its first line follows nothing."""
@@ -237,21 +259,36 @@ class Publisher:
             # Other rows alone are not worth a commit: reading them again after a restart tells nobody twice.
             self._store.commit(new, position)
         if new:
+            for name in self._config.relay_names:
+                wake.send(wake.directory(self._config.run) / f"{name}.sock")
             self._mark.versions.update({n.row.channel: n.row.version for n in new})
             self.archive.write_mark(self._mark)
         return Step(tuple(events), tuple(made), position)
 
     async def beat(self) -> None:
-        """Send a heartbeat on every channel that someone follows; made once for all."""
-        async with self._lock:
-            self._audit_head = await self._in_thread(self._store.audit_head)
-            stamp = self._stamp(self._audit_head)
-            topics = [t for t in self._hub.topics() if not t.startswith(POLICY_TOPIC)]
-            beats = [(t, c) for t in topics for c in self._channels(t)]
-            for number, (topic, channel) in enumerate(beats):
-                if number % 50 == 49:
-                    await asyncio.sleep(0)  # hundreds of overlays are signed: let others write meanwhile
-                self._hub.send(topic, self._signer.line(heartbeat(channel, stamp)) + b"\n")
+        """Send a heartbeat on channels that someone follows; made once for all."""
+        self._audit_head = await self._in_thread(self._store.audit_head)
+        names = [(topic, c.name) for topic in self._beat_topics() for c in self._channels(topic)]
+        for number, (topic, name) in enumerate(names):
+            if number % 50 == 49:
+                await asyncio.sleep(0)  # hundreds of overlays are signed: let others write meanwhile
+            # As the channel stands now: a decision, or an epoch, may have come meanwhile.
+            beat = heartbeat(self.feed.log(name).channel, self._stamp(self._audit_head))
+            self._hub.send(topic, self._signer.line(beat) + b"\n")
+
+    def _beat_topics(self) -> list[str]:
+        """Every base channel; of the overlays in turn as many as bring each its own in time."""
+        topics = [t for t in self._hub.topics() if not t.startswith(POLICY_TOPIC)]
+        overlays = [t for t in topics if OVERLAY in t and t != every_overlay(t)]
+        others = [t for t in topics if OVERLAY not in t or t == every_overlay(t)]
+        chosen, self._beaten = next_in_turn(
+            overlays,
+            self._beaten,
+            overlays_a_beat(
+                len(overlays), heartbeat_s=self._config.heartbeat_s, valid_s=self._config.feed_valid_s
+            ),
+        )
+        return [*others, *chosen]
 
     def _channels(self, topic: str) -> list[Channel]:
         """What is sent under a topic: a channel's own name, or ``BASE@*``."""

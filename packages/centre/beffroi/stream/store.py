@@ -117,6 +117,23 @@ class Store:
         )
         return [bytes(r[0]) for r in rows]
 
+    def last_line(self) -> int:
+        return int(self.database.execute("SELECT COALESCE(MAX(id), 0) FROM feed_batch")[0][0])
+
+    def lines_after(self, line_id: int, base: str, limit: int) -> list[tuple[int, str, bytes]]:
+        """Return (id, channel, line) of a base channel and its overlays, in the order of their commit."""
+        rows = self.database.execute(
+            "SELECT id, channel, line FROM feed_batch WHERE id > ? AND (channel = ? OR channel LIKE ?)"
+            " ORDER BY id LIMIT ?",
+            (line_id, base, f"{base}@%", limit),
+        )
+        return [(int(r[0]), str(r[1]), bytes(r[2])) for r in rows]
+
+    def epoch(self) -> int:
+        """The epoch of all channels; 0 while there is none."""
+        rows = self.database.execute("SELECT epoch FROM feed_channel LIMIT 1")
+        return int(rows[0][0]) if rows else 0
+
     def audit_head(self) -> str:
         rows = self.database.execute("SELECT hash FROM audit_seal ORDER BY position DESC LIMIT 1")
         return str(rows[0][0]) if rows else ""
@@ -253,10 +270,11 @@ class Store:
 
     def seen(self, box_ids: Sequence[str]) -> None:
         now = clock.now()
-        with self.database.transaction():
-            self.database.executemany(
-                "UPDATE box SET last_seen_at = ? WHERE id = ?", [(now, box_id) for box_id in box_ids]
-            )
+        for part in batched(box_ids, IDS_A_QUERY, strict=False):  # a decision must not wait for thousands
+            with self.database.transaction():
+                self.database.executemany(
+                    "UPDATE box SET last_seen_at = ? WHERE id = ?", [(now, box_id) for box_id in part]
+                )
 
     def put_acks(self, acks: Sequence[tuple[str, Ack]], boxes: dict[str, tuple[int, str]]) -> None:
         """Keep the newest acknowledgement of each box and channel. ``boxes``: policy and agent versions."""

@@ -40,6 +40,7 @@ def processes(config: Config) -> list[Process]:
     return [
         *(row for row in engines if row.name == "unbound"),
         _stream(config),
+        *(_stream(config, number) for number in range(1, config.stream_relays + 1)),
         *(row for row in engines if row.name == "rspamd"),
         _django(
             config,
@@ -56,6 +57,7 @@ def processes(config: Config) -> list[Process]:
         _fetch(config),
         _django(config, "console", "beffroi.settings.console", workers=1),
         front.process(config),
+        *front.box_processes(config),
     ]
 
 
@@ -117,17 +119,19 @@ def _django(
     )
 
 
-def _stream(config: Config) -> Process:
+def _stream(config: Config, relay: int = 0) -> Process:
+    """The publisher, or one of its relays."""
+    name = config.relay_names[relay - 1] if relay else "stream"
     return Process(
-        name="stream",
-        # Serves inside one process: it holds every connection and is the only one that signs.
-        argv=(sys.executable, "-m", "beffroi.stream"),
+        name=name,
+        # Serves inside one process: it holds its connections, and the publisher is the only one that makes batches.
+        argv=(sys.executable, "-m", "beffroi.stream", *(("--relay", str(relay)) if relay else ())),
         user=config.user or None,
         group=secret_files.group(config, secret_files.FEED),
         environment=_environment(config, None),
-        healthy=lambda: answers(config.run / "stream.sock", "/v1/nonce"),
+        healthy=lambda: answers(config.run / f"{name}.sock", "/v1/nonce"),
         stop_timeout_s=12,
-        advice=f"Look at {config.log / 'stream.log'}.",
+        advice=f"Look at {config.log / (name + '.log')}.",
     )
 
 

@@ -18,6 +18,7 @@ import hashlib
 import http.client
 import os
 import signal
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ MAX_BOX_BODY_BYTES = 1024 * 1024
 MAX_URL_BYTES = 4096
 # A held stream is silent between two heartbeats (at most 300 s); ordinary requests are not.
 HELD_TIMEOUT = "330s"
+PAGE_CONNECTIONS = 4000
 REQUESTS_WINDOW_S, SIGN_INS_WINDOW_S = 10, 60
 # Sources that one listener remembers, about 200 bytes each; the one that was silent longest is forgotten first.
 _SOURCES = 50_000
@@ -95,16 +97,21 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
                 f"timeout client {HELD_TIMEOUT}",
                 "http-request deny deny_status 404 unless { path_beg /v1/ }",
                 "use_backend web if { path /v1/enrol }",
-                "default_backend stream",
+                f"default_backend {'relays' if config.stream_relays else 'stream'}",
             ),
-            config.box_source_connections,
-            config.box_source_requests,
+            _part(config.box_source_connections, config),
+            _part(config.box_source_requests, config),
         ),
     )
 
 
-def configuration(config: Config, *, drop_privileges: bool) -> str:
-    """Return haproxy.cfg. ``drop_privileges``: started by root."""
+def _part(limit: int, config: Config) -> int:
+    """What one of several front doors grants: the kernel deals connections out by their ports, not quite evenly."""
+    return limit if config.box_fronts < 2 else -(-limit * 5 // (4 * config.box_fronts))
+
+
+def configuration(config: Config, *, drop_privileges: bool, box_front: str = "") -> str:
+    """Return haproxy.cfg of the front door, or of one for boîtiers alone. ``drop_privileges``: started by root."""
     # After the chroot the sockets' paths begin at STATE/run.
     sockets = "" if drop_privileges else str(config.run)
     lines = ["# Written by the supervisor at each start.", "global"]
@@ -112,7 +119,8 @@ def configuration(config: Config, *, drop_privileges: bool) -> str:
         group = grp.getgrgid(python_owner(config).gid).gr_name
         lines += ["    user haproxy", f"    group {group}", f"    chroot {config.run}"]
     lines += [
-        f"    maxconn {config.connections}",
+        f"    maxconn {_connections(config, box_front)}",
+        *(["    nbthread 1"] if box_front else []),
         "    log stderr format raw local0 notice",
         "    ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets",
         "    ssl-default-bind-ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
@@ -134,13 +142,50 @@ def configuration(config: Config, *, drop_privileges: bool) -> str:
         "    timeout server 60s",
     ]
     for listener in _listeners(config):
-        lines += [*_frontend(config, listener), *_tables(listener)]
+        if _serves(config, listener, box_front):
+            lines += [*_frontend(config, listener), *_tables(listener)]
+    if box_front:
+        lines += [
+            "frontend alive",
+            f"    bind unix@{_socket(config, box_front)} mode 600",
+            "    monitor-uri /healthz",
+        ]
     for name in ("web", "console", "stream"):
         lines.append(f"backend {name}")
         if name == "stream":
             lines.append(f"    timeout server {HELD_TIMEOUT}")
         lines.append(f"    server {name} unix@{sockets}/{name}.sock")
+    if config.relay_names:
+        # By its address: a box finds the nonce that it was given, and one relay sees whether it is used twice. One
+        # that is away is back in a second; nobody goes to another meanwhile.
+        lines += ["backend relays", "    balance source", "    hash-type map-based sdbm avalanche"]
+        lines.append(f"    timeout server {HELD_TIMEOUT}")
+        lines += [f"    server {name} unix@{sockets}/{name}.sock" for name in config.relay_names]
     return "\n".join(lines) + "\n"
+
+
+def _serves(config: Config, listener: _Listener, box_front: str) -> bool:
+    if listener.name == "box":
+        return bool(box_front) or not config.box_fronts
+    return not box_front
+
+
+def _connections(config: Config, box_front: str) -> int:
+    """What one process holds: of several for boîtiers its part and a tenth more, since the kernel does not deal quite
+    evenly; the front door beside them has people only."""
+    if not config.box_fronts:
+        return config.connections
+    if not box_front:
+        return min(config.connections, PAGE_CONNECTIONS)
+    return -(-config.connections * 11 // (10 * config.box_fronts))
+
+
+def _box_fronts(config: Config) -> tuple[str, ...]:
+    return tuple(f"box-front-{number}" for number in range(1, config.box_fronts + 1))
+
+
+def _socket(config: Config, name: str) -> Path:
+    return config.run / f"{name}.sock"
 
 
 def _frontend(config: Config, listener: _Listener) -> list[str]:
@@ -232,8 +277,8 @@ def _addresses(config: Config, port: int) -> list[str]:
     return both
 
 
-def config_path(config: Config) -> Path:
-    return config.state / "haproxy" / "haproxy.cfg"
+def config_path(config: Config, box_front: str = "") -> Path:
+    return config.state / "haproxy" / (f"{box_front}.cfg" if box_front else "haproxy.cfg")
 
 
 def write(config: Config) -> None:
@@ -241,8 +286,9 @@ def write(config: Config) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o755)
     write_file(page_path(config), _page(), mode=0o644, owner=supervisor_owner())
-    text = configuration(config, drop_privileges=os.getuid() == 0)
-    write_file(path, text.encode(), mode=0o644, owner=supervisor_owner())
+    for name in ("", *_box_fronts(config)):
+        text = configuration(config, drop_privileges=os.getuid() == 0, box_front=name)
+        write_file(config_path(config, name), text.encode(), mode=0o644, owner=supervisor_owner())
 
 
 def process(config: Config) -> Process:
@@ -255,6 +301,36 @@ def process(config: Config) -> Process:
         restart_when_unwell=False,
         advice=f"Look at {config.log / 'front.log'}; check with: haproxy -c -f {config_path(config)}",
     )
+
+
+def box_processes(config: Config) -> list[Process]:
+    """Further front doors, for boîtiers: all bind the same port, and the kernel deals connections out to them."""
+    return [_box_process(config, name) for name in _box_fronts(config)]
+
+
+def _box_process(config: Config, name: str) -> Process:
+    path = config_path(config, name)
+    return Process(
+        name=name,
+        argv=("/usr/sbin/haproxy", "-db", "-f", str(path)),
+        healthy=lambda: "" if _alive(_socket(config, name)) else f"{name} does not answer.",
+        socket=_socket(config, name),
+        stop_signal=signal.SIGTERM,
+        stop_timeout_s=5,
+        advice=f"Look at {config.log / (name + '.log')}; check with: haproxy -c -f {path}",
+    )
+
+
+def _alive(path: Path) -> bool:
+    """HAProxy itself answers ``monitor-uri``, whatever stands behind it."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
+            asked.settimeout(5)
+            asked.connect(str(path))
+            asked.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            return b" 200 " in asked.recv(64)
+    except OSError:
+        return False
 
 
 def _healthy(config: Config) -> str:
