@@ -101,6 +101,9 @@ class Centre:
     def pid_of(self, process: str) -> int:
         return int(self._children().get(process, {"pid": 0})["pid"])
 
+    def pids(self) -> dict[str, int]:
+        return {name: int(row["pid"]) for name, row in self._children().items()}
+
     def _children(self) -> dict[str, Any]:
         listed = json.loads((self.state / "supervisor" / "children.json").read_text("utf-8"))
         rows = listed["children"] if isinstance(listed, dict) else listed

@@ -6,11 +6,10 @@ import collections
 from pathlib import Path
 
 import pytest
-from beffroi.stream.batches import pause_between_s
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.fanout import rank
+from bench.fanout import SPARE_FILES, rank, shape
 from bench.peers import Measured, crowdsec, fail2ban
 from bench.rows import Row, table
 from bench.wire import Chunks, Refusal
@@ -64,5 +63,13 @@ def test_peers_that_are_not_installed_say_so(monkeypatch: pytest.MonkeyPatch, tm
     assert all(not rival.times_ms and "bench --peers" in rival.why for rival in rivals)
 
 
-def test_the_pause_between_batches_grows_with_the_followers_up_to_a_second() -> None:
-    assert [pause_between_s(n, 250) for n in (0, 4, 700, 4000, 35000)] == [0, 0.001, 0.175, 1, 1]
+def test_a_small_fleet_is_measured_on_the_centre_as_it_is_installed() -> None:
+    assert (shape(700, 20_000).relays, shape(700, 20_000).fronts) == (0, 0)
+
+
+@given(st.integers(1, 60_000))
+def test_no_process_of_the_measured_centre_needs_more_files_than_it_may_open(boxes: int) -> None:
+    found = shape(boxes, 20_000)
+    fronts = found.fronts or 1
+    assert 2 * found.connections * (1.1 if found.fronts else 1) / fronts <= 20_000 - SPARE_FILES
+    assert boxes / (found.relays or 1) <= 20_000
