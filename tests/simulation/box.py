@@ -8,8 +8,7 @@ Stands in: the kernel's sets, dnsdist and its file of names, the loader of bulk 
 
 from __future__ import annotations
 
-import queue
-import shutil
+import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -35,7 +34,8 @@ from beffroi_protocol.session import FileWanted
 from beffroi_protocol.signing import b64
 
 from tests.simulation.centre import Centre, Down
-from tests.simulation.virtual import Disk, VirtualTime
+from tests.simulation.disk import Disk, DiskPath
+from tests.simulation.virtual import VirtualTime
 
 CENTRE_ADDRESS = "185.61.20.5"
 
@@ -74,6 +74,7 @@ class Engines:
         self.power_on()
 
     def power_on(self) -> None:
+        self.changes = 0  # so far
         self.rules = ""
         self.include.clear()  # on a memory disk
         self.ends: dict[str, float] = {}
@@ -83,6 +84,7 @@ class Engines:
     def restart_resolver(self) -> None:
         """It reads its files at its start; also when the agent asks."""
         self.refused_names = set(self.include)
+        self.changes += 1
 
     def addresses(self) -> set[str]:
         return {a for a, end in self.ends.items() if end > self._time.true}
@@ -114,6 +116,7 @@ class Engines:
         networks: Sequence[str] | None,
         spares: Sequence[str] | None = None,
     ) -> None:
+        self.changes += 1
         for address in remove:
             self.ends.pop(address, None)
         self.ends.update({a: self._time.true + ms / 1000 for a, ms in add_ms.items()})
@@ -135,7 +138,7 @@ class Box:
     now_running: Box
 
     def __init__(
-        self, number: int, commune: str, place: Path, centre: Centre, time: VirtualTime,
+        self, number: int, commune: str, centre: Centre, time: VirtualTime,
         make_key: Callable[[bytes], Any], *, liar: bool,
     ) -> None:  # fmt: skip
         self.id = f"box_{number}"
@@ -143,11 +146,11 @@ class Box:
         self.liar = liar
         self.centre = centre
         self.time = time
-        self.place = place / self.id
+        self.disk = Disk()
+        self.place: Any = DiskPath(self.disk)
         self.lan = f"10.{number}.0.0/16"
         self.skew_s = 0.0
         self.booted_at = time.true - 1000.0
-        self.disk_full = False
         self.link = True
         self.policy_cuts = False
         self.engines = Engines(time)
@@ -160,13 +163,13 @@ class Box:
         self.truth: dict[tuple[str, str], int] = {}
         self.asked: dict[str, tuple[FactSpool | None, int]] = {}
         self.trials = Trials()
+        self.expected: tuple[object, dict[tuple[str, str], int]] = (None, {})  # see checks.expected
         self.agent: Agent | None = None
         self._pausing = False
         self._enrol(make_key)
 
     def _enrol(self, make_key: Callable[[bytes], Any]) -> None:
         store = Store(self.place)
-        self.place.mkdir(parents=True)
         store.prepare()
         write_twin(self.place / "box.key", b64(bytes(range(32))).encode() + b"\n")
         store.save_identity(
@@ -184,12 +187,18 @@ class Box:
     def run[R](self, function: Callable[[], R]) -> R:
         """Run code of this box: its clocks, its disk."""
         Box.now_running = self
-        Disk.full = self.disk_full
+        time, before = self.time, self.time.clocks
+        time.clocks = self.skew_s, self.booted_at, 0.0
         try:
-            with self.time.at(skew_s=self.skew_s, booted_at=self.booted_at):
-                return function()
+            return function()
         finally:
-            Disk.full = False
+            time.clocks = before
+
+    def now(self) -> int:
+        """Trusted time of the agent, as ``Agent.now``."""
+        assert self.agent is not None
+        true = self.time.true
+        return self.agent.session.clock.now(local=true + self.skew_s, monotonic=true - self.booted_at)
 
     def start(self) -> None:
         def boot() -> Agent:
@@ -207,20 +216,11 @@ class Box:
             self.centre.hub.remove(self.connection.subscriber)
         self.connection = None
 
-    def power_cut(self) -> None:
+    def power_cut(self, rng: random.Random) -> None:
         self.kill()
+        self.disk.power_cut(rng)
         self.engines.power_on()
         self.booted_at = self.time.true - 5.0
-
-    def files(self) -> dict[str, bytes]:
-        return {str(p.relative_to(self.place)): p.read_bytes() for p in self.place.rglob("*") if p.is_file()}
-
-    def put_files(self, files: Mapping[str, bytes]) -> None:
-        shutil.rmtree(self.place)
-        for name, data in files.items():
-            path = self.place / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
 
     # -- the feed ----------------------------------------------------------------------------------------
 
@@ -228,8 +228,9 @@ class Box:
         """Connect, or read what arrived; False when the connection ended."""
         agent = self.agent
         assert agent is not None
-        try:
-            self.run(agent._follow_once)
+        connection = self.connection
+        try:  # the first lines; then more of the same response
+            self.run(agent._follow_once if connection is None else lambda: agent._read(connection))
         except Pause:
             return True
         except (BoxError, ProtocolError, OSError, ValueError):
@@ -302,11 +303,8 @@ class Box:
         self.run(turn)
 
     def _prove_policies(self, agent: Agent) -> None:
-        try:
-            while True:
-                self.trials.offer(*agent._policies.get_nowait())
-        except queue.Empty:
-            pass
+        while agent._policies.qsize():
+            self.trials.offer(*agent._policies.get_nowait())
         in_force = agent.enforcer.policy_version
         trial = self.trials.due(in_force=in_force, monotonic=self.time.monotonic())
         if trial is None:

@@ -7,7 +7,6 @@ Stands in: ``app.Stream`` (its ``follow`` and ``post_*`` are repeated here, in t
 from __future__ import annotations
 
 import copy
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,8 +29,9 @@ from beffroi_protocol.protected import Floor
 from beffroi_protocol.signing import Signer, delegate, public_bytes
 from beffroi_protocol.table import overlay
 
+from tests.simulation.disk import Disk, DiskPath
 from tests.simulation.schema import empty_database
-from tests.simulation.standin import Book, Decisions, Watch
+from tests.simulation.standin import NOWHERE, Book, Decisions, Watch
 from tests.simulation.virtual import drive
 
 DELEGATED_S = 400 * 86400
@@ -76,21 +76,20 @@ class Backup:
     at: float
     database: bytes
     book: Book
-    feed: dict[str, bytes]
+    files: dict[str, bytes]
     members: frozenset[str]
 
 
 class Centre:
     def __init__(
         self,
-        place: Path,
         make_key: Callable[[bytes], Any],
         new_id: Callable[[], str],
         own_names: tuple[str, ...],
     ) -> None:
-        self.place = place
-        self.config = Config(state=place, feed_valid_s=86400)
-        (place / "feed").mkdir(parents=True)
+        self.disk = Disk()
+        self.place: Any = DiskPath(self.disk)
+        self.config = Config(state=self.place, feed_valid_s=86400)
         self._make_key = make_key
         self._new_id = new_id
         self.root = make_key(b"\x01" * 32)
@@ -132,7 +131,7 @@ class Centre:
     # -- life --------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        self.store = Store(self.database, self.place / "run")
+        self.store = Store(self.database, NOWHERE)
         self.hub = Hub()
         self.publisher = _Publisher(self.config, self.store, Signer(self._key), self.hub, self._on_event)
         self.facts = Facts(self._run, self.store)
@@ -150,10 +149,9 @@ class Centre:
             self.hub.close_all("stop")
 
     def backup(self) -> Backup:
-        feed = {p.name: p.read_bytes() for p in (self.place / "feed").iterdir()}
         rows = self.database.execute("SELECT id FROM decision WHERE state = 'active'")
         return Backup(
-            clock.epoch(), self.database._connection.serialize(), copy.deepcopy(self.book), feed,
+            clock.epoch(), self.database._connection.serialize(), copy.deepcopy(self.book), self.disk.copy(),
             frozenset(r[0] for r in rows),
         )  # fmt: skip
 
@@ -163,10 +161,7 @@ class Centre:
         self.database.close()
         self._open(backup.database, copy.deepcopy(backup.book))
         if with_feed:
-            shutil.rmtree(self.place / "feed")
-            (self.place / "feed").mkdir()
-            for name, data in backup.feed.items():
-                (self.place / "feed" / name).write_bytes(data)
+            self.disk.restore(backup.files)
 
     # -- the feed ----------------------------------------------------------------------------------------
 
@@ -247,6 +242,6 @@ class Centre:
             )
             outbox.publish(
                 self.database, "box:policy_changed", {"collectivite_id": commune},
-                run=self.place / "run", collectivite_id=commune,
+                run=NOWHERE, collectivite_id=commune,
             )  # fmt: skip
         return version

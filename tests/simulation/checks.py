@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -62,6 +64,8 @@ class Watched:
     flushed: bool = False  # someone emptied the engines; the keeper has not been there yet
     names_due: bool = False  # the resolver began without the agent
     refused: set[str] = field(default_factory=set)
+    seen: object = None
+    until: int = 0  # nothing ends before
 
 
 def booted(world: World, box: Box) -> None:
@@ -71,7 +75,7 @@ def booted(world: World, box: Box) -> None:
     floor = box.run(
         lambda: max([Store(box.place).time_floor(), *(t.issued_at for t in agent.session.tables.values())])
     )
-    now = box.run(agent.now)
+    now = box.now()
     require(now >= floor, "%s: trusted time %d after a restart, %d in its files", box.id, now, floor)
     watched.now = now
     watched.position = {c: (t.epoch, t.version) for c, t in agent.session.tables.items()}
@@ -86,7 +90,7 @@ def step(world: World, box: Box, *, kept: bool = False, settled: bool = False) -
     agent, watched = box.agent, world.watched[box.id]
     if agent is None:
         return
-    now = box.run(agent.now)
+    now = box.now()
     require(now >= watched.now, "%s: trusted time went back from %d to %d", box.id, watched.now, now)
     watched.now = now
     for channel, table in agent.session.tables.items():
@@ -120,27 +124,47 @@ def own_protected(box: Box) -> frozenset[tuple[str, str]]:
 def expected(box: Box, now: int) -> dict[tuple[str, str], int]:
     """What the tables say should be refused, with its end: asked of the entries themselves."""
     assert box.agent is not None
+    tables, policy = box.agent.session.tables.values(), box.agent.enforcer.policy
+    standing = (policy, [(t.epoch, t.version, t.head) for t in tables])
+    if box.expected[0] != standing:
+        box.expected = standing, _expected(box, tables)
+    return {k: end for k, end in box.expected[1].items() if end > now}
+
+
+def _expected(box: Box, tables: Iterable[DecisionTable]) -> dict[tuple[str, str], int]:
+    assert box.agent is not None
     protected = own_protected(box)
     found: dict[tuple[str, str], int] = {}
-    for table in box.agent.session.tables.values():
+    for table in tables:
         for entry in table:
             key = (entry.indicator.kind.value, entry.indicator.value)
             if entry.action is Action.BLOCK and key not in protected:
                 found[key] = max(found.get(key, 0), entry.expires_at)
     if not box.agent.enforcer.policy.enforce:
         found = {k: end for k, end in found.items() if k[0] != "domain"}
-    return {k: end for k, end in found.items() if end > now}
+    return found
 
 
 def _engines(box: Box, watched: Watched, now: int, *, settled: bool) -> None:
+    assert box.agent is not None
+    # Nothing moved since the last look, and nothing has ended.
+    tables = [(t.epoch, t.version, t.head) for t in box.agent.session.tables.values()]
+    seen = (box.engines.changes, watched.flushed, watched.names_due, box.agent.enforcer.policy, tables)
+    if not settled and seen == watched.seen and now < watched.until:
+        return
+    watched.seen = seen
     enforced = box.engines.enforced()
     bad = enforced & own_protected(box)
     require(not bad, "%s enforces something protected: %s", box.id, sorted(bad))
     if settled:
         watched.flushed = False
     if watched.flushed:
+        watched.until = sys.maxsize
         return
     wanted = expected(box, now)
+    true = box.time.true
+    ends = [*wanted.values(), *(now + int(end - true) for end in box.engines.ends.values() if end > true)]
+    watched.until = min(ends, default=sys.maxsize)
     lacking = {k for k, end in wanted.items() if end > now + SLACK_S} - enforced
     if watched.names_due:
         lacking = {k for k in lacking if k[0] != "domain"}
@@ -152,7 +176,7 @@ def _engines(box: Box, watched: Watched, now: int, *, settled: bool) -> None:
 
 def next_end_s(box: Box) -> float | None:
     assert box.agent is not None
-    now = box.run(box.agent.now)
+    now = box.now()
     ends = list(expected(box, now).values())
     return min(ends) - now if ends else None
 
@@ -196,7 +220,7 @@ def converged(world: World) -> None:
         assert agent is not None
         for channel in ("box", overlay("box", box.commune)):
             _same(world, box.id, channel, agent.session.tables[channel])
-        now = box.run(agent.now)
+        now = box.now()
         late = abs(world.time.true - now)
         require(late < 120, "%s: trusted time is wrong by %d s", box.id, late)
         step(world, box, kept=True, settled=True)

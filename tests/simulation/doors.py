@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 from beffroi.core.planes.files import decompressed
 from beffroi.core.planes.follower import Follower
@@ -12,6 +12,7 @@ from beffroi_protocol.table import overlay
 
 from tests.simulation.box import Connection, Pause
 from tests.simulation.centre import Centre, Down
+from tests.simulation.disk import Disk, DiskPath
 from tests.simulation.virtual import VirtualTime
 
 
@@ -27,9 +28,9 @@ class _Door(Follower):
 
 
 class Door:
-    def __init__(self, name: str, place: Path, centre: Centre, time: VirtualTime, commune: str) -> None:
+    def __init__(self, name: str, centre: Centre, time: VirtualTime, commune: str) -> None:
         self.name = name
-        self.place = place / f"door-{name}"
+        self.place: Any = DiskPath(Disk())
         self.centre = centre
         self.time = time
         self.channels = (name, overlay(name, commune))

@@ -31,13 +31,13 @@ def crash_box(world: World) -> None:
     if how == "killed":
         box.kill()
     else:
-        box.power_cut()
+        box.power_cut(rng)
     if how == "damaged file":
         watched.intact = False
         _damage(world, box)
     elif how == "older state" and hasattr(box, "saved_files"):
         watched.intact = False
-        box.put_files(box.saved_files)
+        box.disk.restore(box.saved_files)
     elif how == "empty state":
         watched.intact = False
         for path in (*(box.place / "tables").iterdir(), *(box.place / "spool").iterdir()):
@@ -53,19 +53,19 @@ def _damage(world: World, box: Box) -> None:
     if files:
         path = world.rng.choice(files)
         data = path.read_bytes()
-        path.write_bytes(data[: world.rng.randrange(len(data) + 1)])
+        box.disk.damage(str(path), data[: world.rng.randrange(len(data) + 1)])
 
 
 def keep_state(world: World) -> None:
     box = world.rng.choice(world.boxes)
-    box.saved_files = box.files()  # type: ignore[attr-defined]
+    box.saved_files = box.disk.copy()  # type: ignore[attr-defined]
 
 
 def disk(world: World) -> None:
     box = world.rng.choice(world.boxes)
-    box.disk_full = not box.disk_full
+    box.disk.full = not box.disk.full
     world.watched[box.id].intact = False
-    world.tell("%s: disk %s", box.id, "full" if box.disk_full else "free")
+    world.tell("%s: disk %s", box.id, "full" if box.disk.full else "free")
 
 
 def clock_jump(world: World) -> None:
@@ -77,6 +77,7 @@ def clock_jump(world: World) -> None:
 def engines(world: World) -> None:
     """Unbound restarts, or another program flushes the rules."""
     box = world.rng.choice(world.boxes)
+    box.engines.changes += 1
     world.watched[box.id].flushed = world.watched[box.id].names_due = True
     if world.rng.random() < 0.5:
         box.engines.restart_resolver()

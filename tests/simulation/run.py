@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import random
-import shutil
-import tempfile
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from unittest.mock import patch
 
 from beffroi.lib.errors import BeffroiError
@@ -26,7 +24,7 @@ from tests.simulation.world import World
 
 REAL_SIGNATURES_EVERY = 20
 QUIET_S = 400.0
-MEMORY = Path("/dev/shm")
+COLLECT_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -39,27 +37,11 @@ class Outcome:
     trace: tuple[str, ...] = ()
 
 
-def _directory(pid: int) -> Path:
-    return (MEMORY if MEMORY.is_dir() else Path(tempfile.gettempdir())) / f"bfsim-{pid}"
-
-
-@contextmanager
-def _place() -> Iterator[Path]:
-    place = _directory(os.getpid())
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(mode=0o700)
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-
-
 def run_seed(seed: int, *, tracing: bool = False) -> Outcome:
     real = seed % REAL_SIGNATURES_EVERY == 0
     world: World | None = None
     failure = ""
     with ExitStack() as stack:
-        place = stack.enter_context(_place())
         time = stack.enter_context(virtual(seed))
         make_key = stack.enter_context(signatures(real=real))
         small = (
@@ -69,7 +51,7 @@ def run_seed(seed: int, *, tracing: bool = False) -> Outcome:
         for where, name, value in (*box.seams(), *limits):
             stack.enter_context(patch.object(where, name, value))
         try:
-            world = World(seed, place, time, make_key, tracing=tracing)
+            world = World(seed, time, make_key, tracing=tracing)
             live(world)
             settle(world)
             checks.converged(world)
@@ -111,7 +93,7 @@ def settle(world: World) -> None:
         world.centre.publisher.crash_at = ""
     world.start_stream()
     for one in world.boxes:
-        one.disk_full = False
+        one.disk.full, one.disk.fails_after = False, 0
         if one.agent is None:
             world.boot(one)
         world.heal(one)
@@ -151,19 +133,17 @@ def _pass_them(world: World) -> None:
 
 def run_many(seeds: Iterable[int], processes: int | None = None) -> Iterator[Outcome]:
     empty_database()  # once, before the processes part
+    gc.collect()
+    gc.freeze()
     context = multiprocessing.get_context("fork")
     with context.Pool(processes or os.cpu_count()) as pool:
-        workers = multiprocessing.active_children()
-        try:
-            yield from pool.imap_unordered(_one, seeds, chunksize=20)
-        finally:  # stopped before the end, they leave their directories
-            pool.terminate()
-            pool.join()
-            for worker in workers:
-                shutil.rmtree(_directory(worker.pid or 0), ignore_errors=True)
+        yield from pool.imap_unordered(_one, seeds, chunksize=20)
 
 
 def _one(seed: int) -> Outcome:
+    gc.disable()  # a seed's memory is small: its cycles are looked for between seeds
+    if seed % COLLECT_EVERY == 0:
+        gc.collect()
     try:
         return run_seed(seed)
     except BeffroiError as error:  # an error with arguments of its own does not travel between processes

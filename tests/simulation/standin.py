@@ -23,7 +23,7 @@ from beffroi_protocol.indicators import Indicator, Kind
 SCOPE_ALL = "all"
 EXTEND_FROM = 0.1
 CAMPAIGN_DAYS_S = 14 * 86400
-_NOWHERE = Path("/nonexistent")
+NOWHERE = Path("/nonexistent")
 
 type Check = Callable[[Indicator], str]
 
@@ -64,9 +64,11 @@ class Decisions:
         ended = [self.database.time(r[0]).timestamp() for r in rows]
         return any(abs(at - now) < within_s for at in (*ended, *(d.expires_at for d in self.active())))
 
-    def _select(self, where: str) -> list[Decision]:
+    def _select(self, where: str, *values: object) -> list[Decision]:
         rows = self.database.execute(
-            "SELECT id, kind, value, scope, state, campaign_id, rule, expires_at FROM decision WHERE " + where  # type: ignore[arg-type]
+            "SELECT id, kind, value, scope, state, campaign_id, rule, expires_at FROM decision WHERE "
+            + where,  # type: ignore[arg-type]
+            values,
         )
         return [
             Decision(r[0], Indicator(Kind(r[1]), r[2]), r[3], r[4], r[5], r[6],
@@ -140,8 +142,9 @@ class Decisions:
         self._tell("decision:ended", decision, "", "")
 
     def expire_due(self) -> int:
-        due = [d for d in self.active() if d.expires_at <= clock.epoch_s()]
-        self.end(due, "expired")
+        due = self._select("state = 'active' AND expires_at <= ? ORDER BY id", clock.now())
+        if due:
+            self.end(due, "expired")
         return len(due)
 
     def _tell(self, kind: str, decision: Decision, action: str, reason: str) -> None:
@@ -155,7 +158,7 @@ class Decisions:
             "expires_at": decision.expires_at,
         }
         owner = None if decision.scope == SCOPE_ALL else decision.scope
-        outbox.publish(self.database, kind, payload, run=_NOWHERE, collectivite_id=owner)
+        outbox.publish(self.database, kind, payload, run=NOWHERE, collectivite_id=owner)
 
 
 @dataclass

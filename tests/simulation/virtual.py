@@ -9,11 +9,11 @@ Seams:   the modules' ``time`` and ``secrets``, the loop of asyncio (only its cl
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import random
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 from unittest.mock import patch
 
@@ -23,13 +23,14 @@ import beffroi_box.facts
 import beffroi_box.sender
 import beffroi_box.store
 from beffroi.core.planes import follower
-from beffroi.lib import clock
-from beffroi.stream import publisher
-from beffroi_protocol import signing
+from beffroi.lib import clock, durable
+from beffroi.stream import batches, publisher
+from beffroi_protocol import session, signing, table
 from beffroi_protocol.errors import SignatureInvalid
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.simulation import cheap
+from tests.simulation.disk import DiskOs
 
 START = 1_800_000_000.0
 
@@ -53,15 +54,34 @@ class VirtualTime:
         """Pauses only pass within one call: the world goes on afterwards."""
         self._slept_s += seconds
 
-    @contextmanager
-    def at(self, *, skew_s: float, booted_at: float) -> Iterator[None]:
+    def at(self, *, skew_s: float, booted_at: float) -> _At:
         """Run as a node with these clocks."""
-        before = self.skew_s, self.booted_at, self._slept_s
-        self.skew_s, self.booted_at, self._slept_s = skew_s, booted_at, 0.0
-        try:
-            yield
-        finally:
-            self.skew_s, self.booted_at, self._slept_s = before
+        return _At(self, (skew_s, booted_at, 0.0))
+
+    @property
+    def clocks(self) -> tuple[float, float, float]:
+        return self.skew_s, self.booted_at, self._slept_s
+
+    @clocks.setter
+    def clocks(self, clocks: tuple[float, float, float]) -> None:
+        self.skew_s, self.booted_at, self._slept_s = clocks
+
+
+class _At:
+    """A context manager; written out, because it is entered a thousand times a seed."""
+
+    __slots__ = ("_before", "_clocks", "_time")
+
+    def __init__(self, time: VirtualTime, clocks: tuple[float, float, float]) -> None:
+        self._time = time
+        self._clocks = clocks
+
+    def __enter__(self) -> None:
+        self._before = self._time.clocks
+        self._time.clocks = self._clocks
+
+    def __exit__(self, *_: object) -> None:
+        self._time.clocks = self._before
 
 
 class Chance:
@@ -120,10 +140,20 @@ def drive[R](coroutine: Coroutine[Any, Any, R]) -> R:
         return result
 
 
-class Disk:
-    """Which node's disk is full now; set by whoever runs a node."""
-
-    full = False
+def _remembered() -> list[tuple[Any, str, object]]:
+    """Pure functions of bytes whose answer does not change: each line is read by every box of its channel."""
+    split, decode = lru_cache(512)(signing.split_line), lru_cache(512)(signing.decode_feed)
+    digest = lru_cache(512)(signing.payload_hash)
+    rules = lru_cache(64)(beffroi_box.enforce.ruleset)
+    return [
+        (signing, "split_line", split),
+        (session, "split_line", split),
+        (publisher, "split_line", split),
+        (signing, "decode_feed", decode),
+        (table, "payload_hash", digest),
+        (batches, "payload_hash", digest),
+        (beffroi_box.enforce, "ruleset", rules),
+    ]
 
 
 @contextmanager
@@ -131,14 +161,6 @@ def virtual(seed: int) -> Iterator[VirtualTime]:
     """Put the code under test into virtual time while the block runs."""
     time = VirtualTime()
     chance = Chance(random.Random(f"secrets/{seed}"))
-    Disk.full = False
-    write = beffroi_box.store.write_atomic
-
-    def write_atomic(*arguments: Any, **named: Any) -> None:
-        if Disk.full:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        write(*arguments, **named)
-
     seams: list[tuple[Any, str, object]] = [
         (clock, "time", time),
         (follower, "time", time),
@@ -147,9 +169,10 @@ def virtual(seed: int) -> Iterator[VirtualTime]:
         (beffroi_box.sender, "time", time),
         (beffroi_box.facts, "secrets", chance),
         (publisher, "secrets", chance),
-        (beffroi_box.store, "write_atomic", write_atomic),
-        (beffroi_box.facts, "write_atomic", write_atomic),
-        (beffroi_box.store.os, "fsync", lambda _: None),  # nothing here survives a power cut anyway
+        (beffroi_box.store, "os", DiskOs()),
+        (durable, "os", DiskOs()),
+        (durable, "secrets", chance),
+        *_remembered(),
     ]
     patches = [patch.object(where, name, value) for where, name, value in seams]
     for one in patches:

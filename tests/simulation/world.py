@@ -12,7 +12,6 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from beffroi_box.errors import CentreUnreachable
@@ -27,13 +26,14 @@ from tests.simulation.virtual import START, VirtualTime, drive
 HORIZONS_S = (3600.0, 86400.0, 8 * 86400.0)
 PARTITIONS_S = (120.0, 3600.0, 86400.0, 7 * 86400.0)
 BACKOFF_LAST_S = 30.0
+BEATS = 7
 
 Node = Box | Door
 
 
 class World:
     def __init__(
-        self, seed: int, place: Path, time: VirtualTime, make_key: Callable[[bytes], Any], *, tracing: bool
+        self, seed: int, time: VirtualTime, make_key: Callable[[bytes], Any], *, tracing: bool
     ) -> None:
         self.seed = seed
         self.rng = rng = random.Random(seed)
@@ -48,21 +48,21 @@ class World:
         self.revived: set[str] = set()
         self.recorded: list[bytes] = []
         self.horizon_s = rng.choices(HORIZONS_S, (5, 3, 2))[0]
-        self.beat_s = max(20.0, self.horizon_s / 10)
+        self.beat_s = max(20.0, self.horizon_s / BEATS)
         size = rng.choices((rng.randint(3, 4), rng.randint(5, 10), rng.randint(11, 40)), (90, 9, 1))[0]
         liars = min(rng.choices((0, 1, 2, 3), (3, 4, 3, 1))[0], size - 2)
         self.communes = [f"col_{n}" for n in range(1, size + 1)]
         self.liars = set(self.communes[:liars])
-        self.centre = Centre(place, make_key, lambda: f"dec_{rng.randbytes(8).hex()}", checks.MEMBERS)
+        self.centre = Centre(make_key, lambda: f"dec_{rng.randbytes(8).hex()}", checks.MEMBERS)
         self.boxes = [
-            Box(n, commune, place, self.centre, time, make_key, liar=commune in self.liars)
+            Box(n, commune, self.centre, time, make_key, liar=commune in self.liars)
             for n, commune in enumerate(self.communes, 1)
         ]
         for box in self.boxes:
             self.centre.enrol(box.row)
             box.on_post = self._post
         self.centre.start()
-        self.doors = [Door(name, place, self.centre, time, self.communes[-1]) for name in ("mail", "login")]
+        self.doors = [Door(name, self.centre, time, self.communes[-1]) for name in ("mail", "login")]
         self.nodes: list[Node] = [*self.boxes, *self.doors]
         self.watched = {box.id: checks.Watched() for box in self.boxes}
         self.backoff: dict[int, float] = {}
@@ -114,7 +114,7 @@ class World:
 
     def beat_in_quiet(self) -> None:
         self._beat_once()
-        self.after(60.0, self.beat_in_quiet)
+        self.after(180.0, self.beat_in_quiet)
 
     def _beat_once(self) -> None:
         if self.centre.up:
@@ -158,7 +158,8 @@ class World:
 
     def flush(self) -> None:
         for node in self.nodes:
-            if (connection := node.connection) is not None:
+            connection = node.connection
+            if connection is not None and (connection.subscriber._queue or connection.subscriber.closed):
                 self._flush(node, connection)
 
     def _flush(self, node: Node, connection: Connection) -> None:

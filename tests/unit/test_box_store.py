@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from beffroi_box.errors import IdentityDamaged, KeyUnreadable, NotEnrolled
-from beffroi_box.store import Identity, Store, write_atomic, write_checked
+from beffroi_box.store import FLOOR_STEP_S, Identity, Store, write_atomic, write_checked
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import Action, Entry, Policy, PolicyMessage, Snapshot
 from beffroi_protocol.session import FeedSession, TrustedClock
@@ -202,6 +202,22 @@ def test_an_old_message_never_takes_trusted_time_back(store: Store) -> None:
     for issued_at in (NOW, NOW - 5000):
         session.receive(Signer(feed).line(Snapshot(1, "box", 1, 1, issued_at, NOW, "h")), monotonic=10.0)
     assert session.clock.now(local=0.0, monotonic=70.0) == NOW + 60
+
+
+def test_the_time_floor_is_not_written_for_every_heartbeat(store: Store) -> None:
+    store.save_time_floor(NOW)
+    store.save_time_floor(NOW + FLOOR_STEP_S - 1)
+    assert Store(store.state).time_floor() == NOW
+    store.save_time_floor(NOW + FLOOR_STEP_S)
+    assert Store(store.state).time_floor() == NOW + FLOOR_STEP_S
+
+
+def test_a_restarted_store_knows_what_floor_is_on_disk(store: Store) -> None:
+    store.save_time_floor(NOW)
+    again = Store(store.state)
+    assert again.time_floor() == NOW
+    again.save_time_floor(NOW + 1)
+    assert Store(store.state).time_floor() == NOW
 
 
 @pytest.mark.parametrize("text", [b"yesterday", b"-5", b""])

@@ -8,6 +8,7 @@ Source:  docs/internals/box.md.
 
 from __future__ import annotations
 
+import http.client
 import logging
 import queue
 import random
@@ -200,16 +201,20 @@ class Agent:
             response = self._feed.get_held(path, read_timeout_s=self.config.read_timeout_s)
             self.status.note(connected=True, trouble="")
             self._remember_centre()
-            while not self.stopping.is_set():
-                line = response.readline(MAX_MESSAGE_BYTES + 1)
-                if not line.endswith(b"\n"):
-                    raise CentreUnreachable("the feed ended")
-                if len(line) > 1 and self._receive(line[:-1]):
-                    return
+            self._read(response)
         except OSError as error:
             raise CentreUnreachable(error.strerror or type(error).__name__) from None
         finally:
             self._feed.close()
+
+    def _read(self, response: http.client.HTTPResponse) -> None:
+        """Use the lines of a held response; return to connect again. Errors: CentreUnreachable (it ended), OSError."""
+        while not self.stopping.is_set():
+            line = response.readline(MAX_MESSAGE_BYTES + 1)
+            if not line.endswith(b"\n"):
+                raise CentreUnreachable("the feed ended")
+            if len(line) > 1 and self._receive(line[:-1]):
+                return
 
     def _receive(self, line: bytes) -> bool:
         """Use one line; return True to connect again for a snapshot."""

@@ -29,6 +29,9 @@ from beffroi_box.errors import IdentityDamaged, KeyUnreadable, NotEnrolled
 
 log = logging.getLogger("beffroi_box.store")
 
+FLOOR_STEP_S = 300
+"""After a power cut trusted time may begin that much earlier than it was: what ended meanwhile holds so much longer."""
+
 
 class Identity(msgspec.Struct, frozen=True):
     """Who this box is and whom it trusts; written once, at enrolment."""
@@ -44,6 +47,7 @@ class Identity(msgspec.Struct, frozen=True):
 class Store:
     def __init__(self, state: Path) -> None:
         self.state = state
+        self._floor = 0  # on disk
 
     def prepare(self) -> None:
         for name in ("", "tables", "lists", "spool", "names", "resolver", "diary"):
@@ -140,10 +144,14 @@ class Store:
 
     def time_floor(self) -> int:
         data = read_checked(self.state / "time-floor")
-        return int(data) if data is not None and data.isdigit() else 0
+        self._floor = int(data) if data is not None and data.isdigit() else 0
+        return self._floor
 
     def save_time_floor(self, floor: int) -> None:
-        write_checked(self.state / "time-floor", str(floor).encode())
+        """Errors: OSError. A heartbeat moves it every few seconds; flash memory need not take each."""
+        if floor - self._floor >= FLOOR_STEP_S:
+            write_checked(self.state / "time-floor", str(floor).encode())
+            self._floor = floor
 
     def centre_addresses(self) -> tuple[str, ...]:
         """Addresses at which the centre last answered: a start without DNS still finds it."""

@@ -100,10 +100,10 @@ class FeedSession:
     def receive(self, line: bytes, *, monotonic: float) -> Result:
         """Verify and apply one line (without its line feed)."""
         try:
-            kid, _, _ = split_line(line)
+            parts = kid, _, _ = split_line(line)
             if kid == ROOT_KID:
                 return self.trust.add_delegation(line)
-            message, payload = self.trust.verify(line, now=self.clock.floor, role=self.trust.role(kid))
+            message, payload = self.trust.verify_parts(parts, now=self.clock.floor, role=self.trust.role(kid))
             if isinstance(message, Release):
                 return message  # signed offline, long ago: it tells no time
             if isinstance(message, Batch | Snapshot):

@@ -181,7 +181,13 @@ class TrustStore:
         Errors: KeyUnknown, KeyExpired, KeyNotYet, SignatureInvalid, MessageMalformed, MessageTooLarge,
                 VersionUnknown.
         """
-        kid, signature, payload = split_line(line)
+        return self.verify_parts(split_line(line), now=now, role=role)
+
+    def verify_parts(
+        self, parts: tuple[str, bytes, bytes], *, now: int, role: str = ROLE_FEED
+    ) -> tuple[FeedMessage, bytes]:
+        """As ``verify``, of what ``split_line`` returned."""
+        kid, signature, payload = parts
         known = self._keys.get(kid)
         if known is None or role not in known[1].roles:
             raise KeyUnknown(kid, role)
