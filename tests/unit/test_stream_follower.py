@@ -163,3 +163,25 @@ def test_true_batch_of_another_channel_is_not_taken(place: Path) -> None:
 def test_head_of_the_chain_is_the_hash_of_the_exact_bytes() -> None:
     line = Signer(FEED).line(batch(2, "0" * 64, 2))
     assert payload_hash(split_line(line)[2]) != payload_hash(split_line(changed(line))[2])
+
+
+def test_an_overlay_that_the_centre_does_not_know_any_more_is_forgotten_on_disk_too(place: Path) -> None:
+    """The centre was restored from a backup of before it."""
+    overlay = msgspec.structs.replace(snapshot(1, 7), channel="login@col_1")
+    base = snapshot(1)
+    beat = Batch(1, "login", 1, 1, 1, NOW, NOW + 3600, base.head)
+    signer = Signer(FEED)
+    first = lines(DELEGATION, signer.line(base), signer.line(overlay), signer.line(beat))
+    liar = Liar(place / "stream.sock", [first])
+    door = Follower(
+        socket_path=place / "stream.sock", directory=place / "login", root_public_key=public_bytes(ROOT),
+        door="login", token=lambda: "t", channels=["login", "login@*"],
+    )  # fmt: skip
+    door.start()
+    until(lambda: door.match_address("185.203.116.7", ["col_1"]) is not None, "the overlay is followed")
+    until((place / "login" / "login@col_1.state").exists, "saved")
+    liar._scripts.append(lines(DELEGATION, signer.line(beat)))
+    until(lambda: door.match_address("185.203.116.7", ["col_1"]) is None, "forgotten")
+    until(lambda: not (place / "login" / "login@col_1.state").exists(), "on disk too")
+    door.stop()
+    liar.close()

@@ -94,6 +94,11 @@ def run(job: Job) -> Result:
         result = msgspec.json.decode(done.stdout, type=Result)
     except (subprocess.TimeoutExpired, msgspec.MsgspecError) as error:
         raise LoadFailed("loader", type(error).__name__) from None
+    return sound(result)
+
+
+def sound(result: Result) -> Result:
+    """Errors: what the child met: LoadFailed, OSError (disk)."""
     if result.code == "disk":
         raise OSError(int(result.trouble), os.strerror(int(result.trouble)))
     if result.code:

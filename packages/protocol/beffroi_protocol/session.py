@@ -85,11 +85,14 @@ class FeedSession:
         self.tables = {channel: DecisionTable(channel) for channel in asked if channel not in self.every}
         self._resync: set[str] = set()
         self._announced: dict[str, SnapshotFile] = {}
+        self._unsaid: set[str] = set()
+        self._forgotten: list[Change] = []
 
     def since(self) -> str:
         """Value of the ``since`` parameter: ``channel:epoch:version:head``, joined by commas. The head
         lets the centre see a fork (a centre restored from a backup) and answer with a snapshot. Overlays that were
-        asked for as a whole come as snapshots: they are short."""
+        asked for as a whole come as snapshots: they are short. Asked at the beginning of each connection."""
+        self._unsaid = {c for c in self.tables if self._as_a_whole(c)}
         named = (
             f"{c}:0:0:" if c in self._resync else f"{c}:{t.epoch}:{t.version}:{t.head}"
             for c, t in self.tables.items()
@@ -141,6 +144,25 @@ class FeedSession:
         )
         return self._apply(current, payload, monotonic)
 
+    def forgotten(self) -> tuple[Change, ...]:
+        """Return, once, what left with the last line: overlays asked for as a whole of which this connection said
+        nothing before the base channel's first heartbeat. The centre does not know them: it was restored from a backup
+        of before them."""
+        gone, self._forgotten = tuple(self._forgotten), []
+        return gone
+
+    def _answered(self, base: str) -> None:
+        """The lines of an answer come before its heartbeats, so what was not said by now is not there."""
+        if OVERLAY in base or every_overlay(base) not in self.every:
+            return
+        for channel in sorted(c for c in self._unsaid if c.startswith(base + OVERLAY)):
+            table = self.tables.pop(channel)
+            lists = tuple(table.lists.values())
+            self._forgotten.append(
+                Change(channel, table.epoch, table.version, (), tuple(table), reset=True, lists_removed=lists)
+            )
+            self._unsaid.discard(channel)
+
     def _as_a_whole(self, channel: str) -> bool:
         """True for an overlay that ``every`` stands for."""
         return OVERLAY in channel and every_overlay(channel) in self.every
@@ -152,6 +174,7 @@ class FeedSession:
         return found
 
     def _announce(self, message: SnapshotFile, monotonic: float) -> FileWanted | Refused:
+        self._unsaid.discard(message.channel)
         table = self._table(message.channel)
         if table is None:
             return Refused(MessageMalformed(f"channel {message.channel[:60]} was not asked for"))
@@ -164,6 +187,7 @@ class FeedSession:
         return FileWanted(message.channel, message.sha256, message.size_bytes)
 
     def _apply(self, message: Batch | Snapshot, payload: bytes, monotonic: float) -> Change | Refused:
+        self._unsaid.discard(message.channel)
         table = self._table(message.channel)
         if table is None:
             return Refused(MessageMalformed(f"channel {message.channel[:60]} was not asked for"))
@@ -177,5 +201,7 @@ class FeedSession:
         self._resync.discard(message.channel)
         if isinstance(message, Snapshot):
             self._announced.pop(message.channel, None)
+        elif message.from_version == message.to_version:
+            self._answered(message.channel)
         self.clock.learn(message.issued_at, monotonic=monotonic)
         return change

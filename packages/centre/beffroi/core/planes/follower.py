@@ -296,6 +296,9 @@ class Follower:
         """Apply one line; False asks for a new connection. Errors: FETCH_ERRORS (of a snapshot's file)."""
         with self._lock:
             result = self._session.receive(line, monotonic=time.monotonic())
+            forgotten = self._session.forgotten()
+        for change in forgotten:
+            self._forget(change)
         if isinstance(result, FileWanted):
             payload = b"".join(self._fetch(result.sha256, result.size_bytes))
             with self._lock:
@@ -317,6 +320,18 @@ class Follower:
         else:
             self._save_due()
         return True
+
+    def _forget(self, change: Change) -> None:
+        """The centre does not know this overlay any more."""
+        log.warning("feed of door %s: %s is gone", self._door, change.channel)
+        self._lists.want(change.channel, {})
+        self._unsaved.discard(change.channel)
+        try:
+            self._path(change.channel).unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("door %s: state of %s not removed: %s", self._door, change.channel, error.strerror)
+        if self._on_change is not None:
+            self._on_change(change)
 
     # -- disk --------------------------------------------------------------------------------------------
 
