@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.simulation import hostile, misfortune, people
+from tests.simulation import hostile, local, misfortune, people
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -17,6 +17,8 @@ ACTIONS: dict[Callable[[World], None], int] = {
     people.honest_report: 10, people.lying_report: 5, people.conspiracy: 2, people.confirm: 3, people.undo: 4,
     people.revoke: 3, people.block: 9, people.protected_by_mistake: 1, people.stolen_console: 2, people.policy: 2,
     hostile.lying_box: 4, hostile.hostile_middle: 8, hostile.attack: 6,
+    local.allow: 5, local.close: 1, local.allow_for_all: 1, local.never_again: 2, local.take_back: 1,
+    local.publish_list: 5, local.withdraw_list: 1,
     misfortune.partition: 4, misfortune.crash_box: 5, misfortune.keep_state: 2, misfortune.disk: 2,
     misfortune.clock_jump: 2, misfortune.engines: 2, misfortune.door_restarts: 2, misfortune.stream_dies: 4,
     misfortune.rotate: 1, misfortune.backup: 3, misfortune.restore: 2,

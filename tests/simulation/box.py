@@ -9,19 +9,23 @@ Stands in: the kernel's sets, dnsdist and its file of names, the loader of bulk 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import beffroi_box.agent
+import beffroi_box.download
 import beffroi_box.enforce
+import beffroi_box.lists
 import beffroi_box.resolver
 from beffroi.core.planes.files import decompressed
 from beffroi.lib.errors import BeffroiError
 from beffroi.stream.auth import Caller
 from beffroi.stream.hub import Subscriber
 from beffroi.stream.store import BoxRow
+from beffroi_box import load
 from beffroi_box.agent import Agent
 from beffroi_box.config import BoxConfig
 from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable
@@ -33,8 +37,10 @@ from beffroi_protocol.indicators import Kind
 from beffroi_protocol.session import FileWanted
 from beffroi_protocol.signing import b64
 
+from tests.simulation import bulk
 from tests.simulation.centre import Centre, Down
-from tests.simulation.disk import Disk, DiskPath
+from tests.simulation.disk import Disk, DiskMmap, DiskOs, DiskPath
+from tests.simulation.engines import Engines
 from tests.simulation.virtual import VirtualTime
 
 CENTRE_ADDRESS = "185.61.20.5"
@@ -65,73 +71,6 @@ class Connection:
         raise Pause
 
 
-class Engines:
-    """Kernel sets and the resolver of one machine. They outlive the agent, not a power cut."""
-
-    def __init__(self, time: VirtualTime) -> None:
-        self._time = time
-        self.include: set[str] = set()
-        self.power_on()
-
-    def power_on(self) -> None:
-        self.changes = 0  # so far
-        self.rules = ""
-        self.include.clear()  # on a memory disk
-        self.ends: dict[str, float] = {}
-        self.networks: tuple[str, ...] = ()
-        self.restart_resolver()
-
-    def restart_resolver(self) -> None:
-        """It reads its files at its start; also when the agent asks."""
-        self.refused_names = set(self.include)
-        self.changes += 1
-
-    def addresses(self) -> set[str]:
-        return {a for a, end in self.ends.items() if end > self._time.true}
-
-    def enforced(self) -> set[tuple[str, str]]:
-        return (
-            {("ip", a) for a in self.addresses()}
-            | {("cidr", n) for n in self.networks}
-            | {("domain", n) for n in self.refused_names}
-        )
-
-    def write_names(self, path: Path, names: Iterable[bytes]) -> int:
-        if path.stem == "urgent":
-            self.include = {name.decode() for name in names}
-        return len(self.include)
-
-    # the interface of Kernel
-
-    def apply_rules(self, text: str) -> None:
-        self.rules = text
-
-    def has_rules(self) -> bool:
-        return bool(self.rules)
-
-    def change(
-        self,
-        add_ms: Mapping[str, int],
-        remove: Sequence[str],
-        networks: Sequence[str] | None,
-        spares: Sequence[str] | None = None,
-    ) -> None:
-        self.changes += 1
-        for address in remove:
-            self.ends.pop(address, None)
-        self.ends.update({a: self._time.true + ms / 1000 for a, ms in add_ms.items()})
-        if networks is not None:
-            self.networks = tuple(networks)
-        if spares is not None:
-            self.spares = tuple(spares)
-
-    def replace_all(
-        self, hot_ms: Mapping[str, int], networks: Sequence[str], spares: Sequence[str] = ()
-    ) -> None:
-        self.ends = {}
-        self.change(hot_ms, (), networks, spares)
-
-
 class Box:
     """``link``: False in a partition. ``on_post``: what happens to a post on its way."""
 
@@ -160,8 +99,10 @@ class Box:
         self.on_post: Callable[[Box, str, bytes], None] = lambda box, path, body: box.centre.post(
             box.row, path, body
         )
+        self.on_file: Callable[[bytes], tuple[bytes, bool]] = lambda packed: (packed, False)
         self.truth: dict[tuple[str, str], int] = {}
         self.asked: dict[str, tuple[FactSpool | None, int]] = {}
+        self.ground: object = None  # on which the bulk lists were loaded last
         self.trials = Trials()
         self.expected: tuple[object, dict[tuple[str, str], int]] = (None, {})  # see checks.expected
         self.agent: Agent | None = None
@@ -204,9 +145,12 @@ class Box:
         def boot() -> Agent:
             agent = Agent(self.config())
             agent.boot()
+            with suppress(BoxError, OSError):
+                agent.boot_lists()
             return agent
 
         self.trials = Trials()
+        self.ground = None
         self.agent = self.run(boot)
 
     def kill(self) -> None:
@@ -314,6 +258,24 @@ class Box:
         else:
             self.trials.failed(trial[0].policy_version, monotonic=self.time.monotonic())
 
+    def load_lists(self) -> bool:
+        """As one turn of ``ListKeeper.run``; False when something is still to be fetched or loaded."""
+        agent = self.agent
+        assert agent is not None
+        keeper = agent.lists
+        keeper._wake.clear()
+
+        def turn() -> bool:
+            keeper.bring_into_force()
+            while keeper._fetch_missing(lambda: False):
+                keeper.bring_into_force()
+            return not keeper.waiting
+
+        try:
+            return self.run(turn)
+        except (BoxError, ProtocolError, OSError):
+            return False
+
     def send(self) -> bool:
         """As one turn of ``Sender.run``; False when something waits for the centre."""
         agent = self.agent
@@ -324,10 +286,9 @@ class Box:
 
     def attacked_from(self, address: str) -> bool:
         """A flow of the attacker; True when it was refused (and counted)."""
-        agent = self.agent
-        if agent is None or address not in self.engines.addresses():
+        agent, key = self.agent, ("ip", address)
+        if agent is None or key not in self.engines.enforced():
             return False
-        key = ("ip", address)
 
         def count() -> None:
             entry = agent.enforcer.entry_for_address(address)
@@ -340,7 +301,7 @@ class Box:
 
     def asked_name(self, name: str) -> None:
         agent = self.agent
-        if agent is None or name not in self.engines.refused_names:
+        if agent is None or ("domain", name) not in self.engines.enforced():
             return
 
         def count() -> None:
@@ -370,6 +331,16 @@ class _Session:
     def post(self, path: str, body: bytes) -> bytes:
         return self._box.post(path, body)
 
+    def get_file(self, sha256: str, *, start: int) -> bulk.Response:
+        box = self._box
+        path = (
+            box.centre.publisher.file(sha256, box.caller.may_follow) if box.centre.up and box.link else None
+        )
+        if path is None:
+            raise CentreUnreachable("no file")
+        packed, cut = box.on_file(path.read_bytes())
+        return bulk.answer(packed, start, cut=cut)
+
     def close(self) -> None:
         """The reader's end of a turn is no end of the connection: see ``Box.read``."""
 
@@ -395,6 +366,13 @@ def _write_names(path: Path, names: Iterable[bytes]) -> int:
     return Box.now_running.engines.write_names(path, names)
 
 
+class _BulkSets:
+    """Stands for ``bulk.BulkSets``."""
+
+    def __init__(self, _: object) -> None:
+        self.replace = Box.now_running.engines.take_bulk
+
+
 def seams() -> list[tuple[Any, str, object]]:
     """What of the agent's surroundings is replaced."""
     return [
@@ -404,6 +382,14 @@ def seams() -> list[tuple[Any, str, object]]:
         (beffroi_box.enforce, "Floor", _FLOORS),  # the real floor; 7 ms to build, asked for at every boot
         (beffroi_box.agent, "fetch_snapshot", lambda _, wanted: Box.now_running.snapshot(wanted)),
         (beffroi_box.resolver, "write_names", _write_names),
+        (load, "write_names", _write_names),
+        (load, "run", lambda job: load.sound(load._do(job))),
+        (load, "Path", lambda text: DiskPath(Box.now_running.disk, text)),
+        (load, "os", DiskOs()),
+        (load, "Floor", _FLOORS),
+        (load, "BulkSets", _BulkSets),
+        (beffroi_box.download, "os", DiskOs()),
+        (beffroi_box.lists, "mmap", DiskMmap()),
         (beffroi_box.resolver.Resolver, "_read", lambda _: Box.now_running.engines.restart_resolver()),
         (beffroi_box.enforce, "own_networks", lambda *_: (Box.now_running.lan,)),
     ]

@@ -29,9 +29,12 @@ from beffroi_protocol.protected import Floor
 from beffroi_protocol.signing import Signer, delegate, public_bytes
 from beffroi_protocol.table import overlay
 
+from tests.simulation.bulk import Lists, Version
 from tests.simulation.disk import Disk, DiskPath
+from tests.simulation.opened import Exceptions, Never
+from tests.simulation.rows import NOWHERE
 from tests.simulation.schema import empty_database
-from tests.simulation.standin import NOWHERE, Book, Decisions, Watch
+from tests.simulation.standin import Book, Decisions, Watch
 from tests.simulation.virtual import drive
 
 DELEGATED_S = 400 * 86400
@@ -92,6 +95,7 @@ class Centre:
         self.config = Config(state=self.place, feed_valid_s=86400)
         self._make_key = make_key
         self._new_id = new_id
+        self.list_versions: dict[str, list[Version]] = {}
         self.root = make_key(b"\x01" * 32)
         self.root_public = public_bytes(self.root)
         self.serial = 0
@@ -109,10 +113,28 @@ class Centre:
         self.database.execute("PRAGMA synchronous = OFF")
         self.book = book
         self.decisions = Decisions(self.database, self._new_id)
+        self.exceptions = Exceptions(self.decisions, self._new_id)
+        self.decisions.close_exceptions = self.exceptions.end_touched
+        self.never = Never(self.decisions, self._new_id)
+        self.lists = Lists(self.database, self.place, self.list_versions)
         self.watch = Watch(book, self.decisions, self.protected)
 
     def protected(self, indicator: Indicator) -> str:
-        return self.floor.reason(indicator)
+        return self.floor.reason(indicator) or self.never.reason(indicator)
+
+    def expire_due(self) -> None:
+        """As the worker, each second."""
+        self.decisions.expire_due()
+        self.exceptions.expire_due()
+        self.lists.expire_due()
+
+    def turned(self, *, within_s: int) -> bool:
+        """True when something ended, or ends, around now."""
+        ends = [o.expires_at for o in self.exceptions.active()] + [
+            b.expires_at for _, b in self.lists.in_force()
+        ]
+        now = clock.epoch_s()
+        return self.decisions.turned(within_s=within_s) or any(abs(end - now) < within_s for end in ends)
 
     def rotate(self, steps: int = 1) -> None:
         """A new feed key; the stream process reads it at its next start."""
@@ -149,7 +171,10 @@ class Centre:
             self.hub.close_all("stop")
 
     def backup(self) -> Backup:
-        rows = self.database.execute("SELECT id FROM decision WHERE state = 'active'")
+        rows = self.database.execute(
+            "SELECT id FROM decision WHERE state = 'active'"
+            " UNION SELECT id FROM local_exception WHERE state = 'active'"
+        )
         return Backup(
             clock.epoch(), self.database._connection.serialize(), copy.deepcopy(self.book), self.disk.copy(),
             frozenset(r[0] for r in rows),

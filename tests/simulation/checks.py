@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from beffroi_box.store import Store
-from beffroi_protocol.messages import AckBatch, Action, Entry
+from beffroi_protocol.messages import AckBatch, Action, BulkList, Entry
 from beffroi_protocol.table import DecisionTable, overlay
+
+from tests.simulation import covering
+from tests.simulation.engines import covers
 
 if TYPE_CHECKING:
     from tests.simulation.box import Box
@@ -58,12 +61,17 @@ class Watched:
     position: dict[str, tuple[int, int]] = field(default_factory=dict)
     highest: dict[str, tuple[int, int]] = field(default_factory=dict)
     held: dict[str, set[str]] = field(default_factory=dict)
+    saved: dict[str, tuple[int, int]] = field(
+        default_factory=dict
+    )  # positions that are on disk, said the agent
     gone: set[str] = field(default_factory=set)
     lossless: bool = True  # nothing that it had counted was ever lost
     intact: bool = True  # its files were never damaged, replaced or unwritable
     flushed: bool = False  # someone emptied the engines; the keeper has not been there yet
     names_due: bool = False  # the resolver began without the agent
     refused: set[str] = field(default_factory=set)
+    lists: dict[tuple[str, str], BulkList] = field(default_factory=dict)  # as last seen in force
+    bulk: object = None  # the lists as last judged
     seen: object = None
     until: int = 0  # nothing ends before
 
@@ -79,8 +87,12 @@ def booted(world: World, box: Box) -> None:
     require(now >= floor, "%s: trusted time %d after a restart, %d in its files", box.id, now, floor)
     watched.now = now
     watched.position = {c: (t.epoch, t.version) for c, t in agent.session.tables.items()}
+    for channel, saved in watched.saved.items():
+        have = watched.position[channel]
+        require(have >= saved, "%s: %s begins at %s, %s was saved", box.id, channel, have, saved)
     watched.held = {c: {e.id for e in t} for c, t in agent.session.tables.items()}
     watched.gone = set()
+    watched.lists.clear()
     watched.names_due = True
     step(world, box)
 
@@ -103,7 +115,8 @@ def step(world: World, box: Box, *, kept: bool = False, settled: bool = False) -
         watched.highest[channel] = max(watched.highest.get(channel, (0, 0)), position)
     if kept:
         watched.names_due = False
-    _engines(box, watched, now, settled=settled)
+        watched.saved.update({c: p for c, p in watched.position.items() if c not in agent._unsaved and p[1]})
+    _engines(world, box, watched, now, settled=settled)
 
 
 def _followed(world: World, box: Box, watched: Watched, table: DecisionTable) -> None:
@@ -112,7 +125,9 @@ def _followed(world: World, box: Box, watched: Watched, table: DecisionTable) ->
     require(not back, "%s: undone decisions came back: %s", box.id, sorted(back))
     watched.gone |= watched.held.get(table.channel, set()) - ids
     watched.held[table.channel] = ids
-    watched.refused |= {e.id for e in table if _key(e) in PROTECTED and e.expires_at > watched.now}
+    watched.refused |= {
+        e.id for e in table if e.action is Action.BLOCK and _key(e) in PROTECTED and e.expires_at > watched.now
+    }  # fmt: skip
 
 
 def own_protected(box: Box) -> frozenset[tuple[str, str]]:
@@ -145,7 +160,7 @@ def _expected(box: Box, tables: Iterable[DecisionTable]) -> dict[tuple[str, str]
     return found
 
 
-def _engines(box: Box, watched: Watched, now: int, *, settled: bool) -> None:
+def _engines(world: World, box: Box, watched: Watched, now: int, *, settled: bool) -> None:
     assert box.agent is not None
     # Nothing moved since the last look, and nothing has ended.
     tables = [(t.epoch, t.version, t.head) for t in box.agent.session.tables.values()]
@@ -154,6 +169,7 @@ def _engines(box: Box, watched: Watched, now: int, *, settled: bool) -> None:
         return
     watched.seen = seen
     enforced = box.engines.enforced()
+    covering.lists(world, box, watched, now)
     bad = enforced & own_protected(box)
     require(not bad, "%s enforces something protected: %s", box.id, sorted(bad))
     if settled:
@@ -161,11 +177,23 @@ def _engines(box: Box, watched: Watched, now: int, *, settled: bool) -> None:
     if watched.flushed:
         watched.until = sys.maxsize
         return
-    wanted = expected(box, now)
+    covering.exceptions(world, box, watched, now, settled=settled)
+    free = covering.opened(box)
+    wanted = {
+        k: end for k, end in expected(box, now).items()
+        if not free or not any(until > now and covers(one, k) for one, until in free.items())
+    }  # fmt: skip
+    late = [one for one, until in free.items() if until <= now] if not settled else []
     true = box.time.true
-    ends = [*wanted.values(), *(now + int(end - true) for end in box.engines.ends.values() if end > true)]
+    ends = [
+        *wanted.values(),
+        *(until for until in free.values() if until > now),
+        *(now + int(end - true) for end in box.engines.ends.values() if end > true),
+    ]
     watched.until = min(ends, default=sys.maxsize)
     lacking = {k for k, end in wanted.items() if end > now + SLACK_S} - enforced
+    if late:  # ended, and the keeper has not been there yet
+        lacking = {k for k in lacking if not any(covers(one, k) for one in late)}
     if watched.names_due:
         lacking = {k for k in lacking if k[0] != "domain"}
     require(not lacking, "%s does not enforce what its tables say: %s", box.id, sorted(lacking))
@@ -177,7 +205,7 @@ def _engines(box: Box, watched: Watched, now: int, *, settled: bool) -> None:
 def next_end_s(box: Box) -> float | None:
     assert box.agent is not None
     now = box.now()
-    ends = list(expected(box, now).values())
+    ends = [*expected(box, now).values(), *(until for until in covering.opened(box).values() if until > now)]
     return min(ends) - now if ends else None
 
 
@@ -199,6 +227,10 @@ def _truth(world: World, channel: str) -> dict[str, tuple[tuple[str, str], int]]
         d.id: ((d.indicator.kind.value, d.indicator.value), d.expires_at)
         for d in world.centre.decisions.active()
         if d.scope == (commune or "all") and d.indicator.kind.value in KINDS[base]
+    } | {
+        o.id: (covering.key_of(o.indicator), o.expires_at)
+        for o in world.centre.exceptions.active()
+        if o.commune == commune and o.indicator.kind.value in KINDS[base]
     }
 
 
@@ -211,10 +243,14 @@ def _key(entry: Entry) -> tuple[str, str]:
 
 
 def converged(world: World) -> None:
+    covering.never_held(world)
+    covering.never_listed(world)
+    covering.none_opens_a_command_server(world)
     for door in world.doors:
         with door.follower.tables() as tables:
             for channel, table in tables.items():
                 _same(world, door.name, channel, table)
+    covering.doors_answer(world)
     for box in world.boxes:
         agent = box.agent
         assert agent is not None
@@ -224,6 +260,7 @@ def converged(world: World) -> None:
         late = abs(world.time.true - now)
         require(late < 120, "%s: trusted time is wrong by %d s", box.id, late)
         step(world, box, kept=True, settled=True)
+        covering.lists_converged(world, box)
         _acked(world, box)
         _facts(world, box)
 
@@ -254,7 +291,7 @@ def _facts(world: World, box: Box) -> None:
         "SELECT id, kind, payload FROM inbox_fact WHERE source = ?", (box.id,)
     )
     counted: dict[tuple[str, str], int] = {}
-    refused: list[str] = []
+    refused: list[tuple[str, str]] = []  # a list is refused once for each value
     for fact_id, kind, payload in rows:
         if ":lie_" in fact_id:
             continue
@@ -263,7 +300,7 @@ def _facts(world: World, box: Box) -> None:
             key = (fact["indicator"]["kind"], fact["indicator"]["value"])
             counted[key] = counted.get(key, 0) + fact["count"]
         elif kind == "entry_refused":
-            refused.append(fact["entry_id"])
+            refused.append((fact["entry_id"], fact["indicator"]["value"]))
     for key, count in counted.items():
         require(
             count <= box.truth.get(key, 0),
@@ -277,8 +314,7 @@ def _facts(world: World, box: Box) -> None:
     watched = world.watched[box.id]
     if world.restored or not watched.intact:
         return
-    require(
-        watched.refused <= set(refused), "%s: refusals are lost: %s", box.id, watched.refused - set(refused)
-    )
+    lost = watched.refused - {entry_id for entry_id, _ in refused}
+    require(not lost, "%s: refusals are lost: %s", box.id, lost)
     if watched.lossless:
         require(counted == box.truth, "%s counted %s, truth is %s", box.id, counted, box.truth)

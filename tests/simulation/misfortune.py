@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.simulation.box import Box
-from tests.simulation.people import block
+from tests.simulation.local import leave_out
+from tests.simulation.people import block, policy
 from tests.simulation.world import BACKOFF_LAST_S, PARTITIONS_S
 
 if TYPE_CHECKING:
@@ -13,11 +14,7 @@ if TYPE_CHECKING:
 
 
 def partition(world: World) -> None:
-    box, seconds = world.rng.choice(world.boxes), world.rng.choice(PARTITIONS_S)
-    if box.link:
-        box.link = False
-        world.tell("%s: partition of %d s", box.id, seconds)
-        world.after(min(seconds, world.horizon_s), lambda: world.heal(box))
+    world.cut_off(world.rng.choice(world.boxes), world.rng.choice(PARTITIONS_S))
 
 
 def crash_box(world: World) -> None:
@@ -28,10 +25,15 @@ def crash_box(world: World) -> None:
     how = rng.choice(("killed", "killed", "power cut", "damaged file", "older state", "empty state"))
     world.tell("%s: %s", box.id, how)
     watched.lossless = False
+    if how == "power cut" and rng.random() < 0.6:
+        box.disk.fails_after = rng.randint(1, 60)  # in the middle of what it writes next
+        return
     if how == "killed":
         box.kill()
     else:
         box.power_cut(rng)
+    if how not in ("killed", "power cut"):
+        watched.saved.clear()
     if how == "damaged file":
         watched.intact = False
         _damage(world, box)
@@ -51,9 +53,14 @@ def _damage(world: World, box: Box) -> None:
         p for p in (box.place / "time-floor", box.place / "delegations", box.place / "policy") if p.exists()
     ]
     if files:
-        path = world.rng.choice(files)
-        data = path.read_bytes()
-        box.disk.damage(str(path), data[: world.rng.randrange(len(data) + 1)])
+        tables = [p for p in files if p.parent.name == "tables" and not p.name.endswith(".previous")]
+        path = world.rng.choice(tables if tables and world.rng.random() < 0.5 else files)
+        data, rng = path.read_bytes(), world.rng
+        at = rng.randrange(len(data) + 1)
+        if rng.random() < 0.5 and at < len(data):  # one byte is another
+            box.disk.damage(str(path), data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        else:
+            box.disk.damage(str(path), data[:at])
 
 
 def keep_state(world: World) -> None:
@@ -77,14 +84,15 @@ def clock_jump(world: World) -> None:
 def engines(world: World) -> None:
     """Unbound restarts, or another program flushes the rules."""
     box = world.rng.choice(world.boxes)
-    box.engines.changes += 1
     world.watched[box.id].flushed = world.watched[box.id].names_due = True
     if world.rng.random() < 0.5:
         box.engines.restart_resolver()
     else:
-        box.engines.rules, box.engines.ends, box.engines.networks = "", {}, ()
+        box.engines.flush()
     if box.agent is not None:
         world.turn(box)
+    if world.rng.random() < 0.3:  # and before the keeper comes, a policy does
+        policy(world, box.commune)
 
 
 def door_restarts(world: World) -> None:
@@ -127,9 +135,14 @@ def restore(world: World) -> None:
     world.lost_feed = with_feed or getattr(world, "lost_feed", False)  # type: ignore[attr-defined]
     world.revived |= made.members
     world.flush()
-    for decision in world.centre.decisions.active():
-        world.due(max(1.0, decision.expires_at - world.time.true))
+    world.exceptions.update({o.id: o.commune for o in world.centre.exceptions.active()})
+    centre = world.centre
+    ends = [one.expires_at for one in (*centre.decisions.active(), *centre.exceptions.active())]
+    for end in (*ends, *(one.expires_at for _, one in centre.lists.in_force() if one.expires_at)):
+        world.due(max(1.0, end - world.time.true))
     pause_s = world.rng.uniform(1, BACKOFF_LAST_S)
+    for indicator in centre.never.alive:  # the worker takes its events up again
+        world.after(pause_s, lambda indicator=indicator: leave_out(world, indicator))  # type: ignore[misc]
     world.after(pause_s, world.start_stream)
     for _ in range(
         world.rng.randint(0, 6)

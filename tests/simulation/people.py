@@ -8,7 +8,7 @@ from beffroi.watch.detectors import from_mail
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi_protocol.messages import Policy
 
-from tests.simulation import checks, standin
+from tests.simulation import checks, covering, standin
 from tests.simulation.standin import Decision, Refused
 
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ def conspiracy(world: World) -> None:
 
 def _judge(world: World) -> None:
     """Every active decision that no person of the Département made has the evidence that the rules ask for."""
+    covering.never_held(world)
+    covering.none_opens_a_command_server(world)
     book = world.centre.book
     confirmed = {i for c in book.campaigns for (i, _), yes in c.rows.items() if yes}
     for decision in world.centre.decisions.active():
@@ -182,7 +184,12 @@ def _block(world: World, indicator: Indicator, *, checked: bool = True) -> Decis
     why = world.centre.protected(indicator) if checked else ""
     try:
         made = world.centre.decisions.activate(
-            indicator, action="block", ttl_s=ttl_s, protected=why, scope=scope
+            indicator,
+            action="block",
+            ttl_s=ttl_s,
+            protected=why,
+            scope=scope,
+            reason="command_server" if world.rng.random() < 0.2 else "administrator",
         )
     except Refused:
         return None
@@ -207,12 +214,13 @@ def protected_by_mistake(world: World) -> None:
 def stolen_console(world: World) -> None:
     """A decision that the centre should have refused reaches the feed: the boxes are the second line."""
     kind, value = world.rng.choice(sorted(checks.PROTECTED - checks.LANS) + sorted(checks.LANS)[:3])
-    _block(world, Indicator(Kind(kind), value), checked=False)
+    made = _block(world, Indicator(Kind(kind), value), checked=False)
+    world.unchecked |= {made.id} if made is not None else set()
     world.publish()
 
 
-def policy(world: World) -> None:
-    commune = world.rng.choice(world.communes)
+def policy(world: World, commune: str = "") -> None:
+    commune = commune or world.rng.choice(world.communes)
     bad = world.rng.random() < 0.25
     content = Policy(
         enforce=world.rng.random() < 0.8,

@@ -25,6 +25,7 @@ from tests.simulation.world import World
 REAL_SIGNATURES_EVERY = 20
 QUIET_S = 400.0
 COLLECT_EVERY = 20
+LISTS_AGAIN = 10
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,12 @@ def settle(world: World) -> None:
         _pass_them(world)
     world.worker()
     world.run_until(world.time.true + 120.0)
-    while world.centre.decisions.turned(within_s=60):  # one that ended just now is still on its way
+    while world.centre.turned(within_s=60):  # what ended just now is still on its way
         world.run_until(world.time.true + 60.0)
+    for _ in range(LISTS_AGAIN):  # a download that failed is tried again after ten minutes at most
+        if not any(one.agent is not None and one.agent.lists.waiting for one in world.boxes):
+            break
+        world.run_until(world.time.true + 120.0)
     for one in world.boxes:
         one.keep(slow=True)
 

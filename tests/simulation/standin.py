@@ -11,8 +11,9 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
+from beffroi.core.decisions import rules
+from beffroi.core.decisions.rules import Held
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock
@@ -20,10 +21,11 @@ from beffroi.watch import clustering, detectors
 from beffroi.watch.rules import STRONG, Case, Proposal, Seen, Ttl, Witness, corroborate
 from beffroi_protocol.indicators import Indicator, Kind
 
+from tests.simulation.rows import NOWHERE, insert
+
 SCOPE_ALL = "all"
 EXTEND_FROM = 0.1
 CAMPAIGN_DAYS_S = 14 * 86400
-NOWHERE = Path("/nonexistent")
 
 type Check = Callable[[Indicator], str]
 
@@ -41,6 +43,12 @@ class Decision:
     campaign_id: str
     rule: str
     expires_at: int
+    reason: str = ""
+    evidence: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def held(self) -> Held:
+        return Held(self.reason, self.rule, self.evidence)
 
 
 class Decisions:
@@ -49,7 +57,7 @@ class Decisions:
     def __init__(self, database: Database, new_id: Callable[[], str]) -> None:
         self.database = database
         self._new_id = new_id
-        self._others: dict[str, object] | None = None
+        self.close_exceptions: Callable[[Indicator], None] = lambda _: None
 
     def active(self) -> list[Decision]:
         return self._select("state = 'active' ORDER BY id")
@@ -66,19 +74,19 @@ class Decisions:
 
     def _select(self, where: str, *values: object) -> list[Decision]:
         rows = self.database.execute(
-            "SELECT id, kind, value, scope, state, campaign_id, rule, expires_at FROM decision WHERE "
-            + where,  # type: ignore[arg-type]
+            "SELECT id, kind, value, scope, state, campaign_id, rule, expires_at, reason, evidence"
+            " FROM decision WHERE " + where,  # type: ignore[arg-type]
             values,
         )
         return [
             Decision(r[0], Indicator(Kind(r[1]), r[2]), r[3], r[4], r[5], r[6],
-                     int(self.database.time(r[7]).timestamp()))
+                     int(self.database.time(r[7]).timestamp()), r[8], json.loads(r[9]))
             for r in rows
         ]  # fmt: skip
 
     def activate(
         self, indicator: Indicator, *, action: str, ttl_s: int, protected: str, scope: str = SCOPE_ALL,
-        rule: str = "", reason: str = "", campaign_id: str = "",
+        rule: str = "", reason: str = "", campaign_id: str = "", evidence: dict[str, object] | None = None,
     ) -> Decision:  # fmt: skip
         """Errors: Refused."""
         if protected:
@@ -91,32 +99,23 @@ class Decisions:
                 return present
             if present is not None:
                 self._end(present, "expired")
-            made = Decision(self._new_id(), indicator, scope, "active", campaign_id, rule, now + ttl_s)
-            self._insert(made, action, reason)
+            made = Decision(
+                self._new_id(), indicator, scope, "active", campaign_id, rule, now + ttl_s, reason, evidence or {}
+            )  # fmt: skip
+            self._insert(made, action)
+            if rules.exception_refused([made.held], departement=False):
+                self.close_exceptions(indicator)
             self._tell("decision:activated", made, action, reason)
         return made
 
-    def _insert(self, made: Decision, action: str, reason: str) -> None:
-        """Columns that this stand-in knows nothing of are empty."""
+    def _insert(self, made: Decision, action: str) -> None:
         moment = clock.now()
-        known: dict[str, object] = {
-            "id": made.id, "kind": made.indicator.kind.value, "value": made.indicator.value, "action": action,
-            "scope": made.scope, "state": "active", "reason": reason, "evidence": "{}", "rule": made.rule,
-            "campaign_id": made.campaign_id, "proposed_at": moment, "activated_at": moment,
-            "expires_at": datetime.fromtimestamp(made.expires_at, UTC), "decided_by": "simulation",
-        }  # fmt: skip
-        if self._others is None:
-            columns = self.database.execute("PRAGMA table_info(decision)")
-            self._others = {
-                r[1]: "" if "char" in r[2] else "{}" if r[2] == "text" else 0
-                for r in columns
-                if r[3] and r[1] not in known
-            }
-        row = {**known, **self._others}
-        self.database.execute(
-            f"INSERT INTO decision ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # type: ignore[arg-type]
-            tuple(row.values()),
-        )
+        insert(
+            self.database, "decision", id=made.id, kind=made.indicator.kind.value, value=made.indicator.value,
+            action=action, scope=made.scope, state="active", reason=made.reason, evidence=dumps(made.evidence),
+            rule=made.rule, campaign_id=made.campaign_id, proposed_at=moment, activated_at=moment,
+            expires_at=datetime.fromtimestamp(made.expires_at, UTC), decided_by="simulation",
+        )  # fmt: skip
 
     def _extend(self, present: Decision, ttl_s: int, action: str, reason: str) -> None:
         wanted = clock.epoch_s() + ttl_s
@@ -289,6 +288,7 @@ class Watch:
             rule=proposal.rule,
             reason=proposal.reason,
             campaign_id=campaign.id,
+            evidence={"communes": proposal.communes, "detectors": list(proposal.detectors)},
         )
 
     def confirm(self, campaign: Campaign) -> None:

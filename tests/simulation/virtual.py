@@ -20,9 +20,10 @@ from unittest.mock import patch
 import beffroi_box.agent
 import beffroi_box.enforce
 import beffroi_box.facts
+import beffroi_box.lists
 import beffroi_box.sender
 import beffroi_box.store
-from beffroi.core.planes import follower
+from beffroi.core.planes import door_lists, follower
 from beffroi.lib import clock, durable
 from beffroi.stream import batches, publisher
 from beffroi_protocol import session, signing, table
@@ -30,7 +31,7 @@ from beffroi_protocol.errors import SignatureInvalid
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.simulation import cheap
-from tests.simulation.disk import DiskOs
+from tests.simulation.disk import DiskMmap, DiskOs
 
 START = 1_800_000_000.0
 
@@ -167,6 +168,11 @@ def virtual(seed: int) -> Iterator[VirtualTime]:
         (beffroi_box.agent, "time", time),
         (beffroi_box.enforce, "time", time),
         (beffroi_box.sender, "time", time),
+        (beffroi_box.lists, "time", time),
+        (beffroi_box.lists, "random", random.Random(f"pauses/{seed}")),
+        (door_lists, "time", time),
+        (door_lists, "secrets", chance),
+        (door_lists, "mmap", DiskMmap()),
         (beffroi_box.facts, "secrets", chance),
         (publisher, "secrets", chance),
         (beffroi_box.store, "os", DiskOs()),

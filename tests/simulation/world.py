@@ -19,7 +19,9 @@ from beffroi_protocol.messages import AckBatch, decode
 
 from tests.simulation import checks
 from tests.simulation.box import Box, Connection
+from tests.simulation.bulk import on_its_way
 from tests.simulation.centre import Centre, CentreCrash
+from tests.simulation.disk import PowerCut
 from tests.simulation.doors import Door
 from tests.simulation.virtual import START, VirtualTime, drive
 
@@ -48,6 +50,8 @@ class World:
         self.revived: set[str] = set()
         self.recorded: list[bytes] = []
         self.horizon_s = rng.choices(HORIZONS_S, (5, 3, 2))[0]
+        self.exceptions: dict[str, str] = {}  # every one that was made: its commune
+        self.unchecked: set[str] = set()  # decisions that a stolen console made
         self.beat_s = max(20.0, self.horizon_s / BEATS)
         size = rng.choices((rng.randint(3, 4), rng.randint(5, 10), rng.randint(11, 40)), (90, 9, 1))[0]
         liars = min(rng.choices((0, 1, 2, 3), (3, 4, 3, 1))[0], size - 2)
@@ -60,9 +64,11 @@ class World:
         ]
         for box in self.boxes:
             self.centre.enrol(box.row)
-            box.on_post = self._post
+            box.on_post, box.on_file = self._post, self._file
         self.centre.start()
         self.doors = [Door(name, self.centre, time, self.communes[-1]) for name in ("mail", "login")]
+        for door in self.doors:
+            door.on_file = self._file
         self.nodes: list[Node] = [*self.boxes, *self.doors]
         self.watched = {box.id: checks.Watched() for box in self.boxes}
         self.backoff: dict[int, float] = {}
@@ -98,7 +104,10 @@ class World:
             at, _, call = heapq.heappop(self._queue)
             self.time.true = max(self.time.true, at)
             self.events += 1
-            call()
+            try:
+                call()
+            except PowerCut as cut:
+                self._power_cut(next(box for box in self.boxes if box.disk is cut.disk))
         self.time.true = max(self.time.true, end)
 
     def tell(self, text: str, *arguments: object) -> None:
@@ -125,7 +134,7 @@ class World:
 
     def worker(self) -> None:
         if self.centre.up:
-            self.centre.decisions.expire_due()
+            self.centre.expire_due()
             self.publish()
 
     def publish(self) -> None:
@@ -216,6 +225,13 @@ class World:
         self.once(box, "connect", self.rng.random(), lambda: self.connect(box))
         self.turn(box)
 
+    def _power_cut(self, box: Box) -> None:
+        """While it wrote."""
+        self.tell("%s: power cut in a write", box.id)
+        self.watched[box.id].lossless = False
+        box.power_cut(self.rng)
+        self.after(self.rng.uniform(1, 90), lambda: self.boot(box))
+
     def connect(self, node: Node) -> None:
         if node.connection is not None or (isinstance(node, Box) and (node.agent is None or not node.link)):
             return
@@ -242,6 +258,8 @@ class World:
         if isinstance(node, Box):
             checks.step(self, node)
             self.turn(node)
+        elif node.follower._lists._wake.is_set():
+            self.once(node, "lists", 0.5, lambda: self._door_lists(node))
 
     def turn(self, box: Box) -> None:
         """The agent's other threads come to their turn."""
@@ -251,6 +269,8 @@ class World:
         if agent._unsaved or agent._policies.qsize() or self.watched[box.id].names_due:
             self.once(box, "keep", 1.0, lambda: self._keep(box, slow=False))
         self.once(box, "slow", 30.0, lambda: self._keep(box, slow=True))
+        if agent.lists._wake.is_set():
+            self.once(box, "lists", self.rng.uniform(0.1, 1.5), lambda: self._lists(box))
         if agent.sender._acks or agent.sender._policy_news or agent.spool.waiting():
             self.once(box, "send", 0.2, lambda: self._send(box))
 
@@ -259,10 +279,35 @@ class World:
             return
         box.keep(slow=slow)
         checks.step(self, box, kept=True, settled=slow)
+        lists, ground = box.agent.lists, box.agent.enforcer.ground()
+        if ground != box.ground and (lists._wanted or lists._chosen):
+            self.once(box, "lists", 1.0, lambda: self._lists(box))
+            box.ground = ground
         if slow and (wait_s := checks.next_end_s(box)) is not None:
             self.once(box, "expiry", wait_s + self.rng.uniform(1, 30), lambda: self._keep(box, slow=True))
         if box.agent._unsaved:
             self.once(box, "keep", max(5.0, self.horizon_s / 200), lambda: self._keep(box, slow=False))
+
+    def _lists(self, box: Box) -> None:
+        """The loader and the downloads; asked again when something failed, as the list's own pause says."""
+        if (agent := box.agent) is None:
+            return
+        if not box.load_lists():
+            now = self.time.true - box.booted_at
+            due = [at - now for at in agent.lists._not_before.values() if at > now]
+            self.once(box, "lists again", max(1.0, min(due, default=60.0)), lambda: self._lists(box))
+        ends = [one.expires_at - box.now() for one in agent.lists._wanted.values() if one.expires_at]
+        for end in ends:
+            if end > 0:
+                self.once(box, f"lists end {end}", end + 1.0, lambda: self._lists(box))
+        checks.step(self, box)
+
+    def _door_lists(self, door: Door) -> None:
+        if not door.load_lists():
+            self.once(door, "lists", self.rng.uniform(1, 60), lambda: self._door_lists(door))
+
+    def _file(self, packed: bytes) -> tuple[bytes, bool]:
+        return (packed, False) if self.quiet else on_its_way(packed, self.rng)
 
     def _send(self, box: Box) -> None:
         if box.agent is None or not box.link:
@@ -271,6 +316,12 @@ class World:
             self.once(box, "send", self.rng.uniform(2, 20), lambda: self._send(box))
         elif box.agent.spool.waiting():
             self.once(box, "send", 0.2, lambda: self._send(box))
+
+    def cut_off(self, box: Box, seconds: float) -> None:
+        if box.link:
+            box.link = False
+            self.tell("%s: partition of %d s", box.id, seconds)
+            self.after(min(seconds, self.horizon_s), lambda: self.heal(box))
 
     def heal(self, box: Box) -> None:
         if not box.link:

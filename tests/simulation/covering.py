@@ -1,0 +1,203 @@
+"""The invariants about what is let through, what is never decided again, and bulk lists."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from beffroi.core.planes.follower import Follower
+from beffroi_protocol.indicators import Indicator
+from beffroi_protocol.messages import Action, BulkList
+
+from tests.simulation import checks
+from tests.simulation.engines import covers
+
+if TYPE_CHECKING:
+    from tests.simulation.box import Box
+    from tests.simulation.bulk import Version
+    from tests.simulation.checks import Watched
+    from tests.simulation.world import World
+
+Key = tuple[str, str]
+
+
+def key_of(indicator: Indicator) -> Key:
+    return indicator.kind.value, indicator.value
+
+
+def touches(one: Key, other: Key) -> bool:
+    return covers(one, other) or covers(other, one)
+
+
+# -- exceptions ---------------------------------------------------------------------------------------------
+
+
+def opened(box: Box) -> dict[Key, int]:
+    """What the overlay lets through, with its end."""
+    assert box.agent is not None
+    found: dict[Key, int] = {}
+    for channel, table in box.agent.session.tables.items():
+        for entry in table:
+            if entry.action is Action.ALLOW:
+                checks.require("@" in channel, "%s: an exception for all is in %s", box.id, channel)
+                key = key_of(entry.indicator)
+                found[key] = max(found.get(key, 0), entry.expires_at)
+    return found
+
+
+def exceptions(world: World, box: Box, watched: Watched, now: int, *, settled: bool) -> None:
+    """Each exception in force is in the engines, and after a round of the keeper nothing else is let through."""
+    assert box.agent is not None
+    for entry in (e for t in box.agent.session.tables.values() for e in t if e.action is Action.ALLOW):
+        commune = world.exceptions.get(entry.id, "nobody")
+        checks.require(commune == box.commune, "%s has the exception %s of %s", box.id, entry.id, commune)
+    through = {("cidr" if "/" in s else "ip", s) for s in box.engines.spares}
+    through |= {("domain", n) for n in box.engines.spared_names}
+    wanted = opened(box)
+    for key, end in wanted.items():
+        if end > now + checks.SLACK_S and not (watched.names_due and key[0] == "domain"):
+            there = any(covers(one, key) for one in through)
+            checks.require(there, "%s does not let %s through, as its commune said", box.id, key)
+    if settled:
+        more = [t for t in through if not any(end > now and touches(k, t) for k, end in wanted.items())]
+        checks.require(not more, "%s lets through what nobody opened: %s", box.id, more)
+
+
+def command_servers(world: World, commune: str, indicator: Indicator) -> list[str]:
+    """The active decisions about command servers that this touches there."""
+    return [
+        d.id for d in world.centre.decisions.active()
+        if d.scope in ("all", commune) and d.reason == "command_server"
+        and touches(key_of(d.indicator), key_of(indicator))
+    ]  # fmt: skip
+
+
+def none_opens_a_command_server(world: World) -> None:
+    for one in world.centre.exceptions.active():
+        if not one.by_departement:
+            masters = command_servers(world, one.commune, one.indicator)
+            checks.require(not masters, "%s opens command servers: %s", one.id, masters)
+
+
+# -- never again --------------------------------------------------------------------------------------------
+
+
+def never_held(world: World) -> None:
+    """No decision touches what is never decided again, whoever made it."""
+    for one in world.centre.never.alive:
+        bad = [d.id for d in world.centre.decisions.active() if touches(key_of(d.indicator), key_of(one))]
+        bad = [i for i in bad if i not in world.unchecked]
+        checks.require(not bad, "%s was to be decided never again: %s", one.value, bad)
+
+
+def never_listed(world: World) -> None:
+    """After the worker's turn no list holds it either."""
+    for one in world.centre.never.alive:
+        for _, bulk in world.centre.lists.in_force():
+            held = {(bulk.kind.value, v) for v in world.centre.lists.versions[bulk.sha256][0].values}
+            # What is protected is in lists of a stolen console only, which asks nobody.
+            bad = [
+                k
+                for k in held
+                if touches(k, key_of(one)) and not any(touches(k, p) for p in checks.PROTECTED)
+            ]
+            checks.require(not bad, "list %s holds %s, which is never to be decided again", bulk.name, bad)
+
+
+# -- bulk lists ---------------------------------------------------------------------------------------------
+
+
+def _content(world: World, box: Box, one: BulkList) -> frozenset[Key]:
+    """What the box should make of this version; of a range that touches something protected it may keep the rest."""
+    return _unprotected(world.centre.lists.versions[one.sha256][0], checks.own_protected(box))
+
+
+@lru_cache(maxsize=256)
+def _unprotected(version: Version, protected: frozenset[Key]) -> frozenset[Key]:
+    held = {(version.kind.value, v) for v in version.values}
+    return frozenset(key for key in held if not any(touches(key, p) for p in protected))
+
+
+def lists(world: World, box: Box, watched: Watched, now: int) -> None:
+    """What is loaded was published for this box, and a list stays in force until its next version is."""
+    assert box.agent is not None
+    engines = box.engines
+    if not (engines.bulk or engines.bulk_names or watched.lists):
+        return
+    held = {("cidr" if "/" in a else "ip", a) for a in engines.bulk} | {
+        ("domain", n) for n in engines.bulk_names
+    }
+    if (engines.bulk, engines.bulk_names, box.agent.enforcer.policy) != watched.bulk:
+        watched.bulk = engines.bulk, set(engines.bulk_names), box.agent.enforcer.policy
+        _sound(world, box, held)
+    if watched.flushed:
+        watched.lists.clear()
+        return
+    for channel, table in box.agent.session.tables.items():
+        for name, one in table.lists.items():
+            if one.kind.value == "domain" or (one.expires_at and one.expires_at <= now + checks.SLACK_S):
+                watched.lists.pop((channel, name), None)
+            elif _content(world, box, one) <= held:
+                watched.lists[channel, name] = one
+            elif (before := watched.lists.get((channel, name))) is not None:
+                checks.require(
+                    _content(world, box, before) <= held or (before.expires_at and before.expires_at <= now),
+                    "%s: list %s is not in force, neither as it is nor as it was", box.id, name,
+                )  # fmt: skip
+    for key in [k for k in watched.lists if k[1] not in box.agent.session.tables[k[0]].lists]:
+        del watched.lists[key]
+
+
+def _sound(world: World, box: Box, held: set[Key]) -> None:
+    bad = [key for key in held if any(covers(key, p) for p in checks.own_protected(box))]
+    checks.require(not bad, "%s: a list blocks something protected: %s", box.id, sorted(bad))
+    sound = {
+        (v.kind.value, value) for some in world.centre.lists.versions.values() for v in some
+        if v.scope in ("all", box.commune) for value in v.values
+    }  # fmt: skip
+    more = [key for key in held - sound if not any(covers(one, key) for one in sound)]
+    checks.require(not more, "%s: loaded what no list of it ever held: %s", box.id, sorted(more))
+
+
+def lists_converged(world: World, box: Box) -> None:
+    assert box.agent is not None
+    mine = [one for scope, one in world.centre.lists.in_force() if scope in ("all", box.commune)]
+    if not box.agent.enforcer.policy.enforce:
+        mine = [one for one in mine if one.kind.value != "domain"]
+    wanted = set().union(*(_content(world, box, one) for one in mine))
+    held = {("cidr" if "/" in a else "ip", a) for a in box.engines.bulk}
+    held |= {("domain", n) for n in box.engines.bulk_names}
+    protected = checks.own_protected(box)
+    cut = [("cidr", v) for one in mine for v in world.centre.lists.versions[one.sha256][0].values
+           if one.kind.value == "cidr" and any(touches(("cidr", v), p) for p in protected)]  # fmt: skip
+    held = {key for key in held if not any(covers(one, key) for one in cut)} | (held & wanted)
+    checks.require(held == wanted, "%s: lists hold %s, should hold %s", box.id, sorted(held), sorted(wanted))
+
+
+# -- the doors of the datacenter ----------------------------------------------------------------------------
+
+
+def doors_answer(world: World) -> None:
+    """Each commune is refused exactly what holds for it, at the mail door, and nothing that it lets through."""
+    centre, now = world.centre, world.time.true
+    refused = [(d.scope, key_of(d.indicator)) for d in centre.decisions.active()]
+    for scope, bulk in centre.lists.in_force():
+        refused += [
+            (scope, (bulk.kind.value, v)) for v in sorted(centre.lists.versions[bulk.sha256][0].values)
+        ]
+    through = [(o.commune, key_of(o.indicator)) for o in centre.exceptions.active() if o.expires_at > now]
+    asked = [key for _, key in (*refused, *through) if key[0] in ("ip", "domain")]
+    for commune in world.communes:
+        mine = [key for scope, key in refused if scope in ("all", commune)]
+        free = [key for owner, key in through if owner == commune]
+        for key in dict.fromkeys(asked):
+            held = any(covers(one, key) for one in mine) and not any(covers(one, key) for one in free)
+            found = _ask(world.doors[0].follower, key, commune)
+            checks.require(
+                found == held, "mail door, %s: %s is refused: %s, should be: %s", commune, key, found, held
+            )
+
+
+def _ask(follower: Follower, key: Key, commune: str) -> bool:
+    ask = follower.match_address if key[0] == "ip" else follower.match_name
+    return ask(key[1], [commune]) is not None

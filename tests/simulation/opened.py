@@ -1,0 +1,160 @@
+"""What stands for ``core.decisions.exceptions`` and ``never_again``: their writes without Django's ORM.
+
+Real:    ``core.decisions.rules`` (who may open what, what touches what), the tables' columns, the outbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from beffroi.core.decisions import rules
+from beffroi.core.planes import outbox
+from beffroi.core.planes.db import Database
+from beffroi.lib import clock
+from beffroi_protocol.indicators import Indicator, Kind
+
+from tests.simulation.rows import NOWHERE, insert
+from tests.simulation.standin import SCOPE_ALL, Decision, Decisions, Refused
+
+
+@dataclass
+class Opened:
+    """A local exception. ``expires_at`` in epoch seconds."""
+
+    id: str
+    indicator: Indicator
+    commune: str
+    by_departement: bool
+    expires_at: int
+
+
+class Exceptions:
+    def __init__(self, decisions: Decisions, new_id: Callable[[], str]) -> None:
+        self._decisions = decisions
+        self._database: Database = decisions.database
+        self._new_id = new_id
+
+    def active(self) -> list[Opened]:
+        rows = self._database.execute(
+            "SELECT id, kind, value, collectivite_id, by_departement, expires_at FROM local_exception"
+            " WHERE state = 'active' ORDER BY id"
+        )
+        return [
+            Opened(r[0], Indicator(Kind(r[1]), r[2]), r[3], bool(r[4]), int(self._database.time(r[5]).timestamp()))
+            for r in rows
+        ]  # fmt: skip
+
+    def allow(self, commune: str, indicator: Indicator, *, ttl_s: int, departement: bool) -> Opened:
+        """Errors: Refused."""
+        if not departement and indicator.kind is Kind.CIDR:
+            raise Refused("range")
+        with self._database.transaction():
+            held = [d.held for d in self._in_the_way(commune, indicator)]
+            if why := rules.exception_refused(held, departement=departement):
+                raise Refused(why)
+            return self._put(commune, indicator, clock.epoch_s() + ttl_s, departement=departement)
+
+    def _in_the_way(self, commune: str, indicator: Indicator) -> list[Decision]:
+        return [
+            d for d in self._decisions.active()
+            if d.scope in (SCOPE_ALL, commune) and rules.touches(d.indicator, indicator)
+        ]  # fmt: skip
+
+    def _put(self, commune: str, indicator: Indicator, ends: int, *, departement: bool) -> Opened:
+        for present in [o for o in self.active() if (o.commune, o.indicator) == (commune, indicator)]:
+            if present.expires_at <= clock.epoch_s():
+                self._end(present, "expired")
+                continue
+            if ends > present.expires_at:
+                present.expires_at = ends
+                present.by_departement = present.by_departement or departement
+                self._database.execute(
+                    "UPDATE local_exception SET expires_at = ?, by_departement = ? WHERE id = ?",
+                    (datetime.fromtimestamp(ends, UTC), present.by_departement, present.id),
+                )
+                self._tell("exception:allowed", present)
+            return present
+        made = Opened(self._new_id(), indicator, commune, departement, ends)
+        insert(
+            self._database, "local_exception", id=made.id, collectivite_id=commune, kind=indicator.kind.value,
+            value=indicator.value, state="active", created_at=clock.now(), by_departement=departement,
+            expires_at=datetime.fromtimestamp(ends, UTC),
+        )  # fmt: skip
+        self._tell("exception:allowed", made)
+        return made
+
+    def end(self, found: Opened, state: str = "ended") -> None:
+        with self._database.transaction():
+            self._end(found, state)
+
+    def end_touched(self, indicator: Indicator) -> None:
+        """In the caller's transaction: what people opened, and a decision now says nobody may."""
+        for one in self.active():
+            if not one.by_departement and rules.touches(one.indicator, indicator):
+                self._end(one, "ended")
+
+    def expire_due(self) -> None:
+        for one in self.active():
+            if one.expires_at <= clock.epoch_s():
+                self.end(one, "expired")
+
+    def _end(self, found: Opened, state: str) -> None:
+        self._database.execute(
+            "UPDATE local_exception SET state = ?, ended_at = ? WHERE id = ?", (state, clock.now(), found.id)
+        )
+        self._tell("exception:ended", found)
+
+    def _tell(self, kind: str, found: Opened) -> None:
+        payload = {
+            "exception_id": found.id,
+            "decision_id": "",
+            "kind": found.indicator.kind.value,
+            "value": found.indicator.value,
+            "scope": found.commune,
+            "expires_at": found.expires_at,
+        }
+        outbox.publish(self._database, kind, payload, run=NOWHERE, collectivite_id=found.commune)
+
+
+class Never:
+    """What is never decided again, until a person takes that back."""
+
+    def __init__(self, decisions: Decisions, new_id: Callable[[], str]) -> None:
+        self._decisions = decisions
+        self._database: Database = decisions.database
+        self._new_id = new_id
+        self.alive = self._read()
+
+    def _read(self) -> list[Indicator]:
+        rows = self._database.execute(
+            "SELECT kind, value FROM never_again WHERE revoked_at IS NULL ORDER BY id"
+        )
+        return [Indicator(Kind(r[0]), r[1]) for r in rows]
+
+    def reason(self, indicator: Indicator) -> str:
+        """As ``ProtectedList._taken_back``."""
+        return "never again" if any(rules.touches(indicator, one) for one in self.alive) else ""
+
+    def put(self, indicator: Indicator) -> list[Decision]:
+        """End every decision that touches it, in one transaction; return them."""
+        if indicator in self.alive:
+            return []
+        with self._database.transaction():
+            insert(
+                self._database, "never_again", id=self._new_id(), kind=indicator.kind.value,
+                value=indicator.value, created_at=clock.now(), until=None, revoked_at=None,
+            )  # fmt: skip
+            self.alive = self._read()
+            ended = [d for d in self._decisions.active() if rules.touches(d.indicator, indicator)]
+            self._decisions.end(ended, "revoked")
+        return ended
+
+    def take_back(self, indicator: Indicator) -> None:
+        with self._database.transaction():
+            self._database.execute(
+                "UPDATE never_again SET revoked_at = ? WHERE kind = ? AND value = ? AND revoked_at IS NULL",
+                (clock.now(), indicator.kind.value, indicator.value),
+            )
+        self.alive = self._read()
