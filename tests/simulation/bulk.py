@@ -100,9 +100,10 @@ class Lists:
                 self.publish(one.name, one.kind, kept, scope=scope, ends=one.expires_at)
 
     def expire_due(self) -> None:
-        for _, one in self.in_force():
-            if one.expires_at and one.expires_at <= clock.epoch_s():
-                self.withdraw(one.name)
+        for row in self._database.execute(
+            "SELECT name FROM indicator_list WHERE expires_at <= ?", (clock.now(),)
+        ):
+            self.withdraw(row[0])
 
     def _tell(self, kind: str, scope: str, one: BulkList) -> None:
         payload = {"kind": one.kind.value, "scope": scope, "list": msgspec.to_builtins(one)}

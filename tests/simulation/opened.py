@@ -37,10 +37,13 @@ class Exceptions:
         self._new_id = new_id
 
     def active(self) -> list[Opened]:
+        return self._select("state = 'active'")
+
+    def _select(self, where: str, *values: object) -> list[Opened]:
         rows = self._database.execute(
-            "SELECT id, kind, value, collectivite_id, by_departement, expires_at FROM local_exception"
-            " WHERE state = 'active' ORDER BY id"
-        )
+            "SELECT id, kind, value, collectivite_id, by_departement, expires_at FROM local_exception WHERE "
+            + where + " ORDER BY id", values  # type: ignore[arg-type]
+        )  # fmt: skip
         return [
             Opened(r[0], Indicator(Kind(r[1]), r[2]), r[3], bool(r[4]), int(self._database.time(r[5]).timestamp()))
             for r in rows
@@ -96,9 +99,8 @@ class Exceptions:
                 self._end(one, "ended")
 
     def expire_due(self) -> None:
-        for one in self.active():
-            if one.expires_at <= clock.epoch_s():
-                self.end(one, "expired")
+        for one in self._select("state = 'active' AND expires_at <= ?", clock.now()):
+            self.end(one, "expired")
 
     def _end(self, found: Opened, state: str) -> None:
         self._database.execute(

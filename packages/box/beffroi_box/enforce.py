@@ -198,12 +198,14 @@ class Enforcer:
             return self.desired.is_protected(address)
 
     def _report(self, delta: Delta) -> None:
-        for entry, reason in delta.refused:
-            if entry.id not in self._told:
-                self._told.add(entry.id)
-                log.warning("entry %s refused: %s", entry.id, reason)
-                if self._spool is not None:
-                    self._spool.refused(entry, reason, self._now())
+        news = [(entry, reason) for entry, reason in delta.refused if entry.id not in self._told]
+        for entry, reason in news:
+            self._told.add(entry.id)
+            log.warning("entry %s refused: %s", entry.id, reason)
+            if self._spool is not None:
+                self._spool.refused(entry, reason, self._now())
+        if news and self._spool is not None:
+            self._spool.keep()  # the entry may be gone before the keeper comes, and nothing else tells of it
 
     # -- names -------------------------------------------------------------------------------------------
 
