@@ -243,12 +243,12 @@ class LabFailed(Exception):
 def remove_leftovers() -> list[str]:
     """Remove the namespaces and memory directories of runs whose process is gone; return the namespaces' names."""
     found = [p.name for p in NETNS.glob(f"{PREFIX}*")] if NETNS.exists() else []
-    dead = [name for name in found if not _alive(name.removeprefix(PREFIX).partition("-")[0])]
-    _remove(dead)
-    for left in _MEMORY.glob("beffroi-lab-*"):
-        if not _alive(left.name.split("-")[2]):
-            shutil.rmtree(left, ignore_errors=True)
-    return dead
+    dead = {name: pid for name in found if not _alive(pid := name.removeprefix(PREFIX).partition("-")[0])}
+    _remove(list(dead))
+    # By the names of its networks only: a process id says nothing of a run in another namespace of processes.
+    for left in (path for pid in set(dead.values()) for path in _MEMORY.glob(f"beffroi-lab-{pid}-*")):
+        shutil.rmtree(left, ignore_errors=True)
+    return list(dead)
 
 
 def memory_directory(directory: Path) -> Path:
