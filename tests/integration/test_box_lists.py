@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import random
+import re
 
 import pytest
 from beffroi_protocol.facts import EntryRefused, FlowsBlocked, NamesRefused
@@ -93,6 +94,37 @@ def test_what_is_protected_stays_reachable_although_listed_and_is_told_once(hall
     assert len(told()) == 1
     hall.centre.set_policy(good_policy())
     until(lambda: not connects(LAN, GOOD), "no longer protected: the list is loaded again")
+
+
+def bulk_names() -> set[str]:
+    return set(
+        re.findall(r"set (bulk\w+)", run(*inside(BOX, "nft", "-t", "list", "table", "inet", "beffroi")))
+    )
+
+
+def test_what_a_cut_load_left_in_the_kernel_counts_nothing_and_is_gone_after_the_next(hall: TownHall) -> None:
+    hall.listed(addresses(hall, EVIL))
+    assert bulk_names() == {"bulk4_32_a"}
+    left = "".join(
+        f"add set inet beffroi {name} {{ type ipv4_addr; elements = {{ {GOOD} }}; }}\n"
+        for name in ("bulk4_32_b", "bulk4_20_b")
+    )
+    run(*inside(BOX, "nft", "-f", "-"), stdin=left)
+    assert not connects(LAN, EVIL) and connects(LAN, GOOD)
+    hall.listed(addresses(hall, EVIL6))
+    assert bulk_names() == {"bulk4_32_b", "bulk6_128_b"}
+    assert connects(LAN, EVIL) and not connects(LAN, EVIL6) and connects(LAN, GOOD)
+
+
+def test_an_address_of_both_versions_is_refused_at_every_moment_of_the_exchange(hall: TownHall) -> None:
+    hall.listed(addresses(hall, EVIL, count=100_000))
+    kept = hall.in_force()
+    hall.centre.publish(lists=(addresses(hall, EVIL, EVIL6, count=99_000),))
+    tries = 0
+    while hall.in_force() == kept:
+        assert not connects(LAN, EVIL)
+        tries += 1
+    assert tries > 1 and not connects(LAN, EVIL) and not connects(LAN, EVIL6)
 
 
 def test_a_refused_flow_names_its_list(hall: TownHall) -> None:

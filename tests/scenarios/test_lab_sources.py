@@ -86,11 +86,11 @@ def listed() -> str:
 
 
 def covered(made: World, letter: str) -> int:
-    """How many addresses the bulk sets of a box's kernel cover: bulk4_LENGTH holds whole networks of that length."""
+    """How many addresses the bulk sets of a box's kernel cover: bulk4_LENGTH_TURN holds networks of that length."""
     told = json.loads(made.network[f"box{letter}"].run(["nft", "-j", "list", "ruleset"]))
     sets = [one["set"] for one in told["nftables"] if "set" in one]
     return sum(
-        len(one.get("elem", ())) << 32 - int(one["name"].removeprefix("bulk4_"))
+        len(one.get("elem", ())) << 32 - int(one["name"].split("_")[1])
         for one in sets
         if one["name"].startswith("bulk4_")
     )

@@ -11,15 +11,13 @@ import socket
 import struct
 import threading
 import zlib
-from array import array
 from pathlib import Path
 
 import pytest
-from beffroi_box.bulk import _read, _written
 from beffroi_box.cdb import wire_name, write_keys
 from beffroi_box.errors import LoadFailed
 from beffroi_box.load import Names, Unpack, _names, run
-from beffroi_box.ranges import BITS, blocks, gone, keys, packed_ranges, without
+from beffroi_box.ranges import BITS, blocks, keys, packed_ranges, without
 from beffroi_box.refusals import Question, RefusalSocket, asked
 from beffroi_protocol.errors import FileMismatch, ListInvalid
 from beffroi_protocol.indicators import Kind
@@ -76,13 +74,6 @@ def test_blocks_tile_a_range(low: int, high: int) -> None:
     assert at == high + 1
 
 
-def test_gone_is_the_difference() -> None:
-    source = random.Random(SEED)
-    before, after = (sorted(source.sample(range(500), 200)) for _ in range(2))
-    assert list(gone(before, after)) == sorted(set(before) - set(after))
-    assert list(gone(before, ())) == before and not list(gone((), after))
-
-
 def test_the_floor_s_ranges_are_those_it_judges_by() -> None:
     floor = Floor((), ("45.83.64.0/24", "2a0e:b107:10::/48"))
     assert (
@@ -92,15 +83,6 @@ def test_the_floor_s_ranges_are_those_it_judges_by() -> None:
     for version in BITS:
         found = floor.ranges(version)
         assert found == sorted(found) and all(a[1] < b[0] for a, b in itertools.pairwise(found))
-
-
-def test_written_keys_come_back_and_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
-    made = {(4, 32): array("I", [1, 2**32 - 1]), (4, 24): array("I", [256]), (6, 128): [1, 2**128 - 1]}
-    path = tmp_path / "kernel"
-    path.write_bytes(_written(made))
-    assert _read(path) == made
-    path.write_bytes(path.read_bytes()[:-1])
-    assert _read(path) is None and _read(tmp_path / "none") is None
 
 
 def found_in(data: bytes, key: bytes) -> bool:

@@ -1,126 +1,77 @@
-"""The bulk lists' sets in the kernel: a million addresses changed without holding up an urgent block.
+"""The bulk lists' sets in the kernel: a million addresses exchanged without holding up an urgent block.
 
-Purpose: hash sets, one for each prefix length in use, changed in many small transactions. A prefix set of the
-         kernel is walked whole at each commit (179 s for a million in small steps), and one large transaction
-         keeps every urgent block waiting for seconds; a hash set takes 500 elements in half a millisecond.
-Order:   first the new keys come in, then the rules count them, then the keys that are gone go out: an address
-         listed before and after is blocked all the time.
+Purpose: hash sets, one for each prefix length in use, filled anew beside those in force in many small transactions;
+         one last transaction makes the rules ask the new ones and deletes the former.
+Choice:  a set that declares its size gets the kernel's plain hash table: cheaper to fill and to ask than one that
+         grows. A prefix set is walked whole at each commit; one large transaction keeps every urgent block waiting.
+Sockets: when a netfilter socket is closed, the kernel frees all that was deleted before, and holds the lock for it
+         that every urgent block needs: 10 to 200 ms. So one context of libnftables serves the whole load instead of
+         a process of nft for each step, and the sockets are closed after the kernel had the time to free by itself.
 Process: the loader, CAP_NET_ADMIN only.
-Fails:   keys are written down before they go in, so whoever comes after a crash knows what may be there; without
-         that file the sets are emptied first.
-Source:  docs/internals/box.md.
+Fails:   until the last transaction, what was in force stays; what a cut load left behind is deleted by the next.
+Source:  nft_rcv_nl_event in linux/net/netfilter/nf_tables_api.c; docs/internals/box.md; docs/decisions/0023.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-import subprocess
-from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import batched
-from pathlib import Path
 
-from beffroi_box.bulkrules import bulk_rules, bulk_set, bulk_sets
+from beffroi_box.bulkrules import bulk_rules, bulk_set, bulk_sets, deleted_sets
 from beffroi_box.errors import RulesRefused
-from beffroi_box.netlink import DESTROYSETELEM, NEWSETELEM, Operation, SetWriter, key_encoder
-from beffroi_box.ranges import BITS, gone
+from beffroi_box.libnftables import Nft
+from beffroi_box.netlink import NEWSETELEM, Operation, SetWriter, key_encoder
+from beffroi_box.ranges import BITS
 from beffroi_box.ruleset import TABLE
-from beffroi_box.store import write_atomic
 
 AT_ONCE = 500
-"""Elements in one transaction: half a millisecond of the kernel's lock."""
-_SET = re.compile(r"set (bulk[46]_[0-9]+) ")
+"""Elements in one transaction: less than half a millisecond of the kernel's lock."""
+TURNS = ("a", "b")
+SETTLE_S, FREE_S = 0.05, 0.3e-6
+"""A pause before a socket is closed, and its addition for each deleted element: the kernel frees them meanwhile."""
+_DECLARED = re.compile(r"set (bulk[46]_\w+) \{(?:[^{}]*?\ssize (\d+))?")
+_ASKED = re.compile(r"@(bulk[46]_\w+) ")
 
 Keys = Mapping[tuple[int, int], Sequence[int]]
-"""(family, prefix length) -> ascending first addresses."""
+"""(family, prefix length) -> first addresses, each once."""
 
 
 class BulkSets:
-    """``directory``: where the keys that may be in the kernel are written down."""
+    """For one load, then to be closed."""
 
-    def __init__(self, directory: Path) -> None:
-        self._now, self._next = directory / "kernel", directory / "kernel.next"
-        self._writer = SetWriter(TABLE)
+    def __init__(self) -> None:
+        self._nft, self._writer = Nft(), SetWriter(TABLE)
+        self._deleted = 0
 
     def replace(self, keys: Keys) -> None:
-        """Make the bulk sets exactly these. Errors: RulesRefused, OSError (disk); what was blocked stays so."""
-        before = [known for path in (self._now, self._next) if (known := _read(path)) is not None]
-        if not before:
-            self._empty()
-        if before != [keys]:
-            write_atomic(self._next, _written(keys))
-        run_nft(bulk_sets(keys))
-        for key, some in keys.items():
-            self._change(NEWSETELEM, key, some)
-        run_nft(bulk_rules(sorted(keys, key=lambda key: -len(keys[key]))))
-        for known in before:
-            self._take_out(known, keys)
-        if self._next.exists():
-            self._next.replace(self._now)
+        """Make the bulk sets exactly these, at one instant. Errors: RulesRefused; what was blocked stays so."""
+        listed = self._nft.run(f"list table inet {TABLE}")
+        declared = {name: int(size or 0) for name, size in _DECLARED.findall(listed)}
+        former = declared.keys() & set(_ASKED.findall(listed))
+        turn = TURNS[any(name.endswith(TURNS[0]) for name in former)]
+        self._delete({name: declared[name] for name in declared.keys() - former})
+        sizes = {key: len(some) for key, some in keys.items()}
+        self._nft.run(bulk_sets(sizes, turn))
+        for (version, length), some in keys.items():
+            self._fill(bulk_set(version, length, turn), some, key_encoder(BITS[version]))
+        # The fullest first: it is the one that most refused packets are found in.
+        order = sorted(sizes, key=lambda key: -sizes[key])
+        self._delete({name: declared[name] for name in former}, bulk_rules(order, turn))
 
-    def _take_out(self, known: Keys, keys: Keys) -> None:
-        for key, some in known.items():
-            try:
-                self._change(DESTROYSETELEM, key, gone(some, keys.get(key, ())))
-            except RulesRefused:
-                if key in keys:
-                    raise  # else another program, or a start, took the set away: nothing is in it
-            if key not in keys:
-                run_nft(f"destroy set inet {TABLE} {bulk_set(*key)}\n")
+    def _delete(self, sets: Mapping[str, int], before: str = "") -> None:
+        self._nft.run(before + deleted_sets(sets))
+        self._deleted += sum(sets.values())
 
-    def _change(self, verb: int, key: tuple[int, int], numbers: Iterable[int]) -> None:
-        name, encode = bulk_set(*key), key_encoder(BITS[key[0]])
+    def _fill(self, name: str, numbers: Iterable[int], encode: Callable[[int], bytes]) -> None:
         for some in batched(numbers, AT_ONCE, strict=False):
             try:
-                self._writer.commit([Operation(verb, name, [encode(number) for number in some])])
+                self._writer.commit([Operation(NEWSETELEM, name, [encode(number) for number in some])])
             except OSError as error:
                 raise RulesRefused(error) from None
 
-    @staticmethod
-    def _empty() -> None:
-        names = _SET.findall(run_nft("", "-t", "list", "table", "inet", TABLE))
-        run_nft("".join(f"flush set inet {TABLE} {name}\n" for name in names))
-
-
-def run_nft(text: str, *arguments: str) -> str:
-    """Errors: RulesRefused."""
-    argv = ["/usr/sbin/nft", *(arguments or ("-f", "-"))]
-    done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False, timeout=60)
-    if done.returncode:
-        raise RulesRefused((done.stderr.strip().splitlines() or ["?"])[0][:200])
-    return done.stdout
-
-
-def _written(keys: Keys) -> bytes:
-    parts = []
-    for (version, length), some in keys.items():
-        size = BITS[version] // 8
-        parts.append(b"%d %d %d\n" % (version, length, len(some)))
-        parts.append(b"".join(number.to_bytes(size) for number in some))
-    body = b"".join(parts)
-    return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
-
-
-def _read(path: Path) -> dict[tuple[int, int], Sequence[int]] | None:
-    """Return None without a sound file."""
-    try:
-        digest, _, body = path.read_bytes().partition(b"\n")
-    except OSError:
-        return None
-    if hashlib.sha256(body).hexdigest().encode() != digest:
-        return None
-    found: dict[tuple[int, int], Sequence[int]] = {}
-    at = 0
-    while at < len(body):
-        end = body.index(b"\n", at)
-        version, length, count = map(int, body[at:end].split())
-        size = BITS[version] // 8
-        at = end + 1 + size * count
-        numbers = _numbers(body, end + 1, at, size)
-        found[version, length] = array("I", numbers) if version == 4 else list(numbers)
-    return found
-
-
-def _numbers(body: bytes, start: int, end: int, size: int) -> Iterator[int]:
-    return (int.from_bytes(body[i : i + size]) for i in range(start, end, size))
+    def close(self) -> None:
+        time.sleep(SETTLE_S + self._deleted * FREE_S)
+        self._writer.close()
+        self._nft.close()

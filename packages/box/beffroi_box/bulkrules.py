@@ -2,37 +2,45 @@
 
 Order:   the chain ``bulk`` is the last that ``deny`` asks, ``web_bulk`` what the box's page asks; ``ruleset`` declares
          both, and no policy touches what is in them.
+Names:   ``bulk4_24_a``: family, prefix length, and the turn: sets in force and sets that are filled stand side by side.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from beffroi_box.ruleset import TABLE
 
 
-def bulk_sets(keys: Iterable[tuple[int, int]]) -> str:
-    """Return the text that declares the sets of the bulk lists, one for each (family, prefix length)."""
-    return "".join(f"add set inet {TABLE} {bulk_set(*key)} {{ type ipv{key[0]}_addr; }}\n" for key in keys)
+def bulk_sets(sizes: Mapping[tuple[int, int], int], turn: str) -> str:
+    """Return the text that declares the sets of one turn: (family, prefix length) -> number of elements."""
+    return "".join(
+        f"add set inet {TABLE} {bulk_set(*key, turn)} {{ type ipv{key[0]}_addr; size {size}; }}\n"
+        for key, size in sizes.items()
+    )
 
 
-def bulk_rules(keys: Iterable[tuple[int, int]]) -> str:
-    """Return the text that makes exactly these sets of the bulk lists count. No policy touches this chain."""
+def bulk_rules(keys: Iterable[tuple[int, int]], turn: str) -> str:
+    """Return the text that makes exactly these sets of one turn count. No policy touches these chains."""
     lines = [f"flush chain inet {TABLE} bulk", f"flush chain inet {TABLE} web_bulk"]
     for version, length in keys:
         family, whole = ("ip", 32) if version == 4 else ("ip6", 128)
         mask = f" & {ipaddress.ip_network((0 if version == 4 else bytes(16), length)).netmask}"
         if length == whole:
             mask = ""
+        name = bulk_set(version, length, turn)
         lines += [
-            f"add rule inet {TABLE} bulk {family} {way}{mask} @{bulk_set(version, length)} goto {chain}"
+            f"add rule inet {TABLE} bulk {family} {way}{mask} @{name} goto {chain}"
             for way, chain in (("saddr", "blocked_in"), ("daddr", "blocked_out"))
         ]
-        listed = f"{family} daddr{mask} @{bulk_set(version, length)}"
-        lines.append(f"add rule inet {TABLE} web_bulk {listed} goto to_page")
+        lines.append(f"add rule inet {TABLE} web_bulk {family} daddr{mask} @{name} goto to_page")
     return "\n".join(lines) + "\n"
 
 
-def bulk_set(version: int, length: int) -> str:
-    return f"bulk{version}_{length}"
+def deleted_sets(names: Iterable[str]) -> str:
+    return "".join(f"delete set inet {TABLE} {name}\n" for name in names)
+
+
+def bulk_set(version: int, length: int, turn: str) -> str:
+    return f"bulk{version}_{length}_{turn}"

@@ -139,7 +139,7 @@ class ListKeeper:
             (
                 "addresses",
                 (addresses, ground.loads, ground.networks),
-                load.Addresses(self._files_of(addresses), ground.networks, str(self._directory)),
+                load.Addresses(self._files_of(addresses), ground.networks),
             )
         ]
         if self._resolver is not None:

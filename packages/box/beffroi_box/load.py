@@ -17,7 +17,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import msgspec
@@ -51,7 +51,6 @@ class Addresses(msgspec.Struct, frozen=True, tag="addresses"):
 
     lists: tuple[tuple[str, str], ...]
     networks: tuple[str, ...]
-    directory: str
 
 
 class Names(msgspec.Struct, frozen=True, tag="names"):
@@ -149,7 +148,8 @@ def _addresses(job: Addresses) -> Result:
         packed = found.pop(version)
         packed.sort()
         blocked |= {(version, length): some for length, some in keys(packed, bits).items()}
-    BulkSets(Path(job.directory)).replace(blocked)
+    with closing(BulkSets()) as sets:
+        sets.replace(blocked)
     return Result(sum(len(some) for some in blocked.values()), tuple(kept))
 
 

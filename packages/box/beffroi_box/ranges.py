@@ -107,14 +107,3 @@ def keys(packed: Iterable[int], bits: int) -> dict[int, array[int] | list[int]]:
                 found[length] = array("I") if bits == BITS[4] else []
             found[length].append(first)
     return {length: some for length, some in found.items() if some}
-
-
-def gone(before: Iterable[int], after: Iterable[int]) -> Iterator[int]:
-    """Yield what ascending ``before`` has and ascending ``after`` has not."""
-    rest = iter(after)
-    one = next(rest, None)
-    for value in before:
-        while one is not None and one < value:
-            one = next(rest, None)
-        if one != value:
-            yield value
