@@ -60,8 +60,11 @@ def test_a_bridge_lets_nothing_in_from_a_blocked_address(hall: TownHall) -> None
             return client.connect_ex((hall.pc[0], ECHO_PORT)) == 0
 
     assert comes_in()
-    hall.block(EVIL)
+    ids = hall.block(EVIL)
     assert not comes_in()
+    assert not comes_in(), "a repetition, refused before it is a connection"
+    hall.unblock(*ids)
+    assert comes_in(), "the remembered attempt blocks nobody by itself"
 
 
 def test_a_bridge_redirects_names_to_the_box_and_refuses_listed_ones(hall: TownHall) -> None:

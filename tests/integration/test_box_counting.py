@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from tests.fixtures_portal_mail import shown_mail
 from tests.town_hall import TownHall, needs_network, town_hall
 from tests.town_hall_network import (
     BOX,
+    ECHO_PORT,
     EVIL,
     EVIL6,
     GOOD,
@@ -101,6 +103,31 @@ def test_a_hundred_attempts_of_three_remotes_are_told_as_a_hundred(hall: TownHal
     packets, attempts = sums(hall)["in"]
     assert kernel["blocked_in"] <= packets <= counters()["blocked_in"]
     assert attempts == 100
+
+
+def test_a_repetition_is_refused_before_a_connection_is_sought_and_never_what_is_no_longer_listed(
+    hall: TownHall,
+) -> None:
+    # Sees what was not refused before connections are sought (priority -200).
+    rule = f"ip saddr {EVIL} tcp dport {ECHO_PORT} counter"
+    chain = f"chain later {{ type filter hook prerouting priority -299; {rule}; }}"
+    run(*inside(BOX, "nft", "-f", "-"), stdin=f"table inet seen {{ {chain} \n}}\n")
+
+    def later() -> int:
+        text = run(*inside(BOX, "nft", "list", "table", "inet", "seen"))
+        return int(re.findall(r"counter packets (\d+)", text)[0])
+
+    ids = hall.block(EVIL)
+    knock(EVIL, hall.pc[0], range(ECHO_PORT, ECHO_PORT + 1))
+    first = counters()
+    assert later() == 1 and first["attempts_in"] == 1 and first["blocked_in"] >= 2
+    hall.unblock(*ids)
+    with socket_in(NET, socket.AF_INET, socket.SOCK_STREAM) as client:
+        client.bind((EVIL, 0))
+        assert client.connect_ex((hall.pc[0], ECHO_PORT)) == 0, (
+            "the attempt is remembered, the source is not listed"
+        )
+    assert counters()["blocked_in"] == first["blocked_in"]
 
 
 @pytest.mark.django_db

@@ -37,17 +37,33 @@ def test_running_flows_are_cut_because_the_block_stands_before_established() -> 
         assert rules.index("jump deny") < rules.index("ct state established,related accept"), name
 
 
-def test_both_directions_of_both_families_are_denied_and_the_centre_is_kept_before() -> None:
-    rules = chain(ruleset(Policy(), SITE), "deny")
-    assert rules[:4] == [
-        f"{family} {way} @keep{version} return"
-        for family, version in (("ip", 4), ("ip6", 6))
-        for way in ("saddr", "daddr")
-    ]
+def test_both_directions_of_both_families_are_denied_but_for_what_is_kept_or_excepted() -> None:
+    text = ruleset(Policy(), SITE)
+    assert chain(text, "deny") == ["meta nfproto ipv4 goto deny4", "meta nfproto ipv6 goto deny6"]
     for family, version in (("ip", 4), ("ip6", 6)):
-        for kind in ("hot", "cold"):
-            assert f"{family} saddr @{kind}{version} goto blocked_in" in rules
-            assert f"{family} daddr @{kind}{version} goto blocked_out" in rules
+        assert chain(text, f"deny{version}") == [
+            *(f"{family} saddr @{kind}{version} goto blocked_in" for kind in ("hot", "cold")),
+            *(f"{family} daddr @{kind}{version} goto blocked_out" for kind in ("hot", "cold")),
+            "goto bulk",
+        ]
+    for name in ("blocked_in", "blocked_out"):
+        rules = chain(text, name)
+        assert rules.index(f"counter name {name}") == 8
+        assert set(rules[:8]) == {
+            f"{family} {way} @{kind}{version} return"
+            for family, version in (("ip", 4), ("ip6", 6))
+            for way in ("saddr", "daddr")
+            for kind in ("keep", "spare")
+        }
+
+
+def test_before_connections_only_repetitions_from_outside_are_judged_and_by_the_same_rules() -> None:
+    text = ruleset(Policy(), SITE)
+    assert chain(text, "early_") == ['iifname "wan" jump again']
+    assert chain(text, "again") == [
+        f"{family} saddr . meta l4proto . th dport @tried{version}_in jump deny"
+        for family, version in (("ip", 4), ("ip6", 6))
+    ]
 
 
 @pytest.mark.parametrize("policy", [Policy(), Policy(mode="bridge"), Policy(enforce=False)])
@@ -163,12 +179,6 @@ def test_late_answers_are_no_scan() -> None:
     *counted, _ = chain(ruleset(Policy(), SITE), "refuse")
     assert len(counted) == 4
     assert all("== syn " in r or r.startswith("udp dport < 32768 ") for r in counted)
-
-
-def test_an_exception_stands_before_every_deny_set_and_after_nothing_else() -> None:
-    rules = chain(ruleset(Policy(), SITE), "deny")
-    spare = [n for n, rule in enumerate(rules) if "@spare" in rule]
-    assert len(spare) == 4 and max(spare) < min(n for n, r in enumerate(rules) if "@hot" in r or "bulk" in r)
 
 
 def test_bridge_mode_marks_the_direction_before_the_same_rules() -> None:

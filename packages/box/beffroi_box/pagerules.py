@@ -14,10 +14,6 @@ PAGE_ADDRESS = "192.168.213.1"
 PAGE_CHAINS = ("web", "to_page")
 
 
-def page_declarations() -> str:
-    return "  chain web_bulk { }\n  chain web { }\n  chain to_page { }"
-
-
 def page_rules(policy: Policy, table: str, port: int) -> str:
     """What the chain ``dns_`` jumps to for new TCP connections of the LAN to port 80. An attempt counts as refused."""
     own = f"    ip daddr {PAGE_ADDRESS} meta l4proto tcp redirect to :{port}"

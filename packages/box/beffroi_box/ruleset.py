@@ -3,8 +3,8 @@
 Shape:   the deny sets (hot4, hot6, cold4, cold6) and the chain of the bulk lists (bulk) are only declared here,
          never emptied: applying or rolling back a policy rewrites chains and small sets, and cannot touch a deny
          entry. So whoever cuts the link during a probe wins nothing.
-Order:   block in both directions stands before ``ct established``: a block cuts flows that already run. What a local
-         exception names (spare4, spare6) passes it, lists included.
+Order:   block in both directions stands before ``ct established``: a block cuts flows that already run. What the box
+         needs (keep4, keep6) and what a local exception names (spare4, spare6) passes it, lists included.
 Tallies: small dynamic sets count new flows by remote, refused ports, bytes sent: the agent reads and empties them
          (``tallies``). A full one counts no more; it never refuses a packet.
 Counts:  a refused packet is counted; the first one of an attempt (remote, protocol, port, within ATTEMPT_S) is counted
@@ -31,19 +31,19 @@ from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
 from beffroi_box.inspectrules import inspect_rules
 from beffroi_box.lanprobe import FAR_ADDRESS, MARK, NEAR
-from beffroi_box.pagerules import PAGE_CHAINS, page_declarations, page_input, page_jump, page_rules
+from beffroi_box.pagerules import PAGE_CHAINS, page_input, page_jump, page_rules
 from beffroi_box.tallies import attempt_sets, counting, declarations, tried
 
 TABLE = "beffroi"
 MODES = ("router", "bridge")
 INNER4 = "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16"
 LOG_IN, LOG_OUT = "bf:in", "bf:out"
+_FAMILIES = ((4, "ip"), (6, "ip6"))
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)
 _CHAINS = (
-    "tried_in", "tried_out", "blocked_in", "blocked_out", "deny", "forward_", "input_", "output_", "dns_",
-    "source_", "leaving_", "probe_", "strangers", "met", "sent", "guests", "pace", "refuse",
-    "inspect_",
-    *PAGE_CHAINS,
+    "tried_in", "tried_out", "blocked_in", "blocked_out", "deny", "deny4", "deny6", "again", "early_",
+    "forward_", "input_", "output_", "dns_", "source_", "leaving_", "probe_", "strangers", "met", "sent",
+    "guests", "pace", "refuse", "inspect_", *PAGE_CHAINS,
 )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
             if nets[version]:
                 parts.append(f"add element inet {TABLE} {name}{version} {{ {', '.join(nets[version])} }}")
     parts += [f"flush chain inet {TABLE} {chain}" for chain in _CHAINS]
-    parts.append(_deny(policy, site))
+    parts.append(_deny(policy, site, wan))
     parts.append(counting(TABLE))
     parts.append(_forward(policy, wan, lan, observing=observing))
     parts.append(_own_traffic(policy, site, wan, lan))
@@ -97,6 +97,7 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
 
 
 def _declarations() -> str:
+    plain = "\n".join(f"  chain {name} {{ }}" for name in _CHAINS if not name.endswith("_"))
     return f"""add table inet {TABLE}
 add table bridge {TABLE}
 delete table bridge {TABLE}
@@ -128,19 +129,10 @@ table inet {TABLE} {{
   counter local_refused {{ }}
   counter paced {{ }}
   counter probe_kept {{ }}
-  chain tried_in {{ }}
-  chain tried_out {{ }}
-  chain blocked_in {{ }}
-  chain blocked_out {{ }}
   chain bulk {{ }}
-{page_declarations()}
-  chain deny {{ }}
-  chain strangers {{ }}
-  chain met {{ }}
-  chain sent {{ }}
-  chain guests {{ }}
-  chain pace {{ }}
-  chain refuse {{ }}
+  chain web_bulk {{ }}
+{plain}
+  chain early_ {{ type filter hook prerouting priority raw; policy accept; }}
   chain forward_ {{ type filter hook forward priority -5; policy accept; }}
   chain inspect_ {{ type filter hook forward priority -4; policy accept; }}
   chain input_ {{ type filter hook input priority -5; policy accept; }}
@@ -152,46 +144,63 @@ table inet {TABLE} {{
 }}"""
 
 
-def _deny(policy: Policy, site: Site) -> str:
-    """``goto`` ends the walk for a blocked packet; in observation (enforce off) it is only counted and logged."""
+def _deny(policy: Policy, site: Site, wan: str) -> str:
+    """``goto`` ends the walk for a blocked packet; in observation (enforce off) it is only counted and logged.
+
+    What repeats an attempt that is counted already is refused before the kernel seeks or makes a connection for it
+    (``early_``): a flood costs less than half. Whether its source is still listed is asked all the same.
+    """
     refuse_in = "drop" if policy.enforce else "return"
     refuse_out = (
         "meta l4proto tcp reject with tcp reset\n    reject with icmpx admin-prohibited"
         if policy.enforce
         else "return"
     )
-    jumps = "\n".join(
-        f"    {family} {way} @{kind}{version} goto {chain}"
-        for way, chain in (("saddr", "blocked_in"), ("daddr", "blocked_out"))
-        for kind in ("hot", "cold")
-        for version, family in ((4, "ip"), (6, "ip6"))
+    # Asked of what is listed only: most packets are not.
+    excepted = "\n".join(
+        f"    {family} {side} @{name}{version} return"
+        for name in ("keep", "spare")
+        for version, family in _FAMILIES
+        for side in ("saddr", "daddr")
     )
+    by_family = "\n".join(_denied(version, family) for version, family in _FAMILIES)
     return f"""table inet {TABLE} {{
 {tried("in", "saddr", site.nflog_group, LOG_IN)}
 {tried("out", "daddr", site.nflog_group, LOG_OUT)}
   chain blocked_in {{
+{excepted}
     counter name blocked_in
     jump tried_in
     {refuse_in}
   }}
   chain blocked_out {{
+{excepted}
     counter name blocked_out
     jump tried_out
     {refuse_out}
   }}
+{by_family}
   chain deny {{
-    ip saddr @keep4 return
-    ip daddr @keep4 return
-    ip6 saddr @keep6 return
-    ip6 daddr @keep6 return
-    ip saddr @spare4 return
-    ip daddr @spare4 return
-    ip6 saddr @spare6 return
-    ip6 daddr @spare6 return
-{jumps}
-    jump bulk
+    meta nfproto ipv4 goto deny4
+    meta nfproto ipv6 goto deny6
+  }}
+  chain early_ {{
+    {wan} jump again
+  }}
+  chain again {{
+    ip saddr . meta l4proto . th dport @tried4_in jump deny
+    ip6 saddr . meta l4proto . th dport @tried6_in jump deny
   }}
 }}"""
+
+
+def _denied(version: int, family: str) -> str:
+    jumps = "\n".join(
+        f"    {family} {side} @{kind}{version} goto {chain}"
+        for side, chain in (("saddr", "blocked_in"), ("daddr", "blocked_out"))
+        for kind in ("hot", "cold")
+    )
+    return f"  chain deny{version} {{\n{jumps}\n    goto bulk\n  }}"
 
 
 def _forward(policy: Policy, wan: str, lan: str, *, observing: bool) -> str:
@@ -326,7 +335,7 @@ def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
     )
     probe = f'ip saddr {FAR_ADDRESS} oifname "{site.wan}" masquerade' if policy.mode == "router" else ""
     # A flow that began under other rules, or that the kernel could not translate, keeps the probe's own address.
-    stays = f'oifname != {{ "lo", "{NEAR}" }} ip saddr {FAR_ADDRESS} counter name probe_kept drop'
+    stays = f'ip saddr {FAR_ADDRESS} oifname != {{ "lo", "{NEAR}" }} counter name probe_kept drop'
     return f"""table inet {TABLE} {{
   chain dns_ {{
     {redirect}
@@ -342,7 +351,7 @@ def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
   }}
   chain leaving_ {{
     {stays}
-    oifname != "{NEAR}" ip daddr {FAR_ADDRESS} counter name probe_kept drop
+    ip daddr {FAR_ADDRESS} oifname != "{NEAR}" counter name probe_kept drop
   }}
 }}"""
 
