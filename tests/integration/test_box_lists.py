@@ -109,6 +109,9 @@ def test_what_a_cut_load_left_in_the_kernel_counts_nothing_and_is_gone_after_the
         f"add set inet beffroi {name} {{ type ipv4_addr; elements = {{ {GOOD} }}; }}\n"
         for name in ("bulk4_32_b", "bulk4_20_b")
     )
+    left += (
+        "table inet beffroi { chain bulk { ip saddr @bulk4_20_b drop \n } \n }\n"  # as older software had it
+    )
     run(*inside(BOX, "nft", "-f", "-"), stdin=left)
     assert not connects(LAN, EVIL) and connects(LAN, GOOD)
     hall.listed(addresses(hall, EVIL6))
@@ -178,7 +181,7 @@ def test_a_start_without_the_centre_enforces_the_lists_on_disk(hall: TownHall) -
     try:
         hall.start_agent()
         until(lambda: hall.status().get("lists") == 1, "not loaded from disk")
-        assert "bulk4_32" in run(*inside(BOX, "nft", "list", "chain", "inet", "beffroi", "bulk"))
+        assert "bulk4_32" in run(*inside(BOX, "nft", "list", "chain", "inet", "beffroi", "bulk_in"))
     finally:
         hall.cut(down=False)
     hall.connected()

@@ -37,24 +37,43 @@ def test_running_flows_are_cut_because_the_block_stands_before_established() -> 
         assert rules.index("jump deny") < rules.index("ct state established,related accept"), name
 
 
-def test_both_directions_of_both_families_are_denied_but_for_what_is_kept_or_excepted() -> None:
-    text = ruleset(Policy(), SITE)
+@pytest.mark.parametrize(
+    ("mode", "wan", "lan"),
+    [
+        ("router", 'iifname "wan"', 'iifname "lan"'),
+        ("bridge", "meta mark and 0x3 == 0x1", "meta mark and 0x3 == 0x2"),
+    ],
+)
+def test_the_far_end_is_asked_for_and_both_ends_of_what_comes_from_elsewhere(
+    mode: str, wan: str, lan: str
+) -> None:
+    text = ruleset(Policy(mode=mode), SITE)
     assert chain(text, "deny") == ["meta nfproto ipv4 goto deny4", "meta nfproto ipv6 goto deny6"]
     for family, version in (("ip", 4), ("ip6", 6)):
         assert chain(text, f"deny{version}") == [
-            *(f"{family} saddr @{kind}{version} goto blocked_in" for kind in ("hot", "cold")),
-            *(f"{family} daddr @{kind}{version} goto blocked_out" for kind in ("hot", "cold")),
-            "goto bulk",
+            f"{lan} goto deny_out{version}",
+            *(f"{family} saddr @{kind}{version} goto blocked_in{version}" for kind in ("hot", "cold")),
+            f"{wan} goto bulk_in",
+            "jump bulk_in",
+            f"goto deny_out{version}",
         ]
+        assert chain(text, f"deny_out{version}") == [
+            *(f"{family} daddr @{kind}{version} goto blocked_out{version}" for kind in ("hot", "cold")),
+            "goto bulk_out",
+        ]
+
+
+def test_what_is_listed_passes_if_the_box_needs_it_or_an_exception_names_it() -> None:
+    text = ruleset(Policy(), SITE)
     for name in ("blocked_in", "blocked_out"):
-        rules = chain(text, name)
-        assert rules.index(f"counter name {name}") == 8
-        assert set(rules[:8]) == {
-            f"{family} {way} @{kind}{version} return"
-            for family, version in (("ip", 4), ("ip6", 6))
-            for way in ("saddr", "daddr")
-            for kind in ("keep", "spare")
-        }
+        for family, version in (("ip", 4), ("ip6", 6)):
+            *passes, last = chain(text, f"{name}{version}")
+            assert last == f"goto {name}"
+            assert passes == [
+                f"{family} {way} @{kind}{version} return"
+                for kind in ("keep", "spare")
+                for way in ("saddr", "daddr")
+            ]
 
 
 def test_before_connections_only_repetitions_from_outside_are_judged_and_by_the_same_rules() -> None:
@@ -91,6 +110,8 @@ def test_an_attempt_is_logged_once_and_answers_to_what_was_cut_are_none() -> Non
     for way, side in (("in", "saddr"), ("out", "daddr")):
         first, *rules = chain(ruleset(Policy(), SITE), f"tried_{way}")
         assert first == "ct direction reply return"
+        known, rules = rules[:2], rules[2:]
+        assert all(rule.endswith(f"_{way} return") for rule in known)
         assert len(rules) == 4
         for rule in rules:
             assert f" {side} . " in rule and "add @" in rule and "log group 5" in rule

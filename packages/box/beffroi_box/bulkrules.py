@@ -1,7 +1,7 @@
 """The packet rules of the bulk lists as nft text. Pure.
 
-Order:   the chain ``bulk`` is the last that ``deny`` asks, ``web_bulk`` what the box's page asks; ``ruleset`` declares
-         both, and no policy touches what is in them.
+Order:   ``bulk_in`` and ``bulk_out`` are the last that ``deny`` asks, ``web_bulk`` what the box's page asks;
+         ``ruleset`` declares them, and no policy touches what is in them.
 Names:   ``bulk4_24_a``: family, prefix length, and the turn: sets in force and sets that are filled stand side by side.
 """
 
@@ -23,7 +23,8 @@ def bulk_sets(sizes: Mapping[tuple[int, int], int], turn: str) -> str:
 
 def bulk_rules(keys: Iterable[tuple[int, int]], turn: str) -> str:
     """Return the text that makes exactly these sets of one turn count. No policy touches these chains."""
-    lines = [f"flush chain inet {TABLE} bulk", f"flush chain inet {TABLE} web_bulk"]
+    lines = [f"flush chain inet {TABLE} {chain}" for chain in ("bulk_in", "bulk_out", "web_bulk")]
+    lines.append(f"destroy chain inet {TABLE} bulk")  # of a box whose software was brought up to date
     for version, length in keys:
         family, whole = ("ip", 32) if version == 4 else ("ip6", 128)
         mask = f" & {ipaddress.ip_network((0 if version == 4 else bytes(16), length)).netmask}"
@@ -31,8 +32,8 @@ def bulk_rules(keys: Iterable[tuple[int, int]], turn: str) -> str:
             mask = ""
         name = bulk_set(version, length, turn)
         lines += [
-            f"add rule inet {TABLE} bulk {family} {way}{mask} @{name} goto {chain}"
-            for way, chain in (("saddr", "blocked_in"), ("daddr", "blocked_out"))
+            f"add rule inet {TABLE} bulk_{way} {family} {side}{mask} @{name} goto blocked_{way}{version}"
+            for way, side in (("in", "saddr"), ("out", "daddr"))
         ]
         lines.append(f"add rule inet {TABLE} web_bulk {family} daddr{mask} @{name} goto to_page")
     return "\n".join(lines) + "\n"

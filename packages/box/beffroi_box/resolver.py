@@ -94,10 +94,13 @@ local listed = AndRule({{
   OrRule({{KeyValueStoreLookupRule(urgent, suffix), KeyValueStoreLookupRule(bulk, suffix)}}),
   NotRule(KeyValueStoreLookupRule(spared, suffix))
 }})
+-- The databases are asked once a question, and their answer kept as a tag.
+addAction(listed, SetTagAction("listed", "yes"))
+local refused = TagRule("listed")
 local told = newFrameStreamUnixLogger("{refusals_socket(config)}", {{flushTimeout=1, reopenInterval=1}})
-addAction(listed, DnstapLogAction("box", told))
-addAction(listed, SetExtendedDNSErrorAction(15, "Beffroi"))
-addAction(listed, RCodeAction(DNSRCode.NXDOMAIN))
+addAction(refused, DnstapLogAction("box", told))
+addAction(refused, SetExtendedDNSErrorAction(15, "Beffroi"))
+addAction(refused, RCodeAction(DNSRCode.NXDOMAIN))
 -- Observed names, and names so long that they may carry data: the agent judges them in memory.
 local seen = OrRule({{KeyValueStoreLookupRule(watched, suffix), QNameWireLengthRule(0, {LONG_NAME_BYTES})}})
 addAction(seen, DnstapLogAction("box", told))

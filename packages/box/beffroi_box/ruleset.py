@@ -1,10 +1,10 @@
 """The packet rules of a box as nft text. Pure: policy and own facts in, one transaction's text out.
 
-Shape:   the deny sets (hot4, hot6, cold4, cold6) and the chain of the bulk lists (bulk) are only declared here,
+Shape:   the deny sets (hot4, hot6, cold4, cold6) and the chains of the bulk lists are only declared here,
          never emptied: applying or rolling back a policy rewrites chains and small sets, and cannot touch a deny
          entry. So whoever cuts the link during a probe wins nothing.
 Order:   block in both directions stands before ``ct established``: a block cuts flows that already run. What the box
-         needs (keep4, keep6) and what a local exception names (spare4, spare6) passes it, lists included.
+         needs and what a local exception names passes it, lists included (``denyrules``).
 Tallies: small dynamic sets count new flows by remote, refused ports, bytes sent: the agent reads and empties them
          (``tallies``). A full one counts no more; it never refuses a packet.
 Counts:  a refused packet is counted; the first one of an attempt (remote, protocol, port, within ATTEMPT_S) is counted
@@ -27,23 +27,21 @@ from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import Policy
 from beffroi_protocol.protected import reason_protected
 
+from beffroi_box.denyrules import DENY_CHAINS, deny_rules
 from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
 from beffroi_box.inspectrules import inspect_rules
 from beffroi_box.lanprobe import FAR_ADDRESS, MARK, NEAR
 from beffroi_box.pagerules import PAGE_CHAINS, page_input, page_jump, page_rules
-from beffroi_box.tallies import attempt_sets, counting, declarations, tried
+from beffroi_box.tallies import attempt_sets, counting, declarations
 
 TABLE = "beffroi"
 MODES = ("router", "bridge")
 INNER4 = "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16"
-LOG_IN, LOG_OUT = "bf:in", "bf:out"
-_FAMILIES = ((4, "ip"), (6, "ip6"))
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)
 _CHAINS = (
-    "tried_in", "tried_out", "blocked_in", "blocked_out", "deny", "deny4", "deny6", "again", "early_",
-    "forward_", "input_", "output_", "dns_", "source_", "leaving_", "probe_", "strangers", "met", "sent",
-    "guests", "pace", "refuse", "inspect_", *PAGE_CHAINS,
+    *DENY_CHAINS, "forward_", "input_", "output_", "dns_", "source_", "leaving_", "probe_", "strangers", "met",
+    "sent", "guests", "pace", "refuse", "inspect_", *PAGE_CHAINS,
 )  # fmt: skip
 
 
@@ -85,7 +83,8 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
             if nets[version]:
                 parts.append(f"add element inet {TABLE} {name}{version} {{ {', '.join(nets[version])} }}")
     parts += [f"flush chain inet {TABLE} {chain}" for chain in _CHAINS]
-    parts.append(_deny(policy, site, wan))
+    lan_port = "meta mark and 0x3 == 0x2" if bridge else f'iifname "{site.lan}"'
+    parts.append(deny_rules(policy, TABLE, site.nflog_group, wan, lan_port))
     parts.append(counting(TABLE))
     parts.append(_forward(policy, wan, lan, observing=observing))
     parts.append(_own_traffic(policy, site, wan, lan))
@@ -129,7 +128,8 @@ table inet {TABLE} {{
   counter local_refused {{ }}
   counter paced {{ }}
   counter probe_kept {{ }}
-  chain bulk {{ }}
+  chain bulk_in {{ }}
+  chain bulk_out {{ }}
   chain web_bulk {{ }}
 {plain}
   chain early_ {{ type filter hook prerouting priority raw; policy accept; }}
@@ -142,65 +142,6 @@ table inet {TABLE} {{
   chain leaving_ {{ type filter hook postrouting priority 300; policy accept; }}
   chain probe_ {{ type filter hook prerouting priority mangle; policy accept; }}
 }}"""
-
-
-def _deny(policy: Policy, site: Site, wan: str) -> str:
-    """``goto`` ends the walk for a blocked packet; in observation (enforce off) it is only counted and logged.
-
-    What repeats an attempt that is counted already is refused before the kernel seeks or makes a connection for it
-    (``early_``): a flood costs less than half. Whether its source is still listed is asked all the same.
-    """
-    refuse_in = "drop" if policy.enforce else "return"
-    refuse_out = (
-        "meta l4proto tcp reject with tcp reset\n    reject with icmpx admin-prohibited"
-        if policy.enforce
-        else "return"
-    )
-    # Asked of what is listed only: most packets are not.
-    excepted = "\n".join(
-        f"    {family} {side} @{name}{version} return"
-        for name in ("keep", "spare")
-        for version, family in _FAMILIES
-        for side in ("saddr", "daddr")
-    )
-    by_family = "\n".join(_denied(version, family) for version, family in _FAMILIES)
-    return f"""table inet {TABLE} {{
-{tried("in", "saddr", site.nflog_group, LOG_IN)}
-{tried("out", "daddr", site.nflog_group, LOG_OUT)}
-  chain blocked_in {{
-{excepted}
-    counter name blocked_in
-    jump tried_in
-    {refuse_in}
-  }}
-  chain blocked_out {{
-{excepted}
-    counter name blocked_out
-    jump tried_out
-    {refuse_out}
-  }}
-{by_family}
-  chain deny {{
-    meta nfproto ipv4 goto deny4
-    meta nfproto ipv6 goto deny6
-  }}
-  chain early_ {{
-    {wan} jump again
-  }}
-  chain again {{
-    ip saddr . meta l4proto . th dport @tried4_in jump deny
-    ip6 saddr . meta l4proto . th dport @tried6_in jump deny
-  }}
-}}"""
-
-
-def _denied(version: int, family: str) -> str:
-    jumps = "\n".join(
-        f"    {family} {side} @{kind}{version} goto {chain}"
-        for side, chain in (("saddr", "blocked_in"), ("daddr", "blocked_out"))
-        for kind in ("hot", "cold")
-    )
-    return f"  chain deny{version} {{\n{jumps}\n    goto bulk\n  }}"
 
 
 def _forward(policy: Policy, wan: str, lan: str, *, observing: bool) -> str:

@@ -129,6 +129,8 @@ def tried(way: str, side: str, group: int, prefix: str) -> str:
         f'log group {group} prefix "{prefix}" snaplen 96'
     )
     lines = [f"  chain tried_{way} {{", "    ct direction reply return"]
+    for version, family in ((4, "ip"), (6, "ip6")):  # a repetition ends here
+        lines.append(f"    {family} {side} . meta l4proto . th dport @tried{version}_{way} return")
     for version, family in ((4, "ip"), (6, "ip6")):
         for name, ports, key in (
             ("tried", "meta l4proto { tcp, udp }", f"{family} {side} . meta l4proto . th dport"),
