@@ -29,7 +29,7 @@ from beffroi_box.ruleset import TABLE
 AT_ONCE = 500
 """Elements in one transaction: less than half a millisecond of the kernel's lock."""
 TURNS = ("a", "b")
-SETTLE_S, FREE_S = 0.05, 0.3e-6
+SETTLE_S, FREE_S = 0.1, 0.3e-6
 """A pause before a socket is closed, and its addition for each deleted element: the kernel frees them meanwhile."""
 _DECLARED = re.compile(r"set (bulk[46]_\w+) \{(?:[^{}]*?\ssize (\d+))?")
 _ASKED = re.compile(r"@(bulk[46]_\w+) ")

@@ -89,7 +89,8 @@ addAction(AndRule({{QNameRule("{RELOAD}."), NetmaskGroupRule({{"127.0.0.0/8"}})}
   local all = urgent:reload() and bulk:reload() and spared:reload() and watched:reload()
   return all and DNSAction.Spoof or DNSAction.ServFail, "127.0.0.1"
 end))
-local suffix = KeyValueLookupKeySuffix(1)
+-- A listed name has two labels at least.
+local suffix = KeyValueLookupKeySuffix(2)
 local listed = AndRule({{
   OrRule({{KeyValueStoreLookupRule(urgent, suffix), KeyValueStoreLookupRule(bulk, suffix)}}),
   NotRule(KeyValueStoreLookupRule(spared, suffix))

@@ -74,18 +74,17 @@ def declarations() -> str:
 def counting(table: str) -> str:
     """``strangers`` sees what comes from the WAN; ``met`` and ``sent`` what the LAN sends there."""
     once = f"ct mark and {COUNTED:#x} == 0"
-    answered = f"ct state established ct direction original ct mark and {ANSWERED:#x} == 0 jump guests"
+    answered = f"ct state established ct mark and {ANSWERED:#x} == 0 jump guests"
     both = (("4", "ip", 4), ("6", "ip6", 6))
     rules: dict[str, list[str]] = {
         name: [] for name in ("strangers", "met", "sent", "guests", "pace", "refuse")
     }
     rules["met"].append(f"ct mark set ct mark or {COUNTED:#x}")
     rules["guests"].append(f"ct mark set ct mark or {ANSWERED:#x}")
+    # The temporary block is for flows that the stranger began: answers to the LAN's own flows pass.
+    rules["strangers"].append("ct direction reply return")
     for n, family, _ in both:
-        # The temporary block is for flows that the stranger began: answers to the LAN's own flows pass.
-        rules["strangers"].append(
-            f"ct direction original {family} saddr @local{n} counter name local_refused drop"
-        )
+        rules["strangers"].append(f"{family} saddr @local{n} counter name local_refused drop")
         flow = f"{family} saddr . {family} daddr . meta l4proto . th dport"
         rules["met"].append(f"meta l4proto {{ tcp, udp }} update @met{n} {{ {flow} }}")
         rules["sent"].append(f"update @sent{n} {{ {family} saddr . {family} daddr }}")
