@@ -34,12 +34,15 @@ from beffroi_lab.running import wait_until
 from beffroi_lab.topology import LabFailed, LabImpossible
 from beffroi_protocol.messages import Policy
 
-from bench.lists import SEED, SERVER, memory_mib, nft, space_of, town_hall
+from bench.lists import SEED
+from bench.names import memory_mib
+from bench.place import SERVER, Place
 from bench.rows import Row
 
 NAMES, BYTES, CONNECTIONS, URGENT, HANGS = 10_000, 1 << 30, 300, 30, 3
 SINK, ANSWER = 23070, 23071
 HANG_TARGET_MS = 2500.0
+_HALL = Place("inspect")
 PEER = "the same rules without inspection"
 ROOT = Path(__file__).parents[1]
 
@@ -50,23 +53,9 @@ def run(say: Callable[[str], None]) -> list[Row]:
         raise LabImpossible("namespaces need root")
     if not shutil.which("suricata"):
         raise LabImpossible("suricata is not installed")
-    rows: list[Row] = []
-    failed: list[BaseException] = []
-
-    def measure() -> None:
-        try:
-            with tempfile.TemporaryDirectory(prefix="bfl-") as place, town_hall(), _server():
-                Path(place).chmod(0o755)
-                rows.extend(_measured(Path(place), say))
-        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread
-            failed.append(error)
-
-    thread = threading.Thread(target=measure)  # its network namespace changes, the process's own does not
-    thread.start()
-    thread.join()
-    if failed:
-        raise LabFailed(f"{type(failed[0]).__name__}: {failed[0]}") from failed[0]
-    return rows
+    with tempfile.TemporaryDirectory(prefix="bfl-") as place, _HALL.built(), _server():
+        Path(place).chmod(0o755)
+        return _HALL.inside("box", lambda: list(_measured(Path(place), say)))
 
 
 def _measured(place: Path, say: Callable[[str], None]) -> Iterator[Row]:
@@ -74,10 +63,10 @@ def _measured(place: Path, say: Callable[[str], None]) -> Iterator[Row]:
     queue = Kernel().queue_way()
     policy = Policy(inspect=True)
     site = Site("wan", "lan", (SERVER,), 443, queue=queue)
-    nft(ruleset(Policy(), site))
+    _HALL.nft(ruleset(Policy(), site))
     bare_s, bare_ms = _move(), _connect_ms()
     say(f"without inspection: {bare_s:.2f} s, {bare_ms:.2f} ms; queue: {queue}, {ENOUGH_MIB} MiB are needed")
-    nft(ruleset(policy, site))
+    _HALL.nft(ruleset(policy, site))
     with _engine(place) as (inspection, keeper):
         source = random.Random(SEED)
         names = {f"n{source.randrange(1 << 40)}.colis-{i}.com" for i in range(NAMES)}
@@ -204,7 +193,7 @@ answer(servers[1])
 
 @contextmanager
 def _server() -> Iterator[None]:
-    argv = _inside("b", sys.executable, "-c", _SERVE, str(SINK), str(ANSWER))
+    argv = _HALL.command("server", sys.executable, "-c", _SERVE, str(SINK), str(ANSWER))
     server = subprocess.Popen(argv, stdout=subprocess.PIPE)
     try:
         assert server.stdout is not None
@@ -215,12 +204,8 @@ def _server() -> Iterator[None]:
         server.wait()
 
 
-def _inside(place: str, *argv: str) -> list[str]:
-    return ["nsenter", f"--net=/run/netns/{space_of(place)}", "--", *argv]
-
-
 def _move() -> float:
-    argv = _inside("a", sys.executable, "-c", _SEND, SERVER, str(SINK), str(BYTES))
+    argv = _HALL.command("client", sys.executable, "-c", _SEND, SERVER, str(SINK), str(BYTES))
     return round(
         float(subprocess.run(argv, capture_output=True, text=True, check=True, timeout=300).stdout), 2
     )
@@ -259,7 +244,7 @@ def _connects(hello: bytes) -> bool:
 def _client() -> socket.socket:
     """A socket of the client's namespace, made by this thread, which returns to the box's."""
     with (
-        Path(f"/run/netns/{space_of('a')}").open("rb") as there,
+        Path(f"/run/netns/{_HALL.spaces['client']}").open("rb") as there,
         Path("/proc/thread-self/ns/net").open("rb") as here,
     ):
         os.setns(there.fileno(), os.CLONE_NEWNET)

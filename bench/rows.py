@@ -1,7 +1,7 @@
 """One row of a benchmark, and how it is shown. Pure.
 
 Rule:    ``ours`` and ``peer`` of a row were measured in the same run on the same machine; a peer that could not run
-         is None and ``note`` says why. ``ratio`` is peer / ours for times (above 1: we are faster).
+         is None and ``note`` says why. ``ratio`` above 1: we are better, peer / ours for times, ours / peer for rates.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Row:
-    """``target`` is an upper bound in ``unit``; None where none was set."""
+    """``target`` is a bound in ``unit``: the most, or the least if ``more_is_better``; None where none was set."""
 
     work: str
     unit: str
@@ -22,17 +22,22 @@ class Row:
     peer_name: str = ""
     target: float | None = None
     note: str = ""
+    more_is_better: bool = False
 
     @property
     def ratio(self) -> float | None:
-        return round(self.peer / self.ours, 1) if self.ours and self.peer is not None else None
+        if not self.ours or not self.peer:
+            return None
+        return round(self.ours / self.peer, 2) if self.more_is_better else round(self.peer / self.ours, 1)
 
     @property
     def met(self) -> bool | None:
         """None without a target; False where nothing could be measured."""
         if self.target is None:
             return None
-        return self.ours is not None and self.ours <= self.target
+        if self.ours is None:
+            return False
+        return self.ours >= self.target if self.more_is_better else self.ours <= self.target
 
     def as_object(self) -> dict[str, Any]:
         return {**asdict(self), "ratio": self.ratio, "met": self.met}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import struct
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.fanout import SPARE_FILES, rank, shape
+from bench.lists import loaded_by
+from bench.packets import _frame
 from bench.peers import Measured, crowdsec, fail2ban
 from bench.rows import Row, table
 from bench.wire import Chunks, Refusal
@@ -73,3 +76,23 @@ def test_no_process_of_the_measured_centre_needs_more_files_than_it_may_open(box
     fronts = found.fronts or 1
     assert 2 * found.connections * (1.1 if found.fronts else 1) / fronts <= 20_000 - SPARE_FILES
     assert boxes / (found.relays or 1) <= 20_000
+
+
+def test_a_rate_meets_a_target_from_above_and_its_ratio_grows_with_it() -> None:
+    fast = Row("rate", "k/s", 90, peer=100, target=85, more_is_better=True)
+    assert fast.met is True and fast.ratio == 0.9
+    assert Row("rate", "k/s", 80, peer=100, target=85, more_is_better=True).met is False
+    assert Row("rate", "k/s", None, target=85, more_is_better=True).met is False
+
+
+def test_what_loaded_no_list_says_why_and_is_no_time() -> None:
+    row = loaded_by("work", 0.3, Measured("peer", why="its database is locked"))
+    assert row.peer is None and "locked" in "\n".join(table([row]))
+    assert loaded_by("work", 0.3, Measured("peer", (15_000.0,))).ratio == 50.0
+
+
+def test_the_checksum_of_a_made_packet_is_right() -> None:
+    packet = _frame(bytes(12), "192.0.2.1", "198.51.100.7", 1024, 9)
+    assert len(packet) == 60
+    total = sum(struct.unpack(">10H", packet[14:34]))
+    assert (total & 0xFFFF) + (total >> 16) == 0xFFFF
