@@ -127,6 +127,20 @@ def test_what_is_written_today_is_what_version_1_wrote() -> None:
         assert holds(now, before)
 
 
+def test_a_list_of_yesterday_has_no_threat_and_an_unknown_one_is_read() -> None:
+    fields = msgspec.json.decode(split_line(golden("batch"))[2])
+    message = decode_feed(msgspec.json.encode(fields))
+    assert isinstance(message, Batch) and message.lists[0].threat == ""
+    for threat in ("command_server", "threat_of_tomorrow"):
+        fields["lists"][0]["threat"] = threat
+        message = decode_feed(msgspec.json.encode(fields))
+        assert isinstance(message, Batch) and message.lists[0].threat == threat
+    for bad in ("Command server", "x" * 41, 7):
+        fields["lists"][0]["threat"] = bad
+        with pytest.raises(MessageMalformed):
+            decode_feed(msgspec.json.encode(fields))
+
+
 def test_a_policy_of_yesterday_keeps_todays_behaviour() -> None:
     message = decode_feed(split_line(golden("policy"))[2])
     assert isinstance(message, PolicyMessage)

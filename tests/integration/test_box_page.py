@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 
+import msgspec
 import pytest
 from beffroi_protocol.enrolment_code import new_code
 from beffroi_protocol.indicators import Kind, normalise
@@ -80,6 +81,18 @@ def test_an_address_of_a_long_list_has_the_page_too(hall: TownHall) -> None:
     hall.listed(hall.centre.bulk_list("essai", Kind.CIDR, ["45.83.64.0/28"]))
     until(lambda: hall.page(LAN, EVIL) is not None, "no page")
     assert "Ce site est bloqué" in html(hall, EVIL)
+
+
+def test_a_list_of_command_servers_is_lifted_by_nobody(hall: TownHall) -> None:
+    servers = hall.centre.bulk_list("essai", Kind.IP, [EVIL, EVIL6])
+    hall.listed(msgspec.structs.replace(servers, threat="command_server"))
+    until(lambda: hall.page(LAN, EVIL) is not None, "no page")
+    page = html(hall, EVIL)
+    assert "serveur de commande de pirates" in page and "/debloquer?" not in page
+    answer = hall.page(LAN, EVIL, f"/debloquer?quoi={EVIL}")
+    assert answer is not None and answer[0] == 404
+    hall.listed(msgspec.structs.replace(servers, threat="phishing"))
+    until(lambda: "/debloquer?quoi=" in html(hall, EVIL), "an ordinary list may be lifted")
 
 
 def test_a_refused_attempt_counts_as_refused(hall: TownHall) -> None:

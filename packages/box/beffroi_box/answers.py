@@ -13,6 +13,7 @@ from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi_protocol.messages import Entry
 from beffroi_protocol.signing import fingerprint, public_bytes
+from beffroi_protocol.threats import NEVER_LIFTED
 from beffroi_protocol.unlock import Unlock, make_token
 
 from beffroi_box import AGENT_VERSION
@@ -22,9 +23,6 @@ from beffroi_box.network import read as read_network
 
 if TYPE_CHECKING:
     from beffroi_box.agent import Agent
-
-NEVER_LIFTED = frozenset({"command_server", "botnet", "beacon"})
-"""Reasons for which the page offers nothing; the centre decides all the same."""
 
 
 class Answers:

@@ -277,4 +277,4 @@ class ListKeeper:
 
 
 def _entry(one: BulkList, value: str) -> Entry:
-    return Entry(one.name, Indicator(one.kind, value), one.action, one.expires_at, one.reason)
+    return Entry(one.name, Indicator(one.kind, value), one.action, one.expires_at, one.threat or one.reason)

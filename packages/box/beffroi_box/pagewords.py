@@ -209,6 +209,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "reason.two_communes": ("vu dans plusieurs communes", "seen in several town halls"),
     "reason.landing_address": ("c’est là que mène un lien bloqué", "a blocked link leads there"),
     "reason.command_server": ("serveur de commande de pirates", "command server of attackers"),
+    "reason.malware": ("logiciel malveillant", "malware"),
+    "reason.phishing": ("hameçonnage", "phishing"),
+    "reason.scanner": ("balayage ou essais de mots de passe", "scans or tries of passwords"),
+    "reason.bulk_list": ("inscrit sur une liste d’attaquants", "named by a list of attackers"),
+    "reason.lone_source": ("inscrit sur une liste d’attaquants", "named by a list of attackers"),
     "reason.login_attack": (
         "mots de passe essayés depuis cette adresse",
         "passwords were tried from this address",

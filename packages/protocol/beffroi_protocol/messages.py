@@ -38,6 +38,7 @@ ListName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9._-]{0,63}\Z")
 """Name of a bulk list: safe as the name of a file, of a kernel set and in a log."""
 Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 """SHA-256 in lower-case hex: the address of a file."""
+Code = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9_]{0,40}\Z")]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
@@ -65,7 +66,8 @@ class BulkList(msgspec.Struct, frozen=True):
     """A long list that travels by digest: fetched as a file and checked before use (``lists.ListCheck``).
 
     ``sha256`` and ``size_bytes`` are of the uncompressed content, ``count`` is its number of lines.
-    ``expires_at`` 0: until it is replaced or withdrawn.
+    ``expires_at`` 0: until it is replaced or withdrawn. ``threat``: what it warns of (``threats.Threat``), "" for no
+    one thing.
     """
 
     name: ListName
@@ -76,6 +78,7 @@ class BulkList(msgspec.Struct, frozen=True):
     action: Action = Action.BLOCK
     expires_at: Seconds = 0
     reason: Text = ""
+    threat: Code = ""
 
     def active(self, *, now: int) -> bool:
         return not self.expires_at or self.expires_at > now

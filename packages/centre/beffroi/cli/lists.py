@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TextIO
 
 from beffroi_protocol.indicators import Kind
+from beffroi_protocol.threats import Threat
 
 from beffroi.cli.person import FileUnusable, account, enter_centre, has_database, open_file
 from beffroi.lib.config import DEFAULT_STATE, load
@@ -73,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     import__.add_argument("--source", required=True, metavar="TEXT", help="where it comes from")
     import__.add_argument("--licence", required=True, metavar="TEXT", help="under which it may be used")
     import__.add_argument(
+        "--threat",
+        default="",
+        choices=[threat.value for threat in Threat],
+        help="what all of it warns of; nobody in a town hall may unblock a command server",
+    )
+    import__.add_argument(
         "--days",
         type=int,
         default=0,
@@ -92,7 +99,9 @@ def show(*, as_json: bool) -> int:
 
     rows = list(queries.visible_lists(Actor.system(ACTOR)))
     if as_json:
-        fields = ("name", "kind", "scope", "action", "count", "sha256", "source", "licence", "published_by")
+        fields = (
+            "name", "kind", "scope", "action", "threat", "count", "sha256", "source", "licence", "published_by",
+        )  # fmt: skip
         told = [
             {
                 **{field: getattr(row, field) for field in fields},
@@ -129,6 +138,7 @@ def import_(options: argparse.Namespace, file: TextIO, *, account: str) -> int:
         values=read(file, as_csv=options.file.suffix.lower() == ".csv"),
         source=options.source,
         licence=options.licence,
+        threat=options.threat,
         ttl_s=options.days * DAY_S,
     )
     print(

@@ -31,6 +31,12 @@ KINDS = {
     "sha256": gettext_lazy("Fichier (empreinte)"),
     "sketch": gettext_lazy("Texte semblable (empreinte)"),
 }
+THREATS = {
+    "command_server": gettext_lazy("Serveurs de commande de pirates (jamais débloqués localement)"),
+    "malware": gettext_lazy("Logiciels malveillants"),
+    "phishing": gettext_lazy("Hameçonnage"),
+    "scanner": gettext_lazy("Balayages et essais de mots de passe"),
+}
 DETECTORS = {
     "spf_fail": gettext_lazy("le serveur d’envoi n’est pas autorisé par le domaine affiché"),
     "dkim_fail": gettext_lazy("la signature du courriel ne correspond pas"),

@@ -195,8 +195,8 @@ class Store:
                 " WHERE state = 'active' ORDER BY id"
             )
             lists = self.database.execute(
-                "SELECT name, kind, scope, sha256, size_bytes, count, action, expires_at, reason"
-                " FROM indicator_list ORDER BY name"
+                "SELECT name, kind, scope, sha256, size_bytes, count, action, expires_at, reason,"
+                " threat FROM indicator_list ORDER BY name"
             )
             position = self.last_event()
         events: list[ChannelEvent] = []
@@ -211,7 +211,7 @@ class Store:
             events.append(DecisionEvent(r[0], r[1], r[3], entry))
         for r in lists:
             bulk = BulkList(
-                r[0], Kind(r[1]), r[3], int(r[4]), int(r[5]), Action(r[6]), self._seconds(r[7]), r[8]
+                r[0], Kind(r[1]), r[3], int(r[4]), int(r[5]), Action(r[6]), self._seconds(r[7]), r[8], r[9]
             )
             events.append(ListEvent(r[0], r[1], r[2], bulk))
         return events, position

@@ -8,7 +8,7 @@ from __future__ import annotations
 from beffroi_protocol.indicators import Indicator, Kind
 
 from beffroi.core.decisions import actions, exceptions, lists, protected, staging
-from beffroi.core.decisions.models import NeverAgain
+from beffroi.core.decisions.models import IndicatorList, NeverAgain
 from beffroi.core.events import periodic
 from beffroi.core.events.registry import Event, consumer
 from beffroi.core.identity.actor import Actor
@@ -31,6 +31,13 @@ def leave_out_of_lists(event: Event) -> None:
     row = NeverAgain.objects.filter(pk=str(event.payload.get("never_again_id", "")), revoked_at=None).first()
     if row is not None:
         lists.leave_out(actor=Actor.system("decisions.never_again"), indicator=row.indicator)
+
+
+@consumer(name="decisions.lists", kinds=(lists.PUBLISHED,), atomic=False)
+def close_what_a_list_names(event: Event) -> None:
+    row = IndicatorList.objects.filter(pk=str(event.payload.get("list_id", ""))).first()
+    if row is not None:
+        exceptions.end_listed(row, actor=Actor.system("decisions.lists"))
 
 
 @consumer(name="decisions.effects", kinds=("box:flows_counted", "box:looked_back"))

@@ -20,8 +20,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.decisions import rules
-from beffroi.core.decisions.models import SCOPE_ALL, Decision, LocalException
+from beffroi.core.decisions import listed, rules
+from beffroi.core.decisions.models import SCOPE_ALL, Decision, IndicatorList, LocalException
 from beffroi.core.decisions.queries import access_exception
 from beffroi.core.decisions.rules import Held
 from beffroi.core.events import outbox
@@ -55,7 +55,7 @@ def allow_locally(
 
     ``reason``: words of the person, 1 to 500 characters. ``decision_id``: the decision that was in the way, if known.
     Errors: NotFound (another commune's), NotAllowed, Invalid, Conflict (too many), ExceptionRefused
-    ("command_server", "seen_by_several", "range").
+    ("command_server", "seen_by_several", "range"), OSError (a list cannot be read).
     """
     if not actor.may_see(collectivite_id):
         raise NotFound("collectivité")
@@ -70,9 +70,10 @@ def allow_locally(
     if not departement and canonical.kind is Kind.CIDR:
         raise ExceptionRefused("range")
     _check_range(canonical)
+    named = [listed.held_of(one) for one in listed.touching(listed.blocking_in(collectivite_id), canonical)]
     with transaction.atomic():
         outbox.serialise()
-        held = [_held(one) for one in _in_force(canonical, collectivite_id)]
+        held = [_held(one) for one in _in_force(canonical, collectivite_id)] + named
         if why := rules.exception_refused(held, departement=departement):
             raise ExceptionRefused(why)
         return _put(
@@ -101,6 +102,24 @@ def end_touched(indicator: Indicator, *, actor: Actor) -> int:
     rows = LocalException.objects.filter(state=_State.ACTIVE, by_departement=False)
     found = [one for one in near(rows, indicator) if rules.touches(one.indicator, indicator)]
     return sum(_end(one, actor=actor, state=_State.ENDED, reason="attack") for one in found)
+
+
+def end_listed(row: IndicatorList, *, actor: Actor) -> int:
+    """Close what people of communes opened and what a list of command servers now names; return how many.
+
+    Errors: OSError.
+    """
+    if not rules.exception_refused([Held(row.threat, listed.RULE, {})], departement=False):
+        return 0
+    rows = LocalException.objects.filter(state=_State.ACTIVE, by_departement=False)
+    if row.scope != SCOPE_ALL:
+        rows = rows.filter(collectivite_id=row.scope)
+    open_ = list(rows)
+    named = listed.touched(row, {one.indicator for one in open_})
+    with transaction.atomic():
+        outbox.serialise()
+        found = [one for one in open_ if one.indicator in named]
+        return sum(_end(one, actor=actor, state=_State.ENDED, reason="attack") for one in found)
 
 
 def expire_due() -> int:

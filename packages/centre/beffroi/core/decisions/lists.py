@@ -24,6 +24,7 @@ from beffroi_protocol import lists as content
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi_protocol.messages import MAX_LIST_BYTES, Action, BulkList, ListName
+from beffroi_protocol.threats import Threat
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Max, Min
@@ -75,16 +76,20 @@ def publish_list(
     ttl_s: int = 0,
     scope: str = SCOPE_ALL,
     action: str = Action.BLOCK,
+    threat: str = "",
     account: str = "",
 ) -> Published:
     """Put a list in force at every door whose channel carries ``kind``; one of the same name is replaced.
 
+    ``threat``: what all of it warns of (``threats.Threat``), "" for no one thing.
     ``scope``: ``all`` or one collectivité. ``ttl_s`` in seconds, 0: until it is replaced or withdrawn.
     ``account``: of the machine, where a person acts by command; kept in the personal side of the audit entry.
     Errors: ListEmpty, Invalid, NotAllowed; OSError when the file cannot be written.
     """
     _only_the_departement(actor)
     known = _checked(name, kind, source, licence, ttl_s)
+    if threat and threat not in Threat:
+        raise Invalid(f"threat: one of {', '.join(Threat)}")
     kept, invalid, refused = _sort(values, known)
     if not kept:
         raise ListEmpty(name, invalid, refused)
@@ -97,6 +102,7 @@ def publish_list(
         scope=scope,
         action=Action(action).value,
         reason=REASON,
+        threat=threat,
         source=source,
         licence=licence,
         expires_at=clock.now() + timedelta(seconds=ttl_s) if ttl_s else None,
@@ -160,7 +166,7 @@ def leave_out(*, actor: Actor, indicator: Indicator) -> int:
             withdraw_list(actor=actor, name=row.name)
             continue
         written = _write(kept)
-        columns = ("kind", "scope", "action", "reason", "source", "licence", "expires_at")
+        columns = ("kind", "scope", "action", "reason", "threat", "source", "licence", "expires_at")
         same = {name: getattr(row, name) for name in columns}
         _put(actor=actor, account="", name=row.name, **same, **written)
     return left
@@ -206,7 +212,8 @@ def bulk_list(row: IndicatorList) -> BulkList:
     """What doors are told of it."""
     expires_at = int(row.expires_at.timestamp()) if row.expires_at else 0
     return BulkList(
-        row.name, Kind(row.kind), row.sha256, row.size_bytes, row.count, Action(row.action), expires_at, row.reason
+        row.name, Kind(row.kind), row.sha256, row.size_bytes, row.count, Action(row.action), expires_at, row.reason,
+        row.threat,
     )  # fmt: skip
 
 

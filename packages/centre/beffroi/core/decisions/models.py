@@ -213,6 +213,7 @@ class IndicatorList(models.Model):
     scope = models.CharField(max_length=40, default=SCOPE_ALL)
     action = models.CharField(max_length=16)
     reason = models.CharField(max_length=80)
+    threat = models.CharField(max_length=40, default="", blank=True)
     sha256 = models.CharField(max_length=64)
     size_bytes = models.BigIntegerField()
     count = models.BigIntegerField()

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.threats import NEVER_LIFTED
 
 _NETWORKS = frozenset({Kind.IP, Kind.CIDR})
-COMMAND_SERVER = frozenset({"command_server", "botnet", "beacon", "box_beacon", "box_dns_tunnel"})
-"""Reasons and detectors that say: something inside talks to its master."""
+COMMAND_SERVER = NEVER_LIFTED | {"box_beacon", "box_dns_tunnel"}
+"""Reasons, threats of lists and detectors that say: something inside talks to its master."""
 SEVERAL = 2
 MAX_LOCAL_EXCEPTIONS = 50
 """Active ones of a collectivité: a person who lets everything through has no protection left."""

@@ -238,7 +238,7 @@ def entry_of(bulk: BulkList, value: str) -> Entry:
         Indicator(bulk.kind, value),
         bulk.action,
         bulk.expires_at or _FOREVER,
-        bulk.reason,
+        bulk.threat or bulk.reason,
     )
 
 

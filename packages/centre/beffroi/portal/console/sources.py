@@ -50,6 +50,11 @@ class SourceForm(forms.Form):
     format = forms.ChoiceField(label=gettext_lazy("Format"), choices=list(source_words.FORMATS.items()))
     licence = forms.CharField(label=gettext_lazy("Licence ou conditions d’usage"), max_length=100)
     weight = forms.ChoiceField(label=gettext_lazy("Effet"), choices=list(source_words.WEIGHTS.items()))
+    threat = forms.ChoiceField(
+        label=gettext_lazy("Menace"),
+        choices=[("", gettext_lazy("plusieurs, ou non précisée")), *words.THREATS.items()],
+        required=False,
+    )
     kinds = forms.MultipleChoiceField(
         label=gettext_lazy("Indices retenus"),
         choices=[(kind.value, words.KINDS[kind.value]) for kind in KINDS],
@@ -108,7 +113,7 @@ class SourceForm(forms.Form):
         return {
             **{
                 name: given[name]
-                for name in ("name", "format", "licence", "weight", "kinds", "account", "secret")
+                for name in ("name", "format", "licence", "weight", "threat", "kinds", "account", "secret")
             },
             "address": given["address"].strip(),
             "ttl_s": given["ttl_days"] * DAY_S,
@@ -178,6 +183,7 @@ def source(request: HttpRequest, actor: Actor, source_id: str) -> HttpResponse:
         "row": _row(queries.state_of(one)),
         "format": source_words.FORMATS[one.format],
         "effect": source_words.WEIGHTS[one.weight],
+        "threat": words.THREATS.get(one.threat, ""),
         "history": [
             (update, source_words.doubts(update.doubts), _who(update)) for update in queries.history(one)
         ],
@@ -271,7 +277,7 @@ def _initial(one: FeedSource | catalogue.Suggestion | None) -> dict[str, Any]:
     if one is None:
         return {"ttl_days": 2, "every_hours": 6, "weight": "observe", "kinds": [kind.value for kind in KINDS]}
     return {
-        **{name: getattr(one, name) for name in ("name", "address", "format", "licence", "weight")},
+        **{name: getattr(one, name) for name in ("name", "address", "format", "licence", "weight", "threat")},
         "account": getattr(one, "account", ""),
         "kinds": list(one.kinds) or [kind.value for kind in KINDS],
         "ttl_days": max(1, one.ttl_s // DAY_S),

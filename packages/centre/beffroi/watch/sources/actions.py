@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from beffroi_protocol.threats import Threat
 from django.conf import settings
 from django.db import transaction
 from django.utils.text import slugify
@@ -185,6 +186,7 @@ def _set(source: FeedSource, fields: Mapping[str, Any], secret: str) -> None:
         "format",
         "licence",
         "weight",
+        "threat",
         "kinds",
         "options",
         "ttl_s",
@@ -201,6 +203,8 @@ def _set(source: FeedSource, fields: Mapping[str, Any], secret: str) -> None:
             raise Invalid(field)
     if source.format not in FeedSource.Format or source.weight not in FeedSource.Weight:
         raise Invalid("format, weight")
+    if source.threat and source.threat not in Threat:
+        raise Invalid("threat")
     if not set(source.kinds) <= {kind.value for kind in KINDS} or not set(source.options) <= set(OPTIONS):
         raise Invalid("kinds, options")
     if not (MIN_TTL_S <= source.ttl_s <= MAX_TTL_S and MIN_EVERY_S <= source.every_s <= MAX_EVERY_S):
@@ -251,6 +255,7 @@ def _record(source: FeedSource, actor: Actor, what: str, *, account: str = "") -
             "address": source.address,
             "format": source.format,
             "weight": source.weight,
+            "threat": source.threat,
             "ttl_s": source.ttl_s,
         },
         personal={"account": account} if account else None,

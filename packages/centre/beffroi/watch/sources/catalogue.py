@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from beffroi_protocol.threats import Threat
+
 from beffroi.watch.sources.models import FeedSource
 
 HOUR_S, DAY_S = 3600, 86400
@@ -27,6 +29,7 @@ class Suggestion:
     licence: str
     terms: str
     weight: str
+    threat: str = ""
     kinds: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     ttl_s: int = 2 * DAY_S
@@ -81,6 +84,7 @@ CATALOGUE: tuple[Suggestion, ...] = (
         "CC0 1.0",
         "https://feodotracker.abuse.ch/blocklist/",
         _Weight.LIST,
+        threat=Threat.COMMAND_SERVER,
         kinds=("ip",),
         every_s=HOUR_S,
     ),
@@ -93,6 +97,7 @@ CATALOGUE: tuple[Suggestion, ...] = (
         "Unlicense",
         "https://github.com/stamparm/ipsum",
         _Weight.OBSERVE,
+        threat=Threat.SCANNER,
         kinds=("ip",),
         every_s=24 * HOUR_S,
     ),
@@ -105,6 +110,7 @@ CATALOGUE: tuple[Suggestion, ...] = (
         "CC0 1.0",
         "https://urlhaus.abuse.ch/api/",
         _Weight.LIST,
+        threat=Threat.MALWARE,
         kinds=("url",),
         options={"column": "3"},
         every_s=HOUR_S,

@@ -36,6 +36,7 @@ class FeedSource(models.Model):
     format = models.CharField(max_length=16, choices=Format)
     licence = models.CharField(max_length=100)
     weight = models.CharField(max_length=16, choices=Weight, default=Weight.OBSERVE)
+    threat = models.CharField(max_length=40, default="", blank=True)  # beffroi_protocol.threats
     kinds = models.JSONField(default=list)
     options = models.JSONField(default=dict)
     ttl_s = models.IntegerField(default=2 * 86400)

@@ -293,6 +293,7 @@ def _publish(source: FeedSource, name: str, kind: str, values: list[str], entrie
     if present is not None and present.expires_at is not None:
         same = present.sha256 == hashlib.sha256(content.content(values)).hexdigest()
         gained_s = last_s - present.expires_at.timestamp()
+        same = same and present.threat == source.threat
         if same and abs(gained_s) < source.ttl_s / 8:
             return  # a batch and an audit entry for every round would say nothing
     try:
@@ -303,6 +304,7 @@ def _publish(source: FeedSource, name: str, kind: str, values: list[str], entrie
             values=values,
             source=f"{source.name} {source.address}".strip()[:200],
             licence=source.licence,
+            threat=source.threat,
             ttl_s=max(1, last_s - clock.epoch_s()),
         )
     except lists.ListEmpty:
