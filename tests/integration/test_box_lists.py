@@ -9,8 +9,8 @@ import re
 
 import pytest
 from beffroi_protocol.facts import EntryRefused, FlowsBlocked, NamesRefused
-from beffroi_protocol.indicators import Kind
-from beffroi_protocol.messages import BulkList
+from beffroi_protocol.indicators import Kind, normalise
+from beffroi_protocol.messages import Action, BulkList, Entry
 
 from tests.town_hall import TownHall, good_policy, needs_network
 from tests.town_hall_network import (
@@ -128,6 +128,21 @@ def test_an_address_of_both_versions_is_refused_at_every_moment_of_the_exchange(
         assert not connects(LAN, EVIL)
         tries += 1
     assert tries > 1 and not connects(LAN, EVIL) and not connects(LAN, EVIL6)
+
+
+def test_what_is_never_blocked_again_passes_at_once_stays_open_and_is_taken_back(hall: TownHall) -> None:
+    hall.listed(addresses(hall, EVIL), hall.centre.bulk_list("names", Kind.DOMAIN, [LISTED]))
+    assert not connects(LAN, EVIL) and look_up(LAN, LISTED, LAN_BOX) == REFUSED
+    end, named = hall.centre.now() + 3600, (normalise(Kind.IP, EVIL), normalise(Kind.DOMAIN, LISTED))
+    opened = [Entry(f"nev_{n}", one, Action.ALLOW, end) for n, one in enumerate(named)]
+    version = hall.centre.publish(*opened)
+    until(lambda: hall.centre.enforced(version), hall.log())
+    assert connects(LAN, EVIL) and look_up(LAN, LISTED, LAN_BOX) == 0
+    hall.listed(addresses(hall, EVIL, GOOD))
+    assert not connects(LAN, GOOD) and connects(LAN, EVIL), "a list of tomorrow changes nothing"
+    version = hall.centre.publish(removed=tuple(one.id for one in opened))
+    until(lambda: hall.centre.enforced(version), hall.log())
+    assert not connects(LAN, EVIL) and look_up(LAN, LISTED, LAN_BOX) == REFUSED
 
 
 def test_a_refused_flow_names_its_list(hall: TownHall) -> None:

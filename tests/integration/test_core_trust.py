@@ -166,7 +166,7 @@ def test_never_again_ends_every_decision_it_touches_and_forbids_new_ones(
     name, sub = decide(system), decide(system, normalise("domain", "cdn.fournitures-bureau.com"))
     other = decide(system, normalise("domain", "not-fournitures-bureau.com"))
     row = never_again.never_again(actor=administrator, indicator=SITE, reason="fournisseur de 40 communes")
-    assert feed() == {("all", other.id): "block"}
+    assert feed() == {("all", other.id): "block", ("all", row.id): "allow"}
     for decision in (name, sub):
         decision.refresh_from_db()
         assert (decision.state, decision.end_reason) == ("revoked", "never_again")
@@ -174,6 +174,7 @@ def test_never_again_ends_every_decision_it_touches_and_forbids_new_ones(
         with pytest.raises(ProtectedIndicator):
             decide(administrator, normalise("domain", value))
     assert never_again.take_back(actor=administrator, never_again_id=row.id, reason="rachetée par un escroc")
+    assert feed() == {("all", other.id): "block"}
     assert decide(system).state == "active"
     verbs = AuditEntry.objects.filter(verb__startswith="never_again:").order_by("id")
     assert [v.verb for v in verbs] == ["never_again:set", "never_again:taken_back"]
@@ -187,9 +188,21 @@ def test_never_again_of_an_address_spares_its_range_too(administrator: Actor, sy
 
 
 def test_never_again_ends_when_its_time_is_over(administrator: Actor, system: Actor) -> None:
-    never_again.never_again(actor=administrator, indicator=SITE, reason="essai", ttl_s=60)
+    row = never_again.never_again(actor=administrator, indicator=SITE, reason="essai", ttl_s=60)
+    assert never_again.expire_due() == 0 and feed() == {("all", row.id): "allow"}
     with clock.shifted(61):
         assert decide(system).state == "active"
+        assert never_again.expire_due() == 1
+    assert ("all", row.id) not in feed()
+    row.refresh_from_db()
+    assert (row.revoked_by, row.revoke_reason) == ("decisions.expiry", "ttl")
+
+
+@pytest.mark.parametrize("wide", [("cidr", "51.0.0.0/23"), ("cidr", "2a0e::/47"), ("domain", "co.uk")])
+def test_never_again_opens_no_whole_range_or_suffix(administrator: Actor, wide: tuple[str, str]) -> None:
+    with pytest.raises(Invalid):
+        never_again.never_again(actor=administrator, indicator=normalise(*wide), reason="trop")
+    assert feed() == {}
 
 
 def test_never_again_is_the_departements_word_alone(beaune: Commune, system: Actor) -> None:
@@ -199,19 +212,27 @@ def test_never_again_is_the_departements_word_alone(beaune: Commune, system: Act
     assert list(queries.never_again_entries(beaune.referent)) == []
 
 
-def test_bulk_lists_leave_out_what_is_never_decided_again(administrator: Actor, database: str) -> None:
+def test_bulk_lists_keep_what_is_never_blocked_again_and_the_feed_lets_it_pass(
+    administrator: Actor, database: str
+) -> None:
     values = ["cdn.fournitures-bureau.com", "fournitures-bureau.com", "malware-host.com"]
-    lists.publish_list(
-        actor=administrator, name="names", kind="domain", values=values, source="test", licence="CC0"
-    )
-    never_again.never_again(actor=administrator, indicator=SITE, reason="fournisseur")
+
+    def publish() -> IndicatorList:
+        return lists.publish_list(
+            actor=administrator, name="names", kind="domain", values=values, source="test", licence="CC0"
+        ).row
+
+    before = publish().sha256
+    row = never_again.never_again(actor=administrator, indicator=SITE, reason="fournisseur")
     run_pending("main")
-    assert IndicatorList.objects.get(name="names").count == 1
-    never_again.never_again(
-        actor=administrator, indicator=normalise("domain", "malware-host.com"), reason="nettoyé"
-    )
-    run_pending("main")
-    assert not IndicatorList.objects.exists()
+    values.append("another.example.net")
+    after = publish()
+    assert (IndicatorList.objects.get(name="names").count, after.sha256 != before) == (4, True)
+    told = OutboxEvent.objects.get(kind="never_again:set")
+    (change,) = channel_events(Event(told.id, told.kind, None, json.loads(told.payload)))
+    assert (change.scope, change.kind) == ("all", "domain")
+    entry = change.entry  # type: ignore[union-attr]
+    assert (entry.id, entry.indicator, entry.action, entry.reason) == (row.id, SITE, "allow", "never_again")  # type: ignore[union-attr]
 
 
 # -- appeals -----------------------------------------------------------------------------------------------

@@ -13,15 +13,17 @@ from pathlib import Path
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.decisions import lists, queries
+from beffroi.core.decisions import lists, never_again, queries
 from beffroi.core.decisions.models import IndicatorList
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes import files
+from beffroi.core.planes.db import Database
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
-from beffroi_protocol.indicators import Indicator, Kind
+from beffroi.stream.store import FOREVER, Store
+from beffroi_protocol.indicators import Indicator, Kind, normalise
 
 from tests.conftest import Commune
 from tests.fixtures_stream import Answer, BoxClient, Centre, block, eventually, running_centre  # noqa: F401
@@ -128,11 +130,53 @@ def test_a_file_is_deleted_when_no_list_names_it_the_feed_moved_on_and_hours_pas
     long_ago = time.time() - lists.KEEP_FILES_S - 1
     for path in paths:
         os.utime(path, (long_ago, long_ago))
-    assert lists.prune_files() >= 1
+    assert lists.prune_files() == 0  # remembered: it says since when a value is listed
+    with clock.shifted(31 * 86400):
+        assert lists.prune_files() >= 1
     assert [path.exists() for path in paths] == [False, True]
 
 
 # -- the way to a door ---------------------------------------------------------------------------------------
+
+
+def test_one_entry_of_a_list_passes_at_a_door_and_is_taken_back(
+    centre: Centre, tmp_path: Path, administrator: Actor
+) -> None:
+    door = centre.door("login", "login", tmp_path)
+    door.start()
+    publish("a", "185.203.116.1", "185.203.116.2")
+    publish("nets", "185.203.117.0/24", kind="cidr")
+    eventually(lambda: door.match_address("185.203.117.9") and door.match_address("185.203.116.1"), "listed")
+    rows = [
+        never_again.never_again(actor=administrator, indicator=normalise("ip", value), reason="x")
+        for value in ("185.203.116.1", "185.203.117.9")
+    ]
+    eventually(lambda: door.match_address("185.203.116.1") is None, "passes")
+    eventually(lambda: door.match_address("185.203.117.9") is None, "passes, of a range")
+    assert door.match_address("185.203.116.2") and door.match_address("185.203.117.8"), "nothing else"
+    publish("a", "185.203.116.1", "185.203.116.3")
+    eventually(lambda: door.match_address("185.203.116.3"), "the list of tomorrow")
+    assert door.match_address("185.203.116.1") is None
+    for row in rows:
+        never_again.take_back(actor=administrator, never_again_id=row.id, reason="y")
+    eventually(lambda: door.match_address("185.203.116.1") and door.match_address("185.203.117.9"), "back")
+    door.stop()
+
+
+def test_a_new_epoch_begins_with_what_is_never_blocked_again(
+    plane: Database, config: Config, administrator: Actor
+) -> None:
+    kept, gone = (
+        never_again.never_again(
+            actor=administrator, indicator=normalise("ip", value), reason="x", ttl_s=ttl_s
+        )
+        for value, ttl_s in (("185.203.116.1", 0), ("185.203.116.2", 60))
+    )
+    told = {e.entry.id: e.entry for e in Store(plane, config.run).in_force()[0]}  # type: ignore[union-attr]
+    assert told[kept.id].expires_at == FOREVER and told[kept.id].action == "allow"
+    assert gone.until is not None and told[gone.id].expires_at == int(gone.until.timestamp())
+    never_again.take_back(actor=administrator, never_again_id=gone.id, reason="y")
+    assert {e.entry.id for e in Store(plane, config.run).in_force()[0]} == {kept.id}  # type: ignore[union-attr]
 
 
 def test_a_door_matches_replaces_and_forgets_a_list(centre: Centre, tmp_path: Path) -> None:

@@ -75,14 +75,20 @@ def test_an_exception_ends_by_itself() -> None:
     assert layers.match_address("51.15.0.9", [base, own], now=NOW) is not None
 
 
-def test_a_base_channel_refuses_exceptions_and_no_list_is_one() -> None:
-    allow = entry(2, Kind.IP, "51.15.0.9", Action.ALLOW)
+def test_for_all_one_thing_may_pass_never_a_range_or_a_suffix_and_no_list() -> None:
+    one = entry(1, Kind.IP, "51.15.0.9", Action.ALLOW)
+    wide = (
+        entry(2, Kind.CIDR, "51.15.0.0/23", Action.ALLOW),
+        entry(3, Kind.CIDR, "::/0", Action.ALLOW),
+        entry(4, Kind.CIDR, "2a0e:b106::/47", Action.ALLOW),
+        entry(5, Kind.DOMAIN, "co.uk", Action.ALLOW),
+    )
     bulk = BulkList("all.ip", Kind.IP, "0" * 64, 10, 1, Action.ALLOW)
-    for channel, kept in (("box", 0), ("login", 0), ("box@col_a", 1)):
+    for channel, refused in (("box", wide), ("mail", wide), ("box@col_a", ())):
         made = DecisionTable(channel)
-        change = made.apply(Snapshot(1, channel, 1, 1, NOW, NOW + 60, "", (allow,), (bulk,)), b"")
-        assert len(made) == kept
-        assert change.refused == (() if kept else (allow,))
+        change = made.apply(Snapshot(1, channel, 1, 1, NOW, NOW + 60, "", (one, *wide), (bulk,)), b"")
+        assert set(made) == {one, *wide} - set(refused)
+        assert change.refused == refused
         assert change.lists_refused == (bulk,)
         assert made.lists == {}
 

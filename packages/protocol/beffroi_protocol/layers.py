@@ -1,7 +1,8 @@
 """Layers: what the base channel and a collectivité's overlay say together.
 
-Purpose: every door asks these, so that a local exception means the same at each: it suppresses every refusal of what
-         it covers, of the base channel and of the overlay, for that collectivité alone. Pure: no I/O, no clock.
+Purpose: every door asks these, so that an exception means the same at each: it suppresses every refusal of what it
+         covers, of the base channel and of the overlay, for whoever's channel carries it: a local one for that
+         collectivité alone, "never again" for all. Pure: no I/O, no clock.
 Rule:    an exception for a name covers its subdomains, one for a range covers what lies in it. It covers nothing above
          itself: an exception for a page opens no site, one for an address opens no range.
 Source:  docs/internals/decisions.md, Local exceptions.
@@ -20,7 +21,7 @@ Layers = Sequence[DecisionTable]
 
 
 def exception(indicator: Indicator, layers: Layers, *, now: int) -> Entry | None:
-    """Return the local exception that covers a canonical indicator, None where there is none."""
+    """Return the exception that covers a canonical indicator, None where there is none."""
     return next((e for table in layers if (e := table.exception(indicator, now=now))), None)
 
 

@@ -43,7 +43,8 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
 class Action(StrEnum):
-    """``WARN``: observed and counted, never refused. ``ALLOW``: a local exception; only an overlay carries it."""
+    """``WARN``: observed and counted, never refused. ``ALLOW``: nothing refuses it. In an overlay a local exception, in
+    a base channel what is never blocked again."""
 
     BLOCK = "block"
     QUARANTINE = "quarantine"

@@ -113,7 +113,7 @@ class Floor:
         for table in (self._extra_parents, _CLASS_PARENTS):
             if (under := table.get(name)) is not None:
                 return f"{under} stands under it"
-        if _is_suffix(name):
+        if is_suffix(name):
             return "a public suffix"
         if reason := self._own(name):
             return reason
@@ -185,7 +185,15 @@ def _nearest(name: str) -> tuple[str, str] | None:
     return None
 
 
-def _is_suffix(name: str) -> bool:
+def too_wide(indicator: Indicator) -> bool:
+    """Whether one entry for all communes would open, or block, far more than one thing: canonical indicators."""
+    if indicator.kind is Kind.CIDR:
+        network = ipaddress.ip_network(indicator.value)
+        return network.prefixlen < SHORTEST_PREFIX[network.version]
+    return indicator.kind is Kind.DOMAIN and is_suffix(indicator.value)
+
+
+def is_suffix(name: str) -> bool:
     labels = name.split(".")
     if len(labels) == 1 or name in SUFFIXES:
         return True

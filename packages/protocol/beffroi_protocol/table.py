@@ -23,6 +23,7 @@ from beffroi_protocol.errors import (
 )
 from beffroi_protocol.indicators import Indicator, Kind, is_canonical, normalise, registered_names
 from beffroi_protocol.messages import MAX_LIST_BYTES, Action, Batch, BulkList, Entry, Snapshot
+from beffroi_protocol.protected import too_wide
 from beffroi_protocol.signing import payload_hash
 
 STATE_VERSION = 1
@@ -201,8 +202,8 @@ class DecisionTable:
         refused: list[Entry] = []
         for entry in entries:
             fits = entry.indicator.kind in kinds and is_canonical(entry.indicator)
-            # An exception for all would open every commune at once: no signature makes that true.
-            fits = fits and (local or entry.action is not Action.ALLOW)
+            # For all, "never again" opens one thing: no signature makes a whole range or suffix harmless.
+            fits = fits and (local or entry.action is not Action.ALLOW or not too_wide(entry.indicator))
             (usable if fits else refused).append(entry)
         return tuple(usable), tuple(refused)
 
@@ -266,7 +267,7 @@ class DecisionTable:
         return strictest(self.match(indicator, now=now) for indicator in covering)
 
     def exception(self, indicator: Indicator, *, now: int) -> Entry | None:
-        """Return the local exception that covers this canonical indicator: its own, a parent's for a name, a
+        """Return the exception that covers this canonical indicator: its own, a parent's for a name, a
         range's for an address or a range in it."""
         found = (
             entry

@@ -100,7 +100,10 @@ class FlowCount(models.Model):
 
     class Meta:
         db_table = "box_flow_count"
-        indexes = (models.Index(fields=["collectivite_id", "-last_at"], name="box_flow_recent"),)
+        indexes = (
+            models.Index(fields=["collectivite_id", "-last_at"], name="box_flow_recent"),
+            models.Index(fields=["value"], name="box_flow_value"),
+        )
         constraints = (
             models.UniqueConstraint(
                 fields=["collectivite_id", "day", "kind", "value", "direction"], name="box_flow_once"

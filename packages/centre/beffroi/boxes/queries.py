@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import msgspec
 from beffroi_protocol.messages import Policy
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Count, Max, Q, QuerySet, Sum
 
 from beffroi.boxes.models import Box, BoxAck, BoxNotice, BoxPolicy, FlowCount, RefusedDay
+from beffroi.core.communes.row_security import unlimited
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound, existing
@@ -68,6 +69,28 @@ def visible_flows(actor: Actor) -> QuerySet[FlowCount]:
     """What was refused, latest first."""
     rows = FlowCount.objects.order_by("-last_at")
     return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+
+
+@dataclass(frozen=True)
+class Often:
+    """How often one listed thing was refused since a day, and in how many collectivités: counts only."""
+
+    flows_in: int = 0
+    flows_out: int = 0
+    names: int = 0
+    communes: int = 0
+    last_at: datetime | None = None
+
+
+def how_often(kind: str, value: str, *, since: date) -> Often:
+    """Of the whole département, whoever asks: it names nobody."""
+    with unlimited():
+        rows = FlowCount.objects.filter(value=value, kind=kind, day__gte=since)
+        sums = {row["direction"]: int(row["n"]) for row in rows.values("direction").annotate(n=Sum("count"))}
+        told = rows.aggregate(communes=Count("collectivite_id", distinct=True), last_at=Max("last_at"))
+    return Often(
+        sums.get("in", 0), sums.get("out", 0), sums.get("name", 0), told["communes"], told["last_at"]
+    )
 
 
 @dataclass

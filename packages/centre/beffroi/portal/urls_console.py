@@ -20,6 +20,7 @@ from beffroi.portal.console import (
     signin,
     sources,
     weather,
+    why,
     withdrawals,
 )
 
@@ -40,6 +41,8 @@ urlpatterns = [
     path("connexion/", signin.sign_in, name="console_login"),
     path("deconnexion/", signin.sign_out, name="console_logout"),
     path("decisions/", campaigns.campaigns, name="campaigns"),
+    path("decisions/pourquoi/", why.why, name="why"),
+    path("decisions/pourquoi.json", why.why_json, name="why_json"),
     path("decisions/attente/", decisions.waiting, name="waiting"),
     path("decisions/plus-jamais/", decisions.never, name="never_again"),
     path("decisions/regle/<str:decision_id>.json", decisions.decision_json, name="decision_json"),

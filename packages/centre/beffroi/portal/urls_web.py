@@ -14,7 +14,7 @@ from django.urls.converters import StringConverter
 from django.views.i18n import set_language
 
 from beffroi.portal import about, health
-from beffroi.portal.web import access, blocks, boxes, home, incidents, mail, signin, unlock, weather
+from beffroi.portal.web import access, blocks, boxes, home, incidents, mail, signin, unlock, weather, why
 
 handler400 = "beffroi.portal.health.bad_request"
 handler403 = "beffroi.portal.health.forbidden"
@@ -52,6 +52,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("acces/mot-de-passe/<str:app_password_id>/retirer/", access.revoke, name="app_password_revoke"),
     path("acces/resume/", access.access, name="mfa_index"),
     path("blocages/", blocks.blocks, name="blocks"),
+    path("blocages/pourquoi/", why.why, name="why"),
+    path("blocages/pourquoi.json", why.why_json, name="why_json"),
     path("blocages/<str:decision_id>/", blocks.block, name="block"),
     path("debloquer/", unlock.unlock, name="unlock"),
     path("blocages/exception/<str:exception_id>/", blocks.end_exception, name="own_exception_end"),

@@ -22,7 +22,7 @@ from beffroi_protocol.messages import Ack, Action, BulkList, Entry, Policy, Poli
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock
-from beffroi.stream.batches import ChannelEvent, DecisionEvent, ListEvent
+from beffroi.stream.batches import SCOPE_ALL, ChannelEvent, DecisionEvent, ListEvent
 
 CURSOR = "stream"
 ACTIVATED = "decision:activated"
@@ -33,10 +33,15 @@ REVIEW = "decision:review"
 ENDED = "decision:ended"
 ALLOWED = "exception:allowed"
 CLOSED = "exception:ended"
+SPARED = "never_again:set"
+NOT_SPARED = "never_again:taken_back"
 LIST_PUBLISHED = "list:published"
 LIST_WITHDRAWN = "list:withdrawn"
 _OF_DECISIONS = (ACTIVATED, EXTENDED, OBSERVED, CANARY, REVIEW, ENDED)
 EXCEPTION = "local_exception"
+NEVER_AGAIN = "never_again"
+FOREVER = 253_402_300_799
+"""The last second that a message can say."""
 KEEP_LINES = timedelta(days=30)
 IDS_A_QUERY = 500
 
@@ -194,6 +199,9 @@ class Store:
                 "SELECT id, kind, value, collectivite_id, expires_at FROM local_exception"
                 " WHERE state = 'active' ORDER BY id"
             )
+            spared = self.database.execute(
+                "SELECT id, kind, value, until FROM never_again WHERE revoked_at IS NULL ORDER BY id"
+            )
             lists = self.database.execute(
                 "SELECT name, kind, scope, sha256, size_bytes, count, action, expires_at, reason,"
                 " threat FROM indicator_list ORDER BY name"
@@ -209,6 +217,10 @@ class Store:
         for r in exceptions:
             entry = Entry(r[0], Indicator(Kind(r[1]), r[2]), Action.ALLOW, self._seconds(r[4]), EXCEPTION)
             events.append(DecisionEvent(r[0], r[1], r[3], entry))
+        for r in spared:
+            end = self._seconds(r[3]) or FOREVER
+            entry = Entry(r[0], Indicator(Kind(r[1]), r[2]), Action.ALLOW, end, NEVER_AGAIN)
+            events.append(DecisionEvent(r[0], r[1], SCOPE_ALL, entry))
         for r in lists:
             bulk = BulkList(
                 r[0], Kind(r[1]), r[3], int(r[4]), int(r[5]), Action(r[6]), self._seconds(r[7]), r[8], r[9]
@@ -329,7 +341,7 @@ def read_policy(content: str | dict[str, Any]) -> Policy:
 
 
 def channel_events(event: Event) -> tuple[ChannelEvent, ...]:
-    """Return what an outbox row changes on the feed: decisions, exceptions, lists; nothing for other rows."""
+    """Return what an outbox row changes on the feed: decisions, exceptions, "never again", lists; else nothing."""
     p = event.payload
     if event.kind in (LIST_PUBLISHED, LIST_WITHDRAWN):
         bulk = msgspec.convert(p["list"], BulkList)
@@ -337,6 +349,14 @@ def channel_events(event: Event) -> tuple[ChannelEvent, ...]:
     if event.kind in (ALLOWED, CLOSED):
         entry = _entry(p, p["exception_id"], Action.ALLOW, EXCEPTION) if event.kind == ALLOWED else None
         return (DecisionEvent(p["exception_id"], p["kind"], p["scope"], entry),)
+    if event.kind in (SPARED, NOT_SPARED):
+        if "value" not in p:
+            return ()  # of a version that published lists anew instead; its migration says it again
+        spared = {**p, "expires_at": p["until"] or FOREVER}
+        entry = (
+            _entry(spared, p["never_again_id"], Action.ALLOW, NEVER_AGAIN) if event.kind == SPARED else None
+        )
+        return (DecisionEvent(p["never_again_id"], p["kind"], SCOPE_ALL, entry),)
     if event.kind not in _OF_DECISIONS:
         return ()
     decision_id = p["decision_id"]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from beffroi_protocol.indicators import Indicator, Kind
 
-from beffroi.core.decisions import actions, exceptions, lists, protected, staging
-from beffroi.core.decisions.models import IndicatorList, NeverAgain
+from beffroi.core.decisions import actions, exceptions, lists, never_again, protected, staging
+from beffroi.core.decisions.models import IndicatorList
 from beffroi.core.events import periodic
 from beffroi.core.events.registry import Event, consumer
 from beffroi.core.identity.actor import Actor
@@ -19,18 +19,12 @@ def expire() -> None:
     actions.expire_due()
     exceptions.expire_due()
     lists.expire_due()
+    never_again.expire_due()
 
 
 @periodic("decisions.stages", every_s=5.0)
 def move_stages() -> None:
     staging.tick()
-
-
-@consumer(name="decisions.never_again", kinds=("never_again:set",), atomic=False)
-def leave_out_of_lists(event: Event) -> None:
-    row = NeverAgain.objects.filter(pk=str(event.payload.get("never_again_id", "")), revoked_at=None).first()
-    if row is not None:
-        lists.leave_out(actor=Actor.system("decisions.never_again"), indicator=row.indicator)
 
 
 @consumer(name="decisions.lists", kinds=(lists.PUBLISHED,), atomic=False)

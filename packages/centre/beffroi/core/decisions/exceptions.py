@@ -17,10 +17,9 @@ from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi_protocol.protected import SHORTEST_PREFIX
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.decisions import listed, rules
+from beffroi.core.decisions import listed, queries, rules
 from beffroi.core.decisions.models import SCOPE_ALL, Decision, IndicatorList, LocalException
 from beffroi.core.decisions.queries import access_exception
 from beffroi.core.decisions.rules import Held
@@ -100,7 +99,7 @@ def end_touched(indicator: Indicator, *, actor: Actor) -> int:
     """Close what people of communes opened and what a decision now says nobody there may; in the caller's
     transaction. Return how many."""
     rows = LocalException.objects.filter(state=_State.ACTIVE, by_departement=False)
-    found = [one for one in near(rows, indicator) if rules.touches(one.indicator, indicator)]
+    found = [one for one in queries.near(rows, indicator) if rules.touches(one.indicator, indicator)]
     return sum(_end(one, actor=actor, state=_State.ENDED, reason="attack") for one in found)
 
 
@@ -144,21 +143,7 @@ _held = held_of
 def _in_force(indicator: Indicator, collectivite_id: str) -> Sequence[Decision]:
     """The open decisions that an exception would set aside there, wider and narrower ones."""
     rows = Decision.objects.filter(state__in=Decision.OPEN, scope__in=(SCOPE_ALL, collectivite_id))
-    return [one for one in near(rows, indicator) if rules.touches(one.indicator, indicator)]
-
-
-def near[M: (Decision, LocalException)](rows: QuerySet[M], indicator: Indicator) -> QuerySet[M]:
-    """Only the kinds that can touch it; few rows, and asked once a press of a button."""
-    if indicator.kind in (Kind.IP, Kind.CIDR):
-        return rows.filter(kind__in=("ip", "cidr"))
-    if indicator.kind is Kind.DOMAIN:
-        return rows.filter(kind="domain", value__endswith=_registered(indicator.value))
-    return rows.filter(kind=indicator.kind.value, value=indicator.value)
-
-
-def _registered(name: str) -> str:
-    """The last two labels: every name above or below that can be decided ends so."""
-    return ".".join(name.split(".")[-2:])
+    return [one for one in queries.near(rows, indicator) if rules.touches(one.indicator, indicator)]
 
 
 def _check_range(indicator: Indicator) -> None:

@@ -15,6 +15,7 @@ import ipaddress
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from beffroi_protocol.indicators import Indicator, Kind, registered_names
 from beffroi_protocol.lists import ListIndex
@@ -23,7 +24,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from beffroi.core.decisions import rules
-from beffroi.core.decisions.models import SCOPE_ALL, IndicatorList
+from beffroi.core.decisions.models import SCOPE_ALL, IndicatorList, ListGrowth
 from beffroi.core.decisions.rules import Held
 from beffroi.core.planes import files
 from beffroi.lib import clock
@@ -61,6 +62,17 @@ def touched(row: IndicatorList, indicators: Collection[Indicator]) -> set[Indica
     return set(_in(row, indicators))
 
 
+def since(one: Listed) -> datetime | None:
+    """Return when a list began to name a value; None when it was before what is remembered. Errors: OSError."""
+    for growth in ListGrowth.objects.filter(list_id=one.row.id).order_by("-at"):
+        if any(
+            one.indicator.value in ListIndex(piece, Kind.IP)
+            for piece in pieces(growth.sha256, growth.size_bytes)
+        ):
+            return growth.at
+    return None
+
+
 def blocking_in(collectivite_id: str) -> Iterable[IndicatorList]:
     """The lists in force at the doors of one collectivité; "" for those of all."""
     alive = Q(expires_at=None) | Q(expires_at__gt=clock.now())
@@ -84,7 +96,7 @@ def _in(row: IndicatorList, indicators: Iterable[Indicator]) -> dict[Indicator, 
     found: dict[Indicator, list[Listed]] = {}
     if not wanted:
         return found
-    for piece in _pieces(row):
+    for piece in pieces(row.sha256, row.size_bytes):
         index = ListIndex(piece, kind if kind is not Kind.CIDR else Kind.IP)  # networks as plain values
         for one, exact, begins in wanted:
             values = [value for value in exact if value in index]
@@ -143,18 +155,18 @@ def _lines_from(piece: bytes, begins: bytes) -> Iterator[str]:
         at = end + 1
 
 
-def _pieces(row: IndicatorList) -> Iterator[bytes]:
-    """The content of a list, cut at ends of lines. Errors: OSError."""
+def pieces(sha256: str, size_bytes: int) -> Iterator[bytes]:
+    """The content of a file of values, cut at ends of lines. Errors: OSError (damaged); an absent one is empty."""
     config: Config = settings.BEFFROI
     try:
-        file = files.list_file(config.state, row.sha256).open("rb")
+        file = files.list_file(config.state, sha256).open("rb")
     except FileNotFoundError:
         return
     with file:
         packed = iter(lambda: file.read(1 << 16), b"")
         rest = b""
         try:
-            for piece in files.decompressed(packed, limit_bytes=row.size_bytes):
+            for piece in files.decompressed(packed, limit_bytes=size_bytes):
                 whole, end, rest = (rest + piece).rpartition(b"\n")
                 if whole:
                     yield whole + end

@@ -18,11 +18,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from beffroi_protocol import lists as content
 from beffroi_protocol.errors import IndicatorInvalid
-from beffroi_protocol.indicators import Indicator, Kind, normalise
+from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import MAX_LIST_BYTES, Action, BulkList, ListName
 from beffroi_protocol.threats import Threat
 from django.conf import settings
@@ -30,9 +31,9 @@ from django.db import transaction
 from django.db.models import Max, Min
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.decisions import protected, rules
+from beffroi.core.decisions import listed, protected
 from beffroi.core.decisions.actions import MAX_TTL_S
-from beffroi.core.decisions.models import SCOPE_ALL, IndicatorList, PublishCursor
+from beffroi.core.decisions.models import SCOPE_ALL, IndicatorList, ListGrowth, PublishCursor
 from beffroi.core.decisions.queries import access_list
 from beffroi.core.events import outbox
 from beffroi.core.events.models import OutboxEvent
@@ -44,6 +45,8 @@ from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
 
 PUBLISHED, WITHDRAWN = "list:published", "list:withdrawn"
 REASON = "bulk_list"
+KEEP_GROWTH = timedelta(days=30)
+"""As long as evidence is looked back on; what is listed for longer is listed "for at least" so long."""
 KEEP_FILES_S = 6 * 3600
 """A door that is slow, or that has not heard yet, may still fetch a file that no row names any more."""
 
@@ -94,7 +97,9 @@ def publish_list(
     if not kept:
         raise ListEmpty(name, invalid, refused)
     written = _write(kept)
+    grown = _grown(name, known, scope, kept, written)
     row = _put(
+        grown=grown,
         actor=actor,
         account=account,
         name=name,
@@ -111,7 +116,21 @@ def publish_list(
     return Published(row, len(kept), invalid, refused)
 
 
-def _write(values: Collection[str]) -> dict[str, object]:
+def _grown(
+    name: str, kind: Kind, scope: str, kept: set[str], written: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Write what is new against the list of this name in force; None when nothing is. Errors: OSError."""
+    before = IndicatorList.objects.filter(name=name, kind=kind.value, scope=scope).first()
+    if before is None:
+        return written
+    new = set(kept)
+    with contextlib.suppress(OSError):  # damaged: all of it is new again
+        for piece in listed.pieces(before.sha256, before.size_bytes):
+            new.difference_update(piece.decode().split())
+    return _write(new) if new else None
+
+
+def _write(values: Collection[str]) -> dict[str, Any]:
     """Write the file; return what the row says of it. Errors: Invalid (too large), OSError."""
     data = content.content(values)
     if len(data) > MAX_LIST_BYTES:
@@ -122,7 +141,9 @@ def _write(values: Collection[str]) -> dict[str, object]:
 
 
 @transaction.atomic
-def _put(*, actor: Actor, account: str, name: str, **fields: object) -> IndicatorList:
+def _put(
+    *, actor: Actor, account: str, name: str, grown: dict[str, Any] | None, **fields: object
+) -> IndicatorList:
     outbox.serialise()
     before = IndicatorList.objects.filter(name=name).first()
     if before is not None and (before.kind, before.scope) != (fields["kind"], fields["scope"]):
@@ -132,6 +153,8 @@ def _put(*, actor: Actor, account: str, name: str, **fields: object) -> Indicato
     )
     if before is not None and before.sha256 != row.sha256:
         _let_go(before)
+    if grown is not None:
+        ListGrowth.objects.create(list_id=row.id, **grown)
     _record(row, actor=actor, account=account, verb=PUBLISHED)
     _tell(row, PUBLISHED)
     return row
@@ -143,40 +166,6 @@ def withdraw_list(*, actor: Actor, name: str, account: str = "") -> None:
     _only_the_departement(actor)
     outbox.serialise()
     _end(access_list(actor, name), actor=actor, account=account, verb=WITHDRAWN)
-
-
-def leave_out(*, actor: Actor, indicator: Indicator) -> int:
-    """Publish every list that holds ``indicator``, or what it touches, anew without it; return how many values left.
-
-    Not inside a transaction: the files are written first. Errors: OSError.
-    """
-    left = 0
-    for row in IndicatorList.objects.order_by("name"):
-        try:
-            packed = _file(row.sha256).read_bytes()
-        except FileNotFoundError:
-            continue  # restored without its files: no door can fetch it either
-        pieces = files.decompressed([packed], limit_bytes=row.size_bytes)
-        values = b"".join(pieces).decode().split()
-        kept = [one for one in values if not _touches(Kind(row.kind), one, indicator)]
-        if len(kept) == len(values):
-            continue
-        left += len(values) - len(kept)
-        if not kept:
-            withdraw_list(actor=actor, name=row.name)
-            continue
-        written = _write(kept)
-        columns = ("kind", "scope", "action", "reason", "threat", "source", "licence", "expires_at")
-        same = {name: getattr(row, name) for name in columns}
-        _put(actor=actor, account="", name=row.name, **same, **written)
-    return left
-
-
-def _touches(kind: Kind, value: str, indicator: Indicator) -> bool:
-    """As ``rules.touches``, without reading a million addresses as numbers where text says it."""
-    if Kind.CIDR in (kind, indicator.kind) or kind is Kind.DOMAIN is indicator.kind:
-        return rules.touches(Indicator(kind, value), indicator)
-    return kind is indicator.kind and value == indicator.value
 
 
 def expire_due() -> int:
@@ -199,7 +188,12 @@ def prune_files() -> int:
     directory = _file("").parent
     if latest > position or not directory.is_dir():
         return 0
-    named = {_file(digest).name for digest in IndicatorList.objects.values_list("sha256", flat=True)}
+    ListGrowth.objects.filter(at__lt=clock.now() - KEEP_GROWTH).delete()
+    named = {
+        _file(digest).name
+        for model in (IndicatorList, ListGrowth)
+        for digest in model.objects.values_list("sha256", flat=True)
+    }
     pruned = 0
     for path in directory.iterdir():
         if path.name not in named and path.stat().st_mtime < time.time() - KEEP_FILES_S:
@@ -241,7 +235,9 @@ def _checked(name: str, kind: str, source: str, licence: str, ttl_s: int) -> Kin
 
 def _sort(values: Iterable[str], kind: Kind) -> tuple[set[str], int, int]:
     """Return (usable values, how many are invalid, how many are protected)."""
-    floor = protected.current()
+    floor = (
+        protected.blockable()
+    )  # what is never blocked again stays in: doors let it pass until that is taken back
     kept: set[str] = set()
     invalid = refused = 0
     for value in values:
@@ -265,6 +261,7 @@ def _end(row: IndicatorList, *, actor: Actor, verb: str, account: str = "") -> N
     _record(row, actor=actor, account=account, verb=verb)
     _tell(row, WITHDRAWN)
     _let_go(row)
+    ListGrowth.objects.filter(list_id=row.id).delete()
     row.delete()
 
 

@@ -230,6 +230,24 @@ class IndicatorList(models.Model):
         return self.name
 
 
+class ListGrowth(models.Model):
+    """What one publication of a list added: the values of this digest's file in STATE/lists. Tells since when a value
+    is listed, and what is to be looked back on."""
+
+    list_id = reference()
+    at = models.DateTimeField(default=clock.now)
+    sha256 = models.CharField(max_length=64)
+    size_bytes = models.BigIntegerField()
+    count = models.BigIntegerField()
+
+    class Meta:
+        db_table = "list_growth"
+        indexes = (models.Index(fields=["list_id", "-at"], name="list_growth_of"),)
+
+    def __str__(self) -> str:
+        return f"{self.list_id}:{self.sha256[:12]}"
+
+
 class FeedBatch(models.Model):
     """One signed line, exactly as sent: doors and tests verify these bytes."""
 

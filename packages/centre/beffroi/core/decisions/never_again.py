@@ -1,7 +1,10 @@
 """Never again: what a person took back for good. Every way to a decision asks ``protected``, which asks this list.
 
-Process: console.
+Purpose: no decision is made again, and no list refuses it: an entry ``allow`` in the base channels lets it pass at
+         every door within a second, whatever a list names today or tomorrow; taken back, it is refused as fast.
+Process: console; worker (the end of a term).
 Fails:   closed towards blocking: what is on the list is not decided, whoever asks.
+Source:  docs/decisions/0024-entries-of-lists.md.
 """
 
 from __future__ import annotations
@@ -9,10 +12,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from beffroi_protocol.indicators import Indicator, normalise
+from beffroi_protocol.protected import too_wide
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.decisions import actions, exceptions, rules
+from beffroi.core.decisions import actions, queries, rules
 from beffroi.core.decisions.models import Decision, NeverAgain
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
@@ -21,14 +25,16 @@ from beffroi.lib.errors import Invalid, NotAllowed, NotFound
 
 MAX_TTL_S = 3650 * 86400
 END_REASON = "never_again"
+EXPIRED = "ttl"
 
 
 @transaction.atomic
 def never_again(*, actor: Actor, indicator: Indicator, reason: str, ttl_s: int = 0) -> NeverAgain:
-    """End every decision about ``indicator`` at every door, in one signed batch a channel, and let none be made again.
+    """End every decision about ``indicator`` at every door, in one signed batch a channel, let none be made again, and
+    let it pass whatever lists name it.
 
-    ``reason``: 1 to 500 characters. ``ttl_s`` in seconds, 0: until it is taken back. The worker publishes bulk lists
-    that hold it anew without it. Errors: NotAllowed, Invalid.
+    ``reason``: 1 to 500 characters. ``ttl_s`` in seconds, 0: until it is taken back. Errors: NotAllowed, Invalid (also
+    for what is too wide to be let through everywhere).
     """
     _only_the_departement(actor)
     if not reason.strip() or len(reason) > 500:
@@ -36,6 +42,8 @@ def never_again(*, actor: Actor, indicator: Indicator, reason: str, ttl_s: int =
     if not 0 <= ttl_s <= MAX_TTL_S:
         raise Invalid("ttl_s")
     canonical = normalise(indicator.kind, indicator.value)
+    if too_wide(canonical):
+        raise Invalid("indicator")
     outbox.serialise()
     until = clock.now() + timedelta(seconds=ttl_s) if ttl_s else None
     row, new = NeverAgain.objects.get_or_create(
@@ -48,7 +56,7 @@ def never_again(*, actor: Actor, indicator: Indicator, reason: str, ttl_s: int =
         row.reason, row.until, row.created_by = reason.strip(), until, actor.id
         row.save(update_fields=["reason", "until", "created_by"])
     _tell(row, "set", actor=actor)
-    for one in exceptions.near(Decision.objects.filter(state__in=Decision.OPEN), canonical).order_by("id"):
+    for one in queries.near(Decision.objects.filter(state__in=Decision.OPEN), canonical).order_by("id"):
         if rules.touches(one.indicator, canonical):
             actions.revoke(actor=actor, decision=one, reason=END_REASON)
     return row
@@ -56,16 +64,31 @@ def never_again(*, actor: Actor, indicator: Indicator, reason: str, ttl_s: int =
 
 @transaction.atomic
 def take_back(*, actor: Actor, never_again_id: str, reason: str) -> bool:
-    """Let it be decided again; False if that was so already. Nothing is blocked by this. Errors: NotAllowed,
-    NotFound, Invalid."""
+    """Let it be decided again; False if that was so already. What a list names is refused again at once. Errors:
+    NotAllowed, NotFound, Invalid."""
     _only_the_departement(actor)
     if not reason.strip() or len(reason) > 500:
         raise Invalid("reason")
     row = NeverAgain.objects.filter(pk=never_again_id).first()
     if row is None:
         raise NotFound("entry")
+    return _end(row, actor=actor, reason=reason.strip())
+
+
+def expire_due() -> int:
+    """End those whose time is over; return how many. Doors do not heed them from that second on."""
+    due = NeverAgain.objects.filter(revoked_at=None, until__lte=clock.now())
+    if not due.exists():  # the usual case: no write lock is taken
+        return 0
+    actor = Actor.system("decisions.expiry")
+    with transaction.atomic():
+        outbox.serialise()
+        return sum(_end(row, actor=actor, reason=EXPIRED) for row in list(due))
+
+
+def _end(row: NeverAgain, *, actor: Actor, reason: str) -> bool:
     changed = NeverAgain.objects.filter(pk=row.pk, revoked_at=None).update(
-        revoked_at=clock.now(), revoked_by=actor.id, revoke_reason=reason.strip()
+        revoked_at=clock.now(), revoked_by=actor.id, revoke_reason=reason
     )
     if changed:
         _tell(row, "taken_back", actor=actor)
@@ -86,4 +109,6 @@ def _tell(row: NeverAgain, what: str, *, actor: Actor) -> None:
         collectivite_id=None,
         details={"kind": row.kind, "value": shown},
     )
-    outbox.publish(f"never_again:{what}", {"never_again_id": row.id, "kind": row.kind})
+    until = int(row.until.timestamp()) if row.until else 0
+    payload = {"never_again_id": row.id, "kind": row.kind, "value": row.value, "until": until}
+    outbox.publish(f"never_again:{what}", payload)

@@ -79,11 +79,19 @@ def _url(url: str) -> str:
 
 def current() -> ProtectedList:
     """The list of this centre and its members as they are now; built anew only after a change."""
+    alive = NeverAgain.objects.filter(Q(until=None) | Q(until__gt=clock.now()), revoked_at=None)
+    return _current(tuple(sorted(alive.values_list("kind", "value"))))
+
+
+def blockable() -> ProtectedList:
+    """The same without what is never blocked again: what a bulk list may hold."""
+    return _current(())
+
+
+def _current(never: tuple[tuple[str, str], ...]) -> ProtectedList:
     config: Config = settings.BEFFROI
     own = {config.portal_name, config.console_name, config.box_name, config.mail_name}
     names = own | set(config.protected_names.split()) | set(queries.domain_names())
-    alive = NeverAgain.objects.filter(Q(until=None) | Q(until__gt=clock.now()), revoked_at=None)
-    never = tuple(sorted(alive.values_list("kind", "value")))
     return _build(tuple(sorted(names)), own_networks(config), never)
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.messages import Action
 from django.db.models import Q, QuerySet
 
+from beffroi.core.decisions import rules
 from beffroi.core.decisions.models import (
     SCOPE_ALL,
     Appeal,
@@ -18,6 +21,7 @@ from beffroi.core.decisions.models import (
     NeverAgain,
 )
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.lib.errors import existing
 
 _TOLD = (Decision.State.ACTIVE, Decision.State.EXPIRED, Decision.State.REVOKED)
@@ -101,6 +105,40 @@ def visible_effects(actor: Actor, decision: Decision) -> QuerySet[DecisionEffect
     """What boxes counted for a decision, by collectivité; a commune sees its own."""
     rows = DecisionEffect.objects.filter(decision_id=decision.id).order_by("-last_at")
     return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+
+
+def near[M: (Decision, LocalException, NeverAgain)](rows: QuerySet[M], indicator: Indicator) -> QuerySet[M]:
+    """Only the kinds that can touch it; few rows, and asked once a press of a button."""
+    if indicator.kind in (Kind.IP, Kind.CIDR):
+        return rows.filter(kind__in=("ip", "cidr"))
+    if indicator.kind is Kind.DOMAIN:
+        return rows.filter(kind="domain", value__endswith=_registered(indicator.value))
+    return rows.filter(kind=indicator.kind.value, value=indicator.value)
+
+
+def _registered(name: str) -> str:
+    """The last two labels: every name above or below that can be decided ends so."""
+    return ".".join(name.split(".")[-2:])
+
+
+def covering_decisions(actor: Actor, indicator: Indicator) -> list[Decision]:
+    """The open decisions, as far as the actor sees them, for which ``indicator`` is refused or observed."""
+    rows = visible_decisions(actor).filter(state__in=Decision.OPEN)
+    return [one for one in near(rows, indicator) if rules.covers(one.indicator, indicator)]
+
+
+def never_blocked(indicator: Indicator) -> NeverAgain | None:
+    """What lets ``indicator`` pass at every door, None where nothing does. That it passes is no secret: the feed says
+    it to all; who said so, and why, is for the Département."""
+    alive = NeverAgain.objects.filter(Q(until=None) | Q(until__gt=clock.now()), revoked_at=None)
+    found = (one for one in near(alive, indicator) if rules.covers(one.indicator, indicator))
+    return next(found, None)
+
+
+def lists_in_force(actor: Actor) -> QuerySet[IndicatorList]:
+    """The lists that refuse something now at doors that the actor may know of."""
+    alive = Q(expires_at=None) | Q(expires_at__gt=clock.now())
+    return visible_lists(actor).filter(alive, action=Action.BLOCK)
 
 
 def never_again_entries(actor: Actor) -> QuerySet[NeverAgain]:

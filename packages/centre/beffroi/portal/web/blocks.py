@@ -18,7 +18,7 @@ from beffroi.core.decisions import appeals, exceptions, queries
 from beffroi.core.decisions.exceptions import ExceptionRefused
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
-from beffroi.portal import explaining
+from beffroi.portal import explaining, why
 from beffroi.portal.pages import for_agents, page
 
 LISTED = 50
@@ -31,11 +31,13 @@ PLACE = {"place": "blocks"}
 def blocks(request: HttpRequest, actor: Actor) -> HttpResponse:
     q = request.GET.get("q", "").strip()[:MAX_QUERY_CHARS]
     rows = queries.applying_decisions(actor).filter(value__icontains=q)
+    asked = why.read(q)
     found = list(rows[: LISTED + 1])
     context = PLACE | {
         "q": q,
         "rows": [{"decision": one, "title": explaining.title_of(one)} for one in found[:LISTED]],
         "more": len(found) > LISTED,
+        "why": why.explain(actor, asked) if asked is not None else None,
         "exceptions": queries.visible_exceptions(actor).filter(state="active"),
         "appeals": _appeals(actor),
     }

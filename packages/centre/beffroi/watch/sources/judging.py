@@ -38,7 +38,8 @@ def judge(
     """Sort (kind, value, valid_until); a kind of ``-KIND`` withdraws.
 
     ``kinds``: those that may be named, empty for all. ``protected``: why an indicator is never blocked;
-    ``never_again``: the reason of those that a person took back for good, which say nothing against the source.
+    ``never_again``: the reason of those that a person took back for good: counted, and kept, since every door lets
+    them pass; they say nothing against the source.
     """
     allowed = frozenset(kinds) or frozenset(Kind)
     judged = Judged()
@@ -60,10 +61,11 @@ def judge(
         elif key in refused or 0 < until <= now_s:
             continue
         elif why := protected(indicator):
-            refused.add(key)
             if why == never_again:
                 judged.never += 1
+                judged.named[key] = until
                 continue
+            refused.add(key)
             judged.protected += 1
             if len(judged.examples) < MAX_EXAMPLES:
                 judged.examples.append([indicator.kind.value, indicator.value[:200], why])

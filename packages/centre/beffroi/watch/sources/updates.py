@@ -196,7 +196,7 @@ def answer(source: FeedSource, update: SourceUpdate) -> None:
         held = store.read(path)
         named = {key: until for key, (_, until) in held.items() if not key.startswith("-")}
         withdrawn = {key[1:] for key in held if key.startswith("-")}
-        # What became protected meanwhile, or was taken back, is left out by ``publish_list`` again.
+        # What became protected meanwhile is left out by ``publish_list`` again.
         _apply(source, update, named, withdrawn, state=_State.ACCEPTED)
     path.unlink(missing_ok=True)
 

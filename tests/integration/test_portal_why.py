@@ -1,0 +1,218 @@
+"""Why is this blocked: the console's page and JSON, what a commune sees of it, and "let it pass everywhere"."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from beffroi.boxes.models import FlowCount
+from beffroi.core.decisions import actions, exceptions, lists, never_again
+from beffroi.core.decisions.models import IndicatorList, ListGrowth, NeverAgain
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.portal import why
+from beffroi.stream.store import Event, channel_events
+from beffroi_protocol.indicators import Indicator, Kind, normalise
+from django.test import Client
+
+from tests.conftest import Commune
+from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
+
+__all__ = ["no_door"]
+pytestmark = pytest.mark.django_db
+SHOP = normalise("domain", "shop.example.net")
+
+
+def publish(name: str, *values: str, kind: str = "domain", **options: Any) -> IndicatorList:
+    return lists.publish_list(
+        actor=Actor.system("tests"),
+        name=name,
+        kind=kind,
+        values=values,
+        source="https://urlhaus.abuse.ch",
+        licence="CC0",
+        **options,
+    ).row
+
+
+def met(commune: Commune, value: str, count: int, direction: str = "out", kind: str = "domain") -> None:
+    now = clock.now()
+    FlowCount.objects.create(
+        collectivite_id=commune.id,
+        day=now.date(),
+        kind=kind,
+        value=value,
+        direction=direction,
+        count=count,
+        entry_id="urlhaus",
+        last_at=now,
+    )
+
+
+@pytest.fixture
+def ada(administrator: Actor) -> Iterator[Client]:
+    with on_listener("console"):
+        yield console_client(administrator.id)
+
+
+@pytest.fixture
+def agent(beaune: Commune, no_door: None) -> Client:
+    return portal_client(beaune.agent_membership)
+
+
+def text(answer: Any, status: int = 200) -> str:
+    assert answer.status_code == status, answer.content[:400]
+    return str(answer.content.decode())
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        (" shop.example.net ", ("domain", "shop.example.net")),
+        ("45.83.64.7", ("ip", "45.83.64.7")),
+        ("45.83.64.7:443", ("ip", "45.83.64.7")),
+        ("hxxps://shop[.]example.net/a", ("url", "https://shop.example.net/a")),
+        ("45.83.64.0/24", ("cidr", "45.83.64.0/24")),
+        ("a@shop.example.net", ("sender", "a@shop.example.net")),
+        ("bonjour à tous", None),
+        ("", None),
+        ("x" * 5000, None),
+    ],
+)
+def test_what_a_person_types_is_read(typed: str, read: tuple[str, str] | None) -> None:
+    found = why.read(typed)
+    assert (found and (found.kind.value, found.value)) == read
+
+
+def test_an_entry_of_a_list_explains_itself(ada: Client, beaune: Commune, nuits: Commune) -> None:
+    publish("urlhaus", "other.example.net", ttl_s=86400)
+    ListGrowth.objects.update(at=clock.now() - timedelta(days=9))
+    publish("urlhaus", "other.example.net", SHOP.value, threat="malware", ttl_s=86400)
+    publish("local", SHOP.value, scope=nuits.id)
+    met(beaune, SHOP.value, 3)
+    met(nuits, SHOP.value, 4, "name")
+    exceptions.allow_locally(
+        actor=beaune.agent, collectivite_id=beaune.id, indicator=SHOP, ttl_s=3600, reason="commande urgente"
+    )
+    page = text(ada.get("/decisions/pourquoi/", {"q": "www.shop.example.net"}))
+    for said in (
+        "urlhaus",
+        "https://urlhaus.abuse.ch",
+        "CC0",
+        "Logiciels malveillants",
+        "dans 2 collectivités",
+    ):
+        assert said in page
+    assert "commande urgente" in page and "Beaune" in page and "Laisser passer partout" in page
+    answer = ada.get("/decisions/pourquoi.json", {"q": "www.shop.example.net"}).json()
+    assert answer["blocked"] is True and [one["list"] for one in answer["lists"]] == ["local", "urlhaus"]
+    one = answer["lists"][1]
+    assert one["entry"] == {"kind": "domain", "value": SHOP.value} and one["threat"] == "malware"
+    assert one["met"] | {"last_at": ""} == {
+        "days": 30, "communes": 2, "flows_in": 0, "flows_out": 3, "look_ups": 4, "last_at": "",
+    }  # fmt: skip
+    since = ada.get("/decisions/pourquoi.json", {"q": "other.example.net"}).json()["lists"][0]["since"]
+    assert since < one["since"], "each value has its own day"
+    with clock.shifted(31 * 86400):
+        lists.prune_files()
+        later = why.explain(Actor.system("tests"), SHOP).entries
+    assert [entry.row.name for entry in later] == ["local"] and later[0].since is not None
+
+
+def test_what_no_list_names_is_said_so(agent: Client) -> None:
+    assert "Rien ne le bloque" in text(agent.get("/blocages/pourquoi/", {"q": SHOP.value}))
+    for path in ("/blocages/pourquoi/", "/blocages/pourquoi.json"):
+        assert agent.get(path, {"q": "bonjour à tous"}).status_code == 404
+
+
+def test_the_console_says_so_too(ada: Client) -> None:
+    assert "Rien ne le bloque" in text(ada.get("/decisions/pourquoi/", {"q": SHOP.value}))
+    assert "ni une adresse" in text(ada.get("/decisions/pourquoi/", {"q": "bonjour à tous"}))
+    assert ada.get("/decisions/pourquoi.json", {"q": "bonjour à tous"}).status_code == 404
+
+
+def test_a_commune_reads_public_facts_and_counts_and_nothing_of_others(
+    agent: Client, beaune: Commune, nuits: Commune, administrator: Actor, system: Actor
+) -> None:
+    publish("urlhaus", SHOP.value)
+    publish("theirs", SHOP.value, scope=nuits.id)
+    met(nuits, SHOP.value, 4)
+    exceptions.allow_locally(
+        actor=nuits.agent, collectivite_id=nuits.id, indicator=SHOP, ttl_s=3600, reason="secret de Nuits"
+    )
+    actions.activate(
+        actor=system,
+        indicator=SHOP,
+        action="block",
+        scope=nuits.id,
+        reason="departement_confirmed",
+        evidence={},
+        rule="departement",
+        ttl_s=3600,
+    )
+    page = text(agent.get("/blocages/pourquoi/", {"q": SHOP.value}))
+    told = text(agent.get("/blocages/pourquoi.json", {"q": SHOP.value}))
+    assert "dans 1 collectivité" in page and json.loads(told)["lists"][0]["met"]["communes"] == 1
+    for secret in ("theirs", "secret de Nuits", "Nuits-Saint", nuits.id, "Laisser passer"):
+        assert secret not in page and secret not in told
+    assert json.loads(told)["decisions"] == [] and json.loads(told)["local_exceptions"] == []
+    assert "urlhaus" in text(agent.get("/blocages/", {"q": SHOP.value})), "the search finds lists too"
+
+
+def test_a_commune_sees_that_it_is_let_through_and_never_why(
+    agent: Client, beaune: Commune, administrator: Actor
+) -> None:
+    publish("urlhaus", SHOP.value)
+    never_again.never_again(actor=administrator, indicator=SHOP, reason="secret du Département")
+    for path in ("/blocages/pourquoi/", "/blocages/pourquoi.json", "/blocages/"):
+        assert "secret" not in text(agent.get(path, {"q": SHOP.value}))
+    assert "Laissé passer partout" in text(agent.get("/blocages/pourquoi/", {"q": SHOP.value}))
+    told = agent.get("/blocages/pourquoi.json", {"q": SHOP.value}).json()
+    assert told["blocked"] is False and set(told["never_again"]) == {"entry", "since", "until"}
+
+
+def test_who_is_of_no_commune_and_strangers_see_nothing(agent: Client) -> None:
+    for path in ("/blocages/pourquoi/", "/blocages/pourquoi.json"):
+        assert Client().get(path, {"q": SHOP.value}).status_code == 302
+        assert agent.post(path, {"q": SHOP.value, "word": "never", "reason": "x"}).status_code == 405
+    assert not NeverAgain.objects.exists()
+
+
+def test_one_entry_passes_everywhere_and_back(ada: Client, administrator: Actor) -> None:
+    publish("urlhaus", SHOP.value)
+    asked = "www.shop.example.net"
+    assert f'value="domain {SHOP.value}"' in text(ada.get("/decisions/pourquoi/", {"q": asked}))
+    given = {"q": asked, "entry": f"domain {SHOP.value}", "word": "never", "reason": " "}
+    assert "Écrivez une raison" in text(ada.post("/decisions/pourquoi/", given), 400)
+    for other in ("domain example.net", "domain elsewhere.fr", "ip 1.2.3.4", ""):
+        assert ada.post("/decisions/pourquoi/", given | {"entry": other, "reason": "x"}).status_code == 404
+    assert not NeverAgain.objects.exists()
+    assert ada.post("/decisions/pourquoi/", given | {"reason": "nettoyé"}).status_code == 302
+    row = NeverAgain.objects.get()
+    assert (row.indicator, row.reason, row.created_by) == (SHOP, "nettoyé", administrator.id)
+    page = text(ada.get("/decisions/pourquoi/", {"q": asked}))
+    assert "Laissé passer partout" in page and "nettoyé" in page
+    back = {"q": asked, "word": "back", "reason": "racheté par un escroc"}
+    assert ada.post("/decisions/pourquoi/", back).status_code == 302
+    row.refresh_from_db()
+    assert row.revoke_reason == "racheté par un escroc"
+    assert ada.post("/decisions/pourquoi/", back).status_code == 404
+    told = [channel_events(Event(e.id, e.kind, None, json.loads(e.payload))) for e in _spares()]
+    assert [bool(change[0].entry) for change in told] == [True, False]  # type: ignore[union-attr]
+
+
+def _spares() -> list[OutboxEvent]:
+    return list(OutboxEvent.objects.filter(kind__startswith="never_again:").order_by("id"))
+
+
+def test_of_a_range_only_the_address_that_was_asked_for_can_pass(ada: Client) -> None:
+    publish("nets", "45.83.64.0/24", kind="cidr")
+    found = why.explain(Actor.system("tests"), Indicator(Kind.IP, "45.83.64.7"))
+    assert found.choices == [Indicator(Kind.IP, "45.83.64.7")]
+    given = {"q": "45.83.64.7", "entry": "cidr 45.83.64.0/24", "word": "never", "reason": "x"}
+    assert ada.post("/decisions/pourquoi/", given).status_code == 404
+    assert ada.post("/decisions/pourquoi/", given | {"entry": "ip 45.83.64.7"}).status_code == 302
