@@ -51,12 +51,17 @@ def seed_all() -> None:
             values=[f"n{number}.lure.example.net" for number in range(1200)],
             source="https://lists.example.org/names/phishing/current.txt",
             licence="CC0 1.0",
+            threat="phishing" if ttl_s else "command_server",
             ttl_s=ttl_s,
         )
     source_id, update_id = seed_sources()
-    approval_id = seed_retention()
+    more = {
+        "source_id": source_id,
+        "update_id": update_id,
+        "approval_id": seed_retention(),
+        "entry_appeal_id": seed_appeal(found.agent_email),
+    }
     audit.seal()
-    more = {"source_id": source_id, "update_id": update_id, "approval_id": approval_id}
     sys.stdout.write(json.dumps({**asdict(found), **more}))
 
 
@@ -77,6 +82,28 @@ def seed_retention() -> str:
     other = Actor("administrator", "adm_other", None, "administrator")
     person = Person.objects.order_by("-email")[0]
     return erasure.request(actor=other, person=person, reason="Départ en retraite, courrier du 3 novembre").id
+
+
+def seed_appeal(email: str) -> str:
+    """A contested entry of a list, and flows that met it."""
+    from beffroi.boxes.models import FlowCount
+    from beffroi.core.decisions import appeals
+    from beffroi.core.identity.actor import Actor
+    from beffroi.core.identity.models import Membership
+    from beffroi.lib import clock
+    from beffroi_protocol.indicators import normalise
+
+    member = Membership.objects.filter(person__email=email).first()
+    assert member is not None
+    now = clock.now()
+    FlowCount.objects.create(
+        collectivite_id=member.collectivite_id, day=now.date(), kind="domain", value="n8.lure.example.net",
+        direction="name", count=1204, entry_id="phishing-names", last_at=now,
+    )  # fmt: skip
+    agent = Actor("person", member.person_id, member.collectivite_id, "agent")
+    site = normalise("domain", "www.n8.lure.example.net")
+    text = "Le catalogue de notre fournisseur de mobilier scolaire."
+    return str(appeals.appeal_entry(actor=agent, indicator=site, text=text).id)
 
 
 def seed_sources() -> tuple[str, str]:

@@ -16,7 +16,7 @@ from beffroi.core.planes import files
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.lib.errors import Invalid
+from beffroi.lib.errors import Invalid, Unavailable
 from beffroi.stream.batches import ListEvent
 from beffroi.stream.store import Event, Store, channel_events
 from beffroi_protocol.indicators import Indicator, normalise
@@ -137,7 +137,7 @@ def test_a_list_of_command_servers_closes_what_people_had_opened(
 def test_a_damaged_file_opens_nothing(config: Config, beaune: Commune) -> None:
     row = publish("feodo", SERVER.value, threat="command_server")
     files.list_file(config.state, row.sha256).write_bytes(b"no zlib")
-    with pytest.raises(OSError):
+    with pytest.raises(Unavailable):
         allow(beaune, SERVER)
     assert not LocalException.objects.exists()
 

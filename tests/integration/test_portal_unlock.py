@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from beffroi.boxes.models import Box, BoxPolicy
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.decisions import actions
+from beffroi.core.decisions import actions, lists
 from beffroi.core.decisions.models import Appeal, Decision, LocalException
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -93,6 +93,38 @@ def test_an_address_of_a_list_is_opened_without_a_decision(agent: Client, beaune
     assert "« feodo »" in text(agent.get("/debloquer/", {"jeton": jeton}))
     agent.post("/debloquer/", {"jeton": jeton, "text": "Notre fournisseur."})
     assert LocalException.objects.get().reason == "Notre fournisseur." and not Appeal.objects.exists()
+
+
+def test_an_entry_of_a_list_is_opened_and_contested_at_once(agent: Client, beaune: Commune) -> None:
+    publish("scanner")
+    jeton = token(box_of(beaune.id), "feodo")
+    page = text(agent.get("/debloquer/", {"jeton": jeton}))
+    assert "Le Département reçoit votre contestation" in page and f"/blocages/pourquoi/?q={ADDRESS}" in page
+    agent.post("/debloquer/", {"jeton": jeton, "text": "Notre fournisseur."})
+    assert LocalException.objects.get().value == ADDRESS
+    assert Appeal.objects.get().indicator == normalise("ip", ADDRESS)
+
+
+def test_a_command_server_of_a_list_is_only_contested(agent: Client, beaune: Commune) -> None:
+    publish("command_server")
+    jeton = token(box_of(beaune.id), "feodo")
+    page = text(agent.get("/debloquer/", {"jeton": jeton}))
+    assert "Débloquer et signaler" not in page and f"/blocages/pourquoi/?q={ADDRESS}" in page
+    answer = agent.post("/debloquer/", {"jeton": jeton, "text": "urgent"})
+    assert "seul le Département peut la débloquer" in text(answer, 400)
+    assert not LocalException.objects.exists() and not Appeal.objects.exists()
+
+
+def publish(threat: str) -> None:
+    lists.publish_list(
+        actor=Actor.system("tests"),
+        name="feodo",
+        kind="ip",
+        values=[ADDRESS],
+        source="abuse.ch",
+        licence="CC0",
+        threat=threat,
+    )
 
 
 @pytest.mark.parametrize(("evidence", "reason"), [({}, "command_server"), ({"communes": 2}, "two_communes")])

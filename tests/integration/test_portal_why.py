@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from beffroi.boxes.models import FlowCount
-from beffroi.core.decisions import actions, exceptions, lists, never_again
-from beffroi.core.decisions.models import IndicatorList, ListGrowth, NeverAgain
+from beffroi.core.decisions import actions, appeals, exceptions, lists, never_again
+from beffroi.core.decisions.models import Appeal, IndicatorList, ListGrowth, LocalException, NeverAgain
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, NotAllowed, NotFound
 from beffroi.portal import why
 from beffroi.stream.store import Event, channel_events
 from beffroi_protocol.indicators import Indicator, Kind, normalise
@@ -178,7 +179,8 @@ def test_a_commune_sees_that_it_is_let_through_and_never_why(
 def test_who_is_of_no_commune_and_strangers_see_nothing(agent: Client) -> None:
     for path in ("/blocages/pourquoi/", "/blocages/pourquoi.json"):
         assert Client().get(path, {"q": SHOP.value}).status_code == 302
-        assert agent.post(path, {"q": SHOP.value, "word": "never", "reason": "x"}).status_code == 405
+        answer = {"q": SHOP.value, "word": "never", "reason": "x", "text": "x"}
+        assert agent.post(path, answer).status_code in (405, 409)
     assert not NeverAgain.objects.exists()
 
 
@@ -216,3 +218,106 @@ def test_of_a_range_only_the_address_that_was_asked_for_can_pass(ada: Client) ->
     given = {"q": "45.83.64.7", "entry": "cidr 45.83.64.0/24", "word": "never", "reason": "x"}
     assert ada.post("/decisions/pourquoi/", given).status_code == 404
     assert ada.post("/decisions/pourquoi/", given | {"entry": "ip 45.83.64.7"}).status_code == 302
+
+
+# -- appeals -----------------------------------------------------------------------------------------------
+
+
+def contest(
+    agent: Client, q: str = SHOP.value, text: str = "Notre fournisseur.", word: str = "contest"
+) -> int:
+    return int(agent.post("/blocages/pourquoi/", {"q": q, "word": word, "text": text}).status_code)
+
+
+def test_a_commune_contests_an_entry_and_reads_the_answer(
+    agent: Client, beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    publish("urlhaus", SHOP.value, threat="command_server")
+    q = "www.shop.example.net"
+    page = text(agent.get("/blocages/pourquoi/", {"q": q}))
+    assert "Contester" in page and "Débloquer 60 minutes" not in page, (
+        "a command server is never lifted locally"
+    )
+    assert contest(agent, q, " ") == 400 and contest(agent, q) == 302 and contest(agent, q) == 302
+    also = appeals.appeal_entry(actor=nuits.agent, indicator=SHOP, text="Le nôtre aussi.")
+    made = Appeal.objects.get(collectivite_id=beaune.id)
+    assert (made.decision_id, made.indicator, made.text) == ("", SHOP, "Notre fournisseur.")
+    page = text(agent.get("/blocages/pourquoi/", {"q": q}))
+    assert (
+        "Le Département vous répondra." in page and "Le nôtre aussi" not in page and "Contester" not in page
+    )
+    with on_listener("console"):
+        ada = console_client(administrator.id)
+        waiting = text(ada.get("/decisions/attente/"))
+        assert "Notre fournisseur." in waiting and "Le site shop.example.net est bloqué" in waiting
+        path = f"/decisions/contestation/{made.id}/"
+        page = text(ada.get(path))
+        assert "urlhaus" in page and "laisser passer partout" in page and "Nuits-Saint-Georges" in page
+        assert text(ada.post(path, {"word": "accept", "text": ""}), 400)
+        assert ada.post(path, {"word": "accept", "text": "Nettoyé depuis."}).status_code == 302
+    row = NeverAgain.objects.get()
+    assert (row.indicator, row.reason) == (SHOP, "Nettoyé depuis.")
+    also.refresh_from_db()
+    assert (also.state, also.answer) == ("accepted", "Nettoyé depuis.")
+    for path in ("/blocages/pourquoi/", "/blocages/"):
+        page = text(agent.get(path, {"q": q} if "pourquoi" in path else {}))
+        assert "Contestation acceptée" in page and "Nettoyé depuis." in page
+    told = agent.get("/blocages/pourquoi.json", {"q": q}).json()
+    assert [one["state"] for one in told["appeals"]] == ["accepted"] and told["blocked"] is False
+    assert contest(agent, q) == 409, "nothing refuses it any more"
+    assert not OutboxEvent.objects.filter(payload__contains="fournisseur").exists()
+
+
+def test_refused_the_entry_stays_blocked_and_the_commune_reads_why(
+    agent: Client, beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    publish("nets", "45.83.64.0/24", kind="cidr")
+    assert contest(agent, "45.83.64.7") == 302
+    made = Appeal.objects.get()
+    assert made.indicator == normalise("ip", "45.83.64.7"), "of a range, the address alone"
+    also = appeals.appeal_entry(actor=nuits.agent, indicator=normalise("ip", "45.83.64.7"), text="Aussi.")
+    with pytest.raises(NotAllowed):
+        appeals.answer(actor=beaune.agent, appeal_id=made.id, accept=True, text="oui")
+    with pytest.raises(NotFound):
+        appeals.answer(actor=nuits.agent, appeal_id=made.id, accept=True, text="oui")
+    appeals.answer(actor=administrator, appeal_id=made.id, accept=False, text="C’est un faux site.")
+    also.refresh_from_db()
+    assert also.state == "open" and not NeverAgain.objects.exists()
+    page = text(agent.get("/blocages/pourquoi/", {"q": "45.83.64.7"}))
+    assert "Contestation refusée" in page and "C’est un faux site." in page and "Contester" in page
+
+
+def test_only_what_a_list_refuses_here_can_be_contested(agent: Client, nuits: Commune) -> None:
+    publish("theirs", SHOP.value, scope=nuits.id)
+    publish("nets", "45.83.64.0/24", kind="cidr")
+    assert contest(agent) == 409
+    assert contest(agent, "45.83.64.0/24") == 400
+    assert contest(agent, "bonjour à tous") == 404
+    assert not Appeal.objects.exists()
+
+
+def test_fifty_open_appeals_are_enough(beaune: Commune) -> None:
+    publish("urlhaus", *(f"n{n}.example.net" for n in range(51)))
+    for n in range(50):
+        appeals.appeal_entry(actor=beaune.agent, indicator=normalise("domain", f"n{n}.example.net"), text="x")
+    with pytest.raises(Conflict):
+        appeals.appeal_entry(actor=beaune.agent, indicator=normalise("domain", "n50.example.net"), text="x")
+
+
+def test_an_hour_without_the_block_from_the_same_page(agent: Client, beaune: Commune) -> None:
+    publish("urlhaus", SHOP.value, threat="phishing")
+    assert contest(agent, word="unlock") == 302
+    page = text(agent.get("/blocages/pourquoi/", {"q": "www.shop.example.net"}))
+    assert "Débloqué chez vous" in page and "Bloquer de nouveau" in page
+    made = LocalException.objects.get()
+    assert (made.collectivite_id, made.value) == (beaune.id, SHOP.value)
+    assert contest(agent, word="unlock") == 409
+
+
+def test_a_command_server_of_a_list_is_not_opened_from_the_page_either(
+    agent: Client, beaune: Commune
+) -> None:
+    publish("feodo", SHOP.value, threat="command_server")
+    answer = agent.post("/blocages/pourquoi/", {"q": SHOP.value, "word": "unlock", "text": "urgent"})
+    assert "seul le Département peut la débloquer" in text(answer, 400)
+    assert not LocalException.objects.exists()

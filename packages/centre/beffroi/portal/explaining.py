@@ -7,6 +7,7 @@ Département reads which communes, and nobody at all reads who reported.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -93,6 +94,17 @@ def title_of(decision: Decision) -> str:
         kind = words.KINDS.get(decision.kind, decision.kind)
         return f"{kind}\N{NO-BREAK SPACE}: {words.shorten(decision.value)}"
     return words.decision_title(decision.kind, decision.value, decision.action)
+
+
+def titles_of(actor: Actor, appeals: Iterable[Appeal]) -> dict[str, str]:
+    """What each appeal contests, by its id; without those about a decision that the actor may not see."""
+    found = list(appeals)
+    wanted = {one.decision_id for one in found if one.decision_id}
+    of = {d.id: title_of(d) for d in decisions.visible_decisions(actor).filter(pk__in=wanted)}
+    of_entries = {
+        one.id: words.decision_title(one.kind, one.value, "block") for one in found if not one.decision_id
+    }
+    return of_entries | {one.id: of[one.decision_id] for one in found if one.decision_id in of}
 
 
 def explain(actor: Actor, decision_id: str) -> Explanation:

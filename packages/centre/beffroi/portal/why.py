@@ -6,7 +6,6 @@ public and was seen by nobody; how often doors refused it is a count over all co
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,8 +16,8 @@ from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi.boxes import queries as boxes
 from beffroi.boxes.queries import Often
 from beffroi.core.communes import queries as communes
-from beffroi.core.decisions import listed, queries, rules
-from beffroi.core.decisions.models import Decision, IndicatorList, LocalException, NeverAgain
+from beffroi.core.decisions import exceptions, listed, queries, rules
+from beffroi.core.decisions.models import Appeal, Decision, IndicatorList, LocalException, NeverAgain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.portal import explaining, words
@@ -48,8 +47,15 @@ class Opened:
 
 
 @dataclass(frozen=True)
+class Contested:
+    row: Appeal
+    owner: str
+
+
+@dataclass(frozen=True)
 class Why:
-    """``opened``: the commune that asks lets it through for itself. ``choices``: what could pass everywhere."""
+    """``opened``: the commune that asks lets it through for itself. ``lifted``: one may. ``choices``: what could pass
+    everywhere."""
 
     asked: Indicator
     entries: list[Entry]
@@ -57,13 +63,20 @@ class Why:
     spared: NeverAgain | None
     exceptions: list[Opened]
     opened: bool
+    lifted: bool
     choices: list[Indicator]
+    appeals: list[Contested]
 
     @property
     def blocked(self) -> bool:
         """Whether the doors of whoever asks refuse it; for the Département, local exceptions apart."""
         decided = any(one.state in ("active", "canary") for one, _ in self.decisions)
         return (bool(self.entries) or decided) and self.spared is None and not self.opened
+
+    @property
+    def contestable(self) -> bool:
+        """Whether a commune may say that a list names it wrongly."""
+        return bool(self.entries) and self.spared is None and self.asked.kind is not Kind.CIDR
 
 
 def read(text: str) -> Indicator | None:
@@ -78,15 +91,18 @@ def read(text: str) -> Indicator | None:
 
 
 def explain(actor: Actor, asked: Indicator) -> Why:
-    """Errors: OSError (a list cannot be read)."""
-    entries = [_entry(one) for one in listed.covering(queries.lists_in_force(actor), asked)]
+    """Errors: Unavailable (a list cannot be read)."""
+    named = listed.covering(queries.lists_in_force(actor), asked)
+    decisions = queries.covering_decisions(actor, asked)
+    held = [*map(listed.held_of, named), *map(exceptions.held_of, decisions)]
+    choices = list(dict.fromkeys((*(listed.opening(one, asked) for one in named), asked))) if named else []
     names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
     opened = queries.near(queries.visible_exceptions(actor).filter(state="active"), asked)
     own = any(rules.covers(one.indicator, asked) for one in opened) and not actor.sees_all
     return Why(
         asked=asked,
-        entries=entries,
-        decisions=[(one, explaining.title_of(one)) for one in queries.covering_decisions(actor, asked)],
+        entries=[_entry(one) for one in named],
+        decisions=[(one, explaining.title_of(one)) for one in decisions],
         spared=queries.never_blocked(asked),
         exceptions=[
             Opened(one, names.get(one.collectivite_id, ""))
@@ -94,7 +110,13 @@ def explain(actor: Actor, asked: Indicator) -> Why:
             if rules.touches(one.indicator, asked)
         ],
         opened=own,
-        choices=_choices(asked, entries),
+        lifted=not rules.exception_refused(held, departement=actor.sees_all),
+        choices=choices,
+        appeals=[
+            Contested(one, names.get(one.collectivite_id, ""))
+            for one in queries.near(queries.visible_appeals(actor).filter(decision_id=""), asked)
+            if rules.covers(Indicator(Kind(one.kind), one.value), asked)
+        ],
     )
 
 
@@ -107,12 +129,6 @@ def _entry(one: listed.Listed) -> Entry:
         listed.since(one),
         boxes.how_often(one.indicator.kind.value, one.indicator.value, since=since),
     )
-
-
-def _choices(asked: Indicator, entries: Iterable[Entry]) -> list[Indicator]:
-    """An entry as it is listed, or of a range the address that was asked for."""
-    named = [asked if one.indicator.kind is Kind.CIDR else one.indicator for one in entries]
-    return list(dict.fromkeys((*named, asked))) if named else []
 
 
 def as_json(why: Why, *, departement: bool) -> dict[str, Any]:
@@ -147,6 +163,15 @@ def as_json(why: Why, *, departement: bool) -> dict[str, Any]:
         if spared is None
         else {"entry": _indicator(spared.indicator), "since": _iso(spared.created_at), "until": _iso(spared.until)}
         | ({"id": spared.id, "reason": spared.reason} if departement else {}),
+        "appeals": [
+            {
+                "collectivite": one.owner,
+                "state": one.row.state,
+                "created_at": _iso(one.row.created_at),
+                "answer": one.row.answer,
+            }
+            for one in why.appeals
+        ],
         "local_exceptions": [
             {
                 "entry": _indicator(one.row.indicator),

@@ -1,4 +1,4 @@
-"""Appeals: a commune contests a decision, and the Département answers.
+"""Appeals: a commune contests a decision or an entry of a list, and the Département answers.
 
 Process: web (a commune's person), console.
 Input:   the text is a person's; it is shown to the Département and to that commune only, and stands in no log.
@@ -6,10 +6,11 @@ Input:   the text is a person's; it is shown to the Département and to that com
 
 from __future__ import annotations
 
+from beffroi_protocol.indicators import Indicator, Kind, normalise
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.decisions import actions
+from beffroi.core.decisions import actions, listed, never_again, queries
 from beffroi.core.decisions.models import Appeal, Decision
 from beffroi.core.decisions.queries import access_appeal, access_decision
 from beffroi.core.events import outbox
@@ -28,31 +29,56 @@ def appeal(*, actor: Actor, decision_id: str, text: str) -> Appeal:
     Errors: NotFound, NotAllowed, Invalid, Conflict (the decision ended; or too many are open).
     """
     decision = access_decision(actor, decision_id)
+    owner = _check(actor, text)
+    outbox.serialise()
+    if decision.state not in Decision.OPEN:
+        raise Conflict("the decision ended already")
+    return _put(actor, owner, text, decision_id=decision.id)
+
+
+def appeal_entry(*, actor: Actor, indicator: Indicator, text: str) -> Appeal:
+    """Contest what lists name at the doors of the actor's commune: the entry as it is listed, of a range the address
+    that was asked for. An open appeal of the commune is returned as it is.
+
+    Errors: NotAllowed, Invalid (also for a range), Conflict (no list refuses it; or too many are open), Unavailable.
+    """
+    owner = _check(actor, text)
+    canonical = normalise(indicator.kind, indicator.value)
+    if canonical.kind is Kind.CIDR:
+        raise Invalid("indicator")
+    found = listed.covering(queries.lists_in_force(actor), canonical)
+    if not found or queries.never_blocked(canonical) is not None:
+        raise Conflict("no list refuses it")
+    contested = listed.opening(found[0], canonical)
+    with transaction.atomic():
+        outbox.serialise()
+        return _put(actor, owner, text, kind=contested.kind.value, value=contested.value)
+
+
+def _check(actor: Actor, text: str) -> str:
+    """Return whose appeal it is. Errors: NotAllowed, Invalid."""
     if actor.kind != "person" or actor.collectivite_id is None:
         raise NotAllowed("contest a decision")
     if not text.strip() or len(text) > 2000:
         raise Invalid("text")
-    outbox.serialise()
-    if decision.state not in Decision.OPEN:
-        raise Conflict("the decision ended already")
-    own = Appeal.objects.filter(collectivite_id=actor.collectivite_id, state=Appeal.State.OPEN)
-    if (present := own.filter(decision_id=decision.id).first()) is not None:
+    return actor.collectivite_id
+
+
+def _put(actor: Actor, owner: str, text: str, **about: str) -> Appeal:
+    own = Appeal.objects.filter(collectivite_id=owner, state=Appeal.State.OPEN)
+    if (present := own.filter(**about).first()) is not None:
         return present
     if own.count() >= MAX_OPEN:
         raise Conflict("too many appeals are open")
-    made = Appeal.objects.create(
-        collectivite_id=actor.collectivite_id,
-        decision_id=decision.id,
-        text=text.strip(),
-        created_by=actor.id,
-    )
+    made = Appeal.objects.create(collectivite_id=owner, text=text.strip(), created_by=actor.id, **about)
     _tell(made, "made", actor=actor)
     return made
 
 
 @transaction.atomic
 def answer(*, actor: Actor, appeal_id: str, accept: bool, text: str) -> Appeal:
-    """Answer an appeal; accepted, the decision ends everywhere. Every open appeal about it gets the same answer.
+    """Answer an appeal; accepted, the decision ends everywhere, or the entry passes everywhere, and every open appeal
+    about it gets the same answer.
 
     Errors: NotFound, NotAllowed, Invalid, Conflict (answered already).
     """
@@ -62,7 +88,8 @@ def answer(*, actor: Actor, appeal_id: str, accept: bool, text: str) -> Appeal:
     if not text.strip() or len(text) > 2000:
         raise Invalid("text")
     outbox.serialise()
-    same = Appeal.objects.filter(decision_id=found.decision_id, state=Appeal.State.OPEN)
+    about = {"decision_id": found.decision_id, "kind": found.kind, "value": found.value}
+    same = Appeal.objects.filter(**about, state=Appeal.State.OPEN)
     if not same.filter(pk=found.pk).exists():
         raise Conflict("the appeal was answered already")
     for one in list(same if accept else same.filter(pk=found.pk)):
@@ -73,17 +100,22 @@ def answer(*, actor: Actor, appeal_id: str, accept: bool, text: str) -> Appeal:
     decision = Decision.objects.filter(pk=found.decision_id).first()
     if accept and decision is not None:
         actions.revoke(actor=actor, decision=decision, reason=END_REASON)
+    elif accept and found.indicator is not None:
+        never_again.never_again(
+            actor=actor, indicator=found.indicator, reason=text.strip()[: never_again.MAX_REASON_CHARS]
+        )
     found.refresh_from_db()
     return found
 
 
 def _tell(row: Appeal, what: str, *, actor: Actor) -> None:
+    shown = "" if row.kind == "sender" else row.value  # a sender's address names a person
     audit.record(
         actor=actor,
         verb=f"appeal:{what}",
         object_id=row.id,
         collectivite_id=row.collectivite_id,
-        details={"decision_id": row.decision_id},
+        details={"decision_id": row.decision_id, "kind": row.kind, "value": shown},
     )
     outbox.publish(
         f"appeal:{what}",

@@ -54,7 +54,7 @@ def allow_locally(
 
     ``reason``: words of the person, 1 to 500 characters. ``decision_id``: the decision that was in the way, if known.
     Errors: NotFound (another commune's), NotAllowed, Invalid, Conflict (too many), ExceptionRefused
-    ("command_server", "seen_by_several", "range"), OSError (a list cannot be read).
+    ("command_server", "seen_by_several", "range"), Unavailable (a list cannot be read).
     """
     if not actor.may_see(collectivite_id):
         raise NotFound("collectivité")
@@ -106,7 +106,7 @@ def end_touched(indicator: Indicator, *, actor: Actor) -> int:
 def end_listed(row: IndicatorList, *, actor: Actor) -> int:
     """Close what people of communes opened and what a list of command servers now names; return how many.
 
-    Errors: OSError.
+    Errors: Unavailable.
     """
     if not rules.exception_refused([Held(row.threat, listed.RULE, {})], departement=False):
         return 0

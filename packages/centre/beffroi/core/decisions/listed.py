@@ -10,7 +10,6 @@ Source:  docs/internals/decisions.md, Entries of lists.
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -29,6 +28,7 @@ from beffroi.core.decisions.rules import Held
 from beffroi.core.planes import files
 from beffroi.lib import clock
 from beffroi.lib.config import Config
+from beffroi.lib.errors import Unavailable
 
 RULE = "bulk_list"
 _NETWORKS = (Kind.IP, Kind.CIDR)
@@ -47,23 +47,31 @@ class Listed:
 def touching(rows: Iterable[IndicatorList], indicator: Indicator) -> list[Listed]:
     """Return what of these lists a refusal of ``indicator`` would touch: itself, wider and narrower values.
 
-    Errors: OSError.
+    Errors: Unavailable.
     """
     return [one for row in rows for found in _in(row, [indicator]).values() for one in found]
 
 
 def covering(rows: Iterable[IndicatorList], indicator: Indicator) -> list[Listed]:
-    """Return the entries for which ``indicator`` is refused: itself, a parent of a name, a range. Errors: OSError."""
+    """Return the entries for which ``indicator`` is refused: itself, a name above it, a range.
+
+    Errors: Unavailable.
+    """
     return [one for one in touching(rows, indicator) if rules.covers(one.indicator, indicator)]
 
 
+def opening(one: Listed, asked: Indicator) -> Indicator:
+    """What lets ``asked`` pass where an entry refuses it: the entry as it is listed; of a range, the address alone."""
+    return asked if one.indicator.kind is Kind.CIDR else one.indicator
+
+
 def touched(row: IndicatorList, indicators: Collection[Indicator]) -> set[Indicator]:
-    """Return those of ``indicators`` that a list touches, in one pass. Errors: OSError."""
+    """Return those of ``indicators`` that a list touches, in one pass. Errors: Unavailable."""
     return set(_in(row, indicators))
 
 
 def since(one: Listed) -> datetime | None:
-    """Return when a list began to name a value; None when it was before what is remembered. Errors: OSError."""
+    """Return when a list began to name a value; None when it was before what is remembered. Errors: Unavailable."""
     for growth in ListGrowth.objects.filter(list_id=one.row.id).order_by("-at"):
         if any(
             one.indicator.value in ListIndex(piece, Kind.IP)
@@ -156,7 +164,7 @@ def _lines_from(piece: bytes, begins: bytes) -> Iterator[str]:
 
 
 def pieces(sha256: str, size_bytes: int) -> Iterator[bytes]:
-    """The content of a file of values, cut at ends of lines. Errors: OSError (damaged); an absent one is empty."""
+    """The content of a file of values, cut at ends of lines. Errors: Unavailable (damaged); an absent one is empty."""
     config: Config = settings.BEFFROI
     try:
         file = files.list_file(config.state, sha256).open("rb")
@@ -170,5 +178,5 @@ def pieces(sha256: str, size_bytes: int) -> Iterator[bytes]:
                 whole, end, rest = (rest + piece).rpartition(b"\n")
                 if whole:
                     yield whole + end
-        except zlib.error:
-            raise OSError(errno.EIO, "a list is damaged") from None
+        except (OSError, zlib.error):
+            raise Unavailable("a list") from None

@@ -41,7 +41,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.planes import files
 from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
-from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
+from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, Unavailable
 
 PUBLISHED, WITHDRAWN = "list:published", "list:withdrawn"
 REASON = "bulk_list"
@@ -124,7 +124,7 @@ def _grown(
     if before is None:
         return written
     new = set(kept)
-    with contextlib.suppress(OSError):  # damaged: all of it is new again
+    with contextlib.suppress(Unavailable):  # damaged: all of it is new again
         for piece in listed.pieces(before.sha256, before.size_bytes):
             new.difference_update(piece.decode().split())
     return _write(new) if new else None

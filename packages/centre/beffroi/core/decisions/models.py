@@ -149,7 +149,8 @@ class NeverAgain(models.Model):
 
 
 class Appeal(models.Model):
-    """A commune says that a decision is wrong. ``text`` is for the Département's eyes."""
+    """A commune says that a decision is wrong, or (``decision_id`` "") that lists name ``kind``, ``value`` wrongly.
+    ``text`` is for the Département's eyes."""
 
     class State(models.TextChoices):
         OPEN = "open"
@@ -158,7 +159,9 @@ class Appeal(models.Model):
 
     id = id_field("apl")
     collectivite_id = reference()
-    decision_id = reference()
+    decision_id = reference(default="", blank=True)
+    kind = models.CharField(max_length=16, default="", blank=True)
+    value = models.CharField(max_length=2048, default="", blank=True)
     text = models.CharField(max_length=2000)
     state = models.CharField(max_length=16, choices=State, default=State.OPEN)
     created_at = models.DateTimeField(default=clock.now)
@@ -172,7 +175,7 @@ class Appeal(models.Model):
         indexes = (models.Index(fields=["state", "created_at"], name="appeal_waiting"),)
         constraints = (
             models.UniqueConstraint(
-                fields=["decision_id", "collectivite_id"],
+                fields=["decision_id", "kind", "value", "collectivite_id"],
                 condition=models.Q(state="open"),
                 name="appeal_open_once",
             ),
@@ -180,6 +183,11 @@ class Appeal(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+    @property
+    def indicator(self) -> Indicator | None:
+        """What lists name; None of an appeal against a decision."""
+        return Indicator(Kind(self.kind), self.value) if self.kind else None
 
 
 class DecisionEffect(models.Model):

@@ -24,6 +24,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
 
 MAX_TTL_S = 3650 * 86400
+MAX_REASON_CHARS = 500
 END_REASON = "never_again"
 EXPIRED = "ttl"
 
@@ -37,7 +38,7 @@ def never_again(*, actor: Actor, indicator: Indicator, reason: str, ttl_s: int =
     for what is too wide to be let through everywhere).
     """
     _only_the_departement(actor)
-    if not reason.strip() or len(reason) > 500:
+    if not reason.strip() or len(reason) > MAX_REASON_CHARS:
         raise Invalid("reason")
     if not 0 <= ttl_s <= MAX_TTL_S:
         raise Invalid("ttl_s")
@@ -67,7 +68,7 @@ def take_back(*, actor: Actor, never_again_id: str, reason: str) -> bool:
     """Let it be decided again; False if that was so already. What a list names is refused again at once. Errors:
     NotAllowed, NotFound, Invalid."""
     _only_the_departement(actor)
-    if not reason.strip() or len(reason) > 500:
+    if not reason.strip() or len(reason) > MAX_REASON_CHARS:
         raise Invalid("reason")
     row = NeverAgain.objects.filter(pk=never_again_id).first()
     if row is None:

@@ -107,7 +107,9 @@ def visible_effects(actor: Actor, decision: Decision) -> QuerySet[DecisionEffect
     return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
 
 
-def near[M: (Decision, LocalException, NeverAgain)](rows: QuerySet[M], indicator: Indicator) -> QuerySet[M]:
+def near[M: (Decision, LocalException, NeverAgain, Appeal)](
+    rows: QuerySet[M], indicator: Indicator
+) -> QuerySet[M]:
     """Only the kinds that can touch it; few rows, and asked once a press of a button."""
     if indicator.kind in (Kind.IP, Kind.CIDR):
         return rows.filter(kind__in=("ip", "cidr"))

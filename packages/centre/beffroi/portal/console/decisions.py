@@ -15,7 +15,7 @@ from beffroi.core.decisions.models import Appeal, Decision
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Invalid, NotFound
-from beffroi.portal import explaining
+from beffroi.portal import explaining, why
 from beffroi.portal.pages import asks_part, for_administrators, page
 
 LISTED = 100
@@ -29,14 +29,13 @@ def waiting(request: HttpRequest, actor: Actor) -> HttpResponse:
     names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
     review = [_line(one) for one in queries.review_queue(actor)[:LISTED]]
     contested = list(queries.visible_appeals(actor).filter(state=Appeal.State.OPEN)[:LISTED])
-    wanted = {a.decision_id for a in contested}
-    of = {d.id: d for d in queries.visible_decisions(actor).filter(pk__in=wanted)}
+    titles = explaining.titles_of(actor, contested)
     context = PLACE | {
         "review": review,
         "appeals": [
-            {"appeal": a, "owner": names.get(a.collectivite_id, ""), **_line(of[a.decision_id])}
+            {"appeal": a, "owner": names.get(a.collectivite_id, ""), "title": titles[a.id]}
             for a in contested
-            if a.decision_id in of
+            if a.id in titles
         ],
         "staged": [_line(one) for one in queries.staged(actor)[:LISTED]],
         "exceptions": [
@@ -120,7 +119,10 @@ def appeal(request: HttpRequest, actor: Actor, appeal_id: str) -> HttpResponse:
             error = _("Écrivez une réponse : la commune la lira.")
     context = PLACE | {
         "appeal": found,
-        "one": explaining.explain(actor, found.decision_id),
+        "title": explaining.titles_of(actor, [found]).get(found.id, ""),
+        "why": why.explain(actor, found.indicator) if found.indicator is not None else None,
+        "days": why.DAYS,
+        "console": True,
         "author": identity.person_name(found.created_by),
         "owner": communes.access_collectivite(actor, found.collectivite_id).name,
         "error": error,

@@ -46,10 +46,8 @@ def blocks(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 def _appeals(actor: Actor) -> list[dict[str, object]]:
     rows = list(queries.visible_appeals(actor)[:10])
-    of = {d.id: d for d in queries.visible_decisions(actor).filter(pk__in={a.decision_id for a in rows})}
-    return [
-        {"appeal": a, "title": explaining.title_of(of[a.decision_id])} for a in rows if a.decision_id in of
-    ]
+    titles = explaining.titles_of(actor, rows)
+    return [{"appeal": a, "title": titles[a.id]} for a in rows if a.id in titles]
 
 
 @require_http_methods(["GET", "POST"])

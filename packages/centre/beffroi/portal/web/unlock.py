@@ -24,7 +24,7 @@ from beffroi.core.decisions.models import Decision
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
-from beffroi.portal import explaining
+from beffroi.portal import explaining, why
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web.blocks import PLACE, let_through, may_unlock
 
@@ -54,6 +54,8 @@ def unlock(request: HttpRequest, actor: Actor) -> HttpResponse:
         "value": indicator.value,
         "one": explaining.explain(actor, decision.id) if decision else None,
         "source": "" if decision else told.entry_id,
+        "why": None if decision else why.explain(actor, indicator),
+        "days": why.DAYS,
         "may_unlock": may_unlock(actor),
         "exception": own.filter(kind=indicator.kind.value, value=indicator.value).first(),
         "minutes": settings.BEFFROI.exception_person_s // 60,
@@ -93,9 +95,11 @@ def _open(actor: Actor, indicator: Indicator, decision: Decision | None, text: s
         return _("Écrivez quelques mots : le Département les lira.")
     if error:
         return error
-    if decision is not None:
-        try:
+    try:
+        if decision is not None:
             appeals.appeal(actor=actor, decision_id=decision.id, text=text)
-        except Conflict:
-            pass  # it ended meanwhile, or the commune contests fifty others: the exception says enough
+        else:
+            appeals.appeal_entry(actor=actor, indicator=indicator, text=text)
+    except Conflict:
+        pass  # it ended meanwhile, or the commune contests fifty others: the exception says enough
     return ""

@@ -1,27 +1,64 @@
-"""Pourquoi est-ce bloqué ? What a person of a commune may know of an entry of a list: public facts and counts.
+"""Pourquoi est-ce bloqué ? What a person of a commune may know of an entry of a list, and do about it: contest it, let
+it through for an hour.
 
 Input:  hostile; lists, decisions and exceptions come from queries on the person's behalf.
+Rule:   the policy of the commune's boîtiers and the rules of exceptions say what may be let through.
 """
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.http import require_GET
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
 
+from beffroi.core.decisions import appeals
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.portal import why as answers
 from beffroi.portal.pages import for_agents, page
+from beffroi.portal.web.blocks import PLACE, let_through, may_unlock
 
-PLACE = {"place": "blocks"}
 
-
-@require_GET
+@require_http_methods(["GET", "POST"])
 @for_agents
 def why(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Errors: NotFound (it is no indicator)."""
-    context = PLACE | {"why": _found(request, actor), "days": answers.DAYS}
-    return page(request, "portal/why.html", context)
+    """Errors: NotFound (it is no indicator), NotAllowed, Conflict (nothing refuses it)."""
+    found = _found(request, actor)
+    error = ""
+    if request.method == "POST":
+        try:
+            error = _act(request, actor, found)
+        except Invalid:
+            error = _("Écrivez quelques mots : le Département les lira.")
+        if not error:
+            return HttpResponseRedirect(f"{reverse('why')}?{urlencode({'q': found.asked.value})}")
+    opened = next((one.row for one in found.exceptions), None) if found.opened else None
+    context = PLACE | {
+        "why": found,
+        "days": answers.DAYS,
+        "may_contest": found.contestable and not any(one.row.state == "open" for one in found.appeals),
+        "may_unlock": found.blocked and found.lifted and may_unlock(actor),
+        "exception": opened,
+        "minutes": settings.BEFFROI.exception_person_s // 60,
+        "error": error,
+    }
+    return page(request, "portal/why.html", context, status=400 if error else 200)
+
+
+def _act(request: HttpRequest, actor: Actor, found: answers.Why) -> str:
+    """Do what was pressed; return what stood against it."""
+    text = request.POST.get("text", "")
+    if request.POST.get("word") == "contest":
+        appeals.appeal_entry(actor=actor, indicator=found.asked, text=text)
+        return ""
+    if not may_unlock(actor):
+        raise NotAllowed("let something through")
+    if not found.blocked:
+        raise Conflict("nothing refuses it")
+    return let_through(actor, found.asked, "", text)
 
 
 @require_GET
@@ -34,7 +71,8 @@ def why_json(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 
 def _found(request: HttpRequest, actor: Actor) -> answers.Why:
-    asked = answers.read(request.GET.get("q", ""))
+    given = request.POST if request.method == "POST" else request.GET
+    asked = answers.read(given.get("q", ""))
     if asked is None:
         raise NotFound("indicator")
     return answers.explain(actor, asked)
