@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from beffroi_protocol.facts import Bypass, Fact, FlowsBlocked, FlowsLearned, LookBack, NamesRefused, Sighting
+from beffroi_protocol.indicators import Kind
 from beffroi_protocol.messages import Action, InboundRule
 
 from tests.town_hall import ROOT, TownHall, entry, good_policy, needs_network
@@ -85,6 +86,25 @@ def test_a_new_entry_is_answered_by_what_the_lan_met_before_it(hall: TownHall, e
     assert (fact.entry_id, fact.indicator.value, fact.days) == (entry_id, evil, 1)
     assert fact.count >= 3 and fact.first_at <= fact.last_at <= hall.centre.now()
     assert no_machine_is_named(hall)
+
+
+def test_a_list_is_looked_for_in_the_diary_and_answered_once(hall: TownHall) -> None:
+    for _ in range(3):
+        assert connects(LAN, EVIL)
+    time.sleep(11)
+    servers = hall.centre.bulk_list(
+        "servers", Kind.IP, [EVIL, *(f"51.15.{n // 250}.{n % 250}" for n in range(5000))]
+    )
+    hall.listed(servers, hall.centre.bulk_list("nets", Kind.CIDR, ["203.0.113.128/25"]))
+    until(lambda: facts(hall, LookBack), "nothing is said of the days before")
+    (fact,) = facts(hall, LookBack)
+    assert (fact.entry_id, fact.indicator.value, fact.days) == ("servers", EVIL, 1)
+    assert fact.count >= 3 and fact.first_at <= fact.last_at <= hall.centre.now()
+    assert no_machine_is_named(hall)
+    hall.listed(hall.centre.bulk_list("servers", Kind.IP, [EVIL, "51.15.200.1"]))
+    hall.listed(hall.centre.bulk_list("more", Kind.IP, [EVIL]))
+    until(lambda: len(facts(hall, LookBack)) > 1, "another list is another question")
+    assert sorted(one.entry_id for one in facts(hall, LookBack)) == ["more", "servers"]
 
 
 def test_a_name_is_looked_back_on_by_the_addresses_that_the_recursor_remembers(hall: TownHall) -> None:

@@ -14,11 +14,13 @@ from beffroi_box.facts import FactSpool
 from beffroi_box.labels import Labels, read
 from beffroi_box.leaks import BEATS, Beacons, Leak, Tunnels, Volumes, clear_passwords, split
 from beffroi_box.learn import MOST_KEYS, SILENT_FLOWS, Learner, Rounds
+from beffroi_box.load import Meet, _meet
 from beffroi_box.services import NAMES, recognise
 from beffroi_box.tallies import Tally, elements
 from beffroi_box.traps import GUESSES, MOST_SOURCES, SCAN_PORTS, Strangers
 from beffroi_protocol.facts import Bypass, FactBatch, FlowsLearned, LookBack, Sighting
 from beffroi_protocol.indicators import Indicator, Kind, normalise
+from beffroi_protocol.lists import content
 from beffroi_protocol.messages import decode
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,6 +77,39 @@ def test_the_diary_answers_for_an_address_and_for_each_range_around_it(tmp_path:
         i.value: (3 if ":" in i.value else 6, 3) for i in wanted
     }
     assert found[ip(EVIL)].first_at == NOW and found[ip(EVIL)].last_at == NOW + 3 * DAY_S
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ([EVIL], {EVIL: (5, 1)}),
+        ([f"51.15.{n // 250}.{n % 250}" for n in range(20_000)] + [EVIL], {EVIL: (5, 1)}),
+        (["45.83.64.0/24", "45.83.0.0/20"], {"45.83.64.0/24": (5, 1)}),
+        (["45.83.0.0/16"], {"45.83.0.0/16": (5, 1)}),
+        (["45.83.64.8", "45.83.65.0/24", "2a0e:b107:10::1"], {}),
+    ],
+    ids=["one", "many", "ranges", "a wide range", "none"],
+)
+def test_lines_of_a_list_are_looked_up_in_what_was_met(
+    tmp_path: Path, lines: list[str], found: dict[str, tuple[int, int]]
+) -> None:
+    diary = Diary(tmp_path / "diary")
+    assert diary.meet((f"{line}\n".encode() for line in lines), now=NOW) == {}, "nothing is met yet"
+    diary.count([(EVIL, 5)], now=NOW)
+    met = diary.meet((f"{line}\n".encode() for line in lines), now=NOW)
+    assert {one.value: (m.count, m.days) for one, m in met.items()} == found
+
+
+def test_only_new_lines_of_a_list_are_looked_up(tmp_path: Path) -> None:
+    diary = Diary(tmp_path / "diary")
+    diary.count([("45.83.64.7", 2), ("45.83.64.9", 3)], now=NOW)
+    diary.keep()
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.write_bytes(content(["45.83.64.1", "45.83.64.7", "9.9.9.8"]))
+    after.write_bytes(content(["45.83.64.7", "45.83.64.9", "1.2.3.4"]))
+    for former, wanted in ((str(before), {"45.83.64.9"}), ("", {"45.83.64.7", "45.83.64.9"})):
+        result = _meet(Meet(str(after), former, str(tmp_path / "diary"), NOW))
+        assert {one.indicator.value for one in result.met} == wanted
 
 
 def test_the_diary_outlives_a_crash_and_forgets_after_30_days(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ class Agent:
             SignedSession(self.centre, lambda: self.identity.box_id, key) for _ in range(5)
         )
         self.updater = Updater(config.state, software, self.spool, self.now)
-        self.lists = ListKeeper(config, downloads, self.spool, self.enforcer, self.now)
+        self.lists = ListKeeper(config, downloads, self.spool, self.enforcer, self.watch.diary, self.now)
         self.lists.want(self.session.tables.values())
         self.sender = Sender(self._posts.post, self.spool, lambda: self.enforcer.policy_version)
         self._acked: dict[str, tuple[int, int]] = {}

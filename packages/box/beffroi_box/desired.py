@@ -236,7 +236,13 @@ class Desired:
         return _merged(self.spared)
 
     def is_spared_address(self, address: str) -> bool:
-        return any(ipaddress.ip_address(address) in ipaddress.ip_network(spare) for spare in self.spared)
+        return self.is_spared_network(address)
+
+    def is_spared_network(self, network: str) -> bool:
+        """Whether an exception covers all of this address or prefix."""
+        wanted = ipaddress.ip_network(network)
+        spares = (ipaddress.ip_network(spare) for spare in self.spared)
+        return any(s.version == wanted.version and wanted.subnet_of(s) for s in spares)  # type: ignore[arg-type]
 
     def is_spared_name(self, name: str) -> bool:
         return any(parent in self.spared_names for parent in registered_names(name))

@@ -18,10 +18,13 @@ import logging
 import os
 import struct
 import threading
-from collections.abc import Iterable, Iterator
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from socket import AF_INET, AF_INET6, inet_pton
 
 from beffroi_protocol.indicators import Indicator, Kind
 
@@ -35,6 +38,8 @@ DAY_S = 86400
 WIDTHS = {4: (32, 24), 6: (128, 64, 48)}
 """An address is also counted as these prefixes, so that a listed range can be looked up without knowing addresses."""
 MOST_MARKS = 1 << 16
+MOST_ASKED, MOST_FOUND = 1 << 23, 2000
+"""Of one list: some seconds of a child of low priority, and a fact of bounded size."""
 _RECORD = struct.Struct(">8sIHH")  # mark, flows, first and last minute of the day
 
 
@@ -54,7 +59,7 @@ class Diary:
     def __init__(self, directory: Path) -> None:
         """Errors: OSError."""
         directory.mkdir(mode=0o700, exist_ok=True)
-        self._directory = directory
+        self.directory = directory
         self._key = _key(directory / "key")
         self._lock = threading.Lock()
         self._day = 0
@@ -114,6 +119,25 @@ class Diary:
                         met.days += 1
         return found
 
+    def meet(self, values: Iterable[bytes], *, now: int) -> dict[Indicator, Met]:
+        """As ``look_back``, for the lines of a long list of addresses or prefixes: each is looked up in the few marks
+        that there are. At most MOST_FOUND are answered, and MOST_ASKED marks made."""
+        known = array("Q")
+        for _, records in self._days(now):
+            known.extend(int.from_bytes(mark) for mark, *_ in records)
+        ordered = array("Q", sorted(known))
+        found: list[Indicator] = []
+        asked = 0
+        for line in values if ordered else ():
+            value = line.rstrip(b"\n").decode("ascii")
+            marks = self._marks_of_line(value)
+            asked += len(marks)
+            if asked > MOST_ASKED or len(found) >= MOST_FOUND:
+                break
+            if any(_has(ordered, int.from_bytes(mark)) for mark in marks):
+                found.append(Indicator(Kind.CIDR if "/" in value else Kind.IP, value))
+        return self.look_back(found, now=now)
+
     # -- days --------------------------------------------------------------------------------------------
 
     def _turn(self, now: int) -> None:
@@ -129,7 +153,7 @@ class Diary:
                 log.warning("a day of the diary is lost: %s", error.strerror)
         self._day, self._changed, self.left_out = day, False, 0
         self._today = {mark: tuple(rest) for mark, *rest in self._read(day)}  # type: ignore[misc]
-        for path in self._directory.iterdir():
+        for path in self.directory.iterdir():
             number = _number(path)
             # Only today's file is written again: of the others one copy is enough.
             if number is not None and (number <= day - DAYS or (number < day and path.suffix == ".previous")):
@@ -148,7 +172,7 @@ class Diary:
         return _RECORD.iter_unpack(body[: len(body) // _RECORD.size * _RECORD.size])
 
     def _path(self, day: int) -> Path:
-        return self._directory / f"{datetime.fromtimestamp(day * DAY_S, UTC).date()}.day"
+        return self.directory / f"{datetime.fromtimestamp(day * DAY_S, UTC).date()}.day"
 
     # -- marks -------------------------------------------------------------------------------------------
 
@@ -162,6 +186,14 @@ class Diary:
             packed = (number >> (bits - length) << (bits - length)).to_bytes(bits // 8)
             yield self._mark(parsed.version, length, packed)
 
+    def _marks_of_line(self, value: str) -> Sequence[bytes]:
+        """As ``_marks_of``; an address without the cost of an object for each."""
+        if "/" in value:
+            return tuple(self._marks_of(Indicator(Kind.CIDR, value)))
+        six = ":" in value
+        packed = inet_pton(AF_INET6 if six else AF_INET, value)
+        return (self._mark(*((6, 128) if six else (4, 32)), packed),)
+
     def _marks_of(self, indicator: Indicator) -> Iterator[bytes]:
         """The marks that together are exactly this address or range; none for a range that they do not fit."""
         if indicator.kind not in (Kind.IP, Kind.CIDR):
@@ -174,6 +206,11 @@ class Diary:
         step = 1 << (bits - length)
         for number in range(start, start + network.num_addresses, step):
             yield self._mark(network.version, length, number.to_bytes(bits // 8))
+
+
+def _has(ordered: array[int], mark: int) -> bool:
+    at = bisect_left(ordered, mark)
+    return at < len(ordered) and ordered[at] == mark
 
 
 def _number(path: Path) -> int | None:

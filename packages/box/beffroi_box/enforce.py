@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.indicators import Indicator
 from beffroi_protocol.messages import Entry, Policy, PolicyMessage
 from beffroi_protocol.protected import Floor
 from beffroi_protocol.table import Change, DecisionTable
@@ -188,6 +189,11 @@ class Enforcer:
     def is_spared_address(self, address: str) -> bool:
         with self._lock:
             return self.desired.is_spared_address(address)
+
+    def is_spared(self, indicator: Indicator) -> bool:
+        """Of an address or prefix: whether an exception covers all of it."""
+        with self._lock:
+            return self.desired.is_spared_network(indicator.value)
 
     def is_spared_name(self, name: str) -> bool:
         with self._lock:

@@ -68,7 +68,7 @@ class FactSpool:
     def __init__(self, directory: Path, box_id: str) -> None:
         self._open_path = directory / "open.json"
         self._sealed_path = directory / "sealed.json"
-        self._box_id = box_id
+        self.box_id = box_id
         self._lock = threading.Lock()
         self._flows: dict[tuple[Indicator, str, str, int], _Count] = {}
         self._names: dict[Indicator, _Count] = {}
@@ -122,12 +122,12 @@ class FactSpool:
 
     def refused(self, entry: Entry, reason: str, at: int) -> None:
         """The identifier follows from the entry: told again after a restart, it is the same fact."""
-        digest = hashlib.sha256(f"{self._box_id}\n{entry.id}".encode()).hexdigest()[:32]
+        digest = hashlib.sha256(f"{self.box_id}\n{entry.id}".encode()).hexdigest()[:32]
         self.tell(EntryRefused(f"ref_{digest}", entry.id, entry.indicator, reason[:200], at))
 
     def left_out(self, name: str, indicator: Indicator, reason: str, at: int) -> None:
         """A value of the list ``name`` was left out. Told again, it is the same fact."""
-        digest = hashlib.sha256(f"{self._box_id}\n{name}\n{indicator.value}".encode()).hexdigest()[:32]
+        digest = hashlib.sha256(f"{self.box_id}\n{name}\n{indicator.value}".encode()).hexdigest()[:32]
         self.tell(EntryRefused(f"ref_{digest}", name, indicator, reason[:200], at))
 
     def rolled_back(self, version: int, kept: int, reason: str, at: int) -> None:

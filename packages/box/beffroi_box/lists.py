@@ -10,6 +10,7 @@ Source:  docs/internals/box.md.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import mmap
 import random
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 from beffroi_protocol.errors import FileMismatch, ListInvalid, ProtocolError
+from beffroi_protocol.facts import LookBack
 from beffroi_protocol.indicators import Indicator, Kind, registered_names
 from beffroi_protocol.lists import ListIndex
 from beffroi_protocol.messages import Action, BulkList, Entry
@@ -28,6 +30,7 @@ from beffroi_protocol.table import DecisionTable
 from beffroi_box import load
 from beffroi_box.config import BoxConfig
 from beffroi_box.desired import prefixes_around
+from beffroi_box.diary import Diary
 from beffroi_box.download import Files, fetch_list
 from beffroi_box.enforce import Enforcer
 from beffroi_box.errors import BoxError, LoadFailed
@@ -59,15 +62,17 @@ class _InForce(msgspec.Struct):
 class ListKeeper:
     """``now`` returns trusted epoch seconds."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - made in one place
         self,
         config: BoxConfig,
         files: Files,
         spool: FactSpool,
         enforcer: Enforcer,
+        diary: Diary,
         now: Callable[[], int],
     ) -> None:
         self._directory = config.state / "lists"
+        self._diary = diary
         self._bulk_names = bulk_file(config)
         self._inspected = inspected_file(config)
         self._files = files
@@ -80,6 +85,8 @@ class ListKeeper:
         self._wake = threading.Event()
         self._wanted: dict[Key, BulkList] = {}
         self._chosen: dict[Key, BulkList] = self._read()
+        self._looked: dict[Key, BulkList] = self._read("looked-back")
+        self._needed: set[BulkList] = {*self._chosen.values()}
         self._loaded: dict[str, object] = {}
         self._indexes: tuple[tuple[BulkList, ListIndex], ...] = ()
         self._failures: dict[str, int] = {}
@@ -112,6 +119,8 @@ class ListKeeper:
         while not stopping.is_set():
             try:
                 self.bring_into_force()
+                self._look_back()
+                self._clean()
                 if self._fetch_missing(stopping.is_set):
                     continue
                 self.trouble = ""
@@ -153,7 +162,7 @@ class ListKeeper:
             if chosen != self._chosen:
                 self._write(chosen)
                 self._chosen = chosen
-            self._clean({*chosen.values(), *active.values()})
+            self._needed = {*chosen.values(), *active.values()}
 
     def _all_loaded(self, jobs: Iterable[tuple[str, object, _Load]]) -> bool:
         """Do each job whose ground changed; one that fails is put off and keeps back no other. Errors: the last."""
@@ -223,13 +232,56 @@ class ListKeeper:
     def _files_of(self, chosen: Mapping[Key, BulkList]) -> tuple[tuple[str, str], ...]:
         return tuple((one.name, str(self._path(one))) for one in chosen.values())
 
+    # -- looking back ------------------------------------------------------------------------------------
+
+    def _look_back(self) -> None:
+        """Ask the diary once for what is new in each list in force; a list that is gone begins anew. What fails is
+        put off, and keeps nothing else back."""
+        if time.monotonic() < self._not_before.get("look back", 0):
+            return
+        chosen = {key: one for key, one in self._chosen.items() if one.kind in _ADDRESSES}
+        try:
+            self._ask_diary(chosen)
+            self._done("look back")
+        except (BoxError, OSError) as error:
+            self._put_off("look back")
+            log.warning("lists are not looked back on: %s", error)
+
+    def _ask_diary(self, chosen: Mapping[Key, BulkList]) -> None:
+        """Errors: LoadFailed, OSError."""
+        kept = {key: one for key, one in self._looked.items() if key in chosen}
+        due = [(key, one) for key, one in chosen.items() if _content(kept.get(key)) != _content(one)]
+        if due:
+            self._diary.keep()
+        for key, one in due:
+            before = kept.get(key)
+            same = before is not None and before.kind is one.kind and self._path(before).exists()
+            former = str(self._path(before)) if same and before is not None else ""
+            job = load.Meet(str(self._path(one)), former, str(self._diary.directory), self._now())
+            self._tell_met(one, load.run(job).met)
+            kept[key] = one
+        if kept != self._looked:
+            self._looked = kept
+            write_checked(self._directory / "looked-back", _packed(kept))
+
+    def _tell_met(self, one: BulkList, met: Iterable[load.MetValue]) -> None:
+        """One fact for each list: the sum, and the value that was met most; not of what an exception spares."""
+        found = [m for m in met if not self._enforcer.is_spared(m.indicator)]
+        if not found:
+            return
+        digest = hashlib.sha256(f"{self._spool.box_id}\n{one.name}\n{one.sha256}".encode()).hexdigest()[:32]
+        self._spool.tell(LookBack(
+            f"lkb_{digest}", one.name, found[0].indicator, sum(m.count for m in found), max(m.days for m in found),
+            min(m.first_at for m in found), max(m.last_at for m in found),
+        ))  # fmt: skip
+
     # -- disk --------------------------------------------------------------------------------------------
 
     def _path(self, one: BulkList) -> Path:
         return self._directory / f"{one.sha256}.list"
 
-    def _read(self) -> dict[Key, BulkList]:
-        body = read_checked(self._directory / "in-force")
+    def _read(self, name: str = "in-force") -> dict[Key, BulkList]:
+        body = read_checked(self._directory / name)
         try:
             lists = msgspec.json.decode(body, type=_InForce).lists if body else []
         except msgspec.MsgspecError:
@@ -237,11 +289,10 @@ class ListKeeper:
         return {(channel, one.name): one for channel, one in lists}
 
     def _write(self, chosen: Mapping[Key, BulkList]) -> None:
-        lists = [(channel, one) for (channel, _), one in sorted(chosen.items())]
-        write_checked(self._directory / "in-force", msgspec.json.encode(_InForce(1, lists)))
+        write_checked(self._directory / "in-force", _packed(chosen))
 
-    def _clean(self, needed: Iterable[BulkList]) -> None:
-        digests = {one.sha256 for one in needed}
+    def _clean(self) -> None:
+        digests = {one.sha256 for one in self._needed}
         for path in self._directory.iterdir():
             left = path.suffix in (".list", ".part") and path.stem not in digests
             if left or path.suffix == ".new":  # of a loader that was killed
@@ -274,6 +325,15 @@ class ListKeeper:
                     if parent in index:
                         return _entry(one, parent)
         return None
+
+
+def _packed(lists: Mapping[Key, BulkList]) -> bytes:
+    rows = [(channel, one) for (channel, _), one in sorted(lists.items())]
+    return msgspec.json.encode(_InForce(1, rows))
+
+
+def _content(one: BulkList | None) -> tuple[str, Kind] | None:
+    return (one.sha256, one.kind) if one is not None else None
 
 
 def _entry(one: BulkList, value: str) -> Entry:

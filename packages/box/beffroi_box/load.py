@@ -28,6 +28,7 @@ from beffroi_protocol.messages import BulkList
 from beffroi_protocol.protected import Floor
 
 from beffroi_box.bulk import BulkSets
+from beffroi_box.diary import Diary
 from beffroi_box.errors import BoxError, LoadFailed
 from beffroi_box.inspectconf import write_set
 from beffroi_box.ranges import BITS, keys, packed_ranges, without
@@ -35,6 +36,7 @@ from beffroi_box.resolver import write_names
 
 PIECE_BYTES = 1 << 18
 LIMIT_S = 600
+MOST_MET = 50
 _CONFINED = ("/usr/bin/setpriv", "--bounding-set", "-all,+net_admin", "--no-new-privs", "--")
 
 
@@ -63,7 +65,26 @@ class Names(msgspec.Struct, frozen=True, tag="names"):
     inspected: str = ""
 
 
-Job = Unpack | Addresses | Names
+class Meet(msgspec.Struct, frozen=True, tag="meet"):
+    """Look for the values of ``path`` that ``before`` ("": none) does not hold in the diary; ``now``: trusted time."""
+
+    path: str
+    before: str
+    diary: str
+    now: int
+
+
+Job = Unpack | Addresses | Names | Meet
+
+
+class MetValue(msgspec.Struct, frozen=True):
+    """As ``diary.Met``, of one listed value."""
+
+    indicator: Indicator
+    count: int
+    days: int
+    first_at: int
+    last_at: int
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -79,6 +100,7 @@ class Result(msgspec.Struct, frozen=True):
 
     count: int = 0
     kept: tuple[Kept, ...] = ()
+    met: tuple[MetValue, ...] = ()
     code: str = ""
     trouble: str = ""
 
@@ -190,6 +212,28 @@ def _names(job: Names) -> Result:
     return Result(count, tuple(kept.values()))
 
 
+def _meet(job: Meet) -> Result:
+    with ExitStack() as opened:
+        lines: Iterable[bytes] = opened.enter_context(Path(job.path).open("rb"))
+        if job.before:
+            lines = _not_in(lines, opened.enter_context(Path(job.before).open("rb")))
+        found = Diary(Path(job.diary)).meet(lines, now=job.now)
+    most = sorted(found.items(), key=lambda one: -one[1].count)[:MOST_MET]
+    met = tuple(MetValue(i, m.count, m.days, m.first_at, m.last_at) for i, m in most)
+    return Result(len(found), met=met)
+
+
+def _not_in(lines: Iterable[bytes], before: Iterable[bytes]) -> Iterator[bytes]:
+    """Both sorted by bytes, without their line feeds."""
+    known = iter(before)
+    there = next(known, None)
+    for line in lines:
+        while there is not None and there.rstrip(b"\n") < line.rstrip(b"\n"):
+            there = next(known, None)
+        if there != line:
+            yield line
+
+
 def _named(name: str, lines: Iterable[bytes]) -> Iterator[tuple[bytes, str]]:
     return ((line.rstrip(b"\n"), name) for line in lines)
 
@@ -203,6 +247,8 @@ def _do(job: Job) -> Result:
                 return _addresses(job)
             case Names():
                 return _names(job)
+            case Meet():
+                return _meet(job)
     except (ProtocolError, BoxError) as error:
         return Result(code=error.code, trouble=str(error)[:300])
     except ValueError as error:
@@ -213,7 +259,10 @@ def _do(job: Job) -> Result:
 
 def main() -> int:
     os.umask(0o077)
-    result = _do(msgspec.json.decode(sys.stdin.buffer.read(), type=Job))
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    if isinstance(job, Meet):
+        os.nice(19)  # nobody waits for what was
+    result = _do(job)
     sys.stdout.buffer.write(msgspec.json.encode(result))
     return 0
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events.registry import Event, consumer
-from beffroi.incidents import actions, look_back
+from beffroi.incidents import actions, look_back, look_back_lists
 
 
 @consumer(name="incidents.decisions", kinds=("decision:activated", "decision:ended"))
@@ -26,8 +26,23 @@ def follow_decision(event: Event) -> None:
 
 @consumer(name="incidents.flows", kinds=("box:looked_back",))
 def take_in_look_back(event: Event) -> None:
-    if event.collectivite_id:
+    if not event.collectivite_id:
+        return
+    if str(event.payload.get("entry_id", "")).startswith("dec_"):
         look_back.take_in_flows(collectivite_id=event.collectivite_id, payload=event.payload)
+    else:
+        look_back_lists.take_in_flows(collectivite_id=event.collectivite_id, payload=event.payload)
+
+
+@consumer(name="incidents.lists", kinds=("list:published",), atomic=False)
+def look_at_list(event: Event) -> None:
+    look_back_lists.look_at_sign_ins(event.payload)
+
+
+@consumer(name="incidents.listed_mail", kinds=("mail:listed",))
+def take_in_listed_mail(event: Event) -> None:
+    if event.collectivite_id:
+        look_back_lists.take_in_mail(collectivite_id=event.collectivite_id, payload=event.payload)
 
 
 @consumer(name="incidents.refused", kinds=("box:flows_counted",))

@@ -10,7 +10,6 @@ Source:  docs/internals/incidents.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 
 from beffroi.core.decisions import exceptions, rules
@@ -22,6 +21,7 @@ from beffroi.incidents import actions
 from beffroi.incidents.actions import SYSTEM, Captured
 from beffroi.incidents.models import Encounter, Incident
 from beffroi.incidents.rules import MAX_SESSIONS_ENDED, Kind, alarm_kind, met_kind
+from beffroi.incidents.told import number_of, time_of
 from beffroi.lib import clock
 
 BLOCKING = ("block", "quarantine")
@@ -83,20 +83,20 @@ def take_in_flows(*, collectivite_id: str, payload: Mapping[str, object]) -> Non
     """A boîtier looked back: its LAN met what a decision names, before the decision. While that is only observed,
     this is kept; an incident follows when it is in force."""
     decision = Decision.objects.filter(pk=str(payload.get("entry_id", ""))).first()
-    count = _number(payload, "count")
+    count = number_of(payload, "count")
     if decision is None or not count or decision.scope not in (SCOPE_ALL, collectivite_id):
         return
     named = (payload.get("indicator_kind"), payload.get("indicator_value"))
     if decision.state == Decision.State.REVOKED or named != (decision.kind, decision.value):
         return  # undone meanwhile; or a box that answers another question than the one that was asked
-    first_at, last_at = _time(payload, "first_at"), _time(payload, "last_at")
+    first_at, last_at = time_of(payload, "first_at"), time_of(payload, "last_at")
     met, _ = Encounter.objects.update_or_create(
         decision_id=decision.id,
         collectivite_id=collectivite_id,
         door="packet",
         defaults={
             "count": count,
-            "days": min(_number(payload, "days"), 31),
+            "days": min(number_of(payload, "days"), 31),
             "first_at": min(first_at, last_at),
             "last_at": last_at,
             "remaining": 1,
@@ -152,7 +152,7 @@ def take_in_refused(*, collectivite_id: str, payload: Mapping[str, object]) -> N
         subject=decision.id,
         occurred_at=now,
         decision_id=decision.id,
-        data={"refused": _number(payload, "count"), "value": decision.value[:200]},
+        data={"refused": number_of(payload, "count"), "value": decision.value[:200]},
         evidence=[evidence_of(decision), Captured("box_refused", now, dict(payload))],
     )
 
@@ -165,7 +165,7 @@ def take_in_alarm(*, collectivite_id: str, payload: Mapping[str, object]) -> Non
     kind = alarm_kind(detector, evidence)
     if kind is None:
         return
-    seen_at, machine = _time(payload, "seen_at"), str(evidence.get("machine", ""))[:40]
+    seen_at, machine = time_of(payload, "seen_at"), str(evidence.get("machine", ""))[:40]
     data = {"detector": detector} | ({"machine": machine} if machine else {})
     actions.open_incident(
         actor=SYSTEM,
@@ -226,17 +226,3 @@ def _sign_in(row: SignIn) -> Captured:
             "last_at": int(row.last_at.timestamp()),
         },
     )
-
-
-def _number(payload: Mapping[str, object], name: str) -> int:
-    value = payload.get(name)
-    return max(0, value) if isinstance(value, int) else 0
-
-
-def _time(payload: Mapping[str, object], name: str) -> datetime:
-    """Epoch seconds of a payload, never later than now."""
-    value = payload.get(name)
-    now = clock.now()
-    if not isinstance(value, int | float) or value <= 0:
-        return now
-    return datetime.fromtimestamp(min(value, now.timestamp()), UTC)

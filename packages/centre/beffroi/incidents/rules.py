@@ -24,6 +24,7 @@ class Kind(StrEnum):
     TRAP_TOUCHED = "trap_touched"
     LEAK = "leak"
     SUSPECT_MACHINE = "suspect_machine"
+    LISTED_MET = "listed_met"
 
 
 class Severity(StrEnum):
@@ -120,6 +121,11 @@ PLANS: dict[Kind, Plan] = {
     ),
 }
 
+PLANS[Kind.LISTED_MET] = Plan(
+    Severity.LOW,
+    (*_commune("ask_who_opened", "declare_if_typed"), *_departement("call_commune")),
+    "incident-phishing",
+)
 PLANS[Kind.SUSPECT_MACHINE] = PLANS[Kind.COMMAND_SERVER]
 BY_HAND = (Kind.SUSPECT_MACHINE, Kind.PASSWORD_TYPED, Kind.LEAK)
 """What a person may open: of a machine that behaves strangely no door knows anything."""
@@ -155,6 +161,16 @@ def alarm_kind(detector: str, evidence: Mapping[str, object]) -> Kind | None:
     if detector == "honeyport" and evidence.get("side") != "lan":
         return None
     return ALARMS.get(detector)
+
+
+def listed_kind(threat: str, door: str) -> Kind:
+    """What it means that a collectivité met something that a list names since. Only what says that a program runs, or
+    that an attacker was in, asks for machines and accounts: most of what a long list names is none of it."""
+    if door == "packet" and threat in {"command_server", "malware"}:
+        return Kind.COMMAND_SERVER
+    if door == "login" and threat in {"command_server", "malware", "phishing"}:
+        return Kind.FOREIGN_SIGN_IN
+    return Kind.LISTED_MET
 
 
 def met_kind(detectors: Collection[str], *, command_server: bool) -> Kind:

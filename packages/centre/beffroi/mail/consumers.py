@@ -11,7 +11,7 @@ from beffroi.core.identity.models import AppPassword
 from beffroi.core.identity.queries import current_memberships
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
-from beffroi.mail import doveadm, journal, keys, projections, remediation, sweep
+from beffroi.mail import doveadm, journal, keys, listed, projections, remediation, sweep
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.models import Mailbox, MailDelivery
 
@@ -50,6 +50,11 @@ def project_mailbox(event: Event) -> None:
     _project_passwords(mailbox)
     projections.put_route(config, address=mailbox.address)
     Mailbox.objects.filter(pk=mailbox.pk, ready_at=None).update(ready_at=clock.now())
+
+
+@consumer(name="mail.listed", kinds=("list:published",), atomic=False)
+def look_back_on_list(event: Event) -> None:
+    listed.look_back(event.payload)
 
 
 @consumer(name="mail.owners", kinds=("communes:domain_added",), atomic=False)

@@ -20,6 +20,7 @@ TITLES = {
     "trap_touched": gettext_lazy("Un poste a touché un piège du réseau"),
     "leak": gettext_lazy("Des données sont peut-être sorties du réseau"),
     "suspect_machine": gettext_lazy("Un poste se comporte étrangement"),
+    "listed_met": gettext_lazy("Une liste d’attaquants nomme ce que vous avez rencontré"),
 }
 SENTENCES = {
     "command_server": gettext_lazy(
@@ -44,6 +45,10 @@ SENTENCES = {
     "trap_touched": gettext_lazy(
         "Un ordinateur de votre réseau a frappé à une porte factice que personne n’a de raison d’ouvrir : il est "
         "peut-être infecté."
+    ),
+    "listed_met": gettext_lazy(
+        "Une liste d’attaquants nomme désormais une adresse ou un site rencontré chez vous ces 30 derniers jours ; "
+        "c’est bloqué. Le plus souvent, il suffit de demander."
     ),
     "leak": gettext_lazy(
         "Votre boîtier a vu partir de votre réseau un volume de données inhabituel. C’est peut-être une sauvegarde, "
@@ -129,6 +134,10 @@ SOURCES = {
     "decision": gettext_lazy("Décision de blocage"),
     "sign_in": gettext_lazy("Registre des connexions réussies"),
     "box_look_back": gettext_lazy("Boîtier : regard sur 30 jours"),
+    "list": gettext_lazy("Liste d’attaquants"),
+    "packet_look_back": gettext_lazy("Boîtier : regard sur 30 jours"),
+    "login_look_back": gettext_lazy("Registre des connexions réussies"),
+    "mail_look_back": gettext_lazy("Courrier : regard sur 30 jours"),
     "box_refused": gettext_lazy("Boîtier : connexion refusée"),
     "box_alarm": gettext_lazy("Boîtier : alarme"),
     "mail": gettext_lazy("Entrée du courrier"),
@@ -219,6 +228,13 @@ def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> s
     value = words.shorten(str(data.get("value", "")))
     if "refused" in data:
         return _("Le boîtier a refusé une connexion vers %(value)s") % {"value": value}
+    if "list" in data:
+        met = {
+            "packet": ngettext("%(n)s connexion", "%(n)s connexions", count),
+            "login": ngettext("%(n)s connexion à un compte", "%(n)s connexions à des comptes", count),
+            "mail": ngettext("%(n)s courriel reçu", "%(n)s courriels reçus", count),
+        }.get(str(data.get("door")), "%(n)s") % {"n": count}
+        return _("%(met)s : ce que nomme la liste %(list)s") % {"met": met, "list": data["list"]}
     if kind in ("command_server", "lure_visited") and value:
         flows = ngettext("%(n)s connexion", "%(n)s connexions", count) % {"n": count}
         when = ngettext("sur %(n)s jour", "sur %(n)s jours", days) % {"n": days}

@@ -70,6 +70,26 @@ def touched(row: IndicatorList, indicators: Collection[Indicator]) -> set[Indica
     return set(_in(row, indicators))
 
 
+def named(growth: ListGrowth, kind: Kind, values: Iterable[str]) -> dict[str, str]:
+    """Return which of ``values`` (addresses for a list of ranges, else values of its kind; names also below) a
+    publication began to name: value -> the listed one. One pass over the file; a set of the values in memory.
+
+    Errors: Unavailable.
+    """
+    if kind is Kind.CIDR:
+        index = ListIndex(b"".join(pieces(growth.sha256, growth.size_bytes)), kind)
+        return {one: network for one in values if (network := index.match_address(one)) is not None}
+    wanted: dict[str, list[str]] = {}
+    for one in values:
+        for above in registered_names(one) if kind is Kind.DOMAIN else (one,):
+            wanted.setdefault(above, []).append(one)
+    found: dict[str, str] = {}
+    for piece in pieces(growth.sha256, growth.size_bytes):
+        for value in wanted.keys() & set(piece.decode().split()):
+            found |= dict.fromkeys(wanted[value], value)
+    return found
+
+
 def since(one: Listed) -> datetime | None:
     """Return when a list began to name a value; None when it was before what is remembered. Errors: Unavailable."""
     for growth in ListGrowth.objects.filter(list_id=one.row.id).order_by("-at"):

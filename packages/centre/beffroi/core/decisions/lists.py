@@ -153,10 +153,9 @@ def _put(
     )
     if before is not None and before.sha256 != row.sha256:
         _let_go(before)
-    if grown is not None:
-        ListGrowth.objects.create(list_id=row.id, **grown)
+    growth = ListGrowth.objects.create(list_id=row.id, **grown) if grown is not None else None
     _record(row, actor=actor, account=account, verb=PUBLISHED)
-    _tell(row, PUBLISHED)
+    _tell(row, PUBLISHED, growth_id=growth.pk if growth is not None else 0)
     return row
 
 
@@ -288,11 +287,13 @@ def _record(row: IndicatorList, *, actor: Actor, account: str, verb: str) -> Non
     )
 
 
-def _tell(row: IndicatorList, kind: str) -> None:
+def _tell(row: IndicatorList, kind: str, *, growth_id: int = 0) -> None:
+    """``growth_id``: what this publication added, 0 for nothing new."""
     payload = {
         "list_id": row.id,
         "kind": row.kind,
         "scope": row.scope,
+        "growth_id": growth_id,
         "list": msgspec.to_builtins(bulk_list(row)),
     }
     outbox.publish(kind, payload, collectivite_id=_collectivite(row))

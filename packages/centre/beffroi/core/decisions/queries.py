@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from beffroi.core.decisions.models import (
     DecisionEffect,
     FeedBatch,
     IndicatorList,
+    ListGrowth,
     LocalException,
     NeverAgain,
 )
@@ -135,6 +137,25 @@ def never_blocked(indicator: Indicator) -> NeverAgain | None:
     alive = NeverAgain.objects.filter(Q(until=None) | Q(until__gt=clock.now()), revoked_at=None)
     found = (one for one in near(alive, indicator) if rules.covers(one.indicator, indicator))
     return next(found, None)
+
+
+@dataclass(frozen=True)
+class Grown:
+    """What a publication of a list in force added."""
+
+    row: IndicatorList
+    growth: ListGrowth
+
+
+def grown(payload: Mapping[str, object]) -> Grown | None:
+    """What the event ``list:published`` told, where the list still refuses something and something was new."""
+    alive = Q(expires_at=None) | Q(expires_at__gt=clock.now())
+    row = IndicatorList.objects.filter(alive, pk=str(payload.get("list_id", "")), action=Action.BLOCK).first()
+    growth_id = payload.get("growth_id")
+    if row is None or not isinstance(growth_id, int):
+        return None
+    growth = ListGrowth.objects.filter(pk=growth_id, list_id=row.id).first()
+    return Grown(row, growth) if growth is not None else None
 
 
 def lists_in_force(actor: Actor) -> QuerySet[IndicatorList]:

@@ -97,6 +97,17 @@ def from_indicator(kind: str, value: str, *, collectivite_id: str = "") -> Seque
     return _grouped(rows.filter(address__in=inside[:500]))
 
 
+def addresses() -> list[str]:
+    """Every address of the days that are kept, each once."""
+    return list(SignIn.objects.order_by().values_list("address", flat=True).distinct())
+
+
+def from_addresses(wanted: Iterable[str], *, collectivite_id: str = "") -> Sequence[Seen]:
+    """Who signed in from these addresses in the days that are kept; of one collectivité, or of all."""
+    rows = SignIn.objects.filter(address__in=list(wanted)).order_by("first_at", "id")
+    return _grouped(rows.filter(collectivite_id=collectivite_id) if collectivite_id else rows)
+
+
 def _grouped(rows: Iterable[SignIn]) -> Sequence[Seen]:
     found: dict[tuple[str, str], list[SignIn]] = {}
     for row in rows:
