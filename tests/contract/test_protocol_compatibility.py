@@ -154,6 +154,21 @@ def test_a_policy_of_yesterday_keeps_todays_behaviour() -> None:
     )
 
 
+def test_a_rhythm_of_beacons_has_bounds_and_a_default() -> None:
+    fields = msgspec.json.decode(split_line(golden("policy"))[2])
+    message = decode_feed(msgspec.json.encode(fields))
+    assert isinstance(message, PolicyMessage)
+    assert (message.policy.beacon_from_s, message.policy.beacon_beats) == (45, 16)
+    for name, bad in (
+        ("beacon_from_s", 9),
+        ("beacon_from_s", 3601),
+        ("beacon_beats", 7),
+        ("beacon_beats", 65),
+    ):
+        with pytest.raises(MessageMalformed):
+            decode_feed(msgspec.json.encode(fields | {"policy": fields["policy"] | {name: bad}}))
+
+
 def test_a_policy_with_all_fields_is_read_for_ever() -> None:
     message = decode_feed((GOLDEN / "policy_full.json").read_bytes())
     assert isinstance(message, PolicyMessage)

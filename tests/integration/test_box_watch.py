@@ -88,6 +88,22 @@ def test_a_new_entry_is_answered_by_what_the_lan_met_before_it(hall: TownHall, e
     assert no_machine_is_named(hall)
 
 
+@pytest.mark.slow
+def test_a_policy_makes_a_short_beacon_seen(hall: TownHall) -> None:
+    policy(hall, beacon_from_s=10, beacon_beats=8)
+    began = time.monotonic()
+    for number in range(11):
+        assert connects(LAN, EVIL)
+        if sightings(hall, "beacon"):
+            break
+        time.sleep(max(0.0, began + (number + 1) * 12 - time.monotonic()))
+    until(lambda: sightings(hall, "beacon"), "not seen")
+    seen = sightings(hall, "beacon")[0]
+    assert seen.indicators[0].value == EVIL and seen.evidence["beats"] == "8"
+    assert 10 <= int(seen.evidence["interval_s"]) <= 14
+    assert no_machine_is_named(hall)
+
+
 def test_a_list_is_looked_for_in_the_diary_and_answered_once(hall: TownHall) -> None:
     for _ in range(3):
         assert connects(LAN, EVIL)

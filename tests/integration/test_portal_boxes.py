@@ -140,6 +140,7 @@ def test_settings_are_sent_only_after_their_difference_was_shown_and_a_reason_gi
         "protected_networks": "",
         "allow_addresses": "",
         "leak_megabytes": "500",
+        "beacon_from_s": "30",
         "observe_until": "",
     }
     shown = html.unescape(console.post(path, typed).content.decode())
@@ -161,6 +162,7 @@ def test_settings_are_sent_only_after_their_difference_was_shown_and_a_reason_gi
         honeyports=(23, 3389),
         canary_names=("coffre.interne.example",),
         leak_bytes_hour=500_000_000,
+        beacon_from_s=30,
         centre_names=("boitiers.cotedor.fr",),
     )
     assert "Réunion du 3" in text_of(console, f"/boitiers/{box.id}/")

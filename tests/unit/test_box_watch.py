@@ -234,6 +234,18 @@ def test_a_beacon_is_seen_although_the_counts_are_read_every_ten_seconds(
     assert [leak.detector for leak in found] == ["beacon"]
 
 
+@pytest.mark.parametrize("phase_s", range(5))
+def test_a_policy_makes_shorter_beacons_seen(phase_s: int) -> None:
+    """As the laboratory's: a call every 12 s, the counts read every 5 s."""
+    short, usual = Beacons(), Beacons()
+    found: list[Leak] = []
+    for n in range(8):
+        now = NOW + -(-(phase_s + n * 12) // 5) * 5
+        found += short.judge([met(PC, EVIL)], now=now, from_s=10, beats=8, read_s=5)
+        assert list(usual.judge([met(PC, EVIL)], now=now)) == []
+    assert [(leak.detector, leak.evidence["beats"]) for leak in found] == [("beacon", "8")]
+
+
 def test_what_is_irregular_shared_or_the_clock_is_no_beacon() -> None:
     source, beacons = random.Random(5), Beacons()
     at = NOW

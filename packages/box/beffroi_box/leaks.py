@@ -24,8 +24,9 @@ NIGHT_HOURS = frozenset({22, 23, 0, 1, 2, 3, 4, 5})
 NIGHT_SHARE = 4
 """At night a quarter of the day's volume is an alarm: nobody should be there."""
 CLEAR = {21: "ftp", 23: "telnet", 110: "pop3", 143: "imap"}
-BEATS = 16
-BEAT_FROM_S, BEAT_TO_S = 45, 3600
+BEATS, BEAT_FROM_S = 16, 45
+"""Unless the policy says otherwise."""
+BEAT_TO_S = 3600
 BEAT_JITTER = 0.15
 """Share of the interval: rows without any rhythm were never taken for one in 20,000 tries, gaps evenly between half
 a minute and a minute and a half were in 84."""
@@ -73,14 +74,23 @@ class Volumes:
 
 
 class Beacons:
-    """Connections of one machine to one place that nobody else talks to, at regular intervals."""
+    """Connections of one machine to one place that nobody else talks to, at regular intervals: ``beats`` of them, at
+    least ``from_s`` apart; the counts are read every ``read_s``."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str, str, int], list[int]] = {}
         self._machines: dict[str, str] = {}
         self._shared: set[str] = set()
 
-    def judge(self, met: Iterable[Tally], *, now: int) -> Iterator[Leak]:
+    def judge(
+        self,
+        met: Iterable[Tally],
+        *,
+        now: int,
+        from_s: int = BEAT_FROM_S,
+        beats: int = BEATS,
+        read_s: float = READ_S,
+    ) -> Iterator[Leak]:
         for tally in met:
             if tally.port in (53, 123) or self._is_shared(tally):
                 continue
@@ -89,11 +99,11 @@ class Beacons:
                 self._seen = {k: v for k, v in self._seen.items() if now - v[-1] <= BEAT_TO_S}
                 if len(self._seen) >= MOST_PAIRS:
                     continue
-            beats = self._seen.setdefault(key, [])
-            beats.append(now)
-            del beats[:-BEATS]
-            if len(beats) == BEATS and (interval_s := _regular(beats)):
-                evidence = {"interval_s": str(interval_s), "beats": str(BEATS), "port": str(tally.port)}
+            times = self._seen.setdefault(key, [])
+            times.append(now)
+            del times[:-beats]
+            if len(times) == beats and (interval_s := _regular(times, from_s, read_s)):
+                evidence = {"interval_s": str(interval_s), "beats": str(beats), "port": str(tally.port)}
                 yield Leak("beacon", tally.address, tally.other, evidence)
 
     def _is_shared(self, tally: Tally) -> bool:
@@ -108,12 +118,12 @@ class Beacons:
         return tally.other in self._shared
 
 
-def _regular(times: list[int]) -> int:
+def _regular(times: list[int], from_s: int, read_s: float) -> int:
     """Return the interval in seconds, 0 when there is none."""
     gaps = [after - before for before, after in pairwise(times)]
     mean = sum(gaps) / len(gaps)
     spread = math.sqrt(sum((gap - mean) ** 2 for gap in gaps) / len(gaps))
-    if not BEAT_FROM_S <= mean <= BEAT_TO_S or spread > math.hypot(BEAT_JITTER * mean, READ_S / 2):
+    if not from_s <= mean <= BEAT_TO_S or spread > math.hypot(BEAT_JITTER * mean, read_s / 2):
         return 0
     return round(mean)
 

@@ -1,7 +1,7 @@
 """Reads what the kernel counts, and makes of it: the diary, look-backs, what is learned, alarms, local blocks.
 
 Process: the agent's thread ``watch``; questions told by the resolver come from the thread ``names``.
-Rhythm:  strangers every 5 s, met flows every 10 s, the rest every minute.
+Rhythm:  strangers every 5 s, met flows every 10 s (5 where the policy asks for short beacons), the rest every minute.
 Input:   addresses, ports and names of the internet and the LAN: hostile; every table behind this is bounded.
 Fails:   what cannot be read is read next time; neither rules nor deny entries depend on it. Without disk the diary
          goes on in memory.
@@ -32,7 +32,7 @@ from beffroi_box.errors import RulesRefused
 from beffroi_box.facts import FactSpool, new_id
 from beffroi_box.labels import Labels
 from beffroi_box.lanprobe import FAR_ADDRESS
-from beffroi_box.leaks import Beacons, Leak, Tunnels, Volumes, clear_passwords
+from beffroi_box.leaks import BEAT_FROM_S, Beacons, Leak, Tunnels, Volumes, clear_passwords
 from beffroi_box.learn import Learner, Rounds
 from beffroi_box.refusals import Question
 from beffroi_box.ruleset import TABLE
@@ -127,7 +127,7 @@ class Watch:
         while not stopping.wait(TURN_S):
             turn += 1
             try:
-                self.turn(flows=turn % FLOWS_EVERY == 0, slow=turn % SLOW_EVERY == 0)
+                self.turn(flows=turn % self._flows_every == 0, slow=turn % SLOW_EVERY == 0)
             except OSError as error:  # the rules are gone: the keeper brings them back
                 log.warning("the kernel's counts cannot be read: %s", error.strerror)
             if self._observing and turn % PLACES_EVERY == 1:
@@ -152,6 +152,11 @@ class Watch:
     @property
     def alarms_held_back(self) -> int:
         return self._alarms.held_back
+
+    @property
+    def _flows_every(self) -> int:
+        """Turns between two readings of what was met: a short rhythm is seen in short ones only."""
+        return FLOWS_EVERY if self._enforcer.policy.beacon_from_s >= BEAT_FROM_S else 1
 
     @property
     def _observing(self) -> bool:
@@ -188,7 +193,15 @@ class Watch:
             self._rounds.talked(met)
         if self._observing:
             self._learner.outbound(met, self._places, now=now)
-        for leak in (*self._beacons.judge(met, now=now), *clear_passwords(met)):
+        policy = self._enforcer.policy
+        beacons = self._beacons.judge(
+            met,
+            now=now,
+            from_s=policy.beacon_from_s,
+            beats=policy.beacon_beats,
+            read_s=TURN_S * self._flows_every,
+        )
+        for leak in (*beacons, *clear_passwords(met)):
             if leak.detector != "beacon" or not self._enforcer.is_protected(leak.remote):
                 self._leak(leak)
 

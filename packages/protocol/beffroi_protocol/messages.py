@@ -150,7 +150,9 @@ class Policy(msgspec.Struct, frozen=True):
     ``observe_until``: until then new flows from the internet pass and are learned; later all is refused that
     ``inbound``, ``inbound_tcp_ports`` and ``allow_addresses`` do not let in. ``honeyports`` (tcp): nobody has an
     honest reason to connect to them. ``canary_names``: nobody has an honest reason to ask for them.
-    ``leak_bytes_hour``: bytes an hour to one new destination that raise an alarm, 0 for none. ``unlock``: people
+    ``leak_bytes_hour``: bytes an hour to one new destination that raise an alarm, 0 for none. ``beacon_beats`` calls at
+    a regular interval of ``beacon_from_s`` to an hour raise one: shorter ones are seen sooner and mistaken more often
+    (a page that refreshes itself). ``unlock``: people
     may lift a block for an hour, at ``portal_url`` (https, without a final slash; "": nowhere). ``inspect``: read
     the first packets of a flow, where an engine is installed.
     """
@@ -173,6 +175,8 @@ class Policy(msgspec.Struct, frozen=True):
     unlock: bool = True
     inspect: bool = False
     portal_url: Text = ""
+    beacon_from_s: Annotated[int, msgspec.Meta(ge=10, le=3600)] = 45
+    beacon_beats: Annotated[int, msgspec.Meta(ge=8, le=64)] = 16
 
 
 class PolicyMessage(msgspec.Struct, frozen=True, tag="policy", tag_field="t"):

@@ -38,6 +38,8 @@ LABELS = {
     "honeyports": gettext_lazy("Ports pièges"),
     "canary_names": gettext_lazy("Noms pièges"),
     "leak_bytes_hour": gettext_lazy("Alarme de fuite (octets par heure)"),
+    "beacon_from_s": gettext_lazy("Appels réguliers : intervalle le plus court (secondes)"),
+    "beacon_beats": gettext_lazy("Appels réguliers : nombre avant l’alarme"),
     "centre_names": gettext_lazy("Noms du centre"),
     "centre_addresses": gettext_lazy("Adresses du centre"),
 }
@@ -139,6 +141,10 @@ class PolicyForm(forms.Form):
         min_value=0,
         max_value=1_000_000,
     )
+    beacon_from_s = forms.IntegerField(
+        label=LABELS["beacon_from_s"], required=False, min_value=10, max_value=3600
+    )
+    beacon_beats = forms.IntegerField(label=LABELS["beacon_beats"], required=False, min_value=8, max_value=64)
 
     @classmethod
     def initial_of(cls, policy: Policy) -> dict[str, Any]:
@@ -152,6 +158,8 @@ class PolicyForm(forms.Form):
             "inbound": "\n".join(map(rule_text, policy.inbound)),
             "inbound_tcp_ports": ", ".join(map(str, policy.inbound_tcp_ports)),
             "honeyports": ", ".join(map(str, policy.honeyports)),
+            "beacon_from_s": policy.beacon_from_s,
+            "beacon_beats": policy.beacon_beats,
             "leak_megabytes": policy.leak_bytes_hour // MEGABYTE,
             **{
                 name: "\n".join(getattr(policy, name))
@@ -173,6 +181,8 @@ class PolicyForm(forms.Form):
                              "inbound_tcp_ports", "allow_addresses", "protected_names", "protected_networks",
                              "honeyports", "canary_names")
             },
+            beacon_from_s=typed["beacon_from_s"] or base.beacon_from_s,
+            beacon_beats=typed["beacon_beats"] or base.beacon_beats,
             observe_until=base.observe_until if unchanged else int(end_of_day.timestamp()) if end_of_day else 0,
             leak_bytes_hour=base.leak_bytes_hour if leak == base.leak_bytes_hour // MEGABYTE else leak * MEGABYTE,
         )  # fmt: skip
