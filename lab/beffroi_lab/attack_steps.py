@@ -28,6 +28,8 @@ SERVICE_PORT, COMMAND_PORT = 80, 80
 WATCH_S, POLICY_S = 60.0, 30.0
 HONEYPORTS = (23, 3389, 5900)
 LEAK_BYTES_HOUR = 8_000_000
+BEACON_FROM_S, BEACON_BEATS = 10, 8
+"""The shortest that a policy may ask for: a minute and a half instead of twelve."""
 Answer = dict[str, Any]
 
 
@@ -74,6 +76,8 @@ class Stage:
                 "observe_until": 0,
                 "honeyports": list(HONEYPORTS),
                 "leak_bytes_hour": LEAK_BYTES_HOUR,
+                "beacon_from_s": BEACON_FROM_S,
+                "beacon_beats": BEACON_BEATS,
             }
             version = self.world.centre.ask("set_policy", domain=commune.domain, changes=changes)["version"]
             box = self.world.boxes[commune.letter]

@@ -16,7 +16,7 @@ from beffroi_lab import feeds, history
 from beffroi_lab import plan as plans
 from beffroi_lab.attack_steps import Outcome, Stage
 from beffroi_lab.guessing import guess_passwords
-from beffroi_lab.leaking import Leaks, begin, tunnel, upload
+from beffroi_lab.leaking import Leaks, beacon, begin, begin_beacon, tunnel, upload
 from beffroi_lab.outside import outside_addresses
 from beffroi_lab.partition import partition
 from beffroi_lab.report import Report
@@ -34,7 +34,11 @@ STEPS: dict[str, Callable[[Stage], Outcome]] = {
     "port_scan": scan_ports,
     "traps": touch_traps,
 }
-LEAKS: dict[str, Callable[[Stage, Leaks], Outcome]] = {"dns_tunnel": tunnel, "upload_at_night": upload}
+LEAKS: dict[str, Callable[[Stage, Leaks], Outcome]] = {
+    "dns_tunnel": tunnel,
+    "upload_at_night": upload,
+    "beacon": beacon,
+}
 
 
 def run(
@@ -59,6 +63,7 @@ def play(made: World, report: Report, *, partition_s: float = PARTITION_S) -> No
     with browsing(made, report):
         leaks = begin(stage)
         outcomes = {"outside_addresses": outside_addresses(stage)}
+        leaks = begin_beacon(stage, leaks)
         outcomes |= {name: step(stage) for name, step in STEPS.items()}
         report.figures["catch_up_ms"] = partition(stage, partition_s)
         outcomes |= {name: step(stage, leaks) for name, step in LEAKS.items()}

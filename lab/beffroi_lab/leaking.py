@@ -1,13 +1,14 @@
-"""Attacks from inside: data carried out in DNS questions, and a large upload at night to a place nobody knew.
+"""Attacks from inside: data carried out in DNS questions, a large upload at night to a place nobody knew, and a program
+that calls its master at a fixed rhythm.
 
-Process: the laboratory's own. Both begin early, since a box sums up volumes by the minute, and are looked for later.
+Process: the laboratory's own. All begin early, since they are seen by the minute, and are looked for later.
 Source:  docs/internals/lab.md; beffroi_box.leaks.
 """
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from beffroi_lab.attack_steps import COMMAND_PORT, Outcome, Stage
@@ -20,7 +21,9 @@ UPLOAD_BYTES = 6_000_000
 PIECES, PAUSE_S = 80, 0.04
 TUNNEL_WORDS = "données cachées dans des questions de noms"
 UPLOAD_WORDS = "envois la nuit"
-_ALARM_S, _BLOCK_S = 90.0, 20.0
+BEACON_WORDS = "appels réguliers vers l’extérieur"
+BEACON_EVERY_S, BEACON_CALLS = 12.0, 40
+_ALARM_S, _BLOCK_S = 150.0, 20.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Leaks:
     tunnel_ms: int
     upload_ms: int
     uploaded_to: str
+    beacon_ms: int = 0
+    beacon_to: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,17 @@ def begin(stage: Stage) -> Leaks:
     return Leaks(tunnel_ms, upload_ms, to)
 
 
+def begin_beacon(stage: Stage, leaks: Leaks) -> Leaks:
+    """A PC of the first town hall calls home; once nobody else tries the attacker's addresses."""
+    to, first, began_ms = stage.feed.addresses[7], stage.communes[0], now_ms()
+    asked = stage.lan(first).ask(
+        "beacon", address=to, port=COMMAND_PORT, every_s=BEACON_EVERY_S, beats=BEACON_CALLS
+    )
+    stage.report.prove("beacon_begins", asked["ok"], f"{asked}")
+    stage.report.tell(f"a PC in {first.name} begins to call {to} every {BEACON_EVERY_S:.0f} s")
+    return replace(leaks, beacon_ms=began_ms, beacon_to=to)
+
+
 def tunnel(stage: Stage, leaks: Leaks) -> Outcome:
     """The alarm and its incident; the Département confirms, and no resolver gives the name. Errors: LabFailed."""
     report, outcome = stage.report, Outcome()
@@ -84,8 +100,16 @@ def tunnel(stage: Stage, leaks: Leaks) -> Outcome:
 
 def upload(stage: Stage, leaks: Leaks) -> Outcome:
     """The alarm and its incident; the Département confirms, and every box refuses the place. Errors: LabFailed."""
-    alarm, outcome = Alarm("leak_night", leaks.uploaded_to, leaks.upload_ms, UPLOAD_WORDS), Outcome()
-    report, place = stage.report, alarm.value
+    return _to_a_place(stage, Alarm("leak_night", leaks.uploaded_to, leaks.upload_ms, UPLOAD_WORDS))
+
+
+def beacon(stage: Stage, leaks: Leaks) -> Outcome:
+    """The same for who calls home. Errors: LabFailed."""
+    return _to_a_place(stage, Alarm("beacon", leaks.beacon_to, leaks.beacon_ms, BEACON_WORDS))
+
+
+def _to_a_place(stage: Stage, alarm: Alarm) -> Outcome:
+    report, place, outcome = stage.report, alarm.value, Outcome()
     sighting = _told(stage, outcome, alarm)
     if sighting is None:
         return outcome
@@ -98,14 +122,14 @@ def upload(stage: Stage, leaks: Leaks) -> Outcome:
     after = stage.tries([place])
     complete = len(moments) == 2 * len(stage.communes) and stage.none_passes(after)
     outcome.refused = {"seen": complete, **after}
-    report.prove("upload_refused", complete, f"not refused everywhere: {after}", after)
+    report.prove(f"{alarm.detector}_refused", complete, f"not refused everywhere: {after}", after)
     report.tell(
         f"the Département presses Confirmer: every box refuses {place} {outcome.block_ms['max']} ms later"
     )
     stage.undo_by_page(decision["campaign_id"])
     again = stage.moments(stage.watch(place, open_=True))
     outcome.undone = len(again) == 2 * len(stage.communes)
-    report.prove("upload_undone", outcome.undone, "after Annuler the place is still refused")
+    report.prove(f"{alarm.detector}_undone", outcome.undone, "after Annuler the place is still refused")
     return outcome
 
 

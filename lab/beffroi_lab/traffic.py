@@ -188,6 +188,19 @@ def upload(address: str, port: int, size_bytes: int) -> Answer:
     return {"ok": sent, "ms": round((time.monotonic() - began) * 1000)}
 
 
+def beacon(address: str, port: int, every_s: float, beats: int) -> Answer:
+    """Begin to call home at a fixed rhythm, a new connection each time, as an implant does; return at once."""
+
+    def call() -> None:
+        began = time.monotonic()
+        for number in range(beats):
+            time.sleep(max(0.0, began + number * every_s - time.monotonic()))
+            _ask(address, port, b"")
+
+    threading.Thread(target=call, daemon=True).start()
+    return {"ok": True}
+
+
 def _ask(address: str, port: int, body: bytes) -> bool:
     head = f"POST / HTTP/1.1\r\nHost: {address}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     try:
@@ -198,4 +211,4 @@ def _ask(address: str, port: int, body: bytes) -> bool:
         return False
 
 
-DEEDS = (serve, browse, browsed, scan, tunnel, upload)
+DEEDS = (serve, browse, browsed, scan, tunnel, upload, beacon)
