@@ -116,8 +116,9 @@ class Relay(Publisher):
         made = []
         for _, name, line in rows:
             batch = _batch(line)
-            channel = self.feed.log(name).channel
-            version, head = at.get(name, (channel.version, channel.head))
+            known = self.feed.logs.get(name)
+            held = (known.channel.version, known.channel.head) if known is not None else (0, "")
+            version, head = at.get(name, held)
             if batch.epoch == self.feed.epoch and batch.to_version <= version:
                 continue  # read with the channel already
             if batch.epoch != self.feed.epoch or (batch.from_version, batch.prev) != (version, head):
