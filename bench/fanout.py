@@ -43,7 +43,7 @@ JOIN_LIMIT_S = 600.0
 KEEP_POSTS_UP_TO = 4500
 """With more boxes, each post closes its connection: there are not enough open files for two a box."""
 QUIET_S = 33
-"""Longer than the front door keeps a connection that is silent: after it each acknowledgement makes a new one."""
+"""Longer than a front door beside others keeps a connection that is silent, and usual between two decisions."""
 QUIET_ROUNDS = 2
 POSTS_AT_ONCE, SPARE_FILES = 400, 200
 MAX_PROCESSES = 16
@@ -244,7 +244,7 @@ class _Bench:
         return rows
 
     def after_silence(self) -> list[Row]:
-        """The usual case: a decision is rare, and every box opens a connection to acknowledge it."""
+        """The usual case: a decision is rare."""
         if self.boxes > KEEP_POSTS_UP_TO:
             return []  # there every acknowledgement opens a connection in any case
         self.say(f"{QUIET_ROUNDS} decisions, each after {QUIET_S} s of silence")

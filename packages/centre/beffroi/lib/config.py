@@ -109,8 +109,8 @@ class Config:
     console_source_sign_ins: int = _limit(20, "Console: sign-ins that one source may try within a minute.")
     connections: int = _setting(
         4000,
-        "Connections that the front door holds at once, and the stream behind it. A boîtier has one, and a second while"
-        " it reports. Each takes two open files of the front door.",
+        "Connections that the front door holds at once, and the stream behind it. A boîtier has one,"
+        " and a second on which it reports. Each takes two open files of the front door.",
         low=100,
         high=500_000,
     )
