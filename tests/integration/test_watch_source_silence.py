@@ -71,6 +71,7 @@ def test_nothing_leaves_before_an_administrator_starts_a_source(space: str, sour
             licence=one.licence,
             weight=one.weight,
             options=dict(one.options),
+            secret="clé" if "{key}" in one.address else "",
         )
     run("ip", "netns", "exec", space, "sh", "-c", "true")  # entering it alone sends nothing
     assert packets(space) == 0
