@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -89,7 +90,9 @@ class Machine:
             "-c",
             f"{script} export DEBIAN_FRONTEND=noninteractive; {command}",
         ]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+        # The directory for temporary files may be in the /run outside, which is not the one inside.
+        environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == status, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
 
