@@ -151,8 +151,8 @@ class Bench:
             if kind == "list:published":
                 self.database.execute(
                     "INSERT INTO indicator_list (id, name, kind, scope, action, reason, sha256, size_bytes, count,"
-                    " source, licence, published_at, published_by)"
-                    " VALUES (?, ?, ?, ?, 'block', '', ?, 9, 1, 's', 'l', ?, 'x')",
+                    " source, licence, threat, published_at, published_by)"
+                    " VALUES (?, ?, ?, ?, 'block', '', ?, 9, 1, 's', 'l', '', ?, 'x')",
                     (f"lst_{bulk.name}", bulk.name, indicator, scope, bulk.sha256, now),
                 )
 

@@ -126,6 +126,8 @@ PORTAL = {
     "block": Rule(
         "ours", lambda world: {"decision_id": world.local_decision_id}, {"word": "contest", "text": "x"}
     ),
+    "why": Rule("own", data={"q": "185.203.116.10", "word": "contest", "text": "x"}),
+    "why_json": Rule("own", data={"q": "185.203.116.10"}),
     "own_exception_end": Rule("ours", lambda world: {"exception_id": world.exception_id}),
     "mail_list": Rule("thing", mail()),
     "mail_read": Rule("thing", mail(uid=1)),
@@ -179,6 +181,8 @@ CONSOLE = {
     "erasure": Rule("thing", lambda world: {"approval_id": world.approval_id}, {"word": "refuse"}),
     "waiting": Rule("own"),
     "never_again": Rule("own"),
+    "why": Rule("own", data={"q": "185.203.116.9", "entry": "ip 185.203.116.9", "reason": "x"}),
+    "why_json": Rule("own", data={"q": "185.203.116.9"}),
     "decision": Rule("thing", DECISION),
     "decision_json": Rule("thing", DECISION),
     "decision_undo": Rule("thing", DECISION, {"never": "1", "reason": "x"}),

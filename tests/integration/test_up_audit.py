@@ -66,7 +66,7 @@ def audit_key(config: Config) -> Iterator[Ed25519PrivateKey]:
 
 
 def export(config: Config, path: Path) -> int:
-    return command.export(config, command._new_file(path), path)
+    return command.export(config, command.new_file(path), path)
 
 
 def in_a_directory_without_a_centre(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
