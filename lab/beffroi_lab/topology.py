@@ -277,6 +277,8 @@ def _memory_bytes(pid: int) -> int:
 
 
 def _alive(pid: str) -> bool:
+    if pid == str(os.getpid()):
+        return True
     try:
         command = Path(f"/proc/{int(pid)}/cmdline").read_bytes()
     except (OSError, ValueError):
