@@ -2,7 +2,7 @@
 
 Real:    ``Agent`` (its constructor, ``boot``, ``_follow_once``, ``_receive``, ``_prove``, saving), ``Store``,
          ``Enforcer``, ``Desired``, ``FactSpool``, ``Sender``, ``Trials``, the rules' text.
-Stands in: the kernel's sets, dnsdist and its file of names, the loader of bulk lists, sockets; the threads' loops
+Stands in: the kernel's sets, dnsdist and its file of names, the loader's child, sockets; the threads' loops
          are taken step by step by the world.
 """
 
@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import beffroi_box.agent
+import beffroi_box.bulk
 import beffroi_box.download
 import beffroi_box.enforce
 import beffroi_box.lists
@@ -37,13 +39,15 @@ from beffroi_protocol.indicators import Kind
 from beffroi_protocol.session import FileWanted
 from beffroi_protocol.signing import b64
 
-from tests.simulation import bulk
+from tests.simulation import bulk, bulksets
 from tests.simulation.centre import Centre, Down
 from tests.simulation.disk import Disk, DiskMmap, DiskOs, DiskPath
 from tests.simulation.engines import Engines
 from tests.simulation.virtual import VirtualTime
 
 CENTRE_ADDRESS = "185.61.20.5"
+LOADS = {"addresses", "names"}
+"""What the keeper of lists puts off when the loader fails."""
 
 
 class Pause(BaseException):
@@ -269,7 +273,7 @@ class Box:
             keeper.bring_into_force()
             while keeper._fetch_missing(lambda: False):
                 keeper.bring_into_force()
-            return not keeper.waiting
+            return not (keeper.waiting or keeper._not_before.keys() & LOADS)
 
         try:
             return self.run(turn)
@@ -366,11 +370,9 @@ def _write_names(path: Path, names: Iterable[bytes]) -> int:
     return Box.now_running.engines.write_names(path, names)
 
 
-class _BulkSets:
-    """Stands for ``bulk.BulkSets``."""
-
-    def __init__(self, _: object) -> None:
-        self.replace = Box.now_running.engines.take_bulk
+def _nft() -> bulksets.Nft:
+    engines = Box.now_running.engines
+    return bulksets.Nft(engines.bulk_table, has_rules=engines.has_rules())
 
 
 def seams() -> list[tuple[Any, str, object]]:
@@ -387,7 +389,9 @@ def seams() -> list[tuple[Any, str, object]]:
         (load, "Path", lambda text: DiskPath(Box.now_running.disk, text)),
         (load, "os", DiskOs()),
         (load, "Floor", _FLOORS),
-        (load, "BulkSets", _BulkSets),
+        (beffroi_box.bulk, "Nft", _nft),
+        (beffroi_box.bulk, "SetWriter", lambda _: bulksets.Writer(Box.now_running.engines.bulk_table)),
+        (beffroi_box.bulk, "time", SimpleNamespace(sleep=lambda _: None)),
         (beffroi_box.download, "os", DiskOs()),
         (beffroi_box.lists, "mmap", DiskMmap()),
         (beffroi_box.resolver.Resolver, "_read", lambda _: Box.now_running.engines.restart_resolver()),

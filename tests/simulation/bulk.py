@@ -18,13 +18,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from beffroi.core.decisions import rules
 from beffroi.core.planes import files, outbox
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock, durable
 from beffroi_box.errors import CentreRefused
 from beffroi_protocol import lists as content
-from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.indicators import Kind
 from beffroi_protocol.messages import Action, BulkList
 
 from tests.simulation.rows import NOWHERE, insert
@@ -50,16 +49,23 @@ class Lists:
     def in_force(self) -> list[tuple[str, BulkList]]:
         """(scope, list)"""
         rows = self._database.execute(
-            "SELECT scope, name, kind, sha256, size_bytes, count, action, expires_at FROM indicator_list ORDER BY name"
+            "SELECT scope, name, kind, sha256, size_bytes, count, action, expires_at, threat FROM indicator_list"
+            " ORDER BY name"
         )
         return [
-            (r[0], BulkList(r[1], Kind(r[2]), r[3], r[4], r[5], Action(r[6]), self._end(r[7]))) for r in rows
+            (r[0], BulkList(r[1], Kind(r[2]), r[3], r[4], r[5], Action(r[6]), self._end(r[7]), "", r[8]))
+            for r in rows
         ]
+
+    def values(self, one: BulkList) -> frozenset[str]:
+        return self.versions[one.sha256][0].values
 
     def _end(self, value: Any) -> int:
         return int(self._database.time(value).timestamp()) if value else 0
 
-    def publish(self, name: str, kind: Kind, values: Sequence[str], *, scope: str, ends: int) -> BulkList:
+    def publish(
+        self, name: str, kind: Kind, values: Sequence[str], *, scope: str, ends: int, threat: str = ""
+    ) -> BulkList:
         """One of the same name is replaced. ``ends``: epoch seconds, 0 for never."""
         data = content.content(values)
         digest = hashlib.sha256(data).hexdigest()
@@ -67,7 +73,7 @@ class Lists:
             (self._state / "lists").mkdir(exist_ok=True)
             durable.write(files.list_file(self._state, digest), files.compressed(data))
         self.versions.setdefault(digest, []).append(Version(scope, kind, frozenset(values)))
-        made = BulkList(name, kind, digest, len(data), len(set(values)), Action.BLOCK, ends)
+        made = BulkList(name, kind, digest, len(data), len(set(values)), Action.BLOCK, ends, "", threat)
         with self._database.transaction():
             for before_scope, before in self.in_force():
                 if before.name == name:
@@ -76,7 +82,7 @@ class Lists:
                         self._tell("list:withdrawn", before_scope, before)
             insert(
                 self._database, "indicator_list", id=f"lst_{name}", name=name, kind=kind.value, scope=scope,
-                action="block", sha256=digest, size_bytes=made.size_bytes, count=made.count,
+                action="block", threat=threat, sha256=digest, size_bytes=made.size_bytes, count=made.count,
                 published_at=clock.now(), expires_at=datetime.fromtimestamp(ends, UTC) if ends else None,
             )  # fmt: skip
             self._tell("list:published", scope, made)
@@ -88,16 +94,6 @@ class Lists:
                 if one.name == name:
                     self._database.execute("DELETE FROM indicator_list WHERE name = ?", (name,))
                     self._tell("list:withdrawn", scope, one)
-
-    def leave_out(self, indicator: Indicator) -> None:
-        """Publish anew without what this touches."""
-        for scope, one in self.in_force():
-            held = self.versions[one.sha256][0].values
-            kept = [v for v in sorted(held) if not rules.touches(Indicator(one.kind, v), indicator)]
-            if not kept:
-                self.withdraw(one.name)
-            elif len(kept) < len(held):
-                self.publish(one.name, one.kind, kept, scope=scope, ends=one.expires_at)
 
     def expire_due(self) -> None:
         for row in self._database.execute(
@@ -151,10 +147,3 @@ def answer(packed: bytes, start: int, *, cut: bool) -> Response:
     if start and start >= len(packed):
         raise CentreRefused(http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "range")
     return Response(packed, start, cut=cut)
-
-
-def block(version: int, length: int, number: int) -> str:
-    """A key of the loader's sets as text."""
-    assert version == 4, "the stories know IPv4 lists only"
-    address = ".".join(map(str, number.to_bytes(4)))
-    return address if length == 32 else f"{address}/{length}"

@@ -113,10 +113,10 @@ class Centre:
         self.database.execute("PRAGMA synchronous = OFF")
         self.book = book
         self.decisions = Decisions(self.database, self._new_id)
-        self.exceptions = Exceptions(self.decisions, self._new_id)
+        self.lists = Lists(self.database, self.place, self.list_versions)
+        self.exceptions = Exceptions(self.decisions, self.lists, self._new_id)
         self.decisions.close_exceptions = self.exceptions.end_touched
         self.never = Never(self.decisions, self._new_id)
-        self.lists = Lists(self.database, self.place, self.list_versions)
         self.watch = Watch(book, self.decisions, self.protected)
 
     def protected(self, indicator: Indicator) -> str:
@@ -126,6 +126,7 @@ class Centre:
         """As the worker, each second."""
         self.decisions.expire_due()
         self.exceptions.expire_due()
+        self.never.expire_due()
         self.lists.expire_due()
 
     def turned(self, *, within_s: int) -> bool:
@@ -133,6 +134,7 @@ class Centre:
         ends = [o.expires_at for o in self.exceptions.active()] + [
             b.expires_at for _, b in self.lists.in_force()
         ]
+        ends += [one.until for one in self.never.rows]
         now = clock.epoch_s()
         return self.decisions.turned(within_s=within_s) or any(abs(end - now) < within_s for end in ends)
 
@@ -174,6 +176,7 @@ class Centre:
         rows = self.database.execute(
             "SELECT id FROM decision WHERE state = 'active'"
             " UNION SELECT id FROM local_exception WHERE state = 'active'"
+            " UNION SELECT id FROM never_again WHERE revoked_at IS NULL"
         )
         return Backup(
             clock.epoch(), self.database._connection.serialize(), copy.deepcopy(self.book), self.disk.copy(),

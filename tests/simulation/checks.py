@@ -42,6 +42,8 @@ CENTRE_ONLY = frozenset({("domain", name) for name in MEMBERS})
 KINDS = {"box": ("ip", "cidr", "domain"), "login": ("ip", "cidr"),
          "mail": ("ip", "cidr", "domain", "url", "sha256", "sender", "sketch")}  # fmt: skip
 SLACK_S = 3
+FOREVER = 253_402_300_799
+"""The last second of the year 9999: the end of what has none."""
 
 
 class Broken(AssertionError):
@@ -164,7 +166,8 @@ def _engines(world: World, box: Box, watched: Watched, now: int, *, settled: boo
     assert box.agent is not None
     # Nothing moved since the last look, and nothing has ended.
     tables = [(t.epoch, t.version, t.head) for t in box.agent.session.tables.values()]
-    seen = (box.engines.changes, watched.flushed, watched.names_due, box.agent.enforcer.policy, tables)
+    engines = box.engines.changes, box.engines.bulk
+    seen = (*engines, watched.flushed, watched.names_due, box.agent.enforcer.policy, tables)
     if not settled and seen == watched.seen and now < watched.until:
         return
     watched.seen = seen
@@ -205,7 +208,8 @@ def _engines(world: World, box: Box, watched: Watched, now: int, *, settled: boo
 def next_end_s(box: Box) -> float | None:
     assert box.agent is not None
     now = box.now()
-    ends = [*expected(box, now).values(), *(until for until in covering.opened(box).values() if until > now)]
+    through = covering.opened(box).values()
+    ends = [*expected(box, now).values(), *(until for until in through if now < until < FOREVER)]
     return min(ends) - now if ends else None
 
 
@@ -223,15 +227,24 @@ def acks(world: World, box: Box, batch: AckBatch) -> None:
 def _truth(world: World, channel: str) -> dict[str, tuple[tuple[str, str], int]]:
     """What the centre's own rows say that a channel holds: id -> (indicator, end)."""
     base, _, commune = channel.partition("@")
-    return {
-        d.id: ((d.indicator.kind.value, d.indicator.value), d.expires_at)
-        for d in world.centre.decisions.active()
-        if d.scope == (commune or "all") and d.indicator.kind.value in KINDS[base]
-    } | {
-        o.id: (covering.key_of(o.indicator), o.expires_at)
-        for o in world.centre.exceptions.active()
-        if o.commune == commune and o.indicator.kind.value in KINDS[base]
+    never = {
+        one.id: (covering.key_of(one.indicator), one.until or FOREVER)
+        for one in world.centre.never.rows
+        if not commune and one.indicator.kind.value in KINDS[base]
     }
+    return (
+        never
+        | {
+            d.id: ((d.indicator.kind.value, d.indicator.value), d.expires_at)
+            for d in world.centre.decisions.active()
+            if d.scope == (commune or "all") and d.indicator.kind.value in KINDS[base]
+        }
+        | {
+            o.id: (covering.key_of(o.indicator), o.expires_at)
+            for o in world.centre.exceptions.active()
+            if o.commune == commune and o.indicator.kind.value in KINDS[base]
+        }
+    )
 
 
 def _holds(entries: DecisionTable) -> dict[str, tuple[tuple[str, str], int]]:
@@ -244,8 +257,9 @@ def _key(entry: Entry) -> tuple[str, str]:
 
 def converged(world: World) -> None:
     covering.never_held(world)
-    covering.never_listed(world)
+    covering.never_passes(world)
     covering.none_opens_a_command_server(world)
+    covering.no_list_of_command_servers_is_open(world)
     for door in world.doors:
         with door.follower.tables() as tables:
             for channel, table in tables.items():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 Key = tuple[str, str]
+PUBLIC_SUFFIXES = ("co.uk", "com.fr", "gouv.fr")
 
 
 def key_of(indicator: Indicator) -> Key:
@@ -32,15 +33,22 @@ def touches(one: Key, other: Key) -> bool:
 # -- exceptions ---------------------------------------------------------------------------------------------
 
 
+def too_wide(key: Key) -> bool:
+    """Far more than one thing, for all communes at once. Written out here: not asked of the product."""
+    if key[0] == "domain":
+        return "." not in key[1] or key[1] in PUBLIC_SUFFIXES
+    return key[0] == "cidr" and int(key[1].partition("/")[2]) < (48 if ":" in key[1] else 24)
+
+
 def opened(box: Box) -> dict[Key, int]:
-    """What the overlay lets through, with its end."""
+    """What the channels let through, with its end."""
     assert box.agent is not None
     found: dict[Key, int] = {}
     for channel, table in box.agent.session.tables.items():
         for entry in table:
             if entry.action is Action.ALLOW:
-                checks.require("@" in channel, "%s: an exception for all is in %s", box.id, channel)
                 key = key_of(entry.indicator)
+                checks.require("@" in channel or not too_wide(key), "%s: %s passes for all", box.id, key)
                 found[key] = max(found.get(key, 0), entry.expires_at)
     return found
 
@@ -48,9 +56,13 @@ def opened(box: Box) -> dict[Key, int]:
 def exceptions(world: World, box: Box, watched: Watched, now: int, *, settled: bool) -> None:
     """Each exception in force is in the engines, and after a round of the keeper nothing else is let through."""
     assert box.agent is not None
-    for entry in (e for t in box.agent.session.tables.values() for e in t if e.action is Action.ALLOW):
-        commune = world.exceptions.get(entry.id, "nobody")
-        checks.require(commune == box.commune, "%s has the exception %s of %s", box.id, entry.id, commune)
+    for channel, table in box.agent.session.tables.items():
+        for entry in (e for e in table if e.action is Action.ALLOW):
+            whose = world.exceptions.get(entry.id, "nobody")
+            expected = box.commune if "@" in channel else "all"
+            checks.require(
+                whose == expected, "%s: %s has the exception %s of %s", box.id, channel, entry.id, whose
+            )
     through = {("cidr" if "/" in s else "ip", s) for s in box.engines.spares}
     through |= {("domain", n) for n in box.engines.spared_names}
     wanted = opened(box)
@@ -64,7 +76,11 @@ def exceptions(world: World, box: Box, watched: Watched, now: int, *, settled: b
 
 
 def command_servers(world: World, commune: str, indicator: Indicator) -> list[str]:
-    """The active decisions about command servers that this touches there."""
+    """The active decisions about command servers, and lists of them, that this touches there."""
+    return decided_masters(world, commune, indicator) + listed_masters(world, commune, indicator)
+
+
+def decided_masters(world: World, commune: str, indicator: Indicator) -> list[str]:
     return [
         d.id for d in world.centre.decisions.active()
         if d.scope in ("all", commune) and d.reason == "command_server"
@@ -72,11 +88,27 @@ def command_servers(world: World, commune: str, indicator: Indicator) -> list[st
     ]  # fmt: skip
 
 
+def listed_masters(world: World, commune: str, indicator: Indicator) -> list[str]:
+    return [
+        bulk.name for scope, bulk in world.centre.lists.in_force()
+        if scope in ("all", commune) and bulk.threat == "command_server"
+        and any(touches((bulk.kind.value, v), key_of(indicator)) for v in world.centre.lists.values(bulk))
+    ]  # fmt: skip
+
+
 def none_opens_a_command_server(world: World) -> None:
     for one in world.centre.exceptions.active():
         if not one.by_departement:
-            masters = command_servers(world, one.commune, one.indicator)
+            masters = decided_masters(world, one.commune, one.indicator)
             checks.require(not masters, "%s opens command servers: %s", one.id, masters)
+
+
+def no_list_of_command_servers_is_open(world: World) -> None:
+    """After the worker's turn."""
+    for one in world.centre.exceptions.active():
+        if not one.by_departement:
+            masters = listed_masters(world, one.commune, one.indicator)
+            checks.require(not masters, "%s opens what lists of command servers name: %s", one.id, masters)
 
 
 # -- never again --------------------------------------------------------------------------------------------
@@ -90,18 +122,27 @@ def never_held(world: World) -> None:
         checks.require(not bad, "%s was to be decided never again: %s", one.value, bad)
 
 
-def never_listed(world: World) -> None:
-    """After the worker's turn no list holds it either."""
+def never_passes(world: World) -> None:
+    """At every door, whatever lists name it; what would open far more than one thing is not among it."""
     for one in world.centre.never.alive:
-        for _, bulk in world.centre.lists.in_force():
-            held = {(bulk.kind.value, v) for v in world.centre.lists.versions[bulk.sha256][0].values}
-            # What is protected is in lists of a stolen console only, which asks nobody.
-            bad = [
-                k
-                for k in held
-                if touches(k, key_of(one)) and not any(touches(k, p) for p in checks.PROTECTED)
-            ]
-            checks.require(not bad, "list %s holds %s, which is never to be decided again", bulk.name, bad)
+        key = key_of(one)
+        checks.require(not too_wide(key), "%s is never decided again for all, and is too wide", one.value)
+        for box in world.boxes:
+            through = {("cidr" if "/" in s else "ip", s) for s in box.engines.spares}
+            through |= {("domain", n) for n in box.engines.spared_names}
+            checks.require(
+                any(covers(t, key) for t in through), "%s does not let %s through", box.id, one.value
+            )
+            refused = box.engines.enforced() | box.engines.bulk_enforced()
+            bad = [k for k in refused if covers(key, k)]
+            checks.require(not bad, "%s refuses %s, never again %s", box.id, bad, one.value)
+        inside = ("ip", key[1].rpartition(".")[0] + ".9") if key[0] == "cidr" else key
+        for door in world.doors:
+            if key[0] == "domain" and door.name != "mail":
+                continue
+            for commune in world.communes if door.name == "mail" else world.communes[-1:]:
+                refused_there = _ask(door.follower, inside, commune)
+                checks.require(not refused_there, "%s door refuses %s to %s", door.name, inside, commune)
 
 
 # -- bulk lists ---------------------------------------------------------------------------------------------
@@ -182,14 +223,13 @@ def doors_answer(world: World) -> None:
     centre, now = world.centre, world.time.true
     refused = [(d.scope, key_of(d.indicator)) for d in centre.decisions.active()]
     for scope, bulk in centre.lists.in_force():
-        refused += [
-            (scope, (bulk.kind.value, v)) for v in sorted(centre.lists.versions[bulk.sha256][0].values)
-        ]
+        refused += [(scope, (bulk.kind.value, v)) for v in sorted(centre.lists.values(bulk))]
     through = [(o.commune, key_of(o.indicator)) for o in centre.exceptions.active() if o.expires_at > now]
+    through += [("all", key_of(one)) for one in centre.never.alive]
     asked = [key for _, key in (*refused, *through) if key[0] in ("ip", "domain")]
     for commune in world.communes:
         mine = [key for scope, key in refused if scope in ("all", commune)]
-        free = [key for owner, key in through if owner == commune]
+        free = [key for owner, key in through if owner in ("all", commune)]
         for key in dict.fromkeys(asked):
             held = any(covers(one, key) for one in mine) and not any(covers(one, key) for one in free)
             found = _ask(world.doors[0].follower, key, commune)

@@ -1,6 +1,6 @@
 """Kernel sets and dnsdist of one machine, as they remember what they were told.
 
-Stands in: ``Kernel``, the loader's ``BulkSets``, dnsdist with its files of names.
+Stands in: ``Kernel``, dnsdist with its files of names; the bulk lists' sets are in ``bulksets``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
 
-from tests.simulation.bulk import block
+from tests.simulation.bulksets import BulkTable
 from tests.simulation.virtual import VirtualTime
 
 
@@ -44,6 +44,7 @@ class Engines:
     def __init__(self, time: VirtualTime) -> None:
         self._time = time
         self.names: dict[str, set[str]] = {"bulk": set()}
+        self.bulk_table = BulkTable()
         self.power_on()
 
     def power_on(self) -> None:
@@ -58,7 +59,7 @@ class Engines:
         self.ends: dict[str, float] = {}
         self.networks: tuple[str, ...] = ()
         self.spares: tuple[str, ...] = ()
-        self.bulk: frozenset[str] = frozenset()
+        self.bulk_table.clear()
         self.changes += 1
 
     def restart_resolver(self) -> None:
@@ -68,10 +69,10 @@ class Engines:
         self.bulk_names = set(self.names["bulk"])
         self.changes += 1
 
-    def take_bulk(self, keys: Mapping[tuple[int, int], Sequence[int]]) -> None:
-        """The loader's sets: (family, prefix length) -> first addresses."""
-        self.bulk = frozenset(block(*key, number) for key, some in keys.items() for number in some)
-        self.changes += 1
+    @property
+    def bulk(self) -> frozenset[str]:
+        """What the rules of the bulk lists refuse."""
+        return self.bulk_table.blocked
 
     def addresses(self) -> set[str]:
         return {a for a, end in self.ends.items() if end > self._time.true}

@@ -72,48 +72,66 @@ def close(world: World) -> None:
         world.publish()
 
 
+def _wider(world: World, indicator: Indicator) -> Indicator:
+    """What no one thing is: a public suffix, a range wider than a firm's."""
+    if indicator.kind is Kind.DOMAIN:
+        return Indicator(
+            Kind.DOMAIN, world.rng.choice((indicator.value.rpartition(".")[2], "co.uk", "gouv.fr"))
+        )
+    a, b, _ = indicator.value.split(".", 2)
+    return Indicator(Kind.CIDR, world.rng.choice((f"{a}.{b}.0.0/16", f"{a}.0.0.0/8", "0.0.0.0/0")))
+
+
 def allow_for_all(world: World) -> None:
-    """A stolen console lets something through for everyone: no signature makes that true."""
+    """A stolen console lets everything through for everyone: no signature makes that true."""
     indicator = _something(world)
     if indicator is None:
         return
-    world.tell("a stolen console lets %s through for all", indicator.value)
-    payload = {
-        "exception_id": f"exc_{world.rng.randbytes(6).hex()}",
-        "kind": indicator.kind.value,
-        "value": indicator.value,
-        "scope": "all",
-        "expires_at": clock.epoch_s() + 86400,
-    }
+    wide = _wider(world, indicator)
+    world.tell("a stolen console lets %s through for all", wide.value)
+    made = f"exc_{world.rng.randbytes(6).hex()}"
+    payload = {"kind": wide.kind.value, "value": wide.value}
+    if world.rng.random() < 0.5:
+        kind = "exception:allowed"
+        payload |= {"exception_id": made, "scope": "all", "expires_at": clock.epoch_s() + 86400}
+    else:
+        kind = "never_again:set"
+        payload |= {"never_again_id": made, "until": 0}
     database = world.centre.database
     with database.transaction():
-        outbox.publish(database, "exception:allowed", payload, run=NOWHERE)
+        outbox.publish(database, kind, payload, run=NOWHERE)
     world.publish()
 
 
 def never_again(world: World) -> None:
     indicator = _something(world)
-    if indicator is None or indicator in world.centre.never.alive:
+    if indicator is None:
         return
-    ended = world.centre.never.put(indicator)
-    world.tell("never again %s: %s end", indicator.value, [d.id for d in ended])
+    if world.rng.random() < 0.15:
+        indicator = _wider(world, indicator)
+    wide = covering.too_wide(covering.key_of(indicator))
+    listed, ttl_s = world.centre.lists.in_force(), world.rng.choice((0, 0, 1800, 86400))
+    try:
+        made, ended = world.centre.never.put(indicator, ttl_s=ttl_s)
+    except Refused:
+        checks.require(wide, "the Département may not say never again of %s", indicator.value)
+        return
+    checks.require(not wide, "the Département said never again of %s", indicator.value)
+    world.tell("never again %s, %d s: %s, %s end", indicator.value, ttl_s, made.id, [d.id for d in ended])
+    checks.require(listed == world.centre.lists.in_force(), "never again %s changed a list", indicator.value)
+    world.exceptions[made.id] = "all"
     covering.never_held(world)
+    if ttl_s:
+        world.due(ttl_s)
     world.publish()
-    world.after(world.rng.uniform(0.5, 5), lambda: leave_out(world, indicator))
-
-
-def leave_out(world: World, indicator: Indicator) -> None:
-    """The worker's consumer; the event waits while the centre is down."""
-    if indicator in world.centre.never.alive:
-        world.centre.lists.leave_out(indicator)
-        world.publish()
 
 
 def take_back(world: World) -> None:
-    if world.centre.never.alive:
-        indicator = world.rng.choice(world.centre.never.alive)
-        world.tell("%s may be decided again", indicator.value)
-        world.centre.never.take_back(indicator)
+    if world.centre.never.rows:
+        one = world.rng.choice(world.centre.never.rows)
+        world.tell("%s may be decided again", one.indicator.value)
+        world.centre.never.end(one)
+        world.publish()
 
 
 # -- bulk lists ---------------------------------------------------------------------------------------------
@@ -130,17 +148,25 @@ def publish_list(world: World) -> None:
             value for of, value in checks.PROTECTED if of == kind.value and not value.startswith("10.")
         }
     else:
-        values = {v for v in values if not world.centre.protected(Indicator(kind, v))}
+        values = {v for v in values if not world.centre.floor.reason(Indicator(kind, v))}
     if not values:
         return
     scope = rng.choice(("all", "all", "all", rng.choice(world.communes)))
     ttl_s = rng.choice((0, 0, 1800, 86400))
+    threat = rng.choice(("", "phishing", "command_server"))
     world.centre.lists.publish(
-        name, kind, sorted(values), scope=scope, ends=clock.epoch_s() + ttl_s if ttl_s else 0
+        name, kind, sorted(values), scope=scope, ends=clock.epoch_s() + ttl_s if ttl_s else 0, threat=threat
     )
-    world.tell("list %s for %s, %d s: %s", name, scope, ttl_s, sorted(values))
+    world.tell("list %s (%s) for %s, %d s: %s", name, threat, scope, ttl_s, sorted(values))
+    world.after(rng.uniform(0.5, 5), lambda: end_listed(world))
     if ttl_s:
         world.due(ttl_s)
+    world.publish()
+
+
+def end_listed(world: World) -> None:
+    """The worker's consumer of ``list:published``; the event waits while the centre is down."""
+    world.centre.exceptions.end_listed()
     world.publish()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.simulation.box import Box
-from tests.simulation.local import leave_out
+from tests.simulation.local import end_listed
 from tests.simulation.people import block, policy
 from tests.simulation.world import BACKOFF_LAST_S, PARTITIONS_S
 
@@ -82,8 +82,13 @@ def clock_jump(world: World) -> None:
 
 
 def engines(world: World) -> None:
-    """Unbound restarts, or another program flushes the rules."""
+    """Unbound restarts, another program flushes the rules, or the loader of lists is killed at its next turn."""
     box = world.rng.choice(world.boxes)
+    if world.rng.random() < 0.4:
+        table = box.engines.bulk_table
+        table.dies_after, table.dies_late = world.rng.randint(1, 5), world.rng.random() < 0.5
+        world.tell("%s: the loader will be killed at its transaction %d", box.id, table.dies_after)
+        return
     world.watched[box.id].flushed = world.watched[box.id].names_due = True
     if world.rng.random() < 0.5:
         box.engines.restart_resolver()
@@ -135,14 +140,15 @@ def restore(world: World) -> None:
     world.lost_feed = with_feed or getattr(world, "lost_feed", False)  # type: ignore[attr-defined]
     world.revived |= made.members
     world.flush()
-    world.exceptions.update({o.id: o.commune for o in world.centre.exceptions.active()})
     centre = world.centre
+    world.exceptions.update({o.id: o.commune for o in centre.exceptions.active()})
+    world.exceptions.update({one.id: "all" for one in centre.never.rows})
     ends = [one.expires_at for one in (*centre.decisions.active(), *centre.exceptions.active())]
+    ends += [one.until for one in centre.never.rows if one.until]
     for end in (*ends, *(one.expires_at for _, one in centre.lists.in_force() if one.expires_at)):
         world.due(max(1.0, end - world.time.true))
     pause_s = world.rng.uniform(1, BACKOFF_LAST_S)
-    for indicator in centre.never.alive:  # the worker takes its events up again
-        world.after(pause_s, lambda indicator=indicator: leave_out(world, indicator))  # type: ignore[misc]
+    world.after(pause_s, lambda: end_listed(world))  # the worker takes its events up again
     world.after(pause_s, world.start_stream)
     for _ in range(
         world.rng.randint(0, 6)

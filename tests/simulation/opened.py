@@ -10,13 +10,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from beffroi.core.decisions import rules
+from beffroi.core.decisions.rules import Held
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock
 from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.messages import BulkList
+from beffroi_protocol.protected import too_wide
 
+from tests.simulation.bulk import Lists
 from tests.simulation.rows import NOWHERE, insert
 from tests.simulation.standin import SCOPE_ALL, Decision, Decisions, Refused
+
+LISTED = "bulk_list"
 
 
 @dataclass
@@ -31,8 +37,9 @@ class Opened:
 
 
 class Exceptions:
-    def __init__(self, decisions: Decisions, new_id: Callable[[], str]) -> None:
+    def __init__(self, decisions: Decisions, lists: Lists, new_id: Callable[[], str]) -> None:
         self._decisions = decisions
+        self._lists = lists
         self._database: Database = decisions.database
         self._new_id = new_id
 
@@ -54,7 +61,7 @@ class Exceptions:
         if not departement and indicator.kind is Kind.CIDR:
             raise Refused("range")
         with self._database.transaction():
-            held = [d.held for d in self._in_the_way(commune, indicator)]
+            held = [d.held for d in self._in_the_way(commune, indicator)] + self._listed(commune, indicator)
             if why := rules.exception_refused(held, departement=departement):
                 raise Refused(why)
             return self._put(commune, indicator, clock.epoch_s() + ttl_s, departement=departement)
@@ -64,6 +71,17 @@ class Exceptions:
             d for d in self._decisions.active()
             if d.scope in (SCOPE_ALL, commune) and rules.touches(d.indicator, indicator)
         ]  # fmt: skip
+
+    def _listed(self, commune: str, indicator: Indicator) -> list[Held]:
+        """As ``listed.touching`` and ``listed.held_of``."""
+        return [
+            Held(one.threat, LISTED, {}) for scope, one in self._lists.in_force()
+            if scope in (SCOPE_ALL, commune) and self._touches(one, indicator)
+        ]  # fmt: skip
+
+    def _touches(self, one: BulkList, indicator: Indicator) -> bool:
+        values = self._lists.values(one)
+        return any(rules.touches(Indicator(one.kind, value), indicator) for value in values)
 
     def _put(self, commune: str, indicator: Indicator, ends: int, *, departement: bool) -> Opened:
         for present in [o for o in self.active() if (o.commune, o.indicator) == (commune, indicator)]:
@@ -98,6 +116,19 @@ class Exceptions:
             if not one.by_departement and rules.touches(one.indicator, indicator):
                 self._end(one, "ended")
 
+    def end_listed(self) -> None:
+        """What people had opened, and a list of command servers names by now."""
+        for scope, bulk in self._lists.in_force():
+            if not rules.exception_refused([Held(bulk.threat, LISTED, {})], departement=False):
+                continue
+            for one in self.active():
+                if (
+                    not one.by_departement
+                    and scope in (SCOPE_ALL, one.commune)
+                    and self._touches(bulk, one.indicator)
+                ):
+                    self.end(one)
+
     def expire_due(self) -> None:
         for one in self._select("state = 'active' AND expires_at <= ?", clock.now()):
             self.end(one, "expired")
@@ -120,43 +151,86 @@ class Exceptions:
         outbox.publish(self._database, kind, payload, run=NOWHERE, collectivite_id=found.commune)
 
 
+@dataclass(frozen=True)
+class Spared:
+    """``until`` in epoch seconds, 0 for no end."""
+
+    id: str
+    indicator: Indicator
+    until: int
+
+
 class Never:
-    """What is never decided again, until a person takes that back."""
+    """What is never decided again, and passes everywhere, until its end or until a person takes that back."""
 
     def __init__(self, decisions: Decisions, new_id: Callable[[], str]) -> None:
         self._decisions = decisions
         self._database: Database = decisions.database
         self._new_id = new_id
-        self.alive = self._read()
+        self.rows = self._read()
 
-    def _read(self) -> list[Indicator]:
+    def _read(self) -> list[Spared]:
         rows = self._database.execute(
-            "SELECT kind, value FROM never_again WHERE revoked_at IS NULL ORDER BY id"
+            "SELECT id, kind, value, until FROM never_again WHERE revoked_at IS NULL ORDER BY id"
         )
-        return [Indicator(Kind(r[0]), r[1]) for r in rows]
+        return [
+            Spared(
+                r[0], Indicator(Kind(r[1]), r[2]), int(self._database.time(r[3]).timestamp()) if r[3] else 0
+            )
+            for r in rows
+        ]
+
+    @property
+    def alive(self) -> list[Indicator]:
+        now = clock.epoch_s()
+        return [one.indicator for one in self.rows if not one.until or one.until > now]
 
     def reason(self, indicator: Indicator) -> str:
         """As ``ProtectedList._taken_back``."""
         return "never again" if any(rules.touches(indicator, one) for one in self.alive) else ""
 
-    def put(self, indicator: Indicator) -> list[Decision]:
-        """End every decision that touches it, in one transaction; return them."""
-        if indicator in self.alive:
-            return []
+    def put(self, indicator: Indicator, *, ttl_s: int) -> tuple[Spared, list[Decision]]:
+        """End every decision that touches it, in one transaction; return them. Errors: Refused."""
+        if too_wide(indicator):
+            raise Refused("indicator")
+        until = clock.epoch_s() + ttl_s if ttl_s else 0
+        moment = datetime.fromtimestamp(until, UTC) if until else None
         with self._database.transaction():
-            insert(
-                self._database, "never_again", id=self._new_id(), kind=indicator.kind.value,
-                value=indicator.value, created_at=clock.now(), until=None, revoked_at=None,
-            )  # fmt: skip
-            self.alive = self._read()
+            present = next((one for one in self.rows if one.indicator == indicator), None)
+            made = Spared(present.id if present else self._new_id(), indicator, until)
+            if present is not None:
+                self._database.execute("UPDATE never_again SET until = ? WHERE id = ?", (moment, made.id))
+            else:
+                insert(
+                    self._database, "never_again", id=made.id, kind=indicator.kind.value,
+                    value=indicator.value, created_at=clock.now(), until=moment, revoked_at=None,
+                )  # fmt: skip
+            self._tell("never_again:set", made)
             ended = [d for d in self._decisions.active() if rules.touches(d.indicator, indicator)]
             self._decisions.end(ended, "revoked")
-        return ended
+        self.rows = self._read()
+        return made, ended
 
-    def take_back(self, indicator: Indicator) -> None:
+    def end(self, one: Spared) -> None:
+        """A person took it back, or its time is over."""
         with self._database.transaction():
             self._database.execute(
-                "UPDATE never_again SET revoked_at = ? WHERE kind = ? AND value = ? AND revoked_at IS NULL",
-                (clock.now(), indicator.kind.value, indicator.value),
+                "UPDATE never_again SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL",
+                (clock.now(), one.id),
             )
-        self.alive = self._read()
+            self._tell("never_again:taken_back", one)
+        self.rows = self._read()
+
+    def expire_due(self) -> None:
+        now = clock.epoch_s()
+        for one in [one for one in self.rows if one.until and one.until <= now]:
+            self.end(one)
+
+    def _tell(self, kind: str, one: Spared) -> None:
+        payload = {
+            "never_again_id": one.id,
+            "kind": one.indicator.kind.value,
+            "value": one.indicator.value,
+            "until": one.until,
+        }
+        outbox.publish(self._database, kind, payload, run=NOWHERE)
