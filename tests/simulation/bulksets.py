@@ -2,7 +2,7 @@
 
 Stands in: libnftables (``Nft``) and the netlink socket (``SetWriter``). One text, one commit is one transaction: all of
          it or nothing. What is blocked is what the rules ask, with their masks, never a set that merely exists.
-Fails:   ``dies_after``: the loader is killed at that many transactions from now, before or after the kernel took it.
+Fails:   ``dies``: the loader is killed at transactions to come, before or after the kernel took them.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class _State:
 
 
 class BulkTable:
-    """``blocked``: what the rules refuse in both directions."""
+    """``blocked``: what the rules refuse in both directions. ``dies``: at which transaction each load to come is killed."""
 
     def __init__(self) -> None:
-        self.dies_after = 0
+        self.dies: list[int] = []
         self.dies_late = False
         self.clear()
 
@@ -75,13 +75,20 @@ class BulkTable:
         self._take(after)
 
     def _take(self, after: _State) -> None:
-        dies = self.dies_after == 1
-        self.dies_after = max(0, self.dies_after - 1)
+        dies = self.dies[:1] == [1]
+        if dies:
+            del self.dies[0]
+        elif self.dies:
+            self.dies[0] -= 1
         if not dies or self.dies_late:
             self._state = after
             self.blocked = self._asked("bulk_in") & self._asked("bulk_out")
         if dies:
             raise LoadFailed("loader", "killed")
+
+    def idle(self) -> set[str]:
+        """The sets that no rule asks."""
+        return self._state.sizes.keys() - {name for some in self._state.rules.values() for _, name in some}
 
     def _asked(self, chain: str) -> frozenset[str]:
         return frozenset(

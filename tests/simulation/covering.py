@@ -213,6 +213,8 @@ def lists_converged(world: World, box: Box) -> None:
            if one.kind.value == "cidr" and any(touches(("cidr", v), p) for p in protected)]  # fmt: skip
     held = {key for key in held if not any(covers(one, key) for one in cut)} | (held & wanted)
     checks.require(held == wanted, "%s: lists hold %s, should hold %s", box.id, sorted(held), sorted(wanted))
+    left = box.engines.bulk_table.idle()
+    checks.require(not left, "%s: a load left behind %s", box.id, left)
 
 
 # -- the doors of the datacenter ----------------------------------------------------------------------------

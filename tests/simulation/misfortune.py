@@ -86,8 +86,9 @@ def engines(world: World) -> None:
     box = world.rng.choice(world.boxes)
     if world.rng.random() < 0.4:
         table = box.engines.bulk_table
-        table.dies_after, table.dies_late = world.rng.randint(1, 5), world.rng.random() < 0.5
-        world.tell("%s: the loader will be killed at its transaction %d", box.id, table.dies_after)
+        table.dies = [world.rng.randint(1, 4) for _ in range(world.rng.choice((1, 2, 6)))]
+        table.dies_late = world.rng.random() < 0.5
+        world.tell("%s: its loaders will be killed at transactions %s", box.id, table.dies)
         return
     world.watched[box.id].flushed = world.watched[box.id].names_due = True
     if world.rng.random() < 0.5:

@@ -94,7 +94,7 @@ def settle(world: World) -> None:
         world.centre.publisher.crash_at = ""
     world.start_stream()
     for one in world.boxes:
-        one.disk.full, one.disk.fails_after, one.engines.bulk_table.dies_after = False, 0, 0
+        one.disk.full, one.disk.fails_after, one.engines.bulk_table.dies = False, 0, []
         if one.agent is None:
             world.boot(one)
         world.heal(one)
