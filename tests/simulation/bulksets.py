@@ -39,7 +39,7 @@ class _State:
 
 
 class BulkTable:
-    """``blocked``: what the rules refuse in both directions. ``dies``: at which transaction each load to come is killed."""
+    """``blocked``: what the rules refuse, in and out. ``dies``: at which transaction each coming load is killed."""
 
     def __init__(self) -> None:
         self.dies: list[int] = []
