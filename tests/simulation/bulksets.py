@@ -48,6 +48,7 @@ class BulkTable:
 
     def clear(self) -> None:
         self._state = _State()
+        self.cut = False  # a load was killed, and none was whole since
         self.blocked: frozenset[str] = frozenset()
 
     def run(self, text: str) -> str:
@@ -80,6 +81,7 @@ class BulkTable:
             del self.dies[0]
         elif self.dies:
             self.dies[0] -= 1
+        self.cut = dies or (self.cut and after.rules == self._state.rules)
         if not dies or self.dies_late:
             self._state = after
             self.blocked = self._asked("bulk_in") & self._asked("bulk_out")
@@ -87,7 +89,9 @@ class BulkTable:
             raise LoadFailed("loader", "killed")
 
     def idle(self) -> set[str]:
-        """The sets that no rule asks."""
+        """The sets that no rule asks; what a killed load left is the next one's to delete."""
+        if self.cut:
+            return set()
         return self._state.sizes.keys() - {name for some in self._state.rules.values() for _, name in some}
 
     def _asked(self, chain: str) -> frozenset[str]:
