@@ -123,6 +123,7 @@ def _pass_them(world: World) -> None:
     """After a restore that took STATE/feed along, a box that is not believed joins again when the centre's version
     has passed its own (docs/internals/feed.md): so the centre decides until it has."""
     for _ in range(60):
+        _empty_the_lonely(world)
         ahead = [
             one for one in world.boxes if one.agent is not None
             for name, table in one.agent.session.tables.items()
@@ -134,6 +135,27 @@ def _pass_them(world: World) -> None:
         for scope in ("all", *{one.commune for one in ahead}):
             people.block_for(world, scope)
         world.run_until(world.time.true + 90.0)
+
+
+def _empty_the_lonely(world: World) -> None:
+    """A box that alone holds an epoch which the backup does not know is never believed, and no version passes an epoch:
+    the operator empties its tables. Of two communes the centre must believe it by itself."""
+    ours = world.centre.publisher.feed.epoch
+    ahead = [
+        one for one in world.boxes
+        if one.agent is not None and any(t.epoch > ours for t in one.agent.session.tables.values())
+    ]  # fmt: skip
+    if len({one.commune for one in ahead}) >= WITNESSES:
+        return
+    for one in ahead:
+        world.tell("%s: the operator empties its tables", one.id)
+        one.kill()
+        watched = world.watched[one.id]
+        watched.lossless = watched.intact = False
+        watched.saved.clear()
+        for path in (one.place / "tables").iterdir():
+            path.unlink()
+        world.boot(one)
 
 
 def run_many(seeds: Iterable[int], processes: int | None = None) -> Iterator[Outcome]:
