@@ -23,7 +23,7 @@ from tests import waiting
 ROOT = Path(__file__).parents[1]
 OP, BOX, PC = (f"bxm-{os.getpid()}-{place}" for place in ("op", "box", "pc"))
 FAR, FAR_PORT = "185.10.20.1", 23450
-until = partial(waiting.until, limit_s=25.0)
+until = partial(waiting.until, limit_s=60.0)
 _ENV = {
     **os.environ,
     "PYTHONPATH": f"{ROOT}/packages/protocol:{ROOT}/packages/box",

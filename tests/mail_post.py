@@ -30,7 +30,7 @@ from dnslib.server import BaseResolver
 from tests import waiting
 from tests.conftest import Commune
 
-until = partial(waiting.until, limit_s=30.0)
+until = partial(waiting.until, limit_s=90.0)
 PORTS = {
     "smtp_port": 22525,
     "imap_port": 22543,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 _PAUSE_S = 0.03
 
 
-def until(check: Callable[[], object], what: str, limit_s: float = 20.0) -> None:
+def until(check: Callable[[], object], what: str, limit_s: float = 60.0) -> None:
     """Wait until ``check`` is true; the limit is for a broken run, not a measurement."""
     end = time.monotonic() + limit_s
     while not check():
