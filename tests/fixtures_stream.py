@@ -36,7 +36,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.waiting import until
 
-PATIENCE_S = 15.0
+PATIENCE_S = 45.0
 eventually = partial(until, limit_s=PATIENCE_S)
 
 
