@@ -5,7 +5,8 @@ Purpose: after a restore that took STATE/feed along, only the doors know that ou
 Input:   a box's word, and a box may lie. So a claim alone moves nothing: boxes of two collectivités must make it
          (of one, where only one has boxes), or a door of the centre itself. Even then the cost is one snapshot a
          door, at most once an hour, and no decision is lost. A box that claims a huge epoch cannot use the epochs up.
-Fails:   a door that is not believed keeps its list, and joins again once the centre's version has passed its own.
+Fails:   a door that is not believed keeps its list, and joins again once the centre's version has passed its own; one
+         that alone saw a higher epoch stays apart until the operator empties its tables.
 Pure.
 """
 
