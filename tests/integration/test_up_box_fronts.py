@@ -5,23 +5,17 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import shutil
 import ssl
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
-from beffroi.lib import config as config_module
 from beffroi.lib.ids import new_id
 from beffroi.stream import uplink
-from beffroi.supervise import certificates, front, secret_files
 from beffroi_protocol.requests import sign_request
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests import front_planes
 from tests.mail_post import Engines
 from tests.waiting import until
 
@@ -37,29 +31,9 @@ SOURCES = tuple(f"127.0.7.{number}" for number in range(1, 9))
 
 @pytest.fixture(scope="module")
 def centre() -> Iterator[Engines]:
-    state = Path(tempfile.mkdtemp(prefix="bfn-"))
-    ports = {name: port for port, name in enumerate(("portal_port", "console_port", "box_port"), 23110)}
-    lines = [f"{name} = {value}" for name, value in {**ports, "stream_relays": 2, "box_fronts": 2}.items()]
-    (state / "beffroi.toml").write_text("\n".join(lines) + "\n")
-    config = config_module.load(state)
-    for name in ("run/wake", "log", "db", "feed", "doors"):
-        (state / name).mkdir(parents=True)
-    secret_files.generate(config)
-    assert secret_files.renew_delegation(config) == ""
-    certificates.ensure(config)
-    front.write(config)
-    environment = os.environ | {
-        "BEFFROI_STATE": str(state),
-        "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
-    }
-    subprocess.run((sys.executable, "-m", "beffroi.cli", "prepare"), env=environment, check=True)
-    engines = Engines(config)
-    try:
-        engines.start("stream", *config.relay_names, "web", "console", *FRONTS, "front")
+    numbers = {"stream_relays": 2, "box_fronts": 2}
+    with front_planes.running("bfn-", 23110, numbers, "web", "console", *FRONTS, "front") as engines:
         yield engines
-    finally:
-        engines.stop()
-        shutil.rmtree(state, ignore_errors=True)
 
 
 def ask(

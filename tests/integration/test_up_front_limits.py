@@ -5,22 +5,18 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import shutil
 import socket
 import ssl
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from beffroi.lib import config as config_module
 from beffroi.lib.config import Config
-from beffroi.supervise import certificates, front, secret_files
+from beffroi.supervise import front
 
+from tests import front_planes
 from tests.mail_post import Engines
 from tests.town_hall_network import family, socket_in
 
@@ -101,29 +97,9 @@ def namespace() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def planes() -> Iterator[Engines]:
     """web, console and stream on a state directory of their own."""
-    state = Path(tempfile.mkdtemp(prefix="bff-"))
-    ports = {name: port for port, name in enumerate(("portal_port", "console_port", "box_port"), 23100)}
-    lines = [f"{name} = {value}" for name, value in {**ports, **LIMITS}.items()]
-    (state / "beffroi.toml").write_text("\n".join([*lines, 'listen = "*"']) + "\n")
-    config = config_module.load(state)
-    for name in ("run/wake", "log", "db", "feed", "doors"):
-        (state / name).mkdir(parents=True)
-    secret_files.generate(config)
-    assert secret_files.renew_delegation(config) == ""
-    certificates.ensure(config)
-    front.write(config)
-    environment = os.environ | {
-        "BEFFROI_STATE": str(state),
-        "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
-    }
-    subprocess.run((sys.executable, "-m", "beffroi.cli", "prepare"), env=environment, check=True)
-    engines = Engines(config)
-    try:
-        engines.start("stream", "web", "console")
+    settings = {**LIMITS, "listen": '"*"'}
+    with front_planes.running("bff-", 23100, settings, "web", "console") as engines:
         yield engines
-    finally:
-        engines.stop()
-        shutil.rmtree(state, ignore_errors=True)
 
 
 @pytest.fixture

@@ -1,0 +1,45 @@
+"""Planes and front door of a centre that was prepared for one module of tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from beffroi.lib import config as config_module
+from beffroi.supervise import certificates, front, secret_files
+
+from tests.mail_post import Engines
+
+
+@contextmanager
+def running(prefix: str, first_port: int, settings: Mapping[str, object], *names: str) -> Iterator[Engines]:
+    """Prepare a state directory with three ports from ``first_port`` on, and run these processes, and the relays."""
+    state = Path(tempfile.mkdtemp(prefix=prefix))
+    ports = {name: port for port, name in enumerate(("portal_port", "console_port", "box_port"), first_port)}
+    lines = [f"{name} = {value}" for name, value in {**ports, **settings}.items()]
+    (state / "beffroi.toml").write_text("\n".join(lines) + "\n")
+    config = config_module.load(state)
+    for name in ("run/wake", "log", "db", "feed", "doors"):
+        (state / name).mkdir(parents=True)
+    secret_files.generate(config)
+    assert secret_files.renew_delegation(config) == ""
+    certificates.ensure(config)
+    front.write(config)
+    environment = os.environ | {
+        "BEFFROI_STATE": str(state),
+        "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
+    }
+    subprocess.run((sys.executable, "-m", "beffroi.cli", "prepare"), env=environment, check=True)
+    engines = Engines(config)
+    try:
+        engines.start("stream", *config.relay_names, *names)
+        yield engines
+    finally:
+        engines.stop()
+        shutil.rmtree(state, ignore_errors=True)
