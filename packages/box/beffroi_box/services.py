@@ -2,9 +2,15 @@
 
 Purpose: tell the Département "this mairie uses Chorus Pro, TeamViewer, cameras" as counts of flows a service: never an
          address that was visited. By port alone, or by addresses of known names (asked by the box itself).
+Names:   each was found written in public (own pages, documentation, code that connects to it), so it exists; the
+         machines behind them were not asked. Left out, because no public text names their host: the servers of COMEDEC
+         and of ELIRE (REU), of Docapost FAST and iXBus (@CTES), and customer areas of software houses. A mairie that
+         uses these shows them as nothing.
 Limits:  a name may share its addresses with others (hosting, delivery networks): a service found by name may be another
          one of the same host. What is not in this catalogue is counted as nothing.
-Source:  public addresses of the services; IANA port numbers; the makers' documentation of remote maintenance.
+Source:  IANA port numbers; the makers' documentation of remote maintenance; for the names: documentation of programs
+         that send invoices to Chorus Pro, the signature policy of PES (PS_Helios_DGFiP.pdf at its host), connectors to
+         S²LOW, mairie.ants.gouv.fr/comedec, JVS-Mairistem's public description of its interfaces, links to the others.
 """
 
 from __future__ import annotations
@@ -29,18 +35,12 @@ CATALOGUE: tuple[Service, ...] = (
         _WEB,
         ("chorus-pro.gouv.fr", "portail.chorus-pro.gouv.fr", "communaute.chorus-pro.gouv.fr"),
     ),
-    Service("pes_helios", _WEB, ("portail.dgfip.finances.gouv.fr", "pigp.dgfip.finances.gouv.fr")),
-    Service(
-        "actes",
-        _WEB,
-        ("s2low.org", "www.s2low.org", "docapost-fast.com", "www.docapost-fast.com", "ixbus.net"),
-    ),
-    Service("comedec", _WEB, ("comedec.ants.gouv.fr", "ws-comedec.ants.gouv.fr")),
-    Service("reu", _WEB, ("repertoire-electoral-unique.insee.fr", "portail-elire.insee.fr")),
-    Service("ants", _WEB, ("ants.gouv.fr", "france-titres.gouv.fr", "moncompte.ants.gouv.fr")),
-    Service("berger_levrault", _WEB, ("www.berger-levrault.com", "espaceclients.berger-levrault.com")),
-    Service("jvs", _WEB, ("www.jvs-mairistem.fr", "www.jvs.fr")),
-    Service("cosoluce", _WEB, ("www.cosoluce.fr", "www.cosoluce.com")),
+    Service("pes_helios", _WEB, ("portail.dgfip.finances.gouv.fr",)),
+    Service("actes", _WEB, ("s2low.org", "www.s2low.org")),
+    Service("ants", _WEB, ("ants.gouv.fr", "mairie.ants.gouv.fr", "moncompte.ants.gouv.fr")),
+    Service("berger_levrault", _WEB, ("www.berger-levrault.com",)),
+    Service("jvs", _WEB, ("www.jvs-mairistem.fr",)),
+    Service("cosoluce", _WEB, ("www.cosoluce.fr",)),
     Service("teamviewer", (("tcp", 5938), ("udp", 5938))),
     Service("anydesk", (("tcp", 6568), ("tcp", 7070))),
     Service("rtsp", (("tcp", 554), ("udp", 554), ("tcp", 8554))),
