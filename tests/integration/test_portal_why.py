@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -108,6 +109,9 @@ def test_an_entry_of_a_list_explains_itself(ada: Client, beaune: Commune, nuits:
         "dans 2 collectivités",
     ):
         assert said in page
+    assert re.search(r"Nommé depuis</dt><dd>le \d+ \w+( \d{4})? à \d+\xa0h\xa0\d\d<", page), (
+        "an hour alone is no day"
+    )
     assert "commande urgente" in page and "Beaune" in page and "Laisser passer partout" in page
     answer = ada.get("/decisions/pourquoi.json", {"q": "www.shop.example.net"}).json()
     assert answer["blocked"] is True and [one["list"] for one in answer["lists"]] == ["local", "urlhaus"]

@@ -156,8 +156,20 @@ def when(moment: datetime | None) -> str:
         return hour(moment)
     if local.date() == today - timedelta(days=1):
         return _("hier, %(hour)s") % {"hour": hour(moment)}
-    pattern = "j F" if local.year == today.year else "j F Y"
-    return f"{formats.date_format(local, pattern)}, {hour(moment)}"
+    return f"{_day(moment)}, {hour(moment)}"
+
+
+def since(moment: datetime | None) -> str:
+    """Day and hour, to stand behind "depuis": an hour alone would read like a length of time."""
+    if moment is None:
+        return ""
+    return _("le %(day)s à %(hour)s") % {"day": _day(moment), "hour": hour(moment)}
+
+
+def _day(moment: datetime) -> str:
+    local = timezone.localtime(moment)
+    this_year = local.year == timezone.localtime(clock.now()).year
+    return formats.date_format(local, "j F" if this_year else "j F Y")
 
 
 def decision_title(kind: str, value: str, action: str) -> str:

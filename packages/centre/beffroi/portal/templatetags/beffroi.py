@@ -56,6 +56,11 @@ def moment(value: datetime | None) -> str:
 
 
 @register.filter
+def since(value: datetime | None) -> str:
+    return words.since(value)
+
+
+@register.filter
 def octets(value: int) -> str:
     return words.size(value)
 
