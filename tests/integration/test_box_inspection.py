@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import signal
 import socket
 import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,8 @@ from tests.waiting import until
 pytest_plugins = ["tests.fixtures_box"]
 pytestmark = needs_network
 BELOW = f"www.{LISTED}"
+LONGEST_GAP_S = 1.0
+STARVED_S = 6.0
 
 
 @pytest.fixture(scope="module", params=["router", "bridge"])
@@ -310,15 +315,74 @@ def test_a_killed_engine_loses_no_connection_and_comes_back(hall: TownHall) -> N
     until(lambda: not by_tls(LISTED), "the new engine does not know the names")
 
 
-def test_an_engine_that_hangs_is_ended_and_the_web_comes_back(hall: TownHall) -> None:
+@contextmanager
+def browsing(pages: Sequence[Any]) -> Iterator[list[float]]:
+    """Someone opens one page after the other, each over a new connection; yields when each was there."""
+    opened, ending = [time.monotonic()], threading.Event()
+
+    def browse() -> None:
+        while not ending.is_set():
+            if all(page(UNLISTED) for page in pages):
+                opened.append(time.monotonic())
+            ending.wait(0.02)
+
+    person = threading.Thread(target=browse)
+    person.start()
+    try:
+        yield opened
+    finally:
+        ending.set()
+        person.join()
+        opened.append(time.monotonic())
+
+
+def longest_gap_s(opened: list[float]) -> float:
+    return max(later - earlier for earlier, later in itertools.pairwise(opened))
+
+
+def test_an_engine_that_hangs_is_ended_and_nobody_waits_a_second_for_a_page(hall: TownHall) -> None:
     hall.block(LISTED)
     before = engine(hall)
-    subprocess.run(["kill", "-STOP", str(before)], check=True)
-    until(lambda: by_http(UNLISTED) and by_tls(UNLISTED), "the web does not come back")
-    until(lambda: "hung" in state(hall) or state(hall) == "on", f"nothing is said: {state(hall)}")
+    with browsing([by_http]) as opened, browsing([by_tls]) as secure:
+        time.sleep(0.5)
+        subprocess.run(["kill", "-STOP", str(before)], check=True)
+        until(lambda: is_back(hall, before), f"it does not come back: {said(hall)}")
+    assert max(longest_gap_s(opened), longest_gap_s(secure)) < LONGEST_GAP_S  # 0.6 s on a quiet machine
     assert "it hung and was ended" in said(hall)
-    until(lambda: is_back(hall, before), f"it does not come back: {said(hall)}")
     until(lambda: not by_tls(LISTED), "the new engine does not know the names")
+
+
+@contextmanager
+def starved(pid: int) -> Iterator[None]:
+    """The process gets next to nothing of one processor, on which two others work without a pause."""
+    spin = ["nice", "-n", "-20", "taskset", "--cpu-list", "0", "/usr/bin/python3", "-c", "while True: pass"]
+    greedy = [subprocess.Popen(spin) for _ in range(3)]
+    everywhere = f"0-{(os.cpu_count() or 1) - 1}"
+    for argv in (
+        ["taskset", "-acp", "0", str(pid)],
+        ["chrt", "--all-tasks", "--idle", "--pid", "0", str(pid)],
+    ):
+        run(*argv)
+    try:
+        yield
+    finally:
+        for one in greedy:
+            one.kill()
+            one.wait()
+        subprocess.run(["chrt", "--all-tasks", "--other", "--pid", "0", str(pid)], check=False)
+        subprocess.run(["taskset", "-acp", everywhere, str(pid)], stdout=subprocess.DEVNULL, check=False)
+
+
+def test_an_engine_that_gets_no_processor_is_left_alive_and_pages_open(hall: TownHall) -> None:
+    hall.block(LISTED)
+    until(lambda: not by_tls(LISTED), "the name passes")
+    before, ended = engine(hall), said(hall).count("was ended")
+    with browsing([by_http]) as opened, starved(before):
+        time.sleep(STARVED_S)
+    assert engine(hall) == before and said(hall).count("was ended") == ended, f"ended wrongly: {said(hall)}"
+    assert longest_gap_s(opened) < STARVED_S / 2  # 0.6 s on a machine that does nothing else
+    until(lambda: not by_tls(LISTED), "it goes on with what it knew")
+    assert engine(hall) == before
 
 
 def test_a_damaged_file_of_names_is_written_anew(hall: TownHall) -> None:

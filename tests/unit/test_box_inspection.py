@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ from beffroi_box import inspection
 from beffroi_box.config import BoxConfig
 from beffroi_box.inspectconf import DEEPEST, configuration, encode_name, read_set, rules, write_set
 from beffroi_box.inspection import Inspection, question_of
-from beffroi_box.inspector import HUNG_S, Watchdog, most_names, queue_state
+from beffroi_box.inspector import most_names
 from beffroi_box.inspectrules import MARKED, NATIVE, inspect_rules
 from beffroi_box.refusals import Question
 from beffroi_box.ruleset import Site, ruleset
+from beffroi_box.watchdog import HUNG_S, LOOK_S, Finding, Labour, Queue, Watchdog, labour_of, queue_state
 from beffroi_protocol.messages import Policy
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,20 +65,58 @@ TABLE = """    3   1111     9 2 65531     0     0       40  1
 """
 
 
-def test_an_engine_hangs_when_packets_wait_and_no_verdict_comes() -> None:
-    assert queue_state(TABLE.format(2, 326), 7) == (2, 324)
+def test_the_kernels_table_of_queues_is_read() -> None:
+    assert queue_state(TABLE.format(2, 326), 7) == Queue(owner=31818, waiting=2, last=326)
     assert queue_state("", 7) is None and queue_state("7 1\n", 7) is None
+
+
+NEVER = Labour(cpu_s=0.0, ready=False)
+
+
+def judged(waiting: int, verdicts: list[int], labour: list[Labour], step_s: float = LOOK_S) -> list[Finding]:
+    """What the watchdog says at each look, ``step_s`` apart."""
     dog = Watchdog()
-    assert not dog.hangs((1, 324), monotonic=0.0)
-    assert not dog.hangs((5, 324), monotonic=HUNG_S - 0.1)
-    assert dog.hangs((900, 324), monotonic=HUNG_S)
-    busy = Watchdog()
-    for second in range(20):
-        assert not busy.hangs((900, second), monotonic=float(second)), "it is behind, and goes on"
-    idle = Watchdog()
-    for second in range(20):
-        assert not idle.hangs((0, 324), monotonic=float(second))
-        assert not idle.hangs(None, monotonic=float(second)), "an engine that is not there yet"
+    return [
+        dog.judge(Queue(1, waiting, number + waiting), lambda one=one: one, monotonic=look * step_s)  # type: ignore[misc]
+        for look, (number, one) in enumerate(zip(verdicts, labour, strict=True))
+    ]
+
+
+LOOKS = round(HUNG_S / LOOK_S) + 2
+
+
+@pytest.mark.parametrize(
+    ("waiting", "verdicts", "labour", "last"),
+    [
+        (1, [7] * LOOKS, [NEVER] * LOOKS, Finding.HUNG),  # stopped, or waits for itself
+        (
+            9,
+            [7] * LOOKS,
+            [Labour(n * LOOK_S, ready=True) for n in range(LOOKS)],
+            Finding.HUNG,
+        ),  # works on one for ever
+        (9, [7] * LOOKS, [Labour(0.01, ready=True)] * LOOKS, Finding.STARVED),  # nobody lets it run
+        (9, list(range(LOOKS)), [NEVER] * LOOKS, Finding.FINE),  # behind, and goes on
+        (0, [7] * LOOKS, [NEVER] * LOOKS, Finding.FINE),  # nothing to do
+    ],
+)
+def test_an_engine_hangs_when_packets_wait_no_verdict_comes_and_it_could_have_worked(
+    waiting: int, verdicts: list[int], labour: list[Labour], last: Finding
+) -> None:
+    found = judged(waiting, verdicts, labour)
+    assert found[-1] == last and found[0] == Finding.FINE
+    assert set(found[: LOOKS - 2]) == {Finding.FINE}, "it is too early to say"
+
+
+def test_time_in_which_nobody_ran_makes_no_engine_late() -> None:
+    assert judged(9, [7, 7], [NEVER] * 2, step_s=60.0) == [Finding.FINE] * 2
+
+
+def test_the_work_of_a_process_is_read() -> None:
+    now = labour_of(os.getpid())
+    assert now.ready and now.cpu_s > 0
+    with pytest.raises(OSError):
+        labour_of(0)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The inspection engine's keeper: starts Suricata, gives it the names, and ends it when it hangs.
 
 Purpose: an engine that is dead lets everything pass (the kernel's queue-bypass); one that hangs does not, so it is
-         ended within ``HUNG_S`` of its last verdict and started again after a pause that grows.
+         ended half a second after its last verdict (``watchdog``) and started again after a pause that grows.
 Process: ``beffroi-box inspect``, as its own user with CAP_NET_ADMIN (queue) and CAP_NET_RAW (resets), and the group
          root for one reason: the kernel's table of queues is readable by that group only. Suricata is its child and
          ends with it.
@@ -9,7 +9,7 @@ Input:   orders of the agent over a socket in the agent's directory; files of na
          parses what the internet sends: nothing that it answers is used but "OK".
 Fails:   without the agent it goes on with its last order. Without its own place in the table of queues it starts no
          engine: none without a watchdog.
-Source:  docs/internals/box.md; kernel net/netfilter/nfnetlink_queue.c, seq_show.
+Source:  docs/internals/box.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,12 +39,12 @@ from beffroi_box.inspectconf import (
     read_set,
     rules,
 )
+from beffroi_box.watchdog import LOOK_S, TABLE, Finding, Watchdog, labour_of, let_pass, queue_state
 
 log = logging.getLogger("beffroi_box.inspector")
 
-LOOK_S = 0.25
-HUNG_S = 1.0
-COMMAND_S = 1.0
+COMMAND_S = 10.0
+"""Long, for a loaded machine: the watchdog looks at the queue meanwhile."""
 START_S = 120.0
 PAUSE_FIRST_S, PAUSE_LAST_S = 1.0, 300.0
 LASTING_S = 60.0
@@ -53,7 +53,6 @@ ENOUGH_MIB = 900
 """Machines sold with 1 GB show less; smaller ones inspect nothing."""
 NAME_BYTES = 256
 """Memory of one listed name in Suricata, generously."""
-_TABLE = Path("/proc/self/net/netfilter/nfnetlink_queue")
 _LAST_WORDS_BYTES = 2000
 
 
@@ -70,40 +69,13 @@ def most_names(mib: int) -> int:
     return (mib << 20) // 4 // NAME_BYTES
 
 
-def queue_state(table: str, queue: int) -> tuple[int, int] | None:
-    """Return (waiting packets, verdicts given so far) of a queue; None without such a queue.
-
-    Columns of the kernel: number, owner, waiting, mode, range, dropped, dropped for the user, last packet's number.
-    """
-    for line in table.splitlines():
-        columns = line.split()
-        if len(columns) >= 8 and columns[0] == str(queue):
-            waiting = int(columns[2])
-            return waiting, int(columns[7]) - waiting
-    return None
-
-
-@dataclass
-class Watchdog:
-    """Tells that packets wait and no verdict was given for ``HUNG_S``."""
-
-    verdicts: int = -1
-    since: float = 0.0
-
-    def hangs(self, state: tuple[int, int] | None, *, monotonic: float) -> bool:
-        waiting, verdicts = state or (0, -1)
-        if not waiting or verdicts != self.verdicts:
-            self.verdicts, self.since = verdicts, monotonic
-            return False
-        return monotonic - self.since >= HUNG_S
-
-
 class CommandSocket:
-    """Suricata's unix socket. Errors of every call: EngineSilent."""
+    """Suricata's unix socket. ``meanwhile`` is called while it is waited for. Errors of every call: EngineSilent."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, meanwhile: Callable[[], None]) -> None:
+        self._meanwhile = meanwhile
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(COMMAND_S)
+        self._socket.settimeout(LOOK_S)
         try:
             self._socket.connect(str(path))
         except OSError as error:
@@ -118,12 +90,20 @@ class CommandSocket:
         self._ask({"command": f"dataset-{verb}", "arguments": arguments})
 
     def _ask(self, question: object) -> str:
+        end = time.monotonic() + COMMAND_S
+        self._meanwhile()
         try:
             self._socket.sendall(msgspec.json.encode(question) + b"\n")
             answer = b""
             while len(answer) < 1 << 16:
-                if not (piece := self._socket.recv(4096)):
-                    break
+                try:
+                    if not (piece := self._socket.recv(4096)):
+                        break
+                except TimeoutError:
+                    if time.monotonic() > end:
+                        raise
+                    self._meanwhile()
+                    continue
                 answer += piece
                 with contextlib.suppress(msgspec.MsgspecError):
                     return msgspec.json.decode(answer, type=_Answer).verdict
@@ -148,8 +128,27 @@ class Engine:
     loaded: dict[str, set[bytes]]
     started: float = field(default_factory=time.monotonic)
     watchdog: Watchdog = field(default_factory=Watchdog)
+    looked: float = 0.0
+    starves: bool = False
     commands: CommandSocket | None = None
     words: bytes = b""
+
+    def guard(self) -> None:
+        """Look at the queue, at most every ``LOOK_S``. Errors: EngineSilent (it hangs), OSError (it is gone)."""
+        if (now := time.monotonic()) - self.looked < LOOK_S:
+            return
+        self.looked = now
+        queue = queue_state(TABLE.read_text("ascii"), QUEUE)
+        match self.watchdog.judge(queue, lambda: labour_of(self.process.pid), monotonic=now):
+            case Finding.HUNG:
+                raise EngineSilent("packets wait")
+            case Finding.STARVED:
+                if not self.starves:
+                    log.warning("inspection: the engine gets no processor; what waits passes")
+                self.starves = True
+                let_pass(self.process.pid, QUEUE)
+            case Finding.FINE:
+                self.starves = False
 
     def listen(self) -> None:
         """Keep the end of what it says: why it ended."""
@@ -163,6 +162,7 @@ class Engine:
         return next((line.strip()[:120] for line in lines if line.startswith("E: ")), "no reason given")
 
     def end(self) -> None:
+        let_pass(self.process.pid, QUEUE, for_good=True)
         self.process.kill()
         self.process.wait()
         self.listen()
@@ -260,7 +260,7 @@ class Inspector:
 
     def _begin(self) -> Engine:
         """Errors: OSError."""
-        _TABLE.read_text("ascii")  # no engine without a watchdog
+        TABLE.read_text("ascii")  # no engine without a watchdog
         damaged: list[str] = []
         loaded: dict[str, set[bytes]] = {}
         sets: dict[str, Path] = {}
@@ -319,23 +319,20 @@ class Inspector:
                 f"it ended ({code}): {engine.last_words()}", lived_s=time.monotonic() - engine.started
             )
             return
-        now = time.monotonic()
         try:
-            state = queue_state(_TABLE.read_text("ascii"), QUEUE)
-            if engine.watchdog.hangs(state, monotonic=now):
-                raise EngineSilent("packets wait")
+            engine.guard()
             if engine.commands is None:
                 self._greet(engine)
             elif changed:
                 self._follow(engine)
         except (EngineSilent, OSError) as error:
             self._end()
-            self._put_off(f"it hung and was ended: {error}", lived_s=now - engine.started)
+            self._put_off(f"it hung and was ended: {error}", lived_s=time.monotonic() - engine.started)
 
     def _greet(self, engine: Engine) -> None:
         """It is on as soon as it answers. Errors: EngineSilent."""
         try:
-            engine.commands = CommandSocket(self._directory / "command.sock")
+            engine.commands = CommandSocket(self._directory / "command.sock", engine.guard)
         except EngineSilent:
             if time.monotonic() - engine.started > START_S:
                 raise
