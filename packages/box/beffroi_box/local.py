@@ -127,15 +127,18 @@ class LocalSocket:
     """``answer`` is called by one thread, one request after the other."""
 
     def __init__(self, config: BoxConfig, answer: Callable[[Request], Answer]) -> None:
-        """Errors: OSError, KeyError (no such user)."""
+        """Errors: OSError."""
         self._answer = answer
         self._path = path = socket_path(config)
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(str(path))
-        if (owner := user_id(config.page_user)) >= 0:
-            os.chown(path, owner, -1)
+        try:
+            if (owner := user_id(config.page_user)) >= 0:
+                os.chown(path, owner, -1)
+        except KeyError:
+            log.warning("there is no user %s: no page can ask", config.page_user)
         path.chmod(0o600)
         self._socket.listen(16)
 
