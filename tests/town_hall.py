@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi_box.store import Identity, Store
+from beffroi_box.refusals import listen
+from beffroi_box.store import Identity, Store, user_id
+from beffroi_lab.running import handing_over
 from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import Action, BulkList, Entry, Policy
 from beffroi_protocol.signing import b64, public_bytes
@@ -73,10 +75,11 @@ class TownHall:
     pc: tuple[str, str]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     sockets: list[socket.socket] = field(default_factory=list)
+    refusals: socket.socket | None = None
 
     # -- agent -------------------------------------------------------------------------------------------
 
-    def start(self, name: str, *argv: str) -> None:
+    def start(self, name: str, *argv: str, listening: socket.socket | None = None) -> None:
         log = (self.state.parent / f"{name}.log").open("ab")
         # The box asks the internet's DNS, not the resolver of the machine that runs the tests.
         mount = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
@@ -84,8 +87,9 @@ class TownHall:
         resolv_conf = self.state.parent / "resolv.conf"
         resolv_conf.write_text(f"nameserver {WAN_NET}\noptions timeout:1 attempts:1\n")
         self.processes[name] = subprocess.Popen(
-            inside(BOX, *private, str(resolv_conf), *argv),
+            inside(BOX, *private, str(resolv_conf), *(handing_over(listening, argv) if listening else argv)),
             env={**os.environ, **_PATH},
+            pass_fds=(listening.fileno(),) if listening else (),
             stdout=log,
             stderr=log,
         )
@@ -134,7 +138,7 @@ class TownHall:
         self.start("inspector", *user, *only, "--", *sealed, *_AGENT, "inspect", *places)
 
     def start_agent(self) -> None:
-        self.start("agent", *_AGENT, "--state", str(self.state), "run")
+        self.start("agent", *_AGENT, "--state", str(self.state), "run", listening=self.refusals)
 
     def connected(self) -> None:
         """Wait until the agent follows the feed and enforces the centre's last word."""
@@ -283,12 +287,13 @@ def town_hall(
             str(state),
             "resolver-config",
         )
+        # As the package's socket unit does, before dnsdist starts.
+        hall.refusals = listen(hall.state.parent / "run" / "refusals.sock", user_id("_dnsdist"))
+        hall.sockets.append(hall.refusals)
         hall.start_agent()
         if not enrolled:
             yield hall
             return
-        # dnsdist tries a socket that is not there yet again after seconds only, and tells nothing meanwhile.
-        until((hall.state.parent / "run" / "refusals.sock").exists, f"no socket: {hall.log()}")
         hall.start_resolver()
         hall.connected()
         until(lambda: hall.status().get("policy_version") == 1, f"first policy not proved: {hall.log()}")

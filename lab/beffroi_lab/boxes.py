@@ -11,12 +11,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
+
+from beffroi_box.config import load
+from beffroi_box.refusals import listen
+from beffroi_box.resolver import refusals_socket
+from beffroi_box.store import user_id
 
 from beffroi_lab import plan as plans
 from beffroi_lab import topology
@@ -80,6 +86,7 @@ class Box:
         self._space = space
         self._directory = directory
         self._programs: dict[str, Program] = {}
+        self._refusals: socket.socket | None = None
         self.box_id = ""
         (self.state / "box.toml").write_text(settings(names), "utf-8")
 
@@ -107,8 +114,10 @@ class Box:
         self.box_id = centre.ask("box_id", fingerprint=label["fingerprint"])["box_id"]
 
     def start(self) -> None:
-        """Start Unbound, dnsdist and the agent, as the appliance does."""
+        """Start Unbound, dnsdist and the agent, as the appliance does: first the socket between the last two."""
         unbound, dnsdist = self._run("resolver-config").split()
+        config = load(self.state)
+        self._refusals = listen(refusals_socket(config), user_id(config.dnsdist_user))
         as_user = ("-u", "_dnsdist", "-g", "_dnsdist")
         self._programs["unbound"] = self._program("unbound", ["unbound", "-d", "-c", unbound])
         self._programs["dnsdist"] = self._program(
@@ -117,7 +126,8 @@ class Box:
         self.start_agent()
 
     def start_agent(self) -> None:
-        self._programs["agent"] = self._program("agent", [*_AGENT, "--state", str(self.state), "run"])
+        argv = [*_AGENT, "--state", str(self.state), "run"]
+        self._programs["agent"] = self._program("agent", argv, listening=self._refusals)
 
     def kill_agent(self) -> None:
         """SIGKILL, as a fault would."""
@@ -144,10 +154,12 @@ class Box:
     def stop(self) -> None:
         for program in self._programs.values():
             program.stop(timeout_s=5)
+        if self._refusals is not None:
+            self._refusals.close()
 
-    def _program(self, name: str, argv: list[str]) -> Program:
+    def _program(self, name: str, argv: list[str], listening: socket.socket | None = None) -> Program:
         log = self._directory / f"box{self.commune.letter}-{name}.log"
-        return Program(self._space, argv, log, environment=self._environment)
+        return Program(self._space, argv, log, environment=self._environment, listening=listening)
 
     def _run(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -164,7 +176,8 @@ class Box:
 
 
 def settings(names: Path) -> str:
-    """Return box.toml; the scenario's DNS is unsigned, so that DNSSEC is off. ``names``: where urgent names go."""
+    """Return box.toml; the scenario's DNS is unsigned, so that DNSSEC is off. ``names``: where urgent names go. The
+    package's users are not on a machine that runs a checkout: the page stays root's, and none is started."""
     addresses = ", ".join(f'"{a}"' for a in plans.CENTRE.both)
     return f"""centre = "https://{BOXES}:{BOX_PORT}"
 centre_addresses = [{addresses}]
@@ -173,6 +186,7 @@ resolver_forward = ["{plans.DNS.v4}"]
 resolver_dnssec = false
 lan_probe = "{plans.INNOCENT.v4}:80"
 probe_grace_s = 4
+page_user = ""
 run = "{names}"
 """
 

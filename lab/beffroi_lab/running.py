@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -36,6 +37,17 @@ def wait_until(condition: Callable[[], object], limit_s: float, pause_s: float =
     return True
 
 
+_HAND_OVER = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1'); "
+    "os.execvp(sys.argv[2], sys.argv[2:])"
+)
+
+
+def handing_over(listening: socket.socket, argv: Sequence[str]) -> list[str]:
+    """The command that gives ``argv`` this socket by the protocol of sd_listen_fds(3); it must inherit the socket."""
+    return ["/usr/bin/python3", "-c", _HAND_OVER, str(listening.fileno()), *argv]
+
+
 class Program:
     """One running program with its log file."""
 
@@ -48,17 +60,20 @@ class Program:
         environment: dict[str, str] | None = None,
         pipes: bool = False,
         directory: Path | None = None,
+        listening: socket.socket | None = None,
     ) -> None:
+        """``listening``: a socket that the program is given, as systemd does."""
         self.log = log
         self._file = log.open("ab")
         self.process = subprocess.Popen(
-            space.command(argv),
+            space.command(argv if listening is None else handing_over(listening, argv)),
             stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
             stdout=subprocess.PIPE if pipes else self._file,
             stderr=self._file,
             env={**os.environ, **(environment or {})},
             cwd=directory,
             start_new_session=True,
+            pass_fds=() if listening is None else (listening.fileno(),),
         )
 
     @property

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi_protocol.facts import FlowsBlocked
+from beffroi_protocol.facts import FlowsBlocked, NamesRefused
 
 from tests.town_hall import TownHall, entry, needs_network
 from tests.town_hall_network import (
@@ -35,6 +36,10 @@ def town_hall_options() -> dict[str, Any]:
     return {"state_mib": 8}
 
 
+FLUSH_S = 1.5
+"""dnsdist writes what it has to tell once a second."""
+
+
 def saved(hall: TownHall) -> None:
     """Wait until the last enforced version is on disk."""
     path = hall.state / "tables" / "box.state"
@@ -57,6 +62,54 @@ def test_a_killed_agent_leaves_all_rules_and_goes_on_where_it_was(hall: TownHall
     hall.connected()
     assert connects(LAN, EVIL) and not connects(LAN, EVIL6)
     assert look_up(LAN, LISTED, LAN_BOX) == REFUSED
+
+
+def test_refused_names_asked_for_while_the_agent_is_away_are_told_by_the_next_one(hall: TownHall) -> None:
+    """One question every tenth of a second, each for another listed name, before, while and after it is away."""
+    names = [f"n{number}.colis-suivi.com" for number in range(60)]
+    ids = dict(zip(hall.block(*names), names, strict=True))
+    asked: dict[str, float] = {}
+
+    def ask(upto: int) -> None:
+        while len(asked) < upto:
+            name = names[len(asked)]
+            asked[name] = time.monotonic()
+            assert look_up(LAN, name, LAN_BOX) == REFUSED
+            time.sleep(0.1)
+
+    def told() -> set[str]:
+        facts = hall.centre.facts.values()
+        return {ids[f.entry_id] for f in facts if isinstance(f, NamesRefused) and f.entry_id in ids}
+
+    until(lambda: look_up(LAN, names[0], LAN_BOX) == REFUSED and names[0] in told(), "not told before")
+    ask(10)
+    until(lambda: told() >= set(names[:10]), "not told before")
+    hall.kill("agent")
+    killed = time.monotonic()
+    ask(30)
+    hall.start_agent()
+    until(hall.status, "the agent does not start")
+    ask(60)
+    # What dnsdist wrote to the dead reader is lost: what it gathered in its first second.
+    lost = {name for name in names[10:] if asked[name] - killed < FLUSH_S}
+    until(
+        lambda: told() >= set(names) - lost, "dnsdist looks for the agent only after five seconds", limit_s=4
+    )
+    assert len(lost) < 20
+
+
+def test_a_name_that_is_refused_long_after_the_agent_was_replaced_is_told(hall: TownHall) -> None:
+    (listed,) = hall.block("retour-colis.com")
+    hall.kill("agent")
+    hall.start_agent()
+    hall.connected()
+    time.sleep(2 * FLUSH_S)
+    assert look_up(LAN, "retour-colis.com", LAN_BOX) == REFUSED
+    until(
+        lambda: any(isinstance(f, NamesRefused) and f.entry_id == listed for f in hall.centre.facts.values()),
+        "dnsdist told it to the agent that is gone",
+        limit_s=10,
+    )
 
 
 def test_a_box_that_starts_without_its_centre_enforces_all_it_knew(hall: TownHall) -> None:

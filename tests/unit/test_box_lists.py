@@ -9,6 +9,8 @@ import itertools
 import random
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import zlib
 from pathlib import Path
@@ -18,7 +20,8 @@ from beffroi_box.cdb import wire_name, write_keys
 from beffroi_box.errors import LoadFailed
 from beffroi_box.load import Names, Unpack, _names, run
 from beffroi_box.ranges import BITS, blocks, keys, packed_ranges, without
-from beffroi_box.refusals import Question, RefusalSocket, asked
+from beffroi_box.refusals import Question, RefusalSocket, asked, handed_over, listen
+from beffroi_lab.running import handing_over
 from beffroi_protocol.errors import FileMismatch, ListInvalid
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.lists import content
@@ -186,3 +189,32 @@ def test_the_socket_speaks_frame_streams_and_outlives_a_broken_peer(tmp_path: Pa
         assert struct.unpack(">III", peer.recv(100))[2] == 5, "stop is finished"
     assert told == [Question("colis.com")]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_socket_that_was_handed_over_is_used_and_outlives_its_reader(tmp_path: Path) -> None:
+    """The protocol of sd_listen_fds(3): the first descriptor is 3, for the process of this number only."""
+    path = tmp_path / "refusals.sock"
+    reader = (
+        "import sys; from pathlib import Path; from beffroi_box.refusals import RefusalSocket\n"
+        "print(next(iter(RefusalSocket(Path(sys.argv[1]), -1))).name)"
+    )
+    frame = dnstap(wire_name(b"colis.com"))
+    with listen(path, -1) as made:
+        place = path.stat().st_ino
+        for _ in range(2):
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.connect(str(path))  # nobody reads yet
+                peer.sendall(struct.pack(">I", len(frame)) + frame)
+                argv = handing_over(made, [sys.executable, "-c", reader, str(path)])
+                said = subprocess.run(
+                    argv, pass_fds=(made.fileno(),), capture_output=True, text=True, check=True
+                )
+            assert said.stdout == "colis.com\n" and path.stat().st_ino == place
+
+
+def test_sockets_that_were_handed_to_somebody_else_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    monkeypatch.setenv("LISTEN_PID", "1")
+    assert handed_over(tmp_path / "refusals.sock") is None

@@ -21,7 +21,7 @@ from beffroi_box.lists import ListKeeper
 from beffroi_box.local import RecentBlocks
 from beffroi_box.nflog import PacketLog
 from beffroi_box.refusals import Question, RefusalSocket
-from beffroi_box.resolver import refusals_socket
+from beffroi_box.resolver import RELOAD, refusals_socket
 from beffroi_box.store import user_id
 from beffroi_box.watch import Watch
 
@@ -85,7 +85,8 @@ class Blocked:
         refused = RefusalSocket(refusals_socket(self._config), user_id(self._config.dnsdist_user))
         try:
             for question in refused:
-                self.refused(question)
+                if question.name != RELOAD:
+                    self.refused(question)
         finally:
             refused.close()
 

@@ -4,9 +4,11 @@ Purpose: which listed names were asked for, and how often. No other question com
          too: it serves alarms about canary names and tunnels, under an opaque label, and is thrown away else.
 Process: a thread of the agent; dnsdist, as its own user, connects.
 Input:   names come from LAN clients: hostile; only names on a list are counted. Every length is checked.
-Fails:   without it nothing is counted, names are refused all the same; dnsdist drops what is not read in time.
-Source:  github.com/farsightsec/fstrm (control frames), dnstap.info (Dnstap.message 14, Message.query_address 4,
-         Message.query_message 10).
+Fails:   without it nothing is counted, names are refused all the same; dnsdist drops what is not read in time. Where
+         it finds no socket it looks again after five seconds only: so who starts the box makes it (a ``.socket`` unit)
+         and hands it over, and what dnsdist tells between two agents waits in it.
+Source:  sd_listen_fds(3); github.com/farsightsec/fstrm (control frames), dnstap.info (Dnstap.message 14,
+         Message.query_address 4, Message.query_message 10).
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from pathlib import Path
 MAX_FRAME_BYTES = 1 << 16
 ACCEPT, START, STOP, READY, FINISH = 1, 2, 3, 4, 5
 _CONTENT = b"protobuf:dnstap.Dnstap"
+_FIRST_FD = 3
 _MESSAGE, _QUERY_ADDRESS, _QUERY_MESSAGE = 14, 4, 10
 
 
@@ -35,16 +38,36 @@ class Question:
     machine: str = ""
 
 
+def listen(path: Path, owner: int) -> socket.socket:
+    """Make the socket. ``owner``: user id of dnsdist, or -1. Errors: OSError."""
+    path.unlink(missing_ok=True)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made.bind(str(path))
+    if owner >= 0:
+        os.chown(path, owner, -1)
+    path.chmod(0o600)
+    made.listen(4)
+    return made
+
+
+def handed_over(path: Path) -> socket.socket | None:
+    """The socket of this path, if whoever started this process listens there already. The one that was handed over
+    stays open as long as the process."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return None
+    for number in range(_FIRST_FD, _FIRST_FD + int(os.environ.get("LISTEN_FDS", "0"))):
+        os.set_inheritable(number, False)
+        found = socket.socket(fileno=os.dup(number))
+        if found.family == socket.AF_UNIX and found.getsockname() == str(path):
+            return found
+        found.close()
+    return None
+
+
 class RefusalSocket:
     def __init__(self, path: Path, owner: int) -> None:
         """``owner``: user id of dnsdist, or -1. Errors: OSError."""
-        path.unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.bind(str(path))
-        if owner >= 0:
-            os.chown(path, owner, -1)
-        path.chmod(0o600)
-        self._socket.listen(4)
+        self._socket = handed_over(path) or listen(path, owner)
 
     def __iter__(self) -> Iterator[Question]:
         """Errors: OSError."""

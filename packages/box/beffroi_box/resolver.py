@@ -85,7 +85,11 @@ local urgent = newCDBKVStore("{urgent}", 0)
 local bulk = newCDBKVStore("{bulk_file(config)}", 0)
 local spared = newCDBKVStore("{spared}", 0)
 local watched = newCDBKVStore("{watched}", 0)
-addAction(AndRule({{QNameRule("{RELOAD}."), NetmaskGroupRule({{"127.0.0.0/8"}})}}), LuaAction(function(dq)
+local told = newFrameStreamUnixLogger("{refusals_socket(config)}", {{flushTimeout=1, reopenInterval=1}})
+-- Told too: by the next write only dnsdist notices that the agent it told was replaced.
+local agent = AndRule({{QNameRule("{RELOAD}."), NetmaskGroupRule({{"127.0.0.0/8"}})}})
+addAction(agent, DnstapLogAction("box", told))
+addAction(agent, LuaAction(function(dq)
   local all = urgent:reload() and bulk:reload() and spared:reload() and watched:reload()
   return all and DNSAction.Spoof or DNSAction.ServFail, "127.0.0.1"
 end))
@@ -98,7 +102,6 @@ local listed = AndRule({{
 -- The databases are asked once a question, and their answer kept as a tag.
 addAction(listed, SetTagAction("listed", "yes"))
 local refused = TagRule("listed")
-local told = newFrameStreamUnixLogger("{refusals_socket(config)}", {{flushTimeout=1, reopenInterval=1}})
 addAction(refused, DnstapLogAction("box", told))
 addAction(refused, SetExtendedDNSErrorAction(15, "Beffroi"))
 addAction(refused, RCodeAction(DNSRCode.NXDOMAIN))
