@@ -37,7 +37,7 @@ class Box:
             block = Block("ip", "45.83.64.7", "two_communes", "dec_1", 3, now - 60, now, lift=True)
             self.state = State(
                 FIRST.serial, FIRST.fingerprint, FIRST.version, enrolled=True, collectivite="Beaune",
-                connected=True, heard_at=now, mode="bridge", blocks=[block],
+                connected=True, heard_at=now, mode="bridge", blocks=[block], inspection="on", inspection_hung_at=now,
             )  # fmt: skip
             return Answer()
         if isinstance(request, AskBlock):
@@ -112,6 +112,7 @@ def test_a_code_is_typed_corrected_and_the_state_follows_by_itself(box: Box, sho
     shown.keyboard.press("Enter")
     shown.wait_for_selector("text=Derniers blocages")
     assert len(box.codes) == 2 and "efgh" in box.codes[1]
+    assert "Bloquée puis relancée le" in shown.inner_text("main")
     sound(shown)
     box.state.blocks[0].value = "45.83.64.99"
     shown.wait_for_selector("text=45.83.64.99", timeout=12_000)

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from beffroi_box.local import AskState, ask
 from beffroi_protocol.facts import LookBack, NamesRefused
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.messages import Action
@@ -349,6 +350,8 @@ def test_an_engine_that_hangs_is_ended_and_nobody_waits_a_second_for_a_page(hall
         until(lambda: is_back(hall, before), f"it does not come back: {said(hall)}")
     assert max(longest_gap_s(opened), longest_gap_s(secure)) < LONGEST_GAP_S  # 0.6 s on a quiet machine
     assert "it hung and was ended" in said(hall)
+    shown = ask(hall.state.parent / "run" / "page.sock", AskState()).state
+    assert shown and shown.inspection == "on" and shown.inspection_hung_at
     until(lambda: not by_tls(LISTED), "the new engine does not know the names")
 
 

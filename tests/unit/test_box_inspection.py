@@ -12,6 +12,7 @@ from beffroi_box.inspectconf import DEEPEST, configuration, encode_name, read_se
 from beffroi_box.inspection import Inspection, question_of
 from beffroi_box.inspector import most_names
 from beffroi_box.inspectrules import MARKED, NATIVE, inspect_rules
+from beffroi_box.pagewords import WORDS
 from beffroi_box.refusals import Question
 from beffroi_box.ruleset import Site, ruleset
 from beffroi_box.watchdog import HUNG_S, LOOK_S, Finding, Labour, Queue, Watchdog, labour_of, queue_state
@@ -160,13 +161,13 @@ def test_the_kernel_hands_over_what_passed_only_where_the_policy_asks(
 
 
 @pytest.mark.parametrize(
-    ("mib", "installed", "queue", "wanted", "expected"),
+    ("mib", "installed", "queue", "wanted", "expected", "word"),
     [
-        (4000, True, NATIVE, True, "off: its process does not run"),
-        (4000, True, NATIVE, False, "off: the policy does not ask for it"),
-        (4000, True, "", True, "off: the kernel hands no packets over"),
-        (4000, False, NATIVE, True, "off: suricata is not installed"),
-        (512, True, NATIVE, True, "off: 512 MiB of memory, 900 are needed"),
+        (4000, True, NATIVE, True, "off: its process does not run", "alone"),
+        (4000, True, NATIVE, False, "off: the policy does not ask for it", "off"),
+        (4000, True, "", True, "off: the kernel hands no packets over", "impossible"),
+        (4000, False, NATIVE, True, "off: suricata is not installed", "absent"),
+        (512, True, NATIVE, True, "off: 512 MiB of memory, 900 are needed", "small"),
     ],
 )
 def test_status_says_why_it_is_off(  # noqa: PLR0917 - pytest passes them by name
@@ -177,6 +178,7 @@ def test_status_says_why_it_is_off(  # noqa: PLR0917 - pytest passes them by nam
     queue: str,
     wanted: bool,
     expected: str,
+    word: str,
 ) -> None:
     monkeypatch.setattr(inspection, "memory_mib", lambda: mib)
     engine = tmp_path / "suricata"
@@ -185,7 +187,7 @@ def test_status_says_why_it_is_off(  # noqa: PLR0917 - pytest passes them by nam
     (tmp_path / "names").mkdir()
     one = Inspection(BoxConfig(state=tmp_path, inspection_engine=str(engine), inspection_user=""))
     one.ask(wanted=wanted, queue=queue)
-    assert one.state == expected
+    assert one.state == expected and one.word == word and f"inspection.{word}" in WORDS
     assert one.bulk_wanted == int(expected.endswith("not run"))
 
 

@@ -20,6 +20,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -27,7 +28,7 @@ import msgspec
 
 from beffroi_box.config import BoxConfig
 from beffroi_box.inspectconf import BULK, OWN_SETS, Order, Report, write_set
-from beffroi_box.inspector import ENOUGH_MIB, memory_mib
+from beffroi_box.inspector import ENOUGH_MIB, HUNG, memory_mib
 from beffroi_box.refusals import Question
 from beffroi_box.store import user_id
 
@@ -35,6 +36,8 @@ log = logging.getLogger("beffroi_box.inspection")
 
 MAX_RECORD_BYTES = 1 << 16
 LOOK_S = 1.0
+_UNWANTED = "off", "the policy does not ask for it"
+_UNSERVED = "impossible", "the kernel hands no packets over"
 
 
 class _Tls(msgspec.Struct):
@@ -73,7 +76,7 @@ def question_of(record: bytes) -> tuple[int, Question] | None:
 
 class Inspection:
     """Safe for several threads. ``bulk_wanted``: 0 for no file of the lists' names; grows when one has to be written
-    again."""
+    again. ``hung_at``: when it was last ended because it hung, in epoch seconds; 0 for never since the agent began."""
 
     def __init__(self, config: BoxConfig) -> None:
         self._socket_path = config.run_directory / "inspection.sock"
@@ -87,19 +90,21 @@ class Inspection:
         self._order = Order(engine=config.inspection_engine, sets=files, records=str(self._records_path))
         self._peer: socket.socket | None = None
         self._report = Report()
-        self._off = "the policy does not ask for it"
+        self._off_word, self._off = _UNWANTED
         self._trouble = ""
         self._unsaid = False
         self._last: tuple[int, str] = (0, "")
         self.bulk_wanted = 0
+        self.hung_at = 0
 
     # -- what is wanted ----------------------------------------------------------------------------------
 
     def ask(self, *, wanted: bool, queue: str) -> None:
         """``queue``: how the kernel hands packets over, "" for not at all."""
         with self._lock:
-            self._off = "" if wanted else "the policy does not ask for it"
-            self._off = self._off or self.missing() or ("" if queue else "the kernel hands no packets over")
+            self._off_word, self._off = _UNWANTED if not wanted else self._missing()
+            if not self._off and not queue:
+                self._off_word, self._off = _UNSERVED
             on = not self._off
             if on != self._order.wanted:
                 self._order = msgspec.structs.replace(self._order, wanted=on)
@@ -112,13 +117,17 @@ class Inspection:
 
     def missing(self) -> str:
         """Return what this machine lacks for an engine, "" for nothing."""
+        return self._missing()[1]
+
+    def _missing(self) -> tuple[str, str]:
+        """The word for the page, and the sentence."""
         if not Path(self._order.engine).exists():
-            return "suricata is not installed"
+            return "absent", "suricata is not installed"
         if self._owner_id() is None:
-            return f"there is no user {self._owner}"
+            return "impossible", f"there is no user {self._owner}"
         if (mib := memory_mib()) < ENOUGH_MIB:
-            return f"{mib} MiB of memory, {ENOUGH_MIB} are needed"
-        return ""
+            return "small", f"{mib} MiB of memory, {ENOUGH_MIB} are needed"
+        return "", ""
 
     def _owner_id(self) -> int | None:
         """The user of the engine, -1 for no change of user, None where there is no such user."""
@@ -182,6 +191,19 @@ class Inspection:
                 return f"off: {trouble}"
             return f"{self._report.state}: {trouble}" if trouble else self._report.state
 
+    @property
+    def word(self) -> str:
+        """The same for a person, as a word of ``local.State``."""
+        with self._lock:
+            if self._off:
+                return self._off_word
+            if self._peer is None:
+                return "alone"
+            if self._report.state == "waiting":
+                return "hung" if self._report.trouble.startswith(HUNG) else "failed"
+            # Not told yet what is wanted of it.
+            return "starting" if self._report.state == "off" else self._report.state
+
     # -- the thread --------------------------------------------------------------------------------------
 
     def run(self, stopping: threading.Event, refused: Callable[[Question], None]) -> None:
@@ -233,6 +255,8 @@ class Inspection:
         with self._lock:
             if report.trouble and report.trouble != self._report.trouble:
                 log.warning("inspection: %s", report.trouble[:200])
+                if report.trouble.startswith(HUNG):
+                    self.hung_at = int(time.time())
             self._report = msgspec.structs.replace(report, trouble=report.trouble[:200])
             damaged = set(report.damaged)
             self._due |= damaged & set(OWN_SETS)

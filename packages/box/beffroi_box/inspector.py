@@ -43,6 +43,9 @@ from beffroi_box.watchdog import LOOK_S, TABLE, Finding, Watchdog, labour_of, le
 
 log = logging.getLogger("beffroi_box.inspector")
 
+HUNG = "it hung and was ended"
+"""The beginning of the trouble that is reported then."""
+
 COMMAND_S = 10.0
 """Long, for a loaded machine: the watchdog looks at the queue meanwhile."""
 START_S = 120.0
@@ -327,7 +330,7 @@ class Inspector:
                 self._follow(engine)
         except (EngineSilent, OSError) as error:
             self._end()
-            self._put_off(f"it hung and was ended: {error}", lived_s=time.monotonic() - engine.started)
+            self._put_off(f"{HUNG}: {error}", lived_s=time.monotonic() - engine.started)
 
     def _greet(self, engine: Engine) -> None:
         """It is on as soon as it answers. Errors: EngineSilent."""

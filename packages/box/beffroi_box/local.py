@@ -58,7 +58,11 @@ class PolicyChange(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """``enrolment``: "", "asking", "waiting" (for a person in the console), "done", or the code of an error."""
+    """``enrolment``: "", "asking", "waiting" (for a person in the console), "done", or the code of an error.
+
+    ``inspection``: "" (nobody says), "off" (the policy), "on", "starting", "hung", "failed" (both: ended, it starts
+    again), "absent", "small" (not enough memory), "impossible" (the kernel), "alone" (its keeper does not run).
+    ``inspection_hung_at``: when it was last ended because it hung, 0 for never."""
 
     serial: str
     fingerprint: str
@@ -75,6 +79,8 @@ class State(msgspec.Struct):
     trouble: str = ""
     resolver_trouble: str = ""
     disk_trouble: str = ""
+    inspection: str = ""
+    inspection_hung_at: int = 0
     mode: str = ""
     mode_trouble: str = ""
     entries: int = 0

@@ -161,6 +161,7 @@ def state_page(language: str, state: State) -> str:
         (words(language, "link"), link),
         (words(language, "mode"), words(language, f"mode.{state.mode}")),
         (words(language, "entries"), words(language, "lists", state.entries, state.lists)),
+        (words(language, "inspection"), _inspection(language, state)),
         (words(language, "policy"), words(language, "policy_n", state.policy_version)),
         (words(language, "version"), state.version),
         (words(language, "serial"), state.serial),
@@ -178,6 +179,16 @@ def state_page(language: str, state: State) -> str:
 {f'<ul class="rows">{changes}</ul>' if changes else f"<p>{say('changes_none')}</p>"}</section>
 <p class="note">{say("updated", time.strftime("%H:%M:%S"))} · <a href="/?lang={language}">{say("refresh")}</a></p>"""
     return document(language, state.collectivite or words(language, "product"), body)
+
+
+def _inspection(language: str, state: State) -> str:
+    """How the engine that reads names is, and that it hung; "" where nobody says."""
+    if not state.inspection:
+        return ""
+    said = words(language, f"inspection.{state.inspection}")
+    if state.inspection in ("on", "starting") and state.inspection_hung_at:
+        said += " " + words(language, "inspection_hung", when(state.inspection_hung_at))
+    return said
 
 
 def _block_row(language: str, block: Block) -> str:

@@ -142,6 +142,44 @@ WORDS: dict[str, tuple[str, str]] = {
     "mode.": ("pas encore choisi", "not chosen yet"),
     "entries": ("Blocages en vigueur", "Blocks in force"),
     "lists": ("{} et {} listes", "{} and {} lists"),
+    "inspection": ("Lecture des noms de sites", "Reading of site names"),
+    "inspection.off": (
+        "Arrêtée : le Département ne la demande pas ici.",
+        "Off: the Département does not ask for it here.",
+    ),
+    "inspection.on": (
+        "En marche : un site interdit est refusé même quand son adresse est connue d’ailleurs.",
+        "On: a forbidden site is refused even where its address is known from elsewhere.",
+    ),
+    "inspection.starting": ("Elle démarre.", "It is starting."),
+    "inspection.hung": (
+        "Bloquée, donc arrêtée : elle redémarre seule. Internet fonctionne.",
+        "It hung and was ended: it restarts by itself. The internet works.",
+    ),
+    "inspection.failed": (
+        "Elle s’est arrêtée : elle redémarre seule. Internet fonctionne.",
+        "It ended: it restarts by itself. The internet works.",
+    ),
+    "inspection.absent": (
+        "Demandée, mais son logiciel n’est pas installé. Prévenez le Département.",
+        "Asked for, but its software is not installed. Tell the Département.",
+    ),
+    "inspection.small": (
+        "Demandée, mais ce boîtier n’a pas assez de mémoire.",
+        "Asked for, but this box has not enough memory.",
+    ),
+    "inspection.impossible": (
+        "Demandée, mais ce boîtier ne le permet pas. Prévenez le Département.",
+        "Asked for, but this box cannot do it. Tell the Département.",
+    ),
+    "inspection.alone": (
+        "Demandée, mais son programme ne tourne pas : il redémarre seul. Internet fonctionne.",
+        "Asked for, but its program does not run: it restarts by itself. The internet works.",
+    ),
+    "inspection_hung": (
+        "Bloquée puis relancée le {}.",
+        "It hung and was started again on {}.",
+    ),
     "version": ("Version du logiciel", "Software version"),
     "policy": ("Réglages", "Policy"),
     "policy_n": ("version {}", "version {}"),
