@@ -16,6 +16,7 @@ from beffroi_lab import feeds, history
 from beffroi_lab import plan as plans
 from beffroi_lab.attack_steps import Outcome, Stage
 from beffroi_lab.guessing import guess_passwords
+from beffroi_lab.hosts_file import visit_by_hosts_file
 from beffroi_lab.leaking import Leaks, beacon, begin, begin_beacon, tunnel, upload
 from beffroi_lab.outside import outside_addresses
 from beffroi_lab.partition import partition
@@ -30,6 +31,7 @@ LONGEST_GAP_MS = 1000
 NIGHT_HOUR = 2
 """Local hour of the boxes in this scenario."""
 STEPS: dict[str, Callable[[Stage], Outcome]] = {
+    "hosts_file": visit_by_hosts_file,
     "password_guessing": guess_passwords,
     "port_scan": scan_ports,
     "traps": touch_traps,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -38,6 +39,7 @@ _PATH = {
 }
 _AGENT = ("/usr/bin/python3", "-m", "beffroi_box")
 _READY_S = 40
+INSPECTOR = "nobody"
 
 
 class Desk(Protocol):
@@ -129,6 +131,31 @@ class Box:
         argv = [*_AGENT, "--state", str(self.state), "run"]
         self._programs["agent"] = self._program("agent", argv, listening=self._refusals)
 
+    def start_inspector(self) -> None:
+        """Start the keeper of the inspection engine, with the rights that its unit gives."""
+        self._space.run(["sysctl", "-qw", "net.netfilter.nf_conntrack_acct=1"])
+        own = self.state / "inspection"
+        own.mkdir()
+        shutil.chown(own, INSPECTOR)
+        rights = [
+            f"--{kind}=-all,+net_admin,+net_raw" for kind in ("bounding-set", "inh-caps", "ambient-caps")
+        ]
+        argv = [
+            "setpriv",
+            f"--reuid={INSPECTOR}",
+            "--regid=nogroup",
+            "--groups=root",
+            "--no-new-privs",
+            *rights,
+        ]
+        places = [
+            "--socket",
+            str(load(self.state).run_directory / "inspection.sock"),
+            "--directory",
+            str(own),
+        ]
+        self._programs["inspector"] = self._program("inspector", [*argv, "--", *_AGENT, "inspect", *places])
+
     def kill_agent(self) -> None:
         """SIGKILL, as a fault would."""
         agent = self._programs["agent"]
@@ -187,6 +214,7 @@ resolver_dnssec = false
 lan_probe = "{plans.INNOCENT.v4}:80"
 probe_grace_s = 4
 page_user = ""
+inspection_user = "{INSPECTOR}"
 run = "{names}"
 """
 

@@ -31,7 +31,7 @@ def outside_addresses(stage: Stage) -> Outcome:
     )
     watchers = stage.watch(feed.addresses[0], open_=False)
     report.tell(f"the operator imports {feed.source}: {feed.count} addresses")
-    _lists(
+    lists_command(
         stage,
         "import",
         NAME,
@@ -43,7 +43,7 @@ def outside_addresses(stage: Stage) -> Outcome:
         "--licence",
         feed.licence,
     )
-    row = next(one for one in json.loads(_lists(stage, "show", "--json")) if one["name"] == NAME)
+    row = next(one for one in json.loads(lists_command(stage, "show", "--json")) if one["name"] == NAME)
     published_ms = int(datetime.fromisoformat(row["published_at"]).timestamp() * 1000)
     moments = stage.moments(watchers)
     outcome.decided_by = "bulk_list"
@@ -64,7 +64,7 @@ def outside_addresses(stage: Stage) -> Outcome:
     report.prove(
         "outside_explained", bool(outcome.explained), "the console does not show the list and its source"
     )
-    _lists(stage, "withdraw", NAME)
+    lists_command(stage, "withdraw", NAME)
     again = stage.moments(stage.watch(feed.addresses[0], open_=True))
     last = stage.tries(feed.addresses)
     outcome.undone = len(again) == 2 * len(stage.communes) and stage.all_pass(last)
@@ -86,7 +86,7 @@ def _counted(stage: Stage) -> bool:
     return told >= {(box.box_id, way) for box in stage.world.boxes.values() for way in ("in", "out")}
 
 
-def _lists(stage: Stage, verb: str, *arguments: str) -> str:
+def lists_command(stage: Stage, verb: str, *arguments: str) -> str:
     """`./beffroi lists` in the datacenter. Errors: LabFailed."""
     centre = stage.world.centre
     argv = [sys.executable, "-m", "beffroi.cli", "lists", verb, *arguments, "--state", str(centre.state)]

@@ -135,6 +135,16 @@ def browsed(host: str) -> Answer:
     }
 
 
+def visit(host: str, address: str, port: int = 80, timeout_s: float = 3.0) -> Answer:
+    """One page by HTTP of an address that is known from elsewhere, as from a hosts file."""
+    try:
+        with socket.create_connection((address, port), timeout_s) as line:
+            line.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            return {"ok": line.recv(4096).startswith(b"HTTP/1.1 200")}
+    except OSError as error:
+        return {"ok": False, "error": f"{type(error).__name__}: {error}"[:300]}
+
+
 # -- attackers' tools --------------------------------------------------------------------------------------
 
 
@@ -211,4 +221,4 @@ def _ask(address: str, port: int, body: bytes) -> bool:
         return False
 
 
-DEEDS = (serve, browse, browsed, scan, tunnel, upload, beacon)
+DEEDS = (serve, browse, browsed, visit, scan, tunnel, upload, beacon)

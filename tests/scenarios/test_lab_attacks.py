@@ -21,6 +21,8 @@ def test_attacks_are_seen_blocked_explained_and_undone_while_everyone_browses() 
     shown = report.figures["attacks"]
     assert set(shown) == {"outside_addresses", *attacks.STEPS, *attacks.LEAKS}
     assert all(one["seen_ms"] is not None and one["explained"] for one in shown.values())
+    listed = shown["hosts_file"]
+    assert listed["refused"]["seen"] and listed["undone"] and "une liste d’attaquants" in listed["explained"]
     assert report.figures["catch_up_ms"] is not None
     assert report.figures["pages_opened"] > 100
     assert report.figures["foreign_packets"] == 0
