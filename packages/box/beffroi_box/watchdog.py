@@ -32,7 +32,7 @@ _SYS_PIDFD_GETFD = 438
 """The same number on all of Linux's architectures."""
 _ROUNDS = 20
 _VERDICT_BATCH, _VERDICT_HEADER, _ACCEPT = 0x303, 2, 1
-_CONFIG, _COMMAND, _UNBIND = 0x302, 1, 2
+_CONFIG, _COMMAND, _MOST_WAITING, _UNBIND = 0x302, 1, 3, 2
 _REQUEST = 1
 
 
@@ -123,6 +123,8 @@ def let_pass(pid: int, number: int, *, for_good: bool = False) -> None:
     if (copy := _socket_of(pid, number)) is None:
         return
     with copy, contextlib.suppress(OSError):
+        if for_good:
+            copy.send(_no_room(number))
         # What passes is answered at once, and the answer waits in its turn.
         for _ in range(_ROUNDS):
             if (queue := _read(number)) is None or not queue.waiting:
@@ -172,6 +174,11 @@ def _copy(process: int, descriptor: int) -> socket.socket | None:
 def _accept_up_to(number: int, last: int) -> bytes:
     """A verdict of NF_ACCEPT for all packets up to ``last``."""
     return _message(_VERDICT_BATCH, number, struct.pack(">II", _ACCEPT, last), attribute=_VERDICT_HEADER)
+
+
+def _no_room(number: int) -> bytes:
+    """From now on nothing waits: the engine's queue is "fail-open", so what finds no room in it passes."""
+    return _message(_CONFIG, number, struct.pack(">I", 0), attribute=_MOST_WAITING)
 
 
 def _unbind(number: int) -> bytes:
