@@ -25,6 +25,7 @@ from pathlib import Path
 from beffroi_box import load
 from beffroi_box.errors import BoxError
 from beffroi_box.kernel import Kernel
+from beffroi_box.priority import before_all_others
 from beffroi_box.ruleset import ruleset
 from beffroi_lab.running import wait_until
 from beffroi_lab.topology import LabFailed, LabImpossible
@@ -163,7 +164,9 @@ def _urgent_blocks(place: Place) -> Iterator[list[float]]:
 
 
 def _probe() -> None:
+    before_all_others()
     kernel, latencies = Kernel(), []
+    first = random.randrange(1 << 24)  # addresses that no earlier probe blocked
     stop = threading.Event()
 
     def wait() -> None:
@@ -175,8 +178,9 @@ def _probe() -> None:
     number = 0
     while not stop.wait(0.005):
         number += 1
+        address = str(ip_address(99 << 24 | (first + number) % (1 << 24)))
         started = time.monotonic()
-        kernel.change({f"99.9.{number >> 8 & 255}.{number & 255}": 60_000}, (), None)
+        kernel.change({address: 60_000}, (), None)
         latencies.append((time.monotonic() - started) * 1000)
     print(json.dumps(latencies))
 

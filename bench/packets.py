@@ -41,7 +41,6 @@ LEAST = 0.85
 """Of the rate of the same hooks without rules."""
 HOOKS = """table inet hooks {
   chain raw_ { type filter hook prerouting priority raw; policy accept; }
-  chain mark_ { type filter hook prerouting priority mangle; policy accept; }
   chain before_ { type nat hook prerouting priority dstnat; policy accept; }
   chain forward_ { type filter hook forward priority -5; policy accept; ct state established,related accept
   }

@@ -438,7 +438,7 @@ def test_a_policy_that_asks_for_none_ends_it_and_leaves_the_names_to_the_resolve
     until(lambda: not by_tls(LISTED), "the name passes")
     hall.centre.set_policy(good_policy(**town_hall_options))
     until(lambda: state(hall) == "off: the policy does not ask for it", state(hall))
-    assert "ct packets" not in run(*inside(BOX, "nft", "list", "chain", "inet", "beffroi", "inspect_"))
+    assert "inspect_" not in run(*inside(BOX, "nft", "-t", "list", "table", "inet", "beffroi"))
     assert by_tls(LISTED)
     hall.centre.set_policy(good_policy(**town_hall_options, inspect=True))
     until(lambda: state(hall) == "on" and not by_tls(LISTED), f"{state(hall)}: {said(hall)}")

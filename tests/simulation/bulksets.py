@@ -18,7 +18,11 @@ from beffroi_box.netlink import NEWSETELEM, Operation
 from beffroi_box.ruleset import TABLE
 
 _SET = re.compile(rf"add set inet {TABLE} (\w+) \{{ type ipv4_addr; size (\d+); \}}")
-_RULE = re.compile(rf"add rule inet {TABLE} (\w+) ip [sd]addr(?: & (\S+))? @(\w+) goto \w+")
+_RULE = re.compile(rf"add rule inet {TABLE} (\w+) ((?:ip [sd]addr(?: & \S+)?(?: !=)? @\w+ )+)goto \w+")
+_ASKED = re.compile(r"(?: & (\S+))?(?: !=)? @(\w+)")
+_MARKED = re.compile(
+    rf"add rule inet {TABLE} (bulk_\w+ .*ct (state|mark) .*|bulk_\w+ meta nfproto ipv4 goto blocked_\w+)"
+)
 _OTHER = re.compile(rf"(flush chain|delete set|destroy chain) inet {TABLE} (\w+)")
 
 
@@ -116,10 +120,13 @@ def _apply(state: _State, line: str) -> None:
             raise RulesRefused("File exists")
         state.elements.setdefault(found[1], set())
     elif found := _RULE.fullmatch(line):
-        if found[3] not in state.sizes:
-            raise RulesRefused("No such file or directory")
-        length = int(IPv4Address(found[2])).bit_count() if found[2] else 32
-        state.rules.setdefault(found[1], []).append((length, found[3]))
+        for mask, name in _ASKED.findall(found[2]):
+            if name not in state.sizes:
+                raise RulesRefused("No such file or directory")
+            length = int(IPv4Address(mask)).bit_count() if mask else 32
+            state.rules.setdefault(found[1], []).append((length, name))
+    elif _MARKED.fullmatch(line):
+        pass  # which connections are asked again is the real kernel's matter (tests/integration)
     elif found := _OTHER.fullmatch(line):
         what, name = found[1], found[2]
         if what != "delete set":

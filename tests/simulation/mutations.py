@@ -129,8 +129,9 @@ MUTATIONS = (
     Mutation("never again is not heeded in the datacenter", f"{PROTOCOL}/layers.py",
              "return next((e for table in layers if", "return next((e for table in layers if '@' in table.channel and"),
     Mutation("the lists' new sets count before they are full", f"{BOX}/bulk.py",
-             "self._nft.run(bulk_sets(sizes, turn))",
-             "self._nft.run(bulk_sets(sizes, turn) + bulk_rules(sizes, turn))"),
+             "        for (version, length), some in keys.items():\n            self._fill(",
+             "        self._nft.run(bulk_rules(sizes, turn, 0x100))\n"
+             "        for (version, length), some in keys.items():\n            self._fill("),
     Mutation("the lists' sets in force are filled anew", f"{BOX}/bulk.py", 'TURNS = ("a", "b")', 'TURNS = ("a", "a")'),
     Mutation("what a killed load left behind stays", f"{BOX}/bulk.py",
              "        self._delete({name: declared[name] for name in declared.keys() - former})\n", ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
+from beffroi_box.bulkrules import GENERATION, bulk_rules, next_generation
 from beffroi_box.errors import PolicyInvalid
 from beffroi_box.netlink import (
     DELSETELEM,
@@ -17,6 +18,7 @@ from beffroi_box.netlink import (
 )
 from beffroi_box.nflog import Blocked, parse
 from beffroi_box.ruleset import Site, ruleset
+from beffroi_box.tallies import ANSWERED, COUNTED
 from beffroi_protocol.messages import InboundRule, Policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,9 +34,14 @@ def chain(text: str, name: str) -> list[str]:
 
 def test_running_flows_are_cut_because_the_block_stands_before_established() -> None:
     text = ruleset(Policy(), SITE)
-    for name in ("forward_", "input_", "output_"):
+    for name, deny in (
+        ("from_lan", "jump deny_out"), ("from_wan", "jump deny_in"), ("input_", "jump deny"), ("output_", "jump deny"),
+    ):  # fmt: skip
         rules = chain(text, name)
-        assert rules.index("jump deny") < rules.index("ct state established,related accept"), name
+        assert rules.index(deny) < rules.index("ct state established,related accept"), name
+    assert chain(text, "forward_") == [
+        'iifname "lan" goto from_lan', 'iifname "wan" goto from_wan', "jump deny", "goto forwarded",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -48,18 +55,16 @@ def test_the_far_end_is_asked_for_and_both_ends_of_what_comes_from_elsewhere(
     mode: str, wan: str, lan: str
 ) -> None:
     text = ruleset(Policy(mode=mode), SITE)
-    assert chain(text, "deny") == ["meta nfproto ipv4 goto deny4", "meta nfproto ipv6 goto deny6"]
-    for family, version in (("ip", 4), ("ip6", 6)):
-        assert chain(text, f"deny{version}") == [
-            f"{lan} goto deny_out{version}",
-            *(f"{family} saddr @{kind}{version} goto blocked_in{version}" for kind in ("hot", "cold")),
-            f"{wan} goto bulk_in",
-            "jump bulk_in",
-            f"goto deny_out{version}",
-        ]
-        assert chain(text, f"deny_out{version}") == [
-            *(f"{family} daddr @{kind}{version} goto blocked_out{version}" for kind in ("hot", "cold")),
-            "goto bulk_out",
+    assert chain(text, "deny") == [
+        f"{lan} goto deny_out", f"{wan} goto deny_in", "jump deny_in", "goto deny_out",
+    ]  # fmt: skip
+    for way, side in (("in", "saddr"), ("out", "daddr")):
+        assert chain(text, f"deny_{way}") == [
+            *(
+                f"{family} {side} != @hot{version} {family} {side} != @cold{version} goto bulk_{way}"
+                for family, version in (("ip", 4), ("ip6", 6))
+            ),
+            *(f"meta nfproto ipv{version} goto blocked_{way}{version}" for version in (4, 6)),
         ]
 
 
@@ -78,7 +83,8 @@ def test_what_is_listed_passes_if_the_box_needs_it_or_an_exception_names_it() ->
 
 def test_before_connections_only_repetitions_from_outside_are_judged_and_by_the_same_rules() -> None:
     text = ruleset(Policy(), SITE)
-    assert chain(text, "early_") == ['iifname "wan" jump again']
+    mark = 'iifname "bfprobe0" meta mark set meta mark or 0x8'
+    assert chain(text, "early_") == ['iifname "wan" goto again', mark]
     assert chain(text, "again") == [
         f"{family} saddr . meta l4proto . th dport @tried{version}_in jump deny"
         for family, version in (("ip", 4), ("ip6", 6))
@@ -145,7 +151,7 @@ def test_centre_and_forwarders_are_kept_whatever_the_policy_names() -> None:
 
 def test_dns_of_the_lan_goes_to_the_box_and_encrypted_dns_is_refused() -> None:
     text = ruleset(Policy(), SITE)
-    dot = [rule for rule in chain(text, "forward_") if "th dport 853" in rule]
+    dot = [rule for rule in chain(text, "forwarded") if "th dport 853" in rule]
     assert len(dot) == 2 and all(rule.endswith("reject") for rule in dot)
     assert any("th dport 53 counter name dns_redirected redirect to :53" in r for r in chain(text, "dns_"))
     assert not any("dport 53" in rule for rule in chain(ruleset(Policy(redirect_dns=False), SITE), "dns_"))
@@ -161,7 +167,7 @@ FULL = Policy(
 
 
 def test_what_no_rule_lets_in_is_refused_and_counted_and_only_observation_lets_it_pass() -> None:
-    rules = chain(ruleset(FULL, SITE), "forward_")
+    rules = chain(ruleset(FULL, SITE), "forwarded")
     let_in = [
         r.removeprefix('iifname "wan" ') for r in rules if r.startswith('iifname "wan"') and "dport" in r
     ]
@@ -172,7 +178,7 @@ def test_what_no_rule_lets_in_is_refused_and_counted_and_only_observation_lets_i
         "udp dport 51820 accept",
     ]
     assert rules[-1] == "jump refuse" and chain(ruleset(FULL, SITE), "refuse")[-1].endswith("drop")
-    observing = chain(ruleset(FULL, SITE, observing=True), "forward_")
+    observing = chain(ruleset(FULL, SITE, observing=True), "forwarded")
     assert observing[-2:] == ['iifname "wan" meta l4proto { tcp, udp } accept', "jump refuse"]
     assert observing.index("jump deny") == 0, "listed ones are refused while it observes, too"
 
@@ -189,11 +195,49 @@ def test_a_port_that_is_let_in_is_no_trap_and_the_trap_is_open_to_what_was_redir
 def test_a_source_refused_for_a_while_is_so_for_flows_that_it_begins() -> None:
     rules = chain(ruleset(Policy(), SITE), "strangers")
     assert rules[:2] == ["ct direction reply return", "ip saddr @local4 counter name local_refused drop"]
-    for name in ("forward_", "input_"):
+    for name, jump in (
+        ("from_wan", "ct direction original jump strangers"), ("input_", 'iifname "wan" jump strangers'),
+    ):  # fmt: skip
         inward = chain(ruleset(Policy(), SITE), name)
-        assert inward.index('iifname "wan" jump strangers') < inward.index(
-            "ct state established,related accept"
-        )
+        assert inward.index(jump) < inward.index("ct state established,related accept")
+
+
+def test_a_generation_of_the_bulk_sets_is_never_one_that_a_connection_may_still_carry() -> None:
+    assert next_generation(0, 1000) == 1000 << 8
+    assert next_generation(1000 << 8, 1001) == 1001 << 8
+    assert next_generation(1000 << 8, 1000) == next_generation(1001 << 8, 900) - (1 << 8) == 1001 << 8
+    last = GENERATION >> 8
+    assert next_generation(last << 8, last) == next_generation(last << 8, last + 1) == 1 << 8, (
+        "0 is no generation"
+    )
+    assert next_generation(5 << 8, last + 10) == 9 << 8
+
+
+@given(st.integers(0, 1 << 24), st.integers(0, 1 << 30))
+def test_a_generation_lies_within_its_bits_and_is_not_the_former(former: int, eighths: int) -> None:
+    mark = next_generation(former << 8 & GENERATION, eighths)
+    assert mark & GENERATION == mark != 0 and mark != former << 8 & GENERATION
+    assert GENERATION & (COUNTED | ANSWERED) == 0
+
+
+def test_only_a_connection_of_which_no_end_is_listed_is_let_pass_for_the_generation() -> None:
+    text = bulk_rules([(4, 24), (4, 32)], "b", 0x300)
+    rules = [line.removeprefix("add rule inet beffroi ") for line in text.splitlines() if "add rule" in line]
+    sets = [("& 255.255.255.0 ", "bulk4_24_b"), ("", "bulk4_32_b")]
+    free = {s: " ".join(f"ip {s} {mask}!= @{name}" for mask, name in sets) for s in ("saddr", "daddr")}
+    passed = "ct mark & 0xffffff00 == 0x300 return"
+    for chain_, side, way in (("bulk_in", "saddr", "in"), ("bulk_out", "daddr", "out")):
+        assert [r for r in rules if r.startswith(chain_)] == [
+            f"{chain_} ct state established {passed}",
+            f"{chain_} {free[side]} goto bulk_passed",
+            f"{chain_} meta nfproto ipv4 goto blocked_{way}4",
+        ]
+    assert [r for r in rules if r.startswith("bulk_passed")] == [
+        "bulk_passed ct state related return",
+        f"bulk_passed {passed}",
+        f"bulk_passed {free['saddr']} {free['daddr']} ct mark set ct mark & 0xff | 0x300",
+    ]
+    assert "add rule" not in bulk_rules([], "a", 0x300)
 
 
 def test_late_answers_are_no_scan() -> None:
@@ -205,11 +249,12 @@ def test_late_answers_are_no_scan() -> None:
 def test_bridge_mode_marks_the_direction_before_the_same_rules() -> None:
     text = ruleset(Policy(mode="bridge", inbound_tcp_ports=(443, 80)), SITE)
     assert chain(text, "direction")[1:] == [
-        'iifname "wan" meta mark set meta mark and 0xfffffffc or 0x1',
-        'iifname { "lan", "bfprobe0" } meta mark set meta mark and 0xfffffffc or 0x2',
+        'iifname "lan" meta mark set 0x2 accept',
+        'iifname "wan" meta mark set 0x1 accept',
+        'iifname "bfprobe0" meta mark set 0x2',
     ]
-    assert "meta mark and 0x3 == 0x1 tcp dport { 80, 443 } accept" in chain(text, "forward_")
-    assert 'iifname "wan"' not in "\n".join(chain(text, "forward_"))
+    assert "meta mark and 0x3 == 0x1 tcp dport { 80, 443 } accept" in chain(text, "forwarded")
+    assert not any('iifname "wan"' in "\n".join(chain(text, name)) for name in ("forward_", "forwarded"))
     assert "chain direction" not in ruleset(Policy(), SITE)
 
 

@@ -44,6 +44,7 @@ from beffroi_box.facts import FactSpool
 from beffroi_box.kernel import Kernel
 from beffroi_box.lists import ListKeeper
 from beffroi_box.local import LocalSocket, PolicyLog
+from beffroi_box.priority import before_all_others
 from beffroi_box.resolver import prepare
 from beffroi_box.sender import Sender
 from beffroi_box.status import Status
@@ -179,6 +180,7 @@ class Agent:
     # -- feed --------------------------------------------------------------------------------------------
 
     def _follow(self) -> None:
+        before_all_others()
         pause_s = BACKOFF_FIRST_S
         while not self.stopping.is_set():
             self._useful = False

@@ -19,7 +19,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import batched
 
-from beffroi_box.bulkrules import bulk_rules, bulk_set, bulk_sets, deleted_sets
+from beffroi_box.bulkrules import (
+    GENERATION,
+    bulk_declared,
+    bulk_rules,
+    bulk_set,
+    deleted_sets,
+    next_generation,
+)
 from beffroi_box.errors import RulesRefused
 from beffroi_box.libnftables import Nft
 from beffroi_box.netlink import NEWSETELEM, Operation, SetWriter, key_encoder
@@ -33,6 +40,7 @@ SETTLE_S, FREE_S = 0.1, 0.3e-6
 """A pause before a socket is closed, and its addition for each deleted element: the kernel frees them meanwhile."""
 _DECLARED = re.compile(r"set (bulk[46]_\w+) \{(?:[^{}]*?\ssize (\d+))?")
 _ASKED = re.compile(r"@(bulk[46]_\w+) ")
+_GENERATION = re.compile(rf"ct mark & {GENERATION:#x} == (0x[0-9a-f]+) ")
 
 Keys = Mapping[tuple[int, int], Sequence[int]]
 """(family, prefix length) -> first addresses, each once."""
@@ -53,12 +61,18 @@ class BulkSets:
         turn = TURNS[any(name.endswith(TURNS[0]) for name in former)]
         self._delete({name: declared[name] for name in declared.keys() - former})
         sizes = {key: len(some) for key, some in keys.items()}
-        self._nft.run(bulk_sets(sizes, turn))
+        for (version, length), size in sizes.items():
+            # Each by itself: the kernel clears the memory of its table under the lock.
+            self._nft.run(bulk_declared(version, length, turn, size))
         for (version, length), some in keys.items():
             self._fill(bulk_set(version, length, turn), some, key_encoder(BITS[version]))
         # The fullest first: it is the one that most refused packets are found in.
         order = sorted(sizes, key=lambda key: -sizes[key])
-        self._delete({name: declared[name] for name in former}, bulk_rules(order, turn))
+        found = _GENERATION.search(listed)
+        generation = next_generation(
+            int(found[1], 16) if found else 0, int(time.clock_gettime(time.CLOCK_BOOTTIME) * 8)
+        )
+        self._delete({name: declared[name] for name in former}, bulk_rules(order, turn, generation))
 
     def _delete(self, sets: Mapping[str, int], before: str = "") -> None:
         self._nft.run(before + deleted_sets(sets))

@@ -14,14 +14,15 @@ from __future__ import annotations
 
 from beffroi_protocol.messages import Policy
 
+from beffroi_box.lanprobe import MARK, NEAR
 from beffroi_box.tallies import tried
 
 LOG_IN, LOG_OUT = "bf:in", "bf:out"
 _FAMILIES = ((4, "ip"), (6, "ip6"))
 DENY_CHAINS = (
     "tried_in", "tried_out", "blocked_in", "blocked_out",
-    *(f"{name}{version}" for name in ("blocked_in", "blocked_out", "deny_out", "deny") for version, _ in _FAMILIES),
-    "deny", "again", "early_",
+    *(f"{name}{version}" for name in ("blocked_in", "blocked_out") for version, _ in _FAMILIES),
+    "deny_in", "deny_out", "deny", "again", "early_",
 )  # fmt: skip
 
 
@@ -36,7 +37,7 @@ def deny_rules(policy: Policy, table: str, group: int, wan: str, lan: str) -> st
         if policy.enforce
         else "return"
     )
-    by_family = "\n".join(_of_family(version, family, wan, lan) for version, family in _FAMILIES)
+    listed = "\n".join(_listed(way, side) for way, side in (("in", "saddr"), ("out", "daddr")))
     return f"""table inet {table} {{
 {tried("in", "saddr", group, LOG_IN)}
 {tried("out", "daddr", group, LOG_OUT)}
@@ -50,49 +51,36 @@ def deny_rules(policy: Policy, table: str, group: int, wan: str, lan: str) -> st
     jump tried_out
     {refuse_out}
   }}
-{by_family}
+{listed}
   chain deny {{
-    meta nfproto ipv4 goto deny4
-    meta nfproto ipv6 goto deny6
+    {lan} goto deny_out
+    {wan} goto deny_in
+    jump deny_in
+    goto deny_out
   }}
   chain again {{
     ip saddr . meta l4proto . th dport @tried4_in jump deny
     ip6 saddr . meta l4proto . th dport @tried6_in jump deny
   }}
   chain early_ {{
-    {wan} jump again
+    {wan} goto again
+    iifname "{NEAR}" meta mark set meta mark or {MARK:#x}
   }}
 }}"""
 
 
-def _of_family(version: int, family: str, wan: str, lan: str) -> str:
-    passes = "\n".join(
-        f"    {family} {side} @{name}{version} return"
-        for name in ("keep", "spare")
-        for side in ("saddr", "daddr")
-    )
-    listed = {
-        chain: "\n".join(
-            f"    {family} {side} @{kind}{version} goto {chain}{version}" for kind in ("hot", "cold")
+def _listed(way: str, side: str) -> str:
+    """One rule lets what is in none of a family's sets go on to the bulk lists: each rule costs each packet."""
+    clean, blocked, chains = [], [], []
+    for version, family in _FAMILIES:
+        free = " ".join(f"{family} {side} != @{kind}{version}" for kind in ("hot", "cold"))
+        clean.append(f"    {free} goto bulk_{way}")
+        blocked.append(f"    meta nfproto ipv{version} goto blocked_{way}{version}")
+        passes = "\n".join(
+            f"    {family} {end} @{name}{version} return"
+            for name in ("keep", "spare")
+            for end in ("saddr", "daddr")
         )
-        for side, chain in (("saddr", "blocked_in"), ("daddr", "blocked_out"))
-    }
-    return f"""  chain blocked_in{version} {{
-{passes}
-    goto blocked_in
-  }}
-  chain blocked_out{version} {{
-{passes}
-    goto blocked_out
-  }}
-  chain deny_out{version} {{
-{listed["blocked_out"]}
-    goto bulk_out
-  }}
-  chain deny{version} {{
-    {lan} goto deny_out{version}
-{listed["blocked_in"]}
-    {wan} goto bulk_in
-    jump bulk_in
-    goto deny_out{version}
-  }}"""
+        chains.append(f"  chain blocked_{way}{version} {{\n{passes}\n    goto blocked_{way}\n  }}")
+    rules = "\n".join((*clean, *blocked))
+    return "\n".join((*chains, f"  chain deny_{way} {{\n{rules}\n  }}"))

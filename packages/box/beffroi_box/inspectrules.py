@@ -35,14 +35,17 @@ MARK_RULE = (
 
 def inspect_rules(policy: Policy, table: str, wan: str, lan: str, queue: str) -> str:
     """``queue``: NATIVE, MARKED, or "" for a kernel that has neither."""
+    none = f"destroy chain inet {table} inspect_"  # a chain without rules would still cost each packet
     if not policy.inspect or not queue:
-        return ""
+        return none
     over = (
         f"queue flags bypass to {QUEUE}" if queue == NATIVE else f"meta mark set meta mark or {QUEUE_MARK:#x}"
     )
     first = f"ct packets < {FIRST_PACKETS}"
-    return f"""table inet {table} {{
+    return f"""{none}
+table inet {table} {{
   chain inspect_ {{
+    type filter hook forward priority -4; policy accept;
     {lan} ct direction original udp dport 443 {first} {over}
     {lan} ct direction original meta l4proto tcp {first} {over}
     {wan} ct direction reply meta l4proto tcp {first} {over}

@@ -50,7 +50,9 @@ class Kernel:
 
     def has_rules(self) -> bool:
         done = subprocess.run(
-            ["/usr/sbin/nft", "-t", "list", "chain", "inet", TABLE, "deny4"], capture_output=True, check=False
+            ["/usr/sbin/nft", "-t", "list", "chain", "inet", TABLE, "deny_in"],
+            capture_output=True,
+            check=False,
         )
         return done.returncode == 0 and b"@hot4" in done.stdout
 

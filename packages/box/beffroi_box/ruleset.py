@@ -31,7 +31,7 @@ from beffroi_box.denyrules import DENY_CHAINS, deny_rules
 from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
 from beffroi_box.inspectrules import inspect_rules
-from beffroi_box.lanprobe import FAR_ADDRESS, MARK, NEAR
+from beffroi_box.lanprobe import FAR_ADDRESS, NEAR
 from beffroi_box.pagerules import PAGE_CHAINS, page_input, page_jump, page_rules
 from beffroi_box.tallies import attempt_sets, counting, declarations
 
@@ -40,9 +40,11 @@ MODES = ("router", "bridge")
 INNER4 = "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16"
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)
 _CHAINS = (
-    *DENY_CHAINS, "forward_", "input_", "output_", "dns_", "source_", "leaving_", "probe_", "strangers", "met",
-    "sent", "guests", "pace", "refuse", "inspect_", *PAGE_CHAINS,
+    *DENY_CHAINS, "forward_", "input_", "output_", "dns_", "source_", "leaving_", "from_lan", "from_wan",
+    "forwarded", "strangers", "met", "sent", "guests", "pace", "refuse", *PAGE_CHAINS,
 )  # fmt: skip
+_FORMER = ("deny4", "deny6", "deny_out4", "deny_out6", "probe_")
+"""Of a box whose software was brought up to date."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,11 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
             if nets[version]:
                 parts.append(f"add element inet {TABLE} {name}{version} {{ {', '.join(nets[version])} }}")
     parts += [f"flush chain inet {TABLE} {chain}" for chain in _CHAINS]
+    parts += [f"destroy chain inet {TABLE} {chain}" for chain in _FORMER]
     lan_port = "meta mark and 0x3 == 0x2" if bridge else f'iifname "{site.lan}"'
     parts.append(deny_rules(policy, TABLE, site.nflog_group, wan, lan_port))
     parts.append(counting(TABLE))
-    parts.append(_forward(policy, wan, lan, observing=observing))
+    parts.append(_forward(policy, wan, lan, lan_port, observing=observing))
     parts.append(_own_traffic(policy, site, wan, lan))
     parts.append(page_rules(policy, TABLE, site.page_port))
     parts.append(_nat(policy, site, wan, lan))
@@ -130,21 +133,20 @@ table inet {TABLE} {{
   counter probe_kept {{ }}
   chain bulk_in {{ }}
   chain bulk_out {{ }}
+  chain bulk_passed {{ }}
   chain web_bulk {{ }}
 {plain}
   chain early_ {{ type filter hook prerouting priority raw; policy accept; }}
   chain forward_ {{ type filter hook forward priority -5; policy accept; }}
-  chain inspect_ {{ type filter hook forward priority -4; policy accept; }}
   chain input_ {{ type filter hook input priority -5; policy accept; }}
   chain output_ {{ type filter hook output priority -5; policy accept; }}
   chain dns_ {{ type nat hook prerouting priority dstnat; policy accept; }}
   chain source_ {{ type nat hook postrouting priority srcnat; policy accept; }}
   chain leaving_ {{ type filter hook postrouting priority 300; policy accept; }}
-  chain probe_ {{ type filter hook prerouting priority mangle; policy accept; }}
 }}"""
 
 
-def _forward(policy: Policy, wan: str, lan: str, *, observing: bool) -> str:
+def _forward(policy: Policy, wan: str, lan: str, lan_port: str, *, observing: bool) -> str:
     # Encrypted DNS to elsewhere would pass by the box's refusals of names.
     dot = _round(lan, "th dport 853", "reject") if policy.redirect_dns else ""
     doh = _round(lan, "th dport 443", "reject", "@doh") if policy.refuse_doh else ""
@@ -154,9 +156,25 @@ def _forward(policy: Policy, wan: str, lan: str, *, observing: bool) -> str:
     sent = f"{lan} jump sent" if policy.leak_bytes_hour else ""
     return f"""table inet {TABLE} {{
   chain forward_ {{
+    {lan_port} goto from_lan
+    {wan} goto from_wan
     jump deny
-    {wan} jump strangers
     {sent}
+    goto forwarded
+  }}
+  chain from_lan {{
+    jump deny_out
+    {sent}
+    ct state established,related accept
+    goto forwarded
+  }}
+  chain from_wan {{
+    jump deny_in
+    ct direction original jump strangers
+    ct state established,related accept
+    goto forwarded
+  }}
+  chain forwarded {{
     ct state established,related accept
     ct state invalid drop
     {dot}
@@ -276,7 +294,7 @@ def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
     )
     probe = f'ip saddr {FAR_ADDRESS} oifname "{site.wan}" masquerade' if policy.mode == "router" else ""
     # A flow that began under other rules, or that the kernel could not translate, keeps the probe's own address.
-    stays = f'ip saddr {FAR_ADDRESS} oifname != {{ "lo", "{NEAR}" }} counter name probe_kept drop'
+    stays = f'{_at("saddr")} oifname != {{ "lo", "{NEAR}" }} counter name probe_kept drop'
     return f"""table inet {TABLE} {{
   chain dns_ {{
     {redirect}
@@ -287,14 +305,17 @@ def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
     {probe}
     {hide}
   }}
-  chain probe_ {{
-    iifname "{NEAR}" meta mark set meta mark or {MARK:#x}
-  }}
   chain leaving_ {{
     {stays}
-    ip daddr {FAR_ADDRESS} oifname != "{NEAR}" counter name probe_kept drop
+    {_at("daddr")} oifname != "{NEAR}" counter name probe_kept drop
   }}
 }}"""
+
+
+def _at(side: str) -> str:
+    """What matches the probe's address. Its four bytes first: most packets end there, unasked for their family."""
+    offset = {"saddr": 96, "daddr": 128}[side]
+    return f"@nh,{offset},32 {int(ipaddress.ip_address(FAR_ADDRESS)):#x} ip {side} {FAR_ADDRESS}"
 
 
 def _bridge(site: Site) -> str:
@@ -302,8 +323,9 @@ def _bridge(site: Site) -> str:
     return f"""table bridge {TABLE} {{
   chain direction {{
     type filter hook prerouting priority -300; policy accept;
-    iifname "{site.wan}" meta mark set meta mark and 0xfffffffc or 0x1
-    iifname {{ "{site.lan}", "{NEAR}" }} meta mark set meta mark and 0xfffffffc or 0x2
+    iifname "{site.lan}" meta mark set 0x2 accept
+    iifname "{site.wan}" meta mark set 0x1 accept
+    iifname "{NEAR}" meta mark set 0x2
   }}
 }}"""
 
