@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from beffroi_protocol import indicators
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator, Kind, is_canonical, normalise, registered_names
 from hypothesis import given, settings
@@ -122,3 +125,32 @@ def test_normalising_twice_changes_nothing(kind: Kind, text: str) -> None:
     assert normalise(once.kind, once.value) == once
     assert is_canonical(once)
     assert once.value.isascii() or kind is Kind.SENDER
+
+
+_PIECES = st.sampled_from(
+    ["a", "x-1", "-", "0x", "0xa", "12", "xn--e1a", "A", "_dmarc", "é", "", "a" * 63, "a" * 64, "com"]
+)
+
+
+@given(st.lists(_PIECES, min_size=1, max_size=6).map(".".join) | st.text("a0x-_.", max_size=12))
+@settings(max_examples=500)
+def test_what_is_taken_for_canonical_at_a_glance_is_what_the_long_way_leaves_as_it_is(text: str) -> None:
+    def long_way() -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(indicators, "_CANONICAL_NAME", re.compile(r"(?!)"))
+            return normalise(Kind.DOMAIN, text).value
+
+    try:
+        expected = long_way()
+    except IndicatorInvalid:
+        with pytest.raises(IndicatorInvalid):
+            normalise(Kind.DOMAIN, text)
+        return
+    assert normalise(Kind.DOMAIN, text).value == expected
+    assert (len(text) <= 253 and bool(indicators._CANONICAL_NAME.fullmatch(text))) is (text == expected)
+
+
+@given(st.text("a.", max_size=12))
+def test_registered_names_are_the_name_and_its_parents(name: str) -> None:
+    labels = name.split(".")
+    assert registered_names(name) == [".".join(labels[i:]) for i in range(len(labels))]

@@ -23,6 +23,10 @@ from beffroi_protocol.errors import IndicatorInvalid
 
 MAX_VALUE_BYTES = 2048
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+_CANONICAL_NAME = re.compile(
+    rf"(?:{_LABEL.pattern}\.)+(?!(?:[0-9]+|0x[0-9a-f]*)\Z){_LABEL.pattern}", re.ASCII
+)
+"""What ``_domain`` would leave as it is: most names of a list, at a tenth of the cost."""
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SKETCH = re.compile(r"[0-9a-f]{16,256}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
@@ -82,8 +86,11 @@ def is_canonical(indicator: Indicator) -> bool:
 
 def registered_names(name: str) -> list[str]:
     """Return ``name`` and each of its parent names, longest first: a.b.c -> [a.b.c, b.c, c]."""
-    labels = name.split(".")
-    return [".".join(labels[i:]) for i in range(len(labels))]
+    names, at = [name], name.find(".")
+    while at >= 0:
+        names.append(name[at + 1 :])
+        at = name.find(".", at + 1)
+    return names
 
 
 def _ip(text: str) -> str:
@@ -110,6 +117,8 @@ def _single_address(cidr: str) -> str:
 
 
 def _domain(text: str) -> str:
+    if len(text) <= 253 and _CANONICAL_NAME.fullmatch(text):
+        return text
     name = ".".join(_label(label) for label in _DOTS.sub(".", text).removesuffix(".").split("."))
     if len(name) > 253 or "." not in name or not all(_LABEL.fullmatch(label) for label in name.split(".")):
         raise ValueError("not a host name")

@@ -115,9 +115,10 @@ class Floor:
                 return f"{under} stands under it"
         if is_suffix(name):
             return "a public suffix"
-        if reason := self._own(name):
+        names = registered_names(name)
+        if reason := self._own(names):
             return reason
-        nearest = _nearest(name)
+        nearest = _nearest(names)
         if nearest is None or (nearest[1] is _PLATFORM and nearest[0] != name):
             return ""
         return f"{nearest[0]}: {nearest[1]}"
@@ -135,16 +136,17 @@ class Floor:
 
     def _subtree(self, name: str) -> str:
         """Full URLs and senders: only the State's, and the centre's and members' own."""
-        if reason := self._own(name):
+        names = registered_names(name)
+        if reason := self._own(names):
             return reason
-        for parent in registered_names(name):
+        for parent in names:
             if parent in PUBLIC_SERVICES:
                 return f"{parent}: {_PUBLIC}"
         return ""
 
-    def _own(self, name: str) -> str:
+    def _own(self, names: Iterable[str]) -> str:
         if self._extra:
-            for parent in registered_names(name):
+            for parent in names:
                 if parent in self._extra:
                     return f"{parent}: the centre's own or a member's"
         return ""
@@ -177,9 +179,9 @@ def _floor(extra_names: tuple[str, ...], extra_networks: tuple[str, ...]) -> Flo
     return Floor(extra_names, extra_networks)
 
 
-def _nearest(name: str) -> tuple[str, str] | None:
-    """The longest listed name that is ``name`` or above it: a platform under a giant keeps its own rule."""
-    for parent in registered_names(name):
+def _nearest(names: Iterable[str]) -> tuple[str, str] | None:
+    """The first listed one of a name and its parents: a platform under a giant keeps its own rule."""
+    for parent in names:
         if (found := _CLASSES.get(parent)) is not None:
             return parent, found
     return None

@@ -62,25 +62,28 @@ class WarningLists:
 
     def name(self, name: str) -> str:
         """Why the name and all below it may not be blocked, or an empty string."""
-        if self.suffixes.is_public(name):
+        suffix = self.suffixes.publicsuffix(name)
+        if suffix == name:
             return "a public suffix"
         if name in self.exact or name.removeprefix("www.") in self.exact:
             return "one of the most visited sites"
         if name in self.above:
             return "a well-known service stands under it"
-        return self.tree(name)
+        return self._tree(name, suffix)
 
-    def tree(self, name: str) -> str:
+    def _tree(self, name: str, suffix: str | None) -> str:
+        """``suffix``: the longest public one of the name; looked for once, and the first that a walk up meets."""
         for parent in registered_names(name):
             if why := self.trees.get(parent):
                 return why
             # Below a platform everyone may rent a name: its landlord's place on a list protects no tenant.
-            if parent != name and (parent in self.tenanted or self.suffixes.is_public(parent)):
+            if parent != name and (parent == suffix or parent in self.tenanted):
                 return ""
         return ""
 
     def bank(self, name: str) -> str:
-        return why if (why := self.tree(name)) == _TREES["bank-website"] else ""
+        why = self._tree(name, self.suffixes.publicsuffix(name))
+        return why if why == _TREES["bank-website"] else ""
 
     def network(self, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
         """Why some address of the network may not be blocked, or an empty string."""

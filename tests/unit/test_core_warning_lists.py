@@ -1,0 +1,38 @@
+"""Well-known services: one look at the public suffixes answers what a look at each parent did."""
+
+from __future__ import annotations
+
+import pytest
+from beffroi.core.decisions import warning_lists
+from beffroi_protocol.indicators import registered_names
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+LISTS = warning_lists.load()
+_BELOW = st.sampled_from(["", "a.", "www.", "b.a."])
+_NAMES = st.sampled_from(
+    sorted(LISTS.tenanted)[::5] + sorted(LISTS.trees)[::3]
+    + ["com", "co.uk", "kobe.jp", "b.kobe.jp", "city.kobe.jp", "www.ck", "b.ck", "github.io", "unknown", "a.unknown"]
+)  # fmt: skip
+
+
+@given(_BELOW, _NAMES)
+@settings(max_examples=600)
+def test_a_name_is_judged_as_by_a_walk_over_all_its_parents(below: str, name: str) -> None:
+    asked = below + name
+
+    def walk() -> str:
+        for parent in registered_names(asked):
+            if why := LISTS.trees.get(parent):
+                return why
+            if parent != asked and (parent in LISTS.tenanted or LISTS.suffixes.is_public(parent)):
+                return ""
+        return ""
+
+    assert LISTS._tree(asked, LISTS.suffixes.publicsuffix(asked)) == walk()
+    assert (LISTS.name(asked) == "a public suffix") is LISTS.suffixes.is_public(asked)
+
+
+@pytest.mark.parametrize("name", ["xn--p1ai", "a.xn--p1ai"])
+def test_a_suffix_in_ascii_is_one(name: str) -> None:
+    assert (LISTS.name(name) == "a public suffix") is LISTS.suffixes.is_public(name)
