@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from beffroi.core.decisions import warning_lists
 from beffroi_protocol.indicators import registered_names
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from publicsuffixlist import PSLFILE, encode_idn
 
 LISTS = warning_lists.load()
 _BELOW = st.sampled_from(["", "a.", "www.", "b.a."])
@@ -29,10 +32,21 @@ def test_a_name_is_judged_as_by_a_walk_over_all_its_parents(below: str, name: st
                 return ""
         return ""
 
-    assert LISTS._tree(asked, LISTS.suffixes.publicsuffix(asked)) == walk()
+    assert LISTS.tree(asked) == walk()
     assert (LISTS.name(asked) == "a public suffix") is LISTS.suffixes.is_public(asked)
 
 
 @pytest.mark.parametrize("name", ["xn--p1ai", "a.xn--p1ai"])
 def test_a_suffix_in_ascii_is_one(name: str) -> None:
     assert (LISTS.name(name) == "a public suffix") is LISTS.suffixes.is_public(name)
+
+
+def test_every_rule_of_public_suffixes_is_among_the_few_names_that_are_asked() -> None:
+    rules = [line.split()[0] for line in Path(PSLFILE).read_text("utf-8").splitlines() if line.strip()]
+    for rule in rules:
+        if rule.startswith(("//", "!")):
+            continue
+        for name in (rule.replace("*", "any"), rule.removeprefix("*.")):
+            for spelling in (name, encode_idn(name)):
+                public = LISTS.suffixes.is_public(spelling)
+                assert (LISTS.name(spelling) == "a public suffix") is public, spelling

@@ -23,6 +23,7 @@ from beffroi_protocol.errors import IndicatorInvalid
 
 MAX_VALUE_BYTES = 2048
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+_LONGEST_NAME = 253
 _CANONICAL_NAME = re.compile(
     rf"(?:{_LABEL.pattern}\.)+(?!(?:[0-9]+|0x[0-9a-f]*)\Z){_LABEL.pattern}", re.ASCII
 )
@@ -58,6 +59,8 @@ class Indicator(msgspec.Struct, frozen=True, order=True):
 
 def normalise(kind: Kind | str, value: str) -> Indicator:
     """Return the canonical Indicator; a network of one address becomes that address. Errors: IndicatorInvalid."""
+    if kind is Kind.DOMAIN and len(value) <= _LONGEST_NAME and _CANONICAL_NAME.fullmatch(value):
+        return Indicator(Kind.DOMAIN, value)
     try:
         known = Kind(kind)
     except ValueError:
@@ -117,10 +120,12 @@ def _single_address(cidr: str) -> str:
 
 
 def _domain(text: str) -> str:
-    if len(text) <= 253 and _CANONICAL_NAME.fullmatch(text):
-        return text
     name = ".".join(_label(label) for label in _DOTS.sub(".", text).removesuffix(".").split("."))
-    if len(name) > 253 or "." not in name or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+    if (
+        len(name) > _LONGEST_NAME
+        or "." not in name
+        or not all(_LABEL.fullmatch(label) for label in name.split("."))
+    ):
         raise ValueError("not a host name")
     if _NUMBER.fullmatch(name.rsplit(".", 1)[1]):
         raise ValueError("an address, not a name")

@@ -40,7 +40,8 @@ class Buffer(Protocol):
 
 def content(values: Iterable[str]) -> bytes:
     """Return the file of canonical values: sorted by bytes, each once."""
-    return b"".join(line + b"\n" for line in sorted({value.encode() for value in values}))
+    lines = sorted(set(values))  # in the order of their UTF-8 bytes, which is that of code points
+    return "\n".join((*lines, "")).encode()
 
 
 class ListCheck:

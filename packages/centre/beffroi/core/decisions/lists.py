@@ -249,7 +249,7 @@ def _sort(values: Iterable[str], kind: Kind) -> tuple[set[str], int, int]:
             invalid += 1
         elif indicator.value in kept:
             continue
-        elif floor.check(indicator):
+        elif floor.reason(indicator):
             refused += 1
         else:
             kept.add(indicator.value)

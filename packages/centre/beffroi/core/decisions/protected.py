@@ -44,9 +44,15 @@ class ProtectedList:
             canonical = normalise(indicator.kind, indicator.value)
         except ProtocolError:
             return "cannot be read"
+        return self.reason(canonical)
+
+    def reason(self, canonical: Indicator) -> str:
+        """As ``check``, of what ``normalise`` returned."""
         return self._floor.reason(canonical) or _listed(canonical) or self._taken_back(canonical)
 
     def _taken_back(self, indicator: Indicator) -> str:
+        if not self._never:
+            return ""
         found = any(rules.touches(indicator, one) for one in self._never)
         return NEVER_AGAIN if found else ""
 

@@ -18,10 +18,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 from beffroi_protocol.indicators import registered_names
 from beffroi_protocol.protected_lists import PLATFORMS
-from publicsuffixlist import PublicSuffixList
+from publicsuffixlist import PSLFILE, PublicSuffixList, encode_idn
 
 _TREES = {
     "bank-website": "a bank",
@@ -50,7 +51,8 @@ _SHA256_HEX = 64
 
 @dataclass(frozen=True)
 class WarningLists:
-    """``trees``: a name and all below it. ``exact``: a name and its ``www``. ``tenanted``: what is below is rented."""
+    """``trees``: a name and all below it. ``exact``: a name and its ``www``. ``tenanted``: what is below is rented.
+    ``ruled``: what rules of public suffixes name; ``wild``: where any label below is one. Few names need more."""
 
     trees: dict[str, str]
     above: frozenset[str]
@@ -59,31 +61,37 @@ class WarningLists:
     hashes: frozenset[str]
     ranges: dict[int, tuple[list[int], list[int], list[str]]]
     suffixes: PublicSuffixList
+    ruled: frozenset[str]
+    wild: frozenset[str]
 
     def name(self, name: str) -> str:
         """Why the name and all below it may not be blocked, or an empty string."""
-        suffix = self.suffixes.publicsuffix(name)
-        if suffix == name:
+        if self._is_public(name):
             return "a public suffix"
         if name in self.exact or name.removeprefix("www.") in self.exact:
             return "one of the most visited sites"
         if name in self.above:
             return "a well-known service stands under it"
-        return self._tree(name, suffix)
+        return self.tree(name)
 
-    def _tree(self, name: str, suffix: str | None) -> str:
-        """``suffix``: the longest public one of the name; looked for once, and the first that a walk up meets."""
-        for parent in registered_names(name):
+    def _is_public(self, name: str) -> bool:
+        _, dot, parent = name.partition(".")
+        return (not dot or name in self.ruled or parent in self.wild) and self.suffixes.is_public(name)
+
+    def tree(self, name: str) -> str:
+        names = registered_names(name)
+        if self.trees.keys().isdisjoint(names):
+            return ""
+        for parent in names:
             if why := self.trees.get(parent):
                 return why
             # Below a platform everyone may rent a name: its landlord's place on a list protects no tenant.
-            if parent != name and (parent == suffix or parent in self.tenanted):
+            if parent != name and (parent in self.tenanted or self.suffixes.is_public(parent)):
                 return ""
         return ""
 
     def bank(self, name: str) -> str:
-        why = self._tree(name, self.suffixes.publicsuffix(name))
-        return why if why == _TREES["bank-website"] else ""
+        return why if (why := self.tree(name)) == _TREES["bank-website"] else ""
 
     def network(self, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
         """Why some address of the network may not be blocked, or an empty string."""
@@ -107,7 +115,18 @@ def load() -> WarningLists:
         hashes=frozenset(text for name in _HASHES for text in _entries(name) if len(text) == _SHA256_HEX),
         ranges=_ranges(),
         suffixes=PublicSuffixList(),
+        **_rules(),
     )
+
+
+def _rules() -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {"ruled": set(), "wild": set()}
+    for line in Path(PSLFILE).read_text("utf-8").splitlines():
+        if (rule := line.partition(" ")[0].lower()) and not rule.startswith("//"):
+            name = rule.removeprefix("!").removeprefix("*.")
+            for kind in ("ruled", "wild") if rule.startswith("*.") else ("ruled",):
+                found[kind] |= {name, encode_idn(name)}
+    return {kind: frozenset(names) for kind, names in found.items()}
 
 
 def _entries(name: str) -> list[str]:
