@@ -391,7 +391,7 @@ def seams() -> list[tuple[Any, str, object]]:
         (load, "Floor", _FLOORS),
         (beffroi_box.bulk, "Nft", _nft),
         (beffroi_box.bulk, "SetWriter", lambda _: bulksets.Writer(Box.now_running.engines.bulk_table)),
-        (beffroi_box.bulk, "time", SimpleNamespace(sleep=lambda _: None)),
+        (beffroi_box.bulk, "time", SimpleNamespace(sleep=lambda _: None, monotonic=lambda: 0.0)),
         (beffroi_box.download, "os", DiskOs()),
         (beffroi_box.lists, "mmap", DiskMmap()),
         (beffroi_box.resolver.Resolver, "_read", lambda _: Box.now_running.engines.restart_resolver()),

@@ -69,9 +69,8 @@ class BulkSets:
         # The fullest first: it is the one that most refused packets are found in.
         order = sorted(sizes, key=lambda key: -sizes[key])
         found = _GENERATION.search(listed)
-        generation = next_generation(
-            int(found[1], 16) if found else 0, int(time.clock_gettime(time.CLOCK_BOOTTIME) * 8)
-        )
+        # Since the machine started, as connections.
+        generation = next_generation(int(found[1], 16) if found else 0, int(time.monotonic() * 8))
         self._delete({name: declared[name] for name in former}, bulk_rules(order, turn, generation))
 
     def _delete(self, sets: Mapping[str, int], before: str = "") -> None:

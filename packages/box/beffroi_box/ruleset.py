@@ -153,13 +153,12 @@ def _forward(policy: Policy, wan: str, lan: str, lan_port: str, *, observing: bo
     dhcp = f"{wan} udp sport 67 udp dport 68 accept" if policy.mode == "bridge" else ""
     inbound = "\n    ".join(f"{wan} {rule} accept" for rule in _inbound(policy))
     learn = f"{wan} meta l4proto {{ tcp, udp }} accept" if observing else ""
-    sent = f"{lan} jump sent" if policy.leak_bytes_hour else ""
+    sent = "jump sent" if policy.leak_bytes_hour else ""
     return f"""table inet {TABLE} {{
   chain forward_ {{
     {lan_port} goto from_lan
     {wan} goto from_wan
     jump deny
-    {sent}
     goto forwarded
   }}
   chain from_lan {{
