@@ -37,6 +37,8 @@ def deny_rules(policy: Policy, table: str, group: int, wan: str, lan: str) -> st
         if policy.enforce
         else "return"
     )
+    # In a bridge, the inet hooks see the bridge alone, and the probe is one more machine of the LAN.
+    probe = f'iifname "{NEAR}" meta mark set meta mark or {MARK:#x}' if policy.mode == "router" else ""
     listed = "\n".join(_listed(way, side) for way, side in (("in", "saddr"), ("out", "daddr")))
     return f"""table inet {table} {{
 {tried("in", "saddr", group, LOG_IN)}
@@ -59,12 +61,12 @@ def deny_rules(policy: Policy, table: str, group: int, wan: str, lan: str) -> st
     goto deny_out
   }}
   chain again {{
-    ip saddr . meta l4proto . th dport @tried4_in jump deny
-    ip6 saddr . meta l4proto . th dport @tried6_in jump deny
+    ip saddr . meta l4proto . th dport @tried4_in jump deny_in
+    ip6 saddr . meta l4proto . th dport @tried6_in jump deny_in
   }}
   chain early_ {{
     {wan} goto again
-    iifname "{NEAR}" meta mark set meta mark or {MARK:#x}
+    {probe}
   }}
 }}"""
 
@@ -76,11 +78,9 @@ def _listed(way: str, side: str) -> str:
         free = " ".join(f"{family} {side} != @{kind}{version}" for kind in ("hot", "cold"))
         clean.append(f"    {free} goto bulk_{way}")
         blocked.append(f"    meta nfproto ipv{version} goto blocked_{way}{version}")
-        passes = "\n".join(
-            f"    {family} {end} @{name}{version} return"
-            for name in ("keep", "spare")
-            for end in ("saddr", "daddr")
+        unkept = " ".join(
+            f"{family} {end} != @{name}{version}" for name in ("keep", "spare") for end in ("saddr", "daddr")
         )
-        chains.append(f"  chain blocked_{way}{version} {{\n{passes}\n    goto blocked_{way}\n  }}")
+        chains.append(f"  chain blocked_{way}{version} {{\n    {unkept} goto blocked_{way}\n  }}")
     rules = "\n".join((*clean, *blocked))
     return "\n".join((*chains, f"  chain deny_{way} {{\n{rules}\n  }}"))

@@ -322,8 +322,8 @@ def _bridge(site: Site) -> str:
     return f"""table bridge {TABLE} {{
   chain direction {{
     type filter hook prerouting priority -300; policy accept;
-    iifname "{site.lan}" meta mark set 0x2 accept
     iifname "{site.wan}" meta mark set 0x1 accept
+    iifname "{site.lan}" meta mark set 0x2 accept
     iifname "{NEAR}" meta mark set 0x2
   }}
 }}"""
