@@ -318,7 +318,7 @@ class World:
             self.once(box, "send", 0.2, lambda: self._send(box))
 
     def cut_off(self, box: Box, seconds: float) -> None:
-        if box.link:
+        if box.link and not self.quiet:  # one that was planned before the quiet does not begin in it
             box.link = False
             self.tell("%s: partition of %d s", box.id, seconds)
             self.after(min(seconds, self.horizon_s), lambda: self.heal(box))
