@@ -313,25 +313,27 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def do_GET(self) -> None:
-        centre = self.server.centre
         parts = urlsplit(self.path)
         if parts.path == "/v1/nonce":
             self._answer(200, {"ok": True})
             return
         if not self._signed(b""):
             return
-        if parts.path.startswith("/v1/files/"):
-            self._file(parts.path.removeprefix("/v1/files/"))
-            return
+        self._file(parts.path.removeprefix("/v1/files/"))
+
+    def _feed(self, since: str) -> None:
+        centre = self.server.centre
         lines: queue.Queue[bytes] = queue.Queue()
         with centre.lock:
-            for line in centre.first_lines(parse_qs(parts.query)["since"][0]):
+            for line in centre.first_lines(since):
                 lines.put(line)
             centre.lines = lines
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        while True:
+        said = threading.Thread(target=self._acknowledged, daemon=True)
+        said.start()
+        while said.is_alive():
             try:
                 line = lines.get(timeout=BEAT_S)
             except queue.Empty:
@@ -340,6 +342,21 @@ class _Handler(BaseHTTPRequestHandler):
                     if not lines.empty():
                         continue  # a batch came meanwhile: its place is before this heartbeat
             self.wfile.write(b"%x\r\n%s\n\r\n" % (len(line) + 1, line))
+
+    def _acknowledged(self) -> None:
+        """What the box says meanwhile, until a line that the test has refused, or the end."""
+        centre = self.server.centre
+        try:
+            while size := int(self.rfile.readline(), 16):
+                line = self.rfile.read(size + 2).strip()
+                if centre.refuse_with:
+                    return
+                if line:
+                    batch = decode(line, AckBatch)
+                    centre.acks += batch.acks
+                    centre.policy_versions.append(batch.policy_version)
+        except (OSError, ValueError):
+            pass
 
     def _file(self, digest: str) -> None:
         centre = self.server.centre
@@ -362,6 +379,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         centre = self.server.centre
+        parts = urlsplit(self.path)
+        if parts.path == "/v1/feed":
+            if self._signed(b""):
+                self._feed(parse_qs(parts.query)["since"][0])
+                self.close_connection = True
+            return
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/v1/enrol":
             answer = centre.enrol(decode(body, EnrolRequest))
@@ -375,10 +398,5 @@ class _Handler(BaseHTTPRequestHandler):
         if centre.refuse_with:
             self._answer(centre.refuse_with, Problem("request.too_many", "", True))
             return
-        if self.path == "/v1/acks":
-            batch = decode(body, AckBatch)
-            centre.acks += batch.acks
-            centre.policy_versions.append(batch.policy_version)
-        else:
-            centre.facts |= {fact.id: fact for fact in decode(body, FactBatch).facts}
+        centre.facts |= {fact.id: fact for fact in decode(body, FactBatch).facts}
         self._answer(200, {"ok": True})

@@ -68,6 +68,7 @@ class Held:
     def __init__(self, connection: UnixConnection, response: http.client.HTTPResponse) -> None:
         self.connection = connection
         self.response = response
+        self.socket = connection.sock
 
     def line(self) -> bytes:
         """The next line without its line feed; empty at the end."""
@@ -78,6 +79,13 @@ class Held:
         while self.response.readline():
             pass
         return True
+
+    def say(self, line: bytes) -> None:
+        """Send a line on the request's body, which is still open."""
+        self.send(b"%x\r\n%s\n\r\n" % (len(line) + 1, line))
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
 
     def close(self) -> None:
         self.connection.close()
@@ -102,12 +110,12 @@ class BoxClient:
 
     def follow(self, since: str) -> Held:
         path = f"/v1/feed?since={since}"
-        return self.centre.hold(path, self.headers("GET", path))
+        return self.centre.hold(path, self.headers("POST", path), method="POST")
 
     def ask(self, since: str) -> Answer:
         """Ask for the feed where a refusal is expected."""
         path = f"/v1/feed?since={since}"
-        return self.centre.request("GET", path, b"", self.headers("GET", path))
+        return self.centre.request("POST", path, b"", self.headers("POST", path))
 
 
 @dataclass
@@ -178,9 +186,14 @@ class Centre:
         finally:
             connection.close()
 
-    def hold(self, path: str, headers: dict[str, str]) -> Held:
+    def hold(self, path: str, headers: dict[str, str], *, method: str = "GET") -> Held:
+        """With POST the request's body begins, and does not end."""
         connection = UnixConnection(self.socket)
-        connection.request("GET", path, None, headers)
+        connection.putrequest(method, path)
+        more = {"Transfer-Encoding": "chunked"} if method == "POST" else {}
+        for name, value in {**headers, **more}.items():
+            connection.putheader(name, value)
+        connection.endheaders()
         response = connection.getresponse()
         assert response.status == 200, response.read()
         held = Held(connection, response)

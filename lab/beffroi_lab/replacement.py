@@ -37,12 +37,12 @@ store = Store(state)
 who = store.identity().box_id
 session = SignedSession(Centre(load(state)), lambda: who, store.key())
 answers = {}
-for method, path in (("get_held", "/v1/feed?since=box:0:0:"), ("post", "/v1/acks"), ("post", "/v1/facts")):
+for method, path in (("open_feed", "/v1/feed?since=box:0:0:"), ("post", "/v1/facts")):
     try:
         if method == "post":
             session.post(path, b"{}")
         else:
-            session.get_held(path, read_timeout_s=5.0)
+            session.open_feed(path, read_timeout_s=5.0)
         answers[path] = "taken"
     except CentreRefused as error:
         answers[path] = error.problem

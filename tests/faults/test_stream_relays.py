@@ -102,7 +102,6 @@ def test_revocation_ends_the_response_in_every_relay_and_bars_the_way_back(fleet
         revoke(box)
         assert held.ended()
         assert box.ask("box:0:0:").code == "box.revoked"
-        assert box.post("/v1/acks", encode(AckBatch(VERSION, (), 1, "0.1.0"))).code == "box.revoked"
 
 
 def test_relays_hold_their_boxes_while_the_publisher_is_away(fleet: Fleet) -> None:
@@ -124,22 +123,24 @@ def test_relays_hold_their_boxes_while_the_publisher_is_away(fleet: Fleet) -> No
 
 def test_killed_relay_loses_no_acknowledgement_and_its_boxes_catch_up(fleet: Fleet, plane: Database) -> None:
     box, other = fleet.boxes()
+
+    def enforced() -> list[tuple[object, ...]]:
+        return plane.execute("SELECT version FROM box_ack WHERE box_id = ?", (box.id,))
+
     session, second = fleet.publisher.session("box"), fleet.publisher.session("box")
     held, untouched = box.follow(session.since()), other.follow(second.since())
     block("185.203.116.1")
     read_until(held, session, lambda: len(session.tables["box"]) == 1)
-    said = encode(AckBatch(VERSION, (Ack("box", 1, 1, 1000),), 1, "0.1.0"))
-    assert box.post("/v1/acks", said).status == 200
+    held.say(encode(AckBatch(VERSION, (Ack("box", 1, 1, 1000),), 1, "0.1.0")))
+    eventually(lambda: enforced() == [(1,)], "stored")
     fleet.relays[0].stop(signal.SIGKILL)
-    # What was answered is durable.
-    assert plane.execute("SELECT version FROM box_ack WHERE box_id = ?", (box.id,)) == [(1,)]
     block("185.203.116.2")
     read_until(untouched, second, lambda: len(second.tables["box"]) == 2)
     fleet.relays[0].start()
     held = box.follow(session.since())
     read_until(held, session, lambda: len(session.tables["box"]) == 2)
-    assert box.post("/v1/acks", encode(AckBatch(VERSION, (Ack("box", 1, 2, 1),), 1, "0.1.0"))).status == 200
-    assert plane.execute("SELECT version FROM box_ack WHERE box_id = ?", (box.id,)) == [(2,)]
+    held.say(encode(AckBatch(VERSION, (Ack("box", 1, 2, 1),), 1, "0.1.0")))
+    eventually(lambda: enforced() == [(2,)], "stored")
 
 
 def test_new_epoch_reaches_the_boxes_of_relays(fleet: Fleet, plane: Database) -> None:
@@ -189,7 +190,7 @@ def test_claims_of_boxes_behind_relays_are_weighed_together(fleet: Fleet) -> Non
 def test_console_sees_acknowledgements_that_relays_took(fleet: Fleet) -> None:
     console = fleet.publisher.live(None)
     box = fleet.boxes()[0]
-    assert box.post("/v1/acks", encode(AckBatch(VERSION, (Ack("box", 1, 1, 1),), 1, "0.1.0"))).status == 200
+    box.follow("box:0:0:").say(encode(AckBatch(VERSION, (Ack("box", 1, 1, 1),), 1, "0.1.0")))
     while b"box:enforced" not in (line := console.line()):
         pass
     assert box.id.encode() in line
@@ -203,8 +204,8 @@ def test_publisher_counts_the_boxes_of_its_relays(fleet: Fleet) -> None:
 
 def test_a_nonce_counts_only_where_it_was_given(fleet: Fleet) -> None:
     box = fleet.boxes()[0]
-    headers = box.headers("GET", "/v1/feed?since=box:0:0:", nonce=fleet.relays[1].nonce())
-    refused = fleet.relays[0].request("GET", "/v1/feed?since=box:0:0:", b"", headers)
+    headers = box.headers("POST", "/v1/feed?since=box:0:0:", nonce=fleet.relays[1].nonce())
+    refused = fleet.relays[0].request("POST", "/v1/feed?since=box:0:0:", b"", headers)
     assert (refused.status, refused.code) == (401, "request.nonce_refused")
 
 

@@ -15,7 +15,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.stream import app
 from beffroi_protocol.enrolment_code import new_code, prove_key
 from beffroi_protocol.facts import FactBatch
-from beffroi_protocol.messages import VERSION, Ack, AckBatch, EnrolRequest, encode
+from beffroi_protocol.messages import VERSION, EnrolRequest, encode
 from beffroi_protocol.signing import b64, public_bytes
 from django.test import RequestFactory
 
@@ -26,9 +26,8 @@ LIMIT_S = 60.0
 PUBLIC = {"/v1/nonce"}  # gives a number to everybody, and nothing else
 NOT_OF_BOXES = {"/healthz", "live.PATH", "uplink.PATH"}  # test_stream_live, test_stream_relays
 SIGNED = {
-    "/v1/feed": ("GET", "/v1/feed?since=box:0:0:", b""),
+    "/v1/feed": ("POST", "/v1/feed?since=box:0:0:", b""),
     "/v1/files/{digest}": ("GET", "/v1/files/{sha256}", b""),
-    "/v1/acks": ("POST", "/v1/acks", encode(AckBatch(VERSION, (Ack("box", 1, 1, 1),)))),
     "/v1/facts": ("POST", "/v1/facts", encode(FactBatch(VERSION, ()))),
 }
 

@@ -14,7 +14,7 @@ from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 from beffroi_protocol.facts import FactBatch, NamesRefused, Sighting
 from beffroi_protocol.indicators import normalise
-from beffroi_protocol.messages import MAX_POST_BYTES, VERSION, Ack, AckBatch, Policy, PolicyMessage, encode
+from beffroi_protocol.messages import MAX_POST_BYTES, VERSION, Policy, PolicyMessage, encode
 from django.db import transaction
 
 from tests.fixtures_stream import Answer, BoxClient, Centre, block, eventually, read_until, running_centre  # noqa: F401
@@ -35,10 +35,6 @@ def other(centre: Centre) -> BoxClient:
 def tell(kind: str, payload: dict[str, object], collectivite_id: str | None = None) -> None:
     with transaction.atomic():
         outbox.publish(kind, payload, collectivite_id=collectivite_id)
-
-
-def acks(version: int, *, channel: str = "box", epoch: int = 1, at_ms: int = 1000) -> bytes:
-    return encode(AckBatch(VERSION, (Ack(channel, epoch, version, at_ms),), 3, "0.1.0"))
 
 
 def names_refused(fact_id: str, count: int = 1) -> NamesRefused:
@@ -176,7 +172,7 @@ def test_pending_box_is_told_to_wait(centre: Centre) -> None:
 
 def test_request_without_signature_is_refused(centre: Centre) -> None:
     for headers in ({}, {"X-Beffroi-Box": "box_x"}, {"X-Beffroi-Box": new_id("box")}):
-        for method, path in (("GET", "/v1/feed?since=box:0:0:"), ("POST", "/v1/acks"), ("POST", "/v1/facts")):
+        for method, path in (("POST", "/v1/feed?since=box:0:0:"), ("POST", "/v1/facts")):
             assert centre.request(method, path, b"", headers).status == 401
 
 
@@ -200,7 +196,7 @@ def test_request_cannot_be_replayed(centre: Centre, box: BoxClient) -> None:
 def test_signature_covers_method_path_and_body(centre: Centre, box: BoxClient) -> None:
     body = facts(names_refused("f1"))
     for signed in (
-        ("POST", "/v1/acks", body),
+        ("POST", "/v1/feed?since=box:0:0:", body),
         ("GET", "/v1/facts", body),
         ("POST", "/v1/facts", body + b" "),
     ):
@@ -211,8 +207,8 @@ def test_signature_covers_method_path_and_body(centre: Centre, box: BoxClient) -
 def test_forged_nonce_is_refused(centre: Centre, box: BoxClient) -> None:
     path = "/v1/feed?since=box:0:0:"
     for nonce in ("x", "A" * 43, "é".encode().decode("latin-1"), "A" * 500):
-        headers = box.headers("GET", path, nonce=nonce)
-        assert centre.request("GET", path, b"", headers).code == "request.nonce_refused", nonce
+        headers = box.headers("POST", path, nonce=nonce)
+        assert centre.request("POST", path, b"", headers).code == "request.nonce_refused", nonce
 
 
 def test_door_token_does_not_open_the_front_door(centre: Centre) -> None:
@@ -338,32 +334,14 @@ def test_box_that_floods_is_slowed_and_others_are_not(
     assert other.post("/v1/facts", facts(names_refused("g1"))).status == 200
 
 
-def test_acknowledgements_keep_the_newest(centre: Centre, box: BoxClient, plane: Database) -> None:
-    for version, at_ms in ((1, 1000), (3, 3000), (2, 2000), (3, 9000)):
-        assert box.post("/v1/acks", acks(version, at_ms=at_ms)).status == 200
-    rows = plane.execute("SELECT box_id, channel, epoch, version, enforced_at_ms FROM box_ack")
-    assert rows == [(box.id, "box", 1, 3, 3000)]
-    assert box.post("/v1/acks", acks(1, epoch=2)).status == 200
-    assert plane.execute("SELECT epoch, version FROM box_ack") == [(2, 1)]
-    assert plane.execute("SELECT policy_version, agent_version FROM box WHERE id = ?", (box.id,)) == [
-        (3, "0.1.0")
-    ]
-
-
-def test_box_acknowledges_its_own_channels_only(box: BoxClient, plane: Database) -> None:
-    for channel in ("mail", f"box@{B}", ""):
-        assert box.post("/v1/acks", acks(1, channel=channel)).code in UNSOUND
-    assert plane.execute("SELECT box_id FROM box_ack") == []
-
-
 def test_doors_send_neither_facts_nor_acknowledgements_here(centre: Centre) -> None:
     for door in ("mailgate", "login"):
-        for path in ("/v1/facts", "/v1/acks"):
+        for path in ("/v1/facts", "/v1/feed?since=mail:0:0:"):
             assert centre.request("POST", path, b"{}", centre.door_headers(door)).code == "access.not_found"
 
 
 def test_what_is_not_served_is_a_problem_too(centre: Centre) -> None:
-    for method, path in (("GET", "/"), ("GET", "/v1/enrol"), ("POST", "/v1/feed"), ("PUT", "/v1/facts")):
+    for method, path in (("GET", "/"), ("GET", "/v1/enrol"), ("POST", "/v1/acks"), ("PUT", "/v1/facts")):
         refused = centre.request(method, path)
         assert refused.status in (404, 405)
         assert refused.code == "access.not_found"

@@ -77,7 +77,7 @@ def test_console_hears_what_a_box_enforces(centre: Centre) -> None:
     box = centre.box(A)
     console, own, other = centre.live(None, subject="adm_1"), centre.live(A), centre.live(B, subject="per_2")
     body = encode(AckBatch(VERSION, (Ack("box", 1, 4, 1000),)))
-    assert box.post("/v1/acks", body).status == 200
+    box.follow("box:0:0:").say(body)
     assert events(console, "box:enforced") == [("box:enforced", box.id)]
     assert events(own, "box:enforced") == [("box:enforced", box.id)]
     tell("decision:ended", {"decision_id": "dec_1", "kind": "ip", "scope": "all"})

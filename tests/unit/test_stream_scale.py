@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beffroi.stream.batches import next_in_turn, overlays_a_beat, pause_between_s, spread_ms
+from beffroi.stream.batches import next_in_turn, overlays_a_beat, pause_between_s
 from beffroi.stream.hub import STALL_S, Hub, Subscriber
 from beffroi.stream.uplink import BEAT_S, Followers
 from hypothesis import given
@@ -13,16 +13,6 @@ NAMES = st.sets(st.text("abcdef", min_size=1, max_size=4), max_size=30)
 
 def test_decisions_are_pooled_by_the_size_of_the_fleet() -> None:
     assert [pause_between_s(n, 250) for n in (0, 4, 700, 4000, 35000)] == [0, 0.001, 0.175, 1, 1]
-
-
-def test_acknowledgements_are_spread_by_the_size_of_the_fleet() -> None:
-    assert [spread_ms(n) for n in (0, 3, 700, 1000)] == [0, 0, 210, 300]
-    assert spread_ms(35_000) == 20_700
-
-
-@given(st.integers(0, 200_000))
-def test_a_larger_fleet_never_answers_in_less_time(boxes: int) -> None:
-    assert spread_ms(boxes) <= spread_ms(boxes + 1)
 
 
 @given(st.integers(0, 200_000), st.integers(1, 300), st.integers(60, 30 * 86_400))

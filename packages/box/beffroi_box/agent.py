@@ -32,6 +32,7 @@ from beffroi_protocol.messages import (
 from beffroi_protocol.session import FeedSession, FileWanted, Refused, Result, TrustedClock
 from beffroi_protocol.table import Change, overlay
 
+from beffroi_box.acks import Acknowledger
 from beffroi_box.answers import Answers
 from beffroi_box.blocked import Blocked
 from beffroi_box.client import Centre, SignedSession
@@ -97,7 +98,8 @@ class Agent:
         self.updater = Updater(config.state, software, self.spool, self.now)
         self.lists = ListKeeper(config, downloads, self.spool, self.enforcer, self.watch.diary, self.now)
         self.lists.want(self.session.tables.values())
-        self.sender = Sender(self._posts.post, self.spool, lambda: self.enforcer.policy_version)
+        self.sender = Sender(self._posts.post, self.spool)
+        self.acks = Acknowledger(self._feed.say, lambda: self.enforcer.policy_version)
         self._acked: dict[str, tuple[int, int]] = {}
         self._useful = False
         self._policies: queue.Queue[tuple[PolicyMessage, bytes]] = queue.Queue()
@@ -200,9 +202,10 @@ class Agent:
     def _follow_once(self) -> None:
         path = "/v1/feed?since=" + quote(self.session.since(), safe=":,@")
         try:
-            response = self._feed.get_held(path, read_timeout_s=self.config.read_timeout_s)
+            response = self._feed.open_feed(path, read_timeout_s=self.config.read_timeout_s)
             self.status.note(connected=True, trouble="")
             self._remember_centre()
+            self.acks.joined()
             self._read(response)
         except OSError as error:
             raise CentreUnreachable(error.strerror or type(error).__name__) from None
@@ -226,6 +229,7 @@ class Agent:
             self.status.note(refused=result.error.code)
             return result.resync
         self._useful = True
+        self.acks.heard()
         self.status.note(heard_at=int(time.time()))
         if isinstance(result, Change):
             self._enforce(result)
@@ -256,7 +260,7 @@ class Agent:
         if not news and known == (change.epoch, change.version):
             return
         enforced_at_ms = self.enforcer.apply(change) if news else int(time.time() * 1000)
-        self.sender.enforced(Ack(change.channel, change.epoch, change.version, enforced_at_ms))
+        self.acks.enforced(Ack(change.channel, change.epoch, change.version, enforced_at_ms))
         self.watch.look_back(change.added)
         self._acked[change.channel] = (change.epoch, change.version)
         self._unsaved.add(change.channel)
@@ -297,7 +301,7 @@ class Agent:
             self._save(lambda: self.store.save_policy(line))
         else:
             self._save(self.store.promote_candidate)
-        self.sender.policy_changed()
+        self.acks.policy_changed()
         return True
 
     # -- small readers -----------------------------------------------------------------------------------

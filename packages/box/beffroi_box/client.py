@@ -10,12 +10,14 @@ Input:   answers are hostile until their signature is verified; sizes are bounde
 from __future__ import annotations
 
 import http.client
+import select
 import socket
 import ssl
 import threading
 import time
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from beffroi_protocol.messages import MAX_POST_BYTES, Problem
@@ -29,6 +31,7 @@ from beffroi_box.errors import CentreRefused, CentreUnreachable
 NO_CHECK_TIME = 0x200000
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 20.0
+SAY_TIMEOUT_S = 5.0
 NONCE_LIFE_S = 45.0  # less than the centre's 60 s
 DNS_WAIT_S, DNS_FRESH_S = 2.0, 20.0
 WORTH_DEFLATING_BYTES = 1024
@@ -47,7 +50,53 @@ def tls_context(config: BoxConfig) -> ssl.SSLContext:
     flags = int(context.verify_flags) & ~int(ssl.VerifyFlags.VERIFY_X509_STRICT)
     context.verify_flags = ssl.VerifyFlags(flags | NO_CHECK_TIME)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _Tls
     return context
+
+
+class _Tls(ssl.SSLSocket):
+    """Once shared, one thread reads while others write.
+
+    OpenSSL's state of a connection is for one at a time, and some versions of Python 3.13 hold their lock while a read
+    waits, or have none. Here no one waits with the state in hand. Errors: TimeoutError, OSError.
+    """
+
+    _state: threading.Lock | None = None
+    _writing: threading.Lock
+    _read_limit_s = ANSWER_TIMEOUT_S
+
+    def share(self, read_timeout_s: float) -> None:
+        self._read_limit_s = read_timeout_s
+        self.settimeout(0)
+        self._state, self._writing = threading.Lock(), threading.Lock()
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        if self._state is None:
+            return super().recv_into(buffer, nbytes, flags)
+        return self._done(lambda: ssl.SSLSocket.recv_into(self, buffer, nbytes, flags), self._read_limit_s)
+
+    def say(self, data: bytes) -> None:
+        """Write all of ``data``; on an error the connection is of no more use."""
+        with self._writing:
+            while data:
+                data = data[self._done(lambda rest=data: self.send(rest), SAY_TIMEOUT_S) :]  # type: ignore[misc]
+
+    def _done(self, step: Callable[[], int], limit_s: float) -> int:
+        assert self._state is not None
+        until = time.monotonic() + limit_s
+        while True:
+            with self._state:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    wanted = select.POLLIN
+                except ssl.SSLWantWriteError:
+                    wanted = select.POLLOUT
+                descriptor = self.fileno()
+            poll = select.poll()
+            poll.register(descriptor, wanted)
+            if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+                raise TimeoutError("timed out")
 
 
 class _Connection(http.client.HTTPSConnection):
@@ -158,6 +207,8 @@ class SignedSession:
         self._box_id = box_id
         self._key = key
         self._connection: _Connection | None = None
+        self._requested: _Tls | None = None
+        self._held: _Tls | None = None
         self._nonce = ""
         self._nonce_at = 0.0
         self._deflate = False
@@ -167,10 +218,28 @@ class SignedSession:
     def peer(self) -> str:
         return self._connection.peer if self._connection else ""
 
-    def get_held(self, path: str, *, read_timeout_s: float) -> http.client.HTTPResponse:
-        """Return an open response whose lines are read as they come. Errors: as ``post``."""
+    def open_feed(self, path: str, *, read_timeout_s: float) -> http.client.HTTPResponse:
+        """Return an open response whose lines are read as they come; the request stays open for ``say``.
+
+        Errors: as ``post``.
+        """
         with self._lock:
-            return self._retried("GET", path, b"", read_timeout_s)
+            answer = self._retried("POST", path, None, read_timeout_s)
+            self._held = self._requested
+            assert self._held is not None
+            self._held.share(read_timeout_s)
+            return answer
+
+    def say(self, line: bytes) -> None:
+        """Send one line on the open feed. Errors: CentreUnreachable; then that feed has ended too."""
+        held = self._held
+        if held is None:
+            raise CentreUnreachable("no open feed")
+        try:
+            held.say(b"%x\r\n%s\n\r\n" % (len(line) + 1, line))
+        except OSError as error:
+            self.interrupt()
+            raise CentreUnreachable(_why(error)) from None
 
     def get_file(self, sha256: str, *, start: int) -> http.client.HTTPResponse:
         """Return an open response with a file's compressed bytes: from ``start`` on when its status is 206.
@@ -187,13 +256,14 @@ class SignedSession:
             return _checked(self._retried("POST", path, body, ANSWER_TIMEOUT_S))
 
     def close(self) -> None:
+        self._held = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def interrupt(self) -> None:
         """Wake a thread that waits in a read."""
-        sock = self._connection.sock if self._connection else None
+        sock = self._held or (self._connection.sock if self._connection else None)
         if sock is not None:
             try:
                 sock.shutdown(socket.SHUT_RDWR)
@@ -201,9 +271,10 @@ class SignedSession:
                 pass
 
     def _retried(
-        self, method: str, path: str, body: bytes, timeout_s: float, more: dict[str, str] | None = None
+        self, method: str, path: str, body: bytes | None, timeout_s: float, more: dict[str, str] | None = None
     ) -> http.client.HTTPResponse:
-        """A kept connection may have been closed, a nonce may be stale: each is worth one new attempt."""
+        """A kept connection may have been closed, a nonce may be stale: each is worth one new attempt. ``body`` None:
+        it begins after the answer, and a refusal leaves the connection of no use."""
         for attempt in (1, 2, 3):
             try:
                 answer = self._once(method, path, body, timeout_s, more or {})
@@ -217,6 +288,8 @@ class SignedSession:
             if answer.status in (_OK, _PARTIAL):
                 return answer
             refusal = _refusal(answer)
+            if body is None:
+                self.close()
             if refusal.problem == "request.nonce_refused" and attempt < 3:
                 self._nonce = ""
                 continue
@@ -224,7 +297,7 @@ class SignedSession:
         raise CentreUnreachable("no usable nonce")
 
     def _once(
-        self, method: str, path: str, body: bytes, timeout_s: float, more: dict[str, str]
+        self, method: str, path: str, body: bytes | None, timeout_s: float, more: dict[str, str]
     ) -> http.client.HTTPResponse:
         if self._connection is None:
             self._connection = self._centre.open()
@@ -235,16 +308,24 @@ class SignedSession:
             first.read(4096)
             self._keep_nonce(first)
         nonce, self._nonce = self._nonce, ""
-        if self._deflate and len(body) >= WORTH_DEFLATING_BYTES:
+        if self._deflate and body is not None and len(body) >= WORTH_DEFLATING_BYTES:
             body, more = zlib.compress(body), {**more, "Content-Encoding": "deflate"}
         headers = sign_request(
-            self._key, box_id=self._box_id(), method=method, path=path, nonce=nonce, body=body
+            self._key, box_id=self._box_id(), method=method, path=path, nonce=nonce, body=body or b""
         )
         if body:
             headers["Content-Type"] = "application/json"
-        connection.request(method, path, body or None, {**_agent(), **headers, **more})
-        assert connection.sock is not None
-        connection.sock.settimeout(timeout_s)
+        if body is None:
+            more = {**more, "Transfer-Encoding": "chunked"}
+            connection.putrequest(method, path)
+            for name, value in {**_agent(), **headers, **more}.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+        else:
+            connection.request(method, path, body or None, {**_agent(), **headers, **more})
+        assert isinstance(connection.sock, _Tls)
+        self._requested = connection.sock
+        self._requested.settimeout(timeout_s)
         return connection.getresponse()
 
     def _keep_nonce(self, answer: http.client.HTTPResponse) -> None:

@@ -23,6 +23,8 @@ VERSION = 1
 OLDEST_VERSION = 1
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 MAX_POST_BYTES = 1024 * 1024
+MAX_UPLINK_LINE_BYTES = 2048
+"""Of what a box says on the connection on which it follows."""
 MAX_SNAPSHOT_FILE_BYTES = 64 * 1024 * 1024
 MAX_RELEASE_BYTES = 64 * 1024 * 1024
 MAX_LIST_BYTES = 256 * 1024 * 1024
@@ -247,14 +249,6 @@ class AckBatch(msgspec.Struct, frozen=True):
     agent_version: str = ""
 
 
-class AckAnswer(msgspec.Struct, frozen=True):
-    """What the centre says to acknowledgements. ``spread_ms``: the next ones wait a random part of it, so that those of
-    thousands of doors do not come at once."""
-
-    v: int
-    spread_ms: Number = 0
-
-
 class EnrolRequest(msgspec.Struct, frozen=True):
     """Asked again with the same code and key until ``state`` is "active" (idempotent).
 
@@ -283,7 +277,7 @@ class EnrolAnswer(msgspec.Struct, frozen=True):
 
 
 class Posted(Protocol):
-    """What is posted, and what answers it: AckBatch, AckAnswer, FactBatch, EnrolRequest, EnrolAnswer."""
+    """What is posted, and what answers it: AckBatch, FactBatch, EnrolRequest, EnrolAnswer."""
 
     @property
     def v(self) -> int: ...

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
+from beffroi.stream.acks import Uplines
 from beffroi.stream.hub import Hub, Subscriber
 
 BODY_TIMEOUT_S = 20.0
@@ -119,8 +120,10 @@ class Held(Response):
         idle: bytes = b"",
         idle_s: float | None = None,
         life_s: float | None = None,
+        up: Uplines | None = None,
     ) -> None:
-        """``idle`` is written whenever nothing was for ``idle_s``; ``life_s`` ends the response."""
+        """``idle`` is written whenever nothing was for ``idle_s``; ``life_s`` ends the response. ``up`` reads the
+        request's body while the response goes on; where it ends, both do."""
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         if nonce:
             headers[NONCE_HEADER] = nonce
@@ -131,11 +134,14 @@ class Held(Response):
         self._idle = idle
         self._idle_s = idle_s
         self._life_s = life_s
+        self._up = up
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Thousands of these are held: two tasks each, and nothing that only waits for another.
         writer = asyncio.create_task(self._write(send))
-        reader = asyncio.create_task(_disconnected(receive))
+        reader = asyncio.create_task(
+            _disconnected(receive) if self._up is None else _read_up(receive, self._up)
+        )
         self._subscriber.on_close = writer.cancel
         try:
             async with asyncio.timeout(self._life_s):
@@ -174,3 +180,10 @@ class Held(Response):
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def _read_up(receive: Receive, up: Uplines) -> None:
+    """While a box is slowed nothing more of it is read: it waits for its own connection."""
+    while (message := await receive())["type"] != "http.disconnect":
+        if not await up.take(message["body"]) or not message.get("more_body", False):
+            return

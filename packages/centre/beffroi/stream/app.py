@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
-from beffroi_protocol.messages import VERSION, Ack, AckAnswer
+from beffroi_protocol.messages import Ack
 from beffroi_protocol.signing import Signer, unb64
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.requests import Request
@@ -32,16 +32,17 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, NotFound, Unavailable
 from beffroi.stream import live, uplink
+from beffroi.stream.acks import Acks
 from beffroi.stream.answers import Held, answer, inflated, read_body
 from beffroi.stream.auth import LISTENER_HEADER, BoxRevoked, Caller, Gatekeeper, is_local
-from beffroi.stream.batches import pause_between_s, spread_ms
+from beffroi.stream.batches import pause_between_s
 from beffroi.stream.downloads import AT_ONCE_A_BOX, AT_ONCE_A_DOOR, Downloads
 from beffroi.stream.endpoints import route, router
 from beffroi.stream.feedlog import parse_since
 from beffroi.stream.hub import STALL_S, Hub, Subscriber
 from beffroi.stream.lookups import Lookups
 from beffroi.stream.nonces import Nonces
-from beffroi.stream.posts import Acks, Facts
+from beffroi.stream.posts import Facts
 from beffroi.stream.publisher import POLICY_TOPIC, Publisher
 from beffroi.stream.relay import Relay
 from beffroi.stream.store import BoxRow, Event, Store
@@ -92,9 +93,8 @@ class Stream:
     def _routes(self) -> list[Route]:
         return [
             route("/v1/nonce", self.nonce, self._nonce),
-            route("/v1/feed", self.follow, self._nonce),
+            route("/v1/feed", self.follow, self._nonce, "GET", "POST"),
             route("/v1/files/{digest}", self.file, self._nonce),
-            route("/v1/acks", self.post_acks, self._nonce, "POST"),
             route("/v1/facts", self.post_facts, self._nonce, "POST"),
             route("/healthz", self.health, str),
         ]
@@ -251,7 +251,11 @@ class Stream:
         return answer({"nonce": nonce}, nonce=nonce)
 
     async def follow(self, request: Request) -> Response:
+        """A door asks (GET). A box asks with a body (POST) that does not end: what it enforces, line by line; its
+        signature covers the request without the body."""
         caller = await self.gate.caller(request)
+        if (request.method == "POST") != (caller.box is not None):
+            raise NotFound("page")
         since = parse_since(request.query_params.get("since", ""))
         names = [part.channel for part in since]
         if self._uplink is not None and caller.box is None:
@@ -277,7 +281,8 @@ class Stream:
             raise BoxRevoked
         subscriber = Subscriber(caller.owner, topics, [*first, *self.publisher.answer(since)])
         self.hub.add(subscriber, at_most=caller.at_most)
-        return Held(self.hub, subscriber, media_type="application/x-ndjson", nonce=self._nonce())
+        up = self.acks.uplink(caller.box, lambda: not subscriber.closed) if caller.box is not None else None
+        return Held(self.hub, subscriber, media_type="application/x-ndjson", nonce=self._nonce(), up=up)
 
     async def file(self, request: Request) -> Response:
         """The same answer for a digest that is unknown, of before, or of another commune."""
@@ -305,13 +310,6 @@ class Stream:
         if not path.exists():
             raise NotFound("file")
         return path
-
-    async def post_acks(self, request: Request) -> Response:
-        box, body = await self._post(request)
-        await self.acks.take(box, body)
-        # Each relay has its part of the boxes, and of the processors.
-        boxes = len(self.hub) * max(1, self.config.stream_relays)
-        return answer(AckAnswer(VERSION, spread_ms(boxes)), nonce=self._nonce())
 
     async def post_facts(self, request: Request) -> Response:
         box, body = await self._post(request)

@@ -18,9 +18,6 @@ from beffroi_protocol.table import CHANNEL_KINDS, overlay
 
 SCOPE_ALL = "all"
 PAUSE_MAX_S = 1.0
-ACK_COST_MS, HANDSHAKE_COST_MS = 0.3, 0.3
-"""Of one acknowledgement, and of its connection where it makes one (decision 0022)."""
-KEPT_CONNECTIONS = 1000
 OVERLAYS_A_BEAT = 1000
 
 
@@ -197,14 +194,6 @@ def pause_between_s(followers: int, pause_ms: int) -> float:
     """Return the pause after a batch, ``pause_ms`` for each 1000 followers: each batch costs every one of them a line
     and an acknowledgement."""
     return min(PAUSE_MAX_S, followers * pause_ms / 1e6)
-
-
-def spread_ms(boxes: int) -> int:
-    """Return the span over which ``boxes`` spread their acknowledgements: what two processors need for them anyway.
-
-    Up to some thousand boxes most acknowledgements use a connection that is open; of more, nearly each opens its own.
-    """
-    return int(boxes * ACK_COST_MS + max(0, boxes - KEPT_CONNECTIONS) * HANDSHAKE_COST_MS)
 
 
 def overlays_a_beat(overlays: int, *, heartbeat_s: int, valid_s: int) -> int:

@@ -27,10 +27,10 @@ Answering = Callable[[Request], Awaitable[Response]]
 class Endpoint:
     """One path as an ASGI application. ``nonce``: what a refusal brings along; "" for none."""
 
-    def __init__(self, answering: Answering, nonce: Callable[[], str], method: str) -> None:
+    def __init__(self, answering: Answering, nonce: Callable[[], str], methods: tuple[str, ...]) -> None:
         self._answering = answering
         self._nonce = nonce
-        self._methods = ("GET", "HEAD") if method == "GET" else (method,)
+        self._methods = (*methods, "HEAD") if "GET" in methods else methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
@@ -51,8 +51,8 @@ class Endpoint:
             return Response(status_code=500)
 
 
-def route(path: str, answering: Answering, nonce: Callable[[], str], method: str = "GET") -> Route:
-    return Route(path, Endpoint(answering, nonce, method))
+def route(path: str, answering: Answering, nonce: Callable[[], str], *methods: str) -> Route:
+    return Route(path, Endpoint(answering, nonce, methods or ("GET",)))
 
 
 def router(routes: list[Route]) -> Router:

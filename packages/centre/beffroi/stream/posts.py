@@ -1,4 +1,4 @@
-"""What boxes send: acknowledgements and facts.
+"""What boxes post: facts.
 
 Process: stream.
 Input:   hostile boxes: every post is signed, sized and rated; numbers are bounded; a fact's identifier counts
@@ -10,85 +10,23 @@ Fails:   a fact is answered with 200 only after its commit; a lost answer is har
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 from collections.abc import Awaitable, Callable
 
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.facts import Fact, FactBatch
 from beffroi_protocol.indicators import Indicator, normalise
-from beffroi_protocol.messages import Ack, AckBatch, decode, encode
-from beffroi_protocol.table import overlay
+from beffroi_protocol.messages import decode, encode
 
 from beffroi.lib.errors import Invalid
 from beffroi.stream.answers import TooMany
 from beffroi.stream.limits import RateLimit
 from beffroi.stream.store import BoxRow, FactRow, Store
 
-log = logging.getLogger("beffroi.stream")
-
-ACK_WINDOW_S = 0.03
-"""Acknowledgements of hundreds of boxes arrive together: one commit for all of such a window."""
-MAX_ACKS = 8
 MAX_FACTS = 500
 MAX_FACT_ID = 64
 MAX_NUMBER = 2**53
 POSTS_BURST, POSTS_PER_S = 60.0, 2.0
 FACTS_BURST, FACTS_PER_S = 2000.0, 20.0
-
-Enforced = Callable[[BoxRow, Ack], None]
-
-
-class Acks:
-    """Collects acknowledgements and commits them together. ``on_enforced`` is called after the commit."""
-
-    def __init__(
-        self, run: Callable[[Callable[[], object]], Awaitable[object]], store: Store, on_enforced: Enforced
-    ) -> None:
-        self._run = run
-        self._store = store
-        self._on_enforced = on_enforced
-        self._limit = RateLimit(burst=120.0, per_s=4.0)
-        self._waiting: list[tuple[BoxRow, AckBatch]] = []
-        self._flushed: asyncio.Task[None] | None = None
-
-    async def take(self, box: BoxRow, body: bytes) -> None:
-        """Return after the commit.
-
-        Errors: TooMany, Invalid, MessageMalformed, VersionUnknown, Unavailable.
-        """
-        if not self._limit.take(box.id, 1, now_s=asyncio.get_running_loop().time()):
-            raise TooMany
-        batch = decode(body, AckBatch)
-        own = ("box", overlay("box", box.collectivite_id))
-        if len(batch.acks) > MAX_ACKS or not all(_sound(ack, own) for ack in batch.acks):
-            raise Invalid("acks")
-        if not 0 <= batch.policy_version < 2**31 or len(batch.agent_version) > 40:
-            raise Invalid("acks")
-        self._waiting.append((box, batch))
-        if self._flushed is None:
-            self._flushed = asyncio.create_task(self._flush())
-        await asyncio.shield(self._flushed)
-
-    async def _flush(self) -> None:
-        await asyncio.sleep(ACK_WINDOW_S)
-        taken, self._waiting, self._flushed = self._waiting, [], None
-        acks = [(box.id, ack) for box, batch in taken for ack in batch.acks]
-        boxes = {box.id: (batch.policy_version, batch.agent_version) for box, batch in taken}
-        await self._run(lambda: self._store.put_acks(acks, boxes))
-        for box, batch in taken:
-            for ack in batch.acks:
-                self._on_enforced(box, ack)
-
-    async def close(self) -> None:
-        if self._flushed is not None:
-            with contextlib.suppress(Exception):
-                await self._flushed
-
-
-def _sound(ack: Ack, own: tuple[str, ...]) -> bool:
-    numbers = (ack.version, ack.enforced_at_ms)
-    return ack.channel in own and 0 <= ack.epoch < 2**31 and all(0 <= n < MAX_NUMBER for n in numbers)
 
 
 class Facts:
