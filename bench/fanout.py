@@ -2,7 +2,8 @@
 
 What:    the real centre under its supervisor (front door with TLS, stream, worker, all the rest) in the laboratory's
          datacenter; simulated boxes (bench.fleet) in the internet's namespace, each with an address, a key, a held
-         response and posts of its own. Decisions are made as the console makes them; times begin before their commit.
+         connection on which it acknowledges. Decisions are made as the console makes them; times begin before their
+         commit, and end with the centre's commit of an acknowledgement (its column received_at).
          Up to some thousand boxes the centre is as it is installed; for more it gets relays and front doors of its own
          (settings stream_relays, box_fronts), as many as the open files of a process here demand.
 Peers:   none: nothing else at hand pushes to boxes; the peers' pull intervals are in README, as documented.
@@ -40,8 +41,6 @@ SAMPLE = 5
 """Boxes of each process that verify every line."""
 ROUND_LIMIT_S = 300.0
 JOIN_LIMIT_S = 600.0
-KEEP_POSTS_UP_TO = 4500
-"""With more boxes, each post closes its connection: there are not enough open files for two a box."""
 QUIET_S = 33
 """Longer than a front door beside others keeps a connection that is silent, and usual between two decisions."""
 QUIET_ROUNDS = 2
@@ -71,9 +70,8 @@ class Shape:
 def shape(boxes: int, files: int) -> Shape:
     """One process of each kind where that is enough, else as many as ``files`` open files a process demand."""
     room = files - SPARE_FILES
-    kept = boxes <= KEEP_POSTS_UP_TO
-    connections = max(4000, (2 * boxes if kept else boxes) + POSTS_AT_ONCE)
-    if kept and 2 * connections <= room:
+    connections = max(4000, boxes + POSTS_AT_ONCE)
+    if 2 * connections <= room:
         return Shape(connections, 0, 0)
     # The kernel and the hash of the addresses do not deal quite evenly: a tenth more for each.
     fronts = math.ceil(2 * 1.1 * connections / room)
@@ -164,7 +162,6 @@ class _Bench:
                     "first": first,
                     "count": min(BOXES_A_PROCESS, self.boxes - first),
                     "sample": SAMPLE,
-                    "keep_posts": self.boxes <= KEEP_POSTS_UP_TO,
                 }
             )
 
@@ -197,19 +194,20 @@ class _Bench:
         before = self._load()
         decisions: dict[str, int] = {}
         to_receipt_ms: list[float] = []
+        last_ack_ms: list[int] = []
         for _ in range(count):
             start = self._load()
             decisions.update(self._decide())
-            self._until(decisions, acknowledged=False)
+            self._until_received(decisions)
             received = self._load()
             to_receipt_ms.append(1000 * sum(received.cpu_s[part] - start.cpu_s[part] for part in _PARTS))
-            self._until_acknowledged(decisions)
+            last_ack_ms.append(self._until_acknowledged(decisions))
             # The pause after a batch (of up to 1200 boxes) is over: the next one goes out at once.
             time.sleep(0.3)
         used = self._load()
         found = self._times(decisions)
         slowest_line = percentiles(max(e[2] for e in each) for each in found.each)
-        slowest_ack = percentiles(max(e[3] for e in each) for each in found.each)
+        slowest_ack = percentiles(last_ack_ms)
         self._complete(found, "single decisions")
         target = 500 if self.boxes <= 700 else 2000
         rows = [
@@ -245,20 +243,18 @@ class _Bench:
 
     def after_silence(self) -> list[Row]:
         """The usual case: a decision is rare."""
-        if self.boxes > KEEP_POSTS_UP_TO:
-            return []  # there every acknowledgement opens a connection in any case
         self.say(f"{QUIET_ROUNDS} decisions, each after {QUIET_S} s of silence")
         decisions: dict[str, int] = {}
+        last_ack_ms = 0
         for _ in range(QUIET_ROUNDS):
             time.sleep(QUIET_S)
             decisions.update(self._decide())
-            self._until_acknowledged(decisions)
+            last_ack_ms = max(last_ack_ms, self._until_acknowledged(decisions))
         found = self._times(decisions)
         self._complete(found, "decisions after silence")
-        last_ack_ms = max(e[3] for each in found.each for e in each)
         return [
             Row("after silence: decision to a box's receipt, p99", "ms", rank(found.line_ms, 0.99)),
-            Row("after silence: decision to the last acknowledgement, worst", "ms", round(last_ack_ms)),
+            Row("after silence: decision to the last acknowledgement, worst", "ms", last_ack_ms),
         ]
 
     def many(self) -> list[Row]:
@@ -282,7 +278,9 @@ class _Bench:
         lasted_s = used.at - before.at
         rows = [
             Row("10 decisions a second: to a box's receipt, p99", "ms", rank(found.line_ms, 0.99)),
-            Row("10 decisions a second: to a box's acknowledgement, p99", "ms", rank(found.ack_ms, 0.99)),
+            Row(
+                "10 decisions a second: to a box's word that it enforces, p99", "ms", rank(found.ack_ms, 0.99)
+            ),
             Row(
                 "10 decisions a second: batches a second",
                 "count",
@@ -354,18 +352,26 @@ class _Bench:
         began = {d["id"]: int(d["activated_ms"]) for d in rows}
         return {decision_id: began[decision_id] for decision_id in made}
 
-    def _until_acknowledged(self, decisions: dict[str, int]) -> None:
-        self._until(decisions, acknowledged=True)
+    def _until_acknowledged(self, decisions: dict[str, int]) -> int:
+        """Wait until the centre has committed of every box that it enforces the last of the decisions; return how many
+        ms after that decision the last one was."""
+        last, began_ms = max(decisions.items(), key=lambda item: item[1])
+        deadline = time.monotonic() + ROUND_LIMIT_S
+        while (said := self.centre.ask("acknowledged", decision_id=last))["boxes"] < self.boxes:
+            if time.monotonic() > deadline:
+                raise LabFailed(f"{said['boxes']} acknowledged within {ROUND_LIMIT_S:g} s: {self._states()}")
+            time.sleep(max(0.01, self.boxes / 50_000))
+        return int(said["last_ms"]) - began_ms
 
-    def _until(self, decisions: dict[str, int], *, acknowledged: bool) -> None:
-        """Wait until all boxes have, or acknowledged, the last of the decisions."""
+    def _until_received(self, decisions: dict[str, int]) -> None:
+        """Wait until all boxes have the last of the decisions."""
         last = dict([max(decisions.items(), key=lambda item: item[1])])
         deadline = time.monotonic() + ROUND_LIMIT_S
-        while sum(e[int(acknowledged)] for each in self._times(last).each for e in each) < self.boxes:
+        while sum(e[0] for each in self._times(last).each for e in each) < self.boxes:
             if time.monotonic() > deadline:
                 raise LabFailed(f"not all boxes within {ROUND_LIMIT_S:g} s: {self._states()}")
             # Asking costs the simulator a walk over its boxes.
-            time.sleep(self.boxes / 50_000 if acknowledged else self.boxes / 200_000)
+            time.sleep(self.boxes / 200_000)
 
     def _complete(self, found: _Found, what: str) -> None:
         missing = [each for each in found.each if sum(e[0] for e in each) < self.boxes]

@@ -1,8 +1,8 @@
 """Many simulated boxes in one process: real TLS, real signed requests, the real protocol; no kernel behind them.
 
 Purpose: `python -m bench.fleet` follows the feed for thousands of boxes and acknowledges each batch, as the agent does:
-         one held response, another connection for posts that is kept while the front door keeps it, the agent's own
-         pauses with jitter after a loss. It answers JSON requests on stdin, as the laboratory's hands do.
+         one held connection on which it also speaks, the agent's own pauses with jitter after a loss. It answers JSON
+         requests on stdin, as the laboratory's hands do.
 Process: in the internet's namespace of the laboratory; no privilege used. One epoll loop and plain sockets: what the
          boxes cost here is taken from the same processors as what is measured.
 Proof:   some boxes of each process verify every line with the protocol package, as a box does; all others read it.
@@ -23,16 +23,13 @@ from typing import Any
 
 from beffroi_box import AGENT_VERSION
 from beffroi_box.agent import BACKOFF_FIRST_S, BACKOFF_LAST_S
-from beffroi_box.client import NONCE_LIFE_S
 from beffroi_lab.hands import serve
 from beffroi_protocol.messages import (
     VERSION,
     Ack,
-    AckAnswer,
     AckBatch,
     Batch,
     Snapshot,
-    decode,
     decode_feed,
     encode,
 )
@@ -42,7 +39,7 @@ from beffroi_protocol.signing import ROOT_KID, TrustStore, payload_hash, split_l
 from beffroi_protocol.table import overlay
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bench.wire import PARKED, Chunks, Job, Loop, Waiting, exchange, receive, request
+from bench.wire import PARKED, Chunks, Job, Loop, Waiting, exchange, receive, request, say
 
 _READ_LINES_KEPT = 4096
 
@@ -54,7 +51,6 @@ class Fleet:
 
     def __init__(self, settings: Answer) -> None:
         self.host, self.target = str(settings["host"]), (str(settings["address"]), int(settings["port"]))
-        self.keep_posts = bool(settings["keep_posts"])
         self.context = ssl.create_default_context(cafile=str(settings["authority"]))
         register = json.loads(Path(settings["register"]).read_text("utf-8"))
         first, count = int(settings["first"]), int(settings["count"])
@@ -72,7 +68,6 @@ class Fleet:
     def run(self) -> None:
         for box in self.boxes:
             self.loop.step(box.feed_job)
-            self.loop.step(box.post_job)
         self.loop.run()
 
     def read(self, line: bytes) -> Batch | Snapshot | None:
@@ -92,7 +87,7 @@ class Fleet:
 
 
 class Box:
-    """One box: two jobs, as the agent has two threads for them."""
+    """One box; its job is the agent's thread that follows."""
 
     def __init__(self, fleet: Fleet, row: list[str], number: int, *, verifies: bool) -> None:
         self.fleet = fleet
@@ -102,16 +97,14 @@ class Box:
         self.source = f"88.{160 + number // 62500}.{number // 250 % 250 + 1}.{number % 250 + 1}"
         self.channels = ("box", overlay("box", collectivite_id))
         self.at = dict.fromkeys(self.channels, (0, 0, ""))
-        self.acked: dict[str, tuple[int, int]] = {}
+        self.acked: dict[str, tuple[int, int]] = {}  # on this connection
+        self.told: dict[str, tuple[int, int]] = {}
         self.joined_at = 0.0
         self.following = False
         self.session = (
             FeedSession(TrustStore(fleet.root), self.channels, TrustedClock(floor=0)) if verifies else None
         )
-        self.parked = False
-        self.nonce, self.nonce_at = "", 0.0
-        self.spread_s = 0.0
-        self.feed_job, self.post_job = self._feed(), self._post()
+        self.feed_job = self._feed()
 
     # -- the feed ----------------------------------------------------------------------------------------
 
@@ -136,14 +129,18 @@ class Box:
             nonce, _ = yield from exchange(tls, request("GET", "/v1/nonce", self.fleet.host, {}, b""))
             since = ",".join(f"{c}:{e}:{v}:{h}" for c, (e, v, h) in self.at.items())
             path = f"/v1/feed?since={since}"
-            signed = sign_request(self.key, box_id=self.id, method="GET", path=path, nonce=nonce, body=b"")
-            asked = request("GET", path, self.fleet.host, signed, b"")
+            signed = sign_request(self.key, box_id=self.id, method="POST", path=path, nonce=nonce, body=b"")
+            asked = request("POST", path, self.fleet.host, {**signed, "Transfer-Encoding": "chunked"}, b"")
             _, rest = yield from exchange(tls, asked, held=True)
             chunks = Chunks()
             lines = chunks.lines(rest)
+            self.acked.clear()  # all of it is said again
             while True:
                 for line in lines:
                     self._receive(line)
+                if news := self._news():
+                    yield from say(tls, encode(AckBatch(VERSION, tuple(news), 1, AGENT_VERSION)))
+                    self._said(news)
                 lines = chunks.lines((yield from receive(tls)))
         finally:
             self.fleet.loop.close(tls)
@@ -172,8 +169,6 @@ class Box:
             self.at[message.channel] = (message.epoch, message.to_version, message.prev)
         if not self.following and message.channel == self.channels[-1]:
             self.following, self.joined_at = True, now
-        if self.parked and self._news():
-            self.fleet.loop.step(self.post_job)
 
     def _news(self) -> list[Ack]:
         now_ms = int(time.time() * 1000)
@@ -183,60 +178,18 @@ class Box:
             if epoch and self.acked.get(channel) != (epoch, version)
         ]
 
-    def _connection(self) -> Waiting[ssl.SSLSocket]:
-        fleet = self.fleet
-        return fleet.loop.connect(fleet.context, self.source, fleet.target, fleet.host)
-
-    # -- acknowledgements --------------------------------------------------------------------------------
-
-    def _post(self) -> Job:
-        tls: ssl.SSLSocket | None = None
-        while True:
-            if not self._news():
-                self.parked = True
-                yield None, PARKED, 0.0
-                self.parked = False
-                continue
-            if self.spread_s:
-                yield None, PARKED, self.spread_s * random.random()
-            news = self._news()
-            try:
-                if tls is None:
-                    tls = yield from self._connection()
-                yield from self._acknowledge(tls, news)
-                if self.fleet.keep_posts:
-                    continue
-            except (OSError, ValueError) as error:
-                self.fleet.counts[f"post: {error}"[:120]] += 1
-                self.nonce = ""
-                if tls is not None:
-                    self.fleet.loop.close(tls)
-                    tls = None
-                    continue  # a kept connection may have been closed meanwhile: once more at once
-                yield None, PARKED, 2.0 * (0.5 + random.random())
-            if tls is not None:
-                self.fleet.loop.close(tls)
-                tls = None
-
-    def _acknowledge(self, tls: ssl.SSLSocket, news: list[Ack]) -> Job:
-        host = self.fleet.host
-        if not self.nonce or time.monotonic() - self.nonce_at > NONCE_LIFE_S:
-            self.nonce, _ = yield from exchange(tls, request("GET", "/v1/nonce", host, {}, b""))
-        body = encode(AckBatch(VERSION, tuple(news), 1, AGENT_VERSION))
-        signed = sign_request(
-            self.key, box_id=self.id, method="POST", path="/v1/acks", nonce=self.nonce, body=body
-        )
-        self.nonce = ""
-        self.nonce, answer = yield from exchange(tls, request("POST", "/v1/acks", host, signed, body))
-        self.spread_s = decode(answer, AckAnswer).spread_ms / 1000
-        self.nonce_at = time.monotonic()
+    def _said(self, news: list[Ack]) -> None:
         now = time.time()
         for ack in news:
-            before = self.acked.get(ack.channel, (0, 0))
-            self.acked[ack.channel] = (ack.epoch, ack.version)
+            before = self.told.get(ack.channel, (0, 0))
+            self.acked[ack.channel] = self.told[ack.channel] = (ack.epoch, ack.version)
             if ack.channel == "box" and before[0] == ack.epoch:
                 for version in range(before[1] + 1, ack.version + 1):
                     self.fleet.times[version][1].append(now)
+
+    def _connection(self) -> Waiting[ssl.SSLSocket]:
+        fleet = self.fleet
+        return fleet.loop.connect(fleet.context, self.source, fleet.target, fleet.host)
 
 
 _fleet: list[Fleet] = []

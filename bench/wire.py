@@ -113,14 +113,7 @@ class Loop:
 
 def exchange(tls: ssl.SSLSocket, sent: bytes, *, held: bool = False) -> Waiting[tuple[str, bytes]]:
     """Return (nonce, body), or of a ``held`` response what came with its head. Errors: Refusal, OSError."""
-    while True:
-        try:
-            tls.send(sent)  # less than one record
-            break
-        except ssl.SSLWantReadError:
-            yield tls, READ, 0.0
-        except ssl.SSLWantWriteError:
-            yield tls, WRITE, 0.0
+    yield from _send(tls, sent)
     data = b""
     while (end := data.find(b"\r\n\r\n")) < 0:
         data += yield from receive(tls)
@@ -133,6 +126,22 @@ def exchange(tls: ssl.SSLSocket, sent: bytes, *, held: bool = False) -> Waiting[
     if status != b"200":
         raise Refusal(f"answer {status.decode()} {rest[:60]!r}")
     return _field(head, NONCE_HEADER.encode()).decode(), rest
+
+
+def say(tls: ssl.SSLSocket, line: bytes) -> Job:
+    """Send one line on a request whose body is still open. Errors: OSError."""
+    yield from _send(tls, b"%x\r\n%s\n\r\n" % (len(line) + 1, line))
+
+
+def _send(tls: ssl.SSLSocket, sent: bytes) -> Job:
+    while True:
+        try:
+            tls.send(sent)  # less than one record
+            return
+        except ssl.SSLWantReadError:
+            yield tls, READ, 0.0
+        except ssl.SSLWantWriteError:
+            yield tls, WRITE, 0.0
 
 
 def receive(tls: ssl.SSLSocket) -> Waiting[bytes]:

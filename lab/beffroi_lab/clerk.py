@@ -41,6 +41,7 @@ from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import Batch, Policy, decode_feed
 from beffroi_protocol.signing import split_line
 from django.db import close_old_connections, transaction
+from django.db.models import Count, Max
 
 from beffroi_lab import hands
 from beffroi_lab.running import wait_until
@@ -138,6 +139,15 @@ def enforced(decision_ids: list[str], boxes_wanted: int, ended: bool, limit_s: f
             break
         time.sleep(0.02)
     return {"ok": len(seen) >= boxes_wanted, "boxes": seen, "version": needed}
+
+
+def acknowledged(decision_id: str) -> Answer:
+    """How many boxes said that they enforce a decision, and when the centre wrote down the last word of it."""
+    version = _version_of({decision_id}, ended=False)
+    found = BoxAck.objects.filter(channel="box", version__gte=version or 2**62).aggregate(
+        count=Count("box_id"), last=Max("received_at")
+    )
+    return {"ok": True, "boxes": found["count"], "last_ms": _epoch_ms(found["last"]) or 0}
 
 
 def _version_of(decision_ids: set[str], *, ended: bool) -> int:
@@ -327,8 +337,8 @@ def _epoch_ms(moment: Any) -> int | None:
 
 
 _DEEDS = (
-    app_passwords, box_code, confirm_box, box_id, decided, enforced, report, campaigns, confirm, undo, block, forge,
-    except_locally, withdraw, facts, verify_audit, messages, set_policy, age_mail, sightings,
+    app_passwords, box_code, confirm_box, box_id, decided, enforced, acknowledged, report, campaigns, confirm, undo, block,
+    forge, except_locally, withdraw, facts, verify_audit, messages, set_policy, age_mail, sightings,
 )  # fmt: skip
 
 if __name__ == "__main__":

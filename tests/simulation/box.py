@@ -103,6 +103,7 @@ class Box:
         self.on_post: Callable[[Box, str, bytes], None] = lambda box, path, body: box.centre.post(
             box.row, path, body
         )
+        self.on_say: Callable[[Box, bytes], None] = lambda box, line: box.centre.say(box.row, line)
         self.on_file: Callable[[bytes], tuple[bytes, bool]] = lambda packed: (packed, False)
         self.truth: dict[tuple[str, str], int] = {}
         self.asked: dict[str, tuple[FactSpool | None, int]] = {}
@@ -187,7 +188,7 @@ class Box:
         return False
 
     def held(self, path: str) -> Connection:
-        """The session's ``get_held``."""
+        """The session's ``open_feed``."""
         if self.connection is not None:
             return self.connection
         if not self.link:
@@ -221,6 +222,15 @@ class Box:
             except ProtocolError as error:
                 raise CentreRefused(400, error.code) from None
         return b"{}"
+
+    def say(self, line: bytes) -> None:
+        """The session's ``say``: what a lost connection swallows, nobody hears of."""
+        connection = self.connection
+        if connection is None or connection.ended or connection.subscriber.closed:
+            raise CentreUnreachable("no open feed")
+        if self.link and line:
+            with self.time.at(skew_s=0.0, booted_at=0.0):
+                self.on_say(self, line)
 
     def snapshot(self, wanted: FileWanted) -> bytes:
         """The agent's ``fetch_snapshot``."""
@@ -286,7 +296,7 @@ class Box:
         assert agent is not None
         sender = agent.sender
         sender._facts_at = float("-inf")
-        return self.run(lambda: sender.send_acks() and sender.send_facts(monotonic=self.time.monotonic()))
+        return self.run(lambda: sender.send_facts(monotonic=self.time.monotonic()))
 
     def attacked_from(self, address: str) -> bool:
         """A flow of the attacker; True when it was refused (and counted)."""
@@ -329,8 +339,11 @@ class _Session:
     def __init__(self, *_: object) -> None:
         self._box = Box.now_running
 
-    def get_held(self, path: str, *, read_timeout_s: float) -> Connection:
+    def open_feed(self, path: str, *, read_timeout_s: float) -> Connection:
         return self._box.held(path.replace("%40", "@"))
+
+    def say(self, line: bytes) -> None:
+        self._box.say(line)
 
     def post(self, path: str, body: bytes) -> bytes:
         return self._box.post(path, body)

@@ -17,10 +17,11 @@ from unittest.mock import patch
 from beffroi.core.planes.db import SqliteDatabase
 from beffroi.lib import clock
 from beffroi.lib.config import Config
+from beffroi.stream.acks import MAX_ACKS, _sound
 from beffroi.stream.auth import Caller
 from beffroi.stream.feedlog import parse_since
 from beffroi.stream.hub import Hub, Subscriber
-from beffroi.stream.posts import MAX_ACKS, Facts, _sound
+from beffroi.stream.posts import Facts
 from beffroi.stream.publisher import POLICY_TOPIC, Publisher, Step
 from beffroi.stream.store import BoxRow, Event, Store
 from beffroi_protocol.indicators import Indicator
@@ -235,10 +236,13 @@ class Centre:
         """Errors: Down, and the refusals of the real code."""
         if not self.up:
             raise Down
-        if path == "/v1/facts":
-            drive(self.facts.take(box, body))
-            return
-        batch = decode(body, AckBatch)
+        drive(self.facts.take(box, body))
+
+    def say(self, box: BoxRow, line: bytes) -> None:
+        """A line on the connection on which the box follows; one that is not sound is not taken. Errors: Down."""
+        if not self.up:
+            raise Down
+        batch = decode(line, AckBatch)
         own = ("box", overlay("box", box.collectivite_id))
         if len(batch.acks) <= MAX_ACKS and all(_sound(ack, own) for ack in batch.acks):
             acks = [(box.id, ack) for ack in batch.acks]

@@ -214,10 +214,12 @@ def next_end_s(box: Box) -> float | None:
 
 
 def acks(world: World, box: Box, batch: AckBatch) -> None:
-    highest = world.watched[box.id].highest
+    assert box.agent is not None
+    tables, highest = box.agent.session.tables, world.watched[box.id].highest
     for ack in batch.acks:
-        claimed = (ack.epoch, ack.version)
-        have = highest.get(ack.channel, (0, 0))
+        claimed, table = (ack.epoch, ack.version), tables[ack.channel]
+        # It speaks while it reads, before ``step`` looks at it.
+        have = max(highest.get(ack.channel, (0, 0)), (table.epoch, table.version))
         require(claimed <= have, "%s acknowledges %s %s but holds %s", box.id, ack.channel, claimed, have)
 
 

@@ -38,17 +38,19 @@ def lying_box(world: World) -> None:
     body = encode(
         AckBatch(1, (Ack("box", 10**6, 10**9, 0), Ack(overlay("box", world.communes[-1]), 9, 9, 0)))
     )
-    path = "/v1/acks"
+    if deed == "acks":
+        world.centre.say(box.row, body)
+        return
     if deed == "facts":
         other = rng.choice(world.boxes)
         victim = Indicator(Kind.IP, address(world))
         flows = FlowsBlocked(f"lie_{other.id}", victim, "in", 2**40, 1, 2)
-        path, body = "/v1/facts", encode(FactBatch(1, (flows, flows)))
+        body = encode(FactBatch(1, (flows, flows)))
     elif deed == "sighting":
         seen = Sighting("lie_sighting", "honeyport", (Indicator(Kind.DOMAIN, "impots.gouv.fr"),), 1)
-        path, body = "/v1/facts", encode(FactBatch(1, (seen,)))
+        body = encode(FactBatch(1, (seen,)))
     try:
-        world.centre.post(box.row, path, body)
+        world.centre.post(box.row, "/v1/facts", body)
     except (BeffroiError, ProtocolError):
         pass
 

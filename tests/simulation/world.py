@@ -14,13 +14,14 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from beffroi.lib.errors import BeffroiError
 from beffroi_box.errors import CentreUnreachable
 from beffroi_protocol.messages import AckBatch, decode
 
 from tests.simulation import checks
 from tests.simulation.box import Box, Connection
 from tests.simulation.bulk import on_its_way
-from tests.simulation.centre import Centre, CentreCrash
+from tests.simulation.centre import Centre, CentreCrash, Down
 from tests.simulation.disk import PowerCut
 from tests.simulation.doors import Door
 from tests.simulation.virtual import START, VirtualTime, drive
@@ -64,7 +65,7 @@ class World:
         ]
         for box in self.boxes:
             self.centre.enrol(box.row)
-            box.on_post, box.on_file = self._post, self._file
+            box.on_post, box.on_say, box.on_file = self._post, self._say, self._file
         self.centre.start()
         self.doors = [Door(name, self.centre, time, self.communes[-1]) for name in ("mail", "login")]
         for door in self.doors:
@@ -271,7 +272,7 @@ class World:
         self.once(box, "slow", 30.0, lambda: self._keep(box, slow=True))
         if agent.lists._wake.is_set():
             self.once(box, "lists", self.rng.uniform(0.1, 1.5), lambda: self._lists(box))
-        if agent.sender._acks or agent.sender._policy_news or agent.spool.waiting():
+        if agent.spool.waiting():
             self.once(box, "send", 0.2, lambda: self._send(box))
 
     def _keep(self, box: Box, *, slow: bool) -> None:
@@ -333,10 +334,6 @@ class World:
         self.turn(box)
 
     def _post(self, box: Box, path: str, body: bytes) -> None:
-        if path == "/v1/acks":
-            if box.liar and self.rng.random() < 0.5:
-                return  # withheld
-            checks.acks(self, box, decode(body, AckBatch))
         fate = 1.0 if self.quiet else self.rng.random()
         if fate < 0.05:
             raise CentreUnreachable("lost")
@@ -345,6 +342,21 @@ class World:
             raise CentreUnreachable("the answer was lost")
         if fate < 0.15:
             self.after(self.rng.uniform(1, 300), lambda: self._post_again(box, path, body))
+
+    def _say(self, box: Box, line: bytes) -> None:
+        if box.liar and self.rng.random() < 0.5:
+            return  # withheld
+        checks.acks(self, box, decode(line, AckBatch))
+        connection = box.connection
+        assert connection is not None
+        try:
+            if self.quiet or self.rng.random() >= 0.05:
+                self.centre.say(box.row, line)
+                return
+        except (BeffroiError, Down):
+            pass
+        # Lost with the connection that carried it.
+        self.after(0.1, lambda: self.cut(box, connection))
 
     def _post_again(self, box: Box, path: str, body: bytes) -> None:
         if self.centre.up:

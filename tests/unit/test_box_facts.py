@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
+from beffroi_box.acks import STILL_HERE_S, Acknowledger
 from beffroi_box.errors import CentreRefused, CentreUnreachable
 from beffroi_box.facts import BATCH, MAX_OPEN, FactSpool
-from beffroi_box.sender import FACTS_PAUSE_S, SPREAD_AT_MOST_S, Sender
+from beffroi_box.sender import FACTS_PAUSE_S, Sender
 from beffroi_box.trials import POLICY_RETRY_S, Trials
 from beffroi_protocol.facts import (
     EntryRefused,
@@ -179,7 +178,6 @@ class Posts:
     def __init__(self) -> None:
         self.trouble: Exception | None = None
         self.bad: set[str] = set()
-        self.acks: list[AckBatch] = []
         self.facts: list[Fact] = []
         self.refusals = 0
         self.answer = b'{"v":1}'
@@ -187,9 +185,6 @@ class Posts:
     def __call__(self, path: str, body: bytes) -> bytes:
         if self.trouble is not None:
             raise self.trouble
-        if path == "/v1/acks":
-            self.acks.append(decode(body, AckBatch))
-            return self.answer
         batch = decode(body, FactBatch).facts
         if self.bad & {fact.id for fact in batch}:
             self.refusals += 1
@@ -207,7 +202,7 @@ def pump(sender: Sender, of: FactSpool) -> None:
 
 def test_one_bad_fact_among_hundreds_is_dropped_alone(tmp_path: Path) -> None:
     of, posts = spool(tmp_path), Posts()
-    sender = Sender(posts, of, lambda: 1)
+    sender = Sender(posts, of)
     for number in range(BATCH + 50):
         of.refused(entry(number), "the State", NOW)
     bad = facts(of.take())[77].id
@@ -231,38 +226,59 @@ KEPT = [
 
 
 @pytest.mark.parametrize("trouble", KEPT, ids=str)
-def test_no_other_trouble_loses_a_fact_or_an_acknowledgement(tmp_path: Path, trouble: Exception) -> None:
+def test_no_other_trouble_loses_a_fact(tmp_path: Path, trouble: Exception) -> None:
     of, posts = spool(tmp_path), Posts()
-    sender = Sender(posts, of, lambda: 4)
-    sender.enforced(Ack("box", 1, 7, 1))
-    sender.enforced(Ack("box@col_1", 1, 3, 1))
-    sender.policy_changed()
+    sender = Sender(posts, of)
     for number in range(3):
         of.refused(entry(number), "the State", NOW)
     posts.trouble = trouble
     for at in (10.0, 20.0, 30.0):
-        assert not sender.send_acks()
         assert not sender.send_facts(monotonic=at)
-    sender.enforced(Ack("box", 1, 8, 2))
     posts.trouble = None
-    assert sender.send_acks() and sender.send_facts(monotonic=40.0)
-    (batch,) = posts.acks
-    assert {(a.channel, a.version) for a in batch.acks} == {("box", 8), ("box@col_1", 3)}
-    assert batch.policy_version == 4
+    assert sender.send_facts(monotonic=40.0)
     assert len(posts.facts) == 3 and of.rejected == 0
-    assert sender.send_acks() and len(posts.acks) == 1, "nothing twice"
 
 
-def test_acknowledgements_refused_for_good_do_not_hold_up_later_ones(tmp_path: Path) -> None:
-    of, posts = spool(tmp_path), Posts()
-    sender = Sender(posts, of, lambda: 1)
-    sender.enforced(Ack("box", 1, 7, 1))
-    posts.trouble = CentreRefused(400, "request.invalid")
-    assert sender.send_acks()
-    posts.trouble = None
-    sender.enforced(Ack("box", 1, 8, 1))
-    sender.send_acks()
-    assert [a.version for batch in posts.acks for a in batch.acks] == [8]
+class Feed:
+    """An open feed, or none."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.said: list[AckBatch | None] = []
+
+    def say(self, line: bytes) -> None:
+        if not self.open:
+            raise CentreUnreachable("no open feed")
+        self.said.append(decode(line, AckBatch) if line else None)
+
+
+def test_what_is_enforced_is_said_at_once_and_again_on_a_new_connection() -> None:
+    feed = Feed()
+    acks = Acknowledger(feed.say, lambda: 4)
+    acks.enforced(Ack("box", 1, 7, 1))
+    acks.enforced(Ack("box@col_1", 1, 3, 1))
+    feed.open = False
+    acks.enforced(Ack("box", 1, 8, 2))
+    acks.policy_changed()
+    feed.open = True
+    acks.joined()
+    said = [[(a.channel, a.version) for a in batch.acks] for batch in feed.said if batch]
+    assert said == [[("box", 7)], [("box@col_1", 3)], [("box", 8), ("box@col_1", 3)]]
+    assert feed.said[-1] is not None and feed.said[-1].policy_version == 4
+
+
+def test_a_box_with_nothing_to_say_shows_now_and_then_that_it_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    feed, at = Feed(), [1000.0]
+    monkeypatch.setattr("beffroi_box.acks.time.monotonic", lambda: at[0])
+    acks = Acknowledger(feed.say, lambda: 1)
+    acks.joined()
+    acks.heard()
+    at[0] += STILL_HERE_S + 1
+    acks.heard()
+    acks.heard()
+    assert [batch is None for batch in feed.said] == [False, True]
 
 
 def policy(version: int) -> PolicyMessage:
@@ -294,53 +310,3 @@ def test_a_later_policy_is_tried_at_once_and_an_older_one_never() -> None:
     trials.proved()
     trials.offer(policy(3), b"")
     assert trials.due(in_force=3, monotonic=2.0) is None
-
-
-@pytest.mark.parametrize(
-    ("answer", "spread_s"),
-    [
-        (b'{"v":1,"spread_ms":210}', 0.21),
-        (b'{"v":1,"spread_ms":99999999}', SPREAD_AT_MOST_S),
-        (b'{"ok":true}', 0.0),
-        (b"<html>", 0.0),
-        (b'{"v":1,"spread_ms":-5}', 0.0),
-    ],
-    ids=str,
-)
-def test_the_centre_spreads_acknowledgements_within_bounds(
-    tmp_path: Path, answer: bytes, spread_s: float
-) -> None:
-    posts = Posts()
-    posts.answer = answer
-    sender = Sender(posts, spool(tmp_path), lambda: 1)
-    sender.enforced(Ack("box", 1, 7, 1))
-    assert sender.send_acks() and sender.spread_s == spread_s
-
-
-def test_what_is_enforced_while_an_acknowledgement_waits_is_acknowledged_with_it(tmp_path: Path) -> None:
-    posts = Posts()
-    sender = Sender(posts, spool(tmp_path), lambda: 1)
-    sender.spread_s = SPREAD_AT_MOST_S
-    stopping = Waits(posts, lambda: sender.enforced(Ack("box", 1, 8, 1)))
-    sender.enforced(Ack("box", 1, 7, 1))
-    sender.run(stopping)
-    assert [a.version for batch in posts.acks for a in batch.acks] == [8]
-    assert 0 <= stopping.waited_s[0] <= SPREAD_AT_MOST_S
-
-
-class Waits(threading.Event):
-    """Something happens during the sender's wait; after its first post it stops."""
-
-    def __init__(self, posts: Posts, meanwhile: Callable[[], None]) -> None:
-        super().__init__()
-        self.posts = posts
-        self.meanwhile = meanwhile
-        self.waited_s: list[float] = []
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.waited_s.append(timeout or 0.0)
-        self.meanwhile()
-        return False
-
-    def is_set(self) -> bool:
-        return bool(self.posts.acks)

@@ -33,7 +33,6 @@ MAX_BOX_BODY_BYTES = 1024 * 1024
 MAX_URL_BYTES = 4096
 # A held stream is silent between two heartbeats (at most 300 s); ordinary requests are not.
 HELD_TIMEOUT = "330s"
-KEPT_TIMEOUT = "600s"
 PAGE_CONNECTIONS = 4000
 REQUESTS_WINDOW_S, SIGN_INS_WINDOW_S = 10, 60
 # Sources that one listener remembers, about 200 bytes each; the one that was silent longest is forgotten first.
@@ -96,9 +95,7 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
             MAX_BOX_BODY_BYTES,
             (
                 f"timeout client {HELD_TIMEOUT}",
-                # The connection on which a boîtier reports: a decision is rare, and to open one anew for every
-                # acknowledgement costs five times as much. Of a large fleet the memory would cost more.
-                *(() if config.box_fronts else (f"timeout http-keep-alive {KEPT_TIMEOUT}",)),
+                # The body of a boîtier's request stays open; it says at least an empty line each minute, or heartbeat.
                 "http-request deny deny_status 404 unless { path_beg /v1/ }",
                 "use_backend web if { path /v1/enrol }",
                 f"default_backend {'relays' if config.stream_relays else 'stream'}",
