@@ -337,8 +337,8 @@ def _epoch_ms(moment: Any) -> int | None:
 
 
 _DEEDS = (
-    app_passwords, box_code, confirm_box, box_id, decided, enforced, acknowledged, report, campaigns, confirm, undo, block,
-    forge, except_locally, withdraw, facts, verify_audit, messages, set_policy, age_mail, sightings,
+    app_passwords, box_code, confirm_box, box_id, decided, enforced, acknowledged, report, campaigns, confirm, undo,
+    block, forge, except_locally, withdraw, facts, verify_audit, messages, set_policy, age_mail, sightings,
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ FEED = "/v1/feed?since=box:0:0:"
 
 @pytest.fixture(scope="module")
 def centre() -> Iterator[Engines]:
-    with front_planes.running("bfa-", 23140, {"heartbeat_s": 1}, "front") as engines:
+    with front_planes.running("bfa-", 23140, {"heartbeat_s": 1}, "web", "console", "front") as engines:
         yield engines
 
 

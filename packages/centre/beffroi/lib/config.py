@@ -110,7 +110,7 @@ class Config:
     connections: int = _setting(
         4000,
         "Connections that the front door holds at once, and the stream behind it. A boîtier has one,"
-        " and a second on which it reports. Each takes two open files of the front door.",
+        " and for a moment a second when it reports. Each takes two open files of the front door.",
         low=100,
         high=500_000,
     )
