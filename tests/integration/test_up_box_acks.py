@@ -57,7 +57,7 @@ def session(centre: Engines, database: Database) -> Iterator[SignedSession]:
         state=centre.config.state,
         centre=f"https://localhost:{centre.config.box_port}",
         centre_addresses=("127.0.0.1",),
-        ca_file=centre.config.state / "tls" / "ca.pem",
+        ca=str(centre.config.state / "tls" / "ca.pem"),
     )
     session = SignedSession(Centre(config), lambda: box_id, key)
     yield session
