@@ -35,6 +35,7 @@ ENDS = {
     "campaign_undone": gettext_lazy("campagne annulée"),
     "campaign_dismissed": gettext_lazy("campagne écartée"),
     "never_again": gettext_lazy("plus jamais"),
+    "protected": gettext_lazy("protégé entre-temps"),
     "appeal_accepted": gettext_lazy("contestation acceptée"),
     "decided_anew": gettext_lazy("décidé à nouveau par une personne"),
     "undone": gettext_lazy("annulé par une personne"),
@@ -82,6 +83,10 @@ class Explanation:
     @property
     def open(self) -> bool:
         return self.decision.state in Decision.OPEN
+
+    @property
+    def ends_by_itself(self) -> bool:
+        return self.open and self.decision.state != "review"
 
     @property
     def blocking(self) -> bool:

@@ -37,6 +37,8 @@ SPARED = "never_again:set"
 NOT_SPARED = "never_again:taken_back"
 LIST_PUBLISHED = "list:published"
 LIST_WITHDRAWN = "list:withdrawn"
+IN_FORCE = ("observed", "canary", "active")
+"""States of decisions that doors hold an entry of."""
 _OF_DECISIONS = (ACTIVATED, EXTENDED, OBSERVED, CANARY, REVIEW, ENDED)
 EXCEPTION = "local_exception"
 NEVER_AGAIN = "never_again"
@@ -360,7 +362,8 @@ def channel_events(event: Event) -> tuple[ChannelEvent, ...]:
     if event.kind not in _OF_DECISIONS:
         return ()
     decision_id = p["decision_id"]
-    ended = event.kind in (ENDED, REVIEW)
+    # Whatever an event is called: what is not in force by its own words goes off the feed.
+    ended = event.kind in (ENDED, REVIEW) or p.get("state", "active") not in IN_FORCE
     entry = None if ended else _entry(p, decision_id, Action(p["action"]), p["reason"])
     in_canaries = None
     if p.get("state") == "canary" and not ended:

@@ -7,6 +7,7 @@ Fails: closed; a protected indicator is refused whoever asks.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from beffroi_protocol.indicators import Indicator, normalise
@@ -14,8 +15,8 @@ from beffroi_protocol.messages import Action
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.decisions import exceptions, protected, rules, stages
-from beffroi.core.decisions.models import SCOPE_ALL, Decision
+from beffroi.core.decisions import exceptions, protected, queries, rules, stages
+from beffroi.core.decisions.models import SCOPE_ALL, Appeal, Decision
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -51,9 +52,9 @@ def activate(
     strength: str = stages.STRONG,
 ) -> Decision:
     """Decide and tell every door: with strong evidence it is in force at once, with weak evidence it is observed
-    first (``staging``). An open one of the same indicator and scope is returned, with a later end if this demand
-    lasts longer, never an earlier one; strong evidence puts it in force, except one in review, which waits for
-    a person.
+    first (``staging``). An open one of the same indicator and scope is returned, with what this demand knows more,
+    and with a later end if this demand lasts longer, never an earlier one; strong evidence puts it in force. One in
+    review is in force nowhere until a person says so, whatever comes in and however long that takes.
 
     ``reason``, ``rule``: codes; ``evidence``: counts and machine evidence, no reporter; ``ttl_s`` in seconds.
     Errors: ProtectedIndicator, NotAllowed, Invalid.
@@ -66,17 +67,19 @@ def activate(
     if why:
         raise ProtectedIndicator(why)
     outbox.serialise()
+    demand = _Demand(action, strength, rule, reason, evidence, campaign_id)
     strong = strength == stages.STRONG
     present = Decision.objects.filter(
         kind=canonical.kind.value, value=canonical.value, scope=scope, state__in=Decision.OPEN
     ).first()
-    if present is not None and present.expires_at is not None and present.expires_at > clock.now():
-        if present.state == _State.ACTIVE or not strong:
-            _extend(present, actor=actor, ttl_s=ttl_s)
-        elif present.state != _State.REVIEW or actor.kind == "administrator":
-            present.rule, present.reason, present.evidence = rule, reason, dict(evidence)
-            present.campaign_id = campaign_id or present.campaign_id
+    if present is not None and not _is_over(present):
+        waits = present.state == _State.REVIEW
+        answered = waits and strong and actor.kind == "administrator"
+        changed = _learn(present, demand, actor=actor, answered=answered)
+        if answered or (strong and present.state in (_State.OBSERVED, _State.CANARY)):
             put_in_force(present, actor=actor, ttl_s=ttl_s)
+        elif not waits:
+            _extend(present, actor=actor, ttl_s=ttl_s, changed=changed)
         return present
     if present is not None:
         _end(present, actor=actor, state=_State.EXPIRED, reason="ttl")
@@ -98,21 +101,90 @@ def activate(
         expires_at=now + timedelta(seconds=ttl_s),
         decided_by=actor.id,
     )
+    _take_appeals(decision)
     if strong:
         _close_exceptions(decision, actor=actor)
     tell(decision, "activated" if strong else "observed", actor=actor)
     return decision
 
 
+@dataclass(frozen=True)
+class _Demand:
+    """What someone brings for a decision that is open already."""
+
+    action: str
+    strength: str
+    rule: str
+    reason: str
+    evidence: Mapping[str, object]
+    campaign_id: str
+
+    @property
+    def weight(self) -> int:
+        return _weight(self.strength, self.rule)
+
+
+def _weight(strength: str, rule: str) -> int:
+    """Weak evidence, strong evidence, the Département's word: the heavier says why something is in force."""
+    return 2 if rule == stages.DEPARTEMENT else int(strength == stages.STRONG)
+
+
+def _is_over(decision: Decision) -> bool:
+    # A question to a person does not end by itself: what was withdrawn would come back at the next sighting.
+    return decision.state != _State.REVIEW and (
+        decision.expires_at is None or decision.expires_at <= clock.now()
+    )
+
+
+def _learn(present: Decision, demand: _Demand, *, actor: Actor, answered: bool) -> bool:
+    """Add the evidence, and take over the grounds if they weigh more; return whether doors hold another reason now.
+
+    ``answered``: a person said so. Else the grounds stay in review: they are what a person is asked about.
+    """
+    before, closed = (present.action, present.reason), _closes_exceptions(present)
+    present.evidence = _joined(present.evidence, demand.evidence)
+    heavier = demand.weight > _weight(present.strength, present.rule) and present.state != _State.REVIEW
+    if heavier or answered:
+        present.action, present.strength = Action(demand.action).value, demand.strength
+        present.rule, present.campaign_id = demand.rule, demand.campaign_id or present.campaign_id
+    # Once a command server, always one: nobody lets it through, whoever confirms it later.
+    if present.reason not in rules.COMMAND_SERVER and (
+        heavier or answered or demand.reason in rules.COMMAND_SERVER
+    ):
+        present.reason = demand.reason
+    present.save()
+    if present.state == _State.ACTIVE and not closed:
+        _close_exceptions(present, actor=actor)
+    return (present.action, present.reason) != before
+
+
+def _joined(known: Mapping[str, object], new: Mapping[str, object]) -> dict[str, object]:
+    """Both evidences in one: the larger count, all names."""
+    joined = {**known, **new}
+    for key in known.keys() & new.keys():
+        one, other = known[key], new[key]
+        if isinstance(one, int) and isinstance(other, int):
+            joined[key] = max(one, other)
+        elif isinstance(one, list | tuple) and isinstance(other, list | tuple):
+            joined[key] = sorted({*one, *other})
+    return joined
+
+
 def put_in_force(decision: Decision, *, actor: Actor, ttl_s: int) -> None:
-    """From observed, canary or review to all doors; in the caller's transaction, with the outbox serialised.
+    """From observed, canary or review to all doors, as it stands in the object; in the caller's transaction, with the
+    outbox serialised.
 
     One that was in force before, and was withdrawn, goes on as a decision of its own: what followed from the first
-    (copies withdrawn and given back, objections) is done, and follows anew from the second.
+    (copies withdrawn and given back, objections) is done, and follows anew from the second. Errors:
+    ProtectedIndicator (it became so since it was observed).
     """
+    if why := protected.current().check(decision.indicator):
+        raise ProtectedIndicator(why)
     now = clock.now()
     if decision.activated_at is not None:
-        _end(decision, actor=actor, state=_State.REVOKED, reason="decided_anew")
+        # By a row of its own: the object holds the grounds on which it goes on.
+        before = Decision.objects.get(pk=decision.pk)
+        _end(before, actor=actor, state=_State.REVOKED, reason="decided_anew")
         decision.pk = new_id("dec")
         decision.proposed_at, decision.ended_at = now, None
         decision.ended_by = decision.end_reason = decision.canaries = ""
@@ -121,12 +193,37 @@ def put_in_force(decision: Decision, *, actor: Actor, ttl_s: int) -> None:
     decision.expires_at = max(decision.expires_at or now, now + timedelta(seconds=ttl_s))
     decision.decided_by, decision.review_reason = actor.id, ""
     decision.save()
+    _take_appeals(decision)
     _close_exceptions(decision, actor=actor)
     tell(decision, "activated", actor=actor)
 
 
+def _take_appeals(decision: Decision) -> None:
+    """Open appeals against earlier decisions of the same go on about this one: one of each commune."""
+    contested = Appeal.objects.filter(state=Appeal.State.OPEN).exclude(decision_id="")
+    earlier = Decision.objects.filter(
+        pk__in=contested.values("decision_id"),
+        kind=decision.kind,
+        value=decision.value,
+        scope=decision.scope,
+    ).exclude(pk=decision.pk)
+    ids = list(earlier.values_list("id", flat=True))
+    if not ids:
+        return
+    have = set(contested.filter(decision_id=decision.id).values_list("collectivite_id", flat=True))
+    for one in contested.filter(decision_id__in=ids).order_by("-created_at"):
+        if one.collectivite_id not in have:
+            have.add(one.collectivite_id)
+            one.decision_id = decision.id
+            one.save(update_fields=["decision_id"])
+
+
+def _closes_exceptions(decision: Decision) -> bool:
+    return bool(rules.exception_refused([exceptions.held_of(decision)], departement=False))
+
+
 def _close_exceptions(decision: Decision, *, actor: Actor) -> None:
-    if rules.exception_refused([exceptions.held_of(decision)], departement=False):
+    if _closes_exceptions(decision):
         exceptions.end_touched(decision.indicator, actor=actor)
 
 
@@ -136,6 +233,23 @@ def revoke(*, actor: Actor, decision: Decision, reason: str) -> bool:
     _only_the_departement(actor)
     outbox.serialise()
     return _end(decision, actor=actor, state=Decision.State.REVOKED, reason=reason)
+
+
+@transaction.atomic
+def revoke_covering(*, actor: Actor, decision: Decision, reason: str) -> int:
+    """End every open decision that refuses what ``decision`` is about, now and everywhere; return how many. One that
+    has expired counts as taken back, so that its campaign does not make it again. Errors: NotAllowed."""
+    _only_the_departement(actor)
+    outbox.serialise()
+    Decision.objects.filter(pk=decision.pk, state=_State.EXPIRED).update(
+        state=_State.REVOKED, ended_by=actor.id, end_reason=reason
+    )
+    found = queries.near(Decision.objects.filter(state__in=Decision.OPEN), decision.indicator).order_by("id")
+    return sum(
+        _end(one, actor=actor, state=_State.REVOKED, reason=reason)
+        for one in found
+        if rules.covers(one.indicator, decision.indicator)
+    )
 
 
 @transaction.atomic
@@ -155,8 +269,10 @@ def move_campaign(*, before: str, after: str) -> None:
 
 
 def expire_due() -> int:
-    """End every decision whose time is over; return how many. Worker calls it every second."""
-    due = Decision.objects.filter(state__in=Decision.OPEN, expires_at__lte=clock.now())
+    """End every decision whose time is over, except those that wait for a person; return how many. Worker calls it
+    every second."""
+    mortal = set(Decision.OPEN) - {_State.REVIEW}
+    due = Decision.objects.filter(state__in=mortal, expires_at__lte=clock.now())
     if not due.exists():  # the usual case: no write lock is taken
         return 0
     actor = Actor.system("decisions.expiry")
@@ -166,12 +282,16 @@ def expire_due() -> int:
         return sum(_end(one, actor=actor, state=Decision.State.EXPIRED, reason="ttl") for one in found)
 
 
-def _extend(decision: Decision, *, actor: Actor, ttl_s: int) -> None:
+def _extend(decision: Decision, *, actor: Actor, ttl_s: int, changed: bool) -> None:
+    """``changed``: what doors hold of it is another than they know."""
     wanted = clock.now() + timedelta(seconds=ttl_s)
-    if decision.expires_at is None or wanted - decision.expires_at < timedelta(seconds=ttl_s * EXTEND_FROM):
+    if decision.expires_at is not None and wanted - decision.expires_at >= timedelta(
+        seconds=ttl_s * EXTEND_FROM
+    ):
+        decision.expires_at = wanted
+        decision.save(update_fields=["expires_at"])
+    elif not changed:
         return
-    decision.expires_at = wanted
-    decision.save(update_fields=["expires_at"])
     tell(decision, "extended", actor=actor)
 
 
@@ -231,12 +351,11 @@ def _audit_details(decision: Decision) -> dict[str, str | int]:
 
 def _payload(decision: Decision) -> dict[str, object]:
     """``action``: what all doors of the scope do now; in a canary stage those of ``canaries`` do ``canary_action``."""
-    staged = decision.state in (_State.OBSERVED, _State.CANARY)
     payload: dict[str, object] = {
         "decision_id": decision.id,
         "kind": decision.kind,
         "value": decision.value,
-        "action": Action.WARN.value if staged else decision.action,
+        "action": decision.action if decision.state == _State.ACTIVE else Action.WARN.value,
         "scope": decision.scope,
         "reason": decision.reason,
         "state": decision.state,

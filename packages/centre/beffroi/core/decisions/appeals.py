@@ -77,8 +77,8 @@ def _put(actor: Actor, owner: str, text: str, **about: str) -> Appeal:
 
 @transaction.atomic
 def answer(*, actor: Actor, appeal_id: str, accept: bool, text: str) -> Appeal:
-    """Answer an appeal; accepted, the decision ends everywhere, or the entry passes everywhere, and every open appeal
-    about it gets the same answer.
+    """Answer an appeal; accepted, what is refused by a decision is refused by none any more, the entry of a list passes
+    everywhere, and every open appeal about it gets the same answer.
 
     Errors: NotFound, NotAllowed, Invalid, Conflict (answered already).
     """
@@ -99,7 +99,7 @@ def answer(*, actor: Actor, appeal_id: str, accept: bool, text: str) -> Appeal:
         _tell(one, str(one.state), actor=actor)
     decision = Decision.objects.filter(pk=found.decision_id).first()
     if accept and decision is not None:
-        actions.revoke(actor=actor, decision=decision, reason=END_REASON)
+        actions.revoke_covering(actor=actor, decision=decision, reason=END_REASON)
     elif accept and found.indicator is not None:
         never_again.never_again(
             actor=actor, indicator=found.indicator, reason=text.strip()[: never_again.MAX_REASON_CHARS]

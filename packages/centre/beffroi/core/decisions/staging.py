@@ -17,8 +17,8 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.decisions import exceptions, rules, stages
-from beffroi.core.decisions.actions import put_in_force, tell
+from beffroi.core.decisions import exceptions, protected, rules, stages
+from beffroi.core.decisions.actions import put_in_force, revoke, tell
 from beffroi.core.decisions.models import Appeal, Decision, DecisionEffect, LocalException
 from beffroi.core.decisions.stages import Budget, Standing, Step
 from beffroi.core.events import outbox
@@ -73,7 +73,8 @@ def approve(*, actor: Actor, decision: Decision) -> None:
         if decision.state not in (_State.OBSERVED, _State.CANARY, _State.REVIEW):
             raise Conflict("the decision does not wait")
         decision.rule, decision.strength = stages.DEPARTEMENT, stages.STRONG
-        decision.reason = "departement_confirmed"
+        if decision.reason not in rules.COMMAND_SERVER:
+            decision.reason = "departement_confirmed"
         put_in_force(decision, actor=actor, ttl_s=_life_s(decision))
 
 
@@ -107,7 +108,7 @@ def _moving(budget: Budget) -> QuerySet[Decision]:
         | Q(pk__in=LocalException.objects.filter(created_at__gte=young).values("decision_id"))
     )
     return Decision.objects.filter(
-        Q(state__in=(_State.OBSERVED, _State.CANARY))
+        Q(state__in=(_State.OBSERVED, _State.CANARY), expires_at__gt=clock.now())
         | (Q(state=_State.ACTIVE, state_since__gte=young) & touched)
     ).order_by("state_since")
 
@@ -151,6 +152,10 @@ def _move(decision: Decision, following: stages.Next, communes: list[str], budge
     decision.refresh_from_db()
     if decision.state != before:
         return False
+    if following.step is not Step.REVIEW and protected.current().check(decision.indicator):
+        return revoke(
+            actor=_ACTOR, decision=decision, reason="protected"
+        )  # it became so while it was observed
     if following.step is Step.ALL:
         put_in_force(decision, actor=_ACTOR, ttl_s=_life_s(decision))
         return True
