@@ -17,7 +17,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 from beffroi.stream.store import Event, channel_events
-from beffroi.watch import actions, shared_addresses
+from beffroi.watch import actions, reputation, shared_addresses
 from beffroi.watch.models import Campaign, SharedAddress
 from django.db import transaction
 
@@ -26,6 +26,7 @@ from tests.fixtures_watch import (
     HOST,
     LANDING,
     LANDING6,
+    URL,
     NameServer,
     Report,
     active,
@@ -149,6 +150,77 @@ def test_a_commune_that_reports_everything_within_an_hour_does_not_count(report:
     assert active() == set()
 
 
+@pytest.mark.usefixtures("names")
+@pytest.mark.parametrize("noise", ["box_port_scan", "box_cleartext", "box_brute_force"])
+def test_the_noise_of_a_box_silences_neither_its_other_detectors_nor_people(
+    report: Report, noise: str
+) -> None:
+    for number in range(22):
+        trap("col_a", address=f"45.130.1.{number + 1}", detector=noise)
+    trap("col_a")
+    trap("col_b")
+    assert ("ip", SCANNER) in active()
+    report("col_a", "per_1")
+    report("col_b", "per_2")
+    assert ("domain", HOST) in active()
+
+
+def test_dismissed_alarms_of_a_box_are_no_lies_of_people_nor_of_its_other_detectors(
+    report: Report, administrator: Actor
+) -> None:
+    for number in range(8):
+        trap("col_a", address=f"45.130.1.{number + 1}", detector="box_honeyport")
+    for one in Campaign.objects.filter(state="open"):
+        actions.dismiss_campaign(actor=administrator, campaign=one)
+    report("col_a", "per_1")
+    report("col_b", "per_2")
+    assert ("domain", HOST) in active()
+    trap("col_b", detector="box_honeyport")
+    trap("col_a", detector="box_honeyport")
+    assert ("ip", SCANNER) not in active()  # what that detector told was harmless
+    trap("col_a", detector="box_brute_force")
+    assert ("ip", SCANNER) in active()
+
+
+def test_an_attacker_drowns_no_trap_and_a_lying_box_is_heard_on_few_things_only(
+    names: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what a detector tells within an hour the first things count, not none: a flood costs its own tail."""
+    monkeypatch.setattr(reputation, "BOX_CAMPAIGNS_AN_HOUR", 5)
+    addresses = [f"45.130.1.{number + 1}" for number in range(9)]
+    for address in addresses:
+        trap("col_a", address=address)
+    for address in addresses:
+        trap("col_b", address=address, detector="box_brute_force")
+    assert {value for _, value in active()} == set(addresses[:5])
+    trap("col_c", address=addresses[8])
+    trap("col_d", address=addresses[8])
+    assert ("ip", addresses[8]) in active()  # others' evidence does not wait for a liar
+    with clock.shifted(3601):
+        trap("col_a", address=addresses[6])
+        trap("col_b", address=addresses[6], detector="box_brute_force")
+        assert ("ip", addresses[6]) in active()
+
+
+def test_a_box_is_no_commune_that_saw_a_mail(report: Report) -> None:
+    """Else a lie of one box would stand for the second commune that spares a mass withdrawal its second person."""
+    with transaction.atomic():
+        outbox.publish(
+            "sighting:reported",
+            {
+                "sighting_id": new_id("sgt"),
+                "detector": "box_port_scan",
+                "door": "packet",
+                "collectivite_id": "col_liar",
+                "indicators": [["url", URL]],
+                "evidence": {},
+            },
+        )
+    run_pending("main")
+    report("col_a", "per_1", evidence={"symbols": "PHISHED_OPENPHISH"})
+    assert Decision.objects.get(kind="url").evidence["communes"] == 1
+
+
 def test_any_number_of_liars_of_one_commune_blocks_nothing(report: Report) -> None:
     for number in range(8):
         report("col_a", f"per_{number}")
@@ -210,6 +282,51 @@ def test_what_machines_inside_call_is_taken_for_a_command_server_once_it_is_deci
             ttl_s=60,
             reason="x",
         )
+
+
+def _calls_home(name: str) -> None:
+    with transaction.atomic():
+        outbox.publish(
+            "sighting:reported",
+            {
+                "sighting_id": new_id("sgt"),
+                "detector": "box_dns_tunnel",
+                "door": "packet",
+                "collectivite_id": "col_c",
+                "indicators": [["domain", name]],
+                "evidence": {},
+            },
+        )
+    run_pending("main")
+
+
+def test_the_address_and_the_links_of_a_command_server_are_opened_by_nobody(
+    report: Report, beaune: Commune, administrator: Actor
+) -> None:
+    _calls_home(HOST)
+    report("col_a", "per_1")
+    report("col_b", "per_2")
+    found = {d.indicator: d for d in Decision.objects.filter(state="active")}
+    assert {i.kind for i in found} == {"domain", "url", "ip"}
+    for indicator in found:
+        for actor in (beaune.agent, administrator):
+            with pytest.raises(ExceptionRefused, match="command_server"):
+                exceptions.allow_locally(
+                    actor=actor, collectivite_id=beaune.id, indicator=indicator, ttl_s=60, reason="x"
+                )
+
+
+def test_what_lies_below_a_command_server_is_one_and_a_box_that_names_a_suffix_says_nothing(
+    report: Report,
+) -> None:
+    _calls_home("com")
+    report("col_a", "per_1", indicators=[["url", "https://www.lure-one.com/x"]])
+    report("col_b", "per_2", indicators=[["url", "https://www.lure-one.com/x"]])
+    assert Decision.objects.get(kind="domain").reason == "two_communes"
+    _calls_home("lure-two.com")
+    report("col_a", "per_3", indicators=[["url", "https://www.lure-two.com/x"]])
+    report("col_b", "per_4", indicators=[["url", "https://www.lure-two.com/x"]])
+    assert Decision.objects.get(kind="domain", value="www.lure-two.com").reason == "command_server"
 
 
 # -- confidentiality ---------------------------------------------------------------------------------------

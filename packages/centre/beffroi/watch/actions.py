@@ -327,7 +327,7 @@ def _note_refusals(campaign: Campaign, refused: list[dict[str, str]]) -> None:
 
 def _activate(campaign: Campaign, proposal: Proposal, actor: Actor) -> Decision:
     """Activate one proposal, or extend the decision about it, which may be another campaign's."""
-    signs = command_signs(proposal.indicator)
+    signs = command_signs(proposal.indicator, proposal.follows)
     return decisions.activate(
         actor=actor,
         indicator=proposal.indicator,

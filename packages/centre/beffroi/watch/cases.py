@@ -9,7 +9,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
 
-from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.indicators import Indicator, Kind, registered_names
+from beffroi_protocol.protected import too_wide
+from django.db.models import Q
 
 from beffroi.lib import clock
 from beffroi.lib.config import Config
@@ -18,7 +20,7 @@ from beffroi.watch.detectors import is_box_proof
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.rules import Case, Seen, Ttl, Witness
 from beffroi.watch.sources import queries as sources
-from beffroi.watch.witnesses import reliable
+from beffroi.watch.witnesses import Told, boxes_heard, reliable
 
 _MACHINE_DOORS = frozenset({"mail"})
 """Doors of the centre itself, whose evidence a machine checked. A box's word is a sighting: it may be stolen."""
@@ -38,17 +40,24 @@ def evidence_of(sighting: Sighting) -> frozenset[str]:
     return detectors.from_mail(sighting.evidence) if sighting.door in _MACHINE_DOORS else frozenset()
 
 
-def command_signs(indicator: Indicator) -> frozenset[str]:
-    """Return what boxes saw of machines inside that call this by themselves, in the last days.
+def command_signs(indicator: Indicator, follows: Indicator | None = None) -> frozenset[str]:
+    """Return what boxes saw of machines inside that call this by themselves, in the last days: this, a name above it,
+    the host of this link, or the name that this address ``follows``.
 
     It decides nothing (a box may lie); but what is decided on other evidence is then taken for a command server.
     """
+    names = [*clustering.link_hosts([indicator]), *([follows.value] if follows else ())]
+    if indicator.kind is Kind.DOMAIN:
+        names.append(indicator.value)
+    # A box that says "com" speaks of nothing.
+    every = {Indicator(Kind.DOMAIN, one) for name in names for one in registered_names(name)}
+    above = [one.value for one in every if not too_wide(one)]
+    named = Q(kind=Kind.DOMAIN.value, value__in=above) | Q(kind=indicator.kind.value, value=indicator.value)
     rows = Sighting.objects.filter(
         door="packet",
         detector__in=detectors.COMMAND_SIGNS,
         received_at__gte=clock.now() - COMMAND_SIGN_LIFE,
-        campaign__indicators__kind=indicator.kind.value,
-        campaign__indicators__value=indicator.value,
+        campaign__in=CampaignIndicator.objects.filter(named).values("campaign"),
     )
     return frozenset(rows.values_list("detector", flat=True))
 
@@ -56,7 +65,7 @@ def command_signs(indicator: Indicator) -> frozenset[str]:
 def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: Ttl) -> Case:
     """Return the case of a campaign as its sightings stand now."""
     witnesses: dict[Indicator, set[Witness]] = defaultdict(set)
-    boxes: dict[Indicator, set[str]] = defaultdict(set)
+    proofs: dict[Indicator, set[Told]] = defaultdict(set)
     found: dict[Indicator, set[str]] = defaultdict(set)
     genuine: set[Indicator] = set()
     for sighting in Sighting.objects.filter(campaign=campaign):
@@ -70,9 +79,9 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
             if indicator.kind is Kind.IP and is_box_proof(
                 sighting.door, sighting.detector, sighting.evidence
             ):
-                boxes[indicator].add(sighting.collectivite_id)
+                proofs[indicator].add(Told(sighting.collectivite_id, sighting.detector))
     counting = reliable(campaign, {w for told in witnesses.values() for w in told})
-    communes = {w.collectivite_id for w in counting}
+    heard = boxes_heard(campaign, {one for told in proofs.values() for one in told})
     rows = list(CampaignIndicator.objects.filter(campaign=campaign).order_by("id"))
     shared = shared_addresses.shared({row.value for row in rows if row.resolved_from})
     seen = []
@@ -88,7 +97,7 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
                 forged=follows is None and indicator not in genuine,
                 confirmed=row.confirmed,
                 follows=follows,
-                boxes=frozenset(boxes[indicator] & communes),
+                boxes=frozenset(one.collectivite_id for one in proofs[indicator] & heard),
                 shared=indicator.value in shared,
             )
         )

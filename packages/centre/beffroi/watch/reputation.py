@@ -1,8 +1,9 @@
 """Reputation of reporters: whose word counts as an independent witness. Pure.
 
 Rule:    a person, or a commune, whose reports were mostly found harmless lately does not count towards two
-         communes, and a commune that reports many different things within an hour does not either. What they report
-         is kept and shown: it only carries less. An old mistake fades: it weighs half after ``HALF_LIFE_S``.
+         communes, and a commune whose people report many different things within an hour does not either. A box's
+         detectors are judged each for itself, apart from people: it speaks without anybody's will. What they report is
+         kept and shown: it only carries less. An old mistake fades: it weighs half after ``HALF_LIFE_S``.
 Input:   what became of earlier campaigns; nobody can raise their own reputation but by reports that others confirm.
 Source:  docs/security/attack-model.md, abuse 3.
 """
@@ -19,7 +20,12 @@ RATIO = 2.0
 PERSON_LEAST, COMMUNE_LEAST = 1.5, 4.5
 """Dismissed reports (decayed) below which nobody is judged: everyone errs."""
 CAMPAIGNS_AN_HOUR = 20
-"""Different campaigns that one commune may report within an hour; an attack on it is one campaign, or a few."""
+"""Different campaigns that the people of one commune may report within an hour; an attack on it is one campaign, or a
+few. Who reports more is not heard on any of them."""
+BOX_CAMPAIGNS_AN_HOUR = 200
+"""Addresses that one detector of a commune's box is heard on within an hour, the first ones: the internet rattles at
+every door, so that noise is no sign of a lie. Who wants to drown it burns as many addresses of his own, each
+hour; and a box that lies about the whole internet is a second witness against so few of it."""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,8 @@ class Case:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A decision that the evidence carries. ``reason`` and ``rule`` are stable codes."""
+    """A decision that the evidence carries. ``reason`` and ``rule`` are stable codes. ``follows``: the name that this
+    address stands or falls with."""
 
     indicator: Indicator
     action: Action
@@ -89,6 +90,7 @@ class Proposal:
     persons: int
     detectors: tuple[str, ...]
     strength: str = STRONG
+    follows: Indicator | None = None
 
 
 @dataclass(frozen=True)
@@ -249,7 +251,7 @@ def _propose(seen: Seen, ttl: Ttl) -> Proposal | None:
                 ttl_s=ttl.of(kind),
                 rule=rule.name,
                 reason=rule.reason,
-                communes=len({w.collectivite_id for w in seen.witnesses if w.collectivite_id} | seen.boxes),
+                communes=len({w.collectivite_id for w in seen.witnesses if w.person_id} - {""} | seen.boxes),
                 persons=len({w.person_id for w in seen.witnesses if w.person_id}),
                 detectors=tuple(sorted(seen.detectors)),
                 strength=rule.strength,
@@ -267,4 +269,5 @@ def _following(seen: Seen, leader: Proposal, ttl: Ttl) -> Proposal:
         communes=leader.communes,
         persons=leader.persons,
         detectors=leader.detectors,
+        follows=leader.indicator,
     )
