@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 ACTIONS: dict[Callable[[World], None], int] = {
     people.honest_report: 10, people.lying_report: 5, people.conspiracy: 2, people.confirm: 3, people.undo: 4,
-    people.revoke: 3, people.block: 9, people.protected_by_mistake: 1, people.stolen_console: 2, people.policy: 2,
+    people.withdraw: 4, people.approve: 2, people.revoke: 3,
+    people.block: 9, people.protected_by_mistake: 1, people.stolen_console: 2, people.policy: 2,
     hostile.lying_box: 4, hostile.hostile_middle: 8, hostile.attack: 6,
     local.allow: 5, local.close: 1, local.allow_for_all: 1, local.never_again: 2, local.take_back: 1,
     local.publish_list: 5, local.withdraw_list: 1,

@@ -223,6 +223,15 @@ def acks(world: World, box: Box, batch: AckBatch) -> None:
         require(claimed <= have, "%s acknowledges %s %s but holds %s", box.id, ack.channel, claimed, have)
 
 
+def waits_for_a_person(world: World) -> None:
+    """What was withdrawn is in force nowhere, however long that lasts and whatever is reported, until a person acts."""
+    active = {(d.indicator, d.scope) for d in world.centre.decisions.active()}
+    back = world.asked & active
+    require(not back, "what waited for a person is in force again: %s", sorted(map(str, back)))
+    waiting = {(d.indicator, d.scope) for d in world.centre.decisions.waiting()}
+    require(world.asked <= waiting, "nobody is asked any more: %s", sorted(map(str, world.asked - waiting)))
+
+
 # -- at the end ---------------------------------------------------------------------------------------------
 
 
@@ -258,6 +267,7 @@ def _key(entry: Entry) -> tuple[str, str]:
 
 
 def converged(world: World) -> None:
+    waits_for_a_person(world)
     covering.never_held(world)
     covering.never_passes(world)
     covering.none_opens_a_command_server(world)

@@ -8,7 +8,7 @@ from beffroi.core.planes import outbox
 from beffroi.lib import clock
 from beffroi_protocol.indicators import Indicator, Kind
 
-from tests.simulation import checks, covering
+from tests.simulation import checks, covering, people
 from tests.simulation.rows import NOWHERE
 from tests.simulation.standin import Refused
 
@@ -120,6 +120,7 @@ def never_again(world: World) -> None:
     world.tell("never again %s, %d s: %s, %s end", indicator.value, ttl_s, made.id, [d.id for d in ended])
     checks.require(listed == world.centre.lists.in_force(), "never again %s changed a list", indicator.value)
     world.exceptions[made.id] = "all"
+    people.answered(world)
     covering.never_held(world)
     if ttl_s:
         world.due(ttl_s)

@@ -68,7 +68,7 @@ class Exceptions:
 
     def _in_the_way(self, commune: str, indicator: Indicator) -> list[Decision]:
         return [
-            d for d in self._decisions.active()
+            d for d in self._decisions.open()
             if d.scope in (SCOPE_ALL, commune) and rules.touches(d.indicator, indicator)
         ]  # fmt: skip
 
@@ -206,7 +206,7 @@ class Never:
                     value=indicator.value, created_at=clock.now(), until=moment, revoked_at=None,
                 )  # fmt: skip
             self._tell("never_again:set", made)
-            ended = [d for d in self._decisions.active() if rules.touches(d.indicator, indicator)]
+            ended = [d for d in self._decisions.open() if rules.touches(d.indicator, indicator)]
             self._decisions.end(ended, "revoked")
         self.rows = self._read()
         return made, ended

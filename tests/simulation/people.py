@@ -94,18 +94,20 @@ def conspiracy(world: World) -> None:
         _report(world, commune, person, [link], evidence, {name.value: [ip]})
     made = [d for d in world.centre.decisions.active() if d.id not in before and d.indicator == name]
     enough = sum(WEIGHTS[d] for d in from_mail(evidence)) >= 2
-    allowed = len(set(persons)) >= 2 and enough
+    waits = any(d.indicator == name for d in world.centre.decisions.waiting())
+    allowed = len(set(persons)) >= 2 and enough and not waits
     checks.require(bool(made) == allowed, "liars %s with %s made %s", persons, evidence, made)
 
 
 def _judge(world: World) -> None:
     """Every active decision that no person of the Département made has the evidence that the rules ask for."""
+    checks.waits_for_a_person(world)
     covering.never_held(world)
     covering.none_opens_a_command_server(world)
     book = world.centre.book
     confirmed = {i for c in book.campaigns for (i, _), yes in c.rows.items() if yes}
     for decision in world.centre.decisions.active():
-        if not decision.campaign_id or decision.indicator in confirmed:
+        if not decision.campaign_id or decision.indicator in confirmed or decision.id in world.approved:
             continue
         key = (decision.indicator.kind.value, decision.indicator.value)
         checks.require(
@@ -143,6 +145,7 @@ def confirm(world: World) -> None:
         campaign = world.rng.choice(world.centre.book.campaigns)
         world.tell("the operator confirms %s", campaign.id)
         world.centre.watch.confirm(campaign)
+        answered(world)
         _judge(world)
         world.publish()
 
@@ -152,16 +155,60 @@ def undo(world: World) -> None:
     if decided:
         campaign = world.rng.choice(decided)
         ended = world.centre.watch.undo(campaign)
+        answered(world)
         world.tell("the operator undoes %s: %s", campaign.id, [d.indicator.value for d in ended])
         world.publish()
 
 
-def revoke(world: World) -> None:
+def answered(world: World) -> None:
+    """A person did something: what still waits, they left waiting."""
+    world.asked &= {(d.indicator, d.scope) for d in world.centre.decisions.waiting()}
+
+
+def withdraw(world: World) -> None:
+    """A decision turned out to hit communes; then time passes, and the same is reported again."""
     active = world.centre.decisions.active()
+    if active:
+        found = world.rng.choice(active)
+        world.tell("%s %s hits communes and is withdrawn", found.id, found.indicator.value)
+        world.centre.decisions.withdraw(found)
+        world.asked.add((found.indicator, found.scope))
+        if world.rng.random() < 0.3:
+            world.centre.decisions.tell_as_before(found)
+        world.publish()
+
+
+def approve(world: World) -> None:
+    waiting = world.centre.decisions.waiting()
+    if waiting:
+        found = world.rng.choice(waiting)
+        world.tell("the operator confirms %s %s", found.id, found.indicator.value)
+        _approve(world, found)
+        answered(world)
+        world.publish()
+
+
+def _approve(world: World, found: Decision) -> None:
+    unchecked = found.id in world.unchecked
+    try:
+        made = world.centre.decisions.activate(
+            found.indicator, action="block", ttl_s=7 * 86400, scope=found.scope, by_person=True,
+            protected="" if unchecked else world.centre.protected(found.indicator),
+            rule="departement", reason=found.reason, campaign_id=found.campaign_id, evidence=found.evidence,
+        )  # fmt: skip
+    except Refused:
+        return
+    world.approved.add(made.id)
+    world.unchecked |= {made.id} if unchecked else set()
+
+
+def revoke(world: World) -> None:
+    active = world.centre.decisions.open()
     if active:
         found = world.rng.choice(active)
         world.tell("the operator revokes %s %s", found.id, found.indicator.value)
         world.centre.decisions.end([found], "revoked")
+        answered(world)
         world.publish()
 
 
@@ -190,9 +237,11 @@ def _block(world: World, indicator: Indicator, *, checked: bool = True) -> Decis
             protected=why,
             scope=scope,
             reason="command_server" if world.rng.random() < 0.2 else "administrator",
+            by_person=True,
         )
     except Refused:
         return None
+    answered(world)
     world.tell("block %s %s for %s, %d s", made.id, indicator.value, scope, ttl_s)
     world.due(ttl_s)
     return made

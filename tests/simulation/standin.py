@@ -62,6 +62,13 @@ class Decisions:
     def active(self) -> list[Decision]:
         return self._select("state = 'active' ORDER BY id")
 
+    def waiting(self) -> list[Decision]:
+        """Withdrawn everywhere: a person is asked."""
+        return self._select("state = 'review' ORDER BY id")
+
+    def open(self) -> list[Decision]:
+        return [*self.active(), *self.waiting()]
+
     def of_campaign(self, campaign_id: str) -> list[Decision]:
         return [d for d in self._select("campaign_id <> '' ORDER BY id") if d.campaign_id == campaign_id]
 
@@ -87,17 +94,22 @@ class Decisions:
     def activate(
         self, indicator: Indicator, *, action: str, ttl_s: int, protected: str, scope: str = SCOPE_ALL,
         rule: str = "", reason: str = "", campaign_id: str = "", evidence: dict[str, object] | None = None,
+        by_person: bool = False,
     ) -> Decision:  # fmt: skip
-        """Errors: Refused."""
+        """One that waits for a person is returned as it is, unless this is a person's word. Errors: Refused."""
         if protected:
             raise Refused(protected)
         now = clock.epoch_s()
         with self.database.transaction():
-            present = next((d for d in self.active() if (d.indicator, d.scope) == (indicator, scope)), None)
-            if present is not None and present.expires_at > now:
+            present = next((d for d in self.open() if (d.indicator, d.scope) == (indicator, scope)), None)
+            if present is not None and present.state == "review" and not by_person:
+                return present
+            if present is not None and present.state == "review":
+                self._end(present, "revoked")  # decided anew
+            elif present is not None and present.expires_at > now:
                 self._extend(present, ttl_s, action, reason)
                 return present
-            if present is not None:
+            elif present is not None:
                 self._end(present, "expired")
             made = Decision(
                 self._new_id(), indicator, scope, "active", campaign_id, rule, now + ttl_s, reason, evidence or {}
@@ -128,6 +140,18 @@ class Decisions:
         )
         self._tell("decision:extended", present, action, reason)
 
+    def withdraw(self, decision: Decision) -> None:
+        """As a stage that turns out to hit communes: off the feed, and it waits for a person."""
+        with self.database.transaction():
+            self.database.execute("UPDATE decision SET state = 'review' WHERE id = ?", (decision.id,))
+            decision.state = "review"
+            self._tell("decision:review", decision, "warn", decision.reason)
+
+    def tell_as_before(self, decision: Decision) -> None:
+        """A version before told that what waits for a person lasts longer, and called it a block."""
+        with self.database.transaction():
+            self._tell("decision:extended", decision, "block", decision.reason)
+
     def end(self, found: Sequence[Decision], state: str) -> None:
         with self.database.transaction():
             for decision in found:
@@ -135,9 +159,10 @@ class Decisions:
 
     def _end(self, decision: Decision, state: str) -> None:
         self.database.execute(
-            "UPDATE decision SET state = ?, ended_at = ? WHERE id = ? AND state = 'active'",
+            "UPDATE decision SET state = ?, ended_at = ? WHERE id = ? AND state IN ('active', 'review')",
             (state, clock.now(), decision.id),
         )
+        decision.state = state
         self._tell("decision:ended", decision, "", "")
 
     def expire_due(self) -> int:
@@ -154,6 +179,7 @@ class Decisions:
             "action": action,
             "scope": decision.scope,
             "reason": reason,
+            "state": decision.state,
             "expires_at": decision.expires_at,
         }
         owner = None if decision.scope == SCOPE_ALL else decision.scope
@@ -270,16 +296,16 @@ class Watch:
         proposals = [p for p in corroborate(self.case_of(campaign)) if p.strength == STRONG]
         past = {d.indicator: d.state for d in self.decisions.of_campaign(campaign.id)}
         active = {d.indicator for d in self.decisions.active() if d.scope == SCOPE_ALL}
-        made = [
-            self._activate(campaign, p)
+        decided = [
+            self._activate(campaign, p, by_person=by_person)
             for p in proposals
             if (p.indicator in named or (p.indicator not in past and p.indicator not in active))
             and (by_person or past.get(p.indicator) != "revoked")
         ]
-        if made and campaign.state == "open":
+        if any(d.state == "active" for d in decided) and campaign.state == "open":
             campaign.state = "decided"
 
-    def _activate(self, campaign: Campaign, proposal: Proposal) -> Decision:
+    def _activate(self, campaign: Campaign, proposal: Proposal, *, by_person: bool) -> Decision:
         return self.decisions.activate(
             proposal.indicator,
             action=proposal.action.value,
@@ -289,6 +315,7 @@ class Watch:
             reason=proposal.reason,
             campaign_id=campaign.id,
             evidence={"communes": proposal.communes, "detectors": list(proposal.detectors)},
+            by_person=by_person,
         )
 
     def confirm(self, campaign: Campaign) -> None:
@@ -302,8 +329,9 @@ class Watch:
         if campaign.state != "decided":
             return []
         campaign.state = "revoked"
-        held = [d for d in self.decisions.of_campaign(campaign.id) if d.state == "active"]
-        self.decisions.end(held, "revoked")
+        mine = self.decisions.of_campaign(campaign.id)
+        held = [d for d in mine if d.state == "active"]
+        self.decisions.end([d for d in mine if d.state in ("active", "review")], "revoked")
         lifted = {d.indicator for d in held}
         for other in self.book.campaigns:
             if other.state == "decided" and lifted.intersection(i for i, _ in other.rows):

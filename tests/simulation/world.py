@@ -16,6 +16,7 @@ from typing import Any
 
 from beffroi.lib.errors import BeffroiError
 from beffroi_box.errors import CentreUnreachable
+from beffroi_protocol.indicators import Indicator
 from beffroi_protocol.messages import AckBatch, decode
 
 from tests.simulation import checks
@@ -52,6 +53,10 @@ class World:
         self.recorded: list[bytes] = []
         self.horizon_s = rng.choices(HORIZONS_S, (5, 3, 2))[0]
         self.exceptions: dict[str, str] = {}  # every one that was made: its commune
+        self.asked: set[tuple[Indicator, str]] = (
+            set()
+        )  # withdrawn, and no person has answered: with its scope
+        self.approved: set[str] = set()  # decisions that were asked about, and a person put in force again
         self.unchecked: set[str] = set()  # decisions that a stolen console made
         self.beat_s = max(20.0, self.horizon_s / BEATS)
         size = rng.choices((rng.randint(3, 4), rng.randint(5, 10), rng.randint(11, 40)), (90, 9, 1))[0]
@@ -136,6 +141,7 @@ class World:
     def worker(self) -> None:
         if self.centre.up:
             self.centre.expire_due()
+            checks.waits_for_a_person(self)
             self.publish()
 
     def publish(self) -> None:
