@@ -45,6 +45,7 @@ class Lists:
         self._database = database
         self._state = state
         self.versions = versions
+        self.withdrawn_at = 0.0
 
     def in_force(self) -> list[tuple[str, BulkList]]:
         """(scope, list)"""
@@ -89,6 +90,7 @@ class Lists:
         return made
 
     def withdraw(self, name: str) -> None:
+        self.withdrawn_at = clock.epoch()
         with self._database.transaction():
             for scope, one in self.in_force():
                 if one.name == name:

@@ -135,7 +135,7 @@ class Centre:
         ends = [o.expires_at for o in self.exceptions.active()] + [
             b.expires_at for _, b in self.lists.in_force()
         ]
-        ends += [one.until for one in self.never.rows]
+        ends += [*(one.until for one in self.never.rows), int(self.lists.withdrawn_at)]
         now = clock.epoch_s()
         return self.decisions.turned(within_s=within_s) or any(abs(end - now) < within_s for end in ends)
 
