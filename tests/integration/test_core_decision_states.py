@@ -433,6 +433,20 @@ def test_two_old_appeals_of_one_commune_do_not_stop_a_decision(system: Actor, be
     assert Appeal.objects.filter(decision_id=now.id, state="open").count() == 1
 
 
+def test_a_refused_appeal_objects_no_more(
+    system: Actor, administrator: Actor, make_commune: Callable[..., Commune], plane: Database
+) -> None:
+    decision = decide(system)
+    communes = [make_commune(f"Commune {n}", f"commune-{n}.test") for n in range(5)]
+    made = [appeals.appeal(actor=c.agent, decision_id=decision.id, text="Non.") for c in communes]
+    for one in made:
+        appeals.answer(actor=administrator, appeal_id=one.id, accept=False, text="C’est un hameçonnage.")
+    assert staging.tick() == 0 and at_doors(plane) == "block"
+    for one in communes:
+        appeals.appeal(actor=one.agent, decision_id=decision.id, text="Si.")
+    assert staging.tick() == 1 and at_doors(plane) == ""
+
+
 # -- what became protected meanwhile -----------------------------------------------------------------------
 
 

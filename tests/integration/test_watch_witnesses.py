@@ -150,6 +150,24 @@ def test_a_commune_that_reports_everything_within_an_hour_does_not_count(report:
     assert active() == set()
 
 
+def test_who_presses_on_a_whole_mailbox_silences_no_colleague(report: Report) -> None:
+    for number in range(25):
+        report("col_a", "per_0", indicators=[["url", f"https://many-{number}.example.net/x"]])
+    report("col_a", "per_0")
+    report("col_b", "per_2")
+    assert active() == set()
+    report("col_a", "per_1")
+    assert ("domain", HOST) in active()
+
+
+def test_a_commune_that_shares_its_flood_among_its_people_does_not_count(report: Report) -> None:
+    for number in range(24):
+        report("col_a", f"per_{number % 3}", indicators=[["url", f"https://many-{number}.example.net/x"]])
+    report("col_a", "per_9")
+    report("col_b", "per_b")
+    assert active() == set()
+
+
 @pytest.mark.usefixtures("names")
 @pytest.mark.parametrize("noise", ["box_port_scan", "box_cleartext", "box_brute_force"])
 def test_the_noise_of_a_box_silences_neither_its_other_detectors_nor_people(

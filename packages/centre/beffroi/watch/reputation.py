@@ -20,8 +20,8 @@ RATIO = 2.0
 PERSON_LEAST, COMMUNE_LEAST = 1.5, 4.5
 """Dismissed reports (decayed) below which nobody is judged: everyone errs."""
 CAMPAIGNS_AN_HOUR = 20
-"""Different campaigns that the people of one commune may report within an hour; an attack on it is one campaign, or a
-few. Who reports more is not heard on any of them."""
+"""Different campaigns that a person, or all other people of a commune together, may report within an hour; an attack on
+it is one campaign, or a few. Who reports more is not heard on any of them."""
 BOX_CAMPAIGNS_AN_HOUR = 200
 """Addresses that one detector of a commune's box is heard on within an hour, the first ones: the internet rattles at
 every door, so that noise is no sign of a lie. Who wants to drown it burns as many addresses of his own, each

@@ -44,7 +44,10 @@ def reliable(campaign: Campaign, witnesses: Iterable[Witness]) -> frozenset[Witn
     owners = {w.collectivite_id for w in people} - {""}
     low = _low(reports.filter(person_id__in=persons), "person_id", campaign, least=reputation.PERSON_LEAST)
     silent = reports.filter(collectivite_id__in=owners)
-    communes = _low(silent, "collectivite_id", campaign, least=reputation.COMMUNE_LEAST) | _flooding(silent)
+    communes = _low(silent, "collectivite_id", campaign, least=reputation.COMMUNE_LEAST)
+    # Who presses on a whole mailbox silences themselves, not their colleagues.
+    low |= (noisy := _flooding(silent, "person_id"))
+    communes |= _flooding(silent.exclude(person_id__in=noisy), "collectivite_id")
     return frozenset(found - {w for w in people if w.person_id in low or w.collectivite_id in communes})
 
 
@@ -82,9 +85,9 @@ def _low(rows: QuerySet[Sighting], column: str, campaign: Campaign, *, least: fl
     return {value for value, found in outcomes.items() if reputation.is_low(found, least=least)}
 
 
-def _flooding(rows: QuerySet[Sighting]) -> set[str]:
+def _flooding(rows: QuerySet[Sighting], column: str) -> set[str]:
     campaigns: dict[str, int] = defaultdict(int)
     recent = rows.filter(received_at__gte=clock.now() - _HOUR)
-    for owner, _ in recent.values_list("collectivite_id", "campaign_id").distinct():
+    for owner, _ in recent.values_list(column, "campaign_id").distinct():
         campaigns[owner] += 1
     return {owner for owner, count in campaigns.items() if count > reputation.CAMPAIGNS_AN_HOUR}

@@ -123,10 +123,11 @@ def _standings(found: Sequence[Decision], communes: int) -> dict[str, Standing]:
             regular[row.decision_id].add(row.collectivite_id)
         if row.blocked_out:
             hit[row.decision_id].add(row.collectivite_id)
-    for model in (Appeal, LocalException):
-        for decision_id, owner in model.objects.filter(decision_id__in=ids).values_list(
-            "decision_id", "collectivite_id"
-        ):
+    # A refused appeal is answered: it does not go on against the Département's word.
+    appealing = Appeal.objects.exclude(state=Appeal.State.REFUSED).filter(decision_id__in=ids)
+    letting = LocalException.objects.filter(decision_id__in=ids)
+    for rows in (appealing, letting):
+        for decision_id, owner in rows.values_list("decision_id", "collectivite_id"):
             objecting[decision_id].add(owner)
     now = clock.now()
     return {
