@@ -73,7 +73,8 @@ def live(world: World) -> None:
     moments = sorted(_moments(rng, world.horizon_s))
     for moment in moments:
         world.run_until(begin + moment)
-        rng.choices(deeds, weights)[0](world)
+        deed = rng.choices(deeds, weights)[0]
+        world.do(lambda deed=deed: deed(world))
     world.run_until(begin + world.horizon_s)
 
 

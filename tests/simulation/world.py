@@ -110,11 +110,15 @@ class World:
             at, _, call = heapq.heappop(self._queue)
             self.time.true = max(self.time.true, at)
             self.events += 1
-            try:
-                call()
-            except PowerCut as cut:
-                self._power_cut(next(box for box in self.boxes if box.disk is cut.disk))
+            self.do(call)
         self.time.true = max(self.time.true, end)
+
+    def do(self, call: Callable[[], None]) -> None:
+        """A machine may lose its power over it."""
+        try:
+            call()
+        except PowerCut as cut:
+            self._power_cut(next(box for box in self.boxes if box.disk is cut.disk))
 
     def tell(self, text: str, *arguments: object) -> None:
         if self.trace is not None:
