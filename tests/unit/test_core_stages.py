@@ -41,6 +41,10 @@ CASES = [
     ("two communes object at once", replace(WEAK, objecting=2), Step.REVIEW, "objections"),
     ("seven communes are refused at once", replace(WEAK, hit=7), Step.REVIEW, "blast"),
     ("fourteen communes object to strong evidence", replace(STRONG, objecting=14), Step.REVIEW, "objections"),
+    ("communes live on the address that a lure's name leads to",
+     replace(STRONG, rule="landing_address", regular=7), Step.REVIEW, "shared_host"),
+    ("a command server's address stays whoever lives on it",
+     replace(STRONG, rule="landing_address", regular=7, command_server=True), Step.STAY, ""),
     # a lone commune's word
     ("one commune alone never blocks", replace(OBSERVED, rule="one_commune", age_s=10**7), Step.STAY, ""),
     ("a decision in review waits for a person", replace(OBSERVED, state="review"), Step.STAY, ""),

@@ -127,6 +127,9 @@ def test_landing_address_stands_and_falls_with_its_name() -> None:
     beside = Seen(ADDRESS, follows=NAME, shared=True)
     assert [p.indicator for p in corroborate(Case((Seen(NAME, TWO, EVIDENCE), beside)))] == [NAME]
     assert [r.code for r in refusals(Case((beside,)))] == ["address_shared"]
+    crowded = Seen(ADDRESS, follows=NAME, crowded=True)
+    assert [p.indicator for p in corroborate(Case((Seen(NAME, TWO, EVIDENCE), crowded)))] == [NAME]
+    assert [r.code for r in refusals(Case((crowded,)))] == ["address_crowded"]
     shared = Seen(ADDRESS, follows=NAME, protected="a content network")
     assert [p.indicator for p in corroborate(Case((Seen(NAME, TWO, EVIDENCE), shared)))] == [NAME]
 

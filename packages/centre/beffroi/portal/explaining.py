@@ -28,6 +28,9 @@ REVIEWS = {
     "canary_objects": gettext_lazy("Une commune qui l’essayait l’a contesté ou débloqué."),
     "objections": gettext_lazy("Plusieurs communes l’ont contesté ou débloqué."),
     "blast": gettext_lazy("Le blocage touchait plusieurs communes : il a été retiré partout."),
+    "shared_host": gettext_lazy(
+        "Des communes se servent de cette adresse : hébergement partagé. Le nom reste bloqué."
+    ),
     "automatic_name": gettext_lazy("Un nom que personne ne connaissait : une personne doit le regarder."),
 }
 ENDS = {

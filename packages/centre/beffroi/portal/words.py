@@ -111,8 +111,9 @@ REFUSALS = {
     "protected": gettext_lazy("protégé : jamais bloqué, quoi qu’on signale"),
     "range_never_automatic": gettext_lazy("une plage entière n’est jamais bloquée automatiquement"),
     "address_shared": gettext_lazy(
-        "adresse partagée avec le site d’une collectivité : bloqué par son nom seul"
+        "adresse qui sert aussi une collectivité ou un nom protégé : bloqué par son nom seul"
     ),
+    "address_crowded": gettext_lazy("hébergement mutualisé : bloqué par son nom seul"),
     "sender_forged": gettext_lazy("l’expéditeur affiché est peut-être lui-même victime d’une usurpation"),
 }
 

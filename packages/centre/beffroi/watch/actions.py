@@ -29,6 +29,7 @@ from beffroi.watch import clustering, resolving
 from beffroi.watch.cases import case_of, command_signs, evidence_of, ttl_of
 from beffroi.watch.detectors import is_box_proof
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
+from beffroi.watch.queries import shared_of
 from beffroi.watch.rules import Proposal, corroborate, refusals
 
 COMMAND_SERVER = "command_server"
@@ -77,10 +78,11 @@ def take_in(*, sighting_id: str, payload: Mapping[str, object], landing: Mapping
         _decide(campaign, actor=_RULES, named=_named(indicators, landing))
 
 
-def confirm_campaign(*, actor: Actor, campaign: Campaign) -> int:
+def confirm_campaign(*, actor: Actor, campaign: Campaign, also_shared: bool = False) -> int:
     """The Département's word on everything that the campaign shows now; return how many decisions are active.
 
-    What joins the campaign later is decided by the rules again: nobody vouched for it.
+    What joins the campaign later is decided by the rules again: nobody vouched for it. ``also_shared``: the person was
+    told which addresses serve members or protected names (``queries.shared_of``), and blocks them all the same.
     Errors: NotAllowed, Conflict (dismissed, or undone: then a new sighting is needed).
     """
     _only_the_departement(actor)
@@ -93,7 +95,8 @@ def confirm_campaign(*, actor: Actor, campaign: Campaign) -> int:
             raise Conflict("the campaign is closed")
         _add_indicators(campaign, shown, landing)
         # Only what the person saw: an indicator that came in meanwhile was not on the page.
-        for kind, value in {(i.kind.value, i.value) for i in shown}:
+        spared = set() if also_shared else set(shared_of(campaign))
+        for kind, value in {(i.kind.value, i.value) for i in shown if i.value not in spared}:
             campaign.indicators.filter(kind=kind, value=value, resolved_from="").update(confirmed=True)
         audit.record(actor=actor, verb="campaign:confirmed", object_id=campaign.id, collectivite_id=None)
         _decide(campaign, actor=actor, named=_named(shown, landing))

@@ -6,16 +6,17 @@ Reads the tables, decides nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from beffroi_protocol.indicators import Indicator, Kind, registered_names
 from beffroi_protocol.protected import too_wide
 from django.db.models import Q
 
+from beffroi.core.decisions import shared, warning_lists
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.watch import clustering, detectors, login_attacks, shared_addresses
+from beffroi.watch import clustering, detectors, login_attacks
 from beffroi.watch.detectors import is_box_proof
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.rules import Case, Seen, Ttl, Witness
@@ -27,6 +28,8 @@ _MACHINE_DOORS = frozenset({"mail"})
 
 
 COMMAND_SIGN_LIFE = timedelta(days=30)
+CROWD, CROWD_LIFE = 2, timedelta(days=30)
+"""So many registrable names besides the campaign's own make an address a shared host."""
 
 
 def ttl_of(config: Config) -> Ttl:
@@ -83,7 +86,8 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
     counting = reliable(campaign, {w for told in witnesses.values() for w in told})
     heard = boxes_heard(campaign, {one for told in proofs.values() for one in told})
     rows = list(CampaignIndicator.objects.filter(campaign=campaign).order_by("id"))
-    shared = shared_addresses.shared({row.value for row in rows if row.resolved_from})
+    addresses = {row.value for row in rows if row.kind == Kind.IP}
+    serving, crowded = shared.served(addresses), _crowded(campaign, rows)
     seen = []
     for row in rows:
         indicator = Indicator(Kind(row.kind), row.value)
@@ -98,7 +102,24 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
                 confirmed=row.confirmed,
                 follows=follows,
                 boxes=frozenset(one.collectivite_id for one in proofs[indicator] & heard),
-                shared=indicator.value in shared,
+                shared=indicator.value in serving,
+                crowded=indicator.value in crowded,
             )
         )
     return Case(tuple(seen), ttl)
+
+
+def _crowded(campaign: Campaign, rows: Iterable[CampaignIndicator]) -> set[str]:
+    """Return the addresses that lure names lead to where strangers' names live too: a hoster's shared machines, or
+    what led there of late in reports that nothing was decided on. An attacker's own names count for nothing once they
+    are decided."""
+    found = {row.value for row in rows if row.resolved_from}
+    suffixes = warning_lists.load().suffixes
+    own = {suffixes.privatesuffix(row.resolved_from) for row in rows if row.resolved_from}
+    others: dict[str, set[str | None]] = defaultdict(set)
+    told = CampaignIndicator.objects.filter(
+        kind=Kind.IP, value__in=found, added_at__gte=clock.now() - CROWD_LIFE
+    ).exclude(campaign=campaign)
+    for row in told.exclude(resolved_from="").exclude(campaign__state=Campaign.State.DECIDED):
+        others[row.value].add(suffixes.privatesuffix(row.resolved_from))
+    return {one for one in found if warning_lists.hosted(one) or len(others[one] - own) >= CROWD}

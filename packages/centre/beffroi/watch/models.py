@@ -92,17 +92,3 @@ class Sighting(models.Model):
 
     def __str__(self) -> str:
         return self.id
-
-
-class SharedAddress(models.Model):
-    """An address that a member's own site is served from."""
-
-    address = models.CharField(primary_key=True, max_length=45)
-    name = models.CharField(max_length=255)
-    seen_at = models.DateTimeField(default=clock.now)
-
-    class Meta:
-        db_table = "watch_shared_address"
-
-    def __str__(self) -> str:
-        return self.address

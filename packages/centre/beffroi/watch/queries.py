@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from beffroi.core.decisions import shared
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound, existing
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
@@ -53,6 +54,12 @@ def indicators(actor: Actor, campaign: Campaign) -> Sequence[CampaignIndicator]:
     if not actor.sees_all:
         raise NotFound("campaign")
     return sorted(campaign.indicators.all(), key=lambda one: one.pk)
+
+
+def shared_of(campaign: Campaign) -> dict[str, str]:
+    """Which addresses that the campaign itself names serve a member or a protected name, and whom."""
+    named = campaign.indicators.filter(kind="ip", resolved_from="").values_list("value", flat=True)
+    return shared.served(set(named))
 
 
 def open_count(actor: Actor) -> int:

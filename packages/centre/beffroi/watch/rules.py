@@ -40,7 +40,8 @@ class Seen:
     ``protected``: why it must never be blocked, "" if it may. ``forged``: it names a sender who was not
     authenticated, so it may be the victim. ``confirmed``: the Département named it. ``follows``: this address
     was found by resolving that name, and stands or falls with it. ``boxes``: collectivités whose boxes it completed
-    connections to that nobody has business with. ``shared``: a member's site is served from this address too.
+    connections to that nobody has business with. ``shared``: the address serves a member or a protected name too.
+    ``crowded``: names that have nothing to do with this live there.
     """
 
     indicator: Indicator
@@ -52,6 +53,7 @@ class Seen:
     follows: Indicator | None = None
     boxes: frozenset[str] = frozenset()
     shared: bool = False
+    crowded: bool = False
 
 
 @dataclass(frozen=True)
@@ -208,14 +210,18 @@ def refusals(case: Case) -> list[Refusal]:
 
 
 def refusal_code(seen: Seen) -> str:
-    """Return "protected", "range_never_automatic", "sender_forged", "address_shared" or "" when evidence may decide."""
+    """Return "protected", "range_never_automatic", "sender_forged", "address_shared", "address_crowded", or "" when
+    evidence may decide. An address that serves a member falls to a person alone; one of a crowded host is never blocked because a
+    name leads there, but for what it does itself."""
     if seen.protected:
         return "protected"
     if seen.indicator.kind is Kind.CIDR:
         return "range_never_automatic"
     if seen.forged:
         return "sender_forged"
-    return "address_shared" if seen.shared and seen.follows is not None else ""
+    if seen.shared and not seen.confirmed:
+        return "address_shared"
+    return "address_crowded" if seen.crowded and seen.follows is not None else ""
 
 
 def independent(witnesses: Iterable[Witness]) -> int:

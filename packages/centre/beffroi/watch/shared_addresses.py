@@ -1,50 +1,50 @@
-"""Addresses that members' own sites are served from: a lure beside them is blocked by its name only.
+"""Find the addresses that members' sites and mail servers, and those of protected names, are served from.
 
-Purpose: town halls are customers of large hosters, and so are their attackers. A block of the shared address would
-         cut off the town hall's own site.
-Process: worker, ``ROUND`` names each minute, in turns. Names of a demonstration or a laboratory are not asked: they
-         lead nowhere, and nothing of a demonstration asks the world by itself.
-Fails:   open towards blocking for names that do not answer; what was seen counts for ``KEPT``.
+Process: worker, ``ROUND`` members' names and ``ROUND`` protected ones each minute, in turns. Names of a demonstration
+         or a laboratory are not asked, and no others where there are only such: nothing of a demonstration asks the
+         world by itself.
+Fails:   open towards blocking for names that do not answer; what was seen counts for a week.
+Source:  ``core.decisions.shared``, what follows from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import timedelta
-from itertools import cycle
+from collections.abc import Sequence
+from itertools import batched, cycle
 
+from beffroi_protocol.protected_lists import PUBLIC_SERVICES
 from django.conf import settings
 
 from beffroi.core.communes.queries import domain_names
-from beffroi.lib import clock
+from beffroi.core.decisions import shared
 from beffroi.watch import resolving
-from beffroi.watch.models import SharedAddress
 
-KEPT = timedelta(days=7)
 SPECIAL_USE = frozenset({"test", "example", "invalid", "localhost", "local", "internal"})
 """Top-level names that are nobody's site: RFC 6761, RFC 6762; ICANN, 2024, for ``internal``."""
-ROUND = resolving.MAX_NAMES
+ROUND = 4
 _turns = cycle(range(1_000_000))
 
 
 def refresh() -> int:
     """Resolve the next names; return how many addresses are known to be shared."""
-    asked = [d for d in domain_names() if d.rpartition(".")[2] not in SPECIAL_USE]
-    names = sorted({name for domain in asked for name in (domain, f"www.{domain}")})
-    if not names:
-        return 0
-    rounds = -(-len(names) // ROUND)
-    first = next(_turns) % rounds * ROUND
-    for name, addresses in resolving.addresses(names[first : first + ROUND], settings.BEFFROI).items():
-        for address in addresses:
-            SharedAddress.objects.update_or_create(
-                address=address, defaults={"name": name, "seen_at": clock.now()}
-            )
-    SharedAddress.objects.filter(seen_at__lt=clock.now() - KEPT).delete()
-    return SharedAddress.objects.count()
+    members = sorted(d for d in domain_names() if d.rpartition(".")[2] not in SPECIAL_USE)
+    if members:
+        turn = next(_turns)
+        protected = sorted({*PUBLIC_SERVICES, *settings.BEFFROI.protected_names.split()} - set(members))
+        for served, addresses in _serving((*_part(members, turn), *_part(protected, turn))).items():
+            shared.note(served, addresses)
+    return shared.forget_old()
 
 
-def shared(addresses: Collection[str]) -> frozenset[str]:
-    """Return those of these addresses that a member's site is served from."""
-    rows = SharedAddress.objects.filter(address__in=addresses, seen_at__gte=clock.now() - KEPT)
-    return frozenset(rows.values_list("address", flat=True))
+def _part(names: Sequence[str], turn: int) -> Sequence[str]:
+    first = turn % max(1, -(-len(names) // ROUND)) * ROUND
+    return names[first : first + ROUND]
+
+
+def _serving(domains: Sequence[str]) -> dict[str, list[str]]:
+    mail = resolving.mail_hosts(domains, settings.BEFFROI)
+    names = dict.fromkeys(name for d in domains for name in (d, f"www.{d}", *mail[d]))
+    found: dict[str, list[str]] = {}
+    for part in batched(names, resolving.MAX_NAMES, strict=False):
+        found |= resolving.addresses(part, settings.BEFFROI)
+    return found

@@ -256,6 +256,20 @@ class ListGrowth(models.Model):
         return f"{self.list_id}:{self.sha256[:12]}"
 
 
+class SharedAddress(models.Model):
+    """An address that serves ``name``, the site or a mail server of a member or of a protected name."""
+
+    address = models.CharField(primary_key=True, max_length=45)
+    name = models.CharField(max_length=255)
+    seen_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "shared_address"
+
+    def __str__(self) -> str:
+        return self.address
+
+
 class FeedBatch(models.Model):
     """One signed line, exactly as sent: doors and tests verify these bytes."""
 

@@ -1,14 +1,16 @@
 """What no decision may ever block for all.
 
-Five layers: the floor of the protocol, which every box enforces again by itself (the State, reserved ranges,
+Six layers for what lists may hold, five for decisions: the floor of the protocol, which every box enforces again by itself (the State, reserved ranges,
 public resolvers); well-known services (``warning_lists``); the members' domains; the centre's own names and addresses;
-what a person said must never be decided again.
+what a person said must never be decided again; and, for lists, addresses that serve a member or a protected name
+(``shared``: of a decision a person may say so, a list is nobody's word).
 Fails: closed towards blocking; what cannot be read is protected.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from bisect import bisect_left
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -18,25 +20,35 @@ from beffroi_protocol.protected import Floor
 from django.conf import settings
 from django.db.models import Q
 
-from beffroi.core.communes import queries
-from beffroi.core.decisions import rules, warning_lists
+from beffroi.core.communes.queries import domain_names
+from beffroi.core.decisions import queries, rules, warning_lists
 from beffroi.core.decisions.models import NeverAgain
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 
 NEVER_AGAIN = "never again, said the Département"
+SHARED = "serves a member or a protected name"
 
 
 class ProtectedList:
     """Build once, ask often: a question takes some microseconds."""
 
     def __init__(
-        self, names: tuple[str, ...], networks: tuple[str, ...], never: tuple[tuple[str, str], ...] = ()
+        self,
+        names: tuple[str, ...],
+        networks: tuple[str, ...],
+        never: tuple[tuple[str, str], ...] = (),
+        shared: tuple[str, ...] = (),
     ) -> None:
         self.names = names
         self.networks = networks
         self._never = [Indicator(Kind(kind), value) for kind, value in never]
         self._floor = Floor(names, networks)
+        self._shared: dict[int, list[int]] = {4: [], 6: []}
+        for address in map(ipaddress.ip_address, shared):
+            self._shared[address.version].append(int(address))
+        for one in self._shared.values():
+            one.sort()
 
     def check(self, indicator: Indicator) -> str:
         """Return why the indicator must not be blocked, or an empty string if it may be."""
@@ -48,7 +60,24 @@ class ProtectedList:
 
     def reason(self, canonical: Indicator) -> str:
         """As ``check``, of what ``normalise`` returned."""
-        return self._floor.reason(canonical) or _listed(canonical) or self._taken_back(canonical)
+        return (
+            self._floor.reason(canonical)
+            or _listed(canonical)
+            or self._serves(canonical)
+            or self._taken_back(canonical)
+        )
+
+    def grave(self, canonical: Indicator) -> bool:
+        """Whether the floor, a member or the centre itself is meant: no careful list names that."""
+        return bool(self._floor.reason(canonical))
+
+    def _serves(self, indicator: Indicator) -> str:
+        if indicator.kind not in (Kind.IP, Kind.CIDR):
+            return ""
+        network = ipaddress.ip_network(indicator.value)
+        known = self._shared[network.version]
+        at = bisect_left(known, int(network.network_address))
+        return SHARED if at < len(known) and known[at] <= int(network.broadcast_address) else ""
 
     def _taken_back(self, indicator: Indicator) -> str:
         if not self._never:
@@ -85,20 +114,33 @@ def _url(url: str) -> str:
 
 def current() -> ProtectedList:
     """The list of this centre and its members as they are now; built anew only after a change."""
-    alive = NeverAgain.objects.filter(Q(until=None) | Q(until__gt=clock.now()), revoked_at=None)
-    return _current(tuple(sorted(alive.values_list("kind", "value"))))
+    return _current(_never())
 
 
 def blockable() -> ProtectedList:
-    """The same without what is never blocked again: what a bulk list may hold."""
-    return _current(())
+    """What a bulk list may hold: what is never blocked again may stay in it, shared addresses may not."""
+    return _current((), _shared())
 
 
-def _current(never: tuple[tuple[str, str], ...]) -> ProtectedList:
+def listable() -> ProtectedList:
+    """Both: what a source is judged by."""
+    return _current(_never(), _shared())
+
+
+def _never() -> tuple[tuple[str, str], ...]:
+    alive = NeverAgain.objects.filter(Q(until=None) | Q(until__gt=clock.now()), revoked_at=None)
+    return tuple(sorted(alive.values_list("kind", "value")))
+
+
+def _shared() -> tuple[str, ...]:
+    return tuple(sorted(queries.shared_addresses().values_list("address", flat=True)))
+
+
+def _current(never: tuple[tuple[str, str], ...], shared: tuple[str, ...] = ()) -> ProtectedList:
     config: Config = settings.BEFFROI
     own = {config.portal_name, config.console_name, config.box_name, config.mail_name}
-    names = own | set(config.protected_names.split()) | set(queries.domain_names())
-    return _build(tuple(sorted(names)), own_networks(config), never)
+    names = own | set(config.protected_names.split()) | set(domain_names())
+    return _build(tuple(sorted(names)), own_networks(config), never, shared)
 
 
 def own_networks(config: Config) -> tuple[str, ...]:
@@ -111,6 +153,9 @@ def own_networks(config: Config) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4)
 def _build(
-    names: tuple[str, ...], networks: tuple[str, ...], never: tuple[tuple[str, str], ...]
+    names: tuple[str, ...],
+    networks: tuple[str, ...],
+    never: tuple[tuple[str, str], ...],
+    shared: tuple[str, ...],
 ) -> ProtectedList:
-    return ProtectedList(names, networks, never)
+    return ProtectedList(names, networks, never, shared)

@@ -21,11 +21,13 @@ from beffroi.core.decisions.models import (
     ListGrowth,
     LocalException,
     NeverAgain,
+    SharedAddress,
 )
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import existing
 
+SHARED_KEPT = timedelta(days=7)
 _TOLD = (Decision.State.ACTIVE, Decision.State.EXPIRED, Decision.State.REVOKED)
 
 
@@ -137,6 +139,11 @@ def never_blocked(indicator: Indicator) -> NeverAgain | None:
     alive = NeverAgain.objects.filter(Q(until=None) | Q(until__gt=clock.now()), revoked_at=None)
     found = (one for one in near(alive, indicator) if rules.covers(one.indicator, indicator))
     return next(found, None)
+
+
+def shared_addresses() -> QuerySet[SharedAddress]:
+    """The addresses that serve a member or a protected name, as far as somebody looked of late."""
+    return SharedAddress.objects.filter(seen_at__gte=clock.now() - SHARED_KEPT)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ PERSON_ONLY = frozenset({"one_commune", "automatic_name"})
 their evidence. A new supplier's first newsletter looks the same, and nobody has talked to its site yet."""
 ASKS_A_PERSON = frozenset({"automatic_name"})
 """Those of them that come to a person by themselves; the lone word of a commune waits for a second one."""
-DEPARTEMENT = "departement"
+DEPARTEMENT, LANDING = "departement", "landing_address"
 
 
 class Step(StrEnum):
@@ -110,6 +110,9 @@ def _observed(now: Standing, budget: Budget) -> Next:
 def _rollback(now: Standing, budget: Budget) -> Next:
     if now.rule == DEPARTEMENT or now.command_server:
         return STAY
+    if now.rule == LANDING and now.regular > budget.blast(now.communes):
+        # A lure's name leads there, and so do town halls: a shared host. The name stays blocked.
+        return Next(Step.REVIEW, "shared_host")
     if now.strength == STRONG:
         over = now.objecting > budget.most_objections(now.communes)
         return Next(Step.REVIEW, "objections") if over else STAY

@@ -45,6 +45,8 @@ _NETWORKS = {
     "google-gmail-sending-ips": "a large mail service",
     "smtp-receiving-ips": "a large mail service",
 }
+_HOSTING = ("ovh-cluster",)
+"""Where many customers' sites share an address: a name there says nothing about the address."""
 _HASHES = ("common-ioc-false-positive", "empty-hashes")
 _SHA256_HEX = 64
 
@@ -117,6 +119,17 @@ def load() -> WarningLists:
         suffixes=PublicSuffixList(),
         **_rules(),
     )
+
+
+@cache
+def _hosting() -> frozenset[str]:
+    networks = (ipaddress.ip_network(one) for name in _HOSTING for one in _entries(name))
+    return frozenset(str(n.network_address) for n in networks if n.num_addresses == 1)
+
+
+def hosted(address: str) -> bool:
+    """Whether a canonical address is one of a hoster's machines for many customers."""
+    return address in _hosting()
 
 
 def _rules() -> dict[str, frozenset[str]]:

@@ -68,10 +68,20 @@ def _word(template: str, act: Callable[[Actor, object], object]) -> Callable[...
     return view
 
 
-confirm = _word(
-    "console/campaign_confirm.html",
-    lambda actor, found: actions.confirm_campaign(actor=actor, campaign=found),  # type: ignore[arg-type]
-)
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def confirm(request: HttpRequest, actor: Actor, campaign_id: str) -> HttpResponse:
+    """As the others; an address that serves a member too needs a tick of its own."""
+    found = watch.access_campaign(actor, campaign_id)
+    if request.method == "POST":
+        also = request.POST.get("also_shared") == "yes"
+        actions.confirm_campaign(actor=actor, campaign=found, also_shared=also)
+        return HttpResponseRedirect(reverse("campaign", args=[campaign_id]))
+    context = {"place": "campaigns", "dossier": evidence.dossier(actor, campaign_id)}
+    shared = sorted(watch.shared_of(found).items())
+    return page(request, "console/campaign_confirm.html", {**context, "shared": shared})
+
+
 dismiss = _word(
     "console/campaign_dismiss.html",
     lambda actor, found: actions.dismiss_campaign(actor=actor, campaign=found),  # type: ignore[arg-type]

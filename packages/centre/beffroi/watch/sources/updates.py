@@ -87,7 +87,7 @@ def take(source: FeedSource, brought: handover.Brought) -> None:
     judged = judge(
         handover.read_values(settings.BEFFROI.state, source.id),
         kinds=source.kinds or [kind.value for kind in KINDS],
-        protected=protected.current().check,
+        protected=protected.listable().check,
         never_again=protected.NEVER_AGAIN,
         now_s=clock.epoch_s(),
     )

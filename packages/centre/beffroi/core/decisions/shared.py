@@ -1,0 +1,48 @@
+"""Addresses that serve members or protected names: others live there too, so they are not blocked by address.
+
+Purpose: town halls are customers of large hosters, and so are their attackers. A block of the shared address would cut
+         off the town hall's own site, or its mail. No rule blocks such an address and no list may hold it; a person
+         may, who was told whom it serves.
+Process: any with the database; ``watch.shared_addresses`` fills the table.
+Fails:   an address that nobody resolved yet, or not for ``queries.SHARED_KEPT``, is like any other.
+Source:  docs/decisions/0028-exposure-and-shared-addresses.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from beffroi_protocol.indicators import Kind
+from django.db import transaction
+
+from beffroi.core.decisions import actions, queries, stages
+from beffroi.core.decisions.models import Decision, SharedAddress
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+
+REASON = "address_shared"
+_ACTOR = Actor.system("decisions.shared")
+
+
+@transaction.atomic
+def note(name: str, addresses: Iterable[str]) -> None:
+    """These addresses serve ``name`` now: what rules decided about one of them ends."""
+    for address in addresses:
+        _, new = SharedAddress.objects.update_or_create(
+            address=address, defaults={"name": name, "seen_at": clock.now()}
+        )
+        if new:
+            held = Decision.objects.filter(kind=Kind.IP, value=address, state__in=Decision.OPEN)
+            for one in held.exclude(rule=stages.DEPARTEMENT):
+                actions.revoke(actor=_ACTOR, decision=one, reason=REASON)
+
+
+def forget_old() -> int:
+    """Return how many are known afterwards."""
+    SharedAddress.objects.filter(seen_at__lt=clock.now() - queries.SHARED_KEPT).delete()
+    return SharedAddress.objects.count()
+
+
+def served(addresses: Collection[str]) -> dict[str, str]:
+    """Return whom each of these addresses serves, as far as it serves anybody."""
+    return dict(queries.shared_addresses().filter(address__in=addresses).values_list("address", "name"))
