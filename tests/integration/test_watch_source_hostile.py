@@ -243,7 +243,7 @@ def test_what_the_fetching_process_writes_is_not_believed(sources_state: Path, p
     source.refresh_from_db()
     brought.write_bytes(as_json({**good, "number": source.asked}))
     values.write_bytes(
-        b"ip\t45.1.1.1\t0\nip\t0x2d.1\t0\nsketch\tabcdefabcdefabcdef\t0\ndomain\timpots.gouv.fr\t0\nip\t10.0.0.1\t0\n"
+        b"ip\t45.1.1.1\t0\nip\t0x2d.1\t0\nsketch\tabcdefabcdefabcdef\t0\ndomain\tgithub.com\t0\nip\t10.0.0.1\t0\n"
     )
     updates.take_all()
     update = source.updates.get()

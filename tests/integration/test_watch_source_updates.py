@@ -47,7 +47,7 @@ def lists_in_force() -> dict[str, int]:
 def test_a_list_is_fetched_and_published_by_kind_with_its_counts(
     sources_state: Path, publisher: Publisher
 ) -> None:
-    page = "45.155.204.7\n45.155.204.0/28\nlure.example.net\nhttps://lure.example.org/paie\n???\nimpots.gouv.fr\n"
+    page = "45.155.204.7\n45.155.204.0/28\nlure.example.net\nhttps://lure.example.org/paie\n???\ngithub.com\n"
     source = new_source(publisher.serve("/list", page, ETag='"1"'), name="Liste d’essai", ttl_s=7200)
     assert lists_in_force() == {}
     fetch_round(sources_state)
@@ -63,7 +63,7 @@ def test_a_list_is_fetched_and_published_by_kind_with_its_counts(
         1,
         1,
     )
-    assert update.examples[0][:2] == ["domain", "impots.gouv.fr"]
+    assert update.examples[0][:2] == ["domain", "github.com"]
     assert (source.in_force, source.last_error, source.etag) == (4, "", '"1"')
     assert queries.state_of(source).state == "fresh"
     row = IndicatorList.objects.first()
@@ -145,6 +145,37 @@ def test_an_update_that_behaves_differently_is_held_and_the_former_list_stays(
         actions.answer_update(actor=administrator, update=held, accept=False, why="Trop tard")
     # What it named before and not now leaves with its TTL, not at once.
     assert lists_in_force() == {"source-essai-ip": max(300, held.kept)}
+
+
+def test_one_name_of_a_member_holds_an_update_until_a_person_accepts_it(
+    sources_state: Path, publisher: Publisher, administrator: Actor, make_commune: Callable[..., Commune]
+) -> None:
+    make_commune("Saulieu", "mairie-saulieu.fr")
+    page = addresses(0x010000, 1000) + "www.mairie-saulieu.fr\n"
+    source = new_source(publisher.serve("/list", page))
+    fetch_round(sources_state)
+    held = source.updates.get()
+    assert (held.state, held.doubts, held.examples[0][1]) == ("held", ["protected"], "www.mairie-saulieu.fr")
+    assert lists_in_force() == {}
+    actions.answer_update(actor=administrator, update=held, accept=True, why="signalé au producteur")
+    run_pending("sources")
+    assert sum(lists_in_force().values()) == 1000
+    source.refresh_from_db()
+    again(source)
+    fetch_round(sources_state)
+    assert source.updates.order_by("-at")[0].state == "applied"
+
+
+def test_a_list_that_grows_by_less_than_twice_at_each_poll_is_held(
+    sources_state: Path, publisher: Publisher
+) -> None:
+    source = new_source(publisher.serve("/list", addresses(0x010000, 1000)))
+    for count, state in ((1000, "applied"), (1900, "applied"), (3600, "held")):
+        publisher.serve("/list", addresses(0x010000, count))
+        source.refresh_from_db()
+        again(source)
+        fetch_round(sources_state)
+        assert source.updates.order_by("-at")[0].state == state
 
 
 def test_a_refused_update_changes_nothing_and_a_normal_one_takes_its_place(

@@ -38,6 +38,19 @@ def test_an_update_waits_when_its_source_behaves_differently(
     assert rules.doubts(before=before, kept=kept, protected=protected, first_size=5000) == expected
 
 
+@pytest.mark.parametrize("kept", [10, 1000, 100_000])
+def test_one_name_of_the_state_or_a_member_is_enough(kept: int) -> None:
+    told = rules.doubts(before=kept, kept=kept, protected=1, grave=1, first_size=5000)
+    assert told == ("protected",)
+
+
+def test_a_list_that_doubles_at_every_poll_is_held_within_a_week() -> None:
+    week = 1000
+    assert rules.doubts(before=1000, kept=2000, week=week, protected=0, first_size=5000) == ()
+    assert rules.doubts(before=2000, kept=4000, week=week, protected=0, first_size=5000) == ("grew",)
+    assert rules.doubts(before=2000, kept=2000, week=week, protected=0, first_size=5000) == ()
+
+
 def test_what_is_not_named_again_stays_until_its_ttl_and_what_is_withdrawn_goes_at_once() -> None:
     old = {"ip\ta": (1000, 0), "ip\tb": (1000, 0), "ip\tc": (1000, 0), "ip\tover": (10, 0)}
     merged = rules.merge(old, {"ip\ta": 0, "ip\tnew": 4000}, ["ip\tc"], now_s=3000, ttl_s=2500)

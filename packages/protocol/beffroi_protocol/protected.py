@@ -32,11 +32,13 @@ from beffroi_protocol.protected_lists import (
 SHORTEST_PREFIX = {4: 24, 6: 48}
 """A ``cidr`` entry of a shorter prefix is refused: it would hit too many bystanders."""
 
-_PUBLIC, _GIANT, _PLATFORM = "a public service", "used by everyone", "a shared platform"
+PUBLIC, OWN, UNDER = "a public service", "the centre's own or a member's", "stands under it"
+"""How reasons end that no careful list gives cause for."""
+_GIANT, _PLATFORM = "used by everyone", "a shared platform"
 _CLASSES: dict[str, str] = (
     dict.fromkeys(PLATFORMS, _PLATFORM)
     | dict.fromkeys(GIANTS, _GIANT)
-    | dict.fromkeys(PUBLIC_SERVICES, _PUBLIC)
+    | dict.fromkeys(PUBLIC_SERVICES, PUBLIC)
 )
 
 
@@ -81,7 +83,7 @@ class Floor:
         self._extra = frozenset(_extra_name(name) for name in extra_names)
         self._extra_parents = _parents(self._extra)
         listed = [(ipaddress.ip_network(text), why) for text, why in (*SPECIAL_NETWORKS, *SHARED_SERVICES)]
-        listed += [(_extra_network(text), "the centre's own or a member's") for text in extra_networks]
+        listed += [(_extra_network(text), OWN) for text in extra_networks]
         self._ranges = {v: _Ranges((n, why) for n, why in listed if n.version == v) for v in (4, 6)}
 
     def ranges(self, version: int) -> list[tuple[int, int]]:
@@ -112,7 +114,7 @@ class Floor:
         """A domain block takes the name and all below it, so equals, children and parents are asked."""
         for table in (self._extra_parents, _CLASS_PARENTS):
             if (under := table.get(name)) is not None:
-                return f"{under} stands under it"
+                return f"{under} {UNDER}"
         if is_suffix(name):
             return "a public suffix"
         names = registered_names(name)
@@ -141,14 +143,14 @@ class Floor:
             return reason
         for parent in names:
             if parent in PUBLIC_SERVICES:
-                return f"{parent}: {_PUBLIC}"
+                return f"{parent}: {PUBLIC}"
         return ""
 
     def _own(self, names: Iterable[str]) -> str:
         if self._extra:
             for parent in names:
                 if parent in self._extra:
-                    return f"{parent}: the centre's own or a member's"
+                    return f"{parent}: {OWN}"
         return ""
 
     def _cidr(self, value: str) -> str:

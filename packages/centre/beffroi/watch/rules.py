@@ -186,7 +186,8 @@ def corroborate(case: Case) -> list[Proposal]:
         if seen.follows is None and (proposal := _propose(seen, case.ttl)) is not None:
             made[seen.indicator] = proposal
     if _nothing_to_block(case, made):
-        made = {i: p for i, p in made.items() if p.rule in _OF_THE_ADDRESS}
+        own = {s.indicator for s in free if s.follows is None and _holds(s, _OF_THE_ADDRESS)}
+        made = {i: p for i, p in made.items() if i in own}
     leaders = {i: p for i, p in made.items() if p.strength == STRONG}
     for seen in free:
         leader = leaders.get(seen.follows) if seen.follows is not None else None
@@ -211,8 +212,8 @@ def refusals(case: Case) -> list[Refusal]:
 
 def refusal_code(seen: Seen) -> str:
     """Return "protected", "range_never_automatic", "sender_forged", "address_shared", "address_crowded", or "" when
-    evidence may decide. An address that serves a member falls to a person alone; one of a crowded host is never blocked because a
-    name leads there, but for what it does itself."""
+    evidence may decide. An address that serves a member falls to a person alone; one of a crowded host is never
+    blocked because a name leads there, but for what it does itself."""
     if seen.protected:
         return "protected"
     if seen.indicator.kind is Kind.CIDR:
@@ -263,6 +264,10 @@ def _propose(seen: Seen, ttl: Ttl) -> Proposal | None:
                 strength=rule.strength,
             )
     return None
+
+
+def _holds(seen: Seen, names: frozenset[str]) -> bool:
+    return any(r.name in names and seen.indicator.kind in r.kinds and r.holds(seen) for r in RULES)
 
 
 def _following(seen: Seen, leader: Proposal, ttl: Ttl) -> Proposal:

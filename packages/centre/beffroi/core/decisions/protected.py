@@ -1,9 +1,9 @@
 """What no decision may ever block for all.
 
-Six layers for what lists may hold, five for decisions: the floor of the protocol, which every box enforces again by itself (the State, reserved ranges,
+Five layers: the floor of the protocol, which every box enforces again by itself (the State, reserved ranges,
 public resolvers); well-known services (``warning_lists``); the members' domains; the centre's own names and addresses;
-what a person said must never be decided again; and, for lists, addresses that serve a member or a protected name
-(``shared``: of a decision a person may say so, a list is nobody's word).
+what a person said must never be decided again. For lists a sixth: addresses that serve a member or a protected name
+(``shared``); a person may decide about such an address, a list is nobody's word.
 Fails: closed towards blocking; what cannot be read is protected.
 """
 
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Indicator, Kind, normalise
-from beffroi_protocol.protected import Floor
+from beffroi_protocol.protected import OWN, PUBLIC, UNDER, Floor
 from django.conf import settings
 from django.db.models import Q
 
@@ -68,8 +68,9 @@ class ProtectedList:
         )
 
     def grave(self, canonical: Indicator) -> bool:
-        """Whether the floor, a member or the centre itself is meant: no careful list names that."""
-        return bool(self._floor.reason(canonical))
+        """Whether the State, a member or the centre itself is meant: no careful list names that. The rest of the floor
+        (private and wide ranges, resolvers, what everybody uses) stands on many lists by habit."""
+        return self._floor.reason(canonical).endswith((PUBLIC, OWN, UNDER))
 
     def _serves(self, indicator: Indicator) -> str:
         if indicator.kind not in (Kind.IP, Kind.CIDR):

@@ -17,12 +17,14 @@ MAX_EXAMPLES = 20
 @dataclass
 class Judged:
     """``named``: ``kind TAB value`` -> until when (UTC epoch seconds, 0: no end). Counts are of different values,
-    except ``invalid``. ``examples``: some of the protected ones, with the reason."""
+    except ``invalid``. ``grave``: protected ones that no careful list names. ``examples``: some of the protected ones,
+    with the reason; grave ones first."""
 
     named: dict[str, int] = field(default_factory=dict)
     withdrawn: set[str] = field(default_factory=set)
     invalid: int = 0
     protected: int = 0
+    grave: int = 0
     never: int = 0
     examples: list[list[str]] = field(default_factory=list)
 
@@ -34,6 +36,7 @@ def judge(
     protected: Callable[[Indicator], str],
     never_again: str,
     now_s: int,
+    grave: Callable[[Indicator], bool] = lambda _: False,
 ) -> Judged:
     """Sort (kind, value, valid_until); a kind of ``-KIND`` withdraws.
 
@@ -67,8 +70,13 @@ def judge(
                 continue
             refused.add(key)
             judged.protected += 1
-            if len(judged.examples) < MAX_EXAMPLES:
-                judged.examples.append([indicator.kind.value, indicator.value[:200], why])
+            example = [indicator.kind.value, indicator.value[:200], why]
+            if grave(indicator):
+                judged.grave += 1
+                judged.examples.insert(0, example)
+            else:
+                judged.examples.append(example)
+            del judged.examples[MAX_EXAMPLES:]
         else:
             judged.named[key] = until
     for key in judged.withdrawn:

@@ -16,30 +16,39 @@ SMALL = 200
 """Below this, numbers double by themselves: such a list may grow by this many."""
 PROTECTED_FEW = 3
 PROTECTED_SHARE = 0.001
+BASELINE_DAYS = 7
 FIRST_PAUSE_S = 300
 
 Entries = Mapping[str, tuple[int, int]]
 """``kind TAB value`` -> (when the source last named it, until when it said so: 0 for no end). UTC epoch seconds."""
 
 
-def doubts(*, before: int, kept: int, protected: int, first_size: int) -> tuple[str, ...]:
+def doubts(
+    *, before: int, kept: int, protected: int, first_size: int, grave: int = 0, week: int = 0
+) -> tuple[str, ...]:
     """Return why an update must wait (``first_large``, ``empty``, ``grew``, ``shrank``, ``protected``), () if not.
 
-    ``before``: how many its last update in force named, 0 for none. ``kept``: how many this one names that may be
-    blocked. ``protected``: how many it names that must not.
+    ``before``: how many its last update in force named, 0 for none. ``week``: the fewest that one in force of the last
+    seven days named, or that a person accepted since; 0 for none. ``kept``: how many this one names that may be
+    blocked. ``protected``: how many it names that must not; ``grave``: of those, how many are the State's, a
+    member's or the centre's: one is enough, once a person has not accepted that very one.
     """
     found = []
     if not before and kept > first_size:
         found.append("first_large")
     if before and not kept:
         found.append("empty")
-    elif before and kept > max(before * GROWTH, before + SMALL):
+    elif before and _grew(kept, min(before, week or before)):
         found.append("grew")
     elif before > SMALL and kept < before * SHRINK:
         found.append("shrank")
-    if protected > max(PROTECTED_FEW, int(kept * PROTECTED_SHARE)):
+    if grave or protected > max(PROTECTED_FEW, int(kept * PROTECTED_SHARE)):
         found.append("protected")
     return tuple(found)
+
+
+def _grew(kept: int, since: int) -> bool:
+    return kept > max(since * GROWTH, since + SMALL)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from beffroi_protocol import lists as content
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Min
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import lists, protected
@@ -84,10 +85,12 @@ def take(source: FeedSource, brought: handover.Brought) -> None:
     if brought.not_modified:
         _renew(source)
         return
+    listable, known = protected.listable(), _accepted(source)
     judged = judge(
         handover.read_values(settings.BEFFROI.state, source.id),
         kinds=source.kinds or [kind.value for kind in KINDS],
-        protected=protected.listable().check,
+        protected=listable.check,
+        grave=lambda one: listable.grave(one) and (one.kind, one.value) not in known,
         never_again=protected.NEVER_AGAIN,
         now_s=clock.epoch_s(),
     )
@@ -106,6 +109,8 @@ def take(source: FeedSource, brought: handover.Brought) -> None:
         before=source.named,
         kept=len(judged.named),
         protected=judged.protected,
+        grave=judged.grave,
+        week=_week(source),
         first_size=settings.BEFFROI.sources_first_size,
     )
     if doubts:
@@ -113,6 +118,22 @@ def take(source: FeedSource, brought: handover.Brought) -> None:
     else:
         _apply(source, update, judged.named, judged.withdrawn, state=_State.APPLIED)
     _answered(source)
+
+
+def _accepted(source: FeedSource) -> set[tuple[str, str]]:
+    """Protected (kind, value) that a person saw when accepting an update of this source: they hold no other one."""
+    accepted = source.updates.filter(state=_State.ACCEPTED).values_list("examples", flat=True)
+    return {(kind, value) for examples in accepted for kind, value, *_ in examples}
+
+
+def _week(source: FeedSource) -> int:
+    """The fewest that an update in force of the last days named, since a person accepted one."""
+    updates = source.updates.filter(at__gte=clock.now() - timedelta(days=rules.BASELINE_DAYS))
+    accepted = updates.filter(state=_State.ACCEPTED).order_by("-at").first()
+    if accepted is not None:
+        updates = updates.filter(at__gte=accepted.at)
+    in_force = updates.filter(state__in=(_State.APPLIED, _State.ACCEPTED))
+    return int(in_force.aggregate(fewest=Min("kept"))["fewest"] or 0)
 
 
 def failed(source: FeedSource, code: str, detail: str) -> None:
