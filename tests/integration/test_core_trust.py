@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from beffroi.boxes.models import Box
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.decisions import actions, appeals, exceptions, lists, never_again, queries, staging
@@ -19,11 +20,15 @@ from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.mail.models import Mailbox
 from beffroi.stream.store import Event, channel_events
 from beffroi_protocol.indicators import Indicator, normalise
 from django.db import transaction
 
 from tests.conftest import Commune
+from tests.fixtures_stages import every_hour, with_boxes
+
+__all__ = ["every_hour"]
 
 SITE = normalise("domain", "fournitures-bureau.com")
 
@@ -275,11 +280,12 @@ def test_what_does_not_apply_to_a_commune_cannot_be_contested_by_it(
 
 
 @pytest.fixture
-def town_halls(database: str) -> list[str]:
+def town_halls(database: str, every_hour: None) -> list[str]:
     made = [
         Collectivite.objects.create(kind="commune", name=f"Commune {n}", enrolled_at=clock.now())
         for n in range(40)
     ]
+    with_boxes(one.id for one in made)
     return sorted(one.id for one in made)
 
 
@@ -306,6 +312,67 @@ def test_weak_evidence_is_observed_then_blocked_by_a_few_then_by_all(
         assert feed() == {("all", decision.id): "block"}
 
 
+def at(moment: str) -> Any:
+    return clock.shifted((datetime.fromisoformat(moment) - clock.now()).total_seconds())
+
+
+def test_a_name_of_the_night_is_tried_while_people_work(system: Actor, database: str) -> None:
+    """Friday, two in the morning: observed for 15 working minutes, a canary for 30, watched for an hour more."""
+    with at("2027-03-12T02:00:00+01:00"):
+        made = [Collectivite.objects.create(kind="commune", name=f"Commune {n}") for n in range(30)]
+        with_boxes(one.id for one in made)
+        decision = decide(system, strength="weak")
+        strong = decide(system, normalise("domain", "strong.example.net"))
+        assert strong.state == "active"
+    for moment, moved, state in (
+        ("2027-03-12T07:59:00+01:00", 0, "observed"),
+        ("2027-03-12T08:14:00+01:00", 0, "observed"),
+        ("2027-03-12T08:16:00+01:00", 1, "canary"),
+        ("2027-03-12T08:45:00+01:00", 0, "canary"),
+        ("2027-03-12T17:50:00+01:00", 1, "active"),
+    ):
+        with at(moment):
+            assert staging.tick() == moved
+            decision.refresh_from_db()
+            assert decision.state == state
+    with at("2027-03-15T08:40:00+01:00"):  # Monday: ten minutes of Friday and forty of today
+        for one in made[:2]:
+            _tell("box:flows_counted", one.id, entry_id=decision.id, count=5, direction="out")
+        assert staging.tick() == 1
+    decision.refresh_from_db()
+    assert (decision.state, decision.review_reason) == ("review", "blast")
+
+
+def test_only_communes_whose_box_is_heard_try_a_decision(
+    system: Actor, town_halls: list[str], make_commune: Any
+) -> None:
+    decision = decide(system, strength="weak")
+    Box.objects.update(last_seen_at=None)
+    with later(minutes=16):
+        assert staging.tick() == 0  # nobody could try it
+        Box.objects.filter(collectivite_id=town_halls[3]).update(last_seen_at=clock.now())
+        assert staging.tick() == 1
+    decision.refresh_from_db()
+    assert decision.canary_communes == [town_halls[3]]
+    with later(minutes=60):
+        assert staging.tick() == 0  # the canary fell silent
+        Box.objects.filter(collectivite_id=town_halls[3]).update(last_seen_at=clock.now())
+        assert staging.tick() == 1
+
+
+@pytest.mark.usefixtures("every_hour")
+def test_what_only_the_mail_door_knows_is_tried_where_there_are_mailboxes(
+    system: Actor, beaune: Commune, nuits: Commune
+) -> None:
+    with_boxes([beaune.id])
+    Mailbox.objects.create(collectivite_id=nuits.id, address="a@nuits.test", ready_at=clock.now())
+    decision = decide(system, normalise("url", "https://lure.example.net/x"), strength="weak")
+    with later(minutes=16):
+        staging.tick()
+    decision.refresh_from_db()
+    assert decision.canary_communes == [nuits.id]
+
+
 def test_what_communes_live_on_waits_for_a_person(
     administrator: Actor, system: Actor, town_halls: list[str]
 ) -> None:
@@ -322,8 +389,9 @@ def test_what_communes_live_on_waits_for_a_person(
     assert (waiting.rule, staging.tick()) == ("departement", 0)
 
 
+@pytest.mark.usefixtures("every_hour")
 def test_a_canary_that_objects_stops_it_everywhere(system: Actor, beaune: Commune, nuits: Commune) -> None:
-    Collectivite.objects.update(enrolled_at=clock.now())
+    with_boxes([beaune.id, nuits.id])
     decision = decide(system, strength="weak")
     with later(minutes=16):
         staging.tick()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from beffroi.core.communes.models import Collectivite
 from beffroi.core.decisions import actions, exceptions, never_again, staging
 from beffroi.core.decisions.models import Decision
 from beffroi.core.identity.actor import Actor
@@ -16,8 +15,11 @@ from beffroi.stream.store import Store
 from beffroi_protocol.indicators import normalise
 
 from tests.conftest import Commune
+from tests.fixtures_stages import every_hour, with_boxes
 from tests.fixtures_stream import Centre, eventually, running_centre  # noqa: F401
 
+__all__ = ["every_hour"]
+pytestmark = pytest.mark.usefixtures("every_hour")
 SITE = normalise("domain", "fournitures-bureau.com")
 
 
@@ -50,7 +52,7 @@ def held(door: Follower) -> set[tuple[str, str]]:
 def test_each_stage_reaches_the_doors(
     centre: Centre, mail_door: Follower, beaune: Commune, nuits: Commune, administrator: Actor
 ) -> None:
-    Collectivite.objects.update(enrolled_at=clock.now())
+    with_boxes([beaune.id, nuits.id])
     decision = weak()
     eventually(lambda: held(mail_door) == {("mail", "warn")}, "observed")
     assert mail_door.match_name(SITE.value, [beaune.id]) is None
@@ -75,7 +77,7 @@ def test_each_stage_reaches_the_doors(
 def test_a_new_epoch_begins_with_stages_and_exceptions(
     plane: Database, beaune: Commune, nuits: Commune, tmp_path: Path
 ) -> None:
-    Collectivite.objects.update(enrolled_at=clock.now())
+    with_boxes([beaune.id, nuits.id])
     decision = weak()
     with clock.shifted(1000):
         staging.tick()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from beffroi.core.decisions import rules
+from beffroi.core.decisions.hours import longest, worked_s
 from beffroi.core.decisions.stages import Budget, Standing, Step, canaries, next_step
 from beffroi_protocol.indicators import normalise
 from hypothesis import given
@@ -13,17 +15,19 @@ from hypothesis import strategies as st
 
 BUDGET = Budget(observe_s=900, canary_s=1800, rollback_s=3600)
 OBSERVED = Standing("observed", "weak", "lone_source", 1000, communes=698)
-CANARY = replace(OBSERVED, state="canary", age_s=2000)
-WEAK = replace(OBSERVED, state="active", age_s=60)
+CANARY = replace(OBSERVED, state="canary", exposed_s=2000)
+WEAK = replace(OBSERVED, state="active", exposed_s=60)
 STRONG = replace(WEAK, strength="strong", rule="two_communes")
 
 CASES = [
     # malicious: hardly anyone lives on it
+    ("nobody could try it", replace(OBSERVED, communes=0), Step.STAY, ""),
+    ("no canary is heard any more", replace(CANARY, trying=0), Step.STAY, ""),
     ("observed long enough", OBSERVED, Step.CANARY, "under_budget"),
-    ("observed too short", replace(OBSERVED, age_s=899), Step.STAY, ""),
+    ("observed too short", replace(OBSERVED, exposed_s=899), Step.STAY, ""),
     ("six of 698 communes live on it", replace(OBSERVED, regular=6), Step.CANARY, "under_budget"),
     ("canaries had no trouble", CANARY, Step.ALL, "canary_passed"),
-    ("canaries need time", replace(CANARY, age_s=10), Step.STAY, ""),
+    ("canaries need time", replace(CANARY, exposed_s=10), Step.STAY, ""),
     ("nothing happens after activation", WEAK, Step.STAY, ""),
     ("strong evidence hits many who are infected", replace(STRONG, hit=400, regular=300), Step.STAY, ""),
     ("three liars object to strong evidence", replace(STRONG, objecting=3), Step.STAY, ""),
@@ -32,9 +36,9 @@ CASES = [
     ("command servers are not let go by counts",
      replace(STRONG, objecting=698, command_server=True), Step.STAY, ""),
     ("long after activation a person is asked by appeals only",
-     replace(WEAK, age_s=3601, hit=100, objecting=9), Step.STAY, ""),
+     replace(WEAK, exposed_s=3601, hit=100, objecting=9), Step.STAY, ""),
     # benign: communes live on it
-    ("seven of 698 communes live on it", replace(OBSERVED, regular=7, age_s=1), Step.REVIEW, "over_budget"),
+    ("seven of 698 communes live on it", replace(OBSERVED, regular=7, exposed_s=1), Step.REVIEW, "over_budget"),
     ("two of three communes live on it", replace(OBSERVED, communes=3, regular=2), Step.REVIEW, "over_budget"),
     ("one canary objects", replace(CANARY, objecting=1), Step.REVIEW, "canary_objects"),
     ("look-backs come late", replace(CANARY, regular=7), Step.REVIEW, "over_budget"),
@@ -46,7 +50,7 @@ CASES = [
     ("a command server's address stays whoever lives on it",
      replace(STRONG, rule="landing_address", regular=7, command_server=True), Step.STAY, ""),
     # a lone commune's word
-    ("one commune alone never blocks", replace(OBSERVED, rule="one_commune", age_s=10**7), Step.STAY, ""),
+    ("one commune alone never blocks", replace(OBSERVED, rule="one_commune", exposed_s=10**7), Step.STAY, ""),
     ("a decision in review waits for a person", replace(OBSERVED, state="review"), Step.STAY, ""),
 ]  # fmt: skip
 
@@ -64,18 +68,20 @@ counts = st.integers(0, 698)
     counts, counts, counts, st.floats(0, 10**7), st.sampled_from(["observed", "canary", "active", "review"])
 )
 def test_counts_of_liars_only_slow_a_decision_down(
-    regular: int, hit: int, objecting: int, age_s: float, state: str
+    regular: int, hit: int, objecting: int, exposed_s: float, state: str
 ) -> None:
     """No count ever puts in force what would not be in force without it."""
     order = [Step.REVIEW, Step.STAY, Step.CANARY, Step.ALL]
-    honest = Standing(state, "weak", "lone_source", age_s, 698)
+    honest = Standing(state, "weak", "lone_source", exposed_s, 698)
     told = replace(honest, regular=regular, hit=hit, objecting=objecting)
     assert order.index(next_step(told, BUDGET).step) <= order.index(next_step(honest, BUDGET).step)
 
 
 @given(counts, counts, st.integers(0, 13), st.floats(0, 10**7))
-def test_few_liars_never_undo_strong_evidence(regular: int, hit: int, objecting: int, age_s: float) -> None:
-    standing = replace(STRONG, age_s=age_s, regular=regular, hit=hit, objecting=objecting)
+def test_few_liars_never_undo_strong_evidence(
+    regular: int, hit: int, objecting: int, exposed_s: float
+) -> None:
+    standing = replace(STRONG, exposed_s=exposed_s, regular=regular, hit=hit, objecting=objecting)
     assert next_step(standing, BUDGET).step is Step.STAY
 
 
@@ -129,3 +135,33 @@ def test_who_may_set_a_decision_aside(
     assert rules.exception_refused(held, departement=False) == person
     assert rules.exception_refused(held, departement=True) == departement
     assert rules.exception_refused([], departement=False) == ""
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "hours"),
+    [
+        ("2027-03-12T02:00+01:00", "2027-03-12T07:59+01:00", 0),
+        ("2027-03-12T17:00+01:00", "2027-03-15T08:30+01:00", 1.5),
+        ("2027-03-13T09:00+01:00", "2027-03-14T18:00+01:00", 0),
+        ("2027-03-26T17:00+01:00", "2027-03-29T09:00+02:00", 2),  # clocks change on the Sunday
+        ("2027-03-08T00:00+00:00", "2027-03-15T00:00+00:00", 50),
+        ("2027-03-15T00:00+00:00", "2027-03-08T00:00+00:00", 0),
+    ],
+)
+def test_working_time(since: str, until: str, hours: float) -> None:
+    worked = worked_s(datetime.fromisoformat(since), datetime.fromisoformat(until), begins_h=8, ends_h=18)
+    assert worked == hours * 3600
+
+
+@given(
+    st.datetimes(datetime(2026, 1, 1), datetime(2028, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    st.integers(0, 604800),
+)
+def test_so_much_is_worked_within_the_longest_time(since: datetime, wanted_s: int) -> None:
+    until = since + longest(wanted_s, begins_h=8, ends_h=18)
+    assert worked_s(since, until, begins_h=8, ends_h=18) >= wanted_s
+
+
+def test_every_second_counts_without_working_hours() -> None:
+    since = datetime(2027, 3, 13, tzinfo=UTC)
+    assert worked_s(since, since + timedelta(seconds=90), begins_h=0, ends_h=0) == 90

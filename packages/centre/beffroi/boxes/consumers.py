@@ -7,7 +7,7 @@ Input:   hostile boxes: numbers are bounded by stream, dates and counts again he
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from beffroi_protocol.facts import (
@@ -28,6 +28,8 @@ from django.db.models import F
 
 from beffroi.boxes import diagnoses, releases
 from beffroi.boxes.models import Box, BoxNotice, FlowCount, RefusedDay
+from beffroi.boxes.queries import SILENT_AFTER_S
+from beffroi.core.decisions.reach import BOX, reaches
 from beffroi.core.events import outbox
 from beffroi.core.events.models import InboxFact
 from beffroi.core.events.registry import Event, consumer
@@ -37,6 +39,14 @@ from beffroi.lib.ids import new_id
 MAX_COUNT = 10_000_000
 MAX_PACKETS = 10_000_000_000
 _DECODER: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Fact)
+
+
+@reaches(BOX)
+def communes_heard() -> set[str]:
+    """Those with a box in service that was heard of late: only they can try a decision."""
+    since = clock.now() - timedelta(seconds=SILENT_AFTER_S)
+    heard = Box.objects.filter(state=Box.State.ACTIVE, last_seen_at__gte=since)
+    return set(heard.values_list("collectivite_id", flat=True))
 
 
 @consumer(name="boxes.facts", kinds=("fact:received",))

@@ -145,7 +145,8 @@ class Config:
     )
     observe_s: int = _setting(
         900,
-        "How long a decision on weak evidence is only observed before a few communes block it.",
+        "How long a decision on weak evidence is only observed before a few communes block it; as the next, and as "
+        "rollback_s, in working time (work_begins_h).",
         unit="s",
         low=0,
         high=30 * 86400,
@@ -172,6 +173,15 @@ class Config:
         low=0,
         high=7 * 86400,
     )
+    work_begins_h: int = _setting(
+        8,
+        "Working time, Monday to Friday in mainland France, begins: only then time counts for the stages of decisions. "
+        "Not before work_ends_h: every second counts.",
+        unit="hour",
+        low=0,
+        high=23,
+    )
+    work_ends_h: int = _setting(18, "Working time ends.", unit="hour", low=0, high=24)
     heartbeat_s: int = _setting(
         20, "Pause between two signed heartbeats of the feed.", unit="s", low=1, high=300
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from beffroi.core.communes.models import Domain
+from beffroi.core.decisions.reach import MAIL, reaches
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.core.identity.models import AppPassword
 from beffroi.core.identity.queries import current_memberships
@@ -17,6 +18,12 @@ from beffroi.mail.models import Mailbox, MailDelivery
 
 MAIL_PROTOCOLS = ("imap", "smtp")
 REMEDIATION_VERB = "mail:remediation"
+
+
+@reaches(MAIL)
+def communes_with_mail() -> set[str]:
+    boxes = Mailbox.objects.filter(closed_at=None).exclude(ready_at=None)
+    return set(boxes.values_list("collectivite_id", flat=True))
 
 
 class MailboxNotReady(Unavailable):

@@ -3,7 +3,7 @@
 Rule:    strong evidence is in force at once. Weak evidence is observed first: boxes look back and count, none
          refuses anything. Where hardly a commune lives on it, a few communes block for a time, then all; where more
          do, a person decides. What one commune alone says is never blocked without a person. What turns out to hit
-         communes is withdrawn everywhere and waits for a person.
+         communes is withdrawn everywhere and waits for a person. Time counts while people work: a night tries nothing.
 Input:   counts of boxes of which some lie: a lie can only delay, and hand a weak decision to a person.
 Source:  docs/internals/decisions.md, Stages.
 """
@@ -35,7 +35,8 @@ class Step(StrEnum):
 
 @dataclass(frozen=True)
 class Budget:
-    """How much a decision may hit. Percentages are of the communes in service; times in seconds."""
+    """How much a decision may hit. Percentages are of the communes with such a door; times in seconds of
+    working time."""
 
     observe_s: int = 900
     canary_s: int = 1800
@@ -57,7 +58,8 @@ class Budget:
 
 @dataclass(frozen=True)
 class Standing:
-    """A decision and what is known of its effect. ``age_s``: since its present state began.
+    """A decision and what is known of its effect. ``exposed_s``: working time since its present state
+    began. ``communes``: those with a door that tries it; ``trying``: canaries whose door works now.
 
     ``regular``: communes that live on it. ``hit``: communes whose own traffic to it was refused. ``objecting``:
     communes that let it through locally or contest it.
@@ -66,8 +68,9 @@ class Standing:
     state: str
     strength: str
     rule: str
-    age_s: float
+    exposed_s: float
     communes: int
+    trying: int = 1
     regular: int = 0
     hit: int = 0
     objecting: int = 0
@@ -92,19 +95,21 @@ def next_step(now: Standing, budget: Budget) -> Next:
             return Next(Step.REVIEW, "canary_objects")
         if now.regular > budget.blast(now.communes):
             return Next(Step.REVIEW, "over_budget")
-        return Next(Step.ALL, "canary_passed") if now.age_s >= budget.canary_s else STAY
-    if now.state == "active" and now.age_s <= budget.rollback_s:
+        passed = now.trying and now.exposed_s >= budget.canary_s
+        return Next(Step.ALL, "canary_passed") if passed else STAY
+    if now.state == "active" and now.exposed_s <= budget.rollback_s:
         return _rollback(now, budget)
     return STAY
 
 
 def _observed(now: Standing, budget: Budget) -> Next:
     if now.rule in PERSON_ONLY:
-        asks = now.rule in ASKS_A_PERSON and now.age_s >= budget.observe_s
+        asks = now.rule in ASKS_A_PERSON and now.exposed_s >= budget.observe_s
         return Next(Step.REVIEW, now.rule) if asks else STAY
     if now.regular > budget.blast(now.communes):
         return Next(Step.REVIEW, "over_budget")
-    return Next(Step.CANARY, "under_budget") if now.age_s >= budget.observe_s else STAY
+    ready = now.communes and now.exposed_s >= budget.observe_s
+    return Next(Step.CANARY, "under_budget") if ready else STAY
 
 
 def _rollback(now: Standing, budget: Budget) -> Next:

@@ -8,16 +8,14 @@ Source:  ``stages`` (the rules); docs/internals/decisions.md.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
 from itertools import batched
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from beffroi.core.communes.models import Collectivite
-from beffroi.core.decisions import exceptions, protected, rules, stages
+from beffroi.core.decisions import exceptions, hours, protected, reach, rules, stages
 from beffroi.core.decisions.actions import put_in_force, revoke, tell
 from beffroi.core.decisions.models import Appeal, Decision, DecisionEffect, LocalException
 from beffroi.core.decisions.stages import Budget, Standing, Step
@@ -49,14 +47,14 @@ def tick() -> int:
     found = list(_moving(budget))
     if not found:
         return 0
-    communes = list(Collectivite.objects.exclude(enrolled_at=None).values_list("id", flat=True))
+    reached = {door: reach.communes(door) for door in (reach.BOX, reach.MAIL)}
     moved = 0
     for part in batched(found, _BATCH, strict=False):
-        standings = _standings(part, len(communes))
+        standings = _standings(part, reached)
         for decision in part:
             following = stages.next_step(standings[decision.id], budget)
             if following.step is not Step.STAY:
-                moved += _move(decision, following, communes, budget)
+                moved += _move(decision, following, reached[reach.door_of(decision.kind)], budget)
     return moved
 
 
@@ -101,7 +99,7 @@ def note_effect(
 
 def _moving(budget: Budget) -> QuerySet[Decision]:
     """Those in a stage, and young ones of which anybody told something: of the others nothing can follow."""
-    young = clock.now() - timedelta(seconds=budget.rollback_s)
+    young = clock.now() - hours.longest(budget.rollback_s, **_hours())
     touched = (
         Q(pk__in=DecisionEffect.objects.filter(last_at__gte=young).values("decision_id"))
         | Q(pk__in=Appeal.objects.filter(created_at__gte=young).values("decision_id"))
@@ -113,7 +111,12 @@ def _moving(budget: Budget) -> QuerySet[Decision]:
     ).order_by("state_since")
 
 
-def _standings(found: Sequence[Decision], communes: int) -> dict[str, Standing]:
+def _hours() -> dict[str, int]:
+    config: Config = settings.BEFFROI
+    return {"begins_h": config.work_begins_h, "ends_h": config.work_ends_h}
+
+
+def _standings(found: Sequence[Decision], reached: Mapping[str, Sequence[str]]) -> dict[str, Standing]:
     ids = [one.id for one in found]
     regular: dict[str, set[str]] = defaultdict(set)
     hit: dict[str, set[str]] = defaultdict(set)
@@ -130,13 +133,15 @@ def _standings(found: Sequence[Decision], communes: int) -> dict[str, Standing]:
         for decision_id, owner in rows.values_list("decision_id", "collectivite_id"):
             objecting[decision_id].add(owner)
     now = clock.now()
+    there = {one.id: reached[reach.door_of(one.kind)] for one in found}
     return {
         one.id: Standing(
             state=one.state,
             strength=one.strength,
             rule=one.rule,
-            age_s=(now - one.state_since).total_seconds(),
-            communes=communes,
+            exposed_s=hours.worked_s(one.state_since, now, **_hours()),
+            communes=len(there[one.id]),
+            trying=len(set(one.canary_communes).intersection(there[one.id])),
             regular=len(regular[one.id]),
             hit=len(hit[one.id]),
             objecting=len(objecting[one.id]),
