@@ -95,6 +95,7 @@ def _count(row: InboxFact, fact: FlowsBlocked | NamesRefused, direction: str) ->
         {
             "box_id": row.source,
             "kind": str(fact.indicator.kind),
+            "value": fact.indicator.value,
             "direction": direction,
             "entry_id": fact.entry_id[:40],
             "count": max(0, min(fact.count, MAX_COUNT)),

@@ -33,6 +33,10 @@ REVIEWS = {
     ),
     "automatic_name": gettext_lazy("Un nom que personne ne connaissait : une personne doit le regarder."),
 }
+SPARED = {
+    "entry_used": gettext_lazy("Nouveau sur une liste, et des communes s’en servent régulièrement."),
+    "entry_hits": gettext_lazy("Une liste le bloquait, et cela touchait plusieurs communes."),
+}
 ENDS = {
     "ttl": gettext_lazy("sa durée est écoulée"),
     "campaign_undone": gettext_lazy("campagne annulée"),

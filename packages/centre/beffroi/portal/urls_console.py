@@ -44,6 +44,7 @@ urlpatterns = [
     path("decisions/pourquoi/", why.why, name="why"),
     path("decisions/pourquoi.json", why.why_json, name="why_json"),
     path("decisions/attente/", decisions.waiting, name="waiting"),
+    path("decisions/epargne/<str:entry_id>/", decisions.spared, name="spared"),
     path("decisions/plus-jamais/", decisions.never, name="never_again"),
     path("decisions/regle/<str:decision_id>.json", decisions.decision_json, name="decision_json"),
     path("decisions/regle/<str:decision_id>/", decisions.decision, name="decision"),

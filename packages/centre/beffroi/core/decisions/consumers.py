@@ -5,10 +5,11 @@ Input:  counts that boxes told; the collectivité comes from the box's row.
 
 from __future__ import annotations
 
-from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.errors import IndicatorInvalid
+from beffroi_protocol.indicators import Indicator, Kind, normalise
 
-from beffroi.core.decisions import actions, exceptions, lists, never_again, protected, staging
-from beffroi.core.decisions.models import IndicatorList
+from beffroi.core.decisions import actions, exceptions, lists, never_again, protected, sparing, staging
+from beffroi.core.decisions.models import Decision, IndicatorList
 from beffroi.core.events import periodic
 from beffroi.core.events.registry import Event, consumer
 from beffroi.core.identity.actor import Actor
@@ -48,9 +49,41 @@ def count_effect(event: Event) -> None:
     staging.note_effect(decision_id=entry_id[:40], collectivite_id=event.collectivite_id, **counts)
 
 
+@consumer(name="decisions.uses", kinds=("box:flows_counted", "box:looked_back"), atomic=False)
+def note_use(event: Event) -> None:
+    """What a list names and a town hall met before, or was refused. Runs again after a crash, to the same end."""
+    told = event.payload
+    back = event.kind == "box:looked_back"
+    names = ("indicator_kind", "indicator_value") if back else ("kind", "value")
+    if not event.collectivite_id or str(told.get("entry_id", "")).startswith("dec_"):
+        return
+    if not back and told.get("direction") == "in":
+        return
+    try:
+        indicator = normalise(*(str(told.get(name, "")) for name in names))
+    except IndicatorInvalid:
+        return
+    days = told.get("days")
+    if sparing.note_use(
+        indicator=indicator,
+        collectivite_id=event.collectivite_id,
+        days=days if back and isinstance(days, int) else 0,
+        refused=not back,
+    ):
+        sparing.judge(indicator)
+
+
+@consumer(name="decisions.sparing", kinds=("decision:activated",))
+def end_what_would_let_it_pass(event: Event) -> None:
+    decision = Decision.objects.filter(pk=str(event.payload.get("decision_id", ""))).first()
+    if decision is not None:
+        sparing.end_touched(decision)
+
+
 @periodic("decisions.list_files", every_s=3600.0)
 def prune_list_files() -> None:
     lists.prune_files()
+    sparing.forget_old()
 
 
 @periodic("decisions.protected", every_s=3600.0)

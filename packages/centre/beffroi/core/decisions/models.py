@@ -119,7 +119,11 @@ class LocalException(models.Model):
 
 
 class NeverAgain(models.Model):
-    """What is never decided again, and why. ``until`` None: until a person takes it back."""
+    """What is never decided again, and why. ``until`` None: until a person takes it back.
+
+    ``pending``: the centre itself let an entry of lists pass, which ``communes`` communes live on; a person is to
+    answer, and meanwhile it stops no decision.
+    """
 
     id = id_field("nev")
     kind = models.CharField(max_length=16)
@@ -131,6 +135,8 @@ class NeverAgain(models.Model):
     revoked_at = models.DateTimeField(null=True, default=None)
     revoked_by = models.CharField(max_length=80, default="")
     revoke_reason = models.CharField(max_length=500, default="")
+    pending = models.BooleanField(default=False)
+    communes = models.IntegerField(default=0)
 
     class Meta:
         db_table = "never_again"
@@ -210,6 +216,28 @@ class DecisionEffect(models.Model):
 
     def __str__(self) -> str:
         return f"{self.decision_id}:{self.collectivite_id}"
+
+
+class EntryUse(models.Model):
+    """What one collectivité's boxes told of one listed thing: on how many of 30 days it met it before it was listed,
+    on how many it was refused going out. Never who or what in the town hall."""
+
+    kind = models.CharField(max_length=16)
+    value = models.CharField(max_length=2048)
+    collectivite_id = reference()
+    regular_days = models.IntegerField(default=0)
+    refused_days = models.IntegerField(default=0)
+    refused_at = models.DateTimeField(null=True, default=None)
+    last_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "entry_use"
+        constraints = (
+            models.UniqueConstraint(fields=["kind", "value", "collectivite_id"], name="entry_use_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.collectivite_id}"
 
 
 class IndicatorList(models.Model):

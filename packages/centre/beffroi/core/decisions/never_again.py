@@ -54,13 +54,36 @@ def never_again(*, actor: Actor, indicator: Indicator, reason: str, ttl_s: int =
         defaults={"reason": reason.strip(), "created_by": actor.id, "until": until},
     )
     if not new:
-        row.reason, row.until, row.created_by = reason.strip(), until, actor.id
-        row.save(update_fields=["reason", "until", "created_by"])
+        row.reason, row.until, row.created_by, row.pending = reason.strip(), until, actor.id, False
+        row.save(update_fields=["reason", "until", "created_by", "pending"])
     _tell(row, "set", actor=actor)
     for one in queries.near(Decision.objects.filter(state__in=Decision.OPEN), canonical).order_by("id"):
         if rules.touches(one.indicator, canonical):
             actions.revoke(actor=actor, decision=one, reason=END_REASON)
     return row
+
+
+@transaction.atomic
+def spare(*, actor: Actor, indicator: Indicator, reason: str, communes: int) -> bool:
+    """Let a canonical entry of lists pass at every door until a person has looked; ``reason``: a code. False if it
+    passes already. It ends no decision and stops none."""
+    outbox.serialise()
+    row, new = NeverAgain.objects.get_or_create(
+        kind=indicator.kind.value,
+        value=indicator.value,
+        revoked_at=None,
+        defaults={"reason": reason, "created_by": actor.id, "communes": communes, "pending": True},
+    )
+    if new:
+        _tell(row, "set", actor=actor)
+    return new
+
+
+@transaction.atomic
+def unspare(row: NeverAgain, *, actor: Actor, reason: str) -> bool:
+    """End what waits for a person without one: a decision came."""
+    outbox.serialise()
+    return _end(row, actor=actor, reason=reason)
 
 
 @transaction.atomic

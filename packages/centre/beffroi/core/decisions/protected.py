@@ -129,7 +129,8 @@ def listable() -> ProtectedList:
 
 
 def _never() -> tuple[tuple[str, str], ...]:
-    alive = NeverAgain.objects.filter(Q(until=None) | Q(until__gt=clock.now()), revoked_at=None)
+    said = NeverAgain.objects.filter(revoked_at=None, pending=False)
+    alive = said.filter(Q(until=None) | Q(until__gt=clock.now()))
     return tuple(sorted(alive.values_list("kind", "value")))
 
 

@@ -65,11 +65,18 @@ def review_queue(actor: Actor) -> QuerySet[Decision]:
     return rows if actor.sees_all else rows.none()
 
 
+def spared_entries(actor: Actor) -> QuerySet[NeverAgain]:
+    """Entries of lists that pass until a person has looked, the oldest first; none for others than the Département."""
+    rows = NeverAgain.objects.filter(pending=True, revoked_at=None).order_by("created_at")
+    return rows if actor.sees_all else rows.none()
+
+
 def undecided_count(actor: Actor) -> int:
-    """How many decisions and appeals wait for a person."""
+    """How many decisions, entries of lists and appeals wait for a person."""
     if not actor.sees_all:
         return 0
-    return review_queue(actor).count() + visible_appeals(actor).filter(state=Appeal.State.OPEN).count()
+    waiting = review_queue(actor).count() + spared_entries(actor).count()
+    return waiting + visible_appeals(actor).filter(state=Appeal.State.OPEN).count()
 
 
 def applying_decisions(actor: Actor) -> QuerySet[Decision]:

@@ -99,7 +99,7 @@ def note_effect(
 
 def _moving(budget: Budget) -> QuerySet[Decision]:
     """Those in a stage, and young ones of which anybody told something: of the others nothing can follow."""
-    young = clock.now() - hours.longest(budget.rollback_s, **_hours())
+    young = clock.now() - hours.longest(budget.rollback_s, **working_hours())
     touched = (
         Q(pk__in=DecisionEffect.objects.filter(last_at__gte=young).values("decision_id"))
         | Q(pk__in=Appeal.objects.filter(created_at__gte=young).values("decision_id"))
@@ -111,7 +111,7 @@ def _moving(budget: Budget) -> QuerySet[Decision]:
     ).order_by("state_since")
 
 
-def _hours() -> dict[str, int]:
+def working_hours() -> dict[str, int]:
     config: Config = settings.BEFFROI
     return {"begins_h": config.work_begins_h, "ends_h": config.work_ends_h}
 
@@ -139,7 +139,7 @@ def _standings(found: Sequence[Decision], reached: Mapping[str, Sequence[str]]) 
             state=one.state,
             strength=one.strength,
             rule=one.rule,
-            exposed_s=hours.worked_s(one.state_since, now, **_hours()),
+            exposed_s=hours.worked_s(one.state_since, now, **working_hours()),
             communes=len(there[one.id]),
             trying=len(set(one.canary_communes).intersection(there[one.id])),
             regular=len(regular[one.id]),

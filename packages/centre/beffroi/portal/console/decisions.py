@@ -10,11 +10,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from beffroi.core.communes import queries as communes
-from beffroi.core.decisions import actions, appeals, exceptions, never_again, queries, staging
+from beffroi.core.decisions import actions, appeals, exceptions, never_again, queries, sparing, staging
 from beffroi.core.decisions.models import Appeal, Decision
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import Invalid, NotFound
+from beffroi.lib.errors import Invalid, NotFound, existing
 from beffroi.portal import explaining, why
 from beffroi.portal.pages import asks_part, for_administrators, page
 
@@ -28,6 +28,10 @@ def waiting(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Everything about decisions that needs a person, and what a person should know of."""
     names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
     review = [_line(one) for one in queries.review_queue(actor)[:LISTED]]
+    spared = [
+        {"row": one, "why": explaining.SPARED.get(one.reason, "")}
+        for one in queries.spared_entries(actor)[:LISTED]
+    ]
     contested = list(queries.visible_appeals(actor).filter(state=Appeal.State.OPEN)[:LISTED])
     titles = explaining.titles_of(actor, contested)
     context = PLACE | {
@@ -42,7 +46,8 @@ def waiting(request: HttpRequest, actor: Actor) -> HttpResponse:
             {"row": one, "owner": names.get(one.collectivite_id, "")}
             for one in queries.visible_exceptions(actor).filter(state="active")[:LISTED]
         ],
-        "total": len(review) + len(contested),
+        "spared": spared,
+        "total": len(review) + len(contested) + len(spared),
     }
     part = asks_part(request, "list")
     return page(request, "console/parts/waiting.html" if part else "console/waiting.html", context)
@@ -137,6 +142,22 @@ def end_exception(request: HttpRequest, actor: Actor, exception_id: str) -> Http
     return HttpResponseRedirect(reverse("waiting"))
 
 
+@require_POST
+@for_administrators
+def spared(request: HttpRequest, actor: Actor, entry_id: str) -> HttpResponse:
+    """An entry of lists that passes until somebody looked: it passes for good, or is refused again."""
+    found = existing(queries.spared_entries(actor).filter(pk=entry_id).first(), "entry")
+    if request.POST.get("word") == "keep":
+        never_again.never_again(
+            actor=actor, indicator=found.indicator, reason=_("Des communes s’en servent.")
+        )
+    else:
+        never_again.take_back(
+            actor=actor, never_again_id=found.id, reason=_("Bloqué de nouveau après examen.")
+        )
+    return HttpResponseRedirect(reverse("waiting"))
+
+
 @require_http_methods(["GET", "POST"])
 @for_administrators
 def never(request: HttpRequest, actor: Actor) -> HttpResponse:
@@ -159,6 +180,8 @@ def never(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 
 def _who(administrator_id: str) -> str:
+    if administrator_id == sparing.ACTOR.id:
+        return _("le centre, en attendant un avis")
     try:
         return identity.administrator(administrator_id).name
     except NotFound:

@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from beffroi_protocol import lists as content
+from beffroi_protocol.indicators import Indicator, Kind
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Min
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.decisions import lists, protected
+from beffroi.core.decisions import listed, lists, protected, sparing
 from beffroi.core.decisions.models import IndicatorList
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
@@ -317,6 +318,10 @@ def _publish(source: FeedSource, name: str, kind: str, values: list[str], entrie
         same = same and present.threat == source.threat
         if same and abs(gained_s) < source.ttl_s / 8:
             return  # a batch and an audit entry for every round would say nothing
+    used = sparing.used_values(Kind(kind)) & set(values)
+    if used:
+        known = listed.touched(present, [Indicator(Kind(kind), one) for one in used]) if present else ()
+        sparing.hold_out(Kind(kind), used, threat=source.threat, known={one.value for one in known})
     try:
         lists.publish_list(
             actor=ACTOR,

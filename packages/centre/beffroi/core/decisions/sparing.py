@@ -1,0 +1,130 @@
+"""Take one entry out of the lists when town halls turn out to live on it, until a person has looked.
+
+Purpose: a list is in force at every door at once. What weak decisions have (whom does it hit, who lives on it), its
+         entries have here: a new one that more communes than the blast budget use regularly is let pass before the list
+         is published, and one whose block hits them within the rollback window is let pass afterwards.
+Rule:    never an entry of a list of command servers (those who are infected are refused most), never what a decision
+         blocks too, never again what a person put back. A decision that comes later ends it.
+Process: worker (what boxes tell), sources (before a list is published).
+Input:   counts of boxes of which some lie: it takes more than the budget of communes.
+Fails:   open towards blocking: what nobody told is listed.
+Source:  docs/decisions/0028-exposure-and-shared-addresses.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+
+from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.protected import too_wide
+from beffroi_protocol.threats import NEVER_LIFTED
+from django.conf import settings
+from django.db.models import Count
+
+from beffroi.core.decisions import hours, listed, never_again, queries, reach, rules, stages
+from beffroi.core.decisions.models import Decision, EntryUse, NeverAgain
+from beffroi.core.decisions.staging import budget_of, working_hours
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+
+ACTOR = Actor.system("decisions.sparing")
+KEPT = timedelta(days=30)
+USED, HIT = "entry_used", "entry_hits"
+"""Reasons: communes use it regularly; its block hits communes."""
+_DAY = timedelta(days=1)
+
+
+def most() -> int:
+    """How many communes a new entry may touch: as a decision on weak evidence."""
+    return budget_of(settings.BEFFROI).blast(len(reach.communes(reach.BOX)))
+
+
+def note_use(*, indicator: Indicator, collectivite_id: str, days: int = 0, refused: bool = False) -> bool:
+    """Keep what a box told of an entry: on how many of 30 days its town hall met it, or that it was refused going out.
+
+    Return whether this commune told so for the first time in a day: only then anything can follow.
+    """
+    now = clock.now()
+    row, new = EntryUse.objects.get_or_create(
+        kind=indicator.kind.value, value=indicator.value, collectivite_id=collectivite_id
+    )
+    first = new or row.last_at < now - _DAY
+    if refused:
+        first = first or row.refused_at is None
+        if row.refused_at is None or row.refused_at.date() != now.date():
+            row.refused_days = min(row.refused_days + 1, 30)
+        row.refused_at = now
+    first = first or days > row.regular_days
+    row.regular_days, row.last_at = max(row.regular_days, min(days, 30)), now
+    row.save()
+    return first
+
+
+def judge(indicator: Indicator) -> int:
+    """Let pass the entries of lists that name ``indicator``, young ones whose block hits too many; return how many.
+    Errors: Unavailable."""
+    limit = most()
+    rows = list(EntryUse.objects.filter(kind=indicator.kind.value, value=indicator.value))
+    if len(rows) <= limit:
+        return 0
+    spared = 0
+    window_s = budget_of(settings.BEFFROI).rollback_s
+    found = listed.covering(listed.blocking_in(""), indicator)
+    if any(one.row.threat in NEVER_LIFTED for one in found):
+        return 0
+    for one in found:
+        since = listed.since(one)
+        if since is None or hours.worked_s(since, clock.now(), **working_hours()) > window_s:
+            continue
+        hit = sum(row.refused_at is not None and row.refused_at >= since for row in rows)
+        regular = sum(row.regular_days >= stages.REGULAR_DAYS for row in rows)
+        if max(hit, regular) > limit:
+            spared += _spare(listed.opening(one, indicator), HIT, max(hit, regular))
+    return spared
+
+
+def hold_out(kind: Kind, values: Collection[str], *, threat: str, known: Collection[str]) -> int:
+    """Before a list is published: let pass the ``values`` that are not ``known`` yet and that too many communes use
+    regularly, as far as boxes told; return how many."""
+    if threat in NEVER_LIFTED:
+        return 0
+    told = EntryUse.objects.filter(kind=kind.value, last_at__gte=clock.now() - KEPT)
+    regular = told.filter(regular_days__gte=stages.REGULAR_DAYS) | told.filter(
+        refused_days__gte=stages.REGULAR_DAYS
+    )
+    counted = regular.values("value").annotate(communes=Count("id")).filter(communes__gt=most())
+    used = dict(counted.values_list("value", "communes"))
+    return sum(
+        _spare(Indicator(kind, value), USED, used[value])
+        for value in sorted((used.keys() & set(values)) - set(known))
+    )
+
+
+def used_values(kind: Kind) -> set[str]:
+    """The few values that ``hold_out`` could let pass."""
+    told = EntryUse.objects.filter(kind=kind.value, last_at__gte=clock.now() - KEPT)
+    return set(told.values_list("value", flat=True))
+
+
+def end_touched(decision: Decision) -> int:
+    """A decision stands above: what waits for a person and would let it pass ends."""
+    waiting = NeverAgain.objects.filter(pending=True, revoked_at=None)
+    found = [one for one in queries.near(waiting, decision.indicator)
+             if rules.touches(one.indicator, decision.indicator)]  # fmt: skip
+    return sum(never_again.unspare(one, actor=ACTOR, reason="decided") for one in found)
+
+
+def forget_old() -> int:
+    return EntryUse.objects.filter(last_at__lt=clock.now() - KEPT).delete()[0]
+
+
+def _spare(indicator: Indicator, reason: str, communes: int) -> bool:
+    if too_wide(indicator) or queries.covering_decisions(ACTOR, indicator):
+        return False
+    past = NeverAgain.objects.filter(kind=indicator.kind.value, value=indicator.value)
+    if past.filter(revoked_at=None).exists() or past.filter(communes__gt=0).exclude(
+        revoked_by__in=("", ACTOR.id)
+    ):
+        return False  # it passes already, or a person looked and put it back
+    return never_again.spare(actor=ACTOR, indicator=indicator, reason=reason, communes=communes)
