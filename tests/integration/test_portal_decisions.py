@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from beffroi.boxes.models import BoxPolicy
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.decisions import actions, appeals, exceptions, never_again, staging
+from beffroi.core.decisions import actions, appeals, exceptions, never_again, shared, sparing, staging
 from beffroi.core.decisions.models import Appeal, Decision, LocalException, NeverAgain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.portal.web import signin
+from beffroi.watch.models import Campaign, Sighting
 from beffroi_protocol.indicators import normalise
 from beffroi_protocol.messages import Action, Entry, Policy
 from django.test import Client, RequestFactory
@@ -218,3 +219,40 @@ def test_the_sign_in_door_opens_for_people_of_the_commune_that_let_an_address_th
     request = getattr(RequestFactory(), method)("/connexion/", {"login": email}, REMOTE_ADDR="185.203.116.9")
     answer = signin.refuse_blocked(request, email=email, person_unknown=method == "get")
     assert (answer.status_code if answer else 0) == status
+
+
+def test_an_entry_taken_out_of_lists_waits_for_a_person(ada: Client) -> None:
+    for name in ("one.example.net", "two.example.net"):
+        never_again.spare(
+            actor=sparing.ACTOR, indicator=normalise("domain", name), reason="entry_hits", communes=7
+        )
+    page = text(ada.get("/decisions/attente/"))
+    assert "one.example.net" in page
+    assert "7 communes" in page
+    assert "2 décisions attendent" in page
+    one, two = NeverAgain.objects.order_by("value")
+    assert ada.post(f"/decisions/epargne/{one.id}/", {"word": "keep"}).status_code == 302
+    assert ada.post(f"/decisions/epargne/{two.id}/", {"word": "block"}).status_code == 302
+    one.refresh_from_db()
+    two.refresh_from_db()
+    assert (one.pending, one.revoked_at, two.revoked_at is not None) == (False, None, True)
+    assert text(ada.post(f"/decisions/epargne/{one.id}/", {"word": "block"}), 404)
+
+
+def test_who_blocks_an_address_of_a_member_too_says_so(ada: Client) -> None:
+    found = Campaign.objects.create()
+    found.indicators.create(kind="ip", value="185.203.116.9")
+    Sighting.objects.create(
+        id="sgt_1",
+        door="packet",
+        campaign=found,
+        seen_at=clock.now(),
+        indicators=[["ip", "185.203.116.9"]],
+    )
+    shared.note("www.mairie-saulieu.fr", ["185.203.116.9"])
+    page = text(ada.get(f"/decisions/{found.id}/confirmer/"))
+    assert "www.mairie-saulieu.fr" in page
+    assert ada.post(f"/decisions/{found.id}/confirmer/", {}).status_code == 302
+    assert not Decision.objects.exists()
+    ada.post(f"/decisions/{found.id}/confirmer/", {"also_shared": "yes"})
+    assert Decision.objects.get().value == "185.203.116.9"
