@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from beffroi.boxes.models import Box, BoxPolicy
 from beffroi.core.approvals.models import Approval
-from beffroi.core.decisions import appeals, exceptions
+from beffroi.core.decisions import appeals, exceptions, never_again, sparing
 from beffroi.core.decisions.models import Appeal, Decision, LocalException, NeverAgain
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
@@ -24,6 +24,7 @@ from beffroi.lib import clock
 from beffroi.mail.models import Mailbox, RemediationJob
 from beffroi.watch.models import Campaign
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
+from beffroi_protocol.indicators import normalise
 from beffroi_protocol.messages import Policy
 from django.test import Client
 from django.urls import reverse
@@ -67,6 +68,7 @@ class World:
     exception_id: str
     appeal_id: str
     approval_id: str
+    spared_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -189,6 +191,7 @@ CONSOLE = {
     "decision_approve": Rule("thing", DECISION),
     "appeal": Rule("thing", lambda world: {"appeal_id": world.appeal_id}, {"word": "accept", "text": "x"}),
     "exception_end": Rule("thing", lambda world: {"exception_id": world.exception_id}),
+    "spared": Rule("thing", lambda world: {"entry_id": world.spared_id}, {"word": "block"}),
     "campaign": Rule("thing", CAMPAIGN),
     "campaign_confirm": Rule("thing", CAMPAIGN),
     "campaign_dismiss": Rule("thing", CAMPAIGN),
@@ -204,7 +207,7 @@ CONSOLE = {
     "box_revoke": Rule("thing", BOX),
 }
 CLOSED_PORTAL = [name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "ours", "account")]
-POSTED = ("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end")
+POSTED = ("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end", "spared")
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours")]
 
@@ -235,6 +238,9 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
     exception = exceptions.allow_locally(
         actor=beaune.agent, collectivite_id=beaune.id, indicator=local.indicator, ttl_s=60, reason="x"
     )
+    never_again.spare(
+        actor=sparing.ACTOR, indicator=normalise("ip", "185.203.116.11"), reason="entry_hits", communes=3
+    )
     job = RemediationJob.objects.create(direction="withdraw", decision_id=decision.id, state="waiting")
     source = FeedSource.objects.create(name="X", slug="x", format="plain", licence="CC0", created_by="x")
     held = SourceUpdate.objects.create(source=source, state="held", doubts=["grew"])
@@ -256,6 +262,7 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         exception.id,
         appeal.id,
         erasure.request(actor=administrator, person=beaune.colleague_membership.person, reason="x").id,
+        NeverAgain.objects.get().id,
     )
 
 
@@ -276,7 +283,7 @@ def changed() -> tuple[object, ...]:
         set(Appeal.objects.values_list("state", flat=True)),
         set(Approval.objects.values_list("state", flat=True)),
         set(LocalException.objects.values_list("state", flat=True)),
-        NeverAgain.objects.count(),
+        set(NeverAgain.objects.values_list("pending", "revoked_at")),
     )
 
 
