@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import time
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -226,6 +228,47 @@ def test_a_policy_that_cuts_the_lan_is_rolled_back(hall: TownHall) -> None:
         )
     finally:
         run("ip", "-n", NET, "addr", "add", f"{GOOD}/32", "dev", "lo")
+    assert centre.policy_versions[-1] == kept
+    centre.set_policy(good_policy())
+    until(lambda: centre.policy_versions[-1] == bad + 1, f"not proved: {hall.log()}")
+
+
+@pytest.fixture
+def by_default(hall: TownHall) -> Iterator[TownHall]:
+    """The settings of a real box: they name nothing that the LAN must reach."""
+    settings = hall.state / "box.toml"
+    text = settings.read_text()
+    settings.write_text(
+        "".join(line + "\n" for line in text.splitlines() if not line.startswith("lan_probe"))
+    )
+    try:
+        hall.kill("agent", signal.SIGTERM)
+        hall.start_agent()
+        hall.connected()
+        yield hall
+    finally:
+        settings.write_text(text)
+        hall.kill("agent", signal.SIGTERM)
+        hall.start_agent()
+        hall.connected()
+
+
+def test_a_policy_that_cuts_the_lan_is_rolled_back_by_default_too(by_default: TownHall) -> None:
+    """Another program's rule cuts what is forwarded to the centre; the box itself reaches it."""
+    hall, centre = by_default, by_default.centre
+    kept = centre.policy_versions[-1]
+    chain = 'chain c {\n type filter hook forward priority -200;\n iifname "bfprobe0" drop\n }\n'
+    run(*inside(BOX, "nft", "-f", "-"), stdin=f"table inet cut {{\n {chain} }}\n")
+    try:
+        bad = centre.set_policy(good_policy())
+        until(
+            lambda: any(
+                isinstance(f, PolicyRolledBack) and f.policy_version == bad for f in centre.facts.values()
+            ),
+            f"no fact: {hall.log()}",
+        )
+    finally:
+        run(*inside(BOX, "nft", "delete", "table", "inet", "cut"))
     assert centre.policy_versions[-1] == kept
     centre.set_policy(good_policy())
     until(lambda: centre.policy_versions[-1] == bad + 1, f"not proved: {hall.log()}")

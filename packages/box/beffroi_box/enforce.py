@@ -32,7 +32,8 @@ from beffroi_box.errors import PolicyInvalid, RulesRefused
 from beffroi_box.facts import FactSpool
 from beffroi_box.inspection import Inspection
 from beffroi_box.kernel import Kernel
-from beffroi_box.lanprobe import lan_reaches
+from beffroi_box.lanprobe import lan_reaches, probe_target
+from beffroi_box.network import read as read_network
 from beffroi_box.resolver import Resolver
 from beffroi_box.ruleset import Site, ruleset
 
@@ -84,6 +85,8 @@ class Enforcer:
         self._loads = 0
         self._restore_due = False
         self._observing = False
+        self._proving = False
+        """A policy's rules are in force that nobody proved yet: what its proof says must be about these."""
 
     @property
     def policy_version(self) -> int:
@@ -124,7 +127,7 @@ class Enforcer:
     def end_observation(self) -> bool:
         """Refuse by default from now on, when it is time; return True when that was done. Errors: RulesRefused."""
         with self._lock:
-            if self._observing == self.observes(self.policy) or self._restore_due:
+            if self._observing == self.observes(self.policy) or self._restore_due or self._proving:
                 return False
             self._apply_own_rules()
             return True
@@ -246,15 +249,19 @@ class Enforcer:
             text = ruleset(message.policy, site, observing=observing)
             # Whoever flushed the rules took the deny sets along; this text would declare them anew, empty.
             self.watch_kernel()
-            loads = self._loads
-            self._kernel.apply_rules(text)
+            with self._lock:
+                loads = self._loads
+                self._kernel.apply_rules(text)
+                self._proving = True
         except (PolicyInvalid, RulesRefused, ProtocolError) as error:
             return str(error)
-        if reason := self._unproved():
-            self._restore_due = True
+        if reason := self._unproved(message.policy):
+            with self._lock:
+                self._restore_due, self._proving = True, False
             trouble = self.restore()
             return f"{reason}; the previous rules are not back yet: {trouble}" if trouble else reason
         with self._lock:
+            self._proving = False
             if self._loads != loads:
                 # The previous rules were loaded again meanwhile, so it is they that reached the centre.
                 return "the rules were loaded again during the proof"
@@ -274,7 +281,7 @@ class Enforcer:
         Return "" or what prevents it. Deny entries hold in the meantime: no policy contains them.
         """
         with self._lock:
-            if not self._restore_due:
+            if not self._restore_due or self._proving:
                 return ""
             try:
                 self._apply_own_rules()
@@ -284,17 +291,21 @@ class Enforcer:
             self._restore_due = False
             return ""
 
-    def _unproved(self) -> str:
+    def _unproved(self, policy: Policy) -> str:
         end = time.monotonic() + self._config.probe_grace_s
         while not self._centre.reached():
             if time.monotonic() > end:
                 return "the centre was not reached"
             time.sleep(PROBE_PAUSE_S)
         left = max(2.0, end - time.monotonic())
-        return "" if self._lan_reaches(left) else "the LAN did not reach the internet"
+        return "" if self._lan_reaches(policy, left) else "the LAN did not reach the internet"
 
-    def _lan_reaches(self, seconds: float) -> bool:
+    def _lan_reaches(self, policy: Policy, seconds: float) -> bool:
         target = self._config.lan_probe
+        # Without DHCP or without ``network`` a probe of a bridge would fail, whatever the policy says.
+        bridged = (self._config.mode or policy.mode) == "bridge"
+        if not target and (not bridged or read_network(self._config.state).proved):
+            target = probe_target(self._centre.addresses(), self._config.centre_port)
         if target and self._config.mode == "bridge":
             return bridged_machine_reaches(self._config.own_interface, target, max(seconds, BRIDGE_PROBE_S))
         return not target or lan_reaches(target, seconds)

@@ -13,6 +13,7 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Iterable
 
 NEAR, FAR = "bfprobe0", "bfprobe1"
 NEAR_ADDRESS, FAR_ADDRESS = "169.254.213.1", "169.254.213.2"
@@ -20,6 +21,11 @@ MARK = 0x8
 CONNECT_TIMEOUT_S = 2.0
 _RULE = f"rule {{verb}} blackhole from {FAR_ADDRESS} fwmark 0x0/{MARK:#x}"
 """Packets of the probe that the box's rules did not mark go nowhere: without rules nothing would hide its address."""
+
+
+def probe_target(centre: Iterable[str], port: int) -> str:
+    """What to reach where the settings name nothing: the centre, over IPv4; "" where it has no such address."""
+    return next((f"{address}:{port}" for address in centre if ":" not in address), "")
 
 
 def lan_reaches(target: str, grace_s: float) -> bool:

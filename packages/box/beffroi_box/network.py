@@ -26,7 +26,7 @@ import msgspec
 from beffroi_box import config as settings
 from beffroi_box.bridgeprobe import bridged_machine_reaches
 from beffroi_box.client import Centre
-from beffroi_box.lanprobe import lan_reaches
+from beffroi_box.lanprobe import lan_reaches, probe_target
 from beffroi_box.look import look
 from beffroi_box.modes import BRIDGE, PREFIX, Plan, contradicts, files, plans, trouble
 from beffroi_box.modes import settings as plan_settings
@@ -164,8 +164,8 @@ class Network:
                 return False
             time.sleep(0.5)
         target = config.lan_probe
-        if not target and config.centre and (addresses := centre.addresses()):
-            target = f"{addresses[0]}:{config.centre_port}"
+        if not target and config.centre:
+            target = probe_target(centre.addresses(), config.centre_port)
         left = max(8.0, end - time.monotonic())
         if plan.mode == "bridge":
             reached = bridged_machine_reaches(BRIDGE, target, left)
