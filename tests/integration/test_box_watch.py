@@ -257,6 +257,58 @@ def test_a_machine_of_the_lan_that_touches_a_honeyport_is_told_under_a_label(hal
     assert seen.evidence["machine"] in labels and hall.pc[0] in labels, "the local page can tell which one"
 
 
+def test_whoever_calls_a_command_server_is_found_on_the_spot_and_named_to_nobody_else(hall: TownHall) -> None:
+    entries = [
+        msgspec.structs.replace(entry(value, hall.centre.now() + 3600), reason="command_server")
+        for value in (EVIL, EVIL6, LISTED)
+    ]
+    version = hall.centre.publish(*entries)
+    until(lambda: hall.centre.enforced(version), "not enforced")
+    assert not connects(LAN, EVIL) and not connects(LAN, EVIL6)
+    look_up(LAN, LISTED, LAN_BOX)
+
+    def named() -> set[str]:
+        told = [*facts(hall, FlowsBlocked), *facts(hall, NamesRefused)]
+        return {label for fact in told for label in fact.machines}
+
+    until(
+        lambda: (
+            {e.id for e in entries}
+            <= {f.entry_id for f in (*facts(hall, FlowsBlocked), *facts(hall, NamesRefused)) if f.machines}
+        ),
+        f"not told: {hall.log()}",
+    )
+    assert len(named()) == 2, "one label for each address of the machine"
+    assert no_machine_is_named(hall)
+    path = f"PYTHONPATH={ROOT}/packages/protocol:{ROOT}/packages/box"
+    command = ("/usr/bin/python3", "-m", "beffroi_box", "--state", str(hall.state), "status", "--machines")
+    said = run(*inside(BOX, "env", path, *command))
+    lines = {line.split()[0]: line.split() for line in said.splitlines()}
+    mac = run("ip", "-n", LAN, "-br", "link", "show", "dev", "l0").split()[2]
+    assert {lines[label][1] for label in named()} == set(hall.pc)
+    assert {lines[label][2] for label in named()} == {mac}
+    hall.start_page()
+    try:
+        shown = hall.page()
+        assert shown is not None and all(label in shown[2] for label in named()), "it sees its own labels"
+        stranger = hall.page(BOX, "127.0.0.1")
+        assert stranger is not None and not any(label in stranger[2] for label in named())
+        assert not any(pc in shown[2] for pc in hall.pc)
+    finally:
+        hall.kill("page")
+
+
+def test_who_called_another_refused_address_is_kept_nowhere(hall: TownHall) -> None:
+    hall.block(EVIL, "liste-autre.com")
+    before = (hall.state / "labels.json").read_bytes() if (hall.state / "labels.json").exists() else b""
+    assert not connects(LAN, EVIL)
+    look_up(LAN, "liste-autre.com", LAN_BOX)
+    until(lambda: facts(hall, FlowsBlocked) and facts(hall, NamesRefused), "not told")
+    assert not any(f.machines for f in (*facts(hall, FlowsBlocked), *facts(hall, NamesRefused)))
+    after = (hall.state / "labels.json").read_bytes() if (hall.state / "labels.json").exists() else b""
+    assert before == after
+
+
 def test_a_canary_name_is_evidence_when_it_is_asked(hall: TownHall) -> None:
     policy(hall, canary_names=("sauvegarde.mairie-a.fr",))
     until(lambda: look_up(LAN, "sauvegarde.mairie-a.fr", LAN_BOX) == REFUSED, "answered")

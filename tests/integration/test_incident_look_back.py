@@ -17,6 +17,7 @@ from beffroi.incidents import actions, look_back, queries
 from beffroi.incidents.models import Encounter, Incident
 from beffroi.incidents.rules import ALARMS, PLANS, Kind, met_kind
 from beffroi.lib import clock
+from beffroi.portal import incident_words
 from beffroi_protocol.facts import LookBack, Sighting
 from beffroi_protocol.indicators import normalise
 from beffroi_protocol.messages import encode
@@ -92,6 +93,27 @@ def test_a_fact_of_a_box_becomes_an_incident_of_its_own_commune(beaune: Commune,
     assert found.keys() == {Kind.COMMAND_SERVER, Kind.TRAP_TOUCHED}
     assert {one.collectivite_id for one in found.values()} == {nuits.id}
     assert queries.entries(found[Kind.TRAP_TOUCHED])[0].data["machine"] == "poste-7KQ2A"
+
+
+def test_an_incident_names_each_machine_that_called_the_command_server_once(beaune: Commune) -> None:
+    """By the label that the boîtier gave it: before or after the look back opened the incident."""
+    decision = decide(detectors=("box_beacon",))
+
+    def refused(*machines: str) -> None:
+        look_back.take_in_refused(
+            collectivite_id=beaune.id,
+            payload={"direction": "out", "entry_id": decision.id, "count": 1, "machines": list(machines)},
+        )
+
+    refused("poste-7KQ2A")
+    refused("poste-7KQ2A", "poste-00000")
+    refused("poste-00000")
+    refused()
+    (incident,) = Incident.objects.all()
+    found = [(one.code, one.data["machine"]) for one in queries.entries(incident) if "machine" in one.data]
+    assert found == [("happened", "poste-7KQ2A"), ("machine_named", "poste-00000")]
+    said = [incident_words.entry(incident.kind, one.code, one.data) for one in queries.entries(incident)]
+    assert sum("poste-7KQ2A" in one for one in said) == 1 and sum("poste-00000" in one for one in said) == 1
 
 
 def test_the_worse_meaning_holds_when_nothing_tells() -> None:

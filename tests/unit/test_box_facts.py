@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 from beffroi_box.acks import STILL_HERE_S, Acknowledger
 from beffroi_box.errors import CentreRefused, CentreUnreachable
-from beffroi_box.facts import BATCH, MAX_OPEN, FactSpool
+from beffroi_box.facts import BATCH, MAX_OPEN, ROOM, FactSpool, _read
 from beffroi_box.sender import FACTS_PAUSE_S, Sender
 from beffroi_box.trials import POLICY_RETRY_S, Trials
 from beffroi_protocol.facts import (
@@ -23,6 +24,8 @@ from beffroi_protocol.facts import (
 )
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import Ack, AckBatch, Action, Entry, Policy, PolicyMessage, decode
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 NOW = 1_800_000_000
 EVIL = Indicator(Kind.IP, "45.83.64.7")
@@ -31,6 +34,10 @@ NAME = Indicator(Kind.DOMAIN, "colis-suivi.com")
 
 def entry(number: int) -> Entry:
     return Entry(f"dec_{number}", Indicator(Kind.DOMAIN, "gouv.fr"), Action.BLOCK, NOW)
+
+
+def remote(number: int) -> Indicator:
+    return Indicator(Kind.IP, f"45.{number >> 16}.{number >> 8 & 255}.{number & 255}")
 
 
 def spool(directory: Path) -> FactSpool:
@@ -59,7 +66,7 @@ def test_equal_flows_merge_into_one_fact(tmp_path: Path) -> None:
     of.name(NAME, "dec_2", NOW)
     of.name(NAME, "dec_2", NOW + 1)
     of.name(NAME, "dec_2", NOW + 300)
-    out, inward, name = facts(of.take())
+    out, name, inward = facts(of.take())
     assert isinstance(out, FlowsBlocked) and (out.count, out.first_at, out.last_at) == (3, NOW + 5, NOW + 9)
     assert isinstance(inward, FlowsBlocked) and (inward.direction, inward.count) == ("in", 1)
     assert isinstance(name, NamesRefused) and (name.indicator, name.count) == (NAME, 2)
@@ -91,16 +98,107 @@ def test_a_name_asked_for_again_within_five_minutes_is_counted_once(tmp_path: Pa
     assert isinstance(name, NamesRefused) and name.count == 3
 
 
-def test_a_flood_is_bounded_and_counted_and_evidence_still_passes_first(tmp_path: Path) -> None:
+def test_a_flood_of_addresses_is_bounded_and_counted_and_evidence_still_passes_first(tmp_path: Path) -> None:
     of = spool(tmp_path)
-    for port in range(MAX_OPEN + 50):
-        of.flow(EVIL, "in", "tcp", port % 65536, "", NOW)
+    for number in range(ROOM["in"] + 50):
+        of.flow(remote(number), "in", "tcp", 22, "", NOW)
     of.refused(entry(1), "the State", NOW)
     of.rolled_back(3, 2, "the centre was not reached", NOW)
-    assert (of.waiting(), of.dropped) == (MAX_OPEN + 2, 50)
+    assert (of.waiting(), of.dropped) == (ROOM["in"] + 2, 50)
     first = facts(of.take())
     assert len(first) == BATCH
     assert [type(fact) for fact in first[:2]] == [EntryRefused, PolicyRolledBack]
+
+
+def test_an_address_that_probes_all_ports_loses_no_count_and_hides_no_call_to_a_master(
+    tmp_path: Path,
+) -> None:
+    of = spool(tmp_path)
+    for port in range(5 * MAX_OPEN):
+        of.flow(EVIL, "in", "tcp", port, "", NOW + port)
+    of.flow(remote(1), "out", "tcp", 443, "dec_1", NOW)
+    of.name(NAME, "dec_2", NOW)
+    assert of.dropped == 0 and of.waiting() <= MAX_OPEN
+    found = drained(of)
+    assert isinstance(found[0], FlowsBlocked) and found[0].direction == "out"
+    assert isinstance(found[1], NamesRefused)
+    inward = [fact for fact in found if isinstance(fact, FlowsBlocked) and fact.direction == "in"]
+    assert sum(fact.count for fact in inward) == 5 * MAX_OPEN
+    (merged,) = [fact for fact in inward if not fact.protocol]
+    assert (merged.port, merged.first_at) == (0, NOW)
+
+
+def test_an_address_that_has_its_count_counts_on_when_there_is_no_room(tmp_path: Path) -> None:
+    of = spool(tmp_path)
+    for number in range(ROOM["out"]):
+        of.flow(remote(number), "out", "tcp", 22, "", NOW)
+    of.flow(remote(7), "out", "tcp", 443, "", NOW)
+    of.flow(remote(7), "out", "udp", 443, "", NOW)
+    assert (of.dropped, of.waiting()) == (0, ROOM["out"])
+    assert {fact.count for fact in drained(of) if isinstance(fact, FlowsBlocked) and not fact.protocol} == {3}
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["in", "out", "name"]), st.integers(1, 2500)), min_size=2, max_size=8)
+)
+def test_no_number_of_restarts_fills_the_disk_and_evidence_stays(
+    tmp_path_factory: pytest.TempPathFactory, runs: list[tuple[str, int]]
+) -> None:
+    directory = tmp_path_factory.mktemp("spool")
+    for turn, (what, number) in enumerate(runs):
+        of = spool(directory)
+        for one in range(number):
+            if what == "name":
+                of.name(Indicator(Kind.DOMAIN, f"n{turn}-{one}.com"), "dec_2", NOW + turn)
+            else:
+                of.flow(remote(turn * 3000 + one), what, "tcp", one % 7, "", NOW + turn)
+        of.totals("in", 1, 1, NOW, NOW + turn)
+        of.rolled_back(turn, 0, "the centre was not reached", NOW)
+        of.keep()
+    of = spool(directory)
+    read = of.waiting()
+    assert read <= MAX_OPEN + len(runs)
+    of.keep()
+    assert len(_read(directory / "open.json")) == read
+    assert sum(isinstance(fact, PolicyRolledBack) for fact in drained(of)) == len(runs)
+
+
+def test_what_was_merged_never_comes_back_beside_its_sum(tmp_path: Path) -> None:
+    """The agent dies between the two writes of ``take``."""
+    of = spool(tmp_path)
+    for port in range(ROOM["out"]):
+        of.flow(EVIL, "out", "tcp", port, "", NOW)
+    of.keep()
+    of.flow(EVIL, "out", "tcp", 60000, "", NOW)
+    keeps: list[bytes] = []
+    write = of._write
+
+    def noted(path: Path, told: Sequence[Fact]) -> bool:
+        done = write(path, told)
+        if path.name == "sealed.json":
+            keeps.append((tmp_path / "open.json").read_bytes())
+        return done
+
+    of._write = noted  # type: ignore[method-assign]
+    of.take()
+    (tmp_path / "open.json").write_bytes(keeps[0])
+    found = [fact for fact in drained(spool(tmp_path)) if isinstance(fact, FlowsBlocked)]
+    assert sum(fact.count for fact in found) == ROOM["out"] + 1
+
+
+def test_each_machine_that_asks_for_a_command_server_is_told_and_the_count_stays(tmp_path: Path) -> None:
+    of = spool(tmp_path)
+    of.name(NAME, "dec_2", NOW, "poste-AAAAA")
+    of.name(NAME, "dec_2", NOW + 1, "poste-AAAAA")
+    of.name(NAME, "dec_2", NOW + 2, "poste-BBBBB")
+    (one,) = drained(of)
+    assert isinstance(one, NamesRefused) and (one.count, one.machines) == (1, ("poste-AAAAA", "poste-BBBBB"))
+    of.name(NAME, "dec_2", NOW + 3, "poste-BBBBB")
+    assert not drained(of)
+    of.name(NAME, "dec_2", NOW + 4, "poste-CCCCC")
+    (other,) = drained(of)
+    assert isinstance(other, NamesRefused) and (other.count, other.machines) == (0, ("poste-CCCCC",))
 
 
 def test_a_refused_entry_is_the_same_fact_after_a_restart(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.messages import Policy
 from beffroi_protocol.signing import b64, fingerprint, public_bytes
 
-from beffroi_box import AGENT_VERSION, status
+from beffroi_box import AGENT_VERSION, labels, status
 from beffroi_box.agent import Agent
 from beffroi_box.client import Centre
 from beffroi_box.config import DEFAULT_STATE, BoxConfig, keep_setting, load
@@ -120,7 +120,20 @@ def _identity_is_damaged(store: Store) -> bool:
     return False
 
 
+def show_machines(state: Path) -> int:
+    """Say which machine each label of the last 30 days means. For who is on the spot: root only, as the file is."""
+    machines = labels.read(state)
+    for label_, one in sorted(machines.items(), key=lambda pair: -pair[1].at):
+        when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(one.at))
+        _say(f"{label_}  {one.address:39}  {one.mac or '-':17}  {one.name or '-'}  {when}")
+    if not machines:
+        _say("No machine was named in an alarm of the last 30 days.")
+    return 0
+
+
 def show_status(arguments: argparse.Namespace) -> int:
+    if arguments.machines:
+        return show_machines(arguments.state)
     report = status.read(arguments.state)
     if report is None:
         _say("The agent has not run yet. Start it: beffroi-box run")
@@ -250,6 +263,7 @@ def _parser() -> argparse.ArgumentParser:
     command("run", run, "follow the feed and enforce it")
     sub = command("status", show_status, "say how the box is; exit 0 when it is connected and current")
     sub.add_argument("--json", action="store_true")
+    sub.add_argument("--machines", action="store_true", help="say which machines alarms of 30 days name")
     command("rules", show_rules, "print the nftables rules")
     command(
         "resolver-config",

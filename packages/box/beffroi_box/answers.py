@@ -34,8 +34,8 @@ class Answers:
 
     def answer(self, request: Request) -> Answer:
         match request:
-            case AskState():
-                return Answer(state=self._state())
+            case AskState(machine):
+                return Answer(state=self._state(machine))
             case AskBlock(value):
                 found = self._find(value)
                 return Answer(block=self._block(*found)) if found else Answer()
@@ -44,7 +44,7 @@ class Answers:
             case AskEnrol():
                 return Answer(error="busy")
 
-    def _state(self) -> State:
+    def _state(self, machine: str) -> State:
         agent = self._agent
         report, network = agent.status.report, read_network(agent.config.state)
         desired = agent.enforcer.desired
@@ -75,6 +75,7 @@ class Answers:
             portal=agent.enforcer.policy.portal_url,
             blocks=blocks,
             changes=agent.changes.latest(),
+            labels=agent.watch.named(machine) if machine else [],
         )
 
     def _find(self, value: str) -> tuple[Indicator, str, str, int] | None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import Entry
+from beffroi_protocol.threats import NEVER_LIFTED
 
 from beffroi_box.config import BoxConfig
 from beffroi_box.enforce import Enforcer
@@ -70,6 +71,7 @@ class Blocked:
                     blocked.port,
                     entry.id if entry else "",
                     self._now(),
+                    self._caller(entry, blocked.local) if blocked.direction == "out" else "",
                 )
                 self._show(entry, blocked.direction, blocked.remote)
                 if stopping.is_set():
@@ -95,10 +97,14 @@ class Blocked:
         name = question.name
         entry = self.entry_for_name(name)
         if entry is not None and not self._enforcer.is_spared_name(name):
-            self._spool.name(entry.indicator, entry.id, self._now())
+            self._spool.name(entry.indicator, entry.id, self._now(), self._caller(entry, question.machine))
             self._show(entry, "out", name)
         else:
             self._watch.asked(question)
+
+    def _caller(self, entry: Entry | None, address: str) -> str:
+        """The label of who called a command server, whom somebody must find; "" for all else that is refused."""
+        return self._watch.label(address) if entry and address and entry.reason in NEVER_LIFTED else ""
 
     def _show(self, entry: Entry | None, direction: str, value: str) -> None:
         kind = "ip" if direction == "in" or value[-1:].isdigit() or ":" in value else "domain"

@@ -3,9 +3,11 @@
 Purpose: what was blocked reaches the centre at least once; identifiers make one of two there. A fact gets its
          identifier when it is first counted and keeps it on disk, and a fact that was read back from disk is
          never counted further: whatever a crash leaves behind cannot count twice, nor vanish in a known one.
-Bounds:  the open batch merges equal flows and drops new ones beyond ``MAX_OPEN`` (counted), so a long outage or a
-         flood cannot fill the disk. Evidence (refused entries, policies rolled back) is never dropped: each entry
-         is told once, and one failing policy is one fact.
+Bounds:  the open batch merges equal flows. What comes in, what goes out and names have each their own room: when
+         one is full, the oldest address there keeps one count for all its ports; a new one is dropped (counted) only
+         when there is nothing left to merge. What was read back is merged in the same way beyond ``MAX_OPEN``: neither
+         an outage, nor a flood, nor restarts fill the disk. Evidence (refused entries, policies rolled back) is never
+         dropped: each entry is told once, and one failing policy is one fact.
 Privacy: never an address of the LAN, never a name that is not on the list.
 Fails:   a full disk keeps facts in memory; enforcement does not depend on them.
 """
@@ -17,7 +19,6 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -35,28 +36,26 @@ from beffroi_protocol.facts import (
 from beffroi_protocol.indicators import Indicator
 from beffroi_protocol.messages import VERSION, Entry, encode
 
+from beffroi_box.folding import Count, counted, fold_oldest, folded, urgency
 from beffroi_box.store import write_atomic
 
 log = logging.getLogger("beffroi_box.facts")
 
 MAX_OPEN = 2000
+ROOM = {"in": 1000, "out": 500, "name": 500}
+"""A flood from the internet leaves room for the call of a machine to its master."""
 BATCH = 200
 NAME_AGAIN_S = 300
 """A name asked for again within this time (for A, AAAA and HTTPS, by a program that tries anew) is counted once."""
 _FILE = msgspec.json.Decoder(FactBatch)  # the box's own file: no limit of size
 
 
+Flow = tuple[Indicator, str, int]
+"""Remote, protocol, port; ("", 0): all of them."""
+
+
 def new_id() -> str:
     return f"fct_{secrets.token_hex(12)}"
-
-
-@dataclass
-class _Count:
-    count: int
-    first_at: int
-    last_at: int
-    entry_id: str
-    id: str = field(default_factory=new_id)
 
 
 class FactSpool:
@@ -70,36 +69,64 @@ class FactSpool:
         self._sealed_path = directory / "sealed.json"
         self.box_id = box_id
         self._lock = threading.Lock()
-        self._flows: dict[tuple[Indicator, str, str, int], _Count] = {}
-        self._names: dict[Indicator, _Count] = {}
+        self._flows: dict[str, dict[Flow, Count]] = {"in": {}, "out": {}}
+        self._names: dict[Indicator, Count] = {}
         self._asked: dict[Indicator, int] = {}
+        self._asked_by: set[tuple[Indicator, str]] = set()
         self._sums: dict[str, RefusedTotals] = {}
         self._merged: dict[tuple[object, ...], LookBack | FlowsLearned] = {}
         self._closed: dict[str, Fact] = {}
         self._sealed: list[Fact] = []
         self._window = BATCH
+        self._folded = False
+        self._written = b""
         self.dropped = 0
         self.rejected = 0
         self.changed = threading.Event()
         self._load()
 
     def flow(  # noqa: PLR0917 - the parts of one packet's record
-        self, indicator: Indicator, direction: str, protocol: str, port: int, entry_id: str, at: int
+        self,
+        indicator: Indicator,
+        direction: str,
+        protocol: str,
+        port: int,
+        entry_id: str,
+        at: int,
+        machine: str = "",
     ) -> None:
+        """``machine``: label of who began it, where somebody must find it."""
         with self._lock:
-            self._count(self._flows, (indicator, direction, protocol, port), entry_id, at)
+            flows, key = self._flows[direction], (indicator, protocol, port)
+            if key not in flows and len(flows) >= ROOM[direction]:
+                self._folded |= fold_oldest(flows, indicator)
+                if (all_ports := (indicator, "", 0)) in flows:
+                    key = all_ports
+            self._count(flows, key, ROOM[direction], entry_id, at, machine)
 
-    def name(self, indicator: Indicator, entry_id: str, at: int) -> None:
+    def name(self, indicator: Indicator, entry_id: str, at: int, machine: str = "") -> None:
         with self._lock:
-            if not self._asked_again(indicator, at):
-                self._count(self._names, indicator, entry_id, at)
+            again = self._asked_again(indicator, at)
+            known = self._names.get(indicator)
+            if not again:
+                self._count(self._names, indicator, ROOM["name"], entry_id, at, machine)
+            elif machine and (indicator, machine) not in self._asked_by:
+                # One more machine asked for what is counted already: no attempt more, but somebody must find it too.
+                if known is None:
+                    self._count(self._names, indicator, ROOM["name"], entry_id, at, machine, by=0)
+                else:
+                    known.called(machine)
+            if machine and len(self._asked_by) < MAX_OPEN:
+                self._asked_by.add((indicator, machine))
 
     def _asked_again(self, indicator: Indicator, at: int) -> bool:
         since = self._asked.get(indicator)
         if since is not None and at - since < NAME_AGAIN_S:
             return True
+        self._asked_by = {pair for pair in self._asked_by if pair[0] != indicator}
         if len(self._asked) >= MAX_OPEN:
             self._asked = {one: then for one, then in self._asked.items() if at - then < NAME_AGAIN_S}
+            self._asked_by = {pair for pair in self._asked_by if pair[0] in self._asked}
         if len(self._asked) >= MAX_OPEN:
             self.dropped += 1
             return True
@@ -168,27 +195,34 @@ class FactSpool:
             self._closed.setdefault(fact.id, fact)
         self.changed.set()
 
-    def _count[K](self, counts: dict[K, _Count], key: K, entry_id: str, at: int) -> None:
+    def _count[K](  # noqa: PLR0917 - the parts of one count
+        self, counts: dict[K, Count], key: K, room: int, entry_id: str, at: int, machine: str, *, by: int = 1
+    ) -> None:
         known = counts.get(key)
         if known is not None:
-            known.count += 1
+            known.count += by
             known.last_at = max(known.last_at, at)
-        elif len(self._flows) + len(self._names) >= MAX_OPEN:
-            self.dropped += 1
+        elif len(counts) >= room:
+            self.dropped += by
+            return
         else:
-            counts[key] = _Count(1, at, at, entry_id)
+            known = counts[key] = Count(by, at, at, entry_id, new_id())
+        known.called(machine)
         self.changed.set()
 
     def take(self) -> bytes | None:
         """Return the batch to send: the sealed facts again, or new ones. A full disk is logged, not raised."""
         with self._lock:
             if not self._sealed:
+                if self._folded:
+                    # What was merged must not come back beside its sum, should a crash find the old file.
+                    self._keep()
                 self._sealed = self._drain(BATCH)
                 if not self._sealed:
                     return None
                 self._window = BATCH
                 self._write(self._sealed_path, self._sealed)
-                self._write(self._open_path, self._open())
+                self._keep()
             return encode(FactBatch(VERSION, tuple(self._sealed[: self._window])))
 
     def sent(self) -> None:
@@ -215,33 +249,45 @@ class FactSpool:
             self._write(self._sealed_path, self._sealed)
             return
         self._sealed_path.unlink(missing_ok=True)
-        if not (self._flows or self._names or self._sums or self._merged or self._closed):
+        if not self._open():
             self._open_path.unlink(missing_ok=True)
+            self._written = b""
 
     def keep(self) -> None:
         """Write the open batch to disk."""
         with self._lock:
-            if facts := self._open():
-                self._write(self._open_path, facts)
+            if self._open():
+                self._keep()
+
+    def _keep(self) -> None:
+        """What did not change is not written again: most disks of boxes are flash."""
+        facts = self._open()
+        now = hashlib.sha256(encode(FactBatch(VERSION, tuple(facts)))).digest()
+        if now != self._written and self._write(self._open_path, facts):
+            self._written, self._folded = now, False
 
     def waiting(self) -> int:
         with self._lock:
-            open_ = len(self._flows) + len(self._names) + len(self._sums) + len(self._merged)
+            flows = sum(map(len, self._flows.values()))
+            open_ = flows + len(self._names) + len(self._sums) + len(self._merged)
             return open_ + len(self._closed) + len(self._sealed)
 
     def _open(self) -> list[Fact]:
-        """Evidence first: it is rare, and the centre waits for it."""
+        """Evidence first: it is rare, and the centre waits for it. What comes in last."""
         facts: list[Fact] = [*self._closed.values(), *self._sums.values()]
-        for (indicator, direction, protocol, port), c in self._flows.items():
-            facts.append(
-                FlowsBlocked(
-                    c.id, indicator, direction, c.count, c.first_at, c.last_at, protocol, port, c.entry_id
+        for direction, flows in self._flows.items():
+            for (indicator, protocol, port), c in flows.items():
+                span = c.count, c.first_at, c.last_at
+                facts.append(
+                    FlowsBlocked(
+                        c.id, indicator, direction, *span, protocol, port, c.entry_id, tuple(c.machines)
+                    )
                 )
-            )
         for indicator, c in self._names.items():
-            facts.append(NamesRefused(c.id, indicator, c.count, c.first_at, c.last_at, c.entry_id))
+            span = c.count, c.first_at, c.last_at
+            facts.append(NamesRefused(c.id, indicator, *span, c.entry_id, tuple(c.machines)))
         facts += self._merged.values()
-        return facts
+        return sorted(facts, key=urgency)
 
     def _drain(self, limit: int) -> list[Fact]:
         facts = self._open()[:limit]
@@ -249,7 +295,7 @@ class FactSpool:
             if self._closed.pop(fact.id, None) is not None:
                 continue
             if isinstance(fact, FlowsBlocked):
-                del self._flows[(fact.indicator, fact.direction, fact.protocol, fact.port)]
+                del self._flows[fact.direction][fact.indicator, fact.protocol, fact.port]
             elif isinstance(fact, NamesRefused):
                 del self._names[fact.indicator]
             elif isinstance(fact, LookBack | FlowsLearned):
@@ -258,17 +304,24 @@ class FactSpool:
                 del self._sums[fact.direction]
         return facts
 
-    def _write(self, path: Path, facts: Sequence[Fact]) -> None:
+    def _write(self, path: Path, facts: Sequence[Fact]) -> bool:
         try:
             write_atomic(path, encode(FactBatch(VERSION, tuple(facts))))
         except OSError as error:
             log.warning("facts stay in memory: %s", error.strerror)
+            return False
+        return True
 
     def _load(self) -> None:
         self._sealed = list(_read(self._sealed_path))
         sealed = {fact.id for fact in self._sealed}
         # Between the two writes of ``take`` a crash leaves a fact in both files.
-        self._closed = {fact.id: fact for fact in _read(self._open_path) if fact.id not in sealed}
+        read = [fact for fact in _read(self._open_path) if fact.id not in sealed]
+        if sum(map(counted, read)) > MAX_OPEN:
+            read, lost = folded(read, MAX_OPEN)
+            self.dropped += lost
+            self._folded = True
+        self._closed = {fact.id: fact for fact in read}
         if self._sealed or self._closed:
             self.changed.set()
 

@@ -1,8 +1,10 @@
 """Opaque names of LAN machines: what the centre and reports call a PC whose address never leaves the box.
 
-Purpose: an alarm says ``poste-7KQ2``; only the box's local page tells which address that was.
-Process: the agent writes, the local page reads STATE/labels.json (0600): label -> address and time, 30 days.
-Privacy: the label is a keyed hash (this box's own key): the centre cannot compute an address from it.
+Purpose: an alarm says ``poste-7KQ2A``; ``beffroi-box status --machines`` tells which machine that was, and the local
+         page tells a machine its own labels, so that somebody on the spot finds it.
+Process: the agent writes STATE/labels.json (0600, root): label -> address, MAC, name, time; 30 days.
+Privacy: the label is a keyed hash (this box's own key): the centre cannot compute an address from it. Only machines
+         that an alarm names or that called a command server are kept.
 Fails:   a full disk keeps the label in memory; a lost file means that old labels tell nothing any more.
 """
 
@@ -15,20 +17,25 @@ from pathlib import Path
 
 import msgspec
 
+from beffroi_box.neighbours import mac_of, name_of
 from beffroi_box.store import read_checked, write_checked
 
 log = logging.getLogger("beffroi_box.labels")
 
 KEPT_S = 30 * 86400
 MOST = 500
+AGAIN_S = 60
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """``address``: of the LAN; ``at``: when an alarm named it last, trusted epoch seconds."""
+    """``address``: of the LAN; ``at``: when an alarm named it last, trusted epoch seconds. ``mac``, ``name`` (told to
+    the box's DHCP server): "" where the box does not know."""
 
     address: str
     at: int
+    mac: str = ""
+    name: str = ""
 
 
 class Labels:
@@ -44,15 +51,47 @@ class Labels:
         label = "poste-" + "".join(_ALPHABET[digest >> (5 * n) & 31] for n in range(5))
         with self._lock:
             known = self._machines.get(label)
-            if known is None or known.address != address or now - known.at >= 60:
-                self._machines[label] = Machine(address, now)
-                fresh = sorted(self._machines.items(), key=lambda pair: -pair[1].at)[:MOST]
-                self._machines = {name: one for name, one in fresh if now - one.at < KEPT_S}
-                try:
-                    write_checked(self._path, msgspec.json.encode(self._machines))
-                except OSError as error:
-                    log.warning("labels stay in memory: %s", error.strerror)
+            if known is None or known.address != address or now - known.at >= AGAIN_S:
+                mac = mac_of(address) or (known.mac if known else "")
+                name = name_of(address, mac) or (known.name if known else "")
+                self._machines[label] = Machine(address, now, mac, name)
+                self._machines = _fresh(self._machines, now)
+                self._keep()
         return label
+
+    def named(self, address: str) -> list[str]:
+        """The labels of the machine that has this address now; a machine has one for each address that it had."""
+        with self._lock:
+            if not self._machines:
+                return []
+            mac = mac_of(address)
+            found = [
+                label
+                for label, one in self._machines.items()
+                if (one.mac == mac if one.mac and mac else one.address == address)
+            ]
+            return sorted(found, key=lambda label: -self._machines[label].at)
+
+    def forget(self, *, now: int) -> None:
+        """Forget who was named longer ago than 30 days; a town hall without alarms forgets too."""
+        with self._lock:
+            fresh = _fresh(self._machines, now)
+            if len(fresh) != len(self._machines):
+                self._machines = fresh
+                self._keep()
+
+    def _keep(self) -> None:
+        try:
+            write_checked(self._path, msgspec.json.encode(self._machines))
+            # The copy before holds who should be forgotten by now.
+            self._path.with_name(self._path.name + ".previous").unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("labels stay in memory: %s", error.strerror)
+
+
+def _fresh(machines: dict[str, Machine], now: int) -> dict[str, Machine]:
+    latest = sorted(machines.items(), key=lambda pair: -pair[1].at)[:MOST]
+    return {label: one for label, one in latest if now - one.at < KEPT_S}
 
 
 def read(state: Path) -> dict[str, Machine]:

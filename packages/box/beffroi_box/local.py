@@ -4,7 +4,7 @@ Purpose: state, last refusals, changes of the policy; the code of an enrolment g
 Process: a thread of the agent (root), one request a connection: a line of JSON each way.
 Input:   the page is the part that strangers of the LAN talk to: its requests are hostile; length, time and number
          are bounded, and no request can do more than ask, or offer an enrolment code to a box that has no centre yet.
-Privacy: counts by listed address or name; never who of the LAN wanted it.
+Privacy: counts by listed address or name; never who of the LAN wanted it. A machine is told its own labels only.
 """
 
 from __future__ import annotations
@@ -89,10 +89,13 @@ class State(msgspec.Struct):
     portal: str = ""
     blocks: list[Block] = []
     changes: list[PolicyChange] = []
+    labels: list[str] = []
 
 
 class AskState(msgspec.Struct, tag="state", tag_field="ask"):
-    pass
+    """``machine``: address of who looks; it is told its own labels, and nobody else's."""
+
+    machine: str = ""
 
 
 class AskEnrol(msgspec.Struct, tag="enrol", tag_field="ask"):

@@ -31,6 +31,7 @@ class Blocked:
     remote: str
     protocol: str
     port: int
+    local: str = ""
 
 
 class PacketLog:
@@ -104,7 +105,11 @@ def _packet(attributes: bytes) -> Blocked | None:
     port = 0
     if protocol in (6, 17) and len(payload) >= start + 4:
         port = struct.unpack_from(">H", payload, start + 2)[0]
-    remote = ends[0] if direction == "in" else ends[1]
+    remote, local = ends if direction == "in" else ends[::-1]
     return Blocked(
-        direction, str(ipaddress.ip_address(remote)), _PROTOCOLS.get(protocol, str(protocol)), port
+        direction,
+        str(ipaddress.ip_address(remote)),
+        _PROTOCOLS.get(protocol, str(protocol)),
+        port,
+        str(ipaddress.ip_address(local)),
     )

@@ -55,6 +55,7 @@ class Asked:
     body: bytes
     dialled: str
     local: str
+    peer: str = ""
 
     @property
     def host(self) -> str:
@@ -97,7 +98,7 @@ def reply_to(asked: Asked, agent: Path) -> Reply:
         return Reply(404, note_page(language, "not_found"))
     if asked.method == "POST":
         return _enrol(language, asked, agent)
-    state = _ask(agent, AskState()).state
+    state = _ask(agent, AskState(asked.peer)).state
     if state is None:
         return Reply(503, state_page(language, State("", "", "", enrolled=True, trouble="agent")))
     return Reply(200, state_page(language, state) if state.enrolled else first_boot_page(language, state))
@@ -185,7 +186,8 @@ def read_request(peer: socket.socket) -> Asked:
         body += _more(peer, end, len(head) + len(body))
     dialled, local = _dialled(peer)
     query = _fields(parts.query)
-    return Asked(method, parts.path or "/", query, headers, body[: int(length)], dialled, local)
+    source = str(peer.getpeername()[0]).partition("%")[0]
+    return Asked(method, parts.path or "/", query, headers, body[: int(length)], dialled, local, source)
 
 
 def _more(peer: socket.socket, end: float, have: int) -> bytes:

@@ -171,7 +171,7 @@ def state_page(language: str, state: State) -> str:
     changes = "".join(_change_row(language, change) for change in state.changes[:10])
     body = f"""<h1>{escape(state.collectivite) or say("product")}</h1>
 <p class="say {"good" if good else "bad"} lead" role="status">{escape(sentence)}</p>
-<section class="card"><h2>{say("blocks")}</h2>
+{_own_labels(language, state)}<section class="card"><h2>{say("blocks")}</h2>
 {f'<ul class="rows">{blocks}</ul>' if blocks else f"<p>{say('blocks_none')}</p>"}
 <p class="note">{say("blocks_who")}</p></section>
 <section class="card">{_facts(facts)}</section>
@@ -179,6 +179,17 @@ def state_page(language: str, state: State) -> str:
 {f'<ul class="rows">{changes}</ul>' if changes else f"<p>{say('changes_none')}</p>"}</section>
 <p class="note">{say("updated", time.strftime("%H:%M:%S"))} · <a href="/?lang={language}">{say("refresh")}</a></p>"""
     return document(language, state.collectivite or words(language, "product"), body)
+
+
+def _own_labels(language: str, state: State) -> str:
+    """What whoever looks was called in alarms; nothing for a machine that was in none."""
+    if not state.labels:
+        return ""
+    named = escape(", ".join(state.labels))
+    return (
+        f'<section class="card"><h2>{escape(words(language, "own_label"))}</h2><p class="print">{named}</p>'
+        f"<p>{escape(words(language, 'own_label_help'))}</p></section>\n"
+    )
 
 
 def _inspection(language: str, state: State) -> str:

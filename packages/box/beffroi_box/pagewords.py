@@ -190,8 +190,17 @@ WORDS: dict[str, tuple[str, str]] = {
         "Nothing was refused since the box started.",
     ),
     "blocks_who": (
-        "Le boîtier ne retient pas qui a demandé quoi.",
-        "The box does not remember who asked for what.",
+        "Le boîtier ne retient pas qui a demandé quoi, sauf pour une alarme ou un serveur d’attaquant : il garde alors "
+        "30 jours quel poste c’était.",
+        "The box does not remember who asked for what, but for an alarm or an attacker’s server: then it keeps for "
+        "30 days which machine that was.",
+    ),
+    "own_label": ("Ce poste est concerné par une alarme", "This computer is named in an alarm"),
+    "own_label_help": (
+        "C’est le nom que porte ce poste dans le dossier du Département. Débranchez son câble réseau, ne l’éteignez "
+        "pas, et appelez le Département.",
+        "This is what this computer is called in the Département’s record. Pull its network cable, do not switch it "
+        "off, and call the Département.",
     ),
     "col_what": ("Quoi", "What"),
     "col_why": ("Pourquoi", "Why"),

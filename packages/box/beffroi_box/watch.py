@@ -34,6 +34,7 @@ from beffroi_box.labels import Labels
 from beffroi_box.lanprobe import FAR_ADDRESS
 from beffroi_box.leaks import BEAT_FROM_S, Beacons, Leak, Tunnels, Volumes, clear_passwords
 from beffroi_box.learn import Learner, Rounds
+from beffroi_box.neighbours import is_own
 from beffroi_box.refusals import Question
 from beffroi_box.ruleset import TABLE
 from beffroi_box.services import NAMES
@@ -212,6 +213,7 @@ class Watch:
         for tally in self._take("others"):
             self._rounds.seen("other_router" if ":" in tally.address else "other_dhcp", tally.address)
         self._rounds.tell(now=now)
+        self._labels.forget(now=now)
         self._learner.tell(now=now)
         if limit_bytes := self._enforcer.policy.leak_bytes_hour:
             hour = time.localtime(now).tm_hour
@@ -249,6 +251,16 @@ class Watch:
             self._alarms.tell(
                 detector, f"{source} {evidence.get('port', '')}", (Indicator(Kind.IP, source),), evidence
             )
+
+    def label(self, address: str) -> str:
+        """Name a machine of the LAN to the centre; "" for the box itself, which asks for nobody."""
+        with self._lock:
+            return "" if is_own(address) else self._labels.of(address, now=self._now())
+
+    def named(self, address: str) -> list[str]:
+        """What this machine was called in alarms of the last 30 days."""
+        with self._lock:
+            return self._labels.named(address)
 
     def touched(self, touch: Touch) -> None:
         """A honeyport was touched."""

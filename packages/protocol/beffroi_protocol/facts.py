@@ -20,12 +20,17 @@ Direction = Annotated[str, msgspec.Meta(pattern="^(in|out)$")]
 """As the town hall sees it: ``in`` from the internet, ``out`` towards it."""
 PortOrNone = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 """0: the protocol has no ports."""
+Labels = Annotated[
+    tuple[Annotated[str, msgspec.Meta(pattern=r"\Aposte-[0-9A-Z]{5}\Z")], ...], msgspec.Meta(max_length=8)
+]
+"""What a box calls machines of its LAN: keyed hashes; only the box itself knows whose they are."""
 
 
 class FlowsBlocked(msgspec.Struct, frozen=True, tag="flows_blocked", tag_field="t"):
     """Attempts of one remote address that a box refused, counted over an interval. No LAN address.
 
     ``count``: attempts. Within five minutes, all packets of one remote, direction, protocol and port are one.
+    ``machines``: who began them, told of command servers only; the first eight that were seen.
     """
 
     id: Name
@@ -37,12 +42,14 @@ class FlowsBlocked(msgspec.Struct, frozen=True, tag="flows_blocked", tag_field="
     protocol: Text = ""
     port: PortOrNone = 0
     entry_id: Text = ""
+    machines: Labels = ()
 
 
 class NamesRefused(msgspec.Struct, frozen=True, tag="names_refused", tag_field="t"):
     """Look-ups of one listed name that a box refused, counted over an interval.
 
-    ``count``: within five minutes, all questions of the LAN for the name and names below it are one.
+    ``count``: within five minutes, all questions of the LAN for the name and names below it are one; 0 tells only of
+    one more machine. ``machines``: as in FlowsBlocked.
     """
 
     id: Name
@@ -51,6 +58,7 @@ class NamesRefused(msgspec.Struct, frozen=True, tag="names_refused", tag_field="
     first_at: Seconds
     last_at: Seconds
     entry_id: Text = ""
+    machines: Labels = ()
 
 
 class RefusedTotals(msgspec.Struct, frozen=True, tag="refused_totals", tag_field="t"):

@@ -99,6 +99,7 @@ def _count(row: InboxFact, fact: FlowsBlocked | NamesRefused, direction: str) ->
             "direction": direction,
             "entry_id": fact.entry_id[:40],
             "count": max(0, min(fact.count, MAX_COUNT)),
+            "machines": list(fact.machines),
         },
         collectivite_id=row.collectivite_id,
     )

@@ -25,6 +25,9 @@ from beffroi.incidents.told import number_of, time_of
 from beffroi.lib import clock
 
 BLOCKING = ("block", "quarantine")
+MAX_MACHINES = 8
+MAX_MACHINES_NAMED = 50
+"""Machines of one incident: a box that invents more fills no timeline."""
 
 
 def look_at_sign_ins(decision: Decision) -> int:
@@ -141,10 +144,18 @@ def take_in_refused(*, collectivite_id: str, payload: Mapping[str, object]) -> N
     decision = Decision.objects.filter(pk=str(payload.get("entry_id", "")), action__in=BLOCKING).first()
     if decision is None or decision.state == Decision.State.REVOKED or not _is_command_server(decision):
         return
-    known = Incident.objects.filter(collectivite_id=collectivite_id, decision_id=decision.id)
-    if known.filter(kind=Kind.COMMAND_SERVER).exists():
-        return  # each of its next attempts would be a line
+    told = payload.get("machines")
+    machines = [str(one)[:40] for one in told[:MAX_MACHINES]] if isinstance(told, list) else []
+    known = Incident.objects.filter(
+        collectivite_id=collectivite_id, decision_id=decision.id, kind=Kind.COMMAND_SERVER
+    ).first()
+    if known is not None:
+        _name_machines(known, machines)  # each of their next attempts would be a line
+        return
     now = clock.now()
+    data: dict[str, str | int] = {"refused": number_of(payload, "count"), "value": decision.value[:200]}
+    if machines:
+        data["machine"] = ", ".join(machines)
     actions.open_incident(
         actor=SYSTEM,
         kind=Kind.COMMAND_SERVER,
@@ -152,9 +163,24 @@ def take_in_refused(*, collectivite_id: str, payload: Mapping[str, object]) -> N
         subject=decision.id,
         occurred_at=now,
         decision_id=decision.id,
-        data={"refused": number_of(payload, "count"), "value": decision.value[:200]},
+        data=data,
         evidence=[evidence_of(decision), Captured("box_refused", now, dict(payload))],
     )
+
+
+def _name_machines(incident: Incident, machines: Sequence[str]) -> None:
+    """A line for each machine that the incident does not name yet. Labels only: the box knows whose they are."""
+    named = {
+        one
+        for data in incident.entries.values_list("data", flat=True)
+        for one in str(data.get("machine", "")).split(", ")
+    }
+    for machine in machines:
+        if machine not in named and len(named) < MAX_MACHINES_NAMED:
+            named.add(machine)
+            actions.add_entry(
+                actor=SYSTEM, incident=incident, code="machine_named", data={"machine": machine}
+            )
 
 
 def take_in_alarm(*, collectivite_id: str, payload: Mapping[str, object]) -> None:

@@ -121,7 +121,9 @@ TASKS = {
         "Si des données personnelles ont pu être vues ou prises, prévenez la CNIL dans les 72 heures, avec votre "
         "délégué à la protection des données."
     ),
-    "find_machine": gettext_lazy("Retrouver le poste avec la commune, par la page locale du boîtier."),
+    "find_machine": gettext_lazy(
+        "Retrouver le poste avec la commune : la page locale du boîtier, ouverte depuis ce poste, affiche son nom."
+    ),
     "examine_machine": gettext_lazy("Examiner le poste : copie du disque, mémoire, empreintes."),
     "reinstall_machine": gettext_lazy("Réinstaller le poste et changer les mots de passe qui y ont servi."),
     "call_commune": gettext_lazy("Appeler la commune, à un numéro déjà connu."),
@@ -207,6 +209,8 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
             "%(n)s mot de passe d’application retiré", "%(n)s mots de passe d’application retirés", count
         )
         return said % {"n": count}
+    if code == "machine_named":
+        return _("Poste qui a appelé ce serveur : « %(machine)s »") % {"machine": data.get("machine", "")}
     if code == "sessions_left":
         return _(
             "Sessions laissées ouvertes : trop de personnes à la fois pour un attaquant (%(n)s) ; à vérifier."
@@ -226,6 +230,11 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
 
 def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> str:
     value = words.shorten(str(data.get("value", "")))
+    if "refused" in data and "machine" in data:
+        return _("Le boîtier a refusé une connexion vers %(value)s, appelé par « %(machine)s »") % {
+            "value": value,
+            "machine": data["machine"],
+        }
     if "refused" in data:
         return _("Le boîtier a refusé une connexion vers %(value)s") % {"value": value}
     if "list" in data:
