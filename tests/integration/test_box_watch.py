@@ -11,7 +11,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from beffroi_protocol.facts import Bypass, Fact, FlowsBlocked, FlowsLearned, LookBack, NamesRefused, Sighting
+from beffroi_protocol.facts import (
+    Bypass,
+    Fact,
+    FlowsBlocked,
+    FlowsLearned,
+    LookBack,
+    NamesRefused,
+    PolicyRolledBack,
+    Sighting,
+)
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.messages import Action, InboundRule
 
@@ -183,6 +192,28 @@ def test_while_it_observes_inbound_flows_pass_and_are_learned_and_then_are_refus
     until(lambda: len(facts(hall, FlowsLearned)) >= 2, f"not learned: {hall.centre.facts}", 70)
     learned = {(f.direction, f.protocol, f.port, f.remote, f.service) for f in facts(hall, FlowsLearned)}
     assert learned == {("in", "tcp", ECHO_PORT, "45.83.64.0/24", ""), ("out", "tcp", 5938, "", "teamviewer")}
+
+
+def test_an_observation_that_ends_during_a_trial_does_not_load_the_former_rules(hall: TownHall) -> None:
+    """The LAN's way is cut while the policy is tried, and open again before its time is over."""
+    policy(hall, observe_until=hall.centre.now() + 4)
+    chain = 'chain c {\n type filter hook forward priority -200;\n iifname "bfprobe0" drop\n }\n'
+    time.sleep(2.0)
+    run(*inside(BOX, "nft", "-f", "-"), stdin=f"table inet cut {{\n {chain} }}\n")
+    version = hall.centre.set_policy(msgspec.structs.replace(good_policy(), inbound_tcp_ports=(8123,)))
+    rules = inside(BOX, "nft", "list", "table", "inet", "beffroi")
+    until(lambda: "8123" in run(*rules), "the policy is tried")
+    time.sleep(2.3)  # the observation of the former one ends
+    run(*inside(BOX, "nft", "delete", "table", "inet", "cut"))
+    until(
+        lambda: (
+            hall.centre.policy_versions[-1] == version
+            or any(isinstance(f, PolicyRolledBack) for f in facts(hall, PolicyRolledBack))
+        ),
+        f"no end: {hall.log()}",
+    )
+    assert (hall.centre.policy_versions[-1] == version) == ("8123" in run(*rules))
+    policy(hall)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from beffroi_box.acks import STILL_HERE_S, Acknowledger
 from beffroi_box.errors import CentreRefused, CentreUnreachable
 from beffroi_box.facts import BATCH, MAX_OPEN, ROOM, FactSpool, _read
 from beffroi_box.sender import FACTS_PAUSE_S, Sender
-from beffroi_box.trials import POLICY_RETRY_S, Trials
+from beffroi_box.trials import LONGEST_S, POLICY_RETRY_S, Trials
 from beffroi_protocol.facts import (
     EntryRefused,
     Fact,
@@ -391,8 +391,8 @@ def test_a_rolled_back_policy_waits_and_is_tried_again_only_when_sent_again() ->
     assert trials.due(in_force=1, monotonic=10 + 2 * POLICY_RETRY_S) is None, "nobody sent it again"
     trials.offer(policy(2), b"line")
     trials.failed(2, monotonic=1000.0)
-    assert trials.due(in_force=1, monotonic=1000.0 + POLICY_RETRY_S - 1) is None, "too soon"
-    assert trials.due(in_force=1, monotonic=1000.0 + POLICY_RETRY_S) == (policy(2), b"line"), (
+    assert trials.due(in_force=1, monotonic=1000.0 + 6 * POLICY_RETRY_S - 1) is None, "too soon"
+    assert trials.due(in_force=1, monotonic=1000.0 + 6 * POLICY_RETRY_S) == (policy(2), b"line"), (
         "kept until then"
     )
     assert trials.due(in_force=1, monotonic=1e9) is None
@@ -408,3 +408,19 @@ def test_a_later_policy_is_tried_at_once_and_an_older_one_never() -> None:
     trials.proved()
     trials.offer(policy(3), b"")
     assert trials.due(in_force=3, monotonic=2.0) is None
+
+
+def test_a_policy_that_failed_is_not_tried_by_a_restarted_agent_and_ever_more_seldom(tmp_path: Path) -> None:
+    path = tmp_path / "policy-failed.json"
+    now = 5000.0
+    for pause in (POLICY_RETRY_S, 6 * POLICY_RETRY_S, 36 * POLICY_RETRY_S, LONGEST_S, LONGEST_S):
+        Trials(path, monotonic=now).failed(2, monotonic=now)
+        again = Trials(path, monotonic=now)
+        again.offer(policy(2), b"line")
+        assert again.due(in_force=1, monotonic=now + pause - 1) is None
+        assert again.due(in_force=1, monotonic=now + pause) is not None
+    later = Trials(path, monotonic=now)
+    later.offer(policy(3), b"line")
+    assert later.due(in_force=1, monotonic=now) is not None, "a later version is tried at once"
+    later.proved()
+    assert not path.exists()

@@ -272,7 +272,7 @@ class Agent:
     # -- policy ------------------------------------------------------------------------------------------
 
     def _prove_policies(self) -> None:
-        trials = Trials()
+        trials = Trials(self.config.state / "policy-failed.json", monotonic=time.monotonic())
         while not self.stopping.is_set():
             try:
                 trials.offer(*self._policies.get(timeout=1.0))
