@@ -81,7 +81,7 @@ MUTATIONS = (
     Mutation("flushed rules are not noticed", f"{BOX}/enforce.py",
              "if not self._kernel.has_rules():", "if False:"),
     Mutation("a policy after a flush leaves the deny sets empty", f"{BOX}/enforce.py",
-             "            self.watch_kernel()\n            loads", "            loads"),
+             "            self.watch_kernel()\n            with self._lock:", "            with self._lock:"),
     Mutation("an acknowledgement runs ahead", f"{BOX}/agent.py",
              "self.acks.enforced(Ack(change.channel, change.epoch, change.version, enforced_at_ms))",
              "self.acks.enforced(Ack(change.channel, change.epoch, change.version + 1, enforced_at_ms))"),
