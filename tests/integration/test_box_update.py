@@ -273,6 +273,35 @@ def test_a_lower_number_than_ever_tried_and_one_too_early_are_left(
     assert (launched, centre.asked) == ([], 0)
 
 
+def test_a_full_disk_is_told_once_and_the_release_is_taken_when_there_is_room(
+    updater: Updater, centre: Centre, launched: list[Path], state: Path
+) -> None:
+    content = bytes(range(256)) * 400
+    centre.served[hashlib.sha256(content).hexdigest()] = content
+    place = str(state / "software")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", place], check=True)
+    try:
+        updater.offer(release(content))
+        updater.step()
+        updater.step()
+        assert launched == []
+        assert told(updater) == [("refused", "it cannot be written here: ENOSPC")]
+    finally:
+        subprocess.run(["umount", place], check=True)
+    updater.step()
+    assert launched == [state]
+
+
+def test_a_number_that_was_tried_and_whose_plan_is_lost_is_told(
+    updater: Updater, launched: list[Path], state: Path
+) -> None:
+    Shelf(state).raise_floor(5)
+    for _ in range(2):
+        updater.offer(release(b"x", 5))
+        updater.step()
+    assert (launched, told(updater)) == ([], [("refused", "it was tried here before")])
+
+
 def test_a_damaged_floor_falls_back_to_its_copy(state: Path) -> None:
     shelf = Shelf(state)
     shelf.raise_floor(5)

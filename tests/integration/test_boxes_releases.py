@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi.boxes import releases
+from beffroi.boxes import releases, rollout
 from beffroi.boxes.models import Box, BoxRelease, BoxUpdate
 from beffroi.cli import keys
 from beffroi.cli import releases as cli
@@ -195,6 +195,27 @@ def test_a_box_that_is_asked_hears_the_release_fetches_it_and_tells(
     tell(canary, "installed")
     tell(canary, "rolled_back")  # the first word counts
     assert (update_of(canary).outcome, BoxUpdate.objects.count()) == ("installed", 1)
+
+
+def test_one_that_never_answers_stops_it_visibly_and_may_answer_late(
+    centre: Centre, signed: Sign, administrator: Actor, beaune: Commune, nuits: Commune
+) -> None:
+    canary = centre.box(beaune.id)
+    present(canary)
+    releases.store(actor=administrator, **signed())
+    releases.start(actor=administrator, number=1, canary=beaune.collectivite)
+    releases.look()
+    with clock.shifted(rollout.ANSWER_S + 60):
+        present(canary)
+        releases.look()
+        assert BoxRelease.objects.get().stopped_because == "1 of 1: unanswered"
+        assert [(one.id, why) for one, why in releases.mute_updates(administrator, 1)] == [
+            (canary.id, "unanswered")
+        ]
+        assert releases.mute_updates(beaune.referent, 1) == []
+    tell(canary, "refused")  # no room
+    tell(canary, "installed")
+    assert update_of(canary).outcome == "installed"
 
 
 def test_a_release_that_harms_the_canary_stops_by_itself_and_goes_on_only_by_a_person(

@@ -8,7 +8,19 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from beffroi.boxes.rollout import PAUSE_S, SILENT_S, STAGES, BoxView, Rollout, failures, stage_of, step
+from beffroi.boxes.rollout import (
+    ANSWER_S,
+    GONE_S,
+    PAUSE_S,
+    SILENT_S,
+    STAGES,
+    WATCH_S,
+    BoxView,
+    Rollout,
+    failures,
+    stage_of,
+    step,
+)
 
 T0 = 1_800_000_000
 TICK_S = 240
@@ -28,6 +40,7 @@ class Fleet:
         self.rollout = Rollout(7, "col_0042", 0, T0)
         self.now = T0
         self.dead: set[str] = set()
+        self.deaf = -1
         self.stopped = ""
         self.done = False
         self.begun: dict[int, int] = {0: T0}
@@ -41,7 +54,14 @@ class Fleet:
         for box_id, box in self.boxes.items():
             present = box_id not in self.dead and self.away.get(int(box_id[-4:]), 0) <= self.now
             changed = replace(box, last_seen_s=self.now) if present else box
-            if present and changed.asked_s and not changed.outcome and self.chance.random() < 0.3:
+            deaf = int(box_id[-4:]) == self.deaf
+            if (
+                present
+                and changed.asked_s
+                and not changed.outcome
+                and not deaf
+                and self.chance.random() < 0.3
+            ):
                 told = self.outcome(box_id)
                 if told:
                     changed = replace(changed, outcome=told, told_s=self.now)
@@ -138,5 +158,46 @@ def test_what_a_person_looked_at_does_not_stop_it_again() -> None:
     assert step(rollout, [box], T0 + 120).stop
     resumed = replace(rollout, resumed_s=T0 + 120)
     assert not step(resumed, [box], T0 + 180).stop
-    silent = replace(box, outcome="", told_s=0)
-    assert failures(resumed, [silent], T0 + 121 + SILENT_S) == {"box_0042": "silent"}
+    silent = replace(box, outcome="", told_s=0, last_seen_s=T0 + 180)
+    assert failures(resumed, [silent], T0 + 181 + SILENT_S) == {"box_0042": "silent"}
+    assert failures(replace(rollout, resumed_s=T0 + 200 + SILENT_S), [silent], T0 + GONE_S) == {}
+
+
+def test_a_town_hall_that_is_switched_off_for_the_night_stops_nothing() -> None:
+    rollout = Rollout(7, "col_0042", 0, T0)
+    good = BoxView("box_0042", "col_0042", T0 + WATCH_S + 1, T0, "installed", T0 + 300)
+    for hours in range(4, 30):
+        assert not step(rollout, [good], T0 + hours * 3600).stop
+    unheard = BoxView("box_0042", "col_0042", T0 - 60, T0)  # the power went before it heard anything
+    assert not step(rollout, [unheard], T0 + 60 * 3600).stop
+    assert not step(rollout, [unheard], T0 + 60 * 3600).stage  # a canary that told nothing proves nothing
+
+
+def test_one_that_dies_of_it_counts_and_a_resume_forgives_it_for_good() -> None:
+    dead = BoxView("box_0042", "col_0042", T0 + 200, T0)
+    rollout = Rollout(7, "col_0042", 0, T0)
+    assert step(rollout, [dead], T0 + 201 + SILENT_S).stop == "1 of 1: silent"
+    resumed = replace(rollout, resumed_s=T0 + 3600)
+    for now in range(T0 + 3600, T0 + GONE_S, 1800):
+        assert not step(resumed, [dead], now).stop
+    assert step(resumed, [dead], T0 + PAUSE_S + 1).stage == 1
+
+
+def test_one_that_is_there_and_never_answers_is_a_failure_after_hours_and_not_a_stall() -> None:
+    mute = BoxView("box_0042", "col_0042", T0 + ANSWER_S, T0)
+    rollout = Rollout(7, "col_0042", 0, T0)
+    assert step(rollout, [mute], T0 + ANSWER_S) == step(rollout, [], T0)
+    mute = replace(mute, last_seen_s=T0 + ANSWER_S + 1)
+    assert step(rollout, [mute], T0 + ANSWER_S + 1).stop == "1 of 1: unanswered"
+    gone = replace(mute, last_seen_s=T0)
+    assert step(rollout, [gone], T0 + GONE_S + 1).stop == "1 of 1: unanswered"
+    resumed = replace(rollout, resumed_s=T0 + GONE_S)
+    assert step(resumed, [mute], T0 + GONE_S + 60).stage == 1
+    fleet = Fleet("installed")
+    held = next(
+        n for n in range(FLEET) if stage_of(BoxView(f"box_{n:04d}", f"col_{n:04d}", 0), fleet.rollout) == 3
+    )
+    fleet.deaf = held
+    fleet.run(60)
+    assert fleet.done
+    assert not fleet.stopped

@@ -14,6 +14,7 @@ Source:  dpkg(1), dpkg-deb(1); the way of packing what is installed is that of d
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import logging
 import os
@@ -49,6 +50,7 @@ RETRY_S = 60.0
 DPKG_TIMEOUT_S = 300.0
 DECIDED = 3
 """Exit status: the plan has its outcome, and the new software is not what runs. Known to deploy/deb/update-resume."""
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 _SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "conffiles", "triggers")
 
 
@@ -115,6 +117,7 @@ class Updater:
         self._launch = launch or launch_unit
         self._wanted: Release | None = None
         self._launched_at = float("-inf")
+        self._complained = 0
         self._news = threading.Event()
 
     def offer(self, release: Release) -> None:
@@ -142,6 +145,7 @@ class Updater:
             return
         if wanted.number <= self._shelf.floor():
             self._wanted = None
+            self._complain(wanted, "it was tried here before")
             return
         if self._now() < wanted.not_before:
             return
@@ -150,14 +154,19 @@ class Updater:
             return
         try:
             self._fetch(wanted)
-        except (CentreUnreachable, CentreRefused, OSError) as error:
+            self._shelf.save_plan(Plan(wanted.number, wanted.version))
+        except (CentreUnreachable, CentreRefused) as error:
             log.warning("release %d is not here yet: %s", wanted.number, error)
             return
         except FileMismatch:
             self._refuse(wanted, "digest")
             return
+        except OSError as error:
+            log.warning("release %d cannot be kept: %s", wanted.number, error)
+            if error.errno in _NO_ROOM:
+                self._complain(wanted, f"it cannot be written here: {errno.errorcode[error.errno]}")
+            return
         self._wanted = None
-        self._shelf.save_plan(Plan(wanted.number, wanted.version))
         self._start()
 
     def _start(self) -> None:
@@ -180,6 +189,13 @@ class Updater:
         self._wanted = None
         self._shelf.raise_floor(release.number)
         self._report(Plan(release.number, release.version, "refused", reason))
+
+    def _complain(self, release: Release, why: str) -> None:
+        """Tell the centre once that this release is not taken now, so that it does not wait for it in vain; where room
+        comes back it is taken after all, and the centre believes that later word."""
+        if self._complained != release.number:
+            self._complained = release.number
+            self._report(Plan(release.number, release.version, "refused", why))
 
     def _tell(self) -> None:
         plan = self._shelf.plan()

@@ -109,8 +109,10 @@ def resume(*, actor: Actor, number: int) -> BoxRelease:
 
 
 def keep(box_id: str, fact: SoftwareUpdated) -> None:
-    """Keep what a box told of a release that it was asked to install; the first word counts."""
-    rows = BoxUpdate.objects.filter(box_id=box_id, number=fact.number, outcome="")
+    """Keep what a box told of a release that it was asked to install. The first word counts; only one that refused,
+    for want of room, may say later that it has it."""
+    open_ = ("", "refused") if fact.outcome == "installed" else ("",)
+    rows = BoxUpdate.objects.filter(box_id=box_id, number=fact.number, outcome__in=open_)
     rows.update(outcome=fact.outcome, reason=fact.reason[:200], told_at=clock.now())
 
 
@@ -124,6 +126,15 @@ def failed_updates(actor: Actor) -> QuerySet[BoxUpdate]:
     """Boxes that put the former software back or refused, latest first; for the Département only."""
     rows = BoxUpdate.objects.filter(outcome__in=("rolled_back", "refused")).order_by("-told_at")
     return rows if actor.sees_all else rows.none()
+
+
+def mute_updates(actor: Actor, number: int) -> list[tuple[rollout.BoxView, str]]:
+    """Boxes that were asked to install this release and fell silent or never answered, with which of the two."""
+    if not actor.sees_all:
+        return []
+    now = clock.epoch_s()
+    found = ((one, rollout.trouble(one, now)[0]) for one in views(number))
+    return [(one, why) for one, why in found if why in ("silent", "unanswered")]
 
 
 def progress(number: int) -> dict[str, int]:

@@ -288,6 +288,10 @@ def update_trouble(reason: str) -> str:
         "expired": _("version périmée"),
         "digest": _("le paquet reçu n’est pas celui qui a été signé"),
         "not healthy": _("le nouveau logiciel n’a pas donné signe de bonne santé"),
+        "silent": _("muet depuis la demande"),
+        "unanswered": _("n’a jamais dit ce qu’il en a fait"),
+        "it was tried here before": _("déjà essayée ici, sans suite connue"),
+        "it cannot be written here: ENOSPC": _("plus de place sur le disque"),
     }.get(reason, reason)
 
 

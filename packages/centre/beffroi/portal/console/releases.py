@@ -40,8 +40,13 @@ def software(request: HttpRequest, actor: Actor) -> HttpResponse:
         {"commune": names.get(one.collectivite_id, ""), "update": one}
         for one in releases.failed_updates(actor)[:FAILED_SHOWN]
     ]
+    mute = [
+        {"box_id": one.id, "commune": names.get(one.collectivite_id, ""), "number": row.number, "why": reason}
+        for row in releases.visible_releases(actor).filter(state__in=("running", "stopped"))[:1]
+        for one, reason in releases.mute_updates(actor, row.number)[:FAILED_SHOWN]
+    ]
     choices = sorted(((name, key) for key, name in names.items() if key in with_box))
-    context = {"place": "boxes", "rows": rows, "failed": failed, "communes": choices}
+    context = {"place": "boxes", "rows": rows, "failed": failed, "mute": mute, "communes": choices}
     return page(request, "console/box_software.html", context)
 
 
