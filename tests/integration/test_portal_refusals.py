@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from beffroi.boxes.models import Box, BoxPolicy
 from beffroi.core.approvals.models import Approval
-from beffroi.core.decisions import appeals, exceptions, never_again, sparing
+from beffroi.core.decisions import appeals, by_hand, exceptions, never_again, sparing
 from beffroi.core.decisions.models import Appeal, Decision, LocalException, NeverAgain
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
@@ -69,6 +69,7 @@ class World:
     appeal_id: str
     approval_id: str
     spared_id: str
+    by_hand_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -181,6 +182,10 @@ CONSOLE = {
     "journal": Rule("own"),
     "retention": Rule("own"),
     "erasure": Rule("thing", lambda world: {"approval_id": world.approval_id}, {"word": "refuse"}),
+    "block_by_hand": Rule(
+        "own", data={"q": "185.203.116.0/24", "reason": "malware", "why": "x", "ttl": "86400"}
+    ),
+    "block_answer": Rule("thing", lambda world: {"approval_id": world.by_hand_id}, {"word": "refuse"}),
     "waiting": Rule("own"),
     "never_again": Rule("own"),
     "why": Rule("own", data={"q": "185.203.116.9", "entry": "ip 185.203.116.9", "reason": "x"}),
@@ -245,6 +250,14 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
     source = FeedSource.objects.create(name="X", slug="x", format="plain", licence="CC0", created_by="x")
     held = SourceUpdate.objects.create(source=source, state="held", doubts=["grew"])
     incident = incidents.declare(actor=beaune.agent, typed=True, message_id=LURE_ID, evidence=[])
+    asked = by_hand.block(
+        actor=administrator,
+        indicator=normalise("cidr", "185.203.117.0/24"),
+        reason="malware",
+        why="x",
+        ttl_s=60,
+    )
+    assert asked.approval is not None
     return World(
         beaune,
         nuits,
@@ -263,6 +276,7 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         appeal.id,
         erasure.request(actor=administrator, person=beaune.colleague_membership.person, reason="x").id,
         NeverAgain.objects.get().id,
+        asked.approval.id,
     )
 
 

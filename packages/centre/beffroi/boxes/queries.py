@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import msgspec
+from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import Policy
 from django.db.models import Count, Max, Q, QuerySet, Sum
 
-from beffroi.boxes.models import Box, BoxAck, BoxNotice, BoxPolicy, FlowCount, RefusedDay
+from beffroi.boxes.models import Box, BoxAck, BoxNotice, BoxPolicy, FlowCount, LearnedFlow, RefusedDay
 from beffroi.core.communes.row_security import unlimited
+from beffroi.core.decisions import rules
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound, existing
@@ -137,3 +140,27 @@ def current_policy(actor: Actor, collectivite_id: str) -> tuple[int, Policy] | N
         raise NotFound("collectivité")
     row = BoxPolicy.objects.filter(collectivite_id=collectivite_id).order_by("-policy_version").first()
     return (row.policy_version, msgspec.convert(row.policy, Policy)) if row else None
+
+
+def talked_to(actor: Actor, indicator: Indicator, *, since: date) -> set[str]:
+    """Collectivités that something in this indicator was refused at since that day, or that lived on its network while
+    their box observed; for the Département only. What passed a box unrefused is known to that box alone."""
+    if not actor.sees_all:
+        return set()
+    value = indicator.value
+    # What came from outside and was refused is no user of it: only what went out, or asked for its name.
+    refused = FlowCount.objects.filter(day__gte=since, direction__in=("out", "name"))
+    if indicator.kind is Kind.DOMAIN:
+        refused = refused.filter(Q(value=value) | Q(value__endswith=f".{value}"), kind="domain")
+    elif indicator.kind in (Kind.IP, Kind.CIDR):
+        network = ipaddress.ip_network(value)
+        shared = rules.shared_text(network)
+        refused = refused.filter(kind="ip", value__startswith=shared)
+        wider = network.supernet(new_prefix=min(network.prefixlen, 24 if network.version == 4 else 48))
+        lived = LearnedFlow.objects.filter(remote=str(wider), last_at__date__gte=since)
+        near = refused.values_list("collectivite_id", "value").distinct()
+        met = {owner for owner, one in near if ipaddress.ip_address(one) in network}
+        return met | set(lived.values_list("collectivite_id", flat=True).distinct())
+    else:
+        refused = refused.filter(kind=indicator.kind.value, value=value)
+    return set(refused.values_list("collectivite_id", flat=True).distinct())

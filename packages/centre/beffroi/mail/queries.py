@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from beffroi_protocol.indicators import Indicator, Kind
 from django.db.models import Count, DateTimeField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import TruncDate
 
+from beffroi.core.decisions import rules
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound, existing
 from beffroi.mail.models import (
@@ -23,6 +26,8 @@ from beffroi.mail.models import (
     RemediationItem,
     RemediationJob,
 )
+
+REACH_ROWS = 5000
 
 
 @dataclass(frozen=True)
@@ -218,3 +223,25 @@ def withdrawn_campaigns(*, since: datetime) -> dict[str, set[str]]:
     for owner, campaign in rows.values_list("collectivite_id", "job__campaign_id").distinct():
         found[owner].add(campaign)
     return dict(found)
+
+
+def reached(actor: Actor, indicator: Indicator, *, since: datetime) -> set[str]:
+    """Collectivités whose mail since then shows this indicator, or one in its range; for the Département only.
+
+    Cost: at most ``REACH_ROWS`` observations, the latest, by index.
+    """
+    if not actor.sees_all:
+        return set()
+    rows = MailObservation.objects.filter(kind=indicator.kind.value, value=indicator.value)
+    if indicator.kind is Kind.CIDR:
+        network = ipaddress.ip_network(indicator.value)
+        shared = rules.shared_text(network)
+        rows = MailObservation.objects.filter(kind=Kind.IP.value, value__startswith=shared)
+        found = rows.order_by("-id").values_list("message_id", "value")[:REACH_ROWS]
+        ids = {one for one, value in found if ipaddress.ip_address(value) in network}
+    else:
+        ids = set(rows.order_by("-id").values_list("message_id", flat=True)[:REACH_ROWS])
+    recent = MailMessage.objects.filter(pk__in=ids, received_at__gte=since).values("id")
+    addresses = MailRecipient.objects.filter(message_id__in=recent).values("address")
+    boxes = Mailbox.objects.filter(address__in=addresses)
+    return set(boxes.values_list("collectivite_id", flat=True).distinct())

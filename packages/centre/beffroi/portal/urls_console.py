@@ -9,6 +9,7 @@ from beffroi.portal import about, health
 from beffroi.portal.console import (
     box,
     boxes,
+    by_hand,
     campaigns,
     communes,
     decisions,
@@ -43,6 +44,8 @@ urlpatterns = [
     path("decisions/", campaigns.campaigns, name="campaigns"),
     path("decisions/pourquoi/", why.why, name="why"),
     path("decisions/pourquoi.json", why.why_json, name="why_json"),
+    path("decisions/bloquer/", by_hand.block, name="block_by_hand"),
+    path("decisions/bloquer/<str:approval_id>/", by_hand.answer, name="block_answer"),
     path("decisions/attente/", decisions.waiting, name="waiting"),
     path("decisions/epargne/<str:entry_id>/", decisions.spared, name="spared"),
     path("decisions/plus-jamais/", decisions.never, name="never_again"),

@@ -8,7 +8,16 @@ from __future__ import annotations
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 
-from beffroi.core.decisions import actions, exceptions, lists, never_again, protected, sparing, staging
+from beffroi.core.decisions import (
+    actions,
+    by_hand,
+    exceptions,
+    lists,
+    never_again,
+    protected,
+    sparing,
+    staging,
+)
 from beffroi.core.decisions.models import Decision, IndicatorList
 from beffroi.core.events import periodic
 from beffroi.core.events.registry import Event, consumer
@@ -78,6 +87,14 @@ def end_what_would_let_it_pass(event: Event) -> None:
     decision = Decision.objects.filter(pk=str(event.payload.get("decision_id", ""))).first()
     if decision is not None:
         sparing.end_touched(decision)
+
+
+@consumer(name="decisions.by_hand", kinds=("approval:granted",))
+def block_by_hand(event: Event) -> None:
+    """Two administrators agreed: what was asked for is blocked, not what rows say later."""
+    payload = event.payload.get("payload")
+    if event.payload.get("verb") == by_hand.VERB and isinstance(payload, dict):
+        by_hand.carry_out(payload, decided_by=str(event.payload.get("decided_by", "")))
 
 
 @periodic("decisions.list_files", every_s=3600.0)

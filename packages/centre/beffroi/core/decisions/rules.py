@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.threats import NEVER_LIFTED
@@ -33,6 +34,12 @@ def covers(wide: Indicator, narrow: Indicator) -> bool:
         outer, inner = ipaddress.ip_network(wide.value), ipaddress.ip_network(narrow.value)
         return outer.version == inner.version and inner.subnet_of(outer)  # type: ignore[arg-type]
     return False
+
+
+def shared_text(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
+    """How every address of it begins as text, so that an index over texts finds them."""
+    pairs = zip(str(network[0]), str(network[-1]), strict=False)
+    return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def touches(one: Indicator, other: Indicator) -> bool:

@@ -16,6 +16,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Invalid, NotFound, existing
 from beffroi.portal import explaining, why
+from beffroi.portal.console import by_hand
 from beffroi.portal.pages import asks_part, for_administrators, page
 
 LISTED = 100
@@ -47,7 +48,8 @@ def waiting(request: HttpRequest, actor: Actor) -> HttpResponse:
             for one in queries.visible_exceptions(actor).filter(state="active")[:LISTED]
         ],
         "spared": spared,
-        "total": len(review) + len(contested) + len(spared),
+        "by_hand": (asked := by_hand.pending()),
+        "total": len(review) + len(contested) + len(spared) + len(asked),
     }
     part = asks_part(request, "list")
     return page(request, "console/parts/waiting.html" if part else "console/waiting.html", context)

@@ -1,0 +1,153 @@
+"""A person of the Département blocks an address, a range, a name, a page or a file by hand.
+
+Purpose: what was learned by telephone or from a colleague is in force within a second, without a report or a list. What
+         is wide (a range, or more communes than the budget of a weak decision) waits for a second administrator.
+Process: console and cli ask; worker carries out what two persons agreed on.
+Input:   ``reach``: how many communes the caller's evidence says it would touch; free text of a person, which stays on
+         the erasable side of the audit log.
+Fails:   closed: what is protected is refused whoever asks, at the request and again when it is granted.
+Source:  docs/internals/decisions.md, By hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.indicators import Indicator, Kind, normalise
+from beffroi_protocol.messages import Action
+from beffroi_protocol.protected import too_wide
+from beffroi_protocol.threats import Threat
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+
+from beffroi.core.approvals import actions as approvals
+from beffroi.core.approvals.models import Approval
+from beffroi.core.audit import actions as audit
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.communes.models import Collectivite
+from beffroi.core.decisions import actions, protected, stages, staging
+from beffroi.core.decisions.models import Decision
+from beffroi.core.events import outbox
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed
+
+VERB = "decision.by_hand"
+KINDS = (Kind.IP, Kind.CIDR, Kind.DOMAIN, Kind.URL, Kind.SHA256)
+OTHER = "departement_confirmed"
+REASONS = (*(one.value for one in Threat), OTHER)
+MAX_TTL_S = 366 * 86400
+MAX_WHY = 500
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """One of the two: it is in force, or it waits for a second administrator."""
+
+    decision: Decision | None = None
+    approval: Approval | None = None
+
+
+def wide(indicator: Indicator, reach: int) -> str:
+    """Why a second person must agree: "range", "reach", or ""."""
+    if indicator.kind is Kind.CIDR:
+        return "range"
+    enrolled = Collectivite.objects.exclude(enrolled_at=None).count()
+    return "reach" if reach > staging.budget_of(settings.BEFFROI).blast(enrolled) else ""
+
+
+@transaction.atomic
+def block(
+    *, actor: Actor, indicator: Indicator, reason: str, why: str, ttl_s: int, reach: int = 0
+) -> Blocked:
+    """Block it everywhere now, or ask a second administrator where it is wide.
+
+    ``reason``: one of REASONS; ``why``: 1 to 500 characters; ``ttl_s`` in seconds, up to a year.
+    Errors: NotAllowed, Invalid, ProtectedIndicator, Conflict (it was asked for already).
+    """
+    if actor.kind != "administrator":
+        raise NotAllowed("decide for others")
+    said = why.strip()
+    if not said or len(said) > MAX_WHY or "\x00" in said:
+        raise Invalid("why")
+    if reason not in REASONS:
+        raise Invalid("reason")
+    if not 0 < ttl_s <= MAX_TTL_S:
+        raise Invalid("ttl_s")
+    canonical = _canonical(indicator)
+    if refusal := protected.current().check(canonical):
+        raise actions.ProtectedIndicator(refusal)
+    outbox.serialise()
+    if not wide(canonical, reach):
+        decision = _activate(actor, canonical, reason, ttl_s, reach)
+        _keep_words(actor, "decision:by_hand", decision.id, said)
+        return Blocked(decision=decision)
+    payload = {
+        "kind": canonical.kind.value,
+        "value": canonical.value,
+        "reason": reason,
+        "ttl_s": ttl_s,
+        "reach": reach,
+    }
+    subject = f"{canonical.kind.value} {canonical.value}"[:80]
+    if waiting().filter(subject_id=subject).exists():
+        raise Conflict("this waits for a second administrator already")
+    approval = approvals.request(actor=actor, verb=VERB, subject_id=subject, payload=payload)
+    _keep_words(actor, "decision:by_hand_asked", approval.id, said)
+    return Blocked(approval=approval)
+
+
+def waiting() -> QuerySet[Approval]:
+    """Requests that no second administrator answered yet, the oldest first."""
+    rows = Approval.objects.filter(verb=VERB, state=Approval.State.REQUESTED, expires_at__gt=clock.now())
+    return rows.order_by("requested_at")
+
+
+def why_of(object_id: str) -> str:
+    """The words of who asked, for a request or a decision; "" where they were erased."""
+    verbs = ("decision:by_hand", "decision:by_hand_asked")
+    entry = AuditEntry.objects.filter(verb__in=verbs, object_id=object_id).order_by("-id").first()
+    return audit.personal_of(entry).get("why", "") if entry else ""
+
+
+def carry_out(payload: Mapping[str, object], *, decided_by: str) -> Decision | None:
+    """What two administrators agreed on; None when it became protected meanwhile."""
+    indicator = Indicator(Kind(str(payload["kind"])), str(payload["value"]))
+    ttl_s, reach = payload["ttl_s"], payload["reach"]
+    assert isinstance(ttl_s, int) and isinstance(reach, int)
+    actor = Actor("administrator", decided_by)
+    try:
+        return _activate(actor, indicator, str(payload["reason"]), ttl_s, reach)
+    except actions.ProtectedIndicator:
+        audit.record(actor=actor, verb="decision:by_hand_protected", object_id="", collectivite_id=None)
+        return None
+
+
+def _canonical(indicator: Indicator) -> Indicator:
+    """Errors: Invalid."""
+    try:
+        canonical = normalise(indicator.kind, indicator.value)
+    except ProtocolError:
+        raise Invalid("indicator") from None
+    if canonical.kind not in KINDS or too_wide(canonical):
+        raise Invalid("indicator")
+    return canonical
+
+
+def _activate(actor: Actor, indicator: Indicator, reason: str, ttl_s: int, reach: int) -> Decision:
+    return actions.activate(
+        actor=actor,
+        indicator=indicator,
+        action=Action.BLOCK.value,
+        reason=reason,
+        evidence={"reach": reach},
+        rule=stages.DEPARTEMENT,
+        ttl_s=ttl_s,
+    )
+
+
+def _keep_words(actor: Actor, verb: str, object_id: str, why: str) -> None:
+    audit.record(actor=actor, verb=verb, object_id=object_id, collectivite_id=None, personal={"why": why})

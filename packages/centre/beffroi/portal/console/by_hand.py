@@ -1,0 +1,154 @@
+"""Bloquer: an administrator blocks something by hand, after a look at what it would touch; wide ones need two."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+
+from beffroi_protocol.indicators import Indicator, Kind
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods
+
+from beffroi.boxes import queries as boxes
+from beffroi.core.approvals import actions as approvals
+from beffroi.core.approvals import queries as approval_queries
+from beffroi.core.approvals.models import Approval
+from beffroi.core.communes import queries as communes
+from beffroi.core.decisions import by_hand, protected
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid, NotFound
+from beffroi.mail import queries as mail
+from beffroi.portal import why as answers
+from beffroi.portal import words
+from beffroi.portal.pages import for_administrators, page
+
+PLACE = {"place": "campaigns"}
+DAYS = 30
+HOUR_S = 3600
+LIVES = (
+    (24 * HOUR_S, gettext_lazy("24 heures")),
+    (7 * 24 * HOUR_S, gettext_lazy("7 jours")),
+    (30 * 24 * HOUR_S, gettext_lazy("30 jours")),
+    (90 * 24 * HOUR_S, gettext_lazy("90 jours")),
+)
+OTHER = gettext_lazy("Autre")
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a block would touch. ``refusal``: why it is never blocked, "" where it may be. ``wide``: "", "range" or
+    "reach"."""
+
+    indicator: Indicator
+    refusal: str
+    mail: list[str]
+    talked: list[str]
+    wide: str
+    reach: int
+
+
+def look(actor: Actor, indicator: Indicator) -> Preview:
+    since = clock.now() - timedelta(days=DAYS)
+    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    lettered = mail.reached(actor, indicator, since=since)
+    talked = boxes.talked_to(actor, indicator, since=since.date())
+    reach = len(lettered | talked)
+    return Preview(
+        indicator,
+        protected.current().check(indicator),
+        sorted(names.get(one, one) for one in lettered),
+        sorted(names.get(one, one) for one in talked),
+        by_hand.wide(indicator, reach),
+        reach,
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def block(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Show what it would touch; then block it, or ask a second person. Errors: ProtectedIndicator, Conflict."""
+    given = request.POST if request.method == "POST" else request.GET
+    q = given.get("q", "").strip()[: answers.MAX_CHARS]
+    asked = answers.read(q)
+    if asked is not None and asked.kind not in by_hand.KINDS:
+        asked = None
+    error = ""
+    if request.method == "POST":
+        if asked is None:
+            raise NotFound("indicator")
+        try:
+            done = by_hand.block(
+                actor=actor,
+                indicator=asked,
+                reason=given.get("reason", ""),
+                why=given.get("why", ""),
+                ttl_s=_life(given.get("ttl", "")),
+                reach=look(actor, asked).reach,
+            )
+        except Invalid as invalid:
+            error = _error(invalid)
+        else:
+            if done.decision is not None:
+                return HttpResponseRedirect(reverse("decision", args=[done.decision.id]))
+            return HttpResponseRedirect(reverse("waiting"))
+    context = PLACE | {
+        "q": q,
+        "preview": look(actor, asked) if asked is not None else None,
+        "reasons": [*((code, words.THREATS[code]) for code in by_hand.REASONS[:-1]), (by_hand.OTHER, OTHER)],
+        "lives": LIVES,
+        "days": DAYS,
+        "error": error,
+        "why": given.get("why", ""),
+    }
+    return page(request, "console/block_by_hand.html", context, status=400 if error else 200)
+
+
+def _error(invalid: Invalid) -> str:
+    if "indicator" in str(invalid):
+        return _("Une plage va jusqu’à /24 (IPv4) ou /48 (IPv6), pas au-delà.")
+    return _("Choisissez un motif et une durée, et écrivez pourquoi.")
+
+
+def _life(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def answer(request: HttpRequest, actor: Actor, approval_id: str) -> HttpResponse:
+    """The second person. Errors: NotFound, SamePerson, Conflict."""
+    approval = approval_queries.access_approval(actor, approval_id)
+    if approval.verb != by_hand.VERB:
+        raise NotFound("approval")
+    if request.method == "POST":
+        word = request.POST.get("word")
+        if word == "grant":
+            approvals.approve(actor=actor, approval=approval)
+        elif word == "refuse":
+            approvals.refuse(actor=actor, approval=approval)
+        else:
+            raise Conflict("no such answer")
+        return HttpResponseRedirect(reverse("waiting"))
+    asked = json.loads(approval.payload)
+    indicator = Indicator(Kind(asked["kind"]), asked["value"])
+    context = PLACE | {
+        "approval": approval,
+        "open": approval.state == Approval.State.REQUESTED,
+        "own": approval.requested_by == actor.id,
+        "preview": look(actor, indicator),
+        "why": by_hand.why_of(approval.id),
+        "reason": words.THREATS.get(asked["reason"], OTHER),
+        "life_days": -(-asked["ttl_s"] // 86400),
+        "days": DAYS,
+    }
+    return page(request, "console/block_answer.html", context)
+
+
+def pending() -> list[dict[str, str]]:
+    """Requests that wait, for the page of what is to be decided."""
+    return [{"id": one.id, "value": json.loads(one.payload)["value"]} for one in by_hand.waiting()]

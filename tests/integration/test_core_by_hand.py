@@ -1,0 +1,166 @@
+"""Blocks by hand: at once for one thing, by two administrators for wide ones, never for what is protected."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from beffroi.boxes.models import FlowCount
+from beffroi.core.approvals import actions as approvals
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.decisions import actions, by_hand
+from beffroi.core.decisions.models import Decision
+from beffroi.core.events import run_pending
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed
+from beffroi_protocol.indicators import normalise
+from django.test import Client
+
+from tests.conftest import Commune
+from tests.fixtures_portal import console_client, on_listener
+from tests.fixtures_stream import Centre, read_until, running_centre  # noqa: F401
+
+OTHER = Actor("administrator", "adm_other")
+RANGE = normalise("cidr", "45.83.64.0/24")
+
+
+def block(actor: Actor, kind: str, value: str, **changes: Any) -> by_hand.Blocked:
+    values: dict[str, Any] = {"reason": "malware", "why": "appel du CSIRT", "ttl_s": 86400}
+    return by_hand.block(actor=actor, indicator=normalise(kind, value), **(values | changes))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("ip", "45.83.64.7"),
+        ("domain", "fournitures-bureau.example"),
+        ("url", "https://drop.example.net/a"),
+        ("sha256", "ab" * 32),
+    ],
+)
+def test_one_thing_is_in_force_at_once_and_can_be_undone(
+    administrator: Actor, beaune: Commune, kind: str, value: str
+) -> None:
+    done = block(administrator, kind, value)
+    assert done.decision is not None and done.approval is None
+    assert (done.decision.state, done.decision.rule, done.decision.action) == (
+        "active",
+        "departement",
+        "block",
+    )
+    assert by_hand.why_of(done.decision.id) == "appel du CSIRT"
+    entry = AuditEntry.objects.get(verb="decision:by_hand")
+    assert "CSIRT" not in str(entry.details)
+    assert actions.revoke(actor=administrator, decision=done.decision, reason="undone")
+
+
+@pytest.mark.django_db
+def test_a_range_waits_for_another_administrator(administrator: Actor, beaune: Commune) -> None:
+    asked = block(administrator, RANGE.kind.value, RANGE.value).approval
+    assert asked is not None and not Decision.objects.exists()
+    assert by_hand.why_of(asked.id) == "appel du CSIRT"
+    with pytest.raises(Conflict):
+        block(administrator, RANGE.kind.value, RANGE.value)
+    with pytest.raises(approvals.SamePerson):
+        approvals.approve(actor=administrator, approval=asked)
+    approvals.approve(actor=OTHER, approval=asked)
+    run_pending("main")
+    decision = Decision.objects.get()
+    assert (decision.kind, decision.value, decision.state) == ("cidr", RANGE.value, "active")
+    assert decision.decided_by == OTHER.id
+    assert not by_hand.waiting().exists()
+
+
+@pytest.mark.django_db
+def test_what_many_communes_use_waits_too_and_a_refusal_blocks_nothing(
+    administrator: Actor, beaune: Commune, nuits: Commune
+) -> None:
+    asked = block(administrator, "domain", "shop.example.net", reach=2).approval
+    assert asked is not None
+    approvals.refuse(actor=OTHER, approval=asked)
+    run_pending("main")
+    assert not Decision.objects.exists()
+    assert block(administrator, "domain", "shop.example.net", reach=1).decision is not None
+
+
+@pytest.mark.django_db
+def test_who_may_not_and_what_may_not(administrator: Actor, system: Actor, beaune: Commune) -> None:
+    for actor in (beaune.agent, beaune.referent, system):
+        with pytest.raises(NotAllowed):
+            block(actor, "ip", "45.83.64.7")
+    for kind, value in (("domain", "impots.gouv.fr"), ("ip", "1.1.1.1")):
+        with pytest.raises(actions.ProtectedIndicator):
+            block(administrator, kind, value)
+    for kind, value in (("cidr", "45.83.0.0/16"), ("cidr", "2a05:d018::/32"), ("sender", "a@b.example")):
+        with pytest.raises((Invalid, actions.ProtectedIndicator)):
+            block(administrator, kind, value)
+    for wrong in ({"why": " "}, {"why": "x" * 501}, {"reason": "why not"}, {"ttl_s": 0}, {"ttl_s": 10**9}):
+        with pytest.raises(Invalid):
+            block(administrator, "ip", "45.83.64.7", **wrong)
+    assert not Decision.objects.exists()
+
+
+@pytest.mark.django_db
+def test_what_became_protected_meanwhile_is_not_blocked(administrator: Actor, beaune: Commune) -> None:
+    from beffroi.core.decisions import never_again
+
+    asked = block(administrator, RANGE.kind.value, RANGE.value).approval
+    assert asked is not None
+    never_again.never_again(actor=OTHER, indicator=normalise("ip", "45.83.64.9"), reason="hébergeur")
+    approvals.approve(actor=OTHER, approval=asked)
+    run_pending("main")
+    assert not Decision.objects.exists()
+    assert AuditEntry.objects.filter(verb="decision:by_hand_protected").exists()
+
+
+@pytest.fixture
+def ada(administrator: Actor) -> Iterator[Client]:
+    with on_listener("console"):
+        yield console_client(administrator.id)
+
+
+@pytest.mark.django_db
+def test_the_page_shows_what_it_would_touch_then_blocks(ada: Client, beaune: Commune, nuits: Commune) -> None:
+    for commune in (beaune, nuits):
+        FlowCount.objects.create(
+            collectivite_id=commune.id, day=clock.now().date() - timedelta(days=2), kind="domain",
+            value="www.shop.example.net", direction="name", count=3, last_at=clock.now(),
+        )  # fmt: skip
+    page = ada.get("/decisions/bloquer/", {"q": "shop.example.net"}).content.decode()
+    assert "Beaune, Nuits" in page and "un second administrateur" in page
+    form = {"q": "shop.example.net", "reason": "phishing", "why": "faux magasin", "ttl": "86400"}
+    assert ada.post("/decisions/bloquer/", form).status_code == 302
+    asked = by_hand.waiting().get()
+    waiting = ada.get("/decisions/attente/").content.decode()
+    assert f"/decisions/bloquer/{asked.id}/" in waiting
+    page = ada.get(f"/decisions/bloquer/{asked.id}/").content.decode()
+    assert "faux magasin" in page and "Vous l’avez demandé" in page
+    assert ada.post(f"/decisions/bloquer/{asked.id}/", {"word": "grant"}).status_code == 409
+    protected = ada.get("/decisions/bloquer/", {"q": "impots.gouv.fr"}).content.decode()
+    assert "Protégé" in protected and "Bloquer partout" not in protected
+    assert ada.post("/decisions/bloquer/", form | {"q": "impots.gouv.fr"}).status_code == 409
+    assert ada.post("/decisions/bloquer/", form | {"q": "45.83.64.7", "why": ""}).status_code == 400
+    assert ada.post("/decisions/bloquer/", form | {"q": "45.83.64.7"}).status_code == 302
+    assert Decision.objects.get().value == "45.83.64.7"
+
+
+def test_the_stream_tells_every_box_within_a_second_and_takes_it_back(
+    centre: Centre, administrator: Actor, beaune: Commune, settings: Any
+) -> None:
+    settings.BEFFROI = centre.config
+    box = centre.box(beaune.id)
+    session = centre.session("box")
+    held = box.follow("box:0:0:")
+    has = lambda: len(session.tables["box"]) == 1  # noqa: E731
+    began = time.monotonic()
+    decision = block(administrator, "ip", "45.83.64.7").decision
+    assert decision is not None
+    read_until(held, session, has)
+    assert time.monotonic() - began < 1.0
+    actions.revoke(actor=administrator, decision=decision, reason="undone")
+    read_until(held, session, lambda: not has())
