@@ -358,6 +358,14 @@ def test_a_tunnel_in_dns_questions_is_told_by_its_registered_name(hall: TownHall
     assert [i.value for i in seen.indicators] == ["tunnel-exemple.com"] and no_machine_is_named(hall)
 
 
+def test_doh_passes_while_the_box_observes_and_not_after(hall: TownHall) -> None:
+    asked = lambda name: run(*inside(LAN, "dig", f"@{LAN_BOX}", name))  # noqa: E731
+    policy(hall, refuse_doh=True, observe_until=int(time.time()) + 8)
+    assert "NXDOMAIN" in asked("use-application-dns.net")
+    assert "NXDOMAIN" not in asked("dns.quad9.net")
+    until(lambda: "NXDOMAIN" in asked("dns.quad9.net"), f"observation did not end: {hall.log()}")
+
+
 def test_ways_round_the_resolver_are_refused_and_counted_and_leaks_are_told(hall: TownHall) -> None:
     """Real clients: dig asks a foreign server, kdig over TLS, curl over HTTPS."""
     policy(hall, refuse_doh=True, leak_bytes_hour=200_000)

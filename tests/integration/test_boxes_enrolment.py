@@ -21,6 +21,7 @@ from beffroi_box.client import Centre
 from beffroi_box.config import load
 from beffroi_box.enrol import enrol, recover
 from beffroi_box.errors import EnrolRefused, IdentityDamaged
+from beffroi_box.ruleset import Site, ruleset
 from beffroi_box.store import Store as BoxStore
 from beffroi_box.store import write_twin
 from beffroi_protocol.enrolment_code import WrongCentre, prove_key, read_code
@@ -159,7 +160,11 @@ def test_a_lone_administrator_may_confirm_and_gives_a_first_policy(
     found = queries.current_policy(administrator, beaune.id)
     assert found is not None
     assert found[0] == 1
-    assert found[1].protected_names == ("beaune.test",)
+    policy = found[1]
+    assert policy.protected_names == ("beaune.test",)
+    assert policy.honeyports and policy.canary_names and policy.refuse_doh and policy.leak_bytes_hour
+    assert not {22, 80, 443, 445, 3389, 5900, 9100} & set(policy.honeyports)
+    assert ruleset(policy, Site(lan="lan", wan="wan", centre=(), centre_port=443)), "a box takes it"
     kinds = set(OutboxEvent.objects.values_list("kind", flat=True))
     assert {"box:confirmed", "box:policy_changed"} <= kinds
 

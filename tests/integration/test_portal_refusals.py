@@ -167,6 +167,9 @@ CONSOLE = {
     "boxes": Rule("own"),
     "box_code": Rule("own"),
     "box_software": Rule("own", data={"number": "1", "word": "stop"}),
+    "box_together": Rule(
+        "own", data={"setting": "refuse_doh", "refuse_doh": "on", "who": "all", "send": "1", "reason": "x"}
+    ),
     "sources": Rule("own"),
     "source_add": Rule("own", data={"name": "X", "format": "plain", "licence": "CC0", "weight": "list"}),
     "source_export": Rule("thing", lambda world: {"format_": "stix"}),

@@ -156,6 +156,7 @@ def test_dns_of_the_lan_goes_to_the_box_and_encrypted_dns_is_refused() -> None:
     assert any("th dport 53 counter name dns_redirected redirect to :53" in r for r in chain(text, "dns_"))
     assert not any("dport 53" in rule for rule in chain(ruleset(Policy(redirect_dns=False), SITE), "dns_"))
     assert "@doh4 meta" not in text and "@doh4 meta" in ruleset(Policy(refuse_doh=True), SITE)
+    assert "@doh4 meta" not in ruleset(Policy(refuse_doh=True), SITE, observing=True)
 
 
 FULL = Policy(

@@ -27,7 +27,7 @@ from beffroi_box.bridgeprobe import bridged_machine_reaches
 from beffroi_box.client import Centre
 from beffroi_box.config import BoxConfig
 from beffroi_box.desired import Delta, Desired, Own, extras_of, lives_ms
-from beffroi_box.doh import DOH_NAMES
+from beffroi_box.doh import CANARY, DOH_NAMES
 from beffroi_box.errors import PolicyInvalid, RulesRefused
 from beffroi_box.facts import FactSpool
 from beffroi_box.inspection import Inspection
@@ -130,6 +130,7 @@ class Enforcer:
             if self._observing == self.observes(self.policy) or self._restore_due or self._proving:
                 return False
             self._apply_own_rules()
+            self._refuse_names()
             return True
 
     def refuse_for_a_while(self, address: str, life_s: int) -> bool:
@@ -218,10 +219,16 @@ class Enforcer:
 
     # -- names -------------------------------------------------------------------------------------------
 
+    def _doh_names(self) -> tuple[str, ...]:
+        """While it observes nobody is cut from the resolver that they chose; browsers are asked to ask the box."""
+        if self.policy.refuse_doh and not self.observes(self.policy):
+            return DOH_NAMES
+        return (CANARY,) if self.policy.redirect_dns else ()
+
     def _refuse_names(self) -> None:
         refused = set(self.desired.names if self.policy.enforce else ())
         refused.update(self.policy.canary_names)
-        refused.update(DOH_NAMES if self.policy.refuse_doh else ())
+        refused.update(self._doh_names())
         told = refused, self.desired.spared_names, self.desired.watched_names()
         if self.resolver is not None:
             self.resolver.refuse(*told)
@@ -345,7 +352,7 @@ class Enforcer:
 
 def _names_of(policy: Policy) -> tuple[object, ...]:
     """What of a policy the resolver follows."""
-    return policy.enforce, policy.canary_names, policy.refuse_doh
+    return policy.enforce, policy.canary_names, policy.refuse_doh, policy.redirect_dns, policy.observe_until
 
 
 def own_networks(lan: str, wan: str) -> tuple[str, ...]:

@@ -67,10 +67,16 @@ class Site:
 
 
 def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
-    """Return the text of one atomic ``nft -f``. ``observing``: new inbound flows pass. Errors: PolicyInvalid."""
+    """Return the text of one atomic ``nft -f``. ``observing``: new inbound flows pass, and DoH.
+
+    Errors: PolicyInvalid."""
     if site.mode:  # what was found on the spot counts more than the policy
         policy = msgspec.structs.replace(policy, mode=site.mode)
     _check(policy, site)
+    if (
+        observing and policy.refuse_doh
+    ):  # nobody is cut from the resolver that they chose while the box learns
+        policy = msgspec.structs.replace(policy, refuse_doh=False)
     bridge = policy.mode == "bridge"
     wan = "meta mark and 0x3 == 0x1" if bridge else f'iifname "{site.wan}"'
     lan = "meta mark and 0x3 == 0x2" if bridge else f'iifname {{ "{site.lan}", "{NEAR}" }}'

@@ -38,6 +38,13 @@ from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotF
 CODE_LIFE_S = 20 * 60
 OBSERVE_DAYS = 14
 REASON_CHARS = 200
+HONEYPORTS = (2323, 5555, 6379, 37215)
+"""Telnet and Android shells, Redis, a router's hole: what worms try and no town hall's software, printer or
+inventory asks for."""
+CANARY_NAMES = ("sauvegardes-mairie.home.arpa", "mots-de-passe.home.arpa")
+"""RFC 8375: names that exist nowhere. Written where an intruder looks (docs/runbooks/box-fleet.md)."""
+LEAK_BYTES_HOUR = 2_000_000_000
+"""A first backup to a new place is told too, once; a page or a video never is."""
 MODES = ("router", "bridge")
 
 
@@ -208,11 +215,13 @@ def set_policy(
     reason: str = "",
     restores: int = 0,
     base_version: int | None = None,
+    batch: str = "",
 ) -> int:
     """Give the boxes of ``collectivite`` a new policy; return its version.
 
-    ``base_version``: the version that the change was made from. Errors: NotAllowed, Invalid, Conflict (another change
-    came in between).
+    ``base_version``: the version that the change was made from. ``batch``: of a change to many at once.
+
+    Errors: NotAllowed, Invalid, Conflict (another change came in between).
     """
     _only_departement(actor, "change the policy of boxes")
     reason = " ".join(reason.split())[:REASON_CHARS]
@@ -231,6 +240,7 @@ def set_policy(
         changed_by=actor.id,
         reason=reason,
         restores=restores,
+        batch=batch,
     )
     details: dict[str, str | int] = {"policy_version": version}
     if reason:
@@ -248,7 +258,8 @@ def set_policy(
 
 def default_policy(config: Config, collectivite_id: str) -> Policy:
     """A router that enforces lists at once and default deny after a fortnight of observation; the centre's own names
-    and addresses, and the commune's domains, are protected."""
+    and addresses, and the commune's domains, are protected. Traps and the leak watch only tell; DoH passes while it
+    observes."""
     names = [
         n for n in (config.box_name, config.portal_name, config.console_name, config.mail_name) if "." in n
     ]
@@ -265,6 +276,10 @@ def default_policy(config: Config, collectivite_id: str) -> Policy:
         protected_names=tuple(domains.values_list("name", flat=True)),
         portal_url=portal_url(config),
         observe_until=clock.epoch_s() + OBSERVE_DAYS * 86400,
+        honeyports=HONEYPORTS,
+        canary_names=CANARY_NAMES,
+        refuse_doh=True,
+        leak_bytes_hour=LEAK_BYTES_HOUR,
     )
 
 

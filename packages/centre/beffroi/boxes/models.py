@@ -160,7 +160,7 @@ class BoxNotice(models.Model):
 
 class BoxPolicy(models.Model):
     """Every policy that a collectivité's boxes ever had; the highest version counts. ``restores``: the version whose
-    content this one has again, 0 for none."""
+    content this one has again, 0 for none. ``batch``: changed together with others, "" for alone."""
 
     collectivite_id = reference()
     policy_version = models.IntegerField()
@@ -168,6 +168,7 @@ class BoxPolicy(models.Model):
     changed_by = models.CharField(max_length=80)
     reason = models.CharField(max_length=200, default="", blank=True)
     restores = models.IntegerField(default=0)
+    batch = models.CharField(max_length=40, default="", blank=True)
     created_at = models.DateTimeField(default=clock.now)
 
     class Meta:
