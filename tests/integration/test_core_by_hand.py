@@ -12,7 +12,7 @@ from beffroi.boxes.models import FlowCount
 from beffroi.core.approvals import actions as approvals
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import actions, by_hand
-from beffroi.core.decisions.models import Decision
+from beffroi.core.decisions.models import Decision, LocalException
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -147,6 +147,32 @@ def test_the_page_shows_what_it_would_touch_then_blocks(ada: Client, beaune: Com
     assert ada.post("/decisions/bloquer/", form | {"q": "45.83.64.7", "why": ""}).status_code == 400
     assert ada.post("/decisions/bloquer/", form | {"q": "45.83.64.7"}).status_code == 302
     assert Decision.objects.get().value == "45.83.64.7"
+
+
+@pytest.mark.django_db
+def test_the_departement_lets_pass_for_one_commune_but_no_command_server(
+    ada: Client, administrator: Actor, beaune: Commune, nuits: Commune
+) -> None:
+    block(administrator, "domain", "shop.example.net")
+    path = "/decisions/laisser-passer/"
+    assert (
+        "Laisser passer pour une commune"
+        in ada.get("/decisions/pourquoi/", {"q": "shop.example.net"}).content.decode()
+    )
+    assert "Beaune" in ada.get(path, {"q": "shop.example.net"}).content.decode()
+    form = {"q": "shop.example.net", "commune": beaune.id, "ttl": str(90 * 86400), "reason": "marché public"}
+    assert ada.post(path, form | {"reason": ""}).status_code == 400
+    assert ada.post(path, form | {"ttl": str(91 * 86400)}).status_code == 400
+    assert ada.post(path, form).status_code == 302
+    made = LocalException.objects.get()
+    assert (made.collectivite_id, made.by_departement, made.state) == (beaune.id, True, "active")
+    assert "marché public" in ada.get("/decisions/attente/").content.decode()
+    assert ada.post(f"/decisions/exception/{made.id}/").status_code == 302
+    made.refresh_from_db()
+    assert made.state == "ended"
+    block(administrator, "ip", "45.83.64.9", reason="command_server")
+    answer = ada.post(path, form | {"q": "45.83.64.9"})
+    assert answer.status_code == 400 and LocalException.objects.count() == 1
 
 
 def test_the_stream_tells_every_box_within_a_second_and_takes_it_back(

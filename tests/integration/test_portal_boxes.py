@@ -8,10 +8,11 @@ from datetime import timedelta
 
 import pytest
 from beffroi.boxes import actions, fleet, queries
-from beffroi.boxes.models import Box, BoxBypass, BoxDiagnosis, BoxNotice, BoxPolicy, LearnedFlow
+from beffroi.boxes.models import Box, BoxBypass, BoxDiagnosis, BoxNotice, BoxPolicy, BoxRelease, LearnedFlow
 from beffroi.core.decisions import door
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi.portal.web import home
 from beffroi_protocol.messages import InboundRule, Policy
 from django.core.cache import cache
 from django.test import Client
@@ -360,3 +361,41 @@ def test_a_commune_reads_of_its_own_box_only(
         assert said in own, said
         assert said not in other, said
     assert "n’a pas de boîtier" in other
+
+
+def test_the_overview_names_what_waits_of_the_fleet(
+    console: Client, administrator: Actor, box: Box, beaune: Commune
+) -> None:
+    assert "Rien n’attend votre avis" in text_of(console, "/")
+    LearnedFlow.objects.create(
+        collectivite_id=beaune.id, direction="in", protocol="tcp", port=443, remote="82.64.10.0/24",
+        count=9, first_at=clock.now(), last_at=clock.now(),
+    )  # fmt: skip
+    Box.objects.update(policy_version=0, rolled_back_version=1)
+    BoxRelease.objects.create(
+        number=1, version="0.4", sha256="x", size_bytes=1, line="x", expires_at=clock.now() + timedelta(days=9),
+        state="stopped", stopped_because="1 of 1: silent",
+    )  # fmt: skip
+    page = text_of(console, "/")
+    assert "Rien n’attend votre avis" not in page
+    for said in ("finit d’observer", "a refusé ses réglages", "mise à jour des boîtiers s’est arrêtée"):
+        assert said in page, said
+    BoxRelease.objects.update(stopped_because="")  # a person stopped it
+    assert "s’est arrêtée" not in text_of(console, "/")
+
+
+def test_the_referent_hears_of_the_end_of_observation_three_days_before(
+    administrator: Actor, box: Box, beaune: Commune
+) -> None:
+    LearnedFlow.objects.create(
+        collectivite_id=beaune.id, direction="in", protocol="tcp", port=443, remote="82.64.10.0/24",
+        count=9, first_at=clock.now(), last_at=clock.now(),
+    )  # fmt: skip
+    assert [one["url"] for one in home.closing(beaune.referent)] == ["own_boxes"]
+    assert home.closing(beaune.agent) == []
+    fleet.observe(actor=administrator, collectivite=beaune.collectivite, days=14, reason="x")
+    assert home.closing(beaune.referent) == []
+    with clock.shifted(13 * 86400):
+        assert len(home.closing(beaune.referent)) == 1
+        LearnedFlow.objects.update(state="ignored")
+        assert home.closing(beaune.referent) == []

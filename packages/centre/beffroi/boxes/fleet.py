@@ -247,3 +247,29 @@ def _answered(actor: Actor, collectivite: Collectivite, flow_id: int, state: str
 
 def _current(actor: Actor, collectivite: Collectivite) -> tuple[int, Policy]:
     return existing(queries.current_policy(actor, collectivite.id), "policy")
+
+
+# -- what waits for a person ---------------------------------------------------------------------------------
+
+SOON_S = 3 * 86400
+"""So long before observation ends, open proposals are a task: afterwards they are refused."""
+
+
+def ending_with_proposals(actor: Actor) -> dict[str, datetime]:
+    """Collectivité -> when its observation ends (within three days) or ended, with inbound proposals that nobody
+    answered; of those that the actor may see."""
+    own = LearnedFlow.objects.filter(direction="in", state=LearnedFlow.State.OPEN)
+    if not actor.sees_all:
+        own = own.filter(collectivite_id=actor.collectivite_id or "")
+    open_ = set(own.values_list("collectivite_id", flat=True).distinct())
+    if not open_:
+        return {}
+    limit = clock.now() + timedelta(seconds=SOON_S)
+    with_box = set(
+        queries.visible_boxes(actor).filter(state=Box.State.ACTIVE).values_list("collectivite_id", flat=True)
+    )
+    return {
+        owner: until
+        for owner, (_version, until) in _policies_now().items()
+        if owner in open_ & with_box and until is not None and until <= limit
+    }

@@ -137,6 +137,12 @@ def mute_updates(actor: Actor, number: int) -> list[tuple[rollout.BoxView, str]]
     return [(one, why) for one, why in found if why in ("silent", "unanswered")]
 
 
+def stopped_by_itself(actor: Actor) -> int:
+    """1 where the newest release that was started stopped by itself and waits for a person; else 0."""
+    row = visible_releases(actor).exclude(state=BoxRelease.State.STORED).first()
+    return int(row is not None and row.state == BoxRelease.State.STOPPED and bool(row.stopped_because))
+
+
 def progress(number: int) -> dict[str, int]:
     """How many boxes were asked, have it, and failed or refused."""
     outcomes = list(BoxUpdate.objects.filter(number=number).values_list("outcome", flat=True))

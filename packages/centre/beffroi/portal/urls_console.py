@@ -46,6 +46,7 @@ urlpatterns = [
     path("decisions/pourquoi/", why.why, name="why"),
     path("decisions/pourquoi.json", why.why_json, name="why_json"),
     path("decisions/bloquer/", by_hand.block, name="block_by_hand"),
+    path("decisions/laisser-passer/", by_hand.let_pass, name="let_pass"),
     path("decisions/bloquer/<str:approval_id>/", by_hand.answer, name="block_answer"),
     path("decisions/attente/", decisions.waiting, name="waiting"),
     path("decisions/epargne/<str:entry_id>/", decisions.spared, name="spared"),

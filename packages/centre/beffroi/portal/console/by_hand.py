@@ -18,7 +18,7 @@ from beffroi.core.approvals import actions as approvals
 from beffroi.core.approvals import queries as approval_queries
 from beffroi.core.approvals.models import Approval
 from beffroi.core.communes import queries as communes
-from beffroi.core.decisions import by_hand, protected
+from beffroi.core.decisions import by_hand, exceptions, protected
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
@@ -36,6 +36,7 @@ LIVES = (
     (30 * 24 * HOUR_S, gettext_lazy("30 jours")),
     (90 * 24 * HOUR_S, gettext_lazy("90 jours")),
 )
+LET_PASS = ((HOUR_S, gettext_lazy("1 heure")), *LIVES)
 OTHER = gettext_lazy("Autre")
 
 
@@ -147,6 +148,48 @@ def answer(request: HttpRequest, actor: Actor, approval_id: str) -> HttpResponse
         "days": DAYS,
     }
     return page(request, "console/block_answer.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def let_pass(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """For one commune alone, up to 90 days. Errors: NotFound, Conflict; what may not be said so on the page."""
+    given = request.POST if request.method == "POST" else request.GET
+    asked = answers.read(given.get("q", "").strip()[: answers.MAX_CHARS])
+    if asked is None:
+        raise NotFound("indicator")
+    error = ""
+    if request.method == "POST":
+        commune = communes.access_collectivite(actor, given.get("commune", ""))
+        try:
+            exceptions.allow_locally(
+                actor=actor,
+                collectivite_id=commune.id,
+                indicator=asked,
+                ttl_s=_life(given.get("ttl", "")),
+                reason=given.get("reason", ""),
+                decision_id=given.get("decision", ""),
+            )
+            return HttpResponseRedirect(reverse("waiting"))
+        except Invalid:
+            error = _("Choisissez une commune et une durée, et écrivez pourquoi.")
+        except exceptions.ExceptionRefused:
+            error = _(
+                "Ceci ne se laisse pas passer localement : un serveur de commande de pirates, ou une plage trop large."
+            )
+    names = communes.visible_collectivites(actor).order_by("name").values_list("id", "name")
+    found = answers.explain(actor, asked)
+    context = PLACE | {
+        "asked": asked,
+        "q": asked.value,
+        "why": found,
+        "communes": list(names),
+        "lives": LET_PASS,
+        "error": error,
+        "reason": given.get("reason", ""),
+        "decision": given.get("decision", ""),
+    }
+    return page(request, "console/let_pass.html", context, status=400 if error else 200)
 
 
 def pending() -> list[dict[str, str]]:

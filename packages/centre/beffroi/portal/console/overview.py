@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, ngettext_lazy
 from django.views.decorators.http import require_GET
 
+from beffroi.boxes import fleet, releases
 from beffroi.boxes import queries as boxes
 from beffroi.core.communes import queries as communes
+from beffroi.core.decisions import by_hand
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.identity import erasure
 from beffroi.core.identity.actor import Actor
@@ -56,6 +60,7 @@ def facts(actor: Actor) -> dict[str, Any]:
     alarms = sources.alarms(actor)
     withdrawals = mail.waiting_withdrawals(actor)
     erasures = erasure.waiting().count()
+    todo = tasks(actor)
     days = chart.per_day(
         decisions.visible_decisions(actor)
         .exclude(activated_at=None)
@@ -76,7 +81,9 @@ def facts(actor: Actor) -> dict[str, Any]:
             pending=len(pending),
             silent=len(silent),
             erasures=erasures,
+            more=[one["said"] for one in todo],
         ),
+        "tasks": todo,
         "erasures": erasures,
         "purge_stopped": retention.needs_a_person(actor),
         "undecided": undecided,
@@ -105,7 +112,61 @@ def facts(actor: Actor) -> dict[str, Any]:
     }
 
 
-def lead(*, waiting: int, undecided: int, withdrawals: int, pending: int, silent: int, erasures: int) -> str:
+def tasks(actor: Actor) -> list[dict[str, str]]:
+    """What of the fleet and of blocks by hand waits for a person: words and where to go."""
+    found = []
+    counted = (
+        (
+            len(fleet.ending_with_proposals(actor)),
+            ngettext_lazy(
+                "%(n)s commune finit d’observer avec des propositions sans réponse",
+                "%(n)s communes finissent d’observer avec des propositions sans réponse",
+                "n",
+            ),
+            reverse("boxes") + "?etat=observing",
+        ),
+        (
+            sum("rolled_back" in row.flags for row in fleet.fleet(actor)),
+            ngettext_lazy(
+                "%(n)s boîtier a refusé ses réglages", "%(n)s boîtiers ont refusé leurs réglages", "n"
+            ),
+            reverse("boxes") + "?etat=rolled_back",
+        ),
+        (
+            releases.stopped_by_itself(actor),
+            ngettext_lazy(
+                "%(n)s mise à jour des boîtiers s’est arrêtée",
+                "%(n)s mises à jour des boîtiers se sont arrêtées",
+                "n",
+            ),
+            reverse("box_software"),
+        ),
+        (
+            by_hand.waiting().count(),
+            ngettext_lazy(
+                "%(n)s blocage attend une seconde personne",
+                "%(n)s blocages attendent une seconde personne",
+                "n",
+            ),
+            reverse("waiting"),
+        ),
+    )
+    for count, said, url in counted:
+        if count:
+            found.append({"said": said % {"n": count}, "url": url})
+    return found
+
+
+def lead(
+    *,
+    waiting: int,
+    undecided: int,
+    withdrawals: int,
+    pending: int,
+    silent: int,
+    erasures: int,
+    more: Sequence[str] = (),
+) -> str:
     parts = []
     if waiting:
         parts.append(
@@ -148,4 +209,5 @@ def lead(*, waiting: int, undecided: int, withdrawals: int, pending: int, silent
         parts.append(
             ngettext("%(n)s boîtier est silencieux", "%(n)s boîtiers sont silencieux", silent) % {"n": silent}
         )
+    parts += more
     return "\N{NO-BREAK SPACE}; ".join(parts) + "." if parts else _("Rien n’attend votre avis.")

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
+from beffroi.boxes import fleet
 from beffroi.boxes import queries as boxes
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.identity.actor import Actor
@@ -46,7 +47,7 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
     context = {"place": "home", "protection": protection(actor), "boxes": own_boxes(actor)}
     if asks_part(request, "protection"):
         return page(request, "portal/parts/protection.html", context)
-    opened, todo = open_incidents(actor), actions_of(request)
+    opened, todo = open_incidents(actor), [*closing(actor), *actions_of(request)]
     return page(
         request,
         "portal/home.html",
@@ -111,6 +112,22 @@ def stopped(actor: Actor) -> list[tuple[str, int]]:
             mails_refused=mails.refused, mails_set_aside=mails.set_aside, mails_withdrawn=mails.withdrawn
         )
     return weather_words.figures(total, box=boxes.visible_boxes(actor).exists())
+
+
+def closing(actor: Actor) -> list[dict[str, str]]:
+    """The référent hears three days before that what nobody answered will be refused."""
+    until = fleet.ending_with_proposals(actor).get(actor.collectivite_id or "")
+    if actor.role != "referent" or until is None or until <= clock.now():
+        return []
+    return [
+        {
+            "title": _("Bientôt, votre boîtier refusera ce qui n’est pas ouvert"),
+            "why": _("Des connexions venues d’internet attendent une réponse. Elles seront refusées %(when)s : si un "
+                     "prestataire se connecte chez vous, appelez le Département.") % {"when": words.when(until)},
+            "url": "own_boxes",
+            "button": _("Voir le boîtier"),
+        }
+    ]  # fmt: skip
 
 
 def actions_of(request: HttpRequest) -> list[dict[str, str]]:
