@@ -104,7 +104,7 @@ def test_software_that_is_not_healthy_is_replaced_by_what_ran_before_without_a_n
 ) -> None:
     (root / "etc/beffroi-box.conf").write_text("changed here\n")
     shelf = planned(state, package(tmp_path, "2.0"), 5, "2.0")
-    plan = installer(state, root, lambda: False).run()
+    plan = installer(state, root, lambda: installed(root) == "1.0").run()
     assert (plan.outcome, plan.reason, installed(root)) == ("rolled_back", "not healthy", "1.0")
     assert shelf.floor() == 5  # it is not tried again
     assert (root / "usr/lib/beffroi-box/only-1.0").exists()
@@ -148,8 +148,50 @@ def test_an_update_cut_off_after_dpkg_is_ended_at_the_next_start(
     shelf.raise_floor(5)
     cut._dpkg("--install", str(shelf.next))  # the power goes here
     assert installed(root) == "2.0"
-    plan = installer(state, root, lambda: False).run()
+    plan = installer(state, root, lambda: installed(root) == "1.0").run()
     assert (plan.outcome, installed(root)) == ("rolled_back", "1.0")
+
+
+def test_an_outage_during_the_proof_does_not_burn_the_number(
+    updater: Updater, launched: list[Path], state: Path, root: Path, tmp_path: Path
+) -> None:
+    content = package(tmp_path, "2.0")
+    planned(state, content, 5, "2.0")
+    plan = installer(
+        state, root, lambda: False
+    ).run()  # the centre is away: the former one reaches nobody either
+    assert (plan.outcome, plan.tries, installed(root)) == ("again", 1, "1.0")
+    updater._tell()
+    updater.step()
+    assert (told(updater), launched) == ([], []), "it waits for the centre"
+    updater.offer(release(content))
+    updater.step()
+    assert launched == [state]
+    assert installer(state, root, lambda: True).run().outcome == "installed"
+    assert installed(root) == "2.0"
+    updater._tell()
+    assert told(updater) == [("installed", "")]
+
+
+def test_such_attempts_are_bounded_and_a_later_release_takes_their_place(  # noqa: PLR0917 - fixtures
+    updater: Updater, centre: Centre, launched: list[Path], state: Path, root: Path, tmp_path: Path
+) -> None:
+    content = package(tmp_path, "2.0")
+    planned(state, content, 5, "2.0")
+    for outcome in ("again", "again", "rolled_back"):
+        assert installer(state, root, lambda: False).run().outcome == outcome
+        assert installed(root) == "1.0"
+        if outcome == "again":
+            updater.offer(release(content))
+            updater.step()
+    updater._tell()
+    assert told(updater) == [("rolled_back", "not healthy")]
+    later = package(tmp_path, "3.0")
+    planned(state, content, 6, "2.0").save_plan(Plan(6, "2.0", "again", tries=1))
+    centre.served[hashlib.sha256(later).hexdigest()] = later
+    updater.offer(release(later, 7))
+    updater.step()
+    assert Shelf(state).plan() == Plan(7, "2.0")
 
 
 # -- the agent's side --------------------------------------------------------------------------------------

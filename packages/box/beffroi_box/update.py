@@ -7,7 +7,8 @@ Trust:   the line was verified with a key of the software role. Number never low
          trusted time, size and digest of the content, and the package's own name are checked here.
 Fails:   nothing is installed unless all fits; what is not healthy in ``HEALTH_S`` is replaced by what ran before. A
          power cut in between is ended at the next start, by the agent or, where that cannot start, by
-         beffroi-box-update-resume.service. A number that failed is not tried again.
+         beffroi-box-update-resume.service. A number that failed is not tried again; an attempt after which the former
+         software reaches nobody either says nothing of the new one, and is made again when the centre offers it again.
 Source:  dpkg(1), dpkg-deb(1); the way of packing what is installed is that of dpkg-repack.
 """
 
@@ -54,6 +55,11 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 _SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "conffiles", "triggers")
 
 
+AGAIN = "again"
+MAX_TRIES = 3
+"""Attempts after which the former software was not healthy either; the last one counts."""
+
+
 class UpdateFailed(BoxError):
     """The software could not be changed: {}"""
 
@@ -61,12 +67,13 @@ class UpdateFailed(BoxError):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """An update under way; ``outcome`` "" until it is decided."""
+    """An update under way; ``outcome`` "" until it is decided, AGAIN for an attempt that proved nothing."""
 
     number: int
     version: str
     outcome: str = ""
     reason: str = ""
+    tries: int = 0
 
 
 class Shelf:
@@ -136,10 +143,7 @@ class Updater:
     def step(self) -> None:
         """Do what can be done now about the release that is wanted."""
         wanted, plan = self._wanted, self._shelf.plan()
-        if plan is not None:
-            # Cut off in the middle, or the unit did not start; where it is at work this does nothing.
-            if not plan.outcome and time.monotonic() - self._launched_at > RETRY_S:
-                self._start()
+        if plan is not None and not self._gave_way(plan):
             return
         if wanted is None:
             return
@@ -168,6 +172,24 @@ class Updater:
             return
         self._wanted = None
         self._start()
+
+    def _gave_way(self, plan: Plan) -> bool:
+        """Go on with an attempt that is under way; True when a later release takes its place."""
+        wanted = self._wanted
+        if plan.outcome != AGAIN:
+            # Cut off in the middle, or the unit did not start; where it is at work this does nothing.
+            if not plan.outcome and time.monotonic() - self._launched_at > RETRY_S:
+                self._start()
+            return False
+        if wanted is None:
+            return False  # until the centre is there and still wants it
+        if wanted.number != plan.number:
+            self._shelf.clear()
+            return True
+        self._wanted = None
+        self._shelf.save_plan(msgspec.structs.replace(plan, outcome="", reason=""))
+        self._start()
+        return False
 
     def _start(self) -> None:
         self._launched_at = time.monotonic()
@@ -199,7 +221,7 @@ class Updater:
 
     def _tell(self) -> None:
         plan = self._shelf.plan()
-        if plan is not None and plan.outcome:
+        if plan is not None and plan.outcome and plan.outcome != AGAIN:
             self._report(plan)
             self._spool.keep()
             self._shelf.clear()
@@ -247,7 +269,7 @@ class Installer:
         plan = self._shelf.plan()
         if plan is None or plan.outcome:
             raise UpdateFailed("there is no plan")
-        if plan.number <= self._shelf.floor() and not self._shelf.former.exists():
+        if plan.number <= self._shelf.floor() and not self._shelf.former.exists() and not plan.tries:
             return self._end(plan, "refused", "it is older than what was tried here")
         if not self._shelf.former.exists():
             try:
@@ -262,7 +284,17 @@ class Installer:
         except UpdateFailed as error:
             return self._go_back(plan, str(error))
         began = time.time() + 1  # what the former agent wrote last, in whole seconds, proves nothing
-        return self._end(plan, "installed", "") if self._proved(began) else self._go_back(plan, "not healthy")
+        if self._proved(began):
+            return self._end(plan, "installed", "")
+        back = time.time() + 1
+        self._dpkg("--install", str(self._shelf.former))
+        plan = msgspec.structs.replace(plan, tries=plan.tries + 1)
+        if plan.tries >= MAX_TRIES or self._proved(back):
+            return self._end(plan, "rolled_back", "not healthy")
+        # The former software does not do better: the line or the centre is away, and the new one was not tried at all.
+        ended = self._end(plan, AGAIN, "")
+        self._shelf.former.unlink()
+        return ended
 
     def _check(self) -> None:
         """The package is named as it should: a signed file of another package would stay beside this one."""

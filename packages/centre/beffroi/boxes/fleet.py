@@ -7,6 +7,7 @@ Fails:   NotAllowed for a commune; a policy that changed meanwhile is a Conflict
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -273,3 +274,10 @@ def ending_with_proposals(actor: Actor) -> dict[str, datetime]:
         for owner, (_version, until) in _policies_now().items()
         if owner in open_ & with_box and until is not None and until <= limit
     }
+
+
+def refusing_policies(boxes: Iterable[Box]) -> int:
+    """How many of these boxes put their former policy back and were given no other since."""
+    back = [box for box in boxes if box.rolled_back_version > box.policy_version]
+    wanted = _policies_now() if back else {}
+    return sum(wanted.get(box.collectivite_id, (0, None))[0] == box.rolled_back_version for box in back)

@@ -60,7 +60,7 @@ def facts(actor: Actor) -> dict[str, Any]:
     alarms = sources.alarms(actor)
     withdrawals = mail.waiting_withdrawals(actor)
     erasures = erasure.waiting().count()
-    todo = tasks(actor)
+    todo = tasks(actor, active)
     days = chart.per_day(
         decisions.visible_decisions(actor)
         .exclude(activated_at=None)
@@ -112,7 +112,7 @@ def facts(actor: Actor) -> dict[str, Any]:
     }
 
 
-def tasks(actor: Actor) -> list[dict[str, str]]:
+def tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]]:
     """What of the fleet and of blocks by hand waits for a person: words and where to go."""
     found = []
     counted = (
@@ -126,7 +126,7 @@ def tasks(actor: Actor) -> list[dict[str, str]]:
             reverse("boxes") + "?etat=observing",
         ),
         (
-            sum("rolled_back" in row.flags for row in fleet.fleet(actor)),
+            fleet.refusing_policies(one.box for one in active),
             ngettext_lazy(
                 "%(n)s boîtier a refusé ses réglages", "%(n)s boîtiers ont refusé leurs réglages", "n"
             ),
