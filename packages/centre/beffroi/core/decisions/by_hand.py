@@ -38,7 +38,10 @@ from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 VERB = "decision.by_hand"
 KINDS = (Kind.IP, Kind.CIDR, Kind.DOMAIN, Kind.URL, Kind.SHA256)
 OTHER = "departement_confirmed"
-REASONS = (*(one.value for one in Threat), OTHER)
+REASONS = (
+    Threat.PHISHING.value, Threat.MALWARE.value, Threat.SCANNER.value, Threat.COMMAND_SERVER.value, OTHER,
+)  # fmt: skip
+"""A command server is not the first choice: nobody lets it through locally."""
 MAX_TTL_S = 366 * 86400
 MAX_WHY = 500
 
