@@ -57,10 +57,12 @@ class Acks:
         self._on_enforced = on_enforced
         self._limit = RateLimit(burst=LINES_BURST, per_s=LINES_PER_S)
         self._waiting: dict[str, _Said] = {}
+        self._versions: dict[str, tuple[int, str]] = {}  # as committed; they seldom change
         self._flushed: asyncio.Task[None] | None = None
 
     def uplink(self, box: BoxRow, still_there: Callable[[], bool]) -> Uplines:
         """Return the reader of one connection's lines."""
+        self._versions.pop(box.id, None)  # another process may have heard of others since
         return Uplines(self, box, still_there)
 
     async def slow_down(self, box: BoxRow, lines: int) -> None:
@@ -100,8 +102,13 @@ class Acks:
 
     async def _commit(self, taken: dict[str, _Said]) -> None:
         acks = [(box_id, ack) for box_id, said in taken.items() for ack in said.acks.values()]
-        versions = {box_id: said.versions for box_id, said in taken.items()}
+        versions = {
+            box_id: said.versions
+            for box_id, said in taken.items()
+            if said.versions != self._versions.get(box_id)
+        }
         await self._run(lambda: self._store.put_acks(acks, versions))
+        self._versions.update(versions)
         for said in taken.values():
             for ack in said.acks.values():
                 self._on_enforced(said.box, ack)
