@@ -291,7 +291,7 @@ class Store:
                 )
 
     def put_acks(self, acks: Sequence[tuple[str, Ack]], boxes: dict[str, tuple[int, str]]) -> None:
-        """Keep the newest acknowledgement of each box and channel. ``boxes``: policy and agent versions that are new."""
+        """Keep the newest acknowledgement of each box and channel. ``boxes``: versions that are new."""
         now = clock.now()
         with self.database.transaction():
             self.database.executemany(
