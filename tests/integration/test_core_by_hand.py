@@ -11,7 +11,7 @@ import pytest
 from beffroi.boxes.models import FlowCount
 from beffroi.core.approvals import actions as approvals
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.decisions import actions, by_hand
+from beffroi.core.decisions import actions, by_hand, shared
 from beffroi.core.decisions.models import Decision, LocalException
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
@@ -31,6 +31,20 @@ RANGE = normalise("cidr", "45.83.64.0/24")
 def block(actor: Actor, kind: str, value: str, **changes: Any) -> by_hand.Blocked:
     values: dict[str, Any] = {"reason": "malware", "why": "appel du CSIRT", "ttl_s": 86400}
     return by_hand.block(actor=actor, indicator=normalise(kind, value), **(values | changes))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("kind", "value"), [("ip", "45.83.64.7"), ("cidr", "45.83.64.0/28")])
+def test_an_address_that_serves_a_member_needs_two(
+    administrator: Actor, beaune: Commune, kind: str, value: str
+) -> None:
+    shared.note("www.mairie-beaune.fr", ["45.83.64.7"])
+    assert shared.met(normalise(kind, value)) == ["www.mairie-beaune.fr"]
+    asked = block(administrator, kind, value)
+    assert asked.approval is not None and asked.decision is None
+    with on_listener("console"):
+        page = console_client(administrator.id).get("/decisions/bloquer/", {"q": value}).content.decode()
+    assert "Cette adresse sert aussi www.mairie-beaune.fr" in page
 
 
 @pytest.mark.django_db

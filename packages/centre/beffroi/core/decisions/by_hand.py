@@ -1,7 +1,8 @@
 """A person of the Département blocks an address, a range, a name, a page or a file by hand.
 
 Purpose: what was learned by telephone or from a colleague is in force within a second, without a report or a list. What
-         is wide (a range, or more communes than the budget of a weak decision) waits for a second administrator.
+         is wide (a range, an address that serves a member or the State, or more communes than the budget of a weak
+         decision) waits for a second administrator.
 Process: console and cli ask; worker carries out what two persons agreed on.
 Input:   ``reach``: how many communes the caller's evidence says it would touch; free text of a person, which stays on
          the erasable side of the audit log.
@@ -28,7 +29,7 @@ from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.decisions import actions, protected, stages, staging
+from beffroi.core.decisions import actions, protected, shared, stages, staging
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
@@ -55,9 +56,11 @@ class Blocked:
 
 
 def wide(indicator: Indicator, reach: int) -> str:
-    """Why a second person must agree: "range", "reach", or ""."""
+    """Why a second person must agree: "range", "shared", "reach", or ""."""
     if indicator.kind is Kind.CIDR:
         return "range"
+    if shared.met(indicator):
+        return "shared"
     enrolled = Collectivite.objects.exclude(enrolled_at=None).count()
     return "reach" if reach > staging.budget_of(settings.BEFFROI).blast(enrolled) else ""
 

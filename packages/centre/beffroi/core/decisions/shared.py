@@ -10,9 +10,10 @@ Source:  docs/decisions/0028-exposure-and-shared-addresses.md.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Collection, Iterable
 
-from beffroi_protocol.indicators import Kind
+from beffroi_protocol.indicators import Indicator, Kind
 from django.db import transaction
 
 from beffroi.core.decisions import actions, queries, stages
@@ -46,3 +47,12 @@ def forget_old() -> int:
 def served(addresses: Collection[str]) -> dict[str, str]:
     """Return whom each of these addresses serves, as far as it serves anybody."""
     return dict(queries.shared_addresses().filter(address__in=addresses).values_list("address", "name"))
+
+
+def met(indicator: Indicator) -> list[str]:
+    """Whom a block of this address or range would cut off besides; empty for every other kind."""
+    if indicator.kind not in (Kind.IP, Kind.CIDR):
+        return []
+    network = ipaddress.ip_network(indicator.value)
+    known = queries.shared_addresses().values_list("address", "name")
+    return sorted({name for address, name in known if ipaddress.ip_address(address) in network})

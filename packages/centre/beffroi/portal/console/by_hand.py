@@ -18,7 +18,7 @@ from beffroi.core.approvals import actions as approvals
 from beffroi.core.approvals import queries as approval_queries
 from beffroi.core.approvals.models import Approval
 from beffroi.core.communes import queries as communes
-from beffroi.core.decisions import by_hand, exceptions, protected
+from beffroi.core.decisions import by_hand, exceptions, protected, shared
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
@@ -26,6 +26,7 @@ from beffroi.mail import queries as mail
 from beffroi.portal import why as answers
 from beffroi.portal import words
 from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.protection_words import protection
 
 PLACE = {"place": "campaigns"}
 DAYS = 30
@@ -42,11 +43,12 @@ OTHER = gettext_lazy("Autre")
 
 @dataclass(frozen=True)
 class Preview:
-    """What a block would touch. ``refusal``: why it is never blocked, "" where it may be. ``wide``: "", "range" or
-    "reach"."""
+    """What a block would touch. ``refusal``: why it is never blocked, "" where it may be. ``serves``: members and
+    protected names that the address serves too. ``wide``: as ``by_hand.wide``."""
 
     indicator: Indicator
     refusal: str
+    serves: list[str]
     mail: list[str]
     talked: list[str]
     wide: str
@@ -61,7 +63,8 @@ def look(actor: Actor, indicator: Indicator) -> Preview:
     reach = len(lettered | talked)
     return Preview(
         indicator,
-        protected.current().check(indicator),
+        protection(protected.current().check(indicator)),
+        shared.met(indicator),
         sorted(names.get(one, one) for one in lettered),
         sorted(names.get(one, one) for one in talked),
         by_hand.wide(indicator, reach),
