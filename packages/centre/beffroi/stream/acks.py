@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from beffroi_protocol.errors import MessageTooLarge, ProtocolError
@@ -45,6 +45,13 @@ class _Said:
     acks: dict[str, Ack] = field(default_factory=dict)
     versions: tuple[int, str] = (0, "")
 
+    def hear(self, acks: Iterable[Ack]) -> None:
+        """The furthest of each channel counts, whichever of the box's threads spoke first."""
+        for ack in acks:
+            known = self.acks.get(ack.channel)
+            if known is None or (ack.epoch, ack.version) >= (known.epoch, known.version):
+                self.acks[ack.channel] = ack
+
 
 class Acks:
     """Collects what boxes say and commits it together. ``on_enforced`` is called after the commit."""
@@ -72,14 +79,14 @@ class Acks:
             await asyncio.sleep(SLOWED_S)
 
     def take(self, box: BoxRow, batch: AckBatch) -> None:
-        """Keep until the next commit; a later word of the same box and channel counts instead. Errors: Invalid."""
+        """Keep until the next commit. Errors: Invalid."""
         own = ("box", overlay("box", box.collectivite_id))
         if len(batch.acks) > MAX_ACKS or not all(_sound(ack, own) for ack in batch.acks):
             raise Invalid("acks")
         if not 0 <= batch.policy_version < 2**31 or len(batch.agent_version) > 40:
             raise Invalid("acks")
         said = self._waiting.setdefault(box.id, _Said(box))
-        said.acks.update((ack.channel, ack) for ack in batch.acks)
+        said.hear(batch.acks)
         said.versions = (batch.policy_version, batch.agent_version)
         if self._flushed is None:
             self._flushed = asyncio.create_task(self._flush())
@@ -114,12 +121,12 @@ class Acks:
                 self._on_enforced(said.box, ack)
 
     def _keep(self, taken: dict[str, _Said]) -> None:
-        """What was said meanwhile is newer. At most one of each box: the memory is bounded by the fleet."""
+        """At most one of each box: the memory is bounded by the fleet."""
         for box_id, said in taken.items():
             if (newer := self._waiting.get(box_id)) is None:
                 self._waiting[box_id] = said
             else:
-                newer.acks = {**said.acks, **newer.acks}
+                newer.hear(said.acks.values())
 
     async def close(self) -> None:
         """One more commit; what it cannot store is said again by the boxes."""
