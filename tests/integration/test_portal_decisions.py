@@ -224,7 +224,7 @@ def test_the_sign_in_door_opens_for_people_of_the_commune_that_let_an_address_th
 def test_an_entry_taken_out_of_lists_waits_for_a_person(ada: Client) -> None:
     for name in ("one.example.net", "two.example.net"):
         never_again.spare(
-            actor=sparing.ACTOR, indicator=normalise("domain", name), reason="entry_hits", communes=7
+            actor=sparing.ACTOR, indicator=normalise("domain", name), reason="entry_used", communes=7
         )
     page = text(ada.get("/decisions/attente/"))
     assert "one.example.net" in page

@@ -248,7 +248,7 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         actor=beaune.agent, collectivite_id=beaune.id, indicator=local.indicator, ttl_s=60, reason="x"
     )
     never_again.spare(
-        actor=sparing.ACTOR, indicator=normalise("ip", "185.203.116.11"), reason="entry_hits", communes=3
+        actor=sparing.ACTOR, indicator=normalise("ip", "185.203.116.11"), reason="entry_used", communes=3
     )
     job = RemediationJob.objects.create(direction="withdraw", decision_id=decision.id, state="waiting")
     source = FeedSource.objects.create(name="X", slug="x", format="plain", licence="CC0", created_by="x")

@@ -355,9 +355,9 @@ V6 = b"\x60" + bytes(5) + b"\x11\x40" + bytes(15) + b"\x01" + bytes(15) + b"\x02
 
 def test_a_logged_packet_is_read_as_its_remote_side() -> None:
     out = parse(packet(b"bf:out\0", V4 + struct.pack(">HH", 50000, 443)))
-    assert list(out) == [Blocked("out", "45.83.64.7", "tcp", 443)]
+    assert list(out) == [Blocked("out", "45.83.64.7", "tcp", 443, "185.11.30.2")]
     inward = parse(packet(b"bf:in\0", V6 + struct.pack(">HH", 53, 1234), 0x86DD))
-    assert list(inward) == [Blocked("in", "::1", "udp", 1234)]
+    assert list(inward) == [Blocked("in", "::1", "udp", 1234, "::2")]
 
 
 @given(data=st.binary(max_size=200), cut=st.integers(0, 90))

@@ -34,8 +34,7 @@ REVIEWS = {
     "automatic_name": gettext_lazy("Un nom que personne ne connaissait : une personne doit le regarder."),
 }
 SPARED = {
-    "entry_used": gettext_lazy("Nouveau sur une liste, et des communes s’en servent régulièrement."),
-    "entry_hits": gettext_lazy("Une liste le bloquait, et cela touchait plusieurs communes."),
+    "entry_used": gettext_lazy("Sur une liste depuis peu, et des communes s’en servent régulièrement."),
 }
 ENDS = {
     "ttl": gettext_lazy("sa durée est écoulée"),

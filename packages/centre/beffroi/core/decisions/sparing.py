@@ -1,8 +1,8 @@
 """Take one entry out of the lists when town halls turn out to live on it, until a person has looked.
 
-Purpose: a list is in force at every door at once. What weak decisions have (whom does it hit, who lives on it), its
-         entries have here: a new one that more communes than the blast budget use regularly is let pass before the list
-         is published, and one whose block hits them within the rollback window is let pass afterwards.
+Purpose: a list is in force at every door at once. Of what weak decisions have its entries have this: a new one on
+         which more communes than the blast budget live is let pass before the list is published, or within the
+         rollback window, once their boxes have looked back.
 Rule:    never an entry of a list of command servers (those who are infected are refused most), never what a decision
          blocks too, never again what a person put back. A decision that comes later ends it.
 Process: worker (what boxes tell), sources (before a list is published).
@@ -30,8 +30,8 @@ from beffroi.lib import clock
 
 ACTOR = Actor.system("decisions.sparing")
 KEPT = timedelta(days=30)
-USED, HIT = "entry_used", "entry_hits"
-"""Reasons: communes use it regularly; its block hits communes."""
+USED = "entry_used"
+"""Reason: communes use it regularly. Refusals of a day say nothing: an attack that many meet is refused to many."""
 _DAY = timedelta(days=1)
 
 
@@ -62,7 +62,7 @@ def note_use(*, indicator: Indicator, collectivite_id: str, days: int = 0, refus
 
 
 def judge(indicator: Indicator) -> int:
-    """Let pass the entries of lists that name ``indicator``, young ones whose block hits too many; return how many.
+    """Let pass the young entries of lists that name ``indicator`` where too many live on it; return how many.
     Errors: Unavailable."""
     limit = most()
     rows = list(EntryUse.objects.filter(kind=indicator.kind.value, value=indicator.value))
@@ -77,10 +77,9 @@ def judge(indicator: Indicator) -> int:
         since = listed.since(one)
         if since is None or hours.worked_s(since, clock.now(), **working_hours()) > window_s:
             continue
-        hit = sum(row.refused_at is not None and row.refused_at >= since for row in rows)
-        regular = sum(row.regular_days >= stages.REGULAR_DAYS for row in rows)
-        if max(hit, regular) > limit:
-            spared += _spare(listed.opening(one, indicator), HIT, max(hit, regular))
+        regular = sum(max(row.regular_days, row.refused_days) >= stages.REGULAR_DAYS for row in rows)
+        if regular > limit:
+            spared += _spare(listed.opening(one, indicator), USED, regular)
     return spared
 
 
