@@ -36,12 +36,12 @@ from beffroi.lib.errors import BeffroiError
 from beffroi.mail import actions as mail
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
 from beffroi.watch import actions as watch
-from beffroi.watch.models import Campaign, Sighting
+from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import Batch, Policy, decode_feed
 from beffroi_protocol.signing import split_line
 from django.db import close_old_connections, transaction
-from django.db.models import Count, Max
+from django.db.models import Count, F, Max
 
 from beffroi_lab import hands
 from beffroi_lab.running import wait_until
@@ -175,8 +175,8 @@ def report(email: str, message_id: str) -> Answer:
 
 
 def age_mail(days_by_message_id: dict[str, int], limit_s: float) -> Answer:
-    """Make delivered messages older: the laboratory's one write past the centre's actions for which no attacker
-    stands. Waits until each has its evidence and its delivery."""
+    """Make delivered messages older: with ``age_campaigns`` the laboratory's only write past the centre's actions for
+    which no attacker stands. Waits until each has its evidence and its delivery."""
 
     def known() -> dict[str, str]:
         ids = messages(list(days_by_message_id))["ids"]
@@ -194,6 +194,12 @@ def age_mail(days_by_message_id: dict[str, int], limit_s: float) -> Answer:
             for delivery in MailDelivery.objects.filter(message_id=found):
                 MailDelivery.objects.filter(pk=delivery.pk).update(delivered_at=delivery.delivered_at - back)
     return {"ok": complete, "deliveries": len(known())}
+
+
+def age_campaigns(days: int) -> Answer:
+    """Make what was seen of every campaign so far older: another attacker has another machine, the laboratory one."""
+    aged = CampaignIndicator.objects.update(added_at=F("added_at") - timedelta(days=days))
+    return {"ok": True, "aged": aged}
 
 
 def campaigns() -> Answer:
@@ -338,7 +344,8 @@ def _epoch_ms(moment: Any) -> int | None:
 
 _DEEDS = (
     app_passwords, box_code, confirm_box, box_id, decided, enforced, acknowledged, report, campaigns, confirm, undo,
-    block, forge, except_locally, withdraw, facts, verify_audit, messages, set_policy, age_mail, sightings,
+    block, forge, except_locally, withdraw, facts, verify_audit, messages, set_policy, age_mail,
+    age_campaigns, sightings,
 )  # fmt: skip
 
 if __name__ == "__main__":
