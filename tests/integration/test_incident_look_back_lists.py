@@ -6,21 +6,24 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import exceptions, lists, never_again
-from beffroi.core.decisions.models import IndicatorList
+from beffroi.core.decisions.models import IndicatorList, NeverAgain
 from beffroi.core.events import outbox
+from beffroi.core.events.models import OutboxEvent
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
-from beffroi.incidents import queries
+from beffroi.incidents import actions, queries
 from beffroi.incidents.models import Encounter, Incident
 from beffroi.incidents.rules import PLANS, Kind
 from beffroi.lib import clock
 from beffroi.mail.models import MailMessage, MailObservation
+from beffroi.portal import incident_view
 from beffroi_protocol.indicators import normalise
 from django.db import transaction
 
 from tests.conftest import Commune
-from tests.fixtures_incidents import sign_in
+from tests.fixtures_incidents import codes, sign_in
 from tests.fixtures_portal import LURE_ID, deliver, own_mailbox
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -169,3 +172,114 @@ def test_names_below_a_listed_one_and_old_mail(beaune: Commune) -> None:
     MailMessage.objects.update(received_at=clock.now())
     publish("more", "colis.example", kind="domain", threat="malware")
     assert Incident.objects.get().kind == Kind.LISTED_MET
+
+
+def spare(administrator: Actor, value: str = SERVER, kind: str = "ip", **options: Any) -> NeverAgain:
+    row = never_again.never_again(
+        actor=administrator, indicator=normalise(kind, value), reason="le prestataire de Nuits", **options
+    )
+    run_pending("main")
+    return row
+
+
+def states(*communes: Commune) -> list[str]:
+    return [Incident.objects.get(collectivite_id=one.id).state for one in communes]
+
+
+def test_never_again_closes_what_the_entry_opened_in_each_commune_and_nothing_else(
+    beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    other = "185.203.116.10"
+    publish("feodo", SERVER, other, threat="malware")
+    told(beaune, "feodo", values=1)
+    told(nuits, "feodo", other, values=1)
+    sign_in(nuits.agent_membership, SERVER)
+    publish("guessers", SERVER, threat="phishing")
+    spare(administrator)
+    assert states(beaune) == ["closed"]
+    at_nuits = {one.kind: one for one in Incident.objects.filter(collectivite_id=nuits.id)}
+    assert at_nuits[Kind.COMMAND_SERVER].is_open, "another entry of the same list opened it"
+    assert not at_nuits[Kind.FOREIGN_SIGN_IN].is_open
+    closed = Incident.objects.get(collectivite_id=beaune.id)
+    assert (closed.close_reason, closed.closed_by) == ("never_again", administrator.id)
+    line = incident_view.timeline(administrator, closed)[-1]
+    assert "fausse alerte" in line.text and SERVER in line.text and "Département" in line.who
+    assert line.said == "le prestataire de Nuits"
+    for_the_commune = incident_view.timeline(beaune.referent, closed)[-1]
+    assert SERVER in for_the_commune.text and for_the_commune.said == "", (
+        "the reason may speak of another commune"
+    )
+    told_of = OutboxEvent.objects.filter(kind="incident:closed").values_list("collectivite_id", flat=True)
+    assert sorted(told_of) == sorted([beaune.id, nuits.id])
+    assert AuditEntry.objects.filter(verb="incident:closed", object_id=closed.id).exists()
+
+
+@pytest.mark.parametrize("lifted", ["by a person", "by its end"])
+def test_taken_back_it_opens_again_what_it_closed(
+    lifted: str, beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    publish("feodo", SERVER, threat="malware")
+    told(beaune, "feodo", values=1)
+    told(nuits, "feodo", values=1)
+    by_hand = Incident.objects.get(collectivite_id=nuits.id)
+    actions.close(actor=administrator, incident=by_hand, reason="resolved")
+    row = spare(administrator, ttl_s=60)
+    assert states(beaune, nuits) == ["closed", "closed"]
+    if lifted == "by a person":
+        never_again.take_back(actor=administrator, never_again_id=row.id, reason="pas lui finalement")
+    else:
+        NeverAgain.objects.update(until=clock.now())
+        never_again.expire_due()
+    run_pending("main")
+    assert states(beaune, nuits) == ["open", "closed"], "what a person closed stays so"
+    line = incident_view.timeline(administrator, Incident.objects.get(collectivite_id=beaune.id))[-1]
+    assert "de nouveau refusé" in line.text
+
+
+def test_what_is_not_refused_again_stays_closed(
+    beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    publish("ended", SERVER, threat="malware")
+    publish("held", "colis.example", kind="domain")
+    told(beaune, "ended", values=1)
+    told(nuits, "held", "colis.example", "domain", values=1)
+    address, name = spare(administrator), spare(administrator, "colis.example", "domain")
+    assert states(beaune, nuits) == ["closed", "closed"]
+    IndicatorList.objects.filter(name="ended").update(expires_at=clock.now())
+    spare(administrator, "185.203.116.0/24", "cidr")
+    for row in (address, name):
+        never_again.take_back(actor=administrator, never_again_id=row.id, reason="x")
+    run_pending("main")
+    assert states(beaune, nuits) == ["closed", "open"], "a list that ended refuses nothing"
+
+
+@pytest.mark.parametrize("values", [0, 2], ids=["an older box", "two values"])
+def test_what_rests_on_more_stays_open_with_a_line(
+    values: int, beaune: Commune, administrator: Actor
+) -> None:
+    publish("feodo", SERVER, "185.203.116.10", threat="malware")
+    told(beaune, "feodo", values=values)
+    spare(administrator)
+    incident = Incident.objects.get()
+    assert incident.is_open
+    assert "le reste du dossier est à vérifier" in incident_view.timeline(beaune.referent, incident)[-1].text
+    spare(administrator)
+    assert codes(incident).count("never_again_partly") == 1
+
+
+def test_an_incident_of_several_entries_closes_with_the_last(beaune: Commune, administrator: Actor) -> None:
+    publish("feodo", SERVER, "185.203.116.10", threat="malware")
+    told(beaune, "feodo", values=1)
+    told(beaune, "feodo", "185.203.116.10", values=1)
+    spare(administrator)
+    assert states(beaune) == ["open"]
+    spare(administrator, "185.203.116.10")
+    assert states(beaune) == ["closed"]
+
+
+def test_mail_that_a_wrong_entry_named(beaune: Commune, administrator: Actor) -> None:
+    deliver(own_mailbox(beaune), LURE_ID)
+    publish("names", "colis-suivi-paiement.example", kind="domain")
+    assert states(beaune) == ["open"]
+    spare(administrator, "colis-suivi-paiement.example", "domain")
+    assert states(beaune) == ["closed"]

@@ -272,7 +272,7 @@ class ListKeeper:
         digest = hashlib.sha256(f"{self._spool.box_id}\n{one.name}\n{one.sha256}".encode()).hexdigest()[:32]
         self._spool.tell(LookBack(
             f"lkb_{digest}", one.name, found[0].indicator, sum(m.count for m in found), max(m.days for m in found),
-            min(m.first_at for m in found), max(m.last_at for m in found),
+            min(m.first_at for m in found), max(m.last_at for m in found), len({m.indicator for m in found}),
         ))  # fmt: skip
 
     # -- disk --------------------------------------------------------------------------------------------

@@ -104,7 +104,10 @@ class Sighting(msgspec.Struct, frozen=True, tag="sighting", tag_field="t"):
 
 
 class LookBack(msgspec.Struct, frozen=True, tag="look_back", tag_field="t"):
-    """How often the whole LAN met a new entry's indicator in the days before: flows, on how many days."""
+    """How often the whole LAN met a new entry's indicator in the days before: flows, on how many days.
+
+    ``values``: of a list, how many of its values that is a sum of, ``indicator`` being the one met most; 0: not told.
+    """
 
     id: Name
     entry_id: Name
@@ -113,6 +116,7 @@ class LookBack(msgspec.Struct, frozen=True, tag="look_back", tag_field="t"):
     days: Number
     first_at: Seconds
     last_at: Seconds
+    values: Number = 0
 
 
 class FlowsLearned(msgspec.Struct, frozen=True, tag="flows_learned", tag_field="t"):

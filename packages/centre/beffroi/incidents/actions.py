@@ -30,6 +30,8 @@ MAX_TEXT = 2000
 MAX_EVIDENCE = 50
 """Pieces of one incident: a box that tells the same in ever new numbers fills no disk."""
 CLOSE_REASONS = ("resolved", "false_alarm", "duplicate")
+SPARED = "never_again"
+"""Why the centre closes what a list's entry opened, once the Département lets that entry pass for good."""
 _State = Incident.State
 
 
@@ -183,19 +185,29 @@ def close_for_decision(*, decision_id: str) -> int:
 
 
 @transaction.atomic
+def close_spared(*, actor: Actor, incident: Incident, data: Mapping[str, str]) -> None:
+    """All that it rests on passes at every door by ``actor``'s word: a false alarm. Errors: Conflict."""
+    _close(actor, incident, SPARED, data)
+
+
+@transaction.atomic
+def reopen_spared(*, actor: Actor, incident: Incident, data: Mapping[str, str]) -> bool:
+    """That word was taken back or its time is over; False where a person or a newer incident went on meanwhile."""
+    locked = _locked(incident)
+    if locked.close_reason != SPARED or _same_is_open(locked):
+        return False
+    _reopen(actor, locked, incident, data)
+    return True
+
+
+@transaction.atomic
 def reopen(*, actor: Actor, incident: Incident) -> None:
     """Errors: NotAllowed, Conflict when it is open, or another one about the same is."""
     _only_the_departement(actor)
     locked = _locked(incident)
-    same = Incident.objects.filter(
-        collectivite_id=locked.collectivite_id, kind=locked.kind, subject=locked.subject
-    )
-    if same.exclude(state=_State.CLOSED).exists():
+    if _same_is_open(locked):
         raise Conflict("it is open")
-    state = _State.IN_PROGRESS if locked.owner_id else _State.OPEN
-    _change(locked, incident, {"state": state, "closed_at": None, "closed_by": "", "close_reason": ""})
-    _write(incident, actor, "reopened")
-    _tell(actor, incident, "reopened")
+    _reopen(actor, locked, incident)
 
 
 @transaction.atomic
@@ -299,7 +311,7 @@ def record_export(*, actor: Actor, incident: Incident, sha256: str) -> None:
     _tell(actor, incident, "exported", sha256=sha256)
 
 
-def _close(actor: Actor, incident: Incident, reason: str) -> None:
+def _close(actor: Actor, incident: Incident, reason: str, data: Mapping[str, str] | None = None) -> None:
     locked = _locked(incident, open_only=True)
     changes = {
         "state": _State.CLOSED,
@@ -308,8 +320,24 @@ def _close(actor: Actor, incident: Incident, reason: str) -> None:
         "close_reason": reason,
     }
     _change(locked, incident, changes)
-    _write(incident, actor, "closed", data={"reason": reason})
+    _write(incident, actor, "closed", data={"reason": reason, **(data or {})})
     _tell(actor, incident, "closed", reason=reason)
+
+
+def _same_is_open(incident: Incident) -> bool:
+    same = Incident.objects.filter(
+        collectivite_id=incident.collectivite_id, kind=incident.kind, subject=incident.subject
+    )
+    return same.exclude(state=_State.CLOSED).exists()
+
+
+def _reopen(
+    actor: Actor, locked: Incident, incident: Incident, data: Mapping[str, str] | None = None
+) -> None:
+    state = _State.IN_PROGRESS if locked.owner_id else _State.OPEN
+    _change(locked, incident, {"state": state, "closed_at": None, "closed_by": "", "close_reason": ""})
+    _write(incident, actor, "reopened", data=data)
+    _tell(actor, incident, "reopened")
 
 
 def _locked(incident: Incident, *, open_only: bool = False) -> Incident:

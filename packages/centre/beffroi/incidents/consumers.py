@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events.registry import Event, consumer
-from beffroi.incidents import actions, look_back, look_back_lists
+from beffroi.incidents import actions, look_back, look_back_lists, spared
 
 
 @consumer(name="incidents.decisions", kinds=("decision:activated", "decision:ended"))
@@ -43,6 +43,11 @@ def look_at_list(event: Event) -> None:
 def take_in_listed_mail(event: Event) -> None:
     if event.collectivite_id:
         look_back_lists.take_in_mail(collectivite_id=event.collectivite_id, payload=event.payload)
+
+
+@consumer(name="incidents.never_again", kinds=("never_again:set", "never_again:taken_back"))
+def follow_never_again(event: Event) -> None:
+    spared.follow(str(event.payload.get("never_again_id", "")))
 
 
 @consumer(name="incidents.refused", kinds=("box:flows_counted",))

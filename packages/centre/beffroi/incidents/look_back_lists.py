@@ -25,6 +25,9 @@ from beffroi.incidents.rules import MAX_SESSIONS_ENDED, listed_kind
 from beffroi.incidents.told import number_of, time_of
 from beffroi.lib import clock
 
+MOST_NAMED = 20
+"""Values that a door names: of more, those that are left out are not known (``spared``)."""
+
 
 def look_at_sign_ins(payload: Mapping[str, object]) -> int:
     """Open an incident for each collectivité of which few people signed in from a new address of a list; how many.
@@ -48,7 +51,7 @@ def look_at_sign_ins(payload: Mapping[str, object]) -> int:
         rows = [one for person in people for one in person.rows]
         evidence = {
             "people": len({one.person_id for one in people}),
-            "addresses": sorted({one.address for one in rows})[:20],
+            "addresses": sorted({one.address for one in rows})[:MOST_NAMED],
         }
         _met(
             row,

@@ -24,6 +24,8 @@ from beffroi.lib import clock
 from beffroi.mail.models import MailDelivery, MailMessage, MailObservation
 
 DAYS = 30
+MOST_NAMED = 20
+"""Values of a sum that are named: what it rests on, and can turn out to be wrong."""
 MOST_VALUES = 500
 """Different listed values whose copies are counted: more of one list is no attack but a wrong list."""
 _BATCH = 200
@@ -34,6 +36,7 @@ class _Sum:
     copies: set[tuple[str, str]] = field(default_factory=set)
     days: set[date] = field(default_factory=set)
     moments: list[datetime] = field(default_factory=list)
+    values: set[str] = field(default_factory=set)
 
 
 def look_back(payload: Mapping[str, object]) -> int:
@@ -59,6 +62,8 @@ def look_back(payload: Mapping[str, object]) -> int:
                 "mail:listed",
                 {
                     "list_id": told.row.id,
+                    "kind": observed.value,
+                    "values": sorted(one.values)[:MOST_NAMED],
                     "copies": len(one.copies),
                     "days": len(one.days),
                     "first_at": int(min(one.moments).timestamp()),
@@ -72,13 +77,18 @@ def look_back(payload: Mapping[str, object]) -> int:
 def _sums(kind: Kind, values: Iterable[str], since: datetime) -> dict[str, _Sum]:
     sums: dict[str, _Sum] = {}
     for part in batched(values, _BATCH, strict=False):
-        messages = MailObservation.objects.filter(kind=kind.value, value__in=part).values("message_id")
+        named: dict[str, list[str]] = {}
+        observed = MailObservation.objects.filter(kind=kind.value, value__in=part)
+        for message, value in observed.values_list("message_id", "value"):
+            named.setdefault(message, []).append(value)
+        messages = observed.values("message_id")
         copies = MailDelivery.objects.filter(message_id__in=messages, delivered_at__gte=since)
         for owner, message, mailbox, at in copies.values_list(
             "collectivite_id", "message_id", "mailbox_id", "delivered_at"
         ):
             one = sums.setdefault(owner, _Sum())
             one.copies.add((message, mailbox))
+            one.values.update(named.get(message, ()))
             one.days.add(at.date())
             one.moments.append(at)
     return sums

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from beffroi.core.communes import queries as communes
+from beffroi.core.decisions import queries as decisions
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import queries
@@ -115,10 +116,19 @@ def timeline(actor: Actor, incident: Incident) -> list[Line]:
             one.at,
             words.entry(incident.kind, one.code, one.data),
             "" if one.code == "happened" else named(one.actor_kind, one.actor_id),
-            one.text,
+            one.text or _why(actor, one.code, one.data),
         )
         for one in queries.entries(incident)
     ]
+
+
+def _why(reader: Actor, code: str, data: dict[str, Any]) -> str:
+    """Why something passes everywhere, or no longer, in the words of who said so: for the Département only, since they
+    may speak of another commune."""
+    row = decisions.never_again_entries(reader).filter(pk=data.get("never_again_id", "")).first()
+    if row is None:
+        return ""
+    return row.revoke_reason if code == "reopened" and row.revoked_by.startswith("adm_") else row.reason
 
 
 def who(reader: Actor, kind: str, actor_id: str) -> str:

@@ -81,6 +81,7 @@ REASONS = {
     "false_alarm": gettext_lazy("fausse alerte"),
     "duplicate": gettext_lazy("suivi dans un autre dossier"),
     "decision_undone": gettext_lazy("le blocage à l’origine du dossier a été annulé"),
+    "never_again": gettext_lazy("fausse alerte : le Département laisse passer partout ce qui l’avait ouvert"),
 }
 TASKS = {
     "unplug_network": gettext_lazy("Débranchez le câble réseau du poste concerné et coupez son Wi-Fi."),
@@ -199,6 +200,8 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
         return _("État : %(state)s") % {"state": STATES.get(str(data.get("state")), ("",))[0]}
     if code == "severity":
         return _("Gravité : %(severity)s") % {"severity": SEVERITIES.get(str(data.get("severity")), ("",))[0]}
+    if "never_again_id" in data:
+        return _spared(code, words.shorten(str(data.get("value", ""))))
     if code == "closed":
         return _("Dossier clos : %(reason)s") % {"reason": reason(str(data.get("reason", "")))}
     if code in ("task_done", "task_undone"):
@@ -226,6 +229,14 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
         "exported": _("Dossier téléchargé pour une plainte"),
         "note": "",
     }.get(code, code)
+
+
+def _spared(code: str, value: str) -> str:
+    said = {
+        "closed": _("Dossier clos : fausse alerte, le Département laisse passer %(value)s partout"),
+        "reopened": _("Dossier rouvert : %(value)s est de nouveau refusé"),
+    }.get(code, _("Le Département laisse passer %(value)s partout ; le reste du dossier est à vérifier"))
+    return said % {"value": value}
 
 
 def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> str:
