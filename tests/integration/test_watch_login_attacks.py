@@ -9,7 +9,9 @@ from beffroi.core.events import outbox
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity import failures
-from beffroi.core.identity.models import SignIn
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.administrators import SignInRefused, authenticate_administrator
+from beffroi.core.identity.models import Administrator, SignIn
 from beffroi.lib import clock
 from beffroi.watch import consumers, login_attacks
 from beffroi.watch.models import Campaign, Sighting
@@ -57,6 +59,38 @@ def test_names_of_nobody_here_count_nothing() -> None:
     for n in range(20):
         _fail(f"agent{n}@ailleurs{n}.example.org")
     assert not Sighting.objects.exists()
+
+
+def _at_console(account: str) -> None:
+    with pytest.raises(SignInRefused):
+        authenticate_administrator(email=account, password="wrong", code="000000", address=ATTACKER)
+    run_pending("main")
+
+
+def test_names_tried_at_the_console_decide_the_address(administrator: Actor) -> None:
+    (mine,) = Administrator.objects.values_list("email", flat=True)
+    domain = mine.rpartition("@")[2]
+    assert not Domain.objects.filter(name=domain).exists()
+    _at_console(mine)
+    for n in range(3):
+        _at_console(f"admin{n}@ailleurs.example.org")
+    for n in range(3):
+        _at_console(f"dsi{n}@{domain}")
+    assert not Sighting.objects.exists()
+    _at_console(f"maire@{domain}")
+    assert Decision.objects.get().value == ATTACKER
+    assert Sighting.objects.get().evidence == {
+        "login_accounts": "5",
+        "login_communes": "1",
+        "login_nobody": "4",
+    }
+
+
+def test_an_administrator_counts_beside_a_commune(administrator: Actor) -> None:
+    for n in range(4):
+        _fail(f"agent{n}@mairie-nolay.fr")
+    _at_console(Administrator.objects.get().email)
+    assert Sighting.objects.get().evidence == {"login_accounts": "5", "login_communes": "2"}
 
 
 def test_a_shared_house_where_more_people_sign_in_than_fail_is_not_blocked() -> None:

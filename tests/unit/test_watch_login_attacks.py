@@ -7,6 +7,7 @@ from beffroi.core.identity import failures
 from beffroi.mail.gate.failures import MAX_WAITING, Failures
 from beffroi.watch.login_attacks import (
     ACCOUNTS,
+    DEPARTEMENT,
     MAX_ACCOUNTS,
     MAX_ADDRESSES,
     WINDOW_S,
@@ -24,6 +25,10 @@ def _failed(accounts: int, communes: int, *, age_s: float = 10.0) -> list[Failur
     return [Failure(f"account{n}", f"col_{n % communes}", NOW - age_s) for n in range(accounts)]
 
 
+def _at_console(accounts: int, *, nobody: int = 0) -> list[Failure]:
+    return [Failure(f"adm{n}", DEPARTEMENT, NOW, nobody=n < nobody) for n in range(accounts)]
+
+
 @pytest.mark.parametrize(
     ("found", "signed_in", "attack"),
     [
@@ -36,6 +41,11 @@ def _failed(accounts: int, communes: int, *, age_s: float = 10.0) -> list[Failur
         (_failed(20, 4, age_s=WINDOW_S + 1), 0, False),
         ([Failure(f"a{n}", "", NOW) for n in range(50)], 0, False),
         ([], 0, False),
+        (_at_console(5, nobody=2), 0, True),
+        (_at_console(5, nobody=2), 5, False),
+        (_at_console(9, nobody=1), 0, False),
+        (_at_console(4, nobody=4), 0, False),
+        ([*_at_console(1), *_failed(4, 1)], 0, True),
     ],
     ids=[
         "five accounts of two communes",
@@ -47,6 +57,11 @@ def _failed(accounts: int, communes: int, *, age_s: float = 10.0) -> list[Failur
         "long ago",
         "names of nobody here",
         "nothing",
+        "names tried at the console",
+        "an office where five people signed in",
+        "an office whose codes fail, and a slip",
+        "four names at the console",
+        "an administrator among the accounts of one commune",
     ],
 )
 def test_rule(found: list[Failure], signed_in: int, attack: bool) -> None:

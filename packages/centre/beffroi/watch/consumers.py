@@ -8,7 +8,7 @@ from __future__ import annotations
 from beffroi.core.communes.queries import collectivite_of_domain
 from beffroi.core.events import outbox, periodic
 from beffroi.core.events.registry import Event, consumer
-from beffroi.core.identity import failures, sign_ins
+from beffroi.core.identity import administrators, failures, sign_ins
 from beffroi.lib.ids import new_id
 from beffroi.watch import actions, clustering, login_attacks, shared_addresses
 
@@ -33,13 +33,21 @@ def take_in_sighting(event: Event, landing: dict[str, list[str]]) -> None:
         actions.take_in(sighting_id=sighting_id, payload=event.payload, landing=landing)
 
 
+def _failure(event: Event) -> login_attacks.Failure:
+    account, domain, door = (str(event.payload.get(name, "")) for name in ("account", "domain", "door"))
+    at_s = event.created_at.timestamp()
+    owner = collectivite_of_domain(domain) or ""
+    if owner or not (known := administrators.accounts_of_domain(domain)):
+        return login_attacks.Failure(account, owner, at_s)
+    nobody = door == failures.CONSOLE and account not in known
+    return login_attacks.Failure(account, login_attacks.DEPARTEMENT, at_s, nobody)
+
+
 @consumer(name="watch.login_attacks", kinds=(failures.KIND,))
 def count_failed_sign_in(event: Event) -> None:
     """Report an address as soon as what failed from it can only be guessing."""
     address, now_s = str(event.payload.get("address", "")), event.created_at.timestamp()
-    owner = collectivite_of_domain(str(event.payload.get("domain", ""))) or ""
-    failure = login_attacks.Failure(str(event.payload.get("account", "")), owner, now_s)
-    found = _failures.add(address, failure)
+    found = _failures.add(address, _failure(event))
     if not login_attacks.is_attack(found, signed_in=0, now_s=now_s):
         return
     people = {one.person_id for one in sign_ins.from_indicator("ip", address)}

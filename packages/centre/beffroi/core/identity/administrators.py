@@ -94,11 +94,19 @@ def authenticate_administrator(*, email: str, password: str, code: str, address:
     if found is not None:
         _record(found, "identity:administrator:sign_in_refused")
     # Guessing is seen across doors; the limits bound how much is written.
-    failure = failures.payload(address=address, account=account, door="console")
+    failure = failures.payload(address=address, account=account, door=failures.CONSOLE)
     if failure is not None and not blocked:
         with transaction.atomic():
             outbox.publish(failures.KIND, failure)
     raise SignInRefused
+
+
+def accounts_of_domain(domain: str) -> set[str]:
+    """The accounts of active administrators whose address has this domain, as digests (``failures``)."""
+    if not domain:
+        return set()
+    rows = Administrator.objects.filter(is_active=True, email__endswith=f"@{domain}")
+    return {failures.digest(email) for email in rows.values_list("email", flat=True)}
 
 
 def confirm_by_code(*, administrator_id: str, code: str, address: str) -> None:

@@ -12,7 +12,13 @@ import ipaddress
 import re
 
 KIND = "identity:sign_in_failed"
+CONSOLE = "console"
 _DOMAIN = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){1,8}", re.ASCII)
+
+
+def digest(account: str) -> str:
+    """``account``: in lower case."""
+    return hashlib.sha256(account.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def payload(*, address: str, account: str, door: str) -> dict[str, object] | None:
@@ -30,7 +36,7 @@ def payload(*, address: str, account: str, door: str) -> dict[str, object] | Non
     domain = name.rpartition("@")[2]
     return {
         "address": str(parsed),
-        "account": hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32],
+        "account": digest(name),
         "domain": domain if _DOMAIN.fullmatch(domain) else "",
         "door": door[:16],
     }
