@@ -203,8 +203,8 @@ class Centre:
     def nonce(self) -> str:
         return str(msgspec.json.decode(self.request("GET", "/v1/nonce").body)["nonce"])
 
-    def health(self) -> dict[str, object]:
-        found: dict[str, object] = msgspec.json.decode(self.request("GET", "/healthz").body)
+    def health(self, query: str = "") -> dict[str, object]:
+        found: dict[str, object] = msgspec.json.decode(self.request("GET", f"/healthz{query}").body)
         return found
 
     def door_headers(self, door: str) -> dict[str, str]:

@@ -330,7 +330,7 @@ def carried(centre: Centre) -> Callable[[str], None]:
     """Wait until the feed carries one more version on a channel."""
 
     def wait(channel: str) -> None:
-        eventually(lambda: centre.health()["versions"].get(channel, 0) > 0, channel)  # type: ignore[attr-defined]
+        eventually(lambda: centre.health("?full")["versions"].get(channel, 0) > 0, channel)  # type: ignore[attr-defined]
 
     return wait
 

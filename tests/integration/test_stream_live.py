@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 
 from beffroi.core.events import outbox
+from beffroi.lib import clock
+from beffroi.stream import live
+from beffroi.stream.uplink import Enforced
 from django.db import transaction
 
-from tests.fixtures_stream import Centre, Held, block, running_centre  # noqa: F401
+from tests.fixtures_stream import BoxClient, Centre, Held, block, eventually, running_centre  # noqa: F401
 
 A, B = "col_a", "col_b"
 
@@ -82,6 +88,59 @@ def test_console_hears_what_a_box_enforces(centre: Centre) -> None:
     assert events(own, "box:enforced") == [("box:enforced", box.id)]
     tell("decision:ended", {"decision_id": "dec_1", "kind": "ip", "scope": "all"})
     assert events(other, "decision:ended") == [("decision:ended", "dec_1")]
+
+
+def test_a_fleet_that_enforces_one_decision_is_told_in_counts(centre: Centre) -> None:
+    from beffroi_protocol.messages import VERSION, Ack, AckBatch, encode
+
+    boxes = [centre.box(A if n % 2 else B) for n in range(12)]
+    console, own = centre.live(None, subject="adm_1"), centre.live(A)
+    for version in (4, 5):
+        body = encode(AckBatch(VERSION, (Ack("box", 1, version, 1000),)))
+        with ThreadPoolExecutor(12) as pool:
+            assert {
+                one.status for one in pool.map(BoxClient.post, boxes, repeat("/v1/acks"), repeat(body))
+            } == {200}
+    for held, expected in ((console, 12), (own, 6)):
+        counted = {4: 0, 5: 0}
+        while min(counted.values()) < expected:
+            line = held.line()
+            if line.startswith(b"data: ") and b"box:enforced" in line:
+                told = json.loads(line.removeprefix(b"data: "))
+                assert bool(told["id"]) == (told["boxes"] == 1)
+                counted[told["version"]] += told["boxes"]
+        assert counted == {4: expected, 5: expected}, "each box once"
+
+
+def test_seven_hundred_boxes_take_little_of_a_pages_queue() -> None:
+    sent: list[tuple[str, dict[str, object]]] = []
+
+    async def play() -> None:
+        gathered = live.Gathered(lambda topic, data: sent.append((topic, json.loads(data[6:]))))
+        for n in range(700):
+            gathered.add(Enforced(f"box_{n}", f"col_{n}", "box", 9))
+        assert [told["boxes"] for topic, told in sent if topic == live.CONSOLE] == [1], "the first at once"
+        await asyncio.sleep(live.GATHER_S * 1.5)
+        for n in range(700):
+            gathered.add(Enforced(f"box_{n}", f"col_{n}", f"box@col_{n}", 2))
+        await asyncio.sleep(live.GATHER_S * 1.5)
+
+    asyncio.run(play())
+    console = [told for topic, told in sent if topic == live.CONSOLE]
+    assert [(told["channel"], told["boxes"]) for told in console] == [("box", 1), ("box", 699), ("", 700)]
+    assert [told["boxes"] for topic, told in sent if topic == "live:col_5"] == [1, 1]
+
+
+def test_health_sums_up_the_overlays_and_lists_them_on_request(centre: Centre) -> None:
+    for n in range(3):
+        block(f"185.203.116.{n + 1}", scope=f"col_{n}")
+    eventually(lambda: centre.health()["events_behind"] == 0, "published")
+    told = centre.health()
+    assert not [name for name in told["versions"] if "@" in name]  # type: ignore[attr-defined]
+    overlays = told["overlays"]
+    assert isinstance(overlays, dict) and (overlays["count"], overlays["entries"]) == (12, 12)
+    assert 0 < overlays["oldest_change_at"] <= overlays["newest_change_at"] <= clock.epoch_s()
+    assert centre.health("?full")["versions"]["box@col_1"] == 1  # type: ignore[index]
 
 
 def test_person_holds_few_connections(centre: Centre) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from beffroi_protocol.messages import Ack
 from beffroi_protocol.signing import Signer, unb64
+from beffroi_protocol.table import OVERLAY
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.requests import Request
 from starlette.responses import Response
@@ -64,6 +65,7 @@ class Stream:
         self.name = relay or "stream"
         self.hub = Hub()
         self.live_hub = Hub()
+        self._gathered = live.Gathered(self.live_hub.send)
         self.nonces = Nonces()
         self._databases: list[Database] = [connect(config.database), connect(config.database)]
         feed_store = Store(self._databases[0], config.run)
@@ -233,13 +235,8 @@ class Stream:
             self._uplink.enforced(one)
 
     def _show(self, one: Enforced) -> None:
-        if not len(self.live_hub):
-            return
-        data = live.frame(
-            {"kind": "box:enforced", "id": one.box_id, "channel": one.channel, "version": one.version}
-        )
-        for topic in (live.CONSOLE, f"live:{one.collectivite_id}"):
-            self.live_hub.send(topic, data)
+        if len(self.live_hub):
+            self._gathered.add(one)
 
     # -- endpoints ---------------------------------------------------------------------------------------
 
@@ -351,15 +348,22 @@ class Stream:
         return answer({"ok": True})
 
     async def health(self, request: Request) -> Response:
+        """For the machine itself. ``?full``: the version of each overlay too, thousands in a large département."""
         if not is_local(request):
             raise NotFound("page")
         feed = self.publisher.feed
         behind = await self._run(self._store.last_event) - self.publisher.position
+        full = "full" in request.query_params
         return answer(
             {
                 "ok": True,
                 "epoch": feed.epoch,
-                "versions": {name: made.channel.version for name, made in feed.logs.items()},
+                "versions": {
+                    name: made.channel.version
+                    for name, made in feed.logs.items()
+                    if full or OVERLAY not in name
+                },
+                "overlays": feed.overlay_summary(),
                 "events_behind": behind,
                 "followers": len(self.hub),
                 "relayed": self._relayed.count(now_s=asyncio.get_running_loop().time()),

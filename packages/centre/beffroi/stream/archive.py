@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 import time
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -105,8 +107,12 @@ class Archive:
         """The channel of a file that was announced until a moment ago; "" when there is none."""
         return self._replaced.get(digest, ("", 0.0))[0]
 
-    def sweep(self) -> None:
-        """At the start: delete snapshots that nothing names, left by a process that was killed."""
+    def sweep(self, relays: Collection[str] = ()) -> None:
+        """At the start: delete snapshots that nothing names, left by a process that was killed, and the directories of
+        relays other than these, which the settings ask for no longer."""
+        for path in self.directory.glob("relay-*/"):
+            if path.name not in relays:
+                shutil.rmtree(path, ignore_errors=True)
         names = [path.name.removesuffix(".json") for path in self.directory.glob("*.json")]
         named = {pointer.sha256 for name in names if (pointer := self._pointer(name)) is not None}
         for path in (*self.directory.glob("*.snapshot.zlib"), *self.directory.glob(".*")):

@@ -66,7 +66,8 @@ class Saved:
 
 @dataclass
 class Channel:
-    """Where a channel stands. Entries and lists are those that a follower at ``version`` holds."""
+    """Where a channel stands. Entries and lists are those that a follower at ``version`` holds. ``changed_at``: when
+    its last line, or the snapshot that it was loaded from, was issued; 0: neither is known."""
 
     name: str
     epoch: int
@@ -74,6 +75,7 @@ class Channel:
     head: str = ""
     entries: dict[str, Entry] = field(default_factory=dict)
     lists: dict[str, BulkList] = field(default_factory=dict)
+    changed_at: int = 0
 
     def begin(self, events: Iterable[ChannelEvent]) -> None:
         """Take the state itself, not a step from another one."""
@@ -94,10 +96,22 @@ class Channel:
         for bulk in batch.lists:
             self.lists[bulk.name] = bulk
         if batch.to_version != batch.from_version:
-            self.version, self.head = batch.to_version, payload_hash(payload)
+            self.version, self.head, self.changed_at = (
+                batch.to_version,
+                payload_hash(payload),
+                batch.issued_at,
+            )
 
     def copy(self) -> Channel:
-        return Channel(self.name, self.epoch, self.version, self.head, dict(self.entries), dict(self.lists))
+        return Channel(
+            self.name,
+            self.epoch,
+            self.version,
+            self.head,
+            dict(self.entries),
+            dict(self.lists),
+            self.changed_at,
+        )
 
 
 def route(event: ChannelEvent) -> tuple[str, ...]:

@@ -133,6 +133,19 @@ class FeedLog:
             log.channel for name, log in self.logs.items() if OVERLAY in name and every_overlay(name) == every
         ]
 
+    def overlay_summary(self) -> dict[str, int]:
+        """How many overlays there are and what they hold, and when the quietest and the last of them changed (epoch
+        seconds, 0: unknown)."""
+        overlays = [made.channel for name, made in self.logs.items() if OVERLAY in name]
+        changed = [one.changed_at for one in overlays if one.changed_at]
+        return {
+            "count": len(overlays),
+            "entries": sum(len(one.entries) for one in overlays),
+            "lists": sum(len(one.lists) for one in overlays),
+            "oldest_change_at": min(changed, default=0),
+            "newest_change_at": max(changed, default=0),
+        }
+
     def answer(self, since: Iterable[Since]) -> list[bytes]:
         """Return the lines that bring a follower up to date, each channel by deltas where that works."""
         lines: list[bytes] = []

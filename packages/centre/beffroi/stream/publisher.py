@@ -51,6 +51,7 @@ POLICY_TOPIC = "policy:"
 """Prefix of the hub's topics that carry policies (of a collectivité) and questions (to a box); names of channels hold
 no colon."""
 QUESTION_LIFE_S = 300
+PURGED = "retention:done"
 EVENTS_A_STEP = 500
 CHECKPOINT_VERSIONS = 256
 EPOCH_PAUSE_S = 3600
@@ -91,6 +92,7 @@ class Publisher:
         self._saver = ThreadPoolExecutor(1, "snapshots")
         self._saving = asyncio.Lock()
         self._due: dict[str, asyncio.Task[None]] = {}
+        self._aged: asyncio.Task[None] | None = None
         self._snapshots = Snapshots(self.archive, signer, lambda: self._stamp(self._audit_head))
         self._policies: dict[str, bytes] = {}
         self._mark = Mark()
@@ -112,7 +114,7 @@ class Publisher:
 
     def _load(self) -> None:
         """In the thread, before anyone is served."""
-        self.archive.sweep()
+        self.archive.sweep(self._config.relay_names)
         self._mark = self.archive.read_mark()
         rows = self._store.channels()
         epoch = max([self._mark.epoch, *(r.epoch for r in rows)], default=0) or 1
@@ -151,6 +153,7 @@ class Publisher:
             made.channel = Channel(row.channel, row.epoch, start, saved.head)
             made.channel.entries = {e.id: e for e in message.entries}
             made.channel.lists = {one.name: one for one in message.lists}
+            made.channel.changed_at = message.issued_at
         for line in self._store.lines(row.channel, row.epoch, start):
             payload = split_line(line)[2]
             batch = decode_feed(payload)
@@ -226,6 +229,8 @@ class Publisher:
         for event in step.events:
             self._on_event(event)
         self._checkpoint_due([batch.channel for batch, _ in step.made])
+        if any(event.kind == PURGED for event in step.events) and (self._aged is None or self._aged.done()):
+            self._aged = asyncio.create_task(self._checkpoint_old())
         return step.more or len(step.events) == EVENTS_A_STEP
 
     def _send_to_all_overlays(self, batch: Batch, line: bytes) -> None:
@@ -362,9 +367,20 @@ class Publisher:
             async with self._saving:
                 saved = await self._save(name)
             if saved is not None:
-                await self._in_thread(self._store.prune, name, saved.epoch, saved.version)
+                await self._in_thread(self._store.note_saved, name, saved.epoch, saved.version)
         except Unavailable:
-            log.error("old lines of channel %s are not pruned: database", name)
+            log.error("the snapshot of channel %s is not noted: database", name)
+
+    async def _checkpoint_old(self) -> None:
+        """After a purge: snapshots for what is quiet, so that the next one finds old lines that nobody needs."""
+        try:
+            names = await self._in_thread(self._store.unsaved)
+        except Unavailable:
+            log.error("channels with old lines are not known: database")
+            return
+        for name in names:
+            if name in self.feed.logs:
+                await self._checkpoint(name)
 
     async def _save(self, name: str) -> Saved | None:
         """With ``_saving`` held, so that no file of an epoch that ended comes after one of the next."""

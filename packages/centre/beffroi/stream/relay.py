@@ -133,6 +133,9 @@ class Relay(Publisher):
     def _checkpoint_due(self, names: list[str]) -> None:
         """The publisher's: a relay writes a snapshot only when a box needs a file."""
 
+    async def _checkpoint_old(self) -> None:
+        """The publisher's, too."""
+
     async def claim(self, witness: str, since: list[Since], *, trusted: bool) -> bool:
         """Look again whether the box is ahead of the publisher, or only of this relay; then the publisher judges."""
         while await self.step():

@@ -44,7 +44,8 @@ EXCEPTION = "local_exception"
 NEVER_AGAIN = "never_again"
 FOREVER = 253_402_300_799
 """The last second that a message can say."""
-KEEP_LINES = timedelta(days=30)
+OLD_LINES = timedelta(days=28)
+"""Older ones are due at the next purge (``core.decisions.retention``), if a snapshot stands for them."""
 IDS_A_QUERY = 500
 
 
@@ -164,14 +165,23 @@ class Store:
             self._put_channels(channels)
             self._put_cursor(position)
 
-    def prune(self, channel: str, epoch: int, through_version: int) -> None:
-        """Delete old lines that a saved snapshot covers; younger ones stay, so that anyone can check them."""
+    def note_saved(self, channel: str, epoch: int, version: int) -> None:
+        """A snapshot stands on disk: the purge may delete the lines that lead to it, once they are old."""
         with self.database.transaction():
             self.database.execute(
-                "DELETE FROM feed_batch WHERE channel = ? AND created_at < ?"
-                " AND (epoch < ? OR (epoch = ? AND to_version <= ?))",
-                (channel, clock.now() - KEEP_LINES, epoch, epoch, through_version),
+                "UPDATE feed_channel SET saved_version = ? WHERE channel = ? AND epoch = ?",
+                (version, channel, epoch),
             )
+
+    def unsaved(self) -> list[str]:
+        """Channels with old lines that no snapshot stands for; the last line of a channel stays in any case."""
+        rows = self.database.execute(
+            "SELECT DISTINCT c.channel FROM feed_channel c JOIN feed_batch b"
+            " ON b.channel = c.channel AND b.epoch = c.epoch AND b.to_version > c.saved_version"
+            " AND b.to_version < c.version WHERE b.created_at < ?",
+            (clock.now() - OLD_LINES,),
+        )
+        return [str(row[0]) for row in rows]
 
     def _put_channels(self, rows: Iterable[ChannelRow]) -> None:
         self.database.executemany(

@@ -318,12 +318,14 @@ class FeedBatch(models.Model):
 
 
 class FeedChannel(models.Model):
-    """Where a channel stands."""
+    """Where a channel stands. ``saved_version``: of its last snapshot on disk in this epoch, from which a start goes
+    on; 0: none, so every line is needed."""
 
     channel = models.CharField(primary_key=True, max_length=80)
     epoch = models.IntegerField(default=1)
     version = models.BigIntegerField(default=0)
     head = models.CharField(max_length=64, default="")
+    saved_version = models.BigIntegerField(db_default=0)  # stream inserts rows by plain SQL
     updated_at = models.DateTimeField(default=clock.now)
 
     class Meta:

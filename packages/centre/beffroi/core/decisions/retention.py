@@ -1,16 +1,23 @@
-"""How long past decisions and what belongs to them are kept. A decision in force or waiting always stays."""
+"""How long past decisions and what belongs to them are kept. A decision in force or waiting always stays.
+
+A signed line of the feed goes when it is old and no start needs it: its channel has a later snapshot, or another epoch.
+The last line of each channel stays, so that anyone can check the head with the feed's key; a door further behind than
+what the publisher holds gets a snapshot, as ever (docs/internals/feed.md).
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Exists, Min, OuterRef, QuerySet
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 
 from beffroi.core.decisions.models import (
     Appeal,
     Decision,
     DecisionEffect,
+    FeedBatch,
+    FeedChannel,
     LocalException,
     NeverAgain,
     PublishCursor,
@@ -20,6 +27,8 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.retention.registry import Category, category
 
 SETTING = "retention_evidence_days"
+KEEP_LINES_DAYS = 30
+"""Of signed lines: as long as boîtiers look back."""
 
 
 def ended(cutoff: datetime) -> QuerySet[Decision]:
@@ -45,6 +54,14 @@ def published_events(cutoff: datetime) -> QuerySet[OutboxEvent]:
     return events.old_events(cutoff, unread_from=None if position is None else position + 1)
 
 
+def lines(cutoff: datetime) -> QuerySet[FeedBatch]:
+    """Signed lines that nobody needs any more."""
+    present = FeedChannel.objects.filter(channel=OuterRef("channel"), epoch=OuterRef("epoch"))
+    to_version = OuterRef("to_version")
+    needed = present.filter(Q(saved_version__lt=to_version) | Q(version=to_version))
+    return FeedBatch.objects.filter(created_at__lt=cutoff).exclude(Exists(needed))
+
+
 def _erase_decisions(ids: list[Any]) -> int:
     DecisionEffect.objects.filter(decision_id__in=ids).delete()
     Appeal.objects.filter(decision_id__in=ids).delete()
@@ -55,4 +72,5 @@ def _erase_decisions(ids: list[Any]) -> int:
 category(Category("decisions", 10, SETTING, ended, _erase_decisions, held_as="decision", batch=50))
 category(Category("exceptions", 11, SETTING, exceptions))
 category(Category("never_again", 12, SETTING, taken_back))
+category(Category("feed_lines", 79, KEEP_LINES_DAYS, lines))
 category(Category("events", 80, events.KEEP_DAYS, published_events, batch=events.BATCH))
