@@ -14,7 +14,7 @@ from beffroi.core.events import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership, Person, SignIn
-from beffroi.core.retention import actions, consumers, queries, registry, rules
+from beffroi.core.retention import actions, consumers, queries, registry, rules, told
 from beffroi.core.retention.models import RetentionCount, RetentionRun
 from beffroi.incidents import actions as incidents
 from beffroi.incidents.models import Encounter, Incident, IncidentEntry, IncidentEvidence, IncidentTask
@@ -300,7 +300,9 @@ def test_the_worker_works_in_slices_and_once_a_day() -> None:
         assert runs() == ["done", "done"]
 
 
-def test_a_purge_that_never_ends_is_told_after_three_days(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_purge_that_fails_is_told_at_once_and_one_that_does_not_run_after_36_hours(
+    monkeypatch: pytest.MonkeyPatch, config: Config
+) -> None:
     def breaks(_ids: list[str]) -> int:
         raise IntegrityError("something refers to it")
 
@@ -309,15 +311,21 @@ def test_a_purge_that_never_ends_is_told_after_three_days(monkeypatch: pytest.Mo
     monkeypatch.setattr(registry, "categories", lambda: [broken])
     Session.objects.create(session_key="over", session_data="", expire_date=clock.now())
     system = Actor.system("tests")
-    for days in (0.1, 2.0, 3.2):
+    began = clock.epoch_s()
+    for days in (0.1, 1.0, 1.7):
         with clock.shifted(days * DAY_S), pytest.raises(IntegrityError):
             consumers.purge()
         with clock.shifted(days * DAY_S):
-            assert queries.needs_a_person(system) is queries.report(system).late is (days > 3.1)
+            assert queries.needs_a_person(system)
+            assert queries.report(system).late is (days > 1.6)
+            assert "fails (IntegrityError)" in told.problem(config, now=clock.epoch_s())
     assert Session.objects.count() == 1
     monkeypatch.setattr(registry, "categories", lambda: [one])
     consumers.purge()
-    assert not queries.needs_a_person(system)
+    assert not queries.needs_a_person(system) and told.problem(config, now=clock.epoch_s()) == ""
+    assert told.problem(config, now=began + 36 * 3600) == "", "it ended within a moment of now"
+    late = told.problem(config, now=began + 37 * 3600 + 60)
+    assert "has not ended for 37 hours" in late and "./beffroi retention run" in late
 
 
 # -- the clock -------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from beffroi.core.identity import totp
+from beffroi.core.retention import told
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
@@ -46,9 +47,13 @@ def main(arguments: Sequence[str]) -> int:
         return _accounts(config)
     found, pid = status.read(config), status.running_pid(config)
     low = checks.low_disk(config)
+    purge = told.problem(config, now=clock.epoch_s()) if pid else ""
     if options.json:
         print(
-            json.dumps({"running": bool(pid), "status": asdict(found) if found else None}, ensure_ascii=False)
+            json.dumps(
+                {"running": bool(pid), "status": asdict(found) if found else None, "purge": purge},
+                ensure_ascii=False,
+            )
         )
     elif not pid:
         print(f"The centre of {config.state} does not run. Next: ./beffroi up")
@@ -57,10 +62,10 @@ def main(arguments: Sequence[str]) -> int:
     elif found is not None:
         print("\n".join(lines(found)))
         print("\n".join(account_lines(config, accounts.load(config), secrets=False)))
-    if low and not options.json:
-        print(low)
+    if not options.json:
+        print("\n".join(one for one in (low, purge) if one), end="\n" if low or purge else "")
     well = bool(pid) and found is not None and all(one.state == "healthy" for one in found.processes)
-    return 0 if well and not low else 1
+    return 0 if well and not low and not purge else 1
 
 
 class NoAccounts(BeffroiError):
