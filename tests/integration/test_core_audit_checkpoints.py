@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from beffroi.core.audit import actions, chain, consumers, export, exported, queries, signing
+from beffroi.core.audit import actions, chain, consumers, export, exported, pruning, queries, signing
 from beffroi.core.audit.models import AuditCheckpoint, AuditEntry, AuditPersonal, AuditSeal
 from beffroi.core.events import registry
 from beffroi.core.identity.actor import Actor
@@ -325,3 +327,69 @@ def test_log_that_does_not_hold_is_not_exported(marked: Ed25519PrivateKey) -> No
     AuditEntry.objects.filter(seal__position=1).update(verb="forged")
     with pytest.raises(actions.ChainBroken):
         export.write(io.StringIO(), marked)
+
+
+# By term
+
+
+@pytest.fixture
+def aged(key: Ed25519PrivateKey, fill: Fill) -> Ed25519PrivateKey:
+    """Entries and checkpoints of 400, 300 and 100 days ago, and one entry of today."""
+    for days, count in ((400, 4), (300, 3), (100, 2)):
+        with clock.shifted(-days * 86400):
+            fill(count)
+            assert actions.checkpoint(key)
+    fill(1)
+    return key
+
+
+def test_by_term_each_stretch_goes_to_a_file_that_verifies_and_the_rest_holds(
+    aged: Ed25519PrivateKey, config: Config
+) -> None:
+    assert not pruning.is_due(config) and pruning.due(config) is None, "off unless a person sets it"
+    year = replace(config, audit_keep_days=365)
+    assert pruning.is_due(year)
+    what = pruning.due(year)
+    assert what is not None and (what.position, what.count) == (4, 4)
+    done = pruning.carry_out(year, what, account="worker")
+    actions.seal()
+    assert not pruning.is_due(year) and pruning.due(year) is None
+    assert queries.verify().ok and queries.verify(full=True).pruned == 4
+    assert AuditCheckpoint.objects.count() == 3
+    with done.path.open("rb") as lines:
+        found = exported.verify(lines, keys=[public_bytes(aged)])
+    assert (found.ok, found.pinned, found.count, found.position) == (True, True, 4, 4)
+    assert b"Dupont" not in done.path.read_bytes() and done.path.stat().st_mode & 0o777 == 0o600
+    half = replace(config, audit_keep_days=1)
+    what = pruning.due(half)
+    assert what is not None and (what.position, what.count) == (7, 3), "less than half a year counts as that"
+    second = pruning.carry_out(half, what, account="worker")
+    with second.path.open("rb") as lines:
+        assert exported.verify(lines, keys=[public_bytes(aged)]).count == 3
+    actions.seal()
+    assert queries.verify(full=True).ok
+
+
+def test_by_term_nothing_goes_that_does_not_hold_or_is_not_written(
+    aged: Ed25519PrivateKey, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    year = replace(config, audit_keep_days=365)
+    what = pruning.due(year)
+    assert what is not None
+    monkeypatch.setattr(pruning.durable, "write", lambda path, *_, **__: Path(path).write_bytes(b"cut"))
+    with pytest.raises(pruning.ArchiveFalse):
+        pruning.carry_out(year, what, account="worker")
+    AuditEntry.objects.filter(seal__position=2).update(verb="tests:hidden")
+    with pytest.raises(actions.ChainBroken):
+        pruning.due(year)
+    assert AuditEntry.objects.count() == 10
+
+
+def test_a_run_takes_few_entries_but_one_stretch_at_least(
+    aged: Ed25519PrivateKey, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = replace(config, audit_keep_days=183)
+    for most, position in ((1, 4), (5, 4), (7, 7), (100, 7)):
+        monkeypatch.setattr(pruning, "AT_MOST", most)
+        what = pruning.due(half)
+        assert what is not None and what.position == position

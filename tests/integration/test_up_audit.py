@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from beffroi.cli import audit as command
 from beffroi.core.audit import actions as audit
-from beffroi.core.audit import signing
+from beffroi.core.audit import consumers, queries, signing
 from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events.registry import Event
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.config import Config
+from beffroi.lib.config import Config, load
 from beffroi_protocol.signing import b64, public_bytes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import transaction
+
+from tests.fixtures_stream import make_state
 
 
 @pytest.fixture
@@ -142,3 +147,34 @@ def test_entries_are_taken_away_only_when_it_is_confirmed(
 def test_a_day_that_is_none_of_the_past_is_refused(config: Config, day: str) -> None:
     with pytest.raises(command.DateUnusable):
         command.prune(config, day, account="ada", confirmed=True)
+
+
+def test_the_daily_job_prunes_by_the_term_in_a_child(
+    committed: str, config: Config, system: Actor, settings: Any
+) -> None:
+    state = make_state(committed, config.run / "wake", audit_keep_days=365)
+    try:
+        for path in config.secrets.iterdir():
+            shutil.copy(path, state / "secrets" / path.name)
+        key = Ed25519PrivateKey.generate()
+        (state / "secrets" / signing.KEY).write_text(b64(key.private_bytes_raw()))
+        (state / "secrets" / signing.PUBLIC).write_text(b64(public_bytes(key)))
+        settings.BEFFROI = load(state)
+        for days, count in ((400, 3), (1, 2)):
+            with clock.shifted(-days * 86400):
+                for n in range(count):
+                    with transaction.atomic():
+                        audit.record(actor=system, verb="tests:old", object_id=str(n), collectivite_id=None)
+                audit.seal()
+                assert audit.checkpoint(key)
+        for _ in range(2):  # the second finds nothing to do
+            consumers.prune(Event(1, "retention:done", None, {}, clock.now()))
+            assert consumers._pruner is None or consumers._pruner.wait(60) == 0
+        consumers.prune(Event(2, "retention:done", None, {}, clock.now()))
+        assert consumers._pruner is None
+        audit.seal()
+        assert queries.pruned_to() == 3 and queries.verify(full=True).ok
+        assert AuditEntry.objects.filter(verb="audit:log:pruned").count() == 1
+        assert [path.name for path in (state / "audit").iterdir()] == ["audit-1-3.jsonl"]
+    finally:
+        shutil.rmtree(state, ignore_errors=True)

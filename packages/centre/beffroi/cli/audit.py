@@ -60,6 +60,8 @@ def main(arguments: Sequence[str]) -> int:
     enter_centre(config)
     if options.verb == "export":
         return export(config, out, options.output)
+    if options.verb == "prune" and options.by_term:
+        return prune_by_term(config, account=asking, confirmed=options.yes)
     if options.verb == "prune":
         return prune(config, options.before, account=asking, confirmed=options.yes)
     return report(config, expected_head=options.expected_head, as_json=options.json, full=options.full)
@@ -81,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     export_ = verbs.add_parser("export", help="write the log to a file that verifies by itself")
     export_.add_argument("output", type=Path, metavar="FILE", help="a new file")
     prune_ = verbs.add_parser("prune", help="take entries away up to a checkpoint before a day")
-    prune_.add_argument("--before", required=True, metavar="YYYY-MM-DD")
+    how = prune_.add_mutually_exclusive_group(required=True)
+    how.add_argument("--before", metavar="YYYY-MM-DD")
+    how.add_argument("--by-term", action="store_true", help="by the setting audit_keep_days, to a file first")
     prune_.add_argument("--yes", action="store_true", help="do it, do not only say what would go")
     for verb in (verify, export_, prune_):
         verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
@@ -199,6 +203,33 @@ def prune(config: Config, before: str, *, account: str, confirmed: bool) -> int:
     except DatabaseError:
         raise NoDatabase(config.state) from None
     print("They were taken away. The log says so, and holds from there.")
+    return 0
+
+
+def prune_by_term(config: Config, *, account: str, confirmed: bool) -> int:
+    """Errors: NoDatabase, ChainBroken, ArchiveFalse, SettingInvalid, FileUnusable."""
+    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
+
+    from beffroi.core.audit import pruning  # noqa: PLC0415
+
+    _need_database(config)
+    if not config.audit_keep_days:
+        print("No term is set. Next: audit_keep_days in beffroi.toml, or --before YYYY-MM-DD")
+        return 0
+    try:
+        what = pruning.due(config)
+        if what is None:
+            print("Nothing is due.")
+            return 0
+        if not confirmed:
+            print(f"{what.count} entries up to {what.position} are due. Next: the same with --yes")
+            return 0
+        done = pruning.carry_out(config, what, account=account)
+    except DatabaseError:
+        raise NoDatabase(config.state) from None
+    except OSError as error:
+        raise FileUnusable(config.state / "audit", error.strerror) from None
+    print(f"{what.count} entries up to {what.position} are in {done.path} and no longer in the database.")
     return 0
 
 

@@ -235,6 +235,14 @@ class Config:
         low=2,
         high=90,
     )
+    audit_keep_days: int = _setting(
+        0,
+        "How long entries of the audit log stay in the database; then, once a day, they are written to a file in"
+        " STATE/audit, without names, and taken away. 0: only by ./beffroi audit prune. Less than 183 counts as 183.",
+        unit="days",
+        low=0,
+        high=3650,
+    )
     log_days: int = _days(
         183,
         "How long technical logs are kept, by date: security logs half a year at least.",

@@ -89,6 +89,7 @@ def _directories(config: Config) -> None:
     for name, mode in (
         ("db", 0o700),
         ("feed", 0o700),
+        ("audit", 0o700),
         ("lists", 0o700),
         ("software", 0o700),
         ("doors", 0o700),

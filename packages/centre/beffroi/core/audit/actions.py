@@ -1,7 +1,7 @@
 """Write to the audit log, seal and sign its hash chain, erase the personal side of an entry, take old entries away.
 
 Process: ``record`` anywhere, inside the transaction of the change; ``seal`` and ``checkpoint`` in worker only;
-         ``prune`` by a person at the command line.
+         ``prune`` by a person at the command line, or by a term (``pruning``).
 Fails:   closed; if the entry cannot be written, the change is rolled back with it. A chain that does not hold is
          neither signed nor pruned.
 """
@@ -128,8 +128,9 @@ def checkpoint(key: Ed25519PrivateKey) -> AuditCheckpoint | None:
     )
 
 
-def prunable(before: datetime) -> Prunable | None:
-    """What ``prune`` would take away; None if nothing. Reads the whole chain. Errors: ChainBroken."""
+def prunable(before: datetime, *, at_most: int | None = None) -> Prunable | None:
+    """What ``prune`` would take away; None if nothing. Reads the whole chain. ``at_most``: entries, but one stretch at
+    least. Errors: ChainBroken."""
     found = queries.verify(full=True)
     if not found.ok:
         raise ChainBroken(found.first_bad)
@@ -137,6 +138,9 @@ def prunable(before: datetime) -> Prunable | None:
     # An entry is older than the checkpoint over it. One link at least stays, for the next to hold on to.
     older = AuditCheckpoint.objects.filter(at__lt=before, position__gt=found.pruned, position__lt=last)
     mark = older.order_by("-position").first()
+    if mark is not None and at_most is not None and mark.position - found.pruned > at_most:
+        few = older.filter(position__lte=found.pruned + at_most).order_by("-position").first()
+        mark = few or older.order_by("position").first()
     return Prunable(mark.position, mark.hash, mark.position - found.pruned, mark.at) if mark else None
 
 

@@ -17,12 +17,12 @@ from beffroi.core.audit.models import AuditCheckpoint, AuditSeal
 from beffroi.lib import clock
 
 
-def write(out: TextIO, key: Ed25519PrivateKey) -> signing.Statement:
-    """All entries that are kept and sealed; return the signed end. Errors: ChainBroken."""
+def write(out: TextIO, key: Ed25519PrivateKey, *, until: int | None = None) -> signing.Statement:
+    """All entries that are kept and sealed, or up to position ``until``; return the signed end. Errors: ChainBroken."""
     found = queries.verify(full=True)
     if not found.ok:
         raise ChainBroken(found.first_bad)
-    last = found.start + found.checked
+    last = found.start + found.checked if until is None else until
     marks = {one.position: _signed(one) for one in AuditCheckpoint.objects.filter(position__lte=last)}
     position, head, count = found.pruned, chain.GENESIS, 0
     base = marks.get(position)
