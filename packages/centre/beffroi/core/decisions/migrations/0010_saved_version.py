@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('decisions', '0007_appeal_entry'),
+        ('decisions', '0009_entry_use'),
     ]
 
     operations = [
