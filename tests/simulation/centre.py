@@ -269,7 +269,7 @@ class Centre:
         with self.database.transaction():
             self.database.execute(
                 "INSERT INTO box_policy (collectivite_id, policy_version, policy, changed_by, created_at, reason,"
-                " restores) VALUES (?, ?, ?, 'simulation', ?, '', 0)",
+                " restores, batch) VALUES (?, ?, ?, 'simulation', ?, '', 0, '')",
                 (commune, version, encode(policy).decode(), clock.now()),
             )
             outbox.publish(
