@@ -6,6 +6,7 @@ import re
 import socket
 import struct
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -260,6 +261,37 @@ def test_a_new_box_is_enrolled_on_its_page() -> None:
         assert "beffroi_first" not in rules and "inet beffroi" in rules
         hall.block(EVIL)
         assert not connects(LAN, EVIL) and connects(LAN, GOOD)
+
+
+def _typed(hall: TownHall) -> Path:
+    """Type a code that the centre knows; return where it is kept meanwhile."""
+    code = hall.centre.code = new_code(public_bytes(hall.centre.root))
+    hall.start_page()
+    until(lambda: "Mettre ce boîtier en service" in html(hall), "no form")
+    hall.page(LAN, LAN_BOX, "/", post=f"code={code.text()}", Origin=f"http://{LAN_BOX}")
+    until(lambda: "Lisez maintenant" in html(hall), f"the wait for a person is not said: {hall.log()}")
+    return hall.state / "enrolment.json"
+
+
+def test_a_power_cut_between_the_code_and_its_confirmation_costs_no_second_code() -> None:
+    with town_hall(enrolled=False) as hall:
+        kept = _typed(hall)
+        hall.kill("agent")
+        hall.centre.confirmed = True
+        hall.start_agent()
+        until(lambda: hall.status().get("connected"), f"the code was forgotten: {hall.log()}", 20)
+        assert not kept.exists(), "the code served"
+
+
+def test_a_code_that_the_centre_refuses_after_a_power_cut_is_forgotten() -> None:
+    with town_hall(enrolled=False) as hall:
+        kept = _typed(hall)
+        hall.kill("agent")
+        assert kept.stat().st_mode & 0o777 == 0o600
+        hall.centre.code = None
+        hall.start_agent()
+        until(lambda: "inconnu, déjà utilisé" in html(hall), "a code that is void is not said")
+        assert not kept.exists()
 
 
 def test_as_a_bridge_the_box_has_the_same_page_at_the_same_address() -> None:

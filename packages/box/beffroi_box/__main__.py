@@ -108,6 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
         except (CentreUnreachable, CentreRefused) as error:
             logging.error("the damaged identity cannot be asked again yet: %s", error)
             time.sleep(RECOVER_EVERY_S)
+    store.forget_asked()
     Agent(config).run()
     return 0
 

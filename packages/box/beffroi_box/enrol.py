@@ -11,15 +11,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from beffroi_protocol.enrolment_code import EnrolmentCode, prove_key
+from beffroi_protocol.enrolment_code import EnrolmentCode, WrongCentre, prove_key
 from beffroi_protocol.messages import VERSION, EnrolAnswer, EnrolRequest, PolicyMessage, decode, encode
 from beffroi_protocol.signing import b64, fingerprint, key_id, public_bytes, unb64
 
 from beffroi_box import AGENT_VERSION
 from beffroi_box.client import Centre
 from beffroi_box.config import BoxConfig
-from beffroi_box.errors import CentreRefused, CentreUnreachable, EnrolRefused
-from beffroi_box.store import Identity, Store
+from beffroi_box.errors import CentreRefused, CentreUnreachable, EnrolRefused, NotConfirmed
+from beffroi_box.store import Asked, Identity, Store
 
 POLL_S = 2.0
 
@@ -38,9 +38,34 @@ def enrol(
     wait_s: float,
     say: Callable[[str], None],
 ) -> Identity:
-    """Errors: EnrolRefused, CentreUnreachable, CentreRefused, WrongCentre, and those of signing."""
+    """The code stays on the disk until it served or the centre refused it: ``FirstBoot`` goes on after a power cut.
+
+    Errors: EnrolRefused, NotConfirmed, CentreUnreachable, CentreRefused, WrongCentre, OSError, and those of signing.
+    """
     store.prepare()
     public = public_bytes(store.key())
+    known = store.asked()
+    heard = known is not None and known.code == code.text() and known.heard
+    store.save_asked(Asked(code.text(), serial, heard))
+    try:
+        identity = _until_confirmed(config, store, code, serial, public, wait_s, say)
+    except (EnrolRefused, WrongCentre, CentreRefused) as error:
+        if not isinstance(error, NotConfirmed) and getattr(error, "status", 403) == 403:
+            store.forget_asked()
+        raise
+    store.forget_asked()
+    return identity
+
+
+def _until_confirmed(  # noqa: PLR0917 - called in one place
+    config: BoxConfig,
+    store: Store,
+    code: EnrolmentCode,
+    serial: str,
+    public: bytes,
+    wait_s: float,
+    say: Callable[[str], None],
+) -> Identity:
     request = encode(EnrolRequest(VERSION, code.locator, serial, b64(public), AGENT_VERSION))
     say(f"Fingerprint of this box: {fingerprint(public)}")
     centre = Centre(config)
@@ -56,9 +81,10 @@ def enrol(
             raise EnrolRefused(answer.state[:40])
         if answer is not None and not told:
             say("Waiting: compare the fingerprint in the console and confirm it there.")
+            store.save_asked(Asked(code.text(), serial, heard=True))
             told = True
         if time.monotonic() >= end:
-            raise EnrolRefused("nobody confirmed the fingerprint in time; run the same command again")
+            raise NotConfirmed()
         time.sleep(POLL_S)
 
 

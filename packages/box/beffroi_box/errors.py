@@ -45,6 +45,10 @@ class EnrolRefused(BoxError):
     code = "box.enrol_refused"
 
 
+class NotConfirmed(EnrolRefused):
+    """Nobody confirmed the fingerprint in time. The code still counts: run the same command again"""
+
+
 class CentreUnreachable(BoxError):
     """The centre does not answer: {}"""
 

@@ -16,7 +16,7 @@ import threading
 import time
 from pathlib import Path
 
-from beffroi_protocol.enrolment_code import read_code
+from beffroi_protocol.enrolment_code import EnrolmentCode, read_code
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.signing import fingerprint, public_bytes
 
@@ -80,6 +80,7 @@ class FirstBoot:
         guard(config)
         served = LocalSocket(config, self.answer)
         log.info("not enrolled: waits for a code, on the box's page or by beffroi-box enrol")
+        self._resume(config)
         stopping = threading.Event()
         thread = threading.Thread(target=served.serve, args=(stopping,), daemon=True)
         thread.start()
@@ -136,21 +137,38 @@ class FirstBoot:
                 config = load(self._state)
         except (BoxError, ProtocolError) as error:
             return error.code
-        self._enrolment, self._told = "asking", ""
+        self._begin(config, code, self._serial, heard=False)
+        return ""
+
+    def _resume(self, config: BoxConfig) -> None:
+        """Go on with the code that was typed before a power cut: it was shown once."""
+        if (asked := self._store.asked()) is None or not config.centre:
+            return
+        try:
+            self._begin(config, read_code(asked.code), asked.serial, heard=asked.heard)
+        except ProtocolError as error:
+            log.warning("the enrolment on the disk cannot be used: %s", error)
+
+    def _begin(self, config: BoxConfig, code: EnrolmentCode, serial: str, *, heard: bool) -> None:
+        self._enrolment, self._told = "waiting" if heard else "asking", ""
 
         def work() -> None:
-            try:
-                enrol(config, self._store, code, serial=self._serial, wait_s=WAIT_S, say=self._say)
-            except (BoxError, ProtocolError, OSError) as error:
-                self._enrolment = getattr(error, "code", "disk")
-                self._told = str(error)
-                log.warning("enrolment: %s", error)
-            else:
+            while not self._done.is_set():
+                try:
+                    enrol(config, self._store, code, serial=serial, wait_s=WAIT_S, say=self._say)
+                except (BoxError, ProtocolError, OSError) as error:
+                    # The centre knows the code, which counts until it says otherwise, however long a person takes.
+                    if self._enrolment == "waiting" and self._store.asked() is not None:
+                        time.sleep(TRY_EVERY_S)
+                        continue
+                    self._enrolment = getattr(error, "code", "disk")
+                    self._told = str(error)
+                    log.warning("enrolment: %s", error)
+                    return
                 self._enrolment = "done"
                 self._done.set()
 
         threading.Thread(target=work, daemon=True).start()
-        return ""
 
     def _say(self, text: str) -> None:
         if text.startswith("Waiting"):

@@ -44,6 +44,16 @@ class Identity(msgspec.Struct, frozen=True):
     centre: str
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """An enrolment that has begun: the code as text, shown once to a person; ``heard``: the centre knows it.
+
+    The check of the root key is over the code's secret, so the code itself is kept; beside it is the box's own key."""
+
+    code: str
+    serial: str
+    heard: bool = False
+
+
 class Store:
     def __init__(self, state: Path) -> None:
         self.state = state
@@ -84,6 +94,24 @@ class Store:
         """The root key pinned at enrolment, 32 bytes, kept apart from the identity; None when it is lost too."""
         text = read_twin(self.state / "root.pub")
         return unb64(text.decode("ascii").strip()) if text is not None else None
+
+    def asked(self) -> Asked | None:
+        """The enrolment that a power cut may have broken off."""
+        try:
+            return msgspec.json.decode((self.state / "enrolment.json").read_bytes(), type=Asked)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def save_asked(self, asked: Asked) -> None:
+        """Errors: OSError."""
+        if asked != self.asked():
+            write_atomic(self.state / "enrolment.json", msgspec.json.encode(asked))
+
+    def forget_asked(self) -> None:
+        """The code served, or never will. Errors: OSError."""
+        if (path := self.state / "enrolment.json").exists():
+            path.unlink()
+            sync_directory(self.state)
 
     def trust(self, identity: Identity) -> TrustStore:
         """The pinned root, and every delegation seen so far that still verifies."""
