@@ -23,6 +23,7 @@ from beffroi_protocol.signing import b64, fingerprint, public_bytes
 from beffroi_box import AGENT_VERSION, labels, status
 from beffroi_box.agent import Agent
 from beffroi_box.client import Centre
+from beffroi_box.clock import correct, plausible, set_machine
 from beffroi_box.config import DEFAULT_STATE, BoxConfig, keep_setting, load
 from beffroi_box.enrol import enrol, recover, serial_of
 from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable, IdentityDamaged
@@ -38,6 +39,7 @@ from beffroi_box.resolver import (
     own_files,
     prepare,
     unbound_configuration,
+    unbound_file,
     write_names,
 )
 from beffroi_box.ruleset import Site, ruleset
@@ -132,6 +134,14 @@ def show_machines(state: Path) -> int:
     return 0
 
 
+def set_clock(arguments: argparse.Namespace) -> int:
+    """A unit of its own does this: only its process may set the clock."""
+    off_s = correct(load(arguments.state), set_machine)
+    if off_s:
+        _say(f"The clock was off by {off_s} s.")
+    return 0
+
+
 def show_status(arguments: argparse.Namespace) -> int:
     if arguments.machines:
         return show_machines(arguments.state)
@@ -209,10 +219,12 @@ def _site(config: BoxConfig) -> Site:
 def resolver_config(arguments: argparse.Namespace) -> int:
     """Write the configurations of Unbound and dnsdist, and empty files of names where there are none."""
     config = load(arguments.state)
-    Store(arguments.state).prepare()
+    store = Store(arguments.state)
+    store.prepare()
     prepare(config)
+    dated = plausible(store.time_floor())
     written = {
-        config.state / "resolver" / "unbound.conf": unbound_configuration(config),
+        unbound_file(config): unbound_configuration(config, dated=dated),
         config.state / "names" / "dnsdist.conf": dnsdist_configuration(config),
     }
     for path, text in written.items():
@@ -262,6 +274,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--directory", type=Path, default=Path("/run/beffroi-box-inspection"), help="its own")
     command("boot", boot, "load the last rules and deny entries into the kernel, before the network is up")
     command("run", run, "follow the feed and enforce it")
+    command("set-clock", set_clock, "set this machine's clock to the signed time that the agent has")
     sub = command("status", show_status, "say how the box is; exit 0 when it is connected and current")
     sub.add_argument("--json", action="store_true")
     sub.add_argument("--machines", action="store_true", help="say which machines alarms of 30 days name")

@@ -36,6 +36,7 @@ from beffroi_box.acks import Acknowledger
 from beffroi_box.answers import Answers
 from beffroi_box.blocked import Blocked
 from beffroi_box.client import Centre, SignedSession
+from beffroi_box.clock import MachineClock
 from beffroi_box.config import BoxConfig
 from beffroi_box.diagnose import Doctor
 from beffroi_box.download import fetch_snapshot
@@ -66,6 +67,7 @@ KEEP_EVERY_S, SLOW_EVERY_S = 1.0, 30.0
 class Agent:
     def __init__(self, config: BoxConfig) -> None:
         self.config = config
+        self.machine_clock = MachineClock(config)
         self.store = Store(config.state)
         self.store.prepare()
         prepare(config)
@@ -101,7 +103,7 @@ class Agent:
         self.sender = Sender(self._posts.post, self.spool)
         self.acks = Acknowledger(self._feed.say, lambda: self.enforcer.policy_version)
         self._acked: dict[str, tuple[int, int]] = {}
-        self._useful = False
+        self._useful = self._told_time = False
         self._policies: queue.Queue[tuple[PolicyMessage, bytes]] = queue.Queue()
         self._unsaved: set[str] = set()
         self.blocked = Blocked(config, self.enforcer, self.lists, self.watch, self.spool, self.now)
@@ -228,7 +230,7 @@ class Agent:
             log.warning("line refused: %s", result.error.code)
             self.status.note(refused=result.error.code)
             return result.resync
-        self._useful = True
+        self._useful = self._told_time = True
         self.acks.heard()
         self.status.note(heard_at=int(time.time()))
         if isinstance(result, Change):
@@ -335,6 +337,8 @@ class Agent:
                     "what may come in is decided by the policy's rules from now on, or by observation again"
                 )
             self._save_tables()
+            if self._told_time:  # before, trusted time may be the floor alone
+                self._save(lambda: self.machine_clock.keep(self.now()))
             if time.monotonic() - slow_at > SLOW_EVERY_S:
                 slow_at = time.monotonic()
                 self.enforcer.expire()

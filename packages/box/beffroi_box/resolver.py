@@ -35,12 +35,23 @@ LONG_NAME_BYTES = 52
 """Shorter questions never leave dnsdist; a tunnel's are longer."""
 
 
-def unbound_configuration(config: BoxConfig) -> str:
+UNDATED = 'val-override-date: "-1"'
+"""Signatures are checked, their dates are not (``clock``)."""
+
+
+def unbound_file(config: BoxConfig) -> Path:
+    return config.state / "resolver" / "unbound.conf"
+
+
+def unbound_configuration(config: BoxConfig, *, dated: bool = True) -> str:
+    """``dated`` False: the machine's clock is known to be wrong."""
     directory = config.state / "resolver"
     forward = "".join(f"    forward-addr: {address}\n" for address in config.resolver_forward)
     zone = f'forward-zone:\n    name: "."\n{forward}' if forward else ""
     modules = "validator iterator" if config.resolver_dnssec else "iterator"
     anchor = 'trust-anchor-file: "/usr/share/dns/root.key"' if config.resolver_dnssec else ""
+    if anchor and not dated:
+        anchor += f"\n    {UNDATED}"
     return f"""# Written by beffroi-box; changes are lost.
 server:
     interface: 127.0.0.1
