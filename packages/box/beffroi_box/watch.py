@@ -40,6 +40,7 @@ from beffroi_box.ruleset import TABLE
 from beffroi_box.services import NAMES
 from beffroi_box.tallies import Tallies, Tally
 from beffroi_box.traps import Strangers, Touch
+from beffroi_box.uplink import Uplink
 
 log = logging.getLogger("beffroi_box.watch")
 
@@ -71,6 +72,7 @@ class Watch:
             Strangers(), Volumes(), Beacons(), Tunnels(),
         )  # fmt: skip
         self._learner, self._rounds = Learner(spool), Rounds(spool)
+        self._uplink = Uplink(config.wan)
         self._places: dict[str, str] = {}
         self._met: dict[str, Entry] = {}
         self._met_told_at: dict[str, int] = {}
@@ -212,6 +214,7 @@ class Watch:
         self._rounds.asked(self._take("asks"))
         for tally in self._take("others"):
             self._rounds.seen("other_router" if ":" in tally.address else "other_dhcp", tally.address)
+        self._beside()
         self._rounds.tell(now=now)
         self._labels.forget(now=now)
         self._learner.tell(now=now)
@@ -222,6 +225,17 @@ class Watch:
                 if self._is_new(leak.remote, now):
                     self._leak(leak)
         self.keep()
+
+    def _beside(self) -> None:
+        """Before a bridge everybody is in one network, and nobody can tell who goes round."""
+        mode = self._config.mode or self._enforcer.policy.mode
+        if mode != "router":
+            return
+        try:
+            for mac in self._uplink.machines(now=int(time.monotonic())):
+                self._rounds.seen("uplink", mac)
+        except OSError as error:
+            log.info("who stands beside the box is not heard: %s", error.strerror)
 
     def _is_new(self, remote: str, now: int) -> bool:
         place = Indicator(Kind.IP, remote)
