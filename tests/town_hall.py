@@ -218,7 +218,7 @@ class TownHall:
             for version in (4, 6)
             for way in ("in", "out")
         )
-        flush = "".join(f"flush set inet beffroi {name}\n" for name in sets)
+        flush = "".join(f"flush set inet beffroi {name}\n" for name in (*sets, "callers4", "callers6"))
         run(*inside(BOX, "nft", "-f", "-"), stdin=flush)
 
     def cut(self, *, down: bool) -> None:

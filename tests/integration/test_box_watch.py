@@ -329,6 +329,29 @@ def test_whoever_calls_a_command_server_is_found_on_the_spot_and_named_to_nobody
         hall.kill("page")
 
 
+def test_of_two_machines_that_call_one_command_server_at_once_both_are_named(hall: TownHall) -> None:
+    one = msgspec.structs.replace(entry(EVIL, hall.centre.now() + 3600), reason="command_server")
+    version = hall.centre.publish(one)
+    until(lambda: hall.centre.enforced(version), "not enforced")
+    second = hall.pc[0].rpartition(".")[0] + ".77"
+    run("ip", "-n", LAN, "addr", "add", f"{second}/32", "dev", "l0")
+    try:
+        assert not connects(LAN, EVIL)
+        with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as client:
+            client.bind((second, 0))
+            assert client.connect_ex((EVIL, ECHO_PORT))
+    finally:
+        run("ip", "-n", LAN, "addr", "del", f"{second}/32", "dev", "l0")
+
+    def told() -> list[FlowsBlocked]:
+        return [fact for fact in facts(hall, FlowsBlocked) if fact.entry_id == one.id]
+
+    until(
+        lambda: len({label for fact in told() for label in fact.machines}) == 2, f"not both: {hall.log()}", 20
+    )
+    assert sum(fact.count for fact in told()) == 1, "one remote, one port, five minutes: one attempt"
+
+
 def test_who_called_another_refused_address_is_kept_nowhere(hall: TownHall) -> None:
     hall.block(EVIL, "liste-autre.com")
     before = (hall.state / "labels.json").read_bytes() if (hall.state / "labels.json").exists() else b""

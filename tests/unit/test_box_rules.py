@@ -117,7 +117,11 @@ def test_an_attempt_is_logged_once_and_answers_to_what_was_cut_are_none() -> Non
         first, *rules = chain(ruleset(Policy(), SITE), f"tried_{way}")
         assert first == "ct direction reply return"
         known, rules = rules[:2], rules[2:]
-        assert all(rule.endswith(f"_{way} return") for rule in known)
+        end = "goto callers" if way == "out" else "return"
+        assert all(rule.endswith(f"_{way} {end}") for rule in known)
+        if way == "out":
+            rules, remembered = rules[:4], rules[4:]
+            assert len(remembered) == 2 and not any("log" in rule or "counter" in rule for rule in remembered)
         assert len(rules) == 4
         for rule in rules:
             assert f" {side} . " in rule and "add @" in rule and "log group 5" in rule

@@ -63,6 +63,10 @@ class Blocked:
                 if not self._enforcer.policy.enforce:
                     continue  # it passed: nothing was refused
                 entry = self.entry_for_address(blocked.remote)
+                if blocked.direction == "also":
+                    if entry and (machine := self._caller(entry, blocked.local)):
+                        self._spool.called(entry, blocked.protocol, blocked.port, self._now(), machine)
+                    continue
                 indicator = entry.indicator if entry else Indicator(Kind.IP, blocked.remote)
                 self._spool.flow(
                     indicator,

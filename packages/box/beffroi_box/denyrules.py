@@ -15,12 +15,12 @@ from __future__ import annotations
 from beffroi_protocol.messages import Policy
 
 from beffroi_box.lanprobe import MARK, NEAR
-from beffroi_box.tallies import tried
+from beffroi_box.tallies import callers, tried
 
-LOG_IN, LOG_OUT = "bf:in", "bf:out"
+LOG_IN, LOG_OUT, LOG_ALSO = "bf:in", "bf:out", "bf:also"
 _FAMILIES = ((4, "ip"), (6, "ip6"))
 DENY_CHAINS = (
-    "tried_in", "tried_out", "blocked_in", "blocked_out",
+    "tried_in", "tried_out", "callers", "blocked_in", "blocked_out",
     *(f"{name}{version}" for name in ("blocked_in", "blocked_out") for version, _ in _FAMILIES),
     "deny_in", "deny_out", "deny", "again", "early_",
 )  # fmt: skip
@@ -42,6 +42,7 @@ def deny_rules(policy: Policy, table: str, group: int, wan: str, lan: str) -> st
     listed = "\n".join(_listed(way, side) for way, side in (("in", "saddr"), ("out", "daddr")))
     return f"""table inet {table} {{
 {tried("in", "saddr", group, LOG_IN)}
+{callers(group, LOG_ALSO)}
 {tried("out", "daddr", group, LOG_OUT)}
   chain blocked_in {{
     counter name blocked_in

@@ -104,6 +104,15 @@ class FactSpool:
                     key = all_ports
             self._count(flows, key, ROOM[direction], entry_id, at, machine)
 
+    def called(self, entry: Entry, protocol: str, port: int, at: int, machine: str) -> None:
+        """One more machine calls what is counted already: no attempt more, but somebody must find it too."""
+        with self._lock:
+            flows, key = self._flows["out"], (entry.indicator, protocol, port)
+            if (known := flows.get(key) or flows.get((entry.indicator, "", 0))) is not None:
+                known.called(machine)
+            elif len(flows) < ROOM["out"]:
+                self._count(flows, key, ROOM["out"], entry.id, at, machine, by=0)
+
     def name(self, indicator: Indicator, entry_id: str, at: int, machine: str = "") -> None:
         with self._lock:
             again = self._asked_again(indicator, at)

@@ -25,7 +25,8 @@ _ETHERTYPE_IP, _ETHERTYPE_IPV6 = 0x0800, 0x86DD
 
 @dataclass(frozen=True)
 class Blocked:
-    """One refused packet. ``remote`` is the side on the internet, ``port`` the port that was asked for."""
+    """One refused packet. ``remote`` is the side on the internet, ``port`` the port that was asked for.
+    ``direction``: in, out; also: one more machine calls a remote that is counted already."""
 
     direction: str
     remote: str
@@ -92,7 +93,7 @@ def _packet(attributes: bytes) -> Blocked | None:
                 prefix = value.rstrip(b"\0").decode("ascii", "replace")
         offset += (length + 3) & ~3
     direction = prefix.partition(":")[2]
-    if direction not in ("in", "out"):
+    if direction not in ("in", "out", "also"):
         return None
     if ethertype == _ETHERTYPE_IP and len(payload) >= 20:
         start, protocol = (payload[0] & 15) * 4, payload[9]

@@ -55,6 +55,7 @@ PACE = "rate over 100/second burst 300 packets"
 ATTEMPT_S = 300
 """Longer than all retries of one connection (127 s on Linux), short enough to see who comes back."""
 ATTEMPTS_REMEMBERED = 65536
+CALLERS_REMEMBERED = 16384
 
 
 def declarations() -> str:
@@ -118,7 +119,25 @@ def attempt_sets() -> str:
                     f"  set {name}{version}_{way} {{ type {key}; flags dynamic,timeout; timeout {ATTEMPT_S}s; "
                     f"size {ATTEMPTS_REMEMBERED}; }}"
                 )
+    for version in (4, 6):
+        lines.append(
+            f"  set callers{version} {{ type ipv{version}_addr . ipv{version}_addr; flags dynamic,timeout; "
+            f"timeout {ATTEMPT_S}s; size {CALLERS_REMEMBERED}; }}"
+        )
     return "\n".join(lines)
+
+
+def callers(group: int, prefix: str) -> str:
+    """One more machine of the LAN at a remote that is counted already: no attempt, but it is told too, since of some
+    remotes somebody must find all callers. A full set tells of no more."""
+    lines = ["  chain callers {"]
+    for version, family in ((4, "ip"), (6, "ip6")):
+        pair = f"{family} saddr . {family} daddr"
+        lines.append(
+            f"    {pair} != @callers{version} add @callers{version} {{ {pair} }} "
+            f'limit rate 50/second burst 50 packets log group {group} prefix "{prefix}" snaplen 96'
+        )
+    return "\n".join((*lines, "  }"))
 
 
 def tried(way: str, side: str, group: int, prefix: str) -> str:
@@ -128,15 +147,20 @@ def tried(way: str, side: str, group: int, prefix: str) -> str:
         f'log group {group} prefix "{prefix}" snaplen 96'
     )
     lines = [f"  chain tried_{way} {{", "    ct direction reply return"]
+    known = "goto callers" if way == "out" else "return"
     for version, family in ((4, "ip"), (6, "ip6")):  # a repetition ends here
-        lines.append(f"    {family} {side} . meta l4proto . th dport @tried{version}_{way} return")
+        lines.append(f"    {family} {side} . meta l4proto . th dport @tried{version}_{way} {known}")
     for version, family in ((4, "ip"), (6, "ip6")):
         for name, ports, key in (
             ("tried", "meta l4proto { tcp, udp }", f"{family} {side} . meta l4proto . th dport"),
             ("bare", "meta l4proto != { tcp, udp }", f"{family} {side} . meta l4proto"),
         ):
-            known = f"@{name}{version}_{way}"
-            lines.append(f"    {ports} {key} != {known} add {known} {{ {key} }} {count}")
+            memory = f"@{name}{version}_{way}"
+            lines.append(f"    {ports} {key} != {memory} add {memory} {{ {key} }} {count}")
+    if way == "out":  # its caller is told by the log of the attempt
+        for version, family in ((4, "ip"), (6, "ip6")):
+            pair = f"{family} saddr . {family} daddr"
+            lines.append(f"    {pair} != @callers{version} add @callers{version} {{ {pair} }}")
     return "\n".join((*lines, "  }"))
 
 

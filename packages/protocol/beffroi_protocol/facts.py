@@ -29,8 +29,9 @@ Labels = Annotated[
 class FlowsBlocked(msgspec.Struct, frozen=True, tag="flows_blocked", tag_field="t"):
     """Attempts of one remote address that a box refused, counted over an interval. No LAN address.
 
-    ``count``: attempts. Within five minutes, all packets of one remote, direction, protocol and port are one.
-    ``machines``: who began them, told of command servers only; the first eight that were seen.
+    ``count``: attempts. Within five minutes, all packets of one remote, direction, protocol and port are one;
+    0 tells only of one more machine. ``machines``: who began them, told of command servers only; the first eight
+    that were seen.
     """
 
     id: Name
