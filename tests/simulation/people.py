@@ -84,6 +84,8 @@ def lying_report(world: World) -> None:
 def conspiracy(world: World) -> None:
     """All liars at once, with all that an attacker can make of mail to himself: the documented power, exactly."""
     number = world.rng.randint(4, 250)
+    while any(innocent(number)[0] in one.indicators for c in world.centre.book.campaigns for one in c.seen):
+        number = number % 250 + 4  # nobody spoke of it yet: what was said before counts too
     link, name, ip = innocent(number)
     persons = [f"{c}/liar" for c in sorted(world.liars)]
     if world.rng.random() < 0.3:

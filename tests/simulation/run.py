@@ -131,11 +131,24 @@ def _pass_them(world: World) -> None:
             if (table.epoch, table.version) >= world.centre.publisher.feed.log(name).position()
             and table.head != world.centre.publisher.feed.log(name).channel.head
         ]  # fmt: skip
-        if not ahead:
+        scopes = {one.commune for one in ahead} | _doors_ahead(world)
+        if not scopes:
             return
-        for scope in ("all", *{one.commune for one in ahead}):
+        for scope in ("all", *sorted(scopes)):
             people.block_for(world, scope)
         world.run_until(world.time.true + 90.0)
+
+
+def _doors_ahead(world: World) -> set[str]:
+    """The communes whose overlay a door of the datacenter holds further than the restored centre does."""
+    log, found = world.centre.publisher.feed.log, set()
+    for door in world.doors:
+        with door.follower.tables() as tables:
+            for name, table in tables.items():
+                at, head = (table.epoch, table.version), table.head
+                if "@" in name and at >= log(name).position() and head != log(name).channel.head:
+                    found.add(name.partition("@")[2])
+    return found
 
 
 def _empty_the_lonely(world: World) -> None:
