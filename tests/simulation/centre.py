@@ -132,7 +132,7 @@ class Centre:
 
     def turned(self, *, within_s: int) -> bool:
         """True when something ended, or ends, around now."""
-        ends = [o.expires_at for o in self.exceptions.active()] + [
+        ends = [o.expires_at for o in self.exceptions.every()] + [
             b.expires_at for _, b in self.lists.in_force()
         ]
         ends += [*(one.until for one in self.never.rows), int(self.lists.withdrawn_at)]

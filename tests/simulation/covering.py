@@ -179,7 +179,8 @@ def lists(world: World, box: Box, watched: Watched, now: int) -> None:
             if one.kind.value == "domain" or (one.expires_at and one.expires_at <= now + checks.SLACK_S):
                 watched.lists.pop((channel, name), None)
             elif _content(world, box, one) <= held:
-                watched.lists[channel, name] = one
+                if box.agent.lists._chosen.get((channel, name)) == one:  # not by chance, as another list's
+                    watched.lists[channel, name] = one
             elif (before := watched.lists.get((channel, name))) is not None:
                 checks.require(
                     _content(world, box, before) <= held or (before.expires_at and before.expires_at <= now),

@@ -46,6 +46,10 @@ class Exceptions:
     def active(self) -> list[Opened]:
         return self._select("state = 'active'")
 
+    def every(self) -> list[Opened]:
+        """Those that ended too."""
+        return self._select("1 = 1")
+
     def _select(self, where: str, *values: object) -> list[Opened]:
         rows = self._database.execute(
             "SELECT id, kind, value, collectivite_id, by_departement, expires_at FROM local_exception WHERE "
