@@ -94,8 +94,8 @@ class FeedSession:
         asked for as a whole come as snapshots: they are short. Asked at the beginning of each connection."""
         self._unsaid = {c for c in self.tables if self._as_a_whole(c)}
         named = (
-            # Without a head no lines fit; the version stays, or the centre would send a file of before it.
-            f"{c}:{t.epoch}:{t.version}:{'' if c in self._resync else t.head}"
+            # To this head no lines fit; the version stays, or the centre would send a file of before it.
+            f"{c}:{t.epoch}:{t.version}:{'?' if c in self._resync else t.head}"
             for c, t in self.tables.items()
             if not self._as_a_whole(c)
         )
