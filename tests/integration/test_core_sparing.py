@@ -107,9 +107,10 @@ def test_what_communes_met_on_many_days_before_is_taken_out(system: Actor, town_
 def test_an_old_entry_a_command_server_and_what_is_decided_are_not_taken_out(
     system: Actor, town_halls: list[str]
 ) -> None:
-    publish(system, SUPPLIER.value, threat="command_server")
-    for owner in town_halls:
-        met(owner, 9)
+    for threat in ("command_server", "malware"):
+        publish(system, SUPPLIER.value, threat=threat)
+        for owner in town_halls:
+            met(owner, 9)
     publish(system, OTHER.value, name="other")
     with clock.shifted(3700):
         for owner in town_halls:

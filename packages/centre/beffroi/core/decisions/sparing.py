@@ -3,8 +3,8 @@
 Purpose: a list is in force at every door at once. Of what weak decisions have its entries have this: a new one on
          which more communes than the blast budget live is let pass before the list is published, or within the
          rollback window, once their boxes have looked back.
-Rule:    never an entry of a list of command servers (those who are infected are refused most), never what a decision
-         blocks too, never again what a person put back. A decision that comes later ends it.
+Rule:    never an entry of a list of command servers or malware (those who are infected call regularly), never what a
+         decision blocks too, never again what a person put back. A decision that comes later ends it.
 Process: worker (what boxes tell), sources (before a list is published).
 Input:   counts of boxes of which some lie: it takes more than the budget of communes.
 Fails:   open towards blocking: what nobody told is listed.
@@ -18,7 +18,7 @@ from datetime import timedelta
 
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.protected import too_wide
-from beffroi_protocol.threats import NEVER_LIFTED
+from beffroi_protocol.threats import NEVER_LIFTED, Threat
 from django.conf import settings
 from django.db.models import Count
 
@@ -32,6 +32,7 @@ ACTOR = Actor.system("decisions.sparing")
 KEPT = timedelta(days=30)
 USED = "entry_used"
 """Reason: communes use it regularly. Refusals of a day say nothing: an attack that many meet is refused to many."""
+CALLED_BY_THE_INFECTED = NEVER_LIFTED | {Threat.MALWARE.value}
 _DAY = timedelta(days=1)
 
 
@@ -71,7 +72,7 @@ def judge(indicator: Indicator) -> int:
     spared = 0
     window_s = budget_of(settings.BEFFROI).rollback_s
     found = listed.covering(listed.blocking_in(""), indicator)
-    if any(one.row.threat in NEVER_LIFTED for one in found):
+    if any(one.row.threat in CALLED_BY_THE_INFECTED for one in found):
         return 0
     for one in found:
         since = listed.since(one)
@@ -86,7 +87,7 @@ def judge(indicator: Indicator) -> int:
 def hold_out(kind: Kind, values: Collection[str], *, threat: str, known: Collection[str]) -> int:
     """Before a list is published: let pass the ``values`` that are not ``known`` yet and that too many communes use
     regularly, as far as boxes told; return how many."""
-    if threat in NEVER_LIFTED:
+    if threat in CALLED_BY_THE_INFECTED:
         return 0
     told = EntryUse.objects.filter(kind=kind.value, last_at__gte=clock.now() - KEPT)
     regular = told.filter(regular_days__gte=stages.REGULAR_DAYS) | told.filter(
