@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable
 from beffroi_protocol.indicators import Indicator, Kind
 from django.db import transaction
 
-from beffroi.core.decisions import actions, queries, stages
+from beffroi.core.decisions import actions, queries, rules, stages
 from beffroi.core.decisions.models import Decision, SharedAddress
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -54,5 +54,6 @@ def met(indicator: Indicator) -> list[str]:
     if indicator.kind not in (Kind.IP, Kind.CIDR):
         return []
     network = ipaddress.ip_network(indicator.value)
-    known = queries.shared_addresses().values_list("address", "name")
+    near = queries.shared_addresses().filter(address__startswith=rules.shared_text(network))
+    known = near.values_list("address", "name")
     return sorted({name for address, name in known if ipaddress.ip_address(address) in network})
