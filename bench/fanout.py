@@ -113,7 +113,12 @@ def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
         bench = _Bench(centre, options, say)
         bench.settle(network, directory, stack)
         steps = (bench.join, bench.rounds, bench.after_silence, bench.many, bench.storm, bench.proofs)
-        rows = [row for step in steps for row in step()]
+        rows: list[Row] = []
+        for step in steps:
+            made = step()
+            for row in made:
+                say(f"  {row.work}: {row.ours} {row.unit}")
+            rows += made
         say(f"load {_uptime()}")
         return rows
 
@@ -269,7 +274,9 @@ class _Bench:
         for number in range(10 * seconds):
             time.sleep(max(0.0, began + number / 10 - time.monotonic()))
             futures.append(self.centre.clerk.start("block", kind="ip", value=self._next_address()))
-        made = [future.result(60)["decision_id"] for future in futures]
+        answers = [future.result(60) for future in futures]
+        made = [answer["decision_id"] for answer in answers if answer["ok"]]
+        refused = collections.Counter(answer["code"] for answer in answers if not answer["ok"])
         used = self._load()
         decisions = self._began(made, since)
         self._until_acknowledged(decisions)
@@ -289,6 +296,13 @@ class _Bench:
             ),
             Row(
                 "10 decisions a second: decisions in one batch", "count", round(len(made) / found.batches, 1)
+            ),
+            Row(
+                "10 decisions a second: refused to the operator",
+                "count",
+                refused.total(),
+                target=0,
+                note=str(dict(refused) or ""),
             ),
         ]
         for part in (*_PARTS, "boxes"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import tempfile
@@ -51,13 +50,8 @@ class Door:
 
     async def read(self) -> None:
         """Take in everything that waits."""
-        while self.subscriber is not None and not self.subscriber.closed:
-            try:
-                async with asyncio.timeout(0.0):
-                    data = await self.subscriber.next()
-            except TimeoutError:
-                return
-            for line in (data or b"").splitlines():
+        while self.subscriber is not None and (data := self.subscriber.take()):
+            for line in data.splitlines():
                 result = self.session.receive(line, monotonic=time.monotonic())
                 if isinstance(result, FileWanted):
                     self.files += 1

@@ -134,6 +134,11 @@ class Centre:
     def socket(self) -> Path:
         return self.config.run / f"{self.name}.sock"
 
+    def _entrance(self, method: str, path: str) -> Path:
+        """The socket to which the front door brings a request."""
+        held = method == "POST" and path.startswith("/v1/feed")
+        return self.config.run / f"{self.name}-held.sock" if held else self.socket
+
     def start(self) -> None:
         self.launch()
         self.wait()
@@ -178,7 +183,7 @@ class Centre:
     def request(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> Answer:
-        connection = UnixConnection(self.socket)
+        connection = UnixConnection(self._entrance(method, path))
         try:
             connection.request(method, path, body or None, headers or {})
             response = connection.getresponse()
@@ -188,7 +193,7 @@ class Centre:
 
     def hold(self, path: str, headers: dict[str, str], *, method: str = "GET") -> Held:
         """With POST the request's body begins, and does not end."""
-        connection = UnixConnection(self.socket)
+        connection = UnixConnection(self._entrance(method, path))
         connection.putrequest(method, path)
         more = {"Transfer-Encoding": "chunked"} if method == "POST" else {}
         for name, value in {**headers, **more}.items():

@@ -25,7 +25,7 @@ from tests.simulation.bulk import on_its_way
 from tests.simulation.centre import Centre, CentreCrash, Down
 from tests.simulation.disk import PowerCut
 from tests.simulation.doors import Door
-from tests.simulation.virtual import START, VirtualTime, drive
+from tests.simulation.virtual import START, VirtualTime
 
 HORIZONS_S = (3600.0, 86400.0, 8 * 86400.0)
 PARTITIONS_S = (120.0, 3600.0, 86400.0, 7 * 86400.0)
@@ -185,8 +185,8 @@ class World:
     def _flush(self, node: Node, connection: Connection) -> None:
         subscriber = connection.subscriber
         data = b""
-        while subscriber._queue and not subscriber.closed:
-            data += drive(subscriber.next()) or b""
+        while piece := subscriber.take():
+            data += piece
         if self.linked(node) is False:
             connection.silent = connection.silent or bool(data)
         if connection.silent:

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
-from beffroi_protocol.errors import MessageTooLarge, ProtocolError
+from beffroi_protocol.errors import MessageTooLarge
 from beffroi_protocol.messages import MAX_UPLINK_LINE_BYTES, Ack, AckBatch, decode
 from beffroi_protocol.table import overlay
 
@@ -72,11 +72,10 @@ class Acks:
         self._versions.pop(box.id, None)  # another process may have heard of others since
         return Uplines(self, box, still_there)
 
-    async def slow_down(self, box: BoxRow, lines: int) -> None:
-        """Return when the box may have so many lines read: nobody else waits for it."""
-        loop = asyncio.get_running_loop()
-        while not self._limit.take(box.id, min(lines, LINES_BURST), now_s=loop.time()):
-            await asyncio.sleep(SLOWED_S)
+    def may_read(self, box: BoxRow, lines: int) -> bool:
+        """False while the box said too much: it waits, and nobody else does."""
+        now_s = asyncio.get_running_loop().time()
+        return self._limit.take(box.id, min(lines, LINES_BURST), now_s=now_s)
 
     def take(self, box: BoxRow, batch: AckBatch) -> None:
         """Keep until the next commit. Errors: Invalid."""
@@ -143,30 +142,33 @@ class Acks:
 class Uplines:
     """The lines of one connection. ``still_there``: False once the box was revoked or replaced."""
 
+    __slots__ = ("_acks", "_lines", "_rest", "_still_there", "box")
+
     def __init__(self, acks: Acks, box: BoxRow, still_there: Callable[[], bool]) -> None:
+        self.box = box
         self._acks = acks
-        self._box = box
         self._still_there = still_there
         self._rest = b""
+        self._lines: list[bytes] = []
 
-    async def take(self, data: bytes) -> bool:
-        """Read what came; False when the connection shall end."""
+    def take(self, data: bytes) -> float:
+        """Hear what came. Return 0.0, or the seconds after which to call again, with nothing more read meanwhile.
+
+        Errors: BeffroiError, ProtocolError: the connection shall end.
+        """
         *lines, self._rest = (self._rest + data).split(b"\n")
-        try:
-            if len(self._rest) > MAX_UPLINK_LINE_BYTES:
-                raise MessageTooLarge(len(self._rest))
-            await self._acks.slow_down(self._box, len(lines))
-            for line in lines:
-                if not self._still_there():
-                    return False
-                if len(line) > MAX_UPLINK_LINE_BYTES:
-                    raise MessageTooLarge(len(line))
-                if line:  # an empty one only says that the box is there
-                    self._acks.take(self._box, decode(line, AckBatch))
-        except (BeffroiError, ProtocolError) as error:
-            log.warning("what %s said ends its connection: %s", self._box.id, error.code)
-            return False
-        return True
+        self._lines += lines
+        if len(self._rest) > MAX_UPLINK_LINE_BYTES:
+            raise MessageTooLarge(len(self._rest))
+        if self._lines and not self._acks.may_read(self.box, len(self._lines)):
+            return SLOWED_S
+        lines, self._lines = self._lines, []
+        for line in lines:
+            if len(line) > MAX_UPLINK_LINE_BYTES:
+                raise MessageTooLarge(len(line))
+            if line and self._still_there():  # an empty one only says that the box is there
+                self._acks.take(self.box, decode(line, AckBatch))
+        return 0.0
 
 
 def _sound(ack: Ack, own: tuple[str, ...]) -> bool:

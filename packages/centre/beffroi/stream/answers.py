@@ -1,4 +1,4 @@
-"""Answers of the stream process: problems, small JSON, and the responses that are held open.
+"""Answers of the stream process: problems, small JSON, and the responses that are held open for doors and browsers.
 
 Process: stream.
 Input:   bodies are hostile: read in pieces, never more than the limit, never longer than ``BODY_TIMEOUT_S``.
@@ -20,7 +20,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
-from beffroi.stream.acks import Uplines
 from beffroi.stream.hub import Hub, Subscriber
 
 BODY_TIMEOUT_S = 20.0
@@ -120,10 +119,8 @@ class Held(Response):
         idle: bytes = b"",
         idle_s: float | None = None,
         life_s: float | None = None,
-        up: Uplines | None = None,
     ) -> None:
-        """``idle`` is written whenever nothing was for ``idle_s``; ``life_s`` ends the response. ``up`` reads the
-        request's body while the response goes on; where it ends, both do."""
+        """``idle`` is written whenever nothing was for ``idle_s``; ``life_s`` ends the response."""
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         if nonce:
             headers[NONCE_HEADER] = nonce
@@ -134,15 +131,12 @@ class Held(Response):
         self._idle = idle
         self._idle_s = idle_s
         self._life_s = life_s
-        self._up = up
+        self._ready = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Thousands of these are held: two tasks each, and nothing that only waits for another.
         writer = asyncio.create_task(self._write(send))
-        reader = asyncio.create_task(
-            _disconnected(receive) if self._up is None else _read_up(receive, self._up)
-        )
-        self._subscriber.on_close = writer.cancel
+        reader = asyncio.create_task(_disconnected(receive))
+        self._subscriber.on_ready, self._subscriber.on_close = self._ready.set, writer.cancel
         try:
             async with asyncio.timeout(self._life_s):
                 await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
@@ -161,29 +155,23 @@ class Held(Response):
     async def _write(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         now_s = asyncio.get_running_loop().time
-        while (data := await self._next()) is not None:
-            # No timer for each line of each box: ``Hub.cut_stalled`` looks over all of them now and then.
+        while data := await self._next():
             self._subscriber.writing_since_s = now_s()
             await send({"type": "http.response.body", "body": data, "more_body": True})
             self._subscriber.writing_since_s = 0.0
 
-    async def _next(self) -> bytes | None:
-        if self._idle_s is None:
-            return await self._subscriber.next()
-        try:
-            async with asyncio.timeout(self._idle_s):
-                return await self._subscriber.next()
-        except TimeoutError:
-            return self._idle
+    async def _next(self) -> bytes:
+        """Return what is to be written; empty at the end."""
+        while not (data := self._subscriber.take()) and not self._subscriber.closed:
+            self._ready.clear()
+            try:
+                async with asyncio.timeout(self._idle_s):
+                    await self._ready.wait()
+            except TimeoutError:
+                return self._idle
+        return data
 
 
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _read_up(receive: Receive, up: Uplines) -> None:
-    """While a box is slowed nothing more of it is read: it waits for its own connection."""
-    while (message := await receive())["type"] != "http.disconnect":
-        if not await up.take(message["body"]) or not message.get("more_body", False):
-            return

@@ -37,6 +37,7 @@ from beffroi.stream.acks import Acks
 from beffroi.stream.answers import Held, answer, inflated, read_body
 from beffroi.stream.auth import LISTENER_HEADER, BoxRevoked, Caller, Gatekeeper, is_local
 from beffroi.stream.batches import pause_between_s
+from beffroi.stream.connections import Connections, Followed
 from beffroi.stream.downloads import AT_ONCE_A_BOX, AT_ONCE_A_DOOR, Downloads
 from beffroi.stream.endpoints import route, router
 from beffroi.stream.feedlog import parse_since
@@ -90,12 +91,15 @@ class Stream:
         self._posts = asyncio.Semaphore(MAX_POSTS_AT_ONCE)
         self._revoked: set[str] = set()  # since the start; a revoked box never becomes active again
         self._tasks: list[asyncio.Task[None]] = []
+        self._connections = Connections(
+            config.run / f"{self.name}-held.sock", self.hub, self.follow_box, self._nonce
+        )
         self.app = router([*self._routes(), *([] if relay else self._routes_of_the_publisher())])
 
     def _routes(self) -> list[Route]:
         return [
             route("/v1/nonce", self.nonce, self._nonce),
-            route("/v1/feed", self.follow, self._nonce, "GET", "POST"),
+            route("/v1/feed", self.follow, self._nonce),
             route("/v1/files/{digest}", self.file, self._nonce),
             route("/v1/facts", self.post_facts, self._nonce, "POST"),
             route("/healthz", self.health, str),
@@ -116,11 +120,13 @@ class Stream:
         if self._uplink is not None:
             jobs.append(self._uplink.run)
         self._tasks += [asyncio.create_task(job()) for job in jobs]
+        await self._connections.start()
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._connections.close()
         self.hub.close_all("stop")
         self.live_hub.close_all("stop")
         await self.acks.close()
@@ -248,15 +254,26 @@ class Stream:
         return answer({"nonce": nonce}, nonce=nonce)
 
     async def follow(self, request: Request) -> Response:
-        """A door asks (GET). A box asks with a body (POST) that does not end: what it enforces, line by line; its
-        signature covers the request without the body."""
+        """A door of the datacenter asks."""
         caller = await self.gate.caller(request)
-        if (request.method == "POST") != (caller.box is not None):
+        if caller.box is not None or self._uplink is not None:
+            raise NotFound("page")  # a relay carries the boxes' channels only
+        subscriber = await self._subscribe(caller, request)
+        return Held(self.hub, subscriber, media_type="application/x-ndjson")
+
+    async def follow_box(self, request: Request) -> Followed:
+        """A box asks; its signature covers the request without the body, which is what it enforces, line by line."""
+        caller = await self.gate.caller(request)
+        if caller.box is None:
             raise NotFound("page")
+        subscriber = await self._subscribe(caller, request)
+        up = self.acks.uplink(caller.box, lambda: not subscriber.closed)
+        return Followed(subscriber, up, self._nonce())
+
+    async def _subscribe(self, caller: Caller, request: Request) -> Subscriber:
+        """Return who follows, entered in the hub. Errors: NotFound, Invalid, BoxRevoked."""
         since = parse_since(request.query_params.get("since", ""))
         names = [part.channel for part in since]
-        if self._uplink is not None and caller.box is None:
-            raise NotFound("channel")  # a relay carries the boxes' channels only
         caller.check_channels(names)
         if len(set(names)) != len(names):
             raise Invalid("since")
@@ -278,8 +295,7 @@ class Stream:
             raise BoxRevoked
         subscriber = Subscriber(caller.owner, topics, [*first, *self.publisher.answer(since)])
         self.hub.add(subscriber, at_most=caller.at_most)
-        up = self.acks.uplink(caller.box, lambda: not subscriber.closed) if caller.box is not None else None
-        return Held(self.hub, subscriber, media_type="application/x-ndjson", nonce=self._nonce(), up=up)
+        return subscriber
 
     async def file(self, request: Request) -> Response:
         """The same answer for a digest that is unknown, of before, or of another commune."""

@@ -1,6 +1,6 @@
 """Hub: everyone who holds a response open, and what is sent to them.
 
-Purpose: hand the same bytes to hundreds of held responses in milliseconds.
+Purpose: hand the same bytes to tens of thousands of held responses: whoever holds one is told at once, and takes.
 Process: stream; the event loop alone touches it.
 Input:   readers are hostile: one that does not read is cut when its queue is full. It comes back and is
          served from its version; nobody waits for it.
@@ -8,7 +8,6 @@ Input:   readers are hostile: one that does not read is cut when its queue is fu
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -25,6 +24,8 @@ class Subscriber:
         self.topics = frozenset(topics)
         self.closed = False
         self.reason = ""
+        self.on_ready: Callable[[], object] = lambda: None
+        """Called when there is something to take, and at the end."""
         self.on_close: Callable[[], object] = lambda: None
         """For a writer that waits for its reader, and would not notice."""
         self.writing_since_s = 0.0
@@ -32,9 +33,6 @@ class Subscriber:
         self._queue: deque[bytes] = deque(first)
         self._queued_bytes = 0  # the answer to ``since`` does not count: it is as long as it is
         self._first = len(self._queue)
-        self._ready = asyncio.Event()
-        if self._queue:
-            self._ready.set()
 
     def put(self, data: bytes) -> bool:
         """Queue bytes; False (and closed) when the reader is too slow."""
@@ -47,28 +45,23 @@ class Subscriber:
             return False
         self._queue.append(data)
         self._queued_bytes += len(data)
-        self._ready.set()
-        return True
+        self.on_ready()
+        return not self.closed
 
     def close(self, reason: str) -> None:
         """End the response. What is queued is dropped: a revoked box receives nothing more."""
         if not self.closed:
             self.closed, self.reason = True, reason
             self._queue.clear()
-            self._ready.set()
+            self.on_ready()
             self.on_close()
 
-    async def next(self) -> bytes | None:
-        """Return the next bytes, several lines at once when they wait; None at the end."""
-        while not self._queue and not self.closed:
-            self._ready.clear()
-            await self._ready.wait()
-        if self.closed:
-            return None
-        if self._first:
+    def take(self) -> bytes:
+        """Return the next bytes, several lines at once when they wait; empty when none do, and at the end."""
+        if self._first and self._queue:
             self._first -= 1
             return self._queue.popleft()
-        data = b"".join(self._queue)
+        data = self._queue[0] if len(self._queue) == 1 else b"".join(self._queue)
         self._queue.clear()
         self._queued_bytes = 0
         return data

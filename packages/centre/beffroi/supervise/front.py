@@ -64,6 +64,7 @@ class _Listener:
 
 
 def _listeners(config: Config) -> tuple[_Listener, ...]:
+    boxes = "relays" if config.stream_relays else "stream"
     browser = (
         "acl held path /live",
         "http-request deny deny_status 404 if { path_beg /v1/ }",
@@ -98,7 +99,8 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
                 # The body of a boîtier's request stays open; it says at least an empty line each minute, or heartbeat.
                 "http-request deny deny_status 404 unless { path_beg /v1/ }",
                 "use_backend web if { path /v1/enrol }",
-                f"default_backend {'relays' if config.stream_relays else 'stream'}",
+                f"use_backend {boxes}-held if METH_POST {{ path /v1/feed }}",
+                f"default_backend {boxes}",
             ),
             _part(config.box_source_connections, config),
             _part(config.box_source_requests, config),
@@ -151,17 +153,17 @@ def configuration(config: Config, *, drop_privileges: bool, box_front: str = "")
             f"    bind unix@{_socket(config, box_front)} mode 600",
             "    monitor-uri /healthz",
         ]
-    for name in ("web", "console", "stream"):
+    for name in ("web", "console", "stream", "stream-held"):
         lines.append(f"backend {name}")
-        if name == "stream":
+        if name.startswith("stream"):
             lines.append(f"    timeout server {HELD_TIMEOUT}")
         lines.append(f"    server {name} unix@{sockets}/{name}.sock")
-    if config.relay_names:
+    for end in ("", "-held") if config.relay_names else ():
         # By its address: a box finds the nonce that it was given, and one relay sees whether it is used twice. One
         # that is away is back in a second; nobody goes to another meanwhile.
-        lines += ["backend relays", "    balance source", "    hash-type map-based sdbm avalanche"]
+        lines += [f"backend relays{end}", "    balance source", "    hash-type map-based sdbm avalanche"]
         lines.append(f"    timeout server {HELD_TIMEOUT}")
-        lines += [f"    server {name} unix@{sockets}/{name}.sock" for name in config.relay_names]
+        lines += [f"    server {name} unix@{sockets}/{name}{end}.sock" for name in config.relay_names]
     return "\n".join(lines) + "\n"
 
 

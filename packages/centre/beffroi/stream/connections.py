@@ -1,0 +1,288 @@
+"""Connections on which boîtiers follow the feed: one request each, whose body and answer do not end.
+
+Purpose: tens of thousands of them. A line down is one write and a line up one read in the event loop, without a task, a
+         queue of messages or a second buffer; that is a fifth of what they cost through an ASGI server (decision 0029).
+Process: stream, relays. Listens on STATE/run/NAME-held.sock, to which the front door brings ``POST /v1/feed`` alone.
+Input:   hostile; httptools (the parser of Node.js) reads it. The head is bounded in bytes and time, nothing of the body
+         is read before the request is accepted, and nothing while its box is slowed or does not read.
+Fails:   what is not sound, or not expected, ends that one connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+import httptools
+from beffroi_protocol.errors import ProtocolError
+from beffroi_protocol.requests import NONCE_HEADER
+from starlette.requests import Request
+from starlette.responses import Response
+
+from beffroi.lib.errors import BeffroiError, NotFound
+from beffroi.stream.acks import Uplines
+from beffroi.stream.answers import problem
+from beffroi.stream.hub import Hub, Subscriber
+
+log = logging.getLogger("beffroi.stream")
+
+PATH = b"/v1/feed"
+HEAD_BYTES = 32 * 1024
+HEAD_TIMEOUT_S = 10.0
+LINGER_S = 2.0
+"""So long the rest of a refused request is read and dropped: closing before would take the answer along."""
+BACKLOG = 4096
+SOCKET_MODE = 0o660
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A request that was accepted. ``nonce``: for the next one."""
+
+    subscriber: Subscriber
+    up: Uplines
+    nonce: str
+
+
+Follow = Callable[[Request], Awaitable[Followed]]
+
+
+class Connections:
+    """The listening socket, and all connections that came through it."""
+
+    def __init__(self, path: Path, hub: Hub, follow: Follow, nonce: Callable[[], str]) -> None:
+        """``follow`` raises BeffroiError or ProtocolError to refuse; ``nonce``: what a refusal brings along."""
+        self.path = path
+        self.hub = hub
+        self.follow = follow
+        self.nonce = nonce
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self.path.unlink(missing_ok=True)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(lambda: _Connection(self), self.path, backlog=BACKLOG)
+        # haproxy runs under an account of its own, in the group of the socket.
+        self.path.chmod(SOCKET_MODE)
+
+    def close(self) -> None:
+        """Take no more; those that follow end with their hub."""
+        if self._server is not None:
+            self._server.close()
+        for task in self.tasks:
+            task.cancel()
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: its head is read, its request answered, then lines go both ways until either side ends."""
+
+    __slots__ = (
+        "_all",
+        "_complete",
+        "_early",
+        "_followed",
+        "_headers",
+        "_parser",
+        "_paused",
+        "_read_bytes",
+        "_target",
+        "_timer",
+        "_transport",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(self, connections: Connections) -> None:
+        self._all = connections
+        self._parser = httptools.HttpRequestParser(self)
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._early = b""  # of the body, before the request was accepted
+        self._read_bytes = 0
+        self._complete = False
+        self._followed: Followed | None = None
+        self._paused = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    # -- what the event loop calls -----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        # What the kernel does not take at once counts as not read: so one whose reader takes nothing is found.
+        transport.set_write_buffer_limits(high=0)
+        self._after(HEAD_TIMEOUT_S, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        if self._followed is None:
+            self._read_bytes += len(data)
+            if self._read_bytes > HEAD_BYTES:
+                self._transport.abort()
+        if self._complete or self._transport.is_closing():
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            log.exception("a request failed")
+            self._transport.abort()
+        except httptools.HttpParserError:
+            self._transport.abort()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        if self._followed is not None:
+            self._followed.subscriber.writing_since_s = asyncio.get_running_loop().time()
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        if self._followed is not None:
+            self._followed.subscriber.writing_since_s = 0.0
+            self._write()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._followed is not None:
+            self._all.hub.remove(self._followed.subscriber)
+
+    # -- what the parser calls ---------------------------------------------------------------------------
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        if self._complete:
+            return  # one request a connection
+        self._transport.pause_reading()
+        method, target, headers = self._parser.get_method(), self._target, self._headers
+        self._target, self._headers = b"", []
+        task = asyncio.get_running_loop().create_task(self._open(method, target, headers))
+        self._all.tasks.add(task)
+        task.add_done_callback(self._all.tasks.discard)
+
+    def on_body(self, data: bytes) -> None:
+        if self._followed is None:
+            self._early += data
+        elif not self._transport.is_closing():
+            self._hear(data)
+
+    def on_message_complete(self) -> None:
+        self._complete = True
+        if self._followed is not None:
+            self._end()
+
+    # -- the request -------------------------------------------------------------------------------------
+
+    async def _open(self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        try:
+            followed = await self._all.follow(_request(method, target, headers))
+        except (BeffroiError, ProtocolError) as error:
+            self._refuse(problem(error, self._all.nonce()))
+        except Exception:
+            log.exception("a request failed")
+            self._refuse(Response(status_code=500))
+        else:
+            self._begin(followed)
+
+    def _begin(self, followed: Followed) -> None:
+        self._stop_waiting()
+        subscriber = followed.subscriber
+        if self._transport.is_closing():
+            self._all.hub.remove(subscriber)
+            return
+        self._followed = followed
+        subscriber.on_ready, subscriber.on_close = self._write, self._end
+        headers = [
+            (b"content-type", b"application/x-ndjson"),
+            (b"cache-control", b"no-store"),
+            (b"transfer-encoding", b"chunked"),
+            (NONCE_HEADER.encode(), followed.nonce.encode()),
+        ]
+        self._transport.write(_head(200, headers))
+        self._write()
+        self._transport.resume_reading()
+        early, self._early = self._early, b""
+        self._hear(early)
+        if self._complete or subscriber.closed:
+            self._end()
+
+    def _refuse(self, response: Response) -> None:
+        self._transport.write(_head(response.status_code, [*response.raw_headers, (b"connection", b"close")]))
+        self._transport.write(bytes(response.body))
+        self._after(LINGER_S, self._transport.abort)
+        self._transport.resume_reading()
+
+    # -- lines -------------------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        assert self._followed is not None
+        while not self._paused and (data := self._followed.subscriber.take()):
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def _hear(self, data: bytes) -> None:
+        assert self._followed is not None
+        up = self._followed.up
+        try:
+            slowed_s = up.take(data)
+        except (BeffroiError, ProtocolError) as error:
+            log.warning("what %s said ends its connection: %s", up.box.id, error.code)
+            self._end()
+            return
+        if slowed_s and not self._transport.is_closing():
+            self._transport.pause_reading()
+            self._after(slowed_s, self._go_on)
+
+    def _go_on(self) -> None:
+        self._timer = None
+        self._transport.resume_reading()
+        self._hear(b"")
+
+    # -- the end -----------------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        """End the answer; who does not read loses what waits for it."""
+        if self._paused:
+            self._transport.abort()
+        elif not self._transport.is_closing():
+            self._transport.write(_LAST_CHUNK)
+            self._transport.close()
+
+    def _after(self, delay_s: float, then: Callable[[], object]) -> None:
+        self._stop_waiting()
+        self._timer = asyncio.get_running_loop().call_later(delay_s, then)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _request(method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> Request:
+    """Errors: NotFound."""
+    path, _, query = target.partition(b"?")
+    if method != b"POST" or path != PATH:
+        raise NotFound("page")
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": PATH.decode(),
+        "raw_path": path,
+        "query_string": query,
+        "headers": headers,
+    }
+    return Request(scope)
+
+
+def _head(status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+    lines = [b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode())]
+    lines += [b"%b: %b" % header for header in headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
