@@ -216,6 +216,22 @@ def test_a_head_that_does_not_end_is_not_waited_for(tmp_path: Path, monkeypatch:
     going(tmp_path, script)
 
 
+def test_an_answer_that_takes_longer_than_a_head_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT_S", 0.05)
+
+    async def script(place: Place) -> None:
+        place.gate.clear()
+        reader, _ = await place.open(ASK)
+        await until(lambda: place.requests)
+        await asyncio.sleep(0.2)
+        place.gate.set()
+        assert (await head(reader))[0] == b"http/1.1 200 ok"
+
+    going(tmp_path, script)
+
+
 def test_a_second_request_on_the_connection_is_not_read(tmp_path: Path) -> None:
     async def script(place: Place) -> None:
         reader, _ = await place.open(ASK + b"0\r\n\r\n" + ASK)

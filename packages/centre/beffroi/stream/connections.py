@@ -162,6 +162,7 @@ class _Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         if self._complete:
             return  # one request a connection
+        self._stop_waiting()
         self._transport.pause_reading()
         method, target, headers = self._parser.get_method(), self._target, self._headers
         self._target, self._headers = b"", []
@@ -194,7 +195,6 @@ class _Connection(asyncio.Protocol):
             self._begin(followed)
 
     def _begin(self, followed: Followed) -> None:
-        self._stop_waiting()
         subscriber = followed.subscriber
         if self._transport.is_closing():
             self._all.hub.remove(subscriber)
