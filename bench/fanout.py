@@ -44,6 +44,8 @@ JOIN_LIMIT_S = 600.0
 QUIET_S = 33
 """Longer than a front door beside others keeps a connection that is silent, and usual between two decisions."""
 QUIET_ROUNDS = 2
+IDLE_S = 40
+"""Two heartbeats, whenever it begins."""
 POSTS_AT_ONCE, SPARE_FILES = 400, 200
 MAX_PROCESSES = 16
 PROCESSORS = 2
@@ -112,7 +114,15 @@ def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
         centre.start()
         bench = _Bench(centre, options, say)
         bench.settle(network, directory, stack)
-        steps = (bench.join, bench.rounds, bench.after_silence, bench.many, bench.storm, bench.proofs)
+        steps = (
+            bench.join,
+            bench.idle,
+            bench.rounds,
+            bench.after_silence,
+            bench.many,
+            bench.storm,
+            bench.proofs,
+        )
         rows: list[Row] = []
         for step in steps:
             made = step()
@@ -139,6 +149,7 @@ class _Bench:
         self.fleets: list[Hands] = []
         self._settings: list[dict[str, Any]] = []
         self._address = 0
+        self._idle: dict[str, float] = {}  # processors that a part takes when nothing happens
 
     def settle(self, network: Network, directory: Path, stack: ExitStack) -> None:
         """Enter the boxes in the centre's database, and start the processes that play them."""
@@ -193,6 +204,24 @@ class _Bench:
         )
         return rows
 
+    def idle(self) -> list[Row]:
+        """What heartbeats cost: it is taken off what a decision costs."""
+        self.say(f"{IDLE_S} s without a decision")
+        before = self._load()
+        time.sleep(IDLE_S)
+        used = self._load()
+        rows = []
+        for part in _PARTS:
+            self._idle[part] = (used.cpu_s[part] - before.cpu_s[part]) / (used.at - before.at)
+            share = round(100 * self._idle[part], 1)
+            rows.append(Row(f"no decision, a heartbeat each 20 s: {part}, of one processor", "%", share))
+        return rows
+
+    def _spent_ms(self, part: str, since: _Load, until: _Load) -> float:
+        """Processor time of a part beyond that of its heartbeats."""
+        idle_s = self._idle.get(part, 0.0) * (until.at - since.at)
+        return 1000 * (until.cpu_s[part] - since.cpu_s[part] - idle_s)
+
     def rounds(self) -> list[Row]:
         count = self.options.rounds
         self.say(f"{count} decisions, one after the other")
@@ -205,7 +234,7 @@ class _Bench:
             decisions.update(self._decide())
             self._until_received(decisions)
             received = self._load()
-            to_receipt_ms.append(1000 * sum(received.cpu_s[part] - start.cpu_s[part] for part in _PARTS))
+            to_receipt_ms.append(sum(self._spent_ms(part, start, received) for part in _PARTS))
             last_ack_ms.append(self._until_acknowledged(decisions))
             # The pause after a batch (of up to 1200 boxes) is over: the next one goes out at once.
             time.sleep(0.3)
@@ -232,12 +261,15 @@ class _Bench:
         ]
         centre_ms = 0.0
         for part in (*_PARTS, "boxes"):
-            cpu_ms = (used.cpu_s[part] - before.cpu_s[part]) * 1000 / count
+            cpu_ms = self._spent_ms(part, before, used) / count
             centre_ms += cpu_ms if part in _PARTS else 0.0
             words = "the simulated boxes" if part == "boxes" else part
             rows.append(Row(f"processor time of {words} a decision", "ms", round(cpu_ms, 1)))
         target_ms = 2000 if self.boxes > 700 else None
-        note = f"processor time of the centre over {PROCESSORS}: what they need when nobody else is there"
+        note = (
+            f"processor time of the centre, without that of heartbeats, over {PROCESSORS}: what they need when nobody"
+            " else is there"
+        )
         for until, all_ms in (
             ("receipt", sum(to_receipt_ms) / count),
             ("acknowledgement", centre_ms),

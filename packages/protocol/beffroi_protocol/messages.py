@@ -10,6 +10,7 @@ Source:  docs/internals/feed.md.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Protocol
@@ -294,6 +295,7 @@ class Problem(msgspec.Struct, frozen=True):
 _ENCODER = msgspec.json.Encoder()
 _FEED_DECODER = msgspec.json.Decoder(FeedMessage)
 _SNAPSHOT_DECODER = msgspec.json.Decoder(Snapshot)
+_decoder = functools.cache(msgspec.json.Decoder)
 
 
 def encode(message: msgspec.Struct) -> bytes:
@@ -317,7 +319,7 @@ def decode_snapshot_file(payload: bytes) -> Snapshot:
 
 def decode[T: Posted](payload: bytes, kind: type[T]) -> T:
     """Return a posted message of type ``kind``. Errors: as decode_feed."""
-    message: T = _decode(msgspec.json.Decoder(kind), payload, MAX_POST_BYTES)
+    message: T = _decode(_decoder(kind), payload, MAX_POST_BYTES)
     _check_version(message.v)
     return message
 

@@ -172,5 +172,9 @@ class Uplines:
 
 
 def _sound(ack: Ack, own: tuple[str, ...]) -> bool:
-    numbers = (ack.version, ack.enforced_at_ms)
-    return ack.channel in own and 0 <= ack.epoch < 2**31 and all(0 <= n < MAX_NUMBER for n in numbers)
+    return (
+        ack.channel in own
+        and 0 <= ack.epoch < 2**31
+        and 0 <= ack.version < MAX_NUMBER
+        and 0 <= ack.enforced_at_ms < MAX_NUMBER
+    )

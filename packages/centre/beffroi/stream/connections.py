@@ -146,8 +146,8 @@ class _Connection(asyncio.Protocol):
             self._write()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_waiting()
+        del self._parser  # it knows this connection: both are free at once
         if self._followed is not None:
             self._all.hub.remove(self._followed.subscriber)
 

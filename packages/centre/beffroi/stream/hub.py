@@ -16,6 +16,9 @@ MAX_QUEUED_BYTES = 1024 * 1024
 STALL_S = 60.0
 
 
+def _nothing() -> None: ...
+
+
 class Subscriber:
     """One held response. ``topics``: names of channels, or of live audiences."""
 
@@ -24,9 +27,9 @@ class Subscriber:
         self.topics = frozenset(topics)
         self.closed = False
         self.reason = ""
-        self.on_ready: Callable[[], object] = lambda: None
+        self.on_ready: Callable[[], object] = _nothing
         """Called when there is something to take, and at the end."""
-        self.on_close: Callable[[], object] = lambda: None
+        self.on_close: Callable[[], object] = _nothing
         """For a writer that waits for its reader, and would not notice."""
         self.writing_since_s = 0.0
         """When the writer began to wait for its reader, by the loop's clock; 0.0: it does not."""
@@ -55,6 +58,9 @@ class Subscriber:
             self._queue.clear()
             self.on_ready()
             self.on_close()
+            self.on_ready = self.on_close = (
+                _nothing  # who held it is free at once, without a search for cycles
+            )
 
     def take(self) -> bytes:
         """Return the next bytes, several lines at once when they wait; empty when none do, and at the end."""
