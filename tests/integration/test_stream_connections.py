@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import select
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -239,6 +241,93 @@ def test_a_second_request_on_the_connection_is_not_read(tmp_path: Path) -> None:
         assert (await reader.read()).endswith(b"0\r\n\r\n")
         assert len(place.requests) == 1
 
+    going(tmp_path, script)
+
+
+def test_the_body_of_a_second_request_is_not_taken_for_the_first_ones(tmp_path: Path) -> None:
+    async def script(place: Place) -> None:
+        second = ASK + b"6\r\nsecond\r\n0\r\n\r\n"
+        reader, _ = await place.open(ASK + b"5\r\nfirst\r\n0\r\n\r\n" + second)
+        await reader.read()
+        assert place.heard.pieces == [b"first"]
+
+    going(tmp_path, script)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        ASK[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"CONNECT centre:443 HTTP/1.1\r\nHost: centre\r\n\r\n",
+    ],
+    ids=["upgrade", "connect"],
+)
+def test_who_asks_for_another_protocol_is_cut_without_a_word_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, ask: bytes
+) -> None:
+    async def script(place: Place) -> None:
+        reader, _ = await place.open(ask)
+        assert await reader.read() == b""
+        await until(lambda: len(place.hub) == 0)
+        assert not [one for one in caplog.records if one.exc_info]
+
+    going(tmp_path, script)
+
+
+@pytest.mark.parametrize(
+    "endless", [b"1;" + b"x" * 1022, b"0\r\nA: " + b"x" * 1017, b"0\r\n" + b"A: x\r\n" * 170]
+)
+def test_what_a_body_brings_besides_lines_is_not_read_without_end(tmp_path: Path, endless: bytes) -> None:
+    async def script(place: Place) -> None:
+        reader, writer = await place.open(ASK)
+        await head(reader)
+        writer.write(endless + endless[-6:] * 100_000)
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        await until(lambda: place.subscriber.closed)
+        assert place.heard.pieces == []
+
+    going(tmp_path, script)
+
+
+def test_lines_in_many_small_chunks_are_heard_together(tmp_path: Path) -> None:
+    async def script(place: Place) -> None:
+        place.heard.slow = 1
+        reader, writer = await place.open(ASK)
+        await head(reader)
+        writer.write(b"1\r\n\n\r\n" * 2000)
+        await until(lambda: b"".join(place.heard.pieces) == b"\n" * 2000)
+        assert len(place.heard.pieces) < 20
+
+    going(tmp_path, script)
+
+
+def test_an_ended_connection_does_not_wait_for_a_reader_who_leaves_no_room_for_the_end(
+    tmp_path: Path,
+) -> None:
+    line, sent = b"x" * 10_000 + b"\n", []
+
+    async def counts(place: Place) -> None:
+        _, writer = await place.open(ASK)
+        writer.transport.pause_reading()
+        await until(lambda: len(place.hub))
+        while not place.subscriber.writing_since_s:
+            place.hub.send("box", line)
+            sent.append(line)
+
+    async def script(place: Place) -> None:
+        _, writer = await place.open(ASK)
+        writer.transport.pause_reading()
+        await until(lambda: len(place.hub))
+        for one in sent[1:]:
+            place.hub.send("box", one)
+        assert place.subscriber.writing_since_s == 0.0  # the kernel took everything, and takes nothing more
+        place.hub.close_owner(ROW.id, "revoked")
+        ended = select.poll()
+        ended.register(writer.get_extra_info("socket"), select.POLLHUP)
+        await until(lambda: ended.poll(0))
+
+    going(tmp_path, counts)
     going(tmp_path, script)
 
 

@@ -4,7 +4,8 @@ Purpose: tens of thousands of them. A line down is one write and a line up one r
          queue of messages or a second buffer; that is a fifth of what they cost through an ASGI server (decision 0029).
 Process: stream, relays. Listens on STATE/run/NAME-held.sock, to which the front door brings ``POST /v1/feed`` alone.
 Input:   hostile; httptools (the parser of Node.js) reads it. The head is bounded in bytes and time, nothing of the body
-         is read before the request is accepted, and nothing while its box is slowed or does not read.
+         is read before the request is accepted, and nothing while its box is slowed. What a body carries besides
+         lines (extensions of chunks, trailers) is bounded and dropped.
 Fails:   what is not sound, or not expected, ends that one connection.
 """
 
@@ -32,6 +33,7 @@ log = logging.getLogger("beffroi.stream")
 
 PATH = b"/v1/feed"
 HEAD_BYTES = 32 * 1024
+"""Also of what may come between two pieces of the body, which has no use for anything there."""
 HEAD_TIMEOUT_S = 10.0
 LINGER_S = 2.0
 """So long the rest of a refused request is read and dropped: closing before would take the answer along."""
@@ -84,13 +86,13 @@ class _Connection(asyncio.Protocol):
 
     __slots__ = (
         "_all",
+        "_body",
         "_complete",
-        "_early",
         "_followed",
         "_headers",
+        "_idle_bytes",
         "_parser",
         "_paused",
-        "_read_bytes",
         "_target",
         "_timer",
         "_transport",
@@ -102,9 +104,9 @@ class _Connection(asyncio.Protocol):
         self._all = connections
         self._parser = httptools.HttpRequestParser(self)
         self._target = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._early = b""  # of the body, before the request was accepted
-        self._read_bytes = 0
+        self._headers: list[tuple[bytes, bytes]] | None = []  # None: the head was read
+        self._body = bytearray()  # as parsed and not heard yet: many small chunks are heard at once
+        self._idle_bytes = 0  # read without a line of an accepted request
         self._complete = False
         self._followed: Followed | None = None
         self._paused = False
@@ -120,19 +122,22 @@ class _Connection(asyncio.Protocol):
         self._after(HEAD_TIMEOUT_S, transport.abort)
 
     def data_received(self, data: bytes) -> None:
-        if self._followed is None:
-            self._read_bytes += len(data)
-            if self._read_bytes > HEAD_BYTES:
-                self._transport.abort()
         if self._complete or self._transport.is_closing():
+            return
+        self._idle_bytes += len(data)
+        if self._followed is None and self._idle_bytes > HEAD_BYTES:
+            self._transport.abort()
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
             log.exception("a request failed")
             self._transport.abort()
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._transport.abort()
+        else:
+            if self._followed is not None:
+                self._heed()
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -157,29 +162,26 @@ class _Connection(asyncio.Protocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        if self._headers is not None:  # else a trailer
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        if self._complete:
+        if self._headers is None:
             return  # one request a connection
         self._stop_waiting()
         self._transport.pause_reading()
         method, target, headers = self._parser.get_method(), self._target, self._headers
-        self._target, self._headers = b"", []
+        self._target, self._headers = b"", None
         task = asyncio.get_running_loop().create_task(self._open(method, target, headers))
         self._all.tasks.add(task)
         task.add_done_callback(self._all.tasks.discard)
 
     def on_body(self, data: bytes) -> None:
-        if self._followed is None:
-            self._early += data
-        elif not self._transport.is_closing():
-            self._hear(data)
+        if not self._complete:  # else of a second request
+            self._body += data
 
     def on_message_complete(self) -> None:
         self._complete = True
-        if self._followed is not None:
-            self._end()
 
     # -- the request -------------------------------------------------------------------------------------
 
@@ -210,9 +212,8 @@ class _Connection(asyncio.Protocol):
         self._transport.write(_head(200, headers))
         self._write()
         self._transport.resume_reading()
-        early, self._early = self._early, b""
-        self._hear(early)
-        if self._complete or subscriber.closed:
+        self._heed()
+        if subscriber.closed:
             self._end()
 
     def _refuse(self, response: Response) -> None:
@@ -227,6 +228,17 @@ class _Connection(asyncio.Protocol):
         assert self._followed is not None
         while not self._paused and (data := self._followed.subscriber.take()):
             self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def _heed(self) -> None:
+        """Hear what came of the body, and notice its end."""
+        if self._body:
+            data, self._body = bytes(self._body), bytearray()
+            self._idle_bytes = 0
+            self._hear(data)
+        if self._complete:
+            self._end()
+        elif self._idle_bytes > HEAD_BYTES:
+            self._transport.abort()
 
     def _hear(self, data: bytes) -> None:
         assert self._followed is not None
@@ -250,11 +262,11 @@ class _Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         """End the answer; who does not read loses what waits for it."""
-        if self._paused:
-            self._transport.abort()
-        elif not self._transport.is_closing():
+        if not self._paused and not self._transport.is_closing():
             self._transport.write(_LAST_CHUNK)
             self._transport.close()
+        if self._paused:  # perhaps by these last bytes: nobody would cut it any more
+            self._transport.abort()
 
     def _after(self, delay_s: float, then: Callable[[], object]) -> None:
         self._stop_waiting()
