@@ -6,6 +6,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -157,8 +158,12 @@ def test_a_renamed_centre_gets_an_authority_that_covers_the_new_name(new: Config
 
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
 @pytest.mark.parametrize("listen", ["127.0.0.1", "*", "::1"])
-def test_haproxy_finds_no_fault_in_its_configuration(new: Config, listen: str, tmp_path: Path) -> None:
-    wanted = free_ports(replace(new, listen=listen, hsts_s=3600))
+def test_haproxy_finds_no_fault_in_its_configuration(
+    new: Config, listen: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    short = Path(tempfile.mkdtemp(prefix="bfp-"))  # the path of a socket has few bytes
+    request.addfinalizer(lambda: shutil.rmtree(short, ignore_errors=True))
+    wanted = free_ports(replace(new, state=short, listen=listen, hsts_s=3600))
     certificates.ensure(wanted)
     front.write(wanted)
     path = tmp_path / "haproxy.cfg"

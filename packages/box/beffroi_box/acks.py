@@ -19,7 +19,8 @@ from beffroi_box import AGENT_VERSION
 from beffroi_box.errors import CentreUnreachable
 
 STILL_HERE_S = 60.0
-"""After so long without a word, an empty line: a front door ends a request whose body is silent for 330 s."""
+"""After so long without a word, an empty line with the next that comes, at most 300 s later: a front door ends a
+request whose body is silent for 390 s."""
 
 
 class Acknowledger:

@@ -31,8 +31,8 @@ from beffroi.supervise.secret_files import python_owner, supervisor_owner, write
 MAX_PORTAL_BODY_BYTES = 30 * 1024 * 1024
 MAX_BOX_BODY_BYTES = 1024 * 1024
 MAX_URL_BYTES = 4096
-# A held stream is silent between two heartbeats (at most 300 s); ordinary requests are not.
-HELD_TIMEOUT = "330s"
+# A held stream is silent between two heartbeats (at most 300 s), a boîtier a minute longer; ordinary requests are not.
+HELD_TIMEOUT = "390s"
 PAGE_CONNECTIONS = 4000
 REQUESTS_WINDOW_S, SIGN_INS_WINDOW_S = 10, 60
 # Sources that one listener remembers, about 200 bytes each; the one that was silent longest is forgotten first.
@@ -95,8 +95,10 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
             config.box_port,
             MAX_BOX_BODY_BYTES,
             (
-                f"timeout client {HELD_TIMEOUT}",
                 # The body of a boîtier's request stays open; it says at least an empty line each minute, or heartbeat.
+                # What goes down is no sign of life: the kernel takes it for a peer that is long gone.
+                f"timeout client {HELD_TIMEOUT}",
+                "option independent-streams",
                 "http-request deny deny_status 404 unless { path_beg /v1/ }",
                 "use_backend web if { path /v1/enrol }",
                 f"use_backend {boxes}-held if METH_POST {{ path /v1/feed }}",
