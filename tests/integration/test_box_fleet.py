@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 
 import pytest
-from beffroi_box.update import Shelf
+from beffroi_box.software import Shelf
 from beffroi_protocol.facts import Diagnosis
 from beffroi_protocol.messages import Question, Release
 from beffroi_protocol.signing import ROLE_SOFTWARE, Signer, delegate, public_bytes

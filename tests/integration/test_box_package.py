@@ -195,7 +195,8 @@ def test_the_rules_are_loaded_before_the_network_by_the_first_unit(package: Path
 
 CUT_OFF = """
 from pathlib import Path
-from beffroi_box.update import Installer, Shelf
+from beffroi_box.software import Shelf
+from beffroi_box.update import Installer
 state = Path("/var/lib/beffroi-box")
 cut = Installer(state, healthy=lambda began: False)
 cut._check()
@@ -205,7 +206,7 @@ cut._dpkg("--install", str(Shelf(state).next))
 """
 PLAN = """
 from pathlib import Path
-from beffroi_box.update import Plan, Shelf
+from beffroi_box.software import Plan, Shelf
 Shelf(Path("/var/lib/beffroi-box")).save_plan(Plan(5, "9"))
 """
 PYTHON = "PYTHONPATH=/usr/lib/beffroi-box /usr/bin/python3 -s -P -c"

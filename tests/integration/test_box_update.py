@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from beffroi_box.errors import CentreUnreachable
 from beffroi_box.facts import FactSpool
-from beffroi_box.update import Installer, Plan, Shelf, UpdateFailed, Updater
+from beffroi_box.software import Plan, Shelf, UpdateFailed
+from beffroi_box.update import Installer
+from beffroi_box.updater import Updater
 from beffroi_protocol.facts import FactBatch, SoftwareUpdated
 from beffroi_protocol.messages import Release, decode
 

@@ -13,8 +13,9 @@ from beffroi.core.events import outbox
 from beffroi.core.events.models import InboxFact
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
-from beffroi.incidents import actions, look_back, queries
+from beffroi.incidents import look_back, queries
 from beffroi.incidents.models import Encounter, Incident
+from beffroi.incidents.recorded import MAX_EVIDENCE
 from beffroi.incidents.rules import ALARMS, PLANS, Kind, met_kind
 from beffroi.lib import clock
 from beffroi.portal import incident_words
@@ -196,10 +197,10 @@ def test_a_machine_that_goes_on_calling_its_master_is_told_once(
 
 def test_evidence_of_one_incident_is_bounded(beaune: Commune) -> None:
     decision = decide(detectors=("box_beacon",))
-    for count in range(actions.MAX_EVIDENCE + 5):
+    for count in range(MAX_EVIDENCE + 5):
         look_back.take_in_flows(collectivite_id=beaune.id, payload=told(decision) | {"count": count + 1})
     incident = Incident.objects.get()
-    assert len(queries.evidence(incident)) == actions.MAX_EVIDENCE
+    assert len(queries.evidence(incident)) == MAX_EVIDENCE
 
 
 # Undo

@@ -22,8 +22,8 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.core.identity.models import AppPassword
 from beffroi.incidents import actions, queries
-from beffroi.incidents.actions import Captured
 from beffroi.incidents.models import Incident
+from beffroi.incidents.recorded import Captured
 from beffroi.incidents.rules import PLANS, Kind
 from beffroi.lib import clock
 from beffroi.lib.config import Config

@@ -10,8 +10,8 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions, queries
-from beffroi.incidents.actions import Captured
 from beffroi.incidents.models import Incident
+from beffroi.incidents.recorded import Captured
 from beffroi.incidents.rules import PLANS, Kind
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound

@@ -54,7 +54,7 @@ from beffroi_box.store import Store
 from beffroi_box.totals import Totals
 from beffroi_box.traps import Honeyports
 from beffroi_box.trials import Trials
-from beffroi_box.update import Updater
+from beffroi_box.updater import Updater
 from beffroi_box.wanguard import lift_rules
 from beffroi_box.watch import Watch
 

@@ -6,20 +6,17 @@ ticks its own tasks and declares what happened to it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
 
-from beffroi.core.audit import actions as audit
-from beffroi.core.audit.chain import canonical
 from beffroi.core.events import outbox
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import queries as people
 from beffroi.core.identity.actor import Actor
-from beffroi.incidents.models import Incident, IncidentEntry, IncidentEvidence, IncidentTask
+from beffroi.incidents.models import Incident, IncidentEntry, IncidentTask
+from beffroi.incidents.recorded import Captured, capture, change, lock, payload, tell, write
 from beffroi.incidents.rules import BY_HAND, LEGAL_DELAY, PLANS, Kind, Severity
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
@@ -27,21 +24,10 @@ from beffroi.lib.ids import new_id
 
 SYSTEM = Actor.system("incidents")
 MAX_TEXT = 2000
-MAX_EVIDENCE = 50
-"""Pieces of one incident: a box that tells the same in ever new numbers fills no disk."""
 CLOSE_REASONS = ("resolved", "false_alarm", "duplicate")
 SPARED = "never_again"
 """Why the centre closes what a list's entry opened, once the Département lets that entry pass for good."""
 _State = Incident.State
-
-
-@dataclass(frozen=True)
-class Captured:
-    """Evidence as a source tells it: of what time, and its values."""
-
-    source: str
-    at: datetime
-    content: Mapping[str, object]
 
 
 @transaction.atomic
@@ -69,9 +55,9 @@ def open_incident(
         .first()
     )
     if present is not None:
-        if _capture(present, evidence):
-            _write(present, actor, "seen_again", at=occurred_at, data=data)
-            _tell(actor, present, "seen_again")
+        if capture(present, evidence):
+            write(present, actor, "seen_again", at=occurred_at, data=data)
+            tell(actor, present, "seen_again")
         return present
     now, plan = clock.now(), PLANS[kind]
     incident = Incident.objects.create(
@@ -94,10 +80,10 @@ def open_incident(
         )
         for position, task in enumerate(plan.tasks)
     )
-    _capture(incident, evidence)
-    _write(incident, actor, "happened", at=incident.occurred_at, data=data)
-    _write(incident, actor, "opened", at=now)
-    _tell(actor, incident, "opened", kind=str(kind), decision_id=decision_id)
+    capture(incident, evidence)
+    write(incident, actor, "happened", at=incident.occurred_at, data=data)
+    write(incident, actor, "opened", at=now)
+    tell(actor, incident, "opened", kind=str(kind), decision_id=decision_id)
     return incident
 
 
@@ -108,8 +94,8 @@ def add_entry(
     """A line of what the centre did by itself. Errors: NotAllowed."""
     if actor.kind != "system":
         raise NotAllowed("write as the centre")
-    _write(incident, actor, code, data=data)
-    outbox.publish("incident:changed", _payload(incident), collectivite_id=incident.collectivite_id)
+    write(incident, actor, code, data=data)
+    outbox.publish("incident:changed", payload(incident), collectivite_id=incident.collectivite_id)
 
 
 @transaction.atomic
@@ -119,8 +105,8 @@ def add_note(*, actor: Actor, incident: Incident, text: str) -> IncidentEntry:
     said = text.strip()
     if not said or len(said) > MAX_TEXT or "\x00" in said:
         raise Invalid("text")
-    entry = _write(incident, actor, "note", text=said)
-    _tell(actor, incident, "note_added")
+    entry = write(incident, actor, "note", text=said)
+    tell(actor, incident, "note_added")
     return entry
 
 
@@ -128,13 +114,13 @@ def add_note(*, actor: Actor, incident: Incident, text: str) -> IncidentEntry:
 def take(*, actor: Actor, incident: Incident) -> None:
     """The administrator leads it from now on. Errors: NotAllowed, Conflict."""
     _only_the_departement(actor)
-    locked = _locked(incident, open_only=True)
+    locked = lock(incident, open_only=True)
     changes: dict[str, object] = {"owner_id": actor.id}
     if locked.state == _State.OPEN:
         changes["state"] = _State.IN_PROGRESS
-    _change(locked, incident, changes)
-    _write(incident, actor, "taken")
-    _tell(actor, incident, "taken")
+    change(locked, incident, changes)
+    write(incident, actor, "taken")
+    tell(actor, incident, "taken")
 
 
 @transaction.atomic
@@ -143,12 +129,12 @@ def set_state(*, actor: Actor, incident: Incident, state: str) -> None:
     _only_the_departement(actor)
     if state not in (_State.IN_PROGRESS, _State.WAITING):
         raise Invalid("state")
-    locked = _locked(incident, open_only=True)
+    locked = lock(incident, open_only=True)
     if locked.state == state:
         return
-    _change(locked, incident, {"state": state, "owner_id": locked.owner_id or actor.id})
-    _write(incident, actor, "state", data={"state": state})
-    _tell(actor, incident, "state_changed", state=state)
+    change(locked, incident, {"state": state, "owner_id": locked.owner_id or actor.id})
+    write(incident, actor, "state", data={"state": state})
+    tell(actor, incident, "state_changed", state=state)
 
 
 @transaction.atomic
@@ -157,12 +143,12 @@ def set_severity(*, actor: Actor, incident: Incident, severity: str) -> None:
     _only_the_departement(actor)
     if severity not in set(Severity):
         raise Invalid("severity")
-    locked = _locked(incident, open_only=True)
+    locked = lock(incident, open_only=True)
     if locked.severity == severity:
         return
-    _change(locked, incident, {"severity": severity})
-    _write(incident, actor, "severity", data={"severity": severity})
-    _tell(actor, incident, "severity_changed", severity=severity)
+    change(locked, incident, {"severity": severity})
+    write(incident, actor, "severity", data={"severity": severity})
+    tell(actor, incident, "severity_changed", severity=severity)
 
 
 @transaction.atomic
@@ -193,7 +179,7 @@ def close_spared(*, actor: Actor, incident: Incident, data: Mapping[str, str]) -
 @transaction.atomic
 def reopen_spared(*, actor: Actor, incident: Incident, data: Mapping[str, str]) -> bool:
     """That word was taken back or its time is over; False where a person or a newer incident went on meanwhile."""
-    locked = _locked(incident)
+    locked = lock(incident)
     if locked.close_reason != SPARED or _same_is_open(locked):
         return False
     _reopen(actor, locked, incident, data)
@@ -204,7 +190,7 @@ def reopen_spared(*, actor: Actor, incident: Incident, data: Mapping[str, str]) 
 def reopen(*, actor: Actor, incident: Incident) -> None:
     """Errors: NotAllowed, Conflict when it is open, or another one about the same is."""
     _only_the_departement(actor)
-    locked = _locked(incident)
+    locked = lock(incident)
     if _same_is_open(locked):
         raise Conflict("it is open")
     _reopen(actor, locked, incident)
@@ -214,7 +200,7 @@ def reopen(*, actor: Actor, incident: Incident) -> None:
 def tick(*, actor: Actor, incident: Incident, task: IncidentTask, done: bool) -> None:
     """Note that a task is done, or is not after all; ``task``: by ``access_task``. Errors: NotFound, Conflict."""
     _may_see(actor, incident)
-    locked = _locked(incident, open_only=True)
+    locked = lock(incident, open_only=True)
     rows = IncidentTask.objects.filter(pk=task.pk, incident=locked)
     changed = (
         rows.filter(done_at=None).update(done_at=clock.now(), done_by=actor.id)
@@ -224,11 +210,11 @@ def tick(*, actor: Actor, incident: Incident, task: IncidentTask, done: bool) ->
     if not changed:
         return
     what = "task_done" if done else "task_undone"
-    _write(incident, actor, what, data={"task": task.code})
+    write(incident, actor, what, data={"task": task.code})
     if done and locked.state == _State.WAITING and not _left_for_commune(locked):
-        _change(locked, incident, {"state": _State.IN_PROGRESS})
-        _write(incident, SYSTEM, "state", data={"state": str(_State.IN_PROGRESS)})
-    _tell(actor, incident, what, task=task.code)
+        change(locked, incident, {"state": _State.IN_PROGRESS})
+        write(incident, SYSTEM, "state", data={"state": str(_State.IN_PROGRESS)})
+    tell(actor, incident, what, task=task.code)
 
 
 @transaction.atomic
@@ -281,12 +267,12 @@ def revoke_app_passwords(*, actor: Actor, incident: Incident, person_id: str) ->
     """Revoke a person's app passwords of the incident's collectivité; return how many. Never automatic: mail on the
     person's devices stops. The page asks for a step-up first. Errors: NotAllowed, Conflict."""
     _only_the_departement(actor)
-    _locked(incident, open_only=True)
+    lock(incident, open_only=True)
     rows = people.app_passwords_of(actor, person_id, incident.collectivite_id).select_related("membership")
     count = sum(identity.revoke_app_password(actor=actor, app_password=one) for one in rows)
     if count:
-        _write(incident, actor, "app_passwords_revoked", data={"person_id": person_id, "count": count})
-        _tell(actor, incident, "app_passwords_revoked", person_id=person_id, count=count)
+        write(incident, actor, "app_passwords_revoked", data={"person_id": person_id, "count": count})
+        tell(actor, incident, "app_passwords_revoked", person_id=person_id, count=count)
     return count
 
 
@@ -294,34 +280,34 @@ def revoke_app_passwords(*, actor: Actor, incident: Incident, person_id: str) ->
 def set_complaint(*, actor: Actor, incident: Incident, under_way: bool) -> None:
     """Keep the incident while a complaint is under way, also a closed one, or no longer. Errors: NotAllowed."""
     _only_the_departement(actor)
-    locked = _locked(incident)
+    locked = lock(incident)
     if (locked.complaint_since is not None) == under_way:
         return
-    _change(locked, incident, {"complaint_since": clock.now() if under_way else None})
+    change(locked, incident, {"complaint_since": clock.now() if under_way else None})
     what = "complaint_made" if under_way else "complaint_over"
-    _write(incident, actor, what)
-    _tell(actor, incident, what)
+    write(incident, actor, what)
+    tell(actor, incident, what)
 
 
 @transaction.atomic
 def record_export(*, actor: Actor, incident: Incident, sha256: str) -> None:
     """Somebody took the file for a complaint. Errors: NotFound."""
     _may_see(actor, incident)
-    _write(incident, actor, "exported", data={"sha256": sha256})
-    _tell(actor, incident, "exported", sha256=sha256)
+    write(incident, actor, "exported", data={"sha256": sha256})
+    tell(actor, incident, "exported", sha256=sha256)
 
 
 def _close(actor: Actor, incident: Incident, reason: str, data: Mapping[str, str] | None = None) -> None:
-    locked = _locked(incident, open_only=True)
+    locked = lock(incident, open_only=True)
     changes = {
         "state": _State.CLOSED,
         "closed_at": clock.now(),
         "closed_by": actor.id,
         "close_reason": reason,
     }
-    _change(locked, incident, changes)
-    _write(incident, actor, "closed", data={"reason": reason, **(data or {})})
-    _tell(actor, incident, "closed", reason=reason)
+    change(locked, incident, changes)
+    write(incident, actor, "closed", data={"reason": reason, **(data or {})})
+    tell(actor, incident, "closed", reason=reason)
 
 
 def _same_is_open(incident: Incident) -> bool:
@@ -335,88 +321,13 @@ def _reopen(
     actor: Actor, locked: Incident, incident: Incident, data: Mapping[str, str] | None = None
 ) -> None:
     state = _State.IN_PROGRESS if locked.owner_id else _State.OPEN
-    _change(locked, incident, {"state": state, "closed_at": None, "closed_by": "", "close_reason": ""})
-    _write(incident, actor, "reopened", data=data)
-    _tell(actor, incident, "reopened")
-
-
-def _locked(incident: Incident, *, open_only: bool = False) -> Incident:
-    outbox.serialise()
-    locked = Incident.objects.select_for_update().get(pk=incident.pk)
-    if open_only and not locked.is_open:
-        raise Conflict("the incident is closed")
-    return locked
-
-
-def _change(locked: Incident, incident: Incident, changes: Mapping[str, object]) -> None:
-    Incident.objects.filter(pk=locked.pk).update(**changes)
-    incident.refresh_from_db()
+    change(locked, incident, {"state": state, "closed_at": None, "closed_by": "", "close_reason": ""})
+    write(incident, actor, "reopened", data=data)
+    tell(actor, incident, "reopened")
 
 
 def _left_for_commune(incident: Incident) -> bool:
     return incident.tasks.filter(audience="commune", done_at=None).exists()
-
-
-def _capture(incident: Incident, evidence: Sequence[Captured]) -> int:
-    """Keep what is new; return how many pieces that are."""
-    new, left = 0, MAX_EVIDENCE - incident.evidence.count()
-    for one in evidence:
-        if new >= left:
-            break
-        content = canonical(dict(one.content))
-        _, made = IncidentEvidence.objects.get_or_create(
-            incident=incident,
-            sha256=hashlib.sha256(content.encode()).hexdigest(),
-            defaults={
-                "collectivite_id": incident.collectivite_id,
-                "source": one.source,
-                "at": one.at,
-                "content": content,
-            },
-        )
-        new += made
-    return new
-
-
-def _write(
-    incident: Incident,
-    actor: Actor,
-    code: str,
-    *,
-    at: datetime | None = None,
-    data: Mapping[str, str | int] | None = None,
-    text: str = "",
-) -> IncidentEntry:
-    return IncidentEntry.objects.create(
-        incident=incident,
-        collectivite_id=incident.collectivite_id,
-        at=at or clock.now(),
-        actor_kind=actor.kind,
-        actor_id=actor.id,
-        code=code,
-        data=dict(data or {}),
-        text=text,
-    )
-
-
-def _tell(actor: Actor, incident: Incident, what: str, **details: str | int) -> None:
-    audit.record(
-        actor=actor,
-        verb=f"incident:{what}",
-        object_id=incident.id,
-        collectivite_id=incident.collectivite_id,
-        details=details,
-    )
-    outbox.publish(f"incident:{what}", _payload(incident), collectivite_id=incident.collectivite_id)
-
-
-def _payload(incident: Incident) -> dict[str, object]:
-    return {
-        "incident_id": incident.id,
-        "kind": incident.kind,
-        "state": incident.state,
-        "severity": incident.severity,
-    }
 
 
 def _may_see(actor: Actor, incident: Incident) -> None:

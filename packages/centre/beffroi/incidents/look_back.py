@@ -18,8 +18,9 @@ from beffroi.core.identity import actions as identity
 from beffroi.core.identity import sign_ins
 from beffroi.core.identity.models import Person, SignIn
 from beffroi.incidents import actions
-from beffroi.incidents.actions import SYSTEM, Captured
+from beffroi.incidents.actions import SYSTEM
 from beffroi.incidents.models import Encounter, Incident
+from beffroi.incidents.recorded import Captured
 from beffroi.incidents.rules import MAX_SESSIONS_ENDED, Kind, alarm_kind, met_kind
 from beffroi.incidents.told import number_of, time_of
 from beffroi.lib import clock

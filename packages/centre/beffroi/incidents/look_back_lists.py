@@ -19,8 +19,9 @@ from beffroi.core.decisions import listed, queries, rules
 from beffroi.core.decisions.models import SCOPE_ALL, IndicatorList, LocalException
 from beffroi.core.identity import sign_ins
 from beffroi.incidents import actions
-from beffroi.incidents.actions import SYSTEM, Captured
+from beffroi.incidents.actions import SYSTEM
 from beffroi.incidents.models import Encounter
+from beffroi.incidents.recorded import Captured
 from beffroi.incidents.rules import MAX_SESSIONS_ENDED, listed_kind
 from beffroi.incidents.told import number_of, time_of
 from beffroi.lib import clock

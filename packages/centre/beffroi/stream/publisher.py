@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from beffroi_protocol.messages import VERSION, Batch, Question, decode_feed
+from beffroi_protocol.messages import VERSION, Batch, Question
 from beffroi_protocol.signing import Signer, payload_hash, split_line
 from beffroi_protocol.table import OVERLAY, every_overlay
 
@@ -40,8 +40,9 @@ from beffroi.stream.batches import (
     overlays_a_beat,
 )
 from beffroi.stream.claims import WITNESSES, Claims, highest_epoch
-from beffroi.stream.feedlog import FeedLog, Line, Log, Since
+from beffroi.stream.feedlog import FeedLog, Line, Since
 from beffroi.stream.hub import Hub
+from beffroi.stream.reload import behind_mark, read_channel
 from beffroi.stream.snapshots import Snapshots
 from beffroi.stream.store import ChannelRow, Event, NewBatch, Store, channel_events
 
@@ -121,47 +122,19 @@ class Publisher:
         self.position = self._store.cursor()
         self._audit_head = self._store.audit_head()
         self.feed = FeedLog(epoch, self._snapshots.lines)
-        if self._behind_mark(rows, epoch) or not all(self._load_channel(row, epoch) for row in rows):
+        if behind_mark(self._mark, rows, epoch) or not all(self._load_channel(row, epoch) for row in rows):
             self._new_epoch(epoch + 1)
             return
         self._write_mark()
-
-    def _behind_mark(self, rows: list[ChannelRow], epoch: int) -> bool:
-        """True when the database knows less than was already sent out: it comes from a backup."""
-        have = {r.channel: r.version for r in rows if r.epoch == epoch}
-        return self._mark.epoch == epoch and any(
-            have.get(channel, 0) < version for channel, version in self._mark.versions.items()
-        )
 
     def _load_channel(self, row: ChannelRow, epoch: int) -> bool:
         """Rebuild a channel from its last snapshot and its lines; False when they do not lead to ``row``."""
         if row.epoch != epoch:
             return False
-        made, saved = self._read_channel(self.feed, row, self.archive)
+        made, saved = read_channel(self.feed, self._store, row, self.archive)
         if saved is not None:
             self._snapshots.saved[row.channel] = saved
         return made is not None and (made.channel.version, made.channel.head) == (row.version, row.head)
-
-    def _read_channel(
-        self, feed: FeedLog, row: ChannelRow, archive: Archive
-    ) -> tuple[Log | None, Saved | None]:
-        """Read a channel's last snapshot and the lines after it into ``feed``; no log when they do not fit."""
-        made, saved, start = feed.log(row.channel), None, 0
-        if (found := archive.load_snapshot(row.channel, row.epoch)) is not None:
-            message, saved = found
-            start = saved.version
-            made.channel = Channel(row.channel, row.epoch, start, saved.head)
-            made.channel.entries = {e.id: e for e in message.entries}
-            made.channel.lists = {one.name: one for one in message.lists}
-            made.channel.changed_at = message.issued_at
-        for line in self._store.lines(row.channel, row.epoch, start):
-            payload = split_line(line)[2]
-            batch = decode_feed(payload)
-            if not isinstance(batch, Batch) or batch.prev != made.channel.head:
-                return None, saved
-            made.append(Line(batch.from_version, batch.prev, line))
-            made.channel.apply(batch, payload)
-        return made, saved
 
     # -- epochs ------------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from beffroi.stream.archive import Archive
 from beffroi.stream.feedlog import FeedLog, Since
 from beffroi.stream.hub import Hub
 from beffroi.stream.publisher import EVENTS_A_STEP, Publisher, Step
+from beffroi.stream.reload import read_channel
 from beffroi.stream.store import Event, Store
 
 log = logging.getLogger("beffroi.stream")
@@ -86,7 +87,7 @@ class Relay(Publisher):
                 continue
             made = None
             if row.epoch == epoch:
-                made, _ = self._read_channel(feed, row, self._checkpoints)
+                made, _ = read_channel(feed, self._store, row, self._checkpoints)
             # It may have gone on since its row was read, but never back.
             if made is None or made.channel.version < row.version:
                 raise Unavailable("The feed")

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions, queries
-from beffroi.incidents.actions import Captured
 from beffroi.incidents.models import Incident
+from beffroi.incidents.recorded import Captured
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail import met as mail
 from beffroi.portal import incident_file, incident_view

@@ -1,0 +1,187 @@
+"""The agent's part of new software: a signed release is taken, fetched by digest, and handed to the installer.
+
+Process: root, a thread of the agent. The installer is ``beffroi_box.update``, in a transient unit of its own.
+Trust:   the line was verified with a key of the software role. Number never lower than the floor on disk, expiry by the
+         trusted time, size and digest of the content are checked here.
+Fails:   nothing is planned unless all fits; what cannot be fetched is tried again, what was refused is not.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from beffroi_protocol.errors import FileMismatch
+from beffroi_protocol.facts import SoftwareUpdated
+from beffroi_protocol.messages import Release
+
+from beffroi_box.download import Files, fetch_snapshot
+from beffroi_box.errors import CentreRefused, CentreUnreachable
+from beffroi_box.facts import FactSpool
+from beffroi_box.software import AGAIN, PACKAGE, Plan, Shelf
+from beffroi_box.store import write_atomic
+
+log = logging.getLogger("beffroi_box.update")
+
+RETRY_S = 60.0
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
+class Updater:
+    """``offer`` takes verified releases; ``launch`` starts the installer in a process of its own."""
+
+    def __init__(
+        self,
+        state: Path,
+        files: Files,
+        spool: FactSpool,
+        now: Callable[[], int],
+        launch: Callable[[Path], None] | None = None,
+    ) -> None:
+        self._state = state
+        self._shelf = Shelf(state)
+        self._files = files
+        self._spool = spool
+        self._now = now
+        self._launch = launch or launch_unit
+        self._wanted: Release | None = None
+        self._launched_at = float("-inf")
+        self._complained = 0
+        self._news = threading.Event()
+
+    def offer(self, release: Release) -> None:
+        if self._wanted is None or release.number > self._wanted.number:
+            self._wanted = release
+            self._news.set()
+
+    def run(self, stopping: threading.Event) -> None:
+        self._shelf.place.mkdir(mode=0o700, exist_ok=True)
+        while not stopping.is_set():
+            self._tell()
+            self.step()
+            self._news.wait(RETRY_S if self._wanted else 5.0)
+            self._news.clear()
+
+    def step(self) -> None:
+        """Do what can be done now about the release that is wanted."""
+        wanted, plan = self._wanted, self._shelf.plan()
+        if plan is not None and not self._gave_way(plan):
+            return
+        if wanted is None:
+            return
+        if wanted.number <= self._shelf.floor():
+            self._wanted = None
+            self._complain(wanted, "it was tried here before")
+            return
+        if self._now() < wanted.not_before:
+            return
+        if self._now() >= wanted.expires_at:
+            self._refuse(wanted, "expired")
+            return
+        try:
+            self._fetch(wanted)
+            self._shelf.save_plan(Plan(wanted.number, wanted.version))
+        except (CentreUnreachable, CentreRefused) as error:
+            log.warning("release %d is not here yet: %s", wanted.number, error)
+            return
+        except FileMismatch:
+            self._refuse(wanted, "digest")
+            return
+        except OSError as error:
+            log.warning("release %d cannot be kept: %s", wanted.number, error)
+            if error.errno in _NO_ROOM:
+                self._complain(wanted, f"it cannot be written here: {errno.errorcode[error.errno]}")
+            return
+        self._wanted = None
+        self._start()
+
+    def _gave_way(self, plan: Plan) -> bool:
+        """Go on with an attempt that is under way; True when a later release takes its place."""
+        wanted = self._wanted
+        if plan.outcome != AGAIN:
+            # Cut off in the middle, or the unit did not start; where it is at work this does nothing.
+            if not plan.outcome and time.monotonic() - self._launched_at > RETRY_S:
+                self._start()
+            return False
+        if wanted is None:
+            return False  # until the centre is there and still wants it
+        if wanted.number != plan.number:
+            self._shelf.clear()
+            return True
+        self._wanted = None
+        self._shelf.save_plan(msgspec.structs.replace(plan, outcome="", reason=""))
+        self._start()
+        return False
+
+    def _start(self) -> None:
+        self._launched_at = time.monotonic()
+        try:
+            self._launch(self._state)
+        except (OSError, subprocess.SubprocessError) as error:
+            log.error("the installer did not start: %s", type(error).__name__)
+
+    def _fetch(self, wanted: Release) -> None:
+        """Errors: CentreUnreachable, CentreRefused, FileMismatch, OSError."""
+        file = _Named(PACKAGE, wanted.sha256, wanted.size_bytes)
+        content = fetch_snapshot(self._files, file)  # type: ignore[arg-type] # digest and size is all it asks
+        if len(content) != wanted.size_bytes or hashlib.sha256(content).hexdigest() != wanted.sha256:
+            raise FileMismatch("digest")
+        self._shelf.place.mkdir(mode=0o700, exist_ok=True)
+        write_atomic(self._shelf.next, content)
+
+    def _refuse(self, release: Release, reason: str) -> None:
+        self._wanted = None
+        self._shelf.raise_floor(release.number)
+        self._report(Plan(release.number, release.version, "refused", reason))
+
+    def _complain(self, release: Release, why: str) -> None:
+        """Tell the centre once that this release is not taken now, so that it does not wait for it in vain; where room
+        comes back it is taken after all, and the centre believes that later word."""
+        if self._complained != release.number:
+            self._complained = release.number
+            self._report(Plan(release.number, release.version, "refused", why))
+
+    def _tell(self) -> None:
+        plan = self._shelf.plan()
+        if plan is not None and plan.outcome and plan.outcome != AGAIN:
+            self._report(plan)
+            self._spool.keep()
+            self._shelf.clear()
+
+    def _report(self, plan: Plan) -> None:
+        self._spool.tell(
+            SoftwareUpdated(
+                f"sof_{secrets.token_hex(12)}",
+                plan.number,
+                plan.version,
+                plan.outcome,
+                plan.reason[:200],
+                self._now(),
+            )
+        )
+
+
+class _Named(msgspec.Struct, frozen=True):
+    channel: str
+    sha256: str
+    size_bytes: int
+
+
+def launch_unit(state: Path) -> None:
+    """Start the installer where the agent's end does not end it; where it runs already nothing happens."""
+    subprocess.run(
+        ["systemd-run", "--collect", "--unit=beffroi-box-update",
+         "--setenv=PYTHONPATH=" + os.pathsep.join(place for place in sys.path if place),
+         sys.executable, "-m", "beffroi_box.update", "--state", str(state)],
+        check=False, capture_output=True, timeout=30,
+    )  # fmt: skip
