@@ -1,15 +1,14 @@
-"""Liars, boxes and shared addresses on the database: what counts, what never blocks, what is told."""
+"""Liars and boxes on the database: what counts, what never blocks, what is told."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.decisions import exceptions, lists, shared, warning_lists
+from beffroi.core.decisions import exceptions
 from beffroi.core.decisions.exceptions import ExceptionRefused
-from beffroi.core.decisions.models import Decision, IndicatorList, SharedAddress
+from beffroi.core.decisions.models import Decision
 from beffroi.core.events import outbox
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.events.running import run_pending
@@ -17,16 +16,15 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 from beffroi.stream.store import Event, channel_events
-from beffroi.watch import actions, queries, reputation, shared_addresses
-from beffroi.watch.models import Campaign, CampaignIndicator
-from beffroi_protocol.protected_lists import PUBLIC_SERVICES
+from beffroi.watch import actions, reputation
+from beffroi.watch.models import Campaign
 from django.db import transaction
 
 from tests.conftest import Commune
+from tests.fixtures_traps import SCANNER, trap
 from tests.fixtures_watch import (
     HOST,
     LANDING,
-    LANDING6,
     URL,
     NameServer,
     Report,
@@ -37,31 +35,6 @@ from tests.fixtures_watch import (
 )
 
 __all__ = ["names", "report"]
-
-SCANNER = "185.203.116.200"
-
-
-def trap(
-    collectivite_id: str, *, address: str = SCANNER, detector: str = "box_honeyport", tcp: str = "true"
-) -> None:
-    """What a box tells, as ``boxes`` hands it on, and the worker takes it in."""
-    with transaction.atomic():
-        outbox.publish(
-            "sighting:reported",
-            {
-                "sighting_id": new_id("sgt"),
-                "detector": detector,
-                "door": "packet",
-                "collectivite_id": collectivite_id,
-                "person_id": "",
-                "seen_at": clock.epoch_s(),
-                "indicators": [["ip", address]],
-                "evidence": {"completed_tcp": tcp, "port": "2323"},
-                "message": "",
-            },
-            collectivite_id=collectivite_id,
-        )
-    run_pending("main")
 
 
 @pytest.mark.usefixtures("names")
@@ -247,107 +220,6 @@ def test_any_number_of_liars_of_one_commune_blocks_nothing(report: Report) -> No
     with clock.shifted(30 * 86400):
         run_pending("main")
     assert active() == set()
-
-
-def test_an_address_that_serves_a_member_too_is_blocked_by_name_only(
-    report: Report, names: NameServer, make_commune: Callable[..., Commune]
-) -> None:
-    make_commune("Beaune", "beaune.test")
-    names.zone["www.beaune.test", "A"] = [LANDING]
-    assert (shared_addresses.refresh(), names.asked) == (0, [])  # nobody's site
-    make_commune("Saulieu", "mairie-saulieu.fr")
-    names.zone["www.mairie-saulieu.fr", "A"] = [LANDING]
-    assert shared_addresses.refresh() == 1
-    report("col_a", "per_1")
-    report("col_b", "per_2")
-    assert ("domain", HOST) in active()
-    assert ("ip", LANDING) not in active()
-    assert ("ip", LANDING6) in active()
-    refused = {(r["value"], r["code"]) for r in campaign().refusals}
-    assert (LANDING, "address_shared") in refused
-    with clock.shifted(8 * 86400):
-        names.zone.clear()
-        assert shared_addresses.refresh() == 0
-    assert not SharedAddress.objects.exists()
-
-
-@pytest.mark.usefixtures("names")
-def test_an_address_that_serves_a_member_is_not_blocked_for_what_it_does_either() -> None:
-    shared.note("www.mairie-saulieu.fr", [SCANNER])
-    trap("col_a")
-    trap("col_b")
-    assert active() == set()
-    assert {(r["value"], r["code"]) for r in campaign().refusals} == {(SCANNER, "address_shared")}
-
-
-@pytest.mark.usefixtures("names")
-def test_a_block_ends_when_the_address_turns_out_to_serve_a_member() -> None:
-    trap("col_a")
-    trap("col_b")
-    assert active() == {("ip", SCANNER)}
-    shared.note("www.mairie-saulieu.fr", [SCANNER])
-    assert active() == set()
-    assert Decision.objects.get().end_reason == "address_shared"
-    trap("col_c")
-    assert active() == set()
-
-
-@pytest.mark.usefixtures("names")
-def test_a_person_is_told_whom_an_address_serves_and_may_block_it(administrator: Actor) -> None:
-    shared.note("www.mairie-saulieu.fr", [SCANNER])
-    trap("col_a")
-    assert queries.shared_of(campaign()) == {SCANNER: "www.mairie-saulieu.fr"}
-    actions.confirm_campaign(actor=administrator, campaign=campaign())
-    assert active() == set()
-    actions.confirm_campaign(actor=administrator, campaign=campaign(), also_shared=True)
-    assert active() == {("ip", SCANNER)}
-    shared.note("mairie-saulieu.fr", [SCANNER])
-    assert active() == {("ip", SCANNER)}
-
-
-@pytest.mark.usefixtures("database")
-def test_lists_hold_no_address_that_serves_a_member(system: Actor) -> None:
-    shared.note("www.mairie-saulieu.fr", [SCANNER])
-    made = lists.publish_list(
-        actor=system, name="t", kind="ip", values=[SCANNER, "185.203.116.7"], source="x", licence="x"
-    )
-    assert (made.kept, made.protected) == (1, 1)
-    with pytest.raises(lists.ListEmpty):
-        lists.publish_list(
-            actor=system, name="r", kind="cidr", values=["185.203.116.0/24"], source="x", licence="x"
-        )
-    assert IndicatorList.objects.count() == 1
-
-
-def test_mail_servers_of_members_and_of_protected_names_are_known(
-    names: NameServer, make_commune: Callable[..., Commune]
-) -> None:
-    make_commune("Saulieu", "mairie-saulieu.fr")
-    names.zone["mairie-saulieu.fr", "MX"] = ["5 mx1.hoster.example.net."]
-    names.zone["mx1.hoster.example.net", "A"] = [LANDING]
-    assert shared_addresses.refresh() == 1
-    assert shared.served([LANDING]) == {LANDING: "mx1.hoster.example.net"}
-    assert {"ac-dijon.fr"} <= set(PUBLIC_SERVICES)
-    for name in PUBLIC_SERVICES:
-        names.zone[name, "MX"] = ["10 mail.example.net."]
-    names.zone["mail.example.net", "AAAA"] = [LANDING6]
-    assert shared_addresses.refresh() == 2
-
-
-def test_a_lure_on_a_shared_host_is_blocked_by_name_only(report: Report, names: NameServer) -> None:
-    hosted = sorted(warning_lists._hosting())[0]
-    names.zone[HOST, "A"] = [hosted]
-    for number, host in enumerate(("bar.example.com", "boulangerie.example.net")):
-        names.zone[host, "A"] = []
-        names.zone[host, "AAAA"] = [LANDING6]
-        report("col_z", f"per_{number}", indicators=[["url", f"https://{host}/x"]])
-    report("col_a", "per_1", indicators=[["url", f"https://{HOST}/payer?c=1"]])
-    report("col_b", "per_2", indicators=[["url", f"https://{HOST}/payer?c=1"]])
-    assert ("domain", HOST) in active()
-    assert {kind for kind, _ in active()} == {"domain", "url"}
-    own = CampaignIndicator.objects.get(kind="domain", value=HOST).campaign
-    refused = {(r["value"], r["code"]) for r in own.refusals}
-    assert refused == {(hosted, "address_crowded"), (LANDING6, "address_crowded")}
 
 
 def test_what_machines_inside_call_is_taken_for_a_command_server_once_it_is_decided(
