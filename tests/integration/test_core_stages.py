@@ -24,7 +24,7 @@ from django.db import transaction
 
 from tests.conftest import Commune
 from tests.fixtures_stages import every_hour, with_boxes
-from tests.fixtures_trust import decide, feed
+from tests.fixtures_trust import allow, decide, feed
 
 __all__ = ["every_hour"]
 
