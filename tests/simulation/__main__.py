@@ -7,6 +7,7 @@ import sys
 import time
 
 from tests.simulation.run import run_many, run_seed
+from tests.simulation.workers import LIMIT_S
 
 
 def main() -> int:
@@ -16,22 +17,26 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="run this one and print its trace")
     parser.add_argument("--until-failure", action="store_true", help="stop at the first seed that fails")
     parser.add_argument("--processes", type=int, default=None)
+    parser.add_argument(
+        "--limit", type=float, default=LIMIT_S, help="seconds for one seed, more is its failure"
+    )
     chosen = parser.parse_args()
     if chosen.seed is not None:
-        outcome = run_seed(chosen.seed, tracing=True)
+        outcome = run_seed(chosen.seed, tracing=True, limit_s=chosen.limit)
         print("\n".join(outcome.trace))
         print(outcome.failure or "every invariant held")
         return bool(outcome.failure)
     started, events, failed = time.monotonic(), 0, 0
-    for outcome in run_many(range(chosen.first, chosen.first + chosen.seeds), chosen.processes):
+    seeds = range(chosen.first, chosen.first + chosen.seeds)
+    for outcome in run_many(seeds, chosen.processes, limit_s=chosen.limit):
         events += outcome.events
         if outcome.failure:
             failed += 1
-            last = outcome.failure.strip().splitlines()[-1]
+            *before, last = outcome.failure.strip().splitlines()
             print(
                 f"seed {outcome.seed}: {last}\n    python -m tests.simulation --seed {outcome.seed}",
-                flush=True,
-            )
+                *(f"    {line}" for line in before), sep="\n", flush=True,
+            )  # fmt: skip
             if chosen.until_failure:
                 break
     seconds = time.monotonic() - started

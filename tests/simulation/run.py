@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
-import os
 import random
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from unittest.mock import patch
 
-from beffroi.lib.errors import BeffroiError
 from beffroi.stream import publisher, snapshots
 from beffroi.stream.claims import WITNESSES
 from beffroi.stream.publisher import EPOCH_PAUSE_S
@@ -20,6 +18,7 @@ from beffroi.stream.publisher import EPOCH_PAUSE_S
 from tests.simulation import actors, box, checks, people
 from tests.simulation.schema import empty_database
 from tests.simulation.virtual import signatures, virtual
+from tests.simulation.workers import LIMIT_S, limited, spread
 from tests.simulation.world import World
 
 REAL_SIGNATURES_EVERY = 20
@@ -38,7 +37,8 @@ class Outcome:
     trace: tuple[str, ...] = ()
 
 
-def run_seed(seed: int, *, tracing: bool = False) -> Outcome:
+def run_seed(seed: int, *, tracing: bool = False, limit_s: float = LIMIT_S) -> Outcome:
+    """Errors: KeyboardInterrupt alone."""
     real = seed % REAL_SIGNATURES_EVERY == 0
     world: World | None = None
     failure = ""
@@ -52,15 +52,18 @@ def run_seed(seed: int, *, tracing: bool = False) -> Outcome:
         for where, name, value in (*box.seams(), *limits):
             stack.enter_context(patch.object(where, name, value))
         try:
-            world = World(seed, time, make_key, tracing=tracing)
-            live(world)
-            settle(world)
-            checks.converged(world)
+            with limited(limit_s):
+                world = World(seed, time, make_key, tracing=tracing)
+                live(world)
+                settle(world)
+                checks.converged(world)
         except checks.Broken as broken:
             failure = str(broken)
             if world is not None:
                 world.tell("here it breaks")
-        except Exception:  # noqa: BLE001 - any error of the code under test is a finding
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - whatever the code under test raises is a finding, SystemExit too
             failure = traceback.format_exc(limit=-6)
     trace = tuple(world.trace or ()) if world is not None else ()
     return Outcome(seed, failure, world.events if world is not None else 0, trace)
@@ -172,20 +175,21 @@ def _empty_the_lonely(world: World) -> None:
         world.boot(one)
 
 
-def run_many(seeds: Iterable[int], processes: int | None = None) -> Iterator[Outcome]:
+def run_many(
+    seeds: Iterable[int], processes: int | None = None, *, limit_s: float = LIMIT_S
+) -> Iterator[Outcome]:
+    """Errors: KeyboardInterrupt alone."""
     empty_database()  # once, before the processes part
     gc.collect()
     gc.freeze()
-    context = multiprocessing.get_context("fork")
-    with context.Pool(processes or os.cpu_count()) as pool:
-        yield from pool.imap_unordered(_one, seeds, chunksize=20)
+    return spread(
+        partial(_one, limit_s=limit_s), lambda seed, why: Outcome(seed, why, 0), seeds,
+        processes=processes, limit_s=limit_s,
+    )  # fmt: skip
 
 
-def _one(seed: int) -> Outcome:
+def _one(seed: int, *, limit_s: float) -> Outcome:
     gc.disable()  # a seed's memory is small: its cycles are looked for between seeds
     if seed % COLLECT_EVERY == 0:
         gc.collect()
-    try:
-        return run_seed(seed)
-    except BeffroiError as error:  # an error with arguments of its own does not travel between processes
-        return Outcome(seed, repr(error), 0)
+    return run_seed(seed, limit_s=limit_s)
