@@ -153,7 +153,7 @@ class TownHall:
             (self.state / "status.json").unlink(missing_ok=True)
 
     def start_resolver(self) -> None:
-        self.start("unbound", "/usr/sbin/unbound", "-d", "-c", str(self.state / "resolver" / "unbound.conf"))
+        self.start("unbound", "/usr/sbin/unbound", "-d", "-c", str(self.state / "names" / "unbound.conf"))
         self.start_dnsdist()
 
     def start_dnsdist(self) -> None:

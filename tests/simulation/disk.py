@@ -286,9 +286,19 @@ class _Directory:
     def __init__(self, path: DiskPath) -> None:
         self._path = path
 
+    def __truediv__(self, name: str) -> DiskPath:
+        return self._path / name
+
     def sync(self) -> None:
         self._path.disk.changes()
         self._path.disk.sync_directory(str(self._path))
+
+
+def _in(directory: int, name: DiskPath | str) -> DiskPath:
+    if isinstance(name, DiskPath):
+        return name
+    found: DiskPath = _OPEN[directory] / name
+    return found
 
 
 class DiskOs:
@@ -300,10 +310,19 @@ class DiskOs:
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
 
-    def open(self, path: DiskPath, flags: int, _: int = 0) -> int:
+    def open(self, path: DiskPath | str, flags: int, _: int = 0, *, dir_fd: int = 0) -> int:
+        path = _in(dir_fd, path)
+        if flags & os.O_EXCL and path.exists():
+            raise FileExistsError(str(path))
         if flags & os.O_DIRECTORY:
             return _descriptor(_Directory(path))
         return _Writer(path.disk, str(path)).fileno()
+
+    def unlink(self, name: str, *, dir_fd: int) -> None:
+        _in(dir_fd, name).unlink()
+
+    def replace(self, name: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        _in(src_dir_fd, name).replace(_in(dst_dir_fd, target))
 
     def write(self, number: int, data: bytes | memoryview) -> int:
         return int(_OPEN[number].write(data))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -175,6 +177,74 @@ def test_a_full_disk_keeps_the_old_content(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.undo()
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """A directory of another user, who may come there."""
+    for above in (tmp_path, *tmp_path.parents[:3]):
+        above.chmod(0o711)
+    (place := tmp_path / "resolver").mkdir(mode=0o711)
+    os.chown(place, NOBODY, NOBODY)
+    (tmp_path / "secret").write_bytes(b"of root")
+    (tmp_path / "elsewhere").mkdir()
+    return place
+
+
+def _as_nobody(*command: str) -> None:
+    subprocess.run(command, check=True, user=NOBODY, group=NOBODY, extra_groups=())
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", ["unbound.conf", "unbound.conf.new", "unbound.conf.previous"])
+@pytest.mark.parametrize("aim", ["secret", "made", "elsewhere"])
+def test_the_owner_of_a_directory_does_not_choose_where_root_writes(
+    foreign: Path, name: str, aim: str
+) -> None:
+    _as_nobody("ln", "-s", str(foreign.parent / aim), str(foreign / name))
+    write_atomic(foreign / "unbound.conf", b"first", keep_previous=True)
+    write_atomic(foreign / "unbound.conf", b"second", keep_previous=True)
+    written = foreign / "unbound.conf"
+    assert not written.is_symlink() and written.read_bytes() == b"second" and written.stat().st_uid == 0
+    assert (foreign.parent / "secret").read_bytes() == b"of root"
+    assert not (foreign.parent / "made").exists() and not list((foreign.parent / "elsewhere").iterdir())
+
+
+@pytest.mark.root
+def test_neither_a_pipe_nor_an_open_file_waits_for_root(foreign: Path) -> None:
+    _as_nobody("mkfifo", str(foreign / "unbound.conf.new"))
+    write_atomic(foreign / "unbound.conf", b"content")
+    _as_nobody("sh", "-c", f"echo kept >{foreign}/unbound.conf.new")
+    held = (foreign / "unbound.conf.new").open("rb")
+    with held:
+        write_atomic(foreign / "unbound.conf", b"content")
+        assert held.read() == b"kept\n", "root writes into a file that it made"
+
+
+@pytest.mark.root
+def test_a_directory_that_became_a_link_is_not_followed(foreign: Path) -> None:
+    foreign.rmdir()
+    foreign.symlink_to(foreign.parent / "elsewhere")
+    with pytest.raises(NotADirectoryError):
+        write_atomic(foreign / "unbound.conf", b"content")
+    assert not list((foreign.parent / "elsewhere").iterdir())
+
+
+@pytest.mark.root
+def test_what_the_resolver_owns_is_never_written_by_root(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "state")
+    (tmp_path / "state" / "box.toml").write_text(f'resolver_user = "nobody"\nrun = "{tmp_path}/run"\n')
+    link = str(tmp_path / "link")  # STATE itself may be one
+    for _ in range(2):
+        subprocess.run((sys.executable, "-m", "beffroi_box", "--state", link, "resolver-config"), check=True)
+    assert not list((tmp_path / "state" / "resolver").iterdir())
+    assert (tmp_path / "state" / "resolver").stat().st_uid == NOBODY
+    names = tmp_path / "state" / "names"
+    assert names.stat().st_uid == 0 and (names / "unbound.conf").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_crash_between_the_two_renames_leaves_the_previous_one(store: Store) -> None:

@@ -234,7 +234,7 @@ def resolver_config(arguments: argparse.Namespace) -> int:
         if not path.exists():
             write_names(path, ())
     if (owner := user_id(config.resolver_user)) >= 0:
-        os.chown(config.state / "resolver", owner, -1)
+        os.chown(config.state / "resolver", owner, -1, follow_symlinks=False)
     return 0
 
 
@@ -290,6 +290,7 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     arguments = _parser().parse_args()
+    arguments.state = arguments.state.resolve()  # no link is followed from here on
     os.umask(0o077)
     try:
         code: int = arguments.action(arguments)

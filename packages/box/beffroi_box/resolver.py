@@ -40,7 +40,8 @@ UNDATED = 'val-override-date: "-1"'
 
 
 def unbound_file(config: BoxConfig) -> Path:
-    return config.state / "resolver" / "unbound.conf"
+    """Beside dnsdist's, in a directory of root: ``resolver`` is Unbound's own, and root writes nothing there."""
+    return config.state / "names" / "unbound.conf"
 
 
 def unbound_configuration(config: BoxConfig, *, dated: bool = True) -> str:

@@ -12,6 +12,7 @@ Source:  power-cut trials: fsync file, rename, fsync directory lost nothing; any
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -245,25 +246,41 @@ def _previous(path: Path) -> Path:
 
 
 def write_atomic(path: Path, data: bytes, *, keep_previous: bool = False, mode: int = 0o600) -> None:
-    """Write so that readers and power cuts see the old or the new content. Errors: OSError, old content kept."""
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    os.fchmod(descriptor, mode)  # whatever the umask: other users read some of these files
+    """Write so that readers and power cuts see the old or the new content. Errors: OSError, old content kept.
+
+    Links are not followed, neither as the directory nor in it: some belong to other users, who would choose what root
+    overwrites."""
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
+        temporary = path.name + ".new"
+        _remove(temporary, directory)  # left by a power cut, or laid there by a stranger
+        descriptor = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=directory
+        )
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    if keep_previous and path.exists():
-        path.replace(_previous(path))
-    temporary.replace(path)
-    sync_directory(path.parent)
+            try:
+                os.fchmod(descriptor, mode)  # whatever the umask: other users read some of these files
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            _remove(temporary, directory)
+            raise
+        if keep_previous:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(path.name, _previous(path).name, src_dir_fd=directory, dst_dir_fd=directory)
+        os.replace(temporary, path.name, src_dir_fd=directory, dst_dir_fd=directory)
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _remove(name: str, directory: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=directory)
 
 
 def sync_directory(path: Path) -> None:
