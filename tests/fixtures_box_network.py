@@ -158,8 +158,10 @@ class Site:
         )
         until(lambda: self.op.addresses("l0"), "the operator's router is not up")
 
-    def pc_asks(self) -> None:
-        self.pc.configure(e0_network="[Match]\nName=e0\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=no\n")
+    def pc_asks(self, name: str = "") -> None:
+        """``name``: what it calls itself there."""
+        called = f"[DHCPv4]\nHostname={name}\n" if name else ""
+        self.pc.configure(e0_network=f"[Match]\nName=e0\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=no\n{called}")
         until(lambda: self.pc.addresses("e0"), f"the PC has no address: {self.log()}")
 
     def pc_reaches_the_internet(self) -> bool:
@@ -183,6 +185,12 @@ class Site:
         finally:
             server.kill()
             server.wait()
+
+    def start_bus(self) -> None:
+        """The box's own system bus."""
+        self.box.run("sh", "-c", "mkdir -p /run/dbus && mount -t tmpfs bus /run/dbus")
+        command = self.box.inside("dbus-daemon", "--system", "--nofork", "--nopidfile", "--nosyslog")
+        self.servers.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
 
     def choose(self) -> dict[str, Any]:
         """What ``beffroi-box network`` does once, with the box's own systemd-networkd."""

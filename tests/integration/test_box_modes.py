@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,28 @@ def test_with_one_public_address_the_box_is_a_router_and_gives_the_lan_addresses
     place.pc_asks()
     assert place.pc.addresses("e0")[0].startswith("192.168.213.")
     assert place.pc_reaches_the_internet()
+
+
+def test_a_machine_is_named_as_it_called_itself_when_it_took_its_address(place: Site) -> None:
+    place.start_bus()
+    place.plug(router="p1", pc="p0")
+    place.give(PUBLIC, pool=2)
+    assert place.choose()["plan"]["mode"] == "router"
+    place.pc_asks("poste-accueil")
+    address = place.pc.addresses("e0")[0]
+    [shown] = json.loads(place.pc.run("ip", "-json", "link", "show", "dev", "e0"))
+    code = (
+        "import sys; from beffroi_box.neighbours import name_of\n"
+        "print(*(repr(name_of(*pair.split(','))) for pair in sys.argv[1:]))"
+    )
+    pairs = (
+        f"{address},{shown['address']}", f"{address},",
+        f"fe80::1,{shown['address']}",  # its other addresses are found by its card
+        f"{address},02:00:00:00:00:01",  # the address is another machine's by now
+        "192.168.213.254,",
+    )  # fmt: skip
+    named = place.box.run("/usr/bin/python3", "-c", code, *pairs).split()
+    assert named == ["'poste-accueil'"] * 3 + ["''"] * 2, place.log()
 
 
 def test_a_plan_that_is_not_proved_gives_way_to_the_next(place: Site) -> None:

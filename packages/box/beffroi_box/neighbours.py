@@ -2,19 +2,18 @@
 
 Input:   names are what machines call themselves: hostile; only letters, digits, dot and hyphen are kept.
 Fails:   what is not known is "".
-Source:  ip-neighbour(8); systemd-networkd's leases, /var/lib/systemd/network/dhcp-server-lease/INTERFACE (router mode;
-         as a bridge the box gives no addresses and knows no names).
+Source:  ip-neighbour(8); networkctl(1), which asks systemd-networkd over the system bus for the leases that it gave: it
+         writes no file of them, for which the LAN would wait for a disk (``modes``: PersistLeases=no). Router mode
+         only: as a bridge the box gives no addresses and knows no names.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import subprocess
-from pathlib import Path
 
 import msgspec
 
-LEASES = Path("/var/lib/systemd/network/dhcp-server-lease")
 MAX_NAME = 63
 
 
@@ -27,13 +26,32 @@ class _Route(msgspec.Struct):
 
 
 class _Lease(msgspec.Struct, rename="pascal"):
+    """``hardware_address`` is filled up with zeros to 16 bytes."""
+
     address: list[int] = []
     hostname: str = ""
+    hardware_address_length: int = 0
     hardware_address: list[int] = []
 
+    @property
+    def ip(self) -> str:
+        return ".".join(map(str, self.address))
 
-class _Leases(msgspec.Struct, rename="pascal"):
+    @property
+    def mac(self) -> str:
+        return ":".join(f"{byte:02x}" for byte in self.hardware_address[: self.hardware_address_length])
+
+
+class _Server(msgspec.Struct, rename="pascal"):
     leases: list[_Lease] = []
+
+
+class _Link(msgspec.Struct, rename="pascal"):
+    dhcp_server: _Server | None = msgspec.field(default=None, name="DHCPServer")
+
+
+class _Links(msgspec.Struct, rename="pascal"):
+    interfaces: list[_Link] = []
 
 
 def is_own(address: str) -> bool:
@@ -47,26 +65,27 @@ def mac_of(address: str) -> str:
     return next((mac for mac in found if mac), "")
 
 
-def name_of(address: str, mac: str, leases: Path = LEASES) -> str:
-    """What the machine called itself when it took its address here."""
-    for path in sorted(leases.glob("*")) if leases.is_dir() else ():
-        try:
-            held = msgspec.json.decode(path.read_bytes(), type=_Leases).leases
-        except (OSError, msgspec.MsgspecError):
-            continue
-        for lease in held:
-            same_mac = bool(mac) and ":".join(f"{byte:02x}" for byte in lease.hardware_address) == mac
-            if same_mac or ".".join(map(str, lease.address)) == address:
-                return "".join(c for c in lease.hostname if c.isascii() and (c.isalnum() or c in "-."))[
-                    :MAX_NAME
-                ]
+def name_of(address: str, mac: str) -> str:
+    """What the machine called itself when it took its address here. ``mac``: "" where only the address is known."""
+    for link in _answer("networkctl", "--json=short", "status", kind=_Links, nothing=_Links()).interfaces:
+        for lease in link.dhcp_server.leases if link.dhcp_server else ():
+            if lease.mac == mac if mac else lease.ip == address:
+                name = (c for c in lease.hostname if c.isascii() and (c.isalnum() or c in "-."))
+                return "".join(name)[:MAX_NAME]
     return ""
 
 
 def _ip[T](*arguments: str, kind: type[T]) -> list[T]:
     try:
         ipaddress.ip_address(arguments[-1])
-        done = subprocess.run(["ip", "-json", *arguments], capture_output=True, check=False, timeout=5)
-        return msgspec.json.decode(done.stdout or b"[]", type=list[kind])  # type: ignore[valid-type]
-    except (ValueError, OSError, subprocess.SubprocessError):
+    except ValueError:
         return []
+    return _answer("ip", "-json", *arguments, kind=list[kind], nothing=[])  # type: ignore[valid-type]
+
+
+def _answer[T](*command: str, kind: type[T], nothing: T) -> T:
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=5)
+        return msgspec.json.decode(done.stdout, type=kind) if done.stdout.strip() else nothing
+    except (msgspec.MsgspecError, OSError, subprocess.SubprocessError):
+        return nothing
