@@ -2,7 +2,8 @@
 
 Process: both ends; over STATE/run/stream.sock with the token of the doors. The front door never passes it on.
 Input:   the publisher believes its relays as itself: they have the same account and the same key.
-Fails:   open: the live view of the console is late, and a claim is made again at the next connection of that box.
+Fails:   open: the live view of the console is late: what could not be told goes with the next message. A claim is made
+         again at the next connection of that box.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import logging
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from itertools import islice
 
 import msgspec
 from starlette.requests import Request
@@ -33,7 +36,7 @@ BEAT_S = 5.0
 PAUSE_S = 0.2
 TIMEOUT_S = 5.0
 MAX_ENFORCED = 500
-"""Of one message; the console asks for the whole state by itself."""
+"""Of one message; what is more goes with the next ones."""
 
 
 class Enforced(msgspec.Struct, frozen=True, array_like=True):
@@ -102,13 +105,13 @@ class Uplink:
         self._thread = ThreadPoolExecutor(1, "uplink")
         self._connection = _Connection(config)
         self._wake = asyncio.Event()
-        self._enforced: list[Enforced] = []
+        self._enforced: dict[tuple[str, str], Enforced] = {}
+        """By box and channel what it said last: no more than the boxes held here, however fast they speak."""
         self._claimed: list[Claimed] = []
 
     def enforced(self, one: Enforced) -> None:
-        if len(self._enforced) < MAX_ENFORCED:
-            self._enforced.append(one)
-            self._wake.set()
+        self._enforced[one.box_id, one.channel] = one
+        self._wake.set()
 
     def claim(self, collectivite_id: str, since: str) -> None:
         if len(self._claimed) < MAX_ENFORCED:
@@ -121,24 +124,32 @@ class Uplink:
                 async with asyncio.timeout(BEAT_S):
                     await self._wake.wait()
             self._wake.clear()
-            news = News(self._name, self._followers(), self._enforced, self._claimed)
-            self._enforced, self._claimed = [], []
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._send, news)
+            told = dict(islice(self._enforced.items(), MAX_ENFORCED))
+            for key in told:
+                del self._enforced[key]
+            news = News(self._name, self._followers(), list(told.values()), self._claimed)
+            self._claimed = []
+            if not await asyncio.get_running_loop().run_in_executor(self._thread, self._send, news):
+                self._enforced |= {key: one for key, one in told.items() if key not in self._enforced}
+            elif self._enforced:
+                self._wake.set()
             await asyncio.sleep(PAUSE_S)
 
-    def _send(self, news: News) -> None:
+    def _send(self, news: News) -> bool:
         headers = {DOOR_HEADER: DOOR, TOKEN_HEADER: self._config.secret("door.token").decode()}
         problem: Exception | None = None
         for _ in range(2):  # a kept connection may have been closed meanwhile: once more at once
             try:
                 self._connection.request("POST", PATH, msgspec.json.encode(news), headers)
-                self._connection.getresponse().read()
+                answer = self._connection.getresponse()
+                answer.read()
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
                 problem = error
             else:
-                return
+                return answer.status == HTTPStatus.OK
         log.info("publisher not told: %s", type(problem).__name__)
+        return False
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)
