@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from beffroi.core.communes import queries as communes
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.decisions import stages
+from beffroi.core.decisions.actions import NOBODY_DECIDED
 from beffroi.core.decisions.models import Appeal, Decision, LocalException
 from beffroi.core.identity.actor import Actor
 from beffroi.portal import words
@@ -45,6 +46,7 @@ ENDS = {
     "appeal_accepted": gettext_lazy("contestation acceptée"),
     "decided_anew": gettext_lazy("décidé à nouveau par une personne"),
     "undone": gettext_lazy("annulé par une personne"),
+    NOBODY_DECIDED: gettext_lazy("personne n’a tranché"),
 }
 
 
@@ -171,6 +173,8 @@ def summary(decision: Decision, met: list[Met]) -> str:
             return _("En vigueur. Aucun flux n’a encore été bloqué.")
         told = ngettext("En vigueur : %(n)s flux bloqué.", "En vigueur : %(n)s flux bloqués.", total)
         return told % {"n": total}
+    if decision.end_reason == NOBODY_DECIDED:
+        return _("N’est pas bloqué : personne n’a tranché. Un nouvel indice reposera la question.")
     why = ENDS.get(decision.end_reason, "")
     return _("N’est plus bloqué : %(why)s.") % {"why": why} if why else _("N’est plus bloqué.")
 
@@ -192,7 +196,9 @@ def history(decision: Decision, exceptions: list[LocalException], appeals: list[
             moments.append(Moment(appeal.answered_at, text))
     if decision.ended_at:
         why = str(ENDS.get(decision.end_reason, ""))
-        moments.append(Moment(decision.ended_at, _("Fin du blocage"), why))
+        unanswered = decision.end_reason == NOBODY_DECIDED
+        text = _("Sorti de la file : n’est pas bloqué") if unanswered else _("Fin du blocage")
+        moments.append(Moment(decision.ended_at, text, why))
     return sorted(moments, key=lambda one: one.at)
 
 

@@ -27,6 +27,8 @@ MAX_TTL_S = 3650 * 86400
 EXTEND_FROM = 0.1
 """An active decision is extended when that gains a tenth of its life: a flood of reports is not a flood of batches."""
 _EXPIRY_BATCH = 500
+NOBODY_DECIDED = "nobody_decided"
+"""Why a question to a person ended: it is not blocked, and what comes in for it later asks again."""
 _State = Decision.State
 
 
@@ -54,7 +56,8 @@ def activate(
     """Decide and tell every door: with strong evidence it is in force at once, with weak evidence it is observed
     first (``staging``). An open one of the same indicator and scope is returned, with what this demand knows more,
     and with a later end if this demand lasts longer, never an earlier one; strong evidence puts it in force. One in
-    review is in force nowhere until a person says so, whatever comes in and however long that takes.
+    review is in force nowhere until a person says so, whatever comes in and however long that takes: also one that
+    left the queue because nobody decided; it comes back there.
 
     ``reason``, ``rule``: codes; ``evidence``: counts and machine evidence, no reporter; ``ttl_s`` in seconds.
     Errors: ProtectedIndicator, NotAllowed, Invalid.
@@ -71,7 +74,7 @@ def activate(
     strong = strength == stages.STRONG
     present = Decision.objects.filter(
         kind=canonical.kind.value, value=canonical.value, scope=scope, state__in=Decision.OPEN
-    ).first()
+    ).first() or _ask_again(canonical, scope, actor=actor, ttl_s=ttl_s)
     if present is not None and not _is_over(present):
         waits = present.state == _State.REVIEW
         answered = waits and strong and actor.kind == "administrator"
@@ -134,6 +137,20 @@ def _is_over(decision: Decision) -> bool:
     return decision.state != _State.REVIEW and (
         decision.expires_at is None or decision.expires_at <= clock.now()
     )
+
+
+def _ask_again(indicator: Indicator, scope: str, *, actor: Actor, ttl_s: int) -> Decision | None:
+    """Put back into review what nobody answered, where that was the last word about it; None where it was not."""
+    rows = Decision.objects.filter(kind=indicator.kind.value, value=indicator.value, scope=scope)
+    last = rows.order_by("-proposed_at").first()
+    if last is None or last.end_reason != NOBODY_DECIDED:
+        return None
+    now = clock.now()
+    last.state, last.state_since, last.expires_at = _State.REVIEW, now, now + timedelta(seconds=ttl_s)
+    last.ended_at, last.ended_by, last.end_reason = None, "", ""
+    last.save()
+    tell(last, "review", actor=actor)
+    return last
 
 
 def _learn(present: Decision, demand: _Demand, *, actor: Actor, answered: bool) -> bool:
@@ -280,6 +297,11 @@ def expire_due() -> int:
         outbox.serialise()
         found = list(due.order_by("expires_at")[:_EXPIRY_BATCH])
         return sum(_end(one, actor=actor, state=Decision.State.EXPIRED, reason="ttl") for one in found)
+
+
+def end_unanswered(decision: Decision, *, actor: Actor) -> bool:
+    """Take out of the queue what nobody decided; in the caller's transaction, with the outbox serialised."""
+    return _end(decision, actor=actor, state=_State.EXPIRED, reason=NOBODY_DECIDED)
 
 
 def _extend(decision: Decision, *, actor: Actor, ttl_s: int, changed: bool) -> None:

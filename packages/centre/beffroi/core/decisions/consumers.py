@@ -37,6 +37,11 @@ def move_stages() -> None:
     staging.tick()
 
 
+@periodic("decisions.unanswered", every_s=60.0)
+def empty_the_queue() -> None:
+    staging.lapse_unanswered()
+
+
 @consumer(name="decisions.lists", kinds=(lists.PUBLISHED,), atomic=False)
 def close_what_a_list_names(event: Event) -> None:
     row = IndicatorList.objects.filter(pk=str(event.payload.get("list_id", ""))).first()

@@ -29,6 +29,11 @@ def worked_s(since: datetime, until: datetime, *, begins_h: int, ends_h: int) ->
     return worked
 
 
+def day_s(*, begins_h: int, ends_h: int) -> int:
+    """Return the seconds of a working day."""
+    return (ends_h - begins_h if begins_h < ends_h else 24) * 3600
+
+
 def longest(worked: float, *, begins_h: int, ends_h: int) -> timedelta:
     """Return a time in which so many seconds are worked at any season."""
     if begins_h >= ends_h:

@@ -56,6 +56,7 @@ class Decision(models.Model):
         indexes = (
             models.Index(fields=["state", "expires_at"], name="decision_due"),
             models.Index(fields=["campaign_id"], name="decision_campaign"),
+            models.Index(fields=["value"], name="decision_value"),
         )
         constraints = (
             models.UniqueConstraint(

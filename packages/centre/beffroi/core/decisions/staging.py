@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from itertools import batched
 
 from django.conf import settings
@@ -16,7 +17,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from beffroi.core.decisions import exceptions, hours, protected, reach, rules, stages
-from beffroi.core.decisions.actions import put_in_force, revoke, tell
+from beffroi.core.decisions.actions import end_unanswered, put_in_force, revoke, tell
 from beffroi.core.decisions.models import Appeal, Decision, DecisionEffect, LocalException
 from beffroi.core.decisions.stages import Budget, Standing, Step
 from beffroi.core.events import outbox
@@ -74,6 +75,31 @@ def approve(*, actor: Actor, decision: Decision) -> None:
         if decision.reason not in rules.COMMAND_SERVER:
             decision.reason = "departement_confirmed"
         put_in_force(decision, actor=actor, ttl_s=_life_s(decision))
+
+
+def lapse_unanswered() -> int:
+    """End every question to a person that outlived what it is about; return how many.
+
+    It waited for its own life, and at least a whole working day. What a person asked for stays: an open appeal, a
+    commune's or the Département's, is answered by a person, and so is what the Département had decided.
+    """
+    now, day_s = clock.now(), hours.day_s(**working_hours())
+    asked = Appeal.objects.filter(state=Appeal.State.OPEN).values("decision_id")
+    due = (
+        Decision.objects.filter(
+            state=_State.REVIEW, expires_at__lte=now, state_since__lte=now - timedelta(seconds=day_s)
+        )
+        .exclude(rule=stages.DEPARTEMENT)
+        .exclude(pk__in=asked)
+        .order_by("state_since")
+    )
+    found = [one for one in due if hours.worked_s(one.state_since, now, **working_hours()) >= day_s]
+    if not found:
+        return 0
+    with transaction.atomic():
+        outbox.serialise()
+        still = due.filter(pk__in=[one.pk for one in found[:_BATCH]])
+        return sum(end_unanswered(one, actor=_ACTOR) for one in still)
 
 
 def note_effect(
