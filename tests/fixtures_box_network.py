@@ -22,7 +22,7 @@ from tests import waiting
 
 ROOT = Path(__file__).parents[1]
 OP, BOX, PC = (f"bxm-{os.getpid()}-{place}" for place in ("op", "box", "pc"))
-FAR, FAR_PORT = "185.10.20.1", 23450
+FAR, FAR6, FAR_PORT = "185.10.20.1", "2a0c:e300:9::1", 23450
 until = partial(waiting.until, limit_s=60.0)
 _ENV = {
     **os.environ,
@@ -150,10 +150,11 @@ class Site:
         for space, link in ((OP, "l0"), (PC, "e0"), (BOX, router), (BOX, pc)):
             ip(f"-n {space} link set {link} up")
 
-    def give(self, address: str, *, pool: int = 50) -> None:
-        """The operator's router: its address on the cable, DHCP for the others there."""
+    def give(self, address: str, *, pool: int = 50, prefix6: str = "") -> None:
+        """The operator's router: its address on the cable, DHCP for the others there; ``prefix6``, advertised too."""
+        six = f"IPv6SendRA=yes\n[IPv6Prefix]\nPrefix={prefix6}\nAssign=yes\n" if prefix6 else ""
         self.op.configure(
-            l0_network=f"[Match]\nName=l0\n[Network]\nAddress={address}\nDHCPServer=yes\nIPv6AcceptRA=no\n"
+            l0_network=f"[Match]\nName=l0\n[Network]\nAddress={address}\nDHCPServer=yes\nIPv6AcceptRA=no\n{six}"
             f"[DHCPServer]\nPoolOffset=10\nPoolSize={pool}\nEmitDNS=no\nPersistLeases=no\nDefaultLeaseTimeSec=600\n"
         )
         until(lambda: self.op.addresses("l0"), "the operator's router is not up")
@@ -214,13 +215,16 @@ def site() -> Iterator[Site]:
         (one.state / "box.toml").write_text(f'ports = ["p0", "p1"]\nlan_probe = "{FAR}:{FAR_PORT}"\n')
         for place in (one.op, one.box, one.pc):
             place.start()
-        ip(f"-n {OP} addr add {FAR}/32 dev lo")
-        one.op.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        for address in (f"{FAR}/32", f"{FAR6}/128"):
+            ip(f"-n {OP} addr add {address} dev lo")
+        one.op.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         one.box.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         for name in ("iptables", "ip6tables"):
             one.box.run("sysctl", "-qw", f"net.bridge.bridge-nf-call-{name}=1")
         accept = (
-            f"import socket\ns = socket.create_server(('', {FAR_PORT}))\nwhile True: s.accept()[0].close()"
+            "import socket\n"
+            f"s = socket.create_server(('', {FAR_PORT}), family=socket.AF_INET6, dualstack_ipv6=True)\n"
+            "while True: s.accept()[0].close()"
         )
         one.servers.append(subprocess.Popen(one.op.inside("/usr/bin/python3", "-c", accept)))
         yield one

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_box_network import BOX, FAR, FAR_PORT, OP, Site, ip, site
+from tests.fixtures_box_network import BOX, FAR, FAR6, FAR_PORT, OP, Site, ip, site
 
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
 PRIVATE, PUBLIC = "192.168.1.1/24", "185.22.33.1/24"
@@ -47,6 +47,29 @@ def test_with_one_public_address_the_box_is_a_router_and_gives_the_lan_addresses
     place.pc_asks()
     assert place.pc.addresses("e0")[0].startswith("192.168.213.")
     assert place.pc_reaches_the_internet()
+
+
+@pytest.mark.parametrize(("network", "mode"), [(PRIVATE, "bridge"), (PUBLIC, "router")])
+@pytest.mark.parametrize(("port", "proved"), [(FAR_PORT, True), (FAR_PORT + 1, False)], ids=["there", "gone"])
+def test_a_way_is_proved_over_ipv6_where_the_centre_has_no_other(
+    place: Site, network: str, mode: str, *, port: int, proved: bool
+) -> None:
+    (place.state / "box.toml").write_text(f'ports = ["p0", "p1"]\nlan_probe = "[{FAR6}]:{port}"\n')
+    place.plug(router="p0", pc="p1")
+    place.give(network, pool=2 if mode == "router" else 50, prefix6="2a0c:e300:7::/64")
+    found = place.choose()
+    assert found["proved"] is proved, (found, place.log())
+    if proved:
+        assert found["plan"]["mode"] == mode
+    assert "bfprobe" not in place.box.run("ip", "link")
+
+
+def test_a_bridge_in_a_network_without_ipv6_is_proved_by_its_address(place: Site) -> None:
+    (place.state / "box.toml").write_text(f'ports = ["p0", "p1"]\nlan_probe = "[{FAR6}]:{FAR_PORT}"\n')
+    place.plug(router="p0", pc="p1")
+    place.give(PRIVATE)
+    found = place.choose()
+    assert found["proved"] and found["plan"]["mode"] == "bridge", (found, place.log())
 
 
 def test_a_machine_is_named_as_it_called_itself_when_it_took_its_address(place: Site) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from beffroi_box.lanprobe import FAR_ADDRESS, FAR_ADDRESS6
 from beffroi_protocol.facts import (
     Bypass,
     Fact,
@@ -38,6 +39,7 @@ from tests.town_hall_network import (
     REFUSED,
     UNLISTED,
     WAN_BOX,
+    WAN_NET6,
     connects,
     family,
     inside,
@@ -445,12 +447,19 @@ def connects_only(space: str, address: str, port: int) -> bool:
         return client.connect_ex((address, port)) == 0
 
 
-PROBE = f"from beffroi_box.lanprobe import lan_reaches; raise SystemExit(not lan_reaches('{GOOD}:{ECHO_PORT}', 3))"
+PROBE = "from beffroi_box.lanprobe import lan_reaches; raise SystemExit(not lan_reaches('{}', 3))"
 
 
-def test_no_packet_of_the_lan_probe_leaves_the_box_under_its_own_address(hall: TownHall) -> None:
+@pytest.mark.parametrize(
+    ("target", "own"),
+    [(GOOD, f"ip saddr {FAR_ADDRESS}"), (f"[{WAN_NET6}]", f"ip6 saddr {FAR_ADDRESS6}")],
+    ids=["IPv4", "IPv6"],
+)
+def test_no_packet_of_the_lan_probe_leaves_the_box_under_its_own_address(
+    hall: TownHall, target: str, own: str
+) -> None:
     """Whatever becomes of the rules meanwhile."""
-    rule = "type filter hook prerouting priority -300\n ip saddr 169.254.213.2 counter name n"
+    rule = f"type filter hook prerouting priority -300\n {own} counter name n"
     counter = f"table inet seen {{\n counter n {{ }}\n chain c {{\n {rule}\n }}\n }}\n"
     run(*inside(NET, "nft", "-f", "-"), stdin=counter)
     try:
@@ -459,14 +468,20 @@ def test_no_packet_of_the_lan_probe_leaves_the_box_under_its_own_address(hall: T
             f"PYTHONPATH={ROOT}/packages/protocol:{ROOT}/packages/box",
             "/usr/bin/python3",
             "-c",
-            PROBE,
+            PROBE.format(f"{target}:{ECHO_PORT}"),
         ]
         assert fails(BOX, *probe) == 0
+        cut = 'chain c {\n type filter hook forward priority -200;\n iifname "bfprobe0" drop\n }\n'
+        run(*inside(BOX, "nft", "-f", "-"), stdin=f"table inet cut {{\n {cut} }}\n")
+        assert fails(BOX, *probe) == 1, "what the LAN does not reach is not reached"
+        run(*inside(BOX, "nft", "delete", "table", "inet", "cut"))
         hall.kill("agent")  # it would bring the rules back
         run(*inside(BOX, "nft", "flush", "ruleset"))
         assert fails(BOX, *probe) == 1, "without rules nothing hides the probe, so it goes nowhere"
         assert "packets 0 " in run(*inside(NET, "nft", "list", "counter", "inet", "seen", "n"))
-        assert "169.254.213" not in run(*inside(BOX, "ip", "rule"))
+        assert "blackhole" not in run(*inside(BOX, "ip", "-4", "rule")) + run(
+            *inside(BOX, "ip", "-6", "rule")
+        )
     finally:
         run(*inside(NET, "nft", "delete", "table", "inet", "seen"))
         if "agent" not in hall.processes:

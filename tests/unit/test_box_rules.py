@@ -7,6 +7,7 @@ import struct
 import pytest
 from beffroi_box.bulkrules import GENERATION, bulk_rules, next_generation
 from beffroi_box.errors import PolicyInvalid
+from beffroi_box.lanprobe import FAR_ADDRESS, FAR_ADDRESS6, probe_target, split_target
 from beffroi_box.netlink import (
     DELSETELEM,
     DESTROYSETELEM,
@@ -99,6 +100,32 @@ def test_no_policy_touches_a_deny_set(policy: Policy) -> None:
             assert f"{verb} set inet beffroi {name}" not in text
             assert f"{verb} inet beffroi {name}" not in text
     assert "delete table inet" not in text and "flush table" not in text and "flush ruleset" not in text
+
+
+@pytest.mark.parametrize(
+    ("centre", "target"),
+    [
+        ((), ""),
+        (("185.61.20.5",), "185.61.20.5:8445"),
+        (("2a0c:e300::5", "185.61.20.5"), "185.61.20.5:8445"),
+        (("2a0c:e300::5", "2a0c:e300::6"), "[2a0c:e300::5]:8445"),
+    ],
+)
+def test_the_lan_is_proved_over_ipv6_where_the_centre_has_no_other(
+    centre: tuple[str, ...], target: str
+) -> None:
+    assert probe_target(centre, 8445) == target
+    assert not target or split_target(target) == (next((c for c in centre if "." in c), "2a0c:e300::5"), 8445)
+
+
+def test_the_probe_keeps_its_own_address_nowhere() -> None:
+    for policy, hidden in ((Policy(), True), (Policy(mode="bridge"), False)):
+        text = ruleset(policy, SITE)
+        for family, address in (("ip", FAR_ADDRESS), ("ip6", FAR_ADDRESS6)):
+            rule = f'{family} saddr {address} oifname "wan" masquerade'
+            assert (rule in chain(text, "source_")) is hidden
+            kept = [r for r in chain(text, "leaving_") if f"{family} " in r and address in r]
+            assert len(kept) == 2 and all(r.endswith("counter name probe_kept drop") for r in kept)
 
 
 def test_observation_logs_and_lets_pass() -> None:

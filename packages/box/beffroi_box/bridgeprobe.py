@@ -1,8 +1,9 @@
 """Proof that a machine of the LAN gets through the bridge: one more machine, plugged into it for some seconds.
 
 Purpose: takes an address from the operator's router like any PC, then opens a connection through the box's own rules,
-         which treat the near end as LAN.
-Process: a child in a network namespace of its own; root. IPv4.
+         which treat the near end as LAN. Over IPv6 the address comes by the router's advertisement; where it sends
+         none, an IPv4 address is proof enough, as without a target.
+Process: a child in a network namespace of its own; root.
 Fails:   no address or no connection counts as not reached.
 """
 
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 
-from beffroi_box.lanprobe import CONNECT_TIMEOUT_S, FAR, NEAR
+from beffroi_box.lanprobe import CONNECT_TIMEOUT_S, FAR, NEAR, split_target
 from beffroi_box.look import lease
 
 
@@ -48,22 +49,31 @@ def main(target: str, seconds: float) -> int:
         return 1
     end = time.monotonic() + seconds
     _ip("link", "set", FAR, "up")
-    given = lease(FAR, seconds)
-    if given is None:
+    given = lease(FAR, seconds / 2 if target.startswith("[") else seconds)
+    if given is None and not target.startswith("["):
         return 1
     if not target:
         return 0
-    _ip("addr", "add", given.network, "dev", FAR)
-    _ip("route", "add", "default", "via", given.router)
-    address, _, port = target.rpartition(":")
+    if given is not None:
+        _ip("addr", "add", given.network, "dev", FAR)
+        _ip("route", "add", "default", "via", given.router)
+    peer = split_target(target)
     while time.monotonic() < end:
         try:
-            socket.create_connection((address.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
+            socket.create_connection(peer, timeout=CONNECT_TIMEOUT_S).close()
         except OSError:
             time.sleep(0.2)
         else:
             return 0
-    return 1
+    return int(given is None or _advertised() or not target.startswith("["))
+
+
+def _advertised() -> bool:
+    """Whether a router offered a way over IPv6."""
+    shown = subprocess.run(
+        ["ip", "-6", "route", "show", "default"], capture_output=True, check=False, timeout=10
+    )
+    return bool(shown.stdout.strip())
 
 
 def _ip(*arguments: str) -> None:

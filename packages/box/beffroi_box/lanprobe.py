@@ -3,7 +3,7 @@
 Purpose: a policy can leave the box its own way out and still cut the town hall; only a packet that is forwarded
          tells.
 Process: a short-lived child of the agent in a network namespace of its own, tied to the box by a veth pair whose
-         near end the rules treat as LAN; root. IPv4, router mode, hidden behind the box's WAN address.
+         near end the rules treat as LAN; root. Router mode, hidden behind the box's WAN address of the target's family.
 Fails:   a probe that cannot be built counts as not reached, so the previous policy stays.
 """
 
@@ -17,28 +17,45 @@ from collections.abc import Iterable
 
 NEAR, FAR = "bfprobe0", "bfprobe1"
 NEAR_ADDRESS, FAR_ADDRESS = "169.254.213.1", "169.254.213.2"
+NEAR_ADDRESS6, FAR_ADDRESS6 = "fd62:6566:6672:d5::1", "fd62:6566:6672:d5::2"
+FAR_ADDRESSES = {4: FAR_ADDRESS, 6: FAR_ADDRESS6}
 MARK = 0x8
 CONNECT_TIMEOUT_S = 2.0
-_RULE = f"rule {{verb}} blackhole from {FAR_ADDRESS} fwmark 0x0/{MARK:#x}"
-"""Packets of the probe that the box's rules did not mark go nowhere: without rules nothing would hide its address."""
 
 
 def probe_target(centre: Iterable[str], port: int) -> str:
-    """What to reach where the settings name nothing: the centre, over IPv4; "" where it has no such address."""
-    return next((f"{address}:{port}" for address in centre if ":" not in address), "")
+    """What to reach where the settings name nothing: the centre, over IPv4 where it can be; "" without an address."""
+    for address in sorted(centre, key=lambda one: ":" in one):
+        return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return ""
+
+
+def split_target(target: str) -> tuple[str, int]:
+    """Address and port of ADDRESS:PORT or [ADDRESS]:PORT."""
+    address, _, port = target.rpartition(":")
+    return address.strip("[]"), int(port)
+
+
+def probe_hidden(wan: str) -> str:
+    """The rules that give the probe the box's own address of the WAN."""
+    return "\n    ".join(
+        f'{family} saddr {address} oifname "{wan}" masquerade'
+        for family, address in (("ip", FAR_ADDRESS), ("ip6", FAR_ADDRESS6))
+    )
 
 
 def lan_reaches(target: str, grace_s: float) -> bool:
     """``target``: ADDRESS:PORT. True as soon as one connection from behind the rules was accepted."""
-    address, _, port = target.rpartition(":")
+    address, port = split_target(target)
+    six = ":" in address
     ready, go = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
-        _child(address.strip("[]"), int(port), ready[1], go[0], grace_s)
+        _child(address, port, ready[1], go[0], grace_s)
     try:
         if os.read(ready[0], 1) != b"1":
             return False
-        _link(child)
+        _link(child, six=six)
         os.write(go[1], b"1")
         _, status = os.waitpid(child, 0)
         child = 0
@@ -51,20 +68,30 @@ def lan_reaches(target: str, grace_s: float) -> bool:
             os.waitpid(child, 0)
         for end in (*ready, *go):
             os.close(end)
-        subprocess.run(["ip", "link", "del", NEAR], capture_output=True, check=False)
-        subprocess.run(["ip", *_RULE.format(verb="del").split()], capture_output=True, check=False)
+        _unlink()
 
 
-def _link(child: int) -> None:
-    subprocess.run(["ip", "link", "del", NEAR], capture_output=True, check=False)
-    subprocess.run(["ip", *_RULE.format(verb="del").split()], capture_output=True, check=False)
+def _link(child: int, *, six: bool) -> None:
+    _unlink()
     for command in (
-        _RULE.format(verb="add"),
+        _rule("add", six=six),
         f"link add {NEAR} type veth peer name {FAR} netns {child}",
-        f"addr add {NEAR_ADDRESS}/30 dev {NEAR}",
+        f"addr add {NEAR_ADDRESS6}/64 dev {NEAR} nodad" if six else f"addr add {NEAR_ADDRESS}/30 dev {NEAR}",
         f"link set {NEAR} up",
     ):
         subprocess.run(["ip", *command.split()], capture_output=True, check=True, timeout=10)
+
+
+def _unlink() -> None:
+    for command in (f"link del {NEAR}", _rule("del", six=False), _rule("del", six=True)):
+        subprocess.run(["ip", *command.split()], capture_output=True, check=False)
+
+
+def _rule(verb: str, *, six: bool) -> str:
+    """Packets of the probe that the box's rules did not mark go nowhere: without rules nothing would hide its
+    address."""
+    family, address = ("-6", FAR_ADDRESS6) if six else ("-4", FAR_ADDRESS)
+    return f"{family} rule {verb} blackhole from {address} fwmark 0x0/{MARK:#x}"
 
 
 def _child(address: str, port: int, ready: int, go: int, grace_s: float) -> None:
@@ -74,10 +101,11 @@ def _child(address: str, port: int, ready: int, go: int, grace_s: float) -> None
         os.unshare(os.CLONE_NEWNET)
         os.write(ready, b"1")
         os.read(go, 1)
+        six = ":" in address
         for command in (
-            f"addr add {FAR_ADDRESS}/30 dev {FAR}",
+            f"addr add {FAR_ADDRESS6}/64 dev {FAR} nodad" if six else f"addr add {FAR_ADDRESS}/30 dev {FAR}",
             f"link set {FAR} up",
-            f"route add default via {NEAR_ADDRESS}",
+            f"route add default via {NEAR_ADDRESS6 if six else NEAR_ADDRESS}",
         ):
             os.spawnlp(os.P_WAIT, "ip", "ip", *command.split())  # noqa: S606 - fixed arguments
         end = time.monotonic() + grace_s

@@ -31,7 +31,7 @@ from beffroi_box.denyrules import DENY_CHAINS, deny_rules
 from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
 from beffroi_box.inspectrules import inspect_rules
-from beffroi_box.lanprobe import FAR_ADDRESS, NEAR
+from beffroi_box.lanprobe import FAR_ADDRESSES, NEAR, probe_hidden
 from beffroi_box.pagerules import PAGE_CHAINS, page_input, page_jump, page_rules
 from beffroi_box.tallies import attempt_sets, counting, declarations
 
@@ -297,9 +297,13 @@ def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
         if site.masquerade and policy.mode == "router"
         else ""
     )
-    probe = f'ip saddr {FAR_ADDRESS} oifname "{site.wan}" masquerade' if policy.mode == "router" else ""
+    probe = probe_hidden(site.wan) if policy.mode == "router" else ""
     # A flow that began under other rules, or that the kernel could not translate, keeps the probe's own address.
-    stays = f'{_at("saddr")} oifname != {{ "lo", "{NEAR}" }} counter name probe_kept drop'
+    stays = "\n    ".join(
+        f"{_at(side, version)} oifname != {near} counter name probe_kept drop"
+        for version in FAR_ADDRESSES
+        for side, near in (("saddr", f'{{ "lo", "{NEAR}" }}'), ("daddr", f'"{NEAR}"'))
+    )
     return f"""table inet {TABLE} {{
   chain dns_ {{
     {redirect}
@@ -312,15 +316,16 @@ def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
   }}
   chain leaving_ {{
     {stays}
-    {_at("daddr")} oifname != "{NEAR}" counter name probe_kept drop
   }}
 }}"""
 
 
-def _at(side: str) -> str:
-    """What matches the probe's address. Its four bytes first: most packets end there, unasked for their family."""
-    offset = {"saddr": 96, "daddr": 128}[side]
-    return f"@nh,{offset},32 {int(ipaddress.ip_address(FAR_ADDRESS)):#x} ip {side} {FAR_ADDRESS}"
+def _at(side: str, version: int) -> str:
+    """What matches the probe's address. Four bytes of it first: most packets end there, unasked for their family."""
+    offset = {4: {"saddr": 96, "daddr": 128}, 6: {"saddr": 64, "daddr": 192}}[version][side]
+    address = ipaddress.ip_address(FAR_ADDRESSES[version])
+    first = int.from_bytes(address.packed[:4])
+    return f"@nh,{offset},32 {first:#x} {'ip' if version == 4 else 'ip6'} {side} {address}"
 
 
 def _bridge(site: Site) -> str:

@@ -6,7 +6,7 @@ Source: docs/internals/box.md.
 from __future__ import annotations
 
 from beffroi_box.config import BoxConfig
-from beffroi_box.lanprobe import FAR_ADDRESS, MARK, NEAR
+from beffroi_box.lanprobe import MARK, NEAR, probe_hidden
 from beffroi_box.pagerules import PAGE_ADDRESS
 
 FIRST = "beffroi_first"
@@ -27,7 +27,7 @@ def guard_rules(config: BoxConfig, *, known: bool) -> str:
   }}
 }}"""
     hide = f'oifname "{config.wan}" meta nfproto ipv4 masquerade' if config.masquerade and not bridge else ""
-    probe = f'ip saddr {FAR_ADDRESS} oifname "{config.wan}" masquerade' if not bridge else ""
+    probe = probe_hidden(config.wan) if not bridge else ""
     return f"""{lift_rules()}table inet {FIRST} {{
   chain forward_ {{
     type filter hook forward priority -5; policy accept;

@@ -31,7 +31,7 @@ from beffroi_box.enforce import Enforcer
 from beffroi_box.errors import RulesRefused
 from beffroi_box.facts import FactSpool, new_id
 from beffroi_box.labels import Labels
-from beffroi_box.lanprobe import FAR_ADDRESS
+from beffroi_box.lanprobe import FAR_ADDRESSES
 from beffroi_box.leaks import BEAT_FROM_S, Beacons, Leak, Tunnels, Volumes, clear_passwords
 from beffroi_box.learn import Learner, Rounds
 from beffroi_box.neighbours import is_own
@@ -166,7 +166,7 @@ class Watch:
         return self._enforcer.observes(self._enforcer.policy)
 
     def _take(self, name: str) -> list[Tally]:
-        return [t for t in self._tallies.take(name) if t.address != FAR_ADDRESS]
+        return [t for t in self._tallies.take(name) if t.address not in FAR_ADDRESSES.values()]
 
     def _strange(self) -> None:
         monotonic = time.monotonic()
