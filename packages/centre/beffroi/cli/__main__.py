@@ -60,6 +60,12 @@ def _lists(arguments: Sequence[str]) -> int:
     return lists.main(arguments)
 
 
+def _decision(arguments: Sequence[str]) -> int:
+    from beffroi.cli import decision  # noqa: PLC0415
+
+    return decision.main(arguments)
+
+
 def _releases(arguments: Sequence[str]) -> int:
     from beffroi.cli import releases  # noqa: PLC0415
 
@@ -114,6 +120,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "remove": _remove,
     "audit": _audit,
     "lists": _lists,
+    "decision": _decision,
     "keys": _keys,
     "releases": _releases,
     "retention": _retention,

@@ -7,16 +7,21 @@ Fails:   closed: a database that is not there is never made by looking for it.
 
 from __future__ import annotations
 
+import getpass
 import os
 import pwd
+import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import django
 
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.supervise.secret_files import UserMissing
+
+if TYPE_CHECKING:
+    from beffroi.core.identity.actor import Actor
 
 
 class FileUnusable(BeffroiError):
@@ -57,6 +62,25 @@ def enter_centre(config: Config) -> None:
 def has_database(config: Config) -> bool:
     """Asked before the first query: opening an SQLite file that is not there would make an empty one."""
     return bool(config.database_url) or (config.state / "db" / "beffroi.sqlite").exists()
+
+
+def sign_in(email: str) -> Actor:
+    """The administrator of the Département who decides here, by password and code. Errors: SignInRefused."""
+    from beffroi.core.identity import administrators  # noqa: PLC0415 - needs Django's settings
+    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
+
+    password, code = _asked(f"Password of {email}: "), _asked("Code: ")
+    found = administrators.authenticate_administrator(
+        email=email, password=password, code=code, address="command"
+    )
+    return Actor("administrator", found.id, None, "administrator")
+
+
+def _asked(prompt: str) -> str:
+    """From the terminal, unseen; from a pipe, one line."""
+    if sys.stdin.isatty():
+        return getpass.getpass(prompt)
+    return sys.stdin.readline().rstrip("\n")
 
 
 def _become_python_user(config: Config) -> None:

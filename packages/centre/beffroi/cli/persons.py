@@ -10,14 +10,12 @@ Fails:   closed: nothing is erased by this command alone.
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from beffroi.cli.person import FileUnusable, account, enter_centre, has_database, new_file
+from beffroi.cli.person import FileUnusable, account, enter_centre, has_database, new_file, sign_in
 from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError
 
@@ -76,18 +74,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def erase(email: str, *, reason: str, by: str) -> int:
     """Errors: PersonUnknown, SignInRefused, Invalid, Conflict, ErasureHeld."""
-    from beffroi.core.identity import administrators, erasure  # noqa: PLC0415
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
+    from beffroi.core.identity import erasure  # noqa: PLC0415
     from beffroi.core.identity.models import Person  # noqa: PLC0415
 
-    password, code = _asked(f"Password of {by}: "), _asked("Code: ")
-    found = administrators.authenticate_administrator(
-        email=by, password=password, code=code, address="command"
-    )
+    actor = sign_in(by)
     person = Person.objects.filter(email=email.strip().lower()).first()
     if person is None:
         raise PersonUnknown
-    actor = Actor("administrator", found.id, None, "administrator")
     one = erasure.request(actor=actor, person=person, reason=reason)
     print(
         "Nothing is erased yet: another administrator must agree, on the console under Journal, Conservation."
@@ -96,13 +89,6 @@ def erase(email: str, *, reason: str, by: str) -> int:
     print("Erased then: name, address, passwords, second factors, sign-ins, and names in the audit log.")
     print(KEPT, end="")
     return 0
-
-
-def _asked(prompt: str) -> str:
-    """From the terminal, unseen; from a pipe, one line."""
-    if sys.stdin.isatty():
-        return getpass.getpass(prompt)
-    return sys.stdin.readline().rstrip("\n")
 
 
 def export(email: str, out: int, path: Path, *, account: str) -> int:

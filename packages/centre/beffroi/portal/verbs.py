@@ -46,6 +46,7 @@ VERBS = {
     "decision:activated": gettext_lazy("Blocage mis en vigueur"),
     "decision:by_hand": gettext_lazy("Blocage demandé à la main"),
     "decision:by_hand_asked": gettext_lazy("Blocage large demandé : un second avis est attendu"),
+    "decision:by_hand_undone": gettext_lazy("Blocage annulé, avec une raison"),
     "decision:by_hand_protected": gettext_lazy("Blocage accordé mais protégé depuis : non fait"),
     "decision:extended": gettext_lazy("Blocage prolongé"),
     "decision:observed": gettext_lazy("Indice mis en observation"),

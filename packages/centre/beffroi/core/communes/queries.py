@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from beffroi.core.communes.models import Collectivite, CollectiviteCode, Domain
 from beffroi.core.identity.actor import Actor
@@ -18,6 +18,13 @@ def visible_collectivites(actor: Actor) -> QuerySet[Collectivite]:
 def access_collectivite(actor: Actor, collectivite_id: str) -> Collectivite:
     """Errors: NotFound, for absent and forbidden alike."""
     return existing(visible_collectivites(actor).filter(pk=collectivite_id).first(), "collectivité")
+
+
+def named(actor: Actor, text: str) -> list[Collectivite]:
+    """Those that ``text`` may mean: the identifier, the INSEE code of today, or the name without regard to case."""
+    coded = CollectiviteCode.objects.filter(scheme="insee", value=text, until=None).values("collectivite_id")
+    wanted = Q(pk=text) | Q(pk__in=coded) | Q(name__iexact=text)
+    return list(visible_collectivites(actor).filter(wanted))
 
 
 def visible_domains(actor: Actor) -> QuerySet[Domain]:

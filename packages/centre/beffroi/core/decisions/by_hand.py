@@ -12,7 +12,7 @@ Source:  docs/internals/decisions.md, By hand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from beffroi_protocol.errors import ProtocolError
@@ -29,7 +29,7 @@ from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.decisions import actions, protected, shared, stages, staging
+from beffroi.core.decisions import actions, protected, rules, shared, stages, staging
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
@@ -37,7 +37,6 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 
 VERB = "decision.by_hand"
-KINDS = (Kind.IP, Kind.CIDR, Kind.DOMAIN, Kind.URL, Kind.SHA256)
 OTHER = "departement_confirmed"
 REASONS = (
     Threat.PHISHING.value, Threat.MALWARE.value, Threat.SCANNER.value, Threat.COMMAND_SERVER.value, OTHER,
@@ -55,11 +54,11 @@ class Blocked:
     approval: Approval | None = None
 
 
-def wide(indicator: Indicator, reach: int) -> str:
-    """Why a second person must agree: "range", "shared", "reach", or ""."""
+def wide(indicator: Indicator, *, serves: Collection[str], reach: int) -> str:
+    """Why a second person must agree: "range", "shared", "reach", or ""; ``serves``: as ``shared.met`` says."""
     if indicator.kind is Kind.CIDR:
         return "range"
-    if shared.met(indicator):
+    if serves:
         return "shared"
     enrolled = Collectivite.objects.exclude(enrolled_at=None).count()
     return "reach" if reach > staging.budget_of(settings.BEFFROI).blast(enrolled) else ""
@@ -87,7 +86,7 @@ def block(
     if refusal := protected.current().check(canonical):
         raise actions.ProtectedIndicator(refusal)
     outbox.serialise()
-    if not wide(canonical, reach):
+    if not wide(canonical, serves=shared.met(canonical), reach=reach):
         decision = _activate(actor, canonical, reason, ttl_s, reach)
         _keep_words(actor, "decision:by_hand", decision.id, said)
         return Blocked(decision=decision)
@@ -106,6 +105,21 @@ def block(
     return Blocked(approval=approval)
 
 
+@transaction.atomic
+def undo(*, actor: Actor, decision: Decision, why: str = "") -> bool:
+    """End it at every door, and keep the person's words; False if it had ended already.
+
+    ``why``: up to 500 characters. Errors: NotAllowed, Invalid.
+    """
+    said = why.strip()
+    if len(said) > MAX_WHY or "\x00" in said:
+        raise Invalid("why")
+    ended = actions.revoke(actor=actor, decision=decision, reason="undone")
+    if ended and said:
+        _keep_words(actor, "decision:by_hand_undone", decision.id, said)
+    return ended
+
+
 def waiting() -> QuerySet[Approval]:
     """Requests that no second administrator answered yet, the oldest first."""
     rows = Approval.objects.filter(verb=VERB, state=Approval.State.REQUESTED, expires_at__gt=clock.now())
@@ -113,8 +127,8 @@ def waiting() -> QuerySet[Approval]:
 
 
 def why_of(object_id: str) -> str:
-    """The words of who asked, for a request or a decision; "" where they were erased."""
-    verbs = ("decision:by_hand", "decision:by_hand_asked")
+    """The words of who asked last, for a request or a decision; "" where there are none, or they were erased."""
+    verbs = ("decision:by_hand", "decision:by_hand_asked", "decision:by_hand_undone")
     entry = AuditEntry.objects.filter(verb__in=verbs, object_id=object_id).order_by("-id").first()
     return audit.personal_of(entry).get("why", "") if entry else ""
 
@@ -138,7 +152,7 @@ def _canonical(indicator: Indicator) -> Indicator:
         canonical = normalise(indicator.kind, indicator.value)
     except ProtocolError:
         raise Invalid("indicator") from None
-    if canonical.kind not in KINDS or too_wide(canonical):
+    if canonical.kind not in rules.BY_HAND or too_wide(canonical):
         raise Invalid("indicator")
     return canonical
 

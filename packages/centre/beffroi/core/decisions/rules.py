@@ -16,6 +16,8 @@ from itertools import takewhile
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.threats import NEVER_LIFTED
 
+BY_HAND = (Kind.IP, Kind.CIDR, Kind.DOMAIN, Kind.URL, Kind.SHA256)
+"""What a person may block for all."""
 _NETWORKS = frozenset({Kind.IP, Kind.CIDR})
 COMMAND_SERVER = NEVER_LIFTED | {"box_beacon", "box_dns_tunnel"}
 """Reasons, threats of lists and detectors that say: something inside talks to its master."""

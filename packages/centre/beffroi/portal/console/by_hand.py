@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from datetime import timedelta
 
 from beffroi_protocol.indicators import Indicator, Kind
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -13,23 +11,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from beffroi.boxes import queries as boxes
 from beffroi.core.approvals import actions as approvals
 from beffroi.core.approvals import queries as approval_queries
 from beffroi.core.approvals.models import Approval
 from beffroi.core.communes import queries as communes
-from beffroi.core.decisions import by_hand, exceptions, protected, shared
+from beffroi.core.decisions import by_hand, exceptions, rules
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
-from beffroi.mail import queries as mail
+from beffroi.portal import touched, words
 from beffroi.portal import why as answers
-from beffroi.portal import words
 from beffroi.portal.pages import for_administrators, page
-from beffroi.portal.protection_words import protection
 
 PLACE = {"place": "campaigns"}
-DAYS = 30
 HOUR_S = 3600
 LIVES = (
     (24 * HOUR_S, gettext_lazy("24 heures")),
@@ -41,37 +34,6 @@ LET_PASS = ((HOUR_S, gettext_lazy("1 heure")), *LIVES)
 OTHER = gettext_lazy("Autre")
 
 
-@dataclass(frozen=True)
-class Preview:
-    """What a block would touch. ``refusal``: why it is never blocked, "" where it may be. ``serves``: members and
-    protected names that the address serves too. ``wide``: as ``by_hand.wide``."""
-
-    indicator: Indicator
-    refusal: str
-    serves: list[str]
-    mail: list[str]
-    talked: list[str]
-    wide: str
-    reach: int
-
-
-def look(actor: Actor, indicator: Indicator) -> Preview:
-    since = clock.now() - timedelta(days=DAYS)
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
-    lettered = mail.reached(actor, indicator, since=since)
-    talked = boxes.talked_to(actor, indicator, since=since.date())
-    reach = len(lettered | talked)
-    return Preview(
-        indicator,
-        protection(protected.current().check(indicator)),
-        shared.met(indicator),
-        sorted(names.get(one, one) for one in lettered),
-        sorted(names.get(one, one) for one in talked),
-        by_hand.wide(indicator, reach),
-        reach,
-    )
-
-
 @require_http_methods(["GET", "POST"])
 @for_administrators
 def block(request: HttpRequest, actor: Actor) -> HttpResponse:
@@ -79,7 +41,7 @@ def block(request: HttpRequest, actor: Actor) -> HttpResponse:
     given = request.POST if request.method == "POST" else request.GET
     q = given.get("q", "").strip()[: answers.MAX_CHARS]
     asked = answers.read(q)
-    if asked is not None and asked.kind not in by_hand.KINDS:
+    if asked is not None and asked.kind not in rules.BY_HAND:
         asked = None
     error = ""
     if request.method == "POST":
@@ -92,7 +54,7 @@ def block(request: HttpRequest, actor: Actor) -> HttpResponse:
                 reason=given.get("reason", ""),
                 why=given.get("why", ""),
                 ttl_s=_life(given.get("ttl", "")),
-                reach=look(actor, asked).reach,
+                reach=touched.look(actor, asked).reach,
             )
         except Invalid as invalid:
             error = _error(invalid)
@@ -102,10 +64,10 @@ def block(request: HttpRequest, actor: Actor) -> HttpResponse:
             return HttpResponseRedirect(reverse("waiting"))
     context = PLACE | {
         "q": q,
-        "preview": look(actor, asked) if asked is not None else None,
+        "preview": touched.look(actor, asked) if asked is not None else None,
         "reasons": [*((code, words.THREATS[code]) for code in by_hand.REASONS[:-1]), (by_hand.OTHER, OTHER)],
         "lives": LIVES,
-        "days": DAYS,
+        "days": touched.DAYS,
         "error": error,
         "why": given.get("why", ""),
     }
@@ -144,11 +106,11 @@ def answer(request: HttpRequest, actor: Actor, approval_id: str) -> HttpResponse
         "approval": approval,
         "open": approval.state == Approval.State.REQUESTED,
         "own": approval.requested_by == actor.id,
-        "preview": look(actor, indicator),
+        "preview": touched.look(actor, indicator),
         "why": by_hand.why_of(approval.id),
         "reason": words.THREATS.get(asked["reason"], OTHER),
         "life_days": -(-asked["ttl_s"] // 86400),
-        "days": DAYS,
+        "days": touched.DAYS,
     }
     return page(request, "console/block_answer.html", context)
 
