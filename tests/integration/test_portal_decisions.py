@@ -256,3 +256,35 @@ def test_who_blocks_an_address_of_a_member_too_says_so(ada: Client) -> None:
     assert not Decision.objects.exists()
     ada.post(f"/decisions/{found.id}/confirmer/", {"also_shared": "yes"})
     assert Decision.objects.get().value == "185.203.116.9"
+
+
+def test_a_decision_leads_to_what_can_be_done_with_its_value(
+    agent: Client, beaune: Commune, administrator: Actor
+) -> None:
+    decision = decide(administrator)
+    own = text(agent.get(f"/blocages/{decision.id}/"))
+    assert f'href="/blocages/pourquoi/?q={SITE}"' in own and "/decisions/" not in own
+    assert SITE in text(agent.get("/blocages/pourquoi/", {"q": SITE}))
+    path = f"/decisions/regle/{decision.id}/"
+    with on_listener("console"):
+        ada = console_client(administrator.id)
+        page = text(ada.get(path))
+        let_pass = f"/decisions/laisser-passer/?q={SITE}&amp;decision={decision.id}"
+        assert f'href="{let_pass}"' in page and "/decisions/bloquer/" not in page
+        form = text(ada.get(let_pass.replace("&amp;", "&")))
+        assert SITE in form and f'value="{decision.id}"' in form
+        assert ada.post(f"{path}annuler/", {"reason": "erreur de nom"}).status_code == 302
+        page = text(ada.get(path))
+        assert f'href="/decisions/bloquer/?q={SITE}"' in page and "/decisions/laisser-passer/" not in page
+        assert "erreur de nom" in page
+        assert SITE in text(ada.get("/decisions/bloquer/", {"q": SITE}))
+    assert "erreur de nom" not in text(agent.get(f"/blocages/{decision.id}/"))
+
+
+def test_no_decision_leads_to_what_would_be_refused(ada: Client, administrator: Actor) -> None:
+    """Nobody lets a command server pass locally, and nobody blocks a sender by hand."""
+    server = decide(administrator, reason="command_server", rule="departement")
+    assert "/decisions/laisser-passer/" not in text(ada.get(f"/decisions/regle/{server.id}/"))
+    sender = decide(administrator, indicator=normalise("sender", "a@lure.example"))
+    actions.revoke(actor=administrator, decision=sender, reason="undone")
+    assert "/decisions/bloquer/" not in text(ada.get(f"/decisions/regle/{sender.id}/"))

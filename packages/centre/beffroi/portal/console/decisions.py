@@ -10,13 +10,22 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from beffroi.core.communes import queries as communes
-from beffroi.core.decisions import actions, appeals, exceptions, never_again, queries, sparing, staging
+from beffroi.core.decisions import (
+    appeals,
+    by_hand,
+    exceptions,
+    never_again,
+    queries,
+    rules,
+    sparing,
+    staging,
+)
 from beffroi.core.decisions.models import Appeal, Decision
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Invalid, NotFound, existing
 from beffroi.portal import explaining, why
-from beffroi.portal.console import by_hand
+from beffroi.portal.console.by_hand import pending
 from beffroi.portal.pages import asks_part, for_administrators, page
 
 LISTED = 100
@@ -48,7 +57,7 @@ def waiting(request: HttpRequest, actor: Actor) -> HttpResponse:
             for one in queries.visible_exceptions(actor).filter(state="active")[:LISTED]
         ],
         "spared": spared,
-        "by_hand": (asked := by_hand.pending()),
+        "by_hand": (asked := pending()),
         "total": len(review) + len(contested) + len(spared) + len(asked),
     }
     part = asks_part(request, "list")
@@ -63,9 +72,23 @@ def _line(decision: Decision) -> dict[str, object]:
 @require_GET
 @for_administrators
 def decision(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
-    context = PLACE | {"one": explaining.explain(actor, decision_id), "console": True}
+    found = explaining.explain(actor, decision_id)
+    context = PLACE | {
+        "one": found,
+        "why": by_hand.why_of(found.decision.id),
+        "may_block": not found.open and found.decision.indicator.kind in rules.BY_HAND,
+        "may_let_pass": _liftable(found),
+        "console": True,
+    }
     part = asks_part(request, "one")
     return page(request, "console/parts/decision.html" if part else "console/decision.html", context)
+
+
+def _liftable(found: explaining.Explanation) -> bool:
+    """Whether one commune may be let through: it is refused now, no command server, and can be asked for by value."""
+    one = found.decision
+    refused = rules.exception_refused([exceptions.held_of(one)], departement=True)
+    return found.blocking and not refused and why.read(one.value) == one.indicator
 
 
 @require_GET
@@ -83,17 +106,15 @@ def undo(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
     found = queries.access_decision(actor, decision_id)
     error = ""
     if request.method == "POST":
-        if request.POST.get("never"):
-            try:
-                never_again.never_again(
-                    actor=actor, indicator=found.indicator, reason=request.POST.get("reason", "")
-                )
-                return HttpResponseRedirect(reverse("decision", args=[found.id]))
-            except Invalid:
-                error = _("Écrivez une raison : elle reste avec « plus jamais ».")
-        else:
-            actions.revoke(actor=actor, decision=found, reason="undone")
+        reason = request.POST.get("reason", "")
+        try:
+            if request.POST.get("never"):
+                never_again.never_again(actor=actor, indicator=found.indicator, reason=reason)
+            else:
+                by_hand.undo(actor=actor, decision=found, why=reason)
             return HttpResponseRedirect(reverse("decision", args=[found.id]))
+        except Invalid:
+            error = _("Écrivez une raison : elle reste avec « plus jamais ».")
     context = PLACE | {"one": explaining.explain(actor, decision_id), "error": error}
     return page(request, "console/decision_undo.html", context, status=400 if error else 200)
 

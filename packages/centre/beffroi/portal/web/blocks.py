@@ -66,6 +66,7 @@ def block(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
     own = queries.visible_exceptions(actor).filter(state="active")
     context = PLACE | {
         "one": found,
+        "may_ask": why.read(found.decision.value) == found.decision.indicator,
         "may_unlock": may_unlock(actor) and found.blocking,
         "exception": own.filter(kind=found.decision.kind, value=found.decision.value).first(),
         "contested": any(a.state == "open" for a in found.appeals),
