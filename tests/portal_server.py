@@ -60,6 +60,8 @@ def seed_all() -> None:
         "update_id": update_id,
         "approval_id": seed_retention(),
         "entry_appeal_id": seed_appeal(found.agent_email),
+        **seed_by_hand(),
+        "referent_email": seed_referent(),
     }
     audit.seal()
     sys.stdout.write(json.dumps({**asdict(found), **more}))
@@ -82,6 +84,68 @@ def seed_retention() -> str:
     other = Actor("administrator", "adm_other", None, "administrator")
     person = Person.objects.order_by("-email")[0]
     return erasure.request(actor=other, person=person, reason="Départ en retraite, courrier du 3 novembre").id
+
+
+def seed_by_hand() -> dict[str, str]:
+    """A range that another administrator asked to block, a block that ended, and entries of lists that pass."""
+    from beffroi.core.decisions import by_hand, never_again, shared
+    from beffroi.core.identity.actor import Actor
+    from beffroi_protocol.indicators import normalise
+
+    other = Actor("administrator", "adm_other", None, "administrator")
+    shared.note("www.mairie-beaune.test", ["45.83.64.7"])
+    asked, done = (
+        by_hand.block(
+            actor=other,
+            indicator=normalise(kind, value),
+            reason="malware",
+            why="Appel du CSIRT Bourgogne-Franche-Comté : sert un rançongiciel depuis lundi",
+            ttl_s=7 * 86400,
+        )
+        for kind, value in (
+            ("cidr", "45.83.64.0/24"),
+            ("url", f"https://drop.example.net/{'a-long-name/' * 12}x.zip"),
+        )
+    )
+    assert asked.approval is not None and done.decision is not None
+    by_hand.undo(actor=other, decision=done.decision, why="Le site est nettoyé, vu avec son hébergeur")
+    for kind, value, communes in (
+        ("domain", "commandes.un-fournisseur-au-nom-vraiment-long-de-mobilier-scolaire.example", 14),
+        ("ip", "2a05:d018:3c1:2201:8a2e:370:7334:1", 9),
+    ):
+        never_again.spare(
+            actor=Actor.system("tests"),
+            indicator=normalise(kind, value),
+            reason="entry_used",
+            communes=communes,
+        )
+    return {"block_id": asked.approval.id, "undone_id": done.decision.id}
+
+
+def seed_referent() -> str:
+    """A person who answers for a commune where what nobody opened is refused in two days."""
+    from datetime import timedelta
+
+    from beffroi.boxes import actions
+    from beffroi.boxes.models import LearnedFlow
+    from beffroi.core.communes.models import Collectivite
+    from beffroi.core.identity import actions as identity
+    from beffroi.core.identity.actor import Actor
+    from beffroi.lib import clock
+    from beffroi_protocol.messages import Policy
+
+    system = Actor.system("tests")
+    nuits = Collectivite.objects.get(name__startswith="Nuits")
+    until = clock.now() + timedelta(days=2)
+    actions.set_policy(actor=system, collectivite=nuits, policy=Policy(observe_until=int(until.timestamp())))
+    LearnedFlow.objects.create(
+        collectivite_id=nuits.id, direction="in", protocol="tcp", port=8443, remote="82.64.10.0/24", state="open",
+        count=31, first_at=until - timedelta(days=5), last_at=clock.now(), decided_at=clock.now(),
+    )  # fmt: skip
+    email = "referente@nuits.test"
+    person = identity.create_person(actor=system, email=email, name="Anne Petit", password=PASSWORD)
+    identity.add_membership(actor=system, person=person, collectivite=nuits, role="referent")
+    return email
 
 
 def seed_appeal(email: str) -> str:

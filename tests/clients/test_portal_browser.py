@@ -216,8 +216,11 @@ CONSOLE_PAGES = {
     "pourquoi-passe": "/decisions/pourquoi/?q=webmail-cdg21.example.net",
     "plus-jamais": "/decisions/plus-jamais/",
     "bloquer": "/decisions/bloquer/?q=45.83.64.0/24",
+    "bloquer-accorder": "/decisions/bloquer/{block_id}/",
+    "decision-finie": "/decisions/regle/{undone_id}/",
     "bloquer-protege": "/decisions/bloquer/?q=impots.gouv.fr",
     "laisser-passer": "/decisions/laisser-passer/?q=www.n8.lure.example.net",
+    "laisser-passer-un-site": "/decisions/laisser-passer/?q=colis-suivi-paiement.example",
     "dossiers": "/dossiers/",
     "dossier-nouveau": "/dossiers/nouveau/",
     "dossier": "/dossiers/{account_incident_id}/",
@@ -239,6 +242,7 @@ CONSOLE_PAGES = {
     "boitier": "/boitiers/{active_box_id}/",
     "boitier-reglages": "/boitiers/{active_box_id}/reglages/",
     "boitiers-ensemble": "/boitiers/reglages/?setting=honeyports",
+    "boitiers-ensemble-vide": "/boitiers/reglages/",
     "boitiers-logiciel": "/boitiers/logiciel/",
     "boitier-diagnostic": "/boitiers/{active_box_id}/diagnostic/",
     "boitier-remplacer": "/boitiers/{active_box_id}/remplacer/",
@@ -280,6 +284,18 @@ def inspect(page: Any, name: str) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
+def press(page: Any, wanted: str) -> None:
+    """Go to the link or button of these words with the keyboard, and press it."""
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == wanted:
+            break
+    else:
+        raise AssertionError(f"{wanted} is not reached by the keyboard")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+
+
 @pytest.mark.parametrize("name", AGENT_PAGES)
 def test_a_page_of_the_portal_is_accessible_and_fits(centre: Centre, agent: Any, name: str) -> None:
     agent.goto(centre.portal + AGENT_PAGES[name].format(**centre.seeded))
@@ -307,6 +323,48 @@ def test_settings_of_a_box_are_changed_with_the_keyboard(centre: Centre, adminis
     inspect(page, "c-boitier-change")
 
 
+def test_a_setting_of_all_is_previewed_with_the_keyboard(centre: Centre, administrator: Any) -> None:
+    page = administrator
+    page.goto(centre.console + "/boitiers/reglages/?setting=refuse_doh")
+    page.focus("#id_refuse_doh")
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h2:has-text('changent')")
+    inspect(page, "c-boitiers-ensemble-apercu")
+    page.fill("#id_reason", "Politique du Département")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#h-bat")
+    inspect(page, "c-boitiers-ensemble-envoye")
+
+
+def test_a_decision_is_let_pass_and_blocked_again_with_the_keyboard(
+    centre: Centre, administrator: Any
+) -> None:
+    page = administrator
+    for decision, button, heading in (
+        ("decision_id", "Laisser passer pour une commune", "Laisser passer pour une commune"),
+        ("undone_id", "Bloquer de nouveau", "Bloquer"),
+    ):
+        page.goto(centre.console + f"/decisions/regle/{centre.seeded[decision]}/")
+        press(page, button)
+        assert page.locator("h1").inner_text() == heading
+        assert page.locator("input[name=q]").last.input_value()
+
+
+def test_who_answers_for_a_commune_is_told_what_will_be_refused(centre: Centre, browser: Any) -> None:
+    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(centre.portal + "/")
+    page.fill("#id_login", centre.seeded["referent_email"])
+    page.fill("#id_password", PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=Bientôt, votre boîtier refusera")
+    inspect(page, "referent")
+    press(page, "Voir le boîtier")
+    inspect(page, "referent-boitier")
+    context.close()
+
+
 def test_sign_in_pages_are_accessible_and_fit(centre: Centre, browser: Any) -> None:
     context = browser.new_context(locale="fr-FR")
     page = context.new_page()
@@ -332,14 +390,7 @@ def test_a_mail_is_reported_by_the_keyboard_alone(centre: Centre, agent: Any) ->
     assert agent.evaluate("document.activeElement.className") == "skip"
     agent.keyboard.press("Enter")
     for wanted in ("Signaler un hameçonnage", "Signaler"):
-        for _ in range(20):
-            agent.keyboard.press("Tab")
-            if agent.evaluate("document.activeElement.textContent.trim()") == wanted:
-                break
-        else:
-            raise AssertionError(f"{wanted} is not reached by the keyboard")
-        with agent.expect_navigation():
-            agent.keyboard.press("Enter")
+        press(agent, wanted)
     agent.wait_for_url(f"**/courrier/signale/{LURE_ID}/")
     inspect(agent, "merci")
     # /live is another process and not here; the browser must complain about nothing else.

@@ -99,7 +99,7 @@ def test_the_page(ada: Client, administrator: Actor, beaune: Commune, nuits: Com
     assert not policy_of(administrator, nuits).leak_bytes_hour
     assert ada.post(path, form | {"send": "1", "reason": "fuites"}).status_code == 302
     assert policy_of(administrator, nuits).leak_bytes_hour == 500_000_000
-    assert "appliqué par 0 boîtiers sur 1" in ada.get(path).content.decode()
+    assert "boîtiers à jour\N{NO-BREAK SPACE}: 0 sur 1" in ada.get(path).content.decode()
     batch = together.batches(administrator, limit=1)[0][0].batch
     assert ada.post(path, {"undo": batch}).status_code == 302
     assert not policy_of(administrator, nuits).leak_bytes_hour

@@ -25,7 +25,7 @@ from beffroi.portal import words
 
 STAGED = ("observed", "canary", "review")
 REVIEWS = {
-    "over_budget": gettext_lazy("Des communes s’en servent régulièrement : c’est peut-être légitime."),
+    "over_budget": gettext_lazy("Des communes s’en servent régulièrement : c’est peut-être légitime."),
     "canary_objects": gettext_lazy("Une commune qui l’essayait l’a contesté ou débloqué."),
     "objections": gettext_lazy("Plusieurs communes l’ont contesté ou débloqué."),
     "blast": gettext_lazy("Le blocage touchait plusieurs communes : il a été retiré partout."),
@@ -102,8 +102,8 @@ class Explanation:
 
 
 def title_of(decision: Decision) -> str:
-    """A sentence for what is in force; what is only looked at is named, and not said to be blocked."""
-    if decision.state in STAGED:
+    """A sentence for what is in force; what is only looked at, or has ended, is named and not said to be blocked."""
+    if decision.state != "active":
         kind = words.KINDS.get(decision.kind, decision.kind)
         return f"{kind}\N{NO-BREAK SPACE}: {words.shorten(decision.value)}"
     return words.decision_title(decision.kind, decision.value, decision.action)

@@ -149,6 +149,8 @@ def let_pass(request: HttpRequest, actor: Actor) -> HttpResponse:
         "q": asked.value,
         "why": found,
         "communes": list(names),
+        "commune": given.get("commune", ""),
+        "ttl": given.get("ttl", ""),
         "lives": LET_PASS,
         "error": error,
         "reason": given.get("reason", ""),

@@ -25,7 +25,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
 from beffroi.mail import queries as mail
 from beffroi.mail import reader
-from beffroi.portal import chart, incident_view, weather_words, words
+from beffroi.portal import chart, explaining, incident_view, weather_words, words
 from beffroi.portal.pages import asks_part, for_agents, give_live_grant, page
 from beffroi.portal.places import own_boxes
 from beffroi.portal.web import weather
@@ -83,7 +83,7 @@ def protection(actor: Actor) -> dict[str, Any]:
     recent = [
         {
             "decision": one,
-            "title": words.decision_title(one.kind, one.value, one.action),
+            "title": explaining.title_of(one),
             "why": words.grounds(one.rule, one.evidence),
         }
         for one in visible[:RECENT]
@@ -122,8 +122,9 @@ def closing(actor: Actor) -> list[dict[str, str]]:
     return [
         {
             "title": _("Bientôt, votre boîtier refusera ce qui n’est pas ouvert"),
-            "why": _("Des connexions venues d’internet attendent une réponse. Elles seront refusées %(when)s : si un "
-                     "prestataire se connecte chez vous, appelez le Département.") % {"when": words.when(until)},
+            "why": _("Des connexions venues d’internet attendent une réponse. Sans elle, elles seront refusées : "
+                     "%(when)s. Si un prestataire se connecte chez vous, appelez le Département.")
+                   % {"when": words.when(until)},
             "url": "own_boxes",
             "button": _("Voir le boîtier"),
         }
