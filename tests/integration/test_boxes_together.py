@@ -10,7 +10,9 @@ from beffroi.boxes.models import Box
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
 from beffroi_protocol.messages import Policy
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from tests.conftest import Commune
 from tests.fixtures_portal import console_client, on_listener
@@ -58,6 +60,20 @@ def test_each_keeps_its_others_and_undo_gives_back(
     assert back.changed == 2
     assert not policy_of(administrator, nuits).refuse_doh
     assert policy_of(administrator, nuits).leak_bytes_hour == 5, "what came since stays"
+
+
+def test_undo_reads_no_more_for_more_communes_and_forgets_none_whose_box_is_gone(
+    administrator: Actor, beaune: Commune, nuits: Commune
+) -> None:
+    done = together.apply(actor=administrator, values={"refuse_doh": True}, reason="DoH")
+    Box.objects.filter(collectivite_id=nuits.id).update(state="revoked")
+    before = {one.id: policy_of(administrator, one) for one in (beaune, nuits)}
+    with CaptureQueriesContext(connection) as seen:
+        assert together.undo(actor=administrator, batch=done.batch, reason="retour").changed == 2
+    reads = [one["sql"] for one in seen if one["sql"].startswith("SELECT") and '"policy"' in one["sql"]]
+    assert len(reads) == 2, reads
+    for one in (beaune, nuits):
+        assert before[one.id].refuse_doh and not policy_of(administrator, one).refuse_doh
 
 
 def test_what_does_not_fit_in_one_place_leaves_it_and_goes_on(

@@ -90,17 +90,17 @@ def undo(*, actor: Actor, batch: str, reason: str) -> Outcome:
     """
     if not actor.sees_all:
         raise NotAllowed("change the policy of boxes")
-    rows = list(BoxPolicy.objects.filter(batch=batch))
+    before = BoxPolicy.objects.filter(
+        collectivite_id=OuterRef("collectivite_id"), policy_version=OuterRef("policy_version") - 1
+    )
+    rows = list(BoxPolicy.objects.filter(batch=batch).annotate(former=Subquery(before.values("policy"))))
     if not rows:
         raise NotFound("batch")
-    now = {row.collectivite_id: row for row in _latest()}
+    now = {row.collectivite_id: row for row in _newest()}
     changes = []
     for row in rows:
-        before = BoxPolicy.objects.get(
-            collectivite_id=row.collectivite_id, policy_version=row.policy_version - 1
-        )
-        former, given = msgspec.convert(before.policy, Policy), msgspec.convert(row.policy, Policy)
-        present = msgspec.convert(now[row.collectivite_id].policy, Policy)
+        policies = (row.former, row.policy, now[row.collectivite_id].policy)
+        former, given, present = (msgspec.convert(one, Policy) for one in policies)
         back = {
             name: getattr(former, name)
             for name in SETTINGS
@@ -147,12 +147,16 @@ def _send(actor: Actor, changes: list[Change], reason: str, batch: str) -> Outco
     return Outcome(batch, len(changes) - len(left), left)
 
 
-def _latest() -> QuerySet[BoxPolicy]:
-    """The policy in force of each collectivité that has a working box."""
-    with_box = Box.objects.filter(state=Box.State.ACTIVE).values("collectivite_id")
+def _newest() -> QuerySet[BoxPolicy]:
+    """The policy in force of each collectivité."""
     newest = BoxPolicy.objects.filter(collectivite_id=OuterRef("collectivite_id")).order_by("-policy_version")
-    rows = BoxPolicy.objects.filter(policy_version=Subquery(newest.values("policy_version")[:1]))
-    return rows.filter(collectivite_id__in=with_box)
+    return BoxPolicy.objects.filter(policy_version=Subquery(newest.values("policy_version")[:1]))
+
+
+def _latest() -> QuerySet[BoxPolicy]:
+    """Of those that have a working box."""
+    with_box = Box.objects.filter(state=Box.State.ACTIVE).values("collectivite_id")
+    return _newest().filter(collectivite_id__in=with_box)
 
 
 def owners(actor: Actor) -> list[str]:

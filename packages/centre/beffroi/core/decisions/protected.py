@@ -44,11 +44,7 @@ class ProtectedList:
         self.networks = networks
         self._never = [Indicator(Kind(kind), value) for kind, value in never]
         self._floor = Floor(names, networks)
-        self._shared: dict[int, list[int]] = {4: [], 6: []}
-        for address in map(ipaddress.ip_address, shared):
-            self._shared[address.version].append(int(address))
-        for one in self._shared.values():
-            one.sort()
+        self._shared = sorted(map(ipaddress.ip_address, shared), key=_order)
 
     def check(self, indicator: Indicator) -> str:
         """Return why the indicator must not be blocked, or an empty string if it may be."""
@@ -73,18 +69,20 @@ class ProtectedList:
         return self._floor.reason(canonical).endswith((PUBLIC, OWN, UNDER))
 
     def _serves(self, indicator: Indicator) -> str:
-        if indicator.kind not in (Kind.IP, Kind.CIDR):
+        if not self._shared or (network := rules.network_of(indicator)) is None:
             return ""
-        network = ipaddress.ip_network(indicator.value)
-        known = self._shared[network.version]
-        at = bisect_left(known, int(network.network_address))
-        return SHARED if at < len(known) and known[at] <= int(network.broadcast_address) else ""
+        at = bisect_left(self._shared, _order(network.network_address), key=_order)
+        return SHARED if any(one in network for one in self._shared[at : at + 1]) else ""
 
     def _taken_back(self, indicator: Indicator) -> str:
         if not self._never:
             return ""
         found = any(rules.touches(indicator, one) for one in self._never)
         return NEVER_AGAIN if found else ""
+
+
+def _order(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> tuple[int, int]:
+    return address.version, int(address)
 
 
 def _listed(indicator: Indicator) -> str:

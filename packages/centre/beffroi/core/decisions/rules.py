@@ -26,6 +26,11 @@ MAX_LOCAL_EXCEPTIONS = 50
 """Active ones of a collectivité: a person who lets everything through has no protection left."""
 
 
+def network_of(indicator: Indicator) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """What a canonical address or range covers; None for every other kind."""
+    return ipaddress.ip_network(indicator.value) if indicator.kind in _NETWORKS else None
+
+
 def covers(wide: Indicator, narrow: Indicator) -> bool:
     """Whether ``narrow`` is ``wide``, a subdomain of it, or lies in its range. Both canonical."""
     if wide == narrow:

@@ -51,9 +51,8 @@ def served(addresses: Collection[str]) -> dict[str, str]:
 
 def met(indicator: Indicator) -> list[str]:
     """Whom a block of this address or range would cut off besides; empty for every other kind."""
-    if indicator.kind not in (Kind.IP, Kind.CIDR):
+    if (network := rules.network_of(indicator)) is None:
         return []
-    network = ipaddress.ip_network(indicator.value)
     near = queries.shared_addresses().filter(address__startswith=rules.shared_text(network))
     known = near.values_list("address", "name")
     return sorted({name for address, name in known if ipaddress.ip_address(address) in network})
