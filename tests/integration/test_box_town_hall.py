@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import msgspec
 import pytest
 from beffroi_protocol.facts import EntryRefused, FlowsBlocked, NamesRefused, PolicyRolledBack
+from beffroi_protocol.messages import Policy
 from beffroi_protocol.signing import ROLE_ROOT, Signer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -192,6 +194,40 @@ def test_forged_replayed_and_unknown_batches_change_nothing(hall: TownHall) -> N
     assert not connects(LAN, GOOD), "the feed goes on"
 
 
+def _rollback_of(hall: TownHall, version: int) -> PolicyRolledBack:
+    """What the box tells of this policy, as soon as it does."""
+
+    def told() -> list[PolicyRolledBack]:
+        facts = hall.centre.facts.values()
+        return [f for f in facts if isinstance(f, PolicyRolledBack) and f.policy_version == version]
+
+    until(told, f"no fact: {hall.log()}")
+    return told()[0]
+
+
+def _takes(hall: TownHall, policy: Policy) -> None:
+    version = hall.centre.set_policy(policy)
+    until(lambda: hall.centre.policy_versions[-1] == version, f"not proved: {hall.log()}")
+
+
+def _rolls_back_while(hall: TownHall, cut: AbstractContextManager[None]) -> None:
+    """A good policy cannot be proved while the LAN is cut off, and is afterwards."""
+    kept = hall.centre.policy_versions[-1]
+    with cut:
+        _rollback_of(hall, hall.centre.set_policy(good_policy()))
+    assert hall.centre.policy_versions[-1] == kept
+    _takes(hall, good_policy())
+
+
+@contextmanager
+def _undone(do: Sequence[str], undo: Sequence[str], *, stdin: str = "") -> Iterator[None]:
+    run(*do, stdin=stdin)
+    try:
+        yield
+    finally:
+        run(*undo)
+
+
 def test_a_policy_that_cuts_the_centre_is_rolled_back_and_a_deny_entry_of_that_time_stays(
     hall: TownHall,
 ) -> None:
@@ -201,77 +237,45 @@ def test_a_policy_that_cuts_the_centre_is_rolled_back_and_a_deny_entry_of_that_t
     rules = inside(BOX, "nft", "list", "set", "inet", "beffroi", "centre4")
     until(lambda: "185.10.99.1" in run(*rules), "the policy is tried")
     hall.block(EVIL)  # over the connection that still stands
-
-    def told() -> list[PolicyRolledBack]:
-        facts = centre.facts.values()
-        return [f for f in facts if isinstance(f, PolicyRolledBack) and f.policy_version == bad]
-
-    until(told, f"no fact: {hall.log()}")
-    assert told()[0].kept_version == kept and centre.policy_versions[-1] == kept
+    assert _rollback_of(hall, bad).kept_version == kept and centre.policy_versions[-1] == kept
     assert WAN_NET in run(*rules) and "185.10.99.1" not in run(*rules)
     assert not connects(LAN, EVIL) and connects(LAN, GOOD)
-    centre.set_policy(good_policy())
-    until(lambda: centre.policy_versions[-1] == bad + 1, "a later, good policy is taken at once")
+    _takes(hall, good_policy())
 
 
 def test_a_policy_that_cuts_the_lan_is_rolled_back(hall: TownHall) -> None:
     """The box reaches its centre, yet nobody in the town hall would: the box's own LAN probe tells."""
-    centre, kept = hall.centre, hall.centre.policy_versions[-1]
-    run("ip", "-n", NET, "addr", "del", f"{GOOD}/32", "dev", "lo")
-    try:
-        bad = centre.set_policy(good_policy())
-        until(
-            lambda: any(
-                isinstance(f, PolicyRolledBack) and f.policy_version == bad for f in centre.facts.values()
-            ),
-            f"no fact: {hall.log()}",
-        )
-    finally:
-        run("ip", "-n", NET, "addr", "add", f"{GOOD}/32", "dev", "lo")
-    assert centre.policy_versions[-1] == kept
-    centre.set_policy(good_policy())
-    until(lambda: centre.policy_versions[-1] == bad + 1, f"not proved: {hall.log()}")
+    without, again = (("ip", "-n", NET, "addr", verb, f"{GOOD}/32", "dev", "lo") for verb in ("del", "add"))
+    _rolls_back_while(hall, _undone(without, again))
 
 
 @pytest.fixture
 def by_default(hall: TownHall) -> Iterator[TownHall]:
     """The settings of a real box: they name nothing that the LAN must reach."""
-    settings = hall.state / "box.toml"
-    text = settings.read_text()
-    settings.write_text(
-        "".join(line + "\n" for line in text.splitlines() if not line.startswith("lan_probe"))
-    )
+    text = (hall.state / "box.toml").read_text()
+    kept = [line for line in text.splitlines(keepends=True) if not line.startswith("lan_probe")]
     try:
-        hall.kill("agent", signal.SIGTERM)
-        hall.start_agent()
-        hall.connected()
+        _with_settings(hall, "".join(kept))
         yield hall
     finally:
-        settings.write_text(text)
-        hall.kill("agent", signal.SIGTERM)
-        hall.start_agent()
-        hall.connected()
+        _with_settings(hall, text)
+
+
+def _with_settings(hall: TownHall, text: str) -> None:
+    (hall.state / "box.toml").write_text(text)
+    hall.kill("agent", signal.SIGTERM)
+    hall.start_agent()
+    hall.connected()
 
 
 def test_a_policy_that_cuts_the_lan_is_rolled_back_by_default_too(by_default: TownHall) -> None:
     """Another program's rule cuts what is forwarded to the centre; the box itself reaches it."""
-    hall, centre = by_default, by_default.centre
-    kept = centre.policy_versions[-1]
     chain = 'chain c {\n type filter hook forward priority -200;\n iifname "bfprobe0" drop\n }\n'
-    run(*inside(BOX, "nft", "-f", "-"), stdin=f"table inet cut {{\n {chain} }}\n")
-    try:
-        bad = centre.set_policy(good_policy())
-        until(
-            lambda: any(
-                isinstance(f, PolicyRolledBack) and f.policy_version == bad for f in centre.facts.values()
-            ),
-            f"no fact: {hall.log()}",
-        )
-    finally:
-        run(*inside(BOX, "nft", "delete", "table", "inet", "cut"))
-    assert centre.policy_versions[-1] == kept
-    centre.set_policy(good_policy())
-    until(lambda: centre.policy_versions[-1] == bad + 1, f"not proved: {hall.log()}")
+    nft = inside(BOX, "nft")
+    cut = _undone(
+        (*nft, "-f", "-"), (*nft, "delete", "table", "inet", "cut"), stdin=f"table inet cut {{\n {chain} }}\n"
+    )
+    _rolls_back_while(by_default, cut)
 
 
 def test_a_refusal_of_the_centre_loses_no_acknowledgement(hall: TownHall) -> None:

@@ -112,27 +112,9 @@ def town_halls(database: str, every_hour: None) -> list[str]:
     return sorted(one.id for one in made)
 
 
-def _observed(system: Actor) -> None:
-    decide(system, strength="weak")
-
-
-def _canary(system: Actor) -> None:
-    _observed(system)
-    _step(system)
-
-
 def _step(_: Actor) -> None:
     Decision.objects.update(state_since=clock.now() - timedelta(hours=1))
     staging.tick()
-
-
-def _weak_active(system: Actor) -> None:
-    _canary(system)
-    _step(system)
-
-
-def _strong(system: Actor) -> None:
-    decide(system)
 
 
 def _hit(_: Actor) -> None:
@@ -143,23 +125,27 @@ def _hit(_: Actor) -> None:
     staging.tick()
 
 
-def _never_active(system: Actor) -> None:
-    _observed(system)
-    _hit(system)
+def _observed(system: Actor, *then: Callable[[Actor], None]) -> None:
+    decide(system, strength="weak")
+    for event in then:
+        event(system)
+
+
+def _weak_active(system: Actor, *then: Callable[[Actor], None]) -> None:
+    _observed(system, _step, _step, *then)
 
 
 def _rolled_back(system: Actor) -> None:
-    _weak_active(system)
-    _hit(system)
+    _weak_active(system, _hit)
 
 
-STATES: dict[str, Callable[[Actor], None]] = {
+STATES: dict[str, Callable[[Actor], object]] = {
     "none": lambda _: None,
     "observed": _observed,
-    "canary": _canary,
+    "canary": lambda system: _observed(system, _step),
     "active (weak)": _weak_active,
-    "active": _strong,
-    "review": _never_active,
+    "active": decide,
+    "review": lambda system: _observed(system, _hit),
     "withdrawn": _rolled_back,
 }
 
@@ -470,7 +456,7 @@ def test_what_became_protected_while_it_was_observed_is_never_put_in_force(
 def test_stages_do_not_revive_what_ended_while_the_worker_slept(
     system: Actor, town_halls: list[str], plane: Database
 ) -> None:
-    _canary(system)
+    _observed(system, _step)
     with clock.shifted(3 * TTL_S):
         assert staging.tick() == 0
         actions.expire_due()
