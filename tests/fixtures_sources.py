@@ -45,12 +45,16 @@ def publisher(_publishing: tuple[Server, Path]) -> Publisher:
 
 @pytest.fixture
 def sources_state(state: Path, settings: Any, publisher: Publisher) -> Iterator[Path]:
-    """The directories of sources, and a configuration that lets them be fetched from this machine."""
+    """The directories of sources, and a configuration that lets them be fetched from this machine; new lists are in
+    force at once."""
     for name in ("ask", "brought"):
         (handover.root(state) / name).mkdir(parents=True, exist_ok=True)
     config: Config = settings.BEFFROI
     settings.BEFFROI = replace(
-        config, sources_networks="127.0.0.0/8 ::1/128", sources_ca=str(publisher.authority)
+        config,
+        sources_networks="127.0.0.0/8 ::1/128",
+        sources_ca=str(publisher.authority),
+        list_trial_s=0,
     )
     yield state
     shutil.rmtree(handover.root(state))

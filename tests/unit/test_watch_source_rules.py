@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from beffroi.watch.sources import rules
+from beffroi.watch.sources.rules import TrialState
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -87,3 +88,73 @@ def test_nothing_in_force_is_older_than_its_ttl_over_or_withdrawn(
         assert 2000 - last < 700 or last == 2000
         assert not until or until > 2000
     assert {k for k, until in named.items() if not until and k not in withdrawn} <= merged.entries.keys()
+
+
+@pytest.mark.parametrize(
+    ("known", "added", "expected"),
+    [
+        (0, 1, True),
+        (0, 0, False),
+        (50, 200, False),
+        (50, 201, True),
+        (10_000, 2000, False),
+        (10_000, 2001, True),
+    ],
+)
+def test_a_new_list_and_one_that_grows_much_at_once_are_tried(known: int, added: int, expected: bool) -> None:
+    assert rules.is_bulk(known=known, added=added, size=200, percent=20) is expected
+
+
+@pytest.mark.parametrize(
+    ("state", "exposed_s", "communes", "used", "expected"),
+    [
+        ("observing", 2699, 700, 0, "observing"),
+        ("observing", 2700, 700, 0, "passed"),
+        ("observing", 2700, 700, 10, "passed"),
+        ("observing", 9e9, 0, 0, "observing"),
+        ("observing", 1, 700, 11, "review"),
+        ("observing", 1, 0, 11, "review"),
+        ("review", 9e9, 700, 0, "review"),
+        ("refused", 9e9, 700, 0, "refused"),
+        ("passed", 0, 0, 99, "passed"),
+    ],
+)
+def test_a_trial_ends_by_working_time_where_boxes_are_heard_and_asks_where_much_is_lived_on(
+    state: str, exposed_s: float, communes: int, used: int, expected: str
+) -> None:
+    found = rules.after_time(
+        TrialState(state), exposed_s=exposed_s, communes=communes, used=used, trial_s=2700, most_used=10
+    )
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, "observing"),
+        ("observing", "observing"),
+        ("review", "review"),
+        ("refused", "review"),
+        ("passed", "review"),
+    ],
+)
+def test_what_much_joins_is_observed_anew_and_never_overrules_a_person(
+    before: str | None, after: str
+) -> None:
+    assert rules.after_growth(TrialState(before) if before else None) == after
+
+
+@pytest.mark.parametrize(
+    ("state", "in_force", "expected"),
+    [
+        ("observing", 0, True),
+        ("observing", 9, True),
+        ("review", 9, True),
+        ("refused", 0, True),
+        ("refused", 9, False),
+    ],
+)
+def test_a_few_that_come_during_a_trial_join_it_unless_a_person_refused_that(
+    state: str, in_force: int, expected: bool
+) -> None:
+    assert rules.joins(TrialState(state), in_force=in_force) is expected

@@ -267,6 +267,27 @@ class Config:
         low=0,
         high=1_000_000,
     )
+    list_trial_s: int = _setting(
+        2700,
+        "How long what a source newly names in bulk is only observed before it is blocked, in working time; 0: not at "
+        "all. Lists of malware or command servers are never tried.",
+        unit="s",
+        low=0,
+        high=30 * 86400,
+    )
+    list_trial_size: int = _setting(
+        200, "So many new entries of a known list are blocked without a trial.", low=0, high=1_000_000
+    )
+    list_trial_percent: int = _setting(
+        20, "The same as a share of the list; the larger counts.", unit="% of the list", low=0, high=100
+    )
+    list_trial_used: int = _setting(
+        10,
+        "Entries on trial that more communes live on than blast_communes and blast_percent are let pass; of more than "
+        "this the list waits for a person.",
+        low=0,
+        high=1_000_000,
+    )
 
     @property
     def relay_names(self) -> tuple[str, ...]:

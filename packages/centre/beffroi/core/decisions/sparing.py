@@ -87,18 +87,34 @@ def judge(indicator: Indicator) -> int:
 def hold_out(kind: Kind, values: Collection[str], *, threat: str, known: Collection[str]) -> int:
     """Before a list is published: let pass the ``values`` that are not ``known`` yet and that too many communes use
     regularly, as far as boxes told; return how many."""
+    used = lived_on(kind, threat=threat)
+    return sum(
+        _spare(Indicator(kind, value), USED, used[value])
+        for value in sorted((used.keys() & set(values)) - set(known))
+    )
+
+
+def lived_on(kind: Kind, *, threat: str) -> dict[str, int]:
+    """What too many communes use regularly, as far as boxes told: value -> how many; nothing for a list whose entries
+    are never let pass."""
     if threat in CALLED_BY_THE_INFECTED:
-        return 0
+        return {}
     told = EntryUse.objects.filter(kind=kind.value, last_at__gte=clock.now() - KEPT)
     regular = told.filter(regular_days__gte=stages.REGULAR_DAYS) | told.filter(
         refused_days__gte=stages.REGULAR_DAYS
     )
     counted = regular.values("value").annotate(communes=Count("id")).filter(communes__gt=most())
-    used = dict(counted.values_list("value", "communes"))
-    return sum(
-        _spare(Indicator(kind, value), USED, used[value])
-        for value in sorted((used.keys() & set(values)) - set(known))
-    )
+    return dict(counted.values_list("value", "communes"))
+
+
+def is_open(indicator: Indicator) -> bool:
+    """Whether nobody has answered yet what becomes of an entry that town halls live on: it is not let pass, no decision
+    blocks it, and no person put it back."""
+    if queries.covering_decisions(ACTOR, indicator):
+        return False
+    past = NeverAgain.objects.filter(kind=indicator.kind.value, value=indicator.value)
+    answered = past.filter(communes__gt=0).exclude(revoked_by__in=("", ACTOR.id))
+    return not past.filter(revoked_at=None).exists() and not answered.exists()
 
 
 def used_values(kind: Kind) -> set[str]:
@@ -120,11 +136,6 @@ def forget_old() -> int:
 
 
 def _spare(indicator: Indicator, reason: str, communes: int) -> bool:
-    if too_wide(indicator) or queries.covering_decisions(ACTOR, indicator):
+    if too_wide(indicator) or not is_open(indicator):
         return False
-    past = NeverAgain.objects.filter(kind=indicator.kind.value, value=indicator.value)
-    if past.filter(revoked_at=None).exists() or past.filter(communes__gt=0).exclude(
-        revoked_by__in=("", ACTOR.id)
-    ):
-        return False  # it passes already, or a person looked and put it back
     return never_again.spare(actor=ACTOR, indicator=indicator, reason=reason, communes=communes)

@@ -25,7 +25,8 @@ from beffroi.lib.ids import new_id
 from beffroi.watch.sources import handover, web
 from beffroi.watch.sources.errors import KeyMissing
 from beffroi.watch.sources.formats.values import KINDS
-from beffroi.watch.sources.models import FeedSource, SourceUpdate
+from beffroi.watch.sources.models import FeedSource, SourceTrial, SourceUpdate
+from beffroi.watch.sources.rules import TrialState
 
 CHANGED, STOPPED, ANSWERED = "source:changed", "source:stopped", "source:answered"
 MIN_EVERY_S, MAX_EVERY_S = 15 * 60, 30 * 86400
@@ -176,6 +177,37 @@ def answer_update(*, actor: Actor, update: SourceUpdate, accept: bool, why: str)
         personal={"why": reason},
     )
     outbox.publish(ANSWERED, {"source_id": update.source_id, "update_id": update.id, "accepted": accept})
+
+
+@transaction.atomic
+def answer_trial(
+    *, actor: Actor, source: FeedSource, kind: str, enforce: bool, why: str, account: str = ""
+) -> None:
+    """End the trial of what a source named in bulk: block it everywhere now, or never; what was in force before stays.
+
+    Errors: NotAllowed, Invalid (no reason), Conflict (it does not run, or was answered so).
+    """
+    _only_the_departement(actor)
+    reason = " ".join(why.split())
+    if not MIN_WHY <= len(reason) <= 300:
+        raise Invalid("why")
+    outbox.serialise()
+    state = TrialState.PASSED if enforce else TrialState.REFUSED
+    trial = SourceTrial.objects.filter(source=source, source__active=True, kind=kind).first()
+    if trial is None or trial.state in (TrialState.PASSED, state):
+        raise Conflict("nothing of this kind is on trial")
+    SourceTrial.objects.filter(pk=trial.pk).update(
+        state=state.value, answered_at=clock.now(), answered_by=actor.id, why=reason
+    )
+    audit.record(
+        actor=actor,
+        verb=f"source:trial_{'enforced' if enforce else 'refused'}",
+        object_id=source.id,
+        collectivite_id=None,
+        details={"kind": kind, "count": trial.count, "used": trial.used},
+        personal={"why": reason, **({"account": account} if account else {})},
+    )
+    outbox.publish(CHANGED, {"source_id": source.id})
 
 
 def _set(source: FeedSource, fields: Mapping[str, Any], secret: str) -> None:

@@ -10,7 +10,7 @@ from beffroi.watch.sources import actions, updates
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
 
 GROUP = "sources"
-TICK_S = 2.0
+TICK_S, TRIALS_S = 2.0, 10.0
 
 
 @consumer(
@@ -43,3 +43,8 @@ def tick() -> None:
     updates.take_all()
     updates.ask_due()
     updates.sweep()
+
+
+@periodic("sources.trials", TRIALS_S, group=GROUP)
+def move_trials() -> None:
+    updates.move_trials()

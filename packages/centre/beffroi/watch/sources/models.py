@@ -114,3 +114,35 @@ class SourceUpdate(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class SourceTrial(models.Model):
+    """What of one kind a source named at once, while boxes observe it; its values are the bulk list ``LIST.trial``.
+
+    ``since``: when it began, or much joined it. ``used``: entries that more communes live on than the budget.
+    """
+
+    class State(models.TextChoices):
+        """As ``rules.TrialState``."""
+
+        OBSERVING = "observing"
+        REVIEW = "review"
+        REFUSED = "refused"
+        PASSED = "passed"
+
+    source = models.ForeignKey(FeedSource, models.CASCADE, related_name="trials")
+    kind = models.CharField(max_length=16)
+    state = models.CharField(max_length=16, choices=State, default=State.OBSERVING)
+    since = models.DateTimeField(default=clock.now)
+    count = models.IntegerField(default=0)
+    used = models.IntegerField(default=0)
+    answered_at = models.DateTimeField(null=True, default=None)
+    answered_by = models.CharField(max_length=80, default="", blank=True)
+    why = models.CharField(max_length=300, default="", blank=True)
+
+    class Meta:
+        db_table = "feed_source_trial"
+        constraints = (models.UniqueConstraint(fields=["source", "kind"], name="feed_source_trial_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.source_id}:{self.kind}"

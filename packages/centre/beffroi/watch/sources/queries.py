@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -9,11 +11,12 @@ from beffroi_protocol.indicators import Indicator, Kind
 from django.conf import settings
 from django.db.models import QuerySet
 
+from beffroi.core.decisions import reach
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import existing
 from beffroi.watch.sources import store
-from beffroi.watch.sources.models import FeedSource, SourceUpdate
+from beffroi.watch.sources.models import FeedSource, SourceTrial, SourceUpdate
 
 LATE = 3
 """A source is late after so many of its pauses without success, and at least a day."""
@@ -22,12 +25,14 @@ _DETECTORS = {Kind.URL: "listed_url", Kind.DOMAIN: "listed_name"}
 
 @dataclass(frozen=True)
 class SourceState:
-    """``state``: held, off, waiting (never fetched yet), failing, late, given (a file, no address), fresh."""
+    """``state``: held, asks (a trial waits for a person), off, waiting (never fetched yet), failing, late, tried (part
+    of it is on trial), given (a file, no address), fresh."""
 
     source: FeedSource
     state: str
     held: SourceUpdate | None
     last: SourceUpdate | None
+    trials: tuple[SourceTrial, ...] = ()
 
 
 def visible_sources(actor: Actor) -> QuerySet[FeedSource]:
@@ -48,26 +53,34 @@ def access_update(actor: Actor, source: FeedSource, update_id: str) -> SourceUpd
 
 
 def held_count(actor: Actor) -> int:
-    return SourceUpdate.objects.filter(state=SourceUpdate.State.HELD).count() if actor.sees_all else 0
+    """How many updates and trials wait for a person."""
+    if not actor.sees_all:
+        return 0
+    asking = SourceTrial.objects.filter(state=SourceTrial.State.REVIEW, source__active=True)
+    return SourceUpdate.objects.filter(state=SourceUpdate.State.HELD).count() + asking.count()
 
 
 def source_states(actor: Actor) -> list[SourceState]:
     """Every source; those that wait for a person first, then those that fail."""
     sources = list(visible_sources(actor))
     held = {one.source_id: one for one in SourceUpdate.objects.filter(state=SourceUpdate.State.HELD)}
-    states = [_with_held(one, held.get(one.id)) for one in sources]
-    order = ("held", "late", "failing", "waiting", "fresh", "given", "off")
+    trials: dict[str, list[SourceTrial]] = defaultdict(list)
+    for trial in SourceTrial.objects.order_by("kind"):
+        trials[trial.source_id].append(trial)
+    states = [_with_held(one, held.get(one.id), tuple(trials[one.id])) for one in sources]
+    order = ("held", "asks", "late", "failing", "waiting", "tried", "fresh", "given", "off")
     return sorted(states, key=lambda one: (order.index(one.state), one.source.name.lower()))
 
 
 def state_of(source: FeedSource) -> SourceState:
-    return _with_held(source, source.updates.filter(state=SourceUpdate.State.HELD).first())
+    held = source.updates.filter(state=SourceUpdate.State.HELD).first()
+    return _with_held(source, held, tuple(source.trials.order_by("kind")))
 
 
-def _with_held(source: FeedSource, held: SourceUpdate | None) -> SourceState:
+def _with_held(source: FeedSource, held: SourceUpdate | None, trials: tuple[SourceTrial, ...]) -> SourceState:
     in_force = (SourceUpdate.State.APPLIED, SourceUpdate.State.ACCEPTED)
     last = source.updates.filter(state__in=in_force).order_by("-at").first()
-    return SourceState(source, _state(source, held=held is not None), held, last)
+    return SourceState(source, _state(source, trials, held=held is not None), held, last, trials)
 
 
 def history(source: FeedSource, *, limit: int = 20) -> list[SourceUpdate]:
@@ -76,21 +89,30 @@ def history(source: FeedSource, *, limit: int = 20) -> list[SourceUpdate]:
 
 
 def alarms(actor: Actor) -> list[SourceState]:
-    """Sources that need a person: an update is held, or nothing came for long."""
-    return [one for one in source_states(actor) if one.state in ("held", "late")]
+    """Sources that need a person: an update is held, a trial asks, or nothing came for long."""
+    return [one for one in source_states(actor) if one.state in ("held", "asks", "late")]
 
 
-def _state(source: FeedSource, *, held: bool) -> str:
+def communes_on_trial() -> int:
+    """How many communes have a box that is heard: who tries a list."""
+    return len(reach.communes(reach.BOX))
+
+
+def _state(source: FeedSource, trials: Sequence[SourceTrial], *, held: bool) -> str:
     if not source.active:
         return "off"
     if held:
         return "held"
+    if any(one.state == SourceTrial.State.REVIEW for one in trials):
+        return "asks"
     allowed = timedelta(seconds=max(LATE * source.every_s, 86400))
     since = source.last_success_at or source.created_at
     if source.address and clock.now() - since > allowed:
         return "late"
     if source.last_error:
         return "failing"
+    if trials:
+        return "tried"
     if source.last_success_at is None:
         return "waiting"
     return "fresh" if source.address else "given"

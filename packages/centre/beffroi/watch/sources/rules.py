@@ -1,4 +1,4 @@
-"""When an update of a source waits for a person, what stays in force, when to ask again. Pure.
+"""When an update of a source waits for a person, what is tried first, what stays in force, when to ask again. Pure.
 
 Rule:    a source is believed as long as it behaves as before. One that suddenly grows or shrinks, or names what must
          never be blocked, may have been taken over or broken: its former list stays until somebody looked.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 GROWTH = 2.0
 SHRINK = 0.5
@@ -49,6 +50,51 @@ def doubts(
 
 def _grew(kept: int, since: int) -> bool:
     return kept > max(since * GROWTH, since + SMALL)
+
+
+def is_bulk(*, known: int, added: int, size: int, percent: int) -> bool:
+    """Whether what a list begins to name is tried first: all that a new one names, and much at once.
+
+    ``known``: how many it has in force or on trial. ``size``, ``percent`` of ``known``: the larger is the most that
+    comes into force at once.
+    """
+    return bool(added) and (not known or added > max(size, known * percent // 100))
+
+
+class TrialState(StrEnum):
+    """``OBSERVING``: boxes count what it would refuse. ``REVIEW``: a person is to answer. ``REFUSED``: a person did not
+    want it, it stays observed. ``PASSED``: to be put in force."""
+
+    OBSERVING = "observing"
+    REVIEW = "review"
+    REFUSED = "refused"
+    PASSED = "passed"
+
+
+def after_growth(before: TrialState | None) -> TrialState:
+    """What a trial becomes when much joins it: it begins anew; what a person was asked about or refused asks again."""
+    return TrialState.OBSERVING if before in (None, TrialState.OBSERVING) else TrialState.REVIEW
+
+
+def joins(state: TrialState, *, in_force: int) -> bool:
+    """Whether the few that a list begins to name during a trial are tried with the rest: once a person refused that, no
+    more, but where nothing of the list was ever in force."""
+    return state is not TrialState.REFUSED or not in_force
+
+
+def after_time(
+    state: TrialState, *, exposed_s: float, communes: int, used: int, trial_s: int, most_used: int
+) -> TrialState:
+    """What a trial becomes as time passes. ``exposed_s``: working time since it began; ``communes``: those with a box
+    that is heard, without which nothing is tried; ``used``: entries that more communes live on than the budget.
+
+    They pass when the list comes into force, but of more than ``most_used`` the list itself is in doubt.
+    """
+    if state is not TrialState.OBSERVING:
+        return state
+    if used > most_used:
+        return TrialState.REVIEW
+    return TrialState.PASSED if communes and exposed_s >= trial_s else state
 
 
 @dataclass(frozen=True)

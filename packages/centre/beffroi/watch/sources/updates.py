@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from beffroi_protocol import lists as content
 from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.messages import Action
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Min
@@ -27,11 +28,12 @@ from beffroi.core.identity.secret_fields import decrypt_text
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, NotFound
 from beffroi.lib.ids import new_id
-from beffroi.watch.sources import actions, handover, rules, store
+from beffroi.watch.sources import actions, handover, rules, store, trials
 from beffroi.watch.sources.errors import Crashed, NothingInIt, SourceError, TooSlow
 from beffroi.watch.sources.formats.values import KINDS
 from beffroi.watch.sources.judging import Judged, judge
-from beffroi.watch.sources.models import FeedSource, SourceUpdate
+from beffroi.watch.sources.models import FeedSource, SourceTrial, SourceUpdate
+from beffroi.watch.sources.trials import list_name, trial_name
 
 ACTOR = Actor.system("watch.sources")
 HELD, FAILING = "source:held", "source:failing"
@@ -271,10 +273,20 @@ def refresh(source: FeedSource) -> None:
     effect(source, entries)
 
 
+def move_trials() -> int:
+    """Put in force what passed its trial; return of how many sources."""
+    passed = trials.tick()
+    for source in passed:
+        refresh(source)
+    return len(passed)
+
+
 def stop(source_id: str, slug: str) -> None:
     """Take everything back that a source brought, at every door."""
     for kind in KINDS:
         _withdraw(list_name(slug, kind.value))
+        _withdraw(trial_name(slug, kind.value))
+    SourceTrial.objects.filter(source_id=source_id).delete()
     SourceUpdate.objects.filter(source_id=source_id, state=_State.HELD).update(state=_State.SUPERSEDED)
     held = SourceUpdate.objects.filter(state__in=(_State.HELD, _State.ACCEPTED)).values_list("id", flat=True)
     store.forget_held(settings.BEFFROI.state, but=held)
@@ -287,29 +299,35 @@ def stop(source_id: str, slug: str) -> None:
 # -- effect ------------------------------------------------------------------------------------------------
 
 
-def list_name(slug: str, kind: str) -> str:
-    return f"source-{slug}-{kind}"
-
-
 def effect(source: FeedSource, entries: rules.Entries) -> None:
     """Make doors and ``watch`` see these entries as the source's weight says."""
     values = store.by_kind(entries)
     published = values if source.weight == FeedSource.Weight.LIST else {}
+    tried = 0
     for kind in KINDS:
-        name = list_name(source.slug, kind.value)
-        if kind.value in published:
-            _publish(source, name, kind.value, published[kind.value], entries)
-        else:
-            _withdraw(name)
+        blocked, observed = trials.split(source, kind, published.get(kind.value, ()))
+        # What passed its trial is in force before it is observed no longer: its file is on every boîtier already.
+        for name, some, action in (
+            (list_name(source.slug, kind.value), blocked, Action.BLOCK),
+            (trial_name(source.slug, kind.value), observed, Action.WARN),
+        ):
+            if some:
+                _publish(source, name, kind.value, some, entries, action)
+            else:
+                _withdraw(name)
+        tried += len(observed)
+    trials.forget_passed(source)
     evidence = values if source.weight == FeedSource.Weight.EVIDENCE else {}
     store.write_evidence(settings.BEFFROI.state, source.id, evidence)
     ends = [rules.end_s(seen, source.ttl_s) for seen in entries.values()]
     FeedSource.objects.filter(pk=source.pk).update(
-        in_force=len(entries), next_gone_at=datetime.fromtimestamp(min(ends), UTC) if ends else None
+        in_force=len(entries) - tried, next_gone_at=datetime.fromtimestamp(min(ends), UTC) if ends else None
     )
 
 
-def _publish(source: FeedSource, name: str, kind: str, values: list[str], entries: rules.Entries) -> None:
+def _publish(  # noqa: PLR0917 - made in one place
+    source: FeedSource, name: str, kind: str, values: list[str], entries: rules.Entries, action: Action
+) -> None:
     last_s = max(rules.end_s(entries[f"{kind}\t{value}"], source.ttl_s) for value in values)
     present = IndicatorList.objects.filter(name=name).first()
     if present is not None and present.expires_at is not None:
@@ -319,7 +337,7 @@ def _publish(source: FeedSource, name: str, kind: str, values: list[str], entrie
         if same and abs(gained_s) < source.ttl_s / 8:
             return  # a batch and an audit entry for every round would say nothing
     used = sparing.used_values(Kind(kind)) & set(values)
-    if used:
+    if used and action is Action.BLOCK:
         known = listed.touched(present, [Indicator(Kind(kind), one) for one in used]) if present else ()
         sparing.hold_out(Kind(kind), used, threat=source.threat, known={one.value for one in known})
     try:
@@ -330,6 +348,7 @@ def _publish(source: FeedSource, name: str, kind: str, values: list[str], entrie
             values=values,
             source=f"{source.name} {source.address}".strip()[:200],
             licence=source.licence,
+            action=action,
             threat=source.threat,
             ttl_s=max(1, last_s - clock.epoch_s()),
         )

@@ -1,0 +1,173 @@
+"""What a source names in bulk is observed before it is blocked: the trial of a whole list.
+
+Purpose: a list of many thousand values, of a new source or grown at once, refuses nothing until the boîtiers looked
+         back on it and worked beside it for a while. Meanwhile its values are a list of their own, ``LIST.trial``, with
+         the action ``warn``; what was in force before stays in force.
+Process: sources, alone. A person's word comes from ``actions``.
+Input:   counts of boxes of which some lie: a lie delays, and hands a list to a person.
+Fails:   open for what is on trial: where no boîtier is heard, it stays observed. Closed for what was in force.
+Source:  docs/decisions/0030-lists-are-tried-first.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.messages import Action
+from beffroi_protocol.protected import too_wide
+from django.conf import settings
+from django.db import transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.decisions import hours, listed, reach, sparing
+from beffroi.core.decisions.models import IndicatorList
+from beffroi.core.decisions.staging import working_hours
+from beffroi.core.events import outbox
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.watch.sources import rules
+from beffroi.watch.sources.models import FeedSource, SourceTrial
+from beffroi.watch.sources.rules import TrialState
+
+ACTOR = Actor.system("watch.sources")
+WAITS = "source:trial_waits"
+
+
+def list_name(slug: str, kind: str) -> str:
+    return f"source-{slug}-{kind}"
+
+
+def trial_name(slug: str, kind: str) -> str:
+    return f"{list_name(slug, kind)}.trial"
+
+
+def split(source: FeedSource, kind: Kind, values: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return (what is blocked, what is observed) of all that a source names of one kind now; begin a trial, or end one
+    that passed or has nothing left. Errors: Unavailable (a list's file is damaged)."""
+    config: Config = settings.BEFFROI
+    trial = SourceTrial.objects.filter(source=source, kind=kind.value).first()
+    if trial is not None and not _is_tried(source, kind):
+        SourceTrial.objects.filter(pk=trial.pk).update(state=TrialState.PASSED.value)
+    if not _is_tried(source, kind) or (trial is not None and trial.state == TrialState.PASSED):
+        return list(values), []
+    named = set(values)
+    in_force = named & _held(list_name(source.slug, kind.value), Action.BLOCK)
+    observed = named & _held(trial_name(source.slug, kind.value), Action.WARN) if trial else set()
+    new = named - in_force - observed
+    state = TrialState(trial.state) if trial is not None else None
+    if rules.is_bulk(
+        known=len(in_force) + len(observed),
+        added=len(new),
+        size=config.list_trial_size,
+        percent=config.list_trial_percent,
+    ):
+        observed |= new
+        _begin(source, kind, rules.after_growth(state), len(observed))
+    elif state is not None and rules.joins(state, in_force=len(in_force)):
+        observed |= new
+    if trial is not None:
+        SourceTrial.objects.filter(pk=trial.pk).update(count=len(observed))
+        if not observed:
+            trial.delete()
+    return sorted(named - observed), sorted(observed)
+
+
+def forget_passed(source: FeedSource) -> None:
+    """After what it names was put in force; a word that came meanwhile stays until the next time."""
+    for trial in SourceTrial.objects.filter(source=source, state=TrialState.PASSED):
+        if not IndicatorList.objects.filter(name=trial_name(source.slug, trial.kind)).exists():
+            trial.delete()
+
+
+def tick() -> list[FeedSource]:
+    """Look at every trial that runs; return the sources of those that passed, to be put in force."""
+    communes, config = len(reach.communes(reach.BOX)), settings.BEFFROI
+    for trial in SourceTrial.objects.filter(state=TrialState.OBSERVING, source__active=True):
+        used, wide = _used(trial)
+        state = rules.after_time(
+            TrialState(trial.state),
+            exposed_s=exposed_s(trial),
+            communes=communes,
+            used=used,
+            trial_s=config.list_trial_s,
+            most_used=0 if wide else config.list_trial_used,
+        )
+        if state != trial.state:
+            _move(trial, state, used)
+        elif used != trial.used:
+            SourceTrial.objects.filter(pk=trial.pk).update(used=used)
+    return list(FeedSource.objects.filter(active=True, trials__state=TrialState.PASSED).distinct())
+
+
+def exposed_s(trial: SourceTrial) -> float:
+    """How long it was observed, in seconds of working time."""
+    return hours.worked_s(trial.since, clock.now(), **working_hours())
+
+
+def _is_tried(source: FeedSource, kind: Kind) -> bool:
+    """Of what boîtiers enforce. Who is infected calls regularly what a list of malware names: nothing is learned of it
+    by waiting, and none of its entries would be let pass."""
+    at_boxes = reach.door_of(kind.value) == reach.BOX
+    return (
+        at_boxes
+        and bool(settings.BEFFROI.list_trial_s)
+        and source.threat not in sparing.CALLED_BY_THE_INFECTED
+    )
+
+
+def _held(name: str, action: Action) -> set[str]:
+    """The values of a list of ours. Errors: Unavailable."""
+    row = IndicatorList.objects.filter(name=name, action=action.value).first()
+    found: set[str] = set()
+    for piece in listed.pieces(row.sha256, row.size_bytes) if row is not None else ():
+        found.update(piece.decode().split())
+    return found
+
+
+def _used(trial: SourceTrial) -> tuple[int, bool]:
+    """Return how many entries on trial too many communes live on, and whether one of them is a range too wide to be let
+    pass. Errors: Unavailable."""
+    kind, source = Kind(trial.kind), trial.source
+    told = [Indicator(kind, value) for value in sparing.lived_on(kind, threat=source.threat)]
+    row = IndicatorList.objects.filter(name=trial_name(source.slug, kind.value)).first()
+    if not told or row is None:
+        return 0, False
+    lines = {one.indicator for found in told for one in listed.touching([row], found)}
+    used = [one for one in told if one in lines and sparing.is_open(one)]
+    return len(used), any(too_wide(one) for one in used)
+
+
+@transaction.atomic
+def _begin(source: FeedSource, kind: Kind, state: TrialState, count: int) -> None:
+    outbox.serialise()
+    SourceTrial.objects.update_or_create(
+        source=source,
+        kind=kind.value,
+        defaults={"state": state.value, "since": clock.now(), "count": count, "used": 0, "why": ""},
+    )
+    record(source, kind.value, count, actor=ACTOR, verb=f"trial_{state.value}")
+    if state is TrialState.REVIEW:
+        outbox.publish(WAITS, {"source_id": source.id, "kind": kind.value})
+
+
+@transaction.atomic
+def _move(trial: SourceTrial, state: TrialState, used: int) -> None:
+    outbox.serialise()
+    if not SourceTrial.objects.filter(pk=trial.pk, state=trial.state).update(state=state.value, used=used):
+        return  # a person answered meanwhile
+    record(trial.source, trial.kind, trial.count, actor=ACTOR, verb=f"trial_{state.value}")
+    if state is TrialState.REVIEW:
+        outbox.publish(WAITS, {"source_id": trial.source_id, "kind": trial.kind})
+
+
+def record(source: FeedSource, kind: str, count: int, *, actor: Actor, verb: str, why: str = "") -> None:
+    audit.record(
+        actor=actor,
+        verb=f"source:{verb}",
+        object_id=source.id,
+        collectivite_id=None,
+        details={"kind": kind, "count": count},
+        personal={"why": why} if why else None,
+    )
