@@ -159,6 +159,43 @@ def test_an_observed_entry_is_counted_and_never_refused(hall: TownHall) -> None:
     assert not facts(hall, FlowsBlocked) and not facts(hall, NamesRefused)
 
 
+def test_a_list_on_trial_refuses_nothing_is_counted_by_value_and_then_refuses(hall: TownHall) -> None:
+    """What the centre spares or not follows from these facts: each value, on how many days."""
+    assert connects(LAN, EVIL) and look_up(LAN, UNLISTED, LAN_BOX) == 0
+    time.sleep(11)
+    trial = {
+        one.name: msgspec.structs.replace(one, action=Action.WARN)
+        for one in (
+            hall.centre.bulk_list("hosts.trial", Kind.IP, [EVIL, "51.15.0.1"]),
+            hall.centre.bulk_list("nets.trial", Kind.CIDR, ["2a0e:b107:10::/48"]),
+            hall.centre.bulk_list("names.trial", Kind.DOMAIN, [LISTED]),
+        )
+    }
+    hall.listed(*trial.values())
+
+    def told(name: str, value: str) -> list[LookBack]:
+        return [f for f in facts(hall, LookBack) if (f.entry_id, f.indicator.value) == (name, value)]
+
+    until(lambda: told("hosts.trial", EVIL), "nothing is said of the days before")
+    assert not told("hosts.trial", "51.15.0.1")
+    assert connects(LAN, EVIL) and connects(LAN, EVIL6)
+    until(lambda: look_up(LAN, f"www.{LISTED}", LAN_BOX) == 0, "refused")
+    until(lambda: told("nets.trial", "2a0e:b107:10::/48"), "what is met beside it is not counted", 80)
+    until(lambda: told("names.trial", LISTED), f"the name is not counted {facts(hall, LookBack)}", 80)
+    assert hall.status()["lists"] == 0 and no_machine_is_named(hall)
+    assert not facts(hall, FlowsBlocked) and not facts(hall, NamesRefused)
+    # It passed: the same content under the list's own name, with nothing to fetch.
+    hall.centre.publish(
+        lists=tuple(
+            msgspec.structs.replace(one, name=name[:-6], action=Action.BLOCK) for name, one in trial.items()
+        ),
+        lists_removed=tuple(trial),
+    )
+    until(lambda: not connects(LAN, EVIL) and not connects(LAN, EVIL6), f"not refused: {hall.log()}")
+    until(lambda: look_up(LAN, f"www.{LISTED}", LAN_BOX) == REFUSED, "the name is not refused")
+    until(lambda: hall.status()["lists"] == 3, "status")
+
+
 def test_an_exception_of_this_commune_lifts_the_block_here_with_subdomains_and_ranges(hall: TownHall) -> None:
     hall.block(EVIL, "2a0e:b107:10::/64", LISTED)
     assert (

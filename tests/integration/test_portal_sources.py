@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions import door
+from beffroi.core.decisions.models import IndicatorList
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.watch.sources import catalogue
 from beffroi.watch.sources.fetch import parse
 from beffroi.watch.sources.handover import Ask
-from beffroi.watch.sources.models import FeedSource, SourceUpdate
+from beffroi.watch.sources.models import FeedSource, SourceTrial, SourceUpdate
 from beffroi_protocol.indicators import Indicator, Kind
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -151,6 +154,31 @@ def test_a_held_update_stands_first_and_is_answered_with_a_reason(
     assert "Liste détournée" in page and "Ada" in page.partition("Mises à jour</h2>")[2]
     assert console.post(path, {"word": "accept", "why": "Trop tard"}).status_code == 409
     assert "n’attend plus de réponse" in shown(console, path)
+
+
+def test_a_trial_is_shown_and_ended_with_a_reason(
+    console: Client, administrator: Actor, sources_state: Path, publisher: Publisher, settings: Any
+) -> None:
+    settings.BEFFROI = replace(settings.BEFFROI, list_trial_s=2700)
+    source = new_source(publisher.serve("/l", "45.1.1.1\n45.1.1.2\n"), name="Liste")
+    fetch_round(sources_state)
+    assert "À l’essai" in shown(console, "/sources/")
+    path = f"/sources/{source.id}/"
+    assert "2 indices nouveaux sont observés" in shown(console, path)
+    assert "0 min sur 45" in shown(console, path)
+    refused = console.post(path, {"word": "trial_refuse", "kind": "ip", "why": ""})
+    assert refused.status_code == 400 and "Dites en quelques mots" in refused.content.decode()
+    assert console.post(path, {"word": "trial_refuse", "kind": "url", "why": "rien"}).status_code == 409
+    assert console.post(path, {"word": "trial_refuse", "kind": "ip", "why": "Trop large"}).status_code == 302
+    assert "Trop large" in shown(console, path)
+    SourceTrial.objects.update(state="review", used=3)
+    assert "servent de 3 de ces indices" in shown(console, path)
+    assert "L’essai de 1 source attend votre réponse" in shown(console, "/")
+    assert console.post(path, {"word": "trial_enforce", "kind": "ip", "why": "Vérifiée"}).status_code == 302
+    run_pending("sources")
+    assert list(IndicatorList.objects.values_list("name", "action")) == [("source-liste-ip", "block")]
+    entry = AuditEntry.objects.get(verb="source:trial_enforced")
+    assert (entry.actor_id, entry.object_id) == (administrator.id, source.id)
 
 
 def test_an_error_is_told_in_plain_words(console: Client, sources_state: Path, publisher: Publisher) -> None:

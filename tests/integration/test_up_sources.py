@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from beffroi.cli import sources as command
 from beffroi.cli.person import FileUnusable, open_file
 from beffroi.core.audit.models import AuditEntry, AuditPersonal
-from beffroi.lib.errors import Conflict, NotFound
-from beffroi.watch.sources import updates
+from beffroi.core.decisions.models import IndicatorList
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid, NotFound
+from beffroi.watch.sources import store, updates
 
 from tests.publishing import fetched, new_source
 
@@ -55,4 +59,32 @@ def test_show_says_when_nothing_is_fetched_and_what_each_source_brought(
     command.show(as_json=False)
     assert "Noms" in capsys.readouterr().out
     entry = AuditEntry.objects.get(verb="source:file_given")
+    assert "ada" in str(AuditPersonal.objects.get(entry_id=entry.id).content)
+
+
+def test_a_trial_is_told_and_ended_by_command(
+    sources_state: Path, settings: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.BEFFROI = replace(settings.BEFFROI, list_trial_s=2700)
+    source = new_source(name="Noms")
+    store.write(
+        store.entries_file(sources_state, source.id), {"domain\tlure.example.net": (clock.epoch_s(), 0)}
+    )
+    updates.refresh(source)
+    command.show(as_json=True)
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["state"] == "tried"
+    assert [(one["kind"], one["state"], one["count"]) for one in told["trials"]] == [
+        ("domain", "observing", 1)
+    ]
+    command.show(as_json=False)
+    assert "on trial: 1 of kind domain, observing" in capsys.readouterr().out
+    with pytest.raises(NotFound):
+        command.trial("Autres", "domain", enforce=True, why="vérifiée", account="ada")
+    with pytest.raises(Invalid):
+        command.trial("Noms", "domain", enforce=True, why="", account="ada")
+    command.trial("Noms", "domain", enforce=True, why="vérifiée", account="ada")
+    assert updates.move_trials() == 1
+    assert list(IndicatorList.objects.values_list("name", "action")) == [("source-noms-domain", "block")]
+    entry = AuditEntry.objects.get(verb="source:trial_enforced")
     assert "ada" in str(AuditPersonal.objects.get(entry_id=entry.id).content)

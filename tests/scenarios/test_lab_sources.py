@@ -129,7 +129,7 @@ def test_a_list_of_a_hundred_thousand_reaches_every_kernel_and_leaves_it(made: W
     ca = made.centre.state / "sources-ca.pem"
     ca.write_bytes(authority.read_bytes())
     toml = made.centre.state / "beffroi.toml"
-    toml.write_text(toml.read_text() + f'sources_ca = "{ca}"\n')
+    toml.write_text(toml.read_text() + f'sources_ca = "{ca}"\nlist_trial_s = 0\n')
     before = made.centre.pid_of("sources")
     made.centre.restart("sources")
     assert wait_until(lambda: made.centre.pid_of("sources") not in (0, before), 30)

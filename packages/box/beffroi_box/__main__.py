@@ -36,6 +36,7 @@ from beffroi_box.page import serve_page
 from beffroi_box.resolver import (
     bulk_file,
     dnsdist_configuration,
+    observed_file,
     own_files,
     prepare,
     unbound_configuration,
@@ -230,7 +231,7 @@ def resolver_config(arguments: argparse.Namespace) -> int:
     for path, text in written.items():
         write_atomic(path, text.encode(), mode=0o644)
         _say(str(path))
-    for path in (*own_files(config), bulk_file(config)):
+    for path in (*own_files(config), bulk_file(config), observed_file(config)):
         if not path.exists():
             write_names(path, ())
     if (owner := user_id(config.resolver_user)) >= 0:

@@ -100,6 +100,7 @@ class Agent:
         self.updater = Updater(config.state, software, self.spool, self.now)
         self.lists = ListKeeper(config, downloads, self.spool, self.enforcer, self.watch.diary, self.now)
         self.lists.want(self.session.tables.values())
+        self.watch.observe(self.lists)
         self.sender = Sender(self._posts.post, self.spool)
         self.acks = Acknowledger(self._feed.say, lambda: self.enforcer.policy_version)
         self._acked: dict[str, tuple[int, int]] = {}

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 from beffroi_protocol.errors import ProtocolError
-from beffroi_protocol.indicators import Indicator
+from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import Entry, Policy, PolicyMessage
 from beffroi_protocol.protected import Floor
 from beffroi_protocol.table import Change, DecisionTable
@@ -195,8 +195,10 @@ class Enforcer:
             return self.desired.is_spared_address(address)
 
     def is_spared(self, indicator: Indicator) -> bool:
-        """Of an address or prefix: whether an exception covers all of it."""
+        """Whether an exception covers a name, or all of an address or prefix."""
         with self._lock:
+            if indicator.kind is Kind.DOMAIN:
+                return self.desired.is_spared_name(indicator.value)
             return self.desired.is_spared_network(indicator.value)
 
     def is_spared_name(self, name: str) -> bool:

@@ -183,7 +183,7 @@ class FactSpool:
         self._merge(fact, add)
 
     def looked_back(self, fact: LookBack) -> None:
-        """Replace the open fact about the same entry: each says all of the days before."""
+        """Replace the open fact about the same entry and indicator: each says all of the days before."""
         self._merge(fact, lambda known: msgspec.structs.replace(fact, id=known.id))
 
     def _merge[F: (LookBack, FlowsLearned)](self, fact: F, merged: Callable[[F], F]) -> None:
@@ -337,7 +337,7 @@ class FactSpool:
 
 def _same(fact: LookBack | FlowsLearned) -> tuple[object, ...]:
     if isinstance(fact, LookBack):
-        return (LookBack, fact.entry_id)
+        return (LookBack, fact.entry_id, fact.indicator)  # of a list on trial each value is told
     return (FlowsLearned, fact.direction, fact.protocol, fact.port, fact.remote, fact.service)
 
 

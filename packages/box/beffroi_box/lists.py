@@ -1,6 +1,7 @@
 """Bulk lists of the box: what is wanted, what is on disk, what is in force.
 
 Purpose: long lists reach the kernel without touching the urgent way: fetched by digest, checked, loaded by a child.
+         Those of the action ``warn`` are on trial: kept and asked, never loaded.
 Process: the agent's thread ``lists``; files in STATE/lists, named by their digest.
 Input:   the names of lists and their digests are signed; the files are checked line by line before use.
 Fails:   whatever cannot be fetched, checked or stored leaves the list of that name in force that was there; at a
@@ -34,9 +35,9 @@ from beffroi_box.diary import Diary
 from beffroi_box.download import Files, fetch_list
 from beffroi_box.enforce import Enforcer
 from beffroi_box.errors import BoxError, LoadFailed
-from beffroi_box.facts import FactSpool
+from beffroi_box.facts import FactSpool, new_id
 from beffroi_box.inspection import inspected_file
-from beffroi_box.resolver import bulk_file
+from beffroi_box.resolver import bulk_file, observed_file
 from beffroi_box.store import read_checked, write_checked
 
 log = logging.getLogger("beffroi_box.lists")
@@ -73,7 +74,7 @@ class ListKeeper:
     ) -> None:
         self._directory = config.state / "lists"
         self._diary = diary
-        self._bulk_names = bulk_file(config)
+        self._bulk_names, self._observed_names = bulk_file(config), observed_file(config)
         self._inspected = inspected_file(config)
         self._files = files
         self._spool = spool
@@ -103,7 +104,7 @@ class ListKeeper:
             (table.channel, name): one
             for table in tables
             for name, one in table.lists.items()
-            if one.kind in self._kinds and one.action is Action.BLOCK
+            if one.kind in self._kinds and one.action in (Action.BLOCK, Action.WARN)
         }
         with self._lock:
             self._wanted = wanted
@@ -139,11 +140,16 @@ class ListKeeper:
         for key, one in active.items():
             if self._path(one).exists():
                 chosen[key] = one
-            elif (before := self._chosen.get(key)) is not None and self._path(before).exists():
+            elif (
+                (before := self._chosen.get(key)) is not None
+                and before.action is one.action
+                and self._path(before).exists()
+            ):
                 chosen[key] = before
         self.waiting = sum(1 for key, one in active.items() if chosen.get(key) != one)
-        addresses = {key: one for key, one in chosen.items() if one.kind in _ADDRESSES}
-        names = {key: one for key, one in chosen.items() if one.kind is Kind.DOMAIN and ground.enforce}
+        blocking = {key: one for key, one in chosen.items() if one.action is Action.BLOCK}
+        addresses = {key: one for key, one in blocking.items() if one.kind in _ADDRESSES}
+        names = {key: one for key, one in blocking.items() if one.kind is Kind.DOMAIN and ground.enforce}
         jobs: list[tuple[str, object, _Load]] = [
             (
                 "addresses",
@@ -155,8 +161,11 @@ class ListKeeper:
             inspected = str(self._inspected) if ground.inspected else ""
             job = load.Names(self._files_of(names), ground.names, str(self._bulk_names), inspected)
             jobs.append(("names", (names, ground.names, ground.inspected), job))
+            observed = {key: one for key, one in chosen.items() if _is_observed(one, Kind.DOMAIN)}
+            job = load.Names(self._files_of(observed), ground.names, str(self._observed_names))
+            jobs.append(("observed names", (observed, ground.names), job))
         if self._all_loaded(jobs):
-            self.in_force = len(chosen)
+            self.in_force = len(blocking)
             if tuple(chosen.values()) != tuple(one for one, _ in self._indexes):
                 self._indexes = tuple((one, self._index(one)) for one in chosen.values())
             if chosen != self._chosen:
@@ -183,7 +192,8 @@ class ListKeeper:
             self._loaded[part] = wish
             if self._resolver is not None and isinstance(job, load.Names):
                 self._resolver.reload()
-                self._enforcer.inspection.bulk_written()
+                if part == "names":
+                    self._enforcer.inspection.bulk_written()
             log.info("%s of %d lists in force: %d", part, len(job.lists), result.count)
             for kept in result.kept:
                 self._spool.left_out(kept.name, kept.indicator, kept.reason, self._now())
@@ -265,9 +275,15 @@ class ListKeeper:
             write_checked(self._directory / "looked-back", _packed(kept))
 
     def _tell_met(self, one: BulkList, met: Iterable[load.MetValue]) -> None:
-        """One fact for each list: the sum, and the value that was met most; not of what an exception spares."""
+        """One fact for each list: the sum, and the value that was met most; not of what an exception spares. Of a list
+        on trial one for each value: what the town hall lives on would pass."""
         found = [m for m in met if not self._enforcer.is_spared(m.indicator)]
         if not found:
+            return
+        if one.action is Action.WARN:
+            for m in found:
+                told = LookBack(new_id(), one.name, m.indicator, m.count, m.days, m.first_at, m.last_at)
+                self._spool.looked_back(told)
             return
         digest = hashlib.sha256(f"{self._spool.box_id}\n{one.name}\n{one.sha256}".encode()).hexdigest()[:32]
         self._spool.tell(LookBack(
@@ -308,7 +324,20 @@ class ListKeeper:
 
     def entry_for_address(self, address: str) -> Entry | None:
         """Return the listed value that covers this address, for the record of a refused flow."""
+        return self._of_address(address, Action.BLOCK)
+
+    def observed_address(self, address: str) -> Entry | None:
+        """Return the value on trial that covers this address and would refuse it."""
+        found = self._of_address(address, Action.WARN)
+        passes = (
+            found is None or self._enforcer.is_spared_address(address) or self._enforcer.is_protected(address)
+        )
+        return None if passes else found
+
+    def _of_address(self, address: str, action: Action) -> Entry | None:
         for one, index in self._indexes:
+            if one.action is not action:
+                continue
             if one.kind is Kind.IP and address in index:
                 return _entry(one, address)
             if one.kind is Kind.CIDR:
@@ -319,8 +348,16 @@ class ListKeeper:
 
     def entry_for_name(self, name: str) -> Entry | None:
         """Return the listed name for which this one is refused: itself, or a parent."""
+        return self._of_name(name, Action.BLOCK)
+
+    def observed_name(self, name: str) -> Entry | None:
+        """Return the name on trial that is this one or a parent, and would refuse it."""
+        found = self._of_name(name, Action.WARN)
+        return None if found is None or self._enforcer.is_spared_name(name) else found
+
+    def _of_name(self, name: str, action: Action) -> Entry | None:
         for one, index in self._indexes:
-            if one.kind is Kind.DOMAIN:
+            if one.kind is Kind.DOMAIN and one.action is action:
                 for parent in registered_names(name):
                     if parent in index:
                         return _entry(one, parent)
@@ -330,6 +367,10 @@ class ListKeeper:
 def _packed(lists: Mapping[Key, BulkList]) -> bytes:
     rows = [(channel, one) for (channel, _), one in sorted(lists.items())]
     return msgspec.json.encode(_InForce(1, rows))
+
+
+def _is_observed(one: BulkList, kind: Kind) -> bool:
+    return one.action is Action.WARN and one.kind is kind
 
 
 def _content(one: BulkList | None) -> tuple[str, Kind] | None:

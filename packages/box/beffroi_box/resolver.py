@@ -97,12 +97,13 @@ local urgent = newCDBKVStore("{urgent}", 0)
 local bulk = newCDBKVStore("{bulk_file(config)}", 0)
 local spared = newCDBKVStore("{spared}", 0)
 local watched = newCDBKVStore("{watched}", 0)
+local observed = newCDBKVStore("{observed_file(config)}", 0)
 local told = newFrameStreamUnixLogger("{refusals_socket(config)}", {{flushTimeout=1, reopenInterval=1}})
 -- Told too: by the next write only dnsdist notices that the agent it told was replaced.
 local agent = AndRule({{QNameRule("{RELOAD}."), NetmaskGroupRule({{"127.0.0.0/8"}})}})
 addAction(agent, DnstapLogAction("box", told))
 addAction(agent, LuaAction(function(dq)
-  local all = urgent:reload() and bulk:reload() and spared:reload() and watched:reload()
+  local all = urgent:reload() and bulk:reload() and spared:reload() and watched:reload() and observed:reload()
   return all and DNSAction.Spoof or DNSAction.ServFail, "127.0.0.1"
 end))
 -- A listed name has two labels at least.
@@ -118,7 +119,10 @@ addAction(refused, DnstapLogAction("box", told))
 addAction(refused, SetExtendedDNSErrorAction(15, "Beffroi"))
 addAction(refused, RCodeAction(DNSRCode.NXDOMAIN))
 -- Observed names, and names so long that they may carry data: the agent judges them in memory.
-local seen = OrRule({{KeyValueStoreLookupRule(watched, suffix), QNameWireLengthRule(0, {LONG_NAME_BYTES})}})
+local seen = OrRule({{
+  KeyValueStoreLookupRule(watched, suffix), KeyValueStoreLookupRule(observed, suffix),
+  QNameWireLengthRule(0, {LONG_NAME_BYTES})
+}})
 addAction(seen, DnstapLogAction("box", told))
 getPool(""):setCache(newPacketCache(10000))
 """
@@ -138,6 +142,11 @@ def own_files(config: BoxConfig) -> tuple[Path, Path, Path]:
 
 def bulk_file(config: BoxConfig) -> Path:
     return config.state / "names" / "bulk.cdb"
+
+
+def observed_file(config: BoxConfig) -> Path:
+    """Names of lists on trial."""
+    return config.state / "names" / "observed.cdb"
 
 
 def refusals_socket(config: BoxConfig) -> Path:

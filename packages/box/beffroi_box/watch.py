@@ -16,6 +16,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.facts import LookBack
@@ -49,7 +50,16 @@ REFUSED_HERE_S = 600
 AGAIN_S, MOST_MET = 60, 2000
 MOST_NAMES = 10_000
 """So many names are looked back on at a time: two questions each to the recursor's memory."""
+_Seen = tuple[str, Indicator]
+"""(identifier of the entry or name of the list, what was met)."""
 _DOH_NAMES = frozenset(DOH_NAMES)
+
+
+class Observed(Protocol):
+    """The lists on trial."""
+
+    def observed_address(self, address: str) -> Entry | None: ...
+    def observed_name(self, name: str) -> Entry | None: ...
 
 
 class Watch:
@@ -74,10 +84,16 @@ class Watch:
         self._learner, self._rounds = Learner(spool), Rounds(spool)
         self._uplink = Uplink(config.wan)
         self._places: dict[str, str] = {}
-        self._met: dict[str, Entry] = {}
-        self._met_told_at: dict[str, int] = {}
-        self._names_met: dict[str, Met] = {}
+        self._observed: Observed | None = None
+        self._met: dict[_Seen, Entry] = {}
+        self._met_told_at: dict[_Seen, int] = {}
+        self._names_met: dict[_Seen, Met] = {}
+        self._asked_as: dict[_Seen, str] = {}
         self._asked: queue.SimpleQueue[tuple[Entry, ...]] = queue.SimpleQueue()
+
+    def observe(self, lists: Observed) -> None:
+        """Count what these lists would refuse."""
+        self._observed = lists
 
     # -- new entries -------------------------------------------------------------------------------------
 
@@ -189,8 +205,11 @@ class Watch:
         now, met = self._now(), self._take("met")
         self.diary.count(((t.other, t.packets) for t in met), now=now)
         for tally in met:
-            if (entry := self._enforcer.watched_address(tally.other)) is not None:
-                self._met[entry.id] = entry
+            entry = self._enforcer.watched_address(tally.other)
+            if entry is None and self._observed is not None:
+                entry = self._observed.observed_address(tally.other)
+            if entry is not None and len(self._met) < MOST_MET:
+                self._met[_seen(entry)] = entry
         self._tell_met()
         if self._enforcer.policy.redirect_dns:  # else nobody need ask the box
             self._rounds.talked(met)
@@ -309,30 +328,49 @@ class Watch:
     def _tell_met(self) -> None:
         """Tell of observed entries that were met, each once a minute: all of the days before, as for a new one."""
         now = self._now()
-        due = [e for e in list(self._met.values()) if now - self._met_told_at.get(e.id, 0) >= AGAIN_S]
-        places = {e.indicator: e for e in due if e.indicator.kind is not Kind.DOMAIN}
-        found = {places[i].id: met for i, met in self.diary.look_back(places, now=now).items()}
-        for entry in due:
-            met = found.get(entry.id) or self._names_met.get(entry.id)
+        due = {
+            seen: entry
+            for seen, entry in list(self._met.items())
+            if now - self._met_told_at.get(seen, 0) >= AGAIN_S
+        }
+        places = {e.indicator for e in due.values() if e.indicator.kind is not Kind.DOMAIN}
+        found = self.diary.look_back(places, now=now)
+        for seen, entry in due.items():
+            met = found.get(entry.indicator) or self._name_before(seen)
             if met is not None:
                 self._spool.looked_back(
                     LookBack(
                         new_id(), entry.id, entry.indicator, met.count, met.days, met.first_at, met.last_at
                     )
                 )
-            self._met_told_at[entry.id] = now
-            self._met.pop(entry.id, None)
+            self._met_told_at[seen] = now
+            self._met.pop(seen, None)
         if len(self._names_met) > MOST_MET:
             self._names_met.clear()
+            self._asked_as.clear()
         if len(self._met_told_at) > MOST_MET:
             self._met_told_at.clear()
 
-    def _name_met(self, entry: Entry) -> None:
+    def _name_before(self, seen: _Seen) -> Met | None:
+        """How a name was met: its look-ups since the start, or what the diary knows of the addresses to which it leads,
+        where that is more days: what a town hall lives on it met before the name was watched."""
+        asked = self._names_met.get(seen)
+        try:
+            places = self._places_of(self._asked_as[seen]) if seen in self._asked_as else ()
+        except OSError:
+            return asked
+        before = self.diary.look_back(places, now=self._now()).values()
+        return max(
+            (met for met in (asked, *before) if met is not None), key=lambda met: met.days, default=None
+        )
+
+    def _name_met(self, entry: Entry, name: str) -> None:
         """Look-ups have no diary: they are counted since the start."""
         now = self._now()
-        met = self._names_met.setdefault(entry.id, Met(0, 1, now, now))
+        self._asked_as[_seen(entry)] = name
+        met = self._names_met.setdefault(_seen(entry), Met(0, 1, now, now))
         met.count, met.days, met.last_at = met.count + 1, 1 + now // DAY_S - met.first_at // DAY_S, now
-        self._met[entry.id] = entry
+        self._met[_seen(entry)] = entry
 
     # -- names -------------------------------------------------------------------------------------------
 
@@ -346,7 +384,15 @@ class Watch:
                 self._alarms.tell("canary_name", f"{question.machine} {canary}", (), evidence)
         elif policy.refuse_doh and any(p in _DOH_NAMES for p in parents):
             self._rounds.seen("doh", question.machine)
-        elif (entry := self._enforcer.watched_name(question.name)) is not None:
-            self._name_met(entry)
+        elif (entry := self._watched_name(question.name)) is not None:
+            self._name_met(entry, question.name)
         elif leak := self._tunnels.judge(question.machine, question.name, question.kind, now=self._now()):
             self._leak(leak)
+
+    def _watched_name(self, name: str) -> Entry | None:
+        entry = self._enforcer.watched_name(name)
+        return entry if entry is not None or self._observed is None else self._observed.observed_name(name)
+
+
+def _seen(entry: Entry) -> _Seen:
+    return entry.id, entry.indicator

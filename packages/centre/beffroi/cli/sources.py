@@ -1,4 +1,4 @@
-"""`sources show | import`: outside lists, and a file for one of them.
+"""`sources show | import | trial`: outside lists, a file for one of them, the end of a trial.
 
 Purpose: see on the command line what the console's page shows; bring a list by hand where nothing may be fetched.
 Process: the person's own; the file is opened by who asked for it, then root becomes the Python user.
@@ -13,11 +13,15 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from beffroi.cli.person import account, enter_centre, has_database, open_file
 from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError
+
+if TYPE_CHECKING:
+    from beffroi.core.identity.actor import Actor
+    from beffroi.watch.sources.models import FeedSource, SourceTrial
 
 ACTOR = "sources-command"
 _PIECE_BYTES = 256 * 1024
@@ -41,6 +45,9 @@ def main(arguments: Sequence[str]) -> int:
 
     try:
         if file is None:
+            if options.verb == "trial":
+                answer = options.answer == "enforce"
+                return trial(options.name, options.kind, enforce=answer, why=options.reason, account=asking)
             return show(as_json=options.json)
         with file:
             return import_(options.name, file, account=asking)
@@ -58,7 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     import__ = verbs.add_parser("import", help="read this file for a source that was started in the console")
     import__.add_argument("name", metavar="NAME")
     import__.add_argument("file", type=Path, metavar="FILE")
-    for verb in (show_, import__):
+    trial_ = verbs.add_parser("trial", help="block what is on trial now, or refuse it")
+    trial_.add_argument("name", metavar="NAME")
+    trial_.add_argument("kind", metavar="KIND", help="ip, cidr or domain")
+    trial_.add_argument("answer", choices=("enforce", "refuse"))
+    trial_.add_argument("--reason", required=True, metavar="TEXT", help="kept in the audit log")
+    for verb in (show_, import__, trial_):
         verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
@@ -76,6 +88,7 @@ def show(*, as_json: bool) -> int:
                 "state": one.state,
                 "last_success_at": one.source.last_success_at and one.source.last_success_at.isoformat(),
                 "held": list(one.held.doubts) if one.held else [],
+                "trials": [_told(trial) for trial in one.trials],
             }
             for one in states
         ]
@@ -87,22 +100,55 @@ def show(*, as_json: bool) -> int:
         last = f"{one.source.last_success_at:%Y-%m-%d %H:%M}" if one.source.last_success_at else "never"
         why = f" ({one.source.last_error})" if one.source.last_error else ""
         print(f"{one.source.name:<32} {one.state:<9}{one.source.in_force:>9}  last success {last}{why}")
+        for trial in one.trials:
+            tried = _told(trial)
+            print(
+                f"{'':<33}on trial: {tried['count']} of kind {tried['kind']}, {tried['state']},"
+                f" {tried['worked_s'] // 60} min of working time, {tried['used']} in use by several communes"
+            )
+    return 0
+
+
+def _told(trial: SourceTrial) -> dict[str, Any]:
+    from beffroi.watch.sources import queries  # noqa: PLC0415
+
+    fields = {name: getattr(trial, name) for name in ("kind", "state", "count", "used")}
+    return {**fields, "since": trial.since.isoformat(), "worked_s": int(queries.exposed_s(trial))}
+
+
+def trial(name: str, kind: str, *, enforce: bool, why: str, account: str) -> int:
+    """Errors: NotFound, Conflict, Invalid."""
+    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
+    from beffroi.watch.sources import actions  # noqa: PLC0415
+
+    actor = Actor.system(ACTOR)
+    source = _source(actor, name)
+    actions.answer_trial(actor=actor, source=source, kind=kind, enforce=enforce, why=why, account=account)
+    what = (
+        "It is blocked at every door within seconds" if enforce else "It stays observed, nothing is blocked"
+    )
+    print(f"{what}. Next: ./beffroi sources show")
     return 0
 
 
 def import_(name: str, file: BinaryIO, *, account: str) -> int:
     """Errors: NotFound, Conflict, TooLarge."""
     from beffroi.core.identity.actor import Actor  # noqa: PLC0415
-    from beffroi.lib.errors import NotFound  # noqa: PLC0415
-    from beffroi.watch.sources import actions, queries  # noqa: PLC0415
+    from beffroi.watch.sources import actions  # noqa: PLC0415
 
     actor = Actor.system(ACTOR)
-    source = queries.visible_sources(actor).filter(name=name).first()
-    if source is None:
-        raise NotFound("source")
+    source = _source(actor, name)
     actions.give_file(actor=actor, source=source, pieces=_pieces(file), account=account)
     print(f"The file is handed over for {name}. Next: ./beffroi sources show")
     return 0
+
+
+def _source(actor: Actor, name: str) -> FeedSource:
+    """Errors: NotFound."""
+    from beffroi.lib.errors import existing  # noqa: PLC0415
+    from beffroi.watch.sources import queries  # noqa: PLC0415
+
+    return existing(queries.visible_sources(actor).filter(name=name).first(), "source")
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

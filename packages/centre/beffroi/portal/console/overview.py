@@ -101,6 +101,7 @@ def facts(actor: Actor) -> dict[str, Any]:
         "boxes_answering": len(active) - len(silent),
         "pending": len(pending),
         "sources_held": sum(one.state == "held" for one in alarms),
+        "sources_asking": sum(one.state == "asks" for one in alarms),
         "sources_late": sum(one.state == "late" for one in alarms),
         "withdrawn": mail.visible_jobs(actor).filter(direction="withdraw").aggregate(n=Sum("moved"))["n"]
         or 0,

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -174,13 +175,22 @@ def change(request: HttpRequest, actor: Actor, source_id: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @for_administrators
 def source(request: HttpRequest, actor: Actor, source_id: str) -> HttpResponse:
-    """One source: its state, what it brought, and the words about it."""
+    """One source: its state, what it brought, what is on trial, and the words about it."""
     one = queries.access_source(actor, source_id)
+    error = ""
     if request.method == "POST":
-        return _word(request, actor, one)
+        try:
+            return _word(request, actor, one)
+        except Invalid:
+            error = _("Dites en quelques mots pourquoi : la raison va au journal.")
+    state = queries.state_of(one)
     context = {
         "place": "sources",
-        "row": _row(queries.state_of(one)),
+        "row": _row(state),
+        "trials": [(trial, int(queries.exposed_s(trial) // 60)) for trial in state.trials],
+        "trial_minutes": -(-settings.BEFFROI.list_trial_s // 60),
+        "communes": queries.communes_heard() if state.trials else 0,
+        "error": error,
         "format": source_words.FORMATS[one.format],
         "effect": source_words.WEIGHTS[one.weight],
         "threat": words.THREATS.get(one.threat, ""),
@@ -189,7 +199,8 @@ def source(request: HttpRequest, actor: Actor, source_id: str) -> HttpResponse:
         ],
         "ask_stop": request.GET.get("arreter") == "1" and one.active,
     }
-    return page(request, "console/source.html", context)
+    status = HTTPStatus.BAD_REQUEST if error else HTTPStatus.OK
+    return page(request, "console/source.html", context, status=status)
 
 
 def _word(request: HttpRequest, actor: Actor, one: FeedSource) -> HttpResponse:
@@ -202,6 +213,10 @@ def _word(request: HttpRequest, actor: Actor, one: FeedSource) -> HttpResponse:
         actions.fetch_now(actor=actor, source=one)
     elif word == "file" and isinstance(file := request.FILES.get("file"), UploadedFile):
         actions.give_file(actor=actor, source=one, pieces=file.chunks())
+    elif word in {"trial_enforce", "trial_refuse"}:
+        kind, why = request.POST.get("kind", ""), request.POST.get("why", "")
+        enforce = word == "trial_enforce"
+        actions.answer_trial(actor=actor, source=one, kind=kind, enforce=enforce, why=why)
     elif word == "remove":
         actions.remove_source(actor=actor, source=one)
         return HttpResponseRedirect(reverse("sources"))

@@ -9,9 +9,10 @@ from datetime import timedelta
 
 from beffroi_protocol.indicators import Indicator, Kind
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
 
-from beffroi.core.decisions import reach
+from beffroi.core.decisions import hours, reach
+from beffroi.core.decisions.staging import working_hours
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import existing
@@ -57,7 +58,8 @@ def held_count(actor: Actor) -> int:
     if not actor.sees_all:
         return 0
     asking = SourceTrial.objects.filter(state=SourceTrial.State.REVIEW, source__active=True)
-    return SourceUpdate.objects.filter(state=SourceUpdate.State.HELD).count() + asking.count()
+    held = SourceUpdate.objects.filter(state=SourceUpdate.State.HELD)
+    return held.values_list(Value(1)).union(asking.values_list(Value(1)), all=True).count()
 
 
 def source_states(actor: Actor) -> list[SourceState]:
@@ -93,7 +95,12 @@ def alarms(actor: Actor) -> list[SourceState]:
     return [one for one in source_states(actor) if one.state in ("held", "asks", "late")]
 
 
-def communes_on_trial() -> int:
+def exposed_s(trial: SourceTrial) -> float:
+    """How long it was observed, in seconds of working time."""
+    return hours.worked_s(trial.since, clock.now(), **working_hours())
+
+
+def communes_heard() -> int:
     """How many communes have a box that is heard: who tries a list."""
     return len(reach.communes(reach.BOX))
 

@@ -20,14 +20,13 @@ from django.conf import settings
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.decisions import hours, listed, reach, sparing
+from beffroi.core.decisions import listed, reach, sparing
 from beffroi.core.decisions.models import IndicatorList
-from beffroi.core.decisions.staging import working_hours
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.watch.sources import rules
+from beffroi.watch.sources import queries, rules
 from beffroi.watch.sources.models import FeedSource, SourceTrial
 from beffroi.watch.sources.rules import TrialState
 
@@ -83,12 +82,12 @@ def forget_passed(source: FeedSource) -> None:
 
 def tick() -> list[FeedSource]:
     """Look at every trial that runs; return the sources of those that passed, to be put in force."""
-    communes, config = len(reach.communes(reach.BOX)), settings.BEFFROI
+    communes, config = queries.communes_heard(), settings.BEFFROI
     for trial in SourceTrial.objects.filter(state=TrialState.OBSERVING, source__active=True):
         used, wide = _used(trial)
         state = rules.after_time(
             TrialState(trial.state),
-            exposed_s=exposed_s(trial),
+            exposed_s=queries.exposed_s(trial),
             communes=communes,
             used=used,
             trial_s=config.list_trial_s,
@@ -99,11 +98,6 @@ def tick() -> list[FeedSource]:
         elif used != trial.used:
             SourceTrial.objects.filter(pk=trial.pk).update(used=used)
     return list(FeedSource.objects.filter(active=True, trials__state=TrialState.PASSED).distinct())
-
-
-def exposed_s(trial: SourceTrial) -> float:
-    """How long it was observed, in seconds of working time."""
-    return hours.worked_s(trial.since, clock.now(), **working_hours())
 
 
 def _is_tried(source: FeedSource, kind: Kind) -> bool:
