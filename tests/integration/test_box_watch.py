@@ -142,6 +142,26 @@ def test_a_name_is_looked_back_on_by_the_addresses_that_the_recursor_remembers(h
     until(lambda: [f for f in facts(hall, LookBack) if f.entry_id == entry_id], "nothing is said")
 
 
+def test_new_names_of_a_list_are_looked_back_on_by_the_addresses_that_the_recursor_remembers(
+    hall: TownHall,
+) -> None:
+    names = [f"lure{n}.example.net" for n in range(3000)]
+    met, other = "depot-factures.com", "jamais-demande.com"  # every name here has the good address
+    assert look_up(LAN, met, LAN_BOX) == 0 and connects(LAN, GOOD)
+    time.sleep(11)
+
+    def told() -> list[tuple[str, str, int]]:
+        return sorted((f.entry_id, f.indicator.value, f.values) for f in facts(hall, LookBack))
+
+    hall.listed(hall.centre.bulk_list("names", Kind.DOMAIN, [met, other, *names]))
+    until(told, f"nothing is said: {hall.log()}")
+    assert told() == [("names", met, 1)] and no_machine_is_named(hall)
+    hall.listed(hall.centre.bulk_list("names", Kind.DOMAIN, [met, "encore.example.net"]))
+    hall.listed(hall.centre.bulk_list("more", Kind.DOMAIN, [met]))
+    until(lambda: len(told()) > 1, "another list is another question")
+    assert told() == [("more", met, 1), ("names", met, 1)]
+
+
 def test_an_observed_entry_is_counted_and_never_refused(hall: TownHall) -> None:
     centre = hall.centre
     observed = [

@@ -17,7 +17,7 @@ import mmap
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -79,7 +79,7 @@ class ListKeeper:
         self._files = files
         self._spool = spool
         self._enforcer = enforcer
-        self._resolver = enforcer.resolver
+        self._resolver, self._recursor_port = enforcer.resolver, config.recursor_port
         self._now = now
         self._kinds = (*_ADDRESSES, Kind.DOMAIN) if config.resolver else _ADDRESSES
         self._lock = threading.Lock()
@@ -247,19 +247,20 @@ class ListKeeper:
     def _look_back(self) -> None:
         """Ask the diary once for what is new in each list in force; a list that is gone begins anew. What fails is
         put off, and keeps nothing else back."""
-        if time.monotonic() < self._not_before.get("look back", 0):
-            return
-        chosen = {key: one for key, one in self._chosen.items() if one.kind in _ADDRESSES}
-        try:
-            self._ask_diary(chosen)
-            self._done("look back")
-        except (BoxError, OSError) as error:
-            self._put_off("look back")
-            log.warning("lists are not looked back on: %s", error)
+        for part, kinds in (("look back", _ADDRESSES), ("look back on names", (Kind.DOMAIN,))):
+            if time.monotonic() < self._not_before.get(part, 0):
+                continue
+            try:
+                self._ask_diary(kinds)
+                self._done(part)
+            except (BoxError, OSError) as error:
+                self._put_off(part)
+                log.warning("lists are not looked back on: %s", error)
 
-    def _ask_diary(self, chosen: Mapping[Key, BulkList]) -> None:
-        """Errors: LoadFailed, OSError."""
-        kept = {key: one for key, one in self._looked.items() if key in chosen}
+    def _ask_diary(self, kinds: Sequence[Kind]) -> None:
+        """Errors: LoadFailed, OSError (also: the recursor is silent)."""
+        chosen = {key: one for key, one in self._chosen.items() if one.kind in kinds}
+        kept = {key: one for key, one in self._looked.items() if key in self._chosen}
         due = [(key, one) for key, one in chosen.items() if _content(kept.get(key)) != _content(one)]
         if due:
             self._diary.keep()
@@ -268,6 +269,9 @@ class ListKeeper:
             same = before is not None and before.kind is one.kind and self._path(before).exists()
             former = str(self._path(before)) if same and before is not None else ""
             job = load.Meet(str(self._path(one)), former, str(self._diary.directory), self._now())
+            if one.kind is Kind.DOMAIN:
+                networks = self._enforcer.ground().networks
+                job = msgspec.structs.replace(job, recursor_port=self._recursor_port, networks=networks)
             self._tell_met(one, load.run(job).met)
             kept[key] = one
         if kept != self._looked:

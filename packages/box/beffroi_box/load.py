@@ -18,6 +18,7 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -27,8 +28,9 @@ from beffroi_protocol.lists import ListCheck
 from beffroi_protocol.messages import BulkList
 from beffroi_protocol.protected import Floor
 
+from beffroi_box import ask
 from beffroi_box.bulk import BulkSets
-from beffroi_box.diary import Diary
+from beffroi_box.diary import MOST_FOUND, Diary, Met
 from beffroi_box.errors import BoxError, LoadFailed
 from beffroi_box.inspectconf import write_set
 from beffroi_box.ranges import BITS, keys, packed_ranges, without
@@ -37,6 +39,8 @@ from beffroi_box.resolver import write_names
 PIECE_BYTES = 1 << 18
 LIMIT_S = 600
 MOST_MET = 50
+NAMES_S = 240.0
+"""So long a list's new names are asked of the recursor's memory; some twenty thousand a second on a fast machine."""
 _CONFINED = ("/usr/bin/setpriv", "--bounding-set", "-all,+net_admin", "--no-new-privs", "--")
 
 
@@ -66,12 +70,16 @@ class Names(msgspec.Struct, frozen=True, tag="names"):
 
 
 class Meet(msgspec.Struct, frozen=True, tag="meet"):
-    """Look for the values of ``path`` that ``before`` ("": none) does not hold in the diary; ``now``: trusted time."""
+    """Look for the values of ``path`` that ``before`` ("": none) does not hold in the diary; ``now``: trusted time.
+    Names (``recursor_port`` not 0) by the addresses that the recursor remembers for them, but for those of
+    ``networks``, protected beside the floor list: what many share says nothing about one name."""
 
     path: str
     before: str
     diary: str
     now: int
+    recursor_port: int = 0
+    networks: tuple[str, ...] = ()
 
 
 Job = Unpack | Addresses | Names | Meet
@@ -217,10 +225,28 @@ def _meet(job: Meet) -> Result:
         lines: Iterable[bytes] = opened.enter_context(Path(job.path).open("rb"))
         if job.before:
             lines = _not_in(lines, opened.enter_context(Path(job.before).open("rb")))
-        found = Diary(Path(job.diary)).meet(lines, now=job.now)
+        diary = Diary(Path(job.diary))
+        found = _meet_names(job, lines, diary) if job.recursor_port else diary.meet(lines, now=job.now)
     most = sorted(found.items(), key=lambda one: -one[1].count)[:MOST_MET]
     met = tuple(MetValue(i, m.count, m.days, m.first_at, m.last_at) for i, m in most)
     return Result(len(found), met=met)
+
+
+def _meet_names(job: Meet, lines: Iterable[bytes], diary: Diary) -> dict[Indicator, Met]:
+    """Of a name with several addresses, the one that was met most: a sum would count days twice."""
+    floor = Floor((), job.networks)
+    places: dict[Indicator, list[str]] = {}
+    names = (line.rstrip(b"\n").decode("ascii") for line in lines)
+    for name, addresses in islice(ask.remembered(names, job.recursor_port, limit_s=NAMES_S), MOST_FOUND):
+        for place in (Indicator(Kind.IP, one) for one in addresses):
+            if not floor.reason(place):
+                places.setdefault(place, []).append(name)
+    found: dict[Indicator, Met] = {}
+    for place, met in diary.look_back(places, now=job.now).items():
+        for listed in (Indicator(Kind.DOMAIN, name) for name in places[place]):
+            if listed not in found or met.count > found[listed].count:
+                found[listed] = met
+    return found
 
 
 def _not_in(lines: Iterable[bytes], before: Iterable[bytes]) -> Iterator[bytes]:
