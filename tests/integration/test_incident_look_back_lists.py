@@ -99,6 +99,26 @@ def test_a_box_that_answers_another_question_opens_nothing(
     assert not Incident.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("threat", "kind"), [("command_server", Kind.COMMAND_SERVER), ("phishing", Kind.LISTED_MET)]
+)
+def test_a_lan_that_asked_for_names_of_a_list_gets_one_incident(
+    threat: str, kind: Kind, beaune: Commune
+) -> None:
+    name = "update.lure.example"
+    row = publish("names", name, "other.lure.example", kind="domain", threat=threat)
+    told(beaune, "names", name, "domain")
+    told(beaune, "names", "elsewhere.example", "domain")
+    incident = Incident.objects.get()
+    assert (incident.kind, incident.subject, incident.collectivite_id) == (kind, row.id, beaune.id)
+
+
+def test_what_a_list_on_trial_names_opens_nothing(beaune: Commune) -> None:
+    publish("names.trial", "lure.example", kind="domain", threat="phishing", action="warn")
+    told(beaune, "names.trial", "lure.example", "domain")
+    assert not Incident.objects.exists()
+
+
 def test_a_box_speaks_of_its_own_communes_lists_only(beaune: Commune, nuits: Commune) -> None:
     publish("theirs", SERVER, scope=nuits.id)
     told(beaune, "theirs")

@@ -1,5 +1,6 @@
 """An outside list in the laboratory: published over TLS in its internet, fetched by the centre, held until a person
-accepts it, in the kernel of every box; taken back with one word. Before all that, nothing leaves the centre.
+accepts it, in the kernel of every box; taken back with one word; tried before it blocks. Before all that, nothing
+leaves the centre.
 
 With BEFFROI_DATA the list is IPsum as published, more than a hundred thousand addresses; without, as many made ones.
 """
@@ -25,6 +26,7 @@ from tests.publishing import certificate
 
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
 PORT = 23310
+TRIAL_S = 60
 SERVER = """
 import http.server, socketserver, ssl, sys
 directory, certificate, address = sys.argv[1:4]
@@ -51,6 +53,8 @@ if do == "start":
     source = actions.add_source(actor=actor, name="IPsum", address=rest[0], format="plain", licence="Unlicense",
                                 weight="list", kinds=["ip"])
     actions.start_source(actor=actor, source=source)
+elif do == "again":
+    actions.start_source(actor=actor, source=FeedSource.objects.get())
 elif do == "accept":
     actions.answer_update(actor=actor, update=SourceUpdate.objects.get(state="held"), accept=True, why="laboratory")
 elif do == "stop":
@@ -83,6 +87,20 @@ def listed() -> str:
         return gzip.decompress(found[-1].read_bytes()).decode("ascii")
     first = int(ipaddress.ip_address("45.60.0.0"))
     return "# made\n" + "".join(f"{ipaddress.ip_address(first + n * 3)}\t3\n" for n in range(120_000))
+
+
+def configured(made: World, text: str) -> None:
+    """Start the process ``sources`` anew with these settings."""
+    (made.centre.state / "beffroi.toml").write_text(text)
+    before = made.centre.pid_of("sources")
+    made.centre.restart("sources")
+    assert wait_until(lambda: made.centre.pid_of("sources") not in (0, before), 30)
+
+
+def observed(state: Path) -> int:
+    """How many values of lists on trial a box has taken."""
+    kept = (state / "lists" / "in-force").read_text().partition("\n")[2]
+    return sum(one["count"] for _, one in json.loads(kept)["lists"] if one["action"] == "warn")
 
 
 def covered(made: World, letter: str) -> int:
@@ -128,11 +146,8 @@ def test_a_list_of_a_hundred_thousand_reaches_every_kernel_and_leaves_it(made: W
     authority, both = certificate(tmp_path, host)
     ca = made.centre.state / "sources-ca.pem"
     ca.write_bytes(authority.read_bytes())
-    toml = made.centre.state / "beffroi.toml"
-    toml.write_text(toml.read_text() + f'sources_ca = "{ca}"\nlist_trial_s = 0\n')
-    before = made.centre.pid_of("sources")
-    made.centre.restart("sources")
-    assert wait_until(lambda: made.centre.pid_of("sources") not in (0, before), 30)
+    said = (made.centre.state / "beffroi.toml").read_text() + f'sources_ca = "{ca}"\n'
+    configured(made, said + "list_trial_s = 0\n")
     argv = [sys.executable, "-c", SERVER, str(public), str(both), host, str(PORT)]
     server = Program(made.network["inet"], argv, tmp_path / "server.log")
     assert wait_until(lambda: "ready" in server.tail(), 10)
@@ -169,5 +184,17 @@ def test_a_list_of_a_hundred_thousand_reaches_every_kernel_and_leaves_it(made: W
         say(f"stopped: gone from every kernel after {time.monotonic() - began:.1f} s")
         assert {letter: covered(made, letter) for letter in made.boxes} == empty
         assert words(made, "show")[0] == {"state": "off", "in_force": 0, "error": "", "detail": "", "kept": 0}
+        # Once more, with a trial: every box has it and observes, no kernel holds it before the trial is over.
+        configured(made, said + f"list_trial_s = {TRIAL_S}\nwork_begins_h = 0\nwork_ends_h = 0\n")
+        words(made, "again")
+        assert wait_until(lambda: words(made, "show")[0]["state"] == "held", 60, 0.5), words(made, "show")
+        words(made, "accept")
+        assert wait_until(lambda: words(made, "show")[0]["state"] == "tried", 60, 0.5), words(made, "show")
+        assert wait_until(lambda: all(observed(b.state) == kept for b in made.boxes.values()), TRIAL_S, 0.2)
+        assert {letter: covered(made, letter) for letter in made.boxes} == empty
+        assert words(made, "show")[0]["in_force"] == 0
+        assert wait_until(lambda: all(b.status().get("lists") == 1 for b in made.boxes.values()), 120, 0.2)
+        assert {letter: covered(made, letter) for letter in made.boxes} == dict.fromkeys(made.boxes, kept)
+        assert (words(made, "show")[0]["state"], words(made, "show")[0]["in_force"]) == ("fresh", kept)
     finally:
         server.stop()
