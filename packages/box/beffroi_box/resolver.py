@@ -3,7 +3,8 @@
 Purpose: a listed name and all below it answer NXDOMAIN. dnsdist asks constant databases, ``urgent.cdb`` (the
          decisions, written by the agent) and ``bulk.cdb`` (the lists, written by the loader): a million names
          cost no memory, a new file counts from the next question on, and a restart needs no replay. Names in
-         ``spared.cdb`` (local exceptions) are not refused; those in ``watched.cdb`` are told and answered.
+         ``spared.cdb`` (local exceptions) are not refused; those in ``watched.cdb`` and ``observed.cdb`` (lists on
+         trial, written by the loader) are told and answered.
 Process: dnsdist and Unbound, each as its own user. The agent makes dnsdist read a new file by a question for
          ``RELOAD`` from the loopback address: its answer says that both files were read.
 Fails:   without the agent, dnsdist goes on with its files; without dnsdist, the files wait for its start, and the

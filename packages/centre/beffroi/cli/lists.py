@@ -120,7 +120,8 @@ def show(*, as_json: bool) -> int:
     for row in rows:
         ends = f"until {row.expires_at:%Y-%m-%d}" if row.expires_at else "until replaced"
         lost = "" if lists.file_is_there(row) else "; ITS FILE IS LOST: import it again"
-        print(f"{row.name:<24} {row.kind:<8}{row.count:>9}  {row.published_at:%Y-%m-%d}, {ends}{lost}")
+        tried = "" if row.action == "block" else f"; {row.action}: it refuses nothing"
+        print(f"{row.name:<24} {row.kind:<8}{row.count:>9}  {row.published_at:%Y-%m-%d}, {ends}{tried}{lost}")
         print(f"{'':<25}{row.source} ({row.licence})")
     return 0
 

@@ -37,7 +37,7 @@ def campaigns(request: HttpRequest, actor: Actor) -> HttpResponse:
         "waiting": len(groups[0]["rows"]),
         "any": bool(found),
         "undecided": decisions.undecided_count(actor),
-        "lists": decisions.visible_lists(actor),
+        "lists": decisions.lists_in_force(actor),
     }
     part = asks_part(request, "list")
     return page(request, "console/parts/campaigns.html" if part else "console/campaigns.html", context)

@@ -11,7 +11,7 @@ Source:  docs/decisions/0030-lists-are-tried-first.md.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import Action
@@ -51,26 +51,31 @@ def split(source: FeedSource, kind: Kind, values: Collection[str]) -> tuple[list
         SourceTrial.objects.filter(pk=trial.pk).update(state=TrialState.PASSED.value)
     if not _is_tried(source, kind) or (trial is not None and trial.state == TrialState.PASSED):
         return list(values), []
-    named = set(values)
-    in_force = named & _held(list_name(source.slug, kind.value), Action.BLOCK)
-    observed = named & _held(trial_name(source.slug, kind.value), Action.WARN) if trial else set()
-    new = named - in_force - observed
+    # A million values: nothing but what is new, and what is on trial, is held twice.
+    new, observed, in_force = set(values), set[str](), 0
+    for some in _pieces(list_name(source.slug, kind.value), Action.BLOCK):
+        before = len(new)
+        new.difference_update(some)
+        in_force += before - len(new)
+    for some in _pieces(trial_name(source.slug, kind.value), Action.WARN) if trial is not None else ():
+        observed.update(new.intersection(some))
+    new -= observed
     state = TrialState(trial.state) if trial is not None else None
     if rules.is_bulk(
-        known=len(in_force) + len(observed),
+        known=in_force + len(observed),
         added=len(new),
         size=config.list_trial_size,
         percent=config.list_trial_percent,
     ):
         observed |= new
         _begin(source, kind, rules.after_growth(state), len(observed))
-    elif state is not None and rules.joins(state, in_force=len(in_force)):
+    elif state is not None and rules.joins(state, in_force=in_force):
         observed |= new
     if trial is not None:
         SourceTrial.objects.filter(pk=trial.pk).update(count=len(observed))
         if not observed:
             trial.delete()
-    return sorted(named - observed), sorted(observed)
+    return [value for value in values if value not in observed], list(observed)
 
 
 def forget_passed(source: FeedSource) -> None:
@@ -111,13 +116,11 @@ def _is_tried(source: FeedSource, kind: Kind) -> bool:
     )
 
 
-def _held(name: str, action: Action) -> set[str]:
-    """The values of a list of ours. Errors: Unavailable."""
+def _pieces(name: str, action: Action) -> Iterator[list[str]]:
+    """Yield the values of a list of ours. Errors: Unavailable."""
     row = IndicatorList.objects.filter(name=name, action=action.value).first()
-    found: set[str] = set()
     for piece in listed.pieces(row.sha256, row.size_bytes) if row is not None else ():
-        found.update(piece.decode().split())
-    return found
+        yield piece.decode().split()
 
 
 def _used(trial: SourceTrial) -> tuple[int, bool]:
