@@ -70,7 +70,7 @@ class BoxConfig:
     heartbeat_s: int = _setting(20, "Pause between two heartbeats of the centre, in seconds.")
     probe_grace_s: int = _setting(10, "Time in which a new policy must prove that the centre is reached.")
     lan_probe: str = _setting(
-        "", "ADDRESS:PORT on the internet that the LAN must reach after a new policy; empty: not tested."
+        "", "ADDRESS:PORT on the internet that the LAN must reach after a new policy; empty: the centre."
     )
 
     @property
