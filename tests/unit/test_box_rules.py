@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 from beffroi_box.bulkrules import GENERATION, bulk_rules, next_generation
@@ -120,12 +121,15 @@ def test_the_lan_is_proved_over_ipv6_where_the_centre_has_no_other(
 
 def test_the_probe_keeps_its_own_address_nowhere() -> None:
     for policy, hidden in ((Policy(), True), (Policy(mode="bridge"), False)):
-        text = ruleset(policy, SITE)
-        for family, address in (("ip", FAR_ADDRESS), ("ip6", FAR_ADDRESS6)):
+        for family, address, version in (("ip", FAR_ADDRESS, 4), ("ip6", FAR_ADDRESS6, 6)):
+            text = ruleset(policy, replace(SITE, probe_version=version))
             rule = f'{family} saddr {address} oifname "wan" masquerade'
             assert (rule in chain(text, "source_")) is hidden
             kept = [r for r in chain(text, "leaving_") if f"{family} " in r and address in r]
-            assert len(kept) == 2 and all(r.endswith("counter name probe_kept drop") for r in kept)
+            assert (
+                len(kept) == len(chain(text, "leaving_")) == 2
+            )  # each packet meets them: one family's alone
+            assert all(r.endswith("counter name probe_kept drop") for r in kept)
 
 
 def test_observation_logs_and_lets_pass() -> None:

@@ -31,6 +31,7 @@ from beffroi_box.firstboot import FirstBoot, guard, is_enrolled
 from beffroi_box.inspector import Inspector
 from beffroi_box.inspectrules import NATIVE
 from beffroi_box.label import label_svg
+from beffroi_box.lanprobe import probe_target, probe_version
 from beffroi_box.network import Network
 from beffroi_box.page import serve_page
 from beffroi_box.resolver import (
@@ -202,10 +203,11 @@ def show_rules(arguments: argparse.Namespace) -> int:
 
 
 def _site(config: BoxConfig) -> Site:
+    centre = Centre(config).addresses() if config.centre else ()
     return Site(
         wan=config.wan,
         lan=config.lan,
-        centre=Centre(config).addresses() if config.centre else (),
+        centre=centre,
         centre_port=config.centre_port,
         forwarders=config.resolver_forward,
         resolver_port=config.resolver_port,
@@ -214,6 +216,7 @@ def _site(config: BoxConfig) -> Site:
         mode=config.mode,
         page_port=config.page_port,
         queue=NATIVE,
+        probe_version=probe_version(config.lan_probe or probe_target(centre, config.centre_port)),
     )
 
 

@@ -32,7 +32,7 @@ from beffroi_box.errors import PolicyInvalid, RulesRefused
 from beffroi_box.facts import FactSpool
 from beffroi_box.inspection import Inspection
 from beffroi_box.kernel import Kernel
-from beffroi_box.lanprobe import lan_reaches, probe_target
+from beffroi_box.lanprobe import lan_reaches, probe_target, probe_version
 from beffroi_box.network import read as read_network
 from beffroi_box.resolver import Resolver
 from beffroi_box.ruleset import Site, ruleset
@@ -322,11 +322,11 @@ class Enforcer:
     # -- this box ----------------------------------------------------------------------------------------
 
     def _site(self) -> Site:
-        config = self._config
+        config, centre = self._config, self._centre.addresses()
         return Site(
             wan=config.wan,
             lan=config.lan,
-            centre=self._centre.addresses(),
+            centre=centre,
             centre_port=config.centre_port,
             forwarders=config.resolver_forward,
             resolver_port=config.resolver_port,
@@ -334,6 +334,7 @@ class Enforcer:
             masquerade=config.masquerade,
             mode=config.mode,
             page_port=config.page_port,
+            probe_version=probe_version(config.lan_probe or probe_target(centre, config.centre_port)),
         )
 
     def _queued(self, policy: Policy, site: Site) -> Site:

@@ -36,6 +36,11 @@ def split_target(target: str) -> tuple[str, int]:
     return address.strip("[]"), int(port)
 
 
+def probe_version(target: str) -> int:
+    """Over which IP version a target is reached; 4 without one."""
+    return 6 if target.startswith("[") else 4
+
+
 def probe_hidden(wan: str) -> str:
     """The rules that give the probe the box's own address of the WAN."""
     return "\n    ".join(

@@ -50,7 +50,8 @@ _FORMER = ("deny4", "deny6", "deny_out4", "deny_out6", "probe_")
 @dataclass(frozen=True)
 class Site:
     """Facts of this one box that the rules need. ``centre``: addresses at which the centre was found; ``queue``: how
-    its kernel hands packets to the inspection engine (``inspectrules``)."""
+    its kernel hands packets to the inspection engine (``inspectrules``); ``probe_version``: IP version over which the
+    LAN is proved."""
 
     wan: str
     lan: str
@@ -64,6 +65,7 @@ class Site:
     mode: str = ""
     page_port: int = 80
     queue: str = ""
+    probe_version: int = 4
 
 
 def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
@@ -300,8 +302,7 @@ def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
     probe = probe_hidden(site.wan) if policy.mode == "router" else ""
     # A flow that began under other rules, or that the kernel could not translate, keeps the probe's own address.
     stays = "\n    ".join(
-        f"{_at(side, version)} oifname != {near} counter name probe_kept drop"
-        for version in FAR_ADDRESSES
+        f"{_at(side, site.probe_version)} oifname != {near} counter name probe_kept drop"
         for side, near in (("saddr", f'{{ "lo", "{NEAR}" }}'), ("daddr", f'"{NEAR}"'))
     )
     return f"""table inet {TABLE} {{
