@@ -154,3 +154,11 @@ def test_flows_on_the_home_page_are_the_last_thirty_days(
         )
     page = portal_client(beaune.agent_membership).get("/").content.decode()
     assert "<dd>431</dd>" in page
+
+
+@pytest.mark.parametrize("reason", [Reason.COMMUNES_IN_STORM, Reason.SOME_IN_STORM])
+def test_a_storm_somewhere_is_never_said_to_need_nothing(reason: Reason) -> None:
+    assert weather_words.sentence(Weather(Level.STORM, ((reason, 1),))) == ""
+    waiting = Weather(Level.STORM, ((reason, 1), (Reason.REVIEWS, 2)))
+    assert weather_words.sentence(waiting) == "2 actions à mener."
+    assert weather_words.sentence(Weather(Level.CALM, ())) == "Rien à faire."

@@ -97,9 +97,14 @@ def level(name: str) -> dict[str, str]:
 
 
 def sentence(weather: Weather) -> str:
-    """The one sentence for the mayor."""
+    """The one sentence for the mayor; empty where only the reasons can say what waits."""
     if not weather.actions:
-        return _("Rien à faire.")
+        # What is open in communes waits for someone, and stands on pages of its own.
+        elsewhere = {code for code, _count in weather.reasons} & {
+            Reason.COMMUNES_IN_STORM,
+            Reason.SOME_IN_STORM,
+        }
+        return "" if elsewhere else _("Rien à faire.")
     return ngettext("%(n)s action à mener.", "%(n)s actions à mener.", weather.actions) % {
         "n": weather.actions
     }
