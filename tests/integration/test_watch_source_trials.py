@@ -22,7 +22,7 @@ from beffroi.incidents.models import Incident
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 from beffroi.stream.store import Event, channel_events
-from beffroi.watch.sources import actions, queries, updates
+from beffroi.watch.sources import actions, queries, store, updates
 from beffroi.watch.sources.models import FeedSource, SourceTrial
 from django.db import transaction
 
@@ -64,8 +64,8 @@ def bring(source: FeedSource, *found: str) -> None:
     """The source names exactly these now."""
     source.refresh_from_db()
     now_s = clock.epoch_s()
-    updates.store.write(
-        updates.store.entries_file(updates.settings.BEFFROI.state, source.id),
+    store.write(
+        store.entries_file(updates.settings.BEFFROI.state, source.id),
         {f"domain\t{name}": (now_s, 0) for name in found},
     )
     updates.refresh(source)
@@ -80,11 +80,11 @@ def state(source: FeedSource) -> str:
     return trial.state if trial is not None else ""
 
 
-def met(owner: str, value: str, days: int = 9, entry: str = TRIAL) -> None:
+def met(owner: str, value: str, days: int = 9, kind: str = "domain") -> None:
     told = {
-        "indicator_kind": "domain",
+        "indicator_kind": kind,
         "indicator_value": value,
-        "entry_id": entry,
+        "entry_id": f"source-essai-{kind}.trial",
         "count": 30,
         "days": days,
     }
@@ -190,6 +190,22 @@ def test_of_many_such_entries_the_list_waits_for_a_person(
     actions.answer_trial(actor=administrator, source=source, kind="domain", enforce=True, why="des leurres")
     run_pending("sources")
     assert lists() == {LIST: ("block", 6)} and NeverAgain.objects.count() == 3
+
+
+def test_ranges_are_tried_too_and_one_that_communes_live_on_passes(
+    source: FeedSource, town_halls: list[str]
+) -> None:
+    store.write(
+        store.entries_file(updates.settings.BEFFROI.state, source.id),
+        {f"cidr\t{one}": (clock.epoch_s(), 0) for one in ("45.83.1.0/24", "45.84.1.0/24")},
+    )
+    updates.refresh(source)
+    for owner in town_halls[:2]:
+        met(owner, "45.84.1.0/24", kind="cidr")
+    later(60)
+    assert (state(source), SourceTrial.objects.get().used) == ("observing", 1)
+    assert later() == 1 and lists() == {"source-essai-cidr": ("block", 2)}
+    assert list(NeverAgain.objects.values_list("value", flat=True)) == ["45.84.1.0/24"]
 
 
 def test_a_person_ends_a_trial_early_or_refuses_and_is_asked_again_when_it_grows(

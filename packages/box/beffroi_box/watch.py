@@ -15,7 +15,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from beffroi_protocol.errors import ProtocolError
@@ -333,10 +333,9 @@ class Watch:
             for seen, entry in list(self._met.items())
             if now - self._met_told_at.get(seen, 0) >= AGAIN_S
         }
-        places = {e.indicator for e in due.values() if e.indicator.kind is not Kind.DOMAIN}
-        found = self.diary.look_back(places, now=now)
+        before = self._before(due)
         for seen, entry in due.items():
-            met = found.get(entry.indicator) or self._name_before(seen)
+            met = before.get(seen)
             if met is not None:
                 self._spool.looked_back(
                     LookBack(
@@ -351,18 +350,25 @@ class Watch:
         if len(self._met_told_at) > MOST_MET:
             self._met_told_at.clear()
 
-    def _name_before(self, seen: _Seen) -> Met | None:
-        """How a name was met: its look-ups since the start, or what the diary knows of the addresses to which it leads,
-        where that is more days: what a town hall lives on it met before the name was watched."""
-        asked = self._names_met.get(seen)
+    def _before(self, due: Mapping[_Seen, Entry]) -> dict[_Seen, Met]:
+        """How each was met: in the diary; a name by its look-ups since the start, or by what the diary knows of the
+        addresses to which it leads, where that is more days: what a town hall lives on it met before it was watched."""
+        places: dict[Indicator, list[_Seen]] = {}
+        for seen, entry in due.items():
+            if entry.indicator.kind is not Kind.DOMAIN:
+                places.setdefault(entry.indicator, []).append(seen)
         try:
-            places = self._places_of(self._asked_as[seen]) if seen in self._asked_as else ()
+            for seen in due.keys() & self._asked_as.keys():
+                for place in self._places_of(self._asked_as[seen]):
+                    places.setdefault(place, []).append(seen)
         except OSError:
-            return asked
-        before = self.diary.look_back(places, now=self._now()).values()
-        return max(
-            (met for met in (asked, *before) if met is not None), key=lambda met: met.days, default=None
-        )
+            log.info("the recursor is silent: observed names are counted by look-ups only")
+        best = {seen: self._names_met[seen] for seen in due.keys() & self._names_met.keys()}
+        for place, met in self.diary.look_back(places, now=self._now()).items():
+            for seen in places[place]:
+                if seen not in best or met.days > best[seen].days:
+                    best[seen] = met
+        return best
 
     def _name_met(self, entry: Entry, name: str) -> None:
         """Look-ups have no diary: they are counted since the start."""
@@ -370,7 +376,8 @@ class Watch:
         self._asked_as[_seen(entry)] = name
         met = self._names_met.setdefault(_seen(entry), Met(0, 1, now, now))
         met.count, met.days, met.last_at = met.count + 1, 1 + now // DAY_S - met.first_at // DAY_S, now
-        self._met[_seen(entry)] = entry
+        if len(self._met) < MOST_MET:
+            self._met[_seen(entry)] = entry
 
     # -- names -------------------------------------------------------------------------------------------
 

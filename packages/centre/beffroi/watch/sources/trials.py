@@ -15,7 +15,6 @@ from collections.abc import Collection, Iterator
 
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import Action
-from beffroi_protocol.protected import too_wide
 from django.conf import settings
 from django.db import transaction
 
@@ -89,14 +88,14 @@ def tick() -> list[FeedSource]:
     """Look at every trial that runs; return the sources of those that passed, to be put in force."""
     communes, config = queries.communes_heard(), settings.BEFFROI
     for trial in SourceTrial.objects.filter(state=TrialState.OBSERVING, source__active=True):
-        used, wide = _used(trial)
+        used = _used(trial)
         state = rules.after_time(
             TrialState(trial.state),
             exposed_s=queries.exposed_s(trial),
             communes=communes,
             used=used,
             trial_s=config.list_trial_s,
-            most_used=0 if wide else config.list_trial_used,
+            most_used=config.list_trial_used,
         )
         if state != trial.state:
             _move(trial, state, used)
@@ -123,17 +122,17 @@ def _pieces(name: str, action: Action) -> Iterator[list[str]]:
         yield piece.decode().split()
 
 
-def _used(trial: SourceTrial) -> tuple[int, bool]:
-    """Return how many entries on trial too many communes live on, and whether one of them is a range too wide to be let
-    pass. Errors: Unavailable."""
+def _used(trial: SourceTrial) -> int:
+    """Return how many entries on trial too many communes live on. Errors: Unavailable."""
     kind, source = Kind(trial.kind), trial.source
     told = [Indicator(kind, value) for value in sparing.lived_on(kind, threat=source.threat)]
     row = IndicatorList.objects.filter(name=trial_name(source.slug, kind.value)).first()
-    if not told or row is None:
-        return 0, False
-    lines = {one.indicator for found in told for one in listed.touching([row], found)}
-    used = [one for one in told if one in lines and sparing.is_open(one)]
-    return len(used), any(too_wide(one) for one in used)
+    near = listed.touched(row, told) if told and row is not None else set()
+    return sum(
+        sparing.is_open(one)
+        for one in near
+        if row is not None and any(found.indicator == one for found in listed.touching([row], one))
+    )
 
 
 @transaction.atomic
