@@ -26,6 +26,7 @@ from beffroi_box.resolver import (
     Resolver,
     bulk_file,
     dnsdist_configuration,
+    observed_file,
     own_files,
     prepare,
     unbound_configuration,
@@ -172,7 +173,7 @@ def _dnsdist(state: Path, port: int) -> Iterator[_Server]:
     config = BoxConfig(state=state, lan="lo", resolver_port=port, recursor_port=RECURSOR_PORT)
     Store(config.state).prepare()
     prepare(config)
-    for path in (*own_files(config), bulk_file(config)):
+    for path in (*own_files(config), bulk_file(config), observed_file(config)):
         write_names(path, ())
     configuration = config.state / "names" / "dnsdist.conf"
     # On loopback only: a LAN's side is not there.
