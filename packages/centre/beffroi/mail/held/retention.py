@@ -1,0 +1,26 @@
+"""What is over is forgotten; what is held stays on the list as long as it is held, seen or not."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+
+from beffroi.core.retention.registry import Category, category
+from beffroi.mail.held.models import HeldMail, Lesson
+
+KEEP_DAYS = 30
+
+
+def held_mails(cutoff: datetime) -> QuerySet[HeldMail]:
+    """Released, blocked, given back or gone; never one that is held."""
+    return HeldMail.objects.filter(changed_at__lt=cutoff).exclude(state=HeldMail.State.HELD)
+
+
+def erase(ids: list[Any]) -> int:
+    Lesson.objects.filter(held_id__in=ids).delete()
+    return HeldMail.objects.filter(pk__in=ids).delete()[0]
+
+
+category(Category("held_mails", 21, KEEP_DAYS, held_mails, erase))
