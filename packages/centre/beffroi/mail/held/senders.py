@@ -2,7 +2,7 @@
 
 Rule:    a released mail that proved its domain (DMARC) opens the way for proved ones alone. One that could not prove
          it, or failed to (a forwarder, a supplier with a broken set-up), opens it for those that do not fail, and for
-         those that come from the same network: what was released does not return to Junk, and a forger elsewhere stays there.
+         those from the same network: what was released stays out of Junk, and a forger elsewhere stays in it.
 """
 
 from __future__ import annotations
