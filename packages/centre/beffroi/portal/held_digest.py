@@ -17,7 +17,6 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import translation
-from django.utils.translation import ngettext
 
 from beffroi.lib import clock
 from beffroi.mail.held import actions, due, links, posting, queries, workdays
@@ -29,6 +28,7 @@ BATCH = 25
 """Digests a round: what else the worker does waits for no more."""
 NAMED = 50
 LANGUAGE = "fr"
+"""The commune's: nobody's own is known outside of a browser."""
 PORTAL_URLS = "beffroi.portal.urls_web"
 
 
@@ -55,7 +55,7 @@ def send(one: Due, local: datetime) -> None:
 def words_of(one: Due) -> tuple[str, str, str]:
     """Subject, plain text, HTML."""
     count = len(one.rows)
-    subject = ngettext("%(n)s courriel retenu à regarder", "%(n)s courriels retenus à regarder", count)
+    subject = f"{count} courriels retenus à regarder" if count > 1 else "1 courriel retenu à regarder"
     context = {
         "count": count,
         "address": one.mailbox.address,
@@ -70,7 +70,7 @@ def words_of(one: Due) -> tuple[str, str, str]:
         "days": links.LIFE_S // 86400,
     }
     text = render_to_string("file/held_digest.txt", context)
-    return subject % {"n": count}, text, render_to_string("file/held_digest.html", context)
+    return subject, text, render_to_string("file/held_digest.html", context)
 
 
 def _path(name: str) -> str:
