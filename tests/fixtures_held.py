@@ -68,3 +68,45 @@ def decide(value: str = "colis-suivi-paiement.example", **more: Any) -> Decision
         ttl_s=3600,
         **more,
     )
+
+
+def seed(email: str) -> dict[str, str]:
+    """Held mails of every kind for this person, one of them overdue, one released; with a digest's link."""
+    from datetime import timedelta
+
+    from beffroi.core.decisions.models import Decision
+    from beffroi.core.identity.actor import Actor
+    from beffroi.mail.held import actions, links
+    from beffroi.mail.held.models import HeldMail
+    from beffroi.mail.models import Mailbox
+
+    mailbox = Mailbox.objects.get(address=email)
+    agent = Actor("person", mailbox.person_id or "", mailbox.collectivite_id, "agent")
+    decision = Decision.objects.filter(state="active", kind="url").first()
+    assert decision is not None
+    old = hold(mailbox)
+    HeldMail.objects.filter(pk=old.pk).update(
+        held_at=clock.now() - timedelta(days=4), overdue_at=clock.now() - timedelta(days=1)
+    )
+    hold(
+        mailbox,
+        subject="Mairie : avis de passage " + "très long " * 14,
+        sender="ne-pas-repondre@" + "a" * 60 + ".example",
+        name="",
+        verdict='{"link_mismatch":true}',
+    )
+    hold(mailbox, subject="", sender="", name="", verdict="{}")
+    hold(mailbox, subject="Catalogue 2027", sender="promo@jardinerie.example", reason="sender_blocked")
+    held = hold(
+        mailbox,
+        subject="Votre colis est en attente de paiement",
+        sender="suivi@colis-suivi-paiement.example",
+        name="La Poste",
+        reason="decision",
+        decision_id=decision.id,
+    )
+    done = hold(
+        mailbox, subject="Effectifs cantine, semaine 49", sender="ecole@nuits.test", name="École Jean-Macé"
+    )
+    actions.release(actor=agent, held_id=done.id)
+    return {"held_id": held.id, "held_done": done.id, "held_link": links.make(mailbox)}

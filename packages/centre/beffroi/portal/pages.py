@@ -188,7 +188,7 @@ def words_of(error: BeffroiError) -> tuple[str, str]:
         return (
             _("Ce courriel est retenu par une décision commune"),
             _(
-                "Vous ne pouvez pas le libérer seul : demandez une vérification, le Département vous répondra."
+                "Vous ne pouvez pas le libérer vous-même : demandez une vérification, le Département vous répondra."
             ),
         )
     if error.code == "mail.not_checked_yet":

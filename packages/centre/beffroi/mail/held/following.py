@@ -46,15 +46,17 @@ def fetch(address: str, message_id: str, folder: str = "*") -> Command:
 def delivered(message_id: str, mailbox_id: str) -> HeldMail | None:
     """A copy was saved: hold it, or let it through. Errors: DoveadmUnavailable."""
     message = MailMessage.objects.filter(pk=message_id).first()
-    mailbox = Mailbox.objects.filter(pk=mailbox_id).first()
-    if message is None or mailbox is None:
+    if message is None:
         return None
     verdict = queries.verdict_of(message)
-    if verdict.get("action") == "quarantine":
-        return _quarantined(mailbox, message.id, str(verdict.get("decision_id", "")))
-    aside = bool(verdict.get("spam"))
-    if not aside and not _blocked(mailbox, message):
+    decided, aside = verdict.get("action") == "quarantine", bool(verdict.get("spam"))
+    if not (decided or aside or _blocked(mailbox_id, message_id)):
         return None
+    mailbox = Mailbox.objects.filter(pk=mailbox_id).first()
+    if mailbox is None or HeldMail.objects.filter(mailbox_id=mailbox_id, message_id=message_id).exists():
+        return None  # run again: what its owner said since counts
+    if decided:
+        return _quarantined(mailbox, message_id, str(verdict.get("decision_id", "")))
     engine = Doveadm(settings.BEFFROI)
     source = JUNK if aside else INBOX
     rows = engine.run([fetch(mailbox.address, message_id, source)])[0]
@@ -94,15 +96,11 @@ def _quarantined(mailbox: Mailbox, message_id: str, decision_id: str) -> HeldMai
     )
 
 
-def _blocked(mailbox: Mailbox, message: MailMessage) -> bool:
-    """Whether a sender that this mailbox blocks is among those that the entry saw."""
-    rules = SenderRule.objects.filter(mailbox_id=mailbox.id, verdict=_Verdict.BLOCK, ended_at=None)
-    addresses = list(rules.values_list("address", flat=True)[:1000])
-    return bool(addresses) and (
-        MailObservation.objects.filter(
-            message_id=message.id, kind="sender", role="sender", value__in=addresses
-        ).exists()
-    )
+def _blocked(mailbox_id: str, message_id: str) -> bool:
+    """Whether a sender that this mailbox blocks is among those that the entry saw. Asked at each delivery."""
+    rules = SenderRule.objects.filter(mailbox_id=mailbox_id, verdict=_Verdict.BLOCK, ended_at=None)
+    seen = MailObservation.objects.filter(message_id=message_id, kind="sender", role="sender")
+    return rules.filter(address__in=seen.values("value")).exists()
 
 
 def place(held_id: str) -> None:

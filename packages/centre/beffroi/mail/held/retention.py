@@ -9,13 +9,16 @@ from django.db.models import QuerySet
 
 from beffroi.core.retention.registry import Category, category
 from beffroi.mail.held.models import HeldMail, Lesson
+from beffroi.mail.models import Mailbox
 
 KEEP_DAYS = 30
 
 
 def held_mails(cutoff: datetime) -> QuerySet[HeldMail]:
-    """Released, blocked, given back or gone; never one that is held."""
-    return HeldMail.objects.filter(changed_at__lt=cutoff).exclude(state=HeldMail.State.HELD)
+    """Released, blocked, given back or gone; never one that is held in a mailbox that somebody may open."""
+    opened = Mailbox.objects.filter(closed_at=None).values("id")
+    rows = HeldMail.objects.filter(changed_at__lt=cutoff)
+    return rows.exclude(state=HeldMail.State.HELD, mailbox_id__in=opened)
 
 
 def erase(ids: list[Any]) -> int:
