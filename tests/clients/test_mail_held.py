@@ -198,3 +198,21 @@ def test_both_mailboxes_of_two_communes_keep_their_own_list(
     actions.release(actor=beaune.agent, held_id=row.id)
     run_pending("remediation")
     assert folders(post, box) == (1, 0) and folders(post, foreign) == (0, 1)
+
+
+def test_hostile_headings_are_listed_too(post: Post, beaune: Commune, box: Mailbox) -> None:
+    """Raw bytes that are no UTF-8, a folded subject, a name that breaks out of its quotes."""
+    text = MESSAGE.format(to=box.address, n=1, sender=SENDER)
+    head = text.index("From:"), text.index("Message-ID:")
+    raw = (
+        b'From: "A \\"<b>\xe9" <' + SENDER.encode() + b">\nTo: " + box.address.encode() + b"\n"
+        b"Subject: d\xe9lib\xe9ration <script>alert(1)</script>\n =?utf-8?b?w6k=?= \xe2\x80\xaegpj\n"
+    )
+    message = text[: head[0]].encode() + raw + text[head[1] :].encode()
+    assert post.send(message, box.address, sender=SENDER)[0] == 250
+    post.settle(1)
+    row = HeldMail.objects.get()
+    assert row.state == "held"
+    shown = portal_client(beaune.agent_membership).get("/retenus/").content.decode()
+    assert "&lt;script&gt;alert(1)" in shown and "<script>alert" not in shown and "\u202e" not in shown
+    assert SENDER in shown
