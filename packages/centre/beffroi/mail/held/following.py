@@ -53,8 +53,12 @@ def delivered(message_id: str, mailbox_id: str) -> HeldMail | None:
     if not (decided or aside or _blocked(mailbox_id, message_id)):
         return None
     mailbox = Mailbox.objects.filter(pk=mailbox_id).first()
-    if mailbox is None or HeldMail.objects.filter(mailbox_id=mailbox_id, message_id=message_id).exists():
-        return None  # run again: what its owner said since counts
+    if mailbox is None:
+        return None
+    known = HeldMail.objects.filter(mailbox_id=mailbox_id, message_id=message_id).first()
+    if known is not None:  # run again, after a kill
+        place(known.id)
+        return known
     if decided:
         return _quarantined(mailbox, message_id, str(verdict.get("decision_id", "")))
     engine = Doveadm(settings.BEFFROI)
@@ -66,19 +70,20 @@ def delivered(message_id: str, mailbox_id: str) -> HeldMail | None:
     rule = SenderRule.objects.filter(mailbox_id=mailbox.id, address=found.from_address, ended_at=None).first()
     if aside and rule is not None and rule.verdict == _Verdict.ALLOW:
         dmarc = str(verdict.get("auth", {}).get("dmarc", "none"))
-        known = senders.is_the_same(
+        theirs = senders.is_the_same(
             dmarc=dmarc, client=message.client_ip, needs_proof=rule.needs_proof, network=rule.network
         )
-        if known and not holding.holding(message_id, mailbox.collectivite_id):
+        if theirs and not holding.holding(message_id, mailbox.collectivite_id):
             engine.run([doveadm.move(mailbox.address, message_id, JUNK, INBOX)])
             return None
-    if not aside:
-        if rule is None or rule.verdict != _Verdict.BLOCK:
-            return None  # the envelope named the blocked one, the mail itself does not
-        engine.run([doveadm.move(mailbox.address, message_id, INBOX, JUNK)])
     blocked = rule is not None and rule.verdict == _Verdict.BLOCK
+    if not aside and not blocked:
+        return None  # the envelope named the blocked one, the mail itself does not
     reason = _Reason.SENDER_BLOCKED if blocked else _Reason.FILTER
-    return actions.hold(mailbox=mailbox, message_id=message_id, reason=reason, found=found)
+    row = actions.hold(mailbox=mailbox, message_id=message_id, reason=reason, found=found)
+    if not aside:
+        place(row.id)  # on the list first: after a kill in between, nothing lies unlisted in Junk
+    return row
 
 
 def _quarantined(mailbox: Mailbox, message_id: str, decision_id: str) -> HeldMail | None:
