@@ -74,6 +74,7 @@ def seed(email: str) -> dict[str, str]:
     """Held mails of every kind for this person, one of them overdue, one released; with a digest's link."""
     from datetime import timedelta
 
+    from beffroi.core.communes.models import Collectivite
     from beffroi.core.decisions.models import Decision
     from beffroi.core.identity.actor import Actor
     from beffroi.mail.held import actions, links
@@ -109,4 +110,10 @@ def seed(email: str) -> dict[str, str]:
         mailbox, subject="Effectifs cantine, semaine 49", sender="ecole@nuits.test", name="École Jean-Macé"
     )
     actions.release(actor=agent, held_id=done.id)
+    nuits = Collectivite.objects.get(name__startswith="Nuits")
+    other = Mailbox.objects.create(
+        collectivite_id=nuits.id, address="mairie@nuits.test", crypt_key="-", ready_at=clock.now()
+    )
+    late = hold(other, subject="Facture")
+    HeldMail.objects.filter(pk=late.pk).update(overdue_at=clock.now() - timedelta(hours=1))
     return {"held_id": held.id, "held_done": done.id, "held_link": links.make(mailbox)}
