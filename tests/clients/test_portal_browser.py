@@ -367,7 +367,7 @@ def test_who_answers_for_a_commune_is_told_what_will_be_refused(centre: Centre, 
     press(page, "Voir le boîtier")
     inspect(page, "referent-boitier")
     page.goto(centre.portal + "/retenus/")
-    page.wait_for_selector("td:has-text('1')")
+    page.wait_for_selector("text=1 pas regardé depuis plus d’un jour ouvré")
     assert "Facture" not in page.inner_text("main")
     inspect(page, "referent-retenus")
     context.close()
