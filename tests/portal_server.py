@@ -36,6 +36,7 @@ def seed_all() -> None:
     from beffroi.core.identity.actor import Actor
     from django.core.management import call_command
 
+    from tests import fixtures_held
     from tests.fixtures_portal_seed import seed
 
     call_command("migrate", verbosity=0)
@@ -62,6 +63,7 @@ def seed_all() -> None:
         "entry_appeal_id": seed_appeal(found.agent_email),
         **seed_by_hand(),
         "referent_email": seed_referent(),
+        **fixtures_held.seed(found.agent_email),
     }
     audit.seal()
     sys.stdout.write(json.dumps({**asdict(found), **more}))

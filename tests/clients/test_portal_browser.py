@@ -175,6 +175,10 @@ AGENT_PAGES = {
     "lire": "/courrier/{mailbox_id}/1/",
     "lire-texte": "/courrier/{mailbox_id}/5/",
     "signaler": "/courrier/{mailbox_id}/1/signaler/",
+    "retenus": "/retenus/",
+    "retenus-libere": "/retenus/?fait={held_done}",
+    "retenus-verifier": "/retenus/{held_id}/verifier/",
+    "retenus-liste": "/retenus/liste/?l={held_link}",
     "dossiers": "/dossiers/",
     "dossier-nouveau": "/dossiers/nouveau/",
     "dossier": "/dossiers/{incident_id}/",
@@ -362,7 +366,29 @@ def test_who_answers_for_a_commune_is_told_what_will_be_refused(centre: Centre, 
     inspect(page, "referent")
     press(page, "Voir le boîtier")
     inspect(page, "referent-boitier")
+    page.goto(centre.portal + "/retenus/")
+    page.wait_for_selector("text=1 pas regardé depuis plus d’un jour ouvré")
+    assert "Facture" not in page.inner_text("main")
+    inspect(page, "referent-retenus")
     context.close()
+
+
+def test_a_digest_s_link_is_read_without_a_sign_in(centre: Centre, browser: Any) -> None:
+    context = browser.new_context(locale="fr-FR")
+    page = context.new_page()
+    page.goto(centre.portal + "/retenus/liste/?l=" + centre.seeded["held_link"])
+    inspect(page, "retenus-lien")
+    page.click("text=Se connecter et libérer")
+    page.wait_for_selector("#id_login")
+    context.close()
+
+
+def test_a_held_mail_is_released_and_taken_back_by_keyboard(centre: Centre, agent: Any) -> None:
+    agent.goto(centre.portal + "/retenus/")
+    press(agent, "Libérer Catalogue 2027")
+    agent.wait_for_selector(".say:has-text('Catalogue 2027')")
+    press(agent, "Annuler")
+    agent.wait_for_selector("button:has-text('Libérer Catalogue 2027')")
 
 
 def test_sign_in_pages_are_accessible_and_fit(centre: Centre, browser: Any) -> None:

@@ -17,6 +17,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from tests.conftest import Commune
+from tests.fixtures_held import hold
 from tests.fixtures_portal import (
     console_client,
     deliver,
@@ -57,6 +58,7 @@ def grow(beaune: Commune, nuits: Commune, campaign: Campaign) -> Callable[[int],
         nonlocal known
         for number in range(known, known + count):
             deliver(mailbox, f"msg_{number:026d}")
+            hold(mailbox)
             sighting(
                 beaune.id, beaune.agent.id, f"msg_9{number:025d}", host=f"n{number}.lure-{number}.example"
             )
@@ -121,7 +123,7 @@ def assert_constant(client: Client, path: str, grow: Callable[[int], None]) -> N
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/meteo/", "/meteo/mois/", "/courrier/{mailbox}/", "/courrier/{mailbox}/1/"]
+    "path", ["/", "/meteo/", "/meteo/mois/", "/courrier/{mailbox}/", "/courrier/{mailbox}/1/", "/retenus/"]
 )
 def test_pages_of_a_commune_ask_a_constant_number_of_questions(
     path: str, beaune: Commune, grow: Callable[[int], None], shown_mail: object

@@ -21,6 +21,7 @@ from beffroi.core.identity import erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
+from beffroi.mail.held.models import HeldMail
 from beffroi.mail.models import Mailbox, RemediationJob
 from beffroi.watch.models import Campaign
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
@@ -31,6 +32,7 @@ from django.urls import reverse
 from msgspec import to_builtins
 
 from tests.conftest import Commune
+from tests.fixtures_held import hold
 from tests.fixtures_portal import (
     LURE_ID,
     console_client,
@@ -70,6 +72,7 @@ class World:
     approval_id: str
     spared_id: str
     by_hand_id: str
+    held_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -91,6 +94,7 @@ def mail(**more: Any) -> Arguments:
 
 
 REPORT = {"beffroi_id": LURE_ID}
+HELD: Arguments = lambda world: {"held_id": world.held_id}  # noqa: E731
 INCIDENT: Arguments = lambda world: {"incident_id": world.incident_id}  # noqa: E731
 PORTAL = {
     "healthz": Rule("open"),
@@ -132,6 +136,13 @@ PORTAL = {
     "why": Rule("own", data={"q": "185.203.116.10", "word": "contest", "text": "x"}),
     "why_json": Rule("own", data={"q": "185.203.116.10"}),
     "own_exception_end": Rule("ours", lambda world: {"exception_id": world.exception_id}),
+    "held": Rule("own"),
+    "held_linked": Rule("open"),  # its signed link is tested with held mail
+    "held_digest_time": Rule("thing", mail(), {"at_minute": "480"}),
+    "held_release": Rule("thing", HELD),
+    "held_block": Rule("thing", HELD),
+    "held_undo": Rule("thing", HELD),
+    "held_review": Rule("thing", HELD, {"text": "x"}),
     "mail_list": Rule("thing", mail()),
     "mail_read": Rule("thing", mail(uid=1)),
     "mail_content": Rule("thing", mail(uid=1)),
@@ -216,7 +227,18 @@ CONSOLE = {
     "box_revoke": Rule("thing", BOX),
 }
 CLOSED_PORTAL = [name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "ours", "account")]
-POSTED = ("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end", "spared")
+POSTED = (
+    "held_release",
+    "held_block",
+    "held_undo",
+    "held_digest_time",
+    "box_restore",
+    "box_observe",
+    "box_flow",
+    "exception_end",
+    "own_exception_end",
+    "spared",
+)
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours")]
 
@@ -281,6 +303,7 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         erasure.request(actor=administrator, person=beaune.colleague_membership.person, reason="x").id,
         NeverAgain.objects.get().id,
         asked.approval.id,
+        hold(mailbox, reason="decision", decision_id=decision.id).id,
     )
 
 
@@ -300,6 +323,7 @@ def changed() -> tuple[object, ...]:
         set(SourceUpdate.objects.values_list("state", flat=True)),
         set(Appeal.objects.values_list("state", flat=True)),
         set(Approval.objects.values_list("state", flat=True)),
+        set(HeldMail.objects.values_list("state", "seen_at", "appeal_id")),
         set(LocalException.objects.values_list("state", flat=True)),
         set(NeverAgain.objects.values_list("pending", "revoked_at")),
     )

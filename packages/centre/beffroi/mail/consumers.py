@@ -14,6 +14,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
 from beffroi.mail import doveadm, journal, keys, listed, projections, remediation, sweep
 from beffroi.mail.doveadm import Doveadm
+from beffroi.mail.held import consumers as held_consumers  # noqa: F401 - registers its own
 from beffroi.mail.models import Mailbox, MailDelivery
 
 MAIL_PROTOCOLS = ("imap", "smtp")

@@ -218,3 +218,7 @@ class RemediationItem(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job_id}:{self.message_id}"
+
+
+# Django looks for an application's tables here.
+from beffroi.mail.held import models as held_models  # noqa: E402, F401

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beffroi.core.events import periodic
-from beffroi.portal import weather
+from beffroi.portal import held_digest, weather
 
 RECENT_DAYS, LATE_DAYS = 2, 40
 """A boîtier that was cut off tells what it counted up to 40 days later (``boxes.consumers``)."""
@@ -22,3 +22,8 @@ def record_recent_figures() -> None:
 @periodic("weather.late", every_s=86400.0)
 def record_late_figures() -> None:
     weather.record_figures(days=LATE_DAYS)
+
+
+@periodic("held.digest", every_s=30.0)
+def send_digests() -> None:
+    held_digest.send_due()

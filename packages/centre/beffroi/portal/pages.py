@@ -184,6 +184,13 @@ def words_of(error: BeffroiError) -> tuple[str, str]:
             _("Ce lien du boîtier n’est plus valable"),
             _("Rouvrez le site bloqué, puis appuyez de nouveau sur « Débloquer 1 h et signaler »."),
         )
+    if error.code == "mail.held_by_decision":
+        return (
+            _("Ce courriel est retenu par une décision commune"),
+            _(
+                "Vous ne pouvez pas le libérer vous-même : demandez une vérification, le Département vous répondra."
+            ),
+        )
     if error.code == "mail.not_checked_yet":
         return (
             _("Ce courriel vient d’arriver et n’est pas encore contrôlé"),

@@ -23,6 +23,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Membership, Person, SignIn
 from beffroi.incidents.models import Incident, IncidentEntry
 from beffroi.lib import clock
+from beffroi.mail.held.models import HeldMail, SenderRule
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
 from beffroi.watch.models import Sighting
 
@@ -78,6 +79,13 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
             "incident_id", "at", "actor_kind", "actor_id", "code", "data", "text",
         ),
         "mailboxes": _rows(mailboxes, "id", "collectivite_id", "address", "created_at", "closed_at"),
+        "sender_rules": _rows(
+            SenderRule.objects.filter(created_by=own), "mailbox_id", "address", "verdict", "created_at", "ended_at"
+        ),
+        "held_mails": _rows(
+            HeldMail.objects.filter(mailbox_id__in=mailboxes.values("pk")),
+            "message_id", "reason", "state", "held_at", "seen_at", "changed_at",
+        ),
         "mail_traces": _traces(list(mailboxes.values_list("pk", flat=True))),
         "journal": [
             {

@@ -12,6 +12,7 @@ CATEGORIES = {
     "approvals": gettext_lazy("Seconds avis rendus"),
     "withdrawn_copies": gettext_lazy("Traces des copies retirées"),
     "withdrawals": gettext_lazy("Retraits de courriels terminés"),
+    "held_mails": gettext_lazy("Courriels qui ne sont plus retenus"),
     "messages": gettext_lazy("Traces de courriels"),
     "deliveries": gettext_lazy("Traces de remise"),
     "sightings": gettext_lazy("Signalements"),

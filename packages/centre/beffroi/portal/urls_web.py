@@ -14,7 +14,19 @@ from django.urls.converters import StringConverter
 from django.views.i18n import set_language
 
 from beffroi.portal import about, health
-from beffroi.portal.web import access, blocks, boxes, home, incidents, mail, signin, unlock, weather, why
+from beffroi.portal.web import (
+    access,
+    blocks,
+    boxes,
+    held,
+    home,
+    incidents,
+    mail,
+    signin,
+    unlock,
+    weather,
+    why,
+)
 
 handler400 = "beffroi.portal.health.bad_request"
 handler403 = "beffroi.portal.health.forbidden"
@@ -65,6 +77,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("dossiers/nouveau/", incidents.new, name="incident_new"),
     path("dossiers/<str:incident_id>/", incidents.incident, name="incident"),
     path("dossiers/<str:incident_id>/plainte/", incidents.export, name="incident_export"),
+    path("retenus/", held.held, name="held"),
+    path("retenus/liste/", held.linked, name="held_linked"),
+    path("retenus/resume/<str:mailbox_id>/", held.digest_time, name="held_digest_time"),
+    path("retenus/<str:held_id>/liberer/", held.release, name="held_release"),
+    path("retenus/<str:held_id>/bloquer/", held.block_sender, name="held_block"),
+    path("retenus/<str:held_id>/annuler/", held.undo, name="held_undo"),
+    path("retenus/<str:held_id>/verifier/", held.ask_review, name="held_review"),
     path("courrier/", mail.mailboxes, name="mail"),
     path("courrier/signale/<str:beffroi_id>/", mail.reported, name="mail_reported"),
     path("courrier/signale/<str:beffroi_id>/declarer/", incidents.declare, name="mail_declare"),

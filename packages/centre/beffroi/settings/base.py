@@ -41,6 +41,8 @@ _ROOT_KEY = _root_key()
 SECRET_KEY = derived_key("worker")
 FIELD_KEY = derived_key("fields")
 """Encrypts second-factor secrets at rest; the same in all processes."""
+HELD_LINK_KEY = derived_key("held-link")
+"""Signs the links of digests: the worker makes them, web reads them."""
 
 DEBUG = False
 ALLOWED_HOSTS: list[str] = ["*"]  # the front accepts only its own names; nothing here builds a link from Host

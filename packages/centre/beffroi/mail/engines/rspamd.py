@@ -65,7 +65,8 @@ def _overrides(config: Config) -> dict[str, str]:
             'exceptions { REDIRECTOR_FALSE = ["${CONFDIR}/maps.d/redirectors.inc"]; }\n'
         ),
         "mime_types.conf": 'file = ["${CONFDIR}/maps.d/mime_types.inc"];\n',
-        # No learning store: the classifier would call Redis for every message. One file, never learnt from.
+        # One file: in Redis, the classifier would ask for every message. Releases teach it wanted mail (mail/held);
+        # it judges nothing as long as it has not learnt this many of both kinds.
         "classifier-bayes.conf": 'backend = "sqlite3"; path = "${DBDIR}/bayes.sqlite"; min_learns = 1000000;\n',
         "milter_headers.conf": (
             'use = ["authentication-results"];\n'

@@ -72,6 +72,7 @@ class Facts(msgspec.Struct, frozen=True):
     auth: Auth = Auth()
     symbols: list[str] | dict[str, str] | None = None
     score: float = 0
+    spam: bool = False
 
     @property
     def message_id_hash(self) -> str:

@@ -52,6 +52,8 @@ def record_of(facts: Facts, verdict: Verdict) -> bytes:
         "auth": msgspec.to_builtins(facts.auth),
         "symbols": facts_module.symbols(facts),
         "score": round(facts.score, 2),
+        # A second look moves nothing: only the first one sets aside.
+        "spam": facts.spam and not facts.rescan,
         "link_mismatch": facts_module.link_mismatch(facts),
         "attachment_types": facts_module.attachment_types(facts),
         "signed_in": facts.signed_in,

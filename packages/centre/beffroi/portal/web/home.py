@@ -28,7 +28,7 @@ from beffroi.mail import reader
 from beffroi.portal import chart, explaining, incident_view, weather_words, words
 from beffroi.portal.pages import asks_part, for_agents, give_live_grant, page
 from beffroi.portal.places import own_boxes
-from beffroi.portal.web import weather
+from beffroi.portal.web import held, weather
 
 RECENT = 6
 OPEN_SHOWN = 5
@@ -47,7 +47,7 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
     context = {"place": "home", "protection": protection(actor), "boxes": own_boxes(actor)}
     if asks_part(request, "protection"):
         return page(request, "portal/parts/protection.html", context)
-    opened, todo = open_incidents(actor), [*closing(actor), *actions_of(request)]
+    opened, todo = open_incidents(actor), [*held.todo(actor), *closing(actor), *actions_of(request)]
     return page(
         request,
         "portal/home.html",

@@ -195,6 +195,11 @@ local function client_address(task)
   return stamped(task).ip or ""
 end
 
+local function is_spam(task)
+  local action = task:get_metric_action("default")
+  return action == "add header" or action == "rewrite subject"
+end
+
 local function facts(task)
   local mime_from = (task:get_from("mime") or {})[1]
   local symbols = {}
@@ -221,6 +226,7 @@ local function facts(task)
     auth = authentication(task),
     symbols = symbols,
     score = score and score[1] or 0,
+    spam = is_spam(task),
   }
 end
 
@@ -304,8 +310,7 @@ rspamd_config:register_symbol {
     if pool:get_variable("beffroi_unchecked") then
       add["X-Beffroi-Unchecked"] = "yes; ip=" .. (client_address(task) ~= "" and client_address(task) or "none")
     end
-    local action = task:get_metric_action("default")
-    if action == "add header" or action == "rewrite subject" then add["X-Beffroi-Spam"] = "yes" end
+    if is_spam(task) then add["X-Beffroi-Spam"] = "yes" end
     task:set_milter_reply({ remove_headers = old_headers(task), add_headers = add })
   end,
 }

@@ -1,0 +1,267 @@
+"""The only writes about held mail. Each is one transaction: change, audit row, outbox event; the engines follow.
+
+Rule:    what an active decision holds is not released by one person: they ask the Département to look again.
+Privacy: the sender's address stands on the erasable side of the audit log; the subject nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date
+
+from django.conf import settings
+from django.db import transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.decisions import appeals
+from beffroi.core.events import outbox, publish
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid
+from beffroi.mail import holding
+from beffroi.mail import queries as mail
+from beffroi.mail.held import heading, queries, senders, workdays
+from beffroi.mail.held.models import Digest, HeldMail, Lesson, SenderRule
+from beffroi.mail.models import Mailbox, MailMessage
+
+SYSTEM = Actor.system("mail.held")
+PLACED = ("mail:held_released", "mail:held_undone")
+"""Events after which a copy may lie in the wrong folder."""
+_State, _Reason = HeldMail.State, HeldMail.Reason
+DIGEST_MINUTES = range(6 * 60, 20 * 60 + 1, 30)
+
+
+class HeldByDecision(Conflict):
+    """A decision holds this mail; ask the Département to look at it again."""
+
+    code = "mail.held_by_decision"
+
+
+@transaction.atomic
+def hold(
+    *, mailbox: Mailbox, message_id: str, reason: str, found: heading.Heading, decision_id: str = ""
+) -> HeldMail:
+    """The centre keeps a copy back, or holds it for another reason than before."""
+    outbox.serialise()
+    now = clock.now()
+    sealed = heading.seal(settings.BEFFROI, mailbox.collectivite_id, message_id, found)
+    row, _ = HeldMail.objects.update_or_create(
+        mailbox_id=mailbox.id,
+        message_id=message_id,
+        defaults={
+            "collectivite_id": mailbox.collectivite_id,
+            "reason": reason,
+            "decision_id": decision_id,
+            "appeal_id": "",
+            "state": _State.HELD,
+            "sealed": sealed,
+            "held_at": now,
+            "overdue_at": workdays.one_later(now),
+            "seen_at": None,
+            "told_at": None,
+            "changed_at": now,
+        },
+    )
+    _tell(SYSTEM, "held", row, {"reason": reason, "decision_id": decision_id})
+    return row
+
+
+@transaction.atomic
+def let_go(*, row: HeldMail, state: str) -> bool:
+    """A decision's end gave it back (RETURNED), or its owner took it away by themselves (GONE)."""
+    if not _change(row, state):
+        return False
+    _tell(SYSTEM, state, row)
+    return True
+
+
+@transaction.atomic
+def release(*, actor: Actor, held_id: str) -> HeldMail:
+    """To the inbox; this sender's mail stays out of Junk from now on, and the filter learns.
+
+    Errors: NotFound, HeldByDecision, Conflict (not held any more).
+    """
+    outbox.serialise()
+    row = queries.access_held(actor, held_id)
+    if holding.holding(row.message_id, row.collectivite_id) or queries.decision_in_force(row):
+        raise HeldByDecision
+    if not _change(row, _State.RELEASED):
+        raise Conflict("this mail is not held any more")
+    HeldMail.objects.filter(pk=row.pk).update(reason=_Reason.FILTER)  # taken back, it goes to Junk
+    sender = _sender(row)
+    if sender:
+        _put_rule(actor, row, sender, SenderRule.Verdict.ALLOW)
+    Lesson.objects.update_or_create(
+        held_id=row.id,
+        defaults={
+            "mailbox_id": row.mailbox_id,
+            "collectivite_id": row.collectivite_id,
+            "message_id": row.message_id,
+            "state": Lesson.State.QUEUED,
+            "queued_at": clock.now(),
+            "attempts": 0,
+        },
+    )
+    _tell(actor, "released", row, personal={"sender": sender})
+    return row
+
+
+@transaction.atomic
+def block_sender(*, actor: Actor, held_id: str) -> HeldMail:
+    """This sender's mail goes to Junk from now on; the mail itself stays there.
+
+    Errors: NotFound, Invalid (no sender is shown), HeldByDecision, Conflict (not held any more).
+    """
+    outbox.serialise()
+    row = queries.access_held(actor, held_id)
+    if row.reason == _Reason.DECISION:
+        raise HeldByDecision
+    sender = _sender(row)
+    if not sender:
+        raise Invalid("sender")
+    if not _change(row, _State.BLOCKED):
+        raise Conflict("this mail is not held any more")
+    _put_rule(actor, row, sender, SenderRule.Verdict.BLOCK)
+    _tell(actor, "blocked", row, personal={"sender": sender})
+    return row
+
+
+@transaction.atomic
+def undo(*, actor: Actor, held_id: str) -> HeldMail:
+    """Take a release or a block back: held as before, and the rule in force before is so again.
+
+    Errors: NotFound, Conflict (nothing to take back).
+    """
+    outbox.serialise()
+    row = queries.access_held(actor, held_id)
+    before = row.state
+    if before not in (_State.RELEASED, _State.BLOCKED) or not _change(row, _State.HELD, before):
+        raise Conflict("there is nothing to take back")
+    made = SenderRule.objects.filter(held_id=row.id, ended_at=None).first()
+    if made is not None:
+        SenderRule.objects.filter(pk=made.pk).update(ended_at=clock.now())
+        SenderRule.objects.filter(pk=made.replaces).update(ended_at=None)
+    Lesson.objects.filter(held_id=row.id, state=Lesson.State.QUEUED).update(state=Lesson.State.WITHDRAWN)
+    _tell(actor, "undone", row, {"was": before})
+    return row
+
+
+@transaction.atomic
+def ask_review(*, actor: Actor, held_id: str, text: str) -> HeldMail:
+    """The Département looks again at the decision that holds it; of the mail it learns nothing.
+
+    Errors: NotFound, Conflict (no decision holds it any more), Invalid (text), NotAllowed.
+    """
+    outbox.serialise()
+    row = queries.access_held(actor, held_id)
+    if row.reason != _Reason.DECISION or row.state != _State.HELD:
+        raise Conflict("no decision holds this mail")
+    asked = appeals.appeal(actor=actor, decision_id=row.decision_id, text=text)
+    HeldMail.objects.filter(pk=row.pk).update(appeal_id=asked.id, seen_at=row.seen_at or clock.now())
+    row.refresh_from_db()
+    _tell(actor, "review_asked", row, {"appeal_id": asked.id})
+    return row
+
+
+@transaction.atomic
+def mark_seen(*, actor: Actor, mailbox: Mailbox, held_ids: Collection[str]) -> int:
+    """The owner had these before their eyes; return how many were new. Errors: NotFound (another's mailbox)."""
+    mail.access_mailbox(actor, mailbox.id)
+    rows = HeldMail.objects.filter(mailbox_id=mailbox.id, pk__in=held_ids, seen_at=None, state=_State.HELD)
+    count = rows.update(seen_at=clock.now())
+    if count:
+        _tell_mailbox(actor, "seen", mailbox, {"count": count})
+    return count
+
+
+@transaction.atomic
+def set_digest_time(*, actor: Actor, mailbox: Mailbox, at_minute: int) -> None:
+    """``at_minute``: one of ``DIGEST_MINUTES``, minutes after midnight. Errors: NotFound, Invalid."""
+    mail.access_mailbox(actor, mailbox.id)
+    if at_minute not in DIGEST_MINUTES:
+        raise Invalid("at_minute")
+    Digest.objects.update_or_create(
+        pk=mailbox.id,
+        defaults={"at_minute": at_minute},
+        create_defaults={"at_minute": at_minute, "collectivite_id": mailbox.collectivite_id},
+    )
+    _tell_mailbox(actor, "digest_time", mailbox, {"at_minute": at_minute})
+
+
+@transaction.atomic
+def note_told(*, mailbox: Mailbox, held_ids: Collection[str], on: date) -> None:
+    """A digest that names these was handed to Postfix."""
+    HeldMail.objects.filter(mailbox_id=mailbox.id, pk__in=held_ids).update(told_at=clock.now())
+    Digest.objects.update_or_create(
+        pk=mailbox.id,
+        defaults={"sent_on": on},
+        create_defaults={"sent_on": on, "collectivite_id": mailbox.collectivite_id},
+    )
+    _tell_mailbox(SYSTEM, "told", mailbox, {"count": len(held_ids)})
+
+
+def _change(row: HeldMail, state: str, before: str = _State.HELD) -> bool:
+    now = clock.now()
+    if not HeldMail.objects.filter(pk=row.pk, state=before).update(state=state, changed_at=now):
+        return False
+    if state in (_State.RELEASED, _State.BLOCKED):  # who decides about it has seen it
+        HeldMail.objects.filter(pk=row.pk, seen_at=None).update(seen_at=now)
+    row.refresh_from_db()
+    return True
+
+
+def _sender(row: HeldMail) -> str:
+    opener = heading.Opener(settings.BEFFROI)
+    return opener.open(row.collectivite_id, row.message_id, row.sealed).from_address
+
+
+def _put_rule(actor: Actor, row: HeldMail, address: str, verdict: str) -> None:
+    present = SenderRule.objects.filter(mailbox_id=row.mailbox_id, address=address, ended_at=None).first()
+    if present is not None:
+        SenderRule.objects.filter(pk=present.pk).update(ended_at=clock.now())
+    message = MailMessage.objects.filter(pk=row.message_id).first()
+    auth = mail.verdict_of(message).get("auth", {}) if message is not None else {}
+    SenderRule.objects.create(
+        mailbox_id=row.mailbox_id,
+        collectivite_id=row.collectivite_id,
+        address=address,
+        verdict=verdict,
+        needs_proof=auth.get("dmarc") == "pass",
+        network=senders.network_of(message.client_ip) if message is not None else "",
+        held_id=row.id,
+        replaces=present.id if present is not None else "",
+        created_by=actor.id,
+    )
+
+
+def _tell(
+    actor: Actor,
+    what: str,
+    row: HeldMail,
+    details: dict[str, str | int] | None = None,
+    personal: dict[str, str] | None = None,
+) -> None:
+    audit.record(
+        actor=actor,
+        verb=f"mail:held:{what}",
+        object_id=row.id,
+        collectivite_id=row.collectivite_id,
+        details={"mailbox_id": row.mailbox_id, **(details or {})},
+        personal=personal,
+    )
+    publish(
+        f"mail:held_{what}",
+        {"held_id": row.id, "mailbox_id": row.mailbox_id},
+        collectivite_id=row.collectivite_id,
+    )
+
+
+def _tell_mailbox(actor: Actor, what: str, mailbox: Mailbox, details: dict[str, str | int]) -> None:
+    audit.record(
+        actor=actor,
+        verb=f"mail:held:{what}",
+        object_id=mailbox.id,
+        collectivite_id=mailbox.collectivite_id,
+        details=details,
+    )
+    publish(f"mail:held_{what}", {"mailbox_id": mailbox.id}, collectivite_id=mailbox.collectivite_id)

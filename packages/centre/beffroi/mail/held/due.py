@@ -1,0 +1,53 @@
+"""Whose digest is due."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from beffroi.mail.held import queries, workdays
+from beffroi.mail.held.models import Digest, HeldMail
+from beffroi.mail.models import Mailbox
+
+
+@dataclass(frozen=True)
+class Due:
+    """``again``: told before, and unseen for more than a working day; the oldest first."""
+
+    mailbox: Mailbox
+    fresh: list[HeldMail]
+    again: list[HeldMail]
+
+    @property
+    def rows(self) -> list[HeldMail]:
+        return [*self.again, *self.fresh]
+
+
+def due(local: datetime, *, limit: int) -> list[Due]:
+    """At most ``limit`` of them. ``local``: now, in mainland France; [] on a day off."""
+    if not workdays.is_working(local.date()):
+        return []
+    minute = local.hour * 60 + local.minute
+    waiting = _waiting(local).values("mailbox_id")
+    told = Digest.objects.filter(sent_on__gte=local.date()).values("mailbox_id")
+    mailboxes = Mailbox.objects.filter(pk__in=waiting, closed_at=None).exclude(person_id=None)
+    candidates = list(mailboxes.exclude(pk__in=told).order_by("id"))
+    times = queries.digest_times(candidates)
+    return [_of(one, local) for one in candidates if times[one.id] <= minute][:limit]
+
+
+def _waiting(local: datetime) -> QuerySet[HeldMail]:
+    """What nobody has seen, and either no digest named or is overdue by now."""
+    unseen = HeldMail.objects.filter(state=HeldMail.State.HELD, seen_at=None)
+    return unseen.filter(Q(told_at=None) | Q(overdue_at__lte=local))
+
+
+def _of(mailbox: Mailbox, local: datetime) -> Due:
+    rows = list(_waiting(local).filter(mailbox_id=mailbox.id).order_by("id"))
+    return Due(
+        mailbox,
+        [row for row in rows if row.told_at is None],
+        [row for row in rows if row.told_at is not None],
+    )

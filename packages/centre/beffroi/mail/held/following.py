@@ -1,0 +1,248 @@
+"""What is held follows deliveries and withdrawals, and copies follow what their owner said.
+
+Purpose: a delivered mail that the filter set aside goes on the list, or to the inbox where its owner lets that sender
+         through; one of a blocked sender goes to Junk; what a decision withdrew goes on the list and off it again.
+Process: remediation, through doveadm. Each step reads the present row, so that the last word of the owner wins.
+Hostile: the sender of a mail. Who is let through is known by the visible From and by how the released mail came
+         (``senders``). A decision is stronger than any such word.
+Fails:   Dovecot away: DoveadmUnavailable, the event is tried again. Nothing here deletes a mail.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+from datetime import timedelta
+
+from django.conf import settings
+
+from beffroi.lib import clock
+from beffroi.mail import doveadm, holding, queries
+from beffroi.mail.doveadm import Command, Doveadm
+from beffroi.mail.engines import layout
+from beffroi.mail.held import actions, heading, senders
+from beffroi.mail.held.models import HeldMail, Lesson, SenderRule
+from beffroi.mail.models import Mailbox, MailMessage, MailObservation, RemediationItem, RemediationJob
+
+log = logging.getLogger("beffroi.mail.held")
+INBOX, JUNK = "INBOX", "Junk"
+LESSON_WAIT = timedelta(minutes=10)
+"""So long an undo comes before the lesson: what was learnt is not unlearnt."""
+LESSON_BATCH, LESSON_ATTEMPTS = 20, 5
+LOOK_MAILBOXES, LOOK_AFTER = 40, timedelta(minutes=30)
+_LEARNT = (200, 204, 208)
+"""Learnt; too short to be learnt; known already."""
+_TIMEOUT_S = 30.0
+_State, _Reason, _Verdict = HeldMail.State, HeldMail.Reason, SenderRule.Verdict
+_Item, _Direction = RemediationItem.State, RemediationJob.Direction
+
+
+def fetch(address: str, message_id: str, folder: str = "*") -> Command:
+    """Copies of a message with sender and subject; "*" does not reach into quarantine."""
+    query = ["mailbox", folder, "header", doveadm.ID_HEADER, message_id]
+    return "fetch", {"user": address, "field": ["mailbox", *heading.FIELDS], "query": query}
+
+
+def delivered(message_id: str, mailbox_id: str) -> HeldMail | None:
+    """A copy was saved: hold it, or let it through. Errors: DoveadmUnavailable."""
+    message = MailMessage.objects.filter(pk=message_id).first()
+    if message is None:
+        return None
+    verdict = queries.verdict_of(message)
+    decided, aside = verdict.get("action") == "quarantine", bool(verdict.get("spam"))
+    if not (decided or aside or _blocked(mailbox_id, message_id)):
+        return None
+    mailbox = Mailbox.objects.filter(pk=mailbox_id).first()
+    if mailbox is None:
+        return None
+    known = HeldMail.objects.filter(mailbox_id=mailbox_id, message_id=message_id).first()
+    if known is not None:  # run again, after a kill
+        place(known.id)
+        return known
+    if decided:
+        return _quarantined(mailbox, message_id, str(verdict.get("decision_id", "")))
+    engine = Doveadm(settings.BEFFROI)
+    source = JUNK if aside else INBOX
+    rows = engine.run([fetch(mailbox.address, message_id, source)])[0]
+    if not rows:
+        return None  # withdrawn by a decision, or moved by its owner meanwhile
+    found = heading.read(rows[0])
+    rule = SenderRule.objects.filter(mailbox_id=mailbox.id, address=found.from_address, ended_at=None).first()
+    if aside and rule is not None and rule.verdict == _Verdict.ALLOW:
+        dmarc = str(verdict.get("auth", {}).get("dmarc", "none"))
+        theirs = senders.is_the_same(
+            dmarc=dmarc, client=message.client_ip, needs_proof=rule.needs_proof, network=rule.network
+        )
+        if theirs and not holding.holding(message_id, mailbox.collectivite_id):
+            engine.run([doveadm.move(mailbox.address, message_id, JUNK, INBOX)])
+            return None
+    blocked = rule is not None and rule.verdict == _Verdict.BLOCK
+    if not aside and not blocked:
+        return None  # the envelope named the blocked one, the mail itself does not
+    reason = _Reason.SENDER_BLOCKED if blocked else _Reason.FILTER
+    row = actions.hold(mailbox=mailbox, message_id=message_id, reason=reason, found=found)
+    if not aside:
+        place(row.id)  # on the list first: after a kill in between, nothing lies unlisted in Junk
+    return row
+
+
+def _quarantined(mailbox: Mailbox, message_id: str, decision_id: str) -> HeldMail | None:
+    """Set aside at entry by a decision."""
+    engine = Doveadm(settings.BEFFROI)
+    rows = engine.run([fetch(mailbox.address, message_id, engine.quarantine)])[0]
+    if not rows:
+        return None
+    return actions.hold(
+        mailbox=mailbox,
+        message_id=message_id,
+        reason=_Reason.DECISION,
+        found=heading.read(rows[0]),
+        decision_id=decision_id,
+    )
+
+
+def _blocked(mailbox_id: str, message_id: str) -> bool:
+    """Whether a sender that this mailbox blocks is among those that the entry saw. Asked at each delivery."""
+    rules = SenderRule.objects.filter(mailbox_id=mailbox_id, verdict=_Verdict.BLOCK, ended_at=None)
+    seen = MailObservation.objects.filter(message_id=message_id, kind="sender", role="sender")
+    return rules.filter(address__in=seen.values("value")).exists()
+
+
+def place(held_id: str) -> None:
+    """Put the copy where its owner's last word wants it. Errors: DoveadmUnavailable."""
+    row = HeldMail.objects.filter(pk=held_id).exclude(reason=_Reason.DECISION).first()
+    mailbox = Mailbox.objects.filter(pk=row.mailbox_id).first() if row is not None else None
+    if row is None or mailbox is None:
+        return
+    engine, address, message_id = Doveadm(settings.BEFFROI), mailbox.address, row.message_id
+    if row.state == _State.RELEASED:
+        sources = [JUNK]
+        if not holding.holding(message_id, row.collectivite_id):
+            sources.append(engine.quarantine)  # its decision ended, and nothing gave it back
+        engine.run([doveadm.move(address, message_id, source, INBOX) for source in sources])
+    elif row.state in (_State.HELD, _State.BLOCKED):
+        there = doveadm.copies(engine.run([doveadm.find(address, message_id)])[0])
+        folders = dict.fromkeys(one.folder for one in there if one.folder != JUNK)
+        engine.run([doveadm.move(address, message_id, folder, JUNK) for folder in folders])
+
+
+def follow_job(job_id: str) -> None:
+    """A withdrawal or a return is through: put its copies on the list, or take them off. Errors: DoveadmUnavailable."""
+    job = RemediationJob.objects.get(pk=job_id)
+    if job.direction == _Direction.RESTORE:
+        _given_back(job)
+        return
+    withdrawn = job.items.filter(state__in=(_Item.MOVED, _Item.KEPT))
+    known = HeldMail.objects.filter(state=_State.HELD, reason=_Reason.DECISION)
+    listed = set(
+        known.filter(message_id__in=withdrawn.values("message_id")).values_list("message_id", "mailbox_id")
+    )
+    items = [one for one in withdrawn.order_by("id") if (one.message_id, one.mailbox_id) not in listed]
+    mailboxes = Mailbox.objects.in_bulk({one.mailbox_id for one in items})
+    items = [one for one in items if one.mailbox_id in mailboxes]
+    engine = Doveadm(settings.BEFFROI)
+    answers = engine.run(
+        [fetch(mailboxes[one.mailbox_id].address, one.message_id, engine.quarantine) for one in items]
+    )
+    for item, rows in zip(items, answers, strict=True):
+        if rows:
+            actions.hold(
+                mailbox=mailboxes[item.mailbox_id],
+                message_id=item.message_id,
+                reason=_Reason.DECISION,
+                found=heading.read(rows[0]),
+                decision_id=job.decision_id,
+            )
+
+
+def _given_back(job: RemediationJob) -> None:
+    """What went back to Junk is the filter's again; what another decision holds changes its reason only."""
+    for item in job.items.order_by("id"):
+        row = HeldMail.objects.filter(
+            message_id=item.message_id, mailbox_id=item.mailbox_id, state=_State.HELD, reason=_Reason.DECISION
+        ).first()
+        mailbox = Mailbox.objects.filter(pk=item.mailbox_id).first()
+        if row is None or mailbox is None:
+            continue
+        if item.state == _Item.KEPT:
+            others = holding.holding(item.message_id, item.collectivite_id)
+            if others:
+                HeldMail.objects.filter(pk=row.pk).update(decision_id=others[0].id)
+        elif item.state == _Item.ABSENT or item.folder != JUNK:
+            actions.let_go(row=row, state=_State.RETURNED)
+        else:
+            opener = heading.Opener(settings.BEFFROI)
+            found = opener.open(row.collectivite_id, row.message_id, row.sealed)
+            actions.hold(mailbox=mailbox, message_id=row.message_id, reason=_Reason.FILTER, found=found)
+
+
+def look() -> int:
+    """Take off the list what owners moved or deleted in another program; return how many.
+
+    Errors: DoveadmUnavailable.
+    """
+    before = clock.now() - LOOK_AFTER
+    rows = HeldMail.objects.filter(state=_State.HELD, changed_at__lt=before).exclude(reason=_Reason.DECISION)
+    ids = list(rows.order_by("changed_at").values_list("mailbox_id", flat=True)[: LOOK_MAILBOXES * 5])
+    chosen = list(dict.fromkeys(ids))[:LOOK_MAILBOXES]
+    mailboxes = list(Mailbox.objects.filter(pk__in=chosen, closed_at=None))
+    asked = [
+        ("fetch", {"user": m.address, "field": ["hdr.x-beffroi-id"], "query": ["mailbox", JUNK]})
+        for m in mailboxes
+    ]
+    gone = 0
+    for mailbox, answer in zip(mailboxes, Doveadm(settings.BEFFROI).run(asked), strict=True):
+        if answer is None:
+            continue
+        there = {one.get("hdr.x-beffroi-id", "").strip() for one in answer}
+        for row in rows.filter(mailbox_id=mailbox.id):
+            if row.message_id in there:
+                HeldMail.objects.filter(pk=row.pk).update(changed_at=clock.now())
+            else:
+                gone += actions.let_go(row=row, state=_State.GONE)
+    return gone
+
+
+def teach() -> int:
+    """Hand the lessons that waited long enough to rspamd; return how many were learnt. Errors: DoveadmUnavailable."""
+    due = Lesson.objects.filter(state=Lesson.State.QUEUED, queued_at__lte=clock.now() - LESSON_WAIT)
+    taught = 0
+    for lesson in due.order_by("attempts", "queued_at")[:LESSON_BATCH]:
+        address = Mailbox.objects.filter(pk=lesson.mailbox_id).values_list("address", flat=True).first()
+        text = _text(address, lesson.message_id) if address else None
+        learnt = text is not None and _learn(text, lesson.message_id)
+        attempts = lesson.attempts + 1
+        if learnt:
+            state = Lesson.State.TAUGHT
+        elif text is None or attempts >= LESSON_ATTEMPTS:
+            state = Lesson.State.FAILED
+        else:
+            state = Lesson.State.QUEUED
+        # Only what is still queued: an undo in between wins.
+        Lesson.objects.filter(pk=lesson.pk, state=Lesson.State.QUEUED).update(
+            state=state, attempts=attempts, taught_at=clock.now() if learnt else None
+        )
+        taught += learnt
+    return taught
+
+
+def _text(address: str, message_id: str) -> str | None:
+    query = ["mailbox", "*", "header", doveadm.ID_HEADER, message_id]
+    rows = Doveadm(settings.BEFFROI).run([("fetch", {"user": address, "field": ["text"], "query": query})])[0]
+    return rows[0].get("text") if rows else None
+
+
+def _learn(text: str, message_id: str) -> bool:
+    """rspamd's controller learns the whole mail as wanted: hashes of its words, on this machine."""
+    port = settings.BEFFROI.rspamd_controller_port
+    connection = http.client.HTTPConnection(layout.LOOPBACK, port, timeout=_TIMEOUT_S)
+    try:
+        connection.request("POST", "/learnham", text.encode("utf-8", "surrogateescape"))
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        log.warning("lesson of %s: %s", message_id, type(error).__name__)
+        return False
+    finally:
+        connection.close()
+    log.info("lesson of %s: %d", message_id, status)
+    return status in _LEARNT

@@ -1,0 +1,54 @@
+"""Hand a mail of the centre to its own Postfix.
+
+Purpose: the centre's word to a mailbox of a collectivité, on the way that all mail takes: rspamd stamps it, Dovecot
+         delivers it. The envelope has no sender, so that nothing ever comes back.
+Process: worker.
+Fails:   MailNotTaken (retryable): the caller tries again.
+"""
+
+from __future__ import annotations
+
+import smtplib
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+
+from django.utils import timezone
+
+from beffroi.lib import clock, ids
+from beffroi.lib.config import Config
+from beffroi.lib.errors import Unavailable
+from beffroi.mail.engines import layout
+
+TIMEOUT_S = 60.0
+LOCAL_PART = "courriels-retenus"
+
+
+class MailNotTaken(Unavailable):
+    """{} does not take the mail at the moment; it is tried again."""
+
+    code = "mail.not_taken"
+
+
+def compose(config: Config, *, to: str, subject: str, text: str, html: str) -> EmailMessage:
+    """A mail in plain text with the same in HTML, marked as written by a machine."""
+    mail = EmailMessage()
+    mail["From"] = Address("Beffroi", LOCAL_PART, config.mail_name)
+    mail["To"] = to
+    mail["Subject"] = subject
+    mail["Date"] = format_datetime(timezone.localtime(clock.now()))
+    mail["Message-ID"] = f"<{ids.new_id('dig')}@{config.mail_name}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(text)
+    mail.add_alternative(html, subtype="html")
+    return mail
+
+
+def post(config: Config, mail: EmailMessage, to: str) -> None:
+    """Errors: MailNotTaken."""
+    host = layout.LOOPBACK if config.listen == "*" else config.listen
+    try:
+        with smtplib.SMTP(host, config.smtp_port, timeout=TIMEOUT_S, local_hostname=config.mail_name) as smtp:
+            smtp.send_message(mail, from_addr="", to_addrs=[to])
+    except (OSError, smtplib.SMTPException):
+        raise MailNotTaken("Postfix") from None
