@@ -112,6 +112,12 @@ def _sources(arguments: Sequence[str]) -> int:
     return sources.main(arguments)
 
 
+def _import(arguments: Sequence[str]) -> int:
+    from beffroi.cli import consumers  # noqa: PLC0415
+
+    return consumers.one_import(arguments[0]) if arguments else consumers.main("import")
+
+
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "up": _up,
     "status": _status,
@@ -129,6 +135,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "worker": _worker,
     "remediation": _remediation,
     "sources": _sources,
+    "import": _import,
 }
 
 
