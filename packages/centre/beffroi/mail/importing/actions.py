@@ -21,13 +21,31 @@ from beffroi.mail import keys
 from beffroi.mail import queries as mail
 from beffroi.mail.importing import queries
 from beffroi.mail.importing.errors import ImportStopped
-from beffroi.mail.importing.models import ImportJob
+from beffroi.mail.importing.models import ImportJob, MovedPlace
 from beffroi.mail.importing.source import Where
 from beffroi.mail.models import Mailbox
 
 _State = ImportJob.State
-ACTOR = Actor.system("import")
+ACTOR, COMMAND = Actor.system("import"), Actor.system("mail-command")
 CHANGED, ENDED = "mail:import_changed", "mail:import_ended"
+PLACES = (
+    "impots",
+    "service_public",
+    "chorus_pro",
+    "prefecture",
+    "sgc",
+    "helios",
+    "caf",
+    "insee",
+    "centre_gestion",
+    "banque",
+    "energie",
+    "assurance",
+    "logiciels",
+    "site",
+    "annuaire",
+)
+"""Where a town hall has given its old address."""
 MAX_OPEN = 3
 """Imports into one mailbox at once."""
 COLLECT = timedelta(days=365)
@@ -115,7 +133,7 @@ def resume(*, actor: Actor, job: ImportJob, password: str = "") -> None:
         changes["password"] = _wrapped(locked, password)
     state = _State.RUNNING if locked.folders.filter(chosen=True).exists() else _State.LISTING
     _set(locked, state=state, error="", attempts=0, next_run_at=clock.now(), **changes)
-    _record(actor, "resumed", locked, new_password=bool(password))
+    _record(actor, "resumed", locked, new_password=int(bool(password)))
 
 
 @transaction.atomic
@@ -175,6 +193,56 @@ def interrupted(job: ImportJob, error: ImportStopped) -> None:
 
 
 @transaction.atomic
+def begin_archive(*, mailbox: Mailbox, name: str, account: str) -> ImportJob:
+    """The operator brings an archive. ``name``: of the file; ``account``: of who gave the command."""
+    job = ImportJob.objects.create(
+        collectivite_id=mailbox.collectivite_id,
+        mailbox_id=mailbox.id,
+        asked_by=COMMAND.id,
+        host="",
+        port=0,
+        tls=ImportJob.Tls.NONE,
+        username=name[:254],
+        state=_State.RUNNING,
+    )
+    _record(COMMAND, "archive", job, account=account)
+    return job
+
+
+@transaction.atomic
+def end_archive(job: ImportJob, *, complete: bool) -> ImportJob:
+    locked = ImportJob.objects.select_for_update().get(pk=job.pk)
+    for folder in locked.folders.all():
+        locked.folders.filter(pk=folder.pk).update(total=folder.copied + folder.present + folder.failed)
+    _end(locked, _State.DONE if complete else _State.CANCELLED)
+    found = queries.progress(locked)
+    _record(COMMAND, "done", locked, copied=found.copied, present=found.present, failed=found.failed)
+    return locked
+
+
+@transaction.atomic
+def tick(*, actor: Actor, mailbox: Mailbox, key: str, done: bool) -> None:
+    """The person has given the new address there, or takes that back. Errors: NotFound, Invalid ("key")."""
+    own = mail.access_mailbox(actor, mailbox.id)
+    if key not in PLACES:
+        raise Invalid("key")
+    if done:
+        MovedPlace.objects.get_or_create(
+            mailbox_id=own.id, key=key, defaults={"collectivite_id": own.collectivite_id}
+        )
+    else:
+        MovedPlace.objects.filter(mailbox_id=own.id, key=key).delete()
+    audit.record(
+        actor=actor,
+        verb="mail:import:place",
+        object_id=own.id,
+        collectivite_id=own.collectivite_id,
+        details={"key": key, "done": int(done)},
+    )
+    publish("mail:place_moved", {"mailbox_id": own.id, "key": key}, collectivite_id=own.collectivite_id)
+
+
+@transaction.atomic
 def mailbox_closed(job: ImportJob) -> None:
     """The new mailbox is no more."""
     locked = ImportJob.objects.select_for_update().get(pk=job.pk)
@@ -212,7 +280,7 @@ def _set(job: ImportJob, **changes: object) -> None:
     job.save(update_fields=list(changes))
 
 
-def _record(actor: Actor, what: str, job: ImportJob, **details: object) -> None:
+def _record(actor: Actor, what: str, job: ImportJob, **details: str | int) -> None:
     audit.record(
         actor=actor,
         verb=f"mail:import:{what}",

@@ -40,8 +40,9 @@ def step() -> int:
         if job is not None:
             actions.interrupted(job, Crashed())
     due = ImportJob.objects.filter(state__in=_DUE, next_run_at__lte=clock.now()).exclude(
-        pk__in=list(_running)
+        tls=ImportJob.Tls.NONE
     )
+    due = due.exclude(pk__in=list(_running))
     # A person waits for the list of folders; whoever had a turn goes behind those who had none.
     listing = due.filter(state=ImportJob.State.LISTING).order_by("next_run_at")
     rest = due.exclude(state=ImportJob.State.LISTING).order_by("next_run_at")

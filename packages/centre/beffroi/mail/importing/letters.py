@@ -71,14 +71,15 @@ def key(header: bytes, size_bytes: int) -> bytes:
 
 def partial_key(header: bytes, size_bytes: int) -> bytes:
     """The same from Message-ID and Date alone; b"" for a mail without a Message-ID."""
-    message_id = _field(header, b"message-id")
+    message_id = field(header, b"message-id")
     if not message_id.strip(b"<> "):
         return b""
-    basis = b"id\n%d\n%b\n%b" % (size_bytes, message_id, _field(header, b"date"))
+    basis = b"id\n%d\n%b\n%b" % (size_bytes, message_id, field(header, b"date"))
     return hashlib.sha256(basis).digest()[:16]
 
 
-def _field(header: bytes, name: bytes) -> bytes:
+def field(header: bytes, name: bytes) -> bytes:
+    """The first field of this name, on one line; b"" where there is none."""
     found = re.search(
         rb"^" + name + rb"[ \t]*:([^\n]*\n(?:[ \t][^\n]*\n?)*)", header + b"\n", re.IGNORECASE | re.MULTILINE
     )

@@ -99,3 +99,35 @@ class ImportFailure(models.Model):
 
     def __str__(self) -> str:
         return f"{self.folder_id}:{self.uid}"
+
+
+class ImportSender(models.Model):
+    """Somebody who wrote to the old address after the move began. Goes with the import."""
+
+    job = models.ForeignKey(ImportJob, models.CASCADE, related_name="senders")
+    address = models.CharField(max_length=254)
+    mails = models.IntegerField(default=1)
+    last_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "mail_import_sender"
+        constraints = (models.UniqueConstraint(fields=["job", "address"], name="mail_import_sender_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.job_id}:{self.pk}"
+
+
+class MovedPlace(models.Model):
+    """A place where the person has given the new address (``places.PLACES``)."""
+
+    collectivite_id = reference()
+    mailbox_id = reference()
+    key = models.CharField(max_length=32)
+    done_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "mail_moved_place"
+        constraints = (models.UniqueConstraint(fields=["mailbox_id", "key"], name="mail_moved_place_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.mailbox_id}:{self.key}"

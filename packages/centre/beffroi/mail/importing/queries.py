@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import existing
 from beffroi.mail import queries as mail
-from beffroi.mail.importing.models import ImportFailure, ImportJob
+from beffroi.mail.importing.models import ImportFailure, ImportJob, ImportSender, MovedPlace
 from beffroi.mail.models import Mailbox
 
 OPEN = (
@@ -65,3 +65,16 @@ def failures(job: ImportJob) -> QuerySet[ImportFailure]:
     """The first ``MAX_FAILURES``, by folder and date."""
     rows = ImportFailure.objects.filter(folder__job=job).select_related("folder")
     return rows.order_by("folder__place", "received_at", "id")[:MAX_FAILURES]
+
+
+def senders(actor: Actor, mailbox: Mailbox) -> QuerySet[ImportSender]:
+    """Who still writes to the old addresses of a mailbox of the actor's own, the most frequent first."""
+    return ImportSender.objects.filter(job__in=imports(actor, mailbox).values("pk")).order_by(
+        "-mails", "-last_at"
+    )
+
+
+def moved_places(actor: Actor, mailbox: Mailbox) -> set[str]:
+    """Where the new address was given already. Errors: NotFound."""
+    own = mail.access_mailbox(actor, mailbox.id)
+    return set(MovedPlace.objects.filter(mailbox_id=own.id).values_list("key", flat=True))

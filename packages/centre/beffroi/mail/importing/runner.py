@@ -14,7 +14,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from email.utils import parseaddr
 
 from django.conf import settings
 from django.db import transaction
@@ -24,7 +25,7 @@ from beffroi.lib import clock
 from beffroi.mail.importing import actions, folders, letters, providers, source, target
 from beffroi.mail.importing.errors import ImportStopped, MailboxFull
 from beffroi.mail.importing.letters import Head, Letter
-from beffroi.mail.importing.models import ImportFailure, ImportFolder, ImportJob
+from beffroi.mail.importing.models import ImportFailure, ImportFolder, ImportJob, ImportSender
 from beffroi.mail.importing.source import OldMailbox
 from beffroi.mail.importing.target import NewMailbox
 from beffroi.mail.models import Mailbox
@@ -35,7 +36,9 @@ SLICE_BYTES = 8 * 1024 * 1024
 STRETCH_S = 600.0
 """Then it makes room for the imports that wait, and is taken up again."""
 FULL_IN_A_ROW = 20
+MAX_SENDERS = 2000
 _State = ImportJob.State
+_TAKEN_UP = (_State.LISTING, _State.RUNNING, _State.COLLECTING)
 
 
 @dataclass
@@ -46,6 +49,8 @@ class Dealt:
     present: int = 0
     failures: list[ImportFailure] = field(default_factory=list)
     fetched_bytes: int = 0
+    senders: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    """Who wrote to the old address since the import began: mails, and when last."""
 
 
 class _TimeUp(Exception):
@@ -55,7 +60,7 @@ class _TimeUp(Exception):
 def run(job_id: str, *, stretch_s: float = STRETCH_S) -> None:
     """Take an import up. Errors: none of its own; what stopped it is written at the job."""
     job = ImportJob.objects.filter(pk=job_id).first()
-    if job is None or job.state not in (_State.LISTING, _State.RUNNING, _State.COLLECTING):
+    if job is None or job.tls == ImportJob.Tls.NONE or job.state not in _TAKEN_UP:
         return
     mailbox = Mailbox.objects.filter(pk=job.mailbox_id, closed_at=None).first()
     if mailbox is None:
@@ -190,6 +195,8 @@ class _Copy:
             if not reason:
                 dealt.copied += 1
                 self._full = 0
+                if folder.role == "inbox" and one.at > self._job.created_at:
+                    _note_sender(dealt, letter)
                 continue
             known.discard(letter.key)
             dealt.failures.append(_failure(folder, one, reason))
@@ -225,12 +232,30 @@ def keep(job: ImportJob, folder: ImportFolder, uid: int, dealt: Dealt) -> None:
         present=F("present") + dealt.present,
         failed=ImportFailure.objects.filter(folder=folder).count(),
     )
+    _keep_senders(job, dealt)
     today = clock.now().date()
     row = ImportJob.objects.select_for_update().get(pk=job.pk)
     before = row.day_bytes if row.day == today else 0
     ImportJob.objects.filter(pk=job.pk).update(
         day=today, day_bytes=before + dealt.fetched_bytes, attempts=0, error=""
     )
+
+
+def _note_sender(dealt: Dealt, letter: Letter) -> None:
+    text = letters.field(letters.header_of(letter.data), b"from").decode("latin-1")
+    address = parseaddr(text)[1].lower()
+    if 3 <= len(address) <= 254 and "@" in address and address.isprintable():
+        mails, last_at = dealt.senders.get(address, (0, letter.at))
+        dealt.senders[address] = (mails + 1, max(last_at, letter.at))
+
+
+def _keep_senders(job: ImportJob, dealt: Dealt) -> None:
+    for address, (mails, last_at) in dealt.senders.items():
+        known = job.senders.filter(address=address)
+        if known.update(mails=F("mails") + mails, last_at=last_at):
+            continue
+        if job.senders.count() < MAX_SENDERS:
+            ImportSender.objects.create(job=job, address=address, mails=mails, last_at=last_at)
 
 
 def _failure(folder: ImportFolder, one: Head, reason: str) -> ImportFailure:
