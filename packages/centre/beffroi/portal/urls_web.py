@@ -14,7 +14,19 @@ from django.urls.converters import StringConverter
 from django.views.i18n import set_language
 
 from beffroi.portal import about, health
-from beffroi.portal.web import access, blocks, boxes, home, incidents, mail, signin, unlock, weather, why
+from beffroi.portal.web import (
+    access,
+    blocks,
+    boxes,
+    home,
+    imports,
+    incidents,
+    mail,
+    signin,
+    unlock,
+    weather,
+    why,
+)
 
 handler400 = "beffroi.portal.health.bad_request"
 handler403 = "beffroi.portal.health.forbidden"
@@ -69,6 +81,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("courrier/signale/<str:beffroi_id>/", mail.reported, name="mail_reported"),
     path("courrier/signale/<str:beffroi_id>/declarer/", incidents.declare, name="mail_declare"),
     path("courrier/<str:mailbox_id>/", mail.messages, name="mail_list"),
+    path("courrier/<str:mailbox_id>/reprendre/", imports.imports, name="mail_imports"),
+    path("courrier/<str:mailbox_id>/reprendre/<str:job_id>/", imports.one_import, name="mail_import"),
     path("courrier/<str:mailbox_id>/<int:uid>/", mail.read, name="mail_read"),
     path("courrier/<str:mailbox_id>/<int:uid>/contenu/", mail.content, name="mail_content"),
     path("courrier/<str:mailbox_id>/<int:uid>/signaler/", mail.report, name="mail_report"),
