@@ -21,6 +21,7 @@ from beffroi.core.identity import erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
+from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.models import Mailbox, RemediationJob
 from beffroi.watch.models import Campaign
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
@@ -70,6 +71,7 @@ class World:
     approval_id: str
     spared_id: str
     by_hand_id: str
+    import_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -137,6 +139,12 @@ PORTAL = {
     "mail_content": Rule("thing", mail(uid=1)),
     "mail_attachment": Rule("thing", mail(uid=1, part="2")),
     "mail_report": Rule("thing", mail(uid=1), REPORT),
+    "mail_imports": Rule("thing", mail(), {"fournisseur": "orange", "username": "x", "password": "y"}),
+    "mail_import": Rule(
+        "thing",
+        lambda world: {"mailbox_id": world.mailbox.id, "job_id": world.import_id},
+        {"word": "cancel"},
+    ),
     "box_enrol": Rule("box"),
 }
 CAMPAIGN: Arguments = lambda world: {"campaign_id": world.campaign_id}  # noqa: E731
@@ -281,6 +289,9 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         erasure.request(actor=administrator, person=beaune.colleague_membership.person, reason="x").id,
         NeverAgain.objects.get().id,
         asked.approval.id,
+        ImportJob.objects.create(
+            collectivite_id=beaune.id, mailbox_id=mailbox.id, asked_by=beaune.agent.id, host="x", username="x"
+        ).id,
     )
 
 
@@ -302,6 +313,7 @@ def changed() -> tuple[object, ...]:
         set(Approval.objects.values_list("state", flat=True)),
         set(LocalException.objects.values_list("state", flat=True)),
         set(NeverAgain.objects.values_list("pending", "revoked_at")),
+        set(ImportJob.objects.values_list("id", "state")),
     )
 
 

@@ -14,6 +14,7 @@ CATEGORIES = {
     "withdrawals": gettext_lazy("Retraits de courriels terminés"),
     "messages": gettext_lazy("Traces de courriels"),
     "deliveries": gettext_lazy("Traces de remise"),
+    "imports": gettext_lazy("Reprises d’anciennes boîtes, terminées"),
     "sightings": gettext_lazy("Signalements"),
     "campaigns": gettext_lazy("Campagnes"),
     "incidents": gettext_lazy("Dossiers clos, hors plainte"),
