@@ -59,6 +59,9 @@ namespace inbox {{
   mailbox Corbeille {{
     special_use = \\Trash
   }}
+  mailbox Tout {{
+    special_use = \\All
+  }}
 }}
 service imap-login {{
   inet_listener imap {{
@@ -129,15 +132,26 @@ class OldProvider:
     def fill(self, folders: Mapping[str, int], mail: Callable[[str, int], bytes] | None = None) -> None:
         """Put so many generated mails into each folder, as a maildir of old has them."""
         for name, count in folders.items():
-            home = self.home / "mail" / ("" if name == "INBOX" else "." + name.replace("/", "."))
-            for part in ("cur", "new", "tmp"):
-                (home / part).mkdir(parents=True, exist_ok=True)
             for number in range(count):
                 data = (mail or generated)(name, number)
-                at = received_s(number)
-                path = home / "cur" / f"{at}.{number:06d}.old:2,{flags_of(number)}"
-                path.write_bytes(data)
-                os.utime(path, (at, at))
+                self.put(name, number, data, at_s=received_s(number), flags=flags_of(number))
+        self._own()
+
+    def put(self, folder: str, number: int, data: bytes, *, at_s: int, flags: str = "") -> None:
+        """One mail; ``_own`` must follow."""
+        home = self.home / "mail" / ("" if folder == "INBOX" else "." + folder.replace("/", "."))
+        for part in ("cur", "new", "tmp"):
+            (home / part).mkdir(parents=True, exist_ok=True)
+        path = home / "cur" / f"{at_s}.{number:06d}.old:2,{flags}"
+        path.write_bytes(data)
+        os.utime(path, (at_s, at_s))
+
+    def arrive(self, number: int, data: bytes, *, at_s: int) -> None:
+        """A new mail in the inbox."""
+        self.put("INBOX", number, data, at_s=at_s)
+        self._own()
+
+    def _own(self) -> None:
         for path, directories, files in (self.home / "mail").walk():
             os.chown(path, MAIL_UID, MAIL_UID)
             for one in (*directories, *files):

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
+import ssl
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -181,13 +185,14 @@ def test_a_mailbox_moves_whole_through_a_kill_and_cut_wires_and_a_second_import_
     before = MailMessage.objects.count(), MailObservation.objects.count()
     job = chosen(beaune, box, BY_WIRE)
 
-    # The process is killed in the middle of it.
+    # The process is killed in the middle of it, twice.
     began = time.monotonic()
-    child = children.start(office.config, job.id)
-    until(lambda: queries.progress(job).copied >= MAILS // 5, "a fifth is copied")
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    at_kill = queries.progress(job).copied
+    for fifths in (1, 2):
+        child = children.start(office.config, job.id)
+        until(lambda: queries.progress(job).dealt_with >= MAILS * fifths // 5, "some fifths are copied")  # noqa: B023
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    at_kill = queries.progress(job).dealt_with
     assert at_kill < MAILS
 
     # The wire is cut three times, each time a little after it was connected again.
@@ -266,6 +271,103 @@ def test_what_cannot_be_copied_is_reported_mail_by_mail_and_the_rest_arrives(
     assert failure.reason == "too_large" and failure.size_bytes > 200_000
     assert isinstance(failure.received_at, datetime)
     assert int(failure.received_at.timestamp()) == old_provider.received_s(49)
+
+
+def test_what_shows_all_mails_again_brings_only_those_that_lie_nowhere_else(
+    office: Post, provider: OldProvider, beaune: Commune
+) -> None:
+    provider.fill({"INBOX": 5, "Tout": 8}, lambda _folder, number: old_provider.generated("one", number))
+    box = office.mailbox(beaune, beaune.agent, "agent")
+    finish(chosen(beaune, box))
+    assert (office.count(box), office.count(box, "Archive")) == (5, 3)
+
+
+def test_who_still_writes_to_the_old_address_is_remembered(
+    office: Post, provider: OldProvider, beaune: Commune
+) -> None:
+    provider.fill({"INBOX": 3})
+    box = office.mailbox(beaune, beaune.agent, "agent")
+    job = chosen(beaune, box, collect=True)
+    finish(job)
+    assert not queries.senders(beaune.agent, box).exists()
+    later_s = clock.epoch_s() + 60
+    for number in range(3):
+        sender = b"From: =?utf-8?q?Ma=C3=AEtre?= <Notaire@exemple.fr>\nMessage-ID: <n%d@x>\n\nx\n" % number
+        provider.arrive(100 + number, sender, at_s=later_s + number)
+    provider.arrive(200, b"From: nobody\nMessage-ID: <n@x>\n\nx\n", at_s=later_s)
+    finish(job)
+    assert [(one.address, one.mails) for one in queries.senders(beaune.agent, box)] == [
+        ("notaire@exemple.fr", 3)
+    ]
+
+
+def test_an_archive_is_brought_by_the_command_line_once(
+    office: Post, beaune: Commune, tmp_path: Path
+) -> None:
+    box = office.mailbox(beaune, beaune.agent, "agent")
+    file = tmp_path / "vieux.mbox"
+    file.write_bytes(
+        b"".join(
+            b"From x Tue Jan  1 10:00:00 2019\n" + old_provider.generated("x", number) + b"\n"
+            for number in range(250)
+        )
+    )
+    argv = (sys.executable, "-m", "beffroi.cli", "mail", "import", box.address, str(file))
+    argv += ("--folder", "Vieux/2019", "--state", str(office.config.state))
+    told = [subprocess.run(argv, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert "250 mails copied, 0 were there already, 0 could not" in told[0]
+    assert "0 mails copied, 250 were there already" in told[1]
+    assert office.count(box, "Vieux/2019") == 250
+    assert set(ImportJob.objects.values_list("state", "username")) == {(State.DONE, "vieux.mbox")}
+    other = subprocess.run(
+        (*argv[:5], "nobody@beaune.test", *argv[6:]), capture_output=True, text=True, check=False
+    )
+    assert other.returncode == 1 and "No open mailbox" in other.stderr
+
+
+class Talker:
+    """A server with the provider's certificate that says what it is told to, and no IMAP."""
+
+    def __init__(self, provider: OldProvider, answers: tuple[bytes, ...]) -> None:
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(provider.home / "server.pem", provider.home / "server.key")
+        self._server = socket.create_server(("127.0.0.1", old_provider.WIRE_PORT))
+        self._answers = answers
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            near = self._context.wrap_socket(self._server.accept()[0], server_side=True)
+            for answer in self._answers:
+                near.sendall(answer)
+                near.recv(4096)
+            near.close()
+
+    def close(self) -> None:
+        self._server.close()
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (),
+        (b"220 mail.example ESMTP\r\n",),
+        (b"* BYE no\r\n",),
+        (b"* OK hi\r\n", b"\x00\xff" * 500 + b"\r\n"),
+        (b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] hi\r\n", b"* CAPABILITY (((\r\n"),
+        (b"* OK hi\r\n", b"x" * 2_000_000),
+    ],
+)
+def test_a_server_that_speaks_no_imap_is_an_error_of_ours(
+    office: Post, provider: OldProvider, beaune: Commune, answers: tuple[bytes, ...]
+) -> None:
+    talker = Talker(provider, answers)
+    try:
+        job = asked(beaune, office.mailbox(beaune, beaune.agent, "agent"), BY_WIRE)
+    finally:
+        talker.close()
+    assert job.state == State.LISTING and job.attempts == 1
+    assert job.error in ("mail.import_unreachable", "mail.import_not_understood")
 
 
 def test_forged_stamps_of_our_mail_door_do_not_come_along(

@@ -98,7 +98,11 @@ def _one(folder: str, held: bytearray, size: int, separator: bytes) -> Iterator[
     if size > letters.MAX_BYTES:
         yield Found(folder, None, "too_large", size)
         return
-    found = _mail(folder, bytes(held.removesuffix(b"\n")) + b"\n", separator)
+    for blank in (b"\r\n\r\n", b"\n\n"):  # the empty line before the next separator is no part of the mail
+        if held.endswith(blank):
+            del held[-len(blank) // 2 :]
+            break
+    found = _mail(folder, bytes(held), separator)
     if found.letter is None or not _mozilla(letters.header_of(found.letter.data)) & _MOZILLA_EXPUNGED:
         yield found  # Thunderbird leaves deleted mails in its files
 

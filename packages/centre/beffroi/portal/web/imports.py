@@ -141,14 +141,15 @@ def one_import(request: HttpRequest, actor: Actor, mailbox_id: str, job_id: str)
         "archive": job.tls == ImportJob.Tls.NONE,
         "error": error,
     }
-    part = asks_part(request, "state")
-    if part and job.state == _State.READY:
-        # The list of folders is a form: it is not swapped into the page under the person's hands.
-        response = page(request, "portal/parts/import_state.html", context)
+    if not asks_part(request, "state"):
+        return page(request, "portal/import.html", context, status=400 if error else 200)
+    # 286 ends htmx's asking: there is nothing more to wait for.
+    response = page(
+        request, "portal/parts/import_state.html", context, status=200 if context["moving"] else 286
+    )
+    if job.state == _State.READY:  # its form of folders is no part that changes under the person's hands
         response["HX-Refresh"] = "true"
-        return response
-    template = "portal/parts/import_state.html" if part else "portal/import.html"
-    return page(request, template, context, status=400 if error else 200)
+    return response
 
 
 def _act(request: HttpRequest, actor: Actor, job: ImportJob) -> None:
