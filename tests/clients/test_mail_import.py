@@ -198,7 +198,7 @@ def test_a_mailbox_moves_whole_through_a_kill_and_cut_wires_and_a_second_import_
     assert at_kill < MAILS
 
     # The wire is cut three times, each time a little after it was connected again.
-    wire.cut_after_bytes, wire.cuts_left = 150_000, 3
+    wire.cut_after_bytes, wire.cuts_left = 900_000, 3
     finish(job)
     took_s = time.monotonic() - began
     assert wire.cuts_left == 0
@@ -240,8 +240,8 @@ def test_the_same_import_run_again_fetches_only_what_is_new(
     told = queries.progress(job)
     assert (told.copied, told.present) == (23, 0)
     assert office.count(box) == 23
-    with clock.shifted(400 * 86400):  # the year is over
-        finish(job)
+    ImportJob.objects.filter(pk=job.pk).update(collect_until=clock.now())  # the year is over
+    finish(job)
     assert job.state == State.DONE and job.password == ""
 
 

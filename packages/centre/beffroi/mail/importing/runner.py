@@ -133,7 +133,7 @@ class _Copy:
         ready = False
         for uids in self._old.uids(selected, after=folder.uid_done):
             for start in range(0, len(uids), BATCH):
-                self._may_go_on(folder.name)
+                self._may_go_on()
                 if not ready:
                     self._new.ensure(folder.target)
                     ready = True
@@ -142,15 +142,13 @@ class _Copy:
                 self._keep(folder, batch[-1], dealt)
                 time.sleep(self._pause_s)
 
-    def _may_go_on(self, _name: str) -> None:
-        state = ImportJob.objects.filter(pk=self._job.pk).values_list("state", flat=True).first()
-        if time.monotonic() > self._until or state not in (_State.RUNNING, _State.COLLECTING):
-            raise _TimeUp
-        limit = providers.day_bytes(self._job.host)
-        today = clock.now().date()
+    def _may_go_on(self) -> None:
         job = ImportJob.objects.get(pk=self._job.pk)
-        if limit and job.day == today and job.day_bytes >= limit:
-            tomorrow = clock.now().replace(hour=0, minute=5, second=0, microsecond=0) + timedelta(days=1)
+        if time.monotonic() > self._until or job.state not in (_State.RUNNING, _State.COLLECTING):
+            raise _TimeUp
+        limit, now = providers.day_bytes(job.host), clock.now()
+        if limit and job.day == now.date() and job.day_bytes >= limit:
+            tomorrow = now.replace(hour=0, minute=5, second=0, microsecond=0) + timedelta(days=1)
             ImportJob.objects.filter(pk=job.pk).update(next_run_at=tomorrow, error="mail.import_day_over")
             raise _TimeUp
 

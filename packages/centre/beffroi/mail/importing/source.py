@@ -126,7 +126,7 @@ def open_source(config: Config, where: Where) -> Iterator[OldMailbox]:
     with _speaking(where.host):
         client = _Client(where, addresses, context)
     try:
-        with _speaking(where.host, signing_in=True):
+        with _speaking(where.host):
             if client.has_capability("AUTH=PLAIN"):
                 client.plain_login(where.username, where.password)
             else:
@@ -158,7 +158,7 @@ def _addresses(config: Config, where: Where) -> list[str]:
 
 
 @contextmanager
-def _speaking(host: str, *, signing_in: bool = False) -> Iterator[None]:
+def _speaking(host: str) -> Iterator[None]:
     """Whatever goes wrong while talking, as an error of ours; what the server said stays here."""
     try:
         yield
@@ -167,18 +167,18 @@ def _speaking(host: str, *, signing_in: bool = False) -> Iterator[None]:
     except ssl.SSLCertVerificationError:
         raise NotTrusted(host) from None
     except LoginError as error:
-        raise (Throttled if _BUSY.search(str(error)) else SignInRefused)(host) from None
+        if _BUSY.search(str(error)):
+            raise Throttled(host) from None
+        cut = isinstance(error.__context__, IMAPClientAbortError)
+        raise (Unreachable if cut else SignInRefused)(host) from None
     except IMAPClientAbortError as error:
-        # Some providers hang up on a wrong password, without an answer.
         raise (Throttled if _BUSY.search(str(error)) else Unreachable)(host) from None
     except OSError:
         raise Unreachable(host) from None
     except CapabilityError:
         raise NotTrusted(host) from None  # it offers no TLS
     except IMAPClientError as error:
-        if _BUSY.search(str(error)):
-            raise Throttled(host) from None
-        raise (SignInRefused if signing_in else NotUnderstood)(host) from None
+        raise (Throttled if _BUSY.search(str(error)) else NotUnderstood)(host) from None
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, MemoryError):
         raise NotUnderstood(host) from None  # what a parser raises on what is no IMAP
 
