@@ -271,7 +271,7 @@ def _own(actor: Actor, job: ImportJob) -> ImportJob:
 
 
 def _end(job: ImportJob, state: str) -> None:
-    _set(job, state=state, error="", password="", done_at=job.done_at or clock.now(), collect_until=None)
+    _set(job, state=state, error="", password="", done_at=clock.now(), collect_until=None)
 
 
 def _set(job: ImportJob, **changes: object) -> None:
