@@ -211,7 +211,7 @@ class _Copy:
         if len(targets) == 1:
             return self._known[folder.target]
         if (together := self._known.get("\0all")) is None:
-            together = self._known["\0all"] = set().union(*(self._known[one] for one in targets))
+            together = self._known["\0all"] = set[bytes]().union(*(self._known[one] for one in targets))
         return together
 
     def _keep(self, folder: ImportFolder, uid: int, dealt: Dealt) -> None:
