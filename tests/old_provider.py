@@ -227,7 +227,8 @@ def _certificates(home: Path) -> None:
     )
     new = ("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     for argv in (
-        (*new, "-x509", "-days", "30", "-subj", "/CN=old authority", "-addext", "keyUsage=critical,keyCertSign", "-keyout", "ca.key", "-out", "ca.pem"),
+        (*new, "-x509", "-days", "30", "-subj", "/CN=old authority", "-addext", "keyUsage=critical,keyCertSign",
+         "-keyout", "ca.key", "-out", "ca.pem"),
         (*new, "-subj", "/CN=old", "-keyout", "server.key", "-out", "server.csr"),
         ("openssl", "x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "30",
          "-extfile", "ext", "-out", "server.pem"),
