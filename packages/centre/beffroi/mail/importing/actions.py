@@ -20,7 +20,7 @@ from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.mail import keys
 from beffroi.mail import queries as mail
 from beffroi.mail.importing import queries
-from beffroi.mail.importing.errors import ImportStopped
+from beffroi.mail.importing.errors import FieldInvalid, ImportStopped
 from beffroi.mail.importing.models import ImportJob, MovedPlace
 from beffroi.mail.importing.source import Where
 from beffroi.mail.models import Mailbox
@@ -59,7 +59,7 @@ MAX_ATTEMPTS = 30
 def begin(*, actor: Actor, mailbox: Mailbox, where: Where) -> ImportJob:
     """Ask an old mailbox for its folders; nothing is copied yet.
 
-    Errors: NotFound (not the actor's own mailbox), Invalid ("host", "username", "password"), Conflict (too many).
+    Errors: NotFound (not the actor's own mailbox), FieldInvalid (host, port, username, password), Conflict (too many).
     """
     mailbox = mail.access_mailbox(actor, mailbox.id)
     _check(where)
@@ -83,12 +83,12 @@ def begin(*, actor: Actor, mailbox: Mailbox, where: Where) -> ImportJob:
 def _check(where: Where) -> None:
     host = where.host.strip()
     if not 1 <= len(host) <= 253 or any(not (one.isalnum() or one in ".-:") for one in host):
-        raise Invalid("host")
+        raise FieldInvalid("host")
     if not 1 <= where.port <= 65535 or where.tls not in (ImportJob.Tls.IMPLICIT, ImportJob.Tls.STARTTLS):
-        raise Invalid("port")
+        raise FieldInvalid("port")
     for name, text in (("username", where.username.strip()), ("password", where.password)):
         if not 1 <= len(text) <= 254 or any(ord(one) < 0x20 for one in text):
-            raise Invalid(name)
+            raise FieldInvalid(name)
 
 
 @transaction.atomic

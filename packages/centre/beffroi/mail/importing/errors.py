@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from beffroi.lib.errors import BeffroiError, Unavailable
+from beffroi.lib.errors import BeffroiError, Invalid, Unavailable
+
+
+class FieldInvalid(Invalid):
+    """This value cannot be used: {}"""
+
+    code = "mail.import_field_invalid"
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field)
+        self.field = field
 
 
 class ImportStopped(BeffroiError):

@@ -19,6 +19,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict, Invalid
 from beffroi.mail import queries as mail
 from beffroi.mail.importing import actions, providers, queries
+from beffroi.mail.importing.errors import FieldInvalid
 from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.importing.source import PORTS, Where
 from beffroi.mail.models import Mailbox
@@ -44,8 +45,8 @@ def imports(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse
     if request.method == "POST":
         try:
             job = actions.begin(actor=actor, mailbox=mailbox, where=_where(request))
-        except Invalid as invalid:
-            error = {str(invalid.args[0]): _field_error(str(invalid.args[0]))}
+        except FieldInvalid as invalid:
+            error = {invalid.field: _field_error(invalid.field)}
         except Conflict:
             error = {
                 "form": _("Trois reprises sont déjà ouvertes pour cette boîte : terminez-en une d’abord.")
@@ -85,12 +86,12 @@ def _overview(request: HttpRequest, actor: Actor, mailbox: Mailbox, error: dict[
 
 
 def _where(request: HttpRequest) -> Where:
-    """Errors: Invalid."""
+    """Errors: FieldInvalid."""
     form = request.POST
     tls = form.get("tls", "implicit")
     port = form.get("port", "").strip() or str(PORTS.get(tls, 993))
     if not (port.isascii() and port.isdigit() and len(port) <= 5):
-        raise Invalid("port")
+        raise FieldInvalid("port")
     chosen = providers.provider(form.get("fournisseur", ""))
     host = chosen.host if chosen else form.get("host", "")
     return Where(host, int(port), tls, form.get("username", ""), form.get("password", ""))
