@@ -89,6 +89,7 @@ class Wire:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)  # close alone would leave the waiting thread its port
         self._server.close()
 
     def _serve(self) -> None:
