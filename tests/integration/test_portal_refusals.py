@@ -22,6 +22,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
 from beffroi.mail.held.models import HeldMail
+from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.models import Mailbox, RemediationJob
 from beffroi.watch.models import Campaign
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
@@ -73,6 +74,7 @@ class World:
     spared_id: str
     by_hand_id: str
     held_id: str
+    import_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -148,6 +150,12 @@ PORTAL = {
     "mail_content": Rule("thing", mail(uid=1)),
     "mail_attachment": Rule("thing", mail(uid=1, part="2")),
     "mail_report": Rule("thing", mail(uid=1), REPORT),
+    "mail_imports": Rule("thing", mail(), {"fournisseur": "orange", "username": "x", "password": "y"}),
+    "mail_import": Rule(
+        "thing",
+        lambda world: {"mailbox_id": world.mailbox.id, "job_id": world.import_id},
+        {"word": "cancel"},
+    ),
     "box_enrol": Rule("box"),
 }
 CAMPAIGN: Arguments = lambda world: {"campaign_id": world.campaign_id}  # noqa: E731
@@ -304,6 +312,9 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         NeverAgain.objects.get().id,
         asked.approval.id,
         hold(mailbox, reason="decision", decision_id=decision.id).id,
+        ImportJob.objects.create(
+            collectivite_id=beaune.id, mailbox_id=mailbox.id, asked_by=beaune.agent.id, host="x", username="x"
+        ).id,
     )
 
 
@@ -326,6 +337,7 @@ def changed() -> tuple[object, ...]:
         set(HeldMail.objects.values_list("state", "seen_at", "appeal_id")),
         set(LocalException.objects.values_list("state", flat=True)),
         set(NeverAgain.objects.values_list("pending", "revoked_at")),
+        set(ImportJob.objects.values_list("id", "state")),
     )
 
 

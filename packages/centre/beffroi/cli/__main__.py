@@ -112,6 +112,18 @@ def _sources(arguments: Sequence[str]) -> int:
     return sources.main(arguments)
 
 
+def _mail(arguments: Sequence[str]) -> int:
+    from beffroi.cli import mail_import  # noqa: PLC0415
+
+    return mail_import.main(arguments)
+
+
+def _import(arguments: Sequence[str]) -> int:
+    from beffroi.cli import consumers  # noqa: PLC0415
+
+    return consumers.one_import(arguments[0]) if arguments else consumers.main("import")
+
+
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "up": _up,
     "status": _status,
@@ -125,10 +137,12 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "releases": _releases,
     "retention": _retention,
     "person": _person,
+    "mail": _mail,
     "prepare": _prepare,
     "worker": _worker,
     "remediation": _remediation,
     "sources": _sources,
+    "import": _import,
 }
 
 

@@ -1,4 +1,4 @@
-"""The processes ``worker``, ``remediation`` and ``sources``: consumers of the outbox and timers, for ever.
+"""The processes ``worker``, ``remediation``, ``sources`` and ``import``: consumers of the outbox and timers, for ever.
 
 Process: the Python user; no listener. If it dies, events wait in the outbox.
 """
@@ -16,3 +16,11 @@ def main(group: str) -> int:
 
     running.run_forever(group, load())
     return 0
+
+
+def one_import(job_id: str) -> int:
+    """A child of ``import``."""
+    django.setup()
+    from beffroi.mail.importing import children  # noqa: PLC0415
+
+    return children.child(load(), job_id)

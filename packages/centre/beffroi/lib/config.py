@@ -250,6 +250,22 @@ class Config:
         high=1095,
     )
 
+    import_networks: str = _setting(
+        "",
+        "Networks of private addresses in which an old mailbox may be, separated by spaces; there, on any port. By"
+        " default none: an address typed in the portal reaches nothing behind the centre.",
+    )
+    import_ca: str = _setting(
+        "",
+        "File of certificates (PEM) of an authority that old mail servers may have besides the public ones.",
+    )
+    import_pause_ms: int = _setting(
+        500,
+        "Pause of an import after each 100 mails, so that the old provider is not strained.",
+        unit="ms",
+        low=0,
+        high=60_000,
+    )
     sources_proxy: str = _setting(
         "", "HTTP proxy through which outside sources are fetched, 'http://HOST:PORT'; empty: directly."
     )

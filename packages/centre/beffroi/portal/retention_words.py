@@ -15,6 +15,7 @@ CATEGORIES = {
     "held_mails": gettext_lazy("Courriels qui ne sont plus retenus"),
     "messages": gettext_lazy("Traces de courriels"),
     "deliveries": gettext_lazy("Traces de remise"),
+    "imports": gettext_lazy("Reprises d’anciennes boîtes, terminées"),
     "sightings": gettext_lazy("Signalements"),
     "campaigns": gettext_lazy("Campagnes"),
     "incidents": gettext_lazy("Dossiers clos, hors plainte"),

@@ -81,6 +81,7 @@ INSTALLED_APPS = [
     "beffroi.core.retention",
     *_existing(
         "beffroi.mail",
+        "beffroi.mail.importing",
         "beffroi.watch",
         "beffroi.watch.sources",
         "beffroi.watch.weather",

@@ -54,6 +54,7 @@ def processes(config: Config) -> list[Process]:
         _consumers(config, "worker", "main"),
         _consumers(config, "remediation", "remediation"),
         _consumers(config, "sources", "sources"),
+        _consumers(config, "import", "import"),
         _fetch(config),
         _django(config, "console", "beffroi.settings.console", workers=1),
         front.process(config),

@@ -1,0 +1,77 @@
+"""`mail import ADDRESS FILE`: bring an archive (mbox, EML, ZIP of these) into a mailbox.
+
+Process: the person's own; the file is opened by who asked for it, then root becomes the Python user.
+Input:   FILE is hostile (mail/importing/archive.py).
+Fails:   what was copied stays; given again, the command copies only what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from beffroi.cli.person import account, enter_centre, has_database, open_file
+from beffroi.lib.config import DEFAULT_STATE, load
+from beffroi.lib.errors import BeffroiError
+
+FOLDER = "Reprise"
+
+
+class MailboxUnknown(BeffroiError):
+    """No open mailbox has this address. Next: ./beffroi status"""
+
+    code = "cli.mailbox_unknown"
+
+
+class MailUnavailable(BeffroiError):
+    """The mailboxes of {} cannot be used: {}. Given again, the command goes on. Next: ./beffroi status"""
+
+    code = "cli.mail_unavailable"
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(arguments)
+    config = load(options.state.resolve())
+    asking = account()
+    file = open_file(options.file)
+    if not has_database(config):
+        raise MailUnavailable(config.state, "no database")
+    enter_centre(config)
+    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
+
+    from beffroi.mail.importing import bringing, folders, queries  # noqa: PLC0415
+    from beffroi.mail.models import Mailbox  # noqa: PLC0415
+
+    target = "/".join(folders.safe(part) for part in options.folder.split("/") if part) or FOLDER
+    try:
+        with file:
+            mailbox = Mailbox.objects.filter(address=options.address.strip().lower(), closed_at=None).first()
+            if mailbox is None:
+                raise MailboxUnknown
+            job = bringing.bring(
+                mailbox=mailbox, file=file, name=options.file.name, folder=target, account=asking
+            )
+    except DatabaseError:
+        raise MailUnavailable(config.state, "the database does not answer") from None
+    except OSError as error:
+        raise MailUnavailable(config.state, error.strerror) from None
+    told = queries.progress(job)
+    print(
+        f"{told.copied} mails copied, {told.present} were there already, {told.failed} could not be copied."
+    )
+    for one in queries.failures(job):
+        at = f"{one.received_at:%Y-%m-%d %H:%M}" if one.received_at else "no date"
+        print(f"  {one.folder.target}: {at}, {one.size_bytes} bytes: {one.reason}")
+    return 0 if not told.failed else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="beffroi mail")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    import_ = verbs.add_parser("import", help="bring the mails of an archive into a mailbox")
+    import_.add_argument("address", metavar="ADDRESS")
+    import_.add_argument("file", type=Path, metavar="FILE", help="mbox, EML, or a ZIP archive of these")
+    import_.add_argument("--folder", default=FOLDER, metavar="NAME", help=f"by default {FOLDER}")
+    import_.add_argument("--state", type=Path, default=DEFAULT_STATE)
+    return parser

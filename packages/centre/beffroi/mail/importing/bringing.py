@@ -1,0 +1,94 @@
+"""Put the mails of an archive into a mailbox, each once. Run again after a cut, it goes on where it was.
+
+Process: cli, as the Python user.
+Fails:   NewMailboxAway; what was copied stays, and is known when the command is given again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import IO
+
+from django.conf import settings
+
+from beffroi.mail.importing import actions, archive, runner, target
+from beffroi.mail.importing.archive import Found
+from beffroi.mail.importing.models import ImportFailure, ImportFolder, ImportJob
+from beffroi.mail.importing.runner import Dealt
+from beffroi.mail.importing.target import NewMailbox
+from beffroi.mail.models import Mailbox
+
+
+def bring(*, mailbox: Mailbox, file: IO[bytes], name: str, folder: str, account: str) -> ImportJob:
+    """Errors: NewMailboxAway, Invalid (no such format)."""
+    job = actions.begin_archive(mailbox=mailbox, name=name, account=account)
+    try:
+        with target.open_target(settings.BEFFROI, mailbox.address) as new:
+            bringer = _Bringer(job, new)
+            for found in archive.read(file, folder):
+                bringer.take(found)
+            bringer.flush_all()
+    except BaseException:
+        actions.end_archive(job, complete=False)
+        raise
+    return actions.end_archive(job, complete=True)
+
+
+class _Bringer:
+    def __init__(self, job: ImportJob, new: NewMailbox) -> None:
+        self._job, self._new = job, new
+        self._folders: dict[str, ImportFolder] = {}
+        self._known: dict[str, set[bytes]] = {}
+        self._waiting: dict[str, list[Found]] = defaultdict(list)
+        self._count: dict[str, int] = defaultdict(int)
+
+    def take(self, found: Found) -> None:
+        waiting = self._waiting[found.folder]
+        waiting.append(found)
+        held_bytes = sum(one.size_bytes for one in waiting if one.letter)
+        if len(waiting) >= runner.BATCH or held_bytes >= runner.SLICE_BYTES:
+            self._flush(found.folder)
+
+    def flush_all(self) -> None:
+        for name in list(self._waiting):
+            self._flush(name)
+
+    def _flush(self, name: str) -> None:
+        folder, known, dealt, sent = self._folder(name), self._known[name], Dealt(), []
+        for one in self._waiting.pop(name):
+            self._count[name] += 1
+            if one.letter is None:
+                self._fail(dealt, folder, one, one.reason)
+            elif one.letter.key in known:
+                dealt.present += 1
+            else:
+                known.add(one.letter.key)
+                sent.append((one, one.letter))
+        reasons = self._new.append(name, [letter for _, letter in sent]) if sent else []
+        for (one, letter), reason in zip(sent, reasons, strict=True):
+            if reason:
+                known.discard(letter.key)
+                self._fail(dealt, folder, one, reason)
+            else:
+                dealt.copied += 1
+        runner.keep(self._job, folder, self._count[name], dealt)
+
+    def _fail(self, dealt: Dealt, folder: ImportFolder, one: Found, reason: str) -> None:
+        dealt.failures.append(
+            ImportFailure(
+                folder=folder,
+                uid=self._count[folder.target] * 1000 + len(dealt.failures),
+                reason=reason,
+                size_bytes=one.size_bytes,
+                received_at=one.letter.at if one.letter else None,
+            )
+        )
+
+    def _folder(self, name: str) -> ImportFolder:
+        if name not in self._folders:
+            self._new.ensure(name)
+            self._known[name] = self._new.known(name)
+            self._folders[name] = ImportFolder.objects.create(
+                job=self._job, name=name, target=name, chosen=True, place=len(self._folders)
+            )
+        return self._folders[name]

@@ -1,0 +1,99 @@
+"""A mail on its way from an old mailbox to a new one. Pure.
+
+Rule:    the same mail is the same Message-ID, Date and size; without a Message-ID, the same header and size. Transport
+         changes the size (Received), so a copy that came by another way is another mail.
+Hostile: the whole mail. Our own ``X-Beffroi-*`` headers are taken out: only the mail door stamps them, and remediation
+         and the page believe them. Nothing else is parsed or changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+MAX_BYTES = 50 * 1024 * 1024
+"""As Postfix takes them (message_size_limit)."""
+MAX_KEYWORDS = 30
+MAX_KEYWORD_CHARS = 50
+_OURS = re.compile(rb"^x-beffroi-[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE | re.MULTILINE)
+_KEYWORD = re.compile(rb"[A-Za-z0-9$_.+-]+")
+_SYSTEM = {one.lower(): one for one in (b"\\Seen", b"\\Answered", b"\\Flagged", b"\\Draft", b"\\Deleted")}
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is known of a mail before it is fetched. ``key``: b"" when only the mail itself can tell."""
+
+    uid: int
+    flags: tuple[bytes, ...]
+    at: datetime
+    size_bytes: int
+    key: bytes
+
+
+@dataclass(frozen=True)
+class Letter:
+    """``data``: clean; ``at``: when it was received."""
+
+    data: bytes
+    flags: tuple[bytes, ...]
+    at: datetime
+
+    @property
+    def key(self) -> bytes:
+        return key(header_of(self.data), len(self.data))
+
+
+def clean(raw: bytes) -> bytes:
+    """The mail as it is saved: CRLF line ends, no NUL, without headers that only our mail door may write."""
+    lines = raw.replace(b"\r\n", b"\n").replace(b"\0", b"\x80")
+    end = lines.find(b"\n\n")
+    header, body = (lines, b"") if end < 0 else (lines[: end + 1], lines[end + 1 :])
+    if not header.endswith(b"\n"):
+        header += b"\n"
+    return (_OURS.sub(b"", header) + body).replace(b"\n", b"\r\n")
+
+
+def header_of(data: bytes) -> bytes:
+    """The header with its empty line, as IMAP's BODY[HEADER] gives it."""
+    end = data.find(b"\r\n\r\n")
+    return data if end < 0 else data[: end + 4]
+
+
+def key(header: bytes, size_bytes: int) -> bytes:
+    """16 bytes that name a mail by its header (whole, or Message-ID and Date alone) and size."""
+    named = partial_key(header, size_bytes)
+    return named or hashlib.sha256(b"header\n%d\n" % size_bytes + header.strip()).digest()[:16]
+
+
+def partial_key(header: bytes, size_bytes: int) -> bytes:
+    """The same from Message-ID and Date alone; b"" for a mail without a Message-ID."""
+    message_id = field(header, b"message-id")
+    if not message_id.strip(b"<> "):
+        return b""
+    basis = b"id\n%d\n%b\n%b" % (size_bytes, message_id, field(header, b"date"))
+    return hashlib.sha256(basis).digest()[:16]
+
+
+def field(header: bytes, name: bytes) -> bytes:
+    """The first field of this name, on one line; b"" where there is none."""
+    found = re.search(
+        rb"^" + name + rb"[ \t]*:([^\n]*\n(?:[ \t][^\n]*\n?)*)", header + b"\n", re.IGNORECASE | re.MULTILINE
+    )
+    return b" ".join(found.group(1).split()) if found else b""
+
+
+def kept_flags(flags: Sequence[bytes]) -> tuple[bytes, ...]:
+    """System flags, and keywords that any server takes; never ours, which lift marks of the mail door."""
+    found = [_SYSTEM[one.lower()] for one in flags if one.lower() in _SYSTEM]
+    words = [
+        one
+        for one in flags
+        if _KEYWORD.fullmatch(one)
+        and len(one) <= MAX_KEYWORD_CHARS
+        and not one.lower().startswith(b"$beffroi")
+    ]
+    return tuple(dict.fromkeys(found + words[:MAX_KEYWORDS]))
