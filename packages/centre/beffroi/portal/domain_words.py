@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from beffroi.mail.domains.records import Purpose
 
@@ -277,9 +277,11 @@ def lead(found: Sequence[Line]) -> str:
     if not found:
         return _("Ce domaine n’a pas encore été vérifié.")
     if bad:
-        return _("À corriger : %(n)s point empêche ou menace le courrier de ce domaine.") % {"n": bad} if (
-            bad == 1
-        ) else _("À corriger : %(n)s points empêchent ou menacent le courrier de ce domaine.") % {"n": bad}
+        return ngettext(
+            "À corriger : %(n)s point empêche ou menace le courrier de ce domaine.",
+            "À corriger : %(n)s points empêchent ou menacent le courrier de ce domaine.",
+            bad,
+        ) % {"n": bad}
     if warn:
         return _("Le courrier fonctionne ; points à améliorer : %(n)s.") % {"n": warn}
     return _("Tout ce qui a été vérifié est en ordre.")

@@ -9,12 +9,25 @@ from allauth.account import views as account
 from allauth.mfa.base import views as mfa
 from allauth.mfa.recovery_codes import views as recovery
 from allauth.mfa.totp import views as totp
-from django.urls import URLPattern, URLResolver, path, register_converter
+from django.urls import URLPattern, URLResolver, path, re_path, register_converter
 from django.urls.converters import StringConverter
 from django.views.i18n import set_language
 
 from beffroi.portal import about, health
-from beffroi.portal.web import access, blocks, boxes, home, incidents, mail, signin, unlock, weather, why
+from beffroi.portal.web import (
+    access,
+    blocks,
+    boxes,
+    discovery,
+    domains,
+    home,
+    incidents,
+    mail,
+    signin,
+    unlock,
+    weather,
+    why,
+)
 
 handler400 = "beffroi.portal.health.bad_request"
 handler403 = "beffroi.portal.health.forbidden"
@@ -65,6 +78,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("dossiers/nouveau/", incidents.new, name="incident_new"),
     path("dossiers/<str:incident_id>/", incidents.incident, name="incident"),
     path("dossiers/<str:incident_id>/plainte/", incidents.export, name="incident_export"),
+    # Under names of the communes' domains; the front lets nothing else through there.
+    path(".well-known/mta-sts.txt", discovery.mta_sts, name="mta_sts"),
+    path("mail/config-v1.1.xml", discovery.autoconfig, name="autoconfig"),
+    path(".well-known/autoconfig/mail/config-v1.1.xml", discovery.autoconfig, name="autoconfig_well_known"),
+    re_path(r"(?i)^autodiscover/autodiscover\.xml$", discovery.autodiscover, name="autodiscover"),
+    path("domaines/", domains.domains, name="own_domains"),
     path("courrier/", mail.mailboxes, name="mail"),
     path("courrier/signale/<str:beffroi_id>/", mail.reported, name="mail_reported"),
     path("courrier/signale/<str:beffroi_id>/declarer/", incidents.declare, name="mail_declare"),
