@@ -27,6 +27,7 @@ CENTRE = Servers(
     reports="rapports@cloud.example",
     caa=("letsencrypt.org",),
 )
+FIRST = Choices()
 KEYS = [PublicKey("beffroi1", "A" * 392), PublicKey("beffroi2", "B" * 392)]
 BEFORE = """
 @ MX 5 mx.old.example.
@@ -47,7 +48,7 @@ def knot() -> Iterator[Authority]:
         yield found
 
 
-def plan(choices: Choices = Choices(), servers: Servers = CENTRE) -> list[records.Record]:
+def plan(choices: Choices = FIRST, servers: Servers = CENTRE) -> list[records.Record]:
     return records.plan(DOMAIN, servers, choices, KEYS)
 
 

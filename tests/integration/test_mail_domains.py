@@ -110,7 +110,12 @@ def test_the_job_rotates_when_it_is_due_and_waits_while_dns_lags(domain: Domain,
 
 def test_choices_are_checked_and_change_the_plan(domain: Domain, system: Actor) -> None:
     actions.choose(
-        actor=system, domain=domain, dmarc="reject", sts="enforce", also_sends="include:spf.old.example", old_mx=""
+        actor=system,
+        domain=domain,
+        dmarc="reject",
+        sts="enforce",
+        also_sends="include:spf.old.example",
+        old_mx="",
     )
     texts = [one.data for one in queries.plan(domain)]
     assert any(one.startswith("v=DMARC1; p=reject;") for one in texts)

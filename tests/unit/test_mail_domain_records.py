@@ -19,10 +19,11 @@ CENTRE = Servers(
     reports="rapports@cloud.example",
     caa=("letsencrypt.org",),
 )
+FIRST = Choices()
 KEYS = [PublicKey("beffroi1", "A" * 392), PublicKey("beffroi2", "B" * 392)]
 
 
-def plan(choices: Choices = Choices(), servers: Servers = CENTRE) -> dict[Purpose, list[Record]]:
+def plan(choices: Choices = FIRST, servers: Servers = CENTRE) -> dict[Purpose, list[Record]]:
     found: dict[Purpose, list[Record]] = {}
     for one in records.plan("mairie.example", servers, choices, KEYS):
         found.setdefault(one.purpose, []).append(one)

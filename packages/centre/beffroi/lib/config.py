@@ -95,10 +95,12 @@ class Config:
         "mx", "SPF mechanisms of the servers that send for the communes, such as 'include:_spf.example.fr'."
     )
     mail_reports: str = _setting(
-        "", "Address that collects DMARC and TLS reports of all domains; empty: rapports@ the mail server's name."
+        "",
+        "Address that collects DMARC and TLS reports of all domains; empty: rapports@ the mail server's name.",
     )
     mail_caa: str = _setting(
-        "letsencrypt.org", "Authorities that may issue certificates for the communes' domains (CAA), by spaces."
+        "letsencrypt.org",
+        "Authorities that may issue certificates for the communes' domains (CAA), by spaces.",
     )
     mail_dkim_zone: str = _setting(
         "",

@@ -22,7 +22,9 @@ PURPOSES = {
     ),
     Purpose.STS: gettext_lazy("Annonce que le courrier ne doit nous être remis que chiffré."),
     Purpose.STS_HOST: gettext_lazy("L’adresse où se lit cette règle de chiffrement."),
-    Purpose.TLS_RPT: gettext_lazy("Demande aux autres serveurs de signaler les remises chiffrées qui échouent."),
+    Purpose.TLS_RPT: gettext_lazy(
+        "Demande aux autres serveurs de signaler les remises chiffrées qui échouent."
+    ),
     Purpose.AUTOCONFIG: gettext_lazy("Règle Thunderbird tout seul : on ne saisit que son adresse."),
     Purpose.AUTODISCOVER: gettext_lazy("Règle Outlook tout seul : on ne saisit que son adresse."),
     Purpose.SRV_IMAPS: gettext_lazy("Indique aux téléphones et logiciels où lire le courrier."),
@@ -105,7 +107,9 @@ SAID = {
         gettext_lazy("Notre serveur doit avoir le plus petit nombre (10), l’ancien le plus grand (20)."),
     ),
     ("spf", "absent"): (
-        gettext_lazy("N’importe quel serveur peut envoyer au nom de la commune, et nos envois sont suspects."),
+        gettext_lazy(
+            "N’importe quel serveur peut envoyer au nom de la commune, et nos envois sont suspects."
+        ),
         _ASK,
     ),
     ("spf", "open"): (
@@ -207,7 +211,10 @@ SAID = {
         gettext_lazy("Le certificat annoncé n’est pas celui du serveur : certains refusent de nous écrire."),
         _CENTRE,
     ),
-    ("dane", "unsigned"): (gettext_lazy("Annoncé sans signature DNSSEC : personne n’en tient compte."), _CENTRE),
+    ("dane", "unsigned"): (
+        gettext_lazy("Annoncé sans signature DNSSEC : personne n’en tient compte."),
+        _CENTRE,
+    ),
 }
 STATES = {
     "ok": "domain_ok",
@@ -216,7 +223,12 @@ STATES = {
     "unknown": "domain_unknown",
 }
 """Keys of ``words.STATES``."""
-MARKS = {"ok": gettext_lazy("bon"), "warn": gettext_lazy("à revoir"), "bad": gettext_lazy("faux"), "unknown": "?"}
+MARKS = {
+    "ok": gettext_lazy("bon"),
+    "warn": gettext_lazy("à revoir"),
+    "bad": gettext_lazy("faux"),
+    "unknown": "?",
+}
 DMARC = {
     "none": gettext_lazy("Surveiller (none)"),
     "quarantine": gettext_lazy("Classer les faux en indésirables (quarantine)"),

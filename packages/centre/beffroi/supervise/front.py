@@ -121,11 +121,11 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
 
 def _discovery() -> tuple[str, ...]:
     """Under a commune's own names only what finds mail settings is answered: no page, no sign-in, no cookie."""
-    paths = " ".join(DISCOVERY_PATHS)
+    paths, most = " ".join(DISCOVERY_PATHS), MAX_DISCOVERY_BODY_BYTES
     return (
         f"http-request deny deny_status 404 if discovery !{{ path -i {paths} }}",
         "http-request del-header Cookie if discovery",
-        f"http-request deny deny_status 413 if discovery {{ req.hdr_val(content-length) gt {MAX_DISCOVERY_BODY_BYTES} }}",
+        f"http-request deny deny_status 413 if discovery {{ req.hdr_val(content-length) gt {most} }}",
     )
 
 
@@ -217,7 +217,9 @@ def _frontend(config: Config, listener: _Listener) -> list[str]:
     alpn = "http/1.1" if listener.name == "box" else "h2,http/1.1"
     crt = f"crt {pem}"
     if listener.name == "portal" and has_domain_certificates(config):
-        crt += f" crt {domain_certificates(config)}"  # the name in the hello chooses; portal.pem stays the first
+        crt += (
+            f" crt {domain_certificates(config)}"  # the name in the hello chooses; portal.pem stays the first
+        )
     binds = [f"bind {address} ssl {crt} alpn {alpn}" for address in _addresses(config, listener.port)]
     others = " or discovery" if listener.name == "portal" else ""
     names = " ".join(name for name in front_names(config) if ":" not in name)

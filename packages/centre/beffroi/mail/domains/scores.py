@@ -11,7 +11,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 RPNT_TLDS = frozenset(
-    ("fr", "alsace", "bzh", "corsica", "paris", "eu", "re", "yt", "gp", "mq", "gf", "pm", "wf", "tf", "nc", "pf")
+    (
+        "fr",
+        "alsace",
+        "bzh",
+        "corsica",
+        "paris",
+        "eu",
+        "re",
+        "yt",
+        "gp",
+        "mq",
+        "gf",
+        "pm",
+        "wf",
+        "tf",
+        "nc",
+        "pf",
+    )
 )
 RPNT = (
     "1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7", "1.8",
