@@ -20,6 +20,7 @@ import dns.exception
 import dns.message
 import dns.query
 import dns.rcode
+import dns.tsigkeyring
 import dns.update
 
 ADDRESS = "127.0.0.1"
@@ -82,19 +83,28 @@ class Authority:
         return [row.to_text() for one in answer.answer for row in one]
 
     def change(self, zone: str, *changes: tuple[str, str, str]) -> None:
-        """(name, type, data) each; data "" deletes. As an administrator of the server, by the same key."""
-        import dns.tsigkeyring
+        """(name, type, data) each: what stood there goes, and data comes, if any. As the server's administrator."""
+        message = self._update(zone)
+        for name, kind, data in changes:
+            message.delete(f"{name}.", kind)
+            if data:
+                message.add(f"{name}.", 60, kind, data)
+        self._send(message)
 
-        message = dns.update.UpdateMessage(
+    def add(self, zone: str, name: str, kind: str, data: str) -> None:
+        message = self._update(zone)
+        message.add(f"{name}.", 60, kind, data)
+        self._send(message)
+
+    def _update(self, zone: str) -> dns.update.UpdateMessage:
+        return dns.update.UpdateMessage(
             zone,
             keyring=dns.tsigkeyring.from_text({KEY_NAME: SECRET}),
             keyname=KEY_NAME,
             keyalgorithm="hmac-sha256",
         )
-        for name, kind, data in changes:
-            message.delete(f"{name}.", kind)
-            if data:
-                message.add(f"{name}.", 60, kind, data)
+
+    def _send(self, message: dns.message.Message) -> None:
         answer = dns.query.tcp(message, ADDRESS, timeout=5, port=KNOT_PORT)
         assert answer.rcode() == dns.rcode.NOERROR, dns.rcode.to_text(answer.rcode())
 
