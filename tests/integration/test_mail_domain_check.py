@@ -88,49 +88,47 @@ def test_a_domain_published_by_our_own_update_is_in_order(knot: Authority) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "data", "item", "state", "code"),
+    ("change", "item", "expected"),
     [
-        (DOMAIN, "MX", "", "mx", "bad", "absent"),
-        (DOMAIN, "MX", "10 mx.old.example.", "mx", "bad", "elsewhere"),
-        (DOMAIN, "TXT", "", "spf", "bad", "absent"),
-        (DOMAIN, "TXT", '"v=spf1 include:old.example -all"', "spf", "bad", "without_us"),
-        (DOMAIN, "TXT", '"v=spf1 mx ?all"', "spf", "bad", "open"),
-        (DOMAIN, "TXT", '"v=spf1 mx ip4:192.0.2.1 -all"', "spf", "warn", "differs"),
-        (f"beffroi1._domainkey.{DOMAIN}", "TXT", "", "dkim:beffroi1", "bad", "absent"),
-        (f"beffroi2._domainkey.{DOMAIN}", "TXT", "", "dkim:beffroi2", "warn", "absent"),
+        ((DOMAIN, "MX", ""), "mx", ("bad", "absent")),
+        ((DOMAIN, "MX", "10 mx.old.example."), "mx", ("bad", "elsewhere")),
+        ((DOMAIN, "TXT", ""), "spf", ("bad", "absent")),
+        ((DOMAIN, "TXT", '"v=spf1 include:old.example -all"'), "spf", ("bad", "without_us")),
+        ((DOMAIN, "TXT", '"v=spf1 mx ?all"'), "spf", ("bad", "open")),
+        ((DOMAIN, "TXT", '"v=spf1 mx ip4:192.0.2.1 -all"'), "spf", ("warn", "differs")),
+        ((f"beffroi1._domainkey.{DOMAIN}", "TXT", ""), "dkim:beffroi1", ("bad", "absent")),
+        ((f"beffroi2._domainkey.{DOMAIN}", "TXT", ""), "dkim:beffroi2", ("warn", "absent")),
         (
-            f"beffroi1._domainkey.{DOMAIN}",
-            "TXT",
-            f'"v=DKIM1; k=rsa; p={"A" * 200}"',
+            (f"beffroi1._domainkey.{DOMAIN}", "TXT", f'"v=DKIM1; k=rsa; p={"A" * 200}"'),
             "dkim:beffroi1",
-            "bad",
-            "cut",
+            ("bad", "cut"),
         ),
-        (f"beffroi1._domainkey.{DOMAIN}", "TXT", '"v=DKIM1; p=CCCC"', "dkim:beffroi1", "bad", "differs"),
-        (f"_dmarc.{DOMAIN}", "TXT", "", "dmarc", "bad", "absent"),
-        (f"_dmarc.{DOMAIN}", "TXT", '"v=DMARC1; sp=none; p=reject"', "dmarc", "warn", "p_not_first"),
-        (f"_dmarc.{DOMAIN}", "TXT", '"v=DMARC1; p=reject"', "dmarc", "warn", "no_reports"),
-        (f"_dmarc.{DOMAIN}", "TXT", '"v=DMARC1; rua=mailto:a@b.example"', "dmarc", "bad", "no_policy"),
+        ((f"beffroi1._domainkey.{DOMAIN}", "TXT", '"v=DKIM1; p=CCCC"'), "dkim:beffroi1", ("bad", "differs")),
+        ((f"_dmarc.{DOMAIN}", "TXT", ""), "dmarc", ("bad", "absent")),
+        ((f"_dmarc.{DOMAIN}", "TXT", '"v=DMARC1; sp=none; p=reject"'), "dmarc", ("warn", "p_not_first")),
+        ((f"_dmarc.{DOMAIN}", "TXT", '"v=DMARC1; p=reject"'), "dmarc", ("warn", "no_reports")),
+        ((f"_dmarc.{DOMAIN}", "TXT", '"v=DMARC1; rua=mailto:a@b.example"'), "dmarc", ("bad", "no_policy")),
         (
-            f"_dmarc.{DOMAIN}",
-            "TXT",
-            '"v=DMARC1; p=quarantine; pct=20; rua=mailto:rapports@cloud.example"',
+            (
+                f"_dmarc.{DOMAIN}",
+                "TXT",
+                '"v=DMARC1; p=quarantine; pct=20; rua=mailto:rapports@cloud.example"',
+            ),
             "dmarc_strong",
-            "warn",
-            "weak",
+            ("warn", "weak"),
         ),
-        (f"_mta-sts.{DOMAIN}", "TXT", '"v=STSv1; id=old;"', "mta_sts", "warn", "differs"),
-        (f"autoconfig.{DOMAIN}", "CNAME", "www.mairie.example.", "autoconfig", "warn", "elsewhere"),
-        (f"_imaps._tcp.{DOMAIN}", "SRV", "0 1 143 mx.cloud.example.", "srv_imaps", "warn", "differs"),
-        (DOMAIN, "CAA", '0 issue "other.example"', "caa", "bad", "without_us"),
+        ((f"_mta-sts.{DOMAIN}", "TXT", '"v=STSv1; id=old;"'), "mta_sts", ("warn", "differs")),
+        ((f"autoconfig.{DOMAIN}", "CNAME", "www.mairie.example."), "autoconfig", ("warn", "elsewhere")),
+        ((f"_imaps._tcp.{DOMAIN}", "SRV", "0 1 143 mx.cloud.example."), "srv_imaps", ("warn", "differs")),
+        ((DOMAIN, "CAA", '0 issue "other.example"'), "caa", ("bad", "without_us")),
     ],
 )
 def test_each_fault_gets_its_diagnosis(
-    knot: Authority, name: str, kind: str, data: str, item: str, state: str, code: str
+    knot: Authority, change: tuple[str, str, str], item: str, expected: tuple[str, str]
 ) -> None:
-    knot.change(DOMAIN, (name, kind, data))
+    knot.change(DOMAIN, change)
     result = found()[item]
-    assert (result.state, result.code) == (state, code), result
+    assert (result.state, result.code) == expected, result
 
 
 def test_every_diagnosis_has_words(knot: Authority) -> None:

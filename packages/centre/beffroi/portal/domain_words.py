@@ -130,7 +130,7 @@ SAID = {
     ),
     ("dkim", "cut"): (
         gettext_lazy("La clé publiée est coupée : le formulaire du prestataire l’a tronquée."),
-        gettext_lazy("Copiez la variante « en deux morceaux » de cette page."),
+        gettext_lazy("Copiez la variante « plus de 255 caractères » de cette page."),
     ),
     ("dkim", "differs"): (gettext_lazy("La clé publiée n’est pas la nôtre."), _REPLACE),
     ("dmarc", "absent"): (
