@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,11 +174,11 @@ def _running(home: Path, *argv: str) -> Iterator[None]:
         process.wait(20)
 
 
-def _until(ready: object, seconds: float = 20) -> None:
+def _until(ready: Callable[[], object], seconds: float = 20) -> None:
     end = time.monotonic() + seconds
     while True:
         try:
-            if ready():  # type: ignore[operator]
+            if ready():
                 return
         except (OSError, EOFError, dns.exception.DNSException):
             pass

@@ -4,7 +4,7 @@ Purpose: what the check of a domain knows of the world.
 Process: the group ``sources``, and a person's command.
 Hostile: every answer. Connections go only to our own servers' names: a commune's zone leads nobody elsewhere.
 Fails:   a question without an answer is UNANSWERED, never "absent"; after ``budget_s`` nothing more is asked.
-Source:  RFC 8484 is not used: the resolver is ours, and its AD bit (RFC 4035) is believed on loopback only by choice.
+Source:  RFC 4035 (the AD bit), 3207 (STARTTLS), 8461 3.3 (fetching a policy).
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import dns.exception
 import dns.message
@@ -89,7 +90,7 @@ def apply(target: Server, records: Sequence[Record]) -> list[str]:
 
 
 def _send(target: Server, zone: str, records: Iterable[Record]) -> None:
-    message = dns.update.UpdateMessage(zone, **_signed(target))
+    message = _message(target, zone)
     for (name, kind), group in groupby(sorted(records, key=lambda one: one.key), key=lambda one: one.key):
         ours = list(group)
         for former in _to_delete(target, name, ours):
@@ -99,7 +100,7 @@ def _send(target: Server, zone: str, records: Iterable[Record]) -> None:
     _exchange(target, message)
 
 
-def _to_delete(target: Server, name: str, ours: Sequence[Record]) -> Iterator[tuple[object, ...]]:
+def _to_delete(target: Server, name: str, ours: Sequence[Record]) -> Iterator[tuple[Any, ...]]:
     kind, host = ours[0].type, dns.name.from_text(name)
     if kind == "CAA":
         return
@@ -130,12 +131,14 @@ def _zone_of(target: Server, name: str) -> str:
     raise UpdateRefused(f"it holds no zone of {name}")
 
 
-def _signed(target: Server) -> dict[str, object]:
+def _message(target: Server, zone: str) -> dns.update.UpdateMessage:
     try:
         keyring = dns.tsigkeyring.from_text({target.key_name: target.secret})
     except (ValueError, dns.exception.DNSException):
         raise UpdateRefused("the key in secrets/dns-update.key is not base64") from None
-    return {"keyring": keyring, "keyname": target.key_name, "keyalgorithm": dns.name.from_text(ALGORITHM)}
+    return dns.update.UpdateMessage(
+        zone, keyring=keyring, keyname=target.key_name, keyalgorithm=dns.name.from_text(ALGORITHM)
+    )
 
 
 def _exchange(target: Server, message: dns.message.Message, *, quiet: bool = False) -> dns.message.Message:
