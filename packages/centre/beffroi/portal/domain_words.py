@@ -63,11 +63,17 @@ LABELS = {
     "starttls": gettext_lazy("Chiffrement de notre serveur"),
     "certificate": gettext_lazy("Certificat de notre serveur"),
     "dane": gettext_lazy("Certificat annoncé (DANE)"),
+    "site_https": gettext_lazy("Site internet"),
+    "site_http": gettext_lazy("Site sans chiffrement"),
+    "site_certificate": gettext_lazy("Certificat du site"),
+    "site_same": gettext_lazy("Nom du site"),
+    "site_www": gettext_lazy("Site avec et sans www"),
 }
 _ASK = gettext_lazy("Faites publier l’enregistrement de cette page, ou envoyez la lettre au prestataire.")
 _REPLACE = gettext_lazy("Faites remplacer l’enregistrement par celui de cette page.")
 _CENTRE = gettext_lazy("C’est au Département de le corriger : la commune n’a rien à faire.")
 _HOST = gettext_lazy("À demander au prestataire du domaine ; le courrier fonctionne sans.")
+_SITE = gettext_lazy("À demander au prestataire du site ; le courrier n’en dépend pas.")
 _LATER = gettext_lazy("Rien à faire : la vérification recommence chaque jour.")
 SAID = {
     ("", "ok"): (gettext_lazy("En ordre."), ""),
@@ -211,6 +217,11 @@ SAID = {
         gettext_lazy("Le certificat annoncé n’est pas celui du serveur : certains refusent de nous écrire."),
         _CENTRE,
     ),
+    ("site_https", "not_answering"): (gettext_lazy("Le site ne répond pas comme il faut en HTTPS."), _SITE),
+    ("site_http", "not_https"): (gettext_lazy("En HTTP, le site ne renvoie pas vers HTTPS."), _SITE),
+    ("site_certificate", "certificate"): (gettext_lazy("Le certificat du site n’est pas valable."), _SITE),
+    ("site_same", "foreign"): (gettext_lazy("Le site renvoie vers un autre nom de domaine."), _SITE),
+    ("site_www", "one_only"): (gettext_lazy("Le site ne répond pas à la fois avec et sans « www »."), _SITE),
     ("dane", "unsigned"): (
         gettext_lazy("Annoncé sans signature DNSSEC : personne n’en tient compte."),
         _CENTRE,

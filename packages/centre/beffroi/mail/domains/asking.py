@@ -2,7 +2,7 @@
 
 Purpose: what the check of a domain knows of the world.
 Process: the group ``sources``, and a person's command.
-Hostile: every answer. Connections go only to our own servers' names: a commune's zone leads nobody elsewhere.
+Hostile: every answer. Connections go only to our own servers' names; the website is ``site``'s.
 Fails:   a question without an answer is UNANSWERED, never "absent"; after ``budget_s`` nothing more is asked.
 Source:  RFC 4035 (the AD bit), 3207 (STARTTLS), 8461 3.3 (fetching a policy).
 """

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from beffroi.mail.domains import asking, records
+from beffroi.mail.domains import asking, records, site
 from beffroi.mail.domains.asking import Answer, Asker
 from beffroi.mail.domains.records import Purpose, Record
 
@@ -38,7 +38,8 @@ class Result:
 @dataclass(frozen=True)
 class Subject:
     """What is checked. ``waiting``: selectors of keys that do not sign yet. ``smtp_port``: of our server, where the
-    check meets it; ``authorities``: a file of certificates to trust besides the public ones (laboratory)."""
+    check meets it; ``authorities``: a file of certificates to trust besides the public ones (laboratory); ``way``: to the
+    website, which is left out without it."""
 
     domain: str
     servers: records.Servers
@@ -47,6 +48,7 @@ class Subject:
     waiting: frozenset[str] = frozenset()
     smtp_port: int = 25
     authorities: str | None = None
+    way: site.Way | None = None
 
 
 def check(subject: Subject, asker: Asker) -> list[Result]:
@@ -314,6 +316,9 @@ def _around(subject: Subject, asker: Asker) -> Iterator[Result]:
     else:
         yield Result("mx_ipv6", "ok" if six.rows else "warn", "ok" if six.rows else "absent", mx)
     yield from _meet(subject, asker)
+    if subject.way is not None:
+        visited = site.look(subject.domain, asker, subject.way)
+        yield from (Result(item, state, code) for item, (state, code) in visited.items())
 
 
 def _signed(asker: Asker, item: str, name: str) -> Result:

@@ -9,7 +9,7 @@ from django.conf import settings
 from beffroi.core.communes.models import Domain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.config import Config
-from beffroi.mail.domains import actions, check, queries, scores
+from beffroi.mail.domains import actions, check, queries, scores, site
 from beffroi.mail.domains.asking import BUDGET_S, Asker
 from beffroi.mail.domains.models import DkimKey, DomainCheck
 from beffroi.mail.domains.records import Choices
@@ -47,6 +47,7 @@ def subject(name: str, config: Config, *, enrolled: bool = True) -> check.Subjec
         keys=queries.public_keys(domain.id) if domain else [],
         waiting=frozenset(one.selector for one in keys if one.state != DkimKey.State.ACTIVE),
         smtp_port=config.smtp_port,
+        way=site.Way(),
     )
 
 

@@ -35,7 +35,10 @@ RPNT = (
     "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "2.7", "2.8",
 )  # fmt: skip
 RPNT_A = frozenset(("1.1", "1.2", "1.3", "1.4", "1.5", "2.1", "2.2", "2.3", "2.4", "2.5", "2.8"))
-_FROM_ITEMS = {"2.4": "mx", "2.5": "spf", "2.6": "dmarc", "2.7": "dmarc_strong"}
+_FROM_ITEMS = {
+    "1.3": "site_https", "1.4": "site_http", "1.5": "site_certificate", "1.6": "site_same", "1.7": "site_www",
+    "2.4": "mx", "2.5": "spf", "2.6": "dmarc", "2.7": "dmarc_strong",
+}  # fmt: skip
 _PRESENT = frozenset(
     ("order", "differs", "p_not_first", "testing", "no_reports", "others", "elsewhere", "without_us")
 )
