@@ -38,8 +38,8 @@ class Result:
 @dataclass(frozen=True)
 class Subject:
     """What is checked. ``waiting``: selectors of keys that do not sign yet. ``smtp_port``: of our server, where the
-    check meets it; ``authorities``: a file of certificates to trust besides the public ones (laboratory); ``way``: to the
-    website, which is left out without it."""
+    check meets it. ``authorities``: a file of certificates to trust besides the public ones (laboratory). ``way``:
+    to the website, which is left out without it."""
 
     domain: str
     servers: records.Servers
