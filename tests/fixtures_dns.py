@@ -142,6 +142,7 @@ def resolver(behind: Authority, *, validating: bool = False) -> Iterator[tuple[s
     """Run unbound before the authority; (address, port)."""
     anchors = ""
     if validating:
+        _until(lambda: all(behind.ask(zone, "DNSKEY") for zone in behind.zones))
         keys = [(zone, row) for zone in behind.zones for row in behind.ask(zone, "DNSKEY")]
         anchors = "\n".join(f'    trust-anchor: "{zone}. DNSKEY {row}"' for zone, row in keys)
     stubs = "".join(
