@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -75,7 +76,7 @@ _CENTRE = gettext_lazy("C’est au Département de le corriger : la commune n’
 _HOST = gettext_lazy("À demander au prestataire du domaine ; le courrier fonctionne sans.")
 _SITE = gettext_lazy("À demander au prestataire du site ; le courrier n’en dépend pas.")
 _LATER = gettext_lazy("Rien à faire : la vérification recommence chaque jour.")
-SAID = {
+SAID: dict[tuple[str, str], tuple[Any, Any]] = {
     ("", "ok"): (gettext_lazy("En ordre."), ""),
     ("", "unanswered"): (gettext_lazy("Pas de réponse : on ne sait pas."), _LATER),
     ("", "absent"): (gettext_lazy("Cet enregistrement n’existe pas."), _ASK),

@@ -69,7 +69,7 @@ class Asker:
         try:
             answer = self._resolver.resolve(f"{name}.", kind, raise_on_no_answer=False)
         except dns.resolver.NXDOMAIN as error:
-            flags = [one.flags for one in error.responses().values()]
+            flags = [one.flags for one in error.responses().values()]  # type: ignore[no-untyped-call]
             return Answer("no_name", authentic=any(one & dns.flags.AD for one in flags))
         except (dns.exception.DNSException, OSError, ValueError):
             return Answer("unanswered")

@@ -23,7 +23,6 @@ import dns.rcode
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
-import dns.tsig
 import dns.tsigkeyring
 import dns.update
 
@@ -137,17 +136,20 @@ def _message(target: Server, zone: str) -> dns.update.UpdateMessage:
     except (ValueError, dns.exception.DNSException):
         raise UpdateRefused("the key in secrets/dns-update.key is not base64") from None
     return dns.update.UpdateMessage(
-        zone, keyring=keyring, keyname=target.key_name, keyalgorithm=dns.name.from_text(ALGORITHM)
+        zone,
+        keyring=keyring,
+        keyname=dns.name.from_text(target.key_name),
+        keyalgorithm=dns.name.from_text(ALGORITHM),
     )
 
 
 def _exchange(target: Server, message: dns.message.Message, *, quiet: bool = False) -> dns.message.Message:
     try:
         answer = dns.query.tcp(message, target.address, timeout=TIMEOUT_S, port=target.port)
-    except dns.tsig.PeerError as error:
-        raise UpdateRefused(f"{type(error).__name__}, look at the key") from None
-    except (OSError, EOFError, dns.exception.DNSException):
+    except (OSError, EOFError, dns.exception.Timeout):
         raise UpdateUnanswered(target.address) from None
+    except dns.exception.DNSException as error:  # said unsigned, or in a way that cannot be believed
+        raise UpdateRefused(f"{type(error).__name__}, look at the key") from None
     if not quiet and answer.rcode() != dns.rcode.NOERROR:
         raise UpdateRefused(dns.rcode.to_text(answer.rcode()))
     return answer
