@@ -72,6 +72,14 @@ def test_an_update_made_twice_changes_nothing(knot: Authority) -> None:
     assert {one.key: sorted(knot.ask(*one.key)) for one in plan()} == before
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_pointer_that_led_elsewhere_is_replaced(signed: bool) -> None:
+    with fixtures_dns.authority({DOMAIN: "autoconfig CNAME www\nwww A 192.0.2.80\n"}, signed=signed) as knot:
+        for front in ("portail.cloud.example", "autre.cloud.example"):
+            update.apply(SERVER, plan(servers=replace(CENTRE, front=front)))
+            assert knot.ask(f"autoconfig.{DOMAIN}", "CNAME") == [f"{front}."]
+
+
 def test_keys_move_between_the_communes_zone_and_ours(knot: Authority) -> None:
     update.apply(SERVER, plan())
     ours = replace(CENTRE, dkim_zone="cloud.example")

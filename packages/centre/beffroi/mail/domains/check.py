@@ -247,7 +247,8 @@ def _host(subject: Subject, asker: Asker, ours: Record) -> Result:
     """A name that must lead to our front door, by CNAME or by address."""
     item, front = str(ours.purpose), subject.servers.front.lower()
     answer = asker.ask(ours.name, "A")
-    answer = answer if answer.rows else asker.ask(ours.name, "AAAA")
+    if answer.status in ("absent", "no_name"):
+        answer = asker.ask(ours.name, "AAAA")
     if answer.status == "unanswered":
         return Result(item, "unknown", "unanswered", "", ours.data)
     if answer.name == front or (answer.rows and asker.addresses(ours.name) <= asker.addresses(front)):

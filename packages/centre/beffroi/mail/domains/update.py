@@ -108,7 +108,10 @@ def _to_delete(target: Server, name: str, ours: Sequence[Record]) -> Iterator[tu
             if text.to_text().lower().startswith('"v=spf1'):
                 yield host, text
         return
-    if kind == "CNAME" or (kind == "TXT" and _ask(target, name, "CNAME")):
+    pointed = bool(_ask(target, name, "CNAME"))
+    if kind == "CNAME" and pointed:
+        return  # the new one takes its place (RFC 2136 3.4.2.2); Knot loses both where the old one is deleted first
+    if kind == "CNAME" or pointed:
         yield (host,)  # a CNAME suffers nothing beside it, and these names are ours alone
     else:
         yield host, kind
