@@ -123,6 +123,11 @@ PORTAL = {
     "membership_choose": Rule("own"),
     "own_boxes": Rule("own"),
     "unlock": Rule("account"),  # a page of who brings a word of a boîtier: without one there is none
+    "mta_sts": Rule("open"),
+    "autoconfig": Rule("open"),
+    "autoconfig_well_known": Rule("open"),
+    "autodiscover": Rule("open"),
+    "own_domains": Rule("own"),
     "mail": Rule("own"),
     "app_password_revoke": Rule("thing", lambda world: {"app_password_id": world.app_password_id}),
     "mail_reported": Rule("thing", lambda world: {"beffroi_id": LURE_ID}),
@@ -162,6 +167,7 @@ CAMPAIGN: Arguments = lambda world: {"campaign_id": world.campaign_id}  # noqa: 
 DECISION: Arguments = lambda world: {"decision_id": world.decision_id}  # noqa: E731
 SOURCE: Arguments = lambda world: {"source_id": world.source_id}  # noqa: E731
 BOX: Arguments = lambda world: {"box_id": world.box_id}  # noqa: E731
+DOMAIN: Arguments = lambda world: {"domain_id": world.beaune.collectivite.domains.get().id}  # noqa: E731
 CONSOLE = {
     "healthz": Rule("open"),
     "set_language": Rule("open"),
@@ -199,6 +205,10 @@ CONSOLE = {
         lambda world: {"source_id": world.source_id, "update_id": world.update_id},
         {"word": "accept", "why": "x y z"},
     ),
+    "mail_domains": Rule("own"),
+    "mail_domain": Rule("thing", DOMAIN, {"word": "choose", "dmarc": "reject", "sts": "none"}),
+    "mail_domain_zone": Rule("thing", DOMAIN),
+    "mail_domain_letter": Rule("thing", DOMAIN),
     "communes": Rule("own"),
     "commune_enrol": Rule("own", data={"insee": "21584", "domain": "saulieu.test"}),
     "journal": Rule("own"),

@@ -54,6 +54,12 @@ def _audit(arguments: Sequence[str]) -> int:
     return audit.main(arguments)
 
 
+def _check(arguments: Sequence[str]) -> int:
+    from beffroi.cli import check  # noqa: PLC0415
+
+    return check.main(arguments)
+
+
 def _lists(arguments: Sequence[str]) -> int:
     from beffroi.cli import lists  # noqa: PLC0415
 
@@ -131,6 +137,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "stop": _stop,
     "remove": _remove,
     "audit": _audit,
+    "check": _check,
     "lists": _lists,
     "decision": _decision,
     "keys": _keys,

@@ -91,6 +91,29 @@ class Config:
         "",
         "Mail address for difficulties of access, in the accessibility statement; empty: it names the référents.",
     )
+    mail_spf: str = _setting(
+        "mx", "SPF mechanisms of the servers that send for the communes, such as 'include:_spf.example.fr'."
+    )
+    mail_reports: str = _setting(
+        "",
+        "Address that collects DMARC and TLS reports of all domains; empty: rapports@ the mail server's name.",
+    )
+    mail_caa: str = _setting(
+        "letsencrypt.org",
+        "Authorities that may issue certificates for the communes' domains (CAA), by spaces.",
+    )
+    mail_dkim_zone: str = _setting(
+        "",
+        "Zone of the Département that holds all DKIM keys; a commune's zone then only points to it and keys change"
+        " without it. Empty: the keys stand in each commune's zone.",
+    )
+    dns_update_server: str = _setting(
+        "", "DNS server that takes our updates (RFC 2136), 'address' or 'address@port'; empty: none."
+    )
+    dns_update_key: str = _setting(
+        "",
+        "Name of the TSIG key (hmac-sha256) of these updates; its secret: STATE/secrets/dns-update.key, in base64.",
+    )
     outgoing_mail: bool = _setting(False, "Let mail leave for other servers. Off in a demonstration.")
     portal_source_connections: int = _limit(
         600,

@@ -31,6 +31,8 @@ CATEGORIES = {
     "diagnoses": gettext_lazy("Diagnostics de boîtiers"),
     "enrolment_codes": gettext_lazy("Anciens codes de boîtiers"),
     "weather_days": gettext_lazy("Météo des jours passés"),
+    "domain_checks": gettext_lazy("Vérifications de domaines"),
+    "dkim_keys": gettext_lazy("Anciennes clés de signature, partie publique"),
     "events": gettext_lazy("Événements internes"),
     "facts": gettext_lazy("Faits reçus des portes"),
     "retention_runs": gettext_lazy("Rapports de purge"),

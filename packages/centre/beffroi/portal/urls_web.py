@@ -9,7 +9,7 @@ from allauth.account import views as account
 from allauth.mfa.base import views as mfa
 from allauth.mfa.recovery_codes import views as recovery
 from allauth.mfa.totp import views as totp
-from django.urls import URLPattern, URLResolver, path, register_converter
+from django.urls import URLPattern, URLResolver, path, re_path, register_converter
 from django.urls.converters import StringConverter
 from django.views.i18n import set_language
 
@@ -22,6 +22,9 @@ from beffroi.portal.web import (
     home,
     home,
     imports,
+    discovery,
+    domains,
+    home,
     incidents,
     mail,
     signin,
@@ -86,6 +89,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("retenus/<str:held_id>/bloquer/", held.block_sender, name="held_block"),
     path("retenus/<str:held_id>/annuler/", held.undo, name="held_undo"),
     path("retenus/<str:held_id>/verifier/", held.ask_review, name="held_review"),
+    # Under names of the communes' domains; the front lets nothing else through there.
+    path(".well-known/mta-sts.txt", discovery.mta_sts, name="mta_sts"),
+    path("mail/config-v1.1.xml", discovery.autoconfig, name="autoconfig"),
+    path(".well-known/autoconfig/mail/config-v1.1.xml", discovery.autoconfig, name="autoconfig_well_known"),
+    re_path(r"^[aA]uto[dD]iscover/[aA]uto[dD]iscover\.xml$", discovery.autodiscover, name="autodiscover"),
+    path("domaines/", domains.domains, name="own_domains"),
     path("courrier/", mail.mailboxes, name="mail"),
     path("courrier/signale/<str:beffroi_id>/", mail.reported, name="mail_reported"),
     path("courrier/signale/<str:beffroi_id>/declarer/", incidents.declare, name="mail_declare"),

@@ -82,6 +82,7 @@ INSTALLED_APPS = [
     *_existing(
         "beffroi.mail",
         "beffroi.mail.importing",
+        "beffroi.mail.domains",
         "beffroi.watch",
         "beffroi.watch.sources",
         "beffroi.watch.weather",

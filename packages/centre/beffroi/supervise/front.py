@@ -38,6 +38,15 @@ REQUESTS_WINDOW_S, SIGN_INS_WINDOW_S = 10, 60
 # Sources that one listener remembers, about 200 bytes each; the one that was silent longest is forgotten first.
 _SOURCES = 50_000
 _SOURCE = "src,ipmask(32,64)"
+DISCOVERY_HOSTS = ("mta-sts.", "autoconfig.", "autodiscover.")
+DISCOVERY_PATHS = (
+    "/.well-known/mta-sts.txt",
+    "/mail/config-v1.1.xml",
+    "/.well-known/autoconfig/mail/config-v1.1.xml",
+    "/autodiscover/autodiscover.xml",
+)
+"""What mail servers and clients fetch under names of the communes' domains, and nothing else there."""
+MAX_DISCOVERY_BODY_BYTES = 64 * 1024
 # Only the front may set these: planes take them for true.
 _TRUSTED = (
     "X-Forwarded-For",
@@ -76,7 +85,7 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
             "portal",
             config.portal_port,
             MAX_PORTAL_BODY_BYTES,
-            (*browser, "default_backend web"),
+            (*_discovery(), *browser, "default_backend web"),
             config.portal_source_connections,
             config.portal_source_requests,
             config.portal_source_sign_ins,
@@ -107,6 +116,16 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
             _part(config.box_source_connections, config),
             _part(config.box_source_requests, config),
         ),
+    )
+
+
+def _discovery() -> tuple[str, ...]:
+    """Under a commune's own names only what finds mail settings is answered: no page, no sign-in, no cookie."""
+    paths, most = " ".join(DISCOVERY_PATHS), MAX_DISCOVERY_BODY_BYTES
+    return (
+        f"http-request deny deny_status 404 if discovery !{{ path -i {paths} }}",
+        "http-request del-header Cookie if discovery",
+        f"http-request deny deny_status 413 if discovery {{ req.hdr_val(content-length) gt {most} }}",
     )
 
 
@@ -196,16 +215,23 @@ def _socket(config: Config, name: str) -> Path:
 def _frontend(config: Config, listener: _Listener) -> list[str]:
     pem = config.state / "tls" / "portal.pem"
     alpn = "http/1.1" if listener.name == "box" else "h2,http/1.1"
-    binds = [f"bind {address} ssl crt {pem} alpn {alpn}" for address in _addresses(config, listener.port)]
+    crt = f"crt {pem}"
+    if listener.name == "portal" and has_domain_certificates(config):
+        crt += (
+            f" crt {domain_certificates(config)}"  # the name in the hello chooses; portal.pem stays the first
+        )
+    binds = [f"bind {address} ssl {crt} alpn {alpn}" for address in _addresses(config, listener.port)]
+    others = " or discovery" if listener.name == "portal" else ""
     names = " ".join(name for name in front_names(config) if ":" not in name)
     body = [
         *binds,
         *_limits(config, listener),
+        *([f"acl discovery req.hdr(host),lower -m beg {' '.join(DISCOVERY_HOSTS)}"] if others else []),
         *(f"http-request del-header {header}" for header in _TRUSTED),
         "http-request set-header X-Forwarded-For %[src]",
         f"http-request set-header X-Beffroi-Listener {listener.name}",
         # A foreign Host header must never reach a plane, or it could appear in a link.
-        f"http-request deny deny_status 421 unless {{ req.hdr(host),field(1,:),lower -m str {names} }}",
+        f"http-request deny deny_status 421 unless {{ req.hdr(host),field(1,:),lower -m str {names} }}{others}",
         f"http-request return status 414 if {{ url_len gt {MAX_URL_BYTES} }}",
         f"http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {listener.body_bytes} }}",
         *(f"{line}" for line in listener.rules),
@@ -269,6 +295,16 @@ def _page_policy() -> str:
 def page_path(config: Config) -> Path:
     """The page of an answer 429: HAProxy reads it once, at its start."""
     return config.state / "haproxy" / "429.html"
+
+
+def domain_certificates(config: Config) -> Path:
+    """Certificates of the communes' names (``mta-sts.DOMAIN`` and so on), one PEM each with its key, of a public
+    authority; read at a start of the front door."""
+    return config.state / "tls" / "domains"
+
+
+def has_domain_certificates(config: Config) -> bool:
+    return any(domain_certificates(config).glob("*.pem"))
 
 
 def _addresses(config: Config, port: int) -> list[str]:

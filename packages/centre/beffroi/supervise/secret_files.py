@@ -109,6 +109,7 @@ _READERS: dict[str, str | None] = {
     ROOT_KEY: NOBODY,
     DELEGATION: ALL,
     DATABASE_PASSWORD: ALL,
+    "dns-update.key": PAGES,
 }
 
 

@@ -24,6 +24,7 @@ from beffroi.core.retention import queries as retention
 from beffroi.incidents import queries as incidents
 from beffroi.lib import clock
 from beffroi.mail import queries as mail
+from beffroi.mail.domains import queries as domains
 from beffroi.portal import chart, weather, weather_words
 from beffroi.portal.console import evidence
 from beffroi.portal.pages import asks_part, for_administrators, give_live_grant, page
@@ -141,6 +142,15 @@ def tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]
                 "n",
             ),
             reverse("box_software"),
+        ),
+        (
+            len(domains.alarms(actor)),
+            ngettext_lazy(
+                "%(n)s domaine a perdu un réglage de courrier",
+                "%(n)s domaines ont perdu un réglage de courrier",
+                "n",
+            ),
+            reverse("mail_domains"),
         ),
         (
             by_hand.waiting().count(),

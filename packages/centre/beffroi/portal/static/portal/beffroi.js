@@ -53,6 +53,10 @@
     if (before && document.activeElement === body) before.focus();
   });
   for (const button of document.querySelectorAll("[data-print]")) { button.hidden = false; button.addEventListener("click", () => window.print()); }
+  if (navigator.clipboard) for (const button of document.querySelectorAll("[data-copy]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent).then(() => { button.textContent = button.dataset.done; }));
+  }
   const error = document.querySelector("[aria-invalid='true'], [data-focus]");
   if (error) error.focus();
 })();

@@ -1,0 +1,122 @@
+"""Read mail domains on someone's behalf, and the keys that sign for the engines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Max, QuerySet
+
+from beffroi.core.communes import queries as communes
+from beffroi.core.communes.models import Domain
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.mail import keys
+from beffroi.mail.domains import records
+from beffroi.mail.domains.models import DkimKey, DomainCheck, MailDomain
+
+HISTORY_DAYS = 30
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """What an engine signs with. ``private``: PEM."""
+
+    domain: str
+    selector: str
+    private: str
+
+
+def servers(config: Config) -> records.Servers:
+    """The centre's own side of every record."""
+    return records.Servers(
+        mx=config.mail_name,
+        front=config.portal_name,
+        front_port=config.portal_port,
+        imaps_port=config.imaps_port,
+        submission_port=config.submission_port,
+        spf=config.mail_spf,
+        reports=config.mail_reports or f"rapports@{config.mail_name}",
+        caa=tuple(config.mail_caa.split()),
+        dkim_zone=config.mail_dkim_zone,
+    )
+
+
+def access_domain(actor: Actor, domain_id: str) -> Domain:
+    """Errors: NotFound, for absent and forbidden alike."""
+    return communes.access_domain(actor, domain_id)
+
+
+def choices(domain_id: str) -> records.Choices:
+    row = MailDomain.objects.filter(pk=domain_id).first()
+    if row is None:
+        return records.Choices()
+    return records.Choices(row.dmarc, row.sts, tuple(row.also_sends.split()), row.old_mx)
+
+
+def published_keys(domain_id: str) -> list[DkimKey]:
+    """Those that DNS must show, by selector."""
+    return list(DkimKey.objects.filter(domain_id=domain_id, gone_at=None).order_by("selector"))
+
+
+def public_keys(domain_id: str) -> list[records.PublicKey]:
+    return [records.PublicKey(one.selector, one.public_key) for one in published_keys(domain_id)]
+
+
+def plan(domain: Domain) -> list[records.Record]:
+    """Every record of the domain as it should be today."""
+    centre = servers(settings.BEFFROI)
+    return records.plan(domain.name, centre, choices(domain.id), public_keys(domain.id))
+
+
+def own_records(domain: Domain) -> list[records.Record]:
+    """What the Département's own zones must say about the domain."""
+    return records.own_records(
+        [domain.name], servers(settings.BEFFROI), {domain.name: public_keys(domain.id)}
+    )
+
+
+def sts_policy(name: str) -> str:
+    """The MTA-STS policy of an enrolled domain; empty for any other name."""
+    domain = Domain.objects.filter(name=name).first()
+    return records.sts_policy(servers(settings.BEFFROI), choices(domain.id)) if domain else ""
+
+
+def is_enrolled(name: str) -> bool:
+    return communes.collectivite_of_domain(name) is not None
+
+
+def signing_keys(config: Config) -> Iterator[SigningKey]:
+    """The key that signs now, for each domain that has one, by domain. Errors: KeyUnreadable."""
+    names = dict(Domain.objects.values_list("id", "name"))
+    rows = DkimKey.objects.filter(state=DkimKey.State.ACTIVE)
+    for row in sorted(rows, key=lambda one: names.get(one.domain_id, "")):
+        if row.domain_id in names:
+            outer = keys.commune_key(config, row.collectivite_id)
+            private = keys.unwrap(outer, row.wrapped, row.id).decode()
+            yield SigningKey(names[row.domain_id], row.selector, private)
+
+
+def last_check(domain_id: str) -> DomainCheck | None:
+    return DomainCheck.objects.filter(domain_id=domain_id).order_by("-day").first()
+
+
+def history(domain_id: str) -> list[DomainCheck]:
+    """The checks of the last days, the latest first."""
+    since = clock.now().date() - timedelta(days=HISTORY_DAYS)
+    return list(DomainCheck.objects.filter(domain_id=domain_id, day__gte=since).order_by("-day"))
+
+
+def visible_checks(actor: Actor) -> QuerySet[DomainCheck]:
+    """The last check of each domain that the actor may see."""
+    owned = communes.visible_domains(actor).values("id")
+    last = DomainCheck.objects.filter(domain_id__in=owned).values("domain_id").annotate(last=Max("pk"))
+    return DomainCheck.objects.filter(pk__in=last.values("last"))
+
+
+def alarms(actor: Actor) -> list[DomainCheck]:
+    """The last checks of domains that lost something that had been well."""
+    return [one for one in visible_checks(actor) if one.lost]

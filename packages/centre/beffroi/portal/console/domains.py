@@ -1,0 +1,150 @@
+"""Domaines: what each commune's zone must say, what it says, the letter to its provider, keys, a check now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.http import content_disposition_header
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from beffroi.core.communes import queries as communes
+from beffroi.core.communes.models import Domain
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid
+from beffroi.mail.domains import actions, checking, queries, update, zone
+from beffroi.portal import domain_view, domain_words
+from beffroi.portal.pages import for_administrators, page
+
+CHECK_S = 20.0
+"""A person waits for this check; what is not answered by then is "not verified"."""
+
+
+@require_GET
+@for_administrators
+def domains(request: HttpRequest, actor: Actor) -> HttpResponse:
+    checks = {one.domain_id: one for one in queries.visible_checks(actor)}
+    names = {one.id: one.name for one in communes.visible_collectivites(actor)}
+    rows = []
+    for one in communes.visible_domains(actor):
+        last = checks.get(one.id)
+        lines = domain_words.lines(last.items.items()) if last else []
+        rows.append(
+            {
+                "domain": one,
+                "collectivite": names.get(one.collectivite_id, ""),
+                "last": last,
+                "tag": lines[0].tag if lines else "domain_unknown",
+                "lost": [domain_words.label(item) for item in last.lost] if last else [],
+            }
+        )
+    context = {"place": "communes", "rows": rows, "fallen": [one for one in rows if one["lost"]]}
+    return page(request, "console/domains.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def domain(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
+    one = queries.access_domain(actor, domain_id)
+    problem = ""
+    if request.method == "POST":
+        act = _ACTS.get(request.POST.get("word", ""))
+        if act is None:
+            raise Invalid("word")
+        problem = act(actor, one, request.POST)
+        if not problem:
+            return HttpResponseRedirect(reverse("mail_domain", args=[one.id]))
+    context = {
+        "place": "communes",
+        **domain_view.context(one),
+        "problem": problem,
+        "collectivite_name": communes.access_collectivite(actor, one.collectivite_id).name,
+        "own": zone.lines("", queries.own_records(one)),
+        "policies": domain_words.DMARC.items(),
+        "sts_modes": domain_words.STS.items(),
+    }
+    return page(request, "console/domain.html", context, status=409 if problem else 200)
+
+
+def _check(actor: Actor, one: Domain, _given: Mapping[str, str]) -> str:
+    asker = checking.own_resolver(settings.BEFFROI, budget_s=CHECK_S)
+    made, _row = checking.check_and_store(actor, one, asker)
+    return _("Le résolveur du centre ne répond pas : rien n’a été vérifié.") if made.silent else ""
+
+
+def _publish(actor: Actor, one: Domain, _given: Mapping[str, str]) -> str:
+    config = settings.BEFFROI
+    planned = queries.plan(one)
+    try:
+        update.apply(update.server(config), planned)
+    except update.UpdateUnanswered:
+        return _("Le serveur DNS ne répond pas : rien n’a été écrit. Réessayez dans une minute.")
+    except (update.UpdateRefused, update.NoUpdateServer):
+        return _("Le serveur DNS a refusé : cette zone n’est pas chez lui, ou la clé n’est pas la bonne.")
+    actions.note_published(actor=actor, domain=one, server=config.dns_update_server, count=len(planned))
+    return ""
+
+
+def _rotate(actor: Actor, one: Domain, _given: Mapping[str, str]) -> str:
+    try:
+        actions.rotate_key(actor=actor, domain=one)
+    except Conflict:
+        return _("La prochaine clé n’a pas encore été vue dans DNS : publiez-la, puis vérifiez de nouveau.")
+    return ""
+
+
+def _choose(actor: Actor, one: Domain, given: Mapping[str, str]) -> str:
+    try:
+        actions.choose(
+            actor=actor,
+            domain=one,
+            dmarc=given.get("dmarc", ""),
+            sts=given.get("sts", ""),
+            also_sends=given.get("also_sends", "")[:400],
+            old_mx=given.get("old_mx", "")[:253],
+        )
+    except Invalid:
+        return _("Ces choix ne sont pas valables. Exemple d’ancien expéditeur : include:spf.orange.fr")
+    return ""
+
+
+def _keys(actor: Actor, one: Domain, _given: Mapping[str, str]) -> str:
+    actions.ensure_keys(actor=actor, domain=one)
+    return ""
+
+
+_ACTS: dict[str, Callable[[Actor, Domain, Any], str]] = {
+    "check": _check,
+    "publish": _publish,
+    "rotate": _rotate,
+    "choose": _choose,
+    "keys": _keys,
+}
+
+
+@require_GET
+@for_administrators
+def zone_file(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
+    one = queries.access_domain(actor, domain_id)
+    text = zone.zone_file(one.name, queries.plan(one))
+    response = HttpResponse(text, content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = content_disposition_header(True, f"{one.name}.zone") or "attachment"
+    return response
+
+
+@require_GET
+@for_administrators
+def letter(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
+    one = queries.access_domain(actor, domain_id)
+    context = {
+        "place": "communes",
+        **domain_view.context(one),
+        "collectivite_name": communes.access_collectivite(actor, one.collectivite_id).name,
+        "today": clock.now(),
+    }
+    return page(request, "console/domain_letter.html", context)

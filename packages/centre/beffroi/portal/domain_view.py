@@ -1,0 +1,51 @@
+"""One mail domain as a page shows it, for the console and for the commune alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.conf import settings
+
+from beffroi.core.communes.models import Domain
+from beffroi.mail.domains import queries, records, scores, zone
+from beffroi.portal import domain_words
+
+
+def context(domain: Domain) -> dict[str, Any]:
+    """Records with their purpose, what the last check found, keys, scores."""
+    last = queries.last_check(domain.id)
+    lines = domain_words.lines(last.items.items()) if last else []
+    shown = [
+        {
+            "line": one,
+            "purpose": domain_words.PURPOSES[one.record.purpose],
+            "essential": one.record.purpose in records.ESSENTIAL,
+        }
+        for one in zone.lines(domain.name, queries.plan(domain))
+    ]
+    return {
+        "domain": domain,
+        "lead": domain_words.lead(lines),
+        "last": last,
+        "todo": [one for one in lines if one.state in ("bad", "warn")],
+        "well": [one for one in lines if one.state in ("ok", "unknown")],
+        "lost": [domain_words.label(one) for one in last.lost] if last else [],
+        "records": shown,
+        "keys": [
+            {"key": one, "said": domain_words.KEY_STATES[one.state]}
+            for one in queries.published_keys(domain.id)
+        ],
+        "scores": _scores(domain, last.items) if last else [],
+        "choices": queries.choices(domain.id),
+        "updates": bool(settings.BEFFROI.dns_update_server),
+    }
+
+
+def _scores(domain: Domain, items: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    found = {name: (state, text.partition("|")[0]) for name, (state, text) in items.items()}
+    rpnt, nl = scores.rpnt(domain.name, found), scores.internet_nl(found)
+    return [
+        {"name": "RPNT", "score": rpnt, "total": len(rpnt.points)},
+        {"name": "internet.nl", "score": nl, "total": len(nl.points)},
+    ]

@@ -1,0 +1,190 @@
+"""Real DNS for tests: Knot is the authority (and takes updates with TSIG), unbound the resolver that validates.
+
+On loopback, ports 22790 and 22791; knotd and unbound run from a directory of their own.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dns.exception
+import dns.message
+import dns.query
+import dns.rcode
+import dns.tsigkeyring
+import dns.update
+
+ADDRESS = "127.0.0.1"
+KNOT_PORT, UNBOUND_PORT = 22790, 22791
+KEY_NAME = "beffroi-update"
+SECRET = base64.b64encode(b"k" * 32).decode()
+_KNOT = """
+server:
+    rundir: "{home}"
+    listen: {address}@{port}
+log:
+  - target: stderr
+    any: warning
+database:
+    storage: "{home}/db"
+key:
+  - id: {key}
+    algorithm: hmac-sha256
+    secret: {secret}
+acl:
+  - id: ours
+    key: {key}
+    action: update
+template:
+  - id: default
+    storage: "{home}"
+    acl: ours
+    zonefile-load: whole
+    dnssec-signing: {signing}
+zone:
+{zones}
+"""
+_UNBOUND = """
+server:
+    directory: "{home}"
+    username: ""
+    chroot: ""
+    pidfile: ""
+    use-syslog: no
+    logfile: "{home}/unbound.log"
+    interface: {address}@{port}
+    do-not-query-localhost: no
+    module-config: "{modules}"
+    cache-max-ttl: 0
+    cache-max-negative-ttl: 0
+{anchors}
+remote-control:
+    control-enable: no
+{stubs}
+"""
+
+
+@dataclass(frozen=True)
+class Authority:
+    home: Path
+    zones: tuple[str, ...]
+
+    def ask(self, name: str, kind: str) -> list[str]:
+        answer = dns.query.tcp(dns.message.make_query(name, kind), ADDRESS, timeout=5, port=KNOT_PORT)
+        return [row.to_text() for one in answer.answer for row in one]
+
+    def change(self, zone: str, *changes: tuple[str, str, str]) -> None:
+        """(name, type, data) each: what stood there goes, and data comes, if any. As the server's administrator."""
+        message = self._update(zone)
+        for name, kind, data in changes:
+            if (
+                kind != "CNAME" or not data
+            ):  # Knot loses both where a CNAME is deleted and added in one update
+                message.delete(f"{name}.", kind)
+            if data:
+                message.add(f"{name}.", 60, kind, data)
+        self._send(message)
+
+    def add(self, zone: str, name: str, kind: str, data: str) -> None:
+        message = self._update(zone)
+        message.add(f"{name}.", 60, kind, data)
+        self._send(message)
+
+    def _update(self, zone: str) -> dns.update.UpdateMessage:
+        return dns.update.UpdateMessage(
+            zone,
+            keyring=dns.tsigkeyring.from_text({KEY_NAME: SECRET}),
+            keyname=KEY_NAME,
+            keyalgorithm="hmac-sha256",
+        )
+
+    def _send(self, message: dns.message.Message) -> None:
+        answer = dns.query.tcp(message, ADDRESS, timeout=5, port=KNOT_PORT)
+        assert answer.rcode() == dns.rcode.NOERROR, dns.rcode.to_text(answer.rcode())
+
+
+@contextmanager
+def authority(zones: Mapping[str, str], *, signed: bool = False) -> Iterator[Authority]:
+    """Run knotd with these zones: name -> lines of a zone file below SOA and NS."""
+    home = Path(tempfile.mkdtemp(prefix="bfdns-"))
+    (home / "db").mkdir()
+    for name, lines in zones.items():
+        head = f"$TTL 60\n@ SOA ns1.{name}. root.{name}. 1 3600 900 604800 60\n@ NS ns1.{name}.\nns1 A {ADDRESS}\n"
+        (home / f"{name}.zone").write_text(head + lines)
+    text = _KNOT.format(
+        home=home,
+        address=ADDRESS,
+        port=KNOT_PORT,
+        key=KEY_NAME,
+        secret=SECRET,
+        signing="on" if signed else "off",
+        zones="\n".join(f"  - domain: {name}\n    file: {name}.zone" for name in zones),
+    )
+    (home / "knot.conf").write_text(text)
+    try:
+        with _running(home, "/usr/sbin/knotd", "-c", str(home / "knot.conf")):
+            found = Authority(home, tuple(zones))
+            _until(lambda: all(found.ask(name, "SOA") for name in zones))
+            yield found
+    finally:
+        if not os.environ.get("BEFFROI_KEEP"):
+            shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def resolver(behind: Authority, *, validating: bool = False) -> Iterator[tuple[str, int]]:
+    """Run unbound before the authority; (address, port)."""
+    anchors = ""
+    if validating:
+        _until(lambda: all(behind.ask(zone, "DNSKEY") for zone in behind.zones))
+        keys = [(zone, row) for zone in behind.zones for row in behind.ask(zone, "DNSKEY")]
+        anchors = "\n".join(f'    trust-anchor: "{zone}. DNSKEY {row}"' for zone, row in keys)
+    stubs = "".join(
+        f"stub-zone:\n    name: {zone}\n    stub-addr: {ADDRESS}@{KNOT_PORT}\n    stub-no-cache: yes\n"
+        for zone in behind.zones
+    )
+    text = _UNBOUND.format(
+        home=behind.home,
+        address=ADDRESS,
+        port=UNBOUND_PORT,
+        modules="validator iterator" if validating else "iterator",
+        anchors=anchors,
+        stubs=stubs,
+    )
+    (behind.home / "unbound.conf").write_text(text)
+    with _running(behind.home, "/usr/sbin/unbound", "-d", "-p", "-c", str(behind.home / "unbound.conf")):
+        query = dns.message.make_query(behind.zones[0], "SOA")
+        _until(lambda: bool(dns.query.udp(query, ADDRESS, timeout=1, port=UNBOUND_PORT).answer))
+        yield ADDRESS, UNBOUND_PORT
+
+
+@contextmanager
+def _running(home: Path, *argv: str) -> Iterator[None]:
+    with (home / "out.log").open("ab") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=home)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _until(ready: Callable[[], object], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if ready():
+                return
+        except (OSError, EOFError, dns.exception.DNSException):
+            pass
+        assert time.monotonic() < end, "the DNS server does not answer"
+        time.sleep(0.05)

@@ -1,0 +1,204 @@
+"""The check of a mail domain against real servers: Knot signs the zones, unbound validates, the answers get a word."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from beffroi.lib.config import Config
+from beffroi.mail.domains import check, records, scores, update
+from beffroi.mail.domains.asking import Asker
+from beffroi.mail.domains.records import Choices, PublicKey, Servers
+
+from tests import fixtures_dns
+from tests.fixtures_dns import Authority
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="unbound and knot start as root here"),
+    pytest.mark.skipif(shutil.which("knotd", path="/usr/sbin:/usr/bin") is None, reason="needs knot"),
+]
+DOMAIN = "mairie.example"
+CENTRE = Servers(
+    mx="mx.cloud.example",
+    front="portail.cloud.example",
+    imaps_port=993,
+    submission_port=587,
+    reports="rapports@cloud.example",
+    caa=("letsencrypt.org",),
+)
+KEYS = [PublicKey("beffroi1", "A" * 392), PublicKey("beffroi2", "B" * 392)]
+CHOICES = Choices(dmarc="reject")
+SUBJECT = check.Subject(DOMAIN, CENTRE, CHOICES, KEYS, frozenset({"beffroi2"}), smtp_port=22789)
+CLOUD = "mx A 127.0.0.1\nportail A 127.0.0.1\n"
+SERVER = update.Server(
+    fixtures_dns.ADDRESS, fixtures_dns.KNOT_PORT, fixtures_dns.KEY_NAME, fixtures_dns.SECRET
+)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Authority]:
+    zones = {DOMAIN: "www A 192.0.2.80\n", "cloud.example": CLOUD}
+    with (
+        fixtures_dns.authority(zones, signed=True) as knot,
+        fixtures_dns.resolver(knot, validating=True),
+    ):
+        yield knot
+
+
+@pytest.fixture
+def knot(world: Authority) -> Authority:
+    """Everything published as it should be."""
+    planned = records.plan(DOMAIN, CENTRE, CHOICES, KEYS)
+    # What a test before left at these names goes.
+    world.change(DOMAIN, *((one.name, kind, "") for one in planned for kind in ("TXT", "CNAME", "CAA", "MX")))
+    update.apply(SERVER, [*planned, *records.own_records([DOMAIN], CENTRE, {})])
+    return world
+
+
+def found(subject: check.Subject = SUBJECT) -> dict[str, check.Result]:
+    asker = Asker(fixtures_dns.ADDRESS, fixtures_dns.UNBOUND_PORT)
+    return {one.item: one for one in check.check(subject, asker)}
+
+
+def test_a_domain_published_by_our_own_update_is_in_order(knot: Authority) -> None:
+    results = found()
+    wrong = {name: one.code for name, one in results.items() if one.state in ("bad", "warn")}
+    assert wrong == {"mx_ipv6": "absent", "ns_ipv6": "absent"}
+    for name in (
+        "mx",
+        "spf",
+        "dkim:beffroi1",
+        "dkim:beffroi2",
+        "dmarc",
+        "reports",
+        "mta_sts",
+        "mta_sts_host",
+    ):
+        assert results[name].state == "ok", results[name]
+    assert results["dnssec"].state == "ok", "the resolver validated the signature of Knot"
+    assert results["dnssec_mx"].state == "ok"
+    assert results["starttls"].code == "silent", "nothing listens there: not known, not wrong"
+
+
+@pytest.mark.parametrize(
+    ("change", "item", "expected"),
+    [
+        ((DOMAIN, "MX", ""), "mx", ("bad", "absent")),
+        ((DOMAIN, "MX", "10 mx.old.example."), "mx", ("bad", "elsewhere")),
+        ((DOMAIN, "TXT", ""), "spf", ("bad", "absent")),
+        ((DOMAIN, "TXT", '"v=spf1 include:old.example -all"'), "spf", ("bad", "without_us")),
+        ((DOMAIN, "TXT", '"v=spf1 mx ?all"'), "spf", ("bad", "open")),
+        ((DOMAIN, "TXT", '"v=spf1 mx ip4:192.0.2.1 -all"'), "spf", ("warn", "differs")),
+        ((f"beffroi1._domainkey.{DOMAIN}", "TXT", ""), "dkim:beffroi1", ("bad", "absent")),
+        ((f"beffroi2._domainkey.{DOMAIN}", "TXT", ""), "dkim:beffroi2", ("warn", "absent")),
+        (
+            (f"beffroi1._domainkey.{DOMAIN}", "TXT", f'"v=DKIM1; k=rsa; p={"A" * 200}"'),
+            "dkim:beffroi1",
+            ("bad", "cut"),
+        ),
+        ((f"beffroi1._domainkey.{DOMAIN}", "TXT", '"v=DKIM1; p=CCCC"'), "dkim:beffroi1", ("bad", "differs")),
+        ((f"_dmarc.{DOMAIN}", "TXT", ""), "dmarc", ("bad", "absent")),
+        ((f"_dmarc.{DOMAIN}", "TXT", '"v=DMARC1; sp=none; p=reject"'), "dmarc", ("warn", "p_not_first")),
+        ((f"_dmarc.{DOMAIN}", "TXT", '"v=DMARC1; p=reject"'), "dmarc", ("warn", "no_reports")),
+        ((f"_dmarc.{DOMAIN}", "TXT", '"v=DMARC1; rua=mailto:a@b.example"'), "dmarc", ("bad", "no_policy")),
+        (
+            (
+                f"_dmarc.{DOMAIN}",
+                "TXT",
+                '"v=DMARC1; p=quarantine; pct=20; rua=mailto:rapports@cloud.example"',
+            ),
+            "dmarc_strong",
+            ("warn", "weak"),
+        ),
+        ((f"_mta-sts.{DOMAIN}", "TXT", '"v=STSv1; id=old;"'), "mta_sts", ("warn", "differs")),
+        ((f"autoconfig.{DOMAIN}", "CNAME", "www.mairie.example."), "autoconfig", ("warn", "elsewhere")),
+        ((f"_imaps._tcp.{DOMAIN}", "SRV", "0 1 143 mx.cloud.example."), "srv_imaps", ("warn", "differs")),
+        ((DOMAIN, "CAA", '0 issue "other.example"'), "caa", ("bad", "without_us")),
+    ],
+)
+def test_each_fault_gets_its_diagnosis(
+    knot: Authority, change: tuple[str, str, str], item: str, expected: tuple[str, str]
+) -> None:
+    knot.change(DOMAIN, change)
+    result = found()[item]
+    assert (result.state, result.code) == expected, result
+
+
+def test_every_diagnosis_has_words(knot: Authority) -> None:
+    from beffroi.portal import domain_words
+
+    knot.change(DOMAIN, (DOMAIN, "MX", ""), (DOMAIN, "TXT", ""), (f"_dmarc.{DOMAIN}", "TXT", ""))
+    for one in found().values():
+        words = domain_words.line(one.item, one.state, one.code, one.seen)
+        assert words.said != one.code, one
+        assert words.label != one.item or words.label.isupper(), one
+        assert words.todo or one.state == "ok", one
+
+
+def test_two_policies_are_none(knot: Authority) -> None:
+    name = f"_dmarc.{DOMAIN}"
+    knot.change(DOMAIN, (name, "TXT", '"v=DMARC1; p=none"'))
+    update_more = '"v=DMARC1; p=reject"'
+    knot.add(DOMAIN, name, "TXT", update_more)
+    assert found()["dmarc"].code == "several"
+
+
+def test_spf_that_asks_more_than_ten_questions_is_found(knot: Authority) -> None:
+    many = " ".join(f"a:h{number}.cloud.example" for number in range(10))
+    knot.change(DOMAIN, (DOMAIN, "TXT", f'"v=spf1 mx {many} -all"'))
+    assert (found()["spf_lookups"].code, found()["spf_lookups"].seen) == ("too_many", "11")
+
+
+def test_an_include_that_includes_itself_ends(knot: Authority) -> None:
+    knot.change(DOMAIN, (DOMAIN, "TXT", f'"v=spf1 mx include:{DOMAIN} -all"'))
+    assert found()["spf_lookups"].state == "ok"
+
+
+def test_a_silent_resolver_says_nothing_of_the_domain() -> None:
+    [only] = check.check(SUBJECT, Asker(fixtures_dns.ADDRESS, 22788))
+    assert (only.item, only.state) == ("resolver", "unknown")
+
+
+def test_keys_in_our_own_zone_are_found_through_the_pointer(knot: Authority) -> None:
+    ours = replace(CENTRE, dkim_zone="cloud.example")
+    update.apply(SERVER, records.plan(DOMAIN, ours, CHOICES, KEYS))
+    update.apply(SERVER, records.own_records([DOMAIN], ours, {DOMAIN: KEYS}))
+    results = found(replace(SUBJECT, servers=ours))
+    assert results["dkim:beffroi1"].state == results["dkim:beffroi2"].state == "ok"
+
+
+def test_scores_count_what_can_be_seen_from_here_and_name_no_level_without_the_rest(knot: Authority) -> None:
+    told = {name: (one.state, one.code) for name, one in found().items()}
+    rpnt = scores.rpnt("mairie.fr", told)
+    assert {name for name, one in rpnt.points.items() if one} == {"1.2", "2.2", "2.4", "2.5", "2.6", "2.7"}
+    assert rpnt.level == ""
+    assert rpnt.points["2.8"] is None
+    assert scores.rpnt("mairie.example", told).points["1.2"] is False
+    nl = scores.internet_nl(told)
+    assert nl.points["dmarc_strong"] is True
+    assert nl.points["ns_ipv6"] is False
+    assert nl.points["rpki"] is None
+
+
+def test_the_command_prints_each_line_and_json_alike(
+    knot: Authority, state: Path, config: Config, capsys: pytest.CaptureFixture[str], database: str
+) -> None:
+    from beffroi.cli import check as command
+
+    knot.change(DOMAIN, (DOMAIN, "MX", ""))
+    resolver = f"{fixtures_dns.ADDRESS}@{fixtures_dns.UNBOUND_PORT}"
+    assert command.main(["domain", DOMAIN, "--resolver", resolver, "--state", str(state)]) == 1
+    out = capsys.readouterr().out
+    assert "n’est pas inscrit ici" in out
+    assert "Aucun serveur n’est indiqué : personne ne peut écrire à la commune." in out
+    assert command.main(["domain", DOMAIN, "--resolver", resolver, "--json", "--state", str(state)]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert next(one for one in told["results"] if one["item"] == "mx")["code"] == "absent"
+    assert told["rpnt"]["points"]["2.4"] is False

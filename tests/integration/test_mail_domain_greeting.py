@@ -1,0 +1,37 @@
+"""Our own mail server as a stranger meets it: STARTTLS of the real Postfix, its certificate, DANE."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import pytest
+from beffroi.mail.domains import asking, check
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.fixtures_mail import mail_engines, mail_zone
+from tests.mail_post import Engines
+
+__all__ = ["mail_engines", "mail_zone"]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="mail engines start as root"),
+]
+
+
+def test_postfix_is_met_with_tls_and_its_key_is_what_dane_announces(mail_engines: Engines) -> None:
+    config = mail_engines.config
+    met = asking.greet("127.0.0.1", config.smtp_port, config.mail_name)
+    assert (met.problem, met.version, met.trusted) == ("", "TLSv1.3", False)
+    own = x509.load_pem_x509_certificate((config.state / "tls" / "mail.pem").read_bytes())
+    assert met.certificate == own.public_bytes(Encoding.DER)
+    key = own.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert check._matches(f"3 1 1 {hashlib.sha256(key).hexdigest()}", met.certificate)
+    assert check._matches(f"3 0 2 {hashlib.sha512(met.certificate).hexdigest()}", met.certificate)
+    assert not check._matches(f"3 1 1 {hashlib.sha256(b'other').hexdigest()}", met.certificate)
+
+
+def test_a_port_that_does_not_answer_is_silent() -> None:
+    assert asking.greet("127.0.0.1", 22799, "mx.beffroi.test").problem == "silent"
