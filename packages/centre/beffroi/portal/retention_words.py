@@ -14,6 +14,7 @@ CATEGORIES = {
     "withdrawals": gettext_lazy("Retraits de courriels terminés"),
     "messages": gettext_lazy("Traces de courriels"),
     "deliveries": gettext_lazy("Traces de remise"),
+    "sendings": gettext_lazy("Envois du courrier en ligne"),
     "sightings": gettext_lazy("Signalements"),
     "campaigns": gettext_lazy("Campagnes"),
     "incidents": gettext_lazy("Dossiers clos, hors plainte"),

@@ -14,7 +14,20 @@ from django.urls.converters import StringConverter
 from django.views.i18n import set_language
 
 from beffroi.portal import about, health
-from beffroi.portal.web import access, blocks, boxes, home, incidents, mail, signin, unlock, weather, why
+from beffroi.portal.web import (
+    access,
+    blocks,
+    boxes,
+    compose,
+    folders,
+    home,
+    incidents,
+    mail,
+    signin,
+    unlock,
+    weather,
+    why,
+)
 
 handler400 = "beffroi.portal.health.bad_request"
 handler403 = "beffroi.portal.health.forbidden"
@@ -69,6 +82,18 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("courrier/signale/<str:beffroi_id>/", mail.reported, name="mail_reported"),
     path("courrier/signale/<str:beffroi_id>/declarer/", incidents.declare, name="mail_declare"),
     path("courrier/<str:mailbox_id>/", mail.messages, name="mail_list"),
+    path("courrier/<str:mailbox_id>/ecrire/", compose.write, name="mail_write"),
+    path("courrier/<str:mailbox_id>/brouillon/", compose.save, name="mail_draft_save"),
+    path("courrier/<str:mailbox_id>/brouillon/<int:uid>/", compose.draft, name="mail_draft"),
+    path("courrier/<str:mailbox_id>/personnes/", compose.people, name="mail_people"),
+    path("courrier/<str:mailbox_id>/envoi/<str:sending_id>/", compose.sending, name="mail_sending"),
+    path(
+        "courrier/<str:mailbox_id>/envoi/<str:sending_id>/annuler/",
+        compose.cancel,
+        name="mail_sending_cancel",
+    ),
+    path("courrier/<str:mailbox_id>/agir/", folders.act, name="mail_act"),
+    path("courrier/<str:mailbox_id>/dossiers/", folders.create, name="mail_folder_new"),
     path("courrier/<str:mailbox_id>/<int:uid>/", mail.read, name="mail_read"),
     path("courrier/<str:mailbox_id>/<int:uid>/contenu/", mail.content, name="mail_content"),
     path("courrier/<str:mailbox_id>/<int:uid>/signaler/", mail.report, name="mail_report"),

@@ -53,6 +53,7 @@ def processes(config: Config) -> list[Process]:
         *(row for row in engines if row.name not in ("unbound", "rspamd", "mailgate")),
         _consumers(config, "worker", "main"),
         _consumers(config, "remediation", "remediation"),
+        _consumers(config, "webmail", "webmail"),
         _consumers(config, "sources", "sources"),
         _fetch(config),
         _django(config, "console", "beffroi.settings.console", workers=1),
