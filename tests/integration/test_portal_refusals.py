@@ -21,7 +21,9 @@ from beffroi.core.identity import erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
-from beffroi.mail.models import Mailbox, RemediationJob
+from beffroi.mail import sendings
+from beffroi.mail.drafts import Place
+from beffroi.mail.models import Mailbox, RemediationJob, Sending
 from beffroi.watch.models import Campaign
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
 from beffroi_protocol.indicators import normalise
@@ -70,6 +72,7 @@ class World:
     approval_id: str
     spared_id: str
     by_hand_id: str
+    sending_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -133,6 +136,18 @@ PORTAL = {
     "why_json": Rule("own", data={"q": "185.203.116.10"}),
     "own_exception_end": Rule("ours", lambda world: {"exception_id": world.exception_id}),
     "mail_list": Rule("thing", mail()),
+    "mail_write": Rule("thing", mail()),
+    "mail_draft": Rule("thing", mail(uid=1)),
+    "mail_draft_save": Rule("thing", mail(), {"what": "send", "to": "a@b.example"}),
+    "mail_people": Rule("thing", mail()),
+    "mail_sending": Rule(
+        "thing", lambda world: {"mailbox_id": world.mailbox.id, "sending_id": world.sending_id}
+    ),
+    "mail_sending_cancel": Rule(
+        "thing", lambda world: {"mailbox_id": world.mailbox.id, "sending_id": world.sending_id}
+    ),
+    "mail_act": Rule("thing", mail(), {"what": "trash", "uid": "1"}),
+    "mail_folder_new": Rule("thing", mail(), {"name": "x"}),
     "mail_read": Rule("thing", mail(uid=1)),
     "mail_content": Rule("thing", mail(uid=1)),
     "mail_attachment": Rule("thing", mail(uid=1, part="2")),
@@ -216,7 +231,10 @@ CONSOLE = {
     "box_revoke": Rule("thing", BOX),
 }
 CLOSED_PORTAL = [name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "ours", "account")]
-POSTED = ("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end", "spared")
+POSTED = (
+    *("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end", "spared"),
+    *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new"),
+)
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours")]
 
@@ -281,6 +299,9 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         erasure.request(actor=administrator, person=beaune.colleague_membership.person, reason="x").id,
         NeverAgain.objects.get().id,
         asked.approval.id,
+        sendings.schedule(
+            actor=beaune.agent, mailbox=mailbox, place=Place(1, 1), message_id="<a@b>", recipients=1
+        ).id,
     )
 
 
@@ -295,6 +316,7 @@ def changed() -> tuple[object, ...]:
         set(Box.objects.values_list("state", flat=True)),
         BoxPolicy.objects.count(),
         AppPassword.objects.filter(revoked_at=None).count(),
+        set(Sending.objects.values_list("state", flat=True)),
         set(RemediationJob.objects.values_list("state", "approval_id")),
         set(FeedSource.objects.values_list("name", "active")),
         set(SourceUpdate.objects.values_list("state", flat=True)),

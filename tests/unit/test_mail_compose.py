@@ -180,9 +180,8 @@ def test_an_answer_to_ones_own_mail_goes_on_to_its_readers() -> None:
 
 
 def test_hidden_recipients_and_private_fields_do_not_leave() -> None:
-    raw = compose.build(
-        replace(DRAFT, bcc=", ".join(f"hidden{n}@example.org" for n in range(20)), tab="abcdefgh", source="1:2:reply:INBOX"), NOW
-    )  # fmt: skip
+    hidden = ", ".join(f"hidden{n}@example.org" for n in range(20))
+    raw = compose.build(replace(DRAFT, bcc=hidden, tab="abcdefgh", source="1:2:reply:INBOX"), NOW)
     assert submission.source_of(raw) == "1:2:reply:INBOX"
     left = submission.without_private_fields(raw)
     assert b"hidden" not in left and b"X-Beffroi" not in left and b"Bcc" not in left

@@ -22,6 +22,7 @@ MAX_FOLDERS = 100
 MAX_UIDS = 500
 MAX_NAME_CHARS = 100
 MAX_WORDS = 8
+MAX_CONVERSATION = 50
 ROLES = {b"\\Drafts": "drafts", b"\\Sent": "sent", b"\\Junk": "junk", b"\\Trash": "trash"}
 _ORDER = ("inbox", "drafts", "sent", "junk", "trash", "")
 FLAGS = {
@@ -31,6 +32,7 @@ FLAGS = {
     "unstar": (False, b"\\Flagged"),
 }
 MOVES = {"trash": "Trash", "junk": "Junk", "inbox": "INBOX"}
+_MESSAGE_ID = re.compile(rb'<[^<>\s"\\\x00-\x1f\x7f-\xff]{3,250}>')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -121,3 +123,38 @@ def search(
     criteria = [part for word in words for part in ("TEXT", word[:100])]
     found = sorted(opened.client.search(criteria, charset="UTF-8"), reverse=True)
     return opened.summaries(found[: min(limit, MAX_LIST)]), len(found)
+
+
+def conversation(opened: MailboxReader, folder: str, uid: int) -> list[tuple[str, MessageSummary]]:
+    """The messages of the conversation of this one, here and in Sent, oldest first; empty when it stands alone.
+
+    They are those that name its first message (RFC 5322: every answer carries it along), and those that answer it.
+    """
+    opened.client.select_folder(folder, readonly=True)
+    row = opened.client.fetch([uid], ["BODY.PEEK[HEADER.FIELDS (MESSAGE-ID REFERENCES IN-REPLY-TO)]"]).get(
+        uid, {}
+    )
+    raw = next((v for k, v in row.items() if k.startswith(b"BODY[") and isinstance(v, bytes)), b"")
+    own = _identifiers(raw, b"message-id")[:1]
+    above = _identifiers(raw, b"references") or _identifiers(raw, b"in-reply-to")
+    named = [*above[:1], *own]
+    if not named:
+        return []
+    keys: list[str | list[str]] = []
+    for one in dict.fromkeys(named):
+        for header in ("MESSAGE-ID", "REFERENCES", "IN-REPLY-TO"):
+            keys = ["OR", *keys, "HEADER", header, one] if keys else ["HEADER", header, one]
+    found: list[tuple[str, MessageSummary]] = []
+    for place in dict.fromkeys((folder, "INBOX", "Sent")):
+        try:
+            opened.client.select_folder(place, readonly=True)
+        except IMAPClientError:
+            continue
+        uids = sorted(opened.client.search(keys))[-MAX_CONVERSATION:]
+        found += [(place, one) for one in opened.summaries(uids)]
+    return sorted(found, key=lambda pair: pair[1].received_at)[-MAX_CONVERSATION:] if len(found) > 1 else []
+
+
+def _identifiers(raw: bytes, name: bytes) -> list[str]:
+    field = re.search(rb"^" + name + rb":((?:[^\r\n]|\r?\n[ \t]){0,8000})", raw, re.IGNORECASE | re.MULTILINE)
+    return [one.decode("ascii") for one in _MESSAGE_ID.findall(field[1])] if field else []

@@ -114,7 +114,7 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         view = opened.read(uid, folder)
         if not view.summary.seen:
             opened.mark_seen(uid, folder)
-        places = folders.listing(opened)
+        places, related = folders.listing(opened), folders.conversation(opened, folder, uid)
     safe = safe_html.clean(view.html) if view.html else None
     links = safe.links if safe else safe_html.links_in_text(view.text)
     context = {
@@ -130,6 +130,15 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         "links": sorted(links, key=lambda link: not link.deceptive),
         "deceptions": list(dict.fromkeys((link.shown_host, link.host) for link in links if link.deceptive)),
         "report": report_state(request, actor, view.summary.beffroi_id),
+        "conversation": [
+            {
+                "message": one,
+                "in_folder": folder_context(place, [])["in_folder"],
+                "sent": place == "Sent",
+                "current": (place, one.uid) == (folder, uid),
+            }
+            for place, one in related
+        ],
         **folder_context(folder, places),
         **_origin(view),
     }
