@@ -57,12 +57,12 @@ def _answer(mailbox: Mailbox, uid: int, folder: str, how: str) -> dict[str, Any]
     names = {"who": found.from_name or found.from_address, "when": found.sent_at}
     if how == "forward":
         words = _("---------- Message transféré ----------") + "\n"
-        words += _("De : %(who)s") % {"who": f"{found.from_name} <{found.from_address}>".strip()} + "\n"
-        words += _("Date : %(when)s") % names + "\n"
-        words += _("Objet : %(subject)s") % {"subject": found.subject} + "\n"
-        words += _("À : %(to)s") % {"to": ", ".join(found.to)}
+        words += _("De : %(who)s") % {"who": f"{found.from_name} <{found.from_address}>".strip()} + "\n"
+        words += _("Date : %(when)s") % names + "\n"
+        words += _("Objet : %(subject)s") % {"subject": found.subject} + "\n"
+        words += _("À : %(to)s") % {"to": ", ".join(found.to)}
     else:
-        words = _("Le %(when)s, %(who)s a écrit :") % names
+        words = _("Le %(when)s, %(who)s a écrit :") % names
     form: dict[str, Any] = compose.answer(found, how, mailbox.address, words)
     form["source"] = compose.source_of(found, how)
     form["how"] = how

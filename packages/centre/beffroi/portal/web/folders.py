@@ -98,7 +98,7 @@ def create(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
             folders.create(opened, name)
     except Invalid:
         messages.error(
-            request, _("Ce nom de dossier existe déjà ou ne convient pas : lettres, chiffres et espaces.")
+            request, _("Ce nom de dossier existe déjà ou ne convient pas : lettres, chiffres et espaces.")
         )
         return HttpResponseRedirect(reverse("mail_list", args=[mailbox.id]))
     return HttpResponseRedirect(reverse("mail_list", args=[mailbox.id]) + f"?dossier={quote(name)}")
