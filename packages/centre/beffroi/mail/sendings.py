@@ -77,7 +77,7 @@ def cancel(*, actor: Actor, sending: Sending) -> bool:
     leaving. Errors: NotFound."""
     own = access_sending(actor, sending.mailbox_id, sending.id)
     states = (Sending.State.WAITING, Sending.State.REFUSED)
-    if not _set(own, states, Sending.State.CANCELLED):
+    if not _set(own, states, Sending.State.CANCELLED, refused="[]"):
         return False
     _record(actor, "mail:sending:cancelled", own)
     publish("mail:sending_cancelled", {"sending_id": own.id}, collectivite_id=own.collectivite_id)
