@@ -1,4 +1,4 @@
-"""The webmail in a real Chromium before the real engines: a person writes, drops a file, sends, calls back, finds again.
+"""The webmail in a real Chromium before the real engines: a person writes, attaches, sends, calls back, finds again.
 
 BEFFROI_SHOTS=DIRECTORY keeps pictures.
 """

@@ -25,7 +25,9 @@ from beffroi.lib.errors import Invalid
 
 MAX_RECIPIENTS = 100
 MAX_SUBJECT_CHARS = 500
-MAX_TEXT_CHARS = 500_000
+MAX_TEXT_BYTES = 200_000
+"""Three times as many on the way is still less than what a draft is read back with."""
+MAX_QUOTE_CHARS = 100_000
 MAX_FILES = 50
 MAX_FILES_BYTES = 20 * 1024 * 1024
 """Of all attachments: with a third more on the way, what nearly every server accepts."""
@@ -209,10 +211,11 @@ def build(draft: Draft, now: datetime, *, lenient: bool = False) -> bytes:
         message[TAB_HEADER] = draft.tab
     if draft.source:
         message[SOURCE_HEADER] = _checked(draft.source, "source", 600)
-    if len(draft.text) > MAX_TEXT_CHARS:
-        raise DraftInvalid("text", "too_long")
     text = draft.text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
-    text = text.encode("utf-8", "replace").decode()
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) > MAX_TEXT_BYTES:
+        raise DraftInvalid("text", "too_long")
+    text = encoded.decode()
     message.set_content(
         text if text.endswith("\n") else text + "\n", subtype="plain", charset="utf-8", cte="quoted-printable"
     )
@@ -261,7 +264,7 @@ def answer(original: Original, how: str, own_address: str, words: str) -> dict[s
     first = _PREFIX.sub("", original.subject)
     if how == "forward":
         body = f"\n\n{words}\n\n{original.text}"
-        return {"subject": f"Tr: {first}"[:MAX_SUBJECT_CHARS], "text": body[:MAX_TEXT_CHARS]}
+        return {"subject": f"Tr: {first}"[:MAX_SUBJECT_CHARS], "text": body[:MAX_QUOTE_CHARS]}
     own = own_address.lower()
     whom = list(original.reply_to) or [original.from_address]
     if all(one.lower() == own for one in whom):  # an answer to what one sent oneself goes on to its readers
@@ -278,7 +281,7 @@ def answer(original: Original, how: str, own_address: str, words: str) -> dict[s
         "to": ", ".join(one for one in whom if one),
         "cc": ", ".join(cc[:MAX_RECIPIENTS]),
         "subject": f"Re: {first}"[:MAX_SUBJECT_CHARS],
-        "text": f"\n\n{words}\n{quote}\n"[:MAX_TEXT_CHARS],
+        "text": f"\n\n{words}\n{quote}\n"[:MAX_QUOTE_CHARS],
         "in_reply_to": parent,
         "references": " ".join([*chain, parent][-MAX_REFERENCES:]) if parent else "",
     }

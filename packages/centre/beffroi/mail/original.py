@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail import compose
 from beffroi.mail.reader import MAX_RECIPIENTS, Attachment, MailboxReader, address_of, header_text
 
@@ -20,7 +20,7 @@ _FIELD = re.compile(rb"^([A-Za-z-]+):[ \t]*((?:[^\r\n]|\r?\n[ \t]){0,9000})", re
 
 @dataclass(frozen=True)
 class Opened:
-    """A draft as the page shows it. ``text`` is empty when it has none in plain text."""
+    """A draft as the page shows it. ``html``: what another program wrote, when there is no plain text; hostile."""
 
     uid: int
     uid_validity: int
@@ -34,6 +34,7 @@ class Opened:
     references: str
     source: str
     attachments: tuple[Attachment, ...] = ()
+    html: str = ""
 
 
 def fetch(
@@ -62,8 +63,10 @@ def fetch(
 
 
 def draft(opened: MailboxReader, uid: int, folder: str = "Drafts") -> Opened:
-    """Errors: NotFound."""
+    """Errors: NotFound, Invalid (longer than what is shown: to be written on in the program that began it)."""
     view = opened.read(uid, folder)
+    if view.truncated:
+        raise Invalid("draft")
     validity, envelope, headers = _envelope(opened, uid, folder)
     return Opened(
         uid=uid,
@@ -78,6 +81,7 @@ def draft(opened: MailboxReader, uid: int, folder: str = "Drafts") -> Opened:
         references=headers.get("references", ""),
         source=headers.get("x-beffroi-source", ""),
         attachments=view.attachments,
+        html=view.html,
     )
 
 

@@ -89,6 +89,7 @@ def draft(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Http
     with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
         found = original.draft(opened, uid)
     form = {name: getattr(found, name, "") for name in FIELDS}
+    form["text"] = found.text or _text_of(found.html)
     form |= {"uid": found.uid, "uid_validity": found.uid_validity, "files": found.attachments}
     return _form(request, mailbox, form)
 
@@ -198,6 +199,9 @@ def _written(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> Draft:
 
 
 def _uploaded(request: HttpRequest) -> list[File]:
+    # What is larger than memory may hold never becomes a file here (settings.web).
+    if int(request.headers.get("Content-Length") or 0) > settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
+        raise DraftInvalid("files", "too_large")
     found: list[UploadedFile] = request.FILES.getlist("files")  # type: ignore[assignment]
     if len(found) > compose.MAX_FILES:
         raise DraftInvalid("files", "too_many")
@@ -290,5 +294,6 @@ def shown(one: Sending) -> dict[str, Any]:
         "state": one.state,
         "due_at": one.due_at,
         "late": one.attempts > 0,
+        "gone": one.reason in ("changed", "closed"),
         "words": webmail_words.refusal(one.reason, json.loads(one.refused)) if one.reason else "",
     }
