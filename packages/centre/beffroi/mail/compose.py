@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
@@ -234,6 +234,13 @@ def build(draft: Draft, now: datetime, *, lenient: bool = False) -> bytes:
         )
         message.add_attachment(file.data, maintype=maintype, subtype=subtype, filename=name)
     return message.as_bytes()
+
+
+def check(draft: Draft, now: datetime, *, lenient: bool) -> None:
+    """What can be said before anything is opened. Errors: DraftInvalid."""
+    build(replace(draft, files=()), now, lenient=lenient)
+    if not lenient:
+        recipients(draft)
 
 
 def file_name(name: str) -> str:

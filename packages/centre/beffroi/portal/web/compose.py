@@ -22,6 +22,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound
 from beffroi.mail import compose, contacts, drafts, original, queries, reader, sendings
 from beffroi.mail.compose import Draft, DraftInvalid, File
@@ -109,8 +110,7 @@ def save(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         if what == "discard":
             return _discard(request, mailbox, at)
         written = _written(request, actor, mailbox)
-        if what == "send":
-            compose.recipients(written)
+        compose.check(written, clock.now(), lenient=what != "send")
         with drafts.open_drafts(settings.BEFFROI, mailbox.address) as folder:
             saved = folder.save(written, at=at, keep=_kept(request), final=what == "send")
     except (
