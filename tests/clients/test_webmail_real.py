@@ -310,3 +310,19 @@ def test_nobody_sends_in_anothers_name(post: Post, written: Any) -> None:
     assert (refused.value.reason, refused.value.again) == ("content", False)
     with drafts.open_drafts(post.config, box.address) as folder, pytest.raises(drafts.DraftChanged):
         folder.message(drafts.Place(1, 1))
+
+
+def test_a_conversation_is_one_row_and_is_filed_together(post: Post, written: Any) -> None:
+    writer, box, _ = written
+    for n, above in ((0, ""), (1, "References: <0@sender.example.net>\n"), (2, "")):
+        mail = f"From: a@sender.example.net\nTo: {box.address}\nSubject: Sujet {n}\n"
+        mail += f"Message-ID: <{n}@sender.example.net>\n"
+        assert post.send(f"{mail}{above}\nx\n", box.address)[0] == 250
+    post.wait_count(box, 3)
+    page = writer.client.get(f"/courrier/{box.id}/").content.decode()
+    assert "Sujet 0" not in page and "Sujet 1" in page and "Sujet 2" in page
+    both = page.split('name="uid" value="')[2].split('"')[0]
+    writer.client.post(f"/courrier/{box.id}/agir/", {"what": "trash", "uid": both})
+    assert (post.count(box), post.count(box, "Trash")) == (1, 2)
+    page = writer.client.get(f"/courrier/{box.id}/", {"dossier": "Trash"}).content.decode()
+    assert "Sujet 0" in page and "Sujet 1" in page

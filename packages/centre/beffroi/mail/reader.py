@@ -41,9 +41,10 @@ MAX_PARTS = 200
 MAX_DEPTH = 20
 MAX_RECIPIENTS = 100
 CHECKED_FLAG = b"$BeffroiChecked"
-_HEADERS = "BODY.PEEK[HEADER.FIELDS (X-BEFFROI-ID X-BEFFROI-UNCHECKED X-BEFFROI-AUTH)]"
+_HEADERS = "BODY.PEEK[HEADER.FIELDS (X-BEFFROI-ID X-BEFFROI-UNCHECKED X-BEFFROI-AUTH REFERENCES)]"
 _SUMMARY = ["FLAGS", "INTERNALDATE", "ENVELOPE", _HEADERS]
 _FIELD = re.compile(rb"^(x-beffroi-[a-z]+):[ \t]*([^\r\n]{0,500})", re.IGNORECASE | re.MULTILINE)
+_REFERENCES = re.compile(rb"^references:[ \t\r\n]*(<[^<>\s]{3,250}>)", re.IGNORECASE | re.MULTILINE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
 
@@ -73,6 +74,8 @@ class MessageSummary:
     answered: bool = False
     to: str = ""
     """The first recipient: for a message of one's own."""
+    root: str = ""
+    """The first message of its conversation, as it says; hostile."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +262,14 @@ def _summary(uid: int, row: dict[bytes, Any]) -> MessageSummary:
         flagged=b"\\Flagged" in flags,
         answered=b"\\Answered" in flags,
         to=_first_recipient(envelope),
+        root=_root(row, envelope),
     )
+
+
+def _root(row: dict[bytes, Any], envelope: Any) -> str:
+    raw = next((v for k, v in row.items() if k.startswith(b"BODY[HEADER") and isinstance(v, bytes)), b"")
+    found = _REFERENCES.search(raw)
+    return _latin(found[1] if found else getattr(envelope, "message_id", None) or b"")[:300]
 
 
 def _first_recipient(envelope: Any) -> str:

@@ -54,6 +54,23 @@ def folder_context(folder: str, places: Sequence[Folder]) -> dict[str, Any]:
     }
 
 
+def grouped(letters: Sequence[reader.MessageSummary]) -> list[dict[str, Any]]:
+    """One row a conversation, its newest message; ``uids`` are those of all its messages on this page."""
+    rows: dict[str, dict[str, Any]] = {}
+    for one in letters:
+        row = rows.setdefault(one.root or f"#{one.uid}", {"message": one, "uids": [], "seen": True})
+        row["uids"].append(one.uid)
+        row["seen"] = row["seen"] and one.seen
+    for row in rows.values():
+        row["count"] = len(row["uids"])
+        row["uids"] = ",".join(str(uid) for uid in row["uids"])
+    return list(rows.values())
+
+
+def alone(letters: Sequence[reader.MessageSummary]) -> list[dict[str, Any]]:
+    return [{"message": one, "uids": str(one.uid), "seen": one.seen, "count": 1} for one in letters]
+
+
 @require_POST
 @for_agents
 def act(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
@@ -61,7 +78,10 @@ def act(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     mailbox = queries.access_mailbox(actor, mailbox_id)
     folder = asked_folder(request)
     uids = [
-        int(one) for one in request.POST.getlist("uid") if one.isascii() and one.isdigit() and len(one) < 11
+        int(one)
+        for several in request.POST.getlist("uid")[: folders.MAX_UIDS]
+        for one in several.split(",")[: folders.MAX_UIDS]
+        if one.isascii() and one.isdigit() and len(one) < 11
     ]
     what, target = request.POST.get("what", ""), request.POST.get("target", "")
     if what.startswith("move:"):

@@ -26,7 +26,7 @@ from beffroi.mail.models import Mailbox
 from beffroi.portal import safe_html, words
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import compose
-from beffroi.portal.web.folders import asked_folder, folder_context
+from beffroi.portal.web.folders import alone, asked_folder, folder_context, grouped
 from beffroi.watch import queries as watch
 
 PAGE_MESSAGES = 30
@@ -87,6 +87,8 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         else:
             found, total = opened.list(folder, limit=PAGE_MESSAGES + 1, before_uid=before_uid), 0
             shown = found[:PAGE_MESSAGES]
+    # In the inbox and in one's own folders a conversation is one row; what was sent or found stands alone.
+    joined = not asked and folder not in ("Drafts", "Sent", "Junk", "Trash")
     context = {
         **folder_context(folder, places),
         "asked": asked,
@@ -96,7 +98,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "place": "mail",
         "mailbox": mailbox,
         "mailboxes": list(queries.own_mailboxes(actor)),
-        "letters": shown,
+        "letters": grouped(shown) if joined else alone(shown),
         "unread": sum(not one.seen for one in shown),
         "older": shown[-1].uid if len(found) > PAGE_MESSAGES and not asked else None,
         "first_page": before_uid is None,
