@@ -39,8 +39,6 @@ def project_mailbox(event: Event) -> None:
     mailbox = Mailbox.objects.get(pk=event.payload["mailbox_id"])
     config = settings.BEFFROI
     if mailbox.closed_at is not None:
-        projections.remove_route(config, address=mailbox.address)
-        Doveadm(config).run([doveadm.forget_words(mailbox.address)])
         projections.remove_mailbox(config, mailbox_id=mailbox.id, address=mailbox.address)
         return
     outer = keys.commune_key(config, mailbox.collectivite_id)

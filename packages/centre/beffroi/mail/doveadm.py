@@ -134,11 +134,6 @@ def list_keys(address: str) -> Command:
     return "mailboxCryptokeyList", {"user": address, "userKey": True}
 
 
-def forget_words(address: str) -> Command:
-    """Remove the index of words, which the mailbox's key does not protect."""
-    return "ftsFlatcurveRemove", {"user": address, "mailboxMask": ["*"]}
-
-
 def by_message_id(address: str, message_id: str, *, text: bool = False) -> Command:
     """Candidates by Message-ID, with our own headers (and the whole message, for a scan)."""
     fields = ["mailbox", "uid", "hdr.x-beffroi-id", "hdr.x-beffroi-unchecked", *(["text"] if text else [])]

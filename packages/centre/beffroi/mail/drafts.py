@@ -25,6 +25,8 @@ from beffroi.mail import compose, reader
 from beffroi.mail.compose import Draft, File
 
 DRAFTS, SENT, TRASH = "Drafts", "Sent", "Trash"
+MAX_DRAFTS = 500
+_TAB = f"BODY.PEEK[HEADER.FIELDS ({compose.TAB_HEADER.upper()})]"
 _APPENDED = re.compile(rb"APPENDUID (\d+) (\d+)")
 
 
@@ -120,7 +122,17 @@ class DraftFolder:
 
     def _of_tab(self, tab: str) -> list[int]:
         """States that the same page wrote: an answer that got lost on its way leaves no second draft."""
-        return list(self._client.search(["HEADER", compose.TAB_HEADER, tab])) if tab else []
+        if not tab:
+            return []
+        # Read, not searched: an index of words need not know the newest draft.
+        uids = self._client.search(["ALL"])[-MAX_DRAFTS:]
+        rows = self._client.fetch(uids, [_TAB]) if uids else {}
+        wanted = f"{compose.TAB_HEADER}: {tab}\r\n".encode()
+        return [
+            uid
+            for uid, row in rows.items()
+            if any(isinstance(v, bytes) and wanted in v for v in row.values())
+        ]
 
     def _files(self, uid: int | None, keep: Sequence[str]) -> list[File]:
         if not keep:

@@ -32,7 +32,9 @@ FLAGS = {
     "unstar": (False, b"\\Flagged"),
 }
 MOVES = {"trash": "Trash", "junk": "Junk", "inbox": "INBOX"}
-_MESSAGE_ID = re.compile(rb'<[^<>\s"\\\x00-\x1f\x7f-\xff]{3,250}>')
+_MESSAGE_ID = re.compile(rb'<[^<>\s"\\(){}%*\x00-\x1f\x7f-\xff]{3,250}>')
+# Signs that divide words in the index, and mean something to IMAP.
+_SIGNS = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"\\(){}%*\[\]]')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -113,7 +115,7 @@ def search(
 ) -> tuple[list[MessageSummary], int]:
     """The newest messages that hold every word (in subject, people, text or names of attachments), and how many
     there are. Errors: NotFound (folder)."""
-    words = [one for one in _CONTROL.sub(" ", text).replace('"', " ").split() if one][:MAX_WORDS]
+    words = _SIGNS.sub(" ", text).split()[:MAX_WORDS]
     if not words:
         return [], 0
     try:

@@ -105,15 +105,10 @@ def put_route(config: Config, *, address: str) -> None:
         routes.execute("INSERT OR IGNORE INTO mailbox (address) VALUES (?)", (address,))
 
 
-def remove_route(config: Config, *, address: str) -> None:
-    """Accept nothing more for an address."""
-    with _open(_folder(config) / "routes.sqlite") as routes:
-        routes.execute("DELETE FROM mailbox WHERE address = ?", (address,))
-
-
 def remove_mailbox(config: Config, *, mailbox_id: str, address: str) -> None:
     """Take a closed mailbox out: first the route, so that nothing is accepted for it any more."""
-    remove_route(config, address=address)
+    with _open(_folder(config) / "routes.sqlite") as routes:
+        routes.execute("DELETE FROM mailbox WHERE address = ?", (address,))
     with _open(_folder(config) / "auth.sqlite") as auth:
         auth.execute("DELETE FROM app_password WHERE address = ?", (address,))
         auth.execute("DELETE FROM mailbox WHERE id = ?", (mailbox_id,))
