@@ -53,12 +53,13 @@ def take_up_what_was_left() -> None:
             sendings.accepted(one)
             _file(one)
         else:
-            sendings.put_off(one, 0)
+            _refused(one, submission.Refused("unreachable", again=True))
 
 
 def _passed_the_door(sending: Sending) -> bool:
+    """In the attempt that was left behind: what a former one showed to the door had been refused later on."""
     found = MailMessage.objects.filter(
-        message_id_hash=sending.message_id_hash, received_at__gte=sending.created_at
+        message_id_hash=sending.message_id_hash, received_at__gte=sending.changed_at
     )
     return any(json.loads(one.verdict or "{}").get("action") != "reject" for one in found)
 

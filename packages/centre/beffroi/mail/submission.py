@@ -66,6 +66,8 @@ def submit(config: Config, address: str, recipients: Sequence[str], message: byt
         ) from None
     except (OSError, smtplib.SMTPException):
         raise Refused("unreachable", again=True) from None
+    except ValueError:  # an address or a field that SMTP has no words for
+        raise Refused("content") from None
 
 
 def _own_certificate_only(config: Config) -> ssl.SSLContext:
