@@ -47,12 +47,13 @@ class _Identifiers(UnstructuredHeader):
     """Message-IDs, one a line: the library would make an encoded word of one that is longer than a line."""
 
     def fold(self, *, policy: Policy) -> str:
-        return f"{self.name}: " + f"{policy.linesep} ".join(str(self).split()) + policy.linesep
+        name: str = self.name  # type: ignore[attr-defined] # of BaseHeader, which the registry adds
+        return f"{name}: " + f"{policy.linesep} ".join(str(self).split()) + policy.linesep
 
 
 _registry = HeaderRegistry()
 for _name in ("message-id", "in-reply-to", "references"):
-    _registry.map_to_type(_name, _Identifiers)
+    _registry.map_to_type(_name, _Identifiers)  # type: ignore[arg-type]
 _POLICY = SMTP.clone(header_factory=_registry)
 
 

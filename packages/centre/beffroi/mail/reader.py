@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import builtins
 import quopri
 import re
 from collections.abc import Iterator, Sequence
@@ -171,7 +172,7 @@ class MailboxReader:
         uids = sorted(self._client.search(criteria), reverse=True)[: min(max(limit, 1), MAX_LIST)]
         return self.summaries(uids)
 
-    def summaries(self, uids: Sequence[int]) -> list[MessageSummary]:
+    def summaries(self, uids: Sequence[int]) -> builtins.list[MessageSummary]:
         """These messages of the folder that is open, in this order."""
         rows = self._client.fetch(uids, _SUMMARY) if uids else {}
         return [_summary(uid, rows[uid]) for uid in uids if uid in rows]

@@ -14,7 +14,6 @@ from typing import Any
 
 import nh3
 from django.conf import settings
-from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -202,7 +201,7 @@ def _uploaded(request: HttpRequest) -> list[File]:
     # What is larger than memory may hold never becomes a file here (settings.web).
     if int(request.headers.get("Content-Length") or 0) > settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
         raise DraftInvalid("files", "too_large")
-    found: list[UploadedFile] = request.FILES.getlist("files")  # type: ignore[assignment]
+    found = request.FILES.getlist("files")
     if len(found) > compose.MAX_FILES:
         raise DraftInvalid("files", "too_many")
     if sum(one.size or 0 for one in found) > compose.MAX_FILES_BYTES:
