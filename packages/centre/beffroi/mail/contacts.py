@@ -52,18 +52,14 @@ def _written_to(config: Config, address: str) -> list[tuple[str, str]]:
 
 def _of_sent(client: Any) -> list[tuple[str, str]]:
     try:
-        chosen = client.select_folder(drafts.SENT, readonly=True)
+        client.select_folder(drafts.SENT, readonly=True)
     except IMAPClientError:
         return []
-    count = int(chosen[b"EXISTS"])
-    if not count:
-        return []
-    client.use_uid = False
-    rows = client.fetch(f"{max(1, count - MAX_SENT + 1)}:{count}", ["ENVELOPE"])
-    client.use_uid = True
+    uids = sorted(client.search("ALL"))[-MAX_SENT:]
+    rows = client.fetch(uids, ["ENVELOPE"]) if uids else {}
     out = []
-    for number in sorted(rows, reverse=True):
-        envelope = rows[number].get(b"ENVELOPE")
+    for uid in sorted(rows, reverse=True):
+        envelope = rows[uid].get(b"ENVELOPE")
         for field in ("to", "cc", "bcc"):
             for one in getattr(envelope, field, None) or ():
                 if address := reader.address_of(one):

@@ -81,6 +81,8 @@ def create(opened: MailboxReader, name: str) -> None:
 def act(opened: MailboxReader, folder: str, uids: Sequence[int], what: str, target: str = "") -> int:
     """Mark or move these messages; return how many there were. ``what``: a key of FLAGS or MOVES, "move" (to
     ``target``), or "erase" (in the trash only). Errors: NotFound, Invalid."""
+    if what not in {*FLAGS, *MOVES, "move", "erase"} or (what == "erase" and folder != MOVES["trash"]):
+        raise Invalid("what")
     try:
         opened.client.select_folder(folder)
     except IMAPClientError:
@@ -93,11 +95,9 @@ def act(opened: MailboxReader, folder: str, uids: Sequence[int], what: str, targ
         add, flag = FLAGS[what]
         (opened.client.add_flags if add else opened.client.remove_flags)(there, [flag], silent=True)
     elif what == "erase":
-        if folder != MOVES["trash"]:
-            raise Invalid("what")
         opened.client.add_flags(there, [b"\\Deleted"], silent=True)
         opened.client.expunge(there)
-    elif what in MOVES or what == "move":
+    else:
         place = MOVES.get(what) or checked_name(target)
         if place == folder:
             return 0
@@ -105,8 +105,6 @@ def act(opened: MailboxReader, folder: str, uids: Sequence[int], what: str, targ
             opened.client.move(there, place)
         except IMAPClientError:
             raise NotFound("folder") from None
-    else:
-        raise Invalid("what")
     return len(there)
 
 
