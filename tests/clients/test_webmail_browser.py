@@ -39,8 +39,8 @@ def desk(post: Post, beaune: Commune, nuits: Commune, browser: Any, live_server:
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
     yield page, live_server.url, box, other
-    # /live is another process and not here.
-    assert [one for one in faults if "404" not in one and "MIME" not in one] == []
+    # /live is another process and not here; an address that is not finished is answered with 400.
+    assert [one for one in faults if not any(word in one for word in ("404", "400", "MIME"))] == []
     context.close()
 
 
@@ -108,7 +108,7 @@ def test_a_person_reads_finds_and_files_by_the_keyboard(post: Post, desk: Any) -
     page, portal, box, _ = desk
     for n in range(3):
         mail = (
-            f"From: Préfecture {n} <billing@sender.example.net>\nTo: {box.address}\nSubject: Objet {n}\n"
+            f"From: =?utf-8?q?Pr=C3=A9fecture_{n}?= <billing@sender.example.net>\nTo: {box.address}\nSubject: Objet {n}\n"
             f"Message-ID: <{n}@sender.example.net>\n"
             + (f"References: <{n - 1}@sender.example.net>\n" if n == 1 else "")
             + f"Content-Type: text/plain; charset=utf-8\n\nLe texte {n}.\n"
