@@ -1,6 +1,7 @@
 """A mailbox for the portal's tests: mails with hostile content, shown from a list.
 
-The mail server is replaced at one point only: ``reader.open_mailbox``. The real one is used by the tests of mail.
+The mail server is replaced where pages meet it: ``reader.open_mailbox``, and what ``show`` names. The real one is
+used by the tests of mail and of the webmail.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from typing import Any
 import pytest
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
+from beffroi.mail.compose import Original
+from beffroi.mail.folders import Folder
+from beffroi.mail.original import Opened
 from beffroi.mail.reader import Attachment, Authentication, MessageSummary, MessageView
 
 FILE = b"PK\x03\x04 not really an archive"
@@ -90,6 +94,9 @@ class ShownMailbox:
             raise NotFound("message")
         return self._held[uid]
 
+    def summaries(self, uids: list[int]) -> list[MessageSummary]:
+        return [self._held[uid].summary for uid in uids]
+
     def mark_seen(self, uid: int, folder: str = "INBOX") -> None:
         SEEN.append(uid)
 
@@ -98,6 +105,53 @@ class ShownMailbox:
             if one.part == section:
                 return one, FILE
         raise NotFound("attachment")
+
+
+PLACES = [
+    Folder("INBOX", "inbox", 2),
+    Folder("Drafts", "drafts", 0),
+    Folder("Sent", "sent", 0),
+    Folder("Junk", "junk", 3),
+    Folder("Trash", "trash", 0),
+    Folder("Conseil municipal et délibérations " + "longues " * 6, "", 0),
+    Folder("État civil <b>", "", 12),
+]
+
+
+def show(set_one: Callable[[Any, str, Any], None]) -> None:
+    """Answer from the list what pages ask of the folders and of one mail beyond ``ShownMailbox``."""
+    from beffroi.mail import contacts, folders, original
+
+    def fetch(opened: ShownMailbox, uid: int, folder: str, text: str) -> Original:
+        one = opened.read(uid).summary
+        return Original(uid, 1, folder, one.from_name, one.from_address, (), ("mairie@beaune.test",), (),
+                        one.subject, "24/11/2026 10:00", text, "<m@example.org>")  # fmt: skip
+
+    def draft(opened: ShownMailbox, uid: int) -> Opened:
+        view = opened.read(uid)
+        return Opened(uid, 1, "Jean <jean@nuits.test>", "", "", view.summary.subject, view.text, "<d@beaune.test>",
+                      "", "", "", view.attachments)  # fmt: skip
+
+    def search(opened: ShownMailbox, folder: str, text: str) -> tuple[list[MessageSummary], int]:
+        found = [one for one in opened.list(folder) if text.lower() in one.subject.lower()]
+        return found, len(found)
+
+    def conversation(opened: ShownMailbox, folder: str, uid: int) -> list[tuple[str, MessageSummary]]:
+        return [(folder, opened.read(uid).summary), ("Sent", opened.read(3).summary)] if uid == 2 else []
+
+    set_one(folders, "listing", lambda opened: PLACES)
+    set_one(folders, "search", search)
+    set_one(folders, "conversation", conversation)
+    set_one(original, "fetch", fetch)
+    set_one(original, "draft", draft)
+    set_one(contacts, "suggestions", lambda config, actor, mailbox: PEOPLE)
+
+
+PEOPLE = [
+    ("Jean Dupont", "jean@nuits.test"),
+    ("", "sgc@dgfip.example"),
+    ("Élise Jeannin", "elise@beaune.test"),
+]
 
 
 def opener(held: Callable[[], list[MessageView]]) -> Callable[..., Any]:
@@ -115,4 +169,5 @@ def shown_mail(monkeypatch: pytest.MonkeyPatch) -> list[MessageView]:
     held = letters()
     SEEN.clear()
     monkeypatch.setattr(reader, "open_mailbox", opener(lambda: held))
+    show(monkeypatch.setattr)
     return held

@@ -227,9 +227,10 @@ def application() -> Any:
     from beffroi.mail import reader
     from django.core.wsgi import get_wsgi_application
 
-    from tests.fixtures_portal_mail import letters, opener
+    from tests.fixtures_portal_mail import letters, opener, show
 
     reader.open_mailbox = opener(letters)
+    show(setattr)
     # A root key of the test's own: nothing here signs a feed.
     actions.pinned_root = lambda config: bytes(range(32))  # type: ignore[attr-defined]
     return get_wsgi_application()

@@ -24,6 +24,9 @@ from beffroi.lib import clock
 from beffroi.mail.held.models import HeldMail
 from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.models import Mailbox, RemediationJob
+from beffroi.mail import sendings
+from beffroi.mail.drafts import Place
+from beffroi.mail.models import Mailbox, RemediationJob, Sending
 from beffroi.watch.models import Campaign
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
 from beffroi_protocol.indicators import normalise
@@ -75,6 +78,7 @@ class World:
     by_hand_id: str
     held_id: str
     import_id: str
+    sending_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -151,6 +155,18 @@ PORTAL = {
     "held_undo": Rule("thing", HELD),
     "held_review": Rule("thing", HELD, {"text": "x"}),
     "mail_list": Rule("thing", mail()),
+    "mail_write": Rule("thing", mail()),
+    "mail_draft": Rule("thing", mail(uid=1)),
+    "mail_draft_save": Rule("thing", mail(), {"what": "send", "to": "a@b.example"}),
+    "mail_people": Rule("thing", mail()),
+    "mail_sending": Rule(
+        "thing", lambda world: {"mailbox_id": world.mailbox.id, "sending_id": world.sending_id}
+    ),
+    "mail_sending_cancel": Rule(
+        "thing", lambda world: {"mailbox_id": world.mailbox.id, "sending_id": world.sending_id}
+    ),
+    "mail_act": Rule("thing", mail(), {"what": "trash", "uid": "1"}),
+    "mail_folder_new": Rule("thing", mail(), {"name": "x"}),
     "mail_read": Rule("thing", mail(uid=1)),
     "mail_content": Rule("thing", mail(uid=1)),
     "mail_attachment": Rule("thing", mail(uid=1, part="2")),
@@ -256,6 +272,8 @@ POSTED = (
     "exception_end",
     "own_exception_end",
     "spared",
+    *("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end", "spared"),
+    *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new"),
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours")]
@@ -324,6 +342,8 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         hold(mailbox, reason="decision", decision_id=decision.id).id,
         ImportJob.objects.create(
             collectivite_id=beaune.id, mailbox_id=mailbox.id, asked_by=beaune.agent.id, host="x", username="x"
+        sendings.schedule(
+            actor=beaune.agent, mailbox=mailbox, place=Place(1, 1), message_id="<a@b>", recipients=1
         ).id,
     )
 
@@ -339,6 +359,7 @@ def changed() -> tuple[object, ...]:
         set(Box.objects.values_list("state", flat=True)),
         BoxPolicy.objects.count(),
         AppPassword.objects.filter(revoked_at=None).count(),
+        set(Sending.objects.values_list("state", flat=True)),
         set(RemediationJob.objects.values_list("state", "approval_id")),
         set(FeedSource.objects.values_list("name", "active")),
         set(SourceUpdate.objects.values_list("state", flat=True)),

@@ -108,6 +108,12 @@ def _remediation(_arguments: Sequence[str]) -> int:
     return consumers.main("remediation")
 
 
+def _webmail(_arguments: Sequence[str]) -> int:
+    from beffroi.cli import consumers  # noqa: PLC0415
+
+    return consumers.main("webmail")
+
+
 def _sources(arguments: Sequence[str]) -> int:
     if not arguments:  # the process; with a word, the command of a person
         from beffroi.cli import consumers  # noqa: PLC0415
@@ -148,6 +154,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "prepare": _prepare,
     "worker": _worker,
     "remediation": _remediation,
+    "webmail": _webmail,
     "sources": _sources,
     "import": _import,
 }

@@ -1,5 +1,6 @@
 """What mail does when something happened elsewhere. Group "main" (worker): the engines' projections. Group
-"remediation" (a process of its own): copies follow decisions, the journal, the sweep."""
+"remediation" (a process of its own): copies follow decisions, the journal, the sweep. Group "webmail" (another): what
+people wrote in the portal leaves."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from beffroi.core.identity.models import AppPassword
 from beffroi.core.identity.queries import current_memberships
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
-from beffroi.mail import doveadm, journal, keys, listed, projections, remediation, sweep
+from beffroi.mail import doveadm, journal, keys, listed, outgoing, projections, remediation, sweep
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.held import consumers as held_consumers  # noqa: F401 - registers its own
 from beffroi.mail.models import Mailbox, MailDelivery
@@ -182,3 +183,8 @@ def search_unchecked() -> None:
 @periodic("mail.resume", every_s=5.0, group="remediation")
 def resume() -> None:
     remediation.resume()
+
+
+@periodic("mail.webmail", every_s=0.5, group="webmail")
+def send_from_webmail() -> None:
+    outgoing.send_due()

@@ -49,6 +49,50 @@ class Mailbox(models.Model):
         return self.id
 
 
+class Sending(models.Model):
+    """A message of the webmail on its way out: where it lies, never what it says.
+
+    It waits, whole, in the folder of drafts (``uid_validity``, ``uid``) until submission has taken it. ``reason``: a
+    code of ``submission.Refused``; ``refused``: JSON list of the addresses that were refused. ``due_at``: UTC.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        SENDING = "sending"
+        ACCEPTED = "accepted"  # by submission, and not yet filed
+        SENT = "sent"
+        CANCELLED = "cancelled"
+        REFUSED = "refused"
+
+    id = id_field("snd")
+    mailbox_id = reference(db_index=True)
+    collectivite_id = reference()
+    person_id = reference()
+    uid_validity = models.BigIntegerField()
+    uid = models.BigIntegerField()
+    message_id_hash = models.CharField(max_length=64)
+    state = models.CharField(max_length=16, choices=State, default=State.WAITING)
+    reason = models.CharField(max_length=40, default="")
+    refused = models.TextField(default="[]")
+    attempts = models.IntegerField(default=0)
+    created_at = models.DateTimeField(default=clock.now)
+    due_at = models.DateTimeField(db_index=True)
+    changed_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "mail_sending"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["mailbox_id", "uid_validity", "uid"],
+                condition=models.Q(state__in=("waiting", "sending", "accepted")),
+                name="mail_sending_once",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class MailMessage(models.Model):
     """One message as it arrived. ``verdict``: JSON with action, decision_id, auth, symbols, score."""
 

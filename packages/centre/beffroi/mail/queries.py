@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
 from collections import defaultdict
@@ -14,6 +15,7 @@ from beffroi_protocol.indicators import Indicator, Kind
 from django.db.models import Count, DateTimeField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import TruncDate
 
+from beffroi.core.decisions import queries as decisions
 from beffroi.core.decisions import rules
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound, existing
@@ -87,6 +89,15 @@ def reported_indicators(beffroi_id: str) -> list[tuple[str, str]]:
         message_id=beffroi_id, role__in=("link", "attachment", "sender")
     ).order_by("kind", "value")
     return [(row.kind, row.value) for row in rows]
+
+
+def holds_file(actor: Actor, beffroi_id: str, data: bytes) -> bool:
+    """Whether a decision names these bytes. When the entry hashed them otherwise (line ends of a text part), any
+    decided file of the same mail holds them all: better one file too many than the wrong one."""
+    own = hashlib.sha256(data).hexdigest()
+    recorded = {value for kind, value in reported_indicators(beffroi_id) if kind == "sha256"}
+    asked = {own} if own in recorded else {own, *recorded}
+    return decisions.active_decisions(actor).filter(kind="sha256", value__in=asked).exists()
 
 
 def visible_jobs(actor: Actor) -> QuerySet[RemediationJob]:

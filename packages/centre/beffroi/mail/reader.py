@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import builtins
 import quopri
 import re
 from collections.abc import Iterator, Sequence
@@ -41,9 +42,10 @@ MAX_PARTS = 200
 MAX_DEPTH = 20
 MAX_RECIPIENTS = 100
 CHECKED_FLAG = b"$BeffroiChecked"
-_HEADERS = "BODY.PEEK[HEADER.FIELDS (X-BEFFROI-ID X-BEFFROI-UNCHECKED X-BEFFROI-AUTH)]"
+_HEADERS = "BODY.PEEK[HEADER.FIELDS (X-BEFFROI-ID X-BEFFROI-UNCHECKED X-BEFFROI-AUTH REFERENCES)]"
 _SUMMARY = ["FLAGS", "INTERNALDATE", "ENVELOPE", _HEADERS]
 _FIELD = re.compile(rb"^(x-beffroi-[a-z]+):[ \t]*([^\r\n]{0,500})", re.IGNORECASE | re.MULTILINE)
+_REFERENCES = re.compile(rb"^references:[ \t\r\n]*(<[^<>\s]{3,250}>)", re.IGNORECASE | re.MULTILINE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
 
@@ -69,6 +71,12 @@ class MessageSummary:
     received_at: datetime
     seen: bool
     unchecked: bool
+    flagged: bool = False
+    answered: bool = False
+    to: str = ""
+    """The first recipient: for a message of one's own."""
+    root: str = ""
+    """The first message of its conversation, as it says; hostile."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,13 @@ class _Part:
 @contextmanager
 def open_mailbox(config: Config, address: str) -> Iterator[MailboxReader]:
     """Open a mailbox for reading. Errors: MailboxUnavailable."""
+    with connect(config, address) as client:
+        yield MailboxReader(client)
+
+
+@contextmanager
+def connect(config: Config, address: str) -> Iterator[Any]:
+    """A signed-in IMAP client of one mailbox. Errors: MailboxUnavailable."""
     try:
         client = imapclient.IMAPClient(
             layout.LOOPBACK, config.imap_local_port, ssl=False, timeout=TIMEOUT_S, use_uid=True
@@ -130,7 +145,7 @@ def open_mailbox(config: Config, address: str) -> Iterator[MailboxReader]:
         raise MailboxUnavailable("The mailbox") from None
     try:
         client.oauthbearer_login(address, tokens.mailbox_token(config, address))
-        yield MailboxReader(client)
+        yield client
     except (OSError, IMAPClientError) as error:
         raise MailboxUnavailable("The mailbox") from error
     finally:
@@ -144,7 +159,7 @@ class MailboxReader:
     """One open mailbox."""
 
     def __init__(self, client: Any) -> None:
-        self._client = client
+        self.client = self._client = client
 
     def list(
         self, folder: str = "INBOX", limit: int = 50, before_uid: int | None = None
@@ -155,9 +170,11 @@ class MailboxReader:
         if before_uid is not None and before_uid <= 1:
             return []
         uids = sorted(self._client.search(criteria), reverse=True)[: min(max(limit, 1), MAX_LIST)]
-        if not uids:
-            return []
-        rows = self._client.fetch(uids, _SUMMARY)
+        return self.summaries(uids)
+
+    def summaries(self, uids: Sequence[int]) -> builtins.list[MessageSummary]:
+        """These messages of the folder that is open, in this order."""
+        rows = self._client.fetch(uids, _SUMMARY) if uids else {}
         return [_summary(uid, rows[uid]) for uid in uids if uid in rows]
 
     def read(self, uid: int, folder: str = "INBOX") -> MessageView:
@@ -235,15 +252,30 @@ def _summary(uid: int, row: dict[bytes, Any]) -> MessageSummary:
     return MessageSummary(
         uid=uid,
         beffroi_id=headers.get("x-beffroi-id", ""),
-        from_name=_header(getattr(sender, "name", None)),
-        from_address=_address(sender),
-        subject=_header(getattr(envelope, "subject", None)),
+        from_name=header_text(getattr(sender, "name", None)),
+        from_address=address_of(sender),
+        subject=header_text(getattr(envelope, "subject", None)),
         received_at=received.astimezone(UTC)
         if isinstance(received, datetime)
         else datetime.fromtimestamp(0, UTC),
         seen=b"\\Seen" in flags,
         unchecked="x-beffroi-unchecked" in headers and CHECKED_FLAG not in flags,
+        flagged=b"\\Flagged" in flags,
+        answered=b"\\Answered" in flags,
+        to=_first_recipient(envelope),
+        root=_root(row, envelope),
     )
+
+
+def _root(row: dict[bytes, Any], envelope: Any) -> str:
+    raw = next((v for k, v in row.items() if k.startswith(b"BODY[HEADER") and isinstance(v, bytes)), b"")
+    found = _REFERENCES.search(raw)
+    return _latin(found[1] if found else getattr(envelope, "message_id", None) or b"")[:300]
+
+
+def _first_recipient(envelope: Any) -> str:
+    first = next(iter(getattr(envelope, "to", None) or ()), None)
+    return header_text(getattr(first, "name", None)) or address_of(first)
 
 
 def _stamped(row: dict[bytes, Any]) -> dict[str, str]:
@@ -259,10 +291,10 @@ def _authentication(text: str) -> Authentication:
 
 
 def _recipients(envelope: Any) -> tuple[str, ...]:
-    return tuple(_address(a) for a in (getattr(envelope, "to", None) or ())[:MAX_RECIPIENTS])
+    return tuple(address_of(a) for a in (getattr(envelope, "to", None) or ())[:MAX_RECIPIENTS])
 
 
-def _address(address: Any) -> str:
+def address_of(address: Any) -> str:
     mailbox, host = getattr(address, "mailbox", None) or b"", getattr(address, "host", None) or b""
     return _clean(f"{_latin(mailbox)}@{_latin(host)}") if mailbox and host else ""
 
@@ -271,7 +303,7 @@ def _latin(value: bytes) -> str:
     return value.decode("utf-8", "replace")
 
 
-def _header(value: bytes | None) -> str:
+def header_text(value: bytes | None) -> str:
     """An encoded header as one line of text (RFC 2047), without signs that reorder or hide it."""
     raw = (value or b"")[: MAX_HEADER_CHARS * 4]
     text = raw.decode("utf-8", "replace")
@@ -365,7 +397,7 @@ def _leaf(node: tuple[Any, ...], section: str) -> _Part | None:
         charset=_latin(parameters.get("charset", b"utf-8"))[:40],
         encoding=_latin(node[5] or b"").lower() if isinstance(node[5], bytes) else "",
         size_bytes=size,
-        name=_header(name)[:200],
+        name=header_text(name)[:200],
         attached=bool(disposition and disposition[0].lower() == b"attachment"),
     )
 

@@ -13,6 +13,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from beffroi.core.decisions.models import Decision
 from beffroi.core.retention.registry import Category, category
 from beffroi.mail.held import retention as held_retention  # noqa: F401 - registers its own
+from beffroi.mail import sendings
 from beffroi.mail.models import (
     MailDelivery,
     MailMessage,
@@ -20,9 +21,11 @@ from beffroi.mail.models import (
     MailRecipient,
     RemediationItem,
     RemediationJob,
+    Sending,
 )
 
 SETTING = "retention_messages_days"
+SENDINGS_DAYS = 30
 _OVER = (RemediationJob.State.DONE, RemediationJob.State.REFUSED)
 
 
@@ -51,6 +54,10 @@ def deliveries(cutoff: datetime) -> QuerySet[MailDelivery]:
     return MailDelivery.objects.filter(delivered_at__lt=cutoff).exclude(Exists(known))
 
 
+def settled_sendings(cutoff: datetime) -> QuerySet[Sending]:
+    return Sending.objects.filter(changed_at__lt=cutoff).exclude(state__in=sendings.OPEN)
+
+
 def _erase_messages(ids: list[Any]) -> int:
     for model in (MailObservation, MailRecipient, MailDelivery):
         model.objects.filter(message_id__in=ids).delete()
@@ -62,3 +69,4 @@ category(Category("withdrawn_copies", 20, "retention_evidence_days", items))
 category(Category("withdrawals", 21, "retention_evidence_days", empty_jobs))
 category(Category("messages", 22, SETTING, messages, _erase_messages, batch=100))
 category(Category("deliveries", 23, SETTING, deliveries))
+category(Category("sendings", 24, SENDINGS_DAYS, settled_sendings))

@@ -1,7 +1,7 @@
-"""Short tokens that open one mailbox over IMAP.
+"""Short tokens that open one mailbox over IMAP, and send in its name over submission.
 
 Purpose: the portal and nobody else signs them; Dovecot checks them with the public key, without a call.
-Process: the web process (key in STATE/secrets/oauth.key).
+Process: web and webmail (key in STATE/secrets/oauth.key).
 Hostile: nothing; the address was checked by ``queries.access_mailbox`` before.
 Fails:   closed: a token that is late, early, of another key or another mailbox is refused by Dovecot.
 Source:  RFC 7519, RFC 7628; Dovecot "oauth2 local validation".

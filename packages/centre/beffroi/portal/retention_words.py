@@ -16,6 +16,7 @@ CATEGORIES = {
     "messages": gettext_lazy("Traces de courriels"),
     "deliveries": gettext_lazy("Traces de remise"),
     "imports": gettext_lazy("Reprises d’anciennes boîtes, terminées"),
+    "sendings": gettext_lazy("Envois du courrier en ligne"),
     "sightings": gettext_lazy("Signalements"),
     "campaigns": gettext_lazy("Campagnes"),
     "incidents": gettext_lazy("Dossiers clos, hors plainte"),

@@ -34,3 +34,7 @@ MIDDLEWARE = [
     "beffroi.core.identity.middleware.MembershipMiddleware",
     "beffroi.portal.pages.ErrorPages",
 ]
+
+# Attachments of the webmail stay in memory: a temporary file would lie on the disk in clear. The front lets no more in.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = 24 * 1024 * 1024

@@ -53,6 +53,7 @@ def processes(config: Config) -> list[Process]:
         *(row for row in engines if row.name not in ("unbound", "rspamd", "mailgate")),
         _consumers(config, "worker", "main"),
         _consumers(config, "remediation", "remediation"),
+        _consumers(config, "webmail", "webmail"),
         _consumers(config, "sources", "sources"),
         _consumers(config, "import", "import"),
         _fetch(config),

@@ -7,7 +7,6 @@ Access: the mailbox is looked up among the actor's own; another one's is "no suc
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from django.conf import settings
@@ -19,18 +18,20 @@ from django.views.decorators.csp import csp_override
 from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.communes import queries as communes
-from beffroi.core.decisions import queries as decisions
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound
 from beffroi.lib.ids import is_id
-from beffroi.mail import actions, queries, reader
+from beffroi.mail import actions, folders, queries, reader, sendings
 from beffroi.mail.models import Mailbox
 from beffroi.portal import safe_html, words
 from beffroi.portal.pages import asks_part, for_agents, page
+from beffroi.portal.web import compose
+from beffroi.portal.web.folders import alone, asked_folder, folder_context, grouped
 from beffroi.watch import queries as watch
 
 PAGE_MESSAGES = 30
 MAX_REMEMBERED = 100
+MAX_SEARCH_CHARS = 200
 REPORTED_KEY = "reported"
 
 CONTENT_POLICY: dict[str, list[str]] = {
@@ -73,22 +74,36 @@ def mailboxes(request: HttpRequest, actor: Actor) -> HttpResponse:
 @for_agents
 def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     mailbox = queries.access_mailbox(actor, mailbox_id)
+    folder = asked_folder(request)
+    asked = request.GET.get("q", "").strip()[:MAX_SEARCH_CHARS]
     before = request.GET.get("avant", "")
     before_uid = int(before) if before.isascii() and before.isdigit() and len(before) < 11 else None
+    part = asks_part(request, "list")
     with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
-        found = opened.list(limit=PAGE_MESSAGES + 1, before_uid=before_uid)
-    shown = found[:PAGE_MESSAGES]
+        places = [] if part else folders.listing(opened)
+        if asked:
+            shown, total = folders.search(opened, folder, asked)
+            found = shown
+        else:
+            found, total = opened.list(folder, limit=PAGE_MESSAGES + 1, before_uid=before_uid), 0
+            shown = found[:PAGE_MESSAGES]
+    # In the inbox and in one's own folders a conversation is one row; what was sent or found stands alone.
+    joined = not asked and folder not in ("Drafts", "Sent", "Junk", "Trash")
     context = {
+        **folder_context(folder, places),
+        "asked": asked,
+        "total": total,
+        "sendings": [compose.shown(one) for one in sendings.unsettled(actor, mailbox)],
+        "watched": request.GET.get("envoi", ""),
         "place": "mail",
         "mailbox": mailbox,
         "mailboxes": list(queries.own_mailboxes(actor)),
-        "letters": shown,
+        "letters": grouped(shown) if joined else alone(shown),
         "unread": sum(not one.seen for one in shown),
-        "older": shown[-1].uid if len(found) > PAGE_MESSAGES else None,
+        "older": shown[-1].uid if len(found) > PAGE_MESSAGES and not asked else None,
         "first_page": before_uid is None,
         "reported": set(request.session.get(REPORTED_KEY, [])),
     }
-    part = asks_part(request, "list")
     return page(request, "portal/parts/mails.html" if part else "portal/mail_list.html", context)
 
 
@@ -96,10 +111,12 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
 @for_agents
 def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpResponse:
     mailbox = queries.access_mailbox(actor, mailbox_id)
+    folder = asked_folder(request)
     with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
-        view = opened.read(uid)
+        view = opened.read(uid, folder)
         if not view.summary.seen:
-            opened.mark_seen(uid)
+            opened.mark_seen(uid, folder)
+        places, related = folders.listing(opened), folders.conversation(opened, folder, uid)
     safe = safe_html.clean(view.html) if view.html else None
     links = safe.links if safe else safe_html.links_in_text(view.text)
     context = {
@@ -115,6 +132,16 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         "links": sorted(links, key=lambda link: not link.deceptive),
         "deceptions": list(dict.fromkeys((link.shown_host, link.host) for link in links if link.deceptive)),
         "report": report_state(request, actor, view.summary.beffroi_id),
+        "conversation": [
+            {
+                "message": one,
+                "in_folder": folder_context(place, [])["in_folder"],
+                "sent": place == "Sent",
+                "current": (place, one.uid) == (folder, uid),
+            }
+            for place, one in related
+        ],
+        **folder_context(folder, places),
         **_origin(view),
     }
     return page(request, "portal/mail_read.html", context)
@@ -127,7 +154,7 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
 def content(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpResponse:
     """The HTML of a mail, cleaned, for the frame alone."""
     mailbox = queries.access_mailbox(actor, mailbox_id)
-    view = _read(mailbox.address, uid)
+    view = _read(mailbox.address, uid, asked_folder(request))
     return HttpResponse(
         safe_html.clean(view.html).document,
         headers={
@@ -147,10 +174,11 @@ def attachment(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int, pa
     Errors: AttachmentBlocked, AttachmentTooLarge, NotFound.
     """
     mailbox = queries.access_mailbox(actor, mailbox_id)
+    folder = asked_folder(request)
     with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
-        beffroi_id = opened.read(uid).summary.beffroi_id
-        found, data = opened.attachment(uid, part)
-    if _is_held(actor, beffroi_id, data):
+        beffroi_id = opened.read(uid, folder).summary.beffroi_id
+        found, data = opened.attachment(uid, part, folder)
+    if queries.holds_file(actor, beffroi_id, data):
         raise AttachmentBlocked("attachment")
     disposition = content_disposition_header(True, found.name or "piece-jointe") or "attachment"
     return HttpResponse(
@@ -167,15 +195,6 @@ def attachment(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int, pa
     )
 
 
-def _is_held(actor: Actor, beffroi_id: str, data: bytes) -> bool:
-    """Whether a decision names these bytes. When the entry hashed them otherwise (line ends of a text part), any
-    decided file of the same mail holds them all: better one file too many than the wrong one."""
-    own = hashlib.sha256(data).hexdigest()
-    recorded = {value for kind, value in queries.reported_indicators(beffroi_id) if kind == "sha256"}
-    asked = {own} if own in recorded else {own, *recorded}
-    return decisions.active_decisions(actor).filter(kind="sha256", value__in=asked).exists()
-
-
 def _frame_size(html: str) -> str:
     """Height of the frame by length of the mail: the page may not measure inside of it."""
     return "short" if len(html) < 1500 else "long" if len(html) > 12000 else ""
@@ -186,26 +205,28 @@ def _frame_size(html: str) -> str:
 def report(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpResponse:
     """Ask for confirmation with the consequences; then hand the sighting in."""
     mailbox = queries.access_mailbox(actor, mailbox_id)
+    folder = asked_folder(request)
     if request.method == "GET":
-        view = _read(mailbox.address, uid)
+        view = _read(mailbox.address, uid, folder)
         context = {"place": "mail", "mailbox": mailbox, "uid": uid, "message": view.summary}
+        context |= folder_context(folder, [])
         return page(request, "portal/mail_report.html", context)
     beffroi_id = request.POST.get("beffroi_id", "")
     if not is_id(beffroi_id, "msg"):
         raise Invalid("beffroi_id")
     if report_state(request, actor, beffroi_id) is None:
-        _hand_in(actor, mailbox, uid, beffroi_id)
+        _hand_in(actor, mailbox, uid, beffroi_id, folder)
         known = [one for one in request.session.get(REPORTED_KEY, []) if one != beffroi_id]
         request.session[REPORTED_KEY] = [*known, beffroi_id][-MAX_REMEMBERED:]
     return HttpResponseRedirect(reverse("mail_reported", args=[beffroi_id]))
 
 
-def _hand_in(actor: Actor, mailbox: Mailbox, uid: int, beffroi_id: str) -> None:
+def _hand_in(actor: Actor, mailbox: Mailbox, uid: int, beffroi_id: str, folder: str) -> None:
     """Errors: NotFound, NotCheckedYet (the mail lies there, and the sweep has not collected its evidence yet)."""
     try:
         actions.report_phishing(actor=actor, mailbox=mailbox, beffroi_id=beffroi_id)
     except NotFound:
-        if _read(mailbox.address, uid).summary.beffroi_id != beffroi_id:
+        if _read(mailbox.address, uid, folder).summary.beffroi_id != beffroi_id:
             raise
         raise NotCheckedYet from None
 
@@ -235,9 +256,9 @@ def report_state(request: HttpRequest, actor: Actor, beffroi_id: str) -> dict[st
     return None
 
 
-def _read(address: str, uid: int) -> reader.MessageView:
+def _read(address: str, uid: int, folder: str) -> reader.MessageView:
     with reader.open_mailbox(settings.BEFFROI, address) as opened:
-        return opened.read(uid)
+        return opened.read(uid, folder)
 
 
 def _origin(view: reader.MessageView) -> dict[str, Any]:

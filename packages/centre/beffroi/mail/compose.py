@@ -1,0 +1,295 @@
+"""Write a message of the webmail: addresses, answers, the finished bytes. Pure: no network, no database.
+
+Purpose: what a person typed becomes a message of RFC 5322, in plain text, that every client reads.
+Process: web.
+Hostile: what is typed or sent to the form, and what an answered mail says (its names, subject, identifiers). A line
+         end or another control sign in a header is refused, never repaired.
+Fails:   closed: DraftInvalid names the field.
+Source:  RFC 5322 (3.6.4 for References), RFC 2047, RFC 2231, RFC 5891.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
+from email.message import EmailMessage
+from email.policy import SMTP, Policy
+from email.utils import format_datetime
+from mimetypes import guess_type
+
+from beffroi.lib.errors import Invalid
+
+MAX_RECIPIENTS = 100
+MAX_SUBJECT_CHARS = 500
+MAX_TEXT_BYTES = 200_000
+"""Three times as many on the way is still less than what a draft is read back with."""
+MAX_QUOTE_CHARS = 100_000
+MAX_FILES = 50
+MAX_FILES_BYTES = 20 * 1024 * 1024
+"""Of all attachments: with a third more on the way, what nearly every server accepts."""
+MAX_REFERENCES = 30
+TAB_HEADER = "X-Beffroi-Tab"
+SOURCE_HEADER = "X-Beffroi-Source"
+_LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}", re.IGNORECASE)
+_NAMED = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|([^"<>]*))\s*<([^<>]*)>')
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_MESSAGE_ID = re.compile(r"<[^<>\s\x00-\x1f\x7f-\uffff]{1,250}>")
+_PREFIX = re.compile(r"^(?:re|rép|tr|fw|fwd)\s*:\s*", re.IGNORECASE)
+_TAB = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+class _Identifiers(UnstructuredHeader):
+    """Message-IDs, one a line: the library would make an encoded word of one that is longer than a line."""
+
+    def fold(self, *, policy: Policy) -> str:
+        name: str = self.name  # type: ignore[attr-defined] # of BaseHeader, which the registry adds
+        return f"{name}: " + f"{policy.linesep} ".join(str(self).split()) + policy.linesep
+
+
+_registry = HeaderRegistry()
+for _name in ("message-id", "in-reply-to", "references"):
+    _registry.map_to_type(_name, _Identifiers)  # type: ignore[arg-type]
+_POLICY = SMTP.clone(header_factory=_registry)
+
+
+class DraftInvalid(Invalid):
+    """The field {} of this message cannot be used: {}"""
+
+    code = "mail.draft_invalid"
+
+    def __init__(self, field_name: str, why: str, value: str = "") -> None:
+        super().__init__(field_name, why)
+        self.field_name = field_name
+        self.why = why
+        self.value = value
+        """For the person who typed it only."""
+
+
+@dataclass(frozen=True)
+class File:
+    """An attachment. ``name`` as it will be shown, without any path."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a person has written so far. ``tab``: the page it is written in; ``source``: see ``source_of``."""
+
+    from_name: str
+    from_address: str
+    to: str = ""
+    cc: str = ""
+    bcc: str = ""
+    subject: str = ""
+    text: str = ""
+    files: Sequence[File] = ()
+    message_id: str = ""
+    in_reply_to: str = ""
+    references: str = ""
+    tab: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Original:
+    """The mail that is answered or passed on. Everything in it is hostile."""
+
+    uid: int
+    uid_validity: int
+    folder: str
+    from_name: str
+    from_address: str
+    reply_to: tuple[str, ...]
+    to: tuple[str, ...]
+    cc: tuple[str, ...]
+    subject: str
+    sent_at: str
+    text: str
+    message_id: str = ""
+    references: str = ""
+    names: tuple[str, ...] = field(default=())
+
+
+def new_message_id(address: str) -> str:
+    """In the domain of the sender, so that it is theirs and unique."""
+    return f"<{secrets.token_hex(16)}@{address.rpartition('@')[2]}>"
+
+
+def parse_addresses(text: str, field_name: str) -> list[Address]:
+    """The addresses of a field, separated by commas, semicolons or lines; each once. Errors: DraftInvalid."""
+    found: dict[str, Address] = {}
+    for piece in _split(text):
+        if piece.strip():
+            name, address = _one(_checked(piece, field_name, 1000).strip(), field_name)
+            found.setdefault(address.lower(), Address(_checked(name, field_name), addr_spec=address))
+    if len(found) > MAX_RECIPIENTS:
+        raise DraftInvalid(field_name, "too_many")
+    return list(found.values())
+
+
+def _split(text: str) -> Iterator[str]:
+    """Pieces between commas, semicolons and line ends that stand outside of quotes."""
+    piece: list[str] = []
+    quoted = escaped = False
+    for sign in text:
+        if sign in ",;\r\n" and not quoted:
+            yield "".join(piece)
+            piece = []
+            continue
+        piece.append(sign)
+        if sign == '"' and not escaped:
+            quoted = not quoted
+        escaped = quoted and sign == "\\" and not escaped
+    yield "".join(piece)
+
+
+def _one(piece: str, field_name: str) -> tuple[str, str]:
+    named = _NAMED.fullmatch(piece)
+    quoted, plain, text = named.groups() if named else ("", "", piece)
+    local, _, domain = text.strip().rpartition("@")
+    try:
+        ascii_domain = domain.encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        ascii_domain = ""
+    if len(local) > 64 or not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(ascii_domain):
+        raise DraftInvalid(field_name, "address", piece[:200])
+    return re.sub(r"\\(.)", r"\1", quoted or "").strip() or (plain or "").strip(), f"{local}@{ascii_domain}"
+
+
+def _checked(text: str, field_name: str, limit: int = 200) -> str:
+    if _CONTROL.search(text) or any(0xD800 <= ord(sign) <= 0xDFFF for sign in text):
+        raise DraftInvalid(field_name, "control")
+    if len(text) > limit:
+        raise DraftInvalid(field_name, "too_long")
+    return text
+
+
+def recipients(draft: Draft) -> list[str]:
+    """Envelope recipients, each once. Errors: DraftInvalid, also when there is none or too many."""
+    found: dict[str, None] = {}
+    for field_name in ("to", "cc", "bcc"):
+        for address in parse_addresses(getattr(draft, field_name), field_name):
+            found.setdefault(address.addr_spec, None)
+    if not found:
+        raise DraftInvalid("to", "nobody")
+    if len(found) > MAX_RECIPIENTS:
+        raise DraftInvalid("to", "too_many")
+    return list(found)
+
+
+def build(draft: Draft, now: datetime, *, lenient: bool = False) -> bytes:
+    """The message as it is sent and kept. ``lenient``: a draft may hold an address that is not finished yet; it is
+    kept in a field of its own. Errors: DraftInvalid."""
+    message = EmailMessage(policy=_POLICY)
+    message["From"] = Address(_checked(draft.from_name, "from"), addr_spec=draft.from_address)
+    for header, field_name in (("To", "to"), ("Cc", "cc"), ("Bcc", "bcc")):
+        typed = getattr(draft, field_name)
+        try:
+            addresses = parse_addresses(typed, field_name)
+        except DraftInvalid:
+            if not lenient:
+                raise
+            message[f"X-Beffroi-{header}"] = (
+                _CONTROL.sub(" ", typed)[:4000].encode("utf-8", "replace").decode()
+            )
+            continue
+        if addresses:
+            message[header] = addresses
+    message["Subject"] = _checked(draft.subject, "subject", MAX_SUBJECT_CHARS)
+    message["Date"] = format_datetime(now)
+    message["Message-ID"] = _identifier(draft.message_id) or new_message_id(draft.from_address)
+    if parent := _identifier(draft.in_reply_to):
+        message["In-Reply-To"] = parent
+        message["References"] = " ".join(_MESSAGE_ID.findall(draft.references)[-MAX_REFERENCES:]) or parent
+    if _TAB.fullmatch(draft.tab):
+        message[TAB_HEADER] = draft.tab
+    if draft.source:
+        message[SOURCE_HEADER] = _checked(draft.source, "source", 600)
+    text = draft.text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) > MAX_TEXT_BYTES:
+        raise DraftInvalid("text", "too_long")
+    text = encoded.decode()
+    message.set_content(
+        text if text.endswith("\n") else text + "\n", subtype="plain", charset="utf-8", cte="quoted-printable"
+    )
+    if len(draft.files) > MAX_FILES:
+        raise DraftInvalid("files", "too_many")
+    if sum(len(file.data) for file in draft.files) > MAX_FILES_BYTES:
+        raise DraftInvalid("files", "too_large")
+    for file in draft.files:
+        name = file_name(file.name)
+        kind = (guess_type(name)[0] or "application/octet-stream").partition("/")
+        # What a message or text part would do to its bytes (line ends, encodings) is not wanted of a file.
+        maintype, subtype = (
+            ("application", "octet-stream")
+            if kind[0] in ("message", "multipart", "text")
+            else (kind[0], kind[2])
+        )
+        message.add_attachment(file.data, maintype=maintype, subtype=subtype, filename=name)
+    return message.as_bytes()
+
+
+def check(draft: Draft, now: datetime, *, lenient: bool) -> None:
+    """What can be said before anything is opened. Errors: DraftInvalid."""
+    build(replace(draft, files=()), now, lenient=lenient)
+    if not lenient:
+        recipients(draft)
+
+
+def file_name(name: str) -> str:
+    """The last part of a path, without signs that hide or reorder it; never empty, never dots alone."""
+    last = re.split(r"[/\\]", name)[-1]
+    shown = re.sub(
+        r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\"<>|:*?]", "", last
+    ).strip()
+    stem, dot, ending = shown.rpartition(".")
+    short = f"{stem[: 150 - len(ending)]}{dot}{ending}" if len(ending) < 20 else shown[:150]
+    return short if short.strip(". ") else "piece-jointe"
+
+
+def _identifier(text: str) -> str:
+    found = _MESSAGE_ID.fullmatch(text.strip())
+    return found[0] if found else ""
+
+
+def source_of(original: Original, how: str) -> str:
+    """Which mail is marked as answered or passed on once this one is sent."""
+    return (
+        f"{original.uid_validity}:{original.uid}:{how}:{original.folder}" if original.folder.isascii() else ""
+    )
+
+
+def answer(original: Original, how: str, own_address: str, words: str) -> dict[str, str]:
+    """The first state of an answer: ``how`` is "reply", "all" or "forward". ``words``: the line above the quote."""
+    first = _PREFIX.sub("", original.subject)
+    if how == "forward":
+        body = f"\n\n{words}\n\n{original.text}"
+        return {"subject": f"Tr: {first}"[:MAX_SUBJECT_CHARS], "text": body[:MAX_QUOTE_CHARS]}
+    own = own_address.lower()
+    whom = list(original.reply_to) or [original.from_address]
+    if all(one.lower() == own for one in whom):  # an answer to what one sent oneself goes on to its readers
+        whom = list(original.to)
+    others = [*original.to, *original.cc] if how == "all" else []
+    seen = {own, *(one.lower() for one in whom)}
+    cc = [one for one in dict.fromkeys(others) if one and one.lower() not in seen]
+    quote = "\n".join(
+        ">" + (line if line.startswith(">") else " " + line) for line in original.text.rstrip().split("\n")
+    )
+    parent = _identifier(original.message_id)
+    chain = [one for one in _MESSAGE_ID.findall(original.references) if one != parent]
+    return {
+        "to": ", ".join(one for one in whom if one),
+        "cc": ", ".join(cc[:MAX_RECIPIENTS]),
+        "subject": f"Re: {first}"[:MAX_SUBJECT_CHARS],
+        "text": f"\n\n{words}\n{quote}\n"[:MAX_QUOTE_CHARS],
+        "in_reply_to": parent,
+        "references": " ".join([*chain, parent][-MAX_REFERENCES:]) if parent else "",
+    }

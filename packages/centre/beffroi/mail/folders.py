@@ -1,0 +1,160 @@
+"""Folders of one mailbox: list them, move and mark messages, search.
+
+Process: web; the caller has checked the mailbox with ``queries.access_mailbox``.
+Hostile: folder names from the form; names of folders and what messages say. Dovecot searches, nothing is parsed here.
+Fails:   MailboxUnavailable when Dovecot does not answer; NotFound for a folder that is not there. Nothing is erased
+         but in the trash, and there by a word of its own.
+Source:  RFC 9051 (SEARCH, MOVE), RFC 6154 (special use), RFC 5256 (THREAD).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imapclient.exceptions import IMAPClientError
+
+from beffroi.lib.errors import Invalid, NotFound
+from beffroi.mail.reader import MAX_LIST, MailboxReader, MessageSummary
+
+MAX_FOLDERS = 100
+MAX_UIDS = 500
+MAX_NAME_CHARS = 100
+MAX_WORDS = 8
+MAX_CONVERSATION = 50
+ROLES = {b"\\Drafts": "drafts", b"\\Sent": "sent", b"\\Junk": "junk", b"\\Trash": "trash"}
+_ORDER = ("inbox", "drafts", "sent", "junk", "trash", "")
+FLAGS = {
+    "read": (True, b"\\Seen"),
+    "unread": (False, b"\\Seen"),
+    "star": (True, b"\\Flagged"),
+    "unstar": (False, b"\\Flagged"),
+}
+MOVES = {"trash": "Trash", "junk": "Junk", "inbox": "INBOX"}
+_MESSAGE_ID = re.compile(rb'<[^<>\s"\\(){}%*\x00-\x1f\x7f-\xff]{3,250}>')
+# Signs that divide words in the index, and mean something to IMAP.
+_SIGNS = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"\\(){}%*\[\]]')
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """``role``: inbox, drafts, sent, junk, trash, or "" for one of the owner's own."""
+
+    name: str
+    role: str
+    unseen: int
+
+
+def checked_name(name: str) -> str:
+    """Errors: Invalid."""
+    if not name or len(name) > MAX_NAME_CHARS * 2 or _CONTROL.search(name):
+        raise Invalid("folder")
+    return name
+
+
+def listing(opened: MailboxReader) -> list[Folder]:
+    """The folders in the order of their use."""
+    out = []
+    for flags, _separator, name in opened.client.list_folders()[:MAX_FOLDERS]:
+        if b"\\Noselect" in flags or b"\\NonExistent" in flags or not isinstance(name, str):
+            continue
+        role = "inbox" if name.upper() == "INBOX" else next((ROLES[f] for f in flags if f in ROLES), "")
+        unseen = opened.client.folder_status(name, ["UNSEEN"]).get(b"UNSEEN", 0)
+        out.append(Folder(name, role, int(unseen)))
+    return sorted(out, key=lambda one: (_ORDER.index(one.role), one.name.lower()))
+
+
+def create(opened: MailboxReader, name: str) -> None:
+    """Errors: Invalid (also when it exists)."""
+    name = checked_name(name.strip())
+    if len(name) > MAX_NAME_CHARS or re.search(r'[/\\*%"~]|^\.|^beffroi', name, re.IGNORECASE):
+        raise Invalid("folder")
+    try:
+        opened.client.create_folder(name)
+        opened.client.subscribe_folder(name)
+    except IMAPClientError:
+        raise Invalid("folder") from None
+
+
+def act(opened: MailboxReader, folder: str, uids: Sequence[int], what: str, target: str = "") -> int:
+    """Mark or move these messages; return how many there were. ``what``: a key of FLAGS or MOVES, "move" (to
+    ``target``), or "erase" (in the trash only). Errors: NotFound, Invalid."""
+    if what not in {*FLAGS, *MOVES, "move", "erase"} or (what == "erase" and folder != MOVES["trash"]):
+        raise Invalid("what")
+    try:
+        opened.client.select_folder(folder)
+    except IMAPClientError:
+        raise NotFound("folder") from None
+    wanted = sorted(set(uids))[:MAX_UIDS]
+    there = list(opened.client.search(["UID", ",".join(str(one) for one in wanted)])) if wanted else []
+    if not there:
+        return 0
+    if what in FLAGS:
+        add, flag = FLAGS[what]
+        (opened.client.add_flags if add else opened.client.remove_flags)(there, [flag], silent=True)
+    elif what == "erase":
+        opened.client.add_flags(there, [b"\\Deleted"], silent=True)
+        opened.client.expunge(there)
+    else:
+        place = MOVES.get(what) or checked_name(target)
+        if place == folder:
+            return 0
+        try:
+            opened.client.move(there, place)
+        except IMAPClientError:
+            raise NotFound("folder") from None
+    return len(there)
+
+
+def search(
+    opened: MailboxReader, folder: str, text: str, limit: int = 100
+) -> tuple[list[MessageSummary], int]:
+    """The newest messages that hold every word (in subject, people, text or names of attachments), and how many
+    there are. Errors: NotFound (folder)."""
+    words = _SIGNS.sub(" ", text).split()[:MAX_WORDS]
+    if not words:
+        return [], 0
+    try:
+        opened.client.select_folder(folder, readonly=True)
+    except IMAPClientError:
+        raise NotFound("folder") from None
+    criteria = [part for word in words for part in ("TEXT", word[:100])]
+    found = sorted(opened.client.search(criteria, charset="UTF-8"), reverse=True)
+    return opened.summaries(found[: min(limit, MAX_LIST)]), len(found)
+
+
+def conversation(opened: MailboxReader, folder: str, uid: int) -> list[tuple[str, MessageSummary]]:
+    """The messages of the conversation of this one, here and in Sent, oldest first; empty when it stands alone.
+
+    They are those that name its first message (RFC 5322: every answer carries it along), and those that answer it.
+    """
+    opened.client.select_folder(folder, readonly=True)
+    row = opened.client.fetch([uid], ["BODY.PEEK[HEADER.FIELDS (MESSAGE-ID REFERENCES IN-REPLY-TO)]"]).get(
+        uid, {}
+    )
+    raw = next((v for k, v in row.items() if k.startswith(b"BODY[") and isinstance(v, bytes)), b"")
+    own = _identifiers(raw, b"message-id")[:1]
+    above = _identifiers(raw, b"references") or _identifiers(raw, b"in-reply-to")
+    named = [*above[:1], *own]
+    if not named:
+        return []
+    keys: list[str | list[str]] = []
+    for one in dict.fromkeys(named):
+        for header in ("MESSAGE-ID", "REFERENCES", "IN-REPLY-TO"):
+            keys = ["OR", *keys, "HEADER", header, one] if keys else ["HEADER", header, one]
+    found: list[tuple[str, MessageSummary]] = []
+    for place in dict.fromkeys((folder, "INBOX", "Sent")):
+        try:
+            opened.client.select_folder(place, readonly=True)
+        except IMAPClientError:
+            continue
+        uids = sorted(opened.client.search(keys))[-MAX_CONVERSATION:]
+        found += [(place, one) for one in opened.summaries(uids)]
+    return sorted(found, key=lambda pair: pair[1].received_at)[-MAX_CONVERSATION:] if len(found) > 1 else []
+
+
+def _identifiers(raw: bytes, name: bytes) -> list[str]:
+    field = re.search(rb"^" + name + rb":((?:[^\r\n]|\r?\n[ \t]){0,8000})", raw, re.IGNORECASE | re.MULTILINE)
+    return [one.decode("ascii") for one in _MESSAGE_ID.findall(field[1])] if field else []

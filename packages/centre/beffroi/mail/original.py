@@ -1,0 +1,125 @@
+"""What an answer needs of the mail it answers, and what the page of writing needs of a draft.
+
+Process: web; Dovecot parses the message, no Python mail parser does.
+Hostile: everything in the mail that is answered; of a draft, what another program of the owner's wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from beffroi.lib.errors import Invalid, NotFound
+from beffroi.mail import compose
+from beffroi.mail.reader import MAX_RECIPIENTS, Attachment, MailboxReader, address_of, header_text
+
+_HEADERS = "BODY.PEEK[HEADER.FIELDS (REFERENCES X-BEFFROI-SOURCE X-BEFFROI-TO X-BEFFROI-CC X-BEFFROI-BCC)]"
+_FIELD = re.compile(rb"^([A-Za-z-]+):[ \t]*((?:[^\r\n]|\r?\n[ \t]){0,9000})", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A draft as the page shows it. ``html``: what another program wrote, when there is no plain text; hostile."""
+
+    uid: int
+    uid_validity: int
+    to: str
+    cc: str
+    bcc: str
+    subject: str
+    text: str
+    message_id: str
+    in_reply_to: str
+    references: str
+    source: str
+    attachments: tuple[Attachment, ...] = ()
+    html: str = ""
+
+
+def fetch(
+    opened: MailboxReader, uid: int, folder: str, text: str, names: tuple[str, ...] = ()
+) -> compose.Original:
+    """``text``: what is quoted, as the page has read it. Errors: NotFound."""
+    validity, envelope, headers = _envelope(opened, uid, folder)
+    sender = (getattr(envelope, "from_", None) or (None,))[0]
+    sent_at = getattr(envelope, "date", None)
+    return compose.Original(
+        uid=uid,
+        uid_validity=validity,
+        folder=folder,
+        from_name=header_text(getattr(sender, "name", None)),
+        from_address=address_of(sender),
+        reply_to=_plain(envelope, "reply_to"),
+        to=_plain(envelope, "to"),
+        cc=_plain(envelope, "cc"),
+        subject=header_text(getattr(envelope, "subject", None)),
+        sent_at=sent_at.strftime("%d/%m/%Y %H:%M") if sent_at else "",
+        text=text,
+        message_id=_ascii(getattr(envelope, "message_id", None)),
+        references=headers.get("references", ""),
+        names=names,
+    )
+
+
+def draft(opened: MailboxReader, uid: int, folder: str = "Drafts") -> Opened:
+    """Errors: NotFound, Invalid (longer than what is shown: to be written on in the program that began it)."""
+    view = opened.read(uid, folder)
+    if view.truncated:
+        raise Invalid("draft")
+    validity, envelope, headers = _envelope(opened, uid, folder)
+    return Opened(
+        uid=uid,
+        uid_validity=validity,
+        to=headers.get("x-beffroi-to") or _named(envelope, "to"),
+        cc=headers.get("x-beffroi-cc") or _named(envelope, "cc"),
+        bcc=headers.get("x-beffroi-bcc") or _named(envelope, "bcc"),
+        subject=header_text(getattr(envelope, "subject", None)),
+        text=view.text.replace("\r\n", "\n").removesuffix("\n"),
+        message_id=_ascii(getattr(envelope, "message_id", None)),
+        in_reply_to=_ascii(getattr(envelope, "in_reply_to", None)),
+        references=headers.get("references", ""),
+        source=headers.get("x-beffroi-source", ""),
+        attachments=view.attachments,
+        html=view.html,
+    )
+
+
+def envelope_recipients(envelope: Any) -> list[str]:
+    """To, Cc and Bcc as Dovecot parsed them, each once."""
+    found = (one for name in ("to", "cc", "bcc") for one in _plain(envelope, name))
+    return list(dict.fromkeys(one for one in found if one))
+
+
+def _envelope(opened: MailboxReader, uid: int, folder: str) -> tuple[int, Any, dict[str, str]]:
+    chosen = opened.client.select_folder(folder, readonly=True)
+    row = opened.client.fetch([uid], ["ENVELOPE", _HEADERS]).get(uid)
+    if row is None:
+        raise NotFound("message")
+    raw = next(
+        (v for k, v in row.items() if k.startswith(b"BODY[HEADER.FIELDS") and isinstance(v, bytes)), b""
+    )
+    headers = {
+        k.decode("ascii").lower(): header_text(re.sub(rb"\r?\n[ \t]+", b" ", v))
+        if k.lower() != b"references"
+        else _ascii(re.sub(rb"\s+", b" ", v))
+        for k, v in _FIELD.findall(raw)
+    }
+    return int(chosen[b"UIDVALIDITY"]), row.get(b"ENVELOPE"), headers
+
+
+def _plain(envelope: Any, name: str) -> tuple[str, ...]:
+    return tuple(address_of(one) for one in (getattr(envelope, name, None) or ())[:MAX_RECIPIENTS])
+
+
+def _named(envelope: Any, name: str) -> str:
+    out = []
+    for one in (getattr(envelope, name, None) or ())[:MAX_RECIPIENTS]:
+        shown, address = header_text(getattr(one, "name", None)), address_of(one)
+        quoted = shown.replace("\\", "").replace('"', "")
+        out.append(f'"{quoted}" <{address}>' if quoted else address)
+    return ", ".join(one for one in out if one)
+
+
+def _ascii(value: bytes | None) -> str:
+    return (value or b"").decode("ascii", "replace").strip()

@@ -1,0 +1,128 @@
+"""Send what people of the webmail wrote, once the time to call it back is over.
+
+Purpose: the draft is fetched from its folder, handed to submission, and moved to Sent. Text and recipients are never
+         in our database.
+Process: webmail (a group of its own: a slow scan of one mail holds up no decision and no withdrawal).
+Hostile: nothing; drafts are the owner's own.
+Fails:   closed and without loss: until submission has said 250 the draft lies where it was. After a crash in between,
+         the mail door's evidence tells whether the message had passed; then it is not sent again.
+Source:  docs/internals/mail-engines.md.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import timedelta
+
+from django.conf import settings
+
+from beffroi.core.identity.queries import current_memberships
+from beffroi.lib import clock
+from beffroi.lib.errors import Unavailable
+from beffroi.mail import drafts, original, sendings, submission
+from beffroi.mail.drafts import DraftChanged, Place
+from beffroi.mail.models import Mailbox, MailMessage, Sending
+
+LEASE_S = 90
+"""A message that somebody began to send that long ago was left behind by a process that ended."""
+FILE_AGAIN_S = 10
+GIVE_UP_S = 2 * 3600
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 10, 300
+log = logging.getLogger("beffroi.webmail")
+
+
+def send_due() -> int:
+    """Send what is due; return how many messages were settled."""
+    take_up_what_was_left()
+    return sum(_attempt(one) for one in sendings.claim())
+
+
+def take_up_what_was_left() -> None:
+    """What a process left behind when it ended: accepted and not filed, or of unknown fate."""
+    now = clock.now()
+    states = Sending.State
+    for one in Sending.objects.filter(
+        state=states.ACCEPTED, changed_at__lt=now - timedelta(seconds=FILE_AGAIN_S)
+    )[:20]:
+        _file(one)
+    for one in Sending.objects.filter(state=states.SENDING, changed_at__lt=now - timedelta(seconds=LEASE_S))[
+        :20
+    ]:
+        if _passed_the_door(one):
+            sendings.accepted(one)
+            _file(one)
+        else:
+            _refused(one, submission.Refused("unreachable", again=True))
+
+
+def _passed_the_door(sending: Sending) -> bool:
+    """In the attempt that was left behind: what a former one showed to the door had been refused later on."""
+    found = MailMessage.objects.filter(
+        message_id_hash=sending.message_id_hash, received_at__gte=sending.changed_at
+    )
+    return any(json.loads(one.verdict or "{}").get("action") != "reject" for one in found)
+
+
+def _attempt(sending: Sending) -> bool:
+    """Whether it was settled."""
+    mailbox = _mailbox(sending)
+    if mailbox is None:
+        sendings.settle(sending, reason="closed")
+        return True
+    config = settings.BEFFROI
+    try:
+        with drafts.open_drafts(config, mailbox.address) as folder:
+            message, envelope = folder.message(_place(sending))
+        recipients = original.envelope_recipients(envelope)
+        submission.submit(config, mailbox.address, recipients, submission.without_private_fields(message))
+    except DraftChanged:
+        sendings.settle(sending, reason="changed")
+        return True
+    except submission.Refused as refusal:
+        return _refused(sending, refusal)
+    except Unavailable:
+        return _refused(sending, submission.Refused("unreachable", again=True))
+    sendings.accepted(sending)
+    _file(sending, submission.source_of(message))
+    return True
+
+
+def _file(sending: Sending, source: str = "") -> None:
+    """Move the draft to Sent. Without Dovecot it is done later; a draft that is gone is no reason to wait."""
+    mailbox = Mailbox.objects.filter(pk=sending.mailbox_id, closed_at=None).first()
+    try:
+        if mailbox is not None:
+            with drafts.open_drafts(settings.BEFFROI, mailbox.address) as folder:
+                folder.file_as_sent(_place(sending))
+                folder.mark_source(source)
+    except DraftChanged:
+        log.warning("a draft was changed while it was sent; it stays among the drafts")
+    except Unavailable:
+        return
+    sendings.settle(sending)
+
+
+def _place(sending: Sending) -> Place:
+    return Place(sending.uid_validity, sending.uid)
+
+
+def _refused(sending: Sending, refusal: submission.Refused) -> bool:
+    over = clock.now() - sending.created_at > timedelta(seconds=GIVE_UP_S)
+    log.warning("a message was not taken: %s", refusal.reason)
+    if refusal.again and not over:
+        sendings.put_off(sending, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * (1 << min(sending.attempts, 8))))
+        return False
+    sendings.settle(sending, reason=refusal.reason, refused=refusal.addresses)
+    return True
+
+
+def _mailbox(sending: Sending) -> Mailbox | None:
+    """The mailbox, if this person may still send from it."""
+    mailbox = Mailbox.objects.filter(
+        pk=sending.mailbox_id, person_id=sending.person_id, closed_at=None
+    ).first()
+    member = any(
+        one.collectivite_id == sending.collectivite_id for one in current_memberships(sending.person_id)
+    )
+    return mailbox if member else None

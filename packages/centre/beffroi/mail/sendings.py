@@ -1,0 +1,141 @@
+"""Messages of the webmail on their way out: put on their way, called back, settled. The only writes of ``Sending``.
+
+Every action is one transaction: change, audit row, outbox event. None of them holds what the message says, nor to whom.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.events import publish
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, existing
+from beffroi.mail import queries
+from beffroi.mail.drafts import Place
+from beffroi.mail.gate.facts import hash_of_message_id
+from beffroi.mail.models import Mailbox, Sending
+
+UNDO_S = 10
+OPEN = (Sending.State.WAITING, Sending.State.SENDING, Sending.State.ACCEPTED)
+SYSTEM = Actor.system("mail.webmail")
+
+
+class AlreadyLeaving(Conflict):
+    """This message is being sent already."""
+
+    code = "mail.already_leaving"
+
+
+@transaction.atomic
+def schedule(*, actor: Actor, mailbox: Mailbox, place: Place, message_id: str, recipients: int) -> Sending:
+    """Let the draft at this place leave in ``UNDO_S`` seconds. Errors: NotFound, AlreadyLeaving."""
+    queries.access_mailbox(actor, mailbox.id)
+    now = clock.now()
+    sending = Sending(
+        mailbox_id=mailbox.id,
+        collectivite_id=mailbox.collectivite_id,
+        person_id=actor.id,
+        uid_validity=place.uid_validity,
+        uid=place.uid,
+        message_id_hash=hash_of_message_id(message_id),
+        due_at=now + timedelta(seconds=UNDO_S),
+    )
+    try:
+        with transaction.atomic():
+            sending.save(force_insert=True)
+    except IntegrityError:
+        raise AlreadyLeaving from None
+    _record(actor, "mail:sending:scheduled", sending, {"recipients": recipients})
+    publish("mail:sending_scheduled", {"sending_id": sending.id}, collectivite_id=sending.collectivite_id)
+    return sending
+
+
+def access_sending(actor: Actor, mailbox_id: str, sending_id: str) -> Sending:
+    """A message that this person sends from this own mailbox. Errors: NotFound."""
+    mailbox = queries.access_mailbox(actor, mailbox_id)
+    own = Sending.objects.filter(mailbox_id=mailbox.id, person_id=actor.id)
+    return existing(own.filter(pk=sending_id).first(), "message")
+
+
+def unsettled(actor: Actor, mailbox: Mailbox) -> list[Sending]:
+    """What waits, and what was refused and not yet looked at; oldest first."""
+    queries.access_mailbox(actor, mailbox.id)
+    states = (*OPEN, Sending.State.REFUSED)
+    rows = Sending.objects.filter(mailbox_id=mailbox.id, person_id=actor.id, state__in=states)
+    return list(rows.order_by("created_at")[:20])
+
+
+@transaction.atomic
+def cancel(*, actor: Actor, sending: Sending) -> bool:
+    """Call a message back, or put its refusal away; the draft stays where it is. False when it has left or is just
+    leaving. Errors: NotFound."""
+    own = access_sending(actor, sending.mailbox_id, sending.id)
+    states = (Sending.State.WAITING, Sending.State.REFUSED)
+    if not _set(own, states, Sending.State.CANCELLED, refused="[]"):
+        return False
+    _record(actor, "mail:sending:cancelled", own)
+    publish("mail:sending_cancelled", {"sending_id": own.id}, collectivite_id=own.collectivite_id)
+    return True
+
+
+def call_back(*, actor: Actor, mailbox: Mailbox, place: Place) -> None:
+    """Whoever goes on writing a message that waits has called it back. Errors: AlreadyLeaving."""
+    rows = Sending.objects.filter(mailbox_id=mailbox.id, uid_validity=place.uid_validity, uid=place.uid)
+    for one in rows.exclude(state__in=(Sending.State.SENT, Sending.State.CANCELLED)):
+        if not cancel(actor=actor, sending=one):
+            raise AlreadyLeaving
+
+
+def claim(now_due: int = 20) -> list[Sending]:
+    """Take messages whose moment has come; each belongs to whoever got it from here."""
+    due = Sending.objects.filter(state=Sending.State.WAITING, due_at__lte=clock.now()).order_by("due_at")
+    return [one for one in due[:now_due] if _set(one, (Sending.State.WAITING,), Sending.State.SENDING)]
+
+
+def put_off(sending: Sending, pause_s: float) -> None:
+    Sending.objects.filter(pk=sending.pk, state=Sending.State.SENDING).update(
+        state=Sending.State.WAITING,
+        due_at=clock.now() + timedelta(seconds=pause_s),
+        attempts=sending.attempts + 1,
+        changed_at=clock.now(),
+    )
+
+
+def accepted(sending: Sending) -> None:
+    """Submission has it: from here on it is never sent again, whatever becomes of its draft."""
+    _set(sending, (Sending.State.SENDING,), Sending.State.ACCEPTED)
+
+
+@transaction.atomic
+def settle(sending: Sending, *, reason: str = "", refused: Sequence[str] = ()) -> None:
+    """It has left, or with a ``reason`` it was not taken and its draft waits for the person."""
+    before, state = Sending.State.ACCEPTED, Sending.State.SENT
+    if reason:
+        before, state = Sending.State.SENDING, Sending.State.REFUSED
+    if not _set(sending, (before,), state, reason=reason, refused=json.dumps(list(refused)[:100])):
+        return
+    verb = "mail:sending:refused" if reason else "mail:sending:sent"
+    _record(SYSTEM, verb, sending, {"reason": reason} if reason else {})
+    kind = "mail:sending_refused" if reason else "mail:sending_sent"
+    publish(kind, {"sending_id": sending.id}, collectivite_id=sending.collectivite_id)
+
+
+def _set(sending: Sending, before: Sequence[str], after: str, **more: str) -> bool:
+    rows = Sending.objects.filter(pk=sending.pk, state__in=before)
+    return bool(rows.update(state=after, changed_at=clock.now(), **more))
+
+
+def _record(actor: Actor, verb: str, sending: Sending, more: dict[str, str | int] | None = None) -> None:
+    audit.record(
+        actor=actor,
+        verb=verb,
+        object_id=sending.id,
+        collectivite_id=sending.collectivite_id,
+        details={"mailbox_id": sending.mailbox_id, **(more or {})},
+    )

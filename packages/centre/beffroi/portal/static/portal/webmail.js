@@ -1,0 +1,162 @@
+/* The page of writing: saves the draft by itself, completes recipients, takes files by drop.
+   Without this file the same form saves and sends by its buttons. */
+(() => {
+  "use strict";
+  const form = document.getElementById("compose");
+  if (!form || !window.fetch) return;
+  const words = form.dataset;
+  const state = form.querySelector("[data-state]");
+  const trouble = document.getElementById("trouble");
+  const list = form.querySelector("[data-files]");
+  const input = form.querySelector("input[type=file]");
+  const limit = Number(words.limit);
+  const PAUSE_MS = 3000;
+  if (!form.tab.value) form.tab.value = crypto.randomUUID();
+
+  const say = (text) => { trouble.querySelector("p").textContent = text; trouble.hidden = !text; };
+  const bytes = () => [...list.querySelectorAll("li")].reduce((sum, row) => {
+    const box = row.querySelector("input");
+    return sum + (box && !box.checked ? 0 : Number(row.querySelector("[data-bytes]").dataset.bytes));
+  }, 0);
+  const size = (value) => new Intl.NumberFormat(document.documentElement.lang, {
+    style: "unit", unit: value < 1e6 ? "kilobyte" : "megabyte", unitDisplay: "short", maximumFractionDigits: value < 1e6 ? 0 : 1,
+  }).format(value < 1e6 ? Math.max(1, value / 1000) : value / 1e6);
+
+  const show = (files) => {
+    list.replaceChildren(...files.map((file) => {
+      const row = document.createElement("li"), label = document.createElement("label"), box = document.createElement("input"), note = document.createElement("span");
+      row.className = "row"; label.className = "grow target"; note.className = "note num";
+      box.type = "checkbox"; box.name = "keep"; box.value = file.part; box.checked = true;
+      label.append(box, " " + file.name);
+      note.dataset.bytes = file.size_bytes; note.textContent = size(file.size_bytes);
+      row.append(label, note);
+      return row;
+    }));
+  };
+
+  // One request at a time: each state of the draft replaces the one before it.
+  let changed = false, running = null, timer = 0, leaving = false, waiting = [];
+  const send = async (what) => {
+    const data = new FormData(form);
+    data.delete("files"); data.set("what", what);
+    const files = waiting; waiting = [];
+    for (const file of files) data.append("files", file, file.name);
+    changed = false;
+    state.textContent = words.saving;
+    let answer, found;
+    try {
+      answer = await fetch(form.action, { method: "POST", body: data, headers: { Accept: "application/json" }, credentials: "same-origin" });
+      if (answer.redirected || !(answer.headers.get("Content-Type") || "").includes("json")) throw new Error("no answer");
+      found = await answer.json();
+    } catch {
+      waiting = [...files, ...waiting]; changed = true;
+      state.textContent = ""; say(words.lost);
+      plan(8000);
+      return false;
+    }
+    if (found.error) {
+      if (found.field !== "files") waiting = [...files, ...waiting];
+      state.textContent = words.unsaved;
+      say(found.error);
+      const field = form.elements[found.field];
+      for (const one of form.querySelectorAll("[aria-invalid]")) one.removeAttribute("aria-invalid");
+      if (field && field.focus && what === "send") { if (field.closest("details")) field.closest("details").open = true; field.setAttribute("aria-invalid", "true"); field.focus(); }
+      return false;
+    }
+    if (found.goto) { leaving = true; location.assign(found.goto); return true; }
+    form.uid.value = found.uid; form.uid_validity.value = found.uid_validity; form.message_id.value = found.message_id;
+    for (const one of form.querySelectorAll("[name=forwarded_uid], [name=forwarded_folder]")) one.remove();
+    show(found.files);
+    say(found.apart ? words.apart : "");
+    state.textContent = words.saved + " " + new Date().toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
+    return true;
+  };
+  const save = (what) => { clearTimeout(timer); running = (running || Promise.resolve()).then(() => send(what)); return running; };
+  // A draft with large files is written whole each time, so it is written less often.
+  const plan = (pause) => { clearTimeout(timer); timer = setTimeout(() => { if (changed && !leaving) save("save"); }, pause || PAUSE_MS + bytes() / 1000); };
+  const touch = () => { changed = true; state.textContent = words.unsaved; plan(); };
+  form.addEventListener("input", (event) => { if (event.target !== input) touch(); });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const what = event.submitter ? event.submitter.value : "send";
+    if (what === "discard" && !form.uid.value) { leaving = true; location.assign(words.list); return; }
+    save(what);
+  });
+  document.addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden" && changed && !leaving) save("save"); });
+  window.addEventListener("pagehide", () => {
+    if (!changed || leaving) return;
+    const data = new FormData(form);
+    data.delete("files"); data.set("what", "save");
+    navigator.sendBeacon(form.action, data);
+  });
+  window.addEventListener("beforeunload", (event) => { if (waiting.length && !leaving) event.preventDefault(); });
+
+  const add = (files) => {
+    const more = [...files];
+    if (bytes() + more.reduce((sum, file) => sum + file.size, 0) > limit) { say(words.tooLarge); return; }
+    say("");
+    waiting.push(...more); changed = true;
+    save("save");
+  };
+  input.addEventListener("change", () => { add(input.files); input.value = ""; });
+  const drop = form.querySelector("[data-drop]");
+  for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, (event) => {
+    if (![...(event.dataTransfer ? event.dataTransfer.types : [])].includes("Files")) return;
+    event.preventDefault();
+    drop.classList.toggle("over", name === "dragover");
+    if (name === "drop") add(event.dataTransfer.files);
+  });
+
+  // Recipients: the last piece of the field is looked for in names and addresses.
+  let people = null;
+  const load = () => people || (people = fetch(words.people, { credentials: "same-origin", headers: { Accept: "application/json" } }).then((answer) => answer.json()).then((found) => found.people).catch(() => []));
+  const plain = (text) => text.normalize("NFD").replace(/[\u0300-\u036f]/g, "").toLowerCase();
+  form.querySelectorAll("[data-complete]").forEach((field, number) => {
+    const box = document.createElement("ul");
+    box.id = "people" + number; box.className = "people"; box.setAttribute("role", "listbox"); box.setAttribute("aria-label", field.labels[0].textContent); box.hidden = true;
+    field.after(box);
+    field.setAttribute("role", "combobox"); field.setAttribute("aria-autocomplete", "list"); field.setAttribute("aria-controls", box.id); field.setAttribute("aria-expanded", "false");
+    let at = -1;
+    const close = () => { box.hidden = true; at = -1; field.setAttribute("aria-expanded", "false"); field.removeAttribute("aria-activedescendant"); };
+    const take = (item) => {
+      const head = field.value.replace(/[^,;]*$/, "");
+      field.value = head + (head && !head.endsWith(" ") ? " " : "") + item.dataset.value + ", ";
+      close(); field.focus(); touch();
+    };
+    const mark = (next) => {
+      const items = [...box.children];
+      if (!items.length) return;
+      at = (next + items.length) % items.length;
+      items.forEach((item, index) => item.setAttribute("aria-selected", String(index === at)));
+      field.setAttribute("aria-activedescendant", items[at].id);
+      items[at].scrollIntoView({ block: "nearest" });
+    };
+    field.addEventListener("focus", load, { once: true });
+    field.addEventListener("input", async () => {
+      const wanted = plain(field.value.split(/[,;]/).pop().trim());
+      if (wanted.length < 1) { close(); return; }
+      const all = await load();
+      const found = all.filter(([name, address]) => plain(name).split(/[\s-]+/).some((word) => word.startsWith(wanted)) || plain(name).startsWith(wanted) || address.toLowerCase().startsWith(wanted) || (wanted.length > 2 && address.toLowerCase().includes(wanted))).slice(0, 8);
+      box.replaceChildren(...found.map(([name, address], index) => {
+        const item = document.createElement("li");
+        item.id = box.id + "-" + index; item.setAttribute("role", "option"); item.setAttribute("aria-selected", "false");
+        item.dataset.value = name ? '"' + name.replace(/["\\]/g, "") + '" <' + address + ">" : address;
+        item.textContent = name ? name + " · " + address : address;
+        item.addEventListener("mousedown", (event) => { event.preventDefault(); take(item); });
+        return item;
+      }));
+      box.hidden = !found.length; at = -1;
+      field.setAttribute("aria-expanded", String(!box.hidden)); field.removeAttribute("aria-activedescendant");
+    });
+    field.addEventListener("keydown", (event) => {
+      if (box.hidden) return;
+      if (event.key === "ArrowDown") mark(at + 1);
+      else if (event.key === "ArrowUp") mark(at - 1);
+      else if (event.key === "Escape") close();
+      else if ((event.key === "Enter" || event.key === "Tab") && at >= 0) take(box.children[at]);
+      else return;
+      if (event.key !== "Tab") { event.preventDefault(); event.stopPropagation(); }
+    });
+    field.addEventListener("blur", close);
+  });
+})();

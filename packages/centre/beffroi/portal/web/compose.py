@@ -1,0 +1,298 @@
+"""Courrier: write, answer, pass on; keep the draft; send, and call back.
+
+Input:  hostile: what is typed, what is attached, and the mail that is answered. A line end in a header is refused.
+Access: the mailbox is looked up among the actor's own; another one's is "no such page".
+Works without scripts; with them (static/portal/webmail.js) the same form is saved by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from typing import Any
+
+import nh3
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Invalid, NotFound
+from beffroi.mail import compose, contacts, drafts, original, queries, reader, sendings
+from beffroi.mail.compose import Draft, DraftInvalid, File
+from beffroi.mail.drafts import DraftChanged, Place
+from beffroi.mail.models import Mailbox, Sending
+from beffroi.portal import webmail_words
+from beffroi.portal.pages import asks_part, for_agents, page, words_of
+from beffroi.portal.web.folders import asked_folder
+
+ANSWERS = {"repondre": "reply", "tous": "all", "transferer": "forward"}
+_SECTION = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,20}")
+FIELDS = ("to", "cc", "bcc", "subject", "text", "message_id", "in_reply_to", "references", "tab", "source")
+
+
+@require_GET
+@for_agents
+def write(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
+    """An empty page to write on, or one that answers a mail (``repondre``, ``tous``, ``transferer`` = its number)."""
+    mailbox = queries.access_mailbox(actor, mailbox_id)
+    form: dict[str, Any] = {"to": request.GET.get("a", "")[:1000]}
+    for word, how in ANSWERS.items():
+        asked = request.GET.get(word, "")
+        if asked.isascii() and asked.isdigit() and len(asked) < 11:
+            form = _answer(mailbox, int(asked), asked_folder(request), how)
+            break
+    return _form(request, mailbox, form)
+
+
+def _answer(mailbox: Mailbox, uid: int, folder: str, how: str) -> dict[str, Any]:
+    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+        view = opened.read(uid, folder)
+        found = original.fetch(opened, uid, folder, view.text or _text_of(view.html))
+    names = {"who": found.from_name or found.from_address, "when": found.sent_at}
+    if how == "forward":
+        words = _("---------- Message transféré ----------") + "\n"
+        words += _("De : %(who)s") % {"who": f"{found.from_name} <{found.from_address}>".strip()} + "\n"
+        words += _("Date : %(when)s") % names + "\n"
+        words += _("Objet : %(subject)s") % {"subject": found.subject} + "\n"
+        words += _("À : %(to)s") % {"to": ", ".join(found.to)}
+    else:
+        words = _("Le %(when)s, %(who)s a écrit :") % names
+    form: dict[str, Any] = compose.answer(found, how, mailbox.address, words)
+    form["source"] = compose.source_of(found, how)
+    form["how"] = how
+    if how == "forward":
+        form["forwarded"] = [
+            {"part": file.part, "name": file.name, "size_bytes": file.size_bytes} for file in view.attachments
+        ]
+        form["forwarded_uid"], form["forwarded_folder"] = uid, folder
+    return form
+
+
+def _text_of(html: str) -> str:
+    """The words of a mail that has HTML only, for the quote."""
+    lines = re.sub(r"(?i)<br\s*/?>|</(?:p|div|tr|li|h[1-6])>", "\n", html[:500_000])
+    bare = unescape(nh3.clean(lines, tags=set(), clean_content_tags={"script", "style", "title", "head"}))
+    return re.sub(r"\n\s*\n\s*\n+", "\n\n", re.sub(r"[ \t]+", " ", bare)).strip()
+
+
+@require_GET
+@for_agents
+def draft(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpResponse:
+    """Go on writing a draft."""
+    mailbox = queries.access_mailbox(actor, mailbox_id)
+    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+        found = original.draft(opened, uid)
+    form = {name: getattr(found, name, "") for name in FIELDS}
+    form["text"] = found.text or _text_of(found.html)
+    form |= {"uid": found.uid, "uid_validity": found.uid_validity, "files": found.attachments}
+    return _form(request, mailbox, form)
+
+
+@require_POST
+@for_agents
+def save(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
+    """Keep the draft (``what`` = save), send it, or put it away; JSON for the script of the page."""
+    mailbox = queries.access_mailbox(actor, mailbox_id)
+    what = request.POST.get("what", "save")
+    if what not in ("save", "send", "discard"):
+        raise Invalid("what")
+    at = _place(request)
+    try:
+        if at is not None:
+            sendings.call_back(actor=actor, mailbox=mailbox, place=at)
+        if what == "discard":
+            return _discard(request, mailbox, at)
+        written = _written(request, actor, mailbox)
+        compose.check(written, clock.now(), lenient=what != "send")
+        with drafts.open_drafts(settings.BEFFROI, mailbox.address) as folder:
+            saved = folder.save(written, at=at, keep=_kept(request), final=what == "send")
+    except (
+        DraftInvalid,
+        DraftChanged,
+        sendings.AlreadyLeaving,
+        reader.MailboxUnavailable,
+        NotFound,
+    ) as error:
+        return _not_saved(request, mailbox, error)
+    if what == "send":
+        sending = sendings.schedule(
+            actor=actor,
+            mailbox=mailbox,
+            place=saved.place,
+            message_id=written.message_id,
+            recipients=len(compose.recipients(written)),
+        )
+        target = f"{reverse('mail_list', args=[mailbox.id])}?envoi={sending.id}"
+        return _went(request, target)
+    return _kept_answer(request, mailbox, saved, written)
+
+
+def _discard(request: HttpRequest, mailbox: Mailbox, at: Place | None) -> HttpResponse:
+    if at is not None:
+        try:
+            with drafts.open_drafts(settings.BEFFROI, mailbox.address) as folder:
+                folder.put_away(at)
+        except DraftChanged:
+            pass
+    return _went(request, reverse("mail_list", args=[mailbox.id]))
+
+
+def _went(request: HttpRequest, target: str) -> HttpResponse:
+    return JsonResponse({"goto": target}) if _by_script(request) else HttpResponseRedirect(target)
+
+
+def _kept_answer(request: HttpRequest, mailbox: Mailbox, saved: drafts.Saved, written: Draft) -> HttpResponse:
+    if not _by_script(request):
+        return HttpResponseRedirect(reverse("mail_draft", args=[mailbox.id, saved.place.uid]))
+    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+        files = (
+            opened.read(saved.place.uid, drafts.DRAFTS).attachments if written.files or _kept(request) else ()
+        )
+    return JsonResponse(
+        {
+            "uid": saved.place.uid,
+            "uid_validity": saved.place.uid_validity,
+            "message_id": written.message_id,
+            "apart": saved.apart,
+            "files": [{"part": one.part, "name": one.name, "size_bytes": one.size_bytes} for one in files],
+        }
+    )
+
+
+def _not_saved(request: HttpRequest, mailbox: Mailbox, error: BeffroiError) -> HttpResponse:
+    """What is wrong and what to do, with everything that was typed still there."""
+    words = webmail_words.trouble(error) or " ".join(words_of(error))
+    field_name = error.field_name if isinstance(error, DraftInvalid) else ""
+    if _by_script(request):
+        return JsonResponse({"error": words, "field": field_name}, status=error.http_status)
+    form: dict[str, Any] = {name: request.POST.get(name, "") for name in FIELDS}
+    at = _place(request)
+    form |= {"uid": at.uid if at else "", "uid_validity": at.uid_validity if at else ""}
+    form |= {"error": words, "error_field": field_name}
+    if at is not None and not isinstance(error, (DraftChanged, NotFound, reader.MailboxUnavailable)):
+        with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+            form["files"] = opened.read(at.uid, drafts.DRAFTS).attachments
+    return _form(request, mailbox, form, status=error.http_status)
+
+
+def _written(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> Draft:
+    """What the form says. Errors: DraftInvalid."""
+    values = {name: request.POST.get(name, "") for name in FIELDS}
+    values["message_id"] = values["message_id"] or compose.new_message_id(mailbox.address)
+    if not values["message_id"].endswith(f"@{mailbox.address.rpartition('@')[2]}>"):
+        raise DraftInvalid("message_id", "control")
+    memberships = identity.current_memberships(actor.id)
+    files = [*_forwarded(request, actor, mailbox), *_uploaded(request)]
+    return Draft(
+        from_name=memberships[0].person.name if memberships else "",
+        from_address=mailbox.address,
+        files=files,
+        **values,
+    )
+
+
+def _uploaded(request: HttpRequest) -> list[File]:
+    # What is larger than memory may hold never becomes a file here (settings.web).
+    if int(request.headers.get("Content-Length") or 0) > settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
+        raise DraftInvalid("files", "too_large")
+    found = request.FILES.getlist("files")
+    if len(found) > compose.MAX_FILES:
+        raise DraftInvalid("files", "too_many")
+    if sum(one.size or 0 for one in found) > compose.MAX_FILES_BYTES:
+        raise DraftInvalid("files", "too_large")
+    return [File(one.name or "", one.read()) for one in found]
+
+
+def _forwarded(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> list[File]:
+    """Attachments of the mail that is passed on, at the first saving; none that a decision holds."""
+    parts = [one for one in request.POST.getlist("forward") if _SECTION.fullmatch(one)]
+    uid = request.POST.get("forwarded_uid", "")
+    if not parts or not (uid.isascii() and uid.isdigit() and len(uid) < 11):
+        return []
+    folder = request.POST.get("forwarded_folder", "INBOX")[:255]
+    out = []
+    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+        beffroi_id = opened.read(int(uid), folder).summary.beffroi_id
+        for part in parts[: compose.MAX_FILES]:
+            found, data = opened.attachment(int(uid), part, folder)
+            if queries.holds_file(actor, beffroi_id, data):
+                raise DraftInvalid("files", "held", found.name)
+            out.append(File(found.name, data))
+    return out
+
+
+def _kept(request: HttpRequest) -> list[str]:
+    return [one for one in request.POST.getlist("keep") if _SECTION.fullmatch(one)]
+
+
+def _place(request: HttpRequest) -> Place | None:
+    uid, validity = request.POST.get("uid", ""), request.POST.get("uid_validity", "")
+    if all(one.isascii() and one.isdigit() and len(one) < 11 for one in (uid, validity)):
+        return Place(int(validity), int(uid))
+    return None
+
+
+def _by_script(request: HttpRequest) -> bool:
+    return request.headers.get("Accept", "") == "application/json"
+
+
+def _form(request: HttpRequest, mailbox: Mailbox, form: dict[str, Any], *, status: int = 200) -> HttpResponse:
+    context = {
+        "place": "mail",
+        "mailbox": mailbox,
+        "form": form,
+        "limit_bytes": compose.MAX_FILES_BYTES,
+        "undo_s": sendings.UNDO_S,
+    }
+    return page(request, "portal/mail_compose.html", context, status=status)
+
+
+@require_GET
+@for_agents
+def people(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
+    """Whom one may want to write to: [name, address] each, the ones written to most recently first."""
+    mailbox = queries.access_mailbox(actor, mailbox_id)
+    answer = JsonResponse({"people": contacts.suggestions(settings.BEFFROI, actor, mailbox)})
+    answer["Cache-Control"] = "no-store, private"
+    return answer
+
+
+@require_GET
+@for_agents
+def sending(request: HttpRequest, actor: Actor, mailbox_id: str, sending_id: str) -> HttpResponse:
+    """How a message on its way stands; asked again by htmx while it may still be called back."""
+    found = sendings.access_sending(actor, mailbox_id, sending_id)
+    context = {"place": "mail", "mailbox": queries.access_mailbox(actor, mailbox_id), "one": shown(found)}
+    part = asks_part(request, "state")
+    return page(request, "portal/parts/mail_sending.html" if part else "portal/mail_sending.html", context)
+
+
+@require_POST
+@for_agents
+def cancel(request: HttpRequest, actor: Actor, mailbox_id: str, sending_id: str) -> HttpResponse:
+    """Call a message back: the draft is open again. Also puts the word of a refusal away."""
+    found = sendings.access_sending(actor, mailbox_id, sending_id)
+    if not sendings.cancel(actor=actor, sending=found):
+        return HttpResponseRedirect(reverse("mail_sending", args=[mailbox_id, sending_id]))
+    if request.POST.get("then") == "list":
+        return HttpResponseRedirect(reverse("mail_list", args=[mailbox_id]))
+    return HttpResponseRedirect(reverse("mail_draft", args=[mailbox_id, found.uid]))
+
+
+def shown(one: Sending) -> dict[str, Any]:
+    """A message on its way, for the page."""
+    return {
+        "id": one.id,
+        "uid": one.uid,
+        "state": one.state,
+        "due_at": one.due_at,
+        "late": one.attempts > 0,
+        "gone": one.reason in ("changed", "closed"),
+        "words": webmail_words.refusal(one.reason, json.loads(one.refused)) if one.reason else "",
+    }

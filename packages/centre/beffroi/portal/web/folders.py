@@ -1,0 +1,124 @@
+"""Courrier: folders, moving and marking.
+
+Input:  hostile: folder names and numbers of the form. Every change is a POST with a token of the session.
+Access: the mailbox is looked up among the actor's own; another one's is "no such page".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_POST
+
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import Invalid
+from beffroi.mail import folders, queries, reader
+from beffroi.mail.folders import Folder
+from beffroi.portal.pages import for_agents
+
+INBOX = "INBOX"
+NAMES = {
+    "inbox": gettext_lazy("Boîte de réception"),
+    "drafts": gettext_lazy("Brouillons"),
+    "sent": gettext_lazy("Envoyés"),
+    "junk": gettext_lazy("Indésirables"),
+    "trash": gettext_lazy("Corbeille"),
+}
+_FIXED = {INBOX: "inbox", "Drafts": "drafts", "Sent": "sent", "Junk": "junk", "Trash": "trash"}
+
+
+def asked_folder(request: HttpRequest) -> str:
+    """The folder that the address names. Errors: Invalid."""
+    return folders.checked_name(request.GET.get("dossier") or request.POST.get("dossier") or INBOX)
+
+
+def folder_context(folder: str, places: Sequence[Folder]) -> dict[str, Any]:
+    """What pages of a folder show of it; ``in_folder`` is put at the end of addresses."""
+    return {
+        "folder": folder,
+        "role": _FIXED.get(folder, ""),
+        "folder_title": NAMES.get(_FIXED.get(folder, ""), folder),
+        "in_folder": "" if folder == INBOX else f"?dossier={quote(folder)}",
+        "folders": [
+            {"name": one.name, "title": NAMES.get(one.role, one.name), "role": one.role, "unseen": one.unseen}
+            for one in places
+        ],
+    }
+
+
+def grouped(letters: Sequence[reader.MessageSummary]) -> list[dict[str, Any]]:
+    """One row a conversation, its newest message; ``uids`` are those of all its messages on this page."""
+    rows: dict[str, dict[str, Any]] = {}
+    for one in letters:
+        row = rows.setdefault(one.root or f"#{one.uid}", {"message": one, "uids": [], "seen": True})
+        row["uids"].append(one.uid)
+        row["seen"] = row["seen"] and one.seen
+    for row in rows.values():
+        row["count"] = len(row["uids"])
+        row["uids"] = ",".join(str(uid) for uid in row["uids"])
+    return list(rows.values())
+
+
+def alone(letters: Sequence[reader.MessageSummary]) -> list[dict[str, Any]]:
+    return [{"message": one, "uids": str(one.uid), "seen": one.seen, "count": 1} for one in letters]
+
+
+@require_POST
+@for_agents
+def act(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
+    """Mark or move messages; then the list again."""
+    mailbox = queries.access_mailbox(actor, mailbox_id)
+    folder = asked_folder(request)
+    uids = [
+        int(one)
+        for several in request.POST.getlist("uid")[: folders.MAX_UIDS]
+        for one in several.split(",")[: folders.MAX_UIDS]
+        if one.isascii() and one.isdigit() and len(one) < 11
+    ]
+    what, target = request.POST.get("what", ""), request.POST.get("target", "")
+    if what.startswith("move:"):
+        what, target = "move", what[5:]
+    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+        count = folders.act(opened, folder, uids, what, target)
+    if not uids:
+        messages.info(request, _("Cochez d’abord un ou plusieurs courriels."))
+    elif what not in folders.FLAGS:
+        messages.info(request, _moved(count, what, target))
+    suffix = "" if folder == INBOX else f"?dossier={quote(folder)}"
+    return HttpResponseRedirect(reverse("mail_list", args=[mailbox.id]) + suffix)
+
+
+def _moved(count: int, what: str, target: str) -> str:
+    if what == "erase":
+        return ngettext("%(n)s courriel effacé.", "%(n)s courriels effacés.", count) % {"n": count}
+    place = folders.MOVES.get(what, target)
+    words = {"n": count, "place": NAMES.get(_FIXED.get(place, ""), place)}
+    return (
+        ngettext("%(n)s courriel déplacé vers %(place)s.", "%(n)s courriels déplacés vers %(place)s.", count)
+        % words
+    )
+
+
+@require_POST
+@for_agents
+def create(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
+    """A new folder, open."""
+    mailbox = queries.access_mailbox(actor, mailbox_id)
+    name = request.POST.get("name", "").strip()
+    try:
+        with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+            folders.create(opened, name)
+    except Invalid:
+        messages.error(
+            request, _("Ce nom de dossier existe déjà ou ne convient pas : lettres, chiffres et espaces.")
+        )
+        return HttpResponseRedirect(reverse("mail_list", args=[mailbox.id]))
+    return HttpResponseRedirect(reverse("mail_list", args=[mailbox.id]) + f"?dossier={quote(name)}")

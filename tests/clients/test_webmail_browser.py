@@ -1,0 +1,148 @@
+"""The webmail in a real Chromium before the real engines: a person writes, attaches, sends, calls back, finds again.
+
+BEFFROI_SHOTS=DIRECTORY keeps pictures.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from beffroi.mail import reader
+from beffroi.mail.models import Sending
+from django.conf import settings as django_settings
+
+from tests.clients.test_portal_browser import browser, inspect
+from tests.conftest import Commune
+from tests.fixtures_portal import no_door, portal_client
+from tests.mail_post import Post, needs_engines, until
+
+__all__ = ["browser", "no_door"]
+pytest_plugins = ["tests.fixtures_mail"]
+pytestmark = [*needs_engines, pytest.mark.browser]
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
+
+
+@pytest.fixture
+def desk(post: Post, beaune: Commune, nuits: Commune, browser: Any, live_server: Any) -> Iterator[Any]:
+    """A page of the signed-in secretary, her mailbox and a neighbour's."""
+    box = post.mailbox(beaune, beaune.agent, "claire")
+    other = post.mailbox(nuits, nuits.agent, "jean")
+    client = portal_client(beaune.agent_membership)
+    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
+    name = django_settings.SESSION_COOKIE_NAME
+    context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield page, live_server.url, box, other
+    # /live is another process and not here; an address that is not finished is answered with 400.
+    assert [one for one in faults if not any(word in one for word in ("404", "400", "MIME"))] == []
+    context.close()
+
+
+def test_a_person_writes_sends_calls_back_and_sends_again(post: Post, desk: Any) -> None:
+    page, portal, box, other = desk
+    page.goto(f"{portal}/courrier/{box.id}/")
+    inspect(page, "w-vide")
+    page.keyboard.press("n")
+    page.wait_for_selector("h1:has-text('Nouveau message')")
+    inspect(page, "w-ecrire")
+    page.fill("#id_to", f"Jean <{other.address}>")
+    page.fill("#id_subject", "Réunion de jeudi")
+    page.fill("#id_text", "Bonjour,\n\nÀ jeudi.")
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')", timeout=15000)
+    assert post.count(box, "Drafts") == 1
+    page.set_input_files(
+        "#id_files", {"name": "ordre du jour.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-" * 900}
+    )
+    page.wait_for_selector("[data-files] li:has-text('ordre du jour.pdf')")
+    page.fill("#id_text", "Bonjour,\n\nÀ jeudi, avec l’ordre du jour.")
+    page.wait_for_timeout(4500)
+    assert post.count(box, "Drafts") == 1
+    inspect(page, "w-brouillon")
+    page.reload()  # what is left without a word is kept, and opens again
+    page.goto(f"{portal}/courrier/{box.id}/?dossier=Drafts")
+    page.click(".mails a")
+    assert page.input_value("#id_text").endswith("ordre du jour.")
+    page.click("button:has-text('Envoyer')")
+    page.wait_for_selector("text=Votre message part dans quelques secondes")
+    inspect(page, "w-envoi")
+    page.click("#undo")
+    page.wait_for_selector("h1:has-text('Brouillon')")
+    assert Sending.objects.get().state == "cancelled"
+    page.fill("#id_to", "jean")
+    page.click("button:has-text('Envoyer')")
+    page.wait_for_selector("#trouble:has-text('n’est pas une adresse complète')")
+    assert page.evaluate("document.activeElement.id") == "id_to"
+    inspect(page, "w-erreur")
+    page.fill("#id_to", other.address)
+    page.click("button:has-text('Envoyer')")
+    page.wait_for_selector("text=Votre message part dans quelques secondes")
+    from beffroi.lib import clock
+    from beffroi.mail import outgoing
+
+    Sending.objects.filter(state="waiting").update(due_at=clock.now())
+    outgoing.send_due()
+    page.wait_for_selector("text=Votre message est parti")
+    post.wait_count(other, 1)
+    with reader.open_mailbox(post.config, other.address) as opened:
+        view = opened.read(opened.list()[0].uid)
+    assert [one.name for one in view.attachments] == ["ordre du jour.pdf"]
+    page.goto(f"{portal}/courrier/{box.id}/ecrire/")
+    page.focus("#id_to")
+    page.keyboard.type("jea")
+    page.wait_for_selector("[role=option]")
+    page.keyboard.press("ArrowDown")
+    page.screenshot(path=f"{os.environ['BEFFROI_SHOTS']}/w-noms.png") if os.environ.get(
+        "BEFFROI_SHOTS"
+    ) else None
+    page.keyboard.press("Enter")
+    assert other.address in page.input_value("#id_to")
+
+
+def test_a_person_reads_finds_and_files_by_the_keyboard(post: Post, desk: Any) -> None:
+    page, portal, box, _ = desk
+    for n in range(3):
+        mail = (
+            f"From: =?utf-8?q?Pr=C3=A9fecture_{n}?= <billing@sender.example.net>\nTo: {box.address}\nSubject: Objet {n}\n"
+            f"Message-ID: <{n}@sender.example.net>\n"
+            + (f"References: <{n - 1}@sender.example.net>\n" if n == 1 else "")
+            + f"Content-Type: text/plain; charset=utf-8\n\nLe texte {n}.\n"
+        )
+        assert post.send(mail, box.address)[0] == 250
+    post.wait_count(box, 3)
+    page.goto(f"{portal}/courrier/{box.id}/")
+    inspect(page, "w-liste")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1:has-text('Objet 1')")
+    assert page.locator("#h-thread").count() == 1
+    inspect(page, "w-lire")
+    page.keyboard.press("?")
+    page.wait_for_selector("#keys[open]")
+    inspect(page, "w-touches")
+    page.keyboard.press("Escape")
+    page.keyboard.press("r")
+    page.wait_for_selector("h1:has-text('Répondre')")
+    assert page.input_value("#id_to") == "billing@sender.example.net"
+    assert "> Le texte 1." in page.input_value("#id_text")
+    inspect(page, "w-repondre")
+    page.goto(f"{portal}/courrier/{box.id}/")
+    page.keyboard.press("/")
+    page.keyboard.type("prefecture texte")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=3 courriels trouvés")
+    inspect(page, "w-cherche")
+    page.keyboard.press("Tab")
+    page.goto(f"{portal}/courrier/{box.id}/")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    page.select_option("#id_what", "trash")
+    page.click("button:has-text('Appliquer')")
+    page.wait_for_selector("text=1 courriel déplacé vers Corbeille")
+    assert until(lambda: post.count(box, "Trash") == 1, "it lies in the trash") is None

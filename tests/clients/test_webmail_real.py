@@ -1,0 +1,332 @@
+"""The webmail before the real engines: write, keep, send, call back, answer, move, search."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from beffroi.lib import clock
+from beffroi.mail import drafts, folders, outgoing, reader, sendings, submission
+from beffroi.mail.models import Mailbox, MailMessage, Sending
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from tests.conftest import Commune
+from tests.fixtures_portal import no_door, portal_client
+from tests.mail_post import Post, needs_engines
+from tests.waiting import until
+
+__all__ = ["no_door"]
+pytest_plugins = ["tests.fixtures_mail"]
+pytestmark = needs_engines
+
+
+class Writer:
+    """A person at the page of writing, as its script posts the form."""
+
+    def __init__(self, client: Client, box: Mailbox, tab: str = "tab-of-a-test") -> None:
+        self.client, self.box = client, box
+        self.form: dict[str, Any] = {"tab": tab, "to": "", "subject": "", "text": ""}
+
+    def post(self, what: str = "save", **changes: Any) -> tuple[int, dict[str, Any]]:
+        self.form |= changes
+        answer = self.client.post(
+            f"/courrier/{self.box.id}/brouillon/",
+            {**self.form, "what": what},
+            headers={"Accept": "application/json"},
+        )
+        self.form.pop("files", None)
+        found = json.loads(answer.content)
+        if "uid" in found:
+            self.form |= {name: found[name] for name in ("uid", "uid_validity", "message_id")}
+            self.form["keep"] = [one["part"] for one in found["files"]]
+        return answer.status_code, found
+
+
+@pytest.fixture
+def written(post: Post, beaune: Commune, nuits: Commune) -> tuple[Writer, Mailbox, Mailbox]:
+    box = post.mailbox(beaune, beaune.agent, "ecrit")
+    other = post.mailbox(nuits, nuits.agent, "lit")
+    return Writer(portal_client(beaune.agent_membership), box), box, other
+
+
+def after_undo() -> None:
+    """The clock stays as it is: the token of a time to come is refused by Dovecot."""
+    Sending.objects.filter(state="waiting").update(due_at=clock.now())
+    outgoing.send_due()
+
+
+def test_a_draft_is_one_draft_however_often_it_is_saved(post: Post, written: Any) -> None:
+    writer, box, _ = written
+    for n in range(3):
+        assert writer.post(to="lit", subject=f"Essai {n}", text="x" * n)[0] == 200
+        assert post.count(box, "Drafts") == 1
+    file = SimpleUploadedFile("plan\u202e.pdf", b"\x00\r\n\xff" * 1000)
+    status, found = writer.post(files=file)
+    assert (status, [one["name"] for one in found["files"]]) == (200, ["plan.pdf"])
+    # The answer got lost: the page still names the state before, and no second draft comes of it.
+    before = dict(writer.form)
+    writer.post(subject="Après")
+    writer.form["uid"] = before["uid"]
+    status, found = writer.post(subject="Encore")
+    assert (status, found["apart"], post.count(box, "Drafts")) == (200, False, 1)
+    page = writer.client.get(f"/courrier/{box.id}/brouillon/{found['uid']}/").content.decode()
+    for word in ("Encore", "plan.pdf", 'value="lit"'):
+        assert word in page
+    writer.post("discard")
+    assert (post.count(box, "Drafts"), post.count(box, "Trash")) == (0, 1)
+
+
+def test_two_windows_never_overwrite_each_other(post: Post, written: Any) -> None:
+    writer, box, _ = written
+    writer.post(text="Première")
+    second = Writer(writer.client, box, "another-tab")
+    second.form |= {**writer.form, "tab": "another-tab"}
+    writer.post(text="De la première fenêtre")
+    status, found = second.post(text="De la seconde")
+    assert (status, found["apart"], post.count(box, "Drafts")) == (200, True, 2)
+
+
+def test_a_message_leaves_after_its_undo_time_signed_in_as_its_owner(post: Post, written: Any) -> None:
+    writer, box, other = written
+    writer.post(files=SimpleUploadedFile("note.txt", b"a\nb\r\n\xe9"))
+    status, found = writer.post(
+        "send",
+        to=f'"Lit, Jean" <{other.address}>',
+        bcc=other.address,
+        subject="Réunion à 14 h",
+        text="Été\n.\nFin",
+    )
+    assert status == 200, found
+    assert found["goto"].startswith(f"/courrier/{box.id}/?envoi=snd_")
+    assert "Annuler" in writer.client.get(found["goto"]).content.decode()
+    assert outgoing.send_due() == 0 and post.count(other) == 0
+    after_undo()
+    assert Sending.objects.get().state == "sent"
+    post.wait_count(other, 1)
+    assert (post.count(box, "Drafts"), post.count(box, "Sent")) == (0, 1)
+    with reader.open_mailbox(post.config, other.address) as opened:
+        uid = opened.list()[0].uid
+        view = opened.read(uid)
+        raw = opened.client.fetch([uid], ["BODY.PEEK[]"])[uid][b"BODY[]"]
+        assert opened.attachment(uid, view.attachments[0].part)[1] == b"a\nb\r\n\xe9"
+    assert (view.summary.subject, view.summary.from_address) == ("Réunion à 14 h", box.address)
+    assert view.text.replace("\r\n", "\n") == "Été\n.\nFin\n"
+    assert b"Bcc" not in raw and b"X-Beffroi-Tab" not in raw and b"X-Beffroi-Source" not in raw
+    assert f"Message-ID: {writer.form['message_id']}".encode() in raw
+    with reader.open_mailbox(post.config, box.address) as opened:
+        kept = opened.list("Sent")[0]
+    assert kept.seen and kept.to == "Lit, Jean"
+
+
+def test_sending_is_called_back_and_the_draft_is_still_there(post: Post, written: Any) -> None:
+    writer, box, other = written
+    writer.post("send", to=other.address, subject="Non", text="x")
+    sending = Sending.objects.get()
+    answer = writer.client.post(f"/courrier/{box.id}/envoi/{sending.id}/annuler/")
+    assert answer["Location"] == f"/courrier/{box.id}/brouillon/{sending.uid}/"
+    assert other.address in writer.client.get(answer["Location"]).content.decode()
+    after_undo()
+    assert (post.count(other), post.count(box, "Drafts"), post.count(box, "Sent")) == (0, 1, 0)
+    # Whoever goes on writing a message that waits has called it back, too.
+    writer.form |= {"uid": sending.uid, "uid_validity": sending.uid_validity}
+    writer.post("send")
+    waiting = Sending.objects.get(state="waiting")
+    writer.form |= {"uid": waiting.uid, "uid_validity": waiting.uid_validity}
+    assert writer.post(text="y")[0] == 200
+    after_undo()
+    assert post.count(other) == 0
+    assert not Sending.objects.filter(state__in=("waiting", "sent")).exists()
+
+
+def test_what_is_refused_stays_a_draft_and_says_what_to_do(post: Post, written: Any) -> None:
+    writer, box, other = written
+    bad = f"personne@{other.address.partition('@')[2]}"
+    writer.post("send", to=f"{other.address}, {bad}", subject="x", text="y")
+    after_undo()
+    sending = Sending.objects.get()
+    assert (sending.state, sending.reason, json.loads(sending.refused)) == ("refused", "recipient", [bad])
+    assert (post.count(other), post.count(box, "Drafts")) == (0, 1)
+    page = writer.client.get(f"/courrier/{box.id}/").content.decode()
+    assert "Un message n’est pas parti" in page and bad in page
+    writer.client.post(f"/courrier/{box.id}/envoi/{sending.id}/annuler/", {"then": "list"})
+    assert "Un message n’est pas parti" not in writer.client.get(f"/courrier/{box.id}/").content.decode()
+    for field, value in (("to", "pas une adresse"), ("to", ""), ("subject", "x\r\nBcc: a@b.example")):
+        status, found = writer.post("send", **{"to": other.address, "subject": "s", field: value})
+        assert (status, found["field"]) == (400, field)
+    assert not Sending.objects.filter(state="waiting").exists()
+
+
+class Died(Exception):
+    """Stands for a process that ends."""
+
+
+def test_without_postfix_it_waits_and_after_a_crash_it_is_sent_once(
+    post: Post, written: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, box, other = written
+    writer.post("send", to=other.address, subject="x", text="y")
+    post.engines.kill("postfix")
+    after_undo()
+    sending = Sending.objects.get()
+    assert (sending.state, sending.attempts) == ("waiting", 1)
+    post.engines.start("postfix")
+
+    def die(_: object) -> None:
+        raise Died
+
+    # Postfix has said 250, and the process ends before it has written that down.
+    Sending.objects.update(due_at=clock.now())
+    with monkeypatch.context() as patched, pytest.raises(Died):
+        patched.setattr(sendings, "accepted", die)
+        outgoing.send_due()
+    post.wait_count(other, 1)
+    assert Sending.objects.get().state == "sending"
+
+    def settled() -> bool:
+        outgoing.send_due()
+        return Sending.objects.get().state == "sent"
+
+    until(MailMessage.objects.exists, "the evidence is on record")
+    Sending.objects.update(changed_at=clock.now() - timedelta(seconds=outgoing.LEASE_S + 5))
+    until(settled, "the message is settled", 20)
+    outgoing.send_due()
+    assert (post.count(other), post.count(box, "Sent"), post.count(box, "Drafts")) == (1, 1, 0)
+
+
+HOSTILE = (
+    'From: "=?utf-8?q?X=0D=0ABcc:_evil=40evil.example?=" <billing@sender.example.net>\n'
+    "To: {to}, <lit@nuits.test>\nReply-To: <script>@evil.example\n"
+    "Subject: =?utf-8?q?Re:_A=0D=0ABcc:_evil=40evil.example?=\nMessage-ID: <h@sender.example.net>\n"
+    "References: <a@b> <script>alert(1)</script> <c@d>\nMIME-Version: 1.0\n"
+    "Content-Type: multipart/mixed; boundary=b\n\n"
+    "--b\nContent-Type: text/html\n\n<p>Un</p><script>alert(2)</script></textarea><b>deux</b>\n"
+    '--b\nContent-Type: text/plain; name="../x.txt"\nContent-Disposition: attachment\n\nabc\n--b--\n'
+)
+
+
+def test_a_hostile_mail_is_answered_and_passed_on_as_text(post: Post, written: Any) -> None:
+    writer, box, other = written
+    assert post.send(HOSTILE.format(to=box.address), box.address)[0] == 250
+    post.wait_count(box, 1)
+    with reader.open_mailbox(post.config, box.address) as opened:
+        uid = opened.list()[0].uid
+        validity = int(opened.client.select_folder("INBOX")[b"UIDVALIDITY"])
+    body = ""
+    for word in ("repondre", "tous", "transferer"):
+        answer = writer.client.get(f"/courrier/{box.id}/ecrire/?{word}={uid}")
+        assert answer.status_code == 200
+        body = answer.content.decode()
+        assert "<script>alert" not in body and "Un" in body and body.count("</textarea>") == 1
+    assert 'name="forward" value="2"' in body
+    status, found = writer.post(
+        to=other.address, subject="Tr", forward=["2"], forwarded_uid=uid, forwarded_folder="INBOX"
+    )
+    assert (status, [one["name"] for one in found["files"]]) == (200, ["x.txt"])
+    for key in ("forward", "forwarded_uid", "forwarded_folder"):
+        writer.form.pop(key)
+    source = f"{validity}:{uid}:reply:INBOX"
+    assert writer.post("send", source=source, in_reply_to="<h@sender.example.net>")[0] == 200
+    after_undo()
+    post.wait_count(other, 1)
+    with reader.open_mailbox(post.config, box.address) as opened:
+        assert opened.list()[0].answered
+        related = folders.conversation(opened, "INBOX", uid)
+    assert [place for place, _ in related] == ["INBOX", "Sent"]
+    page = writer.client.get(f"/courrier/{box.id}/{uid}/").content.decode()
+    assert "Dans la même conversation" in page and "<script>alert" not in page
+
+
+def test_people_of_the_collectivite_and_those_written_to_are_offered_and_no_others(
+    post: Post, written: Any, beaune: Commune
+) -> None:
+    writer, box, other = written
+    post.mailbox(beaune, beaune.referent, "referent")
+    path = f"/courrier/{box.id}/personnes/"
+    addresses = [one[1] for one in json.loads(writer.client.get(path).content)["people"]]
+    assert addresses == [f"referent@{beaune.domain}"]
+    writer.post("send", to=f"Jean <{other.address}>", subject="x", text="y")
+    after_undo()
+    people = json.loads(writer.client.get(path).content)["people"]
+    assert people[0] == ["Jean", other.address] and len(people) == 2
+
+
+LETTER = (
+    "From: Prefet{n} <billing@sender.example.net>\nTo: {to}\nSubject: Sujet {n}\n"
+    "Message-ID: <{n}@sender.example.net>\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
+    "--b\nContent-Type: text/plain; charset=utf-8\n\nTexte sur la {words}.\n"
+    '--b\nContent-Type: application/pdf; name="piece{n}zz.pdf"\n'
+    'Content-Disposition: attachment; filename="piece{n}zz.pdf"\n\nx\n--b--\n'
+)
+
+
+def test_folders_marks_and_search(post: Post, written: Any) -> None:
+    writer, box, _ = written
+    for n, words in enumerate(("délibération du conseil", "cantine scolaire", "voirie communale")):
+        assert post.send(LETTER.format(n=n, to=box.address, words=words), box.address)[0] == 250
+    post.wait_count(box, 3)
+    client = writer.client
+    for asked, subjects in (
+        ("conseil", {0}), ("délibération", {0}), ("DELIBERATION", {0}), ("deliber", {0}), ("Sujet", {0, 1, 2}), ("prefet1", {1}), ("piece2zz", {2}),
+        ("introuvable", set()), ("texte cantine", {1}),
+    ):  # fmt: skip
+        page = client.get(f"/courrier/{box.id}/", {"q": asked}).content.decode()
+        assert {n for n in range(3) if f"Sujet {n}" in page} == subjects, asked
+    with reader.open_mailbox(post.config, box.address) as opened:
+        newest, middle, oldest = (one.uid for one in opened.list())
+
+    def act(what: str, *uids: int, folder: str = "INBOX", **more: str) -> int:
+        data = {"dossier": folder, "what": what, "uid": [str(one) for one in uids], **more}
+        return int(client.post(f"/courrier/{box.id}/agir/", data).status_code)
+
+    assert act("star", newest) == 302 and act("read", middle) == 302
+    with reader.open_mailbox(post.config, box.address) as opened:
+        listed = {one.uid: one for one in opened.list()}
+    assert listed[newest].flagged and listed[middle].seen and not listed[oldest].seen
+    assert act("junk", newest) == 302 and act("trash", middle) == 302
+    assert (post.count(box), post.count(box, "Junk"), post.count(box, "Trash")) == (1, 1, 1)
+    with reader.open_mailbox(post.config, box.address) as opened:
+        junk = opened.list("Junk")[0].uid
+    act("inbox", junk, folder="Junk")
+    assert post.count(box) == 2
+    answer = client.post(f"/courrier/{box.id}/dossiers/", {"name": "État civil & <b>"})
+    page = client.get(answer["Location"])
+    assert page.status_code == 200 and "État civil &amp; &lt;b&gt;" in page.content.decode()
+    act("move", oldest, target="État civil & <b>")
+    assert post.count(box, "État civil & <b>") == 1
+    for hostile in ("a/b", "x\r\nLOGOUT", "%", "beffroi-x", "é" * 300):
+        client.post(f"/courrier/{box.id}/dossiers/", {"name": hostile})
+        assert client.get(f"/courrier/{box.id}/", {"dossier": hostile}).status_code in (400, 404)
+    assert act("erase", newest) == 400
+    assert act("move", junk, target="x\r\ny") in (302, 400)
+    with reader.open_mailbox(post.config, box.address) as opened:
+        assert act("erase", opened.list("Trash")[0].uid, folder="Trash") == 302
+    assert post.count(box, "Trash") == 0
+
+
+def test_nobody_sends_in_anothers_name(post: Post, written: Any) -> None:
+    _, box, other = written
+    mail = f"From: {other.address}\r\nTo: {other.address}\r\nSubject: x\r\n\r\ny\r\n".encode()
+    with pytest.raises(submission.Refused) as refused:
+        submission.submit(post.config, box.address, [other.address], mail)
+    assert (refused.value.reason, refused.value.again) == ("content", False)
+    with drafts.open_drafts(post.config, box.address) as folder, pytest.raises(drafts.DraftChanged):
+        folder.message(drafts.Place(1, 1))
+
+
+def test_a_conversation_is_one_row_and_is_filed_together(post: Post, written: Any) -> None:
+    writer, box, _ = written
+    for n, above in ((0, ""), (1, "References: <0@sender.example.net>\n"), (2, "")):
+        mail = f"From: a@sender.example.net\nTo: {box.address}\nSubject: Sujet {n}\n"
+        mail += f"Message-ID: <{n}@sender.example.net>\n"
+        assert post.send(f"{mail}{above}\nx\n", box.address)[0] == 250
+    post.wait_count(box, 3)
+    page = writer.client.get(f"/courrier/{box.id}/").content.decode()
+    assert "Sujet 0" not in page and "Sujet 1" in page and "Sujet 2" in page
+    both = page.split('name="uid" value="')[2].split('"')[0]
+    writer.client.post(f"/courrier/{box.id}/agir/", {"what": "trash", "uid": both})
+    assert (post.count(box), post.count(box, "Trash")) == (1, 2)
+    page = writer.client.get(f"/courrier/{box.id}/", {"dossier": "Trash"}).content.decode()
+    assert "Sujet 0" in page and "Sujet 1" in page

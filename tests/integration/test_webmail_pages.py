@@ -1,0 +1,110 @@
+"""The pages of writing without engines: what is wrong is said beside what was typed, and only the own page writes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.identity import sessions
+from beffroi.lib.errors import NotFound
+from beffroi.mail import sendings
+from beffroi.mail.drafts import Place
+from beffroi.mail.models import Mailbox, Sending
+from django.test import Client
+
+from tests.conftest import Commune
+from tests.fixtures_portal import no_door, own_mailbox, portal_client
+from tests.fixtures_portal_mail import shown_mail
+
+__all__ = ["no_door", "shown_mail"]
+pytestmark = pytest.mark.usefixtures("database", "shown_mail")
+
+
+@pytest.fixture
+def box(beaune: Commune) -> Mailbox:
+    return own_mailbox(beaune)
+
+
+def schedule(beaune: Commune, box: Mailbox, uid: int = 1) -> Sending:
+    return sendings.schedule(
+        actor=beaune.agent, mailbox=box, place=Place(1, uid), message_id="<a@b>", recipients=3
+    )
+
+
+@pytest.mark.parametrize("path", ["brouillon/", "agir/", "dossiers/", "envoi/{sending}/annuler/"])
+def test_a_form_of_another_site_changes_nothing(beaune: Commune, box: Mailbox, path: str) -> None:
+    sending = schedule(beaune, box)
+    client = Client(enforce_csrf_checks=True, headers={"X-Beffroi-Listener": "portal"})
+    client.force_login(beaune.agent_membership.person)
+    session = client.session
+    session[sessions.MEMBERSHIP_KEY] = beaune.agent_membership.id
+    session.save()
+    address = f"/courrier/{box.id}/" + path.format(sending=sending.id)
+    assert client.post(address, {"what": "send", "to": "a@b.example"}).status_code == 403
+    assert set(Sending.objects.values_list("state", flat=True)) == {"waiting"}
+
+
+def test_what_was_typed_is_still_there_beside_what_is_wrong(beaune: Commune, box: Mailbox) -> None:
+    client = portal_client(beaune.agent_membership)
+    typed = {"what": "send", "to": "pas une adresse", "subject": "Objet <b>", "text": "</textarea><script>1"}
+    answer = client.post(f"/courrier/{box.id}/brouillon/", typed)
+    page = answer.content.decode()
+    assert answer.status_code == 400
+    assert "pas une adresse\u00a0» n’est pas une adresse complète" in page
+    for word in (
+        "Objet &lt;b&gt;",
+        "&lt;/textarea&gt;&lt;script&gt;1",
+        'value="pas une adresse"',
+        "aria-invalid",
+    ):
+        assert word in page
+    for field, value in (
+        ("subject", "a\r\nBcc: x@y.example"),
+        ("to", ""),
+        ("message_id", "<x@elsewhere.example>"),
+    ):
+        form = {"what": "send", "to": "a@b.example", field: value}
+        answer = client.post(f"/courrier/{box.id}/brouillon/", form, headers={"Accept": "application/json"})
+        assert answer.status_code == 400 and json.loads(answer.content)["error"]
+    assert client.post(f"/courrier/{box.id}/brouillon/", {"what": "boil"}).status_code == 400
+
+
+def test_without_dovecot_the_page_keeps_the_words_and_says_what_to_do(beaune: Commune, box: Mailbox) -> None:
+    client = portal_client(beaune.agent_membership)
+    answer = client.post(f"/courrier/{box.id}/brouillon/", {"what": "save", "text": "Mes mots"})
+    assert answer.status_code == 503
+    assert "Mes mots" in answer.content.decode() and "Rien n’est perdu" in answer.content.decode()
+
+
+def test_every_step_of_a_sending_is_on_record_without_words_or_addresses(
+    beaune: Commune, box: Mailbox
+) -> None:
+    sending = schedule(beaune, box)
+    with pytest.raises(sendings.AlreadyLeaving):
+        schedule(beaune, box)
+    assert sendings.cancel(actor=beaune.agent, sending=sending)
+    assert not sendings.cancel(actor=beaune.agent, sending=sending)
+    again = schedule(beaune, box)
+    Sending.objects.filter(pk=again.pk).update(state="sending")
+    assert not sendings.cancel(actor=beaune.agent, sending=again)
+    with pytest.raises(sendings.AlreadyLeaving):
+        sendings.call_back(actor=beaune.agent, mailbox=box, place=Place(1, 1))
+    sendings.settle(again, reason="recipient", refused=["x@y.example"])
+    sendings.settle(again, reason="size")
+    verbs = list(AuditEntry.objects.filter(verb__startswith="mail:sending").values_list("verb", flat=True))
+    assert verbs == [f"mail:sending:{one}" for one in ("scheduled", "cancelled", "scheduled", "refused")]
+    kinds = OutboxEvent.objects.filter(kind__startswith="mail:sending").values_list("kind", "payload")
+    assert [kind for kind, _ in kinds] == [one.replace("g:", "g_") for one in verbs]
+    assert "y.example" not in "".join(payload for _, payload in kinds)
+
+
+def test_a_colleague_and_a_neighbour_call_nothing_back(beaune: Commune, nuits: Commune, box: Mailbox) -> None:
+    sending = schedule(beaune, box)
+    for stranger in (beaune.referent, nuits.agent):
+        with pytest.raises(NotFound):
+            sendings.cancel(actor=stranger, sending=sending)
+        with pytest.raises(NotFound):
+            sendings.schedule(actor=stranger, mailbox=box, place=Place(1, 9), message_id="", recipients=1)
+    assert Sending.objects.get().state == "waiting"
