@@ -90,6 +90,12 @@ def _person(arguments: Sequence[str]) -> int:
     return persons.main(arguments)
 
 
+def _mail(arguments: Sequence[str]) -> int:
+    from beffroi.cli import mail  # noqa: PLC0415
+
+    return mail.main(arguments)
+
+
 def _worker(_arguments: Sequence[str]) -> int:
     from beffroi.cli import consumers  # noqa: PLC0415
 
@@ -125,6 +131,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "releases": _releases,
     "retention": _retention,
     "person": _person,
+    "mail": _mail,
     "prepare": _prepare,
     "worker": _worker,
     "remediation": _remediation,

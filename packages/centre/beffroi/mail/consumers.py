@@ -15,6 +15,7 @@ from beffroi.lib.errors import Unavailable
 from beffroi.mail import doveadm, journal, keys, listed, projections, remediation, sweep
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.models import Mailbox, MailDelivery
+from beffroi.mail.sending import queries as sending
 
 MAIL_PROTOCOLS = ("imap", "smtp")
 REMEDIATION_VERB = "mail:remediation"
@@ -54,7 +55,7 @@ def project_mailbox(event: Event) -> None:
     )
     if not keys_found:
         raise MailboxNotReady("Dovecot")
-    _project_passwords(mailbox)
+    project_passwords(mailbox)
     projections.put_route(config, address=mailbox.address)
     Mailbox.objects.filter(pk=mailbox.pk, ready_at=None).update(ready_at=clock.now())
 
@@ -76,7 +77,7 @@ def put_owners() -> None:
     projections.put_owners(settings.BEFFROI, dict(owners))
 
 
-def _project_passwords(mailbox: Mailbox) -> None:
+def project_passwords(mailbox: Mailbox) -> None:
     """App passwords issued before the mailbox was there."""
     if mailbox.person_id is None:
         return
@@ -115,7 +116,7 @@ def _put_password(row: AppPassword) -> None:
     # The commune comes from the credential: only this person's mailboxes of this collectivité.
     mailboxes = Mailbox.objects.filter(
         person_id=membership.person_id, collectivite_id=membership.collectivite_id, closed_at=None
-    )
+    ).exclude(pk__in=sending.held_mailboxes())
     projections.put_app_password(
         settings.BEFFROI,
         app_password_id=row.id,

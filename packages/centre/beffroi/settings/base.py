@@ -79,6 +79,7 @@ INSTALLED_APPS = [
     "beffroi.core.retention",
     *_existing(
         "beffroi.mail",
+        "beffroi.mail.sending",
         "beffroi.watch",
         "beffroi.watch.sources",
         "beffroi.watch.weather",
