@@ -36,7 +36,7 @@ def _send(
         ([(HOUR_S + 300, 1)] * 3 + [(0, 1)] * 2, 1, "day_messages"),
         ([(HOUR_S + 300, 9)], 4, "day_recipients"),
         ([(HOUR_S + 300, 9)], 3, ""),
-        ([(DAY_S + 300, 1)] * 3 + [(DAY_S - 600, 1)] * 2, 1, ""),
+        ([(DAY_S + 300, 1)] * 3 + [(HOUR_S * 3, 1)] * 2, 1, ""),
     ],
 )
 def test_limit_that_one_more_mail_passes(
