@@ -13,7 +13,7 @@ import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
-from beffroi.mail.sending import actions, keeper, queries, queue
+from beffroi.mail.sending import actions, keeper, queries
 
 from tests.conftest import Commune
 from tests.fixtures_sending import SILENT, Sending
