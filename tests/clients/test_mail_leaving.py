@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from tests.conftest import Commune
-from tests.fixtures_sending import FORGED, PLAIN, SIGNED, SLOW, Sending
+from tests.foreign_mail import FORGED, PLAIN, SIGNED, SLOW, Sending
 from tests.mail_post import needs_engines
 from tests.submitting import letter, secret_of, submitting
 

@@ -11,7 +11,7 @@ from beffroi.mail.sending import actions, queue
 from beffroi.mail.sending.models import SendingAlarm
 
 from tests.conftest import Commune
-from tests.fixtures_sending import CONTAIN, HOUR_MESSAGES, SILENT, Sending
+from tests.foreign_mail import CONTAIN, HOUR_MESSAGES, SILENT, Sending
 from tests.mail_post import needs_engines, until
 from tests.submitting import letter, secret_of, submitting
 

@@ -16,7 +16,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.mail.sending import actions, keeper, queries
 
 from tests.conftest import Commune
-from tests.fixtures_sending import SILENT, Sending
+from tests.foreign_mail import SILENT, Sending
 from tests.mail_post import needs_engines, until
 from tests.submitting import letter, secret_of, submitting
 

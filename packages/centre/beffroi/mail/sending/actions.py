@@ -123,7 +123,7 @@ def _changed(alarm: SendingAlarm) -> None:
     )
 
 
-def _record(actor: Actor, verb: str, alarm: SendingAlarm, **details: object) -> None:
+def _record(actor: Actor, verb: str, alarm: SendingAlarm, **details: str | int) -> None:
     audit.record(
         actor=actor,
         verb=verb,

@@ -48,7 +48,7 @@ class Keeper:
     def __init__(self, config: Config) -> None:
         self._etc = str(layout.Paths(config.state).postfix / "etc")
         self._callers = {0, layout.python_owner(config).uid}
-        self._low = {"user": "nobody", "group": "postdrop", "extra_groups": []} if os.getuid() == 0 else {}
+        self._is_root = os.getuid() == 0
 
     def answer(self, request: bytes) -> Answer:
         """One request, one answer: {"ok": true, ...} or {"ok": false, "why": SENTENCE}."""
@@ -89,9 +89,13 @@ class Keeper:
         return self._retry(ids) if then_retry else {"ok": True}
 
     def _run(self, argv: list[str], *, low: bool = False, input_: str = "") -> tuple[int, str]:
+        low = low and self._is_root
         try:
             done = subprocess.run(
                 argv,
+                user="nobody" if low else None,
+                group="postdrop" if low else None,
+                extra_groups=[] if low else None,
                 input=input_,
                 capture_output=True,
                 text=True,
@@ -100,7 +104,6 @@ class Keeper:
                 check=False,
                 cwd="/",
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C", "MAIL_CONFIG": self._etc},
-                **(self._low if low else {}),
             )
         except (OSError, subprocess.TimeoutExpired):
             return 1, ""
