@@ -3,6 +3,7 @@ tests/clients/test_mail_queue.py."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -108,7 +109,9 @@ def test_retry_and_delete_are_recorded_and_asked_of_the_worker(
         "mail:queue:retry",
         "mail:queue:delete",
     ]
-    asked = [e.payload for e in OutboxEvent.objects.filter(kind="mail:queue_change").order_by("id")]
+    asked = [
+        json.loads(e.payload) for e in OutboxEvent.objects.filter(kind="mail:queue_change").order_by("id")
+    ]
     assert [(one["verb"], one["ids"]) for one in asked] == [("retry", [ID]), ("delete", [ID])]
 
 
