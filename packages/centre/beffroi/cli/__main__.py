@@ -96,6 +96,12 @@ def _person(arguments: Sequence[str]) -> int:
     return persons.main(arguments)
 
 
+def _mail(arguments: Sequence[str]) -> int:
+    from beffroi.cli import mail  # noqa: PLC0415
+
+    return mail.main(arguments)
+
+
 def _worker(_arguments: Sequence[str]) -> int:
     from beffroi.cli import consumers  # noqa: PLC0415
 

@@ -44,6 +44,10 @@ def _limit(default: int, doc: str) -> Any:
     return _setting(default, doc, unit="per source", low=1, high=1_000_000)
 
 
+def _sent(default: int, doc: str) -> Any:
+    return _setting(default, f"{doc} 0: any number.", unit="per account", low=0, high=1_000_000)
+
+
 @dataclass(frozen=True)
 class Config:
     state: Path = _setting(DEFAULT_STATE, "State directory; everything that must survive is under it.")
@@ -72,6 +76,11 @@ class Config:
     resolver_port: int = _port(21053, "The centre's own DNS resolver, loopback only.")
     dns_forward: str = _setting(
         "", "Resolver to ask for all names, 'address' or 'address@port'; empty: the root servers."
+    )
+    dns_trust_anchors: str = _setting(
+        "",
+        "File of DNSSEC trust anchors to check what dns_forward answers; empty: it is believed as it is. Without"
+        " dns_forward the root's own key is used.",
     )
     mail_dns_lists: bool = _setting(
         False, "Ask public DNS block lists, fuzzy hashes and networks about incoming mail."
@@ -115,6 +124,35 @@ class Config:
         "Name of the TSIG key (hmac-sha256) of these updates; its secret: STATE/secrets/dns-update.key, in base64.",
     )
     outgoing_mail: bool = _setting(False, "Let mail leave for other servers. Off in a demonstration.")
+    outgoing_name: str = _setting(
+        "", "Name in HELO of mail that leaves, with A, AAAA and PTR of its own; empty: mail_name."
+    )
+    outgoing_addresses: str = _setting(
+        "",
+        "Addresses that mail leaves from: one IPv4, one IPv6, or both, separated by a space; of one family alone, only"
+        " that one is used. Empty: the system's choice.",
+    )
+    slow_destinations: str = _setting(
+        "orange 2 1 20 orange.fr wanadoo.fr; laposte 2 1 20 laposte.net; free 3 0 20 free.fr;"
+        " sfr 2 1 20 sfr.fr neuf.fr; microsoft 2 1 20 hotmail.fr outlook.fr hotmail.com outlook.com live.fr;"
+        " yahoo 2 1 20 yahoo.fr yahoo.com",
+        "Providers that refuse whoever is too fast, each as 'NAME CONNECTIONS DELAY_S RECIPIENTS DOMAIN...', separated"
+        " by ';': connections at once to all of its domains, seconds between two mails to one domain (0: none),"
+        " recipients a mail. Empty: none.",
+    )
+    sending_hour_messages: int = _sent(200, "Mails that one account may send within an hour.")
+    sending_day_messages: int = _sent(1000, "Mails that one account may send within a day.")
+    sending_hour_recipients: int = _sent(
+        500, "Recipients of what one account sends within an hour, each mail's added."
+    )
+    sending_day_recipients: int = _sent(2000, "The same within a day.")
+    sending_contain_refusals: int = _setting(
+        100,
+        "An account that goes on after its limit and is refused this often within an hour is held by itself: its app"
+        " passwords rest, its sessions end, its mail waits, until a person gives it back. 0: never.",
+        low=0,
+        high=1_000_000,
+    )
     portal_source_connections: int = _limit(
         600,
         "Portal: connections that one source (an IPv4 address, an IPv6 /64) may hold, and may open within 10 s.",

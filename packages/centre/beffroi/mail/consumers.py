@@ -17,6 +17,7 @@ from beffroi.mail import doveadm, journal, keys, listed, outgoing, projections, 
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.held import consumers as held_consumers  # noqa: F401 - registers its own
 from beffroi.mail.models import Mailbox, MailDelivery
+from beffroi.mail.sending import queries as sending
 
 MAIL_PROTOCOLS = ("imap", "smtp")
 REMEDIATION_VERB = "mail:remediation"
@@ -56,7 +57,7 @@ def project_mailbox(event: Event) -> None:
     )
     if not keys_found:
         raise MailboxNotReady("Dovecot")
-    _project_passwords(mailbox)
+    project_passwords(mailbox)
     projections.put_route(config, address=mailbox.address)
     Mailbox.objects.filter(pk=mailbox.pk, ready_at=None).update(ready_at=clock.now())
 
@@ -78,7 +79,7 @@ def put_owners() -> None:
     projections.put_owners(settings.BEFFROI, dict(owners))
 
 
-def _project_passwords(mailbox: Mailbox) -> None:
+def project_passwords(mailbox: Mailbox) -> None:
     """App passwords issued before the mailbox was there."""
     if mailbox.person_id is None:
         return
@@ -117,7 +118,7 @@ def _put_password(row: AppPassword) -> None:
     # The commune comes from the credential: only this person's mailboxes of this collectivité.
     mailboxes = Mailbox.objects.filter(
         person_id=membership.person_id, collectivite_id=membership.collectivite_id, closed_at=None
-    )
+    ).exclude(pk__in=sending.held_mailboxes())
     projections.put_app_password(
         settings.BEFFROI,
         app_password_id=row.id,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +24,7 @@ from beffroi.lib.config import Config
 _ROUTES = """
 CREATE TABLE IF NOT EXISTS domain (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mailbox (address TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS held (account TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _OWNERS = (
     "CREATE TABLE IF NOT EXISTS owner (domain TEXT PRIMARY KEY, collectivite_id TEXT NOT NULL) WITHOUT ROWID"
@@ -97,6 +98,14 @@ def put_owners(config: Config, owners: Mapping[str, str]) -> None:
         if dict(routes.execute("SELECT domain, collectivite_id FROM owner")) != owners:
             routes.execute("DELETE FROM owner")
             routes.executemany("INSERT INTO owner (domain, collectivite_id) VALUES (?, ?)", owners.items())
+
+
+def put_held(config: Config, accounts: Collection[str]) -> None:
+    """Tell the mail door which accounts may not send until a person gives them back: all of them."""
+    with _open(_folder(config) / "routes.sqlite") as routes:
+        if {account for (account,) in routes.execute("SELECT account FROM held")} != set(accounts):
+            routes.execute("DELETE FROM held")
+            routes.executemany("INSERT INTO held (account) VALUES (?)", [(one,) for one in accounts])
 
 
 def put_route(config: Config, *, address: str) -> None:

@@ -85,6 +85,10 @@ class Paths:
         return self.state / "projections" / "auth.sqlite"
 
     @property
+    def signing(self) -> Path:
+        return self.state / "projections" / "dkim"
+
+    @property
     def journal(self) -> Path:
         return self.state / "journal" / "deliveries.log"
 

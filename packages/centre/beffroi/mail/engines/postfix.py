@@ -1,6 +1,7 @@
 """Configuration of the private Postfix instance.
 
-Purpose: receive mail for the collectivités' mailboxes, refuse the rest, hand over to Dovecot by LMTP.
+Purpose: receive mail for the collectivités' mailboxes, refuse the rest, hand over to Dovecot by LMTP; let out what
+         signed-in people send (``engines.outgoing``).
 Process: master as root, its daemons as ``postfix``; the files are written by the supervisor.
 Hostile: every SMTP client and every message; Postfix and rspamd meet them, no Python does.
 Fails:   closed for relaying and unknown recipients; with a temporary refusal when rspamd is away.
@@ -15,19 +16,11 @@ from pathlib import Path
 
 from beffroi.lib.config import Config
 from beffroi.lib.process import Process
-from beffroi.mail.engines import layout, probes
-
-_NO_OUTGOING = (
-    "# Off: a demonstration lets nothing out. Submission to a foreign address is refused at RCPT.\n"
-    "default_transport = error:5.7.1 this server sends no mail to other servers\n"
-    "relay_transport = $default_transport\n"
-    "smtp_dns_support_level = disabled"
-)
-_OUTGOING = "default_transport = smtp\nsmtp_tls_security_level = may\nsmtp_dns_support_level = dnssec"
+from beffroi.mail.engines import layout, outgoing, probes
 
 
 def write(config: Config) -> None:
-    """Write the instance. Errors: EngineMissing."""
+    """Write the instance. Errors: EngineMissing, SettingInvalid."""
     paths = layout.Paths(config.state)
     postfix = layout.user("postfix", "postfix")
     etc = paths.postfix / "etc"
@@ -48,7 +41,7 @@ def write(config: Config) -> None:
             mail_name=config.mail_name,
             interfaces="all" if config.listen == "*" else config.listen,
             rspamd_proxy_port=config.rspamd_proxy_port,
-            outgoing=_OUTGOING if config.outgoing_mail else _NO_OUTGOING,
+            outgoing=outgoing.main_cf(config, f"{etc}/transport"),
         ),
         0o644,
     )
@@ -58,9 +51,12 @@ def write(config: Config) -> None:
             "postfix-master.cf",
             smtp=_service(config.listen, config.smtp_port),
             submission=_service(config.listen, config.submission_port),
+            **outgoing.master_cf(config),
         ),
         0o644,
     )
+    layout.write(etc / "transport", outgoing.transport_map(config), 0o644)
+    layout.write(etc / "resolv.conf", outgoing.RESOLVER, 0o644)
     _write_map(etc / "domains.cf", paths.routes, "SELECT name FROM domain WHERE name='%s'")
     _write_map(etc / "mailboxes.cf", paths.routes, "SELECT address FROM mailbox WHERE address='%s'")
 
@@ -77,13 +73,17 @@ def _write_map(path: Path, database: Path, query: str) -> None:
 
 def process(config: Config) -> Process:
     etc = layout.Paths(config.state).postfix / "etc"
+    inside = layout.Paths(config.state).postfix / "queue" / "etc"
     return Process(
         name="postfix",
-        # ``postfix check`` makes the queue directories; then the shell becomes the master itself.
+        # ``postfix check`` makes the queue directories, and Debian's puts the machine's resolv.conf into them: ours
+        # takes its place. Then the shell becomes the master itself.
         argv=(
             "/bin/sh",
             "-c",
-            f"/usr/sbin/postfix -c '{etc}' check && exec /usr/lib/postfix/sbin/master -c '{etc}' -s",
+            f"/usr/sbin/postfix -c '{etc}' check && mkdir -p '{inside}' &&"
+            f" cp '{etc}/resolv.conf' '{inside}/resolv.conf' &&"
+            f" exec /usr/lib/postfix/sbin/master -c '{etc}' -s",
         ),
         environment={"MAIL_CONFIG": os.fspath(etc)},
         healthy=lambda: probes.smtp(config),

@@ -74,6 +74,16 @@ def mailgate(config: Config) -> str:
     return http_get(config.mailgate_port, "/healthz", "mailgate")
 
 
+def queue(config: Config) -> str:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_TIMEOUT_S)
+        try:
+            connection.connect(str(config.run / "queue.sock"))
+        except OSError as error:
+            return f"The keeper of the mail queue does not answer ({error.strerror or error})."
+    return ""
+
+
 def _connect(port: int, name: str) -> str:
     try:
         socket.create_connection((layout.LOOPBACK, port), timeout=_TIMEOUT_S).close()

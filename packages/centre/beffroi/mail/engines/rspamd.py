@@ -1,6 +1,7 @@
 """Configuration of the private rspamd instance.
 
-Purpose: SPF, DKIM, DMARC, phishing and form checks of every message; our Lua rule asks mailgate.
+Purpose: SPF, DKIM, DMARC, phishing and form checks of every message; our Lua rule asks mailgate. Signs what
+         signed-in people send.
 Process: rspamd as ``_rspamd``, loopback only; the packaged base in /etc/rspamd is read, ours lies over it.
 Hostile: every message; rspamd alone parses it on its way in.
 Fails:   rspamd away: Postfix answers 451. mailgate away: mail flows, marked for the sweep.
@@ -27,7 +28,6 @@ _MODULES_OFF = (
     "bayes_expiry",
     "bimi",
     "dcc",
-    "dkim_signing",
     "external_services",
     "fuzzy_check",
     "greylist",
@@ -51,6 +51,7 @@ _NEEDS_DNS_LISTS = frozenset({"asn", "fuzzy_check", "rbl"})
 
 
 def _overrides(config: Config) -> dict[str, str]:
+    home = layout.Paths(config.state).signing
     files = {
         f"{name}.conf": _OFF
         for name in _MODULES_OFF
@@ -73,12 +74,22 @@ def _overrides(config: Config) -> dict[str, str]:
             'routines { authentication-results { header = "Authentication-Results"; remove = 0; '
             "add_smtp_user = false; } }\nskip_local = false; skip_authenticated = false;\n"
         ),
+        # Who has signed in is signed for, with the key of the domain of the From: header, which is their own address
+        # (beffroi.lua). Nothing is signed for a domain that the map does not name.
+        "dkim_signing.conf": (
+            f'selector_map = "{home}/selectors";\npath = "{home}/$selector.$domain.pem";\n'
+            "sign_authenticated = true;\nsign_local = false;\nsign_inbound = false;\ntry_fallback = false;\n"
+            "use_esld = false;\nallow_username_mismatch = true;\nallow_hdrfrom_mismatch = false;\n"
+            "allow_hdrfrom_multiple = false;\ncheck_pubkey = false;\n"
+        ),
         "options.inc": (
             f'dns {{ nameserver = ["127.0.0.1:{config.resolver_port}"]; timeout = 1s; retransmits = 2; }}\n'
             # Nothing but this machine is local: a town hall's client signs in, everybody else is checked.
             'local_addrs = ["127.0.0.0/8", "::1"];\n'
             'control_socket = "$RUNDIR/control.sock mode=0600";\n'
             "task_timeout = 8s;\n"
+            # All maps are files: one that changed is read after a tenth of this.
+            "map_watch_interval = 30s;\n"
         ),
         "logging.inc": 'type = "file"; filename = "$LOGDIR/rspamd.log"; level = "notice";\nlog_urls = false;\n',
         "worker-normal.inc": f'bind_socket = "127.0.0.1:{config.rspamd_normal_port}"; count = 1;\n',

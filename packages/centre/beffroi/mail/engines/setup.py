@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.process import Process
-from beffroi.mail import projections, tokens
+from beffroi.mail import projections, signing, tokens
 from beffroi.mail.engines import dovecot, layout, postfix, probes, rspamd, unbound
 
 
@@ -42,6 +42,7 @@ def write(config: Config) -> None:
         os.chown(config.secrets / tokens.KEY_NAME, python.uid, python.gid)
     _write_certificate(config)
     projections.create(config, python=python, dovecot_gid=layout.group("dovecot", "dovecot-core"))
+    signing.create(config, python=python, rspamd_gid=layout.group("_rspamd", "rspamd"))
     for engine in (postfix, dovecot, rspamd, unbound):
         engine.write(config)
 
@@ -54,6 +55,7 @@ def processes(config: Config) -> list[Process]:
         rspamd.process(config),
         dovecot.process(config),
         postfix.process(config),
+        _queue(config),
     ]
 
 
@@ -66,6 +68,18 @@ def _mailgate(config: Config) -> Process:
         healthy=lambda: probes.mailgate(config),
         stop_timeout_s=10,
         advice=f"Look at {config.log / 'mailgate.log'}.",
+    )
+
+
+def _queue(config: Config) -> Process:
+    return Process(
+        name="queue",
+        argv=(sys.executable, "-m", "beffroi.mail.sending.keeper"),
+        environment={"BEFFROI_STATE": str(config.state)},
+        socket=config.run / "queue.sock",
+        healthy=lambda: probes.queue(config),
+        stop_timeout_s=10,
+        advice=f"Look at {config.log / 'queue.log'}.",
     )
 
 

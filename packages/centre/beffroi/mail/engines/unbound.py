@@ -12,10 +12,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from beffroi.lib.config import Config
+from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.process import Process
 from beffroi.mail.engines import layout, probes
 
+SMTP_ADDRESS = "127.0.0.25"
+"""Where Postfix asks: the C library knows no other port than 53, and 127.0.0.1 may have a resolver of the machine."""
 _ROOT_KEY = Path("/usr/share/dns/root.key")
 # Names that unbound answers by itself as empty (RFC 6761); a forwarder may well know them.
 _OWN_ZONES = ("test.", "invalid.", "home.arpa.")
@@ -38,6 +40,7 @@ def write(config: Config) -> None:
             username="unbound",
             port=config.resolver_port,
             ipv6="yes",
+            outgoing=f"  interface: {SMTP_ADDRESS}@53" if config.outgoing_mail else "",
             trust=_trust(config),
             forward=_forward(config),
         ),
@@ -49,10 +52,20 @@ def _trust(config: Config) -> str:
     if config.dns_forward:
         # The forwarder answers for the whole tree, also for names that the public root does not know.
         zones = "\n".join(f'  local-zone: "{z}" nodefault' for z in _OWN_ZONES)
-        return f'  module-config: "iterator"\n  do-not-query-localhost: no\n{zones}'
+        return f"{_forwarder_trust(config)}\n  do-not-query-localhost: no\n{zones}"
     if _ROOT_KEY.exists():
         return f'  module-config: "validator iterator"\n  trust-anchor-file: "{_ROOT_KEY}"'
     return '  module-config: "iterator"'
+
+
+def _forwarder_trust(config: Config) -> str:
+    """Errors: SettingInvalid."""
+    if not config.dns_trust_anchors:
+        return '  module-config: "iterator"'
+    path = Path(config.dns_trust_anchors)
+    if not path.is_file() or '"' in config.dns_trust_anchors:
+        raise SettingInvalid("dns_trust_anchors", config.state, "no such file")
+    return f'  module-config: "validator iterator"\n  trust-anchor-file: "{path}"'
 
 
 def _forward(config: Config) -> str:

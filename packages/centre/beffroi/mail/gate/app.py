@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from beffroi.core.planes.follower import Follower, door_follower
+from beffroi.lib import clock
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError, NotAllowed, TooLarge
 from beffroi.mail.gate import facts as facts_module
@@ -37,6 +39,7 @@ from beffroi.mail.gate.facts import Facts
 from beffroi.mail.gate.failures import Failures
 from beffroi.mail.gate.owners import Owners
 from beffroi.mail.gate.rules import Verdict, judge
+from beffroi.mail.gate.sending import HELD_TEXT, Held, Limits, Sent
 from beffroi.mail.gate.sign_ins import SignIns
 from beffroi.mail.gate.spool import Spool, SpoolUnavailable
 from beffroi.mail.gate.store import Drain, record_of
@@ -84,12 +87,17 @@ class Gate:
         self.spool = Spool(config.state / "mailgate" / "spool.sqlite")
         self.failures = Failures()
         self.sign_ins = SignIns()
-        self.drain = Drain(config, self.spool, self.failures, self.sign_ins)
+        self.sent = Sent(config.state / "mailgate" / "sending.sqlite", Limits.of(config))
+        self.held = Held(config.state / "projections" / "routes.sqlite")
+        self.contain_at = config.sending_contain_refusals
+        self.drain = Drain(config, self.spool, self.failures, self.sign_ins, self.sent)
 
     def check(self, facts: Facts) -> Verdict:
         """Judge and keep the evidence. Errors: SpoolUnavailable (the verdict would be "none")."""
         communes = self.owners.of(facts_module.recipients(facts))
         verdict = judge(facts_module.observations(facts), ForCommunes(self.follower, communes))
+        if verdict.action != "reject" and (refusal := self.refuses_sending(facts)):
+            return Verdict("later", text=refusal)  # it comes again, and is evidence when it passes
         try:
             self.spool.put(record_of(facts, verdict))
         except SpoolUnavailable:
@@ -98,6 +106,26 @@ class Gate:
                 raise
         self.drain.wake()
         return verdict
+
+    def refuses_sending(self, facts: Facts) -> str:
+        """Count a mail of somebody who signed in; return what they are told when it is too much, else ""."""
+        account = facts_module.account(facts)
+        if (
+            not account or facts.visible_from.lower() != facts.sender.lower()
+        ):  # a forged From: is refused anyway
+            return ""
+        if self.held.has(account):
+            return HELD_TEXT
+        recipients = max(1, len(facts_module.recipients(facts)))
+        try:
+            refused = self.sent.take(account, recipients, now_s=clock.epoch(), contain_at=self.contain_at)
+        except sqlite3.Error as error:
+            log.warning("sent mail is not counted: %s", type(error).__name__)
+            return ""
+        if refused is None:
+            return ""
+        self.drain.wake()
+        return refused.text
 
     def sign_in_failed(self, attempt: _Policy) -> None:
         """Count it for the rule that finds guessing."""
@@ -129,6 +157,7 @@ async def _life(app: Starlette) -> AsyncIterator[None]:
         gate.follower.stop()
         gate.drain.stop()
         gate.spool.close()
+        gate.sent.close()
 
 
 async def _check(request: Request) -> Response:

@@ -65,6 +65,7 @@ class Facts(msgspec.Struct, frozen=True):
     client_ip: str = ""
     helo: str = ""
     signed_in: bool = False
+    user: str = ""
     subject_sha256: str = ""
     size_bytes: float = 0
     urls: list[Link] | dict[str, str] | None = None
@@ -111,6 +112,11 @@ def hash_of_message_id(message_id: str) -> str:
 
 def bare_message_id(message_id: str) -> str:
     return message_id.strip().removeprefix("<").removesuffix(">")[:_MAX_MESSAGE_ID]
+
+
+def account(facts: Facts) -> str:
+    """Who signed in to send it, in lower case; "" for mail from elsewhere."""
+    return (facts.user or facts.sender).lower()[:320] if facts.signed_in and not facts.rescan else ""
 
 
 def recipients(facts: Facts) -> list[str]:

@@ -25,7 +25,7 @@ _WEIGHT = {Action.BLOCK: 2, Action.QUARANTINE: 1}
 
 @dataclass(frozen=True)
 class Verdict:
-    """``action``: reject, quarantine or none. ``text`` is what the sending server is told."""
+    """``action``: reject, later, quarantine or none. ``text`` is what the sending server is told."""
 
     action: str = "none"
     decision_id: str = ""

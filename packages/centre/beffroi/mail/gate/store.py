@@ -23,10 +23,12 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.gate import facts as facts_module
+from beffroi.mail.gate import sending
 from beffroi.mail.gate import sign_ins as sign_ins_module
 from beffroi.mail.gate.facts import Facts
 from beffroi.mail.gate.failures import Failures
 from beffroi.mail.gate.rules import Verdict
+from beffroi.mail.gate.sending import Sent
 from beffroi.mail.gate.sign_ins import SignIns
 from beffroi.mail.gate.spool import Spool
 
@@ -66,11 +68,14 @@ def record_of(facts: Facts, verdict: Verdict) -> bytes:
 class Drain:
     """A thread that empties the spool into the database."""
 
-    def __init__(self, config: Config, spool: Spool, failures: Failures, sign_ins: SignIns) -> None:
+    def __init__(
+        self, config: Config, spool: Spool, failures: Failures, sign_ins: SignIns, sent: Sent
+    ) -> None:
         self._config = config
         self._spool = spool
         self._failures = failures
         self._sign_ins = sign_ins
+        self._sent = sent
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._database: Database | None = None
@@ -93,7 +98,7 @@ class Drain:
         pause_s = POLL_S
         while not self._stopped.is_set():
             try:
-                while self.once() + self.tell_failures() + self.write_sign_ins():
+                while self.once() + self.tell_failures() + self.write_sign_ins() + self.tell_refusals():
                     pause_s = POLL_S
             except (BeffroiError, sqlite3.Error, psycopg.Error) as error:
                 # The evidence is safe in the spool; the next round tries again.
@@ -126,6 +131,21 @@ class Drain:
                     outbox.publish(database, failures.KIND, payload, run=self._config.run)
         except BaseException:
             self._failures.put_back(taken)
+            raise
+        return len(taken)
+
+    def tell_refusals(self) -> int:
+        """Publish which accounts send too much; return how many."""
+        taken = self._sent.told()
+        if not taken:
+            return 0
+        try:
+            database = self._connected()
+            with database.transaction():
+                for payload in taken:
+                    outbox.publish(database, sending.KIND, payload, run=self._config.run)
+        except BaseException:
+            self._sent.put_back(taken)
             raise
         return len(taken)
 

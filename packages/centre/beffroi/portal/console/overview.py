@@ -25,6 +25,7 @@ from beffroi.incidents import queries as incidents
 from beffroi.lib import clock
 from beffroi.mail import queries as mail
 from beffroi.mail.domains import queries as domains
+from beffroi.mail.sending import queries as sending
 from beffroi.portal import chart, weather, weather_words
 from beffroi.portal.console import evidence
 from beffroi.portal.pages import asks_part, for_administrators, give_live_grant, page
@@ -162,10 +163,19 @@ def tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]
             reverse("waiting"),
         ),
     )
-    for count, said, url in counted:
+    for count, said, url in (*counted, _sending(actor)):
         if count:
             found.append({"said": said % {"n": count}, "url": url})
     return found
+
+
+def _sending(actor: Actor) -> tuple[int, Any, str]:
+    """Accounts over their limit of sending."""
+    return (
+        sending.alarms(actor).count(),
+        ngettext_lazy("%(n)s compte de courriel envoie trop", "%(n)s comptes de courriel envoient trop", "n"),
+        reverse("outgoing"),
+    )
 
 
 def lead(

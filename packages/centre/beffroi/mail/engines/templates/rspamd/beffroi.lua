@@ -219,6 +219,7 @@ local function facts(task)
     client_ip = client_address(task),
     helo = text_of(task:get_helo()) or "",
     signed_in = task:get_user() ~= nil,
+    user = text_of(task:get_user()) or "",
     subject_sha256 = cryptobox_hash.create_specific("sha256", task:get_subject() or ""):hex(),
     size_bytes = task:get_size(),
     urls = links(task),
@@ -237,6 +238,8 @@ local function apply(task, verdict)
     if not is_rescan(task) then
       task:set_pre_result("reject", verdict.text or "Blocked by collective immunity", N, nil, 100)
     end
+  elseif verdict.action == "later" then
+    task:set_pre_result("soft reject", verdict.text or "Try again later", N, nil, 100)
   elseif verdict.action == "quarantine" then
     task:insert_result("BEFFROI_BLOCKED", 1.0, verdict.decision_id or "")
     pool:set_variable("beffroi_verdict", "quarantine")

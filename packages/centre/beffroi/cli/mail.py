@@ -1,0 +1,110 @@
+"""`mail queue | retry | release | return | delete`: what waits to leave, and what to do about it.
+
+Purpose: the console's page of outgoing mail on the command line.
+Process: the person's own; root becomes the Python user first. Postfix is asked through the keeper alone.
+Fails:   closed; what waits stays.
+Source:  mail/sending/keeper.py; docs/runbooks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from beffroi.cli.person import enter_centre, has_database
+from beffroi.lib import clock
+from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.lib.errors import BeffroiError
+
+ACTOR = "mail-command"
+_DONE = {
+    "retry": "Postfix tries it again now",
+    "release": "It is no longer held and leaves now",
+    "return": "It goes back to its sender with an explanation",
+    "delete": "It is deleted; nobody is told",
+}
+
+
+class MailUnavailable(BeffroiError):
+    """The mail of {} cannot be looked at: {}. Nothing was changed. Next: ./beffroi status"""
+
+    code = "cli.mail_unavailable"
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(arguments)
+    config = load(options.state.resolve())
+    if not has_database(config):
+        raise MailUnavailable(config.state, "no database")
+    enter_centre(config)
+    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
+
+    try:
+        if options.verb == "queue":
+            return show(config, as_json=options.json)
+        return change(config, options.verb, options.id)
+    except DatabaseError:
+        raise MailUnavailable(config.state, "the database does not answer") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="beffroi mail")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    queue = verbs.add_parser("queue", help="what waits: since when, from which account, why")
+    queue.add_argument("--json", action="store_true")
+    for name, told in _DONE.items():
+        verb = verbs.add_parser(name, help=told)
+        verb.add_argument("id", metavar="ID")
+    for verb in verbs.choices.values():
+        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
+    return parser
+
+
+def show(config: Config, *, as_json: bool) -> int:
+    """Errors: QueueUnavailable."""
+    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
+    from beffroi.mail.sending import queries  # noqa: PLC0415
+
+    found = queries.outgoing(Actor.system(ACTOR), config)
+    if as_json:
+        told = [
+            {
+                "id": one.mail.id,
+                "state": one.mail.queue,
+                "since": one.mail.since.isoformat(),
+                "sender": one.mail.sender,
+                "collectivite_id": one.mailbox.collectivite_id if one.mailbox else None,
+                "size_bytes": one.mail.size_bytes,
+                "recipients": [{"address": a, "why": why} for a, why in one.mail.recipients],
+            }
+            for one in found.rows
+        ]
+        print(json.dumps({"total": found.total, "messages": told}, ensure_ascii=False))
+        return 0
+    if not found.rows:
+        print("Nothing waits to leave.")
+    for one in found.rows:
+        minutes = int((clock.now() - one.mail.since).total_seconds()) // 60
+        mail = one.mail
+        print(
+            f"{mail.id:<18} {mail.queue:<9}{minutes:>6} min  {mail.sender or 'the centre'}  {mail.reason or '-'}"
+        )
+        for address, why in mail.recipients:
+            print(f"{'':<19}to {address}{f': {why}' if why and why != mail.reason else ''}")
+    if found.total > len(found.rows):
+        print(f"and {found.total - len(found.rows)} more")
+    return 0
+
+
+def change(config: Config, verb: str, queue_id: str) -> int:
+    """Errors: NotFound, Conflict, QueueUnavailable."""
+    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
+    from beffroi.mail.sending import actions, queries  # noqa: PLC0415
+
+    actor = Actor.system(ACTOR)
+    found = queries.access_queued(actor, config, queue_id)
+    actions.change_queued(actor=actor, verb=verb, messages=[found.mail])
+    print(f"{_DONE[verb]}. Next: ./beffroi mail queue")
+    return 0

@@ -1,0 +1,192 @@
+"""How much each account sends, and the refusal of what is too much.
+
+Purpose: one hacked account must not burn the sending reputation of all communes. Counted where every signed-in mail
+         passes anyway: at the end of its data, with its real recipients.
+Process: mailgate; any thread (one lock). STATE/mailgate/sending.sqlite outlives a restart.
+Hostile: an account whose password somebody else knows. It is counted by login, not by what it writes as sender.
+Fails:   open: mailgate away, or its disk full, a signed-in mail passes (and is marked as unchecked). A refusal is
+         temporary: the mail stays with its sender, who is told why.
+Source:  docs/internals/mail-engines.md.
+"""
+
+from __future__ import annotations
+
+import collections
+import sqlite3
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from beffroi.lib.config import Config
+
+KIND = "mail:sending_refused"
+SLOT_S = 300
+HOUR_S, DAY_S = 3600, 86400
+TOLD_AGAIN_S = 600.0
+MAX_WAITING = 1_000
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS sent (account TEXT NOT NULL, slot INTEGER NOT NULL, messages INTEGER NOT NULL,
+  recipients INTEGER NOT NULL, refused INTEGER NOT NULL, PRIMARY KEY (account, slot)) WITHOUT ROWID;
+"""
+_SUMS = (
+    "SELECT COALESCE(SUM(messages), 0), COALESCE(SUM(recipients), 0), COALESCE(SUM(refused), 0) FROM sent"
+    " WHERE account = ? AND slot > ?"
+)
+_ADD = (
+    "INSERT INTO sent (account, slot, messages, recipients, refused) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (account, slot) DO UPDATE SET messages = messages + excluded.messages,"
+    " recipients = recipients + excluded.recipients, refused = refused + excluded.refused"
+)
+# An SMTP reply is ASCII: French without its accents.
+_WORDS = {
+    "hour_messages": ("{} messages par heure", "{} messages an hour"),
+    "day_messages": ("{} messages par jour", "{} messages a day"),
+    "hour_recipients": ("{} destinataires par heure", "{} recipients an hour"),
+    "day_recipients": ("{} destinataires par jour", "{} recipients a day"),
+}
+HELD_TEXT = (
+    "Envoi suspendu pour ce compte : appelez votre referent, rien n'est perdu."
+    " / Sending is suspended for this account: call your contact, nothing is lost."
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that one account sends; 0: any number. Windows slide, in steps of ``SLOT_S``."""
+
+    hour_messages: int
+    day_messages: int
+    hour_recipients: int
+    day_recipients: int
+
+    @classmethod
+    def of(cls, config: Config) -> Limits:
+        return cls(
+            config.sending_hour_messages,
+            config.sending_day_messages,
+            config.sending_hour_recipients,
+            config.sending_day_recipients,
+        )
+
+    def passed(self, hour: tuple[int, int], day: tuple[int, int], recipients: int) -> str:
+        """The limit that one more mail would pass; "" for none. ``hour``, ``day``: (messages, recipients) so far."""
+        counted = {
+            "hour_messages": hour[0] + 1,
+            "day_messages": day[0] + 1,
+            "hour_recipients": hour[1] + recipients,
+            "day_recipients": day[1] + recipients,
+        }
+        return next((name for name, n in counted.items() if 0 < getattr(self, name) < n), "")
+
+
+@dataclass(frozen=True)
+class Refused:
+    """``limit``: a field of ``Limits``; ``most``: its value; ``refused``: how often within the hour, this one too."""
+
+    limit: str
+    most: int
+    refused: int
+
+    @property
+    def text(self) -> str:
+        """One line of ASCII for the mail program: French, then English."""
+        french, english = (words.format(self.most) for words in _WORDS[self.limit])
+        return (
+            f"Limite d'envoi atteinte ({french}) : reessayez plus tard, rien n'est perdu."
+            f" / Sending limit reached ({english}): try again later, nothing is lost."
+        )
+
+
+class Held:
+    """Accounts that a person has to give back, from the routes' projection; asked for each signed-in mail."""
+
+    def __init__(self, routes: Path) -> None:
+        self._uri = f"{routes.absolute().as_uri()}?mode=ro"
+
+    def has(self, account: str) -> bool:
+        """False also when the projection cannot be read: mail goes on."""
+        try:
+            connection = sqlite3.connect(self._uri, uri=True, timeout=1)
+            try:
+                row = connection.execute("SELECT 1 FROM held WHERE account = ?", (account,)).fetchone()
+            finally:
+                connection.close()
+        except sqlite3.Error:
+            return False
+        return row is not None
+
+
+class Sent:
+    """The counts, and what is to be told about refusals."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode = wal")
+        self._connection.execute("PRAGMA synchronous = normal")
+        self._connection.executescript(_SCHEMA)
+        self._told: dict[str, float] = {}
+        self._waiting: collections.deque[dict[str, object]] = collections.deque(maxlen=MAX_WAITING)
+
+    def take(self, account: str, recipients: int, *, now_s: float, contain_at: int) -> Refused | None:
+        """Count one mail of ``account`` and let it pass (None), or refuse it. Errors: sqlite3.Error.
+
+        ``contain_at``: refusals within the hour that no person makes; 0: never told so.
+
+        Cost: two look-ups over at most 288 rows, one row written.
+        """
+        slot = int(now_s) // SLOT_S
+        with self._lock:
+            day = self._sums(account, slot - DAY_S // SLOT_S)
+            hour = self._sums(account, slot - HOUR_S // SLOT_S)
+            limit = self._limits.passed(hour[:2], day[:2], recipients)
+            if not limit:
+                self._connection.execute(_ADD, (account, slot, 1, recipients, 0))
+                self._connection.execute(
+                    "DELETE FROM sent WHERE account = ? AND slot <= ?", (account, slot - DAY_S // SLOT_S)
+                )
+                return None
+            self._connection.execute(_ADD, (account, slot, 0, 0, 1))
+            found = Refused(limit, getattr(self._limits, limit), hour[2] + 1)
+            self._tell(account, found, impossible=0 < contain_at <= found.refused)
+            return found
+
+    def _sums(self, account: str, after: int) -> tuple[int, int, int]:
+        row = self._connection.execute(_SUMS, (account, after)).fetchone()
+        return int(row[0]), int(row[1]), int(row[2])
+
+    def _tell(self, account: str, found: Refused, *, impossible: bool) -> None:
+        """At the first refusal, again while it lasts, and at once when it becomes impossible for a person."""
+        key, now = f"{account}{'!' if impossible else ''}", time.monotonic()
+        if now - self._told.get(key, -TOLD_AGAIN_S) < TOLD_AGAIN_S:
+            return
+        if len(self._told) > MAX_WAITING:
+            self._told.clear()
+        self._told[key] = now
+        self._waiting.append(
+            {
+                "account": account,
+                "limit": found.limit,
+                "most": found.most,
+                "refused": found.refused,
+                "impossible": impossible,
+            }
+        )
+
+    def told(self) -> list[dict[str, object]]:
+        """What waits to be published, and keep nothing."""
+        with self._lock:
+            taken = list(self._waiting)
+            self._waiting.clear()
+            return taken
+
+    def put_back(self, taken: list[dict[str, object]]) -> None:
+        with self._lock:
+            self._waiting.extendleft(reversed(taken[-(MAX_WAITING - len(self._waiting)) :]))
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()

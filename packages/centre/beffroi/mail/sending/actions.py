@@ -1,0 +1,133 @@
+"""The writes of sending: an account over its limit, its containment and its return, and what is done to the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.events import publish
+from beffroi.core.identity import actions as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Person
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid, NotFound
+from beffroi.mail.models import Mailbox
+from beffroi.mail.sending import queries
+from beffroi.mail.sending.models import SendingAlarm
+from beffroi.mail.sending.queue import Waiting
+
+SYSTEM = Actor.system("sending")
+QUEUE_VERBS = ("retry", "release", "return", "delete")
+
+
+@transaction.atomic
+def note_refusal(payload: Mapping[str, Any]) -> SendingAlarm | None:
+    """What mailgate told of an account over its limit; None when no mailbox has this address any more."""
+    mailbox = Mailbox.objects.filter(address=payload["account"], closed_at=None).first()
+    if mailbox is None:
+        return None
+    alarm, made = SendingAlarm.objects.get_or_create(
+        mailbox_id=mailbox.id,
+        closed_at=None,
+        defaults={
+            "collectivite_id": mailbox.collectivite_id,
+            "person_id": mailbox.person_id or "",
+            "limit": payload["limit"],
+            "most": payload["most"],
+        },
+    )
+    SendingAlarm.objects.filter(pk=alarm.pk).update(refused=payload["refused"], seen_at=clock.now())
+    if made:
+        _record(SYSTEM, "mail:sending:limited", alarm, limit=payload["limit"], most=payload["most"])
+        publish(
+            "mail:sending_limited",
+            {"alarm_id": alarm.id, "mailbox_id": mailbox.id},
+            collectivite_id=mailbox.collectivite_id,
+        )
+    if payload["impossible"] and alarm.contained_at is None:
+        contain(actor=SYSTEM, alarm=alarm)
+    alarm.refresh_from_db()
+    return alarm
+
+
+@transaction.atomic
+def contain(*, actor: Actor, alarm: SendingAlarm) -> bool:
+    """Let the account send nothing: its app passwords rest, its sessions end, its mail waits. False if it was before.
+
+    Errors: NotFound.
+    """
+    if not actor.sees_all:
+        raise NotFound("account")
+    now = clock.now()
+    if not SendingAlarm.objects.filter(pk=alarm.pk, contained_at=None, closed_at=None).update(
+        contained_at=now
+    ):
+        return False
+    person = Person.objects.filter(pk=alarm.person_id).first()
+    if person is not None:
+        identity.end_sessions(actor=SYSTEM, person=person, collectivite_id=alarm.collectivite_id)
+    _record(actor, "mail:sending:contained", alarm)
+    _changed(alarm)
+    return True
+
+
+@transaction.atomic
+def give_back(*, actor: Actor, alarm: SendingAlarm) -> bool:
+    """End the alarm: what rested works again, what waited leaves. False if it had ended. Errors: NotFound."""
+    if not actor.sees_all:
+        raise NotFound("account")
+    open_ = SendingAlarm.objects.filter(pk=alarm.pk, closed_at=None)
+    if not open_.update(closed_at=clock.now(), closed_by=actor.id):
+        return False
+    _record(actor, "mail:sending:given_back", alarm)
+    _changed(alarm)
+    return True
+
+
+@transaction.atomic
+def change_queued(*, actor: Actor, verb: str, messages: Sequence[Waiting]) -> None:
+    """Ask for one of ``QUEUE_VERBS`` for mails that wait; the worker sees to it.
+
+    Errors: NotFound (not the Département), Invalid (no such verb), Conflict (no mail, or one that an alarm holds).
+    """
+    if not actor.sees_all:
+        raise NotFound("mail")
+    if verb not in QUEUE_VERBS:
+        raise Invalid("verb")
+    if not messages:
+        raise Conflict("none of these mails waits any more")
+    if verb in ("retry", "release") and {one.sender for one in messages} & queries.held_accounts():
+        raise Conflict("the account of this mail is held; give it back first")
+    owners = queries.owners([one.sender for one in messages])
+    for one in messages:
+        owner = owners.get(one.sender)
+        audit.record(
+            actor=actor,
+            verb=f"mail:queue:{verb}",
+            object_id=one.id,
+            collectivite_id=owner.collectivite_id if owner else None,
+            details={"recipients": len(one.recipients)},
+            personal={"sender": one.sender},
+        )
+    publish("mail:queue_change", {"verb": verb, "ids": [one.id for one in messages]})
+
+
+def _changed(alarm: SendingAlarm) -> None:
+    publish(
+        "mail:sending_held",
+        {"alarm_id": alarm.id, "mailbox_id": alarm.mailbox_id},
+        collectivite_id=alarm.collectivite_id,
+    )
+
+
+def _record(actor: Actor, verb: str, alarm: SendingAlarm, **details: str | int) -> None:
+    audit.record(
+        actor=actor,
+        verb=verb,
+        object_id=alarm.mailbox_id,
+        collectivite_id=alarm.collectivite_id,
+        details={"alarm_id": alarm.id, **details},
+    )

@@ -1,0 +1,49 @@
+"""What follows when an account sends too much, and when a person changes the queue. Group "main" (worker)."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from beffroi.core.events import Event, consumer, periodic
+from beffroi.mail import consumers as mail
+from beffroi.mail import projections, signing
+from beffroi.mail.gate.sending import KIND
+from beffroi.mail.models import Mailbox
+from beffroi.mail.sending import actions, queries, queue
+
+
+@consumer(name="mail.sending_refused", kinds=(KIND,))
+def note_refusal(event: Event) -> None:
+    actions.note_refusal(event.payload)
+
+
+@consumer(name="mail.sending_held", kinds=("mail:sending_held",), atomic=False)
+def project_held(event: Event) -> None:
+    """Read the present state, not the event. First the mail door, then passwords, then what waits already."""
+    config = settings.BEFFROI
+    projections.put_held(config, queries.held_accounts())
+    mailbox = Mailbox.objects.get(pk=event.payload["mailbox_id"])
+    mail.project_passwords(mailbox)
+    held = mailbox.id in queries.held_mailboxes()
+    of_it = [one for one in queue.read(config).messages if one.sender == mailbox.address]
+    ids = [one.id for one in of_it if (one.queue != "hold") == held]
+    queue.change(config, "hold" if held else "release", ids)
+
+
+@consumer(name="mail.queue_change", kinds=("mail:queue_change",), atomic=False)
+def change_queue(event: Event) -> None:
+    queue.change(settings.BEFFROI, event.payload["verb"], event.payload["ids"])
+
+
+@periodic("mail.signing_keys", every_s=60.0)
+def put_signing_keys() -> None:
+    """What signs now, for rspamd; it reads its map again within seconds."""
+    config = settings.BEFFROI
+    keys = signing.signing_keys(config)
+    if keys is not None:
+        signing.put(config, keys)
+
+
+@periodic("mail.sending_held", every_s=3600.0)
+def put_held() -> None:
+    projections.put_held(settings.BEFFROI, queries.held_accounts())

@@ -1,0 +1,191 @@
+"""The only hand on Postfix's queue: what waits, and for exact identifiers retry, hold, release, return, delete.
+
+Purpose: Postfix lets root alone change its queue; console, worker and command line are not root.
+Process: ``python -m beffroi.mail.sending.keeper``, root, no network: STATE/run/queue.sock, for root and the centre's
+         Python user. Nothing but fixed Postfix commands is run; those that need no root run as ``nobody``, postdrop.
+Hostile: the Python processes, were one taken over: they may do to the queue what an administrator may, nothing else.
+         Queue files hold what strangers wrote: only Postfix's own programs read them.
+Fails:   closed, one sentence; mail flows without this process.
+Source:  postqueue(1), postsuper(1), unix(7) SO_PEERCRED.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from beffroi.lib.config import Config, load
+from beffroi.mail.engines import layout
+
+MAX_REQUEST_BYTES = 64 * 1024
+MAX_IDS = 500
+MAX_LISTED = 2000
+MAX_REASON = 300
+COMMAND_TIMEOUT_S = 20.0
+CALLER_TIMEOUT_S = 10.0
+_AT_ONCE = 4
+_ID = re.compile(r"[0-9A-Za-z]{6,40}")  # never "ALL", which Postfix would take for every message
+_FLAGS = {"delete": "-d", "hold": "-h", "release": "-H", "return": "-e"}
+Answer = dict[str, Any]
+
+
+def socket_path(config: Config) -> Path:
+    return config.run / "queue.sock"
+
+
+class Keeper:
+    def __init__(self, config: Config) -> None:
+        self._etc = str(layout.Paths(config.state).postfix / "etc")
+        self._callers = {0, layout.python_owner(config).uid}
+        self._is_root = os.getuid() == 0
+
+    def answer(self, request: bytes) -> Answer:
+        """One request, one answer: {"ok": true, ...} or {"ok": false, "why": SENTENCE}."""
+        try:
+            asked = json.loads(request)
+            verb, ids = asked["verb"], asked.get("ids", [])
+        except (ValueError, TypeError, KeyError):
+            return _refused("The request is malformed.")
+        if verb == "list":
+            return self._list()
+        if not isinstance(ids, list) or not 0 < len(ids) <= MAX_IDS:
+            return _refused("The request names no message, or too many.")
+        if not all(isinstance(one, str) and _ID.fullmatch(one) for one in ids):
+            return _refused("An identifier is malformed.")
+        if verb == "retry":
+            return self._retry(ids)
+        if verb in _FLAGS:
+            return self._change(_FLAGS[verb], ids, then_retry=verb in ("return", "release"))
+        return _refused("There is no such verb.")
+
+    def _list(self) -> Answer:
+        code, output = self._run(["/usr/sbin/postqueue", "-c", self._etc, "-j"], low=True)
+        if code != 0:
+            return _refused("Postfix does not tell its queue.")
+        lines = output.splitlines()
+        return {"ok": True, "total": len(lines), "messages": [_shown(line) for line in lines[:MAX_LISTED]]}
+
+    def _retry(self, ids: list[str]) -> Answer:
+        """What is gone meanwhile is no failure."""
+        for one in ids:
+            self._run(["/usr/sbin/postqueue", "-c", self._etc, "-i", one], low=True)
+        return {"ok": True}
+
+    def _change(self, flag: str, ids: list[str], *, then_retry: bool) -> Answer:
+        code, _ = self._run(["/usr/sbin/postsuper", "-c", self._etc, flag, "-"], input_="\n".join(ids) + "\n")
+        if code != 0:
+            return _refused("Postfix refused to change its queue.")
+        return self._retry(ids) if then_retry else {"ok": True}
+
+    def _run(self, argv: list[str], *, low: bool = False, input_: str = "") -> tuple[int, str]:
+        low = low and self._is_root
+        try:
+            done = subprocess.run(
+                argv,
+                user="nobody" if low else None,
+                group="postdrop" if low else None,
+                extra_groups=[] if low else None,
+                input=input_,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=COMMAND_TIMEOUT_S,
+                check=False,
+                cwd="/",
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C", "MAIL_CONFIG": self._etc},
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return 1, ""
+        return done.returncode, done.stdout
+
+    def may_ask(self, connection: socket.socket) -> bool:
+        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return struct.unpack("3i", peer)[1] in self._callers
+
+
+def _shown(line: str) -> Answer:
+    """One message of ``postqueue -j``, only what a person needs. ``recipients``: [address, reason] each."""
+    found = json.loads(line)
+    return {
+        "id": found["queue_id"],
+        "queue": found["queue_name"],
+        "since_s": int(found["arrival_time"]),
+        "size_bytes": int(found["message_size"]),
+        "sender": found["sender"],
+        "recipients": [
+            [one["address"], one.get("delay_reason", "")[:MAX_REASON]] for one in found["recipients"]
+        ],
+    }
+
+
+def _refused(why: str) -> Answer:
+    return {"ok": False, "why": why}
+
+
+def _serve_one(keeper: Keeper, connection: socket.socket) -> None:
+    with connection, contextlib.suppress(OSError):
+        connection.settimeout(CALLER_TIMEOUT_S)
+        if not keeper.may_ask(connection):
+            return
+        request = bytearray()
+        while not request.endswith(b"\n") and len(request) <= MAX_REQUEST_BYTES:
+            if not (piece := connection.recv(65536)):
+                break
+            request += piece
+        answer = keeper.answer(bytes(request)) if len(request) <= MAX_REQUEST_BYTES else _refused("Too long.")
+        connection.sendall(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+
+
+def listen(config: Config) -> socket.socket:
+    """Bind the socket. Its group is the folder's, and its mode comes from the umask alone: the folder is the Python
+    user's, who could put a link in the place of a name that root changes afterwards."""
+    path = socket_path(config)
+    path.unlink(missing_ok=True)
+    before = os.umask(0o117)
+    try:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen(16)
+    return listener
+
+
+def serve(config: Config, listener: socket.socket) -> None:
+    """Answer until the listener is closed."""
+    keeper, room = Keeper(config), threading.BoundedSemaphore(_AT_ONCE)
+
+    def one(connection: socket.socket) -> None:
+        with room:
+            _serve_one(keeper, connection)
+
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        threading.Thread(target=one, args=(connection,), daemon=True).start()
+
+
+def main() -> int:
+    config = load()
+    pwd.getpwnam("nobody")  # say now, not at the first question, that the system is odd
+    listener = listen(config)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    serve(config, listener)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Read who sends too much and what waits. For the Département alone: a queue is of all communes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db.models import QuerySet
+
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.config import Config
+from beffroi.lib.errors import NotFound, existing
+from beffroi.mail.models import Mailbox
+from beffroi.mail.sending import queue
+from beffroi.mail.sending.models import SendingAlarm
+from beffroi.mail.sending.queue import Waiting
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A mail that waits, and whose it is: None for mail from elsewhere."""
+
+    mail: Waiting
+    mailbox: Mailbox | None
+
+
+@dataclass(frozen=True)
+class OutgoingQueue:
+    """``total``: how many wait, ``rows``: the oldest of them; ``accounts``: (address, how many of the rows)."""
+
+    total: int
+    rows: tuple[Outgoing, ...]
+    accounts: tuple[tuple[str, int], ...]
+
+
+def alarms(actor: Actor) -> QuerySet[SendingAlarm]:
+    """Open ones; a commune's own for its people."""
+    rows = SendingAlarm.objects.filter(closed_at=None).order_by("-seen_at")
+    return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
+
+
+def access_alarm(actor: Actor, alarm_id: str) -> SendingAlarm:
+    """Errors: NotFound, for absent and forbidden alike."""
+    return existing(alarms(actor).filter(pk=alarm_id).first(), "account")
+
+
+def held_mailboxes() -> set[str]:
+    """Mailboxes whose app passwords rest. For the projections."""
+    rows = SendingAlarm.objects.filter(closed_at=None).exclude(contained_at=None)
+    return set(rows.values_list("mailbox_id", flat=True))
+
+
+def held_accounts() -> set[str]:
+    """Their addresses."""
+    return set(Mailbox.objects.filter(pk__in=held_mailboxes()).values_list("address", flat=True))
+
+
+def owners(addresses: Iterable[str]) -> dict[str, Mailbox]:
+    found = Mailbox.objects.filter(address__in=set(addresses), closed_at=None)
+    return {one.address: one for one in found}
+
+
+def outgoing(actor: Actor, config: Config) -> OutgoingQueue:
+    """What waits, oldest first. Errors: NotFound (not the Département), QueueUnavailable."""
+    if not actor.sees_all:
+        raise NotFound("queue")
+    found = queue.read(config)
+    known = owners(one.sender for one in found.messages)
+    counted: dict[str, int] = {}
+    for one in found.messages:
+        counted[one.sender] = counted.get(one.sender, 0) + 1
+    accounts = sorted(counted.items(), key=lambda one: (-one[1], one[0]))
+    rows = tuple(Outgoing(one, known.get(one.sender)) for one in found.messages)
+    return OutgoingQueue(found.total, rows, tuple(accounts))
+
+
+def access_queued(actor: Actor, config: Config, queue_id: str) -> Outgoing:
+    """Errors: NotFound, QueueUnavailable."""
+    rows = outgoing(actor, config).rows
+    return existing(next((one for one in rows if one.mail.id == queue_id), None), "mail")

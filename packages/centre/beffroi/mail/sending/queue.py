@@ -1,0 +1,99 @@
+"""What waits in Postfix's queue, asked of the keeper.
+
+Process: console, worker, command line; STATE/run/queue.sock.
+Hostile: senders, recipients and the words of foreign servers; shown as text, never interpreted.
+Fails:   QueueUnavailable (retryable) when the keeper does not answer.
+Source:  mail/sending/keeper.py.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from beffroi.lib.config import Config
+from beffroi.lib.errors import Unavailable
+from beffroi.mail.sending import keeper
+
+TIMEOUT_S = 30.0
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+
+
+class QueueUnavailable(Unavailable):
+    """The mail queue does not answer at the moment ({}); try again shortly."""
+
+    code = "mail.queue_unavailable"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One mail that has not left. ``queue``: incoming, active, deferred or hold. ``recipients``: (address, why)."""
+
+    id: str
+    queue: str
+    since: datetime
+    size_bytes: int
+    sender: str
+    recipients: tuple[tuple[str, str], ...]
+
+    @property
+    def reason(self) -> str:
+        """The first reason that a server gave; "" while none did."""
+        return next((why for _, why in self.recipients if why), "")
+
+
+@dataclass(frozen=True)
+class Queue:
+    """``total``: how many wait; ``messages``: the first of them, oldest first."""
+
+    total: int
+    messages: tuple[Waiting, ...]
+
+
+def read(config: Config) -> Queue:
+    """Errors: QueueUnavailable."""
+    answer = _ask(config, {"verb": "list"})
+    found = [
+        Waiting(
+            one["id"],
+            one["queue"],
+            datetime.fromtimestamp(one["since_s"], UTC),
+            one["size_bytes"],
+            one["sender"],
+            tuple((address, why) for address, why in one["recipients"]),
+        )
+        for one in answer["messages"]
+    ]
+    return Queue(answer["total"], tuple(sorted(found, key=lambda one: (one.since, one.id))))
+
+
+def change(config: Config, verb: str, ids: Sequence[str]) -> None:
+    """retry, hold, release, return (to the sender) or delete; what is gone already is no failure.
+
+    Errors: QueueUnavailable.
+    """
+    for start in range(0, len(ids), keeper.MAX_IDS):
+        _ask(config, {"verb": verb, "ids": list(ids[start : start + keeper.MAX_IDS])})
+
+
+def _ask(config: Config, request: dict[str, Any]) -> dict[str, Any]:
+    answer = bytearray()
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(TIMEOUT_S)
+            connection.connect(str(keeper.socket_path(config)))
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            while piece := connection.recv(1024 * 1024):
+                answer += piece
+                if len(answer) > MAX_ANSWER_BYTES:
+                    raise QueueUnavailable("too long")
+        told = json.loads(answer)
+    except (OSError, ValueError):
+        raise QueueUnavailable("no answer") from None
+    if not told.get("ok"):
+        raise QueueUnavailable(str(told.get("why", ""))[:200])
+    return dict(told)

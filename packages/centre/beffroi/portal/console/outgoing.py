@@ -1,0 +1,116 @@
+"""Courrier sortant: accounts that sent too much, what waits to leave, and what may be done about both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_http_methods
+
+from beffroi.core.communes import queries as communes
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import Invalid
+from beffroi.mail import queries as mail
+from beffroi.mail.sending import actions, queries
+from beffroi.mail.sending.models import SendingAlarm
+from beffroi.mail.sending.queue import QueueUnavailable
+from beffroi.portal.pages import for_administrators, page
+
+SHOWN = 200
+_STATES = {
+    "incoming": gettext_lazy("arrive"),
+    "active": gettext_lazy("en cours d’envoi"),
+    "deferred": gettext_lazy("sera réessayé"),
+    "hold": gettext_lazy("retenu"),
+}
+_QUESTIONS = {
+    "return": gettext_lazy("Rendre ce courriel à son expéditeur ?"),
+    "delete": gettext_lazy("Supprimer ce courriel ?"),
+}
+
+
+@require_GET
+@for_administrators
+def outgoing(request: HttpRequest, actor: Actor) -> HttpResponse:
+    context: dict[str, Any] = {
+        "place": "overview",
+        "alarms": [_alarm(actor, one) for one in queries.alarms(actor)],
+        "leaves": settings.BEFFROI.outgoing_mail,
+    }
+    try:
+        found = queries.outgoing(actor, settings.BEFFROI)
+    except QueueUnavailable:
+        return page(request, "console/outgoing.html", {**context, "away": True})
+    names = {one.id: one.name for one in communes.visible_collectivites(actor)}
+    context |= {
+        "total": found.total,
+        "more": found.total - min(len(found.rows), SHOWN),
+        "accounts": found.accounts[:10],
+        "rows": [_row(one, names) for one in found.rows[:SHOWN]],
+    }
+    return page(request, "console/outgoing.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def queued(request: HttpRequest, actor: Actor, queue_id: str) -> HttpResponse:
+    """Ask before what cannot be undone; then do it. Errors: NotFound, Invalid, Conflict, QueueUnavailable."""
+    one = queries.access_queued(actor, settings.BEFFROI, queue_id)
+    verb = (request.POST if request.method == "POST" else request.GET).get("word", "")
+    if request.method == "POST":
+        actions.change_queued(actor=actor, verb=verb, messages=[one.mail])
+        return HttpResponseRedirect(reverse("outgoing"))
+    if verb not in _QUESTIONS:
+        raise Invalid("word")
+    names = {found.id: found.name for found in communes.visible_collectivites(actor)}
+    context = {"place": "overview", "one": _row(one, names), "word": verb, "question": _QUESTIONS[verb]}
+    return page(request, "console/outgoing_confirm.html", context)
+
+
+@require_http_methods(["POST"])
+@for_administrators
+def account(request: HttpRequest, actor: Actor, alarm_id: str) -> HttpResponse:
+    """Hold an account, or give it back. Errors: NotFound, Invalid."""
+    alarm = queries.access_alarm(actor, alarm_id)
+    word = request.POST.get("word", "")
+    if word == "contain":
+        actions.contain(actor=actor, alarm=alarm)
+    elif word == "give_back":
+        actions.give_back(actor=actor, alarm=alarm)
+    else:
+        raise Invalid("word")
+    return HttpResponseRedirect(reverse("outgoing"))
+
+
+def _row(one: queries.Outgoing, names: dict[str, str]) -> dict[str, Any]:
+    owner = names.get(one.mailbox.collectivite_id, "") if one.mailbox else ""
+    return {
+        "mail": one.mail,
+        "state": _STATES.get(one.mail.queue, one.mail.queue),
+        "who": one.mail.sender or _("le centre lui-même"),
+        "commune": owner,
+        "to": [address for address, why in one.mail.recipients[:3]],
+        "more_to": max(0, len(one.mail.recipients) - 3),
+    }
+
+
+def _alarm(actor: Actor, one: SendingAlarm) -> dict[str, Any]:
+    said = {
+        "hour_messages": _("plus de %(n)s courriels en une heure"),
+        "day_messages": _("plus de %(n)s courriels en un jour"),
+        "hour_recipients": _("plus de %(n)s destinataires en une heure"),
+        "day_recipients": _("plus de %(n)s destinataires en un jour"),
+    }
+    mailbox = mail.visible_mailboxes(actor).filter(pk=one.mailbox_id).first()
+    return {
+        "alarm": one,
+        "address": mailbox.address if mailbox else "",
+        "name": identity.person_name(one.person_id) if one.person_id else "",
+        "commune": communes.access_collectivite(actor, one.collectivite_id).name,
+        "said": said[one.limit] % {"n": one.most},
+    }

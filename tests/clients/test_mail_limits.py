@@ -1,0 +1,106 @@
+"""An account that sends too much is refused, told why, and at last held; a person gives it back. Real engines."""
+
+from __future__ import annotations
+
+import smtplib
+
+import pytest
+from beffroi.core.events import run_pending
+from beffroi.core.identity.actor import Actor
+from beffroi.mail.sending import actions, queue
+from beffroi.mail.sending.models import SendingAlarm
+
+from tests.conftest import Commune
+from tests.foreign_mail import CONTAIN, HOUR_MESSAGES, SILENT, Sending
+from tests.mail_post import needs_engines, until
+from tests.submitting import letter, secret_of, submitting
+
+pytest_plugins = ["tests.fixtures_sending"]
+pytestmark = needs_engines
+
+
+def _flood(sending: Sending, address: str, secret: str, to: str, count: int) -> list[tuple[int, str]]:
+    """Send one after another; the answers that were refusals."""
+    refused = []
+    with submitting(sending.post, address, secret) as smtp:
+        for n in range(count):
+            try:
+                smtp.sendmail(address, [to], letter(address, to, f"flot {n}"))
+            except smtplib.SMTPDataError as error:
+                refused.append((error.smtp_code, bytes(error.smtp_error).decode()))
+    return refused
+
+
+def _alarm(*, contained: bool) -> bool:
+    run_pending("main")
+    return SendingAlarm.objects.filter(closed_at=None, contained_at__isnull=not contained).exists()
+
+
+def test_mail_over_the_limit_is_refused_for_now_with_the_reason_also_after_a_restart(
+    sending: Sending, beaune: Commune, nuits: Commune
+) -> None:
+    box, other = (
+        sending.post.mailbox(beaune, beaune.agent, "flot"),
+        sending.post.mailbox(nuits, nuits.agent, "recoit"),
+    )
+    secret = secret_of(beaune)
+    refused = _flood(sending, box.address, secret, other.address, HOUR_MESSAGES + 1)
+    assert [code for code, _ in refused] == [451]
+    assert f"{HOUR_MESSAGES} messages par heure" in refused[0][1]
+    assert f"{HOUR_MESSAGES} messages an hour" in refused[0][1]
+    sending.post.wait_count(other, HOUR_MESSAGES)
+    sending.post.engines.kill("mailgate")
+    sending.post.engines.start("mailgate")
+    assert len(_flood(sending, box.address, secret, other.address, 1)) == 1
+    until(lambda: _alarm(contained=False), "an alarm")
+    alarm = SendingAlarm.objects.get()
+    assert (alarm.mailbox_id, alarm.collectivite_id) == (box.id, beaune.collectivite.id)
+    assert alarm.limit == "hour_messages"
+
+
+def test_account_that_goes_on_like_a_machine_is_held_until_a_person_gives_it_back(
+    sending: Sending, beaune: Commune
+) -> None:
+    box = sending.post.mailbox(beaune, beaune.agent, "pirate")
+    secret, to = secret_of(beaune), f"x@{SILENT}"
+    assert len(_flood(sending, box.address, secret, to, HOUR_MESSAGES + CONTAIN)) == CONTAIN
+    sending.post.engines.start("queue")
+    try:
+        until(lambda: _alarm(contained=True), "the account is held")
+        until(
+            lambda: {one.queue for one in queue.read(sending.config).messages} == {"hold"}, "its mail is held"
+        )
+        with pytest.raises(smtplib.SMTPAuthenticationError), submitting(sending.post, box.address, secret):
+            pass
+        actions.give_back(actor=Actor.system("tests"), alarm=SendingAlarm.objects.get())
+        run_pending("main")
+        with submitting(sending.post, box.address, secret):
+            pass
+        until(
+            lambda: "hold" not in {one.queue for one in queue.read(sending.config).messages},
+            "its mail goes on",
+        )
+        ids = [one.id for one in queue.read(sending.config).messages]
+        queue.change(sending.config, "delete", ids)
+        assert queue.read(sending.config).total == 0
+    finally:
+        sending.post.engines.kill("queue")
+
+
+def test_forged_sender_in_a_second_from_header_does_not_pass(
+    sending: Sending, beaune: Commune, nuits: Commune
+) -> None:
+    box = sending.post.mailbox(beaune, beaune.agent, "double")
+    other = sending.post.mailbox(nuits, nuits.agent, "cible")
+    with submitting(sending.post, box.address, secret_of(beaune)) as smtp:
+        for headers in (
+            f"From: {box.address}\r\nFrom: {other.address}\r\n",
+            f"From: {other.address}\r\nFrom: {box.address}\r\n",
+            f"From: {box.address}, {other.address}\r\n",
+            "Subject: personne\r\n",
+        ):
+            with pytest.raises(smtplib.SMTPDataError):
+                smtp.sendmail(
+                    box.address, [other.address], f"{headers}To: {other.address}\r\n\r\nBonjour\r\n"
+                )
+    assert sending.post.count(other) == 0

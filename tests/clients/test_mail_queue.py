@@ -1,0 +1,127 @@
+"""What waits in the real Postfix, as an unprivileged process sees and changes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events import run_pending
+from beffroi.core.identity.actor import Actor
+from beffroi.mail.sending import actions, keeper, queries
+
+from tests.conftest import Commune
+from tests.foreign_mail import SILENT, Sending
+from tests.mail_post import needs_engines, until
+from tests.submitting import letter, secret_of, submitting
+
+pytest_plugins = ["tests.fixtures_sending"]
+pytestmark = needs_engines
+SYSTEM = Actor.system("tests")
+
+
+@pytest.fixture
+def kept(sending: Sending) -> Iterator[Sending]:
+    sending.post.engines.start("queue")
+    yield sending
+    sending.post.engines.kill("queue")
+
+
+def _waiting(kept: Sending, address: str) -> list[queries.Outgoing]:
+    return [one for one in queries.outgoing(SYSTEM, kept.config).rows if one.mail.sender == address]
+
+
+def test_mail_that_waits_is_shown_with_its_account_and_reason_and_can_be_deleted(
+    kept: Sending, beaune: Commune
+) -> None:
+    box = kept.post.mailbox(beaune, beaune.agent, "attente")
+    with submitting(kept.post, box.address, secret_of(beaune)) as smtp:
+        smtp.sendmail(box.address, [f"x@{SILENT}"], letter(box.address, f"x@{SILENT}", "attend"))
+    until(lambda: any(one.mail.reason for one in _waiting(kept, box.address)), "a reason")
+    (one,) = _waiting(kept, box.address)
+    assert one.mailbox == box
+    assert one.mail.queue == "deferred"
+    assert "refused" in one.mail.reason
+    assert one.mail.recipients[0][0] == f"x@{SILENT}"
+    actions.change_queued(actor=SYSTEM, verb="retry", messages=[one.mail])
+    run_pending("main")
+    actions.change_queued(actor=SYSTEM, verb="delete", messages=[one.mail])
+    run_pending("main")
+    assert not _waiting(kept, box.address)
+    verbs = list(
+        AuditEntry.objects.filter(object_id=one.mail.id).order_by("id").values_list("verb", flat=True)
+    )
+    assert verbs == ["mail:queue:retry", "mail:queue:delete"]
+
+
+def test_mail_that_is_returned_comes_back_to_its_sender(kept: Sending, beaune: Commune) -> None:
+    box = kept.post.mailbox(beaune, beaune.agent, "retour")
+    with submitting(kept.post, box.address, secret_of(beaune)) as smtp:
+        smtp.sendmail(box.address, [f"x@{SILENT}"], letter(box.address, f"x@{SILENT}", "revient"))
+    until(lambda: any(one.mail.queue == "deferred" for one in _waiting(kept, box.address)), "it waits")
+    actions.change_queued(actor=SYSTEM, verb="return", messages=[_waiting(kept, box.address)[0].mail])
+    run_pending("main")
+    kept.post.wait_count(box, 1)
+    assert not _waiting(kept, box.address)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"\n",
+        b"[]\n",
+        b'{"verb": "delete"}\n',
+        b'{"verb": "delete", "ids": ["ALL"]}\n',
+        b'{"verb": "delete", "ids": ["-r ALL00"]}\n',
+        b'{"verb": "delete", "ids": [7]}\n',
+        b'{"verb": "requeue", "ids": ["4abcDEF123ghi"]}\n',
+        json.dumps({"verb": "hold", "ids": ["4abcDEF123ghi"] * 501}).encode() + b"\n",
+        b"x" * 70_000 + b"\n",
+    ],
+)
+def test_request_that_is_malformed_changes_nothing(kept: Sending, request_: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(str(keeper.socket_path(kept.config)))
+        try:
+            connection.sendall(request_)
+            answer = connection.recv(65536)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+    assert json.loads(answer)["ok"] is False
+
+
+def test_another_user_of_the_machine_is_not_answered(kept: Sending) -> None:
+    path = keeper.socket_path(kept.config)
+    assert path.stat().st_mode & 0o7 == 0
+    ask = "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); print('open')"
+    asked = subprocess.run(
+        [sys.executable, "-c", ask, str(path)],
+        user="nobody",
+        group="nogroup",
+        capture_output=True,
+        check=False,
+    )
+    assert asked.returncode != 0
+    assert b"open" not in asked.stdout
+
+
+def test_command_line_shows_what_waits(kept: Sending, beaune: Commune) -> None:
+    box = kept.post.mailbox(beaune, beaune.agent, "ligne")
+    with submitting(kept.post, box.address, secret_of(beaune)) as smtp:
+        smtp.sendmail(box.address, [f"x@{SILENT}"], letter(box.address, f"x@{SILENT}", "attend"))
+    until(lambda: bool(_waiting(kept, box.address)), "it waits")
+    asked = subprocess.run(
+        [sys.executable, "-m", "beffroi.cli", "mail", "queue", "--json", "--state", str(kept.config.state)],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "beffroi.settings.base"},
+    )
+    told = json.loads(asked.stdout)["messages"]
+    assert [one["collectivite_id"] for one in told if one["sender"] == box.address] == [
+        beaune.collectivite.id
+    ]

@@ -1,0 +1,126 @@
+"""Mail that really leaves: the centre's engines with ``outgoing_mail``, and a foreign internet. Needs root.
+
+Ports 22600-22699. Used as a plugin: ``pytest_plugins = ["tests.fixtures_sending"]``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from beffroi.lib import config as config_module
+from beffroi.mail.engines import setup
+from beffroi.supervise import secret_files
+from cryptography import x509
+
+from tests.conftest import database_url
+from tests.fixtures_mail import _forget
+from tests.foreign_mail import (
+    CONTAIN,
+    FOREIGN_DNS,
+    HOUR_MESSAGES,
+    UNBOUND,
+    Foreign,
+    Sending,
+    foreign_postfix,
+    write_zones,
+)
+from tests.mail_post import ENGINES, PORTS, Engines, Post, until
+
+
+@pytest.fixture(scope="module")
+def foreign() -> Iterator[Foreign]:
+    if os.geteuid() != 0:
+        pytest.skip("mail engines start as root")
+    home = Path(tempfile.mkdtemp(prefix="bff-"))
+    home.chmod(0o755)
+    subprocess.run(
+        [
+            *(
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+            ),
+            *("-keyout", str(home / "key.pem"), "-out", str(home / "cert.pem"), "-days", "30"),
+            *("-subj", "/CN=mx.example.org"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    write_zones(home, x509.load_pem_x509_certificate((home / "cert.pem").read_bytes()))
+    (home / "unbound.conf").write_text(UNBOUND.format(home=home, dns=FOREIGN_DNS))
+    foreign_postfix(home)
+    etc = str(home / "etc")
+    environment = {**os.environ, "MAIL_CONFIG": etc}
+    subprocess.run(
+        ["/usr/sbin/postfix", "-c", etc, "check"], env=environment, check=True, capture_output=True
+    )
+    commands = (["/usr/sbin/unbound", "-d", "-p", "-c", str(home / "unbound.conf")],)
+    commands += (["/usr/lib/postfix/sbin/master", "-c", etc, "-s"],)
+    running = [
+        subprocess.Popen(one, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        for one in commands
+    ]
+    try:
+        until(lambda: all(one.poll() is None for one in running), "the foreign internet")
+        yield Foreign(home)
+    finally:
+        for one in running:
+            one.terminate()
+            one.wait(20)
+        if not os.environ.get("BEFFROI_KEEP"):
+            shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def sending_engines(foreign: Foreign) -> Iterator[Engines]:
+    state = Path(tempfile.mkdtemp(prefix="bfs-"))
+    state.chmod(0o755)
+    lines = [f"{name} = {port + 100}" for name, port in PORTS.items()]
+    lines += [f'dns_forward = "{FOREIGN_DNS}"', f'dns_trust_anchors = "{foreign.home / "anchors"}"']
+    lines += ["heartbeat_s = 2", "outgoing_mail = true", 'outgoing_name = "sortie.beffroi.example"']
+    lines += [f"sending_hour_messages = {HOUR_MESSAGES}", f"sending_contain_refusals = {CONTAIN}"]
+    lines += ['outgoing_addresses = "127.0.0.41"', 'slow_destinations = "orange 1 1 1 orange.fr wanadoo.fr"']
+    (state / "beffroi.toml").write_text("\n".join(lines) + "\n")
+    config = config_module.load(state)
+    for name in ("run", "log", "db", "feed", "doors"):
+        (state / name).mkdir(mode=0o755)
+    secret_files.generate(config)
+    assert secret_files.renew_delegation(config) == ""
+    setup.write(config)
+    engines = Engines(config)
+    try:
+        engines.start(*ENGINES)
+        yield engines
+    finally:
+        engines.stop()
+        if not os.environ.get("BEFFROI_KEEP"):
+            shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture
+def sending(committed: str, sending_engines: Engines, foreign: Foreign, settings: Any) -> Iterator[Sending]:
+    """The post office with an empty database, stream and mailgate running."""
+    path = sending_engines.config.state / "beffroi.toml"
+    plain = "\n".join(x for x in path.read_text().splitlines() if not x.startswith("database_url"))
+    path.write_text(f'{plain}\ndatabase_url = "{database_url()}"\n')
+    config = config_module.load(sending_engines.config.state)
+    sending_engines.config = config
+    settings.BEFFROI = config
+    _forget(config)
+    sending_engines.start("stream", "mailgate")
+    try:
+        yield Sending(Post(sending_engines, config), foreign)
+    finally:
+        sending_engines.kill("mailgate", "stream")
