@@ -204,7 +204,17 @@ def test_a_mail_leaves_evidence_and_a_decision_refuses_the_next(centre: Centre) 
     assert (checked.returncode, json.loads(checked.stdout)["ok"]) == (0, True), checked.stderr
 
 
-EVERY_PYTHON = {"web", "console", "worker", "remediation", "webmail", "sources", "import", "stream", "mailgate"}
+EVERY_PYTHON = {
+    "web",
+    "console",
+    "worker",
+    "remediation",
+    "webmail",
+    "sources",
+    "import",
+    "stream",
+    "mailgate",
+}
 DJANGO = {"web", "console", "worker", "remediation", "webmail", "sources", "import"}
 READERS = {
     "feed-root.key": set(),

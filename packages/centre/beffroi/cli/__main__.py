@@ -97,9 +97,9 @@ def _person(arguments: Sequence[str]) -> int:
 
 
 def _mail(arguments: Sequence[str]) -> int:
-    from beffroi.cli import mail  # noqa: PLC0415
+    from beffroi.cli import mail, mail_import  # noqa: PLC0415
 
-    return mail.main(arguments)
+    return mail_import.main(arguments) if arguments[:1] == ["import"] else mail.main(arguments)
 
 
 def _worker(_arguments: Sequence[str]) -> int:
@@ -128,12 +128,6 @@ def _sources(arguments: Sequence[str]) -> int:
     from beffroi.cli import sources  # noqa: PLC0415
 
     return sources.main(arguments)
-
-
-def _mail(arguments: Sequence[str]) -> int:
-    from beffroi.cli import mail_import  # noqa: PLC0415
-
-    return mail_import.main(arguments)
 
 
 def _import(arguments: Sequence[str]) -> int:

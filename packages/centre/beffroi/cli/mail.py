@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("id", metavar="ID")
     for verb in verbs.choices.values():
         verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
+    verbs.add_parser("import", help="bring the mails of an archive into a mailbox: mail import --help")
     return parser
 
 

@@ -12,8 +12,8 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from beffroi.core.decisions.models import Decision
 from beffroi.core.retention.registry import Category, category
-from beffroi.mail.held import retention as held_retention  # noqa: F401 - registers its own
 from beffroi.mail import sendings
+from beffroi.mail.held import retention as held_retention  # noqa: F401 - registers its own
 from beffroi.mail.models import (
     MailDelivery,
     MailMessage,

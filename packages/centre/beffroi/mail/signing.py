@@ -46,11 +46,6 @@ class _Owner(Protocol):
     def uid(self) -> int: ...
 
 
-def signing_keys(config: Config) -> Iterable[SigningKey] | None:
-    """One key for each domain that has one; None while nothing makes keys: then the files stay as they are."""
-    return None
-
-
 def _folder(config: Config) -> Path:
     return config.state / "projections" / "dkim"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
@@ -17,17 +16,9 @@ from beffroi.lib.config import Config
 from beffroi.mail import keys
 from beffroi.mail.domains import records
 from beffroi.mail.domains.models import DkimKey, DomainCheck, MailDomain
+from beffroi.mail.signing import SigningKey
 
 HISTORY_DAYS = 30
-
-
-@dataclass(frozen=True)
-class SigningKey:
-    """What an engine signs with. ``private``: PEM."""
-
-    domain: str
-    selector: str
-    private: str
 
 
 def servers(config: Config) -> records.Servers:

@@ -7,6 +7,7 @@ from django.conf import settings
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.mail import consumers as mail
 from beffroi.mail import projections, signing
+from beffroi.mail.domains import queries as domains
 from beffroi.mail.gate.sending import KIND
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import actions, queries, queue
@@ -39,9 +40,7 @@ def change_queue(event: Event) -> None:
 def put_signing_keys() -> None:
     """What signs now, for rspamd; it reads its map again within seconds."""
     config = settings.BEFFROI
-    keys = signing.signing_keys(config)
-    if keys is not None:
-        signing.put(config, keys)
+    signing.put(config, domains.signing_keys(config))
 
 
 @periodic("mail.sending_held", every_s=3600.0)
