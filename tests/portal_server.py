@@ -62,6 +62,7 @@ def seed_all() -> None:
         "approval_id": seed_retention(),
         "entry_appeal_id": seed_appeal(found.agent_email),
         **seed_by_hand(),
+        "domain_id": seed_domain(),
         "referent_email": seed_referent(),
         **fixtures_held.seed(found.agent_email),
     }
@@ -122,6 +123,25 @@ def seed_by_hand() -> dict[str, str]:
             communes=communes,
         )
     return {"block_id": asked.approval.id, "undone_id": done.decision.id}
+
+
+def seed_domain() -> str:
+    """A mail domain that has its keys, and a check with something of every state."""
+    from beffroi.core.communes.models import Domain
+    from beffroi.core.identity.actor import Actor
+    from beffroi.mail.domains import actions
+
+    system = Actor.system("seed")
+    domain = Domain.objects.get(name="beaune.test")
+    actions.ensure_keys(actor=system, domain=domain)
+    items = {
+        "mx": ("ok", "ok|10 mx.beffroi.test."),
+        "spf": ("bad", "without_us|v=spf1 include:spf.un-fournisseur-au-nom-vraiment-long.example -all"),
+        "dkim:beffroi2": ("warn", "absent|"),
+        "dane": ("unknown", "no_host|"),
+    }
+    actions.store_check(actor=system, domain=domain, items=items, scores={})
+    return domain.id
 
 
 def seed_referent() -> str:
