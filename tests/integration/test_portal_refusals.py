@@ -21,11 +21,10 @@ from beffroi.core.identity import erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
-from beffroi.mail.held.models import HeldMail
-from beffroi.mail.importing.models import ImportJob
-from beffroi.mail.models import Mailbox, RemediationJob
 from beffroi.mail import sendings
 from beffroi.mail.drafts import Place
+from beffroi.mail.held.models import HeldMail
+from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.models import Mailbox, RemediationJob, Sending
 from beffroi.watch.models import Campaign
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
@@ -342,6 +341,7 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         hold(mailbox, reason="decision", decision_id=decision.id).id,
         ImportJob.objects.create(
             collectivite_id=beaune.id, mailbox_id=mailbox.id, asked_by=beaune.agent.id, host="x", username="x"
+        ).id,
         sendings.schedule(
             actor=beaune.agent, mailbox=mailbox, place=Place(1, 1), message_id="<a@b>", recipients=1
         ).id,
