@@ -108,7 +108,8 @@ def test_a_person_reads_finds_and_files_by_the_keyboard(post: Post, desk: Any) -
     page, portal, box, _ = desk
     for n in range(3):
         mail = (
-            f"From: =?utf-8?q?Pr=C3=A9fecture_{n}?= <billing@sender.example.net>\nTo: {box.address}\nSubject: Objet {n}\n"
+            f"From: =?utf-8?q?Pr=C3=A9fecture_{n}?= <billing@sender.example.net>\n"
+            f"To: {box.address}\nSubject: Objet {n}\n"
             f"Message-ID: <{n}@sender.example.net>\n"
             + (f"References: <{n - 1}@sender.example.net>\n" if n == 1 else "")
             + f"Content-Type: text/plain; charset=utf-8\n\nLe texte {n}.\n"
