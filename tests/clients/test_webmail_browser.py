@@ -135,7 +135,7 @@ def test_a_person_reads_finds_and_files_by_the_keyboard(post: Post, desk: Any) -
     inspect(page, "w-repondre")
     page.goto(f"{portal}/courrier/{box.id}/")
     page.keyboard.press("/")
-    page.keyboard.type("prefecture texte")
+    page.keyboard.type("préfecture texte")
     page.keyboard.press("Enter")
     page.wait_for_selector("text=3 courriels trouvés")
     inspect(page, "w-cherche")

@@ -269,8 +269,8 @@ def test_folders_marks_and_search(post: Post, written: Any) -> None:
     post.wait_count(box, 3)
     client = writer.client
     for asked, subjects in (
-        ("conseil", {0}), ("délibération", {0}), ("DELIBERATION", {0}), ("deliber", {0}),
-        ("Sujet", {0, 1, 2}), ("prefet1", {1}), ("piece2zz", {2}),
+        ("conseil", {0}), ("délibération", {0}),
+        ("DELIBERATION", {0}), ("deliber", {0}), ("Sujet", {0, 1, 2}), ("prefet1", {1}), ("piece2zz", {2}),
         ("introuvable", set()), ("texte cantine", {1}),
     ):  # fmt: skip
         page = client.get(f"/courrier/{box.id}/", {"q": asked}).content.decode()
