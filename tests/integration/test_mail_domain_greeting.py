@@ -10,10 +10,9 @@ from beffroi.mail.domains import asking, check
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.fixtures_mail import mail_engines, mail_zone
 from tests.mail_post import Engines
 
-__all__ = ["mail_engines", "mail_zone"]
+pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = [
     pytest.mark.root,
     pytest.mark.slow,
