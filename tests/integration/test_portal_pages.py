@@ -368,7 +368,7 @@ def test_an_attachment_that_is_too_large_says_what_to_do(
 
     from tests.fixtures_portal_mail import ShownMailbox
 
-    def too_large(self: object, uid: int, section: str) -> None:
+    def too_large(self: object, uid: int, section: str, folder: str) -> None:
         raise reader.AttachmentTooLarge(reader.MAX_ATTACHMENT_BYTES)
 
     monkeypatch.setattr(ShownMailbox, "attachment", too_large)

@@ -224,6 +224,9 @@ CONSOLE = {
     "mail_domain": Rule("thing", DOMAIN, {"word": "choose", "dmarc": "reject", "sts": "none"}),
     "mail_domain_zone": Rule("thing", DOMAIN),
     "mail_domain_letter": Rule("thing", DOMAIN),
+    "outgoing": Rule("own"),
+    "outgoing_account": Rule("thing", lambda world: {"alarm_id": world.mailbox.id}, {"word": "contain"}),
+    "outgoing_mail": Rule("thing", lambda world: {"queue_id": "4abcDEF123ghi"}, {"word": "delete"}),
     "communes": Rule("own"),
     "commune_enrol": Rule("own", data={"insee": "21584", "domain": "saulieu.test"}),
     "journal": Rule("own"),
@@ -261,18 +264,10 @@ CONSOLE = {
 }
 CLOSED_PORTAL = [name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "ours", "account")]
 POSTED = (
-    "held_release",
-    "held_block",
-    "held_undo",
-    "held_digest_time",
-    "box_restore",
-    "box_observe",
-    "box_flow",
-    "exception_end",
-    "own_exception_end",
-    "spared",
     *("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end", "spared"),
+    *("held_release", "held_block", "held_undo", "held_digest_time"),
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new"),
+    *("outgoing_account", "outgoing_mail"),
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours")]

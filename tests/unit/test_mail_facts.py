@@ -123,7 +123,7 @@ def test_no_value_of_a_sender_breaks_the_reading_of_facts(url: str, host: str, s
 @settings(deadline=None, max_examples=300)
 @given(st.binary(max_size=400))
 def test_no_header_breaks_the_reader_or_reorders_its_line(raw: bytes) -> None:
-    shown = reader._header(raw)
+    shown = reader.header_text(raw)
     assert len(shown) <= reader.MAX_HEADER_CHARS
     assert not any(ord(c) < 32 or 0x202A <= ord(c) <= 0x202E for c in shown)
 

@@ -24,10 +24,10 @@ class MailboxUnknown(BeffroiError):
     code = "cli.mailbox_unknown"
 
 
-class MailUnavailable(BeffroiError):
+class ImportUnavailable(BeffroiError):
     """The mailboxes of {} cannot be used: {}. Given again, the command goes on. Next: ./beffroi status"""
 
-    code = "cli.mail_unavailable"
+    code = "cli.import_unavailable"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     asking = account()
     file = open_file(options.file)
     if not has_database(config):
-        raise MailUnavailable(config.state, "no database")
+        raise ImportUnavailable(config.state, "no database")
     enter_centre(config)
     from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
 
@@ -53,9 +53,9 @@ def main(arguments: Sequence[str]) -> int:
                 mailbox=mailbox, file=file, name=options.file.name, folder=target, account=asking
             )
     except DatabaseError:
-        raise MailUnavailable(config.state, "the database does not answer") from None
+        raise ImportUnavailable(config.state, "the database does not answer") from None
     except OSError as error:
-        raise MailUnavailable(config.state, error.strerror) from None
+        raise ImportUnavailable(config.state, error.strerror) from None
     told = queries.progress(job)
     print(
         f"{told.copied} mails copied, {told.present} were there already, {told.failed} could not be copied."

@@ -102,7 +102,10 @@ def put_owners(config: Config, owners: Mapping[str, str]) -> None:
 
 def put_held(config: Config, accounts: Collection[str]) -> None:
     """Tell the mail door which accounts may not send until a person gives them back: all of them."""
-    with _open(_folder(config) / "routes.sqlite") as routes:
+    path = _folder(config) / "routes.sqlite"
+    if not path.is_file():
+        return  # no engine was prepared here
+    with _open(path) as routes:
         if {account for (account,) in routes.execute("SELECT account FROM held")} != set(accounts):
             routes.execute("DELETE FROM held")
             routes.executemany("INSERT INTO held (account) VALUES (?)", [(one,) for one in accounts])

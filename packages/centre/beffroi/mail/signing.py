@@ -65,6 +65,8 @@ def create(config: Config, *, python: _Owner, rspamd_gid: int) -> None:
 def put(config: Config, keys: Iterable[SigningKey]) -> None:
     """Make the files say exactly these keys, at most one a domain. Errors: SigningKeyInvalid, before any change."""
     folder = _folder(config)
+    if not folder.is_dir():
+        return  # no engine was prepared here
     wanted = {one.domain: one for one in keys}
     for one in wanted.values():
         if not (_FORM.fullmatch(one.domain) and _FORM.fullmatch(one.selector)):

@@ -20,5 +20,5 @@ def gone_keys(cutoff: datetime) -> QuerySet[DkimKey]:
     return DkimKey.objects.filter(gone_at__lt=cutoff)
 
 
-category(Category("domain_checks", 24, KEPT_DAYS, checks))
-category(Category("dkim_keys", 25, KEPT_DAYS, gone_keys))
+category(Category("domain_checks", 27, KEPT_DAYS, checks))
+category(Category("dkim_keys", 28, KEPT_DAYS, gone_keys))

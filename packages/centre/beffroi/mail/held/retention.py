@@ -26,4 +26,4 @@ def erase(ids: list[Any]) -> int:
     return HeldMail.objects.filter(pk__in=ids).delete()[0]
 
 
-category(Category("held_mails", 24, KEEP_DAYS, held_mails, erase))
+category(Category("held_mails", 25, KEEP_DAYS, held_mails, erase))

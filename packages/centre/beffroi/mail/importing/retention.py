@@ -18,4 +18,4 @@ def ended(cutoff: datetime) -> QuerySet[ImportJob]:
     return ImportJob.objects.filter(state__in=over, done_at__lt=cutoff)
 
 
-category(Category("imports", 24, "retention_messages_days", ended, batch=20))
+category(Category("imports", 26, "retention_messages_days", ended, batch=20))
