@@ -24,8 +24,8 @@ from beffroi.lib.config import Config
 _ROUTES = """
 CREATE TABLE IF NOT EXISTS domain (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mailbox (address TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS held (account TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+_HELD = "CREATE TABLE IF NOT EXISTS held (account TEXT PRIMARY KEY) WITHOUT ROWID"
 _OWNERS = (
     "CREATE TABLE IF NOT EXISTS owner (domain TEXT PRIMARY KEY, collectivite_id TEXT NOT NULL) WITHOUT ROWID"
 )
@@ -68,7 +68,7 @@ def create(config: Config, *, python: _Owner, dovecot_gid: int) -> None:
     os.chown(folder, python.uid, python.gid)
     folder.chmod(0o711)
     for name, schema, mode, gid in (
-        ("routes.sqlite", _ROUTES, 0o644, python.gid),
+        ("routes.sqlite", f"{_ROUTES}{_HELD};", 0o644, python.gid),
         ("auth.sqlite", _AUTH, 0o640, dovecot_gid),
     ):
         path = folder / name
@@ -102,10 +102,8 @@ def put_owners(config: Config, owners: Mapping[str, str]) -> None:
 
 def put_held(config: Config, accounts: Collection[str]) -> None:
     """Tell the mail door which accounts may not send until a person gives them back: all of them."""
-    path = _folder(config) / "routes.sqlite"
-    if not path.is_file():
-        return  # no engine was prepared here
-    with _open(path) as routes:
+    with _open(_folder(config) / "routes.sqlite") as routes:
+        routes.execute(_HELD)
         if {account for (account,) in routes.execute("SELECT account FROM held")} != set(accounts):
             routes.execute("DELETE FROM held")
             routes.executemany("INSERT INTO held (account) VALUES (?)", [(one,) for one in accounts])
