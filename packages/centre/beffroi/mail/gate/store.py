@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -121,46 +122,33 @@ class Drain:
 
     def tell_failures(self) -> int:
         """Publish the failed sign-ins that wait; return how many."""
-        taken = self._failures.take()
-        if not taken:
-            return 0
-        try:
-            database = self._connected()
-            with database.transaction():
-                for payload in taken:
-                    outbox.publish(database, failures.KIND, payload, run=self._config.run)
-        except BaseException:
-            self._failures.put_back(taken)
-            raise
-        return len(taken)
+        tell = self._telling(failures.KIND)
+        return self._hand_on(self._failures.take(), tell, self._failures.put_back)
 
     def tell_refusals(self) -> int:
         """Publish which accounts send too much; return how many."""
-        taken = self._sent.told()
-        if not taken:
-            return 0
-        try:
-            database = self._connected()
-            with database.transaction():
-                for payload in taken:
-                    outbox.publish(database, sending.KIND, payload, run=self._config.run)
-        except BaseException:
-            self._sent.put_back(taken)
-            raise
-        return len(taken)
+        return self._hand_on(self._sent.told(), self._telling(sending.KIND), self._sent.put_back)
 
     def write_sign_ins(self) -> int:
         """Write the successful sign-ins that wait; return how many."""
-        taken = self._sign_ins.take()
+        return self._hand_on(self._sign_ins.take(), sign_ins_module.write, self._sign_ins.put_back)
+
+    def _telling(self, kind: str) -> Callable[[Database, dict[str, object]], object]:
+        return lambda database, payload: outbox.publish(database, kind, payload, run=self._config.run)
+
+    def _hand_on[T](
+        self, taken: list[T], write: Callable[[Database, T], object], put_back: Callable[[list[T]], object]
+    ) -> int:
+        """Write what was taken, in one transaction; what could not be written waits again."""
         if not taken:
             return 0
         try:
             database = self._connected()
             with database.transaction():
                 for one in taken:
-                    sign_ins_module.write(database, one)
+                    write(database, one)
         except BaseException:
-            self._sign_ins.put_back(taken)
+            put_back(taken)
             raise
         return len(taken)
 
