@@ -1,7 +1,7 @@
 """Connections on which boîtiers follow the feed: one request each, whose body and answer do not end.
 
 Purpose: tens of thousands of them. A line down is one write and a line up one read in the event loop, without a task, a
-         queue of messages or a second buffer; that is a fifth of what they cost through an ASGI server (decision 0029).
+         queue of messages or a second buffer; through an ASGI server they cost twice as much (decision 0029).
 Process: stream, relays. Listens on STATE/run/NAME-held.sock, to which the front door brings ``POST /v1/feed`` alone.
 Input:   hostile; httptools (the parser of Node.js) reads it. The head is bounded in bytes and time, nothing of the body
          is read before the request is accepted, and nothing while its box is slowed. What a body carries besides
