@@ -5,16 +5,21 @@ smtplib speaks where swaks has no word for it (SMTPUTF8, SIZE).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import smtplib
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.mail import reader
 from beffroi.mail.engines import layout
 from beffroi.mail.models import Mailbox
+from imapclient import IMAPClient
+from imapclient.exceptions import LoginError
 
 from tests.conftest import PASSWORD, Commune
 from tests.mail_post import Post, lure, needs_engines
@@ -217,3 +222,20 @@ def test_mbsync_is_refused_with_the_account_password_and_with_one_for_sending(
     assert not [
         one for one in (tmp_path / "mail").rglob("*") if one.is_file() and one.parent.name in ("new", "cur")
     ]
+
+
+# Guesses
+
+
+def test_wrong_passwords_of_one_address_do_not_slow_the_others_behind_it(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "agent")
+
+    def guess(_: int) -> None:
+        client = IMAPClient("127.0.0.1", post.config.imap_local_port, ssl=False, timeout=60)
+        with contextlib.closing(client.socket()), pytest.raises(LoginError):
+            client.oauthbearer_login(box.address, "wrong")
+
+    with ThreadPoolExecutor(6) as several:
+        list(several.map(guess, range(18)))
+    # Dovecot's own penalty would put this off for longer than the portal waits.
+    assert subjects(post, box) == set()

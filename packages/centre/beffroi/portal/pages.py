@@ -141,7 +141,7 @@ def _sign_in_first(request: HttpRequest) -> HttpResponse:
 def error_page(request: HttpRequest, error: BeffroiError) -> HttpResponse:
     """One page for every error: what happened, what to do. Never what the error says inside."""
     if error.http_status >= 500:
-        log.warning("%s %s", error.code, type(error).__name__)
+        log.warning("%s %s", error.code, type(error.__cause__ or error).__name__)
     title, advice = words_of(error)
     context = {"title": title, "advice": advice, "code": error.code, "home": reverse("home")}
     return page(request, "portal/error.html", context, status=error.http_status)
