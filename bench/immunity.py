@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from beffroi_lab import campaign, plan
+from beffroi_lab.campaign import Lure
 from beffroi_lab.report import Report, percentiles
 from beffroi_lab.running import Hands
 from beffroi_lab.scenario import Scenario
@@ -32,15 +33,16 @@ _STATISTICS = {"p50": "half of the rounds", "p99": "p99", "max": "slowest round"
 
 def run(say: Callable[[str], None]) -> list[Row]:
     lures = [campaign.load(path) for path in campaign.choose(None)]
-    with world(plan.make(3), lures, say=say) as made:
+    with world(plan.make(3), lures[:1], say=say) as made:
         block, undo = _rounds(made, say)
         ours = _last_packets(made, say)
-        scenes = []
-        for lure in lures:
-            report = Report(say=say)
-            Scenario(made, lure, report, browsers=False).run()
-            scenes.append(report)
-    say("measuring the peers")  # after the world, whose programs would take time from them
+        scenes = [_scene(made, lures[0], say)]
+    # A world for each lure: every one lands on the same address, and a host to which several campaigns lead counts as
+    # shared; reports that were undone count against who made them.
+    for lure in lures[1:]:
+        with world(plan.make(3), [lure], say=say) as made:
+            scenes.append(_scene(made, lure, say))
+    say("measuring the peers")  # after the worlds, whose programs would take time from them
     with tempfile.TemporaryDirectory(prefix="beffroi-peers-") as directory:
         Path(directory).chmod(0o755)
         rivals = [peers.fail2ban(Path(directory), say), *peers.crowdsec(Path(directory), say)]
@@ -63,6 +65,12 @@ def run(say: Callable[[str], None]) -> list[Row]:
             note="; ".join(failures)[:200],
         ),
     ]
+
+
+def _scene(made: World, lure: Lure, say: Callable[[str], None]) -> Report:
+    report = Report(say=say)
+    Scenario(made, lure, report, browsers=False).run()
+    return report
 
 
 def _packet_rows(ours: list[float], rivals: list[Measured]) -> list[Row]:
