@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from beffroi_lab.topology import LabFailed, LabImpossible
 
-from bench import fanout, immunity, inspection, lists
+from bench import fanout, immunity, inspection, lists, mail
 from bench.rows import Row, table
 
 Benchmark = Callable[[Callable[[str], None], argparse.Namespace], list[Row]]
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, Callable[[argparse.ArgumentParser], None]
     "immunity": (lambda say, _: immunity.run(say), lambda parser: None),
     "inspection": (lambda say, _: inspection.run(say), lambda parser: None),
     "lists": (lambda say, _: lists.run(say), lambda parser: None),
+    "mail": (mail.run, mail.add_options),
 }
 
 

@@ -65,6 +65,9 @@ def mail_engines(mail_zone: Zone) -> Iterator[Engines]:
     # rspamd holds 127.0.0.1 for local and skips SPF and DMARC: only tests may name another client.
     main = state / "postfix" / "etc" / "main.cf"
     main.write_text(main.read_text() + "smtpd_authorized_xclient_hosts = 127.0.0.1\n")
+    # Connections in IDLE are laid down at once, so that every test that waits for mail wakes one.
+    dovecot = config.state / "dovecot" / "etc" / "dovecot.conf"
+    dovecot.write_text(dovecot.read_text().replace("hibernate_timeout = 30s", "hibernate_timeout = 1s"))
     engines = Engines(config)
     try:
         engines.start(*ENGINES)

@@ -22,7 +22,7 @@ from imapclient import IMAPClient
 from imapclient.exceptions import LoginError
 
 from tests.conftest import PASSWORD, Commune
-from tests.mail_post import Post, lure, needs_engines
+from tests.mail_post import Post, lure, needs_engines, until
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -239,3 +239,33 @@ def test_wrong_passwords_of_one_address_do_not_slow_the_others_behind_it(post: P
         list(several.map(guess, range(18)))
     # Dovecot's own penalty would put this off for longer than the portal waits.
     assert subjects(post, box) == set()
+
+
+# Waiting
+
+
+def test_phones_that_wait_cost_no_process_each_and_read_the_mail_that_wakes_them(
+    post: Post, beaune: Commune
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "agent")
+    phones = [post.imap(box) for _ in range(4)]
+    for phone in phones:
+        phone.select_folder("INBOX")
+        phone.idle()
+    conf = str(layout.Paths(post.config.state).dovecot_conf)
+
+    def held() -> bool:
+        done = subprocess.run(
+            ["doveadm", "-c", conf, "process", "status", "imap-hibernate"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return sum(int(line.split()[3]) for line in done.stdout.splitlines()[1:]) == len(phones)
+
+    until(held, "one process holds them all")
+    assert post.send(lure(box.address, "attendu"), box.address)[0] == 250
+    for phone in phones:
+        assert (1, b"EXISTS") in phone.idle_check(timeout=60)
+        phone.idle_done()
+        found = phone.fetch(phone.search("ALL"), ["BODY.PEEK[TEXT]"])
+        assert [b"votre facture" in one[b"BODY[TEXT]"] for one in found.values()] == [True]
+        phone.logout()
