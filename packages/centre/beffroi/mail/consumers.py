@@ -16,7 +16,7 @@ from beffroi.lib.errors import Unavailable
 from beffroi.mail import doveadm, journal, keys, listed, outgoing, projections, remediation, sweep
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.held import consumers as held_consumers  # noqa: F401 - registers its own
-from beffroi.mail.models import Mailbox, MailDelivery
+from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import queries as sending
 
 MAIL_PROTOCOLS = ("imap", "smtp")
@@ -144,11 +144,7 @@ def follow_decision(event: Event) -> None:
 
 @consumer(name="mail.late_deliveries", kinds=("mail:delivered",), group="remediation", atomic=False)
 def withdraw_late(event: Event) -> None:
-    delivery = MailDelivery.objects.filter(
-        message_id=event.payload["message"], mailbox_id=event.payload["mailbox"]
-    ).first()
-    if delivery is not None:
-        remediation.add_late(delivery)
+    remediation.add_late(event.payload["copies"])
 
 
 @consumer(

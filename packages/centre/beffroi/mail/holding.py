@@ -6,9 +6,9 @@ The answer is the mail door's (mail/gate/rules.py), later: an exact match, and f
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from beffroi.core.decisions.models import SCOPE_ALL, Decision
 from beffroi.mail.models import MailDelivery, MailObservation
@@ -43,6 +43,20 @@ def holding(message_id: str, collectivite_id: str) -> list[Decision]:
         if (decision.kind, decision.value) in seen
         or (decision.kind == "cidr" and any(_within(decision.value, addresses)))
     ]
+
+
+def held_among(message_ids: Collection[str]) -> set[str]:
+    """Those of these messages of which some active decision speaks, whomever it is for: two queries for all."""
+    seen = MailObservation.objects.filter(message_id__in=message_ids)
+    active = Decision.objects.filter(state=Decision.State.ACTIVE, action__in=HOLDING_ACTIONS)
+    named = active.filter(kind__in=EXACT_KINDS, kind=OuterRef("kind"), value=OuterRef("value"))
+    found = set(seen.filter(Exists(named)).values_list("message_id", flat=True))
+    networks = list(active.filter(kind="cidr").values_list("value", flat=True))
+    if networks:
+        for message_id, address in seen.filter(kind="ip").values_list("message_id", "value"):
+            if any(any(_within(network, [address])) for network in networks):
+                found.add(message_id)
+    return found
 
 
 def copies_under(decision: Decision) -> list[MailDelivery]:

@@ -1,6 +1,6 @@
 """Follow Dovecot's journal of deliveries: which mailbox really holds a copy, after aliases and filters.
 
-Purpose: each line becomes a ``mail_delivery`` (and ``mail:delivered``), or waits for its evidence.
+Purpose: each line becomes a ``mail_delivery`` (and ``mail:delivered`` tells of them), or waits for its evidence.
 Process: remediation; the journal is written by Dovecot also while nothing of ours is running.
 Hostile: Message-ID and addresses in the lines. The Message-ID only finds candidates; our header decides.
 Fails:   nothing is skipped: position and result are kept in one transaction, and only then what was read is given
@@ -12,9 +12,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import batched
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,6 +40,8 @@ from beffroi.mail.models import (
 log = logging.getLogger("beffroi.mail.journal")
 NAME = "deliveries"
 MAX_LINES = 500
+MAX_TOLD = 100
+"""Copies in one event."""
 RELEASE_BYTES = 1024 * 1024
 """The file takes about this much of the disk at most, beside what is not read yet."""
 _MAX_LINE_BYTES = 256 * 1024
@@ -112,12 +115,11 @@ def _take(handle: BinaryIO, inode: int, offset: int) -> tuple[int, int]:
             break
     if lines:
         with transaction.atomic():
-            for raw in lines:
-                line = parse(raw) if len(raw) <= _MAX_LINE_BYTES else None
-                if line is not None and not attach(line):
-                    PendingDelivery.objects.create(
-                        address=line.address, message_id=line.message_id, delivered_at=line.at
-                    )
+            parsed = [parse(raw) for raw in lines if len(raw) <= _MAX_LINE_BYTES]
+            PendingDelivery.objects.bulk_create(
+                PendingDelivery(address=one.address, message_id=one.message_id, delivered_at=one.at)
+                for one in attach([one for one in parsed if one is not None])
+            )
             JournalPosition.objects.filter(pk=NAME).update(inode=inode, offset_bytes=offset)
     return len(lines), offset
 
@@ -137,16 +139,28 @@ def _tidy(file: Path, path: Path, offset: int) -> None:
         file.unlink()
 
 
-def attach(line: Line) -> bool:
-    """Tie a saved copy to its message. False when that is not known (yet). Inside a transaction."""
-    mailbox = Mailbox.objects.filter(address=base_address(line.address)).first()
-    if mailbox is None:
-        return True  # no mailbox of ours: nothing to protect
-    candidates = _candidates(mailbox, line.message_id)
-    if len(candidates) != 1:
-        return False
-    record(mailbox, candidates[0], line.at)
-    return True
+def attach(lines: Sequence[Line]) -> list[Line]:
+    """Tie saved copies to their messages, by a few queries for all of them; return those whose message is not known
+    (yet). Inside a transaction."""
+    found = Mailbox.objects.filter(address__in={base_address(one.address) for one in lines})
+    mailboxes = {one.address: one for one in found}
+    open_ = _without_copy(lines, mailboxes)
+    made: list[MailDelivery] = []
+    unknown: list[Line] = []
+    for line in lines:
+        mailbox = mailboxes.get(base_address(line.address))
+        if mailbox is None:
+            continue  # no mailbox of ours: nothing to protect
+        candidates = (
+            open_.get((mailbox.id, hash_of_message_id(line.message_id)), []) if line.message_id else []
+        )
+        if len(candidates) == 1:
+            made.append(_copy(mailbox, candidates.pop(), line.at))
+        else:
+            unknown.append(line)
+    MailDelivery.objects.bulk_create(made)
+    _tell(made)
+    return unknown
 
 
 def base_address(address: str) -> str:
@@ -154,42 +168,60 @@ def base_address(address: str) -> str:
     return f"{local.partition('+')[0]}@{domain}"
 
 
-def _candidates(mailbox: Mailbox, message_id: str) -> list[str]:
-    """Messages with this Message-ID for this recipient that have no copy on record and were not refused."""
-    if not message_id:
-        return []
-    rows = MailMessage.objects.filter(
-        message_id_hash=hash_of_message_id(message_id),
-        pk__in=MailRecipient.objects.filter(address=mailbox.address).values("message_id"),
-    ).exclude(verdict__contains='"action":"reject"')
-    known = MailDelivery.objects.filter(mailbox_id=mailbox.id).values("message_id")
-    return list(rows.exclude(pk__in=known).values_list("id", flat=True)[:5])
+def _without_copy(
+    lines: Sequence[Line], mailboxes: Mapping[str, Mailbox]
+) -> dict[tuple[str, str], list[str]]:
+    """Of each mailbox and hash of a Message-ID, the messages for it that were not refused and have no copy on
+    record."""
+    hashes = {hash_of_message_id(one.message_id) for one in lines if one.message_id}
+    sought = MailMessage.objects.filter(message_id_hash__in=hashes)
+    hash_of = dict(sought.exclude(verdict__contains='"action":"reject"').values_list("id", "message_id_hash"))
+    found: dict[tuple[str, str], list[str]] = {}
+    for ids in batched(hash_of, MAX_LINES, strict=False):
+        copies = MailDelivery.objects.filter(message_id__in=ids).values_list("message_id", "mailbox_id")
+        known = set(copies)
+        rows = MailRecipient.objects.filter(message_id__in=ids, address__in=list(mailboxes))
+        for message_id, address in rows.order_by("message_id").values_list("message_id", "address"):
+            mailbox_id = mailboxes[address].id
+            if (message_id, mailbox_id) not in known:
+                found.setdefault((mailbox_id, hash_of[message_id]), []).append(message_id)
+    return found
 
 
 def record(mailbox: Mailbox, message_id: str, at: datetime, folder: str = "INBOX") -> bool:
     """Keep one copy and tell of it; False when it was known. Inside a transaction."""
-    _, made = MailDelivery.objects.get_or_create(
+    if MailDelivery.objects.filter(message_id=message_id, mailbox_id=mailbox.id).exists():
+        return False
+    copy = _copy(mailbox, message_id, at, folder)
+    copy.save(force_insert=True)
+    _tell([copy])
+    return True
+
+
+def _copy(mailbox: Mailbox, message_id: str, at: datetime, folder: str = "INBOX") -> MailDelivery:
+    return MailDelivery(
         message_id=message_id,
         mailbox_id=mailbox.id,
-        defaults={"collectivite_id": mailbox.collectivite_id, "folder": folder, "delivered_at": at},
+        collectivite_id=mailbox.collectivite_id,
+        folder=folder,
+        delivered_at=at,
     )
-    if made:
-        publish(
-            "mail:delivered",
-            {"message": message_id, "mailbox": mailbox.id, "collectivite_id": mailbox.collectivite_id},
-            collectivite_id=mailbox.collectivite_id,
-        )
-    return made
+
+
+def _tell(copies: Sequence[MailDelivery]) -> None:
+    """One event for many copies: what follows them looks at all of them at once."""
+    for some in batched(copies, MAX_TOLD, strict=False):
+        publish("mail:delivered", {"copies": [(one.message_id, one.mailbox_id) for one in some]})
 
 
 def settle(pending: PendingDelivery) -> bool:
     """Try a waiting copy again; True when it is settled."""
     with transaction.atomic():
         line = Line(pending.address, pending.message_id, pending.delivered_at)
-        if attach(line):
-            pending.delete()
-            return True
-    return False
+        if attach([line]):
+            return False
+        pending.delete()
+    return True
 
 
 def confirmed_copies(engine: Doveadm, pending: PendingDelivery) -> list[dict[str, str]]:

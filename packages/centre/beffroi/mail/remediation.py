@@ -11,7 +11,7 @@ Source:  docs/internals/remediation.md; header identifier, never Message-ID: an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from django.conf import settings
@@ -83,8 +83,21 @@ def _open(decision: Decision, copies: list[MailDelivery]) -> RemediationJob:
     return job
 
 
-def add_late(delivery: MailDelivery) -> list[RemediationJob]:
-    """A copy saved after its decision: withdraw it too. Closes the race between delivery and decision."""
+def add_late(copies: Sequence[tuple[str, str]]) -> list[RemediationJob]:
+    """Copies (message, mailbox) saved after their decision: withdraw them too. Closes the race between delivery and
+    decision."""
+    held = holding.held_among({message_id for message_id, _ in copies})
+    jobs = []
+    for message_id, mailbox_id in copies:
+        if message_id not in held:
+            continue
+        delivery = MailDelivery.objects.filter(message_id=message_id, mailbox_id=mailbox_id).first()
+        if delivery is not None:
+            jobs += _add_late(delivery)
+    return jobs
+
+
+def _add_late(delivery: MailDelivery) -> list[RemediationJob]:
     jobs = []
     for decision in holding.holding(delivery.message_id, delivery.collectivite_id):
         job = _open(decision, [delivery])

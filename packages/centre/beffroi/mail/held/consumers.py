@@ -10,7 +10,7 @@ GROUP = "remediation"
 
 @consumer(name="mail.held", kinds=("mail:delivered",), group=GROUP, atomic=False)
 def hold_delivered(event: Event) -> None:
-    following.delivered(event.payload["message"], event.payload["mailbox"])
+    following.delivered(event.payload["copies"])
 
 
 @consumer(name="mail.held_jobs", kinds=("remediation:done",), group=GROUP, atomic=False)

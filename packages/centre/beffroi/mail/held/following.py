@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import http.client
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 
@@ -43,15 +45,28 @@ def fetch(address: str, message_id: str, folder: str = "*") -> Command:
     return "fetch", {"user": address, "field": ["mailbox", *heading.FIELDS], "query": query}
 
 
-def delivered(message_id: str, mailbox_id: str) -> HeldMail | None:
-    """A copy was saved: hold it, or let it through. Errors: DoveadmUnavailable."""
-    message = MailMessage.objects.filter(pk=message_id).first()
-    if message is None:
-        return None
-    verdict = queries.verdict_of(message)
+def delivered(copies: Sequence[tuple[str, str]]) -> list[HeldMail]:
+    """Copies (message, mailbox) were saved: hold them, or let them through. Errors: DoveadmUnavailable."""
+    messages = MailMessage.objects.in_bulk({message_id for message_id, _ in copies})
+    rules = SenderRule.objects.filter(verdict=_Verdict.BLOCK, ended_at=None)
+    blocking = set(
+        rules.filter(mailbox_id__in={one for _, one in copies}).values_list("mailbox_id", flat=True)
+    )
+    held = []
+    for message_id, mailbox_id in copies:
+        message = messages.get(message_id)
+        if message is None:
+            continue
+        blocked = mailbox_id in blocking and _blocked(mailbox_id, message_id)
+        verdict = queries.verdict_of(message)
+        if verdict.get("action") == "quarantine" or verdict.get("spam") or blocked:
+            held.append(_delivered(message, verdict, mailbox_id))
+    return [one for one in held if one is not None]
+
+
+def _delivered(message: MailMessage, verdict: dict[str, Any], mailbox_id: str) -> HeldMail | None:
+    message_id = message.id
     decided, aside = verdict.get("action") == "quarantine", bool(verdict.get("spam"))
-    if not (decided or aside or _blocked(mailbox_id, message_id)):
-        return None
     mailbox = Mailbox.objects.filter(pk=mailbox_id).first()
     if mailbox is None:
         return None
@@ -102,7 +117,7 @@ def _quarantined(mailbox: Mailbox, message_id: str, decision_id: str) -> HeldMai
 
 
 def _blocked(mailbox_id: str, message_id: str) -> bool:
-    """Whether a sender that this mailbox blocks is among those that the entry saw. Asked at each delivery."""
+    """Whether a sender that this mailbox blocks is among those that the entry saw."""
     rules = SenderRule.objects.filter(mailbox_id=mailbox_id, verdict=_Verdict.BLOCK, ended_at=None)
     seen = MailObservation.objects.filter(message_id=message_id, kind="sender", role="sender")
     return rules.filter(address__in=seen.values("value")).exists()
