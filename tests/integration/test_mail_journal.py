@@ -8,12 +8,27 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from beffroi.core.decisions import actions as decisions
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.mail import holes, journal
+from beffroi.mail import holding, holes, journal
 from beffroi.mail.engines import layout
-from beffroi.mail.models import JournalPosition, Mailbox, PendingDelivery
+from beffroi.mail.gate.facts import hash_of_message_id
+from beffroi.mail.models import (
+    JournalPosition,
+    Mailbox,
+    MailDelivery,
+    MailMessage,
+    MailObservation,
+    MailRecipient,
+    PendingDelivery,
+)
+from beffroi_protocol.indicators import normalise
 
 from tests.conftest import Commune
 
@@ -151,3 +166,81 @@ def test_a_rotated_file_is_read_to_its_end_then_deleted(path: Path, box: Mailbox
     journal.follow()
     assert taken() == [1, 2, 3]
     assert not path.with_name(path.name + ".1").exists()
+
+
+def arrived(number: int, address: str, verdict: str = "{}") -> str:
+    """The evidence of a message, as the mail door writes it; return its identifier."""
+    name = f"{number}@sender.example.net"
+    message = MailMessage.objects.create(
+        received_at=clock.now(), message_id=name, message_id_hash=hash_of_message_id(name), verdict=verdict
+    )
+    MailRecipient.objects.create(message_id=message.id, address=address)
+    return str(message.id)
+
+
+def test_what_is_written_while_the_end_is_looked_for_is_not_behind_us(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(line(0))
+    real = os.lseek
+
+    def slow(descriptor: int, offset: int, whence: int) -> int:
+        try:
+            return real(descriptor, offset, whence)
+        finally:
+            with path.open("ab") as writer:
+                writer.write(line(1))
+
+    with path.open("rb") as handle:
+        monkeypatch.setattr(holes.os, "lseek", slow)
+        assert holes.data_from(handle, len(line(0))) == len(line(0))
+
+
+def test_many_copies_cost_few_questions_and_each_goes_to_its_own_message(
+    path: Path, box: Mailbox, django_assert_max_num_queries: Any
+) -> None:
+    messages = [arrived(number, box.address) for number in range(250)]
+    arrived(250, box.address, '{"action":"reject"}')
+    arrived(251, "other@beaune.test")
+    twice = [
+        arrived(252, box.address) for _ in range(2)
+    ]  # one Message-ID, two messages: only our header tells
+    lines = [line(number) for number in range(253)]
+    path.write_bytes(
+        b"".join([*lines, line(0), line(1, "agent+projet@beaune.test"), line(2, "gone@beaune.test")])
+    )
+    with django_assert_max_num_queries(25):
+        journal.follow()
+    copies = MailDelivery.objects.filter(mailbox_id=box.id)
+    assert sorted(copies.values_list("message_id", flat=True)) == sorted(messages)
+    assert not copies.filter(message_id__in=twice).exists()
+    assert taken() == [0, 1, 250, 251, 252]  # 0 and 1 a second time
+    told = [json.loads(e.payload)["copies"] for e in OutboxEvent.objects.filter(kind="mail:delivered")]
+    assert max(map(len, told)) == journal.MAX_TOLD
+    assert sorted(one for some in told for one in some) == sorted([one, box.id] for one in messages)
+
+
+def test_a_copy_that_comes_late_among_many_is_found_by_its_decision_alone(box: Mailbox) -> None:
+    copies = [(arrived(number, box.address), box.id) for number in range(100)]
+    for message_id, _ in copies:
+        MailObservation.objects.create(message_id=message_id, kind="ip", value="91.240.118.66", role="client")
+    for kind, value in (("domain", "payer-ici.com"), ("url", "https://payer-ici.com/x")):
+        MailObservation.objects.create(message_id=copies[7][0], kind=kind, value=value, role="link")
+    assert holding.held_among({one for one, _ in copies}) == set()
+    block("domain", "payer-ici.com")
+    assert holding.held_among({one for one, _ in copies}) == {copies[7][0]}
+    block("cidr", "91.240.118.0/24")
+    assert holding.held_among({one for one, _ in copies}) == {one for one, _ in copies}
+
+
+def block(kind: str, value: str) -> None:
+    decisions.activate(
+        actor=Actor.system("tests"),
+        indicator=normalise(kind, value),
+        action="block",
+        scope="all",
+        reason="phishing",
+        evidence={"communes": 2},
+        rule="test",
+        ttl_s=3600,
+    )
