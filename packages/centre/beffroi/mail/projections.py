@@ -124,6 +124,25 @@ def remove_mailbox(config: Config, *, mailbox_id: str, address: str) -> None:
         auth.execute("DELETE FROM mailbox WHERE id = ?", (mailbox_id,))
 
 
+def opens(config: Config, *, addresses: Collection[str], app_passwords: Collection[str]) -> bool:
+    """Whether an engine would still let one of these mailboxes be opened, take mail for it or know such a password."""
+    folder = _folder(config)
+    with _open(folder / "routes.sqlite") as routes:
+        if _any(routes, "mailbox", "address", addresses):
+            return True
+    with _open(folder / "auth.sqlite") as auth:
+        return (
+            _any(auth, "mailbox", "address", addresses)
+            or _any(auth, "app_password", "address", addresses)
+            or _any(auth, "app_password", "id", app_passwords)
+        )
+
+
+def _any(database: sqlite3.Connection, table: str, column: str, values: Collection[str]) -> bool:
+    asked = f"SELECT 1 FROM {table} WHERE {column} = ?"  # noqa: S608 - names of our own
+    return any(database.execute(asked, (one,)).fetchone() for one in values)
+
+
 def put_app_password(
     config: Config, *, app_password_id: str, addresses: list[str], sha256: str, protocols: list[str]
 ) -> None:
