@@ -31,7 +31,7 @@ def departures(cutoff: datetime) -> QuerySet[Departure]:
     return Departure.objects.filter(created_at__lt=cutoff, state__in=over)
 
 
-category(Category("handlings", 27, "retention_messages_days", handlings))
-category(Category("mail_notes", 27, "retention_messages_days", notes))
-category(Category("former_members", 53, "retention_accounts_days", former_members))
-category(Category("departures", 53, "retention_accounts_days", departures))
+category(Category("handlings", 96, "retention_messages_days", handlings))
+category(Category("mail_notes", 97, "retention_messages_days", notes))
+category(Category("former_members", 98, "retention_accounts_days", former_members))
+category(Category("departures", 99, "retention_accounts_days", departures))
