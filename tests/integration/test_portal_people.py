@@ -165,6 +165,8 @@ def test_a_referent_sees_what_somebody_has_and_ends_it_after_a_step_up(beaune: C
     done = client.post(path, {f"heir-{box.id}": beaune.colleague.id})
     found = Departure.objects.get()
     assert done["Location"] == reverse("departure", args=[found.id])
+    assert client.post(path)["Location"] == done["Location"]  # pressed twice
+    assert Departure.objects.count() == 1
     page = seen(client, "departure", found.id)
     assert "Pas encore confirmé" in page and "transmise à collegue" in page and own.address in page
     assert portal_client(beaune.agent_membership).get(reverse("mail")).status_code != 200

@@ -61,7 +61,15 @@ def departures(request: HttpRequest, actor: Actor) -> HttpResponse:
 def prepare(request: HttpRequest, actor: Actor, person_id: str) -> HttpResponse:
     """What the person has, a successor for each functional mailbox; then everything is ended at once."""
     _checked(actor)
-    answer: HttpResponse = _prepare(request, actor, identity.access_person(actor, person_id))
+    try:
+        person = identity.access_person(actor, person_id)
+    except NotFound:
+        # Pressed twice, or gone back to: the departure is there already.
+        done = next((one for one in leaving.visible(actor) if one.person_id == person_id), None)
+        if done is None:
+            raise
+        return HttpResponseRedirect(reverse("departure", args=[done.id]))
+    answer: HttpResponse = _prepare(request, actor, person)
     return answer
 
 
