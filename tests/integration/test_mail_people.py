@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from beffroi.core.identity import queries as people_of
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Person
 from beffroi.lib import clock
+from beffroi.lib.config import load
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.mail import doveadm, outgoing, projections, sendings
 from beffroi.mail import queries as mail
@@ -184,6 +188,28 @@ def test_whoever_leaves_in_another_way_is_taken_off_too(beaune: Commune) -> None
 
 
 # Departures
+
+
+def test_the_projections_say_what_would_still_open(tmp_path: Path) -> None:
+    config = load(tmp_path)
+    asked: dict[str, Any] = {"addresses": ["a@x.test"], "app_passwords": ["apw_1"]}
+    assert not projections.opens(config, **asked)
+    assert not (tmp_path / "projections").exists()  # asking makes no file
+    owner = SimpleNamespace(uid=os.geteuid(), gid=os.getegid())
+    projections.create(config, python=owner, dovecot_gid=os.getegid())
+    assert not projections.opens(config, **asked)
+    projections.put_route(config, address="a@x.test")
+    assert projections.opens(config, **asked) and not projections.opens(
+        config, addresses=["b@x.test"], app_passwords=[]
+    )
+    projections.remove_mailbox(config, mailbox_id="mbx_1", address="a@x.test")
+    projections.put_app_password(
+        config, app_password_id="apw_1", addresses=["b@x.test"], sha256="0" * 64, protocols=["imap"]
+    )
+    assert projections.opens(config, **asked)
+    projections.remove_app_password(config, app_password_id="apw_1")
+    projections.put_mailbox_auth(config, mailbox_id="mbx_1", address="a@x.test", key="k")
+    assert projections.opens(config, **asked)
 
 
 @pytest.fixture

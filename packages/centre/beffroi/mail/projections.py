@@ -125,22 +125,23 @@ def remove_mailbox(config: Config, *, mailbox_id: str, address: str) -> None:
 
 
 def opens(config: Config, *, addresses: Collection[str], app_passwords: Collection[str]) -> bool:
-    """Whether an engine would still let one of these mailboxes be opened, take mail for it or know such a password."""
-    folder = _folder(config)
-    with _open(folder / "routes.sqlite") as routes:
-        if _any(routes, "mailbox", "address", addresses):
-            return True
-    with _open(folder / "auth.sqlite") as auth:
-        return (
-            _any(auth, "mailbox", "address", addresses)
-            or _any(auth, "app_password", "address", addresses)
-            or _any(auth, "app_password", "id", app_passwords)
-        )
+    """Whether an engine would still let one of these mailboxes be opened, take mail for it or know such a password.
+    Where a file is missing no engine was prepared, and it knows nobody."""
+    asked = (
+        ("routes.sqlite", "mailbox", "address", addresses),
+        ("auth.sqlite", "mailbox", "address", addresses),
+        ("auth.sqlite", "app_password", "address", addresses),
+        ("auth.sqlite", "app_password", "id", app_passwords),
+    )
+    return any(_any(_folder(config) / name, table, column, values) for name, table, column, values in asked)
 
 
-def _any(database: sqlite3.Connection, table: str, column: str, values: Collection[str]) -> bool:
+def _any(path: Path, table: str, column: str, values: Collection[str]) -> bool:
+    if not path.exists():
+        return False
     asked = f"SELECT 1 FROM {table} WHERE {column} = ?"  # noqa: S608 - names of our own
-    return any(database.execute(asked, (one,)).fetchone() for one in values)
+    with _open(path) as database:
+        return any(database.execute(asked, (one,)).fetchone() for one in values)
 
 
 def put_app_password(
