@@ -19,7 +19,7 @@ from beffroi.core.identity.models import AppPassword, Person
 from beffroi.lib import clock
 from beffroi.lib.config import load
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
-from beffroi.mail import doveadm, outgoing, projections, sendings
+from beffroi.mail import contacts, doveadm, outgoing, projections, sendings
 from beffroi.mail import queries as mail
 from beffroi.mail.drafts import Place
 from beffroi.mail.held import due, links
@@ -119,6 +119,15 @@ def test_held_mails_of_a_functional_mailbox_are_told_and_the_link_ends_with_its_
     assert due.due(monday, limit=5) == []
     with pytest.raises(NotFound):
         links.read(links.make(box))
+
+
+def test_a_functional_mailbox_is_completed_by_its_name(
+    beaune: Commune, nuits: Commune, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    own, box = own_mailbox(beaune), shared_box(beaune)
+    shared_box(nuits)
+    monkeypatch.setattr(contacts, "_written_to", lambda *_: [])
+    assert contacts.suggestions(settings.BEFFROI, beaune.agent, own) == [("Mairie", box.address)]
 
 
 # Beside a mail

@@ -102,7 +102,8 @@ def test_colleagues_see_for_whom_a_mail_is_and_it_is_undone(beaune: Commune, sho
     shown = agent.get(done["Location"].partition("#")[0]).content.decode()
     assert "C’est pour collegue" in shown and "Annuler" in shown
     assert "C’est pour vous" in seen(colleague, "mail_read", box.id, 2)
-    assert "Pour collegue" in seen(agent, "mail_list", box.id)
+    listed = seen(agent, "mail_list", box.id)
+    assert "Pour collegue" in listed and f"Mairie · {box.address}" in listed
     agent.post(path, {"what": "assign", "person": ""})
     assert Handling.objects.get().assigned_to == ""
     assert agent.post(path, {"what": "assign", "person": beaune.referent.id}).status_code == 400

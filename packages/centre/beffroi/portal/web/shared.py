@@ -195,10 +195,12 @@ def team_context(
     }
 
 
-def marked(actor: Actor, mailbox: Mailbox, rows: list[dict[str, Any]]) -> bool:
-    """Put beside the rows of a list what colleagues do with them; whether the mailbox is a functional one."""
-    if not queries.title_of(mailbox):
-        return False
+def marked(actor: Actor, mailbox: Mailbox, rows: list[dict[str, Any]]) -> str:
+    """Put beside the rows of a list what colleagues do with them; return the name of the functional mailbox, "" for a
+    person's own."""
+    title = queries.title_of(mailbox)
+    if not title:
+        return ""
     keys = {queries.message_key(one) for row in rows for one in row["messages"]}
     found = queries.marks(actor, mailbox, keys)
     for row in rows:
@@ -206,4 +208,4 @@ def marked(actor: Actor, mailbox: Mailbox, rows: list[dict[str, Any]]) -> bool:
         row["assigned"] = next((one.assigned_name for one in beside if one.assigned_to), "")
         row["answering"] = next((one.answering for one in beside if one.answering), "")
         row["notes"] = sum(len(one.notes) for one in beside)
-    return True
+    return title
