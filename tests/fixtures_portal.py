@@ -42,6 +42,20 @@ def own_mailbox(commune: Commune) -> Mailbox:
     return made
 
 
+def shared_box(commune: Commune, *members: Any, local: str = "mairie") -> Mailbox:
+    """A functional mailbox of the commune with these members (actors), without engines."""
+    from beffroi.mail.models import Mailbox
+    from beffroi.mail.people.models import Member, SharedMailbox
+
+    made: Mailbox = Mailbox.objects.create(
+        collectivite_id=commune.id, address=f"{local}@{commune.domain}", crypt_key="-", ready_at=clock.now()
+    )
+    SharedMailbox.objects.create(mailbox_id=made.id, collectivite_id=commune.id, title="Mairie")
+    for one in members:
+        Member.objects.create(mailbox_id=made.id, collectivite_id=commune.id, person_id=one.id)
+    return made
+
+
 def deliver(mailbox: Any, beffroi_id: str) -> None:
     """The evidence that mailgate and the journal would have written for a lure."""
     from beffroi.mail.models import MailDelivery, MailMessage, MailObservation

@@ -26,6 +26,7 @@ from beffroi.mail.drafts import Place
 from beffroi.mail.held.models import HeldMail
 from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.models import Mailbox, RemediationJob, Sending
+from beffroi.mail.people.models import Departure, Member
 from beffroi.watch.models import Campaign
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
 from beffroi_protocol.indicators import normalise
@@ -44,6 +45,7 @@ from tests.fixtures_portal import (
     on_listener,
     own_mailbox,
     portal_client,
+    shared_box,
     sighting,
 )
 from tests.fixtures_portal_mail import shown_mail
@@ -51,6 +53,7 @@ from tests.fixtures_stream import block
 
 __all__ = ["no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db
+NOTHING_ENDED = '{"roles": [], "closed": [], "left": [], "app_passwords": 0}'
 
 
 @dataclass
@@ -78,6 +81,8 @@ class World:
     held_id: str
     import_id: str
     sending_id: str
+    shared_id: str
+    departure_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -86,8 +91,8 @@ Arguments = Callable[[World], dict[str, Any]]
 @dataclass(frozen=True)
 class Rule:
     """``kind``: open (anyone), account (django-allauth's, needs a sign-in), own (a page of whoever is signed in),
-    thing (of one owner; ``arguments`` name Beaune's), ours (of all of Beaune), box (another listener). ``data`` would
-    be a valid form."""
+    thing (of one owner; ``arguments`` name Beaune's), ours (of all of Beaune), led (by Beaune's référent), box (another
+    listener). ``data`` would be a valid form."""
 
     kind: str
     arguments: Arguments = lambda world: {}
@@ -153,6 +158,12 @@ PORTAL = {
     "held_block": Rule("thing", HELD),
     "held_undo": Rule("thing", HELD),
     "held_review": Rule("thing", HELD, {"text": "x"}),
+    "shared_mailboxes": Rule("own", data={"local": "x", "domain": "beaune.test", "title": "X"}),
+    "shared_mailbox": Rule("led", lambda world: {"mailbox_id": world.shared_id}, {"what": "close"}),
+    "mail_handling": Rule("thing", mail(uid=1), {"what": "note", "text": "x"}),
+    "departures": Rule("own"),
+    "departure_prepare": Rule("led", lambda world: {"person_id": world.beaune.colleague.id}),
+    "departure": Rule("led", lambda world: {"departure_id": world.departure_id}),
     "mail_list": Rule("thing", mail()),
     "mail_write": Rule("thing", mail()),
     "mail_draft": Rule("thing", mail(uid=1)),
@@ -262,15 +273,18 @@ CONSOLE = {
     "box_confirm": Rule("thing", BOX),
     "box_revoke": Rule("thing", BOX),
 }
-CLOSED_PORTAL = [name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "ours", "account")]
+CLOSED_PORTAL = [
+    name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "ours", "led", "account")
+]
 POSTED = (
     *("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end", "spared"),
     *("held_release", "held_block", "held_undo", "held_digest_time"),
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new"),
-    *("outgoing_account", "outgoing_mail"),
+    *("outgoing_account", "outgoing_mail", "mail_handling"),
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
-THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours")]
+THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours", "led")]
+STEP_UP = ("departure_prepare",)  # a referent is asked for the password before it opens
 
 
 @pytest.fixture
@@ -340,6 +354,10 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         sendings.schedule(
             actor=beaune.agent, mailbox=mailbox, place=Place(1, 1), message_id="<a@b>", recipients=1
         ).id,
+        shared_box(beaune).id,
+        Departure.objects.create(
+            collectivite_id=beaune.id, person_id=beaune.agent.id, by="x", ended=NOTHING_ENDED
+        ).id,
     )
 
 
@@ -364,6 +382,8 @@ def changed() -> tuple[object, ...]:
         set(LocalException.objects.values_list("state", flat=True)),
         set(NeverAgain.objects.values_list("pending", "revoked_at")),
         set(ImportJob.objects.values_list("id", "state")),
+        set(Departure.objects.values_list("id", "state")),
+        Member.objects.filter(ended_at=None).count(),
     )
 
 
@@ -379,7 +399,7 @@ def test_every_address_has_its_rule(urlconf: str, rules: dict[str, Rule]) -> Non
     assert sorted(one.name for one in patterns) == sorted(rules)
     for one in patterns:
         named = bool(one.pattern.regex.groupindex)
-        assert named == (rules[one.name].kind in ("thing", "ours")), (
+        assert named == (rules[one.name].kind in ("thing", "ours", "led")), (
             f"{one.name}: an identifier needs a rule for its owner"
         )
 
@@ -402,7 +422,9 @@ def test_what_belongs_to_another_is_no_such_page(name: str, method: str, world: 
     before = changed()
     neighbours = (world.nuits.agent_membership, world.nuits.referent_membership)
     colleagues = (world.beaune.colleague_membership, world.beaune.referent_membership)
-    for stranger in neighbours if PORTAL[name].kind == "ours" else neighbours + colleagues:
+    agents = (world.beaune.colleague_membership, world.beaune.agent_membership)
+    near = {"ours": (), "led": agents}.get(PORTAL[name].kind, colleagues)
+    for stranger in neighbours + near:
         answer = ask(portal_client(stranger), method, name, PORTAL, world)
         assert answer.status_code in (404, 405), (name, stranger.role)
         assert "facture" not in answer.content.decode("utf-8", "replace")
@@ -412,8 +434,10 @@ def test_what_belongs_to_another_is_no_such_page(name: str, method: str, world: 
 @pytest.mark.parametrize("name", THINGS)
 def test_what_belongs_to_oneself_is_found(name: str, world: World) -> None:
     """Otherwise the refusals above would prove nothing."""
-    expected = 405 if name in POSTED else 200
-    answer = ask(portal_client(world.beaune.agent_membership), "get", name, PORTAL, world)
+    expected = 405 if name in POSTED else 302 if name in STEP_UP else 200
+    beaune = world.beaune
+    owner = beaune.referent_membership if PORTAL[name].kind == "led" else beaune.agent_membership
+    answer = ask(portal_client(owner), "get", name, PORTAL, world)
     assert answer.status_code == expected
 
 

@@ -70,6 +70,22 @@ def close_mailbox(*, actor: Actor, mailbox: Mailbox) -> bool:
 
 
 @transaction.atomic
+def reopen_mailbox(*, actor: Actor, mailbox: Mailbox) -> bool:
+    """Undo a closing: the same key opens the same content; mail is accepted again once Dovecot knows it.
+
+    False if it was open. Errors: NotFound.
+    """
+    if not (actor.sees_all or (actor.role == "referent" and actor.may_see(mailbox.collectivite_id))):
+        raise NotFound("mailbox")
+    rows = Mailbox.objects.filter(pk=mailbox.pk).exclude(closed_at=None)
+    if not rows.update(closed_at=None, ready_at=None):
+        return False
+    _record(actor, "mail:mailbox:reopened", mailbox)
+    publish("mail:mailbox_created", {"mailbox_id": mailbox.id}, collectivite_id=mailbox.collectivite_id)
+    return True
+
+
+@transaction.atomic
 def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
     """A person reports a message of their own mailbox: a sighting for watch, never a proof. Return its id.
 

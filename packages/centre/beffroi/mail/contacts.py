@@ -17,6 +17,7 @@ from beffroi.core.identity.models import Person
 from beffroi.lib.config import Config
 from beffroi.mail import drafts, queries, reader
 from beffroi.mail.models import Mailbox
+from beffroi.mail.people import queries as people
 
 MAX_SENT = 500
 MAX_PEOPLE = 1000
@@ -39,7 +40,8 @@ def _own_collectivite(actor: Actor) -> list[tuple[str, str]]:
             "pk", "name"
         )
     )
-    return [(names.get(one.person_id or "", ""), one.address) for one in boxes]
+    titles = people.titles(boxes)
+    return [(names.get(one.person_id or "", titles.get(one.id, "")), one.address) for one in boxes]
 
 
 def _written_to(config: Config, address: str) -> list[tuple[str, str]]:

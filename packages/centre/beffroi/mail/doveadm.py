@@ -130,6 +130,16 @@ def generate_key(address: str) -> Command:
     return "mailboxCryptokeyGenerate", {"user": address, "userKeyOnly": True}
 
 
+def kick(address: str) -> Command:
+    """End every connection of this mailbox; none gives None, which is no failure."""
+    return "kick", {"mask": [address]}
+
+
+def who(address: str) -> Command:
+    """The connections of this mailbox that are open; an empty list for none."""
+    return "who", {"mask": [address]}
+
+
 def list_keys(address: str) -> Command:
     return "mailboxCryptokeyList", {"user": address, "userKey": True}
 

@@ -20,7 +20,7 @@ from django.conf import settings
 from beffroi.core.identity.queries import current_memberships
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
-from beffroi.mail import drafts, original, sendings, submission
+from beffroi.mail import drafts, original, queries, sendings, submission
 from beffroi.mail.drafts import DraftChanged, Place
 from beffroi.mail.models import Mailbox, MailMessage, Sending
 
@@ -119,10 +119,8 @@ def _refused(sending: Sending, refusal: submission.Refused) -> bool:
 
 def _mailbox(sending: Sending) -> Mailbox | None:
     """The mailbox, if this person may still send from it."""
-    mailbox = Mailbox.objects.filter(
-        pk=sending.mailbox_id, person_id=sending.person_id, closed_at=None
-    ).first()
     member = any(
         one.collectivite_id == sending.collectivite_id for one in current_memberships(sending.person_id)
     )
-    return mailbox if member else None
+    opened = queries.opened_by(sending.person_id, sending.collectivite_id)
+    return opened.filter(pk=sending.mailbox_id).first() if member else None

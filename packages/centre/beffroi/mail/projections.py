@@ -124,6 +124,26 @@ def remove_mailbox(config: Config, *, mailbox_id: str, address: str) -> None:
         auth.execute("DELETE FROM mailbox WHERE id = ?", (mailbox_id,))
 
 
+def opens(config: Config, *, addresses: Collection[str], app_passwords: Collection[str]) -> bool:
+    """Whether an engine would still let one of these mailboxes be opened, take mail for it or know such a password.
+    Where a file is missing no engine was prepared, and it knows nobody."""
+    asked = (
+        ("routes.sqlite", "mailbox", "address", addresses),
+        ("auth.sqlite", "mailbox", "address", addresses),
+        ("auth.sqlite", "app_password", "address", addresses),
+        ("auth.sqlite", "app_password", "id", app_passwords),
+    )
+    return any(_any(_folder(config) / name, table, column, values) for name, table, column, values in asked)
+
+
+def _any(path: Path, table: str, column: str, values: Collection[str]) -> bool:
+    if not path.exists():
+        return False
+    asked = f"SELECT 1 FROM {table} WHERE {column} = ?"  # noqa: S608 - names of our own
+    with _open(path) as database:
+        return any(database.execute(asked, (one,)).fetchone() for one in values)
+
+
 def put_app_password(
     config: Config, *, app_password_id: str, addresses: list[str], sha256: str, protocols: list[str]
 ) -> None:

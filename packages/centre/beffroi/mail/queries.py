@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from beffroi_protocol.indicators import Indicator, Kind
-from django.db.models import Count, DateTimeField, OuterRef, QuerySet, Subquery
+from django.db.models import Count, DateTimeField, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import TruncDate
 
 from beffroi.core.decisions import queries as decisions
@@ -28,6 +28,7 @@ from beffroi.mail.models import (
     RemediationItem,
     RemediationJob,
 )
+from beffroi.mail.people.models import Member
 
 REACH_ROWS = 5000
 
@@ -48,13 +49,22 @@ class JobReport:
 
 
 def own_mailboxes(actor: Actor) -> QuerySet[Mailbox]:
-    """The mailboxes that a person may read: their own, of the collectivité of the credential. No role reads
-    another person's mail, not the referent's and not the Département's."""
+    """The mailboxes that a person may read, of the collectivité of the credential: their own first, then the
+    functional ones whose member they are. No role reads another person's mail, not the referent's and not the
+    Département's."""
     if actor.kind != "person" or actor.collectivite_id is None:
         return Mailbox.objects.none()
+    return opened_by(actor.id, actor.collectivite_id).order_by(F("person_id").asc(nulls_last=True), "address")
+
+
+def opened_by(person_id: str, collectivite_id: str) -> QuerySet[Mailbox]:
+    """Open mailboxes that this person owns, or reads as a member, in this collectivité."""
+    joined = Member.objects.filter(person_id=person_id, collectivite_id=collectivite_id, ended_at=None)
     return Mailbox.objects.filter(
-        person_id=actor.id, collectivite_id=actor.collectivite_id, closed_at=None
-    ).order_by("address")
+        Q(person_id=person_id) | Q(person_id=None, pk__in=joined.values("mailbox_id")),
+        collectivite_id=collectivite_id,
+        closed_at=None,
+    )
 
 
 def access_mailbox(actor: Actor, mailbox_id: str) -> Mailbox:

@@ -77,6 +77,8 @@ class MessageSummary:
     """The first recipient: for a message of one's own."""
     root: str = ""
     """The first message of its conversation, as it says; hostile."""
+    message_id: str = ""
+    """As its sender says; hostile."""
 
 
 @dataclass(frozen=True)
@@ -264,6 +266,7 @@ def _summary(uid: int, row: dict[bytes, Any]) -> MessageSummary:
         answered=b"\\Answered" in flags,
         to=_first_recipient(envelope),
         root=_root(row, envelope),
+        message_id=_latin(getattr(envelope, "message_id", None) or b"")[:1000],
     )
 
 

@@ -57,10 +57,10 @@ def schedule(*, actor: Actor, mailbox: Mailbox, place: Place, message_id: str, r
 
 
 def access_sending(actor: Actor, mailbox_id: str, sending_id: str) -> Sending:
-    """A message that this person sends from this own mailbox. Errors: NotFound."""
+    """A message on its way from a mailbox that this person may open, whoever wrote it: members of a functional
+    mailbox share its drafts, so each of them may call one back. Errors: NotFound."""
     mailbox = queries.access_mailbox(actor, mailbox_id)
-    own = Sending.objects.filter(mailbox_id=mailbox.id, person_id=actor.id)
-    return existing(own.filter(pk=sending_id).first(), "message")
+    return existing(Sending.objects.filter(mailbox_id=mailbox.id, pk=sending_id).first(), "message")
 
 
 def unsettled(actor: Actor, mailbox: Mailbox) -> list[Sending]:

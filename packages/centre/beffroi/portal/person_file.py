@@ -25,6 +25,7 @@ from beffroi.incidents.models import Incident, IncidentEntry
 from beffroi.lib import clock
 from beffroi.mail.held.models import HeldMail, SenderRule
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
+from beffroi.mail.people.models import Departure, Handling, Member, Note
 from beffroi.watch.models import Sighting
 
 FORM = 1
@@ -79,6 +80,18 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
             "incident_id", "at", "actor_kind", "actor_id", "code", "data", "text",
         ),
         "mailboxes": _rows(mailboxes, "id", "collectivite_id", "address", "created_at", "closed_at"),
+        "functional_mailboxes": _rows(
+            Member.objects.filter(person_id=own), "mailbox_id", "collectivite_id", "since", "ended_at"
+        ),
+        "mail_notes": _rows(
+            Note.objects.filter(person_id=own), "mailbox_id", "message_key", "text", "created_at", "removed_at"
+        ),
+        "mail_handlings": _rows(
+            Handling.objects.filter(assigned_to=own), "mailbox_id", "message_key", "changed_at"
+        ),
+        "departures": _rows(
+            Departure.objects.filter(person_id=own), "collectivite_id", "state", "created_at", "confirmed_at"
+        ),
         "sender_rules": _rows(
             SenderRule.objects.filter(created_by=own), "mailbox_id", "address", "verdict", "created_at", "ended_at"
         ),

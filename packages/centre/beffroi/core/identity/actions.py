@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from allauth.account.models import EmailAddress
@@ -113,6 +114,23 @@ def end_access(*, actor: Actor, membership: Membership) -> bool:
         collectivite_id=membership.collectivite_id,
     )
     return True
+
+
+@transaction.atomic
+def restore_access(
+    *, actor: Actor, person: Person, collectivite: Collectivite, roles: Collection[str]
+) -> list[Membership]:
+    """Undo ``end_access``: the roles again, and the account open. App passwords and sessions stay ended.
+
+    Errors: NotFound, NotAllowed; Conflict where the account was erased or has such a role by now.
+    """
+    _may_manage(actor, collectivite.id)
+    if Person.objects.filter(pk=person.pk).exclude(erased_at=None).exists():
+        raise Conflict("this account was erased")
+    Person.objects.filter(pk=person.pk).update(is_active=True, sessions_from=clock.now())
+    return [
+        add_membership(actor=actor, person=person, collectivite=collectivite, role=role) for role in roles
+    ]
 
 
 @transaction.atomic

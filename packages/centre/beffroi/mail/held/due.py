@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 from beffroi.mail.held import queries, workdays
 from beffroi.mail.held.models import Digest, HeldMail
 from beffroi.mail.models import Mailbox
+from beffroi.mail.people.models import Member
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ def due(local: datetime, *, limit: int) -> list[Due]:
     minute = local.hour * 60 + local.minute
     waiting = _waiting(local).values("mailbox_id")
     told = Digest.objects.filter(sent_on__gte=local.date()).values("mailbox_id")
-    mailboxes = Mailbox.objects.filter(pk__in=waiting, closed_at=None).exclude(person_id=None)
+    read = Q(person_id__isnull=False) | Q(pk__in=Member.objects.filter(ended_at=None).values("mailbox_id"))
+    mailboxes = Mailbox.objects.filter(read, pk__in=waiting, closed_at=None)
     candidates = list(mailboxes.exclude(pk__in=told).order_by("id"))
     times = queries.digest_times(candidates)
     return [_of(one, local) for one in candidates if times[one.id] <= minute][:limit]

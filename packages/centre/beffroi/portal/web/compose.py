@@ -27,6 +27,8 @@ from beffroi.mail import compose, contacts, drafts, original, queries, reader, s
 from beffroi.mail.compose import Draft, DraftInvalid, File
 from beffroi.mail.drafts import DraftChanged, Place
 from beffroi.mail.models import Mailbox, Sending
+from beffroi.mail.people import handling
+from beffroi.mail.people import queries as team
 from beffroi.portal import webmail_words
 from beffroi.portal.pages import asks_part, for_agents, page, words_of
 from beffroi.portal.web.folders import asked_folder
@@ -46,6 +48,9 @@ def write(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         asked = request.GET.get(word, "")
         if asked.isascii() and asked.isdigit() and len(asked) < 11:
             form = _answer(mailbox, int(asked), asked_folder(request), how)
+            if how != "forward" and team.title_of(mailbox) and form["answered"]:
+                form["answering"] = _colleague(actor, mailbox, form["answered"])
+                handling.answering(actor=actor, mailbox=mailbox, key=form["answered"])
             break
     return _form(request, mailbox, form)
 
@@ -66,12 +71,27 @@ def _answer(mailbox: Mailbox, uid: int, folder: str, how: str) -> dict[str, Any]
     form: dict[str, Any] = compose.answer(found, how, mailbox.address, words)
     form["source"] = compose.source_of(found, how)
     form["how"] = how
+    form["answered"] = team.message_key(view.summary)
     if how == "forward":
         form["forwarded"] = [
             {"part": file.part, "name": file.name, "size_bytes": file.size_bytes} for file in view.attachments
         ]
         form["forwarded_uid"], form["forwarded_folder"] = uid, folder
     return form
+
+
+def _colleague(actor: Actor, mailbox: Mailbox, key: str) -> str:
+    """Who else is answering this mail just now; "" for nobody."""
+    found = team.marks(actor, mailbox, [key]).get(key)
+    return found.answering if found else ""
+
+
+def _presence(request: HttpRequest, actor: Actor, mailbox: Mailbox, what: str) -> None:
+    """Tell the colleagues of a functional mailbox that its mail is still being answered, or not any more."""
+    key = request.POST.get("answered", "")
+    if team.is_key(key) and team.title_of(mailbox):
+        tell = handling.answering if what == "save" else handling.stop_answering
+        tell(actor=actor, mailbox=mailbox, key=key)
 
 
 def _text_of(html: str) -> str:
@@ -107,6 +127,7 @@ def save(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         if at is not None:
             sendings.call_back(actor=actor, mailbox=mailbox, place=at)
         if what == "discard":
+            _presence(request, actor, mailbox, what)
             return _discard(request, mailbox, at)
         written = _written(request, actor, mailbox)
         compose.check(written, clock.now(), lenient=what != "send")
@@ -120,6 +141,7 @@ def save(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         NotFound,
     ) as error:
         return _not_saved(request, mailbox, error)
+    _presence(request, actor, mailbox, what)
     if what == "send":
         sending = sendings.schedule(
             actor=actor,
@@ -171,7 +193,7 @@ def _not_saved(request: HttpRequest, mailbox: Mailbox, error: BeffroiError) -> H
     field_name = error.field_name if isinstance(error, DraftInvalid) else ""
     if _by_script(request):
         return JsonResponse({"error": words, "field": field_name}, status=error.http_status)
-    form: dict[str, Any] = {name: request.POST.get(name, "") for name in FIELDS}
+    form: dict[str, Any] = {name: request.POST.get(name, "") for name in (*FIELDS, "answered")}
     at = _place(request)
     form |= {"uid": at.uid if at else "", "uid_validity": at.uid_validity if at else ""}
     form |= {"error": words, "error_field": field_name}
@@ -187,10 +209,9 @@ def _written(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> Draft:
     values["message_id"] = values["message_id"] or compose.new_message_id(mailbox.address)
     if not values["message_id"].endswith(f"@{mailbox.address.rpartition('@')[2]}>"):
         raise DraftInvalid("message_id", "control")
-    memberships = identity.current_memberships(actor.id)
     files = [*_forwarded(request, actor, mailbox), *_uploaded(request)]
     return Draft(
-        from_name=memberships[0].person.name if memberships else "",
+        from_name=team.title_of(mailbox) or identity.person_name(actor.id),
         from_address=mailbox.address,
         files=files,
         **values,

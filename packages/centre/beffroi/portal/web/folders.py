@@ -58,8 +58,11 @@ def grouped(letters: Sequence[reader.MessageSummary]) -> list[dict[str, Any]]:
     """One row a conversation, its newest message; ``uids`` are those of all its messages on this page."""
     rows: dict[str, dict[str, Any]] = {}
     for one in letters:
-        row = rows.setdefault(one.root or f"#{one.uid}", {"message": one, "uids": [], "seen": True})
+        row = rows.setdefault(
+            one.root or f"#{one.uid}", {"message": one, "messages": [], "uids": [], "seen": True}
+        )
         row["uids"].append(one.uid)
+        row["messages"].append(one)
         row["seen"] = row["seen"] and one.seen
     for row in rows.values():
         row["count"] = len(row["uids"])
@@ -68,7 +71,10 @@ def grouped(letters: Sequence[reader.MessageSummary]) -> list[dict[str, Any]]:
 
 
 def alone(letters: Sequence[reader.MessageSummary]) -> list[dict[str, Any]]:
-    return [{"message": one, "uids": str(one.uid), "seen": one.seen, "count": 1} for one in letters]
+    return [
+        {"message": one, "messages": [one], "uids": str(one.uid), "seen": one.seen, "count": 1}
+        for one in letters
+    ]
 
 
 @require_POST

@@ -23,9 +23,10 @@ from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound
 from beffroi.lib.ids import is_id
 from beffroi.mail import actions, folders, queries, reader, sendings
 from beffroi.mail.models import Mailbox
+from beffroi.mail.people import queries as people
 from beffroi.portal import safe_html, words
 from beffroi.portal.pages import asks_part, for_agents, page
-from beffroi.portal.web import compose
+from beffroi.portal.web import compose, shared
 from beffroi.portal.web.folders import alone, asked_folder, folder_context, grouped
 from beffroi.watch import queries as watch
 
@@ -67,7 +68,9 @@ def mailboxes(request: HttpRequest, actor: Actor) -> HttpResponse:
     own = list(queries.own_mailboxes(actor))
     if len(own) == 1:
         return HttpResponseRedirect(reverse("mail_list", args=[own[0].id]))
-    return page(request, "portal/mailboxes.html", {"place": "mail", "mailboxes": own})
+    named = people.titles(own)
+    context = {"place": "mail", "mailboxes": [(one, named.get(one.id, "")) for one in own]}
+    return page(request, "portal/mailboxes.html", context)
 
 
 @require_GET
@@ -89,8 +92,10 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
             shown = found[:PAGE_MESSAGES]
     # In the inbox and in one's own folders a conversation is one row; what was sent or found stands alone.
     joined = not asked and folder not in ("Drafts", "Sent", "Junk", "Trash")
+    letters = grouped(shown) if joined else alone(shown)
     context = {
         **folder_context(folder, places),
+        "shared": shared.marked(actor, mailbox, letters),
         "asked": asked,
         "total": total,
         "sendings": [compose.shown(one) for one in sendings.unsettled(actor, mailbox)],
@@ -98,7 +103,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "place": "mail",
         "mailbox": mailbox,
         "mailboxes": list(queries.own_mailboxes(actor)),
-        "letters": grouped(shown) if joined else alone(shown),
+        "letters": letters,
         "unread": sum(not one.seen for one in shown),
         "older": shown[-1].uid if len(found) > PAGE_MESSAGES and not asked else None,
         "first_page": before_uid is None,
@@ -143,6 +148,7 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         ],
         **folder_context(folder, places),
         **_origin(view),
+        **shared.team_context(request, actor, mailbox, view.summary),
     }
     return page(request, "portal/mail_read.html", context)
 

@@ -1,0 +1,31 @@
+"""Whoever leaves a collectivité reads none of its functional mailboxes any more, whichever way they left; and a
+departure is confirmed once the engines have ended it. Process: worker."""
+
+from __future__ import annotations
+
+from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Membership
+from beffroi.core.identity.queries import current_memberships
+from beffroi.mail.models import Mailbox
+from beffroi.mail.people import actions, leaving
+from beffroi.mail.people.models import Member
+
+SYSTEM = Actor.system("mail.people")
+
+
+@consumer(name="mail.members", kinds=("identity:access_ended",))
+def end_members(event: Event) -> None:
+    """Unless they are still there in another role."""
+    ended = Membership.objects.get(pk=event.payload["membership_id"])
+    person_id, owner = ended.person_id, ended.collectivite_id
+    if any(one.collectivite_id == owner for one in current_memberships(person_id)):
+        return
+    rows = Member.objects.filter(person_id=person_id, collectivite_id=owner, ended_at=None)
+    for mailbox in Mailbox.objects.filter(pk__in=rows.values("mailbox_id")):
+        actions.remove_member(actor=SYSTEM, mailbox=mailbox, person_id=person_id)
+
+
+@periodic("mail.departures", every_s=1.0)
+def confirm_departures() -> None:
+    leaving.confirm_waiting()

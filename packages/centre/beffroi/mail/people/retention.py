@@ -1,0 +1,37 @@
+"""How long is kept who dealt with which mail, notes beside mails, former members and departures.
+
+The mailboxes themselves are the commune's archive: a closed one keeps its content and its key.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import QuerySet
+
+from beffroi.core.retention.registry import Category, category
+from beffroi.mail.people.models import Departure, Handling, Member, Note
+
+
+def handlings(cutoff: datetime) -> QuerySet[Handling]:
+    return Handling.objects.filter(changed_at__lt=cutoff)
+
+
+def notes(cutoff: datetime) -> QuerySet[Note]:
+    return Note.objects.filter(created_at__lt=cutoff)
+
+
+def former_members(cutoff: datetime) -> QuerySet[Member]:
+    return Member.objects.filter(ended_at__lt=cutoff)
+
+
+def departures(cutoff: datetime) -> QuerySet[Departure]:
+    """Not one that the engines have not confirmed: it would go on being nobody's business."""
+    over = (Departure.State.CONFIRMED, Departure.State.UNDONE)
+    return Departure.objects.filter(created_at__lt=cutoff, state__in=over)
+
+
+category(Category("handlings", 96, "retention_messages_days", handlings))
+category(Category("mail_notes", 97, "retention_messages_days", notes))
+category(Category("former_members", 98, "retention_accounts_days", former_members))
+category(Category("departures", 99, "retention_accounts_days", departures))

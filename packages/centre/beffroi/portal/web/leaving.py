@@ -1,0 +1,149 @@
+"""Somebody leaves: what they have, who takes over, everything ended at once, the record, and its undoing.
+
+Input:  hostile: every field. The change is a POST after a step-up: it ends a colleague's work.
+Access: the référent of the collectivité of the session; for everybody else there is no such page.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.decorators import reauthentication_required
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_http_methods
+
+from beffroi.core.communes import queries as communes
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Person
+from beffroi.lib.errors import NotFound
+from beffroi.mail.models import Mailbox
+from beffroi.mail.people import leaving, queries
+from beffroi.mail.people.models import Departure
+from beffroi.portal.pages import asks_part, for_agents, page
+
+PLACE = {"place": "mail"}
+WAITS_FOR = {
+    "": gettext_lazy("Les accès sont en train de se fermer."),
+    "projection": gettext_lazy("Les serveurs de courrier apprennent que ces accès n’existent plus."),
+    "connections": gettext_lazy("Une connexion ouverte est en train d’être coupée."),
+    "engines": gettext_lazy(
+        "Le serveur de courrier ne répond pas : la coupure sera vérifiée dès son retour. Si cela dure, prévenez"
+        " le Département."
+    ),
+}
+
+
+def _checked(actor: Actor) -> None:
+    if not queries.may_manage(actor):
+        raise NotFound("page")
+
+
+@require_GET
+@for_agents
+def departures(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Everybody of the collectivité, to choose who leaves; and who left."""
+    _checked(actor)
+    inside = queries.people(actor, actor.collectivite_id or "")
+    context = PLACE | {
+        "people": [one for one in inside if one.id != actor.id],
+        "departures": [_shown(one) for one in leaving.visible(actor)],
+    }
+    return page(request, "portal/departures.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def prepare(request: HttpRequest, actor: Actor, person_id: str) -> HttpResponse:
+    """What the person has, a successor for each functional mailbox; then everything is ended at once."""
+    _checked(actor)
+    try:
+        person = identity.access_person(actor, person_id)
+    except NotFound:
+        # Pressed twice, or gone back to: the departure is there already.
+        done = next((one for one in leaving.visible(actor) if one.person_id == person_id), None)
+        if done is None:
+            raise
+        return HttpResponseRedirect(reverse("departure", args=[done.id]))
+    answer: HttpResponse = _prepare(request, actor, person)
+    return answer
+
+
+@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
+def _prepare(request: HttpRequest, actor: Actor, person: Person) -> HttpResponse:
+    collectivite = communes.access_collectivite(actor, actor.collectivite_id or "")
+    if request.method == "POST":
+        successors = {
+            name.removeprefix("heir-"): value
+            for name, value in request.POST.items()
+            if name.startswith("heir-") and isinstance(value, str) and value
+        }
+        made = leaving.depart(actor=actor, collectivite=collectivite, person=person, successors=successors)
+        return HttpResponseRedirect(reverse("departure", args=[made.id]))
+    read = leaving.read_by(person.id, collectivite.id)
+    named = queries.titles(read)
+    others = [one for one in queries.people(actor, collectivite.id) if one.id != person.id]
+    context = PLACE | {
+        "person": person,
+        "self": person.id == actor.id,
+        "owned": leaving.owned_by(person.id, collectivite.id),
+        "read": [
+            {
+                "mailbox": one,
+                "title": named.get(one.id, ""),
+                "members": [two for two in queries.members(one.id) if two.id != person.id],
+            }
+            for one in read
+        ],
+        "others": others,
+        "app_passwords": leaving.app_passwords_of(person.id, collectivite.id),
+        "undo_days": leaving.UNDO_DAYS,
+    }
+    return page(request, "portal/departure_prepare.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def departure(request: HttpRequest, actor: Actor, departure_id: str) -> HttpResponse:
+    """The record: what was ended, whether the engines confirmed it; its undoing."""
+    found = leaving.access_departure(actor, departure_id)
+    if request.method == "POST":
+        leaving.undo(actor=actor, departure=found)
+        messages.success(
+            request,
+            _(
+                "Le départ est annulé : la personne a de nouveau ses accès et ses boîtes. Elle refait ses mots de"
+                " passe d’application."
+            ),
+        )
+        return HttpResponseRedirect(reverse("departure", args=[found.id]))
+    part = asks_part(request, "state")
+    return page(
+        request,
+        "portal/parts/departure_state.html" if part else "portal/departure.html",
+        PLACE | _shown(found),
+    )
+
+
+def _shown(one: Departure) -> dict[str, Any]:
+    what = leaving.ended(one)
+    ids = [*what["closed"], *(mailbox for mailbox, _heir in what["left"])]
+    boxes = Mailbox.objects.in_bulk(ids)
+    return {
+        "departure": one,
+        "name": identity.person_name(one.person_id) or _("Une personne partie"),
+        "by": identity.person_name(one.by) or _("Le Département"),
+        "closed": [boxes[key].address for key in what["closed"] if key in boxes],
+        "left": [
+            (boxes[key].address, identity.person_name(heir) if heir else "")
+            for key, heir in what["left"]
+            if key in boxes
+        ],
+        "app_passwords": what["app_passwords"],
+        "waits": WAITS_FOR.get(one.waits_for, WAITS_FOR[""]),
+        "undo_until": leaving.undo_until(one),
+    }

@@ -1,0 +1,199 @@
+"""Functional mailboxes and departures before real engines: who opens what, who sends as whom, what a kick ends."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from datetime import timedelta
+
+import pytest
+from beffroi.core.events import run_pending
+from beffroi.core.identity import actions as identity
+from beffroi.core.identity.models import Person
+from beffroi.lib import clock
+from beffroi.mail import doveadm, outgoing, reader, submission
+from beffroi.mail.doveadm import Doveadm
+from beffroi.mail.models import Mailbox, Sending
+from beffroi.mail.people import actions, leaving, queries
+from django.test import Client
+from imapclient import IMAPClient
+from imapclient.exceptions import IMAPClientError, LoginError
+
+from tests.conftest import Commune
+from tests.fixtures_portal import no_door, portal_client
+from tests.mail_post import Post, lure, needs_engines
+from tests.waiting import until
+
+__all__ = ["no_door"]
+pytest_plugins = ["tests.fixtures_mail"]
+pytestmark = needs_engines
+
+
+def functional(beaune: Commune, *members: Person, local: str) -> Mailbox:
+    box = actions.create_shared(
+        actor=beaune.referent,
+        collectivite=beaune.collectivite,
+        address=f"{local}@{beaune.domain}",
+        title="Mairie de Beaune",
+    )
+    for one in members:
+        actions.add_member(actor=beaune.referent, mailbox=box, person=one)
+    run_pending("main")
+    return box
+
+
+def app_password(commune: Commune) -> str:
+    issued = identity.issue_app_password(
+        actor=commune.agent, membership=commune.agent_membership, protocol_set="imap,smtp", label="x"
+    )
+    run_pending("main")
+    return issued.secret
+
+
+def sign_in(post: Post, box: Mailbox, secret: str) -> IMAPClient:
+    client = IMAPClient("127.0.0.1", post.config.imaps_port, ssl=True, ssl_context=_any(), timeout=20)
+    client.login(box.address, secret)
+    return client
+
+
+def _any() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def write(client: Client, box: Mailbox, to: str) -> Sending:
+    form = {
+        "what": "send",
+        "to": to,
+        "subject": "Permanence",
+        "text": "De 9 h à 12 h.",
+        "tab": "tab-of-a-test",
+    }
+    answer = client.post(f"/courrier/{box.id}/brouillon/", form, headers={"Accept": "application/json"})
+    assert answer.status_code == 200, answer.content
+    return Sending.objects.get(pk=json.loads(answer.content)["goto"].rpartition("=")[2])
+
+
+def leave_now() -> None:
+    Sending.objects.update(due_at=clock.now() - timedelta(seconds=1))
+    outgoing.send_due()
+
+
+def test_a_member_reads_and_answers_in_its_name_and_all_see_who_sent(
+    post: Post, beaune: Commune, no_door: None
+) -> None:
+    agent, colleague = beaune.agent_membership, beaune.colleague_membership
+    box = functional(beaune, agent.person, colleague.person, local="mairie")
+    own = post.mailbox(beaune, beaune.agent, "lit")
+    assert post.send(lure(box.address, "1").replace("Subject: ", "Subject: Demande "), box.address)[0] == 250
+    post.wait_count(box, 1)
+    client = portal_client(agent)
+    sending = write(client, box, own.address)
+    leave_now()
+    post.wait_count(own, 1)
+    with reader.open_mailbox(post.config, own.address) as opened:
+        (received,) = opened.list()
+    assert (received.from_address, received.from_name) == (box.address, "Mairie de Beaune")
+    assert sending.person_id == agent.person_id
+    with reader.open_mailbox(post.config, box.address) as opened:
+        (sent,) = opened.list("Sent")
+        assert queries.sent_by(box, sent) == "agent"
+        (asked,) = opened.list()
+    page = portal_client(colleague).get(f"/courrier/{box.id}/{sent.uid}/?dossier=Sent").content.decode()
+    assert "Envoyé par agent" in page
+    # Beside the mail: a key of its own, from the real headers.
+    path = f"/courrier/{box.id}/{asked.uid}/suivi/"
+    client.post(path, {"what": "assign", "person": colleague.person_id})
+    assert "Pour collegue" in client.get(f"/courrier/{box.id}/").content.decode()
+    # A detail after + leads to the same mailbox.
+    detailed = box.address.replace("@", "+cantine@")
+    assert post.send(lure(detailed, "5"), detailed)[0] == 250
+    post.wait_count(box, 2)
+
+
+def test_a_member_taken_off_sends_nothing_that_still_waits(
+    post: Post, beaune: Commune, no_door: None
+) -> None:
+    box = functional(beaune, beaune.agent_membership.person, local="etatcivil")
+    own = post.mailbox(beaune, beaune.colleague, "attend")
+    sending = write(portal_client(beaune.agent_membership), box, own.address)
+    actions.remove_member(actor=beaune.referent, mailbox=box, person_id=beaune.agent.id)
+    leave_now()
+    sending.refresh_from_db()
+    assert (sending.state, sending.reason) == ("refused", "closed")
+    assert post.count(own) == 0 and post.count(box, "Drafts") == 1
+
+
+def test_an_app_password_of_a_member_does_not_open_a_functional_mailbox(post: Post, beaune: Commune) -> None:
+    box = functional(beaune, beaune.agent_membership.person, local="accueil")
+    own = post.mailbox(beaune, beaune.agent, "ouvre")
+    secret = app_password(beaune)
+    sign_in(post, own, secret).logout()
+    with pytest.raises(LoginError):
+        sign_in(post, box, secret)
+
+
+def test_a_departure_ends_open_connections_and_is_confirmed_only_then(post: Post, beaune: Commune) -> None:
+    own = post.mailbox(beaune, beaune.agent, "part")
+    box = functional(beaune, beaune.agent_membership.person, local="urbanisme")
+    secret = app_password(beaune)
+    assert post.send(lure(own.address, "2"), own.address)[0] == 250
+    post.wait_count(own, 1)
+    open_client = sign_in(post, own, secret)
+    open_client.select_folder("INBOX")
+    open_client.idle()
+    engine = Doveadm(post.config)
+    until(lambda: bool(engine.run([doveadm.who(own.address)])[0]), "the connection is listed")
+    departure = leaving.depart(
+        actor=beaune.referent,
+        collectivite=beaune.collectivite,
+        person=beaune.agent_membership.person,
+        successors={box.id: beaune.colleague.id},
+    )
+    assert not leaving.confirm(departure)  # the engines have not heard of it
+    departure.refresh_from_db()
+    assert departure.waits_for == "projection"
+    run_pending("main")
+    until(lambda: leaving.confirm(departure), "the engines confirm the departure")
+    assert engine.run([doveadm.who(own.address)]) == [[]]
+    with pytest.raises((IMAPClientError, OSError)):
+        open_client.idle_done()
+        open_client.noop()
+    with pytest.raises(LoginError):
+        sign_in(post, own, secret)
+    with pytest.raises(reader.MailboxUnavailable), reader.open_mailbox(post.config, own.address):
+        pass
+    assert post.send(lure(own.address, "3"), own.address)[0] == 550
+    with pytest.raises(submission.Refused):
+        submission.submit(post.config, own.address, [box.address], b"From: a\r\n\r\nx")
+    assert [one.id for one in queries.members(box.id)] == [beaune.colleague.id]
+    # Undone: the same mail is there, the password is not.
+    leaving.undo(actor=beaune.referent, departure=departure)
+    run_pending("main")
+    assert post.count(own) == 1
+    assert post.send(lure(own.address, "4"), own.address)[0] == 250
+    post.wait_count(own, 2)
+    with pytest.raises(LoginError):
+        sign_in(post, own, secret)
+
+
+def test_a_departure_waits_for_engines_that_do_not_answer(post: Post, beaune: Commune) -> None:
+    post.mailbox(beaune, beaune.agent, "absent")
+    departure = leaving.depart(
+        actor=beaune.referent,
+        collectivite=beaune.collectivite,
+        person=beaune.agent_membership.person,
+        successors={},
+    )
+    run_pending("main")
+    post.engines.kill("dovecot")
+    try:
+        assert not leaving.confirm(departure)
+        departure.refresh_from_db()
+        assert (departure.state, departure.waits_for) == ("confirming", "engines")
+    finally:
+        post.engines.start("dovecot")
+    until(lambda: leaving.confirm(departure), "confirmed once dovecot is back")
+    departure.refresh_from_db()
+    assert departure.state == "confirmed"

@@ -1,0 +1,350 @@
+"""Functional mailboxes and departures in the tables, without engines: who reads, who is told what, what comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events import Event
+from beffroi.core.identity import actions as identity
+from beffroi.core.identity import queries as people_of
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import AppPassword, Person
+from beffroi.lib import clock
+from beffroi.lib.config import load
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.mail import contacts, doveadm, outgoing, projections, sendings
+from beffroi.mail import queries as mail
+from beffroi.mail.drafts import Place
+from beffroi.mail.held import due, links
+from beffroi.mail.models import Mailbox
+from beffroi.mail.people import actions, consumers, handling, leaving, queries
+from beffroi.mail.people.models import Departure, Handling, Note, SharedMailbox
+
+from tests.conftest import Commune
+from tests.fixtures_held import hold
+from tests.fixtures_portal import own_mailbox, shared_box
+
+pytestmark = pytest.mark.django_db
+KEY = "a" * 64
+
+
+def opened(actor: Actor) -> list[str]:
+    return [one.address for one in mail.own_mailboxes(actor)]
+
+
+def person(actor: Actor) -> Person:
+    return Person.objects.get(pk=actor.id)
+
+
+# Functional mailboxes
+
+
+def test_a_member_reads_a_functional_mailbox_and_nobody_else_does(beaune: Commune, nuits: Commune) -> None:
+    own = own_mailbox(beaune)
+    box = shared_box(beaune)
+    assert actions.add_member(actor=beaune.referent, mailbox=box, person=person(beaune.agent))
+    assert not actions.add_member(actor=beaune.referent, mailbox=box, person=person(beaune.agent))
+    assert opened(beaune.agent) == [own.address, box.address]  # one's own first
+    for stranger in (beaune.colleague, beaune.referent, nuits.agent, nuits.referent):
+        assert box.address not in opened(stranger)
+    assert actions.remove_member(actor=beaune.referent, mailbox=box, person_id=beaune.agent.id)
+    assert opened(beaune.agent) == [own.address]
+
+
+def test_only_the_referent_of_the_same_collectivite_decides_who_reads(
+    beaune: Commune, nuits: Commune
+) -> None:
+    box = shared_box(beaune, beaune.agent)
+    for stranger in (beaune.agent, nuits.referent):
+        with pytest.raises(NotFound):
+            actions.add_member(actor=stranger, mailbox=box, person=person(beaune.colleague))
+        with pytest.raises(NotFound):
+            actions.remove_member(actor=stranger, mailbox=box, person_id=beaune.agent.id)
+        with pytest.raises(NotFound):
+            actions.rename(actor=stranger, mailbox=box, title="X")
+    with pytest.raises(NotFound):
+        actions.add_member(actor=beaune.referent, mailbox=box, person=person(nuits.agent))
+    with pytest.raises(NotFound):  # a person's own mailbox has no members
+        actions.add_member(
+            actor=beaune.referent, mailbox=own_mailbox(beaune), person=person(beaune.colleague)
+        )
+
+
+@pytest.mark.parametrize("title", ["", " \n ", "x" * 101, "a\x00b"])
+def test_a_title_that_cannot_be_shown_is_refused(beaune: Commune, title: str) -> None:
+    with pytest.raises(Invalid):
+        actions.create_shared(
+            actor=beaune.referent,
+            collectivite=beaune.collectivite,
+            address="x@beaune.test",
+            title=title,
+        )
+    assert not Mailbox.objects.exists()
+
+
+def test_a_member_sends_in_its_name_until_taken_off_and_the_record_says_who(beaune: Commune) -> None:
+    box = shared_box(beaune, beaune.agent, beaune.colleague)
+    sending = sendings.schedule(
+        actor=beaune.agent, mailbox=box, place=Place(1, 1), message_id="<a@beaune.test>", recipients=1
+    )
+    assert AuditEntry.objects.get(verb="mail:sending:scheduled").actor_id == beaune.agent.id
+    assert outgoing._mailbox(sending) == box
+    # A colleague who opens the shared draft calls it back.
+    assert sendings.cancel(actor=beaune.colleague, sending=sending)
+    actions.remove_member(actor=beaune.referent, mailbox=box, person_id=beaune.agent.id)
+    assert outgoing._mailbox(sending) is None
+
+
+def test_held_mails_of_a_functional_mailbox_are_told_and_the_link_ends_with_its_readers(
+    beaune: Commune,
+) -> None:
+    box = shared_box(beaune, beaune.agent)
+    hold(box)
+    monday = clock.now().replace(year=2026, month=11, day=23, hour=20)
+    assert [one.mailbox for one in due.due(monday, limit=5)] == [box]
+    link = links.make(box)
+    assert links.read(link) == box
+    actions.add_member(actor=beaune.referent, mailbox=box, person=person(beaune.colleague))
+    with pytest.raises(NotFound):
+        links.read(link)
+    for one in (beaune.agent, beaune.colleague):
+        actions.remove_member(actor=beaune.referent, mailbox=box, person_id=one.id)
+    assert due.due(monday, limit=5) == []
+    with pytest.raises(NotFound):
+        links.read(links.make(box))
+
+
+def test_a_functional_mailbox_is_completed_by_its_name(
+    beaune: Commune, nuits: Commune, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    own, box = own_mailbox(beaune), shared_box(beaune)
+    shared_box(nuits)
+    monkeypatch.setattr(contacts, "_written_to", lambda *_: [])
+    assert contacts.suggestions(settings.BEFFROI, beaune.agent, own) == [("Mairie", box.address)]
+
+
+# Beside a mail
+
+
+def test_a_mail_is_given_to_a_member_and_taken_back(beaune: Commune, nuits: Commune) -> None:
+    box = shared_box(beaune, beaune.agent, beaune.colleague)
+    before = handling.assign(actor=beaune.agent, mailbox=box, key=KEY, person_id=beaune.colleague.id)
+    assert before == ""
+    found = queries.marks(beaune.colleague, box, [KEY])[KEY]
+    assert (found.assigned_name, found.assigned_by) == ("collegue", "agent")
+    assert handling.assign(actor=beaune.agent, mailbox=box, key=KEY, person_id=before) == beaune.colleague.id
+    assert queries.marks(beaune.agent, box, [KEY])[KEY].assigned_to == ""
+    with pytest.raises(Invalid):  # no member
+        handling.assign(actor=beaune.agent, mailbox=box, key=KEY, person_id=beaune.referent.id)
+    with pytest.raises(Invalid):
+        handling.assign(actor=beaune.agent, mailbox=box, key="", person_id="")
+    for stranger in (beaune.referent, nuits.agent):
+        with pytest.raises(NotFound):
+            handling.assign(actor=stranger, mailbox=box, key=KEY, person_id="")
+        with pytest.raises(NotFound):
+            queries.marks(stranger, box, [KEY])
+
+
+def test_somebody_answers_for_the_others_only_and_it_ends_by_itself(
+    beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = shared_box(beaune, beaune.agent, beaune.colleague)
+    handling.answering(actor=beaune.agent, mailbox=box, key=KEY)
+    assert queries.marks(beaune.colleague, box, [KEY])[KEY].answering == "agent"
+    assert queries.marks(beaune.agent, box, [KEY])[KEY].answering == ""
+    handling.stop_answering(actor=beaune.colleague, mailbox=box, key=KEY)  # not theirs to end
+    assert queries.marks(beaune.colleague, box, [KEY])[KEY].answering == "agent"
+    Handling.objects.update(answering_until=clock.now() - timedelta(seconds=1))
+    assert queries.marks(beaune.colleague, box, [KEY])[KEY].answering == ""
+    handling.answering(actor=beaune.agent, mailbox=box, key=KEY)
+    handling.stop_answering(actor=beaune.agent, mailbox=box, key=KEY)
+    assert queries.marks(beaune.colleague, box, [KEY])[KEY].answering == ""
+
+
+def test_a_note_is_its_authors_and_its_text_is_not_in_the_audit_log(beaune: Commune) -> None:
+    box = shared_box(beaune, beaune.agent, beaune.colleague)
+    note = handling.add_note(actor=beaune.agent, mailbox=box, key=KEY, text=" vu avec la trésorerie ")
+    assert note.text == "vu avec la trésorerie"
+    with pytest.raises(NotFound):
+        handling.remove_note(actor=beaune.colleague, mailbox=box, note_id=note.id)
+    handling.remove_note(actor=beaune.agent, mailbox=box, note_id=note.id)
+    assert KEY not in queries.marks(beaune.colleague, box, [KEY])
+    handling.remove_note(actor=beaune.agent, mailbox=box, note_id=note.id, back=True)
+    assert [one.text for one in queries.marks(beaune.colleague, box, [KEY])[KEY].notes] == [note.text]
+    assert not any("trésorerie" in one.details for one in AuditEntry.objects.all())
+    for text in ("", "  ", "x" * 501, "a\x00b"):
+        with pytest.raises(Invalid):
+            handling.add_note(actor=beaune.agent, mailbox=box, key=KEY, text=text)
+    with pytest.raises(NotFound):  # beside a person's own mail there is nothing
+        handling.add_note(actor=beaune.agent, mailbox=own_mailbox(beaune), key=KEY, text="x")
+    assert Note.objects.count() == 1
+
+
+def test_whoever_leaves_in_another_way_is_taken_off_too(beaune: Commune) -> None:
+    box = shared_box(beaune, beaune.agent)
+    identity.end_access(actor=beaune.referent, membership=beaune.agent_membership)
+    assert queries.members(box.id) != []
+    payload = {"membership_id": beaune.agent_membership.id, "person_id": beaune.agent.id}
+    consumers.end_members(Event(1, "identity:access_ended", beaune.id, payload, clock.now()))
+    assert queries.members(box.id) == []
+
+
+# Departures
+
+
+def test_the_projections_say_what_would_still_open(tmp_path: Path) -> None:
+    config = load(tmp_path)
+    asked: dict[str, Any] = {"addresses": ["a@x.test"], "app_passwords": ["apw_1"]}
+    assert not projections.opens(config, **asked)
+    assert not (tmp_path / "projections").exists()  # asking makes no file
+    owner = SimpleNamespace(uid=os.geteuid(), gid=os.getegid())
+    projections.create(config, python=owner, dovecot_gid=os.getegid())
+    assert not projections.opens(config, **asked)
+    projections.put_route(config, address="a@x.test")
+    assert projections.opens(config, **asked) and not projections.opens(
+        config, addresses=["b@x.test"], app_passwords=[]
+    )
+    projections.remove_mailbox(config, mailbox_id="mbx_1", address="a@x.test")
+    projections.put_app_password(
+        config, app_password_id="apw_1", addresses=["b@x.test"], sha256="0" * 64, protocols=["imap"]
+    )
+    assert projections.opens(config, **asked)
+    projections.remove_app_password(config, app_password_id="apw_1")
+    projections.put_mailbox_auth(config, mailbox_id="mbx_1", address="a@x.test", key="k")
+    assert projections.opens(config, **asked)
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Engines that say what the test tells them."""
+    said: dict[str, Any] = {"opens": True, "who": [{"username": "x"}]}
+    monkeypatch.setattr(projections, "opens", lambda *_, **__: said["opens"])
+
+    class Engine:
+        def __init__(self, _config: object) -> None:
+            pass
+
+        def run(self, commands: list[doveadm.Command]) -> list[Any]:
+            return [said["who"] if name == "who" else [] for name, _ in commands]
+
+    monkeypatch.setattr(leaving, "Doveadm", Engine)
+    return said
+
+
+def test_a_departure_ends_everything_at_once_and_gives_nobody_the_own_mailbox(
+    beaune: Commune, silent: dict[str, Any]
+) -> None:
+    own, box = own_mailbox(beaune), shared_box(beaune, beaune.agent)
+    identity.issue_app_password(
+        actor=beaune.agent, membership=beaune.agent_membership, protocol_set="imap,smtp", label="x"
+    )
+    departure = leaving.depart(
+        actor=beaune.referent,
+        collectivite=beaune.collectivite,
+        person=person(beaune.agent),
+        successors={box.id: beaune.colleague.id},
+    )
+    assert people_of.current_memberships(beaune.agent.id) == []
+    assert not AppPassword.objects.filter(revoked_at=None).exists()
+    own.refresh_from_db()
+    assert own.closed_at is not None and own.crypt_key == "-"
+    assert opened(beaune.colleague) == [box.address] and opened(beaune.referent) == []
+    assert json.loads(departure.ended)["app_passwords"] == 1
+    # Confirmed by the engines, and not before.
+    for opens, who, waits_for in (
+        (True, [], "projection"),
+        (False, [{"x": "y"}], "connections"),
+        (False, None, "engines"),
+    ):
+        silent["opens"], silent["who"] = opens, who
+        assert not leaving.confirm(departure)
+        departure.refresh_from_db()
+        assert (departure.state, departure.waits_for) == ("confirming", waits_for)
+    silent["who"] = []
+    assert leaving.confirm_waiting() == 1
+    departure.refresh_from_db()
+    assert departure.state == "confirmed" and departure.confirmed_at is not None
+    assert leaving.confirm_waiting() == 0
+
+
+def test_a_departure_is_undone_within_its_time(beaune: Commune) -> None:
+    own, box = own_mailbox(beaune), shared_box(beaune, beaune.agent)
+    departure = leaving.depart(
+        actor=beaune.referent, collectivite=beaune.collectivite, person=person(beaune.agent), successors={}
+    )
+    with pytest.raises(NotFound):
+        leaving.undo(actor=beaune.agent, departure=departure)
+    leaving.undo(actor=beaune.referent, departure=departure)
+    assert opened(beaune.agent) == [own.address, box.address]
+    assert [one.role for one in people_of.current_memberships(beaune.agent.id)] == ["agent"]
+    with pytest.raises(Conflict):
+        leaving.undo(actor=beaune.referent, departure=departure)
+    late = leaving.depart(
+        actor=beaune.referent, collectivite=beaune.collectivite, person=person(beaune.agent), successors={}
+    )
+    Departure.objects.filter(pk=late.pk).update(created_at=clock.now() - timedelta(days=31))
+    with pytest.raises(Conflict):
+        leaving.undo(actor=beaune.referent, departure=late)
+
+
+def test_a_departure_of_another_commune_of_oneself_or_to_a_stranger_is_refused(
+    beaune: Commune, nuits: Commune
+) -> None:
+    box = shared_box(beaune, beaune.agent)
+
+    def depart(actor: Actor, who: Actor, heir: str = "", commune: Commune = beaune) -> None:
+        leaving.depart(
+            actor=actor,
+            collectivite=commune.collectivite,
+            person=person(who),
+            successors={box.id: heir} if heir else {},
+        )
+
+    for actor, who, error in (
+        (nuits.referent, beaune.agent, NotFound),
+        (beaune.agent, beaune.colleague, NotAllowed),
+        (beaune.referent, beaune.referent, NotAllowed),
+        (beaune.referent, nuits.agent, NotFound),
+    ):
+        with pytest.raises(error):
+            depart(actor, who)
+    for heir in (nuits.agent.id, beaune.agent.id, "per_x"):
+        with pytest.raises(Invalid):
+            depart(beaune.referent, beaune.agent, heir)
+    assert not Departure.objects.exists() and opened(beaune.agent) == [box.address]
+    assert leaving.visible(nuits.referent) == [] and leaving.visible(beaune.agent) == []
+
+
+def test_an_account_that_stays_elsewhere_stays_open_there(beaune: Commune, nuits: Commune) -> None:
+    identity.add_membership(
+        actor=Actor.system("tests"),
+        person=person(beaune.agent),
+        collectivite=nuits.collectivite,
+        role="agent",
+    )
+    leaving.depart(
+        actor=beaune.referent, collectivite=beaune.collectivite, person=person(beaune.agent), successors={}
+    )
+    assert [one.collectivite_id for one in people_of.current_memberships(beaune.agent.id)] == [nuits.id]
+
+
+def test_a_functional_mailbox_closes_and_opens_again(beaune: Commune) -> None:
+    from beffroi.mail import actions as mailboxes
+
+    box = shared_box(beaune, beaune.agent)
+    assert mailboxes.close_mailbox(actor=beaune.referent, mailbox=box)
+    assert opened(beaune.agent) == [] and queries.closed_shared(beaune.referent) == [box]
+    assert queries.closed_shared(beaune.agent) == []
+    with pytest.raises(NotFound):
+        mailboxes.reopen_mailbox(actor=beaune.agent, mailbox=box)
+    assert mailboxes.reopen_mailbox(actor=beaune.referent, mailbox=box)
+    assert not mailboxes.reopen_mailbox(actor=beaune.referent, mailbox=box)
+    assert opened(beaune.agent) == [box.address]
+    assert SharedMailbox.objects.filter(pk=box.pk).exists()
