@@ -26,6 +26,7 @@ from beffroi.lib.errors import BeffroiError, Invalid, NotFound
 from beffroi.mail import compose, contacts, drafts, original, queries, reader, sendings
 from beffroi.mail.compose import Draft, DraftInvalid, File
 from beffroi.mail.drafts import DraftChanged, Place
+from beffroi.mail.filters import queries as own_settings
 from beffroi.mail.models import Mailbox, Sending
 from beffroi.portal import webmail_words
 from beffroi.portal.pages import asks_part, for_agents, page, words_of
@@ -47,6 +48,10 @@ def write(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         if asked.isascii() and asked.isdigit() and len(asked) < 11:
             form = _answer(mailbox, int(asked), asked_folder(request), how)
             break
+    signed = compose.signed(
+        own_settings.signature(actor, mailbox), own_settings.common_line(mailbox.collectivite_id)
+    )
+    form["text"] = signed + form.get("text", "")
     return _form(request, mailbox, form)
 
 

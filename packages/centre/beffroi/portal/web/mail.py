@@ -26,6 +26,7 @@ from beffroi.mail.models import Mailbox
 from beffroi.portal import safe_html, words
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import compose
+from beffroi.portal.web.banners import banners
 from beffroi.portal.web.folders import alone, asked_folder, folder_context, grouped
 from beffroi.watch import queries as watch
 
@@ -97,6 +98,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "watched": request.GET.get("envoi", ""),
         "place": "mail",
         "mailbox": mailbox,
+        "banners": [] if part else banners([mailbox]),
         "mailboxes": list(queries.own_mailboxes(actor)),
         "letters": grouped(shown) if joined else alone(shown),
         "unread": sum(not one.seen for one in shown),
