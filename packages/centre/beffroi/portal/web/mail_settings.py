@@ -86,15 +86,13 @@ def _page(
 
 
 def _places(mailbox: Mailbox) -> list[tuple[str, str]]:
-    """Folders to file into; only the usual ones while the mail server does not answer."""
+    """One's own folders, then the bin; that alone while the mail server does not answer."""
     try:
         with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
-            names = [
-                one.name for one in folders.listing(opened) if one.role not in ("drafts", "sent", "inbox")
-            ]
+            names = [one.name for one in folders.listing(opened) if not one.role]
     except Unavailable:
-        names = ["Trash"]
-    return [(name, title(name)) for name in names]
+        names = []
+    return [(name, title(name)) for name in (*names, "Trash")]
 
 
 def _back(mailbox: Mailbox, anchor: str, query: str = "") -> HttpResponse:
