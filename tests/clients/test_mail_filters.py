@@ -16,6 +16,7 @@ from beffroi.lib import clock
 from beffroi.mail import folders, reader
 from beffroi.mail.filters import actions, preview, queries
 from beffroi.mail.filters.models import Absence, Forward
+from beffroi.mail.held.models import SenderRule
 from beffroi.mail.held.workdays import PLACE
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import actions as sending_actions
@@ -270,3 +271,24 @@ def test_what_a_held_account_forwards_rests_until_it_is_given_back(
     assert "redirect" not in script
     sending_actions.give_back(actor=Actor.system("tests"), alarm=SendingAlarm.objects.get())
     assert "redirect" in queries.script(box)
+
+
+def test_a_blocked_senders_mail_is_found_where_a_filter_put_it(
+    post: Post, beaune: Commune, box: Mailbox
+) -> None:
+    blocked = "promo@sender.example.net"
+    SenderRule.objects.create(
+        mailbox_id=box.id,
+        collectivite_id=box.collectivite_id,
+        address=blocked,
+        verdict="block",
+        held_id="hld_x",
+        created_by=beaune.agent.id,
+    )
+    actions.add_rule(
+        actor=beaune.agent, mailbox=box, field="from", words="promo", act="move", folder="Promotions"
+    )
+    run_pending("main")
+    assert post.send(letter(blocked, box.address, "Soldes"), box.address, sender=blocked)[0] == 250
+    post.settle(1)
+    assert (post.count(box, "Promotions"), post.count(box, "Junk")) == (0, 1)
