@@ -121,6 +121,7 @@ PLACES = [
 def show(set_one: Callable[[Any, str, Any], None]) -> None:
     """Answer from the list what pages ask of the folders and of one mail beyond ``ShownMailbox``."""
     from beffroi.mail import contacts, folders, original
+    from beffroi.mail.filters import preview
 
     def fetch(opened: ShownMailbox, uid: int, folder: str, text: str) -> Original:
         one = opened.read(uid).summary
@@ -144,6 +145,7 @@ def show(set_one: Callable[[Any, str, Any], None]) -> None:
     set_one(folders, "conversation", conversation)
     set_one(original, "fetch", fetch)
     set_one(original, "draft", draft)
+    set_one(preview, "look", lambda opened, rule: (7, 30))
     set_one(contacts, "suggestions", lambda config, actor, mailbox: PEOPLE)
 
 

@@ -42,6 +42,7 @@ PORTS = {
     "rspamd_controller_port": 22513,
     "doveadm_port": 22514,
     "imap_local_port": 22515,
+    "filters_port": 22516,
     "resolver_port": 22553,
 }
 DNS_PORT = 22554

@@ -65,6 +65,7 @@ def seed_all() -> None:
         "domain_id": seed_domain(),
         "referent_email": seed_referent(),
         **fixtures_held.seed(found.agent_email),
+        **seed_settings(found.agent_email),
     }
     audit.seal()
     sys.stdout.write(json.dumps({**asdict(found), **more}))
@@ -190,6 +191,47 @@ def seed_appeal(email: str) -> str:
     site = normalise("domain", "www.n8.lure.example.net")
     text = "Le catalogue de notre fournisseur de mobilier scolaire."
     return str(appeals.appeal_entry(actor=agent, indicator=site, text=text).id)
+
+
+def seed_settings(email: str) -> dict[str, str]:
+    """An absence, a forward to a long address and filters of the agent's mailbox; a signature."""
+    from datetime import date, timedelta
+
+    from beffroi.core.identity.actor import Actor
+    from beffroi.lib import clock
+    from beffroi.mail.filters import actions
+    from beffroi.mail.filters.models import Forward
+    from beffroi.mail.models import Mailbox
+
+    mailbox = Mailbox.objects.get(address=email)
+    agent = Actor("person", mailbox.person_id or "", mailbox.collectivite_id, "agent")
+    today = clock.now().date()
+    text = "Je suis absente. Pour une urgence, appelez la mairie au 03 80 00 00 00."
+    last: date = today + timedelta(days=6)
+    actions.set_absence(actor=agent, mailbox=mailbox, first=today, last=last, text=text, every_days=7)
+    for words, act, folder in (
+        ("syndicat-des-eaux-et-forets" * 4, "move", "État civil <b>"),
+        ("conseil", "star", ""),
+    ):
+        actions.add_rule(actor=agent, mailbox=mailbox, field="from", words=words, act=act, folder=folder)
+    actions.set_signature(actor=agent, mailbox=mailbox, text="Claire Perrot\nAccueil de la mairie")
+    Forward.objects.create(
+        mailbox_id=mailbox.id,
+        collectivite_id=mailbox.collectivite_id,
+        person_id=agent.id,
+        target="prenom.nom@un-fournisseur-au-nom-vraiment-long-pour-une-adresse.example",
+        expires_at=clock.now() + timedelta(days=80),
+    )
+    other = Mailbox.objects.get(address="mairie@nuits.test")
+    Forward.objects.create(
+        mailbox_id=other.id,
+        collectivite_id=other.collectivite_id,
+        person_id="per_nobody",
+        target="maire@boite-personnelle.example",
+        expires_at=clock.now() + timedelta(days=12),
+        suspended_at=clock.now(),
+    )
+    return {"settings_mailbox_id": mailbox.id}
 
 
 def seed_sources() -> tuple[str, str]:

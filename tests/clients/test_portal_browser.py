@@ -182,6 +182,8 @@ AGENT_PAGES = {
     "repondre": "/courrier/{mailbox_id}/ecrire/?repondre=2",
     "transferer": "/courrier/{mailbox_id}/ecrire/?transferer=1",
     "brouillon": "/courrier/{mailbox_id}/brouillon/1/",
+    "reglages": "/courrier/{settings_mailbox_id}/reglages/",
+    "renvoi": "/courrier/{settings_mailbox_id}/renvoi/",
     "signaler": "/courrier/{mailbox_id}/1/signaler/",
     "retenus": "/retenus/",
     "retenus-libere": "/retenus/?fait={held_done}",
@@ -243,6 +245,7 @@ CONSOLE_PAGES = {
     "retrospective": "/retrospective/{decision_id}/",
     "retraits": "/retraits/",
     "retrait": "/retraits/{waiting_job_id}/",
+    "sortant": "/sortant/",
     "domaines": "/domaines/",
     "domaine": "/domaines/{domain_id}/",
     "domaine-lettre": "/domaines/{domain_id}/lettre/",
@@ -381,6 +384,8 @@ def test_who_answers_for_a_commune_is_told_what_will_be_refused(centre: Centre, 
     page.wait_for_selector("text=1 pas regardé depuis plus d’un jour ouvré")
     assert "Facture" not in page.inner_text("main")
     inspect(page, "referent-retenus")
+    page.goto(centre.portal + "/renvois/")
+    inspect(page, "referent-renvois")
     context.close()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -23,6 +24,7 @@ from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
 from beffroi.mail import sendings
 from beffroi.mail.drafts import Place
+from beffroi.mail.filters.models import Absence, FilterRule, Forward, Signature
 from beffroi.mail.held.models import HeldMail
 from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.models import Mailbox, RemediationJob, Sending
@@ -105,6 +107,8 @@ def mail(**more: Any) -> Arguments:
 
 REPORT = {"beffroi_id": LURE_ID}
 HELD: Arguments = lambda world: {"held_id": world.held_id}  # noqa: E731
+FORWARD: Arguments = lambda world: {"forward_id": Forward.objects.get().id}  # noqa: E731
+RULE: Arguments = lambda world: {"mailbox_id": world.mailbox.id, "rule_id": FilterRule.objects.get().id}  # noqa: E731
 INCIDENT: Arguments = lambda world: {"incident_id": world.incident_id}  # noqa: E731
 PORTAL = {
     "healthz": Rule("open"),
@@ -165,6 +169,18 @@ PORTAL = {
     "departure_prepare": Rule("led", lambda world: {"person_id": world.beaune.colleague.id}),
     "departure": Rule("led", lambda world: {"departure_id": world.departure_id}),
     "mail_list": Rule("thing", mail()),
+    "mail_settings": Rule("thing", mail()),
+    "mail_absence": Rule(
+        "thing", mail(), {"first": "2030-01-01", "last": "2030-01-02", "text": "x", "every_days": "7"}
+    ),
+    "mail_filter_new": Rule("thing", mail(), {"field": "from", "words": "x", "act": "star"}),
+    "mail_filter": Rule("thing", RULE, {"word": "remove"}),
+    "mail_signature": Rule("thing", mail(), {"signature": "x"}),
+    "mail_forward": Rule("thing", mail(), {"target": "x@beaune.test"}),
+    "forward_end": Rule(
+        "ours", FORWARD
+    ),  # a colleague who is no référent: tests/integration/test_mail_filters.py
+    "forwards": Rule("own"),
     "mail_write": Rule("thing", mail()),
     "mail_draft": Rule("thing", mail(uid=1)),
     "mail_draft_save": Rule("thing", mail(), {"what": "send", "to": "a@b.example"}),
@@ -237,6 +253,7 @@ CONSOLE = {
     "mail_domain_letter": Rule("thing", DOMAIN),
     "outgoing": Rule("own"),
     "outgoing_account": Rule("thing", lambda world: {"alarm_id": world.mailbox.id}, {"word": "contain"}),
+    "console_forward_end": Rule("thing", FORWARD),
     "outgoing_mail": Rule("thing", lambda world: {"queue_id": "4abcDEF123ghi"}, {"word": "delete"}),
     "communes": Rule("own"),
     "commune_enrol": Rule("own", data={"insee": "21584", "domain": "saulieu.test"}),
@@ -281,6 +298,8 @@ POSTED = (
     *("held_release", "held_block", "held_undo", "held_digest_time"),
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new"),
     *("outgoing_account", "outgoing_mail", "mail_handling"),
+    *("outgoing_account", "outgoing_mail", "console_forward_end"),
+    *("mail_absence", "mail_filter_new", "mail_filter", "mail_signature", "forward_end"),
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours", "led")]
@@ -328,6 +347,11 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         ttl_s=60,
     )
     assert asked.approval is not None
+    of_it = {"mailbox_id": mailbox.id, "collectivite_id": beaune.id}
+    Forward.objects.create(
+        **of_it, person_id=beaune.agent.id, target="x@y.example", expires_at=clock.now() + timedelta(days=9)
+    )
+    FilterRule.objects.create(**of_it, position=1, field="from", words="x", act="star")
     return World(
         beaune,
         nuits,
@@ -384,6 +408,9 @@ def changed() -> tuple[object, ...]:
         set(ImportJob.objects.values_list("id", "state")),
         set(Departure.objects.values_list("id", "state")),
         Member.objects.filter(ended_at=None).count(),
+        set(Forward.objects.values_list("target", "ended_at")),
+        set(FilterRule.objects.values_list("words", "is_on")),
+        (Absence.objects.count(), Signature.objects.count()),
     )
 
 

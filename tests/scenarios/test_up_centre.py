@@ -50,6 +50,7 @@ PORTS = {
     "rspamd_controller_port": 22913,
     "doveadm_port": 22914,
     "imap_local_port": 22915,
+    "filters_port": 22916,
     "resolver_port": 22953,
 }
 MAILBOX = "secretariat@saulieu.test"

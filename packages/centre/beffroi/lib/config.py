@@ -72,6 +72,9 @@ class Config:
     rspamd_normal_port: int = _port(21012, "rspamd scanner, loopback only.")
     rspamd_controller_port: int = _port(21013, "rspamd controller, loopback only.")
     doveadm_port: int = _port(21014, "doveadm HTTP interface, loopback only.")
+    filters_port: int = _port(
+        21016, "SMTP for what delivery sends: absences, forwarded mail; loopback only, one certificate."
+    )
     imap_local_port: int = _port(21015, "IMAP for the portal, loopback only.")
     resolver_port: int = _port(21053, "The centre's own DNS resolver, loopback only.")
     dns_forward: str = _setting(
@@ -153,6 +156,11 @@ class Config:
         low=0,
         high=1_000_000,
     )
+    forwarding_outside: bool = _setting(
+        True,
+        "People may let their mail go on to addresses outside of their collectivité's domains; the référent sees it.",
+    )
+    forwarding_days: int = _days(90, "Term of a forward, until its owner renews it.", low=1, high=366)
     portal_source_connections: int = _limit(
         600,
         "Portal: connections that one source (an IPv4 address, an IPv6 /64) may hold, and may open within 10 s.",

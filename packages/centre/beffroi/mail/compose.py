@@ -267,6 +267,12 @@ def source_of(original: Original, how: str) -> str:
     )
 
 
+def signed(own: str, common: str) -> str:
+    """The end of a message, above what it quotes; "" without a signature. Source: RFC 3676, section 4.3."""
+    lines = [one for one in (own, common) if one]
+    return "\n\n-- \n" + "\n".join(lines) + "\n" if lines else ""
+
+
 def answer(original: Original, how: str, own_address: str, words: str) -> dict[str, str]:
     """The first state of an answer: ``how`` is "reply", "all" or "forward". ``words``: the line above the quote."""
     first = _PREFIX.sub("", original.subject)

@@ -2,8 +2,8 @@
 
 Purpose: routes.sqlite (no secrets) tells Postfix which domains and mailboxes exist, and mailgate whose they are;
          auth.sqlite tells Dovecot where a mailbox lies, its key, and its app passwords. Mail flows and people sign in
-         while every Python process is stopped.
-Process: written by the worker's consumers only; read by ``postfix``, ``dovecot`` and ``mailgate``.
+         while every Python process is stopped. sieve/ holds one script a mailbox, where its owner set something.
+Process: written by the worker's consumers only; read by ``postfix``, ``dovecot`` and ``mailgate``; scripts by delivery.
 Hostile: nothing; values come from our own tables.
 Format:  journal_mode DELETE: a reader without write permission cannot open a WAL database. Never replaced by
          rename: proxymap and auth-worker hold the file open.
@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from beffroi.lib import durable
 from beffroi.lib.config import Config
 
 _ROUTES = """
@@ -61,8 +62,8 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def create(config: Config, *, python: _Owner, dovecot_gid: int) -> None:
-    """Make both files when they are missing, with their owners and modes."""
+def create(config: Config, *, python: _Owner, dovecot_gid: int, mail_gid: int) -> None:
+    """Make both files and the folder of scripts when they are missing, with their owners and modes."""
     folder = _folder(config)
     folder.mkdir(parents=True, exist_ok=True)
     os.chown(folder, python.uid, python.gid)
@@ -78,6 +79,11 @@ def create(config: Config, *, python: _Owner, dovecot_gid: int) -> None:
             connection.executescript(schema)
         os.chown(path, python.uid, gid)
         path.chmod(mode)
+    # What lies in it is of the folder's group (setgid), so that delivery, which is nobody else, may read it.
+    scripts = folder / "sieve"
+    scripts.mkdir(exist_ok=True)
+    os.chown(scripts, python.uid, mail_gid)
+    scripts.chmod(0o2750)
 
 
 def put_mailbox_auth(config: Config, *, mailbox_id: str, address: str, key: str) -> None:
@@ -159,3 +165,12 @@ def put_app_password(
 def remove_app_password(config: Config, *, app_password_id: str) -> None:
     with _open(_folder(config) / "auth.sqlite") as auth:
         auth.execute("DELETE FROM app_password WHERE id = ?", (app_password_id,))
+
+
+def put_script(config: Config, *, mailbox_id: str, script: str) -> None:
+    """Replace the Sieve script of a mailbox in one step, or take it away (""); the next delivery runs it."""
+    path = _folder(config) / "sieve" / f"{mailbox_id}.sieve"
+    if script:
+        durable.write(path, (script.encode(),), mode=0o640)
+    else:
+        path.unlink(missing_ok=True)

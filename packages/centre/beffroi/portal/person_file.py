@@ -23,6 +23,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Membership, Person, SignIn
 from beffroi.incidents.models import Incident, IncidentEntry
 from beffroi.lib import clock
+from beffroi.mail.filters.models import Absence, FilterRule, Forward, Signature
 from beffroi.mail.held.models import HeldMail, SenderRule
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
 from beffroi.mail.people.models import Departure, Handling, Member, Note
@@ -95,6 +96,19 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
         "sender_rules": _rows(
             SenderRule.objects.filter(created_by=own), "mailbox_id", "address", "verdict", "created_at", "ended_at"
         ),
+        "absences": _rows(
+            Absence.objects.filter(person_id=own),
+            "mailbox_id", "begins_at", "ends_at", "text", "created_at", "ended_at",
+        ),
+        "filters": _rows(
+            FilterRule.objects.filter(mailbox_id__in=mailboxes.values("pk")),
+            "mailbox_id", "position", "field", "words", "act", "folder", "is_on", "created_at",
+        ),
+        "forwards": _rows(
+            Forward.objects.filter(person_id=own),
+            "mailbox_id", "target", "keeps_copy", "created_at", "expires_at", "suspended_at", "ended_at",
+        ),
+        "signatures": _rows(Signature.objects.filter(person_id=own), "mailbox_id", "text", "changed_at"),
         "held_mails": _rows(
             HeldMail.objects.filter(mailbox_id__in=mailboxes.values("pk")),
             "message_id", "reason", "state", "held_at", "seen_at", "changed_at",

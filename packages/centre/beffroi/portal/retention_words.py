@@ -17,6 +17,8 @@ CATEGORIES = {
     "deliveries": gettext_lazy("Traces de remise"),
     "imports": gettext_lazy("Reprises d’anciennes boîtes, terminées"),
     "sendings": gettext_lazy("Envois du courrier en ligne"),
+    "absences": gettext_lazy("Absences terminées"),
+    "forwards": gettext_lazy("Renvois terminés"),
     "sightings": gettext_lazy("Signalements"),
     "campaigns": gettext_lazy("Campagnes"),
     "incidents": gettext_lazy("Dossiers clos, hors plainte"),

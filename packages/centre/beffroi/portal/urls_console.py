@@ -67,6 +67,7 @@ urlpatterns = [
     path("retraits/<str:job_id>/", withdrawals.withdrawal, name="withdrawal"),
     path("sortant/", outgoing.outgoing, name="outgoing"),
     path("sortant/compte/<str:alarm_id>/", outgoing.account, name="outgoing_account"),
+    path("sortant/renvoi/<str:forward_id>/", outgoing.end_forward, name="console_forward_end"),
     path("sortant/<str:queue_id>/", outgoing.queued, name="outgoing_mail"),
     path("dossiers/", incidents.incidents, name="incidents"),
     path("dossiers/nouveau/", incidents.new, name="incident_new"),

@@ -85,6 +85,7 @@ INSTALLED_APPS = [
         "beffroi.mail.domains",
         "beffroi.mail.sending",
         "beffroi.mail.people",
+        "beffroi.mail.filters",
         "beffroi.watch",
         "beffroi.watch.sources",
         "beffroi.watch.weather",

@@ -25,6 +25,7 @@ _LOOPBACK_SETTINGS = (
     "rspamd_controller_port",
     "doveadm_port",
     "imap_local_port",
+    "filters_port",
 )
 _PUBLIC_SETTINGS = (
     "portal_port",

@@ -26,6 +26,13 @@ class SieveRefused(BeffroiError):
     code = "mail.sieve_refused"
 
 
+_SIEVEC = """\
+# Only to compile people's scripts before they are used. Written by Beffroi, do not edit.
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+log_path = /dev/stderr
+ssl = no
+"""
 ROTATE_BYTES = 8 * 1024 * 1024
 
 
@@ -61,7 +68,10 @@ def write(config: Config) -> None:
             mail_uid=layout.MAIL_UID,
             auth=paths.auth,
             oauth_keys=paths.oauth_keys,
+            mail_name=config.mail_name,
             mailboxes=paths.mailboxes,
+            scripts=paths.scripts,
+            filters_port=config.filters_port,
             queue=paths.postfix / "queue",
             journal=paths.journal,
             imap_port=config.imap_port,
@@ -77,6 +87,8 @@ def write(config: Config) -> None:
         0o600,
     )
     _compile(paths.dovecot_conf, home / "etc" / "verdict.sieve")
+    # For a check by those who may not read the other: no secret in it.
+    layout.write(paths.sievec_conf, _SIEVEC, 0o644)
     _write_token_key(config, dovecot)
 
 

@@ -61,6 +61,14 @@ class Paths:
         return self.dovecot / "etc" / "dovecot.conf"
 
     @property
+    def sievec_conf(self) -> Path:
+        return self.dovecot / "etc" / "sievec.conf"
+
+    @property
+    def scripts(self) -> Path:
+        return self.state / "projections" / "sieve"
+
+    @property
     def mailboxes(self) -> Path:
         return self.state / "mailboxes"
 

@@ -14,6 +14,9 @@ import os
 import signal
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
 from beffroi.lib.config import Config
 from beffroi.lib.process import Process
 from beffroi.mail.engines import layout, outgoing, probes
@@ -41,6 +44,7 @@ def write(config: Config) -> None:
             mail_name=config.mail_name,
             interfaces="all" if config.listen == "*" else config.listen,
             rspamd_proxy_port=config.rspamd_proxy_port,
+            filters_print=_fingerprint(paths.tls / "filters.pem"),
             outgoing=outgoing.main_cf(config, f"{etc}/transport"),
         ),
         0o644,
@@ -51,6 +55,7 @@ def write(config: Config) -> None:
             "postfix-master.cf",
             smtp=_service(config.listen, config.smtp_port),
             submission=_service(config.listen, config.submission_port),
+            filters=_service(layout.LOOPBACK, config.filters_port),
             **outgoing.master_cf(config),
         ),
         0o644,
@@ -59,6 +64,12 @@ def write(config: Config) -> None:
     layout.write(etc / "resolv.conf", outgoing.RESOLVER, 0o644)
     _write_map(etc / "domains.cf", paths.routes, "SELECT name FROM domain WHERE name='%s'")
     _write_map(etc / "mailboxes.cf", paths.routes, "SELECT address FROM mailbox WHERE address='%s'")
+
+
+def _fingerprint(certificate: Path) -> str:
+    """As Postfix writes it: pairs of hexadecimal digits of SHA-256."""
+    found = x509.load_pem_x509_certificate(certificate.read_bytes()).fingerprint(hashes.SHA256())
+    return found.hex(":").upper()
 
 
 def _service(listen: str, port: int) -> str:

@@ -40,8 +40,14 @@ def write(config: Config) -> None:
     if not (config.secrets / tokens.KEY_NAME).exists():
         tokens.make_key(config)
         os.chown(config.secrets / tokens.KEY_NAME, python.uid, python.gid)
-    _write_certificate(config)
-    projections.create(config, python=python, dovecot_gid=layout.group("dovecot", "dovecot-core"))
+    _write_certificate(config, "mail", config.mail_name)
+    _write_certificate(config, "filters", "filters.invalid")
+    projections.create(
+        config,
+        python=python,
+        dovecot_gid=layout.group("dovecot", "dovecot-core"),
+        mail_gid=layout.MAIL_UID,
+    )
     signing.create(config, python=python, rspamd_gid=layout.group("_rspamd", "rspamd"))
     for engine in (postfix, dovecot, rspamd, unbound):
         engine.write(config)
@@ -83,16 +89,17 @@ def _queue(config: Config) -> Process:
     )
 
 
-def _write_certificate(config: Config) -> None:
-    """A self-signed certificate for SMTP and IMAP, until a real one takes its place."""
+def _write_certificate(config: Config, stem: str, common_name: str) -> None:
+    """A self-signed certificate: for SMTP and IMAP ("mail"), until a real one takes its place; and the one by which
+    Postfix knows Dovecot ("filters")."""
     tls = layout.Paths(config.state).tls
-    key_path, pem_path = tls / "mail.key", tls / "mail.pem"
+    key_path, pem_path = tls / f"{stem}.key", tls / f"{stem}.pem"
     if key_path.exists() and pem_path.exists():
         return
     if not tls.exists():
         layout.directory(tls, 0o755)
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, config.mail_name)])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = clock.now()
     certificate = (
         x509.CertificateBuilder()
@@ -102,7 +109,7 @@ def _write_certificate(config: Config) -> None:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=3650))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(config.mail_name)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(common_name)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -108,11 +108,10 @@ class Gate:
         return verdict
 
     def refuses_sending(self, facts: Facts) -> str:
-        """Count a mail of somebody who signed in; return what they are told when it is too much, else ""."""
+        """Count a mail that somebody, or a filter of theirs, sends; return what they are told when it is too much."""
         account = facts_module.account(facts)
-        if (
-            not account or facts.visible_from.lower() != facts.sender.lower()
-        ):  # a forged From: is refused anyway
+        own = facts.by_filter or facts.visible_from.lower() == facts.sender.lower()
+        if not account or not own:  # a forged From: is refused anyway
             return ""
         if self.held.has(account):
             return HELD_TEXT

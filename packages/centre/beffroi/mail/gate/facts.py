@@ -66,6 +66,8 @@ class Facts(msgspec.Struct, frozen=True):
     helo: str = ""
     signed_in: bool = False
     user: str = ""
+    by_filter: bool = False
+    """Sent by delivery for the owner of a mailbox, whose address is the sender."""
     subject_sha256: str = ""
     size_bytes: float = 0
     urls: list[Link] | dict[str, str] | None = None
@@ -115,8 +117,10 @@ def bare_message_id(message_id: str) -> str:
 
 
 def account(facts: Facts) -> str:
-    """Who signed in to send it, in lower case; "" for mail from elsewhere."""
-    return (facts.user or facts.sender).lower()[:320] if facts.signed_in and not facts.rescan else ""
+    """Who signed in to send it, or whose filter did, in lower case; "" for mail from elsewhere."""
+    if facts.rescan or not (facts.signed_in or facts.by_filter):
+        return ""
+    return (facts.user or facts.sender).lower()[:320]
 
 
 def recipients(facts: Facts) -> list[str]:

@@ -77,7 +77,7 @@ def _delivered(message: MailMessage, verdict: dict[str, Any], mailbox_id: str) -
     if decided:
         return _quarantined(mailbox, message_id, str(verdict.get("decision_id", "")))
     engine = Doveadm(settings.BEFFROI)
-    source = JUNK if aside else INBOX
+    source = JUNK if aside else "*"  # a filter of the owner's may have filed it
     rows = engine.run([fetch(mailbox.address, message_id, source)])[0]
     if not rows:
         return None  # withdrawn by a decision, or moved by its owner meanwhile

@@ -21,6 +21,8 @@ from beffroi.mail.sending.queue import Waiting
 
 SYSTEM = Actor.system("sending")
 QUEUE_VERBS = ("retry", "release", "return", "delete")
+TAKEOVER = "takeover"
+"""In the place of a limit: somebody else seems to have set something for the mailbox."""
 
 
 @transaction.atomic
@@ -51,6 +53,25 @@ def note_refusal(payload: Mapping[str, Any]) -> SendingAlarm | None:
         contain(actor=SYSTEM, alarm=alarm)
     alarm.refresh_from_db()
     return alarm
+
+
+@transaction.atomic
+def note_takeover(*, mailbox: Mailbox, what: str) -> None:
+    """A new forward or filter looks like somebody else's hand (filters.rules): hold the account. ``what``: which."""
+    alarm, made = SendingAlarm.objects.get_or_create(
+        mailbox_id=mailbox.id,
+        closed_at=None,
+        defaults={
+            "collectivite_id": mailbox.collectivite_id,
+            "person_id": mailbox.person_id or "",
+            "limit": TAKEOVER,
+            "most": 0,
+        },
+    )
+    if not made:
+        SendingAlarm.objects.filter(pk=alarm.pk).update(limit=TAKEOVER, most=0, seen_at=clock.now())
+    _record(SYSTEM, "mail:sending:takeover", alarm, what=what)
+    contain(actor=SYSTEM, alarm=alarm)
 
 
 @transaction.atomic

@@ -1,4 +1,4 @@
-"""Accounts that sent too much: what was refused, and whether a person has to give them back."""
+"""Accounts that sent too much or look taken over: what was refused, and whether a person has to give them back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from beffroi.lib import clock
 
 
 class SendingAlarm(models.Model):
-    """One account over its limit, until somebody closes it. ``limit``: a field of ``gate.sending.Limits``.
+    """One account over its limit, until somebody closes it. ``limit``: a field of ``gate.sending.Limits``, or
+    "takeover".
 
     ``contained_at``: since then its app passwords rest, its mail waits and it may not send.
     """

@@ -16,9 +16,12 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Invalid
 from beffroi.mail import queries as mail
+from beffroi.mail.filters import actions as filters_actions
+from beffroi.mail.filters import queries as filters
 from beffroi.mail.sending import actions, queries
 from beffroi.mail.sending.models import SendingAlarm
 from beffroi.mail.sending.queue import QueueUnavailable
+from beffroi.portal.forwarding import listed
 from beffroi.portal.pages import for_administrators, page
 
 SHOWN = 200
@@ -39,6 +42,10 @@ _QUESTIONS = {
 def outgoing(request: HttpRequest, actor: Actor) -> HttpResponse:
     context: dict[str, Any] = {
         "place": "overview",
+        "forwards": [
+            one | {"commune": communes.access_collectivite(actor, one["row"].collectivite_id).name}
+            for one in listed(actor)
+        ],
         "alarms": [_alarm(actor, one) for one in queries.alarms(actor)],
         "leaves": settings.BEFFROI.outgoing_mail,
     }
@@ -87,6 +94,14 @@ def account(request: HttpRequest, actor: Actor, alarm_id: str) -> HttpResponse:
     return HttpResponseRedirect(reverse("outgoing"))
 
 
+@require_http_methods(["POST"])
+@for_administrators
+def end_forward(request: HttpRequest, actor: Actor, forward_id: str) -> HttpResponse:
+    """Errors: NotFound."""
+    filters_actions.end_forward(actor=actor, row=filters.access_forward(actor, forward_id))
+    return HttpResponseRedirect(f"{reverse('outgoing')}#h-forwards")
+
+
 def _row(one: queries.Outgoing, names: dict[str, str]) -> dict[str, Any]:
     owner = names.get(one.mailbox.collectivite_id, "") if one.mailbox else ""
     return {
@@ -105,6 +120,7 @@ def _alarm(actor: Actor, one: SendingAlarm) -> dict[str, Any]:
         "day_messages": _("plus de %(n)s courriels en un jour"),
         "hour_recipients": _("plus de %(n)s destinataires en une heure"),
         "day_recipients": _("plus de %(n)s destinataires en un jour"),
+        "takeover": _("nouveau renvoi ou filtre, après une connexion depuis un réseau jamais vu"),
     }
     mailbox = mail.visible_mailboxes(actor).filter(pk=one.mailbox_id).first()
     return {

@@ -26,6 +26,7 @@ from beffroi.lib.errors import BeffroiError, Invalid, NotFound
 from beffroi.mail import compose, contacts, drafts, original, queries, reader, sendings
 from beffroi.mail.compose import Draft, DraftInvalid, File
 from beffroi.mail.drafts import DraftChanged, Place
+from beffroi.mail.filters import queries as own_settings
 from beffroi.mail.models import Mailbox, Sending
 from beffroi.mail.people import handling
 from beffroi.mail.people import queries as team
@@ -52,6 +53,10 @@ def write(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
                 form["answering"] = _colleague(actor, mailbox, form["answered"])
                 handling.answering(actor=actor, mailbox=mailbox, key=form["answered"])
             break
+    signed = compose.signed(
+        own_settings.signature(actor, mailbox), own_settings.common_line(mailbox.collectivite_id)
+    )
+    form["text"] = signed + form.get("text", "")
     return _form(request, mailbox, form)
 
 

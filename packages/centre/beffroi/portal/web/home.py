@@ -29,6 +29,7 @@ from beffroi.portal import chart, explaining, incident_view, weather_words, word
 from beffroi.portal.pages import asks_part, for_agents, give_live_grant, page
 from beffroi.portal.places import own_boxes
 from beffroi.portal.web import held, weather
+from beffroi.portal.web.banners import banners, told
 
 RECENT = 6
 OPEN_SHOWN = 5
@@ -47,7 +48,10 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
     context = {"place": "home", "protection": protection(actor), "boxes": own_boxes(actor)}
     if asks_part(request, "protection"):
         return page(request, "portal/parts/protection.html", context)
-    opened, todo = open_incidents(actor), [*held.todo(actor), *closing(actor), *actions_of(request)]
+    opened, todo = (
+        open_incidents(actor),
+        [*held.todo(actor), *told(actor), *closing(actor), *actions_of(request)],
+    )
     return page(
         request,
         "portal/home.html",
@@ -60,6 +64,7 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
             "now": weather.now(actor),
             "lead": lead([*opened, *todo]),
             "letters": latest_letters(actor),
+            "banners": banners(mail.own_mailboxes(actor)),
         },
     )
 

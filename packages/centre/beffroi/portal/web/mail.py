@@ -27,6 +27,7 @@ from beffroi.mail.people import queries as people
 from beffroi.portal import safe_html, words
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import compose, shared
+from beffroi.portal.web.banners import banners
 from beffroi.portal.web.folders import alone, asked_folder, folder_context, grouped
 from beffroi.watch import queries as watch
 
@@ -102,6 +103,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "watched": request.GET.get("envoi", ""),
         "place": "mail",
         "mailbox": mailbox,
+        "banners": [] if part else banners([mailbox]),
         "mailboxes": list(queries.own_mailboxes(actor)),
         "letters": letters,
         "unread": sum(not one.seen for one in shown),

@@ -195,6 +195,11 @@ local function client_address(task)
   return stamped(task).ip or ""
 end
 
+-- Handed in by delivery, for the owner of the mailbox that the envelope names: Postfix tells by which of its doors.
+local function by_filter(task)
+  return header_of_request(task, "MTA-Name") == "beffroi-filters" or header_of_request(task, "MTA-Tag") == "beffroi-filters"
+end
+
 local function is_spam(task)
   local action = task:get_metric_action("default")
   return action == "add header" or action == "rewrite subject"
@@ -220,6 +225,7 @@ local function facts(task)
     helo = text_of(task:get_helo()) or "",
     signed_in = task:get_user() ~= nil,
     user = text_of(task:get_user()) or "",
+    by_filter = by_filter(task),
     subject_sha256 = cryptobox_hash.create_specific("sha256", task:get_subject() or ""):hex(),
     size_bytes = task:get_size(),
     urls = links(task),
@@ -308,7 +314,8 @@ rspamd_config:register_symbol {
     local pool, auth = task:get_mempool(), authentication(task)
     local add = {
       ["X-Beffroi-Id"] = identify(task),
-      ["X-Beffroi-Auth"] = string.format("spf=%s; dkim=%s; dmarc=%s", auth.spf, auth.dkim, auth.dmarc),
+      ["X-Beffroi-Auth"] = string.format("spf=%s; dkim=%s; dmarc=%s%s", auth.spf, auth.dkim, auth.dmarc,
+        task:get_user() and "; signed-in=yes" or ""),
     }
     if pool:get_variable("beffroi_verdict") then add["X-Beffroi-Verdict"] = "quarantine" end
     if pool:get_variable("beffroi_unchecked") then

@@ -1,0 +1,48 @@
+"""What follows when a person sets something for their mailbox, or leaves. Group "main" (worker)."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.identity.models import Membership
+from beffroi.core.identity.queries import current_memberships
+from beffroi.mail import projections
+from beffroi.mail.engines import layout
+from beffroi.mail.filters import actions, checking, queries
+from beffroi.mail.models import Mailbox
+
+
+@consumer(
+    name="mail.filters",
+    kinds=("mail:filters_changed", "mail:sending_held", "mail:mailbox_closed"),
+    atomic=False,
+)
+def project_script(event: Event) -> None:
+    """Read the present rows, not the event; what does not compile never replaces what does."""
+    config = settings.BEFFROI
+    if not layout.Paths(config.state).scripts.is_dir():  # no engine was ever prepared here
+        return
+    mailbox = Mailbox.objects.get(pk=event.payload["mailbox_id"])
+    script = "" if mailbox.closed_at is not None else queries.script(mailbox)
+    if script:
+        checking.check(config, mailbox.id, script)
+    projections.put_script(config, mailbox_id=mailbox.id, script=script)
+
+
+@consumer(name="mail.forwards_left", kinds=("identity:access_ended",))
+def end_forwards(event: Event) -> None:
+    membership = Membership.objects.get(pk=event.payload["membership_id"])
+    owner = membership.collectivite_id
+    if all(one.collectivite_id != owner for one in current_memberships(membership.person_id)):
+        actions.end_forwards_of(membership.person_id, owner)
+
+
+@consumer(name="mail.filters_forgotten", kinds=("identity:person_erased",))
+def forget(event: Event) -> None:
+    actions.forget(event.payload["person_id"])
+
+
+@periodic("mail.forwards_over", every_s=3600.0)
+def end_forwards_over() -> None:
+    actions.end_over()

@@ -1,0 +1,82 @@
+"""What the owner of a mailbox must see at each visit: a forward, an absence, a held account. And what its référent
+should hear of: an account that is held, mail that goes on to an address outside.
+
+Access: the actor's own mailboxes; the référent learns addresses of the collectivité, nothing of any mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.utils.translation import gettext as _
+
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.mail import queries as mail
+from beffroi.mail.filters import queries
+from beffroi.mail.filters.models import Absence, Forward
+from beffroi.mail.models import Mailbox
+from beffroi.mail.sending import queries as sending
+from beffroi.portal import filters_words
+
+FRESH = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Banner:
+    """Of one mailbox; ``until``: the last day of the absence in words; ``began``: it answers already."""
+
+    mailbox: Mailbox
+    absence: Absence | None
+    until: str
+    began: bool
+    forward: Forward | None
+    held: bool
+
+
+def banners(mailboxes: Iterable[Mailbox]) -> list[Banner]:
+    """Only of those mailboxes where something is to be said."""
+    held = sending.held_mailboxes()
+    found = []
+    for mailbox in mailboxes:
+        away, onward = queries.absence(mailbox), queries.forward(mailbox)
+        if away or onward or mailbox.id in held:
+            until = filters_words.day(filters_words.last_day(away)) if away else ""
+            began = away is not None and away.begins_at <= clock.now()
+            found.append(Banner(mailbox, away, until, began, onward, mailbox.id in held))
+    return found
+
+
+def told(actor: Actor) -> list[dict[str, str]]:
+    """For a référent's home: held accounts of others, and forwards to the outside of the last days."""
+    if actor.role != "referent":
+        return []
+    addresses = {one.id: one.address for one in mail.visible_mailboxes(actor)}
+    held = sending.alarms(actor).exclude(contained_at=None).exclude(person_id=actor.id)
+    found = [
+        {
+            "title": _("La boîte %(address)s est suspendue par précaution")
+            % {"address": addresses.get(one.mailbox_id, "")},
+            "why": _(
+                "Parlez à la personne, de vive voix : est-ce bien elle ? Appelez ensuite le Département,"
+                " qui rend la boîte."
+            ),
+            "url": "forwards",
+            "button": _("Voir les renvois"),
+        }
+        for one in held
+    ]
+    fresh = queries.forwards(actor).filter(created_at__gte=clock.now() - FRESH).exclude(person_id=actor.id)
+    return found + [
+        {
+            "title": _("%(address)s renvoie son courrier vers %(target)s")
+            % {"address": addresses.get(one.mailbox_id, ""), "target": one.target},
+            "why": _("Cette adresse est hors de la collectivité. Si ce n’est pas voulu, arrêtez le renvoi."),
+            "url": "forwards",
+            "button": _("Voir les renvois"),
+        }
+        for one in fresh
+        if queries.is_outside(one)
+    ]
