@@ -40,6 +40,10 @@ def asked_folder(request: HttpRequest) -> str:
     return folders.checked_name(request.GET.get("dossier") or request.POST.get("dossier") or INBOX)
 
 
+def folder_title(folder: str) -> str:
+    return str(NAMES.get(_FIXED.get(folder, ""), folder))
+
+
 def folder_context(folder: str, places: Sequence[Folder]) -> dict[str, Any]:
     """What pages of a folder show of it; ``in_folder`` is put at the end of addresses."""
     return {
