@@ -85,6 +85,7 @@ def give_back(
     free = [one for one in letters if not _held(mailbox, one)]
     if not free:
         return [], len(letters)
+    _check_room(opened, [one.uid for one in free])
     came = _move(opened, [one.uid for one in free], folder)
     _record(actor, mailbox, [one.beffroi_id for one in free if one.beffroi_id], len(came))
     return came, len(letters) - len(free)
@@ -120,17 +121,23 @@ def _held(mailbox: Mailbox, letter: MessageSummary) -> bool:
     return bool(letter.beffroi_id and holding.holding(letter.beffroi_id, mailbox.collectivite_id))
 
 
+def _check_room(opened: MailboxReader, uids: Sequence[int]) -> None:
+    """Dovecot does not ask for room when a mail is moved, though where it came from does not count. Errors: NoRoom."""
+    room = folders.room(opened)
+    sizes = opened.client.fetch(uids, ["RFC822.SIZE"]).values()
+    if room is not None and sum(int(one[b"RFC822.SIZE"]) for one in sizes) > room.free_bytes:
+        raise NoRoom
+
+
 def _move(opened: MailboxReader, uids: Sequence[int], folder: str) -> list[int]:
-    """Return the new numbers. Errors: NotFound, NoRoom."""
+    """Return the new numbers. Errors: NotFound."""
     try:
         before = int(opened.client.folder_status(folder, ["UIDNEXT"])[b"UIDNEXT"])
     except IMAPClientError:
         raise NotFound("folder") from None
     try:
         opened.client.move(uids, folder)
-    except IMAPClientError as error:
-        if "OVERQUOTA" in str(error).upper():
-            raise NoRoom from None
+    except IMAPClientError:
         raise NotFound("folder") from None
     opened.client.select_folder(folder, readonly=True)
     # A mail may have arrived meanwhile, and has one of these numbers; it is not ours to take away again.

@@ -21,10 +21,11 @@ from typing import Protocol
 
 from beffroi.lib.config import Config
 
+FULL_ANSWER = "452 4.2.2 The mailboxes of this domain are full, try again later"
 _ROUTES = """
 CREATE TABLE IF NOT EXISTS domain (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mailbox (address TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS full_domain (name TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS full_domain (name TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
 """
 _HELD = "CREATE TABLE IF NOT EXISTS held (account TEXT PRIMARY KEY) WITHOUT ROWID"
 _OWNERS = (
@@ -125,7 +126,10 @@ def put_full_domains(config: Config, domains: Collection[str]) -> None:
     with _open(_folder(config) / "routes.sqlite") as routes:
         if {name for (name,) in routes.execute("SELECT name FROM full_domain")} != set(domains):
             routes.execute("DELETE FROM full_domain")
-            routes.executemany("INSERT INTO full_domain (name) VALUES (?)", [(one,) for one in domains])
+            routes.executemany(
+                "INSERT INTO full_domain (name, answer) VALUES (?, ?)",
+                [(one, FULL_ANSWER) for one in domains],
+            )
 
 
 def put_route(config: Config, *, address: str) -> None:

@@ -18,8 +18,6 @@ from beffroi.lib.config import Config
 from beffroi.lib.process import Process
 from beffroi.mail.engines import layout, outgoing, probes
 
-COLLECTIVITE_FULL = "452 4.2.2 The mailboxes of this domain are full, try again later"
-
 
 def write(config: Config) -> None:
     """Write the instance. Errors: EngineMissing, SettingInvalid."""
@@ -61,9 +59,7 @@ def write(config: Config) -> None:
     layout.write(etc / "resolv.conf", outgoing.RESOLVER, 0o644)
     _write_map(etc / "domains.cf", paths.routes, "SELECT name FROM domain WHERE name='%s'")
     _write_map(etc / "mailboxes.cf", paths.routes, "SELECT address FROM mailbox WHERE address='%s'")
-    _write_map(
-        etc / "full.cf", paths.routes, f"SELECT '{COLLECTIVITE_FULL}' FROM full_domain WHERE name='%s'"
-    )
+    _write_map(etc / "full.cf", paths.routes, "SELECT answer FROM full_domain WHERE name='%s'")
 
 
 def _service(listen: str, port: int) -> str:

@@ -8,8 +8,8 @@ from beffroi.core.fields import reference
 
 
 class MailboxRoom(models.Model):
-    """``limit_mib``: None is the setting. ``used_bytes``: as Dovecot counted at ``counted_at``. ``purged_at``: when what
-    was deleted long ago was last taken away for good."""
+    """``limit_mib``: None is the setting. ``used_bytes``: as Dovecot counted at ``counted_at``. ``purged_at``: when
+    what was deleted long ago was last taken away for good."""
 
     mailbox_id = reference(primary_key=True)
     collectivite_id = reference(db_index=True)
