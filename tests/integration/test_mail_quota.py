@@ -164,7 +164,10 @@ def test_the_console_gives_room_in_whole_gigabytes_and_says_what_it_did_not_take
         assert 'value="12"' in page and 'value="300"' in page and "sur 300\u00a0Go" in page
         for bad in ("0", "-3", "1,5", "beaucoup", "9" * 8, "٣"):
             answer = console.post(address, {"mailbox": box.id, "limit": bad})
-            assert answer.status_code == 400 and "Donnez un nombre entier" in answer.content.decode()
+            page = answer.content.decode()
+            assert (
+                answer.status_code == 400 and "Donnez un nombre entier" in page and f'value="{bad}"' in page
+            )
         assert queries.limit_mib(box.id) == 12 * 1024
         # A mailbox of another collectivité is none of this page.
         assert (

@@ -19,6 +19,7 @@ from beffroi.mail.held import consumers as held_consumers  # noqa: F401 - regist
 from beffroi.mail.models import Mailbox, MailDelivery
 from beffroi.mail.quota import consumers as quota_consumers  # noqa: F401 - registers its own
 from beffroi.mail.quota import queries as quota
+from beffroi.mail.quota.models import MailboxRoom
 from beffroi.mail.sending import queries as sending
 
 MAIL_PROTOCOLS = ("imap", "smtp")
@@ -44,6 +45,7 @@ def project_mailbox(event: Event) -> None:
     config = settings.BEFFROI
     if mailbox.closed_at is not None:
         projections.remove_mailbox(config, mailbox_id=mailbox.id, address=mailbox.address)
+        MailboxRoom.objects.filter(pk=mailbox.pk).delete()
         return
     outer = keys.commune_key(config, mailbox.collectivite_id)
     key = keys.unwrap(outer, mailbox.crypt_key, mailbox.id).decode()

@@ -52,5 +52,5 @@ def _record(actor: Actor, verb: str, object_id: str, collectivite_id: str, limit
         verb=verb,
         object_id=object_id,
         collectivite_id=collectivite_id,
-        details={"limit_mib": limit_mib},
+        details={"limit_mib": "usual" if limit_mib is None else limit_mib},
     )

@@ -15,6 +15,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import existing
 from beffroi.mail import queries as mail
 from beffroi.mail.quota import actions, queries
+from beffroi.mail.quota.rules import MIB
 from beffroi.portal import room_words
 from beffroi.portal.pages import for_administrators, page
 from beffroi.portal.web.room import context
@@ -50,10 +51,11 @@ def room(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpRespon
     shown = {
         "place": "communes",
         **context(use),
-        "usual": room_words.amount(config.mail_quota_mib * room_words.MIB),
-        "usual_whole": room_words.amount(config.mail_quota_collectivite_mib * room_words.MIB),
+        "usual": room_words.amount(config.mail_quota_mib * MIB),
+        "usual_whole": room_words.amount(config.mail_quota_collectivite_mib * MIB),
         "error": error,
         "error_at": chosen if error else "",
+        "typed": request.POST.get("limit", "")[:40],
     }
     status = HTTPStatus.BAD_REQUEST if error else HTTPStatus.OK
     return page(request, "console/room.html", shown, status=status)

@@ -18,6 +18,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 from beffroi.mail import deleted, folders, queries, reader
 from beffroi.mail.models import Mailbox
@@ -26,6 +27,8 @@ from beffroi.portal.web.folders import NAMES, folder_title
 
 MAX_SEARCH_CHARS = 200
 GIVEN_BACK_KEY = "given_back"
+UNDO_S = 600
+"""How long the page offers to take the last taking back back."""
 _TARGETS = ("inbox", "sent", "")
 
 
@@ -105,7 +108,12 @@ def _give_back(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> None:
             % {"n": held},
         )
     if came:
-        request.session[GIVEN_BACK_KEY] = {"mailbox": mailbox.id, "folder": target, "uids": came}
+        request.session[GIVEN_BACK_KEY] = {
+            "mailbox": mailbox.id,
+            "folder": target,
+            "uids": came,
+            "at_s": clock.epoch_s(),
+        }
     elif not held:
         messages.info(request, _("Ces courriels ne sont plus là : rien n’a changé."))
 
@@ -121,6 +129,6 @@ def _undo(request: HttpRequest, mailbox: Mailbox) -> None:
 
 def _done(request: HttpRequest, mailbox: Mailbox) -> dict[str, Any] | None:
     last = request.session.get(GIVEN_BACK_KEY)
-    if not last or last["mailbox"] != mailbox.id:
+    if not last or last["mailbox"] != mailbox.id or clock.epoch_s() - last["at_s"] > UNDO_S:
         return None
     return {"count": len(last["uids"]), "folder": last["folder"], "title": folder_title(last["folder"])}
