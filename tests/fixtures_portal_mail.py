@@ -18,6 +18,7 @@ from beffroi.lib.errors import NotFound
 from beffroi.mail.compose import Original
 from beffroi.mail.folders import Folder
 from beffroi.mail.original import Opened
+from beffroi.mail.quota.rules import Room
 from beffroi.mail.reader import Attachment, Authentication, MessageSummary, MessageView
 
 FILE = b"PK\x03\x04 not really an archive"
@@ -120,7 +121,7 @@ PLACES = [
 
 def show(set_one: Callable[[Any, str, Any], None]) -> None:
     """Answer from the list what pages ask of the folders and of one mail beyond ``ShownMailbox``."""
-    from beffroi.mail import contacts, folders, original
+    from beffroi.mail import contacts, deleted, folders, original
     from beffroi.mail.filters import preview
 
     def fetch(opened: ShownMailbox, uid: int, folder: str, text: str) -> Original:
@@ -141,7 +142,9 @@ def show(set_one: Callable[[Any, str, Any], None]) -> None:
         return [(folder, opened.read(uid).summary), ("Sent", opened.read(3).summary)] if uid == 2 else []
 
     set_one(folders, "listing", lambda opened: PLACES)
+    set_one(folders, "room", lambda opened: Room(2_500_000_000, 5 * 1024**3))
     set_one(folders, "search", search)
+    set_one(deleted, "search", lambda opened, text="", **days: search(opened, "", text))
     set_one(folders, "conversation", conversation)
     set_one(original, "fetch", fetch)
     set_one(original, "draft", draft)

@@ -64,6 +64,7 @@ def seed_all() -> None:
         **seed_by_hand(),
         "domain_id": seed_domain(),
         "referent_email": seed_referent(),
+        "collectivite_id": seed_rooms(found.agent_email),
         **fixtures_held.seed(found.agent_email),
         **seed_settings(found.agent_email),
     }
@@ -169,6 +170,29 @@ def seed_referent() -> str:
     person = identity.create_person(actor=system, email=email, name="Anne Petit", password=PASSWORD)
     identity.add_membership(actor=system, person=person, collectivite=nuits, role="referent")
     return email
+
+
+def seed_rooms(email: str) -> str:
+    """Mailboxes of one commune, one of them full, and a commune that is almost so."""
+    from beffroi.core.identity.models import Membership
+    from beffroi.lib import clock
+    from beffroi.mail.models import Mailbox
+    from beffroi.mail.quota.models import CollectiviteRoom, MailboxRoom
+
+    owner = Membership.objects.filter(person__email=email)[0].collectivite_id
+    for number, (name, mib) in enumerate((("etat-civil", 5130), ("urbanisme.et.permis.de.construire", 4400))):
+        made = Mailbox.objects.create(
+            collectivite_id=owner, address=f"{name}@nuits-saint-georges.test", crypt_key="-"
+        )
+        MailboxRoom.objects.create(
+            mailbox_id=made.id,
+            collectivite_id=owner,
+            limit_mib=None if number == 0 else 8192,
+            used_bytes=mib << 20,
+            counted_at=clock.now(),
+        )
+    CollectiviteRoom.objects.create(collectivite_id=owner, limit_mib=10240)
+    return owner
 
 
 def seed_appeal(email: str) -> str:

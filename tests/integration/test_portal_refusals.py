@@ -197,6 +197,8 @@ PORTAL = {
     "mail_content": Rule("thing", mail(uid=1)),
     "mail_attachment": Rule("thing", mail(uid=1, part="2")),
     "mail_report": Rule("thing", mail(uid=1), REPORT),
+    "mail_room": Rule("own"),  # of a référent alone: tests/integration/test_mail_quota.py
+    "mail_deleted": Rule("thing", mail(), {"word": "give_back", "uid": "1", "target": "INBOX"}),
     "mail_imports": Rule("thing", mail(), {"fournisseur": "orange", "username": "x", "password": "y"}),
     "mail_import": Rule(
         "thing",
@@ -256,6 +258,7 @@ CONSOLE = {
     "console_forward_end": Rule("thing", FORWARD),
     "outgoing_mail": Rule("thing", lambda world: {"queue_id": "4abcDEF123ghi"}, {"word": "delete"}),
     "communes": Rule("own"),
+    "commune_room": Rule("thing", lambda world: {"collectivite_id": world.beaune.id}, {"limit": "10"}),
     "commune_enrol": Rule("own", data={"insee": "21584", "domain": "saulieu.test"}),
     "journal": Rule("own"),
     "retention": Rule("own"),

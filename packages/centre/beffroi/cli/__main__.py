@@ -97,9 +97,10 @@ def _person(arguments: Sequence[str]) -> int:
 
 
 def _mail(arguments: Sequence[str]) -> int:
-    from beffroi.cli import mail, mail_import  # noqa: PLC0415
+    from beffroi.cli import mail, mail_import, mail_quota  # noqa: PLC0415
 
-    return mail_import.main(arguments) if arguments[:1] == ["import"] else mail.main(arguments)
+    others = {"import": mail_import.main, "quota": mail_quota.main}
+    return others.get(next(iter(arguments), ""), mail.main)(arguments)
 
 
 def _worker(_arguments: Sequence[str]) -> int:

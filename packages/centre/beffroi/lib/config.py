@@ -143,6 +143,20 @@ class Config:
         " by ';': connections at once to all of its domains, seconds between two mails to one domain (0: none),"
         " recipients a mail. Empty: none.",
     )
+    mail_quota_mib: int = _setting(
+        5120,
+        "Room of a mailbox, where the Département gave it no other. What was deleted within 30 days does not count.",
+        unit="MiB",
+        low=1,
+        high=1_048_576,
+    )
+    mail_quota_collectivite_mib: int = _setting(
+        102_400,
+        "Room of all mailboxes of a collectivité together, where the Département gave it no other.",
+        unit="MiB",
+        low=1,
+        high=1_073_741_824,
+    )
     sending_hour_messages: int = _sent(200, "Mails that one account may send within an hour.")
     sending_day_messages: int = _sent(1000, "Mails that one account may send within a day.")
     sending_hour_recipients: int = _sent(

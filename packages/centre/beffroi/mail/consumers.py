@@ -13,10 +13,13 @@ from beffroi.core.identity.models import AppPassword
 from beffroi.core.identity.queries import current_memberships
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
-from beffroi.mail import doveadm, journal, keys, listed, outgoing, projections, remediation, sweep
+from beffroi.mail import deleted, doveadm, journal, keys, listed, outgoing, projections, remediation, sweep
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.held import consumers as held_consumers  # noqa: F401 - registers its own
 from beffroi.mail.models import Mailbox
+from beffroi.mail.quota import consumers as quota_consumers  # noqa: F401 - registers its own
+from beffroi.mail.quota import queries as quota
+from beffroi.mail.quota.models import MailboxRoom
 from beffroi.mail.sending import queries as sending
 
 MAIL_PROTOCOLS = ("imap", "smtp")
@@ -42,10 +45,12 @@ def project_mailbox(event: Event) -> None:
     config = settings.BEFFROI
     if mailbox.closed_at is not None:
         projections.remove_mailbox(config, mailbox_id=mailbox.id, address=mailbox.address)
+        MailboxRoom.objects.filter(pk=mailbox.pk).delete()
         return
     outer = keys.commune_key(config, mailbox.collectivite_id)
     key = keys.unwrap(outer, mailbox.crypt_key, mailbox.id).decode()
     projections.put_mailbox_auth(config, mailbox_id=mailbox.id, address=mailbox.address, key=key)
+    projections.put_quota(config, address=mailbox.address, mib=quota.limit_mib(mailbox.id))
     engine = Doveadm(config)
     if not engine.run([doveadm.list_keys(mailbox.address)])[0]:
         engine.run([doveadm.generate_key(mailbox.address)])
@@ -142,7 +147,12 @@ def follow_decision(event: Event) -> None:
         remediation.restore(event.payload["decision_id"])
 
 
-@consumer(name="mail.late_deliveries", kinds=("mail:delivered",), group="remediation", atomic=False)
+@consumer(
+    name="mail.late_deliveries",
+    kinds=("mail:delivered", deleted.RECOVERED),
+    group="remediation",
+    atomic=False,
+)
 def withdraw_late(event: Event) -> None:
     remediation.add_late(event.payload["copies"])
 

@@ -140,6 +140,21 @@ def who(address: str) -> Command:
     return "who", {"mask": [address]}
 
 
+def quota(address: str) -> Command:
+    """Rows of type STORAGE (KiB) and MESSAGE, without what was deleted or lies in quarantine."""
+    return "quotaGet", {"user": address}
+
+
+def expunge_saved_before(address: str, folder: str, before_s: int) -> Command:
+    """For good: expunged by doveadm, a mail is kept nowhere. ``before_s``: UTC epoch seconds."""
+    return "expunge", {"user": address, "query": ["mailbox", folder, "savedbefore", str(before_s)]}
+
+
+def purge(address: str) -> Command:
+    """Rewrite the files that hold expunged mails; without it the disk gets no room back."""
+    return "purge", {"user": address}
+
+
 def list_keys(address: str) -> Command:
     return "mailboxCryptokeyList", {"user": address, "userKey": True}
 

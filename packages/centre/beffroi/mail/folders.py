@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from imapclient.exceptions import IMAPClientError
 
 from beffroi.lib.errors import Invalid, NotFound
+from beffroi.mail.quota.rules import Room
 from beffroi.mail.reader import MAX_LIST, MailboxReader, MessageSummary
 
 MAX_FOLDERS = 100
@@ -64,6 +65,14 @@ def listing(opened: MailboxReader) -> list[Folder]:
         unseen = opened.client.folder_status(name, ["UNSEEN"]).get(b"UNSEEN", 0)
         out.append(Folder(name, role, int(unseen)))
     return sorted(out, key=lambda one: (_ORDER.index(one.role), one.name.lower()))
+
+
+def room(opened: MailboxReader) -> Room | None:
+    """How much the mailbox holds, as Dovecot counts at this moment; None where nothing limits it."""
+    _roots, found = opened.client.get_quota_root("INBOX")
+    return next(
+        (Room(one.usage * 1024, one.limit * 1024) for one in found if one.resource == "STORAGE"), None
+    )
 
 
 def create(opened: MailboxReader, name: str) -> None:

@@ -266,3 +266,4 @@ class RemediationItem(models.Model):
 
 # Django looks for an application's tables here.
 from beffroi.mail.held import models as held_models  # noqa: E402, F401
+from beffroi.mail.quota import models as quota_models  # noqa: E402, F401

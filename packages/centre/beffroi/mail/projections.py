@@ -22,9 +22,11 @@ from typing import Protocol
 from beffroi.lib import durable
 from beffroi.lib.config import Config
 
+FULL_ANSWER = "452 4.2.2 The mailboxes of this domain are full, try again later"
 _ROUTES = """
 CREATE TABLE IF NOT EXISTS domain (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mailbox (address TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS full_domain (name TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
 """
 _HELD = "CREATE TABLE IF NOT EXISTS held (account TEXT PRIMARY KEY) WITHOUT ROWID"
 _OWNERS = (
@@ -35,6 +37,7 @@ CREATE TABLE IF NOT EXISTS mailbox (id TEXT PRIMARY KEY, address TEXT NOT NULL U
 CREATE TABLE IF NOT EXISTS app_password (id TEXT NOT NULL, address TEXT NOT NULL, sha256 TEXT NOT NULL,
   protocol TEXT NOT NULL, PRIMARY KEY (address, sha256, protocol)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS app_password_id ON app_password (id);
+CREATE TABLE IF NOT EXISTS quota (address TEXT PRIMARY KEY, mib INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -115,6 +118,26 @@ def put_held(config: Config, accounts: Collection[str]) -> None:
             routes.executemany("INSERT INTO held (account) VALUES (?)", [(one,) for one in accounts])
 
 
+def put_quota(config: Config, *, address: str, mib: int | None) -> None:
+    """Let a mailbox have another limit than the usual one; None takes it back. Dovecot asks at each sign-in."""
+    with _open(_folder(config) / "auth.sqlite") as auth:
+        if mib is None:
+            auth.execute("DELETE FROM quota WHERE address = ?", (address,))
+        else:
+            auth.execute("INSERT OR REPLACE INTO quota (address, mib) VALUES (?, ?)", (address, mib))
+
+
+def put_full_domains(config: Config, domains: Collection[str]) -> None:
+    """Tell Postfix which domains take no more mail, because their collectivité is over its limit: all of them."""
+    with _open(_folder(config) / "routes.sqlite") as routes:
+        if {name for (name,) in routes.execute("SELECT name FROM full_domain")} != set(domains):
+            routes.execute("DELETE FROM full_domain")
+            routes.executemany(
+                "INSERT INTO full_domain (name, answer) VALUES (?, ?)",
+                [(one, FULL_ANSWER) for one in domains],
+            )
+
+
 def put_route(config: Config, *, address: str) -> None:
     with _open(_folder(config) / "routes.sqlite") as routes:
         routes.execute("INSERT OR IGNORE INTO domain (name) VALUES (?)", (address.rpartition("@")[2],))
@@ -127,6 +150,7 @@ def remove_mailbox(config: Config, *, mailbox_id: str, address: str) -> None:
         routes.execute("DELETE FROM mailbox WHERE address = ?", (address,))
     with _open(_folder(config) / "auth.sqlite") as auth:
         auth.execute("DELETE FROM app_password WHERE address = ?", (address,))
+        auth.execute("DELETE FROM quota WHERE address = ?", (address,))
         auth.execute("DELETE FROM mailbox WHERE id = ?", (mailbox_id,))
 
 

@@ -103,6 +103,9 @@ def _add_late(delivery: MailDelivery) -> list[RemediationJob]:
         job = _open(decision, [delivery])
         if job.state in (_Job.WAITING, _Job.REFUSED):
             continue
+        # Its owner had deleted it when the decision came, and took it back since.
+        copy = job.items.filter(message_id=delivery.message_id, mailbox_id=delivery.mailbox_id)
+        copy.filter(state=_Item.ABSENT).update(state=_Item.PENDING, attempts=0)
         RemediationJob.objects.filter(pk=job.pk).update(state=_Job.RUNNING)
         run(job)
         jobs.append(job)

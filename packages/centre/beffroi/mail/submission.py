@@ -31,7 +31,7 @@ class Refused(BeffroiError):
     def __init__(self, reason: str, *, again: bool = False, addresses: Sequence[str] = ()) -> None:
         super().__init__(reason)
         self.reason = reason
-        """recipient, sender, size, content, limit, sign_in or unreachable."""
+        """recipient, sender, size, content, limit, full, sign_in or unreachable."""
         self.again = again
         self.addresses = tuple(addresses)
 
@@ -95,15 +95,20 @@ def _hand_over(smtp: smtplib.SMTP, address: str, recipients: Sequence[str], mess
     if code != 250:
         raise _refusal("sender", code)
     bad: dict[str, int] = {}
+    full: list[str] = []
     for one in recipients:
-        code, _text = smtp.rcpt(one)
+        code, text = smtp.rcpt(one)
         if code not in (250, 251):
             bad[one] = code
+            if text.startswith(b"4.2.2"):  # RFC 3463: the mailbox of this colleague has no room at present
+                full.append(one)
     if bad:
         smtp.rset()
         lasting = [one for one, code in bad.items() if code >= 500]
         if lasting:
             raise Refused("recipient", addresses=lasting)
+        if full:
+            raise Refused("full", again=True, addresses=full)
         raise Refused("limit", again=True, addresses=list(bad))
     code, _text = smtp.data(message)
     if code != 250:

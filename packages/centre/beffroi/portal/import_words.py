@@ -38,7 +38,8 @@ ERRORS = {
         "L’ancien fournisseur refuse cet identifiant ou ce mot de passe. Il veut souvent un mot de passe d’application."
     ),
     "mail.import_mailbox_full": gettext_lazy(
-        "Votre nouvelle boîte est pleine. Demandez de la place au Département, puis reprenez."
+        "Votre nouvelle boîte est pleine : la reprise s’est arrêtée là, rien n’est perdu. Demandez de la place au"
+        " Département, puis reprenez."
     ),
     "mail.import_unreachable": gettext_lazy("L’ancien serveur ne répond pas."),
     "mail.import_not_understood": gettext_lazy("L’ancien serveur donne des réponses incompréhensibles."),

@@ -57,6 +57,11 @@ def refusal(reason: str, addresses: Sequence[str]) -> str:
             "Ces adresses sont refusées : %(addresses)s. Corrigez-les ou retirez-les, puis envoyez de nouveau ;"
             " personne n’a reçu le message."
         ) % {"addresses": ", ".join(addresses[:5])}
+    if reason == "full":
+        return _(
+            "Ces boîtes sont pleines : %(addresses)s. Prévenez ces personnes, ou retirez-les, puis envoyez de nouveau ;"
+            " personne n’a reçu le message."
+        ) % {"addresses": ", ".join(addresses[:5])}
     words = {
         "size": _("Le message est trop lourd. Retirez des pièces jointes, puis envoyez de nouveau."),
         "content": _(

@@ -82,6 +82,8 @@ def write(config: Config) -> None:
             mailgate_key=layout.secret(config, "mailgate.key"),
             policy_nonce=layout.secret(config, "policy.key"),
             quarantine=layout.quarantine_prefix(config),
+            deleted=layout.deleted_prefix(config),
+            quota_mib=config.mail_quota_mib,
             doveadm_key=layout.secret(config, "doveadm.key"),
         ),
         0o600,

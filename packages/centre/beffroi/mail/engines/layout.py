@@ -162,12 +162,26 @@ def quarantine_prefix(config: Config) -> str:
     Nobody can guess it: an owner who made a folder of this name would hide its content from doveadm. It may change
     with the key: the storage below has a path of its own.
     """
-    key = secret(config, "doveadm.key").encode("ascii")
-    return f"beffroi-{hmac.new(key, b'quarantine', hashlib.sha256).hexdigest()[:32]}/"
+    return _hidden_prefix(config, b"quarantine")
 
 
 def quarantine_folder(config: Config) -> str:
     return quarantine_prefix(config) + "Messages"
+
+
+def deleted_prefix(config: Config) -> str:
+    """Return the namespace of what was expunged, with its separator. Unlike quarantine it exists for IMAP, too: only
+    its name keeps it from clients, and a thief of a password cannot empty it."""
+    return _hidden_prefix(config, b"deleted")
+
+
+def deleted_folder(config: Config) -> str:
+    return deleted_prefix(config) + "Messages"
+
+
+def _hidden_prefix(config: Config, purpose: bytes) -> str:
+    key = secret(config, "doveadm.key").encode("ascii")
+    return f"beffroi-{hmac.new(key, purpose, hashlib.sha256).hexdigest()[:32]}/"
 
 
 def render(name: str, **values: object) -> str:

@@ -64,6 +64,7 @@ def write(config: Config) -> None:
     layout.write(etc / "resolv.conf", outgoing.RESOLVER, 0o644)
     _write_map(etc / "domains.cf", paths.routes, "SELECT name FROM domain WHERE name='%s'")
     _write_map(etc / "mailboxes.cf", paths.routes, "SELECT address FROM mailbox WHERE address='%s'")
+    _write_map(etc / "full.cf", paths.routes, "SELECT answer FROM full_domain WHERE name='%s'")
 
 
 def _fingerprint(certificate: Path) -> str:

@@ -1,7 +1,7 @@
 """Put the mails of an archive into a mailbox, each once. Run again after a cut, it goes on where it was.
 
 Process: cli, as the Python user.
-Fails:   NewMailboxAway; what was copied stays, and is known when the command is given again.
+Fails:   NewMailboxAway, MailboxFull; what was copied stays, and is known when the command is given again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from django.conf import settings
 
 from beffroi.mail.importing import actions, archive, runner, target
 from beffroi.mail.importing.archive import Found
+from beffroi.mail.importing.errors import MailboxFull
 from beffroi.mail.importing.models import ImportFailure, ImportFolder, ImportJob
 from beffroi.mail.importing.runner import Dealt
 from beffroi.mail.importing.target import NewMailbox
@@ -20,7 +21,7 @@ from beffroi.mail.models import Mailbox
 
 
 def bring(*, mailbox: Mailbox, file: IO[bytes], name: str, folder: str, account: str) -> ImportJob:
-    """Errors: NewMailboxAway, Invalid (no such format)."""
+    """Errors: NewMailboxAway, MailboxFull, Invalid (no such format)."""
     job = actions.begin_archive(mailbox=mailbox, name=name, account=account)
     try:
         with target.open_target(settings.BEFFROI, mailbox.address) as new:
@@ -72,6 +73,8 @@ class _Bringer:
             else:
                 dealt.copied += 1
         runner.keep(self._job, folder, self._count[name], dealt)
+        if "mailbox_full" in reasons:
+            raise MailboxFull
 
     def _fail(self, dealt: Dealt, folder: ImportFolder, one: Found, reason: str) -> None:
         dealt.failures.append(

@@ -35,7 +35,6 @@ SLICE_BYTES = 8 * 1024 * 1024
 """Mails held in memory at once, unless a single one is larger."""
 STRETCH_S = 600.0
 """Then it makes room for the imports that wait, and is taken up again."""
-FULL_IN_A_ROW = 20
 MAX_SENDERS = 2000
 _State = ImportJob.State
 _TAKEN_UP = (_State.LISTING, _State.RUNNING, _State.COLLECTING)
@@ -116,7 +115,6 @@ class _Copy:
     ) -> None:
         self._job, self._old, self._new, self._until, self._pause_s = job, old, new, until, pause_s
         self._known: dict[str, set[bytes]] = {}
-        self._full = 0
 
     def all(self) -> None:
         for folder in self._job.folders.filter(chosen=True):
@@ -192,13 +190,14 @@ class _Copy:
         for (one, letter), reason in zip(sent, reasons, strict=True):
             if not reason:
                 dealt.copied += 1
-                self._full = 0
                 if folder.role == "inbox" and one.at > self._job.created_at:
                     _note_sender(dealt, letter)
                 continue
             known.discard(letter.key)
+            if reason == "mailbox_full":
+                # Not written down: taken up again, the import comes back to these mails, and knows what was copied.
+                raise MailboxFull
             dealt.failures.append(_failure(folder, one, reason))
-            self._full += reason == "mailbox_full"
 
     def _known_in(self, folder: ImportFolder) -> set[bytes]:
         """What the new mailbox holds of the folder already; of all folders for one that shows all mails again."""
@@ -216,8 +215,6 @@ class _Copy:
 
     def _keep(self, folder: ImportFolder, uid: int, dealt: Dealt) -> None:
         keep(self._job, folder, uid, dealt)
-        if self._full >= FULL_IN_A_ROW:
-            raise MailboxFull
 
 
 @transaction.atomic

@@ -24,7 +24,8 @@ from beffroi.lib.ids import is_id
 from beffroi.mail import actions, folders, queries, reader, sendings
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries as people
-from beffroi.portal import safe_html, words
+from beffroi.mail.quota import queries as quota
+from beffroi.portal import room_words, safe_html, words
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import compose, shared
 from beffroi.portal.web.banners import banners
@@ -85,6 +86,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
     part = asks_part(request, "list")
     with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
         places = [] if part else folders.listing(opened)
+        room = None if part else folders.room(opened)
         if asked:
             shown, total = folders.search(opened, folder, asked)
             found = shown
@@ -110,6 +112,10 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "older": shown[-1].uid if len(found) > PAGE_MESSAGES and not asked else None,
         "first_page": before_uid is None,
         "reported": set(request.session.get(REPORTED_KEY, [])),
+        "room": room_words.mailbox(room) if room else None,
+        "collectivite_full": not part
+        and quota.rooms([mailbox.collectivite_id])[mailbox.collectivite_id].full,
+        "referent": actor.role == "referent",
     }
     return page(request, "portal/parts/mails.html" if part else "portal/mail_list.html", context)
 

@@ -1,0 +1,119 @@
+"""`mail quota [ADDRESS|COMMUNE] [--gib N | --usual]`: how much room mailboxes take, and more of it.
+
+Process: the person's own; root becomes the Python user first.
+Fails:   closed; limits stay as they are.
+Source:  mail/quota.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from beffroi.cli.mail import ACTOR, MailUnavailable
+from beffroi.cli.person import enter_centre, has_database
+from beffroi.lib.config import DEFAULT_STATE, load
+from beffroi.lib.errors import BeffroiError
+
+if TYPE_CHECKING:
+    from beffroi.core.communes.models import Collectivite
+    from beffroi.core.identity.actor import Actor
+    from beffroi.mail.models import Mailbox
+    from beffroi.mail.quota.rules import Room
+
+
+class NoSuchPlace(BeffroiError):
+    """No open mailbox has this address, and no single collectivité this name or code: {}. Next: ./beffroi mail quota"""
+
+    code = "cli.mail_quota_unknown"
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(arguments)
+    config = load(options.state.resolve())
+    if not has_database(config):
+        raise MailUnavailable(config.state, "no database")
+    enter_centre(config)
+    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
+
+    try:
+        return _run(options)
+    except DatabaseError:
+        raise MailUnavailable(config.state, "the database does not answer") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="beffroi mail")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    quota = verbs.add_parser("quota", help="room of mailboxes: taken, given, more of it")
+    quota.add_argument("place", nargs="?", metavar="ADDRESS|COMMUNE", help="all collectivités when left out")
+    change = quota.add_mutually_exclusive_group()
+    change.add_argument("--gib", type=_gib, metavar="N", help="give this much room")
+    change.add_argument("--usual", action="store_true", help="give the room of the setting again")
+    quota.add_argument("--state", type=Path, default=DEFAULT_STATE)
+    return parser
+
+
+def _gib(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1024 * 1024:
+        raise ValueError(text)
+    return value
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Errors: NoSuchPlace."""
+    from beffroi.core.communes import queries as communes  # noqa: PLC0415
+    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
+    from beffroi.mail.quota import queries  # noqa: PLC0415
+
+    actor = Actor.system(ACTOR)
+    changes = options.usual or options.gib is not None
+    if not options.place:
+        if changes:
+            raise NoSuchPlace("")
+        found = list(communes.visible_collectivites(actor).exclude(enrolled_at=None))
+        state = queries.rooms(one.id for one in found)
+        for one in sorted(found, key=lambda one: -state[one.id].percent):
+            print(_line(state[one.id], one.name))
+        return 0
+    mailbox, collectivite = _find(actor, options.place)
+    if changes:
+        _change(actor, mailbox, collectivite, None if options.usual else options.gib * 1024)
+    use = queries.use(actor, mailbox.collectivite_id if mailbox else collectivite.id)
+    if mailbox is None:
+        print(_line(use.room, use.collectivite.name, own=use.own_limit_mib is not None))
+    for box in use.mailboxes:
+        if mailbox is None or box.mailbox.id == mailbox.id:
+            print(_line(box.room, box.mailbox.address, own=box.own_limit_mib is not None))
+    return 0
+
+
+def _find(actor: Actor, text: str) -> tuple[Mailbox | None, Collectivite]:
+    from beffroi.core.communes import queries as communes  # noqa: PLC0415
+    from beffroi.mail import queries as mail  # noqa: PLC0415
+
+    mailbox = mail.visible_mailboxes(actor).filter(address=text.strip().lower()).first()
+    if mailbox is not None:
+        return mailbox, communes.access_collectivite(actor, mailbox.collectivite_id)
+    named = communes.named(actor, text.strip())
+    if len(named) != 1:
+        raise NoSuchPlace(text)
+    return None, named[0]
+
+
+def _change(actor: Actor, mailbox: Mailbox | None, collectivite: Collectivite, limit_mib: int | None) -> None:
+    from beffroi.mail.quota import actions  # noqa: PLC0415
+
+    if mailbox is not None:
+        actions.limit_mailbox(actor=actor, mailbox=mailbox, limit_mib=limit_mib)
+    else:
+        actions.limit_collectivite(actor=actor, collectivite=collectivite, limit_mib=limit_mib)
+
+
+def _line(room: Room, name: str, *, own: bool = False) -> str:
+    gib = 1024**3
+    said = f"{room.used_bytes / gib:8.2f} of {room.limit_bytes / gib:g} GiB {room.percent:4} %  {name}"
+    return said + ("  (own limit)" if own else "") + ("  FULL" if room.full else "")

@@ -1,0 +1,102 @@
+"""Read room on someone's behalf: a référent that of the collectivité, the Département everybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db.models import Sum
+
+from beffroi.core.communes import queries as communes
+from beffroi.core.communes.models import Collectivite, Domain
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import NotAllowed
+from beffroi.mail import queries
+from beffroi.mail.models import Mailbox
+from beffroi.mail.quota.models import CollectiviteRoom, MailboxRoom
+from beffroi.mail.quota.rules import MIB, Room
+
+
+@dataclass(frozen=True)
+class MailboxUse:
+    """``own_limit_mib``: None where the setting counts. ``counted_at``: None before the first count."""
+
+    mailbox: Mailbox
+    room: Room
+    own_limit_mib: int | None
+    counted_at: datetime | None
+
+    @property
+    def own_gib(self) -> str:
+        """What a form shows; "" where the setting counts."""
+        return gib(self.own_limit_mib)
+
+
+@dataclass(frozen=True)
+class CollectiviteUse:
+    """``mailboxes``: the fullest first."""
+
+    collectivite: Collectivite
+    room: Room
+    own_limit_mib: int | None
+    mailboxes: list[MailboxUse]
+
+    @property
+    def own_gib(self) -> str:
+        return gib(self.own_limit_mib)
+
+
+def gib(limit_mib: int | None) -> str:
+    """A limit in GiB, without a remainder where there is none."""
+    return "" if limit_mib is None else f"{limit_mib / 1024:g}"
+
+
+def limit_mib(mailbox_id: str) -> int | None:
+    """The limit of this mailbox alone, or None."""
+    return MailboxRoom.objects.filter(pk=mailbox_id).values_list("limit_mib", flat=True).first()
+
+
+def use(actor: Actor, collectivite_id: str) -> CollectiviteUse:
+    """Which mailbox takes how much. Errors: NotFound (another collectivité), NotAllowed (neither référent nor
+    Département): how full a colleague's mailbox is concerns nobody else."""
+    collectivite = communes.access_collectivite(actor, collectivite_id)
+    if not (actor.sees_all or actor.role == "referent"):
+        raise NotAllowed("room is the référent's")
+    boxes = list(queries.visible_mailboxes(actor).filter(collectivite_id=collectivite.id))
+    rooms = MailboxRoom.objects.in_bulk([one.id for one in boxes])
+    uses = [_mailbox(one, rooms.get(one.id)) for one in boxes]
+    uses.sort(key=lambda one: (-one.room.used_bytes, one.mailbox.address))
+    chosen = CollectiviteRoom.objects.filter(pk=collectivite.id).values_list("limit_mib", flat=True).first()
+    total = Room(sum(one.room.used_bytes for one in uses), _collectivite_mib(chosen) * MIB)
+    return CollectiviteUse(collectivite, total, chosen, uses)
+
+
+def _mailbox(mailbox: Mailbox, row: MailboxRoom | None) -> MailboxUse:
+    own = row.limit_mib if row else None
+    room = Room(row.used_bytes if row else 0, (own or settings.BEFFROI.mail_quota_mib) * MIB)
+    return MailboxUse(mailbox, room, own, row.counted_at if row else None)
+
+
+def _collectivite_mib(chosen: int | None) -> int:
+    return chosen or int(settings.BEFFROI.mail_quota_collectivite_mib)
+
+
+def rooms(collectivite_ids: Iterable[str]) -> dict[str, Room]:
+    """Of these collectivités, in two queries."""
+    wanted = list(collectivite_ids)
+    chosen = dict(CollectiviteRoom.objects.filter(pk__in=wanted).values_list("collectivite_id", "limit_mib"))
+    opened = Mailbox.objects.filter(closed_at=None, collectivite_id__in=wanted).values("id")
+    rows = MailboxRoom.objects.filter(mailbox_id__in=opened).values("collectivite_id")
+    used = dict(rows.annotate(total=Sum("used_bytes")).values_list("collectivite_id", "total"))
+    return {
+        one: Room(used.get(one, 0), _collectivite_mib(chosen.get(one)) * MIB) for one in dict.fromkeys(wanted)
+    }
+
+
+def full_domains() -> list[str]:
+    """Domains of collectivités that take no more mail at present; for Postfix."""
+    owners = dict(Domain.objects.values_list("name", "collectivite_id"))
+    state = rooms(owners.values())
+    return sorted(name for name, owner in owners.items() if state[owner].full)

@@ -1,0 +1,74 @@
+"""Plain words for how full a mailbox or a collectivité is, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils import formats
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from beffroi.mail.quota.rules import FULL, MIB, NEARLY, SOON, Room
+
+GIB = 1024 * MIB
+
+
+@dataclass(frozen=True)
+class RoomLine:
+    """``tone``: "", "warn" or "bad"; ``advice``: "" while there is room."""
+
+    sentence: str
+    percent: int
+    tone: str
+    advice: str
+
+
+def amount(size_bytes: int) -> str:
+    """``120 Mo``, ``5 Go``: in the units of the setting, 1,024 each, as people's computers count."""
+    unit = "o" if (get_language() or "fr").startswith("fr") else "B"
+    if size_bytes < GIB:
+        return f"{round(size_bytes / MIB)}\u00a0M{unit}"
+    value = round(size_bytes / GIB, 1)
+    return f"{formats.number_format(value, 0 if value == int(value) else 1)}\u00a0G{unit}"
+
+
+def mailbox(room: Room) -> RoomLine:
+    """For the owner of a mailbox."""
+    advice = {
+        SOON: _(
+            "Votre boîte se remplit. Effacez les gros courriels dont vous n’avez plus besoin et videz la corbeille, ou"
+            " demandez de la place au Département."
+        ),
+        NEARLY: _(
+            "Votre boîte est presque pleine : bientôt, les courriels qu’on vous envoie devront attendre. Videz la"
+            " corbeille et effacez de gros courriels, ou demandez de la place au Département."
+        ),
+        FULL: _(
+            "Votre boîte est pleine. Rien n’est perdu : les courriels qu’on vous envoie attendent chez leur expéditeur,"
+            " qui réessaie pendant quelques jours. Videz la corbeille et effacez de gros courriels dès maintenant, ou"
+            " demandez de la place au Département."
+        ),
+    }
+    return _line(room, advice.get(room.level, ""))
+
+
+def collectivite(room: Room) -> RoomLine:
+    """For a référent and the Département."""
+    advice = {
+        SOON: _("Les boîtes de la collectivité se remplissent."),
+        NEARLY: _(
+            "Les boîtes de la collectivité sont presque pleines : bientôt, le courrier devra attendre."
+        ),
+        FULL: _(
+            "La place de la collectivité est épuisée : le courrier attend chez ses expéditeurs, qui réessaient pendant"
+            " quelques jours."
+        ),
+    }
+    return _line(room, advice.get(room.level, ""))
+
+
+def _line(room: Room, advice: str) -> RoomLine:
+    words = {"used": amount(room.used_bytes), "limit": amount(room.limit_bytes), "percent": room.percent}
+    sentence = _("%(used)s utilisés sur %(limit)s (%(percent)s %%)") % words
+    tone = {SOON: "warn", NEARLY: "warn", FULL: "bad"}.get(room.level, "")
+    return RoomLine(sentence, min(room.percent, 100), tone, advice)

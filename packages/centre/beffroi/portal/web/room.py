@@ -1,0 +1,32 @@
+"""Place des boîtes: which mailbox of the collectivité takes how much, for its référent; the Département gives more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_GET
+
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import NotAllowed
+from beffroi.mail.quota import queries
+from beffroi.portal import room_words
+from beffroi.portal.pages import for_agents, page
+
+
+def context(use: queries.CollectiviteUse) -> dict[str, Any]:
+    return {
+        "use": use,
+        "whole": room_words.collectivite(use.room),
+        "mailboxes": [(one, room_words.mailbox(one.room)) for one in use.mailboxes],
+    }
+
+
+@require_GET
+@for_agents
+def room(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Errors: NotAllowed."""
+    if actor.collectivite_id is None:
+        raise NotAllowed("no collectivité")
+    use = queries.use(actor, actor.collectivite_id)
+    return page(request, "portal/mail_room.html", {"place": "mail", **context(use)})

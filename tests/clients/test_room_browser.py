@@ -1,0 +1,54 @@
+"""Room and deleted mail in a real Chromium: pages fit, are accessible, and say what was wrong.
+
+BEFFROI_SHOTS=DIRECTORY keeps pictures.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.clients.test_portal_browser import PASSWORD, Centre, administrator, agent, browser, centre, inspect
+
+__all__ = ["administrator", "agent", "browser", "centre"]
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("r-supprimes", "supprimes/"), ("r-supprimes-rien", "supprimes/?q=introuvable&du=2026-01-01")],
+)
+def test_the_page_of_deleted_mails_fits(centre: Centre, agent: Any, name: str, path: str) -> None:
+    agent.goto(f"{centre.portal}/courrier/{centre.seeded['mailbox_id']}/{path}")
+    inspect(agent, name)
+
+
+def test_the_departement_gives_room_and_reads_what_was_wrong(centre: Centre, administrator: Any) -> None:
+    page = administrator
+    page.goto(f"{centre.console}/communes/")
+    page.click("a[href*='/place/'] >> nth=0")
+    page.wait_for_selector("h1:has-text('Place des boîtes')")
+    page.goto(f"{centre.console}/communes/{centre.seeded['collectivite_id']}/place/")
+    inspect(page, "r-c-place")
+    field = page.get_by_label("Place de cette boîte, en Go").first
+    field.fill("beaucoup")
+    field.press("Enter")
+    page.wait_for_selector("[role=alert]:has-text('Donnez un nombre entier')")
+    inspect(page, "r-c-place-erreur")
+    field = page.get_by_label("Place de cette boîte, en Go").first
+    field.fill("12")
+    field.press("Enter")
+    page.wait_for_selector("text=sur 12")
+
+
+def test_a_referent_reads_which_mailbox_takes_how_much(centre: Centre, browser: Any) -> None:
+    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(centre.portal + "/courrier/place/")
+    page.fill("#id_login", centre.seeded["referent_email"])
+    page.fill("#id_password", PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1:has-text('Place des boîtes')")
+    inspect(page, "r-place")
+    context.close()
