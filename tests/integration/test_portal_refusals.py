@@ -17,7 +17,7 @@ from beffroi.core.decisions import appeals, by_hand, exceptions, never_again, sp
 from beffroi.core.decisions.models import Appeal, Decision, LocalException, NeverAgain
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
-from beffroi.core.identity import erasure
+from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
@@ -78,6 +78,7 @@ class World:
     held_id: str
     import_id: str
     sending_id: str
+    link_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -87,7 +88,8 @@ Arguments = Callable[[World], dict[str, Any]]
 class Rule:
     """``kind``: open (anyone), account (django-allauth's, needs a sign-in), own (a page of whoever is signed in),
     thing (of one owner; ``arguments`` name Beaune's), ours (of all of Beaune), box (another listener). ``data`` would
-    be a valid form."""
+    be a valid form. Whose identifier is looked at after a step-up (stepped), and links for whoever holds them
+    (linked), have their tests beside: test_portal_passkeys, test_portal_phones."""
 
     kind: str
     arguments: Arguments = lambda world: {}
@@ -112,6 +114,17 @@ PORTAL = {
     "account_logout": Rule("account"),
     "account_reauthenticate": Rule("account"),
     "mfa_reauthenticate": Rule("account"),
+    "mfa_login_webauthn": Rule("open"),
+    "mfa_reauthenticate_webauthn": Rule("account"),
+    "mfa_list_webauthn": Rule("own"),
+    "mfa_add_webauthn": Rule("account"),
+    "mfa_edit_webauthn": Rule("stepped", lambda world: {"pk": 1}),
+    "mfa_remove_webauthn": Rule("stepped", lambda world: {"pk": 1}),
+    "phone_new": Rule("own", data={"kind": "iphone", "label": "x"}),
+    "phone_link": Rule("thing", lambda world: {"link_id": world.link_id}),
+    "phone_landing": Rule("linked"),
+    "phone_profile": Rule("linked"),
+    "rescue": Rule("own"),
     "mfa_activate_totp": Rule("account"),
     "mfa_deactivate_totp": Rule("account"),
     "mfa_view_recovery_codes": Rule("account"),
@@ -262,7 +275,9 @@ CONSOLE = {
     "box_confirm": Rule("thing", BOX),
     "box_revoke": Rule("thing", BOX),
 }
-CLOSED_PORTAL = [name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "ours", "account")]
+CLOSED_PORTAL = [
+    name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "ours", "account", "stepped")
+]
 POSTED = (
     *("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end", "spared"),
     *("held_release", "held_block", "held_undo", "held_digest_time"),
@@ -340,12 +355,15 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         sendings.schedule(
             actor=beaune.agent, mailbox=mailbox, place=Place(1, 1), message_id="<a@b>", recipients=1
         ).id,
+        device_links.make(
+            actor=beaune.agent, membership=beaune.agent_membership, kind="iphone", label="x"
+        ).record.id,
     )
 
 
 def changed() -> tuple[object, ...]:
     """What a refused request must leave as it is."""
-    from beffroi.core.identity.models import AppPassword
+    from beffroi.core.identity.models import AppPassword, DeviceLink
 
     return (
         OutboxEvent.objects.count(),
@@ -354,6 +372,7 @@ def changed() -> tuple[object, ...]:
         set(Box.objects.values_list("state", flat=True)),
         BoxPolicy.objects.count(),
         AppPassword.objects.filter(revoked_at=None).count(),
+        set(DeviceLink.objects.values_list("id", "used_at", "ended_at")),
         set(Sending.objects.values_list("state", flat=True)),
         set(RemediationJob.objects.values_list("state", "approval_id")),
         set(FeedSource.objects.values_list("name", "active")),
@@ -379,7 +398,7 @@ def test_every_address_has_its_rule(urlconf: str, rules: dict[str, Rule]) -> Non
     assert sorted(one.name for one in patterns) == sorted(rules)
     for one in patterns:
         named = bool(one.pattern.regex.groupindex)
-        assert named == (rules[one.name].kind in ("thing", "ours")), (
+        assert named == (rules[one.name].kind in ("thing", "ours", "stepped", "linked")), (
             f"{one.name}: an identifier needs a rule for its owner"
         )
 

@@ -22,6 +22,8 @@ CATEGORIES = {
     "incidents": gettext_lazy("Dossiers clos, hors plainte"),
     "encounters": gettext_lazy("Résultats de rétrospective"),
     "sessions": gettext_lazy("Sessions expirées"),
+    "device_links": gettext_lazy("Liens pour régler un téléphone, expirés"),
+    "rescue_codes": gettext_lazy("Codes de dépannage"),
     "sign_ins": gettext_lazy("Connexions réussies"),
     "closed_accounts": gettext_lazy("Noms de comptes fermés"),
     "flow_counts": gettext_lazy("Connexions refusées, par jour"),

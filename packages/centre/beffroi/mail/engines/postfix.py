@@ -51,6 +51,7 @@ def write(config: Config) -> None:
             "postfix-master.cf",
             smtp=_service(config.listen, config.smtp_port),
             submission=_service(config.listen, config.submission_port),
+            help=layout.sign_in_help(config),
             **outgoing.master_cf(config),
         ),
         0o644,
