@@ -5,6 +5,7 @@ BEFFROI_SHOTS=DIRECTORY keeps a picture of every page.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,6 +72,18 @@ def sign_out(page: Any) -> None:
     page.wait_for_selector("#id_login")
 
 
+def printed(page: Any, name: str) -> None:
+    """A sheet of A5 and nothing around it."""
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 559, "height": 794})
+    assert page.is_visible(".sheet") and not page.is_visible("nav") and not page.is_visible("footer")
+    assert page.evaluate("document.documentElement.scrollHeight") <= 794, "one sheet"
+    if shots := os.environ.get("BEFFROI_SHOTS"):
+        page.screenshot(path=f"{shots}/{name}.png")
+    page.emulate_media(media="screen")
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
 def test_a_key_is_added_opens_confirms_and_is_removed(centre: Centre, page: Any) -> None:
     key = Key(page)
     sign_in(page, centre, centre.seeded["agent_email"])
@@ -84,9 +97,7 @@ def test_a_key_is_added_opens_confirms_and_is_removed(centre: Centre, page: Any)
     page.keyboard.press("Enter")
     page.wait_for_selector("h1:has-text('Codes de secours')")
     inspect(page, "codes-de-secours")
-    page.emulate_media(media="print")
-    assert page.is_visible(".sheet") and not page.is_visible("nav")
-    page.emulate_media(media="screen")
+    printed(page, "codes-imprimes")
     assert len(key.credentials()) == 1
     page.goto(centre.portal + "/acces/")
     page.wait_for_selector("text=Poste de l’accueil")
@@ -123,27 +134,6 @@ def test_a_cancelled_key_says_what_to_do(centre: Centre, page: Any) -> None:
     key.verified(False)
     page.click("button:has-text('Utiliser une clé d’accès')")
     page.wait_for_selector("[role=alert]:has-text('annulée')", timeout=90_000)
-
-
-def test_a_usb_key_without_a_pin_is_the_second_factor(centre: Centre, page: Any) -> None:
-    Key(page, kind="usb", asks=False)
-    sign_in(page, centre, centre.seeded["referent_email"])
-    page.wait_for_selector("h1:has-text('Bonjour')")
-    page.goto(centre.portal + "/acces/cles/nouvelle/")
-    confirm(page)
-    page.check("input[name=passwordless][value='']")
-    press(page, "Ajouter")
-    page.wait_for_selector("h1:has-text('Codes de secours')")
-    sign_out(page)
-    sign_in(page, centre, centre.seeded["referent_email"])
-    page.wait_for_selector("h1:has-text('Double vérification')")
-    inspect(page, "double-cle")
-    press(page, "Utiliser ma clé")
-    page.wait_for_selector("h1:has-text('Bonjour')")
-    page.goto(centre.portal + "/acces/depannage/")
-    confirm(page)
-    page.wait_for_selector("h1:has-text('Dépanner')")
-    inspect(page, "depannage")
 
 
 def test_a_phone_takes_its_settings_and_the_computer_sees_it(centre: Centre, page: Any, browser: Any) -> None:
@@ -192,3 +182,45 @@ def test_a_phone_takes_its_settings_and_the_computer_sees_it(centre: Centre, pag
     page.goto(centre.portal + "/acces/")
     assert page.locator("strong:has-text('Téléphone de Claire')").count() == 2
     inspect(page, "acces-appareils")
+
+
+def test_the_referent_helps_out_who_lost_everything(centre: Centre, page: Any, browser: Any) -> None:
+    lost = browser.new_context(locale="fr-FR")
+    agent = lost.new_page()
+    Key(agent)
+    sign_in(agent, centre, "mairie@nuits.test")
+    agent.wait_for_selector("h1:has-text('Bonjour')")
+    agent.goto(centre.portal + "/acces/cles/nouvelle/")
+    confirm(agent)
+    agent.wait_for_selector("#id_name")
+    press(agent, "Ajouter")
+    agent.wait_for_selector("h1:has-text('Codes de secours')")
+    lost.close()
+    sign_in(page, centre, centre.seeded["referent_email"])
+    page.wait_for_selector("h1:has-text('Bonjour')")
+    page.goto(centre.portal + "/acces/depannage/")
+    confirm(page)
+    page.wait_for_selector("h1:has-text('Dépanner')")
+    inspect(page, "depannage")
+    page.check("input[name=person_id] >> nth=0")
+    press(page, "Créer le code")
+    page.wait_for_selector(".secret")
+    inspect(page, "depannage-code")
+    printed(page, "depannage-imprime")
+
+
+def test_a_usb_key_without_a_pin_is_the_second_factor(centre: Centre, page: Any) -> None:
+    Key(page, kind="usb", asks=False)
+    sign_in(page, centre, centre.seeded["referent_email"])
+    page.wait_for_selector("h1:has-text('Bonjour')")
+    page.goto(centre.portal + "/acces/cles/nouvelle/")
+    confirm(page)
+    page.check("input[name=passwordless][value='']")
+    press(page, "Ajouter")
+    page.wait_for_selector("h1:has-text('Codes de secours')")
+    sign_out(page)
+    sign_in(page, centre, centre.seeded["referent_email"])
+    page.wait_for_selector("h1:has-text('Double vérification')")
+    inspect(page, "double-cle")
+    press(page, "Utiliser ma clé")
+    page.wait_for_selector("h1:has-text('Bonjour')")

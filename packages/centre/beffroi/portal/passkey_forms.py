@@ -133,7 +133,7 @@ class AddForm(webauthn.AddWebAuthnForm):  # type: ignore[misc] # the same
     def clean(self) -> dict[str, Any]:
         if self._present().count() >= MAX_KEYS:
             raise ValidationError(
-                _("Dix clés sont déjà enregistrées : retirez d’abord celles qui ne servent plus.")
+                _("Dix clés sont déjà enregistrées : retirez d’abord celles qui ne servent plus.")
             )
         try:
             credential = self.cleaned_data.get("credential")

@@ -46,8 +46,8 @@ def _erase_accounts(ids: list[Any]) -> int:
 
 
 category(Category("sessions", 50, 0, sessions))
-category(Category("device_links", 50, KEEP_LINKS_DAYS, device_links))
-category(Category("rescue_codes", 50, RESCUE_DAYS, rescue_codes))
+category(Category("device_links", 53, KEEP_LINKS_DAYS, device_links))
+category(Category("rescue_codes", 54, RESCUE_DAYS, rescue_codes))
 category(Category("sign_ins", 51, KEEP_DAYS, sign_ins))
 category(
     Category(

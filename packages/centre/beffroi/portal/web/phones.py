@@ -51,7 +51,7 @@ def start(request: HttpRequest, actor: Actor) -> HttpResponse:
     if kind not in KINDS:
         error = _("Choisissez l’appareil.")
     elif not label or len(label) > device_links.MAX_LABEL_CHARS or "\x00" in label:
-        error = _("Donnez un nom à cet appareil, par exemple « Téléphone de Claire ».")
+        error = _("Donnez un nom à cet appareil, par exemple « Téléphone de Claire ».")
     if error:
         asked = {**context, "error": error, "label": label, "chosen": kind}
         return page(request, "portal/phone_new.html", asked, status=HTTPStatus.BAD_REQUEST)
