@@ -43,7 +43,7 @@ class Login(_Said, views.LoginWebAuthnView):  # type: ignore[misc] # allauth is 
         email = claimed_email(request.POST.get("credential", "")) if tried else ""
         refused = refuse_blocked(request, email=email, person_unknown=not tried)
         if refused is None and not tried and _too_many_challenges(request):
-            return respond_429(request)
+            refused = respond_429(request)
         answer: HttpResponseBase = refused or super().dispatch(request, *args, **kwargs)
         return answer
 
