@@ -18,7 +18,7 @@ from beffroi.core.decisions import appeals, by_hand, exceptions, never_again, sp
 from beffroi.core.decisions.models import Appeal, Decision, LocalException, NeverAgain
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
-from beffroi.core.identity import erasure
+from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
@@ -85,6 +85,7 @@ class World:
     sending_id: str
     shared_id: str
     departure_id: str
+    link_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -95,6 +96,9 @@ class Rule:
     """``kind``: open (anyone), account (django-allauth's, needs a sign-in), own (a page of whoever is signed in),
     thing (of one owner; ``arguments`` name Beaune's), ours (of all of Beaune), led (by Beaune's référent), box (another
     listener). ``data`` would be a valid form."""
+    thing (of one owner; ``arguments`` name Beaune's), ours (of all of Beaune), box (another listener). ``data`` would
+    be a valid form. Whose identifier is looked at after a step-up (stepped), and links for whoever holds them
+    (linked), have their tests beside: test_portal_passkeys, test_portal_phones."""
 
     kind: str
     arguments: Arguments = lambda world: {}
@@ -121,6 +125,17 @@ PORTAL = {
     "account_logout": Rule("account"),
     "account_reauthenticate": Rule("account"),
     "mfa_reauthenticate": Rule("account"),
+    "mfa_login_webauthn": Rule("open"),
+    "mfa_reauthenticate_webauthn": Rule("account"),
+    "mfa_list_webauthn": Rule("own"),
+    "mfa_add_webauthn": Rule("account"),
+    "mfa_edit_webauthn": Rule("stepped", lambda world: {"pk": 1}),
+    "mfa_remove_webauthn": Rule("stepped", lambda world: {"pk": 1}),
+    "phone_new": Rule("own", data={"kind": "iphone", "label": "x"}),
+    "phone_link": Rule("thing", lambda world: {"link_id": world.link_id}),
+    "phone_landing": Rule("linked"),
+    "phone_profile": Rule("linked"),
+    "rescue": Rule("own"),
     "mfa_activate_totp": Rule("account"),
     "mfa_deactivate_totp": Rule("account"),
     "mfa_view_recovery_codes": Rule("account"),
@@ -295,6 +310,7 @@ CONSOLE = {
 }
 CLOSED_PORTAL = [
     name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "ours", "led", "account")
+    name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "ours", "account", "stepped")
 ]
 POSTED = (
     *("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end", "spared"),
@@ -385,12 +401,15 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         Departure.objects.create(
             collectivite_id=beaune.id, person_id=beaune.agent.id, by="x", ended=NOTHING_ENDED
         ).id,
+        device_links.make(
+            actor=beaune.agent, membership=beaune.agent_membership, kind="iphone", label="x"
+        ).record.id,
     )
 
 
 def changed() -> tuple[object, ...]:
     """What a refused request must leave as it is."""
-    from beffroi.core.identity.models import AppPassword
+    from beffroi.core.identity.models import AppPassword, DeviceLink
 
     return (
         OutboxEvent.objects.count(),
@@ -399,6 +418,7 @@ def changed() -> tuple[object, ...]:
         set(Box.objects.values_list("state", flat=True)),
         BoxPolicy.objects.count(),
         AppPassword.objects.filter(revoked_at=None).count(),
+        set(DeviceLink.objects.values_list("id", "used_at", "ended_at")),
         set(Sending.objects.values_list("state", flat=True)),
         set(RemediationJob.objects.values_list("state", "approval_id")),
         set(FeedSource.objects.values_list("name", "active")),
@@ -430,6 +450,7 @@ def test_every_address_has_its_rule(urlconf: str, rules: dict[str, Rule]) -> Non
     for one in patterns:
         named = bool(one.pattern.regex.groupindex)
         assert named == (rules[one.name].kind in ("thing", "ours", "led")), (
+        assert named == (rules[one.name].kind in ("thing", "ours", "stepped", "linked")), (
             f"{one.name}: an identifier needs a rule for its owner"
         )
 

@@ -54,7 +54,7 @@ def said_in_python() -> Iterator[str]:
 
 
 def said_in_templates() -> Iterator[str]:
-    for path in ROOT.rglob("*.html"):
+    for path in (*ROOT.rglob("*.html"), *ROOT.rglob("*.txt")):
         code = templatize(path.read_text("utf-8"))
         for pattern in (_SINGLE, _PLURAL):
             yield from (ast.literal_eval(match[1]) for match in pattern.finditer(code))

@@ -20,7 +20,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions.models import Appeal, LocalException
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import AppPassword, Membership, Person, SignIn
+from beffroi.core.identity.models import AppPassword, DeviceLink, Membership, Person, RescueCode, SignIn
 from beffroi.incidents.models import Incident, IncidentEntry
 from beffroi.lib import clock
 from beffroi.mail.filters.models import Absence, FilterRule, Forward, Signature
@@ -56,6 +56,13 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
         "app_passwords": _rows(
             AppPassword.objects.filter(membership__person=person),
             "label", "protocol_set", "created_at", "last_used_at", "revoked_at",
+        ),
+        "device_links": _rows(
+            DeviceLink.objects.filter(membership__person=person),
+            "kind", "label", "created_at", "expires_at", "used_at", "ended_at",
+        ),
+        "rescue_codes": _rows(
+            RescueCode.objects.filter(person=person), "made_by", "created_at", "expires_at", "used_at", "ended_at"
         ),
         "sign_ins": _rows(
             SignIn.objects.filter(person_id=own),

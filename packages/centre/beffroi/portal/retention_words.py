@@ -24,6 +24,8 @@ CATEGORIES = {
     "incidents": gettext_lazy("Dossiers clos, hors plainte"),
     "encounters": gettext_lazy("Résultats de rétrospective"),
     "sessions": gettext_lazy("Sessions expirées"),
+    "device_links": gettext_lazy("Liens pour régler un téléphone, expirés"),
+    "rescue_codes": gettext_lazy("Codes de dépannage"),
     "sign_ins": gettext_lazy("Connexions réussies"),
     "handlings": gettext_lazy("Boîtes de service : qui s’occupait de quoi"),
     "mail_notes": gettext_lazy("Boîtes de service : notes"),

@@ -132,8 +132,15 @@ MFA_FORMS = {
     "authenticate": "beffroi.core.identity.forms.AuthenticateForm",
     "reauthenticate": "beffroi.core.identity.forms.ReauthenticateForm",
     "activate_totp": "beffroi.core.identity.forms.ActivateTOTPForm",
+    "add_webauthn": "beffroi.portal.passkey_forms.AddForm",
+    "edit_webauthn": "beffroi.portal.passkey_forms.EditForm",
+    "login_webauthn": "beffroi.portal.passkey_forms.LoginForm",
+    "authenticate_webauthn": "beffroi.portal.passkey_forms.AuthenticateForm",
+    "reauthenticate_webauthn": "beffroi.portal.passkey_forms.ReauthenticateForm",
 }
-MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RATE_LIMITS = {"webauthn_login": "30/m/ip"}
 MFA_TOTP_ISSUER = "Beffroi"
 MFA_TOTP_TOLERANCE = 1
 
@@ -198,5 +205,9 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {"django.server": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
+    "loggers": {
+        "django.server": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+        "fido2": {"level": "WARNING"},
+    },
 }

@@ -110,6 +110,7 @@ _READERS: dict[str, str | None] = {
     DELEGATION: ALL,
     DATABASE_PASSWORD: ALL,
     "dns-update.key": PAGES,
+    "profile-signing.pem": PAGES,
 }
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.webauthn.internal.flows import did_use_passwordless_login
+from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest
 
@@ -25,6 +27,13 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] # allauth is 
     def is_safe_url(self, url: str | None) -> bool:
         # Only paths of this listener: an open redirect after sign-in is a gift to phishing.
         return bool(url) and str(url).startswith("/") and not str(url).startswith(("//", "/\\"))
+
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        """The key first for whoever signed in with it: they may not know their password by heart."""
+        found: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        if user.is_authenticated and did_use_passwordless_login(self.request, user):
+            found.sort(key=lambda one: one["id"] != "mfa_reauthenticate:webauthn")
+        return found
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Whoever guesses is counted across doors; ``login_failed`` of the rate limits bounds how much is written."""
@@ -43,3 +52,7 @@ class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc] # allauth is untyped
 
     def decrypt(self, encrypted_text: str) -> str:
         return decrypt_text(encrypted_text)
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        # The name of the portal, not the one that the request came under: keys outlive detours.
+        return {"id": settings.BEFFROI.portal_name, "name": f"Beffroi, {settings.BEFFROI.departement_name}"}

@@ -8,23 +8,45 @@ Fails:  closed. Allauth remembers a used code in the cache, for less time than t
 
 from __future__ import annotations
 
+from allauth.account.internal.flows.login import record_authentication
+from allauth.core import context
 from allauth.core.internal.cryptokit import normalize_user_code
 from allauth.mfa.adapter import get_adapter
 from allauth.mfa.base import forms as base
+from allauth.mfa.base.internal.flows import check_rate_limit
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp import forms as totp_forms
 
-from beffroi.core.identity import totp
+from beffroi.core.identity import rescue, totp
 from beffroi.core.identity.models import Person
 from beffroi.core.identity.secret_fields import decrypt_text
 from beffroi.lib import clock
 
 
 class AuthenticateForm(base.AuthenticateForm):  # type: ignore[misc] # allauth is untyped
+    rescued = False
+
     def clean_code(self) -> str:
+        if rescue.looks_like_one(self.cleaned_data["code"]):
+            return self._rescue_code()
         code = str(super().clean_code())
         _use_once(self, code)
         return code
+
+    def _rescue_code(self) -> str:
+        """Errors: ValidationError, also when there were too many tries."""
+        forget_try = check_rate_limit(self.user)
+        if not rescue.use(self.user, self.cleaned_data["code"]):
+            raise get_adapter().validation_error("incorrect_code")
+        forget_try()
+        self.rescued = True
+        return str(self.cleaned_data["code"])
+
+    def save(self) -> None:
+        if self.rescued:
+            record_authentication(context.request, self.user, method="mfa", type="rescue_code")
+        else:
+            super().save()
 
 
 class ReauthenticateForm(base.ReauthenticateForm):  # type: ignore[misc] # allauth is untyped

@@ -93,6 +93,50 @@ class AppPassword(models.Model):
         return self.id
 
 
+class DeviceLink(models.Model):
+    """A one-time link that a phone opens to fetch its settings. Its app password is made then, so none waits here.
+
+    ``sha256``: of the link's secret part. One of ``used_at`` and ``ended_at`` at most is set.
+    """
+
+    id = id_field("dvl")
+    membership = models.ForeignKey(Membership, models.CASCADE, related_name="device_links")
+    kind = models.CharField(max_length=16)
+    label = models.CharField(max_length=100)
+    sha256 = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(default=clock.now)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, default=None)
+    ended_at = models.DateTimeField(null=True, default=None)
+    app_password_id = models.CharField(max_length=40, blank=True, default="")
+
+    class Meta:
+        db_table = "device_link"
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class RescueCode(models.Model):
+    """A second factor for once, that a référent hands to a person who lost theirs; the password is still asked for."""
+
+    id = id_field("rsc")
+    person = models.ForeignKey(Person, models.CASCADE, related_name="rescue_codes")
+    collectivite_id = models.CharField(max_length=40)
+    made_by = models.CharField(max_length=40)
+    sha256 = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(default=clock.now)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, default=None)
+    ended_at = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "rescue_code"
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class SignIn(models.Model):
     """Successful sign-ins of one person at one door from one address on one day (UTC). Erased after 30 days.
 

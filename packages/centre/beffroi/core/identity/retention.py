@@ -1,4 +1,4 @@
-"""How long sessions, sign-ins and the names of closed accounts are kept."""
+"""How long sessions, links for phones, rescue codes, sign-ins and the names of closed accounts are kept."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from beffroi.core.identity import erasure
-from beffroi.core.identity.models import Membership, Person, SignIn
+from beffroi.core.identity.models import DeviceLink, Membership, Person, RescueCode, SignIn
+from beffroi.core.identity.rescue import KEEP_DAYS as RESCUE_DAYS
 from beffroi.core.identity.sign_ins import KEEP_DAYS
 from beffroi.core.retention.registry import Category, category
+
+KEEP_LINKS_DAYS = 1
+"""After they are over."""
 
 
 def sessions(cutoff: datetime) -> QuerySet[Session]:
@@ -20,6 +24,14 @@ def sessions(cutoff: datetime) -> QuerySet[Session]:
 
 def sign_ins(cutoff: datetime) -> QuerySet[SignIn]:
     return SignIn.objects.filter(day__lt=cutoff.date())
+
+
+def device_links(cutoff: datetime) -> QuerySet[DeviceLink]:
+    return DeviceLink.objects.filter(expires_at__lt=cutoff)
+
+
+def rescue_codes(cutoff: datetime) -> QuerySet[RescueCode]:
+    return RescueCode.objects.filter(created_at__lt=cutoff)
 
 
 def closed_accounts(cutoff: datetime) -> QuerySet[Person]:
@@ -34,6 +46,8 @@ def _erase_accounts(ids: list[Any]) -> int:
 
 
 category(Category("sessions", 50, 0, sessions))
+category(Category("device_links", 53, KEEP_LINKS_DAYS, device_links))
+category(Category("rescue_codes", 54, RESCUE_DAYS, rescue_codes))
 category(Category("sign_ins", 51, KEEP_DAYS, sign_ins))
 category(
     Category(

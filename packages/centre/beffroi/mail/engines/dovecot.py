@@ -65,6 +65,7 @@ def write(config: Config) -> None:
             log=config.log,
             tls=paths.tls,
             listen="*, ::" if config.listen == "*" else config.listen,
+            help=layout.sign_in_help(config),
             mail_uid=layout.MAIL_UID,
             auth=paths.auth,
             oauth_keys=paths.oauth_keys,

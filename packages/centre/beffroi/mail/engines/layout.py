@@ -184,6 +184,12 @@ def _hidden_prefix(config: Config, purpose: bytes) -> str:
     return f"beffroi-{hmac.new(key, purpose, hashlib.sha256).hexdigest()[:32]}/"
 
 
+def sign_in_help(config: Config) -> str:
+    """What a mail program's error should lead to: ASCII, one line, without a character that Postfix or Dovecot read."""
+    port = "" if config.portal_port == 443 else f":{config.portal_port}"
+    return f"Mot de passe propre au logiciel de courriel, pas celui du portail : https://{config.portal_name}{port}/acces/"
+
+
 def render(name: str, **values: object) -> str:
     """Fill the template ``templates/NAME``: every ``@key@`` must have a value, and every value a place."""
     text = template(name)

@@ -56,6 +56,7 @@ def write(config: Config) -> None:
             smtp=_service(config.listen, config.smtp_port),
             submission=_service(config.listen, config.submission_port),
             filters=_service(layout.LOOPBACK, config.filters_port),
+            help=layout.sign_in_help(config),
             **outgoing.master_cf(config),
         ),
         0o644,

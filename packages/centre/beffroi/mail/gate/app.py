@@ -58,6 +58,7 @@ class _Policy(msgspec.Struct):
     protocol: str = ""
     success: bool = True
     policy_reject: bool = False
+    app_password: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,12 @@ class Gate:
 
     def signed_in(self, attempt: _Policy) -> None:
         """Keep it as evidence of who came from where."""
-        if self.sign_ins.add(address=attempt.remote, login=attempt.login, door=attempt.protocol):
+        if self.sign_ins.add(
+            address=attempt.remote,
+            login=attempt.login,
+            door=attempt.protocol,
+            app_password=attempt.app_password,
+        ):
             self.drain.wake()
 
     def refuses(self, address: str, login: str) -> bool:

@@ -6,14 +6,14 @@ An app password asks for a step-up first and is shown once, in the answer to the
 from __future__ import annotations
 
 from allauth.account.decorators import reauthentication_required
-from allauth.mfa.utils import is_mfa_enabled
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from beffroi.core.identity import actions, queries, sessions
+from beffroi.core.identity import actions, device_links, queries, rescue, second_factors, sessions
 from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Membership
 from beffroi.lib.errors import Invalid
 from beffroi.mail import queries as mail
 from beffroi.portal.pages import for_agents, page
@@ -29,8 +29,11 @@ def access(request: HttpRequest, actor: Actor) -> HttpResponse:
         "portal/access.html",
         {
             "place": "access",
-            "second_factor": is_mfa_enabled(request.user),
+            "factors": second_factors.of(actor.id),
             "app_passwords": list(queries.app_passwords(actor)),
+            "links": list(device_links.waiting(actor)),
+            "rescues": rescue.told(actor),
+            "may_rescue": actor.role == Membership.Role.REFERENT,
         },
     )
 

@@ -1,0 +1,78 @@
+"""What a phone was given opens real Dovecot and submission; its last use is known; the account password is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import plistlib
+import smtplib
+import ssl
+
+import pytest
+from beffroi.core.events import run_pending
+from beffroi.core.identity import device_links
+from beffroi.core.identity.models import AppPassword
+from beffroi.mail import phones
+from beffroi.mail.domains.queries import servers
+from beffroi.mail.engines import layout
+from imapclient import IMAPClient
+from imapclient.exceptions import LoginError
+
+from tests.clients.test_mail_look_back import From, attacker, issue
+from tests.conftest import PASSWORD, Commune
+from tests.mail_post import OTHER_IP, Post, needs_engines
+from tests.waiting import until
+
+__all__ = ["attacker"]
+pytest_plugins = ["tests.fixtures_mail"]
+pytestmark = needs_engines
+
+
+def _imap(post: Post) -> IMAPClient:
+    context = ssl._create_unverified_context()
+    return IMAPClient("127.0.0.1", post.config.imaps_port, ssl=True, ssl_context=context, timeout=60)
+
+
+def test_a_profile_opens_mail_and_its_last_use_is_known(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "agent")
+    made = device_links.make(
+        actor=beaune.agent, membership=beaune.agent_membership, kind="iphone", label="Téléphone"
+    )
+    opened = device_links.open_once(made.secret, address=OTHER_IP)
+    account = phones.Account(box.address, "Claire", opened.issued.secret)
+    profile = plistlib.loads(
+        phones.apple_profile(servers(post.config), [account], device="x", organisation="B", title="C")
+    )
+    (mail,) = profile["PayloadContent"]
+    run_pending("main")
+    with _imap(post) as client:
+        client.login(mail["IncomingMailServerUsername"], mail["IncomingPassword"])
+    with smtplib.SMTP("127.0.0.1", mail["OutgoingMailServerPortNumber"], timeout=60) as smtp:
+        smtp.starttls(context=ssl._create_unverified_context())
+        smtp.login(mail["OutgoingMailServerUsername"], mail["IncomingPassword"])
+
+
+def test_the_last_use_of_each_app_password_is_its_own(post: Post, beaune: Commune, attacker: str) -> None:
+    box = post.mailbox(beaune, beaune.agent, "agent")
+    first, second = issue(beaune), issue(beaune)
+    client = From(post, attacker)
+    client.login(box.address, second)
+    client.logout()
+    digests = [hashlib.sha256(one.encode()).hexdigest() for one in (first, second)]
+    used = AppPassword.objects.filter(last_used_at__isnull=False)
+    until(used.exists, "last use")
+    assert [one.sha256 for one in used] == digests[1:]
+
+
+def test_the_account_password_is_refused_and_what_is_needed_is_said(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "agent")
+    help_text = layout.sign_in_help(post.config)
+    assert help_text.isascii() and "/acces/" in help_text
+    with _imap(post) as client:
+        assert help_text.encode() in client.welcome
+        with pytest.raises(LoginError):
+            client.login(box.address, PASSWORD)
+    with smtplib.SMTP("127.0.0.1", post.config.submission_port, timeout=60) as smtp:
+        smtp.starttls(context=ssl._create_unverified_context())
+        with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
+            smtp.login(box.address, PASSWORD)
+    assert refused.value.smtp_code == 535 and help_text.encode() in refused.value.smtp_error
