@@ -95,10 +95,8 @@ Arguments = Callable[[World], dict[str, Any]]
 class Rule:
     """``kind``: open (anyone), account (django-allauth's, needs a sign-in), own (a page of whoever is signed in),
     thing (of one owner; ``arguments`` name Beaune's), ours (of all of Beaune), led (by Beaune's référent), box (another
-    listener). ``data`` would be a valid form."""
-    thing (of one owner; ``arguments`` name Beaune's), ours (of all of Beaune), box (another listener). ``data`` would
-    be a valid form. Whose identifier is looked at after a step-up (stepped), and links for whoever holds them
-    (linked), have their tests beside: test_portal_passkeys, test_portal_phones."""
+    listener). ``data`` would be a valid form. Whose identifier is looked at after a step-up (stepped), and links for
+    whoever holds them (linked), have their tests beside: test_portal_passkeys, test_portal_phones."""
 
     kind: str
     arguments: Arguments = lambda world: {}
@@ -309,8 +307,9 @@ CONSOLE = {
     "box_revoke": Rule("thing", BOX),
 }
 CLOSED_PORTAL = [
-    name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "ours", "led", "account")
-    name for name, rule in PORTAL.items() if rule.kind in ("own", "thing", "ours", "account", "stepped")
+    name
+    for name, rule in PORTAL.items()
+    if rule.kind in ("own", "thing", "ours", "led", "account", "stepped")
 ]
 POSTED = (
     *("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end", "spared"),
@@ -449,8 +448,7 @@ def test_every_address_has_its_rule(urlconf: str, rules: dict[str, Rule]) -> Non
     assert sorted(one.name for one in patterns) == sorted(rules)
     for one in patterns:
         named = bool(one.pattern.regex.groupindex)
-        assert named == (rules[one.name].kind in ("thing", "ours", "led")), (
-        assert named == (rules[one.name].kind in ("thing", "ours", "stepped", "linked")), (
+        assert named == (rules[one.name].kind in ("thing", "ours", "led", "stepped", "linked")), (
             f"{one.name}: an identifier needs a rule for its owner"
         )
 
