@@ -315,8 +315,7 @@ POSTED = (
     *("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end", "spared"),
     *("held_release", "held_block", "held_undo", "held_digest_time"),
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new"),
-    *("outgoing_account", "outgoing_mail", "mail_handling"),
-    *("outgoing_account", "outgoing_mail", "console_forward_end"),
+    *("outgoing_account", "outgoing_mail", "console_forward_end", "mail_handling"),
     *("mail_absence", "mail_filter_new", "mail_filter", "mail_signature", "forward_end"),
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
