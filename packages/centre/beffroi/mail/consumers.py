@@ -13,7 +13,7 @@ from beffroi.core.identity.models import AppPassword
 from beffroi.core.identity.queries import current_memberships
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
-from beffroi.mail import doveadm, journal, keys, listed, outgoing, projections, remediation, sweep
+from beffroi.mail import doveadm, journal, keys, listed, once, outgoing, projections, remediation, sweep
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.held import consumers as held_consumers  # noqa: F401 - registers its own
 from beffroi.mail.models import Mailbox, MailDelivery
@@ -149,6 +149,12 @@ def withdraw_late(event: Event) -> None:
     ).first()
     if delivery is not None:
         remediation.add_late(delivery)
+
+
+@consumer(name="mail.once", kinds=("mail:delivered",), group="remediation", atomic=False)
+def keep_one_copy(event: Event) -> None:
+    """What was delivered late may have been delivered before, by engines that were killed just then."""
+    once.look_at(event.payload["message"], event.payload["mailbox"])
 
 
 @consumer(
