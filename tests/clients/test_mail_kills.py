@@ -35,7 +35,8 @@ DELIVERIES = int(os.environ.get("BEFFROI_KILLED_DELIVERIES", "200"))
 SEED = int(os.environ.get("BEFFROI_KILLED_SEED", "4"))
 KILLED = ("postfix", "dovecot", "rspamd", "unbound", "mailgate", "stream", "remediation")
 SENDERS = 8
-MAILS_A_KILL = (4, 11)
+MAILS_A_KILL = (4, 11) if DELIVERIES <= 500 else (12, 36)
+"""Each costs some seconds in which nothing is taken."""
 PATIENCE_S = 240.0
 LETTER = """\
 From: "Un habitant" <habitant@sender.example.net>

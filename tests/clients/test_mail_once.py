@@ -73,7 +73,7 @@ def test_a_copy_that_came_late_is_compared_with_what_lies_there(
         assert post.count(box) == 2
     monkeypatch.setattr(once, "LATE_S", 0.0)
     delivery = MailDelivery.objects.get()
-    assert once.look_at(delivery.message_id, delivery.mailbox_id) == 1
+    assert once.look_at(delivery) == 1
     assert post.count(box) == 1
-    assert once.look_at(delivery.message_id, delivery.mailbox_id) == 0
+    assert once.look_at(delivery) == 0
     assert post.count(box) == 1

@@ -144,17 +144,13 @@ def follow_decision(event: Event) -> None:
 
 @consumer(name="mail.late_deliveries", kinds=("mail:delivered",), group="remediation", atomic=False)
 def withdraw_late(event: Event) -> None:
+    """A copy saved after its decision; and one that was late because it had been delivered before."""
     delivery = MailDelivery.objects.filter(
         message_id=event.payload["message"], mailbox_id=event.payload["mailbox"]
     ).first()
     if delivery is not None:
+        once.look_at(delivery)
         remediation.add_late(delivery)
-
-
-@consumer(name="mail.once", kinds=("mail:delivered",), group="remediation", atomic=False)
-def keep_one_copy(event: Event) -> None:
-    """What was delivered late may have been delivered before, by engines that were killed just then."""
-    once.look_at(event.payload["message"], event.payload["mailbox"])
 
 
 @consumer(

@@ -29,15 +29,12 @@ LATE_S = 1.0
 it tries again; a busy machine is slower too, and costs one question more."""
 
 
-def look_at(message_id: str, mailbox_id: str) -> int:
+def look_at(delivery: MailDelivery) -> int:
     """Look for a second copy of a mail that came late; return how many were removed. Errors: DoveadmUnavailable."""
-    delivery = MailDelivery.objects.filter(message_id=message_id, mailbox_id=mailbox_id).first()
-    mailbox = Mailbox.objects.filter(pk=mailbox_id).first()
-    if delivery is None or mailbox is None:
+    if delivery.delivered_at.timestamp() - made_at_s(delivery.message_id) < LATE_S:
         return 0
-    if delivery.delivered_at.timestamp() - made_at_s(message_id) < LATE_S:
-        return 0
-    return keep_one(Doveadm(settings.BEFFROI), mailbox.address, message_id)
+    mailbox = Mailbox.objects.filter(pk=delivery.mailbox_id).first()
+    return keep_one(Doveadm(settings.BEFFROI), mailbox.address, delivery.message_id) if mailbox else 0
 
 
 def keep_one_of(engine: Doveadm, address: str, rows: Rows) -> int:
