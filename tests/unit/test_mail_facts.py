@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.lib.ids import new_id
+from beffroi.lib.ids import made_at_s, new_id
 from beffroi.mail import reader
 from beffroi.mail.engines import layout
 from beffroi.mail.gate import facts as facts_module
@@ -138,3 +139,8 @@ def test_name_of_quarantine_is_another_one_in_each_installation(tmp_path: Path) 
     assert len({*names}) == 2
     assert names[0] == layout.quarantine_folder(Config(state=tmp_path / "a"))
     assert all(len(name.partition("/")[0]) == len("beffroi-") + 32 for name in names)
+
+
+def test_an_identifier_tells_when_it_was_made() -> None:
+    with clock.shifted(3600):
+        assert abs(made_at_s(new_id("msg")) - clock.epoch()) < 60

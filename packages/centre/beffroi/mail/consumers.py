@@ -13,7 +13,18 @@ from beffroi.core.identity.models import AppPassword
 from beffroi.core.identity.queries import current_memberships
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
-from beffroi.mail import deleted, doveadm, journal, keys, listed, outgoing, projections, remediation, sweep
+from beffroi.mail import (
+    deleted,
+    doveadm,
+    journal,
+    keys,
+    listed,
+    once,
+    outgoing,
+    projections,
+    remediation,
+    sweep,
+)
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.held import consumers as held_consumers  # noqa: F401 - registers its own
 from beffroi.mail.models import Mailbox
@@ -154,6 +165,8 @@ def follow_decision(event: Event) -> None:
     atomic=False,
 )
 def withdraw_late(event: Event) -> None:
+    """Copies saved after their decision; and those that were late because they had been delivered before."""
+    once.look_at(event.payload["copies"])
     remediation.add_late(event.payload["copies"])
 
 

@@ -121,6 +121,12 @@ def move(address: str, beffroi_id: str, source: str, destination: str) -> Comman
     return "move", {"user": address, "destinationMailbox": destination, "query": query}
 
 
+def expunge(address: str, beffroi_id: str, folder: str, uids: Sequence[str]) -> Command:
+    """These copies, and only if they are of this message."""
+    query = ["mailbox", folder, "uid", ",".join(uids), "header", ID_HEADER, beffroi_id]
+    return "expunge", {"user": address, "query": query}
+
+
 def create_folder(address: str, folder: str) -> Command:
     """An existing folder gives None, which is no failure."""
     return "mailboxCreate", {"user": address, "mailbox": [folder]}

@@ -21,7 +21,7 @@ from django.db.models import F
 
 from beffroi.lib import clock
 from beffroi.lib.ids import is_id
-from beffroi.mail import doveadm, journal
+from beffroi.mail import doveadm, journal, once
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.engines import layout
 from beffroi.mail.gate.facts import hash_of_message_id
@@ -77,6 +77,7 @@ def _examine(pending: PendingDelivery) -> bool:
         if clock.now() - pending.first_tried_at > GIVE_UP:
             pending.delete()
         return False
+    once.keep_one_of(engine, mailbox.address, rows)
     unknown, known = [], 0
     for row in rows:
         beffroi_id = row["hdr.x-beffroi-id"].strip()

@@ -1,0 +1,81 @@
+"""One copy of a delivery: what engines that were killed delivered twice loses its second copy.
+
+Purpose: Dovecot killed between a saved copy and its answer, or Postfix between that answer and its note of it, deliver
+         the same mail again, under the same identifier of ours. Two signs: the copy on record came late, for Postfix
+         tried again; or the journal tells of a copy that is on record already.
+Process: remediation, by doveadm.
+Hostile: nothing from outside is compared: the identifier is ours. By Message-ID a stranger's mail could swallow an
+         honest one; so a mail that its sender repeats, never having heard our answer, stays twice.
+Fails:   open: two copies lie there until Dovecot answers (DoveadmUnavailable is retryable).
+Source:  docs/decisions/0042-a-mail-lies-once.md.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from django.conf import settings
+
+from beffroi.lib.ids import made_at_s
+from beffroi.mail import doveadm
+from beffroi.mail.doveadm import Doveadm, Rows
+from beffroi.mail.models import Mailbox, MailDelivery
+
+log = logging.getLogger("beffroi.mail.once")
+LATE_S = 1.0
+"""From the scan to the saved copy. Dovecot needs more than this to start again, and Postfix waits five minutes before
+it tries again; a busy machine is slower too, and costs one question more."""
+
+
+def look_at(copies: Sequence[tuple[str, str]]) -> int:
+    """Look for second copies of those (message, mailbox) that came late; return how many were removed.
+
+    Errors: DoveadmUnavailable.
+    """
+    rows = MailDelivery.objects.filter(message_id__in={message_id for message_id, _ in copies})
+    wanted = set(map(tuple, copies))
+    late = [
+        one
+        for one in rows
+        if (one.message_id, one.mailbox_id) in wanted
+        and one.delivered_at.timestamp() - made_at_s(one.message_id) >= LATE_S
+    ]
+    addresses = dict(
+        Mailbox.objects.filter(pk__in={one.mailbox_id for one in late}).values_list("id", "address")
+    )
+    engine = Doveadm(settings.BEFFROI)
+    known = [one for one in late if one.mailbox_id in addresses]
+    return sum(keep_one(engine, addresses[one.mailbox_id], one.message_id) for one in known)
+
+
+def keep_one_of(engine: Doveadm, address: str, rows: Rows) -> int:
+    """The same for copies that were found together, by Message-ID. Errors: DoveadmUnavailable."""
+    seen = Counter((row["mailbox"], row["hdr.x-beffroi-id"].strip()) for row in rows)
+    twice = sorted({beffroi_id for (_folder, beffroi_id), count in seen.items() if count > 1})
+    return sum(keep_one(engine, address, beffroi_id) for beffroi_id in twice)
+
+
+def keep_one(engine: Doveadm, address: str, beffroi_id: str) -> int:
+    """Remove all copies but the first of each folder; return how many. A copy that the owner put into another folder
+    is the owner's. Errors: DoveadmUnavailable."""
+    found = engine.run(
+        [doveadm.find(address, beffroi_id), doveadm.find(address, beffroi_id, engine.quarantine)]
+    )
+    extra = list(_extra(copy for rows in found for copy in doveadm.copies(rows)))
+    engine.run([doveadm.expunge(address, beffroi_id, folder, uids) for folder, uids in extra])
+    removed = sum(len(uids) for _folder, uids in extra)
+    if removed:
+        log.info("%s had been delivered again: %d removed", beffroi_id, removed)
+    return removed
+
+
+def _extra(copies: Iterable[doveadm.Copy]) -> Iterable[tuple[str, list[str]]]:
+    folders: dict[str, list[str]] = {}
+    for copy in copies:
+        folders.setdefault(copy.folder, []).append(copy.uid)
+    for folder, uids in folders.items():
+        later = sorted(uids, key=int)[1:]
+        if later:
+            yield folder, later
