@@ -84,6 +84,7 @@ INSTALLED_APPS = [
         "beffroi.mail.importing",
         "beffroi.mail.domains",
         "beffroi.mail.sending",
+        "beffroi.mail.safety",
         "beffroi.watch",
         "beffroi.watch.sources",
         "beffroi.watch.weather",

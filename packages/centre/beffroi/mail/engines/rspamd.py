@@ -120,10 +120,11 @@ def write(config: Config) -> None:
         layout.write(etc / "override.d" / name, text, 0o644)
     _remove_others(etc / "override.d", set(wanted))
     layout.write(etc / "lua.local.d" / "beffroi.lua", layout.template("rspamd/beffroi.lua"), 0o644)
-    key = layout.secret(config, "mailgate.key")
+    layout.write(etc / "beffroi-content.lua", layout.template("rspamd/beffroi-content.lua"), 0o644)
+    key, bank_key = layout.secret(config, "mailgate.key"), layout.secret(config, "bank.key")
     layout.write(
         etc / "beffroi-settings.lua",
-        f'return {{ url = "http://127.0.0.1:{config.mailgate_port}", key = "{key}" }}\n',
+        f'return {{ url = "http://127.0.0.1:{config.mailgate_port}", key = "{key}", bank_key = "{bank_key}" }}\n',
         0o640,
         layout.Owner(0, owner.gid),
     )

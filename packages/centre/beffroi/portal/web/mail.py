@@ -23,7 +23,8 @@ from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound
 from beffroi.lib.ids import is_id
 from beffroi.mail import actions, folders, queries, reader, sendings
 from beffroi.mail.models import Mailbox
-from beffroi.portal import safe_html, words
+from beffroi.mail.safety import queries as safety
+from beffroi.portal import safe_html, safety_words, words
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import compose
 from beffroi.portal.web.folders import alone, asked_folder, folder_context, grouped
@@ -98,13 +99,25 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "place": "mail",
         "mailbox": mailbox,
         "mailboxes": list(queries.own_mailboxes(actor)),
-        "letters": grouped(shown) if joined else alone(shown),
+        "letters": _warned(actor, shown, grouped(shown) if joined else alone(shown)),
         "unread": sum(not one.seen for one in shown),
         "older": shown[-1].uid if len(found) > PAGE_MESSAGES and not asked else None,
         "first_page": before_uid is None,
         "reported": set(request.session.get(REPORTED_KEY, [])),
     }
     return page(request, "portal/parts/mails.html" if part else "portal/mail_list.html", context)
+
+
+def _warned(
+    actor: Actor, shown: list[reader.MessageSummary], rows: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Rows of the list, with the tone of their tag where a mail of the conversation wants a call back."""
+    ids = {str(one.uid): one.beffroi_id for one in shown if one.beffroi_id}
+    found = safety.bank_warnings(actor, list(ids.values()))
+    for row in rows:
+        of_row = [found[ids[uid]] for uid in row["uids"].split(",") if ids.get(uid) in found]
+        row["bank"] = safety_words.bank_tone(of_row)
+    return rows
 
 
 @require_GET
@@ -132,6 +145,9 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         "links": sorted(links, key=lambda link: not link.deceptive),
         "deceptions": list(dict.fromkeys((link.shown_host, link.host) for link in links if link.deceptive)),
         "report": report_state(request, actor, view.summary.beffroi_id),
+        "bank": safety_words.bank(
+            safety.bank_warnings(actor, [view.summary.beffroi_id]).get(view.summary.beffroi_id)
+        ),
         "conversation": [
             {
                 "message": one,
