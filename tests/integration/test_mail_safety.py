@@ -146,7 +146,7 @@ def test_what_was_seen_long_ago_is_known_and_the_purge_forgets(beaune: Commune) 
     assert SECOND not in queries.bank_warnings(beaune.agent, [FIRST, SECOND])
     assert queries.bank_warnings(beaune.agent, [FIRST])[FIRST].concern is Concern.FIRST
     with clock.shifted(400 * 86400):
-        retention.run(clock_confirmed=True)
+        retention.go_on(retention.begin(clock_confirmed_by="root"))
     assert not BankMention.objects.exists() and BankDetail.objects.exists()
 
 
