@@ -61,7 +61,7 @@ def test_each_kind_of_file(one: File, codes: str) -> None:
 
 def test_a_collectivite_loosens_some_kinds_and_never_programs() -> None:
     files = [file("exe"), file("docm", flags="macro"), file("zip", flags="encrypted")]
-    told = {"unparseable": False, "forged_bank": False, "signed_in": False}
+    told = {"virus": False, "unparseable": False, "forged_bank": False, "signed_in": False}
     assert held(files, allowed=(), **told) == ("program", "macro", "encrypted")
     assert held(files, allowed=("macro", "program", "disguised"), **told) == ("program", "encrypted")
     assert held(files[1:], allowed=LOOSENED, **told) == ()
@@ -69,20 +69,31 @@ def test_a_collectivite_loosens_some_kinds_and_never_programs() -> None:
 
 
 def test_a_colleague_s_mail_is_held_for_programs_alone() -> None:
-    told = {"allowed": (), "unparseable": True, "forged_bank": True, "signed_in": True}
+    told = {"allowed": (), "virus": False, "unparseable": True, "forged_bank": True, "signed_in": True}
     assert held([file("docm", flags="macro")], **told) == ()
     assert held([file("lnk"), file("docm", flags="macro")], **told) == ("shortcut",)
 
 
 def test_shape_and_bank_details_are_findings() -> None:
-    assert held([], allowed=LOOSENED, unparseable=True, forged_bank=True, signed_in=False) == (
+    told = {"allowed": LOOSENED, "forged_bank": True, "signed_in": False}
+    assert held([], virus=False, unparseable=True, **told) == (
         "unparseable",
         "forged_bank",
     )
 
 
+def test_a_virus_comes_first_whoever_sent_it() -> None:
+    told = {"allowed": LOOSENED, "virus": True, "unparseable": False, "forged_bank": False}
+    assert held([file("exe")], signed_in=False, **told) == ("virus", "program")
+    assert held([], signed_in=True, **told) == ("virus",)
+
+
 def test_every_finding_has_words_and_a_place_in_the_order() -> None:
-    codes = {code for code, _ in attachments.RULES} | {attachments.UNPARSEABLE, attachments.FORGED_BANK}
+    codes = {code for code, _ in attachments.RULES} | {
+        attachments.UNPARSEABLE,
+        attachments.FORGED_BANK,
+        attachments.VIRUS,
+    }
     assert set(attachments.ORDER) == codes == STRICT | set(LOOSENED) | {"unparseable", "forged_bank"}
     assert all(finding([code]) is not None for code in codes)
 

@@ -30,6 +30,10 @@ _IF_EXPECTED = gettext_lazy(
     "Vous l’attendiez ? Vérifiez par téléphone auprès de l’expéditeur, puis libérez-le. Sinon, laissez-le ici."
 )
 _FINDINGS: dict[str, Finding] = {
+    attachments.VIRUS: Finding(
+        gettext_lazy("L’antivirus reconnaît un virus dans une pièce jointe."),
+        gettext_lazy("Prévenez l’expéditeur par téléphone : son poste est peut-être infecté."),
+    ),
     attachments.DISGUISED: Finding(
         gettext_lazy("Une pièce jointe se fait passer pour autre chose que ce qu’elle est."), _BY_ANOTHER_WAY
     ),

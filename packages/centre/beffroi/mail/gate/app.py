@@ -117,6 +117,7 @@ class Gate:
         return attachments.held(
             facts_module.files(facts),
             allowed=self.policies.allowed(communes),
+            virus=facts.virus,
             unparseable=bool(facts.unparseable),
             # Words alone come in honest mail, too; a domain that disowns them does not.
             forged_bank=facts.announces_bank_details and facts.auth.dmarc == "fail",

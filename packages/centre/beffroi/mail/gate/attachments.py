@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-PROGRAM, DISGUISED, SHORTCUT = "program", "disguised", "shortcut"
+VIRUS, PROGRAM, DISGUISED, SHORTCUT = "virus", "program", "disguised", "shortcut"
 DISK_IMAGE, MACRO, ENCRYPTED, NESTED, ACTIVE_PAGE = (
     "disk_image",
     "macro",
@@ -21,7 +21,7 @@ DISK_IMAGE, MACRO, ENCRYPTED, NESTED, ACTIVE_PAGE = (
     "active_page",
 )
 UNPARSEABLE, FORGED_BANK = "unparseable", "forged_bank"
-STRICT = frozenset({PROGRAM, DISGUISED, SHORTCUT})
+STRICT = frozenset({VIRUS, PROGRAM, DISGUISED, SHORTCUT})
 """No collectivité lets these pass, and no one person releases them."""
 LOOSENED = (MACRO, ENCRYPTED, NESTED, ACTIVE_PAGE, DISK_IMAGE)
 """What a référent may let pass, in the order in which a page shows it."""
@@ -101,7 +101,7 @@ RULES: tuple[tuple[str, Callable[[File], bool]], ...] = (
     (ACTIVE_PAGE, lambda file: "active" in file.flags),
 )
 """Strongest first: a page shows the first reason."""
-ORDER = (*(code for code, _ in RULES), UNPARSEABLE, FORGED_BANK)
+ORDER = (VIRUS, *(code for code, _ in RULES), UNPARSEABLE, FORGED_BANK)
 
 
 def found(files: Iterable[File]) -> frozenset[str]:
@@ -110,13 +110,20 @@ def found(files: Iterable[File]) -> frozenset[str]:
 
 
 def held(
-    files: Iterable[File], *, allowed: Iterable[str], unparseable: bool, forged_bank: bool, signed_in: bool
+    files: Iterable[File],
+    *,
+    allowed: Iterable[str],
+    virus: bool,
+    unparseable: bool,
+    forged_bank: bool,
+    signed_in: bool,
 ) -> tuple[str, ...]:
     """Return why the mail is held, strongest first; () when it is not.
 
-    ``allowed``: what all its collectivités let pass. A colleague's own mail is held for what no one lets pass alone.
+    ``allowed``: what all its collectivités let pass; ``virus``: a scanner knows one of the files. A colleague's mail
+    is held for what no one lets pass alone.
     """
-    codes = found(files)
+    codes = found(files) | ({VIRUS} if virus else set())
     if signed_in:
         return tuple(code for code in ORDER if code in codes & STRICT)
     codes -= frozenset(allowed) & frozenset(LOOSENED)

@@ -83,6 +83,7 @@ class Facts(msgspec.Struct, frozen=True):
     symbols: list[str] | dict[str, str] | None = None
     score: float = 0
     spam: bool = False
+    virus: bool = False
     ibans: list[str] | dict[str, str] | None = None
     announces_bank_details: bool = False
     unparseable: str = ""

@@ -21,5 +21,5 @@ def details(cutoff: datetime) -> QuerySet[BankDetail]:
     return BankDetail.objects.filter(last_seen_at__lt=cutoff)
 
 
-category(Category("bank_mentions", 26, "retention_messages_days", mentions))
-category(Category("bank_details", 27, DETAILS_DAYS, details))
+category(Category("bank_mentions", 36, "retention_messages_days", mentions))
+category(Category("bank_details", 37, DETAILS_DAYS, details))

@@ -239,6 +239,7 @@ local function facts(task)
     symbols = symbols,
     score = score and score[1] or 0,
     spam = is_spam(task),
+    virus = task:has_symbol("BEFFROI_VIRUS"),
     ibans = bank.ibans,
     announces_bank_details = bank.announces,
     unparseable = content_of.unparseable(task) or "",
@@ -269,6 +270,12 @@ local check = rspamd_config:register_symbol {
   name = "BEFFROI_CHECK", type = "postfilter", priority = 0, group = N,
   flags = "empty,nostat,ignore_passthrough,explicit_disable",
   callback = function(task)
+    if task:has_symbol("BEFFROI_VIRUS_FAIL") then
+      -- The scanner is away: mail waits with its sender, and a copy that is looked at again waits for the next time.
+      rspamd_logger.warnx(task, "the virus scanner does not answer: %s waits", identify(task))
+      task:set_pre_result("soft reject", "The virus scanner is away, try again later", N, nil, 100)
+      return
+    end
     local ok, found = pcall(facts, task)
     if not ok then
       rspamd_logger.errx(task, "facts of %s: %s", identify(task), found)
