@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from beffroi.core.decisions import actions as decisions
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.mail.held import actions
@@ -100,3 +101,17 @@ def test_a_mail_that_passed_while_the_door_was_away_is_held_by_the_sweep(post: P
     post.settle(1)
     until(lambda: post.count(box) == 0, "the copy in quarantine")
     assert HeldMail.objects.get().findings == "program"
+
+
+def test_what_a_decision_held_besides_is_still_held_for_its_file_when_the_decision_ends(
+    post: Post, box: Mailbox
+) -> None:
+    receive(post, box, "outil.exe", mail_files.EXE)
+    decision = post.block("sender", "billing@sender.example.net")
+    run_pending("remediation")
+    assert HeldMail.objects.get().reason == "decision"
+    decisions.revoke(actor=Actor.system("tests"), decision=decision, reason="a mistake")
+    run_pending("remediation")
+    row = HeldMail.objects.get()
+    assert (row.reason, row.findings, row.state) == ("content", "program", "held")
+    assert (post.count(box), post.count(box, "Junk")) == (0, 0)
