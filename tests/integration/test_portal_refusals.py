@@ -131,6 +131,7 @@ PORTAL = {
     "autoconfig_well_known": Rule("open"),
     "autodiscover": Rule("open"),
     "own_domains": Rule("own"),
+    "attachments": Rule("own", data={"allowed": ["macro"]}),
     "mail": Rule("own"),
     "app_password_revoke": Rule("thing", lambda world: {"app_password_id": world.app_password_id}),
     "mail_reported": Rule("thing", lambda world: {"beffroi_id": LURE_ID}),
@@ -170,6 +171,7 @@ PORTAL = {
     "mail_content": Rule("thing", mail(uid=1)),
     "mail_attachment": Rule("thing", mail(uid=1, part="2")),
     "mail_report": Rule("thing", mail(uid=1), REPORT),
+    "mail_bank": Rule("thing", mail(uid=1), {"what": "checked"}),
     "mail_imports": Rule("thing", mail(), {"fournisseur": "orange", "username": "x", "password": "y"}),
     "mail_import": Rule(
         "thing",
@@ -266,7 +268,7 @@ CLOSED_PORTAL = [name for name, rule in PORTAL.items() if rule.kind in ("own", "
 POSTED = (
     *("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end", "spared"),
     *("held_release", "held_block", "held_undo", "held_digest_time"),
-    *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new"),
+    *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new", "mail_bank"),
     *("outgoing_account", "outgoing_mail"),
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
