@@ -26,6 +26,7 @@ def hold(
     decision_id: str = "",
     verdict: str = '{"auth":{"dmarc":"fail"},"spam":true}',
     message_id: str = "",
+    findings: str = "",
 ) -> HeldMail:
     from beffroi.mail.held import actions
     from beffroi.mail.held.heading import Heading
@@ -49,6 +50,7 @@ def hold(
         reason=reason,
         found=Heading(name, sender, subject),
         decision_id=decision_id,
+        findings=findings,
     )
 
 

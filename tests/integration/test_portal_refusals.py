@@ -153,6 +153,7 @@ PORTAL = {
     "autoconfig_well_known": Rule("open"),
     "autodiscover": Rule("open"),
     "own_domains": Rule("own"),
+    "attachments": Rule("own", data={"allowed": ["macro"]}),
     "mail": Rule("own"),
     "app_password_revoke": Rule("thing", lambda world: {"app_password_id": world.app_password_id}),
     "mail_reported": Rule("thing", lambda world: {"beffroi_id": LURE_ID}),
@@ -212,6 +213,7 @@ PORTAL = {
     "mail_report": Rule("thing", mail(uid=1), REPORT),
     "mail_room": Rule("own"),  # of a référent alone: tests/integration/test_mail_quota.py
     "mail_deleted": Rule("thing", mail(), {"word": "give_back", "uid": "1", "target": "INBOX"}),
+    "mail_bank": Rule("thing", mail(uid=1), {"what": "checked"}),
     "mail_imports": Rule("thing", mail(), {"fournisseur": "orange", "username": "x", "password": "y"}),
     "mail_import": Rule(
         "thing",
@@ -317,6 +319,8 @@ POSTED = (
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new"),
     *("outgoing_account", "outgoing_mail", "console_forward_end", "mail_handling"),
     *("mail_absence", "mail_filter_new", "mail_filter", "mail_signature", "forward_end"),
+    *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new", "mail_bank"),
+    *("outgoing_account", "outgoing_mail"),
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours", "led")]

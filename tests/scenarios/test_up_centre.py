@@ -221,6 +221,7 @@ READERS = {
     "feed-root.key": set(),
     "demo-accounts.json": set(),
     "policy.key": set(),
+    "bank.key": set(),
     "feed.key": {"stream"},
     **dict.fromkeys(("audit.key", "django.key", "commune-master.key", "oauth.key", "doveadm.key"), DJANGO),
     **dict.fromkeys(("door.token", "live.key", "mailgate.key", "feed-delegation.line"), EVERY_PYTHON),

@@ -1,4 +1,5 @@
-"""`mail queue | retry | release | return | delete`: what waits to leave, and what to do about it.
+"""`mail queue | retry | release | return | delete`: what waits to leave, and what to do about it; `mail hand-over`: a
+mail that is held for a program goes to its owner.
 
 Purpose: the console's page of outgoing mail on the command line.
 Process: the person's own; root becomes the Python user first. Postfix is asked through the keeper alone.
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if options.verb == "queue":
             return show(config, as_json=options.json)
+        if options.verb == "hand-over":
+            return hand_over(options.id)
         return change(config, options.verb, options.id)
     except DatabaseError:
         raise MailUnavailable(config.state, "the database does not answer") from None
@@ -57,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, told in _DONE.items():
         verb = verbs.add_parser(name, help=told)
         verb.add_argument("id", metavar="ID")
+    handed = verbs.add_parser("hand-over", help="give a mail that is held for its attachment to its owner")
+    handed.add_argument("id", metavar="REFERENCE", help="hld_..., as the owner's page shows it")
     for verb in verbs.choices.values():
         verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     verbs.add_parser("import", help="bring the mails of an archive into a mailbox: mail import --help")
@@ -97,6 +102,16 @@ def show(config: Config, *, as_json: bool) -> int:
             print(f"{'':<19}to {address}{f': {why}' if why and why != mail.reason else ''}")
     if found.total > len(found.rows):
         print(f"and {found.total - len(found.rows)} more")
+    return 0
+
+
+def hand_over(held_id: str) -> int:
+    """Errors: NotFound, Conflict, HeldByDecision."""
+    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
+    from beffroi.mail.held import actions  # noqa: PLC0415
+
+    row = actions.hand_over(actor=Actor.system(ACTOR), held_id=held_id)
+    print(f"It goes to the inbox of its owner: {row.findings}. The audit log has it.")
     return 0
 
 

@@ -88,6 +88,11 @@ class Config:
     mail_dns_lists: bool = _setting(
         False, "Ask public DNS block lists, fuzzy hashes and networks about incoming mail."
     )
+    clamd: str = _setting(
+        "",
+        "A clamd that looks at attached files: its socket (an absolute path) or HOST:PORT; empty: none. While it does"
+        " not answer, mail waits with its senders.",
+    )
     own_addresses: str = _setting(
         "",
         "The centre's addresses as the internet and the boîtiers see them, separated by spaces; never blocked.",

@@ -238,7 +238,7 @@ class RemediationItem(models.Model):
         FOUND = "found"
         MOVED = "moved"
         ABSENT = "absent"
-        KEPT = "kept"  # another decision holds it
+        KEPT = "kept"  # another decision holds it, or what the door found in it
         FAILED = "failed"
 
     job = models.ForeignKey(RemediationJob, models.CASCADE, related_name="items")

@@ -32,6 +32,10 @@ _HELD = "CREATE TABLE IF NOT EXISTS held (account TEXT PRIMARY KEY) WITHOUT ROWI
 _OWNERS = (
     "CREATE TABLE IF NOT EXISTS owner (domain TEXT PRIMARY KEY, collectivite_id TEXT NOT NULL) WITHOUT ROWID"
 )
+_POLICIES = (
+    "CREATE TABLE IF NOT EXISTS attachment_policy (collectivite_id TEXT PRIMARY KEY, allowed TEXT NOT NULL)"
+    " WITHOUT ROWID"
+)
 _AUTH = """
 CREATE TABLE IF NOT EXISTS mailbox (id TEXT PRIMARY KEY, address TEXT NOT NULL UNIQUE, key TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS app_password (id TEXT NOT NULL, address TEXT NOT NULL, sha256 TEXT NOT NULL,
@@ -72,7 +76,7 @@ def create(config: Config, *, python: _Owner, dovecot_gid: int, mail_gid: int) -
     os.chown(folder, python.uid, python.gid)
     folder.chmod(0o711)
     for name, schema, mode, gid in (
-        ("routes.sqlite", f"{_ROUTES}{_HELD};", 0o644, python.gid),
+        ("routes.sqlite", f"{_ROUTES}{_HELD};{_POLICIES};", 0o644, python.gid),
         ("auth.sqlite", _AUTH, 0o640, dovecot_gid),
     ):
         path = folder / name
@@ -136,6 +140,16 @@ def put_full_domains(config: Config, domains: Collection[str]) -> None:
                 "INSERT INTO full_domain (name, answer) VALUES (?, ?)",
                 [(one, FULL_ANSWER) for one in domains],
             )
+
+
+def put_attachment_policies(config: Config, policies: Mapping[str, str]) -> None:
+    """Tell the mail door what each collectivité lets pass: codes with spaces between, all of them."""
+    with _open(_folder(config) / "routes.sqlite") as routes:
+        routes.execute(_POLICIES)
+        if dict(routes.execute("SELECT collectivite_id, allowed FROM attachment_policy")) != policies:
+            routes.execute("DELETE FROM attachment_policy")
+            rows = policies.items()
+            routes.executemany("INSERT INTO attachment_policy (collectivite_id, allowed) VALUES (?, ?)", rows)
 
 
 def put_route(config: Config, *, address: str) -> None:

@@ -87,6 +87,13 @@ def access_message(actor: Actor, mailbox: Mailbox, beffroi_id: str) -> MailMessa
     return existing(MailMessage.objects.filter(pk=beffroi_id).first() if delivered else None, "message")
 
 
+def findings(message_id: str) -> list[str]:
+    """For what the mail door holds it whatever the decisions say: codes of ``gate.attachments``."""
+    message = MailMessage.objects.filter(pk=message_id).first()
+    found = verdict_of(message).get("findings", []) if message is not None else []
+    return [str(one) for one in found]
+
+
 def verdict_of(message: MailMessage) -> dict[str, Any]:
     value = json.loads(message.verdict or "{}")
     return value if isinstance(value, dict) else {}

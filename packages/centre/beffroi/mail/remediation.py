@@ -232,7 +232,7 @@ def _restore_slice(engine: Doveadm, items: list[RemediationItem], addresses: dic
     for item in items:
         if item.mailbox_id not in addresses:
             item.state = _Item.ABSENT
-        elif holding.holding(item.message_id, item.collectivite_id):
+        elif holding.holding(item.message_id, item.collectivite_id) or queries.findings(item.message_id):
             item.state = _Item.KEPT
         else:
             user, item.folder = addresses[item.mailbox_id], _origin(item)

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from beffroi.mail.held.models import HeldMail
 from beffroi.mail.held.queries import Shown
-from beffroi.portal import words
+from beffroi.portal import safety_words, words
 
 _PROGRAMS = frozenset(
     (
@@ -78,6 +78,10 @@ def why(one: Shown) -> str:
         return _("%(what)s partout : %(grounds)s.") % {"what": title, "grounds": grounds}
     if one.row.reason == HeldMail.Reason.SENDER_BLOCKED:
         return _("Vous avez bloqué cet expéditeur.")
+    if one.row.reason == HeldMail.Reason.CONTENT:
+        found = safety_words.finding(one.row.findings.split())
+        if found is not None:
+            return f"{found.why} {found.advice}"
     for applies, sentence in _EVIDENCE:
         if applies(one.verdict):
             return str(sentence)

@@ -22,6 +22,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -163,6 +164,20 @@ class ErrorPages:
         return error_page(request, error) if isinstance(error, BeffroiError) else None
 
 
+_OF_FILES = {
+    "mail.attachment_blocked": (
+        gettext_lazy("Cette pièce jointe est bloquée"),
+        gettext_lazy("Elle fait partie d’une attaque reconnue : elle ne peut pas être enregistrée ici."),
+    ),
+    "mail.held_for_program": (
+        gettext_lazy("Ce courriel contient un programme, ou un fichier qui en cache un"),
+        gettext_lazy(
+            "Demandez un autre fichier à l’expéditeur, ou appelez le Département, qui peut vous le remettre."
+        ),
+    ),
+}
+
+
 def words_of(error: BeffroiError) -> tuple[str, str]:
     if isinstance(error, StorageFull):
         return (
@@ -198,11 +213,9 @@ def words_of(error: BeffroiError) -> tuple[str, str]:
                 "Votre signalement n’est pas parti. Revenez au courriel et signalez-le de nouveau dans une minute."
             ),
         )
-    if error.code == "mail.attachment_blocked":
-        return (
-            _("Cette pièce jointe est bloquée"),
-            _("Elle fait partie d’une attaque reconnue : elle ne peut pas être enregistrée ici."),
-        )
+    if error.code in _OF_FILES:
+        title, advice = _OF_FILES[error.code]
+        return str(title), str(advice)
     if error.code == "mail.attachment_too_large":
         return (
             _("Cette pièce jointe est trop lourde pour le portail"),

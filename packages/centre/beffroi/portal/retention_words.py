@@ -13,6 +13,8 @@ CATEGORIES = {
     "withdrawn_copies": gettext_lazy("Traces des copies retirées"),
     "withdrawals": gettext_lazy("Retraits de courriels terminés"),
     "held_mails": gettext_lazy("Courriels qui ne sont plus retenus"),
+    "bank_mentions": gettext_lazy("Courriels avec coordonnées bancaires"),
+    "bank_details": gettext_lazy("Coordonnées bancaires déjà vues, en empreintes"),
     "messages": gettext_lazy("Traces de courriels"),
     "deliveries": gettext_lazy("Traces de remise"),
     "imports": gettext_lazy("Reprises d’anciennes boîtes, terminées"),

@@ -36,6 +36,7 @@ from beffroi.portal.web import (
     recovery_codes,
     rescue,
     room,
+    safety,
     shared,
     signin,
     unlock,
@@ -114,6 +115,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("retenus/<str:held_id>/bloquer/", held.block_sender, name="held_block"),
     path("retenus/<str:held_id>/annuler/", held.undo, name="held_undo"),
     path("retenus/<str:held_id>/verifier/", held.ask_review, name="held_review"),
+    path("retenus/pieces-jointes/", safety.attachments, name="attachments"),
     # Under names of the communes' domains; the front lets nothing else through there.
     path(".well-known/mta-sts.txt", discovery.mta_sts, name="mta_sts"),
     path("mail/config-v1.1.xml", discovery.autoconfig, name="autoconfig"),
@@ -157,6 +159,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("courrier/<str:mailbox_id>/<int:uid>/", mail.read, name="mail_read"),
     path("courrier/<str:mailbox_id>/<int:uid>/suivi/", shared.handle, name="mail_handling"),
     path("courrier/<str:mailbox_id>/<int:uid>/contenu/", mail.content, name="mail_content"),
+    path("courrier/<str:mailbox_id>/<int:uid>/rib/", safety.bank, name="mail_bank"),
     path("courrier/<str:mailbox_id>/<int:uid>/signaler/", mail.report, name="mail_report"),
     path(
         "courrier/<str:mailbox_id>/<int:uid>/piece/<section:part>/", mail.attachment, name="mail_attachment"

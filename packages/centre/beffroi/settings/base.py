@@ -86,6 +86,7 @@ INSTALLED_APPS = [
         "beffroi.mail.sending",
         "beffroi.mail.people",
         "beffroi.mail.filters",
+        "beffroi.mail.safety",
         "beffroi.watch",
         "beffroi.watch.sources",
         "beffroi.watch.weather",

@@ -103,6 +103,7 @@ _OURS: dict[str, tuple[Callable[[], bytes], str | None]] = {
     "live.key": (_hex, ALL),
     "mailgate.key": (_hex, ALL),
     "policy.key": (_hex, NOBODY),
+    "bank.key": (_hex, NOBODY),
 }
 _READERS: dict[str, str | None] = {
     **{name: readers for name, (_maker, readers) in _OURS.items()},

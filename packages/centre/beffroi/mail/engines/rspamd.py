@@ -13,12 +13,15 @@ Source:  docs.rspamd.com; docs/internals/mail-engines.md.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from beffroi.lib.config import Config
+from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.process import Process
 from beffroi.mail.engines import layout, probes
 
+MAX_SCANNED_BYTES = 50 * 1024 * 1024
+"""As Postfix's message_size_limit: nothing is too large to be looked at."""
 _OFF = "enabled = false;\n"
 # Everything that would learn from, or ask, somebody outside, or needs a store that the embedded form does not have.
 _MODULES_OFF = (
@@ -47,6 +50,7 @@ _MODULES_OFF = (
     "url_redirector",
     "whitelist",
 )
+_CLAMD = re.compile(r"/[A-Za-z0-9_./-]{1,100}|[A-Za-z0-9.-]{1,253}:[0-9]{1,5}")
 _NEEDS_DNS_LISTS = frozenset({"asn", "fuzzy_check", "rbl"})
 
 
@@ -57,6 +61,8 @@ def _overrides(config: Config) -> dict[str, str]:
         for name in _MODULES_OFF
         if not (config.mail_dns_lists and name in _NEEDS_DNS_LISTS)
     }
+    if config.clamd:
+        files["antivirus.conf"] = _antivirus(config)
     files |= {
         # Score alone never rejects; see the rule above.
         "actions.conf": "reject = null; add_header = 12; greylist = null;\n",
@@ -105,6 +111,22 @@ def _overrides(config: Config) -> dict[str, str]:
     return files
 
 
+def _antivirus(config: Config) -> str:
+    """Every attached file goes to clamd (INSTREAM); what comes of it is ours to say (beffroi.lua).
+
+    Errors: SettingInvalid.
+    """
+    if not _CLAMD.fullmatch(config.clamd):
+        raise SettingInvalid("clamd", config.state, "neither an absolute path nor HOST:PORT")
+    return (
+        "enabled = true;\n"
+        f'clamav {{ type = "clamav"; servers = "{config.clamd}"; symbol = "BEFFROI_VIRUS"; scan_mime_parts = true; '
+        # Text and pictures, too: a program may be named as one.
+        "scan_text_mime = true; scan_image_mime = true; "
+        f"max_size = {MAX_SCANNED_BYTES}; timeout = 5s; retransmits = 1; log_clean = false; }}\n"
+    )
+
+
 def write(config: Config) -> None:
     """Write the instance. Errors: EngineMissing."""
     home = layout.Paths(config.state).rspamd
@@ -120,10 +142,11 @@ def write(config: Config) -> None:
         layout.write(etc / "override.d" / name, text, 0o644)
     _remove_others(etc / "override.d", set(wanted))
     layout.write(etc / "lua.local.d" / "beffroi.lua", layout.template("rspamd/beffroi.lua"), 0o644)
-    key = layout.secret(config, "mailgate.key")
+    layout.write(etc / "beffroi-content.lua", layout.template("rspamd/beffroi-content.lua"), 0o644)
+    key, bank_key = layout.secret(config, "mailgate.key"), layout.secret(config, "bank.key")
     layout.write(
         etc / "beffroi-settings.lua",
-        f'return {{ url = "http://127.0.0.1:{config.mailgate_port}", key = "{key}" }}\n',
+        f'return {{ url = "http://127.0.0.1:{config.mailgate_port}", key = "{key}", bank_key = "{bank_key}" }}\n',
         0o640,
         layout.Owner(0, owner.gid),
     )

@@ -34,11 +34,13 @@ from beffroi.core.planes.follower import Follower, door_follower
 from beffroi.lib import clock
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError, NotAllowed, TooLarge
+from beffroi.mail.gate import attachments, bank
 from beffroi.mail.gate import facts as facts_module
 from beffroi.mail.gate.facts import Facts
 from beffroi.mail.gate.failures import Failures
 from beffroi.mail.gate.owners import Owners
-from beffroi.mail.gate.rules import Verdict, judge
+from beffroi.mail.gate.policies import Policies
+from beffroi.mail.gate.rules import Verdict, judge, with_findings
 from beffroi.mail.gate.sending import HELD_TEXT, Held, Limits, Sent
 from beffroi.mail.gate.sign_ins import SignIns
 from beffroi.mail.gate.spool import Spool, SpoolUnavailable
@@ -85,6 +87,7 @@ class Gate:
         self.key = config.secret("mailgate.key")
         self.follower: Follower = door_follower(config, door="mailgate", channels=CHANNELS)
         self.owners = Owners(config.state / "projections" / "routes.sqlite")
+        self.policies = Policies(config.state / "projections" / "routes.sqlite")
         self.spool = Spool(config.state / "mailgate" / "spool.sqlite")
         self.failures = Failures()
         self.sign_ins = SignIns()
@@ -95,18 +98,44 @@ class Gate:
 
     def check(self, facts: Facts) -> Verdict:
         """Judge and keep the evidence. Errors: SpoolUnavailable (the verdict would be "none")."""
-        communes = self.owners.of(facts_module.recipients(facts))
+        recipients = facts_module.recipients(facts)
+        communes = self.owners.of(recipients)
         verdict = judge(facts_module.observations(facts), ForCommunes(self.follower, communes))
+        verdict = with_findings(verdict, self.findings(facts, communes))
         if verdict.action != "reject" and (refusal := self.refuses_sending(facts)):
             return Verdict("later", text=refusal)  # it comes again, and is evidence when it passes
         try:
-            self.spool.put(record_of(facts, verdict))
+            self.spool.put(record_of(facts, verdict, self.bank_details(facts, self.owners.known(recipients))))
         except SpoolUnavailable:
             # A refusal stands without its record; a message that would pass is marked for the sweep instead.
             if verdict.action != "reject":
                 raise
         self.drain.wake()
         return verdict
+
+    def findings(self, facts: Facts, communes: frozenset[str]) -> tuple[str, ...]:
+        """What the door holds it for, whatever the decisions say."""
+        return attachments.held(
+            facts_module.files(facts),
+            allowed=self.policies.allowed(communes),
+            virus=facts.virus,
+            unparseable=bool(facts.unparseable),
+            # Words alone come in honest mail, too; a domain that disowns them does not.
+            forged_bank=facts.announces_bank_details and facts.auth.dmarc == "fail",
+            signed_in=facts.signed_in,
+        )
+
+    def bank_details(self, facts: Facts, communes: frozenset[str]) -> list[bank.Seen]:
+        """What is remembered of bank details; of mail that a page would show with a warning."""
+        return bank.seen(
+            self.key,
+            message_id=facts.id,
+            sender=facts.visible_from or facts.sender,
+            ibans=facts_module.ibans(facts),
+            announces=facts.announces_bank_details,
+            proved=facts.auth.dmarc == "pass",
+            communes=communes,
+        )
 
     def refuses_sending(self, facts: Facts) -> str:
         """Count a mail that somebody, or a filter of theirs, sends; return what they are told when it is too much."""

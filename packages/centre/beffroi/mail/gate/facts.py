@@ -16,6 +16,7 @@ from beffroi_protocol.indicators import Indicator, Kind, normalise, registered_n
 
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import is_id
+from beffroi.mail.gate.attachments import File
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_OBSERVATIONS = 1000
@@ -40,9 +41,15 @@ class Link(msgspec.Struct, frozen=True):
 
 
 class Attachment(msgspec.Struct, frozen=True):
+    """As ``attachments.File`` has it."""
+
     sha256: str
     extension: str = ""
     size_bytes: float = 0
+    before: str = ""
+    detected: str = ""
+    flags: list[str] | dict[str, str] | None = None
+    inner: list[str] | dict[str, str] | None = None
 
 
 class Auth(msgspec.Struct, frozen=True):
@@ -52,7 +59,9 @@ class Auth(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """One message. Numbers are floats because Lua has no others. An empty Lua list arrives as {} or null."""
+    """One message. Numbers are floats because Lua has no others. An empty Lua list arrives as {} or null.
+
+    ``ibans``: keyed hashes. ``unparseable``: which cap of its shape the message passes, or "facts"."""
 
     v: float
     id: str
@@ -76,6 +85,10 @@ class Facts(msgspec.Struct, frozen=True):
     symbols: list[str] | dict[str, str] | None = None
     score: float = 0
     spam: bool = False
+    virus: bool = False
+    ibans: list[str] | dict[str, str] | None = None
+    announces_bank_details: bool = False
+    unparseable: str = ""
 
     @property
     def message_id_hash(self) -> str:
@@ -176,6 +189,25 @@ def attachment_types(facts: Facts) -> list[str]:
     """File extensions of the attachments, each once."""
     found = {a.extension.lower()[:16] for a in _list(facts.attachments)}
     return sorted(t for t in found if t.isascii() and t.isalnum())
+
+
+def files(facts: Facts) -> list[File]:
+    """The attached files as the table of rules wants them."""
+    return [
+        File(
+            a.extension[:16].lower(),
+            a.before[:16].lower(),
+            a.detected[:16].lower(),
+            frozenset(_list(a.flags)),
+            frozenset(one.lower() for one in _list(a.inner)),
+        )
+        for a in _list(facts.attachments)
+    ]
+
+
+def ibans(facts: Facts) -> list[str]:
+    """Keyed hashes of the IBANs in its text."""
+    return [str(one) for one in _list(facts.ibans)]
 
 
 def symbols(facts: Facts) -> list[str]:

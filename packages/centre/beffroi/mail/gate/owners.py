@@ -30,6 +30,11 @@ class Owners:
         found = {owners.get(address.lower().rpartition("@")[2], "") for address in addresses}
         return frozenset() if "" in found else frozenset(found)
 
+    def known(self, addresses: Iterable[str]) -> frozenset[str]:
+        """The collectivités among the owners of these addresses, whoever else gets the mail."""
+        owners = self._current()
+        return frozenset(owners.get(one.lower().rpartition("@")[2], "") for one in addresses) - {""}
+
     def _current(self) -> dict[str, str]:
         try:
             status = self._path.stat()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from beffroi_protocol.indicators import Indicator, Kind, registered_names
@@ -25,12 +25,14 @@ _WEIGHT = {Action.BLOCK: 2, Action.QUARANTINE: 1}
 
 @dataclass(frozen=True)
 class Verdict:
-    """``action``: reject, later, quarantine or none. ``text`` is what the sending server is told."""
+    """``action``: reject, later, quarantine or none. ``text`` is what the sending server is told. ``findings``: codes
+    of ``attachments``, strongest first; they stand beside a decision's quarantine, for the day when it ends."""
 
     action: str = "none"
     decision_id: str = ""
     reason: str = ""
     text: str = ""
+    findings: tuple[str, ...] = ()
 
 
 def judge(observations: Iterable[Observation], table: Table) -> Verdict:
@@ -57,6 +59,14 @@ def judge(observations: Iterable[Observation], table: Table) -> Verdict:
         text = f"Blocked by collective immunity ({strictest.reason or 'decision'}; {strictest.id})"
         return Verdict("reject", strictest.id, strictest.reason, _printable(text))
     return Verdict("quarantine", strictest.id, strictest.reason)
+
+
+def with_findings(verdict: Verdict, findings: tuple[str, ...]) -> Verdict:
+    """The verdict on a mail in which the door itself found something; what is refused stays refused."""
+    if not findings or verdict.action == "reject":
+        return verdict
+    action = "quarantine"
+    return replace(verdict, action=action, reason=verdict.reason or "content", findings=findings)
 
 
 def _asked(observations: Iterable[Observation]) -> list[Indicator]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from beffroi.lib.errors import BeffroiError
 from beffroi.mail.gate import facts as facts_module
 from beffroi.mail.gate import sending
 from beffroi.mail.gate import sign_ins as sign_ins_module
+from beffroi.mail.gate.bank import Seen
 from beffroi.mail.gate.facts import Facts
 from beffroi.mail.gate.failures import Failures
 from beffroi.mail.gate.rules import Verdict
@@ -45,9 +46,10 @@ class Record(msgspec.Struct, frozen=True):
     received_at: float
     facts: Facts
     verdict: dict[str, Any]
+    bank: tuple[Seen, ...] = ()
 
 
-def record_of(facts: Facts, verdict: Verdict) -> bytes:
+def record_of(facts: Facts, verdict: Verdict, bank: Sequence[Seen] = ()) -> bytes:
     shown = {
         "action": verdict.action,
         "decision_id": verdict.decision_id,
@@ -62,8 +64,9 @@ def record_of(facts: Facts, verdict: Verdict) -> bytes:
         "signed_in": facts.signed_in,
         "size_bytes": int(facts.size_bytes),
         "rescan": facts.rescan,
+        "findings": list(verdict.findings),
     }
-    return msgspec.json.encode(Record(clock.epoch(), facts, shown))
+    return msgspec.json.encode(Record(clock.epoch(), facts, shown, tuple(bank)))
 
 
 class Drain:
@@ -190,6 +193,7 @@ class Drain:
             "INSERT INTO mail_recipient (message_id, address) VALUES (?, ?) ON CONFLICT DO NOTHING",
             [(message_id, address) for address in addresses],
         )
+        _keep_bank_details(database, message_id, received, record.bank)
         outbox.publish(
             database,
             "mail:seen",
@@ -201,3 +205,18 @@ class Drain:
             },
             run=self._config.run,
         )
+
+
+def _keep_bank_details(database: Database, message_id: str, received: datetime, seen: Sequence[Seen]) -> None:
+    """Which pairs of sender and IBAN this message names; a pair is there once, with the time of its first mail."""
+    database.executemany(
+        "INSERT INTO mail_bank_detail (pair, collectivite_id, sender, kind, proved, first_seen_at, last_seen_at,"
+        " confirmed_by) VALUES (?, ?, ?, ?, ?, ?, ?, '') ON CONFLICT (pair) DO UPDATE SET"
+        " last_seen_at = excluded.last_seen_at",
+        [(s.pair, s.collectivite_id, s.sender, s.kind, s.proved, received, received) for s in seen],
+    )
+    database.executemany(
+        "INSERT INTO mail_bank_mention (message_id, collectivite_id, pair, announces, seen_at)"
+        " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [(message_id, s.collectivite_id, s.pair, s.announces, received) for s in seen],
+    )

@@ -17,7 +17,7 @@ from beffroi.core.decisions import appeals
 from beffroi.core.events import outbox, publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, Invalid
+from beffroi.lib.errors import Conflict, Invalid, existing
 from beffroi.mail import holding
 from beffroi.mail import queries as mail
 from beffroi.mail.held import heading, queries, senders, workdays
@@ -37,9 +37,21 @@ class HeldByDecision(Conflict):
     code = "mail.held_by_decision"
 
 
+class HeldForProgram(Conflict):
+    """What is attached may run by itself; ask the sender for another file, or the Département."""
+
+    code = "mail.held_for_program"
+
+
 @transaction.atomic
 def hold(
-    *, mailbox: Mailbox, message_id: str, reason: str, found: heading.Heading, decision_id: str = ""
+    *,
+    mailbox: Mailbox,
+    message_id: str,
+    reason: str,
+    found: heading.Heading,
+    decision_id: str = "",
+    findings: str = "",
 ) -> HeldMail:
     """The centre keeps a copy back, or holds it for another reason than before."""
     outbox.serialise()
@@ -52,6 +64,7 @@ def hold(
             "collectivite_id": mailbox.collectivite_id,
             "reason": reason,
             "decision_id": decision_id,
+            "findings": findings,
             "appeal_id": "",
             "state": _State.HELD,
             "sealed": sealed,
@@ -62,7 +75,7 @@ def hold(
             "changed_at": now,
         },
     )
-    _tell(SYSTEM, "held", row, {"reason": reason, "decision_id": decision_id})
+    _tell(SYSTEM, "held", row, {"reason": reason, "decision_id": decision_id, "findings": findings})
     return row
 
 
@@ -77,16 +90,22 @@ def let_go(*, row: HeldMail, state: str) -> bool:
 
 @transaction.atomic
 def release(*, actor: Actor, held_id: str) -> HeldMail:
-    """To the inbox; this sender's mail stays out of Junk from now on, and the filter learns.
+    """To the inbox; this sender's mail stays out of Junk from now on, and the filter learns. What was held for its
+    content says nothing about the sender's other mail.
 
-    Errors: NotFound, HeldByDecision, Conflict (not held any more).
+    Errors: NotFound, HeldByDecision, HeldForProgram, Conflict (not held any more).
     """
     outbox.serialise()
     row = queries.access_held(actor, held_id)
     if holding.holding(row.message_id, row.collectivite_id) or queries.decision_in_force(row):
         raise HeldByDecision
+    if row.strict:
+        raise HeldForProgram
     if not _change(row, _State.RELEASED):
         raise Conflict("this mail is not held any more")
+    if row.reason == _Reason.CONTENT:
+        _tell(actor, "released", row, {"findings": row.findings})
+        return row
     HeldMail.objects.filter(pk=row.pk).update(reason=_Reason.FILTER)  # taken back, it goes to Junk
     sender = _sender(row)
     if sender:
@@ -114,7 +133,7 @@ def block_sender(*, actor: Actor, held_id: str) -> HeldMail:
     """
     outbox.serialise()
     row = queries.access_held(actor, held_id)
-    if row.reason == _Reason.DECISION:
+    if row.reason in (_Reason.DECISION, _Reason.CONTENT):
         raise HeldByDecision
     sender = _sender(row)
     if not sender:
@@ -123,6 +142,20 @@ def block_sender(*, actor: Actor, held_id: str) -> HeldMail:
         raise Conflict("this mail is not held any more")
     _put_rule(actor, row, sender, SenderRule.Verdict.BLOCK)
     _tell(actor, "blocked", row, personal={"sender": sender})
+    return row
+
+
+@transaction.atomic
+def hand_over(*, actor: Actor, held_id: str) -> HeldMail:
+    """The Département gives a mail whose attachment it had looked at by other means. Errors: NotFound, HeldByDecision,
+    Conflict (not held for its content)."""
+    outbox.serialise()
+    row = existing(HeldMail.objects.filter(pk=held_id).first() if actor.sees_all else None, "held mail")
+    if holding.holding(row.message_id, row.collectivite_id):
+        raise HeldByDecision
+    if row.reason != _Reason.CONTENT or not _change(row, _State.RELEASED):
+        raise Conflict("this mail is not held for its content")
+    _tell(actor, "released", row, {"findings": row.findings})
     return row
 
 

@@ -74,6 +74,8 @@ def _delivered(message: MailMessage, verdict: dict[str, Any], mailbox_id: str) -
     if known is not None:  # run again, after a kill
         place(known.id)
         return known
+    if decided and not verdict.get("decision_id"):
+        return _for_content(mailbox, message_id, " ".join(queries.findings(message_id)))
     if decided:
         return _quarantined(mailbox, message_id, str(verdict.get("decision_id", "")))
     engine = Doveadm(settings.BEFFROI)
@@ -116,6 +118,24 @@ def _quarantined(mailbox: Mailbox, message_id: str, decision_id: str) -> HeldMai
     )
 
 
+def _for_content(mailbox: Mailbox, message_id: str, findings: str) -> HeldMail | None:
+    """Held at entry for what is attached to it, or found so by the sweep in a mail that passed unchecked."""
+    engine = Doveadm(settings.BEFFROI)
+    commands = [fetch(mailbox.address, message_id, engine.quarantine), fetch(mailbox.address, message_id)]
+    rows = [row for answer in engine.run(commands) for row in answer or ()]
+    if not rows:
+        return None
+    row = actions.hold(
+        mailbox=mailbox,
+        message_id=message_id,
+        reason=_Reason.CONTENT,
+        found=heading.read(rows[0]),
+        findings=findings,
+    )
+    place(row.id)
+    return row
+
+
 def _blocked(mailbox_id: str, message_id: str) -> bool:
     """Whether a sender that this mailbox blocks is among those that the entry saw."""
     rules = SenderRule.objects.filter(mailbox_id=mailbox_id, verdict=_Verdict.BLOCK, ended_at=None)
@@ -136,9 +156,10 @@ def place(held_id: str) -> None:
             sources.append(engine.quarantine)  # its decision ended, and nothing gave it back
         engine.run([doveadm.move(address, message_id, source, INBOX) for source in sources])
     elif row.state in (_State.HELD, _State.BLOCKED):
+        home = engine.quarantine if row.reason == _Reason.CONTENT else JUNK
         there = doveadm.copies(engine.run([doveadm.find(address, message_id)])[0])
-        folders = dict.fromkeys(one.folder for one in there if one.folder != JUNK)
-        engine.run([doveadm.move(address, message_id, folder, JUNK) for folder in folders])
+        folders = dict.fromkeys(one.folder for one in there if one.folder != home)
+        engine.run([doveadm.move(address, message_id, folder, home) for folder in folders])
 
 
 def follow_job(job_id: str) -> None:
@@ -183,6 +204,12 @@ def _given_back(job: RemediationJob) -> None:
             others = holding.holding(item.message_id, item.collectivite_id)
             if others:
                 HeldMail.objects.filter(pk=row.pk).update(decision_id=others[0].id)
+            else:  # the decision is over; what the door found in the mail is not
+                content, findings = _Reason.CONTENT, " ".join(queries.findings(item.message_id))
+                found = heading.Opener(settings.BEFFROI).open(row.collectivite_id, row.message_id, row.sealed)
+                actions.hold(
+                    mailbox=mailbox, message_id=row.message_id, reason=content, found=found, findings=findings
+                )
         elif item.state == _Item.ABSENT or item.folder != JUNK:
             actions.let_go(row=row, state=_State.RETURNED)
         else:
@@ -197,7 +224,9 @@ def look() -> int:
     Errors: DoveadmUnavailable.
     """
     before = clock.now() - LOOK_AFTER
-    rows = HeldMail.objects.filter(state=_State.HELD, changed_at__lt=before).exclude(reason=_Reason.DECISION)
+    rows = HeldMail.objects.filter(state=_State.HELD, changed_at__lt=before).exclude(
+        reason__in=(_Reason.DECISION, _Reason.CONTENT)
+    )
     ids = list(rows.order_by("changed_at").values_list("mailbox_id", flat=True)[: LOOK_MAILBOXES * 5])
     chosen = list(dict.fromkeys(ids))[:LOOK_MAILBOXES]
     mailboxes = list(Mailbox.objects.filter(pk__in=chosen, closed_at=None))

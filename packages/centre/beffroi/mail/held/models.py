@@ -9,18 +9,21 @@ from django.db import models
 
 from beffroi.core.fields import id_field, reference
 from beffroi.lib import clock
+from beffroi.mail.gate.attachments import STRICT
 
 EIGHT = 8 * 60
 
 
 class HeldMail(models.Model):
     """A copy that does not lie in the inbox. ``overdue_at``: unseen then, it is brought up again, until it is seen;
-    nothing removes one that is held. ``told_at``: when a digest last named it."""
+    nothing removes one that is held. ``told_at``: when a digest last named it. ``findings``: why, for the reason
+    ``content``: codes of ``gate.attachments``, strongest first, with spaces between."""
 
     class Reason(models.TextChoices):
         FILTER = "filter"  # in Junk
         SENDER_BLOCKED = "sender_blocked"  # in Junk, by the person's own word
         DECISION = "decision"  # in quarantine
+        CONTENT = "content"  # in quarantine, for what is attached to it or for its shape
 
     class State(models.TextChoices):
         HELD = "held"
@@ -35,6 +38,7 @@ class HeldMail(models.Model):
     message_id = reference(db_index=True)
     reason = models.CharField(max_length=16, choices=Reason)
     decision_id = reference(default="", blank=True)
+    findings = models.CharField(max_length=200, default="", blank=True)
     appeal_id = reference(default="", blank=True)
     state = models.CharField(max_length=16, choices=State, default=State.HELD)
     sealed = models.TextField(default="", blank=True)
@@ -54,6 +58,11 @@ class HeldMail(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+    @property
+    def strict(self) -> bool:
+        """What is attached is nothing that its owner alone may let in."""
+        return self.reason == self.Reason.CONTENT and not STRICT.isdisjoint(self.findings.split())
 
 
 class SenderRule(models.Model):

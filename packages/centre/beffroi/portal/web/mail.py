@@ -25,7 +25,8 @@ from beffroi.mail import actions, folders, queries, reader, sendings
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries as people
 from beffroi.mail.quota import queries as quota
-from beffroi.portal import room_words, safe_html, words
+from beffroi.mail.safety import queries as safety
+from beffroi.portal import room_words, safe_html, safety_words, words
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import compose, shared
 from beffroi.portal.web.banners import banners
@@ -95,7 +96,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
             shown = found[:PAGE_MESSAGES]
     # In the inbox and in one's own folders a conversation is one row; what was sent or found stands alone.
     joined = not asked and folder not in ("Drafts", "Sent", "Junk", "Trash")
-    letters = grouped(shown) if joined else alone(shown)
+    letters = _warned(actor, shown, grouped(shown) if joined else alone(shown))
     context = {
         **folder_context(folder, places),
         "shared": shared.marked(actor, mailbox, letters),
@@ -118,6 +119,18 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "referent": actor.role == "referent",
     }
     return page(request, "portal/parts/mails.html" if part else "portal/mail_list.html", context)
+
+
+def _warned(
+    actor: Actor, shown: list[reader.MessageSummary], rows: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Rows of the list, with the tone of their tag where a mail of the conversation wants a call back."""
+    ids = {str(one.uid): one.beffroi_id for one in shown if one.beffroi_id}
+    found = safety.bank_warnings(actor, list(ids.values()))
+    for row in rows:
+        of_row = [found[ids[uid]] for uid in row["uids"].split(",") if ids.get(uid) in found]
+        row["bank"] = safety_words.bank_tone(of_row)
+    return rows
 
 
 @require_GET
@@ -145,6 +158,9 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         "links": sorted(links, key=lambda link: not link.deceptive),
         "deceptions": list(dict.fromkeys((link.shown_host, link.host) for link in links if link.deceptive)),
         "report": report_state(request, actor, view.summary.beffroi_id),
+        "bank": safety_words.bank(
+            safety.bank_warnings(actor, [view.summary.beffroi_id]).get(view.summary.beffroi_id)
+        ),
         "conversation": [
             {
                 "message": one,

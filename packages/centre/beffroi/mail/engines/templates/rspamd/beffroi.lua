@@ -18,6 +18,7 @@ local cryptobox_hash = require "rspamd_cryptobox_hash"
 local ucl = require "ucl"
 
 local settings = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-settings.lua")
+local content_of = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-content.lua")
 local N = "beffroi"
 local ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 local MAX_URLS, MAX_ATTACHMENTS, MAX_RECIPIENTS, MAX_SYMBOLS = 200, 100, 1000, 100
@@ -162,9 +163,9 @@ local function attachments(task)
     if #out < MAX_ATTACHMENTS and not part:is_multipart() and (name or not part:is_text()) then
       local content = part:get_content()
       if content and #content > 0 then
-        local extension = name and name:match("%.([%w]+)$") or ""
-        out[#out + 1] = { sha256 = cryptobox_hash.create_specific("sha256", content):hex(),
-          extension = text_of(extension):lower():sub(1, 16), size_bytes = #content }
+        local file = content_of.file(part, name, content)
+        file.sha256, file.size_bytes = cryptobox_hash.create_specific("sha256", content):hex(), #content
+        out[#out + 1] = file
       end
     end
   end
@@ -205,13 +206,23 @@ local function is_spam(task)
   return action == "add header" or action == "rewrite subject"
 end
 
+-- What is known of a message that cannot be read: who handed it in and whom it is for.
+local function bare_facts(task, why)
+  return {
+    v = 1, id = identify(task), rescan = is_rescan(task), queue_id = text_of(task:get_queue_id()) or "",
+    message_id = text_of(task:get_message_id()) or "", sender = sender(task), recipients = recipients(task),
+    client_ip = client_address(task), signed_in = task:get_user() ~= nil, user = text_of(task:get_user()) or "",
+    auth = authentication(task), unparseable = why,
+  }
+end
+
 local function facts(task)
   local mime_from = (task:get_from("mime") or {})[1]
   local symbols = {}
   for _, s in ipairs(task:get_symbols_all() or {}) do
     if #symbols < MAX_SYMBOLS then symbols[#symbols + 1] = s.name end
   end
-  local score = task:get_metric_score("default")
+  local score, bank = task:get_metric_score("default"), content_of.bank(task, settings.bank_key)
   return {
     v = 1,
     id = identify(task),
@@ -234,6 +245,10 @@ local function facts(task)
     symbols = symbols,
     score = score and score[1] or 0,
     spam = is_spam(task),
+    virus = task:has_symbol("BEFFROI_VIRUS"),
+    ibans = bank.ibans,
+    announces_bank_details = bank.announces,
+    unparseable = content_of.unparseable(task) or "",
   }
 end
 
@@ -261,10 +276,16 @@ local check = rspamd_config:register_symbol {
   name = "BEFFROI_CHECK", type = "postfilter", priority = 0, group = N,
   flags = "empty,nostat,ignore_passthrough,explicit_disable",
   callback = function(task)
+    if task:has_symbol("BEFFROI_VIRUS_FAIL") then
+      -- The scanner is away: mail waits with its sender, and a copy that is looked at again waits for the next time.
+      rspamd_logger.warnx(task, "the virus scanner does not answer: %s waits", identify(task))
+      task:set_pre_result("soft reject", "The virus scanner is away, try again later", N, nil, 100)
+      return
+    end
     local ok, found = pcall(facts, task)
     if not ok then
       rspamd_logger.errx(task, "facts of %s: %s", identify(task), found)
-      return unchecked(task, "facts")
+      found = bare_facts(task, "facts")
     end
     local sent = rspamd_http.request {
       task = task, url = settings.url .. "/check", method = "POST", mime_type = "application/json",

@@ -1,0 +1,206 @@
+--[[
+What a message holds that a rule of the door looks at: kinds of attached files, bank details, the shape of the MIME.
+
+Purpose:  facts for mailgate, whose tables judge them (mail/gate/attachments.py). No file's content and no IBAN leaves
+          this process: an IBAN goes out as a keyed hash, text as one word "announces".
+Hostile:  everything here was written by the sender. rspamd has parsed it; every loop has a bound.
+Fails:    an error is caught by the caller, which holds the message as unparseable.
+]]
+local cryptobox_hash = require "rspamd_cryptobox_hash"
+
+local M = {}
+local MAX_INNER, MAX_LOOK, MAX_TEXT, MAX_IBANS = 500, 4 * 1024 * 1024, 256 * 1024, 20
+M.caps = { header_bytes = 128 * 1024, headers = 500, parameters = 64, parts = 300, depth = 16 }
+
+-- Files -------------------------------------------------------------------------------------------------------
+
+local OLE = "\208\207\017\224\161\177\026\225"
+local function wide(text) return (text:gsub(".", "%0\0")) end
+local VBA, MACROS, SEALED = wide("_VBA_PROJECT"), wide("Macros"), wide("EncryptedPackage")
+-- What a browser would run or send, in a page that is attached.
+local ACTIVE = { "<script", "javascript:", "vbscript:", "<form", "http%-equiv=[\"']?refresh", "%son%a+%s*=" }
+local PAGES = { htm = true, html = true, xhtml = true, xht = true, shtml = true, svg = true, mht = true, mhtml = true, xml = true }
+-- U+202A..202E and U+2066..2069 turn the order of letters, U+200B..200F hide: "facture<turn>fdp.exe" is read "factureexe.pdf".
+local function hides(name)
+  return name:find("\226\128[\139-\143\170-\174]") ~= nil or name:find("\226\129[\166-\169]") ~= nil
+end
+
+local function extension(name)
+  local found = name and name:match("%.([%w_-]+)[%s%.]*$")
+  return found and found:lower():sub(1, 16) or ""
+end
+
+local function look_inside(part, flags)
+  local inner, seen, archive = {}, {}, part:is_archive() and part:get_archive()
+  if not archive then return inner end
+  if archive:is_encrypted() then flags.encrypted = true end
+  if archive.is_unreadable and archive:is_unreadable() then flags.encrypted = true end
+  for i, file in ipairs(archive:get_files_full(MAX_INNER) or {}) do
+    if i > MAX_INNER then break end
+    local name = tostring(file.name or "")
+    if file.encrypted then flags.encrypted = true end
+    if hides(name) then flags.hidden = true end
+    if name:lower():find("vbaproject%.bin$") then flags.macro = true end
+    local kind = extension(name)
+    if kind ~= "" and not seen[kind] then
+      seen[kind] = true
+      inner[#inner + 1] = kind
+    end
+  end
+  return inner
+end
+
+local function is_active(content)
+  local text = tostring(content:sub(1, MAX_LOOK)):gsub("%z", ""):lower()
+  for _, pattern in ipairs(ACTIVE) do
+    if text:find(pattern) then return true end
+  end
+  return false
+end
+
+-- One attached file as the table of rules sees it: extension, what its content is, names of flags, kinds of files inside.
+function M.file(part, name, content)
+  local flags, kind, found = {}, extension(name), part:get_detected_ext() or ""
+  if name and hides(name) then flags.hidden = true end
+  local inner = look_inside(part, flags)
+  local head = tostring(content:sub(1, 8))
+  if head == OLE then
+    local text = tostring(content:sub(1, MAX_LOOK))
+    if text:find(VBA, 1, true) or text:find(MACROS, 1, true) then flags.macro = true end
+    if text:find(SEALED, 1, true) then flags.encrypted = true end
+  elseif head == "conectix" or head == "vhdxfile" then
+    found = "vhd"
+  elseif head:sub(1, 8) == "\076\0\0\0\001\020\002\0" then
+    found = "lnk"
+  elseif tostring(content:sub(32770, 32774)) == "CD001" then
+    found = "iso"
+  end
+  if (PAGES[kind] or found == "html") and is_active(content) then flags.active = true end
+  local names = {}
+  for flag in pairs(flags) do names[#names + 1] = flag end
+  -- The extension before the last one: "facture.pdf.exe".
+  local before = name and name:match("%.([%w_-]+)%.[%w_-]+[%s%.]*$")
+  return { extension = kind, before = before and before:lower():sub(1, 16) or "", detected = found, flags = names, inner = inner }
+end
+
+-- Bank details ------------------------------------------------------------------------------------------------
+
+local LENGTHS = { AD = 24, AT = 20, BE = 16, BG = 22, CH = 21, CY = 28, CZ = 24, DE = 22, DK = 18, EE = 20, ES = 24, FI = 18,
+  FR = 27, GB = 22, GI = 23, GR = 27, HR = 21, HU = 28, IE = 22, IS = 26, IT = 27, LI = 21, LT = 20, LU = 20, LV = 21,
+  MC = 27, MT = 31, NL = 18, NO = 15, PL = 28, PT = 25, RO = 24, SE = 24, SI = 19, SK = 24, SM = 27 }
+
+-- ISO 13616: the first four signs go to the end, letters become numbers, the rest by 97 is 1.
+local function is_iban(text)
+  local rest = 0
+  for sign in (text:sub(5) .. text:sub(1, 4)):gmatch(".") do
+    local value = tonumber(sign, 36)
+    rest = (rest * (value > 9 and 100 or 10) + value) % 97
+  end
+  return rest == 1
+end
+
+local function plain(text)
+  text = text:gsub("\194\160", " "):gsub("\226\128[\128-\138\175]", " "):gsub("\226\128[\139-\143]", "")
+  return text
+end
+
+function M.ibans(text)
+  local out, seen = {}, {}
+  text = plain(text):upper()
+  for start, country in text:gmatch("%f[%w]()(%u%u)%d%d") do
+    local wanted, letters, at = LENGTHS[country], {}, start
+    while wanted and #letters < wanted do
+      local sign = text:sub(at, at)
+      if sign:find("^%w$") then
+        letters[#letters + 1] = sign
+      elseif not sign:find("^[%s%.%-]$") or not text:sub(at + 1, at + 1):find("^[%w\r\n]$") then
+        break
+      end
+      at = at + 1
+    end
+    local found = table.concat(letters)
+    if wanted == #found and not text:sub(at, at):find("^%w$") and is_iban(found) and not seen[found] then
+      seen[found] = true
+      out[#out + 1] = found
+      if #out >= MAX_IBANS then break end
+    end
+  end
+  return out
+end
+
+-- Letters of Latin-1 without their accents, as one finds them in UTF-8 after the byte 195, from 128 on.
+local BASE = "aaaaaaaceeeeiiiidnooooo ouuuuyts" .. "aaaaaaaceeeeiiiidnooooo ouuuuyty"
+local function folded(text)
+  text = plain(text):gsub("\226\128\153", "'")
+  text = text:gsub("\195([\128-\191])", function(c) local i = c:byte() - 127; return BASE:sub(i, i) end)
+  return (text:lower():gsub("%s+", " "))
+end
+
+local ANNOUNCING = {
+  "nouveau rib", "nouveau releve d'identite bancaire", "nouvel iban", "nouveau compte bancaire",
+  "nouvelles? coordonnees bancaires", "nouvelles? references bancaires", "nouvelle domiciliation",
+  "changement de rib", "changement d'iban", "changement de coordonnees bancaires", "changement de nos coordonnees bancaires",
+  "changement de mes coordonnees bancaires", "changement de compte bancaire", "changement de domiciliation",
+  "changement de banque", "change de banque", "changeons de banque", "change de compte bancaire",
+  "modification de rib", "modification de n?m?[oe]s coordonnees bancaires", "modifi%a+ n?m?[oe]s coordonnees bancaires",
+  "mise a jour de n?m?[oe]s coordonnees bancaires", "coordonnees bancaires ont change", "coordonnees bancaires ont ete modifiees",
+  "coordonnees bancaires ont evolue", "rib a change", "iban a change", "modifi%a+ mon rib", "changer mon rib", "changer de rib",
+  "new bank details", "new bank account", "new banking details", "bank details have changed", "bank account has changed",
+  "updated bank details", "changed our bank", "change of bank details",
+}
+
+-- Every phrase has one of these words. Phrases are looked for around them alone: most mails have none, and cost nothing.
+local AROUND, WINDOWS, REACH = { "rib", "iban", "bank", "banc", "banq", "domiciliation" }, 400, 80
+
+function M.announces(text)
+  text = folded(text)
+  local left = WINDOWS
+  for _, word in ipairs(AROUND) do
+    local at = text:find(word, 1, true)
+    while at and left > 0 do
+      if not text:sub(at - 1, at - 1):find("%w") then
+        left = left - 1
+        local window = text:sub(math.max(1, at - REACH), at + REACH)
+        for _, pattern in ipairs(ANNOUNCING) do
+          if window:find("%f[%w]" .. pattern .. "%f[%W]") then return true end
+        end
+      end
+      at = text:find(word, at + #word, true)
+    end
+  end
+  return false
+end
+
+-- What text and subject say about bank details. `key` makes the hashes; without it nobody finds out an IBAN from one.
+function M.bank(task, key)
+  local text = (task:get_subject() or "") .. "\n"
+  for _, part in ipairs(task:get_text_parts() or {}) do
+    if #text < MAX_TEXT then text = text .. tostring(part:get_content("content") or ""):sub(1, MAX_TEXT - #text) .. "\n" end
+  end
+  local hashes = {}
+  for _, iban in ipairs(M.ibans(text)) do
+    hashes[#hashes + 1] = cryptobox_hash.create_keyed(key, iban):hex():sub(1, 64)
+  end
+  return { ibans = hashes, announces = M.announces(text) }
+end
+
+-- Shape -------------------------------------------------------------------------------------------------------
+
+-- Why no two programs would read the message alike, or any would be kept busy with it; nil when it is in order.
+function M.unparseable(task)
+  local caps, parts = M.caps, task:get_parts() or {}
+  if #tostring(task:get_raw_headers() or "") > caps.header_bytes then return "header_bytes" end
+  if #(task:get_headers(true) or {}) > caps.headers then return "headers" end
+  if #(task:get_header_full("Content-Type") or {}) > 1 then return "types" end
+  if #parts > caps.parts then return "parts" end
+  for _, part in ipairs(parts) do
+    local kind = tostring(part:get_header("Content-Type") or "")
+    if select(2, kind:gsub(";", "")) > caps.parameters then return "parameters" end
+    local depth, above = 0, part:get_parent()
+    while above and depth <= caps.depth do depth, above = depth + 1, above:get_parent() end
+    if depth > caps.depth then return "depth" end
+  end
+  return nil
+end
+
+return M

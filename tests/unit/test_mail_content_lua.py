@@ -1,0 +1,75 @@
+"""What the rule inside rspamd reads of bank details, run by rspamd's own Lua."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(shutil.which("rspamadm") is None, reason="rspamd is not installed")
+LUA = resources.files("beffroi.mail.engines").joinpath("templates", "rspamd", "beffroi-content.lua")
+FR = "FR7630006000011234567890189"
+IBANS = {
+    "IBAN : FR76 3000 6000 0112 3456 7890 189.": [FR],
+    "fr7630006000011234567890189": [FR],
+    "FR76\u00a03000\u00a06000\u00a00112\u00a03456\u00a07890\u00a0189": [FR],
+    "FR76\u202f3000\u202f6000\u202f0112\u202f3456\u202f7890\u202f189": [FR],
+    "FR76-3000-6000-0112-3456-7890-189": [FR],
+    "FR76 3000 6000 0112\r\n3456 7890 189": [FR],
+    "FR76\u200b3000\u200b6000\u200b0112\u200b3456\u200b7890\u200b189": [FR],
+    f"deux fois {FR} et {FR}": [FR],
+    "DE89 3704 0044 0532 0130 00 puis BE68 5390 0754 7034": ["DE89370400440532013000", "BE68539007547034"],
+    "FR76 3000 6000 0112 3456 7890 188": [],  # the check digits are wrong
+    "xFR7630006000011234567890189": [],
+    "FR76300060000112345678901890": [],
+    "ZZ76 3000 6000 0112 3456 7890 189": [],
+    "FR76": [],
+    "": [],
+}
+WORDS = {
+    "Veuillez noter nos NOUVELLES COORDONNÉES bancaires": True,
+    "Notre RIB a changé": True,
+    "changement de\n RIB": True,
+    "Le changement d’IBAN prend effet lundi": True,
+    "modification de nos coordonnées bancaires": True,
+    "nous avons changé de banque": True,
+    "our new bank details are below": True,
+    "Voici notre RIB comme demandé": False,
+    "La banque alimentaire change de local": False,
+    "Nouveau riboteur": False,
+    "": False,
+}
+
+
+def run(tmp_path: Path, function: str, texts: list[str]) -> list[object]:
+    (tmp_path / "texts.json").write_text(json.dumps(texts))
+    script = tmp_path / "run.lua"
+    script.write_text(
+        f"""local M, ucl = dofile("{LUA}"), require "ucl"
+local parser = ucl.parser()
+assert(parser:parse_file("{tmp_path}/texts.json"))
+for _, text in ipairs(parser:get_object()) do
+  local found = M.{function}(text)
+  io.write(type(found) == "table" and table.concat(found, ",") or tostring(found), "\\n")
+end
+"""
+    )
+    done = subprocess.run(
+        ["rspamadm", "lua", "-b", str(script)], capture_output=True, text=True, timeout=60, check=True
+    )
+    return list(done.stdout.split("\n")[: len(texts)])
+
+
+def test_ibans_are_found_however_they_are_written_and_only_true_ones(tmp_path: Path) -> None:
+    assert run(tmp_path, "ibans", list(IBANS)) == [",".join(found) for found in IBANS.values()]
+
+
+def test_words_that_announce_new_bank_details(tmp_path: Path) -> None:
+    told = run(tmp_path, "announces", list(WORDS))
+    assert dict(zip(WORDS, told, strict=True)) == {
+        text: "true" if yes else "false" for text, yes in WORDS.items()
+    }
