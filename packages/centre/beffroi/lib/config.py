@@ -105,7 +105,8 @@ class Config:
     )
     mail_reports: str = _setting(
         "",
-        "Address that collects DMARC and TLS reports of all domains; empty: rapports@ the mail server's name.",
+        "Address that collects DMARC and TLS reports of all domains, at the mail server's name or in a domain that is"
+        " enrolled here; empty: rapports@ the mail server's name.",
     )
     mail_caa: str = _setting(
         "letsencrypt.org",
@@ -370,6 +371,11 @@ class Config:
     def relay_names(self) -> tuple[str, ...]:
         """Names of the relays' processes, sockets and directories."""
         return tuple(f"relay-{number}" for number in range(1, self.stream_relays + 1))
+
+    @property
+    def reports_address(self) -> str:
+        """Where other servers' reports about the communes' domains are to go."""
+        return (self.mail_reports or f"rapports@{self.mail_name}").lower()
 
     @property
     def run(self) -> Path:

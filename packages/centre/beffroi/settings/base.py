@@ -83,6 +83,7 @@ INSTALLED_APPS = [
         "beffroi.mail",
         "beffroi.mail.importing",
         "beffroi.mail.domains",
+        "beffroi.mail.reports",
         "beffroi.mail.sending",
         "beffroi.watch",
         "beffroi.watch.sources",

@@ -94,7 +94,7 @@ def _slow(config: Config, text: str) -> Slow:
     return Slow(name, connections, delay_s, recipients, domains)
 
 
-def main_cf(config: Config, transport_map: str) -> str:
+def main_cf(config: Config) -> str:
     """Lines of main.cf. Errors: SettingInvalid."""
     if not config.outgoing_mail:
         return NONE
@@ -103,10 +103,7 @@ def main_cf(config: Config, transport_map: str) -> str:
         if not _HOST.fullmatch(config.outgoing_name):
             raise SettingInvalid("outgoing_name", config.state, "must be a host name")
         lines.append(f"smtp_helo_name = {config.outgoing_name}")
-    lanes = slow(config)
-    if lanes:
-        lines.append(f"transport_maps = texthash:{transport_map}")
-    for lane in lanes:
+    for lane in slow(config):
         lines += [
             f"{lane.service}_destination_concurrency_limit = {lane.connections}",
             f"{lane.service}_initial_destination_concurrency = 1",
