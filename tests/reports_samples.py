@@ -44,7 +44,8 @@ def google(rows: Sequence[Row], *, begin_s: int, domain: str = "beaune.test", nu
         '<?xml version="1.0" encoding="UTF-8" ?>\n<feedback>\n  <report_metadata><org_name>google.com</org_name>'
         "<email>noreply-dmarc-support@google.com</email><extra_contact_info>https://support.google.com/a/answer/2466580"
         f"</extra_contact_info><report_id>{number}</report_id><date_range><begin>{begin_s}</begin>"
-        f"<end>{begin_s + DAY_S - 1}</end></date_range></report_metadata>\n  <policy_published><domain>{domain}</domain>"
+        f"<end>{begin_s + DAY_S - 1}</end></date_range></report_metadata>\n"
+        f"  <policy_published><domain>{domain}</domain>"
         "<adkim>r</adkim><aspf>r</aspf><p>none</p><sp>none</sp><pct>100</pct><np>none</np></policy_published>\n"
         + "\n".join(_record(one, domain) for one in rows)
         + "\n</feedback>\n"

@@ -68,7 +68,7 @@ def test_a_signature_that_failed_proves_nothing() -> None:
     text = text.replace(
         b"<domain>beaune.test</domain><result>pass</result><selector>",
         b"<domain>beaune.test</domain><result>fail</result><selector>",
-    )  # noqa: E501
+    )
     [report] = read(samples.mail(text, "text/xml")).dmarc
     assert report.rows[0].dkim_domain == ""
     assert report.rows[0].spf_domain == "beaune.test"

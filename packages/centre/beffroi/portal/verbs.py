@@ -40,6 +40,8 @@ VERBS = {
     "mail:sending:limited": gettext_lazy("Limite d’envoi atteinte"),
     "mail:sending:contained": gettext_lazy("Envoi d’un compte suspendu"),
     "mail:sending:given_back": gettext_lazy("Envoi rendu à un compte"),
+    "mail:source:sudden": gettext_lazy("Expéditeur nouveau et nombreux au nom d’un domaine"),
+    "mail:source:said": gettext_lazy("Expéditeur au nom d’un domaine reconnu ou écarté par une personne"),
     "mail:queue:retry": gettext_lazy("Courriel en attente réessayé"),
     "mail:queue:release": gettext_lazy("Courriel retenu envoyé"),
     "mail:queue:return": gettext_lazy("Courriel en attente rendu à l’expéditeur"),

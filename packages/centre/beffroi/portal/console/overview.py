@@ -25,6 +25,7 @@ from beffroi.incidents import queries as incidents
 from beffroi.lib import clock
 from beffroi.mail import queries as mail
 from beffroi.mail.domains import queries as domains
+from beffroi.mail.reports import queries as reports
 from beffroi.mail.sending import queries as sending
 from beffroi.portal import chart, weather, weather_words
 from beffroi.portal.console import evidence
@@ -163,7 +164,7 @@ def tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]
             reverse("waiting"),
         ),
     )
-    for count, said, url in (*counted, _sending(actor)):
+    for count, said, url in (*counted, _sending(actor), _senders(actor)):
         if count:
             found.append({"said": said % {"n": count}, "url": url})
     return found
@@ -175,6 +176,19 @@ def _sending(actor: Actor) -> tuple[int, Any, str]:
         sending.alarms(actor).count(),
         ngettext_lazy("%(n)s compte de courriel envoie trop", "%(n)s comptes de courriel envoient trop", "n"),
         reverse("outgoing"),
+    )
+
+
+def _senders(actor: Actor) -> tuple[int, Any, str]:
+    """Who suddenly sends much in a domain's name."""
+    return (
+        reports.alarms(actor).count(),
+        ngettext_lazy(
+            "%(n)s expéditeur nouveau écrit au nom d’un domaine",
+            "%(n)s expéditeurs nouveaux écrivent au nom d’un domaine",
+            "n",
+        ),
+        reverse("mail_domains"),
     )
 
 
