@@ -36,7 +36,7 @@ def seed_all() -> None:
     from beffroi.core.identity.actor import Actor
     from django.core.management import call_command
 
-    from tests import fixtures_held
+    from tests import fixtures_held, fixtures_reports
     from tests.fixtures_portal_seed import seed
 
     call_command("migrate", verbosity=0)
@@ -66,6 +66,7 @@ def seed_all() -> None:
         "referent_email": seed_referent(),
         **fixtures_held.seed(found.agent_email),
     }
+    fixtures_reports.seed(more["domain_id"])
     audit.seal()
     sys.stdout.write(json.dumps({**asdict(found), **more}))
 

@@ -96,9 +96,7 @@ def test_who_reads_a_report_has_no_socket_no_program_and_writes_no_file(what: st
                 import signal
 
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-                descriptor = os.open(f"/tmp/beffroi-{os.getpid()}", os.O_CREAT | os.O_WRONLY)
-                os.unlink(f"/tmp/beffroi-{os.getpid()}")
-                os.write(descriptor, b"x")
+                os.write(os.open("/tmp", os.O_TMPFILE | os.O_WRONLY), b"x")
         except OSError:
             os._exit(7)
         finally:

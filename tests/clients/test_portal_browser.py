@@ -246,6 +246,8 @@ CONSOLE_PAGES = {
     "domaines": "/domaines/",
     "domaine": "/domaines/{domain_id}/",
     "domaine-lettre": "/domaines/{domain_id}/lettre/",
+    "sonde": "/sonde/",
+    "domaine-envois": "/domaines/{domain_id}/envois/",
     "sources": "/sources/",
     "source": "/sources/{source_id}/",
     "source-arreter": "/sources/{source_id}/?arreter=1",
@@ -381,6 +383,9 @@ def test_who_answers_for_a_commune_is_told_what_will_be_refused(centre: Centre, 
     page.wait_for_selector("text=1 pas regardé depuis plus d’un jour ouvré")
     assert "Facture" not in page.inner_text("main")
     inspect(page, "referent-retenus")
+    page.goto(centre.portal + "/domaines/")
+    press(page, "Qui envoie en notre nom " + page.locator("h2").first.inner_text())
+    inspect(page, "referent-envois")
     context.close()
 
 

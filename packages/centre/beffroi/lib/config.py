@@ -378,6 +378,11 @@ class Config:
         return (self.mail_reports or f"rapports@{self.mail_name}").lower()
 
     @property
+    def probe_address(self) -> str:
+        """The mailbox of the mails that the centre sends to itself. No person's, of no commune."""
+        return f"sonde@{self.mail_name}".lower()
+
+    @property
     def run(self) -> Path:
         """Sockets and process ids."""
         return self.state / "run"

@@ -19,7 +19,7 @@ _MOVE = gettext_lazy(
     " faites-le ajouter aux autres expéditeurs autorisés (SPF)."
 )
 _SAY = gettext_lazy(
-    "Lettre d’information, logiciel métier, copieur, site internet ? Dites-nous si c’est bien vous."
+    "Ce peut être une lettre d’information, un logiciel métier, un copieur, le site internet. Dites-nous si c’est vous."
 )
 SAID: dict[tuple[Kind, str], tuple[str, Any, Any]] = {
     (Kind.OURS, ""): ("sender_well", gettext_lazy("Nos serveurs, et tout est reconnu."), ""),

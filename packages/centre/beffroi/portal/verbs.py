@@ -42,6 +42,8 @@ VERBS = {
     "mail:sending:given_back": gettext_lazy("Envoi rendu à un compte"),
     "mail:source:sudden": gettext_lazy("Expéditeur nouveau et nombreux au nom d’un domaine"),
     "mail:source:said": gettext_lazy("Expéditeur au nom d’un domaine reconnu ou écarté par une personne"),
+    "mail:probe:failed": gettext_lazy("Courrier de contrôle : un chemin ne fonctionne plus"),
+    "mail:probe:well": gettext_lazy("Courrier de contrôle : un chemin fonctionne de nouveau"),
     "mail:queue:retry": gettext_lazy("Courriel en attente réessayé"),
     "mail:queue:release": gettext_lazy("Courriel retenu envoyé"),
     "mail:queue:return": gettext_lazy("Courriel en attente rendu à l’expéditeur"),

@@ -84,6 +84,7 @@ INSTALLED_APPS = [
         "beffroi.mail.importing",
         "beffroi.mail.domains",
         "beffroi.mail.reports",
+        "beffroi.mail.probe",
         "beffroi.mail.sending",
         "beffroi.watch",
         "beffroi.watch.sources",

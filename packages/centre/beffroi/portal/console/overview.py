@@ -25,6 +25,7 @@ from beffroi.incidents import queries as incidents
 from beffroi.lib import clock
 from beffroi.mail import queries as mail
 from beffroi.mail.domains import queries as domains
+from beffroi.mail.probe import queries as probe
 from beffroi.mail.reports import queries as reports
 from beffroi.mail.sending import queries as sending
 from beffroi.portal import chart, weather, weather_words
@@ -164,7 +165,7 @@ def tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]
             reverse("waiting"),
         ),
     )
-    for count, said, url in (*counted, _sending(actor), _senders(actor)):
+    for count, said, url in (*counted, _sending(actor), _senders(actor), _probe(actor)):
         if count:
             found.append({"said": said % {"n": count}, "url": url})
     return found
@@ -189,6 +190,19 @@ def _senders(actor: Actor) -> tuple[int, Any, str]:
             "n",
         ),
         reverse("mail_domains"),
+    )
+
+
+def _probe(actor: Actor) -> tuple[int, Any, str]:
+    """Paths on which the centre's own mail does not arrive."""
+    return (
+        probe.alarms(actor),
+        ngettext_lazy(
+            "%(n)s chemin du courrier ne fonctionne plus",
+            "%(n)s chemins du courrier ne fonctionnent plus",
+            "n",
+        ),
+        reverse("mail_probe"),
     )
 
 
