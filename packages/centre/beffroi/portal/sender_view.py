@@ -29,8 +29,8 @@ def context(domain: Domain) -> dict[str, Any]:
         "open": [one for one in rows if one["open"]],
         "settled": [one for one in rows if not one["open"]],
         "tls": tls,
-        "reporters": [one for one in reporters if one["authentic"]],
-        "unproved": sum(int(str(one["n"])) for one in reporters if not one["authentic"]),
+        "reporters": [one for one in reporters if one.authentic],
+        "unproved": sum(one.n for one in reporters if not one.authentic),
         "silent": not reporters and not tls,
     }
 

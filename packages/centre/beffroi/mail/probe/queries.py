@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from statistics import median
@@ -51,9 +51,14 @@ def _way(path: str, found: Sequence[ProbeRun]) -> Way:
     return Way(path, found[0], streak(found), len(found), failed, int(median(times)) if times else 0)
 
 
-def streak(found: Sequence[ProbeRun]) -> int:
+def streak(found: Iterable[ProbeRun]) -> int:
     """Failures up to now; ``found``: the latest first."""
-    return next((n for n, one in enumerate(found) if not one.code), len(found))
+    count = 0
+    for one in found:
+        if not one.code:
+            break
+        count += 1
+    return count
 
 
 def failures(path: str) -> int:

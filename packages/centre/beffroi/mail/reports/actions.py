@@ -94,8 +94,8 @@ def _alarm(domain: Domain, named: set[str]) -> None:
             defaults={"collectivite_id": domain.collectivite_id},
         )
         if SourceWord.objects.filter(pk=word.pk, alarm_at=None).update(alarm_at=clock.now()):
-            details = {"operator": source.operator, "messages": source.unaligned}
-            _record(SYSTEM, "mail:source:sudden", domain, details)
+            found: dict[str, str | int] = {"operator": source.operator, "messages": source.unaligned}
+            _record(SYSTEM, "mail:source:sudden", domain, found)
             publish(
                 "mail:source_sudden",
                 {"domain_id": domain.id, "operator": source.operator},

@@ -10,6 +10,7 @@ from django.conf import settings
 from beffroi.core.communes.models import Domain
 from beffroi.core.events import periodic
 from beffroi.mail.domains import checking
+from beffroi.mail.domains.asking import Asker
 from beffroi.mail.reports import actions, operators, values
 from beffroi.mail.reports.errors import OtherDomain
 from beffroi.mail.reports.values import Dmarc, Read, Row
@@ -37,7 +38,7 @@ def take_waiting() -> None:
             path.unlink()
 
 
-def take(found: Read, *, asker: checking.Asker) -> int:
+def take(found: Read, *, asker: Asker) -> int:
     """Keep the reports of one mail; return how many were new."""
     if found.code:
         actions.count_refusal(found.code if found.code in _CODES else "report.refused")

@@ -37,6 +37,16 @@ class Shown:
     alarm_at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Reporter:
+    """``n``: how many reports; ``last``: the end of the latest."""
+
+    reporter: str
+    authentic: bool
+    n: int
+    last: datetime
+
+
 @dataclass
 class TlsPartner:
     """What one reporter met when it delivered to us. ``failures``: kind -> messages."""
@@ -108,8 +118,8 @@ def shown(domain: Domain) -> list[Shown]:
     ):
         weeks.setdefault(one["operator"], []).append((one["week"].date(), one["n"]))
     seen: dict[str, list[str]] = {}
-    for one in rows.values("operator", "address").annotate(n=Sum("messages")).order_by("-n"):
-        seen.setdefault(one["operator"], []).append(one["address"])
+    for row in rows.values("operator", "address").annotate(n=Sum("messages")).order_by("-n"):
+        seen.setdefault(row["operator"], []).append(row["address"])
     open_ = dict(SourceWord.objects.filter(domain_id=domain.id, word="").values_list("operator", "alarm_at"))
     return [
         Shown(
@@ -135,15 +145,16 @@ def advice(domain: Domain) -> Advice:
     return rules.advice(policy, sources(domain.id, days=rules.CLEAN_DAYS), days)
 
 
-def reporters(domain: Domain) -> list[dict[str, object]]:
-    """Who reported in the last eight weeks, proved or not: [{reporter, authentic, n, last}]."""
+def reporters(domain: Domain) -> list[Reporter]:
+    """Who reported in the last eight weeks, proved or not."""
     since = clock.now() - timedelta(days=SHOWN_DAYS)
-    return list(
+    counted = (
         DmarcReport.objects.filter(domain_id=domain.id, end_at__gte=since)
         .values("reporter", "authentic")
         .annotate(n=Count("pk"), last=Max("end_at"))
         .order_by("-authentic", "-n", "reporter")
     )
+    return [Reporter(one["reporter"], one["authentic"], one["n"], one["last"]) for one in counted]
 
 
 def tls_partners(domain: Domain) -> list[TlsPartner]:
