@@ -19,6 +19,7 @@ from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.process import Process
 from beffroi.mail.engines import layout, outgoing, probes
 from beffroi.mail.reports import values
+from beffroi.mail.sending import policies
 
 REPORTS_SERVICE = "beffroi-reports"
 _ADDRESS = re.compile(r"[a-z0-9._-]{1,64}@[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+")
@@ -73,6 +74,7 @@ def write(config: Config) -> None:
         etc / "transport", f"{outgoing.transport_map(config)}{collected} {REPORTS_SERVICE}:\n", 0o644
     )
     layout.write(etc / "resolv.conf", outgoing.RESOLVER, 0o644)
+    _write_map(etc / "tls-policy.cf", policies.path(config), policies.QUERY)
     _write_map(etc / "domains.cf", paths.routes, "SELECT name FROM domain WHERE name='%s'")
     _write_map(etc / "mailboxes.cf", paths.routes, "SELECT address FROM mailbox WHERE address='%s'")
 

@@ -23,6 +23,7 @@ from beffroi.lib.config import Config
 from beffroi.lib.process import Process
 from beffroi.mail import projections, signing, tokens
 from beffroi.mail.engines import dovecot, layout, postfix, probes, rspamd, unbound
+from beffroi.mail.sending import policies
 
 
 def write(config: Config) -> None:
@@ -42,6 +43,7 @@ def write(config: Config) -> None:
         os.chown(config.secrets / tokens.KEY_NAME, python.uid, python.gid)
     _write_certificate(config)
     projections.create(config, python=python, dovecot_gid=layout.group("dovecot", "dovecot-core"))
+    policies.create(config, python=python)
     signing.create(config, python=python, rspamd_gid=layout.group("_rspamd", "rspamd"))
     for engine in (postfix, dovecot, rspamd, unbound):
         engine.write(config)
