@@ -40,5 +40,13 @@ def seed(domain_id: str) -> None:
 
     for code in ("", "late", "late"):
         probe.keep([Result("incoming", "", 840), Result("submission", code, 45_000 if code else 910)])
+    from beffroi.mail.sending import actions as sending
+
+    rows = [
+        ("a.example", "proved", 340),
+        ("b.example", "encrypted", 1210),
+        ("notaire-clair.example", "clear", 3),
+    ]
+    sending.count_left(before=0, after=1, rows=rows)
     bare = samples.mail(b"\x89PNG", "image/png", alone=False)
     consumers.take(intake.read(bare, now_s=clock.epoch()), asker=Asker("127.0.0.1", 9, 0.0))

@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.events.models import OutboxEvent
+from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail.domains import checking
 from beffroi.mail.domains.site import Way
-from beffroi.mail.sending import policies, sts
+from beffroi.mail.sending import consumers, policies, queries, sts
 from beffroi.mail.sending.sts import Known
 
 from tests.conftest import Commune
-from tests.foreign_mail import POLICIES, SIGNED, STRICT, SURE, Sending
+from tests.foreign_mail import PLAIN, POLICIES, SIGNED, SLOW, STRICT, SURE, Sending
 from tests.mail_post import needs_engines, until
 from tests.submitting import letter, secret_of, submitting
 
@@ -116,6 +117,33 @@ def test_mail_waits_for_a_partner_whose_certificate_is_not_the_one_its_policy_na
         main.write_text(before)
         sending.post.engines.kill("postfix")
         sending.post.engines.start("postfix")
+
+
+def test_what_left_is_counted_by_how_it_was_protected(
+    sending: Sending, beaune: Commune, administrator: Actor
+) -> None:
+    box = sending.post.mailbox(beaune, beaune.agent, "compte")
+    sending.post.engines.start("queue")
+    try:
+        consumers.count_left()
+        before = queries.protected(administrator, days=1)
+        with submitting(sending.post, box.address, secret_of(beaune)) as smtp:
+            for to in (f"x@{SIGNED}", f"x@{PLAIN}", f"x@{SLOW}"):
+                smtp.sendmail(box.address, [to], letter(box.address, to, f"compte {to}"))
+        for to in (f"x@{SIGNED}", f"x@{PLAIN}", f"x@{SLOW}"):
+            sending.foreign.arrives(f"compte {to}")
+            sending.logged(f"to=<{to}>", "status=sent")
+        until(lambda: _counted(administrator) == sum(before[:3]) + 3, "three more recipients")
+        found = queries.protected(administrator, days=1)
+        assert [found[n] - before[n] for n in range(3)] == [1, 1, 1]
+        assert found.partners[0][0] == PLAIN
+    finally:
+        sending.post.engines.kill("queue")
+
+
+def _counted(actor: Actor) -> int:
+    consumers.count_left()
+    return sum(queries.protected(actor, days=1)[:3])
 
 
 def test_the_first_mail_to_a_partner_makes_its_policy_be_asked(sending: Sending, beaune: Commune) -> None:

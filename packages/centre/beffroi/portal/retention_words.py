@@ -38,6 +38,7 @@ CATEGORIES = {
     "dmarc_reports": gettext_lazy("Rapports d’autres serveurs sur un domaine"),
     "tls_reports": gettext_lazy("Rapports de chiffrement d’autres serveurs"),
     "report_refusals": gettext_lazy("Nombres de rapports refusés"),
+    "partner_tls": gettext_lazy("Chiffrement de ce qui est parti, par domaine et jour"),
     "probe_runs": gettext_lazy("Courriels de contrôle du centre"),
     "events": gettext_lazy("Événements internes"),
     "facts": gettext_lazy("Faits reçus des portes"),

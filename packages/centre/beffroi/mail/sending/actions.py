@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.events import publish
@@ -14,12 +15,14 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
-from beffroi.mail.models import Mailbox
+from beffroi.mail.models import JournalPosition, Mailbox
 from beffroi.mail.sending import queries
-from beffroi.mail.sending.models import SendingAlarm
+from beffroi.mail.sending.models import PartnerTls, SendingAlarm
 from beffroi.mail.sending.queue import Waiting
 
 SYSTEM = Actor.system("sending")
+LEFT = "left"
+"""The place in Postfix's log up to which it was counted."""
 QUEUE_VERBS = ("retry", "release", "return", "delete")
 
 
@@ -113,6 +116,19 @@ def change_queued(*, actor: Actor, verb: str, messages: Sequence[Waiting]) -> No
             personal={"sender": one.sender},
         )
     publish("mail:queue_change", {"verb": verb, "ids": [one.id for one in messages]})
+
+
+@transaction.atomic
+def count_left(*, before: int, after: int, rows: Sequence[tuple[str, str, int]]) -> bool:
+    """Add what left between two places of the log; False where another was faster. Numbers of no person: no audit."""
+    position, _ = JournalPosition.objects.get_or_create(pk=LEFT)
+    if not JournalPosition.objects.filter(pk=position.pk, offset_bytes=before).update(offset_bytes=after):
+        return False
+    today = clock.now().date()
+    for domain, how, n in rows:
+        row, _ = PartnerTls.objects.get_or_create(domain=domain, day=today, how=how)
+        PartnerTls.objects.filter(pk=row.pk).update(count=F("count") + n)
+    return True
 
 
 def _changed(alarm: SendingAlarm) -> None:

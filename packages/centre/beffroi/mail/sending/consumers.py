@@ -13,7 +13,7 @@ from beffroi.mail.domains import checking, site
 from beffroi.mail.domains import queries as domains
 from beffroi.mail.gate.sending import KIND
 from beffroi.mail.gate.store import LEAVING
-from beffroi.mail.models import Mailbox
+from beffroi.mail.models import JournalPosition, Mailbox
 from beffroi.mail.sending import actions, policies, queries, queue, sts
 
 ASK_AGAIN_S = 20 * 3600
@@ -63,6 +63,21 @@ def refresh_policies() -> None:
     asker = checking.own_resolver(config, budget_s=POLICY_BUDGET_S)
     for before in policies.due(config, asked_before_s=now_s - ASK_AGAIN_S, limit=20):
         policies.put(config, sts.learn(before, asker, site.Way(), now_s=now_s))
+
+
+@periodic("mail.left", every_s=600.0)
+def count_left() -> None:
+    """How well what left was protected; with the keeper away it is counted later."""
+    if not settings.BEFFROI.outgoing_mail:
+        return
+    more = True
+    while more:
+        before = JournalPosition.objects.get_or_create(pk=actions.LEFT)[0].offset_bytes
+        try:
+            after, more, rows = queue.left(settings.BEFFROI, before)
+        except queue.QueueUnavailable:
+            return
+        more = actions.count_left(before=before, after=after, rows=rows) and more
 
 
 @periodic("mail.signing_keys", every_s=60.0)

@@ -39,3 +39,22 @@ class SendingAlarm(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class PartnerTls(models.Model):
+    """Recipients of one domain that mail left for on one day (UTC), by how it was protected (``left``). Of all
+    communes together."""
+
+    domain = models.CharField(max_length=253)
+    day = models.DateField(db_index=True)
+    how = models.CharField(max_length=10)
+    count = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "mail_partner_tls"
+        constraints = (
+            models.UniqueConstraint(fields=["domain", "day", "how"], name="mail_partner_tls_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.domain}:{self.day}:{self.how}"

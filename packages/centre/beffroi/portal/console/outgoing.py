@@ -22,6 +22,7 @@ from beffroi.mail.sending.queue import QueueUnavailable
 from beffroi.portal.pages import for_administrators, page
 
 SHOWN = 200
+DAYS = 30
 _STATES = {
     "incoming": gettext_lazy("arrive"),
     "active": gettext_lazy("en cours d’envoi"),
@@ -41,6 +42,8 @@ def outgoing(request: HttpRequest, actor: Actor) -> HttpResponse:
         "place": "overview",
         "alarms": [_alarm(actor, one) for one in queries.alarms(actor)],
         "leaves": settings.BEFFROI.outgoing_mail,
+        "protected": queries.protected(actor, days=DAYS),
+        "days": DAYS,
     }
     try:
         found = queries.outgoing(actor, settings.BEFFROI)
