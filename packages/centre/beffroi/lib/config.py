@@ -133,6 +133,11 @@ class Config:
         "Addresses that mail leaves from: one IPv4, one IPv6, or both, separated by a space; of one family alone, only"
         " that one is used. Empty: the system's choice.",
     )
+    reputation_lists: str = _setting(
+        "",
+        "DNS block lists that are asked once a day whether they name the addresses that mail leaves from, by spaces,"
+        " such as 'zen.spamhaus.org'. Each has terms of its own: read them first. Empty: none is asked.",
+    )
     slow_destinations: str = _setting(
         "orange 2 1 20 orange.fr wanadoo.fr; laposte 2 1 20 laposte.net; free 3 0 20 free.fr;"
         " sfr 2 1 20 sfr.fr neuf.fr; microsoft 2 1 20 hotmail.fr outlook.fr hotmail.com outlook.com live.fr;"

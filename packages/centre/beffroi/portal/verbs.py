@@ -42,6 +42,7 @@ VERBS = {
     "mail:sending:given_back": gettext_lazy("Envoi rendu à un compte"),
     "mail:source:sudden": gettext_lazy("Expéditeur nouveau et nombreux au nom d’un domaine"),
     "mail:source:said": gettext_lazy("Expéditeur au nom d’un domaine reconnu ou écarté par une personne"),
+    "mail:address:listed": gettext_lazy("Adresse d’envoi inscrite sur une liste noire"),
     "mail:probe:failed": gettext_lazy("Courrier de contrôle : un chemin ne fonctionne plus"),
     "mail:probe:well": gettext_lazy("Courrier de contrôle : un chemin fonctionne de nouveau"),
     "mail:queue:retry": gettext_lazy("Courriel en attente réessayé"),

@@ -3,6 +3,8 @@ what partners demand is asked of strangers, so in "sources"."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.conf import settings
 
 from beffroi.core.events import Event, consumer, periodic
@@ -14,7 +16,7 @@ from beffroi.mail.domains import queries as domains
 from beffroi.mail.gate.sending import KIND
 from beffroi.mail.gate.store import LEAVING
 from beffroi.mail.models import JournalPosition, Mailbox
-from beffroi.mail.sending import actions, policies, queries, queue, sts
+from beffroi.mail.sending import actions, policies, queries, queue, reputation, sts
 
 ASK_AGAIN_S = 20 * 3600
 POLICY_BUDGET_S = 20.0
@@ -78,6 +80,22 @@ def count_left() -> None:
         except queue.QueueUnavailable:
             return
         more = actions.count_left(before=before, after=after, rows=rows) and more
+
+
+@periodic("mail.reputation", every_s=3600.0, group="sources")
+def ask_lists() -> None:
+    """Each list about each address once a day."""
+    config = settings.BEFFROI
+    asker = checking.own_resolver(config, budget_s=POLICY_BUDGET_S)
+    asked = reputation.zones(config)
+    addresses = reputation.addresses(config, asker) if asked else []
+    wanted = {(address, zone) for address in addresses for zone in asked}
+    fresh = queries.fresh_listings(since=clock.now() - timedelta(seconds=ASK_AGAIN_S))
+    for address, zone in sorted(wanted - fresh):
+        state = reputation.state(address, zone, asker)
+        actions.note_listing(address=address, zone=zone, state=state)
+    if wanted or not asked:
+        actions.forget_listings(wanted=wanted)
 
 
 @periodic("mail.signing_keys", every_s=60.0)

@@ -58,3 +58,20 @@ class PartnerTls(models.Model):
 
     def __str__(self) -> str:
         return f"{self.domain}:{self.day}:{self.how}"
+
+
+class AddressListing(models.Model):
+    """What one block list said of one address of ours (``reputation``). ``since_at``: since when it says so."""
+
+    address = models.GenericIPAddressField()
+    zone = models.CharField(max_length=200)
+    state = models.CharField(max_length=12)
+    since_at = models.DateTimeField(default=clock.now)
+    checked_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "mail_address_listing"
+        constraints = (models.UniqueConstraint(fields=["address", "zone"], name="mail_address_listing_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.address}:{self.zone}"

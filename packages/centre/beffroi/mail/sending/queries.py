@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db.models import QuerySet, Sum
@@ -14,8 +14,8 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound, existing
 from beffroi.mail.models import Mailbox
-from beffroi.mail.sending import left, queue
-from beffroi.mail.sending.models import PartnerTls, SendingAlarm
+from beffroi.mail.sending import left, queue, reputation
+from beffroi.mail.sending.models import AddressListing, PartnerTls, SendingAlarm
 from beffroi.mail.sending.queue import Waiting
 
 CLEAR_SHOWN = 20
@@ -102,6 +102,25 @@ def protected(actor: Actor, *, days: int) -> Protected:
         totals.get(left.CLEAR, 0),
         tuple((one["domain"], one["n"]) for one in clear[:CLEAR_SHOWN]),
     )
+
+
+def listings(actor: Actor) -> list[AddressListing]:
+    """What block lists say of our addresses, what is listed first. Errors: NotFound (not the Département)."""
+    if not actor.sees_all:
+        raise NotFound("addresses")
+    rows = AddressListing.objects.order_by("zone", "address")
+    return sorted(rows, key=lambda one: one.state != reputation.LISTED)
+
+
+def listed(actor: Actor) -> int:
+    """How many addresses stand on a list; 0 for whoever is not the Département."""
+    if not actor.sees_all:
+        return 0
+    return AddressListing.objects.filter(state=reputation.LISTED).values("address").distinct().count()
+
+
+def fresh_listings(*, since: datetime) -> set[tuple[str, str]]:
+    return set(AddressListing.objects.filter(checked_at__gt=since).values_list("address", "zone"))
 
 
 def access_queued(actor: Actor, config: Config, queue_id: str) -> Outgoing:

@@ -165,7 +165,7 @@ def tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]
             reverse("waiting"),
         ),
     )
-    for count, said, url in (*counted, _sending(actor), _senders(actor), _probe(actor)):
+    for count, said, url in (*counted, _sending(actor), _senders(actor), _probe(actor), _listed(actor)):
         if count:
             found.append({"said": said % {"n": count}, "url": url})
     return found
@@ -203,6 +203,19 @@ def _probe(actor: Actor) -> tuple[int, Any, str]:
             "n",
         ),
         reverse("mail_probe"),
+    )
+
+
+def _listed(actor: Actor) -> tuple[int, Any, str]:
+    """Addresses of ours on a block list."""
+    return (
+        sending.listed(actor),
+        ngettext_lazy(
+            "%(n)s de nos adresses d’envoi est sur une liste noire",
+            "%(n)s de nos adresses d’envoi sont sur une liste noire",
+            "n",
+        ),
+        reverse("outgoing"),
     )
 
 
