@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.mail_post import Post, until
 
-SECURE, CLEAR = "127.0.0.31", "127.0.0.32"
+SECURE, CLEAR, POLICIES = "127.0.0.31", "127.0.0.32", "127.0.0.34"
 FOREIGN_DNS = "127.0.0.1@22654"
 SIGNED, FORGED, PLAIN, SLOW, SILENT = (
     "partenaire.example.org",  # TLSA record of the certificate that its server shows
@@ -31,6 +31,10 @@ SIGNED, FORGED, PLAIN, SLOW, SILENT = (
     "orange.fr",
     "muet.example.net",  # nobody listens
 )
+STRICT, SURE = (
+    "strict.example.net",
+    "sure.example.net",
+)  # the certificate of their server names mx.example.org
 HOUR_MESSAGES, CONTAIN = 12, 3
 _ROOT = f"""\
 . 60 IN SOA ns.invalid. hostmaster.invalid. 1 3600 600 86400 60
@@ -39,6 +43,12 @@ _ROOT = f"""\
 mx.{PLAIN}. 60 IN A {CLEAR}
 {SLOW}. 60 IN MX 10 smtp-in.{SLOW}.
 smtp-in.{SLOW}. 60 IN A {SECURE}
+{STRICT}. 60 IN MX 10 mx.{STRICT}.
+mx.{STRICT}. 60 IN A {SECURE}
+_mta-sts.{STRICT}. 60 IN TXT "v=STSv1; id=20261126;"
+mta-sts.{STRICT}. 60 IN A {POLICIES}
+{SURE}. 60 IN MX 10 mx.{SURE}.
+mx.{SURE}. 60 IN A {SECURE}
 {SILENT}. 60 IN MX 10 mx.{SILENT}.
 mx.{SILENT}. 60 IN A 127.0.0.33
 """
@@ -209,7 +219,7 @@ def foreign_postfix(home: Path) -> None:
         layout.directory(home / name, 0o755)
     layout.directory(home / "data", 0o700, postfix)
     layout.directory(home / "mail", 0o755, owner)
-    domains = ", ".join((SIGNED, FORGED, PLAIN, SLOW))
+    domains = ", ".join((SIGNED, FORGED, PLAIN, SLOW, STRICT, SURE))
     main = _MAIN.format(home=home, domains=domains, uid=owner.uid, gid=owner.gid)
     (home / "etc" / "main.cf").write_text(main)
     (home / "etc" / "master.cf").write_text(_MASTER.format(secure=SECURE, clear=CLEAR))

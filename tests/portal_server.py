@@ -36,7 +36,7 @@ def seed_all() -> None:
     from beffroi.core.identity.actor import Actor
     from django.core.management import call_command
 
-    from tests import fixtures_held
+    from tests import fixtures_held, fixtures_reports
     from tests.fixtures_portal_seed import seed
 
     call_command("migrate", verbosity=0)
@@ -68,6 +68,7 @@ def seed_all() -> None:
         **fixtures_held.seed(found.agent_email),
         **seed_settings(found.agent_email),
     }
+    fixtures_reports.seed(more["domain_id"])
     audit.seal()
     sys.stdout.write(json.dumps({**asdict(found), **more}))
 

@@ -249,6 +249,9 @@ CONSOLE_PAGES = {
     "domaines": "/domaines/",
     "domaine": "/domaines/{domain_id}/",
     "domaine-lettre": "/domaines/{domain_id}/lettre/",
+    "sonde": "/sonde/",
+    "sortant": "/sortant/",
+    "domaine-envois": "/domaines/{domain_id}/envois/",
     "sources": "/sources/",
     "source": "/sources/{source_id}/",
     "source-arreter": "/sources/{source_id}/?arreter=1",
@@ -386,6 +389,9 @@ def test_who_answers_for_a_commune_is_told_what_will_be_refused(centre: Centre, 
     inspect(page, "referent-retenus")
     page.goto(centre.portal + "/renvois/")
     inspect(page, "referent-renvois")
+    page.goto(centre.portal + "/domaines/")
+    press(page, "Qui envoie en notre nom " + page.locator("h2").first.inner_text())
+    inspect(page, "referent-envois")
     context.close()
 
 

@@ -177,3 +177,18 @@ def test_nobody_of_a_commune_sees_or_changes_the_queue_or_another_s_alarm(
 def test_page_of_the_queue_is_for_administrators(listener: None, waiting: list[Waiting]) -> None:
     for path in ("/sortant/", f"/sortant/{ID}/?word=delete"):
         assert Client().get(path, secure=True).status_code == 302
+
+
+def test_page_says_how_well_what_left_was_protected_and_where_it_was_not(
+    console: Client, waiting: list[Waiting], beaune: Commune
+) -> None:
+    assert "Chiffrement de ce qui est parti" not in console.get("/sortant/").content.decode()
+    rows = [("a.test", "proved", 7), ("b.test", "encrypted", 5), ("clair.test", "clear", 3)]
+    assert actions.count_left(before=0, after=900, rows=rows)
+    assert not actions.count_left(before=0, after=900, rows=rows), "another reader was faster"
+    page = console.get("/sortant/").content.decode()
+    assert "clair.test" in page
+    assert "3 destinataires servis en clair" in page
+    assert "a.test" not in page.partition("clair.test")[2]
+    with pytest.raises(NotFound):
+        queries.protected(beaune.referent, days=30)

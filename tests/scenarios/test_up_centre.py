@@ -254,11 +254,13 @@ def test_each_process_reads_only_its_secrets_and_comes_back_after_a_kill(centre:
     assert {path.name for path in secrets_folder.iterdir()} == set(READERS)
     before = rows(centre)
     who = {name: groups_of(before[name]["pid"]) for name in EVERY_PYTHON}
-    # Whoever talks to strangers cannot even enter the folder, nor the database's.
-    stranger, its_groups = groups_of(before["fetch"]["pid"])
-    assert stranger not in {0, *(uid for uid, _groups in who.values())}
-    assert its_groups.isdisjoint(group for _uid, groups in who.values() for group in groups)
-    assert secrets_folder.stat().st_gid not in its_groups
+    # Whoever talks to strangers, or opens what they mail, cannot even enter the folder, nor the database's.
+    strangers = [groups_of(before[name]["pid"]) for name in ("fetch", "reports")]
+    assert len({uid for uid, _groups in strangers}) == len(strangers)
+    for stranger, its_groups in strangers:
+        assert stranger not in {0, *(uid for uid, _groups in who.values())}
+        assert its_groups.isdisjoint(group for _uid, groups in who.values() for group in groups)
+        assert secrets_folder.stat().st_gid not in its_groups
     assert (centre.state / "db").stat().st_mode & 0o077 == 0
     assert 0 not in {uid for uid, _groups in who.values()}
     for name, readers in READERS.items():

@@ -96,8 +96,7 @@ def test_what_a_sender_is_told_is_one_line_of_ascii_in_two_languages(tmp_path: P
 
 def test_slow_providers_become_lanes_of_postfix(tmp_path: Path) -> None:
     config = _config(tmp_path, slow_destinations="orange 2 1 20 orange.fr Wanadoo.fr; free 3 0 5 free.fr")
-    main, master = outgoing.main_cf(config, "/etc/map"), outgoing.master_cf(config)["slow"]
-    assert "transport_maps = texthash:/etc/map" in main
+    main, master = outgoing.main_cf(config), outgoing.master_cf(config)["slow"]
     for line in (
         "slow-orange_destination_concurrency_limit = 2",
         "slow-orange_destination_rate_delay = 1s",
@@ -151,7 +150,7 @@ def test_mail_leaves_from_the_chosen_addresses_alone(
     tmp_path: Path, addresses: str, lines: list[str], options: str
 ) -> None:
     config = _config(tmp_path, outgoing_addresses=addresses)
-    found = outgoing.main_cf(config, "/etc/map").splitlines()
+    found = outgoing.main_cf(config).splitlines()
     assert [line for line in found if "bind_address" in line] == lines
     assert options in outgoing.master_cf(config)["smtp_options"]
     assert bool(options) == bool(outgoing.master_cf(config)["smtp_options"])
@@ -160,11 +159,11 @@ def test_mail_leaves_from_the_chosen_addresses_alone(
 @pytest.mark.parametrize("addresses", ["192.0.2.1 192.0.2.2", "mail.example.org"])
 def test_addresses_that_cannot_be_are_refused(tmp_path: Path, addresses: str) -> None:
     with pytest.raises(SettingInvalid, match="outgoing_addresses"):
-        outgoing.main_cf(_config(tmp_path, outgoing_addresses=addresses), "/etc/map")
+        outgoing.main_cf(_config(tmp_path, outgoing_addresses=addresses))
 
 
 def test_without_the_setting_nothing_leaves(tmp_path: Path) -> None:
     config = Config(state=tmp_path)
-    assert "default_transport = error:" in outgoing.main_cf(config, "/etc/map")
-    assert "slow-" not in outgoing.main_cf(config, "/etc/map")
+    assert "default_transport = error:" in outgoing.main_cf(config)
+    assert "slow-" not in outgoing.main_cf(config)
     assert outgoing.master_cf(config)["slow"] == ""

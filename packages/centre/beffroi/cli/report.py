@@ -17,6 +17,7 @@ from beffroi.core.retention import told
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
+from beffroi.mail.probe import told as probed
 from beffroi.supervise import accounts, checks, status
 
 _LABELS = {
@@ -48,10 +49,16 @@ def main(arguments: Sequence[str]) -> int:
     found, pid = status.read(config), status.running_pid(config)
     low = checks.low_disk(config)
     purge = told.problem(config, now=clock.epoch_s()) if pid else ""
+    probe = probed.problem(config, now=clock.epoch_s(), alarm_after=2) if pid else ""
     if options.json:
         print(
             json.dumps(
-                {"running": bool(pid), "status": asdict(found) if found else None, "purge": purge},
+                {
+                    "running": bool(pid),
+                    "status": asdict(found) if found else None,
+                    "purge": purge,
+                    "probe": probe,
+                },
                 ensure_ascii=False,
             )
         )
@@ -63,9 +70,10 @@ def main(arguments: Sequence[str]) -> int:
         print("\n".join(lines(found)))
         print("\n".join(account_lines(config, accounts.load(config), secrets=False)))
     if not options.json:
-        print("\n".join(one for one in (low, purge) if one), end="\n" if low or purge else "")
+        said = [one for one in (low, purge, probe) if one]
+        print("\n".join(said), end="\n" if said else "")
     well = bool(pid) and found is not None and all(one.state == "healthy" for one in found.processes)
-    return 0 if well and not low and not purge else 1
+    return 0 if well and not (low or purge or probe) else 1
 
 
 class NoAccounts(BeffroiError):

@@ -113,7 +113,8 @@ class Config:
     )
     mail_reports: str = _setting(
         "",
-        "Address that collects DMARC and TLS reports of all domains; empty: rapports@ the mail server's name.",
+        "Address that collects DMARC and TLS reports of all domains, at the mail server's name or in a domain that is"
+        " enrolled here; empty: rapports@ the mail server's name.",
     )
     mail_caa: str = _setting(
         "letsencrypt.org",
@@ -139,6 +140,11 @@ class Config:
         "",
         "Addresses that mail leaves from: one IPv4, one IPv6, or both, separated by a space; of one family alone, only"
         " that one is used. Empty: the system's choice.",
+    )
+    reputation_lists: str = _setting(
+        "",
+        "DNS block lists that are asked once a day whether they name the addresses that mail leaves from, by spaces,"
+        " such as 'zen.spamhaus.org'. Each has terms of its own: read them first. Empty: none is asked.",
     )
     slow_destinations: str = _setting(
         "orange 2 1 20 orange.fr wanadoo.fr; laposte 2 1 20 laposte.net; free 3 0 20 free.fr;"
@@ -397,6 +403,16 @@ class Config:
     def relay_names(self) -> tuple[str, ...]:
         """Names of the relays' processes, sockets and directories."""
         return tuple(f"relay-{number}" for number in range(1, self.stream_relays + 1))
+
+    @property
+    def reports_address(self) -> str:
+        """Where other servers' reports about the communes' domains are to go."""
+        return (self.mail_reports or f"rapports@{self.mail_name}").lower()
+
+    @property
+    def probe_address(self) -> str:
+        """The mailbox of the mails that the centre sends to itself. No person's, of no commune."""
+        return f"sonde@{self.mail_name}".lower()
 
     @property
     def run(self) -> Path:

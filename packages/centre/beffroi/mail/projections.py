@@ -158,6 +158,21 @@ def put_route(config: Config, *, address: str) -> None:
         routes.execute("INSERT OR IGNORE INTO mailbox (address) VALUES (?)", (address,))
 
 
+def has_mailbox(config: Config, *, address: str) -> bool:
+    """Whether Dovecot knows it."""
+    with _open(_folder(config) / "auth.sqlite") as auth:
+        return auth.execute("SELECT 1 FROM mailbox WHERE address = ?", (address,)).fetchone() is not None
+
+
+def has_route(config: Config, *, address: str) -> bool:
+    """Whether Postfix accepts mail for it; False before the engines were ever prepared."""
+    path = _folder(config) / "routes.sqlite"
+    if not path.exists():
+        return False
+    with _open(path) as routes:
+        return routes.execute("SELECT 1 FROM mailbox WHERE address = ?", (address,)).fetchone() is not None
+
+
 def remove_mailbox(config: Config, *, mailbox_id: str, address: str) -> None:
     """Take a closed mailbox out: first the route, so that nothing is accepted for it any more."""
     with _open(_folder(config) / "routes.sqlite") as routes:

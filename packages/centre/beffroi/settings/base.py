@@ -83,6 +83,8 @@ INSTALLED_APPS = [
         "beffroi.mail",
         "beffroi.mail.importing",
         "beffroi.mail.domains",
+        "beffroi.mail.reports",
+        "beffroi.mail.probe",
         "beffroi.mail.sending",
         "beffroi.mail.people",
         "beffroi.mail.filters",

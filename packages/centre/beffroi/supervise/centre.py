@@ -17,6 +17,7 @@ from beffroi.core.planes import wake
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.process import Process
 from beffroi.mail.engines import setup as mail
+from beffroi.mail.reports import intake
 from beffroi.supervise import front, secret_files
 from beffroi.watch.sources import fetch
 
@@ -57,6 +58,7 @@ def processes(config: Config) -> list[Process]:
         _consumers(config, "sources", "sources"),
         _consumers(config, "import", "import"),
         _fetch(config),
+        _reports(config),
         _django(config, "console", "beffroi.settings.console", workers=1),
         front.process(config),
         *front.box_processes(config),
@@ -160,6 +162,19 @@ def _fetch(config: Config) -> Process:
         socket=fetch.wake_socket(config.state),
         healthy=lambda: listens(fetch.wake_socket(config.state)),
         advice=f"Look at {config.log / 'fetch.log'}.",
+    )
+
+
+def _reports(config: Config) -> Process:
+    """It unpacks and parses what strangers mail to us, so it is a user of its own, in no group of ours."""
+    return Process(
+        name="reports",
+        argv=(sys.executable, "-m", "beffroi.mail.reports.intake"),
+        user=secret_files.reports_user(config),
+        environment=_environment(config, None),
+        socket=intake.wake_socket(config.state),
+        healthy=lambda: listens(intake.wake_socket(config.state)),
+        advice=f"Look at {config.log / 'reports.log'}.",
     )
 
 

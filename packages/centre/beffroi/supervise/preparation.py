@@ -47,9 +47,9 @@ def write_first_settings(state: Path, *, user: str) -> bool:
 
 
 def make_user(name: str) -> None:
-    """Make what is missing of the system user of the Python processes, the one that fetches outside sources, and the
-    groups that open secrets."""
-    for user in (name, f"{name}-fetch"):
+    """Make what is missing of the system user of the Python processes, of those that fetch outside sources and read
+    reports, and the groups that open secrets."""
+    for user in (name, f"{name}-fetch", f"{name}-reports"):
         if not _known(pwd.getpwnam, user):
             command = ("/usr/sbin/useradd", "--system", "--user-group", "--no-create-home")
             subprocess.run(

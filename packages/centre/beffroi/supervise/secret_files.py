@@ -127,6 +127,11 @@ def fetch_user(config: Config) -> str | None:
     return f"{config.user}-fetch" if config.user else None
 
 
+def reports_user(config: Config) -> str | None:
+    """The system user that opens mails with reports of strangers and no secret."""
+    return f"{config.user}-reports" if config.user else None
+
+
 def put(config: Config, name: str, data: bytes) -> None:
     """Write STATE/secrets/NAME for those who may read it. Errors: UserMissing."""
     owner, mode = _owner_and_mode(config, name)

@@ -30,7 +30,7 @@ def servers(config: Config) -> records.Servers:
         imaps_port=config.imaps_port,
         submission_port=config.submission_port,
         spf=config.mail_spf,
-        reports=config.mail_reports or f"rapports@{config.mail_name}",
+        reports=config.reports_address,
         caa=tuple(config.mail_caa.split()),
         dkim_zone=config.mail_dkim_zone,
     )

@@ -25,6 +25,8 @@ from beffroi.lib.errors import BeffroiError
 
 MAIL_UID = 5000
 """Owner of the mailboxes. A number suffices: no account of the system is needed."""
+REPORTS_UID = 5001
+"""Owner of mails with reports where everything of ours runs as root (tests): Postfix delivers nothing as root."""
 LOOPBACK = "127.0.0.1"
 
 
@@ -110,6 +112,13 @@ def python_owner(config: Config) -> Owner:
     if not config.user:
         return Owner(os.getuid(), os.getgid())
     return user(config.user, "beffroi")
+
+
+def reports_owner(config: Config) -> Owner:
+    """Who reads mails with reports, and nothing else. Errors: EngineMissing."""
+    if config.user:
+        return user(f"{config.user}-reports", "beffroi")
+    return Owner(REPORTS_UID, REPORTS_UID) if os.getuid() == 0 else Owner(os.getuid(), os.getgid())
 
 
 def user(name: str, package: str) -> Owner:

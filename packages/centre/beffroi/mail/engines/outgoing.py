@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 
 from beffroi.lib.config import Config, SettingInvalid
-from beffroi.mail.engines import unbound
+from beffroi.mail.engines import layout, unbound
 
 NONE = (
     "# Off: a demonstration lets nothing out. Submission to a foreign address is refused at RCPT.\n"
@@ -29,6 +29,9 @@ _LEAVES = (
     # Without TLSA records it is "may": encrypted where the other server can, never held back.
     "smtp_tls_security_level = dane\n"
     "smtp_tls_loglevel = 1\n"
+    # Partners that demand it by MTA-STS and have no DANE: a proved certificate, or the mail waits.
+    "smtp_tls_policy_maps = proxy:sqlite:{etc}/tls-policy.cf\n"
+    "smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt\n"
     # What our filter told our own engines is nobody else's business. No signature covers it.
     "smtp_header_checks = regexp:{{/^X-Beffroi-/ IGNORE}}"
 )
@@ -94,19 +97,17 @@ def _slow(config: Config, text: str) -> Slow:
     return Slow(name, connections, delay_s, recipients, domains)
 
 
-def main_cf(config: Config, transport_map: str) -> str:
+def main_cf(config: Config) -> str:
     """Lines of main.cf. Errors: SettingInvalid."""
     if not config.outgoing_mail:
         return NONE
-    lines = [_LEAVES, *_addresses(config)]
+    etc = layout.Paths(config.state).postfix / "etc"
+    lines = [_LEAVES.replace("{etc}", str(etc)), *_addresses(config)]
     if config.outgoing_name:
         if not _HOST.fullmatch(config.outgoing_name):
             raise SettingInvalid("outgoing_name", config.state, "must be a host name")
         lines.append(f"smtp_helo_name = {config.outgoing_name}")
-    lanes = slow(config)
-    if lanes:
-        lines.append(f"transport_maps = texthash:{transport_map}")
-    for lane in lanes:
+    for lane in slow(config):
         lines += [
             f"{lane.service}_destination_concurrency_limit = {lane.connections}",
             f"{lane.service}_initial_destination_concurrency = 1",

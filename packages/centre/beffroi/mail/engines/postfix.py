@@ -11,15 +11,21 @@ Source:  postconf(5), SMTPD_PROXY_README, MILTER_README.
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from beffroi.lib.config import Config
+from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.process import Process
 from beffroi.mail.engines import layout, outgoing, probes
+from beffroi.mail.reports import values
+from beffroi.mail.sending import policies
+
+REPORTS_SERVICE = "beffroi-reports"
+_ADDRESS = re.compile(r"[a-z0-9._-]{1,64}@[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+")
 
 
 def write(config: Config) -> None:
@@ -33,6 +39,7 @@ def write(config: Config) -> None:
     layout.directory(paths.postfix / "data", 0o700, postfix)
     # Dovecot makes its sockets here and may start before Postfix has made the directory.
     layout.directory(paths.postfix / "queue" / "private", 0o700, layout.Owner(postfix.uid, 0))
+    reports = _reports(config)
     layout.write(
         etc / "main.cf",
         layout.render(
@@ -45,7 +52,8 @@ def write(config: Config) -> None:
             interfaces="all" if config.listen == "*" else config.listen,
             rspamd_proxy_port=config.rspamd_proxy_port,
             filters_print=_fingerprint(paths.tls / "filters.pem"),
-            outgoing=outgoing.main_cf(config, f"{etc}/transport"),
+            own_domain=f", {config.mail_name}",
+            outgoing=outgoing.main_cf(config),
         ),
         0o644,
     )
@@ -57,12 +65,22 @@ def write(config: Config) -> None:
             submission=_service(config.listen, config.submission_port),
             filters=_service(layout.LOOPBACK, config.filters_port),
             help=layout.sign_in_help(config),
+            reports=values.root(config.state),
+            reports_uid=reports.uid,
+            reports_gid=reports.gid,
             **outgoing.master_cf(config),
         ),
         0o644,
     )
-    layout.write(etc / "transport", outgoing.transport_map(config), 0o644)
+    collected = config.reports_address
+    if not _ADDRESS.fullmatch(collected):
+        raise SettingInvalid("mail_reports", config.state, "must be a mail address")
+    layout.write(etc / "system", f"# Written by Beffroi, do not edit.\n{collected} {collected}\n", 0o644)
+    layout.write(
+        etc / "transport", f"{outgoing.transport_map(config)}{collected} {REPORTS_SERVICE}:\n", 0o644
+    )
     layout.write(etc / "resolv.conf", outgoing.RESOLVER, 0o644)
+    _write_map(etc / "tls-policy.cf", policies.path(config), policies.QUERY)
     _write_map(etc / "domains.cf", paths.routes, "SELECT name FROM domain WHERE name='%s'")
     _write_map(etc / "mailboxes.cf", paths.routes, "SELECT address FROM mailbox WHERE address='%s'")
     _write_map(etc / "full.cf", paths.routes, "SELECT answer FROM full_domain WHERE name='%s'")
@@ -72,6 +90,16 @@ def _fingerprint(certificate: Path) -> str:
     """As Postfix writes it: pairs of hexadecimal digits of SHA-256."""
     found = x509.load_pem_x509_certificate(certificate.read_bytes()).fingerprint(hashes.SHA256())
     return found.hex(":").upper()
+
+
+def _reports(config: Config) -> layout.Owner:
+    """Where mails with reports lie: Postfix writes ``mail``, the process reports reads it and writes ``read``, which
+    the Python user empties."""
+    reports, python = layout.reports_owner(config), layout.python_owner(config)
+    layout.directory(values.root(config.state), 0o711)
+    layout.directory(values.maildir(config.state), 0o700, reports)
+    layout.directory(values.read_folder(config.state), 0o2770, layout.Owner(reports.uid, python.gid))
+    return reports
 
 
 def _service(listen: str, port: int) -> str:

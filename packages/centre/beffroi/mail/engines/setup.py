@@ -23,6 +23,7 @@ from beffroi.lib.config import Config
 from beffroi.lib.process import Process
 from beffroi.mail import projections, signing, tokens
 from beffroi.mail.engines import dovecot, layout, postfix, probes, rspamd, unbound
+from beffroi.mail.sending import policies
 
 
 def write(config: Config) -> None:
@@ -48,6 +49,7 @@ def write(config: Config) -> None:
         dovecot_gid=layout.group("dovecot", "dovecot-core"),
         mail_gid=layout.MAIL_UID,
     )
+    policies.create(config, python=python)
     signing.create(config, python=python, rspamd_gid=layout.group("_rspamd", "rspamd"))
     for engine in (postfix, dovecot, rspamd, unbound):
         engine.write(config)

@@ -34,6 +34,8 @@ from beffroi.mail.gate.sending import Sent
 from beffroi.mail.gate.sign_ins import SignIns
 from beffroi.mail.gate.spool import Spool
 
+LEAVING = "mail:leaving"
+MAX_DOMAINS = 100
 log = logging.getLogger("beffroi.mailgate")
 BATCH = 100
 POLL_S = 1.0
@@ -205,6 +207,9 @@ class Drain:
             },
             run=self._config.run,
         )
+        if facts.signed_in and self._config.outgoing_mail:
+            domains = sorted({one.rpartition("@")[2] for one in addresses})[:MAX_DOMAINS]
+            outbox.publish(database, LEAVING, {"domains": domains}, run=self._config.run)
 
 
 def _keep_bank_details(database: Database, message_id: str, received: datetime, seen: Sequence[Seen]) -> None:

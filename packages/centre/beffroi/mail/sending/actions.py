@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.events import publish
@@ -14,12 +15,14 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
-from beffroi.mail.models import Mailbox
-from beffroi.mail.sending import queries
-from beffroi.mail.sending.models import SendingAlarm
+from beffroi.mail.models import JournalPosition, Mailbox
+from beffroi.mail.sending import queries, reputation
+from beffroi.mail.sending.models import AddressListing, PartnerTls, SendingAlarm
 from beffroi.mail.sending.queue import Waiting
 
 SYSTEM = Actor.system("sending")
+LEFT = "left"
+"""The place in Postfix's log up to which it was counted."""
 QUEUE_VERBS = ("retry", "release", "return", "delete")
 TAKEOVER = "takeover"
 """In the place of a limit: somebody else seems to have set something for the mailbox."""
@@ -134,6 +137,48 @@ def change_queued(*, actor: Actor, verb: str, messages: Sequence[Waiting]) -> No
             personal={"sender": one.sender},
         )
     publish("mail:queue_change", {"verb": verb, "ids": [one.id for one in messages]})
+
+
+@transaction.atomic
+def count_left(*, before: int, after: int, rows: Sequence[tuple[str, str, int]]) -> bool:
+    """Add what left between two places of the log; False where another was faster. Numbers of no person: no audit."""
+    position, _ = JournalPosition.objects.get_or_create(pk=LEFT)
+    if not JournalPosition.objects.filter(pk=position.pk, offset_bytes=before).update(offset_bytes=after):
+        return False
+    today = clock.now().date()
+    for domain, how, n in rows:
+        row, _ = PartnerTls.objects.get_or_create(domain=domain, day=today, how=how)
+        PartnerTls.objects.filter(pk=row.pk).update(count=F("count") + n)
+    return True
+
+
+@transaction.atomic
+def note_listing(*, address: str, zone: str, state: str) -> AddressListing:
+    """Keep what a list said today; the first day on it is recorded and told. No answer changes nothing but the date."""
+    now = clock.now()
+    row, made = AddressListing.objects.get_or_create(address=address, zone=zone, defaults={"state": state})
+    before = "" if made else row.state
+    row.checked_at = now
+    if state not in (row.state, reputation.UNANSWERED):
+        row.state, row.since_at = state, now
+    row.save(update_fields=["state", "since_at", "checked_at"])
+    if state == reputation.LISTED != before:
+        audit.record(
+            actor=SYSTEM,
+            verb="mail:address:listed",
+            object_id=address,
+            collectivite_id=None,
+            details={"zone": zone},
+        )
+        publish("mail:address_listed", {"address": address, "zone": zone})
+    return row
+
+
+@transaction.atomic
+def forget_listings(*, wanted: Collection[tuple[str, str]]) -> int:
+    """Let go of what is asked no more: (address, zone) pairs that are not wanted. Return how many."""
+    old = [one.pk for one in AddressListing.objects.all() if (one.address, one.zone) not in wanted]
+    return AddressListing.objects.filter(pk__in=old).delete()[0]
 
 
 def _changed(alarm: SendingAlarm) -> None:

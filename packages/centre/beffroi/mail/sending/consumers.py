@@ -1,16 +1,25 @@
-"""What follows when an account sends too much, and when a person changes the queue. Group "main" (worker)."""
+"""What follows when an account sends too much, and when a person changes the queue. Group "main" (worker);
+what partners demand is asked of strangers, so in "sources"."""
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 from django.conf import settings
 
 from beffroi.core.events import Event, consumer, periodic
+from beffroi.lib import clock
 from beffroi.mail import consumers as mail
 from beffroi.mail import projections, signing
+from beffroi.mail.domains import checking, site
 from beffroi.mail.domains import queries as domains
 from beffroi.mail.gate.sending import KIND
-from beffroi.mail.models import Mailbox
-from beffroi.mail.sending import actions, queries, queue
+from beffroi.mail.gate.store import LEAVING
+from beffroi.mail.models import JournalPosition, Mailbox
+from beffroi.mail.sending import actions, policies, queries, queue, reputation, sts
+
+ASK_AGAIN_S = 20 * 3600
+POLICY_BUDGET_S = 20.0
 
 
 @consumer(name="mail.sending_refused", kinds=(KIND,))
@@ -34,6 +43,59 @@ def project_held(event: Event) -> None:
 @consumer(name="mail.queue_change", kinds=("mail:queue_change",), atomic=False)
 def change_queue(event: Event) -> None:
     queue.change(settings.BEFFROI, event.payload["verb"], event.payload["ids"])
+
+
+@consumer(name="mail.partner_policies", kinds=(LEAVING,), group="sources", atomic=False)
+def learn_policies(event: Event) -> None:
+    """What partners demand of those who send to them, asked when the first mail of a day leaves for them."""
+    config, now_s = settings.BEFFROI, clock.epoch_s()
+    asker = checking.own_resolver(config, budget_s=POLICY_BUDGET_S)
+    for name in event.payload["domains"]:
+        before = policies.known(config, name)
+        if now_s - before.asked_s > ASK_AGAIN_S and not checking.enrolled(name):
+            policies.put(config, sts.learn(before, asker, site.Way(), now_s=now_s))
+
+
+@periodic("mail.partner_policies", every_s=3600.0, group="sources")
+def refresh_policies() -> None:
+    """What is demanded holds for weeks: asked again each day, so that it does not run out between two mails."""
+    config, now_s = settings.BEFFROI, clock.epoch_s()
+    if not policies.path(config).exists():
+        return
+    asker = checking.own_resolver(config, budget_s=POLICY_BUDGET_S)
+    for before in policies.due(config, asked_before_s=now_s - ASK_AGAIN_S, limit=20):
+        policies.put(config, sts.learn(before, asker, site.Way(), now_s=now_s))
+
+
+@periodic("mail.left", every_s=600.0)
+def count_left() -> None:
+    """How well what left was protected; with the keeper away it is counted later."""
+    if not settings.BEFFROI.outgoing_mail:
+        return
+    more = True
+    while more:
+        before = JournalPosition.objects.get_or_create(pk=actions.LEFT)[0].offset_bytes
+        try:
+            after, more, rows = queue.left(settings.BEFFROI, before)
+        except queue.QueueUnavailable:
+            return
+        more = actions.count_left(before=before, after=after, rows=rows) and more
+
+
+@periodic("mail.reputation", every_s=3600.0, group="sources")
+def ask_lists() -> None:
+    """Each list about each address once a day."""
+    config = settings.BEFFROI
+    asker = checking.own_resolver(config, budget_s=POLICY_BUDGET_S)
+    asked = reputation.zones(config)
+    addresses = reputation.addresses(config, asker) if asked else []
+    wanted = {(address, zone) for address in addresses for zone in asked}
+    fresh = queries.fresh_listings(since=clock.now() - timedelta(seconds=ASK_AGAIN_S))
+    for address, zone in sorted(wanted - fresh):
+        state = reputation.state(address, zone, asker)
+        actions.note_listing(address=address, zone=zone, state=state)
+    if wanted or not asked:
+        actions.forget_listings(wanted=wanted)
 
 
 @periodic("mail.signing_keys", every_s=60.0)

@@ -1,10 +1,12 @@
-"""The only hand on Postfix's queue: what waits, and for exact identifiers retry, hold, release, return, delete.
+"""The only hand on Postfix's queue: what waits, what left encrypted or in clear, and for exact identifiers retry,
+hold, release, return, delete.
 
 Purpose: Postfix lets root alone change its queue; console, worker and command line are not root.
 Process: ``python -m beffroi.mail.sending.keeper``, root, no network: STATE/run/queue.sock, for root and the centre's
          Python user. Nothing but fixed Postfix commands is run; those that need no root run as ``nobody``, postdrop.
 Hostile: the Python processes, were one taken over: they may do to the queue what an administrator may, nothing else.
-         Queue files hold what strangers wrote: only Postfix's own programs read them.
+         Queue files hold what strangers wrote: only Postfix's own programs read them. Of its log, where their servers'
+         answers stand, shapes of lines are matched here (``left``), and only domains and numbers are told.
 Fails:   closed, one sentence; mail flows without this process.
 Source:  postqueue(1), postsuper(1), unix(7) SO_PEERCRED.
 """
@@ -27,11 +29,14 @@ from typing import Any
 
 from beffroi.lib.config import Config, load
 from beffroi.mail.engines import layout
+from beffroi.mail.sending import left
 
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_IDS = 500
 MAX_LISTED = 2000
 MAX_REASON = 300
+MAX_LOG_BYTES = 8 * 1024 * 1024
+MAX_PARTNERS = 20_000
 COMMAND_TIMEOUT_S = 20.0
 CALLER_TIMEOUT_S = 10.0
 _AT_ONCE = 4
@@ -47,6 +52,7 @@ def socket_path(config: Config) -> Path:
 class Keeper:
     def __init__(self, config: Config) -> None:
         self._etc = str(layout.Paths(config.state).postfix / "etc")
+        self._log = config.log / "postfix.log"
         self._callers = {0, layout.python_owner(config).uid}
         self._is_root = os.getuid() == 0
 
@@ -59,6 +65,8 @@ class Keeper:
             return _refused("The request is malformed.")
         if verb == "list":
             return self._list()
+        if verb == "left":
+            return self._left(asked.get("offset_bytes"))
         if not isinstance(ids, list) or not 0 < len(ids) <= MAX_IDS:
             return _refused("The request names no message, or too many.")
         if not all(isinstance(one, str) and _ID.fullmatch(one) for one in ids):
@@ -75,6 +83,31 @@ class Keeper:
             return _refused("Postfix does not tell its queue.")
         lines = output.splitlines()
         return {"ok": True, "total": len(lines), "messages": [_shown(line) for line in lines[:MAX_LISTED]]}
+
+    def _left(self, offset: object) -> Answer:
+        """What left since this place of Postfix's log: domains and numbers. A log that was cut is read anew."""
+        if not isinstance(offset, int) or offset < 0:
+            return _refused("The place in the log is malformed.")
+        try:
+            descriptor = os.open(self._log, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb") as file:
+                start = offset if offset <= os.fstat(descriptor).st_size else 0
+                file.seek(start)
+                data = file.read(MAX_LOG_BYTES)
+        except OSError:
+            return _refused("Postfix's log cannot be read.")
+        end = data.rfind(b"\n") + 1
+        if not end and len(data) == MAX_LOG_BYTES:
+            end = len(data)  # no line of a log is that long: go past it
+        whole = data[:end]
+        counted = left.count(whole.splitlines())
+        rows = [[domain, how, n] for (domain, how), n in counted.most_common(MAX_PARTNERS)]
+        return {
+            "ok": True,
+            "offset_bytes": start + len(whole),
+            "more": len(data) == MAX_LOG_BYTES,
+            "rows": rows,
+        }
 
     def _retry(self, ids: list[str]) -> Answer:
         """What is gone meanwhile is no failure."""

@@ -40,3 +40,39 @@ class SendingAlarm(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class PartnerTls(models.Model):
+    """Recipients of one domain that mail left for on one day (UTC), by how it was protected (``left``). Of all
+    communes together."""
+
+    domain = models.CharField(max_length=253)
+    day = models.DateField(db_index=True)
+    how = models.CharField(max_length=10)
+    count = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "mail_partner_tls"
+        constraints = (
+            models.UniqueConstraint(fields=["domain", "day", "how"], name="mail_partner_tls_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.domain}:{self.day}:{self.how}"
+
+
+class AddressListing(models.Model):
+    """What one block list said of one address of ours (``reputation``). ``since_at``: since when it says so."""
+
+    address = models.GenericIPAddressField()
+    zone = models.CharField(max_length=200)
+    state = models.CharField(max_length=12)
+    since_at = models.DateTimeField(default=clock.now)
+    checked_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "mail_address_listing"
+        constraints = (models.UniqueConstraint(fields=["address", "zone"], name="mail_address_listing_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.address}:{self.zone}"

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound, existing
 from beffroi.mail.models import Mailbox
-from beffroi.mail.sending import queue
-from beffroi.mail.sending.models import SendingAlarm
+from beffroi.mail.sending import left, queue, reputation
+from beffroi.mail.sending.models import AddressListing, PartnerTls, SendingAlarm
 from beffroi.mail.sending.queue import Waiting
+
+CLEAR_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,16 @@ class OutgoingQueue:
     total: int
     rows: tuple[Outgoing, ...]
     accounts: tuple[tuple[str, int], ...]
+
+
+class Protected(NamedTuple):
+    """Recipients served: ``proved`` (DANE or MTA-STS), ``encrypted`` without a proof of whom, ``clear``. ``partners``:
+    (domain, recipients) of what left in clear, the most first."""
+
+    proved: int
+    encrypted: int
+    clear: int
+    partners: tuple[tuple[str, int], ...]
 
 
 def alarms(actor: Actor) -> QuerySet[SendingAlarm]:
@@ -72,6 +87,40 @@ def outgoing(actor: Actor, config: Config) -> OutgoingQueue:
     accounts = sorted(counted.items(), key=lambda one: (-one[1], one[0]))
     rows = tuple(Outgoing(one, known.get(one.sender)) for one in found.messages)
     return OutgoingQueue(found.total, rows, tuple(accounts))
+
+
+def protected(actor: Actor, *, days: int) -> Protected:
+    """How well what left within these days was protected. Errors: NotFound (not the Département)."""
+    if not actor.sees_all:
+        raise NotFound("partners")
+    rows = PartnerTls.objects.filter(day__gt=clock.now().date() - timedelta(days=days))
+    totals = {one["how"]: one["n"] for one in rows.values("how").annotate(n=Sum("count"))}
+    clear = rows.filter(how=left.CLEAR).values("domain").annotate(n=Sum("count")).order_by("-n", "domain")
+    return Protected(
+        totals.get(left.PROVED, 0),
+        totals.get(left.ENCRYPTED, 0),
+        totals.get(left.CLEAR, 0),
+        tuple((one["domain"], one["n"]) for one in clear[:CLEAR_SHOWN]),
+    )
+
+
+def listings(actor: Actor) -> list[AddressListing]:
+    """What block lists say of our addresses, what is listed first. Errors: NotFound (not the Département)."""
+    if not actor.sees_all:
+        raise NotFound("addresses")
+    rows = AddressListing.objects.order_by("zone", "address")
+    return sorted(rows, key=lambda one: one.state != reputation.LISTED)
+
+
+def listed(actor: Actor) -> int:
+    """How many addresses stand on a list; 0 for whoever is not the Département."""
+    if not actor.sees_all:
+        return 0
+    return AddressListing.objects.filter(state=reputation.LISTED).values("address").distinct().count()
+
+
+def fresh_listings(*, since: datetime) -> set[tuple[str, str]]:
+    return set(AddressListing.objects.filter(checked_at__gt=since).values_list("address", "zone"))
 
 
 def access_queued(actor: Actor, config: Config, queue_id: str) -> Outgoing:

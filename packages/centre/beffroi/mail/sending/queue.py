@@ -71,6 +71,15 @@ def read(config: Config) -> Queue:
     return Queue(answer["total"], tuple(sorted(found, key=lambda one: (one.since, one.id))))
 
 
+def left(config: Config, offset_bytes: int) -> tuple[int, bool, list[tuple[str, str, int]]]:
+    """(next place, whether more waits, (domain, how, recipients) each) of Postfix's log from this place on.
+
+    Errors: QueueUnavailable.
+    """
+    answer = _ask(config, {"verb": "left", "offset_bytes": offset_bytes})
+    return answer["offset_bytes"], answer["more"], [(one[0], one[1], one[2]) for one in answer["rows"]]
+
+
 def change(config: Config, verb: str, ids: Sequence[str]) -> None:
     """retry, hold, release, return (to the sender) or delete; what is gone already is no failure.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid
 from beffroi.mail.domains import actions, checking, queries, update, zone
+from beffroi.mail.reports import queries as reports
 from beffroi.portal import domain_view, domain_words
 from beffroi.portal.pages import for_administrators, page
 
@@ -30,6 +32,7 @@ CHECK_S = 20.0
 def domains(request: HttpRequest, actor: Actor) -> HttpResponse:
     checks = {one.domain_id: one for one in queries.visible_checks(actor)}
     names = {one.id: one.name for one in communes.visible_collectivites(actor)}
+    sudden = Counter(reports.alarms(actor).values_list("domain_id", flat=True))
     rows = []
     for one in communes.visible_domains(actor):
         last = checks.get(one.id)
@@ -40,6 +43,7 @@ def domains(request: HttpRequest, actor: Actor) -> HttpResponse:
                 "collectivite": names.get(one.collectivite_id, ""),
                 "last": last,
                 "tag": lines[0].tag if lines else "domain_unknown",
+                "sudden": sudden[one.id],
                 "lost": [domain_words.label(item) for item in last.lost] if last else [],
             }
         )

@@ -19,12 +19,13 @@ from beffroi.mail import queries as mail
 from beffroi.mail.filters import actions as filters_actions
 from beffroi.mail.filters import queries as filters
 from beffroi.mail.sending import actions, queries
-from beffroi.mail.sending.models import SendingAlarm
+from beffroi.mail.sending.models import AddressListing, SendingAlarm
 from beffroi.mail.sending.queue import QueueUnavailable
 from beffroi.portal.forwarding import listed
 from beffroi.portal.pages import for_administrators, page
 
 SHOWN = 200
+DAYS = 30
 _STATES = {
     "incoming": gettext_lazy("arrive"),
     "active": gettext_lazy("en cours d’envoi"),
@@ -48,6 +49,9 @@ def outgoing(request: HttpRequest, actor: Actor) -> HttpResponse:
         ],
         "alarms": [_alarm(actor, one) for one in queries.alarms(actor)],
         "leaves": settings.BEFFROI.outgoing_mail,
+        "protected": queries.protected(actor, days=DAYS),
+        "days": DAYS,
+        "listings": [_listing(one) for one in queries.listings(actor)],
     }
     try:
         found = queries.outgoing(actor, settings.BEFFROI)
@@ -112,6 +116,22 @@ def _row(one: queries.Outgoing, names: dict[str, str]) -> dict[str, Any]:
         "to": [address for address, why in one.mail.recipients[:3]],
         "more_to": max(0, len(one.mail.recipients) - 3),
     }
+
+
+_LISTINGS = {
+    "listed": ("domain_bad", gettext_lazy("sur la liste")),
+    "clear": ("domain_ok", gettext_lazy("pas sur la liste")),
+    "refused": (
+        "domain_unknown",
+        gettext_lazy("la liste refuse de nous répondre : voyez ses conditions d’usage"),
+    ),
+    "unanswered": ("domain_unknown", gettext_lazy("la liste ne répond pas")),
+}
+
+
+def _listing(one: AddressListing) -> dict[str, Any]:
+    tag, said = _LISTINGS[one.state]
+    return {"row": one, "tag": tag, "said": said, "listed": one.state == "listed"}
 
 
 def _alarm(actor: Actor, one: SendingAlarm) -> dict[str, Any]:

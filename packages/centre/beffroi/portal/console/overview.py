@@ -25,6 +25,8 @@ from beffroi.incidents import queries as incidents
 from beffroi.lib import clock
 from beffroi.mail import queries as mail
 from beffroi.mail.domains import queries as domains
+from beffroi.mail.probe import queries as probe
+from beffroi.mail.reports import queries as reports
 from beffroi.mail.sending import queries as sending
 from beffroi.portal import chart, weather, weather_words
 from beffroi.portal.console import evidence
@@ -163,7 +165,7 @@ def tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]
             reverse("waiting"),
         ),
     )
-    for count, said, url in (*counted, _sending(actor)):
+    for count, said, url in (*counted, _sending(actor), _senders(actor), _probe(actor), _listed(actor)):
         if count:
             found.append({"said": said % {"n": count}, "url": url})
     return found
@@ -174,6 +176,45 @@ def _sending(actor: Actor) -> tuple[int, Any, str]:
     return (
         sending.alarms(actor).count(),
         ngettext_lazy("%(n)s compte de courriel envoie trop", "%(n)s comptes de courriel envoient trop", "n"),
+        reverse("outgoing"),
+    )
+
+
+def _senders(actor: Actor) -> tuple[int, Any, str]:
+    """Who suddenly sends much in a domain's name."""
+    return (
+        reports.alarms(actor).count(),
+        ngettext_lazy(
+            "%(n)s expéditeur nouveau écrit au nom d’un domaine",
+            "%(n)s expéditeurs nouveaux écrivent au nom d’un domaine",
+            "n",
+        ),
+        reverse("mail_domains"),
+    )
+
+
+def _probe(actor: Actor) -> tuple[int, Any, str]:
+    """Paths on which the centre's own mail does not arrive."""
+    return (
+        probe.alarms(actor),
+        ngettext_lazy(
+            "%(n)s chemin du courrier ne fonctionne plus",
+            "%(n)s chemins du courrier ne fonctionnent plus",
+            "n",
+        ),
+        reverse("mail_probe"),
+    )
+
+
+def _listed(actor: Actor) -> tuple[int, Any, str]:
+    """Addresses of ours on a block list."""
+    return (
+        sending.listed(actor),
+        ngettext_lazy(
+            "%(n)s de nos adresses d’envoi est sur une liste noire",
+            "%(n)s de nos adresses d’envoi sont sur une liste noire",
+            "n",
+        ),
         reverse("outgoing"),
     )
 

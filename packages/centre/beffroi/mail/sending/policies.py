@@ -1,0 +1,92 @@
+"""The projection that tells Postfix which partners demand a proved certificate: projections/tls-policy.sqlite.
+
+Purpose: MTA-STS holds while every Python process is stopped.
+Process: written by sources; read by ``postfix`` (proxymap), as the other projections are.
+Format:  one row a domain, kept also where it demands nothing: when it was asked. What is over answers nothing.
+Source:  mail/projections.py for why it is never replaced by rename.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from beffroi.lib.config import Config
+from beffroi.mail.sending.sts import Known
+
+QUERY = (
+    "SELECT row FROM policy WHERE domain='%s' AND row<>'' AND until_s>CAST(strftime('%%s','now') AS INTEGER)"
+)
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS policy (domain TEXT PRIMARY KEY, id TEXT NOT NULL, row TEXT NOT NULL,
+  until_s INTEGER NOT NULL, asked_s INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+class _Owner(Protocol):
+    @property
+    def uid(self) -> int: ...
+    @property
+    def gid(self) -> int: ...
+
+
+def path(config: Config) -> Path:
+    return config.state / "projections" / "tls-policy.sqlite"
+
+
+@contextmanager
+def _open(config: Config) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(path(config), timeout=10)
+    try:
+        connection.execute("PRAGMA journal_mode = delete")
+        with connection:
+            yield connection
+    finally:
+        connection.close()
+
+
+def create(config: Config, *, python: _Owner) -> None:
+    """Make the file where it is missing; the folder is ``projections.create``'s."""
+    with _open(config) as connection:
+        connection.executescript(_SCHEMA)
+    os.chown(path(config), python.uid, python.gid)
+    path(config).chmod(0o644)
+
+
+def known(config: Config, domain: str) -> Known:
+    with _open(config) as connection:
+        found = connection.execute("SELECT * FROM policy WHERE domain = ?", (domain,)).fetchone()
+    return Known(*found) if found else Known(domain)
+
+
+def put(config: Config, one: Known) -> None:
+    with _open(config) as connection:
+        connection.execute(
+            "INSERT OR REPLACE INTO policy (domain, id, row, until_s, asked_s) VALUES (?, ?, ?, ?, ?)",
+            (one.domain, one.id, one.row, one.until_s, one.asked_s),
+        )
+
+
+def due(config: Config, *, asked_before_s: int, limit: int) -> list[Known]:
+    """Those with something demanded that were not asked since; the oldest first."""
+    with _open(config) as connection:
+        rows = connection.execute(
+            "SELECT * FROM policy WHERE row <> '' AND asked_s < ? ORDER BY asked_s LIMIT ?",
+            (asked_before_s, limit),
+        )
+        return [Known(*row) for row in rows]
+
+
+def demanded(config: Config, *, now_s: int) -> int:
+    """How many partners demand it now."""
+    if not path(config).exists():
+        return 0
+    with _open(config) as connection:
+        row = connection.execute(
+            "SELECT COUNT(*) FROM policy WHERE row <> '' AND until_s > ?", (now_s,)
+        ).fetchone()
+    return int(row[0])

@@ -1,0 +1,61 @@
+"""Courrier de contrôle: the mails that the centre sends to itself, by every path, each ten minutes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET
+
+from beffroi.core.identity.actor import Actor
+from beffroi.mail.probe import queries
+from beffroi.mail.probe.queries import Way
+from beffroi.portal.pages import for_administrators, page
+
+PATHS = {
+    "incoming": gettext_lazy("Courrier reçu de l’extérieur"),
+    "submission": gettext_lazy("Courrier envoyé par une personne connectée"),
+}
+SAID = {
+    "": (gettext_lazy("Arrivé."), ""),
+    "unreachable": (
+        gettext_lazy("Le serveur de courrier ne répond pas."),
+        gettext_lazy("Regardez postfix et son journal : ./beffroi status."),
+    ),
+    "refused": (
+        gettext_lazy("Le serveur de courrier l’a refusé ou remis à plus tard."),
+        gettext_lazy("Regardez rspamd et mailgate, puis la place sur le disque : ./beffroi status."),
+    ),
+    "sign_in": (
+        gettext_lazy("La connexion pour envoyer a été refusée."),
+        gettext_lazy("Regardez dovecot et son journal : ./beffroi status."),
+    ),
+    "late": (
+        gettext_lazy("Accepté, mais pas arrivé à temps dans la boîte."),
+        gettext_lazy("Regardez ce qui attend dans le courrier sortant, et dovecot."),
+    ),
+    "unchecked": (
+        gettext_lazy("Arrivé sans avoir été vérifié par la porte du courrier."),
+        gettext_lazy("Regardez mailgate : ce qui passe maintenant sera vérifié après coup."),
+    ),
+    "unread": (
+        gettext_lazy("La boîte ne peut pas être lue."),
+        gettext_lazy("Regardez dovecot et son journal : ./beffroi status."),
+    ),
+}
+
+
+@require_GET
+@for_administrators
+def probe(request: HttpRequest, actor: Actor) -> HttpResponse:
+    found = queries.ways(actor)
+    rows = [_row(one) for one in found]
+    context = {"place": "overview", "rows": rows, "alarms": sum(one.alarms for one in found)}
+    return page(request, "console/probe.html", context)
+
+
+def _row(one: Way) -> dict[str, Any]:
+    said, todo = SAID.get(one.last.code, (one.last.code, ""))
+    tag = "domain_bad" if one.alarms else "domain_warn" if one.failures else "domain_ok"
+    return {"way": one, "name": PATHS.get(one.path, one.path), "said": said, "todo": todo, "tag": tag}

@@ -1,0 +1,33 @@
+"""Who sends in the commune's own name, for its référent, who alone knows the town hall's programs."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import Invalid, NotAllowed
+from beffroi.mail.domains import queries as domains
+from beffroi.mail.reports import actions
+from beffroi.portal import sender_view
+from beffroi.portal.pages import for_agents, page
+
+WORDS = {"ours": "ours", "not_ours": "not_ours", "unsay": ""}
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def senders(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
+    """Errors: NotFound, NotAllowed, Invalid."""
+    if actor.role != "referent":
+        raise NotAllowed("domains are the référent's")
+    one = domains.access_domain(actor, domain_id)
+    if request.method == "POST":
+        act = request.POST.get("act", "")
+        if act not in WORDS:
+            raise Invalid("act")
+        operator = request.POST.get("operator", "")[:253]
+        actions.say(actor=actor, domain=one, operator=operator, word=WORDS[act])
+        return HttpResponseRedirect(reverse("own_senders", args=[one.id]))
+    return page(request, "portal/senders.html", {"place": "mail", **sender_view.context(one)})

@@ -1,0 +1,45 @@
+"""The page of the centre's own test mail; the mails are real in tests/clients/test_mail_probe.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.errors import NotFound
+from beffroi.mail.probe import actions, queries
+from beffroi.mail.probe.paths import Result
+from django.test import Client
+
+from tests.conftest import Commune
+from tests.fixtures_portal import console_client, no_door, on_listener
+
+__all__ = ["no_door"]
+pytestmark = pytest.mark.django_db
+
+
+def text(answer: Any) -> str:
+    return answer.content.decode()  # type: ignore[no-any-return]
+
+
+def test_the_page_says_which_path_fails_and_what_to_look_at(administrator: Actor) -> None:
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        assert "Aucun courriel de contrôle depuis un jour" in text(client.get("/sonde/"))
+        actions.keep([Result("incoming", "", 800), Result("submission", "late", 45_000)])
+        assert "Le courrier passe" in text(client.get("/sonde/")), "one failure may be a restart"
+        actions.keep([Result("incoming", "", 900), Result("submission", "late", 45_000)])
+        page = text(client.get("/sonde/"))
+        assert "1 chemin du courrier ne fonctionne plus." in page
+        assert "Accepté, mais pas arrivé à temps" in page
+        assert "d’ordinaire 850 ms" in page
+        assert "1 chemin du courrier ne fonctionne plus" in text(client.get("/"))
+
+
+def test_nobody_of_a_commune_sees_it(beaune: Commune) -> None:
+    actions.keep([Result("incoming", "late", 1)] * 2)
+    with pytest.raises(NotFound):
+        queries.ways(beaune.referent)
+    assert queries.alarms(beaune.referent) == 0
+    with on_listener("console"):
+        assert Client().get("/sonde/", secure=True).status_code == 302
