@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy
 CATEGORIES = {
     "decisions": gettext_lazy("Décisions terminées"),
     "exceptions": gettext_lazy("Exceptions locales terminées"),
-    "never_again": gettext_lazy("« Plus jamais » retirés"),
+    "never_again": gettext_lazy("« Plus jamais » retirés"),
     "feed_lines": gettext_lazy("Lignes anciennes du flux"),
     "approvals": gettext_lazy("Seconds avis rendus"),
     "withdrawn_copies": gettext_lazy("Traces des copies retirées"),

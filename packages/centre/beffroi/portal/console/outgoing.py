@@ -29,8 +29,8 @@ _STATES = {
     "hold": gettext_lazy("retenu"),
 }
 _QUESTIONS = {
-    "return": gettext_lazy("Rendre ce courriel à son expéditeur ?"),
-    "delete": gettext_lazy("Supprimer ce courriel ?"),
+    "return": gettext_lazy("Rendre ce courriel à son expéditeur ?"),
+    "delete": gettext_lazy("Supprimer ce courriel ?"),
 }
 
 
