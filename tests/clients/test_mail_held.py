@@ -177,7 +177,7 @@ def test_a_digest_arrives_by_mail_and_its_link_opens_the_subjects(
         view = opened.read(opened.list()[0].uid)
     assert view.summary.subject == "1 courriel retenu à regarder"
     assert "Devis n° 1" in view.text and SENDER in view.text and "usurpé" in view.text
-    link = view.text.split("pendant 7 jours :")[1].split()[0]
+    link = view.text.split("pendant 7 jours\xa0:")[1].split()[0]
     path = link.removeprefix("https://localhost:8443")
     shown = Client().get(path).content.decode()
     assert "Devis n° 1" in shown and SENDER not in shown

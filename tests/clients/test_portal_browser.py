@@ -250,7 +250,6 @@ CONSOLE_PAGES = {
     "domaine": "/domaines/{domain_id}/",
     "domaine-lettre": "/domaines/{domain_id}/lettre/",
     "sonde": "/sonde/",
-    "sortant": "/sortant/",
     "domaine-envois": "/domaines/{domain_id}/envois/",
     "sources": "/sources/",
     "source": "/sources/{source_id}/",

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.decisions import actions, appeals, exceptions, never_again, staging
+from beffroi.core.decisions import actions, exceptions, never_again, staging
 from beffroi.core.decisions.actions import ProtectedIndicator
-from beffroi.core.decisions.models import Appeal, Decision, LocalException
+from beffroi.core.decisions.models import Decision, LocalException
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.db import Database
@@ -117,7 +117,7 @@ def _step(_: Actor) -> None:
     staging.tick()
 
 
-def _hit(_: Actor) -> None:
+def hit_by(_: Actor) -> None:
     """Communes are refused what they live on."""
     for one in Decision.objects.filter(state__in=Decision.OPEN):
         for commune in Collectivite.objects.order_by("id")[:5]:
@@ -131,21 +131,21 @@ def _observed(system: Actor, *then: Callable[[Actor], None]) -> None:
         event(system)
 
 
-def _weak_active(system: Actor, *then: Callable[[Actor], None]) -> None:
+def weak_active(system: Actor, *then: Callable[[Actor], None]) -> None:
     _observed(system, _step, _step, *then)
 
 
 def _rolled_back(system: Actor) -> None:
-    _weak_active(system, _hit)
+    weak_active(system, hit_by)
 
 
 STATES: dict[str, Callable[[Actor], object]] = {
     "none": lambda _: None,
     "observed": _observed,
     "canary": lambda system: _observed(system, _step),
-    "active (weak)": _weak_active,
+    "active (weak)": weak_active,
     "active": decide,
-    "review": lambda system: _observed(system, _hit),
+    "review": lambda system: _observed(system, hit_by),
     "withdrawn": _rolled_back,
 }
 
@@ -163,7 +163,7 @@ def _later(strength: str, actor: Actor, *, lives: float) -> None:
         decide(actor, strength=strength)
 
 
-def _approve(_: Actor) -> None:
+def approve_it(_: Actor) -> None:
     for one in Decision.objects.filter(state__in=Decision.OPEN):
         staging.approve(actor=ADMIN, decision=one)
 
@@ -177,7 +177,7 @@ EVENTS: dict[str, Callable[[Actor], object]] = {
     "weak": lambda system: decide(system, strength="weak"),
     "strong": decide,
     "person": lambda _: decide(ADMIN, rule="departement", reason="departement_confirmed"),
-    "approve": _approve,
+    "approve": approve_it,
     "revoke": _revoke,
     "expiry": lambda _: _ended(),
     "weak, soon": lambda system: _later("weak", system, lives=0.5),
@@ -185,7 +185,7 @@ EVENTS: dict[str, Callable[[Actor], object]] = {
     "weak, late": lambda system: _later("weak", system, lives=3),
     "strong, late": lambda system: _later("strong", system, lives=3),
     "person, late": lambda _: _later("strong", ADMIN, lives=3),
-    "hit": _hit,
+    "hit": hit_by,
     "step": _step,
     "never again": lambda _: never_again.never_again(actor=ADMIN, indicator=SITE, reason="mairie"),
 }
@@ -231,7 +231,7 @@ def test_each_event_in_each_state(
         told = ""
     assert (latest.state if latest else "", told) == expected
     if expected == B and event in ("person", "approve", "person, late") and latest is not None:
-        _hit(system)  # what a person put in force is not rolled back by a count
+        hit_by(system)  # what a person put in force is not rolled back by a count
         assert at_doors(plane) == "block"
 
 
@@ -331,13 +331,13 @@ def test_a_persons_demand_gives_its_grounds(
 def test_strong_evidence_for_what_is_in_force_on_weak_counts(
     system: Actor, beaune: Commune, town_halls: list[str], plane: Database
 ) -> None:
-    _weak_active(system)
+    weak_active(system)
     _allow(beaune)
     decide(system)
     row = Decision.objects.get()
     assert (row.rule, row.strength, row.reason) == ("two_communes", "strong", "two_communes")
     assert not LocalException.objects.filter(state="active").exists()  # several communes saw it
-    _hit(system)
+    hit_by(system)
     assert at_doors(plane) == "block"
 
 
@@ -351,90 +351,9 @@ def test_who_confirms_a_command_server_does_not_make_it_one_that_may_be_opened(
         if number:
             decide(administrator, rule="departement", reason="confirmed")
         else:
-            _approve(system)
+            approve_it(system)
         with pytest.raises(exceptions.ExceptionRefused, match="command_server"):
             _allow(beaune)
-
-
-# -- appeals -----------------------------------------------------------------------------------------------
-
-
-def test_an_appeal_moves_with_the_decision_and_accepted_it_opens(
-    system: Actor, administrator: Actor, beaune: Commune, plane: Database
-) -> None:
-    decision = decide(system, campaign_id="cmp_1")
-    made = appeals.appeal(actor=beaune.agent, decision_id=decision.id, text="C’est notre fournisseur.")
-    with clock.shifted(TTL_S + 1):
-        actions.expire_due()
-        again = decide(system, campaign_id="cmp_2")
-        made.refresh_from_db()
-        assert (made.decision_id, again.id != decision.id) == (again.id, True)
-        assert appeals.appeal(actor=beaune.agent, decision_id=again.id, text="Encore.").id == made.id
-        appeals.answer(actor=administrator, appeal_id=made.id, accept=True, text="Oui.")
-        assert at_doors(plane) == ""
-
-
-def test_an_open_appeal_outlives_what_a_person_decided_anew(
-    system: Actor, administrator: Actor, beaune: Commune, town_halls: list[str], plane: Database
-) -> None:
-    _weak_active(system)
-    made = appeals.appeal(actor=beaune.agent, decision_id=Decision.objects.get().id, text="Non.")
-    _hit(system)
-    _approve(system)
-    made.refresh_from_db()
-    assert (made.decision_id, at_doors(plane)) == (Decision.objects.get(state="active").id, "block")
-    appeals.answer(actor=administrator, appeal_id=made.id, accept=True, text="Oui.")
-    assert at_doors(plane) == "" and not Appeal.objects.filter(state="open").exists()
-
-
-def test_an_accepted_appeal_ends_whatever_refuses_the_same(
-    system: Actor, administrator: Actor, beaune: Commune, plane: Database
-) -> None:
-    narrow = decide(system, indicator=normalise("domain", "www.fournitures-bureau.com"))
-    decide(system)
-    decide(system, scope=beaune.id)
-    other = decide(system, indicator=normalise("domain", "cdn.fournitures-bureau.com"))
-    made = appeals.appeal(actor=beaune.agent, decision_id=narrow.id, text="Non.")
-    appeals.answer(actor=administrator, appeal_id=made.id, accept=True, text="Oui.")
-    assert set(agree(plane)) == {("all", other.id)}
-
-
-def test_an_appeal_accepted_after_the_end_is_remembered(
-    system: Actor, administrator: Actor, beaune: Commune, plane: Database
-) -> None:
-    decision = decide(system, campaign_id="cmp_1")
-    made = appeals.appeal(actor=beaune.agent, decision_id=decision.id, text="Non.")
-    with clock.shifted(TTL_S + 1):
-        actions.expire_due()
-        appeals.answer(actor=administrator, appeal_id=made.id, accept=True, text="Oui.")
-    decision.refresh_from_db()
-    assert (decision.state, decision.end_reason) == ("revoked", "appeal_accepted")
-
-
-def test_two_old_appeals_of_one_commune_do_not_stop_a_decision(system: Actor, beaune: Commune) -> None:
-    """As versions before left them: each against a decision of its own."""
-    past = []
-    for _ in range(2):
-        past.append(decide(system))
-        Decision.objects.update(state="expired")
-    for one in past:
-        Appeal.objects.create(collectivite_id=beaune.id, decision_id=one.id, text="x", created_by="per_1")
-    now = decide(system)
-    assert Appeal.objects.filter(decision_id=now.id, state="open").count() == 1
-
-
-def test_a_refused_appeal_objects_no_more(
-    system: Actor, administrator: Actor, make_commune: Callable[..., Commune], plane: Database
-) -> None:
-    decision = decide(system)
-    communes = [make_commune(f"Commune {n}", f"commune-{n}.test") for n in range(5)]
-    made = [appeals.appeal(actor=c.agent, decision_id=decision.id, text="Non.") for c in communes]
-    for one in made:
-        appeals.answer(actor=administrator, appeal_id=one.id, accept=False, text="C’est un hameçonnage.")
-    assert staging.tick() == 0 and at_doors(plane) == "block"
-    for one in communes:
-        appeals.appeal(actor=one.agent, decision_id=decision.id, text="Si.")
-    assert staging.tick() == 1 and at_doors(plane) == ""
 
 
 # -- what became protected meanwhile -----------------------------------------------------------------------

@@ -197,7 +197,7 @@ def test_the_command_prints_each_line_and_json_alike(
     assert command.main(["domain", DOMAIN, "--resolver", resolver, "--state", str(state)]) == 1
     out = capsys.readouterr().out
     assert "n’est pas inscrit ici" in out
-    assert "Aucun serveur n’est indiqué : personne ne peut écrire à la commune." in out
+    assert "Aucun serveur n’est indiqué\xa0: personne ne peut écrire à la commune." in out
     assert command.main(["domain", DOMAIN, "--resolver", resolver, "--json", "--state", str(state)]) == 1
     told = json.loads(capsys.readouterr().out)
     assert next(one for one in told["results"] if one["item"] == "mx")["code"] == "absent"

@@ -175,7 +175,7 @@ def test_one_press_releases_and_one_takes_back(beaune: Commune, box: Mailbox) ->
     client = portal_client(beaune.agent_membership)
     answer = client.post(f"/retenus/{row.id}/liberer/", follow=True)
     shown = answer.content.decode()
-    assert "Libéré : il arrive dans votre boîte de réception" in shown
+    assert "Libéré\xa0: il arrive dans votre boîte de réception" in shown
     assert f"/retenus/{row.id}/annuler/" in shown
     shown = client.post(f"/retenus/{row.id}/annuler/", follow=True).content.decode()
     assert f"/retenus/{row.id}/liberer/" in shown
@@ -307,7 +307,7 @@ def test_a_digest_names_subjects_and_senders_and_how_to_get_at_them(beaune: Comm
     assert subject == "1 courriel retenu à regarder"
     assert SUBJECT in text and SENDER in text and "usurpé" in text
     assert "Votre offre &lt;b&gt;fournitures" in html and "<b>" not in html
-    link = text.split("pendant 7 jours :")[1].split()[0]
+    link = text.split("pendant 7 jours\xa0:")[1].split()[0]
     assert link.startswith("https://localhost:8443/retenus/liste/?l=") and link.replace("&", "&amp;") in html
     assert "fournitures" in Client().get(link.removeprefix("https://localhost:8443")).content.decode()
 

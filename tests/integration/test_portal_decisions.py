@@ -123,7 +123,7 @@ def test_the_page_and_the_json_explain_a_decision(
         decision_id=decision.id,
     )
     page = text(ada.get(f"/decisions/regle/{decision.id}/"))
-    for shown in ("Beaune", "Nuits-Saint-Georges", "commande urgente", "En vigueur : 7 flux bloqués."):
+    for shown in ("Beaune", "Nuits-Saint-Georges", "commande urgente", "En vigueur\xa0: 7 flux bloqués."):
         assert shown in page
     answer = ada.get(f"/decisions/regle/{decision.id}.json").json()
     assert answer["rule"] == {"code": "lone_source", "words": "inscrit sur une liste extérieure"}

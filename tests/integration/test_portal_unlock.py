@@ -74,7 +74,7 @@ def test_a_person_reads_opens_for_an_hour_and_the_departement_gets_an_appeal(
     decision, box = decide(system), box_of(beaune.id)
     jeton = token(box, decision.id)
     page = text(agent.get("/debloquer/", {"jeton": jeton}))
-    assert f"Débloquer {ADDRESS} ?" in page and "Pendant 60 minutes" in page
+    assert f"Débloquer {ADDRESS}\xa0?" in page and "Pendant 60 minutes" in page
     assert text(agent.post("/debloquer/", {"jeton": jeton, "text": " "}), 400)
     assert not LocalException.objects.exists() and not Appeal.objects.exists()
     answer = agent.post("/debloquer/", {"jeton": jeton, "text": "Notre fournisseur."})
@@ -90,7 +90,7 @@ def test_a_person_reads_opens_for_an_hour_and_the_departement_gets_an_appeal(
 
 def test_an_address_of_a_list_is_opened_without_a_decision(agent: Client, beaune: Commune) -> None:
     jeton = token(box_of(beaune.id), "feodo")
-    assert "« feodo »" in text(agent.get("/debloquer/", {"jeton": jeton}))
+    assert "«\xa0feodo\xa0»" in text(agent.get("/debloquer/", {"jeton": jeton}))
     agent.post("/debloquer/", {"jeton": jeton, "text": "Notre fournisseur."})
     assert LocalException.objects.get().reason == "Notre fournisseur." and not Appeal.objects.exists()
 

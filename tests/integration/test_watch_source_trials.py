@@ -24,6 +24,7 @@ from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 from beffroi.stream.store import Event, channel_events
 from beffroi.watch.sources import actions, queries, store, updates
 from beffroi.watch.sources.models import FeedSource, SourceTrial
+from beffroi.watch.sources.rules import UNHEARD_S
 from django.db import transaction
 
 from tests.conftest import Commune
@@ -96,9 +97,14 @@ def met(owner: str, value: str, days: int = 9, kind: str = "domain") -> None:
     run_pending("main")
 
 
-def later(seconds: float = TRIAL_S + 1) -> int:
-    with clock.shifted(seconds):
-        return updates.move_trials()
+def later(seconds: float = TRIAL_S + 1, *, since: float = 0.0) -> int:
+    """Look as often as the process ``sources`` must, from ``since`` to ``seconds`` later."""
+    passed, at = 0, since
+    while at < seconds:
+        at = min(at + 120, seconds)
+        with clock.shifted(at):
+            passed += updates.move_trials()
+    return passed
 
 
 def test_a_new_list_is_observed_and_then_in_force_everywhere(
@@ -153,13 +159,31 @@ def test_where_no_box_is_heard_or_nobody_works_nothing_passes(
 ) -> None:
     bring(source, *names(0, 5))
     Box.objects.update(last_seen_at=clock.now() - timedelta(days=1))
-    assert later(86400) == 0 and lists() == {TRIAL: ("warn", 5)}
+    assert later(2 * TRIAL_S) == 0 and lists() == {TRIAL: ("warn", 5)}
     Box.objects.update(last_seen_at=clock.now() + timedelta(days=30))
     saturday = (5 - clock.now().weekday()) % 7 * 86400
     settings.BEFFROI = replace(settings.BEFFROI, work_begins_h=8, work_ends_h=18)
     with clock.shifted(saturday):
-        SourceTrial.objects.update(since=clock.now())
-    assert later(saturday + 86000) == 0
+        SourceTrial.objects.update(looked_at=clock.now())
+    assert later(saturday + 2 * TRIAL_S, since=saturday) == 0
+
+
+def test_time_in_which_nobody_looked_or_no_box_was_heard_is_no_trial(
+    source: FeedSource, town_halls: list[str]
+) -> None:
+    bring(source, *names(0, 5))
+    with clock.shifted(TRIAL_S + 1):
+        assert updates.move_trials() == 0, "the centre was down, or its clock jumped"
+    with clock.shifted(2 * TRIAL_S):
+        Box.objects.update(last_seen_at=clock.now() - timedelta(days=1))
+    assert later(3 * TRIAL_S, since=TRIAL_S + 1) == 0
+    Box.objects.update(last_seen_at=clock.now() + timedelta(days=1))
+    assert later(3 * TRIAL_S + UNHEARD_S, since=3 * TRIAL_S) == 0, (
+        "they come back, and have tried it for minutes"
+    )
+    assert state(source) == "observing" and SourceTrial.objects.get().tried_s < TRIAL_S / 2
+    assert later(4 * TRIAL_S + 60, since=3 * TRIAL_S + UNHEARD_S) == 1
+    assert lists() == {LIST: ("block", 5)}
 
 
 def test_an_entry_that_communes_live_on_passes_when_the_list_comes_into_force(
@@ -233,6 +257,17 @@ def test_a_person_ends_a_trial_early_or_refuses_and_is_asked_again_when_it_grows
     bring(source, *names(0, 103))
     assert lists() == {LIST: ("block", 53), TRIAL: ("warn", 50)}, "few new ones come into force as ever"
     assert AuditEntry.objects.filter(verb="source:trial_refused", actor_id=administrator.id).count() == 2
+
+
+def test_a_person_s_word_is_about_what_was_on_trial_then(
+    source: FeedSource, town_halls: list[str], administrator: Actor
+) -> None:
+    bring(source, *names(0, 5))
+    actions.answer_trial(actor=administrator, source=source, kind="domain", enforce=True, why="vérifiée")
+    bring(source, *names(0, 50))  # before the process ``sources`` has read the answer
+    assert lists() == {LIST: ("block", 5), TRIAL: ("warn", 45)} and state(source) == "review"
+    run_pending("sources")
+    assert lists() == {LIST: ("block", 5), TRIAL: ("warn", 45)} and later() == 0
 
 
 def test_a_source_that_is_stopped_leaves_no_trial(source: FeedSource, town_halls: list[str]) -> None:

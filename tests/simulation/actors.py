@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.simulation import hostile, local, misfortune, people
+from tests.simulation import hostile, local, misfortune, people, trying
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -19,7 +19,7 @@ ACTIONS: dict[Callable[[World], None], int] = {
     people.block: 9, people.protected_by_mistake: 1, people.stolen_console: 2, people.policy: 2,
     hostile.lying_box: 4, hostile.hostile_middle: 8, hostile.attack: 6,
     local.allow: 5, local.close: 1, local.allow_for_all: 1, local.never_again: 2, local.take_back: 1,
-    local.publish_list: 5, local.withdraw_list: 1,
+    local.publish_list: 5, local.withdraw_list: 1, trying.source_brings: 4, trying.answer: 1,
     misfortune.partition: 4, misfortune.crash_box: 5, misfortune.keep_state: 2, misfortune.disk: 2,
     misfortune.clock_jump: 2, misfortune.engines: 2, misfortune.door_restarts: 2, misfortune.stream_dies: 4,
     misfortune.rotate: 1, misfortune.backup: 3, misfortune.restore: 2,

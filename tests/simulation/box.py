@@ -9,19 +9,10 @@ Stands in: the kernel's sets, dnsdist and its file of names, the loader's child,
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import beffroi_box.agent
-import beffroi_box.bulk
-import beffroi_box.download
-import beffroi_box.enforce
-import beffroi_box.lists
-import beffroi_box.resolver
 from beffroi.core.planes.files import decompressed
 from beffroi.lib.errors import BeffroiError
 from beffroi.stream.auth import Caller
@@ -35,19 +26,20 @@ from beffroi_box.facts import NAME_AGAIN_S, FactSpool
 from beffroi_box.store import Identity, Store, write_twin
 from beffroi_box.trials import Trials
 from beffroi_protocol.errors import ProtocolError
-from beffroi_protocol.indicators import Kind
+from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.messages import Action
 from beffroi_protocol.session import FileWanted
 from beffroi_protocol.signing import b64
 
-from tests.simulation import bulk, bulksets
 from tests.simulation.centre import Centre, Down
-from tests.simulation.disk import Disk, DiskMmap, DiskOs, DiskPath
+from tests.simulation.disk import Disk, DiskPath
 from tests.simulation.engines import Engines
 from tests.simulation.virtual import VirtualTime
 
 CENTRE_ADDRESS = "185.61.20.5"
-LOADS = {"addresses", "names"}
+LOADS = {"addresses", "names", "observed names", "look back", "look back on names"}
 """What the keeper of lists puts off when the loader fails."""
+MET_DAYS = 9
 
 
 class Pause(BaseException):
@@ -106,6 +98,7 @@ class Box:
         self.on_say: Callable[[Box, bytes], None] = lambda box, line: box.centre.say(box.row, line)
         self.on_file: Callable[[bytes], tuple[bytes, bool]] = lambda packed: (packed, False)
         self.truth: dict[tuple[str, str], int] = {}
+        self.lives_on: set[str] = set()  # what its town hall calls, day by day
         self.asked: dict[str, tuple[FactSpool | None, int]] = {}
         self.ground: object = None  # on which the bulk lists were loaded last
         self.trials = Trials()
@@ -283,12 +276,31 @@ class Box:
             keeper.bring_into_force()
             while keeper._fetch_missing(lambda: False):
                 keeper.bring_into_force()
+            if any(one.action is Action.WARN for one in keeper._chosen.values()):
+                keeper._look_back()
             return not (keeper.waiting or keeper._not_before.keys() & LOADS)
 
         try:
             return self.run(turn)
         except (BoxError, ProtocolError, OSError):
             return False
+
+    def meet(self, job: load.Meet) -> load.Result:
+        """The diary's answer: what is new in a list, and called from here."""
+        text, before = (
+            DiskPath(self.disk, p).read_bytes().decode() if p else "" for p in (job.path, job.before)
+        )
+        met = [
+            load.MetValue(
+                Indicator(Kind.IP if value[0].isdigit() else Kind.DOMAIN, value),
+                30,
+                MET_DAYS,
+                job.now - 1,
+                job.now,
+            )
+            for value in sorted(self.lives_on & set(text.split()) - set(before.split()))
+        ]
+        return load.Result(met=tuple(met))
 
     def send(self) -> bool:
         """As one turn of ``Sender.run``; False when something waits for the centre."""
@@ -329,86 +341,3 @@ class Box:
                 agent.spool.name(entry.indicator, entry.id, agent.now())
 
         self.run(count)
-
-
-class _Session:
-    """Stands for ``SignedSession``."""
-
-    peer = CENTRE_ADDRESS
-
-    def __init__(self, *_: object) -> None:
-        self._box = Box.now_running
-
-    def open_feed(self, path: str, *, read_timeout_s: float) -> Connection:
-        return self._box.held(path.replace("%40", "@"))
-
-    def say(self, line: bytes) -> None:
-        self._box.say(line)
-
-    def post(self, path: str, body: bytes) -> bytes:
-        return self._box.post(path, body)
-
-    def get_file(self, sha256: str, *, start: int) -> bulk.Response:
-        box = self._box
-        path = (
-            box.centre.publisher.file(sha256, box.caller.may_follow) if box.centre.up and box.link else None
-        )
-        if path is None:
-            raise CentreUnreachable("no file")
-        packed, cut = box.on_file(path.read_bytes())
-        return bulk.answer(packed, start, cut=cut)
-
-    def close(self) -> None:
-        """The reader's end of a turn is no end of the connection: see ``Box.read``."""
-
-
-class _Link:
-    """Stands for ``Centre`` (the box's client)."""
-
-    def __init__(self, *_: object) -> None:
-        self._box = Box.now_running
-
-    def addresses(self) -> tuple[str, ...]:
-        return (CENTRE_ADDRESS,)
-
-    def reached(self) -> bool:
-        box = self._box
-        return box.link and box.centre.up and "203.0.113.66" not in box.engines.rules
-
-
-_FLOORS = lru_cache(maxsize=256)(beffroi_box.enforce.Floor)
-
-
-def _write_names(path: Path, names: Iterable[bytes]) -> int:
-    return Box.now_running.engines.write_names(path, names)
-
-
-def _nft() -> bulksets.Nft:
-    engines = Box.now_running.engines
-    return bulksets.Nft(engines.bulk_table, has_rules=engines.has_rules())
-
-
-def seams() -> list[tuple[Any, str, object]]:
-    """What of the agent's surroundings is replaced."""
-    return [
-        (beffroi_box.agent, "SignedSession", _Session),
-        (beffroi_box.agent, "Centre", _Link),
-        (beffroi_box.agent, "Kernel", lambda: Box.now_running.engines),
-        (beffroi_box.enforce, "Floor", _FLOORS),  # the real floor; 7 ms to build, asked for at every boot
-        (beffroi_box.agent, "fetch_snapshot", lambda _, wanted: Box.now_running.snapshot(wanted)),
-        (beffroi_box.resolver, "write_names", _write_names),
-        (load, "write_names", _write_names),
-        (load, "run", lambda job: load.sound(load._do(job))),
-        (load, "Path", lambda text: DiskPath(Box.now_running.disk, text)),
-        (load, "os", DiskOs()),
-        (load, "Floor", _FLOORS),
-        (beffroi_box.bulk, "Nft", _nft),
-        (beffroi_box.bulk, "SetWriter", lambda _: bulksets.Writer(Box.now_running.engines.bulk_table)),
-        (beffroi_box.bulk, "time", SimpleNamespace(sleep=lambda _: None, monotonic=lambda: 0.0)),
-        (beffroi_box.download, "os", DiskOs()),
-        (beffroi_box.lists, "mmap", DiskMmap()),
-        (beffroi_box.resolver.Resolver, "_read", lambda _: Box.now_running.engines.restart_resolver()),
-        (beffroi_box.enforce, "own_networks", lambda *_: (Box.now_running.lan,)),
-        # A child in interfaces of its own; what cuts the box off cuts the LAN off.
-        (beffroi_box.enforce, "lan_reaches", lambda *_: True),
-    ]

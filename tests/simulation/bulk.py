@@ -36,6 +36,7 @@ class Version:
     scope: str
     kind: Kind
     values: frozenset[str]
+    blocks: bool
 
 
 class Lists:
@@ -48,7 +49,17 @@ class Lists:
         self.withdrawn_at = 0.0
 
     def in_force(self) -> list[tuple[str, BulkList]]:
-        """(scope, list)"""
+        """(scope, list) of what is blocked."""
+        return [(scope, one) for scope, one in self.every() if one.action is Action.BLOCK]
+
+    def on_trial(self) -> list[BulkList]:
+        return [one for _, one in self.every() if one.action is Action.WARN]
+
+    def named(self, name: str) -> frozenset[str]:
+        """What the list of this name holds now, blocked or on trial."""
+        return next((self.values(one) for _, one in self.every() if one.name == name), frozenset())
+
+    def every(self) -> list[tuple[str, BulkList]]:
         rows = self._database.execute(
             "SELECT scope, name, kind, sha256, size_bytes, count, action, expires_at, threat FROM indicator_list"
             " ORDER BY name"
@@ -65,25 +76,28 @@ class Lists:
         return int(self._database.time(value).timestamp()) if value else 0
 
     def publish(
-        self, name: str, kind: Kind, values: Sequence[str], *, scope: str, ends: int, threat: str = ""
-    ) -> BulkList:
+        self, name: str, kind: Kind, values: Sequence[str], *, scope: str, ends: int, threat: str = "",
+        action: Action = Action.BLOCK,
+    ) -> BulkList:  # fmt: skip
         """One of the same name is replaced. ``ends``: epoch seconds, 0 for never."""
         data = content.content(values)
         digest = hashlib.sha256(data).hexdigest()
         if digest not in self.versions:
             (self._state / "lists").mkdir(exist_ok=True)
             durable.write(files.list_file(self._state, digest), files.compressed(data))
-        self.versions.setdefault(digest, []).append(Version(scope, kind, frozenset(values)))
-        made = BulkList(name, kind, digest, len(data), len(set(values)), Action.BLOCK, ends, "", threat)
+        self.versions.setdefault(digest, []).append(
+            Version(scope, kind, frozenset(values), action is Action.BLOCK)
+        )
+        made = BulkList(name, kind, digest, len(data), len(set(values)), action, ends, "", threat)
         with self._database.transaction():
-            for before_scope, before in self.in_force():
+            for before_scope, before in self.every():
                 if before.name == name:
                     self._database.execute("DELETE FROM indicator_list WHERE name = ?", (name,))
                     if (before_scope, before.kind) != (scope, kind):  # other channels carried it
                         self._tell("list:withdrawn", before_scope, before)
             insert(
                 self._database, "indicator_list", id=f"lst_{name}", name=name, kind=kind.value, scope=scope,
-                action="block", threat=threat, sha256=digest, size_bytes=made.size_bytes, count=made.count,
+                action=action.value, threat=threat, sha256=digest, size_bytes=made.size_bytes, count=made.count,
                 published_at=clock.now(), expires_at=datetime.fromtimestamp(ends, UTC) if ends else None,
             )  # fmt: skip
             self._tell("list:published", scope, made)
@@ -92,7 +106,7 @@ class Lists:
     def withdraw(self, name: str) -> None:
         self.withdrawn_at = clock.epoch()
         with self._database.transaction():
-            for scope, one in self.in_force():
+            for scope, one in self.every():
                 if one.name == name:
                     self._database.execute("DELETE FROM indicator_list WHERE name = ?", (name,))
                     self._tell("list:withdrawn", scope, one)

@@ -35,6 +35,7 @@ from tests.simulation.disk import Disk, DiskPath
 from tests.simulation.opened import Exceptions, Never
 from tests.simulation.rows import NOWHERE
 from tests.simulation.schema import empty_database
+from tests.simulation.sources import Sources
 from tests.simulation.standin import Book, Decisions, Watch
 from tests.simulation.virtual import drive
 
@@ -119,6 +120,7 @@ class Centre:
         self.decisions.close_exceptions = self.exceptions.end_touched
         self.never = Never(self.decisions, self._new_id)
         self.watch = Watch(book, self.decisions, self.protected)
+        self.sources = Sources(book.sources, self.lists, self.database)
 
     def protected(self, indicator: Indicator) -> str:
         return self.floor.reason(indicator) or self.never.reason(indicator)

@@ -228,10 +228,13 @@ def acks(world: World, box: Box, batch: AckBatch) -> None:
 
 def waits_for_a_person(world: World) -> None:
     """What was withdrawn is in force nowhere, however long that lasts and whatever is reported, until a person acts."""
-    active = {(d.indicator, d.scope) for d in world.centre.decisions.active()}
+    if not world.asked:
+        return
+    decisions = world.centre.decisions
+    active = {(d.indicator, d.scope) for d in decisions.active()}
     back = world.asked & active
     require(not back, "what waited for a person is in force again: %s", sorted(map(str, back)))
-    waiting = {(d.indicator, d.scope) for d in world.centre.decisions.waiting()}
+    waiting = {(d.indicator, d.scope) for d in decisions.waiting()} | decisions.lapsed()
     require(world.asked <= waiting, "nobody is asked any more: %s", sorted(map(str, world.asked - waiting)))
 
 

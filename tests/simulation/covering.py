@@ -176,7 +176,11 @@ def lists(world: World, box: Box, watched: Watched, now: int) -> None:
         return
     for channel, table in box.agent.session.tables.items():
         for name, one in table.lists.items():
-            if one.kind.value == "domain" or (one.expires_at and one.expires_at <= now + checks.SLACK_S):
+            if (
+                one.kind.value == "domain"
+                or one.action is not Action.BLOCK
+                or (one.expires_at and one.expires_at <= now + checks.SLACK_S)
+            ):
                 watched.lists.pop((channel, name), None)
             elif _content(world, box, one) <= held:
                 if box.agent.lists._chosen.get((channel, name)) == one:  # not by chance, as another list's
@@ -195,7 +199,7 @@ def _sound(world: World, box: Box, held: set[Key]) -> None:
     checks.require(not bad, "%s: a list blocks something protected: %s", box.id, sorted(bad))
     sound = {
         (v.kind.value, value) for some in world.centre.lists.versions.values() for v in some
-        if v.scope in ("all", box.commune) for value in v.values
+        if v.blocks and v.scope in ("all", box.commune) for value in v.values
     }  # fmt: skip
     more = [key for key in held - sound if not any(covers(one, key) for one in sound)]
     checks.require(not more, "%s: loaded what no list of it ever held: %s", box.id, sorted(more))
@@ -230,6 +234,9 @@ def doors_answer(world: World) -> None:
     through = [(o.commune, key_of(o.indicator)) for o in centre.exceptions.active() if o.expires_at > now]
     through += [("all", key_of(one)) for one in centre.never.alive]
     asked = [key for _, key in (*refused, *through) if key[0] in ("ip", "domain")]
+    asked += [
+        (one.kind.value, v) for one in centre.lists.on_trial() for v in sorted(centre.lists.values(one))
+    ]
     for commune in world.communes:
         mine = [key for scope, key in refused if scope in ("all", commune)]
         free = [key for owner, key in through if owner in ("all", commune)]

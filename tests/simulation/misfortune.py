@@ -142,7 +142,7 @@ def restore(world: World) -> None:
     world.revived |= made.members
     world.flush()
     centre = world.centre
-    world.asked = {(d.indicator, d.scope) for d in centre.decisions.waiting()}
+    world.asked = {(d.indicator, d.scope) for d in centre.decisions.waiting()} | centre.decisions.lapsed()
     world.exceptions.update({o.id: o.commune for o in centre.exceptions.active()})
     world.exceptions.update({one.id: "all" for one in centre.never.rows})
     ends = [one.expires_at for one in (*centre.decisions.active(), *centre.exceptions.active())]

@@ -163,8 +163,11 @@ def undo(world: World) -> None:
 
 
 def answered(world: World) -> None:
-    """A person did something: what still waits, they left waiting."""
-    world.asked &= {(d.indicator, d.scope) for d in world.centre.decisions.waiting()}
+    """A person did something: what still waits, or waited until its question ended, they left."""
+    if not world.asked:
+        return
+    decisions = world.centre.decisions
+    world.asked &= {(d.indicator, d.scope) for d in decisions.waiting()} | decisions.lapsed()
 
 
 def withdraw(world: World) -> None:

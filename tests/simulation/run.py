@@ -15,7 +15,7 @@ from beffroi.stream import publisher, snapshots
 from beffroi.stream.claims import WITNESSES
 from beffroi.stream.publisher import EPOCH_PAUSE_S
 
-from tests.simulation import actors, box, checks, people
+from tests.simulation import actors, checks, people, seams, trying
 from tests.simulation.schema import empty_database
 from tests.simulation.virtual import signatures, virtual
 from tests.simulation.workers import LIMIT_S, limited, spread
@@ -49,7 +49,7 @@ def run_seed(seed: int, *, tracing: bool = False, limit_s: float = LIMIT_S) -> O
             seed % 3 == 0
         )  # long snapshots travel as files; here everything longer than some entries is long
         limits = [(snapshots, "INLINE_BYTES", 600), (publisher, "CHECKPOINT_VERSIONS", 3)] if small else []
-        for where, name, value in (*box.seams(), *limits):
+        for where, name, value in (*seams.seams(), *limits):
             stack.enter_context(patch.object(where, name, value))
         try:
             with limited(limit_s):
@@ -57,6 +57,8 @@ def run_seed(seed: int, *, tracing: bool = False, limit_s: float = LIMIT_S) -> O
                 live(world)
                 settle(world)
                 checks.converged(world)
+                trying.none_on_trial_is_blocked(world)
+                trying.told(world)
         except checks.Broken as broken:
             failure = str(broken)
             if world is not None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from beffroi.core.decisions import rules
+from beffroi.core.decisions import hours, rules
 from beffroi.core.decisions.rules import Held
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import Database
@@ -22,10 +22,13 @@ from beffroi.watch.rules import STRONG, Case, Proposal, Seen, Ttl, Witness, corr
 from beffroi_protocol.indicators import Indicator, Kind
 
 from tests.simulation.rows import NOWHERE, insert
+from tests.simulation.sources import Source
 
 SCOPE_ALL = "all"
 EXTEND_FROM = 0.1
 CAMPAIGN_DAYS_S = 14 * 86400
+WORK = {"begins_h": 8, "ends_h": 18}
+NOBODY_DECIDED = "nobody_decided"
 
 type Check = Callable[[Indicator], str]
 
@@ -66,6 +69,17 @@ class Decisions:
         """Withdrawn everywhere: a person is asked."""
         return self._select("state = 'review' ORDER BY id")
 
+    def lapsed(self) -> set[tuple[Indicator, str]]:
+        """About what a person was asked the last time, and nobody answered: with its scope."""
+        if not self.database.execute(
+            "SELECT 1 FROM decision WHERE end_reason = ? LIMIT 1", (NOBODY_DECIDED,)
+        ):
+            return set()
+        rows = self.database.execute(
+            "SELECT kind, value, scope, end_reason, MAX(proposed_at) FROM decision GROUP BY kind, value, scope"
+        )
+        return {(Indicator(Kind(r[0]), r[1]), r[2]) for r in rows if r[3] == NOBODY_DECIDED}
+
     def open(self) -> list[Decision]:
         return [*self.active(), *self.waiting()]
 
@@ -102,6 +116,8 @@ class Decisions:
         now = clock.epoch_s()
         with self.database.transaction():
             present = next((d for d in self.open() if (d.indicator, d.scope) == (indicator, scope)), None)
+            if present is None and (indicator, scope) in self.lapsed():
+                present = self._ask_again(indicator, scope, now + ttl_s)
             if present is not None and present.state == "review" and not by_person:
                 return present
             if present is not None and present.state == "review":
@@ -119,6 +135,18 @@ class Decisions:
                 self.close_exceptions(indicator)
             self._tell("decision:activated", made, action, reason)
         return made
+
+    def _ask_again(self, indicator: Indicator, scope: str, ends: int) -> Decision:
+        """As ``actions._ask_again``."""
+        key = (indicator.kind.value, indicator.value, scope)
+        found = self._select("kind = ? AND value = ? AND scope = ? ORDER BY proposed_at DESC", *key)[0]
+        self.database.execute(
+            "UPDATE decision SET state = 'review', state_since = ?, expires_at = ?, ended_at = NULL,"
+            " end_reason = '' WHERE id = ?", (clock.now(), datetime.fromtimestamp(ends, UTC), found.id),
+        )  # fmt: skip
+        found.state, found.expires_at = "review", ends
+        self._tell("decision:review", found, "warn", found.reason)
+        return found
 
     def _insert(self, made: Decision, action: str) -> None:
         moment = clock.now()
@@ -143,7 +171,10 @@ class Decisions:
     def withdraw(self, decision: Decision) -> None:
         """As a stage that turns out to hit communes: off the feed, and it waits for a person."""
         with self.database.transaction():
-            self.database.execute("UPDATE decision SET state = 'review' WHERE id = ?", (decision.id,))
+            self.database.execute(
+                "UPDATE decision SET state = 'review', state_since = ? WHERE id = ?",
+                (clock.now(), decision.id),
+            )
             decision.state = "review"
             self._tell("decision:review", decision, "warn", decision.reason)
 
@@ -170,6 +201,24 @@ class Decisions:
         if due:
             self.end(due, "expired")
         return len(due)
+
+    def asked_since(self) -> dict[str, float]:
+        """Questions that outlived what they are about, and that nobody had to answer: id -> asked since."""
+        rows = self.database.execute(
+            "SELECT id, state_since FROM decision WHERE state = 'review' AND expires_at <= ?"
+            " AND rule <> 'departement'", (clock.now(),),
+        )  # fmt: skip
+        return {r[0]: self.database.time(r[1]).timestamp() for r in rows}
+
+    def lapse_unanswered(self) -> None:
+        """As ``staging.lapse_unanswered``; there are no appeals here."""
+        now, day_s = clock.now(), hours.day_s(**WORK)
+        for number, since in self.asked_since().items():
+            if hours.worked_s(datetime.fromtimestamp(since, UTC), now, **WORK) >= day_s:
+                self.end(self._select("id = ?", number), "expired")
+                self.database.execute(
+                    "UPDATE decision SET end_reason = ? WHERE id = ?", (NOBODY_DECIDED, number)
+                )
 
     def _tell(self, kind: str, decision: Decision, action: str, reason: str) -> None:
         payload = {
@@ -215,6 +264,7 @@ class Book:
     known: set[str] = field(default_factory=set)
     campaigns: list[Campaign] = field(default_factory=list)
     made: int = 0
+    sources: dict[str, Source] = field(default_factory=dict)
 
 
 _ORDER = ("revoked", "dismissed", "decided", "open")

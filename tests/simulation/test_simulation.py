@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SEEDS = 6000
 ONCE_FAILED = {
     69: "a box in a fork whose channel travels as a file",
+    215: "a town hall that lives on something before a list names it, and one that does so only after",
     630: "an entry that was refused and ended at once, before the agent had saved what it had to tell",
 }
 QUICK_MUTANTS = (
@@ -29,8 +30,10 @@ QUICK_MUTANTS = (
     "an exception of one commune goes to all",
     "a command server is let through",
     "a list's digest is not compared",
-    "the lists' new sets count before they are full",
     "never again is not told to the doors",
+    "a trial ends at once",
+    "what town halls live on is blocked after a trial",
+    "time in which nobody looked or was heard is a trial",
 )
 
 

@@ -19,7 +19,7 @@ from beffroi_box.errors import CentreUnreachable
 from beffroi_protocol.indicators import Indicator
 from beffroi_protocol.messages import AckBatch, decode
 
-from tests.simulation import checks
+from tests.simulation import checks, trying
 from tests.simulation.box import Box, Connection
 from tests.simulation.bulk import on_its_way
 from tests.simulation.centre import Centre, CentreCrash, Down
@@ -48,6 +48,8 @@ class World:
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
         self.quiet = False
+        self._trying = False
+        self.named: set[str] = set()  # by outside sources, ever
         self.restored = False  # from a backup, at least once
         self.revived: set[str] = set()
         self.recorded: list[bytes] = []
@@ -145,6 +147,7 @@ class World:
     def worker(self) -> None:
         if self.centre.up:
             self.centre.expire_due()
+            trying.lapse(self)
             checks.waits_for_a_person(self)
             self.publish()
 
@@ -169,6 +172,22 @@ class World:
             self.centre.start()
             self.tell("stream starts, epoch %d", self.centre.publisher.feed.epoch)
             self.publish()
+
+    def try_lists(self) -> None:
+        """The process ``sources`` looks at what is on trial; sometimes it was away, as in the night."""
+        if self.quiet or not self.centre.sources.observing():
+            self._trying = False
+            return
+        if self.centre.up:
+            trying.tick(self)
+        away = self.rng.random() < 0.04 or not trying.worked_s(self.time.true - 1, self.time.true)
+        self.after(3600.0 if away else trying.TICK_S, self.try_lists)
+
+    def tried(self) -> None:
+        """Something may be on trial now."""
+        if not self._trying:
+            self._trying = True
+            self.after(trying.TICK_S, self.try_lists)
 
     def due(self, seconds: float) -> None:
         """The worker looks for ended decisions each second."""
@@ -312,6 +331,7 @@ class World:
             if end > 0:
                 self.once(box, f"lists end {end}", end + 1.0, lambda: self._lists(box))
         checks.step(self, box)
+        self.turn(box)
 
     def _door_lists(self, door: Door) -> None:
         if not door.load_lists():

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.supervise import certificates, checks, demo, front, secret_files
+from beffroi.supervise import certificates, checks, demo, front, preparation, secret_files
 from beffroi_protocol.signing import TrustStore, public_bytes, unb64
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -230,3 +230,28 @@ def test_passwords_of_the_demonstration_are_long_and_never_the_same() -> None:
     made = {demo.new_password() for _ in range(200)}
     assert len(made) == 200
     assert all(len(one) == 19 for one in made)
+
+
+@pytest.mark.parametrize("name", ["run/wake", "sources/brought"])
+def test_a_link_within_another_user_s_directory_is_not_followed(
+    new: Config, tmp_path: Path, name: str
+) -> None:
+    own = replace(new, user="")
+    preparation._directories(own)
+    foreign = tmp_path / "foreign"
+    foreign.mkdir(mode=0o700)
+    (own.state / name).rmdir()
+    (own.state / name).symlink_to(foreign)
+    with pytest.raises(preparation.LinkedDirectory, match=name):
+        preparation._directories(own)
+    assert stat.S_IMODE(foreign.stat().st_mode) == 0o700
+
+
+def test_a_directory_on_another_disk_may_be_linked(new: Config, tmp_path: Path) -> None:
+    own = replace(new, user="")
+    disk = tmp_path / "disk"
+    disk.mkdir(mode=0o755)
+    own.state.mkdir()
+    (own.state / "lists").symlink_to(disk)
+    preparation._directories(own)
+    assert stat.S_IMODE(disk.stat().st_mode) == 0o700

@@ -129,6 +129,23 @@ def test_a_trial_ends_by_working_time_where_boxes_are_heard_and_asks_where_much_
 
 
 @pytest.mark.parametrize(
+    ("passed_s", "worked_s", "communes", "expected"),
+    [
+        (10, 10, 700, 110),
+        (rules.UNHEARD_S, rules.UNHEARD_S, 1, 100 + rules.UNHEARD_S),
+        (rules.UNHEARD_S + 1, rules.UNHEARD_S + 1, 700, 100),
+        (10, 10, 0, 100),
+        (10, 0, 700, 100),
+        (-3600, 0, 700, 100),
+    ],
+)
+def test_a_trial_counts_working_time_in_which_boxes_were_heard(
+    passed_s: float, worked_s: float, communes: int, expected: float
+) -> None:
+    assert rules.tried_s(100, passed_s=passed_s, worked_s=worked_s, communes=communes) == expected
+
+
+@pytest.mark.parametrize(
     ("before", "after"),
     [
         (None, "observing"),

@@ -276,6 +276,7 @@ class ListKeeper:
             kept[key] = one
         if kept != self._looked:
             self._looked = kept
+            self._spool.keep()  # before: what was asked is not asked again after a restart
             write_checked(self._directory / "looked-back", _packed(kept))
 
     def _tell_met(self, one: BulkList, met: Iterable[load.MetValue]) -> None:

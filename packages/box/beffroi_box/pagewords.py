@@ -19,7 +19,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "Type the 24-sign code that the Département gives you. It is valid for twenty minutes.",
     ),
     "step_compare": (
-        "Lisez au téléphone l’empreinte ci-dessous : le Département vérifie que c’est bien ce boîtier-ci.",
+        "Lisez au téléphone l’empreinte ci-dessous : le Département vérifie que c’est bien ce boîtier-ci.",
         "Read the fingerprint below over the phone: the Département checks that it is this very box.",
     ),
     "step_done": (
@@ -30,7 +30,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "serial": ("Numéro de série", "Serial number"),
     "code": ("Code d’inscription", "Enrolment code"),
     "code_help": (
-        "24 lettres et chiffres ; les tirets et les minuscules ne comptent pas.",
+        "24 lettres et chiffres ; les tirets et les minuscules ne comptent pas.",
         "24 letters and digits; hyphens and lower case do not matter.",
     ),
     "centre": ("Adresse du centre", "Address of the centre"),
@@ -41,7 +41,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "enrol": ("Mettre en service", "Put into service"),
     "asking": ("Le boîtier appelle le centre…", "The box is calling the centre…"),
     "waiting": (
-        "Le centre a reconnu le code. Lisez maintenant l’empreinte au téléphone ; une deuxième personne la confirme.",
+        "Le centre a reconnu le code. Lisez maintenant l’empreinte au téléphone ; une deuxième personne la confirme.",
         "The centre knows the code. Now read the fingerprint over the phone; a second person confirms it.",
     ),
     "done": (
@@ -50,7 +50,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "error": ("Cela n’a pas marché", "That did not work"),
     "enrol.code_invalid": (
-        "Ce n’est pas un code : il faut 24 lettres et chiffres. Relisez-le, puis tapez-le à nouveau.",
+        "Ce n’est pas un code : il faut 24 lettres et chiffres. Relisez-le, puis tapez-le à nouveau.",
         "This is not a code: 24 letters and digits are needed. Read it again, then type it again.",
     ),
     "enrol.wrong_centre": (
@@ -70,14 +70,14 @@ WORDS: dict[str, tuple[str, str]] = {
         "The centre does not answer. Check the cable to the operator’s router, then type the code again.",
     ),
     "box.config_invalid": (
-        "Cette adresse de centre ne convient pas : elle commence par https://",
+        "Cette adresse de centre ne convient pas : elle commence par https://",
         "This address of a centre does not fit: it begins with https://",
     ),
     "no_centre": ("Donnez aussi l’adresse du centre.", "Give the address of the centre too."),
     "busy": ("Une inscription est déjà en cours.", "An enrolment is already under way."),
     "too_soon": ("Attendez trois secondes, puis essayez à nouveau.", "Wait three seconds, then try again."),
     "disk": (
-        "Le boîtier ne peut rien enregistrer : son disque est plein ou abîmé. Prévenez le Département.",
+        "Le boîtier ne peut rien enregistrer : son disque est plein ou abîmé. Prévenez le Département.",
         "The box cannot store anything: its disk is full or broken. Tell the Département.",
     ),
     "unknown_error": (
@@ -86,15 +86,15 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     # state
     "weather_calm": (
-        "Tout est calme : la liaison fonctionne, la liste est à jour et rien de dangereux n’a été demandé d’ici.",
+        "Tout est calme : la liaison fonctionne, la liste est à jour et rien de dangereux n’a été demandé d’ici.",
         "All is calm: the link works, the list is current, and nothing dangerous was asked for from here.",
     ),
     "weather_blocks": (
-        "La protection fonctionne : {} fois, une adresse ou un nom dangereux a été refusé.",
+        "La protection fonctionne : {} fois, une adresse ou un nom dangereux a été refusé.",
         "The protection works: dangerous addresses or names were refused {} times.",
     ),
     "weather_cut": (
-        "Le centre ne répond plus depuis {}. La dernière liste reste appliquée ; internet fonctionne.",
+        "Le centre ne répond plus depuis {}. La dernière liste reste appliquée ; internet fonctionne.",
         "The centre has not answered since {}. The last list stays in force; the internet works.",
     ),
     "weather_never": (
@@ -102,15 +102,15 @@ WORDS: dict[str, tuple[str, str]] = {
         "The box has not reached the centre yet. Its last list is in force.",
     ),
     "weather_stale": (
-        "La liste est ancienne : le centre n’en donne plus de nouvelle. Elle reste appliquée.",
+        "La liste est ancienne : le centre n’en donne plus de nouvelle. Elle reste appliquée.",
         "The list is old: the centre gives no newer one. It stays in force.",
     ),
     "weather_resolver": (
-        "Les adresses dangereuses sont bloquées, mais le service des noms ne répond pas : il redémarre seul.",
+        "Les adresses dangereuses sont bloquées, mais le service des noms ne répond pas : il redémarre seul.",
         "Dangerous addresses are blocked, but the name service does not answer: it restarts by itself.",
     ),
     "weather_disk": (
-        "La protection fonctionne en mémoire : le disque du boîtier ne peut plus être écrit.",
+        "La protection fonctionne en mémoire : le disque du boîtier ne peut plus être écrit.",
         "The protection works from memory: the disk of the box cannot be written.",
     ),
     "weather_agent": (
@@ -119,7 +119,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "trouble.no_cable": ("Aucun câble n’est branché.", "No cable is plugged in."),
     "trouble.no_second_port": (
-        "Le boîtier n’a qu’une prise réseau : il lui en faut deux.",
+        "Le boîtier n’a qu’une prise réseau : il lui en faut deux.",
         "The box has one network socket only: it needs two.",
     ),
     "trouble.same_network": (
@@ -135,7 +135,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "link": ("Liaison avec le centre", "Link with the centre"),
     "link_on": ("établie", "established"),
     "link_off": ("coupée", "cut"),
-    "heard": ("dernier signe : {}", "last sign: {}"),
+    "heard": ("dernier signe : {}", "last sign: {}"),
     "mode": ("Branchement", "Connection"),
     "mode.router": ("routeur", "router"),
     "mode.bridge": ("pont transparent", "transparent bridge"),
@@ -144,20 +144,20 @@ WORDS: dict[str, tuple[str, str]] = {
     "lists": ("{} et {} listes", "{} and {} lists"),
     "inspection": ("Lecture des noms de sites", "Reading of site names"),
     "inspection.off": (
-        "Arrêtée : le Département ne la demande pas ici.",
+        "Arrêtée : le Département ne la demande pas ici.",
         "Off: the Département does not ask for it here.",
     ),
     "inspection.on": (
-        "En marche : un site interdit est refusé même quand son adresse est connue d’ailleurs.",
+        "En marche : un site interdit est refusé même quand son adresse est connue d’ailleurs.",
         "On: a forbidden site is refused even where its address is known from elsewhere.",
     ),
     "inspection.starting": ("Elle démarre.", "It is starting."),
     "inspection.hung": (
-        "Bloquée, donc arrêtée : elle redémarre seule. Internet fonctionne.",
+        "Bloquée, donc arrêtée : elle redémarre seule. Internet fonctionne.",
         "It hung and was ended: it restarts by itself. The internet works.",
     ),
     "inspection.failed": (
-        "Elle s’est arrêtée : elle redémarre seule. Internet fonctionne.",
+        "Elle s’est arrêtée : elle redémarre seule. Internet fonctionne.",
         "It ended: it restarts by itself. The internet works.",
     ),
     "inspection.absent": (
@@ -173,7 +173,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "Asked for, but this box cannot do it. Tell the Département.",
     ),
     "inspection.alone": (
-        "Demandée, mais son programme ne tourne pas : il redémarre seul. Internet fonctionne.",
+        "Demandée, mais son programme ne tourne pas : il redémarre seul. Internet fonctionne.",
         "Asked for, but its program does not run: it restarts by itself. The internet works.",
     ),
     "inspection_hung": (
@@ -190,7 +190,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "Nothing was refused since the box started.",
     ),
     "blocks_who": (
-        "Le boîtier ne retient pas qui a demandé quoi, sauf pour une alarme ou un serveur d’attaquant : il garde alors "
+        "Le boîtier ne retient pas qui a demandé quoi, sauf pour une alarme ou un serveur d’attaquant : il garde alors "
         "30 jours quel poste c’était.",
         "The box does not remember who asked for what, but for an alarm or an attacker’s server: then it keeps for "
         "30 days which machine that was.",
@@ -238,7 +238,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "Ce blocage ne se lève pas d’ici. Si vous pensez que c’est une erreur, appelez le Département.",
         "This block is not lifted from here. If you think that it is a mistake, call the Département.",
     ),
-    "do_now": ("Que faire ?", "What to do?"),
+    "do_now": ("Que faire ?", "What to do?"),
     "do_nothing": (
         "Si vous avez suivi un lien reçu par courriel, fermez cette page et signalez le courriel. Si vous avez déjà "
         "donné un mot de passe, changez-le et prévenez le Département.",
@@ -247,7 +247,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "not_found": ("Cette page n’existe pas.", "There is no such page."),
     "wrong_door": (
-        "Cette demande ne vient pas de cette page : elle est refusée.",
+        "Cette demande ne vient pas de cette page : elle est refusée.",
         "This request does not come from this page: it is refused.",
     ),
     "reason.departement_confirmed": ("confirmé par le Département", "confirmed by the Département"),

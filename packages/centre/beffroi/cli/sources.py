@@ -110,10 +110,8 @@ def show(*, as_json: bool) -> int:
 
 
 def _told(trial: SourceTrial) -> dict[str, Any]:
-    from beffroi.watch.sources import queries  # noqa: PLC0415
-
     fields = {name: getattr(trial, name) for name in ("kind", "state", "count", "used")}
-    return {**fields, "since": trial.since.isoformat(), "worked_s": int(queries.exposed_s(trial))}
+    return {**fields, "since": trial.since.isoformat(), "worked_s": int(trial.tried_s)}
 
 
 def trial(name: str, kind: str, *, enforce: bool, why: str, account: str) -> int:

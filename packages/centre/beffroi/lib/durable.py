@@ -15,7 +15,11 @@ from pathlib import Path
 def write(
     path: Path, pieces: Iterable[bytes], *, mode: int | None = None, owner: tuple[int, int] | None = None
 ) -> None:
-    """Temporary file, fsync, rename, fsync of the directory; never through a symbolic link.
+    """Temporary file, fsync, rename, fsync of the directory; what is at ``path``, a symbolic link too, is replaced.
+
+    The directory itself may be reached through links: an operator may keep STATE/lists on another disk. That gives
+    nobody anything, since every caller writes as the owner of the directory's parent, or is root in directories whose
+    parents are root's (``secret_files``, ``certificates``, ``front``, ``layout``). Keep it so.
 
     ``mode``: None for what the umask leaves. ``owner``: (uid, gid), None for the process's own.
     """
@@ -35,7 +39,26 @@ def write(
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(path.parent)
+
+
+def settle(path: Path, *, mode: int, owner: tuple[int, int] | None = None, follow: bool = False) -> None:
+    """Give a file or a directory that is there its mode and (uid, gid).
+
+    ``follow``: also where ``path`` is a symbolic link; never where another user may put one. Errors: OSError.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags)
+    try:
+        if owner is not None:
+            os.fchown(descriptor, *owner)
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
+def _sync(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:

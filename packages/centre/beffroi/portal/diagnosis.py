@@ -52,7 +52,7 @@ def findings(report: Mapping[str, str]) -> list[Finding]:
             Finding(
                 _("Les règles de blocage ne sont pas en place."),
                 _(
-                    "Faites redémarrer le boîtier : débranchez-le dix secondes. Si cela revient, remplacez-le."
+                    "Faites redémarrer le boîtier : débranchez-le dix secondes. Si cela revient, remplacez-le."
                 ),
             )
         )
@@ -68,7 +68,7 @@ def findings(report: Mapping[str, str]) -> list[Finding]:
             Finding(
                 _("Le résolveur de noms ne répond pas."),
                 _(
-                    "Les noms ne sont plus filtrés. Faites redémarrer le boîtier ; si cela revient, remplacez-le."
+                    "Les noms ne sont plus filtrés. Faites redémarrer le boîtier ; si cela revient, remplacez-le."
                 ),
             )
         )
@@ -77,7 +77,7 @@ def findings(report: Mapping[str, str]) -> list[Finding]:
             Finding(
                 _("Le moteur qui lit le début des connexions ne marche pas."),
                 _(
-                    "Tout passe sans être lu ; les adresses et les noms des listes restent bloqués. Si cela dure "
+                    "Tout passe sans être lu ; les adresses et les noms des listes restent bloqués. Si cela dure "
                     "un jour, prévenez les développeurs avec cette page."
                 ),
             )
@@ -87,7 +87,7 @@ def findings(report: Mapping[str, str]) -> list[Finding]:
             Finding(
                 _("Sa liste est trop ancienne."),
                 _(
-                    "Sa liaison avec le centre est mauvaise : faites vérifier la connexion internet de la mairie."
+                    "Sa liaison avec le centre est mauvaise : faites vérifier la connexion internet de la mairie."
                 ),
             )
         )
@@ -113,7 +113,7 @@ def findings(report: Mapping[str, str]) -> list[Finding]:
             Finding(
                 _("Son horloge est fausse."),
                 _(
-                    "Sans conséquence sur les blocages : il prend l’heure du centre. Sa pile est peut-être usée."
+                    "Sans conséquence sur les blocages : il prend l’heure du centre. Sa pile est peut-être usée."
                 ),
             )
         )

@@ -26,8 +26,8 @@ PURPOSES = {
     Purpose.TLS_RPT: gettext_lazy(
         "Demande aux autres serveurs de signaler les remises chiffrées qui échouent."
     ),
-    Purpose.AUTOCONFIG: gettext_lazy("Règle Thunderbird tout seul : on ne saisit que son adresse."),
-    Purpose.AUTODISCOVER: gettext_lazy("Règle Outlook tout seul : on ne saisit que son adresse."),
+    Purpose.AUTOCONFIG: gettext_lazy("Règle Thunderbird tout seul : on ne saisit que son adresse."),
+    Purpose.AUTODISCOVER: gettext_lazy("Règle Outlook tout seul : on ne saisit que son adresse."),
     Purpose.SRV_IMAPS: gettext_lazy("Indique aux téléphones et logiciels où lire le courrier."),
     Purpose.SRV_SUBMISSIONS: gettext_lazy("Indique où envoyer le courrier, chiffré dès le premier octet."),
     Purpose.SRV_SUBMISSION: gettext_lazy("Indique où envoyer le courrier."),
@@ -72,39 +72,39 @@ LABELS = {
 }
 _ASK = gettext_lazy("Faites publier l’enregistrement de cette page, ou envoyez la lettre au prestataire.")
 _REPLACE = gettext_lazy("Faites remplacer l’enregistrement par celui de cette page.")
-_CENTRE = gettext_lazy("C’est au Département de le corriger : la commune n’a rien à faire.")
-_HOST = gettext_lazy("À demander au prestataire du domaine ; le courrier fonctionne sans.")
-_SITE = gettext_lazy("À demander au prestataire du site ; le courrier n’en dépend pas.")
-_LATER = gettext_lazy("Rien à faire : la vérification recommence chaque jour.")
+_CENTRE = gettext_lazy("C’est au Département de le corriger : la commune n’a rien à faire.")
+_HOST = gettext_lazy("À demander au prestataire du domaine ; le courrier fonctionne sans.")
+_SITE = gettext_lazy("À demander au prestataire du site ; le courrier n’en dépend pas.")
+_LATER = gettext_lazy("Rien à faire : la vérification recommence chaque jour.")
 SAID: dict[tuple[str, str], tuple[Any, Any]] = {
     ("", "ok"): (gettext_lazy("En ordre."), ""),
-    ("", "unanswered"): (gettext_lazy("Pas de réponse : on ne sait pas."), _LATER),
+    ("", "unanswered"): (gettext_lazy("Pas de réponse : on ne sait pas."), _LATER),
     ("", "absent"): (gettext_lazy("Cet enregistrement n’existe pas."), _ASK),
     ("", "differs"): (gettext_lazy("Il existe, mais dit autre chose que prévu."), _REPLACE),
     ("", "several"): (
-        gettext_lazy("Il y en a plusieurs : les autres serveurs n’en retiennent alors aucun."),
+        gettext_lazy("Il y en a plusieurs : les autres serveurs n’en retiennent alors aucun."),
         gettext_lazy("Faites supprimer les autres et ne garder que celui de cette page."),
     ),
     ("", "elsewhere"): (gettext_lazy("Ce nom mène ailleurs que chez nous."), _REPLACE),
     ("", "without_us"): (gettext_lazy("Nous n’y figurons pas."), _REPLACE),
     ("", "no_host"): (
-        gettext_lazy("Pas vérifié : le nom ne mène pas encore chez nous."),
+        gettext_lazy("Pas vérifié : le nom ne mène pas encore chez nous."),
         gettext_lazy("Corrigez d’abord les lignes qui précèdent."),
     ),
     ("resolver", "unanswered"): (
-        gettext_lazy("Le résolveur ne répond pas : rien n’a pu être vérifié."),
+        gettext_lazy("Le résolveur ne répond pas : rien n’a pu être vérifié."),
         gettext_lazy("Vérifiez que le centre fonctionne, ou nommez un autre résolveur."),
     ),
     ("mx", "absent"): (
-        gettext_lazy("Aucun serveur n’est indiqué : personne ne peut écrire à la commune."),
+        gettext_lazy("Aucun serveur n’est indiqué : personne ne peut écrire à la commune."),
         _ASK,
     ),
     ("mx", "elsewhere"): (
-        gettext_lazy("Le courrier part chez un autre serveur : l’ancien prestataire, sans doute."),
+        gettext_lazy("Le courrier part chez un autre serveur : l’ancien prestataire, sans doute."),
         gettext_lazy("Le jour de la bascule, faites remplacer les MX par ceux de cette page."),
     ),
     ("mx", "others"): (
-        gettext_lazy("Un serveur inconnu figure aussi : une partie du courrier peut y partir."),
+        gettext_lazy("Un serveur inconnu figure aussi : une partie du courrier peut y partir."),
         gettext_lazy(
             "Faites supprimer les autres MX, ou déclarez l’ancien serveur ici pendant le déménagement."
         ),
@@ -120,24 +120,24 @@ SAID: dict[tuple[str, str], tuple[Any, Any]] = {
         _ASK,
     ),
     ("spf", "open"): (
-        gettext_lazy("La liste n’est pas fermée : elle laisse passer tout le monde."),
-        gettext_lazy("Elle doit finir par « -all » (ou « ~all » pendant le déménagement)."),
+        gettext_lazy("La liste n’est pas fermée : elle laisse passer tout le monde."),
+        gettext_lazy("Elle doit finir par « -all » (ou « ~all » pendant le déménagement)."),
     ),
     ("spf", "without_us"): (
-        gettext_lazy("Nos serveurs n’y figurent pas : nos envois seront refusés ou classés indésirables."),
+        gettext_lazy("Nos serveurs n’y figurent pas : nos envois seront refusés ou classés indésirables."),
         _REPLACE,
     ),
     ("spf_lookups", "too_many"): (
-        gettext_lazy("La liste fait poser plus de dix questions : les autres serveurs l’abandonnent."),
+        gettext_lazy("La liste fait poser plus de dix questions : les autres serveurs l’abandonnent."),
         gettext_lazy("Retirez les prestataires qui n’envoient plus pour la commune."),
     ),
     ("dkim", "absent"): (
-        gettext_lazy("La clé n’est pas publiée : nos signatures ne peuvent pas être vérifiées."),
+        gettext_lazy("La clé n’est pas publiée : nos signatures ne peuvent pas être vérifiées."),
         _ASK,
     ),
     ("dkim", "cut"): (
-        gettext_lazy("La clé publiée est coupée : le formulaire du prestataire l’a tronquée."),
-        gettext_lazy("Copiez la variante « plus de 255 caractères » de cette page."),
+        gettext_lazy("La clé publiée est coupée : le formulaire du prestataire l’a tronquée."),
+        gettext_lazy("Copiez la variante « plus de 255 caractères » de cette page."),
     ),
     ("dkim", "differs"): (gettext_lazy("La clé publiée n’est pas la nôtre."), _REPLACE),
     ("dmarc", "absent"): (
@@ -145,24 +145,24 @@ SAID: dict[tuple[str, str], tuple[Any, Any]] = {
         _ASK,
     ),
     ("dmarc", "no_policy"): (
-        gettext_lazy("Il ne dit pas quoi faire (« p= » manque) : il est sans effet."),
+        gettext_lazy("Il ne dit pas quoi faire (« p= » manque) : il est sans effet."),
         _REPLACE,
     ),
     ("dmarc", "p_not_first"): (
-        gettext_lazy("« p= » ne vient pas en premier : certains contrôles, dont RPNT, lisent mal la suite."),
+        gettext_lazy("« p= » ne vient pas en premier : certains contrôles, dont RPNT, lisent mal la suite."),
         _REPLACE,
     ),
     ("dmarc", "testing"): (
-        gettext_lazy("Il est en mode d’essai (« t=y ») : il est sans effet."),
+        gettext_lazy("Il est en mode d’essai (« t=y ») : il est sans effet."),
         _REPLACE,
     ),
     ("dmarc", "no_reports"): (
-        gettext_lazy("Les rapports ne nous parviennent pas : nous ne voyons pas qui usurpe la commune."),
+        gettext_lazy("Les rapports ne nous parviennent pas : nous ne voyons pas qui usurpe la commune."),
         _REPLACE,
     ),
     ("dmarc_strong", "weak"): (
         gettext_lazy("La commune surveille, mais ne fait pas encore refuser les faux."),
-        gettext_lazy("Quand les rapports sont propres, passez à « quarantine », puis à « reject »."),
+        gettext_lazy("Quand les rapports sont propres, passez à « quarantine », puis à « reject »."),
     ),
     ("reports", "absent"): (
         gettext_lazy("Notre adresse de rapports n’est pas autorisée pour ce domaine."),
@@ -170,7 +170,7 @@ SAID: dict[tuple[str, str], tuple[Any, Any]] = {
     ),
     ("mta_sts_policy", "silent"): (gettext_lazy("La page de la règle ne répond pas."), _CENTRE),
     ("mta_sts_policy", "certificate"): (
-        gettext_lazy("La page de la règle n’a pas de certificat valable : la règle est ignorée."),
+        gettext_lazy("La page de la règle n’a pas de certificat valable : la règle est ignorée."),
         _CENTRE,
     ),
     ("mta_sts_policy", "missing"): (gettext_lazy("La page de la règle est vide."), _CENTRE),
@@ -180,7 +180,7 @@ SAID: dict[tuple[str, str], tuple[Any, Any]] = {
         _HOST,
     ),
     ("caa", "without_us"): (
-        gettext_lazy("Notre autorité n’y figure pas : nos certificats pour ce domaine seront refusés."),
+        gettext_lazy("Notre autorité n’y figure pas : nos certificats pour ce domaine seront refusés."),
         gettext_lazy("Faites ajouter les lignes CAA de cette page, sans retirer celle du site internet."),
     ),
     ("domainkey", "no_name"): (
@@ -203,7 +203,7 @@ SAID: dict[tuple[str, str], tuple[Any, Any]] = {
     ),
     ("mx_ipv6", "absent"): (gettext_lazy("Notre serveur n’a pas d’adresse IPv6."), _CENTRE),
     ("starttls", "silent"): (
-        gettext_lazy("Pas vérifié : notre serveur n’est pas joignable d’ici."),
+        gettext_lazy("Pas vérifié : notre serveur n’est pas joignable d’ici."),
         _LATER,
     ),
     ("starttls", "no_starttls"): (gettext_lazy("Notre serveur ne propose pas de chiffrement."), _CENTRE),
@@ -215,16 +215,16 @@ SAID: dict[tuple[str, str], tuple[Any, Any]] = {
     ),
     ("dane", "absent"): (gettext_lazy("Le certificat de notre serveur n’est pas annoncé dans DNS."), _CENTRE),
     ("dane", "differs"): (
-        gettext_lazy("Le certificat annoncé n’est pas celui du serveur : certains refusent de nous écrire."),
+        gettext_lazy("Le certificat annoncé n’est pas celui du serveur : certains refusent de nous écrire."),
         _CENTRE,
     ),
     ("site_https", "not_answering"): (gettext_lazy("Le site ne répond pas comme il faut en HTTPS."), _SITE),
     ("site_http", "not_https"): (gettext_lazy("En HTTP, le site ne renvoie pas vers HTTPS."), _SITE),
     ("site_certificate", "certificate"): (gettext_lazy("Le certificat du site n’est pas valable."), _SITE),
     ("site_same", "foreign"): (gettext_lazy("Le site renvoie vers un autre nom de domaine."), _SITE),
-    ("site_www", "one_only"): (gettext_lazy("Le site ne répond pas à la fois avec et sans « www »."), _SITE),
+    ("site_www", "one_only"): (gettext_lazy("Le site ne répond pas à la fois avec et sans « www »."), _SITE),
     ("dane", "unsigned"): (
-        gettext_lazy("Annoncé sans signature DNSSEC : personne n’en tient compte."),
+        gettext_lazy("Annoncé sans signature DNSSEC : personne n’en tient compte."),
         _CENTRE,
     ),
 }
@@ -254,7 +254,7 @@ STS = {
 KEY_STATES = {
     "active": gettext_lazy("signe les courriels"),
     "next": gettext_lazy("attend son tour"),
-    "retired": gettext_lazy("ne signe plus ; reste publiée quelques jours"),
+    "retired": gettext_lazy("ne signe plus ; reste publiée quelques jours"),
 }
 
 
@@ -302,10 +302,10 @@ def lead(found: Sequence[Line]) -> str:
         return _("Ce domaine n’a pas encore été vérifié.")
     if bad:
         return ngettext(
-            "À corriger : %(n)s point empêche ou menace le courrier de ce domaine.",
-            "À corriger : %(n)s points empêchent ou menacent le courrier de ce domaine.",
+            "À corriger : %(n)s point empêche ou menace le courrier de ce domaine.",
+            "À corriger : %(n)s points empêchent ou menacent le courrier de ce domaine.",
             bad,
         ) % {"n": bad}
     if warn:
-        return _("Le courrier fonctionne ; points à améliorer : %(n)s.") % {"n": warn}
+        return _("Le courrier fonctionne ; points à améliorer : %(n)s.") % {"n": warn}
     return _("Tout ce qui a été vérifié est en ordre.")

@@ -28,11 +28,11 @@ REVIEWS = {
     "over_budget": gettext_lazy("Des communes s’en servent régulièrement : c’est peut-être légitime."),
     "canary_objects": gettext_lazy("Une commune qui l’essayait l’a contesté ou débloqué."),
     "objections": gettext_lazy("Plusieurs communes l’ont contesté ou débloqué."),
-    "blast": gettext_lazy("Le blocage touchait plusieurs communes : il a été retiré partout."),
+    "blast": gettext_lazy("Le blocage touchait plusieurs communes : il a été retiré partout."),
     "shared_host": gettext_lazy(
-        "Des communes se servent de cette adresse : hébergement partagé. Le nom reste bloqué."
+        "Des communes se servent de cette adresse : hébergement partagé. Le nom reste bloqué."
     ),
-    "automatic_name": gettext_lazy("Un nom que personne ne connaissait : une personne doit le regarder."),
+    "automatic_name": gettext_lazy("Un nom que personne ne connaissait : une personne doit le regarder."),
 }
 SPARED = {
     "entry_used": gettext_lazy("Sur une liste depuis peu, et des communes s’en servent régulièrement."),
@@ -161,22 +161,22 @@ def explain(actor: Actor, decision_id: str) -> Explanation:
 def summary(decision: Decision, met: list[Met]) -> str:
     """The first sentence of the page."""
     if decision.state == "observed":
-        return _("Rien n’est bloqué : les boîtiers regardent qui s’en sert.")
+        return _("Rien n’est bloqué : les boîtiers regardent qui s’en sert.")
     if decision.state == "canary":
-        return _("Quelques communes le bloquent à l’essai ; les autres l’observent.")
+        return _("Quelques communes le bloquent à l’essai ; les autres l’observent.")
     if decision.state == "review":
         why = REVIEWS.get(decision.review_reason, "")
-        return _("Rien n’est bloqué : une personne doit trancher. %(why)s") % {"why": why}
+        return _("Rien n’est bloqué : une personne doit trancher. %(why)s") % {"why": why}
     if decision.state == "active":
         total = sum(one.blocked_in + one.blocked_out for one in met)
         if not total:
             return _("En vigueur. Aucun flux n’a encore été bloqué.")
-        told = ngettext("En vigueur : %(n)s flux bloqué.", "En vigueur : %(n)s flux bloqués.", total)
+        told = ngettext("En vigueur : %(n)s flux bloqué.", "En vigueur : %(n)s flux bloqués.", total)
         return told % {"n": total}
     if decision.end_reason == NOBODY_DECIDED:
-        return _("N’est pas bloqué : personne n’a tranché. Un nouvel indice reposera la question.")
+        return _("N’est pas bloqué : personne n’a tranché. Un nouvel indice reposera la question.")
     why = ENDS.get(decision.end_reason, "")
-    return _("N’est plus bloqué : %(why)s.") % {"why": why} if why else _("N’est plus bloqué.")
+    return _("N’est plus bloqué : %(why)s.") % {"why": why} if why else _("N’est plus bloqué.")
 
 
 def history(decision: Decision, exceptions: list[LocalException], appeals: list[Appeal]) -> list[Moment]:
@@ -197,7 +197,7 @@ def history(decision: Decision, exceptions: list[LocalException], appeals: list[
     if decision.ended_at:
         why = str(ENDS.get(decision.end_reason, ""))
         unanswered = decision.end_reason == NOBODY_DECIDED
-        text = _("Sorti de la file : n’est pas bloqué") if unanswered else _("Fin du blocage")
+        text = _("Sorti de la file : n’est pas bloqué") if unanswered else _("Fin du blocage")
         moments.append(Moment(decision.ended_at, text, why))
     return sorted(moments, key=lambda one: one.at)
 

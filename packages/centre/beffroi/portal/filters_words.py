@@ -37,22 +37,22 @@ _TROUBLES = {
     ("last", "past"): gettext_lazy("Le dernier jour doit venir après le premier, et ne pas être passé."),
     ("last", "long"): gettext_lazy("Une absence dure un an au plus."),
     ("text", "empty"): gettext_lazy("Écrivez la réponse que recevront vos correspondants."),
-    ("text", "long"): gettext_lazy("Cette réponse est trop longue : 4 000 caractères au plus."),
+    ("text", "long"): gettext_lazy("Cette réponse est trop longue : 4 000 caractères au plus."),
     ("words", "empty"): gettext_lazy("Indiquez ce que le courriel doit contenir."),
-    ("words", "long"): gettext_lazy("C’est trop long : 200 caractères au plus."),
+    ("words", "long"): gettext_lazy("C’est trop long : 200 caractères au plus."),
     ("words", "lines"): gettext_lazy("Sur une seule ligne, s’il vous plaît."),
     ("folder", "unknown"): gettext_lazy("Choisissez un dossier."),
-    ("target", "address"): gettext_lazy("Cette adresse n’est pas complète. Exemple : prenom.nom@exemple.fr"),
+    ("target", "address"): gettext_lazy("Cette adresse n’est pas complète. Exemple : prenom.nom@exemple.fr"),
     ("target", "one"): gettext_lazy("Indiquez une adresse, et une seule."),
-    ("target", "itself"): gettext_lazy("C’est l’adresse de cette boîte : le courriel tournerait en rond."),
+    ("target", "itself"): gettext_lazy("C’est l’adresse de cette boîte : le courriel tournerait en rond."),
     ("target", "outside"): gettext_lazy(
         "Votre Département n’autorise le renvoi que vers les adresses de la collectivité."
     ),
     ("target", "closed"): gettext_lazy(
-        "Ce centre n’envoie pas vers l’extérieur : choisissez une adresse qu’il héberge."
+        "Ce centre n’envoie pas vers l’extérieur : choisissez une adresse qu’il héberge."
     ),
-    ("signature", "long"): gettext_lazy("Cette signature est trop longue : 1 000 caractères au plus."),
-    ("line", "long"): gettext_lazy("Cette ligne est trop longue : 300 caractères au plus."),
+    ("signature", "long"): gettext_lazy("Cette signature est trop longue : 1 000 caractères au plus."),
+    ("line", "long"): gettext_lazy("Cette ligne est trop longue : 300 caractères au plus."),
 }
 
 
@@ -64,10 +64,10 @@ def rule(row: FilterRule) -> str:
     """A filter as one sentence."""
     told = {"what": FIELDS[row.field], "words": row.words, "folder": folders.title(row.folder)}
     return {
-        "move": _("%(what)s contient « %(words)s » : ranger dans « %(folder)s »"),
-        "copy": _("%(what)s contient « %(words)s » : garder une copie dans « %(folder)s »"),
-        "star": _("%(what)s contient « %(words)s » : marquer d’une étoile"),
-        "read": _("%(what)s contient « %(words)s » : marquer comme lu"),
+        "move": _("%(what)s contient « %(words)s » : ranger dans « %(folder)s »"),
+        "copy": _("%(what)s contient « %(words)s » : garder une copie dans « %(folder)s »"),
+        "star": _("%(what)s contient « %(words)s » : marquer d’une étoile"),
+        "read": _("%(what)s contient « %(words)s » : marquer comme lu"),
     }[row.act] % told
 
 

@@ -36,7 +36,7 @@ _EVIDENCE: tuple[tuple[Callable[[Mapping[str, Any]], bool], Any], ...] = (
     (
         lambda found: _auth(found, "dmarc") == "fail",
         gettext_lazy(
-            "Le nom affiché après l’arobase ne reconnaît pas ce courriel : l’expéditeur est peut-être usurpé."
+            "Le nom affiché après l’arobase ne reconnaît pas ce courriel : l’expéditeur est peut-être usurpé."
         ),
     ),
     (
@@ -53,7 +53,7 @@ _EVIDENCE: tuple[tuple[Callable[[Mapping[str, Any]], bool], Any], ...] = (
     ),
     (
         lambda found: _auth(found, "dkim") == "fail",
-        gettext_lazy("Sa signature ne correspond pas : il a été modifié en route, ou imité."),
+        gettext_lazy("Sa signature ne correspond pas : il a été modifié en route, ou imité."),
     ),
     (
         lambda found: _has(found, "BAYES_SPAM"),
@@ -75,7 +75,7 @@ def why(one: Shown) -> str:
     if one.row.reason == HeldMail.Reason.DECISION and one.decision is not None:
         title = words.decision_title(one.decision.kind, one.decision.value, one.decision.action)
         grounds = words.grounds(one.decision.rule, one.decision.evidence)
-        return _("%(what)s partout : %(grounds)s.") % {"what": title, "grounds": grounds}
+        return _("%(what)s partout : %(grounds)s.") % {"what": title, "grounds": grounds}
     if one.row.reason == HeldMail.Reason.SENDER_BLOCKED:
         return _("Vous avez bloqué cet expéditeur.")
     if one.row.reason == HeldMail.Reason.CONTENT:

@@ -11,10 +11,10 @@ from beffroi.mail.importing.models import ImportFailure, ImportJob
 _State = ImportJob.State
 
 HINTS = {
-    "wanadoo": gettext_lazy("Les adresses wanadoo.fr sont chez Orange : le serveur est le même."),
+    "wanadoo": gettext_lazy("Les adresses wanadoo.fr sont chez Orange : le serveur est le même."),
     "app_password": gettext_lazy(
         "Gmail refuse le mot de passe habituel. Sur myaccount.google.com, activez la validation en deux étapes, puis"
-        " créez un « mot de passe d’application » : c’est lui qu’il faut saisir ici. Vous le supprimerez ensuite."
+        " créez un « mot de passe d’application » : c’est lui qu’il faut saisir ici. Vous le supprimerez ensuite."
     ),
     "no_passwords": gettext_lazy(
         "Microsoft n’accepte plus de mot de passe pour Outlook.com et Hotmail depuis septembre 2024, même un mot de"
@@ -28,17 +28,17 @@ OTHER_HINT = gettext_lazy(
 )
 ERRORS = {
     "mail.import_address_inside": gettext_lazy(
-        "Ce serveur n’est pas sur l’internet public, ou pas sur un port de messagerie : le centre ne s’y connecte pas."
+        "Ce serveur n’est pas sur l’internet public, ou pas sur un port de messagerie : le centre ne s’y connecte pas."
     ),
     "mail.import_not_trusted": gettext_lazy(
-        "Le certificat de ce serveur n’est pas valable pour son nom : votre mot de passe ne lui a pas été envoyé."
+        "Le certificat de ce serveur n’est pas valable pour son nom : votre mot de passe ne lui a pas été envoyé."
         " Vérifiez le nom du serveur auprès de votre ancien fournisseur."
     ),
     "mail.import_sign_in_refused": gettext_lazy(
         "L’ancien fournisseur refuse cet identifiant ou ce mot de passe. Il veut souvent un mot de passe d’application."
     ),
     "mail.import_mailbox_full": gettext_lazy(
-        "Votre nouvelle boîte est pleine : la reprise s’est arrêtée là, rien n’est perdu. Demandez de la place au"
+        "Votre nouvelle boîte est pleine : la reprise s’est arrêtée là, rien n’est perdu. Demandez de la place au"
         " Département, puis reprenez."
     ),
     "mail.import_unreachable": gettext_lazy("L’ancien serveur ne répond pas."),
@@ -48,7 +48,7 @@ ERRORS = {
     "mail.import_mailbox_away": gettext_lazy("Votre nouvelle boîte ne répond pas pour le moment."),
     "mail.import_crashed": gettext_lazy("La reprise s’est interrompue."),
 }
-GOES_ON = gettext_lazy("La reprise continuera d’elle-même ; rien n’est perdu.")
+GOES_ON = gettext_lazy("La reprise continuera d’elle-même ; rien n’est perdu.")
 REASONS = {
     "too_large": gettext_lazy("plus de 50 Mo"),
     "mailbox_full": gettext_lazy("plus de place dans la nouvelle boîte"),
@@ -60,7 +60,7 @@ STATES = {
     _State.READY: gettext_lazy("Choix des dossiers"),
     _State.RUNNING: gettext_lazy("Reprise en cours"),
     _State.PAUSED: gettext_lazy("En pause"),
-    _State.COLLECTING: gettext_lazy("Repris ; l’ancienne adresse reste relevée"),
+    _State.COLLECTING: gettext_lazy("Repris ; l’ancienne adresse reste relevée"),
     _State.DONE: gettext_lazy("Terminé"),
     _State.CANCELLED: gettext_lazy("Annulé"),
 }
@@ -73,14 +73,14 @@ TARGETS = {
     "Archive": gettext_lazy("Archives"),
 }
 PLACES = {
-    "impots": gettext_lazy("Impôts : espace professionnel de la commune (impots.gouv.fr)"),
+    "impots": gettext_lazy("Impôts : espace professionnel de la commune (impots.gouv.fr)"),
     "service_public": gettext_lazy("Annuaire de Service-Public.fr (coordonnées de la mairie)"),
     "chorus_pro": gettext_lazy("Chorus Pro (factures des fournisseurs)"),
-    "prefecture": gettext_lazy("Préfecture et sous-préfecture ; contrôle de légalité (ACTES)"),
+    "prefecture": gettext_lazy("Préfecture et sous-préfecture ; contrôle de légalité (ACTES)"),
     "sgc": gettext_lazy("Service de gestion comptable et conseiller aux décideurs locaux"),
     "helios": gettext_lazy("Hélios et portail de la gestion publique"),
     "caf": gettext_lazy("CAF, MSA, Urssaf, net-entreprises"),
-    "insee": gettext_lazy("INSEE : état civil, recensement, répertoire électoral"),
+    "insee": gettext_lazy("INSEE : état civil, recensement, répertoire électoral"),
     "centre_gestion": gettext_lazy("Centre de gestion, CNFPT, CNRACL, Ircantec"),
     "banque": gettext_lazy("Banque, caisse des dépôts, régies"),
     "energie": gettext_lazy("Électricité, gaz, eau, téléphone, internet"),
@@ -104,7 +104,7 @@ def told(job: ImportJob) -> Told:
     """Why it does not go on, where it does not."""
     error = str(ERRORS.get(job.error, "")) if job.error else ""
     if error and job.state == _State.PAUSED:
-        advice = gettext("Rien de ce qui est copié n’est perdu : la reprise repartira de là.")
+        advice = gettext("Rien de ce qui est copié n’est perdu : la reprise repartira de là.")
         return Told(error, advice, "bad")
     if error:
         return Told(error, str(GOES_ON), "warn")

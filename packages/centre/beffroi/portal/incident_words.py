@@ -47,7 +47,7 @@ SENTENCES = {
         "peut-être infecté."
     ),
     "listed_met": gettext_lazy(
-        "Une liste d’attaquants nomme désormais une adresse ou un site rencontré chez vous ces 30 derniers jours ; "
+        "Une liste d’attaquants nomme désormais une adresse ou un site rencontré chez vous ces 30 derniers jours ; "
         "c’est bloqué. Le plus souvent, il suffit de demander."
     ),
     "leak": gettext_lazy(
@@ -81,7 +81,7 @@ REASONS = {
     "false_alarm": gettext_lazy("fausse alerte"),
     "duplicate": gettext_lazy("suivi dans un autre dossier"),
     "decision_undone": gettext_lazy("le blocage à l’origine du dossier a été annulé"),
-    "never_again": gettext_lazy("fausse alerte : le Département laisse passer partout ce qui l’avait ouvert"),
+    "never_again": gettext_lazy("fausse alerte : le Département laisse passer partout ce qui l’avait ouvert"),
 }
 TASKS = {
     "unplug_network": gettext_lazy("Débranchez le câble réseau du poste concerné et coupez son Wi-Fi."),
@@ -123,7 +123,7 @@ TASKS = {
         "délégué à la protection des données."
     ),
     "find_machine": gettext_lazy(
-        "Retrouver le poste avec la commune : la page locale du boîtier, ouverte depuis ce poste, affiche son nom."
+        "Retrouver le poste avec la commune : la page locale du boîtier, ouverte depuis ce poste, affiche son nom."
     ),
     "examine_machine": gettext_lazy("Examiner le poste : copie du disque, mémoire, empreintes."),
     "reinstall_machine": gettext_lazy("Réinstaller le poste et changer les mots de passe qui y ont servi."),
@@ -140,7 +140,7 @@ SOURCES = {
     "list": gettext_lazy("Liste d’attaquants"),
     "packet_look_back": gettext_lazy("Boîtier : regard sur 30 jours"),
     "login_look_back": gettext_lazy("Registre des connexions réussies"),
-    "mail_look_back": gettext_lazy("Courrier : regard sur 30 jours"),
+    "mail_look_back": gettext_lazy("Courrier : regard sur 30 jours"),
     "box_refused": gettext_lazy("Boîtier : connexion refusée"),
     "box_alarm": gettext_lazy("Boîtier : alarme"),
     "mail": gettext_lazy("Entrée du courrier"),
@@ -213,7 +213,7 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
         )
         return said % {"n": count}
     if code == "machine_named":
-        return _("Poste qui a appelé ce serveur : « %(machine)s »") % {"machine": data.get("machine", "")}
+        return _("Poste qui a appelé ce serveur : « %(machine)s »") % {"machine": data.get("machine", "")}
     if code == "sessions_left":
         return _(
             "Sessions laissées ouvertes : trop de personnes à la fois pour un attaquant (%(n)s) ; à vérifier."
@@ -224,7 +224,7 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
         "taken": _("Pris en charge"),
         "sessions_ended": _("Sessions du compte fermées automatiquement"),
         "reopened": _("Dossier rouvert"),
-        "complaint_made": _("Plainte en cours : le dossier est gardé jusqu’à sa fin"),
+        "complaint_made": _("Plainte en cours : le dossier est gardé jusqu’à sa fin"),
         "complaint_over": _("La plainte est terminée"),
         "exported": _("Dossier téléchargé pour une plainte"),
         "note": "",
@@ -233,16 +233,16 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
 
 def _spared(code: str, value: str) -> str:
     said = {
-        "closed": _("Dossier clos : fausse alerte, le Département laisse passer %(value)s partout"),
-        "reopened": _("Dossier rouvert : %(value)s est de nouveau refusé"),
-    }.get(code, _("Le Département laisse passer %(value)s partout ; le reste du dossier est à vérifier"))
+        "closed": _("Dossier clos : fausse alerte, le Département laisse passer %(value)s partout"),
+        "reopened": _("Dossier rouvert : %(value)s est de nouveau refusé"),
+    }.get(code, _("Le Département laisse passer %(value)s partout ; le reste du dossier est à vérifier"))
     return said % {"value": value}
 
 
 def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> str:
     value = words.shorten(str(data.get("value", "")))
     if "refused" in data and "machine" in data:
-        return _("Le boîtier a refusé une connexion vers %(value)s, appelé par « %(machine)s »") % {
+        return _("Le boîtier a refusé une connexion vers %(value)s, appelé par « %(machine)s »") % {
             "value": value,
             "machine": data["machine"],
         }
@@ -254,7 +254,7 @@ def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> s
             "login": ngettext("%(n)s connexion à un compte", "%(n)s connexions à des comptes", count),
             "mail": ngettext("%(n)s courriel reçu", "%(n)s courriels reçus", count),
         }.get(str(data.get("door")), "%(n)s") % {"n": count}
-        return _("%(met)s : ce que nomme la liste %(list)s") % {"met": met, "list": data["list"]}
+        return _("%(met)s : ce que nomme la liste %(list)s") % {"met": met, "list": data["list"]}
     if kind in ("command_server", "lure_visited") and value:
         flows = ngettext("%(n)s connexion", "%(n)s connexions", count) % {"n": count}
         when = ngettext("sur %(n)s jour", "sur %(n)s jours", days) % {"n": days}

@@ -183,7 +183,7 @@ def words_of(error: BeffroiError) -> tuple[str, str]:
         return (
             _("Le centre n’a plus de place pour écrire"),
             _(
-                "Votre compte n’est pas bloqué. Prévenez le Département : le disque du centre est plein. Le courrier"
+                "Votre compte n’est pas bloqué. Prévenez le Département : le disque du centre est plein. Le courrier"
                 " attend chez ses expéditeurs, et les blocages restent en vigueur. Réessayez ensuite."
             ),
         )
@@ -197,13 +197,13 @@ def words_of(error: BeffroiError) -> tuple[str, str]:
     if error.code == "unlock.link_too_old":
         return (
             _("Ce lien du boîtier n’est plus valable"),
-            _("Rouvrez le site bloqué, puis appuyez de nouveau sur « Débloquer 1 h et signaler »."),
+            _("Rouvrez le site bloqué, puis appuyez de nouveau sur « Débloquer 1 h et signaler »."),
         )
     if error.code == "mail.held_by_decision":
         return (
             _("Ce courriel est retenu par une décision commune"),
             _(
-                "Vous ne pouvez pas le libérer vous-même : demandez une vérification, le Département vous répondra."
+                "Vous ne pouvez pas le libérer vous-même : demandez une vérification, le Département vous répondra."
             ),
         )
     if error.code == "mail.not_checked_yet":

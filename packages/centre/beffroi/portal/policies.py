@@ -38,8 +38,8 @@ LABELS = {
     "honeyports": gettext_lazy("Ports pièges"),
     "canary_names": gettext_lazy("Noms pièges"),
     "leak_bytes_hour": gettext_lazy("Alarme de fuite (octets par heure)"),
-    "beacon_from_s": gettext_lazy("Appels réguliers : intervalle le plus court (secondes)"),
-    "beacon_beats": gettext_lazy("Appels réguliers : nombre avant l’alarme"),
+    "beacon_from_s": gettext_lazy("Appels réguliers : intervalle le plus court (secondes)"),
+    "beacon_beats": gettext_lazy("Appels réguliers : nombre avant l’alarme"),
     "centre_names": gettext_lazy("Noms du centre"),
     "centre_addresses": gettext_lazy("Adresses du centre"),
 }
@@ -231,7 +231,7 @@ def _rule(line: str) -> InboundRule:
     words = head.replace(",", " ").split()
     if len(words) < 2 or words[0].lower() not in ("tcp", "udp"):
         raise ValidationError(
-            _("« %(line)s » : écrivez tcp ou udp, le port, puis les adresses.") % {"line": line}
+            _("« %(line)s » : écrivez tcp ou udp, le port, puis les adresses.") % {"line": line}
         )
     sources = [word for word in words[2:] if word.lower() not in ("partout", "anywhere")]
     return InboundRule(
@@ -242,7 +242,7 @@ def _rule(line: str) -> InboundRule:
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
         raise ValidationError(
-            _("« %(text)s » n’est pas un port : un nombre de 1 à 65535.") % {"text": text[:40]}
+            _("« %(text)s » n’est pas un port : un nombre de 1 à 65535.") % {"text": text[:40]}
         )
     return int(text)
 
@@ -251,12 +251,12 @@ def _network(text: str) -> str:
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        said = _("« %(text)s » n’est pas une adresse ni une plage, comme 82.64.10.0/24.") % {
+        said = _("« %(text)s » n’est pas une adresse ni une plage, comme 82.64.10.0/24.") % {
             "text": text[:60]
         }
         raise ValidationError(said) from None
     if network.prefixlen < (8 if network.version == 4 else 16):
-        raise ValidationError(_("« %(text)s » est trop large.") % {"text": text[:60]})
+        raise ValidationError(_("« %(text)s » est trop large.") % {"text": text[:60]})
     return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 
@@ -264,5 +264,5 @@ def _name(text: str) -> str:
     try:
         return normalise(Kind.DOMAIN, text).value
     except ProtocolError:
-        said = _("« %(text)s » n’est pas un nom de domaine.") % {"text": text[:60]}
+        said = _("« %(text)s » n’est pas un nom de domaine.") % {"text": text[:60]}
         raise ValidationError(said) from None

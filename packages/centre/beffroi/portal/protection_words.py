@@ -41,7 +41,7 @@ _WORDS = {
     "reserved": gettext_lazy("une adresse réservée"),
     "shared by an operator's customers": gettext_lazy("une adresse partagée par les clients d’un opérateur"),
     "this network": gettext_lazy("une adresse locale"),
-    "never again, said the Département": gettext_lazy("le Département a dit : plus jamais"),
+    "never again, said the Département": gettext_lazy("le Département a dit : plus jamais"),
     "serves a member or a protected name": gettext_lazy("sert une collectivité membre ou un nom protégé"),
 }
 _UNDER, _WIDER = " stands under it", "wider than "

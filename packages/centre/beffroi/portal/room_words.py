@@ -40,11 +40,11 @@ def mailbox(room: Room) -> RoomLine:
             " demandez de la place au Département."
         ),
         NEARLY: _(
-            "Votre boîte est presque pleine : bientôt, les courriels qu’on vous envoie devront attendre. Videz la"
+            "Votre boîte est presque pleine : bientôt, les courriels qu’on vous envoie devront attendre. Videz la"
             " corbeille et effacez de gros courriels, ou demandez de la place au Département."
         ),
         FULL: _(
-            "Votre boîte est pleine. Rien n’est perdu : les courriels qu’on vous envoie attendent chez leur expéditeur,"
+            "Votre boîte est pleine. Rien n’est perdu : les courriels qu’on vous envoie attendent chez leur expéditeur,"
             " qui réessaie pendant quelques jours. Videz la corbeille et effacez de gros courriels dès maintenant, ou"
             " demandez de la place au Département."
         ),
@@ -57,10 +57,10 @@ def collectivite(room: Room) -> RoomLine:
     advice = {
         SOON: _("Les boîtes de la collectivité se remplissent."),
         NEARLY: _(
-            "Les boîtes de la collectivité sont presque pleines : bientôt, le courrier devra attendre."
+            "Les boîtes de la collectivité sont presque pleines : bientôt, le courrier devra attendre."
         ),
         FULL: _(
-            "La place de la collectivité est épuisée : le courrier attend chez ses expéditeurs, qui réessaient pendant"
+            "La place de la collectivité est épuisée : le courrier attend chez ses expéditeurs, qui réessaient pendant"
             " quelques jours."
         ),
     }

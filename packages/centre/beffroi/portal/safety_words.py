@@ -27,49 +27,49 @@ _BY_ANOTHER_WAY = gettext_lazy(
     " vous le remettre."
 )
 _IF_EXPECTED = gettext_lazy(
-    "Vous l’attendiez ? Vérifiez par téléphone auprès de l’expéditeur, puis libérez-le. Sinon, laissez-le ici."
+    "Vous l’attendiez ? Vérifiez par téléphone auprès de l’expéditeur, puis libérez-le. Sinon, laissez-le ici."
 )
 _FINDINGS: dict[str, Finding] = {
     attachments.VIRUS: Finding(
         gettext_lazy("L’antivirus reconnaît un virus dans une pièce jointe."),
-        gettext_lazy("Prévenez l’expéditeur par téléphone : son poste est peut-être infecté."),
+        gettext_lazy("Prévenez l’expéditeur par téléphone : son poste est peut-être infecté."),
     ),
     attachments.DISGUISED: Finding(
         gettext_lazy("Une pièce jointe se fait passer pour autre chose que ce qu’elle est."), _BY_ANOTHER_WAY
     ),
     attachments.PROGRAM: Finding(
-        gettext_lazy("Un programme est joint : l’ouvrir suffirait à infecter le poste."), _BY_ANOTHER_WAY
+        gettext_lazy("Un programme est joint : l’ouvrir suffirait à infecter le poste."), _BY_ANOTHER_WAY
     ),
     attachments.SHORTCUT: Finding(
-        gettext_lazy("Un raccourci est joint : l’ouvrir peut lancer un programme."), _BY_ANOTHER_WAY
+        gettext_lazy("Un raccourci est joint : l’ouvrir peut lancer un programme."), _BY_ANOTHER_WAY
     ),
     attachments.DISK_IMAGE: Finding(
-        gettext_lazy("Une image de disque est jointe : elle peut cacher un programme au contrôle."),
+        gettext_lazy("Une image de disque est jointe : elle peut cacher un programme au contrôle."),
         _IF_EXPECTED,
     ),
     attachments.MACRO: Finding(
         gettext_lazy("Un document joint contient des macros, c’est-à-dire de petits programmes."),
         gettext_lazy(
-            "Vous attendiez ce document ? Libérez-le, et n’activez pas les macros sans avoir appelé l’expéditeur."
+            "Vous attendiez ce document ? Libérez-le, et n’activez pas les macros sans avoir appelé l’expéditeur."
         ),
     ),
     attachments.ENCRYPTED: Finding(
-        gettext_lazy("Une pièce jointe est protégée par un mot de passe : le contrôle ne peut pas l’ouvrir."),
+        gettext_lazy("Une pièce jointe est protégée par un mot de passe : le contrôle ne peut pas l’ouvrir."),
         _IF_EXPECTED,
     ),
     attachments.NESTED: Finding(
-        gettext_lazy("Une archive est cachée dans une autre : le contrôle ne voit pas ce qu’elle contient."),
+        gettext_lazy("Une archive est cachée dans une autre : le contrôle ne voit pas ce qu’elle contient."),
         _IF_EXPECTED,
     ),
     attachments.ACTIVE_PAGE: Finding(
         gettext_lazy(
-            "Une page web jointe contient un programme ou un formulaire : elle imite souvent une connexion."
+            "Une page web jointe contient un programme ou un formulaire : elle imite souvent une connexion."
         ),
         gettext_lazy("Libérez-la si vous l’attendiez. N’y saisissez jamais votre mot de passe."),
     ),
     attachments.UNPARSEABLE: Finding(
         gettext_lazy("Il est construit de telle façon que le contrôle ne peut pas le lire en entier."),
-        gettext_lazy("Vous attendiez ce courriel ? Demandez à l’expéditeur de le renvoyer, ou libérez-le."),
+        gettext_lazy("Vous attendiez ce courriel ? Demandez à l’expéditeur de le renvoyer, ou libérez-le."),
     ),
     attachments.FORGED_BANK: Finding(
         gettext_lazy(
@@ -128,7 +128,7 @@ def bank(warning: BankWarning | None) -> dict[str, str] | None:
         return None
     if not warning.concern:
         who, when = person_name(warning.confirmed_by), words.when(warning.confirmed_at)
-        text = _("Coordonnées bancaires vérifiées par téléphone : %(who)s, %(when)s.")
+        text = _("Coordonnées bancaires vérifiées par téléphone : %(who)s, %(when)s.")
         return {"state": "checked", "title": text % {"who": who, "when": when}, "text": ""}
     if warning.concern is Concern.FIRST:
         return {

@@ -15,7 +15,7 @@ from beffroi.mail.reports import rules
 from beffroi.mail.reports.rules import Advice, Kind, Source
 
 _MOVE = gettext_lazy(
-    "Le plus simple : faites-le passer par nos serveurs. Sinon, demandez-lui de signer en DKIM au nom de la commune, ou"
+    "Le plus simple : faites-le passer par nos serveurs. Sinon, demandez-lui de signer en DKIM au nom de la commune, ou"
     " faites-le ajouter aux autres expéditeurs autorisés (SPF)."
 )
 _SAY = gettext_lazy(
@@ -25,18 +25,18 @@ SAID: dict[tuple[Kind, str], tuple[str, Any, Any]] = {
     (Kind.OURS, ""): ("sender_well", gettext_lazy("Nos serveurs, et tout est reconnu."), ""),
     (Kind.BROKEN, ""): (
         "domain_bad",
-        gettext_lazy("Nos serveurs, mais une partie n’est pas reconnue : un enregistrement manque dans DNS."),
-        gettext_lazy("Voyez la page du domaine : ce qui est à corriger y est dit."),
+        gettext_lazy("Nos serveurs, mais une partie n’est pas reconnue : un enregistrement manque dans DNS."),
+        gettext_lazy("Voyez la page du domaine : ce qui est à corriger y est dit."),
     ),
     (Kind.PASSES, ""): (
         "sender_well",
-        gettext_lazy("Reconnu : autorisé, ou un courriel à vous qui a été réexpédié sans être modifié."),
+        gettext_lazy("Reconnu : autorisé, ou un courriel à vous qui a été réexpédié sans être modifié."),
         gettext_lazy("Rien à faire."),
     ),
     (Kind.FORWARDED, ""): (
         "sender_passed_on",
         gettext_lazy("Des courriels réexpédiés, par une liste de diffusion par exemple."),
-        gettext_lazy("Rien à faire : les serveurs qui reçoivent en tiennent compte."),
+        gettext_lazy("Rien à faire : les serveurs qui reçoivent en tiennent compte."),
     ),
     (Kind.SERVICE, ""): (
         "sender_ask",
@@ -61,9 +61,9 @@ SAID: dict[tuple[Kind, str], tuple[str, Any, Any]] = {
 }
 _NOT_OURS = (
     "sender_false",
-    gettext_lazy("Ce n’est pas vous : quelqu’un se sert du nom de la commune."),
+    gettext_lazy("Ce n’est pas vous : quelqu’un se sert du nom de la commune."),
     gettext_lazy(
-        "Une règle plus stricte le fait refuser par les autres serveurs ; vous n’avez rien d’autre à faire."
+        "Une règle plus stricte le fait refuser par les autres serveurs ; vous n’avez rien d’autre à faire."
     ),
 )
 TLS_KINDS = {
@@ -119,11 +119,11 @@ def policy(name: str) -> str:
 def advice(found: Advice) -> str:
     """What stands in the way of a stricter policy, or that nothing does."""
     if found.code == "last":
-        return _("La règle la plus stricte est choisie : les faux sont refusés.")
+        return _("La règle la plus stricte est choisie : les faux sont refusés.")
     if found.code == "quiet":
         text = ngettext(
-            "Trop peu de rapports pour juger : %(n)s jour sur les %(all)s derniers, il en faut %(wanted)s.",
-            "Trop peu de rapports pour juger : %(n)s jours sur les %(all)s derniers, il en faut %(wanted)s.",
+            "Trop peu de rapports pour juger : %(n)s jour sur les %(all)s derniers, il en faut %(wanted)s.",
+            "Trop peu de rapports pour juger : %(n)s jours sur les %(all)s derniers, il en faut %(wanted)s.",
             found.days,
         )
         return text % {"n": found.days, "all": rules.CLEAN_DAYS, "wanted": rules.CLEAN_REPORTED_DAYS}
@@ -134,7 +134,7 @@ def advice(found: Advice) -> str:
             len(found.blocking),
         )
         return text % {"n": len(found.blocking)}
-    return _("Les rapports sont propres : le domaine peut passer à une règle plus stricte.")
+    return _("Les rapports sont propres : le domaine peut passer à une règle plus stricte.")
 
 
 def operator(name: str) -> str:

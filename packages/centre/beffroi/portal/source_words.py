@@ -18,9 +18,9 @@ FORMATS = {
     "rss": gettext_lazy("Actualités (RSS), pour information"),
 }
 WEIGHTS = {
-    "list": gettext_lazy("Bloque : appliquée par toutes les portes"),
-    "evidence": gettext_lazy("Appuie : renforce un signalement, ne bloque pas seule"),
-    "observe": gettext_lazy("Observe : comptée, sans effet"),
+    "list": gettext_lazy("Bloque : appliquée par toutes les portes"),
+    "evidence": gettext_lazy("Appuie : renforce un signalement, ne bloque pas seule"),
+    "observe": gettext_lazy("Observe : comptée, sans effet"),
 }
 SHORT_WEIGHTS = {
     "list": gettext_lazy("bloque"),
@@ -29,12 +29,12 @@ SHORT_WEIGHTS = {
 }
 ERRORS = {
     "source.unusable": gettext_lazy(
-        "Le centre n’a pas pu traiter cette source. Voyez le journal du processus « sources »."
+        "Le centre n’a pas pu traiter cette source. Voyez le journal du processus « sources »."
     ),
     "source.address_invalid": gettext_lazy("L’adresse n’est pas une adresse https valable."),
     "source.key_missing": gettext_lazy(
-        "L’éditeur de cette source demande une clé : obtenez-la chez lui, puis saisissez-la dans « Compte chez"
-        " l’éditeur »."
+        "L’éditeur de cette source demande une clé : obtenez-la chez lui, puis saisissez-la dans « Compte chez"
+        " l’éditeur »."
     ),
     "source.address_inside": gettext_lazy(
         "L’adresse mène à un réseau privé. S’il s’agit d’un serveur du Département, ajoutez son réseau au réglage"
@@ -44,7 +44,7 @@ ERRORS = {
     "source.not_trusted": gettext_lazy("Le certificat du serveur n’est pas valable."),
     "source.refused": gettext_lazy("Le serveur a refusé la demande. Vérifiez l’adresse et le compte."),
     "source.moved": gettext_lazy(
-        "La source renvoie vers une autre adresse. Rien n’y a été lu : vérifiez, puis changez l’adresse."
+        "La source renvoie vers une autre adresse. Rien n’y a été lu : vérifiez, puis changez l’adresse."
     ),
     "source.too_slow": gettext_lazy("La source n’a pas pu être lue dans le temps prévu."),
     "source.too_big": gettext_lazy("La source dépasse la taille permise."),
@@ -54,8 +54,8 @@ ERRORS = {
         "Une page web est arrivée à la place de la liste. Il faut peut-être un compte."
     ),
     "source.unreadable": gettext_lazy("Le contenu n’est pas au format choisi."),
-    "source.too_deep": gettext_lazy("Le contenu est anormalement imbriqué : il a été refusé."),
-    "source.crashed": gettext_lazy("La lecture demandait trop de mémoire ou de temps : elle a été arrêtée."),
+    "source.too_deep": gettext_lazy("Le contenu est anormalement imbriqué : il a été refusé."),
+    "source.crashed": gettext_lazy("La lecture demandait trop de mémoire ou de temps : elle a été arrêtée."),
     "source.nothing_in_it": gettext_lazy("La source ne contient aucun indice utilisable."),
 }
 DOUBTS = {

@@ -30,26 +30,26 @@ FIGURES = {
 """What is shown to people, each for itself. Packets stand apart: they are no attempts."""
 REASONS: dict[str, _StrPromise] = {
     Reason.SEVERE_INCIDENT: ngettext_lazy(
-        "%(n)s dossier grave est ouvert : ouvrez-le et suivez ses étapes.",
-        "%(n)s dossiers graves sont ouverts : ouvrez-les et suivez leurs étapes.",
+        "%(n)s dossier grave est ouvert : ouvrez-le et suivez ses étapes.",
+        "%(n)s dossiers graves sont ouverts : ouvrez-les et suivez leurs étapes.",
         "n",
     ),
     Reason.MANY_INCIDENTS: ngettext_lazy(
         "%(n)s dossier est ouvert à la fois.", "%(n)s dossiers sont ouverts à la fois.", "n"
     ),
     Reason.INCIDENT: ngettext_lazy(
-        "%(n)s dossier à surveiller est ouvert : ses étapes disent quoi faire.",
-        "%(n)s dossiers à surveiller sont ouverts : leurs étapes disent quoi faire.",
+        "%(n)s dossier à surveiller est ouvert : ses étapes disent quoi faire.",
+        "%(n)s dossiers à surveiller sont ouverts : leurs étapes disent quoi faire.",
         "n",
     ),
     Reason.BOX_SILENT: ngettext_lazy(
-        "%(n)s boîtier ne répond plus depuis une heure : vérifiez qu’il est branché.",
-        "%(n)s boîtiers ne répondent plus depuis une heure : vérifiez qu’ils sont branchés.",
+        "%(n)s boîtier ne répond plus depuis une heure : vérifiez qu’il est branché.",
+        "%(n)s boîtiers ne répondent plus depuis une heure : vérifiez qu’ils sont branchés.",
         "n",
     ),
     Reason.UNREPORTED: ngettext_lazy(
-        "%(n)s attaque est arrivée dans vos boîtes sans que personne la signale ; elle a été retirée.",
-        "%(n)s attaques sont arrivées dans vos boîtes sans que personne les signale ; elles ont été retirées.",
+        "%(n)s attaque est arrivée dans vos boîtes sans que personne la signale ; elle a été retirée.",
+        "%(n)s attaques sont arrivées dans vos boîtes sans que personne les signale ; elles ont été retirées.",
         "n",
     ),
     Reason.SURGE: ngettext_lazy(

@@ -47,7 +47,7 @@ def _draft(error: DraftInvalid) -> str:
         return _("Un message part à 100 destinataires au plus. Envoyez-le en plusieurs fois.")
     if error.why == "too_long":
         return _("Ce texte est trop long pour un message.")
-    return _("Ce champ contient un saut de ligne ou un signe invisible : effacez-le et saisissez de nouveau.")
+    return _("Ce champ contient un saut de ligne ou un signe invisible : effacez-le et saisissez de nouveau.")
 
 
 def refusal(reason: str, addresses: Sequence[str]) -> str:
@@ -59,7 +59,7 @@ def refusal(reason: str, addresses: Sequence[str]) -> str:
         ) % {"addresses": ", ".join(addresses[:5])}
     if reason == "full":
         return _(
-            "Ces boîtes sont pleines : %(addresses)s. Prévenez ces personnes, ou retirez-les, puis envoyez de nouveau ;"
+            "Ces boîtes sont pleines : %(addresses)s. Prévenez ces personnes, ou retirez-les, puis envoyez de nouveau ;"
             " personne n’a reçu le message."
         ) % {"addresses": ", ".join(addresses[:5])}
     words = {

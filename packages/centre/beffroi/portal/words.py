@@ -125,22 +125,22 @@ REFUSALS = {
     "protected": gettext_lazy("protégé : jamais bloqué, quoi qu’on signale"),
     "range_never_automatic": gettext_lazy("une plage entière n’est jamais bloquée automatiquement"),
     "address_shared": gettext_lazy(
-        "adresse qui sert aussi une collectivité ou un nom protégé : bloqué par son nom seul"
+        "adresse qui sert aussi une collectivité ou un nom protégé : bloqué par son nom seul"
     ),
-    "address_crowded": gettext_lazy("hébergement mutualisé : bloqué par son nom seul"),
+    "address_crowded": gettext_lazy("hébergement mutualisé : bloqué par son nom seul"),
     "sender_forged": gettext_lazy("l’expéditeur affiché est peut-être lui-même victime d’une usurpation"),
 }
 
 BYPASSES = {
     "own_resolver": gettext_lazy(
-        "Des postes ne demandent jamais de nom au boîtier : autre résolveur, ou tunnel."
+        "Des postes ne demandent jamais de nom au boîtier : autre résolveur, ou tunnel."
     ),
     "foreign_dns": gettext_lazy("Des postes interrogent un autre résolveur que le boîtier."),
     "doh": gettext_lazy(
-        "Des postes interrogent un résolveur chiffré : le boîtier ne voit pas les noms demandés."
+        "Des postes interrogent un résolveur chiffré : le boîtier ne voit pas les noms demandés."
     ),
     "dot": gettext_lazy(
-        "Des postes interrogent un résolveur chiffré : le boîtier ne voit pas les noms demandés."
+        "Des postes interrogent un résolveur chiffré : le boîtier ne voit pas les noms demandés."
     ),
 }
 
@@ -289,7 +289,7 @@ def bypass(kind: str, count: int, last_at: datetime) -> str:
     said = BYPASSES.get(
         kind, _("Des postes passent à côté du boîtier, par exemple par le Wi-Fi de la box internet.")
     )
-    counted = _("Postes ou tentatives : %(n)s ; dernière fois : %(when)s.")
+    counted = _("Postes ou tentatives : %(n)s ; dernière fois : %(when)s.")
     return f"{said} {counted % {'n': count, 'when': when(last_at)}}"
 
 
@@ -312,10 +312,10 @@ def update_trouble(reason: str) -> str:
 def notice(one: BoxNotice) -> str:
     """What a boîtier would not do, as a sentence."""
     if one.kind == "policy_rolled_back":
-        return _("Réglages n° %(version)s essayés, puis abandonnés : le boîtier a gardé les précédents.") % {
+        return _("Réglages n° %(version)s essayés, puis abandonnés : le boîtier a gardé les précédents.") % {
             "version": one.policy_version
         }
-    return _("Blocage de %(value)s refusé : protégé.") % {"value": shorten(one.indicator_value)}
+    return _("Blocage de %(value)s refusé : protégé.") % {"value": shorten(one.indicator_value)}
 
 
 def _number(facts: Mapping[str, object], key: str) -> int:

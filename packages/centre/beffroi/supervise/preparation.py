@@ -9,15 +9,16 @@ Source:  docs/internals/supervisor.md.
 
 from __future__ import annotations
 
+import errno
 import grp
 import json
-import os
 import pwd
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from beffroi.lib import durable
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.supervise import accounts, centre, certificates, children, secret_files
@@ -31,6 +32,12 @@ class DatabaseFailed(BeffroiError):
     """The database could not be prepared: {}"""
 
     code = "supervise.database_failed"
+
+
+class LinkedDirectory(BeffroiError):
+    """{} must be a directory, and is something else. Remove it; it is made again at the next start."""
+
+    code = "supervise.linked_directory"
 
 
 def write_first_settings(state: Path, *, user: str) -> bool:
@@ -96,10 +103,7 @@ def _directories(config: Config) -> None:
         ("run", 0o2755),
         ("run/wake", 0o2770),
     ):
-        path = config.state / name
-        path.mkdir(exist_ok=True)
-        os.chown(path, owner.uid, owner.gid)
-        path.chmod(mode)
+        _settled(config, name, mode, (owner.uid, owner.gid))
     _source_directories(config, owner)
     for name, mode in (("log", 0o755), ("supervisor", 0o755)):
         path = config.state / name
@@ -116,10 +120,22 @@ def _source_directories(config: Config, owner: secret_files.Owner) -> None:
         ("sources/ask", owner.uid, fetch.gid, 0o2750),
         ("sources/brought", fetch.uid, owner.gid, 0o2770),
     ):
-        path = config.state / name
+        _settled(config, name, mode, (uid, gid))
+
+
+def _settled(config: Config, name: str, mode: int, owner: tuple[int, int]) -> None:
+    """A directory of STATE may be a link of root's to another disk; within a directory of another user nothing may.
+
+    Errors: LinkedDirectory.
+    """
+    path = config.state / name
+    try:
         path.mkdir(exist_ok=True)
-        os.chown(path, uid, gid)
-        path.chmod(mode)
+        durable.settle(path, mode=mode, owner=owner, follow="/" not in name)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EEXIST):
+            raise
+        raise LinkedDirectory(path) from None
 
 
 def prepare_database(config: Config, *, demo: str) -> bool:

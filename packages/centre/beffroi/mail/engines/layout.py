@@ -148,11 +148,11 @@ def directory(path: Path, mode: int, owner: Owner | None = None) -> None:
 def write(path: Path, text: str, mode: int, owner: Owner | None = None) -> None:
     """Replace a file in one step; unchanged content is left alone, so that engines need no reload."""
     data = text.encode()
-    if not (path.exists() and path.read_bytes() == data):
-        durable.write(path, (data,), mode=0o600)
-    if owner is not None:
-        os.chown(path, owner.uid, owner.gid)
-    path.chmod(mode)
+    numbers = (owner.uid, owner.gid) if owner is not None else None
+    if path.exists() and path.read_bytes() == data:
+        durable.settle(path, mode=mode, owner=numbers)  # some of these directories are an engine's own
+    else:
+        durable.write(path, (data,), mode=mode, owner=numbers)
 
 
 def secret(config: Config, name: str) -> str:

@@ -140,7 +140,7 @@ def let_pass(request: HttpRequest, actor: Actor) -> HttpResponse:
             error = _("Choisissez une commune et une durée, et écrivez pourquoi.")
         except exceptions.ExceptionRefused:
             error = _(
-                "Ceci ne se laisse pas passer localement : un serveur de commande de pirates, ou une plage trop large."
+                "Ceci ne se laisse pas passer localement : un serveur de commande de pirates, ou une plage trop large."
             )
     names = communes.visible_collectivites(actor).order_by("name").values_list("id", "name")
     found = answers.explain(actor, asked)

@@ -114,7 +114,7 @@ def undo(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
                 by_hand.undo(actor=actor, decision=found, why=reason)
             return HttpResponseRedirect(reverse("decision", args=[found.id]))
         except Invalid:
-            error = _("Écrivez une raison : elle reste avec « plus jamais ».")
+            error = _("Écrivez une raison : elle reste avec « plus jamais ».")
     context = PLACE | {"one": explaining.explain(actor, decision_id), "error": error}
     return page(request, "console/decision_undo.html", context, status=400 if error else 200)
 
@@ -144,7 +144,7 @@ def appeal(request: HttpRequest, actor: Actor, appeal_id: str) -> HttpResponse:
             )
             return HttpResponseRedirect(reverse("waiting"))
         except Invalid:
-            error = _("Écrivez une réponse : la commune la lira.")
+            error = _("Écrivez une réponse : la commune la lira.")
     context = PLACE | {
         "appeal": found,
         "title": explaining.titles_of(actor, [found]).get(found.id, ""),

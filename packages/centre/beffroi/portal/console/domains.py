@@ -78,7 +78,7 @@ def domain(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
 def _check(actor: Actor, one: Domain, _given: Mapping[str, str]) -> str:
     asker = checking.own_resolver(settings.BEFFROI, budget_s=CHECK_S)
     made, _row = checking.check_and_store(actor, one, asker)
-    return _("Le résolveur du centre ne répond pas : rien n’a été vérifié.") if made.silent else ""
+    return _("Le résolveur du centre ne répond pas : rien n’a été vérifié.") if made.silent else ""
 
 
 def _publish(actor: Actor, one: Domain, _given: Mapping[str, str]) -> str:
@@ -87,9 +87,9 @@ def _publish(actor: Actor, one: Domain, _given: Mapping[str, str]) -> str:
     try:
         update.apply(update.server(config), planned)
     except update.UpdateUnanswered:
-        return _("Le serveur DNS ne répond pas : rien n’a été écrit. Réessayez dans une minute.")
+        return _("Le serveur DNS ne répond pas : rien n’a été écrit. Réessayez dans une minute.")
     except (update.UpdateRefused, update.NoUpdateServer):
-        return _("Le serveur DNS a refusé : cette zone n’est pas chez lui, ou la clé n’est pas la bonne.")
+        return _("Le serveur DNS a refusé : cette zone n’est pas chez lui, ou la clé n’est pas la bonne.")
     actions.note_published(actor=actor, domain=one, server=config.dns_update_server, count=len(planned))
     return ""
 
@@ -98,7 +98,7 @@ def _rotate(actor: Actor, one: Domain, _given: Mapping[str, str]) -> str:
     try:
         actions.rotate_key(actor=actor, domain=one)
     except Conflict:
-        return _("La prochaine clé n’a pas encore été vue dans DNS : publiez-la, puis vérifiez de nouveau.")
+        return _("La prochaine clé n’a pas encore été vue dans DNS : publiez-la, puis vérifiez de nouveau.")
     return ""
 
 
@@ -113,7 +113,7 @@ def _choose(actor: Actor, one: Domain, given: Mapping[str, str]) -> str:
             old_mx=given.get("old_mx", "")[:253],
         )
     except Invalid:
-        return _("Ces choix ne sont pas valables. Exemple d’ancien expéditeur : include:spf.orange.fr")
+        return _("Ces choix ne sont pas valables. Exemple d’ancien expéditeur : include:spf.orange.fr")
     return ""
 
 

@@ -33,8 +33,8 @@ _STATES = {
     "hold": gettext_lazy("retenu"),
 }
 _QUESTIONS = {
-    "return": gettext_lazy("Rendre ce courriel à son expéditeur ?"),
-    "delete": gettext_lazy("Supprimer ce courriel ?"),
+    "return": gettext_lazy("Rendre ce courriel à son expéditeur ?"),
+    "delete": gettext_lazy("Supprimer ce courriel ?"),
 }
 
 
@@ -123,7 +123,7 @@ _LISTINGS = {
     "clear": ("domain_ok", gettext_lazy("pas sur la liste")),
     "refused": (
         "domain_unknown",
-        gettext_lazy("la liste refuse de nous répondre : voyez ses conditions d’usage"),
+        gettext_lazy("la liste refuse de nous répondre : voyez ses conditions d’usage"),
     ),
     "unanswered": ("domain_unknown", gettext_lazy("la liste ne répond pas")),
 }

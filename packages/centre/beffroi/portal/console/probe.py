@@ -21,15 +21,15 @@ SAID = {
     "": (gettext_lazy("Arrivé."), ""),
     "unreachable": (
         gettext_lazy("Le serveur de courrier ne répond pas."),
-        gettext_lazy("Regardez postfix et son journal : ./beffroi status."),
+        gettext_lazy("Regardez postfix et son journal : ./beffroi status."),
     ),
     "refused": (
         gettext_lazy("Le serveur de courrier l’a refusé ou remis à plus tard."),
-        gettext_lazy("Regardez rspamd et mailgate, puis la place sur le disque : ./beffroi status."),
+        gettext_lazy("Regardez rspamd et mailgate, puis la place sur le disque : ./beffroi status."),
     ),
     "sign_in": (
         gettext_lazy("La connexion pour envoyer a été refusée."),
-        gettext_lazy("Regardez dovecot et son journal : ./beffroi status."),
+        gettext_lazy("Regardez dovecot et son journal : ./beffroi status."),
     ),
     "late": (
         gettext_lazy("Accepté, mais pas arrivé à temps dans la boîte."),
@@ -37,11 +37,11 @@ SAID = {
     ),
     "unchecked": (
         gettext_lazy("Arrivé sans avoir été vérifié par la porte du courrier."),
-        gettext_lazy("Regardez mailgate : ce qui passe maintenant sera vérifié après coup."),
+        gettext_lazy("Regardez mailgate : ce qui passe maintenant sera vérifié après coup."),
     ),
     "unread": (
         gettext_lazy("La boîte ne peut pas être lue."),
-        gettext_lazy("Regardez dovecot et son journal : ./beffroi status."),
+        gettext_lazy("Regardez dovecot et son journal : ./beffroi status."),
     ),
 }
 

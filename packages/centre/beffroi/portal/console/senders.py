@@ -33,7 +33,7 @@ def senders(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
             try:
                 actions.tighten(actor=actor, domain=one)
             except Conflict:
-                problem = _("Les rapports ont changé : la règle reste la même. Voyez ce qui est à régler.")
+                problem = _("Les rapports ont changé : la règle reste la même. Voyez ce qui est à régler.")
         else:
             raise Invalid("act")
         if not problem:

@@ -86,7 +86,7 @@ class SourceForm(forms.Form):
         label=gettext_lazy("Collections TAXII, séparées par des virgules"), max_length=500, required=False
     )
     days = forms.IntegerField(
-        label=gettext_lazy("Flux MISP : événements des derniers jours"),
+        label=gettext_lazy("Flux MISP : événements des derniers jours"),
         min_value=1,
         max_value=3650,
         required=False,
@@ -182,12 +182,12 @@ def source(request: HttpRequest, actor: Actor, source_id: str) -> HttpResponse:
         try:
             return _word(request, actor, one)
         except Invalid:
-            error = _("Dites en quelques mots pourquoi : la raison va au journal.")
+            error = _("Dites en quelques mots pourquoi : la raison va au journal.")
     state = queries.state_of(one)
     context = {
         "place": "sources",
         "row": _row(state),
-        "trials": [(trial, int(queries.exposed_s(trial) // 60)) for trial in state.trials],
+        "trials": [(trial, int(trial.tried_s // 60)) for trial in state.trials],
         "trial_minutes": -(-settings.BEFFROI.list_trial_s // 60),
         "communes": queries.communes_heard() if state.trials else 0,
         "error": error,
@@ -237,7 +237,7 @@ def update(request: HttpRequest, actor: Actor, source_id: str, update_id: str) -
             accept = request.POST.get("word") == "accept"
             actions.answer_update(actor=actor, update=held, accept=accept, why=request.POST.get("why", ""))
         except Invalid:
-            error = _("Dites en quelques mots pourquoi : la raison va au journal.")
+            error = _("Dites en quelques mots pourquoi : la raison va au journal.")
         else:
             return HttpResponseRedirect(reverse("source", args=[one.id]))
     context = {

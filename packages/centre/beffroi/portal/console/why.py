@@ -31,7 +31,7 @@ def why(request: HttpRequest, actor: Actor) -> HttpResponse:
             _act(request, actor, found)
             return HttpResponseRedirect(f"{reverse('why')}?{urlencode({'q': q})}")
         except Invalid:
-            error = _("Écrivez une raison : elle reste avec « plus jamais ».")
+            error = _("Écrivez une raison : elle reste avec « plus jamais ».")
     context = PLACE | {"q": q, "why": found, "error": error, "console": True, "days": answers.DAYS}
     return page(request, "console/why.html", context, status=400 if error else 200)
 

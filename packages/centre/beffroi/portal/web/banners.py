@@ -60,7 +60,7 @@ def told(actor: Actor) -> list[dict[str, str]]:
             "title": _("La boîte %(address)s est suspendue par précaution")
             % {"address": addresses.get(one.mailbox_id, "")},
             "why": _(
-                "Parlez à la personne, de vive voix : est-ce bien elle ? Appelez ensuite le Département,"
+                "Parlez à la personne, de vive voix : est-ce bien elle ? Appelez ensuite le Département,"
                 " qui rend la boîte."
             ),
             "url": "forwards",

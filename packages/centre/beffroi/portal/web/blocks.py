@@ -59,7 +59,7 @@ def block(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
         try:
             error = _act(request, actor, decision_id)
         except Invalid:
-            error = _("Écrivez quelques mots : le Département les lira.")
+            error = _("Écrivez quelques mots : le Département les lira.")
         if not error:
             return HttpResponseRedirect(reverse("block", args=[decision_id]))
     found = explaining.explain(actor, decision_id)
@@ -103,7 +103,7 @@ def let_through(actor: Actor, indicator: Indicator, decision_id: str, text: str)
         )
     except ExceptionRefused:
         return _(
-            "C’est une attaque reconnue : seul le Département peut la débloquer. Contestez, il vous répondra."
+            "C’est une attaque reconnue : seul le Département peut la débloquer. Contestez, il vous répondra."
         )
     return ""
 

@@ -91,7 +91,7 @@ def _give_back(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> None:
     except deleted.NoRoom:
         messages.error(
             request,
-            _("Votre boîte n’a pas assez de place pour eux : effacez-en d’autres, puis videz la corbeille."),
+            _("Votre boîte n’a pas assez de place pour eux : effacez-en d’autres, puis videz la corbeille."),
         )
         return
     except NotFound:
@@ -101,8 +101,8 @@ def _give_back(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> None:
         messages.warning(
             request,
             ngettext(
-                "%(n)s courriel n’est pas rendu : il fait partie d’une attaque reconnue.",
-                "%(n)s courriels ne sont pas rendus : ils font partie d’une attaque reconnue.",
+                "%(n)s courriel n’est pas rendu : il fait partie d’une attaque reconnue.",
+                "%(n)s courriels ne sont pas rendus : ils font partie d’une attaque reconnue.",
                 held,
             )
             % {"n": held},
@@ -115,7 +115,7 @@ def _give_back(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> None:
             "at_s": clock.epoch_s(),
         }
     elif not held:
-        messages.info(request, _("Ces courriels ne sont plus là : rien n’a changé."))
+        messages.info(request, _("Ces courriels ne sont plus là : rien n’a changé."))
 
 
 def _undo(request: HttpRequest, mailbox: Mailbox) -> None:
@@ -124,7 +124,7 @@ def _undo(request: HttpRequest, mailbox: Mailbox) -> None:
         return
     with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
         deleted.take_away_again(opened, uids=last["uids"], folder=last["folder"])
-    messages.info(request, _("C’est annulé : ces courriels sont de nouveau parmi les supprimés."))
+    messages.info(request, _("C’est annulé : ces courriels sont de nouveau parmi les supprimés."))
 
 
 def _done(request: HttpRequest, mailbox: Mailbox) -> dict[str, Any] | None:

@@ -124,7 +124,7 @@ def ask_review(request: HttpRequest, actor: Actor, held_id: str) -> HttpResponse
 
 
 def _proposed() -> str:
-    return _("Un courriel que nous attendions est retenu par ce blocage. Pouvez-vous vérifier ?")
+    return _("Un courriel que nous attendions est retenu par ce blocage. Pouvez-vous vérifier ?")
 
 
 @require_POST

@@ -49,7 +49,7 @@ def imports(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse
             error = {invalid.field: _field_error(invalid.field)}
         except Conflict:
             error = {
-                "form": _("Trois reprises sont déjà ouvertes pour cette boîte : terminez-en une d’abord.")
+                "form": _("Trois reprises sont déjà ouvertes pour cette boîte : terminez-en une d’abord.")
             }
         else:
             return HttpResponseRedirect(reverse("mail_import", args=[mailbox.id, job.id]))
@@ -101,7 +101,7 @@ def _field_error(name: str) -> str:
     return {
         "host": _("Indiquez le nom du serveur, par exemple imap.exemple.fr."),
         "port": _("Ce port ou cette protection n’existe pas."),
-        "username": _("Indiquez l’identifiant : c’est en général l’ancienne adresse entière."),
+        "username": _("Indiquez l’identifiant : c’est en général l’ancienne adresse entière."),
         "password": _("Indiquez le mot de passe de l’ancienne boîte."),
     }.get(name, _("Vérifiez ce que vous avez saisi."))
 

@@ -32,7 +32,7 @@ WAITS_FOR = {
     "projection": gettext_lazy("Les serveurs de courrier apprennent que ces accès n’existent plus."),
     "connections": gettext_lazy("Une connexion ouverte est en train d’être coupée."),
     "engines": gettext_lazy(
-        "Le serveur de courrier ne répond pas : la coupure sera vérifiée dès son retour. Si cela dure, prévenez"
+        "Le serveur de courrier ne répond pas : la coupure sera vérifiée dès son retour. Si cela dure, prévenez"
         " le Département."
     ),
 }
@@ -116,7 +116,7 @@ def departure(request: HttpRequest, actor: Actor, departure_id: str) -> HttpResp
         messages.success(
             request,
             _(
-                "Le départ est annulé : la personne a de nouveau ses accès et ses boîtes. Elle refait ses mots de"
+                "Le départ est annulé : la personne a de nouveau ses accès et ses boîtes. Elle refait ses mots de"
                 " passe d’application."
             ),
         )

@@ -106,7 +106,7 @@ def absence(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse
     mailbox = mail.access_mailbox(actor, mailbox_id)
     if request.POST.get("word") == "end":
         if actions.end_absence(actor=actor, mailbox=mailbox):
-            messages.info(request, _("L’absence est terminée : plus aucune réponse automatique ne part."))
+            messages.info(request, _("L’absence est terminée : plus aucune réponse automatique ne part."))
         return HttpResponseRedirect(reverse("mail_list", args=[mailbox.id]))
     try:
         every = request.POST.get("every_days", "")
@@ -155,9 +155,9 @@ def add_filter(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespo
     except SettingRefused as error:
         return _page(request, actor, mailbox, form=form, error=error)
     except TooManyFilters:
-        messages.error(request, _("Il y a déjà 50 filtres : supprimez-en un d’abord."))
+        messages.error(request, _("Il y a déjà 50 filtres : supprimez-en un d’abord."))
     else:
-        messages.info(request, _("Filtre ajouté : il vaut pour les courriels à venir."))
+        messages.info(request, _("Filtre ajouté : il vaut pour les courriels à venir."))
     return _back(mailbox, "h-filters")
 
 
@@ -198,7 +198,7 @@ def change_filter(request: HttpRequest, actor: Actor, mailbox_id: str, rule_id: 
         actions.raise_rule(actor=actor, mailbox=mailbox, rule=rule)
     elif word == "remove":
         actions.remove_rule(actor=actor, mailbox=mailbox, rule=rule)
-        messages.info(request, _("Filtre supprimé. Il est encore dans le formulaire : « Ajouter » le remet."))
+        messages.info(request, _("Filtre supprimé. Il est encore dans le formulaire : « Ajouter » le remet."))
         left = QueryDict(mutable=True)
         left.update({"field": rule.field, "words": rule.words, "act": rule.act, "folder": rule.folder})
         return _back(mailbox, "h-filters", f"?{left.urlencode()}")
@@ -218,5 +218,5 @@ def signature(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespon
             actions.set_common_line(actor=actor, text=request.POST["line"])
     except SettingRefused as error:
         return _page(request, actor, mailbox, error=error)
-    messages.info(request, _("Signature gardée : elle vient sous vos prochains messages."))
+    messages.info(request, _("Signature gardée : elle vient sous vos prochains messages."))
     return _back(mailbox, "h-signature")

@@ -68,12 +68,12 @@ def _create(request: HttpRequest, actor: Actor) -> HttpResponse:
         if isinstance(error, Conflict):
             said = _("Cette adresse existe déjà. Choisissez-en une autre.")
         elif not form["title"]:
-            said = _("Donnez un nom à cette boîte, par exemple « Mairie » ou « État civil ».")
+            said = _("Donnez un nom à cette boîte, par exemple « Mairie » ou « État civil ».")
         else:
-            said = _("Cette adresse ne convient pas : lettres sans accent, chiffres, points et tirets.")
+            said = _("Cette adresse ne convient pas : lettres sans accent, chiffres, points et tirets.")
         return _list(request, actor, error.http_status, form=form, error=said)
     messages.success(
-        request, _("La boîte est créée. Elle reçoit dans une minute ; ajoutez maintenant qui la lit.")
+        request, _("La boîte est créée. Elle reçoit dans une minute ; ajoutez maintenant qui la lit.")
     )
     return HttpResponseRedirect(reverse("shared_mailbox", args=[made.id]))
 
@@ -124,7 +124,7 @@ def _change(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse
             actions.rename(actor=actor, mailbox=mailbox, title=request.POST.get("title", ""))
         except Invalid:
             messages.error(
-                request, _("Donnez un nom à cette boîte, par exemple « Mairie » ou « État civil ».")
+                request, _("Donnez un nom à cette boîte, par exemple « Mairie » ou « État civil ».")
             )
         else:
             messages.success(request, _("Le nom est changé."))

@@ -92,7 +92,7 @@ def _open(actor: Actor, indicator: Indicator, decision: Decision | None, text: s
     try:
         error = let_through(actor, indicator, decision.id if decision else "", text)
     except Invalid:
-        return _("Écrivez quelques mots : le Département les lira.")
+        return _("Écrivez quelques mots : le Département les lira.")
     if error:
         return error
     try:

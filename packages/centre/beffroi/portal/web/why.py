@@ -32,7 +32,7 @@ def why(request: HttpRequest, actor: Actor) -> HttpResponse:
         try:
             error = _act(request, actor, found)
         except Invalid:
-            error = _("Écrivez quelques mots : le Département les lira.")
+            error = _("Écrivez quelques mots : le Département les lira.")
         if not error:
             return HttpResponseRedirect(f"{reverse('why')}?{urlencode({'q': found.asked.value})}")
     opened = next((one.row for one in found.exceptions), None) if found.opened else None

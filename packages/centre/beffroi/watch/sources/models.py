@@ -119,7 +119,8 @@ class SourceUpdate(models.Model):
 class SourceTrial(models.Model):
     """What of one kind a source named at once, while boxes observe it; its values are the bulk list ``LIST.trial``.
 
-    ``since``: when it began, or much joined it. ``used``: entries that more communes live on than the budget.
+    ``since``: when it began, or much joined it. ``tried_s``: how long boxes have observed it since, in seconds of
+    working time, as of ``looked_at``. ``used``: entries that more communes live on than the budget.
     """
 
     class State(models.TextChoices):
@@ -134,6 +135,8 @@ class SourceTrial(models.Model):
     kind = models.CharField(max_length=16)
     state = models.CharField(max_length=16, choices=State, default=State.OBSERVING)
     since = models.DateTimeField(default=clock.now)
+    tried_s = models.FloatField(default=0.0)
+    looked_at = models.DateTimeField(default=clock.now)
     count = models.IntegerField(default=0)
     used = models.IntegerField(default=0)
     answered_at = models.DateTimeField(null=True, default=None)

@@ -11,8 +11,7 @@ from beffroi_protocol.indicators import Indicator, Kind
 from django.conf import settings
 from django.db.models import QuerySet, Value
 
-from beffroi.core.decisions import hours, reach
-from beffroi.core.decisions.staging import working_hours
+from beffroi.core.decisions import reach
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import existing
@@ -93,11 +92,6 @@ def history(source: FeedSource, *, limit: int = 20) -> list[SourceUpdate]:
 def alarms(actor: Actor) -> list[SourceState]:
     """Sources that need a person: an update is held, a trial asks, or nothing came for long."""
     return [one for one in source_states(actor) if one.state in ("held", "asks", "late")]
-
-
-def exposed_s(trial: SourceTrial) -> float:
-    """How long it was observed, in seconds of working time."""
-    return hours.worked_s(trial.since, clock.now(), **working_hours())
 
 
 def communes_heard() -> int:

@@ -19,6 +19,8 @@ PROTECTED_FEW = 3
 PROTECTED_SHARE = 0.001
 BASELINE_DAYS = 7
 FIRST_PAUSE_S = 300
+UNHEARD_S = 180
+"""As long as a boîtier counts as heard. Where nobody looked for longer, nobody knows what was tried meanwhile."""
 
 Entries = Mapping[str, tuple[int, int]]
 """``kind TAB value`` -> (when the source last named it, until when it said so: 0 for no end). UTC epoch seconds."""
@@ -82,10 +84,19 @@ def joins(state: TrialState, *, in_force: int) -> bool:
     return state is not TrialState.REFUSED or not in_force
 
 
+def tried_s(before_s: float, *, passed_s: float, worked_s: float, communes: int) -> float:
+    """Return how long a trial has been observed, in seconds of working time, after one more look at it.
+
+    ``passed_s``: seconds since the look before, of which ``worked_s`` were worked; ``communes``: those with a box that
+    is heard now. Time in which the centre was down, restored, or heard no box tried nothing.
+    """
+    return before_s + worked_s if communes and passed_s <= UNHEARD_S else before_s
+
+
 def after_time(
     state: TrialState, *, exposed_s: float, communes: int, used: int, trial_s: int, most_used: int
 ) -> TrialState:
-    """What a trial becomes as time passes. ``exposed_s``: working time since it began; ``communes``: those with a box
+    """What a trial becomes as time passes. ``exposed_s``: as ``tried_s``; ``communes``: those with a box
     that is heard, without which nothing is tried; ``used``: entries that more communes live on than the budget.
 
     They pass when the list comes into force, but of more than ``most_used`` the list itself is in doubt.

@@ -19,8 +19,9 @@ from django.conf import settings
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.decisions import listed, reach, sparing
+from beffroi.core.decisions import hours, listed, reach, sparing
 from beffroi.core.decisions.models import IndicatorList
+from beffroi.core.decisions.staging import working_hours
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -31,6 +32,8 @@ from beffroi.watch.sources.rules import TrialState
 
 ACTOR = Actor.system("watch.sources")
 WAITS = "source:trial_waits"
+NOTED_S = 60
+"""A trial's time is written down so often: less is lost with a crash than anyone would notice."""
 
 
 def list_name(slug: str, kind: str) -> str:
@@ -48,8 +51,9 @@ def split(source: FeedSource, kind: Kind, values: Collection[str]) -> tuple[list
     trial = SourceTrial.objects.filter(source=source, kind=kind.value).first()
     if trial is not None and not _is_tried(source, kind):
         SourceTrial.objects.filter(pk=trial.pk).update(state=TrialState.PASSED.value)
-    if not _is_tried(source, kind) or (trial is not None and trial.state == TrialState.PASSED):
+    if not _is_tried(source, kind):
         return list(values), []
+    passed = trial is not None and trial.state == TrialState.PASSED
     # A million values: nothing but what is new, and what is on trial, is held twice.
     new, observed, in_force = set(values), set[str](), 0
     for some in _pieces(list_name(source.slug, kind.value), Action.BLOCK):
@@ -59,18 +63,21 @@ def split(source: FeedSource, kind: Kind, values: Collection[str]) -> tuple[list
     for some in _pieces(trial_name(source.slug, kind.value), Action.WARN) if trial is not None else ():
         observed.update(new.intersection(some))
     new -= observed
+    known = in_force + len(observed)
+    if passed:  # that alone: what was named since a person looked is nobody's word
+        observed.clear()
     state = TrialState(trial.state) if trial is not None else None
     if rules.is_bulk(
-        known=in_force + len(observed),
+        known=known,
         added=len(new),
         size=config.list_trial_size,
         percent=config.list_trial_percent,
     ):
         observed |= new
         _begin(source, kind, rules.after_growth(state), len(observed))
-    elif state is not None and rules.joins(state, in_force=in_force):
+    elif state is not None and not passed and rules.joins(state, in_force=in_force):
         observed |= new
-    if trial is not None:
+    if trial is not None and (observed or not passed):
         SourceTrial.objects.filter(pk=trial.pk).update(count=len(observed))
         if not observed:
             trial.delete()
@@ -88,10 +95,10 @@ def tick() -> list[FeedSource]:
     """Look at every trial that runs; return the sources of those that passed, to be put in force."""
     communes, config = queries.communes_heard(), settings.BEFFROI
     for trial in SourceTrial.objects.filter(state=TrialState.OBSERVING, source__active=True):
-        used = _used(trial)
+        used, exposed_s = _used(trial), _look(trial, communes)
         state = rules.after_time(
             TrialState(trial.state),
-            exposed_s=queries.exposed_s(trial),
+            exposed_s=exposed_s,
             communes=communes,
             used=used,
             trial_s=config.list_trial_s,
@@ -102,6 +109,19 @@ def tick() -> list[FeedSource]:
         elif used != trial.used:
             SourceTrial.objects.filter(pk=trial.pk).update(used=used)
     return list(FeedSource.objects.filter(active=True, trials__state=TrialState.PASSED).distinct())
+
+
+def _look(trial: SourceTrial, communes: int) -> float:
+    """Return how long it has been observed until now; write that down from time to time."""
+    now = clock.now()
+    passed_s = (now - trial.looked_at).total_seconds()
+    worked_s = hours.worked_s(trial.looked_at, now, **working_hours())
+    tried_s = rules.tried_s(trial.tried_s, passed_s=passed_s, worked_s=worked_s, communes=communes)
+    if not 0 <= passed_s < NOTED_S:
+        SourceTrial.objects.filter(pk=trial.pk, looked_at=trial.looked_at).update(
+            tried_s=tried_s, looked_at=now
+        )
+    return tried_s
 
 
 def _is_tried(source: FeedSource, kind: Kind) -> bool:
@@ -141,7 +161,15 @@ def _begin(source: FeedSource, kind: Kind, state: TrialState, count: int) -> Non
     SourceTrial.objects.update_or_create(
         source=source,
         kind=kind.value,
-        defaults={"state": state.value, "since": clock.now(), "count": count, "used": 0, "why": ""},
+        defaults={
+            "state": state.value,
+            "since": clock.now(),
+            "tried_s": 0.0,
+            "looked_at": clock.now(),
+            "count": count,
+            "used": 0,
+            "why": "",
+        },
     )
     record(source, kind.value, count, actor=ACTOR, verb=f"trial_{state.value}")
     if state is TrialState.REVIEW:

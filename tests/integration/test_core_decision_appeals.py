@@ -1,0 +1,104 @@
+"""What becomes of appeals when their decision moves, ends, or is decided anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from beffroi.core.decisions import actions, appeals, staging
+from beffroi.core.decisions.models import Appeal, Decision
+from beffroi.core.identity.actor import Actor
+from beffroi.core.planes.db import Database
+from beffroi.lib import clock
+from beffroi_protocol.indicators import normalise
+
+from tests.conftest import Commune
+from tests.fixtures_stages import every_hour
+from tests.integration.test_core_decision_states import (
+    TTL_S,
+    agree,
+    approve_it,
+    at_doors,
+    decide,
+    hit_by,
+    weak_active,
+)
+
+__all__ = ["every_hour"]
+
+
+def test_an_appeal_moves_with_the_decision_and_accepted_it_opens(
+    system: Actor, administrator: Actor, beaune: Commune, plane: Database
+) -> None:
+    decision = decide(system, campaign_id="cmp_1")
+    made = appeals.appeal(actor=beaune.agent, decision_id=decision.id, text="C’est notre fournisseur.")
+    with clock.shifted(TTL_S + 1):
+        actions.expire_due()
+        again = decide(system, campaign_id="cmp_2")
+        made.refresh_from_db()
+        assert (made.decision_id, again.id != decision.id) == (again.id, True)
+        assert appeals.appeal(actor=beaune.agent, decision_id=again.id, text="Encore.").id == made.id
+        appeals.answer(actor=administrator, appeal_id=made.id, accept=True, text="Oui.")
+        assert at_doors(plane) == ""
+
+
+def test_an_open_appeal_outlives_what_a_person_decided_anew(
+    system: Actor, administrator: Actor, beaune: Commune, town_halls: list[str], plane: Database
+) -> None:
+    weak_active(system)
+    made = appeals.appeal(actor=beaune.agent, decision_id=Decision.objects.get().id, text="Non.")
+    hit_by(system)
+    approve_it(system)
+    made.refresh_from_db()
+    assert (made.decision_id, at_doors(plane)) == (Decision.objects.get(state="active").id, "block")
+    appeals.answer(actor=administrator, appeal_id=made.id, accept=True, text="Oui.")
+    assert at_doors(plane) == "" and not Appeal.objects.filter(state="open").exists()
+
+
+def test_an_accepted_appeal_ends_whatever_refuses_the_same(
+    system: Actor, administrator: Actor, beaune: Commune, plane: Database
+) -> None:
+    narrow = decide(system, indicator=normalise("domain", "www.fournitures-bureau.com"))
+    decide(system)
+    decide(system, scope=beaune.id)
+    other = decide(system, indicator=normalise("domain", "cdn.fournitures-bureau.com"))
+    made = appeals.appeal(actor=beaune.agent, decision_id=narrow.id, text="Non.")
+    appeals.answer(actor=administrator, appeal_id=made.id, accept=True, text="Oui.")
+    assert set(agree(plane)) == {("all", other.id)}
+
+
+def test_an_appeal_accepted_after_the_end_is_remembered(
+    system: Actor, administrator: Actor, beaune: Commune, plane: Database
+) -> None:
+    decision = decide(system, campaign_id="cmp_1")
+    made = appeals.appeal(actor=beaune.agent, decision_id=decision.id, text="Non.")
+    with clock.shifted(TTL_S + 1):
+        actions.expire_due()
+        appeals.answer(actor=administrator, appeal_id=made.id, accept=True, text="Oui.")
+    decision.refresh_from_db()
+    assert (decision.state, decision.end_reason) == ("revoked", "appeal_accepted")
+
+
+def test_two_old_appeals_of_one_commune_do_not_stop_a_decision(system: Actor, beaune: Commune) -> None:
+    """As versions before left them: each against a decision of its own."""
+    past = []
+    for _ in range(2):
+        past.append(decide(system))
+        Decision.objects.update(state="expired")
+    for one in past:
+        Appeal.objects.create(collectivite_id=beaune.id, decision_id=one.id, text="x", created_by="per_1")
+    now = decide(system)
+    assert Appeal.objects.filter(decision_id=now.id, state="open").count() == 1
+
+
+def test_a_refused_appeal_objects_no_more(
+    system: Actor, administrator: Actor, make_commune: Callable[..., Commune], plane: Database
+) -> None:
+    decision = decide(system)
+    communes = [make_commune(f"Commune {n}", f"commune-{n}.test") for n in range(5)]
+    made = [appeals.appeal(actor=c.agent, decision_id=decision.id, text="Non.") for c in communes]
+    for one in made:
+        appeals.answer(actor=administrator, appeal_id=one.id, accept=False, text="C’est un hameçonnage.")
+    assert staging.tick() == 0 and at_doors(plane) == "block"
+    for one in communes:
+        appeals.appeal(actor=one.agent, decision_id=decision.id, text="Si.")
+    assert staging.tick() == 1 and at_doors(plane) == ""
