@@ -26,8 +26,8 @@ FULL_ANSWER = "452 4.2.2 The mailboxes of this domain are full, try again later"
 _ROUTES = """
 CREATE TABLE IF NOT EXISTS domain (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mailbox (address TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS full_domain (name TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
 """
+_FULL = "CREATE TABLE IF NOT EXISTS full_domain (name TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID"
 _HELD = "CREATE TABLE IF NOT EXISTS held (account TEXT PRIMARY KEY) WITHOUT ROWID"
 _OWNERS = (
     "CREATE TABLE IF NOT EXISTS owner (domain TEXT PRIMARY KEY, collectivite_id TEXT NOT NULL) WITHOUT ROWID"
@@ -134,6 +134,7 @@ def put_quota(config: Config, *, address: str, mib: int | None) -> None:
 def put_full_domains(config: Config, domains: Collection[str]) -> None:
     """Tell Postfix which domains take no more mail, because their collectivité is over its limit: all of them."""
     with _open(_folder(config) / "routes.sqlite") as routes:
+        routes.execute(_FULL)
         if {name for (name,) in routes.execute("SELECT name FROM full_domain")} != set(domains):
             routes.execute("DELETE FROM full_domain")
             routes.executemany(
