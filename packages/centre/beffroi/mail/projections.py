@@ -26,16 +26,11 @@ FULL_ANSWER = "452 4.2.2 The mailboxes of this domain are full, try again later"
 _ROUTES = """
 CREATE TABLE IF NOT EXISTS domain (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mailbox (address TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS full_domain (name TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS held (account TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS owner (domain TEXT PRIMARY KEY, collectivite_id TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS attachment_policy (collectivite_id TEXT PRIMARY KEY, allowed TEXT NOT NULL) WITHOUT ROWID;
 """
-_FULL = "CREATE TABLE IF NOT EXISTS full_domain (name TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID"
-_HELD = "CREATE TABLE IF NOT EXISTS held (account TEXT PRIMARY KEY) WITHOUT ROWID"
-_OWNERS = (
-    "CREATE TABLE IF NOT EXISTS owner (domain TEXT PRIMARY KEY, collectivite_id TEXT NOT NULL) WITHOUT ROWID"
-)
-_POLICIES = (
-    "CREATE TABLE IF NOT EXISTS attachment_policy (collectivite_id TEXT PRIMARY KEY, allowed TEXT NOT NULL)"
-    " WITHOUT ROWID"
-)
 _AUTH = """
 CREATE TABLE IF NOT EXISTS mailbox (id TEXT PRIMARY KEY, address TEXT NOT NULL UNIQUE, key TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS app_password (id TEXT NOT NULL, address TEXT NOT NULL, sha256 TEXT NOT NULL,
@@ -69,6 +64,14 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
+@contextmanager
+def _routes(config: Config) -> Iterator[sqlite3.Connection]:
+    """Whoever comes first makes the tables: nothing in them is secret."""
+    with _open(_folder(config) / "routes.sqlite") as routes:
+        routes.executescript(_ROUTES)
+        yield routes
+
+
 def create(config: Config, *, python: _Owner, dovecot_gid: int, mail_gid: int) -> None:
     """Make both files and the folder of scripts when they are missing, with their owners and modes."""
     folder = _folder(config)
@@ -76,7 +79,7 @@ def create(config: Config, *, python: _Owner, dovecot_gid: int, mail_gid: int) -
     os.chown(folder, python.uid, python.gid)
     folder.chmod(0o711)
     for name, schema, mode, gid in (
-        ("routes.sqlite", f"{_ROUTES}{_HELD};{_POLICIES};", 0o644, python.gid),
+        ("routes.sqlite", _ROUTES, 0o644, python.gid),
         ("auth.sqlite", _AUTH, 0o640, dovecot_gid),
     ):
         path = folder / name
@@ -106,8 +109,7 @@ def put_mailbox_auth(config: Config, *, mailbox_id: str, address: str, key: str)
 
 def put_owners(config: Config, owners: Mapping[str, str]) -> None:
     """Tell the mail door whose each domain is. ``owners``: domain -> collectivité, all of them."""
-    with _open(_folder(config) / "routes.sqlite") as routes:
-        routes.execute(_OWNERS)
+    with _routes(config) as routes:
         if dict(routes.execute("SELECT domain, collectivite_id FROM owner")) != owners:
             routes.execute("DELETE FROM owner")
             routes.executemany("INSERT INTO owner (domain, collectivite_id) VALUES (?, ?)", owners.items())
@@ -115,8 +117,7 @@ def put_owners(config: Config, owners: Mapping[str, str]) -> None:
 
 def put_held(config: Config, accounts: Collection[str]) -> None:
     """Tell the mail door which accounts may not send until a person gives them back: all of them."""
-    with _open(_folder(config) / "routes.sqlite") as routes:
-        routes.execute(_HELD)
+    with _routes(config) as routes:
         if {account for (account,) in routes.execute("SELECT account FROM held")} != set(accounts):
             routes.execute("DELETE FROM held")
             routes.executemany("INSERT INTO held (account) VALUES (?)", [(one,) for one in accounts])
@@ -133,8 +134,7 @@ def put_quota(config: Config, *, address: str, mib: int | None) -> None:
 
 def put_full_domains(config: Config, domains: Collection[str]) -> None:
     """Tell Postfix which domains take no more mail, because their collectivité is over its limit: all of them."""
-    with _open(_folder(config) / "routes.sqlite") as routes:
-        routes.execute(_FULL)
+    with _routes(config) as routes:
         if {name for (name,) in routes.execute("SELECT name FROM full_domain")} != set(domains):
             routes.execute("DELETE FROM full_domain")
             routes.executemany(
@@ -145,8 +145,7 @@ def put_full_domains(config: Config, domains: Collection[str]) -> None:
 
 def put_attachment_policies(config: Config, policies: Mapping[str, str]) -> None:
     """Tell the mail door what each collectivité lets pass: codes with spaces between, all of them."""
-    with _open(_folder(config) / "routes.sqlite") as routes:
-        routes.execute(_POLICIES)
+    with _routes(config) as routes:
         if dict(routes.execute("SELECT collectivite_id, allowed FROM attachment_policy")) != policies:
             routes.execute("DELETE FROM attachment_policy")
             rows = policies.items()
@@ -154,7 +153,7 @@ def put_attachment_policies(config: Config, policies: Mapping[str, str]) -> None
 
 
 def put_route(config: Config, *, address: str) -> None:
-    with _open(_folder(config) / "routes.sqlite") as routes:
+    with _routes(config) as routes:
         routes.execute("INSERT OR IGNORE INTO domain (name) VALUES (?)", (address.rpartition("@")[2],))
         routes.execute("INSERT OR IGNORE INTO mailbox (address) VALUES (?)", (address,))
 
@@ -176,7 +175,7 @@ def has_route(config: Config, *, address: str) -> bool:
 
 def remove_mailbox(config: Config, *, mailbox_id: str, address: str) -> None:
     """Take a closed mailbox out: first the route, so that nothing is accepted for it any more."""
-    with _open(_folder(config) / "routes.sqlite") as routes:
+    with _routes(config) as routes:
         routes.execute("DELETE FROM mailbox WHERE address = ?", (address,))
     with _open(_folder(config) / "auth.sqlite") as auth:
         auth.execute("DELETE FROM app_password WHERE address = ?", (address,))
