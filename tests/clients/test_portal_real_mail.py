@@ -16,7 +16,7 @@ __all__ = ["no_door"]
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
 
-FILE = b"MZ this is what a secretary must never open\r\n" * 40
+FILE = b"%PDF-1.7 this is what a secretary saves\r\n" * 40
 HOSTILE = """\
 From: =?utf-8?q?Tr=C3=A9sorerie_=3Cscript=3Ealert=281=29=3C/script=3E?= <billing@sender.example.net>
 To: {to}
@@ -44,7 +44,7 @@ Content-Transfer-Encoding: base64
 --b1--
 """
 SUBJECT = "Taxe <script>alert(0)</script> à régler"
-NAME = "avis d’imposition.pdf.exe"
+NAME = "avis d’imposition <script>.pdf"
 
 
 def coded(text: str) -> str:
@@ -72,7 +72,7 @@ def test_a_hostile_mail_is_listed_read_saved_from_and_reported(post: Post, beaun
     assert "Lien trompeur" in page
     assert "pay.evil.example.com" in page
     assert "1 image distante non chargée" in page
-    assert "avis d’imposition.pdf.exe" in page
+    assert "avis d’imposition &lt;script&gt;.pdf" in page
     assert "Ce courriel vient bien de sender.example.net" in page
     assert "Tout est lu" in client.get(f"/courrier/{box.id}/").content.decode()
 
