@@ -22,6 +22,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import SettingInvalid, load
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.mail import phones
+from beffroi.mail import queries as mail_queries
 from beffroi.mail.domains.records import Servers
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -29,7 +30,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.test import Client
 
 from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import no_door, on_listener, own_mailbox, portal_client
+from tests.fixtures_portal import no_door, on_listener, own_mailbox, portal_client, shared_box
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -95,6 +96,14 @@ def test_a_scanned_link_gives_an_iphone_its_profile_once(
     assert "a pris ses réglages" in state and secret not in state
     used = AuditEntry.objects.get(verb="identity:device_link:used")
     assert used.collectivite_id == beaune.id and audit.personal_of(used) == {"address": "37.65.1.9"}
+
+
+def test_a_functional_mailbox_is_not_among_what_a_phone_is_given(beaune: Commune) -> None:
+    box, shared = own_mailbox(beaune), shared_box(beaune, beaune.agent)
+    assert shared in set(mail_queries.own_mailboxes(beaune.agent))
+    path, _ = begin(confirmed(beaune), "iphone")
+    profile = plistlib.loads(phone().get(path + "profil").content)
+    assert [one["EmailAddress"] for one in profile["PayloadContent"]] == [box.address]
 
 
 def test_another_app_reads_its_settings_once(beaune: Commune) -> None:

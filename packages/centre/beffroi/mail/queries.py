@@ -57,6 +57,11 @@ def own_mailboxes(actor: Actor) -> QuerySet[Mailbox]:
     return opened_by(actor.id, actor.collectivite_id).order_by(F("person_id").asc(nulls_last=True), "address")
 
 
+def personal_mailboxes(actor: Actor) -> QuerySet[Mailbox]:
+    """Those among ``own_mailboxes`` that an app password opens: a functional mailbox is read in the portal alone."""
+    return own_mailboxes(actor).filter(person_id=actor.id)
+
+
 def opened_by(person_id: str, collectivite_id: str) -> QuerySet[Mailbox]:
     """Open mailboxes that this person owns, or reads as a member, in this collectivité."""
     joined = Member.objects.filter(person_id=person_id, collectivite_id=collectivite_id, ended_at=None)

@@ -43,7 +43,7 @@ def access(request: HttpRequest, actor: Actor) -> HttpResponse:
 @for_agents
 def issue(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The form, after a step-up; then the secret, once."""
-    context = {"place": "access", "mailboxes": list(mail.own_mailboxes(actor))}
+    context = {"place": "access", "mailboxes": list(mail.personal_mailboxes(actor))}
     if request.method == "GET":
         return page(request, "portal/app_password_new.html", context)
     label = request.POST.get("label", "").strip()

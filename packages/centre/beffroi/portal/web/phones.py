@@ -42,7 +42,7 @@ _BY_LINK = (IPHONE, OTHER)
 @for_agents
 def start(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Which device, and its name; then the code to scan, once."""
-    mailboxes = list(mail.own_mailboxes(actor))
+    mailboxes = list(mail.personal_mailboxes(actor))
     context: dict[str, Any] = {"place": "access", "mailboxes": mailboxes}
     if request.method == "GET" or not mailboxes:
         return page(request, "portal/phone_new.html", context)
@@ -147,7 +147,7 @@ def _profile(opened: device_links.Opened) -> bytes:
 
 def _accounts(actor: Actor, issued: actions.IssuedAppPassword) -> list[phones.Account]:
     name = queries.person_name(actor.id)
-    return [phones.Account(one.address, name, issued.secret) for one in mail.own_mailboxes(actor)]
+    return [phones.Account(one.address, name, issued.secret) for one in mail.personal_mailboxes(actor)]
 
 
 def _settings(actor: Actor, issued: actions.IssuedAppPassword) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def _settings(actor: Actor, issued: actions.IssuedAppPassword) -> dict[str, Any]
     centre = servers(settings.BEFFROI)
     return {
         "issued": issued,
-        "mailboxes": list(mail.own_mailboxes(actor)),
+        "mailboxes": list(mail.personal_mailboxes(actor)),
         "servers": centre,
         "outgoing_port": phones.outgoing_port(centre),
     }
