@@ -20,5 +20,5 @@ def forwards(cutoff: datetime) -> QuerySet[Forward]:
     return Forward.objects.filter(ended_at__lt=cutoff)
 
 
-category(Category("absences", 26, KEEP_ABSENCES_DAYS, absences))
-category(Category("forwards", 27, "retention_evidence_days", forwards))
+category(Category("absences", 32, KEEP_ABSENCES_DAYS, absences))
+category(Category("forwards", 33, "retention_evidence_days", forwards))
