@@ -76,7 +76,7 @@ def test_a_decided_address_ends_the_sessions_that_came_from_it(
 def test_app_passwords_are_never_revoked_by_themselves(
     beaune: Commune, administrator: Actor, config: Config
 ) -> None:
-    projections.create(config, python=Owner(), dovecot_gid=os.getgid())
+    projections.create(config, python=Owner(), dovecot_gid=os.getgid(), mail_gid=os.getgid())
     identity.issue_app_password(
         actor=beaune.agent, membership=beaune.agent_membership, protocol_set="imap,smtp", label="x"
     )

@@ -205,7 +205,7 @@ def test_the_projections_say_what_would_still_open(tmp_path: Path) -> None:
     assert not projections.opens(config, **asked)
     assert not (tmp_path / "projections").exists()  # asking makes no file
     owner = SimpleNamespace(uid=os.geteuid(), gid=os.getegid())
-    projections.create(config, python=owner, dovecot_gid=os.getegid())
+    projections.create(config, python=owner, dovecot_gid=os.getegid(), mail_gid=os.getegid())
     assert not projections.opens(config, **asked)
     projections.put_route(config, address="a@x.test")
     assert projections.opens(config, **asked) and not projections.opens(

@@ -36,7 +36,7 @@ GIB = 1024 * MIB
 def engines(config: Config) -> Iterator[Config]:
     """The projections, as a start makes them."""
     owner = argparse.Namespace(uid=-1, gid=-1)
-    projections.create(config, python=owner, dovecot_gid=-1)
+    projections.create(config, python=owner, dovecot_gid=-1, mail_gid=-1)
     yield config
     for path in (config.state / "projections").glob("*.sqlite"):
         path.unlink()

@@ -148,7 +148,7 @@ def test_a_clean_domain_becomes_stricter_by_a_button_and_never_by_itself(
     with on_listener("console"):
         client = console_client(administrator.id)
         path = f"/domaines/{domain.id}/envois/"
-        assert "Passer à : classer les faux en indésirables" in text(client.get(path))
+        assert "Passer à\xa0: classer les faux en indésirables" in text(client.get(path))
         assert client.post(path, {"act": "tighten"}).status_code == 302
         assert MailDomain.objects.get().dmarc == "quarantine"
         # The reports met "none": what is not in DNS yet was not tried.

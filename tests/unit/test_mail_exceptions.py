@@ -82,7 +82,7 @@ def place(tmp_path: Path) -> Config:
         uid, gid = os.getuid(), os.getgid()
 
     config = Config(state=tmp_path)
-    projections.create(config, python=Me, dovecot_gid=os.getgid())  # type: ignore[arg-type]
+    projections.create(config, python=Me, dovecot_gid=os.getgid(), mail_gid=os.getgid())  # type: ignore[arg-type]
     return config
 
 
