@@ -108,6 +108,7 @@ def mail(**more: Any) -> Arguments:
 
 
 REPORT = {"beffroi_id": LURE_ID}
+DOMAIN: Arguments = lambda world: {"domain_id": world.beaune.collectivite.domains.get().id}  # noqa: E731
 HELD: Arguments = lambda world: {"held_id": world.held_id}  # noqa: E731
 FORWARD: Arguments = lambda world: {"forward_id": Forward.objects.get().id}  # noqa: E731
 RULE: Arguments = lambda world: {"mailbox_id": world.mailbox.id, "rule_id": FilterRule.objects.get().id}  # noqa: E731
@@ -153,6 +154,7 @@ PORTAL = {
     "autoconfig_well_known": Rule("open"),
     "autodiscover": Rule("open"),
     "own_domains": Rule("own"),
+    "own_senders": Rule("led", DOMAIN, {"act": "ours", "operator": "mailer.example.net"}),
     "attachments": Rule("own", data={"allowed": ["macro"]}),
     "mail": Rule("own"),
     "app_password_revoke": Rule("thing", lambda world: {"app_password_id": world.app_password_id}),
@@ -226,7 +228,6 @@ CAMPAIGN: Arguments = lambda world: {"campaign_id": world.campaign_id}  # noqa: 
 DECISION: Arguments = lambda world: {"decision_id": world.decision_id}  # noqa: E731
 SOURCE: Arguments = lambda world: {"source_id": world.source_id}  # noqa: E731
 BOX: Arguments = lambda world: {"box_id": world.box_id}  # noqa: E731
-DOMAIN: Arguments = lambda world: {"domain_id": world.beaune.collectivite.domains.get().id}  # noqa: E731
 CONSOLE = {
     "healthz": Rule("open"),
     "set_language": Rule("open"),
@@ -268,6 +269,8 @@ CONSOLE = {
     "mail_domain": Rule("thing", DOMAIN, {"word": "choose", "dmarc": "reject", "sts": "none"}),
     "mail_domain_zone": Rule("thing", DOMAIN),
     "mail_domain_letter": Rule("thing", DOMAIN),
+    "mail_domain_senders": Rule("thing", DOMAIN, {"act": "ours", "operator": "mailer.example.net"}),
+    "mail_probe": Rule("own"),
     "outgoing": Rule("own"),
     "outgoing_account": Rule("thing", lambda world: {"alarm_id": world.mailbox.id}, {"word": "contain"}),
     "console_forward_end": Rule("thing", FORWARD),

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import Invalid, NotAllowed
+from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail.domains import queries as domains
 from beffroi.mail.reports import actions
 from beffroi.portal import sender_view
@@ -19,9 +19,9 @@ WORDS = {"ours": "ours", "not_ours": "not_ours", "unsay": ""}
 @require_http_methods(["GET", "POST"])
 @for_agents
 def senders(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
-    """Errors: NotFound, NotAllowed, Invalid."""
+    """Errors: NotFound, Invalid."""
     if actor.role != "referent":
-        raise NotAllowed("domains are the référent's")
+        raise NotFound("domain")  # as for another commune's
     one = domains.access_domain(actor, domain_id)
     if request.method == "POST":
         act = request.POST.get("act", "")
