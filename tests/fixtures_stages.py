@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from beffroi.boxes.models import Box
+from beffroi.core.communes.models import Collectivite
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from pytest_django.fixtures import Settings
@@ -24,3 +25,13 @@ def with_boxes(communes: Iterable[str]) -> None:
         Box.objects.create(
             collectivite_id=owner, state=Box.State.ACTIVE, last_seen_at=clock.now() + timedelta(days=30)
         )
+
+
+@pytest.fixture
+def town_halls(database: str, every_hour: None) -> list[str]:
+    made = [
+        Collectivite.objects.create(kind="commune", name=f"Commune {n}", enrolled_at=clock.now())
+        for n in range(40)
+    ]
+    with_boxes(one.id for one in made)
+    return sorted(one.id for one in made)

@@ -12,7 +12,7 @@ from beffroi.lib import clock
 from beffroi_protocol.indicators import normalise
 
 from tests.conftest import Commune
-from tests.fixtures_stages import every_hour
+from tests.fixtures_stages import every_hour, town_halls
 from tests.integration.test_core_decision_states import (
     TTL_S,
     agree,
@@ -23,7 +23,7 @@ from tests.integration.test_core_decision_states import (
     weak_active,
 )
 
-__all__ = ["every_hour"]
+__all__ = ["every_hour", "town_halls"]
 
 
 def test_an_appeal_moves_with_the_decision_and_accepted_it_opens(

@@ -28,9 +28,9 @@ from beffroi_protocol.indicators import Indicator, normalise
 from beffroi_protocol.messages import Entry
 
 from tests.conftest import Commune
-from tests.fixtures_stages import every_hour, with_boxes
+from tests.fixtures_stages import every_hour, town_halls
 
-__all__ = ["every_hour"]
+__all__ = ["every_hour", "town_halls"]
 
 SITE = normalise("domain", "fournitures-bureau.com")
 TTL_S = 4 * 3600
@@ -100,16 +100,6 @@ def at_doors(plane: Database) -> str:
 
 
 # -- each state, each event --------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def town_halls(database: str, every_hour: None) -> list[str]:
-    made = [
-        Collectivite.objects.create(kind="commune", name=f"Commune {n}", enrolled_at=clock.now())
-        for n in range(40)
-    ]
-    with_boxes(one.id for one in made)
-    return sorted(one.id for one in made)
 
 
 def _step(_: Actor) -> None:
