@@ -42,7 +42,7 @@ _QUESTIONS = {
 @for_administrators
 def outgoing(request: HttpRequest, actor: Actor) -> HttpResponse:
     context: dict[str, Any] = {
-        "place": "overview",
+        "place": "mail",
         "forwards": [
             one | {"commune": communes.access_collectivite(actor, one["row"].collectivite_id).name}
             for one in listed(actor)
@@ -79,7 +79,7 @@ def queued(request: HttpRequest, actor: Actor, queue_id: str) -> HttpResponse:
     if verb not in _QUESTIONS:
         raise Invalid("word")
     names = {found.id: found.name for found in communes.visible_collectivites(actor)}
-    context = {"place": "overview", "one": _row(one, names), "word": verb, "question": _QUESTIONS[verb]}
+    context = {"place": "mail", "one": _row(one, names), "word": verb, "question": _QUESTIONS[verb]}
     return page(request, "console/outgoing_confirm.html", context)
 
 

@@ -51,7 +51,7 @@ SAID = {
 def probe(request: HttpRequest, actor: Actor) -> HttpResponse:
     found = queries.ways(actor)
     rows = [_row(one) for one in found]
-    context = {"place": "overview", "rows": rows, "alarms": sum(one.alarms for one in found)}
+    context = {"place": "mail", "rows": rows, "alarms": sum(one.alarms for one in found)}
     return page(request, "console/probe.html", context)
 
 
