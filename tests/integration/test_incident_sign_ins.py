@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -73,10 +75,18 @@ def test_a_decided_address_ends_the_sessions_that_came_from_it(
         assert again.get("/acces/").status_code == 200
 
 
-def test_app_passwords_are_never_revoked_by_themselves(
-    beaune: Commune, administrator: Actor, config: Config
-) -> None:
+@pytest.fixture
+def engines(config: Config) -> Iterator[None]:
+    """The projections, as a start makes them."""
     projections.create(config, python=Owner(), dovecot_gid=os.getgid(), mail_gid=os.getgid())
+    yield
+    shutil.rmtree(config.state / "projections" / "sieve")
+    for path in (config.state / "projections").glob("*.sqlite"):
+        path.unlink()
+
+
+@pytest.mark.usefixtures("engines")
+def test_app_passwords_are_never_revoked_by_themselves(beaune: Commune, administrator: Actor) -> None:
     identity.issue_app_password(
         actor=beaune.agent, membership=beaune.agent_membership, protocol_set="imap,smtp", label="x"
     )

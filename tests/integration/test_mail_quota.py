@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
@@ -38,6 +39,7 @@ def engines(config: Config) -> Iterator[Config]:
     owner = argparse.Namespace(uid=-1, gid=-1)
     projections.create(config, python=owner, dovecot_gid=-1, mail_gid=-1)
     yield config
+    shutil.rmtree(config.state / "projections" / "sieve")
     for path in (config.state / "projections").glob("*.sqlite"):
         path.unlink()
 

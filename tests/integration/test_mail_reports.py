@@ -188,7 +188,7 @@ def test_nobody_of_another_commune_sees_or_says_anything(
     assert portal_client(nuits.referent_membership).get(path).status_code == 404
     post = {"act": "ours", "operator": "45.155.204.0/24"}
     assert portal_client(nuits.referent_membership).post(path, post).status_code == 404
-    assert portal_client(beaune.agent_membership).get(path).status_code == 403
+    assert portal_client(beaune.agent_membership).get(path).status_code == 404
     for actor in (nuits.referent, beaune.agent):
         with pytest.raises(NotAllowed):
             actions.say(actor=actor, domain=domain, operator="45.155.204.0/24", word="ours")
