@@ -19,6 +19,8 @@ SEEDS = 6000
 ONCE_FAILED = {
     69: "a box in a fork whose channel travels as a file",
     215: "a town hall that lives on something before a list names it, and one that does so only after",
+    6073: "a loader that died after its work, and a list that another commune's took the place of",
+    8284: "a loader that died after its work, and a list withdrawn a moment later",
     630: "an entry that was refused and ended at once, before the agent had saved what it had to tell",
 }
 QUICK_MUTANTS = (

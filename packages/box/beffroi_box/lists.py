@@ -182,6 +182,8 @@ class ListKeeper:
             if time.monotonic() < self._not_before.get(part, 0):
                 ready = False
                 continue
+            # Until it has told, nobody knows what it brought into force: one that dies may have done all of it.
+            self._loaded.pop(part, None)
             try:
                 result = load.run(job)
             except (BoxError, OSError) as error:
