@@ -15,7 +15,7 @@ import pytest
 from tests.simulation.mutations import MUTATIONS, judge, mutant
 
 ROOT = Path(__file__).resolve().parents[2]
-SEEDS = 6000
+SEEDS = 10000
 ONCE_FAILED = {
     69: "a box in a fork whose channel travels as a file",
     215: "a town hall that lives on something before a list names it, and one that does so only after",
