@@ -31,8 +31,9 @@ from beffroi_lab import topology
 from beffroi_lab.centre import BOX_PORT, BOXES, USER, Centre
 from beffroi_lab.report import percentiles
 from beffroi_lab.running import Hands, wait_until
-from beffroi_lab.topology import LabFailed, LabImpossible, Network
+from beffroi_lab.topology import LabFailed, LabImpossible, Network, memory_bytes
 
+from bench.kernel_books import own_cpu_s
 from bench.rows import Row
 
 SOURCES = ("88.160.0.0/16", "88.161.0.0/16")
@@ -50,7 +51,6 @@ POSTS_AT_ONCE, SPARE_FILES = 400, 200
 MAX_PROCESSES = 16
 PROCESSORS = 2
 """Of the centre that the targets mean; and so many relays at least, where there are any."""
-_TICKS = os.sysconf("SC_CLK_TCK")
 _PARTS = {"front": ("front", "box-front-"), "stream": ("stream", "relay-")}
 """Of each part, the first process and the beginning of the others' names."""
 
@@ -449,9 +449,9 @@ class _Bench:
 
     def _load(self) -> _Load:
         pids = {part: self._pids(part) for part in _PARTS}
-        cpu = {part: sum(map(_cpu_s, each)) for part, each in pids.items()}
+        cpu = {part: sum(map(own_cpu_s, each)) for part, each in pids.items()}
         cpu["boxes"] = sum(state["cpu_s"] for state in self._states())
-        memory = {part: sum(map(_memory_bytes, each)) for part, each in pids.items()}
+        memory = {part: sum(map(memory_bytes, each)) for part, each in pids.items()}
         return _Load(cpu, memory, time.monotonic())
 
 
@@ -473,18 +473,6 @@ def rank(counted: collections.Counter[int], share: float) -> float | None:
         if seen >= wanted:
             return value
     return None
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def _memory_bytes(pid: int) -> int:
-    """Proportional share (PSS): what processes hold in common counts once. The kernel's memory for sockets is not in
-    it."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
-    return 1024 * next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
 
 
 def _uptime() -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from beffroi_lab.topology import memory_bytes
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -27,18 +29,16 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
+def own_cpu_s(pid: int) -> float:
+    """Processor seconds of one process alone. Errors: IndexError when it has ended."""
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
 def cpu_s(pid: int) -> float:
     """Processor seconds of a family, those included that were waited for."""
     return sum(sum(map(int, fields[11:15])) for one in family(pid) if (fields := _stat(one))) / _TICKS
 
 
 def mebibytes(pids: list[int]) -> float:
-    """Proportional share: what processes hold in common counts once."""
-    total = 0
-    for pid in pids:
-        try:
-            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
-        except OSError:
-            continue
-        total += next((int(x.split()[1]) for x in rollup.splitlines() if x.startswith("Pss:")), 0)
-    return round(total / 1024, 1)
+    return round(sum(map(memory_bytes, pids)) / 1024 / 1024, 1)

@@ -58,7 +58,7 @@ class Namespace:
 
     def memory_bytes(self) -> int:
         """Proportional set size of all that runs in here."""
-        return sum(_memory_bytes(pid) for pid in self.pids())
+        return sum(memory_bytes(pid) for pid in self.pids())
 
     def pids(self) -> list[int]:
         done = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, check=False)
@@ -268,7 +268,8 @@ def network(plan: Plan, directory: Path) -> Iterator[Network]:
         built.remove()
 
 
-def _memory_bytes(pid: int) -> int:
+def memory_bytes(pid: int) -> int:
+    """Proportional share (PSS) of one process: what processes hold in common counts once. 0 when it has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
     except OSError:

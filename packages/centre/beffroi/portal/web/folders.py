@@ -50,7 +50,7 @@ def folder_context(folder: str, places: Sequence[Folder]) -> dict[str, Any]:
     return {
         "folder": folder,
         "role": _FIXED.get(folder, ""),
-        "folder_title": NAMES.get(_FIXED.get(folder, ""), folder),
+        "folder_title": title(folder),
         "in_folder": "" if folder == INBOX else f"?dossier={quote(folder)}",
         "folders": [
             {"name": one.name, "title": NAMES.get(one.role, one.name), "role": one.role, "unseen": one.unseen}
