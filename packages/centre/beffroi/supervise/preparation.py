@@ -21,7 +21,7 @@ from pathlib import Path
 from beffroi.lib import durable
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.errors import BeffroiError
-from beffroi.supervise import accounts, centre, certificates, children, secret_files
+from beffroi.supervise import accounts, centre, certificates, children, kernel_limits, secret_files
 from beffroi.supervise.secret_files import python_owner, supervisor_owner, write_file
 
 PYTHON_USER = "beffroi"
@@ -82,7 +82,7 @@ def prepare(config: Config) -> list[str]:
     """Make directories, secrets, certificates and configurations; return what a person should know."""
     _directories(config)
     secret_files.generate(config)
-    notices = [secret_files.renew_delegation(config)]
+    notices = [secret_files.renew_delegation(config), kernel_limits.raise_watchers()]
     certificates.ensure(config)
     centre.write_files(config)
     secret_files.settle_directory(config)
