@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import email
 import itertools
 import time
 
-import dkim
-import pytest
 from beffroi.mail import signing
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from tests.conftest import Commune
 from tests.foreign_mail import FORGED, PLAIN, SIGNED, SLOW, Sending
 from tests.mail_post import needs_engines
+from tests.signed_mail import DomainKey
 from tests.submitting import letter, secret_of, submitting
 
 pytest_plugins = ["tests.fixtures_sending"]
@@ -66,27 +62,13 @@ def test_mail_to_a_slow_provider_takes_its_own_lane(sending: Sending, beaune: Co
         assert "slow-orange" in sending.logged(f"to=<{name}@{SLOW}>", "status=sent")
 
 
-@pytest.fixture(scope="module")
-def key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(65537, 2048)
-
-
-def _verified(message: bytes, key: rsa.RSAPrivateKey) -> bool:
-    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-    def record(name: bytes, timeout: int = 5) -> bytes:
-        return b"v=DKIM1; k=rsa; p=" + base64.b64encode(public)
-
-    return bool(dkim.verify(message, dnsfunc=record))
-
-
 def test_mail_is_signed_with_the_key_of_its_own_domain(
-    sending: Sending, beaune: Commune, nuits: Commune, key: rsa.RSAPrivateKey
+    sending: Sending, beaune: Commune, nuits: Commune
 ) -> None:
     box = sending.post.mailbox(beaune, beaune.agent, "signe")
     other = sending.post.mailbox(nuits, nuits.agent, "nu")
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    signing.put(sending.config, [signing.SigningKey(beaune.domain, "s1", private)])
+    key = DomainKey()
+    signing.put(sending.config, [key.signs(beaune.domain)])
     secret, tries = secret_of(beaune), itertools.count()
 
     def send() -> bytes:
@@ -99,8 +81,8 @@ def test_mail_is_signed_with_the_key_of_its_own_domain(
     message = next(found for found in iter(send, b"") if b"DKIM-Signature" in found)
     assert f"d={beaune.domain}".encode() in message
     assert b"s=s1" in message
-    assert _verified(message, key)
-    assert not _verified(message.replace(b"Bonjour", b"Bonsoir"), key)
+    assert key.verifies(message)
+    assert not key.verifies(message.replace(b"Bonjour", b"Bonsoir"))
     with submitting(sending.post, other.address, secret_of(nuits)) as smtp:
         smtp.sendmail(other.address, [f"x@{PLAIN}"], letter(other.address, f"x@{PLAIN}", "sans cle"))
     assert b"DKIM-Signature" not in sending.foreign.arrives("sans cle")

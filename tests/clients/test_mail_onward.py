@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import email
+import itertools
+import time
 from datetime import timedelta
 from email.utils import make_msgid
 
 from beffroi.core.events import run_pending
 from beffroi.lib import clock
+from beffroi.mail import signing
 from beffroi.mail.filters import actions
 from beffroi.mail.held.workdays import PLACE
 
 from tests.conftest import Commune
 from tests.foreign_mail import HOUR_MESSAGES, PLAIN, Sending
 from tests.mail_post import needs_engines
+from tests.signed_mail import DomainKey
 
 pytest_plugins = ["tests.fixtures_sending"]
 pytestmark = needs_engines
 SENDER = f"habitant@{PLAIN}"
 
 
-def _receive(sending: Sending, to: str, subject: str) -> None:
+def _receive(sending: Sending, to: str, subject: str, sender: str = SENDER) -> None:
     text = (
-        f"From: {SENDER}\nTo: {to}\nSubject: {subject}\nMessage-ID: {make_msgid(domain=PLAIN)}\n"
+        f"From: {sender}\nTo: {to}\nSubject: {subject}\nMessage-ID: {make_msgid(domain=PLAIN)}\n"
         "Date: Tue, 24 Nov 2026 10:00:00 +0000\n\nBonjour, une question sur le permis de construire. Merci.\n"
     )
-    assert sending.post.send(text, to, sender=SENDER)[0] == 250
+    assert sending.post.send(text, to, sender=sender)[0] == 250
 
 
 def test_a_forward_and_an_answer_leave_in_the_mailboxs_own_name(sending: Sending, beaune: Commune) -> None:
@@ -65,3 +69,29 @@ def test_what_goes_on_counts_and_waits_in_our_queue_past_the_limit(sending: Send
     run_pending("main")
     _receive(sending, box.address, "sans renvoi")
     sending.post.wait_count(box, HOUR_MESSAGES + 1)
+
+
+def test_an_answer_is_signed_for_its_domain_and_a_forward_is_not(sending: Sending, beaune: Commune) -> None:
+    box = sending.post.mailbox(beaune, beaune.agent, "signee")
+    today, key, tries = clock.now().astimezone(PLACE).date(), DomainKey(), itertools.count()
+    signing.put(sending.config, [key.signs(beaune.domain)])
+    actions.set_absence(
+        actor=beaune.agent, mailbox=box, first=today, last=today, text="Absente.", every_days=7
+    )
+    actions.set_forward(actor=beaune.agent, mailbox=box, target=f"maire@{PLAIN}")
+    run_pending("main")
+
+    def answered() -> tuple[bytes, bytes]:
+        number = next(tries)
+        time.sleep(2 * bool(number))  # rspamd looks at its map of keys each few seconds
+        _receive(
+            sending, box.address, f"demande {number}", f"habitant{number}@{PLAIN}"
+        )  # each is answered once
+        onward = sending.foreign.arrives(f"demande {number}")
+        return sending.foreign.arrives(f"Auto: demande {number}"), onward
+
+    answer, onward = next(found for found in iter(answered, None) if b"DKIM-Signature" in found[0])
+    assert f"d={beaune.domain}".encode() in answer
+    assert key.verifies(answer)
+    assert not key.verifies(answer.replace(b"Absente", b"Presente"))
+    assert b"DKIM-Signature" not in onward

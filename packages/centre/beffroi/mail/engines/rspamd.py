@@ -146,7 +146,8 @@ def write(config: Config) -> None:
     key, bank_key = layout.secret(config, "mailgate.key"), layout.secret(config, "bank.key")
     layout.write(
         etc / "beffroi-settings.lua",
-        f'return {{ url = "http://127.0.0.1:{config.mailgate_port}", key = "{key}", bank_key = "{bank_key}" }}\n',
+        f'return {{ url = "http://127.0.0.1:{config.mailgate_port}", key = "{key}", bank_key = "{bank_key}", '
+        f'signing = "{layout.Paths(config.state).signing}" }}\n',
         0o640,
         layout.Owner(0, owner.gid),
     )

@@ -319,6 +319,25 @@ rspamd_config:register_symbol {
   end,
 }
 
+-- rspamd's own module signs for whoever signed in. An answer of absence is written by delivery, which cannot; it bears
+-- its mailbox's address in both places. What is forwarded keeps its author's From:, and its signature.
+local selectors = rspamd_config:add_map {
+  url = settings.signing .. "/selectors", type = "map", description = "domains that are signed for",
+}
+rspamd_config:register_symbol {
+  name = "BEFFROI_SIGN_ANSWER", type = "normal", group = N, score = 0.0, flags = "empty,nostat",
+  callback = function(task)
+    if not by_filter(task) then return false end
+    local seen, envelope = task:get_from("mime"), (task:get_from("smtp") or {})[1]
+    if #(task:get_header_full("From") or {}) ~= 1 or not seen or #seen ~= 1 or not envelope then return false end
+    local domain = envelope.domain:lower()
+    local selector = seen[1].addr:lower() == envelope.addr:lower() and selectors and selectors:get_key(domain)
+    if not selector then return false end
+    local key = string.format("%s/%s.%s.pem", settings.signing, selector, domain)
+    return rspamd_plugins.dkim.sign(task, { domain = domain, selector = selector, key = key })
+  end,
+}
+
 local function old_headers(task)
   local out = {}
   for _, header in ipairs(task:get_headers(true) or {}) do
