@@ -154,3 +154,33 @@ def mail(
 
 def packed(text: bytes) -> bytes:
     return gzip.compress(text)
+
+
+def complaint(
+    about: str,
+    *,
+    kind: str = "abuse",
+    number: str = "1",
+    sender: str = "feedback@signal-spam.fr",
+    auth: str = "",
+    whole: bool = True,
+) -> bytes:
+    """A complaint as feedback loops send it (RFC 5965): the mail itself, or its headers alone."""
+    original = (
+        f"Received: from mx.beffroi.test\nFrom: mairie@beaune.test\nTo: =?utf-8?q?Jos=C3=A9?= <x@orange.fr>\n"
+        f"Subject: Lettre\nMessage-ID: <{about}>\n\n"
+    )
+    inside = original + "Bonjour,\n" if whole else original
+    return (
+        f"Return-Path: <{sender}>\nFrom: {sender}\nTo: rapports@mx.beffroi.test\nSubject: FW: Lettre\n"
+        f"Message-ID: <complaint-{number}@signal-spam.fr>\n"
+        + (f"X-Beffroi-Auth: {auth}\n" if auth else "")
+        + "MIME-Version: 1.0\n"
+        'Content-Type: multipart/report; report-type=feedback-report; boundary="=b"\n\n'
+        "--=b\nContent-Type: text/plain; charset=utf-8\n\nThis is an email abuse report.\n"
+        "--=b\nContent-Type: message/feedback-report\n\n"
+        f"Feedback-Type: {kind}\nUser-Agent: SomeGenerator/1.0\nVersion: 1\nSource-IP: 192.0.2.25\n"
+        "Original-Mail-From: <mairie@beaune.test>\n\n"
+        f"--=b\nContent-Type: {'message/rfc822' if whole else 'text/rfc822-headers'}\n"
+        f"Content-Disposition: inline\n\n{inside}\n--=b--\n"
+    ).encode()

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 import pytest
 from beffroi.lib import clock
 from beffroi.mail.reports import consumers, intake, seclusion, values
-from beffroi.mail.reports.models import DmarcReport, ReportRefusal
+from beffroi.mail.reports.models import Complaint, DmarcReport, ReportRefusal
 
 from tests import reports_samples as samples
 from tests.conftest import Commune
 from tests.mail_post import Post, needs_engines, until
 from tests.reports_samples import DAY_S, GOOD
+from tests.submitting import secret_of, submitting
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -102,3 +103,16 @@ def test_who_reads_a_report_has_no_socket_no_program_and_writes_no_file(what: st
         finally:
             os._exit(8)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_a_complaint_finds_the_account_that_sent(reports: Post, beaune: Commune) -> None:
+    box = reports.mailbox(beaune, beaune.agent, "lettre")
+    with submitting(reports, box.address, secret_of(beaune)) as smtp:
+        text = f"From: {box.address}\nTo: {box.address}\nSubject: Lettre\nMessage-ID: <lettre-1@x.test>\n\nBonjour\n"
+        smtp.sendmail(box.address, [box.address], text)
+    reports.wait_count(box, 1)
+    told = samples.complaint("lettre-1@x.test", sender=SENDER, auth="dmarc=pass")
+    assert reports.send(told, reports.config.reports_address, sender=SENDER)[0] == 250
+    until(lambda: consumers.take_waiting() or Complaint.objects.exists(), "the complaint in the table")
+    row = Complaint.objects.get()
+    assert (row.mailbox_id, row.authentic) == (box.id, True)

@@ -46,6 +46,7 @@ CATEGORIES = {
     "dkim_keys": gettext_lazy("Anciennes clés de signature, partie publique"),
     "dmarc_rows": gettext_lazy("Qui a envoyé au nom d’un domaine, par rapport reçu"),
     "dmarc_reports": gettext_lazy("Rapports d’autres serveurs sur un domaine"),
+    "complaints": gettext_lazy("Plaintes de destinataires sur un courriel envoyé d’ici"),
     "tls_reports": gettext_lazy("Rapports de chiffrement d’autres serveurs"),
     "report_refusals": gettext_lazy("Nombres de rapports refusés"),
     "partner_tls": gettext_lazy("Chiffrement de ce qui est parti, par domaine et jour"),

@@ -56,6 +56,7 @@ VERBS = {
     "mail:departure:begun": gettext_lazy("Départ : tous les accès fermés"),
     "mail:departure:confirmed": gettext_lazy("Départ confirmé par les serveurs de courrier"),
     "mail:departure:undone": gettext_lazy("Départ annulé"),
+    "mail:sending:complaints": gettext_lazy("Plaintes de destinataires"),
     "mail:sending:limited": gettext_lazy("Limite d’envoi atteinte"),
     "mail:sending:contained": gettext_lazy("Envoi d’un compte suspendu"),
     "mail:sending:given_back": gettext_lazy("Envoi rendu à un compte"),

@@ -21,9 +21,19 @@ from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 from beffroi.mail.domains import actions as domains
 from beffroi.mail.domains import queries as domain_queries
 from beffroi.mail.domains.models import MailDomain
-from beffroi.mail.reports import operators, queries, rules
-from beffroi.mail.reports.models import DmarcReport, DmarcRow, ReportRefusal, SourceWord, TlsReport
+from beffroi.mail.gate.facts import hash_of_message_id
+from beffroi.mail.models import Mailbox
+from beffroi.mail.reports import operators, queries, rules, values
+from beffroi.mail.reports.models import (
+    Complaint,
+    DmarcReport,
+    DmarcRow,
+    ReportRefusal,
+    SourceWord,
+    TlsReport,
+)
 from beffroi.mail.reports.values import Dmarc, Tls
+from beffroi.mail.sending import actions as sending
 
 SYSTEM = Actor.system("mail-reports")
 
@@ -124,6 +134,31 @@ def take_tls(found: Tls, *, domain: Domain, reporter: str, authentic: bool) -> T
         },
     )
     return row if made else None
+
+
+@transaction.atomic
+def take_complaint(
+    found: values.Complaint, *, mailbox: Mailbox, reporter: str, authentic: bool
+) -> Complaint | None:
+    """Keep a complaint about a mail of this mailbox; None for one that was there. Many of them alarm."""
+    mail_hash = hash_of_message_id(found.about)
+    row, made = Complaint.objects.get_or_create(
+        once=_once("complaint", reporter, authentic, mail_hash, found.report_id or found.kind),
+        defaults={
+            "collectivite_id": mailbox.collectivite_id,
+            "mailbox_id": mailbox.id,
+            "mail_hash": mail_hash,
+            "kind": found.kind,
+            "reporter": reporter,
+            "authentic": authentic,
+        },
+    )
+    if not made:
+        return None
+    recent = queries.recent_complaints(mailbox.id, days=rules.COMPLAINT_DAYS)
+    if authentic and recent >= rules.COMPLAINTS:
+        sending.note_complaints(mailbox=mailbox, count=recent)
+    return row
 
 
 @transaction.atomic

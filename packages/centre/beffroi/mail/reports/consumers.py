@@ -11,16 +11,26 @@ from beffroi.core.communes.models import Domain
 from beffroi.core.events import periodic
 from beffroi.mail.domains import checking
 from beffroi.mail.domains.asking import Asker
-from beffroi.mail.reports import actions, operators, values
-from beffroi.mail.reports.errors import OtherDomain
-from beffroi.mail.reports.values import Dmarc, Read, Row
+from beffroi.mail.reports import actions, arf, operators, queries, values
+from beffroi.mail.reports.errors import OtherDomain, UnknownMail
+from beffroi.mail.reports.models import Complaint as ComplaintRow
+from beffroi.mail.reports.values import Complaint, Dmarc, Read, Row
 
 BUDGET_S = 20.0
 """Of questions to DNS in one turn; what has no name by then is known by its network."""
 SLICE = 50
 _CODES = frozenset(
     f"report.{one}"
-    for one in ("none", "too_big", "too_many", "unreadable", "declared", "other_domain", "crashed")
+    for one in (
+        "none",
+        "too_big",
+        "too_many",
+        "unreadable",
+        "declared",
+        "other_domain",
+        "unknown_mail",
+        "crashed",
+    )
 )
 log = logging.getLogger("beffroi.mail.reports")
 
@@ -43,6 +53,9 @@ def take(found: Read, *, asker: Asker) -> int:
     if found.code:
         actions.count_refusal(found.code if found.code in _CODES else "report.refused")
         return 0
+    if found.complaint is not None:
+        kept = _take_complaint(found.complaint, found)
+        return int(kept is not None)
     made = 0
     ours = operators.own_addresses(settings.BEFFROI, asker)
     for one in found.dmarc[: values.MAX_REPORTS]:
@@ -67,6 +80,20 @@ def take(found: Read, *, asker: Asker) -> int:
             is not None
         )
     return made
+
+
+def _take_complaint(one: Complaint, found: Read) -> ComplaintRow | None:
+    texts = (one.kind, one.about, one.report_id, found.reporter)
+    if one.kind not in arf.KINDS or not one.about or any(len(text) > 998 for text in texts):
+        actions.count_refusal("report.unreadable")
+        return None
+    mailbox = queries.sender_of(one.about)
+    if mailbox is None:
+        actions.count_refusal(UnknownMail.code)
+        return None
+    return actions.take_complaint(
+        one, mailbox=mailbox, reporter=found.reporter[:253], authentic=found.authentic
+    )
 
 
 def _domain(name: str) -> Domain | None:

@@ -48,6 +48,12 @@ class OtherDomain(ReportRefused):
     code = "report.other_domain"
 
 
+class UnknownMail(ReportRefused):
+    """The complaint is about no mail that left a mailbox of ours within the days that are kept."""
+
+    code = "report.unknown_mail"
+
+
 class Crashed(ReportRefused):
     """The report was too much for the process that reads it."""
 

@@ -1,6 +1,6 @@
 """The process that opens mails with reports: ``python -m beffroi.mail.reports.intake``.
 
-Purpose: DMARC and TLS reports of strangers are unpacked and parsed far from everything else.
+Purpose: DMARC and TLS reports and complaints of strangers are unpacked and parsed far from everything else.
 Process: a system user of its own (``USER-reports``): no database, no secret, no socket but the one that wakes it.
          Postfix writes STATE/reports/mail; this process reads one mail in one child, which gives up sockets and
          programs for good and has limits of memory, CPU and time; then it writes STATE/reports/read and deletes the
@@ -27,7 +27,7 @@ import msgspec
 
 from beffroi.lib import clock, durable
 from beffroi.lib.config import load
-from beffroi.mail.reports import dmarc, opening, seclusion, tlsrpt, values
+from beffroi.mail.reports import arf, dmarc, opening, seclusion, tlsrpt, values
 from beffroi.mail.reports.errors import Crashed, NoReport, ReportRefused, TooMany
 from beffroi.mail.reports.values import Read
 
@@ -46,6 +46,8 @@ def read(data: bytes, *, now_s: float) -> Read:
     try:
         message = opening.parse(data)
         reporter, authentic = opening.origin(message)
+        if arf.is_one(message):
+            return Read(reporter, authentic, complaint=arf.read(message))
         texts = opening.texts(message)
         if len(texts) > values.MAX_REPORTS:
             raise TooMany(f"{values.MAX_REPORTS} reports")

@@ -106,6 +106,31 @@ class TlsReport(models.Model):
         return self.id
 
 
+class Complaint(models.Model):
+    """A recipient's word against one mail of a mailbox of ours, told by ``reporter`` (a provider's feedback loop).
+
+    ``once``: hash of who brought which complaint; ``mail_hash``: of the Message-ID of the mail, as in MailMessage. Who
+    complained is not kept.
+    """
+
+    id = id_field("cpl")
+    collectivite_id = reference(db_index=True)
+    mailbox_id = reference()
+    once = models.CharField(max_length=64, unique=True)
+    mail_hash = models.CharField(max_length=64)
+    kind = models.CharField(max_length=10)
+    reporter = models.CharField(max_length=253)
+    authentic = models.BooleanField()
+    received_at = models.DateTimeField(default=clock.now, db_index=True)
+
+    class Meta:
+        db_table = "mail_complaint"
+        indexes = (models.Index(fields=["mailbox_id", "received_at"], name="mail_complaint_mailbox"),)
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class ReportRefusal(models.Model):
     """How many mails to the reports' address gave no report on one day (UTC), by code. Of no collectivité."""
 

@@ -13,9 +13,12 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Domain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi.lib.errors import NotFound
 from beffroi.mail.domains import queries as domains
+from beffroi.mail.gate.facts import hash_of_message_id
+from beffroi.mail.models import Mailbox, MailMessage
 from beffroi.mail.reports import operators, rules
-from beffroi.mail.reports.models import DmarcReport, DmarcRow, ReportRefusal, SourceWord, TlsReport
+from beffroi.mail.reports.models import Complaint, DmarcReport, DmarcRow, ReportRefusal, SourceWord, TlsReport
 from beffroi.mail.reports.rules import Advice, Source
 
 SHOWN_DAYS = 56
@@ -56,6 +59,66 @@ class TlsPartner:
     failed: int = 0
     failures: dict[str, int] = field(default_factory=dict)
     last_at: datetime | None = None
+
+
+@dataclass
+class Complained:
+    """A mailbox of which recipients complained. ``mails``: of how many different mails; ``unproved``: complaints of
+    whom nobody knows the sender, which count nowhere else."""
+
+    mailbox: Mailbox
+    commune: str
+    complaints: int = 0
+    mails: int = 0
+    unproved: int = 0
+    reporters: tuple[str, ...] = ()
+    last_at: datetime | None = None
+
+
+def sender_of(message_id: str) -> Mailbox | None:
+    """The mailbox that a mail left from, signed in. None when that is not on record, or not of one mailbox alone."""
+    rows = MailMessage.objects.filter(message_id_hash=hash_of_message_id(message_id))
+    sent = rows.filter(verdict__contains='"signed_in":true').values_list("sender", flat=True)
+    found = list(Mailbox.objects.filter(address__in={one.lower() for one in sent})[:2])
+    return found[0] if len(found) == 1 else None
+
+
+def recent_complaints(mailbox_id: str, *, days: int) -> int:
+    since = clock.now() - timedelta(days=days)
+    return Complaint.objects.filter(mailbox_id=mailbox_id, authentic=True, received_at__gt=since).count()
+
+
+def complaints(actor: Actor, *, days: int) -> list[Complained]:
+    """Whose mails recipients complained of, the most complaints first. Errors: NotFound (not the Département)."""
+    if not actor.sees_all:
+        raise NotFound("complaints")
+    rows = Complaint.objects.filter(received_at__gt=clock.now() - timedelta(days=days))
+    counted = rows.values("mailbox_id").annotate(
+        proved=Count("pk", filter=Q(authentic=True)),
+        unproved=Count("pk", filter=Q(authentic=False)),
+        mails=Count("mail_hash", filter=Q(authentic=True), distinct=True),
+        last=Max("received_at"),
+    )
+    mailboxes = Mailbox.objects.in_bulk([one["mailbox_id"] for one in counted])
+    names = {one.id: one.name for one in communes.visible_collectivites(actor)}
+    told: dict[str, dict[str, None]] = {}
+    proved = rows.filter(authentic=True).values_list("mailbox_id", "reporter").annotate(n=Count("pk"))
+    for mailbox_id, reporter, _ in proved.order_by("-n", "reporter"):
+        told.setdefault(mailbox_id, {})[reporter] = None
+    found = [
+        Complained(
+            mailbox=mailboxes[one["mailbox_id"]],
+            commune=names.get(mailboxes[one["mailbox_id"]].collectivite_id, ""),
+            complaints=one["proved"],
+            mails=one["mails"],
+            unproved=one["unproved"],
+            reporters=tuple(told.get(one["mailbox_id"], {}))[:3],
+            last_at=one["last"],
+        )
+        for one in counted
+        if one["mailbox_id"] in mailboxes
+    ]
+    return sorted(found, key=lambda one: (-one.complaints, one.mailbox.address))
 
 
 def authentic_rows(domain_id: str) -> QuerySet[DmarcRow]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from beffroi.core.retention.registry import Category, category
-from beffroi.mail.reports.models import DmarcReport, DmarcRow, ReportRefusal, TlsReport
+from beffroi.mail.reports.models import Complaint, DmarcReport, DmarcRow, ReportRefusal, TlsReport
 
 KEPT_DAYS = 180
 """Half a year of who sends in a commune's name; addresses of servers, seldom of persons."""
@@ -29,6 +29,11 @@ def refusals(cutoff: datetime) -> QuerySet[ReportRefusal]:
     return ReportRefusal.objects.filter(day__lt=cutoff.date())
 
 
+def complaints(cutoff: datetime) -> QuerySet[Complaint]:
+    return Complaint.objects.filter(received_at__lt=cutoff)
+
+
+category(Category("complaints", 126, KEPT_DAYS, complaints))
 category(Category("dmarc_rows", 100, KEPT_DAYS, rows, batch=500))
 category(Category("dmarc_reports", 101, KEPT_DAYS, reports))
 category(Category("tls_reports", 102, KEPT_DAYS, tls_reports))

@@ -16,6 +16,8 @@ SUDDEN_MESSAGES = 50
 """Unaligned mails of a source within ``SUDDEN_DAYS`` that alarm. Judged, not measured: a town hall sends some dozens a
 day, and a single spammer thousands."""
 SUDDEN_DAYS = 7
+COMPLAINTS, COMPLAINT_DAYS = 5, 7
+"""Complaints about the mails of one mailbox within so many days that a person looks at. Judged, not measured."""
 FORWARDED = frozenset({"forwarded", "mailing_list", "trusted_forwarder", "local_policy"})
 NEXT = {"none": "quarantine", "quarantine": "reject"}
 

@@ -76,6 +76,15 @@ class Tls(msgspec.Struct, frozen=True):
     failures: tuple[TlsFailure, ...] = ()
 
 
+class Complaint(msgspec.Struct, frozen=True):
+    """A recipient's word against one mail. ``kind``: a feedback type of RFC 5965; ``about``: Message-ID of that mail;
+    ``report_id``: Message-ID of the complaint, "" when it has none. Both without angle brackets."""
+
+    kind: str
+    about: str
+    report_id: str
+
+
 class Read(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``reporter``: domain of the visible sender; ``authentic``: our mail door saw SPF or DKIM prove that domain;
     ``code``: why nothing was read, else ""."""
@@ -85,6 +94,7 @@ class Read(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     code: str = ""
     dmarc: tuple[Dmarc, ...] = ()
     tls: tuple[Tls, ...] = ()
+    complaint: Complaint | None = None
 
 
 def root(state: Path) -> Path:

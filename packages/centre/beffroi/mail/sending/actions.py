@@ -26,6 +26,8 @@ LEFT = "left"
 QUEUE_VERBS = ("retry", "release", "return", "delete")
 TAKEOVER = "takeover"
 """In the place of a limit: somebody else seems to have set something for the mailbox."""
+COMPLAINTS = "complaints"
+"""In the place of a limit: recipients told their provider that they do not want this mail."""
 
 
 @transaction.atomic
@@ -75,6 +77,31 @@ def note_takeover(*, mailbox: Mailbox, what: str) -> None:
         SendingAlarm.objects.filter(pk=alarm.pk).update(limit=TAKEOVER, most=0, seen_at=clock.now())
     _record(SYSTEM, "mail:sending:takeover", alarm, what=what)
     contain(actor=SYSTEM, alarm=alarm)
+
+
+@transaction.atomic
+def note_complaints(*, mailbox: Mailbox, count: int) -> SendingAlarm:
+    """So many recipients complained of late. A person looks at it: a newsletter is no theft, so nothing is held."""
+    alarm, made = SendingAlarm.objects.get_or_create(
+        mailbox_id=mailbox.id,
+        closed_at=None,
+        defaults={
+            "collectivite_id": mailbox.collectivite_id,
+            "person_id": mailbox.person_id or "",
+            "limit": COMPLAINTS,
+            "most": count,
+        },
+    )
+    if made:
+        _record(SYSTEM, "mail:sending:complaints", alarm, most=count)
+        publish(
+            "mail:sending_limited",
+            {"alarm_id": alarm.id, "mailbox_id": mailbox.id},
+            collectivite_id=mailbox.collectivite_id,
+        )
+    else:
+        SendingAlarm.objects.filter(pk=alarm.pk, limit=COMPLAINTS).update(most=count, seen_at=clock.now())
+    return alarm
 
 
 @transaction.atomic

@@ -10,7 +10,7 @@ from beffroi.lib import clock
 
 class SendingAlarm(models.Model):
     """One account over its limit, until somebody closes it. ``limit``: a field of ``gate.sending.Limits``, or
-    "takeover".
+    "takeover" or "complaints".
 
     ``contained_at``: since then its app passwords rest, its mail waits and it may not send.
     """

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.communes import queries as communes
@@ -18,6 +18,7 @@ from beffroi.lib.errors import Invalid
 from beffroi.mail import queries as mail
 from beffroi.mail.filters import actions as filters_actions
 from beffroi.mail.filters import queries as filters
+from beffroi.mail.reports import queries as reports
 from beffroi.mail.sending import actions, queries
 from beffroi.mail.sending.models import AddressListing, SendingAlarm
 from beffroi.mail.sending.queue import QueueUnavailable
@@ -51,6 +52,7 @@ def outgoing(request: HttpRequest, actor: Actor) -> HttpResponse:
         "leaves": settings.BEFFROI.outgoing_mail,
         "protected": queries.protected(actor, days=DAYS),
         "days": DAYS,
+        "complaints": reports.complaints(actor, days=DAYS),
         "listings": [_listing(one) for one in queries.listings(actor)],
     }
     try:
@@ -140,6 +142,11 @@ def _alarm(actor: Actor, one: SendingAlarm) -> dict[str, Any]:
         "day_messages": _("plus de %(n)s courriels en un jour"),
         "hour_recipients": _("plus de %(n)s destinataires en une heure"),
         "day_recipients": _("plus de %(n)s destinataires en un jour"),
+        "complaints": ngettext(
+            "%(n)s plainte de destinataire en une semaine",
+            "%(n)s plaintes de destinataires en une semaine",
+            one.most,
+        ),
         "takeover": _("nouveau renvoi ou filtre, après une connexion depuis un réseau jamais vu"),
     }
     mailbox = mail.visible_mailboxes(actor).filter(pk=one.mailbox_id).first()
