@@ -16,7 +16,7 @@ from beffroi_box.errors import ConfigInvalid
 from beffroi_box.store import write_atomic
 
 DEFAULT_STATE = Path("/var/lib/beffroi-box")
-MOST_TOLD_DAYS = 30
+TOLD_DAYS, MOST_TOLD_DAYS = 7, 30
 
 
 def _setting(default: Any, doc: str) -> Any:
@@ -71,7 +71,8 @@ class BoxConfig:
     heartbeat_s: int = _setting(20, "Pause between two heartbeats of the centre, in seconds.")
     probe_grace_s: int = _setting(10, "Time in which a new policy must prove that the centre is reached.")
     told_days: int = _setting(
-        7, "Days that what the centre took is kept, for one restored from a backup; 0: not kept; 30 at most."
+        TOLD_DAYS,
+        "Days that what the centre took is kept, for one restored from a backup; 0: not kept; 30 at most.",
     )
     lan_probe: str = _setting(
         "", "ADDRESS:PORT on the internet that the LAN must reach after a new policy; empty: the centre."
