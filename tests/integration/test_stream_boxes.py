@@ -246,6 +246,27 @@ def test_facts_are_stored_before_the_answer_once_each(
     assert [(c, json.loads(p)["fact_id"]) for c, p in events] == [(A, f"{box.id}:f1"), (A, f"{box.id}:f2")]
 
 
+def test_the_centre_says_up_to_which_post_it_has_all_of_a_box(
+    centre: Centre, box: BoxClient, other: BoxClient
+) -> None:
+    def post(who: BoxClient, after: int, number: int) -> int:
+        body = encode(FactBatch(VERSION, (names_refused(f"f{number}"),), after, number))
+        answer = who.post("/v1/facts", body)
+        assert answer.status == 200
+        return int(json.loads(answer.body)["told"])
+
+    assert [post(box, 0, 1), post(box, 1, 2)] == [1, 2]
+    assert post(box, 3, 4) == 2  # what lies between may be lost
+    assert post(box, 0, 0) == 2  # of a box that does not count
+    assert post(box, 1, 2) == 2  # late, and twice
+    assert post(box, 2, 7) == 7
+    assert post(other, 7, 8) == 0
+    assert box.follow("box:0:0:").response.headers["X-Beffroi-Facts"] == "7"
+    assert other.follow("box:0:0:").response.headers["X-Beffroi-Facts"] == "0"
+    for bad in (b'{"v":1,"facts":[],"number":-1}', b'{"v":1,"facts":[],"after":"1","number":2}'):
+        assert box.post("/v1/facts", bad).code == "message.malformed"
+
+
 def test_box_cannot_take_the_identifier_of_another_boxs_fact(
     centre: Centre, box: BoxClient, other: BoxClient, plane: Database
 ) -> None:

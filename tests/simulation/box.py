@@ -28,6 +28,7 @@ from beffroi_box.trials import Trials
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import Action
+from beffroi_protocol.requests import FACTS_HEADER
 from beffroi_protocol.session import FileWanted
 from beffroi_protocol.signing import b64
 
@@ -49,12 +50,16 @@ class Pause(BaseException):
 class Connection:
     """One held response: bytes that arrived, in their order; ``ended`` once it is cut."""
 
-    def __init__(self, subscriber: Subscriber) -> None:
+    def __init__(self, subscriber: Subscriber, told: str = "") -> None:
         self.subscriber = subscriber
+        self.told = told
         self.buffer = b""
         self.ended = False
         self.silent = False  # the network lost it and nobody knows yet
         self.last_at = 0.0
+
+    def getheader(self, name: str) -> str | None:
+        return self.told if name == FACTS_HEADER else None
 
     def readline(self, _: int) -> bytes:
         line, end, rest = self.buffer.partition(b"\n")
@@ -92,7 +97,7 @@ class Box:
         self.connection: Connection | None = None
         self.row = BoxRow(self.id, commune, "", "active")
         self.caller = Caller(self.id, "box", self.row, 2)
-        self.on_post: Callable[[Box, str, bytes], None] = lambda box, path, body: box.centre.post(
+        self.on_post: Callable[[Box, str, bytes], bytes] = lambda box, path, body: box.centre.post(
             box.row, path, body
         )
         self.on_say: Callable[[Box, bytes], None] = lambda box, line: box.centre.say(box.row, line)
@@ -189,7 +194,9 @@ class Box:
         _, _, since = path.partition("since=")
         with self.time.at(skew_s=0.0, booted_at=0.0):
             try:
-                self.connection = Connection(self.centre.follow(self.caller, since))
+                self.connection = Connection(
+                    self.centre.follow(self.caller, since), self.centre.told(self.id)
+                )
             except Down:
                 raise CentreUnreachable("refused") from None
             except BeffroiError as error:
@@ -207,14 +214,13 @@ class Box:
             raise CentreUnreachable("timed out")
         with self.time.at(skew_s=0.0, booted_at=0.0):
             try:
-                self.on_post(self, path, body)
+                return self.on_post(self, path, body)
             except Down:
                 raise CentreUnreachable("refused") from None
             except BeffroiError as error:
                 raise CentreRefused(error.http_status, error.code) from None
             except ProtocolError as error:
                 raise CentreRefused(400, error.code) from None
-        return b"{}"
 
     def say(self, line: bytes) -> None:
         """The session's ``say``: what a lost connection swallows, nobody hears of."""

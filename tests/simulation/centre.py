@@ -166,7 +166,7 @@ class Centre:
         self.up = True
         self.starts += 1
 
-    async def _run(self, function: Callable[[], object]) -> object:
+    async def _run[R](self, function: Callable[[], R]) -> R:
         return function()
 
     def stop(self) -> None:
@@ -234,11 +234,15 @@ class Centre:
 
     # -- posts -------------------------------------------------------------------------------------------
 
-    def post(self, box: BoxRow, path: str, body: bytes) -> None:
-        """Errors: Down, and the refusals of the real code."""
+    def post(self, box: BoxRow, path: str, body: bytes) -> bytes:
+        """Return the answer. Errors: Down, and the refusals of the real code."""
         if not self.up:
             raise Down
-        drive(self.facts.take(box, body))
+        return encode(drive(self.facts.take(box, body)))
+
+    def told(self, box_id: str) -> str:
+        """The header of the answer on which a box follows."""
+        return str(self.store.boxes([box_id])[box_id].told)
 
     def say(self, box: BoxRow, line: bytes) -> None:
         """A line on the connection on which the box follows; one that is not sound is not taken. Errors: Down."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from beffroi_box.doh import CANARY
 from beffroi_box.store import Store
-from beffroi_protocol.messages import AckBatch, Action, BulkList, Entry
+from beffroi_protocol.facts import FactBatch
+from beffroi_protocol.messages import AckBatch, Action, BulkList, Entry, decode
 from beffroi_protocol.table import DecisionTable, overlay
 
 from tests.simulation import covering
@@ -43,6 +44,8 @@ CENTRE_ONLY = frozenset({("domain", name) for name in MEMBERS})
 KINDS = {"box": ("ip", "cidr", "domain"), "login": ("ip", "cidr"),
          "mail": ("ip", "cidr", "domain", "url", "sha256", "sender", "sketch")}  # fmt: skip
 SLACK_S = 3
+KEPT_S = 7 * 86400 - 1800
+"""So long a box tells again what a restored centre lacks, but for the time that its telling takes."""
 FOREVER = 253_402_300_799
 """The last second of the year 9999: the end of what has none."""
 
@@ -77,6 +80,7 @@ class Watched:
     bulk: object = None  # the lists as last judged
     seen: object = None
     until: int = 0  # nothing ends before
+    taken: dict[str, float] = field(default_factory=dict)  # facts, and when their box was told so first
 
 
 def booted(world: World, box: Box) -> None:
@@ -297,6 +301,13 @@ def converged(world: World) -> None:
         _facts(world, box)
 
 
+def taken(world: World, box: Box, body: bytes) -> None:
+    """The box was told that the centre has these: within the time for which it keeps them none may be missing again."""
+    watched = world.watched[box.id]
+    for fact in decode(body, FactBatch).facts:
+        watched.taken.setdefault(fact.id, world.time.true)
+
+
 def _same(world: World, who: str, channel: str, table: DecisionTable) -> None:
     truth, held = _truth(world, channel), _holds(table)
     require(
@@ -344,7 +355,13 @@ def _facts(world: World, box: Box) -> None:
         )
     require(len(set(refused)) == len(refused), "%s told one refusal twice: %s", box.id, refused)
     watched = world.watched[box.id]
-    if world.restored or not watched.intact:
+    if not watched.intact:
+        return
+    ids = {str(row[0]).partition(":")[2] for row in rows}
+    kept_from = world.time.true - KEPT_S
+    gone = sorted(one for one, at in watched.taken.items() if at > kept_from and one not in ids)
+    require(not gone, "%s: facts that the centre had taken are missing: %s", box.id, gone)
+    if world.restored and world.horizon_s > KEPT_S:
         return
     lost = watched.refused - {entry_id for entry_id, _ in refused}
     require(not lost, "%s: refusals are lost: %s", box.id, lost)

@@ -192,6 +192,18 @@ MUTATIONS = (
     Mutation("one person of two communes counts twice", f"{WATCH}/rules.py",
              "if person not in matched or", "if True or"),
     Mutation("what is protected is proposed", f"{WATCH}/rules.py", 'return "protected"', 'return ""'),
+    Mutation("what the centre took is not kept", f"{BOX}/told.py",
+             "        if not self._keep_s:\n", "        if True:\n"),
+    Mutation("what a restored centre lacks is not told again", f"{BOX}/facts.py",
+             "return self._told.lacks(has)", "return False"),
+    Mutation("the centre says that it has what lies in a gap", f"{STREAM}/store.py",
+             "AND number >= ? AND number < ?\",\n                    (number, box.id, after, number),",
+             "AND number < ?\",\n                    (number, box.id, number),"),
+    Mutation("what is told again gets another name", f"{BOX}/told.py",
+             "            return _POST.decode(data).facts\n",
+             "            return tuple(msgspec.structs.replace(f, id=f'{f.id}x') for f in _POST.decode(data).facts)\n"),
+    Mutation("counts are not told again", f"{BOX}/told.py",
+             "counts = [fact for fact in self._read(one) if counted(fact)]", "counts: list[Fact] = []"),
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import random
 import traceback
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,7 @@ REAL_SIGNATURES_EVERY = 20
 QUIET_S = 400.0
 COLLECT_EVERY = 20
 LISTS_AGAIN = 10
+TOLD_AGAIN = 60
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,10 @@ def settle(world: World) -> None:
         _pass_them(world)
     world.worker()
     world.run_until(world.time.true + 120.0)
+    for _ in range(TOLD_AGAIN):  # what a restored centre lacks comes slowly
+        if not any(one.agent is not None and one.agent.sender.again.due != math.inf for one in world.boxes):
+            break
+        world.run_until(world.time.true + 120.0)
     while world.centre.turned(within_s=60):  # what ended just now is still on its way
         world.run_until(world.time.true + 60.0)
     for _ in range(LISTS_AGAIN):  # a download that failed is tried again after ten minutes at most

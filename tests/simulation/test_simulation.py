@@ -36,6 +36,8 @@ QUICK_MUTANTS = (
     "a trial ends at once",
     "what town halls live on is blocked after a trial",
     "time in which nobody looked or was heard is a trial",
+    "what a restored centre lacks is not told again",
+    "the centre says that it has what lies in a gap",
 )
 
 

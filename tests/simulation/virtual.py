@@ -21,6 +21,7 @@ import beffroi_box.agent
 import beffroi_box.enforce
 import beffroi_box.facts
 import beffroi_box.lists
+import beffroi_box.retelling
 import beffroi_box.sender
 import beffroi_box.store
 from beffroi.core.planes import door_lists, follower
@@ -170,6 +171,7 @@ def virtual(seed: int) -> Iterator[VirtualTime]:
         (beffroi_box.sender, "time", time),
         (beffroi_box.lists, "time", time),
         (beffroi_box.lists, "random", random.Random(f"pauses/{seed}")),
+        (beffroi_box.retelling, "random", random.Random(f"told again/{seed}")),
         (door_lists, "time", time),
         (door_lists, "secrets", chance),
         (door_lists, "mmap", DiskMmap()),

@@ -10,6 +10,7 @@ Fails:   ``Broken`` with the text of the invariant; ``World.trace`` tells the st
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -303,6 +304,9 @@ class World:
             self.once(box, "lists", self.rng.uniform(0.1, 1.5), lambda: self._lists(box))
         if agent.spool.waiting():
             self.once(box, "send", 0.2, lambda: self._send(box))
+        if agent.sender.again.due != math.inf:
+            wait_s = agent.sender.again.due - (self.time.true - box.booted_at)
+            self.once(box, "tell again", max(0.2, wait_s), lambda: self._send(box))
 
     def _keep(self, box: Box, *, slow: bool) -> None:
         if box.agent is None:
@@ -345,8 +349,8 @@ class World:
             return
         if not box.send():
             self.once(box, "send", self.rng.uniform(2, 20), lambda: self._send(box))
-        elif box.agent.spool.waiting():
-            self.once(box, "send", 0.2, lambda: self._send(box))
+        else:
+            self.turn(box)
 
     def cut_off(self, box: Box, seconds: float) -> None:
         if box.link and not self.quiet:  # one that was planned before the quiet does not begin in it
@@ -363,15 +367,17 @@ class World:
         self.once(box, "connect", self.rng.random() * 5, lambda: self.connect(box))
         self.turn(box)
 
-    def _post(self, box: Box, path: str, body: bytes) -> None:
+    def _post(self, box: Box, path: str, body: bytes) -> bytes:
         fate = 1.0 if self.quiet else self.rng.random()
         if fate < 0.05:
             raise CentreUnreachable("lost")
-        self.centre.post(box.row, path, body)
+        answer = self.centre.post(box.row, path, body)
         if fate < 0.10:
             raise CentreUnreachable("the answer was lost")
         if fate < 0.15:
             self.after(self.rng.uniform(1, 300), lambda: self._post_again(box, path, body))
+        checks.taken(self, box, body)
+        return answer
 
     def _say(self, box: Box, line: bytes) -> None:
         if box.liar and self.rng.random() < 0.5:

@@ -29,6 +29,7 @@ from beffroi_protocol.messages import (
     Question,
     Release,
 )
+from beffroi_protocol.requests import FACTS_HEADER
 from beffroi_protocol.session import FeedSession, FileWanted, Refused, Result, TrustedClock
 from beffroi_protocol.table import Change, overlay
 
@@ -79,7 +80,9 @@ class Agent:
         for channel in channels:
             self.session.tables[channel] = self.store.table(channel)
             self.session.clock.learn(self.session.tables[channel].issued_at, monotonic=time.monotonic())
-        self.spool = FactSpool(config.state / "spool", self.identity.box_id)
+        self.spool = FactSpool(
+            config.state / "spool", self.identity.box_id, keep_s=config.told_days * 86400, now=self.now
+        )
         self.totals = Totals(config.state / "spool", self.spool)
         self.kernel = Kernel()
         self.enforcer = Enforcer(config, self.centre, self.kernel, self.spool, self.now, self.store.policy())
@@ -208,6 +211,7 @@ class Agent:
             response = self._feed.open_feed(path, read_timeout_s=self.config.read_timeout_s)
             self.status.note(connected=True, trouble="")
             self._remember_centre()
+            self.sender.again.joined(response.getheader(FACTS_HEADER), monotonic=time.monotonic())
             self.acks.joined()
             self._read(response)
         except OSError as error:

@@ -16,6 +16,7 @@ from beffroi_box.errors import ConfigInvalid
 from beffroi_box.store import write_atomic
 
 DEFAULT_STATE = Path("/var/lib/beffroi-box")
+TOLD_DAYS, MOST_TOLD_DAYS = 7, 30
 
 
 def _setting(default: Any, doc: str) -> Any:
@@ -69,6 +70,10 @@ class BoxConfig:
     )
     heartbeat_s: int = _setting(20, "Pause between two heartbeats of the centre, in seconds.")
     probe_grace_s: int = _setting(10, "Time in which a new policy must prove that the centre is reached.")
+    told_days: int = _setting(
+        TOLD_DAYS,
+        "Days that what the centre took is kept, for one restored from a backup; 0: not kept; 30 at most.",
+    )
     lan_probe: str = _setting(
         "", "ADDRESS:PORT on the internet that the LAN must reach after a new policy; empty: the centre."
     )
@@ -128,6 +133,8 @@ def build(state: Path, values: dict[str, Any], path: Path) -> BoxConfig:
     for name in ("mode", "wanted_mode"):
         if getattr(config, name) not in ("", "router", "bridge"):
             raise ConfigInvalid(name, path, "must be router or bridge")
+    if not 0 <= config.told_days <= MOST_TOLD_DAYS:
+        raise ConfigInvalid("told_days", path, f"must be 0 to {MOST_TOLD_DAYS}")
     return config
 
 

@@ -8,6 +8,7 @@ Bounds:  the open batch merges equal flows. What comes in, what goes out and nam
          when there is nothing left to merge. What was read back is merged in the same way beyond ``MAX_OPEN``: neither
          an outage, nor a flood, nor restarts fill the disk. Evidence (refused entries, policies rolled back) is never
          dropped: each entry is told once, and one failing policy is one fact.
+After:   what the centre took is kept for some days more (``told``): a restored centre lacks it.
 Privacy: never an address of the LAN, never a name that is not on the list.
 Fails:   a full disk keeps facts in memory; enforcement does not depend on them.
 """
@@ -18,7 +19,8 @@ import hashlib
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -38,6 +40,7 @@ from beffroi_protocol.messages import VERSION, Entry, encode
 
 from beffroi_box.folding import Count, counted, fold_oldest, folded, urgency
 from beffroi_box.store import write_atomic
+from beffroi_box.told import Kept, Told
 
 log = logging.getLogger("beffroi_box.facts")
 
@@ -64,7 +67,17 @@ class FactSpool:
     ``_closed``: facts that are not merged any more; the first ``_window`` of ``_sealed`` make the next post.
     """
 
-    def __init__(self, directory: Path, box_id: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        box_id: str,
+        *,
+        keep_s: int = 0,
+        now: Callable[[], int] = lambda: int(time.time()),
+    ) -> None:
+        """``keep_s``: how long what the centre took is kept; ``now``: trusted epoch seconds."""
+        self._told = Told(directory / "told", keep_s=keep_s, now=now)
+        self._has = 0
         self._open_path = directory / "open.json"
         self._sealed_path = directory / "sealed.json"
         self.box_id = box_id
@@ -232,12 +245,43 @@ class FactSpool:
                 self._window = BATCH
                 self._write(self._sealed_path, self._sealed)
                 self._keep()
-            return encode(FactBatch(VERSION, tuple(self._sealed[: self._window])))
+            last = self._told.last
+            return encode(FactBatch(VERSION, tuple(self._sealed[: self._window]), last, last + 1))
 
-    def sent(self) -> None:
-        """The centre has what ``take`` returned last."""
+    def sent(self, has: int | None = None) -> None:
+        """The centre has what ``take`` returned last. ``has``: the number up to which it says that it has all."""
         with self._lock:
+            number = self._told.last + 1
+            if (
+                has is not None and has > number
+            ):  # it did not count this post: kept under its next number, it is owed
+                number = has + 1
+            whole = self._window >= len(self._sealed)
+            self._told.keep(number, self._sealed[: self._window], self._sealed_path if whole else None)
             self._forget()
+
+    def centre_has(self, has: int) -> bool:
+        """Return whether a centre that has the posts up to ``has`` lacks any. A higher number than ours is ours from
+        now on: this box lost its own."""
+        with self._lock:
+            self._has = has
+            self._told.last = max(self._told.last, has)
+            return self._told.lacks(has)
+
+    def owes(self) -> bool:
+        with self._lock:
+            return self._told.lacks(self._has)
+
+    def lacking(self) -> Iterator[tuple[Kept, FactBatch]]:
+        return self._told.lacking(self._has)
+
+    def next_of(self, posts: Iterator[tuple[Kept, FactBatch]]) -> tuple[Kept, FactBatch] | None:
+        with self._lock:
+            return next(posts, None)
+
+    def drop_told(self, one: Kept) -> None:
+        with self._lock:
+            self._told.drop(one)
 
     def refuse(self) -> None:
         """The centre will never take what ``take`` returned last: halve it, until the one bad fact is alone."""
@@ -263,10 +307,11 @@ class FactSpool:
             self._written = b""
 
     def keep(self) -> None:
-        """Write the open batch to disk."""
+        """Write the open batch to disk, and delete of what was told what is too old."""
         with self._lock:
             if self._open():
                 self._keep()
+            self._told.tidy()
 
     def _keep(self) -> None:
         """What did not change is not written again: most disks of boxes are flash."""

@@ -40,11 +40,13 @@ MODES = ("router", "bridge")
 INNER4 = "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16"
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)
 _CHAINS = (
-    *DENY_CHAINS, "forward_", "input_", "output_", "dns_", "source_", "leaving_", "from_lan", "from_wan",
+    *DENY_CHAINS, "forward_", "input_", "output_", "dns_", "source_", "from_lan", "from_wan",
     "forwarded", "strangers", "met", "sent", "guests", "pace", "refuse", *PAGE_CHAINS,
 )  # fmt: skip
 _FORMER = ("deny4", "deny6", "deny_out4", "deny_out6", "probe_")
 """Of a box whose software was brought up to date."""
+_LEAVING = "leaving_"
+"""Only of a router: a chain without rules would still cost each packet."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
             if nets[version]:
                 parts.append(f"add element inet {TABLE} {name}{version} {{ {', '.join(nets[version])} }}")
     parts += [f"flush chain inet {TABLE} {chain}" for chain in _CHAINS]
-    parts += [f"destroy chain inet {TABLE} {chain}" for chain in _FORMER]
+    parts += [f"destroy chain inet {TABLE} {chain}" for chain in (*_FORMER, _LEAVING)]
     lan_port = "meta mark and 0x3 == 0x2" if bridge else f'iifname "{site.lan}"'
     parts.append(deny_rules(policy, TABLE, site.nflog_group, wan, lan_port))
     parts.append(counting(TABLE))
@@ -150,7 +152,6 @@ table inet {TABLE} {{
   chain output_ {{ type filter hook output priority -5; policy accept; }}
   chain dns_ {{ type nat hook prerouting priority dstnat; policy accept; }}
   chain source_ {{ type nat hook postrouting priority srcnat; policy accept; }}
-  chain leaving_ {{ type filter hook postrouting priority 300; policy accept; }}
 }}"""
 
 
@@ -300,11 +301,6 @@ def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
         else ""
     )
     probe = probe_hidden(site.wan) if policy.mode == "router" else ""
-    # A flow that began under other rules, or that the kernel could not translate, keeps the probe's own address.
-    stays = "\n    ".join(
-        f"{_at(side, site.probe_version)} oifname != {near} counter name probe_kept drop"
-        for side, near in (("saddr", f'{{ "lo", "{NEAR}" }}'), ("daddr", f'"{NEAR}"'))
-    )
     return f"""table inet {TABLE} {{
   chain dns_ {{
     {redirect}
@@ -315,10 +311,22 @@ def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
     {probe}
     {hide}
   }}
-  chain leaving_ {{
-    {stays}
-  }}
+  {_leaving(site) if policy.mode == "router" else ""}
 }}"""
+
+
+def _leaving(site: Site) -> str:
+    """A flow that began under other rules, or that the kernel could not translate, keeps the probe's own address. In a
+    bridge the probe has an address of the LAN, or its packets are not marked and go into the blackhole (``lanprobe``).
+    """
+    stays = "\n    ".join(
+        f"{_at(side, site.probe_version)} oifname != {near} counter name probe_kept drop"
+        for side, near in (("saddr", f'{{ "lo", "{NEAR}" }}'), ("daddr", f'"{NEAR}"'))
+    )
+    return f"""chain {_LEAVING} {{
+    type filter hook postrouting priority 300; policy accept;
+    {stays}
+  }}"""
 
 
 def _at(side: str, version: int) -> str:

@@ -1,7 +1,7 @@
 """What the box tells the centre: facts, in batches.
 
 Purpose: nothing that the centre should know is lost because it could not answer: only what it will never take
-         (400 or 413 for this very content) is given up, fact by fact.
+         (400 or 413 for this very content) is given up, fact by fact. What it has lost since is told again.
 Process: a thread of the agent.
 Fails:   no network, 401 to 408, 429, 5xx, an unknown protocol version: all is kept and sent again.
 Source:  docs/internals/box.md.
@@ -18,6 +18,7 @@ from beffroi_protocol.errors import VersionUnknown
 
 from beffroi_box.errors import CentreRefused, CentreUnreachable
 from beffroi_box.facts import FactSpool
+from beffroi_box.retelling import Retelling, has
 
 log = logging.getLogger("beffroi_box.sender")
 
@@ -35,6 +36,7 @@ class Sender:
     def __init__(self, post: Post, spool: FactSpool) -> None:
         self._post = post
         self._spool = spool
+        self.again = Retelling(spool)
         self._facts_at = float("-inf")
         self.wake = threading.Event()
         spool.changed = self.wake
@@ -57,16 +59,32 @@ class Sender:
     def send_facts(self, *, monotonic: float) -> bool:
         """Send one batch, if it is time: facts may wait a little and merge. Return
         False when the centre could not take it now; it is kept."""
-        if monotonic - self._facts_at <= FACTS_PAUSE_S or (facts := self._spool.take()) is None:
+        if monotonic - self._facts_at <= FACTS_PAUSE_S:
             return True
+        if (facts := self._spool.take()) is None:
+            return self._tell_again(monotonic)
         try:
-            self._post("/v1/facts", facts)
+            answer = self._post("/v1/facts", facts)
         except (CentreUnreachable, CentreRefused) as error:
             if never_taken(error):
                 self._spool.refuse()
             return _troubled(error)
-        self._spool.sent()
+        self._spool.sent(has(answer))
         self._facts_at = monotonic
+        self.again.heard(has(answer), monotonic=monotonic)
+        return True
+
+    def _tell_again(self, monotonic: float) -> bool:
+        if (facts := self.again.take(monotonic=monotonic)) is None:
+            return True
+        try:
+            answer = self._post("/v1/facts", facts)
+        except (CentreUnreachable, CentreRefused) as error:
+            if never_taken(error):
+                self.again.refuse(monotonic=monotonic)
+            return _troubled(error)
+        self.again.sent(monotonic=monotonic)
+        self.again.heard(has(answer), monotonic=monotonic)
         return True
 
 

@@ -184,5 +184,18 @@ Fact = (
 
 
 class FactBatch(msgspec.Struct, frozen=True):
+    """``number``: of this post, one higher than that of the last one that the centre took; 0: none. ``after``: whoever
+    has the posts up to this number has all up to ``number`` with this one: the box keeps nothing else between them."""
+
     v: int
     facts: tuple[Fact, ...]
+    after: Number = 0
+    number: Number = 0
+
+
+class FactsTaken(msgspec.Struct, frozen=True):
+    """The answer: how many facts are stored, and up to which number the centre has all posts of this box. None: it does
+    not count them."""
+
+    stored: Number = 0
+    told: Number | None = None

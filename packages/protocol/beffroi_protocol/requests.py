@@ -21,6 +21,8 @@ from beffroi_protocol.signing import b64, unb64
 BOX_HEADER = "X-Beffroi-Box"
 NONCE_HEADER = "X-Beffroi-Nonce"
 SIGNATURE_HEADER = "X-Beffroi-Signature"
+FACTS_HEADER = "X-Beffroi-Facts"
+"""Of the answer on which a box follows: up to which number the centre has the box's posts (``facts.FactsTaken``)."""
 
 
 def _signed_bytes(box_id: str, method: str, path: str, nonce: str, body: bytes) -> bytes:

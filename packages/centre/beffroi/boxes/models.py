@@ -65,6 +65,20 @@ class EnrolmentCode(models.Model):
         return self.locator[:8]
 
 
+class BoxTold(models.Model):
+    """Up to which number all posts of facts of a box are here; written by stream in the transaction of the facts. A
+    database restored from a backup brings the number that belongs to it, and the box tells again what came after."""
+
+    box_id = reference(primary_key=True)
+    number = models.BigIntegerField()
+
+    class Meta:
+        db_table = "box_told"
+
+    def __str__(self) -> str:
+        return f"{self.box_id}:{self.number}"
+
+
 class BoxAck(models.Model):
     """What a box enforces of one channel; written by stream. ``enforced_at_ms``: the box's clock."""
 

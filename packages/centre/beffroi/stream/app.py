@@ -268,7 +268,7 @@ class Stream:
             raise NotFound("page")
         subscriber = await self._subscribe(caller, request)
         up = self.acks.uplink(caller.box, lambda: not subscriber.closed)
-        return Followed(subscriber, up, self._nonce())
+        return Followed(subscriber, up, self._nonce(), caller.box.told)
 
     async def _subscribe(self, caller: Caller, request: Request) -> Subscriber:
         """Return who follows, entered in the hub. Errors: NotFound, Invalid, BoxRevoked."""
@@ -326,7 +326,7 @@ class Stream:
 
     async def post_facts(self, request: Request) -> Response:
         box, body = await self._post(request)
-        return answer({"stored": await self.facts.take(box, body)}, nonce=self._nonce())
+        return answer(await self.facts.take(box, body), nonce=self._nonce())
 
     async def _post(self, request: Request) -> tuple[BoxRow, bytes]:
         async with self._posts:

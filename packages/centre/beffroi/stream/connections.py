@@ -20,7 +20,7 @@ from pathlib import Path
 
 import httptools
 from beffroi_protocol.errors import ProtocolError
-from beffroi_protocol.requests import NONCE_HEADER
+from beffroi_protocol.requests import FACTS_HEADER, NONCE_HEADER
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -44,11 +44,13 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 @dataclass(frozen=True)
 class Followed:
-    """A request that was accepted. ``nonce``: for the next one."""
+    """A request that was accepted. ``nonce``: for the next one. ``told``: up to which number the box's posts of facts
+    are here."""
 
     subscriber: Subscriber
     up: Uplines
     nonce: str
+    told: int = 0
 
 
 Follow = Callable[[Request], Awaitable[Followed]]
@@ -208,6 +210,7 @@ class _Connection(asyncio.Protocol):
             (b"cache-control", b"no-store"),
             (b"transfer-encoding", b"chunked"),
             (NONCE_HEADER.encode(), followed.nonce.encode()),
+            (FACTS_HEADER.encode(), b"%d" % followed.told),
         ]
         self._transport.write(_head(200, headers))
         self._write()

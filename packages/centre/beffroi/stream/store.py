@@ -81,6 +81,8 @@ class BoxRow:
     collectivite_id: str
     public_key: str
     state: str
+    told: int = 0
+    """Up to which number all its posts of facts are here."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +253,8 @@ class Store:
         for part in batched(ids, IDS_A_QUERY, strict=False):
             marks = ", ".join("?" * len(part))
             rows = self.database.execute(
-                f"SELECT id, collectivite_id, public_key, state FROM box WHERE id IN ({marks})",  # noqa: S608
+                "SELECT id, collectivite_id, public_key, state, COALESCE(box_told.number, 0) FROM box LEFT JOIN"  # noqa: S608
+                f" box_told ON box_told.box_id = box.id WHERE id IN ({marks})",
                 part,
             )
             found.update((row[0], BoxRow(*row)) for row in rows)
@@ -318,10 +321,12 @@ class Store:
                 [(now, policy, agent, box) for box, (policy, agent) in boxes.items()],
             )
 
-    def put_facts(self, box: BoxRow, facts: Sequence[FactRow]) -> int:
-        """Store facts durably, each with its event; return how many were new."""
+    def put_facts(self, box: BoxRow, facts: Sequence[FactRow], *, after: int = 0, number: int = 0) -> int:
+        """Store facts durably, each with its event; return up to which number all posts of the box are here.
+
+        ``number``: of this post, 0 for none. It counts where all up to ``after`` is here: after a restore a box may
+        tell something new before it has told again what is lacking."""
         now = clock.now()
-        new = 0
         with self.database.transaction():
             for fact in facts:
                 rows = self.database.execute(
@@ -330,7 +335,6 @@ class Store:
                     (fact.id, box.id, box.collectivite_id, fact.kind, fact.payload, now),
                 )
                 if rows:
-                    new += 1
                     outbox.publish(
                         self.database,
                         "fact:received",
@@ -343,7 +347,15 @@ class Store:
                         run=self._run,
                         collectivite_id=box.collectivite_id,
                     )
-        return new
+            if number:
+                new = "INSERT INTO box_told (box_id, number) VALUES (?, 0) ON CONFLICT (box_id) DO NOTHING"
+                self.database.execute(new, (box.id,))
+                self.database.execute(
+                    "UPDATE box_told SET number = ? WHERE box_id = ? AND number >= ? AND number < ?",
+                    (number, box.id, after, number),
+                )
+            told = self.database.execute("SELECT number FROM box_told WHERE box_id = ?", (box.id,))
+        return int(told[0][0]) if told else 0
 
 
 def read_policy(content: str | dict[str, Any]) -> Policy:

@@ -146,7 +146,8 @@ def _ask_again(indicator: Indicator, scope: str, *, actor: Actor, ttl_s: int) ->
     if last is None or last.end_reason != NOBODY_DECIDED:
         return None
     now = clock.now()
-    last.state, last.state_since, last.expires_at = _State.REVIEW, now, now + timedelta(seconds=ttl_s)
+    last.enter(_State.REVIEW)
+    last.expires_at = now + timedelta(seconds=ttl_s)
     last.ended_at, last.ended_by, last.end_reason = None, "", ""
     last.save()
     tell(last, "review", actor=actor)
@@ -206,7 +207,8 @@ def put_in_force(decision: Decision, *, actor: Actor, ttl_s: int) -> None:
         decision.proposed_at, decision.ended_at = now, None
         decision.ended_by = decision.end_reason = decision.canaries = ""
         decision._state.adding = True
-    decision.state, decision.state_since, decision.activated_at = _State.ACTIVE, now, now
+    decision.enter(_State.ACTIVE)
+    decision.activated_at = now
     decision.expires_at = max(decision.expires_at or now, now + timedelta(seconds=ttl_s))
     decision.decided_by, decision.review_reason = actor.id, ""
     decision.save()

@@ -50,6 +50,9 @@ class Decision(models.Model):
     state_since = models.DateTimeField(default=clock.now)
     canaries = models.TextField(default="", blank=True)  # " col_a col_b ": one can be looked for
     review_reason = models.CharField(max_length=80, default="", blank=True)
+    tried_s = models.FloatField(default=0.0, db_default=0.0)
+    """Working time of the present state until ``looked_at``; written where the clock jumped (``stage_clock``)."""
+    looked_at = models.DateTimeField(null=True, default=None)
 
     class Meta:
         db_table = "decision"
@@ -76,6 +79,25 @@ class Decision(models.Model):
     @property
     def canary_communes(self) -> list[str]:
         return self.canaries.split()
+
+    def enter(self, state: State) -> None:
+        """Begin a state now; the caller saves."""
+        self.state, self.state_since = state, clock.now()
+        self.tried_s, self.looked_at = 0.0, None
+
+
+class StageClock(models.Model):
+    """One row: the clock on the wall and the seconds since the start ``boot`` of the machine, at the last look."""
+
+    at = models.DateTimeField()
+    steady_s = models.FloatField()
+    boot = models.CharField(max_length=40)
+
+    class Meta:
+        db_table = "decision_clock"
+
+    def __str__(self) -> str:
+        return self.at.isoformat()
 
 
 class LocalException(models.Model):

@@ -24,7 +24,8 @@ from django.db.models import Count
 
 from beffroi.core.decisions import hours, listed, never_again, queries, reach, rules, stages
 from beffroi.core.decisions.models import Decision, EntryUse, NeverAgain
-from beffroi.core.decisions.staging import budget_of, working_hours
+from beffroi.core.decisions.stage_clock import working_hours
+from beffroi.core.decisions.staging import budget_of
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 

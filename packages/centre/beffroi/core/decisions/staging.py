@@ -16,9 +16,10 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from beffroi.core.decisions import exceptions, hours, protected, reach, rules, stages
+from beffroi.core.decisions import exceptions, hours, protected, reach, rules, stage_clock, stages
 from beffroi.core.decisions.actions import end_unanswered, put_in_force, revoke, tell
 from beffroi.core.decisions.models import Appeal, Decision, DecisionEffect, LocalException
+from beffroi.core.decisions.stage_clock import working_hours
 from beffroi.core.decisions.stages import Budget, Standing, Step
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
@@ -43,10 +44,9 @@ def budget_of(config: Config) -> Budget:
 
 
 def tick() -> int:
-    """Move every decision whose time or whose counts say so; return how many moved."""
+    """Move every decision whose time or counts say so; return how many. None moves while the clock is in doubt."""
     budget = budget_of(settings.BEFFROI)
-    found = list(_moving(budget))
-    if not found:
+    if not stage_clock.is_sound() or not (found := list(_moving(budget))):
         return 0
     reached = {door: reach.communes(door) for door in (reach.BOX, reach.MAIL)}
     moved = 0
@@ -86,14 +86,15 @@ def lapse_unanswered() -> int:
     now, day_s = clock.now(), hours.day_s(**working_hours())
     asked = Appeal.objects.filter(state=Appeal.State.OPEN).values("decision_id")
     due = (
-        Decision.objects.filter(
-            state=_State.REVIEW, expires_at__lte=now, state_since__lte=now - timedelta(seconds=day_s)
-        )
+        Decision.objects.filter(state=_State.REVIEW, expires_at__lte=now)
+        .filter(Q(state_since__lte=now - timedelta(seconds=day_s)) | Q(looked_at__isnull=False))
         .exclude(rule=stages.DEPARTEMENT)
         .exclude(pk__in=asked)
         .order_by("state_since")
     )
-    found = [one for one in due if hours.worked_s(one.state_since, now, **working_hours()) >= day_s]
+    if not stage_clock.is_sound():
+        return 0
+    found = [one for one in due if stage_clock.lasted_s(one, now) >= day_s]
     if not found:
         return 0
     with transaction.atomic():
@@ -133,13 +134,8 @@ def _moving(budget: Budget) -> QuerySet[Decision]:
     )
     return Decision.objects.filter(
         Q(state__in=(_State.OBSERVED, _State.CANARY), expires_at__gt=clock.now())
-        | (Q(state=_State.ACTIVE, state_since__gte=young) & touched)
+        | (Q(state=_State.ACTIVE) & (Q(state_since__gte=young) | Q(looked_at__gte=young)) & touched)
     ).order_by("state_since")
-
-
-def working_hours() -> dict[str, int]:
-    config: Config = settings.BEFFROI
-    return {"begins_h": config.work_begins_h, "ends_h": config.work_ends_h}
 
 
 def _standings(found: Sequence[Decision], reached: Mapping[str, Sequence[str]]) -> dict[str, Standing]:
@@ -165,7 +161,7 @@ def _standings(found: Sequence[Decision], reached: Mapping[str, Sequence[str]]) 
             state=one.state,
             strength=one.strength,
             rule=one.rule,
-            exposed_s=hours.worked_s(one.state_since, now, **working_hours()),
+            exposed_s=stage_clock.lasted_s(one, now),
             communes=len(there[one.id]),
             trying=len(set(one.canary_communes).intersection(there[one.id])),
             regular=len(regular[one.id]),
@@ -191,14 +187,15 @@ def _move(decision: Decision, following: stages.Next, communes: list[str], budge
     if following.step is Step.ALL:
         put_in_force(decision, actor=_ACTOR, ttl_s=_life_s(decision))
         return True
-    decision.state_since = clock.now()
     if following.step is Step.REVIEW:
-        decision.state, decision.review_reason = _State.REVIEW, following.reason
+        decision.enter(_State.REVIEW)
+        decision.review_reason = following.reason
         decision.save()
         tell(decision, "review", actor=_ACTOR)
         return True
     chosen = stages.canaries(decision.id, communes, budget)
-    decision.state, decision.canaries = _State.CANARY, f" {' '.join(chosen)} " if chosen else ""
+    decision.enter(_State.CANARY)
+    decision.canaries = f" {' '.join(chosen)} " if chosen else ""
     decision.save()
     tell(decision, "canary", actor=_ACTOR)
     return True

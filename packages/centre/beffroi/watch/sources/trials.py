@@ -21,7 +21,7 @@ from django.db import transaction
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import hours, listed, reach, sparing
 from beffroi.core.decisions.models import IndicatorList
-from beffroi.core.decisions.staging import working_hours
+from beffroi.core.decisions.stage_clock import working_hours
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
