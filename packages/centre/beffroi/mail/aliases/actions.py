@@ -6,6 +6,7 @@ collectivité, never aliases. The page of a catch-all asks for a step-up first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -31,6 +32,7 @@ MAX_TARGETS = 50
 CATCH_ALL_DAYS = 30
 CHANGED = "mail:aliases_changed"
 SYSTEM = Actor.system("mail.aliases")
+_LOCAL = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 
 
 @transaction.atomic
@@ -184,7 +186,11 @@ def _address(collectivite_id: str, text: str) -> str:
     except IndicatorInvalid:
         raise Invalid("address") from None
     local, _, domain = canonical.rpartition("@")
-    if len(canonical) > 254 or "+" in local or collectivite_of_domain(domain) != collectivite_id:
+    if (
+        len(canonical) > 254
+        or not _LOCAL.fullmatch(local)
+        or collectivite_of_domain(domain) != collectivite_id
+    ):
         raise Invalid("address")
     return canonical
 
