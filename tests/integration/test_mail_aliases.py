@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from beffroi.cli import mail_alias
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -267,3 +268,31 @@ def test_former_targets_are_forgotten_after_their_time_and_addresses_are_not(bea
     assert list(retention.former_targets(later)) == list(AliasTarget.objects.filter(mailbox_id=box.id))
     retention.former_targets(later).delete()
     assert Alias.objects.filter(address="elus@beaune.test").exists()
+
+
+def test_the_departement_makes_lists_and_ends_aliases_on_the_command_line(
+    beaune: Commune, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own_mailbox(beaune)
+    shared_box(beaune)
+
+    def run(*words: str) -> str:
+        mail_alias._run(mail_alias._parser().parse_args(words))
+        return capsys.readouterr().out
+
+    assert run("add", "Elus@beaune.test", "agent@beaune.test") == "elus@beaune.test -> agent@beaune.test\n"
+    said = run("add", "elus@beaune.test", "mairie@beaune.test", "--sends")
+    assert said == "elus@beaune.test -> agent@beaune.test, mairie@beaune.test  (may be written with)\n"
+    assert "refused" in run("end", "elus@beaune.test")
+    assert run("list") == ""
+    run("restore", "elus@beaune.test")
+    mail.close_mailbox(actor=SYSTEM, mailbox=Mailbox.objects.get(address="agent@beaune.test"))
+    mail.close_mailbox(actor=SYSTEM, mailbox=Mailbox.objects.get(address="mairie@beaune.test"))
+    assert "NOBODY: refused  (closed: agent@beaune.test, mairie@beaune.test)" in run("list")
+    for words in (
+        ("end", "x@beaune.test"),
+        ("add", "x@beaune.test", "y@beaune.test"),
+        ("add", "x@elsewhere.example", "agent@beaune.test"),
+    ):
+        with pytest.raises(mail_alias.NoSuchAddress):
+            run(*words)
