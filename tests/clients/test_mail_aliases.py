@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterable
+from datetime import timedelta
 
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.mail import actions as mail
-from beffroi.mail import projections
+from beffroi.mail import outgoing, projections, reader
 from beffroi.mail.aliases import actions, consumers, queries
 from beffroi.mail.aliases.models import Alias
-from beffroi.mail.models import Mailbox, MailDelivery
+from beffroi.mail.held.models import HeldMail
+from beffroi.mail.models import Mailbox, MailDelivery, Sending
 from beffroi.mail.quota.models import MailboxRoom
 
 from tests.conftest import Commune
+from tests.fixtures_portal import no_door, portal_client
 from tests.mail_post import Post, lure, needs_engines
 from tests.submitting import letter, secret_of, submitting
 
+__all__ = ["no_door"]
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
 SYSTEM = Actor.system("tests")
@@ -213,3 +219,53 @@ def test_a_catch_all_takes_unknown_addresses_for_a_time_but_never_those_that_are
     )
     consumers.put()
     assert swaks(post, typo, subject="u8")[0] == 24  # a full mailbox catches nothing
+
+
+def test_what_is_held_is_on_the_list_of_each_reader_also_with_a_detail(post: Post, beaune: Commune) -> None:
+    boxes = [post.mailbox(beaune, beaune.agent, "treize"), post.mailbox(beaune, beaune.colleague, "quatorze")]
+    led = alias(beaune, "marches", *boxes)
+    post.block("url", "https://pay.evil.example.com/f?x=1", action="quarantine")
+    run_pending("main")
+    post.wait_gate(1)
+    to = led.address.replace("@", "+lot2@")
+    assert post.send(lure(to, "h1"), to)[0] == 250
+    post.settle(2)
+    held = HeldMail.objects.filter(state="held").values_list("mailbox_id", flat=True)
+    assert set(held) == {one.id for one in boxes}
+    assert [post.count(one) for one in boxes] == [0, 0]
+
+
+def test_the_webmail_writes_with_an_alias_and_with_a_detail_until_it_is_ended(
+    post: Post, beaune: Commune, no_door: None
+) -> None:
+    box, other = post.mailbox(beaune, beaune.agent, "quinze"), post.mailbox(beaune, beaune.colleague, "seize")
+    led = alias(beaune, "culture", box, sends=True)
+    client = portal_client(beaune.agent_membership)
+
+    def leave(sender: str) -> Sending:
+        form = {"what": "send", "to": other.address, "subject": "x", "text": "x", "tab": "tab-of-a-test"}
+        answer = client.post(
+            f"/courrier/{box.id}/brouillon/",
+            form | {"sender": sender},
+            headers={"Accept": "application/json"},
+        )
+        assert answer.status_code == 200, answer.content
+        return Sending.objects.get(pk=json.loads(answer.content)["goto"].rpartition("=")[2])
+
+    def go(sending: Sending) -> tuple[str, str]:
+        Sending.objects.filter(pk=sending.pk).update(due_at=clock.now() - timedelta(seconds=1))
+        outgoing.send_due()
+        sending.refresh_from_db()
+        return sending.state, sending.reason
+
+    written = [led.address, box.address.replace("@", "+site@")]
+    for one in written:
+        assert go(leave(one)) == ("sent", "")
+    post.wait_count(other, 2)
+    with reader.open_mailbox(post.config, other.address) as opened:
+        assert sorted(one.from_address for one in opened.list()) == sorted(written)
+    late = leave(led.address)
+    actions.end(actor=beaune.referent, alias=led)
+    run_pending("main")
+    assert go(late) == ("refused", "sender")
+    assert post.count(other) == 2 and post.count(box, "Drafts") == 1

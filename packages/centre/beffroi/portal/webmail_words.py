@@ -32,7 +32,7 @@ def _draft(error: DraftInvalid) -> str:
             "value": error.value
         }
     if error.why == "not_yours":
-        return _("Vous ne pouvez pas écrire avec cette adresse. Choisissez-en une autre dans « De ».")
+        return _("Vous ne pouvez pas écrire avec cette adresse. Choisissez-en une autre dans « De ».")
     if error.why == "nobody":
         return _("Indiquez au moins un destinataire.")
     if error.why == "held":

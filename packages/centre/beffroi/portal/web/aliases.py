@@ -84,23 +84,23 @@ def trouble(error: BeffroiError) -> str:
         return {
             "mailbox": _("Cette adresse est déjà celle d’une boîte. Choisissez-en une autre."),
             "closed": _(
-                "Cette adresse est celle d’une boîte fermée : elle reste réservée, pour que personne d’autre ne"
+                "Cette adresse est celle d’une boîte fermée : elle reste réservée, pour que personne d’autre ne"
                 " reçoive ce courrier. Choisissez-en une autre."
             ),
             "alias": _("Cet alias existe déjà. Ouvrez-le dans la liste."),
-            "ended": _("Cet alias a été arrêté : reprenez-le dans la liste « Arrêtés »."),
+            "ended": _("Cet alias a été arrêté : reprenez-le dans la liste « Arrêtés »."),
         }[error.what]
     if isinstance(error, NoTarget):
-        return _("Cochez au moins une boîte : un alias sans lecteur refuserait son courrier.")
+        return _("Cochez au moins une boîte : un alias sans lecteur refuserait son courrier.")
     if isinstance(error, TooManyTargets):
         return _("Un alias mène à %(n)s boîtes au plus. Pour plus de monde, créez une boîte de service.") % {
             "n": actions.MAX_TARGETS
         }
     if isinstance(error, AliasLoop):
         return _(
-            "Cette boîte renvoie son courrier vers cet alias : il tournerait en rond. Arrêtez ce renvoi d’abord."
+            "Cette boîte renvoie son courrier vers cet alias : il tournerait en rond. Arrêtez ce renvoi d’abord."
         )
-    return _("Cette adresse ne convient pas : lettres sans accent, chiffres, points et tirets.")
+    return _("Cette adresse ne convient pas : lettres sans accent, chiffres, points et tirets.")
 
 
 @require_http_methods(["GET", "POST"])
@@ -152,12 +152,12 @@ def _change(request: HttpRequest, actor: Actor, alias_id: str) -> HttpResponse:
             return HttpResponseRedirect(f"{here}?retire={mailbox_id}")
     elif what in ("sends", "sends_not"):
         actions.let_send(actor=actor, alias=alias, sends=what == "sends")
-        messages.success(request, _("C’est noté : cela vaut dans une minute."))
+        messages.success(request, _("C’est noté : cela vaut dans une minute."))
     elif what == "end":
         actions.end(actor=actor, alias=alias)
         messages.success(
             request,
-            _("L’alias est arrêté : qui lui écrit reçoit un refus. Vous pouvez le reprendre ci-dessous."),
+            _("L’alias est arrêté : qui lui écrit reçoit un refus. Vous pouvez le reprendre ci-dessous."),
         )
         return HttpResponseRedirect(everything)
     else:

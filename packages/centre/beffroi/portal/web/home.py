@@ -144,8 +144,8 @@ def actions_of(request: HttpRequest) -> list[dict[str, str]]:
             {
                 "title": _("Ajoutez une clé d’accès"),
                 "why": _(
-                    "Votre ordinateur, votre téléphone ou une clé USB : un mot de passe volé ne suffit alors plus à"
-                    " ouvrir votre compte. Sans rien de cela, « Mon accès » propose aussi un code à six chiffres."
+                    "Votre ordinateur, votre téléphone ou une clé USB : un mot de passe volé ne suffit alors plus à"
+                    " ouvrir votre compte. Sans rien de cela, « Mon accès » propose aussi un code à six chiffres."
                 ),
                 "url": "mfa_add_webauthn",
                 "button": _("Ajouter"),

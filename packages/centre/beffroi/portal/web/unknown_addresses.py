@@ -80,7 +80,7 @@ def _change(request: HttpRequest, actor: Actor) -> HttpResponse:
         except Invalid:
             messages.error(request, _("Choisissez de 1 à %(n)s jours.") % {"n": actions.CATCH_ALL_DAYS})
         else:
-            messages.success(request, _("C’est noté : cela vaut dans une minute, et s’arrête tout seul."))
+            messages.success(request, _("C’est noté : cela vaut dans une minute, et s’arrête tout seul."))
         return here
     row = existing(queries.catch_all(actor, domain), "catch-all")
     if what == "refuse":
