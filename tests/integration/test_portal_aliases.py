@@ -170,8 +170,12 @@ def test_the_sender_is_chosen_among_what_the_mailbox_may_write_as(
 def test_settings_show_what_leads_to_a_mailbox(beaune: Commune, shown_mail: object) -> None:
     box = own_mailbox(beaune)
     made(beaune, "elus", box)
-    shown = seen(portal_client(beaune.agent_membership), "mail_settings", box.id)
+    client = portal_client(beaune.agent_membership)
+    shown = seen(client, "mail_settings", box.id)
     assert "agent+mot@beaune.test" in shown and "elus@beaune.test" in shown
+    assert "adresse inconnue" not in shown
+    actions.begin_catch_all(actor=beaune.referent, domain=beaune.domain, mailbox_id=box.id)
+    assert "adresse inconnue de @beaune.test" in seen(client, "mail_settings", box.id)
 
 
 def test_a_filter_makes_the_folder_that_it_puts_mail_into(

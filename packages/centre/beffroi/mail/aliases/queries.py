@@ -143,6 +143,12 @@ def catch_alls(actor: Actor) -> list[CatchAll]:
     return list(rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or ""))
 
 
+def caught_by(mailbox: Mailbox) -> list[CatchAll]:
+    """The catch-alls in force that lead to this mailbox, for who reads it."""
+    rows = CatchAll.objects.filter(mailbox_id=mailbox.id, ended_at=None, expires_at__gt=clock.now())
+    return list(rows.order_by("domain"))
+
+
 def came_through(row: CatchAll) -> list[tuple[str, int]]:
     """Addresses that do not exist and got mail by this catch-all in the last ``SEEN_DAYS``, the most frequent first.
 

@@ -25,6 +25,7 @@ from beffroi.mail.people import queries as people
 from beffroi.portal.pages import for_agents, page
 
 PLACE = {"place": "mail"}
+ABOUT_BOXES = (NoTarget, TooManyTargets, AliasLoop)
 
 
 def named(mailboxes: list[Mailbox]) -> list[tuple[Mailbox, str]]:
@@ -73,7 +74,14 @@ def _create(request: HttpRequest, actor: Actor) -> HttpResponse:
             sends=form["sends"] == "1",
         )
     except (Invalid, Conflict) as error:
-        return _list(request, actor, error.http_status, form=form, error=trouble(error))
+        return _list(
+            request,
+            actor,
+            error.http_status,
+            form=form,
+            error=trouble(error),
+            about_boxes=isinstance(error, ABOUT_BOXES),
+        )
     messages.success(request, _("L’alias est créé. Il reçoit dans une minute."))
     return HttpResponseRedirect(reverse("alias", args=[made.id]))
 

@@ -81,6 +81,7 @@ def _page(
         "form": form or _asked(QueryDict()),
         "new_folder": NEW_FOLDER,
         "aliases": aliases.leading_to([mailbox]),
+        "caught": aliases.caught_by(mailbox),
         "detailed": mailbox.address.replace("@", "+mot@"),
         "said": said,
         "signature": typed.get("signature") or queries.signature(actor, mailbox),
