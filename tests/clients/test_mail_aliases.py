@@ -22,6 +22,7 @@ from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
 from tests.mail_post import Post, lure, needs_engines
 from tests.submitting import letter, secret_of, submitting
+from tests.waiting import until
 
 __all__ = ["no_door"]
 pytest_plugins = ["tests.fixtures_mail"]
@@ -53,6 +54,10 @@ def swaks(post: Post, *recipients: str, subject: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+def log_of(post: Post) -> str:
+    return (post.config.log / "postfix.log").read_text("utf-8", "replace")
+
+
 def on_record(boxes: Iterable[Mailbox]) -> list[int]:
     return [MailDelivery.objects.filter(mailbox_id=one.id).count() for one in boxes]
 
@@ -80,8 +85,17 @@ def test_an_alias_leads_to_each_of_its_mailboxes_once_with_evidence_for_each(
         post.wait_count(one, 3)
     post.settle(6)
     assert on_record(boxes) == [3, 3]
-    log = (post.config.log / "postfix.log").read_text("utf-8", "replace")
-    assert f"to=<un+Ecole@{beaune.domain}>" in log
+    # The mailbox and a detail of it in one mail: Postfix delivers both, and the second copy goes.
+    assert swaks(post, boxes[1].address, boxes[1].address.replace("@", "+x@"), subject="a4")[0] == 0
+    until(lambda: f"to=<deux+x@{beaune.domain}>" in log_of(post), "Postfix has delivered both")
+    post.settle(7)
+
+    def once() -> bool:
+        post.settle(7)
+        return post.count(boxes[1]) == 4
+
+    until(once, "one copy is left")
+    assert f"to=<un+Ecole@{beaune.domain}>" in log_of(post)
 
 
 def test_what_a_decision_withdraws_is_withdrawn_from_each_mailbox_of_an_alias(
