@@ -159,11 +159,14 @@ def test_the_sender_is_chosen_among_what_the_mailbox_may_write_as(
     made(beaune, "urbanisme", box, sends=True)
     shown = seen(client, "mail_write", box.id)
     assert "urbanisme@beaune.test" in shown and "elus@beaune.test" not in shown
-    form = {"what": "send", "to": "a@b.example", "subject": "x", "text": "x", "sender": "elus@beaune.test"}
-    answer = client.post(
-        reverse("mail_draft_save", args=[box.id]), form, headers={"Accept": "application/json"}
-    )
-    assert answer.status_code == 400 and json.loads(answer.content)["field"] == "sender"
+    form = {"what": "send", "to": "a@b.example", "subject": "x", "text": "x"}
+    for sender in ("agent+a b\r\n@beaune.test", "agent+..@beaune.test", "elus@beaune.test"):
+        answer = client.post(
+            reverse("mail_draft_save", args=[box.id]),
+            form | {"sender": sender},
+            headers={"Accept": "application/json"},
+        )
+        assert answer.status_code == 400 and json.loads(answer.content)["field"] == "sender"
     assert "Vous ne pouvez pas écrire avec cette adresse" in answer.content.decode("unicode_escape")
 
 

@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import existing
+from beffroi.mail import compose
 from beffroi.mail import queries as mail
 from beffroi.mail.alias_routes import MailRoutes
 from beffroi.mail.aliases.models import Alias, AliasTarget, CatchAll
@@ -105,7 +106,11 @@ def senders(mailbox: Mailbox) -> list[str]:
 
 def may_write_as(mailbox: Mailbox, address: str) -> bool:
     """Whether ``address`` (lower case) is this mailbox's own or one of ``senders``, with any "+detail"."""
-    return base_address(address) in {mailbox.address, *senders(mailbox)}
+    try:
+        (typed,) = compose.parse_addresses(address, "sender")
+    except (compose.DraftInvalid, ValueError):
+        return False
+    return typed.addr_spec == address and base_address(address) in {mailbox.address, *senders(mailbox)}
 
 
 def addresses_of(collectivite_id: str) -> list[str]:
