@@ -9,6 +9,8 @@ from beffroi.core.identity import actions as identity
 from beffroi.core.identity import queries
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
+from beffroi.lib import clock
+from beffroi.mail.aliases.models import Alias, AliasTarget, CatchAll
 from beffroi.mail.models import Mailbox
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Model
@@ -18,13 +20,22 @@ from tests.conftest import Commune
 from tests.fixtures_portal import no_door, own_mailbox, portal_client
 
 __all__ = ["no_door"]
-OWNED = [Mailbox, Membership, Box]
+OWNED = [Mailbox, Membership, Box, Alias, AliasTarget, CatchAll]
 
 
 @pytest.fixture
 def filled(beaune: Commune, nuits: Commune) -> None:
     for number, commune in enumerate((beaune, nuits)):
-        own_mailbox(commune)
+        box = own_mailbox(commune)
+        alias = Alias.objects.create(collectivite_id=commune.id, address=f"elus@{commune.domain}")
+        AliasTarget.objects.create(alias_id=alias.id, collectivite_id=commune.id, mailbox_id=box.id)
+        CatchAll.objects.create(
+            collectivite_id=commune.id,
+            domain=commune.domain,
+            mailbox_id=box.id,
+            by="x",
+            expires_at=clock.now(),
+        )
         Box.objects.create(
             collectivite_id=commune.id,
             serial=f"B{number}",

@@ -52,7 +52,7 @@ def test_signing_in_by_password_leads_home_and_names_what_to_do(beaune: Commune)
     page = client.get("/").content.decode()
     assert page.count("<h1") == 1
     assert "1 action vous attend." in page
-    assert "Activez la double vérification" in page
+    assert "Ajoutez une clé d’accès" in page and "/acces/cles/nouvelle/" in page
     assert "per_" not in page  # nobody is called by an identifier
 
 

@@ -23,6 +23,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
 from beffroi.mail import sendings
+from beffroi.mail.aliases.models import Alias, AliasTarget, CatchAll
 from beffroi.mail.drafts import Place
 from beffroi.mail.filters.models import Absence, FilterRule, Forward, Signature
 from beffroi.mail.held.models import HeldMail
@@ -180,6 +181,9 @@ PORTAL = {
     "held_review": Rule("thing", HELD, {"text": "x"}),
     "shared_mailboxes": Rule("own", data={"local": "x", "domain": "beaune.test", "title": "X"}),
     "shared_mailbox": Rule("led", lambda world: {"mailbox_id": world.shared_id}, {"what": "close"}),
+    "aliases": Rule("own", data={"local": "x", "domain": "beaune.test", "mailbox": "x"}),
+    "alias": Rule("led", lambda world: {"alias_id": Alias.objects.get().id}, {"what": "end"}),
+    "unknown_addresses": Rule("own", data={"domain": "beaune.test", "what": "receive", "mailbox": "x"}),
     "mail_handling": Rule("thing", mail(uid=1), {"what": "note", "text": "x"}),
     "departures": Rule("own"),
     "departure_prepare": Rule("led", lambda world: {"person_id": world.beaune.colleague.id}),
@@ -371,10 +375,13 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         ttl_s=60,
     )
     assert asked.approval is not None
+    shared = shared_box(beaune)
     of_it = {"mailbox_id": mailbox.id, "collectivite_id": beaune.id}
     Forward.objects.create(
         **of_it, person_id=beaune.agent.id, target="x@y.example", expires_at=clock.now() + timedelta(days=9)
     )
+    alias = Alias.objects.create(collectivite_id=beaune.id, address="elus@beaune.test")
+    AliasTarget.objects.create(alias_id=alias.id, collectivite_id=beaune.id, mailbox_id=shared.id)
     FilterRule.objects.create(**of_it, position=1, field="from", words="x", act="star")
     return World(
         beaune,
@@ -402,7 +409,7 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         sendings.schedule(
             actor=beaune.agent, mailbox=mailbox, place=Place(1, 1), message_id="<a@b>", recipients=1
         ).id,
-        shared_box(beaune).id,
+        shared.id,
         Departure.objects.create(
             collectivite_id=beaune.id, person_id=beaune.agent.id, by="x", ended=NOTHING_ENDED
         ).id,
@@ -436,6 +443,9 @@ def changed() -> tuple[object, ...]:
         set(ImportJob.objects.values_list("id", "state")),
         set(Departure.objects.values_list("id", "state")),
         Member.objects.filter(ended_at=None).count(),
+        set(Alias.objects.values_list("address", "sends", "ended_at")),
+        set(AliasTarget.objects.values_list("mailbox_id", "ended_at")),
+        CatchAll.objects.count(),
         set(Forward.objects.values_list("target", "ended_at")),
         set(FilterRule.objects.values_list("words", "is_on")),
         (Absence.objects.count(), Signature.objects.count()),

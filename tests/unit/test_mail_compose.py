@@ -189,3 +189,26 @@ def test_hidden_recipients_and_private_fields_do_not_leave() -> None:
     assert made["To"] == "a@example.org" and made.get_content().strip() == "Texte"
     body = raw.replace(b"Texte", b"Bcc: this is text")
     assert b"Bcc: this is text" in submission.without_private_fields(body)
+
+
+@pytest.mark.parametrize(
+    ("to", "cc", "found"),
+    [
+        (("mairie@beaune.test",), (), ""),
+        (("Elus@Beaune.test",), (), "elus@beaune.test"),
+        (("x@example.org",), ("mairie@beaune.test", "elus+ecole@beaune.test"), "elus+ecole@beaune.test"),
+        (("mairie+site@beaune.test",), (), "mairie+site@beaune.test"),
+        (("autre@beaune.test",), (), ""),
+    ],
+)
+def test_an_answer_begins_as_whom_one_was_written_to(
+    to: tuple[str, ...], cc: tuple[str, ...], found: str
+) -> None:
+    own = ["mairie@beaune.test", "elus@beaune.test"]
+    assert compose.addressed(replace(MAIL, to=to, cc=cc), own) == found
+
+
+def test_an_answer_to_all_is_not_written_to_ones_own_aliases() -> None:
+    original = replace(MAIL, to=("elus@beaune.test", "x@example.org"), cc=())
+    answer = compose.answer(original, "all", "mairie@beaune.test", "", ["elus@beaune.test"])
+    assert "elus@beaune.test" not in answer["to"] + answer["cc"] and "x@example.org" in answer["cc"]

@@ -97,8 +97,10 @@ def _person(arguments: Sequence[str]) -> int:
 
 
 def _mail(arguments: Sequence[str]) -> int:
-    from beffroi.cli import mail, mail_import, mail_quota  # noqa: PLC0415
+    from beffroi.cli import mail, mail_alias, mail_import, mail_quota  # noqa: PLC0415
 
+    if arguments and arguments[0] == "alias":
+        return mail_alias.main(arguments[1:])
     others = {"import": mail_import.main, "quota": mail_quota.main}
     return others.get(next(iter(arguments), ""), mail.main)(arguments)
 

@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     for verb in verbs.choices.values():
         verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     verbs.add_parser("import", help="bring the mails of an archive into a mailbox: mail import --help")
+    verbs.add_parser("alias", help="addresses that lead to mailboxes: mail alias --help")
     verbs.add_parser("quota", help="room of mailboxes: mail quota --help")
     return parser
 

@@ -16,13 +16,14 @@ from django.db import IntegrityError, transaction
 from beffroi.core.approvals import actions as approvals
 from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import actions as audit
-from beffroi.core.communes.models import Collectivite
+from beffroi.core.communes.models import Collectivite, Domain
 from beffroi.core.communes.queries import collectivite_of_domain
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, ids
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.mail import clients, keys, prevalence, queries
+from beffroi.mail.aliases.models import Alias
 from beffroi.mail.models import Mailbox, MailMessage, RemediationJob
 
 MAX_INDICATORS = 100
@@ -44,6 +45,10 @@ def provision_mailbox(
         raise Invalid("address") from None
     if len(canonical) > 254 or collectivite_of_domain(canonical.rpartition("@")[2]) != collectivite.id:
         raise Invalid("the domain is not one of this collectivité")
+    # An address is one thing: under this lock an alias is made, too.
+    list(Domain.objects.select_for_update().filter(name=canonical.rpartition("@")[2]))
+    if Alias.objects.filter(address=canonical).exists():
+        raise Conflict("this address exists already")
     mailbox = Mailbox(collectivite_id=collectivite.id, address=canonical, person_id=person_id)
     outer = keys.commune_key(settings.BEFFROI, collectivite.id)
     mailbox.crypt_key = keys.wrap(outer, secrets.token_hex(32).encode(), mailbox.id)

@@ -273,18 +273,28 @@ def signed(own: str, common: str) -> str:
     return "\n\n-- \n" + "\n".join(lines) + "\n" if lines else ""
 
 
-def answer(original: Original, how: str, own_address: str, words: str) -> dict[str, str]:
-    """The first state of an answer: ``how`` is "reply", "all" or "forward". ``words``: the line above the quote."""
+def addressed(original: Original, own: Sequence[str]) -> str:
+    """As whom one was written to: an alias or an address with "+detail" among To and Cc; "" for one's usual address.
+    ``own``: that one first, then the aliases that one may write with."""
+    bare = {one: re.sub(r"\+[^@]*(?=@)", "", one) for one in map(str.lower, [*original.to, *original.cc])}
+    return next((one for one, base in bare.items() if base in own and one != own[0]), "")
+
+
+def answer(
+    original: Original, how: str, own_address: str, words: str, aliases: Sequence[str] = ()
+) -> dict[str, str]:
+    """The first state of an answer: ``how`` is "reply", "all" or "forward". ``words``: the line above the quote.
+    ``aliases``: what leads to oneself, too."""
     first = _PREFIX.sub("", original.subject)
     if how == "forward":
         body = f"\n\n{words}\n\n{original.text}"
         return {"subject": f"Tr: {first}"[:MAX_SUBJECT_CHARS], "text": body[:MAX_QUOTE_CHARS]}
-    own = own_address.lower()
+    own = {one.lower() for one in (own_address, *aliases)}
     whom = list(original.reply_to) or [original.from_address]
-    if all(one.lower() == own for one in whom):  # an answer to what one sent oneself goes on to its readers
+    if all(one.lower() in own for one in whom):  # an answer to what one sent oneself goes on to its readers
         whom = list(original.to)
     others = [*original.to, *original.cc] if how == "all" else []
-    seen = {own, *(one.lower() for one in whom)}
+    seen = {*own, *(one.lower() for one in whom)}
     cc = [one for one in dict.fromkeys(others) if one and one.lower() not in seen]
     quote = "\n".join(
         ">" + (line if line.startswith(">") else " " + line) for line in original.text.rstrip().split("\n")

@@ -16,6 +16,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.lib.config import Config
 from beffroi.mail import drafts, queries, reader
+from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries as people
 
@@ -41,7 +42,8 @@ def _own_collectivite(actor: Actor) -> list[tuple[str, str]]:
         )
     )
     titles = people.titles(boxes)
-    return [(names.get(one.person_id or "", titles.get(one.id, "")), one.address) for one in boxes]
+    found = [(names.get(one.person_id or "", titles.get(one.id, "")), one.address) for one in boxes]
+    return found + [("", one) for one in aliases.addresses_of(actor.collectivite_id or "")]
 
 
 def _written_to(config: Config, address: str) -> list[tuple[str, str]]:

@@ -35,6 +35,7 @@ class Opened:
     source: str
     attachments: tuple[Attachment, ...] = ()
     html: str = ""
+    sender: str = ""
 
 
 def fetch(
@@ -82,6 +83,7 @@ def draft(opened: MailboxReader, uid: int, folder: str = "Drafts") -> Opened:
         source=headers.get("x-beffroi-source", ""),
         attachments=view.attachments,
         html=view.html,
+        sender=envelope_sender(envelope),
     )
 
 
@@ -89,6 +91,11 @@ def envelope_recipients(envelope: Any) -> list[str]:
     """To, Cc and Bcc as Dovecot parsed them, each once."""
     found = (one for name in ("to", "cc", "bcc") for one in _plain(envelope, name))
     return list(dict.fromkeys(one for one in found if one))
+
+
+def envelope_sender(envelope: Any) -> str:
+    """The address of From; "" without one."""
+    return next(iter(_plain(envelope, "from_")), "")
 
 
 def _envelope(opened: MailboxReader, uid: int, folder: str) -> tuple[int, Any, dict[str, str]]:

@@ -21,6 +21,7 @@ from beffroi.core.identity.queries import current_memberships
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
 from beffroi.mail import drafts, original, queries, sendings, submission
+from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.drafts import DraftChanged, Place
 from beffroi.mail.models import Mailbox, MailMessage, Sending
 
@@ -74,8 +75,16 @@ def _attempt(sending: Sending) -> bool:
     try:
         with drafts.open_drafts(config, mailbox.address) as folder:
             message, envelope = folder.message(_place(sending))
-        recipients = original.envelope_recipients(envelope)
-        submission.submit(config, mailbox.address, recipients, submission.without_private_fields(message))
+        sender = original.envelope_sender(envelope).lower() or mailbox.address
+        if sender != mailbox.address and not aliases.may_write_as(mailbox, sender):
+            raise submission.Refused("sender")  # the alias was ended meanwhile
+        submission.submit(
+            config,
+            mailbox.address,
+            original.envelope_recipients(envelope),
+            submission.without_private_fields(message),
+            sender=sender,
+        )
     except DraftChanged:
         sendings.settle(sending, reason="changed")
         return True

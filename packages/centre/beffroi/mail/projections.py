@@ -21,9 +21,12 @@ from typing import Protocol
 
 from beffroi.lib import durable
 from beffroi.lib.config import Config
+from beffroi.mail import alias_routes
+from beffroi.mail.alias_routes import MailRoutes
 
 FULL_ANSWER = "452 4.2.2 The mailboxes of this domain are full, try again later"
-_ROUTES = """
+_ROUTES = (
+    """
 CREATE TABLE IF NOT EXISTS domain (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mailbox (address TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS full_domain (name TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
@@ -31,6 +34,8 @@ CREATE TABLE IF NOT EXISTS held (account TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS owner (domain TEXT PRIMARY KEY, collectivite_id TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS attachment_policy (collectivite_id TEXT PRIMARY KEY, allowed TEXT NOT NULL) WITHOUT ROWID;
 """
+    + alias_routes.SCHEMA
+)
 _AUTH = """
 CREATE TABLE IF NOT EXISTS mailbox (id TEXT PRIMARY KEY, address TEXT NOT NULL UNIQUE, key TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS app_password (id TEXT NOT NULL, address TEXT NOT NULL, sha256 TEXT NOT NULL,
@@ -152,8 +157,15 @@ def put_attachment_policies(config: Config, policies: Mapping[str, str]) -> None
             routes.executemany("INSERT INTO attachment_policy (collectivite_id, allowed) VALUES (?, ?)", rows)
 
 
+def put_aliases(config: Config, wanted: MailRoutes) -> None:
+    """Tell Postfix and the mail door of aliases, catch-alls and addresses that stay closed: all of them."""
+    with _routes(config) as routes:
+        alias_routes.write(routes, wanted)
+
+
 def put_route(config: Config, *, address: str) -> None:
     with _routes(config) as routes:
+        routes.execute("DELETE FROM reserved WHERE address = ?", (address,))
         routes.execute("INSERT OR IGNORE INTO domain (name) VALUES (?)", (address.rpartition("@")[2],))
         routes.execute("INSERT OR IGNORE INTO mailbox (address) VALUES (?)", (address,))
 
@@ -174,9 +186,11 @@ def has_route(config: Config, *, address: str) -> bool:
 
 
 def remove_mailbox(config: Config, *, mailbox_id: str, address: str) -> None:
-    """Take a closed mailbox out: first the route, so that nothing is accepted for it any more."""
+    """Take a closed mailbox out: first the route, so that nothing is accepted for it any more, not even by a
+    catch-all."""
     with _routes(config) as routes:
         routes.execute("DELETE FROM mailbox WHERE address = ?", (address,))
+        routes.execute("INSERT OR IGNORE INTO reserved (address) VALUES (?)", (address,))
     with _open(_folder(config) / "auth.sqlite") as auth:
         auth.execute("DELETE FROM app_password WHERE address = ?", (address,))
         auth.execute("DELETE FROM quota WHERE address = ?", (address,))

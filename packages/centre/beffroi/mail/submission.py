@@ -50,14 +50,16 @@ def source_of(message: bytes) -> str:
     return found[1].decode("ascii").strip() if found else ""
 
 
-def submit(config: Config, address: str, recipients: Sequence[str], message: bytes) -> None:
-    """Errors: Refused."""
+def submit(
+    config: Config, address: str, recipients: Sequence[str], message: bytes, *, sender: str = ""
+) -> None:
+    """As the mailbox ``address``; ``sender``: of the envelope, where it is not that one. Errors: Refused."""
     host = layout.LOOPBACK if config.listen == "*" else config.listen
     try:
         with smtplib.SMTP(host, config.submission_port, local_hostname="webmail", timeout=TIMEOUT_S) as smtp:
             smtp.starttls(context=_own_certificate_only(config))
             _sign_in(smtp, config, address)
-            _hand_over(smtp, address, recipients, message)
+            _hand_over(smtp, sender or address, recipients, message)
     except Refused:
         raise
     except smtplib.SMTPResponseException as error:
@@ -88,10 +90,10 @@ def _sign_in(smtp: smtplib.SMTP, config: Config, address: str) -> None:
         raise Refused("sign_in", again=error.smtp_code < 500) from None
 
 
-def _hand_over(smtp: smtplib.SMTP, address: str, recipients: Sequence[str], message: bytes) -> None:
+def _hand_over(smtp: smtplib.SMTP, sender: str, recipients: Sequence[str], message: bytes) -> None:
     if len(message) > int(smtp.esmtp_features.get("size") or 0) > 0:
         raise Refused("size")
-    code, _text = smtp.mail(address, ["BODY=8BITMIME"])
+    code, _text = smtp.mail(sender, ["BODY=8BITMIME"])
     if code != 250:
         raise _refusal("sender", code)
     bad: dict[str, int] = {}

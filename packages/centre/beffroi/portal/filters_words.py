@@ -42,6 +42,10 @@ _TROUBLES = {
     ("words", "long"): gettext_lazy("C’est trop long : 200 caractères au plus."),
     ("words", "lines"): gettext_lazy("Sur une seule ligne, s’il vous plaît."),
     ("folder", "unknown"): gettext_lazy("Choisissez un dossier."),
+    ("new_folder", "name"): gettext_lazy("Donnez un nom au nouveau dossier : lettres, chiffres et espaces."),
+    ("new_folder", "away"): gettext_lazy(
+        "Le serveur de courriel ne répond pas : le dossier n’est pas créé. Réessayez dans une minute."
+    ),
     ("target", "address"): gettext_lazy("Cette adresse n’est pas complète. Exemple : prenom.nom@exemple.fr"),
     ("target", "one"): gettext_lazy("Indiquez une adresse, et une seule."),
     ("target", "itself"): gettext_lazy("C’est l’adresse de cette boîte : le courriel tournerait en rond."),

@@ -23,6 +23,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, DeviceLink, Membership, Person, RescueCode, SignIn
 from beffroi.incidents.models import Incident, IncidentEntry
 from beffroi.lib import clock
+from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.filters.models import Absence, FilterRule, Forward, Signature
 from beffroi.mail.held.models import HeldMail, SenderRule
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
@@ -91,6 +92,10 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
         "functional_mailboxes": _rows(
             Member.objects.filter(person_id=own), "mailbox_id", "collectivite_id", "since", "ended_at"
         ),
+        "aliases": [
+            {"address": one.alias.address, "mailboxes": [box.id for box in one.open_], "sends": one.alias.sends}
+            for one in aliases.leading_to(list(mailboxes))
+        ],
         "mail_notes": _rows(
             Note.objects.filter(person_id=own), "mailbox_id", "message_key", "text", "created_at", "removed_at"
         ),

@@ -32,6 +32,8 @@ CATEGORIES = {
     "handlings": gettext_lazy("Boîtes de service : qui s’occupait de quoi"),
     "mail_notes": gettext_lazy("Boîtes de service : notes"),
     "former_members": gettext_lazy("Boîtes de service : anciens lecteurs"),
+    "former_alias_targets": gettext_lazy("Alias : boîtes retirées"),
+    "former_catch_alls": gettext_lazy("Adresses inconnues : réceptions terminées"),
     "departures": gettext_lazy("Départs confirmés ou annulés"),
     "closed_accounts": gettext_lazy("Noms de comptes fermés"),
     "flow_counts": gettext_lazy("Connexions refusées, par jour"),

@@ -16,6 +16,7 @@ from django.views.i18n import set_language
 from beffroi.portal import about, health
 from beffroi.portal.web import (
     access,
+    aliases,
     blocks,
     boxes,
     compose,
@@ -40,6 +41,7 @@ from beffroi.portal.web import (
     senders,
     shared,
     signin,
+    unknown_addresses,
     unlock,
     weather,
     why,
@@ -129,6 +131,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("courrier/", mail.mailboxes, name="mail"),
     path("courrier/signale/<str:beffroi_id>/", mail.reported, name="mail_reported"),
     path("courrier/signale/<str:beffroi_id>/declarer/", incidents.declare, name="mail_declare"),
+    path("courrier/alias/", aliases.aliases, name="aliases"),
+    path("courrier/alias/<str:alias_id>/", aliases.one, name="alias"),
+    path("courrier/adresses-inconnues/", unknown_addresses.unknown, name="unknown_addresses"),
     path("courrier/boites/", shared.shared, name="shared_mailboxes"),
     path("courrier/boites/<str:mailbox_id>/", shared.one, name="shared_mailbox"),
     path("courrier/place/", room.room, name="mail_room"),

@@ -31,6 +31,8 @@ def _draft(error: DraftInvalid) -> str:
         return _("« %(value)s » n’est pas une adresse complète. Exemple : mairie@saulieu.fr") % {
             "value": error.value
         }
+    if error.why == "not_yours":
+        return _("Vous ne pouvez pas écrire avec cette adresse. Choisissez-en une autre dans « De ».")
     if error.why == "nobody":
         return _("Indiquez au moins un destinataire.")
     if error.why == "held":

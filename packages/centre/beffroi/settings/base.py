@@ -87,6 +87,7 @@ INSTALLED_APPS = [
         "beffroi.mail.probe",
         "beffroi.mail.sending",
         "beffroi.mail.people",
+        "beffroi.mail.aliases",
         "beffroi.mail.filters",
         "beffroi.mail.safety",
         "beffroi.watch",

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes
 
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.process import Process
+from beffroi.mail import alias_routes
 from beffroi.mail.engines import layout, outgoing, probes
 from beffroi.mail.reports import values
 from beffroi.mail.sending import policies
@@ -83,7 +84,10 @@ def write(config: Config) -> None:
     _write_map(etc / "tls-policy.cf", policies.path(config), policies.QUERY)
     _write_map(etc / "domains.cf", paths.routes, "SELECT name FROM domain WHERE name='%s'")
     _write_map(etc / "mailboxes.cf", paths.routes, "SELECT address FROM mailbox WHERE address='%s'")
-    _write_map(etc / "full.cf", paths.routes, "SELECT answer FROM full_domain WHERE name='%s'")
+    _write_map(etc / "aliases.cf", paths.routes, alias_routes.ALIASES_QUERY)
+    _write_map(etc / "senders.cf", paths.routes, alias_routes.SENDERS_QUERY)
+    _write_map(etc / "closed.cf", paths.routes, alias_routes.CLOSED_QUERY)
+    _write_map(etc / "full.cf", paths.routes, alias_routes.FULL_QUERY)
 
 
 def _fingerprint(certificate: Path) -> str:

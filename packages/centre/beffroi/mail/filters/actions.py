@@ -20,6 +20,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 from beffroi.mail import compose, folders
 from beffroi.mail import queries as mail
+from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.filters import queries, rules
 from beffroi.mail.filters.errors import SettingRefused, TooManyFilters
 from beffroi.mail.filters.models import Absence, CommonLine, FilterRule, Forward, Signature
@@ -205,7 +206,9 @@ def _target(mailbox: Mailbox, text: str) -> str:
     address = found[0].addr_spec.lower()
     if address == mailbox.address:
         raise SettingRefused("target", "itself")
-    here = Mailbox.objects.filter(address=address, closed_at=None).exists()
+    if aliases.leads_to(address, mailbox.id):
+        raise SettingRefused("target", "itself")
+    here = Mailbox.objects.filter(address=address, closed_at=None).exists() or aliases.has_alias(address)
     if not here and not settings.BEFFROI.outgoing_mail:
         raise SettingRefused("target", "closed")
     probe = Forward(target=address, collectivite_id=mailbox.collectivite_id)

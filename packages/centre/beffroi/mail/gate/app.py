@@ -36,6 +36,7 @@ from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError, NotAllowed, TooLarge
 from beffroi.mail.gate import attachments, bank
 from beffroi.mail.gate import facts as facts_module
+from beffroi.mail.gate.aliases import Aliases
 from beffroi.mail.gate.facts import Facts
 from beffroi.mail.gate.failures import Failures
 from beffroi.mail.gate.owners import Owners
@@ -88,6 +89,7 @@ class Gate:
         self.follower: Follower = door_follower(config, door="mailgate", channels=CHANNELS)
         self.owners = Owners(config.state / "projections" / "routes.sqlite")
         self.policies = Policies(config.state / "projections" / "routes.sqlite")
+        self.aliases = Aliases(config.state / "projections" / "routes.sqlite")
         self.spool = Spool(config.state / "mailgate" / "spool.sqlite")
         self.failures = Failures()
         self.sign_ins = SignIns()
@@ -107,6 +109,7 @@ class Gate:
         verdict = with_findings(verdict, self.findings(facts, communes))
         if verdict.action != "reject" and (refusal := self.refuses_sending(facts)):
             return Verdict("later", text=refusal)  # it comes again, and is evidence when it passes
+        facts = msgspec.structs.replace(facts, recipients=self.aliases.expanded(recipients))
         try:
             self.spool.put(record_of(facts, verdict, self.bank_details(facts, self.owners.known(recipients))))
         except SpoolUnavailable:

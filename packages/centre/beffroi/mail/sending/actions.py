@@ -150,7 +150,7 @@ def change_queued(*, actor: Actor, verb: str, messages: Sequence[Waiting]) -> No
         raise Invalid("verb")
     if not messages:
         raise Conflict("none of these mails waits any more")
-    if verb in ("retry", "release") and {one.sender for one in messages} & queries.held_accounts():
+    if verb in ("retry", "release") and {one.sender for one in messages} & queries.held_senders():
         raise Conflict("the account of this mail is held; give it back first")
     owners = queries.owners([one.sender for one in messages])
     for one in messages:

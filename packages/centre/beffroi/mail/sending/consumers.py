@@ -11,6 +11,7 @@ from beffroi.core.events import Event, consumer, periodic
 from beffroi.lib import clock
 from beffroi.mail import consumers as mail
 from beffroi.mail import projections, signing
+from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.domains import checking, site
 from beffroi.mail.domains import queries as domains
 from beffroi.mail.gate.sending import KIND
@@ -35,7 +36,9 @@ def project_held(event: Event) -> None:
     mailbox = Mailbox.objects.get(pk=event.payload["mailbox_id"])
     mail.project_passwords(mailbox)
     held = mailbox.id in queries.held_mailboxes()
-    of_it = [one for one in queue.read(config).messages if one.sender == mailbox.address]
+    # An alias has several who write with it: what waits of theirs rests, too, until the account is given back.
+    senders = {mailbox.address, *aliases.senders(mailbox)}
+    of_it = [one for one in queue.read(config).messages if one.sender in senders]
     ids = [one.id for one in of_it if (one.queue != "hold") == held]
     queue.change(config, "hold" if held else "release", ids)
 

@@ -13,6 +13,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound, existing
+from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import left, queue, reputation
 from beffroi.mail.sending.models import AddressListing, PartnerTls, SendingAlarm
@@ -68,6 +69,12 @@ def held_mailboxes() -> set[str]:
 def held_accounts() -> set[str]:
     """Their addresses."""
     return set(Mailbox.objects.filter(pk__in=held_mailboxes()).values_list("address", flat=True))
+
+
+def held_senders() -> set[str]:
+    """What they may write as, aliases too."""
+    held = list(Mailbox.objects.filter(pk__in=held_mailboxes()))
+    return {one.address for one in held}.union(*(aliases.senders(one) for one in held))
 
 
 def owners(addresses: Iterable[str]) -> dict[str, Mailbox]:

@@ -1,5 +1,5 @@
 """What the owner of a mailbox must see at each visit: a forward, an absence, a held account. And what its référent
-should hear of: an account that is held, mail that goes on to an address outside.
+should hear of: an alias that nobody reads any more, an account that is held, mail that goes on to an address outside.
 
 Access: the actor's own mailboxes; the référent learns addresses of the collectivité, nothing of any mail.
 """
@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail import queries as mail
+from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.filters import queries
 from beffroi.mail.filters.models import Absence, Forward
 from beffroi.mail.models import Mailbox
@@ -67,6 +68,15 @@ def told(actor: Actor) -> list[dict[str, str]]:
             "button": _("Voir les renvois"),
         }
         for one in held
+    ]
+    found += [
+        {
+            "title": _("L’alias %(address)s ne mène plus à personne") % {"address": one.alias.address},
+            "why": _("Qui lui écrit reçoit un refus. Choisissez qui le lit, ou arrêtez-le."),
+            "url": "aliases",
+            "button": _("Voir les alias"),
+        }
+        for one in aliases.lost_aliases(actor)
     ]
     fresh = queries.forwards(actor).filter(created_at__gte=clock.now() - FRESH).exclude(person_id=actor.id)
     return found + [

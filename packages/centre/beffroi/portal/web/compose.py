@@ -24,6 +24,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound
 from beffroi.mail import compose, contacts, drafts, original, queries, reader, sendings
+from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.compose import Draft, DraftInvalid, File
 from beffroi.mail.drafts import DraftChanged, Place
 from beffroi.mail.filters import queries as own_settings
@@ -64,6 +65,7 @@ def _answer(mailbox: Mailbox, uid: int, folder: str, how: str) -> dict[str, Any]
     with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
         view = opened.read(uid, folder)
         found = original.fetch(opened, uid, folder, view.text or _text_of(view.html))
+    own = [mailbox.address, *aliases.senders(mailbox)]
     names = {"who": found.from_name or found.from_address, "when": found.sent_at}
     if how == "forward":
         words = _("---------- Message transféré ----------") + "\n"
@@ -73,7 +75,9 @@ def _answer(mailbox: Mailbox, uid: int, folder: str, how: str) -> dict[str, Any]
         words += _("À : %(to)s") % {"to": ", ".join(found.to)}
     else:
         words = _("Le %(when)s, %(who)s a écrit :") % names
-    form: dict[str, Any] = compose.answer(found, how, mailbox.address, words)
+    others = [one.alias.address for one in aliases.leading_to([mailbox])]
+    form: dict[str, Any] = compose.answer(found, how, mailbox.address, words, others)
+    form["sender"] = compose.addressed(found, own)
     form["source"] = compose.source_of(found, how)
     form["how"] = how
     form["answered"] = team.message_key(view.summary)
@@ -116,6 +120,7 @@ def draft(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Http
     form = {name: getattr(found, name, "") for name in FIELDS}
     form["text"] = found.text or _text_of(found.html)
     form |= {"uid": found.uid, "uid_validity": found.uid_validity, "files": found.attachments}
+    form["sender"] = found.sender
     return _form(request, mailbox, form)
 
 
@@ -198,7 +203,7 @@ def _not_saved(request: HttpRequest, mailbox: Mailbox, error: BeffroiError) -> H
     field_name = error.field_name if isinstance(error, DraftInvalid) else ""
     if _by_script(request):
         return JsonResponse({"error": words, "field": field_name}, status=error.http_status)
-    form: dict[str, Any] = {name: request.POST.get(name, "") for name in (*FIELDS, "answered")}
+    form: dict[str, Any] = {name: request.POST.get(name, "") for name in (*FIELDS, "answered", "sender")}
     at = _place(request)
     form |= {"uid": at.uid if at else "", "uid_validity": at.uid_validity if at else ""}
     form |= {"error": words, "error_field": field_name}
@@ -214,10 +219,13 @@ def _written(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> Draft:
     values["message_id"] = values["message_id"] or compose.new_message_id(mailbox.address)
     if not values["message_id"].endswith(f"@{mailbox.address.rpartition('@')[2]}>"):
         raise DraftInvalid("message_id", "control")
+    sender = request.POST.get("sender", "").lower() or mailbox.address
+    if sender != mailbox.address and not aliases.may_write_as(mailbox, sender):
+        raise DraftInvalid("sender", "not_yours")
     files = [*_forwarded(request, actor, mailbox), *_uploaded(request)]
     return Draft(
         from_name=team.title_of(mailbox) or identity.person_name(actor.id),
-        from_address=mailbox.address,
+        from_address=sender,
         files=files,
         **values,
     )
@@ -273,10 +281,20 @@ def _form(request: HttpRequest, mailbox: Mailbox, form: dict[str, Any], *, statu
         "place": "mail",
         "mailbox": mailbox,
         "form": form,
+        "senders": _senders(mailbox, str(form.get("sender") or "")),
         "limit_bytes": compose.MAX_FILES_BYTES,
         "undo_s": sendings.UNDO_S,
     }
     return page(request, "portal/mail_compose.html", context, status=status)
+
+
+def _senders(mailbox: Mailbox, chosen: str) -> list[str]:
+    """As whom one may write: one's own address first, then aliases, then the address with "+detail" that was written
+    to. One alone is no choice."""
+    known = [mailbox.address, *aliases.senders(mailbox)]
+    if chosen.lower() not in known and aliases.may_write_as(mailbox, chosen.lower()):
+        known.append(chosen.lower())
+    return known if len(known) > 1 else []
 
 
 @require_GET

@@ -142,10 +142,13 @@ def actions_of(request: HttpRequest) -> list[dict[str, str]]:
     if not is_mfa_enabled(request.user):
         todo.append(
             {
-                "title": _("Activez la double vérification"),
-                "why": _("Un mot de passe volé ne suffit alors plus à ouvrir votre compte."),
-                "url": "mfa_activate_totp",
-                "button": _("Activer"),
+                "title": _("Ajoutez une clé d’accès"),
+                "why": _(
+                    "Votre ordinateur, votre téléphone ou une clé USB : un mot de passe volé ne suffit alors plus à"
+                    " ouvrir votre compte. Sans rien de cela, « Mon accès » propose aussi un code à six chiffres."
+                ),
+                "url": "mfa_add_webauthn",
+                "button": _("Ajouter"),
             }
         )
     return todo

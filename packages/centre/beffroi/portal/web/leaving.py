@@ -21,6 +21,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.lib.errors import NotFound
+from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import leaving, queries
 from beffroi.mail.people.models import Departure
@@ -100,10 +101,21 @@ def _prepare(request: HttpRequest, actor: Actor, person: Person) -> HttpResponse
             for one in read
         ],
         "others": others,
+        **_aliases_of(leaving.owned_by(person.id, collectivite.id)),
         "app_passwords": leaving.app_passwords_of(person.id, collectivite.id),
         "undo_days": leaving.UNDO_DAYS,
     }
     return page(request, "portal/departure_prepare.html", context)
+
+
+def _aliases_of(owned: list[Mailbox]) -> dict[str, Any]:
+    """The aliases that lead to what will be closed: which go on with others, which lose their last reader."""
+    closing = {one.id for one in owned}
+    led = aliases.leading_to(owned)
+    return {
+        "kept": [one for one in led if {box.id for box in one.open_} - closing],
+        "losing": [one for one in led if not {box.id for box in one.open_} - closing],
+    }
 
 
 @require_http_methods(["GET", "POST"])
@@ -142,6 +154,9 @@ def _shown(one: Departure) -> dict[str, Any]:
             (boxes[key].address, identity.person_name(heir) if heir else "")
             for key, heir in what["left"]
             if key in boxes
+        ],
+        "lost": [
+            led for led in aliases.leading_to([boxes[k] for k in what["closed"] if k in boxes]) if led.lost
         ],
         "app_passwords": what["app_passwords"],
         "waits": WAITS_FOR.get(one.waits_for, WAITS_FOR[""]),

@@ -22,6 +22,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Invalid, NotFound, Unavailable
 from beffroi.mail import folders, reader
 from beffroi.mail import queries as mail
+from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.filters import actions, preview, queries, sieve
 from beffroi.mail.filters.errors import SettingRefused, TooManyFilters
 from beffroi.mail.held.workdays import PLACE
@@ -31,7 +32,9 @@ from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web.banners import banners
 from beffroi.portal.web.folders import title
 
-FIELDS = ("field", "words", "act", "folder")
+FIELDS = ("field", "words", "act", "folder", "new_folder")
+NEW_FOLDER = "*"
+"""No folder has this name."""
 
 
 @require_GET
@@ -76,6 +79,10 @@ def _page(
         "acts": words.ACTS,
         "places": _places(mailbox),
         "form": form or _asked(QueryDict()),
+        "new_folder": NEW_FOLDER,
+        "aliases": aliases.leading_to([mailbox]),
+        "caught": aliases.caught_by(mailbox),
+        "detailed": mailbox.address.replace("@", "+mot@"),
         "said": said,
         "signature": typed.get("signature") or queries.signature(actor, mailbox),
         "line": typed.get("line") or queries.common_line(mailbox.collectivite_id),
@@ -142,6 +149,8 @@ def add_filter(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespo
     if request.POST.get("word") == "try" and form["words"].strip():
         return _page(request, actor, mailbox, form=form, said=_met(matched, looked))
     try:
+        if form["folder"] == NEW_FOLDER and form["act"] in ("move", "copy"):
+            form["folder"] = _new_folder(mailbox, form["new_folder"].strip())
         actions.add_rule(
             actor=actor,
             mailbox=mailbox,
@@ -159,6 +168,19 @@ def add_filter(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespo
     else:
         messages.info(request, _("Filtre ajouté : il vaut pour les courriels à venir."))
     return _back(mailbox, "h-filters")
+
+
+def _new_folder(mailbox: Mailbox, name: str) -> str:
+    """Make it, or take the one of this name that is there. Errors: SettingRefused."""
+    try:
+        with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+            if name not in {one.name for one in folders.listing(opened)}:
+                folders.create(opened, name)
+    except Invalid:
+        raise SettingRefused("new_folder", "name") from None
+    except Unavailable:
+        raise SettingRefused("new_folder", "away") from None
+    return name
 
 
 def _preview(mailbox: Mailbox, form: dict[str, str]) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.mail import actions as mail
 from beffroi.mail import queries as mailboxes
 from beffroi.mail import reader
+from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import actions, handling, queries
 from beffroi.mail.reader import MessageSummary
@@ -48,6 +49,7 @@ def _list(request: HttpRequest, actor: Actor, status: int = 200, **more: Any) ->
         "read": {one.id for one in mailboxes.own_mailboxes(actor)},
         "manages": manages,
         "closed": queries.closed_shared(actor),
+        "lost": aliases.lost_aliases(actor),
         "domains": [one.name for one in communes.visible_domains(actor)] if manages else [],
         "form": {},
         **more,

@@ -1,0 +1,80 @@
+"""Aliases, catch-alls and reserved addresses in routes.sqlite: tables, and what Postfix asks of them.
+
+Purpose: Postfix resolves aliases while every Python process is stopped, and a mailbox that closes is out of all aliases
+         in the same moment: what is asked are views over the mailboxes that exist.
+Process: written by the worker (``projections``); read by ``postfix`` and ``mailgate``. No Django.
+Hostile: the addresses that Postfix asks for; it quotes them.
+Source:  docs/decisions/0043-aliases-and-catch-all.md; sqlite_table(5), virtual(5), access(5).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS alias (address TEXT PRIMARY KEY, sends INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS alias_target (address TEXT NOT NULL, target TEXT NOT NULL, PRIMARY KEY (address, target))
+  WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS catch_all (domain TEXT PRIMARY KEY, target TEXT NOT NULL, until INTEGER NOT NULL)
+  WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reserved (address TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS full_mailbox (address TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE VIEW IF NOT EXISTS alias_live AS SELECT t.address, t.target, a.sends FROM alias_target t
+  JOIN alias a ON a.address = t.address JOIN mailbox m ON m.address = t.target;
+CREATE VIEW IF NOT EXISTS catch_all_live AS SELECT c.domain, c.target FROM catch_all c
+  JOIN mailbox m ON m.address = c.target
+  WHERE c.until > unixepoch() AND c.target NOT IN (SELECT address FROM full_mailbox);
+"""
+
+# A mailbox, and what is reserved, leads to itself: without these the catch-all would swallow them.
+ALIASES_QUERY = (
+    "SELECT target FROM alias_live WHERE address='%s'"
+    " UNION ALL SELECT address FROM mailbox WHERE address='%s'"
+    " UNION ALL SELECT address FROM reserved WHERE address='%s'"
+    " UNION ALL SELECT target FROM catch_all_live WHERE '@' || domain='%s'"
+)
+CLOSED_QUERY = (
+    "SELECT '550 5.1.1 This address is closed' FROM reserved WHERE address='%s'"
+    " UNION ALL SELECT '550 5.1.1 Nobody reads this address any more' FROM alias WHERE address='%s'"
+    " AND NOT EXISTS (SELECT 1 FROM alias_live l WHERE l.address=alias.address)"
+)
+FULL_QUERY = (
+    "SELECT answer FROM full_domain WHERE name='%s'"
+    " UNION ALL SELECT '452 4.2.2 The mailboxes behind this address are full, try again later' FROM alias"
+    " WHERE address='%s'"
+    " AND EXISTS (SELECT 1 FROM alias_live l WHERE l.address=alias.address)"
+    " AND NOT EXISTS (SELECT 1 FROM alias_live l WHERE l.address=alias.address"
+    " AND l.target NOT IN (SELECT address FROM full_mailbox))"
+)
+SENDERS_QUERY = "SELECT target FROM alias_live WHERE address='%s' AND sends=1"
+
+
+@dataclass(frozen=True)
+class MailRoutes:
+    """All there is, each time. ``aliases``: address -> whether its readers may write with it; ``targets``: (address,
+    mailbox); ``catch_alls``: (domain, mailbox, until in epoch seconds); ``reserved``: closed mailboxes and ended
+    aliases; ``full``: mailboxes without room."""
+
+    aliases: dict[str, bool] = field(default_factory=dict)
+    targets: Collection[tuple[str, str]] = ()
+    catch_alls: Collection[tuple[str, str, int]] = ()
+    reserved: Collection[str] = ()
+    full: Collection[str] = ()
+
+
+def write(routes: sqlite3.Connection, wanted: MailRoutes) -> None:
+    """Make the tables say this, in the caller's transaction; what is unchanged is not written."""
+    _replace(routes, "alias", 2, {(address, int(sends)) for address, sends in wanted.aliases.items()})
+    _replace(routes, "alias_target", 2, set(wanted.targets))
+    _replace(routes, "catch_all", 3, set(wanted.catch_alls))
+    _replace(routes, "reserved", 1, {(one,) for one in wanted.reserved})
+    _replace(routes, "full_mailbox", 1, {(one,) for one in wanted.full})
+
+
+def _replace(routes: sqlite3.Connection, table: str, columns: int, rows: set[tuple[object, ...]]) -> None:
+    if set(routes.execute(f"SELECT * FROM {table}")) != rows:  # noqa: S608 - names of our own
+        routes.execute(f"DELETE FROM {table}")  # noqa: S608
+        places = ", ".join("?" * columns)
+        routes.executemany(f"INSERT INTO {table} VALUES ({places})", rows)  # noqa: S608

@@ -1,0 +1,72 @@
+"""Whom an alias or a catch-all leads to: evidence of a mail names the mailboxes it goes to, too.
+
+Process: mailgate; any thread.
+Fails:   open: without the projection the mail is evidence for the address that was written to, and the copies wait for
+         the sweep.
+Source:  mail/alias_routes.py (what Postfix asks).
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+
+log = logging.getLogger("beffroi.mailgate")
+
+
+class Aliases:
+    """Some thousand rows, read again when the file has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read_at = (-1, -1)
+        self._targets: Mapping[str, list[str]] = {}
+        self._catching: frozenset[str] = frozenset()
+
+    def expanded(self, addresses: Iterable[str]) -> list[str]:
+        """These addresses (lower case, without "+detail") and those that they lead to, each once."""
+        written = list(addresses)
+        found = dict.fromkeys(written)
+        try:
+            self._refresh()
+            for one in written:
+                found.update(dict.fromkeys(self._targets.get(one, ())))
+            unknown = [one for one in written if one.rpartition("@")[2] in self._catching]
+            found.update(dict.fromkeys(self._caught(unknown) if unknown else ()))
+        except (OSError, sqlite3.Error) as error:
+            log.warning("aliases are not read: %s", type(error).__name__)
+        return list(found)
+
+    def _refresh(self) -> None:
+        status = self._path.stat()
+        mark = (status.st_mtime_ns, status.st_ino)
+        if mark == self._read_at:
+            return
+        with closing(self._open()) as routes:
+            targets: dict[str, list[str]] = {}
+            for address, target in routes.execute("SELECT address, target FROM alias_live"):
+                targets.setdefault(address, []).append(target)
+            self._catching = frozenset(one for (one,) in routes.execute("SELECT domain FROM catch_all"))
+        self._targets, self._read_at = targets, mark
+
+    def _caught(self, addresses: Iterable[str]) -> list[str]:
+        """Where those among them go that nobody has."""
+        asked = (
+            "SELECT target FROM catch_all_live WHERE domain = ?"
+            " AND NOT EXISTS (SELECT 1 FROM mailbox WHERE address = ?)"
+            " AND NOT EXISTS (SELECT 1 FROM alias WHERE address = ?)"
+            " AND NOT EXISTS (SELECT 1 FROM reserved WHERE address = ?)"
+        )
+        with closing(self._open()) as routes:
+            rows = [
+                row
+                for one in addresses
+                for row in routes.execute(asked, (one.rpartition("@")[2], one, one, one))
+            ]
+        return [target for (target,) in rows]
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
