@@ -109,7 +109,10 @@ class Machine:
         found = self.run(
             f"find {places} -xdev -path '*beffroi-box*' -not -path '/var/lib/dpkg/*' | sort"
         ).split()
-        return found + self.run("grep -Eo '^_beffroi-(page|inspect)' /etc/passwd /etc/group || true").split()
+        return (
+            found
+            + self.run("grep -Eo '^_beffroi-(page|inspect|relay)' /etc/passwd /etc/group || true").split()
+        )
 
 
 @pytest.fixture

@@ -30,6 +30,9 @@ from beffroi.lib.config import Config
 AUTHORISED_PARTY = "beffroi"
 KEY_NAME = "oauth.key"
 LIFE_S = 60
+SUBMISSION = "submission"
+"""Scope of a token that sends and opens no mailbox."""
+_MAILBOX = f"mail {SUBMISSION}"
 _SKEW_S = 5
 
 
@@ -58,8 +61,9 @@ def key_id(key: ec.EllipticCurvePrivateKey) -> str:
     return hashlib.sha256(public_pem(key).encode()).hexdigest()[:16]
 
 
-def mailbox_token(config: Config, address: str, *, life_s: int = LIFE_S) -> str:
-    """Return a token that opens the mailbox ``address`` for ``life_s`` seconds."""
+def mailbox_token(config: Config, address: str, *, life_s: int = LIFE_S, scope: str = _MAILBOX) -> str:
+    """Return a token for the mailbox ``address`` and ``life_s`` seconds: it opens and sends, or only sends
+    (``SUBMISSION``)."""
     key = load_key(config)
     now = clock.epoch_s()
     header = {"typ": "JWT", "alg": "ES256", "kid": key_id(key)}
@@ -67,7 +71,7 @@ def mailbox_token(config: Config, address: str, *, life_s: int = LIFE_S) -> str:
         "iss": "beffroi",
         "azp": AUTHORISED_PARTY,
         "aud": AUTHORISED_PARTY,
-        "scope": "mail",
+        "scope": scope,
         "sub": address,
         "email": address,
         "iat": now,
