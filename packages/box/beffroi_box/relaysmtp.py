@@ -143,7 +143,7 @@ class _Session:
         self._reader, self._writer, self._machine = reader, writer, machine
         self._sender: str | None = None
         self._recipients: list[str] = []
-        self._wrong = 0
+        self._wrong = self._head_bytes = 0
 
     async def run(self) -> None:
         try:
@@ -253,6 +253,7 @@ class _Session:
     async def _receive(self, draft: Draft) -> None:
         """Read to the final dot, whatever is wrong with the mail; then say what was. Errors: Refused."""
         head: list[bytes] | None = []
+        self._head_bytes = 0
         wrong: Refused | None = None
         size = 0
         while True:
@@ -290,7 +291,8 @@ class _Session:
             return None
         if line:
             head.append(line)
-            if sum(map(len, head)) > MAX_HEAD_BYTES:
+            self._head_bytes += len(line) + 2
+            if self._head_bytes > MAX_HEAD_BYTES:
                 raise _malformed("en-tetes trop longs")
             return head
         fields = relayhead.rewritten(
