@@ -127,7 +127,7 @@ def _device(line: str) -> Device:
 def _recipient(text: str) -> str:
     local, _at, domain = text.rpartition("@")
     found = f"{local}@{domain.lower()}"
-    if not _RECIPIENT.fullmatch(found) or len(found) > 254:
+    if "@" not in text or not _RECIPIENT.fullmatch(found) or len(found) > 254:
         raise ValidationError(
             _("« %(text)s » : écrivez @domaine ou une adresse entière.") % {"text": text[:80]}
         )
