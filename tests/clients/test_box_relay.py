@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import email
+import email.header
+import email.message
+import email.utils
 import signal
 
+import imapclient
 from beffroi.boxes.models import Box
+from beffroi.mail import tokens
 from beffroi_protocol.facts import MailRelayed
+from imapclient.exceptions import IMAPClientError
 
 from tests.copier import Copier
 from tests.mail_post import Post, needs_engines
@@ -108,6 +114,21 @@ def test_turned_off_it_ends_and_its_ports_are_closed(copier: Copier) -> None:
     assert code != 0 and "220" not in said
     chain = run(*inside(BOX, "nft", "list", "chain", "inet", "beffroi", "input_"))
     assert "dport { 25, 587 }" not in chain
+
+
+def test_the_boxs_token_opens_no_mailbox(copier: Copier) -> None:
+    address, config = copier.sender.address, copier.post.config
+    sending = tokens.sending_token(config, address)
+    own = address, tokens.mailbox_token(config, address)
+    for (login, token), opens in ((sending, False), ((address, sending[1]), False), (own, True)):
+        client = imapclient.IMAPClient("127.0.0.1", config.imap_local_port, ssl=False, timeout=20)
+        try:
+            client.oauthbearer_login(login, token)
+            assert opens
+        except IMAPClientError:
+            assert not opens
+        finally:
+            client.shutdown()
 
 
 def test_what_the_centre_refuses_for_good_is_told_to_the_sending_mailbox(copier: Copier) -> None:

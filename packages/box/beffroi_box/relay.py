@@ -178,12 +178,12 @@ class Relaying:
             smtp.close()
         return trouble
 
-    def _token(self) -> str:
-        """Errors: OSError, ValueError, Later (the centre gives none)."""
+    def _token(self) -> tuple[str, str]:
+        """Return (login, token). Errors: OSError, ValueError, Later (the centre gives none)."""
         answer = ask(self._socket, AskMailToken())
         if answer.error:
             raise Later(answer.error)
-        return answer.token
+        return answer.login, answer.token
 
     def _one(self, smtp: smtplib.SMTP, relay: Relay, mail_id: str, envelope: Envelope) -> str:
         """Return what holds up some of its recipients. Errors: Later."""

@@ -129,7 +129,7 @@ class RelayKeeper:
             return RelayAnswer("unreachable")
         if answer.sender != relay.sender:
             return RelayAnswer("another_sender")  # the policy is on its way
-        return RelayAnswer(token=answer.token)
+        return RelayAnswer(login=answer.login, token=answer.token)
 
     def _count(self, told: TellRelayed, relay: Relay | None) -> None:
         self.waiting, self._trouble = told.waiting, told.trouble[:200]

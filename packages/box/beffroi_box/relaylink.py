@@ -50,6 +50,7 @@ class RelayAnswer(msgspec.Struct):
 
     error: str = ""
     order: Order | None = None
+    login: str = ""
     token: str = ""
 
 

@@ -39,7 +39,9 @@ class Outcome:
     why: str = ""
 
 
-def connect(relay: Relay, addresses: Sequence[str], ca: str, token: Callable[[], str]) -> smtplib.SMTP:
+def connect(
+    relay: Relay, addresses: Sequence[str], ca: str, token: Callable[[], tuple[str, str]]
+) -> smtplib.SMTP:
     """Return a connection that is signed in; ``token`` is asked for when one is needed. Errors: Later."""
     context = verifying_context(ca)
     trouble = "no address of the centre is known"
@@ -48,7 +50,7 @@ def connect(relay: Relay, addresses: Sequence[str], ca: str, token: Callable[[],
             smtp = _Smtp(relay.host, address, relay.port)
             smtp.starttls(context=context)
             smtp.ehlo()
-            _sign_in(smtp, relay.sender, token())
+            _sign_in(smtp, *token())
         except (OSError, smtplib.SMTPException, ValueError) as error:
             trouble = _said(error)
             continue
@@ -67,8 +69,8 @@ class _Smtp(smtplib.SMTP):
         return socket.create_connection((self._address, port), timeout)
 
 
-def _sign_in(smtp: smtplib.SMTP, sender: str, token: str) -> None:
-    word = f"n,a={sender},\x01auth=Bearer {token}\x01\x01"
+def _sign_in(smtp: smtplib.SMTP, login: str, token: str) -> None:
+    word = f"n,a={login},\x01auth=Bearer {token}\x01\x01"
     # After a refusal the server sends its reason and waits for a line.
     smtp.auth("OAUTHBEARER", lambda challenge=None: word if challenge is None else "\x01")
 

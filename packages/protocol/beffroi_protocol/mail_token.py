@@ -32,10 +32,11 @@ class MailTokenRequest(msgspec.Struct, frozen=True):
 
 
 class MailToken(msgspec.Struct, frozen=True):
-    """``token``: a bearer token that sends as ``sender`` for ``life_s`` seconds, and opens nothing."""
+    """``token``: a bearer token of the user ``login`` that sends as ``sender`` for ``life_s`` seconds, and opens nothing."""
 
     v: int
     sender: str
+    login: str
     token: str
     life_s: int
 

@@ -30,9 +30,8 @@ from beffroi.lib.config import Config
 AUTHORISED_PARTY = "beffroi"
 KEY_NAME = "oauth.key"
 LIFE_S = 60
-SUBMISSION = "submission"
-"""Scope of a token that sends and opens no mailbox."""
-_MAILBOX = f"mail {SUBMISSION}"
+SENDING_ONLY = "@relay"
+"""End of a login that is no address: nobody's mailbox can have it as its name."""
 _SKEW_S = 5
 
 
@@ -61,9 +60,21 @@ def key_id(key: ec.EllipticCurvePrivateKey) -> str:
     return hashlib.sha256(public_pem(key).encode()).hexdigest()[:16]
 
 
-def mailbox_token(config: Config, address: str, *, life_s: int = LIFE_S, scope: str = _MAILBOX) -> str:
-    """Return a token for the mailbox ``address`` and ``life_s`` seconds: it opens and sends, or only sends
-    (``SUBMISSION``)."""
+def mailbox_token(config: Config, address: str, *, life_s: int = LIFE_S) -> str:
+    """Return a token that opens the mailbox ``address`` for ``life_s`` seconds."""
+    return _token(config, address, life_s)
+
+
+def sending_token(config: Config, address: str) -> tuple[str, str]:
+    """Return (login, token): for LIFE_S seconds it sends in the name of ``address``, and opens no mailbox.
+
+    Dovecot's userdb, which IMAP asks and submission does not, has no such user; Postfix lets it send as ``address``.
+    """
+    login = address + SENDING_ONLY
+    return login, _token(config, login, LIFE_S)
+
+
+def _token(config: Config, login: str, life_s: int) -> str:
     key = load_key(config)
     now = clock.epoch_s()
     header = {"typ": "JWT", "alg": "ES256", "kid": key_id(key)}
@@ -71,9 +82,9 @@ def mailbox_token(config: Config, address: str, *, life_s: int = LIFE_S, scope: 
         "iss": "beffroi",
         "azp": AUTHORISED_PARTY,
         "aud": AUTHORISED_PARTY,
-        "scope": scope,
-        "sub": address,
-        "email": address,
+        "scope": "mail",
+        "sub": login,
+        "email": login,
         "iat": now,
         "nbf": now - _SKEW_S,
         "exp": now + life_s,

@@ -81,7 +81,7 @@ def _said(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return _("oui") if value else _("non")
     if isinstance(value, Relay):
-        return _("%(devices)s, de %(sender)s vers %(recipients)s ; %(hour)s par heure, %(size)s Mo") % {
+        return _("%(devices)s, de %(sender)s vers %(recipients)s ; %(hour)s par heure, %(size)s Mo") % {
             "devices": ", ".join(f"{one.label} ({one.at})" for one in value.devices),
             "sender": value.sender,
             "recipients": ", ".join(value.recipients),

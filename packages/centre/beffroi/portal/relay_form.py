@@ -41,7 +41,7 @@ class RelayForm(forms.Form):
     size = forms.IntegerField(
         label=gettext_lazy("Taille d’un envoi, au plus (Mo)"), min_value=1, max_value=50
     )
-    reason = forms.CharField(label=gettext_lazy("Pourquoi ?"), max_length=200)
+    reason = forms.CharField(label=gettext_lazy("Pourquoi ?"), max_length=200)
 
     def __init__(self, *args: Any, senders: Sequence[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -118,7 +118,7 @@ def _device(line: str) -> Device:
             place = ""
     if not place or not label or len(label) > 60 or not label.isprintable():
         raise ValidationError(
-            _("« %(line)s » : écrivez l’adresse (192.168.1.50 ou 00:1b:a9:12:34:56), puis le nom.")
+            _("« %(line)s » : écrivez l’adresse (192.168.1.50 ou 00:1b:a9:12:34:56), puis le nom.")
             % {"line": line[:80]}
         )
     return Device(place, label)
@@ -129,6 +129,6 @@ def _recipient(text: str) -> str:
     found = f"{local}@{domain.lower()}"
     if "@" not in text or not _RECIPIENT.fullmatch(found) or len(found) > 254:
         raise ValidationError(
-            _("« %(text)s » : écrivez @domaine ou une adresse entière.") % {"text": text[:80]}
+            _("« %(text)s » : écrivez @domaine ou une adresse entière.") % {"text": text[:80]}
         )
     return found

@@ -19,9 +19,9 @@ REASONS = {
     "recipient": gettext_lazy("un destinataire qui n’est pas admis"),
     "rate": gettext_lazy("trop d’envois en une heure"),
     "size": gettext_lazy("un document trop grand"),
-    "content": gettext_lazy("un message mal formé : mettez à jour le logiciel de l’appareil"),
-    "full": gettext_lazy("le boîtier est plein : il n’atteint pas le centre"),
-    "onward": gettext_lazy("le centre l’a refusé : la boîte d’envoi a reçu la raison"),
+    "content": gettext_lazy("un message mal formé : mettez à jour le logiciel de l’appareil"),
+    "full": gettext_lazy("le boîtier est plein : il n’atteint pas le centre"),
+    "onward": gettext_lazy("le centre l’a refusé : la boîte d’envoi a reçu la raison"),
 }
 
 

@@ -36,7 +36,7 @@ def relay(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
     box = queries.access_box(actor, box_id)
     commune = communes.access_collectivite(actor, box.collectivite_id)
     current = queries.current_policy(actor, commune.id)
-    if current is None or box.state != box.State.ACTIVE:
+    if current is None:
         raise NotFound("policy")
     version, policy = current
     senders = list(mail.functional_mailboxes(actor, commune.id).values_list("address", flat=True))

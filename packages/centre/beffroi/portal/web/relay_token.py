@@ -40,5 +40,5 @@ def _token(body: bytes) -> MailToken:
     mailboxes = mail.functional_mailboxes(Actor.system("boxes"), box.collectivite_id)
     if not mailboxes.filter(address=wanted.sender.lower()).exists():
         raise relay.RelayOff
-    token = tokens.mailbox_token(settings.BEFFROI, wanted.sender.lower(), scope=tokens.SUBMISSION)
-    return MailToken(1, wanted.sender, token, tokens.LIFE_S)
+    login, token = tokens.sending_token(settings.BEFFROI, wanted.sender.lower())
+    return MailToken(1, wanted.sender, login, token, tokens.LIFE_S)
