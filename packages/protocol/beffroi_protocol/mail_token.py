@@ -32,7 +32,7 @@ class MailTokenRequest(msgspec.Struct, frozen=True):
 
 
 class MailToken(msgspec.Struct, frozen=True):
-    """``token``: a bearer token of the user ``login`` that sends as ``sender`` for ``life_s`` seconds, and opens nothing."""
+    """``token``: a bearer token of user ``login``: for ``life_s`` seconds it sends as ``sender``, and opens nothing."""
 
     v: int
     sender: str

@@ -85,7 +85,8 @@ def write(config: Config) -> None:
     _write_map(etc / "domains.cf", paths.routes, "SELECT name FROM domain WHERE name='%s'")
     _write_map(etc / "mailboxes.cf", paths.routes, "SELECT address FROM mailbox WHERE address='%s'")
     # Whose login may be whose sender: a mailbox's own, and that of a token which only sends (mail/tokens.py).
-    logins = f"SELECT address || ' ' || address || '{tokens.SENDING_ONLY}' FROM mailbox WHERE address='%s'"
+    own = f"SELECT address || ' ' || address || '{tokens.SENDING_ONLY}'"
+    logins = f"{own} FROM mailbox WHERE address='%s'"
     _write_map(etc / "logins.cf", paths.routes, logins)
     _write_map(etc / "full.cf", paths.routes, "SELECT answer FROM full_domain WHERE name='%s'")
 
