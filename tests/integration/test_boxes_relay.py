@@ -235,6 +235,20 @@ def test_the_departement_turns_it_on_sees_what_is_sent_and_goes_back(
     assert console.post(path, {**FORM, "base": "2"}).status_code == 409, "somebody else changed it"
 
 
+def test_a_trap_on_a_port_of_the_relay_is_refused_in_words_on_both_pages(
+    console: Client, box: Box, beaune: Commune, administrator: Actor
+) -> None:
+    shared_box(beaune, local="copieur")
+    gives(administrator, beaune, Policy(honeyports=(25,)))
+    answer = console.post(f"/boitiers/{box.id}/relais/", FORM)
+    assert answer.status_code == 400 and "sert de piège" in answer.content.decode()
+    gives(administrator, beaune, relaying("copieur@beaune.test"))
+    typed = {"base": "2", "mode": "router", "honeyports": "23, 587", "send": "1", "reason": "x"}
+    said = html.unescape(console.post(f"/boitiers/{box.id}/reglages/", typed).content.decode())
+    assert "Le port 587 sert au relais des copieurs" in said
+    assert current(beaune).honeyports == ()
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -179,6 +179,14 @@ class PolicyForm(forms.Form):
             },
         }
 
+    def fits(self, base: Policy) -> bool:
+        """``is_valid``, and no trap on a port of the relay, which this form leaves as it is."""
+        both = {25, 587} & set(self.cleaned_data.get("honeyports", ())) if self.is_valid() else set()
+        if both and base.relay is not None:
+            text = _("Le port %(port)s sert au relais des copieurs : il ne peut pas être un piège.")
+            self.add_error("honeyports", text % {"port": min(both)})
+        return self.is_valid()
+
     def policy(self, base: Policy) -> Policy:
         typed = self.cleaned_data
         until: date | None = typed["observe_until"]

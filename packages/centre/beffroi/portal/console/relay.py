@@ -14,6 +14,7 @@ from beffroi_protocol.messages import Policy
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from beffroi.boxes import actions, queries
@@ -46,6 +47,9 @@ def relay(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
         if request.POST.get("base", "") != str(version):
             raise Conflict("the policy changed meanwhile")
         form = RelayForm(request.POST, senders=senders)
+        if form.is_valid() and form.cleaned_data["on"] and _trapped(policy):
+            trapped = _("Le port 25 ou 587 sert de piège à ce boîtier : retirez-le d’abord des ports pièges.")
+            form.add_error("on", trapped)
         if form.is_valid():
             new = msgspec.structs.replace(policy, relay=form.relay(settings.BEFFROI))
             reason = form.cleaned_data["reason"]
