@@ -31,6 +31,9 @@ IDLE_S = 120.0
 MAX_LINE_BYTES = 998
 READ_BYTES = 4096
 MAX_HEAD_BYTES = 65536
+LINES_A_CLOCK = 256
+ENDLESS = 4
+"""A mail that goes on for so many times the most that is taken has no end."""
 MAX_CONNECTIONS, CONNECTIONS_A_MACHINE = 16, 4
 MAX_RECIPIENTS_A_MAIL = 50
 MAX_WRONG = 10
@@ -144,6 +147,7 @@ class _Session:
         self._sender: str | None = None
         self._recipients: list[str] = []
         self._wrong = self._head_bytes = 0
+        self._head: list[bytes] | None = None
 
     async def run(self) -> None:
         try:
@@ -251,35 +255,45 @@ class _Session:
         await self._say("250 2.0.0 Recu : le boitier s'en charge")
 
     async def _receive(self, draft: Draft) -> None:
-        """Read to the final dot, whatever is wrong with the mail; then say what was. Errors: Refused."""
-        head: list[bytes] | None = []
-        self._head_bytes = 0
+        """Read to the final dot, whatever is wrong with the mail; then say what was.
+
+        Errors: Refused; TimeoutError (too slow, or without an end: the connection is dropped).
+        """
+        self._head, self._head_bytes, size, lines = [], 0, 0, 0
         wrong: Refused | None = None
-        size = 0
-        while True:
-            wire = await self._wire()
-            if wire == b".":
-                break
-            if wire is None:
-                wrong = wrong or _malformed(f"ligne de plus de {MAX_LINE_BYTES} caracteres")
-            if wrong is not None or wire is None:
-                continue
-            size += len(wire) + 2
-            if size > self._relay.size_bytes:
-                wrong = self._too_big()
-                continue
-            if b"\x00" in wire:
-                wrong = _malformed("caractere nul")
-                continue
-            try:
-                for line in wire.removeprefix(b".").replace(b"\r", b"").split(b"\n"):
-                    head = self._take(draft, head, line)
-            except (Refused, SpoolFull) as trouble:
-                wrong = trouble if isinstance(trouble, Refused) else _full()
+        loop = asyncio.get_running_loop()
+        # One clock for many lines: setting it anew for each took most of the time of a large scan.
+        async with asyncio.timeout(IDLE_S) as clock:
+            while (wire := await self._wire()) != b".":
+                lines += 1
+                if lines % LINES_A_CLOCK == 0:
+                    clock.reschedule(loop.time() + IDLE_S)
+                size += MAX_LINE_BYTES if wire is None else len(wire) + 2
+                if size > ENDLESS * self._relay.size_bytes:
+                    raise TimeoutError
+                if wrong is None:
+                    wrong = (
+                        self._too_big() if size > self._relay.size_bytes else self._line_of_mail(draft, wire)
+                    )
+        if self._head is not None:  # no blank line: a head alone
+            wrong = wrong or self._line_of_mail(draft, b"")
         if wrong is not None:
             raise wrong
-        if head is not None:  # no blank line: a head alone
-            self._take(draft, head, b"")
+
+    def _line_of_mail(self, draft: Draft, wire: bytes | None) -> Refused | None:
+        """Take one line as it was on the wire, None for too long a one; return what is wrong with it."""
+        if wire is None:
+            return _malformed(f"ligne de plus de {MAX_LINE_BYTES} caracteres")
+        if b"\x00" in wire:
+            return _malformed("caractere nul")
+        try:
+            for line in wire.removeprefix(b".").replace(b"\r", b"").split(b"\n"):
+                self._head = self._take(draft, self._head, line)
+        except Refused as refusal:
+            return refusal
+        except SpoolFull:
+            return _full()
+        return None
 
     def _take(self, draft: Draft, head: list[bytes] | None, line: bytes) -> list[bytes] | None:
         """One line of the mail, dots undone. ``head``: its lines so far, None when it went on.
@@ -314,7 +328,8 @@ class _Session:
 
     async def _line(self) -> str | None:
         """A command; None when it is too long or not ASCII."""
-        wire = await self._wire()
+        async with asyncio.timeout(IDLE_S):
+            wire = await self._wire()
         try:
             return wire.decode("ascii") if wire is not None and len(wire) <= 512 else None
         except UnicodeDecodeError:
@@ -325,8 +340,7 @@ class _Session:
         long = False
         while True:
             try:
-                async with asyncio.timeout(IDLE_S):
-                    line = await self._reader.readuntil(b"\r\n")
+                line = await self._reader.readuntil(b"\r\n")
             except asyncio.LimitOverrunError as error:
                 long = True
                 await self._reader.readexactly(error.consumed)
