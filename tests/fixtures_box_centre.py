@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -87,6 +87,8 @@ class FeedCentre:
     """One answer of a file ends here."""
     asked_from: list[int] = field(default_factory=list)
     """Where each request for a file began."""
+    mail_token: Callable[[bytes], tuple[int, bytes]] | None = None
+    """Answers a box's request for a token; returns status and body."""
 
     def __post_init__(self) -> None:
         self.root, self.feed = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
@@ -290,7 +292,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _answer(self, status: int, message: object) -> None:
-        body = msgspec.json.encode(message)
+        body = message if isinstance(message, bytes) else msgspec.json.encode(message)
         nonce = secrets.token_hex(8)
         self.server.centre.nonces.add(nonce)
         self.send_response(status)
@@ -389,6 +391,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/v1/enrol":
             answer = centre.enrol(decode(body, EnrolRequest))
             self._answer(403 if isinstance(answer, Problem) else 200, answer)
+            return
+        if self.path == "/v1/mail-token" and centre.mail_token is not None:
+            self._answer(*centre.mail_token(body))
             return
         if not self._signed(body):
             return

@@ -229,25 +229,41 @@ def _seed_fleet(owner: Any) -> None:
         BoxRelease,
         BoxUpdate,
         LearnedFlow,
+        RelayDay,
     )
     from beffroi.core.identity.actor import Actor
     from beffroi.core.identity.models import Administrator
+    from beffroi.mail.models import Mailbox
     from beffroi_protocol.messages import InboundRule, Policy
+    from beffroi_protocol.relaying import Device, Relay
 
     administrator = Actor("administrator", Administrator.objects.get().id, None, "administrator")
     until = clock.epoch_s() + 9 * 86400
     vpn = InboundRule(
         "udp", 51820, ("192.0.2.0/24",), "Télémaintenance du logiciel de paie et de la facturation"
     )
+    devices = (
+        Device("192.168.1.50", "Copieur du secrétariat"),
+        Device("00:1b:a9:12:34:56", "Logiciel de paie"),
+    )
+    copiers = Relay("copieur@beaune.test", "mx.beffroi.test", devices, ("@beaune.test", "paie@cdg21.example"))
+    Mailbox.objects.create(
+        collectivite_id=owner.id, address=copiers.sender, crypt_key="-", ready_at=clock.now()
+    )
     for policy, reason in (
         (Policy(observe_until=until, protected_names=("beaune.test",)), ""),
         (
-            Policy(observe_until=until, inbound=(vpn,), honeyports=(23, 3389)),
+            Policy(observe_until=until, inbound=(vpn,), honeyports=(23, 3389), relay=copiers),
             "Demande de l’éditeur, vue avec la mairie",
         ),
     ):
         actions.set_policy(actor=administrator, collectivite=owner, policy=policy, reason=reason)
     now = clock.now()
+    for device, sent, refused, why in (("Copieur du secrétariat", 12, 1, "size"), ("", 0, 3, "device")):
+        RelayDay.objects.create(
+            collectivite_id=owner.id, day=now.date(), device=device, sent=sent, refused=refused, reason=why,
+            refused_at=now, last_at=now,
+        )  # fmt: skip
     for direction, port, remote, service, state in (
         ("in", 8443, "82.64.10.0/24", "", "open"),
         ("in", 51821, "2001:db8:1::/48", "Caméras", "open"),

@@ -137,6 +137,21 @@ class TownHall:
         sealed = ("/usr/bin/python3", "-c", _NO_NEW_CODE)
         self.start("inspector", *user, *only, "--", *sealed, *_AGENT, "inspect", *places)
 
+    def start_relay(self) -> None:
+        """The relay for copiers, as its unit starts it once the agent's socket is there."""
+        directory = self.state.parent / "relay"
+        directory.mkdir(exist_ok=True)
+        shutil.chown(directory, "nobody")
+        relay_socket = self.state.parent / "run" / "relay.sock"
+        until(relay_socket.exists, f"the agent wants no relay: {self.log()}")
+        nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs")
+        only = (
+            f"--{kind}={'' if kind == 'ambient-caps' else '-all,'}+net_bind_service" for kind in _CAPABILITIES
+        )
+        places = ("--socket", str(relay_socket), "--directory", str(directory))
+        sealed = ("/usr/bin/python3", "-c", _NO_NEW_CODE)
+        self.start("relay", *nobody, *only, "--", *sealed, *_AGENT, "relay", *places)
+
     def start_agent(self) -> None:
         self.start("agent", *_AGENT, "--state", str(self.state), "run", listening=self.refusals)
 
@@ -331,7 +346,7 @@ def _enrolled(hall: TownHall, *, bridge: bool) -> None:
     lan = 'lan = "lan"\n' + ('management = "br0"\n' if bridge else "")
     (hall.state / "box.toml").write_text(
         f'centre = "{address}"\ncentre_addresses = ["{WAN_NET}"]\nwan = "wan"\n{lan}{probe}'
-        f'page_user = "nobody"\ninspection_user = "nobody"\nrun = "{hall.state.parent}/run"\n'
+        f'page_user = "nobody"\ninspection_user = "nobody"\nrelay_user = "nobody"\nrun = "{hall.state.parent}/run"\n'
         f'resolver_forward = ["{WAN_NET}"]\nresolver_dnssec = false\nheartbeat_s = 2\nprobe_grace_s = 3\n'
     )
 

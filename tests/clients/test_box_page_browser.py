@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -38,6 +39,7 @@ class Box:
             self.state = State(
                 FIRST.serial, FIRST.fingerprint, FIRST.version, enrolled=True, collectivite="Beaune",
                 connected=True, heard_at=now, mode="bridge", blocks=[block], inspection="on", inspection_hung_at=now,
+                relay="held", relay_waiting=3,
             )  # fmt: skip
             return Answer()
         if isinstance(request, AskBlock):
@@ -113,6 +115,9 @@ def test_a_code_is_typed_corrected_and_the_state_follows_by_itself(box: Box, sho
     shown.wait_for_selector("text=Derniers blocages")
     assert len(box.codes) == 2 and "efgh" in box.codes[1]
     assert "Bloquée puis relancée le" in shown.inner_text("main")
+    assert "3 en attente ici, rien n’est perdu" in shown.inner_text("main")
+    if shots := os.environ.get("BEFFROI_SHOTS"):
+        shown.screenshot(path=f"{shots}/box-state-360.png", full_page=True)
     sound(shown)
     box.state.blocks[0].value = "45.83.64.99"
     shown.wait_for_selector("text=45.83.64.99", timeout=12_000)

@@ -261,6 +261,7 @@ CONSOLE_PAGES = {
     "boitiers-cherche": "/boitiers/?q=nuits&etat=silent",
     "boitier": "/boitiers/{active_box_id}/",
     "boitier-reglages": "/boitiers/{active_box_id}/reglages/",
+    "boitier-copieurs": "/boitiers/{active_box_id}/relais/",
     "boitiers-ensemble": "/boitiers/reglages/?setting=honeyports",
     "boitiers-ensemble-vide": "/boitiers/reglages/",
     "boitiers-logiciel": "/boitiers/logiciel/",

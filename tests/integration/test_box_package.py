@@ -109,7 +109,10 @@ class Machine:
         found = self.run(
             f"find {places} -xdev -path '*beffroi-box*' -not -path '/var/lib/dpkg/*' | sort"
         ).split()
-        return found + self.run("grep -Eo '^_beffroi-(page|inspect)' /etc/passwd /etc/group || true").split()
+        return (
+            found
+            + self.run("grep -Eo '^_beffroi-(page|inspect|relay)' /etc/passwd /etc/group || true").split()
+        )
 
 
 @pytest.fixture
@@ -159,7 +162,7 @@ def test_installed_it_runs_with_debians_python_and_purged_it_leaves_nothing(
     machine.run(
         "systemd-analyze verify --man=no beffroi-box-boot.service beffroi-box.service beffroi-box-page.service"
         " beffroi-box-update-resume.service beffroi-box-refusals.socket beffroi-box-dnsdist.service"
-        " beffroi-box-clock.path beffroi-box-clock.service"
+        " beffroi-box-clock.path beffroi-box-clock.service beffroi-box-relay.path beffroi-box-relay.service"
     )
     machine.run("dpkg -r beffroi-box && test -e /var/lib/beffroi-box/box.key")
     machine.run("dpkg -P beffroi-box")

@@ -227,6 +227,7 @@ PORTAL = {
         {"word": "cancel"},
     ),
     "box_enrol": Rule("box"),
+    "box_mail_token": Rule("box"),
 }
 CAMPAIGN: Arguments = lambda world: {"campaign_id": world.campaign_id}  # noqa: E731
 DECISION: Arguments = lambda world: {"decision_id": world.decision_id}  # noqa: E731
@@ -307,6 +308,7 @@ CONSOLE = {
     "campaign_undo": Rule("thing", CAMPAIGN),
     "box": Rule("thing", BOX),
     "box_policy": Rule("thing", BOX, {"base": "1", "mode": "bridge", "send": "1", "reason": "x"}),
+    "box_relay": Rule("thing", BOX, {"base": "1", "reason": "x"}),
     "box_restore": Rule("thing", BOX, {"version": "1"}),
     "box_observe": Rule("thing", BOX, {"word": "end"}),
     "box_flow": Rule("thing", BOX, {"flow": "1", "word": "accept"}),

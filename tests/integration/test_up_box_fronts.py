@@ -92,6 +92,12 @@ def test_each_front_door_has_its_listeners_and_no_others(centre: Engines) -> Non
     assert ask(centre, "/v1/nonce")[0] == 200
 
 
+def test_a_box_asks_for_a_token_on_its_own_listener_alone(centre: Engines) -> None:
+    malformed = ask(centre, "/v1/mail-token", method="POST")
+    assert malformed == (400, "message.malformed"), "web answers, and stream has no such address"
+    assert ask(centre, "/v1/mail-token", method="POST", port=centre.config.portal_port)[0] == 404
+
+
 def test_a_relay_that_died_is_a_short_refusal_for_its_boxes_and_nothing_for_others(centre: Engines) -> None:
     centre.kill("relay-1")
     (centre.config.run / "relay-1.sock").unlink(missing_ok=True)

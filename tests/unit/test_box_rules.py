@@ -22,6 +22,7 @@ from beffroi_box.nflog import Blocked, parse
 from beffroi_box.ruleset import Site, ruleset
 from beffroi_box.tallies import ANSWERED, COUNTED
 from beffroi_protocol.messages import InboundRule, Policy
+from beffroi_protocol.relaying import Device, Relay
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -406,3 +407,17 @@ def test_odd_records_of_the_log_are_skipped(data: bytes, cut: int) -> None:
     list(parse(data))
     list(parse(whole[:cut]))
     assert len(list(parse(whole))) <= 1
+
+
+def test_the_relay_is_open_to_the_lan_alone_and_only_while_the_policy_wants_it() -> None:
+    relay = Relay("c@x.test", "mx.x.test", (Device("192.168.1.50", "Copieur"),), ("@x.test",), port=2587)
+    for mode, lan in (("router", 'iifname "lan"'), ("bridge", "meta mark and 0x3 == 0x2")):
+        text = ruleset(Policy(mode=mode, relay=relay), SITE)
+        named = [rule for rule in text.splitlines() if "{ 25, 587 }" in rule]
+        assert len(named) == 2 and all(rule.strip().startswith((lan, 'iifname { "lan"')) for rule in named)
+        rules = chain(text, "input_")
+        accepted = next(at for at, rule in enumerate(rules) if "{ 25, 587 }" in rule)
+        assert accepted > rules.index("jump deny")
+        assert "ip daddr @centre4 tcp dport 2587 accept" in chain(text, "output_")
+        plain = ruleset(Policy(mode=mode), SITE)
+        assert "587" not in plain

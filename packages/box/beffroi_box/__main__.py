@@ -34,6 +34,7 @@ from beffroi_box.label import label_svg
 from beffroi_box.lanprobe import probe_target, probe_version
 from beffroi_box.network import Network
 from beffroi_box.page import serve_page
+from beffroi_box.relay import Relaying
 from beffroi_box.resolver import (
     bulk_file,
     dnsdist_configuration,
@@ -193,6 +194,12 @@ def inspect(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def relay(arguments: argparse.Namespace) -> int:
+    """Take mail of the LAN's copiers; its own user, who may use the agent's socket and write to the directory."""
+    Relaying(arguments.socket, arguments.directory).run()
+    return 0
+
+
 def show_rules(arguments: argparse.Namespace) -> int:
     """The rules for the last good policy, or for the safe default."""
     config = load(arguments.state)
@@ -276,6 +283,9 @@ def _parser() -> argparse.ArgumentParser:
         "--socket", type=Path, default=Path("/run/beffroi-box/inspection.sock"), help="of the agent"
     )
     sub.add_argument("--directory", type=Path, default=Path("/run/beffroi-box-inspection"), help="its own")
+    sub = command("relay", relay, "take mail of copiers on the LAN, as the policy asks")
+    sub.add_argument("--socket", type=Path, default=Path("/run/beffroi-box/relay.sock"), help="of the agent")
+    sub.add_argument("--directory", type=Path, default=Path("/var/lib/beffroi-box-relay"), help="its own")
     command("boot", boot, "load the last rules and deny entries into the kernel, before the network is up")
     command("run", run, "follow the feed and enforce it")
     command("set-clock", set_clock, "set this machine's clock to the signed time that the agent has")

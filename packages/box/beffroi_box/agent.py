@@ -48,6 +48,7 @@ from beffroi_box.kernel import Kernel
 from beffroi_box.lists import ListKeeper
 from beffroi_box.local import LocalSocket, PolicyLog
 from beffroi_box.priority import before_all_others
+from beffroi_box.relaykeeper import RelayKeeper
 from beffroi_box.resolver import prepare
 from beffroi_box.sender import Sender
 from beffroi_box.status import Status
@@ -97,6 +98,10 @@ class Agent:
             has_rules=self.kernel.has_rules,
         )
         key = self.store.key()
+        self.relay = RelayKeeper(
+            config, self.identity.box_id, key, self.centre, self.spool, self.now,
+            wanted=lambda: self.enforcer.policy.relay,
+        )  # fmt: skip
         self._feed, self._posts, self._snapshots, downloads, software = (
             SignedSession(self.centre, lambda: self.identity.box_id, key) for _ in range(5)
         )
@@ -158,6 +163,7 @@ class Agent:
             "answer_page": self._answer_page,
             "diagnose": partial(self.doctor.run, stopping),
             "update": partial(self.updater.run, stopping),
+            "relay": partial(self.relay.run, stopping),
         }
         for name, job in jobs.items():
             threading.Thread(target=self._guarded, args=(job,), name=name, daemon=True).start()

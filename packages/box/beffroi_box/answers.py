@@ -76,6 +76,8 @@ class Answers:
             blocks=blocks,
             changes=agent.changes.latest(),
             labels=agent.watch.named(machine) if machine else [],
+            relay=agent.relay.word,
+            relay_waiting=agent.relay.waiting,
         )
 
     def _find(self, value: str) -> tuple[Indicator, str, str, int] | None:

@@ -42,15 +42,21 @@ _NETWORK_ERRORS = (OSError, http.client.HTTPException, ssl.SSLError)
 def tls_context(config: BoxConfig) -> ssl.SSLContext:
     """Errors: CentreUnreachable (the file of the authority cannot be read)."""
     try:
-        context = ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
-    except (OSError, ssl.SSLError):
+        context = verifying_context(config.ca_file.read_text("ascii") if config.ca_file else "")
+    except (OSError, ValueError):
         raise CentreUnreachable(f"certificate authority {config.ca_file} cannot be read") from None
+    context.sslsocket_class = _Tls
+    return context
+
+
+def verifying_context(authority: str) -> ssl.SSLContext:
+    """``authority``: certificates as PEM; "": the system's. Errors: ValueError, ssl.SSLError (no certificate in it)."""
+    context = ssl.create_default_context(cadata=authority or None)
     # As numbers: the complement of a flag in Python's enumeration has only the bits that Python has a name for,
     # and would take NO_CHECK_TIME away again.
     flags = int(context.verify_flags) & ~int(ssl.VerifyFlags.VERIFY_X509_STRICT)
     context.verify_flags = ssl.VerifyFlags(flags | NO_CHECK_TIME)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.sslsocket_class = _Tls
     return context
 
 

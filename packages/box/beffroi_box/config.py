@@ -68,6 +68,9 @@ class BoxConfig:
     page_user: str = _setting(
         "_beffroi-page", "System user of the page; empty: root's own, no change of user."
     )
+    relay_user: str = _setting(
+        "_beffroi-relay", "System user of the relay for copiers; empty: root's own, no change of user."
+    )
     heartbeat_s: int = _setting(20, "Pause between two heartbeats of the centre, in seconds.")
     probe_grace_s: int = _setting(10, "Time in which a new policy must prove that the centre is reached.")
     told_days: int = _setting(

@@ -15,6 +15,7 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Protocol
 
 import msgspec
 from beffroi_protocol.messages import PolicyMessage
@@ -62,7 +63,8 @@ class State(msgspec.Struct):
 
     ``inspection``: "" (nobody says), "off" (the policy), "on", "starting", "hung", "failed" (both: ended, it starts
     again), "absent", "small" (not enough memory), "impossible" (the kernel), "alone" (its keeper does not run).
-    ``inspection_hung_at``: when it was last ended because it hung, 0 for never."""
+    ``inspection_hung_at``: when it was last ended because it hung, 0 for never. ``relay``: "" (not wanted), "on",
+    "held" (mails wait for the centre), "alone" (it does not run)."""
 
     serial: str
     fingerprint: str
@@ -90,6 +92,8 @@ class State(msgspec.Struct):
     blocks: list[Block] = []
     changes: list[PolicyChange] = []
     labels: list[str] = []
+    relay: str = ""
+    relay_waiting: int = 0
 
 
 class AskState(msgspec.Struct, tag="state", tag_field="ask"):
@@ -132,26 +136,41 @@ def socket_path(config: BoxConfig) -> Path:
     return config.run_directory / "page.sock"
 
 
-class LocalSocket:
-    """``answer`` is called by one thread, one request after the other."""
+class Flag(Protocol):
+    def is_set(self) -> bool: ...
 
-    def __init__(self, config: BoxConfig, answer: Callable[[Request], Answer]) -> None:
+
+class LocalSocket:
+    """``answer`` is called by one thread, one request after the other. The page's, unless ``path``, ``user`` and
+    ``requests`` are another part's."""
+
+    def __init__(
+        self,
+        config: BoxConfig,
+        answer: Callable[[Any], msgspec.Struct],
+        *,
+        path: Path | None = None,
+        user: str | None = None,
+        requests: msgspec.json.Decoder[Any] = _REQUEST,
+    ) -> None:
         """Errors: OSError."""
         self._answer = answer
-        self._path = path = socket_path(config)
+        self._requests = requests
+        user = config.page_user if user is None else user
+        self._path = path = path or socket_path(config)
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(str(path))
         try:
-            if (owner := user_id(config.page_user)) >= 0:
+            if (owner := user_id(user)) >= 0:
                 os.chown(path, owner, -1)
         except KeyError:
-            log.warning("there is no user %s: no page can ask", config.page_user)
+            log.warning("there is no user %s: nobody can ask at %s", user, path.name)
         path.chmod(0o600)
         self._socket.listen(16)
 
-    def serve(self, stopping: threading.Event) -> None:
+    def serve(self, stopping: Flag) -> None:
         self._socket.settimeout(0.5)
         while not stopping.is_set():
             try:
@@ -165,9 +184,9 @@ class LocalSocket:
                 except (OSError, ValueError):
                     continue
 
-    def _one(self, line: bytes) -> Answer:
+    def _one(self, line: bytes) -> msgspec.Struct:
         try:
-            return self._answer(_REQUEST.decode(line))
+            return self._answer(self._requests.decode(line))
         except msgspec.MsgspecError:
             return Answer(error="request")
 
@@ -178,12 +197,17 @@ class LocalSocket:
 
 def ask(path: Path, request: Request) -> Answer:
     """Ask the agent. Errors: OSError (it does not run), ValueError (no sound answer)."""
+    return asked(path, request, Answer, timeout_s=TIMEOUT_S)
+
+
+def asked[T: msgspec.Struct](path: Path, request: msgspec.Struct, kind: type[T], *, timeout_s: float) -> T:
+    """Errors: OSError (nobody answers), ValueError (no sound answer)."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.settimeout(TIMEOUT_S)
+        client.settimeout(timeout_s)
         client.connect(str(path))
         client.sendall(msgspec.json.encode(request) + b"\n")
         try:
-            return msgspec.json.decode(_line(client, MAX_ANSWER_BYTES), type=Answer)
+            return msgspec.json.decode(_line(client, MAX_ANSWER_BYTES), type=kind)
         except msgspec.MsgspecError:
             raise ValueError("answer") from None
 

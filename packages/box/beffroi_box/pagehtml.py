@@ -162,6 +162,7 @@ def state_page(language: str, state: State) -> str:
         (words(language, "mode"), words(language, f"mode.{state.mode}")),
         (words(language, "entries"), words(language, "lists", state.entries, state.lists)),
         (words(language, "inspection"), _inspection(language, state)),
+        (words(language, "relay"), _relay(language, state)),
         (words(language, "policy"), words(language, "policy_n", state.policy_version)),
         (words(language, "version"), state.version),
         (words(language, "serial"), state.serial),
@@ -200,6 +201,11 @@ def _inspection(language: str, state: State) -> str:
     if state.inspection in ("on", "starting") and state.inspection_hung_at:
         said += " " + words(language, "inspection_hung", when(state.inspection_hung_at))
     return said
+
+
+def _relay(language: str, state: State) -> str:
+    """How mail of copiers goes; "" where the policy wants no relay."""
+    return words(language, f"relay.{state.relay}", state.relay_waiting) if state.relay else ""
 
 
 def _block_row(language: str, block: Block) -> str:

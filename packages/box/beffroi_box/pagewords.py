@@ -180,6 +180,16 @@ WORDS: dict[str, tuple[str, str]] = {
         "Bloquée puis relancée le {}.",
         "It hung and was started again on {}.",
     ),
+    "relay": ("Relais des copieurs", "Relay for copiers"),
+    "relay.on": ("En service. Courriels en attente : {}.", "On. Mails waiting: {}."),
+    "relay.held": (
+        "Le centre ne prend pas les courriels en ce moment : {} en attente ici, rien n’est perdu.",
+        "The centre takes no mail at the moment: {} wait here, nothing is lost.",
+    ),
+    "relay.alone": (
+        "Demandé, mais son programme ne tourne pas : il redémarre seul.",
+        "Asked for, but its program does not run: it restarts by itself.",
+    ),
     "version": ("Version du logiciel", "Software version"),
     "policy": ("Réglages", "Policy"),
     "policy_n": ("version {}", "version {}"),

@@ -33,6 +33,7 @@ from beffroi_box.errors import PolicyInvalid
 from beffroi_box.inspectrules import inspect_rules
 from beffroi_box.lanprobe import FAR_ADDRESSES, NEAR, probe_hidden
 from beffroi_box.pagerules import PAGE_CHAINS, page_input, page_jump, page_rules
+from beffroi_box.relayrules import relay_input, relay_output, relay_redirect
 from beffroi_box.tallies import attempt_sets, counting, declarations
 
 TABLE = "beffroi"
@@ -245,6 +246,7 @@ def _own_traffic(policy: Policy, site: Site, wan: str, lan: str) -> str:
     {lan} meta l4proto {{ tcp, udp }} th dport {{ 53, {site.resolver_port} }} accept
     {lan} udp dport {{ 67, 547 }} accept
     {page_input(lan, site.page_port)}
+    {relay_input(policy, lan)}
     {wan} udp dport {{ 68, 546 }} accept
     {wan} ip saddr @allow4 accept
     {wan} ip6 saddr @allow6 accept
@@ -262,6 +264,7 @@ def _own_traffic(policy: Policy, site: Site, wan: str, lan: str) -> str:
     udp dport {{ 67, 68, 123, 546, 547 }} accept
     ip daddr @centre4 tcp dport {site.centre_port} accept
     ip6 daddr @centre6 tcp dport {site.centre_port} accept
+    {relay_output(policy)}
 {resolvers}
     reject with icmpx admin-prohibited
   }}
@@ -304,6 +307,7 @@ def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
     return f"""table inet {TABLE} {{
   chain dns_ {{
     {redirect}
+    {relay_redirect(policy, lan)}
     {traps}
     {page_jump(lan)}
   }}

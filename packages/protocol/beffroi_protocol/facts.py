@@ -15,6 +15,7 @@ import msgspec
 
 from beffroi_protocol.indicators import Indicator
 from beffroi_protocol.messages import Name, Number, Seconds, Text
+from beffroi_protocol.relaying import Reason
 
 Direction = Annotated[str, msgspec.Meta(pattern="^(in|out)$")]
 """As the town hall sees it: ``in`` from the internet, ``out`` towards it."""
@@ -168,6 +169,19 @@ class SoftwareUpdated(msgspec.Struct, frozen=True, tag="software_updated", tag_f
     at: Seconds
 
 
+class MailRelayed(msgspec.Struct, frozen=True, tag="mail_relayed", tag_field="t"):
+    """What one device handed to the relay over an interval. ``device``: its label in the policy, "" for machines that
+    it does not name. ``sent``: accepted by the centre; ``refused``: here or there; ``reason``: why, the last time.
+    """
+
+    id: Name
+    device: Annotated[str, msgspec.Meta(max_length=60)]
+    sent: Number
+    refused: Number
+    last_at: Seconds
+    reason: Reason = ""
+
+
 Fact = (
     FlowsBlocked
     | NamesRefused
@@ -180,6 +194,7 @@ Fact = (
     | RefusedTotals
     | Diagnosis
     | SoftwareUpdated
+    | MailRelayed
 )
 
 

@@ -19,6 +19,7 @@ import msgspec
 
 from beffroi_protocol.errors import MessageMalformed, MessageTooLarge, VersionUnknown
 from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.relaying import Relay
 
 VERSION = 1
 OLDEST_VERSION = 1
@@ -155,7 +156,7 @@ class Policy(msgspec.Struct, frozen=True):
     honest reason to connect to them. ``canary_names``: nobody has an honest reason to ask for them.
     ``leak_bytes_hour``: bytes an hour to one new destination that raise an alarm, 0 for none. ``beacon_beats`` calls at
     a regular interval of ``beacon_from_s`` to an hour raise one: shorter ones are seen sooner and mistaken more often
-    (a page that refreshes itself). ``unlock``: people
+    (a page that refreshes itself). ``relay``: mail of copiers, None for none. ``unlock``: people
     may lift a block for an hour, at ``portal_url`` (https, without a final slash; "": nowhere). ``inspect``: read
     the first packets of a flow, where an engine is installed.
     """
@@ -180,6 +181,7 @@ class Policy(msgspec.Struct, frozen=True):
     portal_url: Text = ""
     beacon_from_s: Annotated[int, msgspec.Meta(ge=10, le=3600)] = 45
     beacon_beats: Annotated[int, msgspec.Meta(ge=8, le=64)] = 16
+    relay: Relay | None = None
 
 
 class PolicyMessage(msgspec.Struct, frozen=True, tag="policy", tag_field="t"):

@@ -305,6 +305,9 @@ def _check_policy(policy: Policy) -> None:
     open_ports = {*policy.inbound_tcp_ports, *(one.port for one in policy.inbound if one.protocol == "tcp")}
     if open_ports & set(policy.honeyports):
         raise Invalid("honeyports")  # whoever uses the service would be taken for an attacker
+    relay_ports = {25, 587} if policy.relay is not None else set()
+    if relay_ports & set(policy.honeyports):
+        raise Invalid("honeyports")
     try:
         sources = (text for rule in policy.inbound for text in rule.sources)
         for text in (*policy.allow_addresses, *policy.centre_addresses, *sources):

@@ -33,22 +33,26 @@ class TooMany(BeffroiError):
 @csrf_exempt  # no cookie and no browser: the code is the credential
 def enrol(request: HttpRequest) -> HttpResponse:
     try:
-        if request.headers.get("X-Beffroi-Listener") != "box" or request.method != "POST":
-            raise NotFound("address")
-        return _answer(encode(_enrol(request)), 200)
-    except BeffroiError as error:
-        return _answer(encode(Problem(error.code, str(error), error.retryable)), error.http_status)
-    except ProtocolError as error:
-        return _answer(encode(Problem(error.code, str(error))), 400)
+        return answer(encode(_enrol(request)), 200)
+    except (BeffroiError, ProtocolError) as error:
+        return refusal(error)
 
 
-def _enrol(request: HttpRequest) -> EnrolAnswer:
+def body_of_box(request: HttpRequest) -> bytes:
+    """What a box posted on its own listener. Errors: NotFound (anywhere else), TooLarge."""
+    if request.headers.get("X-Beffroi-Listener") != "box" or request.method != "POST":
+        raise NotFound("address")
     length = request.headers.get("Content-Length") or "0"
     if not length.isascii() or not length.isdigit() or int(length[:12]) > MAX_BODY_BYTES:
         raise TooLarge(MAX_BODY_BYTES)
     body = request.read(MAX_BODY_BYTES + 1)
     if len(body) > MAX_BODY_BYTES:
         raise TooLarge(MAX_BODY_BYTES)
+    return body
+
+
+def _enrol(request: HttpRequest) -> EnrolAnswer:
+    body = body_of_box(request)
     network = limits.network_of(client_address(request))
     if limits.used_up("box-enrol", network, limit=_WRONG_CODES, window_s=_WINDOW_S):
         raise TooMany
@@ -59,7 +63,13 @@ def _enrol(request: HttpRequest) -> EnrolAnswer:
         raise
 
 
-def _answer(body: bytes, status: int) -> HttpResponse:
+def refusal(error: BeffroiError | ProtocolError) -> HttpResponse:
+    if isinstance(error, BeffroiError):
+        return answer(encode(Problem(error.code, str(error), error.retryable)), error.http_status)
+    return answer(encode(Problem(error.code, str(error))), 400)
+
+
+def answer(body: bytes, status: int) -> HttpResponse:
     return HttpResponse(
         body, status=status, content_type="application/json", headers={"Cache-Control": "no-store"}
     )

@@ -18,6 +18,7 @@ from beffroi_protocol.facts import (
     FlowsBlocked,
     FlowsLearned,
     LookBack,
+    MailRelayed,
     NamesRefused,
     PolicyRolledBack,
     RefusedTotals,
@@ -26,7 +27,7 @@ from beffroi_protocol.facts import (
 )
 from django.db.models import F
 
-from beffroi.boxes import diagnoses, releases
+from beffroi.boxes import diagnoses, relay, releases
 from beffroi.boxes.models import Box, BoxNotice, FlowCount, RefusedDay
 from beffroi.boxes.queries import SILENT_AFTER_S
 from beffroi.core.decisions.reach import BOX, reaches
@@ -73,6 +74,8 @@ def take_in_fact(event: Event) -> None:
         diagnoses.keep(row.source, fact)
     elif isinstance(fact, SoftwareUpdated):
         releases.keep(row.source, fact)
+    elif isinstance(fact, MailRelayed):
+        relay.keep(row.collectivite_id, fact, _when(fact.last_at))
     else:
         _notice(row, fact)
 

@@ -150,6 +150,29 @@ class RefusedDay(models.Model):
         return f"{self.collectivite_id}:{self.day}"
 
 
+class RelayDay(models.Model):
+    """What one device of a collectivité's relay handed over on one day (UTC). ``device``: its name in the policy, ""
+    for machines that it does not name. ``reason``: a code of why the last refusal was made, at ``refused_at``."""
+
+    collectivite_id = reference()
+    day = models.DateField()
+    device = models.CharField(max_length=60, default="", blank=True)
+    sent = models.BigIntegerField(default=0)
+    refused = models.BigIntegerField(default=0)
+    reason = models.CharField(max_length=20, default="", blank=True)
+    refused_at = models.DateTimeField(null=True, default=None)
+    last_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "box_relay_day"
+        constraints = (
+            models.UniqueConstraint(fields=["collectivite_id", "day", "device"], name="box_relay_day_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.collectivite_id}:{self.day}"
+
+
 class BoxNotice(models.Model):
     """What a box would not do: a protected entry refused, a policy rolled back."""
 

@@ -15,6 +15,7 @@ from beffroi.boxes.models import (
     FlowCount,
     LearnedFlow,
     RefusedDay,
+    RelayDay,
 )
 from beffroi.core.retention.registry import Category, category
 
@@ -29,6 +30,10 @@ def flow_counts(cutoff: datetime) -> QuerySet[FlowCount]:
 
 def refused_days(cutoff: datetime) -> QuerySet[RefusedDay]:
     return RefusedDay.objects.filter(day__lt=cutoff.date())
+
+
+def relay_days(cutoff: datetime) -> QuerySet[RelayDay]:
+    return RelayDay.objects.filter(day__lt=cutoff.date())
 
 
 def notices(cutoff: datetime) -> QuerySet[BoxNotice]:
@@ -56,6 +61,7 @@ def diagnoses(cutoff: datetime) -> QuerySet[BoxDiagnosis]:
 
 category(Category("flow_counts", 60, KEEP_COUNTS_DAYS, flow_counts, batch=500))
 category(Category("refused_days", 61, KEEP_COUNTS_DAYS, refused_days, batch=500))
+category(Category("relay_days", 116, SETTING, relay_days))
 category(Category("box_notices", 62, SETTING, notices))
 category(Category("learned_flows", 63, SETTING, learned))
 category(Category("bypasses", 64, SETTING, bypasses))

@@ -85,6 +85,11 @@ def visible_mailboxes(actor: Actor) -> QuerySet[Mailbox]:
     return rows.filter(collectivite_id=actor.collectivite_id or "")
 
 
+def functional_mailboxes(actor: Actor, collectivite_id: str) -> QuerySet[Mailbox]:
+    """Open mailboxes of a collectivité that are nobody's own: in their name a machine may send."""
+    return visible_mailboxes(actor).filter(collectivite_id=collectivite_id, person_id=None)
+
+
 def access_message(actor: Actor, mailbox: Mailbox, beffroi_id: str) -> MailMessage:
     """The evidence of a message that was delivered to this own mailbox. Errors: NotFound."""
     access_mailbox(actor, mailbox.id)

@@ -30,6 +30,8 @@ from beffroi.lib.config import Config
 AUTHORISED_PARTY = "beffroi"
 KEY_NAME = "oauth.key"
 LIFE_S = 60
+SENDING_ONLY = "@relay"
+"""End of a login that is no address: nobody's mailbox can have it as its name."""
 _SKEW_S = 5
 
 
@@ -60,6 +62,19 @@ def key_id(key: ec.EllipticCurvePrivateKey) -> str:
 
 def mailbox_token(config: Config, address: str, *, life_s: int = LIFE_S) -> str:
     """Return a token that opens the mailbox ``address`` for ``life_s`` seconds."""
+    return _token(config, address, life_s)
+
+
+def sending_token(config: Config, address: str) -> tuple[str, str]:
+    """Return (login, token): for LIFE_S seconds it sends in the name of ``address``, and opens no mailbox.
+
+    Dovecot's userdb, which IMAP asks and submission does not, has no such user; Postfix lets it send as ``address``.
+    """
+    login = address + SENDING_ONLY
+    return login, _token(config, login, LIFE_S)
+
+
+def _token(config: Config, login: str, life_s: int) -> str:
     key = load_key(config)
     now = clock.epoch_s()
     header = {"typ": "JWT", "alg": "ES256", "kid": key_id(key)}
@@ -68,8 +83,8 @@ def mailbox_token(config: Config, address: str, *, life_s: int = LIFE_S) -> str:
         "azp": AUTHORISED_PARTY,
         "aud": AUTHORISED_PARTY,
         "scope": "mail",
-        "sub": address,
-        "email": address,
+        "sub": login,
+        "email": login,
         "iat": now,
         "nbf": now - _SKEW_S,
         "exp": now + life_s,

@@ -16,6 +16,7 @@ import msgspec
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import InboundRule, Policy
+from beffroi_protocol.relaying import MEBIBYTE, Relay
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import formats, timezone
@@ -34,6 +35,7 @@ LABELS = {
     "redirect_dns": gettext_lazy("Ramener au boîtier les résolveurs étrangers"),
     "refuse_doh": gettext_lazy("Refuser les résolveurs chiffrés connus (DoH)"),
     "unlock": gettext_lazy("Les agents peuvent débloquer une heure"),
+    "relay": gettext_lazy("Relais des copieurs"),
     "inspect": gettext_lazy("Lire le début des connexions (si le moteur est installé)"),
     "honeyports": gettext_lazy("Ports pièges"),
     "canary_names": gettext_lazy("Noms pièges"),
@@ -78,6 +80,16 @@ def _said(name: str, value: Any) -> str:
         return ", ".join(_item(one) for one in value) or "—"
     if isinstance(value, bool):
         return _("oui") if value else _("non")
+    if isinstance(value, Relay):
+        return _("%(devices)s, de %(sender)s vers %(recipients)s ; %(hour)s par heure, %(size)s Mo") % {
+            "devices": ", ".join(f"{one.label} ({one.at})" for one in value.devices),
+            "sender": value.sender,
+            "recipients": ", ".join(value.recipients),
+            "hour": value.hour,
+            "size": value.size_bytes // MEBIBYTE,
+        }
+    if value is None:
+        return _("non")
     if name == "mode":
         return str(dict(MODES).get(value, value))
     if name == "observe_until":
@@ -166,6 +178,14 @@ class PolicyForm(forms.Form):
                 for name in ("allow_addresses", "protected_names", "protected_networks", "canary_names")
             },
         }
+
+    def fits(self, base: Policy) -> bool:
+        """``is_valid``, and no trap on a port of the relay, which this form leaves as it is."""
+        both = {25, 587} & set(self.cleaned_data.get("honeyports", ())) if self.is_valid() else set()
+        if both and base.relay is not None:
+            text = _("Le port %(port)s sert au relais des copieurs : il ne peut pas être un piège.")
+            self.add_error("honeyports", text % {"port": min(both)})
+        return self.is_valid()
 
     def policy(self, base: Policy) -> Policy:
         typed = self.cleaned_data

@@ -1,4 +1,4 @@
-"""Addresses of the agents' portal; /v1/enrol answers on the boîtiers' listener only."""
+"""Addresses of the agents' portal; /v1/enrol and /v1/mail-token answer on the boîtiers' listener only."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from beffroi.portal.web import (
     passkeys,
     phones,
     recovery_codes,
+    relay_token,
     rescue,
     room,
     safety,
@@ -174,3 +175,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 if find_spec("beffroi.boxes.api") is not None:
     urlpatterns.append(path("v1/enrol", import_module("beffroi.boxes.api").enrol, name="box_enrol"))
+    urlpatterns.append(path("v1/mail-token", relay_token.mail_token, name="box_mail_token"))

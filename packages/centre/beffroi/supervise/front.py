@@ -109,7 +109,7 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
                 f"timeout client {HELD_TIMEOUT}",
                 "option independent-streams",
                 "http-request deny deny_status 404 unless { path_beg /v1/ }",
-                "use_backend web if { path /v1/enrol }",
+                "use_backend web if { path /v1/enrol /v1/mail-token }",
                 f"use_backend {boxes}-held if METH_POST {{ path /v1/feed }}",
                 f"default_backend {boxes}",
             ),

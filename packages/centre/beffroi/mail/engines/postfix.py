@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes
 
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.process import Process
-from beffroi.mail import alias_routes
+from beffroi.mail import alias_routes, tokens
 from beffroi.mail.engines import layout, outgoing, probes
 from beffroi.mail.reports import values
 from beffroi.mail.sending import policies
@@ -88,6 +88,9 @@ def write(config: Config) -> None:
     _write_map(etc / "senders.cf", paths.routes, alias_routes.SENDERS_QUERY)
     _write_map(etc / "closed.cf", paths.routes, alias_routes.CLOSED_QUERY)
     _write_map(etc / "full.cf", paths.routes, alias_routes.FULL_QUERY)
+    # Whose login may be whose sender: a mailbox's own, and that of a token which only sends (mail/tokens.py).
+    own = f"SELECT address || ' ' || address || '{tokens.SENDING_ONLY}'"
+    _write_map(etc / "logins.cf", paths.routes, f"{own} FROM mailbox WHERE address='%s'")
 
 
 def _fingerprint(certificate: Path) -> str:

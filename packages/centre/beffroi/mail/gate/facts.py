@@ -17,6 +17,7 @@ from beffroi_protocol.indicators import Indicator, Kind, normalise, registered_n
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import is_id
 from beffroi.mail.gate.attachments import File
+from beffroi.mail.tokens import SENDING_ONLY
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_OBSERVATIONS = 1000
@@ -133,7 +134,7 @@ def account(facts: Facts) -> str:
     """Who signed in to send it, or whose filter did, in lower case; "" for mail from elsewhere."""
     if facts.rescan or not (facts.signed_in or facts.by_filter):
         return ""
-    return (facts.user or facts.sender).lower()[:320]
+    return (facts.user or facts.sender).lower().removesuffix(SENDING_ONLY)[:320]
 
 
 def recipients(facts: Facts) -> list[str]:

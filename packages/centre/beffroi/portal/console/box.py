@@ -89,7 +89,7 @@ def policy(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
     base = _number(request.POST.get("base", ""))
     if base != version:
         raise Conflict("the policy changed meanwhile")
-    if not form.is_valid() or "edit" in request.POST:
+    if not form.fits(old) or "edit" in request.POST:
         return page(request, "console/box_policy.html", {**context, "form": form})
     new = form.policy(old)
     changes = policies.differences(old, new)

@@ -1,16 +1,22 @@
-"""The commune's own boîtiers, to read only: state, observation, who goes round them, and why their settings changed."""
+"""The commune's own boîtiers, to read only: state, observation, who goes round them, why their settings changed,
+what copiers sent through them."""
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from beffroi.boxes import fleet
+from beffroi.boxes import relay as relays
 from beffroi.core.identity.actor import Actor
-from beffroi.portal import places, words
+from beffroi.lib import clock
+from beffroi.portal import places, relay_words, words
 from beffroi.portal.pages import for_agents, page
 
 CHANGES = 10
+RELAY_DAYS = 30
 
 
 @require_GET
@@ -19,6 +25,8 @@ def boxes(request: HttpRequest, actor: Actor) -> HttpResponse:
     owner = actor.collectivite_id or ""
     rows = fleet.fleet(actor)
     flows = fleet.learned_flows(actor, owner)
+    relay = relays.relay_of(actor, owner)
+    since = (clock.now() - timedelta(days=RELAY_DAYS)).date()
     context = {
         "place": "home",
         "lines": places.own_boxes(actor),
@@ -29,6 +37,9 @@ def boxes(request: HttpRequest, actor: Actor) -> HttpResponse:
         ),
         "waiting": flows.filter(direction="in", state="open").count(),
         "bypasses": [words.bypass(one.kind, one.count, one.last_at) for one in fleet.bypasses(actor, owner)],
+        "relay": relay,
+        "devices": relay_words.devices(relay, relays.relay_days(actor, owner, since=since)),
+        "days": RELAY_DAYS,
         "changes": fleet.policy_history(actor, owner)[:CHANGES],
     }
     return page(request, "portal/boxes.html", context)

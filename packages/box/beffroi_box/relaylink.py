@@ -1,0 +1,68 @@
+"""What the agent and the relay say to one another, over a Unix socket of the relay's user.
+
+Purpose: the relay knows no key, no policy and no file of the box: it is told what is wanted, and given a token when it
+         has something to send.
+Input:   the relay talks to whatever is plugged into the LAN: its requests are hostile. No request can do more than ask
+         for a minute's right to send as the policy's mailbox, or tell a number.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from beffroi_protocol.relaying import Reason, Relay
+
+from beffroi_box.config import BoxConfig
+from beffroi_box.local import asked
+
+
+class Order(msgspec.Struct):
+    """``listen``: the box's own IPv4 addresses in the LAN; ``centre``: where the centre was found; ``ca``: as PEM."""
+
+    relay: Relay
+    listen: tuple[str, ...]
+    centre: tuple[str, ...]
+    ca: str = ""
+
+
+class AskOrder(msgspec.Struct, tag="order", tag_field="ask"):
+    pass
+
+
+class AskMailToken(msgspec.Struct, tag="mail_token", tag_field="ask"):
+    pass
+
+
+class TellRelayed(msgspec.Struct, tag="relayed", tag_field="ask"):
+    """Since it was told last, of one device; ``waiting``: mails on the disk now; ``trouble``: what holds them up."""
+
+    device: str
+    sent: int
+    refused: int
+    reason: Reason
+    waiting: int
+    trouble: str = ""
+
+
+class RelayAnswer(msgspec.Struct):
+    """``error``: a code, "" when it worked. ``order`` None: no relay is wanted."""
+
+    error: str = ""
+    order: Order | None = None
+    login: str = ""
+    token: str = ""
+
+
+RelayRequest = AskOrder | AskMailToken | TellRelayed
+REQUESTS = msgspec.json.Decoder(RelayRequest)
+ANSWER_TIMEOUT_S = 45.0
+
+
+def socket_path(config: BoxConfig) -> Path:
+    return config.run_directory / "relay.sock"
+
+
+def ask(path: Path, request: RelayRequest) -> RelayAnswer:
+    """Ask the agent. Errors: OSError (it does not answer), ValueError (no sound answer)."""
+    return asked(path, request, RelayAnswer, timeout_s=ANSWER_TIMEOUT_S)

@@ -1,0 +1,85 @@
+"""The relay for copiers of one commune's boîtiers: on or off, who may send to whom, and what was sent and refused.
+
+Access: the Département. What is saved is a new version of the settings; the page of the boîtier has its history, and
+        the way back.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from beffroi_protocol.messages import Policy
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from beffroi.boxes import actions, queries
+from beffroi.boxes import relay as relays
+from beffroi.core.communes import queries as communes
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, NotFound
+from beffroi.mail import queries as mail
+from beffroi.portal import relay_words
+from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.relay_form import RelayForm
+
+DAYS = 30
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def relay(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
+    box = queries.access_box(actor, box_id)
+    commune = communes.access_collectivite(actor, box.collectivite_id)
+    current = queries.current_policy(actor, commune.id)
+    if current is None:
+        raise NotFound("policy")
+    version, policy = current
+    senders = list(mail.functional_mailboxes(actor, commune.id).values_list("address", flat=True))
+    domains = communes.visible_domains(actor).filter(collectivite_id=commune.id)
+    own = [f"@{name}" for name in domains.values_list("name", flat=True)]
+    if request.method == "POST":
+        if request.POST.get("base", "") != str(version):
+            raise Conflict("the policy changed meanwhile")
+        form = RelayForm(request.POST, senders=senders)
+        if form.is_valid() and form.cleaned_data["on"] and _trapped(policy):
+            trapped = _("Le port 25 ou 587 sert de piège à ce boîtier : retirez-le d’abord des ports pièges.")
+            form.add_error("on", trapped)
+        if form.is_valid():
+            new = msgspec.structs.replace(policy, relay=form.relay(settings.BEFFROI))
+            reason = form.cleaned_data["reason"]
+            if new != policy:
+                actions.set_policy(
+                    actor=actor, collectivite=commune, policy=new, reason=reason, base_version=version
+                )
+            return HttpResponseRedirect(reverse("box_relay", args=[box.id]))
+    else:
+        form = RelayForm(initial=RelayForm.initial_of(policy.relay, own), senders=senders)
+    context: dict[str, Any] = {
+        "place": "boxes",
+        "box": box,
+        "commune": commune,
+        "base": version,
+        "form": form,
+        "on": policy.relay is not None,
+        "proved": box.policy_version >= version,
+        "senders": senders,
+        "traps": _trapped(policy),
+        "devices": relay_words.devices(policy.relay, relays.relay_days(actor, commune.id, since=_since())),
+        "days": DAYS,
+    }
+    return page(request, "console/box_relay.html", context, status=400 if form.errors else 200)
+
+
+def _since() -> Any:
+    return (clock.now() - timedelta(days=DAYS)).date()
+
+
+def _trapped(policy: Policy) -> bool:
+    """A port of the relay is a trap there: it must be given up first."""
+    return bool({25, 587} & set(policy.honeyports))
