@@ -28,7 +28,7 @@ from beffroi.mail.filters.models import Absence, FilterRule, Forward, Signature
 from beffroi.mail.held.models import HeldMail
 from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.models import Mailbox, RemediationJob, Sending
-from beffroi.mail.people.models import Departure, Member
+from beffroi.mail.people.models import Delegation, Departure, Member
 from beffroi.watch.models import Campaign
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
 from beffroi_protocol.indicators import normalise
@@ -180,6 +180,9 @@ PORTAL = {
     "held_review": Rule("thing", HELD, {"text": "x"}),
     "shared_mailboxes": Rule("own", data={"local": "x", "domain": "beaune.test", "title": "X"}),
     "shared_mailbox": Rule("led", lambda world: {"mailbox_id": world.shared_id}, {"what": "close"}),
+    "delegations": Rule("own"),
+    "delegation_new": Rule("own", data={"first": "2030-01-01", "last": "2030-01-02"}),
+    "delegation_end": Rule("ours", lambda world: {"delegation_id": Delegation.objects.get().id}),
     "mail_handling": Rule("thing", mail(uid=1), {"what": "note", "text": "x"}),
     "departures": Rule("own"),
     "departure_prepare": Rule("led", lambda world: {"person_id": world.beaune.colleague.id}),
@@ -376,6 +379,15 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         **of_it, person_id=beaune.agent.id, target="x@y.example", expires_at=clock.now() + timedelta(days=9)
     )
     FilterRule.objects.create(**of_it, position=1, field="from", words="x", act="star")
+    Delegation.objects.create(
+        **of_it,
+        owner_id=beaune.agent.id,
+        person_id=beaune.colleague.id,
+        right="answer",
+        begins_at=clock.now() + timedelta(days=5),  # not yet: the colleague is a stranger like others
+        ends_at=clock.now() + timedelta(days=9),
+        by=beaune.agent.id,
+    )
     return World(
         beaune,
         nuits,
@@ -436,6 +448,7 @@ def changed() -> tuple[object, ...]:
         set(ImportJob.objects.values_list("id", "state")),
         set(Departure.objects.values_list("id", "state")),
         Member.objects.filter(ended_at=None).count(),
+        set(Delegation.objects.values_list("id", "ended_at", "seen_at")),
         set(Forward.objects.values_list("target", "ended_at")),
         set(FilterRule.objects.values_list("words", "is_on")),
         (Absence.objects.count(), Signature.objects.count()),

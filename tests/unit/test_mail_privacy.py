@@ -119,8 +119,8 @@ def test_the_separator_of_the_server_divides_folders() -> None:
 
 @pytest.mark.parametrize(
     ("value", "private"),
-    [("Personal", True), ("private", True), (" Private ", True), ("PERSONAL (x)", True), ("Company-Confidential", False),
-     ("", False), ("Impersonal", False)],
+    [("Personal", True), ("private", True), (" Private ", True), ("PERSONAL (x)", True), ("", False),
+     ("Company-Confidential", False), ("Impersonal", False)],
 )  # fmt: skip
 def test_the_header_sensitivity_counts(value: str, private: bool) -> None:
     assert is_private(folder="INBOX", subjects=["Conseil"], sensitivities=[value]) is private
