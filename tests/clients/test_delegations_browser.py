@@ -102,7 +102,7 @@ def test_a_mailbox_is_lent_read_and_taken_back(desk: Callable[[Membership], Any]
     inspect(owner, "d-bandeau")
     owner.goto("/courrier/delegations/")
     inspect(owner, "d-fait")
-    press(owner, "Arrêter")
+    press(owner, f"Arrêter\xa0: {box.address}, Sophie Martin")
     inspect(owner, "d-arretee")
     assert delegate.goto(f"/courrier/{box.id}/2/").status == 404
 
