@@ -325,6 +325,7 @@ POSTED = (
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new"),
     *("outgoing_account", "outgoing_mail", "console_forward_end", "mail_handling"),
     *("mail_absence", "mail_filter_new", "mail_filter", "mail_signature", "forward_end"),
+    "delegation_end",
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new", "mail_bank"),
     *("outgoing_account", "outgoing_mail"),
 )

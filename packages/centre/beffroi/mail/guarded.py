@@ -29,6 +29,8 @@ _KEPT_AWAY = (b"\\Junk", b"\\Trash", b"\\Noselect", b"\\NonExistent")
 _FLAGS = {b"\\Seen", b"\\Flagged", b"\\Answered", b"$Forwarded"}
 _DRAFT_FLAGS = {b"\\Draft", b"\\Deleted"}
 _SLICE = 100
+MAX_LOOKED = 1000
+"""Hits of a search whose headers are asked for, the latest: the first search of an old mailbox opens each of them."""
 
 
 class GuardedClient:
@@ -82,7 +84,8 @@ class GuardedClient:
         return {b"UNSEEN": count}
 
     def search(self, criteria: Any, charset: str | None = None) -> list[int]:
-        return self.visible(self._client.search(criteria, charset=charset))
+        """The visible ones among the latest ``MAX_LOOKED`` hits, in ascending order."""
+        return self.visible(sorted(self._client.search(criteria, charset=charset))[-MAX_LOOKED:])
 
     def newest(self, criteria: Any, limit: int) -> list[int]:
         """As ``search``, the highest numbers first and no more than ``limit``: looks at no more mails than it must."""
