@@ -95,11 +95,11 @@ def test_a_member_sends_in_its_name_until_taken_off_and_the_record_says_who(beau
         actor=beaune.agent, mailbox=box, place=Place(1, 1), message_id="<a@beaune.test>", recipients=1
     )
     assert AuditEntry.objects.get(verb="mail:sending:scheduled").actor_id == beaune.agent.id
-    assert outgoing._mailbox(sending) == box
+    assert (opened := outgoing._opened(sending)) and opened.mailbox == box
     # A colleague who opens the shared draft calls it back.
     assert sendings.cancel(actor=beaune.colleague, sending=sending)
     actions.remove_member(actor=beaune.referent, mailbox=box, person_id=beaune.agent.id)
-    assert outgoing._mailbox(sending) is None
+    assert outgoing._opened(sending) is None
 
 
 def test_held_mails_of_a_functional_mailbox_are_told_and_the_link_ends_with_its_readers(

@@ -29,7 +29,7 @@ from beffroi.mail.filters.models import Absence, FilterRule, Forward, Signature
 from beffroi.mail.held.models import HeldMail
 from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.models import Mailbox, RemediationJob, Sending
-from beffroi.mail.people.models import Departure, Member
+from beffroi.mail.people.models import Delegation, Departure, Member
 from beffroi.watch.models import Campaign
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
 from beffroi_protocol.indicators import normalise
@@ -184,6 +184,9 @@ PORTAL = {
     "aliases": Rule("own", data={"local": "x", "domain": "beaune.test", "mailbox": "x"}),
     "alias": Rule("led", lambda world: {"alias_id": Alias.objects.get().id}, {"what": "end"}),
     "unknown_addresses": Rule("own", data={"domain": "beaune.test", "what": "receive", "mailbox": "x"}),
+    "delegations": Rule("own"),
+    "delegation_new": Rule("own", data={"first": "2030-01-01", "last": "2030-01-02"}),
+    "delegation_end": Rule("ours", lambda world: {"delegation_id": Delegation.objects.get().id}),
     "mail_handling": Rule("thing", mail(uid=1), {"what": "note", "text": "x"}),
     "departures": Rule("own"),
     "departure_prepare": Rule("led", lambda world: {"person_id": world.beaune.colleague.id}),
@@ -328,6 +331,7 @@ POSTED = (
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new"),
     *("outgoing_account", "outgoing_mail", "console_forward_end", "mail_handling"),
     *("mail_absence", "mail_filter_new", "mail_filter", "mail_signature", "forward_end"),
+    "delegation_end",
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new", "mail_bank"),
     *("outgoing_account", "outgoing_mail"),
 )
@@ -385,6 +389,15 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
     alias = Alias.objects.create(collectivite_id=beaune.id, address="elus@beaune.test")
     AliasTarget.objects.create(alias_id=alias.id, collectivite_id=beaune.id, mailbox_id=shared.id)
     FilterRule.objects.create(**of_it, position=1, field="from", words="x", act="star")
+    Delegation.objects.create(
+        **of_it,
+        owner_id=beaune.agent.id,
+        person_id=beaune.colleague.id,
+        right="answer",
+        begins_at=clock.now() + timedelta(days=5),  # not yet: the colleague is a stranger like others
+        ends_at=clock.now() + timedelta(days=9),
+        by=beaune.agent.id,
+    )
     return World(
         beaune,
         nuits,
@@ -448,6 +461,7 @@ def changed() -> tuple[object, ...]:
         set(Alias.objects.values_list("address", "sends", "ended_at")),
         set(AliasTarget.objects.values_list("mailbox_id", "ended_at")),
         CatchAll.objects.count(),
+        set(Delegation.objects.values_list("id", "ended_at", "seen_at")),
         set(Forward.objects.values_list("target", "ended_at")),
         set(FilterRule.objects.values_list("words", "is_on")),
         (Absence.objects.count(), Signature.objects.count()),

@@ -186,6 +186,9 @@ class Config:
         "People may let their mail go on to addresses outside of their collectivité's domains; the référent sees it.",
     )
     forwarding_days: int = _days(90, "Term of a forward, until its owner renews it.", low=1, high=366)
+    delegation_days: int = _days(
+        90, "Longest time for which a mailbox is lent to a colleague.", low=1, high=366
+    )
     portal_source_connections: int = _limit(
         600,
         "Portal: connections that one source (an IPv4 address, an IPv6 /64) may hold, and may open within 10 s.",

@@ -23,6 +23,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, ids
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.mail import clients, keys, prevalence, queries
+from beffroi.mail.access import Right, access
 from beffroi.mail.aliases.models import Alias
 from beffroi.mail.models import Mailbox, MailMessage, RemediationJob
 
@@ -92,11 +93,12 @@ def reopen_mailbox(*, actor: Actor, mailbox: Mailbox) -> bool:
 
 @transaction.atomic
 def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
-    """A person reports a message of their own mailbox: a sighting for watch, never a proof. Return its id.
+    """A person reports a message of a mailbox that they may open: a sighting for watch, never a proof. Return its id.
 
-    Errors: NotFound when the message was not delivered to this mailbox of this person.
+    Errors: NotFound when the message was not delivered to this mailbox, or it is none of theirs.
     """
-    message = queries.access_message(actor, mailbox, beffroi_id)
+    access(actor, mailbox.id, Right.READ)
+    message = queries.delivered_message(mailbox, beffroi_id)
     verdict = queries.verdict_of(message)
     auth = verdict.get("auth", {})
     sighting_id = ids.new_id("sig")

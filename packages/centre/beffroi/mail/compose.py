@@ -34,6 +34,8 @@ MAX_FILES_BYTES = 20 * 1024 * 1024
 MAX_REFERENCES = 30
 TAB_HEADER = "X-Beffroi-Tab"
 SOURCE_HEADER = "X-Beffroi-Source"
+AUTHOR_HEADER = "X-Beffroi-Author"
+"""Whose draft it is, where somebody writes in the owner's stead. Like the other two, it does not leave."""
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}", re.IGNORECASE)
 _NAMED = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|([^"<>]*))\s*<([^<>]*)>')
@@ -80,7 +82,8 @@ class File:
 
 @dataclass(frozen=True)
 class Draft:
-    """What a person has written so far. ``tab``: the page it is written in; ``source``: see ``source_of``."""
+    """What a person has written so far. ``tab``: the page it is written in; ``source``: see ``source_of``; ``author``
+    and ``sender``: identifier and address of who writes in the owner's stead."""
 
     from_name: str
     from_address: str
@@ -95,6 +98,8 @@ class Draft:
     references: str = ""
     tab: str = ""
     source: str = ""
+    author: str = ""
+    sender: Address | None = None
 
 
 @dataclass(frozen=True)
@@ -189,6 +194,8 @@ def build(draft: Draft, now: datetime, *, lenient: bool = False) -> bytes:
     kept in a field of its own. Errors: DraftInvalid."""
     message = EmailMessage(policy=_POLICY)
     message["From"] = Address(_checked(draft.from_name, "from"), addr_spec=draft.from_address)
+    if draft.sender is not None:  # RFC 5322, 3.6.2: who transmits, where it is not the author
+        message["Sender"] = draft.sender
     for header, field_name in (("To", "to"), ("Cc", "cc"), ("Bcc", "bcc")):
         typed = getattr(draft, field_name)
         try:
@@ -208,10 +215,7 @@ def build(draft: Draft, now: datetime, *, lenient: bool = False) -> bytes:
     if parent := _identifier(draft.in_reply_to):
         message["In-Reply-To"] = parent
         message["References"] = " ".join(_MESSAGE_ID.findall(draft.references)[-MAX_REFERENCES:]) or parent
-    if _TAB.fullmatch(draft.tab):
-        message[TAB_HEADER] = draft.tab
-    if draft.source:
-        message[SOURCE_HEADER] = _checked(draft.source, "source", 600)
+    _put_own_fields(message, draft)
     text = draft.text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
     encoded = text.encode("utf-8", "replace")
     if len(encoded) > MAX_TEXT_BYTES:
@@ -235,6 +239,15 @@ def build(draft: Draft, now: datetime, *, lenient: bool = False) -> bytes:
         )
         message.add_attachment(file.data, maintype=maintype, subtype=subtype, filename=name)
     return message.as_bytes()
+
+
+def _put_own_fields(message: EmailMessage, draft: Draft) -> None:
+    """What is for the draft alone (submission.without_private_fields)."""
+    if _TAB.fullmatch(draft.tab):
+        message[TAB_HEADER] = draft.tab
+    for header, field_name in ((AUTHOR_HEADER, "author"), (SOURCE_HEADER, "source")):
+        if value := getattr(draft, field_name):
+            message[header] = _checked(value, field_name, 600)
 
 
 def check(draft: Draft, now: datetime, *, lenient: bool) -> None:

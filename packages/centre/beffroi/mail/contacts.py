@@ -15,7 +15,8 @@ from imapclient.exceptions import IMAPClientError
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.lib.config import Config
-from beffroi.mail import drafts, queries, reader
+from beffroi.mail import access, drafts, queries, reader
+from beffroi.mail.access import Access, Right
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries as people
@@ -25,9 +26,10 @@ MAX_PEOPLE = 1000
 
 
 def suggestions(config: Config, actor: Actor, mailbox: Mailbox) -> list[tuple[str, str]]:
-    """(name, address) each once: written to, the latest first; then the collectivité."""
+    """(name, address) each once: written to, the latest first; then the collectivité. Errors: NotFound."""
+    opened = access.access(actor, mailbox.id, Right.ANSWER)
     found: dict[str, tuple[str, str]] = {}
-    for name, address in (*_written_to(config, mailbox.address), *_own_collectivite(actor)):
+    for name, address in (*_written_to(config, opened), *_own_collectivite(actor)):
         key = address.lower()
         if key != mailbox.address.lower() and (key not in found or (name and not found[key][0])):
             found[key] = (name, address)
@@ -46,9 +48,9 @@ def _own_collectivite(actor: Actor) -> list[tuple[str, str]]:
     return found + [("", one) for one in aliases.addresses_of(actor.collectivite_id or "")]
 
 
-def _written_to(config: Config, address: str) -> list[tuple[str, str]]:
+def _written_to(config: Config, opened: Access) -> list[tuple[str, str]]:
     try:
-        with reader.connect(config, address) as client:
+        with access.connect(config, opened) as client:
             return list(_of_sent(client))
     except reader.MailboxUnavailable:
         return []

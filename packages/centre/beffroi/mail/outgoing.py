@@ -17,10 +17,12 @@ from datetime import timedelta
 
 from django.conf import settings
 
+from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.queries import current_memberships
 from beffroi.lib import clock
-from beffroi.lib.errors import Unavailable
-from beffroi.mail import drafts, original, queries, sendings, submission
+from beffroi.lib.errors import NotFound, Unavailable
+from beffroi.mail import access, drafts, original, sendings, submission
+from beffroi.mail.access import Access, Right
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.drafts import DraftChanged, Place
 from beffroi.mail.models import Mailbox, MailMessage, Sending
@@ -67,20 +69,20 @@ def _passed_the_door(sending: Sending) -> bool:
 
 def _attempt(sending: Sending) -> bool:
     """Whether it was settled."""
-    mailbox = _mailbox(sending)
-    if mailbox is None:
+    opened = _opened(sending)
+    if opened is None:
         sendings.settle(sending, reason="closed")
         return True
     config = settings.BEFFROI
     try:
-        with drafts.open_drafts(config, mailbox.address) as folder:
+        with access.open_drafts(config, opened) as folder:
             message, envelope = folder.message(_place(sending))
-        sender = original.envelope_sender(envelope).lower() or mailbox.address
-        if sender != mailbox.address and not aliases.may_write_as(mailbox, sender):
+        sender = original.envelope_sender(envelope).lower() or opened.address
+        if sender != opened.address and not aliases.may_write_as(opened.mailbox, sender):
             raise submission.Refused("sender")  # the alias was ended meanwhile
         submission.submit(
             config,
-            mailbox.address,
+            opened.address,
             original.envelope_recipients(envelope),
             submission.without_private_fields(message),
             sender=sender,
@@ -93,18 +95,30 @@ def _attempt(sending: Sending) -> bool:
     except Unavailable:
         return _refused(sending, submission.Refused("unreachable", again=True))
     sendings.accepted(sending)
-    _file(sending, submission.source_of(message))
+    _file(sending)
+    _mark(opened, submission.source_of(message))
     return True
 
 
-def _file(sending: Sending, source: str = "") -> None:
-    """Move the draft to Sent. Without Dovecot it is done later; a draft that is gone is no reason to wait."""
+def _mark(opened: Access, source: str) -> None:
+    """Mark what was answered, as far as whoever wrote may see it; a mark that is missing is no fault."""
+    if not source:
+        return
+    try:
+        with access.open_drafts(settings.BEFFROI, opened) as folder:
+            folder.mark_source(source)
+    except Unavailable:
+        pass
+
+
+def _file(sending: Sending) -> None:
+    """Move the draft to Sent, also when whoever wrote it is out of the mailbox by now. Without Dovecot it is done
+    later; a draft that is gone is no reason to wait."""
     mailbox = Mailbox.objects.filter(pk=sending.mailbox_id, closed_at=None).first()
     try:
         if mailbox is not None:
             with drafts.open_drafts(settings.BEFFROI, mailbox.address) as folder:
                 folder.file_as_sent(_place(sending))
-                folder.mark_source(source)
     except DraftChanged:
         log.warning("a draft was changed while it was sent; it stays among the drafts")
     except Unavailable:
@@ -126,10 +140,15 @@ def _refused(sending: Sending, refusal: submission.Refused) -> bool:
     return True
 
 
-def _mailbox(sending: Sending) -> Mailbox | None:
+def _opened(sending: Sending) -> Access | None:
     """The mailbox, if this person may still send from it."""
     member = any(
         one.collectivite_id == sending.collectivite_id for one in current_memberships(sending.person_id)
     )
-    opened = queries.opened_by(sending.person_id, sending.collectivite_id)
-    return opened.filter(pk=sending.mailbox_id).first() if member else None
+    if not member:
+        return None
+    try:
+        actor = Actor("person", sending.person_id, sending.collectivite_id)
+        return access.access(actor, sending.mailbox_id, Right.ANSWER)
+    except NotFound:
+        return None

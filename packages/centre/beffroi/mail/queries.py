@@ -93,6 +93,11 @@ def functional_mailboxes(actor: Actor, collectivite_id: str) -> QuerySet[Mailbox
 def access_message(actor: Actor, mailbox: Mailbox, beffroi_id: str) -> MailMessage:
     """The evidence of a message that was delivered to this own mailbox. Errors: NotFound."""
     access_mailbox(actor, mailbox.id)
+    return delivered_message(mailbox, beffroi_id)
+
+
+def delivered_message(mailbox: Mailbox, beffroi_id: str) -> MailMessage:
+    """The evidence of a message that was delivered there; the caller has checked the mailbox. Errors: NotFound."""
     delivered = MailDelivery.objects.filter(message_id=beffroi_id, mailbox_id=mailbox.id).exists()
     return existing(MailMessage.objects.filter(pk=beffroi_id).first() if delivered else None, "message")
 

@@ -10,16 +10,19 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, existing
-from beffroi.mail import queries
+from beffroi.mail.access import Access, Right, access
 from beffroi.mail.drafts import Place
 from beffroi.mail.gate.facts import hash_of_message_id
 from beffroi.mail.models import Mailbox, Sending
+from beffroi.mail.people import delegations
+from beffroi.mail.people.models import DelegatedAct, Delegation
 
 UNDO_S = 10
 OPEN = (Sending.State.WAITING, Sending.State.SENDING, Sending.State.ACCEPTED)
@@ -35,7 +38,7 @@ class AlreadyLeaving(Conflict):
 @transaction.atomic
 def schedule(*, actor: Actor, mailbox: Mailbox, place: Place, message_id: str, recipients: int) -> Sending:
     """Let the draft at this place leave in ``UNDO_S`` seconds. Errors: NotFound, AlreadyLeaving."""
-    queries.access_mailbox(actor, mailbox.id)
+    opened = access(actor, mailbox.id, Right.ANSWER)
     now = clock.now()
     sending = Sending(
         mailbox_id=mailbox.id,
@@ -51,21 +54,28 @@ def schedule(*, actor: Actor, mailbox: Mailbox, place: Place, message_id: str, r
             sending.save(force_insert=True)
     except IntegrityError:
         raise AlreadyLeaving from None
-    _record(actor, "mail:sending:scheduled", sending, {"recipients": recipients})
+    lent: dict[str, str | int] = {"delegation_id": opened.delegation.id} if opened.delegation else {}
+    _record(actor, "mail:sending:scheduled", sending, {"recipients": recipients, **lent})
     publish("mail:sending_scheduled", {"sending_id": sending.id}, collectivite_id=sending.collectivite_id)
     return sending
 
 
 def access_sending(actor: Actor, mailbox_id: str, sending_id: str) -> Sending:
     """A message on its way from a mailbox that this person may open, whoever wrote it: members of a functional
-    mailbox share its drafts, so each of them may call one back. Errors: NotFound."""
-    mailbox = queries.access_mailbox(actor, mailbox_id)
-    return existing(Sending.objects.filter(mailbox_id=mailbox.id, pk=sending_id).first(), "message")
+    mailbox share its drafts, so each of them may call one back. A delegate may do so with what they wrote.
+    Errors: NotFound."""
+    opened = access(actor, mailbox_id, Right.ANSWER)
+    return existing(_rows(opened).filter(pk=sending_id).first(), "message")
+
+
+def _rows(opened: Access) -> QuerySet[Sending]:
+    rows = Sending.objects.filter(mailbox_id=opened.mailbox.id)
+    return rows if opened.owns else rows.filter(person_id=opened.actor.id)
 
 
 def unsettled(actor: Actor, mailbox: Mailbox) -> list[Sending]:
-    """What waits, and what was refused and not yet looked at; oldest first."""
-    queries.access_mailbox(actor, mailbox.id)
+    """What waits, and what was refused and not yet looked at; oldest first. Errors: NotFound."""
+    access(actor, mailbox.id, Right.READ)
     states = (*OPEN, Sending.State.REFUSED)
     rows = Sending.objects.filter(mailbox_id=mailbox.id, person_id=actor.id, state__in=states)
     return list(rows.order_by("created_at")[:20])
@@ -85,8 +95,9 @@ def cancel(*, actor: Actor, sending: Sending) -> bool:
 
 
 def call_back(*, actor: Actor, mailbox: Mailbox, place: Place) -> None:
-    """Whoever goes on writing a message that waits has called it back. Errors: AlreadyLeaving."""
-    rows = Sending.objects.filter(mailbox_id=mailbox.id, uid_validity=place.uid_validity, uid=place.uid)
+    """Whoever goes on writing a message that waits has called it back. Errors: NotFound, AlreadyLeaving."""
+    opened = access(actor, mailbox.id, Right.ANSWER)
+    rows = _rows(opened).filter(uid_validity=place.uid_validity, uid=place.uid)
     for one in rows.exclude(state__in=(Sending.State.SENT, Sending.State.CANCELLED)):
         if not cancel(actor=actor, sending=one):
             raise AlreadyLeaving
@@ -120,10 +131,28 @@ def settle(sending: Sending, *, reason: str = "", refused: Sequence[str] = ()) -
         before, state = Sending.State.SENDING, Sending.State.REFUSED
     if not _set(sending, (before,), state, reason=reason, refused=json.dumps(list(refused)[:100])):
         return
+    if not reason:
+        _note_delegated(sending)
     verb = "mail:sending:refused" if reason else "mail:sending:sent"
     _record(SYSTEM, verb, sending, {"reason": reason} if reason else {})
     kind = "mail:sending_refused" if reason else "mail:sending_sent"
     publish(kind, {"sending_id": sending.id}, collectivite_id=sending.collectivite_id)
+
+
+def _note_delegated(sending: Sending) -> None:
+    """What left in its owner's name is in the owner's list, also when the delegation ended meanwhile."""
+    entry = Delegation.objects.filter(
+        mailbox_id=sending.mailbox_id, person_id=sending.person_id, begins_at__lte=sending.created_at
+    )
+    row = entry.order_by("-begins_at").first()
+    owns = Mailbox.objects.filter(pk=sending.mailbox_id, person_id=sending.person_id).exists()
+    if row is not None and not owns:
+        delegations.note(
+            actor=Actor("person", sending.person_id, sending.collectivite_id),
+            delegation=row,
+            what=DelegatedAct.What.SENT,
+            message_key=sending.message_id_hash,
+        )
 
 
 def _set(sending: Sending, before: Sequence[str], after: str, **more: str) -> bool:

@@ -1,9 +1,9 @@
-"""Timers of what only the portal can compose from all services; in worker."""
+"""Timers and mails of what only the portal can compose from all services; in worker."""
 
 from __future__ import annotations
 
-from beffroi.core.events import periodic
-from beffroi.portal import held_digest, weather
+from beffroi.core.events import Event, consumer, periodic
+from beffroi.portal import delegation_told, held_digest, weather
 
 RECENT_DAYS, LATE_DAYS = 2, 40
 """A boîtier that was cut off tells what it counted up to 40 days later (``boxes.consumers``)."""
@@ -27,3 +27,8 @@ def record_late_figures() -> None:
 @periodic("held.digest", every_s=30.0)
 def send_digests() -> None:
     held_digest.send_due()
+
+
+@consumer(name="delegation.told", kinds=("mail:delegation_given",), atomic=False)
+def tell_owner(event: Event) -> None:
+    delegation_told.tell_owner(event.payload["delegation_id"])

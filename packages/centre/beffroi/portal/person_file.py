@@ -27,7 +27,7 @@ from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.filters.models import Absence, FilterRule, Forward, Signature
 from beffroi.mail.held.models import HeldMail, SenderRule
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
-from beffroi.mail.people.models import Departure, Handling, Member, Note
+from beffroi.mail.people.models import DelegatedAct, Delegation, Departure, Handling, Member, Note
 from beffroi.watch.models import Sighting
 
 FORM = 1
@@ -104,6 +104,16 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
         ),
         "departures": _rows(
             Departure.objects.filter(person_id=own), "collectivite_id", "state", "created_at", "confirmed_at"
+        ),
+        "delegations": _rows(
+            Delegation.objects.filter(Q(owner_id=own) | Q(person_id=own) | Q(by=own)),
+            "mailbox_id", "owner_id", "person_id", "by", "right", "begins_at", "ends_at", "reason", "ended_at",
+        ),
+        "delegated_acts": _rows(
+            DelegatedAct.objects.filter(
+                delegation_id__in=Delegation.objects.filter(Q(owner_id=own) | Q(person_id=own)).values("pk")
+            ),
+            "delegation_id", "day", "what", "message_key",
         ),
         "sender_rules": _rows(
             SenderRule.objects.filter(created_by=own), "mailbox_id", "address", "verdict", "created_at", "ended_at"

@@ -56,6 +56,10 @@ CATEGORIES = {
     "relay_days": gettext_lazy("Envois des copieurs par le relais du boîtier, par jour"),
     "events": gettext_lazy("Événements internes"),
     "facts": gettext_lazy("Faits reçus des portes"),
+    "delegated_acts": gettext_lazy(
+        "Boîtes confiées : ce que la personne remplaçante a lu et envoyé, par jour"
+    ),
+    "delegations": gettext_lazy("Boîtes confiées : à qui, de quel jour à quel jour"),
     "retention_runs": gettext_lazy("Rapports de purge"),
 }
 

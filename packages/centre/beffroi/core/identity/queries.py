@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.db.models import Q, QuerySet
 
 from beffroi.core.communes import row_security
@@ -98,6 +100,11 @@ def access_app_password(actor: Actor, app_password_id: str) -> AppPassword:
 def person_name(person_id: str) -> str:
     """For pages that already checked access; empty when the person is gone."""
     return Person.objects.filter(pk=person_id).values_list("name", flat=True).first() or ""
+
+
+def person_names(person_ids: Collection[str]) -> dict[str, str]:
+    """For pages that already checked access; who is gone is not in it."""
+    return dict(Person.objects.filter(pk__in=list(person_ids)).values_list("id", "name"))
 
 
 def administrator(administrator_id: str) -> Administrator:

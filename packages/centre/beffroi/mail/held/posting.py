@@ -30,8 +30,12 @@ class MailNotTaken(Unavailable):
     code = "mail.not_taken"
 
 
-def compose(config: Config, *, to: str, subject: str, text: str, html: str) -> EmailMessage:
-    """A mail in plain text with the same in HTML, marked as written by a machine."""
+def compose(
+    config: Config, *, to: str, subject: str, text: str, html: str, personal: bool = True
+) -> EmailMessage:
+    """A mail in plain text with the same in HTML, marked as written by a machine. ``personal``: for the owner alone,
+    also where the mailbox is lent (mail/privacy.py): a digest names what is held, and its link opens without a
+    sign-in."""
     mail = EmailMessage()
     mail["From"] = Address("Beffroi", LOCAL_PART, config.mail_name)
     mail["To"] = to
@@ -39,6 +43,8 @@ def compose(config: Config, *, to: str, subject: str, text: str, html: str) -> E
     mail["Date"] = format_datetime(timezone.localtime(clock.now()))
     mail["Message-ID"] = f"<{ids.new_id('dig')}@{config.mail_name}>"
     mail["Auto-Submitted"] = "auto-generated"
+    if personal:
+        mail["Sensitivity"] = "Personal"
     mail.set_content(text)
     mail.add_alternative(html, subtype="html")
     return mail

@@ -1,5 +1,6 @@
-"""Whoever leaves a collectivité reads none of its functional mailboxes any more, whichever way they left; and a
-departure is confirmed once the engines have ended it. Process: worker."""
+"""Whoever leaves a collectivité reads none of its functional mailboxes and none that was lent to them any more, nor
+does anybody read theirs, whichever way they left; and a departure is confirmed once the engines have ended it.
+Process: worker."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.core.identity.queries import current_memberships
 from beffroi.mail.models import Mailbox
-from beffroi.mail.people import actions, leaving
+from beffroi.mail.people import actions, delegations, leaving
 from beffroi.mail.people.models import Member
 
 SYSTEM = Actor.system("mail.people")
@@ -21,6 +22,7 @@ def end_members(event: Event) -> None:
     person_id, owner = ended.person_id, ended.collectivite_id
     if any(one.collectivite_id == owner for one in current_memberships(person_id)):
         return
+    delegations.end_all_of(actor=SYSTEM, person_id=person_id, collectivite_id=owner)
     rows = Member.objects.filter(person_id=person_id, collectivite_id=owner, ended_at=None)
     for mailbox in Mailbox.objects.filter(pk__in=rows.values("mailbox_id")):
         actions.remove_member(actor=SYSTEM, mailbox=mailbox, person_id=person_id)

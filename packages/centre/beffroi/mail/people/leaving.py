@@ -30,7 +30,7 @@ from beffroi.mail import actions as mail
 from beffroi.mail import doveadm, projections
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.models import Mailbox
-from beffroi.mail.people import actions, queries
+from beffroi.mail.people import actions, delegations, queries
 from beffroi.mail.people.models import Departure, Member
 
 UNDO_DAYS = 30
@@ -55,6 +55,7 @@ def depart(
     remaining = {one.id: one for one in queries.people(actor, collectivite.id) if one.id != person.id}
     if not set(successors.values()) <= remaining.keys():
         raise Invalid("successor")
+    delegations.end_all_of(actor=actor, person_id=person.id, collectivite_id=collectivite.id)
     left = []
     for mailbox in read_by(person.id, collectivite.id):
         actions.remove_member(actor=actor, mailbox=mailbox, person_id=person.id)

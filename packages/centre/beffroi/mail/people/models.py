@@ -1,4 +1,5 @@
-"""Functional mailboxes (mairie@, état civil): who reads them, who deals with which mail. And departures of people.
+"""Functional mailboxes (mairie@, état civil): who reads them, who deals with which mail. Delegations of one's own
+mailbox for a period. And departures of people.
 
 A mail is named by ``message_key``: our identifier, or the SHA-256 of its Message-ID where it did not come through the
 mail door. Nothing here says what a mail says; a note is what a colleague wrote beside it.
@@ -122,3 +123,66 @@ class Departure(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class Delegation(models.Model):
+    """A colleague of the same collectivité opens a person's own mailbox, from ``begins_at`` to ``ends_at`` (UTC).
+
+    ``by``: the owner, or the référent, who gives a ``reason``. ``seen_at``: its owner had it before their eyes, where
+    somebody else gave it; ``told_at``: the mail about it was handed over.
+    """
+
+    class Right(models.TextChoices):
+        READ = "read"
+        ANSWER = "answer"
+
+    id = id_field("dlg")
+    mailbox_id = reference(db_index=True)
+    collectivite_id = reference(db_index=True)
+    owner_id = reference()
+    person_id = reference(db_index=True)
+    right = models.CharField(max_length=8, choices=Right)
+    begins_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    by = reference()
+    reason = models.CharField(max_length=200, default="", blank=True)
+    created_at = models.DateTimeField(default=clock.now)
+    seen_at = models.DateTimeField(null=True, default=None)
+    told_at = models.DateTimeField(null=True, default=None)
+    ended_at = models.DateTimeField(null=True, default=None)
+    ended_by = reference(default="", blank=True)
+
+    class Meta:
+        db_table = "mail_delegation"
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class DelegatedAct(models.Model):
+    """One mail that a delegate read or sent, once a day: what the owner's list counts. Nothing of what it says.
+
+    ``message_key``: as beside mails of functional mailboxes; where a mail has no name, a hash of where it lies.
+    ``day``: in France.
+    """
+
+    class What(models.TextChoices):
+        READ = "read"
+        SENT = "sent"
+
+    delegation_id = reference()
+    collectivite_id = reference()
+    day = models.DateField(db_index=True)
+    what = models.CharField(max_length=8, choices=What)
+    message_key = models.CharField(max_length=64)
+
+    class Meta:
+        db_table = "mail_delegated_act"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["delegation_id", "day", "what", "message_key"], name="mail_delegated_act_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.delegation_id}:{self.day}"

@@ -1,4 +1,5 @@
-"""How long is kept who dealt with which mail, notes beside mails, former members and departures.
+"""How long is kept who dealt with which mail, notes beside mails, former members and departures;
+what was done in a mailbox that was lent.
 
 The mailboxes themselves are the commune's archive: a closed one keeps its content and its key.
 """
@@ -10,7 +11,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from beffroi.core.retention.registry import Category, category
-from beffroi.mail.people.models import Departure, Handling, Member, Note
+from beffroi.mail.people.models import DelegatedAct, Delegation, Departure, Handling, Member, Note
 
 
 def handlings(cutoff: datetime) -> QuerySet[Handling]:
@@ -31,7 +32,19 @@ def departures(cutoff: datetime) -> QuerySet[Departure]:
     return Departure.objects.filter(created_at__lt=cutoff, state__in=over)
 
 
+def delegated_acts(cutoff: datetime) -> QuerySet[DelegatedAct]:
+    return DelegatedAct.objects.filter(day__lt=cutoff.date())
+
+
+def delegations(cutoff: datetime) -> QuerySet[Delegation]:
+    """Not one in force, and none whose acts are still there."""
+    over = Delegation.objects.filter(ends_at__lt=cutoff) | Delegation.objects.filter(ended_at__lt=cutoff)
+    return over.exclude(pk__in=DelegatedAct.objects.values("delegation_id"))
+
+
 category(Category("handlings", 96, "retention_messages_days", handlings))
 category(Category("mail_notes", 97, "retention_messages_days", notes))
 category(Category("former_members", 98, "retention_accounts_days", former_members))
 category(Category("departures", 99, "retention_accounts_days", departures))
+category(Category("delegated_acts", 113, "retention_messages_days", delegated_acts))
+category(Category("delegations", 114, "retention_accounts_days", delegations))

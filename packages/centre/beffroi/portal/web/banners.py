@@ -1,5 +1,6 @@
-"""What the owner of a mailbox must see at each visit: a forward, an absence, a held account. And what its référent
-should hear of: an alias that nobody reads any more, an account that is held, mail that goes on to an address outside.
+"""What the owner of a mailbox must see at each visit: a forward, an absence, a delegation, a held account. And what its
+référent should hear of: an alias that nobody reads any more, an account that is held, mail that goes on to an address
+outside.
 
 Access: the actor's own mailboxes; the référent learns addresses of the collectivité, nothing of any mail.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -21,6 +23,7 @@ from beffroi.mail.filters.models import Absence, Forward
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import queries as sending
 from beffroi.portal import filters_words
+from beffroi.portal.web import delegations
 
 FRESH = timedelta(days=7)
 
@@ -35,6 +38,8 @@ class Banner:
     began: bool
     forward: Forward | None
     held: bool
+    lent: list[dict[str, Any]]
+    """To whom it is lent now or soon."""
 
 
 def banners(mailboxes: Iterable[Mailbox]) -> list[Banner]:
@@ -43,10 +48,11 @@ def banners(mailboxes: Iterable[Mailbox]) -> list[Banner]:
     found = []
     for mailbox in mailboxes:
         away, onward = queries.absence(mailbox), queries.forward(mailbox)
-        if away or onward or mailbox.id in held:
+        lent = delegations.banner(mailbox)
+        if away or onward or lent or mailbox.id in held:
             until = filters_words.day(filters_words.last_day(away)) if away else ""
             began = away is not None and away.begins_at <= clock.now()
-            found.append(Banner(mailbox, away, until, began, onward, mailbox.id in held))
+            found.append(Banner(mailbox, away, until, began, onward, mailbox.id in held, lent))
     return found
 
 

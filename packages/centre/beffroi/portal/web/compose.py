@@ -1,7 +1,8 @@
 """Courrier: write, answer, pass on; keep the draft; send, and call back.
 
 Input:  hostile: what is typed, what is attached, and the mail that is answered. A line end in a header is refused.
-Access: the mailbox is looked up among the actor's own; another one's is "no such page".
+Access: ``mail.access``: the actor's own mailboxes, and those that are lent to them to answer; another one's is "no such
+        page".
 Works without scripts; with them (static/portal/webmail.js) the same form is saved by itself.
 """
 
@@ -23,7 +24,8 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound
-from beffroi.mail import compose, contacts, drafts, original, queries, reader, sendings
+from beffroi.mail import access, compose, contacts, drafts, original, queries, reader, sendings
+from beffroi.mail.access import Access, Right
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.compose import Draft, DraftInvalid, File
 from beffroi.mail.drafts import DraftChanged, Place
@@ -33,6 +35,7 @@ from beffroi.mail.people import handling
 from beffroi.mail.people import queries as team
 from beffroi.portal import webmail_words
 from beffroi.portal.pages import asks_part, for_agents, page, words_of
+from beffroi.portal.web import delegations
 from beffroi.portal.web.folders import asked_folder
 
 ANSWERS = {"repondre": "reply", "tous": "all", "transferer": "forward"}
@@ -44,28 +47,28 @@ FIELDS = ("to", "cc", "bcc", "subject", "text", "message_id", "in_reply_to", "re
 @for_agents
 def write(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     """An empty page to write on, or one that answers a mail (``repondre``, ``tous``, ``transferer`` = its number)."""
-    mailbox = queries.access_mailbox(actor, mailbox_id)
+    box = access.access(actor, mailbox_id, Right.ANSWER)
+    mailbox = box.mailbox
     form: dict[str, Any] = {"to": request.GET.get("a", "")[:1000]}
     for word, how in ANSWERS.items():
         asked = request.GET.get(word, "")
         if asked.isascii() and asked.isdigit() and len(asked) < 11:
-            form = _answer(mailbox, int(asked), asked_folder(request), how)
+            form = _answer(box, int(asked), asked_folder(request), how)
             if how != "forward" and team.title_of(mailbox) and form["answered"]:
                 form["answering"] = _colleague(actor, mailbox, form["answered"])
                 handling.answering(actor=actor, mailbox=mailbox, key=form["answered"])
             break
-    signed = compose.signed(
-        own_settings.signature(actor, mailbox), own_settings.common_line(mailbox.collectivite_id)
-    )
+    own = delegations.signature(box) or own_settings.signature(actor, mailbox)
+    signed = compose.signed(own, own_settings.common_line(mailbox.collectivite_id))
     form["text"] = signed + form.get("text", "")
-    return _form(request, mailbox, form)
+    return _form(request, box, form)
 
 
-def _answer(mailbox: Mailbox, uid: int, folder: str, how: str) -> dict[str, Any]:
-    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+def _answer(box: Access, uid: int, folder: str, how: str) -> dict[str, Any]:
+    with access.open_mailbox(settings.BEFFROI, box) as opened:
         view = opened.read(uid, folder)
         found = original.fetch(opened, uid, folder, view.text or _text_of(view.html))
-    own = [mailbox.address, *aliases.senders(mailbox)]
+    own = [box.address, *aliases.senders(box.mailbox)]
     names = {"who": found.from_name or found.from_address, "when": found.sent_at}
     if how == "forward":
         words = _("---------- Message transféré ----------") + "\n"
@@ -75,8 +78,8 @@ def _answer(mailbox: Mailbox, uid: int, folder: str, how: str) -> dict[str, Any]
         words += _("À : %(to)s") % {"to": ", ".join(found.to)}
     else:
         words = _("Le %(when)s, %(who)s a écrit :") % names
-    others = [one.alias.address for one in aliases.leading_to([mailbox])]
-    form: dict[str, Any] = compose.answer(found, how, mailbox.address, words, others)
+    others = [one.alias.address for one in aliases.leading_to([box.mailbox])]
+    form: dict[str, Any] = compose.answer(found, how, box.address, words, others)
     form["sender"] = compose.addressed(found, own)
     form["source"] = compose.source_of(found, how)
     form["how"] = how
@@ -114,21 +117,22 @@ def _text_of(html: str) -> str:
 @for_agents
 def draft(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpResponse:
     """Go on writing a draft."""
-    mailbox = queries.access_mailbox(actor, mailbox_id)
-    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+    box = access.access(actor, mailbox_id, Right.ANSWER)
+    with access.open_mailbox(settings.BEFFROI, box) as opened:
         found = original.draft(opened, uid)
     form = {name: getattr(found, name, "") for name in FIELDS}
     form["text"] = found.text or _text_of(found.html)
     form |= {"uid": found.uid, "uid_validity": found.uid_validity, "files": found.attachments}
     form["sender"] = found.sender
-    return _form(request, mailbox, form)
+    return _form(request, box, form)
 
 
 @require_POST
 @for_agents
 def save(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     """Keep the draft (``what`` = save), send it, or put it away; JSON for the script of the page."""
-    mailbox = queries.access_mailbox(actor, mailbox_id)
+    box = access.access(actor, mailbox_id, Right.ANSWER)
+    mailbox = box.mailbox
     what = request.POST.get("what", "save")
     if what not in ("save", "send", "discard"):
         raise Invalid("what")
@@ -138,10 +142,10 @@ def save(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
             sendings.call_back(actor=actor, mailbox=mailbox, place=at)
         if what == "discard":
             _presence(request, actor, mailbox, what)
-            return _discard(request, mailbox, at)
-        written = _written(request, actor, mailbox)
+            return _discard(request, box, at)
+        written = _written(request, box)
         compose.check(written, clock.now(), lenient=what != "send")
-        with drafts.open_drafts(settings.BEFFROI, mailbox.address) as folder:
+        with access.open_drafts(settings.BEFFROI, box) as folder:
             saved = folder.save(written, at=at, keep=_kept(request), final=what == "send")
     except (
         DraftInvalid,
@@ -150,7 +154,7 @@ def save(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         reader.MailboxUnavailable,
         NotFound,
     ) as error:
-        return _not_saved(request, mailbox, error)
+        return _not_saved(request, box, error)
     _presence(request, actor, mailbox, what)
     if what == "send":
         sending = sendings.schedule(
@@ -162,27 +166,27 @@ def save(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         )
         target = f"{reverse('mail_list', args=[mailbox.id])}?envoi={sending.id}"
         return _went(request, target)
-    return _kept_answer(request, mailbox, saved, written)
+    return _kept_answer(request, box, saved, written)
 
 
-def _discard(request: HttpRequest, mailbox: Mailbox, at: Place | None) -> HttpResponse:
+def _discard(request: HttpRequest, box: Access, at: Place | None) -> HttpResponse:
     if at is not None:
         try:
-            with drafts.open_drafts(settings.BEFFROI, mailbox.address) as folder:
+            with access.open_drafts(settings.BEFFROI, box) as folder:
                 folder.put_away(at)
         except DraftChanged:
             pass
-    return _went(request, reverse("mail_list", args=[mailbox.id]))
+    return _went(request, reverse("mail_list", args=[box.mailbox.id]))
 
 
 def _went(request: HttpRequest, target: str) -> HttpResponse:
     return JsonResponse({"goto": target}) if _by_script(request) else HttpResponseRedirect(target)
 
 
-def _kept_answer(request: HttpRequest, mailbox: Mailbox, saved: drafts.Saved, written: Draft) -> HttpResponse:
+def _kept_answer(request: HttpRequest, box: Access, saved: drafts.Saved, written: Draft) -> HttpResponse:
     if not _by_script(request):
-        return HttpResponseRedirect(reverse("mail_draft", args=[mailbox.id, saved.place.uid]))
-    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+        return HttpResponseRedirect(reverse("mail_draft", args=[box.mailbox.id, saved.place.uid]))
+    with access.open_mailbox(settings.BEFFROI, box) as opened:
         files = (
             opened.read(saved.place.uid, drafts.DRAFTS).attachments if written.files or _kept(request) else ()
         )
@@ -197,7 +201,7 @@ def _kept_answer(request: HttpRequest, mailbox: Mailbox, saved: drafts.Saved, wr
     )
 
 
-def _not_saved(request: HttpRequest, mailbox: Mailbox, error: BeffroiError) -> HttpResponse:
+def _not_saved(request: HttpRequest, box: Access, error: BeffroiError) -> HttpResponse:
     """What is wrong and what to do, with everything that was typed still there."""
     words = webmail_words.trouble(error) or " ".join(words_of(error))
     field_name = error.field_name if isinstance(error, DraftInvalid) else ""
@@ -208,23 +212,27 @@ def _not_saved(request: HttpRequest, mailbox: Mailbox, error: BeffroiError) -> H
     form |= {"uid": at.uid if at else "", "uid_validity": at.uid_validity if at else ""}
     form |= {"error": words, "error_field": field_name}
     if at is not None and not isinstance(error, (DraftChanged, NotFound, reader.MailboxUnavailable)):
-        with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+        with access.open_mailbox(settings.BEFFROI, box) as opened:
             form["files"] = opened.read(at.uid, drafts.DRAFTS).attachments
-    return _form(request, mailbox, form, status=error.http_status)
+    return _form(request, box, form, status=error.http_status)
 
 
-def _written(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> Draft:
+def _written(request: HttpRequest, box: Access) -> Draft:
     """What the form says. Errors: DraftInvalid."""
-    values = {name: request.POST.get(name, "") for name in FIELDS}
+    mailbox = box.mailbox
+    values: dict[str, Any] = {name: request.POST.get(name, "") for name in FIELDS}
     values["message_id"] = values["message_id"] or compose.new_message_id(mailbox.address)
     if not values["message_id"].endswith(f"@{mailbox.address.rpartition('@')[2]}>"):
         raise DraftInvalid("message_id", "control")
     sender = request.POST.get("sender", "").lower() or mailbox.address
     if sender != mailbox.address and not aliases.may_write_as(mailbox, sender):
         raise DraftInvalid("sender", "not_yours")
-    files = [*_forwarded(request, actor, mailbox), *_uploaded(request)]
+    files = [*_forwarded(request, box), *_uploaded(request)]
+    if box.delegation is not None:
+        values |= delegations.sender(box)
+    else:
+        values["from_name"] = team.title_of(mailbox) or identity.person_name(box.actor.id)
     return Draft(
-        from_name=team.title_of(mailbox) or identity.person_name(actor.id),
         from_address=sender,
         files=files,
         **values,
@@ -243,7 +251,7 @@ def _uploaded(request: HttpRequest) -> list[File]:
     return [File(one.name or "", one.read()) for one in found]
 
 
-def _forwarded(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> list[File]:
+def _forwarded(request: HttpRequest, box: Access) -> list[File]:
     """Attachments of the mail that is passed on, at the first saving; none that a decision holds."""
     parts = [one for one in request.POST.getlist("forward") if _SECTION.fullmatch(one)]
     uid = request.POST.get("forwarded_uid", "")
@@ -251,11 +259,11 @@ def _forwarded(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> list[Fil
         return []
     folder = request.POST.get("forwarded_folder", "INBOX")[:255]
     out = []
-    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+    with access.open_mailbox(settings.BEFFROI, box) as opened:
         beffroi_id = opened.read(int(uid), folder).summary.beffroi_id
         for part in parts[: compose.MAX_FILES]:
             found, data = opened.attachment(int(uid), part, folder)
-            if queries.holds_file(actor, beffroi_id, data):
+            if queries.holds_file(box.actor, beffroi_id, data):
                 raise DraftInvalid("files", "held", found.name)
             out.append(File(found.name, data))
     return out
@@ -276,12 +284,13 @@ def _by_script(request: HttpRequest) -> bool:
     return request.headers.get("Accept", "") == "application/json"
 
 
-def _form(request: HttpRequest, mailbox: Mailbox, form: dict[str, Any], *, status: int = 200) -> HttpResponse:
+def _form(request: HttpRequest, box: Access, form: dict[str, Any], *, status: int = 200) -> HttpResponse:
     context = {
+        **delegations.shown(box),
         "place": "mail",
-        "mailbox": mailbox,
+        "mailbox": box.mailbox,
         "form": form,
-        "senders": _senders(mailbox, str(form.get("sender") or "")),
+        "senders": _senders(box.mailbox, str(form.get("sender") or "")),
         "limit_bytes": compose.MAX_FILES_BYTES,
         "undo_s": sendings.UNDO_S,
     }
@@ -301,7 +310,7 @@ def _senders(mailbox: Mailbox, chosen: str) -> list[str]:
 @for_agents
 def people(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     """Whom one may want to write to: [name, address] each, the ones written to most recently first."""
-    mailbox = queries.access_mailbox(actor, mailbox_id)
+    mailbox = access.access(actor, mailbox_id, Right.ANSWER).mailbox
     answer = JsonResponse({"people": contacts.suggestions(settings.BEFFROI, actor, mailbox)})
     answer["Cache-Control"] = "no-store, private"
     return answer
@@ -312,7 +321,8 @@ def people(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
 def sending(request: HttpRequest, actor: Actor, mailbox_id: str, sending_id: str) -> HttpResponse:
     """How a message on its way stands; asked again by htmx while it may still be called back."""
     found = sendings.access_sending(actor, mailbox_id, sending_id)
-    context = {"place": "mail", "mailbox": queries.access_mailbox(actor, mailbox_id), "one": shown(found)}
+    mailbox = access.access(actor, mailbox_id, Right.ANSWER).mailbox
+    context = {"place": "mail", "mailbox": mailbox, "one": shown(found)}
     part = asks_part(request, "state")
     return page(request, "portal/parts/mail_sending.html" if part else "portal/mail_sending.html", context)
 

@@ -1,7 +1,7 @@
 """Courrier: folders, moving and marking.
 
 Input:  hostile: folder names and numbers of the form. Every change is a POST with a token of the session.
-Access: the mailbox is looked up among the actor's own; another one's is "no such page".
+Access: ``mail.access``: whoever answers in the owner's stead marks mails; moving, deleting and folders are the owner's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from django.views.decorators.http import require_POST
 
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Invalid
-from beffroi.mail import folders, queries, reader
+from beffroi.mail import access, folders, reader
+from beffroi.mail.access import Right
 from beffroi.mail.folders import Folder
 from beffroi.portal.pages import for_agents
 
@@ -86,7 +87,8 @@ def alone(letters: Sequence[reader.MessageSummary]) -> list[dict[str, Any]]:
 @for_agents
 def act(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     """Mark or move messages; then the list again."""
-    mailbox = queries.access_mailbox(actor, mailbox_id)
+    what, target = request.POST.get("what", ""), request.POST.get("target", "")
+    box = access.access(actor, mailbox_id, Right.ANSWER if what in folders.FLAGS else Right.OWN)
     folder = asked_folder(request)
     uids = [
         int(one)
@@ -94,17 +96,16 @@ def act(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         for one in several.split(",")[: folders.MAX_UIDS]
         if one.isascii() and one.isdigit() and len(one) < 11
     ]
-    what, target = request.POST.get("what", ""), request.POST.get("target", "")
     if what.startswith("move:"):
         what, target = "move", what[5:]
-    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+    with access.open_mailbox(settings.BEFFROI, box) as opened:
         count = folders.act(opened, folder, uids, what, target)
     if not uids:
         messages.info(request, _("Cochez d’abord un ou plusieurs courriels."))
     elif what not in folders.FLAGS:
         messages.info(request, _moved(count, what, target))
     suffix = "" if folder == INBOX else f"?dossier={quote(folder)}"
-    return HttpResponseRedirect(reverse("mail_list", args=[mailbox.id]) + suffix)
+    return HttpResponseRedirect(reverse("mail_list", args=[mailbox_id]) + suffix)
 
 
 def _moved(count: int, what: str, target: str) -> str:
@@ -122,14 +123,14 @@ def _moved(count: int, what: str, target: str) -> str:
 @for_agents
 def create(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     """A new folder, open."""
-    mailbox = queries.access_mailbox(actor, mailbox_id)
+    box = access.access(actor, mailbox_id)
     name = request.POST.get("name", "").strip()
     try:
-        with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+        with access.open_mailbox(settings.BEFFROI, box) as opened:
             folders.create(opened, name)
     except Invalid:
         messages.error(
             request, _("Ce nom de dossier existe déjà ou ne convient pas : lettres, chiffres et espaces.")
         )
-        return HttpResponseRedirect(reverse("mail_list", args=[mailbox.id]))
-    return HttpResponseRedirect(reverse("mail_list", args=[mailbox.id]) + f"?dossier={quote(name)}")
+        return HttpResponseRedirect(reverse("mail_list", args=[mailbox_id]))
+    return HttpResponseRedirect(reverse("mail_list", args=[mailbox_id]) + f"?dossier={quote(name)}")

@@ -28,7 +28,7 @@ from beffroi.mail import reader
 from beffroi.portal import chart, explaining, incident_view, weather_words, words
 from beffroi.portal.pages import asks_part, for_agents, give_live_grant, page
 from beffroi.portal.places import own_boxes
-from beffroi.portal.web import held, weather
+from beffroi.portal.web import delegations, held, weather
 from beffroi.portal.web.banners import banners, told
 
 RECENT = 6
@@ -50,7 +50,7 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
         return page(request, "portal/parts/protection.html", context)
     opened, todo = (
         open_incidents(actor),
-        [*held.todo(actor), *told(actor), *closing(actor), *actions_of(request)],
+        [*held.todo(actor), *delegations.told(actor), *told(actor), *closing(actor), *actions_of(request)],
     )
     return page(
         request,

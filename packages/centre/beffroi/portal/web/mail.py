@@ -2,7 +2,7 @@
 
 Input:  hostile: everything in a mail. Text is escaped by the templates; HTML is cleaned and served from its own
         address, in a sandbox, with a policy that loads nothing.
-Access: the mailbox is looked up among the actor's own; another one's is "no such page".
+Access: ``mail.access``: the actor's own mailboxes, and those that are lent to them; another one's is "no such page".
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound
 from beffroi.lib.ids import is_id
-from beffroi.mail import actions, folders, queries, reader, sendings
-from beffroi.mail.models import Mailbox
+from beffroi.mail import access, actions, folders, queries, reader, sendings
+from beffroi.mail.access import Access, Right
 from beffroi.mail.people import queries as people
 from beffroi.mail.quota import queries as quota
 from beffroi.mail.safety import queries as safety
 from beffroi.portal import room_words, safe_html, safety_words, words
 from beffroi.portal.pages import asks_part, for_agents, page
-from beffroi.portal.web import compose, shared
+from beffroi.portal.web import compose, delegations, shared
 from beffroi.portal.web.banners import banners
 from beffroi.portal.web.folders import alone, asked_folder, folder_context, grouped
 from beffroi.watch import queries as watch
@@ -68,26 +68,30 @@ class NotCheckedYet(BeffroiError):
 @for_agents
 def mailboxes(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The only mailbox, or a choice."""
-    own = list(queries.own_mailboxes(actor))
+    own = access.openable(actor)
     if len(own) == 1:
         return HttpResponseRedirect(reverse("mail_list", args=[own[0].id]))
-    named = people.titles(own)
-    context = {"place": "mail", "mailboxes": [(one, named.get(one.id, "")) for one in own]}
+    named, lent = people.titles(own), delegations.lent(actor)
+    context = {
+        "place": "mail",
+        "mailboxes": [(one, named.get(one.id, ""), lent.get(one.id)) for one in own],
+    }
     return page(request, "portal/mailboxes.html", context)
 
 
 @require_GET
 @for_agents
 def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
-    mailbox = queries.access_mailbox(actor, mailbox_id)
+    box = access.access(actor, mailbox_id, Right.READ)
+    mailbox = box.mailbox
     folder = asked_folder(request)
     asked = request.GET.get("q", "").strip()[:MAX_SEARCH_CHARS]
     before = request.GET.get("avant", "")
     before_uid = int(before) if before.isascii() and before.isdigit() and len(before) < 11 else None
     part = asks_part(request, "list")
-    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+    with access.open_mailbox(settings.BEFFROI, box) as opened:
         places = [] if part else folders.listing(opened)
-        room = None if part else folders.room(opened)
+        room = folders.room(opened) if box.owns and not part else None
         if asked:
             shown, total = folders.search(opened, folder, asked)
             found = shown
@@ -106,8 +110,9 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "watched": request.GET.get("envoi", ""),
         "place": "mail",
         "mailbox": mailbox,
-        "banners": [] if part else banners([mailbox]),
-        "mailboxes": list(queries.own_mailboxes(actor)),
+        **delegations.shown(box),
+        "banners": banners([mailbox]) if box.owns and not part else [],
+        "mailboxes": access.openable(actor),
         "letters": letters,
         "unread": sum(not one.seen for one in shown),
         "older": shown[-1].uid if len(found) > PAGE_MESSAGES and not asked else None,
@@ -115,6 +120,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "reported": set(request.session.get(REPORTED_KEY, [])),
         "room": room_words.mailbox(room) if room else None,
         "collectivite_full": not part
+        and box.owns
         and quota.rooms([mailbox.collectivite_id])[mailbox.collectivite_id].full,
         "referent": actor.role == "referent",
     }
@@ -136,9 +142,10 @@ def _warned(
 @require_GET
 @for_agents
 def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpResponse:
-    mailbox = queries.access_mailbox(actor, mailbox_id)
+    box = access.access(actor, mailbox_id, Right.READ)
+    mailbox = box.mailbox
     folder = asked_folder(request)
-    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+    with access.open_mailbox(settings.BEFFROI, box) as opened:
         view = opened.read(uid, folder)
         if not view.summary.seen:
             opened.mark_seen(uid, folder)
@@ -146,6 +153,7 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
     safe = safe_html.clean(view.html) if view.html else None
     links = safe.links if safe else safe_html.links_in_text(view.text)
     context = {
+        **delegations.shown(box),
         "place": "mail",
         "mailbox": mailbox,
         "uid": uid,
@@ -183,8 +191,8 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
 @for_agents
 def content(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpResponse:
     """The HTML of a mail, cleaned, for the frame alone."""
-    mailbox = queries.access_mailbox(actor, mailbox_id)
-    view = _read(mailbox.address, uid, asked_folder(request))
+    box = access.access(actor, mailbox_id, Right.READ)
+    view = _read(box, uid, asked_folder(request))
     return HttpResponse(
         safe_html.clean(view.html).document,
         headers={
@@ -203,9 +211,9 @@ def attachment(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int, pa
 
     Errors: AttachmentBlocked, AttachmentTooLarge, NotFound.
     """
-    mailbox = queries.access_mailbox(actor, mailbox_id)
+    box = access.access(actor, mailbox_id, Right.READ)
     folder = asked_folder(request)
-    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
+    with access.open_mailbox(settings.BEFFROI, box) as opened:
         beffroi_id = opened.read(uid, folder).summary.beffroi_id
         found, data = opened.attachment(uid, part, folder)
     if queries.holds_file(actor, beffroi_id, data):
@@ -234,29 +242,33 @@ def _frame_size(html: str) -> str:
 @for_agents
 def report(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpResponse:
     """Ask for confirmation with the consequences; then hand the sighting in."""
-    mailbox = queries.access_mailbox(actor, mailbox_id)
+    box = access.access(actor, mailbox_id, Right.READ)
     folder = asked_folder(request)
     if request.method == "GET":
-        view = _read(mailbox.address, uid, folder)
-        context = {"place": "mail", "mailbox": mailbox, "uid": uid, "message": view.summary}
+        view = _read(box, uid, folder)
+        context = {"place": "mail", "mailbox": box.mailbox, "uid": uid, "message": view.summary}
+        context |= delegations.shown(box)
         context |= folder_context(folder, [])
         return page(request, "portal/mail_report.html", context)
     beffroi_id = request.POST.get("beffroi_id", "")
     if not is_id(beffroi_id, "msg"):
         raise Invalid("beffroi_id")
     if report_state(request, actor, beffroi_id) is None:
-        _hand_in(actor, mailbox, uid, beffroi_id, folder)
+        _hand_in(box, uid, beffroi_id, folder)
         known = [one for one in request.session.get(REPORTED_KEY, []) if one != beffroi_id]
         request.session[REPORTED_KEY] = [*known, beffroi_id][-MAX_REMEMBERED:]
     return HttpResponseRedirect(reverse("mail_reported", args=[beffroi_id]))
 
 
-def _hand_in(actor: Actor, mailbox: Mailbox, uid: int, beffroi_id: str, folder: str) -> None:
+def _hand_in(box: Access, uid: int, beffroi_id: str, folder: str) -> None:
     """Errors: NotFound, NotCheckedYet (the mail lies there, and the sweep has not collected its evidence yet)."""
+    # A delegate reports what they may see, so the mail itself is asked first.
+    if not box.owns and _read(box, uid, folder).summary.beffroi_id != beffroi_id:
+        raise NotFound("message")
     try:
-        actions.report_phishing(actor=actor, mailbox=mailbox, beffroi_id=beffroi_id)
+        actions.report_phishing(actor=box.actor, mailbox=box.mailbox, beffroi_id=beffroi_id)
     except NotFound:
-        if _read(mailbox.address, uid, folder).summary.beffroi_id != beffroi_id:
+        if _read(box, uid, folder).summary.beffroi_id != beffroi_id:
             raise
         raise NotCheckedYet from None
 
@@ -286,8 +298,8 @@ def report_state(request: HttpRequest, actor: Actor, beffroi_id: str) -> dict[st
     return None
 
 
-def _read(address: str, uid: int, folder: str) -> reader.MessageView:
-    with reader.open_mailbox(settings.BEFFROI, address) as opened:
+def _read(box: Access, uid: int, folder: str) -> reader.MessageView:
+    with access.open_mailbox(settings.BEFFROI, box) as opened:
         return opened.read(uid, folder)
 
 

@@ -27,6 +27,7 @@ from beffroi.mail.filters import actions, preview, queries, sieve
 from beffroi.mail.filters.errors import SettingRefused, TooManyFilters
 from beffroi.mail.held.workdays import PLACE
 from beffroi.mail.models import Mailbox
+from beffroi.mail.people import queries as people
 from beffroi.portal import filters_words as words
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web.banners import banners
@@ -86,6 +87,7 @@ def _page(
         "said": said,
         "signature": typed.get("signature") or queries.signature(actor, mailbox),
         "line": typed.get("line") or queries.common_line(mailbox.collectivite_id),
+        "team_title": people.title_of(mailbox),
         "referent": actor.role == "referent",
         "error": {error.field_name: words.trouble(error)} if error else {},
     }
