@@ -88,6 +88,7 @@ INSTALLED_APPS = [
         "beffroi.mail.sending",
         "beffroi.mail.people",
         "beffroi.mail.filters",
+        "beffroi.mail.scripts",
         "beffroi.mail.safety",
         "beffroi.watch",
         "beffroi.watch.sources",

@@ -140,7 +140,7 @@ def _alarm(actor: Actor, one: SendingAlarm) -> dict[str, Any]:
         "day_messages": _("plus de %(n)s courriels en un jour"),
         "hour_recipients": _("plus de %(n)s destinataires en une heure"),
         "day_recipients": _("plus de %(n)s destinataires en un jour"),
-        "takeover": _("nouveau renvoi ou filtre, après une connexion depuis un réseau jamais vu"),
+        "takeover": _("nouveau renvoi, filtre ou script, après une connexion depuis un réseau jamais vu"),
     }
     mailbox = mail.visible_mailboxes(actor).filter(pk=one.mailbox_id).first()
     return {
