@@ -76,6 +76,7 @@ def activate(
     Errors: NotFound, AccountHeld.
     """
     _may_change(actor, mailbox)
+    row = queries.access_script(mailbox, row.id) if row is not None else None
     before = queries.active(mailbox)
     if before is not None and (row is None or before.pk != row.pk):
         before.is_active, before.suspended_at = False, None
@@ -93,6 +94,7 @@ def activate(
 def remove(*, actor: Actor, mailbox: Mailbox, row: PersonalScript) -> None:
     """Errors: NotFound, AccountHeld, ScriptActive."""
     _may_change(actor, mailbox)
+    row = queries.access_script(mailbox, row.id)
     if row.is_active:
         raise ScriptActive()
     _changed(actor, "mail:script:removed", row)
@@ -107,8 +109,7 @@ def rename(*, actor: Actor, mailbox: Mailbox, row: PersonalScript, name: str) ->
         raise ScriptInvalid("name")
     if queries.scripts(mailbox).filter(name=name).exclude(pk=row.pk).exists():
         raise ScriptNameTaken()
-    row.name = name
-    row.save(update_fields=["name"])
+    queries.scripts(mailbox).filter(pk=row.pk).update(name=name)
 
 
 @transaction.atomic
