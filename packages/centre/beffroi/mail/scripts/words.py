@@ -32,4 +32,4 @@ def fault(config: Config, error: ScriptInvalid) -> str:
             f" Réglez le renvoi dans le portail : {layout.portal_url(config, 'courrier/')}"
         )
     said = f"\r\n{error.said}" if error.said else ""
-    return _FAULTS[error.why].replace("\xa0", " ") + said.replace("\r\n", "\n").replace("\n", "\r\n")
+    return _FAULTS[error.why] + said.replace("\r\n", "\n").replace("\n", "\r\n")

@@ -39,7 +39,7 @@ def change(request: HttpRequest, actor: Actor, mailbox_id: str, script_id: str) 
     except AccountHeld:
         messages.error(
             request,
-            _("Votre boîte est suspendue par précaution : appelez d’abord votre personne référente."),
+            _("Votre boîte est suspendue par précaution : appelez d’abord votre personne référente."),
         )
     except ScriptActive:
         messages.error(request, _("Éteignez d’abord ce script, puis supprimez-le."))
