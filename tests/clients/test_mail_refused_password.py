@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import imaplib
 import smtplib
+import socket
 import subprocess
 import unicodedata
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from django.test import Client
 
 from tests.conftest import PASSWORD, Commune
 from tests.mail_post import Post, needs_engines
-from tests.sieve_client import unverified
+from tests.sieve_client import OTHER_LOOPBACK, unverified
 from tests.submitting import secret_of
 
 pytest_plugins = ["tests.fixtures_mail"]
@@ -36,12 +37,19 @@ def box(post: Post, beaune: Commune) -> Iterator[Mailbox]:
     post.engines.kill("queue")
 
 
+class Elsewhere(imaplib.IMAP4):
+    """Without TLS, from another address than the server's: from the same one Dovecot takes it for safe."""
+
+    def _create_socket(self, timeout: float | None) -> socket.socket:
+        return socket.create_connection((self.host, self.port), source_address=(OTHER_LOOPBACK, 0))
+
+
 @contextmanager
 def imap(post: Post, *, tls: bool = True) -> Iterator[imaplib.IMAP4]:
     if tls:
         made: imaplib.IMAP4 = imaplib.IMAP4_SSL("127.0.0.1", post.config.imaps_port, ssl_context=unverified())
     else:
-        made = imaplib.IMAP4("127.0.0.1", post.config.imap_port)
+        made = Elsewhere("127.0.0.1", post.config.imap_port)
     try:
         yield made
     finally:
