@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,17 +11,21 @@ from pathlib import Path
 import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity import actions as identity
-from beffroi.core.identity.models import SignIn
+from beffroi.core.identity.models import AppPassword, SignIn
 from beffroi.mail.filters import actions as filters
 from beffroi.mail.models import Mailbox
 from beffroi.mail.scripts import actions, queries, rules
 from beffroi.mail.scripts.models import PersonalScript
+from beffroi.mail.sending.models import SendingAlarm
 
 from tests.clients.test_mail_filters import letter
+from tests.clients.test_mail_look_back import attacker
 from tests.conftest import PASSWORD, Commune
+from tests.integration.test_mail_filters import came
 from tests.mail_post import OTHER_IP, Post, lure, needs_engines, until
 from tests.sieve_client import Sieve, sieve
 
+__all__ = ["attacker"]
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
 FILES = (
@@ -191,7 +196,7 @@ def test_only_a_password_made_for_it_opens_it_and_the_sign_in_is_on_record(
     (answer,) = answers
     assert answer.startswith("NO") and "mot de passe d'application" in answer and "/acces/" in answer
     with sieve(post.config, tls=False) as client:
-        assert client.sign_in(box.address, secret).startswith("NO")  # no TLS, no password
+        assert client.sign_in(box.address, secret).startswith("NO"), client.said  # no TLS, no password
     with sieve(post.config) as client:
         assert client.sign_in(box.address, secret).startswith("OK"), client.said
         assert client.do("LISTSCRIPTS") == "OK\r\n"
@@ -211,8 +216,6 @@ def test_a_script_that_hides_mail_from_a_new_network_rests_with_the_account(
 ) -> None:
     person = queries.owner_of(box.address)[0]
     assert client.put("ok", FILES).startswith("OK") and client.do('SETACTIVE "ok"').startswith("OK")
-    from tests.integration.test_mail_filters import came
-
     came(beaune.agent.id, beaune.id, "192.0.2.4", days_ago=5)
     row = actions.put(actor=person, mailbox=box, name="ok", text="discard;", address=OTHER_IP)
     assert row.suspended_at is not None and queries.text_in_force(box) == ""
@@ -223,21 +226,20 @@ def test_a_script_that_hides_mail_from_a_new_network_rests_with_the_account(
         assert other.sign_in(box.address, "x").startswith("NO")
 
 
-def test_sign_ins_at_this_door_are_kept(post: Post, box: Mailbox, secret: str) -> None:
-    """From loopback nothing is kept; that the door is told under its name is seen in the counter of guesses."""
-    with sieve(post.config) as client:
-        assert client.sign_in(box.address, secret).startswith("OK")
-    from beffroi.core.identity.models import AppPassword
-
-    until(
-        lambda: AppPassword.objects.exclude(last_used_at=None).exists() or not SignIn.objects.exists(),
-        "its use",
-    )
+def test_the_address_of_the_program_is_what_is_judged_and_kept(
+    post: Post, beaune: Commune, box: Mailbox, secret: str, attacker: str
+) -> None:
+    came(beaune.agent.id, beaune.id, "192.0.2.4", days_ago=5)
+    with sieve(post.config, source=attacker) as client:
+        assert client.sign_in(box.address, secret).startswith("OK"), client.said
+        assert client.put("x", FILES).startswith("OK") and client.do('SETACTIVE "x"').startswith("OK")
+        until(SignIn.objects.filter(door="sieve", address=attacker).exists, "the sign-in is on record")
+        assert AppPassword.objects.get(last_used_at__isnull=False).protocol_set.endswith("sieve")
+        assert client.put("x", "discard;").startswith("NO") and "suspendue" in client.said
+    assert SendingAlarm.objects.exclude(contained_at=None).exists()
 
 
 def test_without_the_secret_nobody_is_believed(post: Post, box: Mailbox) -> None:
-    import socket
-
     with socket.create_connection(("127.0.0.1", post.config.managesieve_port), timeout=20) as connection:
         client = Sieve(connection)
         assert client.do("LISTSCRIPTS").startswith("NO")
