@@ -70,7 +70,7 @@ class Sieve:
 
 @contextmanager
 def sieve(config: Config, *, tls: bool = True, source: str = OTHER_LOOPBACK) -> Iterator[Sieve]:
-    """``source``: another address than the server's: what comes from the same one, Dovecot takes for safe without TLS."""
+    """``source``: another address than the server's, which Dovecot takes for safe without TLS."""
     server, here = ("127.0.0.1", config.sieve_port), (source, 0)
     with socket.create_connection(server, timeout=30, source_address=here) as connection:
         client = Sieve(connection)

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from beffroi.core.identity import actions as identity
 from beffroi.core.identity.models import AppPassword, SignIn
 from beffroi.mail.filters import actions as filters
 from beffroi.mail.models import Mailbox
-from beffroi.mail.scripts import actions, queries, rules
+from beffroi.mail.scripts import actions, queries, rules, server
 from beffroi.mail.scripts.models import PersonalScript
 from beffroi.mail.sending.models import SendingAlarm
 
@@ -141,6 +142,20 @@ def test_limits_and_names_are_told_by_the_protocol(client: Sieve) -> None:
     assert client.do("PUTSCRIPT").startswith("NO") and client.do("(((").startswith("NO")
     assert '"neuf" ACTIVE' in client.do("LISTSCRIPTS")
     assert client.do("LOGOUT").startswith("OK")
+
+
+def opens(post: Post, box: Mailbox, secret: str) -> bool:
+    with sieve(post.config) as client:
+        return client.sign_in(box.address, secret).startswith("OK")
+
+
+def test_one_mailbox_does_not_take_every_place(post: Post, box: Mailbox, secret: str, client: Sieve) -> None:
+    with ExitStack() as stack:
+        others = [stack.enter_context(sieve(post.config)) for _ in range(server.AT_ONCE_OF_ONE)]
+        said = [one.sign_in(box.address, secret).startswith("OK") for one in others]
+        assert said == [True] * (server.AT_ONCE_OF_ONE - 1) + [False]
+        others[0].do("LOGOUT")
+        until(lambda: opens(post, box, secret), "its place is free again")
 
 
 def test_what_a_script_throws_away_lies_in_the_bin_and_what_is_held_never_meets_it(

@@ -20,6 +20,7 @@ import re
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from django.db import DatabaseError, connections
@@ -40,12 +41,19 @@ from beffroi.mail.scripts.errors import (
 from beffroi.mail.scripts.protocol import Broken, Command, Malformed, TooLong, answer, quoted
 
 log = logging.getLogger("beffroi.mail.scripts")
-AT_ONCE = 32
-IDLE_S = 600.0
+AT_ONCE = 64
+AT_ONCE_OF_ONE = 4
+GREETING_S = 60.0
+IDLE_S = 1800.0
+"""RFC 5804, 1.2: not less."""
 LIFE_S = 3600.0
 """However busy: a password that was taken back closes the door within this time."""
 SECRET = "managesieve.key"  # noqa: S105 - the name of the file
 _XCLIENT = re.compile(r"(?:^| )ADDR=([0-9A-Fa-f:.]{2,45})(?: |$)")
+
+
+_signed_in: Counter[str] = Counter()
+_signed_in_lock = threading.Lock()
 
 
 class Session:
@@ -160,8 +168,21 @@ class Session:
             queries.owner_of(login.decode("utf-8"))
         except NotFound:
             return answer("NO", words.CLOSED)
-        self._login = login.decode("utf-8").lower()
+        name = login.decode("utf-8").lower()
+        with _signed_in_lock:
+            if _signed_in[name] >= AT_ONCE_OF_ONE:
+                return answer("NO", words.LATER, "TRYLATER")
+            _signed_in[name] += 1
+        self._login = name
+        self._connection.settimeout(IDLE_S)
         return answer("OK")
+
+    def close(self) -> None:
+        if self._login:
+            with _signed_in_lock:
+                _signed_in[self._login] -= 1
+                if not _signed_in[self._login]:
+                    del _signed_in[self._login]
 
     def _owner(self) -> tuple[Actor, Mailbox]:
         """Asked at each command: who left meanwhile is nobody. Errors: NotFound."""
@@ -241,8 +262,9 @@ def serve(config: Config, listener: socket.socket) -> None:
     def one(connection: socket.socket) -> None:
         try:
             with connection, contextlib.suppress(OSError):
-                connection.settimeout(IDLE_S)
-                Session(config, connection).serve()
+                connection.settimeout(GREETING_S)
+                with contextlib.closing(Session(config, connection)) as session:
+                    session.serve()
         finally:
             room.release()
 
