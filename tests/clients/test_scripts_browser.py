@@ -61,7 +61,7 @@ def test_the_pages_about_a_refused_password(desk: Any, beaune: Commune) -> None:
     page.goto(f"{portal}/acces/mot-de-passe/")
     if page.locator("#id_password").count():  # asked once more before the form
         page.fill("#id_password", PASSWORD)
-        page.click("button:has-text('Continuer')")
+        page.click("button:has-text('Confirmer')")
     page.wait_for_selector("text=déposer des règles de classement")
     inspect(page, "m-mot-de-passe")
     page.context.clear_cookies()
