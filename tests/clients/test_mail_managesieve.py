@@ -13,6 +13,7 @@ import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.models import AppPassword, SignIn
+from beffroi.mail import projections
 from beffroi.mail.filters import actions as filters
 from beffroi.mail.models import Mailbox
 from beffroi.mail.scripts import actions, queries, rules, server
@@ -39,6 +40,7 @@ FILES = (
 def box(post: Post, beaune: Commune) -> Iterator[Mailbox]:
     post.engines.start("managesieve", "queue")
     yield post.mailbox(beaune, beaune.agent, "mairie")
+    projections.put_held(post.config, ())  # the engines serve the next tests too
     post.engines.kill("managesieve", "queue")
 
 

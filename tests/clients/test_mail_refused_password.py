@@ -15,7 +15,7 @@ import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.mail import actions
+from beffroi.mail import actions, projections
 from beffroi.mail.engines import layout
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import actions as sending
@@ -34,6 +34,7 @@ pytestmark = needs_engines
 def box(post: Post, beaune: Commune) -> Iterator[Mailbox]:
     post.engines.start("queue")
     yield post.mailbox(beaune, beaune.agent, "mairie")
+    projections.put_held(post.config, ())  # the engines serve the next tests too
     post.engines.kill("queue")
 
 
