@@ -52,8 +52,8 @@ SECRET = "managesieve.key"  # noqa: S105 - the name of the file
 _XCLIENT = re.compile(r"(?:^| )ADDR=([0-9A-Fa-f:.]{2,45})(?: |$)")
 
 
-_signed_in: Counter[str] = Counter()
-_signed_in_lock = threading.Lock()
+_places: Counter[str] = Counter()
+_places_lock = threading.Lock()
 
 
 class Session:
@@ -169,20 +169,20 @@ class Session:
         except NotFound:
             return answer("NO", words.CLOSED)
         name = login.decode("utf-8").lower()
-        with _signed_in_lock:
-            if _signed_in[name] >= AT_ONCE_OF_ONE:
+        with _places_lock:
+            if _places[name] >= AT_ONCE_OF_ONE:
                 return answer("NO", words.LATER, "TRYLATER")
-            _signed_in[name] += 1
+            _places[name] += 1
         self._login = name
         self._connection.settimeout(IDLE_S)
         return answer("OK")
 
     def close(self) -> None:
         if self._login:
-            with _signed_in_lock:
-                _signed_in[self._login] -= 1
-                if not _signed_in[self._login]:
-                    del _signed_in[self._login]
+            with _places_lock:
+                _places[self._login] -= 1
+                if not _places[self._login]:
+                    del _places[self._login]
 
     def _owner(self) -> tuple[Actor, Mailbox]:
         """Asked at each command: who left meanwhile is nobody. Errors: NotFound."""
