@@ -43,6 +43,8 @@ PORTS = {
     "doveadm_port": 22514,
     "imap_local_port": 22515,
     "filters_port": 22516,
+    "managesieve_port": 22517,
+    "sieve_port": 22594,
     "resolver_port": 22553,
 }
 DNS_PORT = 22554

@@ -30,6 +30,7 @@ from beffroi.mail.held.models import HeldMail
 from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.models import Mailbox, RemediationJob, Sending
 from beffroi.mail.people.models import Delegation, Departure, Member
+from beffroi.mail.scripts.models import PersonalScript
 from beffroi.watch.models import Campaign
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
 from beffroi_protocol.indicators import normalise
@@ -113,6 +114,7 @@ DOMAIN: Arguments = lambda world: {"domain_id": world.beaune.collectivite.domain
 HELD: Arguments = lambda world: {"held_id": world.held_id}  # noqa: E731
 FORWARD: Arguments = lambda world: {"forward_id": Forward.objects.get().id}  # noqa: E731
 RULE: Arguments = lambda world: {"mailbox_id": world.mailbox.id, "rule_id": FilterRule.objects.get().id}  # noqa: E731
+SCRIPT: Arguments = lambda world: {**mail()(world), "script_id": PersonalScript.objects.get().id}  # noqa: E731
 INCIDENT: Arguments = lambda world: {"incident_id": world.incident_id}  # noqa: E731
 PORTAL = {
     "healthz": Rule("open"),
@@ -198,6 +200,7 @@ PORTAL = {
     ),
     "mail_filter_new": Rule("thing", mail(), {"field": "from", "words": "x", "act": "star"}),
     "mail_filter": Rule("thing", RULE, {"word": "remove"}),
+    "mail_script": Rule("thing", SCRIPT, {"word": "off"}),
     "mail_signature": Rule("thing", mail(), {"signature": "x"}),
     "mail_forward": Rule("thing", mail(), {"target": "x@beaune.test"}),
     "forward_end": Rule(
@@ -332,6 +335,7 @@ POSTED = (
     *("outgoing_account", "outgoing_mail", "console_forward_end", "mail_handling"),
     *("mail_absence", "mail_filter_new", "mail_filter", "mail_signature", "forward_end"),
     "delegation_end",
+    *("mail_absence", "mail_filter_new", "mail_filter", "mail_script", "mail_signature", "forward_end"),
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new", "mail_bank"),
     *("outgoing_account", "outgoing_mail"),
 )
@@ -388,6 +392,7 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
     )
     alias = Alias.objects.create(collectivite_id=beaune.id, address="elus@beaune.test")
     AliasTarget.objects.create(alias_id=alias.id, collectivite_id=beaune.id, mailbox_id=shared.id)
+    PersonalScript.objects.create(**of_it, person_id=beaune.agent.id, name="x", text="keep;", is_active=True)
     FilterRule.objects.create(**of_it, position=1, field="from", words="x", act="star")
     Delegation.objects.create(
         **of_it,
@@ -464,6 +469,7 @@ def changed() -> tuple[object, ...]:
         set(Delegation.objects.values_list("id", "ended_at", "seen_at")),
         set(Forward.objects.values_list("target", "ended_at")),
         set(FilterRule.objects.values_list("words", "is_on")),
+        set(PersonalScript.objects.values_list("name", "is_active")),
         (Absence.objects.count(), Signature.objects.count()),
     )
 

@@ -51,6 +51,8 @@ PORTS = {
     "doveadm_port": 22914,
     "imap_local_port": 22915,
     "filters_port": 22916,
+    "managesieve_port": 22917,
+    "sieve_port": 22994,
     "resolver_port": 22953,
 }
 MAILBOX = "secretariat@saulieu.test"
@@ -211,19 +213,23 @@ EVERY_PYTHON = {
     "worker",
     "remediation",
     "webmail",
+    "managesieve",
     "sources",
     "import",
     "stream",
     "mailgate",
 }
-DJANGO = {"web", "console", "worker", "remediation", "webmail", "sources", "import"}
+DJANGO = {"web", "console", "worker", "remediation", "webmail", "managesieve", "sources", "import"}
 READERS = {
     "feed-root.key": set(),
     "demo-accounts.json": set(),
     "policy.key": set(),
     "bank.key": set(),
     "feed.key": {"stream"},
-    **dict.fromkeys(("audit.key", "django.key", "commune-master.key", "oauth.key", "doveadm.key"), DJANGO),
+    **dict.fromkeys(
+        ("audit.key", "django.key", "commune-master.key", "oauth.key", "doveadm.key", "managesieve.key"),
+        DJANGO,
+    ),
     **dict.fromkeys(("door.token", "live.key", "mailgate.key", "feed-delegation.line"), EVERY_PYTHON),
     **dict.fromkeys(("feed-root.pub", "audit.pub"), EVERY_PYTHON),
 }

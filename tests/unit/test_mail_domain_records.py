@@ -16,6 +16,7 @@ CENTRE = Servers(
     imaps_port=993,
     submission_port=587,
     submissions_port=465,
+    sieve_port=4190,
     reports="rapports@cloud.example",
     caa=("letsencrypt.org",),
 )
@@ -42,6 +43,8 @@ def test_a_domain_has_a_record_for_every_purpose() -> None:
     assert found[Purpose.STS_HOST][0].data == "portail.cloud.example."
     assert found[Purpose.SRV_IMAPS][0].data == "0 1 993 mx.cloud.example."
     assert found[Purpose.SRV_SUBMISSIONS][0].data == "0 1 465 mx.cloud.example."
+    assert found[Purpose.SRV_SIEVE][0].rdata == "0 1 4190 mx.cloud.example."
+    assert found[Purpose.SRV_SIEVE][0].name == "_sieve._tcp.mairie.example"
     assert found[Purpose.CAA][0].data == '0 issue "letsencrypt.org"'
 
 

@@ -139,6 +139,12 @@ def _import(arguments: Sequence[str]) -> int:
     return consumers.one_import(arguments[0]) if arguments else consumers.main("import")
 
 
+def _managesieve(arguments: Sequence[str]) -> int:
+    from beffroi.cli import managesieve  # noqa: PLC0415
+
+    return managesieve.main(arguments)
+
+
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "up": _up,
     "status": _status,
@@ -160,6 +166,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "webmail": _webmail,
     "sources": _sources,
     "import": _import,
+    "managesieve": _managesieve,
 }
 
 

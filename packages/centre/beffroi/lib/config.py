@@ -67,6 +67,7 @@ class Config:
     imap_port: int = _port(2143, "IMAP with STARTTLS.")
     imaps_port: int = _port(2993, "IMAP over TLS.")
     submission_port: int = _port(2587, "Submission of mail by signed-in clients.")
+    sieve_port: int = _port(2190, "ManageSieve with STARTTLS: scripts of people's own mail programs.")
     mailgate_port: int = _port(21004, "mailgate, loopback only.")
     rspamd_proxy_port: int = _port(21011, "rspamd milter, loopback only.")
     rspamd_normal_port: int = _port(21012, "rspamd scanner, loopback only.")
@@ -75,6 +76,7 @@ class Config:
     filters_port: int = _port(
         21016, "SMTP for what delivery sends: absences, forwarded mail; loopback only, one certificate."
     )
+    managesieve_port: int = _port(21017, "Our ManageSieve behind Dovecot's door; loopback only, one secret.")
     imap_local_port: int = _port(21015, "IMAP for the portal, loopback only.")
     resolver_port: int = _port(21053, "The centre's own DNS resolver, loopback only.")
     dns_forward: str = _setting(

@@ -33,7 +33,7 @@ from beffroi.mail.quota import queries as quota
 from beffroi.mail.quota.models import MailboxRoom
 from beffroi.mail.sending import queries as sending
 
-MAIL_PROTOCOLS = ("imap", "smtp")
+MAIL_PROTOCOLS = ("imap", "smtp", "sieve")
 REMEDIATION_VERB = "mail:remediation"
 
 

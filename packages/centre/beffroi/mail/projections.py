@@ -234,6 +234,11 @@ def remove_app_password(config: Config, *, app_password_id: str) -> None:
         auth.execute("DELETE FROM app_password WHERE id = ?", (app_password_id,))
 
 
+def put_own_script(config: Config, *, mailbox_id: str, script: str) -> None:
+    """The same for the script of the owner's mail program, which runs after ours."""
+    put_script(config, mailbox_id=f"{mailbox_id}.own", script=script)
+
+
 def put_script(config: Config, *, mailbox_id: str, script: str) -> None:
     """Replace the Sieve script of a mailbox in one step, or take it away (""); the next delivery runs it."""
     path = _folder(config) / "sieve" / f"{mailbox_id}.sieve"

@@ -31,6 +31,7 @@ PURPOSES = {
     Purpose.SRV_IMAPS: gettext_lazy("Indique aux téléphones et logiciels où lire le courrier."),
     Purpose.SRV_SUBMISSIONS: gettext_lazy("Indique où envoyer le courrier, chiffré dès le premier octet."),
     Purpose.SRV_SUBMISSION: gettext_lazy("Indique où envoyer le courrier."),
+    Purpose.SRV_SIEVE: gettext_lazy("Indique aux logiciels où ranger leurs règles de classement."),
     Purpose.SRV_AUTODISCOVER: gettext_lazy("Indique à Outlook où trouver ses réglages."),
     Purpose.CAA: gettext_lazy(
         "Limite qui peut émettre un certificat pour ce domaine. Gardez aussi l’autorité du site internet."
@@ -54,6 +55,7 @@ LABELS = {
     "srv_imaps": gettext_lazy("Service de lecture (SRV)"),
     "srv_submissions": gettext_lazy("Service d’envoi chiffré (SRV)"),
     "srv_submission": gettext_lazy("Service d’envoi (SRV)"),
+    "srv_sieve": gettext_lazy("Service des règles de classement (SRV)"),
     "srv_autodiscover": gettext_lazy("Service d’Outlook (SRV)"),
     "caa": gettext_lazy("Certificats (CAA)"),
     "domainkey": gettext_lazy("Branche des clés"),

@@ -28,6 +28,7 @@ from beffroi.mail.filters.models import Absence, FilterRule, Forward, Signature
 from beffroi.mail.held.models import HeldMail, SenderRule
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
 from beffroi.mail.people.models import DelegatedAct, Delegation, Departure, Handling, Member, Note
+from beffroi.mail.scripts.models import PersonalScript
 from beffroi.watch.models import Sighting
 
 FORM = 1
@@ -129,6 +130,9 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
         "forwards": _rows(
             Forward.objects.filter(person_id=own),
             "mailbox_id", "target", "keeps_copy", "created_at", "expires_at", "suspended_at", "ended_at",
+        ),
+        "scripts": _rows(
+            PersonalScript.objects.filter(person_id=own), "mailbox_id", "name", "text", "is_active", "changed_at"
         ),
         "signatures": _rows(Signature.objects.filter(person_id=own), "mailbox_id", "text", "changed_at"),
         "held_mails": _rows(

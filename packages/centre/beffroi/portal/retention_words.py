@@ -20,6 +20,7 @@ CATEGORIES = {
     "imports": gettext_lazy("Reprises d’anciennes boîtes, terminées"),
     "sendings": gettext_lazy("Envois du courrier en ligne"),
     "absences": gettext_lazy("Absences terminées"),
+    "scripts": gettext_lazy("Scripts de logiciels de courriel, boîtes fermées"),
     "forwards": gettext_lazy("Renvois terminés"),
     "sightings": gettext_lazy("Signalements"),
     "campaigns": gettext_lazy("Campagnes"),

@@ -89,6 +89,7 @@ INSTALLED_APPS = [
         "beffroi.mail.people",
         "beffroi.mail.aliases",
         "beffroi.mail.filters",
+        "beffroi.mail.scripts",
         "beffroi.mail.safety",
         "beffroi.watch",
         "beffroi.watch.sources",

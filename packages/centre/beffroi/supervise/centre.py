@@ -16,6 +16,7 @@ from pathlib import Path
 from beffroi.core.planes import wake
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.process import Process
+from beffroi.mail.engines import probes
 from beffroi.mail.engines import setup as mail
 from beffroi.mail.reports import intake
 from beffroi.supervise import front, secret_files
@@ -57,6 +58,7 @@ def processes(config: Config) -> list[Process]:
         _consumers(config, "webmail", "webmail"),
         _consumers(config, "sources", "sources"),
         _consumers(config, "import", "import"),
+        _managesieve(config),
         _fetch(config),
         _reports(config),
         _django(config, "console", "beffroi.settings.console", workers=1),
@@ -149,6 +151,19 @@ def _consumers(config: Config, name: str, group: str) -> Process:
         healthy=lambda: listens(wake.directory(config.run) / f"{group}.sock"),
         start_timeout_s=45,
         advice=f"Look at {config.log / (name + '.log')}.",
+    )
+
+
+def _managesieve(config: Config) -> Process:
+    return Process(
+        name="managesieve",
+        argv=(sys.executable, "-m", "beffroi.cli", "managesieve"),
+        user=config.user or None,
+        group=secret_files.group(config, secret_files.PAGES),
+        environment=_environment(config, "beffroi.settings.base"),
+        healthy=lambda: probes.managesieve(config),
+        start_timeout_s=45,
+        advice=f"Look at {config.log / 'managesieve.log'}.",
     )
 
 

@@ -26,6 +26,7 @@ _LOOPBACK_SETTINGS = (
     "doveadm_port",
     "imap_local_port",
     "filters_port",
+    "managesieve_port",
 )
 _PUBLIC_SETTINGS = (
     "portal_port",
@@ -35,6 +36,7 @@ _PUBLIC_SETTINGS = (
     "imap_port",
     "imaps_port",
     "submission_port",
+    "sieve_port",
 )
 
 

@@ -99,6 +99,7 @@ _OURS: dict[str, tuple[Callable[[], bytes], str | None]] = {
     "commune-master.key": (_hex, PAGES),
     "oauth.key": (_es256, PAGES),
     "doveadm.key": (_hex, PAGES),
+    "managesieve.key": (_hex, PAGES),
     "door.token": (_hex, ALL),
     "live.key": (_hex, ALL),
     "mailgate.key": (_hex, ALL),

@@ -76,6 +76,7 @@ class AppPassword(models.Model):
         SMTP = "smtp"
         DAV = "dav"
         MAIL = "imap,smtp"
+        MAIL_AND_SCRIPTS = "imap,smtp,sieve"
 
     id = id_field("apw")
     membership = models.ForeignKey(Membership, models.CASCADE, related_name="app_passwords")

@@ -29,6 +29,7 @@ def servers(config: Config) -> records.Servers:
         front_port=config.portal_port,
         imaps_port=config.imaps_port,
         submission_port=config.submission_port,
+        sieve_port=config.sieve_port,
         spf=config.mail_spf,
         reports=config.reports_address,
         caa=tuple(config.mail_caa.split()),

@@ -4,7 +4,7 @@ Purpose: (domain, our servers, its choices, its DKIM keys) -> records. Pure: no 
 Input:   names that ``indicators.normalise`` let pass, and our own settings.
 Traps:   ``p=`` stands first in DMARC: RPNT reads ``v=DMARC1; sp=none; p=reject`` as none. A name with a CNAME has no
          other record, so CAA stands at the domain itself, and says something of the website too.
-Source:  RFC 7208 (SPF), 6376 and 8301 (DKIM), 7489 (DMARC), 8461 (MTA-STS), 8460 (TLS-RPT), 6186 and 8314 (SRV),
+Source:  RFC 7208 (SPF), 6376 and 8301 (DKIM), 7489 (DMARC), 8461 (MTA-STS), 8460 (TLS-RPT), 6186, 8314 and 5804 (SRV),
          8659 (CAA).
 """
 
@@ -36,6 +36,7 @@ class Purpose(StrEnum):
     SRV_IMAPS = "srv_imaps"
     SRV_SUBMISSIONS = "srv_submissions"
     SRV_SUBMISSION = "srv_submission"
+    SRV_SIEVE = "srv_sieve"
     SRV_AUTODISCOVER = "srv_autodiscover"
     CAA = "caa"
     REPORTS = "reports"
@@ -57,6 +58,7 @@ class Servers:
     submission_port: int
     front_port: int = 443
     submissions_port: int = 0
+    sieve_port: int = 0
     spf: str = "mx"
     reports: str = ""
     caa: tuple[str, ...] = ()
@@ -177,6 +179,7 @@ def _for_clients(domain: str, servers: Servers) -> Iterable[Record]:
         ("imaps", servers.imaps_port, servers.mx, Purpose.SRV_IMAPS),
         ("submissions", servers.submissions_port, servers.mx, Purpose.SRV_SUBMISSIONS),
         ("submission", servers.submission_port, servers.mx, Purpose.SRV_SUBMISSION),
+        ("sieve", servers.sieve_port, servers.mx, Purpose.SRV_SIEVE),
         ("autodiscover", servers.front_port, servers.front, Purpose.SRV_AUTODISCOVER),
     ):
         if port:

@@ -58,6 +58,12 @@ def write(config: Config) -> None:
         layout.Owner(layout.MAIL_UID, layout.MAIL_UID),
     )
     layout.write(
+        home / "etc" / "trash.sieve",
+        layout.template("trash.sieve"),
+        0o600,
+        layout.Owner(layout.MAIL_UID, layout.MAIL_UID),
+    )
+    layout.write(
         paths.dovecot_conf,
         layout.render(
             "dovecot.conf",
@@ -66,6 +72,11 @@ def write(config: Config) -> None:
             tls=paths.tls,
             listen="*, ::" if config.listen == "*" else config.listen,
             help=layout.sign_in_help(config),
+            refused=layout.sign_in_refused(config),
+            extensions=" ".join(layout.SCRIPT_EXTENSIONS),
+            sieve_port=config.sieve_port,
+            managesieve_port=config.managesieve_port,
+            managesieve_key=layout.secret(config, "managesieve.key"),
             mail_uid=layout.MAIL_UID,
             auth=paths.auth,
             oauth_keys=paths.oauth_keys,
@@ -89,9 +100,12 @@ def write(config: Config) -> None:
         ),
         0o600,
     )
-    _compile(paths.dovecot_conf, home / "etc" / "verdict.sieve")
+    for name in ("verdict.sieve", "trash.sieve"):
+        _compile(paths.dovecot_conf, home / "etc" / name)
     # For a check by those who may not read the other: no secret in it.
     layout.write(paths.sievec_conf, _SIEVEC, 0o644)
+    extensions = " ".join(layout.SCRIPT_EXTENSIONS)
+    layout.write(paths.scripts_conf, f"{_SIEVEC}sieve_extensions = {extensions}\n", 0o644)
     _write_token_key(config, dovecot)
 
 

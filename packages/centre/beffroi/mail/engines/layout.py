@@ -28,6 +28,11 @@ MAIL_UID = 5000
 REPORTS_UID = 5001
 """Owner of mails with reports where everything of ours runs as root (tests): Postfix delivers nothing as root."""
 LOOPBACK = "127.0.0.1"
+SCRIPT_EXTENSIONS = (
+    "fileinto", "envelope", "encoded-character", "subaddress", "comparator-i;ascii-numeric", "relational", "regex",
+    "imap4flags", "copy", "body", "variables", "mailbox", "date", "index",
+)  # fmt: skip
+"""What people's own scripts may use (mail/scripts): nothing that sends, and nothing that reads other files."""
 
 
 class EngineMissing(BeffroiError):
@@ -65,6 +70,10 @@ class Paths:
     @property
     def sievec_conf(self) -> Path:
         return self.dovecot / "etc" / "sievec.conf"
+
+    @property
+    def scripts_conf(self) -> Path:
+        return self.dovecot / "etc" / "scripts.conf"
 
     @property
     def scripts(self) -> Path:
@@ -193,10 +202,26 @@ def _hidden_prefix(config: Config, purpose: bytes) -> str:
     return f"beffroi-{hmac.new(key, purpose, hashlib.sha256).hexdigest()[:32]}/"
 
 
+def portal_url(config: Config, path: str) -> str:
+    port = "" if config.portal_port == 443 else f":{config.portal_port}"
+    return f"https://{config.portal_name}{port}/{path}"
+
+
 def sign_in_help(config: Config) -> str:
     """What a mail program's error should lead to: ASCII, one line, without a character that Postfix or Dovecot read."""
-    port = "" if config.portal_port == 443 else f":{config.portal_port}"
-    return f"Mot de passe propre au logiciel de courriel, pas celui du portail : https://{config.portal_name}{port}/acces/"
+    return (
+        f"Mot de passe propre au logiciel de courriel, pas celui du portail : {portal_url(config, 'acces/')}"
+    )
+
+
+REFUSED = "Ce mot de passe n'est pas un mot de passe d'application"
+"""The portal's pages of sign-in and of app passwords say the same, with typographic signs."""
+
+
+def sign_in_refused(config: Config) -> str:
+    """What IMAP, submission and ManageSieve answer to every refused password, in the same words whatever the reason:
+    the account's own, a wrong one, no such mailbox, an account that is held. ASCII, one line, as above."""
+    return f"{REFUSED} : creez-en un ou voyez pourquoi il ne sert plus, ici : {portal_url(config, 'acces/')}"
 
 
 def render(name: str, **values: object) -> str:

@@ -41,6 +41,10 @@ def imap(config: Config) -> str:
     return _banner(layout.LOOPBACK, config.imap_local_port, b"* OK", "Dovecot")
 
 
+def managesieve(config: Config) -> str:
+    return _banner(layout.LOOPBACK, config.managesieve_port, b'"IMPLEMENTATION"', "The keeper of scripts")
+
+
 def resolver(config: Config) -> str:
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:

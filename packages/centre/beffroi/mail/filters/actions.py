@@ -132,7 +132,7 @@ def add_rule(
         folder=folder,
     )
     _changed(actor, "mail:filter:added", mailbox, filter_id=row.id, act=act)
-    if rules.sweeps(queries.as_rule(row), matched=matched, looked=looked) and _looks_taken_over(
+    if rules.sweeps(queries.as_rule(row), matched=matched, looked=looked) and looks_taken_over(
         actor, mailbox
     ):
         FilterRule.objects.filter(pk=row.pk).update(is_on=False)
@@ -188,7 +188,7 @@ def set_forward(*, actor: Actor, mailbox: Mailbox, target: str, keeps_copy: bool
         expires_at=now + timedelta(days=settings.BEFFROI.forwarding_days),
     )
     _forward_changed(actor, "mail:forward:set", row, target=address)
-    if _looks_taken_over(actor, mailbox):
+    if looks_taken_over(actor, mailbox):
         Forward.objects.filter(pk=row.pk).update(suspended_at=now)
         sending.note_takeover(mailbox=mailbox, what="forward")
         row.refresh_from_db()
@@ -300,8 +300,11 @@ def forget(person_id: str) -> None:
         _publish(mailbox.id, mailbox.collectivite_id)
 
 
-def _looks_taken_over(actor: Actor, mailbox: Mailbox) -> bool:
-    """Whether the actor came from a network never seen before, and nobody has cleared the account since."""
+def looks_taken_over(actor: Actor, mailbox: Mailbox, *, address: str = "") -> bool:
+    """Whether the actor came from a network never seen before, and nobody has cleared the account since.
+
+    ``address``: where a mail program is just now, of which no row may tell yet.
+    """
     now = clock.now()
     cleared = SendingAlarm.objects.filter(
         mailbox_id=mailbox.id, limit=sending.TAKEOVER, closed_at__gte=now - rules.RECENT
@@ -310,6 +313,8 @@ def _looks_taken_over(actor: Actor, mailbox: Mailbox) -> bool:
         return False
     rows = SignIn.objects.filter(person_id=actor.id)
     came = [rules.Came(one.door, one.address, one.first_at, one.last_at) for one in rows]
+    if address:
+        came.append(rules.Came("sieve", address, now, now))
     return bool(rules.new_networks(came, now))
 
 

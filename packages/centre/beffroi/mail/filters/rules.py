@@ -18,6 +18,8 @@ from beffroi.mail.held.senders import network_of
 RECENT = timedelta(hours=24)
 SHORT_WORDS = 3
 FEW_MAILS = 10
+DOORS = ("portal", "sieve")
+"""Where something can be set."""
 HIDING_PLACES = ("Trash", "Junk", "Archive", "Archives", "RSS")
 
 
@@ -32,10 +34,10 @@ class Came:
 
 
 def new_networks(seen: Iterable[Came], now: datetime) -> set[str]:
-    """Networks of the last day's sign-ins at the portal that were never seen before it; empty without a history."""
+    """Networks of the last day's sign-ins at ``DOORS`` that were never seen before it; empty without a history."""
     rows = [(one, network_of(one.address)) for one in seen]
     before = {network for one, network in rows if one.first_at < now - RECENT}
-    recent = {network for one, network in rows if one.door == "portal" and one.last_at >= now - RECENT}
+    recent = {network for one, network in rows if one.door in DOORS and one.last_at >= now - RECENT}
     return recent - before - {""} if before else set()
 
 

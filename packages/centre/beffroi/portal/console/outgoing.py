@@ -147,7 +147,7 @@ def _alarm(actor: Actor, one: SendingAlarm) -> dict[str, Any]:
             "%(n)s plaintes de destinataires en une semaine",
             one.most,
         ),
-        "takeover": _("nouveau renvoi ou filtre, après une connexion depuis un réseau jamais vu"),
+        "takeover": _("nouveau renvoi, filtre ou script, après une connexion depuis un réseau jamais vu"),
     }
     mailbox = mail.visible_mailboxes(actor).filter(pk=one.mailbox_id).first()
     return {

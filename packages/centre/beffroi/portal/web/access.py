@@ -16,6 +16,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.lib.errors import Invalid
 from beffroi.mail import queries as mail
+from beffroi.mail.sending.queries import held_mailboxes
 from beffroi.portal.pages import for_agents, page
 
 MAX_LABEL_CHARS = 100
@@ -31,6 +32,7 @@ def access(request: HttpRequest, actor: Actor) -> HttpResponse:
             "place": "access",
             "factors": second_factors.of(actor.id),
             "app_passwords": list(queries.app_passwords(actor)),
+            "held": [one.address for one in mail.personal_mailboxes(actor) if one.id in held_mailboxes()],
             "links": list(device_links.waiting(actor)),
             "rescues": rescue.told(actor),
             "may_rescue": actor.role == Membership.Role.REFERENT,
@@ -43,7 +45,8 @@ def access(request: HttpRequest, actor: Actor) -> HttpResponse:
 @for_agents
 def issue(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The form, after a step-up; then the secret, once."""
-    context = {"place": "access", "mailboxes": list(mail.personal_mailboxes(actor))}
+    scripts = request.POST.get("scripts") == "1"
+    context = {"place": "access", "mailboxes": list(mail.personal_mailboxes(actor)), "scripts": scripts}
     if request.method == "GET":
         return page(request, "portal/app_password_new.html", context)
     label = request.POST.get("label", "").strip()
@@ -53,7 +56,10 @@ def issue(request: HttpRequest, actor: Actor) -> HttpResponse:
             request, "portal/app_password_new.html", {**context, "error": error, "label": label}, status=400
         )
     issued = actions.issue_app_password(
-        actor=actor, membership=queries.membership_of(actor), protocol_set="imap,smtp", label=label
+        actor=actor,
+        membership=queries.membership_of(actor),
+        protocol_set="imap,smtp,sieve" if scripts else "imap,smtp",
+        label=label,
     )
     return page(request, "portal/app_password_shown.html", {**context, "issued": issued})
 

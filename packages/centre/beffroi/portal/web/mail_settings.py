@@ -28,6 +28,7 @@ from beffroi.mail.filters.errors import SettingRefused, TooManyFilters
 from beffroi.mail.held.workdays import PLACE
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries as people
+from beffroi.mail.scripts import queries as scripts
 from beffroi.portal import filters_words as words
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web.banners import banners
@@ -75,6 +76,7 @@ def _page(
         "text": typed.get("text") or (away.text if away else ""),
         "every": words.EVERY,
         "every_days": away.every_days if away else 7,
+        "scripts": list(scripts.scripts(mailbox)) if mailbox.person_id == actor.id else [],
         "rules": [(one, words.rule(one)) for one in rows],
         "fields": words.FIELDS,
         "acts": words.ACTS,
