@@ -66,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     verbs.add_parser("import", help="bring the mails of an archive into a mailbox: mail import --help")
     verbs.add_parser("quota", help="room of mailboxes: mail quota --help")
+    verbs.add_parser("backup", help="copies of all mailboxes: mail backup --help")
+    verbs.add_parser("restore", help="mails that are missing come back: mail restore --help")
     return parser
 
 

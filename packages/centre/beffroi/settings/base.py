@@ -89,6 +89,7 @@ INSTALLED_APPS = [
         "beffroi.mail.people",
         "beffroi.mail.filters",
         "beffroi.mail.safety",
+        "beffroi.mail.backup",
         "beffroi.watch",
         "beffroi.watch.sources",
         "beffroi.watch.weather",
