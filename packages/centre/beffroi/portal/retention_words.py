@@ -50,6 +50,7 @@ CATEGORIES = {
     "report_refusals": gettext_lazy("Nombres de rapports refusés"),
     "partner_tls": gettext_lazy("Chiffrement de ce qui est parti, par domaine et jour"),
     "probe_runs": gettext_lazy("Courriels de contrôle du centre"),
+    "restores": gettext_lazy("Demandes de restauration de courriels"),
     "events": gettext_lazy("Événements internes"),
     "facts": gettext_lazy("Faits reçus des portes"),
     "retention_runs": gettext_lazy("Rapports de purge"),

@@ -31,6 +31,7 @@ TIMEOUT_S = 3600.0
 MAX_WORDS = 12
 _FIELDS = "mailbox uid guid hdr.x-beffroi-id hdr.message-id hdr.subject hdr.date size.physical date.received.unixtime"
 _WORD = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+_PANIC = re.compile(r" Panic: file [\w.-]+: line \d+ \(\w+\)")  # where in its source, and nothing of a mail
 _KEYS = ("subject", "from", "to")
 _DAYS = ("since", "before")
 
@@ -190,7 +191,8 @@ class Box:
         if done.returncode == 68:  # EX_NOHOST: no such folder or mailbox
             return []
         if done.returncode:
-            raise EngineRefused(f"doveadm {verb}, status {done.returncode}")
+            where = _PANIC.search(done.stderr)
+            raise EngineRefused(f"doveadm {verb}, status {done.returncode}{where[0] if where else ''}")
         return list(json.loads(done.stdout or "[]")) if verb == "fetch" else []
 
 

@@ -1,8 +1,9 @@
 """A consistent picture of every mailbox, made in milliseconds each, while mail is delivered and read.
 
-Purpose: what a snapshot is made from. Folders' indexes are copied first, then the map of the storage, then its files
-         are linked: whatever an index names was written before it, so it is in what comes after. Files of the storage
-         only grow; the one exception, ``doveadm purge``, takes files away, which is seen, and the mailbox done again.
+Purpose: what a snapshot is made from. Folders' indexes are copied first, each under Dovecot's own lock of its log, then
+         the map of the storage, then its files are linked: whatever an index names was written before it, so it is in
+         what comes after. Files of the storage only grow; the one exception, ``doveadm purge``, takes files away,
+         which is seen, and the mailbox done again.
 Process: a child of backup that runs as the mailboxes' number (``hands``): whoever took over a process of Dovecot may
          put links where files were, and gets nothing by it that he could not read before. STATE/backup-work/stage.
 Hostile: names in mailboxes; nothing of a mail is parsed.
@@ -12,15 +13,21 @@ Source:  docs/decisions/0047-backup-of-mail.md; doc.dovecot.org, "Multi-dbox for
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import shutil
+import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from beffroi.lib.config import Config
 from beffroi.mail.engines import layout
 
 ATTEMPTS = 3
+LOCK_TRIES = 500
 MAIL_FILE = "m."
 # Headers in clear and words of messages: Dovecot makes both again from the mails.
 _LEFT_OUT = ("dovecot.index.cache", "fts-flatcurve", "sieve")
@@ -83,13 +90,11 @@ def _picture(mailbox: Path, target: Path) -> bool:
         if Path(folder).name == "storage":
             late.append(Path(folder))
             continue
-        for name in sorted(files):
-            _copy(Path(folder) / name, here / name)
+        _copy_quiet(Path(folder), files, here)
     for storage in late:
         here = target / storage.relative_to(mailbox)
-        for one in sorted(storage.iterdir()):
-            if not one.name.startswith(MAIL_FILE):
-                _copy(one, here / one.name)
+        indexes = [one.name for one in storage.iterdir() if not one.name.startswith(MAIL_FILE)]
+        _copy_quiet(storage, indexes, here)
         # Listed again: a file that the map names may be younger than the first list.
         for one in sorted(storage.glob(f"{MAIL_FILE}*")):
             _link(one, here / one.name)
@@ -98,6 +103,34 @@ def _picture(mailbox: Path, target: Path) -> bool:
 
 def _mail_files(mailbox: Path) -> set[Path]:
     return set(mailbox.rglob(f"storage/{MAIL_FILE}*"))
+
+
+def _copy_quiet(folder: Path, names: Iterable[str], target: Path) -> None:
+    """Copy the indexes of one folder between two writings of Dovecot: it locks the log that it appends to, and so does
+    this, shared and for milliseconds.
+
+    Errors: FileNotFoundError when it does not get quiet, or the log was changed for another.
+    """
+    with contextlib.ExitStack() as held:
+        for name in sorted(names):
+            if name.endswith(".index.log"):
+                file = held.enter_context((folder / name).open("rb"))
+                _lock(file)
+                if os.fstat(file.fileno()).st_ino != (folder / name).stat().st_ino:
+                    raise FileNotFoundError(name)
+        for name in sorted(names):
+            _copy(folder / name, target / name)
+
+
+def _lock(file: BinaryIO) -> None:
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise FileNotFoundError("lock")
 
 
 def _copy(source: Path, target: Path) -> None:
