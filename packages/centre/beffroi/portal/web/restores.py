@@ -75,11 +75,11 @@ def _ask(request: HttpRequest, actor: Actor) -> str:
             in_place=request.POST.get("ou") == "place",
         )
     except Conflict:
-        return _("Cinq demandes attendent déjà pour cette boîte : attendez leur réponse, ou reprenez-en une.")
+        return _("Cinq demandes attendent déjà pour cette boîte : attendez leur réponse, ou reprenez-en une.")
     except Invalid:
         return _("Ces mots ne peuvent pas être cherchés. Écrivez un ou deux mots de l’objet, sans signes.")
     messages.success(
-        request, _("C’est demandé : le Département s’en charge. Vous suivez ici ce qu’il advient.")
+        request, _("C’est demandé : le Département s’en charge. Vous suivez ici ce qu’il advient.")
     )
     return ""
 
@@ -110,6 +110,6 @@ def _cancel(request: HttpRequest, actor: Actor) -> None:
     try:
         actions.refuse(actor=actor, restore=row, reason="")
     except BeffroiError:
-        messages.info(request, _("Cette demande n’attend plus : rien n’a changé."))
+        messages.info(request, _("Cette demande n’attend plus : rien n’a changé."))
         return
-    messages.success(request, _("La demande est reprise : rien ne sera restauré."))
+    messages.success(request, _("La demande est reprise : rien ne sera restauré."))
