@@ -18,6 +18,7 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import struct
 import sys
 import threading
@@ -28,6 +29,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.mail.backup import told
+from beffroi.mail.backup.store import StoreFailed
 from beffroi.mail.backup.work import Busy, Work
 from beffroi.mail.engines import layout
 
@@ -68,6 +70,9 @@ class Keeper:
             return _refused(Invalid("request"))
         except BeffroiError as error:
             return _refused(error)
+        except (OSError, sqlite3.Error) as error:
+            log.error("%s", error)
+            return _refused(StoreFailed(self.work.store.path, "see log/backup.log"))
 
     def _do(self, asked: Answer, tell: Any) -> Answer:
         verb = asked["verb"]
@@ -124,6 +129,8 @@ def keep_time(work: Work, ended: threading.Event) -> None:
             tried_at = 0
         except BeffroiError as error:
             log.error("%s: %s", what, error)
+        except Exception:  # a thread that ended would say nothing until the alarm
+            log.exception("%s", what)
         tried_at = tried_at or 1
 
 
