@@ -224,6 +224,7 @@ PORTAL = {
     "mail_attachment": Rule("thing", mail(uid=1, part="2")),
     "mail_report": Rule("thing", mail(uid=1), REPORT),
     "mail_room": Rule("own"),  # of a référent alone: tests/integration/test_mail_quota.py
+    "mail_restores": Rule("own", data={"word": "ask", "boite": "x", "jour": "2026-11-01"}),
     "mail_deleted": Rule("thing", mail(), {"word": "give_back", "uid": "1", "target": "INBOX"}),
     "mail_bank": Rule("thing", mail(uid=1), {"what": "checked"}),
     "mail_imports": Rule("thing", mail(), {"fournisseur": "orange", "username": "x", "password": "y"}),
@@ -282,6 +283,7 @@ CONSOLE = {
     "mail_domain_letter": Rule("thing", DOMAIN),
     "mail_domain_senders": Rule("thing", DOMAIN, {"act": "ours", "operator": "mailer.example.net"}),
     "mail_probe": Rule("own"),
+    "mail_backups": Rule("own"),
     "outgoing": Rule("own"),
     "outgoing_account": Rule("thing", lambda world: {"alarm_id": world.mailbox.id}, {"word": "contain"}),
     "console_forward_end": Rule("thing", FORWARD),

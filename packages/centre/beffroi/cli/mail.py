@@ -67,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("import", help="bring the mails of an archive into a mailbox: mail import --help")
     verbs.add_parser("alias", help="addresses that lead to mailboxes: mail alias --help")
     verbs.add_parser("quota", help="room of mailboxes: mail quota --help")
+    verbs.add_parser("backup", help="copies of all mailboxes: mail backup --help")
+    verbs.add_parser("restore", help="mails that are missing come back: mail restore --help")
     return parser
 
 

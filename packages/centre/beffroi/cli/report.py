@@ -17,6 +17,7 @@ from beffroi.core.retention import told
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
+from beffroi.mail.backup import told as backed_up
 from beffroi.mail.probe import told as probed
 from beffroi.supervise import accounts, checks, status
 
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     low = checks.low_disk(config)
     purge = told.problem(config, now=clock.epoch_s()) if pid else ""
     probe = probed.problem(config, now=clock.epoch_s(), alarm_after=2) if pid else ""
+    backup = backed_up.problem(config, now=clock.epoch_s()) if pid else ""
     if options.json:
         print(
             json.dumps(
@@ -58,6 +60,7 @@ def main(arguments: Sequence[str]) -> int:
                     "status": asdict(found) if found else None,
                     "purge": purge,
                     "probe": probe,
+                    "backup": backup,
                 },
                 ensure_ascii=False,
             )
@@ -70,10 +73,10 @@ def main(arguments: Sequence[str]) -> int:
         print("\n".join(lines(found)))
         print("\n".join(account_lines(config, accounts.load(config), secrets=False)))
     if not options.json:
-        said = [one for one in (low, purge, probe) if one]
+        said = [one for one in (low, purge, probe, backup) if one]
         print("\n".join(said), end="\n" if said else "")
     well = bool(pid) and found is not None and all(one.state == "healthy" for one in found.processes)
-    return 0 if well and not (low or purge or probe) else 1
+    return 0 if well and not (low or purge or probe or backup) else 1
 
 
 class NoAccounts(BeffroiError):

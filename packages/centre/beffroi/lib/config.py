@@ -349,6 +349,16 @@ class Config:
         high=1095,
     )
 
+    backup_path: str = _setting(
+        "",
+        "Directory of the backups of mailboxes (an absolute path), best on a disk or a mount of its own; empty:"
+        " STATE/backup.",
+    )
+    backup_every_h: int = _setting(6, "Time between two backups of the mailboxes.", unit="h", low=1, high=24)
+    backup_keep_days: int = _days(
+        35, "How long one backup a day is kept; of the last two days, all are.", low=7, high=366
+    )
+
     import_networks: str = _setting(
         "",
         "Networks of private addresses in which an old mailbox may be, separated by spaces; there, on any port. By"

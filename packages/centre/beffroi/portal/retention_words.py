@@ -55,6 +55,7 @@ CATEGORIES = {
     "partner_tls": gettext_lazy("Chiffrement de ce qui est parti, par domaine et jour"),
     "probe_runs": gettext_lazy("Courriels de contrôle du centre"),
     "relay_days": gettext_lazy("Envois des copieurs par le relais du boîtier, par jour"),
+    "restores": gettext_lazy("Demandes de restauration de courriels"),
     "events": gettext_lazy("Événements internes"),
     "facts": gettext_lazy("Faits reçus des portes"),
     "delegated_acts": gettext_lazy(

@@ -7,6 +7,7 @@ from django.views.i18n import set_language
 
 from beffroi.portal import about, health
 from beffroi.portal.console import (
+    backups,
     box,
     boxes,
     by_hand,
@@ -74,6 +75,7 @@ urlpatterns = [
     path("sortant/renvoi/<str:forward_id>/", outgoing.end_forward, name="console_forward_end"),
     path("sortant/<str:queue_id>/", outgoing.queued, name="outgoing_mail"),
     path("sonde/", probe.probe, name="mail_probe"),
+    path("sauvegardes/", backups.backups, name="mail_backups"),
     path("dossiers/", incidents.incidents, name="incidents"),
     path("dossiers/nouveau/", incidents.new, name="incident_new"),
     path("dossiers/<str:incident_id>/", incidents.incident, name="incident"),

@@ -91,6 +91,7 @@ INSTALLED_APPS = [
         "beffroi.mail.filters",
         "beffroi.mail.scripts",
         "beffroi.mail.safety",
+        "beffroi.mail.backup",
         "beffroi.watch",
         "beffroi.watch.sources",
         "beffroi.watch.weather",

@@ -105,6 +105,7 @@ _OURS: dict[str, tuple[Callable[[], bytes], str | None]] = {
     "mailgate.key": (_hex, ALL),
     "policy.key": (_hex, NOBODY),
     "bank.key": (_hex, NOBODY),
+    "backup.key": (_hex, NOBODY),
 }
 _READERS: dict[str, str | None] = {
     **{name: readers for name, (_maker, readers) in _OURS.items()},

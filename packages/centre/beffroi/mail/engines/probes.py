@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import socket
 import struct
+from pathlib import Path
 
 from beffroi.lib.config import Config
 from beffroi.mail.engines import layout
@@ -79,12 +80,20 @@ def mailgate(config: Config) -> str:
 
 
 def queue(config: Config) -> str:
+    return _socket(config.run / "queue.sock", "The keeper of the mail queue")
+
+
+def backup(config: Config) -> str:
+    return _socket(config.run / "backup.sock", "The keeper of the backups")
+
+
+def _socket(path: Path, name: str) -> str:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_TIMEOUT_S)
         try:
-            connection.connect(str(config.run / "queue.sock"))
+            connection.connect(str(path))
         except OSError as error:
-            return f"The keeper of the mail queue does not answer ({error.strerror or error})."
+            return f"{name} does not answer ({error.strerror or error})."
     return ""
 
 

@@ -64,6 +64,7 @@ def processes(config: Config) -> list[Process]:
         dovecot.process(config),
         postfix.process(config),
         _queue(config),
+        _backup(config),
     ]
 
 
@@ -88,6 +89,28 @@ def _queue(config: Config) -> Process:
         healthy=lambda: probes.queue(config),
         stop_timeout_s=10,
         advice=f"Look at {config.log / 'queue.log'}.",
+    )
+
+
+# Reads mailboxes and acts as their number; of root's powers, no others.
+_BACKUP_CAPABILITIES = "-all,+chown,+dac_override,+dac_read_search,+fowner,+kill,+setgid,+setuid"
+
+
+def _backup(config: Config) -> Process:
+    limited = (
+        "/usr/bin/setpriv",
+        f"--bounding-set={_BACKUP_CAPABILITIES}",
+        "--inh-caps=-all",
+        "--no-new-privs",
+    )
+    return Process(
+        name="backup",
+        argv=(*(limited if os.getuid() == 0 else ()), sys.executable, "-m", "beffroi.mail.backup.keeper"),
+        environment={"BEFFROI_STATE": str(config.state)},
+        socket=config.run / "backup.sock",
+        healthy=lambda: probes.backup(config),
+        stop_timeout_s=10,
+        advice=f"Look at {config.log / 'backup.log'}.",
     )
 
 

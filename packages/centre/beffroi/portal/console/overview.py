@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -24,6 +25,8 @@ from beffroi.core.retention import queries as retention
 from beffroi.incidents import queries as incidents
 from beffroi.lib import clock
 from beffroi.mail import queries as mail
+from beffroi.mail.backup import queries as restores
+from beffroi.mail.backup import told as backed_up
 from beffroi.mail.domains import queries as domains
 from beffroi.mail.probe import queries as probe
 from beffroi.mail.reports import queries as reports
@@ -165,7 +168,8 @@ def tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]
             reverse("waiting"),
         ),
     )
-    for count, said, url in (*counted, _sending(actor), _senders(actor), _probe(actor), _listed(actor)):
+    more = (_sending(actor), _senders(actor), _probe(actor), _listed(actor), _backup(), _restores(actor))
+    for count, said, url in (*counted, *more):
         if count:
             found.append({"said": said % {"n": count}, "url": url})
     return found
@@ -203,6 +207,30 @@ def _probe(actor: Actor) -> tuple[int, Any, str]:
             "n",
         ),
         reverse("mail_probe"),
+    )
+
+
+def _backup() -> tuple[int, Any, str]:
+    """Whether the backup of the mailboxes is late, fails, or is damaged."""
+    return (
+        int(bool(backed_up.problem(settings.BEFFROI, now=clock.epoch_s()))),
+        ngettext_lazy(
+            "la sauvegarde des boîtes demande un regard", "la sauvegarde des boîtes demande un regard", "n"
+        ),
+        reverse("mail_backups"),
+    )
+
+
+def _restores(actor: Actor) -> tuple[int, Any, str]:
+    """Requests for mails from the backups."""
+    return (
+        restores.waiting(actor),
+        ngettext_lazy(
+            "%(n)s demande de restauration de courriels attend",
+            "%(n)s demandes de restauration de courriels attendent",
+            "n",
+        ),
+        reverse("mail_backups"),
     )
 
 

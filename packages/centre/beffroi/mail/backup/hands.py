@@ -1,0 +1,130 @@
+"""What is done in the directories of mailboxes, as their own number and never as root.
+
+Purpose: ``stage`` pictures all mailboxes; ``keys`` gives a mailbox back those keys of a former state that it has not;
+         ``place`` puts a whole mailbox where there is none any more.
+Process: ``python -m beffroi.mail.backup.hands VERB ...``, children of backup, as the mailboxes' number.
+Hostile: a process of Dovecot that was taken over: it has the same number, so there is nothing here to gain.
+Fails:   status 1 and one line.
+Source:  docs/decisions/0047-backup-of-mail.md.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from beffroi.lib.config import STATE_VARIABLE, Config, load
+from beffroi.lib.errors import Unavailable
+from beffroi.mail.backup import staging
+from beffroi.mail.engines import layout
+
+ATTRIBUTES = "attributes"
+TIMEOUT_S = 3600.0
+_LOCK_WAIT_S = 20.0
+
+
+class MailboxesUnusable(Unavailable):
+    """The directories of the mailboxes cannot be used: {}"""
+
+    code = "backup.mailboxes_unusable"
+
+
+def run(config: Config, *words: str) -> list[Any]:
+    """Run one verb as the mailboxes' number; return what it says. Errors: MailboxesUnusable."""
+    number = layout.MAIL_UID if os.getuid() == 0 else None
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "beffroi.mail.backup.hands", *words],
+            user=number, group=number, extra_groups=None if number is None else [],
+            capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd="/", umask=0o077,
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1",
+                 STATE_VARIABLE: str(config.state)},
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MailboxesUnusable(getattr(error, "strerror", None) or "it took too long") from None
+    if done.returncode:
+        raise MailboxesUnusable((done.stderr.strip().splitlines() or ["no word"])[-1][:300])
+    return list(json.loads(done.stdout))
+
+
+def merge_keys(live: Path, former: Path) -> int:
+    """Add the entries of ``former`` that ``live`` has not; return how many.
+
+    A folder that was deleted, and a mailbox that was made anew, have lost the keys of what comes back. What is there is
+    never changed: it opens the mails of today. Locked and replaced as Dovecot's file driver does it (a dotlock).
+    """
+    lock = live.with_name(live.name + ".lock")
+    end = time.monotonic() + _LOCK_WAIT_S
+    while True:
+        try:
+            descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            break
+        except FileExistsError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            present = _entries(live.read_bytes())
+            missing = {k: v for k, v in _entries(former.read_bytes()).items() if k not in present}
+            file.writelines(k + b"\n" + v + b"\n" for k, v in (present | missing).items())
+            file.flush()
+            os.fsync(descriptor)
+        if missing:
+            lock.replace(live)
+    finally:
+        lock.unlink(missing_ok=True)
+    return len(missing)
+
+
+def _entries(data: bytes) -> dict[bytes, bytes]:
+    lines = data.split(b"\n")
+    return dict(zip(lines[::2], lines[1::2], strict=False))
+
+
+def place(former: Path, home: Path) -> None:
+    """Make ``former`` the mailbox. What little there may be at ``home`` is set beside ``former``."""
+    if (home / ATTRIBUTES).exists():
+        raise FileExistsError(f"{home.name} has keys and may have mails")
+    if home.exists():
+        home.replace(former.with_name("replaced"))
+    try:
+        former.replace(home)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        draft = home.with_name(f".{home.name}")  # mailboxes on a disk of their own
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(former, draft, symlinks=True)
+        draft.replace(home)
+
+
+def main(arguments: Sequence[str]) -> int:
+    config, verb = load(), arguments[0]
+    mailboxes = layout.Paths(config.state).mailboxes
+    told: list[Any] = []
+    try:
+        if verb == "stage":
+            done, unsteady = staging.fill(config)
+            told = [done, unsteady]
+        elif verb == "keys":
+            told = [merge_keys(mailboxes / arguments[1] / ATTRIBUTES, Path(arguments[2]) / ATTRIBUTES)]
+        elif verb == "place":
+            place(Path(arguments[2]), mailboxes / arguments[1])
+    except OSError as error:
+        sys.stderr.write(f"{error.strerror or error}\n")
+        return 1
+    sys.stdout.write(json.dumps(told))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,189 @@
+"""The store of backups: one restic repository, and the files that it is made from.
+
+Purpose: snapshots of every mailbox, encrypted with STATE/secrets/backup.key over what Dovecot encrypted already; what
+         is equal lies there once.
+Process: backup alone (root): repository and key are root's, and no other process of ours opens either.
+Hostile: whoever can write to the store's disk: restic authenticates everything that it reads.
+Fails:   StoreFull, StoreFailed: one sentence; the snapshots that are there stay. A run that was killed leaves nothing
+         that a later one must repair.
+Source:  docs/decisions/0047-backup-of-mail.md; restic.readthedocs.io.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from beffroi.lib.config import Config, SettingInvalid
+from beffroi.lib.errors import BeffroiError, Unavailable
+
+KEY = "backup.key"
+HOST = "beffroi"
+TIMEOUT_S = 6 * 3600.0
+_FULL = ("no space left on device", "disk quota exceeded")
+
+
+class StoreFull(Unavailable):
+    """The disk of the backups is full ({}); the backups before are kept. Make room there or name another directory
+    in backup_path; the next try follows by itself."""
+
+    code = "backup.store_full"
+
+
+class StoreFailed(Unavailable):
+    """The store of backups {} cannot be used: {}"""
+
+    code = "backup.store_failed"
+
+
+class NotInBackup(BeffroiError):
+    """No backup holds this mailbox as of that moment. Next: ./beffroi mail backup list"""
+
+    code = "backup.not_there"
+    http_status = 404
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """``at``: UTC, when it began; ``size_bytes``: of the mailboxes then; ``added_bytes``: what it took in the store."""
+
+    id: str
+    at: datetime
+    size_bytes: int
+    added_bytes: int
+
+
+@dataclass(frozen=True)
+class Checked:
+    """``damaged``: files of the store, relative to it, that do not hold any more what was written."""
+
+    whole: bool
+    damaged: tuple[str, ...]
+
+
+def root(config: Config) -> Path:
+    """Where backups lie: the setting, or STATE/backup. Errors: SettingInvalid."""
+    if config.backup_path and not Path(config.backup_path).is_absolute():
+        raise SettingInvalid("backup_path", config.state / "beffroi.toml", "must be an absolute path")
+    return Path(config.backup_path) if config.backup_path else config.state / "backup"
+
+
+class Store:
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self.path = root(config) / "repository"
+        self._cache = config.state / "backup-work" / "cache"
+
+    def prepare(self) -> None:
+        """Make the repository where there is none. Errors: StoreFull, StoreFailed."""
+        folder = root(self._config)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+        except OSError as error:
+            raise StoreFailed(folder, error.strerror) from None
+        if not (self.path / "config").exists():
+            self._run("init")
+        # A killed run leaves its lock; only those of dead processes go.
+        self._run("unlock")
+
+    def save(self, folder: Path, *, keep_days: int) -> Snapshot:
+        """One more snapshot of this directory; old ones go, one a day stays for ``keep_days``.
+
+        Errors: StoreFull, StoreFailed.
+        """
+        # Links have a change time of their own each time; size, time and number of the file tell what is new.
+        lines = self._run("backup", "--ignore-ctime", "--host", HOST, "--read-concurrency", "1", str(folder))
+        made = next(one for one in reversed(lines) if one.get("message_type") == "summary")
+        # Counted from the latest snapshot, so that a clock which is wrong takes nothing away.
+        keep = ("--keep-within", "2d", "--keep-within-daily", f"{keep_days}d")
+        self._run("forget", "--host", HOST, "--group-by", "host", *keep, "--prune")
+        return next(one for one in self.snapshots() if one.id == made["snapshot_id"])
+
+    def snapshots(self) -> list[Snapshot]:
+        """Oldest first. Errors: StoreFailed."""
+        if not (self.path / "config").exists():
+            return []
+        (found,) = self._run("snapshots", "--host", HOST) or [[]]
+        return sorted((_snapshot(one) for one in found), key=lambda one: one.at)
+
+    def size_bytes(self) -> int:
+        """What the store takes on its disk."""
+        return sum(one.stat().st_size for one in self.path.rglob("*") if one.is_file())
+
+    def bring(self, snapshot: Snapshot, folder: Path, target: Path) -> None:
+        """Put what ``folder`` was at this snapshot into the new directory ``target``.
+
+        Errors: NotInBackup, StoreFull, StoreFailed.
+        """
+        try:
+            self._run("restore", f"{snapshot.id}:{folder}", "--target", str(target))
+        except StoreFailed as error:
+            if ": not found" in str(error):
+                raise NotInBackup from None
+            raise
+
+    def check(self, *, share: int = 1) -> Checked:
+        """Read one ``share``-th of the store (all of it: 1) and compare with its hashes. Errors: StoreFailed."""
+        part = "100%" if share == 1 else f"{100 / share:.4f}%"
+        lines = self._run("check", "--read-data-subset", part, accept=(0, 1))
+        told: dict[str, Any] = next((x for x in reversed(lines) if x.get("message_type") == "summary"), {})
+        packs = [f"data/{one[:2]}/{one}" for one in told.get("broken_packs") or ()]
+        if not told:
+            raise StoreFailed(self.path, _said(lines) or "the check ended without a word")
+        return Checked(not told["num_errors"], tuple(sorted(packs)))
+
+    def _run(self, *words: str, accept: tuple[int, ...] = (0,)) -> list[Any]:
+        """The JSON lines that restic wrote."""
+        try:
+            done = subprocess.run(
+                ["/usr/bin/nice", "/usr/bin/restic", "--json", "-r", str(self.path), *words],
+                capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False, cwd="/",
+                env={
+                    "PATH": "/usr/bin:/bin",
+                    "HOME": str(self._cache),
+                    "RESTIC_CACHE_DIR": str(self._cache),
+                    "RESTIC_PASSWORD_FILE": str(self._config.secrets / KEY),
+                    "TMPDIR": str(self._cache),
+                    "GOMAXPROCS": str(max(1, (os.cpu_count() or 2) // 2)),
+                },
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise StoreFailed(self.path, getattr(error, "strerror", None) or "restic took too long") from None
+        lines = [*_lines(done.stdout), *_lines(done.stderr)]
+        if done.returncode in accept:
+            return lines
+        said = _said(lines) or done.stderr.strip().splitlines()[-1:] or f"status {done.returncode}"
+        text = said if isinstance(said, str) else said[0]
+        if any(word in (done.stdout + done.stderr).lower() for word in _FULL):
+            raise StoreFull(root(self._config))
+        raise StoreFailed(self.path, text[:300])
+
+
+def _lines(text: str) -> list[Any]:
+    found = []
+    for line in text.splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def _said(lines: list[Any]) -> str:
+    ends = (one for one in lines if isinstance(one, dict) and one.get("message_type") == "exit_error")
+    return next((str(one["message"]) for one in ends), "")
+
+
+def _snapshot(told: dict[str, Any]) -> Snapshot:
+    counted = told.get("summary", {})
+    # Nanoseconds and the zone as "Z": more digits than Python takes.
+    at = datetime.fromisoformat(told["time"][:19] + "+00:00").astimezone(UTC)
+    return Snapshot(
+        told["id"], at, counted.get("total_bytes_processed", 0), counted.get("data_added_packed", 0)
+    )

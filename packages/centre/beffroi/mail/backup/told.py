@@ -1,0 +1,93 @@
+"""How old the backup of the mailboxes is, as a file that needs no database: STATE/run/backup.json. No Django.
+
+Purpose: the console and `./beffroi status` say that backups are late, damaged or do not succeed, and what to do next.
+Process: written by backup (root); read by anyone. Times, sizes, codes; names of files of the store that are damaged.
+Input:   whoever reads it trusts nothing: a file that cannot be read says nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from beffroi.lib.config import Config
+
+LATE_AFTER_S = 26 * 3600
+CHECK_LATE_AFTER_S = 10 * 86400
+MAX_NAMED = 20
+_MAX_BYTES = 16 * 1024
+
+
+class Told(msgspec.Struct, frozen=True):
+    """Epoch seconds and bytes; 0 for never. ``since``: when the first backup was waited for; ``failure``: of the last
+    try, as a sentence; ``damaged``: of the last check; ``unsteady``: mailboxes left out by
+    the last backup."""
+
+    since: int = 0
+    backup_at: int = 0
+    mailboxes: int = 0
+    size_bytes: int = 0
+    added_bytes: int = 0
+    store_bytes: int = 0
+    took_s: int = 0
+    snapshots: int = 0
+    unsteady: tuple[str, ...] = ()
+    failure: str = ""
+    checked_at: int = 0
+    check_failure: str = ""
+    damaged: tuple[str, ...] = ()
+
+
+def _path(config: Config) -> Path:
+    return config.run / "backup.json"
+
+
+def read(config: Config) -> Told:
+    try:
+        return msgspec.json.decode(_path(config).read_bytes()[:_MAX_BYTES], type=Told)
+    except (OSError, msgspec.MsgspecError):
+        return Told()
+
+
+def write(config: Config, told: Told) -> None:
+    """Errors: OSError. The folder is the Python user's: a name is made and renamed, never followed."""
+    draft = _path(config).with_name(f".backup.json.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(told))
+        os.fchmod(descriptor, 0o644)
+    draft.replace(_path(config))
+
+
+def changed(config: Config, **values: object) -> Told:
+    """Write some of it. Errors: OSError."""
+    told = replace_in(read(config), **values)
+    write(config, told)
+    return told
+
+
+def replace_in(told: Told, **values: object) -> Told:
+    return msgspec.structs.replace(told, **values)
+
+
+def late(told: Told, *, now: int) -> bool:
+    """Whether the newest backup is older than 26 h, or there is none 26 h after the first was waited for."""
+    return bool(told.since) and now - max(told.backup_at, told.since) > LATE_AFTER_S
+
+
+def problem(config: Config, *, now: int) -> str:
+    """One sentence with the next step, or ""; ``now`` in epoch seconds."""
+    told = read(config)
+    if told.damaged or told.check_failure:
+        what = ", ".join(told.damaged) or told.check_failure
+        return f"The store of backups is damaged: {what}. Next: docs/runbooks/restore-mail.md, Damage"
+    if late(told, now=now):
+        hours = (now - max(told.backup_at, told.since)) // 3600
+        why = told.failure or "see that backup is healthy"
+        return f"Mailboxes were not backed up for {hours} hours: {why} Next: ./beffroi mail backup now"
+    if told.failure:
+        return f"The last backup of the mailboxes did not succeed: {told.failure}"
+    return ""

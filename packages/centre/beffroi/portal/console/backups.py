@@ -1,0 +1,38 @@
+"""Sauvegarde des boîtes: how old it is, whether it is sound, and the restores that were asked for."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_GET
+
+from beffroi.core.communes.models import Collectivite
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.mail.backup import queries, told
+from beffroi.portal import restore_words
+from beffroi.portal.pages import for_administrators, page
+
+MAX_SHOWN = 100
+
+
+@require_GET
+@for_administrators
+def backups(request: HttpRequest, actor: Actor) -> HttpResponse:
+    rows = list(queries.visible(actor)[:MAX_SHOWN])
+    known = queries.addresses(rows)
+    names = dict(
+        Collectivite.objects.filter(pk__in={one.collectivite_id for one in rows}).values_list("id", "name")
+    )
+    shown = [
+        restore_words.restore(one, known.get(one.mailbox_id, ""))
+        | {"commune": names.get(one.collectivite_id, "")}
+        for one in rows
+    ]
+    context = {
+        "place": "mail",
+        "backup": restore_words.backup(told.read(settings.BEFFROI), clock.epoch_s()),
+        "rows": shown,
+        "days": settings.BEFFROI.backup_keep_days,
+    }
+    return page(request, "console/backups.html", context)

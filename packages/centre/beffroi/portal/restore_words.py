@@ -1,0 +1,50 @@
+"""Words for restores and backups of mailboxes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from beffroi.mail.backup.models import Restore
+from beffroi.mail.backup.told import Told, late
+
+STATES = {
+    "asked": (gettext_lazy("Attend le Département"), "warn", "clock"),
+    "running": (gettext_lazy("En cours"), "warn", "clock"),
+    "done": (gettext_lazy("Rendu"), "good", "check"),
+    "undone": (gettext_lazy("Annulé"), "quiet", "undo-2"),
+    "refused": (gettext_lazy("Sans suite"), "quiet", "x"),
+}
+
+
+def restore(row: Restore, address: str) -> dict[str, Any]:
+    """What a list shows of a request."""
+    title, tone, icon = STATES[row.state]
+    return {
+        "row": row,
+        "address": address,
+        "title": title,
+        "tone": tone,
+        "icon": icon,
+        "open": row.state == "asked",
+        "folder": row.folder or _("tous les dossiers"),
+    }
+
+
+def backup(told: Told, now: int) -> dict[str, Any]:
+    """What the console shows: lines and whether they alarm. ``now``: epoch seconds."""
+    return {
+        "at": _moment(told.backup_at),
+        "late": late(told, now=now),
+        "hours": max(0, now - told.backup_at) // 3600,
+        "checked_at": _moment(told.checked_at),
+        "bad": bool(told.damaged or told.check_failure),
+        "told": told,
+    }
+
+
+def _moment(at_s: int) -> datetime | None:
+    return datetime.fromtimestamp(at_s, UTC) if at_s else None

@@ -1,0 +1,200 @@
+"""Requests for mails from the backups without engines: who may ask for what, who sees it, what pages say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.mail.backup import actions, consumers, private, queries, restoring, told
+from beffroi.mail.backup.asking import BackupUnavailable
+from beffroi.mail.backup.keeper import due
+from beffroi.mail.backup.models import Restore
+from beffroi.mail.backup.retention import restores
+
+from tests.conftest import Commune
+from tests.fixtures_portal import console_client, no_door, on_listener, own_mailbox, portal_client
+
+__all__ = ["no_door"]
+pytestmark = pytest.mark.django_db
+SYSTEM = Actor.system("tests")
+
+
+@pytest.fixture
+def state(config: Config) -> Iterator[Config]:
+    yield config
+    (config.run / "backup.json").unlink(missing_ok=True)
+
+
+def text(answer: Any) -> str:
+    return answer.content.decode().replace("\xa0", " ")  # type: ignore[no-any-return]
+
+
+def yesterday() -> Any:
+    return clock.now() - timedelta(days=1)
+
+
+def test_only_readers_and_referents_of_the_same_commune_ask(beaune: Commune, nuits: Commune) -> None:
+    box = own_mailbox(beaune)
+    for stranger in (nuits.agent, nuits.referent):
+        with pytest.raises(NotFound):
+            actions.ask(actor=stranger, mailbox=box, at=yesterday())
+    own = actions.ask(actor=beaune.agent, mailbox=box, at=yesterday())
+    led = actions.ask(actor=beaune.referent, mailbox=box, at=yesterday())
+    assert (own.by_owner, led.by_owner) == (True, False)
+    assert {one.id for one in queries.visible(beaune.agent)} == {own.id, led.id}, "the owner sees who asked"
+    for stranger in (nuits.agent, nuits.referent):
+        assert not queries.visible(stranger).exists()
+        with pytest.raises(NotFound):
+            queries.access_restore(stranger, own.id)
+    for person in (beaune.agent, beaune.referent):
+        with pytest.raises(NotAllowed):
+            actions.carry_out(actor=person, restore=own)
+        with pytest.raises(NotAllowed):
+            actions.undo(actor=person, restore=own)
+        with pytest.raises(NotAllowed):
+            actions.preview(actor=person, restore=own)
+    with pytest.raises(NotAllowed):
+        actions.refuse(actor=beaune.referent, restore=own, reason="")
+    assert (queries.waiting(SYSTEM), queries.waiting(beaune.referent)) == (2, 0)
+
+
+def test_a_request_is_bounded_and_its_words_are_no_command(beaune: Commune) -> None:
+    box = own_mailbox(beaune)
+    for values in (
+        {"at": clock.now() + timedelta(hours=1)},
+        {"folder": "x\ny"},
+        {"search": "header:x"},
+        {"search": "since:yesterday"},
+        {"search": " ".join(["mot"] * 13)},
+        {"search": "x" * 301},
+        {"message_id": "<a\n@b>"},
+    ):
+        with pytest.raises(Invalid):
+            actions.ask(actor=SYSTEM, mailbox=box, **({"at": yesterday()} | values))
+    for _ in range(actions.MAX_OPEN):
+        actions.ask(actor=SYSTEM, mailbox=box, at=yesterday())
+    with pytest.raises(Conflict):
+        actions.ask(actor=SYSTEM, mailbox=box, at=yesterday())
+    assert restoring.parse('subject:"devis toit" from:jean mot since:2026-11-01') == (
+        ("subject", "devis toit"),
+        ("from", "jean"),
+        ("subject", "mot"),
+        ("since", "2026-11-01"),
+    )
+
+
+def test_without_the_keeper_a_restore_waits(beaune: Commune, state: Config) -> None:
+    row = actions.ask(actor=SYSTEM, mailbox=own_mailbox(beaune), at=yesterday(), search="mot")
+    with pytest.raises(BackupUnavailable):
+        actions.carry_out(actor=SYSTEM, restore=row)
+    row.refresh_from_db()
+    assert (row.state, row.search) == ("running", "mot"), "given again, it goes on"
+    assert restores(clock.now() + timedelta(seconds=1)).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("folder", "subject", "expected"),
+    [
+        ("Privé", "x", True),
+        ("PRIVÉE/2025", "x", True),
+        ("INBOX", "[Personnel] rendez-vous", True),
+        ("INBOX", "Re: perso - samedi", True),
+        ("Dossiers_personnels", "x", True),
+        ("INBOX", "Réunion du personnel", True),
+        ("Privatisation", "Personnalité", False),
+        ("INBOX", "Devis", False),
+    ],
+)
+def test_what_says_that_it_is_private_is(folder: str, subject: str, expected: bool) -> None:
+    assert private.private(folder, subject) is expected
+
+
+def test_the_pages_ask_take_back_and_refuse(beaune: Commune, nuits: Commune, state: Config) -> None:
+    box, other = own_mailbox(beaune), own_mailbox(nuits)
+    client = portal_client(beaune.agent_membership)
+    page = text(client.get("/courrier/restaurations/"))
+    assert box.address in page and other.address not in page and "Aucune demande" in page
+    day = yesterday().date().isoformat()
+    good = {"word": "ask", "boite": box.id, "jour": day, "mots": 'devis: "toit"', "dossier": "Budget"}
+    assert client.post("/courrier/restaurations/", good | {"boite": other.id}).status_code == 404
+    for bad in ({"jour": ""}, {"jour": "2999-01-01"}, {"heure": "99:99"}, {"dossier": "a\x01"}):
+        answer = client.post("/courrier/restaurations/", good | bad)
+        assert answer.status_code == 400 and 'value="devis' in text(answer).replace("&quot;", '"')
+    assert not Restore.objects.exists()
+    assert client.post("/courrier/restaurations/", good).status_code == 302
+    row = Restore.objects.get()
+    assert (row.by_owner, row.folder, row.search) == (True, "Budget", 'subject:"devis" subject:"toit"')
+    assert row.into.startswith("Restauré le ")
+    assert "Attend le Département" in text(client.get("/courrier/restaurations/"))
+    stranger = portal_client(nuits.agent_membership)
+    take = {"word": "cancel", "restore": row.id}
+    assert stranger.post("/courrier/restaurations/", take).status_code == 404
+    assert client.post("/courrier/restaurations/", take).status_code == 302
+    row.refresh_from_db()
+    assert (row.state, row.search) == ("refused", "")
+    assert AuditEntry.objects.filter(verb="mail:restore:refused").exists()
+
+
+def test_the_console_says_how_old_the_backup_is_and_what_waits(
+    beaune: Commune, administrator: Actor, state: Config
+) -> None:
+    now = clock.epoch_s()
+    row = actions.ask(actor=beaune.referent, mailbox=own_mailbox(beaune), at=yesterday())
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        page = text(client.get("/sauvegardes/"))
+        assert "Pas encore." in page and f"./beffroi mail restore {row.id}" in page
+        assert "1 demande de restauration de courriels attend" in text(client.get("/"))
+        assert "la sauvegarde des boîtes" not in text(client.get("/"))
+        told.write(state, told.Told(since=now - 10**6, backup_at=now - 27 * 3600, mailboxes=3, snapshots=9))
+        assert "plus de 26 heures" in text(client.get("/sauvegardes/"))
+        assert "la sauvegarde des boîtes demande un regard" in text(client.get("/"))
+        told.changed(state, backup_at=now, checked_at=now, damaged=("data/ab/abcd",))
+        assert "data/ab/abcd" in text(client.get("/sauvegardes/"))
+        assert "data/ab/abcd" in told.problem(state, now=now)
+        told.changed(state, damaged=())
+        assert told.problem(state, now=now) == ""
+
+
+def test_it_is_time_for_a_backup_then_for_a_check(state: Config) -> None:
+    class Work:
+        config = state
+
+    def what(now: int, tried_at: int = 0) -> str:
+        return due(Work(), now=now, tried_at=tried_at)  # type: ignore[arg-type]
+
+    day = 86400
+    told.write(state, told.Told(since=10 * day))
+    assert what(10 * day) == "backup"
+    assert what(10 * day, tried_at=10 * day - 60) == "", (
+        "a failed one is tried again after a quarter of an hour"
+    )
+    told.changed(state, backup_at=17 * day - 60)
+    assert what(17 * day - 30) == ""
+    assert what(17 * day) == "check"
+    told.changed(state, checked_at=17 * day)
+    assert what(17 * day) == ""
+
+
+def test_the_rows_that_open_a_backup_are_kept_as_they_are_today(beaune: Commune, state: Config) -> None:
+    folder = state.state / "backup-rows"
+    consumers.keep_rows()
+    assert not folder.exists()
+    folder.mkdir()
+    box = own_mailbox(beaune)
+    consumers.keep_rows()
+    path = folder / "rows.json"
+    assert box.id in path.read_text() and path.stat().st_mode & 0o077 == 0
+    gone = box.id
+    box.delete()
+    consumers.keep_rows()
+    assert gone not in path.read_text(), "a key that was destroyed is in no later copy"
+    path.unlink()
+    folder.rmdir()
