@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 from beffroi.lib import clock
-from beffroi.mail.reports import consumers, intake, seclusion, values
+from beffroi.lib import seclusion
+from beffroi.mail.reports import consumers, intake, values
 from beffroi.mail.reports.models import DmarcReport, ReportRefusal
 
 from tests import reports_samples as samples
