@@ -7,8 +7,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from beffroi.lib import clock
-from beffroi.lib import seclusion
+from beffroi.lib import clock, seclusion
 from beffroi.mail.reports import consumers, intake, values
 from beffroi.mail.reports.models import DmarcReport, ReportRefusal
 

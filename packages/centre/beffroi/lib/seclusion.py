@@ -16,14 +16,13 @@ import os
 import platform
 import resource
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _DUMPABLE, _NO_NEW_PRIVS, _SET_SECCOMP, _FILTER = 4, 38, 22, 2
 _ALLOW, _DENY, _KILL = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x80000000
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-# (audit architecture, socket, connect, socketpair, execve, execveat, ptrace); those without an architecture's own number
-# have one everywhere.
+# (audit architecture, socket, connect, socketpair, execve, execveat, ptrace); what has one number everywhere is below.
 _NUMBERS = {
     "x86_64": (0xC000003E, 41, 42, 53, 59, 322, 101),
     "aarch64": (0xC00000B7, 198, 203, 199, 221, 281, 117),
@@ -95,7 +94,7 @@ def only_these_files(readable: Iterable[Path]) -> bool:
     return True
 
 
-def _deny(by_machine: dict[str, tuple[int, ...]], everywhere: tuple[int, ...]) -> None:
+def _deny(by_machine: Mapping[str, tuple[int, ...]], everywhere: tuple[int, ...]) -> None:
     found = by_machine.get(platform.machine())
     if found is None:
         raise OSError(errno.ENOSYS, "no filter for this machine")

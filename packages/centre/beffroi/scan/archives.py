@@ -132,7 +132,7 @@ def _opened(data: bytes, kind: str) -> Iterator[Any]:
             ffi.get_read_filter_function(name)(archive)
         for name in formats:
             ffi.get_read_format_function(name)(archive)
-        ffi.read_open_memory(archive, ctypes.cast(data, ctypes.c_void_p), len(data))
+        ffi.read_open_memory(archive, ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p), len(data))
         recognised = True
         yield ArchiveRead(archive)
     except ArchiveError as error:

@@ -100,7 +100,8 @@ def found(files: Iterable[File]) -> frozenset[str]:
     return frozenset(code for file in files for code, applies in RULES if applies(file))
 
 
-# U+202A..202E and U+2066..2069 turn the order of letters, U+200B..200F hide: "facture<turn>fdp.exe" is read "factureexe.pdf".
+# U+202A..202E and U+2066..2069 turn the order of letters, U+200B..200F hide: "facture<turn>fdp.exe" is read
+# "factureexe.pdf".
 _HIDING = re.compile("[\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
 _EXTENSION = re.compile(r"\.([\w-]+)[\s.]*$")
 
@@ -146,7 +147,9 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"ZWS", "swf"),
     (b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d", "one"),
 )
-_PAGE = re.compile(rb"^(?:\s|<\?xml[^>]*>|<!--.{0,400}?-->)*<(?:!doctype\s+html|html|svg|script)\b", re.I | re.S)
+_PAGE = re.compile(
+    rb"^(?:\s|<\?xml[^>]*>|<!--.{0,400}?-->)*<(?:!doctype\s+html|html|svg|script)\b", re.I | re.S
+)
 UNPACKED = _set("zip gz bz2 xz zst lz 7z rar cab tar iso xar lha")
 """Kinds, by content, that are opened to see what is inside."""
 
@@ -177,9 +180,7 @@ def plain(data: bytes) -> bytes:
 
 
 _LOOK_BYTES = 4 * 1024 * 1024
-_ACTIVE = re.compile(
-    rb"<script|javascript:|vbscript:|<form|http-equiv=[\"']?refresh|\son[a-z]+\s*=", re.I
-)
+_ACTIVE = re.compile(rb"<script|javascript:|vbscript:|<form|http-equiv=[\"']?refresh|\son[a-z]+\s*=", re.I)
 """What a browser would run or send."""
 
 

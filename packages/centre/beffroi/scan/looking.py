@@ -54,7 +54,9 @@ class _Look:
         if depth > self._budget.depth:
             raise TooMuch("depth")
         extension, before = kinds.extensions(name)
-        detected, flags, inner = kinds.detect(data), set(), set()
+        detected = kinds.detect(data)
+        flags: set[str] = set()
+        inner: set[str] = set()
         self._rules(data)
         if kinds.hides(name):
             flags.add("hidden")

@@ -89,7 +89,7 @@ def _records(book: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _native(stream: bytes) -> tuple[str, bytes]:
-    """The file in an OLENativeStream: size, flags, label, name, flags, size and path of a temporary file, size, data."""
+    """The file in an OLENativeStream: size, flags, label, name, flags, size and path of a copy, size, data."""
     label_end = stream.index(b"\0", 6)
     name_end = stream.index(b"\0", label_end + 1)
     path_length = struct.unpack_from("<I", stream, name_end + 5)[0]
@@ -127,7 +127,9 @@ def is_embedded(name: str) -> bool:
 _TEXT_PARTS = re.compile(
     r"(?:word/(?:document|header\d*|footer\d*)|xl/sharedstrings|ppt/slides/slide\d+|content)\.xml"
 )
-_BREAKS = re.compile(rb"</(?:w:p|w:tc|a:p|si|text:p|text:h|table:table-cell)>|<(?:w:br|w:tab|text:tab)\b[^>]*>")
+_BREAKS = re.compile(
+    rb"</(?:w:p|w:tc|a:p|si|text:p|text:h|table:table-cell)>|<(?:w:br|w:tab|text:tab)\b[^>]*>"
+)
 _TAGS = re.compile(rb"<[^>]*>")
 
 

@@ -141,7 +141,15 @@ def _quietly(step: Callable[[], str]) -> str:
     """A page whose text cannot be had has none: pictures have none either."""
     try:
         return step()
-    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError, NotImplementedError):
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        OSError,
+        TypeError,
+        ValueError,
+        NotImplementedError,
+    ):
         return ""
 
 

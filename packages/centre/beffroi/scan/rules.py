@@ -36,7 +36,7 @@ _ORDINARY = (
 
 
 class RulesRefused(BeffroiError):
-    """The rules in {} are not used: {}. What was in force stays. Next: correct the file; it is tried again by itself."""
+    """The rules in {} are not used: {}. Those before stay in force. Next: correct the file; it is tried again then."""
 
     code = "scan.rules_refused"
 

@@ -31,7 +31,6 @@ from beffroi.lib import seclusion
 from beffroi.lib.config import Config, load
 from beffroi.scan import values, wire, worker
 from beffroi.scan.rules import Folder, Rules, directory
-from beffroi.scan.values import Report
 
 AT_ONCE = 4
 BACKLOG = 256

@@ -33,7 +33,9 @@ class Report(msgspec.Struct, frozen=True):
         for code in kinds.ORDER:
             if code in self.found:
                 stem = "Beffroi." + "".join(part.capitalize() for part in code.split("_"))
-                yield from (f"{stem}.{detail}" for detail in self.found[code]) if self.found[code] else (stem,)
+                yield from (
+                    (f"{stem}.{detail}" for detail in self.found[code]) if self.found[code] else (stem,)
+                )
 
 
 UNREADABLE = Report({kinds.UNREADABLE: []})

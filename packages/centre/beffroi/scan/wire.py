@@ -6,10 +6,10 @@ A command is ``zNAME`` and a zero, or ``nNAME`` and a newline; the answer ends i
 |---|---|---|
 | PING | | PONG |
 | VERSION | | "Beffroi scan", mark and number of the rules in force, files of rules that are refused |
-| INSTREAM | pieces: length (4 bytes, big-endian), bytes; a length of 0 ends | "stream: OK", or "stream: NAME FOUND" with the strongest finding |
+| INSTREAM | pieces: length (4 bytes, big-endian), bytes; length 0 ends | "stream: OK" or "stream: NAME FOUND" |
 | FACTS | as INSTREAM | one line of JSON: a ``values.Report``, with all findings and the text |
 
-A stream that is too long is told "INSTREAM size limit exceeded. ERROR", an unknown command "UNKNOWN COMMAND".
+The name is that of the strongest finding. A stream that is too long is told "INSTREAM size limit exceeded. ERROR", an unknown command "UNKNOWN COMMAND".
 Source:  clamd(8).
 """
 

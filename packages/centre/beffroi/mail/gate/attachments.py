@@ -2,8 +2,8 @@
 
 Rule:    held, never refused and never deleted: the owner reads why, and what to do. A collectivité lets some kinds pass
          (``LOOSENED``); programs, what is disguised, shortcuts and known malware never.
-Hostile: names and kinds, as rspamd found them (templates/rspamd/beffroi-content.lua), and names of what the process scan
-         found inside; nothing is opened here.
+Hostile: names and kinds, as rspamd found them (templates/rspamd/beffroi-content.lua), and names of what the process
+         scan found inside; nothing is opened here.
 Source:  docs/decisions/0039-scanning-of-attachments.md, 0046-scanner-process.md.
 """
 

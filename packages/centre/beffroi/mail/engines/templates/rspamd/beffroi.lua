@@ -1,17 +1,19 @@
 --[[
 The mail door's part inside rspamd, so that rspamd stays the only program that parses a hostile message on its way in.
 
+  meanwhile  shows each attached file to the process scan (clamd's protocol, command FACTS)
   at entry   removes every X-Beffroi-* header that came from outside, gives the message its identifier (lib.ids, prefix
              msg), and refuses a signed-in client whose visible From: is not its own address
   after all  other checks: sends facts (identifiers, addresses, links, hashes, results; never content) to mailgate and
              applies its verdict
   at the end stamps X-Beffroi-Id, X-Beffroi-Auth, and where they apply -Verdict, -Spam, -Unchecked
 
-Hostile:  the message. Fails open: without an answer of mailgate the message is delivered and stamped
+Hostile:  the message. Fails closed without the scanner: senders come again. Fails open beyond it: without an answer of mailgate the message is delivered and stamped
           X-Beffroi-Unchecked with what a later check needs; the sweep finds it.
 A rescan (the sweep, with the shared key) keeps the identifier that the message already carries.
 ]]
 local rspamd_http = require "rspamd_http"
+local rspamd_tcp = require "rspamd_tcp"
 local rspamd_util = require "rspamd_util"
 local rspamd_logger = require "rspamd_logger"
 local cryptobox_hash = require "rspamd_cryptobox_hash"
@@ -156,18 +158,70 @@ local function links(task)
   return out
 end
 
-local function attachments(task)
+-- The parts that are attached files: {part, name, content}.
+local function attached(task)
   local out = {}
   for _, part in ipairs(task:get_parts() or {}) do
     local name = part:get_filename()
     if #out < MAX_ATTACHMENTS and not part:is_multipart() and (name or not part:is_text()) then
       local content = part:get_content()
-      if content and #content > 0 then
-        local file = content_of.file(part, name, content)
-        file.sha256, file.size_bytes = cryptobox_hash.create_specific("sha256", content):hex(), #content
-        out[#out + 1] = file
-      end
+      if content and #content > 0 then out[#out + 1] = { part = part, name = name, content = content } end
     end
+  end
+  return out
+end
+
+-- What the scanner said of each attached file, by their order: nil where it said nothing yet, or nothing understood.
+local function answers(task)
+  local known = task:cache_get("beffroi_scan")
+  if not known then
+    known = {}
+    task:cache_set("beffroi_scan", known)
+  end
+  return known
+end
+
+local function is_scanned(task)
+  if settings.scan == "" then return true end
+  local known = answers(task)
+  for i = 1, #attached(task) do
+    if not known[i] then return false end
+  end
+  return true
+end
+
+local function ask_scanner(task)
+  local known = answers(task)
+  for i, file in ipairs(attached(task)) do
+    rspamd_tcp.request {
+      task = task, host = settings.scan, timeout = settings.scan_timeout_s, stop_pattern = "\0",
+      data = { "zFACTS\0", rspamd_util.pack(">I4", #file.content), file.content, rspamd_util.pack(">I4", 0) },
+      callback = function(err, answer)
+        if err or not answer then return end
+        local parser = ucl.parser()
+        if parser:parse_string((tostring(answer):gsub("%z$", ""))) then known[i] = parser:get_object() end
+      end,
+    }
+  end
+end
+
+local function attachments(task)
+  local out, known = {}, answers(task)
+  for i, one in ipairs(attached(task)) do
+    local file, inside = content_of.file(one.part, one.name, one.content), {}
+    for code in pairs((known[i] or {}).found or {}) do inside[#inside + 1] = code end
+    file.sha256, file.size_bytes = cryptobox_hash.create_specific("sha256", one.content):hex(), #one.content
+    file.inside = inside
+    out[#out + 1] = file
+  end
+  return out
+end
+
+local function documents(task)
+  local out = {}
+  for i = 1, MAX_ATTACHMENTS do
+    local text = (answers(task)[i] or {}).text
+    if type(text) == "string" and text ~= "" then out[#out + 1] = text end
   end
   return out
 end
@@ -222,7 +276,7 @@ local function facts(task)
   for _, s in ipairs(task:get_symbols_all() or {}) do
     if #symbols < MAX_SYMBOLS then symbols[#symbols + 1] = s.name end
   end
-  local score, bank = task:get_metric_score("default"), content_of.bank(task, settings.bank_key)
+  local score, bank = task:get_metric_score("default"), content_of.bank(task, settings.bank_key, documents(task))
   return {
     v = 1,
     id = identify(task),
@@ -272,6 +326,14 @@ local function unchecked(task, why)
   task:get_mempool():set_variable("beffroi_unchecked", "yes")
 end
 
+if settings.scan ~= "" then
+  rspamd_config:register_symbol {
+    name = "BEFFROI_SCAN", type = "normal", group = N, score = 0.0,
+    flags = "empty,nostat,ignore_passthrough,explicit_disable",
+    callback = ask_scanner,
+  }
+end
+
 local check = rspamd_config:register_symbol {
   name = "BEFFROI_CHECK", type = "postfilter", priority = 0, group = N,
   flags = "empty,nostat,ignore_passthrough,explicit_disable",
@@ -280,6 +342,12 @@ local check = rspamd_config:register_symbol {
       -- The scanner is away: mail waits with its sender, and a copy that is looked at again waits for the next time.
       rspamd_logger.warnx(task, "the virus scanner does not answer: %s waits", identify(task))
       task:set_pre_result("soft reject", "The virus scanner is away, try again later", N, nil, 100)
+      return
+    end
+    -- A message that is refused anyway is refused, whatever the scanner would say.
+    if not is_scanned(task) and task:get_metric_action("default") ~= "reject" then
+      rspamd_logger.warnx(task, "the scanner of attached files does not answer: %s waits", identify(task))
+      task:set_pre_result("soft reject", "The scanner of attached files is away, try again later", N, nil, 100)
       return
     end
     local ok, found = pcall(facts, task)
