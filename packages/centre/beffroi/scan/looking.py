@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from beffroi.scan import archives, kinds, office, pdf, values
 from beffroi.scan.archives import Budget, TooMuch
@@ -27,6 +28,15 @@ def examine(data: bytes, matches: Matches, budget: Budget | None = None) -> Repo
     except TooMuch:
         look.add(kinds.UNREADABLE)
     return look.report(hashlib.sha256(data).hexdigest())
+
+
+@dataclass
+class _Seen:
+    """One file so far. ``kind``: by content; the rest as in ``kinds.File``."""
+
+    kind: str
+    flags: set[str] = field(default_factory=set)
+    inner: set[str] = field(default_factory=set)
 
 
 class _Look:
@@ -54,23 +64,28 @@ class _Look:
         if depth > self._budget.depth:
             raise TooMuch("depth")
         extension, before = kinds.extensions(name)
-        detected = kinds.detect(data)
-        flags: set[str] = set()
-        inner: set[str] = set()
-        self._rules(data)
+        seen = _Seen(kinds.detect(data))
         if kinds.hides(name):
-            flags.add("hidden")
-        if detected == "ole":
-            detected = self._ole(data, flags, depth)
-        elif detected == "pdf":
-            self._pdf(data, flags, depth)
-        elif detected in kinds.UNPACKED:
-            detected = self._archive(data, detected, flags, inner, depth)
-        elif kinds.is_page(extension, detected) and kinds.is_active(data):
-            flags.add("active")
-        one = File(extension or detected, before, detected, frozenset(flags), frozenset(inner))
-        for code in kinds.found([one]):
-            self.add(code)
+            seen.flags.add("hidden")
+        self._rules(data)
+        try:
+            self._inside(data, extension, seen, depth)
+        finally:  # what was seen before a cap counts, too
+            one = File(
+                extension or seen.kind, before, seen.kind, frozenset(seen.flags), frozenset(seen.inner)
+            )
+            for code in kinds.found([one]):
+                self.add(code)
+
+    def _inside(self, data: bytes, extension: str, seen: _Seen, depth: int) -> None:
+        if seen.kind == "ole":
+            self._ole(data, seen, depth)
+        elif seen.kind == "pdf":
+            self._pdf(data, seen, depth)
+        elif seen.kind in kinds.UNPACKED:
+            self._archive(data, seen, depth)
+        elif kinds.is_page(extension, seen.kind) and kinds.is_active(data):
+            seen.flags.add("active")
 
     def _rules(self, data: bytes) -> None:
         for code, rule in self._matches(data):
@@ -85,9 +100,9 @@ class _Look:
         except Exception:  # noqa: BLE001 - the libraries' errors have no common base, and all mean: not readable
             return None
 
-    def _macros(self, names: Iterable[str], flags: set[str]) -> None:
+    def _macros(self, names: Iterable[str], seen: _Seen) -> None:
         for name in names:
-            flags.add("macro")
+            seen.flags.add("macro")
             self.add(kinds.MACRO, name)
 
     def _embedded(self, files: Iterable[tuple[str, bytes]], depth: int) -> None:
@@ -101,18 +116,19 @@ class _Look:
             self._text.append(text[: self._text_left])
             self._text_left -= len(text)
 
-    def _ole(self, data: bytes, flags: set[str], depth: int) -> str:
+    def _ole(self, data: bytes, seen: _Seen, depth: int) -> None:
+        seen.kind = "doc"
         found = self._read(lambda: office.old(data))
         if found is None:
             self.add(kinds.UNREADABLE)
-            return "doc"
-        self._macros(found.macros, flags)
+            return
+        seen.kind = found.kind
+        self._macros(found.macros, seen)
         if found.encrypted:
-            flags.add("encrypted")
+            seen.flags.add("encrypted")
         self._embedded(found.embedded, depth)
-        return found.kind
 
-    def _pdf(self, data: bytes, flags: set[str], depth: int) -> None:
+    def _pdf(self, data: bytes, seen: _Seen, depth: int) -> None:
         found = self._read(lambda: pdf.look(data, most_text=self._text_left))
         if found is None:
             if pdf.broken_is_active(data):
@@ -121,35 +137,34 @@ class _Look:
         if found.active:
             self.add(kinds.ACTIVE_PDF)
         if found.encrypted:
-            flags.add("encrypted")
+            seen.flags.add("encrypted")
         self._say(found.text)
         self._embedded(found.embedded, depth)
 
-    def _archive(self, data: bytes, kind: str, flags: set[str], inner: set[str], depth: int) -> str:
-        """What the archive turns out to be: itself, or a document of Office."""
-        document = False
+    def _archive(self, data: bytes, seen: _Seen, depth: int) -> None:
+        kind = seen.kind
         try:
-            document = kind == "zip" and office.is_document(archives.names(data, kind))
+            if document := kind == "zip" and office.is_document(archives.names(data, kind)):
+                seen.kind = "docx"
             for member in archives.members(data, kind, self._budget):
                 if member.encrypted:
-                    flags.add("encrypted")
+                    seen.flags.add("encrypted")
                 if document:
-                    self._part(member, flags, depth)
+                    self._part(member, seen, depth)
                     continue
                 extension, _ = kinds.extensions(member.name)
-                inner.add(extension or kinds.detect(member.data))
+                seen.inner.add(extension or kinds.detect(member.data))
                 self.file(member.data, member.name, depth + 1)
         except archives.Encrypted:
-            flags.add("encrypted")
+            seen.flags.add("encrypted")
         except archives.Broken:
             self.add(kinds.UNREADABLE)
-        return "docx" if document else kind
 
-    def _part(self, member: archives.Member, flags: set[str], depth: int) -> None:
+    def _part(self, member: archives.Member, seen: _Seen, depth: int) -> None:
         """One part of an Office document."""
         self._rules(member.data)
         if macro := office.macro_of(member.name):
-            self._macros((macro,), flags)
+            self._macros((macro,), seen)
         self._say(office.text_of(member.name, member.data, self._text_left))
         if office.is_embedded(member.name):
             self.file(member.data, "", depth + 1)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import io
 import re
-import time
+import signal
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,15 +126,13 @@ def _text(reader: PdfReader, most: int) -> str:
     """Of the first and the last pages, as long as it is quick: what is left out is not looked at for bank details."""
     count = len(reader.pages)
     wanted = sorted({*range(min(count, _TEXT_FIRST)), *range(max(0, count - _TEXT_LAST), count)})
-    pieces, until = [], time.process_time() + TEXT_CPU_S
-    for number in wanted:
-        page = reader.pages[number]
-        contents = page.get_contents()
-        if contents is None or len(contents.get_data()) > _MAX_PAGE_BYTES:
-            continue
-        pieces.append(_quietly(page.extract_text))
-        if time.process_time() > until:
-            break
+    pieces: list[str] = []
+    with _for_a_while(TEXT_CPU_S):
+        for number in wanted:
+            page = reader.pages[number]
+            contents = page.get_contents()
+            if contents is not None and len(contents.get_data()) <= _MAX_PAGE_BYTES:
+                pieces.append(_quietly(page.extract_text))
     return "\n".join(pieces)[:most]
 
 
@@ -151,6 +150,29 @@ def _quietly(step: Callable[[], str]) -> str:
         NotImplementedError,
     ):
         return ""
+
+
+class _Enough(BaseException):
+    """No error: pypdf catches those."""
+
+
+@contextmanager
+def _for_a_while(cpu_s: float) -> Iterator[None]:
+    """Leave the block when it has used so much of the processor: a plan of a thousand lines is no reason to hold a
+    mail. In the main thread of a process that has no other use for SIGVTALRM."""
+
+    def enough(*_: object) -> None:
+        raise _Enough
+
+    before = signal.signal(signal.SIGVTALRM, enough)
+    signal.setitimer(signal.ITIMER_VIRTUAL, cpu_s)
+    try:
+        yield
+    except _Enough:
+        pass
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 # -- what pypdf cannot read ----------------------------------------------------------------------------------

@@ -46,14 +46,14 @@ class Rules:
 
     def __init__(self, sources: Mapping[str, str]) -> None:
         """``sources``: name → text, each tried before. Errors: RulesRefused."""
-        self._rules = _compiled(sources)
+        self.compiled = _compiled(sources)
         joined = "\n".join(f"{name}\n{sources[name]}" for name in sorted(sources))
         self.mark = hashlib.sha256(joined.encode()).hexdigest()[:12]
-        self.count = sum(1 for _ in self._rules)
+        self.count = sum(1 for _ in self.compiled)
 
     def matches(self, data: bytes) -> list[tuple[str, str]]:
         """(finding, name of the rule) of each rule that matches."""
-        found = yara_x.Scanner(self._rules).scan(data).matching_rules
+        found = yara_x.Scanner(self.compiled).scan(data).matching_rules
         return [(_finding(rule.metadata), rule.identifier[:64]) for rule in found]
 
 

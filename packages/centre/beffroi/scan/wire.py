@@ -9,7 +9,8 @@ A command is ``zNAME`` and a zero, or ``nNAME`` and a newline; the answer ends i
 | INSTREAM | pieces: length (4 bytes, big-endian), bytes; length 0 ends | "stream: OK" or "stream: NAME FOUND" |
 | FACTS | as INSTREAM | one line of JSON: a ``values.Report``, with all findings and the text |
 
-The name is that of the strongest finding. A stream that is too long is told "INSTREAM size limit exceeded. ERROR", an unknown command "UNKNOWN COMMAND".
+The name is that of the strongest finding. A stream that is too long is told "INSTREAM size limit exceeded. ERROR", an
+unknown command "UNKNOWN COMMAND".
 Source:  clamd(8).
 """
 
