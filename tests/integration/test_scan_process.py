@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -26,6 +27,7 @@ from tests import scan_samples as samples
 from tests import waiting
 from tests.mail_files import EXE
 
+pytestmark = pytest.mark.slow
 until = partial(waiting.until, limit_s=60.0)
 # A scanner in which a file may say what its child does: what a flaw in a library would let it do.
 MISBEHAVING = """
@@ -121,8 +123,9 @@ class Scanner:
             connection.connect(str(self.path))
             connection.sendall(data)
             out = b""
-            while piece := connection.recv(4096):
-                out += piece
+            with contextlib.suppress(ConnectionResetError):  # what it did not read of a refused command
+                while piece := connection.recv(4096):
+                    out += piece
             return out
 
 
@@ -176,10 +179,9 @@ def test_a_child_that_dies_hangs_or_lies_makes_the_file_unreadable(scanner: Scan
     assert scanner.answers()
 
 
-@pytest.mark.skipif(
-    not Path("/sys/kernel/security/landlock").exists() and os.uname().release < "6.1", reason="Landlock"
-)
 def test_a_child_that_was_taken_over_reaches_nothing_but_our_code(scanner: Scanner) -> None:
+    if "no Landlock" in scanner.log.read_text():
+        pytest.skip("this kernel has no Landlock")
     assert scanner.report(b"REACH").found == {"macro": ["code"]}
 
 
