@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
 from beffroi.core.events import run_pending
@@ -12,11 +15,12 @@ from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
 from beffroi.mail.safety import actions as safety
 from beffroi.mail.safety import queries
 from beffroi.mail.safety.rules import Concern
+from beffroi.scan.server import socket_path
 
 from tests import mail_files
 from tests import scan_samples as samples
 from tests.conftest import Commune
-from tests.mail_post import OTHER_IP, SENDER_IP, Post, needs_engines
+from tests.mail_post import OTHER_IP, SENDER_IP, Post, needs_engines, until
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -134,6 +138,32 @@ def test_mail_with_a_file_waits_while_the_scanner_is_away_and_other_mail_does_no
         post.engines.start("scan")
     receive(post, box, "outil.exe", mail_files.EXE)
     assert HeldMail.objects.get().findings == "program"
+
+
+def test_a_mail_whose_file_is_being_looked_at_when_the_scanner_dies_comes_again(
+    post: Post, box: Mailbox
+) -> None:
+    mail = mail_files.letter("outil.exe", mail_files.EXE, to=box.address)
+    answers: list[tuple[int, str]] = []
+    post.engines.running["scan"].send_signal(signal.SIGSTOP)  # it takes the file, and says nothing
+    try:
+        sending = threading.Thread(target=lambda: answers.append(post.send(mail, box.address)))
+        sending.start()
+        until(lambda: _asked(post), "the question of rspamd")
+        post.engines.kill("scan")
+        sending.join(60)
+    finally:
+        post.engines.kill("scan")
+        post.engines.start("scan")
+    assert [code for code, _ in answers] == [451]
+    assert not MailMessage.objects.exists()
+    receive(post, box, "outil.exe", mail_files.EXE)
+
+
+def _asked(post: Post) -> bool:
+    """Whether somebody is connected to the scanner's socket: its listener and a connection that it did not accept."""
+    path = str(socket_path(post.config.state)).encode()
+    return Path("/proc/net/unix").read_bytes().count(path) > 1
 
 
 def test_a_mail_with_many_files_and_one_of_5_megabytes_get_their_verdict(post: Post, box: Mailbox) -> None:
