@@ -182,3 +182,16 @@ def test_a_mail_with_many_files_and_one_of_5_megabytes_get_their_verdict(post: P
     assert post.send(message.as_bytes(), box.address)[0] == 250
     post.settle(1)
     assert HeldMail.objects.get().findings == "program"
+
+
+def test_more_files_than_are_looked_at_hold_the_mail(post: Post, box: Mailbox) -> None:
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = "S <billing@sender.example.net>", box.address, "Lot"
+    message["Message-ID"] = "<lot@sender.example.net>"
+    message.set_content("Voici le lot.")
+    for n in range(120):
+        content = samples.EXE if n == 119 else b"x"
+        message.add_attachment(content, maintype="application", subtype="octet-stream", filename=f"{n}.bin")
+    assert post.send(message.as_bytes(), box.address)[0] == 250
+    post.settle(1)
+    assert HeldMail.objects.get().findings == "unparseable"

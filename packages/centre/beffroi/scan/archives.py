@@ -90,7 +90,7 @@ class Member:
 def names(data: bytes, kind: str) -> set[str]:
     """Names of all files of an archive. Errors: Broken."""
     with _opened(data, kind) as archive:
-        return {entry.pathname or "" for entry in archive}
+        return {_name(entry) for entry in archive}
 
 
 def members(data: bytes, kind: str, budget: Budget) -> Iterator[Member]:
@@ -101,7 +101,7 @@ def members(data: bytes, kind: str, budget: Budget) -> Iterator[Member]:
             budget.take_file()
             if not entry.isreg and entry.filetype:
                 continue
-            name = entry.pathname or ""
+            name = _name(entry)
             if _is_encrypted(entry._entry_p):
                 yield Member(name, encrypted=True)
                 continue
@@ -110,6 +110,12 @@ def members(data: bytes, kind: str, budget: Budget) -> Iterator[Member]:
             if taken > most:
                 raise TooMuch("ratio")
             yield Member(name, content)
+
+
+def _name(entry: ArchiveEntry) -> str:
+    """Old programs write names without UTF-8: extensions are ASCII, and that is what matters."""
+    name = entry.pathname or ""
+    return name.decode("cp437") if isinstance(name, bytes) else str(name)
 
 
 def _read(entry: ArchiveEntry, budget: Budget) -> bytes:

@@ -155,7 +155,7 @@ UNPACKED = _set("zip gz bz2 xz zst lz 7z rar cab tar iso xar lha")
 
 
 def detect(data: bytes) -> str:
-    """What the content is, as an extension; "" when nothing of it is known. n bytes in; looks at the first 33 kB."""
+    """What the content is, as an extension; "" when nothing is known. Looks at the first 33 kB and the last 66."""
     for magic, kind in _MAGIC:
         if data.startswith(magic):
             return kind
@@ -171,6 +171,9 @@ def detect(data: bytes) -> str:
         return "pdf"
     if _PAGE.match(plain(data[:4096])):
         return "html"
+    # Programs find a zip by its end, whatever stands before it.
+    if data.rfind(b"PK\x05\x06", -66_000) >= 0:
+        return "zip"
     return ""
 
 

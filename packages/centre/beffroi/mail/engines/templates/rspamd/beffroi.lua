@@ -158,17 +158,20 @@ local function links(task)
   return out
 end
 
--- The parts that are attached files: {part, name, content}.
+-- The parts that are attached files: {part, name, content}; and whether there are more than we look at.
 local function attached(task)
   local out = {}
   for _, part in ipairs(task:get_parts() or {}) do
     local name = part:get_filename()
-    if #out < MAX_ATTACHMENTS and not part:is_multipart() and (name or not part:is_text()) then
+    if not part:is_multipart() and (name or not part:is_text()) then
       local content = part:get_content()
-      if content and #content > 0 then out[#out + 1] = { part = part, name = name, content = content } end
+      if content and #content > 0 then
+        if #out >= MAX_ATTACHMENTS then return out, true end
+        out[#out + 1] = { part = part, name = name, content = content }
+      end
     end
   end
-  return out
+  return out, false
 end
 
 -- What the scanner said of each attached file, by their order: nil where it said nothing yet, or nothing understood.
@@ -302,7 +305,7 @@ local function facts(task)
     virus = task:has_symbol("BEFFROI_VIRUS"),
     ibans = bank.ibans,
     announces_bank_details = bank.announces,
-    unparseable = content_of.unparseable(task) or "",
+    unparseable = content_of.unparseable(task) or (select(2, attached(task)) and "files" or ""),
   }
 end
 
