@@ -30,13 +30,14 @@ _BY_ANOTHER_WAY = gettext_lazy(
 _IF_EXPECTED = gettext_lazy(
     "Vous l’attendiez ? Vérifiez par téléphone auprès de l’expéditeur, puis libérez-le. Sinon, laissez-le ici."
 )
+_TELL_THE_SENDER = gettext_lazy("Prévenez l’expéditeur par téléphone : son poste est peut-être infecté.")
 _FINDINGS: dict[str, Finding] = {
     attachments.VIRUS: Finding(
         gettext_lazy("L’antivirus reconnaît un virus dans une pièce jointe."),
-        gettext_lazy("Prévenez l’expéditeur par téléphone : son poste est peut-être infecté."),
+        _TELL_THE_SENDER,
     ),
     kinds.MALWARE: Finding(
-        gettext_lazy("Une pièce jointe porte la marque d’un logiciel malveillant connu."), _BY_ANOTHER_WAY
+        gettext_lazy("Une pièce jointe porte la marque d’un logiciel malveillant connu."), _TELL_THE_SENDER
     ),
     kinds.DISGUISED: Finding(
         gettext_lazy("Une pièce jointe se fait passer pour autre chose que ce qu’elle est."), _BY_ANOTHER_WAY
