@@ -13,7 +13,6 @@ Hostile:  the message. Fails closed without the scanner: senders come again. Fai
 A rescan (the sweep, with the shared key) keeps the identifier that the message already carries.
 ]]
 local rspamd_http = require "rspamd_http"
-local rspamd_tcp = require "rspamd_tcp"
 local rspamd_util = require "rspamd_util"
 local rspamd_logger = require "rspamd_logger"
 local cryptobox_hash = require "rspamd_cryptobox_hash"
@@ -21,9 +20,10 @@ local ucl = require "ucl"
 
 local settings = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-settings.lua")
 local content_of = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-content.lua")
+local scanning = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-scan.lua")(settings)
 local N = "beffroi"
 local ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-local MAX_URLS, MAX_ATTACHMENTS, MAX_RECIPIENTS, MAX_SYMBOLS = 200, 100, 1000, 100
+local MAX_URLS, MAX_RECIPIENTS, MAX_SYMBOLS = 200, 1000, 100
 local MAX_TEXT = 2048
 
 -- 48 bits of milliseconds and 82 random bits, 5 bits a character: the same shape as lib.ids.new_id.
@@ -158,73 +158,14 @@ local function links(task)
   return out
 end
 
--- The parts that are attached files: {part, name, content}; and whether there are more than we look at.
-local function attached(task)
-  local out = {}
-  for _, part in ipairs(task:get_parts() or {}) do
-    local name = part:get_filename()
-    if not part:is_multipart() and (name or not part:is_text()) then
-      local content = part:get_content()
-      if content and #content > 0 then
-        if #out >= MAX_ATTACHMENTS then return out, true end
-        out[#out + 1] = { part = part, name = name, content = content }
-      end
-    end
-  end
-  return out, false
-end
-
--- What the scanner said of each attached file, by their order: nil where it said nothing yet, or nothing understood.
-local function answers(task)
-  local known = task:cache_get("beffroi_scan")
-  if not known then
-    known = {}
-    task:cache_set("beffroi_scan", known)
-  end
-  return known
-end
-
-local function is_scanned(task)
-  if settings.scan == "" then return true end
-  local known = answers(task)
-  for i = 1, #attached(task) do
-    if not known[i] then return false end
-  end
-  return true
-end
-
-local function ask_scanner(task)
-  local known = answers(task)
-  for i, file in ipairs(attached(task)) do
-    rspamd_tcp.request {
-      task = task, host = settings.scan, timeout = settings.scan_timeout_s, stop_pattern = "\0",
-      data = { "zFACTS\0", rspamd_util.pack(">I4", #file.content), file.content, rspamd_util.pack(">I4", 0) },
-      callback = function(err, answer)
-        if err or not answer then return end
-        local parser = ucl.parser()
-        if parser:parse_string((tostring(answer):gsub("%z$", ""))) then known[i] = parser:get_object() end
-      end,
-    }
-  end
-end
-
 local function attachments(task)
-  local out, known = {}, answers(task)
-  for i, one in ipairs(attached(task)) do
+  local out, known = {}, scanning.answers(task)
+  for i, one in ipairs(scanning.attached(task)) do
     local file, inside = content_of.file(one.part, one.name, one.content), {}
     for code in pairs((known[i] or {}).found or {}) do inside[#inside + 1] = code end
     file.sha256, file.size_bytes = cryptobox_hash.create_specific("sha256", one.content):hex(), #one.content
     file.inside = inside
     out[#out + 1] = file
-  end
-  return out
-end
-
-local function documents(task)
-  local out = {}
-  for i = 1, MAX_ATTACHMENTS do
-    local text = (answers(task)[i] or {}).text
-    if type(text) == "string" and text ~= "" then out[#out + 1] = text end
   end
   return out
 end
@@ -279,7 +220,7 @@ local function facts(task)
   for _, s in ipairs(task:get_symbols_all() or {}) do
     if #symbols < MAX_SYMBOLS then symbols[#symbols + 1] = s.name end
   end
-  local score, bank = task:get_metric_score("default"), content_of.bank(task, settings.bank_key, documents(task))
+  local score, bank = task:get_metric_score("default"), content_of.bank(task, settings.bank_key, scanning.documents(task))
   return {
     v = 1,
     id = identify(task),
@@ -305,7 +246,7 @@ local function facts(task)
     virus = task:has_symbol("BEFFROI_VIRUS"),
     ibans = bank.ibans,
     announces_bank_details = bank.announces,
-    unparseable = content_of.unparseable(task) or (select(2, attached(task)) and "files" or ""),
+    unparseable = content_of.unparseable(task) or (select(2, scanning.attached(task)) and "files" or ""),
   }
 end
 
@@ -333,7 +274,7 @@ if settings.scan ~= "" then
   rspamd_config:register_symbol {
     name = "BEFFROI_SCAN", type = "normal", group = N, score = 0.0,
     flags = "empty,nostat,ignore_passthrough,explicit_disable",
-    callback = ask_scanner,
+    callback = scanning.ask,
   }
 end
 
@@ -348,7 +289,7 @@ local check = rspamd_config:register_symbol {
       return
     end
     -- A message that is refused anyway is refused, whatever the scanner would say.
-    if not is_scanned(task) and task:get_metric_action("default") ~= "reject" then
+    if not scanning.is_done(task) and task:get_metric_action("default") ~= "reject" then
       rspamd_logger.warnx(task, "the scanner of attached files does not answer: %s waits", identify(task))
       task:set_pre_result("soft reject", "The scanner of attached files is away, try again later", N, nil, 100)
       return
