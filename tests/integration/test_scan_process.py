@@ -137,7 +137,7 @@ def scanner() -> Iterator[Scanner]:
             yield made
         finally:
             made.process.terminate()
-            made.process.wait(20)
+            assert made.process.wait(20) == 0
 
 
 def test_it_answers_as_clamd_does(scanner: Scanner) -> None:

@@ -68,7 +68,6 @@ class Server:
         self._rules = Folder(directory(config.state))
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._children: dict[int, _Child] = {}
-        self._stopping = False
 
     def listen(self) -> None:
         path = socket_path(self._state)
@@ -90,19 +89,18 @@ class Server:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+            signal.signal(number, _leave)
         looked_at = 0.0
-        while not self._stopping:
-            if time.monotonic() - looked_at > RULES_EVERY_S:
-                self._look_at_rules()
-                looked_at = time.monotonic()
-            self._turn()
-        for child in self._children.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child.pid, signal.SIGKILL)
-
-    def _stop(self, *_: object) -> None:
-        self._stopping = True
+        try:
+            while True:
+                if time.monotonic() - looked_at > RULES_EVERY_S:
+                    self._look_at_rules()
+                    looked_at = time.monotonic()
+                self._turn()
+        finally:
+            for child in self._children.values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGKILL)
 
     def _look_at_rules(self) -> None:
         if self._rules.changed():
@@ -178,6 +176,11 @@ class Server:
         if report.found:
             log.info("%s %s", report.sha256 or "-", " ".join(report.names()))
         _send(child.connection, wire.answer(command, report) + end)
+
+
+def _leave(*_: object) -> None:
+    """Also out of poll(2), which would otherwise go on."""
+    raise SystemExit(0)
 
 
 def _send(connection: socket.socket, data: bytes) -> None:
