@@ -36,7 +36,7 @@ from beffroi_lab.topology import LabFailed, Network
 from bench import kernel_books
 from bench.rows import Row
 
-ENGINES = ("unbound", "rspamd", "dovecot", "postfix")
+ENGINES = ("unbound", "scan", "rspamd", "dovecot", "postfix")
 OURS = ("mailgate", "remediation")
 """What each mail costs beside the engines: its check and its evidence, its entry in the record of deliveries."""
 SESSIONS, SIZE_BYTES = 20, 10_000

@@ -48,7 +48,7 @@ PORTS = {
     "resolver_port": 22553,
 }
 DNS_PORT = 22554
-ENGINES = ("unbound", "rspamd", "dovecot", "postfix")
+ENGINES = ("unbound", "scan", "rspamd", "dovecot", "postfix")
 # The sender's address must look global: rspamd treats private ranges as local.
 SENDER_IP, OTHER_IP = "198.51.100.7", "91.240.118.66"
 

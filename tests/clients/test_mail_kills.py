@@ -33,7 +33,7 @@ pytestmark = needs_engines
 
 DELIVERIES = int(os.environ.get("BEFFROI_KILLED_DELIVERIES", "200"))
 SEED = int(os.environ.get("BEFFROI_KILLED_SEED", "4"))
-KILLED = ("postfix", "dovecot", "rspamd", "unbound", "mailgate", "stream", "remediation")
+KILLED = ("postfix", "dovecot", "scan", "rspamd", "unbound", "mailgate", "stream", "remediation")
 SENDERS = 8
 MAILS_A_KILL = (4, 11) if DELIVERIES <= 500 else (12, 36)
 """Each costs some seconds in which nothing is taken."""

@@ -7,8 +7,8 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from beffroi.lib import clock
-from beffroi.mail.reports import consumers, intake, seclusion, values
+from beffroi.lib import clock, seclusion
+from beffroi.mail.reports import consumers, intake, values
 from beffroi.mail.reports.models import Complaint, DmarcReport, ReportRefusal
 
 from tests import reports_samples as samples

@@ -66,6 +66,9 @@ def test_a_person_checks_bank_details_by_the_keyboard_and_takes_it_back(desk: An
 def test_held_files_and_the_policy_of_attachments(desk: Any, beaune: Commune) -> None:
     open_for, portal = desk
     box = own_mailbox(beaune)
+    hold(box, reason="content", subject="Formulaire", findings="active_pdf", name="Service public")
+    hold(box, reason="content", subject="Plans du réseau", findings="unreadable", name="Géomètre")
+    hold(box, reason="content", subject="Bon de commande", findings="malware", name="Fournisseur")
     hold(box, reason="content", subject="Budget 2027", findings="macro", name="Trésorerie")
     hold(box, reason="content", subject="Votre colis", findings="disguised program", name="La Poste")
     hold(box, reason="content", subject="Dossier d’état civil", findings="encrypted", name="Préfecture")

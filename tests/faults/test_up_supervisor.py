@@ -52,6 +52,14 @@ def sleeper(place: Config, name: str, script: str = STUBBORN, **more: object) ->
     )
 
 
+ALONE = """
+import pathlib, sys, time
+names = [line.split(":")[0].strip() for line in pathlib.Path("/proc/self/net/dev").read_text().splitlines()[2:]]
+pathlib.Path(sys.argv[1]).write_text(" ".join(sorted(names)))
+time.sleep(600)
+"""
+
+
 @pytest.fixture
 def run(place: Config) -> Iterator[Callable[..., Supervisor]]:
     started: list[Supervisor] = []
@@ -279,3 +287,22 @@ def test_a_termination_signal_stops_everything_in_order(
     assert stop_running(place, timeout_s=PATIENCE_S)
     assert other.wait() == 0
     assert not children.family(found.processes[0].pid)
+
+
+@pytest.mark.skipif(
+    subprocess.run(("unshare", "--net", "true"), check=False, stderr=subprocess.DEVNULL).returncode != 0,
+    reason="this machine allows no network namespace",
+)
+def test_a_process_without_network_sees_none_and_is_ended_as_any_other(
+    place: Config, run: Callable[..., Supervisor]
+) -> None:
+    supervisor = run(sleeper(place, "alone", ALONE, network=False), sleeper(place, "usual", ALONE))
+    assert supervisor.wait_ready()
+    assert (place.state / "alone.mark").read_text() == "lo"
+    here = sorted(
+        line.split(":")[0].strip() for line in Path("/proc/self/net/dev").read_text().splitlines()[2:]
+    )
+    assert (place.state / "usual.mark").read_text() == " ".join(here)
+    pid = next(one.pid for one in supervisor.status.processes if one.name == "alone")
+    supervisor.stop()
+    assert not Path(f"/proc/{pid}").exists()

@@ -6,8 +6,10 @@ SQLite, and only where there are network namespaces. Ports 22900-22999.
 
 from __future__ import annotations
 
+import grp
 import json
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -29,7 +31,8 @@ from beffroi.core.planes import db
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from tests import waiting
+from tests import mail_files, waiting
+from tests.mail_files import EXE
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -261,7 +264,7 @@ def test_each_process_reads_only_its_secrets_and_comes_back_after_a_kill(centre:
     before = rows(centre)
     who = {name: groups_of(before[name]["pid"]) for name in EVERY_PYTHON}
     # Whoever talks to strangers, or opens what they mail, cannot even enter the folder, nor the database's.
-    strangers = [groups_of(before[name]["pid"]) for name in ("fetch", "reports")]
+    strangers = [groups_of(before[name]["pid"]) for name in ("fetch", "reports", "scan")]
     assert len({uid for uid, _groups in strangers}) == len(strangers)
     for stranger, its_groups in strangers:
         assert stranger not in {0, *(uid for uid, _groups in who.values())}
@@ -283,6 +286,34 @@ def test_each_process_reads_only_its_secrets_and_comes_back_after_a_kill(centre:
             for name, one in rows(centre).items()
         ),
         "every process is healthy again",
+    )
+
+
+def test_the_scanner_has_no_network_and_is_asked_by_rspamd_alone(centre: Centre) -> None:
+    row = rows(centre)["scan"]
+    lines = Path(f"/proc/{row['pid']}/status").read_text().splitlines()
+    values = {name: found.split() for name, _, found in (line.partition(":") for line in lines)}
+    assert values["Seccomp"] == ["2"] and values["NoNewPrivs"] == ["1"]
+    assert {int(values[name][0], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")} == {0}
+    assert pwd.getpwuid(int(values["Uid"][1])).pw_name == f"{USER}-scan"
+    path = centre.state / "scan" / "scan.sock"
+    assert (path.stat().st_mode & 0o777, path.stat().st_gid) == (0o660, grp.getgrnam("_rspamd").gr_gid)
+    assert path.parent.stat().st_mode & 0o7777 == 0o2710
+    if subprocess.run(("unshare", "--net", "true"), check=False).returncode == 0:
+        theirs = Path(f"/proc/{row['pid']}/ns/net").readlink()
+        assert theirs != Path("/proc/self/ns/net").readlink()
+    assert centre.cli("scan", sys.executable, "--state", str(centre.state)).returncode == 3
+    with smtplib.SMTP("127.0.0.1", PORTS["smtp_port"], timeout=30) as smtp:
+        mail = mail_files.letter(
+            "colis.zip", mail_files.packed(a__zip=mail_files.packed(b__exe=EXE)), to=MAILBOX
+        )
+        assert smtp.sendmail("billing@sender.example.net", [MAILBOX], mail) == {}
+    held = "SELECT COUNT(*) FROM mail_held WHERE findings = 'program nested'"
+    until(lambda: centre.count(held) == 1, "the mail is held for what is inside")
+    os.kill(row["pid"], signal.SIGKILL)
+    until(
+        lambda: (found := rows(centre)["scan"])["state"] == "healthy" and found["pid"] != row["pid"],
+        "the scanner is healthy again",
     )
 
 

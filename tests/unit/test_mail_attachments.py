@@ -7,15 +7,26 @@ from pathlib import Path
 
 import pytest
 from beffroi.mail.gate import attachments, bank
-from beffroi.mail.gate.attachments import LOOSENED, STRICT, File, found, held
+from beffroi.mail.gate.attachments import LOOSENED, STRICT, Attached, found, held
 from beffroi.mail.gate.policies import Policies
 from beffroi.mail.gate.rules import Verdict, with_findings
 from beffroi.mail.safety.rules import Concern, concern
 from beffroi.portal.safety_words import finding
+from beffroi.scan import kinds
+from beffroi.scan.kinds import File
 
 
-def file(extension: str, detected: str = "", flags: str = "", inner: str = "", before: str = "") -> File:
-    return File(extension, before, detected, frozenset(flags.split()), frozenset(inner.split()))
+def file(
+    extension: str,
+    detected: str = "",
+    flags: str = "",
+    inner: str = "",
+    *,
+    before: str = "",
+    inside: str = "",
+) -> Attached:
+    one = File(extension, before, detected, frozenset(flags.split()), frozenset(inner.split()))
+    return Attached(one, frozenset(inside.split()))
 
 
 @pytest.mark.parametrize(
@@ -53,9 +64,15 @@ def file(extension: str, detected: str = "", flags: str = "", inner: str = "", b
         (file("gz", "gz", inner="zip"), "nested"),
         (file("zip", "zip", inner="iso"), "nested"),
         (file("svg", "xml", "active"), "active_page"),
+        (file("pdf", "pdf", inside="active_pdf"), "active_pdf"),
+        (file("zip", "zip", inner="pdf", inside="program"), "program"),
+        (file("zip", "zip", inner="zip", inside="unreadable nested"), "nested"),
+        (file("zip", "zip", inside="unreadable"), "unreadable"),
+        (file("txt", inside="malware"), "malware"),
+        (file("txt", inside="forged_bank what"), ""),  # the scanner says only what is its own to say
     ],
 )
-def test_each_kind_of_file(one: File, codes: str) -> None:
+def test_each_kind_of_file(one: Attached, codes: str) -> None:
     assert found([one]) == frozenset(codes.split())
 
 
@@ -89,12 +106,9 @@ def test_a_virus_comes_first_whoever_sent_it() -> None:
 
 
 def test_every_finding_has_words_and_a_place_in_the_order() -> None:
-    codes = {code for code, _ in attachments.RULES} | {
-        attachments.UNPARSEABLE,
-        attachments.FORGED_BANK,
-        attachments.VIRUS,
-    }
-    assert set(attachments.ORDER) == codes == STRICT | set(LOOSENED) | {"unparseable", "forged_bank"}
+    codes = {*kinds.ORDER, attachments.UNPARSEABLE, attachments.FORGED_BANK, attachments.VIRUS}
+    released = {"unreadable", "unparseable", "forged_bank"}
+    assert set(attachments.ORDER) == codes == STRICT | set(LOOSENED) | released
     assert all(finding([code]) is not None for code in codes)
 
 

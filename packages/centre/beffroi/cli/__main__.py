@@ -110,6 +110,12 @@ def _mail(arguments: Sequence[str]) -> int:
     return others.get(next(iter(arguments), ""), mail.main)(arguments)
 
 
+def _scan(arguments: Sequence[str]) -> int:
+    from beffroi.cli import scan  # noqa: PLC0415
+
+    return scan.main(arguments)
+
+
 def _worker(_arguments: Sequence[str]) -> int:
     from beffroi.cli import consumers  # noqa: PLC0415
 
@@ -165,6 +171,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "retention": _retention,
     "person": _person,
     "mail": _mail,
+    "scan": _scan,
     "prepare": _prepare,
     "worker": _worker,
     "remediation": _remediation,

@@ -95,6 +95,11 @@ class Config:
         "A clamd that looks at attached files: its socket (an absolute path) or HOST:PORT; empty: none. While it does"
         " not answer, mail waits with its senders.",
     )
+    scan: bool = _setting(
+        True,
+        "Look into attached files: archives, Office documents, PDFs, YARA rules (those of STATE/rules, too), in a"
+        " process without network. While it does not answer, mail with attached files waits with its senders.",
+    )
     own_addresses: str = _setting(
         "",
         "The centre's addresses as the internet and the boîtiers see them, separated by spaces; never blocked.",

@@ -25,6 +25,9 @@ class Process:
     and keeps processes of the same user with another group out of its memory (ptrace(2))."""
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path | None = None
+    network: bool = True
+    """False: it starts in a network namespace of its own, which has nothing in it, where the supervisor may make one.
+    Sockets of the file system work all the same."""
     socket: Path | None = None
     """A socket that it binds: what a killed predecessor left of it is removed before each start."""
     start_timeout_s: float = 30.0

@@ -13,6 +13,7 @@ from beffroi.mail.gate import attachments
 from beffroi.mail.safety.queries import BankWarning
 from beffroi.mail.safety.rules import Concern
 from beffroi.portal import words
+from beffroi.scan import kinds
 
 
 class Finding(NamedTuple):
@@ -29,43 +30,62 @@ _BY_ANOTHER_WAY = gettext_lazy(
 _IF_EXPECTED = gettext_lazy(
     "Vous l’attendiez ? Vérifiez par téléphone auprès de l’expéditeur, puis libérez-le. Sinon, laissez-le ici."
 )
+_TELL_THE_SENDER = gettext_lazy("Prévenez l’expéditeur par téléphone : son poste est peut-être infecté.")
 _FINDINGS: dict[str, Finding] = {
     attachments.VIRUS: Finding(
         gettext_lazy("L’antivirus reconnaît un virus dans une pièce jointe."),
-        gettext_lazy("Prévenez l’expéditeur par téléphone : son poste est peut-être infecté."),
+        _TELL_THE_SENDER,
     ),
-    attachments.DISGUISED: Finding(
+    kinds.MALWARE: Finding(
+        gettext_lazy("Une pièce jointe porte la marque d’un logiciel malveillant connu."), _TELL_THE_SENDER
+    ),
+    kinds.DISGUISED: Finding(
         gettext_lazy("Une pièce jointe se fait passer pour autre chose que ce qu’elle est."), _BY_ANOTHER_WAY
     ),
-    attachments.PROGRAM: Finding(
+    kinds.PROGRAM: Finding(
         gettext_lazy("Un programme est joint : l’ouvrir suffirait à infecter le poste."), _BY_ANOTHER_WAY
     ),
-    attachments.SHORTCUT: Finding(
+    kinds.SHORTCUT: Finding(
         gettext_lazy("Un raccourci est joint : l’ouvrir peut lancer un programme."), _BY_ANOTHER_WAY
     ),
-    attachments.DISK_IMAGE: Finding(
+    kinds.DISK_IMAGE: Finding(
         gettext_lazy("Une image de disque est jointe : elle peut cacher un programme au contrôle."),
         _IF_EXPECTED,
     ),
-    attachments.MACRO: Finding(
+    kinds.MACRO: Finding(
         gettext_lazy("Un document joint contient des macros, c’est-à-dire de petits programmes."),
         gettext_lazy(
             "Vous attendiez ce document ? Libérez-le, et n’activez pas les macros sans avoir appelé l’expéditeur."
         ),
     ),
-    attachments.ENCRYPTED: Finding(
+    kinds.ENCRYPTED: Finding(
         gettext_lazy("Une pièce jointe est protégée par un mot de passe : le contrôle ne peut pas l’ouvrir."),
         _IF_EXPECTED,
     ),
-    attachments.NESTED: Finding(
-        gettext_lazy("Une archive est cachée dans une autre : le contrôle ne voit pas ce qu’elle contient."),
+    kinds.NESTED: Finding(
+        gettext_lazy(
+            "Une archive est cachée dans une autre : on s’en sert souvent pour tromper le contrôle."
+        ),
         _IF_EXPECTED,
     ),
-    attachments.ACTIVE_PAGE: Finding(
+    kinds.ACTIVE_PAGE: Finding(
         gettext_lazy(
             "Une page web jointe contient un programme ou un formulaire : elle imite souvent une connexion."
         ),
         gettext_lazy("Libérez-la si vous l’attendiez. N’y saisissez jamais votre mot de passe."),
+    ),
+    kinds.ACTIVE_PDF: Finding(
+        gettext_lazy(
+            "Un PDF joint agit de lui-même à l’ouverture : il lance un programme ou sort du document."
+        ),
+        _IF_EXPECTED,
+    ),
+    kinds.UNREADABLE: Finding(
+        gettext_lazy(
+            "Une pièce jointe est abîmée, ou trop volumineuse une fois dépliée : le contrôle n’a pas pu la lire"
+            " en entier."
+        ),
+        _IF_EXPECTED,
     ),
     attachments.UNPARSEABLE: Finding(
         gettext_lazy("Il est construit de telle façon que le contrôle ne peut pas le lire en entier."),
@@ -81,23 +101,27 @@ _FINDINGS: dict[str, Finding] = {
     ),
 }
 _POLICY_NAMES = {
-    attachments.MACRO: (
+    kinds.MACRO: (
         gettext_lazy("Documents avec macros"),
         gettext_lazy("Word ou Excel avec des macros, comme .docm et .xlsm"),
     ),
-    attachments.ENCRYPTED: (
+    kinds.ENCRYPTED: (
         gettext_lazy("Pièces protégées par un mot de passe"),
         gettext_lazy("Archives et documents que le contrôle ne peut pas ouvrir"),
     ),
-    attachments.NESTED: (
+    kinds.NESTED: (
         gettext_lazy("Archives dans une archive"),
         gettext_lazy("Un .zip qui en contient un autre"),
     ),
-    attachments.ACTIVE_PAGE: (
+    kinds.ACTIVE_PAGE: (
         gettext_lazy("Pages web jointes avec programme ou formulaire"),
         gettext_lazy("Fichiers .html ou .svg qui agissent quand on les ouvre"),
     ),
-    attachments.DISK_IMAGE: (
+    kinds.ACTIVE_PDF: (
+        gettext_lazy("PDF qui agissent d’eux-mêmes"),
+        gettext_lazy("PDF qui lancent un programme ou envoient des données à l’ouverture"),
+    ),
+    kinds.DISK_IMAGE: (
         gettext_lazy("Images de disque"),
         gettext_lazy("Fichiers .iso, .img ou .vhd"),
     ),

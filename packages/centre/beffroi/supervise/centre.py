@@ -19,6 +19,8 @@ from beffroi.lib.process import Process
 from beffroi.mail.engines import probes
 from beffroi.mail.engines import setup as mail
 from beffroi.mail.reports import intake
+from beffroi.scan import server as scan
+from beffroi.scan import wire
 from beffroi.supervise import front, secret_files
 from beffroi.watch.sources import fetch
 
@@ -43,6 +45,7 @@ def processes(config: Config) -> list[Process]:
         *(row for row in engines if row.name == "unbound"),
         _stream(config),
         *(_stream(config, number) for number in range(1, config.stream_relays + 1)),
+        *([_scan(config)] if config.scan else []),
         *(row for row in engines if row.name == "rspamd"),
         _django(
             config,
@@ -191,6 +194,30 @@ def _reports(config: Config) -> Process:
         healthy=lambda: listens(intake.wake_socket(config.state)),
         advice=f"Look at {config.log / 'reports.log'}.",
     )
+
+
+def _scan(config: Config) -> Process:
+    """It opens the files that strangers send, so it is a user of its own, in no group of ours, without a network."""
+    path = scan.socket_path(config.state)
+    return Process(
+        name="scan",
+        argv=(sys.executable, "-m", "beffroi.scan"),
+        user=secret_files.scan_user(config),
+        environment=_environment(config, None),
+        socket=path,
+        network=False,
+        healthy=lambda: _scans(path),
+        advice=f"Look at {config.log / 'scan.log'}.",
+    )
+
+
+def _scans(path: Path) -> str:
+    """ "" when the scanner answers, by a child as for any file."""
+    try:
+        answer = wire.ask(path, wire.PING, timeout_s=5)
+    except (OSError, wire.Ended) as error:
+        return f"The scanner of attached files does not answer ({error})."
+    return "" if answer == b"PONG" else "The scanner of attached files answers in an unexpected way."
 
 
 def _environment(config: Config, settings: str | None) -> dict[str, str]:

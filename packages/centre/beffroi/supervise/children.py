@@ -11,6 +11,7 @@ Source:  proc_pid_stat(5), setsid(2), setpriv(1).
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -90,7 +91,7 @@ def spawn(process: Process, log: Path) -> subprocess.Popen[bytes]:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o640)
     try:
         return subprocess.Popen(
-            as_user(process.argv, process.user, process.group),
+            (*_apart(process), *as_user(process.argv, process.user, process.group)),
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,
@@ -102,6 +103,21 @@ def spawn(process: Process, log: Path) -> subprocess.Popen[bytes]:
         )
     finally:
         os.close(descriptor)
+
+
+_UNSHARE = ("/usr/bin/unshare", "--net", "--ipc", "--")
+
+
+def _apart(process: Process) -> tuple[str, ...]:
+    """The command before a process without network; () where this machine (a container, say) does not allow it."""
+    if process.network or os.getuid() != 0 or not _may_unshare():
+        return ()
+    return _UNSHARE
+
+
+@functools.cache
+def _may_unshare() -> bool:
+    return subprocess.run((*_UNSHARE, "/bin/true"), check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
 def as_user(argv: tuple[str, ...], user: str | None, group: str | None = None) -> tuple[str, ...]:

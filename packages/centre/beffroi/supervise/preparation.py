@@ -54,9 +54,9 @@ def write_first_settings(state: Path, *, user: str) -> bool:
 
 
 def make_user(name: str) -> None:
-    """Make what is missing of the system user of the Python processes, of those that fetch outside sources and read
-    reports, and the groups that open secrets."""
-    for user in (name, f"{name}-fetch", f"{name}-reports"):
+    """Make what is missing of the system user of the Python processes, of those that fetch outside sources, read
+    reports and open attached files, and the groups that open secrets."""
+    for user in (name, f"{name}-fetch", f"{name}-reports", f"{name}-scan"):
         if not _known(pwd.getpwnam, user):
             command = ("/usr/sbin/useradd", "--system", "--user-group", "--no-create-home")
             subprocess.run(

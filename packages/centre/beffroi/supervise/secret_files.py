@@ -134,6 +134,11 @@ def reports_user(config: Config) -> str | None:
     return f"{config.user}-reports" if config.user else None
 
 
+def scan_user(config: Config) -> str | None:
+    """The system user that opens attached files and no secret."""
+    return f"{config.user}-scan" if config.user else None
+
+
 def put(config: Config, name: str, data: bytes) -> None:
     """Write STATE/secrets/NAME for those who may read it. Errors: UserMissing."""
     owner, mode = _owner_and_mode(config, name)

@@ -130,6 +130,11 @@ def reports_owner(config: Config) -> Owner:
     return Owner(REPORTS_UID, REPORTS_UID) if os.getuid() == 0 else Owner(os.getuid(), os.getgid())
 
 
+def scan_owner(config: Config) -> Owner:
+    """Who looks into attached files, and reads nothing else. Errors: EngineMissing."""
+    return user(f"{config.user}-scan", "beffroi") if config.user else Owner(os.getuid(), os.getgid())
+
+
 def user(name: str, package: str) -> Owner:
     """Errors: EngineMissing."""
     try:

@@ -19,9 +19,12 @@ from pathlib import Path
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.process import Process
 from beffroi.mail.engines import layout, probes
+from beffroi.scan.server import socket_path
 
 MAX_SCANNED_BYTES = 50 * 1024 * 1024
 """As Postfix's message_size_limit: nothing is too large to be looked at."""
+SCAN_TIMEOUT_S = 20
+"""Of one attached file, with its time in the queue: the scanner looks for 10 s at most, at four at once."""
 _OFF = "enabled = false;\n"
 # Everything that would learn from, or ask, somebody outside, or needs a store that the embedded form does not have.
 _MODULES_OFF = (
@@ -93,7 +96,8 @@ def _overrides(config: Config) -> dict[str, str]:
             # Nothing but this machine is local: a town hall's client signs in, everybody else is checked.
             'local_addrs = ["127.0.0.0/8", "::1"];\n'
             'control_socket = "$RUNDIR/control.sock mode=0600";\n'
-            "task_timeout = 8s;\n"
+            # Longer than the scanner of attached files takes, or a mail would go on without its answer.
+            f"task_timeout = {SCAN_TIMEOUT_S + 5}s;\n"
             # All maps are files: one that changed is read after a tenth of this.
             "map_watch_interval = 30s;\n"
         ),
@@ -142,12 +146,15 @@ def write(config: Config) -> None:
         layout.write(etc / "override.d" / name, text, 0o644)
     _remove_others(etc / "override.d", set(wanted))
     layout.write(etc / "lua.local.d" / "beffroi.lua", layout.template("rspamd/beffroi.lua"), 0o644)
-    layout.write(etc / "beffroi-content.lua", layout.template("rspamd/beffroi-content.lua"), 0o644)
+    for name in ("beffroi-content.lua", "beffroi-scan.lua"):
+        layout.write(etc / name, layout.template(f"rspamd/{name}"), 0o644)
     key, bank_key = layout.secret(config, "mailgate.key"), layout.secret(config, "bank.key")
+    scan = socket_path(config.state) if config.scan else ""
     layout.write(
         etc / "beffroi-settings.lua",
-        f'return {{ url = "http://127.0.0.1:{config.mailgate_port}", key = "{key}", bank_key = "{bank_key}", '
-        f'signing = "{layout.Paths(config.state).signing}" }}\n',
+        f'return {{ url = "http://127.0.0.1:{config.mailgate_port}", key = "{key}", bank_key = "{bank_key}",'
+        f' signing = "{layout.Paths(config.state).signing}",'
+        f' scan = "{scan}", scan_timeout_s = {SCAN_TIMEOUT_S} }}\n',
         0o640,
         layout.Owner(0, owner.gid),
     )

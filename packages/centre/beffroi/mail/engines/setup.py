@@ -24,6 +24,8 @@ from beffroi.lib.process import Process
 from beffroi.mail import projections, signing, tokens
 from beffroi.mail.engines import dovecot, layout, postfix, probes, rspamd, unbound
 from beffroi.mail.sending import policies
+from beffroi.scan import rules
+from beffroi.scan import server as scan
 
 
 def write(config: Config) -> None:
@@ -51,6 +53,12 @@ def write(config: Config) -> None:
     )
     policies.create(config, python=python)
     signing.create(config, python=python, rspamd_gid=layout.group("_rspamd", "rspamd"))
+    # Only its own user makes the socket there, and rspamd's group alone reaches it.
+    rspamd_gid = layout.group("_rspamd", "rspamd")
+    layout.directory(
+        scan.folder(config.state), 0o2710, layout.Owner(layout.scan_owner(config).uid, rspamd_gid)
+    )
+    layout.directory(rules.directory(config.state), 0o755)
     for engine in (postfix, dovecot, rspamd, unbound):
         engine.write(config)
 

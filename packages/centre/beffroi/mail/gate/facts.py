@@ -16,8 +16,9 @@ from beffroi_protocol.indicators import Indicator, Kind, normalise, registered_n
 
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import is_id
-from beffroi.mail.gate.attachments import File
+from beffroi.mail.gate.attachments import Attached
 from beffroi.mail.tokens import SENDING_ONLY
+from beffroi.scan.kinds import File
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_OBSERVATIONS = 1000
@@ -42,7 +43,7 @@ class Link(msgspec.Struct, frozen=True):
 
 
 class Attachment(msgspec.Struct, frozen=True):
-    """As ``attachments.File`` has it."""
+    """As ``scan.kinds.File`` has it. ``inside``: codes of what the process scan found in it."""
 
     sha256: str
     extension: str = ""
@@ -51,6 +52,7 @@ class Attachment(msgspec.Struct, frozen=True):
     detected: str = ""
     flags: list[str] | dict[str, str] | None = None
     inner: list[str] | dict[str, str] | None = None
+    inside: list[str] | dict[str, str] | None = None
 
 
 class Auth(msgspec.Struct, frozen=True):
@@ -192,22 +194,25 @@ def attachment_types(facts: Facts) -> list[str]:
     return sorted(t for t in found if t.isascii() and t.isalnum())
 
 
-def files(facts: Facts) -> list[File]:
+def files(facts: Facts) -> list[Attached]:
     """The attached files as the table of rules wants them."""
     return [
-        File(
-            a.extension[:16].lower(),
-            a.before[:16].lower(),
-            a.detected[:16].lower(),
-            frozenset(_list(a.flags)),
-            frozenset(one.lower() for one in _list(a.inner)),
+        Attached(
+            File(
+                a.extension[:16].lower(),
+                a.before[:16].lower(),
+                a.detected[:16].lower(),
+                frozenset(_list(a.flags)),
+                frozenset(one.lower() for one in _list(a.inner)),
+            ),
+            frozenset(_list(a.inside)),
         )
         for a in _list(facts.attachments)
     ]
 
 
 def ibans(facts: Facts) -> list[str]:
-    """Keyed hashes of the IBANs in its text."""
+    """Keyed hashes of the IBANs in its text and in its documents."""
     return [str(one) for one in _list(facts.ibans)]
 
 

@@ -25,9 +25,9 @@ from pathlib import Path
 
 import msgspec
 
-from beffroi.lib import clock, durable
+from beffroi.lib import clock, durable, seclusion
 from beffroi.lib.config import load
-from beffroi.mail.reports import arf, dmarc, opening, seclusion, tlsrpt, values
+from beffroi.mail.reports import arf, dmarc, opening, tlsrpt, values
 from beffroi.mail.reports.errors import Crashed, NoReport, ReportRefused, TooMany
 from beffroi.mail.reports.values import Read
 

@@ -171,17 +171,29 @@ function M.announces(text)
   return false
 end
 
--- What text and subject say about bank details. `key` makes the hashes; without it nobody finds out an IBAN from one.
-function M.bank(task, key)
+-- What text, subject and the texts of attached documents say about bank details. `key` makes the hashes; without it
+-- nobody finds out an IBAN from one.
+function M.bank(task, key, documents)
   local text = (task:get_subject() or "") .. "\n"
   for _, part in ipairs(task:get_text_parts() or {}) do
     if #text < MAX_TEXT then text = text .. tostring(part:get_content("content") or ""):sub(1, MAX_TEXT - #text) .. "\n" end
   end
-  local hashes = {}
-  for _, iban in ipairs(M.ibans(text)) do
-    hashes[#hashes + 1] = cryptobox_hash.create_keyed(key, iban):hex():sub(1, 64)
+  local hashes, known, announces = {}, {}, false
+  local function look(one)
+    for _, iban in ipairs(M.ibans(one)) do
+      local hash = cryptobox_hash.create_keyed(key, iban):hex():sub(1, 64)
+      if not known[hash] and #hashes < MAX_IBANS then hashes[#hashes + 1], known[hash] = hash, true end
+    end
+    announces = announces or M.announces(one)
   end
-  return { ibans = hashes, announces = M.announces(text) }
+  look(text)
+  local left = MAX_TEXT
+  for _, document in ipairs(documents) do
+    if left <= 0 then break end
+    look(document:sub(1, left))
+    left = left - #document
+  end
+  return { ibans = hashes, announces = announces }
 end
 
 -- Shape -------------------------------------------------------------------------------------------------------

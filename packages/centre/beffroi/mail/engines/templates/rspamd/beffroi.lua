@@ -1,13 +1,14 @@
 --[[
 The mail door's part inside rspamd, so that rspamd stays the only program that parses a hostile message on its way in.
 
+  meanwhile  shows each attached file to the process scan (clamd's protocol, command FACTS)
   at entry   removes every X-Beffroi-* header that came from outside, gives the message its identifier (lib.ids, prefix
              msg), and refuses a signed-in client whose visible From: is not its own address
   after all  other checks: sends facts (identifiers, addresses, links, hashes, results; never content) to mailgate and
              applies its verdict
   at the end stamps X-Beffroi-Id, X-Beffroi-Auth, and where they apply -Verdict, -Spam, -Unchecked
 
-Hostile:  the message. Fails open: without an answer of mailgate the message is delivered and stamped
+Hostile:  the message. Fails closed without the scanner: senders come again. Fails open beyond it: without an answer of mailgate the message is delivered and stamped
           X-Beffroi-Unchecked with what a later check needs; the sweep finds it.
 A rescan (the sweep, with the shared key) keeps the identifier that the message already carries.
 ]]
@@ -19,9 +20,10 @@ local ucl = require "ucl"
 
 local settings = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-settings.lua")
 local content_of = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-content.lua")
+local scanning = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-scan.lua")(settings)
 local N = "beffroi"
 local ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-local MAX_URLS, MAX_ATTACHMENTS, MAX_RECIPIENTS, MAX_SYMBOLS = 200, 100, 1000, 100
+local MAX_URLS, MAX_RECIPIENTS, MAX_SYMBOLS = 200, 1000, 100
 local MAX_TEXT = 2048
 
 -- 48 bits of milliseconds and 82 random bits, 5 bits a character: the same shape as lib.ids.new_id.
@@ -157,17 +159,13 @@ local function links(task)
 end
 
 local function attachments(task)
-  local out = {}
-  for _, part in ipairs(task:get_parts() or {}) do
-    local name = part:get_filename()
-    if #out < MAX_ATTACHMENTS and not part:is_multipart() and (name or not part:is_text()) then
-      local content = part:get_content()
-      if content and #content > 0 then
-        local file = content_of.file(part, name, content)
-        file.sha256, file.size_bytes = cryptobox_hash.create_specific("sha256", content):hex(), #content
-        out[#out + 1] = file
-      end
-    end
+  local out, known = {}, scanning.answers(task)
+  for i, one in ipairs(scanning.attached(task)) do
+    local file, inside = content_of.file(one.part, one.name, one.content), {}
+    for code in pairs((known[i] or {}).found or {}) do inside[#inside + 1] = code end
+    file.sha256, file.size_bytes = cryptobox_hash.create_specific("sha256", one.content):hex(), #one.content
+    file.inside = inside
+    out[#out + 1] = file
   end
   return out
 end
@@ -222,7 +220,7 @@ local function facts(task)
   for _, s in ipairs(task:get_symbols_all() or {}) do
     if #symbols < MAX_SYMBOLS then symbols[#symbols + 1] = s.name end
   end
-  local score, bank = task:get_metric_score("default"), content_of.bank(task, settings.bank_key)
+  local score, bank = task:get_metric_score("default"), content_of.bank(task, settings.bank_key, scanning.documents(task))
   return {
     v = 1,
     id = identify(task),
@@ -248,7 +246,7 @@ local function facts(task)
     virus = task:has_symbol("BEFFROI_VIRUS"),
     ibans = bank.ibans,
     announces_bank_details = bank.announces,
-    unparseable = content_of.unparseable(task) or "",
+    unparseable = content_of.unparseable(task) or (select(2, scanning.attached(task)) and "files" or ""),
   }
 end
 
@@ -272,6 +270,14 @@ local function unchecked(task, why)
   task:get_mempool():set_variable("beffroi_unchecked", "yes")
 end
 
+if settings.scan ~= "" then
+  rspamd_config:register_symbol {
+    name = "BEFFROI_SCAN", type = "normal", group = N, score = 0.0,
+    flags = "empty,nostat,ignore_passthrough,explicit_disable",
+    callback = scanning.ask,
+  }
+end
+
 local check = rspamd_config:register_symbol {
   name = "BEFFROI_CHECK", type = "postfilter", priority = 0, group = N,
   flags = "empty,nostat,ignore_passthrough,explicit_disable",
@@ -280,6 +286,12 @@ local check = rspamd_config:register_symbol {
       -- The scanner is away: mail waits with its sender, and a copy that is looked at again waits for the next time.
       rspamd_logger.warnx(task, "the virus scanner does not answer: %s waits", identify(task))
       task:set_pre_result("soft reject", "The virus scanner is away, try again later", N, nil, 100)
+      return
+    end
+    -- A message that is refused anyway is refused, whatever the scanner would say.
+    if not scanning.is_done(task) and task:get_metric_action("default") ~= "reject" then
+      rspamd_logger.warnx(task, "the scanner of attached files does not answer: %s waits", identify(task))
+      task:set_pre_result("soft reject", "The scanner of attached files is away, try again later", N, nil, 100)
       return
     end
     local ok, found = pcall(facts, task)

@@ -1,0 +1,196 @@
+"""What kind of thing a file is, and which kinds are risky: names of findings and one table of rules. Pure.
+
+Rule:    a file says what it is twice, by its name and by its first bytes; where both differ it is disguised.
+         Which finding holds a mail, and who may release it, is for who asks (mail/gate/attachments.py).
+Hostile: every name and byte.
+Source:  docs/decisions/0039-scanning-of-attachments.md, 0046-scanner-process.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+MALWARE, PROGRAM, DISGUISED, SHORTCUT = "malware", "program", "disguised", "shortcut"
+DISK_IMAGE, MACRO, ENCRYPTED, NESTED = "disk_image", "macro", "encrypted", "nested"
+ACTIVE_PAGE, ACTIVE_PDF, UNREADABLE = "active_page", "active_pdf", "unreadable"
+
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_PROGRAMS = _set(
+    "exe com scr pif cpl msi msp mst msix appx appinstaller application dll sys drv ocx bat cmd ps1 psm1 psd1 vb vbs"
+    " vbe js jse wsf wsh wsc sct hta jar class apk elf run sh bash reg inf scf chm hlp gadget xll wll xlam ppam one"
+    " onepkg swf ade adp mde msc diagcab pyz pyw ws library-ms settingcontent-ms command action"
+)
+_PROGRAM_CONTENT = _set("exe elf class jar apk bat chm swf msi one")
+_SHORTCUTS = _set("lnk url website desktop webloc")
+_DISK_IMAGES = _set("iso img vhd vhdx udf dmg vmdk wim mdf nrg")
+_ARCHIVES = _set("zip zipx rar 7z gz tgz bz2 tbz xz txz lz lzh lha tar arj cab ace zst z uue alz egg xar")
+_PACKED_TAR = _set("gz tgz bz2 tbz xz txz zst")
+_WITH_MACROS = _set("docm dotm xlsm xltm xlsb pptm potm ppsm sldm")
+_OFFICE = _WITH_MACROS | _set("docx dotx xlsx xltx pptx potx ppsx odt ods odp odg doc dot xls xlt ppt pps")
+_PAGES = _set("htm html xhtml xht shtml svg mht mhtml")
+_INNOCENT = _OFFICE | _set("pdf txt rtf csv jpg jpeg png gif tif tiff bmp webp mp3 mp4 avi mov")
+
+
+@dataclass(frozen=True)
+class File:
+    """One file. ``before``: the extension before the last one; ``detected``: what the content is, as an
+    extension; ``flags``: encrypted, macro, active, hidden; ``inner``: extensions of the files in an archive."""
+
+    extension: str = ""
+    before: str = ""
+    detected: str = ""
+    flags: frozenset[str] = frozenset()
+    inner: frozenset[str] = frozenset()
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Its own extension and those inside of it; a document of Office is no archive."""
+        return frozenset({self.extension}) | (frozenset() if self.is_office else self.inner)
+
+    @property
+    def is_office(self) -> bool:
+        return self.extension in _OFFICE
+
+
+def _is_disguised(file: File) -> bool:
+    risky = _PROGRAMS | _SHORTCUTS | _DISK_IMAGES | _PAGES
+    if "hidden" in file.flags:
+        return True
+    if file.extension in _INNOCENT and file.detected in _PROGRAM_CONTENT | _SHORTCUTS | _DISK_IMAGES:
+        # An installation package is an OLE file as an old document is: only the name tells them apart.
+        return not (file.detected == "msi" and file.is_office)
+    return file.extension in risky and file.before in _INNOCENT
+
+
+def _is_program(file: File) -> bool:
+    content = file.detected in _PROGRAM_CONTENT and not (file.detected == "msi" and file.is_office)
+    return bool(file.kinds & _PROGRAMS) or content
+
+
+def _is_nested(file: File) -> bool:
+    inside = file.inner & (_ARCHIVES | _DISK_IMAGES)
+    if file.extension in _PACKED_TAR:
+        inside -= {"tar"}
+    return bool(inside) and not file.is_office
+
+
+RULES: tuple[tuple[str, Callable[[File], bool]], ...] = (
+    (DISGUISED, _is_disguised),
+    (PROGRAM, _is_program),
+    (SHORTCUT, lambda file: bool(file.kinds & _SHORTCUTS) or file.detected in _SHORTCUTS),
+    (DISK_IMAGE, lambda file: file.extension in _DISK_IMAGES or file.detected in _DISK_IMAGES),
+    (MACRO, lambda file: "macro" in file.flags or bool(file.kinds & _WITH_MACROS)),
+    (ENCRYPTED, lambda file: "encrypted" in file.flags),
+    (NESTED, _is_nested),
+    (ACTIVE_PAGE, lambda file: "active" in file.flags),
+)
+"""What a file's kind says alone. Strongest first."""
+ORDER = (MALWARE, *(code for code, _ in RULES), ACTIVE_PDF, UNREADABLE)
+"""Every finding, strongest first: a page shows the first."""
+
+
+def found(files: Iterable[File]) -> frozenset[str]:
+    """Every code of ``RULES`` that one of the files gives."""
+    return frozenset(code for file in files for code, applies in RULES if applies(file))
+
+
+# U+202A..202E and U+2066..2069 turn the order of letters, U+200B..200F hide: "facture<turn>fdp.exe" is read
+# "factureexe.pdf".
+_HIDING = re.compile("[\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
+_EXTENSION = re.compile(r"\.([\w-]+)[\s.]*$")
+
+
+def extensions(name: str) -> tuple[str, str]:
+    """The extension of a file's name and the one before it, in lower case; "" where there is none."""
+    last = _EXTENSION.search(name)
+    if last is None:
+        return "", ""
+    before = _EXTENSION.search(name[: last.start()])
+    return last[1].lower()[:16], (before[1].lower()[:16] if before else "")
+
+
+def hides(name: str) -> bool:
+    """Whether a name has signs that make it look like another one."""
+    return _HIDING.search(name) is not None
+
+
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"MZ", "exe"),
+    (b"\x7fELF", "elf"),
+    (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),
+    (b"PK\x07\x08", "zip"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "ole"),
+    (b"{\\rt", "rtf"),
+    (b"\x1f\x8b", "gz"),
+    (b"BZh", "bz2"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zst"),
+    (b"LZIP", "lz"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"Rar!\x1a\x07", "rar"),
+    (b"MSCF", "cab"),
+    (b"xar!", "xar"),
+    (b"L\0\0\0\x01\x14\x02\0", "lnk"),
+    (b"conectix", "vhd"),
+    (b"vhdxfile", "vhd"),
+    (b"\xca\xfe\xba\xbe", "class"),
+    (b"ITSF", "chm"),
+    (b"FWS", "swf"),
+    (b"CWS", "swf"),
+    (b"ZWS", "swf"),
+    (b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d", "one"),
+)
+_PAGE = re.compile(
+    rb"^(?:\s|<\?xml[^>]*>|<!--.{0,400}?-->)*<(?:!doctype\s+html|html|svg|script)\b", re.I | re.S
+)
+UNPACKED = _set("zip gz bz2 xz zst lz 7z rar cab tar iso xar lha")
+"""Kinds, by content, that are opened to see what is inside."""
+
+
+def detect(data: bytes) -> str:
+    """What the content is, as an extension; "" when nothing is known. Looks at the first 33 kB and the last 66."""
+    for magic, kind in _MAGIC:
+        if data.startswith(magic):
+            return kind
+    if data[32769:32774] == b"CD001":
+        return "iso"
+    if data[257:262] == b"ustar":
+        return "tar"
+    if data[2:7] in (b"-lh5-", b"-lh6-", b"-lh7-", b"-lh1-", b"-lh0-"):
+        return "lha"
+    if data[-512:].startswith(b"koly"):
+        return "dmg"
+    if data.find(b"%PDF-", 0, 1024) >= 0:
+        return "pdf"
+    if _PAGE.match(plain(data[:4096])):
+        return "html"
+    # Programs find a zip by its end, whatever stands before it.
+    if data.rfind(b"PK\x05\x06", -66_000) >= 0:
+        return "zip"
+    return ""
+
+
+def plain(data: bytes) -> bytes:
+    """A page's bytes without byte order mark and without the zeros of UTF-16."""
+    return data.lstrip(b"\xef\xbb\xbf\xff\xfe").replace(b"\0", b"")
+
+
+_LOOK_BYTES = 4 * 1024 * 1024
+_ACTIVE = re.compile(rb"<script|javascript:|vbscript:|<form|http-equiv=[\"']?refresh|\son[a-z]+\s*=", re.I)
+"""What a browser would run or send."""
+
+
+def is_page(extension: str, detected: str) -> bool:
+    return extension in _PAGES or detected == "html"
+
+
+def is_active(data: bytes) -> bool:
+    """Whether a page holds something that a browser runs or sends."""
+    return _ACTIVE.search(plain(data[:_LOOK_BYTES])) is not None

@@ -1,0 +1,170 @@
+"""Look at one file and at all that is packed in it: kinds, macros, active content, YARA rules, text. Pure.
+
+Process: a child of ``scan`` (worker.py); it knows nothing but the bytes.
+Hostile: everything; libraries that read such bytes raise what they like, and every such error means the same.
+Fails:   closed: what cannot be read to its end is UNREADABLE, unless what is found says more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from beffroi.scan import archives, kinds, office, pdf, values
+from beffroi.scan.archives import Budget, TooMuch
+from beffroi.scan.kinds import File
+from beffroi.scan.values import Report
+
+type Matches = Callable[[bytes], Iterable[tuple[str, str]]]
+"""What rules say of some bytes: (finding, name of the rule)."""
+
+
+def examine(data: bytes, matches: Matches, budget: Budget | None = None) -> Report:
+    """Look at a file whose name is not known. Errors: MemoryError, RecursionError."""
+    look = _Look(matches, budget or Budget())
+    try:
+        look.file(data)
+    except TooMuch:
+        look.add(kinds.UNREADABLE)
+    return look.report(hashlib.sha256(data).hexdigest())
+
+
+@dataclass
+class _Seen:
+    """One file so far. ``kind``: by content; the rest as in ``kinds.File``."""
+
+    kind: str
+    flags: set[str] = field(default_factory=set)
+    inner: set[str] = field(default_factory=set)
+
+
+class _Look:
+    def __init__(self, matches: Matches, budget: Budget) -> None:
+        self._matches, self._budget = matches, budget
+        self._found: dict[str, set[str]] = {}
+        self._text: list[str] = []
+        self._text_left = values.MAX_TEXT
+
+    def add(self, code: str, detail: str = "") -> None:
+        details = self._found.setdefault(code, set())
+        if detail:
+            details.add(detail)
+
+    def report(self, sha256: str) -> Report:
+        known = {code: sorted(self._found[code]) for code in kinds.ORDER if code in self._found}
+        left = values.MAX_DETAILS
+        for code, details in known.items():
+            known[code] = details[:left]
+            left -= len(known[code])
+        return Report(known, "\n".join(self._text)[: values.MAX_TEXT], sha256)
+
+    def file(self, data: bytes, name: str = "", depth: int = 0) -> None:
+        """Errors: TooMuch."""
+        if depth > self._budget.depth:
+            raise TooMuch("depth")
+        extension, before = kinds.extensions(name)
+        seen = _Seen(kinds.detect(data))
+        if kinds.hides(name):
+            seen.flags.add("hidden")
+        self._rules(data)
+        try:
+            self._inside(data, extension, seen, depth)
+        finally:  # what was seen before a cap counts, too
+            one = File(
+                extension or seen.kind, before, seen.kind, frozenset(seen.flags), frozenset(seen.inner)
+            )
+            for code in kinds.found([one]):
+                self.add(code)
+
+    def _inside(self, data: bytes, extension: str, seen: _Seen, depth: int) -> None:
+        if seen.kind == "ole":
+            self._ole(data, seen, depth)
+        elif seen.kind == "pdf":
+            self._pdf(data, seen, depth)
+        elif seen.kind in kinds.UNPACKED:
+            self._archive(data, seen, depth)
+        elif kinds.is_page(extension, seen.kind) and kinds.is_active(data):
+            seen.flags.add("active")
+
+    def _rules(self, data: bytes) -> None:
+        for code, rule in self._matches(data):
+            self.add(code, rule)
+
+    def _read[T](self, step: Callable[[], T]) -> T | None:
+        """What a reader of hostile bytes says; None for whatever goes wrong in it."""
+        try:
+            return step()
+        except (MemoryError, RecursionError):
+            raise
+        except Exception:  # noqa: BLE001 - the libraries' errors have no common base, and all mean: not readable
+            return None
+
+    def _macros(self, names: Iterable[str], seen: _Seen) -> None:
+        for name in names:
+            seen.flags.add("macro")
+            self.add(kinds.MACRO, name)
+
+    def _embedded(self, files: Iterable[tuple[str, bytes]], depth: int) -> None:
+        for name, content in files:
+            self._budget.take_file()
+            self._budget.take(len(content))
+            self.file(content, name, depth + 1)
+
+    def _say(self, text: str) -> None:
+        if text.strip() and self._text_left > 0:
+            self._text.append(text[: self._text_left])
+            self._text_left -= len(text)
+
+    def _ole(self, data: bytes, seen: _Seen, depth: int) -> None:
+        seen.kind = "doc"
+        found = self._read(lambda: office.old(data))
+        if found is None:
+            self.add(kinds.UNREADABLE)
+            return
+        seen.kind = found.kind
+        self._macros(found.macros, seen)
+        if found.encrypted:
+            seen.flags.add("encrypted")
+        self._embedded(found.embedded, depth)
+
+    def _pdf(self, data: bytes, seen: _Seen, depth: int) -> None:
+        found = self._read(lambda: pdf.look(data, most_text=self._text_left))
+        if found is None:
+            if pdf.broken_is_active(data):
+                self.add(kinds.ACTIVE_PDF)
+            return
+        if found.active:
+            self.add(kinds.ACTIVE_PDF)
+        if found.encrypted:
+            seen.flags.add("encrypted")
+        self._say(found.text)
+        self._embedded(found.embedded, depth)
+
+    def _archive(self, data: bytes, seen: _Seen, depth: int) -> None:
+        kind = seen.kind
+        try:
+            if document := kind == "zip" and office.is_document(archives.names(data, kind)):
+                seen.kind = "docx"
+            for member in archives.members(data, kind, self._budget):
+                if member.encrypted:
+                    seen.flags.add("encrypted")
+                if document:
+                    self._part(member, seen, depth)
+                    continue
+                extension, _ = kinds.extensions(member.name)
+                seen.inner.add(extension or kinds.detect(member.data))
+                self.file(member.data, member.name, depth + 1)
+        except archives.Encrypted:
+            seen.flags.add("encrypted")
+        except archives.Broken:
+            self.add(kinds.UNREADABLE)
+
+    def _part(self, member: archives.Member, seen: _Seen, depth: int) -> None:
+        """One part of an Office document."""
+        self._rules(member.data)
+        if macro := office.macro_of(member.name):
+            self._macros((macro,), seen)
+        self._say(office.text_of(member.name, member.data, self._text_left))
+        if office.is_embedded(member.name):
+            self.file(member.data, "", depth + 1)

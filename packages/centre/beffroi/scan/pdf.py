@@ -1,0 +1,194 @@
+"""What a PDF does by itself, what it carries, and its text. Pure.
+
+Rule:    a PDF is *active* when it starts a program (Launch, wherever it stands), or when a script that runs by itself
+         (on opening, at a page) calls for more than fields: forms of the State compute in scripts, and pass.
+Hostile: everything. pypdf is Python; what it raises is the caller's to catch, who then asks ``broken_is_active``.
+Source:  ISO 32000-1, 12.6 (actions), 7.11.4 (embedded files).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import signal
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pypdf import PdfReader
+from pypdf.generic import DictionaryObject, StreamObject
+
+TEXT_CPU_S = 1.5
+_MAX_PAGES, _TEXT_FIRST, _TEXT_LAST = 500, 8, 2
+_MAX_PAGE_BYTES = 2 * 1024 * 1024
+_MAX_ACTIONS, _MAX_ATTACHMENTS, _MAX_SCRIPTS = 50, 50, 200
+_REACHES_OUT = re.compile(
+    r"launchURL|submitForm|exportDataObject|importDataObject|openDoc|getURL|mailMsg|mailDoc|Collab\.|SOAP\.|Net\.HTTP"
+    r"|eval\s*\(|unescape\s*\(|fromCharCode|util\.printf|media\.newPlayer|spell\.custom|trustedFunction|nLaunch",
+    re.I,
+)
+"""What a script does that a form does not need: leave the document, run another program, hide what it does."""
+
+
+@dataclass
+class Inside:
+    encrypted: bool = False
+    active: bool = False
+    embedded: list[tuple[str, bytes]] = field(default_factory=list)
+    text: str = ""
+
+
+def look(data: bytes, *, most_text: int) -> Inside:
+    """Errors: those of pypdf, and whatever else such bytes lead it to."""
+    reader = PdfReader(io.BytesIO(data), strict=False)
+    if reader.is_encrypted and not reader.decrypt(""):
+        return Inside(encrypted=True)
+    found = Inside(active=any(_is_active(action) for action in _actions(reader)))
+    for name, contents in list(reader.attachments.items())[:_MAX_ATTACHMENTS]:
+        found.embedded += [(name, bytes(content)) for content in contents]
+    found.text = _text(reader, most_text)
+    return found
+
+
+def _actions(reader: PdfReader) -> Iterator[DictionaryObject]:
+    """Every action that runs by itself, and those of links."""
+    root = reader.root_object
+    yield from _chain(root.get("/OpenAction"))
+    yield from _of_events(root)
+    yield from _named_scripts(_dictionary(_dictionary(root.get("/Names")).get("/JavaScript")))
+    for number in range(min(len(reader.pages), _MAX_PAGES)):
+        page = reader.pages[number]
+        yield from _of_events(page)
+        annotations = _resolved(page.get("/Annots"))
+        for annotation in annotations if isinstance(annotations, list) else []:
+            for action in _chain(_dictionary(annotation).get("/A")):
+                # A script behind a button waits for a click; a program that a link starts does, too, and is none of a
+                # document's business.
+                if action.get("/S") == "/Launch":
+                    yield action
+
+
+def _of_events(holder: DictionaryObject) -> Iterator[DictionaryObject]:
+    for action in _dictionary(holder.get("/AA")).values():
+        yield from _chain(action)
+
+
+def _named_scripts(tree: DictionaryObject) -> Iterator[DictionaryObject]:
+    nodes = [tree]
+    for _ in range(_MAX_SCRIPTS):
+        if not nodes:
+            return
+        node = nodes.pop()
+        names, kids = _resolved(node.get("/Names")), _resolved(node.get("/Kids"))
+        if isinstance(names, list):
+            for action in names[1::2]:
+                yield from _chain(action)
+        if isinstance(kids, list):
+            nodes += [_dictionary(kid) for kid in kids]
+
+
+def _chain(action: Any) -> Iterator[DictionaryObject]:
+    """An action and those that follow it."""
+    waiting = [action]
+    for _ in range(_MAX_ACTIONS):
+        if not waiting:
+            return
+        one = _resolved(waiting.pop())
+        if isinstance(one, list):
+            waiting += one[:_MAX_ACTIONS]
+        elif isinstance(one, DictionaryObject):
+            yield one
+            waiting.append(one.get("/Next"))
+
+
+def _is_active(action: DictionaryObject) -> bool:
+    if action.get("/S") == "/Launch":
+        return True
+    script = _resolved(action.get("/JS"))
+    if script is None:
+        return False
+    text = script.get_data().decode("latin-1") if isinstance(script, StreamObject) else str(script)
+    return _REACHES_OUT.search(text) is not None
+
+
+def _resolved(value: Any) -> Any:
+    return value.get_object() if value is not None else None
+
+
+def _dictionary(value: Any) -> DictionaryObject:
+    found = _resolved(value)
+    return found if isinstance(found, DictionaryObject) else DictionaryObject()
+
+
+def _text(reader: PdfReader, most: int) -> str:
+    """Of the first and the last pages, as long as it is quick: what is left out is not looked at for bank details."""
+    count = len(reader.pages)
+    wanted = sorted({*range(min(count, _TEXT_FIRST)), *range(max(0, count - _TEXT_LAST), count)})
+    pieces: list[str] = []
+    with _for_a_while(TEXT_CPU_S):
+        for number in wanted:
+            page = reader.pages[number]
+            contents = page.get_contents()
+            if contents is not None and len(contents.get_data()) <= _MAX_PAGE_BYTES:
+                pieces.append(_quietly(page.extract_text))
+    return "\n".join(pieces)[:most]
+
+
+def _quietly(step: Callable[[], str]) -> str:
+    """A page whose text cannot be had has none: pictures have none either."""
+    try:
+        return step()
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        OSError,
+        TypeError,
+        ValueError,
+        NotImplementedError,
+    ):
+        return ""
+
+
+class _Enough(BaseException):
+    """No error: pypdf catches those."""
+
+
+@contextmanager
+def _for_a_while(cpu_s: float) -> Iterator[None]:
+    """Leave the block when it has used so much of the processor: a plan of a thousand lines is no reason to hold a
+    mail. In the main thread of a process that has no other use for SIGVTALRM."""
+
+    def enough(*_: object) -> None:
+        raise _Enough
+
+    before = signal.signal(signal.SIGVTALRM, enough)
+    signal.setitimer(signal.ITIMER_VIRTUAL, cpu_s)
+    try:
+        yield
+    except _Enough:
+        pass
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+# -- what pypdf cannot read ----------------------------------------------------------------------------------
+
+_STREAM = re.compile(rb"stream\r?\n")
+_ESCAPED = re.compile(rb"#([0-9a-fA-F]{2})")
+_MAX_STREAMS, _MAX_STREAM_BYTES = 300, 1024 * 1024
+
+
+def broken_is_active(data: bytes) -> bool:
+    """The same question to the bytes of a PDF that is broken: programs that show it may be more patient than pypdf."""
+    pieces = [data]
+    for match in list(_STREAM.finditer(data))[:_MAX_STREAMS]:
+        try:
+            pieces.append(zlib.decompressobj().decompress(data[match.end() :], _MAX_STREAM_BYTES))
+        except zlib.error:
+            continue
+    text = _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), b"\n".join(pieces)).decode("latin-1")
+    return "/Launch" in text or ("/JS" in text and _REACHES_OUT.search(text) is not None)

@@ -1,0 +1,201 @@
+"""The process ``scan``: ``python -m beffroi.scan``. Answers clamd's protocol on STATE/scan/scan.sock.
+
+Purpose: hostile files are opened here and nowhere else: archives, documents, PDFs; YARA rules meet what is in them.
+Process: a system user of its own (``USER-scan``), no secret, no database, no network: after it listens, seccomp forbids
+         it sockets and programs, Landlock every file but our code and the rules; where the supervisor may, it starts it
+         in a network namespace of its own, which has nothing in it. One child a connection (worker.py), four at once;
+         the parent reads nothing of what is sent and checks what a child says.
+Hostile: every file, and each child that has looked at one.
+Fails:   closed: a child that dies, hangs or talks nonsense makes the file UNREADABLE, which holds the mail. This
+         process away: rspamd tells senders to come again.
+Source:  docs/decisions/0046-scanner-process.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import beffroi_protocol
+
+import beffroi
+from beffroi.lib import seclusion
+from beffroi.lib.config import Config, load
+from beffroi.scan import values, wire, worker
+from beffroi.scan.rules import Folder, Rules, directory
+
+AT_ONCE = 4
+BACKLOG = 256
+LOOKING_S = 10.0
+RULES_EVERY_S = 5.0
+_COMMANDS = {head[0]: asked for asked, head in worker.HEADS.items()}
+log = logging.getLogger("beffroi.scan")
+
+
+def folder(state: Path) -> Path:
+    return state / "scan"
+
+
+def socket_path(state: Path) -> Path:
+    return folder(state) / "scan.sock"
+
+
+@dataclass
+class _Child:
+    pid: int
+    connection: socket.socket
+    until: float
+    said: bytearray = field(default_factory=bytearray)
+
+    @property
+    def has_read(self) -> bool:
+        return bool(self.said) and self.said[0] in _COMMANDS
+
+
+class Server:
+    """Use: ``listen()``, ``seclude()``, ``run()``."""
+
+    def __init__(self, config: Config) -> None:
+        self._state = config.state
+        self._rules = Folder(directory(config.state))
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._children: dict[int, _Child] = {}
+
+    def listen(self) -> None:
+        path = socket_path(self._state)
+        path.unlink(missing_ok=True)
+        self._listener.bind(str(path))
+        path.chmod(0o660)  # the group of its directory: rspamd
+        self._listener.listen(BACKLOG)
+        self._listener.setblocking(False)
+
+    def seclude(self) -> None:
+        """Give up what is not needed from here on. Errors: OSError."""
+        seclusion.closed_memory()
+        packages = [Path(module.__path__[0]).parent for module in (beffroi, beffroi_protocol)]
+        code = [Path("/usr"), Path("/lib"), Path("/lib64"), Path("/dev/null"), Path(sys.prefix), *packages]
+        if not seclusion.only_these_files([*code, directory(self._state)]):
+            log.warning("this kernel has no Landlock: file modes alone keep files from the scanner")
+        seclusion.no_sockets_no_programs()
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _leave)
+        looked_at = 0.0
+        try:
+            while True:
+                if time.monotonic() - looked_at > RULES_EVERY_S:
+                    self._look_at_rules()
+                    looked_at = time.monotonic()
+                self._turn()
+        finally:
+            for child in self._children.values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGKILL)
+
+    def _look_at_rules(self) -> None:
+        if self._rules.changed():
+            log.info("rules in force: %d (%s)", self._rules.rules.count, self._rules.rules.mark)
+            for why in self._rules.refused.values():
+                log.error("%s", why)
+
+    def _turn(self) -> None:
+        poll = select.poll()
+        if len(self._children) < AT_ONCE:
+            poll.register(self._listener, select.POLLIN)
+        for descriptor in self._children:
+            poll.register(descriptor, select.POLLIN)
+        ends = [child.until for child in self._children.values()]
+        wait_s = min([RULES_EVERY_S, *(max(0.0, end - time.monotonic()) for end in ends)])
+        for descriptor, _ in poll.poll(wait_s * 1000 + 1):
+            if descriptor == self._listener.fileno():
+                self._accept()
+            else:
+                self._hear(descriptor)
+        for descriptor, child in list(self._children.items()):
+            if time.monotonic() > child.until:
+                log.warning("a file took too long to look at")
+                self._end(descriptor)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return
+        receiving, sending = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            worker.serve(connection, sending, self._rules.rules, self._version())
+        os.close(sending)
+        os.set_blocking(receiving, False)
+        until = time.monotonic() + worker.READING_S + LOOKING_S
+        self._children[receiving] = _Child(pid, connection, until)
+
+    def _version(self) -> bytes:
+        rules: Rules = self._rules.rules
+        refused = f"; refused: {', '.join(sorted(self._rules.refused))}" if self._rules.refused else ""
+        return f"Beffroi scan; rules {rules.mark}, {rules.count} in force{refused}".encode()
+
+    def _hear(self, descriptor: int) -> None:
+        child = self._children[descriptor]
+        had_read = child.has_read
+        piece = os.read(descriptor, 256 * 1024)
+        child.said += piece
+        if child.has_read and not had_read:
+            child.until = time.monotonic() + LOOKING_S
+        if not piece or len(child.said) > values.MAX_ANSWER_BYTES:
+            self._end(descriptor)
+
+    def _end(self, descriptor: int) -> None:
+        """Take the child away and answer for it; when it has not read a whole stream, nobody is told anything."""
+        child = self._children.pop(descriptor)
+        os.close(descriptor)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGKILL)
+        _, status = os.waitpid(child.pid, 0)
+        with child.connection:
+            if child.has_read:
+                self._answer(child, status)
+
+    def _answer(self, child: _Child, status: int) -> None:
+        command, end = _COMMANDS[child.said[0]]
+        try:
+            report = values.decode(bytes(child.said[1:]))
+        except ValueError:
+            log.warning("a file was too much for its child (status %d)", status)
+            report = values.UNREADABLE
+        if report.found:
+            log.info("%s %s", report.sha256 or "-", " ".join(report.names()))
+        _send(child.connection, wire.answer(command, report) + end)
+
+
+def _leave(*_: object) -> None:
+    """Also out of poll(2), which would otherwise go on."""
+    raise SystemExit(0)
+
+
+def _send(connection: socket.socket, data: bytes) -> None:
+    """To one who may have gone, or reads nothing: that is theirs."""
+    connection.settimeout(1.0)
+    with contextlib.suppress(OSError):
+        connection.sendall(data)
+
+
+def main() -> int:
+    config = load()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    server = Server(config)
+    server.listen()
+    server.seclude()
+    log.info("listening")
+    server.run()
+    return 0

@@ -1,0 +1,63 @@
+"""What is found in one file, as it travels from the child that looked to whoever asked; and the caps of looking. Pure.
+
+Hostile: the child may have been taken over by the file it looked at: ``decode`` lets only names of our own through.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from beffroi.scan import kinds
+
+MAX_FILE_BYTES = 64 * 1024 * 1024
+"""More than Postfix takes: no mail waits for ever because of its length."""
+MAX_TEXT = 64 * 1024
+MAX_ANSWER_BYTES = 512 * 1024
+MAX_DETAILS = 20
+_DETAIL = re.compile(r"[A-Za-z0-9_]{1,64}")
+
+
+class Report(msgspec.Struct, frozen=True):
+    """``found``: code (``kinds.ORDER``) → details, each a word such as "Excel4" or the name of a YARA rule.
+    ``text``: of a PDF or of an Office document, characters, for who looks for bank details; never to a log."""
+
+    found: dict[str, list[str]] = {}
+    text: str = ""
+    sha256: str = ""
+
+    def names(self) -> Iterator[str]:
+        """Names of the findings as clamd would tell them, strongest first: "Beffroi.Macro.Excel4"."""
+        for code in kinds.ORDER:
+            if code in self.found:
+                stem = "Beffroi." + "".join(part.capitalize() for part in code.split("_"))
+                yield from (
+                    (f"{stem}.{detail}" for detail in self.found[code]) if self.found[code] else (stem,)
+                )
+
+
+UNREADABLE = Report({kinds.UNREADABLE: []})
+"""What is said of a file that ended the child which looked at it."""
+_DECODER = msgspec.json.Decoder(Report)
+
+
+def encode(report: Report) -> bytes:
+    return msgspec.json.encode(report)
+
+
+def decode(data: bytes) -> Report:
+    """Errors: ValueError for anything that a child of ours would not say."""
+    try:
+        report = _DECODER.decode(data)
+    except msgspec.MsgspecError as error:
+        raise ValueError("no report") from error
+    details = [detail for found in report.found.values() for detail in found]
+    if not set(report.found) <= set(kinds.ORDER) or len(details) > MAX_DETAILS:
+        raise ValueError("unknown findings")
+    if not all(_DETAIL.fullmatch(detail) for detail in details) or len(report.text) > MAX_TEXT:
+        raise ValueError("details or text")
+    if not re.fullmatch(r"[0-9a-f]{64}|", report.sha256):
+        raise ValueError("sha256")
+    return report

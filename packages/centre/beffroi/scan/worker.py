@@ -1,0 +1,96 @@
+"""One connection in one child that can do nothing but look at what comes up it.
+
+Process: a child of ``scan``. The parent never holds a byte of a file; the child reads it from the connection, looks,
+         and hands its report to the parent through a pipe. It has no new socket, no program, no other process, no
+         file but our code, and limits of memory, CPU and time.
+Hostile: what comes; and, once it was looked at, the child: the parent lets through only what ``values.decode`` knows.
+Fails:   closed: a child that ends without a report has met a file that cannot be read.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import socket
+from typing import NoReturn
+
+from beffroi.lib import seclusion
+from beffroi.scan import kinds, looking, values, wire
+from beffroi.scan.rules import Rules
+from beffroi.scan.values import Report
+
+MEMORY_BYTES = 768 * 1024 * 1024
+CPU_S = 6
+"""Of looking; reading a stream takes next to none."""
+READING_S = 30
+HEADS = {
+    (command, end): bytes((number,))
+    for number, (command, end) in enumerate(
+        (command, end) for command in (wire.INSTREAM, wire.FACTS) for end in (b"\0", b"\n")
+    )
+}
+"""First byte to the parent: the stream is here, and the time for looking begins. Which command it was, and how its
+answer ends. Without this byte there is nothing that the parent would have to say."""
+
+_NULL = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+"""Opened before the process gives up writing."""
+
+
+def serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes) -> NoReturn:
+    """In the child: answer one connection, then end."""
+    status = 1
+    try:
+        _give_up(keep={connection.fileno(), pipe})
+        _serve(connection, pipe, rules, version)
+        status = 0
+    except (wire.Ended, OSError):
+        status = 0  # who asked went away, or took too long: nobody waits for an answer
+    finally:
+        os._exit(status)
+
+
+def _give_up(*, keep: set[int]) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    gc.disable()  # the child lives for one file; a collection would only copy the parent's pages
+    logging.disable(logging.CRITICAL)  # the libraries' words quote what they read
+    for descriptor in (1, 2):
+        os.dup2(_NULL, descriptor)
+    low = 3
+    for descriptor in sorted(keep):
+        os.closerange(low, descriptor)
+        low = descriptor + 1
+    os.closerange(low, 4096)
+    seclusion.no_other_process()
+    seclusion.limit(memory_bytes=MEMORY_BYTES, cpu_s=CPU_S, file_bytes=0)
+
+
+def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes) -> None:
+    connection.settimeout(READING_S)
+    try:
+        command, end = wire.read_command(connection)
+        if command in (wire.PING, wire.VERSION):
+            connection.sendall((b"PONG" if command == wire.PING else version) + end)
+            return
+        if command not in (wire.INSTREAM, wire.FACTS):
+            raise wire.Refused(wire.UNKNOWN)
+        data = wire.read_stream(connection, most_bytes=values.MAX_FILE_BYTES)
+    except wire.Refused as refusal:
+        connection.sendall(refusal.answer + b"\0")
+        return
+    _write(pipe, HEADS[command, end])
+    _write(pipe, values.encode(_examined(data, rules)))
+
+
+def _examined(data: bytes, rules: Rules) -> Report:
+    try:
+        return looking.examine(data, rules.matches)
+    except (MemoryError, RecursionError):
+        return Report({kinds.UNREADABLE: []})
+
+
+def _write(pipe: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(pipe, data) :]

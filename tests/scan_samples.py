@@ -1,0 +1,297 @@
+"""Files for tests of the scanner: of every kind that it looks into, made here, harmless."""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import struct
+import tempfile
+import zlib
+from pathlib import Path
+
+import libarchive
+
+from tests.mail_files import EXE, OLE, SCRIPT, packed
+
+IBAN = "FR76 3000 6000 0112 3456 7890 189"
+EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+_FREE, _END, _FAT, _NONE = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD, 0xFFFFFFFF
+_MSI = bytes.fromhex("8410 0c00 0000 0000 c000 0000 0000 0046".replace(" ", ""))
+
+
+def ole(streams: dict[str, bytes], *, root: bytes = bytes(16)) -> bytes:
+    """A true OLE file (MS-CFB, sectors of 512 bytes) with these streams in its root. ``root``: class identifier."""
+    padded = {name: data.ljust(4096, b"\0") for name, data in streams.items()}  # shorter ones live elsewhere
+    entries = 1 + len(padded)
+    folder_sectors = -(-entries // 4)
+    fat, body, start = [_FAT], b"", 1 + folder_sectors
+    fat += [n + 2 for n in range(folder_sectors - 1)] + [_END]
+    places = {}
+    for name, short in padded.items():
+        data = short.ljust(-(-len(short) // 512) * 512, b"\0")
+        count = len(data) // 512
+        places[name] = start
+        fat += [start + n + 1 for n in range(count - 1)] + [_END]
+        start, body = start + count, body + data
+    assert len(fat) <= 128
+    header = OLE + bytes(16) + struct.pack("<HHHHH", 0x3E, 3, 0xFFFE, 9, 6) + bytes(6)
+    header += struct.pack("<IIIIIIIII", 0, 1, 1, 0, 4096, _END, 0, _END, 0)
+    header += struct.pack("<I", 0) + struct.pack("<I", _FREE) * 108
+    table = b"".join(struct.pack("<I", one) for one in fat).ljust(512, b"\xff")
+    rows = [_entry("Root Entry", 5, _END, 0, child=1 if padded else _NONE, clsid=root)]
+    names = list(padded)
+    for n, name in enumerate(names):
+        right = n + 2 if n + 1 < len(names) else _NONE
+        rows.append(_entry(name, 2, places[name], len(padded[name]), right=right))
+    folder = b"".join(rows).ljust(folder_sectors * 512, b"\0")
+    return header + table + folder + body
+
+
+def _entry(
+    name: str,
+    kind: int,
+    start: int,
+    size: int,
+    *,
+    child: int = _NONE,
+    right: int = _NONE,
+    clsid: bytes = bytes(16),
+) -> bytes:
+    text = name.encode("utf-16-le") + b"\0\0"
+    head = text.ljust(64, b"\0") + struct.pack("<HBB", len(text), kind, 1)
+    return (
+        head + struct.pack("<III", _NONE, right, child) + clsid + bytes(20) + struct.pack("<IQ", start, size)
+    )
+
+
+def workbook(*sheets: int, password: bool = False) -> bytes:
+    """An old .xls: sheets by type (0 a table, 1 macros of Excel 4)."""
+    records = struct.pack("<HH", 0x809, 16) + bytes(16)
+    records += struct.pack("<HH", 0x2F, 4) + bytes(4) if password else b""
+    for kind in sheets:
+        body = struct.pack("<IBB", 0, 2 if kind else 0, kind) + b"\x02\x00S1"
+        records += struct.pack("<HH", 0x85, len(body)) + body
+    return ole({"Workbook": records + struct.pack("<HH", 0x0A, 0)})
+
+
+def word(*, password: bool = False) -> bytes:
+    return ole({"WordDocument": b"\xec\xa5\xc1\x00" + bytes(6) + struct.pack("<H", 0x100 if password else 0)})
+
+
+def slides(*, macros: bool) -> bytes:
+    atom = b"\x02\x00\x00\x04\x0c\x00\x00\x00" + bytes(4) + struct.pack("<II", macros, 2)
+    return ole({"PowerPoint Document": atom})
+
+
+def package(name: str, data: bytes) -> bytes:
+    """An OLE object that carries a file, as Word embeds one."""
+    path = name.encode() + b"\0"
+    stream = b"\x02\0" + path + path + b"\0\0\x03\0" + struct.pack("<I", len(path)) + path
+    stream += struct.pack("<I", len(data)) + data
+    return ole({"\x01Ole10Native": struct.pack("<I", len(stream)) + stream})
+
+
+def msi() -> bytes:
+    return ole({"\x05SummaryInformation": b"x"}, root=_MSI)
+
+
+_TYPES = b"<Types xmlns='http://schemas.openxmlformats.org/package/2006/content-types'/>"
+
+
+def docx(text: str = "Bonjour", **more: bytes) -> bytes:
+    """``more``: parts, with "__" for a dot."""
+    runs = "".join(f"<w:r><w:t>{piece}</w:t></w:r>" for piece in (text[:5], text[5:]))
+    body = f"<w:document><w:body><w:p>{runs}</w:p></w:body></w:document>".encode()
+    parts = {"[Content_Types]__xml": _TYPES, "word/document__xml": body, **more}
+    return packed(**parts)
+
+
+def xlsx(**more: bytes) -> bytes:
+    shared = b"<sst><si><t>Total</t></si><si><t>12,50</t></si></sst>"
+    parts = {
+        "[Content_Types]__xml": _TYPES,
+        "xl/workbook__xml": b"<workbook/>",
+        "xl/sharedStrings__xml": shared,
+    }
+    return packed(**parts, **more)
+
+
+def ods(**more: bytes) -> bytes:
+    content = b"<office:document-content><text:p>Budget</text:p></office:document-content>"
+    return packed(
+        mimetype=b"application/vnd.oasis.opendocument.spreadsheet",
+        content__xml=content,
+        **{"META-INF/manifest__xml": b"<m/>"},
+        **more,
+    )
+
+
+def pdf(
+    text: str = "Compte rendu", *, catalog: str = "", page: str = "", more: tuple[bytes, ...] = ()
+) -> bytes:
+    """A PDF of one page with a line of text. ``catalog``, ``page``: more entries; ``more``: objects from 6 on."""
+    line = text.replace("(", "").replace(")", "")
+    stream = zlib.compress(f"BT /F1 12 Tf 72 720 Td ({line}) Tj ET".encode("latin-1"))
+    objects = [
+        f"<</Type/Catalog/Pages 2 0 R {catalog}>>".encode(),
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources<</Font<</F1 5 0 R>>>>/Contents 4 0 R %s>>"
+        % page.encode(),
+        b"<</Filter/FlateDecode/Length %d>>stream\n%s\nendstream" % (len(stream), stream),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>",
+        *more,
+    ]
+    out, places = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", []
+    for number, one in enumerate(objects, 1):
+        places.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (number, one)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    start = len(out)
+    out += b"xref\n0 %d\n0000000000 65535 f \n%s" % (len(objects) + 1, table)
+    return out + b"trailer<</Root 1 0 R/Size %d>>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, start)
+
+
+LAUNCHES = pdf(catalog="/OpenAction<</S/Launch/F(cmd.exe)>>")
+SCRIPTED = pdf(catalog="/OpenAction<</S/JavaScript/JS(app.launchURL\\('https://x.example'\\))>>")
+COMPUTES = pdf(catalog="/OpenAction<</S/JavaScript/JS(this.getField\\('total'\\).value = 3)>>")
+NAMED = pdf(
+    catalog="/Names<</JavaScript<</Names[(a) 6 0 R]>>>>", more=(b"<</S/JavaScript/JS(eval\\('x'\\))>>",)
+)
+LINKED = pdf(page="/Annots[<</Type/Annot/Subtype/Link/Rect[0 0 9 9]/A<</S/Launch/F(x.exe)>>>>]")
+CARRIES = pdf(
+    catalog="/Names<</EmbeddedFiles<</Names[(a.exe) 6 0 R]>>>>",
+    more=(
+        b"<</Type/Filespec/F(a.exe)/UF(a.exe)/EF<</F 7 0 R>>>>",
+        b"<</Type/EmbeddedFile/Length %d>>stream\n%s\nendstream" % (len(EXE), EXE),
+    ),
+)
+BROKEN_ACTIVE = b"%PDF-1.4\n1 0 obj<</Type/Catalog/OpenAction<</S/L#61unch/F(cmd.exe)>>>>\n"
+
+
+def made(
+    form: str, compression: str, files: dict[str, bytes], *, password: str = "", options: str = ""
+) -> bytes:
+    """An archive that libarchive writes: 7zip, iso9660, ustar and others."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "made"
+        with libarchive.file_writer(
+            str(path), form, filter_name=compression, options=options, passphrase=password or None
+        ) as archive:
+            for name, data in files.items():
+                archive.add_file_from_memory(name, len(data), data)
+        return path.read_bytes()
+
+
+def rar(name: str, data: bytes) -> bytes:
+    """A RAR 5 archive with one stored file."""
+
+    def block(body: bytes) -> bytes:
+        sized = bytes([len(body)]) + body
+        return struct.pack("<I", binascii.crc32(sized)) + sized
+
+    def number(value: int) -> bytes:
+        out = b""
+        while value >= 0x80:
+            out, value = out + bytes([value & 0x7F | 0x80]), value >> 7
+        return out + bytes([value])
+
+    told = name.encode()
+    size = number(len(data))
+    file = b"\x02\x02" + size + b"\x04" + size + b"\x20" + struct.pack("<I", binascii.crc32(data)) + b"\0\0"
+    return (
+        b"Rar!\x1a\x07\x01\x00"
+        + block(b"\x01\0\0")
+        + block(file + number(len(told)) + told)
+        + data
+        + block(b"\x05\0\0")
+    )
+
+
+def bomb() -> bytes:
+    """Some 100 kB that would be gigabytes: zeros in zips in zips."""
+    inner = packed(**{f"z{n}__bin": bytes(30 * 2**20) for n in range(4)})
+    return packed(**{f"{n}__zip": inner for n in range(4)})
+
+
+REMOTE = (
+    b'<Relationships><Relationship Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/'
+    b'attachedTemplate" Target="https://x.example/t.dotm" TargetMode="External"/></Relationships>'
+)
+SMUGGLES = (
+    b"<html><script>var d=atob('TVqQ');var b=new Blob([d]);var u=URL.createObjectURL(b);"
+    b"document.querySelector('a').href=u</script></html>"
+)
+HARMLESS: dict[str, bytes] = {
+    "pdf": pdf(),
+    "form that computes": COMPUTES,
+    "docx": docx(),
+    "docx with a document in it": docx(**{"word/embeddings/a__xlsx": xlsx()}),
+    "xlsx": xlsx(),
+    "ods": ods(),
+    "doc": word(),
+    "xls": workbook(0, 0),
+    "ppt": slides(macros=False),
+    "photos": packed(**{f"photo{n}__jpg": b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40 for n in range(20)}),
+    "old zip with accents": packed(delibXration__pdf=b"%PDF-1.4").replace(b"libXra", b"lib\x82ra"),
+    "picture with a zip behind it": b"\xff\xd8\xff\xe0" + bytes(99) + packed(a__txt=b"x"),
+    "tar.gz": made("ustar", "gzip", {"a/compte.pdf": pdf(), "b.txt": b"Bonjour"}),
+    "7z": made("7zip", "none", {"compte.pdf": pdf(), "b.docx": docx()}),
+    "rar": rar("compte.pdf", pdf()),
+    "text": b"Bonjour,\n\nle conseil est report\xc3\xa9.\n",
+    "csv": b"nom;montant\nDupont;-12,50\n=A1+B1;3\n",
+    "page": b"<html><body><h1>Bonjour</h1></body></html>",
+    "empty": b"",
+}
+FOUND: dict[str, tuple[bytes, str]] = {
+    "eicar": (EICAR, "Malware.Eicar"),
+    "eicar in a zip": (packed(note__txt=EICAR), "Malware.Eicar"),
+    "xls with a macro sheet": (workbook(0, 1), "Macro.Excel4"),
+    "xlsm with a macro sheet": (xlsx(**{"xl/macrosheets/sheet1__xml": b"<xm:macrosheet/>"}), "Macro.Excel4"),
+    "xls in a zip": (packed(facture__xls=workbook(1)), "Macro.Excel4"),
+    "docm": (docx(**{"word/vbaProject__bin": b"x"}), "Macro.Vba"),
+    "doc in a zip": (packed(a__doc=ole({"WordDocument": b"x", "_VBA_PROJECT": b"x"})), "Macro.Vba"),
+    "ppt with macros": (slides(macros=True), "Macro.Vba"),
+    "ods with macros": (ods(**{"Basic/Standard/Module1__xml": b"<m/>"}), "Macro.Basic"),
+    "doc with a password": (word(password=True), "Encrypted"),
+    "xls with a password": (workbook(0, password=True), "Encrypted"),
+    "zip with a password": (
+        made("zip", "none", {"a.txt": b"Bonjour"}, password="mairie", options="zip:encryption=zipcrypt"),
+        "Encrypted",
+    ),
+    "program in a document": (
+        docx(**{"word/embeddings/oleObject1__bin": package("run.exe", EXE)}),
+        "Program",
+    ),
+    "msi": (msi(), "Program"),
+    "program in a zip in a zip": (packed(a__zip=packed(b__exe=EXE)), "Program Nested"),
+    "program without a name in a 7z": (made("7zip", "none", {"lisez": EXE}), "Program"),
+    "program in a zip behind something": (b"x" * 500 + packed(a__exe=EXE), "Program"),
+    "program in a rar": (rar("a.scr", EXE), "Program"),
+    "program in a tar.gz": (made("ustar", "gzip", {"a/b.js": b"x"}), "Program"),
+    "program as a picture in a zip": (packed(photo__jpg=EXE), "Disguised Program"),
+    "shortcut in an iso": (
+        made("iso9660", "none", {"scan.lnk": b"L\0\0\0\x01\x14\x02\0" + bytes(99)}),
+        "Shortcut DiskImage",
+    ),
+    "page in a zip": (packed(facture__html=SCRIPT), "ActivePage"),
+    "page that makes a file": (SMUGGLES, "ActivePage.PageBuildsFile"),
+    "pdf that starts a program": (LAUNCHES, "ActivePdf"),
+    "pdf with a link to a program": (LINKED, "ActivePdf"),
+    "pdf with a script": (SCRIPTED, "ActivePdf"),
+    "pdf with a named script": (NAMED, "ActivePdf"),
+    "pdf that carries a program": (CARRIES, "Program"),
+    "broken pdf that starts a program": (BROKEN_ACTIVE, "ActivePdf"),
+    "document with a template of the web": (
+        docx(**{"word/_rels/settings__xml__rels": REMOTE}),
+        "Malware.RemoteTemplate",
+    ),
+    "document with a command": (
+        docx(**{"word/footnotes__xml": b"<w:instrText> DDEAUTO cmd</w:instrText>"}),
+        "Malware.DdeCommand",
+    ),
+    "table with a command": (b"nom;prix\n=cmd|' /C calc'!A0;3\n", "Malware.FormulaCommand"),
+    "rtf with an object": (b"{\\rtf1{\\object\\objupdate{\\*\\objdata 0105}}}", "Malware.RtfObject"),
+    "page as a program": (b"<html><HTA:APPLICATION id=x></html>", "Malware.HtmlApplication"),
+    "broken zip": (packed(a__bin=hashlib.shake_128(b"x").digest(4000))[:2000], "Unreadable"),
+    "bomb": (bomb(), "Nested Unreadable"),
+}

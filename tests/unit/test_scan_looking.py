@@ -1,0 +1,91 @@
+"""What the scanner finds in files of every kind, what it leaves alone, and where it stops."""
+
+from __future__ import annotations
+
+import pytest
+from beffroi.scan import kinds, looking, rules, values
+from beffroi.scan.archives import Budget
+from beffroi.scan.values import Report
+
+from tests import scan_samples as samples
+from tests.mail_files import EXE, packed
+
+RULES = rules.Rules({rules.OWN: rules.own()})
+
+
+def look(data: bytes, **budget: int) -> Report:
+    return looking.examine(data, RULES.matches, Budget(**budget))
+
+
+def names(report: Report) -> str:
+    return " ".join(name.removeprefix("Beffroi.") for name in report.names())
+
+
+@pytest.mark.parametrize("name", samples.HARMLESS)
+def test_an_ordinary_file_is_left_alone(name: str) -> None:
+    assert names(look(samples.HARMLESS[name])) == ""
+
+
+@pytest.mark.parametrize("name", samples.FOUND)
+def test_what_a_file_carries_is_found(name: str) -> None:
+    data, expected = samples.FOUND[name]
+    assert names(look(data)) == expected
+
+
+def test_every_rule_of_ours_has_a_sample() -> None:
+    told = {name.partition(".")[2] for _, expected in samples.FOUND.values() for name in expected.split()}
+    assert {rule.identifier for rule in RULES.compiled} <= told
+
+
+def test_text_of_documents_is_handed_on_whole_and_no_longer_than_its_cap() -> None:
+    line = f"Notre nouveau RIB : {samples.IBAN}"
+    for data in (samples.pdf(line), samples.docx(line), packed(a__pdf=samples.pdf(line))):
+        assert line in look(data).text
+    assert len(look(samples.docx("x" * 10**6)).text) == values.MAX_TEXT
+    assert look(packed(a__txt=line.encode())).text == ""
+
+
+@pytest.mark.parametrize(
+    ("data", "budget"),
+    [
+        (packed(**{f"f{n}__txt": b"x" for n in range(30)}), {"files_left": 20}),
+        (packed(a__bin=bytes(3 * 2**20)), {"bytes_left": 2**20}),
+        (packed(a__bin=bytes(3 * 2**20)), {"free_bytes": 2**10, "ratio": 10}),
+        (packed(a__zip=packed(b__zip=packed(c__zip=b""))), {"depth": 1}),
+    ],
+    ids=["files", "bytes", "ratio", "depth"],
+)
+def test_what_is_past_a_cap_is_unreadable_and_never_nothing(data: bytes, budget: dict[str, int]) -> None:
+    assert kinds.UNREADABLE in look(data, **budget).found
+    assert kinds.UNREADABLE not in look(data).found
+
+
+def test_what_was_found_before_a_cap_is_told_besides() -> None:
+    data = packed(a__exe=EXE, **{f"f{n}__txt": b"x" for n in range(30)})
+    assert names(look(data, files_left=5)) == "Program Unreadable"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"found":{"harmless":[]}}',
+        b'{"found":{"macro":["a b"]}}',
+        b'{"found":{"macro":["' + b"x" * 65 + b'"]}}',
+        b'{"found":{"macro":[' + b",".join([b'"x"'] * 21) + b"]}}",
+        b'{"found":{},"text":"' + b"x" * (values.MAX_TEXT + 1) + b'"}',
+        b'{"found":{},"sha256":"../../x"}',
+        b'{"found":"macro"}',
+    ],
+)
+def test_a_child_that_was_taken_over_says_nothing_but_names_of_ours(said: bytes) -> None:
+    with pytest.raises(ValueError):
+        values.decode(said)
+
+
+def test_extensions_and_signs_that_hide() -> None:
+    assert kinds.extensions("facture.PDF.exe ") == ("exe", "pdf")
+    assert kinds.extensions("dossier/lisez-moi") == ("", "")
+    assert kinds.hides("facture\u202efdp.exe") and not kinds.hides("facture d’avril.pdf")
