@@ -12,7 +12,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
-from beffroi.mail.backup import actions, consumers, private, queries, restoring, told
+from beffroi.mail.backup import actions, consumers, queries, restoring, told
 from beffroi.mail.backup.asking import BackupUnavailable
 from beffroi.mail.backup.keeper import due
 from beffroi.mail.backup.models import Restore
@@ -97,23 +97,6 @@ def test_without_the_keeper_a_restore_waits(beaune: Commune, state: Config) -> N
     row.refresh_from_db()
     assert (row.state, row.search) == ("running", "mot"), "given again, it goes on"
     assert restores(clock.now() + timedelta(seconds=1)).count() == 1
-
-
-@pytest.mark.parametrize(
-    ("folder", "subject", "expected"),
-    [
-        ("Privé", "x", True),
-        ("PRIVÉE/2025", "x", True),
-        ("INBOX", "[Personnel] rendez-vous", True),
-        ("INBOX", "Re: perso - samedi", True),
-        ("Dossiers_personnels", "x", True),
-        ("INBOX", "Réunion du personnel", True),
-        ("Privatisation", "Personnalité", False),
-        ("INBOX", "Devis", False),
-    ],
-)
-def test_what_says_that_it_is_private_is(folder: str, subject: str, expected: bool) -> None:
-    assert private.private(folder, subject) is expected
 
 
 def test_the_pages_ask_take_back_and_refuse(beaune: Commune, nuits: Commune, state: Config) -> None:

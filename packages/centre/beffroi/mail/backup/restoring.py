@@ -23,7 +23,7 @@ from pathlib import Path
 
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, Unavailable
-from beffroi.mail.backup import private
+from beffroi.mail import privacy
 from beffroi.mail.engines import layout
 
 BATCH = 100
@@ -119,7 +119,7 @@ class Box:
         for one in former:
             if one.marks & today:
                 present += 1
-            elif not wanted.owner and private.private(one.folder, one.subject):
+            elif not wanted.owner and privacy.is_private(folder=one.folder, subjects=(one.subject,)):
                 hidden += 1
             elif one.guid not in seen:
                 seen.add(one.guid)
