@@ -40,7 +40,8 @@ ENGINES = ("unbound", "scan", "rspamd", "dovecot", "postfix")
 OURS = ("mailgate", "remediation")
 """What each mail costs beside the engines: its check and its evidence, its entry in the record of deliveries."""
 SESSIONS, SIZE_BYTES = 20, 10_000
-WARM_UP = 60
+WARM_UP = 200
+"""Mails before those that count, one a mailbox: in both halves nobody gets the first mail of their life."""
 LURE = "https://colis-suivi-paiement.fr/r/{}"
 PAGES, SEARCHES = 60, ("délibération", "budget eau", "préfecture")
 HIBERNATED_S = 420
@@ -172,7 +173,7 @@ class _Office:
         asked: dict[str, Any] = {
             "host": plans.CENTRE.v4,
             "source": plans.INNOCENT.v4,
-            "recipients": self.addresses,
+            "recipients": self.addresses[:WARM_UP],
             "count": count,
             "sessions": min(SESSIONS, count),
             "size_bytes": SIZE_BYTES,

@@ -12,6 +12,7 @@ import itertools
 import random
 import resource
 import smtplib
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -85,6 +86,7 @@ def send(
 def _open(address: str) -> imapclient.IMAPClient:
     config = load()
     client = imapclient.IMAPClient("127.0.0.1", config.imap_local_port, ssl=False, timeout=120)
+    client.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the portal (mail/reader.py)
     client.oauthbearer_login(address, tokens.mailbox_token(config, address))
     return client
 

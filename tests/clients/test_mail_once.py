@@ -77,3 +77,24 @@ def test_a_copy_that_came_late_is_compared_with_what_lies_there(
     assert post.count(box) == 1
     assert once.look_at([(delivery.message_id, delivery.mailbox_id)]) == 0
     assert post.count(box) == 1
+
+
+def test_who_else_got_a_mail_twice_loses_the_second_copy_without_a_line_of_the_journal(
+    post: Post, beaune: Commune
+) -> None:
+    told, quiet = post.mailbox(beaune, beaune.agent, "dit"), post.mailbox(beaune, beaune.agent, "tu")
+    assert post.send(lure(told.address, "deux"), told.address, quiet.address)[0] == 250
+    post.settle(2)
+    deliver_again(post, quiet)
+    post.wait_count(quiet, 2)
+    # A second kill took the line along.
+    os.truncate(post.config.state / "journal" / "deliveries.log", 0)
+    deliver_again(post, told)
+
+    def settled() -> bool:
+        journal.follow()
+        sweep.sweep()
+        return post.count(told) == 1 and not PendingDelivery.objects.exists()
+
+    until(settled, "one copy")
+    assert post.count(quiet) == 1

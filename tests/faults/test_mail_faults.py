@@ -8,6 +8,10 @@ import json
 import os
 import signal
 import threading
+from dataclasses import replace
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from beffroi.core.events import run_pending
@@ -74,6 +78,74 @@ def test_unchecked_copy_without_a_line_in_the_journal_is_found_by_its_mark(
         (summary,) = opened.list()
     assert not summary.unchecked
     assert sweep.search() == 0
+
+
+def test_checked_copy_without_a_line_in_the_journal_is_found_by_its_evidence(
+    post: Post, beaune: Commune
+) -> None:
+    told, gone = post.mailbox(beaune, beaune.agent, "ligne"), post.mailbox(beaune, beaune.agent, "parti")
+    assert sweep.look_for_unrecorded() == 0  # from now on
+    assert post.send(lure(told.address, "sans"), told.address, gone.address)[0] == 250
+    post.wait_count(told, 1)
+    post.wait_count(gone, 1)
+    until(MailMessage.objects.exists, "the evidence")
+    os.truncate(post.config.state / "journal" / "deliveries.log", 0)
+    client = post.imap(gone)
+    client.select_folder("INBOX")
+    client.delete_messages([1])
+    client.expunge()
+    client.logout()
+    assert sweep.look_for_unrecorded() == 0  # its line may still come
+    assert not MailDelivery.objects.exists()
+    with clock.shifted(300):
+        assert sweep.look_for_unrecorded() == 1
+        assert sweep.look_for_unrecorded() == 0
+    assert MailDelivery.objects.get().mailbox_id == told.id
+    post.block("domain", "evil.example.com")
+    run_pending("remediation")
+    assert post.count(told) == 0
+
+
+class Together(BaseHTTPRequestHandler):
+    """In rspamd's place: nobody gets an answer before three are asked for at once."""
+
+    here = threading.Barrier(3)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.here.wait(20)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_copies_that_passed_unchecked_are_scanned_together(
+    post: Post, beaune: Commune, settings: Any
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "ensemble")
+    post.engines.kill("mailgate")
+    for n in range(3):
+        assert post.send(lure(box.address, f"ensemble{n}"), box.address)[0] == 250
+    post.wait_count(box, 3)
+    until(lambda: journal.follow() >= 0 and PendingDelivery.objects.count() == 3, "three that wait")
+    Together.here.reset()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Together)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    settings.BEFFROI = replace(post.config, rspamd_normal_port=server.server_address[1])
+    try:
+        PendingDelivery.objects.update(first_tried_at=clock.now() - timedelta(hours=1))
+        assert sweep.sweep() == 0
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert not Together.here.broken
+    assert set(PendingDelivery.objects.values_list("attempts", flat=True)) == {1}
+    settings.BEFFROI = post.config
+    post.engines.start("mailgate")
+    PendingDelivery.objects.update(attempts=0)
+    post.settle(3)
+    assert not PendingDelivery.objects.exists()
 
 
 def test_search_goes_through_the_mailboxes_in_turn(

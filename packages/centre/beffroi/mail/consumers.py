@@ -153,6 +153,7 @@ def _put_password(row: AppPassword) -> None:
 def follow_decision(event: Event) -> None:
     """One consumer for both, so that an end never overtakes its beginning."""
     if event.kind == "decision:activated":
+        journal.follow()  # copies of the last moment are withdrawn with the others, not one by one
         remediation.withdraw(event.payload["decision_id"])
     else:
         remediation.restore(event.payload["decision_id"])
@@ -185,7 +186,7 @@ def follow_approval(event: Event) -> None:
         remediation.refused(event.payload["subject_id"])
 
 
-@periodic("mail.journal", every_s=0.2, group="remediation")
+@periodic("mail.journal", every_s=1.0, group="remediation")
 def follow_journal() -> None:
     journal.follow()
 
@@ -198,6 +199,11 @@ def sweep_unchecked() -> None:
 @periodic("mail.search", every_s=60.0, group="remediation")
 def search_unchecked() -> None:
     sweep.search()
+
+
+@periodic("mail.unrecorded", every_s=60.0, group="remediation")
+def search_unrecorded() -> None:
+    sweep.look_for_unrecorded()
 
 
 @periodic("mail.resume", every_s=5.0, group="remediation")

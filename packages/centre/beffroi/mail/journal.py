@@ -25,7 +25,7 @@ from django.db import transaction
 from beffroi.core.events import publish
 from beffroi.lib import clock
 from beffroi.mail import doveadm, holes
-from beffroi.mail.doveadm import Doveadm
+from beffroi.mail.doveadm import Doveadm, Rows
 from beffroi.mail.engines import layout
 from beffroi.mail.gate.facts import bare_message_id, hash_of_message_id
 from beffroi.mail.models import (
@@ -224,10 +224,16 @@ def settle(pending: PendingDelivery) -> bool:
     return True
 
 
-def confirmed_copies(engine: Doveadm, pending: PendingDelivery) -> list[dict[str, str]]:
-    """What lies in the mailbox under this Message-ID, with our own identifier. Errors: DoveadmUnavailable."""
-    answer = engine.run([doveadm.by_message_id(base_address(pending.address), pending.message_id)])[0]
-    return [row for row in answer or () if row.get("hdr.x-beffroi-id")]
+def confirmed_copies(engine: Doveadm, waiting: Sequence[PendingDelivery]) -> dict[int, Rows]:
+    """By primary key, what lies in the mailbox under the Message-ID of each, with our own identifier.
+
+    Errors: DoveadmUnavailable.
+    """
+    asked = [doveadm.by_message_id(base_address(one.address), one.message_id) for one in waiting]
+    return {
+        one.pk: [row for row in rows or () if row.get("hdr.x-beffroi-id")]
+        for one, rows in zip(waiting, engine.run(asked), strict=True)
+    }
 
 
 def age_s(pending: PendingDelivery) -> float:

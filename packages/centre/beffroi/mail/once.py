@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import batched
 
 from django.conf import settings
 
@@ -24,9 +25,10 @@ from beffroi.mail.doveadm import Doveadm, Rows
 from beffroi.mail.models import Mailbox, MailDelivery
 
 log = logging.getLogger("beffroi.mail.once")
-LATE_S = 1.0
-"""From the scan to the saved copy. Dovecot needs more than this to start again, and Postfix waits five minutes before
-it tries again; a busy machine is slower too, and costs one question more."""
+LATE_S = 5.0
+"""From the scan to the saved copy. Where this sign alone can tell (a Dovecot that was killed lost its line of the
+journal), Postfix waits minutes before it tries again. A busy machine takes more than a second for any mail, and asking
+for each of them made it busier still."""
 
 
 def look_at(copies: Sequence[tuple[str, str]]) -> int:
@@ -46,29 +48,36 @@ def look_at(copies: Sequence[tuple[str, str]]) -> int:
         Mailbox.objects.filter(pk__in={one.mailbox_id for one in late}).values_list("id", "address")
     )
     engine = Doveadm(settings.BEFFROI)
-    known = [one for one in late if one.mailbox_id in addresses]
-    return sum(keep_one(engine, addresses[one.mailbox_id], one.message_id) for one in known)
+    known = [(addresses[one.mailbox_id], one.message_id) for one in late if one.mailbox_id in addresses]
+    return sum(_keep_first(engine, known))
 
 
 def keep_one_of(engine: Doveadm, address: str, rows: Rows) -> int:
-    """The same for copies that were found together, by Message-ID. Errors: DoveadmUnavailable."""
+    """The same for copies that were found together in a mailbox, by Message-ID. Who else has that mail may have it
+    twice, too, although a second kill took their line of the journal along. Errors: DoveadmUnavailable."""
     seen = Counter((row["mailbox"], row["hdr.x-beffroi-id"].strip()) for row in rows)
-    twice = sorted({beffroi_id for (_folder, beffroi_id), count in seen.items() if count > 1})
-    return sum(keep_one(engine, address, beffroi_id) for beffroi_id in twice)
+    twice = {beffroi_id for (_folder, beffroi_id), count in seen.items() if count > 1}
+    if not twice:
+        return 0
+    copies = list(MailDelivery.objects.filter(message_id__in=twice).values_list("mailbox_id", "message_id"))
+    addresses = dict(Mailbox.objects.filter(pk__in={one for one, _ in copies}).values_list("id", "address"))
+    others = {(addresses[mailbox_id], beffroi_id) for mailbox_id, beffroi_id in copies}
+    return sum(_keep_first(engine, sorted({(address, beffroi_id) for beffroi_id in twice} | others)))
 
 
-def keep_one(engine: Doveadm, address: str, beffroi_id: str) -> int:
-    """Remove all copies but the first of each folder; return how many. A copy that the owner put into another folder
-    is the owner's. Errors: DoveadmUnavailable."""
-    found = engine.run(
-        [doveadm.find(address, beffroi_id), doveadm.find(address, beffroi_id, engine.quarantine)]
-    )
-    extra = list(_extra(copy for rows in found for copy in doveadm.copies(rows)))
-    engine.run([doveadm.expunge(address, beffroi_id, folder, uids) for folder, uids in extra])
-    removed = sum(len(uids) for _folder, uids in extra)
-    if removed:
-        log.info("%s had been delivered again: %d removed", beffroi_id, removed)
-    return removed
+def _keep_first(engine: Doveadm, deliveries: Sequence[tuple[str, str]]) -> Iterator[int]:
+    """Of each delivery (address, identifier), remove all copies but the first of each folder; yield how many. A copy
+    that the owner put into another folder is the owner's."""
+    folders = ("*", engine.quarantine)
+    asked = [doveadm.find(*one, folder) for one in deliveries for folder in folders]
+    found = batched(engine.run(asked), len(folders), strict=True)
+    for (address, beffroi_id), rows in zip(deliveries, found, strict=True):
+        extra = list(_extra(copy for one in rows for copy in doveadm.copies(one)))
+        engine.run([doveadm.expunge(address, beffroi_id, folder, uids) for folder, uids in extra])
+        removed = sum(len(uids) for _folder, uids in extra)
+        if removed:
+            log.info("%s had been delivered again: %d removed", beffroi_id, removed)
+        yield removed
 
 
 def _extra(copies: Iterable[doveadm.Copy]) -> Iterable[tuple[str, list[str]]]:

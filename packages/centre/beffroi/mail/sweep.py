@@ -3,8 +3,10 @@
 Purpose: a delivered copy without evidence is fetched by doveadm and scanned again by rspamd under its own
          identifier; rspamd's rule tells mailgate, and a decision that holds it withdraws it as a late delivery.
          The journal names such copies at once. A copy without a line in it (disk full, a lost file) is found by its
-         mark: some mailboxes a minute are searched, those known to hold unchecked copies first.
-Process: remediation. Bytes are passed on, never parsed here: on the mail path only rspamd parses.
+         mark: some mailboxes a minute are searched, those known to hold unchecked copies first. What was checked and
+         has no line is found by its evidence.
+Process: remediation. Bytes are passed on, never parsed here: on the mail path only rspamd parses. Copies are fetched
+         and scanned by some threads; the database is the main thread's alone.
 Fails:   an engine away: tried again, with growing pauses, until it is settled.
 """
 
@@ -13,7 +15,10 @@ from __future__ import annotations
 import http.client
 import logging
 import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import batched
 
 from django.conf import settings
 from django.db import transaction
@@ -22,10 +27,17 @@ from django.db.models import F
 from beffroi.lib import clock
 from beffroi.lib.ids import is_id
 from beffroi.mail import doveadm, journal, once
-from beffroi.mail.doveadm import Doveadm
+from beffroi.mail.doveadm import Doveadm, Rows
 from beffroi.mail.engines import layout
 from beffroi.mail.gate.facts import hash_of_message_id
-from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, PendingDelivery
+from beffroi.mail.models import (
+    JournalPosition,
+    Mailbox,
+    MailDelivery,
+    MailMessage,
+    MailRecipient,
+    PendingDelivery,
+)
 
 log = logging.getLogger("beffroi.mail.sweep")
 PATIENCE_S = 2.0
@@ -34,20 +46,25 @@ GIVE_UP = timedelta(days=7)
 SEARCH_MAILBOXES = 40
 SEARCH_COPIES = 40
 """A round: so many mailboxes are asked, so many copies checked. The rest waits for the next round."""
+UNRECORDED, RECORDED_WITHIN, MOST_AT_ONCE_S = "unrecorded", timedelta(minutes=2), 600
+"""Name of the position (its offset is a time in epoch seconds), when a copy is on record at the latest, how much of the
+time is looked at in a round."""
+PARALLEL = 8
+"""Copies that are scanned at the same time, each held in memory meanwhile (postfix: 50 MB at most)."""
 ARRIVAL_TRIES, ARRIVAL_PAUSE_S = 10, 0.05
 _TIMEOUT_S = 30.0
 
 
 def sweep() -> int:
     """Work through waiting copies; return how many were settled. Errors: DoveadmUnavailable."""
-    settled = 0
+    settled, due = 0, []
     for pending in PendingDelivery.objects.order_by("attempts", "id")[:BATCH]:
         if journal.settle(pending):
             settled += 1
             _unmark(pending)
         elif _due(pending):
-            settled += _examine(pending)
-    return settled
+            due.append(pending)
+    return settled + _examine(due)
 
 
 def _unmark(pending: PendingDelivery) -> None:
@@ -67,17 +84,35 @@ def _due(pending: PendingDelivery) -> bool:
     return journal.age_s(pending) > min(PATIENCE_S * float(2 ** min(pending.attempts, 11)), 3600.0)
 
 
-def _examine(pending: PendingDelivery) -> bool:
+def _examine(due: Sequence[PendingDelivery]) -> int:
+    """Look at the copies of these in their mailboxes; return how many were settled."""
     engine = Doveadm(settings.BEFFROI)
-    PendingDelivery.objects.filter(pk=pending.pk).update(attempts=pending.attempts + 1)
-    mailbox = Mailbox.objects.filter(address=journal.base_address(pending.address)).first()
-    rows = journal.confirmed_copies(engine, pending) if mailbox else []
-    if mailbox is None or not rows:
-        # Moved, deleted, or withdrawn meanwhile. Looked for again for some days, then let go.
-        if clock.now() - pending.first_tried_at > GIVE_UP:
-            pending.delete()
-        return False
-    once.keep_one_of(engine, mailbox.address, rows)
+    PendingDelivery.objects.filter(pk__in=[one.pk for one in due]).update(attempts=F("attempts") + 1)
+    found = Mailbox.objects.filter(address__in={journal.base_address(one.address) for one in due})
+    mailboxes = {one.address: one for one in found}
+    known = [one for one in due if journal.base_address(one.address) in mailboxes]
+    answers = journal.confirmed_copies(engine, known)
+    settled, unknown = 0, set[tuple[str, str]]()
+    for pending in due:
+        rows = answers.get(pending.pk, [])
+        if not rows:
+            # Moved, deleted, or withdrawn meanwhile. Looked for again for some days, then let go.
+            if clock.now() - pending.first_tried_at > GIVE_UP:
+                pending.delete()
+            continue
+        mailbox = mailboxes[journal.base_address(pending.address)]
+        once.keep_one_of(engine, mailbox.address, rows)
+        done, without_evidence = _judge(engine, pending, mailbox, rows)
+        settled += done
+        unknown.update((mailbox.address, one) for one in without_evidence)
+    _rescan(engine, sorted(unknown))
+    return settled
+
+
+def _judge(
+    engine: Doveadm, pending: PendingDelivery, mailbox: Mailbox, rows: Sequence[dict[str, str]]
+) -> tuple[bool, list[str]]:
+    """Whether it is settled now, and which of its copies have no evidence yet."""
     unknown, known = [], 0
     for row in rows:
         beffroi_id = row["hdr.x-beffroi-id"].strip()
@@ -87,33 +122,84 @@ def _examine(pending: PendingDelivery) -> bool:
             unknown.append(beffroi_id)
         elif not MailDelivery.objects.filter(message_id=beffroi_id, mailbox_id=mailbox.id).exists():
             _settle(engine, pending, mailbox, row)
-            return True
+            return True, []
         else:
             known += 1
-    for beffroi_id in unknown:
-        _rescan(engine, mailbox.address, beffroi_id)
     if known == len(rows):
         pending.delete()  # a search came before the journal's line: every copy is on record
-        return True
-    return False
+        return True, []
+    return False, unknown
 
 
 def search() -> int:
     """Look through some mailboxes for unchecked copies that the journal does not tell of; return how many copies
     were settled. Errors: DoveadmUnavailable; the same mailboxes are searched again."""
-    engine, settled, budget = Doveadm(settings.BEFFROI), 0, SEARCH_COPIES
+    engine, budget = Doveadm(settings.BEFFROI), SEARCH_COPIES
     mailboxes = _next_mailboxes()
     answers = engine.run([doveadm.unchecked(m.address, GIVE_UP.days) for m in mailboxes])
+    taken: list[tuple[Mailbox, Rows, bool]] = []
     for mailbox, rows in zip(mailboxes, answers, strict=True):
         if rows is None or (rows and not budget):
             continue
-        taken = rows[:budget]
-        budget -= len(taken)
-        done = sum(_check_copy(engine, mailbox, row) for row in taken)
+        taken.append((mailbox, rows[:budget], len(rows) <= budget))
+        budget -= len(taken[-1][1])
+    missing = _without_evidence([_id_of(row) for _, rows, _ in taken for row in rows])
+    _rescan(
+        engine, [(m.address, _id_of(row)) for m, rows, _ in taken for row in rows if _id_of(row) in missing]
+    )
+    late, settled = _awaited(missing), 0
+    for mailbox, rows, whole in taken:
+        done = sum(_put_on_record(engine, mailbox, row) for row in rows if _id_of(row) not in {"", *late})
         settled += done
-        if len(taken) == len(rows) or not done:  # else it stays first in turn, for what is left of it
+        if whole or not done:  # else it stays first in turn, for what is left of it
             Mailbox.objects.filter(pk=mailbox.pk).update(searched_at=clock.now())
     return settled
+
+
+def look_for_unrecorded() -> int:
+    """Put on record what lies in mailboxes with its evidence, but without a line of the journal: Dovecot's process that
+    writes it was killed. Each mail is asked for once, some minutes old; return how many copies were found.
+
+    Errors: DoveadmUnavailable; the same mails are asked for again.
+    """
+    end = clock.now() - RECORDED_WITHIN
+    position = JournalPosition.objects.get_or_create(
+        pk=UNRECORDED, defaults={"offset_bytes": int(end.timestamp())}
+    )[0]
+    since = datetime.fromtimestamp(position.offset_bytes, UTC)
+    until = datetime.fromtimestamp(min(int(end.timestamp()), position.offset_bytes + MOST_AT_ONCE_S), UTC)
+    missing = _unrecorded(since, until)
+    engine = Doveadm(settings.BEFFROI)
+    folders = ("*", engine.quarantine)
+    asked = [doveadm.find(box.address, one.id, folder) for one, box in missing for folder in folders]
+    answers = batched(engine.run(asked), len(folders), strict=True)
+    found = 0
+    for (message, mailbox), rows in zip(missing, answers, strict=True):
+        outside, aside = (doveadm.copies(one) for one in rows)
+        if outside or aside:
+            with transaction.atomic():
+                folder = outside[0].folder if outside else "INBOX"
+                found += journal.record(mailbox, message.id, message.received_at, folder)
+    JournalPosition.objects.filter(pk=UNRECORDED).update(offset_bytes=int(until.timestamp()))
+    return found
+
+
+def _unrecorded(since: datetime, until: datetime) -> list[tuple[MailMessage, Mailbox]]:
+    """Mails of this time and the mailboxes they were for, where no copy is on record."""
+    sought = MailMessage.objects.filter(received_at__gte=since, received_at__lt=until)
+    messages = sought.exclude(verdict__contains='"action":"reject"').in_bulk()
+    out: list[tuple[MailMessage, Mailbox]] = []
+    for ids in batched(messages, journal.MAX_LINES, strict=False):
+        known = set(MailDelivery.objects.filter(message_id__in=ids).values_list("message_id", "mailbox_id"))
+        rows = list(MailRecipient.objects.filter(message_id__in=ids).values_list("message_id", "address"))
+        boxes = Mailbox.objects.filter(closed_at=None, address__in={address for _, address in rows})
+        named = {one.address: one for one in boxes}
+        out += [
+            (messages[one], named[address])
+            for one, address in rows
+            if address in named and (one, named[address].id) not in known
+        ]
+    return out
 
 
 def _next_mailboxes() -> list[Mailbox]:
@@ -129,30 +215,35 @@ def _next_mailboxes() -> list[Mailbox]:
     return found + list(rest[: SEARCH_MAILBOXES - len(found)])
 
 
-def _check_copy(engine: Doveadm, mailbox: Mailbox, row: dict[str, str]) -> bool:
-    """Scan one marked copy, or put it on record when its evidence is here; True when that is done."""
+def _id_of(row: dict[str, str]) -> str:
+    """Our identifier of a copy; "" where the header holds something else."""
     beffroi_id = row.get("hdr.x-beffroi-id", "").strip()
-    if not is_id(beffroi_id, "msg"):
-        return False
-    if not MailMessage.objects.filter(pk=beffroi_id).exists():
-        _rescan(engine, mailbox.address, beffroi_id)
-        if not _arrives(beffroi_id):
-            return False  # the next search finds it again
-    saved = row.get("date.saved.unixtime", "")
+    return beffroi_id if is_id(beffroi_id, "msg") else ""
+
+
+def _without_evidence(ids: Iterable[str]) -> set[str]:
+    wanted = {one for one in ids if one}
+    return wanted - set(MailMessage.objects.filter(pk__in=wanted).values_list("id", flat=True))
+
+
+def _awaited(ids: set[str]) -> set[str]:
+    """Wait a moment for the evidence of rescans on its way through mailgate's spool; return whose did not come: the
+    next search finds them again."""
+    for _ in range(ARRIVAL_TRIES):
+        if not (ids := _without_evidence(ids)):
+            break
+        time.sleep(ARRIVAL_PAUSE_S)
+    return ids
+
+
+def _put_on_record(engine: Doveadm, mailbox: Mailbox, row: dict[str, str]) -> bool:
+    """A marked copy whose evidence is here."""
+    beffroi_id, saved = _id_of(row), row.get("date.saved.unixtime", "")
     at = datetime.fromtimestamp(int(saved), UTC) if saved.isdigit() else clock.now()
     with transaction.atomic():
         journal.record(mailbox, beffroi_id, at, row.get("mailbox", "INBOX"))
     engine.run([doveadm.mark_checked(mailbox.address, beffroi_id)])
     return True
-
-
-def _arrives(beffroi_id: str) -> bool:
-    """Wait a moment for the evidence of a rescan on its way through mailgate's spool."""
-    for _ in range(ARRIVAL_TRIES):
-        if MailMessage.objects.filter(pk=beffroi_id).exists():
-            return True
-        time.sleep(ARRIVAL_PAUSE_S)
-    return False
 
 
 def _settle(engine: Doveadm, pending: PendingDelivery, mailbox: Mailbox, row: dict[str, str]) -> None:
@@ -164,7 +255,20 @@ def _settle(engine: Doveadm, pending: PendingDelivery, mailbox: Mailbox, row: di
         engine.run([doveadm.mark_checked(mailbox.address, beffroi_id)])
 
 
-def _rescan(engine: Doveadm, address: str, beffroi_id: str) -> None:
+def _rescan(engine: Doveadm, copies: Sequence[tuple[str, str]]) -> None:
+    """Have copies (address, identifier) scanned again, some at a time: a scan mostly waits for DNS.
+
+    Errors: DoveadmUnavailable, after the others of the batch.
+    """
+    if not copies:
+        return
+    key = settings.BEFFROI.secret("mailgate.key").decode()
+    with ThreadPoolExecutor(min(PARALLEL, len(copies))) as pool:
+        list(pool.map(lambda copy: _rescan_one(engine, key, *copy), copies))
+
+
+def _rescan_one(engine: Doveadm, key: str, address: str, beffroi_id: str) -> None:
+    """In a thread of its own: no database here."""
     query = ["mailbox", "*", "header", doveadm.ID_HEADER, beffroi_id]
     answer = engine.run([("fetch", {"user": address, "field": ["text"], "query": query})])[0]
     if not answer:
@@ -172,7 +276,7 @@ def _rescan(engine: Doveadm, address: str, beffroi_id: str) -> None:
     connection = http.client.HTTPConnection(
         layout.LOOPBACK, settings.BEFFROI.rspamd_normal_port, timeout=_TIMEOUT_S
     )
-    headers = {"Beffroi-Key": settings.BEFFROI.secret("mailgate.key").decode(), "Rcpt": address}
+    headers = {"Beffroi-Key": key, "Rcpt": address}
     try:
         connection.request("POST", "/checkv2", answer[0]["text"].encode("utf-8", "surrogateescape"), headers)
         status = connection.getresponse().status

@@ -1,6 +1,7 @@
 """From the spool to the centre's database, at least once, deduplicated by the message's identifier.
 
-Purpose: ``mail_message``, ``mail_observation``, ``mail_recipient`` and the event ``mail:seen`` in one transaction.
+Purpose: ``mail_message``, ``mail_observation`` and ``mail_recipient`` of many mails in one transaction. No event: what
+         follows a mail follows its delivery.
 Process: mailgate, one thread; no Django.
 Fails:   the database away or not made yet: the records wait in the spool.
 """
@@ -39,6 +40,9 @@ MAX_DOMAINS = 100
 log = logging.getLogger("beffroi.mailgate")
 BATCH = 100
 POLL_S = 1.0
+GATHER_S = 0.25
+"""A transaction costs as much as the rows of many mails. Shorter than a delivery, so that evidence is there before the
+journal's line is read."""
 LONGEST_PAUSE_S = 10.0
 
 
@@ -110,7 +114,8 @@ class Drain:
                 # The evidence is safe in the spool; the next round tries again.
                 log.warning("evidence waits for the database: %s", type(error).__name__)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-            self._wake.wait(pause_s)
+            if self._wake.wait(pause_s):
+                self._stopped.wait(GATHER_S)
             self._wake.clear()
 
     def once(self) -> int:
@@ -196,17 +201,6 @@ class Drain:
             [(message_id, address) for address in addresses],
         )
         _keep_bank_details(database, message_id, received, record.bank)
-        outbox.publish(
-            database,
-            "mail:seen",
-            {
-                "message": message_id,
-                "action": record.verdict.get("action", "none"),
-                "decision_id": record.verdict.get("decision_id", ""),
-                "recipients": len(addresses),
-            },
-            run=self._config.run,
-        )
         if facts.signed_in and self._config.outgoing_mail:
             domains = sorted({one.rpartition("@")[2] for one in addresses})[:MAX_DOMAINS]
             outbox.publish(database, LEAVING, {"domains": domains}, run=self._config.run)

@@ -7,6 +7,7 @@ Hostile:  everything here was written by the sender. rspamd has parsed it; every
 Fails:    an error is caught by the caller, which holds the message as unparseable.
 ]]
 local cryptobox_hash = require "rspamd_cryptobox_hash"
+local regexp = require "rspamd_regexp"
 
 local M = {}
 local MAX_INNER, MAX_LOOK, MAX_TEXT, MAX_IBANS = 500, 4 * 1024 * 1024, 256 * 1024, 20
@@ -100,13 +101,22 @@ local function is_iban(text)
 end
 
 local function plain(text)
-  text = text:gsub("\194\160", " "):gsub("\226\128[\128-\138\175]", " "):gsub("\226\128[\139-\143]", "")
+  if text:find("\194\160", 1, true) then text = text:gsub("\194\160", " ") end
+  if text:find("\226\128", 1, true) then
+    text = text:gsub("\226\128[\128-\138\175]", " "):gsub("\226\128[\139-\143]", "")
+  end
   return text
 end
 
+-- Lua's own patterns go over a text of 10 kB in 0.2 ms each. Most mails have nothing for them, and an expression that
+-- is compiled (PCRE) says so in a tenth of that.
+local LIKE_IBAN = regexp.create("/(?<![a-z0-9])[a-z]{2}[0-9]{2}(?:[\\s.-]*[a-z0-9]){11}/ir")
+
 function M.ibans(text)
   local out, seen = {}, {}
-  text = plain(text):upper()
+  text = plain(text)
+  if not LIKE_IBAN:match(text) then return out end
+  text = text:upper()
   for start, country in text:gmatch("%f[%w]()(%u%u)%d%d") do
     local wanted, letters, at = LENGTHS[country], {}, start
     while wanted and #letters < wanted do
@@ -131,7 +141,7 @@ end
 -- Letters of Latin-1 without their accents, as one finds them in UTF-8 after the byte 195, from 128 on.
 local BASE = "aaaaaaaceeeeiiiidnooooo ouuuuyts" .. "aaaaaaaceeeeiiiidnooooo ouuuuyty"
 local function folded(text)
-  text = plain(text):gsub("\226\128\153", "'")
+  text = text:gsub("\226\128\153", "'")
   text = text:gsub("\195([\128-\191])", function(c) local i = c:byte() - 127; return BASE:sub(i, i) end)
   return (text:lower():gsub("%s+", " "))
 end
@@ -151,8 +161,12 @@ local ANNOUNCING = {
 
 -- Every phrase has one of these words. Phrases are looked for around them alone: most mails have none, and cost nothing.
 local AROUND, WINDOWS, REACH = { "rib", "iban", "bank", "banc", "banq", "domiciliation" }, 400, 80
+-- Each letter may have an accent, as "folded" takes it off.
+local LIKE_AROUND = regexp.create("/" .. table.concat(AROUND, "|"):gsub("[aceinou]", "(?:%0|\\xc3[\\x80-\\xbf])") .. "/ir")
 
 function M.announces(text)
+  text = plain(text)
+  if not LIKE_AROUND:match(text) then return false end
   text = folded(text)
   local left = WINDOWS
   for _, word in ipairs(AROUND) do

@@ -1,0 +1,62 @@
+"""What one mail sets in motion: no event that nobody takes, nothing that waits for a poll, nothing compiled twice."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from typing import Any
+
+import pytest
+from beffroi.core.events import run_pending
+from beffroi.core.events.models import OutboxEvent
+from beffroi.mail import reader
+from beffroi.mail.engines import layout, rspamd
+from beffroi.mail.models import MailDelivery, MailMessage
+
+from tests.conftest import Commune
+from tests.mail_post import Post, lure, needs_engines, until
+
+pytest_plugins = ["tests.fixtures_mail"]
+pytestmark = needs_engines
+
+
+def test_a_delivered_mail_is_one_event(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "un")
+    OutboxEvent.objects.all().delete()
+    assert post.send(lure(box.address, "un"), box.address)[0] == 250
+    post.settle(1)
+    assert list(OutboxEvent.objects.values_list("kind", flat=True)) == ["mail:delivered"]
+
+
+def test_a_decision_withdraws_what_the_journal_told_a_moment_ago(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "instant")
+    assert post.send(lure(box.address, "instant"), box.address)[0] == 250
+    post.wait_count(box, 1)
+    journal = layout.Paths(post.config.state).journal
+    until(lambda: MailMessage.objects.exists() and journal.stat().st_size > 0, "evidence and its line")
+    assert not MailDelivery.objects.exists()
+    post.block("domain", "evil.example.com")
+    run_pending("remediation")
+    assert post.count(box) == 0
+
+
+def test_patterns_of_rspamd_lie_in_files_before_it_starts_and_are_made_once(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = layout.Paths(post.config.state).rspamd / "db"
+    largest = max(made.glob("*.hsmp"), key=lambda one: one.stat().st_size)
+    # What rspamd compiles at its start, it writes as root.
+    assert largest.owner() == "_rspamd"
+    assert largest.stat().st_size > 10_000_000
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(subprocess, "run", never)
+    rspamd.write(post.config)
+
+
+def test_a_sign_in_of_the_portal_waits_for_no_acknowledgement(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "vite")
+    with reader.connect(post.config, box.address) as client:
+        assert client.socket().getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
