@@ -19,7 +19,7 @@ from beffroi.core.identity import sessions
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Administrator, Membership
 from beffroi.mail import actions
-from beffroi.mail.models import Mailbox, RemediationJob
+from beffroi.mail.models import Mailbox, MailDelivery, RemediationJob
 from beffroi_lab import hands
 from django.conf import settings
 from django.db import close_old_connections
@@ -39,6 +39,11 @@ def provision(domain: str, first: int, count: int) -> Answer:
 
 def ready() -> Answer:
     return {"ok": True, "count": Mailbox.objects.exclude(ready_at=None).count()}
+
+
+def recorded() -> Answer:
+    """How many copies are on record."""
+    return {"ok": True, "count": MailDelivery.objects.count()}
 
 
 def session(email: str) -> Answer:
@@ -66,5 +71,5 @@ def withdrawn(decision_id: str) -> Answer:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        deeds = (provision, ready, session, withdrawn)
+        deeds = (provision, ready, recorded, session, withdrawn)
         hands.serve({deed.__name__: deed for deed in deeds}, finish=close_old_connections)

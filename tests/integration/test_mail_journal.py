@@ -16,7 +16,7 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.mail import holding, holes, journal
+from beffroi.mail import holding, holes, journal, remediation
 from beffroi.mail.engines import layout
 from beffroi.mail.gate.facts import hash_of_message_id
 from beffroi.mail.models import (
@@ -244,3 +244,40 @@ def block(kind: str, value: str) -> None:
         rule="test",
         ttl_s=3600,
     )
+
+
+def test_waiting_copies_are_tied_to_late_evidence_all_at_once(
+    path: Path, box: Mailbox, django_assert_max_num_queries: Any
+) -> None:
+    path.write_bytes(b"".join(line(number) for number in range(200)))
+    journal.follow()
+    messages = [arrived(number, box.address) for number in range(150)]
+    waiting = list(PendingDelivery.objects.order_by("id"))
+    with django_assert_max_num_queries(25):
+        settled = journal.settle(waiting)
+    assert {one.message_id for one in settled} == {f"{n}@sender.example.net" for n in range(150)}
+    assert taken() == list(range(150, 200))
+    assert sorted(MailDelivery.objects.values_list("message_id", flat=True)) == sorted(messages)
+    assert journal.settle([]) == []
+
+
+def test_copies_that_come_late_are_withdrawn_by_one_run_a_decision(
+    box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = [(arrived(number, box.address), box.id) for number in range(12)]
+    for message_id, mailbox_id in copies:
+        MailObservation.objects.create(
+            message_id=message_id, kind="domain", value="payer-ici.com", role="link"
+        )
+        MailDelivery.objects.create(
+            message_id=message_id,
+            mailbox_id=mailbox_id,
+            collectivite_id=box.collectivite_id,
+            folder="INBOX",
+            delivered_at=clock.now(),
+        )
+    block("domain", "payer-ici.com")
+    runs: list[int] = []
+    monkeypatch.setattr(remediation, "run", lambda job: runs.append(job.items.count()))
+    [job] = remediation.add_late([*copies, copies[0], ("msg_" + "0" * 26, box.id)])
+    assert (runs, job.items.count()) == ([12], 12)

@@ -214,14 +214,14 @@ def _tell(copies: Sequence[MailDelivery]) -> None:
         publish("mail:delivered", {"copies": [(one.message_id, one.mailbox_id) for one in some]})
 
 
-def settle(pending: PendingDelivery) -> bool:
-    """Try a waiting copy again; True when it is settled."""
+def settle(waiting: Sequence[PendingDelivery]) -> list[PendingDelivery]:
+    """Try waiting copies again, all at once; return those that are settled."""
+    lines = [Line(one.address, one.message_id, one.delivered_at) for one in waiting]
     with transaction.atomic():
-        line = Line(pending.address, pending.message_id, pending.delivered_at)
-        if attach([line]):
-            return False
-        pending.delete()
-    return True
+        unknown = {id(line) for line in attach(lines)}
+        settled = [one for one, line in zip(waiting, lines, strict=True) if id(line) not in unknown]
+        PendingDelivery.objects.filter(pk__in=[one.pk for one in settled]).delete()
+    return settled
 
 
 def confirmed_copies(engine: Doveadm, waiting: Sequence[PendingDelivery]) -> dict[int, Rows]:

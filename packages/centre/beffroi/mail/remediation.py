@@ -87,29 +87,30 @@ def add_late(copies: Sequence[tuple[str, str]]) -> list[RemediationJob]:
     """Copies (message, mailbox) saved after their decision: withdraw them too. Closes the race between delivery and
     decision."""
     held = holding.held_among({message_id for message_id, _ in copies})
-    jobs = []
-    for message_id, mailbox_id in copies:
-        if message_id not in held:
-            continue
-        delivery = MailDelivery.objects.filter(message_id=message_id, mailbox_id=mailbox_id).first()
-        if delivery is not None:
-            jobs += _add_late(delivery)
-    return jobs
+    asked = {copy for copy in map(tuple, copies) if copy[0] in held}
+    decisions: dict[str, Decision] = {}
+    late: dict[str, list[MailDelivery]] = {}
+    for delivery in MailDelivery.objects.filter(message_id__in={message_id for message_id, _ in asked}):
+        if (delivery.message_id, delivery.mailbox_id) in asked:
+            for decision in holding.holding(delivery.message_id, delivery.collectivite_id):
+                decisions[decision.id] = decision
+                late.setdefault(decision.id, []).append(delivery)
+    found = [_add_late(decisions[decision_id], deliveries) for decision_id, deliveries in late.items()]
+    return [job for job in found if job is not None]
 
 
-def _add_late(delivery: MailDelivery) -> list[RemediationJob]:
-    jobs = []
-    for decision in holding.holding(delivery.message_id, delivery.collectivite_id):
-        job = _open(decision, [delivery])
-        if job.state in (_Job.WAITING, _Job.REFUSED):
-            continue
-        # Its owner had deleted it when the decision came, and took it back since.
-        copy = job.items.filter(message_id=delivery.message_id, mailbox_id=delivery.mailbox_id)
-        copy.filter(state=_Item.ABSENT).update(state=_Item.PENDING, attempts=0)
-        RemediationJob.objects.filter(pk=job.pk).update(state=_Job.RUNNING)
-        run(job)
-        jobs.append(job)
-    return jobs
+def _add_late(decision: Decision, late: list[MailDelivery]) -> RemediationJob | None:
+    job = _open(decision, late)
+    if job.state in (_Job.WAITING, _Job.REFUSED):
+        return None
+    # Its owner had deleted it when the decision came, and took it back since.
+    wanted = {(one.message_id, one.mailbox_id) for one in late}
+    absent = job.items.filter(state=_Item.ABSENT, message_id__in={message_id for message_id, _ in wanted})
+    back = [one.pk for one in absent if (one.message_id, one.mailbox_id) in wanted]
+    job.items.filter(pk__in=back).update(state=_Item.PENDING, attempts=0)
+    RemediationJob.objects.filter(pk=job.pk).update(state=_Job.RUNNING)
+    run(job)
+    return job
 
 
 def restore(decision_id: str) -> RemediationJob | None:

@@ -41,7 +41,8 @@ from beffroi.mail.models import (
 
 log = logging.getLogger("beffroi.mail.sweep")
 PATIENCE_S = 2.0
-BATCH = 50
+WAITING, BATCH = 500, 50
+"""A round: so many copies are tied to their evidence where it has come, so many are looked at in their mailboxes."""
 GIVE_UP = timedelta(days=7)
 SEARCH_MAILBOXES = 40
 SEARCH_COPIES = 40
@@ -57,26 +58,27 @@ _TIMEOUT_S = 30.0
 
 def sweep() -> int:
     """Work through waiting copies; return how many were settled. Errors: DoveadmUnavailable."""
-    settled, due = 0, []
-    for pending in PendingDelivery.objects.order_by("attempts", "id")[:BATCH]:
-        if journal.settle(pending):
-            settled += 1
-            _unmark(pending)
-        elif _due(pending):
-            due.append(pending)
-    return settled + _examine(due)
+    waiting = list(PendingDelivery.objects.order_by("attempts", "id")[:WAITING])
+    settled = journal.settle(waiting)
+    _unmark([one for one in settled if one.attempts])  # else its evidence was only on its way
+    left = {one.pk for one in waiting} - {one.pk for one in settled}
+    due = [one for one in waiting if one.pk in left and _due(one)]
+    return len(settled) + _examine(due[:BATCH])
 
 
-def _unmark(pending: PendingDelivery) -> None:
-    """A copy whose evidence came late was checked late: the owner's page no longer warns of it."""
-    if not pending.attempts:
-        return  # the evidence was only on its way
-    messages = MailMessage.objects.filter(message_id_hash=hash_of_message_id(pending.message_id))
-    mailbox = Mailbox.objects.get(address=journal.base_address(pending.address))
-    known = MailDelivery.objects.filter(mailbox_id=mailbox.id, message_id__in=messages.values("id"))
-    Doveadm(settings.BEFFROI).run(
-        [doveadm.mark_checked(mailbox.address, one) for one in known.values_list("message_id", flat=True)]
-    )
+def _unmark(late: Sequence[PendingDelivery]) -> None:
+    """Copies whose evidence came late were checked late: their owners' pages no longer warn of them."""
+    commands = []
+    for pending in late:
+        address = journal.base_address(pending.address)
+        messages = MailMessage.objects.filter(message_id_hash=hash_of_message_id(pending.message_id))
+        mailboxes = Mailbox.objects.filter(address=address)
+        known = MailDelivery.objects.filter(
+            mailbox_id__in=mailboxes.values("id"), message_id__in=messages.values("id")
+        )
+        commands += [doveadm.mark_checked(address, one) for one in known.values_list("message_id", flat=True)]
+    if commands:
+        Doveadm(settings.BEFFROI).run(commands)
 
 
 def _due(pending: PendingDelivery) -> bool:
