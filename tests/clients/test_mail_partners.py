@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import smtplib
 import ssl
 import subprocess
 import threading
@@ -16,7 +17,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail.domains import checking
 from beffroi.mail.domains.site import Way
-from beffroi.mail.sending import consumers, policies, queries, sts
+from beffroi.mail.sending import actions, consumers, policies, queries, sts
 from beffroi.mail.sending.sts import Known
 
 from tests.conftest import Commune
@@ -156,3 +157,31 @@ def test_the_first_mail_to_a_partner_makes_its_policy_be_asked(sending: Sending,
     run_pending("sources")
     assert policies.known(sending.config, SURE).asked_s > 0
     assert policies.known(sending.config, beaune.domain).asked_s == 0, "nobody asks our own domains"
+
+
+def test_with_a_chosen_partner_mail_passes_encrypted_or_not_at_all(
+    sending: Sending, beaune: Commune, administrator: Actor
+) -> None:
+    box = sending.post.mailbox(beaune, beaune.agent, "exige")
+    for name in (PLAIN, SLOW, SIGNED):
+        actions.choose_partner(actor=administrator, name=name)
+    run_pending("sources")
+    consumers.refresh_chosen()
+    assert policies.chosen(sending.config) == {PLAIN: "encrypt", SLOW: "encrypt", SIGNED: "dane-only"}
+    with submitting(sending.post, box.address, secret_of(beaune)) as smtp:
+        for to in (f"x@{PLAIN}", f"x@{SLOW}", f"x@{SIGNED}"):
+            smtp.sendmail(box.address, [to], letter(box.address, to, f"exige {to}"))
+    for to in (f"x@{SLOW}", f"x@{SIGNED}"):
+        sending.foreign.arrives(f"exige {to}")
+    assert "TLS is required" in sending.logged(f"to=<x@{PLAIN}>", "status=deferred")
+    sender = f"x@{PLAIN}"
+    mail = letter(sender, box.address, "en clair")
+    code, text = sending.post.send(mail, box.address, sender=sender)
+    assert (code, "encryption is required" in text) == (450, True)
+    with smtplib.SMTP("127.0.0.1", sending.config.smtp_port, timeout=60) as smtp:
+        smtp.starttls(context=ssl._create_unverified_context())
+        smtp.sendmail(sender, [box.address], mail)
+    sending.post.wait_count(box, 1)
+    actions.leave_partner(actor=administrator, domain=PLAIN)
+    run_pending("sources")
+    assert sending.post.send(letter(sender, box.address, "sans"), box.address, sender=sender)[0] == 250

@@ -218,7 +218,7 @@ def test_mbsync_is_refused_with_the_account_password_and_with_one_for_sending(
     for wrong in (PASSWORD, app_password(beaune, "smtp"), "x"):
         done = mbsync(post, box, wrong, tmp_path)
         assert done.returncode != 0
-        assert "AUTHENTICATIONFAILED" in done.stderr + done.stdout
+        assert "mot de passe d'application" in done.stderr + done.stdout
     assert not [
         one for one in (tmp_path / "mail").rglob("*") if one.is_file() and one.parent.name in ("new", "cur")
     ]

@@ -16,7 +16,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import actions, queries, queue
-from beffroi.mail.sending.models import SendingAlarm
+from beffroi.mail.sending.models import ChosenPartner, SendingAlarm
 from beffroi.mail.sending.queue import Queue, Waiting
 from django.test import Client
 
@@ -192,3 +192,38 @@ def test_page_says_how_well_what_left_was_protected_and_where_it_was_not(
     assert "a.test" not in page.partition("clair.test")[2]
     with pytest.raises(NotFound):
         queries.protected(beaune.referent, days=30)
+
+
+def test_encryption_is_demanded_of_a_partner_and_not_any_more(
+    console: Client, waiting: list[Waiting], beaune: Commune
+) -> None:
+    assert "Aucun domaine pour le moment" in console.get("/sortant/").content.decode()
+    assert (
+        console.post(
+            "/sortant/partenaires/", {"word": "choose", "domain": " @Prefecture.Example "}
+        ).status_code
+        == 302
+    )
+    assert list(ChosenPartner.objects.values_list("domain", flat=True)) == ["prefecture.example"]
+    page = console.get("/sortant/").content.decode()
+    assert "prefecture.example" in page and "Ne plus exiger" in page
+    for wrong in ("", "pas un domaine", "x@y@z", "<b>", "é" * 299, beaune.domain, "192.0.2.1"):
+        answer = console.post("/sortant/partenaires/", {"word": "choose", "domain": wrong})
+        assert answer.status_code == 400, wrong
+        assert "Ce n’est pas le domaine d’un partenaire" in answer.content.decode()
+    assert console.post("/sortant/partenaires/", {"word": "x", "domain": "a.example"}).status_code == 400
+    console.post("/sortant/partenaires/", {"word": "leave", "domain": "prefecture.example"})
+    console.post("/sortant/partenaires/", {"word": "leave", "domain": "prefecture.example"})
+    assert not ChosenPartner.objects.exists()
+    verbs = list(AuditEntry.objects.order_by("id").values_list("verb", flat=True))
+    assert [one for one in verbs if "partner" in one] == ["mail:partner:chosen", "mail:partner:left"]
+
+
+def test_only_the_departement_demands_encryption(beaune: Commune) -> None:
+    for ask in (
+        lambda: actions.choose_partner(actor=beaune.referent, name="a.example"),
+        lambda: actions.leave_partner(actor=beaune.referent, domain="a.example"),
+        lambda: queries.chosen_partners(beaune.referent),
+    ):
+        with pytest.raises(NotFound):
+            ask()

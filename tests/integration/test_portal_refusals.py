@@ -286,6 +286,7 @@ CONSOLE = {
     "mail_backups": Rule("own"),
     "outgoing": Rule("own"),
     "outgoing_account": Rule("thing", lambda world: {"alarm_id": world.mailbox.id}, {"word": "contain"}),
+    "outgoing_partners": Rule("own", data={"word": "choose", "domain": "partenaire.example.org"}),
     "console_forward_end": Rule("thing", FORWARD),
     "outgoing_mail": Rule("thing", lambda world: {"queue_id": "4abcDEF123ghi"}, {"word": "delete"}),
     "communes": Rule("own"),
@@ -333,13 +334,10 @@ CLOSED_PORTAL = [
 POSTED = (
     *("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end", "spared"),
     *("held_release", "held_block", "held_undo", "held_digest_time"),
-    *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new"),
-    *("outgoing_account", "outgoing_mail", "console_forward_end", "mail_handling"),
-    *("mail_absence", "mail_filter_new", "mail_filter", "mail_signature", "forward_end"),
-    "delegation_end",
-    *("mail_absence", "mail_filter_new", "mail_filter", "mail_script", "mail_signature", "forward_end"),
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new", "mail_bank"),
-    *("outgoing_account", "outgoing_mail"),
+    *("outgoing_account", "outgoing_mail", "outgoing_partners", "console_forward_end", "mail_handling"),
+    *("mail_absence", "mail_filter_new", "mail_filter", "mail_script", "mail_signature", "forward_end"),
+    "delegation_end",
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours", "led")]

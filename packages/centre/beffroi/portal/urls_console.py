@@ -71,6 +71,7 @@ urlpatterns = [
     path("retraits/", withdrawals.withdrawals, name="withdrawals"),
     path("retraits/<str:job_id>/", withdrawals.withdrawal, name="withdrawal"),
     path("sortant/", outgoing.outgoing, name="outgoing"),
+    path("sortant/partenaires/", outgoing.partners, name="outgoing_partners"),
     path("sortant/compte/<str:alarm_id>/", outgoing.account, name="outgoing_account"),
     path("sortant/renvoi/<str:forward_id>/", outgoing.end_forward, name="console_forward_end"),
     path("sortant/<str:queue_id>/", outgoing.queued, name="outgoing_mail"),

@@ -69,6 +69,8 @@ VERBS = {
     "mail:departure:begun": gettext_lazy("Départ : tous les accès fermés"),
     "mail:departure:confirmed": gettext_lazy("Départ confirmé par les serveurs de courrier"),
     "mail:departure:undone": gettext_lazy("Départ annulé"),
+    "mail:partner:chosen": gettext_lazy("Chiffrement exigé avec un partenaire"),
+    "mail:partner:left": gettext_lazy("Chiffrement plus exigé avec un partenaire"),
     "mail:sending:complaints": gettext_lazy("Plaintes de destinataires"),
     "mail:sending:limited": gettext_lazy("Limite d’envoi atteinte"),
     "mail:sending:contained": gettext_lazy("Envoi d’un compte suspendu"),

@@ -82,6 +82,7 @@ def write(config: Config) -> None:
     )
     layout.write(etc / "resolv.conf", outgoing.RESOLVER, 0o644)
     _write_map(etc / "tls-policy.cf", policies.path(config), policies.QUERY)
+    _write_map(etc / "partners.cf", policies.path(config), policies.SENDERS_QUERY)
     _write_map(etc / "domains.cf", paths.routes, "SELECT name FROM domain WHERE name='%s'")
     _write_map(etc / "mailboxes.cf", paths.routes, "SELECT address FROM mailbox WHERE address='%s'")
     _write_map(etc / "aliases.cf", paths.routes, alias_routes.ALIASES_QUERY)

@@ -5,20 +5,31 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from beffroi_protocol.errors import IndicatorInvalid
+from beffroi_protocol.indicators import normalise
 from django.db import transaction
 from django.db.models import F
 
 from beffroi.core.audit import actions as audit
+from beffroi.core.communes.models import Domain
 from beffroi.core.events import publish
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, Invalid, NotFound
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotFound
 from beffroi.mail.models import JournalPosition, Mailbox
 from beffroi.mail.sending import queries, reputation
-from beffroi.mail.sending.models import AddressListing, PartnerTls, SendingAlarm
+from beffroi.mail.sending.models import AddressListing, ChosenPartner, PartnerTls, SendingAlarm
 from beffroi.mail.sending.queue import Waiting
+
+
+class PartnerInvalid(BeffroiError):
+    """This is not the domain of a partner: write it as in prefecture.gouv.fr; our own domains need nothing."""
+
+    code = "mail.partner_invalid"
+    http_status = 400
+
 
 SYSTEM = Actor.system("sending")
 LEFT = "left"
@@ -136,6 +147,45 @@ def give_back(*, actor: Actor, alarm: SendingAlarm) -> bool:
     _record(actor, "mail:sending:given_back", alarm)
     _changed(alarm)
     return True
+
+
+@transaction.atomic
+def choose_partner(*, actor: Actor, name: str) -> ChosenPartner:
+    """From now on mail to and from this domain passes encrypted or not at all.
+
+    Errors: NotFound (not the Département), PartnerInvalid (no domain, or an enrolled one).
+    """
+    if not actor.sees_all:
+        raise NotFound("partners")
+    try:
+        domain = normalise("domain", name.strip().lower().removeprefix("@")).value
+    except IndicatorInvalid:
+        raise PartnerInvalid from None
+    if Domain.objects.filter(name=domain).exists():
+        raise PartnerInvalid
+    row, made = ChosenPartner.objects.get_or_create(domain=domain, defaults={"chosen_by": actor.id})
+    if made:
+        _record_partner(actor, "mail:partner:chosen", domain)
+    return row
+
+
+@transaction.atomic
+def leave_partner(*, actor: Actor, domain: str) -> bool:
+    """Mail with this domain is encrypted only where the other server can. False if it was not chosen.
+
+    Errors: NotFound (not the Département).
+    """
+    if not actor.sees_all:
+        raise NotFound("partners")
+    if not ChosenPartner.objects.filter(pk=domain).delete()[0]:
+        return False
+    _record_partner(actor, "mail:partner:left", domain)
+    return True
+
+
+def _record_partner(actor: Actor, verb: str, domain: str) -> None:
+    audit.record(actor=actor, verb=verb, object_id=domain, collectivite_id=None, details={})
+    publish("mail:partners_chosen", {"domain": domain})
 
 
 @transaction.atomic

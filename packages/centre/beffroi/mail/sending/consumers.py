@@ -14,10 +14,12 @@ from beffroi.mail import projections, signing
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.domains import checking, site
 from beffroi.mail.domains import queries as domains
+from beffroi.mail.domains.asking import Asker
 from beffroi.mail.gate.sending import KIND
 from beffroi.mail.gate.store import LEAVING
 from beffroi.mail.models import JournalPosition, Mailbox
 from beffroi.mail.sending import actions, policies, queries, queue, reputation, sts
+from beffroi.mail.sending.models import ChosenPartner
 
 ASK_AGAIN_S = 20 * 3600
 POLICY_BUDGET_S = 20.0
@@ -68,6 +70,29 @@ def refresh_policies() -> None:
     asker = checking.own_resolver(config, budget_s=POLICY_BUDGET_S)
     for before in policies.due(config, asked_before_s=now_s - ASK_AGAIN_S, limit=20):
         policies.put(config, sts.learn(before, asker, site.Way(), now_s=now_s))
+
+
+@consumer(name="mail.partners_chosen", kinds=("mail:partners_chosen",), group="sources", atomic=False)
+def project_chosen(event: Event) -> None:
+    """At once as encrypted; what DNSSEC proves of each is asked with the next round."""
+    _put_chosen(asker=None)
+
+
+@periodic("mail.partners_chosen", every_s=3600.0, group="sources")
+def refresh_chosen() -> None:
+    """Where DNSSEC names a certificate, no other will do; where DNS does not answer, the former row stays."""
+    if policies.path(settings.BEFFROI).exists():
+        _put_chosen(asker=checking.own_resolver(settings.BEFFROI, budget_s=POLICY_BUDGET_S))
+
+
+def _put_chosen(*, asker: Asker | None) -> None:
+    before = policies.chosen(settings.BEFFROI)
+    rows = {}
+    for domain in ChosenPartner.objects.values_list("domain", flat=True):
+        dane = sts.proved_by_dane(domain, asker) if asker else None
+        encrypted, proved = policies.CHOSEN_ROWS
+        rows[domain] = before.get(domain, encrypted) if dane is None else proved if dane else encrypted
+    policies.put_chosen(settings.BEFFROI, rows)
 
 
 @periodic("mail.left", every_s=600.0)

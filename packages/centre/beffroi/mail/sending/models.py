@@ -61,6 +61,20 @@ class PartnerTls(models.Model):
         return f"{self.domain}:{self.day}:{self.how}"
 
 
+class ChosenPartner(models.Model):
+    """A domain with which mail passes encrypted or not at all, in both directions. Of all communes together."""
+
+    domain = models.CharField(max_length=253, primary_key=True)
+    chosen_by = reference()
+    chosen_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "mail_chosen_partner"
+
+    def __str__(self) -> str:
+        return self.domain
+
+
 class AddressListing(models.Model):
     """What one block list said of one address of ours (``reputation``). ``since_at``: since when it says so."""
 

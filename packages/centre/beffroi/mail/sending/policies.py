@@ -1,4 +1,5 @@
-"""The projection that tells Postfix which partners demand a proved certificate: projections/tls-policy.sqlite.
+"""The projection that tells Postfix which partners demand a proved certificate, and with whom the Département demands
+encryption: projections/tls-policy.sqlite.
 
 Purpose: MTA-STS holds while every Python process is stopped.
 Process: written by sources; read by ``postfix`` (proxymap), as the other projections are.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -19,11 +20,17 @@ from beffroi.lib.config import Config
 from beffroi.mail.sending.sts import Known
 
 QUERY = (
-    "SELECT row FROM policy WHERE domain='%s' AND row<>'' AND until_s>CAST(strftime('%%s','now') AS INTEGER)"
+    "SELECT row FROM (SELECT row, 0 AS n FROM policy WHERE domain='%s' AND row<>'' AND until_s>CAST(strftime('%%s','now') AS INTEGER)"  # noqa: E501
+    " UNION ALL SELECT row, 1 AS n FROM chosen WHERE domain='%s') ORDER BY n LIMIT 1"
 )
+"""A policy of the partner's own says more than that it was chosen."""
+SENDERS_QUERY = "SELECT 'reject_plaintext_session' FROM chosen WHERE domain='%s'"
+"""Asked with the domain of who sends to us, and with each one above it."""
+CHOSEN_ROWS = ("encrypt", "dane-only")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS policy (domain TEXT PRIMARY KEY, id TEXT NOT NULL, row TEXT NOT NULL,
   until_s INTEGER NOT NULL, asked_s INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS chosen (domain TEXT PRIMARY KEY, row TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -69,6 +76,22 @@ def put(config: Config, one: Known) -> None:
             "INSERT OR REPLACE INTO policy (domain, id, row, until_s, asked_s) VALUES (?, ?, ?, ?, ?)",
             (one.domain, one.id, one.row, one.until_s, one.asked_s),
         )
+
+
+def chosen(config: Config) -> dict[str, str]:
+    """Partners with whom mail passes encrypted or not at all, with Postfix's row for what we send."""
+    with _open(config) as connection:
+        return dict(connection.execute("SELECT domain, row FROM chosen"))
+
+
+def put_chosen(config: Config, rows: Mapping[str, str]) -> None:
+    """Make the projection say exactly these."""
+    with _open(config) as connection:
+        before = dict(connection.execute("SELECT domain, row FROM chosen"))
+        if before == rows:
+            return
+        connection.execute("DELETE FROM chosen")
+        connection.executemany("INSERT INTO chosen (domain, row) VALUES (?, ?)", rows.items())
 
 
 def due(config: Config, *, asked_before_s: int, limit: int) -> list[Known]:

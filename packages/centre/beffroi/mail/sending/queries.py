@@ -16,7 +16,7 @@ from beffroi.lib.errors import NotFound, existing
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import left, queue, reputation
-from beffroi.mail.sending.models import AddressListing, PartnerTls, SendingAlarm
+from beffroi.mail.sending.models import AddressListing, ChosenPartner, PartnerTls, SendingAlarm
 from beffroi.mail.sending.queue import Waiting
 
 CLEAR_SHOWN = 20
@@ -109,6 +109,13 @@ def protected(actor: Actor, *, days: int) -> Protected:
         totals.get(left.CLEAR, 0),
         tuple((one["domain"], one["n"]) for one in clear[:CLEAR_SHOWN]),
     )
+
+
+def chosen_partners(actor: Actor) -> list[ChosenPartner]:
+    """With whom mail passes encrypted or not at all. Errors: NotFound (not the Département)."""
+    if not actor.sees_all:
+        raise NotFound("partners")
+    return list(ChosenPartner.objects.order_by("domain"))
 
 
 def listings(actor: Actor) -> list[AddressListing]:

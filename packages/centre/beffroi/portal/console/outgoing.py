@@ -42,6 +42,12 @@ _QUESTIONS = {
 @require_GET
 @for_administrators
 def outgoing(request: HttpRequest, actor: Actor) -> HttpResponse:
+    return _shown(request, actor)
+
+
+def _shown(request: HttpRequest, actor: Actor, **more: Any) -> HttpResponse:
+    """``more``: a form that was refused."""
+    status = 400 if more else 200
     context: dict[str, Any] = {
         "place": "mail",
         "forwards": [
@@ -50,6 +56,8 @@ def outgoing(request: HttpRequest, actor: Actor) -> HttpResponse:
         ],
         "alarms": [_alarm(actor, one) for one in queries.alarms(actor)],
         "leaves": settings.BEFFROI.outgoing_mail,
+        "partners": queries.chosen_partners(actor),
+        **more,
         "protected": queries.protected(actor, days=DAYS),
         "days": DAYS,
         "complaints": reports.complaints(actor, days=DAYS),
@@ -58,7 +66,7 @@ def outgoing(request: HttpRequest, actor: Actor) -> HttpResponse:
     try:
         found = queries.outgoing(actor, settings.BEFFROI)
     except QueueUnavailable:
-        return page(request, "console/outgoing.html", {**context, "away": True})
+        return page(request, "console/outgoing.html", {**context, "away": True}, status=status)
     names = {one.id: one.name for one in communes.visible_collectivites(actor)}
     context |= {
         "total": found.total,
@@ -66,7 +74,7 @@ def outgoing(request: HttpRequest, actor: Actor) -> HttpResponse:
         "accounts": found.accounts[:10],
         "rows": [_row(one, names) for one in found.rows[:SHOWN]],
     }
-    return page(request, "console/outgoing.html", context)
+    return page(request, "console/outgoing.html", context, status=status)
 
 
 @require_http_methods(["GET", "POST"])
@@ -106,6 +114,23 @@ def end_forward(request: HttpRequest, actor: Actor, forward_id: str) -> HttpResp
     """Errors: NotFound."""
     filters_actions.end_forward(actor=actor, row=filters.access_forward(actor, forward_id))
     return HttpResponseRedirect(f"{reverse('outgoing')}#h-forwards")
+
+
+@require_http_methods(["POST"])
+@for_administrators
+def partners(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Demand encryption with a domain, or not any more. Errors: NotFound, Invalid."""
+    word, domain = request.POST.get("word", ""), request.POST.get("domain", "")[:300]
+    if word not in ("choose", "leave"):
+        raise Invalid("word")
+    if word == "leave":
+        actions.leave_partner(actor=actor, domain=domain)
+    else:
+        try:
+            actions.choose_partner(actor=actor, name=domain)
+        except actions.PartnerInvalid:
+            return _shown(request, actor, partner=domain, partner_error=True)
+    return HttpResponseRedirect(f"{reverse('outgoing')}#h-partners")
 
 
 def _row(one: queries.Outgoing, names: dict[str, str]) -> dict[str, Any]:
