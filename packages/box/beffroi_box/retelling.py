@@ -4,7 +4,7 @@ Process: the agent's thread ``send``; ``heard`` also by the thread that reads th
 Pace:    hundreds of boxes hear of it within the same minute. Each begins after a random part of SPREAD_S and pauses
          PACE_S for each fact, more or less by half: 698 boxes bring 230 facts a second. What is new is told first.
 Fails:   what the centre cannot take now is kept and tried again; what it will never take is dropped, file by file.
-Source:  decision 0052.
+Source:  decision 0050.
 """
 
 from __future__ import annotations

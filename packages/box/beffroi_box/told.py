@@ -10,7 +10,7 @@ Format:  ``FIRST-LAST-AT.KIND``: numbers, the second in which the last was taken
          ``packed`` several (zlib), ``thin`` their evidence alone (zlib), ``none`` a number alone.
 Privacy: what the centre was told, nothing else: no address of the LAN, no name that is not on a list.
 Fails:   a full disk keeps nothing more, and is logged; what was told stays told. A damaged file is left out.
-Source:  docs/internals/box.md, decision 0052.
+Source:  docs/internals/box.md, decision 0050.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Input:   hostile boxes: every post is signed, sized and rated; numbers are bound
          only within its box, so that no box can take another's.
 Fails:   a fact is answered with 200 only after its commit; a lost answer is harmless, since the box repeats
          and the identifier makes one of two. The answer says up to which of its posts all are here, so that a
-         box notices a centre that was restored from a backup (decision 0052).
+         box notices a centre that was restored from a backup (decision 0050).
 """
 
 from __future__ import annotations

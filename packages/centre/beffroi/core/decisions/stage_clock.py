@@ -9,7 +9,7 @@ Process: worker.
 Limits:  what passes between the last look and a jump (NOTED_S at most) counts nothing. The hours of work are those that
          the clock says: one that is off by hours takes the night for a day, second by second.
 Fails:   closed: a stage lasts longer.
-Source:  docs/decisions/0052-told-again-after-a-restore.md.
+Source:  docs/decisions/0050-told-again-after-a-restore.md.
 """
 
 from __future__ import annotations
