@@ -47,10 +47,13 @@ HOOKS = """table inet hooks {
   chain input_ { type filter hook input priority -5; policy accept; }
   chain output_ { type filter hook output priority -5; policy accept; }
   chain after_ { type nat hook postrouting priority srcnat; policy accept; }
+}
+"""
+"""The hooks of the box's ruleset in both modes, with conntrack and nothing else to do."""
+_ROUTER_HOOK = """table inet hooks {
   chain last_ { type filter hook postrouting priority 300; policy accept; }
 }
 """
-"""The hooks of the box's ruleset, with conntrack and nothing else to do."""
 _BRIDGE_HOOK = """table bridge hooks {
   chain direction { type filter hook prerouting priority -300; policy accept; }
 }
@@ -145,7 +148,7 @@ def _variants(
 
 
 def _hooks(*, bridge: bool) -> str:
-    return HOOKS + (_BRIDGE_HOOK if bridge else "")
+    return HOOKS + (_BRIDGE_HOOK if bridge else _ROUTER_HOOK)
 
 
 def _inside(prefix: str) -> str:
