@@ -227,6 +227,7 @@ READERS = {
     "feed-root.key": set(),
     "demo-accounts.json": set(),
     "policy.key": set(),
+    "backup.key": set(),  # root alone
     "bank.key": set(),
     "feed.key": {"stream"},
     **dict.fromkeys(
