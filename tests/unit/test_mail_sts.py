@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +50,11 @@ def test_what_is_no_policy_is_none(text: str) -> None:
     assert sts.parse(text) is None
 
 
+def as_postfix(query: str, name: str) -> str:
+    """``%s`` is the name, ``%%`` a sign (sqlite_table(5))."""
+    return re.sub("%(.)", lambda found: name if found[1] == "s" else "%", query)
+
+
 def test_postfix_sees_what_holds_and_nothing_that_is_over(tmp_path: Path) -> None:
     config = replace(Config(), state=tmp_path)
     (tmp_path / "projections").mkdir()
@@ -60,10 +66,19 @@ def test_postfix_sees_what_holds_and_nothing_that_is_over(tmp_path: Path) -> Non
     policies.put(config, Known("nothing.test", "", "", 0, now_s))
     with sqlite3.connect(policies.path(config)) as connection:
         seen = [
-            connection.execute((policies.QUERY % name).replace("%%", "%")).fetchall()
+            connection.execute(as_postfix(policies.QUERY, name)).fetchall()
             for name in ("a.test", "over.test", "nothing.test", "x.test")
         ]
     assert seen == [[("secure match=a",)], [], [], []]
+    policies.put_chosen(config, {"a.test": "encrypt", "over.test": "dane-only"})
+    with sqlite3.connect(policies.path(config)) as connection:
+        seen = [
+            connection.execute(as_postfix(policies.QUERY, name)).fetchall()
+            for name in ("a.test", "over.test")
+        ]
+    assert seen == [[("secure match=a",)], [("dane-only",)]], "what the partner says goes first"
+    policies.put_chosen(config, {})
+    assert policies.chosen(config) == {}
     assert policies.demanded(config, now_s=now_s) == 1
     assert [one.domain for one in policies.due(config, asked_before_s=now_s + 1, limit=9)] == [
         "a.test",
