@@ -180,8 +180,11 @@ class Post:
         return client
 
     def count(self, mailbox: Mailbox, folder: str = "INBOX") -> int:
+        """0 for a folder that delivery has not made yet."""
         client = self.imap(mailbox)
         try:
+            if not client.folder_exists(folder):
+                return 0
             return int(client.folder_status(folder, ["MESSAGES"])[b"MESSAGES"])
         finally:
             client.logout()
