@@ -47,16 +47,7 @@ def note_refusal(payload: Mapping[str, Any]) -> SendingAlarm | None:
     mailbox = Mailbox.objects.filter(address=payload["account"], closed_at=None).first()
     if mailbox is None:
         return None
-    alarm, made = SendingAlarm.objects.get_or_create(
-        mailbox_id=mailbox.id,
-        closed_at=None,
-        defaults={
-            "collectivite_id": mailbox.collectivite_id,
-            "person_id": mailbox.person_id or "",
-            "limit": payload["limit"],
-            "most": payload["most"],
-        },
-    )
+    alarm, made = _alarm(mailbox, limit=payload["limit"], most=payload["most"])
     SendingAlarm.objects.filter(pk=alarm.pk).update(refused=payload["refused"], seen_at=clock.now())
     if made:
         _record(SYSTEM, "mail:sending:limited", alarm, limit=payload["limit"], most=payload["most"])
@@ -74,16 +65,7 @@ def note_refusal(payload: Mapping[str, Any]) -> SendingAlarm | None:
 @transaction.atomic
 def note_takeover(*, mailbox: Mailbox, what: str) -> None:
     """A new forward or filter looks like somebody else's hand (filters.rules): hold the account. ``what``: which."""
-    alarm, made = SendingAlarm.objects.get_or_create(
-        mailbox_id=mailbox.id,
-        closed_at=None,
-        defaults={
-            "collectivite_id": mailbox.collectivite_id,
-            "person_id": mailbox.person_id or "",
-            "limit": TAKEOVER,
-            "most": 0,
-        },
-    )
+    alarm, made = _alarm(mailbox, limit=TAKEOVER, most=0)
     if not made:
         SendingAlarm.objects.filter(pk=alarm.pk).update(limit=TAKEOVER, most=0, seen_at=clock.now())
     _record(SYSTEM, "mail:sending:takeover", alarm, what=what)
@@ -93,16 +75,7 @@ def note_takeover(*, mailbox: Mailbox, what: str) -> None:
 @transaction.atomic
 def note_complaints(*, mailbox: Mailbox, count: int) -> SendingAlarm:
     """So many recipients complained of late. A person looks at it: a newsletter is no theft, so nothing is held."""
-    alarm, made = SendingAlarm.objects.get_or_create(
-        mailbox_id=mailbox.id,
-        closed_at=None,
-        defaults={
-            "collectivite_id": mailbox.collectivite_id,
-            "person_id": mailbox.person_id or "",
-            "limit": COMPLAINTS,
-            "most": count,
-        },
-    )
+    alarm, made = _alarm(mailbox, limit=COMPLAINTS, most=count)
     if made:
         _record(SYSTEM, "mail:sending:complaints", alarm, most=count)
         publish(
@@ -113,6 +86,20 @@ def note_complaints(*, mailbox: Mailbox, count: int) -> SendingAlarm:
     else:
         SendingAlarm.objects.filter(pk=alarm.pk, limit=COMPLAINTS).update(most=count, seen_at=clock.now())
     return alarm
+
+
+def _alarm(mailbox: Mailbox, *, limit: str, most: int) -> tuple[SendingAlarm, bool]:
+    """The open alarm of a mailbox, and whether it was made now."""
+    return SendingAlarm.objects.get_or_create(
+        mailbox_id=mailbox.id,
+        closed_at=None,
+        defaults={
+            "collectivite_id": mailbox.collectivite_id,
+            "person_id": mailbox.person_id or "",
+            "limit": limit,
+            "most": most,
+        },
+    )
 
 
 @transaction.atomic
