@@ -10,7 +10,7 @@ import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.events.models import OutboxEvent
 from beffroi.mail import reader
-from beffroi.mail.engines import layout, rspamd
+from beffroi.mail.engines import layout, patterns, rspamd
 from beffroi.mail.models import MailDelivery, MailMessage
 
 from tests.conftest import Commune
@@ -48,12 +48,17 @@ def test_patterns_of_rspamd_lie_in_files_before_it_starts_and_are_made_once(
     # What rspamd compiles at its start, it writes as root.
     assert largest.owner() == "_rspamd"
     assert largest.stat().st_size > 10_000_000
+    (kept,) = patterns.CACHE.glob(f"*/{largest.name}")
+    assert (kept.owner(), kept.parent.owner()) == ("root", "root")  # no rspamd writes what others load
+    assert kept.read_bytes() == largest.read_bytes()
 
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("compiled again")
 
     monkeypatch.setattr(subprocess, "run", never)
+    largest.unlink()
     rspamd.write(post.config)
+    assert largest.owner() == "_rspamd"
 
 
 def test_a_sign_in_of_the_portal_waits_for_no_acknowledgement(post: Post, beaune: Commune) -> None:

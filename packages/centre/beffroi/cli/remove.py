@@ -16,6 +16,7 @@ from pathlib import Path
 
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
+from beffroi.mail.engines import patterns
 from beffroi.supervise import children, preparation, secret_files, status
 from beffroi.supervise.supervisor import stop_running
 
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str]) -> int:
         children.end_leftovers(status.directory(config) / "children.json")
         shutil.rmtree(state)
         _remove_user(config.user)
+    shutil.rmtree(patterns.CACHE.parent, ignore_errors=True)
     print(f"removed {state}")
     return 0
 

@@ -14,12 +14,11 @@ Source:  docs.rspamd.com; docs/internals/mail-engines.md.
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.process import Process
-from beffroi.mail.engines import layout, probes
+from beffroi.mail.engines import layout, patterns, probes
 from beffroi.scan.server import socket_path
 
 MAX_SCANNED_BYTES = 50 * 1024 * 1024
@@ -56,9 +55,6 @@ _MODULES_OFF = (
 )
 _CLAMD = re.compile(r"/[A-Za-z0-9_./-]{1,100}|[A-Za-z0-9.-]{1,253}:[0-9]{1,5}")
 _NEEDS_DNS_LISTS = frozenset({"asn", "fuzzy_check", "rbl"})
-
-
-_COMPILE_S = 240.0
 
 
 def _overrides(config: Config) -> dict[str, str]:
@@ -162,28 +158,7 @@ def write(config: Config) -> None:
         0o640,
         layout.Owner(0, owner.gid),
     )
-    _compile(home, owner)
-
-
-def _compile(home: Path, owner: layout.Owner) -> None:
-    """Compile the patterns beforehand, into files that all of rspamd's processes hold in common: what it compiles at
-    its own start stays in its memory, 150 MB of it. Once for each version of the package; what is missing it compiles
-    itself."""
-    made, version = home / "etc" / "compiled", str(Path("/usr/bin/rspamd").stat().st_mtime_ns)
-    present = any((home / "db").glob("*.hsmp"))
-    if present and made.exists() and made.read_text("ascii", "replace") == version:
-        return
-    subprocess.run(
-        ["/usr/bin/rspamadm", *_variables(home), "mime", "-c", "/etc/rspamd/rspamd.conf", "urls", "/dev/null"],
-        user=owner.uid, group=owner.gid, extra_groups=[], cwd=home, timeout=_COMPILE_S, check=False,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    layout.write(made, version, 0o644)
-
-
-def _variables(home: Path) -> tuple[str, ...]:
-    folders = {"LOCAL_CONFDIR": "etc", "DBDIR": "db", "RUNDIR": "run", "LOGDIR": "log"}
-    return tuple(f"--var={name}={home / folder}" for name, folder in folders.items())
+    patterns.fill(home, owner)
 
 
 def _remove_others(folder: Path, wanted: set[str]) -> None:
@@ -206,7 +181,7 @@ def process(config: Config) -> Process:
             "_rspamd",
             "-c",
             "/etc/rspamd/rspamd.conf",
-            *_variables(home),
+            *patterns.variables(home),
         ),
         healthy=lambda: probes.rspamd(config),
         # Where no patterns were compiled beforehand, it does that first.
