@@ -81,11 +81,21 @@ def pytest_xdist_setupnodes() -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Side by side, the files that take minutes begin first, and no worker is left with one at the end."""
+    if connection.vendor == "postgresql":
+        items[:] = [item for item in items if _asks_the_database(item)]
     if hasattr(config, "workerinput"):
         long = {
             item.path for item in items if item.get_closest_marker("netns") or item.get_closest_marker("root")
         }
         items.sort(key=lambda item: item.path not in long)
+
+
+def _asks_the_database(item: pytest.Item) -> bool:
+    """Of the tests of one process; those that start a centre or plane of their own tell it where the database is."""
+    if "integration" not in item.path.parts or item.get_closest_marker("django_db"):
+        return True
+    asking = {"db", "transactional_db", "opened", "live_server"}
+    return not asking.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def pytest_unconfigure() -> None:

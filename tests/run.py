@@ -28,7 +28,7 @@ SIDE_BY_SIDE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 QUICK = "not slow and not root and not netns and not browser and not corpus"
 ON_POSTGRESQL = (
     "-m",
-    "not netns",  # a boîtier among real packets: no database of the centre
+    "not netns and not browser",  # a boîtier among real packets, a page in Chromium: no question to the database
     "tests/contract/test_core_planes_db.py",
     "tests/integration",
     "tests/faults/test_core_worker_killed.py",
@@ -68,7 +68,8 @@ def postgresql() -> Iterator[str]:
     data = str(place / "data")
     run(str(POSTGRESQL / "initdb"), "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8")
     # Speed: what these tests ask is not durability, and the machine is thrown away.
-    options = f"-k {place} -c listen_addresses= -c fsync=off -c max_connections=100"
+    quick = "-c fsync=off -c full_page_writes=off -c autovacuum=off -c wal_level=minimal -c max_wal_senders=0"
+    options = f"-k {place} -c listen_addresses= -c max_connections=100 {quick}"
     run(str(POSTGRESQL / "pg_ctl"), "-D", data, "-w", "-o", options, "-l", str(place / "log"), "start")
     # As in production, a role that row level security binds.
     role = "CREATE ROLE beffroi LOGIN CREATEDB"

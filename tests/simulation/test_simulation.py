@@ -57,6 +57,7 @@ def test_a_seed_that_once_failed_holds(seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2700)
 def test_fixed_seeds_hold() -> None:
     found = re.search(r"(\d+) seeds, 0 failed, (\d+) events", _simulation("--seeds", str(SEEDS)))
     assert found is not None

@@ -5,7 +5,7 @@ Purpose: what rspamd compiles at its own start stays in its memory, 150 MB of it
 Process: the supervisor, as root, before it starts rspamd; the compiler runs as ``_rspamd`` in a directory of its own,
          and what it made is then root's: a rspamd that was taken over writes only its own copy.
 Fails:   open: what is missing rspamd compiles by itself.
-Source:  docs/decisions/0051-tests-in-a-quarter.md; docs/internals/mail-engines.md.
+Source:  docs/decisions/0051-compiled-once-for-a-machine.md; docs/internals/mail-engines.md.
 """
 
 from __future__ import annotations
