@@ -40,6 +40,7 @@ RELAY = Relay(
 )
 _RUN = (
     "import sys, pathlib; from beffroi_box import relay, relayspool; relay.PAUSE_FIRST_S = 0.2; relay.LOOK_S = 0.1;"
+    "relay.PAUSE_LAST_S = 1.0; relay.TELL_EVERY_S = 0.5;"
     "relayspool.MAX_MAILS = int(sys.argv[4]);"
     "relay.Relaying(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), (int(sys.argv[3]),)).run()"
 )
