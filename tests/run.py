@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from tests import cell
+from tests import cell, corpus
 
 ROOT = Path(__file__).resolve().parent.parent
 # Most of the time is spent waiting: three workers keep two cores busy. A worker has whole files, since the tests of
@@ -104,6 +104,10 @@ def start(arguments: Sequence[str]) -> int:
     """Run the tests in a place of their own where this machine allows it."""
     if os.getuid() != 0:
         return main(arguments)
+    if lacking := corpus.fetch():
+        print(lacking, flush=True)
+        if os.environ.get("BEFFROI_REQUIRE_ALL") == "1":
+            return 1
     if not cell.possible():
         print(
             "one test after the other: this machine allows no namespaces, and engines would share their ports"

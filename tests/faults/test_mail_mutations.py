@@ -1,7 +1,9 @@
 """Mutated messages through the real path: none lost, none crashes a process, each is delivered, held or refused with a
 reason, and none lies in a mailbox without our identifier and a verdict on record.
 
-BEFFROI_MUTATIONS=N sends N instead of 300; BEFFROI_DATA/lures adds real lures to the seeds.
+They begin as real mails of a public corpus (tests/corpus.py), lures of BEFFROI_DATA, and a torture set.
+BEFFROI_MUTATIONS=N sends N instead of 5,000; BEFFROI_MUTATIONS_SEED=S sends others than those of CI, so a large
+number goes in portions.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.models import Mailbox, MailMessage
 from beffroi.mail.queries import verdict_of
 
+from tests import corpus
 from tests.conftest import Commune
 from tests.mail_files import HELD, letter
 from tests.mail_post import Post, needs_engines, until
@@ -27,8 +30,9 @@ from tests.mime_mutations import TORTURE, UNPARSEABLE, mutations
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
 log = logging.getLogger("tests.mutations")
-COUNT = int(os.environ.get("BEFFROI_MUTATIONS", "300"))
-SEED, SESSIONS, LURES = 20261126, 6, 60
+COUNT = int(os.environ.get("BEFFROI_MUTATIONS", "5000"))
+SEED = int(os.environ.get("BEFFROI_MUTATIONS_SEED", "20261126"))
+SESSIONS, LURES, LETTERS, MOST_BYTES = 6, 60, 300, 200_000
 
 
 @pytest.fixture
@@ -51,7 +55,8 @@ def seeds() -> list[bytes]:
     lures = sorted((Path(os.environ.get("BEFFROI_DATA") or "/nonexistent") / "lures").rglob("*.eml"))
     chosen = random.Random(SEED).sample(lures, min(LURES, len(lures)))
     files = [letter(name, content, to="agent@beaune.test") for name, (content, _) in HELD.items()]
-    return [*TORTURE, *files, *(path.read_bytes()[:200_000] for path in chosen)]
+    letters = corpus.mails(LETTERS, seed=SEED, most_bytes=MOST_BYTES)
+    return [*TORTURE, *files, *letters, *(path.read_bytes()[:MOST_BYTES] for path in chosen)]
 
 
 def processes_of(post: Post) -> dict[str, int]:
@@ -62,6 +67,7 @@ def processes_of(post: Post) -> dict[str, int]:
     return found | {f"rspamd {pid}": int(pid) for pid in children}
 
 
+@pytest.mark.timeout(2700)
 def test_no_mutated_message_crashes_a_process_or_passes_unscanned(post: Post, box: Mailbox) -> None:
     before = processes_of(post)
 
