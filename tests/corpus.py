@@ -1,6 +1,6 @@
 """Real mails for tests: the public corpus of SpamAssassin, as the npm registry has it, and the lures of BEFFROI_DATA.
 
-Purpose: seeds for mutations. 6,046 mails of 2002 and 2003, with their headers, in charsets and broken MIME of their time.
+Purpose: seeds for mutations. 6,046 mails of 2002 and 2003, with all headers, in the charsets and broken MIME of then.
 Process: ``fetch`` once, before the tests enter a network without an outside; the file stays beside the Python
          environment, which nobody commits.
 Fails:   a registry out of reach is said; the tests then run on the lures and the torture set alone, and where
