@@ -49,6 +49,11 @@ class VirtualTime:
     def time(self) -> float:
         return self.true + self.skew_s
 
+    CLOCK_BOOTTIME = 7
+
+    def clock_gettime(self, _which: int) -> float:
+        return self.true - self.booted_at
+
     def monotonic(self) -> float:
         return self.true - self.booted_at + self._slept_s
 
@@ -165,6 +170,7 @@ def virtual(seed: int) -> Iterator[VirtualTime]:
     chance = Chance(random.Random(f"secrets/{seed}"))
     seams: list[tuple[Any, str, object]] = [
         (clock, "time", time),
+        (clock, "_pace", clock.Pace()),
         (follower, "time", time),
         (beffroi_box.agent, "time", time),
         (beffroi_box.enforce, "time", time),
