@@ -1,4 +1,4 @@
-"""Stages and ends of decisions while the clock of the machine is set, forward and back, and when the machine is started."""
+"""Stages and ends of decisions while the machine's clock is set, forward and back, and when the machine is started."""
 
 from __future__ import annotations
 

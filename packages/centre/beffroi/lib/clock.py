@@ -1,8 +1,9 @@
 """The one source of time in the centre, so that tests can move it.
 
-Rule:    what doors are told and when a decision ends goes by ``paced``: a clock that is set forward is not followed for an
-         hour, in which a person can set it right, and then nothing has ended. One set back is followed at once: nothing
-         ends early by it, and doors count on by themselves. Sessions, tokens and codes go by ``now``, as programs beside us do.
+Rule:    what doors are told and when a decision ends goes by ``paced``: a clock that is set forward is not followed for
+         an hour, in which a person can set it right, and then nothing has ended. One set back is followed at once:
+         nothing ends early by it, and doors count on by themselves. Sessions, tokens and codes go by ``now``, as
+         programs beside us do.
 Limits:  a process that starts takes the clock as it is.
 """
 
