@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,27 +48,24 @@ def mail_zone() -> Iterator[Zone]:
         server.server.server_close()
 
 
-@pytest.fixture(scope="session")
-def mail_engines(mail_zone: Zone) -> Iterator[Engines]:
+@contextmanager
+def engines_of(
+    prefix: str, lines: Iterable[str], alter: Callable[[Config], None] | None = None
+) -> Iterator[Engines]:
+    """Mail engines in a state directory of their own. ``alter``: what a test alone wants of their configurations."""
     if os.geteuid() != 0:
         pytest.skip("mail engines start as root")
-    state = Path(tempfile.mkdtemp(prefix="bfm-"))
+    state = Path(tempfile.mkdtemp(prefix=prefix))
     state.chmod(0o755)
-    lines = [f"{name} = {port}" for name, port in PORTS.items()]
-    lines += [f'dns_forward = "127.0.0.1@{DNS_PORT}"', "heartbeat_s = 2"]
-    (state / "beffroi.toml").write_text("\n".join(lines) + "\n")
+    (state / "beffroi.toml").write_text("\n".join([*lines, "heartbeat_s = 2"]) + "\n")
     config = config_module.load(state)
     for name in ("run", "log", "db", "feed", "doors"):
         (state / name).mkdir(mode=0o755)
     secret_files.generate(config)
     assert secret_files.renew_delegation(config) == ""
     setup.write(config)
-    # rspamd holds 127.0.0.1 for local and skips SPF and DMARC: only tests may name another client.
-    main = state / "postfix" / "etc" / "main.cf"
-    main.write_text(main.read_text() + "smtpd_authorized_xclient_hosts = 127.0.0.1\n")
-    # Connections in IDLE are laid down at once, so that every test that waits for mail wakes one.
-    dovecot = config.state / "dovecot" / "etc" / "dovecot.conf"
-    dovecot.write_text(dovecot.read_text().replace("hibernate_timeout = 30s", "hibernate_timeout = 1s"))
+    if alter is not None:
+        alter(config)
     engines = Engines(config)
     try:
         engines.start(*ENGINES)
@@ -78,21 +76,44 @@ def mail_engines(mail_zone: Zone) -> Iterator[Engines]:
             shutil.rmtree(state, ignore_errors=True)
 
 
+@contextmanager
+def post_of(engines: Engines, settings: Any) -> Iterator[Post]:
+    """The post office with the database of the test that runs, stream and mailgate running."""
+    path = engines.config.state / "beffroi.toml"
+    plain = "\n".join(x for x in path.read_text().splitlines() if not x.startswith("database_url"))
+    path.write_text(f'{plain}\ndatabase_url = "{database_url()}"\n')
+    config = config_module.load(engines.config.state)
+    engines.config = config
+    settings.BEFFROI = config
+    _forget(config)
+    engines.start("stream", "mailgate")
+    try:
+        yield Post(engines, config)
+    finally:
+        engines.kill("mailgate", "stream")
+
+
+@pytest.fixture(scope="session")
+def mail_engines(mail_zone: Zone) -> Iterator[Engines]:
+    lines = [f"{name} = {port}" for name, port in PORTS.items()]
+    with engines_of("bfm-", [*lines, f'dns_forward = "127.0.0.1@{DNS_PORT}"'], _for_tests) as engines:
+        yield engines
+
+
 @pytest.fixture
 def post(committed: str, mail_engines: Engines, settings: Any) -> Iterator[Post]:
     """The post office with an empty database, stream and mailgate running."""
-    path = mail_engines.config.state / "beffroi.toml"
-    plain = "\n".join(x for x in path.read_text().splitlines() if not x.startswith("database_url"))
-    path.write_text(f'{plain}\ndatabase_url = "{database_url()}"\n')
-    config = config_module.load(mail_engines.config.state)
-    mail_engines.config = config
-    settings.BEFFROI = config
-    _forget(config)
-    mail_engines.start("stream", "mailgate")
-    try:
-        yield Post(mail_engines, config)
-    finally:
-        mail_engines.kill("mailgate", "stream")
+    with post_of(mail_engines, settings) as made:
+        yield made
+
+
+def _for_tests(config: Config) -> None:
+    # rspamd holds 127.0.0.1 for local and skips SPF and DMARC: only tests may name another client.
+    main = config.state / "postfix" / "etc" / "main.cf"
+    main.write_text(main.read_text() + "smtpd_authorized_xclient_hosts = 127.0.0.1\n")
+    # Connections in IDLE are laid down at once, so that every test that waits for mail wakes one.
+    dovecot = config.state / "dovecot" / "etc" / "dovecot.conf"
+    dovecot.write_text(dovecot.read_text().replace("hibernate_timeout = 30s", "hibernate_timeout = 1s"))
 
 
 def _forget(config: Config) -> None:
