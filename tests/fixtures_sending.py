@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from tests.fixtures_mail import engines_of, post_of
 from tests.foreign_mail import (
     CONTAIN,
     FOREIGN_DNS,
@@ -27,6 +26,7 @@ from tests.foreign_mail import (
     foreign_postfix,
     write_zones,
 )
+from tests.mail_engines import engines_of, post_of
 from tests.mail_post import PORTS, Engines, until
 
 
