@@ -24,7 +24,7 @@ import beffroi_box.lists
 import beffroi_box.retelling
 import beffroi_box.sender
 import beffroi_box.store
-from beffroi.core.planes import door_lists, follower
+from beffroi.core.planes import door_lists, door_state, follower
 from beffroi.lib import clock, durable
 from beffroi.stream import batches, publisher
 from beffroi_protocol import session, signing, table
@@ -172,6 +172,7 @@ def virtual(seed: int) -> Iterator[VirtualTime]:
         (clock, "time", time),
         (clock, "_pace", clock.Pace()),
         (follower, "time", time),
+        (door_state, "time", time),
         (beffroi_box.agent, "time", time),
         (beffroi_box.enforce, "time", time),
         (beffroi_box.sender, "time", time),
