@@ -48,7 +48,8 @@ _TEXT_BOM = b"\xef\xbb\xbf"
 
 
 def bring(state: Path, ask: Ask) -> None:
-    """Fetch and parse one source and write the answer, whatever happens."""
+    """Fetch and parse one source and write the answer, whatever happens: what goes wrong becomes its code. Ends after
+    ``ask.deadline_s`` seconds."""
 
     def too_slow(*_: object) -> None:
         raise TooSlow(ask.deadline_s)
