@@ -70,7 +70,7 @@ def read(data: bytes, *, now_s: int) -> Found:
 
 
 def of_objects(objects: Iterable[Object], *, now_s: int) -> Found:
-    """The values of the newest form of each indicator; what is over at ``now_s``, epoch seconds, counts as withdrawn."""
+    """The values of each indicator in its newest form; what is over at ``now_s`` (epoch seconds) is withdrawn."""
     found = Found()
     latest: dict[str, Object] = {}
     for one in objects:
