@@ -81,7 +81,10 @@ _pace = Pace()
 
 def paced() -> float:
     """UTC epoch seconds by which decisions end and the feed is stamped: ``epoch`` but for a jump forward."""
-    return _pace.epoch(epoch(), steady_s())
+    while True:
+        before_s, wall_s, after_s = steady_s(), epoch(), steady_s()
+        if after_s - before_s < 1.0:  # stopped in between, the process would take its own pause for a jump
+            return _pace.epoch(wall_s, after_s)
 
 
 def paced_s() -> int:
