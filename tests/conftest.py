@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import cell
@@ -53,6 +54,12 @@ from beffroi.core.identity.models import Membership  # noqa: E402
 from beffroi.core.planes import db as planes_db  # noqa: E402
 from beffroi.lib.config import Config  # noqa: E402
 from django.db import connection  # noqa: E402
+
+# No test fails because the machine is busy.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 # The real hash, at its lowest cost: tests make many accounts.
 CappedArgon2PasswordHasher.time_cost = 1

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events import outbox
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
-from beffroi.incidents import queries
+from beffroi.incidents import actions, queries
 from beffroi.incidents.models import Incident
+from beffroi.incidents.recorded import Captured
+from beffroi.incidents.rules import Kind
 from beffroi.lib import clock
 from beffroi_protocol.indicators import normalise
 from django.db import transaction
@@ -44,6 +49,23 @@ def sign_in(membership: Membership, address: str = ATTACKER) -> Client:
     answer = client.post("/connexion/", {"login": membership.person.email, "password": PASSWORD})
     assert answer.status_code == 302
     return client
+
+
+def open_for(commune: Commune, kind: Kind = Kind.COMMAND_SERVER, **changes: Any) -> Incident:
+    return actions.open_incident(
+        actor=actions.SYSTEM,
+        kind=kind,
+        collectivite_id=commune.id,
+        subject=changes.pop("subject", "test"),
+        occurred_at=clock.now() - timedelta(days=2),
+        evidence=[
+            Captured(
+                "box_look_back", clock.now() - timedelta(days=2), {"commune": commune.domain, "count": 41}
+            )
+        ],
+        data={"count": 41, "days": 3, "value": "185.203.116.9"},
+        **changes,
+    )
 
 
 def told(decision: Decision) -> dict[str, object]:

@@ -6,22 +6,15 @@ has an empty database. Ports 22500-22599. Used as a plugin: ``pytest_plugins = [
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi.lib import config as config_module
 from beffroi.lib.config import Config
-from beffroi.mail.engines import setup
-from beffroi.supervise import secret_files
 from dnslib.server import DNSLogger, DNSServer
 
-from tests.conftest import database_url
-from tests.mail_post import DNS_PORT, ENGINES, PORTS, Engines, Post, Zone
+from tests.mail_engines import engines_of, post_of
+from tests.mail_post import DNS_PORT, PORTS, Engines, Post, Zone
 
 
 @pytest.fixture(scope="session")
@@ -49,57 +42,22 @@ def mail_zone() -> Iterator[Zone]:
 
 @pytest.fixture(scope="session")
 def mail_engines(mail_zone: Zone) -> Iterator[Engines]:
-    if os.geteuid() != 0:
-        pytest.skip("mail engines start as root")
-    state = Path(tempfile.mkdtemp(prefix="bfm-"))
-    state.chmod(0o755)
     lines = [f"{name} = {port}" for name, port in PORTS.items()]
-    lines += [f'dns_forward = "127.0.0.1@{DNS_PORT}"', "heartbeat_s = 2"]
-    (state / "beffroi.toml").write_text("\n".join(lines) + "\n")
-    config = config_module.load(state)
-    for name in ("run", "log", "db", "feed", "doors"):
-        (state / name).mkdir(mode=0o755)
-    secret_files.generate(config)
-    assert secret_files.renew_delegation(config) == ""
-    setup.write(config)
-    # rspamd holds 127.0.0.1 for local and skips SPF and DMARC: only tests may name another client.
-    main = state / "postfix" / "etc" / "main.cf"
-    main.write_text(main.read_text() + "smtpd_authorized_xclient_hosts = 127.0.0.1\n")
-    # Connections in IDLE are laid down at once, so that every test that waits for mail wakes one.
-    dovecot = config.state / "dovecot" / "etc" / "dovecot.conf"
-    dovecot.write_text(dovecot.read_text().replace("hibernate_timeout = 30s", "hibernate_timeout = 1s"))
-    engines = Engines(config)
-    try:
-        engines.start(*ENGINES)
+    with engines_of("bfm-", [*lines, f'dns_forward = "127.0.0.1@{DNS_PORT}"'], _for_tests) as engines:
         yield engines
-    finally:
-        engines.stop()
-        if not os.environ.get("BEFFROI_KEEP"):
-            shutil.rmtree(state, ignore_errors=True)
 
 
 @pytest.fixture
 def post(committed: str, mail_engines: Engines, settings: Any) -> Iterator[Post]:
     """The post office with an empty database, stream and mailgate running."""
-    path = mail_engines.config.state / "beffroi.toml"
-    plain = "\n".join(x for x in path.read_text().splitlines() if not x.startswith("database_url"))
-    path.write_text(f'{plain}\ndatabase_url = "{database_url()}"\n')
-    config = config_module.load(mail_engines.config.state)
-    mail_engines.config = config
-    settings.BEFFROI = config
-    _forget(config)
-    mail_engines.start("stream", "mailgate")
-    try:
-        yield Post(mail_engines, config)
-    finally:
-        mail_engines.kill("mailgate", "stream")
+    with post_of(mail_engines, settings) as made:
+        yield made
 
 
-def _forget(config: Config) -> None:
-    """What belongs to the database of the test before."""
-    for name in ("feed", "doors", "mailgate"):
-        shutil.rmtree(config.state / name, ignore_errors=True)
-        (config.state / name).mkdir()
-    journal_path = config.state / "journal" / "deliveries.log"
-    if journal_path.exists():
-        os.truncate(journal_path, 0)
+def _for_tests(config: Config) -> None:
+    # rspamd holds 127.0.0.1 for local and skips SPF and DMARC: only tests may name another client.
+    main = config.state / "postfix" / "etc" / "main.cf"
+    main.write_text(main.read_text() + "smtpd_authorized_xclient_hosts = 127.0.0.1\n")
+    # Connections in IDLE are laid down at once, so that every test that waits for mail wakes one.
+    dovecot = config.state / "dovecot" / "etc" / "dovecot.conf"
+    dovecot.write_text(dovecot.read_text().replace("hibernate_timeout = 30s", "hibernate_timeout = 1s"))

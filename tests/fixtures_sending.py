@@ -14,13 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi.lib import config as config_module
-from beffroi.mail.engines import setup
-from beffroi.supervise import secret_files
 from cryptography import x509
 
-from tests.conftest import database_url
-from tests.fixtures_mail import _forget
 from tests.foreign_mail import (
     CONTAIN,
     FOREIGN_DNS,
@@ -31,7 +26,8 @@ from tests.foreign_mail import (
     foreign_postfix,
     write_zones,
 )
-from tests.mail_post import ENGINES, PORTS, Engines, Post, until
+from tests.mail_engines import engines_of, post_of
+from tests.mail_post import PORTS, Engines, until
 
 
 @pytest.fixture(scope="module")
@@ -85,42 +81,17 @@ def foreign() -> Iterator[Foreign]:
 
 @pytest.fixture(scope="module")
 def sending_engines(foreign: Foreign) -> Iterator[Engines]:
-    state = Path(tempfile.mkdtemp(prefix="bfs-"))
-    state.chmod(0o755)
     lines = [f"{name} = {port + 100}" for name, port in PORTS.items()]
     lines += [f'dns_forward = "{FOREIGN_DNS}"', f'dns_trust_anchors = "{foreign.home / "anchors"}"']
-    lines += ["heartbeat_s = 2", "outgoing_mail = true", 'outgoing_name = "sortie.beffroi.example"']
+    lines += ["outgoing_mail = true", 'outgoing_name = "sortie.beffroi.example"']
     lines += [f"sending_hour_messages = {HOUR_MESSAGES}", f"sending_contain_refusals = {CONTAIN}"]
     lines += ['outgoing_addresses = "127.0.0.41"', 'slow_destinations = "orange 1 1 1 orange.fr wanadoo.fr"']
-    (state / "beffroi.toml").write_text("\n".join(lines) + "\n")
-    config = config_module.load(state)
-    for name in ("run", "log", "db", "feed", "doors"):
-        (state / name).mkdir(mode=0o755)
-    secret_files.generate(config)
-    assert secret_files.renew_delegation(config) == ""
-    setup.write(config)
-    engines = Engines(config)
-    try:
-        engines.start(*ENGINES)
+    with engines_of("bfs-", lines) as engines:
         yield engines
-    finally:
-        engines.stop()
-        if not os.environ.get("BEFFROI_KEEP"):
-            shutil.rmtree(state, ignore_errors=True)
 
 
 @pytest.fixture
 def sending(committed: str, sending_engines: Engines, foreign: Foreign, settings: Any) -> Iterator[Sending]:
     """The post office with an empty database, stream and mailgate running."""
-    path = sending_engines.config.state / "beffroi.toml"
-    plain = "\n".join(x for x in path.read_text().splitlines() if not x.startswith("database_url"))
-    path.write_text(f'{plain}\ndatabase_url = "{database_url()}"\n')
-    config = config_module.load(sending_engines.config.state)
-    sending_engines.config = config
-    settings.BEFFROI = config
-    _forget(config)
-    sending_engines.start("stream", "mailgate")
-    try:
-        yield Sending(Post(sending_engines, config), foreign)
-    finally:
-        sending_engines.kill("mailgate", "stream")
+    with post_of(sending_engines, settings) as post:
+        yield Sending(post, foreign)

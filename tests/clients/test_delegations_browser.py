@@ -18,12 +18,11 @@ from beffroi.mail import access
 from beffroi.mail.held.workdays import PLACE
 from beffroi.mail.people import delegations
 from beffroi.mail.people.models import Delegation
-from django.conf import settings as django_settings
-from django.urls import reverse
 
+from tests.browsing import desks
 from tests.clients.test_portal_browser import browser, inspect, press
-from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import no_door, own_mailbox, portal_client
+from tests.conftest import Commune
+from tests.fixtures_portal import no_door, own_mailbox
 from tests.fixtures_portal_mail import ShownMailbox, shown_mail
 
 __all__ = ["browser", "no_door", "shown_mail"]
@@ -52,22 +51,8 @@ def desk(
     )
     for actor, name in named:
         Person.objects.filter(pk=actor.id).update(name=name)
-    contexts = []
-
-    def sit(membership: Membership) -> Any:
-        client = portal_client(membership)
-        client.post(reverse("account_reauthenticate"), {"password": PASSWORD, "next": "/"})
-        name = django_settings.SESSION_COOKIE_NAME
-        context = browser.new_context(
-            locale="fr-FR", viewport={"width": 1280, "height": 900}, base_url=live_server.url
-        )
-        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
-        contexts.append(context)
-        return context.new_page()
-
-    yield sit
-    for one in contexts:
-        one.close()
+    with desks(browser, live_server) as sit:
+        yield sit
 
 
 def test_a_mailbox_is_lent_read_and_taken_back(desk: Callable[[Membership], Any], beaune: Commune) -> None:

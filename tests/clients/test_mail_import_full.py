@@ -15,8 +15,8 @@ from beffroi.mail.importing.models import ImportFailure, ImportJob
 from beffroi.mail.models import Mailbox
 from beffroi.mail.quota import actions as quota
 
-from tests.clients.test_mail_import import chosen, finish, office, provider, running_provider
 from tests.conftest import Commune
+from tests.fixtures_import import chosen, finish, office, provider, running_provider
 from tests.mail_post import Post, needs_engines
 from tests.old_provider import OldProvider
 

@@ -14,12 +14,11 @@ from beffroi.core.identity.models import Membership, Person
 from beffroi.lib import clock
 from beffroi.mail.people import handling
 from beffroi.mail.people.models import Departure
-from django.conf import settings as django_settings
-from django.urls import reverse
 
+from tests.browsing import desks
 from tests.clients.test_portal_browser import browser, inspect, press
-from tests.conftest import PASSWORD, Commune
-from tests.fixtures_portal import no_door, own_mailbox, portal_client, shared_box
+from tests.conftest import Commune
+from tests.fixtures_portal import no_door, own_mailbox, shared_box
 from tests.fixtures_portal_mail import shown_mail
 
 __all__ = ["browser", "no_door", "shown_mail"]
@@ -35,22 +34,8 @@ def desk(
     """``desk(membership)``: a page of this person, who gave the password a moment ago."""
     for actor, name in ((beaune.agent, "Claire Vernet"), (beaune.colleague, "Jean-Luc Mathey")):
         Person.objects.filter(pk=actor.id).update(name=name)
-    contexts = []
-
-    def sit(membership: Membership) -> Any:
-        client = portal_client(membership)
-        client.post(reverse("account_reauthenticate"), {"password": PASSWORD, "next": "/"})
-        name = django_settings.SESSION_COOKIE_NAME
-        context = browser.new_context(
-            locale="fr-FR", viewport={"width": 1280, "height": 900}, base_url=live_server.url
-        )
-        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
-        contexts.append(context)
-        return context.new_page()
-
-    yield sit
-    for one in contexts:
-        one.close()
+    with desks(browser, live_server) as sit:
+        yield sit
 
 
 def test_a_functional_mailbox_is_made_read_and_handled(

@@ -9,7 +9,7 @@ import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.decisions import actions, lists, never_again, protected, queries, sparing
-from beffroi.core.decisions.models import NeverAgain
+from beffroi.core.decisions.models import EntryUse, NeverAgain
 from beffroi.core.events import outbox
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.events.running import run_pending
@@ -101,6 +101,19 @@ def test_what_communes_met_on_many_days_before_is_taken_out(system: Actor, town_
     assert passing() == set()
     met(town_halls[2], 3)
     met(town_halls[3], 4)
+    assert passing() == {SUPPLIER.value}
+
+
+def test_a_clock_set_forward_makes_no_entry_old_and_no_day_of_use(
+    system: Actor, town_halls: list[str]
+) -> None:
+    publish(system, SUPPLIER.value)
+    refused(town_halls[0])
+    with clock.jumped(86400):
+        refused(town_halls[0])
+        assert EntryUse.objects.get().refused_days == 1
+        for owner in town_halls:
+            met(owner, 9)
     assert passing() == {SUPPLIER.value}
 
 

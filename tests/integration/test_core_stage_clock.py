@@ -1,4 +1,4 @@
-"""Stages of weak decisions while the clock of the machine is set, forward and back, and when the machine is started."""
+"""Stages and ends of decisions while the machine's clock is set, forward and back, and when the machine is started."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from beffroi.core.decisions import staging
+from beffroi.core.decisions import actions, staging
 from beffroi.core.decisions.models import Decision, StageClock
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -147,3 +147,36 @@ def test_working_hours_are_those_of_the_time_in_which_they_were_worked(system: A
             looked(5.1)
             looked(14)
             looked(15.5, moved=1)
+
+
+def test_a_clock_set_a_day_forward_and_back_ends_nothing_early_and_nothing_late(system: Actor) -> None:
+    decision = decide(system)
+    lives_s = (decision.expires_at - clock.now()).total_seconds()
+    assert actions.expire_due() == 0
+    with clock.jumped(lives_s + 86400):
+        assert actions.expire_due() == 0
+        with later(minutes=59):
+            assert actions.expire_due() == 0
+    assert actions.expire_due() == 0
+    with later(seconds=lives_s + 1):
+        assert actions.expire_due() == 1
+
+
+def test_what_is_decided_while_the_clock_is_ahead_lasts_as_long_as_ever(system: Actor) -> None:
+    clock.paced()
+    with clock.jumped(86400):
+        decide(system, ttl_s=3600)
+    with later(minutes=59):
+        assert actions.expire_due() == 0
+    with later(minutes=61):
+        assert actions.expire_due() == 1
+
+
+def test_a_clock_that_stays_ahead_for_an_hour_is_right(system: Actor) -> None:
+    decision = decide(system)
+    lives_s = (decision.expires_at - clock.now()).total_seconds()
+    assert actions.expire_due() == 0
+    with clock.jumped(lives_s):
+        assert actions.expire_due() == 0
+        with later(minutes=61):
+            assert actions.expire_due() == 1

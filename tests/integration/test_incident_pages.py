@@ -1,40 +1,29 @@
-"""Dossiers on both listeners, the declaration of a person, the report of a decision, and the file for a complaint."""
+"""Dossiers on both listeners, the declaration of a person, and the report of a decision."""
 
 from __future__ import annotations
 
 import hashlib
 import html
-import io
 import json
-import subprocess
-import zipfile
-from collections.abc import Iterator
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi.core.audit import signing
-from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import totp
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.core.identity.models import AppPassword
-from beffroi.incidents import actions, queries
+from beffroi.incidents import queries
 from beffroi.incidents.models import Incident
-from beffroi.incidents.recorded import Captured
 from beffroi.incidents.rules import PLANS, Kind
 from beffroi.lib import clock
-from beffroi.lib.config import Config
 from beffroi.mail.models import MailObservation, RemediationItem, RemediationJob
 from beffroi.portal import incident_words as words
-from beffroi_protocol.signing import b64
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.test import Client
 from django.urls import reverse
 
-from tests.conftest import PASSWORD, Commune
+from tests.conftest import Commune
+from tests.fixtures_incidents import open_for
 from tests.fixtures_portal import (
     LURE_ID,
     console_client,
@@ -56,36 +45,9 @@ def text_of(answer: Any) -> str:
     return html.unescape(answer.content.decode()).replace("\u00a0", " ")
 
 
-def open_for(commune: Commune, kind: Kind = Kind.COMMAND_SERVER, **changes: Any) -> Incident:
-    return actions.open_incident(
-        actor=actions.SYSTEM,
-        kind=kind,
-        collectivite_id=commune.id,
-        subject=changes.pop("subject", "test"),
-        occurred_at=clock.now() - timedelta(days=2),
-        evidence=[
-            Captured(
-                "box_look_back", clock.now() - timedelta(days=2), {"commune": commune.domain, "count": 41}
-            )
-        ],
-        data={"count": 41, "days": 3, "value": "185.203.116.9"},
-        **changes,
-    )
-
-
 @pytest.fixture
 def agent(beaune: Commune) -> Client:
     return portal_client(beaune.agent_membership)
-
-
-@pytest.fixture
-def key(config: Config) -> Iterator[Ed25519PrivateKey]:
-    """The audit key of this centre, in its place."""
-    made = Ed25519PrivateKey.generate()
-    path = config.secrets / signing.KEY
-    path.write_text(b64(made.private_bytes_raw()))
-    yield made
-    path.unlink()
 
 
 # The commune
@@ -322,98 +284,6 @@ def test_the_report_of_a_decision_tells_who_met_it_and_what_became_of_it(
     assert cells[:12] == ["2", "2", "1", "1", "1", "0", "1", "1", "0", "0", "0", "1"]
     assert words.title(incident.kind) in page
     assert MailObservation.objects.count() == 0
-
-
-# The file for a complaint
-
-
-def unpack(answer: Any, folder: Path) -> Path:
-    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
-        assert all(".." not in name and not name.startswith("/") for name in archive.namelist())
-        archive.extractall(folder)
-    return folder
-
-
-def fetch(commune: Commune, incident: Incident) -> Any:
-    """As the référent, who signed in a moment ago and confirms the password."""
-    client = Client(headers={"X-Beffroi-Listener": "portal"})
-    client.post("/connexion/", {"login": commune.referent_membership.person.email, "password": PASSWORD})
-    address = reverse("incident_export", args=[incident.id])
-    asked = client.post(address)
-    assert asked.status_code == 302
-    assert asked["Location"].startswith(reverse("account_reauthenticate"))
-    return client.post(asked["Location"], {"password": PASSWORD, "next": address})
-
-
-def test_the_file_verifies_with_ordinary_tools(
-    beaune: Commune, key: Ed25519PrivateKey, tmp_path: Path
-) -> None:
-    incident = open_for(beaune)
-    actions.add_note(actor=beaune.agent, incident=incident, text="Écran bizarre vers midi")
-    answer = fetch(beaune, incident)
-    assert answer["Content-Type"] == "application/zip"
-    folder = unpack(answer, tmp_path)
-    verify = [
-        *("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "cle-publique.pem", "-rawin"),
-        *("-in", "manifeste.json", "-sigfile", "manifeste.sig"),
-    ]
-    subprocess.run(["sha256sum", "--quiet", "-c", "empreintes.sha256"], cwd=folder, check=True)
-    subprocess.run(verify, cwd=folder, check=True, capture_output=True)
-    manifest = json.loads((folder / "manifeste.json").read_text())
-    named = {one["name"] for one in manifest["parts"]}
-    assert named == {"LISEZMOI.txt", "dossier.html", "dossier.json", "preuves/001-box_look_back.json"}
-    evidence = folder / "preuves" / "001-box_look_back.json"
-    assert hashlib.sha256(evidence.read_bytes()).hexdigest() == queries.evidence(incident)[0].sha256
-    page = (folder / "dossier.html").read_text()
-    assert "Écran bizarre vers midi" in page
-    assert "Beaune, INSEE 21054" in page
-    told = json.loads((folder / "dossier.json").read_text())["evidence"][0]["at"]
-    assert told["utc"].endswith("Z")
-    assert "(CE" in told["local"]
-    # What is changed afterwards is found.
-    evidence.write_text(evidence.read_text().replace("41", "42"))
-    assert subprocess.run(
-        ["sha256sum", "-c", "empreintes.sha256"], cwd=folder, capture_output=True, check=False
-    ).returncode
-    (folder / "manifeste.json").write_text(json.dumps(manifest))
-    assert subprocess.run(verify, cwd=folder, capture_output=True, check=False).returncode
-    assert AuditEntry.objects.get(verb="incident:exported").actor_id == beaune.referent.id
-
-
-def test_the_file_holds_nothing_of_another_commune(
-    beaune: Commune, nuits: Commune, key: Ed25519PrivateKey, tmp_path: Path
-) -> None:
-    decision = block("185.203.116.9")
-    incident = open_for(beaune, decision_id=decision.id)
-    other = open_for(nuits, decision_id=decision.id)
-    actions.add_note(actor=nuits.agent, incident=other, text="Secret de Nuits")
-    folder = unpack(fetch(beaune, incident), tmp_path)
-    whole = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file()).decode(
-        "utf-8", "replace"
-    )
-    assert beaune.domain in whole
-    for foreign in (nuits.id, nuits.domain, "Nuits", other.id, nuits.agent.id, nuits.referent.id):
-        assert foreign not in whole
-
-
-def test_without_the_key_there_is_no_file(beaune: Commune) -> None:
-    answer = fetch(beaune, open_for(beaune))
-    assert answer.status_code == 500
-    assert b"PK" not in answer.content
-    assert not AuditEntry.objects.filter(verb="incident:exported").exists()
-
-
-def test_the_departement_takes_the_file_with_a_code(
-    new_administrator: NewAdministrator, beaune: Commune, key: Ed25519PrivateKey
-) -> None:
-    incident = open_for(beaune)
-    with on_listener("console"):
-        client = console_client(new_administrator.record.id)
-        address = reverse("incident_export", args=[incident.id])
-        assert client.post(address, {"code": "1"}).status_code == 403
-        code = totp.code_at(new_administrator.totp_secret, clock.epoch())
-        answer = client.post(address, {"code": code})
-    assert answer.content[:2] == b"PK"
 
 
 def test_every_kind_task_and_line_has_words() -> None:

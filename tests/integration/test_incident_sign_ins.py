@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
@@ -17,23 +13,16 @@ from beffroi.incidents import actions, queries
 from beffroi.incidents.models import Encounter, Incident
 from beffroi.incidents.rules import MAX_SESSIONS_ENDED, Kind
 from beffroi.lib import clock
-from beffroi.lib.config import Config
 from beffroi.lib.errors import NotAllowed
-from beffroi.mail import projections
 from django.test import Client
 
 from tests.conftest import Commune, make_member
 from tests.fixtures_incidents import ATTACKER, codes, decide, sign_in
+from tests.fixtures_projections import engines
+
+__all__ = ["engines"]
 
 pytestmark = pytest.mark.usefixtures("database")
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Who writes the projections: this process."""
-
-    uid: int = os.getuid()
-    gid: int = os.getgid()
 
 
 def test_a_sign_in_is_kept_for_thirty_days_and_then_erased(beaune: Commune) -> None:
@@ -73,16 +62,6 @@ def test_a_decided_address_ends_the_sessions_that_came_from_it(
     with clock.shifted(29 * 86400 + 60):
         again = sign_in(beaune.agent_membership, "192.0.2.9")
         assert again.get("/acces/").status_code == 200
-
-
-@pytest.fixture
-def engines(config: Config) -> Iterator[None]:
-    """The projections, as a start makes them."""
-    projections.create(config, python=Owner(), dovecot_gid=os.getgid(), mail_gid=os.getgid())
-    yield
-    shutil.rmtree(config.state / "projections" / "sieve")
-    for path in (config.state / "projections").glob("*.sqlite"):
-        path.unlink()
 
 
 @pytest.mark.usefixtures("engines")

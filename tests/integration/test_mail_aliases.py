@@ -6,7 +6,6 @@ import os
 import sqlite3
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +28,7 @@ from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, MailRecipien
 
 from tests.conftest import Commune
 from tests.fixtures_portal import own_mailbox, shared_box
+from tests.fixtures_projections import project
 
 pytestmark = pytest.mark.django_db
 SYSTEM = Actor.system("tests")
@@ -232,12 +232,7 @@ def test_the_mail_door_names_the_mailboxes_that_a_mail_goes_to(
     alias = made(beaune, "elus", box, other)
     row = actions.begin_catch_all(actor=beaune.referent, domain=beaune.domain, mailbox_id=other.id)
     settings.BEFFROI = config = load(tmp_path)
-    projections.create(
-        config,
-        python=SimpleNamespace(uid=os.getuid(), gid=os.getgid()),
-        dovecot_gid=os.getgid(),
-        mail_gid=os.getgid(),
-    )
+    project(config)
     path = config.state / "projections" / "routes.sqlite"
     assert Aliases(tmp_path / "no").expanded(["elus@beaune.test"]) == ["elus@beaune.test"]
     door = Aliases(path)

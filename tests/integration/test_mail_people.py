@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,6 +28,7 @@ from beffroi.mail.people.models import Departure, Handling, Note, SharedMailbox
 from tests.conftest import Commune
 from tests.fixtures_held import hold
 from tests.fixtures_portal import own_mailbox, shared_box
+from tests.fixtures_projections import project
 
 pytestmark = pytest.mark.django_db
 KEY = "a" * 64
@@ -204,8 +203,7 @@ def test_the_projections_say_what_would_still_open(tmp_path: Path) -> None:
     asked: dict[str, Any] = {"addresses": ["a@x.test"], "app_passwords": ["apw_1"]}
     assert not projections.opens(config, **asked)
     assert not (tmp_path / "projections").exists()  # asking makes no file
-    owner = SimpleNamespace(uid=os.geteuid(), gid=os.getegid())
-    projections.create(config, python=owner, dovecot_gid=os.getegid(), mail_gid=os.getegid())
+    project(config)
     assert not projections.opens(config, **asked)
     projections.put_route(config, address="a@x.test")
     assert projections.opens(config, **asked) and not projections.opens(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-import shutil
 import sqlite3
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +14,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
-from beffroi.mail import deleted, folders, projections
+from beffroi.mail import deleted, folders
 from beffroi.mail.models import Mailbox
 from beffroi.mail.quota import actions, counting, queries
 from beffroi.mail.quota.models import MailboxRoom
@@ -27,21 +24,11 @@ from beffroi.portal import room_words
 from tests.conftest import Commune
 from tests.fixtures_portal import console_client, no_door, on_listener, own_mailbox, portal_client
 from tests.fixtures_portal_mail import shown_mail
+from tests.fixtures_projections import engines
 
-__all__ = ["no_door", "shown_mail"]
+__all__ = ["engines", "no_door", "shown_mail"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("shown_mail")]
 GIB = 1024 * MIB
-
-
-@pytest.fixture
-def engines(config: Config) -> Iterator[Config]:
-    """The projections, as a start makes them."""
-    owner = argparse.Namespace(uid=-1, gid=-1)
-    projections.create(config, python=owner, dovecot_gid=-1, mail_gid=-1)
-    yield config
-    shutil.rmtree(config.state / "projections" / "sieve")
-    for path in (config.state / "projections").glob("*.sqlite"):
-        path.unlink()
 
 
 @pytest.fixture

@@ -106,6 +106,24 @@ def test_decision_for_one_commune_reaches_its_overlay_only(bench: Bench) -> None
     asyncio.run(play())
 
 
+def test_doors_do_not_hear_of_a_clock_that_was_set_forward_and_back(bench: Bench) -> None:
+    """Their trusted time never goes back: what ends by it has ended at every door."""
+
+    async def play() -> None:
+        publisher, door = await bench.restart(), Door("box")
+        bench.publish("decision:activated", 1)
+        await steps(publisher)
+        with clock.jumped(86400):
+            bench.publish("decision:activated", 2)
+            await steps(publisher)
+            door.connect(publisher, bench.hub)
+            await door.read()
+        assert len(door.session.tables["box"]) == 2
+        assert door.session.clock.floor <= clock.epoch()
+
+    asyncio.run(play())
+
+
 def test_box_never_receives_what_concerns_mail_only(bench: Bench) -> None:
     async def play() -> None:
         publisher = await bench.restart()

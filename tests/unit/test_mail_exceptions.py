@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,8 @@ from beffroi_protocol import layers
 from beffroi_protocol.indicators import Indicator, normalise
 from beffroi_protocol.messages import Action, Entry, Snapshot
 from beffroi_protocol.table import DecisionTable
+
+from tests.fixtures_projections import project
 
 NOW = 1000
 LINK, PARENT = "pay.evil.example.com", "evil.example.com"
@@ -78,11 +79,8 @@ def test_a_parent_that_a_message_names_itself_is_asked_itself() -> None:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Config:
-    class Me:
-        uid, gid = os.getuid(), os.getgid()
-
     config = Config(state=tmp_path)
-    projections.create(config, python=Me, dovecot_gid=os.getgid(), mail_gid=os.getgid())  # type: ignore[arg-type]
+    project(config)
     return config
 
 

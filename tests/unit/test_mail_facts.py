@@ -114,6 +114,23 @@ def test_malformed_facts_are_refused(raw: bytes) -> None:
         decode(raw)
 
 
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (body(sender=["secret"]), "$.sender"),
+        (body(urls=[{"url": {"secret": 1}}]), "$.urls[...].url"),
+        (body(symbols={"secret": {"secret": 1}}), "$.symbols[...]"),
+        (body(subject="x")[:-1] + b',"helo":"secret\xe9"}', "JSON"),
+        (b"secret", "JSON"),
+        (body(id="secret"), "id"),
+    ],
+)
+def test_what_is_told_of_malformed_facts_is_a_place_and_no_value(raw: bytes, told: str) -> None:
+    with pytest.raises(FactsMalformed) as error:
+        decode(raw)
+    assert str(error.value) == f"The facts about a message do not decode: {told}"
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.text(), st.text(), st.text(), st.text())
 def test_no_value_of_a_sender_breaks_the_reading_of_facts(url: str, host: str, sender: str, ip: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from beffroi_protocol.claims import EARLY_S
 from beffroi_protocol.errors import MessageMalformed, ProtocolError, SignatureInvalid
-from beffroi_protocol.mail_token import EARLY_S, LATE_S, MailTokenRequest, make_request, verify_request
+from beffroi_protocol.mail_token import LATE_S, MailTokenRequest, make_request, verify_request
 from beffroi_protocol.messages import Policy, PolicyMessage, decode_feed, encode
 from beffroi_protocol.relaying import Device, Relay
 from beffroi_protocol.signing import b64, public_bytes

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -24,14 +25,14 @@ from beffroi_box import AGENT_VERSION, labels, status
 from beffroi_box.agent import Agent
 from beffroi_box.client import Centre
 from beffroi_box.clock import correct, plausible, set_machine
-from beffroi_box.config import DEFAULT_STATE, BoxConfig, keep_setting, load
+from beffroi_box.config import DEFAULT_STATE, keep_setting, load
+from beffroi_box.enforce import site_of
 from beffroi_box.enrol import enrol, recover, serial_of
 from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable, IdentityDamaged
 from beffroi_box.firstboot import FirstBoot, guard, is_enrolled
 from beffroi_box.inspector import Inspector
 from beffroi_box.inspectrules import NATIVE
 from beffroi_box.label import label_svg
-from beffroi_box.lanprobe import probe_target, probe_version
 from beffroi_box.network import Network
 from beffroi_box.page import serve_page
 from beffroi_box.relay import Relaying
@@ -45,7 +46,7 @@ from beffroi_box.resolver import (
     unbound_file,
     write_names,
 )
-from beffroi_box.ruleset import Site, ruleset
+from beffroi_box.ruleset import ruleset
 from beffroi_box.store import Store, user_id, write_atomic
 
 STALE_STATUS_S = 30
@@ -204,27 +205,10 @@ def show_rules(arguments: argparse.Namespace) -> int:
     """The rules for the last good policy, or for the safe default."""
     config = load(arguments.state)
     message = Store(arguments.state).policy()
-    site = _site(config)
+    centre = Centre(config).addresses() if config.centre else ()
+    site = replace(site_of(config, centre), queue=NATIVE)
     sys.stdout.write(ruleset(message.policy if message else Policy(), site))
     return 0
-
-
-def _site(config: BoxConfig) -> Site:
-    centre = Centre(config).addresses() if config.centre else ()
-    return Site(
-        wan=config.wan,
-        lan=config.lan,
-        centre=centre,
-        centre_port=config.centre_port,
-        forwarders=config.resolver_forward,
-        resolver_port=config.resolver_port,
-        nflog_group=config.nflog_group,
-        masquerade=config.masquerade,
-        mode=config.mode,
-        page_port=config.page_port,
-        queue=NATIVE,
-        probe_version=probe_version(config.lan_probe or probe_target(centre, config.centre_port)),
-    )
 
 
 def resolver_config(arguments: argparse.Namespace) -> int:

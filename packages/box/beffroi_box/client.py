@@ -115,6 +115,7 @@ class _Connection(http.client.HTTPSConnection):
         self.peer = ""
 
     def connect(self) -> None:
+        """To the first address that answers and proves itself; ``peer`` names it. Errors: OSError, of the last one."""
         failure: OSError = OSError("no address of the centre is known")
         for address in self._addresses:
             try:

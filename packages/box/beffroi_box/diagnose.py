@@ -88,6 +88,7 @@ class Doctor:
         self._spool.tell(Diagnosis(f"dia_{secrets.token_hex(12)}", question.id, self._now(), texts))
 
     def examine(self) -> dict[str, str]:
+        """How this box is, by fixed names; "" where nothing is to say. Nothing of who did what in the LAN."""
         status = self._report()
         disk = shutil.disk_usage(self._config.state)
         memory = _meminfo()

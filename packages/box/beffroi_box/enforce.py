@@ -44,6 +44,23 @@ BRIDGE_PROBE_S = 6.0
 """An address by DHCP takes its time."""
 
 
+def site_of(config: BoxConfig, centre: tuple[str, ...]) -> Site:
+    """The place of this box, as its rules need it. ``centre``: its addresses."""
+    return Site(
+        wan=config.wan,
+        lan=config.lan,
+        centre=centre,
+        centre_port=config.centre_port,
+        forwarders=config.resolver_forward,
+        resolver_port=config.resolver_port,
+        nflog_group=config.nflog_group,
+        masquerade=config.masquerade,
+        mode=config.mode,
+        page_port=config.page_port,
+        probe_version=probe_version(config.lan_probe or probe_target(centre, config.centre_port)),
+    )
+
+
 @dataclass(frozen=True)
 class Ground:
     """``loads`` counts how often all rules were loaded, which may have taken the lists' sets away; ``inspected`` how
@@ -78,7 +95,7 @@ class Enforcer:
         self._lock = threading.Lock()
         self.message = committed
         self.policy = committed.policy if committed else Policy()
-        self.site = self._site()
+        self.site = site_of(self._config, self._centre.addresses())
         self._extras = extras_of(self.policy, self._own())
         self.desired = Desired(Floor(*self._extras))
         self._told: set[str] = set()
@@ -252,7 +269,8 @@ class Enforcer:
         neither this transaction nor the rollback touches their sets.
         """
         try:
-            extras, site = extras_of(message.policy, self._own()), self._queued(message.policy, self._site())
+            extras = extras_of(message.policy, self._own())
+            site = self._queued(message.policy, site_of(self._config, self._centre.addresses()))
             floor = Floor(*extras)
             observing = self.observes(message.policy)
             text = ruleset(message.policy, site, observing=observing)
@@ -320,22 +338,6 @@ class Enforcer:
         return not target or lan_reaches(target, seconds)
 
     # -- this box ----------------------------------------------------------------------------------------
-
-    def _site(self) -> Site:
-        config, centre = self._config, self._centre.addresses()
-        return Site(
-            wan=config.wan,
-            lan=config.lan,
-            centre=centre,
-            centre_port=config.centre_port,
-            forwarders=config.resolver_forward,
-            resolver_port=config.resolver_port,
-            nflog_group=config.nflog_group,
-            masquerade=config.masquerade,
-            mode=config.mode,
-            page_port=config.page_port,
-            probe_version=probe_version(config.lan_probe or probe_target(centre, config.centre_port)),
-        )
 
     def _queued(self, policy: Policy, site: Site) -> Site:
         """The kernel is asked only where it matters; without an engine there are no rules for one."""

@@ -93,6 +93,8 @@ class Beacons:
         beats: int = BEATS,
         read_s: float = READ_S,
     ) -> Iterator[Leak]:
+        """Yield each pair of machine and place whose last ``beats`` meetings came at one pace. ``now``: epoch seconds;
+        ``met``: what was counted since the last call; names and time (ports 53, 123) beat by nature."""
         for tally in met:
             if tally.port in (53, 123) or self._is_shared(tally):
                 continue
@@ -154,6 +156,7 @@ class Tunnels:
         self._pairs: dict[tuple[str, str], _Labels] = {}
 
     def judge(self, machine: str, name: str, kind: int, *, now: int) -> Leak | None:
+        """One question of one machine. ``kind``: number of the record's type; ``now``: epoch seconds."""
         registered, below = split(name)
         if not below or registered.endswith(".arpa"):
             return None

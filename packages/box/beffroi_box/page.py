@@ -87,6 +87,7 @@ class Reply:
 
 
 def reply_to(asked: Asked, agent: Path) -> Reply:
+    """What a browser of the LAN gets. ``agent``: the agent's socket. Errors: Refused (the method)."""
     language = language_of(asked.headers.get("accept-language", ""), asked.query.get("lang", ""))
     if asked.method not in ("GET", "HEAD", "POST"):
         raise Refused(405)

@@ -73,6 +73,7 @@ class Receiver:
         self._open: dict[str, int] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection to its end; a machine that has too many is told so in words."""
         machine = str(writer.get_extra_info("peername")[0])
         here = self._open.get(machine, 0)
         try:

@@ -186,7 +186,9 @@ class TrustStore:
     def verify_parts(
         self, parts: tuple[str, bytes, bytes], *, now: int, role: str = ROLE_FEED
     ) -> tuple[FeedMessage, bytes]:
-        """As ``verify``, of what ``split_line`` returned."""
+        """As ``verify``, of what ``split_line`` returned. ``now``: trusted epoch seconds.
+
+        Errors: KeyUnknown (also of another role), SignatureInvalid, KeyExpired, KeyNotYet, MessageMalformed."""
         kid, signature, payload = parts
         known = self._keys.get(kid)
         if known is None or role not in known[1].roles:

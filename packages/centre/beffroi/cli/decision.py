@@ -22,7 +22,7 @@ from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi_protocol.threats import Threat
 
-from beffroi.cli.person import enter_centre, has_database, sign_in
+from beffroi.cli.person import in_centre, sign_in
 from beffroi.core.decisions import rules
 from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError, Invalid
@@ -75,18 +75,11 @@ class CommuneUnclear(BeffroiError):
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     config = load(options.state.resolve())
-    if not has_database(config):
-        raise DecisionsUnavailable(config.state, "no database")
-    enter_centre(config)
-    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
-
-    try:
+    with in_centre(config, DecisionsUnavailable):
         if options.verb == "show":
             return show(options.about, as_json=options.json)
         change = {"block": block, "undo": undo, "let-pass": let_pass}[options.verb]
         return change(options, sign_in(options.by))
-    except DatabaseError:
-        raise DecisionsUnavailable(config.state, "the database does not answer") from None
 
 
 def _parser() -> argparse.ArgumentParser:

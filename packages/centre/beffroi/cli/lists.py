@@ -22,7 +22,7 @@ from typing import TextIO
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.threats import Threat
 
-from beffroi.cli.person import FileUnusable, account, enter_centre, has_database, open_file
+from beffroi.cli.person import FileUnusable, account, in_centre, open_file
 from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError
 
@@ -41,23 +41,17 @@ def main(arguments: Sequence[str]) -> int:
     config = load(options.state.resolve())
     asking = account()
     file = _open(options.file) if options.verb == "import" else None
-    if not has_database(config):
-        raise ListsUnavailable(config.state, "no database")
-    enter_centre(config)
-    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
-
-    try:
-        if options.verb == "show":
-            return show(as_json=options.json)
-        if options.verb == "withdraw":
-            return withdraw(options.name, account=asking)
-        assert file is not None
-        with file:
-            return import_(options, file, account=asking)
-    except DatabaseError:
-        raise ListsUnavailable(config.state, "the database does not answer") from None
-    except OSError as error:
-        raise ListsUnavailable(config.state, error.strerror) from None
+    with in_centre(config, ListsUnavailable):
+        try:
+            if options.verb == "show":
+                return show(as_json=options.json)
+            if options.verb == "withdraw":
+                return withdraw(options.name, account=asking)
+            assert file is not None
+            with file:
+                return import_(options, file, account=asking)
+        except OSError as error:
+            raise ListsUnavailable(config.state, error.strerror) from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from beffroi.cli.person import enter_centre, has_database
+from beffroi.cli.person import in_centre
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
@@ -37,19 +37,12 @@ class MailUnavailable(BeffroiError):
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     config = load(options.state.resolve())
-    if not has_database(config):
-        raise MailUnavailable(config.state, "no database")
-    enter_centre(config)
-    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
-
-    try:
+    with in_centre(config, MailUnavailable):
         if options.verb == "queue":
             return show(config, as_json=options.json)
         if options.verb == "hand-over":
             return hand_over(options.id)
         return change(config, options.verb, options.id)
-    except DatabaseError:
-        raise MailUnavailable(config.state, "the database does not answer") from None
 
 
 def _parser() -> argparse.ArgumentParser:

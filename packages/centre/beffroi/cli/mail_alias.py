@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beffroi.cli.mail import ACTOR, MailUnavailable
-from beffroi.cli.person import enter_centre, has_database
+from beffroi.cli.person import in_centre
 from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError
 
@@ -32,15 +32,8 @@ class NoSuchAddress(BeffroiError):
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     config = load(options.state.resolve())
-    if not has_database(config):
-        raise MailUnavailable(config.state, "no database")
-    enter_centre(config)
-    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
-
-    try:
+    with in_centre(config, MailUnavailable):
         return _run(options)
-    except DatabaseError:
-        raise MailUnavailable(config.state, "the database does not answer") from None
 
 
 def _parser() -> argparse.ArgumentParser:

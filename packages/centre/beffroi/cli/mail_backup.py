@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from beffroi.cli.mail import ACTOR, MailUnavailable
-from beffroi.cli.person import enter_centre, has_database
+from beffroi.cli.person import in_centre
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError, Invalid
@@ -43,15 +43,8 @@ class NotConfirmed(BeffroiError):
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     config = load(options.state.resolve())
-    if not has_database(config):
-        raise MailUnavailable(config.state, "no database")
-    enter_centre(config)
-    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
-
-    try:
+    with in_centre(config, MailUnavailable):
         return backup(config, options) if options.verb == "backup" else restore(options)
-    except DatabaseError:
-        raise MailUnavailable(config.state, "the database does not answer") from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from beffroi.cli.person import account, enter_centre, has_database, open_file
+from beffroi.cli.person import account, in_centre, open_file
 from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError
 
@@ -35,27 +35,23 @@ def main(arguments: Sequence[str]) -> int:
     config = load(options.state.resolve())
     asking = account()
     file = open_file(options.file)
-    if not has_database(config):
-        raise ImportUnavailable(config.state, "no database")
-    enter_centre(config)
-    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
+    with in_centre(config, ImportUnavailable):
+        from beffroi.mail.importing import bringing, folders, queries  # noqa: PLC0415
+        from beffroi.mail.models import Mailbox  # noqa: PLC0415
 
-    from beffroi.mail.importing import bringing, folders, queries  # noqa: PLC0415
-    from beffroi.mail.models import Mailbox  # noqa: PLC0415
-
-    target = "/".join(folders.safe(part) for part in options.folder.split("/") if part) or FOLDER
-    try:
-        with file:
-            mailbox = Mailbox.objects.filter(address=options.address.strip().lower(), closed_at=None).first()
-            if mailbox is None:
-                raise MailboxUnknown
-            job = bringing.bring(
-                mailbox=mailbox, file=file, name=options.file.name, folder=target, account=asking
-            )
-    except DatabaseError:
-        raise ImportUnavailable(config.state, "the database does not answer") from None
-    except OSError as error:
-        raise ImportUnavailable(config.state, error.strerror) from None
+        target = "/".join(folders.safe(part) for part in options.folder.split("/") if part) or FOLDER
+        try:
+            with file:
+                mailbox = Mailbox.objects.filter(
+                    address=options.address.strip().lower(), closed_at=None
+                ).first()
+                if mailbox is None:
+                    raise MailboxUnknown
+                job = bringing.bring(
+                    mailbox=mailbox, file=file, name=options.file.name, folder=target, account=asking
+                )
+        except OSError as error:
+            raise ImportUnavailable(config.state, error.strerror) from None
     told = queries.progress(job)
     print(
         f"{told.copied} mails copied, {told.present} were there already, {told.failed} could not be copied."

@@ -11,6 +11,8 @@ import getpass
 import os
 import pwd
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -57,6 +59,21 @@ def enter_centre(config: Config) -> None:
     os.environ[STATE_VARIABLE] = str(config.state)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "beffroi.settings.base")
     django.setup()
+
+
+@contextmanager
+def in_centre(config: Config, unavailable: type[BeffroiError]) -> Iterator[None]:
+    """``enter_centre``, for the rest of the process; while the block runs, a database that is not there or does not
+    answer is ``unavailable(state, why)``. Files of the person are opened before. Errors: UserMissing."""
+    if not has_database(config):
+        raise unavailable(config.state, "no database")
+    enter_centre(config)
+    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
+
+    try:
+        yield
+    except DatabaseError:
+        raise unavailable(config.state, "the database does not answer") from None
 
 
 def has_database(config: Config) -> bool:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from beffroi.cli.person import account, enter_centre, has_database
+from beffroi.cli.person import account, in_centre
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
 
@@ -27,19 +27,12 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     config = load(options.state.resolve())
     asking = account()
-    if not has_database(config):
-        raise RetentionUnavailable(config.state)
-    enter_centre(config)
-    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
-
-    try:
+    with in_centre(config, RetentionUnavailable):
         if options.verb == "show":
             return show(config, as_json=options.json)
         if options.dry_run:
             return preview()
         return run(clock_confirmed_by=asking if options.clock_is_right else "")
-    except DatabaseError:
-        raise RetentionUnavailable(config.state) from None
 
 
 def _parser() -> argparse.ArgumentParser:

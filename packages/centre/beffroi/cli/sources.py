@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from beffroi.cli.person import account, enter_centre, has_database, open_file
+from beffroi.cli.person import account, in_centre, open_file
 from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError
 
@@ -38,23 +38,19 @@ def main(arguments: Sequence[str]) -> int:
     config = load(options.state.resolve())
     asking = account()
     file = open_file(options.file) if options.verb == "import" else None
-    if not has_database(config):
-        raise SourcesUnavailable(config.state, "no database")
-    enter_centre(config)
-    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
-
-    try:
-        if file is None:
-            if options.verb == "trial":
-                answer = options.answer == "enforce"
-                return trial(options.name, options.kind, enforce=answer, why=options.reason, account=asking)
-            return show(as_json=options.json)
-        with file:
-            return import_(options.name, file, account=asking)
-    except DatabaseError:
-        raise SourcesUnavailable(config.state, "the database does not answer") from None
-    except OSError as error:
-        raise SourcesUnavailable(config.state, error.strerror) from None
+    with in_centre(config, SourcesUnavailable):
+        try:
+            if file is None:
+                if options.verb == "trial":
+                    answer = options.answer == "enforce"
+                    return trial(
+                        options.name, options.kind, enforce=answer, why=options.reason, account=asking
+                    )
+                return show(as_json=options.json)
+            with file:
+                return import_(options.name, file, account=asking)
+        except OSError as error:
+            raise SourcesUnavailable(config.state, error.strerror) from None
 
 
 def _parser() -> argparse.ArgumentParser:

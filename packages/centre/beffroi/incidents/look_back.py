@@ -235,7 +235,7 @@ def _is_command_server(decision: Decision) -> bool:
 def _excepted(decision: Decision, collectivite_id: str) -> bool:
     """Whether the commune set this decision aside for itself."""
     rows = LocalException.objects.filter(
-        collectivite_id=collectivite_id, state=LocalException.State.ACTIVE, expires_at__gt=clock.now()
+        collectivite_id=collectivite_id, state=LocalException.State.ACTIVE, expires_at__gt=clock.paced_now()
     )
     return any(rules.touches(one.indicator, decision.indicator) for one in rows)
 

@@ -113,7 +113,7 @@ def _passes(row: NeverAgain, now: datetime) -> bool:
 
 
 def _lists_in_force() -> set[str]:
-    alive = Q(expires_at=None) | Q(expires_at__gt=clock.now())
+    alive = Q(expires_at=None) | Q(expires_at__gt=clock.paced_now())
     return set(IndicatorList.objects.filter(alive, action="block").values_list("id", flat=True))
 
 

@@ -65,7 +65,8 @@ def provision_mailbox(
 
 @transaction.atomic
 def close_mailbox(*, actor: Actor, mailbox: Mailbox) -> bool:
-    """Accept nothing more for a mailbox and let nobody in; its content stays, unreadable without its key."""
+    """Accept nothing more for a mailbox and let nobody in; its content stays, unreadable without its key. False if it
+    was closed already. Errors: NotFound (not the actor's)."""
     if not (actor.sees_all or (actor.role == "referent" and actor.may_see(mailbox.collectivite_id))):
         raise NotFound("mailbox")
     if not Mailbox.objects.filter(pk=mailbox.pk, closed_at=None).update(closed_at=clock.now()):

@@ -92,7 +92,8 @@ def give_back(
 
 
 def take_away_again(opened: MailboxReader, *, uids: Sequence[int], folder: str) -> int:
-    """Undo: delete what was given back a moment ago. It lies among the deleted mails again, for 30 days from now."""
+    """Undo: delete what was given back a moment ago; return how many were still there. They lie among the deleted mails
+    again, for 30 days from now. Errors: NotFound (the folder)."""
     try:
         opened.client.select_folder(folders.checked_name(folder))
     except IMAPClientError:

@@ -18,7 +18,7 @@ from datetime import timedelta
 from django.conf import settings
 
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.queries import current_memberships
+from beffroi.core.identity.queries import belongs
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound, Unavailable
 from beffroi.mail import access, drafts, original, sendings, submission
@@ -142,9 +142,7 @@ def _refused(sending: Sending, refusal: submission.Refused) -> bool:
 
 def _opened(sending: Sending) -> Access | None:
     """The mailbox, if this person may still send from it."""
-    member = any(
-        one.collectivite_id == sending.collectivite_id for one in current_memberships(sending.person_id)
-    )
+    member = belongs(sending.person_id, sending.collectivite_id)
     if not member:
         return None
     try:

@@ -180,6 +180,7 @@ def summary(decision: Decision, met: list[Met]) -> str:
 
 
 def history(decision: Decision, exceptions: list[LocalException], appeals: list[Appeal]) -> list[Moment]:
+    """What happened to a decision, oldest first. Exceptions and appeals carry ``owner``, the commune's name."""
     moments = [Moment(decision.proposed_at, _("Première décision"), words.rule(decision.rule))]
     if decision.activated_at and decision.activated_at != decision.proposed_at:
         moments.append(Moment(decision.activated_at, _("Mise en vigueur partout")))

@@ -179,6 +179,7 @@ _OF_FILES = {
 
 
 def words_of(error: BeffroiError) -> tuple[str, str]:
+    """(title, what to do next) for a person; nothing of what was asked for stands in them."""
     if isinstance(error, StorageFull):
         return (
             _("Le centre n’a plus de place pour écrire"),

@@ -27,6 +27,7 @@ def own_boxes(actor: Actor) -> Sequence[BoxLine]:
 
 
 def line(one: BoxState) -> BoxLine:
+    """How this boîtier is, for those who live behind it."""
     if one.box.state == "pending":
         return BoxLine(_("Votre boîtier attend la confirmation du Département."), "pending")
     if one.silent:

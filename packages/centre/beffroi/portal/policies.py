@@ -160,6 +160,7 @@ class PolicyForm(forms.Form):
 
     @classmethod
     def initial_of(cls, policy: Policy) -> dict[str, Any]:
+        """What the fields show of a policy: a line an entry, whole days, whole megabytes an hour."""
         until = policy.observe_until
         day = timezone.localtime(datetime.fromtimestamp(until, UTC)).date() if until else None
         return {
@@ -188,6 +189,7 @@ class PolicyForm(forms.Form):
         return self.is_valid()
 
     def policy(self, base: Policy) -> Policy:
+        """``base`` with what was typed. A field that shows what ``base`` has keeps it to the second and the byte."""
         typed = self.cleaned_data
         until: date | None = typed["observe_until"]
         unchanged = until is not None and until == self.initial_of(base)["observe_until"]

@@ -37,6 +37,7 @@ class Preview:
 
 
 def look(actor: Actor, indicator: Indicator) -> Preview:
+    """Whom a decision on this would meet, by the last ``DAYS`` days of mail and of boîtiers."""
     serves = shared.met(indicator)
     since = clock.now() - timedelta(days=DAYS)
     names = dict(communes.visible_collectivites(actor).values_list("id", "name"))

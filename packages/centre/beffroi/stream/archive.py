@@ -85,7 +85,7 @@ class Archive:
         return Saved(snapshot.epoch, snapshot.version, snapshot.head, digest, len(payload))
 
     def load_snapshot(self, channel: str, epoch: int) -> tuple[Snapshot, Saved] | None:
-        """Return the saved snapshot of this epoch, or None."""
+        """Return the saved snapshot of this epoch, or None: also where its file is damaged, which is logged."""
         pointer = self._pointer(channel)
         if pointer is None or pointer.epoch != epoch:
             return None

@@ -313,13 +313,13 @@ class Publisher:
         message = await self._in_thread(self._store.policy, collectivite_id)
         if message is None:
             return None
-        line = self._signer.line(msgspec.structs.replace(message, issued_at=clock.epoch_s())) + b"\n"
+        line = self._signer.line(msgspec.structs.replace(message, issued_at=clock.paced_s())) + b"\n"
         self._policies[collectivite_id] = line
         return line
 
     def question_line(self, box_id: str, question_id: str) -> bytes:
         """Return the signed question how a box is."""
-        now = clock.epoch_s()
+        now = clock.paced_s()
         return self._signer.line(Question(VERSION, question_id, box_id, now, now + QUESTION_LIFE_S)) + b"\n"
 
     def forget_policy(self, collectivite_id: str) -> None:
@@ -369,7 +369,7 @@ class Publisher:
         self.archive.write_mark(self._mark)
 
     def _stamp(self, audit_head: str) -> Stamp:
-        now = clock.epoch_s()
+        now = clock.paced_s()
         return Stamp(now, now + self._config.feed_valid_s, audit_head)
 
     async def _in_thread[*A, R](self, function: Callable[[*A], R], *arguments: *A) -> R:

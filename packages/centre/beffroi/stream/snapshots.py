@@ -80,7 +80,7 @@ class Snapshots:
         return self._signer.line(snapshot_file(name, self.saved[name], self._stamp()))
 
     def _line(self, channel: Channel, *, fresh: bool) -> bytes:
-        now = clock.epoch_s()
+        now = clock.paced_s()
         if (kept := self._lines.get(channel.name)) is not None:
             message, line = kept
             same = (message.epoch, message.version, message.head) == (

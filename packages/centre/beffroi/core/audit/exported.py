@@ -132,7 +132,8 @@ class _Check:
 
 
 def verify(lines: Iterable[bytes], *, keys: Sequence[bytes] = (), expected_head: str = "") -> FileReport:
-    """Check a file line by line. ``keys``: those that you kept; without them the file's own are used."""
+    """Check a file line by line; what does not fit is ``problem``, at ``line`` (from 1). ``keys``: raw public keys that
+    you kept; without them the file's own are used. ``expected_head``: a hash that the chain must hold, "" for none."""
     check, number, problem = _Check(keys, expected_head), 0, ""
     try:
         for number, raw in enumerate(lines, 1):

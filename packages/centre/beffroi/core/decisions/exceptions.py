@@ -123,7 +123,7 @@ def end_listed(row: IndicatorList, *, actor: Actor) -> int:
 
 def expire_due() -> int:
     """End every exception whose time is over; return how many. Worker calls it every second."""
-    due = LocalException.objects.filter(state=_State.ACTIVE, expires_at__lte=clock.now())
+    due = LocalException.objects.filter(state=_State.ACTIVE, expires_at__lte=clock.paced_now())
     if not due.exists():
         return 0
     actor = Actor.system("decisions.expiry")
@@ -156,7 +156,7 @@ def _check_range(indicator: Indicator) -> None:
 def _put(
     indicator: Indicator, *, actor: Actor, collectivite_id: str, ttl_s: int, reason: str, decision_id: str
 ) -> LocalException:
-    now = clock.now()
+    now = clock.paced_now()
     ends = now + timedelta(seconds=ttl_s)
     active = LocalException.objects.filter(collectivite_id=collectivite_id, state=_State.ACTIVE)
     present = active.filter(kind=indicator.kind.value, value=indicator.value).first()

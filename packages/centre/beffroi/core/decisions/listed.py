@@ -103,7 +103,7 @@ def since(one: Listed) -> datetime | None:
 
 def blocking_in(collectivite_id: str) -> Iterable[IndicatorList]:
     """The lists in force at the doors of one collectivité; "" for those of all."""
-    alive = Q(expires_at=None) | Q(expires_at__gt=clock.now())
+    alive = Q(expires_at=None) | Q(expires_at__gt=clock.paced_now())
     scopes = {SCOPE_ALL, collectivite_id} - {""}
     return IndicatorList.objects.filter(alive, scope__in=scopes, action=Action.BLOCK).order_by("name")
 

@@ -110,7 +110,7 @@ def publish_list(
         threat=threat,
         source=source,
         licence=licence,
-        expires_at=clock.now() + timedelta(seconds=ttl_s) if ttl_s else None,
+        expires_at=clock.paced_now() + timedelta(seconds=ttl_s) if ttl_s else None,
         **written,
     )
     return Published(row, len(kept), invalid, refused)
@@ -169,7 +169,7 @@ def withdraw_list(*, actor: Actor, name: str, account: str = "") -> None:
 
 def expire_due() -> int:
     """End every list whose time is over; return how many. Doors do not match it from that second on."""
-    due = IndicatorList.objects.filter(expires_at__lte=clock.now())
+    due = IndicatorList.objects.filter(expires_at__lte=clock.paced_now())
     if not due.exists():  # the usual case: no write lock is taken
         return 0
     with transaction.atomic():

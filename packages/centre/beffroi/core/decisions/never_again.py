@@ -46,7 +46,7 @@ def never_again(*, actor: Actor, indicator: Indicator, reason: str, ttl_s: int =
     if too_wide(canonical):
         raise Invalid("indicator")
     outbox.serialise()
-    until = clock.now() + timedelta(seconds=ttl_s) if ttl_s else None
+    until = clock.paced_now() + timedelta(seconds=ttl_s) if ttl_s else None
     row, new = NeverAgain.objects.get_or_create(
         kind=canonical.kind.value,
         value=canonical.value,
@@ -101,7 +101,7 @@ def take_back(*, actor: Actor, never_again_id: str, reason: str) -> bool:
 
 def expire_due() -> int:
     """End those whose time is over; return how many. Doors do not heed them from that second on."""
-    due = NeverAgain.objects.filter(revoked_at=None, until__lte=clock.now())
+    due = NeverAgain.objects.filter(revoked_at=None, until__lte=clock.paced_now())
     if not due.exists():  # the usual case: no write lock is taken
         return 0
     actor = Actor.system("decisions.expiry")

@@ -128,7 +128,7 @@ def listable() -> ProtectedList:
 
 def _never() -> tuple[tuple[str, str], ...]:
     said = NeverAgain.objects.filter(revoked_at=None, pending=False)
-    alive = said.filter(Q(until=None) | Q(until__gt=clock.now()))
+    alive = said.filter(Q(until=None) | Q(until__gt=clock.paced_now()))
     return tuple(sorted(alive.values_list("kind", "value")))
 
 

@@ -143,7 +143,7 @@ def covering_decisions(actor: Actor, indicator: Indicator) -> list[Decision]:
 def never_blocked(indicator: Indicator) -> NeverAgain | None:
     """What lets ``indicator`` pass at every door, None where nothing does. That it passes is no secret: the feed says
     it to all; who said so, and why, is for the Département."""
-    alive = NeverAgain.objects.filter(Q(until=None) | Q(until__gt=clock.now()), revoked_at=None)
+    alive = NeverAgain.objects.filter(Q(until=None) | Q(until__gt=clock.paced_now()), revoked_at=None)
     found = (one for one in near(alive, indicator) if rules.covers(one.indicator, indicator))
     return next(found, None)
 
@@ -163,7 +163,7 @@ class Grown:
 
 def grown(payload: Mapping[str, object]) -> Grown | None:
     """What the event ``list:published`` told, where the list still refuses something and something was new."""
-    alive = Q(expires_at=None) | Q(expires_at__gt=clock.now())
+    alive = Q(expires_at=None) | Q(expires_at__gt=clock.paced_now())
     row = IndicatorList.objects.filter(alive, pk=str(payload.get("list_id", "")), action=Action.BLOCK).first()
     growth_id = payload.get("growth_id")
     if row is None or not isinstance(growth_id, int):
@@ -174,7 +174,7 @@ def grown(payload: Mapping[str, object]) -> Grown | None:
 
 def lists_in_force(actor: Actor) -> QuerySet[IndicatorList]:
     """The lists that refuse something now at doors that the actor may know of."""
-    alive = Q(expires_at=None) | Q(expires_at__gt=clock.now())
+    alive = Q(expires_at=None) | Q(expires_at__gt=clock.paced_now())
     return visible_lists(actor).filter(alive, action=Action.BLOCK)
 
 

@@ -47,7 +47,7 @@ def note_use(*, indicator: Indicator, collectivite_id: str, days: int = 0, refus
 
     Return whether this commune told so for the first time in a day: only then anything can follow.
     """
-    now = clock.now()
+    now = clock.paced_now()
     row, new = EntryUse.objects.get_or_create(
         kind=indicator.kind.value, value=indicator.value, collectivite_id=collectivite_id
     )
@@ -77,7 +77,7 @@ def judge(indicator: Indicator) -> int:
         return 0
     for one in found:
         since = listed.since(one)
-        if since is None or hours.worked_s(since, clock.now(), **working_hours()) > window_s:
+        if since is None or hours.worked_s(since, clock.paced_now(), **working_hours()) > window_s:
             continue
         regular = sum(max(row.regular_days, row.refused_days) >= stages.REGULAR_DAYS for row in rows)
         if regular > limit:
@@ -100,7 +100,7 @@ def lived_on(kind: Kind, *, threat: str) -> dict[str, int]:
     are never let pass."""
     if threat in CALLED_BY_THE_INFECTED:
         return {}
-    told = EntryUse.objects.filter(kind=kind.value, last_at__gte=clock.now() - KEPT)
+    told = EntryUse.objects.filter(kind=kind.value, last_at__gte=clock.paced_now() - KEPT)
     regular = told.filter(regular_days__gte=stages.REGULAR_DAYS) | told.filter(
         refused_days__gte=stages.REGULAR_DAYS
     )
@@ -120,7 +120,7 @@ def is_open(indicator: Indicator) -> bool:
 
 def used_values(kind: Kind) -> set[str]:
     """The few values that ``hold_out`` could let pass."""
-    told = EntryUse.objects.filter(kind=kind.value, last_at__gte=clock.now() - KEPT)
+    told = EntryUse.objects.filter(kind=kind.value, last_at__gte=clock.paced_now() - KEPT)
     return set(told.values_list("value", flat=True))
 
 
@@ -133,7 +133,7 @@ def end_touched(decision: Decision) -> int:
 
 
 def forget_old() -> int:
-    return EntryUse.objects.filter(last_at__lt=clock.now() - KEPT).delete()[0]
+    return EntryUse.objects.filter(last_at__lt=clock.paced_now() - KEPT).delete()[0]
 
 
 def _spare(indicator: Indicator, reason: str, communes: int) -> bool:

@@ -133,7 +133,7 @@ def _moving(budget: Budget) -> QuerySet[Decision]:
         | Q(pk__in=LocalException.objects.filter(created_at__gte=young).values("decision_id"))
     )
     return Decision.objects.filter(
-        Q(state__in=(_State.OBSERVED, _State.CANARY), expires_at__gt=clock.now())
+        Q(state__in=(_State.OBSERVED, _State.CANARY), expires_at__gt=clock.paced_now())
         | (Q(state=_State.ACTIVE) & (Q(state_since__gte=young) | Q(looked_at__gte=young)) & touched)
     ).order_by("state_since")
 

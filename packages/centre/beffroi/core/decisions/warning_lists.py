@@ -104,6 +104,7 @@ class WarningLists:
 
 @cache
 def load() -> WarningLists:
+    """Read the lists of this package: about 70 ms, once a process."""
     trees: dict[str, str] = {}
     for name, why in _TREES.items():
         trees.update((host, why) for host in _hosts(name) if host not in trees)

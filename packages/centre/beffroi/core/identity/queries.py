@@ -23,6 +23,11 @@ def current_memberships(person_id: str) -> list[Membership]:
         )
 
 
+def belongs(person_id: str, collectivite_id: str) -> bool:
+    """Whether a person is there now, in any role."""
+    return any(one.collectivite_id == collectivite_id for one in current_memberships(person_id))
+
+
 def collectivites_of(email: str) -> list[str]:
     """Whose member signs in with this address, for the sign-in door; empty where nobody does."""
     with row_security.unlimited():

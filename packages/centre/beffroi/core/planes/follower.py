@@ -12,10 +12,8 @@ Source:  docs/internals/feed.md.
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import logging
-import os
 import socket
 import threading
 import time
@@ -25,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from beffroi_protocol import layers
-from beffroi_protocol.errors import FileMismatch, ProtocolError
+from beffroi_protocol.errors import FileMismatch
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi_protocol.messages import MAX_MESSAGE_BYTES, Entry
 from beffroi_protocol.session import FeedSession, FileWanted, Refused, TrustedClock
@@ -42,6 +40,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from beffroi.core.planes import files
 from beffroi.core.planes.door_lists import FETCH_ERRORS, DoorLists
+from beffroi.core.planes.door_state import DoorState
 from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
 
@@ -52,7 +51,6 @@ TOKEN_HEADER = "X-Beffroi-Token"  # noqa: S105 - the name of a header
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 5.0
 FILE_TIMEOUT_S = 30.0
-LONG_SAVE_S = 0.05
 _PIECE_BYTES = 64 * 1024
 
 
@@ -85,7 +83,6 @@ class Follower:
         on_change: Callable[[Change], None] | None = None,
     ) -> None:
         self._socket_path = socket_path
-        self._directory = directory
         self._door = door
         self._token = token
         self._silence_s = silence_s
@@ -95,12 +92,11 @@ class Follower:
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._connected = False
-        self._unsaved: set[str] = set()
-        self._save_at_s = 0.0
         self._session = FeedSession(TrustStore(root_public_key), channels, TrustedClock())
         self._named = tuple(self._session.tables)
         self._lists = DoorLists(directory / "lists", self._fetch, door=door)
-        self._load(channels)
+        self._disk = DoorState(directory, self._session, door=door)
+        self._disk.load(channels)
         for table in self._all():
             self._lists.want(table.channel, table.lists)
         self._lists.load_present()
@@ -264,7 +260,7 @@ class Follower:
                 applied = True
         finally:
             connection.close()
-            self._save_due(at_once=True)
+            self._disk.save_due(at_once=True)
         return applied
 
     def _get(
@@ -313,79 +309,21 @@ class Follower:
             for one in result.lists_refused:
                 log.warning("feed of door %s: list %s does not fit the channel", self._door, one.name)
             self._lists.want(result.channel, self._session.tables[result.channel].lists)
-            self._unsaved.add(result.channel)
-            self._save_due()
+            self._disk.changed(result.channel)
+            self._disk.save_due()
             if self._on_change is not None:
                 self._on_change(result)
         else:
-            self._save_due()
+            self._disk.save_due()
         return True
 
     def _forget(self, change: Change) -> None:
         """The centre does not know this overlay any more."""
         log.warning("feed of door %s: %s is gone", self._door, change.channel)
         self._lists.want(change.channel, {})
-        self._unsaved.discard(change.channel)
-        try:
-            self._path(change.channel).unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("door %s: state of %s not removed: %s", self._door, change.channel, error.strerror)
+        self._disk.forget(change.channel)
         if self._on_change is not None:
             self._on_change(change)
-
-    # -- disk --------------------------------------------------------------------------------------------
-
-    def _path(self, channel: str) -> Path:
-        return self._directory / f"{channel}.state"
-
-    def _load(self, channels: Sequence[str]) -> None:
-        for channel in (*channels, *self._saved_overlays()):
-            if channel in self._session.every:
-                continue
-            try:
-                table = DecisionTable.load(self._path(channel).read_bytes())
-            except FileNotFoundError:
-                continue
-            except (OSError, ProtocolError) as error:
-                # A damaged file costs one snapshot, nothing else.
-                log.warning("door %s: saved state of %s not used: %s", self._door, channel, error)
-                continue
-            if table.channel == channel:
-                self._session.tables[channel] = table
-                self._session.clock.floor = max(self._session.clock.floor, table.issued_at)
-
-    def _saved_overlays(self) -> list[str]:
-        return [
-            path.name.removesuffix(".state")
-            for every in self._session.every
-            for path in sorted(self._directory.glob(f"{every.removesuffix(EVERY)}*.state"))
-        ]
-
-    def _save_due(self, *, at_once: bool = False) -> None:
-        """In the follower's thread, which alone changes tables: no lock, so that no answer waits for the disk.
-
-        A state of megabytes is written a tenth of the time at most; the rest is in memory until the next line."""
-        begun_s = time.monotonic()
-        if not self._unsaved or (begun_s < self._save_at_s and not at_once):
-            return
-        for channel in self._unsaved:
-            self._save(channel, self._session.tables[channel].dump())
-        self._unsaved.clear()
-        cost_s = time.monotonic() - begun_s
-        self._save_at_s = begun_s + 10 * cost_s if cost_s > LONG_SAVE_S else 0.0
-
-    def _save(self, channel: str, state: bytes) -> None:
-        """Replace the file whole. No fsync: its checksum shows a torn one, and the feed repairs it."""
-        path = self._path(channel)
-        mark = hashlib.sha256(f"{os.getpid()}:{id(self)}".encode()).hexdigest()[:12]
-        try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f"{path.name}.{mark}.tmp")
-            temporary.write_bytes(state)
-            temporary.replace(path)
-        except OSError as error:
-            # The list in memory is enforced all the same: a full disk must not stop a door.
-            log.warning("door %s: state not saved: %s", self._door, error.strerror)
 
 
 def _changes(change: Change) -> bool:

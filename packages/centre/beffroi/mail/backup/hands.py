@@ -91,7 +91,9 @@ def _entries(data: bytes) -> dict[bytes, bytes]:
 
 
 def place(former: Path, home: Path) -> None:
-    """Make ``former`` the mailbox. What little there may be at ``home`` is set beside ``former``."""
+    """Make ``former`` the mailbox. What little there may be at ``home`` is set beside ``former``.
+
+    Errors: FileExistsError (``home`` has keys, so mails), OSError."""
     if (home / ATTRIBUTES).exists():
         raise FileExistsError(f"{home.name} has keys and may have mails")
     if home.exists():

@@ -230,7 +230,9 @@ def sign_in_refused(config: Config) -> str:
 
 
 def render(name: str, **values: object) -> str:
-    """Fill the template ``templates/NAME``: every ``@key@`` must have a value, and every value a place."""
+    """Fill the template ``templates/NAME``: every ``@key@`` must have a value, and every value a place.
+
+    Errors: KeyError, a mistake of ours."""
     text = template(name)
     for key, value in values.items():
         mark = f"@{key}@"

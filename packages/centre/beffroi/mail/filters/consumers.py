@@ -6,7 +6,7 @@ from django.conf import settings
 
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.core.identity.models import Membership
-from beffroi.core.identity.queries import current_memberships
+from beffroi.core.identity.queries import belongs
 from beffroi.mail import projections
 from beffroi.mail.engines import layout
 from beffroi.mail.filters import actions, checking, queries
@@ -34,7 +34,7 @@ def project_script(event: Event) -> None:
 def end_forwards(event: Event) -> None:
     membership = Membership.objects.get(pk=event.payload["membership_id"])
     owner = membership.collectivite_id
-    if all(one.collectivite_id != owner for one in current_memberships(membership.person_id)):
+    if not belongs(membership.person_id, owner):
         actions.end_forwards_of(membership.person_id, owner)
 
 

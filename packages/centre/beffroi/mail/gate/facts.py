@@ -8,6 +8,7 @@ Source:  mail/engines/templates/rspamd/beffroi.lua (the writer).
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 import msgspec
@@ -23,11 +24,13 @@ from beffroi.scan.kinds import File
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_OBSERVATIONS = 1000
 _MAX_MESSAGE_ID = 998
+_PLACE = re.compile(r"`(\$[.\w\[\]]*)`\Z")
 
 
 class FactsMalformed(BeffroiError):
     """The facts about a message do not decode: {}"""
 
+    # What is told of them is a place, never a value: rspamd may log it.
     code = "mail.facts_malformed"
     http_status = 400
 
@@ -117,7 +120,8 @@ def decode(body: bytes) -> Facts:
     try:
         facts = _DECODER.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise FactsMalformed(str(error)[:200]) from None
+        place = _PLACE.search(str(error)) if isinstance(error, msgspec.ValidationError) else None
+        raise FactsMalformed(place[1] if place else "JSON") from None
     if not is_id(facts.id, "msg"):
         raise FactsMalformed("id")
     return facts

@@ -56,6 +56,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 def record_of(facts: Facts, verdict: Verdict, bank: Sequence[Seen] = ()) -> bytes:
+    """One message's line of the spool: JSON without a line feed, received now."""
     shown = {
         "action": verdict.action,
         "decision_id": verdict.decision_id,

@@ -7,7 +7,7 @@ from __future__ import annotations
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
-from beffroi.core.identity.queries import current_memberships
+from beffroi.core.identity.queries import belongs
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import actions, delegations, leaving
 from beffroi.mail.people.models import Member
@@ -20,7 +20,7 @@ def end_members(event: Event) -> None:
     """Unless they are still there in another role."""
     ended = Membership.objects.get(pk=event.payload["membership_id"])
     person_id, owner = ended.person_id, ended.collectivite_id
-    if any(one.collectivite_id == owner for one in current_memberships(person_id)):
+    if belongs(person_id, owner):
         return
     delegations.end_all_of(actor=SYSTEM, person_id=person_id, collectivite_id=owner)
     rows = Member.objects.filter(person_id=person_id, collectivite_id=owner, ended_at=None)

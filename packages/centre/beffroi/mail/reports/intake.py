@@ -18,14 +18,13 @@ import logging
 import os
 import select
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
 
 import msgspec
 
-from beffroi.lib import clock, durable, seclusion
+from beffroi.lib import clock, durable, seclusion, waking
 from beffroi.lib.config import load
 from beffroi.mail.reports import arf, dmarc, opening, tlsrpt, values
 from beffroi.mail.reports.errors import Crashed, NoReport, ReportRefused, TooMany
@@ -151,21 +150,13 @@ def main() -> int:
     config = load()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     os.umask(0o007)
-    stopping: list[int] = []
-    signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
-    signal.signal(signal.SIGINT, lambda *_: stopping.append(1))
-    path = wake_socket(config.state)
-    path.unlink(missing_ok=True)
     intake = Intake(config.state)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as waker:
-        waker.bind(str(path))
-        waker.setblocking(False)
-        while not stopping:
-            intake.step()
-            select.select([waker], [], [], POLL_S)
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    waker.recv(64)
+
+    def step() -> float:
+        intake.step()
+        return POLL_S
+
+    waking.look(wake_socket(config.state), step)
     return 0
 
 

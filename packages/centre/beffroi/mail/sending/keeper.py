@@ -8,38 +8,33 @@ Hostile: the Python processes, were one taken over: they may do to the queue wha
          Queue files hold what strangers wrote: only Postfix's own programs read them. Of its log, where their servers'
          answers stand, shapes of lines are matched here (``left``), and only domains and numbers are told.
 Fails:   closed, one sentence; mail flows without this process.
-Source:  postqueue(1), postsuper(1), unix(7) SO_PEERCRED.
+Source:  postqueue(1), postsuper(1); lib/asked.py.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pwd
 import re
 import signal
 import socket
-import struct
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
+from beffroi.lib import asked
 from beffroi.lib.config import Config, load
 from beffroi.mail.engines import layout
 from beffroi.mail.sending import left
 
-MAX_REQUEST_BYTES = 64 * 1024
 MAX_IDS = 500
 MAX_LISTED = 2000
 MAX_REASON = 300
 MAX_LOG_BYTES = 8 * 1024 * 1024
 MAX_PARTNERS = 20_000
 COMMAND_TIMEOUT_S = 20.0
-CALLER_TIMEOUT_S = 10.0
-_AT_ONCE = 4
 _ID = re.compile(r"[0-9A-Za-z]{6,40}")  # never "ALL", which Postfix would take for every message
 _FLAGS = {"delete": "-d", "hold": "-h", "release": "-H", "return": "-e"}
 Answer = dict[str, Any]
@@ -53,20 +48,19 @@ class Keeper:
     def __init__(self, config: Config) -> None:
         self._etc = str(layout.Paths(config.state).postfix / "etc")
         self._log = config.log / "postfix.log"
-        self._callers = {0, layout.python_owner(config).uid}
         self._is_root = os.getuid() == 0
 
-    def answer(self, request: bytes) -> Answer:
+    def answer(self, request: bytes, _: socket.socket) -> Answer:
         """One request, one answer: {"ok": true, ...} or {"ok": false, "why": SENTENCE}."""
         try:
-            asked = json.loads(request)
-            verb, ids = asked["verb"], asked.get("ids", [])
+            wanted = json.loads(request)
+            verb, ids = wanted["verb"], wanted.get("ids", [])
         except (ValueError, TypeError, KeyError):
             return _refused("The request is malformed.")
         if verb == "list":
             return self._list()
         if verb == "left":
-            return self._left(asked.get("offset_bytes"))
+            return self._left(wanted.get("offset_bytes"))
         if not isinstance(ids, list) or not 0 < len(ids) <= MAX_IDS:
             return _refused("The request names no message, or too many.")
         if not all(isinstance(one, str) and _ID.fullmatch(one) for one in ids):
@@ -142,10 +136,6 @@ class Keeper:
             return 1, ""
         return done.returncode, done.stdout
 
-    def may_ask(self, connection: socket.socket) -> bool:
-        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        return struct.unpack("3i", peer)[1] in self._callers
-
 
 def _shown(line: str) -> Answer:
     """One message of ``postqueue -j``, only what a person needs. ``recipients``: [address, reason] each."""
@@ -166,57 +156,12 @@ def _refused(why: str) -> Answer:
     return {"ok": False, "why": why}
 
 
-def _serve_one(keeper: Keeper, connection: socket.socket) -> None:
-    with connection, contextlib.suppress(OSError):
-        connection.settimeout(CALLER_TIMEOUT_S)
-        if not keeper.may_ask(connection):
-            return
-        request = bytearray()
-        while not request.endswith(b"\n") and len(request) <= MAX_REQUEST_BYTES:
-            if not (piece := connection.recv(65536)):
-                break
-            request += piece
-        answer = keeper.answer(bytes(request)) if len(request) <= MAX_REQUEST_BYTES else _refused("Too long.")
-        connection.sendall(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
-
-
-def listen(config: Config) -> socket.socket:
-    """Bind the socket. Its group is the folder's, and its mode comes from the umask alone: the folder is the Python
-    user's, who could put a link in the place of a name that root changes afterwards."""
-    path = socket_path(config)
-    path.unlink(missing_ok=True)
-    before = os.umask(0o117)
-    try:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(path))
-    finally:
-        os.umask(before)
-    listener.listen(16)
-    return listener
-
-
-def serve(config: Config, listener: socket.socket) -> None:
-    """Answer until the listener is closed."""
-    keeper, room = Keeper(config), threading.BoundedSemaphore(_AT_ONCE)
-
-    def one(connection: socket.socket) -> None:
-        with room:
-            _serve_one(keeper, connection)
-
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            return
-        threading.Thread(target=one, args=(connection,), daemon=True).start()
-
-
 def main() -> int:
     config = load()
     pwd.getpwnam("nobody")  # say now, not at the first question, that the system is odd
-    listener = listen(config)
+    listener = asked.listen(socket_path(config))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    serve(config, listener)
+    asked.serve(listener, Keeper(config).answer, callers={0, layout.python_owner(config).uid})
     return 0
 
 

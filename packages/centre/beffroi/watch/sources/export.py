@@ -48,7 +48,7 @@ def own_decisions(actor: Actor) -> QuerySet[Decision]:
         raise NotAllowed("export decisions")
     rows = queries.active_decisions(actor).filter(scope=SCOPE_ALL, action__in=("block", "quarantine"))
     kinds = [kind.value for kind in _MISP_TYPES]
-    return rows.filter(kind__in=kinds, expires_at__gt=clock.now()).order_by("kind", "value")
+    return rows.filter(kind__in=kinds, expires_at__gt=clock.paced_now()).order_by("kind", "value")
 
 
 def export(*, actor: Actor, format_: str) -> tuple[bytes, str, str]:
@@ -81,6 +81,7 @@ def table(decisions: Sequence[Decision]) -> bytes:
 
 
 def misp(decisions: Sequence[Decision]) -> bytes:
+    """One event of MISP (core format), JSON; an attribute a decision, whose uuid is the same each time."""
     now = clock.now()
     attributes = [
         {
@@ -110,6 +111,7 @@ def misp(decisions: Sequence[Decision]) -> bytes:
 
 
 def stix(decisions: Sequence[Decision]) -> bytes:
+    """One bundle of STIX 2.1, JSON; an indicator a decision, whose id is the same each time."""
     objects = [
         {
             "type": "indicator",

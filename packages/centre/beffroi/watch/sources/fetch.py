@@ -12,12 +12,9 @@ Source:  docs/internals/sources.md.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
-import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from beffroi.lib import clock
+from beffroi.lib import clock, waking
 from beffroi.lib.config import load
 from beffroi.watch.sources import handover, taxii, web
 from beffroi.watch.sources.errors import Crashed, NotText, SourceError, TooBig, TooSlow, WebPage
@@ -51,7 +48,8 @@ _TEXT_BOM = b"\xef\xbb\xbf"
 
 
 def bring(state: Path, ask: Ask) -> None:
-    """Fetch and parse one source and write the answer, whatever happens."""
+    """Fetch and parse one source and write the answer, whatever happens: what goes wrong becomes its code. Ends after
+    ``ask.deadline_s`` seconds."""
 
     def too_slow(*_: object) -> None:
         raise TooSlow(ask.deadline_s)
@@ -248,22 +246,9 @@ def main() -> int:
     if sys.argv[1:2] == ["--one"]:
         return _child(config.state, sys.argv[2])
     os.umask(0o007)
-    stopping: list[int] = []
-    signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
-    signal.signal(signal.SIGINT, lambda *_: stopping.append(1))
-    path = wake_socket(config.state)
-    path.unlink(missing_ok=True)
     fetcher = Fetcher(config.state)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as waker:
-        waker.bind(str(path))
-        waker.setblocking(False)
-        while not stopping:
-            running = fetcher.step()
-            select.select([waker], [], [], 0.2 if running else POLL_S)
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    waker.recv(64)
-        fetcher.stop()
+    waking.look(wake_socket(config.state), lambda: 0.2 if fetcher.step() else POLL_S)
+    fetcher.stop()
     return 0
 
 

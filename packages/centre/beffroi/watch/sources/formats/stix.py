@@ -70,6 +70,7 @@ def read(data: bytes, *, now_s: int) -> Found:
 
 
 def of_objects(objects: Iterable[Object], *, now_s: int) -> Found:
+    """The values of each indicator in its newest form; what is over at ``now_s`` (epoch seconds) is withdrawn."""
     found = Found()
     latest: dict[str, Object] = {}
     for one in objects:

@@ -1,0 +1,30 @@
+"""A process that looks for work each so often, and at once when a datagram comes.
+
+Process: fetch, reports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+
+def look(path: Path, step: Callable[[], float]) -> None:
+    """Call ``step`` until SIGTERM or SIGINT. It returns for how many seconds to wait, which a datagram to the socket
+    ``path`` ends; the datagram says nothing."""
+    stopping: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.append(1))
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as waker:
+        waker.bind(str(path))
+        waker.setblocking(False)
+        while not stopping:
+            select.select([waker], [], [], step())
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    waker.recv(64)
