@@ -21,10 +21,14 @@ from typing import Any
 import imapclient
 from beffroi.lib.config import load
 from beffroi.mail import tokens
+from beffroi_lab import names
+from beffroi_lab import plan as plans
 from beffroi_lab.hands import serve
 
 Answer = dict[str, Any]
 FILL_AT_ONCE = 250
+SENDERS = ("fournisseur.fr", *(f"fournisseur{n}.fr" for n in range(97)))
+"""Of the envelope, and of the visible ones."""
 _WORDS = (
     "mairie conseil délibération budget école voirie cantine travaux réunion courrier urbanisme permis construire "
     "subvention facture eau assainissement élection état civil cimetière fête association salle planning commission "
@@ -46,6 +50,12 @@ def letter(number: str, to: str, *, size_bytes: int, seed: int, link: str = "") 
         + "\r\n".join(lines)
         + (f"\r\n{link}\r\n" if link else "\r\n")
     ).encode()
+
+
+def answer_names(zone: list[str]) -> Answer:
+    """Serve these records at the address of the scenario's DNS, until this process ends."""
+    names.serve(names.Zone(zone), plans.DNS)
+    return {"ok": True}
 
 
 def send(
@@ -161,5 +171,5 @@ def settled(address: str, word: str) -> Answer:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        deeds = (send, read, idle, leave, fill, settled)
+        deeds = (answer_names, send, read, idle, leave, fill, settled)
         serve({deed.__name__: deed for deed in deeds})
