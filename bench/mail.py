@@ -42,9 +42,10 @@ WARM_UP = 200
 """Mails before those that count, one a mailbox: in both halves nobody gets the first mail of their life."""
 LURE = "https://colis-suivi-paiement.fr/r/{}"
 PAGES, SEARCHES = 60, ("délibération", "budget eau", "préfecture")
-SETTLED_S, HIBERNATED_S = 60, 420
-"""Dovecot lays a connection in IDLE down after 30 s without a change; the first count of a mailbox's room is one, and
-100 mailboxes are counted each 30 s."""
+SETTLED_S, QUIET_CPU = 60, 0.1
+IDLE_KILL_S, HIBERNATED_S = 75, 420
+"""Dovecot ends what it has not needed for a minute. It lays a connection in IDLE down after 30 s without a change;
+the first count of a mailbox's room is one, and 100 mailboxes are counted each 30 s."""
 _SENT = re.compile(r" relay=[^ ]*dovecot-lmtp\], (?:conn_use=\d+, )?delay=([0-9.]+), .* status=sent ")
 
 
@@ -171,6 +172,7 @@ class _Office:
         self.say(f"{self.mails} mails of {SIZE_BYTES // 1000} kB over {SESSIONS} sessions")
         os.sync()  # neither half waits for what earlier steps have written
         self._send(f"{name}-warm", WARM_UP)
+        self._wait_until_quiet(pids)
         counted = [one for one in (*ENGINES, *OURS) if one in pids]
         before = {one: kernel_books.cpu_s(pids[one]) for one in counted}
         start, on_record = self.log.stat().st_size, self._recorded()
@@ -180,8 +182,20 @@ class _Office:
         delays = self._delays(start)
         if "mailgate" in pids:  # evidence and record are written in the background: they belong to the price
             self._wait_for_record(on_record + self.mails)
+        self._wait_until_quiet(pids)  # so do the words of the last mails, in both halves
         used = {one: 1000 * (kernel_books.cpu_s(pids[one]) - before[one]) / self.mails for one in counted}
         return _Mail(self.mails / accepted_s, self.mails / delivered_s, delays, used)
+
+    def _wait_until_quiet(self, pids: Mapping[str, int]) -> None:
+        """Until Dovecot has no more to do with what was delivered: its index of words follows behind."""
+        read = float("-inf")
+
+        def quiet() -> bool:
+            nonlocal read
+            before, read = read, kernel_books.cpu_s(pids["dovecot"])
+            return read - before < QUIET_CPU
+
+        wait_until(quiet, SETTLED_S, 1)
 
     def _send(self, name: str, count: int, **more: Any) -> float:
         """Send and wait until all lie in mailboxes; return how long it took until all were accepted, in seconds."""
@@ -264,7 +278,16 @@ class _Office:
 
         ready = awake()
         held = self.inside.ask("idle", within_s=600, addresses=chosen)["held"]
-        wait_until(lambda: awake() <= ready, HIBERNATED_S, 1)
+        fewest, since = len(kernel_books.family(pids["dovecot"])), time.monotonic()
+
+        def idle() -> bool:
+            """All laid down, and what deliveries and sign-ins needed has ended."""
+            nonlocal fewest, since
+            if (now := len(kernel_books.family(pids["dovecot"]))) < fewest:
+                fewest, since = now, time.monotonic()
+            return awake() <= ready and time.monotonic() - since > IDLE_KILL_S
+
+        wait_until(idle, HIBERNATED_S, 1)
         memory = {
             one: kernel_books.mebibytes(kernel_books.family(pids[one])) for one in ENGINES if one in pids
         }
