@@ -22,6 +22,18 @@ def family(pid: int) -> list[int]:
     return found
 
 
+def named(pids: list[int], name: str) -> list[int]:
+    """Those that run under this name."""
+    return [pid for pid in pids if _name(pid) == name]
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text("ascii", "replace").strip()
+    except OSError:
+        return ""
+
+
 def _stat(pid: int) -> list[str]:
     try:
         return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()

@@ -3,8 +3,7 @@
 What:    the real centre in the laboratory's datacenter, mail from the internet's namespace. First ours: accepted and
          delivered a second, latency, processor time a mail of each process, IMAP, a withdrawal, idle connections, the
          webmail at many mails. Then the centre is stopped and the same engines start over the same mailboxes
-         without what is ours in them (``strip``): no rule in rspamd, no question to mailgate, no journal of deliveries,
-         no script of verdicts; encryption, compression, DKIM and index of words stay. The same mail again.
+         without what is ours in them (``bare``). The same mail again. A DNS of the senders' names answers both.
 Peer:    the bare engines. Processor time is what the kernel counted for a process and all that it started.
 Process: root; the laboratory's namespaces. The clients take their time from the same processors, in both halves.
 """
@@ -18,25 +17,24 @@ import re
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
-from beffroi.lib import config as config_module
-from beffroi.mail.engines import layout, setup
+from beffroi_lab import names, topology
 from beffroi_lab import plan as plans
-from beffroi_lab import topology
 from beffroi_lab.centre import PORTAL, USER, Centre
 from beffroi_lab.report import percentiles
-from beffroi_lab.running import Hands, Program, wait_until
+from beffroi_lab.running import Hands, wait_until
 from beffroi_lab.topology import LabFailed, Network
 
 from bench import kernel_books
+from bench.bare import ENGINES, bare_engines
+from bench.mail_clients import SENDERS
 from bench.rows import Row
 
-ENGINES = ("unbound", "scan", "rspamd", "dovecot", "postfix")
 OURS = ("mailgate", "remediation")
 """What each mail costs beside the engines: its check and its evidence, its entry in the record of deliveries."""
 SESSIONS, SIZE_BYTES = 20, 10_000
@@ -44,11 +42,11 @@ WARM_UP = 200
 """Mails before those that count, one a mailbox: in both halves nobody gets the first mail of their life."""
 LURE = "https://colis-suivi-paiement.fr/r/{}"
 PAGES, SEARCHES = 60, ("délibération", "budget eau", "préfecture")
-HIBERNATED_S = 420
-"""Dovecot lays a connection in IDLE down after 30 s without a change; the first count of a mailbox's room is one, and
-100 mailboxes are counted each 30 s."""
+SETTLED_S, QUIET_CPU = 60, 0.1
+IDLE_KILL_S, HIBERNATED_S = 75, 420
+"""Dovecot ends what it has not needed for a minute. It lays a connection in IDLE down after 30 s without a change;
+the first count of a mailbox's room is one, and 100 mailboxes are counted each 30 s."""
 _SENT = re.compile(r" relay=[^ ]*dovecot-lmtp\], (?:conn_use=\d+, )?delay=([0-9.]+), .* status=sent ")
-_STRIPPED = re.compile(r"^(auth_policy_\w+ = .*|.*sieve_script verdict \{(\n .*)*\n\}|event_exporter .*(\n .*)*\n\}|metric .*(\n .*)*\n\}|auth_policy_request_attributes \{(\n .*)*\n\})$", re.MULTILINE)  # fmt: skip # noqa: E501
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +64,7 @@ def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
         plan = plans.make(3)
         network = stack.enter_context(topology.network(plan, directory))
         say("starting the centre")
+        stack.callback(_answer_names(network, plan, directory).stop)
         centre = Centre(network, plan, directory)
         stack.callback(centre.stop)
         centre.start()
@@ -79,10 +78,20 @@ def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
         rows += office.webmail()
         centre.stop()
         say("the same engines, bare")
-        with _bare(network, centre.state, directory) as pids:
+        with bare_engines(network, centre.state, directory) as pids:
             bare = office.mail("bare", pids)
             bare_reading = office.reading()
         return [*_compared(ours, bare, reading, bare_reading), *rows]
+
+
+def _answer_names(network: Network, plan: plans.Plan, directory: Path) -> Hands:
+    """Without an answer a resolver that knows the server is dead says so at once, and a fresh one lets every mail wait:
+    bare engines would be measured waiting for names."""
+    hands = Hands(network["inet"], directory / "names.log", module="bench.mail_clients")
+    senders = [names.Sender(domain, True, origin=plans.INNOCENT) for domain in SENDERS]
+    host = LURE.split("/")[2]
+    hands.ask("answer_names", zone=names.zone(plan, hostile=[host], innocent=[], senders=senders))
+    return hands
 
 
 class _Mail:
@@ -131,14 +140,20 @@ class _Office:
     # -- steps -------------------------------------------------------------------------------------------
 
     def idle_memory(self) -> list[Row]:
-        time.sleep(5)
-        rows = []
-        for name, pid in self.centre.pids().items():
-            if name in ENGINES or name == "mailgate":
-                rows.append(
-                    Row(f"memory idle: {name}", "MiB", kernel_books.mebibytes(kernel_books.family(pid)))
-                )
-        return rows
+        pids = {
+            name: pid for name, pid in self.centre.pids().items() if name in ENGINES or name == "mailgate"
+        }
+        seen: list[int] = []
+
+        def settled() -> bool:
+            seen.append(sum(len(kernel_books.family(pid)) for pid in pids.values()))
+            return len(seen) > 5 and len(set(seen[-5:])) == 1
+
+        wait_until(settled, SETTLED_S, 1)
+        return [
+            Row(f"memory idle: {name}", "MiB", kernel_books.mebibytes(kernel_books.family(pid)))
+            for name, pid in pids.items()
+        ]
 
     def provision(self) -> list[Row]:
         self.say(f"{self.count} mailboxes")
@@ -155,7 +170,9 @@ class _Office:
 
     def mail(self, name: str, pids: Mapping[str, int]) -> _Mail:
         self.say(f"{self.mails} mails of {SIZE_BYTES // 1000} kB over {SESSIONS} sessions")
+        os.sync()  # neither half waits for what earlier steps have written
         self._send(f"{name}-warm", WARM_UP)
+        self._wait_until_quiet(pids)
         counted = [one for one in (*ENGINES, *OURS) if one in pids]
         before = {one: kernel_books.cpu_s(pids[one]) for one in counted}
         start, on_record = self.log.stat().st_size, self._recorded()
@@ -165,8 +182,20 @@ class _Office:
         delays = self._delays(start)
         if "mailgate" in pids:  # evidence and record are written in the background: they belong to the price
             self._wait_for_record(on_record + self.mails)
+        self._wait_until_quiet(pids)  # so do the words of the last mails, in both halves
         used = {one: 1000 * (kernel_books.cpu_s(pids[one]) - before[one]) / self.mails for one in counted}
         return _Mail(self.mails / accepted_s, self.mails / delivered_s, delays, used)
+
+    def _wait_until_quiet(self, pids: Mapping[str, int]) -> None:
+        """Until Dovecot has no more to do with what was delivered: its index of words follows behind."""
+        read = float("-inf")
+
+        def quiet() -> bool:
+            nonlocal read
+            before, read = read, kernel_books.cpu_s(pids["dovecot"])
+            return read - before < QUIET_CPU
+
+        wait_until(quiet, SETTLED_S, 1)
 
     def _send(self, name: str, count: int, **more: Any) -> float:
         """Send and wait until all lie in mailboxes; return how long it took until all were accepted, in seconds."""
@@ -244,18 +273,30 @@ class _Office:
         chosen = self.addresses[:1000]
         self.say(f"{len(chosen)} connections in IDLE")
 
-        def processes() -> int:
-            return len(kernel_books.family(pids["dovecot"]))
+        def awake() -> int:
+            return len(kernel_books.named(kernel_books.family(pids["dovecot"]), "imap"))
 
-        before = processes()
+        ready = awake()
         held = self.inside.ask("idle", within_s=600, addresses=chosen)["held"]
-        wait_until(lambda: processes() <= before + len(chosen) // 50, HIBERNATED_S, 1)
+        fewest, since = len(kernel_books.family(pids["dovecot"])), time.monotonic()
+
+        def idle() -> bool:
+            """All laid down, and what deliveries and sign-ins needed has ended."""
+            nonlocal fewest, since
+            if (now := len(kernel_books.family(pids["dovecot"]))) < fewest:
+                fewest, since = now, time.monotonic()
+            return awake() <= ready and time.monotonic() - since > IDLE_KILL_S
+
+        wait_until(idle, HIBERNATED_S, 1)
         memory = {
             one: kernel_books.mebibytes(kernel_books.family(pids[one])) for one in ENGINES if one in pids
         }
+        of_dovecot = kernel_books.family(pids["dovecot"])
+        still = max(0, awake() - ready)
         alive = self.inside.ask("leave", within_s=300)["alive"]
         note = (
-            f"Dovecot: {memory['dovecot']} MiB in {processes()} processes; {alive} of {held} still answered"
+            f"{'; '.join(f'{one} {mib}' for one, mib in memory.items())}; Dovecot in {len(of_dovecot)} processes,"
+            f" {still} of them not laid down; {alive} of {held} still answered"
         )
         return [
             Row(
@@ -316,47 +357,6 @@ class _Portal:
         if answer.status != 200:
             raise LabFailed(f"the portal answers {answer.status}")
         return taken_ms
-
-
-@contextmanager
-def _bare(network: Network, state: Path, directory: Path) -> Iterator[dict[str, int]]:
-    """The engines alone, without what is ours in them; the process of each."""
-    config = config_module.load(state)
-    paths = layout.Paths(state)
-    conf = paths.dovecot_conf
-    conf.write_text(_STRIPPED.sub("", conf.read_text("utf-8")), "utf-8")
-    (paths.rspamd / "etc" / "lua.local.d" / "beffroi.lua").unlink()
-    running: dict[str, Program] = {}
-    try:
-        for process in setup.processes(config):
-            if process.name in ENGINES:
-                running[process.name] = Program(
-                    network["dc"],
-                    process.argv,
-                    directory / f"bare-{process.name}.log",
-                    environment=dict(process.environment),
-                    directory=process.directory,
-                )
-        for process in setup.processes(config):
-            if process.name in running and not wait_until(lambda p=process: not _unwell(network, p), 90):  # type: ignore[misc]
-                raise LabFailed(f"bare {process.name}: {running[process.name].tail()}")
-        yield {name: program.process.pid for name, program in running.items()}
-    finally:
-        for program in running.values():
-            program.stop(timeout_s=10)
-
-
-def _unwell(network: Network, process: Any) -> str:
-    """What its own probe says, asked from where it listens."""
-    with (
-        Path(f"/run/netns/{network['dc'].name}").open("rb") as there,
-        Path("/proc/self/ns/net").open("rb") as here,
-    ):
-        os.setns(there.fileno(), os.CLONE_NEWNET)
-        try:
-            return str(process.healthy())
-        finally:
-            os.setns(here.fileno(), os.CLONE_NEWNET)
 
 
 def _compared(ours: _Mail, bare: _Mail, reading: float, bare_reading: float) -> list[Row]:

@@ -1,7 +1,7 @@
 """The mail clients of `bench mail`: who sends from the internet, who reads, who idles, who fills a mailbox.
 
-Process: one in the internet's namespace (``send``), one in the datacenter's (the rest, by the portal's own listener
-         with its short tokens: sign-in with a password costs us one SHA-256 more).
+Process: in the internet's namespace one each for ``answer_names`` and ``send``, one in the datacenter's (the rest: by
+         the portal's own listener, in IDLE by the public one; with short tokens: a password costs one SHA-256 more).
 Fails:   an answer with ``ok`` false; ``failed`` counts what a server refused.
 """
 
@@ -13,6 +13,7 @@ import random
 import resource
 import smtplib
 import socket
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +22,14 @@ from typing import Any
 import imapclient
 from beffroi.lib.config import load
 from beffroi.mail import tokens
+from beffroi_lab import names
+from beffroi_lab import plan as plans
 from beffroi_lab.hands import serve
 
 Answer = dict[str, Any]
 FILL_AT_ONCE = 250
+SENDERS = ("fournisseur.fr", *(f"fournisseur{n}.fr" for n in range(97)))
+"""Of the envelope, and of the visible ones."""
 _WORDS = (
     "mairie conseil délibération budget école voirie cantine travaux réunion courrier urbanisme permis construire "
     "subvention facture eau assainissement élection état civil cimetière fête association salle planning commission "
@@ -46,6 +51,12 @@ def letter(number: str, to: str, *, size_bytes: int, seed: int, link: str = "") 
         + "\r\n".join(lines)
         + (f"\r\n{link}\r\n" if link else "\r\n")
     ).encode()
+
+
+def answer_names(zone: list[str]) -> Answer:
+    """Serve these records at the address of the scenario's DNS, until this process ends."""
+    names.serve(names.Zone(zone), plans.DNS)
+    return {"ok": True}
 
 
 def send(
@@ -83,9 +94,16 @@ def send(
     return {"ok": not failed, "took_s": time.monotonic() - began, "failed": failed}
 
 
-def _open(address: str) -> imapclient.IMAPClient:
+def _open(address: str, *, tls: bool = False) -> imapclient.IMAPClient:
     config = load()
-    client = imapclient.IMAPClient("127.0.0.1", config.imap_local_port, ssl=False, timeout=120)
+    if tls:
+        anyone = ssl.create_default_context()
+        anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+        client = imapclient.IMAPClient(
+            "127.0.0.1", config.imaps_port, ssl=True, ssl_context=anyone, timeout=120
+        )
+    else:
+        client = imapclient.IMAPClient("127.0.0.1", config.imap_local_port, ssl=False, timeout=120)
     client.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the portal (mail/reader.py)
     client.oauthbearer_login(address, tokens.mailbox_token(config, address))
     return client
@@ -110,12 +128,12 @@ def read(addresses: list[str], count: int, sessions: int) -> Answer:
 
 
 def idle(addresses: list[str]) -> Answer:
-    """Hold one connection in IDLE for each address, until ``leave``."""
+    """Hold one connection in IDLE for each address, encrypted as phones have it, until ``leave``."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
 
     def hold(address: str) -> imapclient.IMAPClient:
-        client = _open(address)
+        client = _open(address, tls=True)
         client.select_folder("INBOX", readonly=True)
         client.idle()
         return client
@@ -161,5 +179,5 @@ def settled(address: str, word: str) -> Answer:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        deeds = (send, read, idle, leave, fill, settled)
+        deeds = (answer_names, send, read, idle, leave, fill, settled)
         serve({deed.__name__: deed for deed in deeds})

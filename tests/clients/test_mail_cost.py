@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.events.models import OutboxEvent
-from beffroi.mail import reader
+from beffroi.mail import doveadm, reader
+from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.engines import layout, patterns, rspamd
 from beffroi.mail.models import MailDelivery, MailMessage
 
@@ -65,3 +66,25 @@ def test_a_sign_in_of_the_portal_waits_for_no_acknowledgement(post: Post, beaune
     box = post.mailbox(beaune, beaune.agent, "vite")
     with reader.connect(post.config, box.address) as client:
         assert client.socket().getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_dovecot_starts_no_process_for_each_request(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "ensemble")
+    engine = Doveadm(post.config)
+
+    def answering() -> set[str]:
+        assert engine.run([doveadm.quota(box.address)])[0]
+        master = str(post.engines.running["dovecot"].pid)
+        found = subprocess.run(["pgrep", "-P", master, "doveadm"], capture_output=True, text=True, check=True)
+        return set(found.stdout.split())
+
+    before = answering()
+    for _ in range(3):
+        assert answering() == before
+
+
+def test_a_mailbox_that_is_ready_has_the_key_of_its_quarantine(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "serrure")
+    engine = Doveadm(post.config)
+    keys = engine.run([("mailboxCryptokeyList", {"user": box.address, "mailbox": engine.quarantine})])[0]
+    assert keys and keys[0]["active"] == "yes"

@@ -7,9 +7,11 @@ import struct
 from pathlib import Path
 
 import pytest
+from beffroi.mail.engines import layout
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.bare import without_hooks
 from bench.fanout import SPARE_FILES, rank, shape
 from bench.lists import loaded_by
 from bench.packets import _frame
@@ -96,3 +98,19 @@ def test_the_checksum_of_a_made_packet_is_right() -> None:
     assert len(packet) == 60
     total = sum(struct.unpack(">10H", packet[14:34]))
     assert (total & 0xFFFF) + (total >> 16) == 0xFFFF
+
+
+def test_the_bare_half_of_mail_is_our_configuration_without_our_hooks() -> None:
+    ours = layout.template("dovecot.conf")
+    bare = without_hooks(ours).splitlines()
+    left = iter(ours.splitlines())
+    assert all(line in left for line in bare)  # the same lines in the same order
+    blocks = collections.Counter(line for line in ours.splitlines() if line.endswith("{") and line[0] != " ")
+    assert sorted(blocks - collections.Counter(bare)) == [
+        "auth_policy_request_attributes {",
+        "event_exporter journal {",
+        "metric deliveries {",
+        "sieve_script verdict {",
+    ]
+    words = "\n".join(line for line in bare if not line.strip().startswith("#"))
+    assert not any(one in words for one in ("mailgate", "auth_policy", "@journal@", "verdict"))

@@ -65,13 +65,17 @@ def project_mailbox(event: Event) -> None:
     engine = Doveadm(config)
     if not engine.run([doveadm.list_keys(mailbox.address)])[0]:
         engine.run([doveadm.generate_key(mailbox.address)])
-    keys_found, *_ = engine.run(
+    # One after the other, and with the folder's own key pair: a withdrawal has no time to make hundreds.
+    ((keys_found, _, quarantine_key),) = engine.run_groups(
         [
-            doveadm.list_keys(mailbox.address),
-            doveadm.create_folder(mailbox.address, engine.quarantine),
+            [
+                doveadm.list_keys(mailbox.address),
+                doveadm.create_folder(mailbox.address, engine.quarantine),
+                doveadm.generate_folder_key(mailbox.address, engine.quarantine),
+            ]
         ]
     )
-    if not keys_found:
+    if not keys_found or not quarantine_key:
         raise MailboxNotReady("Dovecot")
     project_passwords(mailbox)
     projections.put_route(config, address=mailbox.address)

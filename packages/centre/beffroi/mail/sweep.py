@@ -138,7 +138,7 @@ def search() -> int:
     were settled. Errors: DoveadmUnavailable; the same mailboxes are searched again."""
     engine, budget = Doveadm(settings.BEFFROI), SEARCH_COPIES
     mailboxes = _next_mailboxes()
-    answers = engine.run([doveadm.unchecked(m.address, GIVE_UP.days) for m in mailboxes])
+    answers = engine.run([doveadm.unchecked(m.address, GIVE_UP.days) for m in mailboxes], at_once=1)
     taken: list[tuple[Mailbox, Rows, bool]] = []
     for mailbox, rows in zip(mailboxes, answers, strict=True):
         if rows is None or (rows and not budget):

@@ -29,7 +29,7 @@ def count() -> int:
     """Count a slice; return how many mailboxes. Errors: DoveadmUnavailable."""
     config = settings.BEFFROI
     boxes = _due()
-    answers = Doveadm(config).run([doveadm.quota(one.address) for one in boxes])
+    answers = Doveadm(config).run([doveadm.quota(one.address) for one in boxes], at_once=1)
     now = clock.now()
     for mailbox, rows in zip(boxes, answers, strict=True):
         used = used_bytes(rows)
