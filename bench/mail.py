@@ -285,7 +285,7 @@ class _Office:
             nonlocal fewest, since
             if (now := len(kernel_books.family(pids["dovecot"]))) < fewest:
                 fewest, since = now, time.monotonic()
-            return awake() <= ready and time.monotonic() - since > IDLE_KILL_S
+            return awake() <= ready + 1 and time.monotonic() - since > IDLE_KILL_S
 
         wait_until(idle, HIBERNATED_S, 1)
         memory = {
