@@ -139,6 +139,11 @@ class Config:
         "",
         "Name of the TSIG key (hmac-sha256) of these updates; its secret: STATE/secrets/dns-update.key, in base64.",
     )
+    powerdns_api: str = _setting(
+        "",
+        "Address of a PowerDNS server's API (https://dns.example:8081) that holds zones of communes; empty: none. Its"
+        " key is handed in on the page of a domain.",
+    )
     outgoing_mail: bool = _setting(False, "Let mail leave for other servers. Off in a demonstration.")
     outgoing_name: str = _setting(
         "", "Name in HELO of mail that leaves, with A, AAAA and PTR of its own; empty: mail_name."

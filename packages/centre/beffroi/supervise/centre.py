@@ -16,6 +16,7 @@ from pathlib import Path
 from beffroi.core.planes import wake
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.process import Process
+from beffroi.mail.domains import registrar, registrar_asking
 from beffroi.mail.engines import probes
 from beffroi.mail.engines import setup as mail
 from beffroi.mail.reports import intake
@@ -64,6 +65,7 @@ def processes(config: Config) -> list[Process]:
         _managesieve(config),
         _fetch(config),
         _reports(config),
+        _registrar(config),
         _django(config, "console", "beffroi.settings.console", workers=1),
         front.process(config),
         *front.box_processes(config),
@@ -193,6 +195,20 @@ def _reports(config: Config) -> Process:
         socket=intake.wake_socket(config.state),
         healthy=lambda: listens(intake.wake_socket(config.state)),
         advice=f"Look at {config.log / 'reports.log'}.",
+    )
+
+
+def _registrar(config: Config) -> Process:
+    """It holds keys of strangers' services and reads what these say, so it is a user of its own, in no group of ours."""
+    path = registrar.socket_path(config.state)
+    return Process(
+        name="registrar",
+        argv=(sys.executable, "-m", "beffroi.mail.domains.registrar"),
+        user=secret_files.registrar_user(config),
+        environment=_environment(config, None),
+        socket=path,
+        healthy=lambda: "" if registrar_asking.answers(config) else "The process registrar does not answer.",
+        advice=f"Look at {config.log / 'registrar.log'}.",
     )
 
 

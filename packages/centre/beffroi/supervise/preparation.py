@@ -25,6 +25,7 @@ from beffroi.supervise import accounts, centre, certificates, children, kernel_l
 from beffroi.supervise.secret_files import python_owner, supervisor_owner, write_file
 
 PYTHON_USER = "beffroi"
+OTHER_USERS = ("fetch", "reports", "scan", "registrar")
 _COMMIT = b"kept\n"
 
 
@@ -55,8 +56,8 @@ def write_first_settings(state: Path, *, user: str) -> bool:
 
 def make_user(name: str) -> None:
     """Make what is missing of the system user of the Python processes, of those that fetch outside sources, read
-    reports and open attached files, and the groups that open secrets."""
-    for user in (name, f"{name}-fetch", f"{name}-reports", f"{name}-scan"):
+    reports, open attached files and write zones at providers, and the groups that open secrets."""
+    for user in (name, *(f"{name}-{other}" for other in OTHER_USERS)):
         if not _known(pwd.getpwnam, user):
             command = ("/usr/sbin/useradd", "--system", "--user-group", "--no-create-home")
             subprocess.run(
@@ -106,6 +107,7 @@ def _directories(config: Config) -> None:
     ):
         _settled(config, name, mode, (owner.uid, owner.gid))
     _source_directories(config, owner)
+    _registrar_directories(config, owner)
     for name, mode in (("log", 0o755), ("supervisor", 0o755)):
         path = config.state / name
         path.mkdir(exist_ok=True)
@@ -122,6 +124,14 @@ def _source_directories(config: Config, owner: secret_files.Owner) -> None:
         ("sources/brought", fetch.uid, owner.gid, 0o2770),
     ):
         _settled(config, name, mode, (uid, gid))
+
+
+def _registrar_directories(config: Config, owner: secret_files.Owner) -> None:
+    """Its socket is for the Python user; its keys are for nobody else."""
+    user = secret_files.registrar_user(config)
+    own = owner if user is None else secret_files.user_owner(user)
+    _settled(config, "registrar", 0o2750, (own.uid, owner.gid))
+    _settled(config, "registrar/keys", 0o700, (own.uid, own.gid))
 
 
 def _settled(config: Config, name: str, mode: int, owner: tuple[int, int]) -> None:

@@ -1,0 +1,187 @@
+"""A zone at a provider, by dns-lexicon against a real PowerDNS: what differs is shown, ours is written, and taken back."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from beffroi.lib import config as config_module
+from beffroi.lib.config import Config
+from beffroi.mail.domains import records, registrar, registrar_asking
+from beffroi.mail.domains.records import Choices, PublicKey, Record, Servers
+from beffroi.mail.domains.registrar_asking import RegistrarRefused
+
+from tests import pdns
+from tests.pdns import PowerDns
+from tests.waiting import until
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path(pdns.PROGRAM).exists(), reason="needs pdns-server"),
+]
+CENTRE = Servers(
+    mx="mx.cloud.example",
+    front="portail.cloud.example",
+    imaps_port=993,
+    submission_port=587,
+    reports="rapports@cloud.example",
+    caa=("letsencrypt.org",),
+)
+KEYS = [PublicKey("beffroi1", "A/b+" * 98), PublicKey("beffroi2", "B" * 392)]
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PowerDns]:
+    with pdns.running() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def config(server: PowerDns) -> Iterator[Config]:
+    state = Path(tempfile.mkdtemp(prefix="bfreg-"))
+    (state / "beffroi.toml").write_text(f'powerdns_api = "{server.api}"\nresolver_port = {pdns.PORT}\n')
+    (state / "registrar" / "keys").mkdir(parents=True)
+    environment = os.environ | {"BEFFROI_STATE": str(state)}
+    made = config_module.load(state)
+    with (state / "out.log").open("ab") as log:
+        process = subprocess.Popen(
+            (sys.executable, "-m", "beffroi.mail.domains.registrar"), env=environment, stdout=log, stderr=log
+        )
+    try:
+        until(lambda: registrar_asking.answers(made), "the registrar answers")
+        yield made
+        assert pdns.KEY not in (state / "out.log").read_text()
+    finally:
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture
+def zone(server: PowerDns, config: Config) -> str:
+    """A zone of its own, whose key we have."""
+    name = f"mairie{next(_NUMBERS)}.example"
+    server.add_zone(name)
+    registrar_asking.keep(config, name, "powerdns", {"auth_token": pdns.KEY})
+    return name
+
+
+def plan(domain: str, choices: Choices | None = None, servers: Servers = CENTRE) -> list[Record]:
+    return records.plan(domain, servers, choices or Choices(), KEYS)
+
+
+def write(config: Config, domain: str, wanted: list[Record], *keys: str) -> registrar_asking.Done:
+    found = registrar_asking.look(config, domain, wanted)
+    return registrar_asking.apply(config, domain, wanted, mark=found.mark, replace=keys)
+
+
+def test_every_record_of_the_plan_comes_in_and_the_second_look_finds_nothing_to_do(
+    server: PowerDns, config: Config, zone: str
+) -> None:
+    wanted = plan(zone)
+    found = registrar_asking.look(config, zone, wanted)
+    assert (len(found.adds), found.removes, found.clashes) == (len(wanted), (), ())
+    assert server.ask(zone, "MX") == [], "looking changes nothing"
+    done = write(config, zone, wanted)
+    assert (done.left.empty, done.refused) == (True, {})
+    for one in wanted:
+        assert one.rdata in server.ask(one.name, one.type), one
+    assert registrar_asking.look(config, zone, wanted).empty
+
+
+def test_what_is_anothers_stays_unless_a_person_says_so(server: PowerDns, config: Config, zone: str) -> None:
+    server.put(zone, zone, "MX", "5 mx.old.example.")
+    server.put(zone, zone, "TXT", '"v=spf1 include:spf.old.example -all"', '"site-verification=a b"')
+    server.put(zone, zone, "CAA", '0 issue "other-ca.example"')
+    server.put(zone, f"autoconfig.{zone}", "A", "192.0.2.81")
+    server.put(zone, f"www.{zone}", "A", "192.0.2.80")
+    found = registrar_asking.look(config, zone, plan(zone))
+    assert {one.key for one in found.clashes} == {f"{zone} MX", f"{zone} TXT", f"autoconfig.{zone} CNAME"}
+    done = write(config, zone, plan(zone), f"{zone} MX")
+    assert {one.key for one in done.left.clashes} == {f"{zone} TXT", f"autoconfig.{zone} CNAME"}
+    assert server.ask(zone, "MX") == ["10 mx.cloud.example."]
+    texts = ['"site-verification=a b"', '"v=spf1 include:spf.old.example -all"']
+    assert sorted(server.ask(zone, "TXT")) == texts
+    assert server.ask(f"autoconfig.{zone}", "A") == ["192.0.2.81"]
+    write(config, zone, plan(zone), f"{zone} TXT", f"autoconfig.{zone} CNAME")
+    assert sorted(server.ask(zone, "TXT")) == ['"site-verification=a b"', '"v=spf1 mx -all"']
+    assert server.ask(f"autoconfig.{zone}", "CNAME") == ["portail.cloud.example."]
+    assert sorted(server.ask(zone, "CAA")) == ['0 issue "letsencrypt.org"', '0 issue "other-ca.example"']
+    assert server.ask(f"www.{zone}", "A") == ["192.0.2.80"]
+
+
+def test_our_own_records_follow_the_plan_without_a_question(
+    server: PowerDns, config: Config, zone: str
+) -> None:
+    write(config, zone, plan(zone))
+    changed = plan(zone, Choices(dmarc="reject", sts="none"), replace(CENTRE, dkim_zone="cles.cloud.example"))
+    found = registrar_asking.look(config, zone, changed)
+    assert found.clashes == ()
+    assert write(config, zone, changed).left.empty
+    assert server.ask(f"_dmarc.{zone}", "TXT") == [
+        '"v=DMARC1; p=reject; rua=mailto:rapports@cloud.example"'
+    ]
+    assert server.ask(f"mta-sts.{zone}", "CNAME") == []
+    target = f"beffroi1.{zone}.cles.cloud.example."
+    assert server.ask(f"beffroi1._domainkey.{zone}", "CNAME") == [target]
+
+
+def test_the_last_change_is_taken_back(server: PowerDns, config: Config, zone: str) -> None:
+    before = ["5 mx.old.example."]
+    server.put(zone, zone, "MX", *before)
+    server.put(zone, f"autoconfig.{zone}", "A", "192.0.2.81")
+    write(config, zone, plan(zone), f"{zone} MX", f"autoconfig.{zone} CNAME")
+    assert registrar_asking.state(config, zone).changed_at is not None
+    assert registrar_asking.undo(config, zone) == {}
+    assert server.ask(zone, "MX") == before
+    assert server.ask(f"autoconfig.{zone}", "A") == ["192.0.2.81"]
+    assert server.ask(f"_dmarc.{zone}", "TXT") == []
+    with pytest.raises(RegistrarRefused, match="nothing"):
+        registrar_asking.undo(config, zone)
+
+
+def test_a_zone_that_changed_meanwhile_is_not_written(server: PowerDns, config: Config, zone: str) -> None:
+    found = registrar_asking.look(config, zone, plan(zone))
+    server.put(zone, zone, "MX", "5 mx.new.example.")
+    with pytest.raises(RegistrarRefused, match="changed"):
+        registrar_asking.apply(config, zone, plan(zone), mark=found.mark, replace=())
+    assert server.ask(zone, "MX") == ["5 mx.new.example."]
+
+
+def test_a_wrong_key_is_not_kept_and_a_former_one_stays(config: Config, zone: str) -> None:
+    with pytest.raises(RegistrarRefused, match="key"):
+        registrar_asking.keep(config, zone, "powerdns", {"auth_token": "wrong"})
+    assert registrar_asking.look(config, zone, plan(zone)).adds
+    with pytest.raises(RegistrarRefused, match="request"):
+        registrar_asking.keep(config, zone, "powerdns", {"auth_token": "line\nfeed"})
+    with pytest.raises(RegistrarRefused, match="request"):
+        registrar_asking.keep(config, zone, "elsewhere", {"auth_token": pdns.KEY})
+
+
+def test_a_domain_that_dns_does_not_know_and_one_without_a_key_are_said(config: Config) -> None:
+    with pytest.raises(RegistrarRefused, match="zone"):
+        registrar_asking.keep(config, "ailleurs.example", "powerdns", {"auth_token": pdns.KEY})
+    with pytest.raises(RegistrarRefused, match="none"):
+        registrar_asking.look(config, "ailleurs.example", plan("ailleurs.example"))
+    for name in ("../../etc", "a", "A.example", ".example"):
+        with pytest.raises(RegistrarRefused, match="request"):
+            registrar_asking.state(config, name)
+
+
+def test_keys_are_for_the_process_alone_and_forgotten_on_demand(config: Config, zone: str) -> None:
+    path = registrar.folder(config.state) / "keys" / f"{zone}.key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert registrar_asking.state(config, zone).provider == "powerdns"
+    registrar_asking.forget(config, zone)
+    assert registrar_asking.state(config, zone).provider == ""
+    assert not list(path.parent.glob(f"{zone}.*"))
