@@ -1,4 +1,4 @@
-"""A zone at a provider, by dns-lexicon against a real PowerDNS: what differs is shown, ours is written, and taken back."""
+"""A zone at a provider, by dns-lexicon against a real PowerDNS: the difference is shown, written, and taken back."""
 
 from __future__ import annotations
 
@@ -14,17 +14,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.communes.models import Domain
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.identity.actor import Actor
 from beffroi.lib import config as config_module
 from beffroi.lib.config import Config
 from beffroi.mail.domains import records, registrar, registrar_asking
 from beffroi.mail.domains.records import Choices, PublicKey, Record, Servers
 from beffroi.mail.domains.registrar_asking import RegistrarRefused
+from django.test import Client
 
 from tests import pdns
+from tests.conftest import Commune
+from tests.fixtures_portal import console_client, no_door, on_listener
 from tests.pdns import PowerDns
 from tests.waiting import until
 
+__all__ = ["no_door"]
 pytestmark = [
+    pytest.mark.django_db,
     pytest.mark.slow,
     pytest.mark.skipif(not Path(pdns.PROGRAM).exists(), reason="needs pdns-server"),
 ]
@@ -128,9 +137,7 @@ def test_our_own_records_follow_the_plan_without_a_question(
     found = registrar_asking.look(config, zone, changed)
     assert found.clashes == ()
     assert write(config, zone, changed).left.empty
-    assert server.ask(f"_dmarc.{zone}", "TXT") == [
-        '"v=DMARC1; p=reject; rua=mailto:rapports@cloud.example"'
-    ]
+    assert server.ask(f"_dmarc.{zone}", "TXT") == ['"v=DMARC1; p=reject; rua=mailto:rapports@cloud.example"']
     assert server.ask(f"mta-sts.{zone}", "CNAME") == []
     target = f"beffroi1.{zone}.cles.cloud.example."
     assert server.ask(f"beffroi1._domainkey.{zone}", "CNAME") == [target]
@@ -185,3 +192,65 @@ def test_keys_are_for_the_process_alone_and_forgotten_on_demand(config: Config, 
     registrar_asking.forget(config, zone)
     assert registrar_asking.state(config, zone).provider == ""
     assert not list(path.parent.glob(f"{zone}.*"))
+
+
+@pytest.fixture
+def domain(server: PowerDns, beaune: Commune) -> Iterator[Domain]:
+    server.add_zone(beaune.domain)
+    yield Domain.objects.get(name=beaune.domain)
+    server.call("DELETE", f"/zones/{beaune.domain}.")
+
+
+@pytest.fixture
+def console(config: Config, administrator: Actor, settings: object) -> Iterator[Client]:
+    settings.BEFFROI = replace(  # type: ignore[attr-defined]
+        settings.BEFFROI,  # type: ignore[attr-defined]
+        state=config.state,
+        powerdns_api=config.powerdns_api,
+        resolver_port=config.resolver_port,
+    )
+    with on_listener("console"):
+        yield console_client(administrator.id)
+
+
+def said(answer: object, status: int = 200) -> str:
+    assert answer.status_code == status  # type: ignore[attr-defined]
+    text: str = answer.content.decode()  # type: ignore[attr-defined]
+    assert pdns.KEY not in text
+    return text
+
+
+def test_an_administrator_gives_a_key_sees_what_differs_writes_it_and_takes_it_back(
+    server: PowerDns, domain: Domain, console: Client
+) -> None:
+    server.put(domain.name, domain.name, "MX", "5 mx.old.example.")
+    page = f"/domaines/{domain.id}/fournisseur/"
+    assert "OVHcloud" in said(console.get(page))
+    assert 'name="auth_token"' in said(console.get(page + "?chez=powerdns"))
+    key = {"word": "keep", "provider": "powerdns", "auth_token": "wrong"}
+    assert "a refusé ces identifiants" in said(console.post(page, key), 409)
+    assert console.post(page, {**key, "auth_token": pdns.KEY}).status_code == 302
+    seen = said(console.post(page, {"word": "look"}))
+    assert "5 mx.old.example." in seen
+    mark = seen.partition('name="mark" value="')[2].partition('"')[0]
+    wrong = said(console.post(page, {"word": "apply", "mark": "0" * 32}), 409)
+    assert mark in wrong, "the present difference is shown again"
+    given = {"word": "apply", "mark": mark, "replace": [f"{domain.name} MX"]}
+    assert "C’est écrit" in said(console.post(page, given))
+    assert server.ask(domain.name, "MX") == ["10 mx.beffroi.test."]
+    assert OutboxEvent.objects.filter(kind="mail:domain_published").count() == 1
+    assert "est annulé" in said(console.post(page, {"word": "undo"}))
+    assert server.ask(domain.name, "MX") == ["5 mx.old.example."]
+    assert console.post(page, {"word": "forget"}).status_code == 302
+    verbs = AuditEntry.objects.filter(object_id=domain.id).order_by("pk").values_list("verb", flat=True)
+    assert [one.rpartition(":")[2] for one in verbs if "registrar" in one or "published" in one] == [
+        "kept",
+        "published",
+        "undone",
+        "forgotten",
+    ]
+
+
+def test_a_stopped_service_is_said_with_what_to_do(domain: Domain, console: Client, settings: object) -> None:
+    settings.BEFFROI = replace(settings.BEFFROI, state=Path("/nonexistent"))  # type: ignore[attr-defined]
+    assert "./beffroi status" in said(console.get(f"/domaines/{domain.id}/fournisseur/"), 409)

@@ -199,7 +199,7 @@ def _reports(config: Config) -> Process:
 
 
 def _registrar(config: Config) -> Process:
-    """It holds keys of strangers' services and reads what these say, so it is a user of its own, in no group of ours."""
+    """It holds keys of providers and reads what these say, so it is a user of its own, in no group of ours."""
     path = registrar.socket_path(config.state)
     return Process(
         name="registrar",

@@ -59,6 +59,14 @@ def publish_own(event: Event) -> None:
         update.apply(update.server(config), queries.own_records(domain))
 
 
+@consumer(name="mail.domain_read_back", kinds=("mail:domain_published",), group="sources", atomic=False)
+def read_back(event: Event) -> None:
+    """What was just written is looked at from outside, as each day."""
+    domain = Domain.objects.filter(pk=event.payload["domain_id"]).first()
+    if domain is not None:
+        checking.check_and_store(SYSTEM, domain)
+
+
 @periodic("mail.domain_checks", every_s=300.0, group="sources")
 def check_due() -> None:
     """Each domain once a day, a few a turn."""

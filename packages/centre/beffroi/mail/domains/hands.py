@@ -1,8 +1,8 @@
 """One task at one provider, by dns-lexicon: ``python -m beffroi.mail.domains.hands``, a child of ``registrar``.
 
 Purpose: list a zone, compare it with our plan, change what differs, undo.
-Process: a child with limits of memory, time and processor; task and keys come by its standard input, JSON lines leave by its
-         standard output. It says what it is about to do before it does it: the parent writes that down first.
+Process: a child with limits of memory, time and processor; task and keys come by its standard input, JSON lines leave
+         by its standard output. It says what it is about to do before it does it: the parent writes that down first.
 Hostile: what the provider answers.
 Fails:   closed: one code, never the provider's own words, which may hold a key.
 Source:  docs/decisions/0054-registrars-and-certificates.md.
@@ -105,7 +105,9 @@ class Hands:
                 self._call(self._lexicon.update_record, None, one.type, name, left)
             else:
                 self._call(self._lexicon.delete_record, None, one.type, name)
-        elif raw["id"] is None or self._provider.name == "powerdns":  # its numbers hold the data, and break at a slash
+        elif (
+            raw["id"] is None or self._provider.name == "powerdns"
+        ):  # its numbers hold the data, and break at a slash
             self._call(self._lexicon.delete_record, None, raw["type"], name, raw["content"])
         else:
             self._call(self._lexicon.delete_record, raw["id"])
@@ -141,7 +143,7 @@ def client(provider: Provider, keys: dict[str, str], domain: str, options: dict[
         provider.name: {**provider.fixed, **keys, **options},
     }
     try:
-        made = Client(ConfigResolver().with_dict(settings))
+        made = Client(ConfigResolver().with_dict(settings))  # type: ignore[no-untyped-call]
     except Exception as error:  # noqa: BLE001 - as above
         raise trouble(error) from None
     if "." not in str(made.config.resolve("lexicon:domain")):
@@ -156,10 +158,10 @@ def _mended(driver: Any) -> Any:
 
     class Mended(driver):  # type: ignore[misc]
         def _clean_content(self, rtype: str, content: str) -> str:
-            return content if rtype == "CNAME" else super()._clean_content(rtype, content)  # type: ignore[no-any-return]
+            return content if rtype == "CNAME" else super()._clean_content(rtype, content)
 
         def _unclean_content(self, rtype: str, content: str) -> str:
-            return content if rtype == "CNAME" else super()._unclean_content(rtype, content)  # type: ignore[no-any-return]
+            return content if rtype == "CNAME" else super()._unclean_content(rtype, content)
 
     return Mended
 
@@ -183,7 +185,7 @@ def _points(one: Clash) -> bool:
 
 
 def change(hands: Hands, todo: Iterable[tuple[list[Row], list[Row]]]) -> dict[str, str]:
-    """Do it; {row's key: code} of what the provider refused. Errors: Trouble that ends everything (key, haste, silent)."""
+    """Do it; {row's key: code} of what the provider refused. Errors: Trouble that ends it all (key, haste, silent)."""
     refused: dict[str, str] = {}
     for goes, comes in todo:
         if any(one.type == "CNAME" for one in (*goes, *comes)):

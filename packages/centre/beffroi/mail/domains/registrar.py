@@ -1,11 +1,11 @@
 """The process that holds the keys of providers of domains: ``python -m beffroi.mail.domains.registrar``.
 
-Purpose: a zone that lies with OVH, Gandi and so on follows our plan when an administrator says so, and can be taken back.
-Process: a system user of its own (``USER-registrar``): no database, no secret of ours. DNS through the centre's unbound,
-         HTTPS to providers. Listens on STATE/registrar/registrar.sock for the console (SO_PEERCRED); keys come in there
-         and go straight into STATE/registrar/keys (0600), and never out. One child a task (hands), with limits and an end.
+Purpose: a zone that lies with OVH, Gandi and so on follows our plan when an administrator says so, and comes back.
+Process: a system user of its own (``USER-registrar``): no database, no secret of ours. DNS, HTTPS to providers. Listens
+         on STATE/registrar/registrar.sock for the console (SO_PEERCRED); keys come in there, go straight into
+         STATE/registrar/keys (0600), and never out. One child a task (hands), with limits and an end.
 Hostile: whoever asks; what a provider answers, which only the child reads.
-Fails:   closed, one code. What is about to be changed is on disk before it is, so a task that was cut off can be undone.
+Fails:   closed, one code. What is about to be changed is on disk before it is: a task that was cut off can be undone.
 Source:  docs/decisions/0054-registrars-and-certificates.md; unix(7) SO_PEERCRED.
 """
 
@@ -101,7 +101,9 @@ class Store:
 
     def note(self, line: bytes) -> None:
         """One step, on disk when this returns."""
-        descriptor = os.open(self._path("last"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(
+            self._path("last"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600
+        )
         try:
             os.write(descriptor, line)
             os.fsync(descriptor)
@@ -239,7 +241,9 @@ class Registrar:
     def _lines(self, task: bytes) -> Any:
         """Lines that a child says until it ends or its time is over."""
         argv = (sys.executable, "-m", "beffroi.mail.domains.hands")
-        child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        child = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         assert child.stdin is not None and child.stdout is not None
         until, held = time.monotonic() + TASK_S, bytearray()
         try:

@@ -54,9 +54,7 @@ class Done:
 def state(config: Config, domain: str) -> State:
     """Errors: RegistrarRefused."""
     answer = _ask(config, "state", domain)
-    return State(
-        answer["provider"], _moment(answer["since"]), _moment(answer["changed_at"]), answer["steps"]
-    )
+    return State(answer["provider"], _moment(answer["since"]), _moment(answer["changed_at"]), answer["steps"])
 
 
 def keep(config: Config, domain: str, provider: str, keys: Mapping[str, str]) -> None:
@@ -73,7 +71,9 @@ def look(config: Config, domain: str, plan: Sequence[Record]) -> Difference:
     return _difference(_ask(config, "look", domain, records=_packed(plan)), plan)
 
 
-def apply(config: Config, domain: str, plan: Sequence[Record], *, mark: str, replace: Collection[str]) -> Done:
+def apply(
+    config: Config, domain: str, plan: Sequence[Record], *, mark: str, replace: Collection[str]
+) -> Done:
     """Change what was shown (``Difference.mark``), of what is another's only ``replace`` (``Clash.key``).
 
     Errors: RegistrarRefused ("changed": the zone is not any more what was shown).
