@@ -21,11 +21,11 @@ from pathlib import Path
 from beffroi.lib import durable
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.errors import BeffroiError
-from beffroi.supervise import accounts, centre, certificates, children, kernel_limits, secret_files
+from beffroi.supervise import accounts, acme, centre, certificates, children, kernel_limits, secret_files
 from beffroi.supervise.secret_files import python_owner, supervisor_owner, write_file
 
 PYTHON_USER = "beffroi"
-OTHER_USERS = ("fetch", "reports", "scan", "registrar")
+OTHER_USERS = ("fetch", "reports", "scan", "registrar", "acme")
 _COMMIT = b"kept\n"
 
 
@@ -55,8 +55,8 @@ def write_first_settings(state: Path, *, user: str) -> bool:
 
 
 def make_user(name: str) -> None:
-    """Make what is missing of the system user of the Python processes, of those that fetch outside sources, read
-    reports, open attached files and write zones at providers, and the groups that open secrets."""
+    """Make what is missing of the system user of the Python processes, of those that have one of their own, and of the
+    groups that open secrets."""
     for user in (name, *(f"{name}-{other}" for other in OTHER_USERS)):
         if not _known(pwd.getpwnam, user):
             command = ("/usr/sbin/useradd", "--system", "--user-group", "--no-create-home")
@@ -85,6 +85,7 @@ def prepare(config: Config) -> list[str]:
     secret_files.generate(config)
     notices = [secret_files.renew_delegation(config), kernel_limits.raise_watchers()]
     certificates.ensure(config)
+    acme.prepare(config)
     centre.write_files(config)
     secret_files.settle_directory(config)
     return [notice for notice in notices if notice]
