@@ -57,9 +57,18 @@ def running() -> Iterator[Pebble]:
     home = Path(tempfile.mkdtemp(prefix="bfacme-"))
     found = Pebble(home)
     subprocess.run(
-        ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-        + ("-keyout", str(home / "pebble.key"), "-out", str(found.own_authority), "-subj", "/CN=localhost")
-        + ("-addext", "subjectAltName=DNS:localhost"),
+        (
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *(
+                "-keyout",
+                str(home / "pebble.key"),
+                "-out",
+                str(found.own_authority),
+                "-subj",
+                "/CN=localhost",
+            ),
+            *("-addext", "subjectAltName=DNS:localhost"),
+        ),
         check=True,
         capture_output=True,
     )

@@ -265,7 +265,7 @@ def test_each_process_reads_only_its_secrets_and_comes_back_after_a_kill(centre:
     before = rows(centre)
     who = {name: groups_of(before[name]["pid"]) for name in EVERY_PYTHON}
     # Whoever talks to strangers, or opens what they mail, cannot even enter the folder, nor the database's.
-    strangers = [groups_of(before[name]["pid"]) for name in ("fetch", "reports", "scan")]
+    strangers = [groups_of(before[name]["pid"]) for name in ("fetch", "reports", "scan", "registrar")]
     assert len({uid for uid, _groups in strangers}) == len(strangers)
     for stranger, its_groups in strangers:
         assert stranger not in {0, *(uid for uid, _groups in who.values())}

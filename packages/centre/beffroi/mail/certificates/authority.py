@@ -67,7 +67,8 @@ class Authority:
         except (errors.Error, messages.Error, requests.RequestException, OSError, ValueError) as error:
             self._client = None
             code = code_of(error)
-            log.warning("%s: %s (%s)", domain, code, type(error).__name__)
+            # The kind of the authority's problem (RFC 8555 6.7), never its text.
+            log.warning("%s: %s (%s %s)", domain, code, type(error).__name__, getattr(error, "code", ""))
             return {"code": code}
         log.info("%s: issued", domain)
         return {"chain": chain}
