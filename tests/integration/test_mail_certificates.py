@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
 import socket
 import ssl
@@ -20,7 +21,7 @@ from beffroi.lib.config import Config
 from beffroi.mail.certificates import places, rules
 from beffroi.mail.certificates.authority import Authority
 from beffroi.mail.certificates.keeper import Keeper
-from beffroi.supervise import acme, certificates, front
+from beffroi.supervise import acme, centre, certificates, children, front
 from cryptography import x509
 
 from tests import pebble
@@ -218,6 +219,53 @@ def test_names_that_nobody_may_ask_for_are_not_asked_for(config: Config) -> None
     for name in ("localhost", "..", "A.example"):
         assert rules.names(name, {f"mta-sts.{name}"}) == ()
     assert rules.names("a.example", {"www.a.example", "mta-sts.b.example"}) == ()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="the supervisor starts them as root")
+def test_both_processes_do_it_with_the_rights_that_the_supervisor_leaves_them(
+    authority: Pebble, config: Config
+) -> None:
+    """The one without a capability and a network, the other as a user that opens the account's key alone."""
+    config.state.chmod(0o755)
+    (config.state / "log").mkdir()
+    authority.home.chmod(0o755)
+    authority.own_authority.chmod(0o644)
+    folder = places.folder(config.state)
+    for path in (
+        folder / "brought",
+        *(folder / "brought").iterdir(),
+        folder / "account",
+        places.account_key(config.state),
+    ):
+        shutil.chown(path, "daemon", "daemon")
+    rows = {one.name: one for one in centre.processes(config)}
+    rows["acme"] = replace(rows["acme"], user="daemon")
+    want(config, "beze.example", "mta-sts")
+    started = [children.spawn(rows[name], config.state / "log" / name) for name in ("certificates", "acme")]
+    try:
+
+        def there() -> bool:
+            logs = [(config.state / "log" / name).read_text() for name in ("certificates", "acme")]
+            assert all(one.poll() is None for one in started), logs
+            found = places.told(config.state, "beze.example")
+            return found is not None and found.state == "ok"
+
+        until(there, "it is there")
+        until(
+            lambda: shown_or_none(config, "mta-sts.beze.example", authority.root()), "the front door shows it"
+        )
+    finally:
+        for one in started:
+            one.terminate()
+            one.wait(20)
+
+
+def shown_or_none(config: Config, name: str, root: str) -> x509.Certificate | None:
+    try:
+        return shown(config, name, root)
+    except ssl.SSLError:
+        return None
 
 
 def test_port_80_answers_challenges_and_nothing_else(config: Config) -> None:
