@@ -155,6 +155,8 @@ def test_the_last_change_is_taken_back(server: PowerDns, config: Config, zone: s
     assert server.ask(f"_dmarc.{zone}", "TXT") == []
     with pytest.raises(RegistrarRefused, match="nothing"):
         registrar_asking.undo(config, zone)
+    again = registrar_asking.look(config, zone, plan(zone))
+    assert {one.key for one in again.clashes} == {f"{zone} MX", f"autoconfig.{zone} CNAME"}, "not ours"
 
 
 def test_a_zone_that_changed_meanwhile_is_not_written(server: PowerDns, config: Config, zone: str) -> None:
@@ -163,6 +165,22 @@ def test_a_zone_that_changed_meanwhile_is_not_written(server: PowerDns, config: 
     with pytest.raises(RegistrarRefused, match="changed"):
         registrar_asking.apply(config, zone, plan(zone), mark=found.mark, replace=())
     assert server.ask(zone, "MX") == ["5 mx.new.example."]
+
+
+def test_a_refused_change_leaves_the_former_one_to_be_taken_back_and_one_cut_off_goes_back_whole(
+    server: PowerDns, config: Config, zone: str
+) -> None:
+    write(config, zone, plan(zone))
+    with pytest.raises(RegistrarRefused, match="changed"):
+        registrar_asking.apply(config, zone, plan(zone), mark="0" * 32, replace=())
+    journal = registrar.folder(config.state) / "keys" / f"{zone}.last"
+    steps = registrar_asking.state(config, zone).steps
+    journal.write_text(journal.read_text().replace('{"end": true}\n', ""))  # as after a kill in the middle
+    write(config, zone, plan(zone, Choices(dmarc="reject")))
+    assert registrar_asking.state(config, zone).steps == steps + 2
+    assert registrar_asking.undo(config, zone) == {}
+    assert server.ask(f"_dmarc.{zone}", "TXT") == []
+    assert registrar_asking.look(config, zone, plan(zone)).clashes == ()
 
 
 def test_a_wrong_key_is_not_kept_and_a_former_one_stays(config: Config, zone: str) -> None:
@@ -253,4 +271,4 @@ def test_an_administrator_gives_a_key_sees_what_differs_writes_it_and_takes_it_b
 
 def test_a_stopped_service_is_said_with_what_to_do(domain: Domain, console: Client, settings: object) -> None:
     settings.BEFFROI = replace(settings.BEFFROI, state=Path("/nonexistent"))  # type: ignore[attr-defined]
-    assert "./beffroi status" in said(console.get(f"/domaines/{domain.id}/fournisseur/"), 409)
+    assert "./beffroi status" in said(console.get(f"/domaines/{domain.id}/fournisseur/"))

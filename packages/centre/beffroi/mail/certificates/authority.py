@@ -52,7 +52,11 @@ class Authority:
         count = 0
         for path in sorted((places.folder(self._config.state) / "orders").iterdir()):
             order, answer = places.read(path), self._answer_path(path.name)
-            if not order or places.read(answer).get("number") == order.get("number"):
+            if (
+                path.name.startswith(".")
+                or not order
+                or places.read(answer).get("number") == order.get("number")
+            ):
                 continue
             places.write(answer, {"number": order["number"], **self._carry_out(path.name, str(order["csr"]))})
             count += 1

@@ -56,7 +56,8 @@ class Keeper:
         # Who waits longest first, so that a few that fail never keep others back.
         wanted = sorted((self._folder / "wanted").iterdir(), key=lambda one: self._told(one.name).tried_at)
         for path in wanted:
-            names = rules.names(path.name, places.read(path).get("names") or ())
+            listed = places.read(path).get("names")
+            names = rules.names(path.name, listed) if isinstance(listed, list) else ()
             if names:
                 self._one(path.name, names)
 
@@ -79,7 +80,7 @@ class Keeper:
             return
         if told.code and clock.epoch_s() < told.tried_at + rules.wait_s(told.failures, told.code):
             return
-        if sum(1 for _ in (self._folder / "orders").iterdir()) < rules.MAX_OPEN:
+        if len(list((self._folder / "orders").glob("[!.]*"))) < rules.MAX_OPEN:
             self._ask(domain, names, told)
 
     def _ask(self, domain: str, names: tuple[str, ...], told: Told) -> None:

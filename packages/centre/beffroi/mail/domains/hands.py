@@ -81,6 +81,10 @@ class Hands:
             raise Trouble("odd") from None
         return set(self._raw)
 
+    def sees(self, one: Row) -> bool:
+        """Whether it stands there, as of the last listing and what was done since."""
+        return one in self._raw
+
     def add(self, one: Row) -> None:
         data = quoted(one.data) if one.type == "TXT" and self._provider.quoted else one.data
         if one.type == "CAA":
@@ -218,11 +222,11 @@ def _each(hands: Hands, verb: str, rows: Iterable[Row], refused: dict[str, str])
 def undo(hands: Hands, journal: Sequence[tuple[str, Row]]) -> dict[str, str]:
     """Backwards, what is still as we left it."""
     refused: dict[str, str] = {}
-    present = hands.rows()
+    hands.rows()
     for verb, one in reversed(journal):
-        if verb == "add" and one in present:
+        if verb == "add" and hands.sees(one):
             _each(hands, "remove", [one], refused)
-        elif verb == "remove" and one not in present:
+        elif verb == "remove" and not hands.sees(one):
             _each(hands, "add", [one], refused)
     return refused
 

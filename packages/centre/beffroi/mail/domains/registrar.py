@@ -40,6 +40,7 @@ TASK_S = 50.0
 """A person waits, and the front door ends what takes a minute. What is left is done by the next try."""
 _AT_ONCE = 4
 _NAME = re.compile(r"(?=.{4,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+\Z")
+_END = '{"end": true}\n'
 log = logging.getLogger("beffroi.mail.registrar")
 Answer = dict[str, Any]
 
@@ -86,8 +87,8 @@ class Store:
         for what in kinds:
             self._path(what).unlink(missing_ok=True)
 
-    def steps(self) -> list[tuple[str, list[str]]]:
-        """Of the last change, in order."""
+    def steps(self) -> list[tuple[str, list[str], bool]]:
+        """Of the last change, in order: add or remove, the record, whether we had written it before."""
         try:
             lines = self._path("last").read_text("utf-8").splitlines()
         except OSError:
@@ -96,8 +97,18 @@ class Store:
         for line in lines:
             with contextlib.suppress(ValueError):  # a line that a power cut left half written was not begun
                 step = json.loads(line)
-                found.append((step["doing"], step["row"]))
+                if "doing" in step:
+                    found.append((step["doing"], step["row"], step["ours"]))
         return found
+
+    def begin(self) -> None:
+        """A new change, or more of one that was cut off: that one is taken back as a whole."""
+        try:
+            ended = self._path("last").read_text("utf-8").endswith(_END)
+        except OSError:
+            return
+        if ended:
+            self.forget("last")
 
     def note(self, line: bytes) -> None:
         """One step, on disk when this returns."""
@@ -177,7 +188,6 @@ class Registrar:
         task = {"records": asked["records"], "ours": store.read("ours") or []}
         if verb == "apply":
             task |= {"mark": asked["mark"], "replace": asked["replace"]}
-            store.forget("last")
         return self._run(verb, domain, kept, store, task) | {"ours": store.read("ours") or []}
 
     def _state(self, store: Store) -> Answer:
@@ -208,7 +218,7 @@ class Registrar:
         steps = store.steps()
         if not steps:
             raise Refused("nothing")
-        answer = self._run("undo", domain, kept, store, {"journal": steps})
+        answer = self._run("undo", domain, kept, store, {"journal": [step[:2] for step in steps]})
         if not answer["refused"]:
             store.forget("last")
         return answer
@@ -221,17 +231,26 @@ class Registrar:
         task = {"verb": verb, "domain": domain, "provider": kept["provider"], "keys": kept["keys"]}
         task |= {"options": options, "resolver_port": self._config.resolver_port, **more}
         ours = {tuple(one) for one in store.read("ours") or []}
+        before = {tuple(row) for _doing, row, had in store.steps() if had}
         answer: Answer = {"ok": False, "code": "slow"}
+        began = False
         for line in self._lines(json.dumps(task).encode()):
             step = json.loads(line)
             if "doing" not in step:
                 answer = step
                 continue
-            if verb == "apply":
-                store.note(line + b"\n")
             one = tuple(step["row"])
-            ours = ours | {one} if (step["doing"] == "add") == (verb == "apply") else ours - {one}
+            if verb == "apply":
+                if not began:
+                    store.begin()
+                began = True
+                store.note(json.dumps({**step, "ours": one in ours}).encode() + b"\n")
+            # What is put back is ours again where it was.
+            added = step["doing"] == "add" and (verb == "apply" or one in before)
+            ours = ours | {one} if added else ours - {one}
             store.write("ours", sorted(ours))
+        if began and answer["ok"]:
+            store.note(_END.encode())
         if not answer["ok"]:
             log.info("%s: %s: %s", domain, verb, answer["code"])
             raise Refused(str(answer["code"]))

@@ -64,7 +64,12 @@ def registrar(request: HttpRequest, actor: Actor, domain_id: str) -> HttpRespons
         "problem": problem,
         **shown,
     }
-    return page(request, "console/domain_registrar.html", context, status=409 if problem else 200)
+    return page(
+        request,
+        "console/domain_registrar.html",
+        context,
+        status=409 if problem and request.method == "POST" else 200,
+    )
 
 
 def _keep(actor: Actor, one: Domain, given: QueryDict) -> Shown:
