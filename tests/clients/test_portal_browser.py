@@ -249,6 +249,7 @@ CONSOLE_PAGES = {
     "domaines": "/domaines/",
     "domaine": "/domaines/{domain_id}/",
     "domaine-lettre": "/domaines/{domain_id}/lettre/",
+    "domaine-fournisseur": "/domaines/{domain_id}/fournisseur/?chez=ovh",
     "sonde": "/sonde/",
     "domaine-envois": "/domaines/{domain_id}/envois/",
     "sources": "/sources/",

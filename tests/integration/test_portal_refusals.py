@@ -281,6 +281,7 @@ CONSOLE = {
     "mail_domain": Rule("thing", DOMAIN, {"word": "choose", "dmarc": "reject", "sts": "none"}),
     "mail_domain_zone": Rule("thing", DOMAIN),
     "mail_domain_letter": Rule("thing", DOMAIN),
+    "mail_domain_registrar": Rule("thing", DOMAIN, {"word": "look"}),
     "mail_domain_senders": Rule("thing", DOMAIN, {"act": "ours", "operator": "mailer.example.net"}),
     "mail_probe": Rule("own"),
     "mail_backups": Rule("own"),

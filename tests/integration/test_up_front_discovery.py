@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 from beffroi.lib.config import Config
+from beffroi.mail.certificates import places
 from beffroi.mail.domains import asking, records
 from beffroi.supervise import front
 
@@ -61,7 +62,7 @@ def centre() -> Iterator[Config]:
 
 def _certificate(config: Config) -> None:
     """Its own authority, as a public one would issue it: the file that the Département puts there."""
-    folder = front.domain_certificates(config)
+    folder = places.installed(config.state)
     folder.mkdir()
     key, pem = folder / "key", folder / f"{DOMAIN}.pem"
     names = ",".join(f"DNS:{label}{DOMAIN}" for label in front.DISCOVERY_HOSTS)
@@ -100,7 +101,7 @@ def ask(
 
 
 def authorities(config: Config) -> str:
-    return str(front.domain_certificates(config) / f"{DOMAIN}.pem")
+    return str(places.installed(config.state) / f"{DOMAIN}.pem")
 
 
 def test_a_sender_fetches_the_policy_with_a_certificate_that_holds(centre: Config) -> None:

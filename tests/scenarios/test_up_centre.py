@@ -17,6 +17,7 @@ import smtplib
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ PORTS = {
     "managesieve_port": 22917,
     "sieve_port": 22994,
     "resolver_port": 22953,
+    "acme_port": 22980,
 }
 MAILBOX = "secretariat@saulieu.test"
 HOST = "colis-suivi-paiement.example.net"
@@ -152,6 +154,7 @@ def centre() -> Iterator[Centre]:
         values = [f'user = "{USER}"', *(f"{name} = {port}" for name, port in PORTS.items())]
         if url:
             values.append(f'database_url = "{url}"')
+        values.append('acme_directory = "https://localhost:9/dir"')  # nobody answers; nothing asks for it
         (state / "beffroi.toml").write_text("\n".join(values) + "\n")
         ready, log = state / "ready.json", state / "up.log"
         command = (sys.executable, "-m", "beffroi.cli", "up", "--state", str(state), "--no-install")
@@ -258,6 +261,22 @@ def rows(centre: Centre) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in found["status"]["processes"]}
 
 
+def keys_of_certificates_and_of_the_account_are_apart(centre: Centre) -> None:
+    acme, keeper = (groups_of(rows(centre)[name]["pid"]) for name in ("acme", "certificates"))
+    folder = centre.state / "acme"
+    account, keys = folder / "account" / "key.pem", folder / "keys"
+    assert (account.stat().st_uid, account.stat().st_mode & 0o777) == (acme[0], 0o600)
+    assert (keys.stat().st_uid, keys.stat().st_mode & 0o777) == (0, 0o700)
+    assert keeper[0] == 0
+    lines = Path(f"/proc/{rows(centre)['certificates']['pid']}/status").read_text().splitlines()
+    values = {name: found.split() for name, _, found in (line.partition(":") for line in lines)}
+    assert {int(values[name][0], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")} == {0}
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{PORTS['acme_port']}/.well-known/acme-challenge/token_1234", timeout=20
+    ) as answer:
+        assert answer.read().startswith(b"token_1234.")
+
+
 def test_each_process_reads_only_its_secrets_and_comes_back_after_a_kill(centre: Centre) -> None:
     secrets_folder = centre.state / "secrets"
     assert secrets_folder.stat().st_mode & 0o7777 == 0o710
@@ -265,13 +284,14 @@ def test_each_process_reads_only_its_secrets_and_comes_back_after_a_kill(centre:
     before = rows(centre)
     who = {name: groups_of(before[name]["pid"]) for name in EVERY_PYTHON}
     # Whoever talks to strangers, or opens what they mail, cannot even enter the folder, nor the database's.
-    strangers = [groups_of(before[name]["pid"]) for name in ("fetch", "reports", "scan")]
+    strangers = [groups_of(before[name]["pid"]) for name in ("fetch", "reports", "scan", "registrar", "acme")]
     assert len({uid for uid, _groups in strangers}) == len(strangers)
     for stranger, its_groups in strangers:
         assert stranger not in {0, *(uid for uid, _groups in who.values())}
         assert its_groups.isdisjoint(group for _uid, groups in who.values() for group in groups)
         assert secrets_folder.stat().st_gid not in its_groups
     assert (centre.state / "db").stat().st_mode & 0o077 == 0
+    keys_of_certificates_and_of_the_account_are_apart(centre)
     assert 0 not in {uid for uid, _groups in who.values()}
     for name, readers in READERS.items():
         path = secrets_folder / name

@@ -94,7 +94,7 @@ def _remove_user(name: str) -> None:
         pwd.getpwnam(name)
     except KeyError:
         return
-    for user in (name, f"{name}-fetch", f"{name}-reports", f"{name}-scan"):
+    for user in (name, *(f"{name}-{other}" for other in preparation.OTHER_USERS)):
         subprocess.run(("/usr/sbin/userdel", user), check=False, stderr=subprocess.DEVNULL)
     for readers in (secret_files.FEED, secret_files.PAGES):
         subprocess.run(("/usr/sbin/groupdel", f"{name}-{readers}"), check=False, stderr=subprocess.DEVNULL)

@@ -132,12 +132,30 @@ class Config:
         "Zone of the Département that holds all DKIM keys; a commune's zone then only points to it and keys change"
         " without it. Empty: the keys stand in each commune's zone.",
     )
+    acme_directory: str = _setting(
+        "",
+        "Directory of the authority (ACME) that certifies the communes' names, for example"
+        " https://acme-v02.api.letsencrypt.org/directory; setting it accepts its terms. Empty: certificates are put"
+        " into STATE/tls/domains by hand.",
+    )
+    acme_email: str = _setting("", "Address that the authority may write to; empty: none.")
+    acme_ca: str = _setting(
+        "", "File of authorities that prove the ACME server's own certificate; empty: the usual public ones."
+    )
+    acme_port: int = _port(
+        80, "HTTP, challenges of the authority and nothing else; only with acme_directory."
+    )
     dns_update_server: str = _setting(
         "", "DNS server that takes our updates (RFC 2136), 'address' or 'address@port'; empty: none."
     )
     dns_update_key: str = _setting(
         "",
         "Name of the TSIG key (hmac-sha256) of these updates; its secret: STATE/secrets/dns-update.key, in base64.",
+    )
+    powerdns_api: str = _setting(
+        "",
+        "Address of a PowerDNS server's API (https://dns.example:8081) that holds zones of communes; empty: none. Its"
+        " key is handed in on the page of a domain.",
     )
     outgoing_mail: bool = _setting(False, "Let mail leave for other servers. Off in a demonstration.")
     outgoing_name: str = _setting(

@@ -9,6 +9,7 @@ Source:  docs/internals/supervisor.md.
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 from beffroi.core.planes import wake
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.process import Process
+from beffroi.mail.domains import registrar, registrar_asking
 from beffroi.mail.engines import probes
 from beffroi.mail.engines import setup as mail
 from beffroi.mail.reports import intake
@@ -64,6 +66,8 @@ def processes(config: Config) -> list[Process]:
         _managesieve(config),
         _fetch(config),
         _reports(config),
+        _registrar(config),
+        *([_authority(config), _certificates(config)] if config.acme_directory else []),
         _django(config, "console", "beffroi.settings.console", workers=1),
         front.process(config),
         *front.box_processes(config),
@@ -193,6 +197,50 @@ def _reports(config: Config) -> Process:
         socket=intake.wake_socket(config.state),
         healthy=lambda: listens(intake.wake_socket(config.state)),
         advice=f"Look at {config.log / 'reports.log'}.",
+    )
+
+
+def _registrar(config: Config) -> Process:
+    """It holds keys of providers and reads what these say, so it is a user of its own, in no group of ours."""
+    path = registrar.socket_path(config.state)
+    return Process(
+        name="registrar",
+        argv=(sys.executable, "-m", "beffroi.mail.domains.registrar"),
+        user=secret_files.registrar_user(config),
+        environment=_environment(config, None),
+        socket=path,
+        healthy=lambda: "" if registrar_asking.answers(config) else "The process registrar does not answer.",
+        advice=f"Look at {config.log / 'registrar.log'}.",
+    )
+
+
+def _authority(config: Config) -> Process:
+    """It talks to the certificate authority with the account's key and no other."""
+    return Process(
+        name="acme",
+        argv=(sys.executable, "-m", "beffroi.mail.certificates.authority"),
+        user=secret_files.acme_user(config),
+        environment=_environment(config, None),
+        healthy=lambda: "",
+        advice=f"Look at {config.log / 'acme.log'}.",
+    )
+
+
+def _certificates(config: Config) -> Process:
+    """It makes the keys of the communes' certificates; of root it has the name and the files, no power."""
+    limited = ("/usr/bin/setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+    return Process(
+        name="certificates",
+        argv=(
+            *(limited if os.getuid() == 0 else ()),
+            sys.executable,
+            "-m",
+            "beffroi.mail.certificates.keeper",
+        ),
+        environment=_environment(config, None),
+        network=False,
+        healthy=lambda: "",
+        advice=f"Look at {config.log / 'certificates.log'}.",
     )
 
 

@@ -115,7 +115,8 @@ def check_ports(config: Config) -> None:
 def _wanted(config: Config) -> list[_Wanted]:
     public = "0.0.0.0" if config.listen == "*" else config.listen  # noqa: S104 - what the setting asks for
     stream, datagram = socket.SOCK_STREAM, socket.SOCK_DGRAM
-    found = [_Wanted(name, getattr(config, name), public, stream) for name in _PUBLIC_SETTINGS]
+    names = (*_PUBLIC_SETTINGS, *(("acme_port",) if config.acme_directory else ()))
+    found = [_Wanted(name, getattr(config, name), public, stream) for name in names]
     found += [_Wanted(name, getattr(config, name), "127.0.0.1", stream) for name in _LOOPBACK_SETTINGS]
     return [*found, _Wanted("resolver_port", config.resolver_port, "127.0.0.1", datagram)]
 

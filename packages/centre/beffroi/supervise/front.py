@@ -25,6 +25,8 @@ from pathlib import Path
 
 from beffroi.lib.config import Config
 from beffroi.lib.process import Process
+from beffroi.mail.certificates.places import installed
+from beffroi.supervise import acme
 from beffroi.supervise.certificates import front_names
 from beffroi.supervise.secret_files import python_owner, supervisor_owner, write_file
 
@@ -144,7 +146,7 @@ def configuration(config: Config, *, drop_privileges: bool, box_front: str = "")
         lines += ["    user haproxy", f"    group {group}", f"    chroot {config.run}"]
     lines += [
         f"    maxconn {_connections(config, box_front)}",
-        *(["    nbthread 1"] if box_front else []),
+        *(["    nbthread 1"] if box_front else acme.admin_line(config)),
         "    log stderr format raw local0 notice",
         "    ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets",
         "    ssl-default-bind-ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
@@ -168,7 +170,9 @@ def configuration(config: Config, *, drop_privileges: bool, box_front: str = "")
     for listener in _listeners(config):
         if _serves(config, listener, box_front):
             lines += [*_frontend(config, listener), *_tables(listener)]
-    if box_front:
+    if not box_front:
+        lines += acme.frontend(config, _addresses(config, config.acme_port))
+    else:
         lines += [
             "frontend alive",
             f"    bind unix@{_socket(config, box_front)} mode 600",
@@ -216,10 +220,9 @@ def _frontend(config: Config, listener: _Listener) -> list[str]:
     pem = config.state / "tls" / "portal.pem"
     alpn = "http/1.1" if listener.name == "box" else "h2,http/1.1"
     crt = f"crt {pem}"
-    if listener.name == "portal" and has_domain_certificates(config):
-        crt += (
-            f" crt {domain_certificates(config)}"  # the name in the hello chooses; portal.pem stays the first
-        )
+    folder = installed(config.state)
+    if listener.name == "portal" and (acme.on(config) or any(folder.glob("*.pem"))):
+        crt += f" crt {folder}"  # the name in the hello chooses; portal.pem stays the first
     binds = [f"bind {address} ssl {crt} alpn {alpn}" for address in _addresses(config, listener.port)]
     others = " or discovery" if listener.name == "portal" else ""
     names = " ".join(name for name in front_names(config) if ":" not in name)
@@ -295,16 +298,6 @@ def _page_policy() -> str:
 def page_path(config: Config) -> Path:
     """The page of an answer 429: HAProxy reads it once, at its start."""
     return config.state / "haproxy" / "429.html"
-
-
-def domain_certificates(config: Config) -> Path:
-    """Certificates of the communes' names (``mta-sts.DOMAIN`` and so on), one PEM each with its key, of a public
-    authority; read at a start of the front door."""
-    return config.state / "tls" / "domains"
-
-
-def has_domain_certificates(config: Config) -> bool:
-    return any(domain_certificates(config).glob("*.pem"))
 
 
 def _addresses(config: Config, port: int) -> list[str]:

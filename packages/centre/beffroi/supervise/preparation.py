@@ -21,10 +21,11 @@ from pathlib import Path
 from beffroi.lib import durable
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.errors import BeffroiError
-from beffroi.supervise import accounts, centre, certificates, children, kernel_limits, secret_files
+from beffroi.supervise import accounts, acme, centre, certificates, children, kernel_limits, secret_files
 from beffroi.supervise.secret_files import python_owner, supervisor_owner, write_file
 
 PYTHON_USER = "beffroi"
+OTHER_USERS = ("fetch", "reports", "scan", "registrar", "acme")
 _COMMIT = b"kept\n"
 
 
@@ -54,9 +55,9 @@ def write_first_settings(state: Path, *, user: str) -> bool:
 
 
 def make_user(name: str) -> None:
-    """Make what is missing of the system user of the Python processes, of those that fetch outside sources, read
-    reports and open attached files, and the groups that open secrets."""
-    for user in (name, f"{name}-fetch", f"{name}-reports", f"{name}-scan"):
+    """Make what is missing of the system user of the Python processes, of those that have one of their own, and of the
+    groups that open secrets."""
+    for user in (name, *(f"{name}-{other}" for other in OTHER_USERS)):
         if not _known(pwd.getpwnam, user):
             command = ("/usr/sbin/useradd", "--system", "--user-group", "--no-create-home")
             subprocess.run(
@@ -84,6 +85,7 @@ def prepare(config: Config) -> list[str]:
     secret_files.generate(config)
     notices = [secret_files.renew_delegation(config), kernel_limits.raise_watchers()]
     certificates.ensure(config)
+    acme.prepare(config)
     centre.write_files(config)
     secret_files.settle_directory(config)
     return [notice for notice in notices if notice]
@@ -106,6 +108,7 @@ def _directories(config: Config) -> None:
     ):
         _settled(config, name, mode, (owner.uid, owner.gid))
     _source_directories(config, owner)
+    _registrar_directories(config, owner)
     for name, mode in (("log", 0o755), ("supervisor", 0o755)):
         path = config.state / name
         path.mkdir(exist_ok=True)
@@ -122,6 +125,14 @@ def _source_directories(config: Config, owner: secret_files.Owner) -> None:
         ("sources/brought", fetch.uid, owner.gid, 0o2770),
     ):
         _settled(config, name, mode, (uid, gid))
+
+
+def _registrar_directories(config: Config, owner: secret_files.Owner) -> None:
+    """Its socket is for the Python user; its keys are for nobody else."""
+    user = secret_files.registrar_user(config)
+    own = owner if user is None else secret_files.user_owner(user)
+    _settled(config, "registrar", 0o2750, (own.uid, owner.gid))
+    _settled(config, "registrar/keys", 0o700, (own.uid, own.gid))
 
 
 def _settled(config: Config, name: str, mode: int, owner: tuple[int, int]) -> None:

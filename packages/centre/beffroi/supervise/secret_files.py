@@ -139,6 +139,16 @@ def scan_user(config: Config) -> str | None:
     return f"{config.user}-scan" if config.user else None
 
 
+def registrar_user(config: Config) -> str | None:
+    """The system user that holds the keys of providers of domains, and no secret of ours."""
+    return f"{config.user}-registrar" if config.user else None
+
+
+def acme_user(config: Config) -> str | None:
+    """The system user that talks to the certificate authority and opens the account's key alone."""
+    return f"{config.user}-acme" if config.user else None
+
+
 def put(config: Config, name: str, data: bytes) -> None:
     """Write STATE/secrets/NAME for those who may read it. Errors: UserMissing."""
     owner, mode = _owner_and_mode(config, name)

@@ -170,7 +170,16 @@ def note_published(*, actor: Actor, domain: Domain, server: str, count: int) -> 
         defaults={"collectivite_id": domain.collectivite_id, "published_at": clock.now()},
     )
     _record(actor, "mail:domain:published", domain, {"server": server, "count": count})
-    _tell("mail:domain_changed", domain)
+    _tell("mail:domain_published", domain)
+
+
+@transaction.atomic
+def note_registrar(*, actor: Actor, domain: Domain, what: str, provider: str = "") -> None:
+    """``what``: kept or forgotten (a provider's key), undone (the last change). Errors: NotAllowed."""
+    _only_the_departement(actor)
+    _record(actor, f"mail:registrar:{what}", domain, {"provider": provider})
+    if what == "undone":
+        _tell("mail:domain_published", domain)
 
 
 @transaction.atomic

@@ -15,6 +15,7 @@ from beffroi.core.events import Event, consumer, periodic
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
+from beffroi.mail.certificates import wanting
 from beffroi.mail.domains import actions, checking, queries, update
 from beffroi.mail.domains.models import DkimKey
 
@@ -57,6 +58,20 @@ def publish_own(event: Event) -> None:
     domain = Domain.objects.filter(pk=event.payload["domain_id"]).first()
     if domain is not None and config.dns_update_server and config.mail_dkim_zone:
         update.apply(update.server(config), queries.own_records(domain))
+
+
+@consumer(name="mail.domain_read_back", kinds=("mail:domain_published",), group="sources", atomic=False)
+def read_back(event: Event) -> None:
+    """What was just written is looked at from outside, as each day."""
+    domain = Domain.objects.filter(pk=event.payload["domain_id"]).first()
+    if domain is not None:
+        checking.check_and_store(SYSTEM, domain)
+
+
+@periodic("mail.certificates_wanted", every_s=300.0, group="sources")
+def want_certificates() -> None:
+    """Names that lead to us may have a certificate; the process ``certificates`` reads which."""
+    wanting.update()
 
 
 @periodic("mail.domain_checks", every_s=300.0, group="sources")

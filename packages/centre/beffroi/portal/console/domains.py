@@ -20,7 +20,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid
 from beffroi.mail.domains import actions, checking, queries, update, zone
 from beffroi.mail.reports import queries as reports
-from beffroi.portal import domain_view, domain_words
+from beffroi.portal import certificate_view, domain_view, domain_words
 from beffroi.portal.pages import for_administrators, page
 
 CHECK_S = 20.0
@@ -66,6 +66,7 @@ def domain(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
     context = {
         "place": "communes",
         **domain_view.context(one),
+        **certificate_view.context(one),
         "problem": problem,
         "collectivite_name": communes.access_collectivite(actor, one.collectivite_id).name,
         "own": zone.lines("", queries.own_records(one)),

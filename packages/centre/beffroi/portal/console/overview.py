@@ -27,6 +27,7 @@ from beffroi.lib import clock
 from beffroi.mail import queries as mail
 from beffroi.mail.backup import queries as restores
 from beffroi.mail.backup import told as backed_up
+from beffroi.mail.certificates import wanting as certificates
 from beffroi.mail.domains import queries as domains
 from beffroi.mail.probe import queries as probe
 from beffroi.mail.reports import queries as reports
@@ -168,7 +169,10 @@ def tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]
             reverse("waiting"),
         ),
     )
-    more = (_sending(actor), _senders(actor), _probe(actor), _listed(actor), _backup(), _restores(actor))
+    more = (
+        *(_sending(actor), _senders(actor), _probe(actor), _listed(actor), _backup(), _restores(actor)),
+        _certificates(actor),
+    )
     for count, said, url in (*counted, *more):
         if count:
             found.append({"said": said % {"n": count}, "url": url})
@@ -181,6 +185,17 @@ def _sending(actor: Actor) -> tuple[int, Any, str]:
         sending.alarms(actor).count(),
         ngettext_lazy("%(n)s compte de courriel envoie trop", "%(n)s comptes de courriel envoient trop", "n"),
         reverse("outgoing"),
+    )
+
+
+def _certificates(actor: Actor) -> tuple[int, Any, str]:
+    """Certificates of domains that end within 14 days and were not renewed."""
+    return (
+        len(certificates.alarms(actor)),
+        ngettext_lazy(
+            "%(n)s certificat de domaine finit bientôt", "%(n)s certificats de domaine finissent bientôt", "n"
+        ),
+        reverse("mail_domains"),
     )
 
 

@@ -1,0 +1,53 @@
+"""The certificate of a domain's names as the console shows it, in plain words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy
+
+from beffroi.core.communes.models import Domain
+from beffroi.mail.certificates import rules, wanting
+
+REASONS = {
+    "challenge": gettext_lazy(
+        "L’autorité n’a pas trouvé notre porte sous ces noms. Vérifiez que le port 80 du centre est ouvert sur Internet"
+        " et que la zone ne les mène nulle part ailleurs, en IPv6 non plus."
+    ),
+    "caa": gettext_lazy(
+        "La zone interdit à cette autorité d’émettre (CAA). Faites publier la ligne CAA de cette page."
+    ),
+    "rate": gettext_lazy("L’autorité a reçu trop de demandes pour ce domaine. Rien à faire : attendez."),
+    "silent": gettext_lazy("L’autorité ne répond pas. Rien à faire si cela ne dure pas."),
+    "refused": gettext_lazy(
+        "L’autorité a refusé la demande. Son motif est dans le journal technique acme.log."
+    ),
+    "odd": gettext_lazy(
+        "Ce qui est revenu n’est pas ce qui avait été demandé. Prévenez l’exploitant : acme.log."
+    ),
+}
+
+
+def context(domain: Domain) -> dict[str, Any]:
+    """{} where certificates are put in place by hand."""
+    if not settings.BEFFROI.acme_directory:
+        return {}
+    told, names = wanting.told(domain), wanting.wanted(domain)
+    again = told.tried_at + rules.wait_s(told.failures, told.code) if told and told.code else 0
+    return {
+        "certificate": {
+            "names": names,
+            "held": told.names if told else (),
+            "until": _moment(told.not_after) if told else None,
+            "by_hand": bool(told and told.state == "by_hand"),
+            "reason": REASONS.get(told.code, REASONS["odd"]) if told and told.state == "failed" else "",
+            "again": _moment(again),
+            "soon": wanting.ends_soon(domain),
+        }
+    }
+
+
+def _moment(epoch_s: int) -> datetime | None:
+    return datetime.fromtimestamp(epoch_s, UTC) if epoch_s else None
