@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import io
 import json
+import random
 import shutil
 import subprocess
 import zipfile
@@ -23,7 +25,7 @@ from beffroi.mail import projections
 from beffroi.mail.backup import asking
 from beffroi.mail.backup.asking import BackupRefused
 from beffroi.mail.backup.work import Work
-from beffroi.mail.closing import actions, children, erasures, opening
+from beffroi.mail.closing import actions, children, erasures, exporting, opening
 from beffroi.mail.closing.models import Erasure, Export
 from beffroi.mail.engines import layout
 from beffroi.mail.models import Mailbox
@@ -31,9 +33,10 @@ from imapclient.exceptions import IMAPClientError
 
 from tests.clients.test_mail_backup import fill, held, work
 from tests.conftest import Commune
-from tests.mail_post import Post, needs_engines
+from tests.faults.test_mail_backup_faults import small_disk
+from tests.mail_post import Post, needs_engines, until
 
-__all__ = ["work"]
+__all__ = ["small_disk", "work"]
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
 PROFESSIONAL = {"INBOX": 120, "Projet/Été": 50, "Sent": 20}
@@ -165,6 +168,9 @@ def test_an_erased_mailbox_opens_nowhere_any_more(  # noqa: PLR0917
     with pytest.raises(Conflict):
         mail.reopen_mailbox(actor=beaune.referent, mailbox=box)
 
+    # A keeper that was killed in the middle of it leaves some.
+    for one in list(home.rglob("dovecot.index*"))[:5]:
+        one.unlink()
     post.engines.start("backup")
     Erasure.objects.update(next_run_at=clock.now())
     _until_done(post, erasure)
@@ -194,7 +200,6 @@ def _key(box: Mailbox) -> str:
 
 def _until_done(post: Post, erasure: Erasure) -> None:
     """The keeper's own first backup may be under way."""
-    from tests.mail_post import until
 
     def done() -> bool:
         Erasure.objects.update(next_run_at=clock.now())
@@ -218,3 +223,81 @@ def test_an_erasure_waits_for_dovecot_and_nothing_is_lost_before_its_time(
     mail.reopen_mailbox(actor=beaune.referent, mailbox=box)
     run_pending("main")
     assert len(held(post, box)["INBOX"]) == 121
+
+
+def test_an_export_that_is_killed_is_made_again_and_nothing_half_is_shown(
+    post: Post, beaune: Commune, places: Path, tmp_path: Path
+) -> None:
+    box = closed(post, beaune, "coupe")
+    export = actions.ask_export(actor=beaune.referent, mailbox=box)
+
+    def done() -> int:
+        export.refresh_from_db()
+        return export.done
+
+    for _ in range(2):
+        child = children.start(post.config)
+        until(lambda child=child: done() > 0 or child.poll() is not None, "the first mails")
+        child.kill()
+        child.wait()
+        export.refresh_from_db()
+        assert (export.state, export.key) == ("running", ""), "killed in the middle of it"
+        assert not actions.path_of(post.config, export.id).exists()
+        with pytest.raises(actions.ExportOver):
+            actions.download(actor=beaune.referent, export=export)
+    children.work(post.config)
+    export.refresh_from_db()
+    assert (export.state, export.done, export.attempts) == ("ready", 190, 3)
+    assert [one.name for one in places.iterdir()] == [f"{export.id}.sealed"]
+    assert not projections.opens(post.config, addresses=[opening.name_of(box)], app_passwords=[])
+    bag = unpacked(beaune, export, tmp_path)
+    subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "manifest-sha256.txt"], cwd=bag, check=True)
+
+
+def test_a_full_disk_is_said_and_an_export_leaves_room_for_mail(
+    post: Post, beaune: Commune, places: Path, small_disk: Path, monkeypatch: Any
+) -> None:
+    box = closed(post, beaune, "plein")
+    places.rmdir()
+    places.symlink_to(small_disk)
+    try:
+        for kept_free in (exporting.KEPT_FREE_BYTES, -(1 << 40)):
+            monkeypatch.setattr(exporting, "KEPT_FREE_BYTES", kept_free)
+            if kept_free < 0:
+                room = shutil.disk_usage(small_disk).free
+                (small_disk / "ballast").write_bytes(b"x" * (room - 16384))
+            export = actions.ask_export(actor=beaune.referent, mailbox=box)
+            children.work(post.config)
+            export.refresh_from_db()
+            assert (export.state, export.error, export.key) == ("failed", "disk", "")
+            assert not list(small_disk.glob("exp_*"))
+        (small_disk / "ballast").unlink()
+        again = actions.ask_export(actor=beaune.referent, mailbox=box)
+        children.work(post.config)
+        again.refresh_from_db()
+        assert again.state == "ready"
+    finally:
+        places.unlink()
+        places.mkdir()
+
+
+def test_an_erasure_that_is_killed_has_the_key_or_has_begun(
+    post: Post, beaune: Commune, administrator: Any, places: Path
+) -> None:
+    box = old(closed(post, beaune, "interrompu"))
+    erasure, rng = granted(box, beaune, administrator), random.Random(20261126)
+    for _ in range(5):
+        child = children.start(post.config)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(rng.uniform(1.0, 4.0))
+        child.kill()
+        child.wait()
+        erasure.refresh_from_db()
+        box.refresh_from_db()
+        assert (erasure.state, bool(box.crypt_key)) in {("granted", True), ("erasing", False)}
+        Erasure.objects.update(next_run_at=clock.now())
+    post.engines.start("backup")
+    _until_done(post, erasure)
+    post.engines.kill("backup")
+    assert erasure.mails == 202
+    assert not (layout.Paths(post.config.state).mailboxes / box.id).exists()

@@ -38,7 +38,7 @@ ATTEMPTS = 5
 AGAIN_S = 60
 GROUP_BYTES = 8 * 1024 * 1024
 """Mails held in memory at once, unless a single one is larger."""
-GROUP_MAILS = 100
+GROUP_MAILS = 25
 KEPT_FREE_BYTES = 512 * 1024 * 1024
 """An export never takes the last room of a disk on which mail arrives."""
 README = """Export d'une boîte aux lettres fermée, pour les archives (format BagIt 1.0, RFC 8493)
