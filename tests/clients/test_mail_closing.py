@@ -22,7 +22,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict
 from beffroi.mail import actions as mail
 from beffroi.mail import projections
-from beffroi.mail.backup import asking
+from beffroi.mail.backup import asking, told
 from beffroi.mail.backup.asking import BackupRefused
 from beffroi.mail.backup.work import Work
 from beffroi.mail.closing import actions, children, erasures, exporting, opening
@@ -172,7 +172,6 @@ def test_an_erased_mailbox_opens_nowhere_any_more(  # noqa: PLR0917
     for one in list(home.rglob("dovecot.index*"))[:5]:
         one.unlink()
     post.engines.start("backup")
-    Erasure.objects.update(next_run_at=clock.now())
     _until_done(post, erasure)
     assert not home.exists() and not (post.config.state / "backup-work" / "stage" / box.id).exists()
     assert '"crypt_key": ""' in (post.config.state / "backup-rows" / "rows.json").read_text()
@@ -199,15 +198,14 @@ def _key(box: Mailbox) -> str:
 
 
 def _until_done(post: Post, erasure: Erasure) -> None:
-    """The keeper's own first backup may be under way."""
-
     def done() -> bool:
         Erasure.objects.update(next_run_at=clock.now())
         children.work(post.config)
         erasure.refresh_from_db()
-        return erasure.state == "done"
+        return erasure.state == "done"  # "backup" while the keeper makes a backup of its own
 
     until(done, "the erasure")
+    assert erasure.waits_for == ""
 
 
 def test_an_erasure_waits_for_dovecot_and_nothing_is_lost_before_its_time(
@@ -231,13 +229,13 @@ def test_an_export_that_is_killed_is_made_again_and_nothing_half_is_shown(
     box = closed(post, beaune, "coupe")
     export = actions.ask_export(actor=beaune.referent, mailbox=box)
 
-    def done() -> int:
+    def begun(times: int) -> bool:
         export.refresh_from_db()
-        return export.done
+        return export.attempts == times and export.done > 0
 
-    for _ in range(2):
+    for times in (1, 2):
         child = children.start(post.config)
-        until(lambda child=child: done() > 0 or child.poll() is not None, "the first mails")
+        until(lambda child=child, times=times: begun(times) or child.poll() is not None, "the first mails")
         child.kill()
         child.wait()
         export.refresh_from_db()
@@ -296,6 +294,7 @@ def test_an_erasure_that_is_killed_has_the_key_or_has_begun(
         box.refresh_from_db()
         assert (erasure.state, bool(box.crypt_key)) in {("granted", True), ("erasing", False)}
         Erasure.objects.update(next_run_at=clock.now())
+    told.changed(post.config, backup_at=clock.epoch_s(), checked_at=clock.epoch_s())
     post.engines.start("backup")
     _until_done(post, erasure)
     post.engines.kill("backup")

@@ -179,6 +179,10 @@ _BY_CODE = {
         gettext_lazy("Cet export n’est plus téléchargeable"),
         gettext_lazy("Un fichier reste sept jours. Préparez un nouvel export sur la fiche de la boîte."),
     ),
+    "mail.downloads_busy": (
+        gettext_lazy("D’autres téléchargements sont en cours"),
+        gettext_lazy("Le fichier reste prêt : réessayez dans quelques minutes."),
+    ),
     "mail.export_damaged": (
         gettext_lazy("Le fichier de cet export est abîmé"),
         gettext_lazy(

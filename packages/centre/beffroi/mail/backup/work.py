@@ -225,13 +225,15 @@ class Work:
 
     def erase(self, asked: Answer) -> Answer:
         """Take away the files of a mailbox that Dovecot does not know, and its picture; what snapshots hold of it opens
-        with no key any more. Given again, it goes on. Errors: Busy, Invalid, Conflict, MailboxesUnusable."""
+        with no key any more. Given again, it goes on. Errors: Busy, Invalid, Conflict, MailboxesUnusable,
+        StoreFull, StoreFailed."""
         with self._alone():
             mailbox_id = str(asked.get("mailbox_id", ""))
             if not _MAILBOX.fullmatch(mailbox_id):
                 raise Invalid("mailbox")
             if mailbox_id in self._known() or self._has_key(mailbox_id):
                 raise Conflict("this mailbox is open, or has a key")
+            self.store.prepare()
             removed = hands.run(self.config, "erase", mailbox_id)[0]
             self._keep_rows()
             return {"removed": removed}

@@ -14,12 +14,15 @@ import resource
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 
 from django.conf import settings
 
+from beffroi.lib import clock
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.mail import projections
 from beffroi.mail.closing import erasing, exporting, queries
+from beffroi.mail.closing.models import Erasure
 
 MEMORY_BYTES = 1536 * 1024 * 1024
 log = logging.getLogger("beffroi.mail.closing")
@@ -70,6 +73,9 @@ def work(config: Config) -> None:
     while (export := queries.due_exports().first()) is not None:
         exporting.run(export)
     for erasure in queries.due_erasures():
+        # One that breaks off keeps the others waiting no longer than this.
+        again = clock.now() + timedelta(seconds=erasing.AGAIN_S)
+        Erasure.objects.filter(pk=erasure.pk).update(next_run_at=again)
         erasing.run(erasure)
 
 

@@ -82,8 +82,12 @@ class _Draft(io.RawIOBase):
         room = os.fstatvfs(self._file.fileno())
         if room.f_bavail * room.f_frsize < KEPT_FREE_BYTES + len(data):
             raise DiskFull
+        left = memoryview(data)
         try:
-            return self._file.write(data)
+            # What a full disk has room for is written, and only the next write says so.
+            while left:
+                left = left[self._file.write(left) :]
+            return len(data)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFull from None

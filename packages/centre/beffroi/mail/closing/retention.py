@@ -13,7 +13,8 @@ from beffroi.mail.closing.models import Erasure, Export
 
 
 def files(cutoff: datetime) -> QuerySet[Export]:
-    return Export.objects.filter(state=Export.State.READY, ready_at__lt=cutoff)
+    """Each has the end of its days."""
+    return Export.objects.filter(state=Export.State.READY, ends_at__lt=cutoff)
 
 
 def exports(cutoff: datetime) -> QuerySet[Export]:
@@ -27,6 +28,6 @@ def requests(cutoff: datetime) -> QuerySet[Erasure]:
     return Erasure.objects.filter(state__in=over, changed_at__lt=cutoff)
 
 
-category(Category("mail_export_files", 140, actions.EXPORT_DAYS, files, actions.end_old))
+category(Category("mail_export_files", 140, 0, files, actions.end_old))
 category(Category("mail_exports", 141, "retention_accounts_days", exports))
 category(Category("mail_erasure_requests", 142, "retention_accounts_days", requests))

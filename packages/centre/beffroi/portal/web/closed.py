@@ -6,6 +6,8 @@ Access: the référent of the collectivité of the session; for everybody else t
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from allauth.account.internal.flows import reauthentication
@@ -19,7 +21,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import Invalid, NotFound, existing
+from beffroi.lib.errors import Invalid, NotFound, Unavailable, existing
 from beffroi.mail.closing import actions, erasures, queries
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries as people
@@ -27,6 +29,39 @@ from beffroi.portal import closing_words, erasure_file
 from beffroi.portal.pages import asks_part, for_agents, page
 
 PLACE = {"place": "mail"}
+AT_ONCE = 2
+"""Downloads of a process: each holds one of its four threads for as long as the other side takes."""
+_room = threading.BoundedSemaphore(AT_ONCE)
+
+
+class DownloadsBusy(Unavailable):
+    """Other exports are being downloaded; try again shortly."""
+
+    code = "mail.downloads_busy"
+
+
+class _Pieces:
+    """What is sent; makes room for the next download at its end, however that comes."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._open = pieces, True
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._pieces)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            _room.release()
+
+    __del__ = close
 
 
 @require_GET
@@ -108,10 +143,16 @@ def download(request: HttpRequest, actor: Actor, mailbox_id: str, export_id: str
     """The ZIP, after a step-up; piece by piece, so that its size does not matter."""
     found = queries.access_export(actor, mailbox_id, export_id)
     reauthentication.raise_if_reauthentication_required(request, app="account")
-    pieces, size_bytes = actions.download(actor=actor, export=found)
+    if not _room.acquire(blocking=False):
+        raise DownloadsBusy
+    try:
+        pieces, size_bytes = actions.download(actor=actor, export=found)
+    except BaseException:
+        _room.release()
+        raise
     name = f"{queries.access_closed(actor, mailbox_id).address.replace('@', '-')}-{found.created_at:%Y-%m-%d}.zip"
     return StreamingHttpResponse(  # type: ignore[return-value]
-        pieces,
+        _Pieces(pieces),
         content_type="application/zip",
         headers={
             "Content-Length": str(size_bytes),
