@@ -3,6 +3,7 @@ Département, which sees no mailbox and no export."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
@@ -58,10 +59,15 @@ def access_erasure(actor: Actor, erasure_id: str) -> Erasure:
     return existing(visible_erasures(actor).filter(pk=erasure_id).first(), "erasure")
 
 
+def erasures_of(mailboxes: Collection[Mailbox]) -> dict[str, Erasure]:
+    """For each mailbox the one that stands, else the latest; one query."""
+    rows = Erasure.objects.filter(mailbox_id__in=[one.id for one in mailboxes]).order_by("created_at", "id")
+    return {one.mailbox_id: one for one in sorted(rows, key=lambda one: one.state in STANDING)}
+
+
 def erasure_of(mailbox: Mailbox) -> Erasure | None:
-    """The one that stands, else the latest."""
-    rows = Erasure.objects.filter(mailbox_id=mailbox.id)
-    return rows.filter(state__in=STANDING).first() or rows.order_by("-created_at").first()
+    """The same for one."""
+    return erasures_of([mailbox]).get(mailbox.id)
 
 
 def erasable_from(mailbox: Mailbox) -> datetime:

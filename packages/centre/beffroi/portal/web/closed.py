@@ -70,9 +70,15 @@ def mailboxes(request: HttpRequest, actor: Actor) -> HttpResponse:
     if not people.may_manage(actor):
         raise NotFound("page")
     rows = list(queries.closed_mailboxes(actor)[:200])
-    named = people.titles(rows)
+    named, erasures_ = people.titles(rows), queries.erasures_of(rows)
+    owners = identity.person_names({one.person_id for one in rows if one.person_id})
     shown = [
-        {"box": one, "title": named.get(one.id, ""), "owner": _owner(one), "erasure": _erasure(one)}
+        {
+            "box": one,
+            "title": named.get(one.id, ""),
+            "owner": owners.get(one.person_id or "", ""),
+            "erasure": closing_words.erasure(erasures_[one.id]) if one.id in erasures_ else None,
+        }
         for one in rows
     ]
     return page(request, "portal/closed_mailboxes.html", PLACE | {"rows": shown})
