@@ -7,7 +7,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +224,12 @@ def test_the_file_says_nothing_without_its_key_and_every_damage_is_seen(
 )
 def test_a_folders_name_is_no_path(folder: str, shown: str) -> None:
     assert bag.directory(1, folder) == shown
+
+
+def test_an_address_is_no_path() -> None:
+    day = date(2026, 11, 26)
+    assert bag.base("jean.bon@beaune.test", day) == "jean.bon-beaune.test-2026-11-26"
+    assert bag.base('../a"b@x.test', day) == "-a-b-x.test-2026-11-26"
 
 
 def test_the_pages_export_download_and_end(beaune: Commune, nuits: Commune, state: Config) -> None:

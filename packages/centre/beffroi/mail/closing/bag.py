@@ -14,7 +14,7 @@ import json
 import unicodedata
 import zipfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from beffroi.mail.closing.vault import Sink
 
@@ -30,12 +30,18 @@ def directory(number: int, folder: str) -> str:
     return f"{number:03d} {shown[:_MAX_NAME_CHARS].strip()}".strip()
 
 
-class Bag:
-    """``base``: the one directory at the top of the ZIP. ``out`` is ended by whoever opened it."""
+def base(address: str, day: date) -> str:
+    """Name of the bag of a mailbox, and of its ZIP: an address may hold what a path may not."""
+    plain = "".join(sign if sign.isascii() and (sign.isalnum() or sign in ".-") else "-" for sign in address)
+    return f"{plain.lstrip('.')}-{day:%Y-%m-%d}"
 
-    def __init__(self, out: Sink, base: str, *, at: datetime) -> None:
+
+class Bag:
+    """``name``: the one directory at the top of the ZIP. ``out`` is ended by whoever opened it."""
+
+    def __init__(self, out: Sink, name: str, *, at: datetime) -> None:
         self._zip = zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED)
-        self._base, self._at = base, at
+        self._base, self._at = name, at
         self._manifest: list[str] = []
         self._size_bytes = 0
         self._folders: dict[str, str] = {}

@@ -26,7 +26,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.closing import actions, opening
-from beffroi.mail.closing.bag import Bag
+from beffroi.mail.closing.bag import Bag, base
 from beffroi.mail.closing.models import Export
 from beffroi.mail.closing.opening import ClosedMailbox, NotClosed
 from beffroi.mail.closing.vault import KEY_BYTES, SealedWriter, Sink
@@ -150,7 +150,7 @@ def pack(export: Export, mailbox: Mailbox, box: ClosedMailbox, out: Sink) -> str
     total = sum(len(one.uids) for one in folders)
     actions.change(export, total=total, left_out=left_out)
     at = clock.now()
-    bag = Bag(out, f"{mailbox.address.replace('@', '-')}-{at:%Y-%m-%d}", at=at)
+    bag = Bag(out, base(mailbox.address, at), at=at)
     try:
         done = 0
         for one in folders:

@@ -22,7 +22,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Invalid, NotFound, Unavailable, existing
-from beffroi.mail.closing import actions, erasures, queries
+from beffroi.mail.closing import actions, bag, erasures, queries
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries as people
 from beffroi.portal import closing_words, erasure_file
@@ -156,7 +156,7 @@ def download(request: HttpRequest, actor: Actor, mailbox_id: str, export_id: str
     except BaseException:
         _room.release()
         raise
-    name = f"{queries.access_closed(actor, mailbox_id).address.replace('@', '-')}-{found.created_at:%Y-%m-%d}.zip"
+    name = bag.base(queries.access_closed(actor, mailbox_id).address, found.created_at) + ".zip"
     return StreamingHttpResponse(  # type: ignore[return-value]
         _Pieces(pieces),
         content_type="application/zip",
