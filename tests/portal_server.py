@@ -68,6 +68,7 @@ def seed_all() -> None:
         **fixtures_held.seed(found.agent_email),
         **seed_settings(found.agent_email),
     }
+    more |= seed_closed(more["referent_email"])
     fixtures_reports.seed(more["domain_id"])
     audit.seal()
     sys.stdout.write(json.dumps({**asdict(found), **more}))
@@ -257,6 +258,60 @@ def seed_settings(email: str) -> dict[str, str]:
         suspended_at=clock.now(),
     )
     return {"settings_mailbox_id": mailbox.id}
+
+
+def seed_closed(email: str) -> dict[str, str]:
+    """Closed mailboxes of a commune: one that is exported, one whose erasure is asked for, one that is erased."""
+    from datetime import timedelta
+
+    from beffroi.core.identity.actor import Actor
+    from beffroi.core.identity.models import Membership
+    from beffroi.lib import clock
+    from beffroi.mail.closing import erasures
+    from beffroi.mail.closing.models import Erasure, Export
+    from beffroi.mail.models import Mailbox
+
+    member = Membership.objects.get(person__email=email)
+    referent, now = Actor("person", member.person_id, member.collectivite_id, "referent"), clock.now()
+    made = {}
+    for name, days in (("urbanisme.ancien", 3), ("michel.bernard", 60), ("mairie.ancienne.adresse", 400)):
+        made[name] = Mailbox.objects.create(
+            collectivite_id=member.collectivite_id, address=f"{name}@nuits-saint-georges.test", crypt_key="-",
+            closed_at=now - timedelta(days=days),
+        )  # fmt: skip
+    new, asked, gone = made.values()
+    for state, more in (
+        (
+            "ready",
+            {
+                "ends_at": now + timedelta(days=6),
+                "ready_at": now,
+                "done": 4120,
+                "total": 4121,
+                "left_out": 31,
+            },
+        ),
+        ("failed", {"error": "disk"}),
+    ):
+        Export.objects.create(
+            mailbox_id=new.id, collectivite_id=new.collectivite_id, asked_by=referent.id, state=state,
+            sha256="4f0e" * 16, manifest_sha256="7a1b" * 16, size_bytes=1_204_881_220, **more,
+        )  # fmt: skip
+    Export.objects.create(
+        mailbox_id=asked.id, collectivite_id=asked.collectivite_id, asked_by=referent.id, state="running",
+        done=1200, total=4120, next_run_at=now + timedelta(days=1),
+    )  # fmt: skip
+    one = erasures.ask(actor=referent, mailbox=asked)
+    done = erasures.ask(actor=referent, mailbox=gone)
+    Erasure.objects.filter(pk=done.id).update(
+        state="done", visa="AD21 2026-114", mails=1841, private=12, hidden=3, size_bytes=310_448_112,
+        inventory_sha256="c0ff" * 16, granted_at=now, due_at=now, begun_at=now, done_at=now,
+    )  # fmt: skip
+    Mailbox.objects.filter(pk=gone.id).update(crypt_key="")
+    return {
+        "closed_new": new.id, "closed_asked": asked.id, "closed_gone": gone.id,
+        "erasure_asked": one.id, "erasure_done": done.id,
+    }  # fmt: skip
 
 
 def seed_sources() -> tuple[str, str]:

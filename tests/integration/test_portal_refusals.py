@@ -24,6 +24,7 @@ from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
 from beffroi.mail import sendings
 from beffroi.mail.aliases.models import Alias, AliasTarget, CatchAll
+from beffroi.mail.closing.models import Erasure, Export
 from beffroi.mail.drafts import Place
 from beffroi.mail.filters.models import Absence, FilterRule, Forward, Signature
 from beffroi.mail.held.models import HeldMail
@@ -115,6 +116,7 @@ HELD: Arguments = lambda world: {"held_id": world.held_id}  # noqa: E731
 FORWARD: Arguments = lambda world: {"forward_id": Forward.objects.get().id}  # noqa: E731
 RULE: Arguments = lambda world: {"mailbox_id": world.mailbox.id, "rule_id": FilterRule.objects.get().id}  # noqa: E731
 SCRIPT: Arguments = lambda world: {**mail()(world), "script_id": PersonalScript.objects.get().id}  # noqa: E731
+ERASED: Arguments = lambda world: {"mailbox_id": Export.objects.get().mailbox_id}  # noqa: E731
 INCIDENT: Arguments = lambda world: {"incident_id": world.incident_id}  # noqa: E731
 PORTAL = {
     "healthz": Rule("open"),
@@ -193,6 +195,10 @@ PORTAL = {
     "departures": Rule("own"),
     "departure_prepare": Rule("led", lambda world: {"person_id": world.beaune.colleague.id}),
     "departure": Rule("led", lambda world: {"departure_id": world.departure_id}),
+    "closed_mailboxes": Rule("own"),  # of a référent alone: tests/integration/test_portal_closed.py
+    "closed_mailbox": Rule("led", ERASED, {"word": "export"}),
+    "closed_certificate": Rule("led", ERASED),
+    "closed_export": Rule("led", lambda world: {**ERASED(world), "export_id": Export.objects.get().id}),
     "mail_list": Rule("thing", mail()),
     "mail_settings": Rule("thing", mail()),
     "mail_absence": Rule(
@@ -285,6 +291,10 @@ CONSOLE = {
     "mail_domain_senders": Rule("thing", DOMAIN, {"act": "ours", "operator": "mailer.example.net"}),
     "mail_probe": Rule("own"),
     "mail_backups": Rule("own"),
+    "closed_erasures": Rule("own"),
+    "closed_erasure": Rule(
+        "thing", lambda world: {"erasure_id": Erasure.objects.get().id}, {"word": "call_back"}
+    ),
     "outgoing": Rule("own"),
     "outgoing_account": Rule("thing", lambda world: {"alarm_id": world.mailbox.id}, {"word": "contain"}),
     "outgoing_partners": Rule("own", data={"word": "choose", "domain": "partenaire.example.org"}),
@@ -338,7 +348,7 @@ POSTED = (
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new", "mail_bank"),
     *("outgoing_account", "outgoing_mail", "outgoing_partners", "console_forward_end", "mail_handling"),
     *("mail_absence", "mail_filter_new", "mail_filter", "mail_script", "mail_signature", "forward_end"),
-    "delegation_end",
+    *("delegation_end", "closed_export"),
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours", "led")]
@@ -404,6 +414,12 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         ends_at=clock.now() + timedelta(days=9),
         by=beaune.agent.id,
     )
+    now, owner = clock.now(), {"collectivite_id": beaune.id, "asked_by": beaune.referent.id}
+    gone = Mailbox.objects.create(collectivite_id=beaune.id, address="partie@beaune.test", closed_at=now)
+    Erasure.objects.create(
+        **owner, mailbox_id=gone.id, approval_id="x", state="done", granted_at=now, begun_at=now, done_at=now
+    )
+    Export.objects.create(**owner, mailbox_id=gone.id, state="ready", ends_at=now + timedelta(days=1))
     return World(
         beaune,
         nuits,
@@ -463,6 +479,8 @@ def changed() -> tuple[object, ...]:
         set(NeverAgain.objects.values_list("pending", "revoked_at")),
         set(ImportJob.objects.values_list("id", "state")),
         set(Departure.objects.values_list("id", "state")),
+        set(Export.objects.values_list("id", "state", "downloads")),
+        set(Erasure.objects.values_list("id", "state")),
         Member.objects.filter(ended_at=None).count(),
         set(Alias.objects.values_list("address", "sends", "ended_at")),
         set(AliasTarget.objects.values_list("mailbox_id", "ended_at")),
@@ -579,7 +597,7 @@ def test_the_console_opens_to_its_administrator(name: str, world: World) -> None
         or (name.startswith("box_") and name not in ("box_code", "box_software", "box_together"))
     ]
     + [name for name in CONSOLE if name.startswith("incident") and name not in ("incidents", "incident_new")]
-    + ["look_back", "erasure"],
+    + ["look_back", "erasure", "closed_erasure"],
 )
 def test_what_does_not_exist_is_no_such_page_on_the_console_either(name: str, world: World) -> None:
     with on_listener("console"):
@@ -590,6 +608,7 @@ def test_what_does_not_exist_is_no_such_page_on_the_console_either(name: str, wo
             "incident": "incident_id",
             "look": "decision_id",
             "erasure": "approval_id",
+            "closed": "erasure_id",
         }
         key = keys.get(name.partition("_")[0], "campaign_id")
         path = reverse(name, kwargs={key: "cmp_" + "0" * 26})

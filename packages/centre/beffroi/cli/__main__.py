@@ -150,6 +150,12 @@ def _import(arguments: Sequence[str]) -> int:
     return consumers.one_import(arguments[0]) if arguments else consumers.main("import")
 
 
+def _closing(_arguments: Sequence[str]) -> int:
+    from beffroi.cli import consumers  # noqa: PLC0415
+
+    return consumers.closing()
+
+
 def _managesieve(arguments: Sequence[str]) -> int:
     from beffroi.cli import managesieve  # noqa: PLC0415
 
@@ -178,6 +184,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "webmail": _webmail,
     "sources": _sources,
     "import": _import,
+    "closing": _closing,
     "managesieve": _managesieve,
 }
 

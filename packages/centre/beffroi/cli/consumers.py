@@ -24,3 +24,11 @@ def one_import(job_id: str) -> int:
     from beffroi.mail.importing import children  # noqa: PLC0415
 
     return children.child(load(), job_id)
+
+
+def closing() -> int:
+    """A child of ``worker``."""
+    django.setup()
+    from beffroi.mail.closing import children  # noqa: PLC0415
+
+    return children.child(load())

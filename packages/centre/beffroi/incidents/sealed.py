@@ -1,4 +1,5 @@
-"""A file of an incident that can be checked without this centre: parts, their SHA-256, a signed manifest. Pure.
+"""A file of an incident, or of an erased mailbox, that can be checked without this centre: parts, their SHA-256, a
+signed manifest. Pure.
 
 Purpose: a complaint needs to show that nothing was changed since; ``sha256sum -c`` and ``openssl`` are enough for it.
 Format:  ZIP. ``empreintes.sha256`` as sha256sum writes it; ``manifeste.json`` names every part with size and hash, the
@@ -24,13 +25,20 @@ MANIFEST, SIGNATURE, KEY, SUMS = "manifeste.json", "manifeste.sig", "cle-publiqu
 
 
 def pack(
-    parts: Mapping[str, bytes], *, incident_id: str, at: datetime, audit_head: str, key: Ed25519PrivateKey
+    parts: Mapping[str, bytes],
+    *,
+    subject: Mapping[str, str],
+    at: datetime,
+    audit_head: str,
+    key: Ed25519PrivateKey,
+    mark: str = MARK,
 ) -> bytes:
-    """Return the ZIP. ``parts``: content by name."""
+    """Return the ZIP. ``parts``: content by name; ``subject``: of what it is the file, by a name of its identifier;
+    ``mark``: what kind of file."""
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(parts.items())}
     manifest = {
-        "beffroi": MARK,
-        "incident_id": incident_id,
+        "beffroi": mark,
+        **subject,
         "made_at": at.isoformat(timespec="seconds"),
         "audit_head": audit_head,
         "parts": [

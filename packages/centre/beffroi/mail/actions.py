@@ -80,12 +80,14 @@ def close_mailbox(*, actor: Actor, mailbox: Mailbox) -> bool:
 def reopen_mailbox(*, actor: Actor, mailbox: Mailbox) -> bool:
     """Undo a closing: the same key opens the same content; mail is accepted again once Dovecot knows it.
 
-    False if it was open. Errors: NotFound.
+    False if it was open. Errors: NotFound, Conflict (its content was erased).
     """
     if not (actor.sees_all or (actor.role == "referent" and actor.may_see(mailbox.collectivite_id))):
         raise NotFound("mailbox")
     rows = Mailbox.objects.filter(pk=mailbox.pk).exclude(closed_at=None)
-    if not rows.update(closed_at=None, ready_at=None):
+    if rows.filter(crypt_key="").exists():
+        raise Conflict("the content of this mailbox was erased")
+    if not rows.exclude(crypt_key="").update(closed_at=None, ready_at=None):
         return False
     _record(actor, "mail:mailbox:reopened", mailbox)
     publish("mail:mailbox_created", {"mailbox_id": mailbox.id}, collectivite_id=mailbox.collectivite_id)

@@ -165,6 +165,11 @@ def purge(address: str) -> Command:
     return "purge", {"user": address}
 
 
+def uids(address: str, folder: str) -> Command:
+    """One row for each mail of a folder, also of a hidden one."""
+    return "fetch", {"user": address, "field": ["uid"], "query": ["mailbox", folder]}
+
+
 def list_keys(address: str) -> Command:
     return "mailboxCryptokeyList", {"user": address, "userKey": True}
 

@@ -25,7 +25,9 @@ from beffroi.mail.reader import MAX_LIST, MailboxReader, MessageSummary, Message
 
 _HEADERS = f"BODY.PEEK[HEADER.FIELDS (SUBJECT SENSITIVITY {compose.AUTHOR_HEADER.upper()})]"
 _FIELD = re.compile(rb"^([A-Za-z-]+)[ \t]*:((?:[^\r\n]|\r?\n[ \t])*)", re.MULTILINE)
-_KEPT_AWAY = (b"\\Junk", b"\\Trash", b"\\Noselect", b"\\NonExistent")
+_KEPT_AWAY = (b"\\Junk", b"\\Trash")
+_NO_FOLDER = (b"\\Noselect", b"\\NonExistent")
+"""Only the name of what lies below: it is not there, and hides nothing."""
 _FLAGS = {b"\\Seen", b"\\Flagged", b"\\Answered", b"$Forwarded"}
 _DRAFT_FLAGS = {b"\\Draft", b"\\Deleted"}
 _SLICE = 100
@@ -54,7 +56,8 @@ class GuardedClient:
             self._places = {
                 name: (flags, separator, name)
                 for flags, separator, name in found
-                if not any(name == one or name.startswith(one + _text(separator)) for one in shut)
+                if not any(one in flags for one in _NO_FOLDER)
+                and not any(name == one or name.startswith(one + _text(separator)) for one in shut)
             }
         return list(self._places.values())
 

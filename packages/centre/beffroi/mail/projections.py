@@ -24,6 +24,8 @@ from beffroi.lib.config import Config
 from beffroi.mail import alias_routes
 from beffroi.mail.alias_routes import MailRoutes
 
+CLOSED_NAME = "@boite-fermee.invalid"
+"""End of the name by which a job opens a closed mailbox (mail/closing/opening.py); no address ends so."""
 FULL_ANSWER = "452 4.2.2 The mailboxes of this domain are full, try again later"
 _ROUTES = (
     """
@@ -63,6 +65,8 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         connection.execute("PRAGMA journal_mode = delete")
         connection.execute("PRAGMA synchronous = full")
+        # A key that was taken out must not stay in the file's free pages.
+        connection.execute("PRAGMA secure_delete = on")
         with connection:
             yield connection
     finally:
@@ -110,6 +114,24 @@ def put_mailbox_auth(config: Config, *, mailbox_id: str, address: str, key: str)
             " ON CONFLICT (id) DO UPDATE SET address = excluded.address, key = excluded.key",
             (mailbox_id, address, key),
         )
+
+
+def open_closed(config: Config, *, mailbox_id: str, name: str, key: str) -> bool:
+    """Let Dovecot know a closed mailbox under ``name``; False where it knows it by its address."""
+    with _open(_folder(config) / "auth.sqlite") as auth:
+        auth.execute(
+            "INSERT OR IGNORE INTO mailbox (id, address, key) VALUES (?, ?, ?)", (mailbox_id, name, key)
+        )
+        found = auth.execute("SELECT address FROM mailbox WHERE id = ?", (mailbox_id,)).fetchone()
+    return bool(found == (name,))
+
+
+def forget_closed(config: Config) -> None:
+    """Take every closed mailbox out again; one that was reopened meanwhile has its address, and stays."""
+    path = _folder(config) / "auth.sqlite"
+    if path.exists():
+        with _open(path) as auth:
+            auth.execute("DELETE FROM mailbox WHERE address LIKE ?", (f"%{CLOSED_NAME}",))
 
 
 def put_owners(config: Config, owners: Mapping[str, str]) -> None:

@@ -54,7 +54,7 @@ def make(actor: Actor, incident: Incident) -> bytes:
         }
     for number, one in enumerate(queries.evidence(incident), 1):
         parts[f"preuves/{number:03d}-{one.source}.json"] = one.content.encode()
-    packed = sealed.pack(parts, incident_id=incident.id, at=at, audit_head=audit.head(), key=key)
+    packed = sealed.pack(parts, subject={"incident_id": incident.id}, at=at, audit_head=audit.head(), key=key)
     actions.record_export(actor=actor, incident=incident, sha256=hashlib.sha256(packed).hexdigest())
     return packed
 

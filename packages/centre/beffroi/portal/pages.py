@@ -164,7 +164,7 @@ class ErrorPages:
         return error_page(request, error) if isinstance(error, BeffroiError) else None
 
 
-_OF_FILES = {
+_BY_CODE = {
     "mail.attachment_blocked": (
         gettext_lazy("Cette pièce jointe est bloquée"),
         gettext_lazy("Elle fait partie d’une attaque reconnue : elle ne peut pas être enregistrée ici."),
@@ -174,6 +174,28 @@ _OF_FILES = {
         gettext_lazy(
             "Demandez un autre fichier à l’expéditeur, ou appelez le Département, qui peut vous le remettre."
         ),
+    ),
+    "mail.export_over": (
+        gettext_lazy("Cet export n’est plus téléchargeable"),
+        gettext_lazy("Un fichier reste sept jours. Préparez un nouvel export sur la fiche de la boîte."),
+    ),
+    "mail.downloads_busy": (
+        gettext_lazy("D’autres téléchargements sont en cours"),
+        gettext_lazy("Le fichier reste prêt : réessayez dans quelques minutes."),
+    ),
+    "mail.export_damaged": (
+        gettext_lazy("Le fichier de cet export est abîmé"),
+        gettext_lazy(
+            "Rien n’est perdu : supprimez-le sur la fiche de la boîte et préparez un nouvel export."
+        ),
+    ),
+    "mail.erasure_too_early": (
+        gettext_lazy("Cette boîte est fermée depuis moins de 30 jours"),
+        gettext_lazy("Jusque-là elle peut être rouverte. Demandez l’effacement à la date dite sur sa fiche."),
+    ),
+    "mail.erasure_held": (
+        gettext_lazy("Un dossier d’incident concerne cette boîte"),
+        gettext_lazy("Ses courriels sont des preuves : l’effacement attend que le dossier soit clos."),
     ),
 }
 
@@ -214,8 +236,8 @@ def words_of(error: BeffroiError) -> tuple[str, str]:
                 "Votre signalement n’est pas parti. Revenez au courriel et signalez-le de nouveau dans une minute."
             ),
         )
-    if error.code in _OF_FILES:
-        title, advice = _OF_FILES[error.code]
+    if error.code in _BY_CODE:
+        title, advice = _BY_CODE[error.code]
         return str(title), str(advice)
     if error.code == "mail.attachment_too_large":
         return (

@@ -92,6 +92,7 @@ INSTALLED_APPS = [
         "beffroi.mail.scripts",
         "beffroi.mail.safety",
         "beffroi.mail.backup",
+        "beffroi.mail.closing",
         "beffroi.watch",
         "beffroi.watch.sources",
         "beffroi.watch.weather",

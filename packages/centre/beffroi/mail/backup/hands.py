@@ -1,7 +1,7 @@
 """What is done in the directories of mailboxes, as their own number and never as root.
 
 Purpose: ``stage`` pictures all mailboxes; ``keys`` gives a mailbox back those keys of a former state that it has not;
-         ``place`` puts a whole mailbox where there is none any more.
+         ``place`` puts a whole mailbox where there is none any more; ``erase`` takes a mailbox and its picture away.
 Process: ``python -m beffroi.mail.backup.hands VERB ...``, children of backup, as the mailboxes' number.
 Hostile: a process of Dovecot that was taken over: it has the same number, so there is nothing here to gain.
 Fails:   status 1 and one line.
@@ -109,6 +109,18 @@ def place(former: Path, home: Path) -> None:
         draft.replace(home)
 
 
+def erase(config: Config, mailbox_id: str) -> int:
+    """Return how many files went. A link in the place of a directory is taken away, and nothing behind it."""
+    removed = 0
+    for place in (layout.Paths(config.state).mailboxes / mailbox_id, staging.stage(config) / mailbox_id):
+        removed += sum(len(files) for _, _, files in os.walk(place))
+        if place.is_symlink():
+            place.unlink()
+        elif place.exists():
+            shutil.rmtree(place)
+    return removed
+
+
 def main(arguments: Sequence[str]) -> int:
     config, verb = load(), arguments[0]
     mailboxes = layout.Paths(config.state).mailboxes
@@ -119,6 +131,8 @@ def main(arguments: Sequence[str]) -> int:
             told = [done, unsteady]
         elif verb == "keys":
             told = [merge_keys(mailboxes / arguments[1] / ATTRIBUTES, Path(arguments[2]) / ATTRIBUTES)]
+        elif verb == "erase":
+            told = [erase(config, arguments[1])]
         elif verb == "place":
             place(Path(arguments[2]), mailboxes / arguments[1])
     except OSError as error:

@@ -1,6 +1,7 @@
 """The only hand on the backups of the mailboxes: makes them, checks them, puts mails back.
 
-Purpose: a backup each ``backup_every_h``, a check each week; on demand the same, a preview, a restore and its undoing.
+Purpose: a backup each ``backup_every_h``, a check each week; on demand the same, a preview, a restore and its undoing;
+         takes away the files of a mailbox whose key was destroyed.
 Process: ``python -m beffroi.mail.backup.keeper``, root with few capabilities and no network: STATE/run/backup.sock, for
          root and the centre's Python user. restic and doveadm are run; what touches mailboxes' directories is done as
          their own number.
@@ -76,6 +77,8 @@ class Keeper:
             return self.work.restore(wanted, tell)
         if verb == "undo":
             return self.work.undo(wanted)
+        if verb == "erase":
+            return self.work.erase(wanted)
         raise Invalid("verb")
 
 

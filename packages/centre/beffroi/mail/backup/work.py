@@ -1,8 +1,9 @@
-"""What the process backup does: back up, check, preview, restore, undo. One thing at a time.
+"""What the process backup does: back up, check, preview, restore, undo, erase. One thing at a time.
 
 Process: backup (root).
 Hostile: the Python processes that ask, were one taken over: they may put mails of a mailbox back into that mailbox and
-         take them away again; what a mail says, who sent it, and the store itself are told to nobody.
+         take them away again, and take away a mailbox that they closed and whose key they destroyed; what a mail says,
+         who sent it, and the store itself are told to nobody.
 Fails:   each error is one sentence; Busy while something else is done.
 Source:  docs/decisions/0047-backup-of-mail.md.
 """
@@ -31,6 +32,7 @@ from beffroi.mail.backup import hands, restoring, staging, told
 from beffroi.mail.backup.restoring import Box, Letter, Plan, Wanted
 from beffroi.mail.backup.store import NotInBackup, Snapshot, Store, StoreFailed, root
 from beffroi.mail.engines import layout
+from beffroi.mail.projections import CLOSED_NAME
 
 Answer = dict[str, Any]
 Tell = Callable[[Answer], None]
@@ -221,6 +223,29 @@ class Work:
             record.unlink(missing_ok=True)
             return {"removed": removed}
 
+    def erase(self, asked: Answer) -> Answer:
+        """Take away the files of a mailbox that Dovecot does not know, and its picture; what snapshots hold of it opens
+        with no key any more. Given again, it goes on. Errors: Busy, Invalid, Conflict, MailboxesUnusable,
+        StoreFull, StoreFailed."""
+        with self._alone():
+            mailbox_id = str(asked.get("mailbox_id", ""))
+            if not _MAILBOX.fullmatch(mailbox_id):
+                raise Invalid("mailbox")
+            if mailbox_id in self._known() or self._has_key(mailbox_id):
+                raise Conflict("this mailbox is open, or has a key")
+            self.store.prepare()
+            removed = hands.run(self.config, "erase", mailbox_id)[0]
+            self._keep_rows()
+            return {"removed": removed}
+
+    def _has_key(self, mailbox_id: str) -> bool:
+        """Whether the rows of today would still open it: then nothing of it is taken away."""
+        try:
+            rows = json.loads((self.config.state / "backup-rows" / "rows.json").read_bytes())["mail_mailbox"]
+        except FileNotFoundError:
+            return False  # a centre that was not prepared
+        return any(one["id"] == mailbox_id and one["crypt_key"] for one in rows)
+
     def forget_old(self) -> None:
         """What restores brought is told apart for as long as a daily backup lasts."""
         for one in self._records.iterdir():
@@ -283,7 +308,9 @@ class Work:
         auth = layout.Paths(self.config.state).auth
         connection = sqlite3.connect(f"file:{auth}?mode=ro", uri=True, timeout=10)
         try:
-            return dict(connection.execute("SELECT id, address FROM mailbox").fetchall())
+            rows = connection.execute("SELECT id, address FROM mailbox").fetchall()
+            # A closed one that a job has open takes nothing back.
+            return {key: address for key, address in rows if not address.endswith(CLOSED_NAME)}
         finally:
             connection.close()
 

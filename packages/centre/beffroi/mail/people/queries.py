@@ -76,13 +76,13 @@ def titles(mailboxes: Sequence[Mailbox]) -> dict[str, str]:
 
 
 def closed_shared(actor: Actor) -> list[Mailbox]:
-    """Functional mailboxes that were closed and may be opened again; for the référent."""
+    """Functional mailboxes that were closed and may be opened again; for the référent. Not those that are erased."""
     if not may_manage(actor) or actor.collectivite_id is None:
         return []
     rows = Mailbox.objects.filter(
         collectivite_id=actor.collectivite_id, pk__in=SharedMailbox.objects.values("pk")
     )
-    return list(rows.exclude(closed_at=None).order_by("address"))
+    return list(rows.exclude(closed_at=None).exclude(crypt_key="").order_by("address"))
 
 
 def members(mailbox_id: str) -> list[Person]:

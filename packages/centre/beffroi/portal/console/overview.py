@@ -28,6 +28,7 @@ from beffroi.mail import queries as mail
 from beffroi.mail.backup import queries as restores
 from beffroi.mail.backup import told as backed_up
 from beffroi.mail.certificates import wanting as certificates
+from beffroi.mail.closing import queries as closing
 from beffroi.mail.domains import queries as domains
 from beffroi.mail.probe import queries as probe
 from beffroi.mail.reports import queries as reports
@@ -171,7 +172,7 @@ def tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]
     )
     more = (
         *(_sending(actor), _senders(actor), _probe(actor), _listed(actor), _backup(), _restores(actor)),
-        _certificates(actor),
+        *(_certificates(actor), _closed(actor)),
     )
     for count, said, url in (*counted, *more):
         if count:
@@ -246,6 +247,19 @@ def _restores(actor: Actor) -> tuple[int, Any, str]:
             "n",
         ),
         reverse("mail_backups"),
+    )
+
+
+def _closed(actor: Actor) -> tuple[int, Any, str]:
+    """Closed mailboxes that communes want erased."""
+    return (
+        closing.waiting(actor),
+        ngettext_lazy(
+            "%(n)s boîte fermée attend le visa des Archives pour être effacée",
+            "%(n)s boîtes fermées attendent le visa des Archives pour être effacées",
+            "n",
+        ),
+        reverse("closed_erasures"),
     )
 
 

@@ -1,0 +1,86 @@
+"""The child of worker that exports and erases closed mailboxes, one after another; there is none while nothing is due.
+
+Process: worker starts and reaps it; ``python -m beffroi.cli closing`` is one. It ends when its parent does (its
+         standard input closes), and holds a lock, so that no two run at once.
+Fails:   whatever it was in the middle of is done again (exports) or gone on with (erasures) by the next.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import resource
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+
+from django.conf import settings
+
+from beffroi.lib import clock
+from beffroi.lib.config import STATE_VARIABLE, Config
+from beffroi.mail import projections
+from beffroi.mail.closing import erasing, exporting, queries
+from beffroi.mail.closing.models import Erasure
+
+MEMORY_BYTES = 1536 * 1024 * 1024
+log = logging.getLogger("beffroi.mail.closing")
+_running: subprocess.Popen[bytes] | None = None
+
+
+def step() -> bool:
+    """Reap the child if it ended, start one if something is due; return whether one runs."""
+    global _running  # noqa: PLW0603 - a child of this process
+    if _running is not None:
+        status = _running.poll()
+        if status is None:
+            return True
+        _running = None
+        if status:
+            log.error("closing: the child ended with status %s; it is taken up again", status)
+    if queries.due_exports().exists() or queries.due_erasures().exists():
+        _running = start(settings.BEFFROI)
+    return _running is not None
+
+
+def start(config: Config) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        (sys.executable, "-m", "beffroi.cli", "closing"),
+        stdin=subprocess.PIPE,
+        env={**os.environ, STATE_VARIABLE: str(config.state)},
+    )
+
+
+def child(config: Config) -> int:
+    """The child's whole life. Django is set up."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with (config.run / "closing.lock").open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return 0  # another one is at it
+        work(config)
+    return 0
+
+
+def work(config: Config) -> None:
+    """All that is due. The caller holds the lock."""
+    exporting.forget_drafts(config)
+    projections.forget_closed(config)
+    while (export := queries.due_exports().first()) is not None:
+        exporting.run(export)
+    for erasure in queries.due_erasures():
+        # One that breaks off keeps the others waiting no longer than this.
+        again = clock.now() + timedelta(seconds=erasing.AGAIN_S)
+        Erasure.objects.filter(pk=erasure.pk).update(next_run_at=again)
+        erasing.run(erasure)
+
+
+def _end_with_parent() -> None:
+    """Whatever it was in the middle of: a cut at any point is recovered from."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os._exit(0)

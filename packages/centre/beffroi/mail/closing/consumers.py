@@ -1,0 +1,18 @@
+"""What worker does about closed mailboxes: a child is started when an export or an erasure is due."""
+
+from __future__ import annotations
+
+from beffroi.core.events import Event, consumer, periodic
+from beffroi.mail.closing import children, erasures
+
+
+@periodic("mail.closing", every_s=2.0)
+def tick() -> None:
+    children.step()
+
+
+@consumer(name="mail.erasure_expired", kinds=("approval:expired",))
+def expired(event: Event) -> None:
+    """Nobody of the Département answered in time; it may be asked for again."""
+    if event.payload["verb"] == erasures.VERB:
+        erasures.expired(event.payload["approval_id"])

@@ -1,0 +1,143 @@
+"""An erasure is asked for, granted with the archives' visa, called back, or refused. One transaction each.
+
+Who may: a référent asks, 30 days after the closing; the Département grants (core.approvals: another person) and gives
+         the reference of the visa. For a day after that either side calls it back. Then nobody does.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+
+from beffroi.core.approvals import actions as approvals
+from beffroi.core.approvals.models import Approval
+from beffroi.core.identity.actor import Actor
+from beffroi.core.retention import registry
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed
+from beffroi.mail.closing import queries
+from beffroi.mail.closing.actions import change, record
+from beffroi.mail.closing.models import Erasure
+from beffroi.mail.models import Mailbox
+
+VERB = "mail:erasure"
+VALID_S = 90 * 86400
+"""A visa takes weeks."""
+CALL_BACK_H = 24
+_VISA = re.compile(r"[^\x00-\x1f\x7f]{3,120}")
+_State = Erasure.State
+
+
+class ErasureTooEarly(Conflict):
+    """A mailbox is erased 30 days after its closing at the earliest: until then it can be reopened."""
+
+    code = "mail.erasure_too_early"
+
+
+class MailboxHeld(Conflict):
+    """An incident that is open or under complaint concerns the person of this mailbox: its mails are evidence."""
+
+    code = "mail.erasure_held"
+
+
+@transaction.atomic
+def ask(*, actor: Actor, mailbox: Mailbox) -> Erasure:
+    """Errors: NotFound, ErasureTooEarly, MailboxHeld, Conflict (asked for before, or done)."""
+    found = queries.access_closed(actor, mailbox.id)
+    if queries.erasable_from(found) > clock.now():
+        raise ErasureTooEarly
+    if held(found):
+        raise MailboxHeld
+    made = Erasure(mailbox_id=found.id, collectivite_id=found.collectivite_id, asked_by=actor.id)
+    approval = approvals.request(
+        actor=actor,
+        verb=VERB,
+        subject_id=found.id,
+        payload={"mailbox_id": found.id, "erasure_id": made.id},
+        collectivite_id=found.collectivite_id,
+        valid_s=VALID_S,
+    )
+    made.approval_id = approval.id
+    try:
+        with transaction.atomic():
+            made.save(force_insert=True)
+    except IntegrityError:
+        raise Conflict("the erasure of this mailbox is asked for, or done") from None
+    record(actor, "mail:erasure:asked", made)
+    return made
+
+
+@transaction.atomic
+def grant(*, actor: Actor, erasure: Erasure, visa: str) -> Erasure:
+    """The Département agrees; carried out after ``CALL_BACK_H``. ``visa``: reference of the archives' document.
+
+    Errors: NotAllowed, Invalid (visa), SamePerson, MailboxHeld, Conflict (decided, too old, or reopened).
+    """
+    _departement(actor)
+    said = " ".join(visa.split())
+    if not _VISA.fullmatch(said):
+        raise Invalid("visa")
+    locked = Erasure.objects.select_for_update().get(pk=erasure.pk)
+    mailbox = Mailbox.objects.get(pk=locked.mailbox_id)
+    if locked.state != _State.ASKED or mailbox.closed_at is None:
+        raise Conflict("this request does not wait any more")
+    if held(mailbox):
+        raise MailboxHeld
+    approvals.approve(actor=actor, approval=Approval.objects.get(pk=locked.approval_id))
+    now = clock.now()
+    due = now + timedelta(hours=CALL_BACK_H)
+    change(locked, state=_State.GRANTED, visa=said, decided_by=actor.id, granted_at=now, due_at=due)
+    record(actor, "mail:erasure:granted", locked, visa=said)
+    return locked
+
+
+@transaction.atomic
+def refuse(*, actor: Actor, erasure: Erasure, reason: str) -> None:
+    """The Département says no, with a reason that the commune reads. Errors: NotAllowed, Invalid, Conflict."""
+    _departement(actor)
+    said = " ".join(reason.split())
+    if not said or len(said) > 300:
+        raise Invalid("reason")
+    _end(actor, erasure, _State.REFUSED, said)
+    record(actor, "mail:erasure:refused", erasure)
+
+
+@transaction.atomic
+def call_back(*, actor: Actor, erasure: Erasure) -> None:
+    """Nothing is erased: by a référent of the collectivité or the Département, as long as it has not begun.
+
+    Errors: NotFound, Conflict.
+    """
+    found = queries.access_erasure(actor, erasure.id)
+    _end(actor, found, _State.WITHDRAWN, "")
+    record(actor, "mail:erasure:withdrawn", found)
+
+
+def held(mailbox: Mailbox) -> bool:
+    """Whether an incident needs what lies in it."""
+    return bool(mailbox.person_id and registry.held("person", [mailbox.person_id]))
+
+
+def _end(actor: Actor, erasure: Erasure, state: str, reason: str) -> None:
+    locked = Erasure.objects.select_for_update().get(pk=erasure.pk)
+    if locked.state not in (_State.ASKED, _State.GRANTED):
+        raise Conflict("this erasure has begun, or is over")
+    approval = Approval.objects.get(pk=locked.approval_id)
+    if approval.state == Approval.State.REQUESTED and approval.expires_at > clock.now():
+        approvals.refuse(actor=actor, approval=approval)
+    change(locked, state=state, reason=reason, decided_by=locked.decided_by or actor.id)
+
+
+@transaction.atomic
+def expired(approval_id: str) -> None:
+    """Nobody answered in time."""
+    row = Erasure.objects.select_for_update().filter(approval_id=approval_id, state=_State.ASKED).first()
+    if row is not None:
+        change(row, state=_State.WITHDRAWN)
+
+
+def _departement(actor: Actor) -> None:
+    if actor.kind != "administrator":
+        raise NotAllowed("decide about an erasure")
