@@ -84,7 +84,8 @@ def foreign() -> Iterator[Foreign]:
 
 
 @pytest.fixture(scope="module")
-def sending_engines(foreign: Foreign) -> Iterator[Engines]:
+def sending_engines(foreign: Foreign, request: pytest.FixtureRequest) -> Iterator[Engines]:
+    """A test's module may name further addresses: ``OUTGOING_POOLS``."""
     state = Path(tempfile.mkdtemp(prefix="bfs-"))
     state.chmod(0o755)
     lines = [f"{name} = {port + 100}" for name, port in PORTS.items()]
@@ -92,6 +93,7 @@ def sending_engines(foreign: Foreign) -> Iterator[Engines]:
     lines += ["heartbeat_s = 2", "outgoing_mail = true", 'outgoing_name = "sortie.beffroi.example"']
     lines += [f"sending_hour_messages = {HOUR_MESSAGES}", f"sending_contain_refusals = {CONTAIN}"]
     lines += ['outgoing_addresses = "127.0.0.41"', 'slow_destinations = "orange 1 1 1 orange.fr wanadoo.fr"']
+    lines += [f'outgoing_pools = "{getattr(request.module, "OUTGOING_POOLS", "")}"']
     (state / "beffroi.toml").write_text("\n".join(lines) + "\n")
     config = config_module.load(state)
     for name in ("run", "log", "db", "feed", "doors"):
