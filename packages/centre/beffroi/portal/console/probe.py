@@ -22,7 +22,7 @@ PATHS = {
 SAID = {
     "not_here": (
         gettext_lazy(
-            "Une adresse d’envoi n’est pas sur cette machine : le courrier qui doit en partir attend."
+            "Une adresse d’envoi n’est pas sur cette machine : le courrier qui doit en partir attend."
         ),
         gettext_lazy("Ajoutez-la au réseau de la machine, ou corrigez outgoing_addresses et outgoing_pools."),
     ),
