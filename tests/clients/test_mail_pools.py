@@ -8,14 +8,15 @@ import smtplib
 import ssl
 
 import msgspec
-from beffroi.lib import durable
+from beffroi.lib import clock, durable
 from beffroi.mail.gate.exits import State, state_path
 from beffroi.mail.models import Mailbox
-from beffroi.mail.sending import answers, exits, pool_actions
-from beffroi.mail.sending.models import Doubted
+from beffroi.mail.sending import consumers, exits, pool_actions, pool_queries
+from beffroi.mail.sending.models import Doubted, RefusedDay
+from beffroi.mail.sending.warming import Answered
 
 from tests.conftest import Commune
-from tests.foreign_mail import PLAIN, SLOW, Sending
+from tests.foreign_mail import PLAIN, REFUSING, SLOW, Sending
 from tests.mail_post import needs_engines
 from tests.submitting import letter, secret_of, submitting
 
@@ -61,12 +62,18 @@ def test_a_new_address_gets_its_share_of_each_provider_and_the_rest_leaves_by_th
     assert "nouvelle.beffroi.example" in _left_from(sending, "orange 0")
     assert NEW in _left_from(sending, "autre"), "each provider has its own share"
     assert FIRST in _left_from(sending, "deux fournisseurs")
+    _send(sending, box, secret, "refus", f"z@{REFUSING}")
+    assert "out-nouvelle/smtp" in sending.logged(f"to=<z@{REFUSING}>", "status=bounced")
     assert "out-nouvelle-orange/smtp" in sending.logged(f"to=<n1@{SLOW}>", "status=sent")
     assert "slow-orange/smtp" in sending.logged(f"to=<n2@{SLOW}>", "status=sent")
-    lines = (sending.config.log / "postfix.log").read_bytes().splitlines()
-    counted = answers.count(lines).lanes
-    assert counted["nouvelle", "orange", "sent"] == 2
-    assert counted["nouvelle", "", "sent"] == 1
+    sending.post.engines.start("queue")
+    try:
+        consumers.count_left()
+    finally:
+        sending.post.engines.kill("queue")
+    today = clock.now().date()
+    assert pool_queries.answered("nouvelle", since=today) == {"orange": Answered(2, 0), "": Answered(1, 1)}
+    assert RefusedDay.objects.get().mailbox_id == box.id
 
 
 def test_doubtful_mail_leaves_by_its_own_address_and_colleagues_get_theirs(

@@ -188,6 +188,17 @@ def _contained(box: Mailbox) -> None:
     actions.give_back(actor=Actor.system("tests"), alarm=alarm)
 
 
+def _limited(box: Mailbox) -> None:
+    payload = {
+        "account": box.address,
+        "limit": "hour_messages",
+        "most": 200,
+        "refused": 1,
+        "impossible": False,
+    }
+    assert actions.note_refusal(payload)
+
+
 def _new(box: Mailbox) -> None:
     Mailbox.objects.filter(pk=box.pk).update(created_at=clock.now() - timedelta(days=2))
     _sent(box, 100)
@@ -195,7 +206,13 @@ def _new(box: Mailbox) -> None:
 
 @pytest.mark.parametrize(
     ("facts", "reason"),
-    [(_refused, "refused"), (_complained, "complaints"), (_contained, "contained"), (_new, "new")],
+    [
+        (_refused, "refused"),
+        (_complained, "complaints"),
+        (_contained, "contained"),
+        (_limited, "limit"),
+        (_new, "new"),
+    ],
 )
 def test_a_doubtful_account_leaves_by_its_own_address_and_returns_by_itself_when_it_is_clean(
     config: Config, box: Mailbox, facts: Any, reason: str

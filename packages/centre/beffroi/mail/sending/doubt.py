@@ -19,7 +19,7 @@ REFUSED, REFUSED_PERCENT = 20, 10
 
 @dataclass(frozen=True)
 class Seen:
-    """One mailbox. ``contained``: it was held within ``DAYS``; ``over``: an alarm of a limit is open; ``age_days``;
+    """One mailbox. ``contained``: it is held, or was within ``DAYS``; ``over``: refused at a limit within ``DAYS``;
     ``day_recipients``: of the last 24 h, where it is new; the others within ``DAYS``."""
 
     contained: bool = False

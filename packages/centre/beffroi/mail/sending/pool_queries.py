@@ -119,7 +119,7 @@ def doubtful(config: Config) -> dict[str, tuple[str, str]]:
     since = now - timedelta(days=doubt.DAYS)
     alarms = SendingAlarm.objects
     contained = _ids(alarms.filter(closed_at__gt=since) | alarms.filter(closed_at=None), contained=True)
-    over = _ids(alarms.filter(closed_at=None, limit__in=_LIMITS), contained=False)
+    over = _ids(alarms.filter(closed_at=None, limit__in=_LIMITS, seen_at__gt=since), contained=False)
     complaints = Complaint.objects.filter(authentic=True, received_at__gt=since).values("mailbox_id")
     complained = {one["mailbox_id"]: one["n"] for one in complaints.annotate(n=Count("pk"))}
     days = RefusedDay.objects.filter(day__gt=since.date()).values("mailbox_id")
