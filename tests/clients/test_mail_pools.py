@@ -50,8 +50,10 @@ def test_a_new_address_gets_its_share_of_each_provider_and_the_rest_leaves_by_th
     sending: Sending, beaune: Commune
 ) -> None:
     box, secret = sending.post.mailbox(beaune, beaune.agent, "ordinaire"), secret_of(beaune)
-    _send(sending, box, secret, "sans part", f"x@{PLAIN}")
-    assert FIRST in _left_from(sending, "sans part")
+    with submitting(sending.post, box.address, secret) as smtp:
+        forged = f"X-Beffroi-Lane: out-nouvelle\r\n{letter(box.address, f'x@{PLAIN}', 'sans part')}"
+        smtp.sendmail(box.address, [f"x@{PLAIN}"], forged)
+    assert FIRST in _left_from(sending, "sans part"), "nobody chooses an address by a header of their own"
     _tell(sending, nouvelle=2)
     for number in range(3):
         _send(sending, box, secret, f"orange {number}", f"n{number}@{SLOW}")
