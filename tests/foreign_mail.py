@@ -31,6 +31,7 @@ SIGNED, FORGED, PLAIN, SLOW, SILENT = (
     "orange.fr",
     "muet.example.net",  # nobody listens
 )
+REFUSING = "refuse.example.net"  # its server takes no mail for it
 STRICT, SURE = (
     "strict.example.net",
     "sure.example.net",
@@ -49,6 +50,7 @@ _mta-sts.{STRICT}. 60 IN TXT "v=STSv1; id=20261126;"
 mta-sts.{STRICT}. 60 IN A {POLICIES}
 {SURE}. 60 IN MX 10 mx.{SURE}.
 mx.{SURE}. 60 IN A {SECURE}
+{REFUSING}. 60 IN MX 10 mx.{PLAIN}.
 {SILENT}. 60 IN MX 10 mx.{SILENT}.
 mx.{SILENT}. 60 IN A 127.0.0.33
 """

@@ -43,6 +43,7 @@ PORTS = {
     "doveadm_port": 22514,
     "imap_local_port": 22515,
     "filters_port": 22516,
+    "split_port": 22518,
     "managesieve_port": 22517,
     "sieve_port": 22594,
     "resolver_port": 22553,

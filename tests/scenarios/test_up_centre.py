@@ -55,6 +55,7 @@ PORTS = {
     "doveadm_port": 22914,
     "imap_local_port": 22915,
     "filters_port": 22916,
+    "split_port": 22918,
     "managesieve_port": 22917,
     "sieve_port": 22994,
     "resolver_port": 22953,

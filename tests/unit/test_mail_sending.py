@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.lib.config import Config, SettingInvalid
-from beffroi.mail.engines import outgoing
+from beffroi.mail.engines import destinations, outgoing
 from beffroi.mail.gate.sending import DAY_S, HELD_TEXT, HOUR_S, Limits, Sent
 
 LIMITS = Limits(hour_messages=3, day_messages=5, hour_recipients=10, day_recipients=12)
@@ -96,7 +96,7 @@ def test_what_a_sender_is_told_is_one_line_of_ascii_in_two_languages(tmp_path: P
 
 def test_slow_providers_become_lanes_of_postfix(tmp_path: Path) -> None:
     config = _config(tmp_path, slow_destinations="orange 2 1 20 orange.fr Wanadoo.fr; free 3 0 5 free.fr")
-    main, master = outgoing.main_cf(config), outgoing.master_cf(config)["slow"]
+    main, master = outgoing.main_cf(config), outgoing.master_cf(config, split_print="")["lanes"]
     for line in (
         "slow-orange_destination_concurrency_limit = 2",
         "slow-orange_destination_rate_delay = 1s",
@@ -112,7 +112,7 @@ def test_slow_providers_become_lanes_of_postfix(tmp_path: Path) -> None:
 
 
 def test_default_lanes_cover_the_providers_that_refuse_haste(tmp_path: Path) -> None:
-    domains = {domain for lane in outgoing.slow(_config(tmp_path)) for domain in lane.domains}
+    domains = {domain for lane in destinations.slow(_config(tmp_path)) for domain in lane.domains}
     wanted = "orange.fr wanadoo.fr laposte.net free.fr sfr.fr hotmail.fr outlook.fr yahoo.fr"
     assert domains >= set(wanted.split())
 
@@ -134,7 +134,7 @@ def test_default_lanes_cover_the_providers_that_refuse_haste(tmp_path: Path) -> 
 )
 def test_slow_provider_that_is_malformed_stops_the_start(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingInvalid, match="slow_destinations"):
-        outgoing.slow(_config(tmp_path, slow_destinations=text))
+        destinations.slow(_config(tmp_path, slow_destinations=text))
 
 
 @pytest.mark.parametrize(
@@ -151,9 +151,11 @@ def test_mail_leaves_from_the_chosen_addresses_alone(
 ) -> None:
     config = _config(tmp_path, outgoing_addresses=addresses)
     found = outgoing.main_cf(config).splitlines()
-    assert [line for line in found if "bind_address" in line] == lines
-    assert options in outgoing.master_cf(config)["smtp_options"]
-    assert bool(options) == bool(outgoing.master_cf(config)["smtp_options"])
+    assert [line for line in found if "bind_address" in line and "enforce" not in line] == lines
+    assert ("smtp_bind_address_enforce = yes" in found) == bool(lines)
+    found_options = outgoing.master_cf(config, split_print="")["smtp_options"]
+    assert options in found_options
+    assert bool(options) == bool(found_options)
 
 
 @pytest.mark.parametrize("addresses", ["192.0.2.1 192.0.2.2", "mail.example.org"])
@@ -166,4 +168,4 @@ def test_without_the_setting_nothing_leaves(tmp_path: Path) -> None:
     config = Config(state=tmp_path)
     assert "default_transport = error:" in outgoing.main_cf(config)
     assert "slow-" not in outgoing.main_cf(config)
-    assert outgoing.master_cf(config)["slow"] == ""
+    assert outgoing.master_cf(config, split_print="")["lanes"] == ""

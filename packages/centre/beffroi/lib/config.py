@@ -77,6 +77,9 @@ class Config:
         21016, "SMTP for what delivery sends: absences, forwarded mail; loopback only, one certificate."
     )
     managesieve_port: int = _port(21017, "Our ManageSieve behind Dovecot's door; loopback only, one secret.")
+    split_port: int = _port(
+        21018, "SMTP where the mail of doubtful senders is split; loopback only, one certificate."
+    )
     imap_local_port: int = _port(21015, "IMAP for the portal, loopback only.")
     resolver_port: int = _port(21053, "The centre's own DNS resolver, loopback only.")
     dns_forward: str = _setting(
@@ -165,6 +168,13 @@ class Config:
         "",
         "Addresses that mail leaves from: one IPv4, one IPv6, or both, separated by a space; of one family alone, only"
         " that one is used. Empty: the system's choice.",
+    )
+    outgoing_pools: str = _setting(
+        "",
+        "Further addresses that mail leaves from, each as 'NAME POOL HELO_NAME ADDRESS [ADDRESS]' (one IPv4, one IPv6,"
+        " or both), separated by ';'. POOL: 'warming' gets a share a day that grows (the console shows it), and then"
+        " its part of all; 'doubtful' (one at most) takes what doubtful senders send; 'ordinary' takes its part of"
+        " all. Each needs A, AAAA and PTR of its HELO name. Empty: all mail leaves from outgoing_addresses.",
     )
     reputation_lists: str = _setting(
         "",

@@ -7,6 +7,7 @@ from django.views.i18n import set_language
 
 from beffroi.portal import about, health
 from beffroi.portal.console import (
+    addresses,
     backups,
     box,
     boxes,
@@ -74,6 +75,8 @@ urlpatterns = [
     path("retraits/<str:job_id>/", withdrawals.withdrawal, name="withdrawal"),
     path("sortant/", outgoing.outgoing, name="outgoing"),
     path("sortant/partenaires/", outgoing.partners, name="outgoing_partners"),
+    path("sortant/adresse/<str:exit_name>/", addresses.warm, name="outgoing_warming"),
+    path("sortant/douteux/<str:mailbox_id>/", addresses.doubted, name="outgoing_doubted"),
     path("sortant/compte/<str:alarm_id>/", outgoing.account, name="outgoing_account"),
     path("sortant/renvoi/<str:forward_id>/", outgoing.end_forward, name="console_forward_end"),
     path("sortant/<str:queue_id>/", outgoing.queued, name="outgoing_mail"),

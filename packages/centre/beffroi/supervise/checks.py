@@ -26,6 +26,7 @@ _LOOPBACK_SETTINGS = (
     "doveadm_port",
     "imap_local_port",
     "filters_port",
+    "split_port",
     "managesieve_port",
 )
 _PUBLIC_SETTINGS = (

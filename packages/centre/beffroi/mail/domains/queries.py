@@ -16,6 +16,7 @@ from beffroi.lib.config import Config
 from beffroi.mail import keys
 from beffroi.mail.domains import records
 from beffroi.mail.domains.models import DkimKey, DomainCheck, MailDomain
+from beffroi.mail.engines import pools
 from beffroi.mail.signing import SigningKey
 
 HISTORY_DAYS = 30
@@ -30,11 +31,21 @@ def servers(config: Config) -> records.Servers:
         imaps_port=config.imaps_port,
         submission_port=config.submission_port,
         sieve_port=config.sieve_port,
-        spf=config.mail_spf,
+        spf=_spf(config),
         reports=config.reports_address,
         caa=tuple(config.mail_caa.split()),
         dkim_zone=config.mail_dkim_zone,
     )
+
+
+def _spf(config: Config) -> str:
+    """The setting, and the further addresses that our mail leaves from; a record of ours that is included names them
+    itself, so that no commune's zone changes."""
+    told = config.mail_spf.split()
+    if any(one.lstrip("+").lower().startswith(("include:", "redirect=")) for one in told):
+        return config.mail_spf
+    more = [address for one in pools.exits(config)[1:] for address in one.addresses]
+    return " ".join(dict.fromkeys([*told, *(f"ip{6 if ':' in one else 4}:{one}" for one in more)]))
 
 
 def access_domain(actor: Actor, domain_id: str) -> Domain:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.process import Process
 from beffroi.mail import alias_routes, tokens
-from beffroi.mail.engines import layout, outgoing, probes
+from beffroi.mail.engines import layout, outgoing, pools, probes
 from beffroi.mail.reports import values
 from beffroi.mail.sending import policies
 
@@ -69,7 +69,7 @@ def write(config: Config) -> None:
             reports=values.root(config.state),
             reports_uid=reports.uid,
             reports_gid=reports.gid,
-            **outgoing.master_cf(config),
+            **outgoing.master_cf(config, split_print=_fingerprint(paths.tls / "split.pem")),
         ),
         0o644,
     )
@@ -80,7 +80,12 @@ def write(config: Config) -> None:
     layout.write(
         etc / "transport", f"{outgoing.transport_map(config)}{collected} {REPORTS_SERVICE}:\n", 0o644
     )
+    layout.write(
+        etc / "lanes", pools.header_checks(config, f"[{layout.LOOPBACK}]:{config.split_port}"), 0o644
+    )
+    layout.write(etc / "doubtful", pools.doubtful_map(config), 0o644)
     layout.write(etc / "resolv.conf", outgoing.RESOLVER, 0o644)
+    _write_map(etc / "inside.cf", paths.routes, pools.inside_query(config))
     _write_map(etc / "tls-policy.cf", policies.path(config), policies.QUERY)
     _write_map(etc / "partners.cf", policies.path(config), policies.SENDERS_QUERY)
     _write_map(etc / "domains.cf", paths.routes, "SELECT name FROM domain WHERE name='%s'")

@@ -45,6 +45,7 @@ def write(config: Config) -> None:
         os.chown(config.secrets / tokens.KEY_NAME, python.uid, python.gid)
     _write_certificate(config, "mail", config.mail_name)
     _write_certificate(config, "filters", "filters.invalid")
+    _write_certificate(config, "split", "split.invalid")
     projections.create(
         config,
         python=python,
@@ -123,8 +124,8 @@ def _backup(config: Config) -> Process:
 
 
 def _write_certificate(config: Config, stem: str, common_name: str) -> None:
-    """A self-signed certificate: for SMTP and IMAP ("mail"), until a real one takes its place; and the one by which
-    Postfix knows Dovecot ("filters")."""
+    """A self-signed certificate: for SMTP and IMAP ("mail"), until a real one takes its place; and those by which
+    Postfix knows Dovecot ("filters") and itself ("split")."""
     tls = layout.Paths(config.state).tls
     key_path, pem_path = tls / f"{stem}.key", tls / f"{stem}.pem"
     if key_path.exists() and pem_path.exists():

@@ -17,7 +17,7 @@ import hmac
 import logging
 import sqlite3
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from beffroi_protocol.errors import IndicatorInvalid
@@ -37,6 +37,7 @@ from beffroi.lib.errors import BeffroiError, NotAllowed, TooLarge
 from beffroi.mail.gate import attachments, bank
 from beffroi.mail.gate import facts as facts_module
 from beffroi.mail.gate.aliases import Aliases
+from beffroi.mail.gate.exits import Exits
 from beffroi.mail.gate.facts import Facts
 from beffroi.mail.gate.failures import Failures
 from beffroi.mail.gate.owners import Owners
@@ -94,6 +95,7 @@ class Gate:
         self.failures = Failures()
         self.sign_ins = SignIns()
         self.sent = Sent(config.state / "mailgate" / "sending.sqlite", Limits.of(config))
+        self.exits = Exits(config)
         self.held = Held(config.state / "projections" / "routes.sqlite")
         self.probe = config.probe_address
         self.contain_at = config.sending_contain_refusals
@@ -109,6 +111,7 @@ class Gate:
         verdict = with_findings(verdict, self.findings(facts, communes))
         if verdict.action != "reject" and (refusal := self.refuses_sending(facts)):
             return Verdict("later", text=refusal)  # it comes again, and is evidence when it passes
+        verdict = replace(verdict, lane=self._lane(verdict, facts, recipients))
         facts = msgspec.structs.replace(facts, recipients=self.aliases.expanded(recipients))
         try:
             self.spool.put(record_of(facts, verdict, self.bank_details(facts, self.owners.known(recipients))))
@@ -142,6 +145,13 @@ class Gate:
             proved=facts.auth.dmarc == "pass",
             communes=communes,
         )
+
+    def _lane(self, verdict: Verdict, facts: Facts, recipients: list[str]) -> str:
+        """By which of our addresses it leaves, where there are several."""
+        account = facts_module.account(facts)
+        if not self.exits.several or not account or verdict.action == "reject":
+            return ""
+        return self.exits.lane(account, recipients, self.owners.current(), now_s=clock.epoch())
 
     def _is_probe(self, facts: Facts) -> bool:
         """The centre's own test mail: no evidence, no count. What a person sends there counts as everything else."""
@@ -205,6 +215,7 @@ async def _life(app: Starlette) -> AsyncIterator[None]:
         gate.drain.stop()
         gate.spool.close()
         gate.sent.close()
+        gate.exits.close()
 
 
 async def _check(request: Request) -> Response:
@@ -217,6 +228,7 @@ async def _check(request: Request) -> Response:
             "decision_id": verdict.decision_id,
             "reason": verdict.reason,
             "text": verdict.text,
+            "lane": verdict.lane,
         }
     )
 

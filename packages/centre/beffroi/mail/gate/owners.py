@@ -26,16 +26,17 @@ class Owners:
     def of(self, addresses: Iterable[str]) -> frozenset[str]:
         """Return the collectivités of these mail addresses; empty when one address belongs to nobody here: an
         exception must not open what also goes elsewhere."""
-        owners = self._current()
+        owners = self.current()
         found = {owners.get(address.lower().rpartition("@")[2], "") for address in addresses}
         return frozenset() if "" in found else frozenset(found)
 
     def known(self, addresses: Iterable[str]) -> frozenset[str]:
         """The collectivités among the owners of these addresses, whoever else gets the mail."""
-        owners = self._current()
+        owners = self.current()
         return frozenset(owners.get(one.lower().rpartition("@")[2], "") for one in addresses) - {""}
 
-    def _current(self) -> dict[str, str]:
+    def current(self) -> dict[str, str]:
+        """Domain -> collectivité; empty while it cannot be read. Not to be changed."""
         try:
             status = self._path.stat()
             mark = (status.st_mtime_ns, status.st_ino)

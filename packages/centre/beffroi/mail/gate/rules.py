@@ -26,13 +26,15 @@ _WEIGHT = {Action.BLOCK: 2, Action.QUARANTINE: 1}
 @dataclass(frozen=True)
 class Verdict:
     """``action``: reject, later, quarantine or none. ``text`` is what the sending server is told. ``findings``: codes
-    of ``attachments``, strongest first; they stand beside a decision's quarantine, for the day when it ends."""
+    of ``attachments``, strongest first; they stand beside a decision's quarantine, for the day when it ends. ``lane``:
+    how it leaves (``exits``), "" for the usual way."""
 
     action: str = "none"
     decision_id: str = ""
     reason: str = ""
     text: str = ""
     findings: tuple[str, ...] = ()
+    lane: str = ""
 
 
 def judge(observations: Iterable[Observation], table: Table) -> Verdict:

@@ -10,6 +10,7 @@ Source:  docs/decisions/0040-reports-and-probe.md.
 from __future__ import annotations
 
 import smtplib
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -24,19 +25,23 @@ from imapclient.exceptions import IMAPClientError
 from beffroi.lib import clock, ids
 from beffroi.lib.config import Config
 from beffroi.mail import submission, tokens
-from beffroi.mail.engines import layout, probes
+from beffroi.mail.engines import layout, pools, probes
+from beffroi.mail.engines.pools import Exit
 
 ARRIVES_S = 45.0
 CONNECT_S = 15.0
 _PAUSE_S = 0.25
 _FOLDERS = ("INBOX", "Junk")
 MARK = "X-Probe"
+EXIT = "out-"
+"""Path of a sending address: this and the exit's name; without the dash the first one's."""
 
 
 @dataclass(frozen=True)
 class Result:
     """``code``: "" when it arrived; unreachable, refused, sign_in, late (accepted, and not in the mailbox within
-    ``ARRIVES_S``), unchecked (arrived without a verdict of our mail door), unread (IMAP does not answer)."""
+    ``ARRIVES_S``), unchecked (arrived without a verdict of our mail door), unread (IMAP does not answer); not_here (a
+    sending address is not on this machine)."""
 
     path: str
     code: str
@@ -44,11 +49,26 @@ class Result:
 
 
 def run(config: Config) -> list[Result]:
-    """One mail by every path; at most about a minute each."""
+    """One mail by every path, at most about a minute each; and a look whether our addresses are on this machine."""
     return [
         _one("incoming", _hand_in, _local, config),
         _one("submission", _submit, _public, config),
+        *([_bound(one) for one in pools.exits(config) if one.addresses] if config.outgoing_mail else []),
     ]
+
+
+def _bound(one: Exit) -> Result:
+    """Whether mail can leave from there: Postfix lets it wait where an address is not on this machine."""
+    began, code = time.monotonic(), ""
+    for address in one.addresses:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as tried:
+                tried.bind((address, 0))
+        except OSError:
+            code = "not_here"
+    path = f"{EXIT}{one.name}" if one.name else EXIT.rstrip("-")
+    return Result(path, code, int((time.monotonic() - began) * 1000))
 
 
 class _Failed(Exception):

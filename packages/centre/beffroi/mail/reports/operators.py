@@ -18,6 +18,7 @@ from publicsuffixlist import PublicSuffixList
 
 from beffroi.lib.config import Config
 from beffroi.mail.domains.asking import Asker
+from beffroi.mail.engines import pools
 from beffroi.mail.reports.dmarc import name_of
 from beffroi.mail.reports.values import Row
 
@@ -39,7 +40,7 @@ def registered(name: str) -> str:
 
 def own_addresses(config: Config, asker: Asker) -> frozenset[str]:
     """Where our mail leaves from."""
-    told = [*config.outgoing_addresses.split(), *config.own_addresses.split()]
+    told = [*pools.addresses(config), *config.own_addresses.split()]
     return frozenset({*told, *asker.addresses(config.outgoing_name or config.mail_name)})
 
 

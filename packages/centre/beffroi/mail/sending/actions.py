@@ -19,7 +19,7 @@ from beffroi.core.identity.models import Person
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotFound
 from beffroi.mail.models import JournalPosition, Mailbox
-from beffroi.mail.sending import queries, reputation
+from beffroi.mail.sending import pool_actions, queries, reputation
 from beffroi.mail.sending.models import AddressListing, ChosenPartner, PartnerTls, SendingAlarm
 from beffroi.mail.sending.queue import Waiting
 
@@ -204,8 +204,16 @@ def change_queued(*, actor: Actor, verb: str, messages: Sequence[Waiting]) -> No
 
 
 @transaction.atomic
-def count_left(*, before: int, after: int, rows: Sequence[tuple[str, str, int]]) -> bool:
-    """Add what left between two places of the log; False where another was faster. Numbers of no person: no audit."""
+def count_left(
+    *,
+    before: int,
+    after: int,
+    rows: Sequence[tuple[str, str, int]],
+    lanes: Sequence[tuple[str, str, str, int]] = (),
+    senders: Sequence[tuple[str, int]] = (),
+) -> bool:
+    """Add what left between two places of the log (``queue.Left``); False where another was faster. Numbers, so no
+    audit."""
     position, _ = JournalPosition.objects.get_or_create(pk=LEFT)
     if not JournalPosition.objects.filter(pk=position.pk, offset_bytes=before).update(offset_bytes=after):
         return False
@@ -213,6 +221,7 @@ def count_left(*, before: int, after: int, rows: Sequence[tuple[str, str, int]])
     for domain, how, n in rows:
         row, _ = PartnerTls.objects.get_or_create(domain=domain, day=today, how=how)
         PartnerTls.objects.filter(pk=row.pk).update(count=F("count") + n)
+    pool_actions.count_answers(lanes, senders, today=today)
     return True
 
 

@@ -9,16 +9,28 @@ from django.conf import settings
 
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.lib import clock
+from beffroi.lib.config import Config
 from beffroi.mail import consumers as mail
 from beffroi.mail import projections, signing
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.domains import checking, site
 from beffroi.mail.domains import queries as domains
 from beffroi.mail.domains.asking import Asker
+from beffroi.mail.engines import pools
 from beffroi.mail.gate.sending import KIND
 from beffroi.mail.gate.store import LEAVING
 from beffroi.mail.models import JournalPosition, Mailbox
-from beffroi.mail.sending import actions, policies, queries, queue, reputation, sts
+from beffroi.mail.sending import (
+    actions,
+    exits,
+    policies,
+    pool_actions,
+    pool_queries,
+    queries,
+    queue,
+    reputation,
+    sts,
+)
 from beffroi.mail.sending.models import ChosenPartner
 
 ASK_AGAIN_S = 20 * 3600
@@ -32,7 +44,8 @@ def note_refusal(event: Event) -> None:
 
 @consumer(name="mail.sending_held", kinds=("mail:sending_held",), atomic=False)
 def project_held(event: Event) -> None:
-    """Read the present state, not the event. First the mail door, then passwords, then what waits already."""
+    """Read the present state, not the event. First the mail door, then passwords, then what waits already; last, who
+    is given back leaves by the address of doubtful senders for some days."""
     config = settings.BEFFROI
     projections.put_held(config, queries.held_accounts())
     mailbox = Mailbox.objects.get(pk=event.payload["mailbox_id"])
@@ -43,6 +56,7 @@ def project_held(event: Event) -> None:
     of_it = [one for one in queue.read(config).messages if one.sender in senders]
     ids = [one.id for one in of_it if (one.queue != "hold") == held]
     queue.change(config, "hold" if held else "release", ids)
+    exits.look(config)
 
 
 @consumer(name="mail.queue_change", kinds=("mail:queue_change",), atomic=False)
@@ -104,17 +118,32 @@ def count_left() -> None:
     while more:
         before = JournalPosition.objects.get_or_create(pk=actions.LEFT)[0].offset_bytes
         try:
-            after, more, rows = queue.left(settings.BEFFROI, before)
+            found = queue.left(settings.BEFFROI, before)
         except queue.QueueUnavailable:
             return
-        more = actions.count_left(before=before, after=after, rows=rows) and more
+        counted = actions.count_left(
+            before=before, after=found.offset_bytes, rows=found.rows, lanes=found.lanes, senders=found.senders
+        )
+        more = counted and found.more
+
+
+@periodic("mail.exits", every_s=300.0)
+def look_at_exits() -> None:
+    """Warm-ups go on or pause, doubtful senders come and go."""
+    exits.look(settings.BEFFROI)
+
+
+@consumer(name="mail.exits", kinds=(pool_actions.POOLS,))
+def project_exits(event: Event) -> None:
+    exits.project(settings.BEFFROI)
 
 
 @periodic("mail.reputation", every_s=3600.0, group="sources")
 def ask_lists() -> None:
-    """Each list about each address once a day."""
+    """Each list about each address once a day, and whether the address's name leads to it."""
     config = settings.BEFFROI
     asker = checking.own_resolver(config, budget_s=POLICY_BUDGET_S)
+    _ask_names(config, asker)
     asked = reputation.zones(config)
     addresses = reputation.addresses(config, asker) if asked else []
     wanted = {(address, zone) for address in addresses for zone in asked}
@@ -124,6 +153,21 @@ def ask_lists() -> None:
         actions.note_listing(address=address, zone=zone, state=state)
     if wanted or not asked:
         actions.forget_listings(wanted=wanted)
+
+
+def _ask_names(config: Config, asker: Asker) -> None:
+    if not config.outgoing_mail:
+        return
+    named = [
+        (address, one.helo or config.mail_name) for one in pools.exits(config) for address in one.addresses
+    ]
+    mechanisms = domains.servers(config).spf
+    fresh = pool_queries.fresh_names(since=clock.now() - timedelta(seconds=ASK_AGAIN_S))
+    for address, helo in named:
+        if (address, helo) not in fresh:
+            state = reputation.name_state(config, address, helo, asker, mechanisms=mechanisms)
+            pool_actions.note_name(address=address, helo=helo, state=state)
+    pool_actions.forget_names(wanted=[address for address, _ in named])
 
 
 @periodic("mail.signing_keys", every_s=60.0)

@@ -6,7 +6,7 @@ Process: ``python -m beffroi.mail.sending.keeper``, root, no network: STATE/run/
          Python user. Nothing but fixed Postfix commands is run; those that need no root run as ``nobody``, postdrop.
 Hostile: the Python processes, were one taken over: they may do to the queue what an administrator may, nothing else.
          Queue files hold what strangers wrote: only Postfix's own programs read them. Of its log, where their servers'
-         answers stand, shapes of lines are matched here (``left``), and only domains and numbers are told.
+         answers stand, shapes of lines are matched here (``left``, ``answers``); told are domains, numbers, senders.
 Fails:   closed, one sentence; mail flows without this process.
 Source:  postqueue(1), postsuper(1); lib/asked.py.
 """
@@ -27,7 +27,7 @@ from typing import Any
 from beffroi.lib import asked
 from beffroi.lib.config import Config, load
 from beffroi.mail.engines import layout
-from beffroi.mail.sending import left
+from beffroi.mail.sending import answers, left
 
 MAX_IDS = 500
 MAX_LISTED = 2000
@@ -79,7 +79,8 @@ class Keeper:
         return {"ok": True, "total": len(lines), "messages": [_shown(line) for line in lines[:MAX_LISTED]]}
 
     def _left(self, offset: object) -> Answer:
-        """What left since this place of Postfix's log: domains and numbers. A log that was cut is read anew."""
+        """What left since this place of Postfix's log: domains and numbers, what each lane met, and whose recipients
+        were refused for good. A log that was cut is read anew."""
         if not isinstance(offset, int) or offset < 0:
             return _refused("The place in the log is malformed.")
         try:
@@ -94,13 +95,16 @@ class Keeper:
         if not end and len(data) == MAX_LOG_BYTES:
             end = len(data)  # no line of a log is that long: go past it
         whole = data[:end]
-        counted = left.count(whole.splitlines())
+        lines = whole.splitlines()
+        counted, answered = left.count(lines), answers.count(lines)
         rows = [[domain, how, n] for (domain, how), n in counted.most_common(MAX_PARTNERS)]
         return {
             "ok": True,
             "offset_bytes": start + len(whole),
             "more": len(data) == MAX_LOG_BYTES,
             "rows": rows,
+            "lanes": [[*lane, n] for lane, n in answered.lanes.items()],
+            "senders": answered.senders.most_common(MAX_IDS),
         }
 
     def _retry(self, ids: list[str]) -> Answer:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 PROVED, ENCRYPTED, CLEAR = "proved", "encrypted", "clear"
-_SERVICE = rb"postfix-beffroi/(?:smtp|slow-[a-z0-9]{1,16}/smtp|slow-[a-z0-9]{1,16})\[(\d{1,10})\]: "
+_SERVICE = rb"postfix-beffroi/(?:smtp|(?:slow-[a-z0-9]{1,16}|out-[a-z0-9-]{1,29})(?:/smtp)?)\[(\d{1,10})\]: "
 _TLS = re.compile(
     _SERVICE + rb"(Verified|Trusted|Untrusted|Anonymous) TLS connection established to (\S{1,400}):"
 )

@@ -90,3 +90,92 @@ class AddressListing(models.Model):
 
     def __str__(self) -> str:
         return f"{self.address}:{self.zone}"
+
+
+class Warming(models.Model):
+    """How far the warm-up of one exit is (``engines.pools``). ``step``: its day, from 0, counting those on which mail
+    left by it; ``day``: when that one began (UTC); ``paused_by``: "" where refusals of ``provider`` did it."""
+
+    exit = models.CharField(max_length=12, primary_key=True)
+    step = models.IntegerField(default=0)
+    day = models.DateField()
+    began_at = models.DateTimeField(default=clock.now)
+    paused_at = models.DateTimeField(null=True, default=None)
+    paused_by = reference(default="", blank=True)
+    provider = models.CharField(max_length=16, default="", blank=True)
+
+    class Meta:
+        db_table = "mail_warming"
+
+    def __str__(self) -> str:
+        return self.exit
+
+
+class LaneDay(models.Model):
+    """What one provider answered one exit on one day (UTC): recipients it took, and refused for the sake of who sends.
+    ``exit``: "" for the first; ``provider``: "" for all domains that are no slow provider's."""
+
+    exit = models.CharField(max_length=12)
+    provider = models.CharField(max_length=16)
+    day = models.DateField(db_index=True)
+    sent = models.BigIntegerField(default=0)
+    refused = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "mail_lane_day"
+        constraints = (
+            models.UniqueConstraint(fields=["exit", "provider", "day"], name="mail_lane_day_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.exit}:{self.provider}:{self.day}"
+
+
+class RefusedDay(models.Model):
+    """Recipients of one mailbox that other servers refused for good on one day (UTC); nobody's address."""
+
+    mailbox_id = reference()
+    collectivite_id = reference()
+    day = models.DateField(db_index=True)
+    count = models.IntegerField(default=0)
+
+    class Meta:
+        db_table = "mail_refused_day"
+        constraints = (models.UniqueConstraint(fields=["mailbox_id", "day"], name="mail_refused_day_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.mailbox_id}:{self.day}"
+
+
+class Doubted(models.Model):
+    """A mailbox whose mail leaves by the address of doubtful senders, until ``ended_at``. ``reasons``: as in ``doubt``,
+    with spaces between; ``spared_until``: an administrator's word that it is well."""
+
+    mailbox_id = reference(primary_key=True)
+    collectivite_id = reference(db_index=True)
+    reasons = models.CharField(max_length=80)
+    since_at = models.DateTimeField(default=clock.now)
+    ended_at = models.DateTimeField(null=True, default=None)
+    spared_until = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "mail_doubted"
+
+    def __str__(self) -> str:
+        return self.mailbox_id
+
+
+class AddressName(models.Model):
+    """Whether the name of one sending address leads to it and back (``reputation.name_state``)."""
+
+    address = models.GenericIPAddressField(primary_key=True)
+    helo = models.CharField(max_length=253)
+    state = models.CharField(max_length=12)
+    since_at = models.DateTimeField(default=clock.now)
+    checked_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "mail_address_name"
+
+    def __str__(self) -> str:
+        return self.address

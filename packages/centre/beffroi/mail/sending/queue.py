@@ -71,13 +71,27 @@ def read(config: Config) -> Queue:
     return Queue(answer["total"], tuple(sorted(found, key=lambda one: (one.since, one.id))))
 
 
-def left(config: Config, offset_bytes: int) -> tuple[int, bool, list[tuple[str, str, int]]]:
-    """(next place, whether more waits, (domain, how, recipients) each) of Postfix's log from this place on.
+@dataclass(frozen=True)
+class Left:
+    """A part of Postfix's log. ``offset_bytes``: where the next begins; ``more``: whether it waits already; ``rows``:
+    (domain, how, recipients); ``lanes``: (exit, provider, sent or refused, recipients); ``senders``: (address,
+    recipients refused for good)."""
 
-    Errors: QueueUnavailable.
-    """
+    offset_bytes: int
+    more: bool
+    rows: tuple[tuple[str, str, int], ...] = ()
+    lanes: tuple[tuple[str, str, str, int], ...] = ()
+    senders: tuple[tuple[str, int], ...] = ()
+
+
+def left(config: Config, offset_bytes: int) -> Left:
+    """Errors: QueueUnavailable."""
     answer = _ask(config, {"verb": "left", "offset_bytes": offset_bytes})
-    return answer["offset_bytes"], answer["more"], [(one[0], one[1], one[2]) for one in answer["rows"]]
+    return Left(
+        answer["offset_bytes"],
+        answer["more"],
+        *(tuple(tuple(one) for one in answer[name]) for name in ("rows", "lanes", "senders")),
+    )
 
 
 def change(config: Config, verb: str, ids: Sequence[str]) -> None:

@@ -1,19 +1,37 @@
-"""How long it is known how well mail was protected that left."""
+"""How long is kept how well mail was protected that left, how it was met, and who was doubted."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from beffroi.core.retention.registry import Category, category
-from beffroi.mail.sending.models import PartnerTls
+from beffroi.mail.sending.models import Doubted, LaneDay, PartnerTls, RefusedDay
 
 KEPT_DAYS = 90
+DOUBT_DAYS = 30
 
 
 def partners(cutoff: datetime) -> QuerySet[PartnerTls]:
     return PartnerTls.objects.filter(day__lt=cutoff.date())
 
 
+def lanes(cutoff: datetime) -> QuerySet[LaneDay]:
+    return LaneDay.objects.filter(day__lt=cutoff.date())
+
+
+def refused(cutoff: datetime) -> QuerySet[RefusedDay]:
+    return RefusedDay.objects.filter(day__lt=cutoff.date())
+
+
+def doubted(cutoff: datetime) -> QuerySet[Doubted]:
+    """Over, and spared no longer."""
+    spared = Q(spared_until=None) | Q(spared_until__lt=cutoff)
+    return Doubted.objects.filter(spared, ended_at__lt=cutoff)
+
+
 category(Category("partner_tls", 105, KEPT_DAYS, partners, batch=500))
+category(Category("lane_days", 145, KEPT_DAYS, lanes, batch=500))
+category(Category("refused_days_of_mailboxes", 146, DOUBT_DAYS, refused, batch=500))
+category(Category("doubted_senders", 147, DOUBT_DAYS, doubted))

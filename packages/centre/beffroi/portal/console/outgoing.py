@@ -22,6 +22,7 @@ from beffroi.mail.reports import queries as reports
 from beffroi.mail.sending import actions, queries
 from beffroi.mail.sending.models import AddressListing, SendingAlarm
 from beffroi.mail.sending.queue import QueueUnavailable
+from beffroi.portal.console import addresses
 from beffroi.portal.forwarding import listed
 from beffroi.portal.pages import for_administrators, page
 
@@ -61,6 +62,7 @@ def _shown(request: HttpRequest, actor: Actor, **more: Any) -> HttpResponse:
         "protected": queries.protected(actor, days=DAYS),
         "days": DAYS,
         "complaints": reports.complaints(actor, days=DAYS),
+        **addresses.context(actor),
         "listings": [_listing(one) for one in queries.listings(actor)],
     }
     try:

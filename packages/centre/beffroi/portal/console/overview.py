@@ -32,6 +32,7 @@ from beffroi.mail.closing import queries as closing
 from beffroi.mail.domains import queries as domains
 from beffroi.mail.probe import queries as probe
 from beffroi.mail.reports import queries as reports
+from beffroi.mail.sending import pool_queries as pools
 from beffroi.mail.sending import queries as sending
 from beffroi.portal import chart, weather, weather_words
 from beffroi.portal.console import evidence
@@ -171,8 +172,8 @@ def tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]
         ),
     )
     more = (
-        *(_sending(actor), _senders(actor), _probe(actor), _listed(actor), _backup(), _restores(actor)),
-        *(_certificates(actor), _closed(actor)),
+        *(_sending(actor), _senders(actor), _probe(actor), _listed(actor), _warming(actor), _backup()),
+        *(_restores(actor), _certificates(actor), _closed(actor)),
     )
     for count, said, url in (*counted, *more):
         if count:
@@ -223,6 +224,19 @@ def _probe(actor: Actor) -> tuple[int, Any, str]:
             "n",
         ),
         reverse("mail_probe"),
+    )
+
+
+def _warming(actor: Actor) -> tuple[int, Any, str]:
+    """New addresses of ours whose mail a provider refuses."""
+    return (
+        pools.refused_warmings(actor),
+        ngettext_lazy(
+            "%(n)s nouvelle adresse d’envoi est en pause : ses courriels sont refusés",
+            "%(n)s nouvelles adresses d’envoi sont en pause : leurs courriels sont refusés",
+            "n",
+        ),
+        reverse("outgoing"),
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from beffroi.core.identity.actor import Actor
 from beffroi.mail.probe import queries
+from beffroi.mail.probe.paths import EXIT
 from beffroi.mail.probe.queries import Way
 from beffroi.portal.pages import for_administrators, page
 
@@ -18,6 +20,12 @@ PATHS = {
     "submission": gettext_lazy("Courrier envoyé par une personne connectée"),
 }
 SAID = {
+    "not_here": (
+        gettext_lazy(
+            "Une adresse d’envoi n’est pas sur cette machine : le courrier qui doit en partir attend."
+        ),
+        gettext_lazy("Ajoutez-la au réseau de la machine, ou corrigez outgoing_addresses et outgoing_pools."),
+    ),
     "": (gettext_lazy("Arrivé."), ""),
     "unreachable": (
         gettext_lazy("Le serveur de courrier ne répond pas."),
@@ -55,7 +63,16 @@ def probe(request: HttpRequest, actor: Actor) -> HttpResponse:
     return page(request, "console/probe.html", context)
 
 
+def _name(path: str) -> str:
+    first = EXIT.rstrip("-")
+    if path == first:
+        return _("Adresse d’envoi")
+    if path.startswith(EXIT):
+        return _("Adresse d’envoi %(name)s") % {"name": path.removeprefix(EXIT)}
+    return str(PATHS.get(path, path))
+
+
 def _row(one: Way) -> dict[str, Any]:
     said, todo = SAID.get(one.last.code, (one.last.code, ""))
     tag = "domain_bad" if one.alarms else "domain_warn" if one.failures else "domain_ok"
-    return {"way": one, "name": PATHS.get(one.path, one.path), "said": said, "todo": todo, "tag": tag}
+    return {"way": one, "name": _name(one.path), "said": said, "todo": todo, "tag": tag}

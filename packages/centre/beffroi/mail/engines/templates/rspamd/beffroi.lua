@@ -6,7 +6,7 @@ The mail door's part inside rspamd, so that rspamd stays the only program that p
              msg), and refuses a signed-in client whose visible From: is not its own address
   after all  other checks: sends facts (identifiers, addresses, links, hashes, results; never content) to mailgate and
              applies its verdict
-  at the end stamps X-Beffroi-Id, X-Beffroi-Auth, and where they apply -Verdict, -Spam, -Unchecked
+  at the end stamps X-Beffroi-Id, X-Beffroi-Auth, and where they apply -Verdict, -Spam, -Unchecked, -Lane
 
 Hostile:  the message. Fails closed without the scanner: senders come again. Fails open beyond it: without an answer of mailgate the message is delivered and stamped
           X-Beffroi-Unchecked with what a later check needs; the sweep finds it.
@@ -252,6 +252,7 @@ end
 
 local function apply(task, verdict)
   local pool = task:get_mempool()
+  if type(verdict.lane) == "string" and verdict.lane:match("^[a-z0-9-]+$") then pool:set_variable("beffroi_lane", verdict.lane) end
   if verdict.action == "reject" then
     task:insert_result("BEFFROI_BLOCKED", 1.0, verdict.decision_id or "")
     if not is_rescan(task) then
@@ -374,6 +375,8 @@ rspamd_config:register_symbol {
       add["X-Beffroi-Unchecked"] = "yes; ip=" .. (client_address(task) ~= "" and client_address(task) or "none")
     end
     if is_spam(task) then add["X-Beffroi-Spam"] = "yes" end
+    local lane = pool:get_variable("beffroi_lane")
+    if lane then add["X-Beffroi-Lane"] = lane end
     task:set_milter_reply({ remove_headers = old_headers(task), add_headers = add })
   end,
 }
