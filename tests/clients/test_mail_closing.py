@@ -31,7 +31,7 @@ from beffroi.mail.engines import layout
 from beffroi.mail.models import Mailbox
 from imapclient.exceptions import IMAPClientError
 
-from tests.clients.test_mail_backup import fill, held, work
+from tests.clients.test_mail_backup import fill, held, letter, work
 from tests.conftest import Commune
 from tests.faults.test_mail_backup_faults import small_disk
 from tests.mail_post import Post, needs_engines, until
@@ -59,7 +59,7 @@ def closed(post: Post, commune: Commune, local: str) -> Mailbox:
     for name in ("Projet/Été", "Privé/Famille"):
         client.create_folder(name)
     for name, count in PROFESSIONAL.items():
-        fill(client, name, *(f"Devis {name[:2]} {n}" for n in range(count)))
+        client.multiappend(name, [letter(f"Devis {name[:2]} {n}") for n in range(count)])
     fill(client, "Privé/Famille", *(f"Vacances {n}" for n in range(9)))
     fill(client, "INBOX", "PERSONNEL rendez-vous")
     fill(client, "Trash", "Jete")

@@ -230,7 +230,7 @@ def _probe(actor: Actor) -> tuple[int, Any, str]:
 def _warming(actor: Actor) -> tuple[int, Any, str]:
     """New addresses of ours whose mail a provider refuses."""
     return (
-        pools.refused_warmings(actor),
+        pools.refused_warmings(actor) if settings.BEFFROI.outgoing_pools else 0,
         ngettext_lazy(
             "%(n)s nouvelle adresse d’envoi est en pause : ses courriels sont refusés",
             "%(n)s nouvelles adresses d’envoi sont en pause : leurs courriels sont refusés",
