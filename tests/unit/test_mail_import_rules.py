@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from beffroi.mail.importing import folders, letters
 from beffroi.mail.importing.providers import PROVIDERS, day_bytes, provider
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 CASES = [
@@ -70,6 +70,9 @@ def test_headers_that_only_our_mail_door_may_write_are_taken_out_and_nothing_els
 
 
 @settings(deadline=None)
+@example(b"X-BEFFROI-")
+@example(b"X-BEFFROI-\n\nx")
+@example(b"\nX-Beffroi-Id: in the text")
 @given(st.binary(max_size=300))
 def test_what_is_clean_stays_as_it_is(raw: bytes) -> None:
     once = letters.clean(raw)

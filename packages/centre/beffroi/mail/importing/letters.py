@@ -50,11 +50,11 @@ class Letter:
 def clean(raw: bytes) -> bytes:
     """The mail as it is saved: CRLF line ends, no NUL, without headers that only our mail door may write."""
     lines = raw.replace(b"\r\n", b"\n").replace(b"\0", b"\x80")
-    end = lines.find(b"\n\n")
-    header, body = (lines, b"") if end < 0 else (lines[: end + 1], lines[end + 1 :])
-    if not header.endswith(b"\n"):
+    end = 0 if lines.startswith(b"\n") else lines.find(b"\n\n") + 1  # of the header, which may be empty
+    header, body = (lines[:end], lines[end:]) if end or lines.startswith(b"\n") else (lines, b"")
+    if header and not header.endswith(b"\n"):
         header += b"\n"
-    return (_OURS.sub(b"", header) + body).replace(b"\n", b"\r\n")
+    return (_OURS.sub(b"", header) + body or b"\n").replace(b"\n", b"\r\n")
 
 
 def header_of(data: bytes) -> bytes:
