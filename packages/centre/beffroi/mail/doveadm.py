@@ -23,7 +23,7 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import Unavailable
 from beffroi.mail.engines import layout
 
-PARALLEL = 6
+PARALLEL = 8
 """More than processors: a move waits for the disk seven times."""
 BATCH = 8
 """Short ones, so that all requests end at about the same time."""
