@@ -134,12 +134,11 @@ def partners(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 
 def _row(one: queries.Outgoing, names: dict[str, str]) -> dict[str, Any]:
-    owner = names.get(one.mailbox.collectivite_id, "") if one.mailbox else ""
     return {
         "mail": one.mail,
         "state": _STATES.get(one.mail.queue, one.mail.queue),
         "who": one.mail.sender or _("le centre lui-même"),
-        "commune": owner,
+        "commune": names.get(one.collectivite_id, ""),
         "to": [address for address, why in one.mail.recipients[:3]],
         "more_to": max(0, len(one.mail.recipients) - 3),
     }
@@ -172,6 +171,11 @@ def _alarm(actor: Actor, one: SendingAlarm) -> dict[str, Any]:
             "%(n)s plaintes de destinataires en une semaine",
             one.most,
         ),
+        "relay_recipients": _(
+            "le relais des copieurs a voulu écrire à qui ses réglages n’admettent pas :"
+            " le boîtier est-il bien à sa place ?"
+        ),
+        "relay_rate": _("le relais des copieurs envoie plus que ses réglages : %(n)s courriels en une heure"),
         "takeover": _("nouveau renvoi, filtre ou script, après une connexion depuis un réseau jamais vu"),
     }
     mailbox = mail.visible_mailboxes(actor).filter(pk=one.mailbox_id).first()
