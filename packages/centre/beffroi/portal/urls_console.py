@@ -7,6 +7,8 @@ from django.views.i18n import set_language
 
 from beffroi.portal import about, health
 from beffroi.portal.console import (
+    address,
+    addresses,
     backups,
     box,
     boxes,
@@ -111,6 +113,15 @@ urlpatterns = [
     path("sources/<str:source_id>/maj/<str:update_id>/", sources.update, name="source_update"),
     path("communes/", communes.communes, name="communes"),
     path("communes/<str:collectivite_id>/place/", room.room, name="commune_room"),
+    path("communes/<str:collectivite_id>/adresses/", addresses.addresses, name="commune_addresses"),
+    path(
+        "communes/<str:collectivite_id>/adresses/alias/<str:alias_id>/", address.alias, name="commune_alias"
+    ),
+    path(
+        "communes/<str:collectivite_id>/adresses/boite/<str:mailbox_id>/",
+        address.shared,
+        name="commune_shared",
+    ),
     path("communes/inscrire/", communes.enrol, name="commune_enrol"),
     path("journal/", journal.journal, name="journal"),
     path("conservation/", retention.retention, name="retention"),
