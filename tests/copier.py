@@ -9,25 +9,27 @@ from typing import Any
 import msgspec
 from beffroi.boxes.models import BoxPolicy
 from beffroi.mail.models import Mailbox
+from beffroi.portal import relay_enforced
 from beffroi_protocol.messages import Policy
 from beffroi_protocol.relaying import Device, Relay
 
 from tests.conftest import Commune
 from tests.mail_post import Post
 from tests.town_hall import TownHall, good_policy
-from tests.town_hall_network import LAN, LAN_BOX, inside
+from tests.town_hall_network import LAN, inside
 from tests.waiting import until
 
 
 @dataclass
 class Copier:
-    """The town hall's copier. ``sender``, ``recipient``: mailboxes of its commune."""
+    """The town hall's copier. ``sender``, ``recipient``: mailboxes of its commune. ``bridge``: how its box stands."""
 
     hall: TownHall
     post: Post
     commune: Commune
     sender: Mailbox
     recipient: Mailbox
+    bridge: bool = False
 
     def policy(self, **values: Any) -> Policy:
         relay = Relay(
@@ -37,7 +39,7 @@ class Copier:
             (f"@{self.commune.domain}",),
             port=self.post.config.submission_port,
         )
-        return good_policy(relay=msgspec.structs.replace(relay, **values))
+        return good_policy(bridge=self.bridge, relay=msgspec.structs.replace(relay, **values))
 
     def give(self, policy: Policy) -> None:
         """The same policy to the box and in the centre's own tables."""
@@ -48,16 +50,15 @@ class Copier:
             policy=msgspec.to_builtins(policy),
             changed_by="tests",
         )
+        relay_enforced.put()
         until(lambda: self.hall.status().get("policy_version") == version, f"not proved: {self.hall.log()}")
 
-    def swaks(
-        self, *arguments: str, to: str = "", space: str = LAN, server: str = LAN_BOX
-    ) -> tuple[int, str]:
+    def swaks(self, *arguments: str, to: str = "", space: str = LAN, server: str = "") -> tuple[int, str]:
         """Return swaks' exit code (0: accepted) and the whole conversation."""
         said = subprocess.run(
             inside(
-                space, "swaks", "--server", server, "--port", "25", "--timeout", "20", "--ehlo", "copieur",
-                "--from", "scan@copieur.local", "--to", to or self.recipient.address, *arguments,
+                space, "swaks", "--server", server or self.hall.resolver, "--port", "25", "--timeout", "20",
+                "--ehlo", "copieur", "--from", "scan@copieur.local", "--to", to or self.recipient.address, *arguments,
             ),
             capture_output=True, text=True, check=False, timeout=90,
         )  # fmt: skip
@@ -75,7 +76,10 @@ class Copier:
 
     def _open(self) -> bool:
         done = subprocess.run(
-            inside(LAN, "swaks", "--server", LAN_BOX, "--port", "25", "--timeout", "3", "--quit-after", "BANNER"),
+            inside(
+                LAN, "swaks", "--server", self.hall.resolver, "--port", "25", "--timeout", "3",
+                "--quit-after", "BANNER",
+            ),
             capture_output=True, check=False, timeout=20,
         )  # fmt: skip
         return done.returncode == 0

@@ -9,6 +9,8 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from beffroi_protocol.signing import b64
@@ -64,6 +66,20 @@ def _answer(body: bytes) -> tuple[int, bytes]:
 
 @pytest.fixture
 def copier(post: Post, beaune: Commune) -> Iterator[Copier]:
+    with _copier(post, beaune) as one:
+        yield one
+
+
+@pytest.fixture
+def bridged_copier(post: Post, beaune: Commune) -> Iterator[Copier]:
+    if not Path("/proc/sys/net/bridge").exists():
+        pytest.skip("needs br_netfilter")
+    with _copier(post, beaune, bridge=True) as one:
+        yield one
+
+
+@contextmanager
+def _copier(post: Post, beaune: Commune, *, bridge: bool = False) -> Iterator[Copier]:
     from beffroi.boxes.models import Box
     from beffroi.core.events import run_pending
     from beffroi.lib import clock
@@ -77,7 +93,7 @@ def copier(post: Post, beaune: Commune) -> Iterator[Copier]:
     )
     run_pending("main")
     recipient = post.mailbox(beaune, beaune.agent, "secretariat")
-    with town_hall() as hall:
+    with town_hall(bridge=bridge) as hall:
         authority = post.config.state / "tls" / "mail.pem"
         (hall.state / "ca.pem").write_bytes((hall.state / "ca.pem").read_bytes() + authority.read_bytes())
         hall.kill("agent")
@@ -95,7 +111,7 @@ def copier(post: Post, beaune: Commune) -> Iterator[Copier]:
         hall.centre.mail_token = _answer
         outside = listening(NET, WAN_NET, post.config.submission_port)
         threading.Thread(target=_forward, args=(outside, post.config.submission_port), daemon=True).start()
-        one = Copier(hall, post, beaune, sender, recipient)
+        one = Copier(hall, post, beaune, sender, recipient, bridge)
         one.give(one.policy())
         one.start()
         try:

@@ -24,11 +24,19 @@ def secret_of(commune: Commune) -> str:
 
 
 @contextmanager
-def submitting(post: Post, address: str, secret: str) -> Iterator[smtplib.SMTP]:
+def starting(post: Post) -> Iterator[smtplib.SMTP]:
+    """Encrypted, and not signed in yet."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with smtplib.SMTP("127.0.0.1", post.config.submission_port, timeout=60) as smtp:
         smtp.starttls(context=context)
+        smtp.ehlo()
+        yield smtp
+
+
+@contextmanager
+def submitting(post: Post, address: str, secret: str) -> Iterator[smtplib.SMTP]:
+    with starting(post) as smtp:
         smtp.login(address, secret)
         yield smtp
 

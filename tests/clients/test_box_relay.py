@@ -58,7 +58,7 @@ def test_a_scan_arrives_in_the_name_of_the_functional_mailbox(copier: Copier) ->
     assert mail.get_payload().split() == [".", "..", "fin"]
     until(lambda: copier.kept() == 0, "the mail is still on the box")
 
-    # As a bridge would: what is sent to the page's address reaches the box, too.
+    # What is sent to the page's address reaches the box, too.
     code, said = copier.swaks(server="192.168.213.1")
     assert code == 0, said
     arrives(copier, 2)
@@ -72,6 +72,18 @@ def test_a_scan_arrives_in_the_name_of_the_functional_mailbox(copier: Copier) ->
     code, said = copier.swaks(to="agent@ailleurs.example.org")
     assert code != 0 and "550 5.7.1 Destinataire non admis. Admis : @beaune.test" in said
     until(lambda: any(one.reason == "recipient" for one in told()), "the refusal was not told", limit_s=60)
+
+
+def test_in_front_of_a_bridge_a_copier_sends_to_the_pages_address_or_the_boxs_own(
+    bridged_copier: Copier,
+) -> None:
+    copier = bridged_copier
+    for number, server in enumerate(("192.168.213.1", WAN_BOX), 1):
+        code, said = copier.swaks(server=server)
+        assert code == 0, said
+        arrives(copier, number)
+    code, said = copier.swaks("--timeout", "3", space=NET, server=WAN_BOX)
+    assert code != 0 and "220 boitier" not in said, "from the internet it is not there"
 
 
 def test_nobody_reaches_it_from_the_internet(copier: Copier) -> None:

@@ -14,11 +14,14 @@ from beffroi.boxes.models import Box, BoxPolicy, RelayDay
 from beffroi.core.decisions import door
 from beffroi.core.events.models import InboxFact
 from beffroi.core.events.registry import Event
+from beffroi.core.identity import totp
 from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid
 from beffroi.mail import tokens
+from beffroi.portal import relay_enforced
 from beffroi.portal.web import relay_token
 from beffroi_protocol.facts import MailRelayed
 from beffroi_protocol.mail_token import MailToken, MailTokenRequest, make_request
@@ -57,6 +60,7 @@ def relaying(sender: str) -> Policy:
 
 def gives(administrator: Actor, commune: Commune, policy: Policy) -> None:
     actions.set_policy(actor=administrator, collectivite=commune.collectivite, policy=policy, reason="x")
+    relay_enforced.put()
 
 
 @pytest.fixture
@@ -106,6 +110,19 @@ def test_another_communes_mailbox_and_a_persons_own_give_no_token(
     for sender in ("copieur@nuits.test", "agent@beaune.test", "personne@beaune.test"):
         gives(administrator, beaune, relaying(sender))
         assert code_of(asks(box)) == (409, "box.relay_off"), sender
+
+
+def test_there_is_no_token_before_the_mail_door_enforces_the_policy(
+    box: Box, beaune: Commune, administrator: Actor, signing: Config
+) -> None:
+    shared_box(beaune, local="copieur")
+    gives(administrator, beaune, relaying("copieur@beaune.test"))
+    assert asks(box).status_code == 200
+    wider = msgspec.structs.replace(relaying("copieur@beaune.test"), unlock=False)
+    actions.set_policy(actor=administrator, collectivite=beaune.collectivite, policy=wider, reason="x")
+    assert code_of(asks(box)) == (503, "box.relay_not_ready")
+    relay_enforced.put()
+    assert asks(box).status_code == 200
 
 
 def test_without_a_relay_in_the_policy_in_force_there_is_no_token(
@@ -185,6 +202,10 @@ def console(administrator: Actor, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     cache.clear()
 
 
+def code_now(one: NewAdministrator, later_s: int = 0) -> str:
+    return totp.code_at(one.totp_secret, clock.epoch() + later_s)
+
+
 def text_of(client: Client, path: str) -> str:
     return html.unescape(client.get(path).content.decode()).replace("\u00a0", " ")
 
@@ -208,7 +229,7 @@ def current(commune: Commune) -> Policy:
 
 
 def test_the_departement_turns_it_on_sees_what_is_sent_and_goes_back(
-    console: Client, box: Box, beaune: Commune, administrator: Actor
+    console: Client, box: Box, beaune: Commune, administrator: Actor, new_administrator: NewAdministrator
 ) -> None:
     gives(administrator, beaune, Policy())
     path = f"/boitiers/{box.id}/relais/"
@@ -216,7 +237,12 @@ def test_the_departement_turns_it_on_sees_what_is_sent_and_goes_back(
     shared_box(beaune, local="copieur")
     page = text_of(console, path)
     assert "@beaune.test</textarea>" in page and "Aucun appareil n’est admis" in page
-    assert console.post(path, FORM).status_code == 302
+    refused = console.post(path, {**FORM, "code": "000000"})
+    assert refused.status_code == 403 and "Ce code n’est pas le bon" in html.unescape(
+        refused.content.decode()
+    )
+    assert current(beaune).relay is None
+    assert console.post(path, {**FORM, "code": code_now(new_administrator)}).status_code == 302
     wanted = current(beaune).relay
     assert wanted is not None
     assert wanted.devices == (
@@ -230,9 +256,26 @@ def test_the_departement_turns_it_on_sees_what_is_sent_and_goes_back(
     assert "Le boîtier n’a pas encore confirmé ces réglages" in page
     assert "4 envois, refus : 1" in page and "un document trop grand" in page
     assert "Relais des copieurs" in text_of(console, f"/boitiers/{box.id}/")
-    assert console.post(path, {**FORM, "base": "2", "on": ""}).status_code == 302
+    off = {**FORM, "base": "2", "on": "", "code": code_now(new_administrator, 30)}
+    assert console.post(path, off).status_code == 302
     assert current(beaune).relay is None
     assert console.post(path, {**FORM, "base": "2"}).status_code == 409, "somebody else changed it"
+
+
+def test_an_earlier_policy_with_a_relay_comes_back_after_a_code_only(
+    console: Client, box: Box, beaune: Commune, administrator: Actor, new_administrator: NewAdministrator
+) -> None:
+    gives(administrator, beaune, relaying("copieur@beaune.test"))
+    gives(administrator, beaune, Policy())
+    path = f"/boitiers/{box.id}/reprendre/"
+    asked = console.post(path, {"version": "1"})
+    assert asked.status_code == 200 and 'name="code"' in asked.content.decode()
+    assert console.post(path, {"version": "1", "code": "000000"}).status_code == 403
+    assert current(beaune).relay is None
+    code = code_now(new_administrator)
+    assert console.post(path, {"version": "1", "code": code}).status_code == 302
+    assert current(beaune).relay is not None
+    assert console.post(path, {"version": "2"}).status_code == 302, "to turn it off needs no code there"
 
 
 def test_a_trap_on_a_port_of_the_relay_is_refused_in_words_on_both_pages(
@@ -293,6 +336,7 @@ def test_the_commune_reads_what_its_copiers_sent_and_not_the_neighbours(
     with on_listener("web"):
         own = text_of(portal_client(beaune.referent_membership), "/boitier/")
         other = text_of(portal_client(nuits.referent_membership), "/boitier/")
+    assert "Au plus 60 envois par heure, de 20 Mo chacun" in own and "demandez-le au Département" in own
     assert "copieur@beaune.test" in own and "un destinataire qui n’est pas admis" in own
     assert "copieur@beaune.test" not in other and "Copieur" not in other
     assert RelayDay.objects.count() == 1

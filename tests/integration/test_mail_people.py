@@ -338,8 +338,8 @@ def test_a_functional_mailbox_closes_and_opens_again(beaune: Commune) -> None:
 
     box = shared_box(beaune, beaune.agent)
     assert mailboxes.close_mailbox(actor=beaune.referent, mailbox=box)
-    assert opened(beaune.agent) == [] and queries.closed_shared(beaune.referent) == [box]
-    assert queries.closed_shared(beaune.agent) == []
+    assert opened(beaune.agent) == [] and queries.closed_shared(beaune.referent, beaune.id) == [box]
+    assert queries.closed_shared(beaune.agent, beaune.id) == []
     with pytest.raises(NotFound):
         mailboxes.reopen_mailbox(actor=beaune.agent, mailbox=box)
     assert mailboxes.reopen_mailbox(actor=beaune.referent, mailbox=box)

@@ -68,7 +68,7 @@ def test_a_referent_makes_changes_ends_and_takes_up_an_alias(beaune: Commune) ->
         ("mairie", True, "boîte fermée"),
         ("elus", True, "existe déjà"),
         ("ancien", True, "a été arrêté"),
-        ("a b", True, "ne convient pas"),
+        ("日本", True, "ne convient pas"),
         ("autre", False, "Cochez au moins une boîte"),
     ],
 )
@@ -87,6 +87,16 @@ def test_a_form_that_cannot_be_used_says_why_and_keeps_what_was_typed(
     assert said in text and f'value="{local}"' in text
     assert (f'value="{box.id}" checked' in text) == checked
     assert Alias.objects.count() == 2
+
+
+def test_an_address_with_an_accent_or_a_space_is_proposed_without(beaune: Commune) -> None:
+    box = own_mailbox(beaune)
+    client = portal_client(beaune.referent_membership)
+    form = {"local": "Élodie Bœuf", "domain": beaune.domain, "mailbox": [box.id]}
+    answer = client.post(reverse("aliases"), form)
+    text = answer.content.decode()
+    assert answer.status_code == 400 and not Alias.objects.exists()
+    assert "Nous proposons «\xa0elodie.boeuf\xa0»" in text and 'value="elodie.boeuf"' in text
 
 
 def test_an_agent_makes_no_alias_and_has_no_page_of_unknown_addresses(beaune: Commune) -> None:

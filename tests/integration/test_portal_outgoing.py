@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -22,6 +23,7 @@ from django.test import Client
 
 from tests.conftest import Commune
 from tests.fixtures_portal import console_client, on_listener
+from tests.integration.test_mail_aliases import made
 
 pytestmark = pytest.mark.django_db
 ID = "4abcDEF123ghiJKL"
@@ -88,6 +90,16 @@ def test_page_says_what_waits_since_when_why_and_of_which_account(
     ):
         assert text in page
     assert "<script>alert(1)" not in page
+
+
+def test_a_mail_that_was_sent_with_an_alias_has_its_commune_too(
+    console: Client, waiting: list[Waiting], mailbox: Mailbox, beaune: Commune
+) -> None:
+    made(beaune, "elus", mailbox)
+    for sender, named in (("elus@beaune.test", 1), ("elus+x@beaune.test", 1), ("elus@ailleurs.example", 0)):
+        waiting[0] = replace(waiting[0], sender=sender)
+        page = console.get("/sortant/").content.decode()
+        assert page.count(beaune.collectivite.name) == named, sender
 
 
 def test_page_without_the_keeper_says_so_and_still_shows_accounts(

@@ -59,7 +59,7 @@ def test_a_referent_makes_a_functional_mailbox_and_says_who_reads_it(beaune: Com
     ("form", "said"),
     [
         ({"local": "agent", "title": "X"}, "existe déjà"),
-        ({"local": "a b", "title": "X"}, "ne convient pas"),
+        ({"local": "x", "title": "X", "domain": "ailleurs.test"}, "ne convient pas"),
         ({"local": "x", "title": " "}, "Donnez un nom"),
         ({"local": "x", "title": "X", "domain": "nuits.test"}, "ne convient pas"),
     ],
@@ -74,6 +74,15 @@ def test_a_form_that_cannot_be_used_says_why_and_keeps_what_was_typed(
     text = answer.content.decode()
     assert said in text and f'value="{form["local"]}"' in text
     assert Mailbox.objects.count() == 1
+
+
+def test_a_functional_mailbox_with_an_accent_is_proposed_without(beaune: Commune) -> None:
+    client = portal_client(beaune.referent_membership)
+    form = {"local": "état civil", "domain": beaune.domain, "title": "État civil"}
+    answer = client.post(reverse("shared_mailboxes"), form)
+    text = answer.content.decode()
+    assert answer.status_code == 400 and not Mailbox.objects.exists()
+    assert "Nous proposons «\xa0etat.civil\xa0»" in text and 'value="etat.civil"' in text
 
 
 def test_an_agent_makes_no_functional_mailbox(beaune: Commune) -> None:

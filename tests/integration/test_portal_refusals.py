@@ -246,6 +246,7 @@ CAMPAIGN: Arguments = lambda world: {"campaign_id": world.campaign_id}  # noqa: 
 DECISION: Arguments = lambda world: {"decision_id": world.decision_id}  # noqa: E731
 SOURCE: Arguments = lambda world: {"source_id": world.source_id}  # noqa: E731
 BOX: Arguments = lambda world: {"box_id": world.box_id}  # noqa: E731
+MADE_ALIAS = {"what": "alias", "local": "x", "domain": "beaune.test", "mailboxes": "mairie@beaune.test"}
 CONSOLE = {
     "healthz": Rule("open"),
     "set_language": Rule("open"),
@@ -304,6 +305,20 @@ CONSOLE = {
     "outgoing_mail": Rule("thing", lambda world: {"queue_id": "4abcDEF123ghi"}, {"word": "delete"}),
     "communes": Rule("own"),
     "commune_room": Rule("thing", lambda world: {"collectivite_id": world.beaune.id}, {"limit": "10"}),
+    "commune_addresses": Rule("thing", lambda world: {"collectivite_id": world.beaune.id}, MADE_ALIAS),
+    "commune_alias": Rule(
+        "thing",
+        lambda world: {"collectivite_id": world.beaune.id, "alias_id": Alias.objects.get().id},
+        {"what": "end"},
+    ),
+    "commune_shared": Rule(
+        "thing",
+        lambda world: {
+            "collectivite_id": world.beaune.id,
+            "mailbox_id": Mailbox.objects.get(address="mairie@beaune.test").id,
+        },
+        {"what": "close"},
+    ),
     "commune_enrol": Rule("own", data={"insee": "21584", "domain": "saulieu.test"}),
     "journal": Rule("own"),
     "retention": Rule("own"),

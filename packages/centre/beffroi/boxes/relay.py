@@ -1,6 +1,6 @@
 """The relay for copiers, at the centre: which box may send as which mailbox, and what its devices sent.
 
-Process: web (tokens), worker (counts), console and portal (reads).
+Process: web (tokens), worker (counts, what the mail door enforces), console and portal (reads).
 Input:   hostile boxes: a request is believed after its signature, and gives what the policy in force says, not what the
          request says.
 Source:  docs/decisions/0045-relay-on-the-boitier.md.
@@ -8,21 +8,24 @@ Source:  docs/decisions/0045-relay-on-the-boitier.md.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+import msgspec
 from beffroi_protocol.errors import SignatureInvalid
 from beffroi_protocol.facts import MailRelayed
 from beffroi_protocol.mail_token import read_request, verify_request
+from beffroi_protocol.messages import Policy
 from beffroi_protocol.relaying import Relay
 from beffroi_protocol.signing import unb64
-from django.db.models import F, QuerySet
+from django.db.models import Count, F, OuterRef, QuerySet, Subquery
 
 from beffroi.boxes import queries
-from beffroi.boxes.models import Box, RelayDay
+from beffroi.boxes.models import Box, BoxPolicy, RelayDay
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError
+from beffroi.lib.errors import BeffroiError, Unavailable
 
 MAX_COUNT = 1_000_000
 
@@ -41,8 +44,24 @@ class RelayOff(BeffroiError):
     http_status = 409
 
 
-def asked(text: str) -> tuple[Box, Relay]:
-    """Return the box that signed this request, and the relay of its policy in force.
+class RelayNotReady(Unavailable):
+    """The mail door does not know yet what this relay may send; ask again in a moment: {}"""
+
+    code = "box.relay_not_ready"
+
+
+@dataclass(frozen=True)
+class RelayInForce:
+    """``boxes``: in service, which share what their policy allows."""
+
+    collectivite_id: str
+    policy_version: int
+    relay: Relay
+    boxes: int
+
+
+def asked(text: str) -> tuple[Box, int, Relay]:
+    """Return the box that signed this request, and version and relay of its policy in force.
 
     Errors: MessageMalformed, SignatureInvalid (also of an unknown box), BoxNotActive, RelayOff.
     """
@@ -53,10 +72,25 @@ def asked(text: str) -> tuple[Box, Relay]:
     verify_request(text, unb64(box.public_key), now=clock.epoch_s())
     if box.state != Box.State.ACTIVE:
         raise BoxNotActive
-    relay = relay_of(Actor.system("boxes"), box.collectivite_id)
-    if relay is None:
+    current = queries.current_policy(Actor.system("boxes"), box.collectivite_id)
+    if current is None or current[1].relay is None:
         raise RelayOff
-    return box, relay
+    return box, current[0], current[1].relay
+
+
+def in_force() -> list[RelayInForce]:
+    """Every relay that a box in service may send with; two queries for any number."""
+    active = Box.objects.filter(state=Box.State.ACTIVE).order_by().values("collectivite_id")
+    boxes = dict(active.annotate(n=Count("id")).values_list("collectivite_id", "n"))
+    latest = BoxPolicy.objects.filter(collectivite_id=OuterRef("collectivite_id")).order_by("-policy_version")
+    rows = BoxPolicy.objects.filter(
+        collectivite_id__in=boxes, policy_version=Subquery(latest.values("policy_version")[:1])
+    )
+    return [
+        RelayInForce(row.collectivite_id, row.policy_version, relay, boxes[row.collectivite_id])
+        for row in rows
+        if row.policy.get("relay") and (relay := msgspec.convert(row.policy, Policy).relay) is not None
+    ]
 
 
 def relay_of(actor: Actor, collectivite_id: str) -> Relay | None:

@@ -78,7 +78,7 @@ def show(config: Config, *, as_json: bool) -> int:
                 "state": one.mail.queue,
                 "since": one.mail.since.isoformat(),
                 "sender": one.mail.sender,
-                "collectivite_id": one.mailbox.collectivite_id if one.mailbox else None,
+                "collectivite_id": one.collectivite_id or None,
                 "size_bytes": one.mail.size_bytes,
                 "recipients": [{"address": a, "why": why} for a, why in one.mail.recipients],
             }

@@ -22,7 +22,7 @@ from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, ids
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
-from beffroi.mail import clients, keys, prevalence, queries
+from beffroi.mail import clients, keys, naming, prevalence, queries
 from beffroi.mail.access import Right, access
 from beffroi.mail.aliases.models import Alias
 from beffroi.mail.models import Mailbox, MailMessage, RemediationJob
@@ -36,16 +36,19 @@ def provision_mailbox(
 ) -> Mailbox:
     """Create a mailbox of a collectivité; mail is accepted once Dovecot has made its key pair.
 
-    Errors: NotFound (not the actor's collectivité), Invalid (address or domain), Conflict (address taken).
+    Errors: NotFound (not the actor's collectivité), AddressUnusable (accents, spaces, ...), Invalid (address or
+    domain), Conflict (address taken).
     """
     if not (actor.sees_all or (actor.role == "referent" and actor.may_see(collectivite.id))):
         raise NotFound("collectivité")
     try:
         canonical = normalise(Kind.SENDER, address).value
     except IndicatorInvalid:
+        naming.check_local(address.rpartition("@")[0])
         raise Invalid("address") from None
     if len(canonical) > 254 or collectivite_of_domain(canonical.rpartition("@")[2]) != collectivite.id:
         raise Invalid("the domain is not one of this collectivité")
+    naming.check_local(canonical.rpartition("@")[0])
     # An address is one thing: under this lock an alias is made, too.
     list(Domain.objects.select_for_update().filter(name=canonical.rpartition("@")[2]))
     if Alias.objects.filter(address=canonical).exists():

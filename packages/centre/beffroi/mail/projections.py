@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +34,8 @@ CREATE TABLE IF NOT EXISTS mailbox (address TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS full_domain (name TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS held (account TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS owner (domain TEXT PRIMARY KEY, collectivite_id TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS relay (login TEXT PRIMARY KEY, version INTEGER NOT NULL, hour INTEGER NOT NULL,
+  recipients TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS attachment_policy (collectivite_id TEXT PRIMARY KEY, allowed TEXT NOT NULL) WITHOUT ROWID;
 """
     + alias_routes.SCHEMA
@@ -177,6 +179,31 @@ def put_attachment_policies(config: Config, policies: Mapping[str, str]) -> None
             routes.execute("DELETE FROM attachment_policy")
             rows = policies.items()
             routes.executemany("INSERT INTO attachment_policy (collectivite_id, allowed) VALUES (?, ?)", rows)
+
+
+def put_relays(config: Config, relays: Mapping[str, tuple[int, int, str]]) -> None:
+    """Tell the mail door what each relay of copiers may send: login -> (version of the policy, mails within an hour,
+    addresses and ``@domain`` with spaces between), all of them."""
+    with _routes(config) as routes:
+        wanted = {(login, *row) for login, row in relays.items()}
+        if set(routes.execute("SELECT login, version, hour, recipients FROM relay")) != wanted:
+            routes.execute("DELETE FROM relay")
+            routes.executemany(
+                "INSERT INTO relay (login, version, hour, recipients) VALUES (?, ?, ?, ?)", sorted(wanted)
+            )
+
+
+def relay_version(config: Config, *, login: str) -> int:
+    """Of which version of its policy the mail door knows what this relay may send; 0 for none."""
+    path = _folder(config) / "routes.sqlite"
+    if not path.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as routes:
+            row = routes.execute("SELECT version FROM relay WHERE login = ?", (login,)).fetchone()
+    except sqlite3.Error:  # a file from before this table, which the worker brings up to date
+        return 0
+    return int(row[0]) if row else 0
 
 
 def put_aliases(config: Config, wanted: MailRoutes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beffroi.core.events import Event, consumer, periodic
-from beffroi.portal import delegation_told, held_digest, weather
+from beffroi.portal import delegation_told, held_digest, relay_enforced, weather
 
 RECENT_DAYS, LATE_DAYS = 2, 40
 """A boîtier that was cut off tells what it counted up to 40 days later (``boxes.consumers``)."""
@@ -27,6 +27,16 @@ def record_late_figures() -> None:
 @periodic("held.digest", every_s=30.0)
 def send_digests() -> None:
     held_digest.send_due()
+
+
+@consumer(name="relay.enforced", kinds=relay_enforced.KINDS, atomic=False)
+def enforce_relays(event: Event) -> None:
+    relay_enforced.put()
+
+
+@periodic("relay.enforced", every_s=60.0)
+def enforce_relays_again() -> None:
+    relay_enforced.put()
 
 
 @consumer(name="delegation.told", kinds=("mail:delegation_given",), atomic=False)

@@ -24,6 +24,7 @@ from beffroi.core.identity.models import AppPassword, DeviceLink, Membership, Pe
 from beffroi.incidents.models import Incident, IncidentEntry
 from beffroi.lib import clock
 from beffroi.mail.aliases import queries as aliases
+from beffroi.mail.backup.models import Restore
 from beffroi.mail.filters.models import Absence, FilterRule, Forward, Signature
 from beffroi.mail.held.models import HeldMail, SenderRule
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
@@ -115,6 +116,11 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
                 delegation_id__in=Delegation.objects.filter(Q(owner_id=own) | Q(person_id=own)).values("pk")
             ),
             "delegation_id", "day", "what", "message_key",
+        ),
+        "mail_restores": _rows(
+            Restore.objects.filter(Q(asked_by=own) | Q(mailbox_id__in=mailboxes.values("pk"))),
+            "mailbox_id", "asked_by", "by_owner", "at", "folder", "search", "message_id", "into", "state", "reason",
+            "as_of", "found", "present", "left_out", "created_at", "changed_at",
         ),
         "sender_rules": _rows(
             SenderRule.objects.filter(created_by=own), "mailbox_id", "address", "verdict", "created_at", "ended_at"

@@ -7,6 +7,7 @@ from django.views.i18n import set_language
 
 from beffroi.portal import about, health
 from beffroi.portal.console import (
+    address,
     addresses,
     backups,
     box,
@@ -17,6 +18,7 @@ from beffroi.portal.console import (
     communes,
     decisions,
     domains,
+    exits,
     incidents,
     journal,
     outgoing,
@@ -75,8 +77,8 @@ urlpatterns = [
     path("retraits/<str:job_id>/", withdrawals.withdrawal, name="withdrawal"),
     path("sortant/", outgoing.outgoing, name="outgoing"),
     path("sortant/partenaires/", outgoing.partners, name="outgoing_partners"),
-    path("sortant/adresse/<str:exit_name>/", addresses.warm, name="outgoing_warming"),
-    path("sortant/douteux/<str:mailbox_id>/", addresses.doubted, name="outgoing_doubted"),
+    path("sortant/adresse/<str:exit_name>/", exits.warm, name="outgoing_warming"),
+    path("sortant/douteux/<str:mailbox_id>/", exits.doubted, name="outgoing_doubted"),
     path("sortant/compte/<str:alarm_id>/", outgoing.account, name="outgoing_account"),
     path("sortant/renvoi/<str:forward_id>/", outgoing.end_forward, name="console_forward_end"),
     path("sortant/<str:queue_id>/", outgoing.queued, name="outgoing_mail"),
@@ -119,6 +121,15 @@ urlpatterns = [
     path("sources/<str:source_id>/maj/<str:update_id>/", sources.update, name="source_update"),
     path("communes/", communes.communes, name="communes"),
     path("communes/<str:collectivite_id>/place/", room.room, name="commune_room"),
+    path("communes/<str:collectivite_id>/adresses/", addresses.addresses, name="commune_addresses"),
+    path(
+        "communes/<str:collectivite_id>/adresses/alias/<str:alias_id>/", address.alias, name="commune_alias"
+    ),
+    path(
+        "communes/<str:collectivite_id>/adresses/boite/<str:mailbox_id>/",
+        address.shared,
+        name="commune_shared",
+    ),
     path("communes/inscrire/", communes.enrol, name="commune_enrol"),
     path("journal/", journal.journal, name="journal"),
     path("conservation/", retention.retention, name="retention"),

@@ -6,7 +6,6 @@ collectivité, never aliases. The page of a catch-all asks for a step-up first.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -21,6 +20,7 @@ from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Invalid, NotFound, existing
+from beffroi.mail import naming
 from beffroi.mail import queries as mail
 from beffroi.mail.aliases.errors import AddressTaken, AliasLoop, NoTarget, TooManyTargets
 from beffroi.mail.aliases.models import Alias, AliasTarget, CatchAll
@@ -32,7 +32,6 @@ MAX_TARGETS = 50
 CATCH_ALL_DAYS = 30
 CHANGED = "mail:aliases_changed"
 SYSTEM = Actor.system("mail.aliases")
-_LOCAL = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 
 
 @transaction.atomic
@@ -41,7 +40,7 @@ def create(
 ) -> Alias:
     """An address that leads to these mailboxes (identifiers), from when the engines know it.
 
-    Errors: NotFound, Invalid (address, domain), AddressTaken, NoTarget, TooManyTargets.
+    Errors: NotFound, Invalid (domain), AddressUnusable, AddressTaken, NoTarget, TooManyTargets.
     """
     _may(actor, collectivite.id)
     canonical = _address(collectivite.id, address)
@@ -180,18 +179,16 @@ def _locked(actor: Actor, alias: Alias) -> Alias:
 
 
 def _address(collectivite_id: str, text: str) -> str:
-    """Errors: Invalid."""
+    """Errors: Invalid, AddressUnusable."""
     try:
         canonical = normalise(Kind.SENDER, text).value
     except IndicatorInvalid:
+        naming.check_local(text.rpartition("@")[0])
         raise Invalid("address") from None
     local, _, domain = canonical.rpartition("@")
-    if (
-        len(canonical) > 254
-        or not _LOCAL.fullmatch(local)
-        or collectivite_of_domain(domain) != collectivite_id
-    ):
+    if len(canonical) > 254 or collectivite_of_domain(domain) != collectivite_id:
         raise Invalid("address")
+    naming.check_local(local)
     return canonical
 
 

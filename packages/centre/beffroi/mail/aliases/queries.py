@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -25,6 +25,8 @@ from beffroi.mail.quota.rules import MIB, Room
 
 SEEN_DAYS = 14
 MAX_SEEN = 2000
+STATES = ("", "lost", "ended")
+"""In force; in force without an open mailbox, so that their mail is refused; ended."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,41 @@ def access_alias(actor: Actor, alias_id: str) -> Led:
 def ended_aliases(actor: Actor) -> list[Alias]:
     """Those that may be taken up again; for the référent and the Département."""
     return list(_rows(actor).exclude(ended_at=None)) if people.may_manage(actor) else []
+
+
+def access_ended(actor: Actor, alias_id: str) -> Alias:
+    """One that may be taken up again. Errors: NotFound."""
+    rows = _rows(actor).filter(pk=alias_id).exclude(ended_at=None)
+    return existing(rows.first() if people.may_manage(actor) else None, "alias")
+
+
+def counted(actor: Actor, collectivite_id: str) -> dict[str, int]:
+    """How many aliases of a collectivité there are in each of ``STATES``."""
+    return {state: _in_state(actor, collectivite_id, state).count() for state in STATES}
+
+
+def found(
+    actor: Actor, collectivite_id: str, *, state: str, text: str, start: int, most: int
+) -> tuple[list[Led], int]:
+    """Aliases of a collectivité in one of ``STATES`` whose address, or a mailbox of which, has ``text`` in it; and how
+    many there are in all. Those from ``start`` on, ``most`` at most. Four queries for any number."""
+    rows = _in_state(actor, collectivite_id, state)
+    if wanted := text.strip().lower():
+        boxes = Mailbox.objects.filter(collectivite_id=collectivite_id, address__contains=wanted)
+        leads = AliasTarget.objects.filter(mailbox_id__in=boxes.values("pk"), ended_at=None)
+        rows = rows.filter(Q(address__contains=wanted) | Q(pk__in=leads.values("alias_id")))
+    return led(rows[start : start + most]), rows.count()
+
+
+def _in_state(actor: Actor, collectivite_id: str, state: str) -> QuerySet[Alias]:
+    rows = _rows(actor).filter(collectivite_id=collectivite_id)
+    if state == "ended":
+        return rows.exclude(ended_at=None)
+    if state == "lost":
+        open_ = Mailbox.objects.filter(collectivite_id=collectivite_id, closed_at=None)
+        read = AliasTarget.objects.filter(mailbox_id__in=open_.values("pk"), ended_at=None)
+        return rows.filter(ended_at=None).exclude(pk__in=read.values("alias_id"))
+    return rows.filter(ended_at=None)
 
 
 def lost_aliases(actor: Actor) -> list[Led]:

@@ -34,7 +34,7 @@ from beffroi.core.planes.follower import Follower, door_follower
 from beffroi.lib import clock
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError, NotAllowed, TooLarge
-from beffroi.mail.gate import attachments, bank
+from beffroi.mail.gate import attachments, bank, relays
 from beffroi.mail.gate import facts as facts_module
 from beffroi.mail.gate.aliases import Aliases
 from beffroi.mail.gate.exits import Exits
@@ -42,6 +42,7 @@ from beffroi.mail.gate.facts import Facts
 from beffroi.mail.gate.failures import Failures
 from beffroi.mail.gate.owners import Owners
 from beffroi.mail.gate.policies import Policies
+from beffroi.mail.gate.relays import Relays
 from beffroi.mail.gate.rules import Verdict, judge, with_findings
 from beffroi.mail.gate.sending import HELD_TEXT, Held, Limits, Sent
 from beffroi.mail.gate.sign_ins import SignIns
@@ -96,6 +97,7 @@ class Gate:
         self.sign_ins = SignIns()
         self.sent = Sent(config.state / "mailgate" / "sending.sqlite", Limits.of(config))
         self.exits = Exits(config)
+        self.relays = Relays(config.state / "projections" / "routes.sqlite")
         self.held = Held(config.state / "projections" / "routes.sqlite")
         self.probe = config.probe_address
         self.contain_at = config.sending_contain_refusals
@@ -109,8 +111,8 @@ class Gate:
         communes = self.owners.of(recipients)
         verdict = judge(facts_module.observations(facts), ForCommunes(self.follower, communes))
         verdict = with_findings(verdict, self.findings(facts, communes))
-        if verdict.action != "reject" and (refusal := self.refuses_sending(facts)):
-            return Verdict("later", text=refusal)  # it comes again, and is evidence when it passes
+        if verdict.action != "reject" and (refused := self.refuses_sending(facts, recipients)):
+            return refused  # what comes again is evidence when it passes
         verdict = replace(verdict, lane=self._lane(verdict, facts, recipients))
         facts = msgspec.structs.replace(facts, recipients=self.aliases.expanded(recipients))
         try:
@@ -158,24 +160,46 @@ class Gate:
         mine = facts_module.recipients(facts) == [self.probe]
         return mine and facts_module.account(facts) in ("", self.probe)
 
-    def refuses_sending(self, facts: Facts) -> str:
-        """Count a mail that somebody, or a filter of theirs, sends; return what they are told when it is too much."""
-        account = facts_module.account(facts)
+    def refuses_sending(self, facts: Facts, recipients: list[str]) -> Verdict | None:
+        """Count a mail that somebody, a filter of theirs or a boîtier sends; return what they are told when it is too
+        much, or not for these recipients."""
+        account, login = facts_module.account(facts), facts_module.relay_login(facts)
+        allowed = self.relays.of(login) if login else None
+        if login and allowed is None:
+            return Verdict("later", text=relays.UNKNOWN_TEXT)
+        if allowed is not None and (outside := allowed.outside(recipients)):
+            self.tell_outside(account, login)
+            return Verdict("reject", text=relays.refusal(outside))
         own = facts.by_filter or facts.visible_from.lower() == facts.sender.lower()
         if not account or not own:  # a forged From: is refused anyway
-            return ""
+            return None
         if self.held.has(account):
-            return HELD_TEXT
-        recipients = max(1, len(facts_module.recipients(facts)))
+            return Verdict("later", text=HELD_TEXT)
         try:
-            refused = self.sent.take(account, recipients, now_s=clock.epoch(), contain_at=self.contain_at)
+            refused = self.sent.take(
+                account,
+                max(1, len(recipients)),
+                now_s=clock.epoch(),
+                # A boîtier that was cut off brings what waited all at once: it is told "later", and is no thief.
+                contain_at=0 if login else self.contain_at,
+                relay=login,
+                relay_hour=allowed.hour if allowed else 0,
+            )
         except sqlite3.Error as error:
             log.warning("sent mail is not counted: %s", type(error).__name__)
-            return ""
+            return None
         if refused is None:
-            return ""
+            return None
         self.drain.wake()
-        return refused.text
+        return Verdict("later", text=refused.text)
+
+    def tell_outside(self, account: str, login: str) -> None:
+        """A person looks at it: an honest boîtier does this only with what waited while its policy became narrower."""
+        try:
+            self.sent.refuse_relay(account, login, now_s=clock.epoch())
+        except sqlite3.Error as error:
+            log.warning("a refused relay is not told: %s", type(error).__name__)
+        self.drain.wake()
 
     def sign_in_failed(self, attempt: _Policy) -> None:
         """Count it for the rule that finds guessing."""

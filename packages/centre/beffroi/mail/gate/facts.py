@@ -143,6 +143,12 @@ def account(facts: Facts) -> str:
     return (facts.user or facts.sender).lower().removesuffix(SENDING_ONLY)[:320]
 
 
+def relay_login(facts: Facts) -> str:
+    """The login of a boîtier's relay that hands it in; "" for anything else."""
+    login = facts.user.lower()[:320]
+    return login if facts.signed_in and not facts.rescan and login.endswith(SENDING_ONLY) else ""
+
+
 def recipients(facts: Facts) -> list[str]:
     """Envelope recipients without their "+detail", in lower case, each once."""
     out: dict[str, None] = {}

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beffroi.lib.config import Config
+from beffroi.mail.gate import relays
 
 KIND = "mail:sending_refused"
 SLOT_S = 300
@@ -44,6 +45,7 @@ _WORDS = {
     "day_messages": ("{} messages par jour", "{} messages a day"),
     "hour_recipients": ("{} destinataires par heure", "{} recipients an hour"),
     "day_recipients": ("{} destinataires par jour", "{} recipients a day"),
+    relays.RATE: ("{} messages par heure pour ce relais", "{} messages an hour for this relay"),
 }
 HELD_TEXT = (
     "Envoi suspendu pour ce compte : appelez votre referent, rien n'est perdu."
@@ -82,7 +84,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class Refused:
-    """``limit``: a field of ``Limits``; ``most``: its value; ``refused``: how often within the hour, this one too."""
+    """``limit``: a field of ``Limits``, or one of ``relays``; ``most``: its value; ``refused``: how often within the
+    hour, this one too."""
 
     limit: str
     most: int
@@ -131,28 +134,53 @@ class Sent:
         self._told: dict[str, float] = {}
         self._waiting: collections.deque[dict[str, object]] = collections.deque(maxlen=MAX_WAITING)
 
-    def take(self, account: str, recipients: int, *, now_s: float, contain_at: int) -> Refused | None:
+    def take(
+        self,
+        account: str,
+        recipients: int,
+        *,
+        now_s: float,
+        contain_at: int,
+        relay: str = "",
+        relay_hour: int = 0,
+    ) -> Refused | None:
         """Count one mail of ``account`` and let it pass (None), or refuse it. Errors: sqlite3.Error.
 
-        ``contain_at``: refusals within the hour that no person makes; 0: never told so.
+        ``contain_at``: refusals within the hour that no person makes; 0: never told so. ``relay``: login of the
+        boîtiers that hand it in, which have a limit of their own beside the account's: ``relay_hour`` mails.
 
-        Cost: two look-ups over at most 288 rows, one row written.
+        Cost: two look-ups over at most 288 rows, one row written; of a relay one more each.
         """
         slot = int(now_s) // SLOT_S
         with self._lock:
             day = self._sums(account, slot - DAY_S // SLOT_S)
             hour = self._sums(account, slot - HOUR_S // SLOT_S)
             limit = self._limits.passed(hour[:2], day[:2], recipients)
+            if relay and self._sums(relay, slot - HOUR_S // SLOT_S)[0] >= relay_hour:
+                limit = relays.RATE
             if not limit:
-                self._connection.execute(_ADD, (account, slot, 1, recipients, 0))
-                self._connection.execute(
-                    "DELETE FROM sent WHERE account = ? AND slot <= ?", (account, slot - DAY_S // SLOT_S)
-                )
+                for one in filter(None, (account, relay)):
+                    self._connection.execute(_ADD, (one, slot, 1, recipients, 0))
+                    self._connection.execute(
+                        "DELETE FROM sent WHERE account = ? AND slot <= ?", (one, slot - DAY_S // SLOT_S)
+                    )
                 return None
-            self._connection.execute(_ADD, (account, slot, 0, 0, 1))
-            found = Refused(limit, getattr(self._limits, limit), hour[2] + 1)
-            self._tell(account, found, impossible=0 < contain_at <= found.refused)
-            return found
+            most = relay_hour if limit == relays.RATE else getattr(self._limits, limit)
+            return self._refused(account, relay or account, limit, most, slot=slot, contain_at=contain_at)
+
+    def refuse_relay(self, account: str, relay: str, *, now_s: float) -> None:
+        """Count and tell a mail of a relay for whom its policy does not name. Errors: sqlite3.Error."""
+        with self._lock:
+            self._refused(account, relay, relays.RECIPIENTS, 0, slot=int(now_s) // SLOT_S, contain_at=0)
+
+    def _refused(
+        self, account: str, counted: str, limit: str, most: int, *, slot: int, contain_at: int
+    ) -> Refused:
+        """``counted``: a relay's refusals are not those of the people who write with the same address."""
+        self._connection.execute(_ADD, (counted, slot, 0, 0, 1))
+        found = Refused(limit, most, self._sums(counted, slot - HOUR_S // SLOT_S)[2])
+        self._tell(account, found, impossible=0 < contain_at <= found.refused)
+        return found
 
     def _sums(self, account: str, after: int) -> tuple[int, int, int]:
         row = self._connection.execute(_SUMS, (account, after)).fetchone()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db.models import QuerySet
 
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
@@ -49,19 +52,26 @@ def may_manage(actor: Actor) -> bool:
 
 def visible_shared(actor: Actor) -> list[Shared]:
     """All of the collectivité for a référent, else those that the person reads; closed ones are not there."""
-    rows = Mailbox.objects.filter(closed_at=None, pk__in=SharedMailbox.objects.values("pk")).order_by(
-        "address"
-    )
+    return _shared(list(_visible(actor)))
+
+
+def shared_of(actor: Actor, collectivite_id: str) -> list[Shared]:
+    """Those of one collectivité; three queries for any number."""
+    return _shared(list(_visible(actor).filter(collectivite_id=collectivite_id)))
+
+
+def _visible(actor: Actor) -> QuerySet[Mailbox]:
+    rows = Mailbox.objects.filter(closed_at=None, pk__in=SharedMailbox.objects.values("pk"))
     if not actor.sees_all:
         rows = rows.filter(collectivite_id=actor.collectivite_id or "")
     if not may_manage(actor):
         rows = rows.filter(pk__in=mail.own_mailboxes(actor).values("pk"))
-    return _shared(list(rows))
+    return rows.order_by("address")
 
 
 def access_shared(actor: Actor, mailbox_id: str) -> Shared:
     """Errors: NotFound, for absent and forbidden alike."""
-    return existing(next((s for s in visible_shared(actor) if s.mailbox.id == mailbox_id), None), "mailbox")
+    return existing(next(iter(_shared(list(_visible(actor).filter(pk=mailbox_id)))), None), "mailbox")
 
 
 def title_of(mailbox: Mailbox) -> str:
@@ -75,19 +85,23 @@ def titles(mailboxes: Sequence[Mailbox]) -> dict[str, str]:
     return dict(rows.values_list("mailbox_id", "title"))
 
 
-def closed_shared(actor: Actor) -> list[Mailbox]:
-    """Functional mailboxes that were closed and may be opened again; for the référent. Not those that are erased."""
-    if not may_manage(actor) or actor.collectivite_id is None:
+def closed_shared(actor: Actor, collectivite_id: str) -> list[Mailbox]:
+    """Functional mailboxes of a collectivité that were closed, not erased, and may be opened again; for its référent
+    and the Département."""
+    if not (may_manage(actor) and actor.may_see(collectivite_id)):
         return []
-    rows = Mailbox.objects.filter(
-        collectivite_id=actor.collectivite_id, pk__in=SharedMailbox.objects.values("pk")
-    )
+    rows = Mailbox.objects.filter(collectivite_id=collectivite_id, pk__in=SharedMailbox.objects.values("pk"))
     return list(rows.exclude(closed_at=None).exclude(crypt_key="").order_by("address"))
 
 
 def members(mailbox_id: str) -> list[Person]:
     """Who reads a functional mailbox now, by name; whoever leaves the collectivité is taken off (consumers)."""
     return _members([mailbox_id]).get(mailbox_id, [])
+
+
+def read_since(mailbox_id: str, person_id: str, since: datetime) -> bool:
+    """Whether this person read it and was taken off since then: to add them again only undoes that."""
+    return Member.objects.filter(mailbox_id=mailbox_id, person_id=person_id, ended_at__gte=since).exists()
 
 
 def candidates(actor: Actor, shared: Shared) -> list[Person]:

@@ -191,12 +191,11 @@ def change_queued(*, actor: Actor, verb: str, messages: Sequence[Waiting]) -> No
         raise Conflict("the account of this mail is held; give it back first")
     owners = queries.owners([one.sender for one in messages])
     for one in messages:
-        owner = owners.get(one.sender)
         audit.record(
             actor=actor,
             verb=f"mail:queue:{verb}",
             object_id=one.id,
-            collectivite_id=owner.collectivite_id if owner else None,
+            collectivite_id=owners.get(one.sender),
             details={"recipients": len(one.recipients)},
             personal={"sender": one.sender},
         )

@@ -14,6 +14,8 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound, existing
 from beffroi.mail.aliases import queries as aliases
+from beffroi.mail.aliases.models import Alias
+from beffroi.mail.journal import base_address
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import left, queue, reputation
 from beffroi.mail.sending.models import AddressListing, ChosenPartner, PartnerTls, SendingAlarm
@@ -24,10 +26,10 @@ CLEAR_SHOWN = 20
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A mail that waits, and whose it is: None for mail from elsewhere."""
+    """A mail that waits, and of which collectivité's mailbox or alias: "" for mail from elsewhere."""
 
     mail: Waiting
-    mailbox: Mailbox | None
+    collectivite_id: str
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,16 @@ def held_senders() -> set[str]:
     return {one.address for one in held}.union(*(aliases.senders(one) for one in held))
 
 
-def owners(addresses: Iterable[str]) -> dict[str, Mailbox]:
-    found = Mailbox.objects.filter(address__in=set(addresses), closed_at=None)
-    return {one.address: one for one in found}
+def owners(addresses: Iterable[str]) -> dict[str, str]:
+    """Address -> collectivité, of those that are open mailboxes or aliases in force; two queries for any number."""
+    bare = {one: base_address(one) for one in addresses}
+    wanted = set(bare.values())
+    known = dict(
+        Alias.objects.filter(address__in=wanted, ended_at=None).values_list("address", "collectivite_id")
+    )
+    boxes = Mailbox.objects.filter(address__in=wanted, closed_at=None)
+    known |= dict(boxes.values_list("address", "collectivite_id"))
+    return {one: known[found] for one, found in bare.items() if found in known}
 
 
 def outgoing(actor: Actor, config: Config) -> OutgoingQueue:
@@ -92,7 +101,7 @@ def outgoing(actor: Actor, config: Config) -> OutgoingQueue:
     for one in found.messages:
         counted[one.sender] = counted.get(one.sender, 0) + 1
     accounts = sorted(counted.items(), key=lambda one: (-one[1], one[0]))
-    rows = tuple(Outgoing(one, known.get(one.sender)) for one in found.messages)
+    rows = tuple(Outgoing(one, known.get(one.sender, "")) for one in found.messages)
     return OutgoingQueue(found.total, rows, tuple(accounts))
 
 

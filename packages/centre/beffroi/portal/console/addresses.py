@@ -1,173 +1,208 @@
-"""Adresses d'envoi: by which of our addresses mail leaves, the warm-up of a new one, and who is doubted. A part of the
-page of outgoing mail."""
+"""Adresses of one collectivité: functional mailboxes, aliases, and what is written to addresses that do not exist.
+
+Input:  hostile: every field. To receive unknown addresses asks for a present code, as on the portal for a step-up.
+Access: the Département, by the actions of the référent's pages; which unknown addresses were written to stays there.
+"""
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
-from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from beffroi.core.communes import queries as communes
+from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock
-from beffroi.lib.errors import Invalid
+from beffroi.lib.errors import Conflict, Invalid, existing
 from beffroi.mail import queries as mail
-from beffroi.mail.engines.pools import Pool
-from beffroi.mail.gate.exits import UNLIMITED
-from beffroi.mail.sending import pool_actions, pool_queries, reputation, warming
-from beffroi.mail.sending.models import AddressName, Doubted
-from beffroi.mail.sending.pool_queries import Way
-from beffroi.portal.pages import for_administrators
+from beffroi.mail.aliases import actions, queries
+from beffroi.mail.aliases.errors import NoTarget
+from beffroi.mail.models import Mailbox
+from beffroi.mail.naming import AddressUnusable
+from beffroi.mail.people import actions as people_actions
+from beffroi.mail.people import queries as people
+from beffroi.portal.console.incidents import step_up
+from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.web import aliases as alias_pages
+from beffroi.portal.web import shared as shared_pages
+from beffroi.portal.web.unknown_addresses import receive
 
-_POOLS = {
-    Pool.ORDINARY: (
-        gettext_lazy("Courrier ordinaire"),
-        gettext_lazy("Le courrier de tous les jours en part."),
-    ),
-    Pool.WARMING: (gettext_lazy("Nouvelle adresse"), ""),
-    Pool.DOUBTFUL: (
-        gettext_lazy("Envois douteux"),
-        gettext_lazy(
-            "Ce qu’écrivent les comptes douteux en part, lentement. La réputation des autres adresses n’en souffre pas."
-        ),
-    ),
-}
-_NAMES = {
-    reputation.NAMED: ("domain_ok", gettext_lazy("son nom mène à elle et inversement, et le SPF la nomme")),
-    reputation.NO_PTR: (
-        "domain_bad",
-        gettext_lazy("elle n’a pas de nom inverse (PTR) : demandez-le à votre hébergeur"),
-    ),
-    reputation.OTHER_PTR: (
-        "domain_bad",
-        gettext_lazy("son nom inverse (PTR) n’est pas celui-ci : faites-le changer par votre hébergeur"),
-    ),
-    reputation.NO_ADDRESS: (
-        "domain_bad",
-        gettext_lazy("ce nom ne mène pas à elle : ajoutez-la dans la zone de ce nom (A ou AAAA)"),
-    ),
-    reputation.NO_SPF: (
-        "domain_bad",
-        gettext_lazy(
-            "le SPF des communes ne la nomme pas : ajoutez-la à l’enregistrement que mail_spf inclut"
-        ),
-    ),
-    reputation.UNANSWERED: ("domain_unknown", gettext_lazy("le DNS ne répond pas")),
-}
-_REASONS = {
-    "contained": gettext_lazy("compte suspendu il y a moins de sept jours"),
-    "limit": gettext_lazy("au-delà d’une limite d’envoi"),
-    "complaints": gettext_lazy("plaintes de destinataires"),
-    "new": gettext_lazy("boîte récente qui écrit beaucoup"),
-    "refused": gettext_lazy("beaucoup d’adresses refusées par d’autres serveurs"),
-}
+PAGE = 50
+STATES = {"": "", "perdus": "lost", "arretes": "ended"}
+"""As the address of the page says it -> as ``queries.STATES`` do."""
 
 
-def context(actor: Actor) -> dict[str, Any]:
-    """What the page shows of them. Errors: NotFound (not the Département)."""
-    ways = pool_queries.ways(actor, settings.BEFFROI)
-    return {
-        "exits": [_way(one) for one in ways],
-        "one_exit": len(ways) == 1,
-        "doubts": any(one.exit.pool is Pool.DOUBTFUL for one in ways),
-        "doubted": [_doubted(actor, one) for one in pool_queries.doubted(actor)],
-        "spared_days": pool_actions.SPARED_DAYS,
-    }
-
-
-@require_http_methods(["POST"])
+@require_http_methods(["GET", "POST"])
 @for_administrators
-def warm(request: HttpRequest, actor: Actor, exit_name: str) -> HttpResponse:
-    """Pause a warm-up, or go on with it. Errors: NotFound, Invalid."""
-    row = pool_queries.access_warming(actor, exit_name)
-    word = request.POST.get("word", "")
-    if word == "pause":
-        pool_actions.pause(actor=actor, row=row)
-    elif word == "resume":
-        pool_actions.resume(actor=actor, row=row)
-    else:
-        raise Invalid("word")
-    return HttpResponseRedirect(f"{reverse('outgoing')}#h-exits")
+def addresses(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpResponse:
+    """Show; POST makes an alias or a functional mailbox, or changes what happens to unknown addresses.
+
+    Errors: NotFound, Invalid.
+    """
+    collectivite = communes.access_collectivite(actor, collectivite_id)
+    forms = {"alias": _make_alias, "box": _make_box, "receive": _receive, "refuse": _refuse}
+    if request.method == "GET":
+        return shown(request, actor, collectivite)
+    form = forms.get(request.POST.get("what", ""))
+    if form is None:
+        raise Invalid("what")
+    return form(request, actor, collectivite)
 
 
-@require_http_methods(["POST"])
-@for_administrators
-def doubted(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
-    """Let a mailbox leave by the usual addresses, or count again. Errors: NotFound, Invalid, Conflict."""
-    row = pool_queries.access_doubted(actor, mailbox_id)
-    word = request.POST.get("word", "")
-    if word == "spare":
-        pool_actions.spare(actor=actor, row=row)
-    elif word == "spare_no_more":
-        pool_actions.spare_no_more(actor=actor, row=row)
-    else:
-        raise Invalid("word")
-    return HttpResponseRedirect(f"{reverse('outgoing')}#h-doubted")
+def shown(
+    request: HttpRequest, actor: Actor, collectivite: Collectivite, status: int = 200, **more: Any
+) -> HttpResponse:
+    """``more``: a form that was refused: ``failed`` is its name, ``error`` what is said, ``form`` what was typed."""
+    owner = collectivite.id
+    asked = request.GET.get("etat", "")
+    state = asked if asked in STATES else ""
+    text = request.GET.get("q", "").strip()[:100]
+    number = request.GET.get("page", "")
+    at = int(number) if number.isascii() and number.isdigit() and 0 < len(number) < 6 else 1
+    aliases, total = queries.found(
+        actor, owner, state=STATES[state], text=text, start=(max(1, at) - 1) * PAGE, most=PAGE
+    )
+    counts = queries.counted(actor, owner)
+    closed = people.closed_shared(actor, owner)
+    titles = people.titles(closed)
+    domains = list(communes.visible_domains(actor).filter(collectivite_id=owner))
+    running = {one.domain: one for one in queries.catch_alls(actor)}
+    catching = Mailbox.objects.in_bulk(
+        [running[one.name].mailbox_id for one in domains if one.name in running]
+    )
 
+    def to(page_number: int, which: str = state) -> str:
+        kept = {"q": text, "etat": which, "page": "" if page_number == 1 else str(page_number)}
+        return "?" + urlencode({name: value for name, value in kept.items() if value}) + "#h-aliases"
 
-def _way(one: Way) -> dict[str, Any]:
-    label, said = _POOLS[one.exit.pool]
-    row = one.warming
-    return {
-        "way": one,
-        "helo": one.exit.helo or settings.BEFFROI.mail_name,
-        "label": label,
-        "said": said or _warming(one),
-        "paused": row is not None and row.paused_at is not None,
-        "refused": row is not None and row.paused_at is not None and not row.paused_by,
-        "goes": row is not None and row.paused_at is None and one.share != UNLIMITED,
-        "plan": [
-            (number + 1, share, row is not None and number == row.step)
-            for number, share in enumerate(warming.TABLE)
+    context = {
+        "place": "communes",
+        "collectivite": collectivite,
+        "boxes": people.shared_of(actor, owner),
+        "closed": [(one, titles.get(one.id, "")) for one in closed],
+        "aliases": aliases,
+        "total": total,
+        "state": state,
+        "q": text,
+        "tabs": [
+            (to(1, which), which == state, label, counts[STATES[which]])
+            for which, label in (
+                ("", _("En service")),
+                ("perdus", _("Sans lecteur")),
+                ("arretes", _("Arrêtés")),
+            )
         ],
-        "answered": [
-            (name or _("autres serveurs"), answered.sent, answered.refused)
-            for name, answered in sorted(one.answered.items(), key=lambda each: each[0] or "~")
+        "before": to(at - 1) if at > 1 else "",
+        "after": to(at + 1) if total > at * PAGE else "",
+        "first": (at - 1) * PAGE + 1,
+        "last": min(total, at * PAGE),
+        "domains": domains,
+        "unknown": [
+            {"name": one.name, "row": row, "mailbox": catching.get(row.mailbox_id) if row else None}
+            for one in domains
+            for row in (running.get(one.name),)
         ],
-        "names": [_name(each) for each in one.names],
+        "days": actions.CATCH_ALL_DAYS,
+        "most": actions.MAX_TARGETS,
+        "form": {},
+        **more,
+    }
+    return page(request, "console/addresses.html", context, status=status)
+
+
+def typed_mailbox(actor: Actor, collectivite_id: str, address: str) -> Mailbox | None:
+    """The open mailbox of this collectivité that somebody means; None for none."""
+    rows = mail.visible_mailboxes(actor).filter(collectivite_id=collectivite_id)
+    return rows.filter(address=address.strip().lower()).first()
+
+
+def no_such_mailbox(address: str) -> str:
+    return _("Cette collectivité n’a pas de boîte ouverte « %(address)s ».") % {
+        "address": address.strip()[:100]
     }
 
 
-def _warming(one: Way) -> str:
-    row = one.warming
-    if row is None:
-        return _("La montée commence dans les cinq minutes.")
-    if row.paused_at is not None and not row.paused_by:
-        who = row.provider or _("plusieurs serveurs")
-        return _(
-            "En pause : %(who)s refuse trop de courriels qui en partent. Rien n’en part plus, tout part des adresses"
-            " habituelles. Regardez son nom et les listes plus bas, et les raisons dans le journal de postfix ; puis"
-            " reprenez : la montée repart de la moitié."
-        ) % {"who": who}
-    if row.paused_at is not None:
-        return _("En pause, à la demande d’une personne : rien n’en part.")
-    if one.share == UNLIMITED:
-        return _("La montée est terminée : cette adresse prend sa part du courrier ordinaire.")
-    return _(
-        "Jour %(day)s sur %(days)s : au plus %(share)s destinataires aujourd’hui chez chaque grand fournisseur, et"
-        " autant chez tous les autres ensemble. Le reste part des adresses habituelles. Un jour sans envoi ne compte"
-        " pas."
-    ) % {"day": row.step + 1, "days": len(warming.TABLE), "share": one.share}
+def _typed(request: HttpRequest, *names: str) -> dict[str, Any]:
+    return {name: request.POST.get(name, "").strip()[:4000] for name in names}
 
 
-def _name(one: AddressName) -> dict[str, Any]:
-    tag, said = _NAMES[one.state]
-    return {"row": one, "tag": tag, "said": said}
+def _here(collectivite: Collectivite, anchor: str = "") -> HttpResponseRedirect:
+    return HttpResponseRedirect(reverse("commune_addresses", args=[collectivite.id]) + anchor)
 
 
-def _doubted(actor: Actor, one: Doubted) -> dict[str, Any]:
-    mailbox = mail.visible_mailboxes(actor).filter(pk=one.mailbox_id).first()
-    return {
-        "row": one,
-        "address": mailbox.address if mailbox else "",
-        "commune": communes.access_collectivite(actor, one.collectivite_id).name,
-        "said": ", ".join(str(_REASONS[reason]) for reason in one.reasons.split()),
-        "spared": one.ended_at is not None
-        and one.spared_until is not None
-        and one.spared_until > clock.now(),
-    }
+def _make_alias(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> HttpResponse:
+    form = _typed(request, "local", "domain", "mailboxes", "sends")
+    wanted = form["mailboxes"].replace(",", " ").split()
+    found = [(one, typed_mailbox(actor, collectivite.id, one)) for one in wanted[: actions.MAX_TARGETS + 1]]
+    missing = [one for one, mailbox in found if mailbox is None]
+    error, status, about_boxes = no_such_mailbox(missing[0]) if missing else "", 400, bool(missing)
+    if not error:
+        try:
+            made = actions.create(
+                actor=actor,
+                collectivite=collectivite,
+                address=f"{form['local']}@{form['domain']}",
+                mailboxes=[mailbox.id for _one, mailbox in found if mailbox is not None],
+                sends=form["sends"] == "1",
+            )
+        except (Invalid, Conflict) as refused:
+            form["local"] = (isinstance(refused, AddressUnusable) and refused.proposal) or form["local"]
+            status, about_boxes = refused.http_status, isinstance(refused, alias_pages.ABOUT_BOXES)
+            error = (
+                _("Écrivez l’adresse d’une boîte au moins : un alias sans lecteur refuserait son courrier.")
+                if isinstance(refused, NoTarget)
+                else alias_pages.trouble(refused)
+            )
+        else:
+            messages.success(request, _("L’alias est créé. Il reçoit dans une minute."))
+            return HttpResponseRedirect(reverse("commune_alias", args=[collectivite.id, made.id]))
+    return shown(
+        request, actor, collectivite, status, failed="alias", error=error, about_boxes=about_boxes, form=form
+    )
+
+
+def _make_box(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> HttpResponse:
+    form = _typed(request, "local", "domain", "title")
+    try:
+        made = people_actions.create_shared(
+            actor=actor,
+            collectivite=collectivite,
+            address=f"{form['local']}@{form['domain']}",
+            title=form["title"][:200],
+        )
+    except (Invalid, Conflict) as refused:
+        form["local"] = (isinstance(refused, AddressUnusable) and refused.proposal) or form["local"]
+        said = shared_pages.trouble(refused, form["title"])
+        return shown(request, actor, collectivite, refused.http_status, failed="box", error=said, form=form)
+    messages.success(
+        request, _("La boîte est créée. Elle reçoit dans une minute ; ajoutez maintenant qui la lit.")
+    )
+    return HttpResponseRedirect(reverse("commune_shared", args=[collectivite.id, made.id]))
+
+
+def _receive(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> HttpResponse:
+    form = _typed(request, "domain", "address", "days")
+    own = communes.visible_domains(actor).filter(collectivite_id=collectivite.id, name=form["domain"])
+    domain = existing(own.first(), "domain").name
+    mailbox = typed_mailbox(actor, collectivite.id, form["address"])
+    if mailbox is None:
+        said = no_such_mailbox(form["address"])
+        return shown(request, actor, collectivite, 400, failed="receive", error=said, form=form)
+    if wrong := step_up(request, actor):
+        return shown(request, actor, collectivite, 403, failed="code", error=wrong, form=form)
+    receive(request, actor, domain, mailbox.id)
+    return _here(collectivite, "#h-unknown")
+
+
+def _refuse(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> HttpResponse:
+    rows = [one for one in queries.catch_alls(actor) if one.collectivite_id == collectivite.id]
+    wanted = request.POST.get("domain", "")
+    row = existing(next((one for one in rows if one.domain == wanted), None), "catch-all")
+    actions.end_catch_all(actor=actor, row=row)
+    messages.success(request, _("Ces adresses sont de nouveau refusées."))
+    return _here(collectivite, "#h-unknown")

@@ -20,6 +20,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.portal import diagnosis, policies, verbs, words
+from beffroi.portal.console.incidents import step_up
 from beffroi.portal.pages import asks_part, for_administrators, page
 
 HISTORY = 20
@@ -109,12 +110,24 @@ def policy(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
 @require_POST
 @for_administrators
 def restore(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
-    """One press: the policy of an earlier version again."""
+    """One press: the policy of an earlier version again. With another relay of copiers in it, after a present code."""
     found, commune = _access(actor, box_id)
     version = _number(request.POST.get("version", ""))
+    if _brings_back_a_relay(actor, commune.id, version):
+        error = step_up(request, actor) if "code" in request.POST else ""
+        if error or "code" not in request.POST:
+            context = {"place": "boxes", "box": found, "commune": commune, "version": version, "error": error}
+            return page(request, "console/box_restore.html", context, status=403 if error else 200)
     reason = _("Retour aux réglages n° %(version)s") % {"version": version}
     fleet.restore_policy(actor=actor, collectivite=commune, version=version, reason=reason)
     return HttpResponseRedirect(reverse("box", args=[found.id]) + "#reglages")
+
+
+def _brings_back_a_relay(actor: Actor, collectivite_id: str, version: int) -> bool:
+    wanted = fleet.policy_history(actor, collectivite_id).filter(policy_version=version).first()
+    current = queries.current_policy(actor, collectivite_id)
+    relay = _content(wanted).relay if wanted else None
+    return relay is not None and current is not None and relay != current[1].relay
 
 
 @require_POST

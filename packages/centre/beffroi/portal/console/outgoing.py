@@ -22,7 +22,7 @@ from beffroi.mail.reports import queries as reports
 from beffroi.mail.sending import actions, queries
 from beffroi.mail.sending.models import AddressListing, SendingAlarm
 from beffroi.mail.sending.queue import QueueUnavailable
-from beffroi.portal.console import addresses
+from beffroi.portal.console import exits
 from beffroi.portal.forwarding import listed
 from beffroi.portal.pages import for_administrators, page
 
@@ -62,7 +62,7 @@ def _shown(request: HttpRequest, actor: Actor, **more: Any) -> HttpResponse:
         "protected": queries.protected(actor, days=DAYS),
         "days": DAYS,
         "complaints": reports.complaints(actor, days=DAYS),
-        **addresses.context(actor),
+        **exits.context(actor),
         "listings": [_listing(one) for one in queries.listings(actor)],
     }
     try:
@@ -136,12 +136,11 @@ def partners(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 
 def _row(one: queries.Outgoing, names: dict[str, str]) -> dict[str, Any]:
-    owner = names.get(one.mailbox.collectivite_id, "") if one.mailbox else ""
     return {
         "mail": one.mail,
         "state": _STATES.get(one.mail.queue, one.mail.queue),
         "who": one.mail.sender or _("le centre lui-même"),
-        "commune": owner,
+        "commune": names.get(one.collectivite_id, ""),
         "to": [address for address, why in one.mail.recipients[:3]],
         "more_to": max(0, len(one.mail.recipients) - 3),
     }
@@ -174,6 +173,11 @@ def _alarm(actor: Actor, one: SendingAlarm) -> dict[str, Any]:
             "%(n)s plaintes de destinataires en une semaine",
             one.most,
         ),
+        "relay_recipients": _(
+            "le relais des copieurs a voulu écrire à qui ses réglages n’admettent pas :"
+            " le boîtier est-il bien à sa place ?"
+        ),
+        "relay_rate": _("le relais des copieurs envoie plus que ses réglages : %(n)s courriels en une heure"),
         "takeover": _("nouveau renvoi, filtre ou script, après une connexion depuis un réseau jamais vu"),
     }
     mailbox = mail.visible_mailboxes(actor).filter(pk=one.mailbox_id).first()

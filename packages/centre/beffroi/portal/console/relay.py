@@ -1,7 +1,7 @@
 """The relay for copiers of one commune's boîtiers: on or off, who may send to whom, and what was sent and refused.
 
-Access: the Département. What is saved is a new version of the settings; the page of the boîtier has its history, and
-        the way back.
+Access: the Département, with a present code: it says in whose name machines write, and to whom. What is saved is a new
+        version of the settings; the page of the boîtier has its history, and the way back.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.mail import queries as mail
 from beffroi.portal import relay_words
+from beffroi.portal.console.incidents import step_up
 from beffroi.portal.pages import for_administrators, page
 from beffroi.portal.relay_form import RelayForm
 
@@ -43,6 +44,7 @@ def relay(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
     senders = list(mail.functional_mailboxes(actor, commune.id).values_list("address", flat=True))
     domains = communes.visible_domains(actor).filter(collectivite_id=commune.id)
     own = [f"@{name}" for name in domains.values_list("name", flat=True)]
+    error = ""
     if request.method == "POST":
         if request.POST.get("base", "") != str(version):
             raise Conflict("the policy changed meanwhile")
@@ -50,7 +52,9 @@ def relay(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
         if form.is_valid() and form.cleaned_data["on"] and _trapped(policy):
             trapped = _("Le port 25 ou 587 sert de piège à ce boîtier : retirez-le d’abord des ports pièges.")
             form.add_error("on", trapped)
-        if form.is_valid():
+        if form.is_valid() and (wrong := step_up(request, actor)):
+            error = wrong
+        elif form.is_valid():
             new = msgspec.structs.replace(policy, relay=form.relay(settings.BEFFROI))
             reason = form.cleaned_data["reason"]
             if new != policy:
@@ -66,6 +70,7 @@ def relay(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
         "commune": commune,
         "base": version,
         "form": form,
+        "error": error,
         "on": policy.relay is not None,
         "proved": box.policy_version >= version,
         "senders": senders,
@@ -73,7 +78,8 @@ def relay(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
         "devices": relay_words.devices(policy.relay, relays.relay_days(actor, commune.id, since=_since())),
         "days": DAYS,
     }
-    return page(request, "console/box_relay.html", context, status=400 if form.errors else 200)
+    status = 400 if form.errors else 403 if error else 200
+    return page(request, "console/box_relay.html", context, status=status)
 
 
 def _since() -> Any:

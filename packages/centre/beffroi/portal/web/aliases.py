@@ -17,11 +17,13 @@ from django.views.decorators.http import require_http_methods
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotFound, existing
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotFound
 from beffroi.mail.aliases import actions, queries
 from beffroi.mail.aliases.errors import AddressTaken, AliasLoop, NoTarget, TooManyTargets
 from beffroi.mail.models import Mailbox
+from beffroi.mail.naming import AddressUnusable
 from beffroi.mail.people import queries as people
+from beffroi.portal import address_words
 from beffroi.portal.pages import for_agents, page
 
 PLACE = {"place": "mail"}
@@ -74,6 +76,8 @@ def _create(request: HttpRequest, actor: Actor) -> HttpResponse:
             sends=form["sends"] == "1",
         )
     except (Invalid, Conflict) as error:
+        if isinstance(error, AddressUnusable):
+            form["local"] = error.proposal or form["local"]
         return _list(
             request,
             actor,
@@ -88,6 +92,8 @@ def _create(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 def trouble(error: BeffroiError) -> str:
     """What is wrong with a form, and what to do."""
+    if isinstance(error, AddressUnusable):
+        return address_words.unusable(error)
     if isinstance(error, AddressTaken):
         return {
             "mailbox": _("Cette adresse est déjà celle d’une boîte. Choisissez-en une autre."),
@@ -108,7 +114,7 @@ def trouble(error: BeffroiError) -> str:
         return _(
             "Cette boîte renvoie son courrier vers cet alias : il tournerait en rond. Arrêtez ce renvoi d’abord."
         )
-    return _("Cette adresse ne convient pas : lettres sans accent, chiffres, points et tirets.")
+    return address_words.plain()
 
 
 @require_http_methods(["GET", "POST"])
@@ -128,19 +134,32 @@ def one(request: HttpRequest, actor: Actor, alias_id: str) -> HttpResponse:
         "candidates": named(left),
         "removed": next((box for box in left if box.id == taken), None),
         "manages": manages,
-        "most": actions.MAX_TARGETS,
+        "here": request.path,
     }
     return page(request, "portal/alias.html", context)
 
 
 def _change(request: HttpRequest, actor: Actor, alias_id: str) -> HttpResponse:
-    here, everything = reverse("alias", args=[alias_id]), reverse("aliases")
-    what, mailbox_id = request.POST.get("what", ""), request.POST.get("mailbox", "")
     if not people.may_manage(actor):
         raise NotFound("alias")
+    return change(
+        request,
+        actor,
+        alias_id,
+        here=reverse("alias", args=[alias_id]),
+        everything=reverse("aliases"),
+        mailbox_id=request.POST.get("mailbox", ""),
+    )
+
+
+def change(
+    request: HttpRequest, actor: Actor, alias_id: str, *, here: str, everything: str, mailbox_id: str
+) -> HttpResponse:
+    """What the form ``what`` asks for, on the portal or the console; ``here``, ``everything``: their pages of the alias
+    and of all. Errors: NotFound, Invalid."""
+    what = request.POST.get("what", "")
     if what == "restore":
-        ended = existing(next((a for a in queries.ended_aliases(actor) if a.id == alias_id), None), "alias")
-        actions.restore(actor=actor, alias=ended)
+        actions.restore(actor=actor, alias=queries.access_ended(actor, alias_id))
         messages.success(request, _("L’alias est repris, avec les mêmes boîtes."))
         return HttpResponseRedirect(here)
     alias = queries.access_alias(actor, alias_id).alias

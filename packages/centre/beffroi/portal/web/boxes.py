@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from beffroi_protocol.relaying import MEBIBYTE
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
@@ -39,7 +41,10 @@ def boxes(request: HttpRequest, actor: Actor) -> HttpResponse:
         "bypasses": [words.bypass(one.kind, one.count, one.last_at) for one in fleet.bypasses(actor, owner)],
         "relay": relay,
         "devices": relay_words.devices(relay, relays.relay_days(actor, owner, since=since)),
+        "relay_mb": relay.size_bytes // MEBIBYTE if relay else 0,
         "days": RELAY_DAYS,
+        "manages": actor.role == "referent",
+        "contact": settings.BEFFROI.incident_contact,
         "changes": fleet.policy_history(actor, owner)[:CHANGES],
     }
     return page(request, "portal/boxes.html", context)

@@ -18,8 +18,8 @@ from django.views.decorators.csrf import csrf_exempt
 from beffroi.boxes import api, relay
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import BeffroiError
+from beffroi.mail import projections, tokens
 from beffroi.mail import queries as mail
-from beffroi.mail import tokens
 
 
 @csrf_exempt  # no cookie and no browser: the signature is the credential
@@ -31,14 +31,18 @@ def mail_token(request: HttpRequest) -> HttpResponse:
 
 
 def _token(body: bytes) -> MailToken:
-    """Errors: as ``relay.asked``; RelayOff also where the commune has no such functional mailbox any more."""
+    """Errors: as ``relay.asked``; RelayOff also where the commune has no such functional mailbox any more;
+    RelayNotReady until the mail door enforces this policy."""
     try:
         text = body.decode("ascii")
     except UnicodeDecodeError:
         raise MessageMalformed("not a request") from None
-    box, wanted = relay.asked(text)
+    box, version, wanted = relay.asked(text)
     mailboxes = mail.functional_mailboxes(Actor.system("boxes"), box.collectivite_id)
     if not mailboxes.filter(address=wanted.sender.lower()).exists():
         raise relay.RelayOff
     login, token = tokens.sending_token(settings.BEFFROI, wanted.sender.lower())
+    # What a policy has just allowed would else be refused for good, while the worker is late.
+    if projections.relay_version(settings.BEFFROI, login=login) < version:
+        raise relay.RelayNotReady(f"policy {version}")
     return MailToken(1, wanted.sender, login, token, tokens.LIFE_S)

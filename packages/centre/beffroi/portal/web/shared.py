@@ -19,14 +19,16 @@ from django.views.decorators.http import require_http_methods, require_POST
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import Conflict, Invalid, NotFound
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid, existing
 from beffroi.mail import actions as mail
 from beffroi.mail import queries as mailboxes
 from beffroi.mail import reader
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.models import Mailbox
+from beffroi.mail.naming import AddressUnusable
 from beffroi.mail.people import actions, handling, queries
 from beffroi.mail.reader import MessageSummary
+from beffroi.portal import address_words
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web.folders import asked_folder
 
@@ -48,7 +50,7 @@ def _list(request: HttpRequest, actor: Actor, status: int = 200, **more: Any) ->
         "boxes": queries.visible_shared(actor),
         "read": {one.id for one in mailboxes.own_mailboxes(actor)},
         "manages": manages,
-        "closed": queries.closed_shared(actor),
+        "closed": queries.closed_shared(actor, actor.collectivite_id or ""),
         "lost": aliases.lost_aliases(actor),
         "domains": [one.name for one in communes.visible_domains(actor)] if manages else [],
         "form": {},
@@ -67,17 +69,24 @@ def _create(request: HttpRequest, actor: Actor) -> HttpResponse:
             title=form["title"],
         )
     except (Invalid, Conflict) as error:
-        if isinstance(error, Conflict):
-            said = _("Cette adresse existe déjà. Choisissez-en une autre.")
-        elif not form["title"]:
-            said = _("Donnez un nom à cette boîte, par exemple « Mairie » ou « État civil ».")
-        else:
-            said = _("Cette adresse ne convient pas : lettres sans accent, chiffres, points et tirets.")
-        return _list(request, actor, error.http_status, form=form, error=said)
+        if isinstance(error, AddressUnusable):
+            form["local"] = error.proposal or form["local"]
+        return _list(request, actor, error.http_status, form=form, error=trouble(error, form["title"]))
     messages.success(
         request, _("La boîte est créée. Elle reçoit dans une minute ; ajoutez maintenant qui la lit.")
     )
     return HttpResponseRedirect(reverse("shared_mailbox", args=[made.id]))
+
+
+def trouble(error: BeffroiError, title: str) -> str:
+    """What is wrong with a form, and what to do."""
+    if isinstance(error, AddressUnusable):
+        return address_words.unusable(error)
+    if isinstance(error, Conflict):
+        return _("Cette adresse existe déjà. Choisissez-en une autre.")
+    if not title:
+        return _("Donnez un nom à cette boîte, par exemple « Mairie » ou « État civil ».")
+    return address_words.plain()
 
 
 @require_http_methods(["GET", "POST"])
@@ -93,23 +102,37 @@ def one(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         "manages": manages,
         "reads": mailboxes.own_mailboxes(actor).filter(pk=found.mailbox.id).exists(),
         "candidates": queries.candidates(actor, found) if manages else [],
-        "removed": _removed(actor, found, request.GET.get("retire", "")) if manages else None,
+        "here": request.path,
+        "removed": removed(actor, found, request.GET.get("retire", "")) if manages else None,
     }
     return page(request, "portal/shared_one.html", context)
 
 
-def _removed(actor: Actor, found: queries.Shared, person_id: str) -> Any:
+def removed(actor: Actor, found: queries.Shared, person_id: str) -> Any:
+    """Whom the address of the page names as taken off a moment ago; None for nobody."""
     return next((one for one in queries.candidates(actor, found) if one.id == person_id), None)
 
 
 def _change(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
-    here = reverse("shared_mailbox", args=[mailbox_id])
+    return change(
+        request,
+        actor,
+        mailbox_id,
+        owner=actor.collectivite_id or "",
+        here=reverse("shared_mailbox", args=[mailbox_id]),
+        everything=reverse("shared_mailboxes"),
+    )
+
+
+def change(
+    request: HttpRequest, actor: Actor, mailbox_id: str, *, owner: str, here: str, everything: str
+) -> HttpResponse:
+    """What the form ``what`` asks for, on the portal or the console; ``here``, ``everything``: their pages of the
+    mailbox and of all; ``owner``: the collectivité. Errors: NotFound, Invalid, Conflict."""
     what = request.POST.get("what", "")
     if what == "reopen":
-        closed = next((one for one in queries.closed_shared(actor) if one.id == mailbox_id), None)
-        if closed is None:
-            raise NotFound("mailbox")
-        mail.reopen_mailbox(actor=actor, mailbox=closed)
+        closed = next((one for one in queries.closed_shared(actor, owner) if one.id == mailbox_id), None)
+        mail.reopen_mailbox(actor=actor, mailbox=existing(closed, "mailbox"))
         messages.success(request, _("La boîte est rouverte, avec tout son contenu."))
         return HttpResponseRedirect(here)
     mailbox = queries.access_shared(actor, mailbox_id).mailbox
@@ -133,7 +156,7 @@ def _change(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse
     elif what == "close":
         mail.close_mailbox(actor=actor, mailbox=mailbox)
         messages.success(request, _("La boîte est fermée. Vous pouvez la rouvrir ci-dessous."))
-        return HttpResponseRedirect(reverse("shared_mailboxes"))
+        return HttpResponseRedirect(everything)
     else:
         raise Invalid("what")
     return HttpResponseRedirect(here)

@@ -61,6 +61,22 @@ def unknown(request: HttpRequest, actor: Actor) -> HttpResponse:
     return page(request, "portal/unknown_addresses.html", context)
 
 
+def receive(request: HttpRequest, actor: Actor, domain: str, mailbox_id: str) -> None:
+    """Begin it, for the days that the form names, and say so; the caller has asked for a step-up. Errors: NotFound."""
+    asked = request.POST.get("days", "")
+    try:
+        actions.begin_catch_all(
+            actor=actor,
+            domain=domain,
+            mailbox_id=mailbox_id,
+            days=int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 4 else 0,
+        )
+    except Invalid:
+        messages.error(request, _("Choisissez de 1 à %(n)s jours.") % {"n": actions.CATCH_ALL_DAYS})
+    else:
+        messages.success(request, _("C’est noté : cela vaut dans une minute, et s’arrête tout seul."))
+
+
 def _change(request: HttpRequest, actor: Actor) -> HttpResponse:
     domain, what = request.POST.get("domain", ""), request.POST.get("what", "")
     here = HttpResponseRedirect(reverse("unknown_addresses"))
@@ -69,18 +85,7 @@ def _change(request: HttpRequest, actor: Actor) -> HttpResponse:
     if what == "receive":
         # allauth's middleware sends the person there and back, with what was typed.
         reauthentication.raise_if_reauthentication_required(request, app="account")
-        asked = request.POST.get("days", "")
-        try:
-            actions.begin_catch_all(
-                actor=actor,
-                domain=domain,
-                mailbox_id=request.POST.get("mailbox", ""),
-                days=int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 4 else 0,
-            )
-        except Invalid:
-            messages.error(request, _("Choisissez de 1 à %(n)s jours.") % {"n": actions.CATCH_ALL_DAYS})
-        else:
-            messages.success(request, _("C’est noté : cela vaut dans une minute, et s’arrête tout seul."))
+        receive(request, actor, domain, request.POST.get("mailbox", ""))
         return here
     row = existing(queries.catch_all(actor, domain), "catch-all")
     if what == "refuse":

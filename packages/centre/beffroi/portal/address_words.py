@@ -1,0 +1,21 @@
+"""What is said of an address that cannot be given, and what is proposed instead."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from beffroi.mail.naming import AddressUnusable
+
+
+def plain() -> str:
+    return _("Cette adresse ne convient pas : lettres sans accent, chiffres, points et tirets.")
+
+
+def unusable(error: AddressUnusable) -> str:
+    """The form shows the proposal in its field; the sentence says so."""
+    if not error.proposal:
+        return plain()
+    return _(
+        "Une adresse s’écrit sans accent ni espace : lettres, chiffres, points et tirets. Nous proposons"
+        " « %(local)s » : vérifiez, puis créez."
+    ) % {"local": error.proposal}
