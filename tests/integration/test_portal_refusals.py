@@ -151,6 +151,7 @@ PORTAL = {
     "access": Rule("own"),
     "mfa_index": Rule("own"),
     "app_password_issue": Rule("own"),
+    "password": Rule("own"),
     "membership_choose": Rule("own"),
     "own_boxes": Rule("own"),
     "unlock": Rule("account"),  # a page of who brings a word of a boîtier: without one there is none

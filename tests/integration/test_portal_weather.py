@@ -54,7 +54,7 @@ def text(answer: object) -> str:
 
 def test_home_says_the_weather_first(beaune: Commune, territory: None, shown_mail: object) -> None:
     page = text(portal_client(beaune.agent_membership).get("/"))
-    assert "Temps calme Rien à faire." in page
+    assert "Temps calme Aucune alerte en cours." in page  # her second factor still waits
     Box.objects.filter(serial="BF-0").update(last_seen_at=clock.now() - timedelta(hours=3))
     page = text(portal_client(beaune.agent_membership).get("/"))
     assert "Vigilance 1 action à mener." in page

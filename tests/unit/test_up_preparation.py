@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from beffroi.core.identity import actions as identity
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.supervise import certificates, checks, demo, front, preparation, secret_files
@@ -227,7 +228,7 @@ def test_a_seed_file_is_read(tmp_path: Path) -> None:
 
 
 def test_passwords_of_the_demonstration_are_long_and_never_the_same() -> None:
-    made = {demo.new_password() for _ in range(200)}
+    made = {identity.new_password() for _ in range(200)}
     assert len(made) == 200
     assert all(len(one) == 19 for one in made)
 

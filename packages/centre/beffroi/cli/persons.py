@@ -1,4 +1,4 @@
-"""`person erase | export`: the rights of one person over what is held about them (GDPR articles 15, 17 and 20).
+"""`person erase | export | password`: rights of one person (GDPR articles 15, 17, 20), and a new password for them.
 
 Process: the person's own; an export is opened before root becomes the Python user. An erasure is asked for by an
          administrator of the Département (password and code), and another one grants it on the console.
@@ -14,10 +14,14 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from beffroi.cli.person import FileUnusable, account, enter_centre, has_database, new_file, sign_in
 from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError
+
+if TYPE_CHECKING:
+    from beffroi.core.identity.models import Person
 
 KEPT = """\
 Kept, and why:
@@ -52,7 +56,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if options.verb == "export":
             return export(options.email, out, options.output, account=asking)
-        return erase(options.email, reason=options.reason, by=options.by)
+        work = password if options.verb == "password" else erase
+        return work(options.email, reason=options.reason, by=options.by)
     except DatabaseError:
         raise PersonUnavailable(config.state) from None
 
@@ -67,7 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     export_ = verbs.add_parser("export", help="write all that is held about one person to a file")
     export_.add_argument("email")
     export_.add_argument("output", type=Path, metavar="FILE", help="a new file")
-    for verb in (erase_, export_):
+    password_ = verbs.add_parser("password", help="give a new password to a person who forgot theirs")
+    password_.add_argument("email")
+    password_.add_argument(
+        "--reason", required=True, help="how you know that it is this person; kept in the audit log"
+    )
+    password_.add_argument("--by", required=True, metavar="EMAIL", help="the administrator who gives it")
+    for verb in (erase_, export_, password_):
         verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
 
@@ -75,12 +86,9 @@ def _parser() -> argparse.ArgumentParser:
 def erase(email: str, *, reason: str, by: str) -> int:
     """Errors: PersonUnknown, SignInRefused, Invalid, Conflict, ErasureHeld."""
     from beffroi.core.identity import erasure  # noqa: PLC0415
-    from beffroi.core.identity.models import Person  # noqa: PLC0415
 
     actor = sign_in(by)
-    person = Person.objects.filter(email=email.strip().lower()).first()
-    if person is None:
-        raise PersonUnknown
+    person = _person(email)
     one = erasure.request(actor=actor, person=person, reason=reason)
     print(
         "Nothing is erased yet: another administrator must agree, on the console under Journal, Conservation."
@@ -89,6 +97,29 @@ def erase(email: str, *, reason: str, by: str) -> int:
     print("Erased then: name, address, passwords, second factors, sign-ins, and names in the audit log.")
     print(KEPT, end="")
     return 0
+
+
+def password(email: str, *, reason: str, by: str) -> int:
+    """Print it once. Errors: PersonUnknown, SignInRefused, Invalid, Conflict."""
+    from beffroi.core.identity import actions  # noqa: PLC0415
+
+    actor = sign_in(by)
+    print(actions.give_password(actor=actor, person=_person(email), reason=reason))
+    print("Say it to the person on the telephone number that you already have; never send it.")
+    print(
+        "Their sessions are closed. A second factor is asked for as before; their devices keep their own passwords."
+    )
+    return 0
+
+
+def _person(email: str) -> Person:
+    """Errors: PersonUnknown."""
+    from beffroi.core.identity.models import Person  # noqa: PLC0415
+
+    found = Person.objects.filter(email=email.strip().lower()).first()
+    if found is None:
+        raise PersonUnknown
+    return found
 
 
 def export(email: str, out: int, path: Path, *, account: str) -> int:

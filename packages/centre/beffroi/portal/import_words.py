@@ -23,8 +23,8 @@ HINTS = {
     ),
 }
 OTHER_HINT = gettext_lazy(
-    "L’accès IMAP s’active parfois dans les réglages de l’ancienne boîte. Si elle a une double vérification, il faut y"
-    " créer un mot de passe d’application."
+    "Si la connexion est refusée, permettez d’abord l’accès « IMAP » dans les réglages de l’ancienne boîte."
+    " Si elle a une double vérification, il faut y créer un mot de passe d’application."
 )
 ERRORS = {
     "mail.import_address_inside": gettext_lazy(

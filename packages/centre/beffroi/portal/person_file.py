@@ -50,7 +50,9 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
     content = {
         "form": FORM,
         "made_at": clock.now().isoformat(),
-        "person": _row(person, "id", "email", "name", "is_active", "created_at", "last_login"),
+        "person": _row(
+            person, "id", "email", "name", "is_active", "created_at", "last_login", "password_given_at"
+        ),
         "memberships": _rows(Membership.objects.filter(person=person), "collectivite_id", "role", "since", "until"),
         "second_factors": [
             {"type": one.type, "created_at": _plain(one.created_at), "last_used_at": _plain(one.last_used_at)}

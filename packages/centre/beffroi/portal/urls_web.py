@@ -91,6 +91,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("acces/codes/", recovery_codes.view, name="mfa_view_recovery_codes"),
     path("acces/codes/nouveaux/", recovery.generate_recovery_codes, name="mfa_generate_recovery_codes"),
     path("acces/depannage/", rescue.rescue, name="rescue"),
+    path("acces/mot-de-passe-du-portail/", access.password, name="password"),
     path("acces/mot-de-passe/", access.issue, name="app_password_issue"),
     path("acces/mot-de-passe/<str:app_password_id>/retirer/", access.revoke, name="app_password_revoke"),
     path("acces/telephone/", phones.start, name="phone_new"),

@@ -43,7 +43,8 @@ def _draft(error: DraftInvalid) -> str:
         if error.why == "too_many":
             return _("Un message porte 50 pièces jointes au plus. Envoyez-les en plusieurs messages.")
         return _(
-            "Les pièces jointes dépassent 20 Mo ensemble : beaucoup de serveurs les refuseraient. Retirez-en."
+            "Non ajouté : 20 Mo au plus ensemble, car beaucoup de serveurs refusent davantage. Envoyez plusieurs"
+            " messages, ou réduisez le fichier."
         )
     if error.why == "too_many":
         return _("Un message part à 100 destinataires au plus. Envoyez-le en plusieurs fois.")

@@ -284,6 +284,14 @@ def authentication(domain: str, *, spf: str, dkim: str, dmarc: str) -> Phrase:
     )
 
 
+def own_mail() -> Phrase:
+    """Of a mail that carries the centre's seal."""
+    text = _(
+        "Ce courriel vient de Beffroi, le service de votre Département. Il ne demande jamais de mot de passe."
+    )
+    return Phrase(text, "good", "shield-check")
+
+
 def bypass(kind: str, count: int, last_at: datetime) -> str:
     """Who goes round a boîtier, and since when it was not seen again."""
     said = BYPASSES.get(

@@ -43,6 +43,8 @@ FIELD_KEY = derived_key("fields")
 """Encrypts second-factor secrets at rest; the same in all processes."""
 HELD_LINK_KEY = derived_key("held-link")
 """Signs the links of digests: the worker makes them, web reads them."""
+CENTRE_MAIL_KEY = derived_key("centre-mail")
+"""Seals the centre's own mails: the worker writes them, web says that they are ours."""
 
 DEBUG = False
 ALLOWED_HOSTS: list[str] = ["*"]  # the front accepts only its own names; nothing here builds a link from Host

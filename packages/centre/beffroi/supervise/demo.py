@@ -9,7 +9,6 @@ Source:  docs/internals/demonstration.md.
 
 from __future__ import annotations
 
-import secrets
 import tomllib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -148,7 +147,7 @@ def plant(config: Config, seed: Seed) -> Accounts:
         enrolled[one.insee] = commune
         communes.add_domain(actor=actor, collectivite=commune, name=one.domain)
         for person in one.people:
-            password = new_password()
+            password = identity.new_password()
             made = identity.create_person(
                 actor=actor, email=person.email, name=person.name, password=password
             )
@@ -159,7 +158,7 @@ def plant(config: Config, seed: Seed) -> Accounts:
             planted.accounts.append(Account(person.email, person.name, password, person.role, names))
     for email, insee in seed.also:
         identity.add_membership(actor=actor, person=people[email], collectivite=enrolled[insee], role="agent")
-    password = new_password()
+    password = identity.new_password()
     administrator = administrators.create_administrator(
         actor=actor, email=seed.administrator_email, name=seed.administrator_name, password=password
     )
@@ -179,9 +178,3 @@ def plant(config: Config, seed: Seed) -> Accounts:
 def _name(insee: str) -> str:
     found = register.find(insee)
     return found.name if found else insee
-
-
-def new_password() -> str:
-    """80 random bits in four groups that can be read aloud: no letter or digit that looks like another."""
-    alphabet = "abcdefghjkmnpqrstuvwxyz23456789x"
-    return "-".join("".join(secrets.choice(alphabet) for _ in range(4)) for _ in range(4))

@@ -11,10 +11,12 @@ import hashlib
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP
+from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
@@ -171,14 +173,52 @@ def revoke_app_password(*, actor: Actor, app_password: AppPassword) -> bool:
 
 @transaction.atomic
 def set_password(*, actor: Actor, person: Person, password: str) -> None:
-    """Set the password of the portal; ends the person's sessions. Errors: NotAllowed."""
-    if not actor.sees_all and actor.id != person.id:
+    """A person's own new password of the portal; ends the sessions that were opened with the former.
+
+    Errors: NotAllowed; ValidationError (Django's) with what is wrong, in words for the person.
+    """
+    if actor.kind != "person" or actor.id != person.id:
         raise NotAllowed("set this password")
+    validate_password(password, person)
+    _set_password(actor, person, password, given_at=None)
+
+
+@transaction.atomic
+def give_password(*, actor: Actor, person: Person, reason: str) -> str:
+    """A new password for a person who forgot theirs, shown once; their sessions end and their home asks for another.
+
+    It opens nothing where a second factor is asked for. Errors: NotAllowed, Invalid (no reason), Conflict (closed).
+    """
+    if actor.kind != "administrator":
+        raise NotAllowed("give a password")
+    if not reason.strip():
+        raise Invalid("reason")
+    if not person.is_active or person.erased_at is not None:
+        raise Conflict("this account is closed")
+    password = new_password()
+    _set_password(actor, person, password, given_at=clock.now(), reason=reason.strip()[:500])
+    return password
+
+
+def _set_password(
+    actor: Actor, person: Person, password: str, *, given_at: datetime | None, **details: str
+) -> None:
     person.set_password(password)
-    person.save(update_fields=["password"])
+    person.password_given_at = given_at
+    person.save(update_fields=["password", "password_given_at"])
     audit.record(
-        actor=actor, verb="identity:password:set", object_id=person.id, collectivite_id=actor.collectivite_id
+        actor=actor,
+        verb="identity:password:given" if given_at else "identity:password:set",
+        object_id=person.id,
+        collectivite_id=actor.collectivite_id,
+        details=details,
     )
+
+
+def new_password() -> str:
+    """80 random bits in four groups that can be read aloud: no letter or digit that looks like another."""
+    alphabet = "abcdefghjkmnpqrstuvwxyz23456789x"
+    return "-".join("".join(secrets.choice(alphabet) for _ in range(4)) for _ in range(4))
 
 
 @transaction.atomic

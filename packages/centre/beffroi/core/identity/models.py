@@ -27,6 +27,7 @@ class Person(AbstractBaseUser):
     is_active = models.BooleanField(default=True)
     totp_last_step = models.BigIntegerField(default=0)  # time step of the last code that opened
     sessions_from = models.DateTimeField(null=True, default=None)  # sessions that began before are over
+    password_given_at = models.DateTimeField(null=True, default=None)  # by the Département; None: one's own
     created_at = models.DateTimeField(default=clock.now)
     erased_at = models.DateTimeField(null=True, default=None)  # name and address are gone (``erasure``)
 

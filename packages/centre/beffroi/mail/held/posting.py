@@ -19,9 +19,9 @@ from beffroi.lib import clock, ids
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Unavailable
 from beffroi.mail.engines import layout
+from beffroi.mail.held.sealing import LOCAL_PART, seal
 
 TIMEOUT_S = 60.0
-LOCAL_PART = "courriels-retenus"
 
 
 class MailNotTaken(Unavailable):
@@ -35,13 +35,14 @@ def compose(
 ) -> EmailMessage:
     """A mail in plain text with the same in HTML, marked as written by a machine. ``personal``: for the owner alone,
     also where the mailbox is lent (mail/privacy.py): a digest names what is held, and its link opens without a
-    sign-in."""
+    sign-in. The Message-ID carries the seal by which the portal knows its own mail."""
     mail = EmailMessage()
     mail["From"] = Address("Beffroi", LOCAL_PART, config.mail_name)
     mail["To"] = to
     mail["Subject"] = subject
     mail["Date"] = format_datetime(timezone.localtime(clock.now()))
-    mail["Message-ID"] = f"<{ids.new_id('dig')}@{config.mail_name}>"
+    sealed = seal(to=to, subject=subject, text=text, html=html)
+    mail["Message-ID"] = f"<{ids.new_id('dig')}.{sealed}@{config.mail_name}>"
     mail["Auto-Submitted"] = "auto-generated"
     if personal:
         mail["Sensitivity"] = "Personal"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db.models import QuerySet, Sum
+from django.db.models import F, QuerySet, Sum
 
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -52,8 +52,9 @@ class Protected(NamedTuple):
 
 
 def alarms(actor: Actor) -> QuerySet[SendingAlarm]:
-    """Open ones; a commune's own for its people."""
-    rows = SendingAlarm.objects.filter(closed_at=None).order_by("-seen_at")
+    """Open ones, first those whose person cannot write meanwhile; a commune's own for its people."""
+    rows = SendingAlarm.objects.filter(closed_at=None)
+    rows = rows.order_by(F("contained_at").desc(nulls_last=True), "-seen_at")
     return rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or "")
 
 

@@ -80,9 +80,31 @@ def facts(actor: Actor) -> dict[str, Any]:
     since = clock.now().date() - timedelta(days=FIGURE_DAYS - 1)
     refused = list(boxes.refused_by_day(actor, since=since).values())
     whole = weather.territory(actor, weather.by_collectivite(actor))
+    unowned = incidents.open_incidents(actor).filter(owner_id="").count()
+    purge_stopped = retention.needs_a_person(actor)
+    said = [one["said"] for one in todo]
+    if unowned:
+        said.append(
+            ngettext(
+                "%(n)s dossier attend que l’un de vous le prenne en charge",
+                "%(n)s dossiers attendent que l’un de vous les prenne en charge",
+                unowned,
+            )
+            % {"n": unowned}
+        )
+    if purge_stopped:
+        said.append(_("la purge quotidienne est arrêtée"))
+    if alarms:
+        said.append(
+            ngettext("%(n)s source demande un regard", "%(n)s sources demandent un regard", len(alarms))
+            % {"n": len(alarms)}
+        )
+    waits = any((waiting, undecided, withdrawals, erasures, pending, silent, said))
     return {
         "weather": weather_words.level(whole.level),
-        "weather_say": weather_words.sentence(whole),
+        "weather_say": _("Aucune alerte en cours.")
+        if waits and not whole.reasons
+        else weather_words.sentence(whole),
         "weather_why": weather_words.reasons(whole),
         "lead": lead(
             waiting=waiting,
@@ -91,14 +113,14 @@ def facts(actor: Actor) -> dict[str, Any]:
             pending=len(pending),
             silent=len(silent),
             erasures=erasures,
-            more=[one["said"] for one in todo],
+            more=said,
         ),
         "tasks": todo,
         "erasures": erasures,
-        "purge_stopped": retention.needs_a_person(actor),
+        "purge_stopped": purge_stopped,
         "undecided": undecided,
         "withdrawals_waiting": len(withdrawals),
-        "incidents_unowned": incidents.open_incidents(actor).filter(owner_id="").count(),
+        "incidents_unowned": unowned,
         "waiting": [
             evidence.summary(actor, one) for one in watch.campaigns(actor, state="open", limit=WAITING)
         ],

@@ -6,6 +6,9 @@ An app password asks for a step-up first and is shown once, in the answer to the
 from __future__ import annotations
 
 from allauth.account.decorators import reauthentication_required
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -13,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.identity import actions, device_links, queries, rescue, second_factors, sessions
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import Membership
+from beffroi.core.identity.models import Membership, Person
 from beffroi.lib.errors import Invalid
 from beffroi.mail import queries as mail
 from beffroi.mail.sending.queries import held_mailboxes
@@ -31,6 +34,7 @@ def access(request: HttpRequest, actor: Actor) -> HttpResponse:
         {
             "place": "access",
             "factors": second_factors.of(actor.id),
+            "given_at": Person.objects.values_list("password_given_at", flat=True).get(pk=actor.id),
             "app_passwords": list(queries.app_passwords(actor)),
             "held": [one.address for one in mail.personal_mailboxes(actor) if one.id in held_mailboxes()],
             "links": list(device_links.waiting(actor)),
@@ -62,6 +66,31 @@ def issue(request: HttpRequest, actor: Actor) -> HttpResponse:
         label=label,
     )
     return page(request, "portal/app_password_shown.html", {**context, "issued": issued})
+
+
+@require_http_methods(["GET", "POST"])
+@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
+@for_agents
+def password(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """A new password of one's own, typed twice; other sessions end, this one goes on."""
+    person = Person.objects.get(pk=actor.id)
+    context = {"place": "access", "given_at": person.password_given_at, "error": ""}
+    if request.method == "GET":
+        return page(request, "portal/password.html", context)
+    new = request.POST.get("new", "")
+    try:
+        if new != request.POST.get("again", ""):
+            raise ValidationError(_("Les deux saisies ne sont pas les mêmes."))
+        actions.set_password(actor=actor, person=person, password=new)
+    except ValidationError as error:
+        return page(
+            request, "portal/password.html", {**context, "error": " ".join(error.messages)}, status=400
+        )
+    update_session_auth_hash(request, person)
+    messages.success(
+        request, _("Votre mot de passe est changé. Vos autres connexions au portail sont fermées.")
+    )
+    return HttpResponseRedirect(reverse("access"))
 
 
 @require_http_methods(["GET", "POST"])

@@ -50,7 +50,7 @@ def held(request: HttpRequest, actor: Actor) -> HttpResponse:
         "held": queries.waiting(actor).count(),
         "settled": [_line(one) for one in queries.shown(list(queries.settled(actor)[:SETTLED_ROWS]))],
         "done": _done(actor, request.GET.get("fait", "")),
-        "several": len(mailboxes) > 1,
+        "several_mailboxes": len(mailboxes) > 1,
         "mailboxes": [{"mailbox": one, "at_minute": times[one.id]} for one in mailboxes],
         "minutes": [(one, held_words.clock_words(one)) for one in actions.DIGEST_MINUTES],
         "counts": queries.counts(actor),
@@ -170,7 +170,7 @@ def todo(actor: Actor) -> list[dict[str, str]]:
     return [
         {
             "title": title % {"n": count},
-            "why": _("Aucun n’est supprimé. Libérez ce qui est pour vous."),
+            "why": _("Aucun n’est supprimé. Lisez pourquoi il est retenu, puis décidez."),
             "url": "held",
             "button": _("Regarder"),
         }

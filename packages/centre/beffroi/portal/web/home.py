@@ -41,17 +41,14 @@ FIGURE_DAYS = 30
 @for_agents
 def home(request: HttpRequest, actor: Actor) -> HttpResponse:
     if asks_part(request, "weather"):
-        now = {"place": "home", "now": weather.now(actor)}
+        now = {"place": "home", "now": _weather(actor, todo_of(request, actor))}
         return page(request, "portal/parts/weather_card.html", now)
     if asks_part(request, "incidents"):
         return page(request, "portal/parts/home_incidents.html", {"incidents": open_incidents(actor)})
     context = {"place": "home", "protection": protection(actor), "boxes": own_boxes(actor)}
     if asks_part(request, "protection"):
         return page(request, "portal/parts/protection.html", context)
-    opened, todo = (
-        open_incidents(actor),
-        [*held.todo(actor), *delegations.told(actor), *told(actor), *closing(actor), *actions_of(request)],
-    )
+    opened, todo = open_incidents(actor), todo_of(request, actor)
     return page(
         request,
         "portal/home.html",
@@ -61,7 +58,7 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
             "today": date_format(timezone.localtime(clock.now()), "l j F"),
             "incidents": opened,
             "todo": todo,
-            "now": weather.now(actor),
+            "now": _weather(actor, todo),
             "lead": lead([*opened, *todo]),
             "letters": latest_letters(actor),
             "banners": banners(mail.own_mailboxes(actor)),
@@ -76,6 +73,19 @@ def live_grant(request: HttpRequest, actor: Actor) -> HttpResponse:
     response = HttpResponse(status=204)
     give_live_grant(response, actor)
     return response
+
+
+def todo_of(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
+    """What waits for this person, beside the incidents."""
+    return [*held.todo(actor), *delegations.told(actor), *told(actor), *closing(actor), *actions_of(request)]
+
+
+def _weather(actor: Actor, todo: Sequence[object]) -> dict[str, Any]:
+    """The weather; where something waits beside it, it does not say that there is nothing to do."""
+    now = weather.now(actor)
+    if todo and not now["weather"].reasons:
+        now["sentence"] = _("Aucune alerte en cours.")
+    return now
 
 
 def open_incidents(actor: Actor) -> list[incident_view.Summary]:
@@ -139,6 +149,15 @@ def closing(actor: Actor) -> list[dict[str, str]]:
 def actions_of(request: HttpRequest) -> list[dict[str, str]]:
     """What this person should do, most urgent first."""
     todo = []
+    if getattr(request.user, "password_given_at", None):
+        todo.append(
+            {
+                "title": _("Choisissez votre propre mot de passe"),
+                "why": _("Le Département vous en a donné un : il ne doit pas durer."),
+                "url": "password",
+                "button": _("Changer mon mot de passe"),
+            }
+        )
     if not is_mfa_enabled(request.user):
         todo.append(
             {

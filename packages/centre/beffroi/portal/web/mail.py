@@ -23,6 +23,8 @@ from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound
 from beffroi.lib.ids import is_id
 from beffroi.mail import access, actions, folders, queries, reader, sendings
 from beffroi.mail.access import Access, Right
+from beffroi.mail.held import sealing
+from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries as people
 from beffroi.mail.quota import queries as quota
 from beffroi.mail.safety import queries as safety
@@ -114,7 +116,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "banners": banners([mailbox]) if box.owns and not part else [],
         "mailboxes": access.openable(actor),
         "letters": letters,
-        "unread": sum(not one.seen for one in shown),
+        "unread": next((one.unseen for one in places if one.name == folder), 0),
         "older": shown[-1].uid if len(found) > PAGE_MESSAGES and not asked else None,
         "first_page": before_uid is None,
         "reported": set(request.session.get(REPORTED_KEY, [])),
@@ -179,7 +181,7 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
             for place, one in related
         ],
         **folder_context(folder, places),
-        **_origin(view),
+        **_origin(view, mailbox),
         **shared.team_context(request, actor, mailbox, view.summary),
     }
     return page(request, "portal/mail_read.html", context)
@@ -303,9 +305,11 @@ def _read(box: Access, uid: int, folder: str) -> reader.MessageView:
         return opened.read(uid, folder)
 
 
-def _origin(view: reader.MessageView) -> dict[str, Any]:
+def _origin(view: reader.MessageView, mailbox: Mailbox) -> dict[str, Any]:
     """Who says to have written, and what the entry found out about it."""
     domain = view.summary.from_address.rpartition("@")[2].lower()
+    if sealing.is_own(settings.BEFFROI, mailbox.address, view):
+        return {"domain": domain, "external": False, "own": True, "authentication": words.own_mail()}
     found = view.authentication
     return {
         "domain": domain,

@@ -14,6 +14,9 @@
   if (!form.tab.value) form.tab.value = crypto.randomUUID();
 
   const say = (text) => { trouble.querySelector("p").textContent = text; trouble.hidden = !text; };
+  // Beside the files, and until others are chosen: a draft that is kept meanwhile says nothing about what was refused.
+  const refused = form.querySelector("[data-refused]");
+  const refuse = (text) => { refused.textContent = text; refused.hidden = !text; };
   const bytes = () => [...list.querySelectorAll("li")].reduce((sum, row) => {
     const box = row.querySelector("input");
     return sum + (box && !box.checked ? 0 : Number(row.querySelector("[data-bytes]").dataset.bytes));
@@ -57,7 +60,7 @@
     if (found.error) {
       if (found.field !== "files") waiting = [...files, ...waiting];
       state.textContent = words.unsaved;
-      say(found.error);
+      if (found.field === "files") refuse(found.error); else say(found.error);
       const field = form.elements[found.field];
       for (const one of form.querySelectorAll("[aria-invalid]")) one.removeAttribute("aria-invalid");
       if (field && field.focus && what === "send") { if (field.closest("details")) field.closest("details").open = true; field.setAttribute("aria-invalid", "true"); field.focus(); }
@@ -93,8 +96,8 @@
 
   const add = (files) => {
     const more = [...files];
-    if (bytes() + more.reduce((sum, file) => sum + file.size, 0) > limit) { say(words.tooLarge); return; }
-    say("");
+    if (bytes() + more.reduce((sum, file) => sum + file.size, 0) > limit) { refuse(words.tooLarge); return; }
+    refuse("");
     waiting.push(...more); changed = true;
     save("save");
   };
