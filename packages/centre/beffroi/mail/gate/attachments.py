@@ -68,12 +68,12 @@ def held(
     """Return why the mail is held, strongest first; () when it is not.
 
     ``allowed``: what all its collectivités let pass; ``virus``: an antivirus knows one of the files. A colleague's mail
-    is held for what no one lets pass alone.
+    is held for what no one lets pass alone, and for a shape that hides such a file: who took over an account writes it.
     """
     codes = found(files) | ({VIRUS} if virus else set())
-    if signed_in:
-        return tuple(code for code in ORDER if code in codes & STRICT)
-    codes -= frozenset(allowed) & frozenset(LOOSENED)
     codes |= {UNPARSEABLE} if unparseable else set()
+    if signed_in:
+        return tuple(code for code in ORDER if code in codes & {*STRICT, UNPARSEABLE})
+    codes -= frozenset(allowed) & frozenset(LOOSENED)
     codes |= {FORGED_BANK} if forged_bank else set()
     return tuple(code for code in ORDER if code in codes)
