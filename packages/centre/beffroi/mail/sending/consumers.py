@@ -32,12 +32,15 @@ def note_refusal(event: Event) -> None:
 
 @consumer(name="mail.sending_held", kinds=("mail:sending_held",), atomic=False)
 def project_held(event: Event) -> None:
-    """Read the present state, not the event. First the mail door, then passwords, then what waits already."""
+    """Read the present state, not the event. First the mail door, then passwords and what they opened, then what waits
+    already."""
     config = settings.BEFFROI
     projections.put_held(config, queries.held_accounts())
     mailbox = Mailbox.objects.get(pk=event.payload["mailbox_id"])
     mail.project_passwords(mailbox)
     held = mailbox.id in queries.held_mailboxes()
+    if held:
+        mail.end_connections([mailbox.address])
     # An alias has several who write with it: what waits of theirs rests, too, until the account is given back.
     senders = {mailbox.address, *aliases.senders(mailbox)}
     of_it = [one for one in queue.read(config).messages if one.sender in senders]
