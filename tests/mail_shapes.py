@@ -57,6 +57,26 @@ HELD = {
     "zero": _named('filename="=?utf-8?q?a.js=00.txt?="'),
     "two senders": 'From: "Autre" <autre@sender.example.net>\n\nBonjour\n',
 }  # fmt: skip
+OTHER = "maire@nuits.test"
+SENDERS = {
+    # {me} is who has proved to be one; Dovecot, and what asks it, shows the other.
+    "address as a name": f"{OTHER} <{{me}}>",
+    "address as a name on a line of its own": f"\n\t\n {OTHER}\n\t<{{me}}>",
+    "address as a name with a control sign": f"{OTHER}\x0b<{{me}}>",
+    "address as a name and a semicolon": f"{OTHER}; <{{me}}>",
+    "address in an encoded word": f"=?utf-8?q?{OTHER}?= <{{me}}>",
+    "a space before the colon": f"{{me}}\nFrom : {OTHER}",
+    "two addresses": f"<{OTHER}>, <{{me}}>",
+    "address in brackets in a name": f"<{OTHER}> <{{me}}>",
+    "a quote that does not end": f'"{OTHER}\\" <{{me}}>',
+}
+CLEAR = [
+    '"maire@nuits.test" <{me}>',
+    "Service de l'eau <{me}>",
+    "{me} <{me}>",
+    "{me}",
+    "=?utf-8?q?=C3=89lu?= <{me}>",
+]
 HARMLESS = {
     "two names of texts": mixed(TEXT, f"Content-Type: text/plain; name=a.txt\n{DISPOSITION}; filename=b.txt\n\nx"),
     "a word at the beginning of a line": "\nBonjour\n\nbegin 644 pages of it\nand so on\n",
@@ -70,3 +90,8 @@ def letter(shape: str, *, to: str, number: int) -> str:
         f'From: "Service" <billing@sender.example.net>\nTo: {to}\nSubject: Forme {number}\n'
         f"Message-ID: <shape-{number}@sender.example.net>\nDate: Tue, 24 Nov 2026 10:00:00 +0000\n{shape}"
     )
+
+
+def signed(sender: str, *, to: str, number: int, me: str = "billing@sender.example.net") -> str:
+    head = f"From: {sender.format(me=me)}\nTo: {to}\nSubject: Nom {number}\n"
+    return f"{head}Message-ID: <name-{number}@x.test>\n\nBonjour\n"

@@ -341,14 +341,34 @@ local function is_twice(part)
   return false
 end
 
+-- Whether every program shows the same sender as the one whose name was proved: one From:, in which every address that
+-- anybody could find is that one. "maire@beaune.fr <eve@evil.example>" is maire@beaune.fr for Dovecot.
+function M.sender_is_clear(task)
+  local named = task:get_header_full("From") or {}
+  -- With a space before the colon it is one for some.
+  if ("\n" .. tostring(task:get_raw_headers() or "")):lower():find("\nfrom[ \t]+:") then return false end
+  if #named == 0 then return true end
+  if #named > 1 then return false end
+  local from, text = (task:get_from("mime") or {})[1], tostring(named[1].value or ""):gsub("\r?\n[ \t]", " ")
+  if text:find("[%z\1-\8\10-\31\127]") then return false end
+  local bare = text:gsub('\\.', "_"):gsub('"[^"]*"', " ")
+  if bare:find('"', 1, true) or select(2, bare:gsub("<", "")) > 1 then return false end
+  -- A whole header inside of a quoted name is what Postfix makes of a quote that does not end.
+  if text:find('"@', 1, true) then return false end
+  local proved = from and tostring(from.addr or ""):lower() or ""
+  for address in bare:gmatch('[^%s<>,;:()]+@[^%s<>,;:()]+') do
+    if address:lower() ~= proved then return false end
+  end
+  return true
+end
+
 -- Why no two programs would read the message alike, or any would be kept busy with it; nil when it is in order.
 function M.unparseable(task)
   local caps, parts = M.caps, task:get_parts() or {}
   if #tostring(task:get_raw_headers() or "") > caps.header_bytes then return "header_bytes" end
   if #(task:get_headers(true) or {}) > caps.headers then return "headers" end
   if #(task:get_header_full("Content-Type") or {}) > 1 then return "types" end
-  -- Who is shown as the sender was not the one whose name was proved, or the other way round.
-  if #(task:get_header_full("From") or {}) > 1 then return "senders" end
+  if not M.sender_is_clear(task) then return "senders" end
   if #parts > caps.parts then return "parts" end
   for _, part in ipairs(parts) do
     local kind = tostring(part:get_header("Content-Type") or "")

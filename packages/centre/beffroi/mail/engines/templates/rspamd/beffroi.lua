@@ -331,8 +331,8 @@ rspamd_config:register_symbol {
   callback = function(task)
     if not task:get_user() then return false end
     local seen, envelope = task:get_from("mime"), (task:get_from("smtp") or {})[1]
-    -- Of two From: headers each program shows the one it likes.
-    if #(task:get_header_full("From") or {}) ~= 1 or not seen or #seen ~= 1 or not envelope or seen[1].addr:lower() ~= envelope.addr:lower() then
+    local own = seen and #seen == 1 and envelope and seen[1].addr:lower() == envelope.addr:lower()
+    if not own or not content_of.sender_is_clear(task) then
       task:set_pre_result("reject", "The From: header is not your own address", N)
       return true
     end
