@@ -29,8 +29,8 @@ from beffroi.scan.kinds import (
 )
 
 VIRUS, UNPARSEABLE, FORGED_BANK = "virus", "unparseable", "forged_bank"
-STRICT = frozenset({VIRUS, MALWARE, PROGRAM, DISGUISED, SHORTCUT})
-"""No collectivité lets these pass, and no one person releases them."""
+STRICT = frozenset({VIRUS, MALWARE, PROGRAM, DISGUISED, SHORTCUT, UNPARSEABLE})
+"""No collectivité lets these pass, and no one person releases them: what cannot be read may hide any of the others."""
 LOOSENED = (MACRO, ENCRYPTED, NESTED, ACTIVE_PAGE, ACTIVE_PDF, DISK_IMAGE)
 """What a référent may let pass, in the order in which a page shows it."""
 ORDER = (VIRUS, *kinds.ORDER, UNPARSEABLE, FORGED_BANK)
@@ -73,7 +73,7 @@ def held(
     codes = found(files) | ({VIRUS} if virus else set())
     codes |= {UNPARSEABLE} if unparseable else set()
     if signed_in:
-        return tuple(code for code in ORDER if code in codes & {*STRICT, UNPARSEABLE})
+        return tuple(code for code in ORDER if code in codes & STRICT)
     codes -= frozenset(allowed) & frozenset(LOOSENED)
     codes |= {FORGED_BANK} if forged_bank else set()
     return tuple(code for code in ORDER if code in codes)
