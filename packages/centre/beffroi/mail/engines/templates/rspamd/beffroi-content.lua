@@ -12,7 +12,8 @@ local rspamd_util = require "rspamd_util"
 
 local M = {}
 local MAX_INNER, MAX_LOOK, MAX_TEXT, MAX_IBANS = 500, 4 * 1024 * 1024, 256 * 1024, 20
-local MAX_NAMES, MAX_PIECES, MAX_HEADER, MAX_UU = 8, 64, 8192, 10
+local MAX_NAMES, MAX_PIECES, MAX_HEADER, MAX_SAID = 8, 64, 8192, 80
+local MAX_UU, MAX_UU_BYTES, MAX_COMPARED = 10, 1024 * 1024, 2000000
 M.caps = { header_bytes = 128 * 1024, headers = 500, parameters = 64, parts = 300, depth = 16, boundary = 70 }
 
 -- Files -------------------------------------------------------------------------------------------------------
@@ -74,8 +75,13 @@ function M.names(part, flags)
   end
   for _, header in ipairs({ "Content-Disposition", "Content-Type" }) do
     for _, one in ipairs(part:get_header_full(header) or {}) do
-      local text, pieces = tostring(one.value or ""):gsub("[\r\n]+[ \t]*", " "):sub(1, MAX_HEADER), {}
+      local text, pieces, said = tostring(one.value or ""):gsub("[\r\n]+[ \t]*", " "):sub(1, MAX_HEADER), {}, 0
       for mark, at in text:gmatch("[nN][aA][mM][eE](%*?%d*%*?)%s*=%s*()") do
+        said = said + 1
+        if said > MAX_SAID then
+          flags.hidden = true
+          break
+        end
         local value = text:match('^"([^"]*)"?', at) or text:match("^[^;]*", at)
         if mark:sub(-1) == "*" then value = extended(value, flags) end
         local number = tonumber(mark:match("%d+"))
@@ -165,13 +171,14 @@ local function uu_line(line)
 end
 
 function M.uuencoded(text)
-  local out = {}
+  local out, left = {}, MAX_UU_BYTES
   if not LIKE_UU:match(text) then return out end
   text = "\n" .. tostring(text)
   for name, at in text:gmatch("\nbegin %d%d%d%d? ([^\r\n]+)\r?\n()") do
-    if #out >= MAX_UU then break end
+    if #out >= MAX_UU or left <= 0 then break end
     local lines, size = {}, 0
-    for line in text:sub(at, at + MAX_LOOK):gmatch("([^\r\n]+)\r?\n") do
+    for line in text:sub(at, at + left):gmatch("([^\r\n]+)\r?\n") do
+      left = left - #line
       if line == "end" or line:find("[^ -`]") then break end
       lines[#lines + 1] = uu_line(line)
       size = size + #lines[#lines]
@@ -312,22 +319,27 @@ end
 -- Lines that one program takes for a boundary and the next does not, so that a part exists for one of them alone: with
 -- something behind it (Dovecot takes every line that begins with a boundary), longer than allowed (Dovecot cuts it).
 local function ambiguous(task, parts)
-  local text
+  local known, lengths, left = {}, {}, MAX_COMPARED
   for _, part in ipairs(parts) do
-    local boundary = part:is_multipart() and part:get_boundary()
-    if boundary then
-      boundary = tostring(boundary)
-      if #boundary > M.caps.boundary then return true end
-      text = text or tostring(task:get_content())
-      local mark = "\n--" .. boundary
-      local at = text:find(mark, 1, true)
-      while at do
-        local rest = at + #mark
+    local boundary = part:is_multipart() and tostring(part:get_boundary() or "") or ""
+    if #boundary > M.caps.boundary then return true end
+    if boundary ~= "" and not known[boundary] then known[boundary], lengths[#boundary] = true, true end
+  end
+  if not next(known) then return false end
+  -- Once over the text, however many boundaries somebody made up.
+  local text = "\n" .. tostring(task:get_content())
+  local at = text:find("\n--", 1, true)
+  while at do
+    for length in pairs(lengths) do
+      left = left - 1
+      if known[text:sub(at + 3, at + 2 + length)] then
+        local rest = at + 3 + length
         if text:find("^%-%-", rest) then rest = rest + 2 end
         if rest <= #text and not text:find("^\r?\n", rest) then return true end
-        at = text:find(mark, rest, true)
       end
     end
+    if left < 0 then return true end
+    at = text:find("\n--", at + 1, true)
   end
   return false
 end
@@ -356,8 +368,8 @@ function M.sender_is_clear(task)
   -- A whole header inside of a quoted name is what Postfix makes of a quote that does not end.
   if text:find('"@', 1, true) then return false end
   local proved = from and tostring(from.addr or ""):lower() or ""
-  for address in bare:gmatch('[^%s<>,;:()]+@[^%s<>,;:()]+') do
-    if address:lower() ~= proved then return false end
+  for word in bare:gmatch("[^%s<>,;:()]+") do
+    if word:find("@", 1, true) and word:lower() ~= proved then return false end
   end
   return true
 end
