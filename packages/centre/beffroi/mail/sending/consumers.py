@@ -32,20 +32,22 @@ def note_refusal(event: Event) -> None:
 
 @consumer(name="mail.sending_held", kinds=("mail:sending_held",), atomic=False)
 def project_held(event: Event) -> None:
-    """Read the present state, not the event. First the mail door, then passwords and what they opened, then what waits
-    already."""
+    """Read the present state, not the event. First the mail door, then passwords, what waits and what is open; with one
+    engine away the other is asked all the same."""
     config = settings.BEFFROI
     projections.put_held(config, queries.held_accounts())
     mailbox = Mailbox.objects.get(pk=event.payload["mailbox_id"])
     mail.project_passwords(mailbox)
     held = mailbox.id in queries.held_mailboxes()
-    if held:
-        mail.end_connections([mailbox.address])
     # An alias has several who write with it: what waits of theirs rests, too, until the account is given back.
     senders = {mailbox.address, *aliases.senders(mailbox)}
-    of_it = [one for one in queue.read(config).messages if one.sender in senders]
-    ids = [one.id for one in of_it if (one.queue != "hold") == held]
-    queue.change(config, "hold" if held else "release", ids)
+    try:
+        of_it = [one for one in queue.read(config).messages if one.sender in senders]
+        ids = [one.id for one in of_it if (one.queue != "hold") == held]
+        queue.change(config, "hold" if held else "release", ids)
+    finally:
+        if held:
+            mail.end_connections([mailbox.address])
 
 
 @consumer(name="mail.queue_change", kinds=("mail:queue_change",), atomic=False)
