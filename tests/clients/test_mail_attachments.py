@@ -11,7 +11,7 @@ from beffroi.mail.held.models import HeldMail, Lesson, SenderRule
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
 from beffroi.mail.safety import actions as safety
 
-from tests import mail_files
+from tests import mail_files, mail_shapes
 from tests.conftest import Commune
 from tests.mail_post import Post, needs_engines, until
 
@@ -115,3 +115,33 @@ def test_what_a_decision_held_besides_is_still_held_for_its_file_when_the_decisi
     row = HeldMail.objects.get()
     assert (row.reason, row.findings, row.state) == ("content", "program", "held")
     assert (post.count(box), post.count(box, "Junk")) == (0, 0)
+
+
+def test_a_file_that_only_one_program_finds_or_names_so_is_held(post: Post, box: Mailbox) -> None:
+    shapes = [*mail_shapes.HARMLESS.values(), *mail_shapes.HELD.values()]
+    for number, shape in enumerate(shapes):
+        assert post.send(mail_shapes.letter(shape, to=box.address, number=number), box.address)[0] == 250
+    post.settle(len(shapes))
+    with post.imap(box) as client:
+        client.select_folder("INBOX", readonly=True)
+        rows = client.fetch(client.search(), ["ENVELOPE"]).values()
+    shown = {int(row[b"ENVELOPE"].subject.split()[1]) for row in rows}
+    assert [list(mail_shapes.HELD)[n - len(mail_shapes.HARMLESS)] for n in shown - {0, 1, 2, 3}] == []
+    assert shown == set(range(len(mail_shapes.HARMLESS)))
+    assert HeldMail.objects.count() == len(mail_shapes.HELD)
+
+
+def test_a_sender_whom_two_programs_read_differently_is_held(post: Post, box: Mailbox) -> None:
+    names = [*mail_shapes.CLEAR, *mail_shapes.SENDERS.values()]
+    for number, name in enumerate(names):
+        assert post.send(mail_shapes.signed(name, to=box.address, number=number), box.address)[0] == 250
+    post.settle(len(names))
+    with post.imap(box) as client:
+        client.select_folder("INBOX", readonly=True)
+        found = [row[b"ENVELOPE"] for row in client.fetch(client.search(), ["ENVELOPE"]).values()]
+    # The one who is shown is the one who was proved.
+    assert {(one.from_[0].mailbox, one.from_[0].host) for one in found} == {
+        (b"billing", b"sender.example.net")
+    }
+    assert len(found) == len(mail_shapes.CLEAR)
+    assert set(HeldMail.objects.values_list("findings", flat=True)) == {"unparseable"}

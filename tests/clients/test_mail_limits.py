@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import smtplib
+import ssl
 
+import imapclient
+import imapclient.exceptions
 import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
@@ -63,6 +66,13 @@ def test_account_that_goes_on_like_a_machine_is_held_until_a_person_gives_it_bac
 ) -> None:
     box = sending.post.mailbox(beaune, beaune.agent, "pirate")
     secret, to = secret_of(beaune), f"x@{SILENT}"
+    thief = imapclient.IMAPClient(
+        "127.0.0.1",
+        sending.config.imaps_port,
+        ssl_context=ssl._create_unverified_context(),
+        timeout=60,
+    )
+    thief.login(box.address, secret)
     assert len(_flood(sending, box.address, secret, to, HOUR_MESSAGES + CONTAIN)) == CONTAIN
     sending.post.engines.start("queue")
     try:
@@ -72,6 +82,9 @@ def test_account_that_goes_on_like_a_machine_is_held_until_a_person_gives_it_bac
         )
         with pytest.raises(smtplib.SMTPAuthenticationError), submitting(sending.post, box.address, secret):
             pass
+        # What was open reads no further mail.
+        with pytest.raises((imapclient.exceptions.IMAPClientError, OSError)):
+            thief.select_folder("INBOX")
         actions.give_back(actor=Actor.system("tests"), alarm=SendingAlarm.objects.get())
         run_pending("main")
         with submitting(sending.post, box.address, secret):

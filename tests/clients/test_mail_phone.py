@@ -9,13 +9,15 @@ import ssl
 
 import pytest
 from beffroi.core.events import run_pending
+from beffroi.core.identity import actions as identity
 from beffroi.core.identity import device_links
 from beffroi.core.identity.models import AppPassword
-from beffroi.mail import phones
+from beffroi.mail import doveadm, phones
 from beffroi.mail.domains.queries import servers
+from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.engines import layout
 from imapclient import IMAPClient
-from imapclient.exceptions import LoginError
+from imapclient.exceptions import IMAPClientError, LoginError
 
 from tests.clients.test_mail_look_back import From, attacker, issue
 from tests.conftest import PASSWORD, Commune
@@ -61,6 +63,26 @@ def test_the_last_use_of_each_app_password_is_its_own(post: Post, beaune: Commun
     used = AppPassword.objects.filter(last_used_at__isnull=False)
     until(used.exists, "last use")
     assert [one.sha256 for one in used] == digests[1:]
+
+
+def test_a_phone_that_waits_is_put_out_when_its_password_is_revoked(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "agent")
+    lost, kept = issue(beaune), issue(beaune)
+    thief = _imap(post)
+    thief.login(box.address, lost)
+    thief.select_folder("INBOX")
+    thief.idle()
+    row = AppPassword.objects.get(sha256=hashlib.sha256(lost.encode()).hexdigest())
+    identity.revoke_app_password(actor=beaune.agent, app_password=row)
+    run_pending("main")
+    until(lambda: Doveadm(post.config).run([doveadm.who(box.address)]) == [[]], "the connection's end")
+    with pytest.raises((IMAPClientError, OSError)):
+        thief.idle_done()
+        thief.search()
+    with pytest.raises(LoginError), _imap(post) as again:
+        again.login(box.address, lost)
+    with _imap(post) as other:
+        other.login(box.address, kept)
 
 
 def test_the_account_password_is_refused_and_what_is_needed_is_said(post: Post, beaune: Commune) -> None:

@@ -10,6 +10,7 @@ from beffroi.core.events import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.mail.models import Mailbox
 
+from tests import mail_shapes
 from tests.conftest import PASSWORD, Commune
 from tests.mail_post import OTHER_IP, SENDER_IP, Post, needs_engines
 
@@ -84,3 +85,24 @@ def test_blocked_address_does_not_sign_in_even_with_the_right_password(post: Pos
         smtp.login(box.address, secret)
     with _open(post) as smtp:
         smtp.login(box.address, secret)
+
+
+def test_a_client_is_shown_as_nobody_else(post: Post, beaune: Commune, nuits: Commune) -> None:
+    box, other = post.mailbox(beaune, beaune.agent, "moi"), post.mailbox(nuits, nuits.agent, "toi")
+    secret = _secret(beaune, "smtp")
+    with _open(post) as smtp:
+        smtp.login(box.address, secret)
+        for number, name in enumerate(mail_shapes.SENDERS.values()):
+            mail = mail_shapes.signed(name, to=other.address, number=number, me=box.address)
+            with pytest.raises(smtplib.SMTPDataError, match="not your own address"):
+                smtp.sendmail(box.address, [other.address], mail.encode())
+        for number, name in enumerate(mail_shapes.CLEAR, 100):
+            mail = mail_shapes.signed(name, to=other.address, number=number, me=box.address)
+            smtp.sendmail(box.address, [other.address], mail.encode())
+    post.wait_count(other, len(mail_shapes.CLEAR))
+    with post.imap(other) as client:
+        client.select_folder("INBOX", readonly=True)
+        shown = {
+            row[b"ENVELOPE"].from_[0].mailbox for row in client.fetch(client.search(), ["ENVELOPE"]).values()
+        }
+    assert shown == {b"moi"}

@@ -86,8 +86,10 @@ def test_a_collectivite_loosens_some_kinds_and_never_programs() -> None:
 
 
 def test_a_colleague_s_mail_is_held_for_programs_alone() -> None:
-    told = {"allowed": (), "virus": False, "unparseable": True, "forged_bank": True, "signed_in": True}
+    told = {"allowed": (), "virus": False, "unparseable": False, "forged_bank": True, "signed_in": True}
     assert held([file("docm", flags="macro")], **told) == ()
+    # Nobody's mail program writes a shape that hides a program from the filter.
+    assert held([file("docm", flags="macro")], **{**told, "unparseable": True}) == ("unparseable",)
     assert held([file("lnk"), file("docm", flags="macro")], **told) == ("shortcut",)
 
 
@@ -107,7 +109,7 @@ def test_a_virus_comes_first_whoever_sent_it() -> None:
 
 def test_every_finding_has_words_and_a_place_in_the_order() -> None:
     codes = {*kinds.ORDER, attachments.UNPARSEABLE, attachments.FORGED_BANK, attachments.VIRUS}
-    released = {"unreadable", "unparseable", "forged_bank"}
+    released = {"unreadable", "forged_bank"}
     assert set(attachments.ORDER) == codes == STRICT | set(LOOSENED) | released
     assert all(finding([code]) is not None for code in codes)
 

@@ -12,7 +12,7 @@ import pytest
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.ids import made_at_s, new_id
-from beffroi.mail import reader
+from beffroi.mail import decoding
 from beffroi.mail.engines import layout
 from beffroi.mail.gate import facts as facts_module
 from beffroi.mail.gate.facts import FactsMalformed, decode, observations
@@ -141,8 +141,8 @@ def test_no_value_of_a_sender_breaks_the_reading_of_facts(url: str, host: str, s
 @settings(deadline=None, max_examples=300)
 @given(st.binary(max_size=400))
 def test_no_header_breaks_the_reader_or_reorders_its_line(raw: bytes) -> None:
-    shown = reader.header_text(raw)
-    assert len(shown) <= reader.MAX_HEADER_CHARS
+    shown = decoding.header_text(raw)
+    assert len(shown) <= decoding.MAX_HEADER_CHARS
     assert not any(ord(c) < 32 or 0x202A <= ord(c) <= 0x202E for c in shown)
 
 

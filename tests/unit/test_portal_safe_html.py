@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import pytest
 from beffroi.portal import safe_html
 from hypothesis import given, settings
@@ -121,3 +123,61 @@ def test_remote_images_are_counted_and_inline_ones_kept() -> None:
 def test_ordinary_structure_survives() -> None:
     kept = "<table><tbody><tr><td>Élu&nbsp;: 3&lt;4</td></tr></tbody></table><ul><li>un</li></ul>"
     assert kept.replace("&nbsp;", "\u00a0") in safe_html.clean(kept).document.replace("&nbsp;", "\u00a0")
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        # Each as Chromium opens it.
+        ("https://evil.example\\@impots.gouv.fr/", "evil.example"),
+        ("https://evil.example\\.impots.gouv.fr/", "evil.example"),
+        ("https:/evil.example/x", "evil.example"),
+        ("https:evil.example", "evil.example"),
+        ("http:\\\\evil.example/x", "evil.example"),
+        ("https:///evil.example", "evil.example"),
+        ("//evil.example/x", "evil.example"),
+        ("/\\evil.example/x", "evil.example"),
+        ("ht\ntps://evil\t.example", "evil.example"),
+        (" https://evil.example", "evil.example"),
+        ("https://impots.gouv.fr@evil.example/", "evil.example"),
+        ("https://impots.gouv.fr%2eevil.example/", "impots.gouv.fr.evil.example"),
+        ("https://ev%69l.example", "evil.example"),
+        ("https://evil\uff0eexample/", "evil.example"),
+        ("https://\u0456mpots.gouv.fr/", "xn--mpots-m2e.gouv.fr"),
+        ("https://3627734734/", "216.58.214.206"),
+        ("https://0xd8.072.0xd6ce/", "216.58.214.206"),
+        ("https://impots.gouv.fr:443@evil.example:8443/#@impots.gouv.fr/", "evil.example"),
+    ],
+)
+def test_what_the_page_says_of_a_link_is_where_a_browser_goes(url: str, host: str) -> None:
+    safe = safe_html.clean(f'<a href="{escape(url)}">www.impots.gouv.fr</a>')
+    (link,) = safe.links
+    assert (link.host, link.shown_host) == (host, "impots.gouv.fr")
+    # What is opened is written so that nobody reads it in another way.
+    assert safe_html.host_of(link.url) == host and "\\" not in link.url
+    assert link.url.startswith((f"https://{host}", f"http://{host}"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "/deconnexion/",
+            "?page=2",
+            "#haut",
+            "https://",
+            "https://a..b/",
+            "https://[x]/",
+            "file:///etc/passwd",
+        ),
+        *("data:text/html,x", " data:text/html,x", "da\tta:text/html,x", "https://evil.example:99999/"),
+    ],
+)
+def test_a_link_of_no_host_of_its_own_is_no_link(url: str) -> None:
+    safe = safe_html.clean(f'<a href="{escape(url)}">ici</a>')
+    assert safe.links == () and "href" not in safe.document
+
+
+def test_a_name_with_accents_that_leads_to_itself_is_not_called_deceptive() -> None:
+    (link,) = safe_html.clean('<a href="https://mairie-ch\u00e2teau.fr/">mairie-ch\u00e2teau.fr</a>').links
+    assert (link.host, link.deceptive) == ("xn--mairie-chteau-qeb.fr", False)

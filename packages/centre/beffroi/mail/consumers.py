@@ -4,12 +4,14 @@ people wrote in the portal leaves."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.conf import settings
 
 from beffroi.core.communes.models import Domain
 from beffroi.core.decisions.reach import MAIL, reaches
 from beffroi.core.events import Event, consumer, periodic
-from beffroi.core.identity.models import AppPassword
+from beffroi.core.identity.models import AppPassword, Membership
 from beffroi.core.identity.queries import current_memberships
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
@@ -123,29 +125,47 @@ def project_app_password(event: Event) -> None:
         rows = AppPassword.objects.filter(membership_id=event.payload["membership_id"])
     else:
         rows = AppPassword.objects.filter(pk=event.payload["app_password_id"])
-    for row in rows.select_related("membership"):
-        _put_password(row)
+    ended = [row for row in rows.select_related("membership") if not _put_password(row)]
+    end_connections([address for row in ended for address in _addresses(row.membership)])
 
 
-def _put_password(row: AppPassword) -> None:
+def end_connections(addresses: Collection[str]) -> None:
+    """End what is open at Dovecot, after the projections know who may come back: a connection outlives the password
+    that opened it, for days in IDLE. Programs with a password of their own sign in again by themselves.
+
+    Errors: DoveadmUnavailable (retryable).
+    """
+    engine = Doveadm(settings.BEFFROI)
+    engine.run([doveadm.kick(one) for one in dict.fromkeys(addresses)])
+
+
+def _addresses(membership: Membership) -> list[str]:
+    """The person's mailboxes that an app password of this membership opens, or opened."""
+    # The commune comes from the credential: only this person's mailboxes of this collectivité.
+    mailboxes = Mailbox.objects.filter(
+        person_id=membership.person_id, collectivite_id=membership.collectivite_id, closed_at=None
+    )
+    return list(mailboxes.values_list("address", flat=True))
+
+
+def _put_password(row: AppPassword) -> bool:
+    """False when it opens nothing any more."""
     membership = row.membership
     valid = row.revoked_at is None and any(
         m.id == membership.id for m in current_memberships(membership.person_id)
     )
     if not valid:
         projections.remove_app_password(settings.BEFFROI, app_password_id=row.id)
-        return
-    # The commune comes from the credential: only this person's mailboxes of this collectivité.
-    mailboxes = Mailbox.objects.filter(
-        person_id=membership.person_id, collectivite_id=membership.collectivite_id, closed_at=None
-    ).exclude(pk__in=sending.held_mailboxes())
+        return False
+    held = Mailbox.objects.filter(pk__in=sending.held_mailboxes()).values_list("address", flat=True)
     projections.put_app_password(
         settings.BEFFROI,
         app_password_id=row.id,
-        addresses=list(mailboxes.values_list("address", flat=True)),
+        addresses=sorted(set(_addresses(membership)) - set(held)),
         sha256=row.sha256,
         protocols=[p for p in row.protocol_set.split(",") if p in MAIL_PROTOCOLS],
     )
+    return True
 
 
 @consumer(

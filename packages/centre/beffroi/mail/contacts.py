@@ -18,6 +18,7 @@ from beffroi.lib.config import Config
 from beffroi.mail import access, drafts, queries, reader
 from beffroi.mail.access import Access, Right
 from beffroi.mail.aliases import queries as aliases
+from beffroi.mail.decoding import header_text
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries as people
 
@@ -69,5 +70,5 @@ def _of_sent(client: Any) -> list[tuple[str, str]]:
         for field in ("to", "cc", "bcc"):
             for one in getattr(envelope, field, None) or ():
                 if address := reader.address_of(one):
-                    out.append((reader.header_text(one.name), address))
+                    out.append((header_text(one.name), address))
     return out

@@ -20,8 +20,9 @@ from typing import Any
 from imapclient.exceptions import IMAPClientError
 
 from beffroi.mail import compose, privacy
+from beffroi.mail.decoding import header_text
 from beffroi.mail.drafts import DRAFTS, TRASH
-from beffroi.mail.reader import MAX_LIST, MailboxReader, MessageSummary, MessageView, header_text
+from beffroi.mail.reader import MAX_LIST, MailboxReader, MessageSummary, MessageView
 
 _HEADERS = f"BODY.PEEK[HEADER.FIELDS (SUBJECT SENSITIVITY {compose.AUTHOR_HEADER.upper()})]"
 _FIELD = re.compile(rb"^([A-Za-z-]+)[ \t]*:((?:[^\r\n]|\r?\n[ \t])*)", re.MULTILINE)

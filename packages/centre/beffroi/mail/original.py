@@ -12,7 +12,8 @@ from typing import Any
 
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail import compose
-from beffroi.mail.reader import MAX_RECIPIENTS, Attachment, MailboxReader, address_of, header_text
+from beffroi.mail.decoding import header_text
+from beffroi.mail.reader import MAX_RECIPIENTS, Attachment, MailboxReader, address_of
 
 _HEADERS = "BODY.PEEK[HEADER.FIELDS (REFERENCES X-BEFFROI-SOURCE X-BEFFROI-TO X-BEFFROI-CC X-BEFFROI-BCC)]"
 _FIELD = re.compile(rb"^([A-Za-z-]+):[ \t]*((?:[^\r\n]|\r?\n[ \t]){0,9000})", re.MULTILINE)

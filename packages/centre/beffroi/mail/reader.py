@@ -11,18 +11,13 @@ Source:  RFC 9051; RFC 2047.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import builtins
-import quopri
 import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.errors import HeaderParseError
-from email.header import decode_header
 from typing import Any
 
 import imapclient
@@ -31,6 +26,7 @@ from imapclient.exceptions import IMAPClientError
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound, TooLarge, Unavailable
 from beffroi.mail import tokens
+from beffroi.mail.decoding import clean, decoded, header_text, text_of
 from beffroi.mail.engines import layout
 
 TIMEOUT_S = 10.0
@@ -38,7 +34,6 @@ MAX_LIST = 200
 MAX_TEXT_BYTES = 512 * 1024
 MAX_HTML_BYTES = 2 * 1024 * 1024
 MAX_ATTACHMENT_BYTES = 25 * 1024 * 1024
-MAX_HEADER_CHARS = 1000
 MAX_PARTS = 200
 MAX_DEPTH = 20
 MAX_RECIPIENTS = 100
@@ -47,7 +42,6 @@ _HEADERS = "BODY.PEEK[HEADER.FIELDS (X-BEFFROI-ID X-BEFFROI-UNCHECKED X-BEFFROI-
 _SUMMARY = ["FLAGS", "INTERNALDATE", "ENVELOPE", _HEADERS]
 _FIELD = re.compile(rb"^(x-beffroi-[a-z]+):[ \t]*([^\r\n]{0,500})", re.IGNORECASE | re.MULTILINE)
 _REFERENCES = re.compile(rb"^references:[ \t\r\n]*(<[^<>\s]{3,250}>)", re.IGNORECASE | re.MULTILINE)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
 
 class MailboxUnavailable(Unavailable):
@@ -237,7 +231,7 @@ class MailboxReader:
         asked = f"BODY.PEEK[{part.section}]<0.{MAX_ATTACHMENT_BYTES * 3 // 2}>"
         row = self._client.fetch([uid], [asked]).get(uid, {})
         raw = next((v for k, v in row.items() if k.startswith(b"BODY[") and isinstance(v, bytes)), b"")
-        data = _decoded(raw, part.encoding)
+        data = decoded(raw, part.encoding)
         return Attachment(part.section, part.name, part.kind, len(data)), data
 
     def _select(self, folder: str) -> int:
@@ -255,8 +249,8 @@ class MailboxReader:
         asked = f"BODY.PEEK[{part.section}]<0.{limit_bytes * 4 // 3}>"
         row = self._client.fetch([uid], [asked]).get(uid, {})
         raw = next((v for k, v in row.items() if k.startswith(b"BODY[") and isinstance(v, bytes)), b"")
-        data = _decoded(raw, part.encoding)[:limit_bytes]
-        return _text(data, part.charset), part.size_bytes > limit_bytes * 4 // 3
+        data = decoded(raw, part.encoding)[:limit_bytes]
+        return text_of(data, part.charset), part.size_bytes > limit_bytes * 4 // 3
 
 
 def _summary(uid: int, row: dict[bytes, Any]) -> MessageSummary:
@@ -311,49 +305,11 @@ def _recipients(envelope: Any) -> tuple[str, ...]:
 
 def address_of(address: Any) -> str:
     mailbox, host = getattr(address, "mailbox", None) or b"", getattr(address, "host", None) or b""
-    return _clean(f"{_latin(mailbox)}@{_latin(host)}") if mailbox and host else ""
+    return clean(f"{_latin(mailbox)}@{_latin(host)}") if mailbox and host else ""
 
 
 def _latin(value: bytes) -> str:
     return value.decode("utf-8", "replace")
-
-
-def header_text(value: bytes | None) -> str:
-    """An encoded header as one line of text (RFC 2047), without signs that reorder or hide it."""
-    raw = (value or b"")[: MAX_HEADER_CHARS * 4]
-    text = raw.decode("utf-8", "replace")
-    try:
-        pieces = decode_header(text)
-        text = "".join(p if isinstance(p, str) else _text(p, charset or "utf-8") for p, charset in pieces)
-    except (HeaderParseError, ValueError, LookupError, binascii.Error, IndexError):
-        pass
-    return _clean(text)
-
-
-def _clean(text: str) -> str:
-    return _CONTROL.sub(" ", text)[:MAX_HEADER_CHARS].strip()
-
-
-def _text(data: bytes, charset: str) -> str:
-    try:
-        return data.decode(charset or "utf-8", "replace")
-    except (LookupError, ValueError):
-        return data.decode("utf-8", "replace")
-
-
-def _decoded(data: bytes, encoding: str) -> bytes:
-    if encoding == "base64":
-        compact = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
-        try:
-            return base64.b64decode(compact[: len(compact) // 4 * 4] + _padding(compact))
-        except (binascii.Error, ValueError):
-            return b""
-    return quopri.decodestring(data) if encoding == "quoted-printable" else data
-
-
-def _padding(compact: bytes) -> bytes:
-    rest = compact[len(compact) // 4 * 4 :]
-    return rest + b"=" * (4 - len(rest)) if len(rest) > 1 else b""
 
 
 def _first(parts: Sequence[_Part], kind: str) -> _Part | None:

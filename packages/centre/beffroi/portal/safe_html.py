@@ -16,10 +16,11 @@ import re
 from dataclasses import dataclass
 from html import escape, unescape
 from html.parser import HTMLParser
-from urllib.parse import urlsplit
 
 import nh3
 from django.utils.translation import gettext as _
+
+from beffroi.portal.link_target import host_name, target
 
 MAX_LINKS = 200
 # fmt: off
@@ -97,6 +98,10 @@ def clean(hostile: str) -> SafeMail:
         if tag == "img" and attribute == "src" and not _INLINE_IMAGE.fullmatch(value):
             blocked += 1
             return None
+        if tag == "a" and attribute == "href":
+            # What the page says of the link and what the browser opens are one text.
+            led = target(value)
+            return led.url if led else None
         return value
 
     body = nh3.clean(
@@ -128,10 +133,9 @@ def links_in_text(text: str) -> tuple[Link, ...]:
 
 
 def host_of(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").rstrip(".").lower()
-    except ValueError:
-        return ""
+    """As a browser reads it; "" for what leads to none."""
+    led = target(url)
+    return led.host if led else ""
 
 
 def imitated_host(text: str, host: str) -> str:
@@ -143,8 +147,9 @@ def imitated_host(text: str, host: str) -> str:
     if named is None:
         return ""
     shown = named[1].lower().removeprefix("www.")
-    target = host.removeprefix("www.")
-    same = target == shown or target.endswith("." + shown) or shown.endswith("." + target)
+    # Compared as they are asked of DNS: letters with accents are written in two ways.
+    name, led = host_name(shown) or shown, host.removeprefix("www.")
+    same = led == name or led.endswith("." + name) or name.endswith("." + led)
     return "" if same else shown
 
 
@@ -173,7 +178,7 @@ class _LinkWriter(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "a":
             url = dict(attrs).get("href") or ""
-            if url.lower().startswith("data:"):  # allowed for pictures only
+            if not url:
                 self._out.append("<a>")
                 return
             self._url, self._words = url, []

@@ -88,8 +88,14 @@ _FINDINGS: dict[str, Finding] = {
         _IF_EXPECTED,
     ),
     attachments.UNPARSEABLE: Finding(
-        gettext_lazy("Il est construit de telle façon que le contrôle ne peut pas le lire en entier."),
-        gettext_lazy("Vous attendiez ce courriel ? Demandez à l’expéditeur de le renvoyer, ou libérez-le."),
+        gettext_lazy(
+            "Il est construit de telle façon que deux logiciels n’y voient pas le même expéditeur ou les mêmes pièces"
+            " jointes : le contrôle ne peut pas s’y fier."
+        ),
+        gettext_lazy(
+            "Vous attendiez ce courriel ? Appelez l’expéditeur et demandez-lui d’en écrire un nouveau. S’il est"
+            " indispensable, appelez le Département, qui peut vous le remettre."
+        ),
     ),
     attachments.FORGED_BANK: Finding(
         gettext_lazy(

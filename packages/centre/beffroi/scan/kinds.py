@@ -103,7 +103,8 @@ def found(files: Iterable[File]) -> frozenset[str]:
 # U+202A..202E and U+2066..2069 turn the order of letters, U+200B..200F hide: "facture<turn>fdp.exe" is read
 # "factureexe.pdf".
 _HIDING = re.compile("[\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
-_EXTENSION = re.compile(r"\.([\w-]+)[\s.]*$")
+# What follows the last letters is dropped by one program or another.
+_EXTENSION = re.compile(r"\.([\w-]+)[^\w-]*$")
 
 
 def extensions(name: str) -> tuple[str, str]:

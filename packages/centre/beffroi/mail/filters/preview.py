@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from beffroi.mail import reader
+from beffroi.mail.decoding import header_text
 from beffroi.mail.filters import sieve
 
 LOOKED = 100
@@ -28,10 +29,10 @@ def _matches(rule: sieve.Rule, envelope: Any) -> bool:
         rule,
         sender=", ".join(senders),
         recipients=_people(getattr(envelope, "to", None)) + _people(getattr(envelope, "cc", None)),
-        subject=reader.header_text(getattr(envelope, "subject", None)),
+        subject=header_text(getattr(envelope, "subject", None)),
     )
 
 
 def _people(addresses: Any) -> list[str]:
     found = (addresses or ())[: reader.MAX_RECIPIENTS]
-    return [f"{reader.header_text(getattr(a, 'name', None))} <{reader.address_of(a)}>" for a in found]
+    return [f"{header_text(getattr(a, 'name', None))} <{reader.address_of(a)}>" for a in found]

@@ -29,8 +29,8 @@ from beffroi.scan.kinds import (
 )
 
 VIRUS, UNPARSEABLE, FORGED_BANK = "virus", "unparseable", "forged_bank"
-STRICT = frozenset({VIRUS, MALWARE, PROGRAM, DISGUISED, SHORTCUT})
-"""No collectivité lets these pass, and no one person releases them."""
+STRICT = frozenset({VIRUS, MALWARE, PROGRAM, DISGUISED, SHORTCUT, UNPARSEABLE})
+"""No collectivité lets these pass, and no one person releases them: what cannot be read may hide any of the others."""
 LOOSENED = (MACRO, ENCRYPTED, NESTED, ACTIVE_PAGE, ACTIVE_PDF, DISK_IMAGE)
 """What a référent may let pass, in the order in which a page shows it."""
 ORDER = (VIRUS, *kinds.ORDER, UNPARSEABLE, FORGED_BANK)
@@ -68,12 +68,12 @@ def held(
     """Return why the mail is held, strongest first; () when it is not.
 
     ``allowed``: what all its collectivités let pass; ``virus``: an antivirus knows one of the files. A colleague's mail
-    is held for what no one lets pass alone.
+    is held for what no one lets pass alone, and for a shape that hides such a file: who took over an account writes it.
     """
     codes = found(files) | ({VIRUS} if virus else set())
+    codes |= {UNPARSEABLE} if unparseable else set()
     if signed_in:
         return tuple(code for code in ORDER if code in codes & STRICT)
     codes -= frozenset(allowed) & frozenset(LOOSENED)
-    codes |= {UNPARSEABLE} if unparseable else set()
     codes |= {FORGED_BANK} if forged_bank else set()
     return tuple(code for code in ORDER if code in codes)

@@ -13,8 +13,8 @@ from email.utils import parseaddr
 
 from beffroi.lib.config import Config
 from beffroi.mail import keys
+from beffroi.mail.decoding import header_text
 from beffroi.mail.keys import KeyUnreadable
-from beffroi.mail.reader import header_text
 
 MAX_SUBJECT_CHARS = 300
 MAX_NAME_CHARS = 200

@@ -44,8 +44,9 @@ def note_refusal(event: Event) -> None:
 
 @consumer(name="mail.sending_held", kinds=("mail:sending_held",), atomic=False)
 def project_held(event: Event) -> None:
-    """Read the present state, not the event. First the mail door, then passwords, then what waits already; last, who
-    is given back leaves by the address of doubtful senders for some days."""
+    """Read the present state, not the event. First the mail door, then passwords, what waits and what is open; with one
+    engine away the other is asked all the same. Last, who is given back leaves by the address of doubtful senders for
+    some days."""
     config = settings.BEFFROI
     projections.put_held(config, queries.held_accounts())
     mailbox = Mailbox.objects.get(pk=event.payload["mailbox_id"])
@@ -53,9 +54,13 @@ def project_held(event: Event) -> None:
     held = mailbox.id in queries.held_mailboxes()
     # An alias has several who write with it: what waits of theirs rests, too, until the account is given back.
     senders = {mailbox.address, *aliases.senders(mailbox)}
-    of_it = [one for one in queue.read(config).messages if one.sender in senders]
-    ids = [one.id for one in of_it if (one.queue != "hold") == held]
-    queue.change(config, "hold" if held else "release", ids)
+    try:
+        of_it = [one for one in queue.read(config).messages if one.sender in senders]
+        ids = [one.id for one in of_it if (one.queue != "hold") == held]
+        queue.change(config, "hold" if held else "release", ids)
+    finally:
+        if held:
+            mail.end_connections([mailbox.address])
     exits.look(config)
 
 

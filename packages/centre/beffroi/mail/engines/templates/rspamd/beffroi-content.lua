@@ -8,10 +8,13 @@ Fails:    an error is caught by the caller, which holds the message as unparseab
 ]]
 local cryptobox_hash = require "rspamd_cryptobox_hash"
 local regexp = require "rspamd_regexp"
+local rspamd_util = require "rspamd_util"
 
 local M = {}
 local MAX_INNER, MAX_LOOK, MAX_TEXT, MAX_IBANS = 500, 4 * 1024 * 1024, 256 * 1024, 20
-M.caps = { header_bytes = 128 * 1024, headers = 500, parameters = 64, parts = 300, depth = 16 }
+local MAX_NAMES, MAX_PIECES, MAX_HEADER, MAX_SAID = 8, 64, 8192, 80
+local MAX_UU, MAX_UU_BYTES, MAX_COMPARED = 10, 1024 * 1024, 2000000
+M.caps = { header_bytes = 128 * 1024, headers = 500, parameters = 64, parts = 300, depth = 16, boundary = 70 }
 
 -- Files -------------------------------------------------------------------------------------------------------
 
@@ -22,17 +25,85 @@ local VBA, MACROS, SEALED = wide("_VBA_PROJECT"), wide("Macros"), wide("Encrypte
 local ACTIVE = { "<script", "javascript:", "vbscript:", "<form", "http%-equiv=[\"']?refresh", "%son%a+%s*=" }
 local PAGES = { htm = true, html = true, xhtml = true, xht = true, shtml = true, svg = true, mht = true, mhtml = true, xml = true }
 -- U+202A..202E and U+2066..2069 turn the order of letters, U+200B..200F hide: "facture<turn>fdp.exe" is read "factureexe.pdf".
+-- A control sign ends the name in one program and is nothing in the next.
 local function hides(name)
-  return name:find("\226\128[\139-\143\170-\174]") ~= nil or name:find("\226\129[\166-\169]") ~= nil
+  return name:find("\226\128[\139-\143\170-\174]") ~= nil or name:find("\226\129[\166-\169]") ~= nil or name:find("%c") ~= nil
+    or name:find("%z") ~= nil
 end
 
+-- Whatever follows the last letters is dropped by one program or another: "outil.exe/", "outil.exe" and a wide space.
 local function extension(name)
-  local found = name and name:match("%.([%w_-]+)[%s%.]*$")
+  local found = name and name:match("%.([%w_-]+)[^%w_-]*$")
   return found and found:lower():sub(1, 16) or ""
 end
 
+M.extension = extension
+
+-- Whose letters are not those of ASCII: what a name ends in is not seen in it.
+local function is_odd(charset)
+  charset = charset:lower()
+  return charset:find("^utf%-?7") ~= nil or charset:find("^utf%-?16") ~= nil or charset:find("^utf%-?32") ~= nil
+    or charset:find("ucs", 1, true) ~= nil
+end
+
+local function extended(text, flags)  -- RFC 2231
+  local charset, rest = text:match("^([^']*)'[^']*'(.*)$")
+  if charset and is_odd(charset) then flags.hidden = true end
+  return ((rest or text):gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
+end
+
+local function words(text, flags)  -- RFC 2047
+  text = text:gsub("%?=%s+=%?", "?==?")
+  return (text:gsub("=%?([^?]*)%?([bBqQ])%?([^?]*)%?=", function(charset, how, word)
+    if is_odd(charset) then flags.hidden = true end
+    if how:upper() == "B" then return tostring(rspamd_util.decode_base64(word) or "") end
+    return tostring(rspamd_util.decode_qp((word:gsub("_", " "))) or "")
+  end))
+end
+
+-- Every name that some program may read in the headers of one file: of "name", "filename" and "filename*" each takes
+-- the one it likes (RFC 2231, RFC 2047, and neither). What cannot be read alike everywhere is marked as hidden.
+function M.names(part, flags)
+  local out, seen = {}, {}
+  local function add(name)
+    local plain = words(name, flags)
+    local kind = extension(plain)
+    if hides(plain) then flags.hidden = true end
+    if seen[kind] or #out >= MAX_NAMES then return end
+    seen[kind] = true
+    out[#out + 1] = plain
+  end
+  for _, header in ipairs({ "Content-Disposition", "Content-Type" }) do
+    for _, one in ipairs(part:get_header_full(header) or {}) do
+      local text, pieces, said = tostring(one.value or ""):gsub("[\r\n]+[ \t]*", " "):sub(1, MAX_HEADER), {}, 0
+      for mark, at in text:gmatch("[nN][aA][mM][eE](%*?%d*%*?)%s*=%s*()") do
+        said = said + 1
+        if said > MAX_SAID then
+          flags.hidden = true
+          break
+        end
+        local value = text:match('^"([^"]*)"?', at) or text:match("^[^;]*", at)
+        if mark:sub(-1) == "*" then value = extended(value, flags) end
+        local number = tonumber(mark:match("%d+"))
+        if number then
+          if number < MAX_PIECES then pieces[number] = value end
+        else
+          add(value)
+        end
+      end
+      local joined = {}
+      for i = 0, MAX_PIECES - 1 do
+        if not pieces[i] then break end
+        joined[#joined + 1] = pieces[i]
+      end
+      if #joined > 0 then add(table.concat(joined)) end
+    end
+  end
+  return out
+end
+
 local function look_inside(part, flags)
-  local inner, seen, archive = {}, {}, part:is_archive() and part:get_archive()
+  local inner, seen, archive = {}, {}, part and part:is_archive() and part:get_archive()
   if not archive then return inner end
   if archive:is_encrypted() then flags.encrypted = true end
   if archive.is_unreadable and archive:is_unreadable() then flags.encrypted = true end
@@ -60,8 +131,10 @@ local function is_active(content)
 end
 
 -- One attached file as the table of rules sees it: extension, what its content is, names of flags, kinds of files inside.
-function M.file(part, name, content)
-  local flags, kind, found = {}, extension(name), part:get_detected_ext() or ""
+-- `part` is nil for a file that stands in a text; `marks`: flags that its headers gave already.
+function M.file(part, name, content, marks)
+  local flags, kind, found = {}, extension(name), part and part:get_detected_ext() or ""
+  for flag in pairs(marks or {}) do flags[flag] = true end
   if name and hides(name) then flags.hidden = true end
   local inner = look_inside(part, flags)
   local head = tostring(content:sub(1, 8))
@@ -80,8 +153,39 @@ function M.file(part, name, content)
   local names = {}
   for flag in pairs(flags) do names[#names + 1] = flag end
   -- The extension before the last one: "facture.pdf.exe".
-  local before = name and name:match("%.([%w_-]+)%.[%w_-]+[%s%.]*$")
+  local before = name and name:match("%.([%w_-]+)%.[%w_-]+[^%w_-]*$")
   return { extension = kind, before = before and before:lower():sub(1, 16) or "", detected = found, flags = names, inner = inner }
+end
+
+-- Files that stand in a text, as programs sent them before MIME (uuencode); some still make attached files of them.
+local LIKE_UU = regexp.create("/^begin [0-7]{3,4} [^\\r\\n]{1,200}\\r?\\n[!-`]/mr")
+
+local function uu_line(line)
+  local length, bytes = (line:byte(1) - 32) % 64, {}
+  for i = 2, #line - 3, 4 do
+    local a, b, c, d = line:byte(i, i + 3)
+    local bits = ((a - 32) % 64) * 262144 + ((b - 32) % 64) * 4096 + ((c - 32) % 64) * 64 + (d - 32) % 64
+    bytes[#bytes + 1] = string.char(math.floor(bits / 65536), math.floor(bits / 256) % 256, bits % 256)
+  end
+  return table.concat(bytes):sub(1, length)
+end
+
+function M.uuencoded(text)
+  local out, left = {}, MAX_UU_BYTES
+  if not LIKE_UU:match(text) then return out end
+  text = "\n" .. tostring(text)
+  for name, at in text:gmatch("\nbegin %d%d%d%d? ([^\r\n]+)\r?\n()") do
+    if #out >= MAX_UU or left <= 0 then break end
+    local lines, size = {}, 0
+    for line in text:sub(at, at + left):gmatch("([^\r\n]+)\r?\n") do
+      left = left - #line
+      if line == "end" or line:find("[^ -`]") then break end
+      lines[#lines + 1] = uu_line(line)
+      size = size + #lines[#lines]
+    end
+    if size > 0 then out[#out + 1] = { name = name, content = table.concat(lines) } end
+  end
+  return out
 end
 
 -- Bank details ------------------------------------------------------------------------------------------------
@@ -212,20 +316,81 @@ end
 
 -- Shape -------------------------------------------------------------------------------------------------------
 
+-- Lines that one program takes for a boundary and the next does not, so that a part exists for one of them alone: with
+-- something behind it (Dovecot takes every line that begins with a boundary), longer than allowed (Dovecot cuts it).
+local function ambiguous(task, parts)
+  local known, lengths, left = {}, {}, MAX_COMPARED
+  for _, part in ipairs(parts) do
+    local boundary = part:is_multipart() and tostring(part:get_boundary() or "") or ""
+    if #boundary > M.caps.boundary then return true end
+    if boundary ~= "" and not known[boundary] then known[boundary], lengths[#boundary] = true, true end
+  end
+  if not next(known) then return false end
+  -- Once over the text, however many boundaries somebody made up.
+  local text = "\n" .. tostring(task:get_content())
+  local at = text:find("\n--", 1, true)
+  while at do
+    for length in pairs(lengths) do
+      left = left - 1
+      if known[text:sub(at + 3, at + 2 + length)] then
+        local rest = at + 3 + length
+        if text:find("^%-%-", rest) then rest = rest + 2 end
+        if rest <= #text and not text:find("^\r?\n", rest) then return true end
+      end
+    end
+    if left < 0 then return true end
+    at = text:find("\n--", at + 1, true)
+  end
+  return false
+end
+
+-- Of two such headers each program believes the one it likes.
+local ONCE = { "Content-Type", "Content-Transfer-Encoding", "Content-Disposition" }
+local function is_twice(part)
+  for _, name in ipairs(ONCE) do
+    if #(part:get_header_full(name) or {}) > 1 then return true end
+  end
+  return false
+end
+
+-- Whether every program shows the same sender as the one whose name was proved: one From:, in which every address that
+-- anybody could find is that one. "maire@beaune.fr <eve@evil.example>" is maire@beaune.fr for Dovecot.
+function M.sender_is_clear(task)
+  local named = task:get_header_full("From") or {}
+  -- With a space before the colon it is one for some.
+  if ("\n" .. tostring(task:get_raw_headers() or "")):lower():find("\nfrom[ \t]+:") then return false end
+  if #named == 0 then return true end
+  if #named > 1 then return false end
+  local from, text = (task:get_from("mime") or {})[1], tostring(named[1].value or ""):gsub("\r?\n[ \t]", " ")
+  if text:find("[%z\1-\8\10-\31\127]") then return false end
+  local bare = text:gsub('\\.', "_"):gsub('"[^"]*"', " ")
+  if bare:find('"', 1, true) or select(2, bare:gsub("<", "")) > 1 then return false end
+  -- A whole header inside of a quoted name is what Postfix makes of a quote that does not end.
+  if text:find('"@', 1, true) then return false end
+  local proved = from and tostring(from.addr or ""):lower() or ""
+  for word in bare:gmatch("[^%s<>,;:()]+") do
+    if word:find("@", 1, true) and word:lower() ~= proved then return false end
+  end
+  return true
+end
+
 -- Why no two programs would read the message alike, or any would be kept busy with it; nil when it is in order.
 function M.unparseable(task)
   local caps, parts = M.caps, task:get_parts() or {}
   if #tostring(task:get_raw_headers() or "") > caps.header_bytes then return "header_bytes" end
   if #(task:get_headers(true) or {}) > caps.headers then return "headers" end
   if #(task:get_header_full("Content-Type") or {}) > 1 then return "types" end
+  if not M.sender_is_clear(task) then return "senders" end
   if #parts > caps.parts then return "parts" end
   for _, part in ipairs(parts) do
     local kind = tostring(part:get_header("Content-Type") or "")
     if select(2, kind:gsub(";", "")) > caps.parameters then return "parameters" end
+    if is_twice(part) then return "types" end
     local depth, above = 0, part:get_parent()
     while above and depth <= caps.depth do depth, above = depth + 1, above:get_parent() end
     if depth > caps.depth then return "depth" end
   end
+  if ambiguous(task, parts) then return "boundaries" end
   return nil
 end
 

@@ -7,27 +7,54 @@ Fails:    closed: a file without an answer, and the mail waits with its sender.
 ]]
 local rspamd_tcp = require "rspamd_tcp"
 local rspamd_util = require "rspamd_util"
+local rspamd_logger = require "rspamd_logger"
 local ucl = require "ucl"
 
 local MAX_ATTACHMENTS = 100
 
-return function(settings)
+-- A text that is shown among the attached files, though it has no name.
+local function is_set_aside(part)
+  return tostring(part:get_header("Content-Disposition") or ""):lower():find("^%s*attachment") ~= nil
+end
+
+return function(settings, content_of)
   local S = {}
 
-  -- The parts that are attached files: {part, name, content}; and whether there are more than we look at.
-  function S.attached(task)
+  local function look(task)
     local out = {}
+    local function add(file)
+      if #file.content == 0 then return true end
+      out[#out + 1] = file
+      return #out <= MAX_ATTACHMENTS
+    end
     for _, part in ipairs(task:get_parts() or {}) do
-      local name = part:get_filename()
-      if not part:is_multipart() and (name or not part:is_text()) then
-        local content = part:get_content()
-        if content and #content > 0 then
-          if #out >= MAX_ATTACHMENTS then return out, true end
-          out[#out + 1] = { part = part, name = name, content = content }
+      local flags, name, content = {}, part:get_filename(), not part:is_multipart() and part:get_content()
+      if content then
+        local names = content_of.names(part, flags)
+        if name or #names > 0 or not part:is_text() or is_set_aside(part) then
+          if not add({ part = part, name = name, names = names, flags = flags, content = content }) then break end
+        end
+        for _, one in ipairs(part:is_text() and content_of.uuencoded(content) or {}) do
+          if not add({ name = one.name, names = {}, flags = {}, content = one.content }) then break end
         end
       end
     end
-    return out, false
+    return out
+  end
+
+  -- The attached files: {part, name, names, flags, content}; and whether there are more than we look at. `part` is nil
+  -- for one that stands in a text.
+  function S.attached(task)
+    local found = task:cache_get("beffroi_attached")
+    if not found then
+      -- An error here must not let the mail pass: it is held as one that cannot be read.
+      local ok, files = pcall(look, task)
+      if not ok then rspamd_logger.errx(task, "the attached files cannot be listed: %s", files) end
+      found = { files = ok and files or {}, more = not ok or #files > MAX_ATTACHMENTS }
+      if ok and found.more then files[#files] = nil end
+      task:cache_set("beffroi_attached", found)
+    end
+    return found.files, found.more
   end
 
   -- What the scanner said of each attached file, by their order: nil where it said nothing yet, or nothing understood.

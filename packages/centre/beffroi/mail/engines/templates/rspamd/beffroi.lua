@@ -20,7 +20,7 @@ local ucl = require "ucl"
 
 local settings = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-settings.lua")
 local content_of = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-content.lua")
-local scanning = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-scan.lua")(settings)
+local scanning = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-scan.lua")(settings, content_of)
 local N = "beffroi"
 local ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 local MAX_URLS, MAX_RECIPIENTS, MAX_SYMBOLS = 200, 1000, 100
@@ -161,11 +161,20 @@ end
 local function attachments(task)
   local out, known = {}, scanning.answers(task)
   for i, one in ipairs(scanning.attached(task)) do
-    local file, inside = content_of.file(one.part, one.name, one.content), {}
+    local inside = {}
     for code in pairs((known[i] or {}).found or {}) do inside[#inside + 1] = code end
-    file.sha256, file.size_bytes = cryptobox_hash.create_specific("sha256", one.content):hex(), #one.content
-    file.inside = inside
-    out[#out + 1] = file
+    local sha256 = cryptobox_hash.create_specific("sha256", one.content):hex()
+    local function add(name)
+      local file = content_of.file(one.part, name, one.content, one.flags)
+      file.sha256, file.size_bytes, file.inside = sha256, #one.content, inside
+      out[#out + 1] = file
+      return file.extension
+    end
+    local shown = add(one.name)
+    -- Another program shows another of its names.
+    for _, name in ipairs(one.names) do
+      if content_of.extension(name) ~= shown then add(name) end
+    end
   end
   return out
 end
@@ -333,8 +342,8 @@ rspamd_config:register_symbol {
   callback = function(task)
     if not task:get_user() then return false end
     local seen, envelope = task:get_from("mime"), (task:get_from("smtp") or {})[1]
-    -- Of two From: headers each program shows the one it likes.
-    if #(task:get_header_full("From") or {}) ~= 1 or not seen or #seen ~= 1 or not envelope or seen[1].addr:lower() ~= envelope.addr:lower() then
+    local own = seen and #seen == 1 and envelope and seen[1].addr:lower() == envelope.addr:lower()
+    if not own or not content_of.sender_is_clear(task) then
       task:set_pre_result("reject", "The From: header is not your own address", N)
       return true
     end

@@ -1,0 +1,69 @@
+"""Bytes of a mail as text: charsets, encoded words, transfer encodings. Pure.
+
+Hostile: everything; also the name of the charset. Input is capped by who asks.
+Fails:   open: what does not decode is shown as replacement signs.
+Source:  RFC 2045, RFC 2047.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import codecs
+import quopri
+import re
+from email.errors import HeaderParseError
+from email.header import decode_header
+
+MAX_HEADER_CHARS = 1000
+_CHARSETS = re.compile(
+    r"ascii|utf-(?:8|8-sig|16(?:-[lb]e)?|32(?:-[lb]e)?)|iso8859-\d+|cp\d{3,4}|koi8-[rtu]|mac-[a-z]+|gb2312|gbk|gb18030|hz"
+    r"|big5(?:hkscs)?|shift_jis(?:_2004|x0213)?|euc_(?:jp|kr|jis_2004|jisx0213)|iso2022_(?:jp(?:_[1-3]|_ext|_2004)?|kr)"
+    r"|johab|tis-620|ptcp154|kz1048|hp-roman8"
+)
+"""As Python calls them."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+
+
+def header_text(value: bytes | None) -> str:
+    """An encoded header as one line of text (RFC 2047), without signs that reorder or hide it."""
+    raw = (value or b"")[: MAX_HEADER_CHARS * 4]
+    text = raw.decode("utf-8", "replace")
+    try:
+        pieces = decode_header(text)
+        text = "".join(p if isinstance(p, str) else text_of(p, charset or "utf-8") for p, charset in pieces)
+    except (HeaderParseError, ValueError, LookupError, binascii.Error, IndexError):
+        pass
+    return clean(text)
+
+
+def clean(text: str) -> str:
+    return _CONTROL.sub(" ", text)[:MAX_HEADER_CHARS].strip()
+
+
+def text_of(data: bytes, charset: str) -> str:
+    return data.decode(charset if is_charset(charset) else "utf-8", "replace")
+
+
+def is_charset(name: str) -> bool:
+    """Whether a mail may name this one. Python knows others, which are no charsets: ``punycode`` takes minutes for a
+    text of half a megabyte."""
+    try:
+        return _CHARSETS.fullmatch(codecs.lookup(name).name) is not None
+    except (LookupError, ValueError):
+        return False
+
+
+def decoded(data: bytes, encoding: str) -> bytes:
+    if encoding == "base64":
+        compact = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
+        try:
+            return base64.b64decode(compact[: len(compact) // 4 * 4] + _padding(compact))
+        except (binascii.Error, ValueError):
+            return b""
+    return quopri.decodestring(data) if encoding == "quoted-printable" else data
+
+
+def _padding(compact: bytes) -> bytes:
+    rest = compact[len(compact) // 4 * 4 :]
+    return rest + b"=" * (4 - len(rest)) if len(rest) > 1 else b""
