@@ -135,13 +135,18 @@ def test_a_sender_whom_two_programs_read_differently_is_held(post: Post, box: Ma
     names = [*mail_shapes.CLEAR, *mail_shapes.SENDERS.values()]
     for number, name in enumerate(names):
         assert post.send(mail_shapes.signed(name, to=box.address, number=number), box.address)[0] == 250
-    post.settle(len(names))
+    detailed = mail_shapes.signed(
+        "Lettre <{me}>", to=box.address, number=99, me="billing+lettre@sender.example.net"
+    )
+    assert post.send(detailed, box.address)[0] == 250
+    post.settle(len(names) + 1)
     with post.imap(box) as client:
         client.select_folder("INBOX", readonly=True)
         found = [row[b"ENVELOPE"] for row in client.fetch(client.search(), ["ENVELOPE"]).values()]
     # The one who is shown is the one who was proved.
     assert {(one.from_[0].mailbox, one.from_[0].host) for one in found} == {
-        (b"billing", b"sender.example.net")
+        (b"billing", b"sender.example.net"),
+        (b"billing+lettre", b"sender.example.net"),
     }
-    assert len(found) == len(mail_shapes.CLEAR)
+    assert len(found) == len(mail_shapes.CLEAR) + 1
     assert set(HeldMail.objects.values_list("findings", flat=True)) == {"unparseable"}

@@ -12,7 +12,6 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 from beffroi.mail import deleted, folders, holding, reader
 from beffroi.mail.doveadm import Doveadm
@@ -20,6 +19,7 @@ from beffroi.mail.engines import layout
 from beffroi.mail.models import Mailbox
 from beffroi.mail.quota import actions as quota
 from beffroi.mail.quota import counting
+from django.utils import timezone
 from imapclient.exceptions import IMAPClientError
 
 from tests.conftest import Commune
@@ -124,7 +124,7 @@ def test_it_is_found_by_sender_subject_and_day_and_given_back_and_that_is_undone
     assert subjects(post, box, "ECOLE") == ["Cantine"]
     assert subjects(post, box, 'cantine" (\\ *') == ["Cantine"]  # what means something to IMAP divides words
     assert subjects(post, box, "introuvable") == []
-    today = clock.now().date()
+    today = timezone.localdate()
     assert len(subjects(post, box, since=today.replace(year=today.year - 1), before=today)) == 2
     assert subjects(post, box, before=date(2020, 1, 1)) == []
 

@@ -8,7 +8,7 @@ import smtplib
 import pytest
 from beffroi.core.events import run_pending
 from beffroi.mail import journal, once, sweep
-from beffroi.mail.models import Mailbox, MailDelivery, PendingDelivery
+from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, PendingDelivery
 
 from tests.conftest import Commune
 from tests.mail_post import Post, lure, needs_engines, until
@@ -63,6 +63,7 @@ def test_a_copy_that_came_late_is_compared_with_what_lies_there(
     box = post.mailbox(beaune, beaune.agent, "tard")
     assert post.send(lure(box.address, "tard"), box.address)[0] == 250
     post.wait_count(box, 1)
+    until(MailMessage.objects.exists, "its evidence")  # else its lines wait for the sweep
     # Killed before it told of the first copy.
     os.truncate(post.config.state / "journal" / "deliveries.log", 0)
     deliver_again(post, box)

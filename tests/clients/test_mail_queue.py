@@ -44,7 +44,7 @@ def test_mail_that_waits_is_shown_with_its_account_and_reason_and_can_be_deleted
         smtp.sendmail(box.address, [f"x@{SILENT}"], letter(box.address, f"x@{SILENT}", "attend"))
     until(lambda: any(one.mail.reason for one in _waiting(kept, box.address)), "a reason")
     (one,) = _waiting(kept, box.address)
-    assert one.mailbox == box
+    assert one.collectivite_id == beaune.id
     assert one.mail.queue == "deferred"
     assert "refused" in one.mail.reason
     assert one.mail.recipients[0][0] == f"x@{SILENT}"

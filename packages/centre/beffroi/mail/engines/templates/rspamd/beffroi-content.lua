@@ -354,14 +354,15 @@ local function is_twice(part)
 end
 
 -- Whether every program shows the same sender as the one whose name was proved: one From:, in which every address that
--- anybody could find is that one. "maire@beaune.fr <eve@evil.example>" is maire@beaune.fr for Dovecot.
+-- anybody could find is that one. "maire@beaune.fr <eve@evil.example>" is maire@beaune.fr for Dovecot. As it was written:
+-- rspamd itself takes a "+detail" away.
 function M.sender_is_clear(task)
   local named = task:get_header_full("From") or {}
   -- With a space before the colon it is one for some.
   if ("\n" .. tostring(task:get_raw_headers() or "")):lower():find("\nfrom[ \t]+:") then return false end
   if #named == 0 then return true end
   if #named > 1 then return false end
-  local from, text = (task:get_from("mime") or {})[1], tostring(named[1].value or ""):gsub("\r?\n[ \t]", " ")
+  local from, text = (task:get_from({ "mime", "orig" }) or {})[1], tostring(named[1].value or ""):gsub("\r?\n[ \t]", " ")
   if text:find("[%z\1-\8\10-\31\127]") then return false end
   local bare = text:gsub('\\.', "_"):gsub('"[^"]*"', " ")
   if bare:find('"', 1, true) or select(2, bare:gsub("<", "")) > 1 then return false end
