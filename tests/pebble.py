@@ -90,7 +90,7 @@ def running() -> Iterator[Pebble]:
     )
     authority = (PROGRAM, "-config", str(home / "pebble.json"), "-dnsserver", f"127.0.0.1:{DNS_PORT}")
     started = []
-    environment = os.environ | {"PEBBLE_VA_NOSLEEP": "1"}
+    environment = os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "20"}
     with (home / "out.log").open("ab") as log:
         for argv in (dns, authority):
             started.append(subprocess.Popen(argv, stdout=log, stderr=log, env=environment, cwd=home))

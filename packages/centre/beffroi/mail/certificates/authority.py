@@ -30,6 +30,8 @@ from beffroi.mail.certificates import places
 POLL_S = 2.0
 ORDER_S = 120
 NETWORK_S = 30
+ORDERS = 5
+"""Attempts at one order."""
 _CODES = {
     "rateLimited": "rate",
     "caa": "caa",
@@ -67,7 +69,7 @@ class Authority:
 
     def _carry_out(self, domain: str, csr: str) -> dict[str, str]:
         try:
-            chain = self._order(csr.encode())
+            chain = self._patiently(csr.encode())
         except (errors.Error, messages.Error, requests.RequestException, OSError, ValueError) as error:
             self._client = None
             code = code_of(error)
@@ -76,6 +78,16 @@ class Authority:
             return {"code": code}
         log.info("%s: issued", domain)
         return {"chain": chain}
+
+    def _patiently(self, csr: bytes) -> str:
+        """An authority may refuse any nonce (RFC 8555 6.5): the library asks twice for each request."""
+        for _ in range(ORDERS - 1):
+            try:
+                return self._order(csr)
+            except messages.Error as error:
+                if error.code != "badNonce":
+                    raise
+        return self._order(csr)
 
     def _order(self, csr: bytes) -> str:
         client = self._connected()
