@@ -16,6 +16,7 @@ from django.views.i18n import set_language
 from beffroi.portal import about, health
 from beffroi.portal.web import (
     access,
+    activate,
     aliases,
     blocks,
     boxes,
@@ -35,6 +36,7 @@ from beffroi.portal.web import (
     mail,
     mail_settings,
     passkeys,
+    persons,
     phones,
     recovery_codes,
     relay_token,
@@ -76,6 +78,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("connexion/", signin.login, name="account_login"),
     path("connexion/code/", mfa.authenticate, name="mfa_authenticate"),
     path("connexion/cle/", passkeys.login, name="mfa_login_webauthn"),
+    path("premiere-connexion/", activate.activate, name="activate"),
     path("connexion/inactive/", account.account_inactive, name="account_inactive"),
     path("deconnexion/", account.logout, name="account_logout"),
     path("confirmer/", account.reauthenticate, name="account_reauthenticate"),
@@ -117,6 +120,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("boites-fermees/<str:mailbox_id>/exports/<str:export_id>/", closed.download, name="closed_export"),
     path("departs/personne/<str:person_id>/", leaving.prepare, name="departure_prepare"),
     path("departs/<str:departure_id>/", leaving.departure, name="departure"),
+    path("personnes/", persons.persons, name="persons"),
+    path("personnes/ajouter/", persons.add, name="person_new"),
+    path("personnes/<str:person_id>/", persons.person, name="person"),
     path("dossiers/", incidents.incidents, name="incidents"),
     path("dossiers/nouveau/", incidents.new, name="incident_new"),
     path("dossiers/<str:incident_id>/", incidents.incident, name="incident"),

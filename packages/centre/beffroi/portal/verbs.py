@@ -11,6 +11,10 @@ from beffroi.lib.errors import NotFound
 VERBS = {
     "identity:person:created": gettext_lazy("Compte créé"),
     "identity:membership:added": gettext_lazy("Rattachement ajouté"),
+    "identity:membership:role_changed": gettext_lazy("Rôle changé"),
+    "identity:activation_code:made": gettext_lazy("Feuille d’accès remise à une personne"),
+    "identity:activation_code:used": gettext_lazy("Feuille d’accès utilisée : compte ouvert"),
+    "mail:arrival:cancelled": gettext_lazy("Ajout d’une personne annulé"),
     "identity:access:ended": gettext_lazy("Accès terminé"),
     "identity:app_password:issued": gettext_lazy("Mot de passe d’application créé"),
     "identity:app_password:revoked": gettext_lazy("Mot de passe d’application retiré"),

@@ -21,7 +21,15 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import outbox
 from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import AppPassword, DeviceLink, Membership, Person, RescueCode, SignIn
+from beffroi.core.identity.models import (
+    ActivationCode,
+    AppPassword,
+    DeviceLink,
+    Membership,
+    Person,
+    RescueCode,
+    SignIn,
+)
 from beffroi.core.retention import registry
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
@@ -114,6 +122,7 @@ def erase(person: Person, *, actor: Actor = SYSTEM) -> int:
     AppPassword.objects.filter(membership__person=person).delete()
     DeviceLink.objects.filter(membership__person=person).delete()
     RescueCode.objects.filter(person=person).delete()
+    ActivationCode.objects.filter(person=person).delete()
     SignIn.objects.filter(person_id=person.pk).delete()
     named = AuditEntry.objects.filter(object_id=person.pk, personal__isnull=False)
     entries = sum(

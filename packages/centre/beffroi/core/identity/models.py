@@ -139,6 +139,26 @@ class RescueCode(models.Model):
         return self.id
 
 
+class ActivationCode(models.Model):
+    """Opens an account that nobody came to yet, once: its person chooses the password then. On the printed sheet."""
+
+    id = id_field("act")
+    person = models.ForeignKey(Person, models.CASCADE, related_name="activation_codes")
+    collectivite_id = models.CharField(max_length=40)
+    made_by = models.CharField(max_length=40)
+    sha256 = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(default=clock.now)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, default=None)
+    ended_at = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "activation_code"
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class SignIn(models.Model):
     """Successful sign-ins of one person at one door from one address on one day (UTC). Erased after 30 days.
 
