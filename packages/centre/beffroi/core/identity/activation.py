@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -111,7 +112,12 @@ def colleagues(actor: Actor, collectivite_id: str) -> list[Colleague]:
         Colleague(rows[0].person, tuple(rows), waited_for(rows[0].person), until.get(key), key in secured)
         for key, rows in found.items()
     ]
-    return sorted(people, key=lambda one: (one.person.name.casefold(), one.person.pk))
+    return sorted(people, key=_by_name)
+
+
+def _by_name(one: Colleague) -> tuple[str, str]:
+    """É stands with E."""
+    return unicodedata.normalize("NFKD", one.person.name).casefold(), one.person.pk
 
 
 def access_colleague(actor: Actor, collectivite_id: str, person_id: str) -> Colleague:
