@@ -85,3 +85,21 @@ def test_a_person_is_added_by_keyboard_and_comes_with_the_sheet(
     assert "Bienvenue" in visitor.inner_text("main")
     inspect(visitor, "p-bienvenue")
     context.close()
+
+
+def test_somebody_of_another_commune_is_asked_and_answers(
+    desk: Callable[[Membership], Any], beaune: Commune, nuits: Commune
+) -> None:
+    referent, person = desk(beaune.referent_membership), desk(nuits.agent_membership)
+    referent.goto("/personnes/ajouter/")
+    referent.click("summary")
+    referent.fill("#id_email", "agent@nuits.test")
+    inspect(referent, "p-demander")
+    press(referent, "Envoyer la demande")
+    inspect(referent, "p-demande-envoyee")
+    person.goto("/")
+    inspect(person, "p-question")
+    press(person, "Répondre")
+    inspect(person, "p-repondre")
+    press(person, "Accepter\xa0: Beaune")
+    assert "aussi pour Beaune" in person.inner_text("main")

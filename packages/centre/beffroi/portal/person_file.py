@@ -25,6 +25,7 @@ from beffroi.core.identity.models import (
     AppPassword,
     DeviceLink,
     Membership,
+    MembershipOffer,
     Person,
     RescueCode,
     SignIn,
@@ -80,6 +81,10 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
         "activation_codes": _rows(
             ActivationCode.objects.filter(person=person),
             "made_by", "created_at", "expires_at", "used_at", "ended_at",
+        ),
+        "membership_offers": _rows(
+            MembershipOffer.objects.filter(email=person.email),
+            "collectivite_id", "role", "made_by", "created_at", "expires_at", "accepted_at", "refused_at", "ended_at",
         ),
         "sign_ins": _rows(
             SignIn.objects.filter(person_id=own),

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity import actions as identity
-from beffroi.core.identity import activation
+from beffroi.core.identity import activation, offers
 from beffroi.core.identity.activation import Colleague, MadeCode
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership, Person
@@ -97,6 +97,27 @@ def add(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> Answe
         form["local"] = _better(error) or form["local"]
         return Answer(said=said, failed=failed, status=error.http_status, form=form)
     return Answer(sheet=sheet(collectivite, made.person, made.sheet))
+
+
+def offer(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> Answer:
+    """Ask somebody who has an account elsewhere; the same answer whether anybody has this address."""
+    form = {"email": request.POST.get("email", "").strip()[:254], "role": request.POST.get("role", "")}
+    try:
+        offers.make(actor=actor, collectivite=collectivite, email=form["email"], role=form["role"])
+    except Conflict as error:
+        said = _(
+            "Cette personne travaille déjà ici, ou une demande l’attend déjà. Vingt au plus attendent à la fois."
+        )
+        return Answer(said=said, failed="email", status=error.http_status, form=form)
+    except (Invalid, NotAllowed) as error:
+        about_role = isinstance(error, NotAllowed) or error.args == Invalid("role").args
+        said = _("Choisissez un rôle de la liste.") if about_role else _("Écrivez son adresse entière.")
+        return Answer(said=said, failed="email", status=error.http_status, form=form)
+    return Answer()
+
+
+def offered() -> str:
+    return _("Demande envoyée. La personne la trouve sur son accueil, pendant 30 jours, et répond elle-même.")
 
 
 def sheet(collectivite: Collectivite, person: Person, made: MadeCode) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from beffroi.core.identity.models import (
     AppPassword,
     DeviceLink,
     Membership,
+    MembershipOffer,
     Person,
     RescueCode,
     SignIn,
@@ -106,6 +107,7 @@ def carry_out(person_id: str) -> bool:
 def erase(person: Person, *, actor: Actor = SYSTEM) -> int:
     """Erase the name, address, secrets and sign-ins of a closed account; return 1, or 0 when it was done before."""
     outbox.serialise()
+    email = Person.objects.filter(pk=person.pk, erased_at=None).values_list("email", flat=True).first()
     changed = Person.objects.filter(pk=person.pk, erased_at=None).update(
         email=f"{person.pk}@{ERASED_DOMAIN}",
         name="",
@@ -123,6 +125,7 @@ def erase(person: Person, *, actor: Actor = SYSTEM) -> int:
     DeviceLink.objects.filter(membership__person=person).delete()
     RescueCode.objects.filter(person=person).delete()
     ActivationCode.objects.filter(person=person).delete()
+    MembershipOffer.objects.filter(email=email or "-").delete()
     SignIn.objects.filter(person_id=person.pk).delete()
     named = AuditEntry.objects.filter(object_id=person.pk, personal__isnull=False)
     entries = sum(

@@ -159,6 +159,27 @@ class ActivationCode(models.Model):
         return self.id
 
 
+class MembershipOffer(models.Model):
+    """A question to whoever signs in with this address: whether they join. ``refused_at``: their last no."""
+
+    id = id_field("mof")
+    collectivite_id = models.CharField(max_length=40, db_index=True)
+    email = models.EmailField(max_length=254, db_index=True)
+    role = models.CharField(max_length=16, choices=Membership.Role)
+    made_by = models.CharField(max_length=40)
+    created_at = models.DateTimeField(default=clock.now)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, default=None)
+    refused_at = models.DateTimeField(null=True, default=None)
+    ended_at = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "membership_offer"
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class SignIn(models.Model):
     """Successful sign-ins of one person at one door from one address on one day (UTC). Erased after 30 days.
 

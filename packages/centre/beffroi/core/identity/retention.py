@@ -9,7 +9,15 @@ from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from beffroi.core.identity import erasure
-from beffroi.core.identity.models import ActivationCode, DeviceLink, Membership, Person, RescueCode, SignIn
+from beffroi.core.identity.models import (
+    ActivationCode,
+    DeviceLink,
+    Membership,
+    MembershipOffer,
+    Person,
+    RescueCode,
+    SignIn,
+)
 from beffroi.core.identity.rescue import KEEP_DAYS as RESCUE_DAYS
 from beffroi.core.identity.sign_ins import KEEP_DAYS
 from beffroi.core.retention.registry import Category, category
@@ -18,6 +26,8 @@ KEEP_LINKS_DAYS = 1
 """After they are over."""
 KEEP_ACTIVATION_DAYS = 0
 """The same, from the end of the seven days."""
+KEEP_OFFERS_DAYS = 0
+"""The same, from the end of the thirty days."""
 
 
 def sessions(cutoff: datetime) -> QuerySet[Session]:
@@ -41,6 +51,10 @@ def activation_codes(cutoff: datetime) -> QuerySet[ActivationCode]:
     return ActivationCode.objects.filter(expires_at__lt=cutoff)
 
 
+def membership_offers(cutoff: datetime) -> QuerySet[MembershipOffer]:
+    return MembershipOffer.objects.filter(expires_at__lt=cutoff)
+
+
 def closed_accounts(cutoff: datetime) -> QuerySet[Person]:
     """Without a membership since then: present ones have no end, or a later one."""
     member = Membership.objects.filter(Q(until=None) | Q(until__gte=cutoff), person=OuterRef("pk"))
@@ -56,6 +70,7 @@ category(Category("sessions", 50, 0, sessions))
 category(Category("device_links", 53, KEEP_LINKS_DAYS, device_links))
 category(Category("rescue_codes", 54, RESCUE_DAYS, rescue_codes))
 category(Category("activation_codes", 160, KEEP_ACTIVATION_DAYS, activation_codes))
+category(Category("membership_offers", 161, KEEP_OFFERS_DAYS, membership_offers))
 category(Category("sign_ins", 51, KEEP_DAYS, sign_ins))
 category(
     Category(

@@ -12,11 +12,12 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_http_methods
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
 
 from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.identity import activation
+from beffroi.core.identity import activation, offers
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.lib.errors import Invalid
@@ -28,15 +29,21 @@ from beffroi.portal.pages import for_administrators, page
 PLACE = {"place": "communes"}
 
 
-@require_GET
+@require_http_methods(["GET", "POST"])
 @for_administrators
 def persons(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpResponse:
+    """Everybody; POST takes back a question to somebody of another collectivité."""
     collectivite = communes.access_collectivite(actor, collectivite_id)
+    if request.method == "POST":
+        offers.withdraw(actor=actor, collectivite_id=collectivite.id, offer_id=request.POST.get("offer", ""))
+        messages.success(request, _("La demande est retirée."))
+        return HttpResponseRedirect(reverse("commune_persons", args=[collectivite.id]))
     people = shared.lines(actor, collectivite.id)
     roles = {row.role for one in people for row in one["memberships"]}
     context = {
         "owner": collectivite,
         "people": people,
+        "sent": offers.sent(actor, collectivite.id),
         "no_referent": Membership.Role.REFERENT not in roles,
         "domains": arriving.domains(collectivite.id),
     }
@@ -49,10 +56,18 @@ def add(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpRespons
     """Name and role, then the address that is proposed and a code; then the sheet, once."""
     collectivite = communes.access_collectivite(actor, collectivite_id)
     answer = shared.Answer()
+    asks = request.POST.get("what") == "offer"
     if request.method == "POST":
-        form = shared.typed(request)
-        wrong = step_up(request, actor) if form["local"] else ""
-        if wrong:
+        form = shared.typed(request) | ({"email": request.POST.get("email", "")[:254]} if asks else {})
+        wrong = step_up(request, actor) if asks or form["local"] else ""
+        if wrong and asks:
+            answer = shared.Answer(said=wrong, failed="offer", status=HTTPStatus.FORBIDDEN, form=form)
+        elif asks:
+            answer = shared.offer(request, actor, collectivite)
+            if not answer.failed:
+                messages.success(request, shared.offered())
+                return HttpResponseRedirect(reverse("commune_persons", args=[collectivite.id]))
+        elif wrong:
             answer = shared.Answer(said=wrong, failed="code", status=HTTPStatus.FORBIDDEN, form=form)
         else:
             answer = shared.add(request, actor, collectivite)

@@ -13,16 +13,18 @@ from allauth.account.decorators import reauthentication_required
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_http_methods
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
 
 from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.identity import activation
+from beffroi.core.identity import activation, offers
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail.people import arriving, queries
 from beffroi.portal import persons as shared
 from beffroi.portal.pages import for_agents, page
+from beffroi.portal.templatetags.beffroi import role_word
 
 PLACE = {"place": "persons"}
 
@@ -34,11 +36,17 @@ def _own(actor: Actor) -> Collectivite:
     return communes.access_collectivite(actor, actor.collectivite_id or "")
 
 
-@require_GET
+@require_http_methods(["GET", "POST"])
 @for_agents
 def persons(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Everybody; POST takes back a question to somebody of another collectivité."""
     own = _own(actor)
-    return page(request, "portal/persons.html", PLACE | {"people": shared.lines(actor, own.id)})
+    if request.method == "POST":
+        offers.withdraw(actor=actor, collectivite_id=own.id, offer_id=request.POST.get("offer", ""))
+        messages.success(request, _("La demande est retirée."))
+        return HttpResponseRedirect(reverse("persons"))
+    context = {"people": shared.lines(actor, own.id), "sent": offers.sent(actor, own.id)}
+    return page(request, "portal/persons.html", PLACE | context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -53,7 +61,12 @@ def add(request: HttpRequest, actor: Actor) -> HttpResponse:
 @reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
 def _add(request: HttpRequest, actor: Actor) -> HttpResponse:
     own = _own(actor)
-    answer = shared.add(request, actor, own) if request.method == "POST" else shared.Answer()
+    asks = request.POST.get("what") == "offer"
+    take = shared.offer if asks else shared.add
+    answer = take(request, actor, own) if request.method == "POST" else shared.Answer()
+    if asks and not answer.failed:
+        messages.success(request, shared.offered())
+        return HttpResponseRedirect(reverse("persons"))
     if answer.sheet is not None:
         return page(request, "portal/person_sheet.html", PLACE | answer.sheet)
     context = PLACE | shared.form_context(actor, own.id, answer.form)
@@ -92,3 +105,35 @@ def _person(request: HttpRequest, actor: Actor, person_id: str) -> HttpResponse:
         messages.success(request, said)
         return HttpResponseRedirect(reverse("person", args=[person_id]))
     raise Invalid("what")
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def asked(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Questions of other collectivités to the reader, and their answer."""
+    if request.method == "POST":
+        accept = request.POST.get("word") == "accept"
+        name = offers.answer(actor=actor, offer_id=request.POST.get("offer", ""), accept=accept)
+        said = (
+            _("Vous travaillez maintenant aussi pour %(name)s : « changer », en haut de la page, y mène.")
+            if accept
+            else _("Vous avez refusé. %(name)s ne l’apprend pas ; vous pouvez encore changer d’avis ici.")
+        )
+        messages.success(request, said % {"name": name})
+        return HttpResponseRedirect(reverse("home" if accept else "membership_offers"))
+    return page(request, "portal/membership_offers.html", {"asked": offers.asked(actor)})
+
+
+def told(actor: Actor) -> list[dict[str, str]]:
+    """For the home page: one line for each question that has no answer."""
+    return [
+        {
+            "title": _("%(name)s vous ajoute comme %(role)s")
+            % {"name": one.collectivite.name, "role": role_word(one.offer.role).lower()},
+            "why": _("Vous gardez vos accès d’ici. Acceptez, ou refusez si vous n’y travaillez pas."),
+            "url": "membership_offers",
+            "button": _("Répondre"),
+        }
+        for one in offers.asked(actor)
+        if not one.refused
+    ]
