@@ -10,12 +10,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from beffroi.core.identity import offers, totp
+from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.core.identity.models import Membership, Person
+from beffroi.lib import clock
+from django.conf import settings
+from pytest_django.live_server_helper import LiveServer
 
 from tests.browsing import desks
 from tests.clients.test_portal_browser import browser, inspect, press
 from tests.conftest import Commune
-from tests.fixtures_portal import no_door
+from tests.fixtures_portal import console_client, no_door, on_listener
 
 __all__ = ["browser", "no_door"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -103,3 +108,44 @@ def test_somebody_of_another_commune_is_asked_and_answers(
     inspect(person, "p-repondre")
     press(person, "Accepter\xa0: Beaune")
     assert "aussi pour Beaune" in person.inner_text("main")
+
+
+@pytest.fixture
+def console() -> Iterator[str]:
+    """The address of a server of its own: one that runs has the portal's middleware already."""
+    with on_listener("console"):
+        server = LiveServer("localhost")
+        yield str(server.url)
+        server.stop()
+
+
+@pytest.mark.usefixtures("committed")
+def test_the_departement_begins_a_commune_with_a_code(
+    browser: Any, console: str, beaune: Commune, new_administrator: NewAdministrator
+) -> None:
+    Membership.objects.filter(pk=beaune.referent_membership.pk).update(role="agent")
+    actor = beaune.referent
+    client = console_client(new_administrator.record.id)
+    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
+    cookie = settings.SESSION_COOKIE_NAME
+    context.add_cookies([{"name": cookie, "value": client.cookies[cookie].value, "url": console}])
+    page = context.new_page()
+    offers.make(actor=actor, collectivite=beaune.collectivite, email="nul@nuits.test", role="agent")
+    page.goto(f"{console}/communes/")
+    inspect(page, "pc-communes")
+    page.goto(f"{console}/communes/{beaune.id}/personnes/")
+    inspect(page, "pc-liste")
+    press(page, "Ajouter la personne référente")
+    page.fill("#id_first", "Nadia")
+    page.fill("#id_last", "Perrot")
+    press(page, "Proposer une adresse")
+    assert page.input_value("#id_role") == "referent"
+    page.fill("#id_code", totp.code_at(new_administrator.totp_secret, clock.epoch()))
+    inspect(page, "pc-adresse")
+    press(page, "Ajouter et faire la feuille d’accès")
+    assert "nadia.perrot@beaune.test" in page.inner_text(".sheet")
+    inspect(page, "pc-feuille")
+    person = Person.objects.get(email="nadia.perrot@beaune.test")
+    page.goto(f"{console}/communes/{beaune.id}/personnes/{person.pk}/")
+    inspect(page, "pc-personne")
+    context.close()
