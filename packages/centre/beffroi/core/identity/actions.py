@@ -22,6 +22,7 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
 from beffroi.core.audit import actions as audit
+from beffroi.core.communes import row_security
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.events import outbox
 from beffroi.core.identity import totp
@@ -141,7 +142,9 @@ def end_access(*, actor: Actor, membership: Membership) -> bool:
     membership.refresh_from_db()
     for one in AppPassword.objects.filter(membership=membership, revoked_at=None):
         _revoke(actor, one)
-    if not Membership.objects.filter(person_id=membership.person_id, until=None).exists():
+    with row_security.unlimited():  # those of other collectivités keep the account open
+        last = not Membership.objects.filter(person_id=membership.person_id, until=None).exists()
+    if last:
         Person.objects.filter(pk=membership.person_id).update(is_active=False)
     _record(actor, "identity:access:ended", membership)
     outbox.publish(

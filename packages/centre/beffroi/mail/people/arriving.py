@@ -21,6 +21,7 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes.models import Collectivite, Domain
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import activation, erasure
+from beffroi.core.identity import queries as people
 from beffroi.core.identity.activation import AlreadyCame, MadeCode
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership, Person
@@ -141,8 +142,7 @@ def cancel(*, actor: Actor, collectivite: Collectivite, person_id: str) -> list[
         raise AlreadyCame
     if not {row.role for row in one.memberships} <= set(identity.roles_given_by(actor)):
         raise NotAllowed("take back this role")
-    elsewhere = Membership.objects.filter(person=person, until=None).exclude(collectivite=collectivite)
-    if elsewhere.exists():
+    if any(row.collectivite_id != collectivite.id for row in people.current_memberships(person.pk)):
         raise Conflict("this person works elsewhere, too")
     activation.end(person)
     kept = []
