@@ -9,12 +9,13 @@ from datetime import timedelta
 import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity import actions as identity
+from beffroi.core.identity import activation
 from beffroi.core.identity.models import Person
 from beffroi.lib import clock
 from beffroi.mail import doveadm, outgoing, reader, submission
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.models import Mailbox, Sending
-from beffroi.mail.people import actions, leaving, queries
+from beffroi.mail.people import actions, arriving, leaving, queries
 from django.test import Client
 from imapclient import IMAPClient
 from imapclient.exceptions import IMAPClientError, LoginError
@@ -197,3 +198,42 @@ def test_a_departure_waits_for_engines_that_do_not_answer(post: Post, beaune: Co
     until(lambda: leaving.confirm(departure), "confirmed once dovecot is back")
     departure.refresh_from_db()
     assert departure.state == "confirmed"
+
+
+def test_who_is_added_taken_back_and_added_again_reads_their_first_mail(
+    post: Post, beaune: Commune, no_door: None
+) -> None:
+    """The empty mailbox is given again with the key that Dovecot knows; in between nothing is accepted."""
+
+    def add() -> arriving.Arrived:
+        made = arriving.arrive(
+            actor=beaune.referent,
+            collectivite=beaune.collectivite,
+            name="Élodie Febvre",
+            role="agent",
+            local="elodie.febvre",
+            domain=beaune.domain,
+        )
+        run_pending("main")
+        return made
+
+    first = add()
+    address = first.mailbox.address
+    arriving.cancel(actor=beaune.referent, collectivite=beaune.collectivite, person_id=first.person.pk)
+    run_pending("main")
+    assert post.send(lure(address, "1"), address)[0] == 550
+    second = add()
+    assert second.mailbox.pk == first.mailbox.pk
+    assert post.send(lure(address, "2"), address)[0] == 250
+    box = Mailbox.objects.get(pk=first.mailbox.pk)
+    post.wait_count(box, 1)
+    new = "quatre mots sans rapport"
+    client = Client(headers={"X-Beffroi-Listener": "portal"})
+    form = {"email": address, "code": second.sheet.code, "new": new, "again": new}
+    assert client.post("/premiere-connexion/", form).status_code == 302
+    listed = client.get(f"/courrier/{box.id}/")
+    assert listed.status_code == 200 and f"/courrier/{box.id}/1/" in listed.content.decode()
+    with reader.open_mailbox(post.config, address) as opened:
+        assert len(opened.list()) == 1
+    with pytest.raises(activation.AlreadyCame):
+        activation.make(actor=beaune.referent, collectivite_id=beaune.id, person_id=second.person.pk)

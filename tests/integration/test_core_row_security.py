@@ -6,7 +6,7 @@ import pytest
 from beffroi.boxes.models import Box
 from beffroi.core.communes import row_security
 from beffroi.core.identity import actions as identity
-from beffroi.core.identity import queries
+from beffroi.core.identity import offers, queries
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.lib import clock
@@ -98,6 +98,22 @@ def test_a_person_of_two_communes_still_sees_both_memberships(
     identity.add_membership(actor=system, person=person, collectivite=nuits.collectivite, role="agent")
     with row_security.limited_to(beaune.id):
         assert {m.collectivite_id for m in queries.current_memberships(person.id)} == {beaune.id, nuits.id}
+
+
+def test_who_works_elsewhere_joins_and_leaves_and_keeps_the_account(beaune: Commune, nuits: Commune) -> None:
+    person = nuits.agent_membership.person
+    with row_security.limited_to(beaune.id):
+        offer = offers.make(
+            actor=beaune.referent, collectivite=beaune.collectivite, email=person.email, role="elu"
+        )
+    with row_security.limited_to(nuits.id):
+        assert [one.offer.pk for one in offers.asked(nuits.agent)] == [offer.pk]
+        offers.answer(actor=nuits.agent, offer_id=offer.pk, accept=True)
+    with row_security.limited_to(beaune.id):
+        joined = Membership.objects.get(person=person)
+        assert identity.end_access(actor=beaune.referent, membership=joined)
+    person.refresh_from_db()
+    assert person.is_active, "the other commune's membership keeps it open"
 
 
 def test_every_table_with_an_owner_has_the_wall(database: str) -> None:

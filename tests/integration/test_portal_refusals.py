@@ -196,6 +196,11 @@ PORTAL = {
     "departures": Rule("own"),
     "departure_prepare": Rule("led", lambda world: {"person_id": world.beaune.colleague.id}),
     "departure": Rule("led", lambda world: {"departure_id": world.departure_id}),
+    "activate": Rule("open"),  # address and code: tests/integration/test_portal_persons.py
+    "persons": Rule("own"),  # of a référent alone: the same
+    "membership_offers": Rule("own", data={"word": "accept", "offer": "x"}),
+    "person_new": Rule("own", data={"first": "x", "last": "y", "local": "z", "domain": "beaune.test"}),
+    "person": Rule("led", lambda world: {"person_id": world.beaune.colleague.id}, {"what": "cancel"}),
     "closed_mailboxes": Rule("own"),  # of a référent alone: tests/integration/test_portal_closed.py
     "closed_mailbox": Rule("led", ERASED, {"word": "export"}),
     "closed_certificate": Rule("led", ERASED),
@@ -320,6 +325,17 @@ CONSOLE = {
         },
         {"what": "close"},
     ),
+    "commune_persons": Rule("thing", lambda world: {"collectivite_id": world.beaune.id}),
+    "commune_person_new": Rule(
+        "thing",
+        lambda world: {"collectivite_id": world.beaune.id},
+        {"first": "x", "last": "y", "role": "referent", "local": "z", "domain": "beaune.test"},
+    ),
+    "commune_person": Rule(
+        "thing",
+        lambda world: {"collectivite_id": world.beaune.id, "person_id": world.beaune.agent.id},
+        {"what": "role", "membership": "x", "role": "dpo"},
+    ),
     "commune_enrol": Rule("own", data={"insee": "21584", "domain": "saulieu.test"}),
     "journal": Rule("own"),
     "retention": Rule("own"),
@@ -371,7 +387,7 @@ POSTED = (
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours", "led")]
-STEP_UP = ("departure_prepare",)  # a referent is asked for the password before it opens
+STEP_UP = ("departure_prepare", "person")  # a referent is asked for the password before it opens
 
 
 @pytest.fixture
@@ -477,9 +493,10 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
 
 def changed() -> tuple[object, ...]:
     """What a refused request must leave as it is."""
-    from beffroi.core.identity.models import AppPassword, DeviceLink
+    from beffroi.core.identity.models import AppPassword, DeviceLink, Membership
 
     return (
+        set(Membership.objects.values_list("id", "role", "until")),
         OutboxEvent.objects.count(),
         Decision.objects.count(),
         set(Campaign.objects.values_list("state", flat=True)),

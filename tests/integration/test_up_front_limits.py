@@ -134,6 +134,7 @@ def test_sign_ins_of_one_source_end_with_a_page_in_french_and_others_do_not_noti
     assert "Attendez une minute" in page and '<html lang="fr">' in page
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert door.ask(A, port, 1, "/confirmer/", "POST") == [429]
+    assert door.ask(A, port, 1, "/premiere-connexion/", "POST") == [429]
     assert door.ask(A, port, 1, "/connexion/") == [200]  # reading is not trying
     assert 429 not in door.ask(B, port, 5, "/connexion/", "POST")
     # The console counts for itself, and less.

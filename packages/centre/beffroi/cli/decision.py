@@ -184,7 +184,7 @@ def let_pass(options: argparse.Namespace, actor: Actor) -> int:
     """Errors: ValueUnreadable, CommuneUnclear, NotLetPass, Conflict (too many)."""
     from beffroi.core.decisions import exceptions  # noqa: PLC0415
 
-    commune = _commune(actor, options.commune)
+    commune = commune_named(actor, options.commune)
     try:
         made = exceptions.allow_locally(
             actor=actor,
@@ -258,7 +258,7 @@ def _read(text: str) -> Indicator:
     return found
 
 
-def _commune(actor: Actor, text: str) -> Collectivite:
+def commune_named(actor: Actor, text: str) -> Collectivite:
     """Errors: CommuneUnclear."""
     from beffroi.core.communes import queries  # noqa: PLC0415
 

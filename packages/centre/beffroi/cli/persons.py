@@ -1,4 +1,4 @@
-"""`person erase | export | password`: rights of one person (GDPR articles 15, 17, 20), and a new password for them.
+"""`person add | erase | export | password`: a person added; rights of one (GDPR articles 15, 17, 20); a new password.
 
 Process: the person's own; an export is opened before root becomes the Python user. An erasure is asked for by an
          administrator of the Département (password and code), and another one grants it on the console.
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beffroi.cli.decision import commune_named
 from beffroi.cli.person import FileUnusable, account, enter_centre, has_database, new_file, sign_in
 from beffroi.lib.config import DEFAULT_STATE, load
 from beffroi.lib.errors import BeffroiError
@@ -56,6 +57,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if options.verb == "export":
             return export(options.email, out, options.output, account=asking)
+        if options.verb == "add":
+            return add(
+                options.email, name=options.name, commune=options.commune, role=options.role, by=options.by
+            )
         work = password if options.verb == "password" else erase
         return work(options.email, reason=options.reason, by=options.by)
     except DatabaseError:
@@ -78,9 +83,43 @@ def _parser() -> argparse.ArgumentParser:
         "--reason", required=True, help="how you know that it is this person; kept in the audit log"
     )
     password_.add_argument("--by", required=True, metavar="EMAIL", help="the administrator who gives it")
-    for verb in (erase_, export_, password_):
+    add_ = verbs.add_parser(
+        "add", help="add a person to a collectivité, with a mailbox; prints the code of the sheet"
+    )
+    add_.add_argument("email", help="on a domain of the collectivité; the mailbox, too")
+    add_.add_argument("--name", required=True, help="first and last name")
+    add_.add_argument("--commune", required=True, metavar="TEXT", help="identifier, INSEE code or name")
+    add_.add_argument("--role", required=True, choices=("agent", "elu", "referent", "dpo"))
+    add_.add_argument("--by", required=True, metavar="EMAIL", help="the administrator who adds")
+    for verb in (add_, erase_, export_, password_):
         verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
     return parser
+
+
+def add(email: str, *, name: str, commune: str, role: str, by: str) -> int:
+    """Print the code once. Errors: SignInRefused, CommuneUnclear, Invalid, AddressUnusable, ArrivalAddressTaken."""
+    from beffroi.mail.people import arriving  # noqa: PLC0415
+    from beffroi.portal.persons import sheet  # noqa: PLC0415
+
+    actor = sign_in(by)
+    collectivite = commune_named(actor, commune)
+    first, _, last = name.strip().partition(" ")
+    local, _, domain = email.strip().lower().rpartition("@")
+    made = arriving.arrive(
+        actor=actor,
+        collectivite=collectivite,
+        name=arriving.full_name(first, last),
+        role=role,
+        local=local,
+        domain=domain,
+    )
+    shown = sheet(collectivite, made.person, made.sheet)
+    print(f"{made.person.email} is added in {collectivite.name}, with a mailbox.")
+    print(f"Page of the first visit: {shown['portal']}")
+    print(f"Code: {made.sheet.code}")
+    print(f"It opens the account once, until {made.sheet.record.expires_at:%Y-%m-%d %H:%M} UTC.")
+    print("Give it by hand or say it on a telephone number that you already have; never send it by mail.")
+    return 0
 
 
 def erase(email: str, *, reason: str, by: str) -> int:

@@ -20,7 +20,16 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions.models import Appeal, LocalException
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import AppPassword, DeviceLink, Membership, Person, RescueCode, SignIn
+from beffroi.core.identity.models import (
+    ActivationCode,
+    AppPassword,
+    DeviceLink,
+    Membership,
+    MembershipOffer,
+    Person,
+    RescueCode,
+    SignIn,
+)
 from beffroi.incidents.models import Incident, IncidentEntry
 from beffroi.lib import clock
 from beffroi.mail.aliases import queries as aliases
@@ -68,6 +77,14 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
         ),
         "rescue_codes": _rows(
             RescueCode.objects.filter(person=person), "made_by", "created_at", "expires_at", "used_at", "ended_at"
+        ),
+        "activation_codes": _rows(
+            ActivationCode.objects.filter(person=person),
+            "made_by", "created_at", "expires_at", "used_at", "ended_at",
+        ),
+        "membership_offers": _rows(
+            MembershipOffer.objects.filter(email=person.email),
+            "collectivite_id", "role", "made_by", "created_at", "expires_at", "accepted_at", "refused_at", "ended_at",
         ),
         "sign_ins": _rows(
             SignIn.objects.filter(person_id=own),

@@ -29,6 +29,8 @@ CATEGORIES = {
     "sessions": gettext_lazy("Sessions expirées"),
     "device_links": gettext_lazy("Liens pour régler un téléphone, expirés"),
     "rescue_codes": gettext_lazy("Codes de dépannage"),
+    "activation_codes": gettext_lazy("Codes de feuilles d’accès"),
+    "membership_offers": gettext_lazy("Questions à des personnes d’autres collectivités"),
     "sign_ins": gettext_lazy("Connexions réussies"),
     "handlings": gettext_lazy("Boîtes de service : qui s’occupait de quoi"),
     "mail_notes": gettext_lazy("Boîtes de service : notes"),

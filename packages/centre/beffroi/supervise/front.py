@@ -263,7 +263,7 @@ def _limits(config: Config, listener: _Listener) -> list[str]:
     if listener.sign_ins:
         # The second form of step-up counts too: it takes a password or a code as well.
         rules += [
-            "acl sign_in path_beg /connexion/ /confirmer/",
+            "acl sign_in path_beg /connexion/ /confirmer/ /premiere-connexion/",
             f"http-request track-sc1 {_SOURCE} table {listener.name}_sign_ins if METH_POST sign_in",
             f"{refusal} if METH_POST sign_in {{ sc_http_req_rate(1) gt {listener.sign_ins} }}",
         ]

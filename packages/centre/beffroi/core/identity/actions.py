@@ -22,6 +22,7 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
 from beffroi.core.audit import actions as audit
+from beffroi.core.communes import row_security
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.events import outbox
 from beffroi.core.identity import totp
@@ -73,10 +74,13 @@ def create_person(*, actor: Actor, email: str, name: str, password: str | None =
 
 @transaction.atomic
 def add_membership(*, actor: Actor, person: Person, collectivite: Collectivite, role: str) -> Membership:
-    """Give a person a role in a collectivité, from now on. Errors: NotFound, Invalid, Conflict."""
+    """Give a person a role in a collectivité, from now on. Errors: NotFound, NotAllowed, Invalid, Conflict."""
     _may_manage(actor, collectivite.id)
-    if role not in Membership.Role.values:
-        raise Invalid("role")
+    _may_give(actor, role)
+    return _add_membership(actor, person, collectivite, role)
+
+
+def _add_membership(actor: Actor, person: Person, collectivite: Collectivite, role: str) -> Membership:
     now = clock.now()
     try:
         with transaction.atomic():
@@ -95,6 +99,37 @@ def add_membership(*, actor: Actor, person: Person, collectivite: Collectivite, 
 
 
 @transaction.atomic
+def change_role(*, actor: Actor, membership: Membership, role: str) -> bool:
+    """Another role in the same collectivité; app passwords and sessions go on. False if it is the present one.
+
+    A référent changes between the roles that they give, never their own. Errors: NotFound, NotAllowed, Invalid,
+    Conflict (it ended, or the person has this role besides).
+    """
+    _may_manage(actor, membership.collectivite_id)
+    _may_give(actor, role)
+    _may_give(actor, membership.role)
+    if actor.id == membership.person_id:
+        raise NotAllowed("change one's own role")
+    if role == membership.role:
+        return False
+    before, rows = membership.role, Membership.objects.filter(pk=membership.pk, until=None)
+    try:
+        with transaction.atomic():
+            if not rows.filter(role=before).update(role=role):
+                raise Conflict("this membership has changed")
+    except IntegrityError:
+        raise Conflict("this person has this role already") from None
+    membership.refresh_from_db()
+    _record(actor, "identity:membership:role_changed", membership, before=before, role=role)
+    outbox.publish(
+        "identity:role_changed",
+        {"membership_id": membership.id, "person_id": membership.person_id, "role": role},
+        collectivite_id=membership.collectivite_id,
+    )
+    return True
+
+
+@transaction.atomic
 def end_access(*, actor: Actor, membership: Membership) -> bool:
     """End a membership now: its app passwords are revoked, its sessions have no actor any more.
 
@@ -107,7 +142,9 @@ def end_access(*, actor: Actor, membership: Membership) -> bool:
     membership.refresh_from_db()
     for one in AppPassword.objects.filter(membership=membership, revoked_at=None):
         _revoke(actor, one)
-    if not Membership.objects.filter(person_id=membership.person_id, until=None).exists():
+    with row_security.unlimited():  # those of other collectivités keep the account open
+        last = not Membership.objects.filter(person_id=membership.person_id, until=None).exists()
+    if last:
         Person.objects.filter(pk=membership.person_id).update(is_active=False)
     _record(actor, "identity:access:ended", membership)
     outbox.publish(
@@ -131,7 +168,10 @@ def restore_access(
         raise Conflict("this account was erased")
     Person.objects.filter(pk=person.pk).update(is_active=True, sessions_from=clock.now())
     return [
-        add_membership(actor=actor, person=person, collectivite=collectivite, role=role) for role in roles
+        _add_membership(
+            actor, person, collectivite, role
+        )  # what was there: also a role that one could not give
+        for role in roles
     ]
 
 
@@ -261,6 +301,20 @@ def _may_manage(actor: Actor, collectivite_id: str) -> None:
         raise NotFound("collectivité")
     if not _is_referent(actor):
         raise NotAllowed("manage accounts")
+
+
+def roles_given_by(actor: Actor) -> tuple[str, ...]:
+    """Which roles this actor may give to somebody: only the Département makes a référent or a DPO."""
+    if actor.sees_all:
+        return tuple(Membership.Role.values)
+    return (Membership.Role.AGENT, Membership.Role.ELU) if _is_referent(actor) else ()
+
+
+def _may_give(actor: Actor, role: str) -> None:
+    if role not in Membership.Role.values:
+        raise Invalid("role")
+    if role not in roles_given_by(actor):
+        raise NotAllowed("give this role")
 
 
 def _own(actor: Actor, membership: Membership) -> None:

@@ -21,7 +21,16 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import outbox
 from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import AppPassword, DeviceLink, Membership, Person, RescueCode, SignIn
+from beffroi.core.identity.models import (
+    ActivationCode,
+    AppPassword,
+    DeviceLink,
+    Membership,
+    MembershipOffer,
+    Person,
+    RescueCode,
+    SignIn,
+)
 from beffroi.core.retention import registry
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
@@ -98,6 +107,7 @@ def carry_out(person_id: str) -> bool:
 def erase(person: Person, *, actor: Actor = SYSTEM) -> int:
     """Erase the name, address, secrets and sign-ins of a closed account; return 1, or 0 when it was done before."""
     outbox.serialise()
+    email = Person.objects.filter(pk=person.pk, erased_at=None).values_list("email", flat=True).first()
     changed = Person.objects.filter(pk=person.pk, erased_at=None).update(
         email=f"{person.pk}@{ERASED_DOMAIN}",
         name="",
@@ -114,6 +124,8 @@ def erase(person: Person, *, actor: Actor = SYSTEM) -> int:
     AppPassword.objects.filter(membership__person=person).delete()
     DeviceLink.objects.filter(membership__person=person).delete()
     RescueCode.objects.filter(person=person).delete()
+    ActivationCode.objects.filter(person=person).delete()
+    MembershipOffer.objects.filter(email=email or "-").delete()
     SignIn.objects.filter(person_id=person.pk).delete()
     named = AuditEntry.objects.filter(object_id=person.pk, personal__isnull=False)
     entries = sum(

@@ -139,6 +139,47 @@ class RescueCode(models.Model):
         return self.id
 
 
+class ActivationCode(models.Model):
+    """Opens an account that nobody came to yet, once: its person chooses the password then. On the printed sheet."""
+
+    id = id_field("act")
+    person = models.ForeignKey(Person, models.CASCADE, related_name="activation_codes")
+    collectivite_id = models.CharField(max_length=40)
+    made_by = models.CharField(max_length=40)
+    sha256 = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(default=clock.now)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, default=None)
+    ended_at = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "activation_code"
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class MembershipOffer(models.Model):
+    """A question to whoever signs in with this address: whether they join. ``refused_at``: their last no."""
+
+    id = id_field("mof")
+    collectivite_id = models.CharField(max_length=40, db_index=True)
+    email = models.EmailField(max_length=254, db_index=True)
+    role = models.CharField(max_length=16, choices=Membership.Role)
+    made_by = models.CharField(max_length=40)
+    created_at = models.DateTimeField(default=clock.now)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, default=None)
+    refused_at = models.DateTimeField(null=True, default=None)
+    ended_at = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "membership_offer"
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class SignIn(models.Model):
     """Successful sign-ins of one person at one door from one address on one day (UTC). Erased after 30 days.
 

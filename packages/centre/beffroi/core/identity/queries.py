@@ -7,6 +7,7 @@ from collections.abc import Collection
 from django.db.models import Q, QuerySet
 
 from beffroi.core.communes import row_security
+from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Administrator, AppPassword, Membership, Person
 from beffroi.lib import clock
@@ -33,6 +34,13 @@ def collectivites_of(email: str) -> list[str]:
     with row_security.unlimited():
         rows = _current().filter(person__email__iexact=email.strip()[:254], person__is_active=True)
         return list(rows.values_list("collectivite_id", flat=True))
+
+
+def without_referent() -> set[str]:
+    """Enrolled collectivités in which nobody is référent, for the Département."""
+    led = _current().filter(role=Membership.Role.REFERENT, person__is_active=True).order_by()
+    rows = Collectivite.objects.exclude(enrolled_at=None).exclude(kind=Collectivite.Kind.DEPARTEMENT)
+    return set(rows.exclude(pk__in=led.values("collectivite_id")).values_list("id", flat=True))
 
 
 def visible_persons(actor: Actor) -> QuerySet[Person]:

@@ -1,4 +1,4 @@
-"""How long sessions, links for phones, rescue codes, sign-ins and the names of closed accounts are kept."""
+"""How long sessions, links for phones, codes of people, sign-ins and the names of closed accounts are kept."""
 
 from __future__ import annotations
 
@@ -9,13 +9,25 @@ from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from beffroi.core.identity import erasure
-from beffroi.core.identity.models import DeviceLink, Membership, Person, RescueCode, SignIn
+from beffroi.core.identity.models import (
+    ActivationCode,
+    DeviceLink,
+    Membership,
+    MembershipOffer,
+    Person,
+    RescueCode,
+    SignIn,
+)
 from beffroi.core.identity.rescue import KEEP_DAYS as RESCUE_DAYS
 from beffroi.core.identity.sign_ins import KEEP_DAYS
 from beffroi.core.retention.registry import Category, category
 
 KEEP_LINKS_DAYS = 1
 """After they are over."""
+KEEP_ACTIVATION_DAYS = 0
+"""The same, from the end of the seven days."""
+KEEP_OFFERS_DAYS = 0
+"""The same, from the end of the thirty days."""
 
 
 def sessions(cutoff: datetime) -> QuerySet[Session]:
@@ -34,6 +46,15 @@ def rescue_codes(cutoff: datetime) -> QuerySet[RescueCode]:
     return RescueCode.objects.filter(created_at__lt=cutoff)
 
 
+def activation_codes(cutoff: datetime) -> QuerySet[ActivationCode]:
+    """Used or not; the audit log says who made one, and when it opened."""
+    return ActivationCode.objects.filter(expires_at__lt=cutoff)
+
+
+def membership_offers(cutoff: datetime) -> QuerySet[MembershipOffer]:
+    return MembershipOffer.objects.filter(expires_at__lt=cutoff)
+
+
 def closed_accounts(cutoff: datetime) -> QuerySet[Person]:
     """Without a membership since then: present ones have no end, or a later one."""
     member = Membership.objects.filter(Q(until=None) | Q(until__gte=cutoff), person=OuterRef("pk"))
@@ -48,6 +69,8 @@ def _erase_accounts(ids: list[Any]) -> int:
 category(Category("sessions", 50, 0, sessions))
 category(Category("device_links", 53, KEEP_LINKS_DAYS, device_links))
 category(Category("rescue_codes", 54, RESCUE_DAYS, rescue_codes))
+category(Category("activation_codes", 160, KEEP_ACTIVATION_DAYS, activation_codes))
+category(Category("membership_offers", 161, KEEP_OFFERS_DAYS, membership_offers))
 category(Category("sign_ins", 51, KEEP_DAYS, sign_ins))
 category(
     Category(

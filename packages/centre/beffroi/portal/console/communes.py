@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.boxes import queries as boxes
 from beffroi.core.communes import actions, queries, register
+from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.portal.pages import asks_part, for_administrators, page
@@ -31,12 +32,14 @@ def communes(request: HttpRequest, actor: Actor) -> HttpResponse:
     domains: dict[str, list[str]] = {}
     for owner, name in queries.visible_domains(actor).values_list("collectivite_id", "name"):
         domains.setdefault(owner, []).append(name)
+    headless = identity.without_referent()
     enrolled = [
         {
             "collectivite": one,
             "insee": queries.current_code(one.id, "insee"),
             "domains": domains.get(one.id, []),
             "box": one.id in with_box,
+            "no_referent": one.id in headless,
         }
         for one in queries.visible_collectivites(actor).exclude(enrolled_at=None)
     ]
@@ -73,7 +76,7 @@ def enrol(request: HttpRequest, actor: Actor) -> HttpResponse:
     except Conflict:
         error = _("Cette commune ou ce domaine est déjà inscrit.")
     else:
-        return HttpResponseRedirect(reverse("communes"))
+        return HttpResponseRedirect(reverse("commune_persons", args=[collectivite.id]))
     return page(
         request,
         "console/commune_enrol.html",

@@ -20,6 +20,7 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.decisions import by_hand
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.identity import erasure
+from beffroi.core.identity import queries as persons
 from beffroi.core.identity.actor import Actor
 from beffroi.core.retention import queries as retention
 from beffroi.incidents import queries as incidents
@@ -195,7 +196,7 @@ def tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]
     )
     more = (
         *(_sending(actor), _senders(actor), _probe(actor), _listed(actor), _warming(actor), _backup()),
-        *(_restores(actor), _certificates(actor), _closed(actor)),
+        *(_restores(actor), _certificates(actor), _closed(actor), _beginning()),
     )
     for count, said, url in (*counted, *more):
         if count:
@@ -209,6 +210,19 @@ def _sending(actor: Actor) -> tuple[int, Any, str]:
         sending.alarms(actor).count(),
         ngettext_lazy("%(n)s compte de courriel envoie trop", "%(n)s comptes de courriel envoient trop", "n"),
         reverse("outgoing"),
+    )
+
+
+def _beginning() -> tuple[int, Any, str]:
+    """Communes that nobody can begin in: without a référent, who adds the others."""
+    return (
+        len(persons.without_referent()),
+        ngettext_lazy(
+            "%(n)s commune n’a pas de personne référente",
+            "%(n)s communes n’ont pas de personne référente",
+            "n",
+        ),
+        reverse("communes"),
     )
 
 

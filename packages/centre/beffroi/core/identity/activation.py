@@ -1,0 +1,241 @@
+"""The first visit: a code on a printed sheet, with which a new person chooses the password of their account.
+
+Purpose: whoever adds a person gives the sheet by hand; no password of theirs is ever known to anybody else, and
+         nothing is sent to a mailbox that they cannot open yet.
+Input:   hostile: address and code from anybody on the internet. 65 random bits, seven days, once; tries are limited as
+         those of sign-ins are, for each account and network.
+Oracle:  none. The stored digest is of address and code together, so that one question to one index answers, whether
+         the address has an account or not; only who has the right code hears that it is used or over.
+Fails:   closed. Of two requests with one code, one changes the row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
+from django.contrib.auth.password_validation import validate_password
+from django.db import transaction
+from django.db.models import QuerySet
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.events import outbox
+from beffroi.core.identity import failures, limits, queries
+from beffroi.core.identity.actions import roles_given_by
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import ActivationCode, Membership, Person
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed, NotFound
+
+LIFE = timedelta(days=7)
+DOOR = "portal"
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # no letter that looks like a digit
+_LENGTH = 13  # 65 bits
+_WINDOW_S = 900
+_PER_ACCOUNT_AND_NETWORK = 5
+_PER_NETWORK = 30
+
+
+class ActivationRefused(BeffroiError):
+    """Address and code do not fit each other, the sheet is over, or there were too many tries."""
+
+    code = "identity.activation_refused"
+    http_status = 403
+
+
+class ActivationOver(Conflict):
+    """This code is right and opens nothing any more: {}."""
+
+    code = "identity.activation_over"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+        """used, replaced, expired or closed."""
+
+
+class AlreadyCame(Conflict):
+    """This person has chosen a password: a new sheet would give their account to whoever holds it."""
+
+    code = "identity.already_came"
+
+
+@dataclass(frozen=True)
+class MadeCode:
+    """``code``: in groups; shown once and stored nowhere."""
+
+    record: ActivationCode
+    code: str
+
+
+@dataclass(frozen=True)
+class Colleague:
+    """Somebody of a collectivité. ``sheet_until``: of the sheet that still opens the account; None for none."""
+
+    person: Person
+    memberships: tuple[Membership, ...]
+    waited_for: bool
+    sheet_until: datetime | None
+    second_factor: bool
+
+    @property
+    def came(self) -> bool:
+        return self.person.last_login is not None
+
+
+def waited_for(person: Person) -> bool:
+    """Whether nobody has opened this account: no password was ever chosen or given, nobody signed in."""
+    untouched = person.last_login is None and person.password.startswith(UNUSABLE_PASSWORD_PREFIX)
+    return untouched and person.is_active and person.erased_at is None
+
+
+def colleagues(actor: Actor, collectivite_id: str) -> list[Colleague]:
+    """Who works there now, by name; three queries. Errors: NotFound, NotAllowed."""
+    _may(actor, collectivite_id)
+    found: dict[str, list[Membership]] = {}
+    for one in queries.memberships_in(actor, collectivite_id):
+        found.setdefault(one.person_id, []).append(one)
+    until = dict(_waiting(list(found)).values_list("person_id", "expires_at"))
+    kinds = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+    secured = set(
+        Authenticator.objects.filter(user_id__in=list(found), type__in=kinds).values_list(
+            "user_id", flat=True
+        )
+    )
+    people = [
+        Colleague(rows[0].person, tuple(rows), waited_for(rows[0].person), until.get(key), key in secured)
+        for key, rows in found.items()
+    ]
+    return sorted(people, key=_by_name)
+
+
+def _by_name(one: Colleague) -> tuple[str, str]:
+    """É stands with E."""
+    return unicodedata.normalize("NFKD", one.person.name).casefold(), one.person.pk
+
+
+def access_colleague(actor: Actor, collectivite_id: str, person_id: str) -> Colleague:
+    """Errors: NotFound, for absent and forbidden alike; NotAllowed."""
+    for one in colleagues(actor, collectivite_id):
+        if one.person.pk == person_id:
+            return one
+    raise NotFound("person")
+
+
+@transaction.atomic
+def make(*, actor: Actor, collectivite_id: str, person_id: str) -> MadeCode:
+    """A new code; a former one ends. Errors: NotFound, NotAllowed, AlreadyCame."""
+    one = access_colleague(actor, collectivite_id, person_id)
+    person = Person.objects.select_for_update().get(pk=one.person.pk)
+    if not waited_for(person):
+        raise AlreadyCame
+    now = clock.now()
+    end(person)
+    code = "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+    record = ActivationCode.objects.create(
+        person=person,
+        collectivite_id=collectivite_id,
+        made_by=actor.id,
+        sha256=_digest(person.email, code),
+        expires_at=now + LIFE,
+    )
+    _record(actor, "identity:activation_code:made", record)
+    return MadeCode(record, "-".join((code[:4], code[4:8], code[8:])))
+
+
+def end(person: Person) -> None:
+    """Whatever code still waits opens nothing any more."""
+    ActivationCode.objects.filter(person=person, used_at=None, ended_at=None).update(ended_at=clock.now())
+
+
+def check(*, email: str, code: str, address: str) -> ActivationCode:
+    """The code that opens this account now; it is not used up. ``address``: of the client.
+
+    Errors: ActivationRefused, ActivationOver.
+    """
+    account, network = email.strip().lower()[:254], limits.network_of(address)
+    blocked = limits.used_up(
+        "activation", account, network, limit=_PER_ACCOUNT_AND_NETWORK, window_s=_WINDOW_S
+    ) or limits.used_up("activation-network", network, limit=_PER_NETWORK, window_s=_WINDOW_S)
+    found = (
+        ActivationCode.objects.select_related("person").filter(sha256=_digest(account, _plain(code))).first()
+    )
+    if blocked or found is None:
+        limits.count("activation", account, network, window_s=_WINDOW_S)
+        limits.count("activation-network", network, window_s=_WINDOW_S)
+        failure = failures.payload(address=address, account=account, door=DOOR)
+        if failure is not None and not blocked:  # the limits bound how much is written
+            with transaction.atomic():
+                outbox.publish(failures.KIND, failure)
+        raise ActivationRefused
+    if why := _over(found):
+        raise ActivationOver(why)
+    return found
+
+
+@transaction.atomic
+def open_account(record: ActivationCode, *, password: str) -> Person:
+    """Use the code up and set the person's own password; sign them in afterwards.
+
+    Errors: ActivationOver; ValidationError (Django's) with what is wrong with the password, and the code still waits.
+    """
+    person = Person.objects.select_for_update().get(pk=record.person_id)
+    validate_password(password, person)
+    if why := _over(record, person):
+        raise ActivationOver(why)
+    rows = ActivationCode.objects.filter(pk=record.pk, used_at=None, ended_at=None)
+    if not rows.update(used_at=clock.now()):
+        raise ActivationOver("used")
+    person.set_password(password)
+    person.password_given_at = None
+    person.save(update_fields=["password", "password_given_at"])
+    _record(Actor("person", person.pk), "identity:activation_code:used", record)
+    return person
+
+
+def _over(record: ActivationCode, person: Person | None = None) -> str:
+    """Why the code opens nothing any more; "" when it does."""
+    if record.used_at is not None:
+        return "used"
+    if record.ended_at is not None:
+        return "replaced"
+    if record.expires_at <= clock.now():
+        return "expired"
+    return "" if waited_for(person or record.person) else "closed"
+
+
+def _waiting(person_ids: list[str]) -> QuerySet[ActivationCode]:
+    return ActivationCode.objects.filter(
+        person_id__in=person_ids, used_at=None, ended_at=None, expires_at__gt=clock.now()
+    )
+
+
+def _may(actor: Actor, collectivite_id: str) -> None:
+    if not actor.may_see(collectivite_id):
+        raise NotFound("collectivité")
+    if not roles_given_by(actor):
+        raise NotAllowed("see who has an account")
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\s-]", "", text).lower()[:64]
+
+
+def _digest(email: str, code: str) -> str:
+    return hashlib.sha256(f"activation:{email}:{code}".encode("utf-8", "replace")).hexdigest()
+
+
+def _record(actor: Actor, verb: str, record: ActivationCode) -> None:
+    audit.record(
+        actor=actor,
+        verb=verb,
+        object_id=record.person_id,
+        collectivite_id=record.collectivite_id,
+        details={"activation_code_id": record.pk},
+    )

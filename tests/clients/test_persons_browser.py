@@ -1,0 +1,151 @@
+"""A person is added, printed a sheet and comes with it, in a real Chromium: accessible, and by the keyboard.
+
+BEFFROI_SHOTS=DIRECTORY keeps pictures. No engine runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from beffroi.core.identity import offers, totp
+from beffroi.core.identity.administrators import NewAdministrator
+from beffroi.core.identity.models import Membership, Person
+from beffroi.lib import clock
+from django.conf import settings
+from pytest_django.live_server_helper import LiveServer
+
+from tests.browsing import desks
+from tests.clients.test_portal_browser import browser, inspect, press
+from tests.conftest import Commune
+from tests.fixtures_portal import console_client, no_door, on_listener
+
+__all__ = ["browser", "no_door"]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
+NEW = "quatre mots sans rapport"
+
+
+@pytest.fixture
+def desk(
+    committed: str, beaune: Commune, browser: Any, live_server: Any
+) -> Iterator[Callable[[Membership], Any]]:
+    """``desk(membership)``: a page of this person, who gave the password a moment ago."""
+    for actor, name in ((beaune.agent, "Claire Vernet"), (beaune.referent, "Jean-Luc Mathey")):
+        Person.objects.filter(pk=actor.id).update(name=name)
+    with desks(browser, live_server) as sit:
+        yield sit
+
+
+def test_a_person_is_added_by_keyboard_and_comes_with_the_sheet(
+    desk: Callable[[Membership], Any], beaune: Commune, browser: Any, live_server: Any
+) -> None:
+    referent = desk(beaune.referent_membership)
+    referent.goto("/personnes/")
+    press(referent, "Ajouter une personne")
+    inspect(referent, "p-nouvelle")
+    referent.focus("#id_first")
+    for typed in ("Élodie", "Tab", "Febvre", "Tab", "Tab"):
+        if typed == "Tab":
+            referent.keyboard.press("Tab")
+        else:
+            referent.keyboard.type(typed)
+    with referent.expect_navigation():
+        referent.keyboard.press("Enter")
+    assert referent.input_value("#id_local") == "elodie.febvre"
+    assert referent.evaluate("document.activeElement.id") == "id_local"
+    inspect(referent, "p-adresse")
+    with referent.expect_navigation():
+        referent.keyboard.press("Enter")
+    code = referent.inner_text(".secret")
+    inspect(referent, "p-feuille")
+    referent.emulate_media(media="print")
+    if shots := os.environ.get("BEFFROI_SHOTS"):
+        referent.pdf(path=f"{shots}/p-feuille.pdf", format="A4")
+        referent.screenshot(path=f"{shots}/p-feuille-imprimee.png", full_page=True)
+    referent.emulate_media(media="screen")
+    referent.goto("/personnes/")
+    inspect(referent, "p-liste")
+    press(referent, "Feuille d’accès, rôle\xa0: Élodie Febvre")
+    inspect(referent, "p-personne")
+
+    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
+    visitor = context.new_page()
+    visitor.goto(live_server.url + "/premiere-connexion/")
+    inspect(visitor, "p-premiere")
+    for field, value in (
+        ("email", "elodie.febvre@beaune.test"),
+        ("code", "aaaa"),
+        ("new", NEW),
+        ("again", NEW),
+    ):
+        visitor.fill(f"#id_{field}", value)
+    press(visitor, "Ouvrir mon compte")
+    inspect(visitor, "p-premiere-refus")
+    for field, value in (("code", code.upper()), ("new", NEW), ("again", NEW)):
+        visitor.fill(f"#id_{field}", value)
+    press(visitor, "Ouvrir mon compte")
+    assert "Bienvenue" in visitor.inner_text("main")
+    inspect(visitor, "p-bienvenue")
+    context.close()
+
+
+def test_somebody_of_another_commune_is_asked_and_answers(
+    desk: Callable[[Membership], Any], beaune: Commune, nuits: Commune
+) -> None:
+    referent, person = desk(beaune.referent_membership), desk(nuits.agent_membership)
+    referent.goto("/personnes/ajouter/")
+    referent.click("summary")
+    referent.fill("#id_email", "agent@nuits.test")
+    inspect(referent, "p-demander")
+    press(referent, "Envoyer la demande")
+    inspect(referent, "p-demande-envoyee")
+    person.goto("/")
+    inspect(person, "p-question")
+    press(person, "Répondre")
+    inspect(person, "p-repondre")
+    press(person, "Accepter\xa0: Beaune")
+    assert "aussi pour Beaune" in person.inner_text("main")
+
+
+@pytest.fixture
+def console() -> Iterator[str]:
+    """The address of a server of its own: one that runs has the portal's middleware already."""
+    with on_listener("console"):
+        server = LiveServer("localhost")
+        yield str(server.url)
+        server.stop()
+
+
+@pytest.mark.usefixtures("committed")
+def test_the_departement_begins_a_commune_with_a_code(
+    browser: Any, console: str, beaune: Commune, new_administrator: NewAdministrator
+) -> None:
+    Membership.objects.filter(pk=beaune.referent_membership.pk).update(role="agent")
+    actor = beaune.referent
+    client = console_client(new_administrator.record.id)
+    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
+    cookie = settings.SESSION_COOKIE_NAME
+    context.add_cookies([{"name": cookie, "value": client.cookies[cookie].value, "url": console}])
+    page = context.new_page()
+    offers.make(actor=actor, collectivite=beaune.collectivite, email="nul@nuits.test", role="agent")
+    page.goto(f"{console}/communes/")
+    inspect(page, "pc-communes")
+    page.goto(f"{console}/communes/{beaune.id}/personnes/")
+    inspect(page, "pc-liste")
+    press(page, "Ajouter la personne référente")
+    page.fill("#id_first", "Nadia")
+    page.fill("#id_last", "Perrot")
+    press(page, "Proposer une adresse")
+    assert page.input_value("#id_role") == "referent"
+    page.fill("#id_code", totp.code_at(new_administrator.totp_secret, clock.epoch()))
+    inspect(page, "pc-adresse")
+    press(page, "Ajouter et faire la feuille d’accès")
+    assert "nadia.perrot@beaune.test" in page.inner_text(".sheet")
+    inspect(page, "pc-feuille")
+    person = Person.objects.get(email="nadia.perrot@beaune.test")
+    page.goto(f"{console}/communes/{beaune.id}/personnes/{person.pk}/")
+    inspect(page, "pc-personne")
+    context.close()

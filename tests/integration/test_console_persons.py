@@ -1,0 +1,126 @@
+"""The Département begins a commune: its first référent, by the console or by the command; roles that only it gives."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from beffroi.cli import persons as command
+from beffroi.core.communes.models import Collectivite
+from beffroi.core.identity import activation, queries, totp
+from beffroi.core.identity.administrators import NewAdministrator, SignInRefused
+from beffroi.core.identity.models import ActivationCode, Membership, Person
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.lib.errors import Invalid
+from beffroi.mail.models import Mailbox
+from django.test import Client
+from django.urls import reverse
+
+from tests.conftest import PASSWORD, Commune
+from tests.fixtures_portal import console_client, no_door, on_listener
+
+__all__ = ["no_door"]
+pytestmark = pytest.mark.usefixtures("database")
+NADIA = {"first": "Nadia", "last": "Perrot", "role": "referent"}
+
+
+@pytest.fixture
+def console(new_administrator: NewAdministrator) -> Iterator[Client]:
+    with on_listener("console"):
+        yield console_client(new_administrator.record.id)
+
+
+def code_of(one: NewAdministrator) -> str:
+    return totp.code_at(one.totp_secret, clock.epoch())
+
+
+def test_a_commune_begins_with_its_first_referent(
+    console: Client, new_administrator: NewAdministrator
+) -> None:
+    enrolled = console.post(
+        reverse("commune_enrol"), {"insee": "21584", "domain": "saulieu.test"}, follow=True
+    )
+    owner = Collectivite.objects.get(name="Saulieu")
+    assert "Ajouter la personne référente" in enrolled.content.decode()
+    assert queries.without_referent() == {owner.id}
+    assert "1 commune n’a pas de personne référente" in console.get(reverse("home")).content.decode()
+    assert "Sans référent" in console.get(reverse("communes")).content.decode()
+    there = reverse("commune_person_new", args=[owner.id])
+    form = {**NADIA, "local": "nadia.perrot", "domain": "saulieu.test"}
+    assert 'value="nadia.perrot"' in console.post(there, NADIA).content.decode()
+    refused = console.post(there, {**form, "code": "000000"})
+    assert refused.status_code == 403 and 'value="nadia.perrot"' in refused.content.decode()
+    assert not Person.objects.exists()
+    sheet = console.post(there, {**form, "code": code_of(new_administrator)}).content.decode()
+    code = re.search(r'class="secret">([a-z0-9-]{15})<', sheet)
+    assert code is not None and owner.name in sheet
+    member = Membership.objects.get(collectivite=owner)
+    assert (member.role, member.person.email) == ("referent", "nadia.perrot@saulieu.test")
+    assert queries.without_referent() == set()
+    assert activation.check(email=member.person.email, code=code[1], address="").person == member.person
+
+
+def test_the_departement_changes_roles_and_makes_sheets_with_a_code(
+    console: Client, beaune: Commune, nuits: Commune, new_administrator: NewAdministrator
+) -> None:
+    there = reverse("commune_person", args=[beaune.id, beaune.agent.id])
+    form = {"what": "role", "membership": beaune.agent_membership.pk, "role": "referent"}
+    assert console.post(there, form).status_code == 403
+    beaune.agent_membership.refresh_from_db()
+    assert beaune.agent_membership.role == "agent"
+    assert console.post(there, {**form, "code": code_of(new_administrator)}).status_code == 302
+    beaune.agent_membership.refresh_from_db()
+    assert beaune.agent_membership.role == "referent"
+    for what in ("sheet", "cancel"):
+        assert console.post(there, {"what": what}).status_code == 403
+    assert not ActivationCode.objects.exists()
+    assert console.post(there, {"what": "x"}).status_code == 400
+    wrong = reverse("commune_person", args=[nuits.id, beaune.agent.id])
+    assert console.get(wrong).status_code == 404, "of this commune only"
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What a person types, and a process that keeps the user it has."""
+    monkeypatch.setattr("beffroi.cli.person._become_python_user", lambda _config: None)
+
+    def types(*lines: str) -> None:
+        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+
+    return types
+
+
+def test_the_command_adds_a_person_and_prints_the_code(
+    terminal: Any, beaune: Commune, new_administrator: NewAdministrator, config: Config,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    words = ["add", "dgs@beaune.test", "--name", "Nadia Perrot", "--commune", "beaune", "--role", "referent",
+             "--by", new_administrator.record.email, "--state", str(config.state)]  # fmt: skip
+    terminal(PASSWORD, "000000")
+    with pytest.raises(SignInRefused):
+        command.main(words)
+    terminal(PASSWORD, code_of(new_administrator))
+    assert command.main(words) == 0
+    said = capsys.readouterr().out
+    found = re.search(r"^Code: ([a-z0-9-]{15})$", said, re.MULTILINE)
+    assert found is not None and "premiere-connexion/" in said
+    record = activation.check(email="dgs@beaune.test", code=found[1], address="")
+    assert record.made_by == new_administrator.record.id
+    assert Mailbox.objects.get(address="dgs@beaune.test").person_id == record.person_id
+
+
+@pytest.mark.parametrize(
+    "who", [("dgs@ailleurs.test", "Nadia Perrot"), ("dgs@beaune.test", "Nadia"), ("x", "A B")]
+)
+def test_the_command_refuses_a_name_or_domain_that_cannot_be(
+    terminal: Any, beaune: Commune, new_administrator: NewAdministrator, config: Config, who: tuple[str, str]
+) -> None:
+    terminal(PASSWORD, code_of(new_administrator))
+    with pytest.raises(Invalid):
+        command.main(["add", who[0], "--name", who[1], "--commune", "beaune", "--role", "agent", "--by",
+                      new_administrator.record.email, "--state", str(config.state)])  # fmt: skip
+    assert not ActivationCode.objects.exists()
