@@ -118,7 +118,7 @@ def test_malformed_facts_are_refused(raw: bytes) -> None:
     ("raw", "told"),
     [
         (body(sender=["secret"]), "$.sender"),
-        (body(urls=[{"url": {"secret": 1}}]), "$.urls[...].url"),
+        (body(urls=[{"url": {"secret": 1}}]), "$.urls[0].url"),
         (body(symbols={"secret": {"secret": 1}}), "$.symbols[...]"),
         (body(subject="x")[:-1] + b',"helo":"secret\xe9"}', "JSON"),
         (b"secret", "JSON"),
