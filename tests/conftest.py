@@ -53,13 +53,19 @@ from beffroi.core.identity.hashers import CappedArgon2PasswordHasher  # noqa: E4
 from beffroi.core.identity.models import Membership  # noqa: E402
 from beffroi.core.planes import db as planes_db  # noqa: E402
 from beffroi.lib.config import Config  # noqa: E402
+from django.contrib.contenttypes.management import create_contenttypes  # noqa: E402
 from django.db import connection  # noqa: E402
+from django.db.models.signals import post_migrate  # noqa: E402
 
 # No test fails because the machine is busy.
 hypothesis.settings.register_profile(
     "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("busy")
+
+# Django fills these tables again whenever a test with real commits has emptied them; nothing of ours asks them.
+post_migrate.disconnect(create_contenttypes)
+post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
 
 # The real hash, at its lowest cost: tests make many accounts.
 CappedArgon2PasswordHasher.time_cost = 1

@@ -22,9 +22,9 @@ from pathlib import Path
 from tests import cell, corpus
 
 ROOT = Path(__file__).resolve().parent.parent
-# Most of the time is spent waiting: three workers keep two cores busy. A worker has whole files, since the tests of
+# Most of the time is spent waiting: four workers keep two cores busy. A worker has whole files, since the tests of
 # a file share what takes long to start; tests/conftest.py says which files are first.
-SIDE_BY_SIDE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
+SIDE_BY_SIDE = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
 QUICK = "not slow and not root and not netns and not browser and not corpus"
 ON_POSTGRESQL = (
     "-m",
@@ -36,6 +36,7 @@ ON_POSTGRESQL = (
     "tests/faults/test_stream_relays.py",
     "tests/scenarios/test_up_centre.py",
 )
+SEEDS = "tests/simulation/test_simulation.py::test_fixed_seeds_hold"
 POSTGRESQL = Path("/usr/lib/postgresql/17/bin")
 
 
@@ -91,13 +92,15 @@ def main(arguments: Sequence[str], *, workers: Sequence[str] = SIDE_BY_SIDE) -> 
     if given:
         return pytest(*given)
     print("== tests on SQLite", flush=True)
-    failed = pytest("-q", *workers)
+    failed = pytest("-q", *workers, "--deselect", SEEDS)
     if not (POSTGRESQL / "initdb").exists():
         print("not run on this machine: tests on PostgreSQL (postgresql-17 is not installed)")
         return 1 if os.environ.get("BEFFROI_REQUIRE_ALL") == "1" else failed
     print("== tests on PostgreSQL", flush=True)
     with postgresql() as url:
-        return pytest("-q", *workers, *ON_POSTGRESQL, database=url) or failed
+        failed = pytest("-q", *workers, *ON_POSTGRESQL, database=url) or failed
+    print("== seeds of the simulation", flush=True)  # last: they take what time is left, and all processors
+    return pytest("-q", "-o", "log_cli=true", "--log-cli-level=WARNING", SEEDS) or failed
 
 
 def start(arguments: Sequence[str]) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
+from itertools import takewhile
 
 from tests.simulation.run import run_many, run_seed
 from tests.simulation.workers import LIMIT_S
@@ -20,16 +22,20 @@ def main() -> int:
     parser.add_argument(
         "--limit", type=float, default=LIMIT_S, help="seconds for one seed, more is its failure"
     )
+    parser.add_argument("--within", type=float, help="seconds after which no further seed is begun")
     chosen = parser.parse_args()
     if chosen.seed is not None:
         outcome = run_seed(chosen.seed, tracing=True, limit_s=chosen.limit)
         print("\n".join(outcome.trace))
         print(outcome.failure or "every invariant held")
         return bool(outcome.failure)
-    started, events, failed = time.monotonic(), 0, 0
-    seeds = range(chosen.first, chosen.first + chosen.seeds)
+    started, events, played, failed = time.monotonic(), 0, 0, 0
+    end = started + (math.inf if chosen.within is None else chosen.within)
+    all_seeds = range(chosen.first, chosen.first + chosen.seeds)
+    seeds = takewhile(lambda _: time.monotonic() < end, all_seeds)
     for outcome in run_many(seeds, chosen.processes, limit_s=chosen.limit):
         events += outcome.events
+        played += 1
         if outcome.failure:
             failed += 1
             *before, last = outcome.failure.strip().splitlines()
@@ -40,7 +46,7 @@ def main() -> int:
             if chosen.until_failure:
                 break
     seconds = time.monotonic() - started
-    print(f"{chosen.seeds} seeds, {failed} failed, {events} events, {seconds:.1f} s")
+    print(f"{played} seeds, {failed} failed, {events} events, {seconds:.1f} s")
     return bool(failed)
 
 
