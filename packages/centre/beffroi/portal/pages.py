@@ -56,6 +56,11 @@ def page(
     return response
 
 
+def sought(request: HttpRequest, most_chars: int) -> str:
+    """What somebody searches for, as the field ``q`` of a list has it. PostgreSQL takes no NUL."""
+    return request.GET.get("q", "").replace("\x00", "").strip()[:most_chars]
+
+
 def asks_part(request: HttpRequest, name: str) -> bool:
     """Whether htmx asks for this part of a page alone."""
     return bool(request.htmx) and request.GET.get("part") == name  # type: ignore[attr-defined]

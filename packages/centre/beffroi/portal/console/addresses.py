@@ -27,7 +27,7 @@ from beffroi.mail.naming import AddressUnusable
 from beffroi.mail.people import actions as people_actions
 from beffroi.mail.people import queries as people
 from beffroi.portal.console.incidents import step_up
-from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.pages import for_administrators, page, sought
 from beffroi.portal.web import aliases as alias_pages
 from beffroi.portal.web import shared as shared_pages
 from beffroi.portal.web.unknown_addresses import receive
@@ -61,7 +61,7 @@ def shown(
     owner = collectivite.id
     asked = request.GET.get("etat", "")
     state = asked if asked in STATES else ""
-    text = request.GET.get("q", "").strip()[:100]
+    text = sought(request, 100)
     number = request.GET.get("page", "")
     at = int(number) if number.isascii() and number.isdigit() and 0 < len(number) < 6 else 1
     aliases, total = queries.found(

@@ -15,7 +15,7 @@ from beffroi.boxes import actions, fleet, queries
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
 from beffroi.portal import words
-from beffroi.portal.pages import asks_part, for_administrators, page
+from beffroi.portal.pages import asks_part, for_administrators, page, sought
 
 ROWS_A_PAGE = 50
 MAX_QUERY_CHARS = 80
@@ -25,7 +25,7 @@ MAX_QUERY_CHARS = 80
 @for_administrators
 def boxes(request: HttpRequest, actor: Actor) -> HttpResponse:
     flag = request.GET.get("etat", "")
-    text = request.GET.get("q", "").strip()[:MAX_QUERY_CHARS]
+    text = sought(request, MAX_QUERY_CHARS)
     rows = fleet.fleet(actor, with_revoked=True)
     counts = Counter(one for row in rows for one in {*row.flags, row.state})
     present = [row for row in rows if row.box.state != "revoked"]

@@ -16,7 +16,7 @@ from beffroi.core.communes import actions, queries, register
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict, Invalid, NotFound
-from beffroi.portal.pages import asks_part, for_administrators, page
+from beffroi.portal.pages import asks_part, for_administrators, page, sought
 
 MAX_QUERY_CHARS = 80
 HITS = 12
@@ -25,7 +25,7 @@ HITS = 12
 @require_GET
 @for_administrators
 def communes(request: HttpRequest, actor: Actor) -> HttpResponse:
-    text = request.GET.get("q", "").strip()[:MAX_QUERY_CHARS]
+    text = sought(request, MAX_QUERY_CHARS)
     with_box = set(
         boxes.visible_boxes(actor).filter(state="active").values_list("collectivite_id", flat=True)
     )

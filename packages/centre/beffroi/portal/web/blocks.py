@@ -19,7 +19,7 @@ from beffroi.core.decisions.exceptions import ExceptionRefused
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 from beffroi.portal import explaining, why
-from beffroi.portal.pages import for_agents, page
+from beffroi.portal.pages import for_agents, page, sought
 
 LISTED = 50
 MAX_QUERY_CHARS = 200
@@ -29,7 +29,7 @@ PLACE = {"place": "blocks"}
 @require_GET
 @for_agents
 def blocks(request: HttpRequest, actor: Actor) -> HttpResponse:
-    q = request.GET.get("q", "").strip()[:MAX_QUERY_CHARS]
+    q = sought(request, MAX_QUERY_CHARS)
     rows = queries.applying_decisions(actor).filter(value__icontains=q)
     asked = why.read(q)
     found = list(rows[: LISTED + 1])

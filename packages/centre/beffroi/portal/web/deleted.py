@@ -22,7 +22,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 from beffroi.mail import deleted, folders, queries, reader
 from beffroi.mail.models import Mailbox
-from beffroi.portal.pages import for_agents, page
+from beffroi.portal.pages import for_agents, page, sought
 from beffroi.portal.web.folders import NAMES, title
 
 MAX_SEARCH_CHARS = 200
@@ -43,7 +43,7 @@ def find(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         else:
             _give_back(request, actor, mailbox)
         return HttpResponseRedirect(reverse("mail_deleted", args=[mailbox.id]))
-    asked = request.GET.get("q", "").strip()[:MAX_SEARCH_CHARS]
+    asked = sought(request, MAX_SEARCH_CHARS)
     since, before = _day(request.GET.get("du", "")), _day(request.GET.get("au", ""))
     with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
         letters, total = deleted.search(opened, asked, since=since, before=before)

@@ -29,7 +29,7 @@ from beffroi.mail.people import queries as people
 from beffroi.mail.quota import queries as quota
 from beffroi.mail.safety import queries as safety
 from beffroi.portal import room_words, safe_html, safety_words, words
-from beffroi.portal.pages import asks_part, for_agents, page
+from beffroi.portal.pages import asks_part, for_agents, page, sought
 from beffroi.portal.web import compose, delegations, shared
 from beffroi.portal.web.banners import banners
 from beffroi.portal.web.folders import alone, asked_folder, folder_context, grouped
@@ -87,7 +87,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
     box = access.access(actor, mailbox_id, Right.READ)
     mailbox = box.mailbox
     folder = asked_folder(request)
-    asked = request.GET.get("q", "").strip()[:MAX_SEARCH_CHARS]
+    asked = sought(request, MAX_SEARCH_CHARS)
     before = request.GET.get("avant", "")
     before_uid = int(before) if before.isascii() and before.isdigit() and len(before) < 11 else None
     part = asks_part(request, "list")
