@@ -12,8 +12,6 @@ Fails:   closed. Of two requests with one code, one changes the row.
 from __future__ import annotations
 
 import hashlib
-import re
-import secrets
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,7 +24,7 @@ from django.db.models import QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.events import outbox
-from beffroi.core.identity import failures, limits, queries
+from beffroi.core.identity import failures, limits, paper_codes, queries
 from beffroi.core.identity.actions import roles_given_by
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import ActivationCode, Membership, Person
@@ -35,7 +33,6 @@ from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed, NotFound
 
 LIFE = timedelta(days=7)
 DOOR = "portal"
-_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # no letter that looks like a digit
 _LENGTH = 13  # 65 bits
 _WINDOW_S = 900
 _PER_ACCOUNT_AND_NETWORK = 5
@@ -137,7 +134,7 @@ def make(*, actor: Actor, collectivite_id: str, person_id: str) -> MadeCode:
         raise AlreadyCame
     now = clock.now()
     end(person)
-    code = "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+    code = paper_codes.made(_LENGTH)
     record = ActivationCode.objects.create(
         person=person,
         collectivite_id=collectivite_id,
@@ -164,7 +161,9 @@ def check(*, email: str, code: str, address: str) -> ActivationCode:
         "activation", account, network, limit=_PER_ACCOUNT_AND_NETWORK, window_s=_WINDOW_S
     ) or limits.used_up("activation-network", network, limit=_PER_NETWORK, window_s=_WINDOW_S)
     found = (
-        ActivationCode.objects.select_related("person").filter(sha256=_digest(account, _plain(code))).first()
+        ActivationCode.objects.select_related("person")
+        .filter(sha256=_digest(account, paper_codes.plain(code)))
+        .first()
     )
     if blocked or found is None:
         limits.count("activation", account, network, window_s=_WINDOW_S)
@@ -221,10 +220,6 @@ def _may(actor: Actor, collectivite_id: str) -> None:
         raise NotFound("collectivité")
     if not roles_given_by(actor):
         raise NotAllowed("see who has an account")
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[\s-]", "", text).lower()[:64]
 
 
 def _digest(email: str, code: str) -> str:

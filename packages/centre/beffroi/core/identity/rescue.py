@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,7 +18,7 @@ from django.db import transaction
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes import row_security
-from beffroi.core.identity import queries, second_factors
+from beffroi.core.identity import paper_codes, queries, second_factors
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership, Person, RescueCode
 from beffroi.lib import clock
@@ -27,9 +26,8 @@ from beffroi.lib.errors import NotAllowed, NotFound
 
 LIFE = timedelta(days=1)
 KEEP_DAYS = 30
-_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # no letter that looks like a digit
 _LENGTH = 12
-_FORM = re.compile(rf"[{_ALPHABET}]{{{_LENGTH}}}")
+_FORM = re.compile(rf"[{paper_codes.ALPHABET}]{{{_LENGTH}}}")
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def make(*, actor: Actor, person_id: str) -> MadeCode:
     now = clock.now()
     with row_security.unlimited():  # a former one may be of another collectivité
         RescueCode.objects.filter(person_id=person_id, used_at=None, ended_at=None).update(ended_at=now)
-    code = "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+    code = paper_codes.made(_LENGTH)
     record = RescueCode.objects.create(
         person_id=person_id,
         collectivite_id=found.collectivite_id,
@@ -86,7 +84,7 @@ def make(*, actor: Actor, person_id: str) -> MadeCode:
 
 
 def looks_like_one(text: str) -> bool:
-    return _FORM.fullmatch(_plain(text)) is not None
+    return _FORM.fullmatch(paper_codes.plain(text)) is not None
 
 
 @transaction.atomic
@@ -95,7 +93,7 @@ def use(person: Person, text: str) -> bool:
     now = clock.now()
     rows = RescueCode.objects.filter(
         person=person,
-        sha256=_digest(person.pk, _plain(text)),
+        sha256=_digest(person.pk, paper_codes.plain(text)),
         used_at=None,
         ended_at=None,
         expires_at__gt=now,
@@ -121,10 +119,6 @@ def told(actor: Actor) -> list[Told]:
         )
         for one in rows
     ]
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[\s-]", "", text).lower()[:64]
 
 
 def _digest(person_id: str, code: str) -> str:
