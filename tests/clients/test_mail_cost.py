@@ -81,10 +81,3 @@ def test_dovecot_starts_no_process_for_each_request(post: Post, beaune: Commune)
     before = answering()
     for _ in range(3):
         assert answering() == before
-
-
-def test_a_mailbox_that_is_ready_has_the_key_of_its_quarantine(post: Post, beaune: Commune) -> None:
-    box = post.mailbox(beaune, beaune.agent, "serrure")
-    engine = Doveadm(post.config)
-    keys = engine.run([("mailboxCryptokeyList", {"user": box.address, "mailbox": engine.quarantine})])[0]
-    assert keys and keys[0]["active"] == "yes"

@@ -104,7 +104,23 @@ def test_the_owners_programs_neither_see_it_nor_count_it(post: Post, beaune: Com
     assert subjects(post, box) == ["Secret deux", "Secret un"]
     # With the mailbox's own key, as everything of it.
     storage = b"".join(one.read_bytes() for one in _storage(post, box).glob("m.*"))
-    assert storage.count(b"CRYPTED") == 4
+    assert storage.count(b"CRYPTED") == 2, "deleting copies nothing"
+
+
+def test_what_an_old_program_moves_by_copying_leaves_nothing_among_the_deleted(
+    post: Post, beaune: Commune
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "copie")
+    client = post.imap(box)
+    client.create_folder("Dossier")
+    fill(client, "INBOX", "Deplace")
+    client.select_folder("INBOX")
+    client.copy(client.search(), "Dossier")
+    erase_all(client, "INBOX")
+    assert subjects(post, box) == []
+    erase_all(client, "Dossier")
+    client.logout()
+    assert subjects(post, box) == ["Deplace"]
 
 
 def _storage(post: Post, box: Mailbox) -> Path:

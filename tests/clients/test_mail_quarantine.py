@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import imapclient
@@ -132,6 +133,49 @@ def test_mail_for_quarantine_is_delivered_where_only_the_decision_can_release_it
     assert post.count(box) == 1
 
 
+def test_client_that_asks_to_be_told_of_everything_is_not_told_where_a_copy_went(
+    post: Post, beaune: Commune
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "annonce")
+    assert post.send(lure(box.address, "n1"), box.address)[0] == 250
+    post.settle(1)
+    client = post.imap(box)
+    tag = client._imap._new_tag()
+    client._imap.send(tag + b" NOTIFY SET (personal (MessageNew MessageExpunge))\r\n")
+    while not (line := client._imap.readline()).startswith(tag):
+        pass
+    assert b" OK " in line
+    post.block("domain", "evil.example.com")
+    run_pending("remediation")
+    told: list[object] = []
+    until(lambda: told.append(client.noop()) or "INBOX" in repr(told), "the client is told of its inbox")
+    told += [client.noop() for _ in range(3)]
+    assert layout.quarantine_prefix(post.config).rstrip("/") not in repr(told)
+    client.logout()
+
+
+def test_a_storage_that_is_rebuilt_by_its_owners_client_brings_nothing_back(
+    post: Post, beaune: Commune
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "reconstruit")
+    for name in ("r1", "r2"):
+        assert post.send(lure(box.address, name), box.address)[0] == 250
+    harmless = lure(box.address, "r3").replace("evil", "kind").replace("SGVsbG8gUERG", "QXV0cmU=")
+    assert post.send(harmless, box.address)[0] == 250
+    post.settle(3)
+    decision = post.block("domain", "evil.example.com")
+    run_pending("remediation")
+    assert post.count(box) == 1
+    storage = layout.Paths(post.config.state).mailboxes / box.id / "mdbox" / "storage"
+    for index in storage.glob("dovecot.map.index*"):
+        index.unlink()
+    until(lambda: len(_texts(post, box)) == 1, "the owner's client has had the storage rebuilt")
+    assert post.count(box) == 1
+    decisions.revoke(actor=SYSTEM, decision=decision, reason="x")
+    run_pending("remediation")
+    assert post.count(box) == 3
+
+
 @pytest.mark.parametrize(
     "folder", ["beffroi-quarantaine/Messages", "beffroi-quarantine/Messages", "beffroi-"]
 )
@@ -233,6 +277,19 @@ def test_job_of_other_communes_is_not_found(post: Post, beaune: Commune, nuits: 
         assert box not in queries.visible_mailboxes(stranger)
 
 
+def _texts(post: Post, box: object) -> list[bytes]:
+    """Whole mails of the inbox; none when Dovecot could not open them at once."""
+    client: imapclient.IMAPClient = post.imap(box)  # type: ignore[arg-type]
+    try:
+        client.select_folder("INBOX", readonly=True)
+        return [row[b"RFC822"] for row in client.fetch(client.search("ALL"), ["RFC822"]).values()]
+    except imapclient.IMAPClient.AbortError:
+        return []
+    finally:
+        with contextlib.suppress(imapclient.IMAPClient.Error):
+            client.logout()
+
+
 def _file_and_flag(post: Post, box: object) -> tuple[object, object]:
     """Put the one message into a folder with flags of its owner; return what must survive."""
     client: imapclient.IMAPClient = post.imap(box)  # type: ignore[arg-type]
@@ -253,16 +310,29 @@ def _seen(post: Post, box: object, folder: str) -> tuple[object, object]:
 
 
 def _nothing_to_see(post: Post, box: object) -> None:
-    """The owner's client can neither list, select, subscribe to, nor count the quarantine."""
+    """The owner's client is told the quarantine's name by no command that lists, counts or announces folders."""
     client: imapclient.IMAPClient = post.imap(box)  # type: ignore[arg-type]
-    names = [name for _, _, name in client.list_folders()] + [n for _, _, n in client.list_sub_folders()]
-    assert not any("quarant" in name.lower() for name in names)
-    folder = layout.quarantine_folder(post.config)
-    prefix = folder.partition("/")[0]
-    assert client.list_folders(f"{prefix}/", "*") == []
-    for name in (folder, prefix, f"INBOX/{folder}"):
+    secret = layout.quarantine_folder(post.config).partition("/")[0].encode()
+    told: list[object] = [client.namespace(), client.list_sub_folders()]
+    for pattern in ("*", "%", "%/%", "*/Messages", "beffroi-*", "beffroi-%/Messages"):
+        told += [client.list_folders("", pattern), client.list_folders("", f"INBOX/{pattern}")]
+    raw = client._imap
+    for name, words in (
+        ("NOTIFY", "SET STATUS (personal (MessageNew MessageExpunge))"),
+        ("LIST", '(SUBSCRIBED) "" "*" RETURN (CHILDREN STATUS (MESSAGES))'),
+        ("LIST", '"" (* beffroi-* %/Messages) RETURN (STATUS (MESSAGES UIDNEXT))'),
+        ("LIST", '(SPECIAL-USE) "" *'),
+        ("XLIST", '"" *'),
+        ("LSUB", '"" *'),
+    ):
+        tag = raw._new_tag()
+        raw.send(tag + b" " + name.encode() + b" " + words.encode() + b"\r\n")
+        while not (line := raw.readline()).startswith(tag):
+            told.append(line)
+        told.append(line)
+        assert b" OK " in line
+    assert secret not in repr(told).encode()
+    for name in (secret.decode(), f"INBOX/{secret.decode()}/Messages"):
         with pytest.raises(IMAPClientError):
             client.select_folder(name)
-        with pytest.raises(IMAPClientError):
-            client.folder_status(name, ["MESSAGES"])
     client.logout()

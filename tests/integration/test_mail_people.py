@@ -21,6 +21,7 @@ from beffroi.mail import contacts, doveadm, outgoing, projections, sendings
 from beffroi.mail import queries as mail
 from beffroi.mail.drafts import Place
 from beffroi.mail.held import due, links
+from beffroi.mail.key_pairs import KeyPair
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import actions, consumers, handling, leaving, queries
 from beffroi.mail.people.models import Departure, Handling, Note, SharedMailbox
@@ -215,7 +216,7 @@ def test_the_projections_say_what_would_still_open(tmp_path: Path) -> None:
     )
     assert projections.opens(config, **asked)
     projections.remove_app_password(config, app_password_id="apw_1")
-    projections.put_mailbox_auth(config, mailbox_id="mbx_1", address="a@x.test", key="k")
+    projections.put_mailbox_auth(config, mailbox_id="mbx_1", address="a@x.test", pair=KeyPair("k", "p"))
     assert projections.opens(config, **asked)
 
 

@@ -5,7 +5,6 @@ Every action is one transaction: change, audit row, outbox event. The engines' p
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from beffroi_protocol.errors import IndicatorInvalid
@@ -22,7 +21,7 @@ from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, ids
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
-from beffroi.mail import clients, keys, naming, prevalence, queries
+from beffroi.mail import clients, key_pairs, keys, naming, prevalence, queries
 from beffroi.mail.access import Right, access
 from beffroi.mail.aliases.models import Alias
 from beffroi.mail.models import Mailbox, MailMessage, RemediationJob
@@ -34,7 +33,7 @@ MAX_INDICATORS = 100
 def provision_mailbox(
     *, actor: Actor, collectivite: Collectivite, address: str, person_id: str | None = None
 ) -> Mailbox:
-    """Create a mailbox of a collectivité; mail is accepted once Dovecot has made its key pair.
+    """Create a mailbox of a collectivité; mail is accepted once Dovecot has opened it.
 
     Errors: NotFound (not the actor's collectivité), AddressUnusable (accents, spaces, ...), Invalid (address or
     domain), Conflict (address taken).
@@ -55,7 +54,7 @@ def provision_mailbox(
         raise Conflict("this address exists already")
     mailbox = Mailbox(collectivite_id=collectivite.id, address=canonical, person_id=person_id)
     outer = keys.commune_key(settings.BEFFROI, collectivite.id)
-    mailbox.crypt_key = keys.wrap(outer, secrets.token_hex(32).encode(), mailbox.id)
+    mailbox.crypt_key = keys.wrap(outer, key_pairs.new_secret(), mailbox.id)
     try:
         with transaction.atomic():
             mailbox.save(force_insert=True)

@@ -19,6 +19,7 @@ from beffroi.mail import (
     deleted,
     doveadm,
     journal,
+    key_pairs,
     keys,
     listed,
     once,
@@ -46,14 +47,14 @@ def communes_with_mail() -> set[str]:
 
 
 class MailboxNotReady(Unavailable):
-    """{} has not made the mailbox's key pair yet; try again shortly."""
+    """{} does not open the mailbox yet; try again shortly."""
 
     code = "mail.not_ready"
 
 
 @consumer(name="mail.mailboxes", kinds=("mail:mailbox_created", "mail:mailbox_closed"), atomic=False)
 def project_mailbox(event: Event) -> None:
-    """Dovecot learns of the mailbox, makes its one key pair and its quarantine; only then Postfix accepts mail."""
+    """Dovecot learns of the mailbox and its key pair, and opens it; only then Postfix accepts mail."""
     mailbox = Mailbox.objects.get(pk=event.payload["mailbox_id"])
     config = settings.BEFFROI
     if mailbox.closed_at is not None:
@@ -61,23 +62,11 @@ def project_mailbox(event: Event) -> None:
         MailboxRoom.objects.filter(pk=mailbox.pk).delete()
         return
     outer = keys.commune_key(config, mailbox.collectivite_id)
-    key = keys.unwrap(outer, mailbox.crypt_key, mailbox.id).decode()
-    projections.put_mailbox_auth(config, mailbox_id=mailbox.id, address=mailbox.address, key=key)
+    pair = key_pairs.of_secret(keys.unwrap(outer, mailbox.crypt_key, mailbox.id))
+    projections.put_mailbox_auth(config, mailbox_id=mailbox.id, address=mailbox.address, pair=pair)
     projections.put_quota(config, address=mailbox.address, mib=quota.limit_mib(mailbox.id))
     engine = Doveadm(config)
-    if not engine.run([doveadm.list_keys(mailbox.address)])[0]:
-        engine.run([doveadm.generate_key(mailbox.address)])
-    # One after the other, and with the folder's own key pair: a withdrawal has no time to make hundreds.
-    ((keys_found, _, quarantine_key),) = engine.run_groups(
-        [
-            [
-                doveadm.list_keys(mailbox.address),
-                doveadm.create_folder(mailbox.address, engine.quarantine),
-                doveadm.generate_folder_key(mailbox.address, engine.quarantine),
-            ]
-        ]
-    )
-    if not keys_found or not quarantine_key:
+    if not engine.opens(mailbox.address):
         raise MailboxNotReady("Dovecot")
     project_passwords(mailbox)
     projections.put_route(config, address=mailbox.address)

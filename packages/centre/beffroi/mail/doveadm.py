@@ -62,6 +62,16 @@ class Doveadm:
         keeps a process of 4 MB busy. Errors: DoveadmUnavailable."""
         return [rows for (rows,) in self.run_groups([[one] for one in commands], at_once=at_once)]
 
+    def opens(self, address: str) -> bool:
+        """Whether Dovecot knows a mailbox and its key pair; its quarantine is there afterwards.
+
+        Errors: DoveadmUnavailable.
+        """
+        ((_, found),) = self.run_groups(
+            [[create_folder(address, self.quarantine), uids(address, self.quarantine)]]
+        )
+        return found is not None
+
     def run_groups(
         self, groups: Sequence[Sequence[Command]], *, at_once: int = PARALLEL
     ) -> list[list[Rows | None]]:
@@ -131,15 +141,6 @@ def create_folder(address: str, folder: str) -> Command:
     return "mailboxCreate", {"user": address, "mailbox": [folder]}
 
 
-def generate_key(address: str) -> Command:
-    return "mailboxCryptokeyGenerate", {"user": address, "userKeyOnly": True}
-
-
-def generate_folder_key(address: str, folder: str) -> Command:
-    """The key pair of a folder; one that is there stays."""
-    return "mailboxCryptokeyGenerate", {"user": address, "mailbox": folder}
-
-
 def kick(address: str) -> Command:
     """End every connection of this mailbox; none gives None, which is no failure."""
     return "kick", {"mask": [address]}
@@ -168,10 +169,6 @@ def purge(address: str) -> Command:
 def uids(address: str, folder: str) -> Command:
     """One row for each mail of a folder, also of a hidden one."""
     return "fetch", {"user": address, "field": ["uid"], "query": ["mailbox", folder]}
-
-
-def list_keys(address: str) -> Command:
-    return "mailboxCryptokeyList", {"user": address, "userKey": True}
 
 
 def by_message_id(address: str, message_id: str, *, text: bool = False) -> Command:

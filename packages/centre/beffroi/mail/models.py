@@ -27,7 +27,7 @@ class CommuneKey(models.Model):
 
 
 class Mailbox(models.Model):
-    """``crypt_key``: opens the mailbox's key pair in Dovecot; wrapped by the collectivité's key.
+    """``crypt_key``: the private half of its key pair (mail/key_pairs.py), wrapped by the collectivité's key.
 
     ``searched_at``: when the sweep last looked through it for unchecked copies.
     """

@@ -23,6 +23,7 @@ from beffroi.lib import durable
 from beffroi.lib.config import Config
 from beffroi.mail import alias_routes
 from beffroi.mail.alias_routes import MailRoutes
+from beffroi.mail.key_pairs import KeyPair
 
 CLOSED_NAME = "@boite-fermee.invalid"
 """End of the name by which a job opens a closed mailbox (mail/closing/opening.py); no address ends so."""
@@ -41,7 +42,8 @@ CREATE TABLE IF NOT EXISTS attachment_policy (collectivite_id TEXT PRIMARY KEY, 
     + alias_routes.SCHEMA
 )
 _AUTH = """
-CREATE TABLE IF NOT EXISTS mailbox (id TEXT PRIMARY KEY, address TEXT NOT NULL UNIQUE, key TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS mailbox (id TEXT PRIMARY KEY, address TEXT NOT NULL UNIQUE, private_key TEXT NOT NULL,
+  public_key TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS app_password (id TEXT NOT NULL, address TEXT NOT NULL, sha256 TEXT NOT NULL,
   protocol TEXT NOT NULL, PRIMARY KEY (address, sha256, protocol)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS app_password_id ON app_password (id);
@@ -107,22 +109,24 @@ def create(config: Config, *, python: _Owner, dovecot_gid: int, mail_gid: int) -
     scripts.chmod(0o2750)
 
 
-def put_mailbox_auth(config: Config, *, mailbox_id: str, address: str, key: str) -> None:
-    """Let Dovecot know a mailbox; Postfix learns of it only when its key pair exists (``put_route``)."""
+def put_mailbox_auth(config: Config, *, mailbox_id: str, address: str, pair: KeyPair) -> None:
+    """Let Dovecot know a mailbox; Postfix learns of it only when Dovecot has opened it (``put_route``)."""
     with _open(_folder(config) / "auth.sqlite") as auth:
         auth.execute("DELETE FROM mailbox WHERE address = ? AND id <> ?", (address, mailbox_id))
         auth.execute(
-            "INSERT INTO mailbox (id, address, key) VALUES (?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET address = excluded.address, key = excluded.key",
-            (mailbox_id, address, key),
+            "INSERT INTO mailbox (id, address, private_key, public_key) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET address = excluded.address, private_key = excluded.private_key,"
+            " public_key = excluded.public_key",
+            (mailbox_id, address, pair.private, pair.public),
         )
 
 
-def open_closed(config: Config, *, mailbox_id: str, name: str, key: str) -> bool:
+def open_closed(config: Config, *, mailbox_id: str, name: str, pair: KeyPair) -> bool:
     """Let Dovecot know a closed mailbox under ``name``; False where it knows it by its address."""
     with _open(_folder(config) / "auth.sqlite") as auth:
         auth.execute(
-            "INSERT OR IGNORE INTO mailbox (id, address, key) VALUES (?, ?, ?)", (mailbox_id, name, key)
+            "INSERT OR IGNORE INTO mailbox (id, address, private_key, public_key) VALUES (?, ?, ?, ?)",
+            (mailbox_id, name, pair.private, pair.public),
         )
         found = auth.execute("SELECT address FROM mailbox WHERE id = ?", (mailbox_id,)).fetchone()
     return bool(found == (name,))

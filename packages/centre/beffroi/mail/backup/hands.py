@@ -1,7 +1,7 @@
 """What is done in the directories of mailboxes, as their own number and never as root.
 
-Purpose: ``stage`` pictures all mailboxes; ``keys`` gives a mailbox back those keys of a former state that it has not;
-         ``place`` puts a whole mailbox where there is none any more; ``erase`` takes a mailbox and its picture away.
+Purpose: ``stage`` pictures all mailboxes; ``place`` puts a whole mailbox where there is none any more; ``erase`` takes
+         a mailbox and its picture away.
 Process: ``python -m beffroi.mail.backup.hands VERB ...``, children of backup, as the mailboxes' number.
 Hostile: a process of Dovecot that was taken over: it has the same number, so there is nothing here to gain.
 Fails:   status 1 and one line.
@@ -16,7 +16,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,7 @@ from beffroi.lib.errors import Unavailable
 from beffroi.mail.backup import staging
 from beffroi.mail.engines import layout
 
-ATTRIBUTES = "attributes"
 TIMEOUT_S = 3600.0
-_LOCK_WAIT_S = 20.0
 
 
 class MailboxesUnusable(Unavailable):
@@ -55,47 +52,17 @@ def run(config: Config, *words: str) -> list[Any]:
     return list(json.loads(done.stdout))
 
 
-def merge_keys(live: Path, former: Path) -> int:
-    """Add the entries of ``former`` that ``live`` has not; return how many.
-
-    A folder that was deleted, and a mailbox that was made anew, have lost the keys of what comes back. What is there is
-    never changed: it opens the mails of today. Locked and replaced as Dovecot's file driver does it (a dotlock).
-    """
-    lock = live.with_name(live.name + ".lock")
-    end = time.monotonic() + _LOCK_WAIT_S
-    while True:
-        try:
-            descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            break
-        except FileExistsError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            present = _entries(live.read_bytes())
-            missing = {k: v for k, v in _entries(former.read_bytes()).items() if k not in present}
-            file.writelines(k + b"\n" + v + b"\n" for k, v in (present | missing).items())
-            file.flush()
-            os.fsync(descriptor)
-        if missing:
-            lock.replace(live)
-    finally:
-        lock.unlink(missing_ok=True)
-    return len(missing)
-
-
-def _entries(data: bytes) -> dict[bytes, bytes]:
-    lines = data.split(b"\n")
-    return dict(zip(lines[::2], lines[1::2], strict=False))
+def has_mails(home: Path) -> bool:
+    """Whether Dovecot ever kept a mail there; a sign-in alone makes folders without a storage."""
+    return (home / "mdbox" / "storage" / "dovecot.map.index.log").exists()
 
 
 def place(former: Path, home: Path) -> None:
     """Make ``former`` the mailbox. What little there may be at ``home`` is set beside ``former``.
 
-    Errors: FileExistsError (``home`` has keys, so mails), OSError."""
-    if (home / ATTRIBUTES).exists():
-        raise FileExistsError(f"{home.name} has keys and may have mails")
+    Errors: FileExistsError (``home`` has mails), OSError."""
+    if has_mails(home):
+        raise FileExistsError(f"{home.name} has mails")
     if home.exists():
         home.replace(former.with_name("replaced"))
     try:
@@ -129,8 +96,6 @@ def main(arguments: Sequence[str]) -> int:
         if verb == "stage":
             done, unsteady = staging.fill(config)
             told = [done, unsteady]
-        elif verb == "keys":
-            told = [merge_keys(mailboxes / arguments[1] / ATTRIBUTES, Path(arguments[2]) / ATTRIBUTES)]
         elif verb == "erase":
             told = [erase(config, arguments[1])]
         elif verb == "place":

@@ -176,10 +176,7 @@ class Box:
         ]
 
     def _run(self, verb: str, words: Sequence[str], *, former: bool = False) -> list[dict[str, str]]:
-        options: list[str] = []
-        if former:
-            options = ["-o", f"mail_path={self._former / 'mdbox'}",
-                       "-o", f"mail_attribute/dict/file/path={self._former / 'attributes'}"]  # fmt: skip
+        options = ["-o", f"mail_path={self._former / 'mdbox'}"] if former else []
         try:
             done = subprocess.run(
                 ["/usr/bin/doveadm", "-c", self._conf, *options, "-f", "json", verb, *words],

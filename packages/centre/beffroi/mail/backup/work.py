@@ -184,14 +184,13 @@ class Work:
             home = layout.Paths(self.config.state).mailboxes / mailbox_id
             with self._former(snapshot, mailbox_id) as former:
                 box = Box(self.config, address, former)
-                if not (home / hands.ATTRIBUTES).exists():
+                if not hands.has_mails(home):
                     return self._whole(asked, box, mailbox_id, former, snapshot)
                 plan = box.plan(wanted)
                 answer = _answer(plan, snapshot)
                 if asked.get("preview") or not plan.missing:
                     return answer
                 self._remember(asked, address, folder, plan)
-                hands.run(self.config, "keys", mailbox_id, str(former))
                 total = len(plan.missing)
                 box.put_back(plan.missing, folder, lambda done: tell({"done": done, "total": total}))
                 return answer | {

@@ -16,7 +16,7 @@ from typing import Any
 from django.conf import settings
 
 from beffroi.lib.errors import Conflict
-from beffroi.mail import doveadm, keys, privacy, projections, reader
+from beffroi.mail import doveadm, key_pairs, keys, privacy, projections, reader
 from beffroi.mail.doveadm import Doveadm, DoveadmUnavailable
 from beffroi.mail.guarded import GuardedClient
 from beffroi.mail.models import Mailbox
@@ -38,8 +38,8 @@ def opened(mailbox: Mailbox) -> Iterator[str]:
     """The name by which Dovecot knows it until the end of the block. Errors: NotClosed, KeyUnreadable."""
     config, name = settings.BEFFROI, name_of(mailbox)
     outer = keys.commune_key(config, mailbox.collectivite_id)
-    key = keys.unwrap(outer, mailbox.crypt_key, mailbox.id).decode()
-    if not projections.open_closed(config, mailbox_id=mailbox.id, name=name, key=key):
+    pair = key_pairs.of_secret(keys.unwrap(outer, mailbox.crypt_key, mailbox.id))
+    if not projections.open_closed(config, mailbox_id=mailbox.id, name=name, pair=pair):
         raise NotClosed
     try:
         yield name

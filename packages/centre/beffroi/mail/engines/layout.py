@@ -182,8 +182,8 @@ def secret(config: Config, name: str) -> str:
 def quarantine_prefix(config: Config) -> str:
     """Return the namespace of quarantine, with its separator.
 
-    Nobody can guess it: an owner who made a folder of this name would hide its content from doveadm. It may change
-    with the key: the storage below has a path of its own.
+    Only its name keeps it from clients: no command of IMAP tells it (dovecot.conf), and nobody can guess it. It may
+    change with the key: the folder below lies at a path of its own.
     """
     return _hidden_prefix(config, b"quarantine")
 
@@ -193,8 +193,7 @@ def quarantine_folder(config: Config) -> str:
 
 
 def deleted_prefix(config: Config) -> str:
-    """Return the namespace of what was expunged, with its separator. Unlike quarantine it exists for IMAP, too: only
-    its name keeps it from clients, and a thief of a password cannot empty it."""
+    """Return the namespace of what was expunged, with its separator; a thief of a password cannot empty it."""
     return _hidden_prefix(config, b"deleted")
 
 

@@ -3,14 +3,12 @@ waits for others anyway."""
 
 from __future__ import annotations
 
-import secrets
-
 from django.conf import settings
 
 from beffroi.core.events import periodic
 from beffroi.lib import clock, ids
 from beffroi.lib.errors import Unavailable
-from beffroi.mail import doveadm, projections
+from beffroi.mail import key_pairs, projections
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.engines import layout
 from beffroi.mail.probe import actions, paths, told
@@ -30,13 +28,13 @@ def ensure_mailbox() -> bool:
     address = config.probe_address
     if not projections.has_mailbox(config, address=address):
         projections.put_mailbox_auth(
-            config, mailbox_id=ids.new_id("mbx"), address=address, key=secrets.token_hex(32)
+            config,
+            mailbox_id=ids.new_id("mbx"),
+            address=address,
+            pair=key_pairs.of_secret(key_pairs.new_secret()),
         )
-    engine = Doveadm(config)
     try:
-        if not engine.run([doveadm.list_keys(address)])[0]:
-            engine.run([doveadm.generate_key(address)])
-        ready = bool(engine.run([doveadm.list_keys(address)])[0])
+        ready = Doveadm(config).opens(address)
     except Unavailable:
         return False  # Dovecot is away: the probe says so
     if ready:
