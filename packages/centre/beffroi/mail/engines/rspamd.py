@@ -185,7 +185,7 @@ def process(config: Config) -> Process:
         ),
         # jemalloc, its allocator, gives freed pages back ten seconds later, and only while more mail comes: a process
         # that waits would keep those of its last mails.
-        environment={"MALLOC_CONF": "dirty_decay_ms:100,muzzy_decay_ms:0"},
+        environment={"MALLOC_CONF": "dirty_decay_ms:400,muzzy_decay_ms:0"},
         healthy=lambda: probes.rspamd(config),
         # Where no patterns were compiled beforehand, it does that first.
         start_timeout_s=60,
