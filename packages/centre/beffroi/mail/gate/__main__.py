@@ -30,7 +30,7 @@ async def run(config: Config) -> int:
         app,
         address=ADDRESS,
         port=config.mailgate_port,
-        interface=Interfaces.ASGI,
+        interface=Interfaces.RSGI,
         http=HTTPModes.http1,
         websockets=False,
         backpressure=BACKPRESSURE,

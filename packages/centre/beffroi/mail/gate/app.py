@@ -12,28 +12,25 @@ Source:  docs/internals/mail-engines.md; weakforced's protocol for /authpolicy (
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import hmac
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator
 from beffroi_protocol.messages import Entry
 from beffroi_protocol.table import every_overlay
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined]
 
 from beffroi.core.planes.follower import Follower, door_follower
 from beffroi.lib import clock
 from beffroi.lib.config import Config, load
-from beffroi.lib.errors import BeffroiError, NotAllowed, TooLarge
+from beffroi.lib.errors import BeffroiError, NotAllowed, NotFound, TooLarge
 from beffroi.mail.gate import attachments, bank, relays
 from beffroi.mail.gate import facts as facts_module
 from beffroi.mail.gate.aliases import Aliases
@@ -52,6 +49,9 @@ from beffroi.mail.gate.store import Drain, record_of
 KEY_HEADER = "x-beffroi-key"
 MAX_POLICY_BYTES = 16 * 1024
 CHANNELS = ("mail", every_overlay("mail"))
+_HEADERS = [("content-type", "application/json"), ("connection", "keep-alive")]
+"""Without the second rspamd opens a connection for each mail, whatever the version of HTTP says."""
+type _Answer = dict[str, Any]
 log = logging.getLogger("beffroi.mailgate")
 
 
@@ -102,6 +102,17 @@ class Gate:
         self.probe = config.probe_address
         self.contain_at = config.sending_contain_refusals
         self.drain = Drain(config, self.spool, self.failures, self.sign_ins, self.sent)
+
+    def start(self) -> None:
+        self.follower.start()
+        self.drain.start()
+
+    def stop(self) -> None:
+        self.follower.stop()
+        self.drain.stop()
+        self.spool.close()
+        self.sent.close()
+        self.exits.close()
 
     def check(self, facts: Facts) -> Verdict:
         """Judge and keep the evidence. Errors: SpoolUnavailable (the verdict would be "none")."""
@@ -226,96 +237,86 @@ class Gate:
             return False
 
 
-@contextlib.asynccontextmanager
-async def _life(app: Starlette) -> AsyncIterator[None]:
-    gate = Gate(load())
-    app.state.gate = gate
-    gate.follower.start()
-    gate.drain.start()
-    try:
-        yield
-    finally:
-        gate.follower.stop()
-        gate.drain.stop()
-        gate.spool.close()
-        gate.sent.close()
-        gate.exits.close()
+class App:
+    """The routes, by Granian's own interface: a framework between cost as much as the check itself."""
 
+    def __init__(self) -> None:
+        self._gate: Gate | None = None
+        self._routes = {
+            ("POST", "/check"): self._check,
+            ("POST", "/authpolicy"): self._authpolicy,
+            ("GET", "/healthz"): self._healthz,
+        }
 
-async def _check(request: Request) -> Response:
-    gate = _authorised(request)
-    facts = facts_module.decode(await _body(request, facts_module.MAX_BODY_BYTES))
-    verdict = await run_in_threadpool(gate.check, facts)
-    return JSONResponse(
-        {
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._gate = Gate(load())
+        self._gate.start()
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._gate is not None:
+            self._gate.stop()
+
+    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        try:
+            route = self._routes.get((scope.method, scope.path))
+            if route is None or self._gate is None:
+                raise NotFound(scope.path)
+            status, answer = 200, await route(self._gate, scope, protocol)
+        except BeffroiError as error:
+            status, answer = error.http_status, {"code": error.code, "message": str(error)}
+        protocol.response_bytes(status, _HEADERS, msgspec.json.encode(answer))
+
+    async def _check(self, gate: Gate, scope: Scope, protocol: HTTPProtocol) -> _Answer:
+        _authorise(gate, scope)
+        facts = facts_module.decode(await _body(scope, protocol, facts_module.MAX_BODY_BYTES))
+        # In a thread: it waits for the disk.
+        verdict = await asyncio.get_running_loop().run_in_executor(None, gate.check, facts)
+        return {
             "action": verdict.action,
             "decision_id": verdict.decision_id,
             "reason": verdict.reason,
             "text": verdict.text,
             "lane": verdict.lane,
         }
-    )
 
+    async def _authpolicy(self, gate: Gate, scope: Scope, protocol: HTTPProtocol) -> _Answer:
+        _authorise(gate, scope)
+        body = await _body(scope, protocol, MAX_POLICY_BYTES)
+        command = parse_qs(scope.query_string).get("command", [""])[-1]
+        try:
+            attempt = msgspec.json.decode(body, type=_Policy)
+        except (msgspec.MsgspecError, ValueError):
+            return {"status": 0, "msg": ""}
+        if command == "allow" and gate.refuses(attempt.remote, attempt.login):
+            return {"status": -1, "msg": "blocked by collective immunity"}
+        if command == "report" and attempt.success:
+            gate.signed_in(attempt)
+        elif command == "report" and not attempt.policy_reject:
+            gate.sign_in_failed(attempt)
+        return {"status": 0, "msg": ""}
 
-async def _authpolicy(request: Request) -> Response:
-    gate = _authorised(request)
-    body = await _body(request, MAX_POLICY_BYTES)
-    command = request.query_params.get("command")
-    try:
-        attempt = msgspec.json.decode(body, type=_Policy)
-    except (msgspec.MsgspecError, ValueError):
-        return JSONResponse({"status": 0, "msg": ""})
-    if command == "allow" and gate.refuses(attempt.remote, attempt.login):
-        return JSONResponse({"status": -1, "msg": "blocked by collective immunity"})
-    if command == "report" and attempt.success:
-        gate.signed_in(attempt)
-    elif command == "report" and not attempt.policy_reject:
-        gate.sign_in_failed(attempt)
-    return JSONResponse({"status": 0, "msg": ""})
-
-
-async def _healthz(request: Request) -> Response:
-    gate: Gate = request.app.state.gate
-    return JSONResponse(
-        {
+    async def _healthz(self, gate: Gate, scope: Scope, protocol: HTTPProtocol) -> _Answer:
+        return {
             "stream": gate.follower.connected,
             "stale": gate.follower.stale(),
             "versions": {c: list(v) for c, v in gate.follower.versions().items()},
             "lists_missing": gate.follower.missing_lists(),
             "spooled": gate.spool.count(),
         }
-    )
 
 
-def _authorised(request: Request) -> Gate:
+def _authorise(gate: Gate, scope: Scope) -> None:
     """Errors: NotAllowed."""
-    gate: Gate = request.app.state.gate
-    if not hmac.compare_digest(gate.key, request.headers.get(KEY_HEADER, "").encode("utf-8", "replace")):
+    if not hmac.compare_digest(gate.key, scope.headers.get(KEY_HEADER, "").encode("utf-8", "replace")):
         raise NotAllowed("the key of the engines is missing")
-    return gate
 
 
-async def _body(request: Request, limit_bytes: int) -> bytes:
-    """Errors: TooLarge."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit_bytes:
-            raise TooLarge(limit_bytes)
-    return bytes(body)
+async def _body(scope: Scope, protocol: HTTPProtocol, limit_bytes: int) -> bytes:
+    """Errors: TooLarge, also where no length is announced."""
+    length = scope.headers.get("content-length", "")
+    if not (length.isascii() and length.isdecimal() and int(length) <= limit_bytes):
+        raise TooLarge(limit_bytes)
+    return bytes(await protocol())
 
 
-async def _problem(_: Request, error: Exception) -> Response:
-    assert isinstance(error, BeffroiError)
-    return JSONResponse({"code": error.code, "message": str(error)}, status_code=error.http_status)
-
-
-app = Starlette(
-    routes=[
-        Route("/check", _check, methods=["POST"]),
-        Route("/authpolicy", _authpolicy, methods=["POST"]),
-        Route("/healthz", _healthz, methods=["GET"]),
-    ],
-    exception_handlers={BeffroiError: _problem},
-    lifespan=_life,
-)
+app = App()
