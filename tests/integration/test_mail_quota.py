@@ -189,7 +189,7 @@ def test_mailboxes_that_just_got_mail_are_counted_first(box: Mailbox, beaune: Co
     from tests.fixtures_portal import deliver
 
     takes(box, 0)
-    MailboxRoom.objects.update(counted_at=clock.now() - timedelta(minutes=11))
+    MailboxRoom.objects.update(counted_at=clock.now() - timedelta(minutes=61))
     never = Mailbox.objects.create(
         collectivite_id=beaune.id, address="a@beaune.test", crypt_key="-", ready_at=clock.now()
     )
@@ -198,7 +198,7 @@ def test_mailboxes_that_just_got_mail_are_counted_first(box: Mailbox, beaune: Co
     assert [one.id for one in counting._due()] == [box.id, never.id]
 
 
-def test_a_mailbox_is_counted_again_after_ten_minutes_and_where_room_is_short_after_one(
+def test_a_mailbox_that_got_mail_is_counted_after_ten_minutes_and_where_room_is_short_after_one(
     box: Mailbox, beaune: Commune, nuits: Commune
 ) -> None:
     from tests.fixtures_portal import deliver
@@ -207,6 +207,7 @@ def test_a_mailbox_is_counted_again_after_ten_minutes_and_where_room_is_short_af
     Mailbox.objects.filter(pk=neighbour.pk).update(ready_at=clock.now())
     for one in (box, neighbour):
         takes(one, 79 * MIB)
+    MailboxRoom.objects.filter(pk=neighbour.id).update(counted_at=clock.now() - timedelta(minutes=59))
     deliver(box, "msg_" + "7" * 26)
     for minutes, percent, due in (
         (0, 79, False),

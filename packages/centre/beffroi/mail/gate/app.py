@@ -12,7 +12,6 @@ Source:  docs/internals/mail-engines.md; weakforced's protocol for /authpolicy (
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
 import sqlite3
@@ -25,12 +24,11 @@ from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator
 from beffroi_protocol.messages import Entry
 from beffroi_protocol.table import every_overlay
-from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined]
 
 from beffroi.core.planes.follower import Follower, door_follower
 from beffroi.lib import clock
-from beffroi.lib.config import Config, load
-from beffroi.lib.errors import BeffroiError, NotAllowed, NotFound, TooLarge
+from beffroi.lib.config import Config
+from beffroi.lib.errors import NotAllowed, NotFound
 from beffroi.mail.gate import attachments, bank, relays
 from beffroi.mail.gate import facts as facts_module
 from beffroi.mail.gate.aliases import Aliases
@@ -42,6 +40,7 @@ from beffroi.mail.gate.policies import Policies
 from beffroi.mail.gate.relays import Relays
 from beffroi.mail.gate.rules import Verdict, judge, with_findings
 from beffroi.mail.gate.sending import HELD_TEXT, Held, Limits, Sent
+from beffroi.mail.gate.server import Request
 from beffroi.mail.gate.sign_ins import SignIns
 from beffroi.mail.gate.spool import Spool, SpoolUnavailable
 from beffroi.mail.gate.store import Drain, record_of
@@ -49,9 +48,6 @@ from beffroi.mail.gate.store import Drain, record_of
 KEY_HEADER = "x-beffroi-key"
 MAX_POLICY_BYTES = 16 * 1024
 CHANNELS = ("mail", every_overlay("mail"))
-_HEADERS = [("content-type", "application/json"), ("connection", "keep-alive")]
-"""Without the second rspamd opens a connection for each mail, whatever the version of HTTP says."""
-type _Answer = dict[str, Any]
 log = logging.getLogger("beffroi.mailgate")
 
 
@@ -237,86 +233,62 @@ class Gate:
             return False
 
 
-class App:
-    """The routes, by Granian's own interface: a framework between cost as much as the check itself."""
+def answer(gate: Gate, request: Request) -> dict[str, Any]:
+    """What the engines are told. Errors: NotAllowed, NotFound, TooLarge, RequestMalformed, FactsMalformed,
+    SpoolUnavailable."""
+    route = _ROUTES.get((request.method, request.path))
+    if route is None:
+        raise NotFound("address")
+    return route(gate, request)
 
-    def __init__(self) -> None:
-        self._gate: Gate | None = None
-        self._routes = {
-            ("POST", "/check"): self._check,
-            ("POST", "/authpolicy"): self._authpolicy,
-            ("GET", "/healthz"): self._healthz,
-        }
 
-    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._gate = Gate(load())
-        self._gate.start()
+def _check(gate: Gate, request: Request) -> dict[str, Any]:
+    _authorise(gate, request)
+    verdict = gate.check(facts_module.decode(request.body(facts_module.MAX_BODY_BYTES)))
+    return {
+        "action": verdict.action,
+        "decision_id": verdict.decision_id,
+        "reason": verdict.reason,
+        "text": verdict.text,
+        "lane": verdict.lane,
+    }
 
-    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._gate is not None:
-            self._gate.stop()
 
-    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
-        try:
-            route = self._routes.get((scope.method, scope.path))
-            if route is None or self._gate is None:
-                raise NotFound(scope.path)
-            status, answer = 200, await route(self._gate, scope, protocol)
-        except BeffroiError as error:
-            status, answer = error.http_status, {"code": error.code, "message": str(error)}
-        protocol.response_bytes(status, _HEADERS, msgspec.json.encode(answer))
-
-    async def _check(self, gate: Gate, scope: Scope, protocol: HTTPProtocol) -> _Answer:
-        _authorise(gate, scope)
-        facts = facts_module.decode(await _body(scope, protocol, facts_module.MAX_BODY_BYTES))
-        # In a thread: it waits for the disk.
-        verdict = await asyncio.get_running_loop().run_in_executor(None, gate.check, facts)
-        return {
-            "action": verdict.action,
-            "decision_id": verdict.decision_id,
-            "reason": verdict.reason,
-            "text": verdict.text,
-            "lane": verdict.lane,
-        }
-
-    async def _authpolicy(self, gate: Gate, scope: Scope, protocol: HTTPProtocol) -> _Answer:
-        _authorise(gate, scope)
-        body = await _body(scope, protocol, MAX_POLICY_BYTES)
-        command = parse_qs(scope.query_string).get("command", [""])[-1]
-        try:
-            attempt = msgspec.json.decode(body, type=_Policy)
-        except (msgspec.MsgspecError, ValueError):
-            return {"status": 0, "msg": ""}
-        if command == "allow" and gate.refuses(attempt.remote, attempt.login):
-            return {"status": -1, "msg": "blocked by collective immunity"}
-        if command == "report" and attempt.success:
-            gate.signed_in(attempt)
-        elif command == "report" and not attempt.policy_reject:
-            gate.sign_in_failed(attempt)
+def _authpolicy(gate: Gate, request: Request) -> dict[str, Any]:
+    _authorise(gate, request)
+    body = request.body(MAX_POLICY_BYTES)
+    command = parse_qs(request.query).get("command", [""])[-1]
+    try:
+        attempt = msgspec.json.decode(body, type=_Policy)
+    except (msgspec.MsgspecError, ValueError):
         return {"status": 0, "msg": ""}
-
-    async def _healthz(self, gate: Gate, scope: Scope, protocol: HTTPProtocol) -> _Answer:
-        return {
-            "stream": gate.follower.connected,
-            "stale": gate.follower.stale(),
-            "versions": {c: list(v) for c, v in gate.follower.versions().items()},
-            "lists_missing": gate.follower.missing_lists(),
-            "spooled": gate.spool.count(),
-        }
+    if command == "allow" and gate.refuses(attempt.remote, attempt.login):
+        return {"status": -1, "msg": "blocked by collective immunity"}
+    if command == "report" and attempt.success:
+        gate.signed_in(attempt)
+    elif command == "report" and not attempt.policy_reject:
+        gate.sign_in_failed(attempt)
+    return {"status": 0, "msg": ""}
 
 
-def _authorise(gate: Gate, scope: Scope) -> None:
+def _healthz(gate: Gate, request: Request) -> dict[str, Any]:
+    return {
+        "stream": gate.follower.connected,
+        "stale": gate.follower.stale(),
+        "versions": {c: list(v) for c, v in gate.follower.versions().items()},
+        "lists_missing": gate.follower.missing_lists(),
+        "spooled": gate.spool.count(),
+    }
+
+
+_ROUTES = {
+    ("POST", "/check"): _check,
+    ("POST", "/authpolicy"): _authpolicy,
+    ("GET", "/healthz"): _healthz,
+}
+
+
+def _authorise(gate: Gate, request: Request) -> None:
     """Errors: NotAllowed."""
-    if not hmac.compare_digest(gate.key, scope.headers.get(KEY_HEADER, "").encode("utf-8", "replace")):
+    if not hmac.compare_digest(gate.key, request.headers.get(KEY_HEADER, "").encode("utf-8", "replace")):
         raise NotAllowed("the key of the engines is missing")
-
-
-async def _body(scope: Scope, protocol: HTTPProtocol, limit_bytes: int) -> bytes:
-    """Errors: TooLarge, also where no length is announced."""
-    length = scope.headers.get("content-length", "")
-    if not (length.isascii() and length.isdecimal() and int(length) <= limit_bytes):
-        raise TooLarge(limit_bytes)
-    return bytes(await protocol())
-
-
-app = App()
