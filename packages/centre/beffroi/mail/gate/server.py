@@ -3,8 +3,8 @@
 Purpose: a mail is the work of one thread from its request to its answer. An event loop and a framework between them
          change threads five times a mail, and cost more than check and evidence.
 Process: mailgate, loopback only.
-Hostile: whatever runs on this machine may connect; who does not show the key is told nothing (``app``). Heads, bodies,
-         silence and connections are bounded; of HTTP only bodies with a Content-Length are understood.
+Hostile: whatever runs on this machine may connect; httptools (the parser of Node.js) reads it, and who does not show
+         the key is told nothing (``app``). Heads, bodies, silence and connections are bounded; one request at a time.
 Fails:   what is not understood gets 400, and its connection ends. Stopping lets requests in hand have their answer.
 Source:  RFC 9112.
 """
@@ -16,10 +16,11 @@ import logging
 import socket
 import socketserver
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 import msgspec
 
 from beffroi.lib.errors import BeffroiError, TooLarge
@@ -28,7 +29,8 @@ CONNECTIONS = 512
 """rspamd holds one for each mail that it looks at at the same time, Dovecot some."""
 SILENCE_S = 120.0
 """rspamd itself ends a connection that it has not used for 65 s: a question never meets one that just ends."""
-MAX_LINE_BYTES, MAX_HEADERS = 8192, 64
+MAX_HEAD_BYTES = 16_384
+_READ_BYTES = 65_536
 log = logging.getLogger("beffroi.mailgate")
 
 
@@ -39,57 +41,79 @@ class RequestMalformed(BeffroiError):
     http_status = 400
 
 
+class _Message:
+    """What httptools has read of one request. Names of headers in lower case."""
+
+    def __init__(self) -> None:
+        self.target, self.body = b"", bytearray()
+        self.headers: dict[str, str] = {}
+        self.begun = self.head_complete = self.complete = False
+
+    def on_message_begin(self) -> None:
+        if self.begun:
+            raise RequestMalformed  # the next one, before this one has its answer
+        self.begun = True
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self.head_complete = True
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+
 class Request:
     """``headers``: names in lower case. ``path`` without ``query``."""
 
-    def __init__(self, stream: Any, method: str, target: str, headers: Mapping[str, str]) -> None:
-        """Errors: RequestMalformed."""
-        self.method, self.headers, self._stream = method, headers, stream
-        self.path, _, self.query = target.partition("?")
-        length = headers.get("content-length", "0")
-        if "transfer-encoding" in headers or not (
-            length.isascii() and length.isdecimal() and len(length) < 12
-        ):
+    def __init__(self, connection: socket.socket) -> None:
+        """Read a head. Errors: RequestMalformed; EOFError where nothing comes any more."""
+        self._connection, self._message = connection, _Message()
+        self._parser = httptools.HttpRequestParser(self._message)
+        read_bytes = 0
+        while not self._message.head_complete:
+            read_bytes += (got := self._receive())
+            if not got and not read_bytes:
+                raise EOFError
+            if not got or (read_bytes > MAX_HEAD_BYTES and not self._message.head_complete):
+                raise RequestMalformed
+        if self._parser.get_http_version() not in ("1.0", "1.1"):
             raise RequestMalformed
-        self.unread_bytes = int(length)
+        self.method = self._parser.get_method().decode("ascii")
+        self.headers = self._message.headers
+        self.path, _, self.query = self._message.target.decode("latin-1").partition("?")
 
     def body(self, limit_bytes: int) -> bytes:
-        """Once. Errors: TooLarge, RequestMalformed (it ended before its length)."""
-        if self.unread_bytes > limit_bytes:
-            raise TooLarge(limit_bytes)
-        length, self.unread_bytes = self.unread_bytes, 0
-        body: bytes = self._stream.read(length)
-        if len(body) < length:
-            raise RequestMalformed
-        return body
+        """Errors: TooLarge, RequestMalformed (it ended before its length)."""
+        message = self._message
+        announced = message.headers.get("content-length", "")
+        while len(message.body) <= limit_bytes and int(announced or 0) <= limit_bytes:
+            if message.complete:
+                return bytes(message.body)
+            if not self._receive():
+                raise RequestMalformed
+        raise TooLarge(limit_bytes)
 
+    @property
+    def keeps_connection(self) -> bool:
+        """Whether the next request may follow: all of this one was read, and its client wants to go on."""
+        return self._message.complete and self._parser.should_keep_alive()
 
-def read_request(stream: Any) -> Request | None:
-    """The next request of a connection; None at its end. Errors: RequestMalformed."""
-    first = _line(stream)
-    if not first:
-        return None
-    words = first.rstrip("\r\n").split(" ")
-    if len(words) != 3 or words[2] not in ("HTTP/1.1", "HTTP/1.0"):
-        raise RequestMalformed
-    headers: dict[str, str] = {}
-    for _ in range(MAX_HEADERS + 1):
-        line = _line(stream).rstrip("\r\n")
-        if not line:
-            return Request(stream, words[0], words[1], headers)
-        name, colon, value = line.partition(":")
-        # Two lengths, or a name with a space: two programs would read two requests.
-        if not colon or name != name.strip() or name.lower() in headers:
-            raise RequestMalformed
-        headers[name.lower()] = value.strip()
-    raise RequestMalformed
-
-
-def _line(stream: Any) -> str:
-    line: bytes = stream.readline(MAX_LINE_BYTES)
-    if line and not line.endswith(b"\n"):
-        raise RequestMalformed
-    return line.decode("latin-1")
+    def _receive(self) -> int:
+        """Read some; return how many bytes, 0 at the end. Errors: RequestMalformed, OSError (silent for too long)."""
+        data = self._connection.recv(_READ_BYTES)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            raise RequestMalformed from None
+        return len(data)
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -132,30 +156,27 @@ class Server(socketserver.ThreadingTCPServer):
         self.server_close()  # waits for the threads
 
 
-class _Connection(socketserver.StreamRequestHandler):
+class _Connection(socketserver.BaseRequestHandler):
     server: Server
-    timeout = SILENCE_S
-    disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        self.request.settimeout(SILENCE_S)
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
 
     def handle(self) -> None:
-        with contextlib.suppress(OSError):  # silent for too long, or gone
+        with contextlib.suppress(EOFError, OSError):  # gone, or silent for too long
             while not self.server.stopping and self._one():
                 pass
 
     def _one(self) -> bool:
-        """Answer one request; False when the connection ends with it."""
+        """Answer one request; False when the connection ends with it. Errors: EOFError, OSError."""
+        keep = False
         try:
-            request = read_request(self.rfile)
-        except BeffroiError as error:
-            self._send(error.http_status, _told(error), keep=False)
-            return False
-        if request is None:
-            return False
-        try:
+            request = Request(self.request)
             status, answer = HTTPStatus.OK.value, self.server.answer(request)
+            keep = request.keeps_connection
         except BeffroiError as error:
-            status, answer = error.http_status, _told(error)
-        keep = not request.unread_bytes and request.headers.get("connection", "").lower() != "close"
+            status, answer = error.http_status, {"code": error.code, "message": str(error)}
         self._send(status, answer, keep=keep)
         return keep
 
@@ -166,8 +187,4 @@ class _Connection(socketserver.StreamRequestHandler):
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
             f"connection: {'keep-alive' if keep else 'close'}\r\ncontent-length: {len(body)}\r\n\r\n"
         )
-        self.connection.sendall(head.encode("ascii") + body)
-
-
-def _told(error: BeffroiError) -> dict[str, str]:
-    return {"code": error.code, "message": str(error)}
+        self.request.sendall(head.encode("ascii") + body)
