@@ -35,7 +35,7 @@ from bench.bare import ENGINES, bare_engines
 from bench.mail_clients import SENDERS
 from bench.rows import Row
 
-OURS = ("mailgate", "remediation")
+OURS = ("mailgate", "remediation", "sources")
 """What each mail costs beside the engines: its check and its evidence, its entry in the record of deliveries."""
 SESSIONS, SIZE_BYTES = 20, 10_000
 WARM_UP = 200

@@ -17,7 +17,7 @@ from beffroi.lib.errors import Invalid, NotAllowed, NotFound
 from beffroi.mail import deleted, folders
 from beffroi.mail.models import Mailbox
 from beffroi.mail.quota import actions, counting, queries
-from beffroi.mail.quota.models import MailboxRoom
+from beffroi.mail.quota.models import CollectiviteRoom, MailboxRoom
 from beffroi.mail.quota.rules import MIB, Room
 from beffroi.portal import room_words
 
@@ -189,13 +189,38 @@ def test_mailboxes_that_just_got_mail_are_counted_first(box: Mailbox, beaune: Co
     from tests.fixtures_portal import deliver
 
     takes(box, 0)
-    MailboxRoom.objects.update(counted_at=clock.now() - timedelta(minutes=5))
+    MailboxRoom.objects.update(counted_at=clock.now() - timedelta(minutes=61))
     never = Mailbox.objects.create(
         collectivite_id=beaune.id, address="a@beaune.test", crypt_key="-", ready_at=clock.now()
     )
     assert [one.id for one in counting._due()] == [never.id, box.id]
     deliver(box, "msg_" + "7" * 26)
     assert [one.id for one in counting._due()] == [box.id, never.id]
+
+
+def test_a_mailbox_that_got_mail_is_counted_after_ten_minutes_and_where_room_is_short_after_one(
+    box: Mailbox, beaune: Commune, nuits: Commune
+) -> None:
+    from tests.fixtures_portal import deliver
+
+    neighbour = own_mailbox(nuits)
+    Mailbox.objects.filter(pk=neighbour.pk).update(ready_at=clock.now())
+    for one in (box, neighbour):
+        takes(one, 79 * MIB)
+    MailboxRoom.objects.filter(pk=neighbour.id).update(counted_at=clock.now() - timedelta(minutes=59))
+    deliver(box, "msg_" + "7" * 26)
+    for minutes, percent, due in (
+        (0, 79, False),
+        (2, 79, False),
+        (2, 80, True),
+        (0, 80, False),
+        (11, 79, True),
+    ):
+        MailboxRoom.objects.filter(pk=box.id).update(
+            used_bytes=percent * MIB, counted_at=clock.now() - timedelta(minutes=minutes)
+        )
+        CollectiviteRoom.objects.update_or_create(pk=beaune.id, defaults={"limit_mib": 100})
+        assert [one.id for one in counting._due()] == ([box.id] if due else [])
 
 
 def test_nothing_deleted_goes_for_good_while_the_clock_is_in_doubt(

@@ -1,53 +1,60 @@
 """``python -m beffroi.mail.gate``: run mailgate until SIGTERM.
 
-Process: mailgate. Granian serves inside this one process: nothing is left behind when it is killed.
+Process: mailgate.
 Fails:   a stop always ends: what was acknowledged is in the spool, so after STOP_AT_MOST_S it simply leaves.
 """
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import logging
+import os
+import signal
 import sys
-
-from granian.constants import HTTPModes, Interfaces
-from granian.log import LogLevels
-from granian.server.embed import Server
+import threading
 
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
-from beffroi.lib.serving import leave, until_stopped
-from beffroi.mail.gate.app import app
+from beffroi.lib.serving import leave
+from beffroi.mail.gate import app
+from beffroi.mail.gate.server import Server
 
 ADDRESS = "127.0.0.1"
-BACKPRESSURE = 1024
 STOP_AT_MOST_S = 6.0
 
 
-async def run(config: Config) -> int:
+def run(config: Config) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code, 1 when the server ended by itself."""
-    server = Server(
-        app,
-        address=ADDRESS,
-        port=config.mailgate_port,
-        interface=Interfaces.ASGI,
-        http=HTTPModes.http1,
-        websockets=False,
-        backpressure=BACKPRESSURE,
-        log_level=LogLevels.warning,
-    )
-    serving = asyncio.create_task(server.serve())
-    told = await until_stopped(serving, stop_at_most_s=STOP_AT_MOST_S)
-    if not serving.done():
-        server.stop()  # type: ignore[no-untyped-call]
-    await serving
-    return 0 if told else 1
+    # No handlers: what a handler sets may be locked by the very thread that it interrupts.
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # threads take it over
+    gate = app.Gate(config)
+    server = Server((ADDRESS, config.mailgate_port), functools.partial(app.answer, gate))
+    failed = threading.Event()
+
+    def serve() -> None:
+        try:
+            server.serve_forever()
+        except BaseException:
+            failed.set()
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise
+
+    gate.start()
+    threading.Thread(target=serve, name="mailgate-door", daemon=True).start()
+    signal.sigwait(ends)
+    guard = threading.Timer(STOP_AT_MOST_S, os._exit, (0,))
+    guard.daemon = True
+    guard.start()
+    server.stop()
+    gate.stop()
+    return 1 if failed.is_set() else 0
 
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        return asyncio.run(run(load()))
+        return run(load())
     except BeffroiError as error:
         sys.stderr.write(f"{error.code}: {error}\n")
         return 1

@@ -12,28 +12,23 @@ Source:  docs/internals/mail-engines.md; weakforced's protocol for /authpolicy (
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator
 from beffroi_protocol.messages import Entry
 from beffroi_protocol.table import every_overlay
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from beffroi.core.planes.follower import Follower, door_follower
 from beffroi.lib import clock
-from beffroi.lib.config import Config, load
-from beffroi.lib.errors import BeffroiError, NotAllowed, TooLarge
+from beffroi.lib.config import Config
+from beffroi.lib.errors import NotAllowed, NotFound
 from beffroi.mail.gate import attachments, bank, relays
 from beffroi.mail.gate import facts as facts_module
 from beffroi.mail.gate.aliases import Aliases
@@ -45,6 +40,7 @@ from beffroi.mail.gate.policies import Policies
 from beffroi.mail.gate.relays import Relays
 from beffroi.mail.gate.rules import Verdict, judge, with_findings
 from beffroi.mail.gate.sending import HELD_TEXT, Held, Limits, Sent
+from beffroi.mail.gate.server import Request
 from beffroi.mail.gate.sign_ins import SignIns
 from beffroi.mail.gate.spool import Spool, SpoolUnavailable
 from beffroi.mail.gate.store import Drain, record_of
@@ -102,6 +98,17 @@ class Gate:
         self.probe = config.probe_address
         self.contain_at = config.sending_contain_refusals
         self.drain = Drain(config, self.spool, self.failures, self.sign_ins, self.sent)
+
+    def start(self) -> None:
+        self.follower.start()
+        self.drain.start()
+
+    def stop(self) -> None:
+        self.follower.stop()
+        self.drain.stop()
+        self.spool.close()
+        self.sent.close()
+        self.exits.close()
 
     def check(self, facts: Facts) -> Verdict:
         """Judge and keep the evidence. Errors: SpoolUnavailable (the verdict would be "none")."""
@@ -226,96 +233,62 @@ class Gate:
             return False
 
 
-@contextlib.asynccontextmanager
-async def _life(app: Starlette) -> AsyncIterator[None]:
-    gate = Gate(load())
-    app.state.gate = gate
-    gate.follower.start()
-    gate.drain.start()
-    try:
-        yield
-    finally:
-        gate.follower.stop()
-        gate.drain.stop()
-        gate.spool.close()
-        gate.sent.close()
-        gate.exits.close()
+def answer(gate: Gate, request: Request) -> dict[str, Any]:
+    """What the engines are told. Errors: NotAllowed, NotFound, TooLarge, RequestMalformed, FactsMalformed,
+    SpoolUnavailable."""
+    route = _ROUTES.get((request.method, request.path))
+    if route is None:
+        raise NotFound("address")
+    return route(gate, request)
 
 
-async def _check(request: Request) -> Response:
-    gate = _authorised(request)
-    facts = facts_module.decode(await _body(request, facts_module.MAX_BODY_BYTES))
-    verdict = await run_in_threadpool(gate.check, facts)
-    return JSONResponse(
-        {
-            "action": verdict.action,
-            "decision_id": verdict.decision_id,
-            "reason": verdict.reason,
-            "text": verdict.text,
-            "lane": verdict.lane,
-        }
-    )
+def _check(gate: Gate, request: Request) -> dict[str, Any]:
+    _authorise(gate, request)
+    verdict = gate.check(facts_module.decode(request.body(facts_module.MAX_BODY_BYTES)))
+    return {
+        "action": verdict.action,
+        "decision_id": verdict.decision_id,
+        "reason": verdict.reason,
+        "text": verdict.text,
+        "lane": verdict.lane,
+    }
 
 
-async def _authpolicy(request: Request) -> Response:
-    gate = _authorised(request)
-    body = await _body(request, MAX_POLICY_BYTES)
-    command = request.query_params.get("command")
+def _authpolicy(gate: Gate, request: Request) -> dict[str, Any]:
+    _authorise(gate, request)
+    body = request.body(MAX_POLICY_BYTES)
+    command = parse_qs(request.query).get("command", [""])[-1]
     try:
         attempt = msgspec.json.decode(body, type=_Policy)
     except (msgspec.MsgspecError, ValueError):
-        return JSONResponse({"status": 0, "msg": ""})
+        return {"status": 0, "msg": ""}
     if command == "allow" and gate.refuses(attempt.remote, attempt.login):
-        return JSONResponse({"status": -1, "msg": "blocked by collective immunity"})
+        return {"status": -1, "msg": "blocked by collective immunity"}
     if command == "report" and attempt.success:
         gate.signed_in(attempt)
     elif command == "report" and not attempt.policy_reject:
         gate.sign_in_failed(attempt)
-    return JSONResponse({"status": 0, "msg": ""})
+    return {"status": 0, "msg": ""}
 
 
-async def _healthz(request: Request) -> Response:
-    gate: Gate = request.app.state.gate
-    return JSONResponse(
-        {
-            "stream": gate.follower.connected,
-            "stale": gate.follower.stale(),
-            "versions": {c: list(v) for c, v in gate.follower.versions().items()},
-            "lists_missing": gate.follower.missing_lists(),
-            "spooled": gate.spool.count(),
-        }
-    )
+def _healthz(gate: Gate, request: Request) -> dict[str, Any]:
+    return {
+        "stream": gate.follower.connected,
+        "stale": gate.follower.stale(),
+        "versions": {c: list(v) for c, v in gate.follower.versions().items()},
+        "lists_missing": gate.follower.missing_lists(),
+        "spooled": gate.spool.count(),
+    }
 
 
-def _authorised(request: Request) -> Gate:
+_ROUTES = {
+    ("POST", "/check"): _check,
+    ("POST", "/authpolicy"): _authpolicy,
+    ("GET", "/healthz"): _healthz,
+}
+
+
+def _authorise(gate: Gate, request: Request) -> None:
     """Errors: NotAllowed."""
-    gate: Gate = request.app.state.gate
     if not hmac.compare_digest(gate.key, request.headers.get(KEY_HEADER, "").encode("utf-8", "replace")):
         raise NotAllowed("the key of the engines is missing")
-    return gate
-
-
-async def _body(request: Request, limit_bytes: int) -> bytes:
-    """Errors: TooLarge."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit_bytes:
-            raise TooLarge(limit_bytes)
-    return bytes(body)
-
-
-async def _problem(_: Request, error: Exception) -> Response:
-    assert isinstance(error, BeffroiError)
-    return JSONResponse({"code": error.code, "message": str(error)}, status_code=error.http_status)
-
-
-app = Starlette(
-    routes=[
-        Route("/check", _check, methods=["POST"]),
-        Route("/authpolicy", _authpolicy, methods=["POST"]),
-        Route("/healthz", _healthz, methods=["GET"]),
-    ],
-    exception_handlers={BeffroiError: _problem},
-    lifespan=_life,
-)

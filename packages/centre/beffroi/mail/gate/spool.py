@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 from beffroi.lib.errors import Unavailable
@@ -46,9 +45,10 @@ class Spool:
                 "SELECT seq, record FROM spool ORDER BY seq LIMIT ?", (limit,)
             ).fetchall()
 
-    def remove(self, sequences: Sequence[int]) -> None:
+    def remove_to(self, sequence: int) -> None:
+        """Remove this record and all before it, in one transaction: each waits for the disk, and with it who puts."""
         with self._lock:
-            self._connection.executemany("DELETE FROM spool WHERE seq = ?", [(s,) for s in sequences])
+            self._connection.execute("DELETE FROM spool WHERE seq <= ?", (sequence,))
 
     def count(self) -> int:
         with self._lock:

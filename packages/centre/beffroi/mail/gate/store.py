@@ -126,9 +126,8 @@ class Drain:
             return 0
         database = self._connected()
         with database.transaction():
-            for _, data in rows:
-                self._insert(database, data)
-        self._spool.remove([seq for seq, _ in rows])
+            self._insert(database, [msgspec.json.decode(data, type=Record) for _, data in rows])
+        self._spool.remove_to(rows[-1][0])
         return len(rows)
 
     def tell_failures(self) -> int:
@@ -168,55 +167,67 @@ class Drain:
             self._database = connect(self._config.database)
         return self._database
 
-    def _insert(self, database: Database, data: bytes) -> None:
-        record = msgspec.json.decode(data, type=Record)
-        facts, message_id = record.facts, record.facts.id
-        if database.execute("SELECT 1 FROM mail_message WHERE id = ?", (message_id,)):
-            return
-        received = datetime.fromtimestamp(record.received_at, UTC)
-        database.execute(
+    def _insert(self, database: Database, records: Sequence[Record]) -> None:
+        """Rows of all of them by table: a statement costs more than a row. What is there already is left out."""
+        known = {
+            record.facts.id
+            for record in records
+            if database.execute("SELECT 1 FROM mail_message WHERE id = ?", (record.facts.id,))
+        }
+        new = {record.facts.id: record for record in records if record.facts.id not in known}
+        database.executemany(
             "INSERT INTO mail_message (id, received_at, message_id, message_id_hash, sender, client_ip, helo,"
             " verdict) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                message_id,
-                received,
-                facts_module.bare_message_id(facts.message_id),
-                facts.message_id_hash,
-                facts.sender[:320],
-                facts.client_ip[:45],
-                facts.helo[:255],
-                msgspec.json.encode(record.verdict).decode(),
-            ),
+            [_message(record) for record in new.values()],
         )
         database.executemany(
             "INSERT INTO mail_observation (message_id, kind, value, role) VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO NOTHING",
             [
-                (message_id, str(o.indicator.kind), o.indicator.value, o.role)
-                for o in facts_module.observations(facts)
+                (id_, str(o.indicator.kind), o.indicator.value, o.role)
+                for id_, record in new.items()
+                for o in facts_module.observations(record.facts)
             ],
         )
-        addresses = facts_module.recipients(facts)
+        addresses = {id_: facts_module.recipients(record.facts) for id_, record in new.items()}
         database.executemany(
             "INSERT INTO mail_recipient (message_id, address) VALUES (?, ?) ON CONFLICT DO NOTHING",
-            [(message_id, address) for address in addresses],
+            [(id_, address) for id_, named in addresses.items() for address in named],
         )
-        _keep_bank_details(database, message_id, received, record.bank)
-        if facts.signed_in and self._config.outgoing_mail:
-            domains = sorted({one.rpartition("@")[2] for one in addresses})[:MAX_DOMAINS]
-            outbox.publish(database, LEAVING, {"domains": domains}, run=self._config.run)
+        _keep_bank_details(database, [record for record in new.values() if record.bank])
+        for id_, record in new.items():
+            if record.facts.signed_in and self._config.outgoing_mail:
+                domains = sorted({one.rpartition("@")[2] for one in addresses[id_]})[:MAX_DOMAINS]
+                outbox.publish(database, LEAVING, {"domains": domains}, run=self._config.run)
 
 
-def _keep_bank_details(database: Database, message_id: str, received: datetime, seen: Sequence[Seen]) -> None:
-    """Which pairs of sender and IBAN this message names; a pair is there once, with the time of its first mail."""
+def _message(record: Record) -> tuple[object, ...]:
+    facts = record.facts
+    return (
+        facts.id,
+        datetime.fromtimestamp(record.received_at, UTC),
+        facts_module.bare_message_id(facts.message_id),
+        facts.message_id_hash,
+        facts.sender[:320],
+        facts.client_ip[:45],
+        facts.helo[:255],
+        msgspec.json.encode(record.verdict).decode(),
+    )
+
+
+def _keep_bank_details(database: Database, records: Sequence[Record]) -> None:
+    """Which pairs of sender and IBAN these messages name; a pair is there once, with the time of its first mail."""
+    if not records:
+        return
+    named = [(r.facts.id, datetime.fromtimestamp(r.received_at, UTC), s) for r in records for s in r.bank]
     database.executemany(
         "INSERT INTO mail_bank_detail (pair, collectivite_id, sender, kind, proved, first_seen_at, last_seen_at,"
         " confirmed_by) VALUES (?, ?, ?, ?, ?, ?, ?, '') ON CONFLICT (pair) DO UPDATE SET"
         " last_seen_at = excluded.last_seen_at",
-        [(s.pair, s.collectivite_id, s.sender, s.kind, s.proved, received, received) for s in seen],
+        [(s.pair, s.collectivite_id, s.sender, s.kind, s.proved, at, at) for _, at, s in named],
     )
     database.executemany(
         "INSERT INTO mail_bank_mention (message_id, collectivite_id, pair, announces, seen_at)"
         " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        [(message_id, s.collectivite_id, s.pair, s.announces, received) for s in seen],
+        [(id_, s.collectivite_id, s.pair, s.announces, at) for id_, at, s in named],
     )

@@ -1,7 +1,8 @@
 """How much each mailbox holds, from Dovecot, a slice at a time; and which collectivités are full, for Postfix.
 
-Process: sources: nobody waits for it. A mailbox that just got mail is counted within a minute or two, the others in
-         turn; Dovecot itself knows the exact figure of each mailbox at each mail.
+Process: sources: nobody waits for it. Mailboxes that got mail come first, each again after ten minutes at the earliest;
+         the others in turn, after an hour: Dovecot itself knows the exact figure of each at each mail, and a count
+         costs it as much as a tenth of a delivery. Where a collectivité is filling up, after a minute.
 Fails:   Dovecot away: the figures before stay (DoveadmUnavailable is retryable); so does what Postfix refuses.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import F, OuterRef, Subquery
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 
 from beffroi.lib import clock
 from beffroi.mail import doveadm, projections
@@ -21,8 +22,9 @@ from beffroi.mail.quota import queries
 from beffroi.mail.quota.models import MailboxRoom
 
 SLICE = 100
-FRESH = timedelta(minutes=10)
-AGAIN = timedelta(seconds=60)
+AGAIN, AGAIN_STILL, AGAIN_FILLING = timedelta(minutes=10), timedelta(hours=1), timedelta(minutes=1)
+FRESH = 2 * AGAIN
+"""A mail of this time may be on no count yet."""
 
 
 def count() -> int:
@@ -51,16 +53,20 @@ def used_bytes(rows: Rows | None) -> int | None:
 def _due() -> list[Mailbox]:
     """Those that got mail lately, then those that were not looked at for longest."""
     counted = MailboxRoom.objects.filter(pk=OuterRef("pk")).values("counted_at")
+    now = clock.now()
+    filling = Q(counted__lt=now - AGAIN_FILLING, collectivite_id__in=queries.filling())
     boxes = (
         Mailbox.objects.filter(closed_at=None)
         .exclude(ready_at=None)
         .annotate(counted=Subquery(counted))
         .order_by(F("counted").asc(nulls_first=True), "id")
     )
-    now = clock.now()
+
+    def due(again: timedelta) -> QuerySet[Mailbox]:
+        return boxes.filter(Q(counted=None) | Q(counted__lt=now - again) | filling)
+
     lately = MailDelivery.objects.filter(delivered_at__gte=now - FRESH).values("mailbox_id")
-    fresh = boxes.filter(pk__in=lately).exclude(counted__gt=now - AGAIN)[:SLICE]
-    return _first([*fresh, *boxes[:SLICE]])
+    return _first([*due(AGAIN).filter(pk__in=lately)[:SLICE], *due(AGAIN_STILL)[:SLICE]])
 
 
 def _first(boxes: Iterable[Mailbox]) -> list[Mailbox]:

@@ -95,6 +95,12 @@ def rooms(collectivite_ids: Iterable[str]) -> dict[str, Room]:
     }
 
 
+def filling() -> list[str]:
+    """The collectivités whose people are told that there is little room left, as far as it is counted."""
+    used = Mailbox.objects.filter(closed_at=None).values_list("collectivite_id", flat=True).distinct()
+    return [one for one, room in rooms(used).items() if room.level]
+
+
 def full_domains() -> list[str]:
     """Domains of collectivités that take no more mail at present; for Postfix."""
     owners = dict(Domain.objects.values_list("name", "collectivite_id"))

@@ -104,7 +104,8 @@ local function text_of(value)
   if value == nil then return nil end
   local text = tostring(value)
   if #text > MAX_TEXT then text = text:sub(1, MAX_TEXT) end
-  if not rspamd_util.is_valid_utf8(text) then text = text:gsub("[\128-\255]", "?") end
+  -- The call costs 12 us, and nearly every text is ASCII.
+  if text:find("[\128-\255]") and not rspamd_util.is_valid_utf8(text) then text = text:gsub("[\128-\255]", "?") end
   return text
 end
 
@@ -226,8 +227,8 @@ end
 local function facts(task)
   local mime_from = (task:get_from("mime") or {})[1]
   local symbols = {}
-  for _, s in ipairs(task:get_symbols_all() or {}) do
-    if #symbols < MAX_SYMBOLS then symbols[#symbols + 1] = s.name end
+  for _, name in ipairs(task:get_symbols() or {}) do
+    if #symbols < MAX_SYMBOLS then symbols[#symbols + 1] = name end
   end
   local score, bank = task:get_metric_score("default"), content_of.bank(task, settings.bank_key, scanning.documents(task))
   return {
