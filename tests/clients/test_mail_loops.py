@@ -64,7 +64,7 @@ def test_two_absences_answer_each_other_no_second_time(
     away(other, nuits.agent)
     write(post, beaune, box, other, "Réunion")
     post.wait_count(box, 1)  # the answer of the one
-    asking = post.mailbox(beaune, beaune.colleague, "temoin")
+    asking = post.mailbox(beaune, beaune.agent, "temoin")
     write(post, beaune, asking, box, "Une question")
     post.wait_count(
         asking, 1
