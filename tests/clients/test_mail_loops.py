@@ -62,7 +62,7 @@ def test_two_absences_answer_each_other_no_second_time(
 ) -> None:
     away(box, beaune.agent)
     away(other, nuits.agent)
-    write(post, beaune, box, other, "Réunion")
+    write(post, beaune, box, other, "Reunion")
     post.wait_count(box, 1)  # the answer of the one
     asking = post.mailbox(beaune, beaune.agent, "temoin")
     write(post, beaune, asking, box, "Une question")
