@@ -323,6 +323,10 @@ FOUND: dict[str, tuple[bytes, str]] = {
         b"MIME-Version: 1.0\nContent-Type: multipart/mixed\n\n--b\n\n--b--\n",
         "Unreadable",
     ),
+    "mail with a name without end": (
+        attached_mail(part(EXE, named("=?utf-8?q?a?= " * 100_000))),
+        "Program Unreadable",
+    ),
     "mail with a program in its text": (
         attached_mail("Content-Type: text/plain\n\nbegin 644 a.exe\n#0V%T\n`\nend\n"),
         "Unreadable",

@@ -19,7 +19,7 @@ from email.message import Message
 from email.utils import collapse_rfc2231_value
 
 _ONCE = ("Content-Type", "Content-Transfer-Encoding", "Content-Disposition")
-_MAX_BOUNDARY = 70
+_MAX_BOUNDARY, _MAX_HEADER = 70, 8192
 # What a reader does with these is its own affair: files begin elsewhere, or nowhere.
 _UNCLEAR = (
     errors.MissingHeaderBodySeparatorDefect,
@@ -53,6 +53,11 @@ def look(data: bytes) -> Inside:
             continue
         content = part.get_payload(decode=True)
         if not isinstance(content, bytes):
+            continue
+        if any(len(str(part.get(name, ""))) > _MAX_HEADER for name in _ONCE):
+            # Python takes minutes to put a long name together.
+            found.clear = False
+            found.embedded.append(("", content))
             continue
         names = list(dict.fromkeys(_names(part)))
         if (
