@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import binascii
 import hashlib
 import struct
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import libarchive
 
-from tests.mail_files import EXE, OLE, SCRIPT, packed
+from tests.mail_files import EXE, OLE, SCRIPT, locked, packed
 
 IBAN = "FR76 3000 6000 0112 3456 7890 189"
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
@@ -62,6 +63,44 @@ def _entry(
     return (
         head + struct.pack("<III", _NONE, right, child) + clsid + bytes(20) + struct.pack("<IQ", start, size)
     )
+
+
+def saved_mail(name: str, content: bytes) -> bytes:
+    """A mail that Outlook saved (.msg), with one attached file."""
+    return ole({"__substg1.0_3707001F": name.encode("utf-16-le"), "__substg1.0_37010102": content})
+
+
+def tnef(*attributes: tuple[int, bytes]) -> bytes:
+    """A winmail.dat: attributes of the mail (level 1) and of attached files (level 2)."""
+    out = struct.pack("<IH", 0x223E9F78, 1)
+    for level, content in attributes:
+        out += (
+            struct.pack("<BII", level, 0x00018010, len(content))
+            + content
+            + struct.pack("<H", sum(content) & 0xFFFF)
+        )
+    return out
+
+
+def attached_mail(*parts: str, boundary: str = "b2") -> bytes:
+    """An .eml whose parts are given with their headers."""
+    inside = "".join(f"--{boundary}\n{part}\n" for part in parts)
+    head = f"From: a@b.example\nSubject: x\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary={boundary}\n\n"
+    return f"{head}{inside}--{boundary}--\n".encode()
+
+
+def part(content: bytes, *headers: str, kind: str = "application/octet-stream") -> str:
+    """One part in base64."""
+    head = "\n".join((f"Content-Type: {kind}", "Content-Transfer-Encoding: base64", *headers))
+    return f"{head}\n\n{base64.encodebytes(content).decode()}"
+
+
+def named(name: str) -> str:
+    return f'{_ATTACHED}="{name}"'
+
+
+_ATTACHED = "Content-Disposition: attachment; filename"
+PLAIN = "Content-Type: text/plain\n\nBonjour\n"
 
 
 def workbook(*sheets: int, password: bool = False) -> bytes:
@@ -233,6 +272,11 @@ HARMLESS: dict[str, bytes] = {
     "ppt": slides(macros=False),
     "photos": packed(**{f"photo{n}__jpg": b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40 for n in range(20)}),
     "old zip with accents": packed(delibXration__pdf=b"%PDF-1.4").replace(b"libXra", b"lib\x82ra"),
+    "mail": attached_mail(PLAIN, part(pdf(), named("compte rendu.pdf"))),
+    "mail with a page as its text": attached_mail("Content-Type: text/html\n\n<p onclick=x>Bonjour</p>\n"),
+    "mail of Outlook": saved_mail("compte rendu.pdf", pdf()),
+    "winmail.dat without a file": tnef((1, b"x"), (1, bytes(300))),
+    "text with a header": b"Bonjour\nFrom: a@b.example\n\nVoici.\n",
     "picture with a zip behind it": b"\xff\xd8\xff\xe0" + bytes(99) + packed(a__txt=b"x"),
     "tar.gz": made("ustar", "gzip", {"a/compte.pdf": pdf(), "b.txt": b"Bonjour"}),
     "7z": made("7zip", "none", {"compte.pdf": pdf(), "b.docx": docx()}),
@@ -248,6 +292,53 @@ FOUND: dict[str, tuple[bytes, str]] = {
     "xls with a macro sheet": (workbook(0, 1), "Macro.Excel4"),
     "xlsm with a macro sheet": (xlsx(**{"xl/macrosheets/sheet1__xml": b"<xm:macrosheet/>"}), "Macro.Excel4"),
     "xls in a zip": (packed(facture__xls=workbook(1)), "Macro.Excel4"),
+    "mail with a program": (attached_mail(PLAIN, part(EXE, named("a.bin"))), "Program"),
+    "mail with a script": (
+        attached_mail(part(b"WScript.Echo(1)", f"{_ATTACHED}*=utf-8''a%2Ejs")),
+        "Program",
+    ),
+    "mail with a script of another name": (
+        attached_mail(part(b"WScript.Echo(1)", named("a.txt"), kind="application/octet-stream; name=a.js")),
+        "Program",
+    ),
+    "mail with macros in a mail in a zip": (
+        packed(a__eml=attached_mail(part(attached_mail(part(workbook(1), named("a.xls"))), named("b.eml")))),
+        "Macro.Excel4",
+    ),
+    "mail within a mail": (
+        attached_mail(f"Content-Type: message/rfc822\n\n{attached_mail(part(EXE), boundary='b3').decode()}"),
+        "Program",
+    ),
+    "mail with a page": (attached_mail(part(SCRIPT, named("a.html"), kind="text/html")), "ActivePage"),
+    "mail with a zip with a password": (
+        attached_mail(part(locked(packed(a__txt=b"x")), named("a.zip"))),
+        "Encrypted",
+    ),
+    "mail with a boundary for some": (
+        attached_mail(PLAIN).replace(b"--b2\n", b"--b2x\n" + part(EXE).encode() + b"\n--b2\n", 1),
+        "Unreadable",
+    ),
+    "mail with two kinds": (attached_mail(part(EXE, "Content-Type: text/plain")), "Program Unreadable"),
+    "mail without a boundary": (
+        b"MIME-Version: 1.0\nContent-Type: multipart/mixed\n\n--b\n\n--b--\n",
+        "Unreadable",
+    ),
+    "mail with a name without end": (
+        attached_mail(part(EXE, named("=?utf-8?q?a?= " * 100_000))),
+        "Program Unreadable",
+    ),
+    "mail with a program in its text": (
+        attached_mail("Content-Type: text/plain\n\nbegin 644 a.exe\n#0V%T\n`\nend\n"),
+        "Unreadable",
+    ),
+    "mail of Outlook with a program": (saved_mail("a.bin", EXE), "Program"),
+    "mail of Outlook with a script": (saved_mail("a.js", b"WScript.Echo(1)"), "Program"),
+    "mail of Outlook with macros": (
+        saved_mail("a.docm", docx(**{"word/vbaProject__bin": b"x"})),
+        "Macro.Vba",
+    ),
+    "winmail.dat with a file": (tnef((1, b"x"), (2, b"a.txt")), "Unreadable"),
+    "winmail.dat that is cut off": (tnef((1, bytes(99)))[:50], "Unreadable"),
     "docm": (docx(**{"word/vbaProject__bin": b"x"}), "Macro.Vba"),
     "doc in a zip": (packed(a__doc=ole({"WordDocument": b"x", "_VBA_PROJECT": b"x"})), "Macro.Vba"),
     "ppt with macros": (slides(macros=True), "Macro.Vba"),

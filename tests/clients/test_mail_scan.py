@@ -39,6 +39,10 @@ HELD = {
     "formulaire.pdf": (samples.LAUNCHES, "active_pdf", False),
     "grand.zip": (samples.bomb(), "nested", False),
     "casse.rar": (samples.rar("a.pdf", samples.pdf())[:60], "unreadable", False),
+    "demande.eml": (samples.FOUND["mail with a program"][0], "program", True),
+    "autre nom.bin": (samples.FOUND["mail with macros in a mail in a zip"][0], "macro", False),
+    "demande.msg": (samples.FOUND["mail of Outlook with macros"][0], "macro", False),
+    "winmail.dat": (samples.FOUND["winmail.dat with a file"][0], "unreadable", False),
 }
 ARRIVE = {
     "compte rendu.pdf": samples.pdf(),
@@ -48,6 +52,9 @@ ARRIVE = {
     "budget.ods": samples.ods(),
     "ancien.xls": samples.workbook(0),
     "photos.zip": samples.HARMLESS["photos"],
+    "demande.eml": samples.HARMLESS["mail"],
+    "demande.msg": samples.HARMLESS["mail of Outlook"],
+    "winmail.dat": samples.HARMLESS["winmail.dat without a file"],
 }
 
 

@@ -8,6 +8,7 @@ import ssl
 import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity import actions as identity
+from beffroi.core.identity.actions import IssuedAppPassword
 from beffroi.mail.models import Mailbox
 
 from tests import mail_shapes
@@ -29,12 +30,16 @@ def _open(post: Post, client: str = SENDER_IP) -> smtplib.SMTP:
     return smtp
 
 
-def _secret(commune: Commune, protocols: str) -> str:
+def _issued(commune: Commune, protocols: str = "imap,smtp") -> IssuedAppPassword:
     issued = identity.issue_app_password(
         actor=commune.agent, membership=commune.agent_membership, protocol_set=protocols, label="x"
     )
     run_pending("main")
-    return issued.secret
+    return issued
+
+
+def _secret(commune: Commune, protocols: str) -> str:
+    return _issued(commune, protocols).secret
 
 
 def _mail(sender: str, to: Mailbox) -> str:
@@ -65,6 +70,24 @@ def test_client_sends_as_nobody_else(post: Post, beaune: Commune, nuits: Commune
         with pytest.raises(smtplib.SMTPDataError):
             smtp.sendmail(box.address, [other.address], _mail(other.address, other))
     assert post.count(other) == 0
+
+
+def test_an_open_session_sends_nothing_more_once_its_password_is_revoked(
+    post: Post, beaune: Commune, nuits: Commune
+) -> None:
+    box, other = post.mailbox(beaune, beaune.agent, "moi"), post.mailbox(nuits, nuits.agent, "toi")
+    lost, kept = _issued(beaune), _issued(beaune)
+    with _open(post) as phone, _open(post) as computer:
+        phone.login(box.address, lost.secret)
+        computer.login(box.address, kept.secret)
+        for smtp in (phone, computer):
+            smtp.sendmail(box.address, [other.address], _mail(box.address, other))
+        identity.revoke_app_password(actor=beaune.agent, app_password=lost.record)
+        run_pending("main")
+        with pytest.raises(smtplib.SMTPRecipientsRefused, match="not owned"):
+            phone.sendmail(box.address, [other.address], _mail(box.address, other))
+        computer.sendmail(box.address, [other.address], _mail(box.address, other))
+    post.wait_count(other, 3)
 
 
 def test_account_password_and_password_for_imap_do_not_send(post: Post, beaune: Commune) -> None:

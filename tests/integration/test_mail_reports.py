@@ -90,8 +90,9 @@ def test_a_report_about_a_name_below_ours_is_about_ours(domain: Domain) -> None:
     assert DmarcReport.objects.get().domain_id == domain.id
 
 
-def test_what_another_process_wrote_is_judged_again(domain: Domain) -> None:
-    row = values.Row("not an address", 4, True, True, "none", "beaune.test")
+@pytest.mark.parametrize("address", ["not an address", "fe80::1%eth0", "2001:0db8::1"])
+def test_what_another_process_wrote_is_judged_again(domain: Domain, address: str) -> None:
+    row = values.Row(address, 4, True, True, "none", "beaune.test")
     report = values.Dmarc("o", "1", "beaune.test", begin_s(2), begin_s(1), "none", (row,))
     found = Read("google.com", True, "", (report,))
     assert consumers.take(found, asker=Asker("127.0.0.1", 9, 0.0)) == 0
@@ -110,10 +111,11 @@ def test_waiting_results_are_taken_in_and_deleted_a_link_is_not_followed(
     secret.write_text("{}")
     (folder / "1.json").symlink_to(secret)
     (folder / "2.json").write_text("no JSON")
+    (folder / "3.json").write_text('{"reporter":"a\\u0000b"}')
     consumers.take_waiting()
     assert list(folder.iterdir()) == []
     assert secret.exists()
-    assert ReportRefusal.objects.get().count == 2
+    assert ReportRefusal.objects.get().count == 3
 
 
 def test_a_new_source_of_many_mails_alarms_once_and_a_word_ends_it(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import zipfile
 from datetime import date, timedelta
 
 import pytest
-from beffroi.mail.reports import intake, opening, rules, values
+from beffroi.mail.reports import intake, opening, rules, tlsrpt, values
 from beffroi.mail.reports.rules import Kind, Source
 
 from tests import reports_samples as samples
@@ -164,8 +165,23 @@ def test_a_mail_that_is_too_large_is_not_parsed() -> None:
 def test_rows_that_say_nothing_usable_are_skipped_and_counted() -> None:
     bad: samples.Row = ("999.1.1.1", 4, True, True, "", "", "")
     none: samples.Row = (SPAMMER, 0, False, False, "", "", "")
-    [report] = read(samples.mail(samples.google([GOOD, bad, none], begin_s=BEGIN_S), "text/xml")).dmarc
-    assert (len(report.rows), report.skipped) == (1, 2)
+    zone: samples.Row = ("fe80::1%eth0", 4, True, True, "", "", "")
+    [report] = read(samples.mail(samples.google([GOOD, bad, none, zone], begin_s=BEGIN_S), "text/xml")).dmarc
+    assert (len(report.rows), report.skipped) == (1, 3)
+
+
+def test_a_reporters_name_has_no_signs_that_nobody_sees() -> None:
+    odd = samples.google([GOOD], begin_s=BEGIN_S).replace(
+        b"google.com<", "a&#x85;\u202egro.&#127;b<".encode()
+    )
+    [report] = read(samples.mail(odd, "text/xml")).dmarc
+    assert report.org == "a gro.b"
+    tls = samples.tls(begin_s=BEGIN_S)
+    name = json.loads(tls)["organization-name"]
+    [first, *_] = tlsrpt.read(
+        tls.replace(name.encode(), b"a\\u0000b\\u202ec", 1), now_s=BEGIN_S + samples.DAY_S
+    )
+    assert first.org == "abc"
 
 
 DAYS = [date(2026, 11, 1) + timedelta(days=n) for n in range(rules.CLEAN_REPORTED_DAYS)]

@@ -48,7 +48,11 @@ FULL_QUERY = (
     " AND NOT EXISTS (SELECT 1 FROM alias_live l WHERE l.address=alias.address"
     " AND l.target NOT IN (SELECT address FROM full_mailbox))"
 )
-SENDERS_QUERY = "SELECT target FROM alias_live WHERE address='%s' AND sends=1"
+SENDERS_QUERY = (
+    "SELECT target FROM alias_live WHERE address='%s' AND sends=1"
+    " UNION ALL SELECT login.login FROM alias_live JOIN login ON login.address=alias_live.target"
+    " WHERE alias_live.address='%s' AND sends=1"
+)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ CREATE TABLE IF NOT EXISTS held (account TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS owner (domain TEXT PRIMARY KEY, collectivite_id TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS relay (login TEXT PRIMARY KEY, version INTEGER NOT NULL, hour INTEGER NOT NULL,
   recipients TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS login (login TEXT PRIMARY KEY, address TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS login_address ON login (address);
 CREATE TABLE IF NOT EXISTS attachment_policy (collectivite_id TEXT PRIMARY KEY, allowed TEXT NOT NULL) WITHOUT ROWID;
 """
     + alias_routes.SCHEMA
@@ -102,11 +104,26 @@ def create(config: Config, *, python: _Owner, dovecot_gid: int, mail_gid: int) -
             connection.executescript(schema)
         os.chown(path, python.uid, gid)
         path.chmod(mode)
+    _put_logins(config)
     # What lies in it is of the folder's group (setgid), so that delivery, which is nobody else, may read it.
     scripts = folder / "sieve"
     scripts.mkdir(exist_ok=True)
     os.chown(scripts, python.uid, mail_gid)
     scripts.chmod(0o2750)
+
+
+def _put_logins(config: Config) -> None:
+    """Tell Postfix of each app password that Dovecot knows for submission."""
+    with _open(_folder(config) / "auth.sqlite") as auth:
+        known = auth.execute("SELECT address, id FROM app_password WHERE protocol = 'smtp'").fetchall()
+    with _routes(config) as routes:
+        for address, app_password_id in known:
+            _put_login(routes, address, app_password_id)
+
+
+def _put_login(routes: sqlite3.Connection, address: str, app_password_id: str) -> None:
+    login = f"{address}@{app_password_id}"
+    routes.execute("INSERT OR IGNORE INTO login (login, address) VALUES (?, ?)", (login, address))
 
 
 def put_mailbox_auth(config: Config, *, mailbox_id: str, address: str, pair: KeyPair) -> None:
@@ -243,6 +260,7 @@ def remove_mailbox(config: Config, *, mailbox_id: str, address: str) -> None:
     catch-all."""
     with _routes(config) as routes:
         routes.execute("DELETE FROM mailbox WHERE address = ?", (address,))
+        routes.execute("DELETE FROM login WHERE address = ?", (address,))
         routes.execute("INSERT OR IGNORE INTO reserved (address) VALUES (?)", (address,))
     with _open(_folder(config) / "auth.sqlite") as auth:
         auth.execute("DELETE FROM app_password WHERE address = ?", (address,))
@@ -273,7 +291,14 @@ def _any(path: Path, table: str, column: str, values: Collection[str]) -> bool:
 def put_app_password(
     config: Config, *, app_password_id: str, addresses: list[str], sha256: str, protocols: list[str]
 ) -> None:
-    """Let one app password open these mailboxes by these protocols (as Dovecot names them)."""
+    """Let one app password open these mailboxes by these protocols (as Dovecot names them).
+
+    What Postfix knows of it is only added to: a session of an account that is held is told so by the mail door.
+    """
+    if "smtp" in protocols:
+        with _routes(config) as routes:
+            for address in addresses:
+                _put_login(routes, address, app_password_id)
     with _open(_folder(config) / "auth.sqlite") as auth:
         auth.execute("DELETE FROM app_password WHERE id = ?", (app_password_id,))
         auth.executemany(
@@ -283,8 +308,13 @@ def put_app_password(
 
 
 def remove_app_password(config: Config, *, app_password_id: str) -> None:
+    """An open submission session of it sends no further mail: Postfix asks at each."""
     with _open(_folder(config) / "auth.sqlite") as auth:
         auth.execute("DELETE FROM app_password WHERE id = ?", (app_password_id,))
+    with _routes(config) as routes:
+        routes.execute(
+            "DELETE FROM login WHERE substr(login, -?) = ?", (len(app_password_id) + 1, f"@{app_password_id}")
+        )
 
 
 def put_own_script(config: Config, *, mailbox_id: str, script: str) -> None:

@@ -82,8 +82,8 @@ _FINDINGS: dict[str, Finding] = {
     ),
     kinds.UNREADABLE: Finding(
         gettext_lazy(
-            "Une pièce jointe est abîmée, ou trop volumineuse une fois dépliée : le contrôle n’a pas pu la lire"
-            " en entier."
+            "Une pièce jointe est abîmée, trop volumineuse une fois dépliée, ou dans un format que le contrôle "
+            "n’ouvre pas (winmail.dat) : il n’a pas pu la lire en entier."
         ),
         _IF_EXPECTED,
     ),

@@ -147,10 +147,15 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"CWS", "swf"),
     (b"ZWS", "swf"),
     (b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d", "one"),
+    (b"\x78\x9f\x3e\x22", "tnef"),
 )
 _PAGE = re.compile(
     rb"^(?:\s|<\?xml[^>]*>|<!--.{0,400}?-->)*<(?:!doctype\s+html|html|svg|script)\b", re.I | re.S
 )
+# The headers of a mail that carries more than a text, wherever they stand before its first empty line.
+_MAIL = re.compile(rb"^(?:mime-version|content-(?:type|transfer-encoding|disposition))[ \t]*:", re.I | re.M)
+_HEADER_END = re.compile(rb"\n\r?\n")
+_HEADER_BYTES = 1024 * 1024
 UNPACKED = _set("zip gz bz2 xz zst lz 7z rar cab tar iso xar lha")
 """Kinds, by content, that are opened to see what is inside."""
 
@@ -172,6 +177,9 @@ def detect(data: bytes) -> str:
         return "pdf"
     if _PAGE.match(plain(data[:4096])):
         return "html"
+    end = _HEADER_END.search(data, 0, _HEADER_BYTES)
+    if _MAIL.search(data, 0, end.start() + 1 if end else _HEADER_BYTES):
+        return "eml"
     # Programs find a zip by its end, whatever stands before it.
     if data.rfind(b"PK\x05\x06", -66_000) >= 0:
         return "zip"

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from beffroi.scan import archives, kinds, office, pdf, values
+from beffroi.scan import archives, kinds, letter, office, pdf, values
 from beffroi.scan.archives import Budget, TooMuch
 from beffroi.scan.kinds import File
 from beffroi.scan.values import Report
@@ -78,14 +78,19 @@ class _Look:
                 self.add(code)
 
     def _inside(self, data: bytes, extension: str, seen: _Seen, depth: int) -> None:
+        if kinds.is_page(extension, seen.kind) and kinds.is_active(data):
+            seen.flags.add("active")
         if seen.kind == "ole":
             self._ole(data, seen, depth)
         elif seen.kind == "pdf":
             self._pdf(data, seen, depth)
+        elif seen.kind == "eml":
+            self._mail(data, depth)
+        elif seen.kind == "tnef":
+            if self._read(lambda: letter.tnef_carries_files(data)) is not False:
+                self.add(kinds.UNREADABLE)
         elif seen.kind in kinds.UNPACKED:
             self._archive(data, seen, depth)
-        elif kinds.is_page(extension, seen.kind) and kinds.is_active(data):
-            seen.flags.add("active")
 
     def _rules(self, data: bytes) -> None:
         for code, rule in self._matches(data):
@@ -140,6 +145,13 @@ class _Look:
             seen.flags.add("encrypted")
         self._say(found.text)
         self._embedded(found.embedded, depth)
+
+    def _mail(self, data: bytes, depth: int) -> None:
+        found = self._read(lambda: letter.look(data))
+        if found is None or not found.clear:
+            self.add(kinds.UNREADABLE)
+        if found is not None:
+            self._embedded(found.embedded, depth)
 
     def _archive(self, data: bytes, seen: _Seen, depth: int) -> None:
         kind = seen.kind

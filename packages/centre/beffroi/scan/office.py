@@ -73,6 +73,24 @@ def _stream(name: str, path: list[str], ole: olefile.OleFileIO, found: Inside) -
             found.embedded.append(_native(content()))
         case "PACKAGE":
             found.embedded.append(("", content()))
+        case "__SUBSTG1.0_37010102":
+            found.kind = "msg"
+            found.embedded.append((_saved_name(path[:-1], ole), content()))
+
+
+def _saved_name(folder: list[str], ole: olefile.OleFileIO) -> str:
+    """The name of a file in a mail that Outlook saved: the long one, else the short one."""
+    for kind, encoding in (
+        ("3707001F", "utf-16-le"),
+        ("3707001E", "cp1252"),
+        ("3704001F", "utf-16-le"),
+        ("3704001E", "cp1252"),
+    ):
+        path = [*folder, f"__substg1.0_{kind}"]
+        if ole.exists(path):
+            with ole.openstream(path) as stream:
+                return bytes(stream.read(1024)).decode(encoding, "replace").rstrip("\0")
+    return ""
 
 
 def _records(book: bytes) -> Iterator[tuple[int, bytes]]:

@@ -10,12 +10,12 @@ Source:  RPNT v0.2.1, 10 July 2026.
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import socket
 import ssl
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
+from beffroi.lib import public
 from beffroi.mail.domains.asking import Asker
 
 HOPS = 5
@@ -71,7 +71,7 @@ def _same(host: str, domain: str) -> bool:
 def _get(scheme: str, host: str, path: str, asker: Asker, way: Way) -> tuple[str, int, str]:
     """(problem, status, Location)."""
     addresses = sorted(asker.addresses(host), key=lambda one: ":" in one)
-    allowed = [one for one in addresses if way.private or ipaddress.ip_address(one).is_global]
+    allowed = [one for one in addresses if way.private or public.is_public(public.reached(one))]
     if not allowed:
         return ("private" if addresses else "silent"), 0, ""
     secure = scheme == "https"

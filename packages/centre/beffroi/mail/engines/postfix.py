@@ -94,9 +94,11 @@ def write(config: Config) -> None:
     _write_map(etc / "senders.cf", paths.routes, alias_routes.SENDERS_QUERY)
     _write_map(etc / "closed.cf", paths.routes, alias_routes.CLOSED_QUERY)
     _write_map(etc / "full.cf", paths.routes, alias_routes.FULL_QUERY)
-    # Whose login may be whose sender: a mailbox's own, and that of a token which only sends (mail/tokens.py).
+    # Whose login may be whose sender: a mailbox's own, that of a token which only sends (mail/tokens.py), those of its
+    # app passwords. Asked at each mail, so that a session outlives none of them.
     own = f"SELECT address || ' ' || address || '{tokens.SENDING_ONLY}'"
-    _write_map(etc / "logins.cf", paths.routes, f"{own} FROM mailbox WHERE address='%s'")
+    app = "UNION ALL SELECT login.login FROM login JOIN mailbox USING (address) WHERE address='%s'"
+    _write_map(etc / "logins.cf", paths.routes, f"{own} FROM mailbox WHERE address='%s' {app}")
 
 
 def _fingerprint(certificate: Path) -> str:

@@ -98,6 +98,9 @@ def _overrides(config: Config) -> dict[str, str]:
             'control_socket = "$RUNDIR/control.sock mode=0600";\n'
             # Longer than the scanner of attached files takes, or a mail would go on without its answer.
             f"task_timeout = {SCAN_TIMEOUT_S + 5}s;\n"
+            # A worker that a mail keeps busy for about two minutes, as long as Postfix waits for it, is ended and
+            # started again: its mails come again (451).
+            "heartbeat_interval = 10s; heartbeats_loss_max = 4;\n"
             # All maps are files: one that changed is read after a tenth of this.
             "map_watch_interval = 30s;\n"
         ),

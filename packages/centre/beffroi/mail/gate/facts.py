@@ -140,7 +140,9 @@ def account(facts: Facts) -> str:
     """Who signed in to send it, or whose filter did, in lower case; "" for mail from elsewhere."""
     if facts.rescan or not (facts.signed_in or facts.by_filter):
         return ""
-    return (facts.user or facts.sender).lower().removesuffix(SENDING_ONLY)[:320]
+    login = (facts.user or facts.sender).lower()
+    # Behind the address stands what opened the session: a relay's token, or an app password.
+    return "@".join(login.split("@", 2)[:2])[:320]
 
 
 def relay_login(facts: Facts) -> str:

@@ -25,7 +25,7 @@ from typing import Any
 import imapclient
 from imapclient.exceptions import CapabilityError, IMAPClientAbortError, IMAPClientError, LoginError
 
-from beffroi.lib import clock
+from beffroi.lib import clock, public
 from beffroi.lib.config import Config
 from beffroi.mail.importing import letters
 from beffroi.mail.importing.errors import (
@@ -148,11 +148,10 @@ def _addresses(config: Config, where: Where) -> list[str]:
     networks = [ipaddress.ip_network(text) for text in config.import_networks.split()]
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for text in addresses:
-        address = ipaddress.ip_address(text.partition("%")[0])
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        if any(mapped in network for network in networks):
+        address = public.reached(text)
+        if any(address in network for network in networks):
             continue
-        if not mapped.is_global or mapped.is_multicast or where.port != PORTS.get(where.tls):
+        if not public.is_public(address) or where.port != PORTS.get(where.tls):
             raise AddressInside(where.host)
     return addresses
 

@@ -17,6 +17,7 @@ from xml.parsers import expat
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Kind, normalise
 
+from beffroi.mail.reports import values
 from beffroi.mail.reports.errors import Declared, TooMany, Unreadable
 from beffroi.mail.reports.values import MAX_COUNT, MAX_ROWS, MAX_TEXT, Dmarc, Row
 
@@ -65,7 +66,7 @@ class _Reader:
             self._text = (self._text + data)[:MAX_TEXT]
 
     def end(self, _name: str) -> None:
-        path, text = self._path, " ".join(self._text.split())
+        path, text = self._path, values.plain(self._text)
         self._text = ""
         if self._record is None:
             if text:
@@ -131,7 +132,7 @@ def _row(record: _Record, domain: str) -> Row | None:
         messages = int(texts.get("row/count", ""))
     except ValueError:
         return None
-    if not 0 < messages <= MAX_COUNT:
+    if "%" in address or not 0 < messages <= MAX_COUNT:  # an address with a zone is nobody's on the internet
         return None
     shown = texts.get("identifiers/header_from") or texts.get("identities/header_from") or domain
     disposition = texts.get("policy_evaluated/disposition", "none").lower()

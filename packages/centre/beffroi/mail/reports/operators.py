@@ -81,7 +81,8 @@ def network(address: str) -> str:
 
 
 def is_address(text: str) -> bool:
+    """In its usual spelling; one with a zone ("fe80::1%eth0") is nobody's on the internet."""
     try:
-        return str(ipaddress.ip_address(text)) == text
+        return "%" not in text and str(ipaddress.ip_address(text)) == text
     except ValueError:
         return False

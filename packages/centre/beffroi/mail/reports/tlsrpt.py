@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 
+from beffroi.mail.reports import values
 from beffroi.mail.reports.dmarc import name_of, span
 from beffroi.mail.reports.errors import NoReport, TooMany, Unreadable
-from beffroi.mail.reports.values import MAX_COUNT, MAX_FAILURES, MAX_REPORTS, MAX_TEXT, Tls, TlsFailure
+from beffroi.mail.reports.values import MAX_COUNT, MAX_FAILURES, MAX_REPORTS, Tls, TlsFailure
 
 POLICIES = ("sts", "tlsa", "no-policy-found")
 
@@ -85,7 +86,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return " ".join(value.split())[:MAX_TEXT] if isinstance(value, str) else ""
+    return values.plain(value) if isinstance(value, str) else ""
 
 
 def _count(value: Any) -> int:

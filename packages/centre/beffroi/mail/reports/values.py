@@ -54,6 +54,10 @@ class Dmarc(msgspec.Struct, frozen=True):
     skipped: int = 0
 
 
+_ZERO = rb"\u0000"
+"""As msgspec writes it; PostgreSQL keeps no text with it."""
+
+
 class TlsFailure(msgspec.Struct, frozen=True):
     """``kind``: a result type of RFC 8460 4.3; ``mx``: the server that was to receive."""
 
@@ -97,6 +101,11 @@ class Read(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     complaint: Complaint | None = None
 
 
+def plain(text: str) -> str:
+    """A sender's word as a page may show it and every database keeps it: no control signs, none that turn the order."""
+    return "".join(sign for sign in " ".join(text.split()) if sign.isprintable())[:MAX_TEXT]
+
+
 def root(state: Path) -> Path:
     return state / "reports"
 
@@ -116,7 +125,7 @@ def results(state: Path) -> Iterator[tuple[Path, Read]]:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             with os.fdopen(descriptor, "rb") as file:
                 data = file.read(MAX_ANSWER_BYTES + 1)
-            if len(data) > MAX_ANSWER_BYTES:
+            if len(data) > MAX_ANSWER_BYTES or _ZERO in data:
                 raise ValueError
             yield path, msgspec.json.decode(data, type=Read)
         except (OSError, ValueError, msgspec.MsgspecError):

@@ -10,10 +10,10 @@ Source:  RFC 8461, sections 2, 3 and 5; postconf(5) smtp_tls_policy_maps; TLS_RE
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 
+from beffroi.lib import public
 from beffroi.mail.domains import asking
 from beffroi.mail.domains.asking import Asker
 from beffroi.mail.domains.site import Way
@@ -96,7 +96,7 @@ def learn(before: Known, asker: Asker, way: Way, *, now_s: int) -> Known:
 def _fetched(domain: str, asker: Asker, way: Way) -> Policy | None:
     name = f"mta-sts.{domain}"
     for address in sorted(asker.addresses(name), key=lambda one: ":" in one)[:2]:
-        if way.private or ipaddress.ip_address(address).is_global:
+        if way.private or public.is_public(public.reached(address)):
             problem, text = asking.fetch_policy(name, address, way.https_port, authorities=way.authorities)
             return None if problem else parse(text)
     return None

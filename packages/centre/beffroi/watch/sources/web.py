@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import IO
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
+from beffroi.lib import public
 from beffroi.watch.sources.errors import (
     AddressInside,
     AddressInvalid,
@@ -141,9 +142,8 @@ class Web:
             raise Unreachable("the name is not known") from None
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         for text in addresses:
-            address = ipaddress.ip_address(text.partition("%")[0])
-            mapped = getattr(address, "ipv4_mapped", None) or address
-            if not mapped.is_global and not any(mapped in network for network in self._networks):
+            address = public.reached(text)
+            if not public.is_public(address) and not any(address in network for network in self._networks):
                 raise AddressInside(host)
         return addresses
 

@@ -1,0 +1,117 @@
+"""What a mail that is attached as a file carries: the files in it, and whether every program finds the same ones. Pure.
+
+Read by Python's own ``email``; a mail saved by Outlook (.msg) is an OLE file (office.py). Of TNEF (winmail.dat) only
+whether it carries files is read: no library for it is maintained.
+Hostile: everything; what ``email`` raises is the caller's to catch.
+Source:  RFC 5322, RFC 2045 to 2047, RFC 2231; MS-OXTNEF 2.1; docs/decisions/0062-mail-in-a-file.md.
+"""
+
+from __future__ import annotations
+
+import email
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email import errors
+from email.header import decode_header
+from email.message import Message
+from email.utils import collapse_rfc2231_value
+
+_ONCE = ("Content-Type", "Content-Transfer-Encoding", "Content-Disposition")
+_MAX_BOUNDARY, _MAX_HEADER = 70, 8192
+# What a reader does with these is its own affair: files begin elsewhere, or nowhere.
+_UNCLEAR = (
+    errors.MissingHeaderBodySeparatorDefect,
+    errors.NoBoundaryInMultipartDefect,
+    errors.StartBoundaryNotFoundDefect,
+    errors.MultipartInvariantViolationDefect,
+    errors.InvalidMultipartContentTransferEncodingDefect,
+)
+_UUENCODED = re.compile(rb"^begin [0-7]{3,4} [^\r\n]{1,200}\r?\n[!-`]", re.M)
+_ATTACHMENT_LEVEL = 2
+
+
+@dataclass
+class Inside:
+    """``embedded``: (name, content) of each file, once for every name that some program reads; ``clear``: False where
+    two programs may find different files."""
+
+    embedded: list[tuple[str, bytes]] = field(default_factory=list)
+    clear: bool = True
+
+
+def look(data: bytes) -> Inside:
+    """The files of an attached mail, those of mails in it included. Errors: those of ``email``."""
+    found = Inside()
+    mail = email.message_from_bytes(data)
+    found.clear = not _is_ambiguous(data, mail)
+    for part in mail.walk():
+        found.clear &= not any(isinstance(one, _UNCLEAR) for one in part.defects)
+        found.clear &= not any(len(part.get_all(name, ())) > 1 for name in _ONCE)
+        if part.is_multipart():
+            continue
+        content = part.get_payload(decode=True)
+        if not isinstance(content, bytes):
+            continue
+        if any(len(str(part.get(name, ""))) > _MAX_HEADER for name in _ONCE):
+            # Python takes minutes to put a long name together.
+            found.clear = False
+            found.embedded.append(("", content))
+            continue
+        names = list(dict.fromkeys(_names(part)))
+        if (
+            part.get_content_maintype() == "text"
+            and not names
+            and part.get_content_disposition() != "attachment"
+        ):
+            found.clear &= _UUENCODED.search(content) is None
+            continue
+        found.embedded += [(name, content) for name in names or [""]]
+    return found
+
+
+def _names(part: Message) -> Iterator[str]:
+    """Every name of a file: "name" and "filename", by RFC 2231 and by RFC 2047."""
+    for header, parameter in (("Content-Disposition", "filename"), ("Content-Type", "name")):
+        value = part.get_param(parameter, header=header)
+        if value:
+            yield _words(collapse_rfc2231_value(value))
+
+
+def _words(name: str) -> str:
+    return "".join(
+        piece if isinstance(piece, str) else piece.decode("utf-8", "replace")
+        for piece, _ in decode_header(name)
+    )
+
+
+def _is_ambiguous(data: bytes, mail: Message) -> bool:
+    """Whether a line is a boundary for one program and not for the next (as the mail door asks of a whole mail)."""
+    boundaries = {part.get_boundary() or "" for part in mail.walk() if part.is_multipart()} - {""}
+    if any(len(one) > _MAX_BOUNDARY for one in boundaries):
+        return True
+    marks = tuple(b"--" + one.encode("utf-8", "surrogateescape") for one in boundaries)
+    if not marks:
+        return False
+    whole = {mark + end for mark in marks for end in (b"", b"--")}
+    return any(
+        line.startswith(marks) and line.rstrip(b"\r") not in whole
+        for line in data.split(b"\n")
+        if line.startswith(b"--")
+    )
+
+
+def tnef_carries_files(data: bytes) -> bool:
+    """Whether a TNEF stream has an attribute of an attached file. Errors: ValueError where its list is broken."""
+    at = 6  # signature, key
+    while at < len(data):
+        if at + 9 > len(data):
+            raise ValueError("cut off")
+        level, _, length = struct.unpack_from("<BII", data, at)
+        if level == _ATTACHMENT_LEVEL:
+            return True
+        at += 9 + length + 2  # and its checksum
+    if at != len(data):
+        raise ValueError("cut off")
+    return False

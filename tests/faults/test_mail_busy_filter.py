@@ -1,0 +1,78 @@
+"""Mails that keep the filter busy: each gets a verdict, others pass meanwhile, and what hangs for good is replaced."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+
+import pytest
+from beffroi.mail.held.models import HeldMail
+from beffroi.mail.models import Mailbox
+
+from tests.conftest import Commune
+from tests.mail_post import Post, lure, needs_engines, until
+
+pytest_plugins = ["tests.fixtures_mail"]
+pytestmark = needs_engines
+HEAD = "From: S <billing@sender.example.net>\nSubject: x\nMessage-ID: <{}@sender.example.net>\nMIME-Version: 1.0\n"
+
+
+@pytest.fixture
+def box(post: Post, beaune: Commune) -> Mailbox:
+    return post.mailbox(beaune, beaune.agent, "agent")
+
+
+def test_a_mail_of_lines_that_look_like_boundaries_is_held_and_the_next_one_passes_meanwhile(
+    post: Post, box: Mailbox
+) -> None:
+    lines = "--\n" * (8 * 2**20 // 3)
+    bomb = (
+        f"{HEAD.format('bombe')}Content-Type: multipart/mixed; boundary=b1\n\n"
+        f"--b1\nContent-Type: text/plain\n\nBonjour\n{lines}--b1--\n"
+    )
+    answers: list[tuple[int, str]] = []
+    sending = threading.Thread(target=lambda: answers.append(post.send(bomb, box.address)))
+    sending.start()
+    assert post.send(lure(box.address, "suivant"), box.address)[0] == 250
+    sending.join()
+    assert [code for code, _ in answers] == [250]
+    post.settle(2)
+    assert HeldMail.objects.get().findings == "unparseable"
+    post.wait_count(box, 1)
+
+
+@pytest.fixture
+def impatient(post: Post) -> Iterator[Post]:
+    """The same patience, counted in seconds instead of tens of them."""
+    path = post.config.state / "rspamd" / "etc" / "override.d" / "options.inc"
+    written = path.read_text()
+    shorter = re.sub(r"heartbeat_interval = 10s", "heartbeat_interval = 1s", written)
+    assert shorter != written
+    path.write_text(shorter)
+    post.engines.kill("rspamd")
+    post.engines.start("rspamd")
+    yield post
+    path.write_text(written)
+    post.engines.kill("rspamd")
+    post.engines.start("rspamd")
+
+
+def _workers() -> set[int]:
+    lines = subprocess.run(
+        ["/bin/ps", "-eo", "pid,args"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    return {int(line.split()[0]) for line in lines if "rspamd: rspamd_proxy" in line}
+
+
+def test_workers_that_hang_are_replaced_and_mail_passes_again(impatient: Post, box: Mailbox) -> None:
+    hung = _workers()
+    assert len(hung) == 2
+    for pid in hung:
+        os.kill(pid, signal.SIGSTOP)
+    until(lambda: len(_workers() - hung) == 2 and not _workers() & hung, "two other workers")
+    assert impatient.send(lure(box.address, "apres"), box.address)[0] == 250
+    impatient.wait_count(box, 1)
