@@ -108,12 +108,9 @@ SAID: dict[tuple[str, str], tuple[Any, Any]] = {
     ("mx", "others"): (
         gettext_lazy("Un serveur inconnu figure aussi : une partie du courrier peut y partir."),
         gettext_lazy(
-            "Faites supprimer les autres MX, ou déclarez l’ancien serveur ici pendant le déménagement."
+            "Faites supprimer les autres MX. L’ancien serveur n’y figure pas : déclaré sur cette page,"
+            " il reçoit de nous ce qui n’a pas encore déménagé."
         ),
-    ),
-    ("mx", "order"): (
-        gettext_lazy("L’ancien serveur est servi avant le nôtre."),
-        gettext_lazy("Notre serveur doit avoir le plus petit nombre (10), l’ancien le plus grand (20)."),
     ),
     ("spf", "absent"): (
         gettext_lazy(

@@ -133,7 +133,7 @@ def choose(
 ) -> MailDomain:
     """Set what differs for this domain. ``also_sends``: SPF mechanisms, by spaces; ``old_mx``: a host name or "".
 
-    Errors: NotAllowed, Invalid.
+    Errors: NotAllowed, Invalid (a host of ours is no old server, either).
     """
     _only_the_departement(actor)
     mechanisms = also_sends.split()
@@ -146,6 +146,8 @@ def choose(
         host = normalise(Kind.DOMAIN, host).value if host else ""
     except IndicatorInvalid:
         raise Invalid("host name") from None
+    if host in (settings.BEFFROI.mail_name, settings.BEFFROI.portal_name):
+        raise Invalid("host name")  # mail for who is not here would come back to us
     row, _ = MailDomain.objects.update_or_create(
         domain_id=domain.id,
         defaults={

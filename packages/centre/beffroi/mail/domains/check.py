@@ -114,8 +114,6 @@ def _mx(asker: Asker, ours: Sequence[Record]) -> Result:
         return Result("mx", "bad", "elsewhere", seen, wanted)
     if set(hosts) - set(known):
         return Result("mx", "bad", "others", seen, wanted)
-    if hosts[0] != known[0]:
-        return Result("mx", "warn", "order", seen, wanted)
     return Result("mx", "ok", "ok", seen, wanted)
 
 

@@ -60,6 +60,14 @@ def choices(domain_id: str) -> records.Choices:
     return records.Choices(row.dmarc, row.sts, tuple(row.also_sends.split()), row.old_mx)
 
 
+def moving(config: Config) -> dict[str, str]:
+    """Domain -> the server that still has some of its mailboxes; none while mail does not leave the centre."""
+    if not config.outgoing_mail:
+        return {}
+    hosts = dict(MailDomain.objects.exclude(old_mx="").values_list("domain_id", "old_mx"))
+    return {one.name: hosts[one.id] for one in Domain.objects.filter(pk__in=hosts)}
+
+
 def published_keys(domain_id: str) -> list[DkimKey]:
     """Those that DNS must show, by selector."""
     return list(DkimKey.objects.filter(domain_id=domain_id, gone_at=None).order_by("selector"))

@@ -39,9 +39,7 @@ _FROM_ITEMS = {
     "1.3": "site_https", "1.4": "site_http", "1.5": "site_certificate", "1.6": "site_same", "1.7": "site_www",
     "2.4": "mx", "2.5": "spf", "2.6": "dmarc", "2.7": "dmarc_strong",
 }  # fmt: skip
-_PRESENT = frozenset(
-    ("order", "differs", "p_not_first", "testing", "no_reports", "others", "elsewhere", "without_us")
-)
+_PRESENT = frozenset(("differs", "p_not_first", "testing", "no_reports", "others", "elsewhere", "without_us"))
 """What RPNT does not look at: it asks that the record is there, once."""
 
 INTERNET_NL = {

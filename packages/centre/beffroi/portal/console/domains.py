@@ -72,6 +72,7 @@ def domain(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
         "own": zone.lines("", queries.own_records(one)),
         "policies": domain_words.DMARC.items(),
         "sts_modes": domain_words.STS.items(),
+        "outgoing": settings.BEFFROI.outgoing_mail,
     }
     return page(request, "console/domain.html", context, status=409 if problem else 200)
 
