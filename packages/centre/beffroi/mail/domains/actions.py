@@ -164,6 +164,20 @@ def choose(
 
 
 @transaction.atomic
+def declare(*, actor: Actor, domain: Domain, site: str, address: str) -> MailDomain:
+    """Note what the commune's page of Service-Public says; the next check judges it. Errors: NotAllowed, Invalid."""
+    _only_the_departement(actor)
+    told = {"declared_site": site.strip(), "declared_address": address.strip()}
+    if any(len(one) > 254 or not one.isprintable() or " " in one for one in told.values()):
+        raise Invalid("declared")
+    row, _ = MailDomain.objects.update_or_create(
+        domain_id=domain.id, defaults={"collectivite_id": domain.collectivite_id, **told}
+    )
+    _record(actor, "mail:domain:declared", domain, told)
+    return row
+
+
+@transaction.atomic
 def note_published(*, actor: Actor, domain: Domain, server: str, count: int) -> None:
     """Our update was accepted by the DNS server; ``count``: records."""
     _only_the_departement(actor)

@@ -15,6 +15,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.mail import keys
 from beffroi.mail.domains import records
+from beffroi.mail.domains.declared import Declared
 from beffroi.mail.domains.models import DkimKey, DomainCheck, MailDomain
 from beffroi.mail.engines import pools
 from beffroi.mail.signing import SigningKey
@@ -58,6 +59,12 @@ def choices(domain_id: str) -> records.Choices:
     if row is None:
         return records.Choices()
     return records.Choices(row.dmarc, row.sts, tuple(row.also_sends.split()), row.old_mx)
+
+
+def declared(domain_id: str) -> Declared:
+    """What Service-Public says of the commune, as far as the Département told it here."""
+    row = MailDomain.objects.filter(pk=domain_id).first()
+    return Declared(row.declared_site, row.declared_address) if row else Declared()
 
 
 def moving(config: Config) -> dict[str, str]:
