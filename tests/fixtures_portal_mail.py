@@ -134,7 +134,9 @@ def show(set_one: Callable[[Any, str, Any], None]) -> None:
         return Opened(uid, 1, "Jean <jean@nuits.test>", "", "", view.summary.subject, view.text, "<d@beaune.test>",
                       "", "", "", view.attachments)  # fmt: skip
 
-    def search(opened: ShownMailbox, folder: str, text: str) -> tuple[list[MessageSummary], int]:
+    def search(
+        opened: ShownMailbox, folder: str, text: str, limit: int = 100
+    ) -> tuple[list[MessageSummary], int]:
         found = [one for one in opened.list(folder) if text.lower() in one.subject.lower()]
         return found, len(found)
 
@@ -146,6 +148,7 @@ def show(set_one: Callable[[Any, str, Any], None]) -> None:
     set_one(folders, "search", search)
     set_one(deleted, "search", lambda opened, text="", **days: search(opened, "", text))
     set_one(folders, "conversation", conversation)
+    set_one(folders, "first_contact", lambda opened, folder, one, places: one.uid == 2)
     set_one(original, "fetch", fetch)
     set_one(original, "draft", draft)
     set_one(preview, "look", lambda opened, rule: (7, 30))

@@ -275,6 +275,23 @@ def test_folders_marks_and_search(post: Post, written: Any) -> None:
     ):  # fmt: skip
         page = client.get(f"/courrier/{box.id}/", {"q": asked}).content.decode()
         assert {n for n in range(3) if f"Sujet {n}" in page} == subjects, asked
+    for folder, subject in (("Archive 2019", "Une voirie ancienne"), ("Drafts", "Brouillon de voirie")):
+        imap = post.imap(box)
+        if not imap.folder_exists(folder):
+            imap.create_folder(folder)
+        mail = f"From: {box.address}\r\nSubject: {subject}\r\n\r\nx\r\n".encode()
+        imap.append(folder, mail, msg_time=clock.now() + timedelta(seconds=5))
+        imap.logout()
+    page = client.get(f"/courrier/{box.id}/", {"q": "voirie"}).content.decode()
+    assert "Une voirie ancienne" not in page and f"/courrier/{box.id}/chercher/?q=voirie" in page
+    page = client.get(f"/courrier/{box.id}/chercher/", {"q": "voirie"}).content.decode()
+    assert "2 courriels trouvés" in page and "Sujet 2" in page and "Brouillon de voirie" not in page
+    assert page.index("Une voirie ancienne") < page.index("Sujet 2") and "?dossier=Archive%202019" in page
+    assert (
+        "Rien ne correspond"
+        in client.get(f"/courrier/{box.id}/chercher/", {"q": "introuvable"}).content.decode()
+    )
+    assert "Écrivez un mot" in client.get(f"/courrier/{box.id}/chercher/").content.decode()
     with reader.open_mailbox(post.config, box.address) as opened:
         newest, middle, oldest = (one.uid for one in opened.list())
 
@@ -305,6 +322,32 @@ def test_folders_marks_and_search(post: Post, written: Any) -> None:
     with reader.open_mailbox(post.config, box.address) as opened:
         assert act("erase", opened.list("Trash")[0].uid, folder="Trash") == 302
     assert post.count(box, "Trash") == 0
+
+
+def test_a_first_contact_is_marked_until_somebody_wrote_before(post: Post, written: Any) -> None:
+    writer, box, other = written
+    known, filed = "billing@sender.example.net", "connue@sender.example.net"
+    written_to, junk = "devis@sender.example.net", "reclame@sender.example.net"
+    client = post.imap(box)
+    client.create_folder("Classeur")
+    for folder, header in (
+        ("Classeur", f"From: {filed}"),
+        ("Sent", f"From: {box.address}\r\nTo: {written_to}"),
+        ("Junk", f"From: {junk}"),
+    ):
+        earlier = clock.now() - timedelta(days=9)
+        client.append(folder, f"{header}\r\nSubject: x\r\n\r\ny\r\n".encode(), msg_time=earlier)
+    client.logout()
+    senders = (known, known, f"a{known}", filed, written_to, junk, other.address)
+    for n, sender in enumerate(senders):
+        mail = f"From: {sender}\nTo: {box.address}\nSubject: Sujet {n}\n\nTexte {n}\n"
+        assert post.send(mail, box.address)[0] == 250
+        post.wait_count(box, n + 1)
+    with reader.open_mailbox(post.config, box.address) as opened:
+        uids = [one.uid for one in reversed(opened.list())]
+    pages = [writer.client.get(f"/courrier/{box.id}/{uid}/").content.decode() for uid in uids]
+    assert [n for n, page in enumerate(pages) if "Premier contact" in page] == [0, 2, 5]
+    assert all(("comparez-la lettre à lettre" in page) == ("Premier contact" in page) for page in pages)
 
 
 def test_nobody_sends_in_anothers_name(post: Post, written: Any) -> None:

@@ -207,6 +207,7 @@ PORTAL = {
     "closed_certificate": Rule("led", ERASED),
     "closed_export": Rule("led", lambda world: {**ERASED(world), "export_id": Export.objects.get().id}),
     "mail_list": Rule("thing", mail()),
+    "mail_search": Rule("thing", mail()),
     "mail_settings": Rule("thing", mail()),
     "mail_absence": Rule(
         "thing", mail(), {"first": "2030-01-01", "last": "2030-01-02", "text": "x", "every_days": "7"}
