@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from beffroi.boxes.models import EnrolmentCode
 from beffroi.cli import persons as command
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes.models import Collectivite
@@ -118,6 +119,27 @@ def test_who_has_not_come_yet_gets_a_sheet_and_no_password(
     form = {"what": "password", "why": "x", "code": code_of(new_administrator)}
     assert console.post(there, form).status_code == 409
     assert Person.objects.get(pk=beaune.agent.id).password_given_at is None
+
+
+def test_no_boitier_is_offered_for_the_departement_and_none_gets_a_code(
+    console: Client, beaune: Commune
+) -> None:
+    own = Collectivite.objects.create(kind="departement", name="Côte-d’Or", enrolled_at=clock.now())
+    listed = console.get(reverse("communes")).content.decode()
+    assert f"?commune={own.id}" not in listed and f"?commune={beaune.id}" in listed
+    assert "ce n’est pas une mairie" in listed
+    choice = console.get(reverse("box_code")).content.decode()
+    assert own.id not in choice and beaune.id in choice
+    assert console.post(reverse("box_code"), {"collectivite_id": own.id}).status_code == 400
+    assert not EnrolmentCode.objects.exists()
+
+
+def test_a_password_that_nobody_used_yet_is_said_to_be_one(console: Client, beaune: Commune) -> None:
+    listed = console.get(reverse("commune_persons", args=[beaune.id])).content.decode()
+    assert "Pas encore connectée" in listed and "un mot de passe lui a été donné" in listed
+    Person.objects.update(last_login=clock.now())
+    listed = console.get(reverse("commune_persons", args=[beaune.id])).content.decode()
+    assert "Pas encore connectée" not in listed and "Compte en service" in listed
 
 
 @pytest.fixture
