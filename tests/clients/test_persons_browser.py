@@ -148,4 +148,15 @@ def test_the_departement_begins_a_commune_with_a_code(
     person = Person.objects.get(email="nadia.perrot@beaune.test")
     page.goto(f"{console}/communes/{beaune.id}/personnes/{person.pk}/")
     inspect(page, "pc-personne")
+    page.goto(f"{console}/communes/{beaune.id}/personnes/{actor.id}/")
+    inspect(page, "pc-sans-feuille")
+    page.fill("#id_why", "Rappelée au numéro de la mairie")
+    page.fill("#id_code_password", "000000")
+    press(page, "Donner un mot de passe")
+    assert page.evaluate("document.activeElement.id") == "id_code_password"
+    inspect(page, "pc-mot-de-passe-refuse")
+    page.fill("#id_code_password", totp.code_at(new_administrator.totp_secret, clock.epoch() + 30))
+    press(page, "Donner un mot de passe")
+    assert len(page.inner_text(".secret")) == 19
+    inspect(page, "pc-mot-de-passe")
     context.close()

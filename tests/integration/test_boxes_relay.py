@@ -336,7 +336,7 @@ def test_the_commune_reads_what_its_copiers_sent_and_not_the_neighbours(
     with on_listener("web"):
         own = text_of(portal_client(beaune.referent_membership), "/boitier/")
         other = text_of(portal_client(nuits.referent_membership), "/boitier/")
-    assert "Au plus 60 envois par heure, de 20 Mo chacun" in own and "demandez-le au Département" in own
+    assert "Au plus 60 envois par heure, de 20 Mo chacun" in own and "Demander un changement" in own
     assert "copieur@beaune.test" in own and "un destinataire qui n’est pas admis" in own
     assert "copieur@beaune.test" not in other and "Copieur" not in other
     assert RelayDay.objects.count() == 1

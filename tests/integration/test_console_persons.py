@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from beffroi.boxes.models import EnrolmentCode
 from beffroi.cli import persons as command
+from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity import activation, queries, totp
 from beffroi.core.identity.administrators import NewAdministrator, SignInRefused
@@ -81,6 +83,63 @@ def test_the_departement_changes_roles_and_makes_sheets_with_a_code(
     assert console.post(there, {"what": "x"}).status_code == 400
     wrong = reverse("commune_person", args=[nuits.id, beaune.agent.id])
     assert console.get(wrong).status_code == 404, "of this commune only"
+
+
+def test_who_forgot_their_password_is_given_one_with_a_reason_and_a_code(
+    console: Client, beaune: Commune, nuits: Commune, new_administrator: NewAdministrator
+) -> None:
+    there = reverse("commune_person", args=[beaune.id, beaune.agent.id])
+    assert "Donner un mot de passe" in console.get(there).content.decode()
+    form = {"what": "password", "why": "Rappelée au numéro de la mairie", "code": code_of(new_administrator)}
+    refused = console.post(there, form | {"why": " "})
+    assert refused.status_code == 400 and 'id="id_why_error"' in refused.content.decode()
+    refused = console.post(there, form | {"code": "000000"})
+    assert refused.status_code == 403 and "Rappelée au numéro" in refused.content.decode()
+    wrong = reverse("commune_person", args=[nuits.id, beaune.agent.id])
+    assert console.post(wrong, form).status_code == 404, "of this commune only"
+    person = Person.objects.get(pk=beaune.agent.id)
+    assert person.check_password(PASSWORD) and person.password_given_at is None
+    shown = console.post(there, form)
+    given = re.search(r'class="secret">([a-z0-9-]{19})<', shown.content.decode())
+    assert shown.status_code == 200 and given is not None
+    person.refresh_from_db()
+    assert person.check_password(given[1]) and person.password_given_at is not None
+    entry = AuditEntry.objects.get(verb="identity:password:given", object_id=person.pk)
+    assert "Rappelée au numéro de la mairie" in str(entry.details) and given[1] not in str(entry.details)
+    assert given[1] not in console.get(there).content.decode(), "once"
+
+
+def test_who_has_not_come_yet_gets_a_sheet_and_no_password(
+    console: Client, beaune: Commune, new_administrator: NewAdministrator
+) -> None:
+    Person.objects.filter(pk=beaune.agent.id).update(password="!nothing")
+    there = reverse("commune_person", args=[beaune.id, beaune.agent.id])
+    page = console.get(there).content.decode()
+    assert "Faire une nouvelle feuille" in page and "Donner un mot de passe" not in page
+    form = {"what": "password", "why": "x", "code": code_of(new_administrator)}
+    assert console.post(there, form).status_code == 409
+    assert Person.objects.get(pk=beaune.agent.id).password_given_at is None
+
+
+def test_no_boitier_is_offered_for_the_departement_and_none_gets_a_code(
+    console: Client, beaune: Commune
+) -> None:
+    own = Collectivite.objects.create(kind="departement", name="Côte-d’Or", enrolled_at=clock.now())
+    listed = console.get(reverse("communes")).content.decode()
+    assert f"?commune={own.id}" not in listed and f"?commune={beaune.id}" in listed
+    assert "ce n’est pas une mairie" in listed
+    choice = console.get(reverse("box_code")).content.decode()
+    assert own.id not in choice and beaune.id in choice
+    assert console.post(reverse("box_code"), {"collectivite_id": own.id}).status_code == 400
+    assert not EnrolmentCode.objects.exists()
+
+
+def test_a_password_that_nobody_used_yet_is_said_to_be_one(console: Client, beaune: Commune) -> None:
+    listed = console.get(reverse("commune_persons", args=[beaune.id])).content.decode()
+    assert "Pas encore connectée" in listed and "un mot de passe lui a été donné" in listed
+    Person.objects.update(last_login=clock.now())
+    listed = console.get(reverse("commune_persons", args=[beaune.id])).content.decode()
+    assert "Pas encore connectée" not in listed and "Compte en service" in listed
 
 
 @pytest.fixture

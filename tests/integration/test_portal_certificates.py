@@ -9,9 +9,10 @@ import pytest
 from beffroi.core.communes.models import Domain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.mail.certificates import places, wanting
+from beffroi.mail.certificates import health, places, wanting
 from beffroi.mail.certificates.places import Told
 from beffroi.mail.domains import actions
+from beffroi.portal import certificate_view
 
 from tests.conftest import Commune
 from tests.fixtures_portal import console_client, no_door, on_listener
@@ -106,3 +107,25 @@ def test_the_console_says_what_became_of_it_and_warns_before_the_end(
         )
     places.tell(state, domain.name, replace(held, state="by_hand", mark=""))
     assert "Le centre ne le remplace pas" in page(administrator, domain)
+
+
+def test_the_list_of_domains_says_the_last_success_the_next_due_and_the_last_error(
+    administrator: Actor, domain: Domain, settings: object, state: Path
+) -> None:
+    def listed() -> str:
+        with on_listener("console"):
+            return str(console_client(administrator.id).get("/domaines/").content.decode())
+
+    now = clock.epoch_s()
+    places.tell(state, "nuits.test", Told("ok", ("x",), now - 3600, now + 90 * DAY_S))
+    assert "Dernier obtenu" in listed() and "Dernière erreur" not in listed()
+    places.write(places.folder(state) / "wanted" / domain.name, {"names": ["mta-sts.beaune.test"]})
+    places.tell(state, domain.name, Told("failed", code="caa", failures=1, tried_at=now))
+    said = listed()
+    assert "Dernière erreur" in said and "La zone interdit à cette autorité" in said
+    settings.BEFFROI = replace(settings.BEFFROI, acme_directory="")  # type: ignore[attr-defined]
+    assert "Dernier obtenu" not in listed(), "put in place by hand"
+
+
+def test_every_code_of_a_failure_has_words_on_the_page_and_in_status() -> None:
+    assert set(certificate_view.REASONS) == set(health.WORDS)

@@ -102,6 +102,19 @@ def test_a_mail_that_was_sent_with_an_alias_has_its_commune_too(
         assert page.count(beaune.collectivite.name) == named, sender
 
 
+def test_another_limit_is_told_in_the_open_alarm_and_a_takeover_keeps_its_word(mailbox: Mailbox) -> None:
+    alarm = _alarm(mailbox)
+    _alarm(mailbox)
+    assert _verbs().count("mail:sending:limited") == 1, "the same limit again says nothing new"
+    payload = {"account": mailbox.address, "limit": "relay_recipients", "most": 0, "refused": 1}
+    again = actions.note_refusal(payload | {"impossible": False})
+    assert again is not None and (again.pk, again.limit, again.most) == (alarm.pk, "relay_recipients", 0)
+    assert _verbs().count("mail:sending:limited") == 2
+    actions.note_takeover(mailbox=mailbox, what="forward")
+    again = actions.note_refusal(payload | {"impossible": False})
+    assert again is not None and again.limit == actions.TAKEOVER
+
+
 def test_page_without_the_keeper_says_so_and_still_shows_accounts(
     console: Client, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,7 @@ def test_a_referent_makes_a_functional_mailbox_and_says_who_reads_it(beaune: Com
         ({"local": "agent", "title": "X"}, "existe déjà"),
         ({"local": "x", "title": "X", "domain": "ailleurs.test"}, "ne convient pas"),
         ({"local": "x", "title": " "}, "Donnez un nom"),
+        ({"local": "x", "title": "x" * 150}, "Donnez un nom"),
         ({"local": "x", "title": "X", "domain": "nuits.test"}, "ne convient pas"),
     ],
 )
@@ -73,6 +74,8 @@ def test_a_form_that_cannot_be_used_says_why_and_keeps_what_was_typed(
     assert answer.status_code in (400, 409)
     text = answer.content.decode()
     assert said in text and f'value="{form["local"]}"' in text
+    beside = text[text.index('id="id_title"' if "nom" in said else 'id="id_local"') :]
+    assert said in beside[: beside.index("</div>")], "beside its field"
     assert Mailbox.objects.count() == 1
 
 

@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from beffroi.boxes.models import Box, BoxPolicy
+from beffroi.boxes.models import Box, BoxPolicy, RelayRequest
 from beffroi.core.approvals.models import Approval
 from beffroi.core.decisions import appeals, by_hand, exceptions, never_again, sparing
 from beffroi.core.decisions.models import Appeal, Decision, LocalException, NeverAgain
@@ -119,6 +119,7 @@ RULE: Arguments = lambda world: {"mailbox_id": world.mailbox.id, "rule_id": Filt
 SCRIPT: Arguments = lambda world: {**mail()(world), "script_id": PersonalScript.objects.get().id}  # noqa: E731
 ERASED: Arguments = lambda world: {"mailbox_id": Export.objects.get().mailbox_id}  # noqa: E731
 INCIDENT: Arguments = lambda world: {"incident_id": world.incident_id}  # noqa: E731
+RELAY: Arguments = lambda world: {"request_id": RelayRequest.objects.get().id}  # noqa: E731
 PORTAL = {
     "healthz": Rule("open"),
     "set_language": Rule("open"),
@@ -206,6 +207,10 @@ PORTAL = {
     "closed_mailbox": Rule("led", ERASED, {"word": "export"}),
     "closed_certificate": Rule("led", ERASED),
     "closed_export": Rule("led", lambda world: {**ERASED(world), "export_id": Export.objects.get().id}),
+    "relay_request": Rule(
+        "own", data={"sender": "copieur@beaune.test", "purpose": "x", "hour": "1", "to": "inside"}
+    ),
+    "relay_request_withdraw": Rule("led", RELAY),
     "mail_list": Rule("thing", mail()),
     "mail_search": Rule("thing", mail()),
     "mail_settings": Rule("thing", mail()),
@@ -365,6 +370,8 @@ CONSOLE = {
     "box": Rule("thing", BOX),
     "box_policy": Rule("thing", BOX, {"base": "1", "mode": "bridge", "send": "1", "reason": "x"}),
     "box_relay": Rule("thing", BOX, {"base": "1", "reason": "x"}),
+    "relay_requests": Rule("own"),
+    "relay_request_decline": Rule("thing", RELAY, {"reason": "x"}),
     "box_restore": Rule("thing", BOX, {"version": "1"}),
     "box_observe": Rule("thing", BOX, {"word": "end"}),
     "box_flow": Rule("thing", BOX, {"flow": "1", "word": "accept"}),
@@ -385,7 +392,7 @@ POSTED = (
     *("outgoing_warming", "outgoing_doubted"),
     *("outgoing_account", "outgoing_mail", "outgoing_partners", "console_forward_end", "mail_handling"),
     *("mail_absence", "mail_filter_new", "mail_filter", "mail_script", "mail_signature", "forward_end"),
-    *("delegation_end", "closed_export"),
+    *("delegation_end", "closed_export", "relay_request_withdraw", "relay_request_decline"),
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours", "led")]
@@ -456,6 +463,7 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
     Erasure.objects.create(
         **owner, mailbox_id=gone.id, approval_id="x", state="done", granted_at=now, begun_at=now, done_at=now
     )
+    RelayRequest.objects.create(**owner, sender="copieur@beaune.test", purpose="x", hour=1)
     Export.objects.create(**owner, mailbox_id=gone.id, state="ready", ends_at=now + timedelta(days=1))
     return World(
         beaune,
@@ -519,6 +527,7 @@ def changed() -> tuple[object, ...]:
         set(Departure.objects.values_list("id", "state")),
         set(Export.objects.values_list("id", "state", "downloads")),
         set(Erasure.objects.values_list("id", "state")),
+        set(RelayRequest.objects.values_list("id", "state")),
         Member.objects.filter(ended_at=None).count(),
         set(Alias.objects.values_list("address", "sends", "ended_at")),
         set(AliasTarget.objects.values_list("mailbox_id", "ended_at")),

@@ -96,6 +96,43 @@ def test_what_is_no_kept_month_is_no_such_page(
         assert answer.status_code == 404
 
 
+def test_a_month_before_the_enrolment_is_not_told_as_one_in_which_nothing_happened(
+    beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    this, before, *_rest, first = months.months()
+    Collectivite.objects.filter(pk=beaune.id).update(enrolled_at=clock.now())
+    Collectivite.objects.filter(pk=nuits.id).update(enrolled_at=clock.now() - timedelta(days=500))
+    said = "Pas encore raccordée"
+    own, other = portal_client(beaune.agent_membership), portal_client(nuits.agent_membership)
+    page = text(own.get("/meteo/mois/", {"mois": before.code}))
+    assert said in page and "Rien de particulier" not in page and "Le mois en chiffres" not in page
+    page = text(own.get("/meteo/mois/", {"mois": this.code}))
+    assert said not in page and "Le mois en chiffres" in page
+    assert "Rien de particulier" in text(other.get("/meteo/mois/", {"mois": before.code}))
+    page = text(own.get("/meteo/"))
+    assert page.count("pas encore raccordée") == len(months.months()) - 1 and "rien n’est connu" in page
+    assert "raccordée" not in text(other.get("/meteo/")).lower()
+    with on_listener("console"):
+        console = console_client(administrator.id)
+        page = text(console.get("/meteo/mois/", {"mois": before.code}))
+        assert "1 collectivité n’était pas encore raccordée Beaune" in page and "Le mois en chiffres" in page
+        assert "raccordé" not in text(console.get("/meteo/"))
+        Collectivite.objects.filter(pk=nuits.id).update(enrolled_at=clock.now())
+        page = text(console.get("/meteo/mois/", {"mois": first.code}))
+        assert "Aucune collectivité n’était encore raccordée" in page and "Le mois en chiffres" not in page
+        assert text(console.get("/meteo/")).count("personne n’était raccordé") == len(months.months()) - 1
+
+
+def test_days_that_are_known_are_told_though_the_enrolment_came_later(
+    beaune: Commune, territory: None
+) -> None:
+    later = clock.now() + timedelta(days=40)
+    Collectivite.objects.filter(pk=beaune.id).update(enrolled_at=later)
+    day = clock.now().date() - timedelta(days=1)
+    page = text(portal_client(beaune.agent_membership).get("/meteo/mois/", {"mois": f"{day:%Y-%m}"}))
+    assert "Pas encore raccordée" not in page and "4711" in page.replace(" ", "")
+
+
 def test_every_month_that_is_offered_opens(beaune: Commune) -> None:
     client = portal_client(beaune.agent_membership)
     offered = [one.code for one in months.months()]

@@ -96,5 +96,5 @@ def test_a_relay_has_a_rate_of_its_own_and_its_refusals_hold_nobody(tmp_path: Pa
     for _ in range(3):
         sent.refuse_relay(account, LOGIN, now_s=NOW_S)
     told = [(one["account"], one["limit"], one["impossible"]) for one in sent.told()]
-    assert told == [(account, "relay_rate", False)], "one alarm of an account at a time"
+    assert told == [(account, limit, False) for limit in ("relay_rate", "relay_recipients")], "each kind once"
     sent.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.mail.engines import destinations, outgoing
+from beffroi.mail.gate import relays
 from beffroi.mail.gate.sending import DAY_S, HELD_TEXT, HOUR_S, Limits, Sent
 
 LIMITS = Limits(hour_messages=3, day_messages=5, hour_recipients=10, day_recipients=12)
@@ -78,6 +79,16 @@ def test_refusals_are_told_once_and_again_when_no_person_would_go_on(tmp_path: P
     assert sent.told() == []
     sent.put_back(told)
     assert sent.told() == told
+    sent.close()
+
+
+def test_a_second_limit_is_told_though_the_first_was_a_moment_ago(tmp_path: Path) -> None:
+    sent = Sent(tmp_path / "sending.sqlite", LIMITS)
+    assert _send(sent, 11) == "hour_recipients"
+    assert [_send(sent) for _ in range(5)] == ["", "", "", "hour_messages", "hour_messages"]
+    sent.refuse_relay("a@b.test", "a@b.test@relay", now_s=NOW_S)
+    sent.refuse_relay("a@b.test", "a@b.test@relay", now_s=NOW_S)
+    assert [one["limit"] for one in sent.told()] == ["hour_recipients", "hour_messages", relays.RECIPIENTS]
     sent.close()
 
 

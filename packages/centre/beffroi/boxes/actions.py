@@ -67,9 +67,12 @@ def issue_code(*, actor: Actor, collectivite: Collectivite, replaces: Box | None
     """Return a code for one box of ``collectivite``; it is shown once.
 
     ``replaces``: the box whose place the new one takes; it works until the new one is confirmed.
-    Errors: NotAllowed, Conflict (that box is revoked, or of another collectivité).
+    Errors: NotAllowed, Invalid (the Département has no town hall), Conflict (that box is revoked, or of another
+    collectivité).
     """
     _only_departement(actor, "issue enrolment codes")
+    if collectivite.kind == Collectivite.Kind.DEPARTEMENT:
+        raise Invalid("collectivité")
     if replaces is not None:
         fits = Box.objects.filter(pk=replaces.pk, collectivite_id=collectivite.id)
         if not fits.exclude(state=Box.State.REVOKED).exists():

@@ -173,6 +173,43 @@ class RelayDay(models.Model):
         return f"{self.collectivite_id}:{self.day}"
 
 
+class RelayRequest(models.Model):
+    """A référent asks for a relay, or for another one. ``sender``: the functional mailbox; ``hour``: mails an hour;
+    ``recipients``: lines of @domain or address, "" for the collectivité's own domains. ``reason``: why it was declined.
+    At most one of a collectivité waits."""
+
+    class State(models.TextChoices):
+        ASKED = "asked"
+        ACCEPTED = "accepted"
+        DECLINED = "declined"
+        WITHDRAWN = "withdrawn"
+
+    id = id_field("rlr")
+    collectivite_id = reference()
+    sender = models.CharField(max_length=254)
+    purpose = models.CharField(max_length=300)
+    hour = models.IntegerField()
+    recipients = models.TextField(default="", blank=True)
+    state = models.CharField(max_length=16, choices=State, default=State.ASKED)
+    asked_by = models.CharField(max_length=80)
+    asked_at = models.DateTimeField(default=clock.now)
+    decided_by = models.CharField(max_length=80, default="", blank=True)
+    decided_at = models.DateTimeField(null=True, default=None)
+    reason = models.CharField(max_length=300, default="", blank=True)
+
+    class Meta:
+        db_table = "box_relay_request"
+        indexes = (models.Index(fields=["collectivite_id", "-asked_at"], name="box_relay_request_of"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["collectivite_id"], condition=models.Q(state="asked"), name="box_relay_request_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class BoxNotice(models.Model):
     """What a box would not do: a protected entry refused, a policy rolled back."""
 

@@ -16,6 +16,7 @@ from beffroi.boxes.models import (
     LearnedFlow,
     RefusedDay,
     RelayDay,
+    RelayRequest,
 )
 from beffroi.core.retention.registry import Category, category
 
@@ -34,6 +35,10 @@ def refused_days(cutoff: datetime) -> QuerySet[RefusedDay]:
 
 def relay_days(cutoff: datetime) -> QuerySet[RelayDay]:
     return RelayDay.objects.filter(day__lt=cutoff.date())
+
+
+def relay_requests(cutoff: datetime) -> QuerySet[RelayRequest]:
+    return RelayRequest.objects.filter(asked_at__lt=cutoff).exclude(state=RelayRequest.State.ASKED)
 
 
 def notices(cutoff: datetime) -> QuerySet[BoxNotice]:
@@ -62,6 +67,7 @@ def diagnoses(cutoff: datetime) -> QuerySet[BoxDiagnosis]:
 category(Category("flow_counts", 60, KEEP_COUNTS_DAYS, flow_counts, batch=500))
 category(Category("refused_days", 61, KEEP_COUNTS_DAYS, refused_days, batch=500))
 category(Category("relay_days", 116, SETTING, relay_days))
+category(Category("relay_requests", 117, SETTING, relay_requests))
 category(Category("box_notices", 62, SETTING, notices))
 category(Category("learned_flows", 63, SETTING, learned))
 category(Category("bypasses", 64, SETTING, bypasses))

@@ -18,6 +18,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.backup import told as backed_up
+from beffroi.mail.certificates import health as certified
 from beffroi.mail.probe import told as probed
 from beffroi.supervise import accounts, checks, status
 
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     purge = told.problem(config, now=clock.epoch_s()) if pid else ""
     probe = probed.problem(config, now=clock.epoch_s(), alarm_after=2) if pid else ""
     backup = backed_up.problem(config, now=clock.epoch_s()) if pid else ""
+    certificates = certified.problem(config, now=clock.epoch_s()) if pid else ""
     if options.json:
         print(
             json.dumps(
@@ -61,6 +63,7 @@ def main(arguments: Sequence[str]) -> int:
                     "purge": purge,
                     "probe": probe,
                     "backup": backup,
+                    "certificates": certificates,
                 },
                 ensure_ascii=False,
             )
@@ -73,10 +76,11 @@ def main(arguments: Sequence[str]) -> int:
         print("\n".join(lines(found)))
         print("\n".join(account_lines(config, accounts.load(config), secrets=False)))
     if not options.json:
-        said = [one for one in (low, purge, probe, backup) if one]
+        issued = certified.sentence(config, now=clock.epoch_s()) if pid else ""
+        said = [one for one in (issued, low, purge, probe, backup, certificates) if one]
         print("\n".join(said), end="\n" if said else "")
     well = bool(pid) and found is not None and all(one.state == "healthy" for one in found.processes)
-    return 0 if well and not (low or purge or probe or backup) else 1
+    return 0 if well and not (low or purge or probe or backup or certificates) else 1
 
 
 class NoAccounts(BeffroiError):

@@ -9,7 +9,8 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy
 
 from beffroi.core.communes.models import Domain
-from beffroi.mail.certificates import rules, wanting
+from beffroi.lib import clock
+from beffroi.mail.certificates import health, rules, wanting
 
 REASONS = {
     "challenge": gettext_lazy(
@@ -45,6 +46,22 @@ def context(domain: Domain) -> dict[str, Any]:
             "reason": REASONS.get(told.code, REASONS["odd"]) if told and told.state == "failed" else "",
             "again": _moment(again),
             "soon": wanting.ends_soon(domain),
+        }
+    }
+
+
+def overview() -> dict[str, Any]:
+    """How all certificates are; {} where they are put in place by hand."""
+    if not settings.BEFFROI.acme_directory:
+        return {}
+    found = health.of(settings.BEFFROI, now=clock.epoch_s())
+    return {
+        "certificates": {
+            "count": found.certificates,
+            "issued_at": _moment(found.issued_at),
+            "due_at": _moment(found.due_at),
+            "failed": found.failed,
+            "reason": REASONS.get(found.code, REASONS["odd"]) if found.failed else "",
         }
     }
 

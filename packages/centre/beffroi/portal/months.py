@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from django.utils.formats import date_format
 
@@ -43,6 +43,10 @@ class Month:
     @property
     def whole(self) -> bool:
         return (self.last + timedelta(days=1)).day == 1
+
+    def before(self, enrolled_at: datetime | None) -> bool:
+        """Whether it was over before a collectivité was enrolled: then nothing was looked at, which is not nothing."""
+        return enrolled_at is not None and self.last < enrolled_at.date()
 
 
 def month_of(code: str) -> Month:

@@ -1,6 +1,6 @@
-"""The form of the relay for copiers.
+"""The forms of the relay for copiers: the Département's settings, and what a référent asks for.
 
-Input:   hostile: what an administrator typed. Each line is checked, so that the error names it.
+Input:   hostile: what a person typed. Each line is checked, so that the error names it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from beffroi.boxes.relay_requests import MAX_HOUR, MAX_RECIPIENTS_CHARS, MAX_TEXT_CHARS
 from beffroi.lib.config import Config
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
@@ -34,10 +35,12 @@ class RelayForm(forms.Form):
     recipients = forms.CharField(
         label=gettext_lazy("Destinataires admis"),
         required=False,
-        max_length=16000,
+        max_length=MAX_RECIPIENTS_CHARS,
         widget=forms.Textarea(_LINES),
     )
-    hour = forms.IntegerField(label=gettext_lazy("Envois par heure, au plus"), min_value=1, max_value=1000)
+    hour = forms.IntegerField(
+        label=gettext_lazy("Envois par heure, au plus"), min_value=1, max_value=MAX_HOUR
+    )
     size = forms.IntegerField(
         label=gettext_lazy("Taille d’un envoi, au plus (Mo)"), min_value=1, max_value=50
     )
@@ -88,10 +91,7 @@ class RelayForm(forms.Form):
         return tuple(found)
 
     def clean_recipients(self) -> tuple[str, ...]:
-        found = [_recipient(line) for line in _lines(self.cleaned_data["recipients"].replace(",", "\n"))]
-        if len(found) > MAX_RECIPIENTS:
-            raise ValidationError(_("%(most)s lignes au plus.") % {"most": MAX_RECIPIENTS})
-        return tuple(dict.fromkeys(found))
+        return _recipients(self.cleaned_data["recipients"])
 
     def clean(self) -> dict[str, Any]:
         typed = self.cleaned_data
@@ -101,6 +101,71 @@ class RelayForm(forms.Form):
             if typed.get("recipients") == ():
                 self.add_error("recipients", _("Écrivez au moins un domaine ou une adresse."))
         return typed
+
+
+class RelayRequestForm(forms.Form):
+    """What a référent asks for; ``cleaned_data["recipients"]``: none for the commune's own domains."""
+
+    sender = forms.ChoiceField(label=gettext_lazy("Boîte de service au nom de laquelle tout part"))
+    purpose = forms.CharField(
+        label=gettext_lazy("Quels appareils, et pour envoyer quoi ?"),
+        max_length=MAX_TEXT_CHARS,
+        widget=forms.Textarea({"rows": 3}),
+    )
+    hour = forms.IntegerField(
+        label=gettext_lazy("Envois par heure, à peu près"), min_value=1, max_value=MAX_HOUR
+    )
+    to = forms.ChoiceField(
+        label=gettext_lazy("À qui écrivent-ils ?"),
+        widget=forms.RadioSelect,
+        choices=(
+            ("inside", gettext_lazy("À l’intérieur seulement : les adresses de la collectivité")),
+            ("list", gettext_lazy("Aussi à d’autres, écrits ci-dessous")),
+        ),
+    )
+    recipients = forms.CharField(
+        label=gettext_lazy("Destinataires"),
+        required=False,
+        max_length=MAX_RECIPIENTS_CHARS,
+        widget=forms.Textarea(_LINES),
+    )
+
+    def __init__(self, *args: Any, senders: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["sender"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(one, one) for one in senders]
+
+    @staticmethod
+    def initial_of(relay: Relay | None, own: Sequence[str]) -> dict[str, Any]:
+        """What is in force; else what most ask for. ``own``: the commune's domains, as recipients."""
+        if relay is None:
+            return {"hour": 60, "to": "inside"}
+        inside = set(relay.recipients) <= set(own)
+        listed = "" if inside else "\n".join(relay.recipients)
+        to = "inside" if inside else "list"
+        return {"sender": relay.sender, "hour": relay.hour, "to": to, "recipients": listed}
+
+    def clean(self) -> dict[str, Any]:
+        typed = self.cleaned_data
+        if typed.get("to") == "inside":
+            typed["recipients"] = ()
+        elif "recipients" in typed:
+            try:
+                typed["recipients"] = _recipients(typed["recipients"])
+            except ValidationError as error:
+                self.add_error("recipients", error)
+            else:
+                if not typed["recipients"]:
+                    self.add_error("recipients", _("Écrivez au moins un domaine ou une adresse."))
+        return typed
+
+
+def _recipients(text: str) -> tuple[str, ...]:
+    found = [_recipient(line) for line in _lines(text.replace(",", "\n"))]
+    if len(found) > MAX_RECIPIENTS:
+        raise ValidationError(_("%(most)s lignes au plus.") % {"most": MAX_RECIPIENTS})
+    return tuple(dict.fromkeys(found))
 
 
 def _lines(text: str) -> list[str]:

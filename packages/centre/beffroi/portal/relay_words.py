@@ -1,16 +1,17 @@
-"""What the relay for copiers sent and refused, in words for those who look for a fault."""
+"""What the relay for copiers sent and refused, in words for those who look for a fault; how requests for one stand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from beffroi_protocol.relaying import Relay
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from beffroi.boxes.models import RelayDay
+from beffroi.boxes.models import RelayDay, RelayRequest
 from beffroi.lib import clock
 
 REASONS = {
@@ -23,6 +24,21 @@ REASONS = {
     "full": gettext_lazy("le boîtier est plein : il n’atteint pas le centre"),
     "onward": gettext_lazy("le centre l’a refusé : la boîte d’envoi a reçu la raison"),
 }
+
+
+_REQUEST = {
+    "asked": (gettext_lazy("En attente du Département"), "", "clock"),
+    "accepted": (gettext_lazy("Accordé : le relais est réglé"), "good", "circle-check"),
+    "declined": (gettext_lazy("Refusé"), "warn", "circle-x"),
+    "withdrawn": (gettext_lazy("Retirée"), "quiet", "undo-2"),
+}
+
+
+def request(row: RelayRequest) -> dict[str, Any]:
+    """A request with its state in words; ``to``: recipients on one line, "" for the commune's own domains."""
+    title, tone, icon = _REQUEST[row.state]
+    to = ", ".join(row.recipients.splitlines())
+    return {"row": row, "title": str(title), "tone": tone, "icon": icon, "to": to}
 
 
 @dataclass

@@ -60,6 +60,7 @@ CATEGORIES = {
     "doubted_senders": gettext_lazy("Comptes qui ont été douteux"),
     "probe_runs": gettext_lazy("Courriels de contrôle du centre"),
     "relay_days": gettext_lazy("Envois des copieurs par le relais du boîtier, par jour"),
+    "relay_requests": gettext_lazy("Demandes de relais pour les copieurs, une fois répondues"),
     "restores": gettext_lazy("Demandes de restauration de courriels"),
     "events": gettext_lazy("Événements internes"),
     "facts": gettext_lazy("Faits reçus des portes"),

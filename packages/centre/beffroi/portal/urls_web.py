@@ -39,6 +39,7 @@ from beffroi.portal.web import (
     persons,
     phones,
     recovery_codes,
+    relay_requests,
     relay_token,
     rescue,
     restores,
@@ -111,6 +112,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("debloquer/", unlock.unlock, name="unlock"),
     path("blocages/exception/<str:exception_id>/", blocks.end_exception, name="own_exception_end"),
     path("boitier/", boxes.boxes, name="own_boxes"),
+    path("boitier/copieurs/", relay_requests.ask, name="relay_request"),
+    path(
+        "boitier/copieurs/<str:request_id>/retirer/", relay_requests.withdraw, name="relay_request_withdraw"
+    ),
     path("collectivites/", access.choose_membership, name="membership_choose"),
     path("meteo/", weather.forecast, name="weather"),
     path("meteo/mois/", weather.sheet, name="weather_month"),

@@ -17,6 +17,7 @@ from pathlib import Path
 from beffroi.core.planes import wake
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.process import Process
+from beffroi.mail.certificates import health as certificates_health
 from beffroi.mail.domains import registrar, registrar_asking
 from beffroi.mail.engines import probes
 from beffroi.mail.engines import setup as mail
@@ -221,7 +222,7 @@ def _authority(config: Config) -> Process:
         argv=(sys.executable, "-m", "beffroi.mail.certificates.authority"),
         user=secret_files.acme_user(config),
         environment=_environment(config, None),
-        healthy=lambda: "",
+        healthy=lambda: certificates_health.late(config, "brought", certificates_health.AUTHORITY_LATE_S),
         advice=f"Look at {config.log / 'acme.log'}.",
     )
 
@@ -239,7 +240,7 @@ def _certificates(config: Config) -> Process:
         ),
         environment=_environment(config, None),
         network=False,
-        healthy=lambda: "",
+        healthy=lambda: certificates_health.late(config, "told", certificates_health.KEEPER_LATE_S),
         advice=f"Look at {config.log / 'certificates.log'}.",
     )
 

@@ -15,6 +15,12 @@ def visible_collectivites(actor: Actor) -> QuerySet[Collectivite]:
     return rows if actor.sees_all else rows.filter(pk=actor.collectivite_id or "")
 
 
+def with_town_hall(actor: Actor) -> QuerySet[Collectivite]:
+    """Those enrolled where a boîtier may stand: every one but the Département."""
+    enrolled = visible_collectivites(actor).exclude(enrolled_at=None)
+    return enrolled.exclude(kind=Collectivite.Kind.DEPARTEMENT)
+
+
 def access_collectivite(actor: Actor, collectivite_id: str) -> Collectivite:
     """Errors: NotFound, for absent and forbidden alike."""
     return existing(visible_collectivites(actor).filter(pk=collectivite_id).first(), "collectivité")

@@ -25,7 +25,7 @@ from acme.client import ClientNetwork, ClientV2
 from josepy.jwk import JWKRSA
 
 from beffroi.lib.config import Config, load
-from beffroi.mail.certificates import places
+from beffroi.mail.certificates import health, places
 
 POLL_S = 2.0
 ORDER_S = 120
@@ -52,6 +52,7 @@ class Authority:
     def step(self) -> int:
         """Carry out what waits; return how many orders."""
         count = 0
+        health.took_turn(places.folder(self._config.state) / "brought")
         for path in sorted((places.folder(self._config.state) / "orders").iterdir()):
             order, answer = places.read(path), self._answer_path(path.name)
             if (
@@ -60,6 +61,7 @@ class Authority:
                 or places.read(answer).get("number") == order.get("number")
             ):
                 continue
+            health.took_turn(answer.parent)
             places.write(answer, {"number": order["number"], **self._carry_out(path.name, str(order["csr"]))})
             count += 1
         return count

@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from beffroi.lib import clock, durable
 from beffroi.lib.config import load
-from beffroi.mail.certificates import door, places, rules
+from beffroi.mail.certificates import door, health, places, rules
 from beffroi.mail.certificates.places import Told
 
 TURN_S = 5.0
@@ -51,6 +51,7 @@ class Keeper:
 
     def turn(self) -> None:
         """Everything that is due now. Errors: OSError."""
+        health.took_turn(self._folder / "told")
         for path in list(self._to_load):
             self._load(path)
         # Who waits longest first, so that a few that fail never keep others back.

@@ -6,6 +6,7 @@
 | orders/DOMAIN | certificates | a number and a signing request |
 | brought/DOMAIN | acme | its number, and the chain or a code |
 | told/DOMAIN | certificates | what the pages show |
+| brought/.turn, told/.turn | acme, certificates | empty; when its last turn began (``health``) |
 | keys/DOMAIN.key (0600) | certificates | the key of the next certificate |
 | account/key.pem (0600) | the supervisor, for acme | the account |
 """

@@ -131,7 +131,7 @@ class Sent:
         self._connection.execute("PRAGMA journal_mode = wal")
         self._connection.execute("PRAGMA synchronous = normal")
         self._connection.executescript(_SCHEMA)
-        self._told: dict[str, float] = {}
+        self._told: dict[tuple[str, str, bool], float] = {}
         self._waiting: collections.deque[dict[str, object]] = collections.deque(maxlen=MAX_WAITING)
 
     def take(
@@ -187,8 +187,8 @@ class Sent:
         return int(row[0]), int(row[1]), int(row[2])
 
     def _tell(self, account: str, found: Refused, *, impossible: bool) -> None:
-        """At the first refusal, again while it lasts, and at once when it becomes impossible for a person."""
-        key, now = f"{account}{'!' if impossible else ''}", time.monotonic()
+        """At the first refusal by a limit, again while it lasts, and at once when no person would go on."""
+        key, now = (account, found.limit, impossible), time.monotonic()
         if now - self._told.get(key, -TOLD_AGAIN_S) < TOLD_AGAIN_S:
             return
         if len(self._told) > MAX_WAITING:

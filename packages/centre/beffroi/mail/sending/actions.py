@@ -43,14 +43,20 @@ COMPLAINTS = "complaints"
 
 @transaction.atomic
 def note_refusal(payload: Mapping[str, Any]) -> SendingAlarm | None:
-    """What mailgate told of an account over its limit; None when no mailbox has this address any more."""
+    """What mailgate told of an account over a limit; None when no mailbox has this address any more.
+
+    One alarm of a mailbox is open: it names the latest limit that was passed, each is told of; a takeover goes first.
+    """
     mailbox = Mailbox.objects.filter(address=payload["account"], closed_at=None).first()
     if mailbox is None:
         return None
-    alarm, made = _alarm(mailbox, limit=payload["limit"], most=payload["most"])
-    SendingAlarm.objects.filter(pk=alarm.pk).update(refused=payload["refused"], seen_at=clock.now())
-    if made:
-        _record(SYSTEM, "mail:sending:limited", alarm, limit=payload["limit"], most=payload["most"])
+    passed = {"limit": payload["limit"], "most": payload["most"]}
+    alarm, made = _alarm(mailbox, **passed)
+    another = alarm.limit not in (payload["limit"], TAKEOVER)
+    news = {"refused": payload["refused"], "seen_at": clock.now(), **(passed if another else {})}
+    SendingAlarm.objects.filter(pk=alarm.pk).update(**news)
+    if made or another:
+        _record(SYSTEM, "mail:sending:limited", alarm, **passed)
         publish(
             "mail:sending_limited",
             {"alarm_id": alarm.id, "mailbox_id": mailbox.id},

@@ -94,7 +94,7 @@ def _page_number(text: str, rows: int) -> int:
 def issue(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Choose the commune; then the code, once, in the answer to the request that made it."""
     if request.method == "GET":
-        known = communes.visible_collectivites(actor).exclude(enrolled_at=None)
+        known = communes.with_town_hall(actor)
         context = {"place": "boxes", "communes": known, "chosen": request.GET.get("commune", "")}
         return page(request, "console/box_code_new.html", context)
     collectivite = communes.access_collectivite(actor, request.POST.get("collectivite_id", ""))

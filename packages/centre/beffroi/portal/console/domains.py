@@ -47,7 +47,11 @@ def domains(request: HttpRequest, actor: Actor) -> HttpResponse:
                 "lost": [domain_words.label(item) for item in last.lost] if last else [],
             }
         )
-    context = {"place": "communes", "rows": rows, "fallen": [one for one in rows if one["lost"]]}
+    context = certificate_view.overview() | {
+        "place": "communes",
+        "rows": rows,
+        "fallen": [one for one in rows if one["lost"]],
+    }
     return page(request, "console/domains.html", context)
 
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, ngettext_lazy
 from django.views.decorators.http import require_GET
 
-from beffroi.boxes import fleet, releases
+from beffroi.boxes import fleet, relay_requests, releases
 from beffroi.boxes import queries as boxes
 from beffroi.core.communes import queries as communes
 from beffroi.core.decisions import by_hand
@@ -196,7 +196,7 @@ def tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]
     )
     more = (
         *(_sending(actor), _senders(actor), _probe(actor), _listed(actor), _warming(actor), _backup()),
-        *(_restores(actor), _certificates(actor), _closed(actor), _beginning()),
+        *(_relays(actor), _restores(actor), _certificates(actor), _closed(actor), _beginning()),
     )
     for count, said, url in (*counted, *more):
         if count:
@@ -284,6 +284,19 @@ def _backup() -> tuple[int, Any, str]:
             "la sauvegarde des boîtes demande un regard", "la sauvegarde des boîtes demande un regard", "n"
         ),
         reverse("mail_backups"),
+    )
+
+
+def _relays(actor: Actor) -> tuple[int, Any, str]:
+    """Relays for copiers that référents ask for."""
+    return (
+        relay_requests.waiting(actor).count(),
+        ngettext_lazy(
+            "%(n)s demande de relais pour copieurs attend",
+            "%(n)s demandes de relais pour copieurs attendent",
+            "n",
+        ),
+        reverse("relay_requests"),
     )
 
 

@@ -17,10 +17,11 @@ from django.views.decorators.http import require_http_methods
 
 from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite
+from beffroi.core.identity import actions as identity
 from beffroi.core.identity import activation, offers
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
-from beffroi.lib.errors import Invalid
+from beffroi.lib.errors import Conflict, Invalid
 from beffroi.mail.people import arriving
 from beffroi.portal import persons as shared
 from beffroi.portal.console.incidents import step_up
@@ -83,7 +84,8 @@ def add(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpRespons
 @require_http_methods(["GET", "POST"])
 @for_administrators
 def person(request: HttpRequest, actor: Actor, collectivite_id: str, person_id: str) -> HttpResponse:
-    """One person: any role; while they are waited for, a new sheet, or their adding taken back."""
+    """One person: any role; while they are waited for, a new sheet, or their adding taken back; then a new password for
+    who forgot theirs, shown once."""
     owner = communes.access_collectivite(actor, collectivite_id)
     one = activation.access_colleague(actor, owner.id, person_id)
     context: dict[str, Any] = PLACE | shared.line(actor, one) | {"owner": owner}
@@ -91,11 +93,20 @@ def person(request: HttpRequest, actor: Actor, collectivite_id: str, person_id: 
     if request.method == "GET":
         return page(request, "console/person.html", context)
     what = request.POST.get("what", "")
-    if what not in ("sheet", "cancel", "role"):
+    if what not in ("sheet", "cancel", "role", "password"):
         raise Invalid("what")
+    if what == "password" and one.waited_for:
+        raise Conflict("who has not come yet has a sheet")
+    context["why"] = why = request.POST.get("why", "").strip()[:500]
+    if what == "password" and not why:
+        context |= {"error": _("Écrivez comment vous savez que c’est cette personne."), "failed": "why"}
+        return page(request, "console/person.html", context, status=HTTPStatus.BAD_REQUEST)
     if wrong := step_up(request, actor):
         context |= {"error": wrong, "failed": what}
         return page(request, "console/person.html", context, status=HTTPStatus.FORBIDDEN)
+    if what == "password":
+        given = identity.give_password(actor=actor, person=one.person, reason=why)
+        return page(request, "console/person_password.html", context | {"password": given})
     if what == "sheet":
         return _sheet(request, actor, owner, one)
     if what == "cancel":

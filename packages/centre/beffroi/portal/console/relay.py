@@ -12,13 +12,15 @@ from typing import Any
 import msgspec
 from beffroi_protocol.messages import Policy
 from django.conf import settings
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from beffroi.boxes import actions, queries
+from beffroi.boxes import actions, queries, relay_requests
 from beffroi.boxes import relay as relays
+from beffroi.boxes.models import RelayRequest
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -41,6 +43,7 @@ def relay(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
     if current is None:
         raise NotFound("policy")
     version, policy = current
+    asked = _asked(request, actor, commune.id)
     senders = list(mail.functional_mailboxes(actor, commune.id).values_list("address", flat=True))
     domains = communes.visible_domains(actor).filter(collectivite_id=commune.id)
     own = [f"@{name}" for name in domains.values_list("name", flat=True)]
@@ -57,13 +60,25 @@ def relay(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
         elif form.is_valid():
             new = msgspec.structs.replace(policy, relay=form.relay(settings.BEFFROI))
             reason = form.cleaned_data["reason"]
-            if new != policy:
-                actions.set_policy(
-                    actor=actor, collectivite=commune, policy=new, reason=reason, base_version=version
-                )
+            with transaction.atomic():
+                if new != policy:
+                    actions.set_policy(
+                        actor=actor, collectivite=commune, policy=new, reason=reason, base_version=version
+                    )
+                if asked is not None and new.relay is not None:
+                    relay_requests.accept(actor=actor, request=asked)
             return HttpResponseRedirect(reverse("box_relay", args=[box.id]))
     else:
-        form = RelayForm(initial=RelayForm.initial_of(policy.relay, own), senders=senders)
+        initial = RelayForm.initial_of(policy.relay, own)
+        if asked is not None:
+            initial |= {
+                "on": True,
+                "sender": asked.sender,
+                "hour": asked.hour,
+                "recipients": asked.recipients or "\n".join(own),
+                "reason": asked.purpose[: actions.REASON_CHARS],
+            }
+        form = RelayForm(initial=initial, senders=senders)
     context: dict[str, Any] = {
         "place": "boxes",
         "box": box,
@@ -71,6 +86,7 @@ def relay(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
         "base": version,
         "form": form,
         "error": error,
+        "asked": relay_words.request(asked) if asked is not None else None,
         "on": policy.relay is not None,
         "proved": box.policy_version >= version,
         "senders": senders,
@@ -80,6 +96,19 @@ def relay(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
     }
     status = 400 if form.errors else 403 if error else 200
     return page(request, "console/box_relay.html", context, status=status)
+
+
+def _asked(request: HttpRequest, actor: Actor, owner: str) -> RelayRequest | None:
+    """The request of this commune that the page was opened to answer. Errors: NotFound; Conflict (answered)."""
+    request_id = request.POST.get("demande", "") or request.GET.get("demande", "")
+    if not request_id:
+        return None
+    found = relay_requests.access_request(actor, request_id)
+    if found.collectivite_id != owner:
+        raise NotFound("relay request")
+    if found.state != RelayRequest.State.ASKED:
+        raise Conflict("the request was answered already")
+    return found
 
 
 def _since() -> Any:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import Min
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
@@ -31,12 +32,13 @@ class Tile:
 @require_GET
 @for_administrators
 def territory(request: HttpRequest, actor: Actor) -> HttpResponse:
+    enrolled = communes.visible_collectivites(actor).aggregate(first=Min("enrolled_at"))["first"]
     context = {
         "place": "weather",
         **view(actor),
         "conditions": weather_words.conditions(),
         "territory_conditions": weather_words.territory_conditions(),
-        "months": months.months(),
+        "months": [(one, one.before(enrolled)) for one in months.months()],
     }
     return page(request, "console/weather.html", context)
 
@@ -50,7 +52,12 @@ def month(request: HttpRequest, actor: Actor) -> HttpResponse:
     total: Counter[str] = Counter()
     for figures, _worst in found.values():
         total.update(figures)
-    names = dict(communes.visible_collectivites(actor).values_list("id", "name"))
+    names: dict[str, str] = {}
+    not_yet = []
+    for one in communes.visible_collectivites(actor):
+        names[one.id] = one.name
+        if asked.before(one.enrolled_at) and one.id not in found:
+            not_yet.append(one.name)
     rows = [
         {"name": names.get(owner, owner), "figures": dict(figures), "level": weather_words.level(worst)}
         for owner, (figures, worst) in found.items()
@@ -61,6 +68,8 @@ def month(request: HttpRequest, actor: Actor) -> HttpResponse:
         "figures": weather_words.figures(total),
         "total": total,
         "sign_ins": months.sign_ins_refused(asked),
+        "not_yet": not_yet,
+        "nobody_yet": len(not_yet) == len(names) > 0,
         "rows": sorted(rows, key=lambda row: str(row["name"])),
     }
     return page(request, "console/weather_month.html", context)

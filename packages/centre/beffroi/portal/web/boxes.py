@@ -1,5 +1,5 @@
 """The commune's own boîtiers, to read only: state, observation, who goes round them, why their settings changed,
-what copiers sent through them."""
+what copiers sent through them, and what a référent asked for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
-from beffroi.boxes import fleet
+from beffroi.boxes import fleet, relay_requests
 from beffroi.boxes import relay as relays
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -29,6 +29,7 @@ def boxes(request: HttpRequest, actor: Actor) -> HttpResponse:
     flows = fleet.learned_flows(actor, owner)
     relay = relays.relay_of(actor, owner)
     since = (clock.now() - timedelta(days=RELAY_DAYS)).date()
+    latest = relay_requests.visible_requests(actor).first()
     context = {
         "place": "home",
         "lines": places.own_boxes(actor),
@@ -43,6 +44,7 @@ def boxes(request: HttpRequest, actor: Actor) -> HttpResponse:
         "devices": relay_words.devices(relay, relays.relay_days(actor, owner, since=since)),
         "relay_mb": relay.size_bytes // MEBIBYTE if relay else 0,
         "days": RELAY_DAYS,
+        "asked": relay_words.request(latest) if latest is not None else None,
         "manages": actor.role == "referent",
         "contact": settings.BEFFROI.incident_contact,
         "changes": fleet.policy_history(actor, owner)[:CHANGES],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from beffroi.boxes import queries as boxes
+from beffroi.core.communes import queries as communes
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import queries as incidents
@@ -29,12 +30,15 @@ SHEET_LINES = 4
 @for_agents
 def forecast(request: HttpRequest, actor: Actor) -> HttpResponse:
     today = clock.now().date()
+    first = today - timedelta(days=HISTORY_DAYS - 1)
+    enrolled_at = _enrolled_at(actor)
     context = {
         "place": "weather",
         "now": now(actor),
-        "told": months.told(actor, today - timedelta(days=HISTORY_DAYS - 1), today),
+        "told": months.told(actor, first, today),
+        "enrolled_at": enrolled_at if enrolled_at is not None and enrolled_at.date() > first else None,
         "conditions": weather_words.conditions(),
-        "months": months.months(),
+        "months": [(one, one.before(enrolled_at)) for one in months.months()],
         "box": boxes.visible_boxes(actor).exists(),
     }
     return page(request, "portal/weather.html", context)
@@ -56,10 +60,15 @@ def sheet(request: HttpRequest, actor: Actor) -> HttpResponse:
         activated_at__date__gte=asked.first, activated_at__date__lte=asked.last
     )
     box = boxes.visible_boxes(actor).exists()
+    enrolled_at = _enrolled_at(actor)
+    in_it = enrolled_at is not None and asked.first < enrolled_at.date() <= asked.last
     context = {
         "place": "weather",
         "month": asked,
         "told": told,
+        "not_yet": asked.before(enrolled_at) and not told.lines,
+        "enrolled_at": enrolled_at,
+        "enrolled_in_it": in_it,
         "figures": weather_words.figures(told.figures, box=box),
         "box": box,
         "opened": incident_view.summaries(actor, opened.order_by("opened_at")[:SHEET_LINES]),
@@ -68,6 +77,10 @@ def sheet(request: HttpRequest, actor: Actor) -> HttpResponse:
         "decided": decided.count(),
     }
     return page(request, "portal/weather_month.html", context)
+
+
+def _enrolled_at(actor: Actor) -> datetime | None:
+    return communes.access_collectivite(actor, actor.collectivite_id or "").enrolled_at
 
 
 def now(actor: Actor) -> dict[str, Any]:
