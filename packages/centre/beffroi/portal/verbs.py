@@ -215,6 +215,7 @@ VERBS = {
     "approval:refused": gettext_lazy("Second avis défavorable"),
     "mail:domain:checked": gettext_lazy("Domaine de courriel vérifié"),
     "mail:domain:chosen": gettext_lazy("Domaine de courriel : réglages choisis"),
+    "mail:domain:declared": gettext_lazy("Domaine de courriel : déclarations du référentiel enregistrées"),
     "mail:domain:published": gettext_lazy("Domaine de courriel : réglages publiés"),
     "mail:dkim_key:made": gettext_lazy("Domaine de courriel : clé de signature créée"),
     "mail:dkim_key:activated": gettext_lazy("Domaine de courriel : clé de signature en service"),
