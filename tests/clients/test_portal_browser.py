@@ -188,7 +188,6 @@ AGENT_PAGES = {
     "renvoi": "/courrier/{settings_mailbox_id}/renvoi/",
     "signaler": "/courrier/{mailbox_id}/1/signaler/",
     "retenus": "/retenus/",
-    "retenus-resume": "/retenus/?courriel={held_id}",
     "retenus-libere": "/retenus/?fait={held_done}",
     "retenus-verifier": "/retenus/{held_id}/verifier/",
     "retenus-liste": "/retenus/liste/?l={held_link}",
