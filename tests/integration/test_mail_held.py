@@ -375,7 +375,7 @@ def test_a_mail_s_link_leads_over_the_sign_in_to_one_button_for_this_mail(
         assert answer.status_code == 200 and "fournitures" in shown and "Rien n’est encore fait" in shown
         for hidden in (SENDER, "Discount", box.address, "<form method", "Un autre"):
             assert hidden not in shown.split("<main")[1].split("</main")[0]
-        assert answer["Referrer-Policy"] == "no-referrer" and "no-store" in answer["Cache-Control"]
+        assert answer["Referrer-Policy"] == "same-origin" and "no-store" in answer["Cache-Control"]
         assert f"?{urlencode({'next': path})}" in html.unescape(shown), "the sign-in leads back to it"
         client = portal_client(beaune.agent_membership)
         inside = client.get(path).content.decode().split("<main")[1].split("</main")[0]
