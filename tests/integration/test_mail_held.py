@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import json
-import re
 from datetime import datetime, timedelta
-from urllib.parse import urlencode
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
@@ -17,14 +14,11 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.retention import actions as retention
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
-from beffroi.mail import reader
-from beffroi.mail.actions import report_phishing
-from beffroi.mail.held import actions, due, lessons, links, posting, queries, workdays
+from beffroi.mail.held import actions, due, links, queries, workdays
 from beffroi.mail.held.actions import HeldByDecision
 from beffroi.mail.held.models import Digest, HeldMail, Lesson, SenderRule
-from beffroi.mail.models import Mailbox, MailDelivery
+from beffroi.mail.models import Mailbox
 from beffroi.portal import held_digest
-from django.conf import settings
 from django.core import signing
 from django.test import Client
 
@@ -268,209 +262,6 @@ def test_a_link_opens_one_mailbox_of_one_owner_for_some_days(
         assert Client().get("/retenus/liste/?l=" + text).status_code == 404
     Mailbox.objects.filter(pk=box.pk).update(person_id=beaune.colleague.id)
     assert Client().get("/retenus/liste/?l=" + text).status_code == 404
-
-
-# -- what the filter learns ---------------------------------------------------------------------------------
-
-
-def test_a_block_of_what_the_filter_set_aside_teaches_and_its_undo_takes_that_back(
-    beaune: Commune, box: Mailbox
-) -> None:
-    row = hold(box)
-    actions.block_sender(actor=beaune.agent, held_id=row.id)
-    lesson = Lesson.objects.get()
-    assert (lesson.wanted, lesson.state, lesson.person_id) == (False, "queued", beaune.agent.id)
-    actions.undo(actor=beaune.agent, held_id=row.id)
-    assert Lesson.objects.get().state == "withdrawn"
-    actions.release(actor=beaune.agent, held_id=row.id)
-    lesson = Lesson.objects.get()
-    assert (lesson.wanted, lesson.state) == (True, "queued"), "one lesson for a mail: the last word"
-
-
-def test_a_report_teaches_once_for_a_mail(beaune: Commune, box: Mailbox) -> None:
-    message_id = hold(box).message_id
-    MailDelivery.objects.create(
-        message_id=message_id,
-        mailbox_id=box.id,
-        collectivite_id=box.collectivite_id,
-        folder="Junk",
-        delivered_at=clock.now(),
-    )
-    for _ in range(3):
-        report_phishing(actor=beaune.agent, mailbox=box, beffroi_id=message_id)
-    lesson = Lesson.objects.get()
-    assert (lesson.wanted, lesson.state, lesson.message_id) == (False, "queued", message_id)
-
-
-def test_one_person_teaches_so_many_mails_a_day(beaune: Commune, box: Mailbox) -> None:
-    def word(number: int, person: str = "per_a") -> bool:
-        return lessons.queue(mailbox=box, message_id=f"msg_{number}", person_id=person, wanted=False)
-
-    assert [word(number) for number in range(lessons.PERSON_DAY + 1)] == [True] * lessons.PERSON_DAY + [False]
-    assert word(0) and Lesson.objects.count() == lessons.PERSON_DAY, "the same word again is no new one"
-    assert word(99, "per_b")
-    with clock.shifted(86401):
-        assert word(100)
-
-
-def test_one_commune_does_not_teach_the_others_alone(beaune: Commune, nuits: Commune, box: Mailbox) -> None:
-    other = own_mailbox(nuits)
-
-    def word(mailbox: Mailbox, number: int, *, wanted: bool = False) -> bool:
-        return lessons.queue(
-            mailbox=mailbox, message_id=f"msg_{number}", person_id=f"per_{number}", wanted=wanted
-        )
-
-    assert sum(word(box, number) for number in range(60)) == lessons.ALWAYS
-    assert word(box, 61, wanted=True), "of the other kind it has said nothing yet"
-    Lesson.objects.bulk_create(
-        Lesson(
-            mailbox_id=f"mbx_{number}",
-            collectivite_id=f"col_{number}",
-            message_id="m",
-            wanted=False,
-            state="taught",
-        )
-        for number in range(lessons.ALWAYS * lessons.SHARE)
-    )
-    assert sum(word(box, number) for number in range(100, 160)) == lessons.ALWAYS // lessons.SHARE
-    assert word(other, 200)
-
-
-# -- the links of one mail -----------------------------------------------------------------------------------
-
-
-def path_of(row: HeldMail, box: Mailbox, act: str = "liberer") -> str:
-    return f"/retenus/lien/{act}/?l={links.make_for(row, box)}"
-
-
-def test_a_program_that_opens_every_link_of_a_digest_releases_and_blocks_nothing(
-    beaune: Commune, box: Mailbox
-) -> None:
-    hold(box)
-    [one] = due.due(at("2026-11-24 08:00"), limit=10)
-    found = re.findall(r"https://localhost:8443(/\S+)", held_digest.words_of(one)[1])
-    assert [path.split("?")[0] for path in found] == [
-        "/retenus/lien/liberer/",
-        "/retenus/lien/bloquer/",
-        "/retenus/",
-        "/retenus/liste/",
-    ]
-    for client in (Client(), portal_client(beaune.agent_membership)):
-        for path in found:
-            client.get(path)
-            client.head(path)
-            assert client.post(path).status_code in (302, 405)
-    assert HeldMail.objects.get().state == "held" and not SenderRule.objects.exists()
-
-
-def test_a_mail_s_link_leads_over_the_sign_in_to_one_button_for_this_mail(
-    beaune: Commune, box: Mailbox
-) -> None:
-    row, other = hold(box), hold(box, subject="Un autre")
-    for act, button, state in (("liberer", "liberer", "released"), ("bloquer", "bloquer", "blocked")):
-        path = path_of(row, box, act)
-        answer = Client().get(path)
-        shown = answer.content.decode()
-        assert answer.status_code == 200 and "fournitures" in shown and "Rien n’est encore fait" in shown
-        for hidden in (SENDER, "Discount", box.address, "<form method", "Un autre"):
-            assert hidden not in shown.split("<main")[1].split("</main")[0]
-        assert answer["Referrer-Policy"] == "same-origin" and "no-store" in answer["Cache-Control"]
-        assert f"?{urlencode({'next': path})}" in html.unescape(shown), "the sign-in leads back to it"
-        client = portal_client(beaune.agent_membership)
-        inside = client.get(path).content.decode().split("<main")[1].split("</main")[0]
-        assert SENDER in inside and "usurpé" in inside and inside.count("<button") == 1
-        assert f'action="/retenus/{row.id}/{button}/"' in inside and "csrfmiddlewaretoken" in inside
-        assert HeldMail.objects.get(pk=row.pk).seen_at is not None
-        done = client.post(f"/retenus/{row.id}/{button}/", follow=True).content.decode()
-        assert f"/retenus/{row.id}/annuler/" in done
-        assert HeldMail.objects.get(pk=row.pk).state == state
-        assert client.get(path)["Location"] == f"/retenus/?fait={row.id}", (
-            "pressed again: what was done, with undo"
-        )
-        assert "n’est plus retenu" in Client().get(path).content.decode()
-        client.post(f"/retenus/{row.id}/annuler/")
-    assert HeldMail.objects.get(pk=other.pk).state == "held"
-
-
-def test_the_button_behind_a_link_needs_its_token(beaune: Commune, box: Mailbox) -> None:
-    row = hold(box)
-    client = portal_client(beaune.agent_membership)
-    client.handler.enforce_csrf_checks = True
-    assert client.get(path_of(row, box)).status_code == 200
-    assert client.post(f"/retenus/{row.id}/liberer/").status_code == 403
-    assert HeldMail.objects.get().state == "held"
-
-
-def test_what_a_decision_or_a_program_holds_is_not_offered_for_release(beaune: Commune, box: Mailbox) -> None:
-    decided = hold(box, reason="decision", decision_id=decide().id)
-    program = hold(box, reason="content", findings="program")
-    mine = hold(box, reason="sender_blocked")
-    [one] = due.due(at("2026-11-24 08:00"), limit=10)
-    _, text, page = held_digest.words_of(one)
-    assert text.count("Demander une vérification\xa0:") == 1 and text.count("Libérer\xa0:") == 1
-    assert "Bloquer" not in text + page
-    assert f"Référence pour le Département\xa0: {program.id}" in text
-    client = portal_client(beaune.agent_membership)
-    for act in ("verifier", "liberer", "bloquer"):
-        inside = client.get(path_of(decided, box, act)).content.decode().split("<main")[1].split("</main")[0]
-        assert f'href="/retenus/{decided.id}/verifier/"' in inside and "<form" not in inside
-        inside = client.get(path_of(program, box, act)).content.decode().split("<main")[1].split("</main")[0]
-        assert program.id in inside and "<form" not in inside
-        inside = client.get(path_of(mine, box, act)).content.decode()
-        assert f"/retenus/{mine.id}/liberer/" in inside and f"/retenus/{mine.id}/bloquer/" not in inside
-
-
-def test_a_mail_s_link_is_for_this_mail_of_this_owner_for_some_days(
-    beaune: Commune, nuits: Commune, box: Mailbox
-) -> None:
-    row, other = hold(box), own_mailbox(nuits)
-    foreign = hold(other, subject="Marché public de Nuits")
-    text = links.make_for(row, box)
-    name, _, rest = text.partition(":")
-    forged = signing.TimestampSigner(key="guess", salt=links.SALT_OF_ONE).sign(row.id)
-    for wrong in (
-        "",
-        text[:-1],
-        text[1:],
-        forged,
-        name,
-        f"{foreign.id}:{rest}",
-        links.make(box),
-        "x:y:z",
-        "\0:a",
-    ):
-        answer = Client().get("/retenus/lien/liberer/", {"l": wrong})
-        assert answer.status_code == 404 and "fournitures" not in answer.content.decode()
-    assert Client().get(f"/retenus/lien/supprimer/?l={text}").status_code == 404
-    assert Client().get(f"/retenus/liste/?l={text}").status_code == 404
-    for stranger in (beaune.colleague_membership, beaune.referent_membership, nuits.agent_membership):
-        answer = portal_client(stranger).get(path_of(row, box))
-        assert answer.status_code == 404 and "fournitures" not in answer.content.decode()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(links, "LIFE_S", -1)
-        assert Client().get(path_of(row, box)).status_code == 404
-    Mailbox.objects.filter(pk=box.pk).update(person_id=beaune.colleague.id)
-    assert Client().get(f"/retenus/lien/liberer/?l={text}").status_code == 404
-    Mailbox.objects.filter(pk=box.pk).update(person_id=beaune.agent.id, closed_at=clock.now())
-    assert Client().get(f"/retenus/lien/liberer/?l={text}").status_code == 404
-
-
-def test_a_digest_of_two_hundred_mails_names_each_and_is_known_as_our_own(box: Mailbox) -> None:
-    for number in range(200):
-        hold(box, subject=f"Offre exceptionnelle à ne pas manquer n° {number}")
-    HeldMail.objects.filter(pk__in=HeldMail.objects.order_by("id")[:100].values("pk")).update(
-        told_at=clock.now()
-    )
-    HeldMail.objects.update(overdue_at=at("2026-11-24 07:00"))
-    [one] = due.due(at("2026-11-24 08:00"), limit=10)
-    subject, text, page = held_digest.words_of(one)
-    assert text.count("Libérer\xa0:") == 200 and page.count("Bloquer l’expéditeur</a>") == 200
-    assert "de plus sur la page" not in text
-    assert len(text.encode()) < reader.MAX_TEXT_BYTES / 2 and len(page.encode()) < 200_000
-    letter = posting.compose(settings.BEFFROI, to=box.address, subject=subject, text=text, html=page)
-    assert [part.get_content_type() for part in letter.iter_parts()] == ["text/plain", "text/html"]
-    assert len(letter.as_bytes()) < 400_000
 
 
 # -- the digest ----------------------------------------------------------------------------------------------

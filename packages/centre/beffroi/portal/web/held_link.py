@@ -52,7 +52,9 @@ def held_link(request: HttpRequest, act: str) -> HttpResponse:
     response = page(request, "portal/held_link.html", context)
     if actor is not None and row.state == _State.HELD:
         mark_seen(actor, [row])
-    response["Referrer-Policy"] = "same-origin"  # with none at all, a browser hides whence the button is pressed
+    response["Referrer-Policy"] = (
+        "same-origin"  # with none at all, a browser hides whence the button is pressed
+    )
     response["X-Robots-Tag"] = "noindex"
     return response
 
