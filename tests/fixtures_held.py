@@ -118,4 +118,11 @@ def seed(email: str) -> dict[str, str]:
     )
     late = hold(other, subject="Facture")
     HeldMail.objects.filter(pk=late.pk).update(overdue_at=clock.now() - timedelta(hours=1))
-    return {"held_id": held.id, "held_done": done.id, "held_link": links.make(mailbox)}
+    one = hold(mailbox, subject="Bulletin des maires", sender="lettre@bulletin.example", name="Le Bulletin")
+    return {
+        "held_id": held.id,
+        "held_done": done.id,
+        "held_link": links.make(mailbox),
+        "held_one": links.make_for(one, mailbox),
+        "held_decided": links.make_for(held, mailbox),
+    }

@@ -22,7 +22,10 @@ from tests.mail_post import ENGINES, Engines, Post
 
 @contextmanager
 def engines_of(
-    prefix: str, lines: Iterable[str], alter: Callable[[Config], None] | None = None
+    prefix: str,
+    lines: Iterable[str],
+    alter: Callable[[Config], None] | None = None,
+    names: Iterable[str] = ENGINES,
 ) -> Iterator[Engines]:
     """Mail engines in a state directory of their own. ``alter``: what a test alone wants of their configurations."""
     if os.geteuid() != 0:
@@ -40,7 +43,7 @@ def engines_of(
         alter(config)
     engines = Engines(config)
     try:
-        engines.start(*ENGINES)
+        engines.start(*names)
         yield engines
     finally:
         engines.stop()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from datetime import datetime, timedelta
 
 import pytest
@@ -10,7 +12,8 @@ from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail import reader
-from beffroi.mail.held import actions, due, following, workdays
+from beffroi.mail.actions import report_phishing
+from beffroi.mail.held import actions, due, following, lessons, workdays
 from beffroi.mail.held.models import HeldMail, Lesson
 from beffroi.mail.models import Mailbox, MailDelivery
 from beffroi.portal import held_digest
@@ -150,16 +153,38 @@ def test_what_its_owner_moves_away_comes_off_the_list(post: Post, box: Mailbox) 
     assert HeldMail.objects.get().state == "gone"
 
 
-def test_a_release_teaches_rspamd_once_its_undo_is_over(post: Post, beaune: Commune, box: Mailbox) -> None:
+def learnt(post: Post) -> dict[str, int]:
+    """How many mails the classifier has learnt, by kind."""
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{post.config.rspamd_controller_port}/stat", timeout=10
+    ) as answer:
+        return {one["symbol"]: one["revision"] for one in json.load(answer)["statfiles"]}
+
+
+def test_releases_blocks_and_reports_teach_rspamd_once_their_undo_is_over(
+    post: Post, beaune: Commune, box: Mailbox
+) -> None:
+    before = learnt(post)
     receive(post, box, 1)
     row = HeldMail.objects.get()
     actions.release(actor=beaune.agent, held_id=row.id)
     run_pending("remediation")
-    assert following.teach() == 0
-    with clock.shifted(following.LESSON_WAIT.total_seconds() + 1):
-        assert following.teach() == 1
-        assert following.teach() == 0
+    assert lessons.teach() == 0
+    with clock.shifted(lessons.WAIT.total_seconds() + 1):
+        assert lessons.teach() == 1
+        assert lessons.teach() == 0
     assert Lesson.objects.get().state == "taught"
+    assert learnt(post) == {**before, "BAYES_HAM": before["BAYES_HAM"] + 1}
+    receive(post, box, 2, client=OTHER_IP)
+    actions.block_sender(actor=beaune.agent, held_id=HeldMail.objects.get(state="held").id)
+    assert post.send(lure(box.address, "1"), box.address)[0] == 250
+    post.settle(3)
+    reported = MailDelivery.objects.latest("id").message_id
+    report_phishing(actor=beaune.agent, mailbox=box, beffroi_id=reported)
+    run_pending("remediation")
+    with clock.shifted(lessons.WAIT.total_seconds() + 1):
+        assert lessons.teach() == 2
+    assert learnt(post) == {"BAYES_HAM": before["BAYES_HAM"] + 1, "BAYES_SPAM": before["BAYES_SPAM"] + 2}
 
 
 def test_a_digest_arrives_by_mail_and_its_link_opens_the_subjects(
@@ -177,6 +202,11 @@ def test_a_digest_arrives_by_mail_and_its_link_opens_the_subjects(
         view = opened.read(opened.list()[0].uid)
     assert view.summary.subject == "1 courriel retenu à regarder"
     assert "Devis n° 1" in view.text and SENDER in view.text and "usurpé" in view.text
+    one = view.text.split("Libérer\xa0:")[1].split()[0].removeprefix("https://localhost:8443")
+    assert "Rien n’est encore fait" in Client().get(one).content.decode()
+    assert "<form" in portal_client(beaune.agent_membership).get(one).content.decode().split("<main")[1]
+    assert HeldMail.objects.get().state == "held"
+    HeldMail.objects.update(seen_at=None)
     link = view.text.split("pendant 7 jours\xa0:")[1].split()[0]
     path = link.removeprefix("https://localhost:8443")
     shown = Client().get(path).content.decode()

@@ -408,6 +408,37 @@ def test_a_digest_s_link_is_read_without_a_sign_in(centre: Centre, browser: Any)
     context.close()
 
 
+def test_a_mail_of_the_digest_is_released_over_the_sign_in_and_taken_back(
+    centre: Centre, browser: Any
+) -> None:
+    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(centre.portal + f"/retenus/lien/liberer/?l={centre.seeded['held_one']}")
+    assert "Libérer ce courriel" in page.locator("h1").inner_text() and page.locator("main form").count() == 0
+    inspect(page, "retenus-lien-libere")
+    press(page, "Se connecter")
+    page.fill("#id_login", centre.seeded["agent_email"])
+    page.fill("#id_password", PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("main form button")
+    assert page.locator("main button").all_inner_texts() == ["Libérer"]
+    inspect(page, "retenus-lien-confirmer")
+    press(page, "Libérer")
+    page.wait_for_selector(".say:has-text('Bulletin des maires')")
+    press(page, "Annuler")
+    page.wait_for_selector("button:has-text('Libérer Bulletin des maires')")
+    page.goto(centre.portal + f"/retenus/lien/bloquer/?l={centre.seeded['held_one']}")
+    inspect(page, "retenus-lien-bloquer")
+    press(page, "Bloquer l’expéditeur")
+    page.wait_for_selector(".say:has-text('Expéditeur bloqué')")
+    press(page, "Annuler")
+    page.goto(centre.portal + f"/retenus/lien/verifier/?l={centre.seeded['held_decided']}")
+    inspect(page, "retenus-lien-verifier")
+    press(page, "Demander une vérification")
+    page.wait_for_selector("textarea#text")
+    context.close()
+
+
 def test_a_held_mail_is_released_and_taken_back_by_keyboard(centre: Centre, agent: Any) -> None:
     agent.goto(centre.portal + "/retenus/")
     press(agent, "Libérer Catalogue 2027")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from beffroi.lib import clock
 from beffroi.mail import drafts, folders, outgoing, reader, sendings, submission
+from beffroi.mail.held.models import Lesson
 from beffroi.mail.models import Mailbox, MailMessage, Sending
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -233,7 +234,10 @@ def test_a_hostile_mail_is_answered_and_passed_on_as_text(post: Post, written: A
     post.wait_count(other, 1)
     with reader.open_mailbox(post.config, box.address) as opened:
         assert opened.list()[0].answered
+        answered = opened.list()[0].beffroi_id
         related = folders.conversation(opened, "INBOX", uid)
+    lesson = Lesson.objects.get()
+    assert (lesson.message_id, lesson.mailbox_id, lesson.wanted) == (answered, box.id, True)
     assert [place for place, _ in related] == ["INBOX", "Sent"]
     page = writer.client.get(f"/courrier/{box.id}/{uid}/").content.decode()
     assert "Dans la même conversation" in page and "<script>alert" not in page

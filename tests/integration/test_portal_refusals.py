@@ -181,6 +181,7 @@ PORTAL = {
     "own_exception_end": Rule("ours", lambda world: {"exception_id": world.exception_id}),
     "held": Rule("own"),
     "held_linked": Rule("open"),  # its signed link is tested with held mail
+    "held_link": Rule("open"),  # the same
     "held_digest_time": Rule("thing", mail(), {"at_minute": "480"}),
     "held_release": Rule("thing", HELD),
     "held_block": Rule("thing", HELD),

@@ -24,6 +24,7 @@ from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.mail import clients, key_pairs, keys, naming, prevalence, queries
 from beffroi.mail.access import Right, access
 from beffroi.mail.aliases.models import Alias
+from beffroi.mail.held import lessons
 from beffroi.mail.models import Mailbox, MailMessage, RemediationJob
 
 MAX_INDICATORS = 100
@@ -142,6 +143,7 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
         collectivite_id=mailbox.collectivite_id,
         details={"mailbox_id": mailbox.id, "sighting_id": sighting_id},
     )
+    lessons.queue(mailbox=mailbox, message_id=message.id, person_id=actor.id, wanted=False)
     return sighting_id
 
 

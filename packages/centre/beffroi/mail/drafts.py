@@ -21,12 +21,13 @@ from imapclient.exceptions import IMAPClientError
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, NotFound
-from beffroi.mail import compose, reader
+from beffroi.mail import compose, doveadm, reader
 from beffroi.mail.compose import Draft, File
 
 DRAFTS, SENT, TRASH = "Drafts", "Sent", "Trash"
 MAX_DRAFTS = 500
 _TAB = f"BODY.PEEK[HEADER.FIELDS ({compose.TAB_HEADER.upper()})]"
+_IDENTIFIER = f"BODY.PEEK[HEADER.FIELDS ({doveadm.ID_HEADER.upper()})]"
 _APPENDED = re.compile(rb"APPENDUID (\d+) (\d+)")
 
 
@@ -101,18 +102,26 @@ class DraftFolder:
             raise DraftChanged
         return row[b"BODY[]"], row[b"ENVELOPE"]
 
-    def mark_source(self, source: str) -> None:
-        """Mark the mail that was answered or passed on; that it is gone is no fault."""
+    def mark_source(self, source: str) -> str:
+        """Mark the mail that was answered or passed on; that it is gone is no fault. Return our identifier of one that
+        was answered, else ""."""
         found = re.fullmatch(r"(\d{1,10}):(\d{1,10}):(reply|all|forward):(.{1,255})", source)
         if found is None:
-            return
+            return ""
+        uid, flag = int(found[2]), b"$Forwarded" if found[3] == "forward" else b"\\Answered"
         try:
             chosen = self._client.select_folder(found[4])
-            if int(chosen[b"UIDVALIDITY"]) == int(found[1]):
-                flag = b"$Forwarded" if found[3] == "forward" else b"\\Answered"
-                self._client.add_flags([int(found[2])], [flag], silent=True)
+            if int(chosen[b"UIDVALIDITY"]) != int(found[1]):
+                return ""
+            self._client.add_flags([uid], [flag], silent=True)
+            return self._identifier(uid) if flag == b"\\Answered" else ""
         except IMAPClientError:
-            pass
+            return ""
+
+    def _identifier(self, uid: int) -> str:
+        rows = self._client.fetch([uid], [_IDENTIFIER])
+        fields = b"".join(one for one in rows.get(uid, {}).values() if isinstance(one, bytes))
+        return fields.partition(b":")[2].strip().decode("ascii", "replace")
 
     def _select(self) -> int:
         return int(self._client.select_folder(DRAFTS)[b"UIDVALIDITY"])

@@ -21,10 +21,12 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.queries import belongs
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound, Unavailable
+from beffroi.lib.ids import is_id
 from beffroi.mail import access, drafts, original, sendings, submission
 from beffroi.mail.access import Access, Right
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.drafts import DraftChanged, Place
+from beffroi.mail.held import lessons
 from beffroi.mail.models import Mailbox, MailMessage, Sending
 
 LEASE_S = 90
@@ -96,19 +98,22 @@ def _attempt(sending: Sending) -> bool:
         return _refused(sending, submission.Refused("unreachable", again=True))
     sendings.accepted(sending)
     _file(sending)
-    _mark(opened, submission.source_of(message))
+    _mark(opened, submission.source_of(message), sending.person_id)
     return True
 
 
-def _mark(opened: Access, source: str) -> None:
-    """Mark what was answered, as far as whoever wrote may see it; a mark that is missing is no fault."""
+def _mark(opened: Access, source: str, person_id: str) -> None:
+    """Mark what was answered, as far as whoever wrote may see it; a mark that is missing is no fault. What is answered
+    was wanted: the filter learns it."""
     if not source:
         return
     try:
         with access.open_drafts(settings.BEFFROI, opened) as folder:
-            folder.mark_source(source)
+            answered = folder.mark_source(source)
     except Unavailable:
-        pass
+        return
+    if is_id(answered, "msg"):
+        lessons.queue(mailbox=opened.mailbox, message_id=answered, person_id=person_id, wanted=True)
 
 
 def _file(sending: Sending) -> None:

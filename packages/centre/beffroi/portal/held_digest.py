@@ -21,12 +21,15 @@ from django.utils import translation
 from beffroi.lib import clock
 from beffroi.mail.held import actions, due, links, posting, queries, workdays
 from beffroi.mail.held.due import Due
+from beffroi.mail.held.models import HeldMail
+from beffroi.mail.models import Mailbox
 from beffroi.portal import held_words
 
 log = logging.getLogger("beffroi.portal.digest")
 BATCH = 25
 """Digests a round: what else the worker does waits for no more."""
-NAMED = 50
+NAMED = 100
+"""Of the new ones, and of those that are brought up again: with their links, a mail of some hundred kilobytes."""
 LANGUAGE = "fr"
 """The commune's: nobody's own is known outside of a browser."""
 PORTAL_URLS = "beffroi.portal.urls_web"
@@ -60,7 +63,7 @@ def words_of(one: Due) -> tuple[str, str, str]:
         "count": count,
         "address": one.mailbox.address,
         "parts": [
-            {"again": again, "letters": [_line(shown) for shown in queries.shown(rows[:NAMED])]}
+            {"again": again, "letters": [_line(one.mailbox, shown) for shown in queries.shown(rows[:NAMED])]}
             for again, rows in ((True, one.again), (False, one.fresh))
             if rows
         ],
@@ -73,15 +76,28 @@ def words_of(one: Due) -> tuple[str, str, str]:
     return subject, text, render_to_string("file/held_digest.html", context)
 
 
-def _path(name: str) -> str:
-    return reverse(name, urlconf=PORTAL_URLS)
+def _path(name: str, *args: str) -> str:
+    return reverse(name, urlconf=PORTAL_URLS, args=args)
 
 
-def _line(shown: queries.Shown) -> dict[str, Any]:
+def _line(mailbox: Mailbox, shown: queries.Shown) -> dict[str, Any]:
     return {
         "row": shown.row,
         "subject": held_words.subject(shown),
         "sender": held_words.sender(shown),
         "address": shown.heading.from_address if shown.heading.from_name else "",
         "why": held_words.why(shown),
+        "links": _links(mailbox, shown),
     }
+
+
+def _links(mailbox: Mailbox, shown: queries.Shown) -> list[tuple[str, str]]:
+    """Words and address of what its owner can do about it; [] for what only the Département hands over."""
+    if shown.row.strict:
+        return []
+    acts = [("verifier", "Demander une vérification")] if shown.by_decision else [("liberer", "Libérer")]
+    if shown.row.reason == HeldMail.Reason.FILTER and shown.heading.from_address:
+        acts.append(("bloquer", "Bloquer l’expéditeur"))
+    text = links.make_for(shown.row, mailbox)
+    config = settings.BEFFROI
+    return [(words, links.address(config, f"{_path('held_link', act)}?l={text}")) for act, words in acts]

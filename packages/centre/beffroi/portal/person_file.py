@@ -35,7 +35,7 @@ from beffroi.lib import clock
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.backup.models import Restore
 from beffroi.mail.filters.models import Absence, FilterRule, Forward, Signature
-from beffroi.mail.held.models import HeldMail, SenderRule
+from beffroi.mail.held.models import HeldMail, Lesson, SenderRule
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
 from beffroi.mail.people.models import DelegatedAct, Delegation, Departure, Handling, Member, Note
 from beffroi.mail.scripts.models import PersonalScript
@@ -163,6 +163,9 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
         "held_mails": _rows(
             HeldMail.objects.filter(mailbox_id__in=mailboxes.values("pk")),
             "message_id", "reason", "state", "held_at", "seen_at", "changed_at",
+        ),
+        "lessons": _rows(
+            Lesson.objects.filter(person_id=own), "mailbox_id", "message_id", "wanted", "state", "queued_at"
         ),
         "mail_traces": _traces(list(mailboxes.values_list("pk", flat=True))),
         "journal": [

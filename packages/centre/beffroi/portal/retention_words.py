@@ -13,6 +13,7 @@ CATEGORIES = {
     "withdrawn_copies": gettext_lazy("Traces des copies retirées"),
     "withdrawals": gettext_lazy("Retraits de courriels terminés"),
     "held_mails": gettext_lazy("Courriels qui ne sont plus retenus"),
+    "mail_lessons": gettext_lazy("Ce que le filtre a appris, et de qui"),
     "bank_mentions": gettext_lazy("Courriels avec coordonnées bancaires"),
     "bank_details": gettext_lazy("Coordonnées bancaires déjà vues, en empreintes"),
     "messages": gettext_lazy("Traces de courriels"),

@@ -25,6 +25,11 @@ MAX_SCANNED_BYTES = 50 * 1024 * 1024
 """As Postfix's message_size_limit: nothing is too large to be looked at."""
 SCAN_TIMEOUT_S = 20
 """Of one attached file, with its time in the queue: the scanner looks for 10 s at most, at four at once."""
+HELD_FROM = 12
+"""The score from which a mail goes to Junk."""
+MIN_LEARNS = 200
+BAYES_UNWANTED, BAYES_WANTED = 4.0, -3.0
+"""The most that the classifier says: two thirds of what holds a mail are other signs, whatever people taught."""
 _OFF = "enabled = false;\n"
 # Everything that would learn from, or ask, somebody outside, or needs a store that the embedded form does not have.
 _MODULES_OFF = (
@@ -68,16 +73,25 @@ def _overrides(config: Config) -> dict[str, str]:
         files["antivirus.conf"] = _antivirus(config)
     files |= {
         # Score alone never rejects; see the rule above.
-        "actions.conf": "reject = null; add_header = 12; greylist = null;\n",
+        "actions.conf": f"reject = null; add_header = {HELD_FROM}; greylist = null;\n",
         "dmarc.conf": 'actions { quarantine = "add_header"; reject = "reject"; }\nreporting { enabled = false; }\n',
         "phishing.conf": (
             "openphish_enabled = false; phishtank_enabled = false; phishing_feed_exclusion_enabled = false;\n"
             'exceptions { REDIRECTOR_FALSE = ["${CONFDIR}/maps.d/redirectors.inc"]; }\n'
         ),
         "mime_types.conf": 'file = ["${CONFDIR}/maps.d/mime_types.inc"];\n',
-        # One file: in Redis, the classifier would ask for every message. Releases teach it wanted mail (mail/held);
-        # it judges nothing as long as it has not learnt this many of both kinds.
-        "classifier-bayes.conf": 'backend = "sqlite3"; path = "${DBDIR}/bayes.sqlite"; min_learns = 1000000;\n',
+        # Files, no Redis. People teach it (mail/held/lessons.py); it judges nothing before it has learnt so many mails
+        # of both kinds.
+        "classifier-bayes.conf": (
+            f'backend = "sqlite3"; min_learns = {MIN_LEARNS};\n'
+            'cache { type = "sqlite3"; path = "${DBDIR}/learnt.sqlite"; }\n'
+            'statfile { symbol = "BAYES_HAM"; spam = false; path = "${DBDIR}/wanted.sqlite"; }\n'
+            'statfile { symbol = "BAYES_SPAM"; spam = true; path = "${DBDIR}/unwanted.sqlite"; }\n'
+        ),
+        "statistics_group.conf": (
+            f'symbols {{ "BAYES_SPAM" {{ weight = {BAYES_UNWANTED}; }}'
+            f' "BAYES_HAM" {{ weight = {BAYES_WANTED}; }} }}\n'
+        ),
         "milter_headers.conf": (
             'use = ["authentication-results"];\n'
             'routines { authentication-results { header = "Authentication-Results"; remove = 0; '

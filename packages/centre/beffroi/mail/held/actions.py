@@ -20,8 +20,8 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, existing
 from beffroi.mail import holding
 from beffroi.mail import queries as mail
-from beffroi.mail.held import heading, queries, senders, workdays
-from beffroi.mail.held.models import Digest, HeldMail, Lesson, SenderRule
+from beffroi.mail.held import heading, lessons, queries, senders, workdays
+from beffroi.mail.held.models import Digest, HeldMail, SenderRule
 from beffroi.mail.models import Mailbox, MailMessage
 
 SYSTEM = Actor.system("mail.held")
@@ -110,24 +110,14 @@ def release(*, actor: Actor, held_id: str) -> HeldMail:
     sender = _sender(row)
     if sender:
         _put_rule(actor, row, sender, SenderRule.Verdict.ALLOW)
-    Lesson.objects.update_or_create(
-        held_id=row.id,
-        defaults={
-            "mailbox_id": row.mailbox_id,
-            "collectivite_id": row.collectivite_id,
-            "message_id": row.message_id,
-            "state": Lesson.State.QUEUED,
-            "queued_at": clock.now(),
-            "attempts": 0,
-        },
-    )
+    _teach(actor, row, wanted=True)
     _tell(actor, "released", row, personal={"sender": sender})
     return row
 
 
 @transaction.atomic
 def block_sender(*, actor: Actor, held_id: str) -> HeldMail:
-    """This sender's mail goes to Junk from now on; the mail itself stays there.
+    """This sender's mail goes to Junk from now on; the mail itself stays there, and the filter learns.
 
     Errors: NotFound, Invalid (no sender is shown), HeldByDecision, Conflict (not held any more).
     """
@@ -141,6 +131,8 @@ def block_sender(*, actor: Actor, held_id: str) -> HeldMail:
     if not _change(row, _State.BLOCKED):
         raise Conflict("this mail is not held any more")
     _put_rule(actor, row, sender, SenderRule.Verdict.BLOCK)
+    if row.reason == _Reason.FILTER:  # the filter set it aside, and its owner agrees
+        _teach(actor, row, wanted=False)
     _tell(actor, "blocked", row, personal={"sender": sender})
     return row
 
@@ -174,7 +166,7 @@ def undo(*, actor: Actor, held_id: str) -> HeldMail:
     if made is not None:
         SenderRule.objects.filter(pk=made.pk).update(ended_at=clock.now())
         SenderRule.objects.filter(pk=made.replaces).update(ended_at=None)
-    Lesson.objects.filter(held_id=row.id, state=Lesson.State.QUEUED).update(state=Lesson.State.WITHDRAWN)
+    lessons.withdraw(mailbox_id=row.mailbox_id, message_id=row.message_id)
     _tell(actor, "undone", row, {"was": before})
     return row
 
@@ -241,6 +233,11 @@ def _change(row: HeldMail, state: str, before: str = _State.HELD) -> bool:
         HeldMail.objects.filter(pk=row.pk, seen_at=None).update(seen_at=now)
     row.refresh_from_db()
     return True
+
+
+def _teach(actor: Actor, row: HeldMail, *, wanted: bool) -> None:
+    mailbox = Mailbox.objects.get(pk=row.mailbox_id)
+    lessons.queue(mailbox=mailbox, message_id=row.message_id, person_id=actor.id, wanted=wanted)
 
 
 def _sender(row: HeldMail) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beffroi.core.events import Event, consumer, periodic
-from beffroi.mail.held import actions, following
+from beffroi.mail.held import actions, following, lessons
 
 GROUP = "remediation"
 
@@ -30,4 +30,4 @@ def look() -> None:
 
 @periodic("mail.lessons", every_s=60.0, group=GROUP)
 def teach() -> None:
-    following.teach()
+    lessons.teach()

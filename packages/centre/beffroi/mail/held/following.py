@@ -10,8 +10,6 @@ Fails:   Dovecot away: DoveadmUnavailable, the event is tried again. Nothing her
 
 from __future__ import annotations
 
-import http.client
-import logging
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -21,20 +19,12 @@ from django.conf import settings
 from beffroi.lib import clock
 from beffroi.mail import doveadm, holding, queries
 from beffroi.mail.doveadm import Command, Doveadm
-from beffroi.mail.engines import layout
 from beffroi.mail.held import actions, heading, senders
-from beffroi.mail.held.models import HeldMail, Lesson, SenderRule
+from beffroi.mail.held.models import HeldMail, SenderRule
 from beffroi.mail.models import Mailbox, MailMessage, MailObservation, RemediationItem, RemediationJob
 
-log = logging.getLogger("beffroi.mail.held")
 INBOX, JUNK = "INBOX", "Junk"
-LESSON_WAIT = timedelta(minutes=10)
-"""So long an undo comes before the lesson: what was learnt is not unlearnt."""
-LESSON_BATCH, LESSON_ATTEMPTS = 20, 5
 LOOK_MAILBOXES, LOOK_AFTER = 40, timedelta(minutes=30)
-_LEARNT = (200, 204, 208)
-"""Learnt; too short to be learnt; known already."""
-_TIMEOUT_S = 30.0
 _State, _Reason, _Verdict = HeldMail.State, HeldMail.Reason, SenderRule.Verdict
 _Item, _Direction = RemediationItem.State, RemediationJob.Direction
 
@@ -245,48 +235,3 @@ def look() -> int:
             else:
                 gone += actions.let_go(row=row, state=_State.GONE)
     return gone
-
-
-def teach() -> int:
-    """Hand the lessons that waited long enough to rspamd; return how many were learnt. Errors: DoveadmUnavailable."""
-    due = Lesson.objects.filter(state=Lesson.State.QUEUED, queued_at__lte=clock.now() - LESSON_WAIT)
-    taught = 0
-    for lesson in due.order_by("attempts", "queued_at")[:LESSON_BATCH]:
-        address = Mailbox.objects.filter(pk=lesson.mailbox_id).values_list("address", flat=True).first()
-        text = _text(address, lesson.message_id) if address else None
-        learnt = text is not None and _learn(text, lesson.message_id)
-        attempts = lesson.attempts + 1
-        if learnt:
-            state = Lesson.State.TAUGHT
-        elif text is None or attempts >= LESSON_ATTEMPTS:
-            state = Lesson.State.FAILED
-        else:
-            state = Lesson.State.QUEUED
-        # Only what is still queued: an undo in between wins.
-        Lesson.objects.filter(pk=lesson.pk, state=Lesson.State.QUEUED).update(
-            state=state, attempts=attempts, taught_at=clock.now() if learnt else None
-        )
-        taught += learnt
-    return taught
-
-
-def _text(address: str, message_id: str) -> str | None:
-    query = ["mailbox", "*", "header", doveadm.ID_HEADER, message_id]
-    rows = Doveadm(settings.BEFFROI).run([("fetch", {"user": address, "field": ["text"], "query": query})])[0]
-    return rows[0].get("text") if rows else None
-
-
-def _learn(text: str, message_id: str) -> bool:
-    """rspamd's controller learns the whole mail as wanted: hashes of its words, on this machine."""
-    port = settings.BEFFROI.rspamd_controller_port
-    connection = http.client.HTTPConnection(layout.LOOPBACK, port, timeout=_TIMEOUT_S)
-    try:
-        connection.request("POST", "/learnham", text.encode("utf-8", "surrogateescape"))
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        log.warning("lesson of %s: %s", message_id, type(error).__name__)
-        return False
-    finally:
-        connection.close()
-    log.info("lesson of %s: %d", message_id, status)
-    return status in _LEARNT

@@ -1,7 +1,8 @@
-"""Signed links of a digest: they open the list of subjects, and nothing else, for some days.
+"""Signed links of a digest: they open the list of subjects, or one of them, and change nothing, for some days.
 
 Purpose: a secretary sees from her mail what is held, before she signs in; releasing asks for the sign-in.
-Input:   hostile; a link travels in a mail and may be forwarded. It names a mailbox and who reads it at that time.
+Input:   hostile; a link travels in a mail and may be forwarded, and programs open it. It is good for one mailbox and
+         who read it at that time.
 Fails:   closed: a link that is late, changed, of a closed mailbox or of one that others read is "no such page".
 """
 
@@ -14,11 +15,13 @@ from django.core import signing
 
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound
+from beffroi.mail.held.models import HeldMail
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people.models import Member
 
 LIFE_S = 7 * 86400
 SALT = "mail.held.list"
+SALT_OF_ONE = "mail.held.one"
 
 
 def make(mailbox: Mailbox) -> str:
@@ -36,6 +39,29 @@ def read(text: str) -> Mailbox:
     if found is None or not readers or readers != _readers(found):
         raise NotFound("link")
     return found
+
+
+def make_for(row: HeldMail, mailbox: Mailbox) -> str:
+    """The text that opens this one mail's page for ``LIFE_S`` seconds: about 80 letters, for a digest has many."""
+    return _signer(mailbox).sign(row.id)
+
+
+def read_one(text: str) -> HeldMail:
+    """In whatever state it is by now. Errors: NotFound."""
+    row = HeldMail.objects.filter(pk=text.partition(":")[0]).first()
+    mailbox = Mailbox.objects.filter(pk=row.mailbox_id, closed_at=None).first() if row is not None else None
+    if row is None or mailbox is None or not _readers(mailbox):
+        raise NotFound("link")
+    try:
+        _signer(mailbox).unsign(text, max_age=LIFE_S)
+    except signing.BadSignature:
+        raise NotFound("link") from None
+    return row
+
+
+def _signer(mailbox: Mailbox) -> signing.TimestampSigner:
+    salt = f"{SALT_OF_ONE}:{mailbox.id}:{_readers(mailbox)}"
+    return signing.TimestampSigner(key=settings.HELD_LINK_KEY, salt=salt)
 
 
 def address(config: Config, path: str) -> str:

@@ -103,7 +103,8 @@ class SenderRule(models.Model):
 
 
 class Lesson(models.Model):
-    """A released mail that the filter is to learn as wanted; handed over after the time for an undo."""
+    """A mail that the filter is to learn as wanted (released, answered) or unwanted (reported, blocked), by the word of
+    one person; handed over after the time for an undo. One for a mail in a mailbox."""
 
     class State(models.TextChoices):
         QUEUED = "queued"
@@ -112,17 +113,23 @@ class Lesson(models.Model):
         FAILED = "failed"
 
     id = id_field("les")
-    held_id = reference(unique=True)
     mailbox_id = reference()
     collectivite_id = reference()
     message_id = reference()
+    person_id = reference(default="", blank=True)
+    wanted = models.BooleanField(default=True)
     state = models.CharField(max_length=16, choices=State, default=State.QUEUED, db_index=True)
-    queued_at = models.DateTimeField(default=clock.now)
+    queued_at = models.DateTimeField(default=clock.now, db_index=True)
     taught_at = models.DateTimeField(null=True, default=None)
     attempts = models.IntegerField(default=0)
 
     class Meta:
         db_table = "mail_lesson"
+        indexes = (
+            models.Index(fields=["wanted", "collectivite_id"], name="mail_lesson_share"),
+            models.Index(fields=["person_id", "queued_at"], name="mail_lesson_of_person"),
+        )
+        constraints = (models.UniqueConstraint(fields=["mailbox_id", "message_id"], name="mail_lesson_once"),)
 
     def __str__(self) -> str:
         return self.id

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from django.db.models import QuerySet
 
@@ -21,9 +20,10 @@ def held_mails(cutoff: datetime) -> QuerySet[HeldMail]:
     return rows.exclude(state=HeldMail.State.HELD, mailbox_id__in=opened)
 
 
-def erase(ids: list[Any]) -> int:
-    Lesson.objects.filter(held_id__in=ids).delete()
-    return HeldMail.objects.filter(pk__in=ids).delete()[0]
+def lessons(cutoff: datetime) -> QuerySet[Lesson]:
+    """Taught, taken back or failed; what waits for rspamd is as old as a quarter of an hour, or as its failure."""
+    return Lesson.objects.filter(queued_at__lt=cutoff)
 
 
-category(Category("held_mails", 25, KEEP_DAYS, held_mails, erase))
+category(Category("held_mails", 25, KEEP_DAYS, held_mails))
+category(Category("mail_lessons", 29, KEEP_DAYS, lessons))

@@ -46,9 +46,9 @@ def held(request: HttpRequest, actor: Actor) -> HttpResponse:
     mailboxes = list(mail.own_mailboxes(actor))
     times = queries.digest_times(mailboxes)
     context = PLACE | {
-        "letters": [_line(one) for one in shown],
+        "letters": [line(one) for one in shown],
         "held": queries.waiting(actor).count(),
-        "settled": [_line(one) for one in queries.shown(list(queries.settled(actor)[:SETTLED_ROWS]))],
+        "settled": [line(one) for one in queries.shown(list(queries.settled(actor)[:SETTLED_ROWS]))],
         "done": _done(actor, request.GET.get("fait", "")),
         "several_mailboxes": len(mailboxes) > 1,
         "mailboxes": [{"mailbox": one, "at_minute": times[one.id]} for one in mailboxes],
@@ -59,11 +59,12 @@ def held(request: HttpRequest, actor: Actor) -> HttpResponse:
         "first_page": not before,
     }
     response = page(request, "portal/held.html", context)
-    _mark_seen(actor, found[:PAGE_ROWS])
+    mark_seen(actor, found[:PAGE_ROWS])
     return response
 
 
-def _line(one: queries.Shown) -> dict[str, Any]:
+def line(one: queries.Shown) -> dict[str, Any]:
+    """What a template shows of it."""
     return {
         "one": one,
         "row": one.row,
@@ -76,10 +77,11 @@ def _line(one: queries.Shown) -> dict[str, Any]:
 def _done(actor: Actor, held_id: str) -> dict[str, Any] | None:
     """What was pressed a moment ago, to be taken back with one press."""
     row = queries.settled(actor).filter(pk=held_id).first() if is_id(held_id, "hld") else None
-    return _line(queries.shown([row])[0]) if row is not None else None
+    return line(queries.shown([row])[0]) if row is not None else None
 
 
-def _mark_seen(actor: Actor, rows: list[HeldMail]) -> None:
+def mark_seen(actor: Actor, rows: list[HeldMail]) -> None:
+    """Their owner has them before their eyes."""
     fresh = defaultdict(list)
     for row in rows:
         if row.seen_at is None:
@@ -117,7 +119,7 @@ def ask_review(request: HttpRequest, actor: Actor, held_id: str) -> HttpResponse
     """Words for the Département, with some ready; then the request. Errors: NotFound, Conflict, Invalid."""
     row = queries.access_held(actor, held_id)
     if request.method == "GET":
-        context = PLACE | {"letter": _line(queries.shown([row])[0]), "text": _proposed()}
+        context = PLACE | {"letter": line(queries.shown([row])[0]), "text": _proposed()}
         return page(request, "portal/held_review.html", context)
     actions.ask_review(actor=actor, held_id=held_id, text=request.POST.get("text", "").strip() or _proposed())
     return HttpResponseRedirect(reverse("held"))
@@ -149,7 +151,7 @@ def linked(request: HttpRequest) -> HttpResponse:
     rows = HeldMail.objects.filter(mailbox_id=mailbox.id, state=HeldMail.State.HELD).order_by("-id")
     found = list(rows[: LINKED_ROWS + 1])
     context = PLACE | {
-        "letters": [_line(one) for one in queries.shown(found[:LINKED_ROWS])],
+        "letters": [line(one) for one in queries.shown(found[:LINKED_ROWS])],
         "more": len(found) > LINKED_ROWS,
         "sign_in": f"{settings.LOGIN_URL}?next={reverse('held')}",
     }
