@@ -134,9 +134,7 @@ def show(set_one: Callable[[Any, str, Any], None]) -> None:
         return Opened(uid, 1, "Jean <jean@nuits.test>", "", "", view.summary.subject, view.text, "<d@beaune.test>",
                       "", "", "", view.attachments)  # fmt: skip
 
-    def search(
-        opened: ShownMailbox, folder: str, text: str, limit: int = 100
-    ) -> tuple[list[MessageSummary], int]:
+    def search(opened: ShownMailbox, folder: str, text: str) -> tuple[list[MessageSummary], int]:
         found = [one for one in opened.list(folder) if text.lower() in one.subject.lower()]
         return found, len(found)
 
