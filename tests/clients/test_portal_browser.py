@@ -176,7 +176,6 @@ AGENT_PAGES = {
     "lire-premier-contact": "/courrier/{mailbox_id}/2/",
     "lire-texte": "/courrier/{mailbox_id}/5/",
     "courrier-cherche": "/courrier/{mailbox_id}/?q=cantine",
-    "courrier-partout": "/courrier/{mailbox_id}/chercher/?q=cantine",
     "courrier-rien": "/courrier/{mailbox_id}/?q=introuvable&dossier=Junk",
     "corbeille": "/courrier/{mailbox_id}/?dossier=Trash",
     "brouillons": "/courrier/{mailbox_id}/?dossier=Drafts",

@@ -213,7 +213,6 @@ PORTAL = {
     ),
     "relay_request_withdraw": Rule("led", RELAY),
     "mail_list": Rule("thing", mail()),
-    "mail_search": Rule("thing", mail()),
     "mail_settings": Rule("thing", mail()),
     "mail_absence": Rule(
         "thing", mail(), {"first": "2030-01-01", "last": "2030-01-02", "text": "x", "every_days": "7"}

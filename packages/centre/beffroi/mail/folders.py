@@ -136,24 +136,6 @@ def search(
     return opened.summaries(found[: min(limit, MAX_LIST)]), len(found)
 
 
-def search_everywhere(
-    opened: MailboxReader, text: str, limit: int = 100
-) -> tuple[list[tuple[str, MessageSummary]], int]:
-    """The same in every folder but Drafts: (folder, message), the newest first, and how many there are."""
-    found: list[tuple[str, MessageSummary]] = []
-    total = 0
-    for place in listing(opened):
-        if place.role == "drafts":
-            continue
-        try:
-            shown, here = search(opened, place.name, text, limit)
-        except NotFound:
-            continue
-        found += [(place.name, one) for one in shown]
-        total += here
-    return sorted(found, key=lambda pair: pair[1].received_at, reverse=True)[:limit], total
-
-
 def conversation(opened: MailboxReader, folder: str, uid: int) -> list[tuple[str, MessageSummary]]:
     """The messages of the conversation of this one, here and in Sent, oldest first; empty when it stands alone.
 
