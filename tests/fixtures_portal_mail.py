@@ -16,7 +16,7 @@ import pytest
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 from beffroi.mail.compose import Original
-from beffroi.mail.folders import Folder
+from beffroi.mail.folders import HITS, Folder, Hits
 from beffroi.mail.original import Opened
 from beffroi.mail.quota.rules import Room
 from beffroi.mail.reader import Attachment, Authentication, MessageSummary, MessageView
@@ -134,9 +134,13 @@ def show(set_one: Callable[[Any, str, Any], None]) -> None:
         return Opened(uid, 1, "Jean <jean@nuits.test>", "", "", view.summary.subject, view.text, "<d@beaune.test>",
                       "", "", "", view.attachments)  # fmt: skip
 
-    def search(opened: ShownMailbox, folder: str, text: str) -> tuple[list[MessageSummary], int]:
-        found = [one for one in opened.list(folder) if text.lower() in one.subject.lower()]
-        return found, len(found)
+    def matching(opened: ShownMailbox, text: str) -> list[MessageSummary]:
+        return [one for one in opened.list() if text.lower() in one.subject.lower()]
+
+    def search(opened: ShownMailbox, places: list[Folder], text: str, *, skip: int = 0) -> Hits:
+        """Each find in a folder of its own, as far as there are folders."""
+        found = [(places[n % len(places)].name, one) for n, one in enumerate(matching(opened, text))]
+        return Hits(found[skip : skip + HITS], len(found))
 
     def conversation(opened: ShownMailbox, folder: str, uid: int) -> list[tuple[str, MessageSummary]]:
         return [(folder, opened.read(uid).summary), ("Sent", opened.read(3).summary)] if uid == 2 else []
@@ -144,7 +148,7 @@ def show(set_one: Callable[[Any, str, Any], None]) -> None:
     set_one(folders, "listing", lambda opened: PLACES)
     set_one(folders, "room", lambda opened: Room(2_500_000_000, 5 * 1024**3))
     set_one(folders, "search", search)
-    set_one(deleted, "search", lambda opened, text="", **days: search(opened, "", text))
+    set_one(deleted, "search", lambda opened, text="", **days: (found := matching(opened, text), len(found)))
     set_one(folders, "conversation", conversation)
     set_one(folders, "first_contact", lambda opened, folder, one, places: one.uid == 2)
     set_one(original, "fetch", fetch)

@@ -121,7 +121,12 @@ def test_what_is_personal_does_not_exist_for_a_delegate(post: Post, beaune: Comm
     # The numbers of folders and of a search count what is visible.
     assert 'Boîte de réception <span class="count">3</span>' in listed
     found = client.get(f"{base}/?q=parcelle").content.decode()
-    assert "3 courriels trouvés" in found and "samedi" not in found
+    # In the inbox, in folders that are no secret, and in what was sent; not in Perso, Junk or Trash.
+    assert "samedi" not in found and "Ordinaire" in found
+    for place in ("Perso", "Archives/Privé", "Corbeille", "Indésirables", "Brouillons"):
+        assert f"</span>{place}</span>" not in found
+    inside = client.get(f"{base}/?q=parcelle&dossier=INBOX").content.decode()
+    assert "3 courriels trouvés" in inside and "samedi" not in inside
     # Not by a guessed number, in any way.
     hidden = [
         ("INBOX", uid)

@@ -8,16 +8,19 @@ import smtplib
 import ssl
 
 import msgspec
+import pytest
+from beffroi.core.events import run_pending
+from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, durable
 from beffroi.mail.gate.exits import State, state_path
 from beffroi.mail.models import Mailbox
-from beffroi.mail.sending import consumers, exits, pool_actions, pool_queries
-from beffroi.mail.sending.models import Doubted, RefusedDay
+from beffroi.mail.sending import actions, consumers, exits, pool_actions, pool_queries
+from beffroi.mail.sending.models import Doubted, RefusedDay, SendingAlarm
 from beffroi.mail.sending.warming import Answered
 
 from tests.conftest import Commune
-from tests.foreign_mail import PLAIN, REFUSING, SLOW, Sending
-from tests.mail_post import needs_engines
+from tests.foreign_mail import PLAIN, REFUSING, SLOW, UNKNOWN, Sending
+from tests.mail_post import needs_engines, until
 from tests.submitting import letter, secret_of, submitting
 
 pytest_plugins = ["tests.fixtures_sending"]
@@ -76,6 +79,41 @@ def test_a_new_address_gets_its_share_of_each_provider_and_the_rest_leaves_by_th
     today = clock.now().date()
     assert pool_queries.answered("nouvelle", since=today) == {"orange": Answered(2, 0), "": Answered(1, 1)}
     assert RefusedDay.objects.get().mailbox_id == box.id
+
+
+def test_an_account_that_writes_to_a_list_of_strangers_sends_nothing_more_until_it_is_given_back(
+    sending: Sending, beaune: Commune, administrator: Actor
+) -> None:
+    box, secret = sending.post.mailbox(beaune, beaune.agent, "volee"), secret_of(beaune)
+    _tell(sending)
+    for mail in range(2):  # a server hangs up after 20 refusals in one session
+        strangers = [f"n{mail}-{number}@{UNKNOWN}" for number in range(12)]
+        _send(sending, box, secret, f"offre {mail}", *strangers, f"vrai{mail}@{PLAIN}")
+
+    def answers() -> list[str]:
+        lines = [
+            line for line in sending.log().splitlines() if f"@{UNKNOWN}>, " in line or "to=<vrai" in line
+        ]
+        return [line for line in lines if "status=bounced" in line or "status=sent" in line]
+
+    until(lambda: len(answers()) >= 26, "all answers")
+    sending.post.engines.start("queue")
+    try:
+        consumers.count_left()
+        alarm = SendingAlarm.objects.get()
+        assert (alarm.mailbox_id, alarm.limit, alarm.most) == (box.id, "unknown", 24)
+        assert alarm.contained_at is not None
+        run_pending("main")
+        with pytest.raises(smtplib.SMTPException):
+            _send(sending, box, secret, "encore", f"vrai@{PLAIN}")
+        actions.give_back(actor=administrator, alarm=alarm)
+        run_pending("main")
+        consumers.count_left()
+    finally:
+        sending.post.engines.kill("queue")
+    assert not SendingAlarm.objects.filter(closed_at=None).exists()
+    _send(sending, box, secret, "rendu", f"vrai@{PLAIN}")
+    assert sending.foreign.arrives("rendu")
 
 
 def test_doubtful_mail_leaves_by_its_own_address_and_colleagues_get_theirs(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -335,6 +336,51 @@ def test_a_first_contact_is_marked_until_somebody_wrote_before(post: Post, writt
     pages = [writer.client.get(f"/courrier/{box.id}/{uid}/").content.decode() for uid in uids]
     assert [n for n, page in enumerate(pages) if "Premier contact" in page] == [0, 2, 5]
     assert all(("comparez-la lettre à lettre" in page) == ("Premier contact" in page) for page in pages)
+
+
+def found(page: str) -> list[tuple[str, str]]:
+    """(folder, subject) of the rows of a search, as they stand."""
+    row = re.compile(r'<span class="sr">Dossier : </span>([^<]+)</span> ([^<]+)</span>'.replace(" :", ".:"))
+    return row.findall(page)
+
+
+def test_a_search_finds_a_mail_wherever_it_lies(
+    post: Post, written: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, box, _ = written
+    places = ("Projets/École", "INBOX", "Junk", "Sent", "Trash", "Vide")
+    with reader.open_mailbox(post.config, box.address) as opened:
+        for name in ("Projets/École", "Vide"):
+            opened.client.create_folder(name)
+        for day in range(1, 9):
+            place = places[day % 5]
+            words = "cantine" if day < 8 else "voirie"
+            mail = f"From: a@example.org\r\nSubject: {words} {day}\r\n\r\ntexte\r\n"
+            opened.client.append(place, mail.encode(), msg_time=datetime(2026, 3, day, tzinfo=UTC))
+    base = f"/courrier/{box.id}/"
+    page = writer.client.get(base, {"q": "cantine"}).content.decode()
+    newest_first = [
+        ("Indésirables", 7), ("Boîte de réception", 6), ("Projets/École", 5), ("Corbeille", 4),
+        ("Envoyés", 3), ("Indésirables", 2), ("Boîte de réception", 1),
+    ]  # fmt: skip
+    aside = ("Indésirables", "Corbeille")
+    expected = [
+        (name, f"cantine {day}") for name, day in sorted(newest_first, key=lambda one: one[0] in aside)
+    ]
+    assert found(page) == expected and "7 courriels trouvés" in page
+    # Here only; and page by page, without a gap or a double.
+    here = writer.client.get(base, {"q": "cantine", "dossier": "INBOX"}).content.decode()
+    assert [f"cantine {day}" in here for day in range(1, 8)] == [day in (1, 6) for day in range(1, 8)]
+    monkeypatch.setattr(folders, "HITS", 3)
+    pages = [writer.client.get(base, {"q": "cantine", "suite": n}).content.decode() for n in (1, 2, 3)]
+    assert [one for page in pages for one in found(page)] == expected
+    assert ["Plus de résultats" in page for page in pages] == [True, True, False]
+    # A tick says which folder is meant: the same number lies in several.
+    ticks = re.findall(r'name="uid" value="([^"]+)"', pages[0])
+    assert ticks[0] == "2/INBOX" and ticks[1].endswith("/Projets/École")
+    answer = writer.client.post(f"{base}agir/", {"what": "trash", "uid": ticks[:2], "q": "cantine"})
+    assert answer["Location"] == f"{base}?q=cantine"
+    assert (post.count(box), post.count(box, "Projets/École"), post.count(box, "Trash")) == (1, 0, 3)
 
 
 def test_nobody_sends_in_anothers_name(post: Post, written: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +19,7 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound
 from beffroi.mail.domains.asking import Asker
 from beffroi.mail.gate.exits import UNLIMITED, State, state_path
-from beffroi.mail.models import Mailbox, MailMessage, MailRecipient
+from beffroi.mail.models import JournalPosition, Mailbox, MailMessage, MailRecipient
 from beffroi.mail.reports.models import Complaint
 from beffroi.mail.sending import (
     actions,
@@ -31,6 +32,7 @@ from beffroi.mail.sending import (
     warming,
 )
 from beffroi.mail.sending.models import Doubted, RefusedDay, SendingAlarm, Warming
+from beffroi.portal.web.banners import banners
 from django.test import Client
 
 from tests.conftest import Commune
@@ -77,8 +79,8 @@ def told(config: Config) -> State:
     return msgspec.json.decode(state_path(config).read_bytes(), type=State)
 
 
-def answer(*lanes: tuple[str, str, str, int], senders: tuple[tuple[str, int], ...] = ()) -> None:
-    pool_actions.count_answers(lanes, senders, today=clock.now().date())
+def answer(*lanes: tuple[str, str, str, int], senders: tuple[tuple[str, int, int, int], ...] = ()) -> None:
+    pool_actions.count_answers(lanes, senders, now=clock.now())
 
 
 def verbs() -> list[str]:
@@ -164,7 +166,7 @@ def _sent(box: Mailbox, recipients: int) -> None:
 
 def _refused(box: Mailbox) -> None:
     _sent(box, 100)
-    answer(senders=((box.address, 20), ("nobody@ailleurs.example", 99)))
+    answer(senders=((box.address, 20, 0, 100), ("nobody@ailleurs.example", 99, 99, 99)))
 
 
 def _complained(box: Mailbox) -> None:
@@ -320,11 +322,56 @@ def test_name_and_spf_of_every_address_are_asked(
 
 
 def test_what_was_counted_goes_with_its_days(box: Mailbox) -> None:
-    answer(("nouvelle", "", "sent", 1), senders=((box.address, 3),))
+    answer(("nouvelle", "", "sent", 1), senders=((box.address, 3, 3, 9),))
     assert RefusedDay.objects.get().count == 3
     later = clock.now() + timedelta(days=1)
     assert retention.lanes(later).count() == retention.refused(later).count() == 1
+    assert retention.slots(later).count() == 1
     Doubted.objects.create(mailbox_id=box.id, collectivite_id=box.collectivite_id, reasons="new")
     assert retention.doubted(later).count() == 0
     Doubted.objects.update(ended_at=clock.now())
     assert retention.doubted(later).count() == 1
+
+
+def _heard(box: Mailbox, unknown: int, answered: int) -> SendingAlarm | None:
+    """The worker reads so much of the log; return the open alarm."""
+    place = JournalPosition.objects.get_or_create(pk=actions.LEFT)[0].offset_bytes
+    told = ((box.address, unknown, unknown, answered),)
+    assert actions.count_left(before=place, after=place + 1, rows=(), senders=told)
+    return SendingAlarm.objects.filter(mailbox_id=box.id, closed_at=None).first()
+
+
+def test_who_writes_to_a_list_of_strangers_is_held_and_told_why(
+    config: Config, box: Mailbox, beaune: Commune, console: Client
+) -> None:
+    assert _heard(box, 19, 30) is None
+    alarm = _heard(box, 1, 1)
+    assert (
+        alarm is not None and alarm.contained_at is not None and (alarm.limit, alarm.most) == ("unknown", 20)
+    )
+    recorded = json.loads(AuditEntry.objects.get(verb="mail:sending:unknown").details)
+    assert recorded["answered"] == 31
+    assert "20 destinataires inconnus" in console.get("/sortant/").content.decode()
+    [banner] = banners([box])
+    assert banner.held and "existent pas" in banner.why
+    # One click; what was counted before counts no more.
+    assert console.post(f"/sortant/compte/{alarm.id}/", {"word": "give_back"}).status_code == 302
+    assert _heard(box, 1, 1) is None and not banners([box])
+
+
+def test_a_newsletter_that_the_departement_marked_is_not_held(
+    config: Config, box: Mailbox, beaune: Commune, console: Client
+) -> None:
+    assert _heard(box, 40, 1000) is None, "a list that grew old is a small part"
+    other = Mailbox.objects.create(
+        collectivite_id=beaune.collectivite.id, address=f"info@{beaune.domain}", crypt_key="x"
+    )
+    alarm = _heard(other, 40, 60)
+    assert alarm is not None
+    with pytest.raises(NotFound):
+        actions.give_back(actor=beaune.referent, alarm=alarm, spared=True)
+    assert console.post(f"/sortant/compte/{alarm.id}/", {"word": "spare"}).status_code == 302
+    SendingAlarm.objects.update(closed_at=clock.now() - timedelta(hours=2))
+    assert _heard(other, 40, 60) is None
+    Doubted.objects.update(spared_until=clock.now())
+    assert _heard(other, 40, 60) is not None

@@ -152,12 +152,14 @@ def test_the_list_leads_to_what_a_referent_alone_does(
 def test_a_search_without_a_find_says_where_else_to_look(
     beaune: Commune, mailbox: Mailbox, shown_mail: object
 ) -> None:
-    page = (
-        portal_client(beaune.agent_membership).get(f"/courrier/{mailbox.id}/?q=introuvable").content.decode()
-    )
+    client, path = portal_client(beaune.agent_membership), f"/courrier/{mailbox.id}/?q=introuvable"
+    page = client.get(path).content.decode()
     assert "0 courriel trouvé." in page
-    assert "La recherche regarde dans" in page and f"/courrier/{mailbox.id}/supprimes/" in page
+    assert "a regardé dans tous les dossiers" in page and f"/courrier/{mailbox.id}/supprimes/" in page
     assert "?dossier=Junk&amp;q=introuvable" in page  # the words go along into another folder
+    page = client.get(f"{path}&dossier=Junk").content.decode()
+    assert "La recherche regarde dans «\u00a0Indésirables\u00a0»" in page and 'value="Junk" checked' in page
+    assert client.get(f"{path}&dossier=Nulle+part").status_code == 404
 
 
 def test_none_is_singular_in_french_and_plural_in_english() -> None:

@@ -166,7 +166,8 @@ def test_answers_are_counted_by_lane_and_refused_recipients_by_sender() -> None:
             _answer(b"out-neuve/smtp", b"4abcdefgh2", b"4.4.1", b"deferred (connect to x: Connection timed out)"),
             _answer(b"split/smtp", b"4abcdefgh2", b"2.0.0", b"sent (250 Ok)"),
             b"\xff" * 100,
-        ]
+        ],
+        {},
     )  # fmt: skip
     assert found.lanes == {
         ("", "", "sent"): 1,
@@ -175,6 +176,40 @@ def test_answers_are_counted_by_lane_and_refused_recipients_by_sender() -> None:
         ("neuve", "", "refused"): 2,
     }
     assert found.senders == {"a@beaune.test": 2}
+    assert (found.unknown, found.answered) == ({"a@beaune.test": 1}, {"a@beaune.test": 4})
+
+
+@pytest.mark.parametrize(
+    ("dsn", "said", "unknown"),
+    [
+        (b"5.1.1", b"550 5.1.1 <x@b>: user unknown (in reply to RCPT TO command)", 1),
+        (b"5.1.10", b"550 5.1.10 RESOLVER.ADR.RecipientNotFound (in reply to RCPT TO command)", 1),
+        (b"5.0.0", b"550 No such user here (in reply to RCPT TO command)", 1),
+        (b"5.0.0", b"550 message looks like spam (in reply to end of DATA command)", 0),
+        (b"5.1.8", b"550 5.1.8 sender's domain does not exist (in reply to MAIL FROM command)", 0),
+        (b"5.7.1", b"550 5.7.1 our list names your address (in reply to RCPT TO command)", 0),
+        (b"5.2.2", b"552 5.2.2 mailbox full (in reply to RCPT TO command)", 0),
+    ],
+)
+def test_a_recipient_is_unknown_where_its_server_says_so(dsn: bytes, said: bytes, unknown: int) -> None:
+    senders: dict[bytes, str] = {}
+    answers.count(
+        [HEAD + b"qmgr[3]: 4abcdefgh1: from=<a@beaune.test>, size=9, nrcpt=1 (queue active)"], senders
+    )
+    # The answer stands in a later part of the log.
+    line = _answer(b"smtp", b"4abcdefgh1", dsn, b"bounced (host mx.b[192.0.2.9] said: " + said + b")")
+    found = answers.count([line, HEAD + b"qmgr[3]: 4abcdefgh1: removed"], senders)
+    assert (found.unknown["a@beaune.test"], found.senders["a@beaune.test"]) == (unknown, 1)
+    assert senders == {}
+
+
+@pytest.mark.parametrize(
+    ("unknown", "answered", "held"),
+    [(19, 19, False), (20, 20, True), (20, 66, True), (20, 67, False), (600, 2000, True), (599, 2000, False)],
+)
+def test_so_many_and_so_large_a_part_hold_an_account(unknown: int, answered: int, held: bool) -> None:
+    assert doubt.writes_to_nobody(unknown, answered, most=20, percent=30) is held
+    assert not doubt.writes_to_nobody(unknown, answered, most=0, percent=30)
 
 
 @pytest.mark.parametrize(

@@ -221,6 +221,20 @@ class Config:
         low=0,
         high=1_000_000,
     )
+    sending_contain_unknown: int = _setting(
+        20,
+        "Recipients that their servers do not know, within an hour: an account that has so many, and"
+        " 'sending_contain_unknown_percent', is held by itself in the same way. 0: never.",
+        low=0,
+        high=1_000_000,
+    )
+    sending_contain_unknown_percent: int = _setting(
+        30,
+        "The part of them in all recipients of that account for whom other servers answered within the hour.",
+        unit="percent",
+        low=1,
+        high=100,
+    )
     forwarding_outside: bool = _setting(
         True,
         "People may let their mail go on to addresses outside of their collectivité's domains; the référent sees it.",

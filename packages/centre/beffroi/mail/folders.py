@@ -17,12 +17,13 @@ from imapclient.exceptions import IMAPClientError
 
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail.quota.rules import Room
-from beffroi.mail.reader import MAX_LIST, MailboxReader, MessageSummary
+from beffroi.mail.reader import MailboxReader, MessageSummary
 
 MAX_FOLDERS = 100
 MAX_UIDS = 500
 MAX_NAME_CHARS = 100
 MAX_WORDS = 8
+HITS = 50
 MAX_CONVERSATION = 50
 MAX_MET_FOLDERS = 20
 MAX_MET = 50
@@ -119,21 +120,45 @@ def act(opened: MailboxReader, folder: str, uids: Sequence[int], what: str, targ
     return len(there)
 
 
-def search(
-    opened: MailboxReader, folder: str, text: str, limit: int = 100
-) -> tuple[list[MessageSummary], int]:
-    """The newest messages that hold every word (in subject, people, text or names of attachments), and how many
-    there are. Errors: NotFound (folder)."""
+@dataclass(frozen=True)
+class Hits:
+    """One page of a search. ``rows``: (folder, message); ``total``: how many match in all folders that were asked."""
+
+    rows: list[tuple[str, MessageSummary]]
+    total: int
+
+
+def search(opened: MailboxReader, places: Sequence[Folder], text: str, *, skip: int = 0) -> Hits:
+    """The newest ``HITS`` messages after ``skip`` that hold every word (in subject, people, text or names of
+    attachments); what lies in Junk and Trash comes after all others.
+
+    In each folder the highest numbers count as the newest. A folder that is not there, or not for this reader, holds
+    nothing. Cost: one SEARCH a folder that is not empty, and one FETCH where it found something.
+    """
     words = _SIGNS.sub(" ", text).split()[:MAX_WORDS]
     if not words:
-        return [], 0
-    try:
-        opened.client.select_folder(folder, readonly=True)
-    except IMAPClientError:
-        raise NotFound("folder") from None
+        return Hits([], 0)
     criteria = [part for word in words for part in ("TEXT", word[:100])]
-    found = sorted(opened.client.search(criteria, charset="UTF-8"), reverse=True)
-    return opened.summaries(found[: min(limit, MAX_LIST)]), len(found)
+    wanted, total = skip + HITS, 0
+    found: list[tuple[bool, float, str, int]] = []
+    for place in places:
+        try:
+            if not opened.client.select_folder(place.name, readonly=True)[b"EXISTS"]:
+                continue
+        except IMAPClientError:
+            continue
+        uids = sorted(opened.client.search(criteria, charset="UTF-8"), reverse=True)
+        total += len(uids)
+        dates = opened.client.fetch(uids[:wanted], ["INTERNALDATE"]) if uids else {}
+        aside = place.role in ("junk", "trash")
+        found += [(aside, -row[b"INTERNALDATE"].timestamp(), place.name, -uid) for uid, row in dates.items()]
+    chosen = [(name, -uid) for _aside, _age, name, uid in sorted(found)[skip:wanted]]
+    shown: dict[tuple[str, int], MessageSummary] = {}
+    for name in dict.fromkeys(name for name, _uid in chosen):
+        opened.client.select_folder(name, readonly=True)
+        summaries = opened.summaries([uid for of, uid in chosen if of == name])
+        shown |= {(name, one.uid): one for one in summaries}
+    return Hits([(one[0], shown[one]) for one in chosen if one in shown], total)
 
 
 def conversation(opened: MailboxReader, folder: str, uid: int) -> list[tuple[str, MessageSummary]]:

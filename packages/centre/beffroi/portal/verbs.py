@@ -81,6 +81,7 @@ VERBS = {
     "mail:partner:chosen": gettext_lazy("Chiffrement exigé avec un partenaire"),
     "mail:partner:left": gettext_lazy("Chiffrement plus exigé avec un partenaire"),
     "mail:sending:complaints": gettext_lazy("Plaintes de destinataires"),
+    "mail:sending:unknown": gettext_lazy("Compte suspendu : destinataires inconnus de leurs serveurs"),
     "mail:sending:limited": gettext_lazy("Limite d’envoi atteinte"),
     "mail:sending:contained": gettext_lazy("Envoi d’un compte suspendu"),
     "mail:sending:given_back": gettext_lazy("Envoi rendu à un compte"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import normalise
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
@@ -19,7 +21,7 @@ from beffroi.core.identity.models import Person
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotFound
 from beffroi.mail.models import JournalPosition, Mailbox
-from beffroi.mail.sending import pool_actions, queries, reputation
+from beffroi.mail.sending import doubt, pool_actions, pool_queries, queries, reputation
 from beffroi.mail.sending.models import AddressListing, ChosenPartner, PartnerTls, SendingAlarm
 from beffroi.mail.sending.queue import Waiting
 
@@ -32,6 +34,8 @@ class PartnerInvalid(BeffroiError):
 
 
 SYSTEM = Actor.system("sending")
+UNKNOWN = "unknown"
+"""In the place of a limit: other servers do not know the recipients."""
 LEFT = "left"
 """The place in Postfix's log up to which it was counted."""
 QUEUE_VERBS = ("retry", "release", "return", "delete")
@@ -94,6 +98,24 @@ def note_complaints(*, mailbox: Mailbox, count: int) -> SendingAlarm:
     return alarm
 
 
+def _hold_who_writes_to_nobody(mailbox: Mailbox, *, now: datetime) -> None:
+    """Hold the account that a list of strangers is written with, unless the Département said that it is well."""
+    config = settings.BEFFROI
+    unknown, answered = pool_queries.answered_for(mailbox, since=now - timedelta(hours=1))
+    most, percent = config.sending_contain_unknown, config.sending_contain_unknown_percent
+    if not doubt.writes_to_nobody(unknown, answered, most=most, percent=percent):
+        return
+    if pool_queries.is_spared(mailbox, now=now):
+        return
+    alarm, made = _alarm(mailbox, limit=UNKNOWN, most=unknown)
+    if alarm.contained_at is not None:
+        return
+    if not made:
+        SendingAlarm.objects.filter(pk=alarm.pk).update(limit=UNKNOWN, most=unknown, seen_at=now)
+    _record(SYSTEM, "mail:sending:unknown", alarm, unknown=unknown, answered=answered)
+    contain(actor=SYSTEM, alarm=alarm)
+
+
 def _alarm(mailbox: Mailbox, *, limit: str, most: int) -> tuple[SendingAlarm, bool]:
     """The open alarm of a mailbox, and whether it was made now."""
     return SendingAlarm.objects.get_or_create(
@@ -130,14 +152,19 @@ def contain(*, actor: Actor, alarm: SendingAlarm) -> bool:
 
 
 @transaction.atomic
-def give_back(*, actor: Actor, alarm: SendingAlarm) -> bool:
-    """End the alarm: what rested works again, what waited leaves. False if it had ended. Errors: NotFound."""
+def give_back(*, actor: Actor, alarm: SendingAlarm, spared: bool = False) -> bool:
+    """End the alarm: what rested works again, what waited leaves. False if it had ended. ``spared``: and for some days
+    what other servers answer holds it no more (a newsletter). Errors: NotFound."""
     if not actor.sees_all:
         raise NotFound("account")
     open_ = SendingAlarm.objects.filter(pk=alarm.pk, closed_at=None)
     if not open_.update(closed_at=clock.now(), closed_by=actor.id):
         return False
     _record(actor, "mail:sending:given_back", alarm)
+    if spared:
+        pool_actions.spare_mailbox(
+            actor=actor, mailbox_id=alarm.mailbox_id, collectivite_id=alarm.collectivite_id
+        )
     _changed(alarm)
     return True
 
@@ -215,18 +242,19 @@ def count_left(
     after: int,
     rows: Sequence[tuple[str, str, int]],
     lanes: Sequence[tuple[str, str, str, int]] = (),
-    senders: Sequence[tuple[str, int]] = (),
+    senders: Sequence[tuple[str, int, int, int]] = (),
 ) -> bool:
     """Add what left between two places of the log (``queue.Left``); False where another was faster. Numbers, so no
-    audit."""
+    audit. Whose recipients are unknown to their servers too often is held."""
     position, _ = JournalPosition.objects.get_or_create(pk=LEFT)
     if not JournalPosition.objects.filter(pk=position.pk, offset_bytes=before).update(offset_bytes=after):
         return False
-    today = clock.now().date()
+    now = clock.now()
     for domain, how, n in rows:
-        row, _ = PartnerTls.objects.get_or_create(domain=domain, day=today, how=how)
+        row, _ = PartnerTls.objects.get_or_create(domain=domain, day=now.date(), how=how)
         PartnerTls.objects.filter(pk=row.pk).update(count=F("count") + n)
-    pool_actions.count_answers(lanes, senders, today=today)
+    for mailbox in pool_actions.count_answers(lanes, senders, now=now):
+        _hold_who_writes_to_nobody(mailbox, now=now)
     return True
 
 

@@ -114,9 +114,9 @@ def _put_chosen(*, asker: Asker | None) -> None:
     policies.put_chosen(settings.BEFFROI, rows)
 
 
-@periodic("mail.left", every_s=600.0)
+@periodic("mail.left", every_s=60.0)
 def count_left() -> None:
-    """How well what left was protected; with the keeper away it is counted later."""
+    """How well what left was protected, and what other servers answered; with the keeper away it is counted later."""
     if not settings.BEFFROI.outgoing_mail:
         return
     more = True

@@ -31,6 +31,12 @@ class Seen:
     recipients: int = 0
 
 
+def writes_to_nobody(unknown: int, answered: int, *, most: int, percent: int) -> bool:
+    """Whether an account is to be held by itself: so many recipients within an hour that their servers do not know, and
+    so large a part of all that were answered for, are a list that was stolen or made up. ``most`` 0: never."""
+    return 0 < most <= unknown and 100 * unknown >= percent * max(answered, unknown)
+
+
 def reasons(seen: Seen) -> tuple[str, ...]:
     """contained, limit, complaints, new, refused; none: it leaves as everybody's."""
     new = seen.age_days < NEW_DAYS and seen.day_recipients >= NEW_RECIPIENTS

@@ -34,6 +34,9 @@ MAX_LISTED = 2000
 MAX_REASON = 300
 MAX_LOG_BYTES = 8 * 1024 * 1024
 MAX_PARTNERS = 20_000
+MAX_SENDERS = 2_000
+MAX_QUEUED = 50_000
+"""Mails whose sender is remembered until they are gone."""
 COMMAND_TIMEOUT_S = 20.0
 _ID = re.compile(r"[0-9A-Za-z]{6,40}")  # never "ALL", which Postfix would take for every message
 _FLAGS = {"delete": "-d", "hold": "-h", "release": "-H", "return": "-e"}
@@ -49,6 +52,7 @@ class Keeper:
         self._etc = str(layout.Paths(config.state).postfix / "etc")
         self._log = config.log / "postfix.log"
         self._is_root = os.getuid() == 0
+        self._senders: dict[bytes, str] = {}
 
     def answer(self, request: bytes, _: socket.socket) -> Answer:
         """One request, one answer: {"ok": true, ...} or {"ok": false, "why": SENTENCE}."""
@@ -96,7 +100,9 @@ class Keeper:
             end = len(data)  # no line of a log is that long: go past it
         whole = data[:end]
         lines = whole.splitlines()
-        counted, answered = left.count(lines), answers.count(lines)
+        counted, answered = left.count(lines), answers.count(lines, self._senders)
+        for oldest in list(self._senders)[:-MAX_QUEUED]:
+            del self._senders[oldest]
         rows = [[domain, how, n] for (domain, how), n in counted.most_common(MAX_PARTNERS)]
         return {
             "ok": True,
@@ -104,7 +110,10 @@ class Keeper:
             "more": len(data) == MAX_LOG_BYTES,
             "rows": rows,
             "lanes": [[*lane, n] for lane, n in answered.lanes.items()],
-            "senders": answered.senders.most_common(MAX_IDS),
+            "senders": [
+                [one, answered.senders[one], answered.unknown[one], n]
+                for one, n in answered.answered.most_common(MAX_SENDERS)
+            ],
         }
 
     def _retry(self, ids: list[str]) -> Answer:

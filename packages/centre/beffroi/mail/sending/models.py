@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.db import models
 
 from beffroi.core.fields import id_field, reference
@@ -10,7 +12,7 @@ from beffroi.lib import clock
 
 class SendingAlarm(models.Model):
     """One account over its limit, until somebody closes it. ``limit``: a field of ``gate.sending.Limits``, or
-    "takeover" or "complaints".
+    "takeover", "complaints" or "unknown".
 
     ``contained_at``: since then its app passwords rest, its mail waits and it may not send.
     """
@@ -145,6 +147,25 @@ class RefusedDay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.mailbox_id}:{self.day}"
+
+
+class AnsweredSlot(models.Model):
+    """What other servers answered for the recipients of one mailbox within ``SLOT`` from ``at`` on: taken or refused
+    for good, and of these unknown to their server. Numbers; kept for a day."""
+
+    SLOT = timedelta(minutes=5)
+
+    mailbox_id = reference()
+    at = models.DateTimeField(db_index=True)
+    answered = models.IntegerField(default=0)
+    unknown = models.IntegerField(default=0)
+
+    class Meta:
+        db_table = "mail_answered_slot"
+        constraints = (models.UniqueConstraint(fields=["mailbox_id", "at"], name="mail_answered_slot_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.mailbox_id}:{self.at}"
 
 
 class Doubted(models.Model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F
@@ -15,7 +15,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import warming
-from beffroi.mail.sending.models import AddressName, Doubted, LaneDay, RefusedDay, Warming
+from beffroi.mail.sending.models import AddressName, AnsweredSlot, Doubted, LaneDay, RefusedDay, Warming
 
 SYSTEM = Actor.system("sending")
 SPARED_DAYS = 30
@@ -23,9 +23,12 @@ POOLS = "mail:pools_changed"
 
 
 def count_answers(
-    lanes: Sequence[tuple[str, str, str, int]], senders: Sequence[tuple[str, int]], *, today: date
-) -> None:
-    """Add what ``answers`` counted; within the transaction of its caller. A sender without a mailbox counts nowhere."""
+    lanes: Sequence[tuple[str, str, str, int]], senders: Sequence[tuple[str, int, int, int]], *, now: datetime
+) -> list[Mailbox]:
+    """Add what ``answers`` counted, within the transaction of its caller; return whose recipients were unknown. A
+    sender without a mailbox counts nowhere."""
+    today = now.date()
+    slot = now.replace(minute=now.minute // 5 * 5, second=0, microsecond=0)
     for exit_, provider, how, n in lanes:
         row, _ = LaneDay.objects.get_or_create(exit=exit_, provider=provider, day=today)
         rows = LaneDay.objects.filter(pk=row.pk)
@@ -34,14 +37,24 @@ def count_answers(
         else:
             rows.update(refused=F("refused") + n)
     known = {
-        one.address: one for one in Mailbox.objects.filter(address__in=[sender for sender, _ in senders])
+        one.address: one for one in Mailbox.objects.filter(address__in=[sender for sender, *_ in senders])
     }
-    for sender, n in senders:
-        if (box := known.get(sender)) is not None:
+    unknown_of = []
+    for sender, n, unknown, answered in senders:
+        if (box := known.get(sender)) is None:
+            continue
+        part, _ = AnsweredSlot.objects.get_or_create(mailbox_id=box.id, at=slot)
+        AnsweredSlot.objects.filter(pk=part.pk).update(
+            answered=F("answered") + answered, unknown=F("unknown") + unknown
+        )
+        if unknown:
+            unknown_of.append(box)
+        if n:
             day, _ = RefusedDay.objects.get_or_create(
                 mailbox_id=box.id, day=today, defaults={"collectivite_id": box.collectivite_id}
             )
             RefusedDay.objects.filter(pk=day.pk).update(count=F("count") + n)
+    return unknown_of
 
 
 @transaction.atomic
@@ -128,6 +141,19 @@ def doubt(found: Mapping[str, tuple[str, str]]) -> bool:
             _record_doubt(SYSTEM, "trusted", row.mailbox_id, row.collectivite_id)
             changed = True
     return changed
+
+
+@transaction.atomic
+def spare_mailbox(*, actor: Actor, mailbox_id: str, collectivite_id: str) -> None:
+    """As ``spare``, for a mailbox that nobody doubts yet. Errors: NotFound (not the Département)."""
+    if not actor.sees_all:
+        raise NotFound("account")
+    now = clock.now()
+    spared = {"ended_at": now, "spared_until": now + timedelta(days=SPARED_DAYS)}
+    defaults = {"collectivite_id": collectivite_id, "reasons": "refused"}
+    Doubted.objects.update_or_create(pk=mailbox_id, defaults=spared, create_defaults={**defaults, **spared})
+    _record_doubt(actor, "spared", mailbox_id, collectivite_id, days=SPARED_DAYS)
+    publish(POOLS, {}, collectivite_id=None)
 
 
 @transaction.atomic

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import Count, Max, QuerySet, Sum
 
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -17,7 +17,15 @@ from beffroi.mail.engines.pools import Exit, Pool
 from beffroi.mail.models import Mailbox, MailMessage, MailRecipient
 from beffroi.mail.reports.models import Complaint
 from beffroi.mail.sending import doubt, reputation, warming
-from beffroi.mail.sending.models import AddressName, Doubted, LaneDay, RefusedDay, SendingAlarm, Warming
+from beffroi.mail.sending.models import (
+    AddressName,
+    AnsweredSlot,
+    Doubted,
+    LaneDay,
+    RefusedDay,
+    SendingAlarm,
+    Warming,
+)
 from beffroi.mail.sending.warming import Answered
 
 _LIMITS = ("hour_messages", "day_messages", "hour_recipients", "day_recipients")
@@ -143,6 +151,20 @@ def doubtful(config: Config) -> dict[str, tuple[str, str]]:
         if reasons := doubt.reasons(seen):
             found[box.id] = (box.collectivite_id, " ".join(reasons))
     return found
+
+
+def answered_for(mailbox: Mailbox, *, since: datetime) -> tuple[int, int]:
+    """Recipients of this mailbox that their servers did not know, and all that were taken or refused for good. What
+    was counted before the account was given back counts no more."""
+    closed = SendingAlarm.objects.filter(mailbox_id=mailbox.id).aggregate(at=Max("closed_at"))["at"]
+    sums = AnsweredSlot.objects.filter(mailbox_id=mailbox.id, at__gt=max(closed, since) if closed else since)
+    found = sums.aggregate(unknown=Sum("unknown"), answered=Sum("answered"))
+    return found["unknown"] or 0, found["answered"] or 0
+
+
+def is_spared(mailbox: Mailbox, *, now: datetime) -> bool:
+    """Whether an administrator said that what this mailbox sends is well."""
+    return Doubted.objects.filter(pk=mailbox.id, spared_until__gt=now).exists()
 
 
 def _ids(rows: Iterable[SendingAlarm], *, contained: bool) -> set[str]:

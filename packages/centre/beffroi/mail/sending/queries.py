@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -67,6 +67,12 @@ def held_mailboxes() -> set[str]:
     """Mailboxes whose app passwords rest. For the projections."""
     rows = SendingAlarm.objects.filter(closed_at=None).exclude(contained_at=None)
     return set(rows.values_list("mailbox_id", flat=True))
+
+
+def why_held(mailbox_ids: Collection[str]) -> dict[str, str]:
+    """Mailbox -> ``limit`` of its alarm, of those that are held."""
+    rows = SendingAlarm.objects.filter(closed_at=None, mailbox_id__in=mailbox_ids).exclude(contained_at=None)
+    return dict(rows.values_list("mailbox_id", "limit"))
 
 
 def held_accounts() -> set[str]:

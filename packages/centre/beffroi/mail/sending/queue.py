@@ -75,13 +75,13 @@ def read(config: Config) -> Queue:
 class Left:
     """A part of Postfix's log. ``offset_bytes``: where the next begins; ``more``: whether it waits already; ``rows``:
     (domain, how, recipients); ``lanes``: (exit, provider, sent or refused, recipients); ``senders``: (address,
-    recipients refused for good)."""
+    recipients refused for good, of these unknown to their server, recipients taken or refused)."""
 
     offset_bytes: int
     more: bool
     rows: tuple[tuple[str, str, int], ...] = ()
     lanes: tuple[tuple[str, str, str, int], ...] = ()
-    senders: tuple[tuple[str, int], ...] = ()
+    senders: tuple[tuple[str, int, int, int], ...] = ()
 
 
 def left(config: Config, offset_bytes: int) -> Left:

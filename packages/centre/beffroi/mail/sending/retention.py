@@ -7,10 +7,11 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from beffroi.core.retention.registry import Category, category
-from beffroi.mail.sending.models import Doubted, LaneDay, PartnerTls, RefusedDay
+from beffroi.mail.sending.models import AnsweredSlot, Doubted, LaneDay, PartnerTls, RefusedDay
 
 KEPT_DAYS = 90
 DOUBT_DAYS = 30
+SLOT_DAYS = 1
 
 
 def partners(cutoff: datetime) -> QuerySet[PartnerTls]:
@@ -25,6 +26,10 @@ def refused(cutoff: datetime) -> QuerySet[RefusedDay]:
     return RefusedDay.objects.filter(day__lt=cutoff.date())
 
 
+def slots(cutoff: datetime) -> QuerySet[AnsweredSlot]:
+    return AnsweredSlot.objects.filter(at__lt=cutoff)
+
+
 def doubted(cutoff: datetime) -> QuerySet[Doubted]:
     """Over, and spared no longer."""
     spared = Q(spared_until=None) | Q(spared_until__lt=cutoff)
@@ -35,3 +40,4 @@ category(Category("partner_tls", 105, KEPT_DAYS, partners, batch=500))
 category(Category("lane_days", 145, KEPT_DAYS, lanes, batch=500))
 category(Category("refused_days_of_mailboxes", 146, DOUBT_DAYS, refused, batch=500))
 category(Category("doubted_senders", 147, DOUBT_DAYS, doubted))
+category(Category("answered_slots", 148, SLOT_DAYS, slots, batch=500))

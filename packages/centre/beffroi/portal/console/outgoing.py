@@ -105,6 +105,8 @@ def account(request: HttpRequest, actor: Actor, alarm_id: str) -> HttpResponse:
         actions.contain(actor=actor, alarm=alarm)
     elif word == "give_back":
         actions.give_back(actor=actor, alarm=alarm)
+    elif word == "spare":
+        actions.give_back(actor=actor, alarm=alarm, spared=True)
     else:
         raise Invalid("word")
     return HttpResponseRedirect(reverse("outgoing"))
@@ -178,6 +180,11 @@ def _alarm(actor: Actor, one: SendingAlarm) -> dict[str, Any]:
             " le boîtier est-il bien à sa place ?"
         ),
         "relay_rate": _("le relais des copieurs envoie plus que ses réglages : %(n)s courriels en une heure"),
+        "unknown": ngettext(
+            "%(n)s destinataire inconnu de son serveur en une heure : une liste d’adresses volée ou inventée ?",
+            "%(n)s destinataires inconnus de leur serveur en une heure : une liste d’adresses volée ou inventée ?",
+            one.most,
+        ),
         "takeover": _("nouveau renvoi, filtre ou script, après une connexion depuis un réseau jamais vu"),
     }
     mailbox = mail.visible_mailboxes(actor).filter(pk=one.mailbox_id).first()

@@ -38,13 +38,16 @@ class Banner:
     began: bool
     forward: Forward | None
     held: bool
+    why: str
+    """Of a held account, where there is more to say than that it is."""
     lent: list[dict[str, Any]]
     """To whom it is lent now or soon."""
 
 
 def banners(mailboxes: Iterable[Mailbox]) -> list[Banner]:
     """Only of those mailboxes where something is to be said."""
-    held = sending.held_mailboxes()
+    mailboxes = list(mailboxes)
+    held = sending.why_held([one.id for one in mailboxes])
     found = []
     for mailbox in mailboxes:
         away, onward = queries.absence(mailbox), queries.forward(mailbox)
@@ -52,8 +55,28 @@ def banners(mailboxes: Iterable[Mailbox]) -> list[Banner]:
         if away or onward or lent or mailbox.id in held:
             until = filters_words.day(filters_words.last_day(away)) if away else ""
             began = away is not None and away.begins_at <= clock.now()
-            found.append(Banner(mailbox, away, until, began, onward, mailbox.id in held, lent))
+            found.append(
+                Banner(
+                    mailbox,
+                    away,
+                    until,
+                    began,
+                    onward,
+                    mailbox.id in held,
+                    _why(held.get(mailbox.id, "")),
+                    lent,
+                )
+            )
     return found
+
+
+def _why(limit: str) -> str:
+    if limit != "unknown":
+        return ""
+    return _(
+        "Beaucoup d’adresses à qui elle a écrit en une heure n’existent pas : c’est ce que fait un compte piraté."
+        " Si vous n’avez rien envoyé de tel, changez votre mot de passe."
+    )
 
 
 def told(actor: Actor) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from django.conf import settings
 from django.contrib import messages
@@ -60,27 +60,39 @@ def folder_context(folder: str, places: Sequence[Folder]) -> dict[str, Any]:
     }
 
 
-def grouped(letters: Sequence[reader.MessageSummary]) -> list[dict[str, Any]]:
-    """One row a conversation, its newest message; ``uids`` are those of all its messages on this page."""
-    rows: dict[str, dict[str, Any]] = {}
+def listed_rows(folder: str, letters: Sequence[reader.MessageSummary]) -> list[dict[str, Any]]:
+    """What the list of a folder shows: one row a conversation, its newest message; ``messages`` are all of it on this
+    page, ``uids`` what a tick stands for. Where something is sent, deleted or a draft, a message stands alone."""
+    joined = _FIXED.get(folder, "inbox") == "inbox"
+    conversations: dict[str, list[reader.MessageSummary]] = {}
     for one in letters:
-        row = rows.setdefault(
-            one.root or f"#{one.uid}", {"message": one, "messages": [], "uids": [], "seen": True}
-        )
-        row["uids"].append(one.uid)
-        row["messages"].append(one)
-        row["seen"] = row["seen"] and one.seen
-    for row in rows.values():
-        row["count"] = len(row["uids"])
-        row["uids"] = ",".join(str(uid) for uid in row["uids"])
-    return list(rows.values())
+        conversations.setdefault((joined and one.root) or f"#{one.uid}", []).append(one)
+    return [_row(folder, several) for several in conversations.values()]
 
 
-def alone(letters: Sequence[reader.MessageSummary]) -> list[dict[str, Any]]:
-    return [
-        {"message": one, "messages": [one], "uids": str(one.uid), "seen": one.seen, "count": 1}
-        for one in letters
-    ]
+def found_rows(
+    hits: Sequence[tuple[str, reader.MessageSummary]], *, everywhere: bool
+) -> list[dict[str, Any]]:
+    """What a search shows, message by message; of several folders each says where it lies (``place``), and a tick
+    stands for the number and the folder."""
+    rows = [_row(folder, [one]) for folder, one in hits]
+    for (folder, one), row in zip(hits, rows, strict=True):
+        if everywhere:
+            row |= {"place": title(folder), "uids": f"{one.uid}/{folder}"}
+    return rows
+
+
+def _row(folder: str, letters: list[reader.MessageSummary]) -> dict[str, Any]:
+    where = folder_context(folder, [])
+    return {
+        "message": letters[0],
+        "messages": letters,
+        "uids": ",".join(str(one.uid) for one in letters),
+        "seen": all(one.seen for one in letters),
+        "count": len(letters),
+        "role": where["role"],
+        "in_folder": where["in_folder"],
+    }
 
 
 @require_POST
@@ -90,22 +102,35 @@ def act(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     what, target = request.POST.get("what", ""), request.POST.get("target", "")
     box = access.access(actor, mailbox_id, Right.ANSWER if what in folders.FLAGS else Right.OWN)
     folder = asked_folder(request)
-    uids = [
-        int(one)
-        for several in request.POST.getlist("uid")[: folders.MAX_UIDS]
-        for one in several.split(",")[: folders.MAX_UIDS]
-        if one.isascii() and one.isdigit() and len(one) < 11
-    ]
+    ticked = _ticked(request, folder)
     if what.startswith("move:"):
         what, target = "move", what[5:]
     with access.open_mailbox(settings.BEFFROI, box) as opened:
-        count = folders.act(opened, folder, uids, what, target)
-    if not uids:
+        count = sum(folders.act(opened, name, uids, what, target) for name, uids in ticked.items())
+    if not ticked:
         messages.info(request, _("Cochez d’abord un ou plusieurs courriels."))
     elif what not in folders.FLAGS:
         messages.info(request, _moved(count, what, target))
-    suffix = "" if folder == INBOX else f"?dossier={quote(folder)}"
+    again = {name: request.POST[name] for name in ("dossier", "q") if request.POST.get(name)}
+    if again == {"dossier": INBOX}:
+        again = {}
+    suffix = f"?{urlencode(again, quote_via=quote)}" if again else ""
     return HttpResponseRedirect(reverse("mail_list", args=[mailbox_id]) + suffix)
+
+
+def _ticked(request: HttpRequest, folder: str) -> dict[str, list[int]]:
+    """Folder -> numbers of the mails that were ticked; one that names no folder lies in this one. Errors: Invalid."""
+    found: dict[str, list[int]] = {}
+    for several in request.POST.getlist("uid")[: folders.MAX_UIDS]:
+        numbers, named, place = several.partition("/")
+        uids = [
+            int(one)
+            for one in numbers.split(",")[: folders.MAX_UIDS]
+            if one.isascii() and one.isdigit() and len(one) < 11
+        ]
+        if uids:
+            found.setdefault(folders.checked_name(place) if named else folder, []).extend(uids)
+    return found
 
 
 def _moved(count: int, what: str, target: str) -> str:

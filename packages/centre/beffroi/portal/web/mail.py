@@ -32,12 +32,13 @@ from beffroi.portal import room_words, safe_html, safety_words, words
 from beffroi.portal.pages import asks_part, for_agents, page, sought
 from beffroi.portal.web import compose, delegations, shared
 from beffroi.portal.web.banners import banners
-from beffroi.portal.web.folders import alone, asked_folder, folder_context, grouped
+from beffroi.portal.web.folders import asked_folder, folder_context, found_rows, listed_rows
 from beffroi.watch import queries as watch
 
 PAGE_MESSAGES = 30
 MAX_REMEMBERED = 100
 MAX_SEARCH_CHARS = 200
+MAX_RESULT_PAGES = 20
 REPORTED_KEY = "reported"
 
 CONTENT_POLICY: dict[str, list[str]] = {
@@ -91,23 +92,32 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
     before = request.GET.get("avant", "")
     before_uid = int(before) if before.isascii() and before.isdigit() and len(before) < 11 else None
     part = asks_part(request, "list")
+    # A search looks everywhere, unless it names a folder.
+    everywhere = bool(asked) and not request.GET.get("dossier")
+    nth = _nth(request)
     with access.open_mailbox(settings.BEFFROI, box) as opened:
-        places = [] if part else folders.listing(opened)
+        places = folders.listing(opened) if asked or not part else []
         room = folders.room(opened) if box.owns and not part else None
         if asked:
-            shown, total = folders.search(opened, folder, asked)
-            found = shown
+            searched = [one for one in places if everywhere or one.name == folder]
+            if not searched:
+                raise NotFound("folder")
+            hits = folders.search(opened, searched, asked, skip=(nth - 1) * folders.HITS)
+            rows, total, older = found_rows(hits.rows, everywhere=everywhere), hits.total, None
         else:
-            found, total = opened.list(folder, limit=PAGE_MESSAGES + 1, before_uid=before_uid), 0
-            shown = found[:PAGE_MESSAGES]
-    # In the inbox and in one's own folders a conversation is one row; what was sent or found stands alone.
-    joined = not asked and folder not in ("Drafts", "Sent", "Junk", "Trash")
-    letters = _warned(actor, shown, grouped(shown) if joined else alone(shown))
+            listed, total = opened.list(folder, limit=PAGE_MESSAGES + 1, before_uid=before_uid), 0
+            rows = listed_rows(folder, listed[:PAGE_MESSAGES])
+            older = listed[PAGE_MESSAGES - 1].uid if len(listed) > PAGE_MESSAGES else None
+    letters = _warned(actor, rows)
     context = {
         **folder_context(folder, places),
         "shared": shared.marked(actor, mailbox, letters),
         "asked": asked,
         "total": total,
+        "everywhere": everywhere,
+        "nth": nth,
+        "more": asked and nth * folders.HITS < total and nth < MAX_RESULT_PAGES,
+        "too_many": asked and nth == MAX_RESULT_PAGES and nth * folders.HITS < total,
         "sendings": [compose.shown(one) for one in sendings.unsettled(actor, mailbox)],
         "watched": request.GET.get("envoi", ""),
         "place": "mail",
@@ -117,8 +127,8 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "mailboxes": access.openable(actor),
         "letters": letters,
         "unread": next((one.unseen for one in places if one.name == folder), 0),
-        "older": shown[-1].uid if len(found) > PAGE_MESSAGES and not asked else None,
-        "first_page": before_uid is None,
+        "older": older,
+        "first_page": before_uid is None and nth == 1,
         "reported": set(request.session.get(REPORTED_KEY, [])),
         "room": room_words.mailbox(room) if room else None,
         "collectivite_full": not part
@@ -129,14 +139,22 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
     return page(request, "portal/parts/mails.html" if part else "portal/mail_list.html", context)
 
 
-def _warned(
-    actor: Actor, shown: list[reader.MessageSummary], rows: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _nth(request: HttpRequest) -> int:
+    """Which page of the results is asked for, from 1 on."""
+    asked = request.GET.get("suite", "")
+    return (
+        min(max(int(asked), 1), MAX_RESULT_PAGES)
+        if asked.isascii() and asked.isdigit() and len(asked) < 4
+        else 1
+    )
+
+
+def _warned(actor: Actor, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of the list, with the tone of their tag where a mail of the conversation wants a call back."""
-    ids = {str(one.uid): one.beffroi_id for one in shown if one.beffroi_id}
-    found = safety.bank_warnings(actor, list(ids.values()))
+    ids = [one.beffroi_id for row in rows for one in row["messages"] if one.beffroi_id]
+    found = safety.bank_warnings(actor, ids)
     for row in rows:
-        of_row = [found[ids[uid]] for uid in row["uids"].split(",") if ids.get(uid) in found]
+        of_row = [found[one.beffroi_id] for one in row["messages"] if one.beffroi_id in found]
         row["bank"] = safety_words.bank_tone(of_row)
     return rows
 
