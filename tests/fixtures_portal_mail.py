@@ -146,6 +146,7 @@ def show(set_one: Callable[[Any, str, Any], None]) -> None:
     set_one(folders, "search", search)
     set_one(deleted, "search", lambda opened, text="", **days: search(opened, "", text))
     set_one(folders, "conversation", conversation)
+    set_one(folders, "first_contact", lambda opened, folder, one, places: one.uid == 2)
     set_one(original, "fetch", fetch)
     set_one(original, "draft", draft)
     set_one(preview, "look", lambda opened, rule: (7, 30))

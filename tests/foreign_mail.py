@@ -32,6 +32,8 @@ SIGNED, FORGED, PLAIN, SLOW, SILENT = (
     "muet.example.net",  # nobody listens
 )
 REFUSING = "refuse.example.net"  # its server takes no mail for it
+MOVING = "beaune.test"  # a commune whose old server is this one; it knows everybody but UNKNOWN
+UNKNOWN = f"inconnu@{MOVING}"
 STRICT, SURE = (
     "strict.example.net",
     "sure.example.net",
@@ -119,6 +121,7 @@ smtpd_tls_chain_files = {home}/key.pem, {home}/cert.pem
 smtpd_tls_received_header = yes
 smtputf8_enable = yes
 smtpd_relay_restrictions = reject_unauth_destination
+smtpd_recipient_restrictions = check_recipient_access inline:{{{{{unknown}=550 5.1.1 nobody here}}}}, permit
 """
 _MASTER = """\
 {secure}:25 inet n - n - - smtpd
@@ -221,7 +224,7 @@ def foreign_postfix(home: Path) -> None:
         layout.directory(home / name, 0o755)
     layout.directory(home / "data", 0o700, postfix)
     layout.directory(home / "mail", 0o755, owner)
-    domains = ", ".join((SIGNED, FORGED, PLAIN, SLOW, STRICT, SURE))
-    main = _MAIN.format(home=home, domains=domains, uid=owner.uid, gid=owner.gid)
+    domains = ", ".join((SIGNED, FORGED, PLAIN, SLOW, STRICT, SURE, MOVING))
+    main = _MAIN.format(home=home, unknown=UNKNOWN, domains=domains, uid=owner.uid, gid=owner.gid)
     (home / "etc" / "main.cf").write_text(main)
     (home / "etc" / "master.cf").write_text(_MASTER.format(secure=SECURE, clear=CLEAR))

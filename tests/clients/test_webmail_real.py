@@ -307,6 +307,32 @@ def test_folders_marks_and_search(post: Post, written: Any) -> None:
     assert post.count(box, "Trash") == 0
 
 
+def test_a_first_contact_is_marked_until_somebody_wrote_before(post: Post, written: Any) -> None:
+    writer, box, other = written
+    known, filed = "billing@sender.example.net", "connue@sender.example.net"
+    written_to, junk = "devis@sender.example.net", "reclame@sender.example.net"
+    client = post.imap(box)
+    client.create_folder("Classeur")
+    for folder, header in (
+        ("Classeur", f"From: {filed}"),
+        ("Sent", f"From: {box.address}\r\nTo: {written_to}"),
+        ("Junk", f"From: {junk}"),
+    ):
+        earlier = clock.now() - timedelta(days=9)
+        client.append(folder, f"{header}\r\nSubject: x\r\n\r\ny\r\n".encode(), msg_time=earlier)
+    client.logout()
+    senders = (known, known, f"a{known}", filed, written_to, junk, other.address)
+    for n, sender in enumerate(senders):
+        mail = f"From: {sender}\nTo: {box.address}\nSubject: Sujet {n}\n\nTexte {n}\n"
+        assert post.send(mail, box.address)[0] == 250
+        post.wait_count(box, n + 1)
+    with reader.open_mailbox(post.config, box.address) as opened:
+        uids = [one.uid for one in reversed(opened.list())]
+    pages = [writer.client.get(f"/courrier/{box.id}/{uid}/").content.decode() for uid in uids]
+    assert [n for n, page in enumerate(pages) if "Premier contact" in page] == [0, 2, 5]
+    assert all(("comparez-la lettre à lettre" in page) == ("Premier contact" in page) for page in pages)
+
+
 def test_nobody_sends_in_anothers_name(post: Post, written: Any) -> None:
     _, box, other = written
     mail = f"From: {other.address}\r\nTo: {other.address}\r\nSubject: x\r\n\r\ny\r\n".encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from beffroi.cli import mail_alias
 from beffroi.core.audit.models import AuditEntry
+from beffroi.core.communes.models import Domain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import load
@@ -20,6 +22,7 @@ from beffroi.mail import contacts, projections
 from beffroi.mail.aliases import actions, consumers, queries
 from beffroi.mail.aliases.errors import AddressTaken, AliasLoop, NoTarget, TooManyTargets
 from beffroi.mail.aliases.models import Alias, AliasTarget, CatchAll
+from beffroi.mail.domains import actions as domains
 from beffroi.mail.filters import actions as filters
 from beffroi.mail.filters.errors import SettingRefused
 from beffroi.mail.filters.models import Forward
@@ -181,6 +184,19 @@ def test_colleagues_are_offered_aliases_to_write_to(beaune: Commune, nuits: Comm
     made(beaune, "elus", own_mailbox(beaune))
     assert ("", "elus@beaune.test") in contacts._own_collectivite(beaune.colleague)
     assert ("", "elus@beaune.test") not in contacts._own_collectivite(nuits.agent)
+
+
+def test_while_a_domain_moves_its_catch_all_rests(beaune: Commune, settings: Any) -> None:
+    actions.begin_catch_all(actor=beaune.referent, domain=beaune.domain, mailbox_id=own_mailbox(beaune).id)
+    domain = Domain.objects.get(name=beaune.domain)
+    domains.choose(actor=SYSTEM, domain=domain, dmarc="none", sts="none", old_mx="mx.ancien.example")
+    told = queries.routes()
+    assert (len(told.catch_alls), told.moving) == (1, {}), "nothing leaves: nothing is handed over"
+    settings.BEFFROI = replace(settings.BEFFROI, outgoing_mail=True)
+    told = queries.routes()
+    assert (told.catch_alls, told.moving) == ([], {beaune.domain: "mx.ancien.example"})
+    domains.choose(actor=SYSTEM, domain=domain, dmarc="none", sts="none")
+    assert len(queries.routes().catch_alls) == 1
 
 
 def test_a_catch_all_is_for_a_time_and_for_one_domain(beaune: Commune, nuits: Commune) -> None:

@@ -16,6 +16,7 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.mail.domains import actions, consumers, queries
 from beffroi.mail.domains.models import DkimKey, DomainCheck
+from django.conf import settings
 
 from tests.conftest import Commune
 
@@ -128,6 +129,7 @@ def test_choices_are_checked_and_change_the_plan(domain: Domain, system: Actor) 
         {"also_sends": '"; drop'},
         {"also_sends": "+all"},
         {"old_mx": "not a host"},
+        {"old_mx": settings.BEFFROI.mail_name},
     ):
         with pytest.raises(Invalid):
             actions.choose(actor=system, domain=domain, **{"dmarc": "none", "sts": "none", **wrong})
@@ -142,6 +144,8 @@ def test_nobody_of_a_commune_changes_a_domain_and_no_neighbour_sees_it(
                 act(actor=actor, domain=domain)
         with pytest.raises(NotAllowed):
             actions.choose(actor=actor, domain=domain, dmarc="none", sts="none")
+        with pytest.raises(NotAllowed):
+            actions.declare(actor=actor, domain=domain, site="", address="")
     assert queries.access_domain(beaune.referent, domain.id) == domain
     with pytest.raises(NotFound):
         queries.access_domain(nuits.referent, domain.id)

@@ -16,9 +16,11 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.mail.held import actions, due, links, queries, workdays
 from beffroi.mail.held.actions import HeldByDecision
+from beffroi.mail.held.due import Due
 from beffroi.mail.held.models import Digest, HeldMail, Lesson, SenderRule
 from beffroi.mail.models import Mailbox
 from beffroi.portal import held_digest
+from beffroi.portal.web import held as held_page
 from django.core import signing
 from django.test import Client
 
@@ -310,6 +312,33 @@ def test_a_digest_names_subjects_and_senders_and_how_to_get_at_them(beaune: Comm
     link = text.split("pendant 7 jours\xa0:")[1].split()[0]
     assert link.startswith("https://localhost:8443/retenus/liste/?l=") and link.replace("&", "&amp;") in html
     assert "fournitures" in Client().get(link.removeprefix("https://localhost:8443")).content.decode()
+
+
+def test_each_mail_of_a_digest_has_a_link_that_shows_it_first_after_the_sign_in(
+    beaune: Commune, nuits: Commune, box: Mailbox
+) -> None:
+    row = hold(box, subject="Celui du résumé")
+    for number in range(held_page.PAGE_ROWS + 1):
+        hold(box, subject=f"Plus récent {number}")
+    [one] = due.due(at("2026-11-24 08:00"), limit=100)
+    text = held_digest.words_of(Due(one.mailbox, [row], []))[1]
+    link = text.split("Libérer ou bloquer\xa0:")[1].split()[0].removeprefix("https://localhost:8443")
+    assert link == f"/retenus/?courriel={row.id}"
+    answer = Client().get(link)
+    assert answer.status_code == 302 and row.id in answer["Location"], "the sign-in leads back to it"
+    assert HeldMail.objects.get(pk=row.pk).seen_at is None
+    client = portal_client(beaune.agent_membership)
+    assert "Celui du résumé" not in client.get("/retenus/").content.decode(), "it is on the second page"
+    shown = client.get(link).content.decode()
+    assert shown.index("Celui du résumé") < shown.index("Plus récent")
+    assert "Ouvert depuis le résumé" in shown and f"/retenus/{row.id}/liberer/" in shown
+    assert HeldMail.objects.get(pk=row.pk).seen_at is not None
+    for stranger in (beaune.colleague_membership, nuits.agent_membership):
+        shown = portal_client(stranger).get(link).content.decode()
+        assert "Celui du résumé" not in shown and "n’est plus retenu pour vous" in shown
+    client.post(f"/retenus/{row.id}/liberer/")
+    assert "n’est plus retenu pour vous" in client.get(link).content.decode()
+    assert client.get("/retenus/?courriel=x' OR 1=1").status_code == 200
 
 
 def test_a_digest_that_postfix_does_not_take_is_due_again(beaune: Commune, box: Mailbox) -> None:

@@ -77,6 +77,31 @@ def test_a_choice_changes_the_plan_and_a_wrong_one_is_said(domain: Domain, admin
         assert client.post(f"/domaines/{domain.id}/", {"word": "x"}).status_code == 400
 
 
+def test_what_service_public_says_is_noted_and_shown(domain: Domain, administrator: Actor) -> None:
+    given = {
+        "word": "declare",
+        "declared_site": " https://beaune.test ",
+        "declared_address": "mairie@orange.fr",
+    }
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        answer = client.post(f"/domaines/{domain.id}/", given)
+        assert "Le résolveur du centre ne répond pas" in text(
+            answer
+        )  # none runs here; what was written is kept
+        row = MailDomain.objects.get()
+        assert (row.declared_site, row.declared_address) == ("https://beaune.test", "mairie@orange.fr")
+        assert 'value="mairie@orange.fr"' in text(client.get(f"/domaines/{domain.id}/"))
+        for wrong in (
+            {"declared_site": "x" * 300},
+            {"declared_address": "a b@c.fr"},
+            {"declared_site": "a\x00"},
+        ):
+            answer = client.post(f"/domaines/{domain.id}/", {**given, **wrong})
+            assert answer.status_code == 409 and "Recopiez la page" in text(answer)
+    assert MailDomain.objects.get().declared_address == "mairie@orange.fr"
+
+
 def test_without_a_dns_server_of_ours_publishing_is_refused_in_words(
     domain: Domain, administrator: Actor
 ) -> None:

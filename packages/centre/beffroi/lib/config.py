@@ -121,6 +121,11 @@ class Config:
     mail_spf: str = _setting(
         "mx", "SPF mechanisms of the servers that send for the communes, such as 'include:_spf.example.fr'."
     )
+    mail_country: str = _setting(
+        "",
+        "Country where the centre stands, as ISO 3166 writes it, such as FR: RPNT asks that mail servers stand in the"
+        " European Union. Empty: that criterion is not judged.",
+    )
     mail_reports: str = _setting(
         "",
         "Address that collects DMARC and TLS reports of all domains, at the mail server's name or in a domain that is"

@@ -1,4 +1,4 @@
-"""Aliases, catch-alls and reserved addresses in routes.sqlite: tables, and what Postfix asks of them.
+"""Aliases, catch-alls, reserved addresses, domains that move, in routes.sqlite: tables, and what Postfix asks of them.
 
 Purpose: Postfix resolves aliases while every Python process is stopped, and a mailbox that closes is out of all aliases
          in the same moment: what is asked are views over the mailboxes that exist.
@@ -10,7 +10,7 @@ Source:  docs/decisions/0043-aliases-and-catch-all.md; sqlite_table(5), virtual(
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 SCHEMA = """
@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS catch_all (domain TEXT PRIMARY KEY, target TEXT NOT N
   WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS reserved (address TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS full_mailbox (address TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS moving (domain TEXT PRIMARY KEY, host TEXT NOT NULL) WITHOUT ROWID;
 CREATE VIEW IF NOT EXISTS alias_live AS SELECT t.address, t.target, a.sends FROM alias_target t
   JOIN alias a ON a.address = t.address JOIN mailbox m ON m.address = t.target;
 CREATE VIEW IF NOT EXISTS catch_all_live AS SELECT c.domain, c.target FROM catch_all c
@@ -48,6 +49,18 @@ FULL_QUERY = (
     " AND NOT EXISTS (SELECT 1 FROM alias_live l WHERE l.address=alias.address"
     " AND l.target NOT IN (SELECT address FROM full_mailbox))"
 )
+# A domain that is moving: who is not here yet has the mailbox on the old server. Postfix asks for the whole address,
+# then without "+detail", last for the domain; what is here ends the search.
+MOVING_MAILBOXES_QUERY = "SELECT domain FROM moving WHERE '@' || domain='%s'"
+MOVING_TRANSPORT_QUERY = (
+    "SELECT ':' FROM mailbox WHERE address='%s'"
+    " UNION ALL SELECT 'smtp:[' || host || ']' FROM moving WHERE domain='%s'"
+)
+MOVING_ACCESS_QUERY = (
+    "SELECT 'DUNNO' FROM mailbox WHERE address='%s'"
+    " UNION ALL SELECT 'DUNNO' FROM alias WHERE address='%s'"
+    " UNION ALL SELECT 'beffroi_old_server' FROM moving WHERE domain='%s'"
+)
 SENDERS_QUERY = "SELECT target FROM alias_live WHERE address='%s' AND sends=1"
 
 
@@ -55,13 +68,15 @@ SENDERS_QUERY = "SELECT target FROM alias_live WHERE address='%s' AND sends=1"
 class MailRoutes:
     """All there is, each time. ``aliases``: address -> whether its readers may write with it; ``targets``: (address,
     mailbox); ``catch_alls``: (domain, mailbox, until in epoch seconds); ``reserved``: closed mailboxes and ended
-    aliases; ``full``: mailboxes without room."""
+    aliases; ``full``: mailboxes without room; ``moving``: domain -> host of the server that still has some of its
+    mailboxes."""
 
     aliases: dict[str, bool] = field(default_factory=dict)
     targets: Collection[tuple[str, str]] = ()
     catch_alls: Collection[tuple[str, str, int]] = ()
     reserved: Collection[str] = ()
     full: Collection[str] = ()
+    moving: Mapping[str, str] = field(default_factory=dict)
 
 
 def write(routes: sqlite3.Connection, wanted: MailRoutes) -> None:
@@ -71,6 +86,7 @@ def write(routes: sqlite3.Connection, wanted: MailRoutes) -> None:
     _replace(routes, "catch_all", 3, set(wanted.catch_alls))
     _replace(routes, "reserved", 1, {(one,) for one in wanted.reserved})
     _replace(routes, "full_mailbox", 1, {(one,) for one in wanted.full})
+    _replace(routes, "moving", 2, set(wanted.moving.items()))
 
 
 def _replace(routes: sqlite3.Connection, table: str, columns: int, rows: set[tuple[object, ...]]) -> None:

@@ -24,6 +24,8 @@ MAX_UIDS = 500
 MAX_NAME_CHARS = 100
 MAX_WORDS = 8
 MAX_CONVERSATION = 50
+MAX_MET_FOLDERS = 20
+MAX_MET = 50
 ROLES = {b"\\Drafts": "drafts", b"\\Sent": "sent", b"\\Junk": "junk", b"\\Trash": "trash"}
 _ORDER = ("inbox", "drafts", "sent", "junk", "trash", "")
 FLAGS = {
@@ -162,6 +164,40 @@ def conversation(opened: MailboxReader, folder: str, uid: int) -> list[tuple[str
         uids = sorted(opened.client.search(keys))[-MAX_CONVERSATION:]
         found += [(place, one) for one in opened.summaries(uids)]
     return sorted(found, key=lambda pair: pair[1].received_at)[-MAX_CONVERSATION:] if len(found) > 1 else []
+
+
+def first_contact(opened: MailboxReader, folder: str, one: MessageSummary, places: Sequence[Folder]) -> bool:
+    """Whether this address never wrote here before this message, and was never written to, as far as the folders tell.
+
+    What lies in Junk makes nobody known. Where a mailbox has more than MAX_MET_FOLDERS folders, those of everybody come
+    first; imported mail counts as any other. Errors: none for a folder that is gone meanwhile.
+    """
+    if not one.from_address:
+        return False
+    searched = [place for place in places if place.role not in ("drafts", "junk")]
+    for place in searched[:MAX_MET_FOLDERS]:
+        try:
+            opened.client.select_folder(place.name, readonly=True)
+            if _met(opened, one, sent=place.role == "sent", here=place.name == folder):
+                return False
+        except IMAPClientError:
+            continue
+    return True
+
+
+def _met(opened: MailboxReader, one: MessageSummary, *, sent: bool, here: bool) -> bool:
+    """In the folder that is open; ``here``: that of the message. The index finds words, so each hit is compared."""
+    asked = one.from_address
+    keys = ["OR", "TO", asked, "CC", asked] if sent else ["FROM", asked]
+    found = sorted(opened.client.search(keys, charset="UTF-8"))[:MAX_MET]
+    if sent:
+        return bool(found)
+    return any(
+        earlier.from_address.lower() == asked.lower()
+        # Times are of whole seconds; two mails of one second have their numbers.
+        and (earlier.received_at < one.received_at or (here and earlier.uid < one.uid))
+        for earlier in opened.summaries(found)
+    )
 
 
 def _identifiers(raw: bytes, name: bytes) -> list[str]:

@@ -71,12 +71,18 @@ LABELS = {
     "site_certificate": gettext_lazy("Certificat du site"),
     "site_same": gettext_lazy("Nom du site"),
     "site_www": gettext_lazy("Site avec et sans www"),
+    "site_top_level": gettext_lazy("Fin du nom du site"),
+    "declared_site": gettext_lazy("Site déclaré à Service-Public"),
+    "declared_address": gettext_lazy("Adresse déclarée à Service-Public"),
+    "mx_country": gettext_lazy("Pays de notre serveur"),
 }
 _ASK = gettext_lazy("Faites publier l’enregistrement de cette page, ou envoyez la lettre au prestataire.")
 _REPLACE = gettext_lazy("Faites remplacer l’enregistrement par celui de cette page.")
 _CENTRE = gettext_lazy("C’est au Département de le corriger : la commune n’a rien à faire.")
 _HOST = gettext_lazy("À demander au prestataire du domaine ; le courrier fonctionne sans.")
 _SITE = gettext_lazy("À demander au prestataire du site ; le courrier n’en dépend pas.")
+_PUBLIC = gettext_lazy("La mairie le corrige sur sa page de l’annuaire de service-public.fr.")
+_TELL = gettext_lazy("Le Département recopie la page de la commune sur la page du domaine.")
 _LATER = gettext_lazy("Rien à faire : la vérification recommence chaque jour.")
 SAID: dict[tuple[str, str], tuple[Any, Any]] = {
     ("", "ok"): (gettext_lazy("En ordre."), ""),
@@ -108,12 +114,9 @@ SAID: dict[tuple[str, str], tuple[Any, Any]] = {
     ("mx", "others"): (
         gettext_lazy("Un serveur inconnu figure aussi : une partie du courrier peut y partir."),
         gettext_lazy(
-            "Faites supprimer les autres MX, ou déclarez l’ancien serveur ici pendant le déménagement."
+            "Faites supprimer les autres MX. L’ancien serveur n’y figure pas : déclaré sur cette page,"
+            " il reçoit de nous ce qui n’a pas encore déménagé."
         ),
-    ),
-    ("mx", "order"): (
-        gettext_lazy("L’ancien serveur est servi avant le nôtre."),
-        gettext_lazy("Notre serveur doit avoir le plus petit nombre (10), l’ancien le plus grand (20)."),
     ),
     ("spf", "absent"): (
         gettext_lazy(
@@ -225,6 +228,34 @@ SAID: dict[tuple[str, str], tuple[Any, Any]] = {
     ("site_certificate", "certificate"): (gettext_lazy("Le certificat du site n’est pas valable."), _SITE),
     ("site_same", "foreign"): (gettext_lazy("Le site renvoie vers un autre nom de domaine."), _SITE),
     ("site_www", "one_only"): (gettext_lazy("Le site ne répond pas à la fois avec et sans « www »."), _SITE),
+    ("site_top_level", "foreign"): (
+        gettext_lazy("Le nom du site ne se termine pas comme RPNT le demande (.fr, par exemple)."),
+        _PUBLIC,
+    ),
+    ("declared_site", "not_told"): (gettext_lazy("Pas encore recopié ici : on ne sait pas."), _TELL),
+    ("declared_site", "not_https"): (gettext_lazy("Il y est écrit sans « https:// »."), _PUBLIC),
+    ("declared_site", "malformed"): (
+        gettext_lazy("Ce qui y est écrit n’est pas une adresse de site."),
+        _PUBLIC,
+    ),
+    ("declared_address", "not_told"): (gettext_lazy("Pas encore recopiée ici : on ne sait pas."), _TELL),
+    ("declared_address", "malformed"): (
+        gettext_lazy("RPNT n’accepte pas cette adresse : ni accent, ni signe +."),
+        _PUBLIC,
+    ),
+    ("declared_address", "generic"): (
+        gettext_lazy("C’est encore une adresse générique : les citoyens écrivent à l’ancienne boîte."),
+        _PUBLIC,
+    ),
+    ("declared_address", "other_domain"): (
+        gettext_lazy("Son nom de domaine n’est pas à la fois celui du courrier et celui du site."),
+        _PUBLIC,
+    ),
+    ("mx_country", "not_told"): (
+        gettext_lazy("Le centre ne dit pas où il se trouve (mail_country)."),
+        _CENTRE,
+    ),
+    ("mx_country", "outside"): (gettext_lazy("Notre serveur est hors de l’Union européenne."), _CENTRE),
     ("dane", "unsigned"): (
         gettext_lazy("Annoncé sans signature DNSSEC : personne n’en tient compte."),
         _CENTRE,

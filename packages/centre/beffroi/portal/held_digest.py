@@ -84,4 +84,6 @@ def _line(shown: queries.Shown) -> dict[str, Any]:
         "sender": held_words.sender(shown),
         "address": shown.heading.from_address if shown.heading.from_name else "",
         "why": held_words.why(shown),
+        "by_decision": shown.by_decision,
+        "link": links.address(settings.BEFFROI, f"{_path('held')}?courriel={shown.row.id}"),
     }

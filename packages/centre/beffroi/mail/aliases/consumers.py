@@ -1,4 +1,6 @@
-"""Postfix and the mail door learn of aliases, catch-alls, reserved addresses and full mailboxes. Process: worker."""
+"""Postfix and the mail door learn of aliases, catch-alls, reserved addresses, full mailboxes and domains that move.
+
+Process: worker."""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from beffroi.mail.aliases import actions, queries
 
 @consumer(
     name="mail.aliases",
-    kinds=(actions.CHANGED, "mail:mailbox_created", "mail:mailbox_closed"),
+    kinds=(actions.CHANGED, "mail:mailbox_created", "mail:mailbox_closed", "mail:domain_changed"),
     atomic=False,
 )
 def project(event: Event) -> None:

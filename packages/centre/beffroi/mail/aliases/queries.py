@@ -17,6 +17,7 @@ from beffroi.mail import compose
 from beffroi.mail import queries as mail
 from beffroi.mail.alias_routes import MailRoutes
 from beffroi.mail.aliases.models import Alias, AliasTarget, CatchAll
+from beffroi.mail.domains import queries as domains
 from beffroi.mail.journal import base_address
 from beffroi.mail.models import Mailbox, MailDelivery, MailRecipient
 from beffroi.mail.people import queries as people
@@ -218,6 +219,7 @@ def routes() -> MailRoutes:
     targets = AliasTarget.objects.filter(ended_at=None).values_list("alias_id", "mailbox_id")
     closed = Mailbox.objects.exclude(closed_at=None).values_list("address", flat=True)
     ended = Alias.objects.exclude(ended_at=None).values_list("address", flat=True)
+    moving = domains.moving(settings.BEFFROI)
     return MailRoutes(
         aliases={one.address: one.sends for one in aliases.values()},
         targets=[
@@ -228,10 +230,12 @@ def routes() -> MailRoutes:
         catch_alls=[
             (one.domain, addresses[one.mailbox_id], int(one.expires_at.timestamp()))
             for one in CatchAll.objects.filter(ended_at=None)
-            if one.mailbox_id in addresses
+            # Who is not here yet is on the old server, and no unknown address.
+            if one.mailbox_id in addresses and one.domain not in moving
         ],
         reserved=[*closed, *ended],
         full=[one.address for one in _full()],
+        moving=moving,
     )
 
 

@@ -133,7 +133,7 @@ def choose(
 ) -> MailDomain:
     """Set what differs for this domain. ``also_sends``: SPF mechanisms, by spaces; ``old_mx``: a host name or "".
 
-    Errors: NotAllowed, Invalid.
+    Errors: NotAllowed, Invalid (a host of ours is no old server, either).
     """
     _only_the_departement(actor)
     mechanisms = also_sends.split()
@@ -146,6 +146,8 @@ def choose(
         host = normalise(Kind.DOMAIN, host).value if host else ""
     except IndicatorInvalid:
         raise Invalid("host name") from None
+    if host in (settings.BEFFROI.mail_name, settings.BEFFROI.portal_name):
+        raise Invalid("host name")  # mail for who is not here would come back to us
     row, _ = MailDomain.objects.update_or_create(
         domain_id=domain.id,
         defaults={
@@ -158,6 +160,20 @@ def choose(
     )
     _record(actor, "mail:domain:chosen", domain, {"dmarc": dmarc, "sts": sts, "old_mx": host})
     _tell("mail:domain_changed", domain)
+    return row
+
+
+@transaction.atomic
+def declare(*, actor: Actor, domain: Domain, site: str, address: str) -> MailDomain:
+    """Note what the commune's page of Service-Public says; the next check judges it. Errors: NotAllowed, Invalid."""
+    _only_the_departement(actor)
+    told = {"declared_site": site.strip(), "declared_address": address.strip()}
+    if any(len(one) > 254 or not one.isprintable() or " " in one for one in told.values()):
+        raise Invalid("declared")
+    row, _ = MailDomain.objects.update_or_create(
+        domain_id=domain.id, defaults={"collectivite_id": domain.collectivite_id, **told}
+    )
+    _record(actor, "mail:domain:declared", domain, told)
     return row
 
 

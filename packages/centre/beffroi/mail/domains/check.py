@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from beffroi.mail.domains import asking, records, site
+from beffroi.mail.domains import declared as declarations
 from beffroi.mail.domains.asking import Answer, Asker
 from beffroi.mail.domains.records import Purpose, Record
 
@@ -39,7 +40,8 @@ class Result:
 class Subject:
     """What is checked. ``waiting``: selectors of keys that do not sign yet. ``smtp_port``: of our server, where the
     check meets it. ``authorities``: a file of certificates to trust besides the public ones (laboratory). ``way``:
-    to the website, which is left out without it."""
+    to the website, which is left out without it. ``declared``: to Service-Public, for enrolled domains; ``country``:
+    where our servers stand."""
 
     domain: str
     servers: records.Servers
@@ -49,6 +51,8 @@ class Subject:
     smtp_port: int = 25
     authorities: str | None = None
     way: site.Way | None = None
+    declared: declarations.Declared | None = None
+    country: str = ""
 
 
 def check(subject: Subject, asker: Asker) -> list[Result]:
@@ -114,8 +118,6 @@ def _mx(asker: Asker, ours: Sequence[Record]) -> Result:
         return Result("mx", "bad", "elsewhere", seen, wanted)
     if set(hosts) - set(known):
         return Result("mx", "bad", "others", seen, wanted)
-    if hosts[0] != known[0]:
-        return Result("mx", "warn", "order", seen, wanted)
     return Result("mx", "ok", "ok", seen, wanted)
 
 
@@ -318,8 +320,12 @@ def _around(subject: Subject, asker: Asker) -> Iterator[Result]:
         yield Result("mx_ipv6", "ok" if six.rows else "warn", "ok" if six.rows else "absent", mx)
     yield from _meet(subject, asker)
     if subject.way is not None:
-        visited = site.look(subject.domain, asker, subject.way)
+        host = subject.declared.host if subject.declared else ""
+        visited = site.look(host or subject.domain, asker, subject.way)
         yield from (Result(item, state, code) for item, (state, code) in visited.items())
+    if subject.declared is not None:
+        told = declarations.items(subject.declared, subject.domain, subject.country)
+        yield from (Result(item, state, code, seen) for item, state, code, seen in told)
 
 
 def _signed(asker: Asker, item: str, name: str) -> Result:

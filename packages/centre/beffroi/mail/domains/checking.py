@@ -48,6 +48,8 @@ def subject(name: str, config: Config, *, enrolled: bool = True) -> check.Subjec
         waiting=frozenset(one.selector for one in keys if one.state != DkimKey.State.ACTIVE),
         smtp_port=config.smtp_port,
         way=site.Way(),
+        declared=queries.declared(domain.id) if domain else None,
+        country=config.mail_country,
     )
 
 

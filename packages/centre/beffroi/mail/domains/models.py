@@ -11,7 +11,8 @@ from beffroi.lib import clock
 class MailDomain(models.Model):
     """Choices for a domain (``records.Choices``); a domain without a row has the first ones.
 
-    ``also_sends``: SPF mechanisms, separated by spaces. ``published_at``: when we last wrote its zone ourselves.
+    ``also_sends``: SPF mechanisms, separated by spaces. ``declared_*``: what its page of Service-Public says.
+    ``published_at``: when we last wrote its zone ourselves.
     """
 
     class Dmarc(models.TextChoices):
@@ -30,6 +31,8 @@ class MailDomain(models.Model):
     sts = models.CharField(max_length=16, choices=Sts, default=Sts.TESTING)
     also_sends = models.CharField(max_length=400, default="", blank=True)
     old_mx = models.CharField(max_length=253, default="", blank=True)
+    declared_site = models.CharField(max_length=254, default="", blank=True)
+    declared_address = models.CharField(max_length=254, default="", blank=True)
     published_at = models.DateTimeField(null=True, default=None)
 
     class Meta:

@@ -15,6 +15,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.mail import keys
 from beffroi.mail.domains import records
+from beffroi.mail.domains.declared import Declared
 from beffroi.mail.domains.models import DkimKey, DomainCheck, MailDomain
 from beffroi.mail.engines import pools
 from beffroi.mail.signing import SigningKey
@@ -58,6 +59,20 @@ def choices(domain_id: str) -> records.Choices:
     if row is None:
         return records.Choices()
     return records.Choices(row.dmarc, row.sts, tuple(row.also_sends.split()), row.old_mx)
+
+
+def declared(domain_id: str) -> Declared:
+    """What Service-Public says of the commune, as far as the Département told it here."""
+    row = MailDomain.objects.filter(pk=domain_id).first()
+    return Declared(row.declared_site, row.declared_address) if row else Declared()
+
+
+def moving(config: Config) -> dict[str, str]:
+    """Domain -> the server that still has some of its mailboxes; none while mail does not leave the centre."""
+    if not config.outgoing_mail:
+        return {}
+    hosts = dict(MailDomain.objects.exclude(old_mx="").values_list("domain_id", "old_mx"))
+    return {one.name: hosts[one.id] for one in Domain.objects.filter(pk__in=hosts)}
 
 
 def published_keys(domain_id: str) -> list[DkimKey]:

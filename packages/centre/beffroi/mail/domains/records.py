@@ -18,7 +18,7 @@ from enum import StrEnum
 TTL_S = 3600
 STS_MAX_AGE_S = {"testing": 86400, "enforce": 14 * 86400}
 STRING_BYTES = 255
-MX_PREFERENCE, OLD_MX_PREFERENCE = 10, 20
+MX_PREFERENCE = 10
 
 
 class Purpose(StrEnum):
@@ -68,8 +68,8 @@ class Servers:
 @dataclass(frozen=True)
 class Choices:
     """What differs from one domain to the next. ``also_sends``: SPF mechanisms of the old provider, while it still
-    sends; ``old_mx``: its server, while mailboxes are moved one by one; ``dmarc``: none, quarantine, reject;
-    ``sts``: none, testing, enforce."""
+    sends; ``old_mx``: its server, while mailboxes are moved one by one: Postfix hands it what is not here yet;
+    ``dmarc``: none, quarantine, reject; ``sts``: none, testing, enforce."""
 
     dmarc: str = "none"
     sts: str = "testing"
@@ -132,8 +132,7 @@ def sts_policy(servers: Servers, choices: Choices) -> str:
     """The text of https://mta-sts.DOMAIN/.well-known/mta-sts.txt; empty where the commune has none."""
     if choices.sts not in STS_MAX_AGE_S:
         return ""
-    names = [servers.mx, *([choices.old_mx] if choices.old_mx else [])]
-    lines = ["version: STSv1", f"mode: {choices.sts}", *(f"mx: {name}" for name in names)]
+    lines = ["version: STSv1", f"mode: {choices.sts}", f"mx: {servers.mx}"]
     return "\r\n".join([*lines, f"max_age: {STS_MAX_AGE_S[choices.sts]}"]) + "\r\n"
 
 
@@ -150,8 +149,6 @@ def dkim_target(domain: str, selector: str, servers: Servers) -> str:
 def plan(domain: str, servers: Servers, choices: Choices, keys: Sequence[PublicKey]) -> list[Record]:
     """Every record of the domain, the essential ones first. ``keys``: those to publish."""
     found = [Record(domain, "MX", f"{MX_PREFERENCE} {servers.mx}.", Purpose.MX)]
-    if choices.old_mx:
-        found.append(Record(domain, "MX", f"{OLD_MX_PREFERENCE} {choices.old_mx}.", Purpose.MX))
     found.append(Record(domain, "TXT", spf(servers, choices), Purpose.SPF))
     for key in keys:
         name = f"{key.selector}._domainkey.{domain}"

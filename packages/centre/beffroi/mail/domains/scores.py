@@ -10,26 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-RPNT_TLDS = frozenset(
-    (
-        "fr",
-        "alsace",
-        "bzh",
-        "corsica",
-        "paris",
-        "eu",
-        "re",
-        "yt",
-        "gp",
-        "mq",
-        "gf",
-        "pm",
-        "wf",
-        "tf",
-        "nc",
-        "pf",
-    )
-)
+from beffroi.mail.domains.declared import RPNT_TLDS
+
 RPNT = (
     "1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7", "1.8",
     "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "2.7", "2.8",
@@ -37,12 +19,14 @@ RPNT = (
 RPNT_A = frozenset(("1.1", "1.2", "1.3", "1.4", "1.5", "2.1", "2.2", "2.3", "2.4", "2.5", "2.8"))
 _FROM_ITEMS = {
     "1.3": "site_https", "1.4": "site_http", "1.5": "site_certificate", "1.6": "site_same", "1.7": "site_www",
+    "1.8": "declared_site", "2.3": "declared_address", "2.8": "mx_country",
     "2.4": "mx", "2.5": "spf", "2.6": "dmarc", "2.7": "dmarc_strong",
 }  # fmt: skip
-_PRESENT = frozenset(
-    ("order", "differs", "p_not_first", "testing", "no_reports", "others", "elsewhere", "without_us")
-)
+_PRESENT = frozenset(("differs", "p_not_first", "testing", "no_reports", "others", "elsewhere", "without_us"))
 """What RPNT does not look at: it asks that the record is there, once."""
+
+_ELSEWHERE = frozenset(("elsewhere", "others", "absent"))
+"""The best MX is not ours, or may not be: where it stands is not known here."""
 
 INTERNET_NL = {
     "ipv6": ("ns_ipv6", "mx_ipv6"),
@@ -87,9 +71,16 @@ def _passes(found: Mapping[str, tuple[str, str]], item: str, present: frozenset[
 def rpnt(domain: str, found: Mapping[str, tuple[str, str]]) -> Score:
     points: dict[str, bool | None] = dict.fromkeys(RPNT)
     points["1.2"] = domain.rpartition(".")[2] in RPNT_TLDS
-    points["2.2"] = True  # a domain is bound to one collectivité: never shared
     for number, item in _FROM_ITEMS.items():
         points[number] = _passes(found, item, _PRESENT)
+    if "site_top_level" in found:
+        points["1.2"] = _passes(found, "site_top_level", frozenset())
+    points["1.1"] = _passes(found, "declared_site", frozenset({"not_https"}))
+    points["2.1"] = _passes(found, "declared_address", frozenset({"generic", "other_domain"}))
+    # A domain here is bound to one collectivité, never shared; what is declared may still be another one.
+    points["2.2"] = found.get("declared_address", ("", ""))[1] != "generic"
+    if found.get("mx", ("", ""))[1] in _ELSEWHERE:
+        points["2.8"] = None
     if points["2.6"] is False:
         points["2.7"] = False
     level = ""

@@ -94,6 +94,9 @@ def write(config: Config) -> None:
     _write_map(etc / "senders.cf", paths.routes, alias_routes.SENDERS_QUERY)
     _write_map(etc / "closed.cf", paths.routes, alias_routes.CLOSED_QUERY)
     _write_map(etc / "full.cf", paths.routes, alias_routes.FULL_QUERY)
+    _write_map(etc / "moving.cf", paths.routes, alias_routes.MOVING_MAILBOXES_QUERY)
+    _write_map(etc / "moving-transport.cf", paths.routes, alias_routes.MOVING_TRANSPORT_QUERY)
+    _write_map(etc / "moving-access.cf", paths.routes, alias_routes.MOVING_ACCESS_QUERY)
     # Whose login may be whose sender: a mailbox's own, and that of a token which only sends (mail/tokens.py).
     own = f"SELECT address || ' ' || address || '{tokens.SENDING_ONLY}'"
     _write_map(etc / "logins.cf", paths.routes, f"{own} FROM mailbox WHERE address='%s'")

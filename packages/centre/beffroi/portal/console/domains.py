@@ -72,6 +72,8 @@ def domain(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
         "own": zone.lines("", queries.own_records(one)),
         "policies": domain_words.DMARC.items(),
         "sts_modes": domain_words.STS.items(),
+        "declared": queries.declared(one.id),
+        "outgoing": settings.BEFFROI.outgoing_mail,
     }
     return page(request, "console/domain.html", context, status=409 if problem else 200)
 
@@ -118,6 +120,19 @@ def _choose(actor: Actor, one: Domain, given: Mapping[str, str]) -> str:
     return ""
 
 
+def _declare(actor: Actor, one: Domain, given: Mapping[str, str]) -> str:
+    try:
+        actions.declare(
+            actor=actor,
+            domain=one,
+            site=given.get("declared_site", "")[:400],
+            address=given.get("declared_address", "")[:400],
+        )
+    except Invalid:
+        return _("Ces choix ne sont pas valables. Recopiez la page de la commune : https://www.exemple.fr")
+    return _check(actor, one, given)
+
+
 def _keys(actor: Actor, one: Domain, _given: Mapping[str, str]) -> str:
     actions.ensure_keys(actor=actor, domain=one)
     return ""
@@ -128,6 +143,7 @@ _ACTS: dict[str, Callable[[Actor, Domain, Any], str]] = {
     "publish": _publish,
     "rotate": _rotate,
     "choose": _choose,
+    "declare": _declare,
     "keys": _keys,
 }
 

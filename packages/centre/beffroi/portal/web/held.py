@@ -36,18 +36,23 @@ PLACE = {"place": "held"}
 @require_GET
 @for_agents
 def held(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """The list, newest first. To have been shown here is to be seen."""
-    before = request.GET.get("avant", "")
-    rows = queries.waiting(actor)
+    """The list, newest first; the one that a digest's link names before all others. To have been shown here is to be
+    seen."""
+    before, asked = request.GET.get("avant", ""), request.GET.get("courriel", "")
+    asked = asked if is_id(asked, "hld") else ""
+    named = list(queries.waiting(actor).filter(pk=asked)) if asked else []
+    rows = queries.waiting(actor).exclude(pk=asked)
     if is_id(before, "hld"):
         rows = rows.filter(pk__lt=before)
     found = list(rows[: PAGE_ROWS + 1])
-    shown = queries.shown(found[:PAGE_ROWS])
+    shown = queries.shown([*named, *found[:PAGE_ROWS]])
     mailboxes = list(mail.own_mailboxes(actor))
     times = queries.digest_times(mailboxes)
     context = PLACE | {
         "letters": [_line(one) for one in shown],
         "held": queries.waiting(actor).count(),
+        "named": named[0].id if named else "",
+        "named_is_gone": bool(asked) and not named,
         "settled": [_line(one) for one in queries.shown(list(queries.settled(actor)[:SETTLED_ROWS]))],
         "done": _done(actor, request.GET.get("fait", "")),
         "several_mailboxes": len(mailboxes) > 1,
@@ -59,7 +64,7 @@ def held(request: HttpRequest, actor: Actor) -> HttpResponse:
         "first_page": not before,
     }
     response = page(request, "portal/held.html", context)
-    _mark_seen(actor, found[:PAGE_ROWS])
+    _mark_seen(actor, [*named, *found[:PAGE_ROWS]])
     return response
 
 

@@ -152,6 +152,8 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         if not view.summary.seen:
             opened.mark_seen(uid, folder)
         places, related = folders.listing(opened), folders.conversation(opened, folder, uid)
+        origin = _origin(view, mailbox)
+        first = bool(origin["external"]) and folders.first_contact(opened, folder, view.summary, places)
     safe = safe_html.clean(view.html) if view.html else None
     links = safe.links if safe else safe_html.links_in_text(view.text)
     context = {
@@ -181,7 +183,8 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
             for place, one in related
         ],
         **folder_context(folder, places),
-        **_origin(view, mailbox),
+        **origin,
+        "first_contact": first,
         **shared.team_context(request, actor, mailbox, view.summary),
     }
     return page(request, "portal/mail_read.html", context)
