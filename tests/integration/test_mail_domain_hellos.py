@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 NAME = "mx.example"
 Version = ssl.TLSVersion
-pytestmark = pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 
 
 def made(folder: Path, *kind: str) -> Path:
@@ -48,7 +48,8 @@ def context(pem: Path, ciphers: str, low: ssl.TLSVersion = Version.TLSv1_2) -> s
     found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     found.load_cert_chain(pem)
     found.set_ciphers(ciphers)
-    found.minimum_version = low
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        found.minimum_version = low
     return found
 
 

@@ -161,6 +161,9 @@ PORTAL = {
     "autoconfig_well_known": Rule("open"),
     "autodiscover": Rule("open"),
     "own_domains": Rule("own"),
+    "own_domain_declare": Rule(
+        "led", DOMAIN, {"declared_site": "https://beaune.test", "declared_address": ""}
+    ),
     "own_senders": Rule("led", DOMAIN, {"act": "ours", "operator": "mailer.example.net"}),
     "attachments": Rule("own", data={"allowed": ["macro"]}),
     "mail": Rule("own"),

@@ -341,3 +341,7 @@ def lead(found: Sequence[Line]) -> str:
     if warn:
         return _("Le courrier fonctionne ; points à améliorer : %(n)s.") % {"n": warn}
     return _("Tout ce qui a été vérifié est en ordre.")
+
+
+def declared_wrong() -> str:
+    return _("Ces choix ne sont pas valables. Recopiez la page de la commune : https://www.exemple.fr")

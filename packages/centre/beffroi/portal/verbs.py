@@ -210,6 +210,7 @@ VERBS = {
     "approval:granted": gettext_lazy("Second avis favorable"),
     "approval:refused": gettext_lazy("Second avis défavorable"),
     "mail:domain:checked": gettext_lazy("Domaine de courriel vérifié"),
+    "mail:domain:declared": gettext_lazy("Domaine de courriel : page de Service-Public recopiée"),
     "mail:domain:chosen": gettext_lazy("Domaine de courriel : réglages choisis"),
     "mail:domain:published": gettext_lazy("Domaine de courriel : réglages publiés"),
     "mail:dkim_key:made": gettext_lazy("Domaine de courriel : clé de signature créée"),

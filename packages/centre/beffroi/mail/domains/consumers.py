@@ -17,6 +17,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.certificates import wanting
 from beffroi.mail.domains import actions, checking, queries, update
+from beffroi.mail.domains.declared import VERB as DECLARED
 from beffroi.mail.domains.models import DkimKey
 
 SYSTEM = Actor.system("mail-domains")
@@ -60,9 +61,11 @@ def publish_own(event: Event) -> None:
         update.apply(update.server(config), queries.own_records(domain))
 
 
-@consumer(name="mail.domain_read_back", kinds=("mail:domain_published",), group="sources", atomic=False)
+@consumer(
+    name="mail.domain_read_back", kinds=("mail:domain_published", DECLARED), group="sources", atomic=False
+)
 def read_back(event: Event) -> None:
-    """What was just written is looked at from outside, as each day."""
+    """What was just written or declared is looked at from outside, as each day."""
     domain = Domain.objects.filter(pk=event.payload["domain_id"]).first()
     if domain is not None:
         checking.check_and_store(SYSTEM, domain)

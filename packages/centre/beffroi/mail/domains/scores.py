@@ -22,6 +22,8 @@ _FROM_ITEMS = {
     "1.8": "declared_site", "2.3": "declared_address", "2.8": "mx_country",
     "2.4": "mx", "2.5": "spf", "2.6": "dmarc", "2.7": "dmarc_strong",
 }  # fmt: skip
+RPNT_DECLARED = frozenset(("1.1", "1.8", "2.1", "2.2", "2.3"))
+"""Known from what the référent or the Département declared on the page."""
 _PRESENT = frozenset(("differs", "p_not_first", "testing", "no_reports", "others", "elsewhere", "without_us"))
 """What RPNT does not look at: it asks that the record is there, once."""
 
