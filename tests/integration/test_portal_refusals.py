@@ -387,7 +387,7 @@ POSTED = (
     *("outgoing_warming", "outgoing_doubted"),
     *("outgoing_account", "outgoing_mail", "outgoing_partners", "console_forward_end", "mail_handling"),
     *("mail_absence", "mail_filter_new", "mail_filter", "mail_script", "mail_signature", "forward_end"),
-    *("delegation_end", "closed_export"),
+    *("delegation_end", "closed_export", "own_domain_declare"),
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours", "led")]

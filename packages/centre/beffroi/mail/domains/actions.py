@@ -179,7 +179,7 @@ def declare(*, actor: Actor, domain: Domain, site: str, address: str) -> MailDom
         domain_id=domain.id, defaults={"collectivite_id": domain.collectivite_id, **told}
     )
     _record(actor, DECLARED, domain, told)
-    _tell(DECLARED, domain)
+    _tell("mail:domain_declared", domain)
     return row
 
 

@@ -17,7 +17,6 @@ from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.certificates import wanting
 from beffroi.mail.domains import actions, checking, queries, update
-from beffroi.mail.domains.declared import VERB as DECLARED
 from beffroi.mail.domains.models import DkimKey
 
 SYSTEM = Actor.system("mail-domains")
@@ -62,7 +61,7 @@ def publish_own(event: Event) -> None:
 
 
 @consumer(
-    name="mail.domain_read_back", kinds=("mail:domain_published", DECLARED), group="sources", atomic=False
+    name="mail.domain_read_back", kinds=("mail:domain_published", "mail:domain_declared"), group="sources", atomic=False
 )
 def read_back(event: Event) -> None:
     """What was just written or declared is looked at from outside, as each day."""

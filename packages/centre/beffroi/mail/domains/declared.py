@@ -32,7 +32,7 @@ RPNT_TLDS = frozenset(
     ]
 )
 VERB = "mail:domain:declared"
-"""In the audit log, and as an event."""
+"""In the audit log."""
 UNION = frozenset(
     [
         "AT",
