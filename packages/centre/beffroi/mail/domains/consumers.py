@@ -61,7 +61,10 @@ def publish_own(event: Event) -> None:
 
 
 @consumer(
-    name="mail.domain_read_back", kinds=("mail:domain_published", "mail:domain_declared"), group="sources", atomic=False
+    name="mail.domain_read_back",
+    kinds=("mail:domain_published", "mail:domain_declared"),
+    group="sources",
+    atomic=False,
 )
 def read_back(event: Event) -> None:
     """What was just written or declared is looked at from outside, as each day."""
