@@ -30,7 +30,7 @@ SECRET = base64.b64encode(b"k" * 32).decode()
 _KNOT = """
 server:
     rundir: "{home}"
-    listen: {address}@{port}
+    listen: [{address}@{port}, "::1@{port}"]
 log:
   - target: stderr
     any: warning

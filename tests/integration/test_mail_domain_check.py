@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from beffroi.lib.config import Config
-from beffroi.mail.domains import check, records, scores, update
+from beffroi.mail.domains import check, meeting, records, rpki, scores, update
 from beffroi.mail.domains.asking import Asker
 from beffroi.mail.domains.records import Choices, PublicKey, Servers
+from beffroi.mail.domains.results import Result
 
 from tests import fixtures_dns
 from tests.fixtures_dns import Authority
+from tests.integration.test_mail_domain_hellos import Version, context, made, secured, smtp
 
 pytestmark = [
     pytest.mark.slow,
@@ -36,7 +38,10 @@ CENTRE = Servers(
 KEYS = [PublicKey("beffroi1", "A" * 392), PublicKey("beffroi2", "B" * 392)]
 CHOICES = Choices(dmarc="reject")
 SUBJECT = check.Subject(DOMAIN, CENTRE, CHOICES, KEYS, frozenset({"beffroi2"}), smtp_port=22789)
-CLOUD = "mx A 127.0.0.1\nportail A 127.0.0.1\n"
+CLOUD = (
+    "mx A 127.0.0.1\nportail A 127.0.0.1\nmx6 A 127.0.0.1\nmx6 AAAA ::1\nroute A 9.9.9.9\n"
+    '9.9.9.9.origin TXT "64500 | 9.9.9.0/24 | FR | ripencc |"\n'
+)
 SERVER = update.Server(
     fixtures_dns.ADDRESS, fixtures_dns.KNOT_PORT, fixtures_dns.KEY_NAME, fixtures_dns.SECRET
 )
@@ -62,7 +67,7 @@ def knot(world: Authority) -> Authority:
     return world
 
 
-def found(subject: check.Subject = SUBJECT) -> dict[str, check.Result]:
+def found(subject: check.Subject = SUBJECT) -> dict[str, Result]:
     asker = Asker(fixtures_dns.ADDRESS, fixtures_dns.UNBOUND_PORT)
     return {one.item: one for one in check.check(subject, asker)}
 
@@ -177,14 +182,76 @@ def test_keys_in_our_own_zone_are_found_through_the_pointer(knot: Authority) -> 
 def test_scores_count_what_can_be_seen_from_here_and_name_no_level_without_the_rest(knot: Authority) -> None:
     told = {name: (one.state, one.code) for name, one in found().items()}
     rpnt = scores.rpnt("mairie.fr", told)
-    assert {name for name, one in rpnt.points.items() if one} == {"1.2", "2.2", "2.4", "2.5", "2.6", "2.7"}
+    assert {name for name, one in rpnt.points.items() if one} == {"1.2", "2.4", "2.5", "2.6", "2.7"}
     assert rpnt.level == ""
     assert rpnt.points["2.8"] is None
     assert scores.rpnt("mairie.example", told).points["1.2"] is False
     nl = scores.internet_nl(told)
     assert nl.points["dmarc_strong"] is True
     assert nl.points["ns_ipv6"] is False
-    assert nl.points["rpki"] is None
+    assert nl.points["rpki_mx"] is None
+    theirs = scores.internet_nl({**told, "mx": ("bad", "elsewhere")})
+    assert theirs.points["dnssec_mx"] is None, "what is known of our server says nothing of another's"
+
+
+def test_two_name_servers_must_answer_over_ipv6(knot: Authority) -> None:
+    asker = Asker(fixtures_dns.ADDRESS, fixtures_dns.UNBOUND_PORT)
+    assert meeting.name_servers(asker, DOMAIN).code == "absent"
+    for name in ("ns1", "ns2"):
+        knot.change(DOMAIN, (f"{name}.{DOMAIN}", "AAAA", "::1"))
+    knot.add(DOMAIN, DOMAIN, "NS", f"ns2.{DOMAIN}.")
+    subject = replace(SUBJECT, dns_port=fixtures_dns.KNOT_PORT, private=True)
+    assert found(subject)["ns_ipv6"].state == "ok"
+    silent = found(replace(subject, dns_port=22788))["ns_ipv6"]
+    assert (silent.state, silent.code) == ("warn", "silent")
+    closed = found(replace(subject, private=False))["ns_ipv6"]
+    assert (closed.code, closed.seen) == ("silent", "0/2"), "no zone makes the centre ask its own network"
+    for name in ("ns1", "ns2"):
+        knot.change(DOMAIN, (f"{name}.{DOMAIN}", "AAAA", ""))
+
+
+def test_a_server_that_answers_over_ipv4_alone_is_told_from_one_that_answers_over_both(
+    knot: Authority, tmp_path: Path
+) -> None:
+    pem = made(tmp_path, "rsa:2048")
+    good, old = context(pem, "ECDHE+AESGCM"), context(pem, "ECDHE+AES:@SECLEVEL=0", Version.TLSv1)
+    asker = Asker(fixtures_dns.ADDRESS, fixtures_dns.UNBOUND_PORT)
+    with smtp(secured(good)) as port:
+        server = meeting.Server("mx6.cloud.example", port)
+        alone = {one.item: one for one in meeting.meet(server, asker)}
+        assert (alone["mx_ipv6"].code, alone["mx_ipv6"].seen) == ("refused", "::1")
+        with smtp(secured(old), address="::1", port=port):
+            both = {one.item: one for one in meeting.meet(server, asker)}
+    assert both["mx_ipv6"].state == "ok"
+    assert (alone["starttls"].state, alone["tls_versions"].state) == ("ok", "ok")
+    assert both["tls_versions"].seen == "TLSv1.0, TLSv1.1 (::1)", "the worst of its addresses counts"
+
+
+@pytest.mark.parametrize(
+    ("csv", "origins", "expected"),
+    [
+        ("AS64500,9.9.9.0/24,24,ripe,1", "origin.cloud.example", ("ok", "ok")),
+        ("AS64501,9.9.9.0/24,24,ripe,1", "origin.cloud.example", ("bad", "invalid")),
+        ("AS64500,9.9.0.0/16,16,ripe,1", "origin.cloud.example", ("bad", "invalid")),
+        ("AS64500,9.9.8.0/24,24,ripe,1", "origin.cloud.example", ("warn", "absent")),
+        ("AS64500,9.9.9.0/24,24,ripe,1", "", ("unknown", "no_origin")),
+        ("", "", ("unknown", "no_validator")),
+    ],
+)
+def test_rpki_is_what_the_local_validator_and_the_announcement_say(
+    knot: Authority, tmp_path: Path, csv: str, origins: str, expected: tuple[str, str]
+) -> None:
+    asker = Asker(fixtures_dns.ADDRESS, fixtures_dns.UNBOUND_PORT)
+    (tmp_path / "csv").write_text(csv)
+    sources = rpki.Sources(str(tmp_path / "csv") if csv else "", origins)
+    results = {one.item: one for one in rpki.look(DOMAIN, "route.cloud.example", asker, sources)}
+    assert (results["rpki_mx"].state, results["rpki_mx"].code) == expected
+    if csv:
+        assert results["rpki_ns"].code == "no_address", "its name servers stand on loopback"
+        os.utime(tmp_path / "csv", (0, 0))
+        assert {one.code for one in rpki.look(DOMAIN, "route.cloud.example", asker, sources)} == {"stale"}
+        away = rpki.Sources(str(tmp_path / "none"), origins)
+        assert {one.code for one in rpki.look(DOMAIN, "route.cloud.example", asker, away)} == {"unreadable"}
 
 
 def test_the_command_prints_each_line_and_json_alike(

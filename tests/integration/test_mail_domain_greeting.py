@@ -6,7 +6,7 @@ import hashlib
 import os
 
 import pytest
-from beffroi.mail.domains import asking, check
+from beffroi.mail.domains import asking, hellos, meeting
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -27,10 +27,21 @@ def test_postfix_is_met_with_tls_and_its_key_is_what_dane_announces(mail_engines
     own = x509.load_pem_x509_certificate((config.state / "tls" / "mail.pem").read_bytes())
     assert met.certificate == own.public_bytes(Encoding.DER)
     key = own.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    assert check._matches(f"3 1 1 {hashlib.sha256(key).hexdigest()}", met.certificate)
-    assert check._matches(f"3 0 2 {hashlib.sha512(met.certificate).hexdigest()}", met.certificate)
-    assert not check._matches(f"3 1 1 {hashlib.sha256(b'other').hexdigest()}", met.certificate)
+    assert meeting.matches(f"3 1 1 {hashlib.sha256(key).hexdigest()}", met.certificate)
+    assert meeting.matches(f"3 0 2 {hashlib.sha512(met.certificate).hexdigest()}", met.certificate)
+    assert not meeting.matches(f"3 1 1 {hashlib.sha256(b'other').hexdigest()}", met.certificate)
 
 
 def test_a_port_that_does_not_answer_is_silent() -> None:
     assert asking.greet("127.0.0.1", 22799, "mx.beffroi.test").problem == "silent"
+
+
+def test_postfix_refuses_old_versions_and_weak_suites_and_chooses_itself(mail_engines: Engines) -> None:
+    config = mail_engines.config
+    place = ("127.0.0.1", config.smtp_port, config.mail_name)
+    found = [*hellos.look(*place, budget_s=60), meeting.early_data(*place)]
+    assert {one.item: (one.state, one.seen) for one in found} == dict.fromkeys(
+        (*hellos.ITEMS, "tls_early_data"), ("ok", "")
+    )
+    own = x509.load_pem_x509_certificate((config.state / "tls" / "mail.pem").read_bytes())
+    assert meeting.key(own.public_bytes(Encoding.DER)).state == "ok"

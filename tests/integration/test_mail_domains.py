@@ -144,6 +144,7 @@ def test_nobody_of_a_commune_changes_a_domain_and_no_neighbour_sees_it(
                 act(actor=actor, domain=domain)
         with pytest.raises(NotAllowed):
             actions.choose(actor=actor, domain=domain, dmarc="none", sts="none")
+    for actor in (nuits.referent, beaune.agent):
         with pytest.raises(NotAllowed):
             actions.declare(actor=actor, domain=domain, site="", address="")
     assert queries.access_domain(beaune.referent, domain.id) == domain

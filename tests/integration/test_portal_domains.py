@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 from beffroi.core.communes.models import Domain
+from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail.domains import actions, queries, records, zone
@@ -180,3 +181,26 @@ def test_outlook_finds_its_settings_whatever_it_posts(domain: Domain, path: str)
     space = "{http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a}"
     servers = [one.text for one in ElementTree.fromstring(answer.content).iter(f"{space}Server")]
     assert servers == ["mx.beffroi.test", "mx.beffroi.test"]
+
+
+def test_the_referent_declares_and_the_criteria_are_shown_one_by_one(domain: Domain, beaune: Commune) -> None:
+    client = portal_client(beaune.referent_membership)
+    where = f"/domaines/{domain.id}/declaration/"
+    given = {"declared_site": "https://www.beaune.test", "declared_address": "mairie@orange.fr"}
+    assert client.post(where, given).status_code == 302
+    wrong = client.post(where, {**given, "declared_address": "a b@c.fr"})
+    assert wrong.status_code == 409 and "Recopiez la page" in text(wrong)
+    [event] = OutboxEvent.objects.filter(kind="mail:domain_declared")
+    assert domain.id in event.payload, "a check follows"
+    store(
+        domain,
+        declared_site=("ok", "ok|https://www.beaune.test"),
+        declared_address=("warn", "generic|mairie@orange.fr"),
+        rpki_mx=("unknown", "no_validator|"),
+        tls_versions=("bad", "old|TLSv1.0"),
+    )
+    page = text(client.get("/domaines/"))
+    assert "Déclaré\xa0:" in page and 'value="mairie@orange.fr"' in page
+    assert "Elle n’est pas une adresse générique" in page and "Manqué" in page and "déclaré" in page
+    assert "le centre n’a pas de validateur RPKI" in page
+    assert "Notre serveur accepte encore d’anciennes versions du chiffrement." in page

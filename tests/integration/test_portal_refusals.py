@@ -162,6 +162,9 @@ PORTAL = {
     "autoconfig_well_known": Rule("open"),
     "autodiscover": Rule("open"),
     "own_domains": Rule("own"),
+    "own_domain_declare": Rule(
+        "led", DOMAIN, {"declared_site": "https://beaune.test", "declared_address": ""}
+    ),
     "own_senders": Rule("led", DOMAIN, {"act": "ours", "operator": "mailer.example.net"}),
     "attachments": Rule("own", data={"allowed": ["macro"]}),
     "mail": Rule("own"),
@@ -393,6 +396,7 @@ POSTED = (
     *("outgoing_account", "outgoing_mail", "outgoing_partners", "console_forward_end", "mail_handling"),
     *("mail_absence", "mail_filter_new", "mail_filter", "mail_script", "mail_signature", "forward_end"),
     *("delegation_end", "closed_export", "relay_request_withdraw", "relay_request_decline"),
+    *("delegation_end", "closed_export", "own_domain_declare"),
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours", "led")]

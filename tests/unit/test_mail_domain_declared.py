@@ -59,7 +59,7 @@ def test_each_fault_costs_its_criterion_and_its_level(
     ("given", "unknown"),
     [
         ({"site": ""}, {"1.1", "1.8"}),
-        ({"address": ""}, {"2.1", "2.3"}),
+        ({"address": ""}, {"2.1", "2.2", "2.3"}),
         ({"country": ""}, {"2.8"}),
         ({"mx": ("bad", "elsewhere")}, {"2.8"}),
     ],

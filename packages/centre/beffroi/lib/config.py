@@ -126,6 +126,16 @@ class Config:
         "Country where the centre stands, as ISO 3166 writes it, such as FR: RPNT asks that mail servers stand in the"
         " European Union. Empty: that criterion is not judged.",
     )
+    rpki_payloads: str = _setting(
+        "",
+        "File in CSV that a local RPKI validator writes at least daily (rpki-client's csv, or Routinator's):"
+        " internet.nl's points about RPKI. Empty: they are not measured.",
+    )
+    rpki_origins: str = _setting(
+        "",
+        "DNS zone that tells which network announces an address, in the manner of origin.asn.cymru.com; it learns the"
+        " addresses of mail and name servers. Empty: RPKI is measured only where no ROA is there at all.",
+    )
     mail_reports: str = _setting(
         "",
         "Address that collects DMARC and TLS reports of all domains, at the mail server's name or in a domain that is"

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from beffroi.core.communes.models import Domain
 from beffroi.mail.domains import queries, records, scores, zone
-from beffroi.portal import domain_words
+from beffroi.portal import domain_criteria, domain_words, verbs
 
 
 def context(domain: Domain) -> dict[str, Any]:
@@ -38,14 +38,31 @@ def context(domain: Domain) -> dict[str, Any]:
         ],
         "scores": _scores(domain, last.items) if last else [],
         "choices": queries.choices(domain.id),
+        "declared": queries.declared(domain.id),
+        "declaration": _declaration(domain),
         "updates": bool(settings.BEFFROI.dns_update_server),
     }
+
+
+def _declaration(domain: Domain) -> dict[str, Any] | None:
+    entry = queries.declaration(domain.id)
+    return {"at": entry.at, "by": verbs.actor(entry.actor_kind, entry.actor_id)} if entry else None
 
 
 def _scores(domain: Domain, items: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     found = {name: (state, text.partition("|")[0]) for name, (state, text) in items.items()}
     rpnt, nl = scores.rpnt(domain.name, found), scores.internet_nl(found)
     return [
-        {"name": "RPNT", "score": rpnt, "total": len(rpnt.points)},
-        {"name": "internet.nl", "score": nl, "total": len(nl.points)},
+        {
+            "name": "RPNT",
+            "score": rpnt,
+            "total": len(rpnt.points),
+            "criteria": list(domain_criteria.rpnt(rpnt)),
+        },
+        {
+            "name": "internet.nl",
+            "score": nl,
+            "total": len(nl.points),
+            "criteria": list(domain_criteria.internet_nl(nl)),
+        },
     ]

@@ -13,6 +13,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from beffroi.mail.domains.records import Purpose
+from beffroi.portal import domain_reach_words as reach
+from beffroi.portal.domain_reach_words import CENTRE as _CENTRE
+from beffroi.portal.domain_reach_words import HOST as _HOST
+from beffroi.portal.domain_reach_words import LATER as _LATER
 
 PURPOSES = {
     Purpose.MX: gettext_lazy("Dit où remettre les courriels envoyés à la commune."),
@@ -66,6 +70,7 @@ LABELS = {
     "starttls": gettext_lazy("Chiffrement de notre serveur"),
     "certificate": gettext_lazy("Certificat de notre serveur"),
     "dane": gettext_lazy("Certificat annoncé (DANE)"),
+    **reach.LABELS,
     "site_https": gettext_lazy("Site internet"),
     "site_http": gettext_lazy("Site sans chiffrement"),
     "site_certificate": gettext_lazy("Certificat du site"),
@@ -78,13 +83,11 @@ LABELS = {
 }
 _ASK = gettext_lazy("Faites publier l’enregistrement de cette page, ou envoyez la lettre au prestataire.")
 _REPLACE = gettext_lazy("Faites remplacer l’enregistrement par celui de cette page.")
-_CENTRE = gettext_lazy("C’est au Département de le corriger : la commune n’a rien à faire.")
-_HOST = gettext_lazy("À demander au prestataire du domaine ; le courrier fonctionne sans.")
 _SITE = gettext_lazy("À demander au prestataire du site ; le courrier n’en dépend pas.")
 _PUBLIC = gettext_lazy("La mairie le corrige sur sa page de l’annuaire de service-public.fr.")
 _TELL = gettext_lazy("Le Département recopie la page de la commune sur la page du domaine.")
-_LATER = gettext_lazy("Rien à faire : la vérification recommence chaque jour.")
 SAID: dict[tuple[str, str], tuple[Any, Any]] = {
+    **reach.SAID,
     ("", "ok"): (gettext_lazy("En ordre."), ""),
     ("", "unanswered"): (gettext_lazy("Pas de réponse : on ne sait pas."), _LATER),
     ("", "absent"): (gettext_lazy("Cet enregistrement n’existe pas."), _ASK),
@@ -207,10 +210,6 @@ SAID: dict[tuple[str, str], tuple[Any, Any]] = {
         _HOST,
     ),
     ("mx_ipv6", "absent"): (gettext_lazy("Notre serveur n’a pas d’adresse IPv6."), _CENTRE),
-    ("starttls", "silent"): (
-        gettext_lazy("Pas vérifié : notre serveur n’est pas joignable d’ici."),
-        _LATER,
-    ),
     ("starttls", "no_starttls"): (gettext_lazy("Notre serveur ne propose pas de chiffrement."), _CENTRE),
     ("starttls", "handshake"): (gettext_lazy("Le chiffrement avec notre serveur échoue."), _CENTRE),
     ("starttls", "old"): (gettext_lazy("Notre serveur emploie un chiffrement dépassé."), _CENTRE),
@@ -342,3 +341,7 @@ def lead(found: Sequence[Line]) -> str:
     if warn:
         return _("Le courrier fonctionne ; points à améliorer : %(n)s.") % {"n": warn}
     return _("Tout ce qui a été vérifié est en ordre.")
+
+
+def declared_wrong() -> str:
+    return _("Ces choix ne sont pas valables. Recopiez la page de la commune : https://www.exemple.fr")

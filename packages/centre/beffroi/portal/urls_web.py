@@ -149,6 +149,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(".well-known/autoconfig/mail/config-v1.1.xml", discovery.autoconfig, name="autoconfig_well_known"),
     re_path(r"^[aA]uto[dD]iscover/[aA]uto[dD]iscover\.xml$", discovery.autodiscover, name="autodiscover"),
     path("domaines/", domains.domains, name="own_domains"),
+    path("domaines/<str:domain_id>/declaration/", domains.declare, name="own_domain_declare"),
     path("renvois/", forwards.forwards, name="forwards"),
     path("renvois/<str:forward_id>/arreter/", forwards.end, name="forward_end"),
     path("domaines/<str:domain_id>/envois/", senders.senders, name="own_senders"),

@@ -215,6 +215,7 @@ VERBS = {
     "approval:granted": gettext_lazy("Second avis favorable"),
     "approval:refused": gettext_lazy("Second avis défavorable"),
     "mail:domain:checked": gettext_lazy("Domaine de courriel vérifié"),
+    "mail:domain:declared": gettext_lazy("Domaine de courriel : page de Service-Public recopiée"),
     "mail:domain:chosen": gettext_lazy("Domaine de courriel : réglages choisis"),
     "mail:domain:declared": gettext_lazy("Domaine de courriel : déclarations du référentiel enregistrées"),
     "mail:domain:published": gettext_lazy("Domaine de courriel : réglages publiés"),

@@ -22,6 +22,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 from beffroi.mail import keys
 from beffroi.mail.domains import dkim, queries
+from beffroi.mail.domains.declared import VERB as DECLARED
 from beffroi.mail.domains.models import DkimKey, DomainCheck, MailDomain
 
 OVERLAP = timedelta(days=7)
@@ -165,15 +166,20 @@ def choose(
 
 @transaction.atomic
 def declare(*, actor: Actor, domain: Domain, site: str, address: str) -> MailDomain:
-    """Note what the commune's page of Service-Public says; the next check judges it. Errors: NotAllowed, Invalid."""
-    _only_the_departement(actor)
+    """Note what the commune's page of Service-Public says, by its référent or the Département; a check follows.
+
+    Errors: NotAllowed, Invalid.
+    """
+    if not (actor.sees_all or (actor.role == "referent" and actor.may_see(domain.collectivite_id))):
+        raise NotAllowed("a declaration is the référent's or the Département's")
     told = {"declared_site": site.strip(), "declared_address": address.strip()}
     if any(len(one) > 254 or not one.isprintable() or " " in one for one in told.values()):
         raise Invalid("declared")
     row, _ = MailDomain.objects.update_or_create(
         domain_id=domain.id, defaults={"collectivite_id": domain.collectivite_id, **told}
     )
-    _record(actor, "mail:domain:declared", domain, told)
+    _record(actor, DECLARED, domain, told)
+    _tell("mail:domain_declared", domain)
     return row
 
 

@@ -89,13 +89,15 @@ class Asker:
 
 @dataclass(frozen=True)
 class Greeting:
-    """How a mail server met us. ``problem``: "" or silent, no_starttls, handshake; ``trusted``: its certificate is of
+    """How a mail server met us. ``problem``: "" or silent, no_starttls, handshake; ``refused``: silent, because nothing
+    listens there; ``trusted``: its certificate is of
     a public authority and bears its name; ``certificate``: DER."""
 
     problem: str
     version: str = ""
     trusted: bool = False
     certificate: bytes = b""
+    refused: bool = False
 
 
 def greet(address: str, port: int, name: str, *, authorities: str | None = None) -> Greeting:
@@ -117,8 +119,8 @@ def greet(address: str, port: int, name: str, *, authorities: str | None = None)
             trusted = False
         except ssl.SSLError:
             return Greeting("handshake")
-        except (OSError, smtplib.SMTPException):
-            return Greeting("silent")
+        except (OSError, smtplib.SMTPException) as error:
+            return Greeting("silent", refused=isinstance(error, ConnectionRefusedError))
     return Greeting("handshake")
 
 

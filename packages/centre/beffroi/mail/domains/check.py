@@ -8,17 +8,14 @@ Source:  RFC 7208, 6376, 7489, 8461, 8460, 7672 (DANE); internet.nl's mail test,
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-from beffroi.mail.domains import asking, records, site
+from beffroi.mail.domains import asking, meeting, records, rpki, site
 from beffroi.mail.domains import declared as declarations
 from beffroi.mail.domains.asking import Answer, Asker
 from beffroi.mail.domains.records import Purpose, Record
+from beffroi.mail.domains.results import Result
 
 SPF_LOOKUPS = 10
 _SEEN_CHARS = 400
@@ -26,22 +23,11 @@ _LOOKING = ("include", "a", "mx", "ptr", "exists", "redirect")
 
 
 @dataclass(frozen=True)
-class Result:
-    """``item``: stable name; ``state``: ok, warn, bad, unknown; ``code``: why; ``seen``, ``wanted``: texts."""
-
-    item: str
-    state: str
-    code: str
-    seen: str = ""
-    wanted: str = ""
-
-
-@dataclass(frozen=True)
 class Subject:
     """What is checked. ``waiting``: selectors of keys that do not sign yet. ``smtp_port``: of our server, where the
     check meets it. ``authorities``: a file of certificates to trust besides the public ones (laboratory). ``way``:
     to the website, which is left out without it. ``declared``: to Service-Public, for enrolled domains; ``country``:
-    where our servers stand."""
+    where our servers stand. ``dns_port``, ``private``: of name servers in a laboratory."""
 
     domain: str
     servers: records.Servers
@@ -53,6 +39,9 @@ class Subject:
     way: site.Way | None = None
     declared: declarations.Declared | None = None
     country: str = ""
+    routing: rpki.Sources = field(default_factory=rpki.Sources)
+    dns_port: int = 53
+    private: bool = False
 
 
 def check(subject: Subject, asker: Asker) -> list[Result]:
@@ -304,7 +293,7 @@ def _policy(subject: Subject, asker: Asker) -> Result:
 
 
 def _around(subject: Subject, asker: Asker) -> Iterator[Result]:
-    """What internet.nl looks at besides: IPv6, DNSSEC, STARTTLS and DANE of our own server."""
+    """What internet.nl looks at besides: IPv6, DNSSEC, TLS and DANE of our own server, RPKI."""
     mx = subject.servers.mx
     # RFC 8020: "no such name" for a parent says that nothing stands below it.
     parent = asker.ask(f"_domainkey.{subject.domain}", "TXT")
@@ -312,13 +301,9 @@ def _around(subject: Subject, asker: Asker) -> Iterator[Result]:
     yield Result("domainkey", state, "ok" if state == "ok" else parent.status)
     for item, name in (("dnssec", subject.domain), ("dnssec_mx", mx)):
         yield _signed(asker, item, name)
-    yield _name_servers(asker, subject.domain)
-    six = asker.ask(mx, "AAAA")
-    if six.status == "unanswered":
-        yield Result("mx_ipv6", "unknown", "unanswered", mx)
-    else:
-        yield Result("mx_ipv6", "ok" if six.rows else "warn", "ok" if six.rows else "absent", mx)
-    yield from _meet(subject, asker)
+    yield meeting.name_servers(asker, subject.domain, port=subject.dns_port, private=subject.private)
+    yield from meeting.meet(meeting.Server(mx, subject.smtp_port, subject.authorities), asker)
+    yield from rpki.look(subject.domain, mx, asker, subject.routing)
     if subject.way is not None:
         host = subject.declared.host if subject.declared else ""
         visited = site.look(host or subject.domain, asker, subject.way)
@@ -340,63 +325,6 @@ def _signed(asker: Asker, item: str, name: str) -> Result:
     if signer.rows:
         return Result(item, "unknown", "not_validated", name)
     return Result(item, "warn", "absent", name)
-
-
-def _name_servers(asker: Asker, domain: str) -> Result:
-    answer = asker.ask(domain, "NS")
-    if answer.status == "unanswered" or not answer.rows:
-        return Result("ns_ipv6", "unknown", "unanswered")
-    hosts = [row.rstrip(".").lower() for row in answer.rows]
-    with_six = [one for one in hosts if asker.ask(one, "AAAA").rows]
-    good = len(with_six) >= 2
-    return Result(
-        "ns_ipv6", "ok" if good else "warn", "ok" if good else "absent", f"{len(with_six)}/{len(hosts)}"
-    )
-
-
-def _meet(subject: Subject, asker: Asker) -> Iterator[Result]:
-    mx = subject.servers.mx
-    addresses = sorted(asker.addresses(mx), key=lambda one: ":" in one)
-    if not addresses:
-        yield from (Result(one, "unknown", "no_host", mx) for one in ("starttls", "certificate", "dane"))
-        return
-    greeting = asking.greet(addresses[0], subject.smtp_port, mx, authorities=subject.authorities)
-    if greeting.problem:
-        state = "unknown" if greeting.problem == "silent" else "bad"
-        yield Result("starttls", state, greeting.problem, mx)
-        return
-    old = greeting.version not in ("TLSv1.2", "TLSv1.3")
-    yield Result("starttls", "bad" if old else "ok", "old" if old else "ok", greeting.version)
-    yield Result(
-        "certificate", "ok" if greeting.trusted else "warn", "ok" if greeting.trusted else "untrusted", mx
-    )
-    yield _dane(asker, f"_25._tcp.{mx}", greeting.certificate)
-
-
-def _dane(asker: Asker, name: str, certificate: bytes) -> Result:
-    answer = asker.ask(name, "TLSA")
-    if missing := _unless("dane", answer, name, state="warn"):
-        return missing
-    seen = " / ".join(answer.rows)
-    if not any(_matches(row, certificate) for row in answer.rows):
-        return Result("dane", "bad", "differs", seen, name)
-    # Without DNSSEC nobody may believe it.
-    return Result(
-        "dane", "ok" if answer.authentic else "warn", "ok" if answer.authentic else "unsigned", seen, name
-    )
-
-
-def _matches(row: str, certificate: bytes) -> bool:
-    """Usage 3 (DANE-EE); another usage is about an authority, which is not looked at here."""
-    usage, selector, kind, digest = [*row.split(maxsplit=3), "", "", ""][:4]
-    if usage != "3":
-        return usage == "2"
-    data = certificate
-    if selector == "1":
-        key = x509.load_der_x509_certificate(certificate).public_key()
-        data = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    hashed = {"0": data.hex(), "1": hashlib.sha256(data).hexdigest(), "2": hashlib.sha512(data).hexdigest()}
-    return hashed.get(kind) == digest.replace(" ", "").lower()
 
 
 def states(found: Iterable[Result]) -> dict[str, tuple[str, str]]:

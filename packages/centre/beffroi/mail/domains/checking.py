@@ -9,15 +9,16 @@ from django.conf import settings
 from beffroi.core.communes.models import Domain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.config import Config
-from beffroi.mail.domains import actions, check, queries, scores, site
+from beffroi.mail.domains import actions, check, queries, rpki, scores, site
 from beffroi.mail.domains.asking import BUDGET_S, Asker
 from beffroi.mail.domains.models import DkimKey, DomainCheck
 from beffroi.mail.domains.records import Choices
+from beffroi.mail.domains.results import Result
 
 
 @dataclass(frozen=True)
 class Report:
-    results: list[check.Result]
+    results: list[Result]
     rpnt: scores.Score
     internet_nl: scores.Score
 
@@ -50,6 +51,7 @@ def subject(name: str, config: Config, *, enrolled: bool = True) -> check.Subjec
         way=site.Way(),
         declared=queries.declared(domain.id) if domain else None,
         country=config.mail_country,
+        routing=rpki.Sources(config.rpki_payloads, config.rpki_origins),
     )
 
 

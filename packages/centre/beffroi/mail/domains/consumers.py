@@ -60,9 +60,14 @@ def publish_own(event: Event) -> None:
         update.apply(update.server(config), queries.own_records(domain))
 
 
-@consumer(name="mail.domain_read_back", kinds=("mail:domain_published",), group="sources", atomic=False)
+@consumer(
+    name="mail.domain_read_back",
+    kinds=("mail:domain_published", "mail:domain_declared"),
+    group="sources",
+    atomic=False,
+)
 def read_back(event: Event) -> None:
-    """What was just written is looked at from outside, as each day."""
+    """What was just written or declared is looked at from outside, as each day."""
     domain = Domain.objects.filter(pk=event.payload["domain_id"]).first()
     if domain is not None:
         checking.check_and_store(SYSTEM, domain)

@@ -31,6 +31,8 @@ RPNT_TLDS = frozenset(
         "pf",
     ]
 )
+VERB = "mail:domain:declared"
+"""In the audit log."""
 UNION = frozenset(
     [
         "AT",
@@ -66,10 +68,14 @@ UNION = frozenset(
 GENERIC = frozenset(
     [
         "aol.com",
+        "aliceadsl.fr",
+        "aol.fr",
         "bbox.fr",
+        "cegetel.net",
         "club-internet.fr",
         "collectivite47.fr",
         "free.fr",
+        "googlemail.com",
         "gmail.com",
         "gmx.fr",
         "hotmail.com",
@@ -78,13 +84,16 @@ GENERIC = frozenset(
         "info46.fr",
         "inforoutes.fr",
         "laposte.net",
+        "live.com",
         "live.fr",
         "msn.com",
+        "me.com",
         "neuf.fr",
         "numericable.fr",
         "orange.fr",
         "outlook.com",
         "outlook.fr",
+        "proton.me",
         "protonmail.com",
         "sfr.fr",
         "wanadoo.fr",

@@ -8,12 +8,14 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models import Max, QuerySet
 
+from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Domain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.mail import keys
+from beffroi.mail.domains import declared as declarations
 from beffroi.mail.domains import records
 from beffroi.mail.domains.declared import Declared
 from beffroi.mail.domains.models import DkimKey, DomainCheck, MailDomain
@@ -65,6 +67,11 @@ def declared(domain_id: str) -> Declared:
     """What Service-Public says of the commune, as far as the Département told it here."""
     row = MailDomain.objects.filter(pk=domain_id).first()
     return Declared(row.declared_site, row.declared_address) if row else Declared()
+
+
+def declaration(domain_id: str) -> AuditEntry | None:
+    """Who declared it and when, as the audit log knows it; None where nobody did, or so long ago that it was pruned."""
+    return AuditEntry.objects.filter(object_id=domain_id, verb=declarations.VERB).order_by("-id").first()
 
 
 def moving(config: Config) -> dict[str, str]:

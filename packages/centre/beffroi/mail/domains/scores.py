@@ -1,4 +1,4 @@
-"""RPNT's criteria and internet.nl's mail test, as far as DNS, SMTP and HTTPS from here can say. Pure.
+"""RPNT's criteria and internet.nl's mail test, as far as DNS, SMTP, TLS, HTTPS and RPKI from here can say. Pure.
 
 What is not tested is UNKNOWN and said so: a level is given only where every criterion of it is known.
 Source: RPNT v0.2.1 of 10 July 2026; internet.nl, test of mail, 2026. Levels: ``a`` needs SPF though it is only
@@ -22,6 +22,8 @@ _FROM_ITEMS = {
     "1.8": "declared_site", "2.3": "declared_address", "2.8": "mx_country",
     "2.4": "mx", "2.5": "spf", "2.6": "dmarc", "2.7": "dmarc_strong",
 }  # fmt: skip
+RPNT_DECLARED = frozenset(("1.1", "1.8", "2.1", "2.2", "2.3"))
+"""Known from what the référent or the Département declared on the page."""
 _PRESENT = frozenset(("differs", "p_not_first", "testing", "no_reports", "others", "elsewhere", "without_us"))
 """What RPNT does not look at: it asks that the record is there, once."""
 
@@ -32,10 +34,15 @@ INTERNET_NL = {
     "ipv6": ("ns_ipv6", "mx_ipv6"),
     "dnssec": ("dnssec", "dnssec_mx"),
     "auth": ("dmarc", "dmarc_strong", "reports", "domainkey", "spf", "spf_lookups"),
-    "tls": ("starttls", "dane"),
-    "rpki": (),
-}
-"""Categories of its mail test, and our items in each; an empty one is not tested from here."""
+    "tls": (
+        "starttls", "tls_versions", "tls_suites", "tls_order", "tls_parameters", "tls_compression", "tls_renegotiation",
+        "tls_master_secret", "tls_early_data", "tls_key", "dane",
+    ),
+    "rpki": ("rpki_mx", "rpki_ns", "rpki_mx_ns"),
+}  # fmt: skip
+"""Categories of its mail test, and our items in each. Trust in the certificate and CAA are notices only, there too."""
+_OF_THE_SERVER = frozenset(("mx_ipv6", "dnssec_mx", "rpki_mx", "rpki_mx_ns", *INTERNET_NL["tls"]))
+"""What we know of our own server, and of no other: unknown where the domain's MX are not ours alone."""
 _INTERNET_NL_PRESENT = frozenset(("differs", "no_reports", "without_us", "p_not_first"))
 
 
@@ -77,8 +84,8 @@ def rpnt(domain: str, found: Mapping[str, tuple[str, str]]) -> Score:
         points["1.2"] = _passes(found, "site_top_level", frozenset())
     points["1.1"] = _passes(found, "declared_site", frozenset({"not_https"}))
     points["2.1"] = _passes(found, "declared_address", frozenset({"generic", "other_domain"}))
-    # A domain here is bound to one collectivité, never shared; what is declared may still be another one.
-    points["2.2"] = found.get("declared_address", ("", ""))[1] != "generic"
+    told = found.get("declared_address", ("unknown", ""))
+    points["2.2"] = None if told[0] == "unknown" else told[1] != "generic"
     if found.get("mx", ("", ""))[1] in _ELSEWHERE:
         points["2.8"] = None
     if points["2.6"] is False:
@@ -94,4 +101,6 @@ def rpnt(domain: str, found: Mapping[str, tuple[str, str]]) -> Score:
 def internet_nl(found: Mapping[str, tuple[str, str]]) -> Score:
     names = [item for items in INTERNET_NL.values() for item in items]
     points = {item: _passes(found, item, _INTERNET_NL_PRESENT) for item in names}
-    return Score({**points, "rpki": None})
+    if found.get("mx", ("", ""))[1] in _ELSEWHERE:
+        points |= dict.fromkeys(_OF_THE_SERVER)
+    return Score(points)

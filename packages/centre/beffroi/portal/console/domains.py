@@ -76,7 +76,6 @@ def domain(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
         "own": zone.lines("", queries.own_records(one)),
         "policies": domain_words.DMARC.items(),
         "sts_modes": domain_words.STS.items(),
-        "declared": queries.declared(one.id),
         "outgoing": settings.BEFFROI.outgoing_mail,
     }
     return page(request, "console/domain.html", context, status=409 if problem else 200)
@@ -133,7 +132,7 @@ def _declare(actor: Actor, one: Domain, given: Mapping[str, str]) -> str:
             address=given.get("declared_address", "")[:400],
         )
     except Invalid:
-        return _("Ces choix ne sont pas valables. Recopiez la page de la commune : https://www.exemple.fr")
+        return domain_words.declared_wrong()
     return _check(actor, one, given)
 
 

@@ -1,14 +1,16 @@
-"""The commune's own mail domains, to read only, for its référent: records, state, what to ask the provider."""
+"""The commune's own mail domains for its référent: records, state, what to ask the provider, what it declared."""
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
-from django.views.decorators.http import require_GET
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
 
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import NotAllowed
-from beffroi.portal import domain_view
+from beffroi.lib.errors import Invalid, NotAllowed, NotFound
+from beffroi.mail.domains import actions, queries
+from beffroi.portal import domain_view, domain_words
 from beffroi.portal.pages import for_agents, page
 
 
@@ -17,5 +19,30 @@ from beffroi.portal.pages import for_agents, page
 def domains(request: HttpRequest, actor: Actor) -> HttpResponse:
     if actor.role != "referent":
         raise NotAllowed("domains are the référent's")
+    return _shown(request, actor)
+
+
+@require_POST
+@for_agents
+def declare(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
+    """Errors: NotFound."""
+    if actor.role != "referent":
+        raise NotFound("domain")  # as for another commune's
+    given = request.POST
+    try:
+        actions.declare(
+            actor=actor,
+            domain=queries.access_domain(actor, domain_id),
+            site=given.get("declared_site", "")[:400],
+            address=given.get("declared_address", "")[:400],
+        )
+    except Invalid:
+        return _shown(request, actor, domain_words.declared_wrong(), status=409)
+    return HttpResponseRedirect(reverse("own_domains"))
+
+
+def _shown(request: HttpRequest, actor: Actor, problem: str = "", *, status: int = 200) -> HttpResponse:
     shown = [domain_view.context(one) for one in communes.visible_domains(actor)]
-    return page(request, "portal/domains.html", {"place": "mail", "shown": shown})
+    return page(
+        request, "portal/domains.html", {"place": "mail", "shown": shown, "problem": problem}, status=status
+    )
