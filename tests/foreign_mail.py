@@ -38,7 +38,7 @@ STRICT, SURE = (
     "strict.example.net",
     "sure.example.net",
 )  # the certificate of their server names mx.example.org
-UNKNOWN = "inconnus.example.net"  # its server knows nobody
+DESERTED = "inconnus.example.net"  # its server knows nobody
 HOUR_MESSAGES, CONTAIN = 12, 3
 _ROOT = f"""\
 . 60 IN SOA ns.invalid. hostmaster.invalid. 1 3600 600 86400 60
@@ -54,7 +54,7 @@ mta-sts.{STRICT}. 60 IN A {POLICIES}
 {SURE}. 60 IN MX 10 mx.{SURE}.
 mx.{SURE}. 60 IN A {SECURE}
 {REFUSING}. 60 IN MX 10 mx.{PLAIN}.
-{UNKNOWN}. 60 IN MX 10 mx.{PLAIN}.
+{DESERTED}. 60 IN MX 10 mx.{PLAIN}.
 {SILENT}. 60 IN MX 10 mx.{SILENT}.
 mx.{SILENT}. 60 IN A 127.0.0.33
 """
@@ -112,7 +112,7 @@ mynetworks =
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 virtual_mailbox_domains = {domains}
-virtual_mailbox_maps = regexp:{{ {{!/@{unknown}$$/ all/}} }}
+virtual_mailbox_maps = regexp:{{ {{!/@{deserted}$$/ all/}} }}
 virtual_mailbox_base = {home}/mail
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{gid}
@@ -226,7 +226,9 @@ def foreign_postfix(home: Path) -> None:
         layout.directory(home / name, 0o755)
     layout.directory(home / "data", 0o700, postfix)
     layout.directory(home / "mail", 0o755, owner)
-    domains = ", ".join((SIGNED, FORGED, PLAIN, SLOW, STRICT, SURE, MOVING, UNKNOWN))
-    main = _MAIN.format(home=home, unknown=UNKNOWN, domains=domains, uid=owner.uid, gid=owner.gid)
+    domains = ", ".join((SIGNED, FORGED, PLAIN, SLOW, STRICT, SURE, MOVING, DESERTED))
+    main = _MAIN.format(
+        home=home, unknown=UNKNOWN, deserted=DESERTED, domains=domains, uid=owner.uid, gid=owner.gid
+    )
     (home / "etc" / "main.cf").write_text(main)
     (home / "etc" / "master.cf").write_text(_MASTER.format(secure=SECURE, clear=CLEAR))

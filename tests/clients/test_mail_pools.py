@@ -19,7 +19,7 @@ from beffroi.mail.sending.models import Doubted, RefusedDay, SendingAlarm
 from beffroi.mail.sending.warming import Answered
 
 from tests.conftest import Commune
-from tests.foreign_mail import PLAIN, REFUSING, SLOW, UNKNOWN, Sending
+from tests.foreign_mail import DESERTED, PLAIN, REFUSING, SLOW, Sending
 from tests.mail_post import needs_engines, until
 from tests.submitting import letter, secret_of, submitting
 
@@ -87,12 +87,12 @@ def test_an_account_that_writes_to_a_list_of_strangers_sends_nothing_more_until_
     box, secret = sending.post.mailbox(beaune, beaune.agent, "volee"), secret_of(beaune)
     _tell(sending)
     for mail in range(2):  # a server hangs up after 20 refusals in one session
-        strangers = [f"n{mail}-{number}@{UNKNOWN}" for number in range(12)]
+        strangers = [f"n{mail}-{number}@{DESERTED}" for number in range(12)]
         _send(sending, box, secret, f"offre {mail}", *strangers, f"vrai{mail}@{PLAIN}")
 
     def answers() -> list[str]:
         lines = [
-            line for line in sending.log().splitlines() if f"@{UNKNOWN}>, " in line or "to=<vrai" in line
+            line for line in sending.log().splitlines() if f"@{DESERTED}>, " in line or "to=<vrai" in line
         ]
         return [line for line in lines if "status=bounced" in line or "status=sent" in line]
 
