@@ -217,7 +217,6 @@ VERBS = {
     "mail:domain:checked": gettext_lazy("Domaine de courriel vérifié"),
     "mail:domain:declared": gettext_lazy("Domaine de courriel : page de Service-Public recopiée"),
     "mail:domain:chosen": gettext_lazy("Domaine de courriel : réglages choisis"),
-    "mail:domain:declared": gettext_lazy("Domaine de courriel : déclarations du référentiel enregistrées"),
     "mail:domain:published": gettext_lazy("Domaine de courriel : réglages publiés"),
     "mail:dkim_key:made": gettext_lazy("Domaine de courriel : clé de signature créée"),
     "mail:dkim_key:activated": gettext_lazy("Domaine de courriel : clé de signature en service"),
