@@ -128,9 +128,12 @@ def test_doubtful_mail_leaves_by_its_own_address_and_colleagues_get_theirs(
     sending.post.wait_count(colleague, 1)
     for to, lane in ((f"un@{SLOW}", "out-douteux-orange/smtp"), (f"deux@{PLAIN}", "out-douteux/smtp")):
         assert lane in sending.logged(f"to=<{to}>", "status=sent", "postfix-beffroi/out-")
-    copies = [one for one in sending.foreign.arrived() if b"Subject: douteux" in one]
-    assert len(copies) == 2
-    for copy in copies:
+
+    def copies() -> list[bytes]:
+        return [one for one in sending.foreign.arrived() if b"Subject: douteux" in one]
+
+    until(lambda: len(copies()) == 2, "both at the foreign server")
+    for copy in copies():
         first = email.message_from_bytes(copy).get_all("Received", [])[0]
         assert DOUBTFUL in first and "douteux.beffroi.example" in first
         assert b"X-Beffroi-" not in copy
