@@ -33,6 +33,7 @@ from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.models import Mailbox, RemediationJob, Sending
 from beffroi.mail.people.models import Delegation, Departure, Member
 from beffroi.mail.scripts.models import PersonalScript
+from beffroi.mail.sending.models import SendingAlarm
 from beffroi.watch.models import Campaign
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
 from beffroi_protocol.indicators import normalise
@@ -205,6 +206,7 @@ PORTAL = {
     "closed_mailboxes": Rule("own"),  # of a référent alone: tests/integration/test_portal_closed.py
     "closed_mailbox": Rule("led", ERASED, {"word": "export"}),
     "closed_certificate": Rule("led", ERASED),
+    "held_account": Rule("led", lambda world: {"alarm_id": SendingAlarm.objects.get().id}),
     "closed_export": Rule("led", lambda world: {**ERASED(world), "export_id": Export.objects.get().id}),
     "mail_list": Rule("thing", mail()),
     "mail_search": Rule("thing", mail()),
@@ -450,6 +452,14 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         begins_at=clock.now() + timedelta(days=5),  # not yet: the colleague is a stranger like others
         ends_at=clock.now() + timedelta(days=9),
         by=beaune.agent.id,
+    )
+    resting = Mailbox.objects.create(collectivite_id=beaune.id, address="suspendue@beaune.test")
+    SendingAlarm.objects.create(
+        collectivite_id=beaune.id,
+        mailbox_id=resting.id,
+        limit="takeover",
+        most=0,
+        contained_at=clock.now(),
     )
     now, owner = clock.now(), {"collectivite_id": beaune.id, "asked_by": beaune.referent.id}
     gone = Mailbox.objects.create(collectivite_id=beaune.id, address="partie@beaune.test", closed_at=now)

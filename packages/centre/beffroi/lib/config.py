@@ -112,7 +112,8 @@ class Config:
     )
     incident_contact: str = _setting(
         "",
-        "What a town hall calls or writes to in an emergency, shown on each open incident; empty: nothing is shown.",
+        "What a town hall calls or writes to in an emergency, shown on each open incident and for a suspended mailbox;"
+        " empty: nothing is shown.",
     )
     accessibility_contact: str = _setting(
         "",

@@ -69,6 +69,13 @@ def held_mailboxes() -> set[str]:
     return set(rows.values_list("mailbox_id", flat=True))
 
 
+def held_alarms() -> dict[str, SendingAlarm]:
+    """Why each of them rests: mailbox -> its open alarm."""
+    return {
+        one.mailbox_id: one for one in SendingAlarm.objects.filter(closed_at=None).exclude(contained_at=None)
+    }
+
+
 def held_accounts() -> set[str]:
     """Their addresses."""
     return set(Mailbox.objects.filter(pk__in=held_mailboxes()).values_list("address", flat=True))
