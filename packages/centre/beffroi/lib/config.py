@@ -166,6 +166,11 @@ class Config:
         "Address of a PowerDNS server's API (https://dns.example:8081) that holds zones of communes; empty: none. Its"
         " key is handed in on the page of a domain.",
     )
+    probe_echo: str = _setting(
+        "",
+        "Address outside that answers each mail or sends it back: every ten minutes a test mail leaves for it and must"
+        " have come back ten minutes later. Empty: none leaves.",
+    )
     outgoing_mail: bool = _setting(False, "Let mail leave for other servers. Off in a demonstration.")
     outgoing_name: str = _setting(
         "", "Name in HELO of mail that leaves, with A, AAAA and PTR of its own; empty: mail_name."
