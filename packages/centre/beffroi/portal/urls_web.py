@@ -123,6 +123,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("departs/personne/<str:person_id>/", leaving.prepare, name="departure_prepare"),
     path("departs/<str:departure_id>/", leaving.departure, name="departure"),
     path("collectivites/demandes/", persons.asked, name="membership_offers"),
+    path("reprendre/", imports.own, name="own_imports"),
     path("personnes/", persons.persons, name="persons"),
     path("personnes/ajouter/", persons.add, name="person_new"),
     path("personnes/<str:person_id>/", persons.person, name="person"),
