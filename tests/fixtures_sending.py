@@ -81,13 +81,14 @@ def foreign() -> Iterator[Foreign]:
 
 @pytest.fixture(scope="module")
 def sending_engines(foreign: Foreign, request: pytest.FixtureRequest) -> Iterator[Engines]:
-    """A test's module may name further addresses: ``OUTGOING_POOLS``."""
+    """A test's module may name further addresses, ``OUTGOING_POOLS``, and who answers the probe: ``PROBE_ECHO``."""
     lines = [f"{name} = {port + 100}" for name, port in PORTS.items()]
     lines += [f'dns_forward = "{FOREIGN_DNS}"', f'dns_trust_anchors = "{foreign.home / "anchors"}"']
     lines += ["outgoing_mail = true", 'outgoing_name = "sortie.beffroi.example"']
     lines += [f"sending_hour_messages = {HOUR_MESSAGES}", f"sending_contain_refusals = {CONTAIN}"]
     lines += ['outgoing_addresses = "127.0.0.41"', 'slow_destinations = "orange 1 1 1 orange.fr wanadoo.fr"']
     lines += [f'outgoing_pools = "{getattr(request.module, "OUTGOING_POOLS", "")}"']
+    lines += [f'probe_echo = "{getattr(request.module, "PROBE_ECHO", "")}"']
     with engines_of("bfs-", lines) as engines:
         yield engines
 

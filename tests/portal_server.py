@@ -64,6 +64,7 @@ def seed_all() -> None:
         **seed_by_hand(),
         "domain_id": seed_domain(),
         "referent_email": seed_referent(),
+        "held_email": seed_held(),
         "collectivite_id": seed_rooms(found.agent_email),
         **fixtures_held.seed(found.agent_email),
         **seed_settings(found.agent_email),
@@ -171,6 +172,26 @@ def seed_referent() -> str:
     email = "referente@nuits.test"
     person = identity.create_person(actor=system, email=email, name="Anne Petit", password=PASSWORD)
     identity.add_membership(actor=system, person=person, collectivite=nuits, role="referent")
+    return email
+
+
+def seed_held() -> str:
+    """A person of that commune whose mailbox is held."""
+    from beffroi.core.communes.models import Collectivite
+    from beffroi.core.identity import actions as identity
+    from beffroi.core.identity.actor import Actor
+    from beffroi.mail.models import Mailbox
+    from beffroi.mail.sending import actions
+
+    system = Actor.system("tests")
+    nuits = Collectivite.objects.get(name__startswith="Nuits")
+    email = "etat-civil@nuits.test"
+    person = identity.create_person(actor=system, email=email, name="Jean Morel", password=PASSWORD)
+    identity.add_membership(actor=system, person=person, collectivite=nuits, role="agent")
+    mailbox = Mailbox.objects.create(
+        collectivite_id=nuits.id, address=email, crypt_key="-", person_id=person.id
+    )
+    actions.note_takeover(mailbox=mailbox, what="forward")
     return email
 
 

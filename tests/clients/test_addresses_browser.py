@@ -30,14 +30,14 @@ def test_addresses_of_a_commune_are_made_changed_and_undone(centre: Centre, admi
     page.fill("#id_box_local", "état civil")
     press(page, "Créer la boîte")
     page.wait_for_selector("[role=alert]:has-text('Nous proposons')")
-    inspect(page, "c-adresses-accent")
+    inspect(page, "c-adresses-accent", status=400)
     assert page.input_value("#id_box_local") == "etat.civil"
     press(page, "Créer la boîte")
     inspect(page, "c-boite-neuve")
     page.fill("#id_code", "000000")
     with page.expect_navigation():
         page.click("button:has-text('Ajouter')")
-    inspect(page, "c-boite-code-faux")
+    inspect(page, "c-boite-code-faux", status=403)
     page.fill("#id_code", totp.code_at(centre.seeded["totp_secret"], time.time() + 30))
     with page.expect_navigation():
         page.click("button:has-text('Ajouter')")
@@ -54,7 +54,7 @@ def test_addresses_of_a_commune_are_made_changed_and_undone(centre: Centre, admi
     page.fill("#id_mailboxes", f"personne@{domain}")
     press(page, "Créer l’alias")
     page.wait_for_selector("[role=alert]:has-text('pas de boîte ouverte')")
-    inspect(page, "c-adresses-sans-boite")
+    inspect(page, "c-adresses-sans-boite", status=400)
     page.fill("#id_mailboxes", f"etat.civil@{domain}")
     press(page, "Créer l’alias")
     inspect(page, "c-alias-neuf")
@@ -71,4 +71,4 @@ def test_addresses_of_a_commune_are_made_changed_and_undone(centre: Centre, admi
     page.fill("#id_code_1", "000000")
     press(page, "Recevoir")
     page.wait_for_selector("[role=alert]:has-text('Ce code')")
-    inspect(page, "c-inconnues-code")
+    inspect(page, "c-inconnues-code", status=403)

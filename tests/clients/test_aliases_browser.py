@@ -52,7 +52,7 @@ def test_an_alias_is_made_changed_ended_and_taken_up_again(
     inspect(page, "p-alias-vide")
     page.fill("#id_local", "conseillers-municipaux")
     press(page, "Créer l’alias")
-    inspect(page, "p-alias-sans-boite")
+    inspect(page, "p-alias-sans-boite", status=400)
     for one in (own, box):
         page.check(f"input[value='{one.id}']")
     press(page, "Créer l’alias")

@@ -83,7 +83,7 @@ def test_a_person_is_added_by_keyboard_and_comes_with_the_sheet(
     ):
         visitor.fill(f"#id_{field}", value)
     press(visitor, "Ouvrir mon compte")
-    inspect(visitor, "p-premiere-refus")
+    inspect(visitor, "p-premiere-refus", status=403)
     for field, value in (("code", code.upper()), ("new", NEW), ("again", NEW)):
         visitor.fill(f"#id_{field}", value)
     press(visitor, "Ouvrir mon compte")

@@ -212,6 +212,8 @@ AGENT_PAGES = {
     "bilan": "/meteo/mois/",
     "comptage": "/comptage/",
 }
+ABSENT = {"absente"}
+"""Pages that are there for what is not."""
 CONSOLE_PAGES = {
     "vue": "/",
     "decisions": "/decisions/",
@@ -283,10 +285,12 @@ CONSOLE_PAGES = {
 }
 
 
-def inspect(page: Any, name: str) -> None:
-    """No serious fault for axe, one h1, nothing wider than the window, at every width."""
+def inspect(page: Any, name: str, *, status: int = 200) -> None:
+    """It answered ``status``; no serious fault for axe, one h1, nothing wider than the window, at every width."""
     from axe_playwright_python.sync_playwright import Axe
 
+    answered = page.evaluate("performance.getEntriesByType('navigation')[0].responseStatus")
+    assert answered == status, f"{name}: {page.url} answered {answered}"
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -322,7 +326,7 @@ def press(page: Any, wanted: str) -> None:
 @pytest.mark.parametrize("name", AGENT_PAGES)
 def test_a_page_of_the_portal_is_accessible_and_fits(centre: Centre, agent: Any, name: str) -> None:
     agent.goto(centre.portal + AGENT_PAGES[name].format(**centre.seeded))
-    inspect(agent, name)
+    inspect(agent, name, status=404 if name in ABSENT else 200)
 
 
 @pytest.mark.parametrize("name", CONSOLE_PAGES)
@@ -383,6 +387,9 @@ def test_who_answers_for_a_commune_is_told_what_will_be_refused(centre: Centre, 
     page.keyboard.press("Enter")
     page.wait_for_selector("text=Bientôt, votre boîtier refusera")
     inspect(page, "referent")
+    press(page, "Que faire")
+    inspect(page, "referent-suspendue")
+    page.go_back()
     press(page, "Voir le boîtier")
     inspect(page, "referent-boitier")
     page.goto(centre.portal + "/retenus/")
@@ -394,6 +401,24 @@ def test_who_answers_for_a_commune_is_told_what_will_be_refused(centre: Centre, 
     page.goto(centre.portal + "/domaines/")
     press(page, "Qui envoie en notre nom " + page.locator("h2").first.inner_text())
     inspect(page, "referent-envois")
+    context.close()
+
+
+def test_who_has_a_held_account_is_told_at_the_sign_in_and_prints_a_sheet(
+    centre: Centre, browser: Any
+) -> None:
+    context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(centre.portal + "/")
+    page.fill("#id_login", centre.seeded["held_email"])
+    page.fill("#id_password", PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[role=alert]:has-text('suspendue par précaution')")
+    inspect(page, "suspendue-accueil")
+    press(page, "Ce qui s’est passé, et que faire")
+    inspect(page, "suspendue")
+    page.emulate_media(media="print")
+    assert page.locator("h1").is_hidden() and page.locator(".sheet").is_visible()
     context.close()
 
 

@@ -177,7 +177,7 @@ def test_a_phone_takes_its_settings_and_the_computer_sees_it(centre: Centre, pag
         inspect(page, f"telephone-pris-{kind}")
         there.goto(centre.portal + path)
         there.wait_for_selector("h1:has-text('Ce code ne sert plus')")
-        inspect(there, "sur-le-telephone-trop-tard")
+        inspect(there, "sur-le-telephone-trop-tard", status=404)
         phone.close()
     page.goto(centre.portal + "/acces/")
     assert page.locator("strong:has-text('Téléphone de Claire')").count() == 2

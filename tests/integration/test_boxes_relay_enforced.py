@@ -71,8 +71,9 @@ def test_the_policy_in_force_of_communes_with_a_box_in_service_is_enforced(
     gives(beaune, relaying("Copieur@beaune.test", "Perception@dgfip.example", "@beaune.test"))
     gives(nuits, relaying("copieur@nuits.test", "@nuits.test"))
     assert enforced(config) == [
-        ("copieur@beaune.test@relay", 2, 60, "@beaune.test copieur@beaune.test perception@dgfip.example")
-    ], "two boîtiers share the allowance of both"
+        ("copieur@beaune.test@relay", 2, 60, "@beaune.test copieur@beaune.test perception@dgfip.example"),
+        (f"{config.probe_address}@relay", 1, 60, config.probe_address),
+    ], "two boîtiers share the allowance of both; the probe writes to itself alone"
     gives(beaune, Policy())
     assert enforced(config) == []
 
@@ -98,7 +99,8 @@ def test_a_change_of_the_policy_reaches_the_mail_door_by_itself(
     actions.set_policy(actor=administrator, collectivite=beaune.collectivite, policy=policy, reason="x")
     run_pending("main")
     with closing(sqlite3.connect(config.state / "projections" / "routes.sqlite")) as routes:
-        assert routes.execute("SELECT count(*) FROM relay").fetchone() == (1,)
+        logins = {login for (login,) in routes.execute("SELECT login FROM relay")}
+    assert logins == {"copieur@beaune.test@relay", f"{config.probe_address}@relay"}
 
 
 def test_a_relay_that_writes_to_others_is_an_alarm_in_plain_words(

@@ -197,3 +197,13 @@ def test_an_error_is_tried_again_later_and_then_left_to_the_person(client: Clien
     actions.interrupted(job, SignInRefused("x"))
     job.refresh_from_db()
     assert job.state == State.PAUSED
+
+
+def test_the_address_on_the_sheet_leads_each_person_to_their_own_import(
+    client: Client, mailbox: Mailbox, beaune: Commune, nuits: Commune
+) -> None:
+    assert client.get("/reprendre/").headers["Location"] == reverse("mail_imports", args=[mailbox.id])
+    for other in (beaune.referent_membership, nuits.agent_membership):  # who have no mailbox of their own
+        assert portal_client(other).get("/reprendre/").headers["Location"] == reverse("mail")
+    stranger = Client().get("/reprendre/", secure=True)
+    assert stranger.headers["Location"] == "/connexion/?next=%2Freprendre%2F"

@@ -36,6 +36,23 @@ def test_the_page_says_which_path_fails_and_what_to_look_at(administrator: Actor
         assert "1 chemin du courrier ne fonctionne plus" in text(client.get("/"))
 
 
+def test_each_path_has_its_name_and_what_to_look_at(administrator: Actor) -> None:
+    actions.keep(
+        [Result("webmail", "late", 45_000), Result("relay", "refused", 9), Result("echo", "no_echo", 0)] * 2
+    )
+    assert queries.alarms(administrator) == 3
+    with on_listener("console"):
+        page = text(console_client(administrator.id).get("/sonde/"))
+    for said in (
+        "Courrier écrit dans le portail",
+        "Regardez webmail et son journal",
+        "Courrier des copieurs, remis par les boîtiers",
+        "Courrier qui sort et revient",
+        "pas revenu en dix minutes",
+    ):
+        assert said in page
+
+
 def test_nobody_of_a_commune_sees_it(beaune: Commune) -> None:
     actions.keep([Result("incoming", "late", 1)] * 2)
     with pytest.raises(NotFound):

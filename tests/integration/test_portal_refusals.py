@@ -33,6 +33,7 @@ from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.models import Mailbox, RemediationJob, Sending
 from beffroi.mail.people.models import Delegation, Departure, Member
 from beffroi.mail.scripts.models import PersonalScript
+from beffroi.mail.sending.models import SendingAlarm
 from beffroi.watch.models import Campaign
 from beffroi.watch.sources.models import FeedSource, SourceUpdate
 from beffroi_protocol.indicators import normalise
@@ -184,7 +185,7 @@ PORTAL = {
     "own_exception_end": Rule("ours", lambda world: {"exception_id": world.exception_id}),
     "held": Rule("own"),
     "held_linked": Rule("open"),  # its signed link is tested with held mail
-    "held_link": Rule("open"),  # the same
+    "held_link": Rule("linked"),
     "held_digest_time": Rule("thing", mail(), {"at_minute": "480"}),
     "held_release": Rule("thing", HELD),
     "held_block": Rule("thing", HELD),
@@ -210,6 +211,7 @@ PORTAL = {
     "closed_mailboxes": Rule("own"),  # of a référent alone: tests/integration/test_portal_closed.py
     "closed_mailbox": Rule("led", ERASED, {"word": "export"}),
     "closed_certificate": Rule("led", ERASED),
+    "held_account": Rule("led", lambda world: {"alarm_id": SendingAlarm.objects.get().id}),
     "closed_export": Rule("led", lambda world: {**ERASED(world), "export_id": Export.objects.get().id}),
     "relay_request": Rule(
         "own", data={"sender": "copieur@beaune.test", "purpose": "x", "hour": "1", "to": "inside"}
@@ -249,6 +251,7 @@ PORTAL = {
     "mail_restores": Rule("own", data={"word": "ask", "boite": "x", "jour": "2026-11-01"}),
     "mail_deleted": Rule("thing", mail(), {"word": "give_back", "uid": "1", "target": "INBOX"}),
     "mail_bank": Rule("thing", mail(uid=1), {"what": "checked"}),
+    "own_imports": Rule("own"),
     "mail_imports": Rule("thing", mail(), {"fournisseur": "orange", "username": "x", "password": "y"}),
     "mail_import": Rule(
         "thing",
@@ -461,6 +464,14 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         begins_at=clock.now() + timedelta(days=5),  # not yet: the colleague is a stranger like others
         ends_at=clock.now() + timedelta(days=9),
         by=beaune.agent.id,
+    )
+    resting = Mailbox.objects.create(collectivite_id=beaune.id, address="suspendue@beaune.test")
+    SendingAlarm.objects.create(
+        collectivite_id=beaune.id,
+        mailbox_id=resting.id,
+        limit="takeover",
+        most=0,
+        contained_at=clock.now(),
     )
     now, owner = clock.now(), {"collectivite_id": beaune.id, "asked_by": beaune.referent.id}
     gone = Mailbox.objects.create(collectivite_id=beaune.id, address="partie@beaune.test", closed_at=now)

@@ -112,7 +112,8 @@ class Config:
     )
     incident_contact: str = _setting(
         "",
-        "What a town hall calls or writes to in an emergency, shown on each open incident; empty: nothing is shown.",
+        "What a town hall calls or writes to in an emergency, shown on each open incident and for a suspended mailbox;"
+        " empty: nothing is shown.",
     )
     accessibility_contact: str = _setting(
         "",
@@ -174,6 +175,11 @@ class Config:
         "",
         "Address of a PowerDNS server's API (https://dns.example:8081) that holds zones of communes; empty: none. Its"
         " key is handed in on the page of a domain.",
+    )
+    probe_echo: str = _setting(
+        "",
+        "Address outside that answers each mail or sends it back: every ten minutes a test mail leaves for it and must"
+        " have come back ten minutes later. Empty: none leaves.",
     )
     outgoing_mail: bool = _setting(False, "Let mail leave for other servers. Off in a demonstration.")
     outgoing_name: str = _setting(

@@ -85,6 +85,10 @@ class DraftFolder:
         self._remove({*own, former} - {None, place.uid})  # type: ignore[arg-type]
         return Saved(place, apart)
 
+    def put(self, data: bytes) -> Place:
+        """Lay finished bytes here: what no page wrote."""
+        return self._append(data)
+
     def put_away(self, place: Place) -> None:
         """Move a draft to the trash, from where it comes back. Errors: DraftChanged."""
         self._move(place, TRASH)

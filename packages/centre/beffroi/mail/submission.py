@@ -51,14 +51,21 @@ def source_of(message: bytes) -> str:
 
 
 def submit(
-    config: Config, address: str, recipients: Sequence[str], message: bytes, *, sender: str = ""
+    config: Config,
+    address: str,
+    recipients: Sequence[str],
+    message: bytes,
+    *,
+    sender: str = "",
+    relay: bool = False,
 ) -> None:
-    """As the mailbox ``address``; ``sender``: of the envelope, where it is not that one. Errors: Refused."""
+    """As the mailbox ``address``; ``sender``: of the envelope, where it is not that one; ``relay``: with the right of a
+    boîtier, which sends in its name and opens nothing. Errors: Refused."""
     host = layout.LOOPBACK if config.listen == "*" else config.listen
     try:
         with smtplib.SMTP(host, config.submission_port, local_hostname="webmail", timeout=TIMEOUT_S) as smtp:
             smtp.starttls(context=_own_certificate_only(config))
-            _sign_in(smtp, config, address)
+            _sign_in(smtp, *_credential(config, address, relay=relay))
             _hand_over(smtp, sender or address, recipients, message)
     except Refused:
         raise
@@ -80,9 +87,15 @@ def _own_certificate_only(config: Config) -> ssl.SSLContext:
     return context
 
 
-def _sign_in(smtp: smtplib.SMTP, config: Config, address: str) -> None:
+def _credential(config: Config, address: str, *, relay: bool) -> tuple[str, str]:
+    return (
+        tokens.sending_token(config, address) if relay else (address, tokens.mailbox_token(config, address))
+    )
+
+
+def _sign_in(smtp: smtplib.SMTP, login: str, token: str) -> None:
     smtp.ehlo()
-    word = f"n,a={address},\x01auth=Bearer {tokens.mailbox_token(config, address)}\x01\x01"
+    word = f"n,a={login},\x01auth=Bearer {token}\x01\x01"
     try:
         # After a refusal the server sends its reason and waits for a line.
         smtp.auth("OAUTHBEARER", lambda challenge=None: word if challenge is None else "\x01")

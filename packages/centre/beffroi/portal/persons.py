@@ -25,7 +25,7 @@ from beffroi.mail.people import arriving
 from beffroi.portal import address_words
 
 FIELDS = ("first", "last", "role", "local", "domain")
-ACTIVATE_PATH = "premiere-connexion/"
+ACTIVATE_PATH, IMPORTS_PATH = "premiere-connexion/", "reprendre/"
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ def sheet(collectivite: Collectivite, person: Person, made: MadeCode) -> dict[st
         "of": collectivite.name,
         "made": made,
         "portal": portal_url(settings.BEFFROI, ACTIVATE_PATH),
+        "imports": portal_url(settings.BEFFROI, IMPORTS_PATH),
     }
 
 

@@ -14,6 +14,7 @@ from beffroi.mail import projections, tokens
 from beffroi.mail import queries as mail
 
 ACTOR = Actor.system("relays")
+PROBES_AN_HOUR = 60
 KINDS = ("box:policy_changed", "box:confirmed", "box:revoked", "mail:mailbox_created", "mail:mailbox_closed")
 
 
@@ -31,4 +32,7 @@ def put() -> None:
             # To itself it writes what could not be delivered.
             recipients = " ".join(sorted({sender, *(address.lower() for address in one.relay.recipients)}))
             rows[sender + tokens.SENDING_ONLY] = (one.policy_version, one.relay.hour * one.boxes, recipients)
+    if rows:  # the probe goes the same way (mail/probe/paths.py)
+        probe = settings.BEFFROI.probe_address
+        rows[probe + tokens.SENDING_ONLY] = (1, PROBES_AN_HOUR, probe)
     projections.put_relays(settings.BEFFROI, rows)

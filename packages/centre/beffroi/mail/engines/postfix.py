@@ -76,6 +76,8 @@ def write(config: Config) -> None:
     collected = config.reports_address
     if not _ADDRESS.fullmatch(collected):
         raise SettingInvalid("mail_reports", config.state, "must be a mail address")
+    if config.probe_echo and not _ADDRESS.fullmatch(config.probe_echo.lower()):
+        raise SettingInvalid("probe_echo", config.state, "must be a mail address")
     layout.write(etc / "system", f"# Written by Beffroi, do not edit.\n{collected} {collected}\n", 0o644)
     layout.write(
         etc / "transport", f"{outgoing.transport_map(config)}{collected} {REPORTS_SERVICE}:\n", 0o644

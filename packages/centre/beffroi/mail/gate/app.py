@@ -96,6 +96,7 @@ class Gate:
         self.relays = Relays(config.state / "projections" / "routes.sqlite")
         self.held = Held(config.state / "projections" / "routes.sqlite")
         self.probe = config.probe_address
+        self.echo = config.probe_echo.lower()
         self.contain_at = config.sending_contain_refusals
         self.drain = Drain(config, self.spool, self.failures, self.sign_ins, self.sent)
 
@@ -112,9 +113,9 @@ class Gate:
 
     def check(self, facts: Facts) -> Verdict:
         """Judge and keep the evidence. Errors: SpoolUnavailable (the verdict would be "none")."""
-        if self._is_probe(facts):
-            return Verdict("none")
         recipients = facts_module.recipients(facts)
+        if self._is_probe(facts, recipients):
+            return self.refuses_relay(facts, recipients) or Verdict("none")
         communes = self.owners.of(recipients)
         verdict = judge(facts_module.observations(facts), ForCommunes(self.follower, communes))
         verdict = with_findings(verdict, self.findings(facts, communes))
@@ -162,21 +163,34 @@ class Gate:
             return ""
         return self.exits.lane(account, recipients, self.owners.current(), now_s=clock.epoch())
 
-    def _is_probe(self, facts: Facts) -> bool:
+    def _is_probe(self, facts: Facts, recipients: list[str]) -> bool:
         """The centre's own test mail: no evidence, no count. What a person sends there counts as everything else."""
-        mine = facts_module.recipients(facts) == [self.probe]
-        return mine and facts_module.account(facts) in ("", self.probe)
+        account = facts_module.account(facts)
+        if recipients == [self.probe]:
+            return account in ("", self.probe)
+        return account == self.probe and recipients == [self.echo]
+
+    def refuses_relay(self, facts: Facts, recipients: list[str]) -> Verdict | None:
+        """What a boîtier is told that may not send, or not to these recipients."""
+        login = facts_module.relay_login(facts)
+        if not login:
+            return None
+        allowed = self.relays.of(login)
+        if allowed is None:
+            return Verdict("later", text=relays.UNKNOWN_TEXT)
+        outside = allowed.outside(recipients)
+        if not outside:
+            return None
+        self.tell_outside(facts_module.account(facts), login)
+        return Verdict("reject", text=relays.refusal(outside))
 
     def refuses_sending(self, facts: Facts, recipients: list[str]) -> Verdict | None:
         """Count a mail that somebody, a filter of theirs or a boîtier sends; return what they are told when it is too
         much, or not for these recipients."""
+        if refused_relay := self.refuses_relay(facts, recipients):
+            return refused_relay
         account, login = facts_module.account(facts), facts_module.relay_login(facts)
         allowed = self.relays.of(login) if login else None
-        if login and allowed is None:
-            return Verdict("later", text=relays.UNKNOWN_TEXT)
-        if allowed is not None and (outside := allowed.outside(recipients)):
-            self.tell_outside(account, login)
-            return Verdict("reject", text=relays.refusal(outside))
         own = facts.by_filter or facts.visible_from.lower() == facts.sender.lower()
         if not account or not own:  # a forged From: is refused anyway
             return None

@@ -9,12 +9,14 @@ from django.db import transaction
 from beffroi.core.audit import actions as audit
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
+from beffroi.mail.drafts import Place
 from beffroi.mail.probe import queries
 from beffroi.mail.probe.models import ProbeRun
 from beffroi.mail.probe.paths import Result
 from beffroi.mail.probe.told import Way
 
 SYSTEM = Actor.system("mail-probe")
+WRITTEN = "mail:probe_written"
 
 
 @transaction.atomic
@@ -31,6 +33,12 @@ def keep(results: Sequence[Result]) -> list[Way]:
             _tell("well", one)
         told.append(Way(one.path, one.code, one.duration_ms, now))
     return told
+
+
+@transaction.atomic
+def ask_webmail(place: Place) -> None:
+    """Let the process webmail send this draft of the probe's mailbox."""
+    publish(WRITTEN, {"uid_validity": place.uid_validity, "uid": place.uid})
 
 
 def _tell(word: str, one: Result) -> None:

@@ -1,19 +1,23 @@
 """The probe's timers. Its mailbox is made by "main", which alone writes projections; it runs in "sources", which
-waits for others anyway."""
+waits for others anyway. One of its mails is sent by "webmail", as those of the portal's pages are."""
 
 from __future__ import annotations
 
+import logging
+
 from django.conf import settings
 
-from beffroi.core.events import periodic
+from beffroi.core.events import Event, consumer, periodic
 from beffroi.lib import clock, ids
 from beffroi.lib.errors import Unavailable
-from beffroi.mail import key_pairs, projections
+from beffroi.mail import drafts, key_pairs, original, projections, submission
 from beffroi.mail.doveadm import Doveadm
+from beffroi.mail.drafts import DraftChanged, Place
 from beffroi.mail.engines import layout
 from beffroi.mail.probe import actions, paths, told
 
 EVERY_S = 600.0
+log = logging.getLogger("beffroi.probe")
 
 
 @periodic("mail.probe_mailbox", every_s=EVERY_S)
@@ -47,5 +51,26 @@ def probe() -> None:
     config = settings.BEFFROI
     if not projections.has_route(config, address=config.probe_address):
         return  # not made yet
-    ways = actions.keep(paths.run(config))
+    ways = actions.keep(paths.run(config, actions.ask_webmail))
     told.write(config, told.Told(clock.epoch_s(), tuple(ways)))
+
+
+@consumer(name="mail.probe_webmail", kinds=(actions.WRITTEN,), group="webmail", atomic=False)
+def send_draft(event: Event) -> None:
+    """As ``mail.outgoing`` does. What does not go is late for who waits for it; a draft that is gone was of a former
+    run."""
+    config, place = settings.BEFFROI, Place(event.payload["uid_validity"], event.payload["uid"])
+    try:
+        with drafts.open_drafts(config, config.probe_address) as folder:
+            message, envelope = folder.message(place)
+            submission.submit(
+                config,
+                config.probe_address,
+                original.envelope_recipients(envelope),
+                submission.without_private_fields(message),
+            )
+            folder.file_as_sent(place)
+    except DraftChanged:
+        return
+    except (submission.Refused, Unavailable) as error:
+        log.warning("the probe's draft is not sent: %s", error.code)

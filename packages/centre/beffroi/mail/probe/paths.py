@@ -1,7 +1,8 @@
 """Mail that the centre sends to itself by each way that people's mail takes, to its arrival in a mailbox.
 
 Purpose: an engine may answer its health check and still lose mail on the way; this notices within twenty minutes.
-Process: sources; SMTP, submission and IMAP on this machine, ``oauth.key`` for the one mailbox. No Django.
+Process: sources; what the portal sends, webmail sends. SMTP, submission and IMAP on this machine, ``oauth.key`` for the
+         one mailbox. No Django.
 Hostile: whoever writes to the mailbox: what lies in it is never read but for its own mark, and is deleted.
 Fails:   a path that does not arrive is a code; nothing is raised.
 Source:  docs/decisions/0040-reports-and-probe.md.
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 
 import imapclient
@@ -24,15 +26,20 @@ from imapclient.exceptions import IMAPClientError
 
 from beffroi.lib import clock, ids
 from beffroi.lib.config import Config
-from beffroi.mail import submission, tokens
+from beffroi.mail import drafts, projections, reader, submission, tokens
+from beffroi.mail.drafts import Place
 from beffroi.mail.engines import layout, pools, probes
 from beffroi.mail.engines.pools import Exit
+from beffroi.mail.probe import echo
 
 ARRIVES_S = 45.0
 CONNECT_S = 15.0
 _PAUSE_S = 0.25
 _FOLDERS = ("INBOX", "Junk")
+_OUT = ("Drafts", "Sent")
+"""What the portal's way leaves: emptied with the rest."""
 MARK = "X-Probe"
+ECHO = "echo"
 EXIT = "out-"
 """Path of a sending address: this and the exit's name; without the dash the first one's."""
 
@@ -41,20 +48,30 @@ EXIT = "out-"
 class Result:
     """``code``: "" when it arrived; unreachable, refused, sign_in, late (accepted, and not in the mailbox within
     ``ARRIVES_S``), unchecked (arrived without a verdict of our mail door), unread (IMAP does not answer); not_here (a
-    sending address is not on this machine)."""
+    sending address is not on this machine); no_echo (left, and has not come back by the next run)."""
 
     path: str
     code: str
     duration_ms: int
 
 
-def run(config: Config) -> list[Result]:
-    """One mail by every path, at most about a minute each; and a look whether our addresses are on this machine."""
+def run(config: Config, ask_webmail: Callable[[Place], None]) -> list[Result]:
+    """One mail by every path that is in use here, at most about a minute each; and a look whether our addresses are on
+    this machine. ``ask_webmail``: let the process webmail send this draft of the probe's mailbox.
+    """
+    returned = _returned(config)  # first: each arrival empties the mailbox
     return [
         _one("incoming", _hand_in, _local, config),
         _one("submission", _submit, _public, config),
+        _one("webmail", partial(_write, ask_webmail), _local, config),
+        *([_one("relay", _hand_over, _local, config)] if _has_relays(config) else []),
         *([_bound(one) for one in pools.exits(config) if one.addresses] if config.outgoing_mail else []),
+        *_leave(config, returned),
     ]
+
+
+def _has_relays(config: Config) -> bool:
+    return projections.relay_version(config, login=config.probe_address + tokens.SENDING_ONLY) > 0
 
 
 def _bound(one: Exit) -> Result:
@@ -94,7 +111,7 @@ def _message(mark: str, sender: str, to: str) -> EmailMessage:
     message = EmailMessage()
     message["From"] = f"Sonde Beffroi <{sender}>"
     message["To"] = to
-    message["Subject"] = "Courriel de contrôle"
+    message["Subject"] = f"Courriel de contrôle {mark}"
     message["Date"] = format_datetime(clock.now())
     message["Message-ID"] = f"<{mark}@{to.rpartition('@')[2]}>"
     message[MARK] = mark
@@ -117,14 +134,65 @@ def _hand_in(config: Config, mark: str) -> None:
         raise _Failed("unreachable") from None
 
 
-def _submit(config: Config, mark: str) -> None:
+def _submit(config: Config, mark: str, *, to: str = "", relay: bool = False) -> None:
     """As a person's program does."""
-    to = config.probe_address
+    own = config.probe_address
+    message = _message(mark, own, to or own).as_bytes().replace(b"\n", b"\r\n")
     try:
-        submission.submit(config, to, [to], _message(mark, to, to).as_bytes().replace(b"\n", b"\r\n"))
+        submission.submit(config, own, [to or own], message, relay=relay)
     except submission.Refused as error:
         known = error.reason if error.reason in ("unreachable", "sign_in") else "refused"
         raise _Failed(known) from None
+
+
+def _hand_over(config: Config, mark: str) -> None:
+    """As a boîtier does with what a copier gave it: a right to send alone, checked against its policy."""
+    _submit(config, mark, relay=True)
+
+
+def _write(ask: Callable[[Place], None], config: Config, mark: str) -> None:
+    """As the portal's page does: a draft, which the process webmail sends."""
+    own = config.probe_address
+    try:
+        with drafts.open_drafts(config, own) as folder:
+            place = folder.put(_message(mark, own, own).as_bytes().replace(b"\n", b"\r\n"))
+    except reader.MailboxUnavailable:
+        raise _Failed("unread") from None
+    ask(place)
+
+
+def _leave(config: Config, returned: Result | None) -> list[Result]:
+    """Send the mail that is looked for in the next run; what came of the last one."""
+    if not echo.configured(config):
+        return []
+    mark, began = ids.new_id("prb"), time.monotonic()
+    try:
+        _submit(config, mark, to=config.probe_echo)
+    except _Failed as error:
+        echo.remember(config, None)
+        return [Result(ECHO, str(error), int((time.monotonic() - began) * 1000))]
+    echo.remember(config, echo.Sent(mark, clock.epoch_s()))
+    return [returned] if returned else []
+
+
+def _returned(config: Config) -> Result | None:
+    """Whether the last mail to the outside came back, and how long it took; None where none was sent."""
+    sent = echo.last(config)
+    if sent is None or not echo.configured(config):
+        return None
+    code, took_ms = "no_echo", 0
+    try:
+        with reader.connect(config, config.probe_address) as client:
+            for folder in _FOLDERS:
+                client.select_folder(folder, readonly=True)
+                # Whole mail: who answers quotes the subject or the number, who sends it back changes neither.
+                if uids := client.search(["TEXT", sent.mark]):
+                    came = client.fetch(uids[:1], ["INTERNALDATE"])[uids[0]][b"INTERNALDATE"]
+                    code, took_ms = "", max(0, int((came.timestamp() - sent.at) * 1000))
+                    break
+    except reader.MailboxUnavailable:
+        code = "unread"
+    return Result(ECHO, code, took_ms)
 
 
 def _local(config: Config) -> imapclient.IMAPClient:
@@ -155,6 +223,8 @@ def _arrived(config: Config, mark: str, connect: Callable[[Config], imapclient.I
                 time.sleep(_PAUSE_S)
             return "late"
         finally:
+            for folder in _OUT:
+                _empty(client, folder)
             client.logout()
     except (OSError, IMAPClientError):
         return "unread"
@@ -167,6 +237,12 @@ def _found(client: imapclient.IMAPClient, folder: str, mark: str) -> bytes | Non
         return None
     part = b"BODY[HEADER.FIELDS (X-BEFFROI-UNCHECKED)]"
     headers = bytes(client.fetch(uids, ["BODY.PEEK[HEADER.FIELDS (X-BEFFROI-UNCHECKED)]"])[uids[0]][part])
-    client.delete_messages(client.search(["ALL"]), silent=True)
-    client.expunge()
+    _empty(client, folder)
     return headers.replace(b"X-BEFFROI-UNCHECKED", b"X-Beffroi-Unchecked")
+
+
+def _empty(client: imapclient.IMAPClient, folder: str) -> None:
+    client.select_folder(folder)
+    if uids := client.search(["ALL"]):
+        client.delete_messages(uids, silent=True)
+        client.expunge()

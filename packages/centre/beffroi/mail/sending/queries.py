@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -69,10 +69,11 @@ def held_mailboxes() -> set[str]:
     return set(rows.values_list("mailbox_id", flat=True))
 
 
-def why_held(mailbox_ids: Collection[str]) -> dict[str, str]:
-    """Mailbox -> ``limit`` of its alarm, of those that are held."""
-    rows = SendingAlarm.objects.filter(closed_at=None, mailbox_id__in=mailbox_ids).exclude(contained_at=None)
-    return dict(rows.values_list("mailbox_id", "limit"))
+def held_alarms() -> dict[str, SendingAlarm]:
+    """Why each of them rests: mailbox -> its open alarm."""
+    return {
+        one.mailbox_id: one for one in SendingAlarm.objects.filter(closed_at=None).exclude(contained_at=None)
+    }
 
 
 def held_accounts() -> set[str]:

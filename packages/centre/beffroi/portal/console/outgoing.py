@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.communes import queries as communes
@@ -22,6 +22,7 @@ from beffroi.mail.reports import queries as reports
 from beffroi.mail.sending import actions, queries
 from beffroi.mail.sending.models import AddressListing, SendingAlarm
 from beffroi.mail.sending.queue import QueueUnavailable
+from beffroi.portal import sending_words
 from beffroi.portal.console import exits
 from beffroi.portal.forwarding import listed
 from beffroi.portal.pages import for_administrators, page
@@ -165,33 +166,11 @@ def _listing(one: AddressListing) -> dict[str, Any]:
 
 
 def _alarm(actor: Actor, one: SendingAlarm) -> dict[str, Any]:
-    said = {
-        "hour_messages": _("plus de %(n)s courriels en une heure"),
-        "day_messages": _("plus de %(n)s courriels en un jour"),
-        "hour_recipients": _("plus de %(n)s destinataires en une heure"),
-        "day_recipients": _("plus de %(n)s destinataires en un jour"),
-        "complaints": ngettext(
-            "%(n)s plainte de destinataire en une semaine",
-            "%(n)s plaintes de destinataires en une semaine",
-            one.most,
-        ),
-        "relay_recipients": _(
-            "le relais des copieurs a voulu écrire à qui ses réglages n’admettent pas :"
-            " le boîtier est-il bien à sa place ?"
-        ),
-        "relay_rate": _("le relais des copieurs envoie plus que ses réglages : %(n)s courriels en une heure"),
-        "unknown": ngettext(
-            "%(n)s destinataire inconnu de son serveur en une heure : une liste d’adresses volée ou inventée ?",
-            "%(n)s destinataires inconnus de leur serveur en une heure : une liste d’adresses volée ou inventée ?",
-            one.most,
-        ),
-        "takeover": _("nouveau renvoi, filtre ou script, après une connexion depuis un réseau jamais vu"),
-    }
     mailbox = mail.visible_mailboxes(actor).filter(pk=one.mailbox_id).first()
     return {
         "alarm": one,
         "address": mailbox.address if mailbox else "",
         "name": identity.person_name(one.person_id) if one.person_id else "",
         "commune": communes.access_collectivite(actor, one.collectivite_id).name,
-        "said": said[one.limit] % {"n": one.most},
+        "said": sending_words.why(one),
     }

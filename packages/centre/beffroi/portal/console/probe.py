@@ -11,15 +11,28 @@ from django.views.decorators.http import require_GET
 
 from beffroi.core.identity.actor import Actor
 from beffroi.mail.probe import queries
-from beffroi.mail.probe.paths import EXIT
+from beffroi.mail.probe.paths import ECHO, EXIT
 from beffroi.mail.probe.queries import Way
 from beffroi.portal.pages import for_administrators, page
 
 PATHS = {
     "incoming": gettext_lazy("Courrier reçu de l’extérieur"),
     "submission": gettext_lazy("Courrier envoyé par une personne connectée"),
+    "webmail": gettext_lazy("Courrier écrit dans le portail"),
+    "relay": gettext_lazy("Courrier des copieurs, remis par les boîtiers"),
+    ECHO: gettext_lazy("Courrier qui sort et revient"),
 }
+LATE_IN_WEBMAIL = (
+    gettext_lazy("Écrit, mais pas envoyé à temps."),
+    gettext_lazy("Regardez webmail et son journal : ./beffroi status."),
+)
 SAID = {
+    "no_echo": (
+        gettext_lazy("Parti, mais pas revenu en dix minutes."),
+        gettext_lazy(
+            "Regardez ce qui attend dans le courrier sortant ; l’adresse de probe_echo répond-elle encore ?"
+        ),
+    ),
     "not_here": (
         gettext_lazy(
             "Une adresse d’envoi n’est pas sur cette machine : le courrier qui doit en partir attend."
@@ -74,5 +87,7 @@ def _name(path: str) -> str:
 
 def _row(one: Way) -> dict[str, Any]:
     said, todo = SAID.get(one.last.code, (one.last.code, ""))
+    if (one.path, one.last.code) == ("webmail", "late"):
+        said, todo = LATE_IN_WEBMAIL
     tag = "domain_bad" if one.alarms else "domain_warn" if one.failures else "domain_ok"
     return {"way": one, "name": _name(one.path), "said": said, "todo": todo, "tag": tag}

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail import queries as mail
@@ -22,7 +23,8 @@ from beffroi.mail.filters import queries
 from beffroi.mail.filters.models import Absence, Forward
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import queries as sending
-from beffroi.portal import filters_words
+from beffroi.mail.sending.models import SendingAlarm
+from beffroi.portal import filters_words, sending_words
 from beffroi.portal.web import delegations
 
 FRESH = timedelta(days=7)
@@ -37,17 +39,14 @@ class Banner:
     until: str
     began: bool
     forward: Forward | None
-    held: bool
-    why: str
-    """Of a held account, where there is more to say than that it is."""
+    held: SendingAlarm | None
     lent: list[dict[str, Any]]
     """To whom it is lent now or soon."""
 
 
 def banners(mailboxes: Iterable[Mailbox]) -> list[Banner]:
     """Only of those mailboxes where something is to be said."""
-    mailboxes = list(mailboxes)
-    held = sending.why_held([one.id for one in mailboxes])
+    held = sending.held_alarms()
     found = []
     for mailbox in mailboxes:
         away, onward = queries.absence(mailbox), queries.forward(mailbox)
@@ -55,28 +54,37 @@ def banners(mailboxes: Iterable[Mailbox]) -> list[Banner]:
         if away or onward or lent or mailbox.id in held:
             until = filters_words.day(filters_words.last_day(away)) if away else ""
             began = away is not None and away.begins_at <= clock.now()
-            found.append(
-                Banner(
-                    mailbox,
-                    away,
-                    until,
-                    began,
-                    onward,
-                    mailbox.id in held,
-                    _why(held.get(mailbox.id, "")),
-                    lent,
-                )
-            )
+            found.append(Banner(mailbox, away, until, began, onward, held.get(mailbox.id), lent))
     return found
 
 
-def _why(limit: str) -> str:
-    if limit != "unknown":
-        return ""
-    return _(
-        "Beaucoup d’adresses à qui elle a écrit en une heure n’existent pas : c’est ce que fait un compte piraté."
-        " Si vous n’avez rien envoyé de tel, changez votre mot de passe."
+def held_accounts(actor: Actor) -> list[SendingAlarm]:
+    """Those of others, for the référent of their collectivité; for everybody else none."""
+    if actor.role != "referent":
+        return []
+    return list(sending.alarms(actor).exclude(contained_at=None).exclude(person_id=actor.id))
+
+
+def _held(alarm: SendingAlarm, address: str) -> dict[str, str]:
+    said = (
+        _(
+            "C’est la boîte de %(name)s ; la raison : %(why)s. Parlez-lui de vive voix, pas par courriel, et"
+            " remettez-lui la feuille à imprimer."
+        )
+        if alarm.person_id
+        else _(
+            "Plusieurs personnes y écrivent ; la raison : %(why)s. Parlez-leur de vive voix, pas par courriel, et"
+            " remettez-leur la feuille à imprimer."
+        )
     )
+    name = identity.person_name(alarm.person_id) if alarm.person_id else ""
+    return {
+        "title": _("La boîte %(address)s est suspendue par précaution") % {"address": address},
+        "why": said % {"name": name, "why": sending_words.why(alarm)},
+        "url": "held_account",
+        "of": alarm.id,
+        "button": _("Que faire"),
+    }
 
 
 def told(actor: Actor) -> list[dict[str, str]]:
@@ -84,20 +92,7 @@ def told(actor: Actor) -> list[dict[str, str]]:
     if actor.role != "referent":
         return []
     addresses = {one.id: one.address for one in mail.visible_mailboxes(actor)}
-    held = sending.alarms(actor).exclude(contained_at=None).exclude(person_id=actor.id)
-    found = [
-        {
-            "title": _("La boîte %(address)s est suspendue par précaution")
-            % {"address": addresses.get(one.mailbox_id, "")},
-            "why": _(
-                "Parlez à la personne, de vive voix : est-ce bien elle ? Appelez ensuite le Département,"
-                " qui rend la boîte."
-            ),
-            "url": "forwards",
-            "button": _("Voir les renvois"),
-        }
-        for one in held
-    ]
+    found = [_held(one, addresses.get(one.mailbox_id, "")) for one in held_accounts(actor)]
     found += [
         {
             "title": _("L’alias %(address)s ne mène plus à personne") % {"address": one.alias.address},

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict, Invalid
@@ -28,6 +28,14 @@ from beffroi.portal.pages import asks_part, for_agents, page
 
 MAX_SENDERS = 100
 _State = ImportJob.State
+
+
+@require_GET
+@for_agents
+def own(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """The short address on a person's sheet: to the import into their own mailbox, or to where mailboxes are listed."""
+    mailbox = mail.personal_mailboxes(actor).first()
+    return HttpResponseRedirect(reverse("mail_imports", args=[mailbox.id]) if mailbox else reverse("mail"))
 
 
 @sensitive_post_parameters("password")
