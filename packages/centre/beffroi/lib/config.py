@@ -160,6 +160,11 @@ class Config:
         "",
         "Name of the TSIG key (hmac-sha256) of these updates; its secret: STATE/secrets/dns-update.key, in base64.",
     )
+    dns_name_servers: str = _setting(
+        "",
+        "Host names of the Département's name servers, separated by spaces, that a commune may delegate its domain to,"
+        " or names below it; empty: delegation is not offered. The records get there by dns_update_server.",
+    )
     powerdns_api: str = _setting(
         "",
         "Address of a PowerDNS server's API (https://dns.example:8081) that holds zones of communes; empty: none. Its"

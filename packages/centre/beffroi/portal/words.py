@@ -97,6 +97,7 @@ STATES = {
     "domain_ok": (gettext_lazy("En ordre"), "good", "circle-check"),
     "domain_warn": (gettext_lazy("À améliorer"), "warn", "circle-dot"),
     "domain_bad": (gettext_lazy("À corriger"), "bad", "triangle-alert"),
+    "domain_open": (gettext_lazy("Non choisi"), "quiet", "info"),
     "domain_unknown": (gettext_lazy("Pas vérifié"), "quiet", "info"),
     "sender_well": (gettext_lazy("Reconnu"), "good", "circle-check"),
     "sender_ask": (gettext_lazy("À préciser"), "warn", "circle-dot"),

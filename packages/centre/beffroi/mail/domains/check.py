@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from beffroi.mail.domains import asking, records, site
+from beffroi.mail.domains import asking, delegation, records, site
 from beffroi.mail.domains import declared as declarations
 from beffroi.mail.domains.asking import Answer, Asker
 from beffroi.mail.domains.records import Purpose, Record
@@ -27,7 +27,8 @@ _LOOKING = ("include", "a", "mx", "ptr", "exists", "redirect")
 
 @dataclass(frozen=True)
 class Result:
-    """``item``: stable name; ``state``: ok, warn, bad, unknown; ``code``: why; ``seen``, ``wanted``: texts."""
+    """``item``: stable name; ``state``: ok, warn, bad, unknown, or none (not chosen, no fault); ``code``: why;
+    ``seen``, ``wanted``: texts."""
 
     item: str
     state: str
@@ -41,7 +42,8 @@ class Subject:
     """What is checked. ``waiting``: selectors of keys that do not sign yet. ``smtp_port``: of our server, where the
     check meets it. ``authorities``: a file of certificates to trust besides the public ones (laboratory). ``way``:
     to the website, which is left out without it. ``declared``: to Service-Public, for enrolled domains; ``country``:
-    where our servers stand."""
+    where our servers stand; ``name_servers``: that a domain may be delegated to; ``dns``: the way to
+    name servers, the internet's without it."""
 
     domain: str
     servers: records.Servers
@@ -53,6 +55,8 @@ class Subject:
     way: site.Way | None = None
     declared: declarations.Declared | None = None
     country: str = ""
+    name_servers: tuple[str, ...] = ()
+    dns: delegation.Way | None = None
 
 
 def check(subject: Subject, asker: Asker) -> list[Result]:
@@ -64,7 +68,10 @@ def check(subject: Subject, asker: Asker) -> list[Result]:
         return [Result("resolver", "unknown", "unanswered", asker.address)]
     planned = records.plan(subject.domain, subject.servers, subject.choices, subject.keys)
     found = [_clip(one) for one in _records(subject, asker, planned)]
-    return [*found, *(_clip(one) for one in _around(subject, asker))]
+    return [
+        *found,
+        *(_clip(one) for one in (*_delegation(subject, asker, planned), *_around(subject, asker))),
+    ]
 
 
 def _clip(one: Result) -> Result:
@@ -301,6 +308,16 @@ def _policy(subject: Subject, asker: Asker) -> Result:
         return Result("mta_sts_policy", state, problem, "", wanted)
     good = text.splitlines() == wanted.splitlines()
     return Result("mta_sts_policy", "ok" if good else "bad", "ok" if good else "differs", text, wanted)
+
+
+def _delegation(subject: Subject, asker: Asker, planned: Sequence[Record]) -> Iterator[Result]:
+    if subject.name_servers:
+        names = {one.name: None for one in delegation.delegable(subject.domain, planned)}
+        found = delegation.look(
+            subject.domain, names, subject.name_servers, asker, subject.dns or delegation.Way()
+        )
+        wanted = " / ".join(subject.name_servers)
+        yield Result("delegation", found.state, found.code, found.seen, wanted)
 
 
 def _around(subject: Subject, asker: Asker) -> Iterator[Result]:

@@ -122,6 +122,12 @@ def last_check(domain_id: str) -> DomainCheck | None:
     return DomainCheck.objects.filter(domain_id=domain_id).order_by("-day").first()
 
 
+def is_delegated(domain_id: str) -> bool:
+    """The last check saw the delegation to the Département's name servers in place."""
+    last = last_check(domain_id)
+    return last is not None and last.items.get("delegation", [""])[0] == "ok"
+
+
 def history(domain_id: str) -> list[DomainCheck]:
     """The checks of the last days, the latest first."""
     since = clock.now().date() - timedelta(days=HISTORY_DAYS)
