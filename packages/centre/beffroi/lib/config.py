@@ -66,7 +66,10 @@ class Config:
     smtp_port: int = _port(2525, "SMTP, incoming mail.")
     imap_port: int = _port(2143, "IMAP with STARTTLS.")
     imaps_port: int = _port(2993, "IMAP over TLS.")
-    submission_port: int = _port(2587, "Submission of mail by signed-in clients.")
+    submission_port: int = _port(2587, "Submission of mail by signed-in clients, with STARTTLS.")
+    submissions_port: int = _port(
+        2465, "The same, TLS from the first byte (465 for the world): what programs and phones are set to."
+    )
     sieve_port: int = _port(2190, "ManageSieve with STARTTLS: scripts of people's own mail programs.")
     mailgate_port: int = _port(21004, "mailgate, loopback only.")
     rspamd_proxy_port: int = _port(21011, "rspamd milter, loopback only.")

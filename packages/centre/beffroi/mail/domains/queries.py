@@ -31,6 +31,7 @@ def servers(config: Config) -> records.Servers:
         front_port=config.portal_port,
         imaps_port=config.imaps_port,
         submission_port=config.submission_port,
+        submissions_port=config.submissions_port,
         sieve_port=config.sieve_port,
         spf=_spf(config),
         reports=config.reports_address,

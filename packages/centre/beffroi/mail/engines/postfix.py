@@ -26,6 +26,18 @@ from beffroi.mail.reports import values
 from beffroi.mail.sending import policies
 
 REPORTS_SERVICE = "beffroi-reports"
+_SIGNED_IN = (
+    "{ smtpd_reject_footer = %s }",
+    "smtpd_tls_security_level=encrypt",
+    "smtpd_tls_auth_only=yes",
+    "smtpd_sasl_auth_enable=yes",
+    "smtpd_client_restrictions=permit_sasl_authenticated,reject",
+    "smtpd_sender_restrictions=reject_non_fqdn_sender,reject_authenticated_sender_login_mismatch",
+    "smtpd_relay_restrictions=permit_sasl_authenticated,reject",
+    "smtpd_recipient_restrictions=reject_non_fqdn_recipient,$beffroi_open,reject_unlisted_recipient,$beffroi_moving,"
+    "$beffroi_room,permit",
+)
+"""Policy of the services for signed-in clients."""
 _ADDRESS = re.compile(r"[a-z0-9._-]{1,64}@[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+")
 
 
@@ -65,7 +77,8 @@ def write(config: Config) -> None:
             smtp=_service(config.listen, config.smtp_port),
             submission=_service(config.listen, config.submission_port),
             filters=_service(layout.LOOPBACK, config.filters_port),
-            help=layout.sign_in_help(config),
+            submissions=_service(config.listen, config.submissions_port),
+            signed_in="\n".join(f"  -o {one}" for one in _SIGNED_IN) % layout.sign_in_help(config),
             reports=values.root(config.state),
             reports_uid=reports.uid,
             reports_gid=reports.gid,
