@@ -4,7 +4,8 @@ Purpose: receive mail for the collectivités' mailboxes, refuse the rest, hand o
          signed-in people send (``engines.outgoing``).
 Process: master as root, its daemons as ``postfix``; the files are written by the supervisor.
 Hostile: every SMTP client and every message; Postfix and rspamd meet them, no Python does.
-Fails:   closed for relaying and unknown recipients; with a temporary refusal when rspamd is away.
+Fails:   closed for relaying and unknown recipients; with a temporary refusal when rspamd is away, but for a term
+         (``engines.unscanned``).
 Source:  postconf(5), SMTPD_PROXY_README, MILTER_README.
 """
 
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.process import Process
 from beffroi.mail import alias_routes, tokens
-from beffroi.mail.engines import layout, outgoing, pools, probes
+from beffroi.mail.engines import layout, outgoing, pools, probes, unscanned
 from beffroi.mail.reports import values
 from beffroi.mail.sending import policies
 
@@ -79,6 +80,7 @@ def write(config: Config) -> None:
             filters=_service(layout.LOOPBACK, config.filters_port),
             submissions=_service(config.listen, config.submissions_port),
             signed_in="\n".join(f"  -o {one}" for one in _SIGNED_IN) % layout.sign_in_help(config),
+            home=paths.postfix,
             reports=values.root(config.state),
             reports_uid=reports.uid,
             reports_gid=reports.gid,
@@ -98,6 +100,7 @@ def write(config: Config) -> None:
     )
     layout.write(etc / "doubtful", pools.doubtful_map(config), 0o644)
     layout.write(etc / "resolv.conf", outgoing.RESOLVER, 0o644)
+    unscanned.write(config, etc, paths.routes)
     _write_map(etc / "inside.cf", paths.routes, pools.inside_query(config))
     _write_map(etc / "tls-policy.cf", policies.path(config), policies.QUERY)
     _write_map(etc / "partners.cf", policies.path(config), policies.SENDERS_QUERY)
