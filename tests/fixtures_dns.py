@@ -77,9 +77,10 @@ remote-control:
 class Authority:
     home: Path
     zones: tuple[str, ...]
+    address: str = ADDRESS
 
     def ask(self, name: str, kind: str) -> list[str]:
-        answer = dns.query.tcp(dns.message.make_query(name, kind), ADDRESS, timeout=5, port=KNOT_PORT)
+        answer = dns.query.tcp(dns.message.make_query(name, kind), self.address, timeout=5, port=KNOT_PORT)
         return [row.to_text() for one in answer.answer for row in one]
 
     def change(self, zone: str, *changes: tuple[str, str, str]) -> None:
@@ -108,21 +109,25 @@ class Authority:
         )
 
     def _send(self, message: dns.message.Message) -> None:
-        answer = dns.query.tcp(message, ADDRESS, timeout=5, port=KNOT_PORT)
+        answer = dns.query.tcp(message, self.address, timeout=5, port=KNOT_PORT)
         assert answer.rcode() == dns.rcode.NOERROR, dns.rcode.to_text(answer.rcode())
 
 
 @contextmanager
-def authority(zones: Mapping[str, str], *, signed: bool = False) -> Iterator[Authority]:
-    """Run knotd with these zones: name -> lines of a zone file below SOA and NS."""
+def authority(
+    zones: Mapping[str, str], *, signed: bool = False, address: str = ADDRESS, servers: tuple[str, ...] = ()
+) -> Iterator[Authority]:
+    """Run knotd with these zones: name -> lines of a zone file below SOA and NS. ``servers``: name servers of them all;
+    without, each zone names one of its own."""
     home = Path(tempfile.mkdtemp(prefix="bfdns-"))
     (home / "db").mkdir()
     for name, lines in zones.items():
-        head = f"$TTL 60\n@ SOA ns1.{name}. root.{name}. 1 3600 900 604800 60\n@ NS ns1.{name}.\nns1 A {ADDRESS}\n"
+        head = f"$TTL 60\n@ SOA ns1.{name}. root.{name}. 1 3600 900 604800 60\n"
+        head += "".join(f"@ NS {one}.\n" for one in servers) or f"@ NS ns1.{name}.\nns1 A {address}\n"
         (home / f"{name}.zone").write_text(head + lines)
     text = _KNOT.format(
         home=home,
-        address=ADDRESS,
+        address=address,
         port=KNOT_PORT,
         key=KEY_NAME,
         secret=SECRET,
@@ -132,7 +137,7 @@ def authority(zones: Mapping[str, str], *, signed: bool = False) -> Iterator[Aut
     (home / "knot.conf").write_text(text)
     try:
         with _running(home, "/usr/sbin/knotd", "-c", str(home / "knot.conf")):
-            found = Authority(home, tuple(zones))
+            found = Authority(home, tuple(zones), address)
             _until(lambda: all(found.ask(name, "SOA") for name in zones))
             yield found
     finally:
@@ -141,16 +146,17 @@ def authority(zones: Mapping[str, str], *, signed: bool = False) -> Iterator[Aut
 
 
 @contextmanager
-def resolver(behind: Authority, *, validating: bool = False) -> Iterator[tuple[str, int]]:
-    """Run unbound before the authority; (address, port)."""
+def resolver(behind: Authority, *others: Authority, validating: bool = False) -> Iterator[tuple[str, int]]:
+    """Run unbound before the authorities; (address, port). A zone that several hold is asked of the first."""
     anchors = ""
     if validating:
         _until(lambda: all(behind.ask(zone, "DNSKEY") for zone in behind.zones))
         keys = [(zone, row) for zone in behind.zones for row in behind.ask(zone, "DNSKEY")]
         anchors = "\n".join(f'    trust-anchor: "{zone}. DNSKEY {row}"' for zone, row in keys)
+    asked = {zone: one.address for one in reversed((behind, *others)) for zone in one.zones}
     stubs = "".join(
-        f"stub-zone:\n    name: {zone}\n    stub-addr: {ADDRESS}@{KNOT_PORT}\n    stub-no-cache: yes\n"
-        for zone in behind.zones
+        f"stub-zone:\n    name: {zone}\n    stub-addr: {address}@{KNOT_PORT}\n    stub-no-cache: yes\n"
+        for zone, address in asked.items()
     )
     text = _UNBOUND.format(
         home=behind.home,

@@ -36,6 +36,7 @@ PORTS = {
     "imap_port": 22543,
     "imaps_port": 22593,
     "submission_port": 22587,
+    "submissions_port": 22565,
     "mailgate_port": 22504,
     "rspamd_proxy_port": 22511,
     "rspamd_normal_port": 22512,

@@ -131,6 +131,7 @@ smtp_port = {SMTP_PORT}
 imap_port = 143
 imaps_port = {IMAPS_PORT}
 submission_port = 587
+submissions_port = 465
 sieve_port = 4190
 dns_forward = "{plans.DNS.v4}@53"
 own_addresses = "{plans.CENTRE.v4} {plans.CENTRE.v6}"

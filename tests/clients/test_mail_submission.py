@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+from collections.abc import Iterator
 
 import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actions import IssuedAppPassword
+from beffroi.mail.engines import layout
 from beffroi.mail.models import Mailbox
 
 from tests import mail_shapes
 from tests.conftest import PASSWORD, Commune
 from tests.mail_post import OTHER_IP, SENDER_IP, Post, needs_engines
+from tests.sieve_client import unverified
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -88,6 +91,39 @@ def test_an_open_session_sends_nothing_more_once_its_password_is_revoked(
             phone.sendmail(box.address, [other.address], _mail(box.address, other))
         computer.sendmail(box.address, [other.address], _mail(box.address, other))
     post.wait_count(other, 3)
+
+
+@pytest.fixture
+def tls_first(post: Post) -> Iterator[smtplib.SMTP_SSL]:
+    with smtplib.SMTP_SSL(
+        "127.0.0.1", post.config.submissions_port, timeout=60, context=unverified()
+    ) as smtp:
+        yield smtp
+
+
+def test_a_client_sends_with_tls_from_the_first_byte_as_itself_alone(
+    post: Post, beaune: Commune, nuits: Commune, tls_first: smtplib.SMTP_SSL
+) -> None:
+    box, other = post.mailbox(beaune, beaune.agent, "implicite"), post.mailbox(nuits, nuits.agent, "arrive")
+    tls_first.login(box.address, _secret(beaune, "imap,smtp"))
+    assert not tls_first.has_extn("starttls")
+    with pytest.raises((smtplib.SMTPSenderRefused, smtplib.SMTPRecipientsRefused)):
+        tls_first.sendmail(other.address, [other.address], _mail(other.address, other))
+    tls_first.sendmail(box.address, [other.address], _mail(box.address, other))
+    post.wait_count(other, 1)
+
+
+def test_with_tls_first_the_account_password_is_refused_in_words_and_nobody_relays(
+    post: Post, beaune: Commune, tls_first: smtplib.SMTP_SSL
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "refus")
+    with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
+        tls_first.login(box.address, PASSWORD)
+    assert layout.sign_in_refused(post.config).encode() in refused.value.smtp_error  # type: ignore[operator]
+    with pytest.raises(smtplib.SMTPRecipientsRefused):
+        tls_first.sendmail(box.address, [box.address], _mail(box.address, box))
+    with pytest.raises((smtplib.SMTPServerDisconnected, TimeoutError)):  # no plain text here
+        smtplib.SMTP("127.0.0.1", post.config.submissions_port, timeout=3)
 
 
 def test_account_password_and_password_for_imap_do_not_send(post: Post, beaune: Commune) -> None:

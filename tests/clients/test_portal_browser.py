@@ -98,6 +98,8 @@ def _serve(state: Path, listener: str) -> tuple[subprocess.Popen[bytes], str]:
 def centre() -> Iterator[Centre]:
     state = Path(tempfile.mkdtemp(prefix="bfp-"))
     prepare(state)
+    with (state / "beffroi.toml").open("a", encoding="utf-8") as settings:
+        settings.write('dns_name_servers = "ns1.dept.example ns2.dept.example"\n')
     environment = {
         **os.environ,
         "BEFFROI_STATE": str(state),
@@ -252,6 +254,8 @@ CONSOLE_PAGES = {
     "domaines": "/domaines/",
     "domaine": "/domaines/{domain_id}/",
     "domaine-lettre": "/domaines/{domain_id}/lettre/",
+    "domaine-deleguer": "/domaines/{domain_id}/lettre/?delegation=zone",
+    "domaine-deleguer-noms": "/domaines/{domain_id}/lettre/?delegation=noms",
     "domaine-fournisseur": "/domaines/{domain_id}/fournisseur/?chez=ovh",
     "sonde": "/sonde/",
     "domaine-envois": "/domaines/{domain_id}/envois/",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -204,3 +205,24 @@ def test_the_referent_declares_and_the_criteria_are_shown_one_by_one(domain: Dom
     assert "Elle n’est pas une adresse générique" in page and "Manqué" in page and "déclaré" in page
     assert "le centre n’a pas de validateur RPKI" in page
     assert "Notre serveur accepte encore d’anciennes versions du chiffrement." in page
+
+
+def test_delegation_is_offered_with_two_letters_and_lines_to_copy(
+    domain: Domain, administrator: Actor, settings: object, beaune: Commune
+) -> None:
+    letter = f"/domaines/{domain.id}/lettre/"
+    with_servers = replace(settings.BEFFROI, dns_name_servers="ns1.dept.test ns2.dept.test")  # type: ignore[attr-defined]
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        assert "Déléguer" not in text(client.get(f"/domaines/{domain.id}/")) + text(client.get(letter))
+        assert "serveurs de noms" not in text(client.get(f"{letter}?delegation=zone")), "no server, no letter"
+        settings.BEFFROI = with_servers  # type: ignore[attr-defined]
+        assert "ns1.dept.test, ns2.dept.test" in text(client.get(f"/domaines/{domain.id}/"))
+        whole = text(client.get(f"{letter}?delegation=zone"))
+        names = text(client.get(f"{letter}?delegation=noms"))
+        assert "Déléguer tout le domaine" in text(client.get(letter))
+    assert "@\t3600\tIN\tNS\tns1.dept.test." in whole and "v=spf1" not in whole and "(DNSSEC)" in whole
+    assert "_dmarc\t3600\tIN\tNS\tns2.dept.test." in names and "v=spf1" in names
+    assert "v=DMARC1" not in names and "v=DKIM1" not in names, "ours to write"
+    settings.BEFFROI = with_servers  # type: ignore[attr-defined]
+    assert "délégué aux serveurs DNS" in text(portal_client(beaune.referent_membership).get("/domaines/"))

@@ -81,7 +81,7 @@ def test_a_scanned_link_gives_an_iphone_its_profile_once(
     profile = plistlib.loads(got.content)
     (mail,) = profile["PayloadContent"]
     assert mail["EmailAddress"] == mail["IncomingMailServerUsername"] == box.address
-    assert (mail["IncomingMailServerPortNumber"], mail["OutgoingMailServerPortNumber"]) == (2993, 2587)
+    assert (mail["IncomingMailServerPortNumber"], mail["OutgoingMailServerPortNumber"]) == (2993, 2465)
     made = AppPassword.objects.get()
     assert made.label == "Téléphone de Claire" and made.protocol_set == "imap,smtp"
     assert made.sha256 == hashlib.sha256(mail["IncomingPassword"].encode()).hexdigest()

@@ -48,6 +48,7 @@ PORTS = {
     "imap_port": 22946,
     "imaps_port": 22993,
     "submission_port": 22987,
+    "submissions_port": 22965,
     "mailgate_port": 22904,
     "rspamd_proxy_port": 22911,
     "rspamd_normal_port": 22912,

@@ -97,7 +97,7 @@ def _person(arguments: Sequence[str]) -> int:
 
 
 def _mail(arguments: Sequence[str]) -> int:
-    from beffroi.cli import mail, mail_alias, mail_backup, mail_import, mail_quota  # noqa: PLC0415
+    from beffroi.cli import mail, mail_alias, mail_backup, mail_import, mail_quota, mail_unscanned  # noqa: PLC0415
 
     if arguments and arguments[0] == "alias":
         return mail_alias.main(arguments[1:])
@@ -106,6 +106,7 @@ def _mail(arguments: Sequence[str]) -> int:
         "quota": mail_quota.main,
         "backup": mail_backup.main,
         "restore": mail_backup.main,
+        "unscanned": mail_unscanned.main,
     }
     return others.get(next(iter(arguments), ""), mail.main)(arguments)
 

@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("quota", help="room of mailboxes: mail quota --help")
     verbs.add_parser("backup", help="copies of all mailboxes: mail backup --help")
     verbs.add_parser("restore", help="mails that are missing come back: mail restore --help")
+    verbs.add_parser("unscanned", help="let incoming mail pass while rspamd is away: mail unscanned --help")
     return parser
 
 

@@ -66,7 +66,10 @@ class Config:
     smtp_port: int = _port(2525, "SMTP, incoming mail.")
     imap_port: int = _port(2143, "IMAP with STARTTLS.")
     imaps_port: int = _port(2993, "IMAP over TLS.")
-    submission_port: int = _port(2587, "Submission of mail by signed-in clients.")
+    submission_port: int = _port(2587, "Submission of mail by signed-in clients, with STARTTLS.")
+    submissions_port: int = _port(
+        2465, "The same, TLS from the first byte (465 for the world): what programs and phones are set to."
+    )
     sieve_port: int = _port(2190, "ManageSieve with STARTTLS: scripts of people's own mail programs.")
     mailgate_port: int = _port(21004, "mailgate, loopback only.")
     rspamd_proxy_port: int = _port(21011, "rspamd milter, loopback only.")
@@ -170,6 +173,11 @@ class Config:
     dns_update_key: str = _setting(
         "",
         "Name of the TSIG key (hmac-sha256) of these updates; its secret: STATE/secrets/dns-update.key, in base64.",
+    )
+    dns_name_servers: str = _setting(
+        "",
+        "Host names of the Département's name servers, separated by spaces, that a commune may delegate its domain to,"
+        " or names below it; empty: delegation is not offered. The records get there by dns_update_server.",
     )
     powerdns_api: str = _setting(
         "",

@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS relay (login TEXT PRIMARY KEY, version INTEGER NOT NU
 CREATE TABLE IF NOT EXISTS login (login TEXT PRIMARY KEY, address TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS login_address ON login (address);
 CREATE TABLE IF NOT EXISTS attachment_policy (collectivite_id TEXT PRIMARY KEY, allowed TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS unscanned (until_s INTEGER NOT NULL);
 """
     + alias_routes.SCHEMA
 )
@@ -171,6 +172,21 @@ def put_held(config: Config, accounts: Collection[str]) -> None:
         if {account for (account,) in routes.execute("SELECT account FROM held")} != set(accounts):
             routes.execute("DELETE FROM held")
             routes.executemany("INSERT INTO held (account) VALUES (?)", [(one,) for one in accounts])
+
+
+def put_unscanned(config: Config, until_s: int | None) -> None:
+    """Until when (epoch seconds) incoming mail passes while rspamd is away; None: it waits."""
+    with _routes(config) as routes:
+        routes.execute("DELETE FROM unscanned")
+        if until_s is not None:
+            routes.execute("INSERT INTO unscanned (until_s) VALUES (?)", (until_s,))
+
+
+def unscanned_until_s(config: Config) -> int | None:
+    """The term that stands there, over or not."""
+    with _routes(config) as routes:
+        row = routes.execute("SELECT MAX(until_s) FROM unscanned").fetchone()
+    return None if row[0] is None else int(row[0])
 
 
 def put_quota(config: Config, *, address: str, mib: int | None) -> None:

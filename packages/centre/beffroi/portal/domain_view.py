@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 
 from beffroi.core.communes.models import Domain
-from beffroi.mail.domains import queries, records, scores, zone
+from beffroi.mail.domains import delegation, queries, records, scores, zone
 from beffroi.portal import domain_criteria, domain_words, verbs
 
 
@@ -29,7 +29,7 @@ def context(domain: Domain) -> dict[str, Any]:
         "lead": domain_words.lead(lines),
         "last": last,
         "todo": [one for one in lines if one.state in ("bad", "warn")],
-        "well": [one for one in lines if one.state in ("ok", "unknown")],
+        "well": [one for one in lines if one.state in ("ok", "unknown", "none")],
         "lost": [domain_words.label(one) for one in last.lost] if last else [],
         "records": shown,
         "keys": [
@@ -41,6 +41,26 @@ def context(domain: Domain) -> dict[str, Any]:
         "declared": queries.declared(domain.id),
         "declaration": _declaration(domain),
         "updates": bool(settings.BEFFROI.dns_update_server),
+        "name_servers": delegation.name_servers(settings.BEFFROI),
+    }
+
+
+def delegated(domain: Domain, what: str) -> dict[str, Any]:
+    """What to ask the provider for. ``what``: "zone", "noms" (names below the domain), or all records where it is
+    neither, or no name server is set."""
+    servers = delegation.name_servers(settings.BEFFROI)
+    if what not in ("zone", "noms") or not servers:
+        return {"what": ""}
+    if what == "zone":
+        asked = delegation.whole(domain.name, servers)
+    else:
+        asked = delegation.parts(domain.name, queries.plan(domain), servers)
+    cut = [one for one in asked if one.purpose is records.Purpose.DELEGATION]
+    return {
+        "what": what,
+        "cut": zone.lines(domain.name, cut),
+        "text": zone.zone_file(domain.name, cut),
+        "records": [{"line": one} for one in zone.lines(domain.name, asked)],
     }
 
 

@@ -41,6 +41,7 @@ PURPOSES = {
         "Limite qui peut émettre un certificat pour ce domaine. Gardez aussi l’autorité du site internet."
     ),
     Purpose.REPORTS: gettext_lazy("Autorise les rapports de ce domaine à nous être envoyés."),
+    Purpose.DELEGATION: gettext_lazy("Confie ce nom aux serveurs DNS du Département."),
 }
 LABELS = {
     "resolver": gettext_lazy("Résolveur"),
@@ -63,6 +64,7 @@ LABELS = {
     "srv_autodiscover": gettext_lazy("Service d’Outlook (SRV)"),
     "caa": gettext_lazy("Certificats (CAA)"),
     "domainkey": gettext_lazy("Branche des clés"),
+    "delegation": gettext_lazy("Délégation à nos serveurs DNS"),
     "dnssec": gettext_lazy("Signature du domaine (DNSSEC)"),
     "dnssec_mx": gettext_lazy("Signature du nom de notre serveur (DNSSEC)"),
     "ns_ipv6": gettext_lazy("Serveurs de noms en IPv6"),
@@ -195,6 +197,27 @@ SAID: dict[tuple[str, str], tuple[Any, Any]] = {
         gettext_lazy("Le serveur de noms dit que la branche des clés n’existe pas."),
         _HOST,
     ),
+    ("delegation", "zone"): (gettext_lazy("Tout le domaine est délégué à nos serveurs, qui répondent."), ""),
+    ("delegation", "names"): (
+        gettext_lazy("Les noms du courrier qui changent sont délégués à nos serveurs, qui répondent."),
+        "",
+    ),
+    ("delegation", "elsewhere"): (
+        gettext_lazy("Le domaine n’est pas délégué : sa zone est chez un prestataire."),
+        gettext_lazy("Rien d’obligatoire : la page du domaine dit comment le demander."),
+    ),
+    ("delegation", "mixed"): (
+        gettext_lazy("Le domaine est délégué à nos serveurs et à d’autres : les réponses peuvent différer."),
+        gettext_lazy("Faites retirer les autres serveurs de noms."),
+    ),
+    ("delegation", "part"): (
+        gettext_lazy("Une partie seulement des noms est déléguée à nos serveurs."),
+        gettext_lazy("Demandez au prestataire les lignes NS qui manquent."),
+    ),
+    ("delegation", "lame"): (
+        gettext_lazy("La délégation mène à nos serveurs, mais l’un d’eux ne tient pas cette zone."),
+        gettext_lazy("C’est au Département de l’y créer : des courriels peuvent être refusés d’ici là."),
+    ),
     ("dnssec", "absent"): (gettext_lazy("Les réponses pour ce domaine ne sont pas signées."), _HOST),
     ("dnssec", "not_validated"): (
         gettext_lazy("Le domaine est signé, mais ce résolveur ne vérifie pas la signature."),
@@ -265,6 +288,7 @@ STATES = {
     "warn": "domain_warn",
     "bad": "domain_bad",
     "unknown": "domain_unknown",
+    "none": "domain_open",
 }
 """Keys of ``words.STATES``."""
 MARKS = {
@@ -272,6 +296,7 @@ MARKS = {
     "warn": gettext_lazy("à revoir"),
     "bad": gettext_lazy("faux"),
     "unknown": "?",
+    "none": "-",
 }
 DMARC = {
     "none": gettext_lazy("Surveiller (none)"),
@@ -292,7 +317,7 @@ KEY_STATES = {
 
 @dataclass(frozen=True)
 class Line:
-    """One result in words. ``state``: ok, warn, bad, unknown; ``tag``: a key of ``words.STATES``."""
+    """One result in words. ``state``: ok, warn, bad, unknown, none; ``tag``: a key of ``words.STATES``."""
 
     item: str
     label: str
@@ -322,7 +347,7 @@ def lines(items: Iterable[tuple[str, Sequence[str]]]) -> list[Line]:
     for item, (state, text) in items:
         code, _sep, seen = text.partition("|")
         found.append(line(item, state, code, seen))
-    order = ("bad", "warn", "unknown", "ok")
+    order = ("bad", "warn", "unknown", "none", "ok")
     return sorted(found, key=lambda one: order.index(one.state) if one.state in order else 2)
 
 

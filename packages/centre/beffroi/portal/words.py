@@ -97,6 +97,7 @@ STATES = {
     "domain_ok": (gettext_lazy("En ordre"), "good", "circle-check"),
     "domain_warn": (gettext_lazy("À améliorer"), "warn", "circle-dot"),
     "domain_bad": (gettext_lazy("À corriger"), "bad", "triangle-alert"),
+    "domain_open": (gettext_lazy("Non choisi"), "quiet", "info"),
     "domain_unknown": (gettext_lazy("Pas vérifié"), "quiet", "info"),
     "criterion_met": (gettext_lazy("Rempli"), "good", "circle-check"),
     "criterion_missed": (gettext_lazy("Manqué"), "warn", "circle-dot"),

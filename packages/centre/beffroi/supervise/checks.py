@@ -37,6 +37,7 @@ _PUBLIC_SETTINGS = (
     "imap_port",
     "imaps_port",
     "submission_port",
+    "submissions_port",
     "sieve_port",
 )
 

@@ -19,10 +19,13 @@ from typing import Literal
 
 import dns.exception
 import dns.flags
+import dns.message
+import dns.query
 import dns.resolver
 
 Status = Literal["found", "absent", "no_name", "unanswered"]
 QUESTION_S = 4.0
+SERVER_S = 2.0
 BUDGET_S = 45.0
 CONNECT_S = 8.0
 _POLICY_BYTES = 64 * 1024
@@ -82,6 +85,16 @@ class Asker:
         else:
             rows = tuple(one.to_text() for one in answer)
         return Answer("found", rows, end, authentic)
+
+    def ask_server(self, address: str, port: int, name: str, kind: str) -> dns.message.Message | None:
+        """What one name server says of itself, without recursion; None where it says nothing."""
+        if time.monotonic() >= self._until:
+            return None
+        query = dns.message.make_query(f"{name}.", kind, flags=0)
+        try:
+            return dns.query.udp_with_fallback(query, address, timeout=SERVER_S, port=port)[0]
+        except (OSError, EOFError, dns.exception.DNSException, ValueError):
+            return None
 
     def addresses(self, name: str) -> set[str]:
         return {row for kind in ("A", "AAAA") for row in self.ask(name, kind).rows}

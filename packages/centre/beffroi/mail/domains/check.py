@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from beffroi.mail.domains import asking, meeting, records, rpki, site
+from beffroi.mail.domains import asking, delegation, meeting, records, rpki, site
 from beffroi.mail.domains import declared as declarations
 from beffroi.mail.domains.asking import Answer, Asker
 from beffroi.mail.domains.records import Purpose, Record
@@ -27,7 +27,8 @@ class Subject:
     """What is checked. ``waiting``: selectors of keys that do not sign yet. ``smtp_port``: of our server, where the
     check meets it. ``authorities``: a file of certificates to trust besides the public ones (laboratory). ``way``:
     to the website, which is left out without it. ``declared``: to Service-Public, for enrolled domains; ``country``:
-    where our servers stand. ``dns_port``, ``private``: of name servers in a laboratory."""
+    where our servers stand; ``name_servers``: that a domain may be delegated to; ``dns``: the way to name servers, the
+    internet's without it. ``dns_port``, ``private``: of name servers in a laboratory."""
 
     domain: str
     servers: records.Servers
@@ -42,6 +43,8 @@ class Subject:
     routing: rpki.Sources = field(default_factory=rpki.Sources)
     dns_port: int = 53
     private: bool = False
+    name_servers: tuple[str, ...] = ()
+    dns: delegation.Way | None = None
 
 
 def check(subject: Subject, asker: Asker) -> list[Result]:
@@ -53,7 +56,10 @@ def check(subject: Subject, asker: Asker) -> list[Result]:
         return [Result("resolver", "unknown", "unanswered", asker.address)]
     planned = records.plan(subject.domain, subject.servers, subject.choices, subject.keys)
     found = [_clip(one) for one in _records(subject, asker, planned)]
-    return [*found, *(_clip(one) for one in _around(subject, asker))]
+    return [
+        *found,
+        *(_clip(one) for one in (*_delegation(subject, asker, planned), *_around(subject, asker))),
+    ]
 
 
 def _clip(one: Result) -> Result:
@@ -290,6 +296,16 @@ def _policy(subject: Subject, asker: Asker) -> Result:
         return Result("mta_sts_policy", state, problem, "", wanted)
     good = text.splitlines() == wanted.splitlines()
     return Result("mta_sts_policy", "ok" if good else "bad", "ok" if good else "differs", text, wanted)
+
+
+def _delegation(subject: Subject, asker: Asker, planned: Sequence[Record]) -> Iterator[Result]:
+    if subject.name_servers:
+        names = {one.name: None for one in delegation.delegable(subject.domain, planned)}
+        found = delegation.look(
+            subject.domain, names, subject.name_servers, asker, subject.dns or delegation.Way()
+        )
+        wanted = " / ".join(subject.name_servers)
+        yield Result("delegation", found.state, found.code, found.seen, wanted)
 
 
 def _around(subject: Subject, asker: Asker) -> Iterator[Result]:

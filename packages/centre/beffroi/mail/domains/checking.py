@@ -9,7 +9,7 @@ from django.conf import settings
 from beffroi.core.communes.models import Domain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.config import Config
-from beffroi.mail.domains import actions, check, queries, rpki, scores, site
+from beffroi.mail.domains import actions, check, delegation, queries, rpki, scores, site
 from beffroi.mail.domains.asking import BUDGET_S, Asker
 from beffroi.mail.domains.models import DkimKey, DomainCheck
 from beffroi.mail.domains.records import Choices
@@ -52,6 +52,7 @@ def subject(name: str, config: Config, *, enrolled: bool = True) -> check.Subjec
         declared=queries.declared(domain.id) if domain else None,
         country=config.mail_country,
         routing=rpki.Sources(config.rpki_payloads, config.rpki_origins),
+        name_servers=delegation.name_servers(config),
     )
 
 

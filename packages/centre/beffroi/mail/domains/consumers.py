@@ -16,7 +16,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.certificates import wanting
-from beffroi.mail.domains import actions, checking, queries, update
+from beffroi.mail.domains import actions, checking, delegation, queries, update
 from beffroi.mail.domains.models import DkimKey
 
 SYSTEM = Actor.system("mail-domains")
@@ -58,6 +58,23 @@ def publish_own(event: Event) -> None:
     domain = Domain.objects.filter(pk=event.payload["domain_id"]).first()
     if domain is not None and config.dns_update_server and config.mail_dkim_zone:
         update.apply(update.server(config), queries.own_records(domain))
+
+
+@consumer(
+    name="mail.delegated_zone",
+    kinds=("mail:dkim_changed", "mail:domain_changed"),
+    group="sources",
+    atomic=False,
+)
+def publish_delegated(event: Event) -> None:
+    """Where the last check saw the delegation, what is below the domain follows. MX and SPF move mail: a person's."""
+    config = settings.BEFFROI
+    domain = Domain.objects.filter(pk=event.payload["domain_id"]).first()
+    if domain is None or not config.dns_update_server or not queries.is_delegated(domain.id):
+        return
+    planned = delegation.delegable(domain.name, queries.plan(domain))
+    update.apply(update.server(config), planned)
+    actions.note_published(actor=SYSTEM, domain=domain, server=config.dns_update_server, count=len(planned))
 
 
 @consumer(

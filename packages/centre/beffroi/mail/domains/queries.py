@@ -33,6 +33,7 @@ def servers(config: Config) -> records.Servers:
         front_port=config.portal_port,
         imaps_port=config.imaps_port,
         submission_port=config.submission_port,
+        submissions_port=config.submissions_port,
         sieve_port=config.sieve_port,
         spf=_spf(config),
         reports=config.reports_address,
@@ -127,6 +128,12 @@ def signing_keys(config: Config) -> Iterator[SigningKey]:
 
 def last_check(domain_id: str) -> DomainCheck | None:
     return DomainCheck.objects.filter(domain_id=domain_id).order_by("-day").first()
+
+
+def is_delegated(domain_id: str) -> bool:
+    """The last check saw the delegation to the Département's name servers in place."""
+    last = last_check(domain_id)
+    return last is not None and last.items.get("delegation", [""])[0] == "ok"
 
 
 def history(domain_id: str) -> list[DomainCheck]:

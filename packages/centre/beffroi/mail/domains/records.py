@@ -40,6 +40,7 @@ class Purpose(StrEnum):
     SRV_AUTODISCOVER = "srv_autodiscover"
     CAA = "caa"
     REPORTS = "reports"
+    DELEGATION = "delegation"
 
 
 ESSENTIAL = frozenset({Purpose.MX, Purpose.SPF, Purpose.DKIM, Purpose.DMARC})

@@ -88,6 +88,25 @@ def apply(target: Server, records: Sequence[Record]) -> list[str]:
     return list(by_zone)
 
 
+def held(target: Server, records: Iterable[Record]) -> list[Record]:
+    """Those of which this server holds the zone: all of a domain, or the names below it that are delegated.
+
+    Errors: UpdateRefused (it holds none), UpdateUnanswered.
+    """
+    found = []
+    problem = UpdateRefused("it holds no zone of this domain")
+    for one in records:
+        try:
+            _zone_of(target, one.name)
+        except UpdateRefused as error:
+            problem = error
+        else:
+            found.append(one)
+    if not found:
+        raise problem
+    return found
+
+
 def _send(target: Server, zone: str, records: Iterable[Record]) -> None:
     message = _message(target, zone)
     for (name, kind), group in groupby(sorted(records, key=lambda one: one.key), key=lambda one: one.key):

@@ -4,7 +4,8 @@ Purpose: receive mail for the collectivités' mailboxes, refuse the rest, hand o
          signed-in people send (``engines.outgoing``).
 Process: master as root, its daemons as ``postfix``; the files are written by the supervisor.
 Hostile: every SMTP client and every message; Postfix and rspamd meet them, no Python does.
-Fails:   closed for relaying and unknown recipients; with a temporary refusal when rspamd is away.
+Fails:   closed for relaying and unknown recipients; with a temporary refusal when rspamd is away, but for a term
+         (``engines.unscanned``).
 Source:  postconf(5), SMTPD_PROXY_README, MILTER_README.
 """
 
@@ -21,11 +22,23 @@ from cryptography.hazmat.primitives import hashes
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.process import Process
 from beffroi.mail import alias_routes, tokens
-from beffroi.mail.engines import layout, outgoing, pools, probes
+from beffroi.mail.engines import layout, outgoing, pools, probes, unscanned
 from beffroi.mail.reports import values
 from beffroi.mail.sending import policies
 
 REPORTS_SERVICE = "beffroi-reports"
+_SIGNED_IN = (
+    "{ smtpd_reject_footer = %s }",
+    "smtpd_tls_security_level=encrypt",
+    "smtpd_tls_auth_only=yes",
+    "smtpd_sasl_auth_enable=yes",
+    "smtpd_client_restrictions=permit_sasl_authenticated,reject",
+    "smtpd_sender_restrictions=reject_non_fqdn_sender,reject_authenticated_sender_login_mismatch",
+    "smtpd_relay_restrictions=permit_sasl_authenticated,reject",
+    "smtpd_recipient_restrictions=reject_non_fqdn_recipient,$beffroi_open,reject_unlisted_recipient,$beffroi_moving,"
+    "$beffroi_room,permit",
+)
+"""Policy of the services for signed-in clients."""
 _ADDRESS = re.compile(r"[a-z0-9._-]{1,64}@[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+")
 
 
@@ -65,7 +78,9 @@ def write(config: Config) -> None:
             smtp=_service(config.listen, config.smtp_port),
             submission=_service(config.listen, config.submission_port),
             filters=_service(layout.LOOPBACK, config.filters_port),
-            help=layout.sign_in_help(config),
+            submissions=_service(config.listen, config.submissions_port),
+            signed_in="\n".join(f"  -o {one}" for one in _SIGNED_IN) % layout.sign_in_help(config),
+            home=paths.postfix,
             reports=values.root(config.state),
             reports_uid=reports.uid,
             reports_gid=reports.gid,
@@ -87,6 +102,7 @@ def write(config: Config) -> None:
     )
     layout.write(etc / "doubtful", pools.doubtful_map(config), 0o644)
     layout.write(etc / "resolv.conf", outgoing.RESOLVER, 0o644)
+    unscanned.write(config, etc, paths.routes)
     _write_map(etc / "inside.cf", paths.routes, pools.inside_query(config))
     _write_map(etc / "tls-policy.cf", policies.path(config), policies.QUERY)
     _write_map(etc / "partners.cf", policies.path(config), policies.SENDERS_QUERY)

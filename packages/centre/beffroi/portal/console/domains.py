@@ -89,9 +89,10 @@ def _check(actor: Actor, one: Domain, _given: Mapping[str, str]) -> str:
 
 def _publish(actor: Actor, one: Domain, _given: Mapping[str, str]) -> str:
     config = settings.BEFFROI
-    planned = queries.plan(one)
     try:
-        update.apply(update.server(config), planned)
+        target = update.server(config)
+        planned = update.held(target, queries.plan(one))
+        update.apply(target, planned)
     except update.UpdateUnanswered:
         return _("Le serveur DNS ne répond pas : rien n’a été écrit. Réessayez dans une minute.")
     except (update.UpdateRefused, update.NoUpdateServer):
@@ -168,6 +169,7 @@ def letter(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
     context = {
         "place": "communes",
         **domain_view.context(one),
+        **domain_view.delegated(one, request.GET.get("delegation", "")),
         "collectivite_name": communes.access_collectivite(actor, one.collectivite_id).name,
         "today": clock.now(),
     }

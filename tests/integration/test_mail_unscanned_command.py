@@ -1,0 +1,56 @@
+"""`mail unscanned` as an administrator types it: password and code to allow it, none to end it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import pytest
+from beffroi.cli.__main__ import _mail
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.identity import totp
+from beffroi.core.identity.administrators import NewAdministrator, SignInRefused
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.mail import unscanned
+
+from tests.conftest import PASSWORD
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def typed(
+    monkeypatch: pytest.MonkeyPatch, new_administrator: NewAdministrator, config: Config
+) -> Callable[..., int]:
+    monkeypatch.setattr("beffroi.cli.person._become_python_user", lambda _config: None)
+    (config.state / "projections").mkdir(exist_ok=True)
+
+    def run(*words: str, code: str = "") -> int:
+        right = totp.code_at(new_administrator.totp_secret, clock.epoch())
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n{code or right}\n"))
+        return _mail(["unscanned", *words, "--state", str(config.state)])
+
+    return run
+
+
+def test_a_term_is_allowed_with_a_code_shown_and_ended(
+    typed: Callable[..., int], new_administrator: NewAdministrator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by = ("--by", new_administrator.record.email)
+    with pytest.raises(SignInRefused):
+        typed("allow", "--hours", "2", *by, code="000000")
+    assert unscanned.until() is None
+    with pytest.raises(SystemExit):
+        typed("allow", "--hours", "25", *by)
+    assert typed("show") == 0
+    assert "waits with its senders" in capsys.readouterr().out
+    assert typed("allow", "--hours", "2", *by) == 0
+    assert "passes while rspamd is away" in capsys.readouterr().out
+    entry = AuditEntry.objects.get(verb="mail:unscanned:allowed")
+    assert (entry.actor_id, entry.details) == (new_administrator.record.id, '{"hours":2}')
+    with clock.shifted(2 * 3600 + 1):
+        assert unscanned.until() is None, "it ends by itself"
+    assert typed("stop") == 0
+    assert unscanned.until() is None
+    assert AuditEntry.objects.filter(verb="mail:unscanned:stopped").exists()
