@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from beffroi.core.communes.models import Domain
 from beffroi.mail.domains import delegation, queries, records, scores, zone
@@ -66,7 +67,11 @@ def delegated(domain: Domain, what: str) -> dict[str, Any]:
 
 def _declaration(domain: Domain) -> dict[str, Any] | None:
     entry = queries.declaration(domain.id)
-    return {"at": entry.at, "by": verbs.actor(entry.actor_kind, entry.actor_id)} if entry else None
+    if entry is None:
+        return None
+    # A commune reads this too: which of the Département's administrators it was is for the audit log.
+    person = entry.actor_kind == "person"
+    return {"at": entry.at, "by": verbs.actor("person", entry.actor_id) if person else _("le Département")}
 
 
 def _scores(domain: Domain, items: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
