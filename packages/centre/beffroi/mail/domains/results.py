@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Result:
-    """``item``: stable name; ``state``: ok, warn, bad, unknown, or none (not chosen, no fault); ``code``: why; ``seen``, ``wanted``: texts."""
+    """``item``: stable name; ``state``: ok, warn, bad, unknown, or none (not chosen, no fault); ``code``: why;
+    ``seen``, ``wanted``: texts."""
 
     item: str
     state: str
