@@ -12,7 +12,8 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail.domains import actions, queries, records, zone
 from beffroi.mail.domains.models import MailDomain
-from django.test import Client
+from django.conf import settings as conf
+from django.test import Client, override_settings
 
 from tests.conftest import Commune
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
@@ -168,7 +169,7 @@ def test_thunderbird_finds_its_settings(domain: Domain, path: str) -> None:
     assert provider.findtext("domain") == "beaune.test"
     assert provider.findtext("incomingServer/hostname") == "mx.beffroi.test"
     assert provider.findtext("incomingServer/port") == "2993"
-    assert provider.findtext("outgoingServer/port") == "2587"
+    assert provider.findtext("outgoingServer/port") == "2465"
     assert "sessionid" not in answer.cookies
     assert not answer.cookies
 
@@ -208,21 +209,21 @@ def test_the_referent_declares_and_the_criteria_are_shown_one_by_one(domain: Dom
 
 
 def test_delegation_is_offered_with_two_letters_and_lines_to_copy(
-    domain: Domain, administrator: Actor, settings: object, beaune: Commune
+    domain: Domain, administrator: Actor, beaune: Commune
 ) -> None:
     letter = f"/domaines/{domain.id}/lettre/"
-    with_servers = replace(settings.BEFFROI, dns_name_servers="ns1.dept.test ns2.dept.test")  # type: ignore[attr-defined]
+    servers = override_settings(BEFFROI=replace(conf.BEFFROI, dns_name_servers="ns1.dept.test ns2.dept.test"))
     with on_listener("console"):
         client = console_client(administrator.id)
         assert "Déléguer" not in text(client.get(f"/domaines/{domain.id}/")) + text(client.get(letter))
         assert "serveurs de noms" not in text(client.get(f"{letter}?delegation=zone")), "no server, no letter"
-        settings.BEFFROI = with_servers  # type: ignore[attr-defined]
-        assert "ns1.dept.test, ns2.dept.test" in text(client.get(f"/domaines/{domain.id}/"))
-        whole = text(client.get(f"{letter}?delegation=zone"))
-        names = text(client.get(f"{letter}?delegation=noms"))
-        assert "Déléguer tout le domaine" in text(client.get(letter))
+        with servers:
+            assert "ns1.dept.test, ns2.dept.test" in text(client.get(f"/domaines/{domain.id}/"))
+            whole = text(client.get(f"{letter}?delegation=zone"))
+            names = text(client.get(f"{letter}?delegation=noms"))
+            assert "Déléguer tout le domaine" in text(client.get(letter))
     assert "@\t3600\tIN\tNS\tns1.dept.test." in whole and "v=spf1" not in whole and "(DNSSEC)" in whole
     assert "_dmarc\t3600\tIN\tNS\tns2.dept.test." in names and "v=spf1" in names
     assert "v=DMARC1" not in names and "v=DKIM1" not in names, "ours to write"
-    settings.BEFFROI = with_servers  # type: ignore[attr-defined]
-    assert "délégué aux serveurs DNS" in text(portal_client(beaune.referent_membership).get("/domaines/"))
+    with servers:
+        assert "délégué aux serveurs DNS" in text(portal_client(beaune.referent_membership).get("/domaines/"))
