@@ -239,10 +239,10 @@ class _Office:
         return float(count / answer["took_s"])
 
     def withdrawal(self) -> list[Row]:
-        hit = 3 * self.count // 10
+        each = min(30, 3 * self.count // 10)
+        hit = 3 * self.count // 10 // each * each
         self.say(f"a lure to {hit} of {self.count} mailboxes, and its withdrawal")
         link = LURE.format(int(time.time()))
-        each = min(30, hit)
         before = self._recorded()
         self._send("lure", hit // each, each=each, link=link)
         began = time.monotonic()
