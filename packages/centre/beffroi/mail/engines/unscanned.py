@@ -32,18 +32,22 @@ def _id() -> str:
     return " || ".join(["'msg_'", *moment, *[_digit("random() & 31")] * 16])
 
 
+def _at_an(address: str, result: str) -> str:
+    return f"SELECT CASE WHEN {_OPEN} THEN {result} ELSE 'DUNNO' END WHERE {address}"
+
+
 def write(config: Config, etc: Path, routes: Path) -> None:
     """Write the maps, for root alone: their readers open them before they give root up."""
     name = _secret_name(config)
     milter = f"{{ inet:127.0.0.1:{config.rspamd_proxy_port}, default_action=accept }}"
     # Postfix looks for the client's name first, which is "unknown" (smtpd_peername_lookup = no).
     address = "'%s' GLOB '*[.:]*'"
-    for file, result, where in (
-        ("unscanned-milter.cf", f"'{milter}'", "'%s' <> ''"),
-        ("unscanned-id.cf", f"'PREPEND {name}-Id: ' || {_id()}", address),
-        ("unscanned-mark.cf", f"'PREPEND {name}-Unchecked: yes; ip=' || '%s'", address),
+    # DUNNO: Postfix does not go on to ask for the networks of an address.
+    for file, query in (
+        ("unscanned-milter.cf", f"SELECT '{milter}' WHERE '%s' <> '' AND {_OPEN}"),
+        ("unscanned-id.cf", _at_an(address, f"'PREPEND {name}-Id: ' || {_id()}")),
+        ("unscanned-mark.cf", _at_an(address, f"'PREPEND {name}-Unchecked: yes; ip=' || '%s'")),
     ):
-        query = f"SELECT {result} WHERE {where} AND {_OPEN}"
         layout.write(etc / file, f"dbpath = {routes}\nquery = {query}\n", 0o600)
     checks = f"/^{name}-(Id|Unchecked): (.*)/ REPLACE X-Beffroi-$1: $2\n/^X-Beffroi-/ IGNORE\n"
     layout.write(etc / "door-headers", checks, 0o600)
