@@ -30,7 +30,7 @@ SECRET = base64.b64encode(b"k" * 32).decode()
 _KNOT = """
 server:
     rundir: "{home}"
-    listen: [{address}@{port}, "::1@{port}"]
+    listen: [{listen}]
 log:
   - target: stderr
     any: warning
@@ -127,8 +127,8 @@ def authority(
         (home / f"{name}.zone").write_text(head + lines)
     text = _KNOT.format(
         home=home,
-        address=address,
-        port=KNOT_PORT,
+        # A second server beside it has an IPv4 address of its own.
+        listen=f"{address}@{KNOT_PORT}" + (f', "::1@{KNOT_PORT}"' if address == ADDRESS else ""),
         key=KEY_NAME,
         secret=SECRET,
         signing="on" if signed else "off",
