@@ -61,6 +61,7 @@ CATEGORIES = {
     "doubted_senders": gettext_lazy("Comptes qui ont été douteux"),
     "probe_runs": gettext_lazy("Courriels de contrôle du centre"),
     "relay_days": gettext_lazy("Envois des copieurs par le relais du boîtier, par jour"),
+    "answered_slots": gettext_lazy("Réponses aux envois, par boîte et cinq minutes"),
     "relay_requests": gettext_lazy("Demandes de relais pour les copieurs, une fois répondues"),
     "restores": gettext_lazy("Demandes de restauration de courriels"),
     "events": gettext_lazy("Événements internes"),
