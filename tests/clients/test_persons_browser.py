@@ -154,7 +154,7 @@ def test_the_departement_begins_a_commune_with_a_code(
     page.fill("#id_code_password", "000000")
     press(page, "Donner un mot de passe")
     assert page.evaluate("document.activeElement.id") == "id_code_password"
-    inspect(page, "pc-mot-de-passe-refuse")
+    inspect(page, "pc-mot-de-passe-refuse", status=403)
     page.fill("#id_code_password", totp.code_at(new_administrator.totp_secret, clock.epoch() + 30))
     press(page, "Donner un mot de passe")
     assert len(page.inner_text(".secret")) == 19

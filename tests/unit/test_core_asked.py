@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -41,7 +42,8 @@ def ask(path: Path, request: bytes) -> list[dict[str, Any]]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(20)
         connection.connect(str(path))
-        connection.sendall(request)
+        with contextlib.suppress(BrokenPipeError):  # refused before it asked
+            connection.sendall(request)
         with connection.makefile("rb") as lines:
             return [json.loads(line) for line in lines]
 
