@@ -15,6 +15,7 @@ from django.core import signing
 
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound
+from beffroi.lib.ids import is_id
 from beffroi.mail.held.models import HeldMail
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people.models import Member
@@ -48,7 +49,8 @@ def make_for(row: HeldMail, mailbox: Mailbox) -> str:
 
 def read_one(text: str) -> HeldMail:
     """In whatever state it is by now. Errors: NotFound."""
-    row = HeldMail.objects.filter(pk=text.partition(":")[0]).first()
+    name = text.partition(":")[0]
+    row = HeldMail.objects.filter(pk=name).first() if is_id(name, "hld") else None
     mailbox = Mailbox.objects.filter(pk=row.mailbox_id, closed_at=None).first() if row is not None else None
     if row is None or mailbox is None or not _readers(mailbox):
         raise NotFound("link")
