@@ -244,7 +244,7 @@ class _Office:
         self.say(f"a lure to {hit} of {self.count} mailboxes, and its withdrawal")
         link = LURE.format(int(time.time()))
         before = self._recorded()
-        self._send("lure", hit // each, each=each, link=link)
+        self._send("lure", hit // each, each=each, link=link, recipients=self.addresses[:hit])
         began = time.monotonic()
         self._wait_for_record(before + hit)
         record_ms = round(1000 * (time.monotonic() - began))
