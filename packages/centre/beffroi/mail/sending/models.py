@@ -154,6 +154,7 @@ class AnsweredSlot(models.Model):
     for good, and of these unknown to their server. Numbers; kept for a day."""
 
     SLOT = timedelta(minutes=5)
+    """Divides an hour."""
 
     mailbox_id = reference()
     at = models.DateTimeField(db_index=True)

@@ -28,7 +28,8 @@ def count_answers(
     """Add what ``answers`` counted, within the transaction of its caller; return whose recipients were unknown. A
     sender without a mailbox counts nowhere."""
     today = now.date()
-    slot = now.replace(minute=now.minute // 5 * 5, second=0, microsecond=0)
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    slot = hour + (now - hour) // AnsweredSlot.SLOT * AnsweredSlot.SLOT
     for exit_, provider, how, n in lanes:
         row, _ = LaneDay.objects.get_or_create(exit=exit_, provider=provider, day=today)
         rows = LaneDay.objects.filter(pk=row.pk)

@@ -65,15 +65,16 @@ def access_alarm(actor: Actor, alarm_id: str) -> SendingAlarm:
 
 def held_mailboxes() -> set[str]:
     """Mailboxes whose app passwords rest. For the projections."""
-    rows = SendingAlarm.objects.filter(closed_at=None).exclude(contained_at=None)
-    return set(rows.values_list("mailbox_id", flat=True))
+    return set(_contained().values_list("mailbox_id", flat=True))
 
 
 def held_alarms() -> dict[str, SendingAlarm]:
     """Why each of them rests: mailbox -> its open alarm."""
-    return {
-        one.mailbox_id: one for one in SendingAlarm.objects.filter(closed_at=None).exclude(contained_at=None)
-    }
+    return {one.mailbox_id: one for one in _contained()}
+
+
+def _contained() -> QuerySet[SendingAlarm]:
+    return SendingAlarm.objects.filter(closed_at=None).exclude(contained_at=None)
 
 
 def held_accounts() -> set[str]:
