@@ -124,6 +124,12 @@ def find(address: str, beffroi_id: str, folder: str = "*") -> Command:
     return "fetch", {"user": address, "field": ["mailbox", "uid", "flags"], "query": query}
 
 
+def text(address: str, beffroi_id: str, folder: str = "*") -> Command:
+    """Whole copies of a message; "*" as in ``find``."""
+    query = ["mailbox", folder, "header", ID_HEADER, beffroi_id]
+    return "fetch", {"user": address, "field": ["text"], "query": query}
+
+
 def move(address: str, beffroi_id: str, source: str, destination: str) -> Command:
     """Flags, received date and encryption stay as they are."""
     query = ["mailbox", source, "header", ID_HEADER, beffroi_id]

@@ -271,8 +271,7 @@ def _rescan(engine: Doveadm, copies: Sequence[tuple[str, str]]) -> None:
 
 def _rescan_one(engine: Doveadm, key: str, address: str, beffroi_id: str) -> None:
     """In a thread of its own: no database here."""
-    query = ["mailbox", "*", "header", doveadm.ID_HEADER, beffroi_id]
-    answer = engine.run([("fetch", {"user": address, "field": ["text"], "query": query})])[0]
+    answer = engine.run([doveadm.text(address, beffroi_id)])[0]
     if not answer:
         return
     connection = http.client.HTTPConnection(

@@ -100,17 +100,7 @@ def teach() -> int:
 
 def _text(address: str, message_id: str) -> str | None:
     engine = Doveadm(settings.BEFFROI)
-    commands: list[doveadm.Command] = [
-        (
-            "fetch",
-            {
-                "user": address,
-                "field": ["text"],
-                "query": ["mailbox", folder, "header", doveadm.ID_HEADER, message_id],
-            },
-        )
-        for folder in ("*", engine.quarantine)
-    ]
+    commands = [doveadm.text(address, message_id, folder) for folder in ("*", engine.quarantine)]
     rows = [row for answer in engine.run(commands) for row in answer or ()]
     return rows[0].get("text") if rows else None
 
