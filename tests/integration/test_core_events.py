@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ from beffroi.core.events import registry, retention, run_forever, run_pending, r
 from beffroi.core.events.models import ConsumerCursor, OutboxEvent, ParkedEvent
 from beffroi.core.events.outbox import publish
 from beffroi.core.events.registry import ConsumerNameTaken, Event, consumer, periodic
-from beffroi.core.events.running import PARK_AFTER
+from beffroi.core.events.running import PARK_AFTER, TURN_S
 from beffroi.core.identity.models import Person
 from beffroi.core.planes import db as planes_db
 from beffroi.core.planes import outbox as plane_outbox
@@ -187,6 +188,32 @@ def test_running_consumer_wakes_after_the_commit_and_runs_its_timers(running: Ca
     assert ticked.wait(PATIENCE_S)
     tell(1)
     assert arrived.wait(PATIENCE_S)
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_backlog_of_one_consumer_holds_up_no_other(running: Callable[[], None]) -> None:
+    before: list[int] = []
+    urgent, through = threading.Event(), threading.Event()
+
+    @consumer(name="tests.a_slow", kinds=("test:told",), group=GROUP)
+    def slow(event: Event) -> None:
+        time.sleep(TURN_S / 5)
+        if not urgent.is_set():
+            before.append(event.payload["number"])
+        if event.payload["number"] == 99:
+            through.set()
+
+    @consumer(name="tests.b_urgent", kinds=("test:urgent",), group=GROUP)
+    def quick(event: Event) -> None:
+        urgent.set()
+
+    for number in range(100):
+        tell(number)
+    tell(0, "test:urgent")
+    running()
+    assert urgent.wait(PATIENCE_S)
+    assert 0 < len(before) < 50
+    assert through.wait(PATIENCE_S), "and the backlog is taken to its end"
 
 
 @pytest.mark.usefixtures("committed")

@@ -13,7 +13,7 @@ from beffroi.lib.ids import new_id
 from beffroi.mail import actions, holding, remediation
 from beffroi.mail.gate.facts import Facts, Link, observations
 from beffroi.mail.gate.rules import judge
-from beffroi.mail.models import Mailbox, MailDelivery, MailObservation
+from beffroi.mail.models import Mailbox, MailDelivery, MailObservation, RemediationJob
 from beffroi_protocol.indicators import normalise
 from beffroi_protocol.messages import Action, Batch, Entry
 from beffroi_protocol.table import DecisionTable
@@ -153,6 +153,37 @@ def test_a_request_that_nobody_answered_in_time_can_be_made_again(
         again = actions.request_remediation(actor=administrator, job=job)
         approvals.approve(actor=Actor("administrator", "adm_2", None, "administrator"), approval=again)
     assert (first.id != again.id, again.state) == (True, "granted")
+
+
+def test_a_delivery_taken_before_its_decision_opens_the_whole_withdrawal(
+    beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remediation, "FREE_MESSAGES", 2)
+    first, *_ = [arrive(beaune, CLIENTS[0]) for _ in range(3)]
+    decide("ip", CLIENTS[0], communes=1)
+    box = Mailbox.objects.get()
+    [job] = remediation.add_late([(first.id, box.id)])
+    assert (job.items.count(), job.state) == (3, "waiting"), (
+        "its reach is that of all copies, not of the late ones"
+    )
+
+
+def test_a_withdrawal_that_was_done_goes_on_with_what_came_since(
+    beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[int] = []
+    monkeypatch.setattr(remediation, "run", lambda job: runs.append(job.items.count()))
+    arrive(beaune, CLIENTS[0])
+    decision = decide("ip", CLIENTS[0])
+    job = remediation.withdraw(decision.id)
+    assert job is not None
+    job.items.update(state="moved")
+    RemediationJob.objects.update(state="done")
+    remediation.withdraw(decision.id)
+    assert runs == [1], "nothing is left to do"
+    arrive(beaune, CLIENTS[0])
+    remediation.withdraw(decision.id)
+    assert (runs, RemediationJob.objects.get().state) == ([1, 2], "running")
 
 
 def test_a_sketch_takes_nothing_back(beaune: Commune) -> None:

@@ -29,6 +29,7 @@ from beffroi.mail.models import Mailbox, MailDelivery, RemediationItem, Remediat
 
 _ACTOR = Actor.system("remediation")
 _Item, _Job = RemediationItem.State, RemediationJob.State
+_OPEN = (_Item.PENDING, _Item.FOUND)
 FREE_MESSAGES = 100
 FREE_SHARE = 0.005
 SHARE_DAYS = 30
@@ -58,30 +59,43 @@ def withdraw(decision_id: str) -> RemediationJob | None:
     if not copies:
         return None
     job = _open(decision, copies)
-    if job.state == _Job.RUNNING:
-        run(job)
+    _go_on(job)
     return job
 
 
 @transaction.atomic
-def _open(decision: Decision, copies: list[MailDelivery]) -> RemediationJob:
+def _open(decision: Decision, copies: Sequence[MailDelivery]) -> RemediationJob:
+    """The decision's job, with these copies in it. Its reach is judged once, when it is made: on all copies that are on
+    record then."""
+    found = RemediationJob.objects.select_for_update().filter(
+        decision_id=decision.id, direction=RemediationJob.Direction.WITHDRAW
+    )
+    rows = [(one.message_id, one.mailbox_id, one.collectivite_id) for one in copies]
+    job = found.first()
+    if job is not None:
+        _add_items(job, rows)
+        return job
     waits = needs_second_person(decision, len(copies))
-    job, made = RemediationJob.objects.select_for_update().get_or_create(
+    job = RemediationJob.objects.create(
         decision_id=decision.id,
         direction=RemediationJob.Direction.WITHDRAW,
-        defaults={
-            "campaign_id": decision.campaign_id,
-            "state": _Job.WAITING if waits else _Job.RUNNING,
-        },
+        campaign_id=decision.campaign_id,
+        state=_Job.WAITING if waits else _Job.RUNNING,
     )
-    _add_items(job, ((c.message_id, c.mailbox_id, c.collectivite_id) for c in copies))
-    if made:
-        _record(job, "requested" if waits else "started", copies=len(copies))
-        if waits:
-            publish(
-                "remediation:waiting", {"job_id": job.id, "decision_id": decision.id, "copies": len(copies)}
-            )
+    _add_items(job, rows)
+    _record(job, "requested" if waits else "started", copies=len(copies))
+    if waits:
+        publish("remediation:waiting", {"job_id": job.id, "decision_id": decision.id, "copies": len(copies)})
     return job
+
+
+def _go_on(job: RemediationJob) -> None:
+    """Run it where something is left to do, unless two people have to agree first, or did not."""
+    reopened = job.state == _Job.DONE and job.items.filter(state__in=_OPEN).exists()
+    if reopened:
+        RemediationJob.objects.filter(pk=job.pk).update(state=_Job.RUNNING)
+    if reopened or job.state == _Job.RUNNING:
+        run(job)
 
 
 def add_late(copies: Sequence[tuple[str, str]]) -> list[RemediationJob]:
@@ -101,16 +115,17 @@ def add_late(copies: Sequence[tuple[str, str]]) -> list[RemediationJob]:
 
 
 def _add_late(decision: Decision, late: list[MailDelivery]) -> RemediationJob | None:
+    if not RemediationJob.objects.filter(
+        decision_id=decision.id, direction=RemediationJob.Direction.WITHDRAW
+    ).exists():
+        return withdraw(decision.id)  # its own event comes behind these deliveries
     job = _open(decision, late)
-    if job.state in (_Job.WAITING, _Job.REFUSED):
-        return None
     # Its owner had deleted it when the decision came, and took it back since.
     wanted = {(one.message_id, one.mailbox_id) for one in late}
     absent = job.items.filter(state=_Item.ABSENT, message_id__in={message_id for message_id, _ in wanted})
     back = [one.pk for one in absent if (one.message_id, one.mailbox_id) in wanted]
     job.items.filter(pk__in=back).update(state=_Item.PENDING, attempts=0)
-    RemediationJob.objects.filter(pk=job.pk).update(state=_Job.RUNNING)
-    run(job)
+    _go_on(job)
     return job
 
 
@@ -172,7 +187,7 @@ def run(job: RemediationJob) -> None:
     engine = Doveadm(settings.BEFFROI)
     step = _restore_slice if job.direction == RemediationJob.Direction.RESTORE else _withdraw_slice
     while True:
-        items = list(job.items.filter(state__in=(_Item.PENDING, _Item.FOUND)).order_by("id")[:SLICE])
+        items = list(job.items.filter(state__in=_OPEN).order_by("id")[:SLICE])
         if not items:
             break
         addresses = dict(

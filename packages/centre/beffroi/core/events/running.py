@@ -14,6 +14,7 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.db import DatabaseError, OperationalError, close_old_connections, connection, transaction
@@ -31,6 +32,9 @@ BATCH = 200
 PARK_AFTER = 8
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
+TURN_S = 0.1
+"""So long, and to the end of the event in hand, a consumer works before the others have their turn: a decision never
+waits for somebody else's backlog."""
 log = logging.getLogger("beffroi.events")
 
 
@@ -41,7 +45,7 @@ def run_pending(group: str) -> int:
     """
     total = 0
     while True:
-        taken = sum(_drain(one) for one in _of(group))
+        taken = sum(_drain(one)[0] for one in _of(group))
         if not taken:
             return total
         total += taken
@@ -69,10 +73,13 @@ def run_forever(group: str, config: Config, *, stop: threading.Event | None = No
             seen, kinds = _news(seen)
             waiting |= {one.name: 0.0 for one in _of(group) if kinds.intersection(one.kinds)}
             for name in [name for name, moment in waiting.items() if moment <= time.monotonic()]:
+                if stopping.is_set():
+                    break
                 pause_s = _guarded(consumers[name], stopping)
-                waiting[name] = time.monotonic() + pause_s
-                if not pause_s:
+                if pause_s is None:
                     del waiting[name]
+                else:
+                    waiting[name] = time.monotonic() + pause_s
             _run_due(due)
             if not stopping.is_set():
                 moments = (*due.values(), *waiting.values())
@@ -117,14 +124,16 @@ def _run_timer(timer: Periodic) -> None:
         _heal(error)
 
 
-def _guarded(one: Consumer, stopping: threading.Event) -> float:
-    """Take the consumer's pending events; 0 when none is left, else after how many seconds to try again."""
+def _guarded(one: Consumer, stopping: threading.Event) -> float | None:
+    """Take the consumer's pending events for one turn; None when none is left, else after how many seconds to go
+    on."""
     try:
         cursor = _cursor(one)
         if cursor.retry_at and (pause_s := (cursor.retry_at - clock.now()).total_seconds()) > 0:
             return pause_s
-        _drain(one, stopping)
-        return 0.0
+        end = time.monotonic() + TURN_S
+        _, whole = _drain(one, lambda: stopping.is_set() or time.monotonic() > end)
+        return None if whole else 0.0
     except Exception as error:  # noqa: BLE001 - outermost loop of the process
         log.error("consumer %s: %s", one.name, type(error).__name__)
         _heal(error)
@@ -146,19 +155,20 @@ def _cursor(one: Consumer) -> ConsumerCursor:
     return found or ConsumerCursor.objects.get_or_create(consumer=one.name)[0]
 
 
-def _drain(one: Consumer, stopping: threading.Event | None = None) -> int:
+def _drain(one: Consumer, enough: Callable[[], bool] = lambda: False) -> tuple[int, bool]:
+    """Take pending events until none is left, or ``enough`` says so; return how many, and whether none is left."""
     taken = 0
     position = _cursor(one).position
     while True:
         rows = _after(position).filter(kind__in=one.kinds)[:BATCH]
         events = [_event(row) for row in rows]
         if not events:
-            return taken
+            return taken, True
         for event in events:
-            if stopping is not None and stopping.is_set():
-                return taken
             taken += _take(one, event)
             position = event.id
+            if enough():
+                return taken, False
 
 
 def _take(one: Consumer, event: Event) -> bool:
