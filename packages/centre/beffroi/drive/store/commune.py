@@ -1,0 +1,51 @@
+"""The drives of all collectivités of this centre: each has its directory, its metadata, its key.
+
+Purpose: opens what is asked for, keeps the most used open, closes the rest.
+Process: drive, web (look-ups and short changes).
+Layout:  STATE/drive/<collectivite_id>/metadata.db; keys and objects beside it (drive-format.md).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import Executor
+from pathlib import Path
+
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.sqlite import SqliteDatabase
+from beffroi.lib.errors import NotFound
+from beffroi.lib.ids import is_id
+
+MOST_OPEN = 200
+
+
+class Communes:
+    """``directory``: STATE/drive. ``executor`` runs the grouped commits of all."""
+
+    def __init__(self, directory: Path, executor: Executor) -> None:
+        self._directory, self._executor = directory, executor
+        self._open: OrderedDict[str, Database] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def metadata(self, collectivite_id: str) -> Database:
+        """Made at its first use. Errors: NotFound (no identifier), FormatUnknown, StoreFull, Unavailable."""
+        if not is_id(collectivite_id, "col"):
+            raise NotFound("collectivité")
+        with self._lock:
+            found = self._open.get(collectivite_id)
+            if found is None:
+                path = self._directory / collectivite_id
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                found = self._open[collectivite_id] = SqliteDatabase(path / "metadata.db", self._executor)
+            self._open.move_to_end(collectivite_id)
+            idle = [key for key in self._open if key != collectivite_id and self._open[key].is_idle()]
+            for key in idle[: max(0, len(self._open) - MOST_OPEN)]:
+                self._open.pop(key).close()
+            return found
+
+    def close(self) -> None:
+        with self._lock:
+            for database in self._open.values():
+                database.close()
+            self._open.clear()

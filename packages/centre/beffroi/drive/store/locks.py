@@ -1,0 +1,120 @@
+"""WebDAV's write locks, kept with the metadata so that all ways in know them.
+
+Source: RFC 4918, sections 6 and 7: a lock of a folder may reach everything below it (deep); who shows its
+        token changes.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import NamedTuple
+
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.model import AbsentNode, Act, Locked, Node
+
+LONGEST_S = 24 * 3600
+USUAL_S = 1800
+
+
+class Lock(NamedTuple):
+    """A row of ``dav_lock``, in this order. ``owner``: XML that the client sent, given back as it came."""
+
+    token: str
+    node: int
+    is_deep: int
+    is_shared: int
+    owner: str
+    person_id: str
+    expires_s: int
+
+
+def held(database: Reading, node_id: int, *, now_s: int) -> list[Lock]:
+    """The locks that reach a node: its own, and deep ones of the folders above it."""
+    out, above, own = [], node_id, True
+    while above:
+        for row in database.all("SELECT * FROM dav_lock WHERE node = ? AND expires_s > ?", (above, now_s)):
+            found = Lock(*row)
+            if own or found.is_deep:
+                out.append(found)
+        row_above = database.one("SELECT parent FROM node WHERE id = ?", (above,))
+        above, own = (row_above[0] if row_above else 0), False
+    return out
+
+
+def require(writing: Writing, act: Act, one: Node, *, deep: bool = False) -> None:
+    """``one`` may be changed: it is not locked, or one of its tokens was shown. ``deep``: nor anything below it.
+
+    Errors: Locked.
+    """
+    if not writing.has_locks:
+        return
+    _refuse_others(held(writing, one.id, now_s=act.now_s), act)
+    if deep:
+        for row in writing.all("SELECT * FROM dav_lock WHERE expires_s > ?", (act.now_s,)):
+            found = Lock(*row)
+            if found.token not in act.lock_tokens and _lies_below(writing, found.node, one.id):
+                raise Locked
+
+
+def _refuse_others(locks: list[Lock], act: Act) -> None:
+    if locks and not any(one.token in act.lock_tokens and one.person_id == act.person_id for one in locks):
+        raise Locked
+
+
+def _lies_below(database: Reading, node_id: int, folder: int) -> bool:
+    above = node_id
+    while above and above != folder:
+        row = database.one("SELECT parent FROM node WHERE id = ?", (above,))
+        above = row[0] if row else 0
+    return above == folder
+
+
+def lock(
+    writing: Writing, act: Act, node_id: int, *, deep: bool, shared: bool, owner: str, timeout_s: int
+) -> Lock:
+    """Errors: AbsentNode, Locked (another lock forbids this one)."""
+    if writing.one("SELECT 1 FROM node WHERE id = ?", (node_id,)) is None:
+        raise AbsentNode("file")
+    writing.run("DELETE FROM dav_lock WHERE expires_s <= ?", (act.now_s,))
+    others = held(writing, node_id, now_s=act.now_s)
+    if deep:
+        rows = writing.all("SELECT * FROM dav_lock")
+        others += [one for one in (Lock(*row) for row in rows) if _lies_below(writing, one.node, node_id)]
+    if any(not (shared and one.is_shared) for one in others):
+        raise Locked
+    made = Lock(
+        f"urn:uuid:{uuid.uuid4()}",
+        node_id,
+        int(deep),
+        int(shared),
+        owner,
+        act.person_id,
+        act.now_s + _kept(timeout_s),
+    )
+    writing.run("INSERT INTO dav_lock VALUES (?, ?, ?, ?, ?, ?, ?)", made)
+    writing.has_locks = True
+    return made
+
+
+def refresh(writing: Writing, act: Act, node_id: int, token: str, *, timeout_s: int) -> Lock:
+    """Errors: Locked (no such lock of this person reaches the node)."""
+    for one in held(writing, node_id, now_s=act.now_s):
+        if one.token == token and one.person_id == act.person_id:
+            longer = one._replace(expires_s=act.now_s + _kept(timeout_s))
+            writing.run("UPDATE dav_lock SET expires_s = ? WHERE token = ?", (longer.expires_s, token))
+            return longer
+    raise Locked
+
+
+def unlock(writing: Writing, act: Act, node_id: int, token: str) -> bool:
+    """False when this person holds no such lock that reaches the node."""
+    if not any(
+        one.token == token and one.person_id == act.person_id
+        for one in held(writing, node_id, now_s=act.now_s)
+    ):
+        return False
+    return bool(writing.run("DELETE FROM dav_lock WHERE token = ?", (token,)))
+
+
+def _kept(timeout_s: int) -> int:
+    return max(1, min(timeout_s, LONGEST_S))

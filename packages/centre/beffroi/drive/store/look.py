@@ -1,0 +1,82 @@
+"""Look-ups in the tree of one collectivité: what lies where, and how much room it takes.
+
+Rule:    nothing here changes anything; ``tree`` does. Who may see what was decided above.
+Source:  docs/internals/drive.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import LiteralString
+
+from beffroi.drive.store import names
+from beffroi.drive.store.database import Reading
+from beffroi.drive.store.model import Node
+
+NODES: LiteralString = (
+    "SELECT id, parent, name, is_folder, size_bytes, mtime_s, etag, created_s, sha1, sha256, manifest, properties"
+    " FROM node"
+)
+NO_LIMIT = -1
+
+
+def node(database: Reading, node_id: int) -> Node | None:
+    row = database.one(NODES + " WHERE id = ?", (node_id,))
+    return Node(*row) if row else None
+
+
+def root(database: Reading, name: str) -> Node | None:
+    """``name``: HOME + a person's identifier, COMMON or TRASH (``schema``)."""
+    return child(database, 0, name)
+
+
+def child(database: Reading, parent: int, name: str) -> Node | None:
+    """By its exact name; another spelling of capitals is another name here."""
+    row = database.one(NODES + " WHERE parent = ? AND folded = ?", (parent, names.folded(name)))
+    return Node(*row) if row and row[2] == name else None
+
+
+def walk(database: Reading, start: int, path: Sequence[str]) -> Node | None:
+    found = node(database, start)
+    for name in path:
+        if found is None or not found.is_folder:
+            return None
+        found = child(database, found.id, name)
+    return found
+
+
+def children(database: Reading, folder: int) -> list[Node]:
+    """In no order."""
+    return [Node(*row) for row in database.all(NODES + " WHERE parent = ?", (folder,))]
+
+
+def below(database: Reading, folder: int) -> Iterator[Node]:
+    """Everything below a folder, each after its own folder."""
+    waiting = [folder]
+    while waiting:
+        for one in children(database, waiting.pop()):
+            yield one
+            if one.is_folder:
+                waiting.append(one.id)
+
+
+def above(database: Reading, node_id: int) -> list[Node]:
+    """The node and all folders above it, up to its root."""
+    out: list[Node] = []
+    found = node(database, node_id)
+    while found is not None:
+        out.append(found)
+        found = node(database, found.parent) if found.parent else None
+    return out
+
+
+def path_of(database: Reading, node_id: int) -> str:
+    """From its root, with slashes: "a/b.pdf"; "" for a root."""
+    return "/".join(one.name for one in reversed(above(database, node_id)[:-1]))
+
+
+def room(database: Reading, root_id: int) -> tuple[int, int]:
+    """(used, limit) in bytes of a root, or of the whole collectivité with its trash (0); limit NO_LIMIT for none."""
+    sizes = database.all(NODES + (" WHERE id = ?" if root_id else " WHERE parent = ?"), (root_id,))
+    limit = database.one("SELECT limit_bytes FROM quota WHERE root = ?", (root_id,))
+    return sum(Node(*row).size_bytes for row in sizes), int(limit[0]) if limit else NO_LIMIT

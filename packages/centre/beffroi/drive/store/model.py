@@ -1,0 +1,140 @@
+"""What the drive keeps of a file, as typed values, and the errors of the store. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from beffroi.lib.errors import BeffroiError, Conflict, NotFound
+
+
+class AbsentNode(NotFound):
+    """There is no such file or folder, or it is not yours."""
+
+    code = "drive.absent"
+
+
+class ParentAbsent(Conflict):
+    """The folder that this should lie in does not exist."""
+
+    code = "drive.parent_absent"
+
+
+class NameTaken(Conflict):
+    """Something of this name is there already, perhaps with other capitals."""
+
+    code = "drive.name_taken"
+    http_status = 409
+
+
+class KindDiffers(Conflict):
+    """A folder stands where a file is meant, or a file where a folder is."""
+
+    code = "drive.kind_differs"
+
+
+class IntoItself(BeffroiError):
+    """A folder cannot be moved or copied into itself."""
+
+    code = "drive.into_itself"
+    http_status = 403
+
+
+class RootFixed(BeffroiError):
+    """This folder is part of the drive; it cannot be moved, renamed or deleted."""
+
+    code = "drive.root_fixed"
+    http_status = 403
+
+
+class Changed(BeffroiError):
+    """It was changed meanwhile; look at it again."""
+
+    code = "drive.changed"
+    http_status = 412
+
+
+class Locked(BeffroiError):
+    """Somebody has it open and locked; try again later."""
+
+    code = "drive.locked"
+    http_status = 423
+    retryable = True
+
+
+class QuotaFull(BeffroiError):
+    """There is no room left; delete something, or ask the Département for more."""
+
+    code = "drive.quota_full"
+    http_status = 507
+
+
+class StoreFull(BeffroiError):
+    """The Département's disk is full; nothing was changed."""
+
+    code = "drive.store_full"
+    http_status = 507
+    retryable = True
+
+
+@dataclass(frozen=True)
+class Act:
+    """Who changes something, from where, and when. ``device_id``: the app password, or "" for the portal."""
+
+    person_id: str
+    device_id: str
+    now_s: int
+    lock_tokens: frozenset[str] = frozenset()
+
+
+class Node(NamedTuple):
+    """One file or folder as a row of ``node``, in this order.
+
+    ``etag``: number of its last change, of a folder also of anything below it; never used twice in a collectivité.
+    ``size_bytes`` of a folder: all files below it. ``sha1``, ``sha256``: hex, "" for a folder or where unknown.
+    ``manifest``: which chunks it is made of (drive-format.md). ``properties``: JSON of WebDAV's dead properties, or "".
+    """
+
+    id: int
+    parent: int
+    name: str
+    is_folder: int
+    size_bytes: int
+    mtime_s: int
+    etag: int
+    created_s: int
+    sha1: str
+    sha256: str
+    manifest: bytes
+    properties: str
+
+
+@dataclass(frozen=True)
+class InlineChunk:
+    """A sealed chunk that is small enough to lie in the metadata."""
+
+    id: bytes
+    sealed: bytes
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a body became: its chunks lie in the objects already, or come along in ``inline``.
+
+    ``chunks``: (identifier of 32 bytes, length) in order; ``manifest`` is the same as bytes.
+    """
+
+    size_bytes: int
+    sha1: str
+    sha256: str
+    manifest: bytes
+    chunks: tuple[tuple[bytes, int], ...] = ()
+    inline: tuple[InlineChunk, ...] = field(default=())
+
+
+EMPTY = Content(
+    0,
+    "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    b"",
+)

@@ -1,0 +1,60 @@
+"""Names of files and folders: one form for all clients, and what no client may send.
+
+Hostile: every name. It is data; it never becomes part of a path on the centre's disk.
+Source:  docs/internals/drive.md, "Names".
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from beffroi.lib.errors import BeffroiError
+
+MAX_NAME_BYTES = 255
+MAX_DEPTH = 100
+_FORBIDDEN = frozenset("/\\") | {chr(code) for code in (*range(32), 127)}
+
+
+class NameRefused(BeffroiError):
+    """This name cannot be used: it is empty, longer than 255 bytes, or holds a sign that some computers refuse."""
+
+    code = "drive.name_refused"
+    http_status = 400
+
+
+class TooDeep(BeffroiError):
+    """Folders can lie at most 100 deep in one another."""
+
+    code = "drive.too_deep"
+    http_status = 400
+
+
+def normal(name: str) -> str:
+    """The name in NFC, as it is kept: macOS sends NFD, and two forms of one name would be two files.
+
+    Errors: NameRefused.
+    """
+    try:
+        kept = unicodedata.normalize("NFC", name)
+        size_bytes = len(kept.encode())
+    except UnicodeEncodeError:
+        raise NameRefused from None
+    if kept in ("", ".", "..") or size_bytes > MAX_NAME_BYTES or not _FORBIDDEN.isdisjoint(kept):
+        raise NameRefused
+    return kept
+
+
+def folded(name: str) -> str:
+    """What two names share that Windows and macOS take for one. ``name``: as ``normal`` gives it."""
+    return unicodedata.normalize("NFC", name.casefold())
+
+
+def path(text: str) -> tuple[str, ...]:
+    """The names of a path with slashes, none for the root; doubled slashes count once.
+
+    Errors: NameRefused, TooDeep.
+    """
+    names = tuple(normal(name) for name in text.split("/") if name)
+    if len(names) > MAX_DEPTH:
+        raise TooDeep
+    return names

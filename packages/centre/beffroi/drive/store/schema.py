@@ -1,0 +1,53 @@
+"""The tables of one collectivité's metadata, for both databases, and how an older form is brought forward.
+
+Source: docs/internals/drive.md, "Metadata". Numbers (node identifiers, etags, changes) all come from one counter, so
+        that none is ever used twice, also after a restore (``meta``: number).
+"""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+FORMAT = 1
+HOME, COMMON, TRASH = "home:", "common", "trash"
+"""Names of roots, rows of ``node`` with parent 0: a person's own folder, the collectivité's, and what was deleted."""
+
+TABLES: tuple[LiteralString, ...] = (
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS node (
+        id BIGINT PRIMARY KEY, parent BIGINT NOT NULL, name TEXT NOT NULL, is_folder INTEGER NOT NULL,
+        size_bytes BIGINT NOT NULL, mtime_s BIGINT NOT NULL, etag BIGINT NOT NULL, created_s BIGINT NOT NULL,
+        sha1 TEXT NOT NULL, sha256 TEXT NOT NULL, manifest {bytes} NOT NULL, properties TEXT NOT NULL,
+        folded TEXT NOT NULL, UNIQUE (parent, folded))""",
+    "CREATE INDEX IF NOT EXISTS node_sha256 ON node (sha256) WHERE sha256 <> ''",
+    """CREATE TABLE IF NOT EXISTS chunk (
+        id {bytes} PRIMARY KEY, refs BIGINT NOT NULL, length INTEGER NOT NULL, sealed {bytes}, loose_s BIGINT)""",
+    "CREATE INDEX IF NOT EXISTS chunk_loose ON chunk (loose_s) WHERE loose_s IS NOT NULL",
+    """CREATE TABLE IF NOT EXISTS version (
+        node BIGINT NOT NULL, etag BIGINT NOT NULL, size_bytes BIGINT NOT NULL, mtime_s BIGINT NOT NULL,
+        sha1 TEXT NOT NULL, sha256 TEXT NOT NULL, manifest {bytes} NOT NULL, replaced_s BIGINT NOT NULL,
+        PRIMARY KEY (node, etag))""",
+    "CREATE INDEX IF NOT EXISTS version_sha256 ON version (sha256)",
+    """CREATE TABLE IF NOT EXISTS trash (
+        node BIGINT PRIMARY KEY, parent BIGINT NOT NULL, name TEXT NOT NULL, root BIGINT NOT NULL,
+        path TEXT NOT NULL, deleted_s BIGINT NOT NULL, person_id TEXT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS trash_root ON trash (root, deleted_s)",
+    """CREATE TABLE IF NOT EXISTS upload (
+        id TEXT PRIMARY KEY, person_id TEXT NOT NULL, created_s BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS part (
+        upload TEXT NOT NULL, number INTEGER NOT NULL, size_bytes BIGINT NOT NULL, manifest {bytes} NOT NULL,
+        PRIMARY KEY (upload, number))""",
+    """CREATE TABLE IF NOT EXISTS dav_lock (
+        token TEXT PRIMARY KEY, node BIGINT NOT NULL, is_deep INTEGER NOT NULL, is_shared INTEGER NOT NULL,
+        owner TEXT NOT NULL, person_id TEXT NOT NULL, expires_s BIGINT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS dav_lock_node ON dav_lock (node)",
+    """CREATE TABLE IF NOT EXISTS change (
+        number BIGINT PRIMARY KEY, at_s BIGINT NOT NULL, kind TEXT NOT NULL, node BIGINT NOT NULL,
+        parent BIGINT NOT NULL, name TEXT NOT NULL, etag_before BIGINT NOT NULL, person_id TEXT NOT NULL,
+        device_id TEXT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS change_device ON change (device_id, at_s)",
+    "CREATE TABLE IF NOT EXISTS quota (root BIGINT PRIMARY KEY, limit_bytes BIGINT NOT NULL)",
+)
+"""``chunk``: ``sealed`` NULL lies in the objects; ``loose_s``: since when nothing refers to it (epoch seconds).
+``change``: ``parent`` and ``name`` as they were before it; of a new node, as they are. One row a change of a node, by
+its etag, kept as long as versions are: point in time, restore of what a device did, push and indexing read it."""

@@ -1,0 +1,107 @@
+"""Metadata in one SQLite file a collectivité: WAL, synchronous=FULL, one writer thread, readers beside it.
+
+Source: sqlite.org/wal.html. A commit is on disk when it returns; a kill or a power cut loses none.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import LiteralString
+
+from beffroi.drive.store.database import Database, Reading, Row, Session, prepare
+from beffroi.drive.store.model import StoreFull
+from beffroi.lib.errors import Unavailable
+
+BUSY_S = 20.0
+CACHE_KIB = 8 * 1024
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE")
+
+
+class _Connection:
+    def __init__(self, path: Path, *, reads_only: bool) -> None:
+        self.raw = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=BUSY_S, cached_statements=256
+        )
+        self.raw.execute("PRAGMA journal_mode = WAL")
+        self.raw.execute("PRAGMA synchronous = FULL")
+        self.raw.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        if reads_only:
+            self.raw.execute("PRAGMA query_only = 1")
+
+    def one(self, sql: LiteralString, parameters: Sequence[object] = ()) -> Row | None:
+        found: Row | None = self.raw.execute(sql, parameters).fetchone()
+        return found
+
+    def all(self, sql: LiteralString, parameters: Sequence[object] = ()) -> list[Row]:
+        return self.raw.execute(sql, parameters).fetchall()
+
+    def run(self, sql: LiteralString, parameters: Sequence[object] = ()) -> int:
+        return self.raw.execute(sql, parameters).rowcount
+
+    def many(self, sql: LiteralString, rows: Sequence[Sequence[object]]) -> None:
+        self.raw.executemany(sql, rows)
+
+    def begin(self) -> None:
+        self.raw.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        self.raw.execute("COMMIT")
+
+    def rollback(self) -> None:
+        if self.raw.in_transaction:
+            self.raw.execute("ROLLBACK")
+
+
+class SqliteDatabase(Database):
+    """``path``: the file, made where it is absent; its directory exists."""
+
+    def __init__(self, path: Path, executor: Executor) -> None:
+        super().__init__(executor)
+        self._path = path
+        self._readers: list[_Connection] = []
+        try:
+            self._writer = _Connection(path, reads_only=False)
+            self._writer.begin()
+            prepare(self._writer, bytes_type="BLOB")
+            self._writer.commit()
+        except sqlite3.Error as error:
+            raise self._said(error) from None
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        with self._lock:
+            self._readers_at_work += 1
+            found = self._readers.pop() if self._readers else None
+        connection: _Connection | None = None
+        try:
+            connection = found or _Connection(self._path, reads_only=True)
+            connection.raw.execute("BEGIN")
+            yield connection
+        except sqlite3.Error as error:
+            raise self._said(error) from None
+        finally:
+            if connection is not None:
+                connection.rollback()
+            with self._lock:
+                self._readers_at_work -= 1
+                if connection is not None:
+                    self._readers.append(connection)
+
+    def _session(self) -> Session:
+        return self._writer
+
+    def close(self) -> None:
+        for connection in (*self._readers, self._writer):
+            connection.raw.close()
+        self._readers.clear()
+
+    def _said(self, error: Exception) -> Exception:
+        if not isinstance(error, sqlite3.Error):
+            return error
+        if getattr(error, "sqlite_errorname", "") in _FULL:
+            return StoreFull()
+        return Unavailable("The drive's database")

@@ -1,0 +1,365 @@
+"""The tree of one collectivité: the only changes of files and folders (``look`` reads them).
+
+Rule:    each change runs inside a group (``database``): it looks first, writes then, and notes itself in ``change``.
+         Nothing is destroyed here: an overwritten content becomes a version, what is deleted goes to the trash.
+Hostile: names are normal already (``names``); who may do what was decided above (``views``), but for locks.
+Errors:  AbsentNode, ParentAbsent, NameTaken, KindDiffers, IntoItself, RootFixed, Changed, Locked, QuotaFull.
+Source:  docs/internals/drive.md.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from beffroi.drive.store import names, refs, schema
+from beffroi.drive.store.database import Writing
+from beffroi.drive.store.locks import require
+from beffroi.drive.store.look import NO_LIMIT, NODES, above, below, child, node, path_of, room, root
+from beffroi.drive.store.model import (
+    EMPTY,
+    AbsentNode,
+    Act,
+    Changed,
+    Content,
+    IntoItself,
+    KindDiffers,
+    NameTaken,
+    Node,
+    ParentAbsent,
+    QuotaFull,
+    RootFixed,
+)
+
+Kind = Literal["created", "changed", "moved", "deleted", "returned", "properties"]
+
+
+def make_root(writing: Writing, name: str, *, now_s: int) -> Node:
+    """The root of this name, made where it is absent."""
+    found = root(writing, name)
+    if found is not None:
+        return found
+    return _insert(writing, 0, name, True, EMPTY, mtime_s=now_s, now_s=now_s)
+
+
+def make_folder(writing: Writing, act: Act, parent: int, name: str, *, mtime_s: int | None = None) -> Node:
+    folder = _folder(writing, parent)
+    require(writing, act, folder)
+    _refuse_taken(writing, folder.id, name)
+    made = _insert(
+        writing,
+        folder.id,
+        name,
+        True,
+        EMPTY,
+        mtime_s=act.now_s if mtime_s is None else mtime_s,
+        now_s=act.now_s,
+    )
+    _note(writing, act, "created", made, made.etag, before=0)
+    writing.touch(folder.id)
+    return made
+
+
+def put(
+    writing: Writing,
+    act: Act,
+    parent: int,
+    name: str,
+    content: Content,
+    *,
+    mtime_s: int | None = None,
+    if_etag: int | None = None,
+    if_absent: bool = False,
+) -> tuple[Node, bool]:
+    """Write a file; return it, and whether it is new. The content before becomes a version.
+
+    ``if_etag``: only over this state of it. ``if_absent``: only where nothing is. Errors: Changed for both.
+    """
+    folder = _folder(writing, parent)
+    before = child(writing, folder.id, name)
+    if (if_etag is not None and (before is None or before.etag != if_etag)) or (
+        if_absent and before is not None
+    ):
+        raise Changed
+    mtime_s = act.now_s if mtime_s is None else mtime_s
+    if before is None:
+        require(writing, act, folder)
+        _refuse_taken(writing, folder.id, name)
+        _afford(writing, folder.id, content.size_bytes)
+        refs.add(writing, content)
+        made = _insert(writing, folder.id, name, False, content, mtime_s=mtime_s, now_s=act.now_s)
+        _note(writing, act, "created", made, made.etag, before=0)
+        writing.touch(folder.id, content.size_bytes)
+        return made, True
+    if before.is_folder:
+        raise KindDiffers("a folder has this name")
+    require(writing, act, before)
+    _afford(writing, folder.id, content.size_bytes - before.size_bytes)
+    refs.add(writing, content)
+    return _replace(writing, act, before, content, mtime_s=mtime_s), False
+
+
+def _replace(writing: Writing, act: Act, before: Node, content: Content, *, mtime_s: int) -> Node:
+    """Its references are counted already. The references of the content before go over to its version."""
+    writing.run(
+        "INSERT INTO version (node, etag, size_bytes, mtime_s, sha1, sha256, manifest, replaced_s)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            before.id,
+            before.etag,
+            before.size_bytes,
+            before.mtime_s,
+            before.sha1,
+            before.sha256,
+            before.manifest,
+            act.now_s,
+        ),
+    )
+    after = before._replace(
+        size_bytes=content.size_bytes,
+        mtime_s=mtime_s,
+        etag=writing.number(),
+        sha1=content.sha1,
+        sha256=content.sha256,
+        manifest=content.manifest,
+    )
+    writing.run(
+        "UPDATE node SET size_bytes = ?, mtime_s = ?, etag = ?, sha1 = ?, sha256 = ?, manifest = ? WHERE id = ?",
+        (after.size_bytes, mtime_s, after.etag, after.sha1, after.sha256, after.manifest, after.id),
+    )
+    _note(writing, act, "changed", before, after.etag, before=before.etag)
+    writing.touch(before.parent, after.size_bytes - before.size_bytes)
+    return after
+
+
+def move(
+    writing: Writing, act: Act, node_id: int, parent: int, name: str, *, overwrite: bool = False
+) -> tuple[Node, bool]:
+    """To another folder or name; return it, and whether nothing stood there. What stood there goes to the trash."""
+    moved, folder = _movable(writing, node_id), _folder(writing, parent)
+    if folder.id == moved.parent and name == moved.name:
+        return moved, False
+    _refuse_cycle(writing, moved, folder.id)
+    require(writing, act, moved, deep=True)
+    require(writing, act, folder)
+    fresh = _make_way(writing, act, folder.id, name, overwrite=overwrite, besides=moved.id)
+    if writing.root_of(moved.parent) != writing.root_of(folder.id):
+        _afford(writing, folder.id, moved.size_bytes)
+    after = moved._replace(parent=folder.id, name=name, etag=writing.number())
+    writing.run(
+        "UPDATE node SET parent = ?, name = ?, folded = ?, etag = ? WHERE id = ?",
+        (folder.id, name, names.folded(name), after.etag, moved.id),
+    )
+    _note(writing, act, "moved", moved, after.etag, before=moved.etag)
+    writing.moved()
+    writing.touch(moved.parent, -moved.size_bytes)
+    writing.touch(folder.id, moved.size_bytes)
+    return after, fresh
+
+
+def copy(
+    writing: Writing,
+    act: Act,
+    node_id: int,
+    parent: int,
+    name: str,
+    *,
+    overwrite: bool = False,
+    deep: bool = True,
+) -> tuple[Node, bool]:
+    """As ``move``; its chunks are shared, its versions stay with the original. ``deep`` False: a folder alone."""
+    original, folder = _existing(writing, node_id), _folder(writing, parent)
+    _refuse_cycle(writing, original, folder.id)
+    require(writing, act, folder)
+    originals = [original, *(below(writing, original.id) if deep and original.is_folder else ())]
+    size_bytes = sum(one.size_bytes for one in originals if not one.is_folder)
+    _afford(writing, folder.id, size_bytes)
+    if original.parent == folder.id and original.name == name:
+        raise NameTaken("it is the same")
+    fresh = _make_way(writing, act, folder.id, name, overwrite=overwrite)
+    copies: dict[int, int] = {}
+    first: Node | None = None
+    for one in originals:
+        kept = Content(one.size_bytes, one.sha1, one.sha256, one.manifest)
+        if not one.is_folder:
+            refs.share(writing, one.manifest)
+        made = _insert(
+            writing,
+            folder.id if first is None else copies[one.parent],
+            name if first is None else one.name,
+            bool(one.is_folder),
+            kept if not one.is_folder else EMPTY,
+            mtime_s=one.mtime_s,
+            now_s=act.now_s,
+            properties=one.properties,
+        )
+        copies[one.id] = made.id
+        first = first or made
+        _note(writing, act, "created", made, made.etag, before=0)
+        writing.touch(made.parent, one.size_bytes if not one.is_folder else 0)
+    assert first is not None
+    return first, fresh
+
+
+def delete(writing: Writing, act: Act, node_id: int, *, if_etag: int | None = None) -> None:
+    """To the trash of its root, whole."""
+    gone = _movable(writing, node_id)
+    if if_etag is not None and gone.etag != if_etag:
+        raise Changed
+    require(writing, act, gone, deep=True)
+    require(writing, act, _folder(writing, gone.parent))
+    _discard(writing, act, gone)
+
+
+def _discard(writing: Writing, act: Act, gone: Node) -> None:
+    bin_ = make_root(writing, schema.TRASH, now_s=act.now_s)
+    writing.run(
+        "INSERT INTO trash (node, parent, name, root, path, deleted_s, person_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            gone.id,
+            gone.parent,
+            gone.name,
+            writing.root_of(gone.parent),
+            path_of(writing, gone.id),
+            act.now_s,
+            act.person_id,
+        ),
+    )
+    etag, name = writing.number(), str(gone.id)
+    writing.run(
+        "UPDATE node SET parent = ?, name = ?, folded = ?, etag = ? WHERE id = ?",
+        (bin_.id, name, name, etag, gone.id),
+    )
+    _note(writing, act, "deleted", gone, etag, before=gone.etag)
+    writing.moved()
+    writing.run("DELETE FROM dav_lock WHERE node = ?", (gone.id,))
+    writing.touch(gone.parent, -gone.size_bytes)
+    writing.touch(bin_.id, gone.size_bytes)
+
+
+def set_properties(
+    writing: Writing, act: Act, node_id: int, properties: str, *, mtime_s: int | None = None
+) -> Node:
+    """``properties``: as ``Node`` says. It is a change for sync clients only where the time of change is set."""
+    before = _existing(writing, node_id)
+    require(writing, act, before)
+    after = before._replace(properties=properties)
+    if mtime_s is not None and mtime_s != before.mtime_s:
+        after = after._replace(mtime_s=mtime_s, etag=writing.number())
+        _note(writing, act, "properties", before, after.etag, before=before.etag)
+        if before.parent:
+            writing.touch(before.parent)
+    writing.run(
+        "UPDATE node SET properties = ?, mtime_s = ?, etag = ? WHERE id = ?",
+        (after.properties, after.mtime_s, after.etag, after.id),
+    )
+    return after
+
+
+def set_limit(writing: Writing, root_id: int, limit_bytes: int) -> None:
+    """``limit_bytes``: of a root, NO_LIMIT for none; root 0 stands for the whole collectivité."""
+    writing.run("DELETE FROM quota WHERE root = ?", (root_id,))
+    if limit_bytes != NO_LIMIT:
+        writing.run("INSERT INTO quota (root, limit_bytes) VALUES (?, ?)", (root_id, limit_bytes))
+
+
+# -- inside --------------------------------------------------------------------------------------------------
+
+
+def _existing(writing: Writing, node_id: int) -> Node:
+    found = node(writing, node_id)
+    if found is None:
+        raise AbsentNode("file")
+    return found
+
+
+def _movable(writing: Writing, node_id: int) -> Node:
+    found = _existing(writing, node_id)
+    if not found.parent:
+        raise RootFixed
+    return found
+
+
+def _folder(writing: Writing, node_id: int) -> Node:
+    found = node(writing, node_id)
+    if found is None or not found.is_folder:
+        raise ParentAbsent("folder")
+    return found
+
+
+def _refuse_taken(writing: Writing, parent: int, name: str) -> None:
+    if writing.one("SELECT 1 FROM node WHERE parent = ? AND folded = ?", (parent, names.folded(name))):
+        raise NameTaken("name")
+
+
+def _refuse_cycle(writing: Writing, one: Node, folder: int) -> None:
+    if one.is_folder and any(step.id == one.id for step in above(writing, folder)):
+        raise IntoItself
+
+
+def _make_way(
+    writing: Writing, act: Act, parent: int, name: str, *, overwrite: bool, besides: int | None = None
+) -> bool:
+    """Free the name in a folder; True when nothing stood there. ``besides``: a node that may hold it in other
+    capitals, for it is the one that moves."""
+    row = writing.one(NODES + " WHERE parent = ? AND folded = ?", (parent, names.folded(name)))
+    if row is None or row[0] == besides:
+        return True
+    there = Node(*row)
+    if not overwrite or there.name != name:
+        raise NameTaken("name")
+    require(writing, act, there, deep=True)
+    _discard(writing, act, there)
+    return False
+
+
+def _afford(writing: Writing, folder: int, growth_bytes: int) -> None:
+    if growth_bytes <= 0 or not writing.has_limits:
+        return
+    root_id = writing.root_of(folder)
+    for place in (root_id, 0):
+        used, limit = room(writing, place)
+        growing = writing.growing_bytes(root_id)  # of others in this group at least what is in the same root
+        if limit != NO_LIMIT and used + growing + growth_bytes > limit:
+            raise QuotaFull
+
+
+def _insert(
+    writing: Writing,
+    parent: int,
+    name: str,
+    is_folder: bool,
+    content: Content,
+    *,
+    mtime_s: int,
+    now_s: int,
+    properties: str = "",
+) -> Node:
+    made = Node(
+        id=writing.number(),
+        parent=parent,
+        name=name,
+        is_folder=int(is_folder),
+        size_bytes=content.size_bytes,
+        mtime_s=mtime_s,
+        etag=writing.number(),
+        created_s=now_s,
+        sha1="" if is_folder else content.sha1,
+        sha256="" if is_folder else content.sha256,
+        manifest=content.manifest,
+        properties=properties,
+    )
+    writing.run(
+        "INSERT INTO node (id, parent, name, is_folder, size_bytes, mtime_s, etag, created_s, sha1, sha256, manifest,"
+        " properties, folded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*made, names.folded(name)),
+    )
+    return made
+
+
+def _note(writing: Writing, act: Act, kind: Kind, one: Node, etag: int, *, before: int) -> None:
+    """``one``: as it was; of a new node, as it is."""
+    writing.run(
+        "INSERT INTO change (number, at_s, kind, node, parent, name, etag_before, person_id, device_id)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (etag, act.now_s, kind, one.id, one.parent, one.name, before, act.person_id, act.device_id),
+    )

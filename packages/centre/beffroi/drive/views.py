@@ -1,0 +1,100 @@
+"""What one person sees: their own folder as the root, the collectivité's beside it, and what they may do in each.
+
+Rule:    the only way from a path to a node on somebody's behalf. The tree comes from the credential's collectivité;
+         what is absent and what is another's are one answer.
+Hostile: paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from beffroi.drive.store import look, schema, tree
+from beffroi.drive.store.database import Database, Reading
+from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.who import Who
+from beffroi.lib import clock
+
+COMMON_NAME = "Commune"
+"""Name of the collectivité's own folder in every member's root; nobody can make another of this name there."""
+
+
+@dataclass(frozen=True)
+class Rights:
+    """``is_mount``: a root that is shown inside another one; it cannot be moved, renamed or deleted."""
+
+    may_write: bool
+    is_mount: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """A node as one person sees it. ``path``: names from the person's root. ``etag``: for a root that shows others
+    inside it, the newest of them all."""
+
+    node: Node
+    path: tuple[str, ...]
+    rights: Rights
+    etag: int
+
+
+class View:
+    """One person's tree. Look-ups take a ``Reading``, so that a request sees one picture."""
+
+    def __init__(self, database: Database, who: Who) -> None:
+        self.database, self.who = database, who
+        self._writes_common = who.role in ("agent", "referent")
+
+    def roots(self, reading: Reading) -> tuple[Node, Node]:
+        """(own, common), made at the first use."""
+        own = look.root(reading, schema.HOME + self.who.person_id)
+        common = look.root(reading, schema.COMMON)
+        if own is None or common is None:
+            now_s = clock.epoch_s()
+            own = self.database.write(
+                lambda w: tree.make_root(w, schema.HOME + self.who.person_id, now_s=now_s)
+            )
+            common = self.database.write(lambda w: tree.make_root(w, schema.COMMON, now_s=now_s))
+        return own, common
+
+    def place(self, reading: Reading, path: Sequence[str]) -> Place:
+        """Errors: AbsentNode."""
+        found = self.find(reading, path)
+        if found is None:
+            raise AbsentNode("file")
+        return found
+
+    def find(self, reading: Reading, path: Sequence[str]) -> Place | None:
+        own, common = self.roots(reading)
+        if not path:
+            return Place(own, (), Rights(True, is_mount=True), max(own.etag, common.etag))
+        if path[0] == COMMON_NAME:
+            found = look.walk(reading, common.id, path[1:])
+            mount = len(path) == 1
+        else:
+            found = look.walk(reading, own.id, path)
+            mount = False
+        if found is None:
+            return None
+        may_write = self._writes_common if path[0] == COMMON_NAME else True
+        return Place(found, tuple(path), Rights(may_write, is_mount=mount), found.etag)
+
+    def children(self, reading: Reading, place: Place) -> list[Place]:
+        """Errors: AbsentNode (it is no folder)."""
+        if not place.node.is_folder:
+            raise AbsentNode("folder")
+        inside = Rights(place.rights.may_write)
+        out = [
+            Place(one, (*place.path, one.name), inside, one.etag)
+            for one in look.children(reading, place.node.id)
+        ]
+        if not place.path:
+            _, common = self.roots(reading)
+            mount = Rights(self._writes_common, is_mount=True)
+            out.append(Place(common, (COMMON_NAME,), mount, common.etag))
+        return out
+
+    def is_reserved(self, path: Sequence[str]) -> bool:
+        """Whether a name stands for something of ours, so that nothing else may be made or put there."""
+        return len(path) <= 1 and (not path or path[0].casefold() == COMMON_NAME.casefold())

@@ -1,0 +1,106 @@
+"""Requests and answers of the drive's HTTP process: raw ASGI, typed, streaming both ways.
+
+Purpose: no framework stands between the bytes of a file and the store; the answer of an error is in one place.
+Hostile: everything in a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from beffroi.drive.who import Who
+from beffroi.lib.errors import BeffroiError, TooLarge
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+
+class ClientGone(BeffroiError):
+    """The client ended the connection before its request was whole."""
+
+    code = "drive.client_gone"
+    http_status = 400
+
+
+@dataclass
+class Request:
+    """``path``: decoded, with slashes. ``headers``: lower-case names; of a repeated one the last. ``who``: None before
+    the sign-in. ``address``: of the client, as front says it."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[bytes, bytes]
+    receive: Receive
+    address: str = ""
+    who: Who | None = None
+
+    def header(self, name: bytes, default: str = "") -> str:
+        return self.headers[name].decode("latin-1") if name in self.headers else default
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Errors: ClientGone."""
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            more = message.get("more_body", False)
+            if message.get("body"):
+                yield message["body"]
+
+    async def body(self, most_bytes: int) -> bytes:
+        """The whole body. Errors: TooLarge, ClientGone."""
+        out = bytearray()
+        async for piece in self.chunks():
+            out += piece
+            if len(out) > most_bytes:
+                raise TooLarge(most_bytes)
+        return bytes(out)
+
+
+@dataclass
+class Answer:
+    """``body``: bytes, or pieces as they come (then a ``content-length`` header says how many bytes, or none does)."""
+
+    status: int
+    headers: Sequence[Header] = ()
+    body: bytes | AsyncIterator[bytes] = b""
+
+    async def send(self, send: Send) -> None:
+        headers = list(self.headers)
+        if isinstance(self.body, bytes) and self.status not in (204, 304):
+            headers.append((b"content-length", str(len(self.body)).encode()))
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        if isinstance(self.body, bytes):
+            await send({"type": "http.response.body", "body": self.body})
+            return
+        async for piece in self.body:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+Handler = Callable[[Request], Awaitable[Answer]]
+
+
+@dataclass
+class Routes:
+    """Handlers by the longest prefix of the path. ``is_open``: reached without a sign-in."""
+
+    handlers: dict[str, tuple[Handler, bool]] = field(default_factory=dict)
+
+    def add(self, prefix: str, handler: Handler, *, is_open: bool = False) -> None:
+        self.handlers[prefix] = (handler, is_open)
+
+    def find(self, path: str) -> tuple[Handler, bool] | None:
+        """``path`` is the prefix itself or goes on behind it with a slash."""
+        prefix = path.rstrip("/")
+        while True:
+            if prefix in self.handlers:
+                return self.handlers[prefix]
+            if not prefix:
+                return None
+            prefix = prefix.rpartition("/")[0]

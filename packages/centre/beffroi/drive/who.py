@@ -1,0 +1,27 @@
+"""Who stands behind a request to the drive, as the credential says it; nothing of it comes from the request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Role = Literal["agent", "elu", "referent", "dpo"]
+
+
+@dataclass(frozen=True)
+class Who:
+    """``login``: what clients use as the name of the user in paths. ``app_password_id``: the device, "" for the
+    portal's grant."""
+
+    person_id: str
+    membership_id: str
+    collectivite_id: str
+    role: Role
+    login: str
+    display_name: str
+    app_password_id: str
+
+
+class SignIn(Protocol):
+    def check(self, login: str, password: str, *, address: str) -> Who | None:
+        """None for everything that is no living app password of this person for files. ``address``: the client's."""
