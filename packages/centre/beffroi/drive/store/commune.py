@@ -44,6 +44,14 @@ class Communes:
                 self._open.pop(key).close()
             return found
 
+    def ids(self) -> list[str]:
+        """The collectivités that have a drive."""
+        try:
+            names = sorted(one.name for one in self._directory.iterdir())
+        except FileNotFoundError:
+            return []
+        return [one for one in names if is_id(one, "col")]
+
     def close(self) -> None:
         with self._lock:
             for database in self._open.values():

@@ -46,6 +46,8 @@ TABLES: tuple[LiteralString, ...] = (
         parent BIGINT NOT NULL, name TEXT NOT NULL, etag_before BIGINT NOT NULL, person_id TEXT NOT NULL,
         device_id TEXT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS change_device ON change (device_id, at_s)",
+    """CREATE TABLE IF NOT EXISTS frozen (
+        sha256 TEXT PRIMARY KEY, decision_id TEXT NOT NULL, since_s BIGINT NOT NULL)""",
     "CREATE TABLE IF NOT EXISTS quota (root BIGINT PRIMARY KEY, limit_bytes BIGINT NOT NULL)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects; ``loose_s``: since when nothing refers to it (epoch seconds).
