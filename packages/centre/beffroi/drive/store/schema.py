@@ -49,8 +49,8 @@ TABLES: tuple[LiteralString, ...] = (
     """CREATE TABLE IF NOT EXISTS share (
         id TEXT PRIMARY KEY, node BIGINT NOT NULL, kind TEXT NOT NULL, target TEXT NOT NULL, rights TEXT NOT NULL,
         token_hash TEXT NOT NULL, password_hash TEXT NOT NULL, expires_s BIGINT NOT NULL,
-        downloads_left BIGINT NOT NULL, most_bytes BIGINT NOT NULL, types TEXT NOT NULL, label TEXT NOT NULL, created_s BIGINT NOT NULL,
-        created_by TEXT NOT NULL, ended_s BIGINT NOT NULL)""",
+        downloads_left BIGINT NOT NULL, most_bytes BIGINT NOT NULL, types TEXT NOT NULL, label TEXT NOT NULL,
+        created_s BIGINT NOT NULL, created_by TEXT NOT NULL, ended_s BIGINT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS share_node ON share (node)",
     "CREATE INDEX IF NOT EXISTS share_target ON share (kind, target)",
     "CREATE UNIQUE INDEX IF NOT EXISTS share_token ON share (token_hash) WHERE token_hash <> ''",
