@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.drive.store.chunking import CHUNK_BYTES, INLINE_BYTES, WHOLE_BYTES
-from beffroi.drive.store.content import Chunk, Content, Manifest, ManifestDamaged, Workers
+from beffroi.drive.store.content import Chunk, Content, Manifest, ManifestBroken, Workers
 from beffroi.drive.store.keys import Keys, KeysErased
 from beffroi.drive.store.objects import (
     LocalObjects,
@@ -359,23 +359,18 @@ CHUNKS = st.lists(st.tuples(st.binary(min_size=32, max_size=32), st.integers(1, 
 def test_a_manifest_is_read_as_it_was_written(chunks: list[tuple[bytes, int]]) -> None:
     manifest = Manifest(tuple(Chunk(*one) for one in chunks))
     packed = manifest.pack()
-    assert len(packed) == 1 + 36 * len(chunks)
+    assert len(packed) == (1 + 36 * len(chunks) if chunks else 0)
     assert Manifest.unpack(packed) == manifest
     assert manifest.size_bytes == sum(length for _name, length in chunks)
 
 
 @settings(max_examples=50)
-@given(CHUNKS, st.integers(1, 35))
+@given(CHUNKS.filter(bool), st.integers(1, 35))
 def test_a_manifest_that_is_cut_or_of_another_version_is_refused(
     chunks: list[tuple[bytes, int]], cut: int
 ) -> None:
     packed = Manifest(tuple(Chunk(*one) for one in chunks)).pack()
-    for bad in (
-        b"",
-        b"\x02" + packed[1:],
-        packed + bytes(cut),
-        packed + bytes(36),
-        packed[:1] + b"\xff" * 36,
-    ):
-        with pytest.raises(ManifestDamaged):
-            Manifest.unpack(bad)
+    bad = (packed[:1], packed[:-cut], b"\x02" + packed[1:], packed + bytes(cut), packed + bytes(36))
+    for one in (*bad, packed[:1] + b"\xff" * 36):
+        with pytest.raises(ManifestBroken):
+            Manifest.unpack(one)

@@ -49,7 +49,7 @@ class ObjectMissing(BeffroiError):
 
 
 class StoreFull(BeffroiError):
-    """There is no room left for files."""
+    """The Département's disk is full; nothing was changed."""
 
     code = "drive.store_full"
     http_status = 507
