@@ -267,6 +267,29 @@ def test_the_reader_is_ahead_by_three_chunks_and_no_more(place: Place) -> None:
     place.run(use)
 
 
+def test_many_slow_readers_share_what_is_read_ahead(place: Place) -> None:
+    got: list[str] = []
+
+    async def use(content: Content) -> None:
+        workers = content.workers
+        body = noise(30 * MIB)
+        manifest = (await write(content, place.books, body, step=MIB)).manifest
+        place.objects.__init__(place.disk, lambda verb, name: got.append(name) if verb == "get" else None)  # type: ignore[misc]
+        readers = [content.read(manifest, place.books.ask_inline) for _ in range(20)]
+        firsts = [await anext(one) for one in readers]
+        await asyncio.sleep(0.3)
+        assert len(got) == len(readers) + 32
+        assert workers.ahead.locked()
+        rest = [bytes(piece) async for piece in readers[-1]]
+        assert b"".join([firsts[-1], *rest]) == body, "one that found nothing left still gets its body"
+        for one in readers:
+            await one.aclose()
+        assert workers.ahead._value == 32
+
+    place.objects = Faulty(place.disk, lambda verb, name: None)
+    place.run(use)
+
+
 @pytest.mark.parametrize("size", [100, 200_000, 6 * MIB])
 def test_a_damaged_chunk_is_named_and_nothing_of_it_is_given_out(place: Place, size: int) -> None:
     body = noise(size)
