@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from beffroi.drive.store.look import NO_LIMIT
 from beffroi.lib.errors import BeffroiError
 
+MAX_IMAGE_BYTES = 30_000_000
 REFUSALS = {
     "drive.name_taken": gettext_lazy(
         "Ce nom est déjà pris dans ce dossier, peut-être avec d’autres majuscules : choisissez-en un autre."
@@ -111,3 +112,11 @@ def carried(what: str, count: int) -> str:
     if what == "move":
         return ngettext("%(n)s élément à déplacer.", "%(n)s éléments à déplacer.", count) % words
     return ngettext("%(n)s élément à copier.", "%(n)s éléments à copier.", count) % words
+
+
+def preview(name: str, size_bytes: int) -> str:
+    """How the page shows a file of this name: image, text, or "" (not at all). What it is decides the drive."""
+    ending = name.rpartition(".")[2].lower()
+    if ending in ("png", "jpg", "jpeg", "gif", "webp") and size_bytes <= MAX_IMAGE_BYTES:
+        return "image"
+    return "text" if ending in ("txt", "md", "csv", "log", "json", "xml", "ini", "yaml", "yml") else ""

@@ -19,9 +19,9 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import names, tree
+from beffroi.drive.store import names, trash, tree, versions
 from beffroi.drive.store.database import Reading, Writing
-from beffroi.drive.store.model import Changed, NameTaken, Node
+from beffroi.drive.store.model import AbsentNode, Act, Changed, NameTaken, Node
 from beffroi.drive.views import Place, View
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
@@ -132,13 +132,8 @@ def require_writable(place: Place) -> None:
 
 def free_name(reading: Reading, parent: int, name: str) -> str:
     """The name, or *name (2)* and so on where it is taken in a folder. Errors: NameTaken."""
-    stem, dot, ending = name.rpartition(".")
-    if not stem or len(ending) > 10:
-        stem, dot, ending = name, "", ""
     for number in range(1, MOST_TRIED_NAMES):
-        addition = f" ({number})" if number > 1 else ""
-        room_bytes = names.MAX_NAME_BYTES - len(f"{addition}{dot}{ending}".encode())
-        tried = stem.encode()[:room_bytes].decode(errors="ignore") + addition + dot + ending
+        tried = name if number == 1 else names.numbered(name, number)
         if not reading.one(
             "SELECT 1 FROM node WHERE parent = ? AND folded = ?", (parent, names.folded(tried))
         ):
@@ -255,6 +250,22 @@ def _undo(request: HttpRequest, view: View, place: Place) -> None:
     )
 
 
+def _version(request: HttpRequest, view: View, place: Place) -> HttpResponse:
+    """An earlier content of the file ``n`` becomes the present one, which stays in the list."""
+    (node_id,), etag = ticked(request)[:1], _identifier(request.POST.get("etag", ""))
+    doing = act_of(view)
+
+    def change(writing: Writing) -> None:
+        require_writable(view.at(writing, node_id))
+        versions.restore(writing, doing, node_id, etag)
+
+    view.database.write(change)
+    messages.info(
+        request, _("Cette version est rétablie. Celle d’avant reste dans la liste : rien n’est perdu.")
+    )
+    return HttpResponseRedirect(reverse("drive_node", args=[node_id]))
+
+
 _ACTS: dict[str, Callable[[HttpRequest, View, Place], HttpResponse | None]] = {
     "folder": _new_folder,
     "rename": _rename,
@@ -264,28 +275,46 @@ _ACTS: dict[str, Callable[[HttpRequest, View, Place], HttpResponse | None]] = {
     "drop": _drop,
     "put_down": _put_down,
     "undo": _undo,
+    "version": _version,
 }
 
 
 # -- one step back, of one node --------------------------------------------------------------------------------
 
 
-def _move_back(view: View, writing: Writing, doing: Any, row: Row) -> None:
+def _move_back(view: View, writing: Writing, doing: Act, row: Row) -> None:
     node_id, parent, name = row
     require_writable(view.at(writing, node_id))
     require_writable(view.at(writing, parent))
     tree.move(writing, doing, node_id, parent, name)
 
 
-def _delete_copy(view: View, writing: Writing, doing: Any, row: Row) -> None:
+def _delete_again(view: View, writing: Writing, doing: Act, row: Row) -> None:
     require_writable(view.at(writing, row[0]))
     tree.delete(writing, doing, row[0])
 
 
-_UNDONE: dict[str, Callable[[View, Writing, Any, Row], None]] = {
+def take_from_trash(view: View, writing: Writing, doing: Act, node_id: int) -> Row:
+    """Back to where it was deleted from. Errors: AbsentNode (also for another's), ReadOnly, those of ``restore``."""
+    own, common = view.roots(writing)
+    row = writing.one("SELECT root FROM trash WHERE node = ?", (node_id,))
+    if row is None or row[0] not in (own.id, common.id):
+        raise AbsentNode("file")
+    require_writable(view.at(writing, row[0]))
+    back = trash.restore(writing, doing, row[0], node_id)
+    return back.id, back.parent, back.name
+
+
+def _take_back(view: View, writing: Writing, doing: Act, row: Row) -> None:
+    take_from_trash(view, writing, doing, row[0])
+
+
+_UNDONE: dict[str, Callable[[View, Writing, Act, Row], None]] = {
     "moved": _move_back,
     "renamed": _move_back,
-    "copied": _delete_copy,
+    "copied": _delete_again,
+    "returned": _delete_again,
+    "deleted": _take_back,
 }
 
 

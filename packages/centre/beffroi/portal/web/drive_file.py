@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import listing
+from beffroi.drive.store import listing, versions
 from beffroi.drive.store.listing import Entry
 from beffroi.drive.views import COMMON_NAME
 from beffroi.portal import drive_words
@@ -31,7 +31,7 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         place = view.at(reading, node_id)
         if place.node.is_folder:
             return drive.folder_page(request, actor, view, place)
-        one = Entry(*place.node[:7])
+        entry = Entry(*place.node[:7])
         context: dict[str, Any] = drive.PLACE | {
             "node": place.node,
             "trail": drive.trail(reading, view, place)[:-1],
@@ -40,7 +40,17 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             "size": drive_words.amount(place.node.size_bytes),
             "changed": datetime.fromtimestamp(place.node.mtime_s, UTC),
             "created": datetime.fromtimestamp(place.node.created_s, UTC),
-            "who": drive.rows(actor, [one], listing.changed_by(reading, [one]))[0]["who"],
+            "versions": [
+                {
+                    "etag": one.etag,
+                    "size": drive_words.amount(one.size_bytes),
+                    "changed": datetime.fromtimestamp(one.mtime_s, UTC),
+                    "replaced": datetime.fromtimestamp(one.replaced_s, UTC),
+                }
+                for one in versions.of(reading, node_id)
+            ],
+            "preview": drive_words.preview(place.node.name, place.node.size_bytes),
+            "who": drive.rows(actor, [entry], listing.changed_by(reading, [entry]))[0]["who"],
         }
     context |= drive_act.waiting(request, actor)
     return page(request, "portal/drive_file.html", context)
