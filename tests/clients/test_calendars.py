@@ -60,7 +60,7 @@ class Device:
         for kind, end, names in (("caldav", ".ics", CALENDARS), ("carddav", ".vcf", BOOKS)):
             listed = ", ".join(f'"{name}"' for name in names)
             sections += [
-                f"[pair {kind}]", 'a = "%s_here"' % kind, 'b = "%s_there"' % kind, f"collections = [{listed}]",
+                f"[pair {kind}]", f'a = "{kind}_here"', f'b = "{kind}_there"', f"collections = [{listed}]",
                 f"[storage {kind}_here]", 'type = "filesystem"', f'path = "{place}/files/"', f'fileext = "{end}"',
                 f"[storage {kind}_there]", f'type = "{kind}"', f'url = "{centre.url}/"',
                 f'username = "{account.login}"', f'password = "{account.password}"',
@@ -259,7 +259,7 @@ def test_bad_and_hostile_requests_have_their_answers(centre: Wall, agent: Accoun
     for text in (bomb, outside):  # what is not recognised meets the parser, which takes no declaration at all
         coded = centre.ask("PROPFIND", home, text.encode("utf-16"), account=agent, headers={"Depth": "0"})
         assert coded.status in (400, 500) and b"aaaa" not in coded.body
-    long = centre.ask("PUT", here, b"x" * (app.MAX_BODY_BYTES + 1), account=agent)
+    long = centre.ask("REPORT", home, b"x" * (app.MAX_BODY_BYTES + 1), account=agent)
     assert long.status == 413
     assert centre.ask("GET", here, account=agent).status == 404
     log = (centre.config.log / "calendars.out").read_text()

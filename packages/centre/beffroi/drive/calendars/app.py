@@ -6,7 +6,7 @@ Purpose: sign-in by app password, limits, and one answer for what is absent and 
 Process: calendars (granian, WSGI, STATE/run/calendars.sock); no Django, no database.
 Hostile: every header and body. Nobody's body is read before they signed in. Read, but not trusted: names and content of
          items, which Radicale and vobject parse.
-Limits:  ``MAX_BODY_BYTES`` a request, ``MAX_ITEMS`` a collection, ``MAX_COLLECTIONS`` a home; rules that repeat within
+Limits:  ``MAX_BODY_BYTES`` a request, ``MAX_ITEM_BYTES`` an item, ``MAX_ITEMS`` a collection, ``MAX_COLLECTIONS`` a home; rules that repeat within
          a day are refused. PROPFIND goes one level deep.
 Fails:   closed. Acknowledged means on disk: Radicale writes, syncs, renames and syncs the directory before it answers.
 Source:  RFC 4791, RFC 6352, RFC 4918; docs/internals/calendars.md.
@@ -29,13 +29,14 @@ from urllib.parse import unquote, urlsplit
 from radicale.pathutils import is_safe_filesystem_path_component
 
 from beffroi.drive.calendars import homes, portal_door
-from beffroi.drive.calendars.store import WHO_KEY, Stores
+from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Stores
 from beffroi.drive.credentials import Credentials, Who
 from beffroi.drive.sign_ins import WINDOW_S, SignIns
 from beffroi.lib.config import Config, load
 
 PREFIX = "/caldav"
 MAX_BODY_BYTES = 8 * 1024 * 1024
+"""Of a question with a list of addresses."""
 MAX_ITEMS = 10_000
 MAX_COLLECTIONS = 50
 MAX_NAME_BYTES = 200
@@ -107,7 +108,9 @@ class Calendars:
             raise Refused(HTTPStatus.FORBIDDEN, _FINITE, Content_Type="application/xml; charset=utf-8")
         if (method == "DELETE" and len(parts) < 2) or (method in ("PUT", "MOVE") and len(parts) != 3):
             raise Refused(HTTPStatus.FORBIDDEN, "Only entries are put and moved, never a collection.\n")
-        body = _body(environ) if method in _WITH_BODY else b""
+        body = b""
+        if method in _WITH_BODY:
+            body = _body(environ, MAX_ITEM_BYTES if method == "PUT" else MAX_BODY_BYTES)
         if method != "PUT" and _DECLARED.search(body):
             # In another encoding it meets defusedxml, by which Radicale parses: refused too, in worse words.
             raise Refused(HTTPStatus.BAD_REQUEST, "XML without a document type, please.\n")
@@ -213,7 +216,7 @@ def _basic(header: str) -> tuple[str, str]:
     return login, password
 
 
-def _body(environ: Environ) -> bytes:
+def _body(environ: Environ, most_bytes: int) -> bytes:
     """The whole body. Errors: Refused."""
     told = environ.get("CONTENT_LENGTH") or ""
     if not told:
@@ -222,7 +225,7 @@ def _body(environ: Environ) -> bytes:
         return b""
     if not told.isascii() or not told.isdigit():
         raise Refused(HTTPStatus.BAD_REQUEST)
-    if int(told) > MAX_BODY_BYTES:
+    if int(told) > most_bytes:
         raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     body: bytes = environ["wsgi.input"].read(int(told))
     if len(body) != int(told):
