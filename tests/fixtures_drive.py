@@ -7,16 +7,20 @@ writes samples of today's formats: once for each version, then they are kept for
 
 from __future__ import annotations
 
+import http.client
 import os
 import secrets
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from beffroi.drive.store import keys
 from beffroi.drive.store.chunking import chunk_id
@@ -124,7 +128,10 @@ class Faulty:
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[S3Place]:
-    """A real S3 server (rclone serve s3) on loopback over a directory; its one bucket is called ``coffre``."""
+    """A real S3 server (rclone serve s3) on loopback over a directory; its one bucket is called ``coffre``.
+
+    It sends the bytes of a range with status 200, where S3 says 206: ``with_partial_answers`` puts that right.
+    """
     (folder / "coffre").mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -139,6 +146,45 @@ def s3_server(folder: Path) -> Iterator[S3Place]:
     finally:
         server.terminate()
         server.wait(10)
+
+
+@contextmanager
+def with_partial_answers(place: S3Place) -> Iterator[S3Place]:
+    """The same server behind a door that says 206 for a range, and changes nothing else."""
+    inner = urlsplit(place.endpoint)
+
+    class Door(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _pass(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            line = http.client.HTTPConnection(inner.hostname or "", inner.port, timeout=30)
+            line.request(self.command, self.path, body, dict(self.headers))
+            answer = line.getresponse()
+            data = answer.read()
+            self.send_response_only(206 if answer.getheader("Content-Range") else answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in ("transfer-encoding", "connection"):
+                    self.send_header(name, value)
+            if answer.getheader("Content-Length") is None:
+                self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+            line.close()
+
+        do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _pass  # noqa: N815 - names of http.server
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as door:
+        thread = threading.Thread(target=door.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield replace(place, endpoint=f"http://127.0.0.1:{door.server_port}")
+        finally:
+            door.shutdown()
+            thread.join(10)
 
 
 def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:

@@ -24,7 +24,9 @@ SEED = 0x5EED
 BODY = noise(12 << 20, b"body")
 
 
-def cut(body: bytes, steps: list[int] | int = 1 << 16, *, expected: bool = True, seed: int = SEED) -> list[bytes]:
+def cut(
+    body: bytes, steps: list[int] | int = 1 << 16, *, expected: bool = True, seed: int = SEED
+) -> list[bytes]:
     chunker = Chunker(seed, len(body) if expected else None)
     chunks, at, turn = [], 0, 0
     while at < len(body):

@@ -34,7 +34,11 @@ def test_sealed_chunks_of_version_1_open(config: Config) -> None:
     assert mine.current()[0] == 2
     for (name, body), chunk in zip(SAMPLES.items(), chunks, strict=True):
         sealed = (V1 / f"{name}.sealed").read_bytes()
-        assert chunk == Chunk(chunk_id(mine.naming(), body), len(body)) == (bytes.fromhex(NAMES[name]), len(body))
+        assert (
+            chunk
+            == Chunk(chunk_id(mine.naming(), body), len(body))
+            == (bytes.fromhex(NAMES[name]), len(body))
+        )
         assert Sealer(mine).open(chunk.id, sealed) == body
         header = Header.read(chunk.id, sealed[:HEADER_BYTES])
         assert (header.generation, header.compressed) == (1 if name == "small" else 2, name == "text")

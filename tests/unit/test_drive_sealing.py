@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from beffroi.drive.store import sealing
@@ -45,8 +46,12 @@ BODIES = {
 }
 
 
-def header(sealed: bytes) -> Header:
+def header(sealed: bytes | bytearray) -> Header:
     return Header.read(NAME, bytes(sealed[:HEADER_BYTES]))
+
+
+def part(sealed: bytes, start: int, end: int) -> bytes:
+    return sealed[start:end]
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
@@ -142,7 +147,7 @@ def test_an_object_cut_where_a_frame_ends_is_refused_also_in_ranges() -> None:
         with pytest.raises(ObjectDamaged):
             SEALER.open(NAME, cut)
         with pytest.raises(ObjectDamaged):
-            SEALER.open_range(NAME, lambda start, end, cut=cut: cut[start:end], 0, frames * FRAME_BYTES + 1)
+            SEALER.open_range(NAME, partial(part, cut), 0, frames * FRAME_BYTES + 1)
 
 
 def test_frames_do_not_change_places_nor_objects() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -119,7 +119,7 @@ class Content:
 
     async def read(
         self, manifest: Manifest, inline: Inline, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[memoryview]:
+    ) -> AsyncGenerator[memoryview]:
         """Bytes ``start`` to ``end`` (exclusive; None: the body's end), at most a chunk at a time.
 
         READ_AHEAD chunks are fetched and opened while the caller sends one. Nothing is given out before it is proved.

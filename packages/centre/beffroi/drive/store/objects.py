@@ -23,7 +23,7 @@ from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, GenericError
 from obstore.store import S3Store
 
 from beffroi.drive.store.sealing import Bytes
@@ -38,6 +38,7 @@ _FULL = re.compile(
     r"\b507\b|StorageFull|InsufficientStorage|QuotaExceeded|no space left|disk quota", re.IGNORECASE
 )
 """How S3 services say it, since S3 itself has no word for it: MinIO, RFC 4918, Ceph, and the file system below."""
+_NOT_PARTIAL = "non-partial response"  # obstore's word for an answer 200 where 206 was asked for
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -244,6 +245,7 @@ class S3Objects:
 
     def __init__(self, place: S3Place) -> None:
         self._folder = f"{place.folder}/" if place.folder else ""
+        self._ranges = True
         self._store = S3Store(
             place.bucket,
             endpoint=place.endpoint,
@@ -268,21 +270,30 @@ class S3Objects:
             return memoryview(obstore.get(self._store, self._key(name)).bytes())
 
     def get_range(self, name: str, start: int, end: int) -> Bytes:
-        with _failures(name):
-            return memoryview(obstore.get_range(self._store, self._key(name), start=start, end=end))
+        if self._ranges:
+            with _failures(name):
+                try:
+                    return memoryview(obstore.get_range(self._store, self._key(name), start=start, end=end))
+                except GenericError as error:
+                    if _NOT_PARTIAL not in str(error):
+                        raise
+                    self._ranges = False
+        return self.get(name)[start:end]  # RFC 9110: who serves may ignore a range; no object is long
 
     def exists(self, name: str) -> bool:
+        key = self._key(name)
         try:
             with _failures(name):
-                obstore.head(self._store, self._key(name))
+                obstore.head(self._store, key)
         except ObjectMissing:
             return False
         return True
 
     def delete(self, name: str) -> None:
+        key = self._key(name)
         try:
             with _failures(name):
-                obstore.delete(self._store, self._key(name))
+                obstore.delete(self._store, key)
         except ObjectMissing:
             return
 
