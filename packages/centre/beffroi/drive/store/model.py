@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from beffroi.drive.store.manifest import Manifest
 from beffroi.lib.errors import BeffroiError, Conflict, NotFound
 
 
@@ -128,20 +129,21 @@ class InlineChunk:
 class Content:
     """What a body became: its chunks lie in the objects already, or come along in ``inline``.
 
-    ``chunks``: (identifier of 32 bytes, length) in order; ``manifest`` is the same as bytes.
+    ``manifest``: as ``Manifest.pack`` gives it. ``reused``: chunks that were there, and must be there still when this
+    is committed.
     """
 
     size_bytes: int
     sha1: str
     sha256: str
     manifest: bytes
-    chunks: tuple[tuple[bytes, int], ...] = ()
-    inline: tuple[InlineChunk, ...] = field(default=())
+    inline: tuple[InlineChunk, ...] = ()
+    reused: frozenset[bytes] = frozenset()
 
 
 EMPTY = Content(
     0,
     "da39a3ee5e6b4b0d3255bfef95601890afd80709",
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-    b"",
+    Manifest().pack(),
 )
