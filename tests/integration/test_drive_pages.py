@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -211,7 +212,6 @@ def test_what_is_deleted_is_gone_from_the_list_and_what_was_moved_meanwhile_stay
 
 def test_a_locked_file_and_a_full_place_say_what_to_do(drive: Drive, do: Callable[..., str]) -> None:
     from beffroi.drive.store import locks
-    from beffroi.drive.store.model import Content
 
     one = drive.file("budget.ods")
     drive.database.write(
@@ -221,7 +221,7 @@ def test_a_locked_file_and_a_full_place_say_what_to_do(drive: Drive, do: Callabl
     )
     assert "ouvert pour le modifier" in do("rename", drive.own, n=[one.id], name="x.ods")
     big = drive.database.write(
-        lambda writing: tree.put(writing, drive.act, drive.own.id, "gros", Content(900, "", "", b""))
+        lambda writing: tree.put(writing, drive.act, drive.own.id, "gros", replace(EMPTY, size_bytes=900))
     )[0]
     drive.database.write(lambda writing: tree.set_limit(writing, drive.own.id, 1000))
     do("copy", drive.own, n=[big.id])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from beffroi.drive.store import trash, tree, versions
-from beffroi.drive.store.model import Content
+from beffroi.drive.store.model import EMPTY
 from django.test import Client
 
 from tests.conftest import Commune, make_member
@@ -104,7 +105,7 @@ def test_an_earlier_version_is_put_in_force_again(
     one = drive.file("budget.ods")
 
     def write(size: int) -> None:
-        content = Content(size, f"{size}", f"{size}", b"")
+        content = replace(EMPTY, size_bytes=size)
         drive.database.write(
             lambda writing: tree.put(writing, drive.act, drive.own.id, "budget.ods", content)
         )

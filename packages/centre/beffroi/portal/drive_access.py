@@ -11,17 +11,22 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from beffroi.core.identity import sessions
 from beffroi.core.identity.actor import Actor
+from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import Act
 from beffroi.drive.views import View
+from beffroi.drive.web import granted
 from beffroi.drive.who import Role, Who
 from beffroi.lib import clock
+from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import NotAllowed
 
+GRANT_TTL_S = 900
+GRANT_KEY = "drive-grant.key"
 _ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent", "dpo": "dpo"}
 
 
@@ -47,3 +52,29 @@ def view_of(request: HttpRequest, actor: Actor) -> View:
 def act_of(view: View) -> Act:
     """A change by this person, now, from the portal."""
     return Act(view.who.person_id, "", clock.epoch_s())
+
+
+def give_grants(response: HttpResponse, who: Who) -> None:
+    """Let this browser fetch and send files for some minutes; without the key it cannot."""
+    try:
+        key = settings.BEFFROI.secret(GRANT_KEY)
+    except SettingInvalid:
+        return
+    for path, name in granted.COOKIES.items():
+        grant = make_grant(
+            key,
+            subject_id=who.person_id,
+            collectivite_id=who.collectivite_id,
+            paths=(path,),
+            ttl_s=GRANT_TTL_S,
+            role=who.role,
+        )
+        response.set_cookie(
+            name,
+            grant,
+            max_age=GRANT_TTL_S,
+            path=path,
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+            samesite="Strict",
+        )

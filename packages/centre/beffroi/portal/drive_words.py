@@ -47,9 +47,32 @@ REFUSALS = {
     "drive.read_only": gettext_lazy(
         "Vous pouvez lire le dossier de la commune, pas le modifier : demandez-le à la personne référente."
     ),
+    "drive.kind_differs": gettext_lazy(
+        "Un dossier porte déjà ce nom : renommez le fichier ou le dossier, puis recommencez."
+    ),
     "drive.nothing_ticked": gettext_lazy("Cochez d’abord un ou plusieurs fichiers."),
     "drive.too_many": gettext_lazy("C’est trop à la fois : faites-le en plusieurs fois."),
 }
+
+SENDING = {
+    "drive.upload_absent": gettext_lazy("Cet envoi est terminé ou trop ancien : recommencez-le."),
+    "drive.form_broken": gettext_lazy("Aucun fichier n’est arrivé : choisissez-en un, puis envoyez-le."),
+    "drive.too_many_files": gettext_lazy(
+        "C’est trop de fichiers pour une archive : prenez moins de dossiers."
+    ),
+    "drive.chunk_vanished": gettext_lazy("Ce fichier n’est pas arrivé en entier : envoyez-le de nouveau."),
+    "drive.client_gone": gettext_lazy("L’envoi a été interrompu. Rien n’a changé : recommencez."),
+    "drive.foreign_origin": gettext_lazy(
+        "Cet envoi ne vient pas de cette page : rechargez-la, puis recommencez."
+    ),
+    "live.grant_refused": gettext_lazy(
+        "Cette page est ouverte depuis longtemps : rechargez-la, puis recommencez."
+    ),
+    "input.too_large": gettext_lazy("Ce fichier est trop grand pour le Coffre."),
+    "input.invalid": gettext_lazy("Ce fichier a changé pendant l’envoi : choisissez-le de nouveau."),
+    "service.unavailable": gettext_lazy("Le Coffre ne répond pas : réessayez dans une minute."),
+}
+"""What the drive says of a file that was sent, beside the refusals above."""
 
 
 def refusal(error: BeffroiError) -> str:

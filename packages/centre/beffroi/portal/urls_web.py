@@ -158,6 +158,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("coffre/commune/", drive.common, name="drive_common"),
     path("coffre/recents/", drive.recent, name="drive_recent"),
     path("coffre/recherche/", drive.search, name="drive_search"),
+    path("coffre/droit/", drive.grant, name="drive_grant"),
     path("coffre/agir/", drive_act.act, name="drive_act"),
     path("coffre/corbeille/", drive_trash.trash, name="drive_trash"),
     path("coffre/<int:node_id>/", drive_file.node, name="drive_node"),

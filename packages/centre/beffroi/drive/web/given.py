@@ -205,7 +205,7 @@ class _Outlet(io.RawIOBase):
 
 async def _packed(bodies: Bodies, entries: Sequence[tuple[str, Node]]) -> AsyncGenerator[bytes]:
     outlet = _Outlet()
-    with zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as archive:
         for path, node in entries:
             info = zipfile.ZipInfo(path, time.localtime(max(node.mtime_s, _OLDEST_ZIP_S))[:6])
             if node.is_folder:

@@ -1,8 +1,8 @@
 """What the portal's page sends: a small file in one piece, a large one in parts that outlive a cut, a form's file.
 
 Process: drive, under the portal's grant (``granted``).
-Hostile: everything: names, paths, numbers, bodies. A name travels in the header ``X-Beffroi-File`` (JSON, percent-encoded),
-         never in an address, for front and planes keep addresses in their logs.
+Hostile: everything: names, paths, numbers, bodies. A name travels in the header ``X-Beffroi-File`` (JSON,
+         percent-encoded), never in an address, for front and planes keep addresses in their logs.
 Rule:    addresses below /coffre/envoi/:
 
            POST   fichier        body = the file, at most PART_BYTES       201 {"node"}
@@ -38,7 +38,7 @@ from beffroi.drive.views import Place, View
 from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.web.given import Given
-from beffroi.drive.web.messages import Answer, Request, Routes
+from beffroi.drive.web.messages import Answer, Handler, Request, Routes
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 
@@ -46,11 +46,7 @@ PART_BYTES = 5 * 1024 * 1024
 MAX_FILE_BYTES = PART_BYTES * uploads.MAX_PARTS
 MOST_TRIED_NAMES = 1000
 _UPLOAD = re.compile(r"[0-9a-f]{32,64}", re.ASCII)
-_JSON = (
-    (b"content-type", b"application/json"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-)
+_JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 
 
 class Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,7 +74,7 @@ class Portal:
         routes.add(granted.OUT_PATH, self._told(Given(self.communes, self.bodies, self.key)), is_open=True)
         routes.add(granted.IN_PATH, self._told(self.receive), is_open=True)
 
-    def _told(self, handler):  # type: ignore[no-untyped-def]
+    def _told(self, handler: Handler) -> Handler:
         async def told(request: Request) -> Answer:
             try:
                 return await handler(request)

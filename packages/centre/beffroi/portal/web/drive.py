@@ -7,7 +7,7 @@ Rule:   names of files stand in no address: front and planes keep addresses in t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ from beffroi.drive.store.database import Reading
 from beffroi.drive.store.listing import Entry
 from beffroi.drive.views import COMMON_NAME, Place, View
 from beffroi.portal import drive_words
-from beffroi.portal.drive_access import view_of
+from beffroi.portal.drive_access import give_grants, view_of, who_of
 from beffroi.portal.pages import asks_part, for_agents, page, sought
 from beffroi.portal.web import drive_act
 
@@ -60,7 +60,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
         entries = listing.folder(reading, place.node.id, newest_first=newest_first)
         shown = entries[first : first + PAGE_ROWS]
         after = first + len(shown)
-        context: dict[str, Any] = PLACE | {
+        context: dict[str, Any] = {
             "folder": place.node,
             "rows": rows(actor, shown, listing.changed_by(reading, shown)),
             "may_write": place.rights.may_write,
@@ -68,7 +68,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "order": "tri=date&" if newest_first else "",
         }
         if asks_part(request, "rows"):
-            return page(request, "portal/parts/drive_rows.html", context)
+            return drive_page(request, view, "portal/parts/drive_rows.html", context)
         root = common if place.path[:1] == (COMMON_NAME,) else own
         context |= {
             "title": title(place),
@@ -81,7 +81,13 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "whole": drive_words.room(*look.room(reading, 0)),
         }
     context |= drive_act.waiting(request, actor)
-    return page(request, "portal/drive_list.html", context)
+    words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
+    context |= {
+        "received": request.GET.get("recu") == "1",
+        "refused": words.get(request.GET.get("refus", ""), ""),
+        "words": words,
+    }
+    return drive_page(request, view, "portal/drive_list.html", context)
 
 
 @require_GET
@@ -91,8 +97,8 @@ def recent(request: HttpRequest, actor: Actor) -> HttpResponse:
     view = view_of(request, actor)
     with view.database.reading() as reading:
         found = listing.recent(reading, [one.id for one in view.roots(reading)], most=RECENT_ROWS)
-        context = PLACE | {"at": "recent", "rows": _found_rows(reading, view, actor, found)}
-    return page(request, "portal/drive_found.html", context)
+        context = {"at": "recent", "rows": _found_rows(reading, view, actor, found)}
+    return drive_page(request, view, "portal/drive_found.html", context)
 
 
 @require_GET
@@ -108,8 +114,24 @@ def search(request: HttpRequest, actor: Actor) -> HttpResponse:
                 reading, asked, [one.id for one in view.roots(reading)], most=FOUND_ROWS + 1
             )
         lines = _found_rows(reading, view, actor, found[:FOUND_ROWS])
-    context = PLACE | {"at": "search", "asked": asked, "rows": lines, "too_many": len(found) > FOUND_ROWS}
-    return page(request, "portal/drive_found.html", context)
+    context = {"at": "search", "asked": asked, "rows": lines, "too_many": len(found) > FOUND_ROWS}
+    return drive_page(request, view, "portal/drive_found.html", context)
+
+
+@require_GET
+@for_agents
+def grant(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """The next minutes for a page that sends files, as long as the session stands."""
+    response = HttpResponse(status=204)
+    give_grants(response, who_of(request, actor))
+    return response
+
+
+def drive_page(request: HttpRequest, view: View, template: str, context: Mapping[str, Any]) -> HttpResponse:
+    """A page of the Coffre, from which files can be fetched and sent."""
+    response = page(request, template, PLACE | dict(context))
+    give_grants(response, view.who)
+    return response
 
 
 def rows(actor: Actor, entries: Sequence[Entry], by: dict[int, str]) -> list[dict[str, Any]]:

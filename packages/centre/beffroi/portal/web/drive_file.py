@@ -18,7 +18,7 @@ from beffroi.drive.store.listing import Entry
 from beffroi.drive.views import COMMON_NAME
 from beffroi.portal import drive_words
 from beffroi.portal.drive_access import view_of
-from beffroi.portal.pages import for_agents, page
+from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive, drive_act
 
 
@@ -32,7 +32,7 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         if place.node.is_folder:
             return drive.folder_page(request, actor, view, place)
         entry = Entry(*place.node[:7])
-        context: dict[str, Any] = drive.PLACE | {
+        context: dict[str, Any] = {
             "node": place.node,
             "trail": drive.trail(reading, view, place)[:-1],
             "at": "common" if place.path[0] == COMMON_NAME else "own",
@@ -53,4 +53,4 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             "who": drive.rows(actor, [entry], listing.changed_by(reading, [entry]))[0]["who"],
         }
     context |= drive_act.waiting(request, actor)
-    return page(request, "portal/drive_file.html", context)
+    return drive.drive_page(request, view, "portal/drive_file.html", context)
