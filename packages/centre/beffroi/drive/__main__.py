@@ -20,6 +20,7 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 
 from beffroi.drive.credentials import Credentials
+from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
@@ -83,7 +84,9 @@ async def run(config: Config) -> int:
     ):
         communes = Communes(config.state / "drive", commits)
         try:
-            drive = Drive(communes, SealedStore(config, communes, workers), Credentials(config))
+            sign_ins = SignIns(config, "drive")
+            sign_ins.start()
+            drive = Drive(communes, SealedStore(config, communes, workers), Credentials(config), sign_ins)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
             communes.close()

@@ -14,6 +14,7 @@ from collections.abc import MutableMapping
 from concurrent.futures import Executor
 from typing import Any
 
+from beffroi.drive.sign_ins import WINDOW_S, SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.web.bodies import BodiesOf
@@ -21,7 +22,7 @@ from beffroi.drive.web.dav import paths
 from beffroi.drive.web.dav.service import Dav
 from beffroi.drive.web.errors import refusal
 from beffroi.drive.web.messages import Answer, ClientGone, Header, Receive, Request, Routes, Send
-from beffroi.drive.web.signin import CHALLENGE, WINDOW_S, Doorman, NotSignedIn, TooManySignIns
+from beffroi.drive.web.signin import CHALLENGE, Doorman, NotSignedIn, TooManySignIns
 from beffroi.drive.who import SignIn
 from beffroi.lib.errors import BeffroiError, Unavailable
 
@@ -32,10 +33,15 @@ class Drive:
     """``executor``: where passwords are checked; None for the loop's own."""
 
     def __init__(
-        self, communes: Communes, bodies: BodiesOf, sign_in: SignIn, executor: Executor | None = None
+        self,
+        communes: Communes,
+        bodies: BodiesOf,
+        sign_in: SignIn,
+        sign_ins: SignIns,
+        executor: Executor | None = None,
     ) -> None:
         self.communes, self.bodies = communes, bodies
-        self.doorman = Doorman(sign_in, executor)
+        self.doorman = Doorman(sign_in, sign_ins, executor)
         self.routes = Routes()
         self.dav = Dav(communes, bodies)
         self.dav.add_to(self.routes)

@@ -6,17 +6,29 @@ Hostile: everything in a request.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 from beffroi.drive.who import Who
+from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, TooLarge
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
+
+PACE_BYTES, PACE_S = 16 * 1024, 60.0
+"""A body that brings less is no slow line but somebody who holds connections."""
+
+
+class TooSlow(BeffroiError):
+    """The request comes too slowly; the connection is needed for others."""
+
+    code = "drive.too_slow"
+    http_status = 408
 
 
 class ClientGone(BeffroiError):
@@ -43,15 +55,24 @@ class Request:
         return self.headers[name].decode("latin-1") if name in self.headers else default
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Errors: ClientGone."""
-        more = True
+        """The body as it comes: PACE_BYTES within each PACE_S at least. Errors: ClientGone, TooSlow."""
+        more, came, waited_s = True, 0, 0.0
         while more:
-            message = await self.receive()
+            since_s = clock.steady_s()
+            try:
+                async with asyncio.timeout(PACE_S - waited_s):
+                    message = await self.receive()
+            except TimeoutError:
+                raise TooSlow from None
+            waited_s += clock.steady_s() - since_s  # the time that we take for a piece is not the client's
             if message["type"] == "http.disconnect":
                 raise ClientGone
             more = message.get("more_body", False)
-            if message.get("body"):
-                yield message["body"]
+            if piece := message.get("body"):
+                came += len(piece)
+                yield piece
+                if came >= PACE_BYTES:
+                    came, waited_s = 0, 0.0
 
     async def body(self, most_bytes: int) -> bytes:
         """The whole body. Errors: TooLarge, ClientGone."""
