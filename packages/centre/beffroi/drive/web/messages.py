@@ -22,6 +22,7 @@ Header = tuple[bytes, bytes]
 
 PACE_BYTES, PACE_S = 16 * 1024, 60.0
 """A body that brings less is no slow line but somebody who holds connections."""
+MAX_DRAINED_BYTES, MAX_DRAINED_S = 16 * 1024 * 1024, 10.0
 
 
 class TooSlow(BeffroiError):
@@ -50,6 +51,8 @@ class Request:
     receive: Receive
     address: str = ""
     who: Who | None = None
+    is_read: bool = field(default=False, init=False)
+    """Whether the body was read to its end."""
 
     def header(self, name: bytes, default: str = "") -> str:
         return self.headers[name].decode("latin-1") if name in self.headers else default
@@ -68,11 +71,30 @@ class Request:
             if message["type"] == "http.disconnect":
                 raise ClientGone
             more = message.get("more_body", False)
+            self.is_read = not more
             if piece := message.get("body"):
                 came += len(piece)
                 yield piece
                 if came >= PACE_BYTES:
                     came, waited_s = 0, 0.0
+
+    async def drain(self) -> None:
+        """Before a refusal: a client that is still sending would see a broken connection instead of the answer.
+
+        Not where the rest is long, nor where the client waits for the answer before it sends.
+        """
+        announced = self.header(b"content-length", "0" if b"transfer-encoding" not in self.headers else "")
+        if self.is_read or announced == "0" or b"expect" in self.headers:
+            return
+        left = MAX_DRAINED_BYTES
+        try:
+            async with asyncio.timeout(MAX_DRAINED_S):
+                async for piece in self.chunks():
+                    left -= len(piece)
+                    if left < 0:
+                        return
+        except (TimeoutError, BeffroiError):
+            return
 
     async def body(self, most_bytes: int) -> bytes:
         """The whole body. Errors: TooLarge, ClientGone."""
