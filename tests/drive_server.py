@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from beffroi.drive.__main__ import serve_arguments
+from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
@@ -60,7 +61,7 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
     with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(4) as workers:
         communes = Communes(directory / "drive", commits)
         bodies = SealedStore(config, communes, workers)
-        drive = Drive(communes, bodies, sign_in)
+        drive = Drive(communes, bodies, sign_in, SignIns(config, "drive"))
         Portal(communes, bodies, config.secret("drive-grant.key")).add_to(drive.routes)
         yield drive
         communes.close()

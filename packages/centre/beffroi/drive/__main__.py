@@ -20,6 +20,7 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 
 from beffroi.drive.credentials import Credentials
+from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
@@ -84,8 +85,10 @@ async def run(config: Config) -> int:
     ):
         communes = Communes(config.state / "drive", commits)
         try:
+            sign_ins = SignIns(config, "drive")
+            sign_ins.start()
             bodies = SealedStore(config, communes, workers)
-            drive = Drive(communes, bodies, Credentials(config))
+            drive = Drive(communes, bodies, Credentials(config), sign_ins)
             Portal(communes, bodies, config.secret("drive-grant.key")).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:

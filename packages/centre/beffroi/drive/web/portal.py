@@ -79,6 +79,7 @@ class Portal:
             try:
                 return await handler(request)
             except BeffroiError as error:
+                await request.drain()
                 return refused(error)
 
         return told
