@@ -23,7 +23,8 @@ from pathlib import Path
 
 from beffroi.drive.store import keys
 from beffroi.drive.store.chunking import CHUNK_BYTES, FIXED_FROM_BYTES, Chunker, Digests, chunk_id
-from beffroi.drive.store.content import Content, Manifest, Workers
+from beffroi.drive.store.content import Content, Workers
+from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.objects import LocalObjects
 from beffroi.drive.store.sealing import Sealer
 from beffroi.lib import ids

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from beffroi.drive.store import frozen, refs, schema, tree
+from beffroi.drive.store import frozen, schema, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Writing
+from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import Act, Content
 from beffroi.lib.ids import new_id
 
@@ -60,5 +61,5 @@ def _fill(writing: Writing, files: int, *, bad: bool) -> None:
     for number in range(files):
         text = f"{root.id}:{number}".encode()
         sha256 = BAD if bad and number == 0 else hashlib.sha256(text).hexdigest()
-        manifest = refs.pack([(hashlib.blake2s(text).digest(), 10_000)])
+        manifest = Manifest((Chunk(hashlib.blake2s(text).digest(), 10_000),)).pack()
         tree.put(writing, ACT, root.id, f"{number}.pdf", Content(10_000, "", sha256, manifest))

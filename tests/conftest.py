@@ -28,7 +28,7 @@ STATE = Path(tempfile.mkdtemp(prefix="bft-"))  # short: a Unix socket's path has
 def _write_state() -> None:
     for name in ("secrets", "db", "run/wake", "log", "projections", "feed", "lists", "doors", "journal"):
         (STATE / name).mkdir(parents=True, mode=0o700)
-    for name in ("django.key", "door.token", "live.key", "commune-master.key"):
+    for name in ("django.key", "door.token", "live.key", "drive-grant.key", "commune-master.key"):
         (STATE / "secrets" / name).write_text(secrets.token_hex(32))
     url = os.environ.get("BEFFROI_TEST_DATABASE", "")
     (STATE / "beffroi.toml").write_text(f'database_url = "{url}"\n' if url else "")

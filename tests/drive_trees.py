@@ -6,8 +6,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable
 
-from beffroi.drive.store import look, refs, tree
+from beffroi.drive.store import look, tree
 from beffroi.drive.store.database import Database, Reading
+from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import Act, Content, InlineChunk, Node
 
 NOW_S = 1_800_000_000
@@ -22,7 +23,7 @@ def content(data: bytes) -> Content:
         return Content(0, hashlib.sha1().hexdigest(), hashlib.sha256().hexdigest(), b"")
     chunk_id = hashlib.blake2s(data).digest()
     inline = (InlineChunk(chunk_id, b"sealed " + data),)
-    manifest = refs.pack([(chunk_id, len(data))])
+    manifest = Manifest((Chunk(chunk_id, len(data)),)).pack()
     return Content(
         len(data), hashlib.sha1(data).hexdigest(), hashlib.sha256(data).hexdigest(), manifest, inline
     )
@@ -68,7 +69,7 @@ def require_whole(reading: Reading) -> None:
         )
         for row in rows
     ]
-    counted = Counter(chunk_id for manifest in manifests for chunk_id, _ in refs.unpack(manifest))
+    counted = Counter(chunk_id for manifest in manifests for chunk_id, _ in Manifest.unpack(manifest).chunks)
     chunks = reading.all("SELECT id, refs, loose_s FROM chunk")
     assert {row[0]: row[1] for row in chunks if row[1]} == dict(counted)
     assert all((row[1] == 0) == (row[2] is not None) for row in chunks)

@@ -24,8 +24,9 @@ from urllib.parse import urlsplit
 
 from beffroi.drive.store import keys
 from beffroi.drive.store.chunking import chunk_id
-from beffroi.drive.store.content import Chunk, Content, Manifest, Written
+from beffroi.drive.store.content import Content, Written
 from beffroi.drive.store.keys import Keys
+from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.objects import Objects, S3Place, Stored
 from beffroi.drive.store.sealing import Bytes, Sealer
 from beffroi.lib import ids
@@ -37,7 +38,8 @@ RCLONE = Path(sys.executable).with_name("rclone")
 
 def new_config(state: Path) -> Config:
     (state / "secrets").mkdir(parents=True)
-    (state / "secrets" / "commune-master.key").write_text(secrets.token_hex(32))
+    for name in ("commune-master.key", "drive-grant.key"):
+        (state / "secrets" / name).write_text(secrets.token_hex(32))
     return Config(state=state)
 
 

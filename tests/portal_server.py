@@ -24,7 +24,7 @@ def prepare(state: Path) -> None:
     """Make what the settings read before anything else."""
     for name in ("secrets", "db", "run/wake", "doors", "lists"):
         (state / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    for name in ("django.key", "door.token", "live.key", "commune-master.key"):
+    for name in ("django.key", "door.token", "live.key", "drive-grant.key", "commune-master.key"):
         (state / "secrets" / name).write_text(secrets.token_hex(32))
     (state / "secrets" / "audit.key").write_text(b64(secrets.token_bytes(32)))
 

@@ -7,6 +7,7 @@ import hashlib
 import pytest
 from beffroi.drive.store import look, names, refs, schema, trash, tree, uploads, versions
 from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import AbsentNode, Changed, Node, QuotaFull
 
 from tests.drive_trees import ME, NOW_S, OTHER, at, content, folder, listing, loose, put, require_whole, seen
@@ -221,7 +222,7 @@ def test_parts_become_one_file_in_their_order(drive: Database, home: Node) -> No
         joined = uploads.join(reading, "per_me", "u1")
         read_back = b"".join(
             bytes(refs.sealed(reading, chunk_id) or b"").removeprefix(b"sealed ")
-            for chunk_id, _ in refs.unpack(joined.manifest)
+            for chunk_id, _ in Manifest.unpack(joined.manifest).chunks
         )
     assert (joined.size_bytes, read_back) == (9, b"onetwoten")
     sha1, sha256 = hashlib.sha1(read_back).hexdigest(), hashlib.sha256(read_back).hexdigest()

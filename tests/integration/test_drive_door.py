@@ -15,9 +15,10 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.db import connect
 from beffroi.drive.door import FileDoor
-from beffroi.drive.store import frozen, refs, schema, tree
+from beffroi.drive.store import frozen, schema, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
+from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import Act, Content
 from beffroi_protocol.indicators import normalise
 
@@ -47,8 +48,8 @@ def door(centre: Centre, communes: Communes, committed: str) -> Iterator[FileDoo
 def keep(communes: Communes, owner: str, name: str, sha256: str) -> None:
     database = communes.metadata(owner)
     root = database.write(lambda w: tree.make_root(w, schema.COMMON, now_s=1))
-    chunk = (hashlib.blake2s(name.encode()).digest(), 3)
-    content = Content(3, hashlib.sha1(name.encode()).hexdigest(), sha256, refs.pack([chunk]))
+    manifest = Manifest((Chunk(hashlib.blake2s(name.encode()).digest(), 3),)).pack()
+    content = Content(3, hashlib.sha1(name.encode()).hexdigest(), sha256, manifest)
     database.write(lambda w: tree.put(w, Act("per_a", "", 1), root.id, name, content))
 
 

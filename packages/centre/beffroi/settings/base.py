@@ -100,6 +100,7 @@ INSTALLED_APPS = [
         "beffroi.watch.weather",
         "beffroi.boxes",
         "beffroi.incidents",
+        "beffroi.drive",
     ),
 ]
 
@@ -182,7 +183,7 @@ SECURE_CSP = {
     "frame-ancestors": [CSP.NONE],
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 300  # a page of the Coffre has 200 boxes to tick
 
 TEMPLATES = [
     {

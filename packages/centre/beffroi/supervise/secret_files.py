@@ -102,6 +102,7 @@ _OURS: dict[str, tuple[Callable[[], bytes], str | None]] = {
     "managesieve.key": (_hex, PAGES),
     "door.token": (_hex, ALL),
     "live.key": (_hex, ALL),
+    "drive-grant.key": (_hex, PAGES),
     "mailgate.key": (_hex, ALL),
     "policy.key": (_hex, NOBODY),
     "bank.key": (_hex, NOBODY),

@@ -1,7 +1,8 @@
-"""Short secrets between the centre's own processes: the door token, and grants for a browser's live updates.
+"""Short secrets between the centre's own processes: the door token, and grants for a browser.
 
-A grant lets one browser hold one kind of connection for some minutes. It names its subject, its collectivité
-and the paths it opens; ``stream`` checks it without a database.
+A grant lets one browser hold one kind of connection (live updates), or send and fetch files, for some minutes. It
+names its subject, its collectivité and the paths it opens; ``stream`` and ``drive`` check it without a database. Each
+kind has a key of its own.
 Fails: closed; every defect of a grant gives the same refusal.
 """
 
@@ -29,12 +30,13 @@ class GrantRefused(BeffroiError):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """``collectivite_id`` None sees the whole département (the console)."""
+    """``collectivite_id`` None sees the whole département (the console). ``role``: of the membership, for files."""
 
     subject_id: str
     collectivite_id: str | None
     paths: tuple[str, ...]
     expires_at: int
+    role: str = ""
 
 
 _DECODER = msgspec.json.Decoder(Grant)
@@ -46,10 +48,16 @@ def door_token_fits(config: Config, given: str) -> bool:
 
 
 def make_grant(
-    key: bytes, *, subject_id: str, collectivite_id: str | None, paths: tuple[str, ...], ttl_s: int = 300
+    key: bytes,
+    *,
+    subject_id: str,
+    collectivite_id: str | None,
+    paths: tuple[str, ...],
+    ttl_s: int = 300,
+    role: str = "",
 ) -> str:
-    """Return the text of a grant, fit for a cookie. ``key``: STATE/secrets/live.key."""
-    grant = Grant(subject_id, collectivite_id, paths, clock.epoch_s() + ttl_s)
+    """Return the text of a grant, fit for a cookie. ``key``: STATE/secrets/live.key, or drive-grant.key."""
+    grant = Grant(subject_id, collectivite_id, paths, clock.epoch_s() + ttl_s, role)
     body = base64.urlsafe_b64encode(msgspec.json.encode(grant)).decode().rstrip("=")
     return f"{body}.{_mac(key, body)}"
 

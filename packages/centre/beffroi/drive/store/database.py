@@ -223,9 +223,8 @@ class Database(ABC):
         try:
             while len(group) < MOST_GROUPED:
                 change, future = self._queue.get_nowait()
-                if (
-                    future.set_running_or_notify_cancel()
-                ):  # from here on nobody can cancel it: it will be answered
+                # A caller that is gone wants no change; from here on nobody can cancel, and the answer finds its place.
+                if future.set_running_or_notify_cancel():
                     group.append((change, future))
         except Empty:
             pass

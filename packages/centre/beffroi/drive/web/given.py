@@ -1,0 +1,234 @@
+"""What the portal's pages fetch: a file, an earlier content of it, a preview, or several as one ZIP.
+
+Process: drive, under the portal's grant (``granted``).
+Hostile: numbers and forms; the names of files, which travel in one header, encoded; their contents, which a browser is
+         never let take for a page of ours: a type of a short list or none, ``nosniff``, ``sandbox``.
+Fails:   closed. A file that cannot be read any more cuts the answer short; a browser says that it failed.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+import zipfile
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import parse_qs, quote
+
+from beffroi.drive.store import look, versions
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import Reading
+from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.views import View
+from beffroi.drive.web import granted
+from beffroi.drive.web.bodies import Bodies, BodiesOf
+from beffroi.drive.web.dav import conditions
+from beffroi.drive.web.messages import Answer, Header, Request
+from beffroi.lib.errors import BeffroiError, Invalid
+
+TEXT_BYTES = 200_000
+FORM_BYTES = 128 * 1024
+MOST_ZIPPED = 20_000
+_OLDEST_ZIP_S = 315532800  # ZIP knows no year before 1980
+_IMAGES = (
+    (b"\x89PNG\r\n\x1a\n", b"image/png"),
+    (b"\xff\xd8\xff", b"image/jpeg"),
+    (b"GIF87a", b"image/gif"),
+    (b"GIF89a", b"image/gif"),
+)
+HARMLESS: tuple[Header, ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"sandbox; default-src 'none'; frame-ancestors 'self'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"private, no-store"),
+)
+
+
+class TooManyFiles(BeffroiError):
+    """A ZIP holds at most {} files; take fewer folders."""
+
+    code = "drive.too_many_files"
+    http_status = 413
+
+
+class Body(NamedTuple):
+    """What is given out: a file's present content or an earlier one."""
+
+    name: str
+    size_bytes: int
+    manifest: bytes
+
+
+@dataclass(frozen=True)
+class Given:
+    communes: Communes
+    bodies: BodiesOf
+    key: bytes
+
+    async def __call__(self, request: Request) -> Answer:
+        """Errors: GrantRefused, AbsentNode, Invalid, TooManyFiles."""
+        who = granted.who(self.key, request, granted.OUT_PATH)
+        view, bodies = (
+            View(self.communes.metadata(who.collectivite_id), who),
+            self.bodies(who.collectivite_id),
+        )
+        steps = request.path.removeprefix(granted.OUT_PATH).strip("/").split("/")
+        if steps == ["zip"] and request.method == "POST":
+            granted.require_own_origin(request)
+            return _zip(view, bodies, await _numbers(request))
+        if request.method not in ("GET", "HEAD"):
+            raise AbsentNode("file")
+        match steps:
+            case [node]:
+                return download(request, bodies, _body(view, _number(node)))
+            case [node, "apercu"]:
+                return await _preview(bodies, _body(view, _number(node)))
+            case [node, etag]:
+                return download(request, bodies, _body(view, _number(node), _number(etag)))
+        raise AbsentNode("file")
+
+
+def download(request: Request, bodies: Bodies, body: Body) -> Answer:
+    """The bytes under their name, whole or a range; never shown by the browser."""
+    headers = [
+        *HARMLESS,
+        (b"content-type", b"application/octet-stream"),
+        (b"content-disposition", attachment(body.name)),
+        (b"accept-ranges", b"bytes"),
+    ]
+    try:
+        wanted = conditions.parse_range(request.header(b"range"), body.size_bytes)
+    except conditions.RangeOutside:
+        return Answer(416, [*headers, (b"content-range", f"bytes */{body.size_bytes}".encode())])
+    status, start, end = 200, 0, body.size_bytes
+    if wanted is not None:
+        status, start, end = 206, wanted.start, wanted.end
+        headers.append((b"content-range", f"bytes {start}-{end - 1}/{body.size_bytes}".encode()))
+    headers.append((b"content-length", str(end - start).encode()))
+    return Answer(
+        status, headers, b"" if request.method == "HEAD" else bodies.read(body.manifest, start, end)
+    )
+
+
+def attachment(name: str) -> bytes:
+    """The header Content-Disposition for any name (RFC 6266, RFC 8187)."""
+    return f"attachment; filename*=UTF-8''{quote(name, safe='')}".encode()
+
+
+async def _preview(bodies: Bodies, body: Body) -> Answer:
+    """An image as what its first bytes say it is; of anything else the first bytes, as plain text."""
+    first = b""
+    async for piece in bodies.read(body.manifest, 0, min(body.size_bytes, TEXT_BYTES)):
+        first += piece
+    kind = next((kind for mark, kind in _IMAGES if first.startswith(mark)), b"")
+    if first[:4] == b"RIFF" and first[8:12] == b"WEBP":
+        kind = b"image/webp"
+    headers = [*HARMLESS, (b"content-disposition", b"inline")]
+    if kind:
+        headers += [(b"content-type", kind), (b"content-length", str(body.size_bytes).encode())]
+        return Answer(200, headers, bodies.read(body.manifest, 0, body.size_bytes))
+    try:
+        text = first.decode()
+    except UnicodeDecodeError as error:
+        # A sign that is cut at the end is no sign of another code; what else is no UTF-8 is read as Windows wrote it.
+        cut = error.start >= len(first) - 3 and body.size_bytes > len(first)
+        text = first[: error.start].decode() if cut else first.decode("cp1252", "replace")
+    return Answer(200, [*headers, (b"content-type", b"text/plain; charset=utf-8")], text.encode())
+
+
+def _body(view: View, node_id: int, etag: int | None = None) -> Body:
+    """Errors: AbsentNode (also for a folder)."""
+    with view.database.reading() as reading:
+        node = view.at(reading, node_id).node
+        if node.is_folder:
+            raise AbsentNode("file")
+        if etag is None:
+            return Body(node.name, node.size_bytes, node.manifest)
+        version = versions.find(reading, node_id, etag)
+        return Body(node.name, version.size_bytes, version.manifest)
+
+
+# -- several as one --------------------------------------------------------------------------------------------
+
+
+def _zip(view: View, bodies: Bodies, node_ids: Sequence[int]) -> Answer:
+    with view.database.reading() as reading:
+        chosen = [view.at(reading, one).node for one in node_ids]
+        entries = [entry for one in chosen for entry in _entries(reading, one)]
+    if len(entries) > MOST_ZIPPED:
+        raise TooManyFiles(MOST_ZIPPED)
+    name = f"{chosen[0].name or 'Coffre'}.zip" if len(chosen) == 1 and chosen[0].parent else "Coffre.zip"
+    headers = [
+        *HARMLESS,
+        (b"content-type", b"application/zip"),
+        (b"content-disposition", attachment(name)),
+    ]
+    return Answer(200, headers, _packed(bodies, entries))
+
+
+def _entries(reading: Reading, chosen: Node) -> list[tuple[str, Node]]:
+    """(path in the archive, node) of what is chosen and of all below it; folders end with a slash."""
+    paths = {chosen.id: "" if not chosen.parent else chosen.name + "/"}
+    if not chosen.is_folder:
+        return [(chosen.name, chosen)]
+    out = [(paths[chosen.id], chosen)] if chosen.parent else []
+    for one in look.below(reading, chosen.id):
+        path = paths[one.parent] + one.name + ("/" if one.is_folder else "")
+        paths[one.id] = path
+        out.append((path, one))
+        if len(out) > MOST_ZIPPED:
+            break
+    return out
+
+
+class _Outlet(io.RawIOBase):
+    """Where an archive is written that nobody keeps: what came since the last ``take``."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        piece = bytes(data)  # type: ignore[call-overload]
+        self._pieces.append(piece)
+        return len(piece)
+
+    def take(self) -> bytes:
+        out = b"".join(self._pieces)
+        self._pieces.clear()
+        return out
+
+
+async def _packed(bodies: Bodies, entries: Sequence[tuple[str, Node]]) -> AsyncGenerator[bytes]:
+    outlet = _Outlet()
+    with zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as archive:
+        for path, node in entries:
+            info = zipfile.ZipInfo(path, time.localtime(max(node.mtime_s, _OLDEST_ZIP_S))[:6])
+            if node.is_folder:
+                archive.writestr(info, b"")
+            else:
+                with archive.open(info, "w", force_zip64=True) as file:
+                    async for piece in bodies.read(node.manifest, 0, node.size_bytes):
+                        file.write(piece)
+                        yield outlet.take()
+            yield outlet.take()
+    yield outlet.take()
+
+
+async def _numbers(request: Request) -> list[int]:
+    """The field ``n`` of the form, each a number or several with commas. Errors: Invalid."""
+    fields = parse_qs((await request.body(FORM_BYTES)).decode("latin-1"), max_num_fields=1000)
+    found = [_number(one) for several in fields.get("n", []) for one in several.split(",") if one]
+    if not found:
+        raise Invalid("n")
+    return list(dict.fromkeys(found))
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise AbsentNode("file")
+    return int(text)

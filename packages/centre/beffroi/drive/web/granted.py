@@ -1,0 +1,55 @@
+"""Who a browser is on the drive's own addresses: the portal's signed grant, and nothing of another site.
+
+Purpose: bytes of files go between browser and drive; the portal alone knows sessions, and gives a grant for minutes.
+Hostile: cookies and headers; other sites that make a signed-in browser send requests.
+Fails:   closed. The cookie is HttpOnly, SameSite=Strict and of its path alone. What changes something must besides
+         come from our own pages: ``Origin`` names the host that was asked for, and where a browser sends none, the
+         header ``X-Beffroi-File`` or a method that another site may not send without asking us first: there is no CORS.
+Source:  docs/decisions/0074-bytes-by-grant.md.
+"""
+
+from __future__ import annotations
+
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from beffroi.core.planes.tokens import GrantRefused, read_grant
+from beffroi.drive.web.messages import Request
+from beffroi.drive.who import Role, Who
+from beffroi.lib.errors import BeffroiError
+
+OUT_PATH, IN_PATH = "/coffre/octets", "/coffre/envoi"
+COOKIES = {OUT_PATH: "beffroi_coffre_octets", IN_PATH: "beffroi_coffre_envoi"}
+FILE_HEADER = b"x-beffroi-file"
+_ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent", "dpo": "dpo"}
+
+
+class ForeignOrigin(BeffroiError):
+    """This request does not come from a page of the portal."""
+
+    code = "drive.foreign_origin"
+    http_status = 403
+
+
+def who(key: bytes, request: Request, path: str) -> Who:
+    """The person of the grant for ``path``. Errors: GrantRefused."""
+    jar: SimpleCookie = SimpleCookie()
+    try:
+        jar.load(request.header(b"cookie"))
+    except CookieError:
+        raise GrantRefused from None
+    found = jar.get(COOKIES[path])
+    grant = read_grant(key, found.value if found else "", path=path)
+    if grant.collectivite_id is None or grant.role not in _ROLES:
+        raise GrantRefused
+    return Who(grant.subject_id, "", grant.collectivite_id, _ROLES[grant.role], "", "", "")
+
+
+def require_own_origin(request: Request) -> None:
+    """For what changes something. Errors: ForeignOrigin."""
+    origin = request.header(b"origin")
+    if origin:
+        if urlsplit(origin).netloc.lower() != request.header(b"host").lower():
+            raise ForeignOrigin
+    elif request.method == "POST" and FILE_HEADER not in request.headers:
+        raise ForeignOrigin

@@ -1,0 +1,329 @@
+"""What the portal's page sends: a small file in one piece, a large one in parts that outlive a cut, a form's file.
+
+Process: drive, under the portal's grant (``granted``).
+Hostile: everything: names, paths, numbers, bodies. A name travels in the header ``X-Beffroi-File`` (JSON,
+         percent-encoded), never in an address, for front and planes keep addresses in their logs.
+Rule:    addresses below /coffre/envoi/:
+
+           POST   fichier        body = the file, at most PART_BYTES       201 {"node"}
+           POST   UPLOAD         begin, or go on: no body                  200 {"part_bytes", "parts": [[number, size]]}
+           PUT    UPLOAD/NUMBER  body = a part, at most PART_BYTES         204
+           GET    UPLOAD         what arrived                              200 {"parts"}
+           POST   UPLOAD/fin     join the parts                            201 {"node"}
+           DELETE UPLOAD         give it up                                204
+           POST   formulaire     multipart/form-data, without JavaScript   303 to the folder's page
+
+         UPLOAD is a name that the page chooses from the file's own (32 to 64 hex digits): chosen again after a crash,
+         the same file goes on where it was. An error is {"code"} with its status; the page has the words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from beffroi.drive.store import names, tree, uploads
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.look import NO_LIMIT, child, room
+from beffroi.drive.store.model import AbsentNode, Act, Content, NameTaken, Node, QuotaFull, ReadOnly
+from beffroi.drive.views import Place, View
+from beffroi.drive.web import form, granted
+from beffroi.drive.web.bodies import Bodies, BodiesOf
+from beffroi.drive.web.given import Given
+from beffroi.drive.web.messages import Answer, Handler, Request, Routes
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
+
+PART_BYTES = 5 * 1024 * 1024
+MAX_FILE_BYTES = PART_BYTES * uploads.MAX_PARTS
+MOST_TRIED_NAMES = 1000
+_UPLOAD = re.compile(r"[0-9a-f]{32,64}", re.ASCII)
+_JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
+
+
+class Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file as the page says it. ``path``: folders below ``folder``, made where they are absent. ``mtime_s``: of the
+    file on the person's computer. ``taken``: what to do where the name is taken."""
+
+    folder: int
+    name: str
+    size_bytes: int
+    path: tuple[str, ...] = ()
+    mtime_s: int | None = None
+    taken: Literal["ask", "replace", "both"] = "ask"
+
+
+_SENT = msgspec.json.Decoder(Sent)
+
+
+@dataclass(frozen=True)
+class Portal:
+    communes: Communes
+    bodies: BodiesOf
+    key: bytes
+
+    def add_to(self, routes: Routes) -> None:
+        routes.add(granted.OUT_PATH, self._told(Given(self.communes, self.bodies, self.key)), is_open=True)
+        routes.add(granted.IN_PATH, self._told(self.receive), is_open=True)
+
+    def _told(self, handler: Handler) -> Handler:
+        async def told(request: Request) -> Answer:
+            try:
+                return await handler(request)
+            except BeffroiError as error:
+                await request.drain()
+                return refused(error)
+
+        return told
+
+    async def receive(self, request: Request) -> Answer:
+        """Errors: GrantRefused, ForeignOrigin, Invalid, TooLarge, those of the store."""
+        who = granted.who(self.key, request, granted.IN_PATH)
+        view = View(self.communes.metadata(who.collectivite_id), who)
+        desk = Desk(view, self.bodies(who.collectivite_id), Act(who.person_id, "", clock.epoch_s()))
+        steps = request.path.removeprefix(granted.IN_PATH).strip("/").split("/")
+        if request.method == "GET" and len(steps) == 1:
+            return desk.status(_upload(steps[0]))
+        granted.require_own_origin(request)
+        match request.method, steps:
+            case "POST", ["formulaire"]:
+                return await desk.form(request)
+            case "POST", ["fichier"]:
+                return await desk.whole(request, sent_of(request))
+            case "POST", [upload]:
+                return await desk.begin(_upload(upload), sent_of(request))
+            case "POST", [upload, "fin"]:
+                return await desk.finish(_upload(upload), sent_of(request))
+            case "PUT", [upload, number] if number.isascii() and number.isdigit() and len(number) < 6:
+                return await desk.part(request, _upload(upload), int(number))
+            case "DELETE", [upload]:
+                return await desk.give_up(_upload(upload))
+        raise AbsentNode("file")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One request of one person."""
+
+    view: View
+    bodies: Bodies
+    act: Act
+
+    async def whole(self, request: Request, sent: Sent) -> Answer:
+        self._look(sent)
+        if sent.size_bytes > PART_BYTES:
+            raise TooLarge(PART_BYTES)
+        content = await self.bodies.receive(_at_most(request.chunks(), sent.size_bytes), sent.size_bytes)
+        if content.size_bytes != sent.size_bytes:
+            raise Invalid("size")
+        return _made(await self.view.database.write_async(lambda writing: self._put(writing, sent, content)))
+
+    async def begin(self, upload: str, sent: Sent) -> Answer:
+        self._look(sent)
+        with self.view.database.reading() as reading:
+            try:
+                return self._told_parts(reading, upload)
+            except uploads.AbsentUpload:
+                pass
+        try:
+            await self.view.database.write_async(lambda writing: uploads.begin(writing, self.act, upload))
+        except uploads.UploadExists:
+            pass  # another tab began it just now
+        return _json(200, {"part_bytes": PART_BYTES, "parts": []})
+
+    def status(self, upload: str) -> Answer:
+        with self.view.database.reading() as reading:
+            return self._told_parts(reading, upload)
+
+    async def part(self, request: Request, upload: str, number: int) -> Answer:
+        self.status(upload)  # before the body: an upload that is over need not be sent in vain
+        length = request.header(b"content-length")
+        if length.isascii() and length.isdigit() and int(length) > PART_BYTES:
+            raise TooLarge(PART_BYTES)
+        content = await self.bodies.receive(_at_most(request.chunks(), PART_BYTES), None)
+        await self.view.database.write_async(
+            lambda writing: uploads.put_part(writing, self.act, upload, number, content)
+        )
+        return Answer(204)
+
+    async def finish(self, upload: str, sent: Sent) -> Answer:
+        self._look(sent)
+        with self.view.database.reading() as reading:
+            joined = uploads.join(reading, self.view.who.person_id, upload)
+        if joined.size_bytes != sent.size_bytes:
+            raise Invalid("size")
+        sha1, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
+        async for piece in self.bodies.read(joined.manifest, 0, joined.size_bytes):
+            sha1.update(piece)
+            sha256.update(piece)
+
+        def change(writing: Writing) -> Node:
+            folder, name = self._place(writing, sent)
+            return uploads.finish(
+                writing,
+                self.act,
+                upload,
+                joined,
+                parent=folder.id,
+                name=name,
+                sha1=sha1.hexdigest(),
+                sha256=sha256.hexdigest(),
+                mtime_s=sent.mtime_s,
+            )[0]
+
+        return _made(await self.view.database.write_async(change))
+
+    async def give_up(self, upload: str) -> Answer:
+        await self.view.database.write_async(lambda writing: uploads.abort(writing, self.act, upload))
+        return Answer(204)
+
+    async def form(self, request: Request) -> Answer:
+        """One file of a form: an answer for a person, who is led back to the folder's page."""
+        folder_id = 0
+        try:
+            found = await form.read(request)
+            folder_id = _number(found.fields.get("dossier", ""))
+            taken: Literal["replace", "both"] = "replace" if found.fields.get("deja") == "replace" else "both"
+            sent = Sent(folder_id, found.name, 0, taken=taken)
+            self._look(sent)
+            content = await self.bodies.receive(found.pieces, None)
+            node = await self.view.database.write_async(lambda writing: self._put(writing, sent, content))
+        except BeffroiError as error:
+            if not folder_id:
+                raise
+            return _back(f"/coffre/{folder_id}/?refus={error.code}")
+        return _back(f"/coffre/{node.parent}/?recu=1")
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _look(self, sent: Sent) -> None:
+        """What can be refused is refused before the body comes. Errors: as ``_place``, QuotaFull, TooLarge."""
+        if not 0 <= sent.size_bytes <= MAX_FILE_BYTES:
+            raise TooLarge(MAX_FILE_BYTES)
+        with self.view.database.reading() as reading:
+            folder = self._writable(reading, sent)
+            inside: Node | None = folder.node
+            for name in _checked_path(sent):
+                inside = child(reading, inside.id, name) if inside is not None else None
+            if inside is not None:
+                self._name(reading, inside.id, sent)
+            for place in (reading_root(reading, folder.node.id), 0):
+                used, limit = room(reading, place)
+                if limit != NO_LIMIT and used + sent.size_bytes > limit:
+                    raise QuotaFull
+
+    def _writable(self, reading: Reading, sent: Sent) -> Place:
+        folder = self.view.at(reading, sent.folder)
+        if not folder.node.is_folder:
+            raise AbsentNode("folder")
+        if not folder.rights.may_write:
+            raise ReadOnly
+        if self.view.is_reserved((*folder.path, (*sent.path, sent.name)[0])):
+            raise NameTaken("reserved")
+        return folder
+
+    def _place(self, writing: Writing, sent: Sent) -> tuple[Node, str]:
+        """The folder, made where it is absent, and the name. Errors: AbsentNode, ReadOnly, NameTaken, NameRefused."""
+        folder = self._writable(writing, sent).node
+        for name in _checked_path(sent):
+            folder = child(writing, folder.id, name) or tree.make_folder(writing, self.act, folder.id, name)
+        return folder, self._name(writing, folder.id, sent)
+
+    def _name(self, reading: Reading, folder: int, sent: Sent) -> str:
+        name = names.normal(sent.name)
+        found = reading.one(
+            "SELECT name, is_folder FROM node WHERE parent = ? AND folded = ?", (folder, names.folded(name))
+        )
+        if found is None:
+            return name
+        if sent.taken == "replace" and not found[1]:
+            return str(found[0])
+        if sent.taken != "both":
+            raise NameTaken("name")
+        for number in range(2, MOST_TRIED_NAMES):
+            tried = names.numbered(name, number)
+            if not reading.one(
+                "SELECT 1 FROM node WHERE parent = ? AND folded = ?", (folder, names.folded(tried))
+            ):
+                return tried
+        raise NameTaken("name")
+
+    def _put(self, writing: Writing, sent: Sent, content: Content) -> Node:
+        folder, name = self._place(writing, sent)
+        return tree.put(writing, self.act, folder.id, name, content, mtime_s=sent.mtime_s)[0]
+
+    def _told_parts(self, reading: Reading, upload: str) -> Answer:
+        parts = uploads.parts(reading, self.view.who.person_id, upload)
+        return _json(
+            200, {"part_bytes": PART_BYTES, "parts": [[one.number, one.size_bytes] for one in parts]}
+        )
+
+
+def sent_of(request: Request) -> Sent:
+    """Errors: Invalid."""
+    try:
+        return _SENT.decode(unquote_to_bytes(request.header(granted.FILE_HEADER)))
+    except msgspec.MsgspecError:
+        raise Invalid("file") from None
+
+
+def reading_root(reading: Reading, node_id: int) -> int:
+    """The root above a node."""
+    above = node_id
+    while row := reading.one("SELECT parent FROM node WHERE id = ?", (above,)):
+        if not row[0]:
+            return above
+        above = row[0]
+    return above
+
+
+def refused(error: BeffroiError) -> Answer:
+    """For a script: the code, which the page has words for."""
+    return _json(error.http_status, {"code": error.code})
+
+
+def _checked_path(sent: Sent) -> Sequence[str]:
+    if len(sent.path) > names.MAX_DEPTH:
+        raise names.TooDeep
+    return [names.normal(one) for one in sent.path]
+
+
+async def _at_most(pieces: AsyncIterator[bytes], most_bytes: int) -> AsyncIterator[bytes]:
+    size = 0
+    async for piece in pieces:
+        size += len(piece)
+        if size > most_bytes:
+            raise TooLarge(most_bytes)
+        yield piece
+
+
+def _made(node: Node) -> Answer:
+    return _json(201, {"node": node.id, "folder": node.parent})
+
+
+def _json(status: int, value: object) -> Answer:
+    return Answer(status, _JSON, json.dumps(value).encode())
+
+
+def _back(address: str) -> Answer:
+    return Answer(303, ((b"location", address.encode()), (b"cache-control", b"no-store")))
+
+
+def _upload(text: str) -> str:
+    if not _UPLOAD.fullmatch(text):
+        raise uploads.AbsentUpload("upload")
+    return text
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Invalid("number")
+    return int(text)

@@ -1,0 +1,96 @@
+"""Basic sign-in of clients: a positive answer is kept for some seconds; everything else is asked each time.
+
+Hostile: the header, and how often it comes. The password is kept nowhere, only a keyed digest of the header.
+Fails:   closed. What was revoked is refused KEPT_S later at the latest. Who is known goes on while others behind the
+         same address fail too often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import hashlib
+import secrets
+from base64 import b64decode
+from collections import OrderedDict
+from concurrent.futures import Executor
+
+from beffroi.drive.sign_ins import SignIns
+from beffroi.drive.web.messages import Request
+from beffroi.drive.who import SignIn, Who
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError
+
+KEPT_S = 10.0
+MOST_KEPT = 10_000
+CHALLENGE = (b"www-authenticate", b'Basic realm="Beffroi", charset="UTF-8"')
+
+
+class NotSignedIn(BeffroiError):
+    """Sign in with an app password for files."""
+
+    code = "drive.sign_in"
+    http_status = 401
+
+
+class TooManySignIns(BeffroiError):
+    """Too many wrong passwords came from this address."""
+
+    code = "drive.too_many_sign_ins"
+    http_status = 429
+
+
+class AddressRefused(BeffroiError):
+    """This address is blocked by collective immunity."""
+
+    code = "drive.address_refused"
+    http_status = 403
+
+
+class Doorman:
+    def __init__(self, sign_in: SignIn, sign_ins: SignIns, executor: Executor | None = None) -> None:
+        """``sign_ins``: which addresses are refused or failed too often. ``executor``: where passwords are checked."""
+        self._sign_in, self._sign_ins, self._executor = sign_in, sign_ins, executor
+        self._key = secrets.token_bytes(32)
+        self._known: OrderedDict[bytes, tuple[Who, float]] = OrderedDict()
+
+    async def who(self, request: Request) -> Who:
+        """Errors: AddressRefused, NotSignedIn, TooManySignIns."""
+        if self._sign_ins.refuses(request.address):
+            raise AddressRefused
+        header = request.headers.get(b"authorization")
+        if header is None:
+            raise NotSignedIn
+        digest, now_s = hashlib.blake2b(header, key=self._key).digest(), clock.steady_s()
+        kept = self._known.get(digest)
+        if kept is not None and kept[1] > now_s:
+            return kept[0]
+        self._known.pop(digest, None)
+        if self._sign_ins.too_many(request.address):
+            raise TooManySignIns
+        login, password = _basic(header)
+        if not login:
+            raise NotSignedIn
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._executor, lambda: self._sign_in.check(login, password, address=request.address)
+        )
+        if found is None:
+            self._sign_ins.failed(request.address, login)
+            raise NotSignedIn
+        self._sign_ins.succeeded(request.address, found.login, found.app_password_id)
+        self._known[digest] = (found, now_s + KEPT_S)
+        if len(self._known) > MOST_KEPT:
+            self._known.popitem(last=False)
+        return found
+
+
+def _basic(header: bytes) -> tuple[str, str]:
+    """(login, password), both empty for anything else."""
+    scheme, _, given = header.partition(b" ")
+    if scheme.lower() != b"basic":
+        return "", ""
+    try:
+        login, colon, password = b64decode(given.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return (login, password) if colon else ("", "")

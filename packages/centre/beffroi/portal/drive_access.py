@@ -1,0 +1,80 @@
+"""The drive as the portal's pages reach it: look-ups and short changes in this process, bytes by grant elsewhere.
+
+Process: web. It opens the metadata of a collectivité; it has no key of contents and never holds a byte of a file.
+Access:  ``View`` of the session's person and collectivité: the only way from an identifier to a file.
+Source:  docs/decisions/0074-bytes-by-grant.md.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from beffroi.core.identity import sessions
+from beffroi.core.identity.actor import Actor
+from beffroi.core.planes.tokens import make_grant
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.model import Act
+from beffroi.drive.views import View
+from beffroi.drive.web import granted
+from beffroi.drive.who import Role, Who
+from beffroi.lib import clock
+from beffroi.lib.config import SettingInvalid
+from beffroi.lib.errors import NotAllowed
+
+GRANT_TTL_S = 900
+GRANT_KEY = "drive-grant.key"
+_ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent", "dpo": "dpo"}
+
+
+@cache
+def _communes() -> Communes:
+    return Communes(settings.BEFFROI.state / "drive", ThreadPoolExecutor(2, thread_name_prefix="drive"))
+
+
+def who_of(request: HttpRequest, actor: Actor) -> Who:
+    """Who asks, as the session says it. Errors: NotAllowed (no collectivité)."""
+    if actor.collectivite_id is None or actor.role not in _ROLES:
+        raise NotAllowed("no collectivité")
+    membership_id = str(request.session.get(sessions.MEMBERSHIP_KEY, ""))
+    return Who(actor.id, membership_id, actor.collectivite_id, _ROLES[actor.role], "", "", "")
+
+
+def view_of(request: HttpRequest, actor: Actor) -> View:
+    """Errors: NotAllowed, StoreFull, Unavailable."""
+    who = who_of(request, actor)
+    return View(_communes().metadata(who.collectivite_id), who)
+
+
+def act_of(view: View) -> Act:
+    """A change by this person, now, from the portal."""
+    return Act(view.who.person_id, "", clock.epoch_s())
+
+
+def give_grants(response: HttpResponse, who: Who) -> None:
+    """Let this browser fetch and send files for some minutes; without the key it cannot."""
+    try:
+        key = settings.BEFFROI.secret(GRANT_KEY)
+    except SettingInvalid:
+        return
+    for path, name in granted.COOKIES.items():
+        grant = make_grant(
+            key,
+            subject_id=who.person_id,
+            collectivite_id=who.collectivite_id,
+            paths=(path,),
+            ttl_s=GRANT_TTL_S,
+            role=who.role,
+        )
+        response.set_cookie(
+            name,
+            grant,
+            max_age=GRANT_TTL_S,
+            path=path,
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+            samesite="Strict",
+        )

@@ -1,0 +1,145 @@
+"""Plain words for the Coffre: why something was not done and what to do next, how much room is left, what was done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils import formats
+from django.utils.translation import get_language, gettext_lazy, ngettext
+from django.utils.translation import gettext as _
+
+from beffroi.drive.store.look import NO_LIMIT
+from beffroi.lib.errors import BeffroiError
+
+MAX_IMAGE_BYTES = 30_000_000
+REFUSALS = {
+    "drive.name_taken": gettext_lazy(
+        "Ce nom est déjà pris dans ce dossier, peut-être avec d’autres majuscules : choisissez-en un autre."
+    ),
+    "drive.name_refused": gettext_lazy(
+        "Ce nom ne convient pas : il est vide, trop long, ou contient une barre « / » ou « \\ »."
+    ),
+    "drive.too_deep": gettext_lazy(
+        "Les dossiers ne peuvent pas s’emboîter plus profondément : rangez-le plus haut."
+    ),
+    "drive.into_itself": gettext_lazy(
+        "Un dossier ne peut pas aller dans lui-même : choisissez un autre dossier d’arrivée."
+    ),
+    "drive.root_fixed": gettext_lazy("Ce dossier fait partie du Coffre : il reste où il est."),
+    "drive.changed": gettext_lazy(
+        "Quelqu’un l’a modifié, déplacé ou supprimé entre-temps. Rien n’a changé : regardez la liste, à jour, puis "
+        "recommencez."
+    ),
+    "drive.absent": gettext_lazy(
+        "Il n’est plus là : quelqu’un l’a déplacé ou supprimé. Regardez dans la corbeille."
+    ),
+    "drive.parent_absent": gettext_lazy("Le dossier d’arrivée n’existe plus : choisissez-en un autre."),
+    "drive.locked": gettext_lazy(
+        "Quelqu’un l’a ouvert pour le modifier. Rien n’a changé : réessayez quand il l’aura fermé."
+    ),
+    "drive.quota_full": gettext_lazy(
+        "Il n’y a plus assez de place. Rien n’a changé : videz la corbeille, supprimez ce qui ne sert plus, ou "
+        "demandez de la place au Département."
+    ),
+    "drive.store_full": gettext_lazy(
+        "Le disque du Département est plein. Rien n’a changé : prévenez le Département, puis réessayez."
+    ),
+    "drive.read_only": gettext_lazy(
+        "Vous pouvez lire le dossier de la commune, pas le modifier : demandez-le à la personne référente."
+    ),
+    "drive.kind_differs": gettext_lazy(
+        "Un dossier porte déjà ce nom : renommez le fichier ou le dossier, puis recommencez."
+    ),
+    "drive.nothing_ticked": gettext_lazy("Cochez d’abord un ou plusieurs fichiers."),
+    "drive.too_many": gettext_lazy("C’est trop à la fois : faites-le en plusieurs fois."),
+}
+
+SENDING = {
+    "drive.upload_absent": gettext_lazy("Cet envoi est terminé ou trop ancien : recommencez-le."),
+    "drive.form_broken": gettext_lazy("Aucun fichier n’est arrivé : choisissez-en un, puis envoyez-le."),
+    "drive.too_many_files": gettext_lazy(
+        "C’est trop de fichiers pour une archive : prenez moins de dossiers."
+    ),
+    "drive.chunk_vanished": gettext_lazy("Ce fichier n’est pas arrivé en entier : envoyez-le de nouveau."),
+    "drive.client_gone": gettext_lazy("L’envoi a été interrompu. Rien n’a changé : recommencez."),
+    "drive.foreign_origin": gettext_lazy(
+        "Cet envoi ne vient pas de cette page : rechargez-la, puis recommencez."
+    ),
+    "live.grant_refused": gettext_lazy(
+        "Cette page est ouverte depuis longtemps : rechargez-la, puis recommencez."
+    ),
+    "input.too_large": gettext_lazy("Ce fichier est trop grand pour le Coffre."),
+    "input.invalid": gettext_lazy("Ce fichier a changé pendant l’envoi : choisissez-le de nouveau."),
+    "service.unavailable": gettext_lazy("Le Coffre ne répond pas : réessayez dans une minute."),
+}
+"""What the drive says of a file that was sent, beside the refusals above."""
+
+
+def refusal(error: BeffroiError) -> str:
+    """Why it was not done and what to do next. Errors: ``error`` itself, where it is none of the drive's refusals."""
+    if error.code not in REFUSALS:
+        raise error
+    return str(REFUSALS[error.code])
+
+
+def amount(size_bytes: int) -> str:
+    """``12 ko``, ``1,4 Mo``, ``20 Go``: by powers of 1,000, as browsers and file explorers of phones count."""
+    unit = "o" if (get_language() or "fr").startswith("fr") else "B"
+    value, sign = float(size_bytes), ""
+    for bigger in ("k", "M", "G", "T"):
+        if value < 1000:
+            break
+        value, sign = value / 1000, bigger
+    digits = 0 if sign in ("", "k") or value >= 100 else 1
+    return f"{formats.number_format(value, digits)}\u00a0{sign}{unit}"
+
+
+@dataclass(frozen=True)
+class RoomLine:
+    """``percent``: 0 without a limit. ``tone``: "", "warn" or "bad"."""
+
+    sentence: str
+    percent: int
+    tone: str
+
+
+def room(used_bytes: int, limit_bytes: int) -> RoomLine:
+    """How full a root or the collectivité is. ``limit_bytes``: NO_LIMIT for none."""
+    if limit_bytes == NO_LIMIT:
+        return RoomLine(_("%(used)s utilisés, sans limite fixée") % {"used": amount(used_bytes)}, 0, "")
+    percent = 100 if not limit_bytes else used_bytes * 100 // limit_bytes
+    words = {"used": amount(used_bytes), "limit": amount(limit_bytes), "percent": percent}
+    tone = "bad" if percent >= 100 else "warn" if percent >= 90 else ""
+    return RoomLine(_("%(used)s utilisés sur %(limit)s (%(percent)s %%)") % words, min(percent, 100), tone)
+
+
+def done(what: str, count: int) -> str:
+    """What the page says after a change. ``what``: moved, copied, renamed, deleted, returned."""
+    words = {"n": count}
+    if what == "moved":
+        return ngettext("%(n)s élément déplacé.", "%(n)s éléments déplacés.", count) % words
+    if what == "copied":
+        return ngettext("%(n)s élément copié.", "%(n)s éléments copiés.", count) % words
+    if what == "renamed":
+        return _("C’est renommé.")
+    if what == "returned":
+        return (
+            ngettext("%(n)s élément rendu à sa place.", "%(n)s éléments rendus à leur place.", count) % words
+        )
+    return ngettext("%(n)s élément mis à la corbeille.", "%(n)s éléments mis à la corbeille.", count) % words
+
+
+def carried(what: str, count: int) -> str:
+    """What waits to be put into another folder. ``what``: move, copy."""
+    words = {"n": count}
+    if what == "move":
+        return ngettext("%(n)s élément à déplacer.", "%(n)s éléments à déplacer.", count) % words
+    return ngettext("%(n)s élément à copier.", "%(n)s éléments à copier.", count) % words
+
+
+def preview(name: str, size_bytes: int) -> str:
+    """How the page shows a file of this name: image, text, or "" (not at all). What it is decides the drive."""
+    ending = name.rpartition(".")[2].lower()
+    if ending in ("png", "jpg", "jpeg", "gif", "webp") and size_bytes <= MAX_IMAGE_BYTES:
+        return "image"
+    return "text" if ending in ("txt", "md", "csv", "log", "json", "xml", "ini", "yaml", "yml") else ""

@@ -1,0 +1,212 @@
+/* Coffre: ticking many files; sending files and folders in parts that outlive a cut.
+   Without this file each file is ticked alone, and a plain form sends one. */
+(() => {
+  "use strict";
+  const acts = document.getElementById("acts");
+  const note = document.querySelector("[data-ticked]");
+  if (acts && note) {
+    const boxes = () => [...document.querySelectorAll(".files input[form=acts]")];
+    const all = acts.querySelector("[data-all]");
+    const say = () => {
+      const count = boxes().filter((one) => one.checked).length;
+      note.hidden = false;
+      note.textContent = count === 0 ? note.dataset.none : count === 1 ? note.dataset.one : note.dataset.many.replace("#", count);
+    };
+    all.hidden = false;
+    all.addEventListener("click", () => {
+      const found = boxes(), on = found.some((one) => !one.checked);
+      for (const one of found) one.checked = on;
+      say();
+    });
+    document.addEventListener("change", (event) => { if (event.target.form === acts) say(); });
+    // One field instead of thousands: the portal takes no form with so many.
+    acts.addEventListener("formdata", (event) => {
+      const ticked = event.formData.getAll("n");
+      event.formData.delete("n");
+      if (ticked.length) event.formData.append("n", ticked.join(","));
+    });
+  }
+
+  const plain = document.getElementById("send");
+  const desk = document.getElementById("desk");
+  if (!plain || !desk || !window.fetch || !window.crypto || !crypto.subtle) return;
+  const words = desk.dataset;
+  const refusals = JSON.parse(document.getElementById("refusals").textContent);
+  const folder = Number(words.folder);
+  const BASE = "/coffre/envoi/", PART = 5 * 1024 * 1024, TRIES_MS = [1000, 2000, 4000, 8000, 15000];
+  const list = desk.querySelector("[data-list]"), total = desk.querySelector("progress"), state = desk.querySelector("[data-state]");
+  const pause = desk.querySelector("[data-pause]"), stop = desk.querySelector("[data-stop]"), asked = desk.querySelector("[data-asked]");
+  plain.hidden = true; desk.hidden = false;
+
+  const size = (value) => new Intl.NumberFormat(document.documentElement.lang, {
+    style: "unit", unit: value < 1e6 ? "kilobyte" : value < 1e9 ? "megabyte" : "gigabyte", unitDisplay: "short", maximumFractionDigits: value < 1e6 ? 0 : 1,
+  }).format(value < 1e6 ? Math.max(1, value / 1e3) : value < 1e9 ? value / 1e6 : value / 1e9);
+  const wait = (ms) => new Promise((done) => { const timer = setTimeout(done, ms); window.addEventListener("online", () => { clearTimeout(timer); done(); }, { once: true }); });
+  // State changes are rare enough to be read out; the running bytes are not said.
+  const say = (text) => { if (state.textContent !== text) state.textContent = text; };
+
+  let queue = [], sent = 0, whole = 0, done = 0, failed = 0, running = false, paused = false, stopped = false, forAll = "", wake = null;
+  let abort = new AbortController();
+  const show = () => { total.max = Math.max(whole, 1); total.value = sent; total.textContent = Math.floor(100 * sent / Math.max(whole, 1)) + " %"; };
+  const moment = async () => { while (paused && !stopped) await new Promise((on) => { wake = on; }); if (stopped) throw new Error("stopped"); };
+
+  class Refused extends Error { constructor(code) { super(code); this.code = code; } }
+
+  // One request until it is answered: a cut is waited out, an old grant is made new, what is refused is refused.
+  const ask = async (method, path, body, file) => {
+    for (let tries = 0; ; tries += 1) {
+      await moment();
+      let answer = null;
+      try {
+        const headers = file ? { "X-Beffroi-File": encodeURIComponent(JSON.stringify(file)) } : {};
+        answer = await fetch(BASE + path, { method, body, headers, credentials: "same-origin", signal: abort.signal });
+      } catch {
+        if (stopped) throw new Error("stopped");
+        if (!paused) say(words.cut);
+      }
+      if (answer && answer.ok) { if (state.textContent === words.cut) say(words.running); return answer.status === 204 ? null : answer.json(); }
+      if (answer) {
+        const found = await answer.json().catch(() => ({ code: "service.unavailable" }));
+        if (found.code === "live.grant_refused" && tries < 3) {
+          const fresh = await fetch("/coffre/droit/", { credentials: "same-origin" }).catch(() => null);
+          if (fresh && fresh.status === 204) continue;
+        }
+        if (answer.status < 500 || answer.status === 507) throw new Refused(found.code);
+        if (tries >= 8) throw new Refused("service.unavailable");
+      }
+      if (!paused) await wait(TRIES_MS[Math.min(tries, TRIES_MS.length - 1)]);
+    }
+  };
+
+  const choose = (name) => forAll ? Promise.resolve(forAll) : new Promise((answered) => {
+    asked.hidden = false;
+    asked.querySelector("p").textContent = words.taken.replace("#", name);
+    const press = (event) => {
+      const button = event.target.closest("button");
+      if (!button) return;
+      asked.removeEventListener("click", press);
+      if (asked.querySelector("input").checked) forAll = button.value;
+      asked.hidden = true;
+      answered(button.value);
+    };
+    asked.addEventListener("click", press);
+    asked.querySelector("button").focus();
+  });
+
+  const name = async (one) => {
+    const text = JSON.stringify([folder, one.path, one.file.name, one.file.size, one.file.lastModified]);
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+    return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  };
+
+  const send = async (one) => {
+    const about = { folder, path: one.path, name: one.file.name, size_bytes: one.file.size, mtime_s: Math.floor(one.file.lastModified / 1000), taken: one.taken };
+    const count = (bytes) => { sent += bytes - one.sent; one.sent = bytes; one.bar.value = bytes; show(); };
+    if (one.file.size <= PART) {
+      await ask("POST", "fichier", one.file, about);
+      count(one.file.size);
+      return;
+    }
+    const upload = await name(one);
+    const begun = await ask("POST", upload, undefined, about);
+    const there = new Map(begun.parts);
+    const parts = Math.ceil(one.file.size / PART);
+    for (let number = 1; number <= parts; number += 1) {
+      const piece = one.file.slice((number - 1) * PART, number * PART);
+      if (there.get(number) !== piece.size) await ask("PUT", upload + "/" + number, piece);
+      count(Math.min(number * PART, one.file.size));
+    }
+    await ask("POST", upload + "/fin", undefined, about);
+  };
+
+  const mark = (one, text, tone) => { one.state.textContent = text; one.state.className = "tag " + tone; };
+
+  const run = async () => {
+    if (running) return;
+    running = true; stopped = false; abort = new AbortController();
+    pause.hidden = stop.hidden = false; total.hidden = false;
+    say(words.running);
+    for (let one = queue.shift(); one; one = queue.shift()) {
+      one.row.hidden = false;
+      mark(one, words.sending, "quiet");
+      try {
+        for (;;) {
+          try { await send(one); break; } catch (error) {
+            if (!(error instanceof Refused) || error.code !== "drive.name_taken" || one.taken !== "ask") throw error;
+            const answer = await choose(one.file.name);
+            if (answer === "skip") throw new Refused("skip");
+            one.taken = answer;
+          }
+        }
+        done += 1;
+        mark(one, words.done, "good");
+        if (list.children.length > 50) one.row.remove();  // thousands of lines would slow the page
+      } catch (error) {
+        whole -= one.file.size - one.sent; show();
+        if (stopped) { mark(one, words.stopped, "quiet"); break; }
+        if (error instanceof Refused && error.code === "skip") { mark(one, words.skipped, "quiet"); continue; }
+        failed += 1;
+        mark(one, words.failed, "bad");
+        one.why.textContent = refusals[error.code] || words.broken;
+      }
+    }
+    if (stopped) queue = [];
+    running = false;
+    pause.hidden = stop.hidden = true; total.hidden = true;
+    say((done === 1 ? words.doneOne : words.doneMany.replace("#", done)) + (failed ? " " + (failed === 1 ? words.failedOne : words.failedMany.replace("#", failed)) : ""));
+    if (done && !failed && !stopped) location.assign(words.page);
+    else desk.querySelector("[data-reload]").hidden = !done;
+  };
+
+  const add = (found) => {
+    for (const [file, path] of found) {
+      const row = document.createElement("li"), text = document.createElement("div"), title = document.createElement("p"), why = document.createElement("p"), bar = document.createElement("progress"), tag = document.createElement("span");
+      row.className = "row"; text.className = "grow stack"; why.className = "note"; tag.className = "tag quiet";
+      title.textContent = [...path, file.name].join(" › ") + " · " + size(file.size);
+      bar.max = Math.max(file.size, 1); bar.value = 0; bar.setAttribute("aria-label", file.name);
+      tag.textContent = words.waiting;
+      text.append(title, bar, why); row.append(text, tag); list.append(row);
+      row.hidden = list.children.length > 50;
+      queue.push({ file, path, row, bar, why, state: tag, sent: 0, taken: "ask" });
+      whole += file.size;
+    }
+    show();
+    if (queue.length) run();
+  };
+
+  for (const input of desk.querySelectorAll("input[type=file]")) input.addEventListener("change", () => {
+    add([...input.files].map((file) => [file, file.webkitRelativePath ? file.webkitRelativePath.split("/").slice(0, -1) : []]));
+    input.value = "";
+  });
+
+  const walk = async (entry, path, out) => {
+    if (entry.isFile) { out.push([await new Promise((on, off) => entry.file(on, off)), path]); return; }
+    const reader = entry.createReader();
+    for (;;) {
+      const some = await new Promise((on, off) => reader.readEntries(on, off));
+      if (!some.length) return;
+      for (const one of some) await walk(one, [...path, entry.name], out);
+    }
+  };
+  for (const kind of ["dragover", "dragleave", "drop"]) document.addEventListener(kind, async (event) => {
+    if (![...(event.dataTransfer ? event.dataTransfer.types : [])].includes("Files")) return;
+    event.preventDefault();
+    desk.classList.toggle("over", kind === "dragover");
+    if (kind !== "drop") return;
+    const entries = [...event.dataTransfer.items].map((one) => one.webkitGetAsEntry && one.webkitGetAsEntry());
+    if (entries.some((one) => !one)) { add([...event.dataTransfer.files].map((file) => [file, []])); return; }
+    const out = [];
+    for (const one of entries) await walk(one, [], out);
+    add(out);
+  });
+
+  pause.addEventListener("click", () => {
+    paused = !paused;
+    pause.textContent = paused ? words.goOn : words.pause;
+    say(paused ? words.paused : words.running);
+    if (paused) { abort.abort(); abort = new AbortController(); } else if (wake) { wake(); wake = null; }
+  });
+  stop.addEventListener("click", () => { stopped = true; abort.abort(); if (wake) { wake(); wake = null; } });
+  window.addEventListener("beforeunload", (event) => { if (running) event.preventDefault(); });
+  setInterval(() => { if (running) fetch("/coffre/droit/", { credentials: "same-origin" }).catch(() => null); }, 600000);
+})();

@@ -1,0 +1,356 @@
+"""Coffre: a new folder, new names, moving, copying, deleting, and one step back.
+
+Input:  hostile: identifiers and names of the form. Every change is a POST with a token of the session.
+Access: ``View``: each file is looked up again inside the change, so that what moved away meanwhile is refused.
+Rule:   what is ticked is done whole or not at all. Moving and copying need no second list of folders: what is to go
+        elsewhere is kept in the session, and put down in the folder that the person opens next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
+
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.store import names, trash, tree, versions
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.model import AbsentNode, Act, Changed, NameTaken, Node
+from beffroi.drive.views import Place, View
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
+from beffroi.portal import drive_words
+from beffroi.portal.drive_access import act_of, view_of
+from beffroi.portal.pages import for_agents
+
+MAX_NODES = 5000
+UNDO_S = 600
+"""How long the page offers to take the last change back."""
+CARRIED_KEY, DONE_KEY = "drive_carried", "drive_done"
+MOST_TRIED_NAMES = 1000
+Row = tuple[int, int, str]
+"""A node, the folder and the name that it had before."""
+
+
+class ReadOnly(NotAllowed):
+    """Your role reads the collectivité's folder and changes nothing in it."""
+
+    code = "drive.read_only"
+
+
+class NothingTicked(Invalid):
+    """Nothing was chosen."""
+
+    code = "drive.nothing_ticked"
+
+
+class TooMany(Invalid):
+    """More than {} files and folders cannot be changed at once."""
+
+    code = "drive.too_many"
+
+
+@require_POST
+@for_agents
+def act(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """Do what the pressed button says; then the folder again. Errors: AbsentNode (the folder), Invalid."""
+    view = view_of(request, actor)
+    with view.database.reading() as reading:
+        place = view.at(reading, _identifier(request.POST.get("dossier", "")))
+    what = request.POST.get("what", "")
+    if what not in _ACTS:
+        raise Invalid("what")
+    target = folder_address(view, place)
+    try:
+        return _ACTS[what](request, view, place) or HttpResponseRedirect(target)
+    except BeffroiError as error:
+        messages.error(request, drive_words.refusal(error))
+    return HttpResponseRedirect(target)
+
+
+def waiting(request: HttpRequest, actor: Actor) -> dict[str, Any]:
+    """What the page of a folder shows of the last change and of what is to go elsewhere."""
+    found: dict[str, Any] = {}
+    done = _kept(request, DONE_KEY, actor.collectivite_id)
+    if done is not None:
+        found["done"] = {
+            "sentence": drive_words.done(done["what"], done["count"]),
+            "can_undo": done["what"] in _UNDONE,
+        }
+    carried = _kept(request, CARRIED_KEY, actor.collectivite_id)
+    if carried is not None:
+        found["carried"] = {
+            "sentence": drive_words.carried(carried["what"], len(carried["nodes"])),
+            "what": carried["what"],
+        }
+    return found
+
+
+def folder_address(view: View, place: Place) -> str:
+    """Of the page of a folder, or of the folder of a file."""
+    folder_id = place.node.id if place.node.is_folder else place.node.parent
+    with view.database.reading() as reading:
+        own = view.roots(reading)[0].id
+    return reverse("drive") if folder_id == own else reverse("drive_node", args=[folder_id])
+
+
+def note(request: HttpRequest, view: View, what: str, rows: Sequence[Row]) -> None:
+    """Keep what was done, for the page to say and to take back."""
+    request.session[DONE_KEY] = {
+        "collectivite": view.who.collectivite_id,
+        "what": what,
+        "count": len(rows),
+        "rows": [list(one) for one in rows],
+        "at_s": clock.epoch_s(),
+    }
+
+
+def ticked(request: HttpRequest) -> list[int]:
+    """Identifiers of what was ticked, each once. A script may send them in one field, with commas.
+
+    Errors: NothingTicked, TooMany.
+    """
+    texts = [one for several in request.POST.getlist("n") for one in several.split(",") if one]
+    if not texts:
+        raise NothingTicked("n")
+    if len(texts) > MAX_NODES:
+        raise TooMany(MAX_NODES)
+    return list(dict.fromkeys(_identifier(one) for one in texts))
+
+
+def require_writable(place: Place) -> None:
+    """Errors: ReadOnly."""
+    if not place.rights.may_write:
+        raise ReadOnly("common folder")
+
+
+def free_name(reading: Reading, parent: int, name: str) -> str:
+    """The name, or *name (2)* and so on where it is taken in a folder. Errors: NameTaken."""
+    for number in range(1, MOST_TRIED_NAMES):
+        tried = name if number == 1 else names.numbered(name, number)
+        if not reading.one(
+            "SELECT 1 FROM node WHERE parent = ? AND folded = ?", (parent, names.folded(tried))
+        ):
+            return tried
+    raise NameTaken("name")
+
+
+# -- what the buttons do ---------------------------------------------------------------------------------------
+
+
+def _new_folder(request: HttpRequest, view: View, place: Place) -> HttpResponse:
+    name = names.normal(request.POST.get("name", "").strip())
+    require_writable(place)
+    refuse_reserved(view, place, name)
+    doing = act_of(view)
+    made = view.database.write(lambda writing: tree.make_folder(writing, doing, place.node.id, name))
+    return HttpResponseRedirect(reverse("drive_node", args=[made.id]))
+
+
+def _rename(request: HttpRequest, view: View, place: Place) -> HttpResponse | None:
+    """Of the node that the field ``n`` names, which lies in the folder, or is it."""
+    (node_id,) = ticked(request)[:1]
+    name = names.normal(request.POST.get("name", "").strip())
+
+    def change(writing: Writing) -> Row:
+        one = view.at(writing, node_id)
+        require_writable(one)
+        refuse_reserved(view, view.at(writing, one.node.parent), name)
+        tree.move(writing, doing, node_id, one.node.parent, name)
+        return one.node.id, one.node.parent, one.node.name
+
+    doing = act_of(view)
+    row = view.database.write(change)
+    if row[2] != name:
+        note(request, view, "renamed", [row])
+    return None if place.node.id != node_id else HttpResponseRedirect(reverse("drive_node", args=[node_id]))
+
+
+def _delete(request: HttpRequest, view: View, place: Place) -> None:
+    wanted, doing = ticked(request), act_of(view)
+
+    def change(writing: Writing) -> list[Row]:
+        found = [_in_folder(view, writing, one, place) for one in wanted]
+        for one in found:
+            tree.delete(writing, doing, one.id)
+        return [(one.id, one.parent, one.name) for one in found]
+
+    note(request, view, "deleted", view.database.write(change))
+
+
+def _carry(request: HttpRequest, view: View, place: Place) -> None:
+    wanted, what = ticked(request), request.POST["what"]
+    with view.database.reading() as reading:
+        for one in wanted:
+            view.at(reading, one)
+    if what == "move":
+        require_writable(place)
+    request.session.pop(DONE_KEY, None)
+    request.session[CARRIED_KEY] = {
+        "collectivite": view.who.collectivite_id,
+        "what": what,
+        "nodes": wanted,
+        "at_s": clock.epoch_s(),
+    }
+
+
+def _drop(request: HttpRequest, view: View, place: Place) -> None:
+    carried = _kept(request, CARRIED_KEY, view.who.collectivite_id)
+    if carried is None:
+        raise Changed
+    doing = act_of(view)
+
+    def change(writing: Writing) -> list[Row]:
+        target = view.at(writing, place.node.id)
+        require_writable(target)
+        out: list[Row] = []
+        for node_id in carried["nodes"]:
+            one = view.at(writing, node_id)
+            name = _name_there(view, writing, target, one.node.name)
+            if carried["what"] == "copy":
+                made, _ = tree.copy(writing, doing, node_id, target.node.id, name)
+                out.append((made.id, target.node.id, name))
+            elif one.node.parent != target.node.id:
+                require_writable(one)
+                tree.move(writing, doing, node_id, target.node.id, name)
+                out.append((one.node.id, one.node.parent, one.node.name))
+        return out
+
+    done = view.database.write(change)
+    del request.session[CARRIED_KEY]
+    if done:
+        note(request, view, "copied" if carried["what"] == "copy" else "moved", done)
+    else:
+        messages.info(request, _("C’est déjà dans ce dossier : rien n’a changé."))
+
+
+def _put_down(request: HttpRequest, view: View, place: Place) -> None:
+    """Nothing is to go elsewhere any more."""
+    request.session.pop(CARRIED_KEY, None)
+
+
+def _undo(request: HttpRequest, view: View, place: Place) -> None:
+    done = _kept(request, DONE_KEY, view.who.collectivite_id)
+    if done is None or done["what"] not in _UNDONE:
+        raise Changed
+    back = [(int(node), int(parent), str(name)) for node, parent, name in done["rows"]]
+    doing = act_of(view)
+    view.database.write(lambda writing: [_UNDONE[done["what"]](view, writing, doing, one) for one in back])
+    request.session.pop(DONE_KEY, None)
+    count = len(back)
+    messages.info(
+        request,
+        ngettext("C’est annulé : %(n)s élément.", "C’est annulé : %(n)s éléments.", count) % {"n": count},
+    )
+
+
+def _version(request: HttpRequest, view: View, place: Place) -> HttpResponse:
+    """An earlier content of the file ``n`` becomes the present one, which stays in the list."""
+    (node_id,), etag = ticked(request)[:1], _identifier(request.POST.get("etag", ""))
+    doing = act_of(view)
+
+    def change(writing: Writing) -> None:
+        require_writable(view.at(writing, node_id))
+        versions.restore(writing, doing, node_id, etag)
+
+    view.database.write(change)
+    messages.info(
+        request, _("Cette version est rétablie. Celle d’avant reste dans la liste : rien n’est perdu.")
+    )
+    return HttpResponseRedirect(reverse("drive_node", args=[node_id]))
+
+
+_ACTS: dict[str, Callable[[HttpRequest, View, Place], HttpResponse | None]] = {
+    "folder": _new_folder,
+    "rename": _rename,
+    "delete": _delete,
+    "move": _carry,
+    "copy": _carry,
+    "drop": _drop,
+    "put_down": _put_down,
+    "undo": _undo,
+    "version": _version,
+}
+
+
+# -- one step back, of one node --------------------------------------------------------------------------------
+
+
+def _move_back(view: View, writing: Writing, doing: Act, row: Row) -> None:
+    node_id, parent, name = row
+    require_writable(view.at(writing, node_id))
+    require_writable(view.at(writing, parent))
+    tree.move(writing, doing, node_id, parent, name)
+
+
+def _delete_again(view: View, writing: Writing, doing: Act, row: Row) -> None:
+    require_writable(view.at(writing, row[0]))
+    tree.delete(writing, doing, row[0])
+
+
+def take_from_trash(view: View, writing: Writing, doing: Act, node_id: int) -> Row:
+    """Back to where it was deleted from. Errors: AbsentNode (also for another's), ReadOnly, those of ``restore``."""
+    own, common = view.roots(writing)
+    row = writing.one("SELECT root FROM trash WHERE node = ?", (node_id,))
+    if row is None or row[0] not in (own.id, common.id):
+        raise AbsentNode("file")
+    require_writable(view.at(writing, row[0]))
+    back = trash.restore(writing, doing, row[0], node_id)
+    return back.id, back.parent, back.name
+
+
+def _take_back(view: View, writing: Writing, doing: Act, row: Row) -> None:
+    take_from_trash(view, writing, doing, row[0])
+
+
+_UNDONE: dict[str, Callable[[View, Writing, Act, Row], None]] = {
+    "moved": _move_back,
+    "renamed": _move_back,
+    "copied": _delete_again,
+    "returned": _delete_again,
+    "deleted": _take_back,
+}
+
+
+# -- inside ----------------------------------------------------------------------------------------------------
+
+
+def refuse_reserved(view: View, folder: Place, name: str) -> None:
+    """Errors: NameTaken, for a name that stands for the collectivité's folder."""
+    if view.is_reserved((*folder.path, name)):
+        raise NameTaken("reserved")
+
+
+def _name_there(view: View, reading: Reading, folder: Place, name: str) -> str:
+    if view.is_reserved((*folder.path, name)):
+        name += " (2)"
+    return free_name(reading, folder.node.id, name)
+
+
+def _in_folder(view: View, reading: Reading, node_id: int, folder: Place) -> Node:
+    """A node that lies where the page showed it. Errors: AbsentNode, Changed, ReadOnly."""
+    one = view.at(reading, node_id)
+    require_writable(one)
+    if one.node.parent != folder.node.id:
+        raise Changed
+    return one.node
+
+
+def _kept(request: HttpRequest, key: str, collectivite_id: str | None) -> dict[str, Any] | None:
+    """What the session keeps of this collectivité, while it is fresh."""
+    found: dict[str, Any] | None = request.session.get(key)
+    if not found or found["collectivite"] != collectivite_id or clock.epoch_s() - found["at_s"] > UNDO_S:
+        return None
+    return found
+
+
+def _identifier(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Invalid("number")
+    return int(text)

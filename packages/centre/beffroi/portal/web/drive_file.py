@@ -1,0 +1,56 @@
+"""Coffre: one file, what it is and what can be done with it; of a folder, its list.
+
+Input:  hostile: identifiers of the address; the name, which templates escape.
+Access: ``View``: what does not lie in the person's own folder or in the collectivité's is "no such page".
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_GET
+
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.store import listing, versions
+from beffroi.drive.store.listing import Entry
+from beffroi.drive.views import COMMON_NAME
+from beffroi.portal import drive_words
+from beffroi.portal.drive_access import view_of
+from beffroi.portal.pages import for_agents
+from beffroi.portal.web import drive, drive_act
+
+
+@require_GET
+@for_agents
+def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
+    """A folder's list or a file's page. Errors: AbsentNode."""
+    view = view_of(request, actor)
+    with view.database.reading() as reading:
+        place = view.at(reading, node_id)
+        if place.node.is_folder:
+            return drive.folder_page(request, actor, view, place)
+        entry = Entry(*place.node[:7])
+        context: dict[str, Any] = {
+            "node": place.node,
+            "trail": drive.trail(reading, view, place)[:-1],
+            "at": "common" if place.path[0] == COMMON_NAME else "own",
+            "may_write": place.rights.may_write,
+            "size": drive_words.amount(place.node.size_bytes),
+            "changed": datetime.fromtimestamp(place.node.mtime_s, UTC),
+            "created": datetime.fromtimestamp(place.node.created_s, UTC),
+            "versions": [
+                {
+                    "etag": one.etag,
+                    "size": drive_words.amount(one.size_bytes),
+                    "changed": datetime.fromtimestamp(one.mtime_s, UTC),
+                    "replaced": datetime.fromtimestamp(one.replaced_s, UTC),
+                }
+                for one in versions.of(reading, node_id)
+            ],
+            "preview": drive_words.preview(place.node.name, place.node.size_bytes),
+            "who": drive.rows(actor, [entry], listing.changed_by(reading, [entry]))[0]["who"],
+        }
+    context |= drive_act.waiting(request, actor)
+    return drive.drive_page(request, view, "portal/drive_file.html", context)

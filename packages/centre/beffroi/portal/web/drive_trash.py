@@ -1,0 +1,109 @@
+"""Coffre: what was deleted, given back to its place or deleted for good.
+
+Input:  hostile: identifiers of the form. Every change is a POST with a token of the session.
+Access: the trash of the person's own folder, and of the collectivité's for who may write there; it is emptied for good
+        by a référent alone, for what lies there may be archives.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.store import trash as bin_
+from beffroi.drive.store.database import Writing
+from beffroi.drive.store.model import Act, Node
+from beffroi.drive.views import View
+from beffroi.lib.errors import BeffroiError, Invalid
+from beffroi.portal import drive_words
+from beffroi.portal.drive_access import act_of, view_of
+from beffroi.portal.pages import for_agents, page
+from beffroi.portal.web import drive_act
+from beffroi.portal.web.drive import PLACE
+
+PAGE_ROWS = 200
+COMMON = "commune"
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def trash(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """The list; POST gives the ticked ones back, or deletes all for good."""
+    view = view_of(request, actor)
+    is_common = (request.POST if request.method == "POST" else request.GET).get("de") == COMMON
+    with view.database.reading() as reading:
+        root = view.roots(reading)[1 if is_common else 0]
+        place = view.at(reading, root.id)
+        items = bin_.page(reading, root.id, after=_after(request.GET.get("apres", "")), most=PAGE_ROWS + 1)
+    may_empty = place.rights.may_write and (not is_common or actor.role == "referent")
+    if request.method == "POST":
+        try:
+            if request.POST.get("what") == "restore":
+                _restore(request, view)
+            elif request.POST.get("what") == "empty":
+                if not may_empty:
+                    raise drive_act.ReadOnly("trash")
+                _empty(request, view, root)
+            else:
+                raise Invalid("what")
+        except BeffroiError as error:
+            messages.error(request, drive_words.refusal(error))
+        return HttpResponseRedirect(reverse("drive_trash") + (f"?de={COMMON}" if is_common else ""))
+    shown = items[:PAGE_ROWS]
+    persons = identity.visible_persons(actor).filter(pk__in={one.person_id for one in shown})
+    named = dict(persons.values_list("id", "name"))
+    context: dict[str, Any] = PLACE | {
+        "at": "trash",
+        "is_common": is_common,
+        "root": root,
+        "may_write": place.rights.may_write,
+        "may_empty": may_empty,
+        "rows": [
+            {
+                "item": one,
+                "where": one.path.rpartition("/")[0],
+                "deleted": datetime.fromtimestamp(one.deleted_s, UTC),
+                "size": drive_words.amount(one.size_bytes),
+                "who": named.get(one.person_id, "") if is_common else "",
+                "icon": "folder" if one.is_folder else "file-text",
+            }
+            for one in shown
+        ],
+        "after": f"{shown[-1].deleted_s}-{shown[-1].node}" if len(items) > PAGE_ROWS else "",
+    }
+    context |= drive_act.waiting(request, actor)
+    return page(request, "portal/drive_trash.html", context)
+
+
+def _restore(request: HttpRequest, view: View) -> None:
+    wanted, doing = drive_act.ticked(request), act_of(view)
+    rows = view.database.write(
+        lambda writing: [drive_act.take_from_trash(view, writing, doing, one) for one in wanted]
+    )
+    drive_act.note(request, view, "returned", rows)
+
+
+def _empty(request: HttpRequest, view: View, root: Node) -> None:
+    doing: Act = act_of(view)
+
+    def change(writing: Writing) -> bool:
+        return bin_.empty(writing, doing, root.id)
+
+    while view.database.write(change):
+        pass
+    messages.info(request, _("La corbeille est vide."))
+
+
+def _after(text: str) -> tuple[int, int] | None:
+    deleted_s, dash, node = text.partition("-")
+    if not dash or len(text) > 40 or not (text.isascii() and deleted_s.isdigit() and node.isdigit()):
+        return None
+    return int(deleted_s), int(node)

@@ -1,0 +1,326 @@
+"""Coffre: lists, search and changes of the portal over the real metadata; what is another's is no such page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Membership
+from beffroi.drive.store import look, tree
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.model import EMPTY, Act, Node
+from beffroi.drive.views import View
+from beffroi.drive.who import Who
+from beffroi.lib import clock
+from beffroi.portal import drive_access
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from tests.conftest import Commune, make_member
+from tests.fixtures_portal import no_door, portal_client
+
+__all__ = ["no_door"]
+pytestmark = pytest.mark.django_db
+
+
+class Drive:
+    """The drive of one person, filled without the pages."""
+
+    def __init__(self, membership: Membership) -> None:
+        role: Any = membership.role
+        who = Who(membership.person_id, membership.id, membership.collectivite_id, role, "", "", "")
+        self.database: Database = drive_access._communes().metadata(membership.collectivite_id)
+        self.act = Act(membership.person_id, "", clock.epoch_s())
+        with self.database.reading() as reading:
+            self.own, self.common = View(self.database, who).roots(reading)
+
+    def folder(self, name: str, parent: Node | None = None) -> Node:
+        above = (parent or self.own).id
+        return self.database.write(lambda writing: tree.make_folder(writing, self.act, above, name))
+
+    def file(self, name: str, parent: Node | None = None) -> Node:
+        above = (parent or self.own).id
+        return self.database.write(lambda writing: tree.put(writing, self.act, above, name, EMPTY))[0]
+
+    def names(self, parent: Node | None = None) -> list[str]:
+        with self.database.reading() as reading:
+            return sorted(one.name for one in look.children(reading, (parent or self.own).id))
+
+
+@pytest.fixture
+def drive(beaune: Commune) -> Drive:
+    return Drive(beaune.agent_membership)
+
+
+@pytest.fixture
+def client(beaune: Commune) -> Client:
+    return portal_client(beaune.agent_membership)
+
+
+@pytest.fixture
+def do(client: Client) -> Callable[..., str]:
+    """``do("delete", folder, n=[...])``: press a button; the page that follows."""
+
+    def press(what: str, folder: Node, **more: Any) -> str:
+        data = {"what": what, "dossier": str(folder.id), **more}
+        return client.post("/coffre/agir/", data, follow=True).content.decode()
+
+    return press
+
+
+def shown(page: str) -> list[str]:
+    """The names of a list, in its order."""
+    return [part.partition("<")[0] for part in page.split('<span class="name">')[1:]]
+
+
+def test_a_folder_lists_folders_first_by_name_as_people_order_them(drive: Drive, client: Client) -> None:
+    for name in ("Zone", "Écoles", "Dossier 10", "Dossier 9"):
+        drive.folder(name)
+    for name in ("plan.pdf", "arrêté.pdf", "Budget.ods"):
+        drive.file(name)
+    page = client.get("/coffre/").content.decode()
+    assert shown(page) == [
+        "Dossier 9",
+        "Dossier 10",
+        "Écoles",
+        "Zone",
+        "arrêté.pdf",
+        "Budget.ods",
+        "plan.pdf",
+    ]
+    assert "7 éléments." in page and "Mes fichiers" in page
+
+
+def test_a_folder_lists_the_last_changed_first_where_it_is_asked_to(drive: Drive, client: Client) -> None:
+    for number, name in enumerate(("a", "b", "c")):
+        drive.database.write(
+            lambda writing, name=name, at=number: tree.put(
+                writing, drive.act, drive.own.id, name, EMPTY, mtime_s=1000 + at
+            )
+        )
+    assert shown(client.get("/coffre/?tri=date").content.decode()) == ["c", "b", "a"]
+
+
+def test_a_large_folder_comes_in_parts_of_two_hundred(drive: Drive, client: Client) -> None:
+    folder = drive.folder("Beaucoup")
+
+    def fill(writing: Any) -> None:
+        for number in range(401):
+            tree.put(writing, drive.act, folder.id, f"{number:04d}.txt", EMPTY)
+
+    drive.database.write(fill)
+    address, found = f"/coffre/{folder.id}/", []
+    for first, more in ((0, True), (200, True), (400, False)):
+        part = client.get(
+            f"{address}?rang={first}&part=rows", headers={"HX-Request": "true"}
+        ).content.decode()
+        assert "<html" not in part and ("La suite" in part) == more
+        found += shown(part)
+    assert found == [f"{number:04d}.txt" for number in range(401)]
+    assert "rang=200" in client.get(address).content.decode()
+
+
+def test_a_list_asks_the_database_the_same_number_of_questions(drive: Drive, client: Client) -> None:
+    def questions() -> int:
+        client.get("/coffre/")
+        with CaptureQueriesContext(connection) as asked:
+            assert client.get("/coffre/").status_code == 200
+        return len(asked.captured_queries)
+
+    drive.file("0")
+    few = questions()
+    for number in range(1, 40):
+        drive.file(str(number))
+    assert questions() == few
+
+
+def test_who_changed_a_file_is_named_while_they_are_here(
+    drive: Drive, client: Client, beaune: Commune
+) -> None:
+    other = Drive(beaune.colleague_membership)
+    other.file("note.txt", other.common)
+    assert "collegue" in client.get("/coffre/commune/").content.decode()
+
+
+def test_a_folder_is_made_renamed_and_named_again(
+    drive: Drive, client: Client, do: Callable[..., str]
+) -> None:
+    page = do("folder", drive.own, name="  Délibérations ")
+    assert "<h1>Délibérations</h1>" in page
+    (folder,) = _children(drive)
+    page = do("rename", folder, n=[folder.id], name="Délibérations 2026")
+    assert "<h1>Délibérations 2026</h1>" in page and "C’est renommé." in page
+    assert "C’est annulé" in do("undo", drive.own)
+    assert drive.names() == ["Délibérations"]
+    for name, words in (
+        ("délibérations", "déjà pris"),
+        ("a/b", "ne convient pas"),
+        ("..", "ne convient pas"),
+        ("commune", "déjà pris"),
+        ("x" * 300, "ne convient pas"),
+    ):
+        assert words in do("folder", drive.own, name=name), name
+    assert drive.names() == ["Délibérations"]
+
+
+def test_files_are_moved_whole_and_back(drive: Drive, client: Client, do: Callable[..., str]) -> None:
+    target, one, two = drive.folder("Archives"), drive.file("a.pdf"), drive.file("b.pdf")
+    drive.file("a.pdf", target)
+    page = do("move", drive.own, n=[f"{one.id},{two.id}"])
+    assert "2 éléments à déplacer." in page and "Déplacer ici" in page
+    page = do("drop", target)
+    assert "2 éléments déplacés." in page and "Annuler" in page
+    assert drive.names(target) == ["a (2).pdf", "a.pdf", "b.pdf"] and drive.names() == ["Archives"]
+    do("undo", target)
+    assert drive.names(target) == ["a.pdf"] and drive.names() == ["Archives", "a.pdf", "b.pdf"]
+
+
+def test_files_are_copied_and_the_copies_taken_back(drive: Drive, do: Callable[..., str]) -> None:
+    one = drive.folder("Budget")
+    drive.file("2026.ods", one)
+    do("copy", drive.own, n=[one.id])
+    assert "1 élément copié." in do("drop", drive.own)
+    assert drive.names() == ["Budget", "Budget (2)"]
+    do("undo", drive.own)
+    assert drive.names() == ["Budget"] and drive.names(one) == ["2026.ods"]
+
+
+def test_a_folder_does_not_go_into_itself(drive: Drive, do: Callable[..., str]) -> None:
+    one = drive.folder("Budget")
+    do("move", drive.own, n=[one.id])
+    assert "ne peut pas aller dans lui-même" in do("drop", one)
+    assert "Rien n’est coché" not in do("put_down", drive.own).partition("data-none")[0]
+    assert drive.names() == ["Budget"]
+
+
+def test_what_is_deleted_is_gone_from_the_list_and_what_was_moved_meanwhile_stays(
+    drive: Drive, client: Client, do: Callable[..., str]
+) -> None:
+    folder, one, two = drive.folder("Ailleurs"), drive.file("a"), drive.file("b")
+    drive.database.write(lambda writing: tree.move(writing, drive.act, two.id, folder.id, "b"))
+    assert "entre-temps" in do("delete", drive.own, n=[one.id, two.id])
+    assert drive.names() == ["Ailleurs", "a"] and drive.names(folder) == ["b"]
+    assert "1 élément mis à la corbeille." in do("delete", drive.own, n=[one.id])
+    assert drive.names() == ["Ailleurs"]
+    assert client.get(f"/coffre/{one.id}/").status_code == 404
+    assert "Cochez d’abord" in do("delete", drive.own)
+
+
+def test_a_locked_file_and_a_full_place_say_what_to_do(drive: Drive, do: Callable[..., str]) -> None:
+    from beffroi.drive.store import locks
+
+    one = drive.file("budget.ods")
+    drive.database.write(
+        lambda writing: locks.lock(
+            writing, drive.act, one.id, deep=False, shared=False, owner="", timeout_s=60
+        )
+    )
+    assert "ouvert pour le modifier" in do("rename", drive.own, n=[one.id], name="x.ods")
+    big = drive.database.write(
+        lambda writing: tree.put(writing, drive.act, drive.own.id, "gros", replace(EMPTY, size_bytes=900))
+    )[0]
+    drive.database.write(lambda writing: tree.set_limit(writing, drive.own.id, 1000))
+    do("copy", drive.own, n=[big.id])
+    assert "plus assez de place" in do("drop", drive.own)
+    assert drive.names() == ["budget.ods", "gros"]
+
+
+def test_search_and_recent_show_the_own_and_the_common_and_nobody_elses(
+    drive: Drive, client: Client, beaune: Commune
+) -> None:
+    other = Drive(beaune.colleague_membership)
+    for one, parent, name in (
+        (drive, drive.own, "Budget à moi.ods"),
+        (other, other.own, "budget secret.ods"),
+        (other, other.common, "BUDGET commun_1.ods"),
+    ):
+        one.file(name, parent)
+    page = client.get("/coffre/recherche/?q=bUDGET").content.decode()
+    assert shown(page) == ["BUDGET commun_1.ods", "Budget à moi.ods"] and "2 éléments trouvés" in page
+    assert shown(client.get("/coffre/recherche/?q=commun_").content.decode()) == ["BUDGET commun_1.ods"]
+    assert shown(client.get("/coffre/recherche/?q=%25").content.decode()) == []
+    page = client.get("/coffre/recents/").content.decode()
+    assert shown(page) == ["BUDGET commun_1.ods", "Budget à moi.ods"]
+
+
+def test_an_elected_person_reads_the_common_folder_and_changes_nothing(
+    drive: Drive, beaune: Commune, system: Any
+) -> None:
+    elected = portal_client(make_member(system, beaune.collectivite, "elu@beaune.test", "elu"))
+    one = drive.file("pv.pdf", drive.common)
+    page = elected.get("/coffre/commune/").content.decode()
+    assert "pv.pdf" in page and 'value="delete"' not in page and "Nouveau dossier" not in page
+    data = {"dossier": str(drive.common.id), "n": str(one.id), "name": "x"}
+    for what in ("delete", "move", "rename", "folder"):
+        answer = elected.post("/coffre/agir/", data | {"what": what}, follow=True)
+        assert "pas le modifier" in answer.content.decode(), what
+    assert drive.names(drive.common) == ["pv.pdf"]
+
+
+def test_another_persons_and_another_communes_files_are_no_such_page(
+    drive: Drive, client: Client, beaune: Commune, nuits: Commune
+) -> None:
+    for number in range(20):  # so that no number of the neighbour's is the same
+        drive.file(str(number))
+    one, folder = drive.file("secret.pdf"), drive.folder("Secrets")
+    for stranger in (beaune.colleague_membership, beaune.referent_membership, nuits.agent_membership):
+        other = portal_client(stranger)
+        for node in (one, folder, *([drive.own] if stranger.collectivite_id == beaune.id else [])):
+            assert other.get(f"/coffre/{node.id}/").status_code == 404
+            data = {"what": "folder", "dossier": str(node.id), "name": "x"}
+            assert other.post("/coffre/agir/", data).status_code == 404
+        theirs = Drive(stranger)
+        for what in ("delete", "move", "copy", "rename"):
+            data = {"what": what, "dossier": str(theirs.own.id), "n": str(one.id), "name": "x"}
+            page = other.post("/coffre/agir/", data, follow=True).content.decode()
+            assert "n’est plus là" in page and "secret" not in page, what
+    assert "secret.pdf" in drive.names() and drive.names(folder) == []
+    assert client.get(f"/coffre/{one.id}/").status_code == 200
+
+
+def test_what_is_carried_in_one_commune_is_not_put_down_in_another(
+    drive: Drive, client: Client, do: Callable[..., str], beaune: Commune, nuits: Commune
+) -> None:
+    from beffroi.core.identity import actions as identity
+    from beffroi.core.identity import sessions
+
+    also = identity.add_membership(
+        actor=Actor.system("tests"),
+        person=beaune.agent_membership.person,
+        collectivite=nuits.collectivite,
+        role="agent",
+    )
+    one = drive.file("a.pdf")
+    do("move", drive.own, n=[one.id])
+    session = client.session
+    session[sessions.MEMBERSHIP_KEY] = also.id
+    session.save()
+    there = Drive(also)
+    page = client.get("/coffre/").content.decode()
+    assert "à déplacer" not in page
+    assert "entre-temps" in do("drop", there.own)
+    assert drive.names() == ["a.pdf"] and there.names() == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"what": "explode"},
+        {"what": "delete", "n": "x"},
+        {"what": "delete", "n": "9" * 40},
+        {"dossier": "-1"},
+        {"dossier": "9" * 30},
+    ],
+)
+def test_a_form_that_no_page_makes_is_refused(drive: Drive, client: Client, data: dict[str, str]) -> None:
+    answer = client.post("/coffre/agir/", {"what": "delete", "dossier": str(drive.own.id)} | data)
+    assert answer.status_code in (400, 404)
+
+
+def _children(drive: Drive) -> list[Node]:
+    with drive.database.reading() as reading:
+        return look.children(reading, drive.own.id)
