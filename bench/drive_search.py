@@ -14,7 +14,7 @@ from beffroi.drive.store import frozen, schema, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Writing
 from beffroi.drive.store.manifest import Chunk, Manifest
-from beffroi.drive.store.model import Act, Content
+from beffroi.drive.store.model import Act, Content, InlineChunk
 from beffroi.lib.ids import new_id
 
 from bench.rows import Row
@@ -61,5 +61,8 @@ def _fill(writing: Writing, files: int, *, bad: bool) -> None:
     for number in range(files):
         text = f"{root.id}:{number}".encode()
         sha256 = BAD if bad and number == 0 else hashlib.sha256(text).hexdigest()
-        manifest = Manifest((Chunk(hashlib.blake2s(text).digest(), 10_000),)).pack()
-        tree.put(writing, ACT, root.id, f"{number}.pdf", Content(10_000, "", sha256, manifest))
+        name = hashlib.blake2s(text).digest()
+        inline = (InlineChunk(name, b"sealed"),)
+        manifest = Manifest((Chunk(name, 10_000),)).pack()
+        content = Content(10_000, "", sha256, manifest, inline)
+        tree.put(writing, ACT, root.id, f"{number}.pdf", content)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,11 @@ from beffroi.drive.door import FileDoor
 from beffroi.drive.store import frozen, schema, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
-from beffroi.drive.store.manifest import Chunk, Manifest
-from beffroi.drive.store.model import Act, Content
+from beffroi.drive.store.model import Act
 from beffroi_protocol.indicators import normalise
 
 from tests.conftest import Commune
+from tests.drive_trees import content
 from tests.fixtures_stream import Centre, block, eventually, running_centre  # noqa: F401
 
 BAD, GOOD = hashlib.sha256(b"bad").hexdigest(), hashlib.sha256(b"good").hexdigest()
@@ -48,9 +49,8 @@ def door(centre: Centre, communes: Communes, committed: str) -> Iterator[FileDoo
 def keep(communes: Communes, owner: str, name: str, sha256: str) -> None:
     database = communes.metadata(owner)
     root = database.write(lambda w: tree.make_root(w, schema.COMMON, now_s=1))
-    manifest = Manifest((Chunk(hashlib.blake2s(name.encode()).digest(), 3),)).pack()
-    content = Content(3, hashlib.sha1(name.encode()).hexdigest(), sha256, manifest)
-    database.write(lambda w: tree.put(w, Act("per_a", "", 1), root.id, name, content))
+    bad = replace(content(name.encode()), sha256=sha256)
+    database.write(lambda w: tree.put(w, Act("per_a", "", 1), root.id, name, bad))
 
 
 def held(communes: Communes, owner: str, sha256: str = BAD) -> str:
