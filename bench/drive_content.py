@@ -17,13 +17,14 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from beffroi.drive.store import keys
 from beffroi.drive.store.chunking import CHUNK_BYTES, FIXED_FROM_BYTES, Chunker, Digests, chunk_id
-from beffroi.drive.store.content import Content, Manifest, Workers
+from beffroi.drive.store.content import Content, Workers, Written
 from beffroi.drive.store.objects import LocalObjects
 from beffroi.drive.store.sealing import Sealer
 from beffroi.lib import ids
@@ -44,19 +45,18 @@ async def none_known(names: Sequence[bytes]) -> set[bytes]:
     return set()
 
 
-async def none_inline(names: Sequence[bytes]) -> Mapping[bytes, bytes]:
-    return {}
-
-
-async def take_in(content: Content, body: bytes) -> Manifest:
+async def take_in(content: Content, body: bytes) -> Written:
     async with content.writer(none_known, len(body)) as writer:
         for at in range(0, len(body), PIECE_BYTES):
             await writer.feed(body[at : at + PIECE_BYTES])
-        return (await writer.close()).manifest
+        return await writer.close()
 
 
-async def give_out(content: Content, manifest: Manifest) -> None:
-    async for _ in content.read(manifest, none_inline):
+async def give_out(content: Content, written: Written) -> None:
+    async def inline(names: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        return written.inline
+
+    async for _ in content.read(written.manifest, inline):
         pass
 
 
@@ -83,12 +83,6 @@ def took_s(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-async def took_async_s(work: Callable[[], Awaitable[object]]) -> float:
-    begun = time.perf_counter()
-    await work()
-    return time.perf_counter() - begun
-
-
 async def through_the_disk(folder: Path, config: Config) -> list[Row]:
     rows = []
     with ThreadPoolExecutor(4) as threads:
@@ -99,16 +93,14 @@ async def through_the_disk(folder: Path, config: Config) -> list[Row]:
             for _ in range(TURNS):
                 mine, place = keys.make(config, ids.new_id("col")), folder / secrets.token_hex(4)
                 content = Content(mine, LocalObjects(place), workers)
-                manifest = Manifest()
-
-                async def take(content: Content = content, body: bytes = body) -> None:
-                    nonlocal manifest
-                    manifest = await take_in(content, body)
-
-                times["write"].append(took_s(lambda: write_plain(plain, body)))  # noqa: B023 - called at once
-                times["in"].append(await took_async_s(take))
-                times["read"].append(took_s(lambda: read_plain(plain)))  # noqa: B023
-                times["out"].append(await took_async_s(lambda: give_out(content, manifest)))  # noqa: B023
+                times["write"].append(took_s(partial(write_plain, plain, body)))
+                begun = time.perf_counter()
+                written = await take_in(content, body)
+                times["in"].append(time.perf_counter() - begun)
+                times["read"].append(took_s(partial(read_plain, plain)))
+                begun = time.perf_counter()
+                await give_out(content, written)
+                times["out"].append(time.perf_counter() - begun)
                 shutil.rmtree(place)
             rate = {name: len(body) / statistics.median(found) / 1e6 for name, found in times.items()}
             rows += [
