@@ -17,9 +17,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 
 from beffroi.drive.store import keys
@@ -83,32 +83,46 @@ def took_s(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
+@contextmanager
+def noted(turns: list[tuple[float, float]]) -> Iterator[None]:
+    """Add a turn: seconds on the clock, and of processor time, which other programs change less."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    turns.append((time.perf_counter() - wall, time.process_time() - cpu))
+
+
 async def through_the_disk(folder: Path, config: Config) -> list[Row]:
     rows = []
     with ThreadPoolExecutor(4) as threads:
         workers = Workers(threads)
         for what, make in BODIES.items():
             body, plain = make(), folder / "plain"
-            times: dict[str, list[float]] = {"in": [], "out": [], "write": [], "read": []}
+            turns: dict[str, list[tuple[float, float]]] = {"in": [], "out": [], "write": [], "read": []}
             for _ in range(TURNS):
                 mine, place = keys.make(config, ids.new_id("col")), folder / secrets.token_hex(4)
                 content = Content(mine, LocalObjects(place), workers)
-                times["write"].append(took_s(partial(write_plain, plain, body)))
-                begun = time.perf_counter()
-                written = await take_in(content, body)
-                times["in"].append(time.perf_counter() - begun)
-                times["read"].append(took_s(partial(read_plain, plain)))
-                begun = time.perf_counter()
-                await give_out(content, written)
-                times["out"].append(time.perf_counter() - begun)
+                with noted(turns["write"]):
+                    write_plain(plain, body)
+                with noted(turns["in"]):
+                    written = await take_in(content, body)
+                with noted(turns["read"]):
+                    read_plain(plain)
+                with noted(turns["out"]):
+                    await give_out(content, written)
                 shutil.rmtree(place)
-            rate = {name: len(body) / statistics.median(found) / 1e6 for name, found in times.items()}
-            rows += [
-                Row(
-                    f"{what}: in", "MB/s", rate["in"], rate["write"], "plain file, fsync", more_is_better=True
-                ),
-                Row(f"{what}: out", "MB/s", rate["out"], rate["read"], "plain file", more_is_better=True),
-            ]
+            for ours, peer, peer_name in (
+                ("in", "write", "plain file, fsync"),
+                ("out", "read", "plain file"),
+            ):
+                (wall_s, cpu_s), (peer_wall_s, peer_cpu_s) = (
+                    [statistics.median(column) for column in zip(*turns[name], strict=True)]
+                    for name in (ours, peer)
+                )
+                size = len(body) / 1e6
+                rates = (size / wall_s, size / peer_wall_s)
+                rows.append(Row(f"{what}: {ours}", "MB/s", *rates, peer_name, more_is_better=True))
+                costs = (cpu_s / size * 1e3, peer_cpu_s / size * 1e3)
+                rows.append(Row(f"{what}: {ours}, processor", "ms/MB", *costs, peer_name))
     return rows
 
 
