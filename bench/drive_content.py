@@ -17,14 +17,14 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from beffroi.drive.store import keys
 from beffroi.drive.store.chunking import CHUNK_BYTES, FIXED_FROM_BYTES, Chunker, Digests, chunk_id
-from beffroi.drive.store.content import Content, Workers
-from beffroi.drive.store.manifest import Manifest
+from beffroi.drive.store.content import Content, Workers, Written
 from beffroi.drive.store.objects import LocalObjects
 from beffroi.drive.store.sealing import Sealer
 from beffroi.lib import ids
@@ -45,19 +45,18 @@ async def none_known(names: Sequence[bytes]) -> set[bytes]:
     return set()
 
 
-async def none_inline(names: Sequence[bytes]) -> Mapping[bytes, bytes]:
-    return {}
-
-
-async def take_in(content: Content, body: bytes) -> Manifest:
+async def take_in(content: Content, body: bytes) -> Written:
     async with content.writer(none_known, len(body)) as writer:
         for at in range(0, len(body), PIECE_BYTES):
             await writer.feed(body[at : at + PIECE_BYTES])
-        return (await writer.close()).manifest
+        return await writer.close()
 
 
-async def give_out(content: Content, manifest: Manifest) -> None:
-    async for _ in content.read(manifest, none_inline):
+async def give_out(content: Content, written: Written) -> None:
+    async def inline(names: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        return written.inline
+
+    async for _ in content.read(written.manifest, inline):
         pass
 
 
@@ -84,10 +83,12 @@ def took_s(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-async def took_async_s(work: Callable[[], Awaitable[object]]) -> float:
-    begun = time.perf_counter()
-    await work()
-    return time.perf_counter() - begun
+@contextmanager
+def noted(turns: list[tuple[float, float]]) -> Iterator[None]:
+    """Add a turn: seconds on the clock, and of processor time, which other programs change less."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    turns.append((time.perf_counter() - wall, time.process_time() - cpu))
 
 
 async def through_the_disk(folder: Path, config: Config) -> list[Row]:
@@ -96,28 +97,32 @@ async def through_the_disk(folder: Path, config: Config) -> list[Row]:
         workers = Workers(threads)
         for what, make in BODIES.items():
             body, plain = make(), folder / "plain"
-            times: dict[str, list[float]] = {"in": [], "out": [], "write": [], "read": []}
+            turns: dict[str, list[tuple[float, float]]] = {"in": [], "out": [], "write": [], "read": []}
             for _ in range(TURNS):
                 mine, place = keys.make(config, ids.new_id("col")), folder / secrets.token_hex(4)
                 content = Content(mine, LocalObjects(place), workers)
-                manifest = Manifest()
-
-                async def take(content: Content = content, body: bytes = body) -> None:
-                    nonlocal manifest
-                    manifest = await take_in(content, body)
-
-                times["write"].append(took_s(lambda: write_plain(plain, body)))  # noqa: B023 - called at once
-                times["in"].append(await took_async_s(take))
-                times["read"].append(took_s(lambda: read_plain(plain)))  # noqa: B023
-                times["out"].append(await took_async_s(lambda: give_out(content, manifest)))  # noqa: B023
+                with noted(turns["write"]):
+                    write_plain(plain, body)
+                with noted(turns["in"]):
+                    written = await take_in(content, body)
+                with noted(turns["read"]):
+                    read_plain(plain)
+                with noted(turns["out"]):
+                    await give_out(content, written)
                 shutil.rmtree(place)
-            rate = {name: len(body) / statistics.median(found) / 1e6 for name, found in times.items()}
-            rows += [
-                Row(
-                    f"{what}: in", "MB/s", rate["in"], rate["write"], "plain file, fsync", more_is_better=True
-                ),
-                Row(f"{what}: out", "MB/s", rate["out"], rate["read"], "plain file", more_is_better=True),
-            ]
+            for ours, peer, peer_name in (
+                ("in", "write", "plain file, fsync"),
+                ("out", "read", "plain file"),
+            ):
+                (wall_s, cpu_s), (peer_wall_s, peer_cpu_s) = (
+                    [statistics.median(column) for column in zip(*turns[name], strict=True)]
+                    for name in (ours, peer)
+                )
+                size = len(body) / 1e6
+                rates = (size / wall_s, size / peer_wall_s)
+                rows.append(Row(f"{what}: {ours}", "MB/s", *rates, peer_name, more_is_better=True))
+                costs = (cpu_s / size * 1e3, peer_cpu_s / size * 1e3)
+                rows.append(Row(f"{what}: {ours}, processor", "ms/MB", *costs, peer_name))
     return rows
 
 
