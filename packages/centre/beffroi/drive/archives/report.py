@@ -1,0 +1,181 @@
+"""What a look at a sealed folder found: for people in French sentences, for programs as JSON. Pure.
+
+Purpose: say whether each file is there as it was, whether the signature is ours and what proves the time; nothing is
+         called intact that was not compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from beffroi.drive.archives import manifest, merkle
+from beffroi.drive.archives.entries import ContentChanged, Entries, Progress, content
+
+type Difference = Literal["content", "size", "date"]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """``msgid``: a French source string with named places; ``values``: what goes there."""
+
+    msgid: str
+    values: Mapping[str, str | int] = field(default_factory=dict)
+
+    def text(self) -> str:
+        return self.msgid % self.values
+
+
+@dataclass(frozen=True)
+class Report:
+    """Paths are escaped (``names.escaped``), in order. ``read``: whether contents were read again, or only the store's
+    hashes compared. ``listed``: the list is the one that the statement's root covers. ``whole``: a statement and a list
+    could be read at all; without, nothing else is said. ``stamped``: a time stamp is attached;
+    this does not check it."""
+
+    whole: bool
+    signed: bool = False
+    listed: bool = False
+    read: bool = False
+    statement: manifest.Statement | None = None
+    present: int = 0
+    absent: tuple[str, ...] = ()
+    changed: tuple[tuple[str, tuple[Difference, ...]], ...] = ()
+    added: tuple[str, ...] = ()
+    stamped: bool = False
+
+    @property
+    def intact(self) -> bool:
+        differences = self.absent or self.changed or self.added
+        return self.whole and self.signed and self.listed and not differences
+
+    def sentences(self) -> list[Sentence]:
+        """The verdict first, then why."""
+        if not self.whole or self.statement is None:
+            return [
+                Sentence(
+                    "Le sceau de ce dossier ne peut pas être lu. Rien ne peut être affirmé de son contenu."
+                )
+            ]
+        said = [Sentence(_INTACT if self.intact else _NOT_INTACT)]
+        said.append(Sentence(_SIGNED if self.signed else _UNSIGNED))
+        if not self.listed:
+            said.append(Sentence("La liste des fichiers n'est plus celle qui a été scellée."))
+        subject = self.statement.subject
+        said.append(Sentence("Dossier scellé le %(day)s.", {"day": manifest.instant(subject.sealed_at_s)}))
+        if subject.until_s is None:
+            said.append(Sentence("Le sceau n'a pas de fin."))
+        else:
+            said.append(Sentence("Le sceau va jusqu'au %(day)s.", {"day": manifest.instant(subject.until_s)}))
+        said.append(Sentence(_READ if self.read else _COMPARED))
+        counts = (
+            ("Fichiers intacts\u00a0: %(count)d.", self.present),
+            ("Fichiers absents\u00a0: %(count)d.", len(self.absent)),
+            ("Fichiers modifiés\u00a0: %(count)d.", len(self.changed)),
+            ("Fichiers ajoutés depuis\u00a0: %(count)d.", len(self.added)),
+        )
+        said += [Sentence(msgid, {"count": count}) for msgid, count in counts]
+        said.append(self._time(subject))
+        return said
+
+    def _time(self, subject: manifest.Subject) -> Sentence:
+        if self.stamped:
+            return Sentence(
+                "Un horodatage est joint\u00a0: `openssl ts -verify` le contrôle, ce rapport ne le fait pas."
+            )
+        return Sentence(
+            "Sans horodatage extérieur. Le sceau cite l'entrée %(position)d du journal d'audit\u00a0: "
+            "il a été posé après elle.",
+            {"position": subject.audit_position},
+        )
+
+    def as_json(self) -> dict[str, object]:
+        subject = self.statement.subject if self.statement else None
+        return {
+            "beffroi": "seal-report/1",
+            "intact": self.intact,
+            "whole": self.whole,
+            "signed": self.signed,
+            "listed": self.listed,
+            "content_read": self.read,
+            "sealed_at": manifest.instant(subject.sealed_at_s) if subject else None,
+            "until": manifest.instant(subject.until_s) if subject and subject.until_s is not None else None,
+            "audit_position": subject.audit_position if subject else None,
+            "audit_hash": subject.audit_hash if subject else None,
+            "root": self.statement.root if self.statement else None,
+            "stamp_attached": self.stamped,
+            "present": self.present,
+            "absent": list(self.absent),
+            "changed": [{"path": path, "what": list(what)} for path, what in self.changed],
+            "added": list(self.added),
+        }
+
+
+_INTACT = "Le dossier est intact\u00a0: rien n'y manque, rien n'a été modifié ni ajouté."
+_NOT_INTACT = "Le dossier n'est plus tel qu'il a été scellé, ou son sceau ne peut pas être cru."
+_SIGNED = "La signature du sceau est valable."
+_UNSIGNED = "La signature du sceau n'est pas valable, ou n'est pas celle de ce centre."
+_READ = "Le contenu de chaque fichier a été relu."
+_COMPARED = "Les empreintes connues du coffre ont été comparées, sans relire les contenus."
+
+
+def verify(
+    sealed: manifest.Sealed,
+    entries: Entries,
+    *,
+    keys: Sequence[bytes],
+    progress: Progress | None = None,
+) -> Report:
+    """Compare a folder with its seal. ``keys``: trusted public keys; with ``progress`` every content is read again.
+
+    Errors: OSError of the store alone."""
+    try:
+        statement = manifest.read_statement(sealed.statement)
+        lines = {line.path: line for line in manifest.read_files(sealed.files)}
+    except manifest.Malformed:
+        return Report(whole=False)
+    texts = [line.text() for line in lines.values()]
+    size_bytes = sum(line.size_bytes for line in lines.values())
+    listed = (statement.files, statement.size_bytes, statement.root) == (
+        len(texts),
+        size_bytes,
+        merkle.root(texts).hex(),
+    )
+    present, seen = 0, set[str]()
+    changed: list[tuple[str, tuple[Difference, ...]]] = []
+    added: list[str] = []
+    for number, entry in enumerate(entries, 1):
+        now = manifest.line_of(entry)
+        then = lines.get(now.path)
+        if then is None or now.path in seen:
+            added.append(now.path)
+            continue
+        seen.add(now.path)
+        same: dict[Difference, bool] = {
+            "content": then.sha256 == now.sha256,
+            "size": then.size_bytes == now.size_bytes,
+            "date": then.mtime_s == now.mtime_s,
+        }
+        if progress is not None and same["content"]:
+            try:
+                for _ in content(entry, number, progress):
+                    pass
+            except ContentChanged:
+                same["content"] = False
+        if all(same.values()):
+            present += 1
+        else:
+            changed.append((now.path, tuple(what for what, well in same.items() if not well)))
+    return Report(
+        whole=True,
+        signed=manifest.signed_by(keys, sealed) is not None,
+        listed=listed,
+        read=progress is not None,
+        statement=statement,
+        present=present,
+        absent=tuple(sorted(path for path in lines if path not in seen)),
+        changed=tuple(sorted(changed)),
+        added=tuple(sorted(added)),
+        stamped=sealed.stamp is not None,
+    )

@@ -1,0 +1,88 @@
+"""Folders for tests of the drive's archives: entries in memory, names that systems quarrel about."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import BinaryIO
+
+from beffroi.drive.archives.entries import Entry
+from hypothesis import strategies as st
+
+MTIME_S = 1_764_000_000
+
+HOSTILE = (
+    "../../etc/passwd",
+    "/etc/shadow",
+    "..",
+    ".",
+    "a/../b.pdf",
+    "a//b.pdf",
+    "",
+    "CON",
+    "nul.txt",
+    "com1.tar.gz",
+    "LPT¹",
+    "fin. ",
+    "fin.",
+    " début",
+    "   ",
+    "cha\u0302teau.pdf",
+    "château.pdf",
+    "Délibération.pdf",
+    "délibération.PDF",
+    "STRASSE.txt",
+    "straße.txt",
+    "retour\rchariot\nligne.txt",
+    "tabulation\t.txt",
+    "nul\x00.txt",
+    "cloche\x07.pdf",
+    "droite\u202egauche.fdp.exe",
+    "50 %.pdf",
+    "50 %25.pdf",
+    'a<b>c:d"e|f?g*h.txt',
+    "barre\\oblique.txt",
+    "\udcff.bin",
+    "\ufeffbom.txt",
+    "é" * 127 + "x",
+    "x" * 255,
+    "y" * 300 + ".pdf",
+    "/".join(["profond" * 20] * 12) + "/a.odt",
+    "dossier/fichier.txt",
+    "Dossier/Fichier.txt",
+    "_chemins-longs/a.txt",
+    "_",
+    "-rf",
+    "~2.txt",
+    "emoji 👩‍👧.png",
+)
+
+names = st.one_of(
+    st.sampled_from([part for path in HOSTILE for part in path.split("/")]),
+    st.text(st.characters(exclude_characters="/"), max_size=300),
+)
+paths = st.lists(names, min_size=1, max_size=5).map("/".join)
+folders = st.dictionaries(paths, st.binary(max_size=200), max_size=12)
+
+
+def entry(path: str, data: bytes = b"", *, mtime_s: int = MTIME_S) -> Entry:
+    return Entry(path, len(data), mtime_s, hashlib.sha256(data).hexdigest(), lambda: io.BytesIO(data))
+
+
+def folder(files: Mapping[str, bytes]) -> list[Entry]:
+    return [entry(path, data) for path, data in files.items()]
+
+
+def other(one: Entry, data: bytes) -> Entry:
+    """The same file as the store knows it, whose reader gives something else."""
+
+    def opened() -> BinaryIO:
+        return io.BytesIO(data)
+
+    return replace(one, open=opened)
+
+
+def joined(pieces: Iterable[bytes]) -> bytes:
+    return b"".join(pieces)
