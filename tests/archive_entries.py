@@ -6,7 +6,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from beffroi.drive.archives.entries import Entry
 from hypothesis import strategies as st
@@ -82,6 +82,25 @@ def other(one: Entry, data: bytes) -> Entry:
         return io.BytesIO(data)
 
     return replace(one, open=opened)
+
+
+class _Zeros(io.RawIOBase):
+    def __init__(self, size_bytes: int) -> None:
+        self._left = size_bytes
+
+    def read(self, count: int = -1, /) -> bytes:
+        count = min(count, self._left)
+        self._left -= count
+        return bytes(count)
+
+
+def zeros(path: str, size_bytes: int) -> Entry:
+    """A file of zeros that lies nowhere."""
+    digest, block = hashlib.sha256(), bytes(1 << 20)
+    for _ in range(size_bytes >> 20):
+        digest.update(block)
+    digest.update(bytes(size_bytes & ((1 << 20) - 1)))
+    return Entry(path, size_bytes, MTIME_S, digest.hexdigest(), lambda: cast(BinaryIO, _Zeros(size_bytes)))
 
 
 def joined(pieces: Iterable[bytes]) -> bytes:

@@ -97,3 +97,4 @@ def test_an_escaped_path_is_one_line_and_comes_back(path: str) -> None:
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]", text)
     assert text.encode().decode() == text
     assert names.unescaped(text) == unicodedata.normalize("NFC", path)
+    assert names.unescaped(names.quoted(path)) == path

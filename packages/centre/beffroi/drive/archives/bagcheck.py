@@ -27,6 +27,7 @@ from typing import IO, BinaryIO
 from beffroi.drive.archives.entries import PIECE_BYTES
 
 LIST_BYTES = 256 << 20
+_TAR_END_BYTES = 2 * tarfile.BLOCKSIZE
 _MANIFEST = re.compile(r"(tag)?manifest-([a-z0-9]+)\.txt")
 _LINE = re.compile(r"([0-9A-Fa-f]+)[ \t]+\*?(.+)", re.DOTALL)
 _KNOWN = {"sha512": 128, "sha384": 96, "sha256": 64, "sha224": 56, "sha1": 40, "md5": 32}
@@ -85,7 +86,9 @@ class Damage:
     path: str = ""
 
 
-type Tree = Mapping[str, Callable[[], BinaryIO | IO[bytes]]]
+type _Opener = Callable[[], BinaryIO | IO[bytes]]
+type _Member = tuple[str, _Opener]
+type Tree = Mapping[str, _Opener]
 _BROKEN = (
     OSError,
     zipfile.BadZipFile,
@@ -99,7 +102,7 @@ _BROKEN = (
 
 def directory(path: Path) -> list[Damage]:
     """Look through an unpacked bag: the folder that has ``bagit.txt``. Links are followed nowhere."""
-    tree: dict[str, Callable[[], BinaryIO | IO[bytes]]] = {}
+    tree: dict[str, _Opener] = {}
     found: list[Damage] = []
     for folder, _, files in os.walk(path):
         for name in files:
@@ -117,7 +120,7 @@ def archive(file: IO[bytes]) -> list[Damage]:
     found: list[Damage] = []
     try:
         with _opened(file) as members:
-            tree: dict[str, Callable[[], BinaryIO | IO[bytes]]] = {}
+            tree: dict[str, _Opener] = {}
             bases = {name.split("/", 1)[0] for name, _ in members}
             if len(bases) != 1:
                 return [Damage(Kind.NOT_A_BAG)]
@@ -132,7 +135,7 @@ def archive(file: IO[bytes]) -> list[Damage]:
 
 
 @contextmanager
-def _opened(file: IO[bytes]) -> Iterator[list[tuple[str, Callable[[], IO[bytes]]]]]:
+def _opened(file: IO[bytes]) -> Iterator[list[_Member]]:
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as package:
             yield [
@@ -143,11 +146,15 @@ def _opened(file: IO[bytes]) -> Iterator[list[tuple[str, Callable[[], IO[bytes]]
         return
     file.seek(0)
     with tarfile.open(fileobj=file, mode="r:") as package_tar:
-        yield [
+        members: list[_Member] = [
             (member.name, lambda member=member: _of_tar(package_tar, member))  # type: ignore[misc]
             for member in package_tar
             if not member.isdir()
         ]
+        file.seek(package_tar.offset)
+        if file.read(_TAR_END_BYTES) != bytes(_TAR_END_BYTES):  # cut between two files, it reads well
+            raise tarfile.TarError("no end")
+        yield members
 
 
 def _of_tar(package: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:

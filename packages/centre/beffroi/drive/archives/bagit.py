@@ -23,7 +23,7 @@ DECLARATION = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 ALGORITHMS = ("sha256", "sha512")
 OWN = "beffroi"
 NAMES = f"{OWN}/noms.tsv"
-"""Files whose name had to change: name in the bag, tab, path in the folder (``names.escaped``)."""
+"""Files whose name had to change: name in the bag, tab, path in the folder (``names.quoted``)."""
 _EXTRA = re.compile(r"[a-z0-9][a-z0-9.-]{0,60}")
 
 
@@ -91,7 +91,7 @@ def _pieces(
         for algorithm, one in zip(ALGORITHMS, hashes, strict=True):
             lists[algorithm].append(f"{one.hexdigest()}  {encoded(path)}\n")
         if path != f"data/{entry.path}":
-            renamed.append(f"{path}\t{names.escaped(entry.path)}\n")
+            renamed.append(f"{path}\t{names.quoted(entry.path)}\n")
         size_bytes += entry.size_bytes
         newest_s = max(newest_s, entry.mtime_s)
     tags = {

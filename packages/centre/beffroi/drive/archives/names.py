@@ -38,14 +38,18 @@ _EDGES = re.compile(r"^ +|[. ]+$")  # Windows drops dots and spaces at an end: "
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,15}$")
 
 
+def quoted(path: str) -> str:
+    """Backslash and what is not seen as ``\\u{HEX}``. One line, valid UTF-8; one to one."""
+    return _ESCAPED.sub(lambda found: f"\\u{{{ord(found[0]):X}}}", path)
+
+
 def escaped(path: str) -> str:
-    """NFC; backslash and what is not seen as ``\\u{HEX}``. One line, valid UTF-8."""
-    normal = unicodedata.normalize("NFC", path)
-    return _ESCAPED.sub(lambda found: f"\\u{{{ord(found[0]):X}}}", normal)
+    """``quoted``, in NFC: as a list of hashes names a file."""
+    return quoted(unicodedata.normalize("NFC", path))
 
 
 def unescaped(text: str) -> str:
-    """The NFC path that ``escaped`` was given."""
+    """What ``quoted`` was given."""
     return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
 
 

@@ -317,7 +317,7 @@ def _titled(name: str) -> str:
 
 
 def _token(text: str) -> str:
-    return _TOKEN.sub(" ", names.shown(text)).strip(" ")
+    return _TOKEN.sub(" ", names.shown(_TOKEN.sub(" ", text))).strip(" ")
 
 
 def _instant(at: datetime) -> str:
