@@ -99,7 +99,7 @@ class Statement:
 @dataclass(frozen=True)
 class Sealed:
     """The texts of one seal. ``files``: lines; ``signature``: 64 bytes; ``stamp``: an RFC 3161 response over the
-    statement, in DER, where an authority was asked; it is kept and handed out, ``openssl ts`` checks it."""
+    statement, in DER, where an authority was asked (``stamps``)."""
 
     statement: bytes
     files: bytes

@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from beffroi.drive.archives import manifest, merkle
+from cryptography.x509 import Certificate
+
+from beffroi.drive.archives import manifest, merkle, stamps
 from beffroi.drive.archives.entries import ContentChanged, Entries, Progress, content
 
 type Difference = Literal["content", "size", "date"]
+type StampState = Literal["none", "unchecked", "valid", "invalid"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class Sentence:
 class Report:
     """Paths are escaped (``names.escaped``), in order. ``read``: whether contents were read again, or only the store's
     hashes compared. ``listed``: the list is the one that the statement's root covers. ``whole``: a statement and a list
-    could be read at all; without, nothing else is said. ``stamped``: a time stamp is attached;
-    this does not check it."""
+    could be read at all; without, nothing else is said. ``stamp``: of the
+    outside authority, "unchecked" where none is trusted; ``stamped_at``, ``stamped_by``: of a valid one."""
 
     whole: bool
     signed: bool = False
@@ -43,12 +46,14 @@ class Report:
     absent: tuple[str, ...] = ()
     changed: tuple[tuple[str, tuple[Difference, ...]], ...] = ()
     added: tuple[str, ...] = ()
-    stamped: bool = False
+    stamp: StampState = "none"
+    stamped_at: str = ""
+    stamped_by: str = ""
 
     @property
     def intact(self) -> bool:
         differences = self.absent or self.changed or self.added
-        return self.whole and self.signed and self.listed and not differences
+        return self.whole and self.signed and self.listed and not differences and self.stamp != "invalid"
 
     def sentences(self) -> list[Sentence]:
         """The verdict first, then why."""
@@ -80,9 +85,14 @@ class Report:
         return said
 
     def _time(self, subject: manifest.Subject) -> Sentence:
-        if self.stamped:
+        if self.stamp == "valid":
+            values = {"day": self.stamped_at, "authority": self.stamped_by}
+            return Sentence("Date prouvée par l'horodatage de %(authority)s\u00a0: le %(day)s.", values)
+        if self.stamp == "invalid":
+            return Sentence("L'horodatage joint n'est pas valable.")
+        if self.stamp == "unchecked":
             return Sentence(
-                "Un horodatage est joint\u00a0: `openssl ts -verify` le contrôle, ce rapport ne le fait pas."
+                "Un horodatage est joint, mais aucune autorité n'est reconnue ici pour le contrôler."
             )
         return Sentence(
             "Sans horodatage extérieur. Le sceau cite l'entrée %(position)d du journal d'audit\u00a0: "
@@ -104,7 +114,9 @@ class Report:
             "audit_position": subject.audit_position if subject else None,
             "audit_hash": subject.audit_hash if subject else None,
             "root": self.statement.root if self.statement else None,
-            "stamp_attached": self.stamped,
+            "stamp": self.stamp,
+            "stamped_at": self.stamped_at or None,
+            "stamped_by": self.stamped_by or None,
             "present": self.present,
             "absent": list(self.absent),
             "changed": [{"path": path, "what": list(what)} for path, what in self.changed],
@@ -125,9 +137,11 @@ def verify(
     entries: Entries,
     *,
     keys: Sequence[bytes],
+    authorities: Sequence[Certificate] = (),
     progress: Progress | None = None,
 ) -> Report:
-    """Compare a folder with its seal. ``keys``: trusted public keys; with ``progress`` every content is read again.
+    """Compare a folder with its seal. ``keys``: trusted public keys; ``authorities``: trusted roots of time stamps;
+    with ``progress`` every content is read again.
 
     Errors: OSError of the store alone."""
     try:
@@ -167,6 +181,7 @@ def verify(
             present += 1
         else:
             changed.append((now.path, tuple(what for what, well in same.items() if not well)))
+    state, at, by = _stamped(sealed, authorities)
     return Report(
         whole=True,
         signed=manifest.signed_by(keys, sealed) is not None,
@@ -177,5 +192,19 @@ def verify(
         absent=tuple(sorted(path for path in lines if path not in seen)),
         changed=tuple(sorted(changed)),
         added=tuple(sorted(added)),
-        stamped=sealed.stamp is not None,
+        stamp=state,
+        stamped_at=at,
+        stamped_by=by,
     )
+
+
+def _stamped(sealed: manifest.Sealed, authorities: Sequence[Certificate]) -> tuple[StampState, str, str]:
+    if sealed.stamp is None:
+        return "none", "", ""
+    if not authorities:
+        return "unchecked", "", ""
+    try:
+        stamp = stamps.verify(sealed.stamp, sealed.statement, authorities)
+    except stamps.StampInvalid:
+        return "invalid", "", ""
+    return "valid", manifest.instant(int(stamp.at.timestamp())), stamp.authority
