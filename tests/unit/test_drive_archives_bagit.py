@@ -128,6 +128,20 @@ def test_content_that_is_not_as_listed_ends_the_bag_before_its_lists(
     assert found
 
 
+@pytest.mark.parametrize("container", ["zip", "tar"])
+def test_who_stops_asking_closes_the_file(container: Container) -> None:
+    opened: list[io.BytesIO] = []
+
+    def reader() -> io.BytesIO:
+        opened.append(io.BytesIO(bytes(8 << 20)))
+        return opened[-1]
+
+    bag = bagit.bag([replace(zeros("a", 8 << 20), open=reader)], ABOUT, container=container)
+    assert next(bag) and next(bag)
+    bag.close()  # type: ignore[attr-defined]
+    assert [one.closed for one in opened] == [True]
+
+
 def test_one_path_twice_is_refused() -> None:
     with pytest.raises(SamePath):
         joined(bagit.bag([entry("a"), entry("a")], ABOUT))
@@ -144,6 +158,7 @@ def test_a_large_file_is_sent_in_pieces_not_held() -> None:
     one = zeros("zeros.bin", 64 << 20)
     for container in ("zip", "tar"):
         pieces = [len(piece) for piece in bagit.bag([one], ABOUT, container=container)]  # type: ignore[arg-type]
+        assert min(pieces) > 0
         assert max(pieces) <= 2 << 20
     assert sum(pieces) > 64 << 20
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from beffroi.drive.archives import manifest, merkle, names, report
-from beffroi.drive.archives.entries import ContentChanged, Entry, Progress, SamePath
+from beffroi.drive.archives.entries import ContentChanged, Entry, SamePath
 from beffroi_protocol.signing import public_bytes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
@@ -33,7 +33,7 @@ FILES = {"2026/a.pdf": b"un", "2026/b.pdf": b"deux", "pv.odt": b"trois"}
 
 def sealed_folder() -> tuple[manifest.Sealed, list[Entry]]:
     entries = folder(FILES)
-    return manifest.seal(entries, SUBJECT, KEY, progress=Progress()), entries
+    return manifest.seal(entries, SUBJECT, KEY, read=True), entries
 
 
 # RFC 6962's tree, by the leaves and roots that the authors of Certificate Transparency test with.
@@ -75,13 +75,13 @@ def test_a_path_leads_from_its_line_alone_to_the_root(lines: list[bytes], data: 
 def test_a_seal_reads_back_and_the_folder_is_intact(files: dict[str, bytes]) -> None:
     files = {names.unescaped(names.escaped(path)): data for path, data in files.items()}
     entries = folder(files)
-    sealed = manifest.seal(entries, SUBJECT, KEY, progress=Progress())
+    sealed = manifest.seal(entries, SUBJECT, KEY, read=True)
 
     statement = manifest.read_statement(sealed.statement)
     assert statement.subject == SUBJECT
     assert statement.files == len(files)
     assert len(manifest.read_files(sealed.files)) == len(files)
-    found = report.verify(sealed, reversed(entries), keys=TRUSTED, progress=Progress())
+    found = report.verify(sealed, reversed(entries), keys=TRUSTED, read=True)
     assert found.intact
     assert found.present == len(files)
 
@@ -106,13 +106,13 @@ def test_the_texts_are_those_of_the_documentation() -> None:
 
 def test_two_paths_that_are_one_in_nfc_cannot_be_sealed() -> None:
     with pytest.raises(SamePath):
-        manifest.seal(folder({"é": b"", "e\u0301": b""}), SUBJECT, KEY)
+        manifest.seal(folder({"é": b"", "e\u0301": b""}), SUBJECT, KEY, read=False)
 
 
 def test_a_folder_whose_content_is_not_what_the_store_says_is_not_sealed() -> None:
     for data in (b"", b"xx", b"trop long"):
         with pytest.raises(ContentChanged):
-            manifest.seal([other(entry("a", b"un"), data)], SUBJECT, KEY, progress=Progress())
+            manifest.seal([other(entry("a", b"un"), data)], SUBJECT, KEY, read=True)
 
 
 def test_one_file_is_proved_without_the_others() -> None:
@@ -124,7 +124,17 @@ def test_one_file_is_proved_without_the_others() -> None:
         assert proof.holds(statement)
         assert not replace(proof, line=proof.line.replace(b" 2 ", b" 3 ") + b"x").holds(statement)
         assert not replace(proof, count=4).holds(statement)
+        assert manifest.read_proof(json.loads(json.dumps(proof.as_json()))) == proof
     assert manifest.prove(sealed, "absent.pdf") is None
+    for said in (
+        None,
+        {},
+        {**proof.as_json(), "path": ["zz"]},
+        {**proof.as_json(), "path": [1]},
+        {"beffroi": "x"},
+    ):
+        with pytest.raises(manifest.Malformed):
+            manifest.read_proof(said)
 
 
 def test_a_report_names_what_is_absent_changed_and_added() -> None:
@@ -134,7 +144,7 @@ def test_a_report_names_what_is_absent_changed_and_added() -> None:
         replace(entries[2], mtime_s=MTIME_S + 1),
         entry("nouveau\n.pdf", b""),
     ]
-    found = report.verify(sealed, now, keys=TRUSTED)
+    found = report.verify(sealed, now, keys=TRUSTED, read=False)
 
     assert not found.intact
     assert found.absent == ("2026/b.pdf",)
@@ -150,12 +160,10 @@ def test_a_report_names_what_is_absent_changed_and_added() -> None:
 def test_damage_below_the_store_shows_only_when_contents_are_read() -> None:
     sealed, entries = sealed_folder()
     rotten = [other(entries[0], b"uN"), *entries[1:]]
-    compared = report.verify(sealed, rotten, keys=TRUSTED)
+    compared = report.verify(sealed, rotten, keys=TRUSTED, read=False)
     assert compared.intact
     assert "sans relire" in " ".join(sentence.text() for sentence in compared.sentences())
-    assert report.verify(sealed, rotten, keys=TRUSTED, progress=Progress()).changed == (
-        ("2026/a.pdf", ("content",)),
-    )
+    assert report.verify(sealed, rotten, keys=TRUSTED, read=True).changed == (("2026/a.pdf", ("content",)),)
 
 
 @given(st.data())
@@ -165,7 +173,7 @@ def test_no_changed_bit_of_a_seal_is_believed(data: st.DataObject) -> None:
     raw = bytearray(getattr(sealed, part))
     place = data.draw(st.integers(0, len(raw) * 8 - 1))
     raw[place // 8] ^= 1 << place % 8
-    found = report.verify(replace(sealed, **{part: bytes(raw)}), entries, keys=TRUSTED)
+    found = report.verify(replace(sealed, **{part: bytes(raw)}), entries, keys=TRUSTED, read=False)
     assert not found.intact
     assert found.sentences()
 
@@ -173,16 +181,16 @@ def test_no_changed_bit_of_a_seal_is_believed(data: st.DataObject) -> None:
 def test_a_list_with_a_line_less_is_not_the_one_that_was_sealed() -> None:
     sealed, entries = sealed_folder()
     shorter = replace(sealed, files=b"".join(sealed.files.splitlines(keepends=True)[:2]))
-    found = report.verify(shorter, entries[:2], keys=TRUSTED)
+    found = report.verify(shorter, entries[:2], keys=TRUSTED, read=False)
     assert (found.signed, found.listed, found.intact) == (True, False, False)
 
 
 def test_a_stranger_signature_is_told() -> None:
     sealed, entries = sealed_folder()
     stranger = public_bytes(Ed25519PrivateKey.generate())
-    found = report.verify(sealed, entries, keys=[stranger, b"short"])
+    found = report.verify(sealed, entries, keys=[stranger, b"short"], read=False)
     assert not found.signed
-    assert report.verify(sealed, entries, keys=[stranger, *TRUSTED]).signed
+    assert report.verify(sealed, entries, keys=[stranger, *TRUSTED], read=False).signed
 
 
 def test_a_seal_is_no_statement_of_the_audit_log() -> None:
@@ -228,6 +236,6 @@ def test_lists_that_are_none_are_refused() -> None:
 def test_hostile_names_are_sealed_as_text() -> None:
     unique = {names.escaped(path): path for path in HOSTILE}
     entries = folder(dict.fromkeys(unique.values(), b"x"))
-    sealed = manifest.seal(entries, SUBJECT, KEY)
-    assert report.verify(sealed, entries, keys=TRUSTED).present == len(unique)
+    sealed = manifest.seal(entries, SUBJECT, KEY, read=False)
+    assert report.verify(sealed, entries, keys=TRUSTED, read=False).present == len(unique)
     assert sealed.files.count(b"\n") == len(unique)

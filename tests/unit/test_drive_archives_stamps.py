@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from beffroi.drive.archives import der, manifest, report, stamps
-from beffroi.drive.archives.entries import Progress
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,17 +109,17 @@ def test_what_is_not_der_is_refused(raw: str) -> None:
 
 def test_a_report_says_what_proves_the_time() -> None:
     entries = folder(FILES)
-    sealed = manifest.seal(entries, SUBJECT, KEY, progress=Progress())
+    sealed = manifest.seal(entries, SUBJECT, KEY, read=True)
     stamped = replace(sealed, stamp=answer(OURS, sealed.statement))
 
     def said(one: manifest.Sealed, *roots: Any) -> tuple[bool, str, str]:
-        found = report.verify(one, entries, keys=TRUSTED, authorities=roots)
+        found = report.verify(one, entries, keys=TRUSTED, read=False, authorities=roots)
         return found.intact, found.stamp, found.sentences()[-1].text()
 
     assert said(sealed)[:2] == (True, "none")
     assert "l'entrée 4211 du journal d'audit" in said(sealed)[2]
     assert said(stamped)[:2] == (True, "unchecked")
-    valid = (True, "valid", "Date prouvée par l'horodatage de Horodatage\u00a0: le 2026-11-27T05:00:00Z.")
+    valid = (True, "valid", "Date prouvée par l'horodatage de Horodatage\u00a0: le 27/11/2026 à 05:00 (UTC).")
     assert said(stamped, OURS.root) == valid
     assert said(replace(sealed, stamp=GOOD), OURS.root)[:2] == (False, "invalid")
     assert said(stamped, OTHER.root)[:2] == (False, "invalid")

@@ -85,11 +85,12 @@ def _pieces(
     size_bytes = count = newest_s = 0
     for count, entry in enumerate(entries, 1):
         path = f"data/{given.add(entry.path)}"
-        hashes = [hashlib.new(algorithm) for algorithm in ALGORITHMS]
-        pieces = content(entry, count, progress, *hashes)
+        sha512 = hashlib.sha512()
+        pieces = content(entry, count, progress, sha512)
         yield from out.member(f"{base}/{path}", entry.size_bytes, entry.mtime_s, pieces)
-        for algorithm, one in zip(ALGORITHMS, hashes, strict=True):
-            lists[algorithm].append(f"{one.hexdigest()}  {encoded(path)}\n")
+        # What the store says is what was written: ``content`` has compared it.
+        for algorithm, digest in zip(ALGORITHMS, (entry.sha256, sha512.hexdigest()), strict=True):
+            lists[algorithm].append(f"{digest}  {encoded(path)}\n")
         if path != f"data/{entry.path}":
             renamed.append(f"{path}\t{names.quoted(entry.path)}\n")
         size_bytes += entry.size_bytes

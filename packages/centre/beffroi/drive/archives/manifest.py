@@ -24,7 +24,7 @@ from beffroi.drive.archives import merkle, names
 from beffroi.drive.archives.entries import Entries, Entry, Progress, SamePath, content
 from beffroi.lib.errors import Invalid
 
-MARK = "beffroi/seal/1"
+MARK, PROOF_MARK = "beffroi/seal/1", "seal-proof/1"
 STATEMENT, FILES, SIGNATURE, STAMP = "sceau.txt", "fichiers.txt", "sceau.sig", "sceau.tsr"
 NO_END = "none"
 _LINE = re.compile(r"([0-9a-f]{64}) (0|[1-9][0-9]{0,18}) (0|-?[1-9][0-9]{0,18}) ([^\n]*)", re.DOTALL)
@@ -139,18 +139,32 @@ class Proof:
             bytes.fromhex(statement.root), self.line, index=self.index, count=self.count, path=self.path
         )
 
+    def as_json(self) -> dict[str, object]:
+        return {
+            "beffroi": PROOF_MARK,
+            "line": self.line.decode(),
+            "index": self.index,
+            "count": self.count,
+            "path": [one.hex() for one in self.path],
+        }
+
 
 def seal(
-    entries: Entries, subject: Subject, key: Ed25519PrivateKey, *, progress: Progress | None = None
+    entries: Entries,
+    subject: Subject,
+    key: Ed25519PrivateKey,
+    *,
+    read: bool,
+    progress: Progress | None = None,
 ) -> Sealed:
-    """Read every file, list it, sign. With ``progress`` None nothing is read: the store's own hashes are taken.
+    """List every file, sign. ``read``: each content is read and compared first; else the store's hashes are taken.
 
     Errors: ContentChanged; SamePath for two paths that are one in NFC."""
     lines, size_bytes = [], 0
     paths: set[str] = set()
     for number, entry in enumerate(entries, 1):
-        if progress is not None:
-            for _ in content(entry, number, progress):
+        if read:
+            for _ in content(entry, number, progress or Progress()):
                 pass
         line = line_of(entry)
         if line.path in paths:
@@ -238,6 +252,23 @@ def prove(sealed: Sealed, path: str) -> Proof | None:
         if line.path == wanted:
             return Proof(texts[index], index, len(texts), tuple(merkle.path(texts, index)))
     return None
+
+
+def read_proof(said: object) -> Proof:
+    """Of what ``Proof.as_json`` gave. Errors: Malformed."""
+    match said:
+        case {
+            "beffroi": "seal-proof/1",
+            "line": str(line),
+            "index": int(index),
+            "count": int(count),
+            "path": list(path),
+        }:
+            try:
+                return Proof(line.encode(), index, count, tuple(bytes.fromhex(one) for one in path))
+            except (ValueError, TypeError):
+                pass
+    raise Malformed("not a proof")
 
 
 def instant(epoch_s: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 from cryptography.x509 import Certificate
@@ -35,7 +36,7 @@ class Report:
     """Paths are escaped (``names.escaped``), in order. ``read``: whether contents were read again, or only the store's
     hashes compared. ``listed``: the list is the one that the statement's root covers. ``whole``: a statement and a list
     could be read at all; without, nothing else is said. ``stamp``: of the
-    outside authority, "unchecked" where none is trusted; ``stamped_at``, ``stamped_by``: of a valid one."""
+    outside authority, "unchecked" where none is trusted; ``stamped_at_s``, ``stamped_by``: of a valid one."""
 
     whole: bool
     signed: bool = False
@@ -47,7 +48,7 @@ class Report:
     changed: tuple[tuple[str, tuple[Difference, ...]], ...] = ()
     added: tuple[str, ...] = ()
     stamp: StampState = "none"
-    stamped_at: str = ""
+    stamped_at_s: int = 0
     stamped_by: str = ""
 
     @property
@@ -68,11 +69,11 @@ class Report:
         if not self.listed:
             said.append(Sentence("La liste des fichiers n'est plus celle qui a été scellée."))
         subject = self.statement.subject
-        said.append(Sentence("Dossier scellé le %(day)s.", {"day": manifest.instant(subject.sealed_at_s)}))
+        said.append(Sentence("Dossier scellé le %(day)s.", {"day": _day(subject.sealed_at_s)}))
         if subject.until_s is None:
             said.append(Sentence("Le sceau n'a pas de fin."))
         else:
-            said.append(Sentence("Le sceau va jusqu'au %(day)s.", {"day": manifest.instant(subject.until_s)}))
+            said.append(Sentence("Le sceau va jusqu'au %(day)s.", {"day": _day(subject.until_s)}))
         said.append(Sentence(_READ if self.read else _COMPARED))
         counts = (
             ("Fichiers intacts\u00a0: %(count)d.", self.present),
@@ -86,7 +87,7 @@ class Report:
 
     def _time(self, subject: manifest.Subject) -> Sentence:
         if self.stamp == "valid":
-            values = {"day": self.stamped_at, "authority": self.stamped_by}
+            values = {"day": _day(self.stamped_at_s), "authority": self.stamped_by}
             return Sentence("Date prouvée par l'horodatage de %(authority)s\u00a0: le %(day)s.", values)
         if self.stamp == "invalid":
             return Sentence("L'horodatage joint n'est pas valable.")
@@ -115,13 +116,17 @@ class Report:
             "audit_hash": subject.audit_hash if subject else None,
             "root": self.statement.root if self.statement else None,
             "stamp": self.stamp,
-            "stamped_at": self.stamped_at or None,
+            "stamped_at": manifest.instant(self.stamped_at_s) if self.stamp == "valid" else None,
             "stamped_by": self.stamped_by or None,
             "present": self.present,
             "absent": list(self.absent),
             "changed": [{"path": path, "what": list(what)} for path, what in self.changed],
             "added": list(self.added),
         }
+
+
+def _day(epoch_s: int) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).strftime("%d/%m/%Y à %H:%M (UTC)")
 
 
 _INTACT = "Le dossier est intact\u00a0: rien n'y manque, rien n'a été modifié ni ajouté."
@@ -137,11 +142,12 @@ def verify(
     entries: Entries,
     *,
     keys: Sequence[bytes],
+    read: bool,
     authorities: Sequence[Certificate] = (),
     progress: Progress | None = None,
 ) -> Report:
     """Compare a folder with its seal. ``keys``: trusted public keys; ``authorities``: trusted roots of time stamps;
-    with ``progress`` every content is read again.
+    ``read``: every content is read again.
 
     Errors: OSError of the store alone."""
     try:
@@ -171,9 +177,9 @@ def verify(
             "size": then.size_bytes == now.size_bytes,
             "date": then.mtime_s == now.mtime_s,
         }
-        if progress is not None and same["content"]:
+        if read and same["content"]:
             try:
-                for _ in content(entry, number, progress):
+                for _ in content(entry, number, progress or Progress()):
                     pass
             except ContentChanged:
                 same["content"] = False
@@ -181,30 +187,30 @@ def verify(
             present += 1
         else:
             changed.append((now.path, tuple(what for what, well in same.items() if not well)))
-    state, at, by = _stamped(sealed, authorities)
+    state, at_s, by = _stamped(sealed, authorities)
     return Report(
         whole=True,
         signed=manifest.signed_by(keys, sealed) is not None,
         listed=listed,
-        read=progress is not None,
+        read=read,
         statement=statement,
         present=present,
         absent=tuple(sorted(path for path in lines if path not in seen)),
         changed=tuple(sorted(changed)),
         added=tuple(sorted(added)),
         stamp=state,
-        stamped_at=at,
+        stamped_at_s=at_s,
         stamped_by=by,
     )
 
 
-def _stamped(sealed: manifest.Sealed, authorities: Sequence[Certificate]) -> tuple[StampState, str, str]:
+def _stamped(sealed: manifest.Sealed, authorities: Sequence[Certificate]) -> tuple[StampState, int, str]:
     if sealed.stamp is None:
-        return "none", "", ""
+        return "none", 0, ""
     if not authorities:
-        return "unchecked", "", ""
+        return "unchecked", 0, ""
     try:
         stamp = stamps.verify(sealed.stamp, sealed.statement, authorities)
     except stamps.StampInvalid:
-        return "invalid", "", ""
-    return "valid", manifest.instant(int(stamp.at.timestamp())), stamp.authority
+        return "invalid", 0, ""
+    return "valid", int(stamp.at.timestamp()), stamp.authority

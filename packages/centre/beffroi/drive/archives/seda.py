@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -175,13 +176,13 @@ def _manifest(transfer: Transfer, files: Sequence[_File]) -> Iterator[bytes]:
             with write.element("DataObjectPackage"):
                 for file in files:
                     _data_object(write, file)
-                    yield sink.take()
+                    yield from sink.taken()
                 with write.element("DescriptiveMetadata"):
                     yield from _units(write, sink, transfer, files)
                 _management_metadata(write, transfer)
             _agency(write, "ArchivalAgency", transfer.archival)
             _agency(write, "TransferringAgency", transfer.transferring)
-    yield sink.take()
+    yield from sink.taken()
 
 
 class _Writer:
@@ -269,7 +270,7 @@ def _units(write: _Writer, sink: streams.Sink, transfer: Transfer, files: Sequen
                     write.text("Title", _titled("/".join((*rest, file.name))))
                 with write.element("DataObjectReference"):
                     write.text("DataObjectGroupReferenceId", f"GROUP{file.number}")
-            yield sink.take()
+            yield from sink.taken()
         while open_units:
             open_units.pop()[1].__exit__(None, None, None)
 
@@ -313,7 +314,8 @@ def _scheme(agency: Agency) -> dict[str, str]:
 
 def _titled(name: str) -> str:
     """Never empty: a title is what an archivist sees."""
-    return name if _token(name) else "(sans nom)"
+    seen = any(unicodedata.category(letter)[0] not in "ZC" for letter in name)
+    return name if seen else "(sans nom)"
 
 
 def _token(text: str) -> str:

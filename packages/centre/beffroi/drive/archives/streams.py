@@ -20,13 +20,14 @@ MODE = 0o644
 
 
 class Sink:
-    """A file that can only be written to; ``take`` gives what was written since the last time."""
+    """A file that can only be written to; ``taken`` gives what was written since the last time, if anything was."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
 
     def write(self, data: bytes, /) -> int:
-        self._pieces.append(bytes(data))
+        if data:  # an empty piece ends a chunked answer of HTTP
+            self._pieces.append(bytes(data))
         return len(data)
 
     def flush(self) -> None:
@@ -35,10 +36,10 @@ class Sink:
     def close(self) -> None:
         pass
 
-    def take(self) -> bytes:
-        taken = b"".join(self._pieces)
-        self._pieces.clear()
-        return taken
+    def taken(self) -> Iterator[bytes]:
+        if self._pieces:
+            yield b"".join(self._pieces)
+            self._pieces.clear()
 
 
 class Stream(Protocol):
@@ -70,12 +71,12 @@ class ZipStream:
         with self._zip.open(info, "w", force_zip64=size_bytes is None) as out:
             for piece in pieces:
                 out.write(piece)
-                yield self._sink.take()
-        yield self._sink.take()
+                yield from self._sink.taken()
+        yield from self._sink.taken()
 
     def close(self) -> Iterator[bytes]:
         self._zip.close()
-        yield self._sink.take()
+        yield from self._sink.taken()
 
 
 class TarStream:
@@ -86,7 +87,8 @@ class TarStream:
         info.size, info.mtime, info.mode = size_bytes, mtime_s, MODE
         yield info.tobuf(tarfile.PAX_FORMAT, "utf-8")
         yield from pieces
-        yield bytes(-size_bytes % tarfile.BLOCKSIZE)
+        if padding := -size_bytes % tarfile.BLOCKSIZE:
+            yield bytes(padding)
 
     def close(self) -> Iterator[bytes]:
         yield bytes(_TAR_END_BYTES)
