@@ -1,4 +1,4 @@
-"""Folders for tests of the drive's archives: entries in memory, names that systems quarrel about."""
+"""For tests of the drive's archives: files in memory, names that systems quarrel about, a seal, a transfer."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import hashlib
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import BinaryIO, cast
 
+from beffroi.drive.archives import manifest, seda
 from beffroi.drive.archives.entries import Entry
+from beffroi_protocol.signing import public_bytes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import strategies as st
 
 MTIME_S = 1_764_000_000
@@ -65,6 +69,37 @@ names = st.one_of(
 )
 paths = st.lists(names, min_size=1, max_size=5).map("/".join)
 folders = st.dictionaries(paths, st.binary(max_size=200), max_size=12)
+
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+TRUSTED = [public_bytes(KEY)]
+SUBJECT = manifest.Subject(
+    "col_1",
+    "node_7",
+    "Délibérations 2026",
+    MTIME_S,
+    MTIME_S + 86400,
+    "per_3",
+    "deliberations",
+    4211,
+    "ab" * 32,
+)
+ARCHIVES = seda.Agency("AD31", "agreed", "Archives départementales")
+COMMUNE = seda.Agency("213105554", "SIREN", "Commune de Saint-Exemple")
+TRANSFER = seda.Transfer(
+    identifier="BEFFROI-node_7-1",
+    at=datetime(2026, 11, 27, 5, 0, tzinfo=UTC),
+    title="Délibérations 2026",
+    document_type="Délibérations",
+    first=date(2026, 1, 8),
+    last=date(2026, 11, 20),
+    archival=ARCHIVES,
+    transferring=COMMUNE,
+    originating=COMMUNE,
+    agreement="IC-000001",
+    appraisal=seda.Rule("APP-00001", date(2026, 11, 20)),
+    access=seda.Rule("ACC-00001", date(2026, 11, 20)),
+)
 
 
 def entry(path: str, data: bytes = b"", *, mtime_s: int = MTIME_S) -> Entry:

@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from beffroi.drive.archives import bagcheck, bagit, manifest
+from beffroi.drive.archives import bagcheck, bagit, manifest, seda
 from beffroi.drive.archives.bagcheck import Damage, Kind
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from lxml import etree
 
-from tests.archive_entries import HOSTILE, folder, zeros
-from tests.unit.test_drive_archives_manifest import SUBJECT
-from tests.unit.test_drive_archives_seda import FILES, TRANSFER, seda
+from tests.archive_entries import HOSTILE, SUBJECT, TRANSFER, folder, zeros
 
 ABOUT = bagit.About("paquet", "Commune de Saint-Exemple", "Essai", "node_7", date(2026, 11, 27))
 ENVIRONMENT = {**os.environ, "LC_ALL": "C.UTF-8"}
@@ -72,15 +70,25 @@ def test_a_bag_of_hostile_names_unpacks_in_its_folder_and_sha256sum_agrees(
     assert bagcheck.directory(bag) == []
 
 
+def test_a_tar_that_tar_made_is_read(tmp_path: Path) -> None:
+    bag = unpacked(tmp_path, "zip")
+    run("tar", "-cf", "autre.tar", "./paquet", cwd=bag.parent)
+    with (bag.parent / "autre.tar").open("rb") as file:
+        assert bagcheck.archive(file) == []
+
+
 def test_damage_that_sha256sum_finds_is_found(tmp_path: Path) -> None:
     bag = unpacked(tmp_path, "tar", {"a.pdf": b"un", "b.pdf": b"deux"})
     (bag / "data/a.pdf").write_bytes(b"uN")
     run("sha256sum", "--check", "--quiet", "manifest-sha256.txt", cwd=bag, well=False)
     (bag / "data/b.pdf").unlink()
     (bag / "data/b.pdf").symlink_to("/etc/hostname")
-    assert {Damage(Kind.ALTERED, "data/a.pdf"), Damage(Kind.UNREADABLE, "data/b.pdf")} <= set(
-        bagcheck.directory(bag)
-    )
+    (bag / "data/ailleurs").symlink_to("/etc")
+    assert {
+        Damage(Kind.ALTERED, "data/a.pdf"),
+        Damage(Kind.UNREADABLE, "data/b.pdf"),
+        Damage(Kind.UNREADABLE, "data/ailleurs"),
+    } <= set(bagcheck.directory(bag))
 
 
 @OLD_CALLS
@@ -109,7 +117,7 @@ def test_bags_of_that_library_are_valid_here(tmp_path: Path) -> None:
 def test_a_transfer_is_a_zip_for_unzip_and_for_python(tmp_path: Path) -> None:
     packed = tmp_path / "sip.zip"
     with packed.open("wb") as file:
-        file.writelines(seda.package(folder(FILES), TRANSFER))
+        file.writelines(seda.package(folder(CONTENTS), TRANSFER))
     run("unzip", "-tq", packed, cwd=tmp_path)
     run(sys.executable, "-m", "zipfile", "-t", packed, cwd=tmp_path)
     run("unzip", "-q", packed, cwd=tmp_path)
@@ -120,7 +128,7 @@ def test_a_transfer_is_a_zip_for_unzip_and_for_python(tmp_path: Path) -> None:
     )
     (tmp_path / "sums").write_text(sums)
     run("sha512sum", "--check", "--strict", "--quiet", "sums", cwd=tmp_path)
-    assert sums.count("\n") == len(FILES)
+    assert sums.count("\n") == len(CONTENTS)
 
 
 def test_a_seal_is_checked_by_openssl_and_sha256sum_alone(tmp_path: Path) -> None:

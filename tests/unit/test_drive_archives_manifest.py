@@ -13,21 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.archive_entries import HOSTILE, MTIME_S, entry, folder, folders, other
+from tests.archive_entries import HOSTILE, KEY, MTIME_S, SUBJECT, TRUSTED, entry, folder, folders, other
 
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-TRUSTED = [public_bytes(KEY)]
-SUBJECT = manifest.Subject(
-    "col_1",
-    "node_7",
-    "Délibérations 2026",
-    MTIME_S,
-    MTIME_S + 86400,
-    "per_3",
-    "deliberations",
-    4211,
-    "ab" * 32,
-)
 FILES = {"2026/a.pdf": b"un", "2026/b.pdf": b"deux", "pv.odt": b"trois"}
 
 
@@ -124,13 +111,14 @@ def test_one_file_is_proved_without_the_others() -> None:
         assert proof.holds(statement)
         assert not replace(proof, line=proof.line.replace(b" 2 ", b" 3 ") + b"x").holds(statement)
         assert not replace(proof, count=4).holds(statement)
-        assert manifest.read_proof(json.loads(json.dumps(proof.as_json()))) == proof
+        one = proof.as_json()
+        assert manifest.read_proof(json.loads(json.dumps(one))) == proof
     assert manifest.prove(sealed, "absent.pdf") is None
     for said in (
         None,
         {},
-        {**proof.as_json(), "path": ["zz"]},
-        {**proof.as_json(), "path": [1]},
+        {**one, "path": ["zz"]},
+        {**one, "path": [1]},
         {"beffroi": "x"},
     ):
         with pytest.raises(manifest.Malformed):

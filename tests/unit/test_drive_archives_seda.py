@@ -26,26 +26,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from tests.archive_entries import HOSTILE, MTIME_S, entry, folder, folders, joined, other
+from tests.archive_entries import HOSTILE, MTIME_S, TRANSFER, entry, folder, folders, joined, other
 
 SCHEMAS = os.environ.get("BEFFROI_SEDA_SCHEMAS", "")
 VERSIONS: tuple[seda.Version, ...] = ("2.1", "2.2", "2.3")
-ARCHIVES = seda.Agency("AD31", "agreed", "Archives départementales")
-COMMUNE = seda.Agency("213105554", "SIREN", "Commune de Saint-Exemple")
-TRANSFER = seda.Transfer(
-    identifier="BEFFROI-node_7-1",
-    at=datetime(2026, 11, 27, 5, 0, tzinfo=UTC),
-    title="Délibérations 2026",
-    document_type="Délibérations",
-    first=date(2026, 1, 8),
-    last=date(2026, 11, 20),
-    archival=ARCHIVES,
-    transferring=COMMUNE,
-    originating=COMMUNE,
-    agreement="IC-000001",
-    appraisal=seda.Rule("APP-00001", date(2026, 11, 20)),
-    access=seda.Rule("ACC-00001", date(2026, 11, 20)),
-)
 FILES = {
     "2026/mars/a.pdf": b"%PDF-1.4 un",
     "2026/b.PDF": b"%PDF-9.9 deux",

@@ -12,9 +12,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.archive_entries import folder
+from tests.archive_entries import KEY, SUBJECT, TRUSTED, folder
 from tests.time_authority import NOW, answer, authority
-from tests.unit.test_drive_archives_manifest import FILES, KEY, SUBJECT, TRUSTED
 
 DATA = b"beffroi/seal/1\n"
 OURS, OTHER = authority(), authority()
@@ -108,7 +107,7 @@ def test_what_is_not_der_is_refused(raw: str) -> None:
 
 
 def test_a_report_says_what_proves_the_time() -> None:
-    entries = folder(FILES)
+    entries = folder({"a.pdf": b"un"})
     sealed = manifest.seal(entries, SUBJECT, KEY, read=True)
     stamped = replace(sealed, stamp=answer(OURS, sealed.statement))
 

@@ -104,8 +104,8 @@ def directory(path: Path) -> list[Damage]:
     """Look through an unpacked bag: the folder that has ``bagit.txt``. Links are followed nowhere."""
     tree: dict[str, _Opener] = {}
     found: list[Damage] = []
-    for folder, _, files in os.walk(path):
-        for name in files:
+    for folder, folders, files in os.walk(path):
+        for name in (*files, *(name for name in folders if Path(folder, name).is_symlink())):
             one = Path(folder, name)
             key = one.relative_to(path).as_posix()
             if stat.S_ISREG(one.lstat().st_mode):
@@ -119,8 +119,9 @@ def archive(file: IO[bytes]) -> list[Damage]:
     """Look through a bag in a ZIP or a tar; ``file`` can seek."""
     found: list[Damage] = []
     try:
-        with _opened(file) as members:
+        with _opened(file) as listed:
             tree: dict[str, _Opener] = {}
+            members = [(name.removeprefix("./"), opener) for name, opener in listed]
             bases = {name.split("/", 1)[0] for name, _ in members}
             if len(bases) != 1:
                 return [Damage(Kind.NOT_A_BAG)]

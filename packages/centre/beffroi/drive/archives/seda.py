@@ -22,7 +22,7 @@ from typing import Any, Literal
 from lxml import etree
 
 from beffroi.drive.archives import formats, names, streams
-from beffroi.drive.archives.entries import Entries, Progress, content
+from beffroi.drive.archives.entries import Entries, Progress, SamePath, content
 from beffroi.lib.errors import Invalid
 
 type Version = Literal["2.1", "2.2", "2.3"]
@@ -129,10 +129,12 @@ def package(entries: Entries, transfer: Transfer, *, progress: Progress | None =
 
 def _pieces(entries: Entries, transfer: Transfer, progress: Progress) -> Iterator[bytes]:
     out = streams.ZipStream()
-    given = names.Names()  # for its refusal of one path twice
+    seen: set[str] = set()
     files = []
     for number, entry in enumerate(entries, 1):
-        given.add(entry.path)
+        if entry.path in seen:
+            raise SamePath(number)
+        seen.add(entry.path)
         *folders, name = entry.path.split("/")
         uri = f"{CONTENT}/ID{number}{names.extension(name)}"
         digest, head = hashlib.sha512(), _Head()
