@@ -73,15 +73,18 @@ def test_without_a_trusted_authority_nothing_is_proved() -> None:
         stamps.verify(GOOD, DATA, [])
 
 
-@given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
-def test_a_changed_byte_changes_no_time(place: int, change: int) -> None:
-    raw = bytearray(GOOD)
-    raw[place] ^= change
-    try:
-        found = stamps.verify(bytes(raw), DATA, [OURS.root], nonce=7)
-    except stamps.StampInvalid:
-        return
-    assert found == stamps.Stamp(NOW, "Horodatage", "1.2.3", 99)
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # serials below 1
+@pytest.mark.parametrize("change", [0x01, 0x02, 0x10, 0x80, 0xFF])
+def test_a_changed_byte_changes_no_time(change: int) -> None:
+    """Each byte of the response in turn: refused, or nothing that is said is another."""
+    for place in range(len(GOOD)):
+        raw = bytearray(GOOD)
+        raw[place] ^= change
+        try:
+            found = stamps.verify(bytes(raw), DATA, [OURS.root], nonce=7)
+        except stamps.StampInvalid:
+            continue
+        assert found == stamps.Stamp(NOW, "Horodatage", "1.2.3", 99), place
 
 
 @given(st.binary(max_size=200))
