@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import random
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -280,6 +281,30 @@ def test_a_cut_zip_or_tar_is_never_valid(data: st.DataObject) -> None:
     end = len(bag) - (10240 - 1024 if container == "tar" else 0)
     cut = data.draw(st.integers(0, end - 1))
     assert bagcheck.archive(io.BytesIO(bag[:cut]))
+
+
+@pytest.mark.parametrize("container", ["zip", "tar"])
+def test_broken_bytes_are_damages_and_nothing_else_happens(container: Container) -> None:
+    chance, whole = random.Random(container), made(FILES, container)
+    told = 0
+    for _ in range(600):
+        raw = bytearray(whole)
+        for _ in range(chance.choice((1, 1, 3))):
+            place = chance.randrange(len(raw))
+            if chance.random() < 0.7:
+                raw[place] ^= chance.randrange(1, 256)
+            else:
+                del raw[place : place + chance.randrange(1, 20)]
+        told += bool(bagcheck.archive(io.BytesIO(raw)))
+    assert told > 300
+
+
+def test_a_zip_that_chooses_its_reader_memory_is_not_read() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_LZMA) as package:
+        for path, data in unpacked(made(FILES)).items():
+            package.writestr(f"a/{path}", data)
+    assert Damage(Kind.UNREADABLE, "bagit.txt") in bagcheck.archive(out)
 
 
 def test_archives_that_are_no_bags_are_told() -> None:

@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -89,13 +90,17 @@ class Damage:
 type _Opener = Callable[[], BinaryIO | IO[bytes]]
 type _Member = tuple[str, _Opener]
 type Tree = Mapping[str, _Opener]
+# What zipfile and tarfile raise over broken bytes is more than their own errors.
 _BROKEN = (
     OSError,
-    zipfile.BadZipFile,
-    zlib.error,
+    ValueError,
+    LookupError,
+    OverflowError,
     EOFError,
-    NotImplementedError,
     RuntimeError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
     tarfile.TarError,
 )
 
@@ -140,7 +145,7 @@ def _opened(file: IO[bytes]) -> Iterator[list[_Member]]:
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as package:
             yield [
-                (info.filename, lambda info=info: package.open(info))  # type: ignore[misc]
+                (info.filename, lambda info=info: _of_zip(package, info))  # type: ignore[misc]
                 for info in package.infolist()
                 if not info.is_dir()
             ]
@@ -156,6 +161,13 @@ def _opened(file: IO[bytes]) -> Iterator[list[_Member]]:
         if file.read(_TAR_END_BYTES) != bytes(_TAR_END_BYTES):  # cut between two files, it reads well
             raise tarfile.TarError("no end")
         yield members
+
+
+def _of_zip(package: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
+    # LZMA lets an archive choose how much memory its reader takes.
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile("neither stored nor deflated")
+    return package.open(info)
 
 
 def _of_tar(package: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
