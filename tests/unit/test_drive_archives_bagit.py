@@ -16,7 +16,7 @@ import pytest
 from beffroi.drive.archives import bagcheck, bagit, names
 from beffroi.drive.archives.bagcheck import Damage, Kind
 from beffroi.drive.archives.entries import ContentChanged, Progress, SamePath
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.archive_entries import HOSTILE, entry, folder, folders, joined, other, zeros
@@ -47,6 +47,7 @@ def examined(tree: dict[str, bytes]) -> list[Damage]:
 
 
 @given(folders, st.sampled_from(["zip", "tar"]))
+@example({"fin.zip": b"PK\x05\x06"}, "tar")
 def test_a_bag_of_any_folder_is_valid(files: dict[str, bytes], container: Container) -> None:
     assert bagcheck.archive(io.BytesIO(made(files, container))) == []
 

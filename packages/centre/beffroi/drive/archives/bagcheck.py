@@ -28,6 +28,7 @@ from typing import IO, BinaryIO
 from beffroi.drive.archives.entries import PIECE_BYTES
 
 LIST_BYTES = 256 << 20
+_ZIP_BEGINS = b"PK\x03\x04"
 _TAR_END_BYTES = 2 * tarfile.BLOCKSIZE
 _MANIFEST = re.compile(r"(tag)?manifest-([a-z0-9]+)\.txt")
 _LINE = re.compile(r"([0-9A-Fa-f]+)[ \t]+\*?(.+)", re.DOTALL)
@@ -142,7 +143,9 @@ def archive(file: IO[bytes]) -> list[Damage]:
 
 @contextmanager
 def _opened(file: IO[bytes]) -> Iterator[list[_Member]]:
-    if zipfile.is_zipfile(file):
+    file.seek(0)
+    # By its beginning: a ZIP in a tar, near the end, would make the tar a ZIP for ``is_zipfile``.
+    if file.read(4) == _ZIP_BEGINS:
         with zipfile.ZipFile(file) as package:
             yield [
                 (info.filename, lambda info=info: _of_zip(package, info))  # type: ignore[misc]
