@@ -13,9 +13,11 @@ from beffroi.drive.archives import manifest, seda
 from beffroi.drive.archives.entries import Entry
 from beffroi_protocol.signing import public_bytes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 MTIME_S = 1_764_000_000
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines are loaded
 
 HOSTILE = (
     "../../etc/passwd",

@@ -19,7 +19,7 @@ from beffroi.drive.archives.entries import ContentChanged, Progress, SamePath
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.archive_entries import HOSTILE, entry, folder, folders, joined, other, zeros
+from tests.archive_entries import HOSTILE, entry, folder, folders, joined, other, unhurried, zeros
 
 ABOUT = bagit.About(
     "délibérations-2026",
@@ -46,6 +46,7 @@ def examined(tree: dict[str, bytes]) -> list[Damage]:
     return bagcheck.examine({path: (lambda data=data: io.BytesIO(data)) for path, data in tree.items()})
 
 
+@unhurried
 @given(folders, st.sampled_from(["zip", "tar"]))
 @example({"fin.zip": b"PK\x05\x06"}, "tar")
 def test_a_bag_of_any_folder_is_valid(files: dict[str, bytes], container: Container) -> None:
@@ -258,6 +259,7 @@ def test_a_bag_of_another_program_is_read_with_its_percent_signs_and_line_ends()
     assert bagcheck.decoded(bagit.encoded("%0A\r\n%25")) == "%0A\r\n%25"
 
 
+@unhurried
 @given(st.data())
 def test_no_changed_byte_of_a_content_passes(data: st.DataObject) -> None:
     tree = unpacked(made({"a": b"contenu", "b/c": b"autre"}))
@@ -275,6 +277,7 @@ def test_no_changed_byte_of_a_content_passes(data: st.DataObject) -> None:
         assert examined(tree)
 
 
+@unhurried
 @given(st.data())
 def test_a_cut_zip_or_tar_is_never_valid(data: st.DataObject) -> None:
     container: Container = data.draw(st.sampled_from(["zip", "tar"]))

@@ -13,7 +13,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.archive_entries import HOSTILE, KEY, MTIME_S, SUBJECT, TRUSTED, entry, folder, folders, other
+from tests.archive_entries import (
+    HOSTILE,
+    KEY,
+    MTIME_S,
+    SUBJECT,
+    TRUSTED,
+    entry,
+    folder,
+    folders,
+    other,
+    unhurried,
+)
 
 FILES = {"2026/a.pdf": b"un", "2026/b.pdf": b"deux", "pv.odt": b"trois"}
 
@@ -44,6 +55,7 @@ def test_the_tree_is_that_of_certificate_transparency(count: int) -> None:
     assert merkle.root(LEAVES[:count]).hex() == ROOTS[count - 1]
 
 
+@unhurried
 @given(st.lists(st.binary(max_size=8), min_size=1, max_size=40), st.data())
 def test_a_path_leads_from_its_line_alone_to_the_root(lines: list[bytes], data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(lines) - 1))
@@ -58,6 +70,7 @@ def test_a_path_leads_from_its_line_alone_to_the_root(lines: list[bytes], data: 
     assert not merkle.leads_to(root, lines[index], index=len(lines), count=len(lines), path=path)
 
 
+@unhurried
 @given(folders)
 def test_a_seal_reads_back_and_the_folder_is_intact(files: dict[str, bytes]) -> None:
     files = {names.unescaped(names.escaped(path)): data for path, data in files.items()}
@@ -154,6 +167,7 @@ def test_damage_below_the_store_shows_only_when_contents_are_read() -> None:
     assert report.verify(sealed, rotten, keys=TRUSTED, read=True).changed == (("2026/a.pdf", ("content",)),)
 
 
+@unhurried
 @given(st.data())
 def test_no_changed_bit_of_a_seal_is_believed(data: st.DataObject) -> None:
     sealed, entries = sealed_folder()

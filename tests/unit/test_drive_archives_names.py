@@ -12,7 +12,7 @@ from beffroi.drive.archives.entries import SamePath
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.archive_entries import HOSTILE, paths
+from tests.archive_entries import HOSTILE, paths, unhurried
 
 RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)$")
 
@@ -30,6 +30,7 @@ def assert_portable(path: str) -> None:
         assert not RESERVED.match(part.split(".")[0].rstrip())
 
 
+@unhurried
 @given(st.lists(paths, max_size=30, unique=True))
 @example(list(HOSTILE))
 @example(["a/b", "a"])
@@ -48,6 +49,7 @@ def test_every_path_gets_a_place_that_no_system_takes_for_another(given_paths: l
     assert not folders & set(alike), "a file where a folder is"
 
 
+@unhurried
 @given(st.lists(paths, max_size=10, unique=True))
 def test_the_mapping_is_the_same_each_time(given_paths: list[str]) -> None:
     one, two = names.Names(), names.Names()
@@ -91,6 +93,7 @@ def test_one_path_twice_is_refused_without_naming_it() -> None:
     assert "secret" not in str(refused.value)
 
 
+@unhurried
 @given(paths)
 def test_an_escaped_path_is_one_line_and_comes_back(path: str) -> None:
     text = names.escaped(path)

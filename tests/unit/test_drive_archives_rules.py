@@ -10,6 +10,8 @@ from beffroi.drive.archives import retention, rules
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.archive_entries import unhurried
+
 NOW_S = int(datetime(2026, 11, 27, 5, tzinfo=UTC).timestamp())
 DAY_S = 86400
 FOLDER = rules.Node("folder", frozenset({"root", "year"}))
@@ -47,6 +49,7 @@ def test_a_seal_without_an_end_never_opens() -> None:
         rules.may_destroy(seal, VISA, final="destroy", now_s=NOW_S + 10**12)
 
 
+@unhurried
 @given(st.none() | st.integers(NOW_S - DAY_S, NOW_S + 10 * DAY_S))
 def test_a_term_only_grows(until_s: int | None) -> None:
     grows = until_s is None or (SEAL.until_s is not None and until_s > SEAL.until_s)

@@ -26,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from tests.archive_entries import HOSTILE, MTIME_S, TRANSFER, entry, folder, folders, joined, other
+from tests.archive_entries import HOSTILE, MTIME_S, TRANSFER, entry, folder, folders, joined, other, unhurried
 
 SCHEMAS = os.environ.get("BEFFROI_SEDA_SCHEMAS", "")
 VERSIONS: tuple[seda.Version, ...] = ("2.1", "2.2", "2.3")
@@ -99,6 +99,7 @@ class TestOfficialSchema:
         next(tree.iter("{*}MessageDigest")).attrib.clear()
         assert not schema(version).validate(tree)
 
+    @unhurried
     @given(folders)
     def test_any_folder_is_valid(self, version: seda.Version, files: dict[str, bytes]) -> None:
         schema(version).assertValid(sip(folder(files), replace(TRANSFER, version=version))[0])
@@ -158,6 +159,7 @@ def test_folders_are_units_around_their_files() -> None:
     assert set(texts(tree, "DataObjectGroupReferenceId")) == {f"GROUP{number}" for number in range(1, 5)}
 
 
+@unhurried
 @given(folders)
 def test_no_name_of_a_file_is_a_name_in_the_package(files: dict[str, bytes]) -> None:
     tree, parts = sip(folder(files))
@@ -224,6 +226,7 @@ def test_a_transfer_that_says_too_little_is_refused_before_a_byte(change: dict[s
         seda.package([], replace(TRANSFER, **change))
 
 
+@unhurried
 @given(st.text("0123456789", min_size=9, max_size=9))
 def test_one_digit_in_ten_ends_a_siren(digits: str) -> None:
     assert sum(seda.is_siren(digits[:8] + last) for last in "0123456789") == 1

@@ -12,7 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.archive_entries import KEY, SUBJECT, TRUSTED, folder
+from tests.archive_entries import KEY, SUBJECT, TRUSTED, folder, unhurried
 from tests.time_authority import NOW, answer, authority
 
 DATA = b"beffroi/seal/1\n"
@@ -87,12 +87,14 @@ def test_a_changed_byte_changes_no_time(change: int) -> None:
         assert found == stamps.Stamp(NOW, "Horodatage", "1.2.3", 99), place
 
 
+@unhurried
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused_and_nothing_else_happens(raw: bytes) -> None:
     with pytest.raises(stamps.StampInvalid):
         stamps.verify(raw, DATA, [OURS.root])
 
 
+@unhurried
 @given(st.integers(0, 1 << 200), st.integers(1, 40))
 def test_what_is_written_is_read(value: int, times: int) -> None:
     raw = der.written(der.SEQUENCE, *[der.number(value)] * times, der.object_id("2.16.840.1.101.3.4.2.1"))
