@@ -177,16 +177,21 @@ def _last_day(entry: wire.Entry) -> date:
 
 
 def _line(entry: wire.Entry, since: date) -> Line:
-    last = _last_day(entry)
+    last, until = _last_day(entry), date_format(_last_day(entry), "j F")
     if entry.all_day:
-        when = _("toute la journée") if last == _day(entry) else _("jusqu’au %(day)s")
+        when = _("toute la journée")
+        if last != _day(entry):
+            when = _("jusqu’au %(day)s") % {"day": until}
     else:
         when = _clock(entry.starts)
         if last != _day(entry):
-            when += " – " + _("%(day)s, ") + _clock(entry.ends)
+            when = _("%(begin)s, jusqu’au %(day)s à %(end)s") % {
+                "begin": when,
+                "day": until,
+                "end": _clock(entry.ends),
+            }
         elif entry.ends > entry.starts:
             when += " – " + _clock(entry.ends)
-    when = when.replace("%(day)s", date_format(last, "j F"))
     return Line(entry, max(_day(entry), since), when, _WORDS[entry.calendar])
 
 
@@ -219,11 +224,11 @@ def _form_of(entry: wire.Entry) -> Form:
 def _draft(form: Form, name: str) -> wire.Draft | None:
     """None where something is wrong; ``form.errors`` says what."""
     if not form.title:
-        form.errors["title"] = _("Donnez un titre, par exemple « Conseil municipal ».")
+        form.errors["title"] = _("Donnez un titre, par exemple « Conseil municipal ».")
     elif len(form.title) > wire.MAX_TITLE_CHARS:
-        form.errors["title"] = _("Ce titre est trop long : 200 signes au plus.")
+        form.errors["title"] = _("Ce titre est trop long : 200 signes au plus.")
     if len(form.place) > wire.MAX_PLACE_CHARS:
-        form.errors["place"] = _("Ce lieu est trop long : 200 signes au plus.")
+        form.errors["place"] = _("Ce lieu est trop long : 200 signes au plus.")
     day, last = _read_day(form, "day"), _read_day(form, "last") if form.last else None
     begin = _read_time(form, "begin") if form.begin else None
     end = _read_time(form, "end") if form.end else None
