@@ -87,7 +87,13 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
             "portal",
             config.portal_port,
             MAX_PORTAL_BODY_BYTES,
-            (*_discovery(), *_calendars(), *browser, "default_backend web"),
+            (
+                *_discovery(),
+                *_well_known(),
+                *browser,
+                "use_backend calendars if { path_beg /caldav/ }",
+                "default_backend web",
+            ),
             config.portal_source_connections,
             config.portal_source_requests,
             config.portal_source_sign_ins,
@@ -131,13 +137,10 @@ def _discovery() -> tuple[str, ...]:
     )
 
 
-def _calendars() -> tuple[str, ...]:
-    """Where programs look first (RFC 6764), and what they find."""
-    return (
-        "http-request redirect location /caldav/ code 301 if { path /.well-known/caldav /.well-known/carddav }",
-        "http-request redirect location /caldav/ code 301 if { path /caldav }",
-        "use_backend calendars if { path_beg /caldav/ }",
-    )
+def _well_known() -> tuple[str, ...]:
+    """Where programs look for calendars and contacts first (RFC 6764)."""
+    paths = "/.well-known/caldav /.well-known/carddav /caldav"
+    return (f"http-request redirect location /caldav/ code 301 if {{ path {paths} }}",)
 
 
 def _part(limit: int, config: Config) -> int:
