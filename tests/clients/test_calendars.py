@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from beffroi.drive import projections
 from beffroi.drive.calendars import app, homes, store
+from beffroi.supervise import front
 
 from tests.fixtures_calendars import Account, Wall, card, event, needs_front, wall
 
@@ -259,8 +260,12 @@ def test_bad_and_hostile_requests_have_their_answers(centre: Wall, agent: Accoun
     for text in (bomb, outside):  # what is not recognised meets the parser, which takes no declaration at all
         coded = centre.ask("PROPFIND", home, text.encode("utf-16"), account=agent, headers={"Depth": "0"})
         assert coded.status in (400, 500) and b"aaaa" not in coded.body
-    long = centre.ask("REPORT", home, b"x" * (app.MAX_BODY_BYTES + 1), account=agent)
-    assert long.status == 413
+    assert front.MAX_CALDAV_BODY_BYTES == app.MAX_BODY_BYTES
+    for headers, status in (
+        ({"Content-Length": str(app.MAX_BODY_BYTES + 1)}, 413),
+        ({"Transfer-Encoding": "chunked"}, 411),
+    ):
+        assert centre.ask("REPORT", home, account=agent, headers=headers).status == status
     assert centre.ask("GET", here, account=agent).status == 404
     log = (centre.config.log / "calendars.out").read_text()
     assert "no calendar" not in log and "x.ics" not in log and agent.login not in log

@@ -32,6 +32,7 @@ from beffroi.supervise.secret_files import python_owner, supervisor_owner, write
 
 MAX_PORTAL_BODY_BYTES = 30 * 1024 * 1024
 MAX_BOX_BODY_BYTES = 1024 * 1024
+MAX_CALDAV_BODY_BYTES = 8 * 1024 * 1024
 MAX_URL_BYTES = 4096
 # A held stream is silent between two heartbeats (at most 300 s), a boîtier a minute longer; ordinary requests are not.
 HELD_TIMEOUT = "390s"
@@ -89,9 +90,9 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
             MAX_PORTAL_BODY_BYTES,
             (
                 *_discovery(),
-                *_well_known(),
+                *_caldav(),
                 *browser,
-                "use_backend calendars if { path_beg /caldav/ }",
+                "use_backend calendars if caldav",
                 "default_backend web",
             ),
             config.portal_source_connections,
@@ -137,10 +138,15 @@ def _discovery() -> tuple[str, ...]:
     )
 
 
-def _well_known() -> tuple[str, ...]:
-    """Where programs look for calendars and contacts first (RFC 6764)."""
+def _caldav() -> tuple[str, ...]:
+    """Where programs look for calendars and contacts first (RFC 6764), and how much they send."""
     paths = "/.well-known/caldav /.well-known/carddav /caldav"
-    return (f"http-request redirect location /caldav/ code 301 if {{ path {paths} }}",)
+    return (
+        f"http-request redirect location /caldav/ code 301 if {{ path {paths} }}",
+        "acl caldav path_beg /caldav/",
+        "http-request return status 411 if caldav { req.hdr(transfer-encoding) -m found }",
+        f"http-request deny deny_status 413 if caldav {{ req.hdr_val(content-length) gt {MAX_CALDAV_BODY_BYTES} }}",
+    )
 
 
 def _part(limit: int, config: Config) -> int:
