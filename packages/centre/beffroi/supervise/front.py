@@ -32,6 +32,7 @@ from beffroi.supervise.secret_files import python_owner, supervisor_owner, write
 
 MAX_PORTAL_BODY_BYTES = 30 * 1024 * 1024
 MAX_BOX_BODY_BYTES = 1024 * 1024
+MAX_CALDAV_BODY_BYTES = 8 * 1024 * 1024
 MAX_URL_BYTES = 4096
 # A held stream is silent between two heartbeats (at most 300 s), a boîtier a minute longer; ordinary requests are not.
 HELD_TIMEOUT = "390s"
@@ -104,7 +105,15 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
             "portal",
             config.portal_port,
             MAX_PORTAL_BODY_BYTES,
-            (*_discovery(), *_calendars(), *browser, *_files(), "default_backend web"),
+            (
+                *_discovery(),
+                *_caldav(),
+                *_grants(),
+                *browser,
+                "use_backend calendars if caldav",
+                "use_backend drive if drive",
+                "default_backend web",
+            ),
             config.portal_source_connections,
             config.portal_source_requests,
             config.portal_source_sign_ins,
@@ -149,26 +158,30 @@ def _discovery() -> tuple[str, ...]:
     )
 
 
-def _calendars() -> tuple[str, ...]:
-    """Where programs look first (RFC 6764), and what they find."""
+def _caldav() -> tuple[str, ...]:
+    """Where programs look for calendars and contacts first (RFC 6764), and how much they send."""
+    paths = "/.well-known/caldav /.well-known/carddav /caldav"
     return (
-        "http-request redirect location /caldav/ code 301 if { path /.well-known/caldav /.well-known/carddav }",
-        "http-request redirect location /caldav/ code 301 if { path /caldav }",
-        # Who signed in to pages is nobody there, but for the grants that pages give: one for each path.
-        "http-request del-header Cookie if drive !{ path_beg /coffre/ }",
-        *(
-            f"http-request set-header Cookie {name}=%[req.cook({name})] if {{ path_beg {path}/ }}"
-            for path, name in (
-                ("/coffre/octets", "beffroi_coffre_octets"),
-                ("/coffre/envoi", "beffroi_coffre_envoi"),
-            )
-        ),
+        f"http-request redirect location /caldav/ code 301 if {{ path {paths} }}",
+        "acl caldav path_beg /caldav/",
+        "http-request return status 411 if caldav { req.hdr(transfer-encoding) -m found }",
+        f"http-request deny deny_status 413 if caldav {{ req.hdr_val(content-length) gt {MAX_CALDAV_BODY_BYTES} }}",
     )
 
 
-def _files() -> tuple[str, ...]:
-    """Bodies of files pass as they come, of any length; drive ends those that come too slowly."""
-    return ("use_backend calendars if { path_beg /caldav/ }", "use_backend drive if drive")
+def _grants() -> tuple[str, ...]:
+    """Who signed in to pages is nobody at the process drive, but for the grants that pages give: one for each path.
+
+    Bodies of files pass as they come, of any length; drive ends those that come too slowly.
+    """
+    named = (("/coffre/octets", "beffroi_coffre_octets"), ("/coffre/envoi", "beffroi_coffre_envoi"))
+    return (
+        "http-request del-header Cookie if drive !{ path_beg /coffre/ }",
+        *(
+            f"http-request set-header Cookie {name}=%[req.cook({name})] if {{ path_beg {path}/ }}"
+            for path, name in named
+        ),
+    )
 
 
 def _part(limit: int, config: Config) -> int:
