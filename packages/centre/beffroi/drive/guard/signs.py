@@ -87,7 +87,9 @@ _NOTE = re.compile(
 _NOTE_EXTENSIONS = frozenset(("txt", "html", "htm", "hta", "md", "rtf", "png", "bmp", "jpg"))
 _CARRIERS = frozenset(("container", "armour"))
 """Families that can hold anything."""
-_IN_PLACE = frozenset(("jpeg", "tiff", "boxes", "mp3", "ogg", "flac", "zip", "7z", "rar", "packed"))
+_PLAIN = frozenset(("", "dwg", "bmp", "dbase", "sqlite", "ole", "shapefile"))
+"""Kinds whose content is mostly not packed, and of which a look reads a part alone."""
+_IN_PLACE = frozenset(("riff", "jpeg", "tiff", "boxes", "mp3", "ogg", "flac", "zip", "7z", "rar", "packed"))
 _IN_PLACE_LEAST_CHUNKS = 8
 
 
@@ -109,7 +111,9 @@ def _of_content(change: Change) -> tuple[Sign, ...]:
     if before is None or after is None or before.state in {"broken", "torn"}:
         return ()
     none_left = (Sign.NO_OVERLAP,) if change.chunks_before and not change.chunks_kept else ()
-    if after.state == "broken":
+    # What was cut off is shorter. At the same length its end is there and cannot be read.
+    is_scrambled = after.reason == "cut off" and change.size_bytes >= change.size_before_bytes
+    if after.state == "broken" or is_scrambled:
         return (Sign.LOST, *none_left)
     if after.state == "torn":
         return (Sign.TORN,)
@@ -120,20 +124,21 @@ def _of_content(change: Change) -> tuple[Sign, ...]:
             return ()  # the name says it: a new file of another kind was saved over it
         return (Sign.CONTAINER if after.kind in UNCHECKED or family(after.kind) in _CARRIERS else Sign.KIND,)
     if _is_noisier(before, after, change):
-        return (Sign.NOISE, *none_left)
+        return (Sign.NOISE,)
     if _has_holes(change):
-        return (Sign.HOLES, *none_left)
+        return (Sign.HOLES,)
     return ()
 
 
 def _is_noisier(before: Structure, after: Structure, change: Change) -> bool:
-    """What has no structure known here became random: nearly all of it, or one block in two, or the beginning alone."""
-    if before.kind and before.kind not in {"dwg", "bmp", "dbase", "sqlite"}:
+    """What has no structure known here became random at its old length: nearly all of it, or one block in two, or the
+    beginning alone. A document into which photos were put is longer."""
+    if before.kind not in _PLAIN or not 0 <= change.size_bytes - change.size_before_bytes <= 64 * 1024:
         return False
     old, new = before.noise, after.noise
     if new.random_share - old.random_share >= 0.4 or new.mean - old.mean >= 0.3:
         return change.chunks_kept * 4 <= change.chunks_before * 3
-    return new.head >= 1.0 and old.head < 0.9 and change.size_bytes >= change.size_before_bytes > 8192
+    return new.head >= 1.0 and old.head < 0.9 and change.size_before_bytes > 8192
 
 
 def _has_holes(change: Change) -> bool:

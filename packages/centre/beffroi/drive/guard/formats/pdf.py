@@ -33,7 +33,9 @@ def check(reader: Reader) -> Finding:
     tail = reader.tail(2048)
     starts = _START.findall(tail)
     if not starts:
-        return torn("cut off") if _is_text_or_blank(tail[-512:]) else broken("trailer")
+        return (
+            torn("cut off") if _is_text_or_blank(tail[-512:]) or _ends_within(reader) else broken("trailer")
+        )
     offsets: list[int] = []
     sealed, at = False, int(starts[-1])
     for _ in range(_SECTIONS):
@@ -118,6 +120,20 @@ def _unfiltered(data: bytes, width: int) -> bytes:
         rows += row
         before = row
     return bytes(rows)
+
+
+def _ends_within(reader: Reader) -> bool:
+    """Whether the end of the file interrupts a packed stream that is well as far as it goes."""
+    tail = reader.tail(STREAM_BYTES)
+    at = tail.rfind(b"stream\n" if b"stream\n" in tail else b"stream\r\n")
+    start = tail.find(b"\n", at) + 1
+    if at < 0 or b"/FlateDecode" not in tail[max(0, at - 512) : at] or tail[max(0, at - 3) : at] == b"end":
+        return False
+    try:
+        _, ended = reader.inflate(tail[start:], raw=False)
+    except zlib.error:
+        return False
+    return not ended and len(tail) - start >= 64
 
 
 def _object(reader: Reader, at: int, sealed: bool) -> Finding:

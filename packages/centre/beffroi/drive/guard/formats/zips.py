@@ -40,8 +40,7 @@ def check(reader: Reader) -> Finding:
     tail = reader.tail(_END_BYTES + 65535)
     end = tail.rfind(_END)
     if end < 0 or len(tail) < end + _END_BYTES:
-        # A download that was cut off begins well and has no directory: so does a file of which only the tail was taken.
-        return broken("directory")
+        return torn("cut off") if _is_cut_off(reader) else broken("directory")
     end_at = reader.size_bytes - len(tail) + end
     count, length, offset = _directory(reader, tail, end, end_at)
     shift = end_at - length - offset if length != _FULL32 else 0
@@ -65,6 +64,37 @@ def check(reader: Reader) -> Finding:
         elif finding is not SOUND:
             return finding
     return SEALED if sealed or _is_sealed_document(reader, entries, shift) else SOUND
+
+
+def _is_cut_off(reader: Reader) -> bool:
+    """Whether members follow one another from the beginning to one that the end of the file interrupts, whose content
+    is well as far as it goes: what a power cut leaves, and what no encryption of the rest does."""
+    at = 0
+    while True:
+        reader.step()
+        local = reader.at(at, _LOCAL_BYTES)
+        if local[:4] != _LOCAL or len(local) < _LOCAL_BYTES:
+            return at > 0 and _LOCAL.startswith(local[:4]) and at + len(local) == reader.size_bytes
+        flags, method = struct.unpack("<HH", local[6:10])
+        packed, name, extra = struct.unpack("<I4xHH", local[18:30])
+        start = at + _LOCAL_BYTES + name + extra
+        unpacker = zlib.decompressobj(-15)
+        data = reader.at(start, MEMBER_BYTES)
+        at = start + packed
+        if method == 8:
+            try:
+                unpacker.decompress(data[:packed] if packed else data, MEMBER_BYTES)
+            except zlib.error:
+                return False
+            if flags & 8 and unpacker.eof:
+                # Sizes follow the content; the next member follows those.
+                rest = unpacker.unused_data[:28].find(_LOCAL)
+                if rest < 0:
+                    return len(unpacker.unused_data) < 28
+                at = start + len(data) - len(unpacker.unused_data) + rest
+                continue
+        if at >= reader.size_bytes or (flags & 8 and not packed):
+            return start + len(data) >= reader.size_bytes
 
 
 def _directory(reader: Reader, tail: bytes, end: int, end_at: int) -> tuple[int, int, int]:
