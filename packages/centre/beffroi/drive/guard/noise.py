@@ -21,12 +21,14 @@ _LEAST_BYTES = 256  # below, the frame weighs as much as the content
 
 
 class Noise(msgspec.Struct, frozen=True, array_like=True):
-    """Densities from 0 to 1: of the first block, of the last, the mean; and the share of blocks that look random."""
+    """Densities from 0 to 1: of the first block, of the last, the mean; and the shares of blocks that look random, and
+    that are blank."""
 
     head: float = 0.0
     tail: float = 0.0
     mean: float = 0.0
     random_share: float = 0.0
+    blank_share: float = 0.0
 
 
 def density(block: bytes, packer: zstandard.ZstdCompressor) -> float:
@@ -40,12 +42,12 @@ def measure(reader: Reader) -> Noise:
     """Errors: reading.Spent."""
     packer = zstandard.ZstdCompressor(level=1, write_checksum=False, write_content_size=False)
     count = max(1, reader.size_bytes // BLOCK_BYTES)  # a last block that is not full is left out
-    found = [
-        density(reader.at(number * BLOCK_BYTES, BLOCK_BYTES), packer) for number in spread(count, BLOCKS)
-    ]
+    blocks = [reader.at(number * BLOCK_BYTES, BLOCK_BYTES) for number in spread(count, BLOCKS)]
+    found = [density(block, packer) for block in blocks]
     return Noise(
         head=round(found[0], 3),
         tail=round(found[-1], 3),
         mean=round(sum(found) / len(found), 3),
         random_share=round(sum(one >= RANDOM for one in found) / len(found), 3),
+        blank_share=round(sum(not block.strip(b"\0") for block in blocks) / len(blocks), 3),
     )

@@ -111,8 +111,10 @@ def _of_content(change: Change) -> tuple[Sign, ...]:
     if before is None or after is None or before.state in {"broken", "torn"}:
         return ()
     none_left = (Sign.NO_OVERLAP,) if change.chunks_before and not change.chunks_kept else ()
-    # What was cut off is shorter. At the same length its end is there and cannot be read.
-    is_scrambled = after.reason == "cut off" and change.size_bytes >= change.size_before_bytes
+    # What was cut off is shorter, what is blank was not made longer to look so: else its end is there, and unreadable.
+    is_scrambled = (after.reason == "cut off" and change.size_bytes >= change.size_before_bytes) or (
+        after.reason == "blank" and change.size_bytes > change.size_before_bytes
+    )
     if after.state == "broken" or is_scrambled:
         return (Sign.LOST, *none_left)
     if after.state == "torn":

@@ -31,6 +31,8 @@ from beffroi.drive.guard.noise import Noise, measure
 from beffroi.drive.guard.reading import Limits, Readable, Reader, Spent
 
 UNKNOWN = ""
+_BLANK = 0.25
+"""From this share of blank blocks on, a file that is broken was not written to its end: a crash, or a wiper."""
 
 
 class Structure(msgspec.Struct, frozen=True, array_like=True):
@@ -66,6 +68,8 @@ def look(
     try:
         noise = measure(reader)
         kind, finding = _judge(reader, kind_before or by_name(name))
+        if finding.state == "broken" and (noise.blank_share >= _BLANK or not reader.tail(512).strip(b"\0")):
+            finding = torn("blank")
     except Spent:
         kind, finding = UNKNOWN, Finding("opaque", "limit")
     return Structure(kind, finding.state, finding.reason, noise, reader.read_bytes)

@@ -34,7 +34,7 @@ def _boxes(reader: Reader, at: int, end: int, *, outer: bool) -> Finding:
         if not all(32 <= byte < 127 or byte == 0xA9 for byte in kind) or length < 8:
             return torn("blank") if not reader.at(at, 256).strip(b"\0") else broken("box")
         if at + length > end:
-            return torn("cut off") if outer and described else broken("box")
+            return torn("cut off") if outer and (described or kind == b"mdat") else broken("box")
         if kind in {b"moov", b"moof", b"meta"}:
             described = True
             if kind == b"moov" and (finding := _boxes(reader, at + 8, at + length, outer=False)) is not SOUND:

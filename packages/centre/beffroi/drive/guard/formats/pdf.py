@@ -123,17 +123,21 @@ def _unfiltered(data: bytes, width: int) -> bytes:
 
 
 def _ends_within(reader: Reader) -> bool:
-    """Whether the end of the file interrupts a packed stream that is well as far as it goes."""
+    """Whether the end of the file interrupts a packed stream, or an object after one, that is well as far as it
+    goes."""
     tail = reader.tail(STREAM_BYTES)
-    at = tail.rfind(b"stream\n" if b"stream\n" in tail else b"stream\r\n")
-    start = tail.find(b"\n", at) + 1
-    if at < 0 or b"/FlateDecode" not in tail[max(0, at - 512) : at] or tail[max(0, at - 3) : at] == b"end":
+    at = tail.rfind(b"stream")
+    if at < 0:
+        return False
+    if tail[max(0, at - 3) : at] == b"end":
+        return _is_text_or_blank(tail[at:])
+    if b"/FlateDecode" not in tail[max(0, at - 512) : at]:
         return False
     try:
-        _, ended = reader.inflate(tail[start:], raw=False)
+        _, ended = reader.inflate(tail[tail.find(b"\n", at) + 1 :], raw=False)
     except zlib.error:
         return False
-    return not ended and len(tail) - start >= 64
+    return not ended
 
 
 def _object(reader: Reader, at: int, sealed: bool) -> Finding:

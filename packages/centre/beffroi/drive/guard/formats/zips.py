@@ -94,7 +94,7 @@ def _is_cut_off(reader: Reader) -> bool:
                 at = start + len(data) - len(unpacker.unused_data) + rest
                 continue
         if at >= reader.size_bytes or (flags & 8 and not packed):
-            return start + len(data) >= reader.size_bytes
+            return bool(start + len(data) >= reader.size_bytes)
 
 
 def _directory(reader: Reader, tail: bytes, end: int, end_at: int) -> tuple[int, int, int]:
