@@ -1,4 +1,5 @@
-"""What ransomware does to bytes, in memory alone: patterns that were seen, without any program that does it to files."""
+"""What ransomware does to bytes, in memory alone: patterns that were seen, without any program that does it to
+files."""
 
 from __future__ import annotations
 

@@ -22,11 +22,12 @@ from pathlib import Path
 import pypdf
 from pypdf.generic import DecodedStreamObject, NameObject
 
-WORDS = (
+_TEXT = (
     "le conseil municipal réuni en séance publique délibère sur la convention relative aux travaux de voirie du chemin "
     "rural et autorise madame la maire à signer tout document budget annexe assainissement école cantine subvention "
     "association marché public devis entreprise parcelle cadastre permis de construire arrêté circulation cimetière"
-).split()
+)
+WORDS = _TEXT.split()
 
 
 def prose(rng: random.Random, count: int) -> str:
@@ -152,7 +153,7 @@ def compound(streams: list[tuple[str, bytes]]) -> bytes:
 
 
 def _entry(
-    name: str, kind: int, first: int, size: int, child: int = 0xFFFFFFFF, right: int = 0xFFFFFFFF
+    name: str, kind: int, first: int, size: int, *, child: int = 0xFFFFFFFF, right: int = 0xFFFFFFFF
 ) -> bytes:
     label = name.encode("utf-16-le") + b"\0\0"
     return (
@@ -249,7 +250,8 @@ def _bits(value: int) -> tuple[int, str]:
 
 
 def photo(rng: random.Random, rows: int = 0, blocks: int = 40) -> bytes:
-    """A grey baseline JPEG of 8 x ``blocks`` by 8 x ``rows`` pixels, a restart interval a row; coefficients are drawn."""
+    """A grey baseline JPEG of 8 x ``blocks`` by 8 x ``rows`` pixels, a restart interval a row; coefficients are
+    drawn."""
     rows = rows or rng.randint(20, 120)
     made = [_row(rng, blocks) for _ in range(8)]
     scan = b"".join(

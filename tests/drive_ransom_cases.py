@@ -1,7 +1,8 @@
-"""Cases for the judgement about ransomware: attacks and honest work on the folders of a town hall, as changes of a drive.
+"""Cases for the judgement about ransomware: attacks and honest work on the folders of a town hall, as changes of a
+drive.
 
-Purpose: the tests and the tables of docs/internals/ransomware.md come from one list: ``python -m tests.drive_ransom_cases``
-         writes the tables anew.
+Purpose: the tests and the tables of docs/internals/ransomware.md come from one list: ``python -m
+         tests.drive_ransom_cases`` writes the tables anew.
 Process: memory alone. Content is encrypted by ``tests.drive_attacks``; no file is.
 """
 
@@ -54,8 +55,8 @@ class File:
 
 @dataclass
 class Folders:
-    """A tree of files, and a clock that goes on by ``step_s`` with each change. ``lost``: nodes whose people's content is
-    gone."""
+    """A tree of files, and a clock that goes on by ``step_s`` with each change. ``lost``: nodes whose people's
+    content is gone."""
 
     rng: random.Random
     step_s: float = 0.2
@@ -140,7 +141,8 @@ ONE = "device 1"
 
 @dataclass(frozen=True)
 class Outcome:
-    """``files``: lost, or touched where none is lost, when the alarm came; None without one. ``since_s``: of the alarm."""
+    """``files``: lost, or touched where none is lost, when the alarm came; None without one. ``since_s``: of the
+    alarm."""
 
     files: int | None
     alarms: tuple[Alarm, ...] = ()

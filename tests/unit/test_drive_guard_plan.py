@@ -74,7 +74,7 @@ class Model:
     # -- what devices do; False where a store would refuse
 
     def create(
-        self, device: str, node: str, parent: str, name: str, version: str, is_folder: bool = False
+        self, device: str, node: str, parent: str, name: str, version: str, *, is_folder: bool = False
     ) -> bool:
         if not self.is_folder(parent) or self.child(parent, name) is not None:
             return False
@@ -219,7 +219,7 @@ def test_a_file_that_another_device_wrote_before_keeps_that_version() -> None:
 def test_a_folder_of_the_device_stays_where_somebody_put_a_file_into_it() -> None:
     tree = town_hall()
     assert tree.create(DEVICE, "x", ROOT, "nouveau", "", is_folder=True) and tree.create(
-        DEVICE, "y", "x", "rubbish", "rubbish", False
+        DEVICE, "y", "x", "rubbish", "rubbish"
     )
     assert tree.create(OTHER, "z", "x", "mine.txt", "mine")
     found = tree.restored()
@@ -318,7 +318,7 @@ def play(tree: Model, step: Change, new: str, prefix: str = "") -> bool:
     parent = places[second % len(places)]
     if what in {"create", "folder"}:
         return tree.create(
-            device, new, parent, name, "" if what == "folder" else f"{new} v", what == "folder"
+            device, new, parent, name, "" if what == "folder" else f"{new} v", is_folder=what == "folder"
         )
     if not living:
         return False

@@ -226,14 +226,13 @@ def _wish(history: list[Entry], devices: Collection[str]) -> _Wish:
     if not states[-1].exists and wish.place is None:
         wish.place = states[-1].place
     contents = {"created", "changed"}
-    if (run := ours_at_the_end(contents)) is not None:
+    run = ours_at_the_end(contents)
+    if run is not None:
         wish.version = states[run].version or None
-    else:
-        ours = next(
-            (n for n, one in enumerate(history) if one.what in contents and one.device in devices), None
-        )
-        if ours is not None and states[ours].version:
-            wish.copy_of = states[ours].version
+    # Somebody wrote over what a device had spoiled: what was there before that is nobody's wish to lose.
+    ours = next((n for n, one in enumerate(history) if one.what in contents and one.device in devices), None)
+    if ours is not None and ours != run and states[ours].version:
+        wish.copy_of = states[ours].version
     if not states[-1].exists and wish.version is None:
         wish.version = states[-1].version
     return wish
