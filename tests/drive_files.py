@@ -348,7 +348,9 @@ def film(rng: random.Random, mdat_bytes: int = 0) -> bytes:
         return struct.pack(">I", len(data) + 8) + kind + data
 
     moov = box(
-        b"moov", box(b"mvhd", bytes(100)) + box(b"trak", box(b"tkhd", bytes(84)) + box(b"mdia", bytes(9000)))
+        b"moov",
+        box(b"mvhd", bytes(100))
+        + box(b"trak", box(b"tkhd", bytes(84)) + box(b"mdia", prose(rng, 1500).encode())),
     )
     data = rng.randbytes(mdat_bytes or rng.randint(60000, 200000))
     return box(b"ftyp", b"isom\0\0\2\0isomiso2mp41") + box(b"mdat", data) + moov

@@ -111,11 +111,7 @@ def _of_content(change: Change) -> tuple[Sign, ...]:
     if before is None or after is None or before.state in {"broken", "torn"}:
         return ()
     none_left = (Sign.NO_OVERLAP,) if change.chunks_before and not change.chunks_kept else ()
-    # What was cut off is shorter, what is blank was not made longer to look so: else its end is there, and unreadable.
-    is_scrambled = (after.reason == "cut off" and change.size_bytes >= change.size_before_bytes) or (
-        after.reason == "blank" and change.size_bytes > change.size_before_bytes
-    )
-    if after.state == "broken" or is_scrambled:
+    if after.state == "broken" or (after.state == "torn" and not _is_torn(before, after, change)):
         return (Sign.LOST, *none_left)
     if after.state == "torn":
         return (Sign.TORN,)
@@ -132,10 +128,25 @@ def _of_content(change: Change) -> tuple[Sign, ...]:
     return ()
 
 
+def _is_torn(before: Structure, after: Structure, change: Change) -> bool:
+    """What was cut off is shorter; what is blank became so, and was not made longer to look so. Else its end is there,
+    and cannot be read."""
+    if after.reason == "cut off":
+        return change.size_bytes < change.size_before_bytes
+    if after.reason == "blank":
+        is_blanker = (
+            after.noise.blank_share > before.noise.blank_share or after.noise.tail * 2 < before.noise.tail
+        )
+        return is_blanker and change.size_bytes <= change.size_before_bytes
+    return True
+
+
 def _is_noisier(before: Structure, after: Structure, change: Change) -> bool:
     """What has no structure known here became random at its old length: nearly all of it, or one block in two, or the
     beginning alone. A document into which photos were put is longer."""
-    if before.kind not in _PLAIN or not 0 <= change.size_bytes - change.size_before_bytes <= 64 * 1024:
+    if before.kind != after.kind or before.kind not in _PLAIN:
+        return False
+    if not 0 <= change.size_bytes - change.size_before_bytes <= 64 * 1024:
         return False
     old, new = before.noise, after.noise
     if new.random_share - old.random_share >= 0.4 or new.mean - old.mean >= 0.3:

@@ -79,6 +79,8 @@ def check_mp3(reader: Reader) -> Finding:
     """Errors: reading.Spent."""
     head = reader.head(10)
     start = 0
+    if len(head) < 10:
+        return torn("cut off")
     if head[:3] == b"ID3":
         start = 10 + sum(
             (byte & 127) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)

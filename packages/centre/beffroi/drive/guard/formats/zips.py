@@ -20,6 +20,8 @@ _END, _ENTRY, _LOCAL = b"PK\x05\x06", b"PK\x01\x02", b"PK\x03\x04"
 _END_BYTES, _ENTRY_BYTES, _LOCAL_BYTES = 22, 46, 30
 _DIRECTORY_BYTES = 1024 * 1024
 _FULL32 = 0xFFFFFFFF
+_WALKED = 512
+"""Members that are followed in a file without a directory; one with more is not taken for cut off."""
 _NEVER_SEALED = {b"[Content_Types].xml", b"mimetype", b"META-INF/manifest.xml"}
 """Office seals the file as a whole, OpenDocument all members but these: with a password on them it is no document."""
 
@@ -69,9 +71,8 @@ def check(reader: Reader) -> Finding:
 def _is_cut_off(reader: Reader) -> bool:
     """Whether members follow one another from the beginning to one that the end of the file interrupts, whose content
     is well as far as it goes: what a power cut leaves, and what no encryption of the rest does."""
-    at = 0
-    while True:
-        reader.step()
+    at = unpacked_bytes = 0
+    for _ in range(_WALKED):
         local = reader.at(at, _LOCAL_BYTES)
         if local[:4] != _LOCAL or len(local) < _LOCAL_BYTES:
             return at > 0 and _LOCAL.startswith(local[:4]) and at + len(local) == reader.size_bytes
@@ -83,8 +84,10 @@ def _is_cut_off(reader: Reader) -> bool:
         at = start + packed
         if method == 8:
             try:
-                unpacker.decompress(data[:packed] if packed else data, MEMBER_BYTES)
+                unpacked_bytes += len(unpacker.decompress(data[:packed] if packed else data, MEMBER_BYTES))
             except zlib.error:
+                return False
+            if unpacked_bytes > reader.limits.unpacked_bytes:
                 return False
             if flags & 8 and unpacker.eof:
                 # Sizes follow the content; the next member follows those.
@@ -95,6 +98,7 @@ def _is_cut_off(reader: Reader) -> bool:
                 continue
         if at >= reader.size_bytes or (flags & 8 and not packed):
             return bool(start + len(data) >= reader.size_bytes)
+    return False
 
 
 def _directory(reader: Reader, tail: bytes, end: int, end_at: int) -> tuple[int, int, int]:
