@@ -13,18 +13,10 @@ from beffroi.drive.guard.structure import Structure
 
 from tests import drive_attacks, drive_files
 from tests.drive_files import made
-from tests.drive_ransom_cases import (
-    ATTACKS,
-    DOCUMENT,
-    HONEST,
-    ONE,
-    SEEDS,
-    START_S,
-    in_place,
-    run,
-    town_hall,
-    written,
-)
+from tests.drive_ransom_attacks import ATTACKS, in_place
+from tests.drive_ransom_cases import DOCUMENT, SEEDS, written
+from tests.drive_ransom_folders import ONE, START_S, run, town_hall
+from tests.drive_ransom_honest import HONEST
 
 SOUND = Structure("ooxml", "sound", "", Noise(0.9, 0.9, 0.9, 0.3))
 BROKEN = Structure("ooxml", "broken", "header", Noise(1, 1, 1, 1))

@@ -23,7 +23,7 @@ from beffroi.drive.guard.structure import Structure, look
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests import drive_attacks, drive_files
+from tests import drive_attacks, drive_files, drive_pictures
 from tests.drive_files import MAKERS, made
 
 SEEDS = range(4)
@@ -126,6 +126,25 @@ def test_passwords_that_people_put_on_documents_are_told_from_encryption() -> No
     )
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"\x85\x02\x0c\x03",
+        b"\x84\x5e\x03\x12",
+        b"\x8c\x0d\x04\x09",
+        b"\xc1\x5e\x03\x12",
+        b"\xc1\xc0\x4c\x03",
+        b"\xc3\x0d\x04\x09",
+        b"age-encryption.org/v1\n-> X25519 ",
+        b"AES\x02\0\0",
+        b"Salted__",
+    ],
+)
+def test_files_that_people_lock_with_common_programs_are_sealed(head: bytes) -> None:
+    found = seen(head + random.Random(1).randbytes(5000), "dossier.docx.gpg")
+    assert (found.kind, found.state) == ("locked", "sealed")
+
+
 def test_a_document_whose_members_have_a_password_of_their_own_is_none() -> None:
     data = drive_files.zip_with_password(random.Random(1), "[Content_Types].xml", 4000)
     found = seen(data, "a.docx", "ooxml")
@@ -197,9 +216,9 @@ def _large(kind: str) -> bytes:
     rng = random.Random(kind)
     match kind:
         case "jpg":
-            return drive_files.photo(rng, rows=8000, blocks=120)
+            return drive_pictures.photo(rng, rows=8000, blocks=120)
         case "zip":
-            picture = drive_files.photo(rng, rows=200)
+            picture = drive_pictures.photo(rng, rows=200)
             return drive_files._zip([(f"{n}.jpg", picture * 6, n % 2 == 0) for n in range(24)])
         case "mp4":
             return drive_files.film(rng, 12 * 1024 * 1024)

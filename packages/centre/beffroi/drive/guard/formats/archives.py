@@ -93,8 +93,20 @@ def check_locked(reader: Reader) -> Finding:
 
 def is_locked(head: bytes) -> bool:
     """How the common programs with which people lock a file of their own begin."""
-    return (
-        head.startswith(_LOCKED)
-        or (head[:2] in {b"\x85\x01", b"\x85\x02", b"\x84\x5e"} and head[3:4] == b"\x03")
-        or (head[:1] == b"\x8c" and head[2:3] == b"\x04")
-    )
+    return head.startswith(_LOCKED) or _is_openpgp(head)
+
+
+def _is_openpgp(head: bytes) -> bool:
+    """A session key for somebody (versions 3, 6) or behind a passphrase (4 to 6): RFC 9580 sections 4.2, 5.1 and 5.3.
+    Two bytes that fit and a length: of random files one in thousands looks so."""
+    if len(head) < 4:
+        return False
+    first, length = head[0], head[1]
+    if first in {0xC1, 0xC3}:
+        version = head[2] if length < 192 else head[3] if length < 224 else 0
+        return version in ({3, 6} if first == 0xC1 else {4, 5, 6})
+    if first == 0x84:
+        return head[2] == 3
+    if first == 0x85:
+        return head[3] == 3 and length < 8
+    return first == 0x8C and head[2] == 4
