@@ -1,0 +1,439 @@
+"""What takes back everything that some devices did since a moment, and nothing of what others did. Pure.
+
+Purpose: after an alarm (or a person's word), ``restore`` turns the journal since then into steps and a preview.
+         Nothing is applied here, nothing is destroyed by the steps: what is removed goes to the trash, what is
+         replaced stays a version.
+Hostile: the journal is the centre's own; names in it come from devices, and are treated as names alone.
+Rule:    each node has three things: that it exists, its place, its content. Of each, the changes of the devices at
+         the end of its history are undone. Where somebody else changed the same thing later, theirs stays, and the
+         content from before is put beside it as a copy. What a device created goes, unless somebody else worked on
+         it or put something into it.
+
+Wiring:  in one transaction of the store, with the devices suspended and the collectivité's tree locked or checked:
+
+             found = restore(journal_since(alarm.since_s), frozenset((alarm.device,)), tree)
+             show(found.preview, found.conflicts)      # a page; the person presses
+             for step in found.steps: store.apply(step)
+
+         Steps are valid one by one, in their order: a parent is there before its children, a name is free when it is
+         taken. Between preview and press the tree moves on: ask again in the transaction that applies.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from typing import Literal, Protocol
+
+import msgspec
+
+ROOT = ""
+NAME_BYTES = 255
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One change of one node, as the journal has it; a folder that is deleted has an entry for each node in it.
+
+    ``created``: new, or taken back from the trash; ``parent``, ``name``, ``version``. ``changed``: ``version_before``,
+    ``version``. ``renamed`` (or moved): both places. ``deleted``: the place and the version that it had, as
+    ``*_before``. Versions are "" for folders.
+    """
+
+    device: str
+    node: str
+    what: Literal["created", "changed", "renamed", "deleted"]
+    is_folder: bool = False
+    parent_before: str = ""
+    name_before: str = ""
+    version_before: str = ""
+    parent: str = ""
+    name: str = ""
+    version: str = ""
+
+
+class Place(msgspec.Struct, frozen=True):
+    parent: str
+    name: str
+
+
+class Tree(Protocol):
+    """The tree as it is now; the root is ROOT, and always there. ``child`` compares names as the store does."""
+
+    def place(self, node: str, /) -> Place | None: ...
+    def child(self, parent: str, name: str, /) -> str | None: ...
+    def children(self, parent: str, /) -> Iterable[str]: ...
+
+
+class Revert(msgspec.Struct, frozen=True, tag=True):
+    """The node gets the content of ``version`` again, as a new version."""
+
+    node: str
+    version: str
+
+
+class Move(msgspec.Struct, frozen=True, tag=True):
+    node: str
+    parent: str
+    name: str
+
+
+class Revive(msgspec.Struct, frozen=True, tag=True):
+    """Out of the trash, at this place, with the content of ``version`` ("" for a folder)."""
+
+    node: str
+    parent: str
+    name: str
+    version: str
+
+
+class Copy(msgspec.Struct, frozen=True, tag=True):
+    """A new file with the content of ``version``, beside ``node`` whose own content somebody else wrote since."""
+
+    node: str
+    version: str
+    parent: str
+    name: str
+
+
+class Remove(msgspec.Struct, frozen=True, tag=True):
+    """Into the trash; a folder is empty by then."""
+
+    node: str
+
+
+Step = Revert | Move | Revive | Copy | Remove
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """``changed since``: both contents are kept. ``deleted since``: it lies in the trash, with the version from
+    before; a person decides, since whoever deleted it may have seen what was no use any more. ``used since``: what a
+    device created stays, somebody else worked on it or in it. ``name taken``: it has another name now. ``folder
+    gone``: somebody else deleted the folder; it lies in the nearest one above. ``moved into itself``: it stays where
+    it is."""
+
+    node: str
+    kind: Literal[
+        "changed since", "deleted since", "used since", "name taken", "folder gone", "moved into itself"
+    ]
+
+
+class Counts(msgspec.Struct):
+    """Nodes of one folder."""
+
+    reverted: int = 0
+    revived: int = 0
+    moved: int = 0
+    copied: int = 0
+    removed: int = 0
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """``preview``: by folder in which the nodes lie in the end, or lay when they were removed."""
+
+    steps: tuple[Step, ...]
+    conflicts: tuple[Conflict, ...]
+    preview: dict[str, Counts]
+
+
+class _Wish(msgspec.Struct):
+    """What is to become of one node. ``place``, ``version``: None where they stay."""
+
+    node: str
+    exists: bool
+    is_folder: bool
+    place: Place | None = None
+    version: str | None = None
+    copy_of: str | None = None
+    is_used: bool = False  # others worked on what a device created
+
+
+def restore(journal: Iterable[Entry], devices: Collection[str], tree: Tree, label: str = "avant") -> Plan:
+    """Return what takes back the changes of ``devices``.
+
+    ``journal``: the entries of all devices since the moment, oldest first; those of nodes that ``devices`` did not
+    touch are needed only for folders that somebody deleted. ``label``: what is put behind the name of a copy or of a
+    node whose name is
+    taken: "budget (avant).xlsx".
+    Errors: none; what cannot be done is a Conflict.
+    """
+    histories: dict[str, list[Entry]] = {}
+    for entry in journal:
+        histories.setdefault(entry.node, []).append(entry)
+    wishes = {
+        node: _wish(history, devices)
+        for node, history in histories.items()
+        if any(entry.device in devices for entry in history)
+    }
+    gone = {
+        node: _states(history)[-1].place
+        for node, history in histories.items()
+        if tree.place(node) is None and history[-1].what == "deleted"
+    }
+    return _Planner(_Overlay(tree), wishes, gone, label).plan()
+
+
+class _State(msgspec.Struct, frozen=True):
+    """What a node is before or after an entry; ``place`` and ``version`` outlive a deletion."""
+
+    exists: bool
+    place: Place | None
+    version: str
+
+
+def _states(history: list[Entry]) -> list[_State]:
+    """The state before each entry, and after the last: one more than entries."""
+    first = history[0]
+    # What the first entry found: it says one of the two perhaps, and the next that says the other holds.
+    version = next((one.version_before for one in history if one.what in {"changed", "deleted"}), "")
+    placed = next((one for one in history if one.what in {"renamed", "deleted"}), None)
+    place = Place(placed.parent_before, placed.name_before) if placed else None
+    states = [_State(False, None, "") if first.what == "created" else _State(True, place, version)]
+    for entry in history:
+        before = states[-1]
+        after = {
+            "created": _State(True, Place(entry.parent, entry.name), entry.version),
+            "changed": _State(True, before.place, entry.version),
+            "renamed": _State(True, Place(entry.parent, entry.name), before.version),
+            "deleted": _State(False, Place(entry.parent_before, entry.name_before), entry.version_before),
+        }
+        states.append(after[entry.what])
+    return states
+
+
+def _wish(history: list[Entry], devices: Collection[str]) -> _Wish:
+    states = _states(history)
+
+    def ours_at_the_end(kinds: set[str]) -> int | None:
+        """Number of the first entry of the devices' run at the end of the entries of ``kinds``; None without one."""
+        found = None
+        for number in range(len(history) - 1, -1, -1):
+            if history[number].what in kinds:
+                if history[number].device not in devices:
+                    break
+                found = number
+        return found
+
+    last = history[-1]
+    existence = ours_at_the_end({"created", "deleted"})
+    exists = states[existence].exists if existence is not None else states[-1].exists
+    wish = _Wish(last.node, exists, last.is_folder)
+    if existence is not None and not exists:
+        wish.is_used = any(one.device not in devices for one in history[existence:])
+    if (run := ours_at_the_end({"created", "renamed"})) is not None:
+        wish.place = states[run].place
+    if existence is not None and not wish.exists and not wish.is_used:
+        return wish
+    if not states[-1].exists and wish.place is None:
+        wish.place = states[-1].place
+    contents = {"created", "changed"}
+    run = ours_at_the_end(contents)
+    if run is not None:
+        wish.version = states[run].version or None
+    # Somebody wrote over what a device had spoiled: what was there before that is nobody's wish to lose.
+    ours = next((n for n, one in enumerate(history) if one.what in contents and one.device in devices), None)
+    if ours is not None and ours != run and states[ours].version:
+        wish.copy_of = states[ours].version
+    if not states[-1].exists and wish.version is None:
+        wish.version = states[-1].version
+    return wish
+
+
+class _Overlay:
+    """The tree with the steps so far."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._places: dict[str, Place | None] = {}
+        self._names: dict[Place, str | None] = {}
+        self._inside: dict[str, set[str]] = {}
+
+    def place(self, node: str) -> Place | None:
+        return self._places[node] if node in self._places else self._tree.place(node)
+
+    def is_there(self, node: str) -> bool:
+        return node == ROOT or self.place(node) is not None
+
+    def child(self, place: Place) -> str | None:
+        if place in self._names:
+            return self._names[place]
+        found = self._tree.child(place.parent, place.name)
+        # It may have been moved away under another spelling of its name.
+        return found if found is not None and self.place(found) == self._tree.place(found) else None
+
+    def children(self, parent: str) -> set[str]:
+        if parent not in self._inside:
+            self._inside[parent] = {
+                node
+                for node in self._tree.children(parent)
+                if node not in self._places or self._places[node] == self._tree.place(node)
+            } | {node for node, place in self._places.items() if place is not None and place.parent == parent}
+        return self._inside[parent]
+
+    def put(self, node: str, place: Place | None) -> None:
+        before = self.place(node)
+        if before is not None:
+            self.children(before.parent).discard(node)
+            self._names[before] = None
+        if place is not None:
+            self.children(place.parent).add(node)
+            self._names[place] = node
+        self._places[node] = place
+
+    def ancestors(self, node: str) -> Iterator[str]:
+        """The node and every folder above it, but the root."""
+        while node != ROOT:
+            yield node
+            place = self.place(node)
+            if place is None:
+                return
+            node = place.parent
+
+
+class _Planner:
+    def __init__(
+        self, tree: _Overlay, wishes: dict[str, _Wish], gone: dict[str, Place | None], label: str
+    ) -> None:
+        self.tree, self.wishes, self.gone, self.label = tree, wishes, gone, label
+        self.steps: list[Step] = []
+        self.conflicts: list[Conflict] = []
+        self.preview: dict[str, Counts] = {}
+        self.revived: set[str] = set()
+        self.waiting = {node for node, wish in wishes.items() if self._has_to_move(wish)}
+        self.leaving = {
+            node for node, wish in wishes.items() if not wish.exists and tree.place(node) is not None
+        }
+
+    def plan(self) -> Plan:
+        for node in sorted(self.leaving):
+            wish = self.wishes[node]
+            if wish.is_used:
+                self.leaving.discard(node)
+                self.conflicts.append(Conflict(node, "used since"))
+            elif not wish.is_folder:
+                self._remove(node)
+        for node in sorted(self.waiting):
+            if node in self.waiting:
+                self._bring(node)
+        self._remove_folders()
+        for node, wish in self.wishes.items():
+            self._content(node, wish)
+        return Plan(tuple(self.steps), tuple(self.conflicts), self.preview)
+
+    def _has_to_move(self, wish: _Wish) -> bool:
+        now = self.tree.place(wish.node)
+        if not wish.exists:
+            return False
+        return now is None or (wish.place is not None and wish.place != now)
+
+    def _bring(self, node: str) -> None:
+        """To its place; first the folders that have to be brought, the outermost first."""
+        path = [node]
+        while path:
+            folder = self._folder(path[-1])
+            if folder in self.waiting and folder not in path:
+                path.append(folder)
+            else:
+                self._bring_one(path.pop())
+
+    def _folder(self, node: str) -> str:
+        """The folder of its place, or the nearest one above it that is there or will be."""
+        place = self.wishes[node].place
+        assert place is not None
+        parent, seen = place.parent, set[str]()
+        while parent not in self.waiting and not self.tree.is_there(parent):
+            seen.add(parent)
+            above = self.gone.get(parent)
+            parent = above.parent if above is not None and above.parent not in seen else ROOT
+        return parent
+
+    def _bring_one(self, node: str) -> None:
+        if node not in self.waiting:
+            return
+        self.waiting.discard(node)
+        wish, now = self.wishes[node], self.tree.place(node)
+        assert wish.place is not None
+        parent = self._folder(node)
+        if parent != wish.place.parent:
+            self.conflicts.append(Conflict(node, "folder gone"))
+        if not self.tree.is_there(parent) or node in self.tree.ancestors(parent):
+            self.conflicts.append(Conflict(node, "moved into itself"))
+            if now is not None:
+                return
+            parent = ROOT
+        if now == Place(parent, wish.place.name):
+            return
+        target = self._freed(node, Place(parent, wish.place.name))
+        if now is None:
+            self.steps.append(Revive(node, target.parent, target.name, wish.version or ""))
+            self.revived.add(node)
+            self._counts(target.parent).revived += 1
+        else:
+            self.steps.append(Move(node, target.parent, target.name))
+            self._counts(target.parent).moved += 1
+        self.tree.put(node, target)
+
+    def _freed(self, node: str, target: Place) -> Place:
+        """The place, after what leaves it anyway made room; or a name beside it."""
+        other = self.tree.child(target)
+        if other is None or other == node:
+            return target
+        if other in self.waiting or other in self.leaving:
+            aside = self._free_name(target)
+            self.steps.append(Move(other, aside.parent, aside.name))
+            self.tree.put(other, aside)
+            return target
+        self.conflicts.append(Conflict(node, "name taken"))
+        return self._free_name(target)
+
+    def _free_name(self, place: Place) -> Place:
+        stem, point, extension = place.name.rpartition(".")
+        if not stem:
+            stem, point, extension = place.name, "", ""
+        number = 1
+        while True:
+            words = self.label if number == 1 else f"{self.label} {number}"
+            end = f" ({words}){point}{extension}".encode("utf-8", "surrogatepass")
+            short = stem.encode("utf-8", "surrogatepass")[: max(0, NAME_BYTES - len(end))]
+            found = Place(place.parent, short.decode("utf-8", "ignore") + end.decode("utf-8", "ignore"))
+            if self.tree.child(found) is None:
+                return found
+            number += 1
+
+    def _remove(self, node: str) -> None:
+        place = self.tree.place(node)
+        assert place is not None
+        self.leaving.discard(node)
+        self.steps.append(Remove(node))
+        self._counts(place.parent).removed += 1
+        self.tree.put(node, None)
+
+    def _remove_folders(self) -> None:
+        """The innermost first; one that holds something else stays."""
+        depth = Counter({node: sum(1 for _ in self.tree.ancestors(node)) for node in self.leaving})
+        for node in sorted(self.leaving, key=lambda one: (-depth[one], one)):
+            if self.tree.children(node):
+                self.leaving.discard(node)
+                self.conflicts.append(Conflict(node, "used since"))
+            else:
+                self._remove(node)
+
+    def _content(self, node: str, wish: _Wish) -> None:
+        place = self.tree.place(node)
+        if wish.is_folder:
+            return
+        if place is None:
+            if wish.version is not None and not wish.exists:
+                self.conflicts.append(Conflict(node, "deleted since"))
+            return
+        if wish.version is not None and wish.exists and node not in self.revived:
+            self.steps.append(Revert(node, wish.version))
+            self._counts(place.parent).reverted += 1
+        if wish.copy_of is not None and wish.copy_of != wish.version:
+            beside = self._free_name(place)
+            self.steps.append(Copy(node, wish.copy_of, beside.parent, beside.name))
+            self.tree.put(f"{node} copy", beside)
+            self._counts(place.parent).copied += 1
+            self.conflicts.append(Conflict(node, "changed since"))
+
+    def _counts(self, folder: str) -> Counts:
+        return self.preview.setdefault(folder, Counts())

@@ -1,0 +1,366 @@
+"""Scores of devices in sliding windows: when many signs of one device become an alarm.
+
+Purpose: one ``Commune`` a collectivité, one ``Window`` a device (id of its app password). A file alone never alarms;
+         what counts is what one device did within an hour or a day, and what several devices did together within an
+         hour.
+Process: pure state, changed by ``add`` alone; no clock (times are given), no I/O. One change costs a look-up where it
+         carries no sign, which is nearly all of them. Memory: EVIDENCE_KEPT and PAIRS_KEPT entries a device at most.
+Hostile: order and times of changes: late and early ones are put in their place, so that any order ends in the same
+         alarm; a time after ``now_s`` counts as now. Floods push out the weakest and oldest entries first.
+Fails:   towards quiet: what is not understood adds no points.
+
+Wiring, by whoever owns the journal of the drive:
+ 1. ``state = Commune.restore(row) if row else Commune()`` at the start, for each collectivité, when first needed.
+ 2. After each commit of changes: ``for alarm in state.add(device, change, now_s): ...`` in the order of the journal.
+    Where ``state.is_dirty``, ``state.save()`` goes into the same row in the next commit, with the last sequence of
+    the journal: after a crash the changes after it are added again (the same change twice counts once).
+ 3. On an Alarm: suspend ``alarm.device``; the device's files since ``alarm.since_s`` are what ``plan.restore`` takes
+    back.
+ 4. When a person says that it was none: ``state.settle(device, now_s)``; the device starts from zero.
+Source:  docs/internals/ransomware.md; docs/decisions/0069-structure-against-the-version-before.md.
+"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+
+import msgspec
+
+from beffroi.drive.guard import signs
+from beffroi.drive.guard.kinds import by_name, extension
+from beffroi.drive.guard.signs import Change, Sign
+
+EVIDENCE_KEPT = 512
+PAIRS_KEPT = 4096
+_NODES_TOLD = 256
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Points of a sign (a field of its name), and how many of them within a window are an alarm. Chosen by the
+    tables of docs/internals/ransomware.md.
+
+    ``one_group_factor``: evidence that is all of one kind of file needs so many times more: a faulty program of one
+    trade writes one kind, ransomware takes what is there. ``several_*``: devices together, each with ``several_least``.
+    ``many_folders``: from so many folders on, sealing, renaming and notes count in full.
+    """
+
+    hour_s: float = 3600.0
+    hour_points: float = 30.0
+    day_s: float = 86400.0
+    day_points: float = 50.0
+    one_group_factor: float = 2.0
+    several_points: float = 40.0
+    several_least: float = 10.0
+    many_folders: int = 3
+    lost: float = 10.0
+    replaced: float = 10.0
+    known: float = 8.0
+    container: float = 6.0
+    note: float = 5.0
+    holes: float = 5.0
+    noise: float = 4.0
+    kind: float = 3.0
+    no_overlap: float = 1.0
+    suffix: float = 1.0
+    torn: float = 0.5
+    replaced_sealed: float = 3.0
+    replaced_sealed_few_folders: float = 0.5
+    sealed: float = 0.3
+    sealed_few_folders: float = 0.1
+
+
+class Evidence(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """One sign. ``group``: kind of the file it was, or what else this is evidence of. ``folder``, ``mark``: hashes."""
+
+    at_s: float
+    node: str
+    sign: Sign
+    group: str
+    folder: str
+    mark: str = ""
+
+
+class Half(msgspec.Struct, frozen=True, array_like=True):
+    """One half of "copy, encrypt, delete": a file that cannot be read was created, or one that could be was deleted."""
+
+    at_s: float
+    node: str
+    name: str  # hash of the name
+    size_bytes: int
+    group: str
+    sealed: bool = False
+
+
+class Alarm(msgspec.Struct, frozen=True):
+    """One device, or one of several that act together.
+
+    ``since_s``: when the first sign was given: what the device did from then on is to be taken back. ``at_s``: event
+    time of the sign that made it an alarm. ``files``: different files with signs. ``nodes``: the first of them.
+    ``signs``: how often each.
+    """
+
+    device: str
+    since_s: float
+    at_s: float
+    points: float
+    files: int
+    nodes: tuple[str, ...]
+    signs: dict[Sign, int]
+    together: tuple[str, ...] = ()
+
+
+class Window(msgspec.Struct):
+    """What is remembered of one device. ``evidence`` in order of time. ``alarmed_s``: event time of its alarm, 0
+    before one."""
+
+    evidence: list[Evidence] = msgspec.field(default_factory=list)
+    created: dict[str, list[Half]] = msgspec.field(default_factory=dict)  # by folder
+    deleted: dict[str, list[Half]] = msgspec.field(default_factory=dict)
+    halves: int = 0
+    alarmed_s: float = 0.0
+    forgotten_s: float = 0.0
+
+    def add(
+        self, change: Change, now_s: float, device: str = "", thresholds: Thresholds | None = None
+    ) -> Alarm | None:
+        """Return the alarm that this change makes; None, too, after one that stands.
+
+        Units: ``now_s`` in epoch seconds, not before the newest change by more than clocks differ.
+        """
+        rules = thresholds or Thresholds()
+        found = self._found(change, min(change.at_s, now_s))
+        self._forget(now_s - rules.day_s)
+        if not found or self.alarmed_s:
+            return None
+        first = min(one.at_s for one in found)
+        for at_s in sorted({one.at_s for one in self.evidence if first <= one.at_s <= first + rules.day_s}):
+            for length_s, least in ((rules.hour_s, rules.hour_points), (rules.day_s, rules.day_points)):
+                within = self.within(at_s - length_s, at_s)
+                if (points := score(within, rules)) >= least:
+                    self.alarmed_s = at_s
+                    return _alarm(device, within, points)
+        return None
+
+    def within(self, from_s: float, to_s: float) -> list[Evidence]:
+        """Evidence of [from_s, to_s], in order of time."""
+        low = bisect.bisect_left(self.evidence, from_s, key=lambda one: one.at_s)
+        high = bisect.bisect_right(self.evidence, to_s, key=lambda one: one.at_s)
+        return self.evidence[low:high]
+
+    def _found(self, change: Change, at_s: float) -> list[Evidence]:
+        if at_s < self.forgotten_s:
+            return []
+        folder = _hash(change.folder)
+        before = change.before.kind if change.before else by_name(change.name_before or change.name)
+        group = before or extension(change.name_before or change.name)
+        found = []
+        for sign in signs.of(change):
+            mark = ""
+            if sign is Sign.NOTE:
+                group, mark = "note", _hash(change.name)
+            elif sign in {Sign.SUFFIX, Sign.KNOWN}:
+                mark = _hash(extension(change.name))
+            found.append(Evidence(at_s, change.node, sign, group, folder, mark))
+        found += self._pairs(change, at_s, folder)
+        return [one for one in found if self._remember(one)]
+
+    def _remember(self, one: Evidence) -> bool:
+        """Once for each file and sign; whether it is new."""
+        if any(other.node == one.node and other.sign == one.sign for other in self.evidence):
+            return False
+        bisect.insort(self.evidence, one)
+        if len(self.evidence) > EVIDENCE_KEPT:
+            weak = (Sign.SEALED, Sign.TORN, Sign.SUFFIX, Sign.NO_OVERLAP)
+            self.evidence.remove(next((old for old in self.evidence if old.sign in weak), self.evidence[0]))
+        return True
+
+    def _pairs(self, change: Change, at_s: float, folder: str) -> list[Evidence]:
+        """Match a creation with a deletion in the same folder: by the name, or by a size that grew by little."""
+        stem = _stem(change.name)
+        if change.what == "created" and change.after is not None:
+            sealed = change.after.state == "sealed"
+            if not sealed and not signs.is_unreadable(change.after):
+                return []
+            half = Half(at_s, change.node, _hash(stem), change.size_bytes, "", sealed)
+            mine, others = self.created, self.deleted
+        elif change.what == "deleted" and change.before is not None:
+            if change.before.state != "sound" or not change.before.kind:
+                return []
+            half = Half(at_s, change.node, _hash(stem), change.size_before_bytes, change.before.kind)
+            mine, others = self.deleted, self.created
+        else:
+            return []
+        other = next((one for one in others.get(folder, ()) if _match(half, one)), None)
+        if other is None:
+            if not any(one.node == half.node for one in mine.get(folder, ())):
+                mine.setdefault(folder, []).append(half)
+                self.halves += 1
+            return []
+        others[folder].remove(other)
+        self.halves -= 1
+        lost, copy = (half, other) if mine is self.deleted else (other, half)
+        sign = Sign.REPLACED_SEALED if copy.sealed else Sign.REPLACED
+        return [Evidence(min(half.at_s, other.at_s), lost.node, sign, lost.group, folder)]
+
+    def _forget(self, before_s: float) -> None:
+        if self.evidence and self.evidence[0].at_s < before_s:
+            del self.evidence[: bisect.bisect_left(self.evidence, before_s, key=lambda one: one.at_s)]
+        if self.halves <= PAIRS_KEPT:
+            return
+        # Rare, and in one go: the older half of what found no partner.
+        times = sorted(
+            one.at_s for side in (self.created, self.deleted) for half in side.values() for one in half
+        )
+        limit_s = max(before_s, times[len(times) // 2])
+        for side in (self.created, self.deleted):
+            for folder in list(side):
+                side[folder] = [one for one in side[folder] if one.at_s > limit_s]
+                if not side[folder]:
+                    del side[folder]
+        self.halves = sum(len(half) for side in (self.created, self.deleted) for half in side.values())
+
+
+def score(evidence: list[Evidence], rules: Thresholds) -> float:
+    """Points of what was seen together; divided where it is all of one group."""
+    points = _unhalved(evidence, rules)
+    groups = {one.group for one in evidence}
+    return points / rules.one_group_factor if len(groups) <= 1 else points
+
+
+def _unhalved(evidence: list[Evidence], rules: Thresholds) -> float:
+    """Points of each sign, by how many folders it is in."""
+    folders: dict[Sign, set[str]] = {}
+    places: dict[tuple[Sign, str], set[str]] = {}
+    for one in evidence:
+        folders.setdefault(one.sign, set()).add(one.folder)
+        places.setdefault((one.sign, one.mark), set()).add(one.folder)
+    return sum(
+        _worth(
+            one.sign,
+            rules,
+            many=len(folders[one.sign]) >= rules.many_folders,
+            spread=len(places[one.sign, one.mark]) >= rules.many_folders,
+        )
+        for one in evidence
+    )
+
+
+def _worth(sign: Sign, rules: Thresholds, *, many: bool, spread: bool) -> float:
+    if sign in {Sign.NOTE, Sign.SUFFIX} and not spread:
+        return 0.0
+    field = sign.name.lower()
+    if sign in {Sign.SEALED, Sign.REPLACED_SEALED} and not many:
+        field += "_few_folders"
+    return float(getattr(rules, field))
+
+
+class Commune(msgspec.Struct):
+    """The windows of all devices of one collectivité that gave a sign within a day."""
+
+    windows: dict[str, Window] = msgspec.field(default_factory=dict)
+    is_dirty: bool = False
+
+    def add(
+        self, device: str, change: Change, now_s: float, thresholds: Thresholds | None = None
+    ) -> list[Alarm]:
+        """Return the alarms that this change makes: of its device, and of others with which it acts."""
+        rules = thresholds or Thresholds()
+        window = self.windows.get(device) or Window()
+        before = (len(window.evidence), window.halves, window.alarmed_s)
+        alarm = window.add(change, now_s, device, rules)
+        if (len(window.evidence), window.halves, window.alarmed_s) != before:
+            self.is_dirty = True
+            self.windows[device] = window
+        if alarm:
+            return [alarm]
+        return (
+            self._together(window, min(change.at_s, now_s), rules) if len(window.evidence) > before[0] else []
+        )
+
+    def _together(self, window: Window, at_s: float, rules: Thresholds) -> list[Alarm]:
+        ends = sorted(
+            {one.at_s for one in window.evidence if at_s <= one.at_s <= at_s + rules.hour_s} | {at_s}
+        )
+        for end_s in ends:
+            seen = {name: other.within(end_s - rules.hour_s, end_s) for name, other in self.windows.items()}
+            those = tuple(
+                sorted(
+                    name
+                    for name, evidence in seen.items()
+                    if _unhalved(evidence, rules) >= rules.several_least
+                )
+            )
+            merged = sorted(one for name in those for one in seen[name])
+            if len(those) < 2 or (points := score(merged, rules)) < rules.several_points:
+                continue
+            alarms = []
+            for name in those:
+                if not self.windows[name].alarmed_s:
+                    self.windows[name].alarmed_s = end_s
+                    alarms.append(_alarm(name, seen[name], points, those))
+            return alarms
+        return []
+
+    def settle(self, device: str, now_s: float) -> None:
+        """A person judged the device: its past is forgotten, and what comes late from it, too."""
+        self.windows[device] = Window(forgotten_s=now_s)
+        self.is_dirty = True
+
+    def forget(self, now_s: float, thresholds: Thresholds | None = None) -> None:
+        """Leave out devices that gave no sign for a day; once in a while."""
+        limit_s = now_s - (thresholds or Thresholds()).day_s
+        for device, window in list(self.windows.items()):
+            newest = max((one.at_s for one in window.evidence), default=window.forgotten_s)
+            if newest < limit_s and not window.alarmed_s:
+                del self.windows[device]
+                self.is_dirty = True
+
+    def save(self) -> bytes:
+        """The state as it is now, for ``restore``."""
+        self.is_dirty = False
+        return _ENCODER.encode(self)
+
+    @staticmethod
+    def restore(data: bytes) -> Commune:
+        """Errors: msgspec.DecodeError where ``data`` is not what ``save`` gave."""
+        return _DECODER.decode(data)
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Commune)
+
+
+def _alarm(device: str, evidence: list[Evidence], points: float, together: tuple[str, ...] = ()) -> Alarm:
+    nodes = tuple(dict.fromkeys(one.node for one in evidence))
+    return Alarm(
+        device=device,
+        since_s=evidence[0].at_s,
+        at_s=evidence[-1].at_s,
+        points=round(points, 1),
+        files=len(nodes),
+        nodes=nodes[:_NODES_TOLD],
+        signs=dict(Counter(one.sign for one in evidence)),
+        together=together,
+    )
+
+
+def _match(one: Half, other: Half) -> bool:
+    """A creation and a deletion that belong together; an archive of its own has another size: there the name
+    decides."""
+    if one.name == other.name:
+        return True
+    lost, copy = (one, other) if one.group else (other, one)
+    return not copy.sealed and 0 <= copy.size_bytes - lost.size_bytes <= 4096
+
+
+def _stem(name: str) -> str:
+    """A name up to the first point that is not its first sign, in lower case."""
+    return name[:1].lower() + name[1:].lower().partition(".")[0]
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

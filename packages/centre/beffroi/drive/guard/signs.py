@@ -1,0 +1,199 @@
+"""Signs that one change of a file carries. Pure; no memory of other changes (``scoring`` has that).
+
+Hostile: names and structures come from the device that is judged. A device that is taken over can write what it likes;
+         what it cannot do is make the people's files useless and keep the structure that their programs need.
+Rule:    a sign names what was seen, never the content; names are kept as hashes and extensions alone.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from beffroi.drive.guard.kinds import KINDS, UNCHECKED, by_name, extension, family
+from beffroi.drive.guard.structure import Structure
+
+
+class Sign(StrEnum):
+    """Of one change, or of a pair of changes."""
+
+    LOST = "structure lost"
+    TORN = "cut off or blank"
+    KIND = "another kind under the same name"
+    CONTAINER = "a container under the name of a document"
+    SEALED = "sealed by a password"
+    NOISE = "random where it was not"
+    HOLES = "parts of a film, picture or archive rewritten in place"
+    NO_OVERLAP = "nothing of the version before is left"
+    SUFFIX = "an unknown extension added"
+    KNOWN = "an extension that ransomware leaves"
+    NOTE = "a note about decryption"
+    REPLACED = "replaced by a copy that cannot be read"
+    REPLACED_SEALED = "replaced by an archive with a password"
+
+
+What = Literal["created", "changed", "renamed", "deleted"]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One change of one file, as the journal has it.
+
+    ``at_s``: when the centre took it, epoch seconds. ``node``, ``folder``: ids. ``name_before``: of a rename; where
+    only the folder changed, there is nothing to judge. ``before``, ``after``: what ``structure.look`` said of the
+    version before and of the new one; None where there is none. ``chunks_before``: chunks of the version before,
+    ``chunks_kept``: how many of them the new version has. An upload to a temporary name that is then moved over a
+                     file is "changed" of that file.
+    """
+
+    at_s: float
+    node: str
+    folder: str
+    name: str
+    what: What
+    name_before: str = ""
+    before: Structure | None = None
+    after: Structure | None = None
+    size_before_bytes: int = 0
+    size_bytes: int = 0
+    chunks_before: int = 0
+    chunks_kept: int = 0
+
+
+# Each has to be one that nobody would write: .lock, .aac, .enc, .crypt, .djvu, .micro stand on public lists, and are
+# ordinary.
+_KNOWN_WORDS = (
+    "wncry wcry wncryt lockbit ryk ryuk akira alphv blackcat 8base medusalocker blackbasta rhysida cl0p clop egregor "
+    "revil sodinokibi zeppelin avoslocker qilin lockfile makop cerber locky zepto bitpaymer doppelpaymer netwalker"
+)
+_ORDINARY_WORDS = (
+    # copies, temporary files and downloads
+    "bak old orig save sav tmp temp part partial crdownload download swp new copy copie backup lock lnk url dat log "
+    # what an antivirus leaves of what it took
+    "vir virus vbn quarantine quarantined qua qtn infected blocked malware suspect suspected dangerous "
+    # signatures, checks, and programs with which people lock or pack a file of their own
+    "sig sign p7m p7s p7b asc gpg pgp age axx aes enc crypt c9r cpt sha1 sha256 md5 torrent aac djvu micro"
+)
+_KNOWN = frozenset(_KNOWN_WORDS.split())
+_ORDINARY = frozenset(_ORDINARY_WORDS.split())
+_SERIAL = re.compile(r"v?[\d\-_]+|\d+[a-z]?")
+# Two thoughts in one name: that something was done to files, and what to do about it.
+_NOTE = re.compile(
+    r"(?=.*(decrypt|ransom|unlock|recover|restore|encrypted|get.?back|dechiffr|déchiffr|recuper|récupér))"
+    r"(?=.*(files?|data|how|read|help|instruction|note|your|info|fichiers?|comment|lire|aide))",
+)
+_NOTE_EXTENSIONS = frozenset(("txt", "html", "htm", "hta", "md", "rtf", "png", "bmp", "jpg"))
+_CARRIERS = frozenset(("container", "armour"))
+"""Families that can hold anything."""
+_PLAIN = frozenset(("", "dwg", "bmp", "dbase", "sqlite", "ole", "shapefile"))
+"""Kinds whose content is mostly not packed, and of which a look reads a part alone."""
+_IN_PLACE = frozenset(("riff", "jpeg", "tiff", "boxes", "mp3", "ogg", "flac", "zip", "7z", "rar", "packed"))
+_IN_PLACE_LEAST_CHUNKS = 8
+
+
+def of(change: Change) -> tuple[Sign, ...]:
+    """Signs of one change, the heaviest first."""
+    if change.what == "changed":
+        return _of_content(change)
+    if change.what == "renamed":
+        return _of_name(change)
+    if change.what == "created" and is_note(change.name, change.size_bytes):
+        return (Sign.NOTE,)
+    if change.what == "created" and is_unreadable(change.after) and extension(change.name) in _KNOWN:
+        return (Sign.KNOWN,)
+    return ()
+
+
+def _of_content(change: Change) -> tuple[Sign, ...]:
+    before, after = change.before, change.after
+    if before is None or after is None or before.state in {"broken", "torn"}:
+        return ()
+    none_left = (Sign.NO_OVERLAP,) if change.chunks_before and not change.chunks_kept else ()
+    if after.state == "broken" or (after.state == "torn" and not _is_torn(before, after, change)):
+        return (Sign.LOST, *none_left)
+    if after.state == "torn":
+        return (Sign.TORN,)
+    if after.state == "sealed" and before.state == "sound" and family(after.kind) == family(before.kind):
+        return (Sign.SEALED,)
+    if before.kind and family(after.kind) != family(before.kind):
+        if by_name(change.name) == after.kind:
+            return ()  # the name says it: a new file of another kind was saved over it
+        return (Sign.CONTAINER if after.kind in UNCHECKED or family(after.kind) in _CARRIERS else Sign.KIND,)
+    if _is_noisier(before, after, change):
+        return (Sign.NOISE,)
+    if _has_holes(change):
+        return (Sign.HOLES,)
+    return ()
+
+
+def _is_torn(before: Structure, after: Structure, change: Change) -> bool:
+    """What was cut off is shorter; what is blank became so, and was not made longer to look so. Else its end is there,
+    and cannot be read."""
+    if after.reason == "cut off":
+        return change.size_bytes < change.size_before_bytes
+    if after.reason == "blank":
+        is_blanker = (
+            after.noise.blank_share > before.noise.blank_share or after.noise.tail * 2 < before.noise.tail
+        )
+        return is_blanker and change.size_bytes <= change.size_before_bytes
+    return True
+
+
+def _is_noisier(before: Structure, after: Structure, change: Change) -> bool:
+    """What has no structure known here became random at its old length: nearly all of it, or one block in two, or the
+    beginning alone. A document into which photos were put is longer."""
+    if before.kind != after.kind or before.kind not in _PLAIN:
+        return False
+    if not 0 <= change.size_bytes - change.size_before_bytes <= 64 * 1024:
+        return False
+    old, new = before.noise, after.noise
+    if new.random_share - old.random_share >= 0.4 or new.mean - old.mean >= 0.3:
+        return change.chunks_kept * 4 <= change.chunks_before * 3
+    return new.head >= 1.0 and old.head < 0.9 and change.size_before_bytes > 8192
+
+
+def _has_holes(change: Change) -> bool:
+    """Same length, and chunks lost all over: films, pictures and archives are written anew or not at all."""
+    return (
+        change.before is not None
+        and change.before.kind in _IN_PLACE
+        and change.chunks_before >= _IN_PLACE_LEAST_CHUNKS
+        and 0 <= change.size_bytes - change.size_before_bytes <= 4096
+        and change.chunks_kept * 10 <= change.chunks_before * 7
+    )
+
+
+def _of_name(change: Change) -> tuple[Sign, ...]:
+    new = added_extension(change.name_before, change.name)
+    if not new:
+        return ()
+    return (Sign.KNOWN,) if new in _KNOWN else (Sign.SUFFIX,)
+
+
+def added_extension(name_before: str, name: str) -> str:
+    """The extension that a rename hung behind (or put in the place of) one of a known kind; empty where it is
+    ordinary."""
+    new, old = extension(name), extension(name_before)
+    if not new or new == old or not by_name(name_before) or by_name(name):
+        return ""
+    return "" if new in _ORDINARY or _SERIAL.fullmatch(new) or new in KINDS else new
+
+
+def is_note(name: str, size_bytes: int) -> bool:
+    """A name as ransomware gives to what it leaves in each folder, of at most 1 MiB."""
+    return (
+        size_bytes <= 1024 * 1024 and extension(name) in _NOTE_EXTENSIONS and bool(_NOTE.match(name.lower()))
+    )
+
+
+def is_unreadable(structure: Structure | None) -> bool:
+    """New content that no program reads: of no known kind, or not of the kind that its name promises; and random."""
+    return (
+        structure is not None
+        and structure.state in {"broken", "opaque"}
+        and (
+            structure.state == "broken" or structure.noise.random_share >= 0.3 or structure.noise.head >= 1.0
+        )
+    )

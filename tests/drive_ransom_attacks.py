@@ -1,0 +1,158 @@
+"""Attacks on ``tests.drive_ransom_folders``, in memory alone."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+
+from beffroi.drive.guard.signs import Change
+
+from tests import drive_attacks, drive_files
+from tests.drive_files import OFFICE
+from tests.drive_ransom_folders import ONE, Folders, Script
+
+
+def in_place(pattern: str, step_s: float = 0.2) -> Script:
+    def script(folders: Folders) -> Iterator[tuple[str, Change]]:
+        folders.step_s = step_s
+        for number, file in enumerate(folders.files):
+            if pattern == "all but the first 4 KiB" and len(file.data) <= 5000:
+                continue  # nothing of it would change
+            yield ONE, folders.change(file, drive_attacks.PATTERNS[pattern](file.data, number), lost=True)
+
+    return script
+
+
+def renamed_afterwards(folders: Folders) -> Iterator[tuple[str, Change]]:
+    yield from in_place("whole")(folders)
+    for file in folders.files:
+        yield ONE, folders.rename(file, file.name + ".k9x2")
+
+
+def renamed_first(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number, file in enumerate(folders.files):
+        yield ONE, folders.rename(file, file.name + ".k9x2")
+        yield ONE, folders.change(file, drive_attacks.full(file.data, number), lost=True)
+
+
+def renamed_only(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for file in folders.files:
+        yield ONE, folders.rename(file, file.name + ".k9x2")
+
+
+def copied_and_deleted(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number, file in enumerate(list(folders.files)):
+        data = drive_attacks.full_with_footer(file.data, number)
+        yield ONE, folders.create(file.folder, f"{file.name}.[id-7C1].k9x2", data)
+        yield ONE, folders.delete(file, lost=True)
+
+
+def deleted_and_copied(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """Names that tell nothing; the order that some clients send."""
+    for number, file in enumerate(list(folders.files)):
+        data = drive_attacks.full_with_footer(file.data, number)
+        yield ONE, folders.delete(file, lost=True)
+        yield ONE, folders.create(file.folder, f"{folders.rng.randbytes(6).hex()}.k9x2", data)
+
+
+def archived_and_deleted(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for file in list(folders.files):
+        data = drive_files.zip_with_password(folders.rng, file.name, len(file.data))
+        yield ONE, folders.create(file.folder, file.name + ".zip", data)
+        yield ONE, folders.delete(file, lost=True)
+
+
+def archived_in_place(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for file in folders.files:
+        yield (
+            ONE,
+            folders.change(
+                file, drive_files.zip_with_password(folders.rng, file.name, len(file.data)), lost=True
+            ),
+        )
+
+
+def members_encrypted(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """The directory of the ZIP stays as it is; what its members hold is encrypted."""
+    for number, file in enumerate(folders.files):
+        out = bytearray(file.data)
+        with zipfile.ZipFile(io.BytesIO(file.data)) as archive:
+            for info in archive.infolist():
+                at = info.header_offset + 30 + len(info.filename.encode())
+                out[at : at + info.compress_size] = drive_attacks.full(
+                    bytes(out[at : at + info.compress_size]), number
+                )
+        yield ONE, folders.change(file, bytes(out), lost=True)
+
+
+def in_armour(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number, file in enumerate(folders.files):
+        data = drive_files.armour(drive_attacks.full(file.data, number))
+        yield ONE, folders.change(file, data, lost=True)
+
+
+def disguised(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number, file in enumerate(folders.files):
+        yield ONE, folders.change(file, b"8BPS\0\1" + drive_attacks.full(file.data, number), lost=True)
+
+
+def with_notes(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """Notes in all folders first, as some do."""
+    for number in range(24):
+        yield (
+            ONE,
+            folders.create(f"f{number}", "HOW_TO_RESTORE_YOUR_FILES.txt", b"Your files are encrypted. " * 30),
+        )
+    yield from in_place("whole")(folders)
+
+
+def from_devices(count: int, step_s: float) -> Script:
+    def script(folders: Folders) -> Iterator[tuple[str, Change]]:
+        folders.step_s = step_s
+        for number, file in enumerate(folders.files):
+            yield (
+                f"device {number % count}",
+                folders.change(file, drive_attacks.full(file.data, number), lost=True),
+            )
+
+    return script
+
+
+def behind_real_passwords(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for file in folders.files:
+        yield ONE, folders.change(file, drive_files.docx_with_password(folders.rng), lost=True)
+
+
+def wiped(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for file in folders.files:
+        yield ONE, folders.change(file, bytes(len(file.data)), lost=True)
+
+
+_OPEN_XML = ("docx", "xlsx", "odt")
+ATTACKS: dict[str, tuple[Script, tuple[str, ...], int]] = {
+    # name: (script, kinds of files, the most files that may be lost)
+    **{f"in place: {pattern}": (in_place(pattern), OFFICE, 6) for pattern in drive_attacks.PATTERNS},
+    "in place: whole, photos alone": (in_place("whole"), ("jpg",), 6),
+    "in place: whole, plans alone": (in_place("whole"), ("dwg", "dxf", "shp", "dbf", "gpkg"), 6),
+    "in place: whole, films and sound": (in_place("whole"), ("mp4", "mp3"), 6),
+    "in place: all but the first 4 KiB, DWG alone": (in_place("all but the first 4 KiB"), ("dwg",), 15),
+    "in place, renamed afterwards": (renamed_afterwards, OFFICE, 6),
+    "renamed first, then encrypted": (renamed_first, OFFICE, 6),
+    "copy, encrypt, delete": (copied_and_deleted, OFFICE, 6),
+    "delete, then a copy of another name": (deleted_and_copied, OFFICE, 6),
+    "each file into a ZIP with a password, original deleted": (archived_and_deleted, OFFICE, 30),
+    "each file a ZIP with a password under its old name": (archived_in_place, OFFICE, 10),
+    "members of documents encrypted, ZIP kept": (members_encrypted, _OPEN_XML, 6),
+    "encrypted and written as base64": (in_armour, OFFICE, 10),
+    "encrypted behind the magic of another format": (disguised, OFFICE, 10),
+    "notes in all folders first": (with_notes, OFFICE, 24),
+    "slow: one file a minute": (in_place("whole", 60), OFFICE, 6),
+    "slow: one file a minute, first 4 KiB": (in_place("first 4 KiB", 60), OFFICE, 6),
+    "slower: one file an hour": (in_place("whole", 3600), OFFICE, 10),
+    "four devices in turn": (from_devices(4, 1), OFFICE, 10),
+    "ten devices in turn, one file a minute": (from_devices(10, 60), OFFICE, 20),
+    "wiped with zeros": (wiped, OFFICE, 120),
+    "renamed alone, content untouched": (renamed_only, OFFICE, 60),
+    "real password-protected Office files": (behind_real_passwords, ("docx", "xlsx"), 240),
+}

@@ -1,0 +1,261 @@
+"""Honest work on ``tests.drive_ransom_folders`` that looks like an attack to one rule or another."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+from beffroi.drive.guard.signs import Change
+
+from tests import drive_attacks, drive_files
+from tests.drive_files import OFFICE, made
+from tests.drive_ransom_folders import ONE, File, Folders, Script
+
+
+def _all(folders: Folders, kind: str) -> list[File]:
+    return [file for file in folders.files if file.name.endswith("." + kind)]
+
+
+def passwords_on_one_folder(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number in range(80):
+        kind = folders.rng.choice(("docx", "xlsx"))
+        file = folders.put("paie", f"fiche {number}.{kind}", made(kind, number % 8))
+        yield ONE, folders.change(file, drive_files.docx_with_password(folders.rng))
+
+
+def passwords_on_several_folders(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number, file in enumerate([*_all(folders, "docx"), *_all(folders, "odt")][:40]):
+        data = (drive_files.docx_with_password if number % 2 else drive_files.odt_with_password)(folders.rng)
+        yield ONE, folders.change(file, data)
+
+
+def converted(old: str, new: str, count: int = 200) -> Script:
+    """Each file of one kind saved as another beside it, the old one deleted."""
+
+    def script(folders: Folders) -> Iterator[tuple[str, Change]]:
+        for number in range(count):
+            file = folders.put(f"f{number // 20}", f"piece {number}.{old}", made(old, number % 8))
+            yield ONE, folders.create(file.folder, f"piece {number}.{new}", made(new, number % 8))
+            yield ONE, folders.delete(file)
+
+    return script
+
+
+def rewritten(old: str, new: str, count: int = 200) -> Script:
+    """Each file of one kind written anew under its name: photos of less quality, PDF to PDF/A."""
+
+    def script(folders: Folders) -> Iterator[tuple[str, Change]]:
+        for number in range(count):
+            file = folders.put(f"f{number // 20}", f"piece {number}.{old}", made(old, number % 8))
+            yield ONE, folders.change(file, made(new, (number + 3) % 8))
+
+    return script
+
+
+def to_jpeg_xl(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number in range(200):
+        file = folders.put(f"f{number // 20}", f"photo {number}.jpg", made("jpg", number % 8))
+        yield (
+            ONE,
+            folders.create(file.folder, f"photo {number}.jxl", b"\xff\x0a" + folders.rng.randbytes(9000)),
+        )
+        yield ONE, folders.delete(file)
+
+
+def turned_in_place(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """A viewer turns photos: one byte of their header."""
+    for number in range(300):
+        file = folders.put(f"f{number // 20}", f"photo {number}.jpg", made("jpg", number % 8))
+        yield ONE, folders.change(file, file.data[:13] + b"\x02" + file.data[14:])
+
+
+def checkout(folders: Folders) -> Iterator[tuple[str, Change]]:
+    rng = folders.rng
+    for number in range(200):
+        blob = zlib.compress(made("txt", number % 8)[: rng.randint(200, 9000)])
+        yield ONE, folders.create(f".git/objects/{number % 16:02x}", rng.randbytes(19).hex(), blob)
+    index = folders.put(".git", "index", b"DIRC" + rng.randbytes(9000))
+    yield ONE, folders.rename(folders.put(".git", "index.lock", b"DIRC" + rng.randbytes(9000)), "index.new")
+    yield ONE, folders.change(index, b"DIRC" + rng.randbytes(9000))
+    for number in range(150):
+        kind = rng.choice(("txt", "html", "png", "csv", "docx"))
+        file = folders.put(f"src/{number // 10}", f"source {number}.{kind}", made(kind, number % 8))
+        if number % 5 == 0:
+            yield ONE, folders.delete(file)
+        else:
+            yield ONE, folders.change(file, made(kind, (number + 1) % 8))
+
+
+def quarantine(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for file in folders.files[:60]:
+        yield ONE, folders.rename(file, file.name + ".vir")
+
+
+def quarantine_elsewhere(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """Content made harmless, in a folder of the antivirus, the original deleted."""
+    for number, file in enumerate(folders.files[:60]):
+        data = bytes(byte ^ 0x5A for byte in file.data)
+        yield ONE, folders.create("Quarantine", f"{number:08x}.qua", data)
+        yield ONE, folders.delete(file)
+
+
+def unpacked(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number in range(5000):
+        yield ONE, folders.create(f"photos/{number // 500}", f"IMG_{number:04}.jpg", made("jpg", number % 8))
+
+
+def backups(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """Encrypted archives each night, the oldest one deleted."""
+    kept: list[File] = []
+    for number in range(60):
+        yield ONE, folders.create("sauvegardes", f"sauvegarde-{number:03}.7z", made("7z", number % 8))
+        kept.append(folders.files[-1])
+        if len(kept) > 7:
+            yield ONE, folders.delete(kept.pop(0))
+
+
+def one_archive_of_a_folder(folders: Folders) -> Iterator[tuple[str, Change]]:
+    files = [
+        folders.put("rh", f"dossier {n}.{k}", made(k, n % 8)) for n in range(120) for k in ("docx", "pdf")
+    ]
+    yield ONE, folders.create("rh", "rh.7z", made("7z"))
+    for file in files:
+        yield ONE, folders.delete(file)
+
+
+def each_file_of_a_folder_locked(maker: str) -> Script:
+    """Each into an archive of its own with a password, or encrypted for somebody; the originals deleted."""
+
+    def script(folders: Folders) -> Iterator[tuple[str, Change]]:
+        for number in range(40):
+            kind = folders.rng.choice(("docx", "pdf"))
+            file = folders.put("rh", f"dossier {number}.{kind}", made(kind, number % 8))
+            packed = (
+                made("7z", number % 8) if maker == "7z" else b"\x85\x02\x0c\x03" + folders.rng.randbytes(9000)
+            )
+            yield ONE, folders.create("rh", f"{file.name}.{maker}", packed)
+            yield ONE, folders.delete(file)
+
+    return script
+
+
+def vault(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """A vault of Cryptomator in the drive takes a hundred files in."""
+    for number, file in enumerate(folders.files[:100]):
+        data = folders.rng.randbytes(len(file.data) + 88 + 28)
+        yield ONE, folders.create(f"coffre/d/{number % 9:02}", folders.rng.randbytes(20).hex() + ".c9r", data)
+        yield ONE, folders.delete(file)
+
+
+def power_cut(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number, file in enumerate(folders.files[:50]):
+        data = bytes(len(file.data)) if number % 2 else file.data[: len(file.data) // 2]
+        yield ONE, folders.change(file, data)
+
+
+def faulty_program(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """A business program of one trade writes PDF files that nobody can open."""
+    for number, file in enumerate(_all(folders, "pdf")[:5]):
+        yield ONE, folders.change(file, drive_attacks.full(file.data, number))
+
+
+def saved_by_office(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """A lock file, a temporary file, the document, both gone: for each of 150 documents."""
+    for number, file in enumerate([*_all(folders, "docx"), *_all(folders, "xlsx")] * 3):
+        kind = file.name.rsplit(".", 1)[1]
+        yield ONE, folders.create(file.folder, "~$" + file.name[2:], b"\x05Maire" + bytes(156))
+        lock = folders.files[-1]
+        yield ONE, folders.create(file.folder, f"~WRD{number:04}.tmp", made(kind, number % 8))
+        temporary = folders.files[-1]
+        yield ONE, folders.change(file, made(kind, (number + 1) % 8))
+        yield ONE, folders.delete(temporary)
+        yield ONE, folders.delete(lock)
+
+
+def renamed_by_a_person(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number, file in enumerate(folders.files[:200]):
+        stem, _, kind = file.name.partition(".")
+        new = (
+            f"{stem} v2.{kind}",
+            f"{file.name}.bak",
+            f"{file.name}.old",
+            f"2026-11-{number % 30}_{file.name}",
+        )[number % 4]
+        yield ONE, folders.rename(file, new)
+    for file in folders.files[200:220]:
+        yield ONE, folders.rename(file, file.name + ".traité")
+
+
+def tables_as_pages(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """A business program writes .xls files that are HTML over real ones."""
+    for number in range(100):
+        file = folders.put(f"f{number % 9}", f"export {number}.xls", made("doc", number % 8))
+        yield ONE, folders.change(file, made("html", number % 8))
+
+
+def logs_packed(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number in range(100):
+        file = folders.put("journaux", f"app-{number}.log", made("csv", number % 8))
+        yield ONE, folders.create("journaux", f"app-{number}.log.gz", zlib.compress(file.data, wbits=31))
+        yield ONE, folders.delete(file)
+
+
+def uploads_in_two_steps(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """Empty first, as explorers do it."""
+    for number in range(200):
+        kind = folders.rng.choice(OFFICE)
+        yield ONE, folders.create(f"f{number // 20}", f"piece {number}.{kind}", b"")
+        yield ONE, folders.change(folders.files[-1], made(kind, number % 8))
+
+
+def cleaned_up(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for file in folders.files:
+        yield ONE, folders.delete(file)
+
+
+def plans_worked_on(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number in range(120):
+        kind = folders.rng.choice(("gpkg", "shp", "dbf", "dxf", "dwg"))
+        file = folders.put(f"sig/{number % 7}", f"plan {number}.{kind}", made(kind, number % 8))
+        yield ONE, folders.change(file, made(kind, (number + 1) % 8))
+
+
+def photos_into_old_documents(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number in range(12):
+        file = folders.put(f"f{number % 4}", f"bulletin {number}.doc", made("doc", number % 8))
+        body = drive_files.prose(folders.rng, 3000).encode("utf-16-le")
+        data = drive_files.compound([("WordDocument", body), ("Data", folders.rng.randbytes(200000))])
+        yield ONE, folders.change(file, data)
+
+
+HONEST: dict[str, Script] = {
+    "80 Office files of one folder get a password": passwords_on_one_folder,
+    "40 documents (Word, OpenDocument) of many folders get a password": passwords_on_several_folders,
+    "200 .doc saved as .docx, the old ones deleted": converted("doc", "docx"),
+    "200 .docx printed to .pdf, the old ones deleted": converted("docx", "pdf"),
+    "200 photos converted to WebP, the old ones deleted": converted("jpg", "webp"),
+    "200 photos converted to JPEG XL (not checked), the old ones deleted": to_jpeg_xl,
+    "200 photos compressed anew under their names": rewritten("jpg", "jpg"),
+    "200 photos written as PNG under the name .jpg": rewritten("jpg", "png"),
+    "200 PDF converted to PDF/A under their names": rewritten("pdf", "1.5.pdf"),
+    "300 photos turned by one byte": turned_in_place,
+    "git: 200 objects, 150 files changed or deleted": checkout,
+    "an antivirus renames 60 files": quarantine,
+    "an antivirus moves 60 scrambled files to its folder": quarantine_elsewhere,
+    "5,000 photos unpacked": unpacked,
+    "60 encrypted archives of a backup program, old ones deleted": backups,
+    "a folder of 240 files into one .7z, then deleted": one_archive_of_a_folder,
+    "40 files of one folder, each into a .7z, then deleted": each_file_of_a_folder_locked("7z"),
+    "40 files of one folder, each encrypted by OpenPGP, then deleted": each_file_of_a_folder_locked("gpg"),
+    "100 files moved into a vault of Cryptomator": vault,
+    "a power cut leaves 50 files blank or cut off": power_cut,
+    "a faulty program spoils 5 PDF within a second": faulty_program,
+    "documents saved by Office, with lock and temporary files": saved_by_office,
+    "220 files renamed (.bak, .old, a date, .traité)": renamed_by_a_person,
+    "100 .xls overwritten by HTML of the same name": tables_as_pages,
+    "100 logs packed, the old ones deleted": logs_packed,
+    "200 files created empty, then written": uploads_in_two_steps,
+    "240 files deleted": cleaned_up,
+    "120 plans and tables saved": plans_worked_on,
+    "photos put into 12 old .doc": photos_into_old_documents,
+}
