@@ -435,6 +435,20 @@ class Config:
         35, "How long one backup a day is kept; of the last two days, all are.", low=7, high=366
     )
 
+    drive_trash_days: int = _days(
+        30,
+        "How long a deleted file can be brought back; then it is destroyed, with its versions.",
+        low=1,
+        high=366,
+    )
+    drive_version_days: int = _days(
+        366,
+        "How long an earlier content of a file is kept, and what a folder looked like can be seen: of the last day"
+        " each content, of a week one an hour, of three months one a day, then one a week.",
+        low=1,
+        high=3660,
+    )
+
     import_networks: str = _setting(
         "",
         "Networks of private addresses in which an old mailbox may be, separated by spaces; there, on any port. By"

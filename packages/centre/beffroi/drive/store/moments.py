@@ -61,7 +61,8 @@ class Moment:
         if forgotten is not None and at_s < int(forgotten[0]):
             raise MomentForgotten
         self._database = database
-        first = database.one("SELECT MIN(number) FROM change WHERE at_s > ?", (at_s,))
+        # "+ 0": by the index of times, so that the look-up too costs what changed since
+        first = database.one("SELECT MIN(number + 0) FROM change WHERE at_s > ?", (at_s,))
         since = first[0] if first and first[0] is not None else 1 << 62
         self._changed: dict[int, Past | None] = {}
         self._inside: defaultdict[int, list[int]] = defaultdict(list)
