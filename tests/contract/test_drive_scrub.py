@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,11 @@ from beffroi.drive.store import refs, schema, scrub, tree, uploads
 from beffroi.drive.store.collect import Stored
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Content
-from beffroi.drive.store.sqlite import SqliteDatabase
 
 from tests.drive_trees import ME, NOW_S, folder, require_whole
 from tests.drive_trees import content as inline
 
+pytest_plugins = ["tests.fixtures_drive_store"]
 SEAL = b"sealed "
 
 
@@ -58,14 +57,6 @@ def objects(tmp_path: Path) -> Folder:
 @pytest.fixture
 def copies(tmp_path: Path) -> Folder:
     return Folder(tmp_path / "copies")
-
-
-@pytest.fixture
-def drive(tmp_path: Path) -> Iterator[Database]:
-    with ThreadPoolExecutor(2) as pool:
-        made = SqliteDatabase(tmp_path / "m.db", pool)
-        yield made
-        made.close()
 
 
 @pytest.fixture
