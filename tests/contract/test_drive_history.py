@@ -1,14 +1,15 @@
-"""Trash, versions and uploads in parts keep their promises on every database."""
+"""Trash, versions, uploads in parts, points in time and collection keep their promises on every database."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import pytest
-from beffroi.drive.store import look, names, refs, schema, trash, tree, uploads, versions
+from beffroi.drive.store import collect, look, moments, names, refs, schema, trash, tree, uploads, versions
 from beffroi.drive.store.database import Database, Writing
 from beffroi.drive.store.manifest import Manifest
-from beffroi.drive.store.model import AbsentNode, Changed, Node, QuotaFull
+from beffroi.drive.store.model import AbsentNode, Changed, Content, Node, QuotaFull
 
 from tests.drive_trees import ME, NOW_S, OTHER, at, content, folder, listing, loose, put, require_whole, seen
 
@@ -284,3 +285,92 @@ def test_the_root_shows_what_lies_in_it_after_all_this(drive: Database, home: No
     between = seen(drive, home.id).etag
     restored(drive, home, x.id)
     assert before < between < seen(drive, home.id).etag
+
+
+def test_a_folder_is_seen_and_brought_back_as_it_was(drive: Database, home: Node) -> None:
+    a = folder(drive, home.id, "a")
+    for name in ("kept", "rewritten", "deleted", "renamed", "taken", "destroyed"):
+        put(drive, a.id, name, name.encode())
+    elsewhere = drive.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S))
+    was = listing(drive, home.id)
+    with drive.reading() as reading:
+        ids = {one.name: one.id for one in look.children(reading, a.id)}
+    attack = at(NOW_S + 60, OTHER)
+    put(drive, a.id, "rewritten", b"\xff" * 99, attack)
+    put(drive, a.id, "ransom.txt", b"pay", attack)
+    drive.write(lambda w: tree.delete(w, attack, ids["deleted"]))
+    drive.write(lambda w: tree.move(w, attack, ids["renamed"], a.id, "renamed.locked"))
+    drive.write(lambda w: tree.move(w, attack, ids["taken"], elsewhere.id, "taken"))
+    drive.write(lambda w: tree.delete(w, attack, ids["destroyed"]))
+    drive.write(lambda w: trash.forget(w, attack, home.id, ids["destroyed"]))
+    trash.destroy_all(drive, attack)
+    with drive.reading() as reading:
+        moment = moments.Moment(reading, NOW_S + 59)
+        seen_then = {one.name: (one.size_bytes, one.is_kept) for one in moment.children(a.id)}
+        plan = moments.plan(reading, home.id, NOW_S + 59)
+    assert seen_then == {name: (len(name), name != "destroyed") for name in ids}
+    counts = (plan.removed, plan.returned, plan.copied, plan.moved, plan.rewritten, plan.lost)
+    assert counts == (1, 1, 1, 1, 1, 1)
+    moments.carry_out(drive, at(NOW_S + 120), plan)
+    lost = len("destroyed")
+    assert listing(drive, home.id) == {
+        path: size - lost if path == "a" else size for path, size in was.items() if path != "a/destroyed"
+    }
+    assert listing(drive, elsewhere.id) == {"taken": 5}, "it stays with whoever has it now"
+    with drive.reading() as reading:
+        require_whole(reading)
+        assert [one.name for one in trash.page(reading, home.id)] == ["ransom.txt"]
+        again = moments.plan(reading, home.id, NOW_S + 119)
+    assert again.returned == 1, "the way back can be taken back"
+
+
+def test_a_time_of_which_nothing_is_known_any_more_is_refused(drive: Database, home: Node) -> None:
+    for n in range(5):
+        put(drive, home.id, f"f{n}", b"x", at(NOW_S + n))
+    assert drive.write(lambda w: moments.forget(w, before_s=NOW_S + 3, most=2))
+    assert not drive.write(lambda w: moments.forget(w, before_s=NOW_S + 3, most=2))
+    with drive.reading() as reading:
+        with pytest.raises(moments.MomentForgotten):
+            moments.Moment(reading, NOW_S + 2)
+        assert len(moments.Moment(reading, NOW_S + 3).children(home.id)) == 4
+        with pytest.raises(AbsentNode):
+            moments.plan(reading, 10**9, NOW_S + 3)
+
+
+def test_collection_takes_what_is_loose_for_a_day_and_what_nobody_knows(drive: Database, home: Node) -> None:
+    class Objects:
+        def __init__(self) -> None:
+            self.ages_s = {b"known" * 7: 2.0 * DAY_S, b"loose" * 7: 2.0 * DAY_S, b"young" * 7: 10.0}
+            self.ages_s[b"never" * 7] = 2.0 * DAY_S
+
+        def list(self) -> Iterator[collect.Stored]:
+            yield from [collect.Stored(one[:32], 1, age_s) for one, age_s in self.ages_s.items()]
+
+        def delete(self, chunk_id: bytes) -> None:
+            del self.ages_s[next(one for one in self.ages_s if one[:32] == chunk_id)]
+
+    def stored(name: bytes) -> Content:
+        chunk_id = (name * 7)[:32]
+        return Content(1, "", "", refs.pack([(chunk_id, 1)]), stored={chunk_id: 1})
+
+    objects = Objects()
+    drive.write(lambda w: tree.put(w, ME, home.id, "known", stored(b"known")))
+    x = drive.write(lambda w: tree.put(w, ME, home.id, "x", stored(b"loose")))[0]
+    small = put(drive, home.id, "small", b"small")
+    for one in (x, small):
+        delete(drive, one.id)
+    drive.write(lambda w: trash.empty(w, ME, home.id))
+    trash.destroy_all(drive, ME)
+    kept = objects.ages_s.pop(b"loose" * 7)
+    assert collect.run(drive, objects, now_s=NOW_S + 60) == collect.Collected(0, 1)
+    objects.ages_s[b"loose" * 7] = kept
+    later = NOW_S + DAY_S + 60
+    assert collect.run(drive, objects, now_s=later) == collect.Collected(1, 1)
+    assert sorted(one[:5] for one in objects.ages_s) == [b"known", b"young"]
+    with pytest.raises(refs.ChunkVanished):
+        drive.write(lambda w: tree.put(w, ME, home.id, "late", stored(b"loose")))
+    collect.run(drive, objects, now_s=later + 8 * DAY_S)
+    with drive.reading() as reading:
+        assert reading.all("SELECT id FROM doomed") == []
+    with pytest.raises(refs.ChunkVanished):
+        drive.write(lambda w: tree.put(w, ME, home.id, "late", stored(b"loose")))

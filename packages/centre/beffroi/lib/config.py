@@ -445,6 +445,19 @@ class Config:
         " the service has regions; access key and secret key are the two words of STATE/secrets/drive-objects.key."
         " Empty: STATE/drive/objects.",
     )
+    drive_trash_days: int = _days(
+        30,
+        "How long a deleted file can be brought back; then it is destroyed, with its versions.",
+        low=1,
+        high=366,
+    )
+    drive_version_days: int = _days(
+        366,
+        "How long an earlier content of a file is kept, and what a folder looked like can be seen: of the last day"
+        " each content, of a week one an hour, of three months one a day, then one a week.",
+        low=1,
+        high=3660,
+    )
 
     import_networks: str = _setting(
         "",

@@ -271,10 +271,10 @@ class Database(ABC):
             return None, error
 
 
-def prepare(session: Session, *, bytes_type: LiteralString) -> None:
+def prepare(session: Session, *, bytes_type: LiteralString, key_type: LiteralString) -> None:
     """Make the tables, or bring them forward. Errors: FormatUnknown."""
     for statement in schema.TABLES:
-        session.run(statement.replace("{bytes}", bytes_type))
+        session.run(statement.replace("{bytes}", bytes_type).replace("{key}", key_type))
     found = session.one("SELECT value FROM meta WHERE name = 'format'")
     if found is None:
         session.many(

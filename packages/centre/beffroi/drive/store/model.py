@@ -130,8 +130,8 @@ class InlineChunk:
 class Content:
     """What a body became: its chunks lie in the objects already, or come along in ``inline``.
 
-    ``manifest``: its chunks in order (``Manifest.pack``). ``stored``: of each chunk that was written to the objects for it,
-    the length there. ``since``: the number (``refs.now``) before its first chunk was looked for or written: what was
+    ``manifest``: its chunks in order (``Manifest.pack``). ``stored``: of each chunk that was written to the objects for
+    it, the length there. ``since``: the number (``refs.now``) before its first chunk was looked for or written: what was
     collected after that is not taken for granted.
     """
 

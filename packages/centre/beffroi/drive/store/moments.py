@@ -61,7 +61,8 @@ class Moment:
         if forgotten is not None and at_s < int(forgotten[0]):
             raise MomentForgotten
         self._database = database
-        first = database.one("SELECT MIN(number) FROM change WHERE at_s > ?", (at_s,))
+        # "+ 0": by the index of times, so that the look-up too costs what changed since
+        first = database.one("SELECT MIN(number + 0) FROM change WHERE at_s > ?", (at_s,))
         since = first[0] if first and first[0] is not None else 1 << 62
         self._changed: dict[int, Past | None] = {}
         self._inside: defaultdict[int, list[int]] = defaultdict(list)
@@ -160,6 +161,7 @@ def plan(database: Reading, folder: int, at_s: int) -> Plan:
     wanted = {one.node for one in then if one.is_kept}
     now = {one.id: one for one in below(database, folder)}
     steps = [Step("remove", one) for one in now if one not in wanted and _is_topmost(now, one, wanted)]
+    removals: list[Step] = []
     counts: defaultdict[str, int] = defaultdict(int)
     counts["removed"] = sum(one not in wanted for one in now)
     for past in then:
@@ -170,6 +172,9 @@ def plan(database: Reading, folder: int, at_s: int) -> Plan:
         if here is None:
             in_trash = bin_ is not None and _is_inside(database, past.node, bin_.id)
             counts["returned" if in_trash else "copied"] += 1
+            if in_trash and past.is_folder:  # what came into it later comes back with it, and goes again
+                late = (one.id for one in below(database, past.node) if one.id not in wanted)
+                removals += [Step("remove", one) for one in late]
         elif (here.parent, here.name) != (past.parent, past.name):
             counts["moved"] += 1
         if not past.is_folder and not past.is_present:
@@ -180,7 +185,7 @@ def plan(database: Reading, folder: int, at_s: int) -> Plan:
     return Plan(
         folder,
         at_s,
-        tuple(steps),
+        (*steps, *removals),
         counts["removed"],
         counts["returned"],
         counts["copied"],

@@ -150,7 +150,7 @@ class PostgresDatabase(Database):
         self._writer.begin()
         try:
             self._writer.make_schema()
-            prepare(self._writer, bytes_type="BYTEA")
+            prepare(self._writer, bytes_type="BYTEA", key_type="BIGINT")
             self._writer.commit()
         except BaseException:
             self._writer.rollback()

@@ -16,7 +16,7 @@ was deleted for good and is being destroyed, a bounded number of nodes a change.
 TABLES: tuple[LiteralString, ...] = (
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     """CREATE TABLE IF NOT EXISTS node (
-        id BIGINT PRIMARY KEY, parent BIGINT NOT NULL, name TEXT NOT NULL, is_folder INTEGER NOT NULL,
+        id {key} PRIMARY KEY, parent BIGINT NOT NULL, name TEXT NOT NULL, is_folder INTEGER NOT NULL,
         size_bytes BIGINT NOT NULL, mtime_s BIGINT NOT NULL, etag BIGINT NOT NULL, created_s BIGINT NOT NULL,
         sha1 TEXT NOT NULL, sha256 TEXT NOT NULL, manifest {bytes} NOT NULL, properties TEXT NOT NULL,
         folded TEXT NOT NULL, UNIQUE (parent, folded))""",
@@ -33,7 +33,7 @@ TABLES: tuple[LiteralString, ...] = (
         PRIMARY KEY (node, etag))""",
     "CREATE INDEX IF NOT EXISTS version_sha256 ON version (sha256)",
     """CREATE TABLE IF NOT EXISTS trash (
-        node BIGINT PRIMARY KEY, parent BIGINT NOT NULL, name TEXT NOT NULL, root BIGINT NOT NULL,
+        node {key} PRIMARY KEY, parent BIGINT NOT NULL, name TEXT NOT NULL, root BIGINT NOT NULL,
         path TEXT NOT NULL, deleted_s BIGINT NOT NULL, person_id TEXT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS trash_root ON trash (root, deleted_s)",
     """CREATE TABLE IF NOT EXISTS upload (
@@ -46,7 +46,7 @@ TABLES: tuple[LiteralString, ...] = (
         owner TEXT NOT NULL, person_id TEXT NOT NULL, expires_s BIGINT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS dav_lock_node ON dav_lock (node)",
     """CREATE TABLE IF NOT EXISTS change (
-        number BIGINT PRIMARY KEY, at_s BIGINT NOT NULL, kind TEXT NOT NULL, node BIGINT NOT NULL,
+        number {key} PRIMARY KEY, at_s BIGINT NOT NULL, kind TEXT NOT NULL, node BIGINT NOT NULL,
         parent BIGINT NOT NULL, name TEXT NOT NULL, is_folder INTEGER NOT NULL, size_bytes BIGINT NOT NULL,
         mtime_s BIGINT NOT NULL, etag_before BIGINT NOT NULL, person_id TEXT NOT NULL, device_id TEXT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS change_at ON change (at_s)",
@@ -64,7 +64,7 @@ TABLES: tuple[LiteralString, ...] = (
         offered_s BIGINT NOT NULL, answered_s BIGINT NOT NULL, answered_by TEXT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS frozen (
         sha256 TEXT PRIMARY KEY, decision_id TEXT NOT NULL, since_s BIGINT NOT NULL)""",
-    "CREATE TABLE IF NOT EXISTS quota (root BIGINT PRIMARY KEY, limit_bytes BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS quota (root {key} PRIMARY KEY, limit_bytes BIGINT NOT NULL)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it

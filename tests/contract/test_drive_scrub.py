@@ -1,0 +1,213 @@
+"""Scrubbing finds each thing that is not as it should be, names the files, and mends what a copy can mend."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from beffroi.drive.store import refs, schema, scrub, tree, uploads
+from beffroi.drive.store.collect import Stored
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.model import Content
+
+from tests.drive_trees import ME, NOW_S, folder, require_whole
+from tests.drive_trees import content as inline
+
+pytest_plugins = ["tests.fixtures_drive_store"]
+SEAL = b"sealed "
+
+
+class Folder:
+    """Objects in a directory. Seals by a word in front, names by BLAKE2s."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        place.mkdir()
+
+    def path(self, chunk_id: bytes) -> Path:
+        return self.place / chunk_id.hex()
+
+    def list(self) -> Iterator[Stored]:
+        for one in sorted(self.place.iterdir()):
+            yield Stored(bytes.fromhex(one.name), one.stat().st_size, 0.0)
+
+    def judge(self, chunk_id: bytes, length: int, sealed: bytes | None) -> scrub.State:
+        if sealed is None:
+            if not self.path(chunk_id).exists():
+                return "missing"
+            sealed = self.path(chunk_id).read_bytes()
+        data = sealed.removeprefix(SEAL)
+        sound = len(data) == length and hashlib.blake2s(data).digest() == chunk_id
+        return "sound" if sound else "damaged"
+
+    def replace(self, chunk_id: bytes, sealed: bytes) -> None:
+        self.path(chunk_id).write_bytes(sealed)
+
+    def fetch(self, chunk_id: bytes) -> bytes | None:
+        return self.path(chunk_id).read_bytes() if self.path(chunk_id).exists() else None
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "objects")
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "copies")
+
+
+@pytest.fixture
+def home(drive: Database) -> int:
+    return drive.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S)).id
+
+
+def large(objects: Folder, data: bytes) -> Content:
+    """One chunk that lies in the objects."""
+    chunk_id = hashlib.blake2s(data).digest()
+    objects.path(chunk_id).write_bytes(SEAL + data)
+    return Content(len(data), "", "", refs.pack([(chunk_id, len(data))]), stored={chunk_id: len(SEAL + data)})
+
+
+def chunk(data: bytes) -> bytes:
+    return hashlib.blake2s(data).digest()
+
+
+def walked(scrubber: scrub.Scrub) -> tuple[list[scrub.Damage], list[scrub.Damage]]:
+    light: list[scrub.Damage] = []
+    cursor: scrub.Cursor | None = None
+    while True:
+        step = scrubber.light(cursor)
+        light += step.damages
+        cursor = step.cursor
+        if cursor is None:
+            break
+    deep: list[scrub.Damage] = []
+    at: bytes | None = b""
+    while at is not None:
+        opened = scrubber.deep(at, most=2)
+        deep += opened.damages
+        at = opened.cursor
+    return light, deep
+
+
+@pytest.fixture
+def scrubber(drive: Database, objects: Folder, copies: Folder) -> scrub.Scrub:
+    return scrub.Scrub("col_test", drive, objects, copies)
+
+
+@pytest.fixture
+def filled(drive: Database, home: int, objects: Folder) -> dict[str, int]:
+    """a/x twice over (a version), a/copy of its first content, inline, a part of an upload."""
+    a = folder(drive, home, "a")
+    x = drive.write(lambda w: tree.put(w, ME, a.id, "x", large(objects, b"first")))[0]
+    copy = drive.write(lambda w: tree.copy(w, ME, x.id, a.id, "copy"))[0]
+    drive.write(lambda w: tree.put(w, ME, a.id, "x", large(objects, b"second")))
+    small = drive.write(lambda w: tree.put(w, ME, home, "small", inline(b"small")))[0]
+    drive.write(lambda w: uploads.begin(w, ME, "u"))
+    drive.write(lambda w: uploads.put_part(w, ME, "u", 1, large(objects, b"part")))
+    return {"x": x.id, "first": x.etag, "copy": copy.id, "small": small.id}
+
+
+def test_a_sound_store_has_nothing_to_tell(filled: dict[str, int], scrubber: scrub.Scrub) -> None:
+    assert walked(scrubber) == ([], [])
+    step = scrubber.deep(most=3)
+    assert (step.chunks, step.cursor is not None) == (3, True)
+
+
+def test_slices_together_see_each_chunk_once(
+    filled: dict[str, int], scrubber: scrub.Scrub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scrub, "CHUNKS_A_SLICE", 1)
+    seen, cursor, steps = 0, None, 0
+    while True:
+        step = scrubber.light(cursor)
+        seen, steps, cursor = seen + step.chunks, steps + 1, step.cursor
+        assert step.damages == ()
+        if cursor is None:
+            break
+    assert (seen, steps) == (4, 5)
+
+
+def test_what_is_damaged_is_named_by_its_files_and_its_version(
+    filled: dict[str, int], scrubber: scrub.Scrub, objects: Folder
+) -> None:
+    objects.path(chunk(b"first")).write_bytes(SEAL + b"fIrst")
+    objects.path(chunk(b"part")).unlink()
+    light, deep = walked(scrubber)
+    missing = scrub.Damage("col_test", chunk(b"part"), "missing", (scrub.Held(0, "", 0),), False)
+    held = (scrub.Held(filled["copy"], "a/copy", 0), scrub.Held(filled["x"], "a/x", filled["first"]))
+    damaged = scrub.Damage("col_test", chunk(b"first"), "damaged", held, False)
+    assert light == [missing], "a change of a bit leaves the length"
+    assert sorted(deep, key=lambda one: one.why) == [damaged, missing]
+
+
+def test_a_cut_object_is_found_by_its_length(
+    filled: dict[str, int], scrubber: scrub.Scrub, objects: Folder
+) -> None:
+    objects.path(chunk(b"second")).write_bytes(SEAL)
+    light, _ = walked(scrubber)
+    assert [(one.why, [held.path for held in one.held]) for one in light] == [("damaged", ["a/x"])]
+
+
+def test_another_length_of_a_sound_object_is_no_damage(
+    drive: Database, home: int, scrubber: scrub.Scrub, objects: Folder
+) -> None:
+    content = large(objects, b"data")
+    other = Content(4, "", "", content.manifest, stored={chunk(b"data"): 999})
+    drive.write(lambda w: tree.put(w, ME, home, "x", other))
+    assert walked(scrubber) == ([], [])
+
+
+def test_a_good_copy_takes_the_damaged_ones_place_and_a_bad_one_does_not(
+    filled: dict[str, int], scrubber: scrub.Scrub, objects: Folder, copies: Folder, drive: Database
+) -> None:
+    objects.path(chunk(b"first")).write_bytes(b"")
+    objects.path(chunk(b"second")).unlink()
+    drive.write(lambda w: w.run("UPDATE chunk SET sealed = ? WHERE id = ?", (b"rot", chunk(b"small"))))
+    for data in (b"first", b"small"):
+        copies.path(chunk(data)).write_bytes(SEAL + data)
+    copies.path(chunk(b"second")).write_bytes(SEAL + b"a lie")
+    light, deep = walked(scrubber)
+    assert {(one.chunk_id, one.why, one.is_repaired) for one in light} == {
+        (chunk(b"first"), "damaged", True),
+        (chunk(b"second"), "missing", False),
+    }
+    assert {(one.chunk_id, one.why, one.is_repaired) for one in deep} == {
+        (chunk(b"small"), "damaged", True),
+        (chunk(b"second"), "missing", False),
+    }
+    light, deep = walked(scrubber)
+    assert {(one.chunk_id, one.why, one.is_repaired) for one in light + deep} == {
+        (chunk(b"second"), "missing", False)
+    }
+
+
+def test_references_that_lack_are_added_before_anything_is_collected(
+    filled: dict[str, int], scrubber: scrub.Scrub, drive: Database
+) -> None:
+    drive.write(lambda w: w.run("UPDATE chunk SET refs = 0, loose_s = 1 WHERE id = ?", (chunk(b"first"),)))
+    drive.write(lambda w: w.run("UPDATE chunk SET refs = 5 WHERE id = ?", (chunk(b"second"),)))
+    light, _ = walked(scrubber)
+    assert sorted((one.counted, one.expected, one.is_repaired) for one in light) == [
+        (0, 2, True),
+        (5, 1, False),
+    ]
+    light, _ = walked(scrubber)
+    assert [(one.counted, one.expected) for one in light] == [(5, 1)]
+    drive.write(lambda w: w.run("UPDATE chunk SET refs = 1 WHERE id = ?", (chunk(b"second"),)))
+    with drive.reading() as reading:
+        require_whole(reading)
+
+
+def test_a_row_that_is_gone_is_told_with_the_files_that_need_it(
+    filled: dict[str, int], scrubber: scrub.Scrub, drive: Database
+) -> None:
+    drive.write(lambda w: w.run("DELETE FROM chunk WHERE id = ?", (chunk(b"second"),)))
+    light, _ = walked(scrubber)
+    assert [(one.why, one.counted, one.expected, one.is_repaired) for one in light] == [
+        ("references", 0, 1, False)
+    ]
+    assert [one.path for one in light[0].held] == ["a/x"]

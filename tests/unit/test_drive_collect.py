@@ -1,0 +1,253 @@
+"""Collection never takes a chunk that a kept manifest names, wherever writers and it are stopped in between."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import hypothesis
+import pytest
+from beffroi.drive.store import collect, look, refs, schema, trash, tree
+from beffroi.drive.store.model import Act, Content
+from beffroi.drive.store.sqlite import SqliteDatabase
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.drive_trees import NOW_S, require_whole
+
+LETTERS = st.sampled_from([b"a", b"a", b"a", b"ab"])  # few: writers and collection must meet
+DAY_S = 86400
+
+
+class Memory:
+    """Objects of one collectivité; a step of collection may be stopped before each deletion."""
+
+    def __init__(self) -> None:
+        self.now_s = NOW_S
+        self.kept: dict[bytes, int] = {}
+        self.left: int | None = None
+
+    def put(self, chunk_id: bytes) -> None:
+        self.kept[chunk_id] = self.now_s
+
+    def list(self) -> Iterator[collect.Stored]:
+        for chunk_id, at_s in sorted(self.kept.items()):
+            yield collect.Stored(chunk_id, 1, self.now_s - at_s)
+
+    def delete(self, chunk_id: bytes) -> None:
+        if self.left is not None:
+            if not self.left:
+                raise Stopped
+            self.left -= 1
+        self.kept.pop(chunk_id, None)
+
+
+class Stopped(Exception):
+    """The process was killed here."""
+
+
+def name(letter: int) -> bytes:
+    return hashlib.blake2s(bytes([letter])).digest()
+
+
+class Writer:
+    """A body on its way: it looks, puts what it does not find, and commits; anything may happen in between."""
+
+    def __init__(self, file: str, letters: bytes) -> None:
+        self.file, self.letters = file, letters
+        self.since: int | None = None
+        self.known: set[bytes] = set()
+        self.stored: dict[bytes, int] = {}
+
+    def steps_left(self) -> list[int]:
+        return [one for one in self.letters if name(one) not in self.known and name(one) not in self.stored]
+
+    def content(self) -> Content:
+        assert self.since is not None
+        manifest = refs.pack((name(one), 1) for one in self.letters)
+        digest = hashlib.sha1(self.letters).hexdigest()
+        return Content(len(self.letters), digest, "", manifest, stored=self.stored, since=self.since)
+
+
+class CollectMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = tempfile.TemporaryDirectory(prefix="bfcollect-")
+        self.pool = ThreadPoolExecutor(2)
+        self.drive = SqliteDatabase(Path(self.place.name) / "metadata.db", self.pool)
+        self.objects = Memory()
+        self.writers: list[Writer] = []
+        self.committed: dict[str, bytes] = {}
+        self.collector: Iterator[None] | None = None
+
+    def teardown(self) -> None:
+        self.drive.close()
+        self.pool.shutdown()
+        self.place.cleanup()
+
+    @initialize()
+    def root(self) -> None:
+        self.home = self.drive.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S)).id
+
+    @property
+    def act(self) -> Act:
+        return Act("per_me", "", self.objects.now_s)
+
+    # -- writers ------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: len(self.writers) < 3)
+    @rule(file=st.sampled_from(["x", "y"]), letters=LETTERS)
+    def begins(self, file: str, letters: bytes) -> None:
+        writer = Writer(file, letters)
+        with self.drive.reading() as reading:
+            writer.since = refs.now(reading)
+            writer.known = refs.known(reading, [name(one) for one in letters])
+        self.writers.append(writer)
+
+    @precondition(lambda self: any(one.steps_left() for one in self.writers))
+    @rule(which=st.integers(0, 99))
+    def puts_one(self, which: int) -> None:
+        busy = [one for one in self.writers if one.steps_left()]
+        writer = busy[which % len(busy)]
+        chunk_id = name(writer.steps_left()[0])
+        self.objects.put(chunk_id)
+        writer.stored[chunk_id] = 1
+
+    @precondition(lambda self: any(not one.steps_left() for one in self.writers))
+    @rule(which=st.integers(0, 99))
+    def commits(self, which: int) -> None:
+        ready = [one for one in self.writers if not one.steps_left()]
+        writer = ready[which % len(ready)]
+        self.writers.remove(writer)
+        try:
+            self.drive.write(lambda w: tree.put(w, self.act, self.home, writer.file, writer.content()))
+        except refs.ChunkVanished:
+            return
+        self.committed[writer.file] = writer.letters
+
+    @precondition(lambda self: self.committed)
+    @rule(which=st.integers(0, 99))
+    def deletes_for_good(self, which: int) -> None:
+        file = sorted(self.committed)[which % len(self.committed)]
+        del self.committed[file]
+
+        def change(w):  # type: ignore[no-untyped-def]
+            found = look.child(w, self.home, file)
+            assert found is not None
+            tree.delete(w, self.act, found.id)
+            trash.forget(w, self.act, self.home, found.id)
+            trash.destroy(w, self.act)
+
+        self.drive.write(change)
+
+    # -- time and collection ------------------------------------------------------------------------------------
+
+    @rule(days=st.sampled_from([0.02, 1.1, 1.1, 8.0]))
+    def time_passes(self, days: float) -> None:
+        self.objects.now_s += int(days * DAY_S)
+
+    @precondition(lambda self: self.collector is None)  # one at a time
+    @rule(stopped_before=st.one_of(st.none(), st.integers(0, 3)))
+    def collects(self, stopped_before: int | None) -> None:
+        self.objects.left = stopped_before
+        try:
+            collect.run(self.drive, self.objects, now_s=self.objects.now_s)
+        except Stopped:
+            pass
+        self.objects.left = None
+
+    @precondition(lambda self: self.collector is None)
+    @rule()
+    def collection_begins(self) -> None:
+        """The same by single steps, so that writers go on between any two of them."""
+        self.collector = self._steps()
+
+    @precondition(lambda self: self.collector is not None)
+    @rule(killed=st.sampled_from([False] * 7 + [True]))
+    def collection_takes_a_step(self, killed: bool) -> None:
+        assert self.collector is not None
+        if killed or next(self.collector, self) is self:
+            self.collector = None
+
+    def _steps(self) -> Iterator[None]:
+        now_s = self.objects.now_s
+        listed = [one.chunk_id for one in self.objects.list() if one.age_s > collect.GRACE_S]
+        yield
+        dooms: tuple[Callable[[], list[bytes]], ...] = (
+            lambda: self.drive.write(lambda w: collect.doom_loose(w, now_s=now_s))[0],
+            lambda: self.drive.write(lambda w: collect.doom_unknown(w, listed, now_s=now_s)),
+        )
+        for doom in dooms:
+            doomed = doom()
+            yield
+            for chunk_id in doomed:
+                self.objects.delete(chunk_id)
+                yield
+            collect.delete(self.drive, Nothing(), doomed)
+            yield
+
+    @precondition(lambda self: self.collector is None)
+    @rule()
+    def all_is_collected(self) -> None:
+        """Nobody is at work, two days pass: nothing is left that nobody needs."""
+        self.writers.clear()
+        self.objects.now_s += 2 * DAY_S
+        collect.run(self.drive, self.objects, now_s=self.objects.now_s)
+        with self.drive.reading() as reading:
+            needed = {row[0] for row in reading.all("SELECT id FROM chunk WHERE refs > 0")}
+        assert set(self.objects.kept) == needed
+
+    @invariant()
+    def every_chunk_that_is_named_is_there(self) -> None:
+        with self.drive.reading() as reading:
+            require_whole(reading)
+            named = {
+                chunk_id
+                for table in ("node", "version", "part")
+                for row in reading.all(f"SELECT manifest FROM {table}")
+                for chunk_id, _ in refs.unpack(row[0])
+            }
+        assert named <= self.objects.kept.keys()
+
+
+class Nothing:
+    """Deletes nothing: it was deleted step by step."""
+
+    def list(self) -> Iterator[collect.Stored]:
+        return iter(())
+
+    def delete(self, chunk_id: bytes) -> None: ...
+
+
+TestCollect = CollectMachine.TestCase
+TestCollect.settings = hypothesis.settings(max_examples=100, stateful_step_count=60)
+
+
+@pytest.mark.parametrize("began_before", [True, False])
+def test_an_object_that_was_written_again_counts_only_after_its_deletion(
+    tmp_path: Path, began_before: bool
+) -> None:
+    chunk = name(ord("a"))
+    with ThreadPoolExecutor(2) as pool:
+        drive, objects = SqliteDatabase(tmp_path / "m.db", pool), Memory()
+        home = drive.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S)).id
+        objects.put(chunk)
+        objects.now_s += 2 * DAY_S
+        with drive.reading() as reading:
+            since = refs.now(reading)
+        assert collect.run(drive, objects, now_s=objects.now_s).objects == 1
+        if not began_before:
+            with drive.reading() as reading:
+                since = refs.now(reading)
+        objects.put(chunk)
+        content = Content(1, "", "", refs.pack([(chunk, 1)]), stored={chunk: 1}, since=since)
+        act = Act("per_me", "", NOW_S)
+        if began_before:
+            with pytest.raises(refs.ChunkVanished):
+                drive.write(lambda w: tree.put(w, act, home, "x", content))
+        else:
+            assert drive.write(lambda w: tree.put(w, act, home, "x", content))[1]
+        drive.close()
