@@ -17,13 +17,22 @@ ME, OTHER = Act("per_me", "app_1", NOW_S), Act("per_other", "app_2", NOW_S)
 type Open = Callable[[], Database]
 
 
+def packed(*chunks: tuple[bytes, int]) -> bytes:
+    """The bytes of a manifest of these chunks: identifier, length."""
+    return Manifest(tuple(Chunk(*one) for one in chunks)).pack()
+
+
+def chunk_ids(manifest: bytes) -> list[bytes]:
+    return [one.id for one in Manifest.unpack(manifest).chunks]
+
+
 def content(data: bytes) -> Content:
     """One chunk that lies with the metadata."""
     if not data:
         return Content(0, hashlib.sha1().hexdigest(), hashlib.sha256().hexdigest(), b"")
     chunk_id = hashlib.blake2s(data).digest()
     inline = (InlineChunk(chunk_id, b"sealed " + data),)
-    manifest = Manifest((Chunk(chunk_id, len(data)),)).pack()
+    manifest = packed((chunk_id, len(data)))
     return Content(
         len(data), hashlib.sha1(data).hexdigest(), hashlib.sha256(data).hexdigest(), manifest, inline
     )
@@ -69,7 +78,7 @@ def require_whole(reading: Reading) -> None:
         )
         for row in rows
     ]
-    counted = Counter(chunk_id for manifest in manifests for chunk_id, _ in Manifest.unpack(manifest).chunks)
+    counted = Counter(chunk_id for manifest in manifests for chunk_id in chunk_ids(manifest))
     chunks = reading.all("SELECT id, refs, loose_s FROM chunk")
     assert {row[0]: row[1] for row in chunks if row[1]} == dict(counted)
     assert all((row[1] == 0) == (row[2] is not None) for row in chunks)

@@ -11,7 +11,20 @@ from beffroi.drive.store.database import Database, Writing
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import AbsentNode, Changed, Content, Node, QuotaFull
 
-from tests.drive_trees import ME, NOW_S, OTHER, at, content, folder, listing, loose, put, require_whole, seen
+from tests.drive_trees import (
+    ME,
+    NOW_S,
+    OTHER,
+    at,
+    content,
+    folder,
+    listing,
+    loose,
+    packed,
+    put,
+    require_whole,
+    seen,
+)
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 DAY_S = 86400
@@ -351,7 +364,7 @@ def test_collection_takes_what_is_loose_for_a_day_and_what_nobody_knows(drive: D
 
     def stored(name: bytes) -> Content:
         chunk_id = (name * 7)[:32]
-        return Content(1, "", "", refs.pack([(chunk_id, 1)]), stored={chunk_id: 1})
+        return Content(1, "", "", packed((chunk_id, 1)), stored={chunk_id: 1})
 
     objects = Objects()
     drive.write(lambda w: tree.put(w, ME, home.id, "known", stored(b"known")))

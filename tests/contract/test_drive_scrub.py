@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from beffroi.drive.store import refs, schema, scrub, tree, uploads
+from beffroi.drive.store import schema, scrub, tree, uploads
 from beffroi.drive.store.collect import Stored
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Content
 
-from tests.drive_trees import ME, NOW_S, folder, require_whole
+from tests.drive_trees import ME, NOW_S, folder, packed, require_whole
 from tests.drive_trees import content as inline
 
 pytest_plugins = ["tests.fixtures_drive_store"]
@@ -68,7 +68,7 @@ def large(objects: Folder, data: bytes) -> Content:
     """One chunk that lies in the objects."""
     chunk_id = hashlib.blake2s(data).digest()
     objects.path(chunk_id).write_bytes(SEAL + data)
-    return Content(len(data), "", "", refs.pack([(chunk_id, len(data))]), stored={chunk_id: len(SEAL + data)})
+    return Content(len(data), "", "", packed((chunk_id, len(data))), stored={chunk_id: len(SEAL + data)})
 
 
 def chunk(data: bytes) -> bytes:

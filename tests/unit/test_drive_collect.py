@@ -16,7 +16,7 @@ from beffroi.drive.store.sqlite import SqliteDatabase
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.drive_trees import NOW_S, require_whole
+from tests.drive_trees import NOW_S, chunk_ids, packed, require_whole
 
 LETTERS = st.sampled_from([b"a", b"a", b"a", b"ab"])  # few: writers and collection must meet
 DAY_S = 86400
@@ -67,7 +67,7 @@ class Writer:
 
     def content(self) -> Content:
         assert self.since is not None
-        manifest = refs.pack((name(one), 1) for one in self.letters)
+        manifest = packed(*((name(one), 1) for one in self.letters))
         digest = hashlib.sha1(self.letters).hexdigest()
         return Content(len(self.letters), digest, "", manifest, stored=self.stored, since=self.since)
 
@@ -208,7 +208,7 @@ class CollectMachine(RuleBasedStateMachine):
                 chunk_id
                 for table in ("node", "version", "part")
                 for row in reading.all(f"SELECT manifest FROM {table}")
-                for chunk_id, _ in refs.unpack(row[0])
+                for chunk_id in chunk_ids(row[0])
             }
         assert named <= self.objects.kept.keys()
 
@@ -243,7 +243,7 @@ def test_an_object_that_was_written_again_counts_only_after_its_deletion(
             with drive.reading() as reading:
                 since = refs.now(reading)
         objects.put(chunk)
-        content = Content(1, "", "", refs.pack([(chunk, 1)]), stored={chunk: 1}, since=since)
+        content = Content(1, "", "", packed((chunk, 1)), stored={chunk: 1}, since=since)
         act = Act("per_me", "", NOW_S)
         if began_before:
             with pytest.raises(refs.ChunkVanished):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.drive_tree_model import Binned, Item, Refusal, Tree
-from tests.drive_trees import NOW_S, content, require_whole
+from tests.drive_trees import NOW_S, chunk_ids, content, require_whole
 
 NAMES = st.sampled_from(["a", "b", "A", "é.txt"])
 DATA = st.binary(max_size=3)
@@ -263,7 +263,7 @@ class TreeMachine(RuleBasedStateMachine):
     def _data(reading: Reading, one: Node) -> bytes | None:
         if one.is_folder:
             return None
-        chunks = (refs.sealed(reading, chunk_id) for chunk_id, _ in refs.unpack(one.manifest))
+        chunks = (refs.sealed(reading, chunk_id) for chunk_id in chunk_ids(one.manifest))
         return b"".join((chunk or b"?").removeprefix(b"sealed ") for chunk in chunks)
 
     def _remember(self) -> None:

@@ -131,8 +131,8 @@ class Content:
     """What a body became: its chunks lie in the objects already, or come along in ``inline``.
 
     ``manifest``: its chunks in order (``Manifest.pack``). ``stored``: of each chunk that was written to the objects for
-    it, the length there. ``since``: the number (``refs.now``) before its first chunk was looked for or written: what was
-    collected after that is not taken for granted.
+    it, the length there. ``since``: the number (``refs.now``) before its first chunk was looked for or written: what
+    was collected after that is not taken for granted.
     """
 
     size_bytes: int
