@@ -1,4 +1,4 @@
-"""The process ``drive`` as the supervisor runs it, behind the real front door: app passwords, long bodies, slow heads."""
+"""The process ``drive`` behind the real front door: app passwords, long bodies, heads that do not come."""
 
 from __future__ import annotations
 
