@@ -226,6 +226,7 @@ EVERY_PYTHON = {
     "import",
     "stream",
     "mailgate",
+    "calendars",
 }
 DJANGO = {"web", "console", "worker", "remediation", "webmail", "managesieve", "sources", "import"}
 READERS = {
