@@ -39,7 +39,7 @@ def etag(value: str, *, negated: bool = False) -> Condition:
         (f'(<{T}> ["I am an ETag"]) (["another"])',
          (Clause(None, (token(T), etag('"I am an ETag"'))), Clause(None, (etag('"another"'),)))),
         (f"(Not <{T}> <{U}>)", (Clause(None, (token(T, negated=True), token(U))),)),
-        (f"(<{T}>) (Not <DAV:no-lock>)", 
+        (f"(<{T}>) (Not <DAV:no-lock>)",
          (Clause(None, (token(T),)), Clause(None, (token("DAV:no-lock", negated=True),)))),
         (f"</a> (<{T}>)", (Clause("/a", (token(T),)),)),
         (f'</a> (<{T}> [W/"1"]) ([ "2" ]) <http://h/b>(<{U}>)',
