@@ -66,7 +66,7 @@ def _touches(item: Any, since: datetime, until: datetime) -> bool:
     """Of what Radicale keeps beside an item: most need not be parsed. Without a zone it may be half a day off."""
     first, last = item.time_range
     near = last >= (since - _DAY).timestamp() and first <= (until + _DAY).timestamp()
-    return near and item.component_name == "VEVENT"
+    return bool(near and item.component_name == "VEVENT")
 
 
 def get(storage: BaseStorage, calendar: wire.Calendar, path: str, name: str) -> wire.Entry:
