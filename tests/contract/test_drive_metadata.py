@@ -286,3 +286,21 @@ def test_a_lock_stays_behind_when_its_file_moves_and_holds_its_folder(database: 
     both = replace(ME, lock_tokens=frozenset({on_file.token, on_folder.token}))
     database.write(lambda w: tree.move(w, both, x.id, b.id, "x"))
     assert put(database, b.id, "x", b"free").id == x.id
+
+
+def test_a_change_that_breaks_takes_no_other_along(database: Database, home: Node) -> None:
+    held = threading.Event()
+    first = database.submit(lambda w: held.wait(20))
+
+    def broken(writing: Writing) -> None:
+        tree.make_folder(writing, ME, home.id, "half")
+        raise ZeroDivisionError
+
+    bad = database.submit(broken)
+    good = database.submit(lambda w: tree.make_folder(w, ME, home.id, "good"))
+    held.set()
+    assert first.result(20)
+    with pytest.raises(ZeroDivisionError):
+        bad.result(20)
+    assert good.result(20).name == "good"
+    assert set(listing(database, home.id)) == {"good"}

@@ -10,9 +10,11 @@ from urllib.parse import quote
 import pytest
 from beffroi.drive.store import tree
 from beffroi.drive.store.sqlite import SqliteDatabase
+from beffroi.drive.web.app import MOST_AT_ONCE
 
 from tests.drive_asking import BODIES, HOME, SYNC, listing, value
 from tests.drive_server import B, Served, basic
+from tests.waiting import until
 
 pytest_plugins = ["tests.fixtures_drive_dav"]
 
@@ -251,3 +253,20 @@ def test_what_does_not_fit_is_refused_before_it_is_sent(drive: Served) -> None:
     chunked = iter([b"x" * 600, b"x" * 600])
     status, _, _ = drive.ask("PUT", f"{home}/a/z", chunked, "bruno")  # type: ignore[arg-type]
     assert status == 507
+
+
+def test_one_person_cannot_take_the_whole_drive(drive: Served, folder: str) -> None:
+    token = basic("alice")["Authorization"]
+    head = f"PUT {folder}/x HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\nAuthorization: {token}"
+    held = [socket.create_connection(("127.0.0.1", drive.port), 10) for _ in range(MOST_AT_ONCE)]
+    try:
+        for line in held:
+            line.sendall(f"{head}\r\n\r\nx".encode())
+        until(lambda: drive.ask("OPTIONS", folder)[0] == 429, "all are under way")
+        assert drive.ask("OPTIONS", folder)[1]["retry-after"] == "5"
+        assert drive.ask("OPTIONS", "/dav/", login="amir")[0] == 200
+    finally:
+        for line in held:
+            line.close()
+    until(lambda: drive.ask("OPTIONS", folder)[0] == 200, "they are gone")
+    assert list(listing(drive, folder)) == [f"{folder}/"]

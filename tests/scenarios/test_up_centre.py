@@ -230,6 +230,7 @@ EVERY_PYTHON = {
     "drive",
 }
 DJANGO = {"web", "console", "worker", "remediation", "webmail", "managesieve", "sources", "import"}
+PAGES = {*DJANGO, "drive"}
 READERS = {
     "feed-root.key": set(),
     "demo-accounts.json": set(),
@@ -239,7 +240,7 @@ READERS = {
     "feed.key": {"stream"},
     **dict.fromkeys(
         ("audit.key", "django.key", "commune-master.key", "oauth.key", "doveadm.key", "managesieve.key"),
-        {*DJANGO, "drive"},
+        PAGES,
     ),
     **dict.fromkeys(("door.token", "live.key", "mailgate.key", "feed-delegation.line"), EVERY_PYTHON),
     **dict.fromkeys(("feed-root.pub", "audit.pub"), EVERY_PYTHON),

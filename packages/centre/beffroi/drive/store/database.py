@@ -243,12 +243,13 @@ class Database(ABC):
             else:
                 future.set_result(result)
 
-    @staticmethod
-    def _tried(writing: Writing, change: Callable[[Writing], Any]) -> tuple[Any, BaseException | None]:
+    def _tried(self, writing: Writing, change: Callable[[Writing], Any]) -> tuple[Any, BaseException | None]:
         try:
             with writing.apart():
                 return change(writing), None
-        except BeffroiError as error:
+        except Exception as error:  # noqa: BLE001 - a fault in one change is its caller's; the database's is everybody's
+            if self._said(error) is not error:
+                raise
             return None, error
 
 

@@ -37,6 +37,9 @@ class Bodies(Protocol):
         """
 
 
+SENT_BYTES = 256 * 1024
+"""The server holds some pieces for a client that reads slowly; whole chunks would be ten times as much."""
+
 type BodiesOf = Callable[[str], Bodies]
 """By the collectivité's identifier. Errors: NotFound, those of the keys."""
 
@@ -64,7 +67,8 @@ class SealedBodies:
     async def read(self, manifest: bytes, start: int, end: int) -> AsyncGenerator[bytes]:
         async with aclosing(self._sealed.read(Manifest.unpack(manifest), self._inline, start, end)) as pieces:
             async for piece in pieces:
-                yield bytes(piece)
+                for at in range(0, len(piece), SENT_BYTES):
+                    yield bytes(piece[at : at + SENT_BYTES])
 
     async def _known(self, names: Sequence[bytes]) -> Set[bytes]:
         with self._database().reading() as reading:
