@@ -45,7 +45,7 @@ def test_a_listing_begins_with_the_folder_and_its_paths_are_quoted(drive: Served
         assert drive.ask("PUT", f"{folder}/{quote(name)}", b"x")[0] == 201
     found = list(listing(drive, folder))
     assert found[0] == f"{folder}/"
-    assert sorted(found[1:]) == sorted(f"{folder}/{quote(name, safe="'+&")}" for name in names)
+    assert sorted(found[1:]) == sorted(f"{folder}/{quote(name, safe="'+")}" for name in names)
     for href in found[1:]:
         assert drive.ask("GET", href)[2] == b"x"
 

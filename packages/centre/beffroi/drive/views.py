@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from beffroi.drive.store import look, schema, tree
 from beffroi.drive.store.database import Database, Reading, Writing
@@ -28,8 +29,7 @@ class Rights:
     is_mount: bool = False
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A node as one person sees it. ``path``: names from the person's root. ``etag``: for a root that shows others
     inside it, the newest of them all."""
 

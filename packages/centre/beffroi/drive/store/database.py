@@ -11,6 +11,7 @@ Source:  docs/internals/drive.md, "Metadata"; the measured gain of grouping in d
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,8 @@ from typing import Any, LiteralString, Protocol
 
 from beffroi.drive.store import schema
 from beffroi.lib.errors import BeffroiError
+
+log = logging.getLogger("beffroi.drive")
 
 MOST_GROUPED = 256
 Row = tuple[Any, ...]
@@ -235,19 +238,27 @@ class Database(ABC):
             said = self._said(error)
             answers = [(future, None, said) for _, future in group]
         else:
-            if writing.touched_roots:
-                self.on_change(writing.touched_roots)
+            self._tell(writing.touched_roots)
         for future, result, failed in answers:
             if failed is not None:
                 future.set_exception(failed)
             else:
                 future.set_result(result)
 
+    def _tell(self, roots: set[int]) -> None:
+        try:
+            if roots:
+                self.on_change(roots)
+        except Exception:  # who listens must not stop who writes
+            log.exception("a change is committed, and nobody was told")
+
     def _tried(self, writing: Writing, change: Callable[[Writing], Any]) -> tuple[Any, BaseException | None]:
         try:
             with writing.apart():
                 return change(writing), None
-        except Exception as error:  # noqa: BLE001 - a fault in one change is its caller's; the database's is everybody's
+        except (
+            Exception
+        ) as error:  # a fault in one change is its caller's; one of the database is everybody's
             if self._said(error) is not error:
                 raise
             return None, error
