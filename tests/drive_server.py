@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import http.client
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from beffroi.drive.__main__ import serve_arguments
+from beffroi.drive.__main__ import YOUNG, serve_arguments
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.web.app import Drive
@@ -68,6 +69,7 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
 
 
 async def _serve(directory: Path, port: int) -> None:
+    gc.set_threshold(YOUNG, 20, 20)
     with application(directory, Listed()) as drive:
         arguments: dict[str, Any] = serve_arguments(directory / "unused", 1000)
         del arguments["uds"]

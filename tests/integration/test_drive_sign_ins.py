@@ -33,7 +33,7 @@ print(issued.record.id, person.id)
 
 
 def test_an_address_that_the_login_door_refuses_is_refused_before_the_password(centre: Centre) -> None:
-    counted = SignIns(centre.config)
+    counted = SignIns(centre.config, "calendars")
     counted.start()
     assert not counted.refuses(ADDRESS)
     block(ADDRESS)
@@ -45,7 +45,7 @@ def test_an_address_that_the_login_door_refuses_is_refused_before_the_password(c
     centre.stop()
     assert counted._follower is not None
     counted._follower.stop()
-    later = SignIns(centre.config)
+    later = SignIns(centre.config, "calendars")
     later.start()
     assert later.refuses(ADDRESS)
     assert later._follower is not None
@@ -65,7 +65,7 @@ def test_mailgate_hears_of_failures_and_of_who_came_from_where() -> None:
         argv = (sys.executable, "-c", _PERSON)
         made = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
         app_password_id, person_id = made.stdout.split()
-        counted = SignIns(config)
+        counted = SignIns(config, "calendars")
         counted.start()
         counted.failed(OTHER, "maire@beaune.test")
         for _ in range(3):

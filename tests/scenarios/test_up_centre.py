@@ -227,8 +227,10 @@ EVERY_PYTHON = {
     "stream",
     "mailgate",
     "calendars",
+    "drive",
 }
 DJANGO = {"web", "console", "worker", "remediation", "webmail", "managesieve", "sources", "import"}
+PAGES = {*DJANGO, "drive"}
 READERS = {
     "feed-root.key": set(),
     "demo-accounts.json": set(),
@@ -238,7 +240,7 @@ READERS = {
     "feed.key": {"stream"},
     **dict.fromkeys(
         ("audit.key", "django.key", "commune-master.key", "oauth.key", "doveadm.key", "managesieve.key"),
-        DJANGO,
+        PAGES,
     ),
     **dict.fromkeys(("door.token", "live.key", "mailgate.key", "feed-delegation.line"), EVERY_PYTHON),
     **dict.fromkeys(("feed-root.pub", "audit.pub"), EVERY_PYTHON),

@@ -14,7 +14,7 @@ import pytest
 from beffroi.drive.store.chunking import CHUNK_BYTES, INLINE_BYTES, WHOLE_BYTES
 from beffroi.drive.store.content import Content, Workers
 from beffroi.drive.store.keys import Keys, KeysErased
-from beffroi.drive.store.manifest import Chunk, Manifest, ManifestDamaged
+from beffroi.drive.store.manifest import Chunk, Manifest, ManifestBroken
 from beffroi.drive.store.objects import (
     LocalObjects,
     ObjectMissing,
@@ -396,5 +396,5 @@ def test_a_manifest_that_is_cut_or_of_another_version_is_refused(
     packed = Manifest(tuple(Chunk(*one) for one in chunks)).pack()
     bad = (packed[:1], packed[:-cut], b"\x02" + packed[1:], packed + bytes(cut), packed + bytes(36))
     for one in (*bad, packed[:1] + b"\xff" * 36):
-        with pytest.raises(ManifestDamaged):
+        with pytest.raises(ManifestBroken):
             Manifest.unpack(one)

@@ -104,5 +104,5 @@ def test_every_other_destination_is_refused(url: str, error: type[Exception]) ->
 def test_a_href_is_quoted_and_says_that_it_is_a_folder() -> None:
     assert (
         Target("/dav", ()).href(("été & <1>", "100 %"), is_folder=True)
-        == "/dav/%C3%A9t%C3%A9%20&%20%3C1%3E/100%20%25/"
+        == "/dav/%C3%A9t%C3%A9%20%26%20%3C1%3E/100%20%25/"
     )

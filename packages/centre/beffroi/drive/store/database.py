@@ -24,7 +24,7 @@ from beffroi.drive.store import schema
 from beffroi.lib.errors import BeffroiError
 
 MOST_GROUPED = 256
-_log = logging.getLogger(__name__)
+log = logging.getLogger("beffroi.drive")
 Row = tuple[Any, ...]
 
 
@@ -257,8 +257,8 @@ class Database(ABC):
         if writing is not None and writing.touched_roots:
             try:
                 self.on_change(writing.touched_roots)
-            except Exception:  # noqa: BLE001 - what is committed stays so; whoever listens looks again at the next change
-                _log.exception("told nobody of a change of the drive")
+            except Exception:
+                log.exception("told nobody of a change of the drive")
 
     def _tried(self, writing: Writing, change: Callable[[Writing], Any]) -> tuple[Any, BaseException | None]:
         """Errors: those of the database, which end the whole group."""

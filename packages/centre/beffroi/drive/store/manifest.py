@@ -13,10 +13,10 @@ _VERSION = 1
 _ENTRY_BYTES = ID_BYTES + 4
 
 
-class ManifestDamaged(BeffroiError):
-    """The list of chunks of a file cannot be read; bring it back from a backup."""
+class ManifestBroken(BeffroiError):
+    """The list of what a file is made of cannot be read; restore it from a backup."""
 
-    code = "drive.manifest_damaged"
+    code = "drive.manifest_broken"
 
 
 class Chunk(NamedTuple):
@@ -41,14 +41,14 @@ class Manifest:
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
-        """Errors: ManifestDamaged."""
+        """Errors: ManifestBroken."""
         if data and (data[0] != _VERSION or len(data) == 1 or (len(data) - 1) % _ENTRY_BYTES):
-            raise ManifestDamaged
+            raise ManifestBroken
         chunks = []
         for at in range(1, len(data), _ENTRY_BYTES):
             length = int.from_bytes(data[at + ID_BYTES : at + _ENTRY_BYTES])
             if not 0 < length <= CHUNK_BYTES:
-                raise ManifestDamaged
+                raise ManifestBroken
             chunks.append(Chunk(data[at : at + ID_BYTES], length))
         return cls(tuple(chunks))
 

@@ -10,6 +10,7 @@ Source:  docs/internals/drive-http.md.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import MutableMapping
 from concurrent.futures import Executor
 from typing import Any
@@ -23,10 +24,23 @@ from beffroi.drive.web.dav.service import Dav
 from beffroi.drive.web.errors import refusal
 from beffroi.drive.web.messages import Answer, Header, Receive, Request, Routes, Send
 from beffroi.drive.web.signin import CHALLENGE, Doorman, NotSignedIn, TooManySignIns
-from beffroi.drive.who import SignIn
+from beffroi.drive.who import SignIn, Who
 from beffroi.lib.errors import BeffroiError, Unavailable
 
 log = logging.getLogger("beffroi.drive")
+
+
+MOST_AT_ONCE = 64
+"""Requests of one person: each download holds some chunks of four megabytes. Sync clients make six at once."""
+BUSY_S = 5
+
+
+class TooManyAtOnce(BeffroiError):
+    """This person has too many requests under way at once."""
+
+    code = "drive.too_many_at_once"
+    http_status = 429
+    retryable = True
 
 
 class Drive:
@@ -42,6 +56,8 @@ class Drive:
     ) -> None:
         self.communes, self.bodies = communes, bodies
         self.doorman = Doorman(sign_in, sign_ins, executor)
+        self._at_work: Counter[str] = Counter()
+        """Requests of each person that are not answered to their end."""
         self.routes = Routes()
         self.dav = Dav(communes, bodies)
         self.dav.add_to(self.routes)
@@ -51,16 +67,21 @@ class Drive:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        answer = await self._answer(scope, receive)
-        await answer.send(send)
-
-    async def _answer(self, scope: MutableMapping[str, Any], receive: Receive) -> Answer:
         headers = dict(scope["headers"])
         query = scope["query_string"].decode("latin-1")
         address = headers.get(b"x-forwarded-for", b"").decode("latin-1")
         request = Request(scope["method"], "", query, headers, receive, address)
         try:
-            request.path = paths.decoded(scope.get("raw_path") or scope["path"].encode())
+            answer = await self._answer(request, scope.get("raw_path") or scope["path"].encode())
+            await answer.send(send)
+        except TimeoutError:
+            log.info("a client takes its answer too slowly")
+        finally:
+            self._leave(request)
+
+    async def _answer(self, request: Request, raw_path: bytes) -> Answer:
+        try:
+            request.path = paths.decoded(raw_path)
             return await self.answer(request)
         except BeffroiError as error:
             if error.http_status >= 500:
@@ -78,8 +99,21 @@ class Drive:
             raise AbsentNode("file")
         handler, is_open = found
         if not is_open:
-            request.who = await self.doorman.who(request)
+            self._enter(request, await self.doorman.who(request))
         return await handler(request)
+
+    def _enter(self, request: Request, who: Who) -> None:
+        """Errors: TooManyAtOnce."""
+        if self._at_work[who.person_id] >= MOST_AT_ONCE:
+            raise TooManyAtOnce
+        self._at_work[who.person_id] += 1
+        request.who = who
+
+    def _leave(self, request: Request) -> None:
+        if request.who is not None:
+            self._at_work[request.who.person_id] -= 1
+            if not self._at_work[request.who.person_id]:
+                del self._at_work[request.who.person_id]
 
 
 def _headers(error: BeffroiError) -> tuple[Header, ...]:
@@ -87,6 +121,8 @@ def _headers(error: BeffroiError) -> tuple[Header, ...]:
         return (CHALLENGE,)
     if isinstance(error, TooManySignIns):
         return ((b"retry-after", str(int(WINDOW_S)).encode()),)
+    if isinstance(error, TooManyAtOnce):
+        return ((b"retry-after", str(BUSY_S).encode()),)
     return ()
 
 

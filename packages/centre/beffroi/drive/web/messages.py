@@ -22,6 +22,8 @@ Header = tuple[bytes, bytes]
 
 PACE_BYTES, PACE_S = 16 * 1024, 60.0
 """A body that brings less is no slow line but somebody who holds connections."""
+SEND_S = 300.0
+"""In which a client takes one piece of a body, at most 256 KiB: what it does not take stays in our memory."""
 MAX_DRAINED_BYTES, MAX_DRAINED_S = 16 * 1024 * 1024, 10.0
 
 
@@ -115,6 +117,7 @@ class Answer:
     body: bytes | AsyncGenerator[bytes] = b""
 
     async def send(self, send: Send) -> None:
+        """Errors: TimeoutError (the client takes a piece too slowly); the connection ends then."""
         headers = list(self.headers)
         sized = any(name == b"content-length" for name, _ in headers)  # of an answer to HEAD, for instance
         if isinstance(self.body, bytes) and self.status not in (204, 304) and not sized:
@@ -125,7 +128,8 @@ class Answer:
             return
         async with aclosing(self.body) as pieces:
             async for piece in pieces:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                async with asyncio.timeout(SEND_S):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 

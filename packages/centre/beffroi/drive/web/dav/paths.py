@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from beffroi.drive.store import names
@@ -15,7 +16,8 @@ from beffroi.drive.who import Who
 from beffroi.lib.errors import BeffroiError
 
 FILES, WEBDAV, EXPLORER = "/remote.php/dav/files", "/remote.php/webdav", "/dav"
-SAFE = "/!$&'()*+,;=:@~-._"
+SAFE = "/!$'()*+,;=:@~-._"
+"""Not &: what is quoted can stand in XML as it is."""
 
 
 class PathRefused(BeffroiError):
@@ -51,7 +53,16 @@ class Target:
         return self.base == EXPLORER
 
     def href(self, path: Sequence[str], *, is_folder: bool) -> str:
-        return quote("/".join((self.base, *path)), safe=SAFE) + ("/" if is_folder else "")
+        """Fit for XML, too. Of the entries of one folder only the last name is quoted each time."""
+        if not path:
+            return _quoted(self.base) + ("/" if is_folder else "")
+        folder = _quoted("/".join((self.base, *path[:-1])))
+        return f"{folder}/{quote(path[-1], safe=SAFE)}{'/' if is_folder else ''}"
+
+
+@lru_cache(1024)
+def _quoted(path: str) -> str:
+    return quote(path, safe=SAFE)
 
 
 def decoded(raw: bytes) -> str:

@@ -37,8 +37,7 @@ class Kind(NamedTuple):
     hides_room: bool
 
 
-@dataclass(frozen=True)
-class Shown:
+class Shown(NamedTuple):
     """A node as it is answered for. ``locks``: those that reach it, with the href of what each was taken on.
 
     ``room``: (used, limit) in bytes of its root, read only where it is asked for.
@@ -118,13 +117,13 @@ def _quota_available(shown: Shown) -> int:
 
 
 def active_lock(lock: Lock, href: str, now_s: int) -> str:
-    """``href``: of what it was taken on."""
+    """``href``: of what it was taken on, quoted as ``Target.href`` does."""
     scope, depth = "shared" if lock.is_shared else "exclusive", "infinity" if lock.is_deep else "0"
     return (
         f"<d:activelock><d:locktype><d:write/></d:locktype><d:lockscope><d:{scope}/></d:lockscope>"
         f"<d:depth>{depth}</d:depth>{lock.owner}<d:timeout>Second-{max(0, lock.expires_s - now_s)}</d:timeout>"
         f"<d:locktoken><d:href>{escape(lock.token)}</d:href></d:locktoken>"
-        f"<d:lockroot><d:href>{escape(href)}</d:href></d:lockroot></d:activelock>"
+        f"<d:lockroot><d:href>{href}</d:href></d:lockroot></d:activelock>"
     )
 
 

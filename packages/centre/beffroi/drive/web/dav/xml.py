@@ -6,7 +6,7 @@ Hostile: bodies. No entity, no DTD, no network, no huge tree; limits of size and
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import quoteattr
 
 from lxml import etree
 
@@ -99,5 +99,5 @@ def propstat(properties: str, status: str) -> str:
 
 
 def response(href: str, inner: Iterable[str]) -> str:
-    """``href``: quoted as URLs are."""
-    return f"<d:response><d:href>{escape(href)}</d:href>{''.join(inner)}</d:response>"
+    """``href``: quoted as ``Target.href`` does."""
+    return f"<d:response><d:href>{href}</d:href>{''.join(inner)}</d:response>"

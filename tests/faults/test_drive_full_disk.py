@@ -1,0 +1,51 @@
+"""The disk of the drive is full: what does not fit is refused in words, everything else stays and goes on."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.drive_asking import HOME, listing
+from tests.drive_server import Served, served
+
+pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")]
+
+DISK_BYTES = 24 * 1024 * 1024
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Iterator[Served]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", disk), check=True)
+    try:
+        with served(disk / "state") as one:
+            yield one
+    finally:
+        subprocess.run(("umount", disk), check=True)
+
+
+@pytest.mark.parametrize("size", [40_000, 3_000_000])
+def test_what_does_not_fit_is_refused_and_the_rest_stays(drive: Served, size: int) -> None:
+    """Small bodies fill the metadata, large ones the objects."""
+    kept: dict[str, bytes] = {}
+    for number in range(DISK_BYTES // size + 1):
+        path, body = f"{HOME}/{number}", secrets.token_bytes(size)
+        status, _, answer = drive.ask("PUT", path, body)
+        if status != 201:
+            break
+        kept[path] = body
+    assert (status, "Le disque du Département est plein" in answer.decode()) == (507, True)
+    assert drive.ask("PUT", path, body)[0] == 507
+    assert set(listing(drive, HOME)) == {f"{HOME}/", f"{HOME}/Commune/", *kept}
+    for one in (next(iter(kept)), list(kept)[-1]):
+        assert drive.ask("GET", one)[2] == kept[one]
+    drive.kill()
+    drive.start()
+    assert set(listing(drive, HOME)) == {f"{HOME}/", f"{HOME}/Commune/", *kept}
+    assert drive.ask("GET", list(kept)[-1])[2] == kept[list(kept)[-1]]
