@@ -21,10 +21,10 @@ from django.views.decorators.http import require_POST
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import names, trash, tree, versions
 from beffroi.drive.store.database import Reading, Writing
-from beffroi.drive.store.model import AbsentNode, Act, Changed, NameTaken, Node
+from beffroi.drive.store.model import AbsentNode, Act, Changed, NameTaken, Node, ReadOnly
 from beffroi.drive.views import Place, View
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
+from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import for_agents
@@ -36,12 +36,6 @@ CARRIED_KEY, DONE_KEY = "drive_carried", "drive_done"
 MOST_TRIED_NAMES = 1000
 Row = tuple[int, int, str]
 """A node, the folder and the name that it had before."""
-
-
-class ReadOnly(NotAllowed):
-    """Your role reads the collectivité's folder and changes nothing in it."""
-
-    code = "drive.read_only"
 
 
 class NothingTicked(Invalid):
@@ -127,7 +121,7 @@ def ticked(request: HttpRequest) -> list[int]:
 def require_writable(place: Place) -> None:
     """Errors: ReadOnly."""
     if not place.rights.may_write:
-        raise ReadOnly("common folder")
+        raise ReadOnly
 
 
 def free_name(reading: Reading, parent: int, name: str) -> str:
@@ -227,7 +221,7 @@ def _drop(request: HttpRequest, view: View, place: Place) -> None:
     if done:
         note(request, view, "copied" if carried["what"] == "copy" else "moved", done)
     else:
-        messages.info(request, _("C’est déjà dans ce dossier : rien n’a changé."))
+        messages.info(request, _("C’est déjà dans ce dossier : rien n’a changé."))
 
 
 def _put_down(request: HttpRequest, view: View, place: Place) -> None:
@@ -246,7 +240,7 @@ def _undo(request: HttpRequest, view: View, place: Place) -> None:
     count = len(back)
     messages.info(
         request,
-        ngettext("C’est annulé : %(n)s élément.", "C’est annulé : %(n)s éléments.", count) % {"n": count},
+        ngettext("C’est annulé : %(n)s élément.", "C’est annulé : %(n)s éléments.", count) % {"n": count},
     )
 
 
@@ -261,7 +255,7 @@ def _version(request: HttpRequest, view: View, place: Place) -> HttpResponse:
 
     view.database.write(change)
     messages.info(
-        request, _("Cette version est rétablie. Celle d’avant reste dans la liste : rien n’est perdu.")
+        request, _("Cette version est rétablie. Celle d’avant reste dans la liste : rien n’est perdu.")
     )
     return HttpResponseRedirect(reverse("drive_node", args=[node_id]))
 

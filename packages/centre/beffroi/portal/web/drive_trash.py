@@ -20,7 +20,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import trash as bin_
 from beffroi.drive.store.database import Writing
-from beffroi.drive.store.model import Act, Node
+from beffroi.drive.store.model import Act, Node, ReadOnly
 from beffroi.drive.views import View
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_words
@@ -50,7 +50,7 @@ def trash(request: HttpRequest, actor: Actor) -> HttpResponse:
                 _restore(request, view)
             elif request.POST.get("what") == "empty":
                 if not may_empty:
-                    raise drive_act.ReadOnly("trash")
+                    raise ReadOnly
                 _empty(request, view, root)
             else:
                 raise Invalid("what")
