@@ -142,6 +142,21 @@ def test_what_a_decision_withdraws_is_listed_and_comes_off_when_it_ends(
     assert folders(post, box) == (1, 0)
 
 
+def test_a_long_withdrawal_is_listed_in_portions(
+    post: Post, beaune: Commune, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "LISTED_AT_ONCE", 2)
+    for n in range(5):
+        assert post.send(lure(box.address, f"p{n}"), box.address)[0] == 250
+    post.settle(5)
+    decision = post.block("domain", "pay.evil.example.com")
+    run_pending("remediation")
+    assert HeldMail.objects.filter(state="held", decision_id=decision.id).count() == 5
+    decisions.revoke(actor=Actor.system("tests"), decision=decision, reason="x")
+    run_pending("remediation")
+    assert HeldMail.objects.filter(state="returned").count() == 5
+
+
 def test_what_its_owner_moves_away_comes_off_the_list(post: Post, box: Mailbox) -> None:
     receive(post, box, 1)
     client = post.imap(box)

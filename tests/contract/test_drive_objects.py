@@ -24,7 +24,7 @@ from beffroi.lib.config import Config
 
 from tests.fixtures_drive import noise, s3_server, with_partial_answers
 
-COL = ids.new_id("col")
+COL = "col_" + "0" * 26  # the same in every worker: names of tests hold it
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import pytest
+from beffroi.core.communes.models import Domain
+from beffroi.core.events import Event
+from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
-from beffroi.mail.domains import check, delegation, records, update
+from beffroi.mail.domains import actions, check, consumers, delegation, queries, records, update
 from beffroi.mail.domains.asking import Asker
+from beffroi.mail.domains.models import DomainCheck
 from beffroi.mail.domains.records import Choices, PublicKey, Servers
+from django.test import override_settings
 
 from tests import fixtures_dns
+from tests.conftest import Commune
 from tests.fixtures_dns import ADDRESS, Authority
 
 pytestmark = [
@@ -144,6 +150,34 @@ def test_nobody_at_a_private_address_is_asked_for_a_zone() -> None:
 def test_a_server_without_a_zone_of_the_domain_takes_nothing() -> None:
     with world(named(DOMAIN, (OLD,)), SITE, ()), pytest.raises(update.UpdateRefused):
         update.held(SERVER, PLAN)
+
+
+@pytest.mark.usefixtures("database")
+def test_a_delegated_domain_follows_its_keys_by_itself(beaune: Commune, config: Config) -> None:
+    domain = Domain.objects.get(name=beaune.domain)
+    (config.secrets / update.KEY_FILE).write_text(fixtures_dns.SECRET)
+    ours = replace(
+        config,
+        dns_update_server=f"{ADDRESS}@{fixtures_dns.KNOT_PORT}",
+        dns_update_key=fixtures_dns.KEY_NAME,
+    )
+    told = Event(1, "mail:dkim_changed", domain.collectivite_id, {"domain_id": domain.id}, clock.now())
+    with fixtures_dns.authority({domain.name: ""}, servers=OURS) as knot, override_settings(BEFFROI=ours):
+        actions.ensure_keys(actor=consumers.SYSTEM, domain=domain)
+        consumers.publish_delegated(told)
+        assert knot.ask(f"_dmarc.{domain.name}", "TXT") == [], "no check saw the delegation"
+        DomainCheck.objects.create(
+            domain_id=domain.id,
+            collectivite_id=domain.collectivite_id,
+            day=clock.now().date(),
+            items={"delegation": ["ok", "zone"]},
+        )
+        consumers.publish_delegated(told)
+        keys = [one for one in queries.plan(domain) if "._domainkey." in one.name]
+        assert keys
+        assert all(knot.ask(one.name, one.type) for one in keys)
+        assert knot.ask(f"_dmarc.{domain.name}", "TXT")
+        assert knot.ask(domain.name, "MX") == [], "what moves mail is a person's"
 
 
 def test_pointers_stay_with_the_provider() -> None:

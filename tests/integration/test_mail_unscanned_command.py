@@ -13,6 +13,7 @@ from beffroi.core.identity.administrators import NewAdministrator, SignInRefused
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.mail import unscanned
+from beffroi.mail.engines import unscanned as engines_unscanned
 
 from tests.conftest import PASSWORD
 
@@ -35,8 +36,12 @@ def typed(
 
 
 def test_a_term_is_allowed_with_a_code_shown_and_ended(
-    typed: Callable[..., int], new_administrator: NewAdministrator, capsys: pytest.CaptureFixture[str]
+    typed: Callable[..., int],
+    new_administrator: NewAdministrator,
+    config: Config,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    assert engines_unscanned.sentence(config, now=clock.epoch_s()) == ""
     by = ("--by", new_administrator.record.email)
     with pytest.raises(SignInRefused):
         typed("allow", "--hours", "2", *by, code="000000")
@@ -47,6 +52,8 @@ def test_a_term_is_allowed_with_a_code_shown_and_ended(
     assert "waits with its senders" in capsys.readouterr().out
     assert typed("allow", "--hours", "2", *by) == 0
     assert "passes while rspamd is away" in capsys.readouterr().out
+    assert "incoming mail passes unscanned" in engines_unscanned.sentence(config, now=clock.epoch_s())
+    assert engines_unscanned.sentence(config, now=clock.epoch_s() + 2 * 3600) == ""
     entry = AuditEntry.objects.get(verb="mail:unscanned:allowed")
     assert (entry.actor_id, entry.details) == (new_administrator.record.id, '{"hours":2}')
     with clock.shifted(2 * 3600 + 1):

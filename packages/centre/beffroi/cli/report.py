@@ -19,6 +19,7 @@ from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.backup import told as backed_up
 from beffroi.mail.certificates import health as certified
+from beffroi.mail.engines import unscanned
 from beffroi.mail.probe import told as probed
 from beffroi.supervise import accounts, checks, status
 
@@ -77,7 +78,8 @@ def main(arguments: Sequence[str]) -> int:
         print("\n".join(account_lines(config, accounts.load(config), secrets=False)))
     if not options.json:
         issued = certified.sentence(config, now=clock.epoch_s()) if pid else ""
-        said = [one for one in (issued, low, purge, probe, backup, certificates) if one]
+        passing = unscanned.sentence(config, now=clock.epoch_s()) if pid else ""
+        said = [one for one in (issued, passing, low, purge, probe, backup, certificates) if one]
         print("\n".join(said), end="\n" if said else "")
     well = bool(pid) and found is not None and all(one.state == "healthy" for one in found.processes)
     return 0 if well and not (low or purge or probe or backup or certificates) else 1

@@ -11,8 +11,8 @@ Rule:    the row goes first, the object after it, and ``doomed`` remembers betwe
          takes a chunk for present only if its row is, or if it wrote the object and no deletion of it can have come
          later: there is no entry with gone = 0 or gone > since, and forgotten <= since. Else it is told to send again.
          So no clock decides what is safe: the day of grace only makes that answer rare.
-Crash:   after 1 or 2: the entry stands and its chunk is refused to writers until ``finish`` deletes again and says so. It
-         waits ``REDO_AFTER_S``, so that a process that only seems dead has sent its last deletion.
+Crash:   after 1 or 2: the entry stands and its chunk is refused to writers until ``finish`` deletes again and says so;
+         that waits ``REDO_AFTER_S``, so that a process that only seems dead has sent its last deletion.
 Fails:   an object that cannot be deleted stays doomed, and is tried again by the next run.
 Source:  docs/internals/drive.md, "Collection".
 """

@@ -2,7 +2,8 @@
 
 Purpose: opens what is asked for, keeps the most used open, closes the rest.
 Process: drive, web (look-ups and short changes).
-Layout:  STATE/drive/<collectivite_id>/metadata.db; keys and objects beside it (drive-format.md).
+Layout:  STATE/drive/<collectivite_id>/metadata.db, or the schema <collectivite_id> where the centre's database is
+         PostgreSQL; keys and objects lie in the directory either way (drive-format.md).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from beffroi.drive.store.database import Database
+from beffroi.drive.store.postgres import Connections, PostgresDatabase
 from beffroi.drive.store.sqlite import SqliteDatabase
 from beffroi.lib.errors import NotFound
 from beffroi.lib.ids import is_id
@@ -21,10 +23,13 @@ MOST_OPEN = 200
 
 
 class Communes:
-    """``directory``: STATE/drive. ``executor`` runs the grouped commits of all."""
+    """``directory``: STATE/drive. ``executor`` runs the grouped commits of all. ``database_url``: the centre's
+    (``Config.database``)."""
 
-    def __init__(self, directory: Path, executor: Executor) -> None:
+    def __init__(self, directory: Path, executor: Executor, database_url: str = "") -> None:
         self._directory, self._executor = directory, executor
+        on_server = database_url.startswith(("postgresql:", "postgres:"))
+        self._connections = Connections(database_url) if on_server else None
         self._open: OrderedDict[str, Database] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -35,17 +40,32 @@ class Communes:
         with self._lock:
             found = self._open.get(collectivite_id)
             if found is None:
-                path = self._directory / collectivite_id
-                path.mkdir(mode=0o700, parents=True, exist_ok=True)
-                found = self._open[collectivite_id] = SqliteDatabase(path / "metadata.db", self._executor)
+                found = self._open[collectivite_id] = self._opened(collectivite_id)
             self._open.move_to_end(collectivite_id)
             idle = [key for key in self._open if key != collectivite_id and self._open[key].is_idle()]
             for key in idle[: max(0, len(self._open) - MOST_OPEN)]:
                 self._open.pop(key).close()
             return found
 
+    def ids(self) -> list[str]:
+        """The collectivités that have a drive."""
+        try:
+            names = sorted(one.name for one in self._directory.iterdir())
+        except FileNotFoundError:
+            return []
+        return [one for one in names if is_id(one, "col")]
+
+    def _opened(self, collectivite_id: str) -> Database:
+        if self._connections is not None:
+            return PostgresDatabase(self._connections, collectivite_id, self._executor)
+        path = self._directory / collectivite_id
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return SqliteDatabase(path / "metadata.db", self._executor)
+
     def close(self) -> None:
         with self._lock:
             for database in self._open.values():
                 database.close()
             self._open.clear()
+        if self._connections is not None:
+            self._connections.close()

@@ -35,13 +35,14 @@ class Manifest:
         return sum(one.length for one in self.chunks)
 
     def pack(self) -> bytes:
-        """A version byte, then 36 bytes a chunk."""
-        return bytes((_VERSION,)) + b"".join(one.id + one.length.to_bytes(4) for one in self.chunks)
+        """A version byte, then 36 bytes a chunk; nothing at all for an empty body."""
+        entries = b"".join(one.id + one.length.to_bytes(4) for one in self.chunks)
+        return bytes((_VERSION,)) + entries if entries else b""
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
         """Errors: ManifestDamaged."""
-        if data[:1] != bytes((_VERSION,)) or (len(data) - 1) % _ENTRY_BYTES:
+        if data and (data[0] != _VERSION or len(data) == 1 or (len(data) - 1) % _ENTRY_BYTES):
             raise ManifestDamaged
         chunks = []
         for at in range(1, len(data), _ENTRY_BYTES):

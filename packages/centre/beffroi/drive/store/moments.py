@@ -13,9 +13,11 @@ Source:  docs/internals/drive.md.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
+from itertools import batched
 from typing import Literal, LiteralString, NamedTuple
 
 from beffroi.drive.store import names, schema, trash, tree, versions
@@ -191,38 +193,33 @@ def plan(database: Reading, folder: int, at_s: int) -> Plan:
 def carry_out(database: Database, act: Act, way: Plan) -> None:
     """All steps, MOST_STEPS a change. Taken again after a crash with a new plan, it goes on from where things are."""
     copies: dict[int, int] = {}
-    for at in range(0, len(way.steps), MOST_STEPS):
-        some = way.steps[at : at + MOST_STEPS]
-        copies |= database.write(lambda w, some=some: take(w, act, way.folder, some, copies))  # type: ignore[misc]
+    for some in batched(way.steps, MOST_STEPS, strict=False):
+        copies |= database.write(partial(take, act=act, folder=way.folder, steps=some, copies=copies))
 
 
 def take(
     writing: Writing, act: Act, folder: int, steps: Sequence[Step], copies: dict[int, int]
 ) -> dict[int, int]:
     """``copies``: for nodes that were copied, which node is the copy; return those of these steps."""
-    made: dict[int, int] = {}
+    places = ChainMap({}, copies)
     for step in steps:
         if step.past is not None:
-            _place(writing, act, folder, step.past, copies, made)
+            _place(writing, act, folder, step.past, places)
             continue
         one = node(writing, step.node)
         if one is not None and _is_inside(writing, one.id, folder):
             tree.delete(writing, act, one.id)
-    return made
+    return dict(places.maps[0])
 
 
-def _place(
-    writing: Writing, act: Act, folder: int, past: Past, copies: dict[int, int], made: dict[int, int]
-) -> None:
-    parent = made.get(past.parent, copies.get(past.parent, past.parent))
-    into = tree.folder_at(writing, parent)
-    one = node(writing, past.node)
-    bin_ = root(writing, schema.TRASH)
+def _place(writing: Writing, act: Act, folder: int, past: Past, places: ChainMap[int, int]) -> None:
+    into = tree.folder_at(writing, places.get(past.parent, past.parent))
+    one, bin_ = node(writing, past.node), root(writing, schema.TRASH)
     in_trash = one is not None and bin_ is not None and _is_inside(writing, one.id, bin_.id)
     if one is None or not (in_trash or _is_inside(writing, one.id, folder)):
         copied = _copied(writing, act, past, into)
         if copied is not None:
-            made[past.node] = copied
+            places[past.node] = copied
         return
     if (one.parent, one.name) != (into.id, past.name):
         _free(writing, act, into.id, past.name, besides=one.id)
@@ -246,9 +243,11 @@ def _copied(writing: Writing, act: Act, past: Past, into: Node) -> int | None:
 
 def _content(writing: Writing, past: Past) -> Content | None:
     """What it held; None where that was destroyed since the plan was made."""
-    table: LiteralString = "node WHERE id = ?" if past.is_present else "version WHERE node = ? AND etag = ?"
-    values = (past.node,) if past.is_present else (past.node, past.etag)
-    row = writing.one("SELECT size_bytes, sha1, sha256, manifest FROM " + table, values)
+    columns: LiteralString = "SELECT size_bytes, sha1, sha256, manifest FROM"
+    if past.is_present:
+        row = writing.one(columns + " node WHERE id = ?", (past.node,))
+    else:
+        row = writing.one(columns + " version WHERE node = ? AND etag = ?", (past.node, past.etag))
     return Content(*row) if row else None
 
 

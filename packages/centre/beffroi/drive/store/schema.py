@@ -51,6 +51,19 @@ TABLES: tuple[LiteralString, ...] = (
         mtime_s BIGINT NOT NULL, etag_before BIGINT NOT NULL, person_id TEXT NOT NULL, device_id TEXT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS change_at ON change (at_s)",
     "CREATE INDEX IF NOT EXISTS change_device ON change (device_id, at_s)",
+    """CREATE TABLE IF NOT EXISTS share (
+        id TEXT PRIMARY KEY, node BIGINT NOT NULL, kind TEXT NOT NULL, target TEXT NOT NULL, rights TEXT NOT NULL,
+        token_hash TEXT NOT NULL, password_hash TEXT NOT NULL, expires_s BIGINT NOT NULL,
+        downloads_left BIGINT NOT NULL, most_bytes BIGINT NOT NULL, types TEXT NOT NULL, label TEXT NOT NULL,
+        created_s BIGINT NOT NULL, created_by TEXT NOT NULL, ended_s BIGINT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS share_node ON share (node)",
+    "CREATE INDEX IF NOT EXISTS share_target ON share (kind, target)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS share_token ON share (token_hash) WHERE token_hash <> ''",
+    """CREATE TABLE IF NOT EXISTS received (
+        share_id TEXT PRIMARY KEY, owner TEXT NOT NULL, label TEXT NOT NULL, state TEXT NOT NULL,
+        offered_s BIGINT NOT NULL, answered_s BIGINT NOT NULL, answered_by TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS frozen (
+        sha256 TEXT PRIMARY KEY, decision_id TEXT NOT NULL, since_s BIGINT NOT NULL)""",
     "CREATE TABLE IF NOT EXISTS quota (root BIGINT PRIMARY KEY, limit_bytes BIGINT NOT NULL)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ KEY = "backup.key"
 HOST = "beffroi"
 TIMEOUT_S = 6 * 3600.0
 _FULL = ("no space left on device", "disk quota exceeded")
+PACK_BYTES = 16 * 1024**2
+"""What restic writes at once."""
 
 
 class StoreFull(Unavailable):
@@ -160,9 +163,16 @@ class Store:
             return lines
         said = _said(lines) or done.stderr.strip().splitlines()[-1:] or f"status {done.returncode}"
         text = said if isinstance(said, str) else said[0]
-        if any(word in (done.stdout + done.stderr).lower() for word in _FULL):
+        # Of two writes that are under way, the one that is heard may say only that the other ended it.
+        if self._is_full() or any(word in (done.stdout + done.stderr).lower() for word in _FULL):
             raise StoreFull(root(self._config))
         raise StoreFailed(self.path, text[:300])
+
+    def _is_full(self) -> bool:
+        try:
+            return shutil.disk_usage(root(self._config)).free < PACK_BYTES
+        except OSError:
+            return False
 
 
 def _lines(text: str) -> list[Any]:

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 from beffroi.lib.config import Config
@@ -51,6 +54,23 @@ def write(config: Config, etc: Path, routes: Path) -> None:
         layout.write(etc / file, f"dbpath = {routes}\nquery = {query}\n", 0o600)
     checks = f"/^{name}-(Id|Unchecked): (.*)/ REPLACE X-Beffroi-$1: $2\n/^X-Beffroi-/ IGNORE\n"
     layout.write(etc / "door-headers", checks, 0o600)
+
+
+def sentence(config: Config, *, now: int) -> str:
+    """For `status`: that a term is open; "" when none is, or who asks may not read it."""
+    routes = config.state / "projections" / "routes.sqlite"
+    try:
+        with closing(sqlite3.connect(f"file:{routes}?mode=ro", uri=True)) as database:
+            (until_s,) = database.execute("SELECT MAX(until_s) FROM unscanned").fetchone()
+    except sqlite3.Error:
+        return ""
+    if until_s is None or until_s <= now:
+        return ""
+    end = datetime.fromtimestamp(until_s, UTC)
+    return (
+        f"Until {end:%Y-%m-%d %H:%M} UTC incoming mail passes unscanned while rspamd is away. "
+        "Earlier end: ./beffroi mail unscanned stop"
+    )
 
 
 def _secret_name(config: Config) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from beffroi.core.events import Event, consumer, periodic
+from django.db import transaction
+
+from beffroi.core.events import Event, consumer, periodic, publish
 from beffroi.mail.held import actions, following, lessons
 
 GROUP = "remediation"
+MORE = "mail:held_more"
+"""A long withdrawal is listed in portions: what comes behind an item (``after``) of a job."""
 
 
 @consumer(name="mail.held", kinds=("mail:delivered",), group=GROUP, atomic=False)
@@ -13,9 +17,13 @@ def hold_delivered(event: Event) -> None:
     following.delivered(event.payload["copies"])
 
 
-@consumer(name="mail.held_jobs", kinds=("remediation:done",), group=GROUP, atomic=False)
+@consumer(name="mail.held_jobs", kinds=("remediation:done", MORE), group=GROUP, atomic=False)
 def hold_withdrawn(event: Event) -> None:
-    following.follow_job(event.payload["job_id"])
+    job_id: str = event.payload["job_id"]
+    last = following.follow_job(job_id, event.payload.get("after", 0))
+    if last is not None:
+        with transaction.atomic():
+            publish(MORE, {"job_id": job_id, "after": last})
 
 
 @consumer(name="mail.held_placed", kinds=actions.PLACED, group=GROUP, atomic=False)

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 
 from beffroi.lib import clock
 from beffroi.mail import doveadm, holding, queries
@@ -24,6 +25,8 @@ from beffroi.mail.held.models import HeldMail, SenderRule
 from beffroi.mail.models import Mailbox, MailMessage, MailObservation, RemediationItem, RemediationJob
 
 INBOX, JUNK = "INBOX", "Junk"
+LISTED_AT_ONCE = 100
+"""Copies of a withdrawal: then other decisions have their turn."""
 LOOK_MAILBOXES, LOOK_AFTER = 40, timedelta(minutes=30)
 _State, _Reason, _Verdict = HeldMail.State, HeldMail.Reason, SenderRule.Verdict
 _Item, _Direction = RemediationItem.State, RemediationJob.Direction
@@ -152,38 +155,53 @@ def place(held_id: str) -> None:
         engine.run([doveadm.move(address, message_id, folder, home) for folder in folders])
 
 
-def follow_job(job_id: str) -> None:
-    """A withdrawal or a return is through: put its copies on the list, or take them off. Errors: DoveadmUnavailable."""
+def follow_job(job_id: str, after: int = 0) -> int | None:
+    """A withdrawal or a return is through: put its copies on the list, or take them off.
+
+    ``LISTED_AT_ONCE`` of them, from the item behind ``after`` on; return the last of these, None when none is left.
+    Errors: DoveadmUnavailable.
+    """
     job = RemediationJob.objects.get(pk=job_id)
+    items = list(job.items.filter(pk__gt=after).order_by("id")[:LISTED_AT_ONCE])
     if job.direction == _Direction.RESTORE:
-        _given_back(job)
-        return
-    withdrawn = job.items.filter(state__in=(_Item.MOVED, _Item.KEPT))
+        _given_back(items)
+    else:
+        _withdrawn(job, items)
+    return items[-1].pk if len(items) == LISTED_AT_ONCE else None
+
+
+def _withdrawn(job: RemediationJob, items: Sequence[RemediationItem]) -> None:
     known = HeldMail.objects.filter(state=_State.HELD, reason=_Reason.DECISION)
     listed = set(
-        known.filter(message_id__in=withdrawn.values("message_id")).values_list("message_id", "mailbox_id")
+        known.filter(message_id__in={one.message_id for one in items}).values_list("message_id", "mailbox_id")
     )
-    items = [one for one in withdrawn.order_by("id") if (one.message_id, one.mailbox_id) not in listed]
     mailboxes = Mailbox.objects.in_bulk({one.mailbox_id for one in items})
-    items = [one for one in items if one.mailbox_id in mailboxes]
+    new = [
+        one
+        for one in items
+        if one.state in (_Item.MOVED, _Item.KEPT)
+        and (one.message_id, one.mailbox_id) not in listed
+        and one.mailbox_id in mailboxes
+    ]
     engine = Doveadm(settings.BEFFROI)
     answers = engine.run(
-        [fetch(mailboxes[one.mailbox_id].address, one.message_id, engine.quarantine) for one in items]
+        [fetch(mailboxes[one.mailbox_id].address, one.message_id, engine.quarantine) for one in new]
     )
-    for item, rows in zip(items, answers, strict=True):
-        if rows:
-            actions.hold(
-                mailbox=mailboxes[item.mailbox_id],
-                message_id=item.message_id,
-                reason=_Reason.DECISION,
-                found=heading.read(rows[0]),
-                decision_id=job.decision_id,
-            )
+    with transaction.atomic():  # one flush of the disk for all
+        for item, rows in zip(new, answers, strict=True):
+            if rows:
+                actions.hold(
+                    mailbox=mailboxes[item.mailbox_id],
+                    message_id=item.message_id,
+                    reason=_Reason.DECISION,
+                    found=heading.read(rows[0]),
+                    decision_id=job.decision_id,
+                )
 
 
-def _given_back(job: RemediationJob) -> None:
+def _given_back(items: Sequence[RemediationItem]) -> None:
     """What went back to Junk is the filter's again; what another decision holds changes its reason only."""
-    for item in job.items.order_by("id"):
+    for item in items:
         row = HeldMail.objects.filter(
             message_id=item.message_id, mailbox_id=item.mailbox_id, state=_State.HELD, reason=_Reason.DECISION
         ).first()

@@ -1,0 +1,127 @@
+"""The door of files: what a decision holds is refused at once, and found where it lies already.
+
+Purpose: ``refuses`` answers for each upload and download from memory. When the feed brings or takes a hash, a thread of
+         its own looks for it in the index of every collectivité (no file is opened), freezes it or sets it free, and
+         tells the outbox how many files of which collectivité: ``drive:frozen``, ``drive:thawed``.
+Process: drive, one thread for the feed, one for the search.
+Hostile: nothing; the feed is verified (``core.planes.follower``).
+Fails:   the last list stays in force while stream is away. A collectivité whose metadata cannot be read is asked again
+         with the next change, and at the next start; its downloads are refused all the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from beffroi_protocol.errors import IndicatorInvalid
+from beffroi_protocol.indicators import Kind, normalise
+from beffroi_protocol.messages import Entry
+from beffroi_protocol.table import Change, every_overlay
+
+from beffroi.core.planes import outbox
+from beffroi.core.planes.db import Database
+from beffroi.core.planes.follower import Follower, door_follower
+from beffroi.drive.store import frozen
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.frozen import Frozen
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.lib.errors import BeffroiError
+
+log = logging.getLogger("beffroi.drive.door")
+CHANNELS = ("drive", every_overlay("drive"))
+_ALL_FROZEN = "all frozen"
+"""Sought after a reset of the feed: what ended meanwhile is not told one by one then."""
+
+
+class FileDoor:
+    """``tell`` gives the centre's database, to the thread of the search alone."""
+
+    def __init__(self, config: Config, communes: Communes, tell: Callable[[], Database]) -> None:
+        self._config, self._communes, self._tell = config, communes, tell
+        self._sought: SimpleQueue[str | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._search, name="drive-search", daemon=True)
+        self.follower: Follower = door_follower(
+            config, door="drive", channels=CHANNELS, on_change=self._changed
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+        self.follower.start()
+        with self.follower.tables() as tables:
+            known = [entry for table in tables.values() for entry in table]
+        self._seek(known)
+
+    def stop(self) -> None:
+        self.follower.stop()
+        self._sought.put(None)
+        self._thread.join(10)
+
+    def refuses(self, sha256: str, collectivite_id: str) -> Entry | None:
+        """The entry that holds this content in this collectivité; None where none does. ``sha256``: hex, or ""."""
+        try:
+            return self.follower.match(normalise(Kind.SHA256, sha256), (collectivite_id,)) if sha256 else None
+        except IndicatorInvalid:
+            return None
+
+    def require(self, sha256: str, collectivite_id: str) -> None:
+        """Errors: Frozen."""
+        entry = self.refuses(sha256, collectivite_id)
+        if entry is not None:
+            raise Frozen(entry.id)
+
+    def refuses_address(self, address: str, collectivites: tuple[str, ...] = ()) -> Entry | None:
+        try:
+            return self.follower.match_address(address, collectivites)
+        except IndicatorInvalid:
+            return None
+
+    # -- the search ----------------------------------------------------------------------------------------
+
+    def _changed(self, change: Change) -> None:
+        self._seek([*change.added, *change.removed])
+        if change.reset:
+            self._sought.put(_ALL_FROZEN)
+
+    def _seek(self, entries: list[Entry]) -> None:
+        for value in dict.fromkeys(
+            one.indicator.value for one in entries if one.indicator.kind == Kind.SHA256
+        ):
+            self._sought.put(value)
+
+    def _search(self) -> None:
+        while (sha256 := self._sought.get()) is not None:
+            for collectivite_id in self._communes.ids():
+                try:
+                    for one in self._frozen(collectivite_id) if sha256 == _ALL_FROZEN else (sha256,):
+                        self.settle(one, collectivite_id)
+                except BeffroiError as error:
+                    log.error("%s is not searched: %s", collectivite_id, error.code)
+
+    def _frozen(self, collectivite_id: str) -> list[str]:
+        with self._communes.metadata(collectivite_id).reading() as reading:
+            return frozen.all_frozen(reading)
+
+    def settle(self, sha256: str, collectivite_id: str) -> None:
+        """Make what this collectivité holds back agree with what the feed says now."""
+        database, entry = self._communes.metadata(collectivite_id), self.refuses(sha256, collectivite_id)
+        with database.reading() as reading:
+            there, before = frozen.count(reading, sha256), frozen.decision_of(reading, sha256)
+        if entry is not None and any(there):
+            now_s, decision_id = clock.epoch_s(), entry.id
+            if database.write(
+                lambda w: frozen.freeze(w, sha256=sha256, decision_id=decision_id, now_s=now_s)
+            ):
+                self._say("drive:frozen", decision_id, collectivite_id, there)
+        elif entry is None and before and database.write(lambda w: frozen.thaw(w, sha256=sha256)):
+            self._say("drive:thawed", before, collectivite_id, there)
+
+    def _say(self, kind: str, decision_id: str, collectivite_id: str, there: frozen.Held) -> None:
+        """After the change: a crash between the two costs a line of the report, never the block."""
+        told = {"decision_id": decision_id, "files": there.files, "versions": there.versions}
+        database = self._tell()
+        with database.transaction():
+            outbox.publish(database, kind, told, run=self._config.run, collectivite_id=collectivite_id)

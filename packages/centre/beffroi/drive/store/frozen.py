@@ -1,0 +1,60 @@
+"""Contents that a decision holds: their hash, not their bytes, and only where a collectivité has them.
+
+Rule:    a file is frozen by its content. Nobody reads, copies or shares it while a decision stands; it stays where it
+         is, may be deleted, and is free again when the decision ends. Nothing is read or opened to find it.
+Source:  docs/internals/drive.md, "The door of files".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.lib.errors import BeffroiError
+
+
+class Frozen(BeffroiError):
+    """The Département holds this file back: it was recognised as dangerous. Decision {}."""
+
+    code = "drive.frozen"
+    http_status = 403
+
+
+class Held(NamedTuple):
+    """How much of one collectivité a decision holds. ``versions``: older contents of files that changed since."""
+
+    files: int
+    versions: int
+
+
+def count(database: Reading, sha256: str) -> Held:
+    """Where this content lies, deleted files among the files: by index, whatever the collectivité's size."""
+    files = database.one("SELECT COUNT(*) FROM node WHERE sha256 = ?", (sha256,))
+    versions = database.one("SELECT COUNT(*) FROM version WHERE sha256 = ?", (sha256,))
+    return Held(files[0] if files else 0, versions[0] if versions else 0)
+
+
+def decision_of(database: Reading, sha256: str) -> str:
+    """The decision that holds this content here; "" for none."""
+    row = database.one("SELECT decision_id FROM frozen WHERE sha256 = ?", (sha256,))
+    return str(row[0]) if row else ""
+
+
+def freeze(writing: Writing, *, sha256: str, decision_id: str, now_s: int) -> bool:
+    """False when it was known."""
+    if decision_of(writing, sha256):
+        writing.run("UPDATE frozen SET decision_id = ? WHERE sha256 = ?", (decision_id, sha256))
+        return False
+    writing.run(
+        "INSERT INTO frozen (sha256, decision_id, since_s) VALUES (?, ?, ?)", (sha256, decision_id, now_s)
+    )
+    return True
+
+
+def thaw(writing: Writing, *, sha256: str) -> bool:
+    """False when it was not frozen."""
+    return bool(writing.run("DELETE FROM frozen WHERE sha256 = ?", (sha256,)))
+
+
+def all_frozen(database: Reading) -> list[str]:
+    return [str(row[0]) for row in database.all("SELECT sha256 FROM frozen")]

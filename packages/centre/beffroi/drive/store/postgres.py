@@ -1,0 +1,208 @@
+"""Metadata in PostgreSQL: one schema a collectivité, so that several processes, on several machines, serve one drive.
+
+Rule:    one writer of a collectivité at a time, in whatever process: an advisory lock that ends with the transaction.
+         Readers see one picture (REPEATABLE READ). Connections are shared by all collectivités of a process.
+Fails:   closed; a connection that breaks is dropped, and its change fails as Unavailable.
+Source:  postgresql.org/docs/17, "Explicit Locking" (advisory locks), "Transaction Isolation".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.pq import TransactionStatus
+
+from beffroi.drive.store.database import Database, Reading, Row, Session, prepare
+from beffroi.drive.store.model import StoreFull
+from beffroi.lib.errors import Unavailable
+
+MOST_IDLE = 16
+CONNECT_S = 10
+
+type Connection = psycopg.Connection[Row]
+
+
+class Connections:
+    """Those of one process to the centre's database. ``url``: postgresql://... with its password: never shown."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._idle: list[Connection] = []
+        self._lock = threading.Lock()
+
+    def begun(self, begin: LiteralString) -> Connection:
+        """A connection on which ``begin`` was said; one that the server has closed meanwhile is passed over.
+
+        Errors: psycopg.Error.
+        """
+        while True:
+            with self._lock:
+                idle = self._idle.pop() if self._idle else None
+            connection = idle or psycopg.connect(self._url, autocommit=True, connect_timeout=CONNECT_S)
+            try:
+                connection.execute(begin)
+            except psycopg.OperationalError:
+                connection.close()
+                if idle is None:
+                    raise
+            else:
+                return connection
+
+    def give(self, connection: Connection) -> None:
+        """Back; one that is broken or in the middle of something, or one too many, is closed."""
+        if connection.info.transaction_status == TransactionStatus.IDLE:
+            with self._lock:
+                if len(self._idle) < MOST_IDLE:
+                    self._idle.append(connection)
+                    return
+        connection.close()
+
+    def close(self) -> None:
+        with self._lock:
+            closing, self._idle = self._idle, []
+        for connection in closing:
+            connection.close()
+
+
+class _Reading:
+    def __init__(self, connection: Connection) -> None:
+        self.raw = connection
+
+    def one(self, sql: LiteralString, parameters: Sequence[object] = ()) -> Row | None:
+        return self.raw.execute(_translated(sql), parameters).fetchone()
+
+    def all(self, sql: LiteralString, parameters: Sequence[object] = ()) -> list[Row]:
+        return self.raw.execute(_translated(sql), parameters).fetchall()
+
+    def run(self, sql: LiteralString, parameters: Sequence[object] = ()) -> int:
+        return self.raw.execute(_translated(sql), parameters).rowcount
+
+    def many(self, sql: LiteralString, rows: Sequence[Sequence[object]]) -> None:
+        with self.raw.cursor() as cursor:
+            cursor.executemany(_translated(sql), rows)
+
+
+class _Writer:
+    """The session of one collectivité's writer: it has a connection from ``begin`` to ``commit`` or ``rollback``."""
+
+    one: Callable[..., Row | None]
+    all: Callable[..., list[Row]]
+    run: Callable[..., int]
+    many: Callable[..., None]
+
+    def __init__(self, connections: Connections, schema: str) -> None:
+        self._connections, self._schema = connections, schema
+        self._raw: Connection | None = None
+
+    def begin(self) -> None:
+        self._raw = self._connections.begun("BEGIN ISOLATION LEVEL READ COMMITTED")
+        on = _Reading(self._raw)
+        self.one, self.all, self.run, self.many = on.one, on.all, on.run, on.many
+        try:
+            self._raw.execute("SELECT pg_advisory_xact_lock(%s)", (_lock_number(self._schema),))
+            _enter(self._raw, self._schema)
+        except BaseException:
+            self.rollback()
+            raise
+
+    def make_schema(self) -> None:
+        assert self._raw is not None, "begun"
+        self._raw.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(self._schema)))
+
+    def commit(self) -> None:
+        self._end("COMMIT")
+
+    def rollback(self) -> None:
+        if self._raw is not None:
+            self._end("ROLLBACK")
+
+    def _end(self, how: LiteralString) -> None:
+        assert self._raw is not None, "begun"
+        raw, self._raw = self._raw, None
+        try:
+            if not raw.closed:
+                raw.execute(how)
+        finally:
+            self._connections.give(raw)
+
+
+class PostgresDatabase(Database):
+    """``schema``: the collectivité's identifier; made where it is absent."""
+
+    def __init__(self, connections: Connections, schema: str, executor: Executor) -> None:
+        super().__init__(executor)
+        self._connections, self._schema = connections, schema
+        self._writer = _Writer(connections, schema)
+        try:
+            self._prepare()
+        except psycopg.Error as error:
+            raise self._said(error) from None
+
+    def _prepare(self) -> None:
+        self._writer.begin()
+        try:
+            self._writer.make_schema()
+            prepare(self._writer, bytes_type="BYTEA")
+            self._writer.commit()
+        except BaseException:
+            self._writer.rollback()
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        with self._lock:
+            self._readers_at_work += 1
+        connection: Connection | None = None
+        try:
+            connection = self._connections.begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            _enter(connection, self._schema)
+            yield _Reading(connection)
+        except psycopg.Error as error:
+            raise self._said(error) from None
+        finally:
+            if connection is not None:
+                self._ended(connection)
+            with self._lock:
+                self._readers_at_work -= 1
+
+    def _ended(self, connection: Connection) -> None:
+        try:
+            connection.execute("ROLLBACK")
+        except psycopg.Error:
+            pass  # it is broken, and ``give`` closes it
+        self._connections.give(connection)
+
+    def _session(self) -> Session:
+        return self._writer
+
+    def close(self) -> None:
+        """Nothing is its own."""
+
+    def _said(self, error: Exception) -> Exception:
+        if not isinstance(error, psycopg.Error):
+            return error
+        return (
+            StoreFull() if isinstance(error, psycopg.errors.DiskFull) else Unavailable("The drive's database")
+        )
+
+
+@lru_cache(maxsize=512)
+def _translated(sql: LiteralString) -> LiteralString:
+    return sql.replace("?", "%s")
+
+
+def _enter(connection: Connection, schema: str) -> None:
+    connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(sql.Identifier(schema)))
+
+
+def _lock_number(schema: str) -> int:
+    digest = hashlib.blake2b(f"beffroi drive {schema}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)

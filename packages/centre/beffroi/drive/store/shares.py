@@ -1,0 +1,307 @@
+"""What is shared with whom: people, roles, other collectivités of the département, and links for all without account.
+
+Rule:    a share is a row of the collectivité that owns the file; ending it is enough, everywhere. Another collectivité
+         keeps only that it was offered one, and what it answered; nobody there sees it before somebody said yes.
+Hostile: tokens and passwords of links. A wrong token, an ended, expired or used-up link are one answer.
+Secrets: of a token its SHA-256 is kept, of a password its scrypt; neither can be read back.
+Source:  docs/internals/drive.md, "Shares".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import Literal, LiteralString, NamedTuple
+
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.look import above, node
+from beffroi.drive.store.model import AbsentNode, Act
+from beffroi.lib.errors import BeffroiError, Invalid
+from beffroi.lib.ids import new_id
+
+Kind = Literal["person", "role", "collectivite", "link"]
+Rights = Literal["read", "write", "drop"]
+NO_LIMIT = -1
+NEVER = 0
+TOKEN_BYTES = 20
+MAX_LABEL_CHARS = 120
+MIN_PASSWORD_CHARS = 8
+MAX_PASSWORD_CHARS = 200
+LONGEST_LINK_S = 366 * 86400
+ROLES = ("agent", "elu", "referent", "dpo")
+_SCRYPT = {"n": 2**14, "r": 8, "p": 1}
+_SHARES: LiteralString = (
+    "SELECT id, node, kind, target, rights, token_hash, password_hash, expires_s, downloads_left, most_bytes, types,"
+    " label, created_s, created_by, ended_s FROM share"
+)
+
+
+class LinkClosed(BeffroiError):
+    """This link does not exist, or it has ended; ask whoever gave it to you for another."""
+
+    code = "drive.link_closed"
+    http_status = 404
+
+
+class LinkLocked(BeffroiError):
+    """This link asks for a password, and this is not it."""
+
+    code = "drive.link_locked"
+    http_status = 403
+
+
+class DropRefused(BeffroiError):
+    """This cannot be handed in here: {}."""
+
+    code = "drive.drop_refused"
+    http_status = 403
+
+
+class Share(NamedTuple):
+    """A row of ``share``, in this order.
+
+    ``target``: a person, a role, a collectivité; "" of a link. ``rights`` drop: hand in, see nothing.
+    ``expires_s``, ``ended_s``: epoch seconds, NEVER for none. ``downloads_left``: NO_LIMIT for no limit.
+    ``most_bytes``: of one file that is handed in, NO_LIMIT for none; ``types``: endings of names that may be, without
+    dots and with a space between, "" for all. ``label``: what the receiver reads.
+    """
+
+    id: str
+    node: int
+    kind: str
+    target: str
+    rights: str
+    token_hash: str
+    password_hash: str
+    expires_s: int
+    downloads_left: int
+    most_bytes: int
+    types: str
+    label: str
+    created_s: int
+    created_by: str
+    ended_s: int
+
+    def is_open(self, now_s: int) -> bool:
+        return self.ended_s == NEVER and (self.expires_s == NEVER or self.expires_s > now_s)
+
+    @property
+    def has_password(self) -> bool:
+        return bool(self.password_hash)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What its maker asks of a share; fields as of ``Share``. ``password``: "" for none."""
+
+    kind: Kind
+    target: str = ""
+    rights: Rights = "read"
+    label: str = ""
+    password: str = ""
+    expires_s: int = NEVER
+    downloads: int = NO_LIMIT
+    most_bytes: int = NO_LIMIT
+    types: str = ""
+
+
+# -- look-ups ------------------------------------------------------------------------------------------------
+
+
+def of_node(database: Reading, node_id: int, *, now_s: int) -> list[Share]:
+    """Open shares of a file or folder itself, the newest first."""
+    rows = database.all(_SHARES + " WHERE node = ? ORDER BY created_s DESC, id DESC", (node_id,))
+    return [one for one in (Share(*row) for row in rows) if one.is_open(now_s)]
+
+
+def made_by(database: Reading, person_id: str, *, now_s: int) -> list[Share]:
+    rows = database.all(_SHARES + " WHERE created_by = ? ORDER BY created_s DESC, id DESC", (person_id,))
+    return [one for one in (Share(*row) for row in rows) if one.is_open(now_s)]
+
+
+def for_person(database: Reading, *, person_id: str, role: str, now_s: int) -> list[Share]:
+    """What was shared with this person or their role inside the collectivité, their own left out."""
+    rows = database.all(
+        _SHARES
+        + " WHERE (kind = 'person' AND target = ?) OR (kind = 'role' AND target = ?) ORDER BY created_s, id",
+        (person_id, role),
+    )
+    found = (Share(*row) for row in rows)
+    return [one for one in found if one.is_open(now_s) and one.created_by != person_id]
+
+
+def to_collectivite(database: Reading, share_id: str, receiver: str, *, now_s: int) -> Share | None:
+    """In the owner's metadata: a share that the receiver named, if it is for it and stands."""
+    row = database.one(
+        _SHARES + " WHERE id = ? AND kind = 'collectivite' AND target = ?", (share_id, receiver)
+    )
+    found = Share(*row) if row else None
+    return found if found is not None and found.is_open(now_s) and _lies(database, found) else None
+
+
+def link(database: Reading, token: str, password: str | None, *, now_s: int) -> Share:
+    """The share behind a link. ``password``: None where none was typed yet.
+
+    Errors: LinkClosed, LinkLocked.
+    """
+    row = database.one(_SHARES + " WHERE token_hash = ?", (token_hash(token),)) if token else None
+    found = Share(*row) if row else None
+    if found is None or not found.is_open(now_s) or found.downloads_left == 0 or not _lies(database, found):
+        raise LinkClosed
+    if found.has_password and (password is None or not _is_password(found.password_hash, password)):
+        raise LinkLocked
+    return found
+
+
+def covers(database: Reading, share: Share, node_id: int) -> bool:
+    """Whether a node is what was shared, or lies below it."""
+    return any(one.id == share.node for one in above(database, node_id))
+
+
+def token_hash(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+def _lies(database: Reading, share: Share) -> bool:
+    """It is there, and neither it nor a folder above it is in the trash."""
+    steps = above(database, share.node)
+    return bool(steps) and steps[-1].name != "trash"
+
+
+# -- changes -------------------------------------------------------------------------------------------------
+
+
+def make(writing: Writing, act: Act, node_id: int, wish: Wish) -> tuple[Share, str]:
+    """Return the share and, of a link, its token, which is nowhere afterwards. Errors: AbsentNode, Invalid."""
+    shared = node(writing, node_id)
+    if shared is None:
+        raise AbsentNode("file")
+    _refuse_odd(wish, is_folder=bool(shared.is_folder), now_s=act.now_s)
+    token = secrets.token_urlsafe(TOKEN_BYTES) if wish.kind == "link" else ""
+    made = Share(
+        id=new_id("shr"),
+        node=node_id,
+        kind=wish.kind,
+        target=wish.target,
+        rights=wish.rights,
+        token_hash=token_hash(token) if token else "",
+        password_hash=_hashed(wish.password) if wish.password else "",
+        expires_s=wish.expires_s,
+        downloads_left=wish.downloads,
+        most_bytes=wish.most_bytes,
+        types=" ".join(dict.fromkeys(wish.types.casefold().replace(".", "").split())),
+        label=wish.label or shared.name,
+        created_s=act.now_s,
+        created_by=act.person_id,
+        ended_s=NEVER,
+    )
+    writing.run("INSERT INTO share VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", made)
+    return made, token
+
+
+def end(writing: Writing, share_id: str, *, now_s: int) -> bool:
+    """False when it had ended, or never was."""
+    return bool(writing.run("UPDATE share SET ended_s = ? WHERE id = ? AND ended_s = 0", (now_s, share_id)))
+
+
+def count_download(writing: Writing, share_id: str) -> None:
+    """Before its first byte leaves, so that two at once cannot both be the last. Errors: LinkClosed."""
+    if writing.run(
+        "UPDATE share SET downloads_left = downloads_left - 1 WHERE id = ? AND downloads_left > 0",
+        (share_id,),
+    ):
+        return
+    row = writing.one("SELECT downloads_left FROM share WHERE id = ?", (share_id,))
+    if row is None or row[0] == 0:
+        raise LinkClosed
+
+
+def may_drop(share: Share, name: str, size_bytes: int) -> None:
+    """Errors: DropRefused (rights, size, type of file)."""
+    if share.rights not in ("drop", "write"):
+        raise DropRefused("this link gives files and takes none")
+    if share.most_bytes != NO_LIMIT and size_bytes > share.most_bytes:
+        raise DropRefused(f"more than {share.most_bytes} bytes")
+    if share.types and name.casefold().rpartition(".")[2] not in share.types.split():
+        raise DropRefused("this type of file")
+
+
+# -- from other collectivités --------------------------------------------------------------------------------
+
+
+class Received(NamedTuple):
+    """A row of ``received``: what another collectivité offered. ``state``: offered, accepted, refused."""
+
+    share_id: str
+    owner: str
+    label: str
+    state: str
+    offered_s: int
+    answered_s: int
+    answered_by: str
+
+
+def offer(writing: Writing, share: Share, *, owner: str, now_s: int) -> bool:
+    """In the receiver's metadata; False when it was offered before, whatever was answered."""
+    if writing.one("SELECT 1 FROM received WHERE share_id = ?", (share.id,)):
+        return False
+    row = Received(share.id, owner, share.label, "offered", now_s, NEVER, "")
+    writing.run("INSERT INTO received VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    return True
+
+
+def answer(writing: Writing, act: Act, share_id: str, *, accepted: bool) -> Received:
+    """The receiver's word; it can be changed. Errors: AbsentNode."""
+    row = writing.one("SELECT * FROM received WHERE share_id = ?", (share_id,))
+    if row is None:
+        raise AbsentNode("share")
+    said = Received(*row)._replace(
+        state="accepted" if accepted else "refused", answered_s=act.now_s, answered_by=act.person_id
+    )
+    writing.run(
+        "UPDATE received SET state = ?, answered_s = ?, answered_by = ? WHERE share_id = ?",
+        (said.state, said.answered_s, said.answered_by, share_id),
+    )
+    return said
+
+
+def received(database: Reading) -> list[Received]:
+    return [Received(*row) for row in database.all("SELECT * FROM received ORDER BY offered_s, share_id")]
+
+
+# -- inside --------------------------------------------------------------------------------------------------
+
+
+def _refuse_odd(wish: Wish, *, is_folder: bool, now_s: int) -> None:
+    if bool(wish.target) == (wish.kind == "link") or (wish.kind == "role" and wish.target not in ROLES):
+        raise Invalid("with whom")
+    if wish.rights == "drop" and not (is_folder and wish.kind == "link"):
+        raise Invalid("files are handed in to a folder, by a link")
+    if len(wish.label) > MAX_LABEL_CHARS:
+        raise Invalid("label")
+    if wish.password and not MIN_PASSWORD_CHARS <= len(wish.password) <= MAX_PASSWORD_CHARS:
+        raise Invalid(f"a password of {MIN_PASSWORD_CHARS} characters at least")
+    if wish.expires_s != NEVER and not now_s < wish.expires_s <= now_s + LONGEST_LINK_S:
+        raise Invalid("an end within a year")
+    if wish.kind == "link" and wish.expires_s == NEVER:
+        raise Invalid("a link has an end")
+    if wish.kind != "link" and (wish.password or wish.downloads != NO_LIMIT):
+        raise Invalid("a password and a number of downloads are for links")
+    for limit in (wish.downloads, wish.most_bytes):
+        if limit != NO_LIMIT and limit < 1:
+            raise Invalid("limit")
+
+
+def _hashed(password: str) -> str:
+    salt = secrets.token_bytes(16)
+    return f"{salt.hex()}:{hashlib.scrypt(password.encode(), salt=salt, **_SCRYPT).hex()}"
+
+
+def _is_password(kept: str, given: str) -> bool:
+    if len(given) > MAX_PASSWORD_CHARS:
+        return False
+    salt, _, wanted = kept.partition(":")
+    found = hashlib.scrypt(given.encode("utf-8", "replace"), salt=bytes.fromhex(salt), **_SCRYPT)
+    return hmac.compare_digest(found.hex(), wanted)

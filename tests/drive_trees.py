@@ -1,0 +1,89 @@
+"""A tree of the drive in tests: short ways to write and look, and what must be true of every one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+
+from beffroi.drive.store import look, tree
+from beffroi.drive.store.database import Database, Reading
+from beffroi.drive.store.manifest import Chunk, Manifest
+from beffroi.drive.store.model import Act, Content, InlineChunk, Node
+
+NOW_S = 1_800_000_000
+ME, OTHER = Act("per_me", "app_1", NOW_S), Act("per_other", "app_2", NOW_S)
+
+type Open = Callable[[], Database]
+
+
+def content(data: bytes) -> Content:
+    """One chunk that lies with the metadata."""
+    if not data:
+        return Content(0, hashlib.sha1().hexdigest(), hashlib.sha256().hexdigest(), b"")
+    chunk_id = hashlib.blake2s(data).digest()
+    inline = (InlineChunk(chunk_id, b"sealed " + data),)
+    manifest = Manifest((Chunk(chunk_id, len(data)),)).pack()
+    return Content(
+        len(data), hashlib.sha1(data).hexdigest(), hashlib.sha256(data).hexdigest(), manifest, inline
+    )
+
+
+def at(now_s: int, act: Act = ME) -> Act:
+    return Act(act.person_id, act.device_id, now_s)
+
+
+def put(database: Database, parent: int, name: str, data: bytes, act: Act = ME) -> Node:
+    return database.write(lambda w: tree.put(w, act, parent, name, content(data)))[0]
+
+
+def folder(database: Database, parent: int, name: str, act: Act = ME) -> Node:
+    return database.write(lambda w: tree.make_folder(w, act, parent, name))
+
+
+def seen(database: Database, node_id: int) -> Node:
+    with database.reading() as reading:
+        found = look.node(reading, node_id)
+    assert found is not None
+    return found
+
+
+def listing(database: Database, root: int) -> dict[str, int]:
+    with database.reading() as reading:
+        return {look.path_of(reading, one.id): one.size_bytes for one in look.below(reading, root)}
+
+
+def loose(database: Database) -> int:
+    with database.reading() as reading:
+        return len(reading.all("SELECT id FROM chunk WHERE loose_s IS NOT NULL"))
+
+
+def require_whole(reading: Reading) -> None:
+    """Every reference is counted, every folder has the size of what is below it, every name its folder."""
+    manifests = [
+        row[0]
+        for rows in (
+            reading.all("SELECT manifest FROM node WHERE is_folder = 0"),
+            reading.all("SELECT manifest FROM version"),
+            reading.all("SELECT manifest FROM part"),
+        )
+        for row in rows
+    ]
+    counted = Counter(chunk_id for manifest in manifests for chunk_id, _ in Manifest.unpack(manifest).chunks)
+    chunks = reading.all("SELECT id, refs, loose_s FROM chunk")
+    assert {row[0]: row[1] for row in chunks if row[1]} == dict(counted)
+    assert all((row[1] == 0) == (row[2] is not None) for row in chunks)
+    sizes: Counter[int] = Counter()
+    nodes = {row[0]: row for row in reading.all("SELECT id, parent, is_folder, size_bytes, etag FROM node")}
+    for node_id, parent, is_folder, size_bytes, _ in nodes.values():
+        assert not parent or nodes[parent][2], "lies in a folder"
+        above = parent
+        while not is_folder and above:
+            sizes[above] += size_bytes
+            above = nodes[above][1]
+        assert node_id
+    assert {row[0]: row[3] for row in nodes.values() if row[2]} == {
+        row[0]: sizes[row[0]] for row in nodes.values() if row[2]
+    }
+    etags = [row[4] for row in nodes.values()]
+    assert len(etags) == len(set(etags))

@@ -1,0 +1,114 @@
+"""A file that became bad is refused and found everywhere, by its hash, through the real feed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from beffroi.core.decisions import exceptions
+from beffroi.core.decisions.actions import revoke
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.identity.actor import Actor
+from beffroi.core.planes.db import connect
+from beffroi.drive.door import FileDoor
+from beffroi.drive.store import frozen, schema, tree
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.frozen import Frozen
+from beffroi.drive.store.model import Act
+from beffroi_protocol.indicators import normalise
+
+from tests.conftest import Commune
+from tests.drive_trees import content
+from tests.fixtures_stream import Centre, block, eventually, running_centre  # noqa: F401
+
+BAD, GOOD = hashlib.sha256(b"bad").hexdigest(), hashlib.sha256(b"good").hexdigest()
+
+
+@pytest.fixture
+def communes(tmp_path: Path) -> Iterator[Communes]:
+    with ThreadPoolExecutor(2) as pool:
+        made = Communes(tmp_path / "drive", pool)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def door(centre: Centre, communes: Communes, committed: str) -> Iterator[FileDoor]:
+    made = FileDoor(centre.config, communes, lambda: connect(committed))
+    made.start()
+    eventually(lambda: made.follower.connected, "connected")
+    yield made
+    made.stop()
+
+
+def keep(communes: Communes, owner: str, name: str, sha256: str) -> None:
+    database = communes.metadata(owner)
+    root = database.write(lambda w: tree.make_root(w, schema.COMMON, now_s=1))
+    bad = replace(content(name.encode()), sha256=sha256)
+    database.write(lambda w: tree.put(w, Act("per_a", "", 1), root.id, name, bad))
+
+
+def held(communes: Communes, owner: str, sha256: str = BAD) -> str:
+    with communes.metadata(owner).reading() as reading:
+        return frozen.decision_of(reading, sha256)
+
+
+def told(kind: str) -> dict[str, tuple[str, int, int]]:
+    rows = OutboxEvent.objects.filter(kind=kind).order_by("id")
+    found = {str(row.collectivite_id): json.loads(row.payload) for row in rows}
+    return {owner: (one["decision_id"], one["files"], one["versions"]) for owner, one in found.items()}
+
+
+def test_a_hash_that_becomes_bad_is_frozen_where_it_lies_and_freed_when_the_decision_ends(
+    door: FileDoor, communes: Communes, beaune: Commune, nuits: Commune
+) -> None:
+    keep(communes, beaune.id, "facture.xlsm", BAD)
+    keep(communes, beaune.id, "copie.xlsm", BAD)
+    keep(communes, beaune.id, "changée.xlsm", BAD)
+    keep(communes, beaune.id, "changée.xlsm", GOOD)
+    keep(communes, nuits.id, "plan.pdf", GOOD)
+    decision = block(BAD, "sha256")
+    eventually(lambda: held(communes, beaune.id) == decision.id, "frozen")
+    with pytest.raises(Frozen, match=decision.id):
+        door.require(BAD, nuits.id)
+    door.require(GOOD, beaune.id)
+    eventually(
+        lambda: told("drive:frozen") == {beaune.id: (decision.id, 2, 1)}, "told, of this commune alone"
+    )
+    assert held(communes, nuits.id) == "", "it has none, and learns nothing of others"
+    revoke(actor=Actor.system("tests"), decision=decision, reason="tests")
+    eventually(lambda: held(communes, beaune.id) == "", "free again")
+    eventually(lambda: told("drive:thawed") == {beaune.id: (decision.id, 2, 1)}, "told")
+    door.require(BAD, beaune.id)
+
+
+def test_what_one_commune_lets_through_is_free_for_it_alone(
+    door: FileDoor, communes: Communes, beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    for owner in (beaune.id, nuits.id):
+        keep(communes, owner, "outil.exe", BAD)
+    block(BAD, "sha256")
+    eventually(lambda: held(communes, beaune.id) and held(communes, nuits.id), "frozen in both")
+    exceptions.allow_locally(
+        actor=administrator,
+        collectivite_id=beaune.id,
+        indicator=normalise("sha256", BAD),
+        ttl_s=600,
+        reason="outil métier",
+    )
+    eventually(lambda: held(communes, beaune.id) == "", "free there")
+    door.require(BAD, beaune.id)
+    assert held(communes, nuits.id)
+    with pytest.raises(Frozen):
+        door.require(BAD, nuits.id)
+
+
+def test_what_cannot_be_a_hash_is_refused_nowhere(door: FileDoor, beaune: Commune) -> None:
+    for odd in ("", "x", "0" * 63, "\x00" * 64, "é" * 64):
+        assert door.refuses(odd, beaune.id) is None
+    assert door.refuses_address("not an address") is None
