@@ -152,8 +152,11 @@ def test_a_taken_name_is_asked_about_and_a_version_comes_back(
     page.goto("/coffre/")
     with page.expect_navigation():
         page.set_input_files("#desk input[multiple]", str(budget))
-    budget.write_text("février")
-    page.set_input_files("#desk input[multiple]", str(budget))
+    page.evaluate("""() => {
+        const data = new DataTransfer();
+        data.items.add(new File(["février"], "budget.txt", { lastModified: Date.now() }));
+        document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+    }""")
     page.wait_for_selector("[data-asked]:not([hidden]) >> text=« budget.txt » existe déjà ici.")
     assert page.evaluate("document.activeElement.textContent") == "Garder les deux"
     inspect(page, "d-conflit")

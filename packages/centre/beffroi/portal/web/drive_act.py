@@ -23,6 +23,7 @@ from beffroi.drive.store import names, trash, tree, versions
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import AbsentNode, Act, Changed, NameTaken, Node, ReadOnly
 from beffroi.drive.views import Place, View
+from beffroi.drive.web.given import NothingTicked
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_words
@@ -36,12 +37,6 @@ CARRIED_KEY, DONE_KEY = "drive_carried", "drive_done"
 MOST_TRIED_NAMES = 1000
 Row = tuple[int, int, str]
 """A node, the folder and the name that it had before."""
-
-
-class NothingTicked(Invalid):
-    """Nothing was chosen."""
-
-    code = "drive.nothing_ticked"
 
 
 class TooMany(Invalid):
