@@ -84,7 +84,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "room": drive_words.room(*look.room(reading, root.id)),
             "whole": drive_words.room(*look.room(reading, 0)),
         }
-    context |= drive_act.waiting(request, actor)
+    context |= drive_act.waiting(request, actor, place.node.id)
     words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
     context |= {
         "received": request.GET.get("recu") == "1",

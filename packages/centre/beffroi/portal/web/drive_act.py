@@ -63,11 +63,11 @@ def act(request: HttpRequest, actor: Actor) -> HttpResponse:
     return HttpResponseRedirect(target)
 
 
-def waiting(request: HttpRequest, actor: Actor) -> dict[str, Any]:
-    """What the page of a folder shows of the last change and of what is to go elsewhere."""
+def waiting(request: HttpRequest, actor: Actor, folder_id: int) -> dict[str, Any]:
+    """What the page of a folder shows of the last change, if it was made there, and of what is to go elsewhere."""
     found: dict[str, Any] = {}
     done = _kept(request, DONE_KEY, actor.collectivite_id)
-    if done is not None:
+    if done is not None and done["folder"] == folder_id:
         found["done"] = {
             "sentence": drive_words.done(done["what"], done["count"]),
             "can_undo": done["what"] in _UNDONE,
@@ -89,10 +89,11 @@ def folder_address(view: View, place: Place) -> str:
     return reverse("drive") if folder_id == own else reverse("drive_node", args=[folder_id])
 
 
-def note(request: HttpRequest, view: View, what: str, rows: Sequence[Row]) -> None:
-    """Keep what was done, for the page to say and to take back."""
+def note(request: HttpRequest, place: Place, view: View, what: str, rows: Sequence[Row]) -> None:
+    """Keep what was done on the page of a place, for it to say and to take back."""
     request.session[DONE_KEY] = {
         "collectivite": view.who.collectivite_id,
+        "folder": place.node.id,
         "what": what,
         "count": len(rows),
         "rows": [list(one) for one in rows],
@@ -157,7 +158,7 @@ def _rename(request: HttpRequest, view: View, place: Place) -> HttpResponse | No
     doing = act_of(view)
     row = view.database.write(change)
     if row[2] != name:
-        note(request, view, "renamed", [row])
+        note(request, place, view, "renamed", [row])
     return None if place.node.id != node_id else HttpResponseRedirect(reverse("drive_node", args=[node_id]))
 
 
@@ -170,7 +171,7 @@ def _delete(request: HttpRequest, view: View, place: Place) -> None:
             tree.delete(writing, doing, one.id)
         return [(one.id, one.parent, one.name) for one in found]
 
-    note(request, view, "deleted", view.database.write(change))
+    note(request, place, view, "deleted", view.database.write(change))
 
 
 def _carry(request: HttpRequest, view: View, place: Place) -> None:
@@ -214,7 +215,7 @@ def _drop(request: HttpRequest, view: View, place: Place) -> None:
     done = view.database.write(change)
     del request.session[CARRIED_KEY]
     if done:
-        note(request, view, "copied" if carried["what"] == "copy" else "moved", done)
+        note(request, place, view, "copied" if carried["what"] == "copy" else "moved", done)
     else:
         messages.info(request, _("C’est déjà dans ce dossier : rien n’a changé."))
 
