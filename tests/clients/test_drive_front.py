@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import json
 import os
 import secrets
 import socket
@@ -13,9 +14,12 @@ import subprocess
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import pytest
+from beffroi.core.planes.tokens import make_grant
 from beffroi.drive import projections
+from beffroi.drive.web import granted
 from beffroi.lib import ids
 from beffroi.lib.config import Config
 from beffroi.supervise import front
@@ -122,6 +126,37 @@ def test_paths_of_files_and_of_pages_do_not_meet(door: Door) -> None:
             405,
         )
     assert door.ask("GET", "/index.php/other")[0] == 503  # that is web's, which does not run here
+
+
+def test_bytes_of_the_portal_pass_by_the_grant_of_their_path_alone(door: Door) -> None:
+    def grant(path: str) -> str:
+        text = make_grant(
+            door.config.secret("drive-grant.key"),
+            subject_id=person,
+            collectivite_id=collectivite,
+            paths=(path,),
+            role="agent",
+        )
+        return f"{granted.COOKIES[path]}={text}"
+
+    person, collectivite = ids.new_id("per"), ids.new_id("col")
+    own = f"https://localhost:{door.config.portal_port}"
+    sent = {
+        "X-Beffroi-File": quote(json.dumps({"folder": 1, "name": "été.bin", "size_bytes": 5 << 20})),
+        "Origin": own,
+    }
+    body = secrets.token_bytes(5 << 20)
+    cookies = f"beffroi_session=x; {grant(granted.OUT_PATH)}; other=y"
+    assert door.ask("POST", "/coffre/envoi/fichier", body, Cookie=cookies, **sent)[0] == 403
+    cookies += f"; {grant(granted.IN_PATH)}"
+    status, _, answer = door.ask("POST", "/coffre/envoi/fichier", body, Cookie=cookies, **sent)
+    assert status == 201
+    node = json.loads(answer)["node"]
+    assert door.ask("GET", f"/coffre/octets/{node}", Cookie=cookies)[2] == body
+    assert door.ask("GET", f"/coffre/octets/{node}", Cookie=grant(granted.IN_PATH))[0] == 303
+    sent["Origin"] = "https://localhost.example"
+    assert door.ask("POST", "/coffre/envoi/fichier", body, Cookie=cookies, **sent)[0] == 403
+    assert door.ask("GET", "/coffre/")[0] == 503  # that is web's, which does not run here
 
 
 def test_a_revoked_password_is_refused_within_seconds(door: Door) -> None:

@@ -83,7 +83,7 @@ def test_the_grant_is_for_scripts_of_nobody_and_for_its_paths_alone(at: Browser)
     swapped.server = at.server
     out, into = granted.OUT_PATH, granted.IN_PATH
     swapped.cookies = {out: at.cookies[into], into: at.cookies[out]}
-    assert swapped.ask("GET", "/coffre/octets/1")[0] == 403
+    assert swapped.ask("GET", "/coffre/octets/1/apercu")[0] == 403
     assert swapped.send(b"x", folder=1, name="x")[0] == 403
 
 
@@ -185,6 +185,12 @@ def test_several_files_and_folders_come_as_one_zip(drive: Drive, at: Browser) ->
         found = {one.filename: archive.read(one) for one in archive.infolist()}
     assert found == {"Budget/": b"", "Budget/2026.txt": b"un", "vide.txt": b""}
     assert at.ask("POST", "/coffre/octets/zip", urlencode({"n": chosen}).encode())[0] == 403
+    for form, where in (
+        ({"dossier": "7"}, "/coffre/7/?refus=drive.nothing_ticked"),
+        ({"n": "999999", "dossier": "//x"}, "/coffre/?refus=drive.absent"),
+    ):
+        status, headers, _ = at.ask("POST", "/coffre/octets/zip", urlencode(form).encode(), Origin=origin)
+        assert (status, headers["location"]) == (303, where)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +252,7 @@ def test_a_form_without_a_script_brings_one_file(drive: Drive, at: Browser) -> N
     assert at.ask("GET", f"/coffre/octets/{one.id}")[2] == body
     assert post("x.pdf", b"x", origin="https://evil.example")[0] == 403
     assert post("x.pdf", b"x", ending=b"")[1].endswith("?refus=drive.form_broken")
-    assert post("", b"")[0] == 400
+    assert post("", b"")[1].endswith("?refus=drive.form_broken")
     assert drive.names() == ["Écoles (2).pdf", "Écoles.pdf"]
 
 
@@ -272,7 +278,8 @@ def test_what_is_another_persons_or_communes_is_absent(
         assert other.ask("GET", f"/coffre/octets/{one}")[0] == 404
         assert other.ask("GET", f"/coffre/octets/{one}/apercu")[0] == 404
         assert other.ask("GET", f"/coffre/octets/{one}/1")[0] == 404
-        assert other.ask("POST", "/coffre/octets/zip", b"n=%d" % one, Origin=origin)[0] == 404
+        refused = other.ask("POST", "/coffre/octets/zip", b"n=%d" % one, Origin=origin)
+        assert refused[1]["location"] == "/coffre/?refus=drive.absent"
         assert other.send(b"x", folder=folder.id, name="x")[0] == 404
     assert drive.names(folder) == ["secret.txt"]
 
@@ -303,9 +310,30 @@ def test_a_grant_that_is_over_or_forged_opens_nothing(
         ttl_s=ttl_s,
         role="agent",
     )
-    assert at.ask("GET", f"/coffre/octets/{made}")[0] == 403
-    del at.cookies[granted.OUT_PATH]
-    assert at.ask("GET", f"/coffre/octets/{made}")[0] == 403
+    for _ in range(2):
+        assert at.ask("GET", f"/coffre/octets/{made}?encore=1")[0] == 403
+        assert at.ask("GET", f"/coffre/octets/{made}/apercu")[0] == 403
+        status, headers, _body = at.ask("GET", f"/coffre/octets/{made}")
+        assert (status, headers["location"]) == (303, f"/coffre/droit/?vers=/coffre/octets/{made}")
+        at.cookies.pop(granted.OUT_PATH, None)
+
+
+def test_a_page_that_was_open_for_long_fetches_by_a_new_grant(
+    drive: Drive, at: Browser, client: Client
+) -> None:
+    made = at.send(b"x", folder=drive.own.id, name="x")[1]["node"]
+    at.cookies.clear()
+    answer = client.get(at.ask("GET", f"/coffre/octets/{made}")[1]["location"])
+    assert answer["Location"] == f"/coffre/octets/{made}?encore=1"
+    at.cookies[granted.OUT_PATH] = answer.cookies[granted.COOKIES[granted.OUT_PATH]].value
+    assert at.ask("GET", answer["Location"])[2] == b"x"
+    for elsewhere in (
+        "https://evil.example/",
+        "//evil.example",
+        "/coffre/octets/1/apercu",
+        "/coffre/octets/1\n",
+    ):
+        assert client.get("/coffre/droit/", {"vers": elsewhere}).status_code == 204
 
 
 @pytest.mark.parametrize(
@@ -334,6 +362,14 @@ def test_what_does_not_fit_is_refused_before_it_comes(drive: Drive, at: Browser)
     drive.database.write(lambda writing: tree.set_limit(writing, drive.own.id, 10))
     assert at.send(b"x" * 11, folder=drive.own.id, name="x") == (507, {"code": "drive.quota_full"})
     assert at.send(b"x" * 10, folder=drive.own.id, name="x")[0] == 201
+
+
+def test_a_form_of_a_page_that_was_open_for_long_leads_back(drive: Drive, at: Browser) -> None:
+    origin = f"http://127.0.0.1:{at.server.port}"
+    at.cookies.clear()
+    for path in ("octets/zip", "envoi/formulaire"):
+        status, headers, _ = at.ask("POST", f"/coffre/{path}", b"n=1", Origin=origin)
+        assert (status, headers["location"]) == (303, "/coffre/?refus=live.grant_refused")
 
 
 @pytest.mark.parametrize("path", ["octets/x", "octets", "octets/1/2/3", "envoi/x", "envoi", "envoi/fin/1"])

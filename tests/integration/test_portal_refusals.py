@@ -57,6 +57,7 @@ from tests.fixtures_portal import (
 )
 from tests.fixtures_portal_mail import shown_mail
 from tests.fixtures_stream import block
+from tests.integration.test_drive_pages import Drive
 
 __all__ = ["no_door", "shown_mail"]
 pytestmark = pytest.mark.django_db
@@ -91,6 +92,7 @@ class World:
     shared_id: str
     departure_id: str
     link_id: str
+    node_id: int
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -257,6 +259,14 @@ PORTAL = {
     "mail_deleted": Rule("thing", mail(), {"word": "give_back", "uid": "1", "target": "INBOX"}),
     "mail_bank": Rule("thing", mail(uid=1), {"what": "checked"}),
     "own_imports": Rule("own"),
+    "drive": Rule("own"),  # files by identifier of one collectivité: tests/integration/test_drive_pages.py
+    "drive_common": Rule("own"),
+    "drive_recent": Rule("own"),
+    "drive_search": Rule("own", data={"q": "x"}),
+    "drive_grant": Rule("own"),
+    "drive_trash": Rule("own", data={"what": "restore", "n": "1"}),
+    "drive_act": Rule("own", data={"what": "folder", "dossier": "1", "name": "x"}),
+    "drive_node": Rule("thing", lambda world: {"node_id": world.node_id}),
     "mail_imports": Rule("thing", mail(), {"fournisseur": "orange", "username": "x", "password": "y"}),
     "mail_import": Rule(
         "thing",
@@ -518,7 +528,16 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         device_links.make(
             actor=beaune.agent, membership=beaune.agent_membership, kind="iphone", label="x"
         ).record.id,
+        _far_file(beaune),
     )
+
+
+def _far_file(commune: Commune) -> int:
+    """A file of its agent, with a number that no neighbour's drive has reached."""
+    drive = Drive(commune.agent_membership)
+    for number in range(20):
+        drive.file(str(number))
+    return drive.file("facture.pdf").id
 
 
 def changed() -> tuple[object, ...]:

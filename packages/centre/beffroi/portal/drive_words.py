@@ -14,63 +14,63 @@ from beffroi.lib.errors import BeffroiError
 MAX_IMAGE_BYTES = 30_000_000
 REFUSALS = {
     "drive.name_taken": gettext_lazy(
-        "Ce nom est déjà pris dans ce dossier, peut-être avec d’autres majuscules : choisissez-en un autre."
+        "Ce nom est déjà pris dans ce dossier, peut-être avec d’autres majuscules : choisissez-en un autre."
     ),
     "drive.name_refused": gettext_lazy(
-        "Ce nom ne convient pas : il est vide, trop long, ou contient une barre « / » ou « \\ »."
+        "Ce nom ne convient pas : il est vide, trop long, ou contient une barre « / » ou « \\ »."
     ),
     "drive.too_deep": gettext_lazy(
-        "Les dossiers ne peuvent pas s’emboîter plus profondément : rangez-le plus haut."
+        "Les dossiers ne peuvent pas s’emboîter plus profondément : rangez-le plus haut."
     ),
     "drive.into_itself": gettext_lazy(
-        "Un dossier ne peut pas aller dans lui-même : choisissez un autre dossier d’arrivée."
+        "Un dossier ne peut pas aller dans lui-même : choisissez un autre dossier d’arrivée."
     ),
-    "drive.root_fixed": gettext_lazy("Ce dossier fait partie du Coffre : il reste où il est."),
+    "drive.root_fixed": gettext_lazy("Ce dossier fait partie du Coffre : il reste où il est."),
     "drive.changed": gettext_lazy(
-        "Quelqu’un l’a modifié, déplacé ou supprimé entre-temps. Rien n’a changé : regardez la liste, à jour, puis "
+        "Quelqu’un l’a modifié, déplacé ou supprimé entre-temps. Rien n’a changé : regardez la liste, à jour, puis "
         "recommencez."
     ),
     "drive.absent": gettext_lazy(
-        "Il n’est plus là : quelqu’un l’a déplacé ou supprimé. Regardez dans la corbeille."
+        "Il n’est plus là : quelqu’un l’a déplacé ou supprimé. Regardez dans la corbeille."
     ),
-    "drive.parent_absent": gettext_lazy("Le dossier d’arrivée n’existe plus : choisissez-en un autre."),
+    "drive.parent_absent": gettext_lazy("Le dossier d’arrivée n’existe plus : choisissez-en un autre."),
     "drive.locked": gettext_lazy(
-        "Quelqu’un l’a ouvert pour le modifier. Rien n’a changé : réessayez quand il l’aura fermé."
+        "Quelqu’un l’a ouvert pour le modifier. Rien n’a changé : réessayez quand il l’aura fermé."
     ),
     "drive.quota_full": gettext_lazy(
-        "Il n’y a plus assez de place. Rien n’a changé : videz la corbeille, supprimez ce qui ne sert plus, ou "
+        "Il n’y a plus assez de place. Rien n’a changé : videz la corbeille, supprimez ce qui ne sert plus, ou "
         "demandez de la place au Département."
     ),
     "drive.store_full": gettext_lazy(
-        "Le disque du Département est plein. Rien n’a changé : prévenez le Département, puis réessayez."
+        "Le disque du Département est plein. Rien n’a changé : prévenez le Département, puis réessayez."
     ),
     "drive.read_only": gettext_lazy(
-        "Vous pouvez lire le dossier de la commune, pas le modifier : demandez-le à la personne référente."
+        "Vous pouvez lire le dossier de la commune, pas le modifier : demandez-le à la personne référente."
     ),
     "drive.kind_differs": gettext_lazy(
-        "Un dossier porte déjà ce nom : renommez le fichier ou le dossier, puis recommencez."
+        "Un dossier porte déjà ce nom : renommez le fichier ou le dossier, puis recommencez."
     ),
     "drive.nothing_ticked": gettext_lazy("Cochez d’abord un ou plusieurs fichiers."),
-    "drive.too_many": gettext_lazy("C’est trop à la fois : faites-le en plusieurs fois."),
+    "drive.too_many": gettext_lazy("C’est trop à la fois : faites-le en plusieurs fois."),
 }
 
 SENDING = {
-    "drive.upload_absent": gettext_lazy("Cet envoi est terminé ou trop ancien : recommencez-le."),
-    "drive.form_broken": gettext_lazy("Aucun fichier n’est arrivé : choisissez-en un, puis envoyez-le."),
+    "drive.upload_absent": gettext_lazy("Cet envoi est terminé ou trop ancien : recommencez-le."),
+    "drive.form_broken": gettext_lazy("Aucun fichier n’est arrivé : choisissez-en un, puis envoyez-le."),
     "drive.too_many_files": gettext_lazy(
-        "C’est trop de fichiers pour une archive : prenez moins de dossiers."
+        "C’est trop de fichiers pour une archive : prenez moins de dossiers."
     ),
-    "drive.chunk_vanished": gettext_lazy("Ce fichier n’est pas arrivé en entier : envoyez-le de nouveau."),
-    "drive.client_gone": gettext_lazy("L’envoi a été interrompu. Rien n’a changé : recommencez."),
+    "drive.chunk_vanished": gettext_lazy("Ce fichier n’est pas arrivé en entier : envoyez-le de nouveau."),
+    "drive.client_gone": gettext_lazy("L’envoi a été interrompu. Rien n’a changé : recommencez."),
     "drive.foreign_origin": gettext_lazy(
-        "Cet envoi ne vient pas de cette page : rechargez-la, puis recommencez."
+        "Cet envoi ne vient pas de cette page : rechargez-la, puis recommencez."
     ),
     "live.grant_refused": gettext_lazy(
-        "Cette page est ouverte depuis longtemps : rechargez-la, puis recommencez."
+        "Cette page est ouverte depuis longtemps : rechargez-la, puis recommencez."
     ),
     "input.too_large": gettext_lazy("Ce fichier est trop grand pour le Coffre."),
-    "input.invalid": gettext_lazy("Ce fichier a changé pendant l’envoi : choisissez-le de nouveau."),
-    "service.unavailable": gettext_lazy("Le Coffre ne répond pas : réessayez dans une minute."),
+    "input.invalid": gettext_lazy("Ce fichier a changé pendant l’envoi : choisissez-le de nouveau."),
+    "service.unavailable": gettext_lazy("Le Coffre ne répond pas : réessayez dans une minute."),
 }
 """What the drive says of a file that was sent, beside the refusals above."""
 

@@ -46,6 +46,12 @@ HARMLESS: tuple[Header, ...] = (
 )
 
 
+class NothingTicked(Invalid):
+    """Nothing was chosen."""
+
+    code = "drive.nothing_ticked"
+
+
 class TooManyFiles(BeffroiError):
     """A ZIP holds at most {} files; take fewer folders."""
 
@@ -77,13 +83,17 @@ class Given:
         steps = request.path.removeprefix(granted.OUT_PATH).strip("/").split("/")
         if steps == ["zip"] and request.method == "POST":
             granted.require_own_origin(request)
-            return _zip(view, bodies, await _numbers(request))
+            fields = parse_qs((await request.body(FORM_BYTES)).decode("latin-1"), max_num_fields=1000)
+            try:
+                return _zip(view, bodies, _numbers(fields.get("n", [])))
+            except BeffroiError as error:
+                return back(fields.get("dossier", [""])[0], error)
         if request.method not in ("GET", "HEAD"):
             raise AbsentNode("file")
         match steps:
             case [node]:
                 return download(request, bodies, _body(view, _number(node)))
-            case [node, "apercu"]:
+            case [node, "apercu"] if request.method == "GET":
                 return await _preview(bodies, _body(view, _number(node)))
             case [node, etag]:
                 return download(request, bodies, _body(view, _number(node), _number(etag)))
@@ -219,12 +229,18 @@ async def _packed(bodies: Bodies, entries: Sequence[tuple[str, Node]]) -> AsyncG
     yield outlet.take()
 
 
-async def _numbers(request: Request) -> list[int]:
-    """The field ``n`` of the form, each a number or several with commas. Errors: Invalid."""
-    fields = parse_qs((await request.body(FORM_BYTES)).decode("latin-1"), max_num_fields=1000)
-    found = [_number(one) for several in fields.get("n", []) for one in several.split(",") if one]
+def back(folder: str, error: BeffroiError) -> Answer:
+    """For a person who pressed a button: the folder's page, which says why it was not done."""
+    page = f"/coffre/{folder}/" if folder.isascii() and folder.isdigit() else "/coffre/"
+    address = f"{page}?refus={error.code}"
+    return Answer(303, ((b"location", address.encode()), (b"cache-control", b"no-store")))
+
+
+def _numbers(texts: Sequence[str]) -> list[int]:
+    """Each a number or several with commas. Errors: NothingTicked, AbsentNode."""
+    found = [_number(one) for several in texts for one in several.split(",") if one]
     if not found:
-        raise Invalid("n")
+        raise NothingTicked("n")
     return list(dict.fromkeys(found))
 
 

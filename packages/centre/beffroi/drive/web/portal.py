@@ -29,6 +29,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from beffroi.core.planes.tokens import GrantRefused
 from beffroi.drive.store import names, tree, uploads
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Reading, Writing
@@ -37,7 +38,7 @@ from beffroi.drive.store.model import AbsentNode, Act, Content, NameTaken, Node,
 from beffroi.drive.views import Place, View
 from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf
-from beffroi.drive.web.given import Given
+from beffroi.drive.web.given import Given, back
 from beffroi.drive.web.messages import Answer, Handler, Request, Routes
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
@@ -45,6 +46,9 @@ from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 PART_BYTES = 5 * 1024 * 1024
 MAX_FILE_BYTES = PART_BYTES * uploads.MAX_PARTS
 MOST_TRIED_NAMES = 1000
+AGAIN = "encore=1"
+"""What follows the address of a file that is fetched with a grant made anew: it is asked for once."""
+_OUT = re.compile(granted.OUT_PATH + r"/[0-9]{1,18}(?:/[0-9]{1,18})?", re.ASCII)
 _UPLOAD = re.compile(r"[0-9a-f]{32,64}", re.ASCII)
 _JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 
@@ -80,7 +84,7 @@ class Portal:
                 return await handler(request)
             except BeffroiError as error:
                 await request.drain()
-                return refused(error)
+                return _said(request, error)
 
         return told
 
@@ -197,10 +201,10 @@ class Desk:
             content = await self.bodies.receive(found.pieces, None)
             node = await self.view.database.write_async(lambda writing: self._put(writing, sent, content))
         except BeffroiError as error:
-            if not folder_id:
-                raise
-            return _back(f"/coffre/{folder_id}/?refus={error.code}")
-        return _back(f"/coffre/{node.parent}/?recu=1")
+            await request.drain()
+            return back(str(folder_id or ""), error)
+        address = f"/coffre/{node.parent}/?recu=1"
+        return Answer(303, ((b"location", address.encode()), (b"cache-control", b"no-store")))
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -285,8 +289,14 @@ def reading_root(reading: Reading, node_id: int) -> int:
     return above
 
 
-def refused(error: BeffroiError) -> Answer:
-    """For a script: the code, which the page has words for."""
+def _said(request: Request, error: BeffroiError) -> Answer:
+    """For a script the code, which the page has words for; a person is led to a page, or to a new grant."""
+    if isinstance(error, GrantRefused) and _OUT.fullmatch(request.path) and request.query != AGAIN:
+        address = f"/coffre/droit/?vers={request.path}"
+        return Answer(303, ((b"location", address.encode()), (b"cache-control", b"no-store")))
+    is_form = request.method == "POST" and granted.FILE_HEADER not in request.headers
+    if is_form and not isinstance(error, granted.ForeignOrigin):
+        return back("", error)
     return _json(error.http_status, {"code": error.code})
 
 
@@ -311,10 +321,6 @@ def _made(node: Node) -> Answer:
 
 def _json(status: int, value: object) -> Answer:
     return Answer(status, _JSON, json.dumps(value).encode())
-
-
-def _back(address: str) -> Answer:
-    return Answer(303, ((b"location", address.encode()), (b"cache-control", b"no-store")))
 
 
 def _upload(text: str) -> str:

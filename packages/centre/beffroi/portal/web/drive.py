@@ -7,11 +7,12 @@ Rule:   names of files stand in no address: front and planes keep addresses in t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
@@ -21,6 +22,8 @@ from beffroi.drive.store import listing, look
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.listing import Entry
 from beffroi.drive.views import COMMON_NAME, Place, View
+from beffroi.drive.web.granted import OUT_PATH
+from beffroi.drive.web.portal import AGAIN
 from beffroi.portal import drive_words
 from beffroi.portal.drive_access import give_grants, view_of, who_of
 from beffroi.portal.pages import asks_part, for_agents, page, sought
@@ -30,6 +33,7 @@ PAGE_ROWS = 200
 FOUND_ROWS = 200
 RECENT_ROWS = 100
 MAX_SEARCH_CHARS = 100
+_FETCHED = re.compile(OUT_PATH + r"/[0-9]{1,18}(?:/[0-9]{1,18})?", re.ASCII)
 PLACE = {"place": "drive"}
 
 
@@ -80,7 +84,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "room": drive_words.room(*look.room(reading, root.id)),
             "whole": drive_words.room(*look.room(reading, 0)),
         }
-    context |= drive_act.waiting(request, actor)
+    context |= drive_act.waiting(request, actor, place.node.id)
     words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
     context |= {
         "received": request.GET.get("recu") == "1",
@@ -121,8 +125,11 @@ def search(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_GET
 @for_agents
 def grant(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """The next minutes for a page that sends files, as long as the session stands."""
+    """The next minutes for a page that sends files, or for a file that is fetched, as long as the session stands."""
+    wanted = request.GET.get("vers", "")
     response = HttpResponse(status=204)
+    if _FETCHED.fullmatch(wanted):
+        response = HttpResponseRedirect(f"{wanted}?{AGAIN}")
     give_grants(response, who_of(request, actor))
     return response
 

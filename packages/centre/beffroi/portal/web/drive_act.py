@@ -21,10 +21,11 @@ from django.views.decorators.http import require_POST
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import names, trash, tree, versions
 from beffroi.drive.store.database import Reading, Writing
-from beffroi.drive.store.model import AbsentNode, Act, Changed, NameTaken, Node
+from beffroi.drive.store.model import AbsentNode, Act, Changed, NameTaken, Node, ReadOnly
 from beffroi.drive.views import Place, View
+from beffroi.drive.web.given import NothingTicked
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
+from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import for_agents
@@ -36,18 +37,6 @@ CARRIED_KEY, DONE_KEY = "drive_carried", "drive_done"
 MOST_TRIED_NAMES = 1000
 Row = tuple[int, int, str]
 """A node, the folder and the name that it had before."""
-
-
-class ReadOnly(NotAllowed):
-    """Your role reads the collectivité's folder and changes nothing in it."""
-
-    code = "drive.read_only"
-
-
-class NothingTicked(Invalid):
-    """Nothing was chosen."""
-
-    code = "drive.nothing_ticked"
 
 
 class TooMany(Invalid):
@@ -74,11 +63,11 @@ def act(request: HttpRequest, actor: Actor) -> HttpResponse:
     return HttpResponseRedirect(target)
 
 
-def waiting(request: HttpRequest, actor: Actor) -> dict[str, Any]:
-    """What the page of a folder shows of the last change and of what is to go elsewhere."""
+def waiting(request: HttpRequest, actor: Actor, folder_id: int) -> dict[str, Any]:
+    """What the page of a folder shows of the last change, if it was made there, and of what is to go elsewhere."""
     found: dict[str, Any] = {}
     done = _kept(request, DONE_KEY, actor.collectivite_id)
-    if done is not None:
+    if done is not None and done["folder"] == folder_id:
         found["done"] = {
             "sentence": drive_words.done(done["what"], done["count"]),
             "can_undo": done["what"] in _UNDONE,
@@ -100,10 +89,11 @@ def folder_address(view: View, place: Place) -> str:
     return reverse("drive") if folder_id == own else reverse("drive_node", args=[folder_id])
 
 
-def note(request: HttpRequest, view: View, what: str, rows: Sequence[Row]) -> None:
-    """Keep what was done, for the page to say and to take back."""
+def note(request: HttpRequest, place: Place, view: View, what: str, rows: Sequence[Row]) -> None:
+    """Keep what was done on the page of a place, for it to say and to take back."""
     request.session[DONE_KEY] = {
         "collectivite": view.who.collectivite_id,
+        "folder": place.node.id,
         "what": what,
         "count": len(rows),
         "rows": [list(one) for one in rows],
@@ -127,7 +117,7 @@ def ticked(request: HttpRequest) -> list[int]:
 def require_writable(place: Place) -> None:
     """Errors: ReadOnly."""
     if not place.rights.may_write:
-        raise ReadOnly("common folder")
+        raise ReadOnly
 
 
 def free_name(reading: Reading, parent: int, name: str) -> str:
@@ -168,7 +158,7 @@ def _rename(request: HttpRequest, view: View, place: Place) -> HttpResponse | No
     doing = act_of(view)
     row = view.database.write(change)
     if row[2] != name:
-        note(request, view, "renamed", [row])
+        note(request, place, view, "renamed", [row])
     return None if place.node.id != node_id else HttpResponseRedirect(reverse("drive_node", args=[node_id]))
 
 
@@ -181,7 +171,7 @@ def _delete(request: HttpRequest, view: View, place: Place) -> None:
             tree.delete(writing, doing, one.id)
         return [(one.id, one.parent, one.name) for one in found]
 
-    note(request, view, "deleted", view.database.write(change))
+    note(request, place, view, "deleted", view.database.write(change))
 
 
 def _carry(request: HttpRequest, view: View, place: Place) -> None:
@@ -225,9 +215,9 @@ def _drop(request: HttpRequest, view: View, place: Place) -> None:
     done = view.database.write(change)
     del request.session[CARRIED_KEY]
     if done:
-        note(request, view, "copied" if carried["what"] == "copy" else "moved", done)
+        note(request, place, view, "copied" if carried["what"] == "copy" else "moved", done)
     else:
-        messages.info(request, _("C’est déjà dans ce dossier : rien n’a changé."))
+        messages.info(request, _("C’est déjà dans ce dossier : rien n’a changé."))
 
 
 def _put_down(request: HttpRequest, view: View, place: Place) -> None:
@@ -246,7 +236,7 @@ def _undo(request: HttpRequest, view: View, place: Place) -> None:
     count = len(back)
     messages.info(
         request,
-        ngettext("C’est annulé : %(n)s élément.", "C’est annulé : %(n)s éléments.", count) % {"n": count},
+        ngettext("C’est annulé : %(n)s élément.", "C’est annulé : %(n)s éléments.", count) % {"n": count},
     )
 
 
@@ -261,7 +251,7 @@ def _version(request: HttpRequest, view: View, place: Place) -> HttpResponse:
 
     view.database.write(change)
     messages.info(
-        request, _("Cette version est rétablie. Celle d’avant reste dans la liste : rien n’est perdu.")
+        request, _("Cette version est rétablie. Celle d’avant reste dans la liste : rien n’est perdu.")
     )
     return HttpResponseRedirect(reverse("drive_node", args=[node_id]))
 

@@ -19,7 +19,7 @@ from beffroi.drive.views import COMMON_NAME
 from beffroi.portal import drive_words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents
-from beffroi.portal.web import drive, drive_act
+from beffroi.portal.web import drive
 
 
 @require_GET
@@ -52,5 +52,4 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             "preview": drive_words.preview(place.node.name, place.node.size_bytes),
             "who": drive.rows(actor, [entry], listing.changed_by(reading, [entry]))[0]["who"],
         }
-    context |= drive_act.waiting(request, actor)
     return drive.drive_page(request, view, "portal/drive_file.html", context)

@@ -20,8 +20,8 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import trash as bin_
 from beffroi.drive.store.database import Writing
-from beffroi.drive.store.model import Act, Node
-from beffroi.drive.views import View
+from beffroi.drive.store.model import Act, Node, ReadOnly
+from beffroi.drive.views import Place, View
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_words
 from beffroi.portal.drive_access import act_of, view_of
@@ -47,10 +47,10 @@ def trash(request: HttpRequest, actor: Actor) -> HttpResponse:
     if request.method == "POST":
         try:
             if request.POST.get("what") == "restore":
-                _restore(request, view)
+                _restore(request, view, place)
             elif request.POST.get("what") == "empty":
                 if not may_empty:
-                    raise drive_act.ReadOnly("trash")
+                    raise ReadOnly
                 _empty(request, view, root)
             else:
                 raise Invalid("what")
@@ -79,16 +79,16 @@ def trash(request: HttpRequest, actor: Actor) -> HttpResponse:
         ],
         "after": f"{shown[-1].deleted_s}-{shown[-1].node}" if len(items) > PAGE_ROWS else "",
     }
-    context |= drive_act.waiting(request, actor)
+    context |= drive_act.waiting(request, actor, root.id)
     return page(request, "portal/drive_trash.html", context)
 
 
-def _restore(request: HttpRequest, view: View) -> None:
+def _restore(request: HttpRequest, view: View, place: Place) -> None:
     wanted, doing = drive_act.ticked(request), act_of(view)
     rows = view.database.write(
         lambda writing: [drive_act.take_from_trash(view, writing, doing, one) for one in wanted]
     )
-    drive_act.note(request, view, "returned", rows)
+    drive_act.note(request, place, view, "returned", rows)
 
 
 def _empty(request: HttpRequest, view: View, root: Node) -> None:

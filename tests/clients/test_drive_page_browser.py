@@ -1,0 +1,253 @@
+"""The Coffre in a real Chromium before the real processes: sent, cut, resumed, moved, undone, given back, scrolled.
+
+BEFFROI_SHOTS=DIRECTORY keeps pictures.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from beffroi.drive.store import tree
+from beffroi.drive.store.model import EMPTY
+from django.conf import settings
+
+from tests.clients.test_portal_browser import browser, inspect
+from tests.conftest import STATE, Commune
+from tests.drive_desk import joined
+from tests.drive_server import served
+from tests.fixtures_drive import noise
+from tests.fixtures_portal import no_door, portal_client
+from tests.integration.test_drive_pages import Drive
+
+__all__ = ["browser", "no_door"]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
+]
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63b8a9a60300032b0137f4ce99be"
+    "0000000049454e44ae426082"
+)
+
+
+@pytest.fixture
+def drive(committed: str, beaune: Commune) -> Drive:
+    return Drive(beaune.agent_membership)
+
+
+@pytest.fixture
+def page(drive: Drive, beaune: Commune, browser: Any, live_server: Any, tmp_path: Path) -> Iterator[Any]:
+    with (
+        served(STATE) as server,
+        joined(tmp_path, web=live_server.url, drive_port=server.port) as address,
+    ):
+        client = portal_client(beaune.agent_membership)
+        name = settings.SESSION_COOKIE_NAME
+        context = browser.new_context(
+            locale="fr-FR", viewport={"width": 1280, "height": 900}, base_url=address, accept_downloads=True
+        )
+        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": address}])
+        opened = context.new_page()
+        wrong: list[str] = []
+        opened.on("pageerror", lambda error: wrong.append(str(error)))
+        opened.on(
+            "console",
+            lambda line: wrong.append(line.text) if "Content Security Policy" in line.text else None,
+        )
+        yield opened
+        context.close()
+        assert wrong == []
+
+
+def put(drive: Drive, count: int) -> None:
+    folder = drive.folder("Beaucoup")
+
+    def fill(writing: Any) -> None:
+        for number in range(count):
+            tree.put(writing, drive.act, folder.id, f"Pièce {number}.pdf", EMPTY)
+
+    drive.database.write(fill)
+
+
+def test_a_folder_is_sent_previewed_renamed_and_downloaded(drive: Drive, page: Any, tmp_path: Path) -> None:
+    photos = tmp_path / "Photos du marché"
+    (photos / "Été").mkdir(parents=True)
+    (photos / "Été" / "place.png").write_bytes(PNG)
+    (photos / "note.txt").write_text("<b>Réunion</b> jeudi", "utf-8")
+    page.goto("/coffre/")
+    inspect(page, "d-coffre-vide")
+    with page.expect_navigation():
+        page.set_input_files("#desk input[webkitdirectory]", str(photos))
+    page.wait_for_selector(".files >> text=Photos du marché")
+    inspect(page, "d-coffre")
+    page.click(".files >> text=Photos du marché")
+    page.wait_for_selector("h1:has-text('Photos du marché')")
+    page.click(".files >> text=note.txt")
+    frame = page.frame_locator("iframe.view")
+    assert frame.locator("body").inner_text() == "<b>Réunion</b> jeudi"
+    inspect(page, "d-texte")
+    page.click("summary:has-text('Renommer ce fichier')")
+    page.fill("#id_new_name", "Réunion.txt")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".say:has-text('C’est renommé.')")
+    page.click(".files >> text=Été")
+    page.click(".files >> text=place.png")
+    assert page.locator("img.view").evaluate("one => one.decode().then(() => one.naturalWidth)") == 1
+    inspect(page, "d-image")
+    with page.expect_download() as waiting:
+        page.click("a:has-text('Télécharger')")
+    assert waiting.value.suggested_filename == "place.png"
+    assert Path(waiting.value.path()).read_bytes() == PNG
+    page.goto("/coffre/")
+    page.locator(".files input").first.check()
+    with page.expect_download() as waiting:
+        page.click("#acts >> text=Télécharger")
+    assert waiting.value.suggested_filename == "Photos du marché.zip"
+
+
+def test_a_large_file_is_cut_paused_and_goes_on(drive: Drive, page: Any, tmp_path: Path) -> None:
+    film = tmp_path / "conseil.mp4"
+    film.write_bytes(noise(26 * 1024 * 1024))
+    page.goto("/coffre/")
+    sent: list[str] = []
+
+    def cut(route: Any) -> None:
+        sent.append(route.request.url.rpartition("/")[2])
+        if sent.count("3") == 1 and sent[-1] == "3":
+            page.context.set_offline(True)
+        route.continue_()
+
+    page.route("**/coffre/envoi/*/*", cut)
+    page.set_input_files("#desk input[multiple]", str(film))
+    page.wait_for_selector("#desk [data-state]:has-text('La liaison est coupée')")
+    inspect(page, "d-coupure")
+    page.click("button[data-pause]")
+    page.wait_for_selector("#desk [data-state]:has-text('En pause.')")
+    page.context.set_offline(False)
+    before = len(sent)
+    page.wait_for_timeout(1500)
+    assert len(sent) == before, "a pause sends nothing"
+    with page.expect_navigation():
+        page.click("button[data-pause]")
+    page.wait_for_selector(".files >> text=conseil.mp4")
+    assert sent.count("1") == sent.count("2") == 1, "what had arrived was not sent again"
+    with page.expect_download() as waiting:
+        page.locator(".files a").first.click()
+        page.click("a:has-text('Télécharger')")
+    assert Path(waiting.value.path()).read_bytes() == film.read_bytes()
+
+
+def test_a_taken_name_is_asked_about_and_a_version_comes_back(
+    drive: Drive, page: Any, tmp_path: Path
+) -> None:
+    budget = tmp_path / "budget.txt"
+    budget.write_text("janvier")
+    page.goto("/coffre/")
+    with page.expect_navigation():
+        page.set_input_files("#desk input[multiple]", str(budget))
+    page.evaluate("""() => {
+        const data = new DataTransfer();
+        data.items.add(new File(["février"], "budget.txt", { lastModified: Date.now() }));
+        document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+    }""")
+    page.wait_for_selector("[data-asked]:not([hidden]) >> text=« budget.txt » existe déjà ici.")
+    assert page.evaluate("document.activeElement.textContent") == "Garder les deux"
+    inspect(page, "d-conflit")
+    page.keyboard.press("Tab")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert drive.names() == ["budget.txt"]
+    page.click(".files >> text=budget.txt")
+    inspect(page, "d-versions")
+    with page.expect_navigation():
+        page.click("button:has-text('Rétablir')")
+    page.wait_for_selector(".say:has-text('Cette version est rétablie.')")
+    assert page.frame_locator("iframe.view").locator("body").inner_text() == "janvier"
+
+
+def test_many_are_moved_undone_deleted_and_given_back(drive: Drive, page: Any) -> None:
+    for name in ("Délibérations", "Marchés publics"):
+        drive.folder(name)
+    for name in (
+        "a.pdf",
+        "b.pdf",
+        "un nom de fichier vraiment très long pour voir s’il tient dans la page.odt",
+    ):
+        drive.file(name)
+    page.goto("/coffre/")
+    page.focus("[data-all]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-ticked]:has-text('5 éléments cochés.')")
+    for box in page.locator(".files input").all()[:2]:
+        box.uncheck()
+    page.click("#acts >> text=Déplacer")
+    page.wait_for_selector(".say:has-text('3 éléments à déplacer.')")
+    inspect(page, "d-deplacer")
+    page.click(".files >> text=Délibérations")
+    page.click("button:has-text('Déplacer ici')")
+    page.wait_for_selector(".say:has-text('3 éléments déplacés.')")
+    inspect(page, "d-deplaces")
+    page.click("button:has-text('Annuler')")
+    page.wait_for_selector(".say:has-text('C’est annulé')")
+    page.goto("/coffre/")
+    page.locator(".files input").nth(2).check()
+    page.click("#acts >> text=Supprimer")
+    page.wait_for_selector(".say:has-text('1 élément mis à la corbeille.')")
+    page.click("a:has-text('Corbeille')")
+    inspect(page, "d-corbeille")
+    page.click(".files >> text=a.pdf")
+    page.click("button:has-text('Rendre')")
+    page.wait_for_selector(".say:has-text('1 élément rendu à sa place.')")
+    assert len(drive.names()) == 5
+    page.fill("#id_q", "très long")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=1 élément trouvé")
+    inspect(page, "d-recherche")
+    page.goto("/coffre/recents/")
+    inspect(page, "d-recents")
+    page.goto("/coffre/commune/")
+    inspect(page, "d-commune")
+
+
+def test_ten_thousand_entries_come_as_they_are_scrolled_to(drive: Drive, page: Any) -> None:
+    put(drive, 10_000)
+    page.goto("/coffre/")
+    page.click(".files >> text=Beaucoup")
+    page.wait_for_selector("h1:has-text('Beaucoup')")
+    assert "10000 éléments" in page.inner_text(".lead") or "10 000" in page.inner_text(".lead")
+    shown = "document.querySelectorAll('.files .name').length"
+    assert page.evaluate(shown) == 200
+    for wanted in (400, 600, 800):
+        page.locator(".files .more").scroll_into_view_if_needed()
+        page.locator(".files .name").nth(wanted - 1).wait_for()
+    assert page.locator(".files .name").nth(799).inner_text() == "Pièce 799.pdf"
+    inspect(page, "d-beaucoup")
+
+
+def test_without_a_script_a_form_sends_and_a_link_goes_on(
+    drive: Drive, page: Any, browser: Any, tmp_path: Path
+) -> None:
+    put(drive, 201)
+    one = tmp_path / "arrêté.txt"
+    one.write_text("x")
+    page.goto("/coffre/")
+    context = browser.new_context(
+        java_script_enabled=False, base_url=page.url.partition("/coffre")[0], locale="fr-FR"
+    )
+    context.add_cookies(page.context.cookies())
+    bare = context.new_page()
+    bare.goto("/coffre/")
+    bare.set_input_files("#id_fichier", str(one))
+    bare.click("#send button")
+    assert "C’est arrivé" in bare.inner_text("main") and drive.names() == ["Beaucoup", "arrêté.txt"]
+    bare.click(".files >> text=Beaucoup")
+    bare.click("text=La suite")
+    assert bare.locator(".files .name").all_inner_texts() == ["Pièce 200.pdf"]
+    context.close()

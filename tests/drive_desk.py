@@ -1,0 +1,47 @@
+"""The portal and the drive under one address, as front joins them, for a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+CONFIGURATION = """
+global
+    maxconn 200
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+frontend portal
+    bind 127.0.0.1:{port}
+    use_backend drive if {{ path_beg /coffre/octets/ /coffre/envoi/ }}
+    default_backend web
+backend drive
+    server drive 127.0.0.1:{drive}
+backend web
+    server web 127.0.0.1:{web}
+"""
+
+
+@contextlib.contextmanager
+def joined(directory: Path, *, web: str, drive_port: int) -> Iterator[str]:
+    """The address under which both answer. ``web``: address of the portal."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    file = directory / "joined.cfg"
+    file.write_text(CONFIGURATION.format(port=port, drive=drive_port, web=urlsplit(web).port))
+    process = subprocess.Popen(("haproxy", "-db", "-q", "-f", file), stdin=subprocess.DEVNULL)
+    try:
+        while process.poll() is None:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
