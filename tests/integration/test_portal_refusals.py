@@ -101,7 +101,8 @@ class Rule:
     """``kind``: open (anyone), account (django-allauth's, needs a sign-in), own (a page of whoever is signed in),
     thing (of one owner; ``arguments`` name Beaune's), ours (of all of Beaune), led (by Beaune's référent), box (another
     listener). ``data`` would be a valid form. Whose identifier is looked at after a step-up (stepped), and links for
-    whoever holds them (linked), have their tests beside: test_portal_passkeys, test_portal_phones."""
+    whoever holds them (linked), have their tests beside: test_portal_passkeys, test_portal_phones,
+    test_portal_login_flow."""
 
     kind: str
     arguments: Arguments = lambda world: {}
@@ -142,6 +143,9 @@ PORTAL = {
     "phone_link": Rule("thing", lambda world: {"link_id": world.link_id}),
     "phone_landing": Rule("linked"),
     "phone_profile": Rule("linked"),
+    "login_flow_begin": Rule("open"),
+    "login_flow_poll": Rule("open"),
+    "login_flow": Rule("linked"),
     "rescue": Rule("own"),
     "mfa_activate_totp": Rule("account"),
     "mfa_deactivate_totp": Rule("account"),

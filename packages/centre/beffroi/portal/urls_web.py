@@ -35,6 +35,7 @@ from beffroi.portal.web import (
     imports,
     incidents,
     leaving,
+    login_flow,
     mail,
     mail_settings,
     passkeys,
@@ -105,6 +106,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # For a phone that holds a one-time link; nobody signs in there.
     path("telephone/<str:secret>/", phones.landing, name="phone_landing"),
     path("telephone/<str:secret>/profil", phones.profile, name="phone_profile"),
+    # For a program that synchronises files: it asks and polls; its person answers on the page.
+    path("index.php/login/v2", login_flow.begin, name="login_flow_begin"),
+    path("index.php/login/v2/poll", login_flow.poll, name="login_flow_poll"),
+    path("connexion/logiciel/<str:secret>/", login_flow.answer, name="login_flow"),
     path("acces/resume/", access.access, name="mfa_index"),
     path("blocages/", blocks.blocks, name="blocks"),
     path("blocages/pourquoi/", why.why, name="why"),
