@@ -80,6 +80,20 @@ class View:
         may_write = self._writes_common if path[0] == COMMON_NAME else True
         return Place(found, tuple(path), Rights(may_write, is_mount=mount), found.etag)
 
+    def at(self, reading: Reading, node_id: int) -> Place:
+        """By its identifier, wherever it lies in what this person sees. Errors: AbsentNode."""
+        own, common = self.roots(reading)
+        if node_id == own.id:
+            return self.place(reading, ())
+        way = look.above(reading, node_id)
+        if not way or way[-1].id not in (own.id, common.id):
+            raise AbsentNode("file")
+        path = tuple(one.name for one in reversed(way[:-1]))
+        if way[-1].id == own.id:
+            return Place(way[0], path, Rights(may_write=True), way[0].etag)
+        rights = Rights(self._writes_common, is_mount=len(way) == 1)
+        return Place(way[0], (COMMON_NAME, *path), rights, way[0].etag)
+
     def children(self, reading: Reading, place: Place) -> list[Place]:
         """Errors: AbsentNode (it is no folder)."""
         if not place.node.is_folder:
