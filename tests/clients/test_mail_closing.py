@@ -190,11 +190,12 @@ def test_an_erased_mailbox_opens_nowhere_any_more(  # noqa: PLR0917
 
 
 def _key(box: Mailbox) -> str:
+    from beffroi.lib import envelopes
     from beffroi.mail import key_pairs, keys
     from django.conf import settings
 
     outer = keys.commune_key(settings.BEFFROI, box.collectivite_id)
-    return key_pairs.of_secret(keys.unwrap(outer, box.crypt_key, box.id)).private
+    return key_pairs.of_secret(envelopes.unwrap(outer, box.crypt_key, box.id)).private
 
 
 def _until_done(post: Post, erasure: Erasure) -> None:

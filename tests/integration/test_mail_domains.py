@@ -64,7 +64,7 @@ def test_a_private_key_is_wrapped_and_opens_for_the_engines(domain: Domain, conf
 def test_a_wrapped_key_of_another_commune_does_not_open(
     domain: Domain, nuits: Commune, config: Config
 ) -> None:
-    from beffroi.mail.keys import KeyUnreadable
+    from beffroi.lib.envelopes import KeyUnreadable
 
     DkimKey.objects.filter(state="active").update(collectivite_id=nuits.id)
     with pytest.raises(KeyUnreadable):

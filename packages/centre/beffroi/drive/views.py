@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beffroi.drive.store import look, schema, tree
-from beffroi.drive.store.database import Database, Reading
+from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.who import Who
 from beffroi.lib import clock
@@ -47,16 +47,20 @@ class View:
         self._writes_common = who.role in ("agent", "referent")
 
     def roots(self, reading: Reading) -> tuple[Node, Node]:
-        """(own, common), made at the first use."""
+        """(own, common), made at the first use; in a change by that change itself."""
         own = look.root(reading, schema.HOME + self.who.person_id)
         common = look.root(reading, schema.COMMON)
         if own is None or common is None:
-            now_s = clock.epoch_s()
-            own = self.database.write(
-                lambda w: tree.make_root(w, schema.HOME + self.who.person_id, now_s=now_s)
-            )
-            common = self.database.write(lambda w: tree.make_root(w, schema.COMMON, now_s=now_s))
+            if isinstance(reading, Writing):
+                return self.make_roots(reading)
+            return self.database.write(self.make_roots)
         return own, common
+
+    def make_roots(self, writing: Writing) -> tuple[Node, Node]:
+        """A change. A ``Reading`` that began before it does not see them: make them before, and look then."""
+        now_s = clock.epoch_s()
+        own = tree.make_root(writing, schema.HOME + self.who.person_id, now_s=now_s)
+        return own, tree.make_root(writing, schema.COMMON, now_s=now_s)
 
     def place(self, reading: Reading, path: Sequence[str]) -> Place:
         """Errors: AbsentNode."""

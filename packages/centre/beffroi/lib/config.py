@@ -435,6 +435,13 @@ class Config:
         35, "How long one backup a day is kept; of the last two days, all are.", low=7, high=366
     )
 
+    drive_objects: str = _setting(
+        "",
+        "Where the encrypted content of files lies: s3://BUCKET/FOLDER?endpoint=https://HOST, with '&region=R' where"
+        " the service has regions; access key and secret key are the two words of STATE/secrets/drive-objects.key."
+        " Empty: STATE/drive/objects.",
+    )
+
     import_networks: str = _setting(
         "",
         "Networks of private addresses in which an old mailbox may be, separated by spaces; there, on any port. By"

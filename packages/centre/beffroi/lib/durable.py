@@ -39,7 +39,7 @@ def write(
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    sync_directory(path.parent)
 
 
 def settle(path: Path, *, mode: int, owner: tuple[int, int] | None = None, follow: bool = False) -> None:
@@ -57,7 +57,8 @@ def settle(path: Path, *, mode: int, owner: tuple[int, int] | None = None, follo
         os.close(descriptor)
 
 
-def _sync(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """What was made, renamed or removed in it is on the disk when this returns. Errors: OSError."""
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)

@@ -19,7 +19,7 @@ from beffroi.core.communes.models import Collectivite, Domain
 from beffroi.core.communes.queries import collectivite_of_domain
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock, ids
+from beffroi.lib import clock, envelopes, ids
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.mail import clients, key_pairs, keys, naming, prevalence, queries
 from beffroi.mail.access import Right, access
@@ -55,7 +55,7 @@ def provision_mailbox(
         raise Conflict("this address exists already")
     mailbox = Mailbox(collectivite_id=collectivite.id, address=canonical, person_id=person_id)
     outer = keys.commune_key(settings.BEFFROI, collectivite.id)
-    mailbox.crypt_key = keys.wrap(outer, key_pairs.new_secret(), mailbox.id)
+    mailbox.crypt_key = envelopes.wrap(outer, key_pairs.new_secret(), mailbox.id)
     try:
         with transaction.atomic():
             mailbox.save(force_insert=True)

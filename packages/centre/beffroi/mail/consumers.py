@@ -13,7 +13,7 @@ from beffroi.core.decisions.reach import MAIL, reaches
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.core.identity.models import AppPassword, Membership
 from beffroi.core.identity.queries import current_memberships
-from beffroi.lib import clock
+from beffroi.lib import clock, envelopes
 from beffroi.lib.errors import Unavailable
 from beffroi.mail import (
     deleted,
@@ -62,7 +62,7 @@ def project_mailbox(event: Event) -> None:
         MailboxRoom.objects.filter(pk=mailbox.pk).delete()
         return
     outer = keys.commune_key(config, mailbox.collectivite_id)
-    pair = key_pairs.of_secret(keys.unwrap(outer, mailbox.crypt_key, mailbox.id))
+    pair = key_pairs.of_secret(envelopes.unwrap(outer, mailbox.crypt_key, mailbox.id))
     projections.put_mailbox_auth(config, mailbox_id=mailbox.id, address=mailbox.address, pair=pair)
     projections.put_quota(config, address=mailbox.address, mib=quota.limit_mib(mailbox.id))
     engine = Doveadm(config)

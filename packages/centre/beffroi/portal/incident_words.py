@@ -157,6 +157,7 @@ DOORS = {
     "portal": gettext_lazy("portail"),
     "imap": gettext_lazy("lecture du courrier"),
     "smtp": gettext_lazy("envoi de courrier"),
+    "dav": gettext_lazy("agenda, contacts et fichiers"),
     "login": gettext_lazy("Connexions"),
     "packet": gettext_lazy("Réseau"),
     "mail": gettext_lazy("Courrier"),

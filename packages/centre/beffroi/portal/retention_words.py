@@ -39,6 +39,7 @@ CATEGORIES = {
     "former_members": gettext_lazy("Boîtes de service : anciens lecteurs"),
     "former_alias_targets": gettext_lazy("Alias : boîtes retirées"),
     "former_catch_alls": gettext_lazy("Adresses inconnues : réceptions terminées"),
+    "private_calendars": gettext_lazy("Agendas et contacts privés de personnes parties"),
     "departures": gettext_lazy("Départs confirmés ou annulés"),
     "closed_accounts": gettext_lazy("Noms de comptes fermés"),
     "flow_counts": gettext_lazy("Connexions refusées, par jour"),

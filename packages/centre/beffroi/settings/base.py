@@ -100,6 +100,7 @@ INSTALLED_APPS = [
         "beffroi.watch.weather",
         "beffroi.boxes",
         "beffroi.incidents",
+        "beffroi.drive",
     ),
 ]
 

@@ -59,6 +59,7 @@ def processes(config: Config) -> list[Process]:
         ),
         *(row for row in engines if row.name == "mailgate"),
         *(row for row in engines if row.name not in ("unbound", "rspamd", "mailgate")),
+        _calendars(config),
         _consumers(config, "worker", "main"),
         _consumers(config, "remediation", "remediation"),
         _consumers(config, "webmail", "webmail"),
@@ -130,6 +131,33 @@ def _django(
         stop_timeout_s=12,
         start_timeout_s=45,
         advice=f"Look at {config.log / (name + '.log')}.",
+    )
+
+
+def _calendars(config: Config) -> Process:
+    """Blocking, as Radicale is; one process, so that its threads share what it holds of the feed."""
+    return Process(
+        name="calendars",
+        argv=_granian(
+            config,
+            "calendars",
+            "--interface",
+            "wsgi",
+            "--workers",
+            "1",
+            "--blocking-threads",
+            "4",
+            "--factory",
+            "beffroi.drive.calendars.app:application",
+        ),
+        user=config.user or None,
+        # Opens no secret of the pages, nor the feed's key.
+        group=secret_files.group(config, secret_files.ALL),
+        socket=config.run / "calendars.sock",
+        environment=_environment(config, None),
+        healthy=lambda: answers(config.run / "calendars.sock", "/healthz"),
+        stop_timeout_s=12,
+        advice=f"Look at {config.log / 'calendars.log'}.",
     )
 
 

@@ -87,7 +87,7 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
             "portal",
             config.portal_port,
             MAX_PORTAL_BODY_BYTES,
-            (*_discovery(), *browser, "default_backend web"),
+            (*_discovery(), *_calendars(), *browser, "default_backend web"),
             config.portal_source_connections,
             config.portal_source_requests,
             config.portal_source_sign_ins,
@@ -128,6 +128,15 @@ def _discovery() -> tuple[str, ...]:
         f"http-request deny deny_status 404 if discovery !{{ path -i {paths} }}",
         "http-request del-header Cookie if discovery",
         f"http-request deny deny_status 413 if discovery {{ req.hdr_val(content-length) gt {most} }}",
+    )
+
+
+def _calendars() -> tuple[str, ...]:
+    """Where programs look first (RFC 6764), and what they find."""
+    return (
+        "http-request redirect location /caldav/ code 301 if { path /.well-known/caldav /.well-known/carddav }",
+        "http-request redirect location /caldav/ code 301 if { path /caldav }",
+        "use_backend calendars if { path_beg /caldav/ }",
     )
 
 
@@ -178,7 +187,7 @@ def configuration(config: Config, *, drop_privileges: bool, box_front: str = "")
             f"    bind unix@{_socket(config, box_front)} mode 600",
             "    monitor-uri /healthz",
         ]
-    for name in ("web", "console", "stream", "stream-held"):
+    for name in ("web", "calendars", "console", "stream", "stream-held"):
         lines.append(f"backend {name}")
         if name.startswith("stream"):
             lines.append(f"    timeout server {HELD_TIMEOUT}")

@@ -103,6 +103,7 @@ def _directories(config: Config) -> None:
         ("software", 0o700),
         ("doors", 0o700),
         ("backup-rows", 0o700),
+        ("drive", 0o700),
         ("exports", 0o700),
         ("run", 0o2755),
         ("run/wake", 0o2770),

@@ -113,6 +113,7 @@ _READERS: dict[str, str | None] = {
     DELEGATION: ALL,
     DATABASE_PASSWORD: ALL,
     "dns-update.key": PAGES,
+    "drive-objects.key": PAGES,
     "profile-signing.pem": PAGES,
 }
 

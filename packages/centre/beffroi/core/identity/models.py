@@ -210,7 +210,7 @@ class MembershipOffer(models.Model):
 class SignIn(models.Model):
     """Successful sign-ins of one person at one door from one address on one day (UTC). Erased after 30 days.
 
-    ``door``: portal, imap or smtp. The rows of imap and smtp are written by mailgate in plain SQL: these columns are a
+    ``door``: portal, imap, smtp or dav. The rows of all but the portal are written by mailgate in plain SQL: these columns are a
     contract with mail/gate/sign_ins.py.
     """
 

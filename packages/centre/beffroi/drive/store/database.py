@@ -209,7 +209,10 @@ class Database(ABC):
         group: list[tuple[Callable[[Writing], Any], Future[Any]]] = []
         try:
             while len(group) < MOST_GROUPED:
-                group.append(self._queue.get_nowait())
+                change, future = self._queue.get_nowait()
+                # A caller that is gone wants no change; from here on nobody can cancel, and the answer finds its place.
+                if future.set_running_or_notify_cancel():
+                    group.append((change, future))
         except Empty:
             pass
         return group

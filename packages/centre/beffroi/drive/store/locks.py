@@ -116,5 +116,13 @@ def unlock(writing: Writing, act: Act, node_id: int, token: str) -> bool:
     return bool(writing.run("DELETE FROM dav_lock WHERE token = ?", (token,)))
 
 
+def release(writing: Writing, node_id: int) -> None:
+    """End all locks of a node and of what lies below it; it was ``require``d before."""
+    if writing.has_locks:
+        for row in writing.all("SELECT token, node FROM dav_lock"):
+            if _lies_below(writing, row[1], node_id):
+                writing.run("DELETE FROM dav_lock WHERE token = ?", (row[0],))
+
+
 def _kept(timeout_s: int) -> int:
     return max(1, min(timeout_s, LONGEST_S))

@@ -47,6 +47,13 @@ class RootFixed(BeffroiError):
     http_status = 403
 
 
+class ReadOnly(BeffroiError):
+    """You may read here, but change nothing."""
+
+    code = "drive.read_only"
+    http_status = 403
+
+
 class Changed(BeffroiError):
     """It was changed meanwhile; look at it again."""
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from beffroi.drive.store import names, refs, schema
 from beffroi.drive.store.database import Writing
-from beffroi.drive.store.locks import require
+from beffroi.drive.store.locks import release, require
 from beffroi.drive.store.look import NO_LIMIT, NODES, above, below, child, node, path_of, room, root
 from beffroi.drive.store.model import (
     EMPTY,
@@ -140,7 +140,9 @@ def move(
         return moved, False
     _refuse_cycle(writing, moved, folder.id)
     require(writing, act, moved, deep=True)
+    require(writing, act, _folder(writing, moved.parent))
     require(writing, act, folder)
+    _refuse_too_deep(writing, moved, folder.id)
     fresh = _make_way(writing, act, folder.id, name, overwrite=overwrite, besides=moved.id)
     if writing.root_of(moved.parent) != writing.root_of(folder.id):
         _afford(writing, folder.id, moved.size_bytes)
@@ -150,6 +152,7 @@ def move(
         (folder.id, name, names.folded(name), after.etag, moved.id),
     )
     _note(writing, act, "moved", moved, after.etag, before=moved.etag)
+    release(writing, moved.id)  # RFC 4918, section 7.5: a lock stays behind
     writing.moved()
     writing.touch(moved.parent, -moved.size_bytes)
     writing.touch(folder.id, moved.size_bytes)
@@ -170,6 +173,7 @@ def copy(
     original, folder = _existing(writing, node_id), _folder(writing, parent)
     _refuse_cycle(writing, original, folder.id)
     require(writing, act, folder)
+    _refuse_too_deep(writing, original, folder.id)
     originals = [original, *(below(writing, original.id) if deep and original.is_folder else ())]
     size_bytes = sum(one.size_bytes for one in originals if not one.is_folder)
     _afford(writing, folder.id, size_bytes)
@@ -230,8 +234,8 @@ def _discard(writing: Writing, act: Act, gone: Node) -> None:
         (bin_.id, name, name, etag, gone.id),
     )
     _note(writing, act, "deleted", gone, etag, before=gone.etag)
+    release(writing, gone.id)
     writing.moved()
-    writing.run("DELETE FROM dav_lock WHERE node = ?", (gone.id,))
     writing.touch(gone.parent, -gone.size_bytes)
     writing.touch(bin_.id, gone.size_bytes)
 
@@ -294,6 +298,20 @@ def _refuse_taken(writing: Writing, parent: int, name: str) -> None:
 def _refuse_cycle(writing: Writing, one: Node, folder: int) -> None:
     if one.is_folder and any(step.id == one.id for step in above(writing, folder)):
         raise IntoItself
+
+
+def _refuse_too_deep(writing: Writing, one: Node, folder: int) -> None:
+    """What is deeper than a path may be could be reached by nobody."""
+    depth = len(above(writing, folder))  # of what lies in it; its root does not count
+    if one.is_folder and depth > 1:
+        row = writing.one(
+            "WITH RECURSIVE inside (id, depth) AS (SELECT CAST(? AS BIGINT), 0 UNION ALL SELECT node.id, depth + 1"
+            " FROM node JOIN inside ON node.parent = inside.id) SELECT max(depth) FROM inside",
+            (one.id,),
+        )
+        depth += row[0] if row else 0
+    if depth > names.MAX_DEPTH:
+        raise names.TooDeep
 
 
 def _make_way(

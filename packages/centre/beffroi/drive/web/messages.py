@@ -6,7 +6,8 @@ Hostile: everything in a request.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,18 +69,20 @@ class Answer:
 
     status: int
     headers: Sequence[Header] = ()
-    body: bytes | AsyncIterator[bytes] = b""
+    body: bytes | AsyncGenerator[bytes] = b""
 
     async def send(self, send: Send) -> None:
         headers = list(self.headers)
-        if isinstance(self.body, bytes) and self.status not in (204, 304):
+        sized = any(name == b"content-length" for name, _ in headers)  # of an answer to HEAD, for instance
+        if isinstance(self.body, bytes) and self.status not in (204, 304) and not sized:
             headers.append((b"content-length", str(len(self.body)).encode()))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         if isinstance(self.body, bytes):
             await send({"type": "http.response.body", "body": self.body})
             return
-        async for piece in self.body:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        async with aclosing(self.body) as pieces:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -17,7 +17,7 @@ from django.db.models import F
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock
+from beffroi.lib import clock, envelopes
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict
 from beffroi.mail import keys
@@ -76,7 +76,7 @@ def download(*, actor: Actor, export: Export) -> tuple[Iterator[bytes], int]:
         record(actor, "mail:export:downloaded", locked, sha256=locked.sha256)
     config = settings.BEFFROI
     outer = keys.commune_key(config, locked.collectivite_id)
-    key = bytes.fromhex(keys.unwrap(outer, locked.key, locked.id).decode())
+    key = bytes.fromhex(envelopes.unwrap(outer, locked.key, locked.id).decode())
     pieces = vault.read(path_of(config, locked.id), key, locked.id)
     first = next(
         pieces
@@ -142,7 +142,7 @@ def ready(export: Export, *, key: bytes, **values: Any) -> bool:
     outer = keys.commune_key(settings.BEFFROI, locked.collectivite_id)
     now = clock.now()
     change(
-        locked, state=Export.State.READY, key=keys.wrap(outer, key.hex().encode(), locked.id), error="",
+        locked, state=Export.State.READY, key=envelopes.wrap(outer, key.hex().encode(), locked.id), error="",
         ready_at=now, ends_at=now + timedelta(days=EXPORT_DAYS), **values,
     )  # fmt: skip
     record(SYSTEM, "mail:export:ready", locked, mails=locked.done, left_out=locked.left_out, **values)

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import transaction
 
 from beffroi.lib import clock
+from beffroi.lib.envelopes import KeyUnreadable
 from beffroi.mail import doveadm, projections
 from beffroi.mail.backup import asking
 from beffroi.mail.backup.asking import BackupRefused, BackupUnavailable
@@ -31,7 +32,6 @@ from beffroi.mail.doveadm import Doveadm, DoveadmUnavailable
 from beffroi.mail.engines import layout
 from beffroi.mail.filters.models import Absence, FilterRule, Signature
 from beffroi.mail.held.models import HeldMail
-from beffroi.mail.keys import KeyUnreadable
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people.models import Handling, Note
 from beffroi.mail.reader import MailboxUnavailable

@@ -24,13 +24,13 @@ from django.conf import settings
 from beffroi.core.communes.models import Collectivite
 from beffroi.lib import clock
 from beffroi.lib.config import Config
+from beffroi.lib.envelopes import KeyUnreadable
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.closing import actions, opening
 from beffroi.mail.closing.bag import Bag, base
 from beffroi.mail.closing.models import Export
 from beffroi.mail.closing.opening import ClosedMailbox, NotClosed
 from beffroi.mail.closing.vault import KEY_BYTES, SealedWriter, Sink
-from beffroi.mail.keys import KeyUnreadable
 from beffroi.mail.models import Mailbox
 from beffroi.mail.reader import MailboxUnavailable
 

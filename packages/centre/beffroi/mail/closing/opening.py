@@ -15,6 +15,7 @@ from typing import Any
 
 from django.conf import settings
 
+from beffroi.lib import envelopes
 from beffroi.lib.errors import Conflict
 from beffroi.mail import doveadm, key_pairs, keys, privacy, projections, reader
 from beffroi.mail.doveadm import Doveadm, DoveadmUnavailable
@@ -38,7 +39,7 @@ def opened(mailbox: Mailbox) -> Iterator[str]:
     """The name by which Dovecot knows it until the end of the block. Errors: NotClosed, KeyUnreadable."""
     config, name = settings.BEFFROI, name_of(mailbox)
     outer = keys.commune_key(config, mailbox.collectivite_id)
-    pair = key_pairs.of_secret(keys.unwrap(outer, mailbox.crypt_key, mailbox.id))
+    pair = key_pairs.of_secret(envelopes.unwrap(outer, mailbox.crypt_key, mailbox.id))
     if not projections.open_closed(config, mailbox_id=mailbox.id, name=name, pair=pair):
         raise NotClosed
     try:

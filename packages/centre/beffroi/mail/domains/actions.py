@@ -18,7 +18,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Domain
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock
+from beffroi.lib import clock, envelopes
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 from beffroi.mail import keys
 from beffroi.mail.domains import dkim, queries
@@ -68,7 +68,7 @@ def _store_keys(actor: Actor, domain: Domain, pairs: Sequence[dkim.KeyPair]) -> 
             public_key=pair.public,
             activated_at=clock.now() if state == DkimKey.State.ACTIVE else None,
         )
-        key.wrapped = keys.wrap(outer, pair.private, key.id)
+        key.wrapped = envelopes.wrap(outer, pair.private, key.id)
         key.save(force_insert=True)
         _record(actor, "mail:dkim_key:made", domain, {"key_id": key.id, "selector": key.selector})
         made.append(key)

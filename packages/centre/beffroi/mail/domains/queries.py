@@ -12,7 +12,7 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Domain
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock
+from beffroi.lib import clock, envelopes
 from beffroi.lib.config import Config
 from beffroi.mail import keys
 from beffroi.mail.domains import declared as declarations
@@ -122,7 +122,7 @@ def signing_keys(config: Config) -> Iterator[SigningKey]:
     for row in sorted(rows, key=lambda one: names.get(one.domain_id, "")):
         if row.domain_id in names:
             outer = keys.commune_key(config, row.collectivite_id)
-            private = keys.unwrap(outer, row.wrapped, row.id).decode()
+            private = envelopes.unwrap(outer, row.wrapped, row.id).decode()
             yield SigningKey(names[row.domain_id], row.selector, private)
 
 

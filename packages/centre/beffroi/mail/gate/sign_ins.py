@@ -1,6 +1,6 @@
-"""Successful sign-ins that Dovecot tells of, on their way to the table ``sign_in``.
+"""Successful sign-ins that Dovecot and the drive tell of, on their way to the table ``sign_in``.
 
-Purpose: IMAP and submission in the evidence that looking back reads (core.identity.sign_ins).
+Purpose: IMAP, submission and DAV in the evidence that looking back reads (core.identity.sign_ins).
 Process: mailgate; told by its requests, emptied by the thread that also empties the spool.
 Input:   addresses of who knew an app password. The portal's own reading comes from the loopback and is left out.
 Limits:  a mail program signs in each minute: what repeats is counted and written each ``AGAIN_S``; what waits is
@@ -87,15 +87,20 @@ class SignIns:
 
 
 def write(database: Database, one: Count) -> None:
-    """Add it to its day, for the person of that mailbox; a shared mailbox has none. Inside of a transaction."""
+    """Add it to its day, for the person of that mailbox or app password; a shared mailbox has none. Inside of a
+    transaction."""
     if one.app_password:
         database.execute(
             "UPDATE app_password SET last_used_at = ? WHERE id = ? AND (last_used_at IS NULL OR last_used_at < ?)",
             (one.last_at, one.app_password, one.last_at),
         )
     found = database.execute(
-        "SELECT person_id, collectivite_id FROM mail_mailbox WHERE address = ? AND person_id IS NOT NULL",
-        (one.login,),
+        "SELECT person_id, collectivite_id FROM mail_mailbox WHERE address = ? AND person_id IS NOT NULL"
+        # Whoever signs in to the drive may have no mailbox.
+        " UNION SELECT membership.person_id, membership.collectivite_id FROM app_password"
+        " JOIN membership ON membership.id = app_password.membership_id"
+        " WHERE app_password.id = ? AND ? = 'dav'",
+        (one.login, one.app_password, one.door),
     )
     for person_id, collectivite_id in found:
         database.execute(

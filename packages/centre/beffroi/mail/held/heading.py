@@ -11,10 +11,11 @@ import json
 from dataclasses import asdict, dataclass
 from email.utils import parseaddr
 
+from beffroi.lib import envelopes
 from beffroi.lib.config import Config
+from beffroi.lib.envelopes import KeyUnreadable
 from beffroi.mail import keys
 from beffroi.mail.decoding import header_text
-from beffroi.mail.keys import KeyUnreadable
 
 MAX_SUBJECT_CHARS = 300
 MAX_NAME_CHARS = 200
@@ -43,7 +44,7 @@ def read(row: dict[str, str]) -> Heading:
 
 def seal(config: Config, collectivite_id: str, message_id: str, heading: Heading) -> str:
     text = json.dumps(asdict(heading), ensure_ascii=False, separators=(",", ":")).encode()
-    return keys.wrap(keys.commune_key(config, collectivite_id), text, message_id)
+    return envelopes.wrap(keys.commune_key(config, collectivite_id), text, message_id)
 
 
 class Opener:
@@ -59,7 +60,7 @@ class Opener:
         try:
             if collectivite_id not in self._keys:
                 self._keys[collectivite_id] = keys.commune_key(self._config, collectivite_id)
-            text = keys.unwrap(self._keys[collectivite_id], sealed, message_id)
+            text = envelopes.unwrap(self._keys[collectivite_id], sealed, message_id)
         except KeyUnreadable:
             return Heading()
         return Heading(**json.loads(text))

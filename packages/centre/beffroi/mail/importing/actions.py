@@ -15,7 +15,7 @@ from django.db import transaction
 from beffroi.core.audit import actions as audit
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock
+from beffroi.lib import clock, envelopes
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.mail import keys
 from beffroi.mail import queries as mail
@@ -254,11 +254,13 @@ def mailbox_closed(job: ImportJob) -> None:
 def where(job: ImportJob) -> Where:
     """The old mailbox with its password. Errors: KeyUnreadable."""
     outer = keys.commune_key(settings.BEFFROI, job.collectivite_id)
-    return Where(job.host, job.port, job.tls, job.username, keys.unwrap(outer, job.password, job.id).decode())
+    return Where(
+        job.host, job.port, job.tls, job.username, envelopes.unwrap(outer, job.password, job.id).decode()
+    )
 
 
 def _wrapped(job: ImportJob, password: str) -> str:
-    return keys.wrap(keys.commune_key(settings.BEFFROI, job.collectivite_id), password.encode(), job.id)
+    return envelopes.wrap(keys.commune_key(settings.BEFFROI, job.collectivite_id), password.encode(), job.id)
 
 
 def _own(actor: Actor, job: ImportJob) -> ImportJob:

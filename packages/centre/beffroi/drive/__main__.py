@@ -1,0 +1,79 @@
+"""``python -m beffroi.drive``: run the drive's HTTP process until SIGTERM.
+
+Process: drive. Granian serves inside this one process: the grouped commits of a collectivité have one writer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server.embed import Server
+
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.web.app import Drive
+from beffroi.drive.web.bodies import BodiesOf
+from beffroi.drive.who import SignIn
+from beffroi.lib.config import Config
+from beffroi.lib.serving import until_stopped
+
+SOCKET_MODE = 0o660
+HEADER_BYTES = 32 * 1024
+HEADER_TIMEOUT_MS = 10_000
+COMMIT_THREADS = 4
+STOP_S = 3.0
+STOP_AT_MOST_S = 8.0
+
+
+def serve_arguments(socket: Path, connections: int) -> dict[str, Any]:
+    return {
+        "uds": socket,
+        "interface": Interfaces.ASGINL,
+        "http": HTTPModes.http1,
+        "websockets": False,
+        "backlog": 1024,
+        "backpressure": connections,
+        "http1_settings": HTTP1Settings(
+            header_read_timeout=HEADER_TIMEOUT_MS, keep_alive=True, max_buffer_size=HEADER_BYTES
+        ),
+        "log_level": LogLevels.warning,
+    }
+
+
+async def serve(drive: Drive, socket: Path, connections: int) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code, 1 when the server ended by itself."""
+    socket.unlink(missing_ok=True)
+    server = Server(drive, **serve_arguments(socket, connections))
+    # haproxy runs under an account of its own, in the group of the socket.
+    server.uds_permissions = SOCKET_MODE
+    serving = asyncio.create_task(server.serve())
+    told = await until_stopped(serving, stop_at_most_s=STOP_AT_MOST_S)
+    server.stop()  # type: ignore[no-untyped-call]
+    try:
+        async with asyncio.timeout(STOP_S):
+            await serving
+    except TimeoutError:
+        # What was acknowledged is committed; an upload that does not end must not keep us.
+        logging.getLogger("beffroi.drive").warning("some connections did not end in time")
+        socket.unlink(missing_ok=True)
+        logging.shutdown()
+        os._exit(0 if told else 1)
+    return 0 if told else 1
+
+
+async def run(config: Config, bodies: BodiesOf, sign_in: SignIn) -> int:
+    with ThreadPoolExecutor(COMMIT_THREADS, "commits") as commits:
+        communes = Communes(config.state / "drive", commits)
+        try:
+            return await serve(
+                Drive(communes, bodies, sign_in), config.run / "drive.sock", config.connections
+            )
+        finally:
+            communes.close()

@@ -1,0 +1,252 @@
+"""Calendars and contacts: what lies between a program and Radicale, and the portal's own way in.
+
+Purpose: sign-in by app password, limits, and one answer for what is absent and what is another's; then Radicale.
+         /caldav/... for programs (the front lets nothing else through), /portal/... for the process web, which shows
+         a grant.
+Process: calendars (granian, WSGI, STATE/run/calendars.sock); no Django, no database.
+Hostile: every header and body. Nobody's body is read before they signed in. Read, but not trusted: names and content of
+         items, which Radicale and vobject parse.
+Limits:  ``MAX_BODY_BYTES`` a request, ``MAX_ITEM_BYTES`` an item, ``MAX_ITEMS`` a collection, ``MAX_COLLECTIONS`` a home; rules that repeat within
+         a day are refused. PROPFIND goes one level deep.
+Fails:   closed. Acknowledged means on disk: Radicale writes, syncs, renames and syncs the directory before it answers.
+Source:  RFC 4791, RFC 6352, RFC 4918; docs/internals/calendars.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from radicale.pathutils import is_safe_filesystem_path_component
+
+from beffroi.drive.calendars import homes, portal_door
+from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Stores
+from beffroi.drive.credentials import Credentials, Who
+from beffroi.drive.sign_ins import WINDOW_S, SignIns
+from beffroi.lib.config import Config, load
+
+PREFIX = "/caldav"
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""Of a question with a list of addresses."""
+MAX_ITEMS = 10_000
+MAX_COLLECTIONS = 50
+MAX_NAME_BYTES = 200
+METHODS = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, REPORT, MKCOL, MKCALENDAR, MOVE"
+_ALLOWED = frozenset(METHODS.split(", "))
+_PASSED_ON = ("CONTENT_TYPE", "HTTP_ACCEPT", "HTTP_DEPTH", "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_OVERWRITE",
+              "HTTP_DESTINATION", "HTTP_HOST", "HTTP_PREFER", "HTTP_ACCEPT_ENCODING", "REQUEST_METHOD",
+              "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "wsgi.version", "wsgi.url_scheme", "wsgi.errors",
+              "wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once")  # fmt: skip
+_WITH_BODY = frozenset({"PUT", "PROPFIND", "PROPPATCH", "REPORT", "MKCOL", "MKCALENDAR"})
+_DECLARED = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
+_FOLDED = re.compile(rb"\r?\n[ \t]")
+_TOO_OFTEN = re.compile(
+    rb"^[^\r\n:]*RRULE[^\r\n]*FREQ=(?:SECONDLY|MINUTELY|HOURLY)", re.IGNORECASE | re.MULTILINE
+)
+_FINITE = (
+    b'<?xml version="1.0" encoding="utf-8"?>\n<D:error xmlns:D="DAV:"><D:propfind-finite-depth/></D:error>'
+)
+log = logging.getLogger("beffroi.calendars")
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+
+
+class Refused(Exception):
+    """An answer that is no page: status, words, more headers."""
+
+    def __init__(self, status: HTTPStatus, words: str | bytes = b"", **headers: str) -> None:
+        super().__init__(status.phrase)
+        self.status = status
+        self.body = words.encode() if isinstance(words, str) else words
+        self.headers = [(name.replace("_", "-"), value) for name, value in headers.items()]
+
+
+class Calendars:
+    """The WSGI application."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._credentials = Credentials(config)
+        self._stores = Stores(config)
+        self._portal = portal_door.PortalDoor(config, self._stores)
+        self.sign_ins = SignIns(config)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        try:
+            if path == "/healthz":
+                raise Refused(HTTPStatus.OK, "ok\n")
+            if path.startswith(portal_door.PREFIX):
+                status, body = self._portal.answer(path, environ)
+                raise Refused(status, body, Content_Type="application/json")
+            return self._caldav(environ, start_response)
+        except Refused as refused:
+            return _answer(refused, environ, start_response)
+        except Exception as error:  # noqa: BLE001 - outermost: one request fails, the process goes on
+            log.error("a request failed: %s", type(error).__name__)
+            return _answer(Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "error\n"), environ, start_response)
+
+    def _caldav(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        method = environ["REQUEST_METHOD"]
+        parts = _parts(_text(environ.get("PATH_INFO", "")))
+        if method not in _ALLOWED:
+            raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, Allow=METHODS)
+        who = self._sign_in(environ)
+        if parts and parts[0] != who.person_id:
+            raise Refused(HTTPStatus.NOT_FOUND)  # another's, another commune's, or nobody's: one answer
+        if method == "PROPFIND" and environ.get("HTTP_DEPTH", "0").strip() not in ("0", "1"):
+            raise Refused(HTTPStatus.FORBIDDEN, _FINITE, Content_Type="application/xml; charset=utf-8")
+        if (method == "DELETE" and len(parts) < 2) or (method in ("PUT", "MOVE") and len(parts) != 3):
+            raise Refused(HTTPStatus.FORBIDDEN, "Only entries are put and moved, never a collection.\n")
+        body = b""
+        if method in _WITH_BODY:
+            body = _body(environ, MAX_ITEM_BYTES if method == "PUT" else MAX_BODY_BYTES)
+        if method != "PUT" and _DECLARED.search(body):
+            # In another encoding it meets defusedxml, by which Radicale parses: refused too, in worse words.
+            raise Refused(HTTPStatus.BAD_REQUEST, "XML without a document type, please.\n")
+        try:
+            store = self._stores.home(who.collectivite_id, who.person_id)
+            self._check_room(method, parts, who, environ)
+            if method == "PUT" and _TOO_OFTEN.search(_FOLDED.sub(b"", body)):
+                raise Refused(HTTPStatus.FORBIDDEN, "A rule that repeats within a day is not taken.\n")
+            inner = {key: environ[key] for key in _PASSED_ON if key in environ}
+            inner |= {
+                WHO_KEY: (who.person_id, who.role),
+                "SCRIPT_NAME": PREFIX,
+                "PATH_INFO": "/" + "/".join(parts).encode().decode("latin-1") + _slash(environ, parts),
+                "QUERY_STRING": "",
+                "CONTENT_LENGTH": str(len(body)),
+                "wsgi.input": io.BytesIO(body),
+            }
+            return store.application(inner, start_response)
+        except OSError as error:
+            log.error("calendars cannot be reached: %s", error.strerror)
+            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE) from None
+
+    def _sign_in(self, environ: Environ) -> Who:
+        """Errors: Refused."""
+        address = (environ.get("HTTP_X_FORWARDED_FOR") or environ.get("REMOTE_ADDR") or "").strip()
+        if self.sign_ins.refuses(address):
+            raise Refused(HTTPStatus.FORBIDDEN, "blocked by collective immunity\n")
+        if self.sign_ins.too_many(address):
+            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, Retry_After=str(int(WINDOW_S)))
+        login, password = _basic(environ.get("HTTP_AUTHORIZATION", ""))
+        if not login:
+            raise _ask_for_password()
+        who = self._credentials.check(login, password)
+        if who is None:
+            self.sign_ins.failed(address, login)
+            raise _ask_for_password()
+        self.sign_ins.succeeded(address, who.login, who.app_password_id)
+        return who
+
+    def _check_room(self, method: str, parts: list[str], who: Who, environ: Environ) -> None:
+        """Errors: Refused."""
+        target = parts
+        if method == "MOVE":
+            target = _parts(unquote(urlsplit(environ.get("HTTP_DESTINATION", "")).path))
+            if target[:1] != [who.person_id] or len(target) != 3:
+                raise Refused(HTTPStatus.NOT_FOUND)
+        home = homes.folder(self._config, who.collectivite_id) / homes.ROOT / who.person_id
+        if method in ("PUT", "MOVE") and len(target) == 3:
+            place = home / target[1]
+            if not (place / target[2]).exists() and _count(place) >= MAX_ITEMS:
+                raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, f"A collection holds {MAX_ITEMS} entries.\n")
+        if method in ("MKCOL", "MKCALENDAR") and _count(home) >= MAX_COLLECTIONS:
+            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, f"A home holds {MAX_COLLECTIONS} collections.\n")
+
+
+def _answer(refused: Refused, environ: Environ, start_response: StartResponse) -> list[bytes]:
+    headers = dict(refused.headers)
+    headers.setdefault("Content-Type", "text/plain; charset=utf-8")
+    body = refused.body or f"{refused.status.phrase}\n".encode()
+    headers["Content-Length"] = str(len(body))
+    start_response(f"{refused.status.value} {refused.status.phrase}", list(headers.items()))
+    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
+
+
+def _ask_for_password() -> Refused:
+    return Refused(HTTPStatus.UNAUTHORIZED, WWW_Authenticate='Basic realm="Beffroi", charset="UTF-8"')
+
+
+def _text(path: str) -> str:
+    """A path as WSGI hands it over. Errors: Refused."""
+    try:
+        return path.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        raise Refused(HTTPStatus.BAD_REQUEST) from None
+
+
+def _parts(path: str) -> list[str]:
+    """The parts of a path below ``PREFIX``. Errors: Refused for what no file may be named."""
+    if path != PREFIX and not path.startswith(PREFIX + "/"):
+        raise Refused(HTTPStatus.NOT_FOUND)
+    parts = [part for part in path.removeprefix(PREFIX).split("/") if part]
+    for part in parts:
+        if part.startswith(".") or not part.isprintable() or not is_safe_filesystem_path_component(part):
+            raise Refused(HTTPStatus.NOT_FOUND)
+        if len(part.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+            raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG)
+    return parts
+
+
+def _slash(environ: Environ, parts: list[str]) -> str:
+    return "/" if parts and environ.get("PATH_INFO", "").endswith("/") else ""
+
+
+def _basic(header: str) -> tuple[str, str]:
+    """("", "") for what is no Basic authorization (RFC 7617)."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic" or len(encoded) > 2048:
+        return "", ""
+    try:
+        login, _, password = base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, ValueError):
+        return "", ""
+    return login, password
+
+
+def _body(environ: Environ, most_bytes: int) -> bytes:
+    """The whole body. Errors: Refused."""
+    told = environ.get("CONTENT_LENGTH") or ""
+    if not told:
+        if environ.get("HTTP_TRANSFER_ENCODING"):
+            raise Refused(HTTPStatus.LENGTH_REQUIRED)
+        return b""
+    if not told.isascii() or not told.isdigit():
+        raise Refused(HTTPStatus.BAD_REQUEST)
+    if int(told) > most_bytes:
+        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    body: bytes = environ["wsgi.input"].read(int(told))
+    if len(body) != int(told):
+        raise Refused(HTTPStatus.BAD_REQUEST)
+    return body
+
+
+def _count(place: Path) -> int:
+    try:
+        return sum(not one.name.startswith(".") for one in place.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
+def application() -> Calendars:
+    """Made once in each process. Radicale and vobject quote what they cannot read: only our own words are logged."""
+    logging.basicConfig(
+        level=logging.CRITICAL, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    logging.getLogger("beffroi").setLevel(logging.INFO)
+    made = Calendars(load())
+    logging.getLogger("radicale").setLevel(logging.CRITICAL)
+    made.sign_ins.start()
+    return made

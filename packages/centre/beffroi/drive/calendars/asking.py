@@ -1,0 +1,96 @@
+"""How the process web asks ``calendars``: one question, one connection, over STATE/run/calendars.sock.
+
+Process: web.
+Fails:   ``Unavailable`` where nobody answers; what calendars refuses is the same error here.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from beffroi.core.planes.tokens import make_grant
+from beffroi.drive.calendars import wire
+from beffroi.lib.config import Config
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound, Unavailable
+
+GRANT_TTL_S = 30
+TIMEOUT_S = 10.0
+_ERRORS: dict[int, tuple[type[BeffroiError], str]] = {
+    404: (NotFound, "entry"),
+    403: (NotAllowed, "this calendar"),
+    409: (Conflict, "this entry has changed"),
+    400: (Invalid, "entry"),
+}
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Asking:
+    """For one person in one collectivité. ``shared``, ``write``: whether they see and change what all share."""
+
+    def __init__(
+        self, config: Config, *, person_id: str, collectivite_id: str, shared: bool, write: bool
+    ) -> None:
+        self._config = config
+        self._person_id = person_id
+        self._collectivite_id = collectivite_id
+        self._paths = (
+            wire.OWN,
+            *((wire.READ_SHARED,) if shared else ()),
+            *((wire.WRITE_SHARED,) if shared and write else ()),
+        )
+
+    def list(self, asked: wire.Range) -> wire.Entries:
+        """Errors: Invalid, Unavailable."""
+        return self._ask("list", asked, wire.Entries)
+
+    def get(self, asked: wire.Named) -> wire.Entry:
+        """Errors: NotFound, Conflict (it is not simple), Unavailable."""
+        return self._ask("get", asked, wire.Entry)
+
+    def save(self, draft: wire.Draft) -> wire.Done:
+        """Errors: NotFound, NotAllowed, Conflict, Invalid, Unavailable."""
+        return self._ask("save", draft, wire.Done)
+
+    def delete(self, asked: wire.Named) -> wire.Done:
+        """Errors: NotFound, NotAllowed, Conflict, Unavailable."""
+        return self._ask("delete", asked, wire.Done)
+
+    def _ask[T](self, question: str, asked: Any, form: type[T]) -> T:
+        grant = make_grant(
+            self._config.secret("live.key"),
+            subject_id=self._person_id,
+            collectivite_id=self._collectivite_id,
+            paths=self._paths,
+            ttl_s=GRANT_TTL_S,
+        )
+        connection = _Connection(self._config.run / "calendars.sock")
+        try:
+            headers = {"Authorization": f"Bearer {grant}", "Content-Type": "application/json"}
+            connection.request("POST", f"/portal/{question}", msgspec.json.encode(asked), headers)
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException):
+            raise Unavailable("calendars") from None
+        finally:
+            connection.close()
+        if answer.status in _ERRORS:
+            error, subject = _ERRORS[answer.status]
+            raise error(subject)
+        if answer.status != 200:
+            raise Unavailable("calendars")
+        return msgspec.json.decode(body, type=form)

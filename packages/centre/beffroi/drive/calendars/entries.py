@@ -1,0 +1,213 @@
+"""Entries of calendars as the portal shows them: occurrences within a time, and simple entries written and deleted.
+
+Process: calendars, under Radicale's lock.
+Hostile: what programs stored. An entry that cannot be read is left out, and one with endless occurrences ends early.
+Times:   in UTC. A time without a zone is one of ``LOCAL``; a date is told as midnight UTC of that date.
+Source:  RFC 5545; radicale.item, radicale.storage (their docstrings).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import vobject
+from radicale import item as radicale_item
+from radicale.item.filter import visit_time_ranges
+from radicale.pathutils import is_safe_filesystem_path_component
+from radicale.storage import BaseCollection, BaseStorage
+
+from beffroi.drive.calendars import wire
+from beffroi.lib import clock, ids
+from beffroi.lib.errors import Conflict, Invalid, NotFound
+
+LOCAL = ZoneInfo("Europe/Paris")
+MAX_TOLD = 500
+MAX_LOOKED_AT = 100_000
+"""Occurrences of one entry: a daily one since the 18th century."""
+MAX_RANGE = timedelta(days=366)
+_DAY = timedelta(days=1)
+_PRODID = "-//Beffroi//Agenda//FR"
+_UNREADABLE = (ValueError, AttributeError, TypeError, KeyError, OverflowError, vobject.base.VObjectError)
+
+
+def between(
+    storage: BaseStorage, collections: Iterable[tuple[Any, str]], since: datetime, until: datetime
+) -> wire.Entries:
+    """Occurrences that touch [since, until) in these collections (calendar, path). Errors: Invalid."""
+    if since.tzinfo is None or until.tzinfo is None or not since < until <= since + MAX_RANGE:
+        raise Invalid("range")
+    found: list[wire.Entry] = []
+    with storage.acquire_lock("r"):
+        for calendar, path in collections:
+            for item in _collection(storage, path).get_all():
+                # Without zones the cached range may be half a day off.
+                first, last = item.time_range
+                if item.component_name != "VEVENT" or last < (since - _DAY).timestamp():
+                    continue
+                if first > (until + _DAY).timestamp():
+                    continue
+                try:
+                    found += _occurrences(calendar, item, since, until)
+                except _UNREADABLE:
+                    continue
+    found.sort(key=lambda one: (one.starts, one.title, one.name))
+    return wire.Entries(found[:MAX_TOLD], more=len(found) > MAX_TOLD)
+
+
+def get(storage: BaseStorage, calendar: wire.Calendar, path: str, name: str) -> wire.Entry:
+    """A simple entry. Errors: NotFound, Conflict (not simple)."""
+    with storage.acquire_lock("r"):
+        item = _item(_collection(storage, path), name)
+        try:
+            told = _occurrences(
+                calendar, item, datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+            )
+        except _UNREADABLE:
+            raise NotFound("entry") from None
+    if len(told) != 1 or not told[0].simple:
+        raise Conflict("this entry is changed in the program that made it")
+    return told[0]
+
+
+def save(storage: BaseStorage, path: str, draft: wire.Draft) -> wire.Done:
+    """Write an entry; what else a program noted in it stays. Errors: Invalid, NotFound, Conflict."""
+    title, place = _line(draft.title, wire.MAX_TITLE_CHARS), _line(draft.place, wire.MAX_PLACE_CHARS)
+    starts, ends = draft.starts, draft.ends
+    if not title or starts.tzinfo is None or ends.tzinfo is None or ends < starts:
+        raise Invalid("entry")
+    if ends - starts > MAX_RANGE:
+        raise Invalid("length")
+    with storage.acquire_lock("w"):
+        collection = _collection(storage, path)
+        if draft.name:
+            item = _simple(collection, draft.name, draft.etag)
+            name, whole = draft.name, item.vobject_item
+            event = whole.vevent
+        else:
+            uid = ids.new_id("evt")
+            name, whole = f"{uid}.ics", vobject.iCalendar()
+            whole.add("prodid").value = _PRODID
+            event = whole.add("vevent")
+            event.add("uid").value = uid
+        _write(event, title, place, draft)
+        made = radicale_item.Item(collection=collection, vobject_item=whole)
+        made.prepare()
+        collection.upload(name, made)
+    return wire.Done(name)
+
+
+def delete(storage: BaseStorage, path: str, asked: wire.Named) -> wire.Done:
+    """Errors: NotFound, Conflict."""
+    with storage.acquire_lock("w"):
+        collection = _collection(storage, path)
+        _simple(collection, asked.name, asked.etag)
+        collection.delete(asked.name)
+    return wire.Done(asked.name)
+
+
+def _collection(storage: BaseStorage, path: str) -> BaseCollection:
+    """Errors: NotFound: a person may have deleted their own."""
+    found = next(iter(storage.discover(path)), None)
+    if not isinstance(found, BaseCollection):
+        raise NotFound("calendar")
+    return found
+
+
+def _item(collection: BaseCollection, name: str) -> Any:
+    """Errors: NotFound."""
+    if not is_safe_filesystem_path_component(name) or name.startswith("."):
+        raise NotFound("entry")
+    found = next((item for _, item in collection.get_multi([name])), None)
+    if found is None or found.component_name != "VEVENT":
+        raise NotFound("entry")
+    return found
+
+
+def _simple(collection: BaseCollection, name: str, etag: str) -> Any:
+    """Errors: NotFound, Conflict."""
+    item = _item(collection, name)
+    if item.etag != etag:
+        raise Conflict("this entry has changed")
+    if not _is_simple(item.vobject_item):
+        raise Conflict("this entry is changed in the program that made it")
+    return item
+
+
+def _is_simple(whole: Any) -> bool:
+    events = whole.contents.get("vevent", [])
+    more = ("rrule", "rdate", "recurrence-id", "organizer", "attendee")
+    return len(events) == 1 and not any(name in events[0].contents for name in more)
+
+
+def _occurrences(calendar: wire.Calendar, item: Any, since: datetime, until: datetime) -> list[wire.Entry]:
+    whole = item.vobject_item
+    event = whole.vevent
+    begin = event.dtstart.value
+    all_day = not isinstance(begin, datetime)
+    floating = isinstance(begin, datetime) and begin.tzinfo is None
+    simple = _is_simple(whole)
+    repeats = any(name in one.contents for one in whole.vevent_list for name in ("rrule", "rdate"))
+    told: list[wire.Entry] = []
+    seen = 0
+
+    def visit(start: datetime, end: datetime, _is_recurrence: bool) -> bool:
+        nonlocal seen
+        seen += 1
+        if floating:
+            start, end = start.replace(tzinfo=LOCAL), end.replace(tzinfo=LOCAL)
+        start, end = start.astimezone(UTC), end.astimezone(UTC)
+        if start >= until or seen > MAX_LOOKED_AT:
+            return not _is_recurrence or seen > MAX_LOOKED_AT
+        if end > since or start >= since:
+            told.append(
+                wire.Entry(
+                    calendar=calendar,
+                    name=item.href,
+                    etag=item.etag,
+                    title=_line(getattr(event, "summary", None), wire.MAX_TITLE_CHARS),
+                    place=_line(getattr(event, "location", None), wire.MAX_PLACE_CHARS),
+                    starts=start,
+                    ends=max(start, end - _DAY) if all_day else end,
+                    all_day=all_day,
+                    repeats=repeats,
+                    simple=simple,
+                )
+            )
+        return len(told) > MAX_TOLD
+
+    visit_time_ranges(whole, "VEVENT", visit, lambda _start: False)
+    return told
+
+
+def _write(event: Any, title: str, place: str, draft: wire.Draft) -> None:
+    _set(event, "summary", title)
+    _set(event, "location", place)
+    begin: date | datetime = draft.starts.astimezone(UTC)
+    end: date | datetime = draft.ends.astimezone(UTC)
+    if draft.all_day:
+        begin, end = draft.starts.date(), draft.ends.date() + _DAY
+    for name in ("dtstart", "dtend", "duration", "dtstamp", "last-modified"):
+        event.contents.pop(name, None)
+    event.add("dtstart").value = begin
+    event.add("dtend").value = end
+    now = clock.now().astimezone(UTC).replace(microsecond=0)
+    event.add("dtstamp").value = now
+    event.add("last-modified").value = now
+    before = event.contents.pop("sequence", None)
+    number = int(before[0].value) + 1 if before and str(before[0].value).isdigit() else 0
+    event.add("sequence").value = str(number)
+
+
+def _set(event: Any, name: str, value: str) -> None:
+    event.contents.pop(name, None)
+    if value:
+        event.add(name).value = value
+
+
+def _line(value: Any, most_chars: int) -> str:
+    """One line of text, whatever a program wrote."""
+    text = str(getattr(value, "value", value) or "")
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:most_chars]

@@ -1,0 +1,75 @@
+"""Where calendars and address books lie, and how a person's own are taken away.
+
+Format:  STATE/drive/COLLECTIVITE/calendars/collection-root is Radicale's own storage, one for each collectivité, so
+         that no path leads from one to another. In it PERSON/ is a person's home, mairie/ what all share; each home
+         holds ``mairie-agenda`` and ``mairie-contacts`` as symbolic links to the latter.
+Process: any; without Radicale, so that the worker needs none of it.
+Source:  docs/internals/calendars.md.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from beffroi.lib.config import Config
+from beffroi.lib.ids import is_id
+
+ROOT = "collection-root"
+SHARED_HOME = "mairie"
+AGENDA, CONTACTS = "agenda", "contacts"
+SHARED_AGENDA, SHARED_CONTACTS = "mairie-agenda", "mairie-contacts"
+LINKS = {SHARED_AGENDA: f"../{SHARED_HOME}/{AGENDA}", SHARED_CONTACTS: f"../{SHARED_HOME}/{CONTACTS}"}
+_LOCK = ".Radicale.lock"
+
+
+def folder(config: Config, collectivite_id: str) -> Path:
+    return config.state / "drive" / collectivite_id / "calendars"
+
+
+def homes(config: Config) -> Iterator[tuple[str, str]]:
+    """(collectivité, person) of each home there is."""
+    for calendars in sorted((config.state / "drive").glob("*/calendars")):
+        root = calendars / ROOT
+        if root.is_dir():
+            yield from ((calendars.parent.name, one.name) for one in root.iterdir() if is_id(one.name, "per"))
+
+
+def remove_everywhere(config: Config, person_id: str) -> int:
+    """Take a person's own calendars and address books away, in every collectivité; return how many homes went."""
+    if not is_id(person_id, "per"):
+        return 0
+    owners = [collectivite_id for collectivite_id, found in homes(config) if found == person_id]
+    return sum(remove(config, collectivite_id, person_id) for collectivite_id in owners)
+
+
+def remove(config: Config, collectivite_id: str, person_id: str) -> bool:
+    """The same in one collectivité. What is shared stays: only the links to it go."""
+    place = folder(config, collectivite_id)
+    home = place / ROOT / person_id
+    if not is_id(person_id, "per") or not home.is_dir():
+        return False
+    with locked(place):
+        # First out of sight, in one step: a half-removed home is never served.
+        gone = place / f".gone-{person_id}"
+        shutil.rmtree(gone, ignore_errors=True)
+        home.rename(gone)
+        shutil.rmtree(gone)
+    return True
+
+
+@contextmanager
+def locked(place: Path) -> Iterator[None]:
+    """Alone with a collectivité's calendars: the lock that Radicale takes for writing."""
+    with (place / _LOCK).open("a+") as lock:
+        fcntl.flock(lock.fileno(), fcntl.LOCK_EX)
+        yield
+        descriptor = os.open(place / ROOT, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

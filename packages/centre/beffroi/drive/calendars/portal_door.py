@@ -1,0 +1,112 @@
+"""The portal's questions: a grant, a form of ``wire``, and Radicale's storage under its own lock.
+
+Purpose: the process web shows and changes simple entries without a file of the calendars and without a parser of
+         iCalendar.
+Process: calendars.
+Hostile: nothing that the front lets through comes here; a grant is read as if it did.
+Fails:   closed: no grant, no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from beffroi.core.planes.tokens import Grant, GrantRefused, read_grant
+from beffroi.drive.calendars import entries, homes, wire
+from beffroi.drive.calendars.store import Stores
+from beffroi.lib.config import Config
+from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound, TooLarge
+
+PREFIX = "/portal/"
+
+
+class PortalDoor:
+    def __init__(self, config: Config, stores: Stores) -> None:
+        self._config = config
+        self._stores = stores
+
+    def answer(self, path: str, environ: dict[str, Any]) -> tuple[HTTPStatus, bytes]:
+        """Status and JSON; of an error its code alone."""
+        try:
+            if environ.get("REQUEST_METHOD") != "POST" or path not in _QUESTIONS:
+                raise NotFound("question")
+            form, act = _QUESTIONS[path]
+            grant = self._grant(environ)
+            try:
+                asked = msgspec.json.decode(_body(environ), type=form)
+            except (msgspec.MsgspecError, ValueError):
+                raise Invalid("question") from None
+            return HTTPStatus.OK, msgspec.json.encode(act(self, grant, asked))
+        except BeffroiError as error:
+            return HTTPStatus(error.http_status), msgspec.json.encode({"code": error.code})
+
+    def _grant(self, environ: dict[str, Any]) -> Grant:
+        """Errors: GrantRefused."""
+        scheme, _, text = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        grant = read_grant(self._config.secret("live.key"), text, path=wire.OWN)
+        if scheme != "Bearer" or grant.collectivite_id is None:
+            raise GrantRefused
+        return grant
+
+    def list(self, grant: Grant, asked: wire.Range) -> wire.Entries:
+        collections = [(one, _collection(grant, one)) for one in ("own", "shared") if _opens(grant, one)]
+        return entries.between(self._storage(grant), collections, asked.since, asked.until)
+
+    def get(self, grant: Grant, asked: wire.Named) -> wire.Entry:
+        _check(grant, asked.calendar)
+        return entries.get(
+            self._storage(grant), asked.calendar, _collection(grant, asked.calendar), asked.name
+        )
+
+    def save(self, grant: Grant, asked: wire.Draft) -> wire.Done:
+        _check(grant, asked.calendar, write=True)
+        return entries.save(self._storage(grant), _collection(grant, asked.calendar), asked)
+
+    def delete(self, grant: Grant, asked: wire.Named) -> wire.Done:
+        _check(grant, asked.calendar, write=True)
+        return entries.delete(self._storage(grant), _collection(grant, asked.calendar), asked)
+
+    def _storage(self, grant: Grant) -> Any:
+        assert grant.collectivite_id is not None
+        return self._stores.home(grant.collectivite_id, grant.subject_id).storage
+
+
+def _collection(grant: Grant, calendar: str) -> str:
+    return f"/{grant.subject_id}/{homes.AGENDA if calendar == 'own' else homes.SHARED_AGENDA}/"
+
+
+def _opens(grant: Grant, calendar: str, *, write: bool = False) -> bool:
+    if calendar == "own":
+        return wire.OWN in grant.paths
+    return (wire.WRITE_SHARED if write else wire.READ_SHARED) in grant.paths
+
+
+def _check(grant: Grant, calendar: str, *, write: bool = False) -> None:
+    """Errors: NotFound for what is not shown, NotAllowed for what is only shown."""
+    if not _opens(grant, calendar):
+        raise NotFound("entry")
+    if write and not _opens(grant, calendar, write=True):
+        raise NotAllowed("change what is shared")
+
+
+def _body(environ: dict[str, Any]) -> bytes:
+    """Errors: TooLarge, Invalid."""
+    told = environ.get("CONTENT_LENGTH") or "0"
+    if not told.isascii() or not told.isdigit():
+        raise Invalid("length")
+    if int(told) > wire.MAX_QUESTION_BYTES:
+        raise TooLarge(wire.MAX_QUESTION_BYTES)
+    body: bytes = environ["wsgi.input"].read(int(told))
+    return body
+
+
+_QUESTIONS: dict[str, tuple[type[Any], Callable[[PortalDoor, Grant, Any], Any]]] = {
+    PREFIX + "list": (wire.Range, PortalDoor.list),
+    PREFIX + "get": (wire.Named, PortalDoor.get),
+    PREFIX + "save": (wire.Draft, PortalDoor.save),
+    PREFIX + "delete": (wire.Named, PortalDoor.delete),
+}

@@ -1,0 +1,74 @@
+"""What the drive does when something happened to people. Group "main" (worker)."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.identity.models import AppPassword
+from beffroi.core.identity.queries import current_memberships
+from beffroi.drive import projections
+from beffroi.drive.calendars import homes
+
+PROTOCOL = "dav"
+
+
+@consumer(
+    name="drive.app_passwords",
+    kinds=(
+        "identity:app_password_issued",
+        "identity:app_password_revoked",
+        "identity:access_ended",
+        "identity:role_changed",
+    ),
+    atomic=False,
+)
+def project_app_password(event: Event) -> None:
+    """Read the present rows, not the event: a revocation that came first must win."""
+    if (app_password_id := event.payload.get("app_password_id")) is not None:
+        rows = AppPassword.objects.filter(pk=app_password_id)
+        if not rows.exists():  # erased meanwhile
+            projections.remove(settings.BEFFROI, app_password_id=app_password_id)
+    else:
+        rows = AppPassword.objects.filter(membership_id=event.payload["membership_id"])
+    for one in rows.select_related("membership__person"):
+        row = _row(one)
+        if row is None:
+            projections.remove(settings.BEFFROI, app_password_id=one.id)
+        else:
+            projections.put(settings.BEFFROI, row)
+
+
+@consumer(name="drive.person_erased", kinds=("identity:person_erased",), atomic=False)
+def forget(event: Event) -> None:
+    """Who is erased signs in no more, and what was theirs alone goes with the name."""
+    person_id = event.payload["person_id"]
+    projections.remove_person(settings.BEFFROI, person_id=person_id)
+    homes.remove_everywhere(settings.BEFFROI, person_id)
+
+
+@periodic("drive.app_passwords", every_s=3600.0)
+def project_all() -> None:
+    """A file that was lost or restored is true again; a membership whose end was set ahead opens nothing any more."""
+    rows = AppPassword.objects.filter(revoked_at=None, protocol_set__contains=PROTOCOL)
+    found = (_row(one) for one in rows.select_related("membership__person"))
+    projections.put_all(settings.BEFFROI, [row for row in found if row is not None])
+
+
+def _row(one: AppPassword) -> projections.Row | None:
+    """None for what does not open the drive, or no more."""
+    membership = one.membership
+    if one.revoked_at is not None or PROTOCOL not in one.protocol_set.split(","):
+        return None
+    if all(each.id != membership.id for each in current_memberships(membership.person_id)):
+        return None
+    return projections.Row(
+        sha256=one.sha256,
+        app_password_id=one.id,
+        person_id=membership.person_id,
+        membership_id=membership.id,
+        collectivite_id=membership.collectivite_id,
+        role=membership.role,
+        login=membership.person.email.lower(),
+        display_name=membership.person.name,
+    )

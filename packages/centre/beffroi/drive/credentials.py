@@ -1,0 +1,79 @@
+"""Who signs in to calendars, contacts and files: app passwords made for DAV, and nothing else.
+
+Purpose: ``Credentials(config).check(login, password)``, for each process of the drive. The account password never
+         opens anything here.
+Process: calendars, and whatever else serves files; no Django, no database of ours: reads STATE/projections/dav.db.
+Hostile: login and password are anybody's. The password is looked up by its SHA-256, so that what is compared early
+         is a digest that nobody can steer; the login is compared in constant time, also where no password was found.
+Login:   the person's address of sign-in at the portal (``Person.email``). Not a mailbox: who has none has calendars
+         and files all the same, and the address does not change when a mailbox does.
+Fails:   closed: without the file, or with one that cannot be read, nobody is let in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+
+from beffroi.drive import projections
+from beffroi.lib.config import Config
+
+log = logging.getLogger("beffroi.drive")
+MAX_CHARS = 320
+"""Of a login or a password; longer ones are nobody's."""
+_ASKED = (
+    "SELECT id, person_id, membership_id, collectivite_id, role, login, display_name"
+    " FROM app_password WHERE sha256 = ?"
+)
+
+
+@dataclass(frozen=True)
+class Who:
+    """A person as one app password lets them in: one membership, one collectivité. ``role``: Membership.Role."""
+
+    person_id: str
+    membership_id: str
+    collectivite_id: str
+    role: str
+    login: str
+    display_name: str
+    app_password_id: str
+
+
+class Credentials:
+    """Reads the projection anew at each question: what was revoked opens nothing from then on."""
+
+    def __init__(self, config: Config) -> None:
+        self._path = projections.path(config)
+
+    def check(self, login: str, password: str) -> Who | None:
+        """None for whatever reason; nothing tells apart a wrong login, a wrong password and a revoked one."""
+        if len(login) > MAX_CHARS or len(password) > MAX_CHARS:
+            return None
+        found = self._find(hashlib.sha256(password.encode("utf-8", "replace")).hexdigest())
+        known = found.login if found is not None else ""
+        same = hmac.compare_digest(_bytes(known), _bytes(login.strip().lower()))
+        return found if found is not None and same else None
+
+    def _find(self, sha256: str) -> Who | None:
+        if not self._path.exists():  # no app password was ever made
+            return None
+        try:
+            uri = f"{self._path.absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, timeout=5)) as database:
+                row = database.execute(_ASKED, (sha256,)).fetchone()
+        except sqlite3.Error as error:
+            log.error("app passwords cannot be read: %s", type(error).__name__)
+            return None
+        if row is None:
+            return None
+        app_password_id, person_id, membership_id, collectivite_id, role, login, display_name = map(str, row)
+        return Who(person_id, membership_id, collectivite_id, role, login, display_name, app_password_id)
+
+
+def _bytes(login: str) -> bytes:
+    return login.encode("utf-8", "replace")

@@ -1,0 +1,96 @@
+"""The small database by which the drive's processes know who signs in with an app password.
+
+Purpose: people sign in to calendars, contacts and files while the database and every Django process are stopped.
+Process: written by the worker's consumers only; read by ``drive.credentials`` in the drive's own processes.
+Hostile: nothing; values come from our own tables. It holds SHA-256 of 128 random bits, no secret.
+Format:  STATE/projections/dav.db, one row an app password; journal_mode DELETE as its neighbours: whoever may only
+         read cannot open a WAL database. Never replaced by rename.
+Source:  docs/internals/calendars.md.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from beffroi.lib.config import Config
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS app_password (
+  sha256 TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, person_id TEXT NOT NULL, membership_id TEXT NOT NULL,
+  collectivite_id TEXT NOT NULL, role TEXT NOT NULL, login TEXT NOT NULL, display_name TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS app_password_person ON app_password (person_id);
+"""
+_INSERT = (
+    "INSERT OR REPLACE INTO app_password"
+    " (sha256, id, person_id, membership_id, collectivite_id, role, login, display_name)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_COLUMNS = "sha256, id, person_id, membership_id, collectivite_id, role, login, display_name"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One app password that opens the drive. ``sha256``: of the secret, in hex. ``login``: in lower case."""
+
+    sha256: str
+    app_password_id: str
+    person_id: str
+    membership_id: str
+    collectivite_id: str
+    role: str
+    login: str
+    display_name: str
+
+
+def path(config: Config) -> Path:
+    return config.state / "projections" / "dav.db"
+
+
+@contextmanager
+def _open(config: Config) -> Iterator[sqlite3.Connection]:
+    """One transaction, on disk when the block ends. Whoever comes first makes the file."""
+    place = path(config)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if not place.exists():
+        place.touch(mode=0o600)
+    connection = sqlite3.connect(place, timeout=10)
+    try:
+        connection.execute("PRAGMA journal_mode = delete")
+        connection.execute("PRAGMA synchronous = full")
+        # Whoever was taken out must not stay in the file's free pages.
+        connection.execute("PRAGMA secure_delete = on")
+        connection.executescript(_SCHEMA)
+        with connection:
+            yield connection
+    finally:
+        connection.close()
+
+
+def put(config: Config, row: Row) -> None:
+    """Let one app password sign in, with what is true of its person now."""
+    with _open(config) as database:
+        database.execute("DELETE FROM app_password WHERE id = ?", (row.app_password_id,))
+        database.execute(_INSERT, astuple(row))
+
+
+def remove(config: Config, *, app_password_id: str) -> None:
+    with _open(config) as database:
+        database.execute("DELETE FROM app_password WHERE id = ?", (app_password_id,))
+
+
+def remove_person(config: Config, *, person_id: str) -> None:
+    with _open(config) as database:
+        database.execute("DELETE FROM app_password WHERE person_id = ?", (person_id,))
+
+
+def put_all(config: Config, rows: Collection[Row]) -> None:
+    """All of them: what is not among ``rows`` signs in no more."""
+    wanted = {astuple(row) for row in rows}
+    with _open(config) as database:
+        if set(database.execute(f"SELECT {_COLUMNS} FROM app_password")) != wanted:  # noqa: S608 - names of our own
+            database.execute("DELETE FROM app_password")
+            database.executemany(_INSERT, sorted(wanted))

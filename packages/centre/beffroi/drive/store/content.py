@@ -1,0 +1,315 @@
+"""Bodies of files: taken in as sealed chunks, given out again by ranges.
+
+Process: the one that serves files; chunks are named, sealed, stored, fetched and opened in its worker threads.
+Hostile: bodies (any bytes, any pace, cut anywhere) and what is stored (``sealing``).
+Fails:   closed. A body that fails or is given up leaves objects that no manifest names, never half of one.
+Format:  docs/internals/drive-format.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from beffroi.drive.store import sealing
+from beffroi.drive.store.chunking import CHUNK_BYTES, ID_BYTES, INLINE_BYTES, Chunker, Digests, chunk_id
+from beffroi.drive.store.keys import Keys
+from beffroi.drive.store.objects import Objects, object_name
+from beffroi.drive.store.sealing import Bytes, ObjectDamaged, Sealer
+from beffroi.lib.errors import BeffroiError
+
+type Known = Callable[[Sequence[bytes]], Awaitable[Set[bytes]]]
+"""Which of these chunks are stored and stay; the others are written."""
+type Inline = Callable[[Sequence[bytes]], Awaitable[Mapping[bytes, Bytes]]]
+"""The sealed chunks that lie with the metadata, of these; the others lie among the objects."""
+
+READ_AHEAD = 3
+_VERSION = 1
+_ENTRY_BYTES = ID_BYTES + 4
+
+
+class ManifestDamaged(BeffroiError):
+    """The list of chunks of a file cannot be read; bring it back from a backup."""
+
+    code = "drive.manifest_damaged"
+
+
+class Chunk(NamedTuple):
+    id: bytes
+    length: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The chunks of a body, in its order."""
+
+    chunks: tuple[Chunk, ...] = ()
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(one.length for one in self.chunks)
+
+    def pack(self) -> bytes:
+        """A version byte, then 36 bytes a chunk."""
+        return bytes((_VERSION,)) + b"".join(one.id + one.length.to_bytes(4) for one in self.chunks)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """Errors: ManifestDamaged."""
+        if data[:1] != bytes((_VERSION,)) or (len(data) - 1) % _ENTRY_BYTES:
+            raise ManifestDamaged
+        chunks = []
+        for at in range(1, len(data), _ENTRY_BYTES):
+            length = int.from_bytes(data[at + ID_BYTES : at + _ENTRY_BYTES])
+            if not 0 < length <= CHUNK_BYTES:
+                raise ManifestDamaged
+            chunks.append(Chunk(data[at : at + ID_BYTES], length))
+        return cls(tuple(chunks))
+
+    @classmethod
+    def join(cls, parts: Iterable[Manifest]) -> Self:
+        """The body that these make one after the other; no byte is read."""
+        return cls(tuple(chunk for part in parts for chunk in part.chunks))
+
+
+@dataclass(frozen=True)
+class Written:
+    """A body that is stored, and is nobody's until its manifest is committed.
+
+    ``inline``:  sealed chunks of at most INLINE_BYTES, by name: the caller keeps them with the metadata.
+    ``stored``:  length of each sealed object that was written for it, by chunk: on the disk already.
+    ``reused``:  chunks that were there: whoever commits the manifest makes sure that they still are.
+    """
+
+    manifest: Manifest
+    size_bytes: int
+    sha1: bytes
+    sha256: bytes
+    inline: Mapping[bytes, bytes]
+    stored: Mapping[bytes, int]
+    reused: Set[bytes]
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What all bodies of a process share: threads, and how many chunks they hold in memory at once."""
+
+    threads: Executor
+    chunks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
+
+    async def run[T](self, what: Callable[..., T], *given: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.threads, what, *given)
+
+
+class Content:
+    """The bodies of one collectivité."""
+
+    def __init__(self, keys: Keys, objects: Objects, workers: Workers) -> None:
+        self._keys, self._objects, self.workers = keys, objects, workers
+        self._sealer = Sealer(keys)
+
+    def writer(self, known: Known, expected_bytes: int | None = None) -> Writer:
+        """Take a body in. ``expected_bytes``: its length where the sender said it."""
+        return Writer(self, known, expected_bytes)
+
+    async def read(
+        self, manifest: Manifest, inline: Inline, start: int = 0, end: int | None = None
+    ) -> AsyncGenerator[memoryview]:
+        """Bytes ``start`` to ``end`` (exclusive; None: the body's end), at most a chunk at a time.
+
+        READ_AHEAD chunks are fetched and opened while the caller sends one. Nothing is given out before it is proved.
+        Errors: ObjectDamaged, ObjectMissing, StoreUnavailable, those of the keys.
+        """
+        pieces = iter(_pieces(manifest, start, manifest.size_bytes if end is None else end))
+        ahead: deque[asyncio.Task[memoryview]] = deque()
+        try:
+            while True:
+                while len(ahead) <= READ_AHEAD and (piece := next(pieces, None)):
+                    ahead.append(asyncio.create_task(self._piece(piece, inline)))
+                if not ahead:
+                    return
+                yield await ahead[0]
+                ahead.popleft()
+        finally:
+            for task in ahead:
+                task.cancel()
+            await asyncio.gather(*ahead, return_exceptions=True)
+
+    async def check(self, chunk: Chunk, inline: Inline) -> None:
+        """Read a chunk whole and compare its content with its name. Errors: as ``read``."""
+        data = await self._piece(_Piece(chunk, 0, chunk.length), inline)
+        if await self.workers.run(self.name, data) != chunk.id:
+            raise ObjectDamaged(chunk.id)
+
+    async def reseal(self, chunk: Chunk) -> bool:
+        """Seal an object by the key of today; False where it is already. Errors: as ``read``, StoreFull."""
+        name = self._object(chunk.id)
+
+        def work() -> bool:
+            new = self._sealer.reseal(chunk.id, self._objects.get(name))
+            if new is not None:
+                self._objects.put(name, new)
+            return new is not None
+
+        return await self.workers.run(work)
+
+    def name(self, data: Bytes) -> bytes:
+        return chunk_id(self._keys.naming(), data)
+
+    def chunker(self, expected_bytes: int | None) -> Chunker:
+        return Chunker(self._keys.cutting_seed(), expected_bytes)
+
+    def sealed(self, name: bytes, data: bytes) -> bytes:
+        """A chunk that is to lie with the metadata."""
+        return bytes(self._sealer.seal(name, data))
+
+    def store(self, name: bytes, data: bytes) -> int:
+        """Put a chunk among the objects; return the length of the sealed object."""
+        sealed = self._sealer.seal(name, data)
+        self._objects.put(self._object(name), sealed)
+        return len(sealed)
+
+    def _object(self, name: bytes) -> str:
+        return object_name(self._keys.collectivite_id, name)
+
+    async def _piece(self, piece: _Piece, inline: Inline) -> memoryview:
+        chunk = piece.chunk
+        if chunk.length <= INLINE_BYTES:
+            sealed = (await inline((chunk.id,))).get(chunk.id)
+            if sealed is not None:  # so small that a thread would cost more
+                return _of_length(chunk, self._sealer.open(chunk.id, sealed))[piece.start : piece.end]
+        async with self.workers.chunks:
+            return await self.workers.run(self._fetched, piece)
+
+    def _fetched(self, piece: _Piece) -> memoryview:
+        chunk, name = piece.chunk, self._object(piece.chunk.id)
+        few = (piece.end - piece.start) * 2 <= chunk.length and chunk.length > 2 * sealing.FRAME_BYTES
+        if few:
+            return self._sealer.open_range(
+                chunk.id, lambda start, end: self._objects.get_range(name, start, end), piece.start, piece.end
+            )
+        plain = _of_length(chunk, self._sealer.open(chunk.id, self._objects.get(name)))
+        return plain[piece.start : piece.end]
+
+
+class Writer:
+    """One body on its way in: ``async with content.writer(known) as writer``, ``feed`` its pieces, ``close``.
+
+    Left without ``close``, it is given up. Errors of both: StoreFull, StoreUnavailable, those of the keys.
+    """
+
+    def __init__(self, content: Content, known: Known, expected_bytes: int | None) -> None:
+        self._content, self._known, self._workers = content, known, content.workers
+        self._chunker, self._digests = content.chunker(expected_bytes), Digests()
+        self._chunks: list[Chunk] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hashed: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+        self._ended = False
+        self._taken: set[bytes] = set()
+        self._inline: dict[bytes, bytes] = {}
+        self._stored: dict[bytes, int] = {}
+        self._reused: set[bytes] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended = True  # what has not begun does not begin; what a thread is at, it finishes
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def feed(self, piece: Bytes) -> None:
+        """Take the next bytes; wait where the workers hold as many chunks as they may."""
+        for chunk in self._chunker.feed(piece):
+            await self._start(chunk)
+
+    async def close(self) -> Written:
+        """The body is whole: what it consists of is on the disk, or comes back sealed."""
+        rest = self._chunker.close()
+        if not self._chunks and len(rest) == 1 and len(rest[0]) <= INLINE_BYTES:
+            self._take_small(rest[0])
+        else:
+            for chunk in rest:
+                await self._start(chunk)
+            await asyncio.gather(*self._tasks)
+        if self._failure is not None:
+            raise self._failure
+        self._ended = True
+        manifest = Manifest(tuple(self._chunks))
+        sums = self._digests.sha1, self._digests.sha256
+        return Written(manifest, manifest.size_bytes, *sums, self._inline, self._stored, self._reused)
+
+    async def _start(self, data: bytes) -> None:
+        await self._workers.chunks.acquire()
+        if self._failure is not None:
+            self._workers.chunks.release()
+            raise self._failure
+        self._chunks.append(Chunk(b"", len(data)))
+        self._hashed = asyncio.create_task(self._hash(self._hashed, data))
+        task = asyncio.create_task(self._take(len(self._chunks) - 1, data, self._hashed))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._workers.chunks.release()
+        self._tasks.discard(task)
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        self._failure = self._failure or error
+
+    async def _hash(self, earlier: asyncio.Task[None] | None, data: bytes) -> None:
+        if earlier is not None:
+            await earlier
+        await self._workers.run(self._digests.update, data)
+
+    async def _take(self, at: int, data: bytes, hashed: asyncio.Task[None]) -> None:
+        name = await self._workers.run(self._content.name, data)
+        self._chunks[at] = Chunk(name, len(data))
+        if name not in self._taken and not self._ended:
+            self._taken.add(name)
+            if len(data) <= INLINE_BYTES:
+                self._inline[name] = await self._workers.run(self._content.sealed, name, data)
+            elif name in await self._known((name,)):
+                self._reused.add(name)
+            elif not self._ended:
+                self._stored[name] = await self._workers.run(self._content.store, name, data)
+        await hashed
+
+    def _take_small(self, data: bytes) -> None:
+        # A thread would cost more than the work itself.
+        self._digests.update(data)
+        name = self._content.name(data)
+        self._chunks.append(Chunk(name, len(data)))
+        self._inline[name] = self._content.sealed(name, data)
+
+
+class _Piece(NamedTuple):
+    """Bytes ``start`` to ``end`` (exclusive) of a chunk."""
+
+    chunk: Chunk
+    start: int
+    end: int
+
+
+def _pieces(manifest: Manifest, start: int, end: int) -> Iterator[_Piece]:
+    at = 0
+    for chunk in manifest.chunks:
+        first, after = max(start - at, 0), min(end - at, chunk.length)
+        if first < after:
+            yield _Piece(chunk, first, after)
+        at += chunk.length
+        if at >= end:
+            return
+
+
+def _of_length(chunk: Chunk, plain: memoryview) -> memoryview:
+    # A manifest that says another length than its chunk has is as wrong as a chunk of other bytes.
+    if len(plain) != chunk.length:
+        raise ObjectDamaged(chunk.id)
+    return plain

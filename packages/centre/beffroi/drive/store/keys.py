@@ -1,0 +1,268 @@
+"""The keys of a collectivité's files: made, replaced by generations, destroyed with a certificate.
+
+Purpose: destroying one small file makes every file of a commune unreadable, wherever copies lie.
+Process: every one that opens files; the master key is STATE/secrets/commune-master.key.
+Hostile: whoever can write STATE/drive can take keys away or bring old ones back, never read or forge one.
+Fails:   closed (KeysMissing, KeysErased, KeyUnreadable). What another process did (a new generation, an erasure) holds
+         here from the next operation on: each one asks the file system whether the file is still the one that was read.
+Format:  docs/internals/drive-format.md.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from blake3 import blake3
+
+from beffroi.lib import clock, durable, envelopes, ids
+from beffroi.lib.config import Config
+from beffroi.lib.errors import BeffroiError
+
+VERSION = 1
+_KEY_BYTES = 32
+_FINGERPRINT = "beffroi drive 1 fingerprint of a key"
+_FILE, _CERTIFICATE, _ERASING, _LOCK = "keys.json", "erased.json", "erasing.json", "keys.lock"
+
+
+class KeysMissing(BeffroiError):
+    """The keys of the files of {} are not there; restore STATE/drive from a backup."""
+
+    code = "drive.keys_missing"
+
+
+class KeysErased(BeffroiError):
+    """The keys of the files of {} were destroyed: nobody can open these files any more."""
+
+    code = "drive.keys_erased"
+    http_status = 410
+
+
+class WrappedKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``fingerprint``: 32 hex digits that name the key and tell nothing of it. ``made_at``: ISO 8601, UTC."""
+
+    number: int
+    wrapped: str
+    fingerprint: str
+    made_at: str
+
+
+class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What keys.json holds. ``naming`` names chunks and is never replaced: names are what deduplication rests on."""
+
+    version: int
+    collectivite_id: str
+    naming: WrappedKey
+    generations: tuple[WrappedKey, ...]
+
+
+class Destroyed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One key that is no more. ``number``: 0 for the key that named chunks."""
+
+    number: int
+    fingerprint: str
+    made_at: str
+
+
+class Certificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was destroyed, when (ISO 8601, UTC) and by whom (an identifier)."""
+
+    version: int
+    collectivite_id: str
+    keys: tuple[Destroyed, ...]
+    erased_at: str
+    erased_by: str
+
+
+class Keys:
+    """The keys of one collectivité. Any thread may call any method.
+
+    Errors of every method: KeysMissing, KeysErased, KeyUnreadable, SettingInvalid, OSError.
+    """
+
+    def __init__(self, config: Config, collectivite_id: str) -> None:
+        self._config, self.collectivite_id = config, collectivite_id
+        self._folder = _folder(config, collectivite_id)
+        self._guard = threading.Lock()
+        self._seen: tuple[int, int, int] | None = None
+        self._generations: dict[int, bytes] = {}
+        self._naming = b""
+
+    def current(self) -> tuple[int, bytes]:
+        """Number and data key of the generation that seals."""
+        with self._guard:
+            self._refresh()
+            number = max(self._generations)
+            return number, self._generations[number]
+
+    def generation(self, number: int) -> bytes | None:
+        """The data key of a generation; None where there never was such a one."""
+        with self._guard:
+            self._refresh()
+            return self._generations.get(number)
+
+    def naming(self) -> bytes:
+        """The key that names chunks."""
+        with self._guard:
+            self._refresh()
+            return self._naming
+
+    def cutting_seed(self) -> int:
+        """Where bodies are cut differs by commune: the sizes of chunks tell nobody which known file this is."""
+        return int.from_bytes(blake3(b"beffroi drive 1 cutting", key=self.naming()).digest(8)) >> 1
+
+    def rotate(self) -> int:
+        """Seal by a new key from now on; what was sealed before still opens. Return the generation's number."""
+        with _locked(self._folder):
+            file = self._read()
+            number = file.generations[-1].number + 1
+            new = self._wrap(number, secrets.token_bytes(_KEY_BYTES))
+            _write(self._folder / _FILE, msgspec.structs.replace(file, generations=(*file.generations, new)))
+        return number
+
+    def erase(self, by: str) -> Certificate:
+        """Destroy all keys. Called again, it finishes what a crash left, and returns the same certificate.
+
+        What is overwritten here may live on in the disk's own spare blocks and in backups of STATE/drive: those copies
+        are wrapped, and end with the backups' term (docs/internals/drive-format.md).
+        """
+        with _locked(self._folder):
+            done = certificate(self._config, self.collectivite_id)
+            if done is not None:
+                return done
+            draft = self._folder / _ERASING
+            if draft.exists():
+                found = msgspec.json.decode(draft.read_bytes(), type=Certificate)
+            else:
+                file = self._read()
+                keys = tuple(
+                    Destroyed(k.number, k.fingerprint, k.made_at) for k in (file.naming, *file.generations)
+                )
+                found = Certificate(VERSION, self.collectivite_id, keys, clock.now().isoformat(), by)
+                _write(draft, found)
+            for path in (self._folder / _FILE, *self._folder.glob(f".{_FILE}.*")):
+                _destroy(path)
+            durable.sync_directory(self._folder)
+            draft.rename(self._folder / _CERTIFICATE)
+            durable.sync_directory(self._folder)
+        with self._guard:
+            self._forget()
+        return found
+
+    def _refresh(self) -> None:
+        path = self._folder / _FILE
+        try:
+            now = path.stat()
+        except FileNotFoundError:
+            self._forget()
+            raise _absent(self._folder)(self.collectivite_id) from None
+        seen = (now.st_ino, now.st_mtime_ns, now.st_size)
+        if seen == self._seen:
+            return
+        self._forget()
+        file = self._read()
+        generations = {one.number: self._unwrap(one) for one in file.generations}
+        self._naming, self._generations, self._seen = self._unwrap(file.naming), generations, seen
+
+    def _forget(self) -> None:
+        self._seen, self._naming, self._generations = None, b"", {}
+
+    def _read(self) -> KeyFile:
+        if (self._folder / _ERASING).exists():
+            raise KeysErased(self.collectivite_id)
+        try:
+            file = msgspec.json.decode((self._folder / _FILE).read_bytes(), type=KeyFile)
+        except FileNotFoundError:
+            raise _absent(self._folder)(self.collectivite_id) from None
+        except msgspec.MsgspecError:
+            raise envelopes.KeyUnreadable(self.collectivite_id) from None
+        if file.version != VERSION or file.collectivite_id != self.collectivite_id or not file.generations:
+            raise envelopes.KeyUnreadable(self.collectivite_id)
+        return file
+
+    def _wrap(self, number: int, key: bytes) -> WrappedKey:
+        owner = f"{self.collectivite_id}/drive/{number}"
+        wrapped = envelopes.wrap(self._outer(), key, owner)
+        return WrappedKey(number, wrapped, fingerprint(key), clock.now().isoformat())
+
+    def _unwrap(self, one: WrappedKey) -> bytes:
+        return envelopes.unwrap(self._outer(), one.wrapped, f"{self.collectivite_id}/drive/{one.number}")
+
+    def _outer(self) -> bytes:
+        # Whatever its spelling on disk, the file's bytes give one 256-bit key, another than the one of mail.
+        return hashlib.sha256(
+            b"beffroi/drive-master/1\n" + self._config.secret("commune-master.key")
+        ).digest()
+
+
+def make(config: Config, collectivite_id: str) -> Keys:
+    """The keys of a collectivité, made at its first file.
+
+    Errors: KeysErased: what was destroyed is not replaced behind anybody's back; those of Keys.
+    """
+    keys, folder = Keys(config, collectivite_id), _folder(config, collectivite_id)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(folder):
+        if _absent(folder) is KeysErased:
+            raise KeysErased(collectivite_id)
+        if not (folder / _FILE).exists():
+            naming, first = (keys._wrap(number, secrets.token_bytes(_KEY_BYTES)) for number in (0, 1))
+            _write(folder / _FILE, KeyFile(VERSION, collectivite_id, naming, (first,)))
+            for parent in (folder.parent, folder.parent.parent):
+                durable.sync_directory(parent)
+    return keys
+
+
+def certificate(config: Config, collectivite_id: str) -> Certificate | None:
+    """The certificate of a collectivité whose keys were destroyed; None where they were not."""
+    path = _folder(config, collectivite_id) / _CERTIFICATE
+    return msgspec.json.decode(path.read_bytes(), type=Certificate) if path.exists() else None
+
+
+def fingerprint(key: bytes) -> str:
+    return blake3(key, derive_key_context=_FINGERPRINT).digest(16).hex()
+
+
+def _folder(config: Config, collectivite_id: str) -> Path:
+    if not ids.is_id(collectivite_id, "col"):
+        raise KeysMissing(collectivite_id)
+    return config.state / "drive" / collectivite_id
+
+
+def _absent(folder: Path) -> type[KeysMissing | KeysErased]:
+    gone = any((folder / name).exists() for name in (_CERTIFICATE, _ERASING))
+    return KeysErased if gone else KeysMissing
+
+
+def _write(path: Path, value: msgspec.Struct) -> None:
+    durable.write(path, (msgspec.json.format(msgspec.json.encode(value)), b"\n"), mode=0o600)
+
+
+def _destroy(path: Path) -> None:
+    if not path.exists():
+        return
+    with path.open("r+b", buffering=0) as file:
+        file.write(os.urandom(os.fstat(file.fileno()).st_size))
+        os.fsync(file.fileno())
+    path.unlink()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time makes, replaces or destroys keys: two first keys would be one too many."""
+    try:
+        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        raise KeysMissing(folder.name) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

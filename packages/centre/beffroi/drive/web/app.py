@@ -1,0 +1,89 @@
+"""The drive as an ASGI application: routes, sign-in, errors.
+
+Purpose: WebDAV for explorers and sync clients. What else answers here adds its routes in ``Drive``.
+Process: drive; unprivileged, no Django. Listens on STATE/run/drive.sock, behind front.
+Hostile: everything that passes the front door.
+Fails:   closed. What is not acknowledged was not done; what is acknowledged is on disk.
+Source:  docs/internals/drive-http.md.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import MutableMapping
+from concurrent.futures import Executor
+from typing import Any
+
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.model import AbsentNode
+from beffroi.drive.web.bodies import BodiesOf
+from beffroi.drive.web.dav import paths
+from beffroi.drive.web.dav.service import Dav
+from beffroi.drive.web.errors import refusal
+from beffroi.drive.web.messages import Answer, ClientGone, Header, Receive, Request, Routes, Send
+from beffroi.drive.web.signin import CHALLENGE, WINDOW_S, Doorman, NotSignedIn, TooManySignIns
+from beffroi.drive.who import SignIn
+from beffroi.lib.errors import BeffroiError, Unavailable
+
+log = logging.getLogger("beffroi.drive")
+
+
+class Drive:
+    """``executor``: where passwords are checked; None for the loop's own."""
+
+    def __init__(
+        self, communes: Communes, bodies: BodiesOf, sign_in: SignIn, executor: Executor | None = None
+    ) -> None:
+        self.communes, self.bodies = communes, bodies
+        self.doorman = Doorman(sign_in, executor)
+        self.routes = Routes()
+        self.dav = Dav(communes, bodies)
+        self.dav.add_to(self.routes)
+        self.routes.add("/healthz", _health, is_open=True)
+        self.routes.add("/.well-known/webdav", _well_known, is_open=True)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        answer = await self._answer(scope, receive)
+        await answer.send(send)
+
+    async def _answer(self, scope: MutableMapping[str, Any], receive: Receive) -> Answer:
+        method, headers = scope["method"], dict(scope["headers"])
+        try:
+            path = paths.decoded(scope.get("raw_path") or scope["path"].encode())
+            query = scope["query_string"].decode("latin-1")
+            address = headers.get(b"x-forwarded-for", b"").decode("latin-1")
+            return await self.answer(Request(method, path, query, headers, receive, address))
+        except ClientGone as error:
+            return refusal(error)
+        except NotSignedIn as error:
+            return refusal(error, headers=(CHALLENGE,))
+        except TooManySignIns as error:
+            return refusal(error, headers=((b"retry-after", str(int(WINDOW_S)).encode()),))
+        except BeffroiError as error:
+            if error.http_status >= 500:
+                log.warning("%s: %s", method, error.code)
+            return refusal(error)
+        except Exception:  # the outermost place of a request: one that fails takes no other along
+            log.exception("a request failed: %s", method)
+            return refusal(Unavailable("The drive"))
+
+    async def answer(self, request: Request) -> Answer:
+        """Errors: BeffroiError."""
+        found = self.routes.find(request.path)
+        if found is None:
+            raise AbsentNode("file")
+        handler, is_open = found
+        if not is_open:
+            request.who = await self.doorman.who(request)
+        return await handler(request)
+
+
+async def _health(request: Request) -> Answer:
+    return Answer(200, ((b"content-type", b"text/plain"),), b"ok\n")
+
+
+async def _well_known(request: Request) -> Answer:
+    headers: tuple[Header, ...] = ((b"location", f"{paths.EXPLORER}/".encode()),)
+    return Answer(301, headers)

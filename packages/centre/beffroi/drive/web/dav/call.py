@@ -1,0 +1,174 @@
+"""One WebDAV request on its way: who, where, under which conditions; what all methods share.
+
+Rule:    conditions, rights and places are looked at inside the change itself, so that nothing comes between; where a
+         body comes along, they are looked at before it, too, so that it need not be sent in vain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+
+from beffroi.drive.store import locks
+from beffroi.drive.store.database import Reading
+from beffroi.drive.store.model import AbsentNode, Act, NameTaken, Node, ParentAbsent, ReadOnly, RootFixed
+from beffroi.drive.views import Place, View
+from beffroi.drive.web.bodies import Bodies
+from beffroi.drive.web.dav import conditions, paths
+from beffroi.drive.web.dav.conditions import Clause, ConditionFailed, State
+from beffroi.drive.web.dav.paths import Target
+from beffroi.drive.web.dav.properties import Setting, etag, file_id
+from beffroi.drive.web.messages import Header, Request
+from beffroi.drive.who import Who
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Invalid
+
+
+class MethodRefused(BeffroiError):
+    """This cannot be done with what is there."""
+
+    code = "drive.method_refused"
+    http_status = 405
+
+
+class Exists(BeffroiError):
+    """Something of this name is there, and the client does not want to overwrite."""
+
+    code = "drive.exists"
+    http_status = 412
+
+
+class SamePlace(BeffroiError):
+    """Source and destination are the same."""
+
+    code = "drive.same_place"
+    http_status = 403
+
+
+@dataclass
+class Call:
+    request: Request
+    who: Who
+    target: Target
+    view: View
+    bodies: Bodies
+
+    @cached_property
+    def clauses(self) -> tuple[Clause, ...]:
+        """Errors: ConditionMalformed."""
+        return conditions.parse_if(self.request.header(b"if"))
+
+    @cached_property
+    def act(self) -> Act:
+        tokens = conditions.submitted(self.clauses)
+        return Act(self.who.person_id, self.who.app_password_id, clock.epoch_s(), tokens)
+
+    @cached_property
+    def instance(self) -> str:
+        return instance(self.who.collectivite_id)
+
+    def setting(self, reading: Reading) -> Setting:
+        row = reading.one("SELECT value FROM meta WHERE name = 'fingerprint'")
+        return Setting(self.instance, row[0] if row else "", clock.epoch_s(), self.target.is_for_explorers)
+
+    # -- places ------------------------------------------------------------------------------------------
+
+    def parent(self, reading: Reading, path: Sequence[str]) -> Place:
+        """The folder that something of this path lies, or is to lie, in. Errors: RootFixed, ParentAbsent, ReadOnly."""
+        if not path:
+            raise RootFixed
+        found = self.view.find(reading, path[:-1])
+        if found is None or not found.node.is_folder:
+            raise ParentAbsent
+        if not found.rights.may_write:
+            raise ReadOnly
+        return found
+
+    def movable(self, reading: Reading, path: Sequence[str]) -> Place:
+        """Errors: AbsentNode, RootFixed, ReadOnly."""
+        found = self.view.place(reading, path)
+        if found.rights.is_mount:
+            raise RootFixed
+        if not found.rights.may_write:
+            raise ReadOnly
+        return found
+
+    def free(self, path: Sequence[str]) -> None:
+        """Errors: NameTaken (a name of ours)."""
+        if self.view.is_reserved(path):
+            raise NameTaken
+
+    # -- conditions --------------------------------------------------------------------------------------
+
+    def check(self, reading: Reading, found: Place | None) -> None:
+        """All conditions of a request that changes what was ``found``. Errors: ConditionFailed, ConditionMalformed."""
+        request = self.request
+        tag = etag(found) if found is not None else ""
+        match, none_match = request.header(b"if-match"), request.header(b"if-none-match")
+        unmodified_s = conditions.date_s(request.header(b"if-unmodified-since"))
+        if match and (found is None or not conditions.names_etag(match, tag)):
+            raise ConditionFailed
+        if none_match and found is not None and conditions.names_etag(none_match, tag):
+            raise ConditionFailed
+        if not match and unmodified_s is not None and found is not None and found.node.mtime_s > unmodified_s:
+            raise ConditionFailed
+        if not conditions.holds(self.clauses, lambda resource: self.state(reading, resource)):
+            raise ConditionFailed
+
+    def state(self, reading: Reading, resource: str | None) -> State:
+        target = self.target
+        if resource is not None:
+            try:
+                target = paths.target(paths.local(resource, self.request.header(b"host")), self.who)
+            except BeffroiError:
+                return State()  # of no resource of this tree: it has no etag and no lock here
+        found = self.view.find(reading, target.path)
+        at = found or (self.view.find(reading, target.path[:-1]) if target.path else None)
+        tokens = (
+            frozenset(one.token for one in locks.held(reading, at.node.id, now_s=self.act.now_s))
+            if at
+            else frozenset()
+        )
+        return State(etag(found) if found else "", tokens)
+
+    # -- headers -----------------------------------------------------------------------------------------
+
+    def destination(self) -> Target:
+        """Errors: DestinationMissing, ForeignDestination, AbsentNode (another's tree), PathRefused, NameRefused."""
+        header = self.request.header(b"destination")
+        if not header:
+            raise paths.DestinationMissing
+        return paths.target(paths.local(header, self.request.header(b"host")), self.who)
+
+    def depth(self, usual: str) -> str:
+        """ "0", "1" or "infinity". Errors: Invalid."""
+        found = self.request.header(b"depth", usual).strip().lower()
+        if found not in ("0", "1", "infinity"):
+            raise Invalid("Depth")
+        return found
+
+    def overwrites(self) -> bool:
+        """Errors: Invalid."""
+        found = self.request.header(b"overwrite", "T").strip().upper()
+        if found not in ("T", "F"):
+            raise Invalid("Overwrite")
+        return found == "T"
+
+    def written(self, node: Node) -> list[Header]:
+        """What clients want to know of a file or folder that they wrote."""
+        tag = f'"{node.etag:x}"'.encode()
+        return [(b"etag", tag), (b"oc-etag", tag), (b"oc-fileid", file_id(node.id, self.instance).encode())]
+
+
+def instance(collectivite_id: str) -> str:
+    """Part of all file identifiers of a collectivité: starts with a letter, as clients split it off."""
+    return "bf" + sha256(collectivite_id.encode()).hexdigest()[:10]
+
+
+def existing(found: Place | None) -> Place:
+    """Errors: AbsentNode."""
+    if found is None:
+        raise AbsentNode("file")
+    return found

@@ -1,0 +1,83 @@
+"""MKCOL, DELETE, COPY and MOVE."""
+
+from __future__ import annotations
+
+from beffroi.drive.store import tree
+from beffroi.drive.store.database import Writing
+from beffroi.drive.store.model import Node
+from beffroi.drive.web.dav.call import Call, Exists, MethodRefused, SamePlace, existing
+from beffroi.drive.web.dav.content import announced_mtime_s
+from beffroi.drive.web.messages import Answer
+from beffroi.lib.errors import BeffroiError, Invalid
+
+
+class BodyUnknown(BeffroiError):
+    """A body of this kind means nothing here."""
+
+    code = "drive.body_unknown"
+    http_status = 415
+
+
+async def mkcol(call: Call) -> Answer:
+    async for _ in call.request.chunks():
+        raise BodyUnknown
+    mtime_s, path = announced_mtime_s(call.request), call.target.path
+
+    def change(writing: Writing) -> Node:
+        found = call.view.find(writing, path)
+        if found is not None:
+            raise MethodRefused
+        parent = call.parent(writing, path)
+        call.free(path)
+        call.check(writing, None)
+        return tree.make_folder(writing, call.act, parent.node.id, path[-1], mtime_s=mtime_s)
+
+    return Answer(201, call.written(await call.view.database.write_async(change)))
+
+
+async def delete(call: Call) -> Answer:
+    if call.depth("infinity") != "infinity":
+        raise Invalid("Depth")
+
+    def change(writing: Writing) -> None:
+        place = call.movable(writing, call.target.path)
+        call.check(writing, place)
+        tree.delete(writing, call.act, place.node.id)
+
+    await call.view.database.write_async(change)
+    return Answer(204)
+
+
+async def move(call: Call) -> Answer:
+    if call.depth("infinity") != "infinity":
+        raise Invalid("Depth")
+    return await _carry(call, is_copy=False)
+
+
+async def copy(call: Call) -> Answer:
+    if call.depth("infinity") == "1":
+        raise Invalid("Depth")
+    return await _carry(call, is_copy=True)
+
+
+async def _carry(call: Call, *, is_copy: bool) -> Answer:
+    source, path = call.target.path, call.destination().path
+    overwrite, is_deep = call.overwrites(), call.depth("infinity") == "infinity"
+
+    def change(writing: Writing) -> tuple[Node, bool]:
+        place = existing(call.view.find(writing, source)) if is_copy else call.movable(writing, source)
+        call.check(writing, place)
+        if source == path:
+            raise SamePlace
+        parent = call.parent(writing, path)
+        if call.view.find(writing, path) is not None and not overwrite:
+            raise Exists
+        call.free(path)
+        if is_copy:
+            return tree.copy(
+                writing, call.act, place.node.id, parent.node.id, path[-1], overwrite=overwrite, deep=is_deep
+            )
+        return tree.move(writing, call.act, place.node.id, parent.node.id, path[-1], overwrite=overwrite)
+
+    node, is_new = await call.view.database.write_async(change)
+    return Answer(201 if is_new else 204, call.written(node))

@@ -1,0 +1,217 @@
+"""GET, HEAD and PUT: content out by ranges, content in as a stream.
+
+Hostile: bodies of any length and pace. Nothing of one is visible before it is whole and committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from beffroi.drive.store import look, tree
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.look import NO_LIMIT
+from beffroi.drive.store.model import Content, Node, QuotaFull
+from beffroi.drive.views import Place
+from beffroi.drive.web.dav import conditions
+from beffroi.drive.web.dav.call import Call, MethodRefused
+from beffroi.drive.web.dav.properties import content_type, etag, file_id, http_date
+from beffroi.drive.web.messages import Answer, Header, Request
+from beffroi.lib.errors import BeffroiError, Invalid
+
+LATEST_MTIME_S = 1 << 36
+FOLDER_TEXT = (
+    "Ce dossier se lit avec l’application de synchronisation, ou un explorateur de fichiers (WebDAV).\n"
+)
+# Files are people's, and lie under the portal's name: no browser may run what is in one.
+_HARMLESS: tuple[Header, ...] = (
+    (b"content-security-policy", b"default-src 'none'; sandbox"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-disposition", b"attachment"),
+    (b"cache-control", b"private, no-cache"),
+)
+
+
+class BodyDiffers(BeffroiError):
+    """What arrived is not what was announced: another length, or another checksum."""
+
+    code = "drive.body_differs"
+    http_status = 400
+
+
+class PartialPut(BeffroiError):
+    """A part of a file cannot be written by PUT (Content-Range)."""
+
+    code = "drive.partial_put"
+    http_status = 400
+
+
+# -- out -----------------------------------------------------------------------------------------------------
+
+
+async def get(call: Call) -> Answer:
+    with call.view.database.reading() as reading:
+        place = call.view.place(reading, call.target.path)
+        call_holds = conditions.holds(call.clauses, lambda resource: call.state(reading, resource))
+    if not call_holds:
+        raise conditions.ConditionFailed
+    if place.node.is_folder:
+        text = FOLDER_TEXT.encode()
+        headers = [
+            *_HARMLESS,
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"etag", etag(place).encode()),
+        ]
+        return _answer(call.request, 200, headers, len(text), _whole(text))
+    return file(call, place)
+
+
+def file(call: Call, place: Place) -> Answer:
+    """The content of a file, whole or a range. Errors: ConditionFailed."""
+    request, node, tag = call.request, place.node, etag(place)
+    headers: list[Header] = [
+        *_HARMLESS,
+        (b"etag", tag.encode()),
+        (b"last-modified", http_date(node.mtime_s).encode()),
+        (b"accept-ranges", b"bytes"),
+    ]
+    if _is_known(request, tag, node.mtime_s):
+        return Answer(304, headers)
+    match = request.header(b"if-match")
+    unmodified_s = conditions.date_s(request.header(b"if-unmodified-since"))
+    if (match and not conditions.names_etag(match, tag)) or (
+        not match and unmodified_s is not None and node.mtime_s > unmodified_s
+    ):
+        raise conditions.ConditionFailed
+    headers += [
+        (b"content-type", content_type(node.name).encode("ascii", "replace")),
+        (b"oc-etag", tag.encode()),
+        (b"oc-fileid", file_id(node.id, call.instance).encode()),
+    ]
+    if node.sha1:
+        headers.append((b"oc-checksum", f"SHA1:{node.sha1}".encode()))
+    try:
+        wanted = conditions.parse_range(_range(request, tag, node.mtime_s), node.size_bytes)
+    except conditions.RangeOutside:
+        return Answer(416, [*headers, (b"content-range", f"bytes */{node.size_bytes}".encode())])
+    if wanted is None:
+        return _answer(
+            request, 200, headers, node.size_bytes, call.bodies.read(node.manifest, 0, node.size_bytes)
+        )
+    headers.append((b"content-range", f"bytes {wanted.start}-{wanted.end - 1}/{node.size_bytes}".encode()))
+    pieces = call.bodies.read(node.manifest, wanted.start, wanted.end)
+    return _answer(request, 206, headers, wanted.end - wanted.start, pieces)
+
+
+def _answer(
+    request: Request, status: int, headers: list[Header], length: int, pieces: AsyncGenerator[bytes]
+) -> Answer:
+    headers.append((b"content-length", str(length).encode()))
+    return Answer(status, headers, b"" if request.method == "HEAD" else pieces)
+
+
+async def _whole(data: bytes) -> AsyncGenerator[bytes]:
+    yield data
+
+
+def _is_known(request: Request, tag: str, mtime_s: int) -> bool:
+    none_match = request.header(b"if-none-match")
+    if none_match:
+        return conditions.names_etag(none_match, tag)
+    since_s = conditions.date_s(request.header(b"if-modified-since"))
+    return since_s is not None and mtime_s <= since_s
+
+
+def _range(request: Request, tag: str, mtime_s: int) -> str:
+    """The header Range, unless If-Range says that the client's part is of another state."""
+    condition = request.header(b"if-range").strip()
+    if not condition or condition == tag or conditions.date_s(condition) == mtime_s:
+        return request.header(b"range")
+    return ""
+
+
+# -- in ------------------------------------------------------------------------------------------------------
+
+
+async def put(call: Call) -> Answer:
+    request = call.request
+    if b"content-range" in request.headers:
+        raise PartialPut
+    mtime_s, announced = announced_mtime_s(request), announced_bytes(request)
+    with call.view.database.reading() as reading:
+        parent, before = _place(call, reading)
+        _refuse_full(reading, parent.node, (announced or 0) - (before.node.size_bytes if before else 0))
+    content = await receive(call, request.chunks(), announced)
+
+    def change(writing: Writing) -> tuple[Node, bool]:
+        parent, _ = _place(call, writing)
+        return tree.put(writing, call.act, parent.node.id, call.target.path[-1], content, mtime_s=mtime_s)
+
+    node, is_new = await call.view.database.write_async(change)
+    headers = call.written(node)
+    if mtime_s is not None:
+        headers.append((b"x-oc-mtime", b"accepted"))
+    return Answer(201 if is_new else 204, headers)
+
+
+def _place(call: Call, reading: Reading) -> tuple[Place, Place | None]:
+    """(the folder, the file that is there). Errors: those of ``Call``, MethodRefused (a folder is there)."""
+    path = call.target.path
+    before = call.view.find(reading, path)
+    if before is not None and before.node.is_folder:
+        raise MethodRefused
+    parent = call.parent(reading, path)
+    call.free(path)
+    call.check(reading, before)
+    return parent, before
+
+
+async def receive(call: Call, pieces: AsyncIterator[bytes], announced: int | None) -> Content:
+    """Take a body in and compare it with what was announced of it.
+
+    Errors: BodyDiffers, ClientGone, StoreFull, Unavailable.
+    """
+    content = await call.bodies.receive(pieces, announced)
+    if announced is not None and content.size_bytes != announced:
+        raise BodyDiffers
+    kind, _, digest = call.request.header(b"oc-checksum").partition(":")
+    kept = {"SHA1": content.sha1, "SHA256": content.sha256}.get(kind.strip().upper())
+    if kept is not None and kept != digest.strip().lower():
+        raise BodyDiffers
+    return content
+
+
+def announced_bytes(request: Request) -> int | None:
+    """The length of the body, where the client says it. Errors: Invalid."""
+    said = [
+        request.header(name)
+        for name in (b"content-length", b"x-expected-entity-length", b"oc-total-length")
+        if name in request.headers
+    ]
+    if (
+        any(not one.strip().isascii() or not one.strip().isdigit() or len(one) > 18 for one in said)
+        or len({*map(int, said)}) > 1
+    ):
+        raise Invalid("Content-Length")
+    return int(said[0]) if said else None
+
+
+def announced_mtime_s(request: Request) -> int | None:
+    """Errors: Invalid."""
+    header = request.header(b"x-oc-mtime").strip()
+    if not header:
+        return None
+    try:
+        found = int(float(header))
+    except (ValueError, OverflowError):
+        raise Invalid("X-OC-Mtime") from None
+    if not 0 < found < LATEST_MTIME_S:
+        raise Invalid("X-OC-Mtime")
+    return found
+
+
+def _refuse_full(reading: Reading, folder: Node, growth_bytes: int) -> None:
+    """Before the body comes; the change itself judges once more. Errors: QuotaFull."""
+    for root_id in (look.above(reading, folder.id)[-1].id, 0):
+        used, limit = look.room(reading, root_id)
+        if limit != NO_LIMIT and growth_bytes > 0 and used + growth_bytes > limit:
+            raise QuotaFull

@@ -1,0 +1,244 @@
+"""The properties that WebDAV and sync clients ask for: one table, each with where it applies and what it says.
+
+Rule:    a list of names becomes one template for each kind of node (``template``), so that a listing of a hundred
+         thousand entries is one ``%`` an entry.
+Source:  RFC 4918, section 15; RFC 4331 (quota); docs/internals/drive-http.md, "Properties".
+"""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from functools import lru_cache
+from typing import NamedTuple
+from xml.sax.saxutils import escape
+
+from beffroi.drive.store.locks import Lock
+from beffroi.drive.store.look import NO_LIMIT
+from beffroi.drive.views import Place
+from beffroi.drive.web.dav import xml
+from beffroi.drive.web.dav.xml import DAV, NC, OC, Name
+
+UNLIMITED = -3
+"""What sync clients take for "no limit"; explorers would read it as an enormous number, and are told nothing."""
+MAX_DEAD_BYTES = 64 * 1024
+
+
+class Kind(NamedTuple):
+    """What decides which properties a node has."""
+
+    is_folder: bool
+    is_root: bool
+    has_sha1: bool
+    hides_room: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A node as it is answered for. ``locks``: those that reach it, with the href of what each was taken on.
+
+    ``room``: (used, limit) in bytes of its root, read only where it is asked for.
+    """
+
+    place: Place
+    setting: Setting
+    locks: Sequence[tuple[Lock, str]] = ()
+    room: tuple[int, int] = (0, NO_LIMIT)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is one for all nodes of an answer. ``instance``: makes identifiers of two collectivités differ.
+
+    ``fingerprint``: changes when data come back from a backup, so that clients keep what is newer with them.
+    """
+
+    instance: str
+    fingerprint: str
+    now_s: int
+    is_for_explorers: bool = False
+
+
+@dataclass(frozen=True)
+class Property:
+    """``value``: the inner XML. ``where``: which kinds have it. ``in_all``: part of an answer to ``allprop``."""
+
+    value: Callable[[Shown], object]
+    where: Callable[[Kind], bool] = field(default=lambda kind: True)
+    in_all: bool = False
+
+
+def etag(place: Place) -> str:
+    """With its quotes; strong."""
+    return f'"{place.etag:x}"'
+
+
+def file_id(node_id: int, instance: str) -> str:
+    return f"{node_id:08d}{instance}"
+
+
+def content_type(name: str) -> str:
+    return mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
+
+
+def permissions(place: Place) -> str:
+    """Letters of sync clients: R share, G read, D delete, N rename, V move, W write, C and K make files and folders,
+    M a folder that is shown inside another one's tree."""
+    write, mount = place.rights.may_write, place.rights.is_mount
+    inner = ("CK" if place.node.is_folder else "W") if write else ""
+    return (
+        ("R" if write else "")
+        + ("M" if mount and place.path else "")
+        + "G"
+        + ("DNV" if write and not mount else "")
+        + inner
+    )
+
+
+@lru_cache(65_536)
+def http_date(epoch_s: int) -> str:
+    return formatdate(epoch_s, usegmt=True)
+
+
+def _folder(kind: Kind) -> bool:
+    return kind.is_folder
+
+
+def _file(kind: Kind) -> bool:
+    return not kind.is_folder
+
+
+def _quota_available(shown: Shown) -> int:
+    used, limit = shown.room
+    return UNLIMITED if limit == NO_LIMIT else max(0, limit - used)
+
+
+def active_lock(lock: Lock, href: str, now_s: int) -> str:
+    """``href``: of what it was taken on."""
+    scope, depth = "shared" if lock.is_shared else "exclusive", "infinity" if lock.is_deep else "0"
+    return (
+        f"<d:activelock><d:locktype><d:write/></d:locktype><d:lockscope><d:{scope}/></d:lockscope>"
+        f"<d:depth>{depth}</d:depth>{lock.owner}<d:timeout>Second-{max(0, lock.expires_s - now_s)}</d:timeout>"
+        f"<d:locktoken><d:href>{escape(lock.token)}</d:href></d:locktoken>"
+        f"<d:lockroot><d:href>{escape(href)}</d:href></d:lockroot></d:activelock>"
+    )
+
+
+_LOCK_ENTRIES = "".join(
+    f"<d:lockentry><d:lockscope><d:{scope}/></d:lockscope><d:locktype><d:write/></d:locktype></d:lockentry>"
+    for scope in ("exclusive", "shared")
+)
+
+PROPERTIES: Mapping[Name, Property] = {
+    (DAV, "resourcetype"): Property(
+        lambda s: "<d:collection/>" if s.place.node.is_folder else "", in_all=True
+    ),
+    (DAV, "getlastmodified"): Property(lambda s: http_date(s.place.node.mtime_s), in_all=True),
+    (DAV, "creationdate"): Property(
+        lambda s: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(s.place.node.created_s)), in_all=True
+    ),
+    (DAV, "getcontentlength"): Property(lambda s: s.place.node.size_bytes, _file, in_all=True),
+    (DAV, "getcontenttype"): Property(lambda s: content_type(s.place.node.name), _file, in_all=True),
+    (DAV, "getetag"): Property(lambda s: f"&quot;{s.place.etag:x}&quot;", in_all=True),
+    (DAV, "displayname"): Property(
+        lambda s: escape(s.place.path[-1]) if s.place.path else "Coffre", in_all=True
+    ),
+    (DAV, "supportedlock"): Property(lambda s: _LOCK_ENTRIES, in_all=True),
+    (DAV, "lockdiscovery"): Property(
+        lambda s: "".join(active_lock(one, href, s.setting.now_s) for one, href in s.locks), in_all=True
+    ),
+    (DAV, "quota-used-bytes"): Property(lambda s: s.room[0], _folder),
+    (DAV, "quota-available-bytes"): Property(
+        _quota_available, lambda kind: kind.is_folder and not kind.hides_room
+    ),
+    (OC, "id"): Property(lambda s: file_id(s.place.node.id, s.setting.instance)),
+    (OC, "fileid"): Property(lambda s: s.place.node.id),
+    (OC, "permissions"): Property(lambda s: permissions(s.place)),
+    (OC, "size"): Property(lambda s: s.place.node.size_bytes),
+    (OC, "checksums"): Property(
+        lambda s: f"<oc:checksum>SHA1:{s.place.node.sha1}</oc:checksum>", lambda kind: kind.has_sha1
+    ),
+    (OC, "data-fingerprint"): Property(lambda s: escape(s.setting.fingerprint), lambda kind: kind.is_root),
+    (OC, "share-types"): Property(lambda s: ""),
+    (OC, "favorite"): Property(lambda s: 0),
+    (NC, "is-encrypted"): Property(lambda s: 0, _folder),
+    (NC, "is-mount-root"): Property(
+        lambda s: "true" if s.place.rights.is_mount and s.place.path else "false"
+    ),
+    (NC, "creation_time"): Property(lambda s: s.place.node.created_s),
+}
+ALL = tuple(name for name, one in PROPERTIES.items() if one.in_all)
+LOCKS, QUOTA = (DAV, "lockdiscovery"), {(DAV, "quota-used-bytes"), (DAV, "quota-available-bytes")}
+
+
+class Template(NamedTuple):
+    """``text``: XML with a ``%s`` for each of ``values``. ``absent``: names that such a node does not have."""
+
+    text: str
+    values: tuple[Callable[[Shown], object], ...]
+    absent: tuple[Name, ...]
+
+
+@lru_cache(512)
+def template(names: tuple[Name, ...], kind: Kind) -> Template:
+    text, values, absent = [], [], []
+    for name in names:
+        found = PROPERTIES.get(name)
+        if found is None or not found.where(kind):
+            absent.append(name)
+            continue
+        empty = xml.empty(name)
+        tag = empty[1:-2]
+        text.append(f"<{tag}>%s</{tag}>")
+        values.append(found.value)
+    return Template("".join(text), tuple(values), tuple(absent))
+
+
+def kind_of(shown: Shown) -> Kind:
+    node = shown.place.node
+    hides_room = shown.setting.is_for_explorers and shown.room[1] == NO_LIMIT
+    return Kind(bool(node.is_folder), not shown.place.path, bool(node.sha1), hides_room)
+
+
+def dead(properties: str) -> dict[Name, str]:
+    """The properties that clients set, as XML, by their names."""
+    if not properties:
+        return {}
+    kept: dict[str, str] = json.loads(properties)
+    return {_name(key): value for key, value in kept.items()}
+
+
+def packed(properties: Mapping[Name, str]) -> str:
+    """What ``dead`` reads."""
+    if not properties:
+        return ""
+    return json.dumps({f"{{{space}}}{local}": value for (space, local), value in properties.items()})
+
+
+def _name(key: str) -> Name:
+    space, _, local = key[1:].rpartition("}")
+    return space, local
+
+
+def render(shown: Shown, names: tuple[Name, ...], *, is_all: bool = False) -> tuple[str, str]:
+    """(XML of the properties that it has, XML of the names that it has not)."""
+    live = template(names, kind_of(shown))
+    found = live.text % tuple([value(shown) for value in live.values])
+    if not shown.place.node.properties:
+        return found, "".join(map(xml.empty, () if is_all else live.absent))
+    own = dead(shown.place.node.properties)
+    if is_all:
+        return found + "".join(value for name, value in own.items() if name not in PROPERTIES), ""
+    found += "".join(own[name] for name in live.absent if name in own)
+    return found, "".join(xml.empty(name) for name in live.absent if name not in own)
+
+
+def all_names(shown: Shown) -> str:
+    """For ``propname``."""
+    kind = kind_of(shown)
+    live = [name for name, one in PROPERTIES.items() if one.where(kind)]
+    return "".join(map(xml.empty, [*live, *dead(shown.place.node.properties)]))

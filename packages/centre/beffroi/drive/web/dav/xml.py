@@ -1,0 +1,103 @@
+"""XML of WebDAV: reading bodies of clients, and the pieces that answers are made of.
+
+Hostile: bodies. No entity, no DTD, no network, no huge tree; limits of size and of names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from xml.sax.saxutils import escape, quoteattr
+
+from lxml import etree
+
+from beffroi.drive.web.messages import Request
+from beffroi.lib.errors import BeffroiError
+
+MAX_BODY_BYTES = 256 * 1024
+MAX_NAMES = 512
+DAV, OC, NC = "DAV:", "http://owncloud.org/ns", "http://nextcloud.org/ns"
+CONTENT_TYPE = (b"content-type", b"application/xml; charset=utf-8")
+MULTISTATUS = (
+    '<?xml version="1.0" encoding="utf-8"?>\n<d:multistatus xmlns:d="DAV:" xmlns:s="http://sabredav.org/ns"'
+    f' xmlns:oc="{OC}" xmlns:nc="{NC}">'
+)
+END = "</d:multistatus>"
+_PREFIXES: Mapping[str, str] = {DAV: "d", OC: "oc", NC: "nc"}
+
+type Name = tuple[str, str]
+"""(namespace, local name) of a property."""
+type Element = etree._Element
+
+
+class XmlRefused(BeffroiError):
+    """The body of this request is no XML that can be read here."""
+
+    code = "drive.xml_refused"
+    http_status = 400
+
+
+def parse(body: bytes, root: str) -> Element:
+    """The root element, which must be ``root`` of DAV:. Errors: XmlRefused."""
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        found = etree.fromstring(body, parser)
+    except (etree.XMLSyntaxError, ValueError):
+        raise XmlRefused from None
+    if found.getroottree().docinfo.internalDTD is not None or found.tag != f"{{{DAV}}}{root}":
+        raise XmlRefused
+    return found
+
+
+async def read(request: Request, root: str) -> Element | None:
+    """The body of a request; None for an empty one. Errors: XmlRefused, TooLarge, ClientGone."""
+    body = await request.body(MAX_BODY_BYTES)
+    return parse(body, root) if body.strip() else None
+
+
+def name_of(element: Element) -> Name:
+    name = etree.QName(element)
+    return name.namespace or "", name.localname
+
+
+def children(element: Element) -> list[Element]:
+    """Errors: XmlRefused (too many)."""
+    found = [one for one in element if isinstance(one.tag, str)]
+    if len(found) > MAX_NAMES:
+        raise XmlRefused
+    return found
+
+
+def names(element: Element) -> tuple[Name, ...]:
+    return tuple(name_of(one) for one in children(element))
+
+
+def source(element: Element) -> str:
+    """The element as text that stands alone: with its namespaces and its language."""
+    text: str = etree.tostring(element, encoding="unicode", with_tail=False)
+    return text
+
+
+def empty(name: Name) -> str:
+    namespace, local = name
+    if not namespace:
+        return f'<{local} xmlns=""/>'
+    if namespace in _PREFIXES:
+        return f"<{_PREFIXES[namespace]}:{local}/>"
+    return f"<x:{local} xmlns:x={quoteattr(namespace)}/>"
+
+
+def propstat(properties: str, status: str) -> str:
+    """``status``: code and words, as in "200 OK"."""
+    return f"<d:propstat><d:prop>{properties}</d:prop><d:status>HTTP/1.1 {status}</d:status></d:propstat>"
+
+
+def response(href: str, inner: Iterable[str]) -> str:
+    """``href``: quoted as URLs are."""
+    return f"<d:response><d:href>{escape(href)}</d:href>{''.join(inner)}</d:response>"

@@ -1,0 +1,79 @@
+"""What clients are told when something is refused: a status, and a body that sync clients and people can read.
+
+Rule:    a body names the kind of the error (``s:exception``, as sync clients know it) and says a sentence in French
+         (``s:message``). It never holds a name, a path or content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from xml.sax.saxutils import escape
+
+from beffroi.drive.web.messages import Answer, Header
+from beffroi.lib.errors import BeffroiError
+
+CONTENT_TYPE = (b"content-type", b"application/xml; charset=utf-8")
+UNLOCK_LATER = "Quelqu’un l’a ouvert et verrouillé\u00a0; réessayez plus tard."
+_KINDS: Mapping[int, str] = {
+    400: "BadRequest",
+    401: "NotAuthenticated",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    409: "Conflict",
+    412: "PreconditionFailed",
+    413: "EntityTooLarge",
+    415: "UnsupportedMediaType",
+    416: "RequestedRangeNotSatisfiable",
+    423: "Locked",
+    429: "TooManyRequests",
+    501: "NotImplemented",
+    502: "BadGateway",
+    503: "ServiceUnavailable",
+    507: "InsufficientStorage",
+}
+_WORDS: Mapping[str, str] = {
+    "access.not_found": "Ce fichier ou ce dossier n’existe pas, ou n’est pas à vous.",
+    "drive.absent": "Ce fichier ou ce dossier n’existe pas, ou n’est pas à vous.",
+    "drive.parent_absent": "Le dossier où cela doit aller n’existe pas.",
+    "drive.name_taken": "Ce nom est déjà pris, peut-être avec d’autres majuscules.",
+    "drive.name_refused": "Ce nom ne peut pas être utilisé\u00a0: il est vide, trop long, ou contient un signe refusé.",
+    "drive.too_deep": "Les dossiers peuvent être emboîtés sur 100 niveaux au plus.",
+    "drive.kind_differs": "Un dossier se trouve à la place d’un fichier, ou l’inverse.",
+    "drive.into_itself": "Un dossier ne peut pas être mis dans lui-même.",
+    "drive.root_fixed": "Ce dossier fait partie du Coffre\u00a0; il ne peut être ni déplacé, ni renommé, ni supprimé.",
+    "drive.read_only": "Vous pouvez lire ici, mais rien modifier.",
+    "drive.changed": "Cela a été modifié entre-temps.",
+    "drive.exists": "Il y a déjà quelque chose de ce nom.",
+    "drive.condition_failed": "Une condition de cette demande n’est plus remplie\u00a0; rien n’a été modifié.",
+    "drive.locked": UNLOCK_LATER,
+    "drive.quota_full": "Il n’y a plus de place\u00a0: supprimez quelque chose, ou demandez-en au Département.",
+    "drive.store_full": "Le disque du Département est plein\u00a0; rien n’a été modifié.",
+    "drive.client_gone": "L’envoi a été interrompu\u00a0; rien n’a été modifié.",
+    "drive.body_differs": "Ce qui est arrivé n’est pas ce qui était annoncé\u00a0; rien n’a été modifié.",
+    "drive.range_outside": "Cette partie se trouve en dehors du fichier.",
+    "drive.too_many_sign_ins": "Trop de mots de passe faux depuis cette adresse\u00a0; réessayez plus tard.",
+    "drive.sign_in": "Connectez-vous avec un mot de passe d’application pour les fichiers.",
+    "input.too_large": "La demande est trop longue.",
+    "service.unavailable": "Le service ne répond pas pour le moment\u00a0; réessayez bientôt.",
+}
+_OTHERWISE: Mapping[bool, str] = {
+    True: "Cette demande n’est pas possible.",
+    False: "Une erreur est survenue\u00a0; réessayez plus tard.",
+}
+RETRY_LATER_S = 30
+
+
+def refusal(error: BeffroiError, inside: str = "", headers: tuple[Header, ...] = ()) -> Answer:
+    """The answer for an error. ``inside``: XML of a precondition that RFC 4918 names."""
+    status = error.http_status
+    kind = _KINDS.get(status, "ServiceUnavailable" if status >= 500 else "BadRequest")
+    words = _WORDS.get(error.code, _OTHERWISE[status < 500])
+    body = (
+        '<?xml version="1.0" encoding="utf-8"?>\n<d:error xmlns:d="DAV:" xmlns:s="http://sabredav.org/ns">'
+        f"{inside or getattr(error, 'precondition', '')}<s:exception>Sabre\\DAV\\Exception\\{kind}</s:exception>"
+        f"<s:message>{escape(words)}</s:message></d:error>"
+    )
+    if status == 503:
+        headers = (*headers, (b"retry-after", str(RETRY_LATER_S).encode()))
+    return Answer(status, (CONTENT_TYPE, *headers), body.encode())

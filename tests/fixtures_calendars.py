@@ -1,0 +1,156 @@
+"""Calendars behind the real front door, for programs: haproxy, granian, Radicale; people from the database or without.
+
+``wall`` of a module is a state directory of its own with both processes; ``signs_in`` puts a person in its projection.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import os
+import secrets
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+from beffroi.drive import projections
+from beffroi.lib import ids
+from beffroi.lib.config import Config
+from beffroi.supervise import front
+
+from tests import front_planes
+from tests.mail_post import Engines
+
+needs_front = [
+    pytest.mark.root,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="the planes start as root"),
+]
+
+
+@dataclass(frozen=True)
+class Account:
+    """A person with an app password for DAV, as a program has it."""
+
+    person_id: str
+    collectivite_id: str
+    login: str
+    password: str
+
+    @property
+    def home(self) -> str:
+        return f"/caldav/{self.person_id}/"
+
+    @property
+    def header(self) -> dict[str, str]:
+        token = base64.b64encode(f"{self.login}:{self.password}".encode()).decode()
+        return {"Authorization": f"Basic {token}"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Wall:
+    engines: Engines
+
+    @property
+    def config(self) -> Config:
+        return self.engines.config
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.config.portal_port}"
+
+    @property
+    def authorities(self) -> str:
+        return str(self.config.state / "tls" / "ca.pem")
+
+    def signs_in(self, login: str, *, collectivite_id: str, role: str = "agent") -> Account:
+        account = Account(ids.new_id("per"), collectivite_id, login, secrets.token_hex(16))
+        projections.put(
+            self.config,
+            projections.Row(
+                sha256=hashlib.sha256(account.password.encode()).hexdigest(),
+                app_password_id=ids.new_id("apw"),
+                person_id=account.person_id,
+                membership_id=ids.new_id("mem"),
+                collectivite_id=collectivite_id,
+                role=role,
+                login=login,
+                display_name=login.partition("@")[0],
+            ),
+        )
+        return account
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | str = b"",
+        *,
+        account: Account | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        context = ssl.create_default_context(cafile=self.authorities)
+        connection = http.client.HTTPSConnection(
+            "localhost", self.config.portal_port, timeout=60, context=context
+        )
+        sent = {**(account.header if account else {}), **(headers or {})}
+        data = body.encode() if isinstance(body, str) else body
+        connection.request(method, path, data or None, sent)
+        answer = connection.getresponse()
+        found = Answer(answer.status, answer.headers, answer.read())
+        connection.close()
+        return found
+
+
+@contextmanager
+def wall(prefix: str, first_port: int) -> Iterator[Wall]:
+    """Calendars and front door until the block ends."""
+    with front_planes.running(prefix, first_port, {}, "calendars") as planes:
+        config = planes.config
+        with (config.log / "front.out").open("ab") as log:
+            argv = ("haproxy", "-db", "-f", str(front.config_path(config)))
+            process = subprocess.Popen(argv, stdout=log, stderr=log)
+        try:
+            _until_up(config, process)
+            yield Wall(planes)
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _until_up(config: Config, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", config.portal_port), 1).close()
+            return
+        except OSError:
+            assert process.poll() is None, (config.log / "front.out").read_text()
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+def event(uid: str, title: str, *, starts: str = "20261203T090000Z", more: str = "") -> str:
+    lines = ("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//tests//FR", "BEGIN:VEVENT", f"UID:{uid}",
+             "DTSTAMP:20261101T080000Z", f"DTSTART:{starts}", "DURATION:PT1H", f"SUMMARY:{title}",
+             *([more] if more else []), "END:VEVENT", "END:VCALENDAR", "")  # fmt: skip
+    return "\r\n".join(lines)
+
+
+def card(uid: str, name: str) -> str:
+    return "\r\n".join(
+        ("BEGIN:VCARD", "VERSION:3.0", f"UID:{uid}", f"FN:{name}", f"N:{name};;;;", "END:VCARD", "")
+    )

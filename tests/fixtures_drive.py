@@ -1,0 +1,225 @@
+"""The drive's content layer in tests: a centre's state with keys, stores that misbehave, a real S3 server.
+
+    python -m tests.fixtures_drive FOLDER
+
+writes samples of today's formats: once for each version, then they are kept for good.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from beffroi.drive.store import keys
+from beffroi.drive.store.chunking import chunk_id
+from beffroi.drive.store.content import Chunk, Content, Manifest, Written
+from beffroi.drive.store.keys import Keys
+from beffroi.drive.store.objects import Objects, S3Place, Stored
+from beffroi.drive.store.sealing import Bytes, Sealer
+from beffroi.lib import ids
+from beffroi.lib.config import Config
+from blake3 import blake3
+
+RCLONE = Path(sys.executable).with_name("rclone")
+
+
+def new_config(state: Path) -> Config:
+    (state / "secrets").mkdir(parents=True)
+    (state / "secrets" / "commune-master.key").write_text(secrets.token_hex(32))
+    return Config(state=state)
+
+
+def new_keys(state: Path) -> Keys:
+    return keys.make(new_config(state), ids.new_id("col"))
+
+
+def noise(size: int, seed: bytes = b"") -> bytes:
+    """Bytes that no compression makes smaller, the same ones each time."""
+    return blake3(seed).digest(size)
+
+
+@dataclass
+class Books:
+    """What the metadata layer keeps, in memory: which chunks are referenced, and the small ones."""
+
+    known: set[bytes] = field(default_factory=set)
+    inline: dict[bytes, bytes] = field(default_factory=dict)
+    asked: list[bytes] = field(default_factory=list)
+
+    async def ask_known(self, names: Sequence[bytes]) -> Set[bytes]:
+        self.asked += names
+        return self.known & set(names)
+
+    async def ask_inline(self, names: Sequence[bytes]) -> Mapping[bytes, Bytes]:
+        return {name: self.inline[name] for name in names if name in self.inline}
+
+    def commit(self, written: Written) -> None:
+        self.known |= {chunk.id for chunk in written.manifest.chunks}
+        self.inline |= written.inline
+
+
+async def write(
+    content: Content, books: Books, body: bytes, *, step: int = 1 << 16, expected: bool = True
+) -> Written:
+    """Take a body in by pieces of ``step`` bytes, and commit it."""
+    async with content.writer(books.ask_known, len(body) if expected else None) as writer:
+        for at in range(0, len(body), step):
+            await writer.feed(body[at : at + step])
+        written = await writer.close()
+    books.commit(written)
+    return written
+
+
+async def read(content: Content, books: Books, manifest: Manifest, *span: int) -> bytes:
+    return b"".join([bytes(piece) async for piece in content.read(manifest, books.ask_inline, *span)])
+
+
+class Faulty:
+    """A store that does what ``script`` says before each operation (its name, the object's): raise, sleep, nothing.
+
+    ``short``: what is read is cut to this share of its length.
+    """
+
+    def __init__(self, inner: Objects, script: Callable[[str, str], None], *, short: float = 1.0) -> None:
+        self._inner, self._script, self._short = inner, script, short
+
+    def put(self, name: str, data: Bytes) -> None:
+        self._script("put", name)
+        self._inner.put(name, data)
+
+    def get(self, name: str) -> Bytes:
+        self._script("get", name)
+        return self._cut(self._inner.get(name))
+
+    def get_range(self, name: str, start: int, end: int) -> Bytes:
+        self._script("get_range", name)
+        return self._cut(self._inner.get_range(name, start, end))
+
+    def exists(self, name: str) -> bool:
+        self._script("exists", name)
+        return self._inner.exists(name)
+
+    def delete(self, name: str) -> None:
+        self._script("delete", name)
+        self._inner.delete(name)
+
+    def list(self, collectivite_id: str) -> Iterator[Stored]:
+        self._script("list", collectivite_id)
+        return self._inner.list(collectivite_id)
+
+    def sweep(self, older_than_s: float) -> int:
+        return self._inner.sweep(older_than_s)
+
+    def _cut(self, data: Bytes) -> Bytes:
+        return data if self._short == 1.0 else data[: int(len(data) * self._short)]
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[S3Place]:
+    """A real S3 server (rclone serve s3) on loopback over a directory; its one bucket is called ``coffre``.
+
+    It sends the bytes of a range with status 200, where S3 says 206: ``with_partial_answers`` puts that right.
+    """
+    (folder / "coffre").mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    access, secret = secrets.token_hex(8), secrets.token_hex(16)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "RCLONE_AUTH_KEY": f'"{access},{secret}"'}
+    command = (RCLONE, "serve", "s3", "--config", "", "--addr", f"127.0.0.1:{port}", folder)
+    with (folder.with_suffix(".log")).open("wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        _wait_for(port, server)
+        yield S3Place("coffre", "a", f"http://127.0.0.1:{port}", "us-east-1", access, secret)
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@contextmanager
+def with_partial_answers(place: S3Place) -> Iterator[S3Place]:
+    """The same server behind a door that says 206 for a range, and changes nothing else."""
+    inner = urlsplit(place.endpoint)
+
+    class Door(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _pass(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            line = http.client.HTTPConnection(inner.hostname or "", inner.port, timeout=30)
+            line.request(self.command, self.path, body, dict(self.headers))
+            answer = line.getresponse()
+            data = answer.read()
+            self.send_response_only(206 if answer.getheader("Content-Range") else answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in ("transfer-encoding", "connection"):
+                    self.send_header(name, value)
+            if answer.getheader("Content-Length") is None:
+                self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+            line.close()
+
+        do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _pass  # noqa: N815 - names of http.server
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as door:
+        thread = threading.Thread(target=door.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield replace(place, endpoint=f"http://127.0.0.1:{door.server_port}")
+        finally:
+            door.shutdown()
+            thread.join(10)
+
+
+def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+    while server.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError("the S3 server did not start")
+
+
+SAMPLE_COLLECTIVITE = "col_" + "0" * 26
+SAMPLES = {
+    "small": "Délibération n° 1\n".encode(),
+    "text": "Le conseil municipal, après en avoir délibéré, décide.\n".encode() * 60,
+    "frames": noise((1 << 18) + 5000, b"frames"),
+}
+"""Bodies of the samples, by name; ``small`` is sealed by generation 1, the others by generation 2."""
+
+
+def write_samples(folder: Path) -> None:
+    config = new_config(folder)
+    mine = keys.make(config, SAMPLE_COLLECTIVITE)
+    chunks = []
+    for name, body in SAMPLES.items():
+        if name == "text":
+            mine.rotate()
+        identifier = chunk_id(mine.naming(), body)
+        chunks.append(Chunk(identifier, len(body)))
+        (folder / f"{name}.sealed").write_bytes(Sealer(mine).seal(identifier, body))
+    (folder / "manifest").write_bytes(Manifest(tuple(chunks)).pack())
+    other = keys.make(config, "col_" + "1" * 26)
+    other.erase("usr_sample")
+
+
+if __name__ == "__main__":
+    write_samples(Path(sys.argv[1]))

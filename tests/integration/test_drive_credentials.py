@@ -1,0 +1,191 @@
+"""Who signs in to the drive: app passwords made for DAV, as long as they and their person may; evidence; erasure."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from beffroi.core.events import registry, run_pending, run_periodic
+from beffroi.core.identity import actions, erasure
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import AppPassword, Membership, Person, SignIn
+from beffroi.core.planes.db import Database
+from beffroi.core.retention import actions as retention
+from beffroi.drive import projections
+from beffroi.drive.calendars import homes
+from beffroi.drive.calendars.store import Stores
+from beffroi.drive.credentials import Credentials
+from beffroi.drive.sign_ins import MAX_FAILURES, SignIns, source
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.mail.gate import sign_ins as gate
+
+from tests.conftest import Commune
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def alone(config: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Only the drive's consumers run: no engine of mail is here."""
+    for known in (registry.consumers, registry.timers):
+        for name in [one for one in known if not one.startswith("drive.")]:
+            monkeypatch.delitem(known, name)  # type: ignore[arg-type]
+    yield
+    projections.path(config).unlink(missing_ok=True)
+
+
+def issue(membership: Membership, protocol_set: str = "dav") -> actions.IssuedAppPassword:
+    actor = Actor("person", membership.person_id, membership.collectivite_id, membership.role)
+    issued = actions.issue_app_password(
+        actor=actor, membership=membership, protocol_set=protocol_set, label="Téléphone"
+    )
+    run_pending("main")
+    return issued
+
+
+def test_an_app_password_made_for_dav_says_whose_it_is(beaune: Commune, config: Config) -> None:
+    issued = issue(beaune.agent_membership)
+    who = Credentials(config).check("Agent@Beaune.test", issued.secret)
+    assert who is not None
+    assert (who.person_id, who.collectivite_id, who.role) == (beaune.agent.id, beaune.id, "agent")
+    assert who.membership_id == beaune.agent_membership.id
+    assert who.app_password_id == issued.record.id
+    assert who.login == "agent@beaune.test"
+
+
+@pytest.mark.parametrize("protocol_set", ["imap", "smtp", "imap,smtp", "imap,smtp,sieve"])
+def test_one_made_for_mail_opens_nothing_here(beaune: Commune, config: Config, protocol_set: str) -> None:
+    issued = issue(beaune.agent_membership, protocol_set)
+    assert Credentials(config).check("agent@beaune.test", issued.secret) is None
+
+
+def test_login_and_password_belong_together(beaune: Commune, config: Config) -> None:
+    mine, other = issue(beaune.agent_membership), issue(beaune.colleague_membership)
+    asked = Credentials(config)
+    for login, password in (
+        ("collegue@beaune.test", mine.secret),
+        ("agent@beaune.test", other.secret),
+        ("", mine.secret),
+        ("agent@beaune.test", ""),
+        ("agent@beaune.test", "correct horse battery"),  # of the portal
+        ("agent@beaune.test", mine.record.sha256),
+        ("é" * 400, mine.secret),
+        ("\ud800", "\ud800"),
+    ):
+        assert asked.check(login, password) is None
+    assert asked.check("collegue@beaune.test", other.secret) is not None
+
+
+def test_what_ends_opens_nothing_more(beaune: Commune, system: Actor, config: Config) -> None:
+    asked = Credentials(config)
+    revoked, left = issue(beaune.agent_membership), issue(beaune.colleague_membership)
+    actions.revoke_app_password(actor=beaune.agent, app_password=revoked.record)
+    actions.end_access(actor=system, membership=beaune.colleague_membership)
+    run_pending("main")
+    assert asked.check("agent@beaune.test", revoked.secret) is None
+    assert asked.check("collegue@beaune.test", left.secret) is None
+
+
+def test_another_role_counts_at_once(beaune: Commune, system: Actor, config: Config) -> None:
+    issued = issue(beaune.agent_membership)
+    actions.change_role(actor=system, membership=beaune.agent_membership, role="elu")
+    run_pending("main")
+    who = Credentials(config).check("agent@beaune.test", issued.secret)
+    assert who is not None and who.role == "elu"
+
+
+def test_a_lost_file_comes_back_and_nobody_signs_in_meanwhile(beaune: Commune, config: Config) -> None:
+    issued = issue(beaune.agent_membership)
+    asked, path = Credentials(config), projections.path(config)
+    path.unlink()
+    assert asked.check("agent@beaune.test", issued.secret) is None
+    path.write_bytes(b"no database" * 100)
+    assert asked.check("agent@beaune.test", issued.secret) is None
+    path.unlink()
+    run_periodic("main")
+    assert asked.check("agent@beaune.test", issued.secret) is not None
+
+
+def test_the_file_holds_no_secret_and_is_nobody_elses(beaune: Commune, config: Config) -> None:
+    issued = issue(beaune.agent_membership)
+    path: Path = projections.path(config)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert issued.secret.encode() not in path.read_bytes()
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT count(*) FROM app_password").fetchone() == (1,)
+
+
+def test_an_erased_person_takes_what_was_theirs_alone_along(
+    beaune: Commune, nuits: Commune, system: Actor, config: Config
+) -> None:
+    issued, stays = issue(beaune.agent_membership), issue(beaune.colleague_membership)
+    also = actions.add_membership(
+        actor=system, person=beaune.agent_membership.person, collectivite=nuits.collectivite, role="agent"
+    )
+    stores = Stores(config)
+    for collectivite_id, person_id in (
+        (beaune.id, beaune.agent.id),
+        (nuits.id, beaune.agent.id),
+        (beaune.id, beaune.colleague.id),
+    ):
+        stores.home(collectivite_id, person_id)
+    shared = homes.folder(config, beaune.id) / homes.ROOT / homes.SHARED_HOME / homes.AGENDA
+    (shared / "conseil.ics").write_text("shared")
+    for membership in (beaune.agent_membership, also):
+        actions.end_access(actor=system, membership=membership)
+    erasure.erase(Person.objects.get(pk=beaune.agent.id))
+    run_pending("main")
+    assert Credentials(config).check("agent@beaune.test", issued.secret) is None
+    assert Credentials(config).check("collegue@beaune.test", stays.secret) is not None
+    assert list(homes.homes(config)) == [(beaune.id, beaune.colleague.id)]
+    assert (shared / "conseil.ics").read_text() == "shared"
+    homes.remove_everywhere(config, beaune.colleague.id)
+
+
+def test_who_left_one_collectivite_long_ago_leaves_no_calendar_there(
+    beaune: Commune, nuits: Commune, system: Actor, config: Config
+) -> None:
+    also = actions.add_membership(
+        actor=system, person=beaune.agent_membership.person, collectivite=nuits.collectivite, role="agent"
+    )
+    stores = Stores(config)
+    stores.home(beaune.id, beaune.agent.id)
+    stores.home(nuits.id, beaune.agent.id)
+    actions.end_access(actor=system, membership=beaune.agent_membership)
+
+    def purge(days: int) -> int:
+        with clock.shifted(days * 86400.0):
+            run = retention.begin(clock_confirmed_by="root")
+            assert retention.go_on(run)
+        return sum(one.deleted for one in run.counts.all() if one.category == "private_calendars")
+
+    assert purge(config.retention_accounts_days - 1) == 0
+    assert purge(config.retention_accounts_days + 1) == 1
+    assert list(homes.homes(config)) == [(nuits.id, beaune.agent.id)]
+    assert also.until is None
+    homes.remove_everywhere(config, beaune.agent.id)
+
+
+def test_sign_ins_to_the_drive_are_evidence_without_a_mailbox(beaune: Commune, plane: Database) -> None:
+    issued = issue(beaune.agent_membership)
+    now = clock.now()
+    told = gate.Count("agent@beaune.test", "37.65.1.9", "dav", now, now, app_password=issued.record.id)
+    with plane.transaction():
+        gate.write(plane, told)
+    (row,) = SignIn.objects.all()
+    assert (row.person_id, row.collectivite_id, row.door) == (beaune.agent.id, beaune.id, "dav")
+    assert AppPassword.objects.get(pk=issued.record.id).last_used_at is not None
+
+
+def test_a_source_that_fails_too_often_waits_and_others_do_not(config: Config) -> None:
+    counted = SignIns(config)
+    for number in range(MAX_FAILURES):
+        assert not counted.too_many("2001:db8:1:2::9")
+        counted.failed(f"2001:db8:1:2::{number + 1:x}", "x@y.test")
+    assert counted.too_many("2001:db8:1:2:ffff::1")
+    assert not counted.too_many("2001:db8:1:3::1")
+    assert not counted.too_many("37.65.1.9")
+    assert source("::ffff:37.65.1.9") == "37.65.1.9"

@@ -1,0 +1,232 @@
+"""The store on a local disk: order of what makes it durable, leftovers; and where the settings lead."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from beffroi.drive.store import objects as module
+from beffroi.drive.store.objects import (
+    LocalObjects,
+    ObjectMissing,
+    Settling,
+    StoreFull,
+    StoreUnavailable,
+    object_name,
+    open_objects,
+    s3_place,
+)
+from beffroi.lib import durable, ids
+from beffroi.lib.config import Config, SettingInvalid
+
+from tests.fixtures_drive import noise
+
+COL = ids.new_id("col")
+NAME = object_name(COL, noise(32))
+
+
+def test_a_put_is_synced_renamed_and_its_directories_synced_before_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalObjects(tmp_path / "drive" / "objects")
+    done: list[str] = []
+    fsync, rename, sync_directory = os.fsync, Path.rename, durable.sync_directory
+
+    def noted_fsync(descriptor: int) -> None:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            done.append("file")
+        fsync(descriptor)
+
+    def noted_rename(self: Path, target: Path) -> Path:
+        done.append("rename")
+        return rename(self, target)
+
+    def noted_directory(path: Path) -> None:
+        done.append(f"directory {path.relative_to(tmp_path / 'drive' / 'objects')}")
+        sync_directory(path)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "rename", noted_rename)
+    monkeypatch.setattr(durable, "sync_directory", noted_directory)
+    folder = NAME.rpartition("/")[0]
+    store.put(NAME, b"body")
+    assert done == ["file", f"directory {COL}", "directory .", "rename", f"directory {folder}"]
+    done.clear()
+    store.put(NAME, b"body")
+    assert done == ["file", "rename", f"directory {folder}"]
+
+
+def test_objects_and_folders_are_their_owners_alone(tmp_path: Path) -> None:
+    store = LocalObjects(tmp_path / "drive" / "objects")
+    store.put(NAME, b"body")
+    root = tmp_path / "drive" / "objects"
+    assert stat.S_IMODE((root / NAME).stat().st_mode) == 0o600
+    assert stat.S_IMODE((root / NAME).parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, StoreFull),
+        (errno.EDQUOT, StoreFull),
+        (errno.EIO, StoreUnavailable),
+        (errno.EROFS, StoreUnavailable),
+    ],
+)
+def test_a_put_that_fails_leaves_nothing_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
+) -> None:
+    store = LocalObjects(tmp_path / "drive" / "objects")
+
+    def fail(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(kind):
+            store.put(NAME, b"body")
+    assert not store.exists(NAME)
+    assert store.sweep(0) == 0
+    store.put(NAME, b"body")
+    assert bytes(store.get(NAME)) == b"body"
+
+
+def test_a_put_is_not_acknowledged_when_its_directory_could_not_be_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalObjects(tmp_path / "drive" / "objects")
+    store.put(NAME, b"old")
+
+    def fail(path: Path) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "sync_directory", fail)
+        with pytest.raises(StoreUnavailable, match="EIO"):
+            store.put(NAME, b"new")
+
+
+def test_leftovers_of_a_killed_writer_are_swept_once_they_are_old(tmp_path: Path) -> None:
+    store = LocalObjects(tmp_path / "drive" / "objects")
+    left = tmp_path / "drive" / "objects" / ".new" / "abc"
+    left.write_bytes(b"half")
+    assert list(store.list(COL)) == []
+    assert store.sweep(3600) == 0
+    os.utime(left, (1, 1))
+    assert store.sweep(3600) == 1
+    assert not left.exists()
+
+
+def test_a_folder_that_was_taken_away_is_made_again(tmp_path: Path) -> None:
+    store = LocalObjects(tmp_path / "drive" / "objects")
+    store.put(NAME, b"body")
+    store.delete(NAME)
+    (tmp_path / "drive" / "objects" / NAME).parent.rmdir()
+    store.put(NAME, b"body")
+    assert store.exists(NAME)
+
+
+def test_those_who_wait_for_a_directory_share_one_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settling, begun, go_on = Settling(), threading.Event(), threading.Event()
+    synced: list[Path] = []
+
+    def slow(path: Path) -> None:
+        synced.append(path)
+        begun.set()
+        assert go_on.wait(20)
+
+    monkeypatch.setattr(durable, "sync_directory", slow)
+    threads = [threading.Thread(target=settling.settle, args=(tmp_path,)) for _ in range(10)]
+    threads[0].start()
+    assert begun.wait(20)
+    for one in threads[1:]:
+        one.start()
+    while settling._asked < 10:
+        pass
+    assert all(one.is_alive() for one in threads), (
+        "nobody is answered before a sync that began after they asked"
+    )
+    go_on.set()
+    for one in threads:
+        one.join(20)
+    assert synced == [tmp_path, tmp_path]
+
+
+def test_a_failed_sync_is_not_taken_for_done_by_those_who_waited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settling, synced = Settling(), list[Path]()
+
+    def failing(path: Path) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(durable, "sync_directory", failing)
+    with pytest.raises(OSError, match="broken"):
+        settling.settle(tmp_path)
+    monkeypatch.setattr(durable, "sync_directory", synced.append)
+    settling.settle(tmp_path / "other")
+    assert set(synced) == {tmp_path, tmp_path / "other"}
+
+
+def test_an_s3_service_without_room_is_full(tmp_path: Path) -> None:
+    from obstore.exceptions import GenericError
+
+    for said in (
+        "status 507 Insufficient Storage",
+        "<Code>XMinioStorageFull</Code>",
+        "<Code>QuotaExceeded</Code>",
+    ):
+        with pytest.raises(StoreFull), module._failures():
+            raise GenericError(said)
+    with pytest.raises(StoreUnavailable), module._failures():
+        raise GenericError("status 500, object of 15071 bytes")
+
+
+def test_without_a_setting_objects_lie_in_the_state_directory(tmp_path: Path) -> None:
+    open_objects(Config(state=tmp_path)).put(NAME, b"body")
+    assert (tmp_path / "drive" / "objects" / NAME).exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "secret", "names"),
+    [
+        ("/somewhere", "a b", "drive_objects"),
+        ("s3://?endpoint=https://h", "a b", "drive_objects"),
+        ("s3://bucket", "a b", "drive_objects"),
+        ("s3://bucket?endpoint=http://s3.example.fr", "a b", "drive_objects"),
+        ("s3://key:word@bucket?endpoint=https://h", "a b", "drive_objects"),
+        ("s3://bucket?endpoint=https://h&key=x", "a b", "drive_objects"),
+        ("s3://bucket?endpoint=https://h", "one", "drive-objects.key"),
+    ],
+)
+def test_a_setting_that_leads_nowhere_is_named(tmp_path: Path, value: str, secret: str, names: str) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "drive-objects.key").write_text(secret)
+    with pytest.raises(SettingInvalid, match=names):
+        open_objects(Config(state=tmp_path, drive_objects=value))
+
+
+def test_a_setting_says_bucket_folder_door_and_region(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "drive-objects.key").write_text("access secret\n")
+    place = s3_place(
+        Config(state=tmp_path, drive_objects="s3://coffre/a/b/?endpoint=https://s3.example.fr&region=gra")
+    )
+    assert (place.bucket, place.folder, place.endpoint, place.region) == (
+        "coffre",
+        "a/b",
+        "https://s3.example.fr",
+        "gra",
+    )
+    assert (place.access_key, place.secret_key) == ("access", "secret")
+
+
+def test_an_object_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ObjectMissing, match=NAME):
+        LocalObjects(tmp_path / "drive" / "objects").get(NAME)
