@@ -11,6 +11,7 @@ Source:  docs/internals/drive.md, "Metadata"; the measured gain of grouping in d
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from beffroi.drive.store import schema
 from beffroi.lib.errors import BeffroiError
 
 MOST_GROUPED = 256
+_log = logging.getLogger(__name__)
 Row = tuple[Any, ...]
 
 
@@ -92,9 +94,12 @@ class Writing:
         return 0
 
     def growing_bytes(self, root: int) -> int:
-        """Growth below a root that this group has decided, and the tables do not hold yet."""
+        """Growth below a root (0: of all) that this group has decided, and the tables do not hold yet."""
         grown = 0
         for folders in (self._grown, self._mine):
+            if not root:
+                grown += sum(folders.values())
+                continue
             for folder, size in folders.items():
                 if folder not in self._roots:
                     self._roots[folder] = self.root_of(folder)
@@ -110,6 +115,8 @@ class Writing:
             yield
         except BaseException:
             self._session.run("ROLLBACK TO SAVEPOINT change")
+            self._mine = {}
+            self._roots.clear()  # it may have moved folders that are back now
             raise
         finally:
             self._session.run("RELEASE SAVEPOINT change")
@@ -165,7 +172,8 @@ class Database(ABC):
         """The writer's connection, always the same."""
 
     @abstractmethod
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Give its connections back. Used again, it opens new ones: whoever still held it loses nothing."""
 
     @abstractmethod
     def _said(self, error: Exception) -> Exception:
@@ -195,15 +203,20 @@ class Database(ABC):
         return await asyncio.wrap_future(self.submit(change))
 
     def _work(self) -> None:
+        """One group, then to the end of the executor's queue: a busy collectivité keeps no thread from the others."""
         while True:
             group = self._taken()
             if group:
                 self._commit(group)
-                continue
             with self._lock:
-                if self._queue.empty():
-                    self._at_work = False
-                    return
+                self._at_work = not self._queue.empty()
+            if not self._at_work:
+                return
+            try:
+                self._executor.submit(self._work)
+            except RuntimeError:  # it takes no more work, but what was queued here is still written
+                continue
+            return
 
     def _taken(self) -> list[tuple[Callable[[Writing], Any], Future[Any]]]:
         group: list[tuple[Callable[[Writing], Any], Future[Any]]] = []
@@ -219,6 +232,7 @@ class Database(ABC):
 
     def _commit(self, group: list[tuple[Callable[[Writing], Any], Future[Any]]]) -> None:
         answers: list[tuple[Future[Any], Any, BaseException | None]] = []
+        writing: Writing | None = None
         try:
             session = self._session()
             session.begin()
@@ -234,21 +248,26 @@ class Database(ABC):
         except Exception as error:  # noqa: BLE001 - each of the group is told; the thread is the pool's
             said = self._said(error)
             answers = [(future, None, said) for _, future in group]
-        else:
-            if writing.touched_roots:
-                self.on_change(writing.touched_roots)
+            writing = None
         for future, result, failed in answers:
             if failed is not None:
                 future.set_exception(failed)
             else:
                 future.set_result(result)
+        if writing is not None and writing.touched_roots:
+            try:
+                self.on_change(writing.touched_roots)
+            except Exception:  # noqa: BLE001 - what is committed stays so; whoever listens looks again at the next change
+                _log.exception("told nobody of a change of the drive")
 
-    @staticmethod
-    def _tried(writing: Writing, change: Callable[[Writing], Any]) -> tuple[Any, BaseException | None]:
+    def _tried(self, writing: Writing, change: Callable[[Writing], Any]) -> tuple[Any, BaseException | None]:
+        """Errors: those of the database, which end the whole group."""
         try:
             with writing.apart():
                 return change(writing), None
-        except BeffroiError as error:
+        except Exception as error:
+            if self._said(error) is not error:
+                raise
             return None, error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -128,15 +129,18 @@ class InlineChunk:
 class Content:
     """What a body became: its chunks lie in the objects already, or come along in ``inline``.
 
-    ``chunks``: (identifier of 32 bytes, length) in order; ``manifest`` is the same as bytes.
+    ``manifest``: its chunks in order (``refs.pack``). ``stored``: of each chunk that was written to the objects for it,
+    the length there. ``since``: the number (``refs.now``) before its first chunk was looked for or written: what was
+    collected after that is not taken for granted.
     """
 
     size_bytes: int
     sha1: str
     sha256: str
     manifest: bytes
-    chunks: tuple[tuple[bytes, int], ...] = ()
-    inline: tuple[InlineChunk, ...] = field(default=())
+    inline: tuple[InlineChunk, ...] = ()
+    stored: Mapping[bytes, int] = field(default_factory=dict)
+    since: int = 0
 
 
 EMPTY = Content(

@@ -49,6 +49,16 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", name.casefold())
 
 
+def numbered(name: str, number: int) -> str:
+    """ "a.pdf", 2: "a (2).pdf"; of a long name the end before the number goes."""
+    stem, dot, ending = name.rpartition(".")
+    if not stem or len(ending) > 10:
+        stem, dot, ending = name, "", ""
+    mark = f" ({number}){dot}{ending}"
+    kept = stem.encode()[: MAX_NAME_BYTES - len(mark.encode())].decode(errors="ignore")
+    return normal(kept + mark)
+
+
 def path(text: str) -> tuple[str, ...]:
     """The names of a path with slashes, none for the root; doubled slashes count once.
 

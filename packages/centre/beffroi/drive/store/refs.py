@@ -1,8 +1,8 @@
 """Who needs which chunk: counted with each manifest that is kept, so that nothing needed is ever collected.
 
 Rule:    a manifest in ``node``, ``version`` or ``part`` holds one reference to each of its chunks, for each time it
-         names it. A chunk without one is loose from then on, and collected a day later (``collect``): a writer that
-         found it present meanwhile makes it referred to again.
+         names it. A chunk without one is loose from then on, and collected a day later (``collect``). A writer that
+         found it present meanwhile makes it referred to again, or is told that it is gone.
 """
 
 from __future__ import annotations
@@ -60,14 +60,37 @@ def join(manifests: Iterable[bytes]) -> bytes:
 
 
 def add(writing: Writing, content: Content) -> None:
-    """Count a new content's references; its inline chunks are kept. Errors: ChunkVanished."""
+    """Count a new content's references; its inline chunks are kept.
+
+    Errors: ChunkVanished: a chunk was neither kept nor brought along, or its object may have been deleted after it was
+    written (``collect`` says why nothing else can happen).
+    """
     inline = {one.id: one.sealed for one in content.inline}
     for (chunk_id, length), count in Counter(unpack(content.manifest)).items():
-        if not _more(writing, chunk_id, count):
-            writing.run(
-                "INSERT INTO chunk (id, refs, length, sealed, loose_s) VALUES (?, ?, ?, ?, NULL)",
-                (chunk_id, count, length, inline.get(chunk_id)),
-            )
+        if _more(writing, chunk_id, count):
+            continue
+        sealed = inline.get(chunk_id)
+        if sealed is None and (chunk_id not in content.stored or _deleted(writing, chunk_id, content.since)):
+            raise ChunkVanished
+        writing.run(
+            "INSERT INTO chunk (id, refs, length, stored_bytes, sealed, loose_s) VALUES (?, ?, ?, ?, ?, NULL)",
+            (chunk_id, count, length, content.stored.get(chunk_id, 0) if sealed is None else 0, sealed),
+        )
+
+
+def _deleted(writing: Writing, chunk_id: bytes, since: int) -> bool:
+    """Whether its object was, or may yet be, deleted after ``since``."""
+    row = writing.one("SELECT gone FROM doomed WHERE id = ?", (chunk_id,))
+    if row is not None:
+        return not row[0] or bool(row[0] > since)
+    forgotten = writing.one("SELECT value FROM meta WHERE name = 'forgotten'")
+    return forgotten is not None and int(forgotten[0]) > since
+
+
+def now(database: Reading) -> int:
+    """The number of this picture, for ``Content.since``: ask it before the first look-up of a body's chunks."""
+    row = database.one("SELECT value FROM meta WHERE name = 'number'")
+    return int(row[0]) if row else 0
 
 
 def share(writing: Writing, manifest: bytes) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import LiteralString
 
 FORMAT = 1
-HOME, COMMON, TRASH = "home:", "common", "trash"
-"""Names of roots, rows of ``node`` with parent 0: a person's own folder, the collectivité's, and what was deleted."""
+HOME, COMMON, TRASH, GONE = "home:", "common", "trash", "gone"
+"""Names of roots, rows of ``node`` with parent 0: a person's own folder, the collectivité's, what was deleted, and what
+was deleted for good and is being destroyed, a bounded number of nodes a change."""
 
 TABLES: tuple[LiteralString, ...] = (
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
@@ -21,8 +22,11 @@ TABLES: tuple[LiteralString, ...] = (
         folded TEXT NOT NULL, UNIQUE (parent, folded))""",
     "CREATE INDEX IF NOT EXISTS node_sha256 ON node (sha256) WHERE sha256 <> ''",
     """CREATE TABLE IF NOT EXISTS chunk (
-        id {bytes} PRIMARY KEY, refs BIGINT NOT NULL, length INTEGER NOT NULL, sealed {bytes}, loose_s BIGINT)""",
+        id {bytes} PRIMARY KEY, refs BIGINT NOT NULL, length INTEGER NOT NULL, stored_bytes INTEGER NOT NULL,
+        sealed {bytes}, loose_s BIGINT)""",
     "CREATE INDEX IF NOT EXISTS chunk_loose ON chunk (loose_s) WHERE loose_s IS NOT NULL",
+    """CREATE TABLE IF NOT EXISTS doomed (
+        id {bytes} PRIMARY KEY, since_s BIGINT NOT NULL, gone BIGINT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS version (
         node BIGINT NOT NULL, etag BIGINT NOT NULL, size_bytes BIGINT NOT NULL, mtime_s BIGINT NOT NULL,
         sha1 TEXT NOT NULL, sha256 TEXT NOT NULL, manifest {bytes} NOT NULL, replaced_s BIGINT NOT NULL,
@@ -43,11 +47,14 @@ TABLES: tuple[LiteralString, ...] = (
     "CREATE INDEX IF NOT EXISTS dav_lock_node ON dav_lock (node)",
     """CREATE TABLE IF NOT EXISTS change (
         number BIGINT PRIMARY KEY, at_s BIGINT NOT NULL, kind TEXT NOT NULL, node BIGINT NOT NULL,
-        parent BIGINT NOT NULL, name TEXT NOT NULL, etag_before BIGINT NOT NULL, person_id TEXT NOT NULL,
-        device_id TEXT NOT NULL)""",
+        parent BIGINT NOT NULL, name TEXT NOT NULL, is_folder INTEGER NOT NULL, size_bytes BIGINT NOT NULL,
+        mtime_s BIGINT NOT NULL, etag_before BIGINT NOT NULL, person_id TEXT NOT NULL, device_id TEXT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS change_at ON change (at_s)",
     "CREATE INDEX IF NOT EXISTS change_device ON change (device_id, at_s)",
     "CREATE TABLE IF NOT EXISTS quota (root BIGINT PRIMARY KEY, limit_bytes BIGINT NOT NULL)",
 )
-"""``chunk``: ``sealed`` NULL lies in the objects; ``loose_s``: since when nothing refers to it (epoch seconds).
-``change``: ``parent`` and ``name`` as they were before it; of a new node, as they are. One row a change of a node, by
+"""``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
+nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
+was, 0 until then (``collect``).
+``change``: ``parent`` to ``mtime_s`` as they were before it; of a new node, as they are. One row a change of a node, by
 its etag, kept as long as versions are: point in time, restore of what a device did, push and indexing read it."""

@@ -63,11 +63,9 @@ class SqliteDatabase(Database):
         super().__init__(executor)
         self._path = path
         self._readers: list[_Connection] = []
+        self._writer: _Connection | None = None
         try:
-            self._writer = _Connection(path, reads_only=False)
-            self._writer.begin()
-            prepare(self._writer, bytes_type="BLOB")
-            self._writer.commit()
+            self._session()
         except sqlite3.Error as error:
             raise self._said(error) from None
 
@@ -92,12 +90,24 @@ class SqliteDatabase(Database):
                     self._readers.append(connection)
 
     def _session(self) -> Session:
+        if self._writer is None:
+            made = _Connection(self._path, reads_only=False)
+            try:
+                made.begin()
+                prepare(made, bytes_type="BLOB")
+                made.commit()
+            except BaseException:
+                made.raw.close()
+                raise
+            self._writer = made
         return self._writer
 
     def close(self) -> None:
-        for connection in (*self._readers, self._writer):
+        with self._lock:
+            closing = [*self._readers, *([self._writer] if self._writer else [])]
+            self._readers, self._writer = [], None
+        for connection in closing:
             connection.raw.close()
-        self._readers.clear()
 
     def _said(self, error: Exception) -> Exception:
         if not isinstance(error, sqlite3.Error):

@@ -30,7 +30,7 @@ from beffroi.drive.store.model import (
     RootFixed,
 )
 
-Kind = Literal["created", "changed", "moved", "deleted", "returned", "properties"]
+Kind = Literal["created", "changed", "moved", "deleted", "returned", "properties", "destroyed"]
 
 
 def make_root(writing: Writing, name: str, *, now_s: int) -> Node:
@@ -38,14 +38,14 @@ def make_root(writing: Writing, name: str, *, now_s: int) -> Node:
     found = root(writing, name)
     if found is not None:
         return found
-    return _insert(writing, 0, name, True, EMPTY, mtime_s=now_s, now_s=now_s)
+    return insert(writing, 0, name, True, EMPTY, mtime_s=now_s, now_s=now_s)
 
 
 def make_folder(writing: Writing, act: Act, parent: int, name: str, *, mtime_s: int | None = None) -> Node:
-    folder = _folder(writing, parent)
+    folder = folder_at(writing, parent)
     require(writing, act, folder)
     _refuse_taken(writing, folder.id, name)
-    made = _insert(
+    made = insert(
         writing,
         folder.id,
         name,
@@ -54,7 +54,7 @@ def make_folder(writing: Writing, act: Act, parent: int, name: str, *, mtime_s: 
         mtime_s=act.now_s if mtime_s is None else mtime_s,
         now_s=act.now_s,
     )
-    _note(writing, act, "created", made, made.etag, before=0)
+    note(writing, act, "created", made, made.etag, before=0)
     writing.touch(folder.id)
     return made
 
@@ -74,7 +74,7 @@ def put(
 
     ``if_etag``: only over this state of it. ``if_absent``: only where nothing is. Errors: Changed for both.
     """
-    folder = _folder(writing, parent)
+    folder = folder_at(writing, parent)
     before = child(writing, folder.id, name)
     if (if_etag is not None and (before is None or before.etag != if_etag)) or (
         if_absent and before is not None
@@ -84,21 +84,21 @@ def put(
     if before is None:
         require(writing, act, folder)
         _refuse_taken(writing, folder.id, name)
-        _afford(writing, folder.id, content.size_bytes)
+        afford(writing, folder.id, content.size_bytes)
         refs.add(writing, content)
-        made = _insert(writing, folder.id, name, False, content, mtime_s=mtime_s, now_s=act.now_s)
-        _note(writing, act, "created", made, made.etag, before=0)
+        made = insert(writing, folder.id, name, False, content, mtime_s=mtime_s, now_s=act.now_s)
+        note(writing, act, "created", made, made.etag, before=0)
         writing.touch(folder.id, content.size_bytes)
         return made, True
     if before.is_folder:
         raise KindDiffers("a folder has this name")
     require(writing, act, before)
-    _afford(writing, folder.id, content.size_bytes - before.size_bytes)
+    afford(writing, folder.id, content.size_bytes - before.size_bytes)
     refs.add(writing, content)
-    return _replace(writing, act, before, content, mtime_s=mtime_s), False
+    return replace(writing, act, before, content, mtime_s=mtime_s), False
 
 
-def _replace(writing: Writing, act: Act, before: Node, content: Content, *, mtime_s: int) -> Node:
+def replace(writing: Writing, act: Act, before: Node, content: Content, *, mtime_s: int) -> Node:
     """Its references are counted already. The references of the content before go over to its version."""
     writing.run(
         "INSERT INTO version (node, etag, size_bytes, mtime_s, sha1, sha256, manifest, replaced_s)"
@@ -126,7 +126,7 @@ def _replace(writing: Writing, act: Act, before: Node, content: Content, *, mtim
         "UPDATE node SET size_bytes = ?, mtime_s = ?, etag = ?, sha1 = ?, sha256 = ?, manifest = ? WHERE id = ?",
         (after.size_bytes, mtime_s, after.etag, after.sha1, after.sha256, after.manifest, after.id),
     )
-    _note(writing, act, "changed", before, after.etag, before=before.etag)
+    note(writing, act, "changed", before, after.etag, before=before.etag)
     writing.touch(before.parent, after.size_bytes - before.size_bytes)
     return after
 
@@ -135,28 +135,35 @@ def move(
     writing: Writing, act: Act, node_id: int, parent: int, name: str, *, overwrite: bool = False
 ) -> tuple[Node, bool]:
     """To another folder or name; return it, and whether nothing stood there. What stood there goes to the trash."""
-    moved, folder = _movable(writing, node_id), _folder(writing, parent)
+    moved, folder = movable(writing, node_id), folder_at(writing, parent)
     if folder.id == moved.parent and name == moved.name:
         return moved, False
     _refuse_cycle(writing, moved, folder.id)
     require(writing, act, moved, deep=True)
-    require(writing, act, _folder(writing, moved.parent))
+    require(writing, act, folder_at(writing, moved.parent))
     require(writing, act, folder)
     _refuse_too_deep(writing, moved, folder.id)
     fresh = _make_way(writing, act, folder.id, name, overwrite=overwrite, besides=moved.id)
+    return relocate(writing, act, moved, folder, name, kind="moved"), fresh
+
+
+def relocate(writing: Writing, act: Act, moved: Node, folder: Node, name: str, *, kind: Kind) -> Node:
+    """Into a folder where nothing has this name; ``kind``: "moved", or "returned" from the trash. Errors: QuotaFull."""
     if writing.root_of(moved.parent) != writing.root_of(folder.id):
-        _afford(writing, folder.id, moved.size_bytes)
+        afford(writing, folder.id, moved.size_bytes, whole=False)
     after = moved._replace(parent=folder.id, name=name, etag=writing.number())
     writing.run(
         "UPDATE node SET parent = ?, name = ?, folded = ?, etag = ? WHERE id = ?",
         (folder.id, name, names.folded(name), after.etag, moved.id),
     )
-    _note(writing, act, "moved", moved, after.etag, before=moved.etag)
+    note(writing, act, kind, moved, after.etag, before=moved.etag)
     release(writing, moved.id)  # RFC 4918, section 7.5: a lock stays behind
+    if kind == "returned":
+        writing.run("DELETE FROM trash WHERE node = ?", (moved.id,))
     writing.moved()
     writing.touch(moved.parent, -moved.size_bytes)
     writing.touch(folder.id, moved.size_bytes)
-    return after, fresh
+    return after
 
 
 def copy(
@@ -170,13 +177,13 @@ def copy(
     deep: bool = True,
 ) -> tuple[Node, bool]:
     """As ``move``; its chunks are shared, its versions stay with the original. ``deep`` False: a folder alone."""
-    original, folder = _existing(writing, node_id), _folder(writing, parent)
+    original, folder = node_at(writing, node_id), folder_at(writing, parent)
     _refuse_cycle(writing, original, folder.id)
     require(writing, act, folder)
     _refuse_too_deep(writing, original, folder.id)
     originals = [original, *(below(writing, original.id) if deep and original.is_folder else ())]
     size_bytes = sum(one.size_bytes for one in originals if not one.is_folder)
-    _afford(writing, folder.id, size_bytes)
+    afford(writing, folder.id, size_bytes)
     if original.parent == folder.id and original.name == name:
         raise NameTaken("it is the same")
     fresh = _make_way(writing, act, folder.id, name, overwrite=overwrite)
@@ -186,7 +193,7 @@ def copy(
         kept = Content(one.size_bytes, one.sha1, one.sha256, one.manifest)
         if not one.is_folder:
             refs.share(writing, one.manifest)
-        made = _insert(
+        made = insert(
             writing,
             folder.id if first is None else copies[one.parent],
             name if first is None else one.name,
@@ -198,7 +205,7 @@ def copy(
         )
         copies[one.id] = made.id
         first = first or made
-        _note(writing, act, "created", made, made.etag, before=0)
+        note(writing, act, "created", made, made.etag, before=0)
         writing.touch(made.parent, one.size_bytes if not one.is_folder else 0)
     assert first is not None
     return first, fresh
@@ -206,15 +213,15 @@ def copy(
 
 def delete(writing: Writing, act: Act, node_id: int, *, if_etag: int | None = None) -> None:
     """To the trash of its root, whole."""
-    gone = _movable(writing, node_id)
+    gone = movable(writing, node_id)
     if if_etag is not None and gone.etag != if_etag:
         raise Changed
     require(writing, act, gone, deep=True)
-    require(writing, act, _folder(writing, gone.parent))
-    _discard(writing, act, gone)
+    require(writing, act, folder_at(writing, gone.parent))
+    discard(writing, act, gone)
 
 
-def _discard(writing: Writing, act: Act, gone: Node) -> None:
+def discard(writing: Writing, act: Act, gone: Node) -> None:
     bin_ = make_root(writing, schema.TRASH, now_s=act.now_s)
     writing.run(
         "INSERT INTO trash (node, parent, name, root, path, deleted_s, person_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -233,7 +240,7 @@ def _discard(writing: Writing, act: Act, gone: Node) -> None:
         "UPDATE node SET parent = ?, name = ?, folded = ?, etag = ? WHERE id = ?",
         (bin_.id, name, name, etag, gone.id),
     )
-    _note(writing, act, "deleted", gone, etag, before=gone.etag)
+    note(writing, act, "deleted", gone, etag, before=gone.etag)
     release(writing, gone.id)
     writing.moved()
     writing.touch(gone.parent, -gone.size_bytes)
@@ -244,12 +251,12 @@ def set_properties(
     writing: Writing, act: Act, node_id: int, properties: str, *, mtime_s: int | None = None
 ) -> Node:
     """``properties``: as ``Node`` says. It is a change for sync clients only where the time of change is set."""
-    before = _existing(writing, node_id)
+    before = node_at(writing, node_id)
     require(writing, act, before)
     after = before._replace(properties=properties)
     if mtime_s is not None and mtime_s != before.mtime_s:
         after = after._replace(mtime_s=mtime_s, etag=writing.number())
-        _note(writing, act, "properties", before, after.etag, before=before.etag)
+        note(writing, act, "properties", before, after.etag, before=before.etag)
         if before.parent:
             writing.touch(before.parent)
     writing.run(
@@ -263,27 +270,28 @@ def set_limit(writing: Writing, root_id: int, limit_bytes: int) -> None:
     """``limit_bytes``: of a root, NO_LIMIT for none; root 0 stands for the whole collectivité."""
     writing.run("DELETE FROM quota WHERE root = ?", (root_id,))
     if limit_bytes != NO_LIMIT:
+        writing.has_limits = True
         writing.run("INSERT INTO quota (root, limit_bytes) VALUES (?, ?)", (root_id, limit_bytes))
 
 
 # -- inside --------------------------------------------------------------------------------------------------
 
 
-def _existing(writing: Writing, node_id: int) -> Node:
+def node_at(writing: Writing, node_id: int) -> Node:
     found = node(writing, node_id)
     if found is None:
         raise AbsentNode("file")
     return found
 
 
-def _movable(writing: Writing, node_id: int) -> Node:
-    found = _existing(writing, node_id)
+def movable(writing: Writing, node_id: int) -> Node:
+    found = node_at(writing, node_id)
     if not found.parent:
         raise RootFixed
     return found
 
 
-def _folder(writing: Writing, node_id: int) -> Node:
+def folder_at(writing: Writing, node_id: int) -> Node:
     found = node(writing, node_id)
     if found is None or not found.is_folder:
         raise ParentAbsent("folder")
@@ -326,22 +334,22 @@ def _make_way(
     if not overwrite or there.name != name:
         raise NameTaken("name")
     require(writing, act, there, deep=True)
-    _discard(writing, act, there)
+    discard(writing, act, there)
     return False
 
 
-def _afford(writing: Writing, folder: int, growth_bytes: int) -> None:
+def afford(writing: Writing, folder: int, growth_bytes: int, *, whole: bool = True) -> None:
+    """There is room below the folder's root, and (``whole``) in the collectivité. Errors: QuotaFull."""
     if growth_bytes <= 0 or not writing.has_limits:
         return
     root_id = writing.root_of(folder)
-    for place in (root_id, 0):
+    for place in (root_id, 0) if whole else (root_id,):
         used, limit = room(writing, place)
-        growing = writing.growing_bytes(root_id)  # of others in this group at least what is in the same root
-        if limit != NO_LIMIT and used + growing + growth_bytes > limit:
+        if limit != NO_LIMIT and used + writing.growing_bytes(place) + growth_bytes > limit:
             raise QuotaFull
 
 
-def _insert(
+def insert(
     writing: Writing,
     parent: int,
     name: str,
@@ -374,10 +382,11 @@ def _insert(
     return made
 
 
-def _note(writing: Writing, act: Act, kind: Kind, one: Node, etag: int, *, before: int) -> None:
+def note(writing: Writing, act: Act, kind: Kind, one: Node, etag: int, *, before: int) -> None:
     """``one``: as it was; of a new node, as it is."""
+    seen = (one.id, one.parent, one.name, one.is_folder, one.size_bytes, one.mtime_s)
     writing.run(
-        "INSERT INTO change (number, at_s, kind, node, parent, name, etag_before, person_id, device_id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (etag, act.now_s, kind, one.id, one.parent, one.name, before, act.person_id, act.device_id),
+        "INSERT INTO change (number, at_s, kind, node, parent, name, is_folder, size_bytes, mtime_s, etag_before,"
+        " person_id, device_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (etag, act.now_s, kind, *seen, before, act.person_id, act.device_id),
     )

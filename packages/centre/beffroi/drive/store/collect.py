@@ -1,0 +1,133 @@
+"""Collection of what nobody needs: chunks without a reference, and objects that no row knows; both a day old.
+
+Purpose: the disk is given back, and never a chunk that a kept manifest names, or a writer's commit will name.
+Rule:    the row goes first, the object after it, and ``doomed`` remembers between and afterwards:
+           1. one change: the rows of loose chunks are deleted, and each that lies in the objects is written to
+              ``doomed`` (gone = 0). So is an object without a row; that it has none is asked in the same change.
+           2. the objects are deleted.
+           3. one change: ``gone`` becomes a number, taken after all of this run's deletions.
+           4. days later the entry goes, and meta ``forgotten`` becomes the highest number that went.
+         A writer keeps the number of the picture in which it began (``Content.since``), and its commit (``refs.add``)
+         takes a chunk for present only if its row is, or if it wrote the object and no deletion of it can have come
+         later: there is no entry with gone = 0 or gone > since, and forgotten <= since. Else it is told to send again.
+         So no clock decides what is safe: the day of grace only makes that answer rare.
+Crash:   after 1 or 2: the entry stands and its chunk is refused to writers until ``finish`` deletes again and says so. It
+         waits ``REDO_AFTER_S``, so that a process that only seems dead has sent its last deletion.
+Fails:   an object that cannot be deleted stays doomed, and is tried again by the next run.
+Source:  docs/internals/drive.md, "Collection".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import batched
+from typing import NamedTuple, Protocol
+
+from beffroi.drive.store.database import Database, Writing
+
+GRACE_S = 86400
+REDO_AFTER_S = 600
+REMEMBERED_S = 7 * 86400
+MOST_COLLECTED = 500
+
+
+class Stored(NamedTuple):
+    """One object of a collectivité. ``age_s``: since it was last written."""
+
+    chunk_id: bytes
+    size_bytes: int
+    age_s: float
+
+
+class Objects(Protocol):
+    """What collection needs of the objects of one collectivité. Errors: Unavailable, StoreUnavailable."""
+
+    def list(self) -> Iterator[Stored]: ...
+    def delete(self, chunk_id: bytes) -> None:
+        """No error where there is none. When it returns, the object is gone and no later write can be undone by it."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """``inline``: chunks that lay with the metadata; ``objects``: deleted files or keys of the object store."""
+
+    inline: int
+    objects: int
+
+
+def run(database: Database, objects: Objects, *, now_s: int) -> Collected:
+    """One whole run, in as many changes as it takes; only one process at a time runs it for a collectivité."""
+    deleted = finish(database, objects, now_s=now_s)
+    inline = 0
+    more = True
+    while more:
+        taken, without = database.write(lambda w: doom_loose(w, now_s=now_s))
+        deleted += delete(database, objects, taken)
+        inline += without
+        more = len(taken) + without == MOST_COLLECTED
+    old = (one.chunk_id for one in objects.list() if one.age_s > GRACE_S)
+    for ids in batched(old, MOST_COLLECTED, strict=False):
+        taken = database.write(lambda w, ids=ids: doom_unknown(w, ids, now_s=now_s))  # type: ignore[misc]
+        deleted += delete(database, objects, taken)
+    database.write(lambda w: forget(w, now_s=now_s))
+    return Collected(inline, deleted)
+
+
+def doom_loose(writing: Writing, *, now_s: int, most: int = MOST_COLLECTED) -> tuple[list[bytes], int]:
+    """Step 1 for loose chunks: (those whose objects are to be deleted, how many lay with the metadata)."""
+    rows = writing.all(
+        "SELECT id, CASE WHEN sealed IS NULL THEN 0 ELSE 1 END FROM chunk WHERE loose_s < ? AND refs = 0 LIMIT ?",
+        (now_s - GRACE_S, most),
+    )
+    writing.many("DELETE FROM chunk WHERE id = ?", [(row[0],) for row in rows])
+    doomed = [row[0] for row in rows if not row[1]]
+    _doom(writing, doomed, now_s=now_s)
+    return doomed, len(rows) - len(doomed)
+
+
+def doom_unknown(writing: Writing, ids: Iterable[bytes], *, now_s: int) -> list[bytes]:
+    """Step 1 for objects that were listed: those of them that no row knows."""
+    unknown = [one for one in ids if writing.one("SELECT 1 FROM chunk WHERE id = ?", (one,)) is None]
+    _doom(writing, unknown, now_s=now_s)
+    return unknown
+
+
+def delete(database: Database, objects: Objects, ids: Sequence[bytes]) -> int:
+    """Steps 2 and 3."""
+    for one in ids:
+        objects.delete(one)
+    if ids:
+        database.write(lambda w: _gone(w, ids))
+    return len(ids)
+
+
+def finish(database: Database, objects: Objects, *, now_s: int) -> int:
+    """What a run left that did not come to its end. At a start of the program, and before each run."""
+    with database.reading() as reading:
+        rows = reading.all("SELECT id FROM doomed WHERE gone = 0 AND since_s < ?", (now_s - REDO_AFTER_S,))
+    return delete(database, objects, [row[0] for row in rows])
+
+
+def forget(writing: Writing, *, now_s: int) -> None:
+    """Step 4."""
+    end = now_s - REMEMBERED_S
+    row = writing.one("SELECT MAX(gone) FROM doomed WHERE gone > 0 AND since_s < ?", (end,))
+    if row is None or row[0] is None:
+        return
+    writing.run("DELETE FROM doomed WHERE gone > 0 AND since_s < ?", (end,))
+    kept = writing.one("SELECT value FROM meta WHERE name = 'forgotten'")
+    if kept is None:
+        writing.run("INSERT INTO meta (name, value) VALUES ('forgotten', ?)", (str(row[0]),))
+    elif int(kept[0]) < row[0]:
+        writing.run("UPDATE meta SET value = ? WHERE name = 'forgotten'", (str(row[0]),))
+
+
+def _doom(writing: Writing, ids: Sequence[bytes], *, now_s: int) -> None:
+    writing.many("DELETE FROM doomed WHERE id = ?", [(one,) for one in ids])
+    writing.many("INSERT INTO doomed (id, since_s, gone) VALUES (?, ?, 0)", [(one, now_s) for one in ids])
+
+
+def _gone(writing: Writing, ids: Sequence[bytes]) -> None:
+    number = writing.number()
+    writing.many("UPDATE doomed SET gone = ? WHERE id = ?", [(number, one) for one in ids])

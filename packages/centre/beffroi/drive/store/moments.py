@@ -1,0 +1,293 @@
+"""A folder as it was at a time, and the way back to it.
+
+Rule:    what a node was at T stands in its first row of ``change`` after T (``parent`` to ``mtime_s`` are as before);
+         one without such a row is as it was. Its content then: the version that its first replacement after T made, or
+         the present one. So a view costs what changed since, not what there is.
+         What was destroyed since is listed, and cannot be opened (``Past.is_kept``).
+         A way back takes nothing from anybody else: what came into the folder since goes to the trash; what lies in the
+         trash comes out of it; what was moved out of the folder stays where it is, and is copied. It is a list of
+         steps, each of which looks at how things are when it is taken: others may write between them.
+Errors:  AbsentNode (the folder was not there then), MomentForgotten; steps: those of ``tree``.
+Source:  docs/internals/drive.md.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Literal, LiteralString, NamedTuple
+
+from beffroi.drive.store import names, schema, trash, tree, versions
+from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.look import above, below, children, node, root
+from beffroi.drive.store.model import EMPTY, AbsentNode, Act, Content, Node
+from beffroi.lib.errors import BeffroiError
+
+MOST_STEPS = 100
+MOST_FORGOTTEN = 5000
+_AS_IT_IS = 0
+
+
+class MomentForgotten(BeffroiError):
+    """So far back, nothing is known any more; choose a later time."""
+
+    code = "drive.moment_forgotten"
+    http_status = 410
+
+
+class Past(NamedTuple):
+    """A node as it was. ``etag``: of what was its content then: its own while ``is_present``, else of one of its
+    versions. ``size_bytes`` of a folder: 0. ``is_kept``: it can be opened still (a folder: always)."""
+
+    node: int
+    parent: int
+    name: str
+    is_folder: bool
+    size_bytes: int
+    mtime_s: int
+    etag: int
+    is_present: bool
+    is_kept: bool
+
+
+class Moment:
+    """One picture's view of a time. ``at_s``: everything up to the end of this second has happened."""
+
+    def __init__(self, database: Reading, at_s: int) -> None:
+        forgotten = database.one("SELECT value FROM meta WHERE name = 'changes_from_s'")
+        if forgotten is not None and at_s < int(forgotten[0]):
+            raise MomentForgotten
+        self._database = database
+        first = database.one("SELECT MIN(number) FROM change WHERE at_s > ?", (at_s,))
+        since = first[0] if first and first[0] is not None else 1 << 62
+        self._changed: dict[int, Past | None] = {}
+        self._inside: defaultdict[int, list[int]] = defaultdict(list)
+        replaced: dict[int, int] = {}
+        rows = database.all(
+            "SELECT node, kind, parent, name, is_folder, size_bytes, mtime_s, etag_before FROM change"
+            " WHERE number >= ? ORDER BY number",
+            (since,),
+        )
+        for node_id, kind, parent, name, is_folder, size_bytes, mtime_s, etag in rows:
+            if kind == "changed":
+                replaced.setdefault(node_id, etag)
+            if node_id in self._changed:
+                continue
+            if kind == "created":
+                self._changed[node_id] = None
+                continue
+            self._inside[parent].append(node_id)
+            size = 0 if is_folder else size_bytes
+            self._changed[node_id] = Past(
+                node_id, parent, name, bool(is_folder), size, mtime_s, _AS_IT_IS, False, False
+            )
+        for node_id, past in self._changed.items():
+            if past is not None:
+                self._changed[node_id] = self._with_content(past, replaced.get(node_id))
+
+    def node(self, node_id: int) -> Past | None:
+        if node_id in self._changed:
+            return self._changed[node_id]
+        found = node(self._database, node_id)
+        return _present(found) if found else None
+
+    def children(self, folder: int) -> list[Past]:
+        """In no order."""
+        out = [_present(one) for one in children(self._database, folder) if one.id not in self._changed]
+        changed = (self._changed[one] for one in self._inside[folder])
+        return out + [one for one in changed if one is not None]
+
+    def below(self, folder: int) -> Iterator[Past]:
+        """Everything below a folder, each after its own folder."""
+        waiting = [folder]
+        while waiting:
+            for one in self.children(waiting.pop()):
+                yield one
+                if one.is_folder:
+                    waiting.append(one.node)
+
+    def _with_content(self, past: Past, replaced: int | None) -> Past:
+        if past.is_folder:
+            return past._replace(is_kept=True)
+        if replaced is None:
+            found = self._database.one("SELECT etag FROM node WHERE id = ?", (past.node,))
+            return past._replace(etag=found[0] if found else 0, is_present=True, is_kept=found is not None)
+        found = self._database.one("SELECT 1 FROM version WHERE node = ? AND etag = ?", (past.node, replaced))
+        return past._replace(etag=replaced, is_kept=found is not None)
+
+
+def _present(one: Node) -> Past:
+    size = 0 if one.is_folder else one.size_bytes
+    return Past(one.id, one.parent, one.name, bool(one.is_folder), size, one.mtime_s, one.etag, True, True)
+
+
+class Step(NamedTuple):
+    """``remove``: the node leaves the folder for the trash. ``place``: what was ``past`` is there again, with its
+    content; its own folder was placed before it."""
+
+    kind: Literal["remove", "place"]
+    node: int
+    past: Past | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A way back. ``removed``, ``returned``, ``copied``, ``moved``, ``rewritten``: how many nodes; ``lost``: files that
+    were destroyed since, or whose version was."""
+
+    folder: int
+    at_s: int
+    steps: tuple[Step, ...]
+    removed: int
+    returned: int
+    copied: int
+    moved: int
+    rewritten: int
+    lost: int
+
+
+def plan(database: Reading, folder: int, at_s: int) -> Plan:
+    """What would have to happen for a folder to be as it was. Errors: AbsentNode, MomentForgotten."""
+    moment = Moment(database, at_s)
+    start, was = node(database, folder), moment.node(folder)
+    if start is None or was is None or not start.is_folder:
+        raise AbsentNode("folder")
+    bin_ = root(database, schema.TRASH)
+    then = list(moment.below(folder))
+    wanted = {one.node for one in then if one.is_kept}
+    now = {one.id: one for one in below(database, folder)}
+    steps = [Step("remove", one) for one in now if one not in wanted and _is_topmost(now, one, wanted)]
+    counts: defaultdict[str, int] = defaultdict(int)
+    counts["removed"] = sum(one not in wanted for one in now)
+    for past in then:
+        if not past.is_kept:
+            counts["lost"] += 1
+            continue
+        here = now.get(past.node)
+        if here is None:
+            in_trash = bin_ is not None and _is_inside(database, past.node, bin_.id)
+            counts["returned" if in_trash else "copied"] += 1
+        elif (here.parent, here.name) != (past.parent, past.name):
+            counts["moved"] += 1
+        if not past.is_folder and not past.is_present:
+            counts["rewritten"] += here is not None
+        elif here is not None and (here.parent, here.name) == (past.parent, past.name):
+            continue
+        steps.append(Step("place", past.node, past))
+    return Plan(
+        folder,
+        at_s,
+        tuple(steps),
+        counts["removed"],
+        counts["returned"],
+        counts["copied"],
+        counts["moved"],
+        counts["rewritten"],
+        counts["lost"],
+    )
+
+
+def carry_out(database: Database, act: Act, way: Plan) -> None:
+    """All steps, MOST_STEPS a change. Taken again after a crash with a new plan, it goes on from where things are."""
+    copies: dict[int, int] = {}
+    for at in range(0, len(way.steps), MOST_STEPS):
+        some = way.steps[at : at + MOST_STEPS]
+        copies |= database.write(lambda w, some=some: take(w, act, way.folder, some, copies))  # type: ignore[misc]
+
+
+def take(
+    writing: Writing, act: Act, folder: int, steps: Sequence[Step], copies: dict[int, int]
+) -> dict[int, int]:
+    """``copies``: for nodes that were copied, which node is the copy; return those of these steps."""
+    made: dict[int, int] = {}
+    for step in steps:
+        if step.past is not None:
+            _place(writing, act, folder, step.past, copies, made)
+            continue
+        one = node(writing, step.node)
+        if one is not None and _is_inside(writing, one.id, folder):
+            tree.delete(writing, act, one.id)
+    return made
+
+
+def _place(
+    writing: Writing, act: Act, folder: int, past: Past, copies: dict[int, int], made: dict[int, int]
+) -> None:
+    parent = made.get(past.parent, copies.get(past.parent, past.parent))
+    into = tree.folder_at(writing, parent)
+    one = node(writing, past.node)
+    bin_ = root(writing, schema.TRASH)
+    in_trash = one is not None and bin_ is not None and _is_inside(writing, one.id, bin_.id)
+    if one is None or not (in_trash or _is_inside(writing, one.id, folder)):
+        copied = _copied(writing, act, past, into)
+        if copied is not None:
+            made[past.node] = copied
+        return
+    if (one.parent, one.name) != (into.id, past.name):
+        _free(writing, act, into.id, past.name, besides=one.id)
+        if in_trash:
+            tree.relocate(writing, act, one, into, past.name, kind="returned")
+        else:
+            tree.move(writing, act, one.id, into.id, past.name)
+    if not past.is_folder and not past.is_present and _content(writing, past) is not None:
+        versions.restore(writing, act, past.node, past.etag)
+
+
+def _copied(writing: Writing, act: Act, past: Past, into: Node) -> int | None:
+    content = EMPTY if past.is_folder else _content(writing, past)
+    if content is None:
+        return None
+    _free(writing, act, into.id, past.name)
+    if past.is_folder:
+        return tree.make_folder(writing, act, into.id, past.name, mtime_s=past.mtime_s).id
+    return tree.put(writing, act, into.id, past.name, content, mtime_s=past.mtime_s)[0].id
+
+
+def _content(writing: Writing, past: Past) -> Content | None:
+    """What it held; None where that was destroyed since the plan was made."""
+    table: LiteralString = "node WHERE id = ?" if past.is_present else "version WHERE node = ? AND etag = ?"
+    values = (past.node,) if past.is_present else (past.node, past.etag)
+    row = writing.one("SELECT size_bytes, sha1, sha256, manifest FROM " + table, values)
+    return Content(*row) if row else None
+
+
+def _free(writing: Writing, act: Act, folder: int, name: str, *, besides: int = 0) -> None:
+    """Whatever has this name steps aside: it is placed later, or came after the plan was made."""
+    row = writing.one(
+        "SELECT id FROM node WHERE parent = ? AND folded = ? AND id <> ?",
+        (folder, names.folded(name), besides),
+    )
+    if row is not None:
+        tree.move(writing, act, row[0], folder, trash.free_name(writing, folder, name))
+
+
+def _is_inside(database: Reading, node_id: int, folder: int) -> bool:
+    return any(one.id == folder for one in above(database, node_id)[1:])
+
+
+def _is_topmost(now: Mapping[int, Node], node_id: int, wanted: Set[int]) -> bool:
+    """No folder above it is removed as well."""
+    at = now.get(now[node_id].parent)
+    while at is not None:
+        if at.id not in wanted:
+            return False
+        at = now.get(at.parent)
+    return True
+
+
+def forget(writing: Writing, *, before_s: int, most: int = MOST_FORGOTTEN) -> bool:
+    """Changes before a time go, up to ``most``; from then on no earlier time can be looked at. True while there are
+    more."""
+    kept = writing.one("SELECT value FROM meta WHERE name = 'changes_from_s'")
+    if kept is None:
+        writing.run("INSERT INTO meta (name, value) VALUES ('changes_from_s', ?)", (str(before_s),))
+    elif int(kept[0]) < before_s:
+        writing.run("UPDATE meta SET value = ? WHERE name = 'changes_from_s'", (str(before_s),))
+    first = writing.one("SELECT MIN(number) FROM change WHERE at_s >= ?", (before_s,))
+    end = first[0] if first and first[0] is not None else 1 << 62
+    gone = writing.run(
+        "DELETE FROM change WHERE number IN (SELECT number FROM change WHERE number < ? ORDER BY number LIMIT ?)",
+        (end, most),
+    )
+    return gone == most

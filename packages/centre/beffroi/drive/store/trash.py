@@ -1,0 +1,163 @@
+"""What was deleted: shown, brought back, or destroyed.
+
+Rule:    deleted for good is decided at once (the node goes under the root ``gone``, out of sight) and carried out by
+         ``destroy``, a bounded number of nodes a change, so that no change waits for a large folder. A crash between
+         the two loses nothing: ``destroy`` goes on with whatever lies there.
+Errors:  AbsentNode (it is not in this trash); bringing back: those of ``tree``.
+Source:  docs/internals/drive.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import LiteralString, NamedTuple
+
+from beffroi.drive.store import names, refs, schema, tree
+from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.look import child, children, node, root
+from beffroi.drive.store.model import AbsentNode, Act, Node
+
+MOST_DESTROYED = 500
+_ROWS: LiteralString = (
+    "SELECT t.node, t.parent, t.name, t.root, t.path, t.deleted_s, t.person_id, n.is_folder, n.size_bytes"
+    " FROM trash t JOIN node n ON n.id = t.node"
+)
+
+
+class Trashed(NamedTuple):
+    """``parent``, ``name``, ``path``: where it lay in ``root``. ``person_id``: who deleted it."""
+
+    node: int
+    parent: int
+    name: str
+    root: int
+    path: str
+    deleted_s: int
+    person_id: str
+    is_folder: int
+    size_bytes: int
+
+
+def page(
+    database: Reading, root_id: int, *, after: tuple[int, int] | None = None, most: int = 100
+) -> list[Trashed]:
+    """What was deleted from a root, newest first. ``after``: (deleted_s, node) of the last one of the page before."""
+    end = (1 << 62, 1 << 62) if after is None else after
+    rows = database.all(
+        _ROWS + " WHERE t.root = ? AND (t.deleted_s < ? OR (t.deleted_s = ? AND t.node < ?))"
+        " ORDER BY t.deleted_s DESC, t.node DESC LIMIT ?",
+        (root_id, end[0], end[0], end[1], most),
+    )
+    return [Trashed(*row) for row in rows]
+
+
+def find(database: Reading, root_id: int, node_id: int) -> Trashed:
+    """Errors: AbsentNode (also for what another root's trash holds)."""
+    row = database.one(_ROWS + " WHERE t.node = ? AND t.root = ?", (node_id, root_id))
+    if row is None:
+        raise AbsentNode("file")
+    return Trashed(*row)
+
+
+def restore(writing: Writing, act: Act, root_id: int, node_id: int) -> Node:
+    """To the folder it lay in, where that still is in its root; else to its former path, made again where it is not.
+
+    A name that is taken becomes "name (2).ext".
+    """
+    item = find(writing, root_id, node_id)
+    folder = node(writing, item.parent)
+    if folder is None or not folder.is_folder or writing.root_of(folder.id) != root_id:
+        folder = _rebuilt(writing, act, root_id, item.path.split("/")[:-1])
+    return bring_back(writing, act, node_id, folder.id, item.name)
+
+
+def bring_back(writing: Writing, act: Act, node_id: int, parent: int, name: str) -> Node:
+    """Out of the trash, also from inside a deleted folder, to a folder that is not in the trash."""
+    kept, folder = tree.movable(writing, node_id), tree.folder_at(writing, parent)
+    return tree.relocate(writing, act, kept, folder, free_name(writing, folder.id, name), kind="returned")
+
+
+def forget(writing: Writing, act: Act, root_id: int, node_id: int) -> None:
+    """Delete one for good: nobody sees it any more; ``destroy`` does the rest."""
+    _forget(writing, act, [find(writing, root_id, node_id).node])
+
+
+def empty(writing: Writing, act: Act, root_id: int, *, most: int = MOST_DESTROYED) -> bool:
+    """As ``forget``, for what was deleted from a root; True while there is more."""
+    items = [item.node for item in page(writing, root_id, most=most)]
+    _forget(writing, act, items)
+    return len(items) == most
+
+
+def expire(writing: Writing, act: Act, *, before_s: int, most: int = MOST_DESTROYED) -> bool:
+    """As ``forget``, for what was deleted before a time, in all roots; True while there is more."""
+    rows = writing.all("SELECT node FROM trash WHERE deleted_s < ? LIMIT ?", (before_s, most))
+    _forget(writing, act, [row[0] for row in rows])
+    return len(rows) == most
+
+
+def destroy(writing: Writing, act: Act, *, most: int = MOST_DESTROYED) -> bool:
+    """Destroy up to ``most`` nodes of what was deleted for good, with their versions; True while there is more."""
+    gone = root(writing, schema.GONE)
+    if gone is None:
+        return False
+    for _ in range(most):
+        last = gone
+        while found := writing.one("SELECT id FROM node WHERE parent = ? LIMIT 1", (last.id,)):
+            last = tree.node_at(writing, found[0])
+        if last.id == gone.id:
+            return False
+        _destroyed(writing, act, last)
+    return bool(writing.one("SELECT 1 FROM node WHERE parent = ? LIMIT 1", (gone.id,)))
+
+
+def destroy_all(database: Database, act: Act) -> None:
+    """Until nothing is left, in as many changes as it takes: others write between them."""
+    while database.write(lambda w: destroy(w, act)):
+        pass
+
+
+def free_name(writing: Writing, folder: int, name: str) -> str:
+    """The name, or the first of "name (2).ext", "name (3).ext" ... that nothing in the folder has."""
+    taken = {names.folded(one.name) for one in children(writing, folder)}
+    candidate, number = name, 1
+    while names.folded(candidate) in taken:
+        number += 1
+        candidate = names.numbered(name, number)
+    return candidate
+
+
+def _rebuilt(writing: Writing, act: Act, root_id: int, path: Sequence[str]) -> Node:
+    folder = tree.folder_at(writing, root_id)
+    for name in path:
+        found = child(writing, folder.id, name)
+        if found is None or not found.is_folder:
+            found = tree.make_folder(writing, act, folder.id, free_name(writing, folder.id, name))
+        folder = found
+    return folder
+
+
+def _forget(writing: Writing, act: Act, items: Sequence[int]) -> None:
+    if not items:
+        return
+    gone = tree.make_root(writing, schema.GONE, now_s=act.now_s)
+    for node_id in items:
+        one = tree.node_at(writing, node_id)
+        writing.run("DELETE FROM trash WHERE node = ?", (node_id,))
+        writing.run("UPDATE node SET parent = ? WHERE id = ?", (gone.id, node_id))
+        writing.touch(one.parent, -one.size_bytes)
+        writing.touch(gone.id, one.size_bytes)
+    writing.moved()
+
+
+def _destroyed(writing: Writing, act: Act, one: Node) -> None:
+    """A file, or a folder in which nothing is."""
+    for row in writing.all("SELECT manifest FROM version WHERE node = ?", (one.id,)):
+        refs.drop(writing, row[0], now_s=act.now_s)
+    writing.run("DELETE FROM version WHERE node = ?", (one.id,))
+    writing.run("DELETE FROM dav_lock WHERE node = ?", (one.id,))
+    writing.run("DELETE FROM node WHERE id = ?", (one.id,))
+    tree.note(writing, act, "destroyed", one, writing.number(), before=one.etag)
+    # of a folder that this group emptied too: what its row still says, for its own row is not brought up any more
+    writing.touch(one.parent, -one.size_bytes)
+    refs.drop(writing, one.manifest, now_s=act.now_s)

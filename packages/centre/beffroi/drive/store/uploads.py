@@ -1,0 +1,167 @@
+"""Large files that come in parts: each part is kept with its references until they are joined or given up.
+
+Rule:    ``join`` says what the parts make together; whoever puts it reads it back once for SHA-1 and SHA-256, which no
+         arithmetic gives from the parts' own. The reading back also proves that every chunk opens before the client
+         is told to forget the file. ``finish`` refuses when a part was sent anew meanwhile.
+Hostile: identifiers and numbers, from the client.
+Errors:  AbsentUpload (also for another person's), UploadExists, PartRefused, ChecksumDiffers.
+Source:  docs/internals/drive.md; chunked uploads of Nextcloud, version 2.
+"""
+
+from __future__ import annotations
+
+from typing import LiteralString, NamedTuple
+
+from beffroi.drive.store import refs, tree
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.model import Act, Changed, Content, Node
+from beffroi.lib.errors import BeffroiError, Conflict, NotFound
+
+MAX_PARTS = 10_000
+MAX_ID_BYTES = 255
+KEPT_S = 2 * 86400
+MOST_EXPIRED = 20
+_PARTS: LiteralString = "SELECT number, size_bytes, manifest FROM part WHERE upload = ? ORDER BY number"
+
+
+class AbsentUpload(NotFound):
+    """There is no such upload: it was finished, given up, or begun more than two days ago."""
+
+    code = "drive.upload_absent"
+
+
+class UploadExists(Conflict):
+    """An upload of this name was begun already."""
+
+    code = "drive.upload_exists"
+    http_status = 405
+
+
+class PartRefused(BeffroiError):
+    """The parts of an upload are numbered from 1 to 10000."""
+
+    code = "drive.part_refused"
+    http_status = 400
+
+
+class ChecksumDiffers(BeffroiError):
+    """What arrived is not what was sent, by its checksum; send it again."""
+
+    code = "drive.checksum_differs"
+    http_status = 400
+
+
+class Part(NamedTuple):
+    number: int
+    size_bytes: int
+    manifest: bytes
+
+
+class Joined(NamedTuple):
+    """All parts in order: what ``finish`` puts, once it was read back."""
+
+    size_bytes: int
+    manifest: bytes
+
+
+def begin(writing: Writing, act: Act, upload: str) -> None:
+    """``upload``: the client's name for it; names of two persons never meet."""
+    if not upload or len(upload.encode()) > MAX_ID_BYTES:
+        raise PartRefused
+    if _begun(writing, act.person_id, upload):
+        raise UploadExists("upload")
+    key = _key(act.person_id, upload)
+    writing.run(
+        "INSERT INTO upload (id, person_id, created_s) VALUES (?, ?, ?)", (key, act.person_id, act.now_s)
+    )
+
+
+def put_part(writing: Writing, act: Act, upload: str, number: int, content: Content) -> None:
+    """Sent twice, the second one counts. The quota is judged by ``finish``: no root holds a part."""
+    key = _require(writing, act.person_id, upload)
+    if not 1 <= number <= MAX_PARTS:
+        raise PartRefused
+    refs.add(writing, content)
+    before = writing.one("SELECT manifest FROM part WHERE upload = ? AND number = ?", (key, number))
+    if before is not None:
+        refs.drop(writing, before[0], now_s=act.now_s)
+        writing.run("DELETE FROM part WHERE upload = ? AND number = ?", (key, number))
+    writing.run(
+        "INSERT INTO part (upload, number, size_bytes, manifest) VALUES (?, ?, ?, ?)",
+        (key, number, content.size_bytes, content.manifest),
+    )
+
+
+def parts(database: Reading, person_id: str, upload: str) -> list[Part]:
+    """What arrived, by number: a client goes on from there."""
+    return [Part(*row) for row in database.all(_PARTS, (_require(database, person_id, upload),))]
+
+
+def join(database: Reading, person_id: str, upload: str) -> Joined:
+    found = parts(database, person_id, upload)
+    return Joined(sum(one.size_bytes for one in found), refs.join(one.manifest for one in found))
+
+
+def finish(
+    writing: Writing,
+    act: Act,
+    upload: str,
+    joined: Joined,
+    *,
+    parent: int,
+    name: str,
+    sha1: str,
+    sha256: str,
+    mtime_s: int | None = None,
+    if_etag: int | None = None,
+    if_absent: bool = False,
+) -> tuple[Node, bool]:
+    """Put what was joined and read back; the upload ends. As ``tree.put``. Errors also: Changed (a part was sent anew
+    since ``join``)."""
+    if join(writing, act.person_id, upload) != joined:
+        raise Changed
+    content = Content(joined.size_bytes, sha1, sha256, joined.manifest)
+    put = tree.put(writing, act, parent, name, content, mtime_s=mtime_s, if_etag=if_etag, if_absent=if_absent)
+    abort(writing, act, upload)
+    return put
+
+
+def require_checksum(claimed: str, *, sha1: str, sha256: str) -> None:
+    """``claimed``: a client's "SHA1:hex" or "SHA256:hex"; other algorithms are not judged. Errors: ChecksumDiffers."""
+    algorithm, _, digest = claimed.partition(":")
+    expected = {"SHA1": sha1, "SHA256": sha256}.get(algorithm.upper())
+    if expected is not None and digest.lower() != expected:
+        raise ChecksumDiffers
+
+
+def abort(writing: Writing, act: Act, upload: str) -> None:
+    _end(writing, _require(writing, act.person_id, upload), now_s=act.now_s)
+
+
+def expire(writing: Writing, *, now_s: int, most: int = MOST_EXPIRED) -> bool:
+    """Give up what was begun more than KEPT_S ago; True while there is more."""
+    rows = writing.all("SELECT id FROM upload WHERE created_s < ? LIMIT ?", (now_s - KEPT_S, most))
+    for (key,) in rows:
+        _end(writing, key, now_s=now_s)
+    return len(rows) == most
+
+
+def _end(writing: Writing, key: str, *, now_s: int) -> None:
+    for row in writing.all(_PARTS, (key,)):
+        refs.drop(writing, row[2], now_s=now_s)
+    writing.run("DELETE FROM part WHERE upload = ?", (key,))
+    writing.run("DELETE FROM upload WHERE id = ?", (key,))
+
+
+def _key(person_id: str, upload: str) -> str:
+    return f"{person_id}/{upload}"
+
+
+def _begun(database: Reading, person_id: str, upload: str) -> bool:
+    return database.one("SELECT 1 FROM upload WHERE id = ?", (_key(person_id, upload),)) is not None
+
+
+def _require(database: Reading, person_id: str, upload: str) -> str:
+    if not _begun(database, person_id, upload):
+        raise AbsentUpload("upload")
+    return _key(person_id, upload)

@@ -1,0 +1,123 @@
+"""Earlier contents of a file: shown, brought back, thinned as they grow old.
+
+Rule:    a version that is brought back stays in the list, for it is what was there then; its chunks are shared.
+Errors:  AbsentNode; bringing back: those of ``tree.put``.
+Source:  docs/internals/drive.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import LiteralString, NamedTuple
+
+from beffroi.drive.store import refs, tree
+from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.locks import require
+from beffroi.drive.store.model import AbsentNode, Act, Content, Node
+
+HOUR_S, DAY_S, WEEK_S = 3600, 86400, 7 * 86400
+QUARTER_S = 91 * DAY_S
+MOST_THINNED = 200
+_ROWS: LiteralString = (
+    "SELECT node, etag, size_bytes, mtime_s, sha1, sha256, manifest, replaced_s FROM version WHERE node = ?"
+)
+
+
+class Version(NamedTuple):
+    """A row of ``version``, in this order. ``etag``: the file's while this was its content; ``replaced_s``: when it
+    stopped to be."""
+
+    node: int
+    etag: int
+    size_bytes: int
+    mtime_s: int
+    sha1: str
+    sha256: str
+    manifest: bytes
+    replaced_s: int
+
+
+def of(database: Reading, node_id: int) -> list[Version]:
+    """Newest first."""
+    return [Version(*row) for row in database.all(_ROWS + " ORDER BY etag DESC", (node_id,))]
+
+
+def find(database: Reading, node_id: int, etag: int) -> Version:
+    """Errors: AbsentNode."""
+    row = database.one(_ROWS + " AND etag = ?", (node_id, etag))
+    if row is None:
+        raise AbsentNode("version")
+    return Version(*row)
+
+
+def restore(writing: Writing, act: Act, node_id: int, etag: int) -> Node:
+    """It becomes the present content, with its time of change; the present one becomes a version."""
+    version, present = find(writing, node_id, etag), tree.movable(writing, node_id)
+    require(writing, act, present)
+    tree.afford(writing, present.parent, version.size_bytes - present.size_bytes)
+    refs.share(writing, version.manifest)
+    content = Content(version.size_bytes, version.sha1, version.sha256, version.manifest)
+    return tree.replace(writing, act, present, content, mtime_s=version.mtime_s)
+
+
+def delete(writing: Writing, act: Act, node_id: int, etag: int) -> None:
+    _drop(writing, find(writing, node_id, etag), now_s=act.now_s)
+
+
+def spare(versions: Iterable[tuple[int, int]], *, now_s: int, keep_s: int) -> set[int]:
+    """Which versions of one file go: etags of the (etag, replaced_s) given. Pure.
+
+    Kept are: of the last day all, of the last week the last one of each hour, of the last quarter (13 weeks) the last
+    one of each day, then the last one of each week (from Monday, UTC); none that was replaced more than ``keep_s`` ago.
+    An hour lies within its day, a day within its week: what one step keeps as the last, the step after finds.
+    """
+    last: dict[tuple[int, int], tuple[int, int]] = {}
+    gone: set[int] = set()
+    for etag, replaced_s in versions:
+        age_s = now_s - replaced_s
+        if age_s > keep_s:
+            gone.add(etag)
+        elif age_s > DAY_S:
+            key = _bucket(replaced_s, age_s)
+            other = last.get(key)
+            if other is not None:
+                gone.add(min(other, (replaced_s, etag))[1])
+            last[key] = max(other or (replaced_s, etag), (replaced_s, etag))
+    return gone
+
+
+def _bucket(replaced_s: int, age_s: int) -> tuple[int, int]:
+    if age_s <= WEEK_S:
+        return HOUR_S, replaced_s // HOUR_S
+    if age_s <= QUARTER_S:
+        return DAY_S, replaced_s // DAY_S
+    return WEEK_S, (replaced_s // DAY_S + 3) // 7  # 1970 began on a Thursday
+
+
+def thin(
+    writing: Writing, *, now_s: int, keep_s: int, after: int = 0, most: int = MOST_THINNED
+) -> int | None:
+    """Apply ``spare`` to the next ``most`` files that have versions, from node ``after`` on; return the last one of
+    them, None after the last of all."""
+    files = writing.all(
+        "SELECT DISTINCT node FROM version WHERE node > ? ORDER BY node LIMIT ?", (after, most)
+    )
+    for (node_id,) in files:
+        versions = of(writing, node_id)
+        gone = spare([(one.etag, one.replaced_s) for one in versions], now_s=now_s, keep_s=keep_s)
+        for one in versions:
+            if one.etag in gone:
+                _drop(writing, one, now_s=now_s)
+    return files[-1][0] if len(files) == most else None
+
+
+def thin_all(database: Database, *, now_s: int, keep_s: int) -> None:
+    """All files, in as many changes as it takes: others write between them."""
+    after: int | None = 0
+    while after is not None:
+        after = database.write(lambda w, at=after: thin(w, now_s=now_s, keep_s=keep_s, after=at))  # type: ignore[misc]
+
+
+def _drop(writing: Writing, version: Version, *, now_s: int) -> None:
+    writing.run("DELETE FROM version WHERE node = ? AND etag = ?", (version.node, version.etag))
+    refs.drop(writing, version.manifest, now_s=now_s)
