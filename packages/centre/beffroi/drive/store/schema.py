@@ -51,6 +51,8 @@ TABLES: tuple[LiteralString, ...] = (
         mtime_s BIGINT NOT NULL, etag_before BIGINT NOT NULL, person_id TEXT NOT NULL, device_id TEXT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS change_at ON change (at_s)",
     "CREATE INDEX IF NOT EXISTS change_device ON change (device_id, at_s)",
+    """CREATE TABLE IF NOT EXISTS favourite (
+        person_id TEXT NOT NULL, node BIGINT NOT NULL, PRIMARY KEY (person_id, node))""",
     "CREATE TABLE IF NOT EXISTS quota (root BIGINT PRIMARY KEY, limit_bytes BIGINT NOT NULL)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when

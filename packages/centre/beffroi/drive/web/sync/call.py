@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.call import Call
@@ -10,8 +10,12 @@ from beffroi.drive.web.dav.paths import Target
 from beffroi.drive.web.dav.xml import Name
 from beffroi.drive.web.messages import Request
 
-type CallFor = Callable[[Request, Target], Call]
+type CallFor = Callable[[Request, Target], Awaitable[Call]]
 """The call of a request that is signed in. Errors: Unavailable."""
+
+
+NOWHERE = Target("", ())
+"""For a call that speaks of no file by its path."""
 
 
 async def asked(request: Request) -> tuple[Name, ...] | None:

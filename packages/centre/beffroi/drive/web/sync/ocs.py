@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from beffroi.drive.store import look
-from beffroi.drive.store.commune import Communes
-from beffroi.drive.views import View
 from beffroi.drive.web.messages import Answer, Request, Routes
-from beffroi.drive.who import Who
+from beffroi.drive.web.sync.call import NOWHERE, CallFor
 
 VERSION, VERSION_STRING = "32.0.1.2", "32.0.1"
 """The version of the protocol that is spoken, in the numbers by which clients judge what they may ask for."""
@@ -93,8 +91,8 @@ def capabilities(base_url: str) -> dict[str, Any]:
 class Ocs:
     """Handlers of status.php and of OCS. ``base_url``: where clients reach this server."""
 
-    def __init__(self, communes: Communes, base_url: str) -> None:
-        self._communes, self._base_url = communes, base_url
+    def __init__(self, call_for: CallFor, base_url: str) -> None:
+        self._call_for, self._base_url = call_for, base_url
 
     def add_to(self, routes: Routes) -> None:
         routes.add("/status.php", self.status, is_open=True)
@@ -114,22 +112,23 @@ class Ocs:
     async def call(self, request: Request) -> Answer:
         version = request.path[: len(V1)]
         path = request.path[len(V1) :].rstrip("/")
-        who = request.who
-        assert who is not None, "signed in"
+        assert request.who is not None, "signed in"
+        login = request.who.login
         if request.method not in ("GET", "HEAD"):
             return _answer(request, version, _UNKNOWN[version], [])
         if path == "/cloud/capabilities":
             return _answer(request, version, _OK[version], capabilities(self._base_url))
-        if path in ("/cloud/user", f"/cloud/users/{who.login}", f"/cloud/users/{quote(who.login)}"):
-            return _answer(request, version, _OK[version], self._user(who))
+        if path in ("/cloud/user", f"/cloud/users/{login}"):
+            return _answer(request, version, _OK[version], await self._user(request))
         if path in _EMPTY:
             return _answer(request, version, _OK[version], [])
         return _answer(request, version, _UNKNOWN[version], [])
 
-    def _user(self, who: Who) -> dict[str, Any]:
-        database = self._communes.metadata(who.collectivite_id)
-        with database.reading() as reading:
-            own, _ = View(database, who).roots(reading)
+    async def _user(self, request: Request) -> dict[str, Any]:
+        call = await self._call_for(request, NOWHERE)
+        who = call.who
+        with call.view.database.reading() as reading:
+            own, _ = call.view.roots(reading)
             used, limit = look.room(reading, own.id)
         free = UNLIMITED if limit == look.NO_LIMIT else max(0, limit - used)
         total = UNLIMITED if limit == look.NO_LIMIT else limit
@@ -176,7 +175,11 @@ async def _absent(request: Request) -> Answer:
 
 def _answer(request: Request, version: str, code: int, data: Any) -> Answer:
     good = code == _OK[version]
-    meta = {"status": "ok" if good else "failure", "statuscode": code, "message": "OK" if good else "Unknown call"}
+    meta = {
+        "status": "ok" if good else "failure",
+        "statuscode": code,
+        "message": "OK" if good else "Unknown call",
+    }
     status_code = code if version == V2 else 200  # the first version says it inside
     if _wants_json(request):
         return Answer(status_code, (_JSON, _NO_STORE), _dumped({"ocs": {"meta": meta, "data": data}}))

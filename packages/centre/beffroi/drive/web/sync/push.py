@@ -4,7 +4,7 @@ Rule:    a connection says who it is, and from then on hears "notify_file" when 
          is another one: nothing of what changed. Whoever changes something says which collectivité (``told`` in this
          process, a datagram from others); what was changed is looked up here, so a wrong or lost word harms nobody.
 Process: drive.
-Hostile: everything that comes by a connection. It says two lines in AUTHENTICATE_S, or it ends; later ones are not read.
+Hostile: everything that comes by a connection. It says two lines in AUTHENTICATE_S, or it ends; later ones are ignored.
 Fails:   open: a client that hears nothing asks by itself; each SWEEP_S all roots are looked at.
 Source:  docs/internals/drive-sync.md, "Push"; github.com/nextcloud/notify_push, "WebSocket messages".
 """
@@ -14,15 +14,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.views import View
 from beffroi.drive.web.messages import Receive, Send
 from beffroi.drive.who import Who
-from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import is_id
 
@@ -32,8 +32,8 @@ MOST_CONNECTIONS, MOST_OF_A_PERSON = 20_000, 32
 MAX_LINE_CHARS = 512
 _REFUSED, _TOO_MANY, _OVER = 4401, 4429, 1001
 
-type CheckedBy = Callable[[str, str, str], Awaitable[Who | None]]
-"""login, password, address: who that is."""
+type CheckedBy = Callable[[str, str, str, Receive], Awaitable[Who]]
+"""login, password, address: who that is. Errors: BeffroiError (nobody)."""
 
 
 def directory(run: Path) -> Path:
@@ -102,14 +102,18 @@ class Push:
             with contextlib.suppress(RuntimeError):  # the loop is closed already
                 self._loop.call_soon_threadsafe(self._note, collectivite_id)
 
-    async def serve(self, receive: Receive, send: Send, address: str) -> None:
+    async def serve(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One websocket, from its first message to its end."""
         await receive()  # websocket.connect
+        if scope["path"].rstrip("/") != PATH:
+            await send({"type": "websocket.close", "code": _OVER})  # before it is accepted: 403
+            return
+        address = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
         await send({"type": "websocket.accept"})
         try:
             async with asyncio.timeout(AUTHENTICATE_S):
                 login, password = await _line(receive), await _line(receive)
-                who = await self._checked_by(login, password, address)
+                who: Who | None = await self._checked_by(login, password, address, receive)
         except (TimeoutError, _Gone, BeffroiError):
             who = None
         if who is None:

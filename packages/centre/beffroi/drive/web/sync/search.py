@@ -30,6 +30,7 @@ from beffroi.drive.web.sync.call import CallFor
 from beffroi.lib.errors import BeffroiError
 
 PREFIX = "/remote.php/dav"
+
 MOST_FOUND, MOST_CONDITIONS = 5_000, 64
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 
@@ -62,7 +63,8 @@ class Finder:
 
     async def search(self, request: Request) -> Answer:
         """SEARCH on the root of all trees."""
-        call = self._call_for(request, Target(f"{paths.FILES}/{_login(request)}", ()))
+        assert request.who is not None, "signed in"
+        call = await self._call_for(request, Target(f"{paths.FILES}/{request.who.login}", ()))
         body = await xml.read(request, "searchrequest")
         if body is None:
             raise xml.XmlRefused
@@ -71,17 +73,17 @@ class Finder:
             with call.view.database.reading() as reading:
                 starred = favourites.of(reading, call.who.person_id)
                 wanted = parse(call, body, starred)
-                return wanted, listing.shown(call, reading, _wish(wanted.names), _found(call, reading, wanted))
+                places = _found(call, reading, wanted)
+                return wanted, list(listing.shown_of(call, reading, _wish(wanted.names), places))
 
         wanted, shown = await asyncio.to_thread(look_up)
         return _answer(call, _wish(wanted.names), shown)
 
     async def report(self, request: Request) -> Answer:
         """REPORT filter-files: what the person starred, below the folder of the request."""
-        call = self._call_for(request, paths.target(request.path, _who(request)))
-        body = xml.parse_any(await request.body(xml.MAX_BODY_BYTES))
-        if xml.name_of(body) != (OC, "filter-files"):
-            raise SearchUnknown
+        assert request.who is not None, "signed in"
+        call = await self._call_for(request, paths.target(request.path, request.who))
+        body = xml.parse(await request.body(xml.MAX_BODY_BYTES), "filter-files", OC)
         rules = body.find(f"{{{OC}}}filter-rules")
         if rules is None or [xml.name_of(one) for one in xml.children(rules)] != [(OC, "favorite")]:
             raise SearchUnknown
@@ -92,10 +94,12 @@ class Finder:
             with call.view.database.reading() as reading:
                 call.view.place(reading, call.target.path)
                 starred = favourites.of(reading, call.who.person_id)
-                places = [found for one in sorted(starred) if (found := _visible(call, reading, one)) is not None]
+                places = [
+                    found for one in sorted(starred) if (found := _visible(call, reading, one)) is not None
+                ]
                 depth = len(call.target.path)
                 inside = [one for one in places if one.path[:depth] == call.target.path]
-                return listing.shown(call, reading, wish, inside)
+                return list(listing.shown_of(call, reading, wish, inside))
 
         return _answer(call, wish, await asyncio.to_thread(look_up))
 
@@ -272,7 +276,7 @@ def _found(call: Call, reading: Reading, wanted: Search) -> list[Place]:
     if wanted.order is not None:
         name, descending = wanted.order
         key: Callable[[Place], int | str] = _NUMBERS[name] if name in _NUMBERS else _TEXTS[name]
-        found.sort(key=key, reverse=descending)  # type: ignore[arg-type] # one key has one type
+        found.sort(key=key, reverse=descending)
     return found[: wanted.most]
 
 
@@ -301,12 +305,3 @@ def _wish(names: tuple[Name, ...]) -> listing.Wish:
 def _answer(call: Call, wish: listing.Wish, shown: Sequence[properties.Shown]) -> Answer:
     entries = "".join(listing.entry(call, wish, one) for one in shown)
     return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{entries}{xml.END}".encode())
-
-
-def _who(request: Request):  # type: ignore[no-untyped-def]
-    assert request.who is not None, "signed in"
-    return request.who
-
-
-def _login(request: Request) -> str:
-    return str(_who(request).login)

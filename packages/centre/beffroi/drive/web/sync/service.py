@@ -6,42 +6,53 @@ Source:  docs/internals/drive-sync.md.
 
 from __future__ import annotations
 
+from base64 import b64encode
+from pathlib import Path
+
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.views import View
-from beffroi.drive.web.bodies import BodiesOf
-from beffroi.drive.web.dav.call import Call, MethodRefused
-from beffroi.drive.web.dav.paths import FILES, Target
+from beffroi.drive.web.dav.call import MethodRefused
+from beffroi.drive.web.dav.paths import FILES
 from beffroi.drive.web.dav.service import Dav
-from beffroi.drive.web.messages import Answer, Request, Routes
-from beffroi.drive.web.signin import NotSignedIn
-from beffroi.drive.web.sync import search, trash, uploads, versions
+from beffroi.drive.web.messages import Answer, Receive, Request, Routes
+from beffroi.drive.web.signin import Doorman
+from beffroi.drive.web.sync import push, search, trash, uploads, versions
+from beffroi.drive.web.sync.call import NOWHERE
 from beffroi.drive.web.sync.ocs import Ocs
+from beffroi.drive.who import Who
 
 
 class Sync:
     """``base_url``: where clients reach this server, without a slash at its end."""
 
-    def __init__(self, communes: Communes, bodies: BodiesOf, base_url: str) -> None:
-        self._communes, self._bodies = communes, bodies
-        self._ocs = Ocs(communes, base_url)
-        self._finder = search.Finder(self.call)
+    def __init__(self, communes: Communes, dav: Dav, doorman: Doorman, base_url: str) -> None:
+        self._dav, self._doorman = dav, doorman
+        self._ocs = Ocs(dav.call_at, base_url)
+        self._finder = search.Finder(dav.call_at)
+        self.push = push.Push(communes, self._checked)
 
-    def add_to(self, routes: Routes, dav: Dav) -> None:
-        """``dav``: answers for files; a REPORT and the hash that a client computed are taken before it."""
-        self._dav = dav
+    def add_to(self, routes: Routes) -> None:
+        """After those for files, some of whose methods are answered here."""
         self._ocs.add_to(routes)
         routes.add(search.PREFIX, self._root)
         routes.add(FILES, self._files)
-        routes.add(uploads.PREFIX, uploads.Uploads(self.call).handle)
-        routes.add(trash.PREFIX, trash.Trash(self.call).handle)
-        routes.add(versions.PREFIX, versions.Versions(self.call).handle)
+        routes.add(uploads.PREFIX, uploads.Uploads(self._dav.call_at).handle)
+        routes.add(trash.PREFIX, trash.Trash(self._dav.call_at).handle)
+        routes.add(versions.PREFIX, versions.Versions(self._dav.call_at).handle)
 
-    def call(self, request: Request, target: Target) -> Call:
-        who = request.who
-        if who is None:
-            raise NotSignedIn
-        view = View(self._communes.metadata(who.collectivite_id), who)
-        return Call(request, who, target, view, self._bodies(who.collectivite_id))
+    def start(self, run: Path | None = None) -> None:
+        """In the loop that serves. ``run``: Config.run, where other processes say what they changed."""
+        self.push.start(run)
+
+    async def stop(self) -> None:
+        await self.push.stop()
+
+    async def _checked(self, login: str, password: str, address: str, receive: Receive) -> Who:
+        """As Basic would; so its limits count for websockets, too. Errors: NotSignedIn, TooManySignIns."""
+        given = b"Basic " + b64encode(f"{login}:{password}".encode())
+        request = Request("GET", push.PATH, "", {b"authorization": given}, receive, address)
+        who = request.who = await self._doorman.who(request)
+        await self._dav.call_at(request, NOWHERE)  # its roots are made
+        return who
 
     async def _root(self, request: Request) -> Answer:
         if request.method == "SEARCH":
@@ -52,17 +63,17 @@ class Sync:
         if request.method == "REPORT":
             return await self._finder.report(request)
         if request.method == "PATCH":
-            return await self._recalculate(request)
+            return await self._recalculated(request)
         return await self._dav.handle(request)
 
-    async def _recalculate(self, request: Request) -> Answer:
-        """A client whose copy has another hash than was said asks for the right one. Ours comes from the bytes that were
-        stored, and every chunk is proved when it is read: it is the right one."""
-        call = self._dav.call(request)
+    async def _recalculated(self, request: Request) -> Answer:
+        """A client whose copy has another hash than was said asks for the right one. Ours comes from the bytes that
+        were stored, and every chunk is proved when it is read: it is the right one."""
+        call = await self._dav.call(request)
         with call.view.database.reading() as reading:
-            place = call.view.place(reading, call.target.path)
-        algorithm = request.header(b"x-recalculate-hash").strip().lower()
-        if place.node.is_folder or algorithm not in ("sha1", "sha256"):
+            node = call.view.place(reading, call.target.path).node
+        algorithm = request.header(b"x-recalculate-hash").strip().upper()
+        digest = {"SHA1": node.sha1, "SHA256": node.sha256}.get(algorithm, "")
+        if node.is_folder or not digest:
             raise MethodRefused
-        digest = place.node.sha1 if algorithm == "sha1" else place.node.sha256
-        return Answer(204, ((b"oc-checksum", f"{algorithm.upper()}:{digest}".encode()),))
+        return Answer(204, ((b"oc-checksum", f"{algorithm}:{digest}".encode()),))

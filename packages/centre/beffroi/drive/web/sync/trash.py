@@ -18,10 +18,10 @@ from beffroi.drive.store.trash import Trashed
 from beffroi.drive.views import COMMON_NAME
 from beffroi.drive.web.dav import properties, xml
 from beffroi.drive.web.dav.call import Call, MethodRefused
-from beffroi.drive.web.dav.paths import SAFE, Target, local
+from beffroi.drive.web.dav.paths import SAFE, local
 from beffroi.drive.web.dav.xml import DAV, NC, OC, Name
 from beffroi.drive.web.messages import Answer, Request
-from beffroi.drive.web.sync.call import CallFor, asked, entry
+from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry
 
 PREFIX = "/remote.php/dav/trashbin"
 MOST_LISTED = 5_000
@@ -33,7 +33,7 @@ class Trash:
         self._call_for = call_for
 
     async def handle(self, request: Request) -> Answer:
-        call = self._call_for(request, Target(PREFIX, ()))
+        call = await self._call_for(request, NOWHERE)
         login, _, rest = request.path[len(PREFIX) :].strip("/").partition("/")
         kind, _, item = rest.partition("/")
         if login != call.who.login or kind != "trash":

@@ -1,7 +1,7 @@
 """Large files in parts (Nextcloud's chunked upload, version 2): a folder, parts in it by number, and its end as a file.
 
-Rule:    parts are kept as they come; a client that was interrupted lists them and goes on. The end reads the joined file
-         back once: its SHA-1 and SHA-256 come from what is stored, and are compared with what the client says.
+Rule:    parts are kept as they come; a client that was interrupted lists them and goes on. The end reads the joined
+         file back once: its SHA-1 and SHA-256 come from what is stored, and are compared with what the client says.
 Hostile: names of uploads, numbers, sizes, bodies.
 Source:  docs/internals/drive-sync.md; Nextcloud's developer manual, "Chunked file upload".
 """
@@ -20,9 +20,9 @@ from beffroi.drive.views import Place
 from beffroi.drive.web.dav import content as files
 from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.call import Call, MethodRefused
-from beffroi.drive.web.dav.paths import SAFE, Target
+from beffroi.drive.web.dav.paths import SAFE
 from beffroi.drive.web.messages import Answer, Request
-from beffroi.drive.web.sync.call import CallFor
+from beffroi.drive.web.sync.call import NOWHERE, CallFor
 from beffroi.lib.errors import BeffroiError, Invalid
 
 PREFIX = "/remote.php/dav/uploads"
@@ -42,7 +42,7 @@ class Uploads:
         self._call_for = call_for
 
     async def handle(self, request: Request) -> Answer:
-        call = self._call_for(request, Target(PREFIX, ()))
+        call = await self._call_for(request, NOWHERE)
         login, _, rest = request.path[len(PREFIX) :].strip("/").partition("/")
         if login != call.who.login or not rest:
             raise AbsentNode("upload")

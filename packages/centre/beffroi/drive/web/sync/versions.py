@@ -16,10 +16,10 @@ from beffroi.drive.views import Place
 from beffroi.drive.web.dav import content as files
 from beffroi.drive.web.dav import properties, xml
 from beffroi.drive.web.dav.call import Call, MethodRefused
-from beffroi.drive.web.dav.paths import SAFE, Target, local
+from beffroi.drive.web.dav.paths import SAFE, local
 from beffroi.drive.web.dav.xml import DAV, OC, Name
 from beffroi.drive.web.messages import Answer, Request
-from beffroi.drive.web.sync.call import CallFor, asked, entry
+from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry
 
 PREFIX = "/remote.php/dav/versions"
 
@@ -29,7 +29,7 @@ class Versions:
         self._call_for = call_for
 
     async def handle(self, request: Request) -> Answer:
-        call = self._call_for(request, Target(PREFIX, ()))
+        call = await self._call_for(request, NOWHERE)
         parts = request.path[len(PREFIX) :].strip("/").split("/")
         if len(parts) not in (3, 4) or parts[:2] != [call.who.login, "versions"]:
             raise AbsentNode("version")
