@@ -1,29 +1,39 @@
-"""A drive on loopback for tests: the real application under the real server, with people from a list.
+"""A drive on loopback for tests: the real application and store under the real server, with people from a list.
 
-``python -m tests.drive_server DIRECTORY PORT``: serve until SIGTERM; people: ``PEOPLE``, each with PASSWORD.
+``python -m tests.drive_server DIRECTORY PORT``: serve until it is ended; ``PEOPLE``, each with PASSWORD.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
+import socket
+import subprocess
 import sys
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from beffroi.drive.__main__ import serve_arguments
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.web.app import Drive
-from beffroi.drive.who import Who
+from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.who import Role, Who
+from beffroi.lib.config import Config
 from granian.server.embed import Server
 
-from tests.drive_bodies import PlainBodies
+from tests.fixtures_drive import new_config
 
 PASSWORD = "un mot de passe d’application"
 A, B = "col_" + "0" * 25 + "a", "col_" + "0" * 25 + "b"
 
 
-def who(name: str, collectivite_id: str, role: str = "agent") -> Who:
-    return Who(f"per_{name}", f"mem_{name}", collectivite_id, role, name, name.title(), f"app_{name}")  # type: ignore[arg-type]
+def who(name: str, collectivite_id: str, role: Role = "agent") -> Who:
+    return Who(f"per_{name}", f"mem_{name}", collectivite_id, role, name, name.title(), f"app_{name}")
 
 
 PEOPLE = {
@@ -43,19 +53,86 @@ class Listed:
         return PEOPLE.get(login) if password == PASSWORD and login not in self.revoked else None
 
 
-def drive(directory: Path, pool: ThreadPoolExecutor, sign_in: Listed) -> Drive:
-    communes = Communes(directory / "drive", pool)
-    return Drive(
-        communes, lambda collectivite_id: PlainBodies(directory / "bodies" / collectivite_id), sign_in
-    )
+@contextlib.contextmanager
+def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
+    config = Config(state=directory) if (directory / "secrets").exists() else new_config(directory)
+    with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(4) as workers:
+        communes = Communes(directory / "drive", commits)
+        yield Drive(communes, SealedStore(config, communes, workers), sign_in)
+        communes.close()
 
 
 async def _serve(directory: Path, port: int) -> None:
-    with ThreadPoolExecutor(4) as pool:
-        arguments = serve_arguments(directory / "unused.sock", 1000)
+    with application(directory, Listed()) as drive:
+        arguments: dict[str, Any] = serve_arguments(directory / "unused", 1000)
         del arguments["uds"]
-        server = Server(drive(directory, pool, Listed()), address="127.0.0.1", port=port, **arguments)
-        await server.serve()
+        await Server(drive, address="127.0.0.1", port=port, **arguments).serve()
+
+
+@dataclass
+class Served:
+    """A drive in a process of its own. ``url``: without a slash at its end."""
+
+    directory: Path
+    port: int
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return self.directory.with_suffix(".log").read_text()
+
+    def start(self) -> None:
+        with self.directory.with_suffix(".log").open("ab") as log:
+            self.process = subprocess.Popen(
+                (sys.executable, "-m", "tests.drive_server", self.directory, str(self.port)),
+                stderr=log,
+                stdout=log,
+            )
+        while self.process.poll() is None:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+        raise AssertionError(self.log)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def ask(
+        self, method: str, path: str, body: bytes = b"", login: str = "alice", **headers: str
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """(status, headers by lower-case names, body). ``headers``: with underscores for dashes."""
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            line.request(method, path, body, {**basic(login), **named})
+            answer = line.getresponse()
+            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+        finally:
+            line.close()
+
+
+def basic(login: str, password: str = PASSWORD) -> dict[str, str]:
+    return {"Authorization": "Basic " + b64encode(f"{login}:{password}".encode()).decode()}
+
+
+@contextlib.contextmanager
+def served(directory: Path) -> Iterator[Served]:
+    directory.mkdir(parents=True, exist_ok=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    one = Served(directory, port)
+    try:
+        yield one
+    finally:
+        one.kill()
 
 
 if __name__ == "__main__":

@@ -24,8 +24,9 @@ from urllib.parse import urlsplit
 
 from beffroi.drive.store import keys
 from beffroi.drive.store.chunking import chunk_id
-from beffroi.drive.store.content import Chunk, Content, Manifest, Written
+from beffroi.drive.store.content import Content, Written
 from beffroi.drive.store.keys import Keys
+from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.objects import Objects, S3Place, Stored
 from beffroi.drive.store.sealing import Bytes, Sealer
 from beffroi.lib import ids

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from beffroi.drive.store import locks, look, names, refs, schema, tree
+from beffroi.drive.store import locks, look, names, schema, tree
 from beffroi.drive.store.database import Database
+from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import (
     AbsentNode,
     Act,
@@ -47,7 +48,7 @@ def home(database: Database) -> Node:
 def content(data: bytes) -> Content:
     chunk_id = hashlib.blake2s(data).digest()
     inline = (InlineChunk(chunk_id, b"sealed " + data),)
-    manifest = refs.pack([(chunk_id, len(data))])
+    manifest = Manifest((Chunk(chunk_id, len(data)),)).pack()
     sha1, sha256 = hashlib.sha1(data).hexdigest(), hashlib.sha256(data).hexdigest()
     return Content(len(data), sha1, sha256, manifest, inline)
 

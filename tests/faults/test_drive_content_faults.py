@@ -18,8 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from beffroi.drive.store.content import Chunk, Content, Manifest, Workers
+from beffroi.drive.store.content import Content, Workers
 from beffroi.drive.store.keys import Keys
+from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.objects import (
     LocalObjects,
     Objects,

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from beffroi.drive.store.chunking import CHUNK_BYTES, INLINE_BYTES, WHOLE_BYTES
-from beffroi.drive.store.content import Chunk, Content, Manifest, ManifestDamaged, Workers
+from beffroi.drive.store.content import Content, Workers
 from beffroi.drive.store.keys import Keys, KeysErased
+from beffroi.drive.store.manifest import Chunk, Manifest, ManifestDamaged
 from beffroi.drive.store.objects import (
     LocalObjects,
     ObjectMissing,

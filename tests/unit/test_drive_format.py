@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from beffroi.drive.store import keys
 from beffroi.drive.store.chunking import chunk_id
-from beffroi.drive.store.content import Chunk, Manifest
+from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.sealing import HEADER_BYTES, Header, Sealer
 from beffroi.lib.config import Config
 

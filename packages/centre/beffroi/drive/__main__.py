@@ -6,8 +6,10 @@ Process: drive. Granian serves inside this one process: the grouped commits of a
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,17 +19,21 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
+from beffroi.drive.credentials import Credentials
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.web.app import Drive
-from beffroi.drive.web.bodies import BodiesOf
-from beffroi.drive.who import SignIn
-from beffroi.lib.config import Config
-from beffroi.lib.serving import until_stopped
+from beffroi.drive.web.bodies import SealedStore
+from beffroi.lib.config import Config, load
+from beffroi.lib.errors import BeffroiError
+from beffroi.lib.serving import leave, until_stopped
 
 SOCKET_MODE = 0o660
 HEADER_BYTES = 32 * 1024
 HEADER_TIMEOUT_MS = 10_000
 COMMIT_THREADS = 4
+WORKERS = 4
+YOUNG = 50_000
+"""Of the collector of cycles (``gc.set_threshold``): a listing makes many objects, and none of them is in a cycle."""
 STOP_S = 3.0
 STOP_AT_MOST_S = 8.0
 
@@ -68,12 +74,29 @@ async def serve(drive: Drive, socket: Path, connections: int) -> int:
     return 0 if told else 1
 
 
-async def run(config: Config, bodies: BodiesOf, sign_in: SignIn) -> int:
-    with ThreadPoolExecutor(COMMIT_THREADS, "commits") as commits:
+async def run(config: Config) -> int:
+    """Errors: SettingInvalid, StoreUnavailable."""
+    gc.set_threshold(YOUNG, 20, 20)
+    with (
+        ThreadPoolExecutor(COMMIT_THREADS, "commits") as commits,
+        ThreadPoolExecutor(WORKERS, "bodies") as workers,
+    ):
         communes = Communes(config.state / "drive", commits)
         try:
-            return await serve(
-                Drive(communes, bodies, sign_in), config.run / "drive.sock", config.connections
-            )
+            drive = Drive(communes, SealedStore(config, communes, workers), Credentials(config))
+            return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
             communes.close()
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    try:
+        return asyncio.run(run(load()))
+    except BeffroiError as error:
+        sys.stderr.write(f"{error.code}: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    leave(main())

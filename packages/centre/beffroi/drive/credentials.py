@@ -17,9 +17,10 @@ import hmac
 import logging
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from typing import cast
 
 from beffroi.drive import projections
+from beffroi.drive.who import Role, Who
 from beffroi.lib.config import Config
 
 log = logging.getLogger("beffroi.drive")
@@ -31,26 +32,13 @@ _ASKED = (
 )
 
 
-@dataclass(frozen=True)
-class Who:
-    """A person as one app password lets them in: one membership, one collectivité. ``role``: Membership.Role."""
-
-    person_id: str
-    membership_id: str
-    collectivite_id: str
-    role: str
-    login: str
-    display_name: str
-    app_password_id: str
-
-
 class Credentials:
     """Reads the projection anew at each question: what was revoked opens nothing from then on."""
 
     def __init__(self, config: Config) -> None:
         self._path = projections.path(config)
 
-    def check(self, login: str, password: str) -> Who | None:
+    def check(self, login: str, password: str, *, address: str = "") -> Who | None:
         """None for whatever reason; nothing tells apart a wrong login, a wrong password and a revoked one."""
         if len(login) > MAX_CHARS or len(password) > MAX_CHARS:
             return None
@@ -72,7 +60,9 @@ class Credentials:
         if row is None:
             return None
         app_password_id, person_id, membership_id, collectivite_id, role, login, display_name = map(str, row)
-        return Who(person_id, membership_id, collectivite_id, role, login, display_name, app_password_id)
+        return Who(
+            person_id, membership_id, collectivite_id, cast(Role, role), login, display_name, app_password_id
+        )
 
 
 def _bytes(login: str) -> bytes:

@@ -25,7 +25,9 @@ def private_calendars(cutoff: datetime) -> QuerySet[Membership]:
     past = Membership.objects.filter(until__lt=cutoff).exclude(Exists(later))
     due = [
         membership_id
-        for membership_id, collectivite_id, person_id in past.values_list("pk", "collectivite_id", "person_id")
+        for membership_id, collectivite_id, person_id in past.values_list(
+            "pk", "collectivite_id", "person_id"
+        )
         if (collectivite_id, person_id) in there
     ]
     return Membership.objects.filter(pk__in=due)

@@ -30,8 +30,9 @@ from radicale.pathutils import is_safe_filesystem_path_component
 
 from beffroi.drive.calendars import homes, portal_door
 from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Stores
-from beffroi.drive.credentials import Credentials, Who
+from beffroi.drive.credentials import Credentials
 from beffroi.drive.sign_ins import WINDOW_S, SignIns
+from beffroi.drive.who import Who
 from beffroi.lib.config import Config, load
 
 PREFIX = "/caldav"

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from beffroi.drive.store import sealing
-from beffroi.drive.store.chunking import CHUNK_BYTES, ID_BYTES, INLINE_BYTES, Chunker, Digests, chunk_id
+from beffroi.drive.store.chunking import INLINE_BYTES, Chunker, Digests, chunk_id
 from beffroi.drive.store.keys import Keys
+from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.objects import Objects, object_name
 from beffroi.drive.store.sealing import Bytes, ObjectDamaged, Sealer
-from beffroi.lib.errors import BeffroiError
 
 type Known = Callable[[Sequence[bytes]], Awaitable[Set[bytes]]]
 """Which of these chunks are stored and stay; the others are written."""
@@ -29,52 +29,6 @@ type Inline = Callable[[Sequence[bytes]], Awaitable[Mapping[bytes, Bytes]]]
 """The sealed chunks that lie with the metadata, of these; the others lie among the objects."""
 
 READ_AHEAD = 3
-_VERSION = 1
-_ENTRY_BYTES = ID_BYTES + 4
-
-
-class ManifestDamaged(BeffroiError):
-    """The list of chunks of a file cannot be read; bring it back from a backup."""
-
-    code = "drive.manifest_damaged"
-
-
-class Chunk(NamedTuple):
-    id: bytes
-    length: int
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The chunks of a body, in its order."""
-
-    chunks: tuple[Chunk, ...] = ()
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(one.length for one in self.chunks)
-
-    def pack(self) -> bytes:
-        """A version byte, then 36 bytes a chunk."""
-        return bytes((_VERSION,)) + b"".join(one.id + one.length.to_bytes(4) for one in self.chunks)
-
-    @classmethod
-    def unpack(cls, data: bytes) -> Self:
-        """Errors: ManifestDamaged."""
-        if data[:1] != bytes((_VERSION,)) or (len(data) - 1) % _ENTRY_BYTES:
-            raise ManifestDamaged
-        chunks = []
-        for at in range(1, len(data), _ENTRY_BYTES):
-            length = int.from_bytes(data[at + ID_BYTES : at + _ENTRY_BYTES])
-            if not 0 < length <= CHUNK_BYTES:
-                raise ManifestDamaged
-            chunks.append(Chunk(data[at : at + ID_BYTES], length))
-        return cls(tuple(chunks))
-
-    @classmethod
-    def join(cls, parts: Iterable[Manifest]) -> Self:
-        """The body that these make one after the other; no byte is read."""
-        return cls(tuple(chunk for part in parts for chunk in part.chunks))
 
 
 @dataclass(frozen=True)

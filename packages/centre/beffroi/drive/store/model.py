@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from beffroi.drive.store.manifest import Manifest
 from beffroi.lib.errors import BeffroiError, Conflict, NotFound
 
 
@@ -129,8 +130,8 @@ class InlineChunk:
 class Content:
     """What a body became: its chunks lie in the objects already, or come along in ``inline``.
 
-    ``manifest``: its chunks in order (``refs.pack``). ``stored``: of each chunk that was written to the objects for it,
-    the length there. ``since``: the number (``refs.now``) before its first chunk was looked for or written: what was
+    ``manifest``: as ``Manifest.pack`` gives it. ``stored``: of each chunk that was written to the objects for it, the
+    length there. ``since``: the number (``refs.now``) before its first chunk was looked for or written: what was
     collected after that is not taken for granted.
     """
 
@@ -147,5 +148,5 @@ EMPTY = Content(
     0,
     "da39a3ee5e6b4b0d3255bfef95601890afd80709",
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-    b"",
+    Manifest().pack(),
 )

@@ -26,6 +26,7 @@ import obstore
 from obstore.exceptions import BaseError, GenericError
 from obstore.store import S3Store
 
+from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.sealing import Bytes
 from beffroi.lib import clock, durable
 from beffroi.lib.config import Config, SettingInvalid
@@ -46,14 +47,6 @@ class ObjectMissing(BeffroiError):
     """Object {} is not in the store; bring it back from a backup or a replica."""
 
     code = "drive.object_missing"
-
-
-class StoreFull(BeffroiError):
-    """There is no room left for files."""
-
-    code = "drive.store_full"
-    http_status = 507
-    retryable = True
 
 
 class StoreUnavailable(BeffroiError):

@@ -8,21 +8,12 @@ Rule:    a manifest in ``node``, ``version`` or ``part`` holds one reference to 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import Content
 from beffroi.lib.errors import BeffroiError
-
-CHUNK_ID_BYTES = 32
-_ENTRY_BYTES = CHUNK_ID_BYTES + 4
-VERSION = b"\x01"
-
-
-class ManifestBroken(BeffroiError):
-    """The list of what a file is made of cannot be read; restore it from a backup."""
-
-    code = "drive.manifest_broken"
 
 
 class ChunkVanished(BeffroiError):
@@ -33,32 +24,6 @@ class ChunkVanished(BeffroiError):
     retryable = True
 
 
-def pack(chunks: Iterable[tuple[bytes, int]]) -> bytes:
-    """The bytes of a manifest; none for an empty file."""
-    body = b"".join(chunk_id + length.to_bytes(4, "big") for chunk_id, length in chunks)
-    return VERSION + body if body else b""
-
-
-def unpack(manifest: bytes) -> list[tuple[bytes, int]]:
-    """(identifier, length in bytes) of each chunk, in order. Errors: ManifestBroken."""
-    if not manifest:
-        return []
-    if manifest[:1] != VERSION or (len(manifest) - 1) % _ENTRY_BYTES:
-        raise ManifestBroken
-    return [
-        (
-            manifest[at : at + CHUNK_ID_BYTES],
-            int.from_bytes(manifest[at + CHUNK_ID_BYTES : at + _ENTRY_BYTES], "big"),
-        )
-        for at in range(1, len(manifest), _ENTRY_BYTES)
-    ]
-
-
-def join(manifests: Iterable[bytes]) -> bytes:
-    """One after the other, as the parts of an upload become a file."""
-    return pack(chunk for manifest in manifests for chunk in unpack(manifest))
-
-
 def add(writing: Writing, content: Content) -> None:
     """Count a new content's references; its inline chunks are kept.
 
@@ -66,7 +31,7 @@ def add(writing: Writing, content: Content) -> None:
     written (``collect`` says why nothing else can happen).
     """
     inline = {one.id: one.sealed for one in content.inline}
-    for (chunk_id, length), count in Counter(unpack(content.manifest)).items():
+    for (chunk_id, length), count in Counter(Manifest.unpack(content.manifest).chunks).items():
         if _more(writing, chunk_id, count):
             continue
         sealed = inline.get(chunk_id)
@@ -95,14 +60,14 @@ def now(database: Reading) -> int:
 
 def share(writing: Writing, manifest: bytes) -> None:
     """One more of each, for a second manifest of the same chunks. Errors: ChunkVanished."""
-    for (chunk_id, _), count in Counter(unpack(manifest)).items():
+    for (chunk_id, _), count in Counter(Manifest.unpack(manifest).chunks).items():
         if not _more(writing, chunk_id, count):
             raise ChunkVanished
 
 
 def drop(writing: Writing, manifest: bytes, *, now_s: int) -> None:
     """A manifest goes; chunks that nothing refers to any more are loose from ``now_s`` on."""
-    for (chunk_id, _), count in Counter(unpack(manifest)).items():
+    for (chunk_id, _), count in Counter(Manifest.unpack(manifest).chunks).items():
         writing.run(
             "UPDATE chunk SET refs = refs - ?, loose_s = CASE WHEN refs = ? THEN ? END WHERE id = ?",
             (count, count, now_s, chunk_id),

@@ -14,6 +14,7 @@ from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store import refs, tree
 from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import Act, Changed, Content, Node
 from beffroi.lib.errors import BeffroiError, Conflict, NotFound
 
@@ -99,7 +100,8 @@ def parts(database: Reading, person_id: str, upload: str) -> list[Part]:
 
 def join(database: Reading, person_id: str, upload: str) -> Joined:
     found = parts(database, person_id, upload)
-    return Joined(sum(one.size_bytes for one in found), refs.join(one.manifest for one in found))
+    manifest = Manifest.join(Manifest.unpack(one.manifest) for one in found)
+    return Joined(manifest.size_bytes, manifest.pack())
 
 
 def finish(

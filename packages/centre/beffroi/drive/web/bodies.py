@@ -1,11 +1,23 @@
-"""What the handlers ask of the store of contents: take a body in, give a range of one out."""
+"""Contents of files between a request and the sealed store.
+
+Process: drive. Fails closed: nothing of a body is visible before its content is committed with the metadata.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence, Set
+from concurrent.futures import Executor
+from contextlib import aclosing
 from typing import Protocol
 
-from beffroi.drive.store.model import Content
+from beffroi.drive.store import content, keys, refs
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.manifest import Manifest
+from beffroi.drive.store.model import Content, InlineChunk
+from beffroi.drive.store.objects import Objects, open_objects
+from beffroi.drive.store.sealing import Bytes
+from beffroi.lib.config import Config
 
 
 class Bodies(Protocol):
@@ -14,12 +26,73 @@ class Bodies(Protocol):
     async def receive(self, pieces: AsyncIterator[bytes], expected_bytes: int | None) -> Content:
         """Seal and store a body; nothing of it is visible before its content is committed.
 
-        ``expected_bytes``: its length where the client said it. Errors: those of ``pieces``, StoreFull, Unavailable.
+        ``expected_bytes``: its length where the client said it.
+        Errors: those of ``pieces``, StoreFull, StoreUnavailable, those of the keys.
         """
 
     def read(self, manifest: bytes, start: int, end: int) -> AsyncGenerator[bytes]:
-        """Bytes ``start`` to ``end`` (exclusive), in pieces, each proved. Errors: Unavailable, those of the store."""
+        """Bytes ``start`` to ``end`` (exclusive) in pieces, each proved.
+
+        Errors: ManifestDamaged, ObjectDamaged, ObjectMissing, StoreUnavailable, those of the keys.
+        """
 
 
 type BodiesOf = Callable[[str], Bodies]
-"""By the collectivité's identifier."""
+"""By the collectivité's identifier. Errors: NotFound, those of the keys."""
+
+
+class SealedBodies:
+    """``database``: asked anew each time, since it may be closed in between."""
+
+    def __init__(self, sealed: content.Content, database: Callable[[], Database]) -> None:
+        self._sealed, self._database = sealed, database
+
+    async def receive(self, pieces: AsyncIterator[bytes], expected_bytes: int | None) -> Content:
+        with self._database().reading() as reading:
+            since = refs.now(reading)
+        async with self._sealed.writer(self._known, expected_bytes) as writer:
+            async for piece in pieces:
+                await writer.feed(piece)
+            written = await writer.close()
+        return Content(
+            written.size_bytes,
+            written.sha1.hex(),
+            written.sha256.hex(),
+            written.manifest.pack(),
+            tuple(InlineChunk(*one) for one in written.inline.items()),
+            written.stored,
+            since,
+        )
+
+    async def read(self, manifest: bytes, start: int, end: int) -> AsyncGenerator[bytes]:
+        async with aclosing(self._sealed.read(Manifest.unpack(manifest), self._inline, start, end)) as pieces:
+            async for piece in pieces:
+                yield bytes(piece)
+
+    async def _known(self, names: Sequence[bytes]) -> Set[bytes]:
+        with self._database().reading() as reading:
+            return refs.known(reading, names)
+
+    async def _inline(self, names: Sequence[bytes]) -> Mapping[bytes, Bytes]:
+        with self._database().reading() as reading:
+            found = {name: refs.sealed(reading, name) for name in names}
+        return {name: sealed for name, sealed in found.items() if sealed is not None}
+
+
+class SealedStore:
+    """The contents of all collectivités: one store of objects, one set of keys each. Callable as ``BodiesOf``."""
+
+    def __init__(self, config: Config, communes: Communes, threads: Executor) -> None:
+        """Errors: SettingInvalid, StoreUnavailable."""
+        self._config, self._communes = config, communes
+        self._objects: Objects = open_objects(config)
+        self._workers = content.Workers(threads)
+        self._opened: dict[str, SealedBodies] = {}
+
+    def __call__(self, collectivite_id: str) -> Bodies:
+        found = self._opened.get(collectivite_id)
+        if found is None:
+            sealed = content.Content(keys.make(self._config, collectivite_id), self._objects, self._workers)
+            found = SealedBodies(sealed, lambda: self._communes.metadata(collectivite_id))
+            self._opened[collectivite_id] = found
+        return found
