@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from beffroi.drive.__main__ import serve_arguments
+from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
@@ -58,7 +59,7 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
     config = Config(state=directory) if (directory / "secrets").exists() else new_config(directory)
     with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(4) as workers:
         communes = Communes(directory / "drive", commits)
-        yield Drive(communes, SealedStore(config, communes, workers), sign_in)
+        yield Drive(communes, SealedStore(config, communes, workers), sign_in, SignIns(config, "drive"))
         communes.close()
 
 

@@ -181,7 +181,7 @@ def test_sign_ins_to_the_drive_are_evidence_without_a_mailbox(beaune: Commune, p
 
 
 def test_a_source_that_fails_too_often_waits_and_others_do_not(config: Config) -> None:
-    counted = SignIns(config)
+    counted = SignIns(config, "calendars")
     for number in range(MAX_FAILURES):
         assert not counted.too_many("2001:db8:1:2::9")
         counted.failed(f"2001:db8:1:2::{number + 1:x}", "x@y.test")

@@ -20,6 +20,7 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 
 from beffroi.drive.credentials import Credentials
+from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
@@ -85,7 +86,10 @@ async def run(config: Config) -> int:
     ):
         communes = Communes(config.state / "drive", commits)
         try:
-            drive = Drive(communes, SealedStore(config, communes, workers), Credentials(config), base_url=_portal(config))
+            sign_ins = SignIns(config, "drive")
+            sign_ins.start()
+            store = SealedStore(config, communes, workers)
+            drive = Drive(communes, store, Credentials(config), sign_ins, base_url=_portal(config))
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
             communes.close()

@@ -50,8 +50,9 @@ class Told:
 
 
 class SignIns:
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, config: Config, process: str) -> None:
+        """``process``: whose copy of the feed this is."""
+        self._config, self._process = config, process
         self._follower: Follower | None = None
         self._lock = threading.Lock()
         self._failures: collections.OrderedDict[str, collections.deque[float]] = collections.OrderedDict()
@@ -64,7 +65,7 @@ class SignIns:
                 self._config,
                 door="login",
                 channels=CHANNELS,
-                directory=self._config.state / "doors" / "drive-login",
+                directory=self._config.state / "doors" / f"{self._process}-login",
             )
         except SettingInvalid:
             log.warning("no feed was ever set up: no address is refused")

@@ -274,6 +274,10 @@ class Config:
     portal_source_requests: int = _limit(
         3000, "Portal: requests of one source within 10 s; more get an answer 429."
     )
+    drive_source_requests: int = _limit(
+        20_000,
+        "Files: requests of one source within 10 s, apart from those for pages; a first synchronisation makes many.",
+    )
     portal_source_sign_ins: int = _limit(
         120, "Portal: passwords and codes that one source may send within a minute."
     )

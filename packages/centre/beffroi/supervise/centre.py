@@ -60,6 +60,7 @@ def processes(config: Config) -> list[Process]:
         *(row for row in engines if row.name == "mailgate"),
         *(row for row in engines if row.name not in ("unbound", "rspamd", "mailgate")),
         _calendars(config),
+        _drive(config),
         _consumers(config, "worker", "main"),
         _consumers(config, "remediation", "remediation"),
         _consumers(config, "webmail", "webmail"),
@@ -158,6 +159,21 @@ def _calendars(config: Config) -> Process:
         healthy=lambda: answers(config.run / "calendars.sock", "/healthz"),
         stop_timeout_s=12,
         advice=f"Look at {config.log / 'calendars.log'}.",
+    )
+
+
+def _drive(config: Config) -> Process:
+    return Process(
+        name="drive",
+        # Serves inside one process: the grouped commits of a collectivité have one writer.
+        argv=(sys.executable, "-m", "beffroi.drive"),
+        user=config.user or None,
+        # The keys of files are wrapped by the communes' master key.
+        group=secret_files.group(config, secret_files.PAGES),
+        environment=_environment(config, None),
+        healthy=lambda: answers(config.run / "drive.sock", "/healthz"),
+        stop_timeout_s=12,
+        advice=f"Look at {config.log / 'drive.log'}.",
     )
 
 

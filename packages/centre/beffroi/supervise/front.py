@@ -49,6 +49,19 @@ DISCOVERY_PATHS = (
 )
 """What mail servers and clients fetch under names of the communes' domains, and nothing else there."""
 MAX_DISCOVERY_BODY_BYTES = 64 * 1024
+DRIVE_PATHS = (
+    "/remote.php/",
+    "/ocs/",
+    "/index.php/login",
+    "/index.php/204",
+    "/status.php",
+    "/dav/",
+    "/public.php/dav",
+    "/.well-known/webdav",
+)
+"""What clients of files ask for under the portal's name; the process drive answers."""
+MAX_DRIVE_URL_BYTES = 8192
+"""A letter of French in a path takes up to six bytes."""
 # Only the front may set these: planes take them for true.
 _TRUSTED = (
     "X-Forwarded-For",
@@ -72,6 +85,8 @@ class _Listener:
     requests: int
     sign_ins: int = 0
     """Limits of one source; 0: nobody signs in there."""
+    drive_requests: int = 0
+    """Limit of one source on DRIVE_PATHS; 0: they do not exist there."""
 
 
 def _listeners(config: Config) -> tuple[_Listener, ...]:
@@ -87,10 +102,11 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
             "portal",
             config.portal_port,
             MAX_PORTAL_BODY_BYTES,
-            (*_discovery(), *_calendars(), *browser, "default_backend web"),
+            (*_discovery(), *_calendars(), *browser, *_files(), "default_backend web"),
             config.portal_source_connections,
             config.portal_source_requests,
             config.portal_source_sign_ins,
+            config.drive_source_requests,
         ),
         _Listener(
             "console",
@@ -136,8 +152,13 @@ def _calendars() -> tuple[str, ...]:
     return (
         "http-request redirect location /caldav/ code 301 if { path /.well-known/caldav /.well-known/carddav }",
         "http-request redirect location /caldav/ code 301 if { path /caldav }",
-        "use_backend calendars if { path_beg /caldav/ }",
+        "http-request del-header Cookie if drive",  # who signed in to pages is nobody there
     )
+
+
+def _files() -> tuple[str, ...]:
+    """Bodies of files pass as they come, of any length; drive ends those that come too slowly."""
+    return ("use_backend calendars if { path_beg /caldav/ }", "use_backend drive if drive")
 
 
 def _part(limit: int, config: Config) -> int:
@@ -187,7 +208,7 @@ def configuration(config: Config, *, drop_privileges: bool, box_front: str = "")
             f"    bind unix@{_socket(config, box_front)} mode 600",
             "    monitor-uri /healthz",
         ]
-    for name in ("web", "calendars", "console", "stream", "stream-held"):
+    for name in ("web", "calendars", "drive", "console", "stream", "stream-held"):
         lines.append(f"backend {name}")
         if name.startswith("stream"):
             lines.append(f"    timeout server {HELD_TIMEOUT}")
@@ -235,6 +256,7 @@ def _frontend(config: Config, listener: _Listener) -> list[str]:
     binds = [f"bind {address} ssl {crt} alpn {alpn}" for address in _addresses(config, listener.port)]
     others = " or discovery" if listener.name == "portal" else ""
     names = " ".join(name for name in front_names(config) if ":" not in name)
+    pages = " !drive" if listener.drive_requests else ""
     body = [
         *binds,
         *_limits(config, listener),
@@ -244,8 +266,9 @@ def _frontend(config: Config, listener: _Listener) -> list[str]:
         f"http-request set-header X-Beffroi-Listener {listener.name}",
         # A foreign Host header must never reach a plane, or it could appear in a link.
         f"http-request deny deny_status 421 unless {{ req.hdr(host),field(1,:),lower -m str {names} }}{others}",
-        f"http-request return status 414 if {{ url_len gt {MAX_URL_BYTES} }}",
-        f"http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {listener.body_bytes} }}",
+        f"http-request return status 414 if {{ url_len gt {MAX_URL_BYTES} }}{pages}",
+        *([f"http-request return status 414 if {{ url_len gt {MAX_DRIVE_URL_BYTES} }}"] if pages else []),
+        f"http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {listener.body_bytes} }}{pages}",
         *(f"{line}" for line in listener.rules),
         "http-response del-header Server",
     ]
@@ -267,8 +290,20 @@ def _limits(config: Config, listener: _Listener) -> list[str]:
         f"tcp-request connection track-sc0 {_SOURCE} table {listener.name}_sources",
         f"tcp-request connection reject if {{ sc_conn_cur(0) gt {listener.connections} }}",
         f"tcp-request connection reject if {{ sc_conn_rate(0) gt {listener.connections} }}",
-        f"{refusal} if {{ sc_http_req_rate(0) gt {listener.requests} }}",
     ]
+    if listener.drive_requests:
+        # A first synchronisation is thousands of small requests: nobody's pages may wait for it.
+        rules += [
+            f"acl drive path_beg {' '.join(DRIVE_PATHS)}",
+            "acl drive path /dav",
+            f"http-request track-sc2 {_SOURCE} table {listener.name}_pages if !drive",
+            f"http-request track-sc2 {_SOURCE} table {listener.name}_drive if drive",
+            f"{refusal} if !drive {{ sc_http_req_rate(2) gt {listener.requests} }}",
+            f"http-request return status 429 hdr Retry-After {REQUESTS_WINDOW_S} if drive"
+            f" {{ sc_http_req_rate(2) gt {listener.drive_requests} }}",
+        ]
+    else:
+        rules.append(f"{refusal} if {{ sc_http_req_rate(0) gt {listener.requests} }}")
     if listener.sign_ins:
         # The second form of step-up counts too: it takes a password or a code as well.
         rules += [
@@ -285,6 +320,12 @@ def _tables(listener: _Listener) -> list[str]:
         f"    stick-table type ipv6 size {_SOURCES} expire {2 * REQUESTS_WINDOW_S}s store conn_cur,"
         f"conn_rate({REQUESTS_WINDOW_S}s),http_req_rate({REQUESTS_WINDOW_S}s)",
     ]
+    for kind in ("pages", "drive") if listener.drive_requests else ():
+        lines += [
+            f"backend {listener.name}_{kind}",
+            f"    stick-table type ipv6 size {_SOURCES} expire {2 * REQUESTS_WINDOW_S}s"
+            f" store http_req_rate({REQUESTS_WINDOW_S}s)",
+        ]
     if listener.sign_ins:
         lines += [
             f"backend {listener.name}_sign_ins",

@@ -80,7 +80,7 @@ class Calendars:
         self._credentials = Credentials(config)
         self._stores = Stores(config)
         self._portal = portal_door.PortalDoor(config, self._stores)
-        self.sign_ins = SignIns(config)
+        self.sign_ins = SignIns(config, "calendars")
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")

@@ -14,14 +14,15 @@ from collections.abc import MutableMapping
 from concurrent.futures import Executor
 from typing import Any
 
+from beffroi.drive.sign_ins import WINDOW_S, SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.dav import paths
 from beffroi.drive.web.dav.service import Dav
 from beffroi.drive.web.errors import refusal
-from beffroi.drive.web.messages import Answer, ClientGone, Header, Receive, Request, Routes, Send
-from beffroi.drive.web.signin import CHALLENGE, WINDOW_S, Doorman, NotSignedIn, TooManySignIns
+from beffroi.drive.web.messages import Answer, Header, Receive, Request, Routes, Send
+from beffroi.drive.web.signin import CHALLENGE, Doorman, NotSignedIn, TooManySignIns
 from beffroi.drive.web.sync.service import Sync
 from beffroi.drive.who import SignIn
 from beffroi.lib.errors import BeffroiError, Unavailable
@@ -37,11 +38,12 @@ class Drive:
         communes: Communes,
         bodies: BodiesOf,
         sign_in: SignIn,
+        sign_ins: SignIns,
         executor: Executor | None = None,
         base_url: str = "https://localhost",
     ) -> None:
         self.communes, self.bodies = communes, bodies
-        self.doorman = Doorman(sign_in, executor)
+        self.doorman = Doorman(sign_in, sign_ins, executor)
         self.routes = Routes()
         self.dav = Dav(communes, bodies)
         self.dav.add_to(self.routes)
@@ -60,24 +62,20 @@ class Drive:
         await answer.send(send)
 
     async def _answer(self, scope: MutableMapping[str, Any], receive: Receive) -> Answer:
-        method, headers = scope["method"], dict(scope["headers"])
+        headers = dict(scope["headers"])
+        query = scope["query_string"].decode("latin-1")
+        address = headers.get(b"x-forwarded-for", b"").decode("latin-1")
+        request = Request(scope["method"], "", query, headers, receive, address)
         try:
-            path = paths.decoded(scope.get("raw_path") or scope["path"].encode())
-            query = scope["query_string"].decode("latin-1")
-            address = headers.get(b"x-forwarded-for", b"").decode("latin-1")
-            return await self.answer(Request(method, path, query, headers, receive, address))
-        except ClientGone as error:
-            return refusal(error)
-        except NotSignedIn as error:
-            return refusal(error, headers=(CHALLENGE,))
-        except TooManySignIns as error:
-            return refusal(error, headers=((b"retry-after", str(int(WINDOW_S)).encode()),))
+            request.path = paths.decoded(scope.get("raw_path") or scope["path"].encode())
+            return await self.answer(request)
         except BeffroiError as error:
             if error.http_status >= 500:
-                log.warning("%s: %s", method, error.code)
-            return refusal(error)
+                log.warning("%s: %s", request.method, error.code)
+            await request.drain()
+            return refusal(error, headers=_headers(error))
         except Exception:  # the outermost place of a request: one that fails takes no other along
-            log.exception("a request failed: %s", method)
+            log.exception("a request failed: %s", request.method)
             return refusal(Unavailable("The drive"))
 
     async def answer(self, request: Request) -> Answer:
@@ -89,6 +87,14 @@ class Drive:
         if not is_open:
             request.who = await self.doorman.who(request)
         return await handler(request)
+
+
+def _headers(error: BeffroiError) -> tuple[Header, ...]:
+    if isinstance(error, NotSignedIn):
+        return (CHALLENGE,)
+    if isinstance(error, TooManySignIns):
+        return ((b"retry-after", str(int(WINDOW_S)).encode()),)
+    return ()
 
 
 async def _health(request: Request) -> Answer:

@@ -6,17 +6,30 @@ Hostile: everything in a request.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 from beffroi.drive.who import Who
+from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, TooLarge
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
+
+PACE_BYTES, PACE_S = 16 * 1024, 60.0
+"""A body that brings less is no slow line but somebody who holds connections."""
+MAX_DRAINED_BYTES, MAX_DRAINED_S = 16 * 1024 * 1024, 10.0
+
+
+class TooSlow(BeffroiError):
+    """The request comes too slowly; the connection is needed for others."""
+
+    code = "drive.too_slow"
+    http_status = 408
 
 
 class ClientGone(BeffroiError):
@@ -38,20 +51,50 @@ class Request:
     receive: Receive
     address: str = ""
     who: Who | None = None
+    is_read: bool = field(default=False, init=False)
+    """Whether the body was read to its end."""
 
     def header(self, name: bytes, default: str = "") -> str:
         return self.headers[name].decode("latin-1") if name in self.headers else default
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Errors: ClientGone."""
-        more = True
+        """The body as it comes: PACE_BYTES within each PACE_S at least. Errors: ClientGone, TooSlow."""
+        more, came, waited_s = True, 0, 0.0
         while more:
-            message = await self.receive()
+            since_s = clock.steady_s()
+            try:
+                async with asyncio.timeout(PACE_S - waited_s):
+                    message = await self.receive()
+            except TimeoutError:
+                raise TooSlow from None
+            waited_s += clock.steady_s() - since_s  # the time that we take for a piece is not the client's
             if message["type"] == "http.disconnect":
                 raise ClientGone
             more = message.get("more_body", False)
-            if message.get("body"):
-                yield message["body"]
+            self.is_read = not more
+            if piece := message.get("body"):
+                came += len(piece)
+                yield piece
+                if came >= PACE_BYTES:
+                    came, waited_s = 0, 0.0
+
+    async def drain(self) -> None:
+        """Before a refusal: a client that is still sending would see a broken connection instead of the answer.
+
+        Not where the rest is long, nor where the client waits for the answer before it sends.
+        """
+        announced = self.header(b"content-length", "0" if b"transfer-encoding" not in self.headers else "")
+        if self.is_read or announced == "0" or b"expect" in self.headers:
+            return
+        left = MAX_DRAINED_BYTES
+        try:
+            async with asyncio.timeout(MAX_DRAINED_S):
+                async for piece in self.chunks():
+                    left -= len(piece)
+                    if left < 0:
+                        return
+        except (TimeoutError, BeffroiError):
+            return
 
     async def body(self, most_bytes: int) -> bytes:
         """The whole body. Errors: TooLarge, ClientGone."""

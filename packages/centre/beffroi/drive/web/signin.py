@@ -1,8 +1,8 @@
-"""Basic sign-in of clients: a positive answer is kept for some seconds, wrong passwords are counted by address.
+"""Basic sign-in of clients: a positive answer is kept for some seconds; everything else is asked each time.
 
 Hostile: the header, and how often it comes. The password is kept nowhere, only a keyed digest of the header.
 Fails:   closed. What was revoked is refused KEPT_S later at the latest. Who is known goes on while others behind the
-         same address are refused.
+         same address fail too often.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import binascii
 import hashlib
-import ipaddress
 import secrets
 from base64 import b64decode
 from collections import OrderedDict
 from concurrent.futures import Executor
 
+from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.web.messages import Request
 from beffroi.drive.who import SignIn, Who
 from beffroi.lib import clock
@@ -23,8 +23,6 @@ from beffroi.lib.errors import BeffroiError
 
 KEPT_S = 10.0
 MOST_KEPT = 10_000
-WRONG, WINDOW_S = 60, 60.0
-MOST_ADDRESSES = 50_000
 CHALLENGE = (b"www-authenticate", b'Basic realm="Beffroi", charset="UTF-8"')
 
 
@@ -42,15 +40,24 @@ class TooManySignIns(BeffroiError):
     http_status = 429
 
 
+class AddressRefused(BeffroiError):
+    """This address is blocked by collective immunity."""
+
+    code = "drive.address_refused"
+    http_status = 403
+
+
 class Doorman:
-    def __init__(self, sign_in: SignIn, executor: Executor | None = None) -> None:
-        self._sign_in, self._executor = sign_in, executor
+    def __init__(self, sign_in: SignIn, sign_ins: SignIns, executor: Executor | None = None) -> None:
+        """``sign_ins``: which addresses are refused or failed too often. ``executor``: where passwords are checked."""
+        self._sign_in, self._sign_ins, self._executor = sign_in, sign_ins, executor
         self._key = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, tuple[Who, float]] = OrderedDict()
-        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     async def who(self, request: Request) -> Who:
-        """Errors: NotSignedIn, TooManySignIns."""
+        """Errors: AddressRefused, NotSignedIn, TooManySignIns."""
+        if self._sign_ins.refuses(request.address):
+            raise AddressRefused
         header = request.headers.get(b"authorization")
         if header is None:
             raise NotSignedIn
@@ -59,52 +66,31 @@ class Doorman:
         if kept is not None and kept[1] > now_s:
             return kept[0]
         self._known.pop(digest, None)
-        source = network(request.address)
-        if self._wrong_of(source, now_s) >= WRONG:
+        if self._sign_ins.too_many(request.address):
             raise TooManySignIns
-        pair = _basic(header)
-        found = None
-        if pair is not None:
-            found = await asyncio.get_running_loop().run_in_executor(
-                self._executor, lambda: self._sign_in.check(*pair, address=request.address)
-            )
-        if found is None:
-            self._count(source, now_s)
+        login, password = _basic(header)
+        if not login:
             raise NotSignedIn
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._executor, lambda: self._sign_in.check(login, password, address=request.address)
+        )
+        if found is None:
+            self._sign_ins.failed(request.address, login)
+            raise NotSignedIn
+        self._sign_ins.succeeded(request.address, found.login, found.app_password_id)
         self._known[digest] = (found, now_s + KEPT_S)
         if len(self._known) > MOST_KEPT:
             self._known.popitem(last=False)
         return found
 
-    def _wrong_of(self, source: str, now_s: float) -> int:
-        count, until_s = self._wrong.get(source, (0, 0.0))
-        return count if until_s > now_s else 0
 
-    def _count(self, source: str, now_s: float) -> None:
-        count = self._wrong_of(source, now_s)
-        until_s = self._wrong[source][1] if count else now_s + WINDOW_S
-        self._wrong[source] = (count + 1, until_s)
-        self._wrong.move_to_end(source)
-        if len(self._wrong) > MOST_ADDRESSES:
-            self._wrong.popitem(last=False)
-
-
-def network(address: str) -> str:
-    """An IPv4 address, or the /64 of an IPv6 address: everybody behind one router."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return ""
-    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
-
-
-def _basic(header: bytes) -> tuple[str, str] | None:
-    """(login, password), or None for anything else."""
+def _basic(header: bytes) -> tuple[str, str]:
+    """(login, password), both empty for anything else."""
     scheme, _, given = header.partition(b" ")
     if scheme.lower() != b"basic":
-        return None
+        return "", ""
     try:
         login, colon, password = b64decode(given.strip(), validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
-        return None
-    return (login, password) if colon and login and password else None
+        return "", ""
+    return (login, password) if colon else ("", "")

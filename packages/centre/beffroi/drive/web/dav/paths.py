@@ -71,7 +71,7 @@ def target(path: str, who: Who) -> Target:
     """Errors: AbsentNode (another's tree, or no tree at all), NameRefused, TooDeep."""
     if is_below(path, FILES):
         login, _, rest = path[len(FILES) :].lstrip("/").partition("/")
-        if login != who.login:
+        if login.casefold() != who.login.casefold():
             raise AbsentNode("file")
         return Target(f"{FILES}/{login}", names.path(rest))
     for base in (WEBDAV, EXPLORER):
