@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote
 
 from beffroi.drive.store import favourites
 from beffroi.drive.store.database import Reading
@@ -32,6 +33,7 @@ from beffroi.lib.errors import BeffroiError
 PREFIX = "/remote.php/dav"
 
 MOST_FOUND, MOST_CONDITIONS = 5_000, 64
+_NO_QUOTE, _SAFE = re.compile(r"%(?![0-9A-Fa-f]{2})"), "%" + paths.SAFE + "[]"
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 
 
@@ -246,8 +248,12 @@ def _order(basic: Element) -> tuple[Name, bool] | None:
 
 
 def _scope(call: Call, href: str) -> tuple[str, ...]:
-    """``href``: "/files/LOGIN/..." as sync clients write it, or the path of a URL. Errors: AbsentNode."""
-    path = paths.local(href, call.request.header(b"host")) if href.startswith("/") else ""
+    """``href``: "/files/LOGIN/..." as sync clients write it, quoted or not, or the path of a URL.
+
+    Errors: AbsentNode (another's tree), DestinationMissing and more of ``paths.local``.
+    """
+    quoted = quote(_NO_QUOTE.sub("%25", href), safe=_SAFE)
+    path = paths.local(quoted, call.request.header(b"host"))
     full = path if path.startswith(PREFIX) else f"{PREFIX}{path}"
     return paths.target(full.rstrip("/"), call.who).path
 
