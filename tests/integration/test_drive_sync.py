@@ -422,7 +422,7 @@ def test_a_search_is_ordered_and_ends(drive: Served, name: str) -> None:
 )
 def test_a_search_that_cannot_be_answered_says_so(drive: Served, where: str, scope: str, status: int) -> None:
     error = search(drive, where, scope=scope)
-    assert {400: b"BadRequest", 404: b"NotFound", 422: b"BadRequest"}[status] in error
+    assert {400: b"BadRequest", 404: b"NotFound", 422: b"UnprocessableEntity"}[status] in error
 
 
 def test_bodies_that_are_no_search_are_refused(drive: Served) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -187,3 +188,17 @@ def test_a_program_names_itself_in_letters_only(beaune: Commune) -> None:
     assert len(LoginFlow.objects.get().program) == login_flows.MAX_PROGRAM_CHARS
     shown = confirmed(beaune).get(path).content.decode()
     assert "&lt;b&gt;x" in shown and "\x1b" not in shown and "<b>x" not in shown
+
+
+def test_a_phone_gets_a_code_to_scan_once(beaune: Commune) -> None:
+    client = confirmed(beaune)
+    assert client.post("/acces/fichiers/", {"label": " "}).status_code == 400
+    shown = client.post("/acces/fichiers/", {"label": "Téléphone de Claire"}).content.decode()
+    made = AppPassword.objects.get()
+    assert (made.protocol_set, made.label) == ("dav", "Téléphone de Claire")
+    found = re.search(r'id="secret">([a-z2-7]{26})<', shown)
+    assert found is not None and made.sha256 == hashlib.sha256(found[1].encode()).hexdigest()
+    assert "data:image/svg+xml;base64," in shown and beaune.agent_membership.person.email in shown
+    assert found[1] not in client.get("/acces/fichiers/").content.decode()
+    waiting = portal_client(beaune.agent_membership)
+    assert waiting.post("/acces/fichiers/", {"label": "x"})["Location"].startswith("/confirmer/")

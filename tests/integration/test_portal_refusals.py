@@ -146,6 +146,7 @@ PORTAL = {
     "login_flow_begin": Rule("open"),
     "login_flow_poll": Rule("open"),
     "login_flow": Rule("linked"),
+    "files_connect": Rule("own", data={"label": "x"}),
     "rescue": Rule("own"),
     "mfa_activate_totp": Rule("account"),
     "mfa_deactivate_totp": Rule("account"),

@@ -101,6 +101,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("acces/mot-de-passe-du-portail/", access.password, name="password"),
     path("acces/mot-de-passe/", access.issue, name="app_password_issue"),
     path("acces/mot-de-passe/<str:app_password_id>/retirer/", access.revoke, name="app_password_revoke"),
+    path("acces/fichiers/", login_flow.connect, name="files_connect"),
     path("acces/telephone/", phones.start, name="phone_new"),
     path("acces/telephone/<str:link_id>/", phones.link, name="phone_link"),
     # For a phone that holds a one-time link; nobody signs in there.

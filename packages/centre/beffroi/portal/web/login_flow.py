@@ -15,17 +15,21 @@ from allauth.account.decorators import reauthentication_required
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
 from beffroi.core.communes import row_security
-from beffroi.core.identity import limits, login_flows, queries
+from beffroi.core.identity import actions, limits, login_flows, queries
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.sign_ins import client_address
 from beffroi.lib.errors import NotFound
+from beffroi.portal import qr
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web.signin import refuse_blocked
+
+MAX_LABEL_CHARS = 100
 
 
 @csrf_exempt
@@ -87,6 +91,28 @@ def answer(request: HttpRequest, actor: Actor, secret: str) -> HttpResponse:
     except NotFound:
         return page(request, "portal/login_flow_over.html", status=HTTPStatus.NOT_FOUND)
     return page(request, "portal/login_flow_done.html", {"flow": flow, "allowed": allowed})
+
+
+@require_http_methods(["GET", "POST"])
+@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
+@for_agents
+def connect(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """For a phone, or a program that knows nothing of the way above: a code to scan and what to copy by hand, once."""
+    context = {"place": "access", "server": _portal()}
+    if request.method == "GET":
+        return page(request, "portal/files_connect.html", context)
+    label = request.POST.get("label", "").strip()
+    if not label or len(label) > MAX_LABEL_CHARS or "\x00" in label:
+        error = _("Donnez un nom à cet appareil, par exemple « Téléphone de Claire ».")
+        context |= {"error": error, "label": label}
+        return page(request, "portal/files_connect.html", context, status=HTTPStatus.BAD_REQUEST)
+    membership = queries.membership_of(actor)
+    issued = actions.issue_app_password(actor=actor, membership=membership, protocol_set="dav", label=label)
+    login = membership.person.email
+    code = qr.data_uri(f"nc://login/server:{_portal()}&user:{login}&password:{issued.secret}")
+    return page(
+        request, "portal/files_connected.html", {**context, "issued": issued, "login": login, "code": code}
+    )
 
 
 def _portal() -> str:

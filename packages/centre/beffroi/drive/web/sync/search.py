@@ -25,14 +25,14 @@ from beffroi.drive.web.dav import listing, paths, properties, xml
 from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.dav.conditions import date_s
 from beffroi.drive.web.dav.paths import Target
-from beffroi.drive.web.dav.xml import DAV, OC, Element, Name
+from beffroi.drive.web.dav.xml import DAV, NC, OC, Element, Name
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.sync.call import CallFor
 from beffroi.lib.errors import BeffroiError
 
 PREFIX = "/remote.php/dav"
 
-MOST_FOUND, MOST_CONDITIONS = 5_000, 64
+MOST_FOUND, MOST_CONDITIONS, MOST_SCOPES = 5_000, 64, 32
 _NO_QUOTE, _SAFE = re.compile(r"%(?![0-9A-Fa-f]{2})"), "%" + paths.SAFE + "[]"
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 
@@ -51,7 +51,7 @@ type Test = Callable[[Place], bool]
 class Search:
     """``number``: the one file that is asked for, where the search says so. ``order``: (property, descending)."""
 
-    scope: tuple[str, ...]
+    scopes: tuple[tuple[str, ...], ...]
     names: tuple[Name, ...]
     test: Test
     number: int | None
@@ -110,7 +110,7 @@ def parse(call: Call, body: Element, starred: frozenset[int]) -> Search:
     """Errors: XmlRefused, SearchUnknown, AbsentNode (another's tree)."""
     basic = _one(body, "basicsearch")
     select, scopes = _one(_one(basic, "select"), "prop"), basic.findall(f"{{{DAV}}}from/{{{DAV}}}scope")
-    if len(scopes) != 1:
+    if not 0 < len(scopes) <= MOST_SCOPES:
         raise SearchUnknown
     conditions = [one for part in basic.findall(f"{{{DAV}}}where") for one in xml.children(part)]
     if sum(1 for part in basic.findall(f"{{{DAV}}}where") for _ in part.iter()) > MOST_CONDITIONS * 4:
@@ -120,7 +120,7 @@ def parse(call: Call, body: Element, starred: frozenset[int]) -> Search:
     most = min(int(limit), MOST_FOUND) if _NUMBER.fullmatch(limit.strip()) else MOST_FOUND
     number = _asked_number(conditions[0]) if len(conditions) == 1 else None
     return Search(
-        _scope(call, (_one(scopes[0], "href").text or "").strip()),
+        tuple(dict.fromkeys(_scope(call, (_one(one, "href").text or "").strip()) for one in scopes)),
         tuple(dict.fromkeys(xml.names(select))),
         lambda place: all(test(place) for test in tests),
         number,
@@ -143,6 +143,8 @@ _NUMBERS: Mapping[Name, Callable[[Place], int]] = {
     (DAV, "creationdate"): lambda place: place.node.created_s,
     (DAV, "getcontentlength"): lambda place: place.node.size_bytes,
     (OC, "size"): lambda place: place.node.size_bytes,
+    (NC, "creation_time"): lambda place: place.node.created_s,
+    (NC, "upload_time"): lambda place: place.node.created_s,
     (OC, "fileid"): lambda place: place.node.id,
 }
 _TEXTS: Mapping[Name, Callable[[Place], str]] = {
@@ -151,7 +153,7 @@ _TEXTS: Mapping[Name, Callable[[Place], str]] = {
         "httpd/unix-directory" if place.node.is_folder else properties.content_type(place.node.name)
     ),
 }
-_TIMES = {(DAV, "getlastmodified"), (DAV, "creationdate")}
+_TIMES = {(DAV, "getlastmodified"), (DAV, "creationdate"), (NC, "creation_time"), (NC, "upload_time")}
 
 
 def _test(element: Element, call: Call, starred: frozenset[int]) -> Test:
@@ -269,12 +271,13 @@ def _one(element: Element, name: str) -> Element:
 
 
 def _found(call: Call, reading: Reading, wanted: Search) -> list[Place]:
-    top = call.view.place(reading, wanted.scope)
+    tops = [call.view.place(reading, scope) for scope in wanted.scopes]
     if wanted.number is not None:
         one = _visible(call, reading, wanted.number)
-        return [one] if one is not None and one.path[: len(wanted.scope)] == wanted.scope else []
+        inside = one is not None and any(one.path[: len(scope)] == scope for scope in wanted.scopes)
+        return [one] if one is not None and inside else []
     found: list[Place] = []
-    for place in _below(call, reading, top):
+    for place in _below(call, reading, tops):
         if wanted.test(place):
             found.append(place)
             if len(found) >= (wanted.most if wanted.order is None else MOST_FOUND):
@@ -286,8 +289,11 @@ def _found(call: Call, reading: Reading, wanted: Search) -> list[Place]:
     return found[: wanted.most]
 
 
-def _below(call: Call, reading: Reading, top: Place) -> Iterator[Place]:
-    waiting = [top]
+def _below(call: Call, reading: Reading, tops: list[Place]) -> Iterator[Place]:
+    """Each place once, also where one of the folders lies in another."""
+    waiting = [
+        one for one in tops if not any(one != top and one.path[: len(top.path)] == top.path for top in tops)
+    ]
     while waiting:
         folder = waiting.pop()
         if not folder.node.is_folder:

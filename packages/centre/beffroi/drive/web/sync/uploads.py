@@ -27,7 +27,7 @@ from beffroi.lib.errors import BeffroiError, Invalid
 
 PREFIX = "/remote.php/dav/uploads"
 END = ".file"
-_NUMBER = re.compile(r"\d{1,5}", re.ASCII)
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
 
 class SizeDiffers(BeffroiError):
