@@ -40,6 +40,7 @@ class Drive:
         sign_in: SignIn,
         sign_ins: SignIns,
         executor: Executor | None = None,
+        *,
         base_url: str = "https://localhost",
     ) -> None:
         self.communes, self.bodies = communes, bodies

@@ -73,9 +73,7 @@ class Call:
         row = reading.one("SELECT value FROM meta WHERE name = 'fingerprint'")
         starred = favourites.of(reading, self.who.person_id) if wants_stars else frozenset()
         fingerprint = row[0] if row else ""
-        return Setting(
-            self.instance, fingerprint, clock.epoch_s(), self.target.is_for_explorers, starred
-        )
+        return Setting(self.instance, fingerprint, clock.epoch_s(), self.target.is_for_explorers, starred)
 
     # -- places ------------------------------------------------------------------------------------------
 
