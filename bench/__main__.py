@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 
 from beffroi_lab.topology import LabFailed, LabImpossible
 
-from bench import fanout, immunity, inspection, lists, mail
+from bench import drive, fanout, immunity, inspection, lists, mail
 from bench.rows import Row, table
 
 Benchmark = Callable[[Callable[[str], None], argparse.Namespace], list[Row]]
 BENCHMARKS: dict[str, tuple[Benchmark, Callable[[argparse.ArgumentParser], None]]] = {
+    "drive": (drive.run, drive.add_options),
     "fanout": (fanout.run, fanout.add_options),
     "immunity": (lambda say, _: immunity.run(say), lambda parser: None),
     "inspection": (lambda say, _: inspection.run(say), lambda parser: None),

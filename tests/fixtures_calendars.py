@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import os
 import secrets
+import shutil
 import socket
 import ssl
 import subprocess
@@ -154,3 +155,16 @@ def card(uid: str, name: str) -> str:
     return "\r\n".join(
         ("BEGIN:VCARD", "VERSION:3.0", f"UID:{uid}", f"FN:{name}", f"N:{name};;;;", "END:VCARD", "")
     )
+
+
+@contextmanager
+def calendars_alone(config: Config) -> Iterator[Engines]:
+    """The process ``calendars`` of this state directory, without a front door."""
+    engines = Engines(config)
+    try:
+        engines.start("calendars")
+        yield engines
+    finally:
+        engines.stop()
+        (config.run / "calendars.sock").unlink(missing_ok=True)
+        shutil.rmtree(config.state / "drive", ignore_errors=True)

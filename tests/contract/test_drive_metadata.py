@@ -6,11 +6,12 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from beffroi.drive.store import locks, look, names, schema, tree
-from beffroi.drive.store.database import Database
+from beffroi.drive.store.database import Database, Writing
 from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import (
     AbsentNode,
@@ -235,3 +236,53 @@ def test_all_is_there_after_it_is_opened_again(tmp_path: Path) -> None:
         assert seen(again, made.id) == made
         assert put(again, root.id, "y", b"2").id > made.etag
         again.close()
+
+
+def test_a_caller_that_is_gone_stops_nobody(database: Database, home: Node) -> None:
+    """A request that was cut off cancels what it waits for; the others of its group get their answers."""
+    held, begun = threading.Event(), threading.Event()
+
+    def wait(writing: Writing) -> None:
+        begun.set()
+        assert held.wait(20)
+
+    first = database.submit(wait)
+    assert begun.wait(20)
+    gone = database.submit(lambda w: tree.make_folder(w, ME, home.id, "gone"))
+    other = database.submit(lambda w: tree.make_folder(w, ME, home.id, "other"))
+    assert gone.cancel() and not first.cancel()
+    held.set()
+    assert other.result(20).name == "other"
+    assert folder(database, home.id, "later").name == "later"
+    assert set(listing(database, home.id)) == {"other", "later"}
+
+
+def test_nothing_is_moved_or_copied_deeper_than_a_path_can_be(database: Database, home: Node) -> None:
+    top = deep = folder(database, home.id, "top")
+    for _ in range(names.MAX_DEPTH - 2):
+        deep = folder(database, deep.id, "d")
+    put(database, deep.id, "x", b"1")
+    high = folder(database, home.id, "high")
+    for change in (tree.move, tree.copy):
+        with pytest.raises(names.TooDeep):
+            database.write(lambda w, do=change: do(w, ME, top.id, high.id, "top"))  # type: ignore[misc]
+    assert database.write(lambda w: tree.move(w, ME, top.id, home.id, "renamed"))[0].name == "renamed"
+
+
+def test_a_lock_stays_behind_when_its_file_moves_and_holds_its_folder(database: Database, home: Node) -> None:
+    a, b = folder(database, home.id, "a"), folder(database, home.id, "b")
+    x = put(database, a.id, "x", b"1")
+    on_folder = database.write(
+        lambda w: locks.lock(w, ME, a.id, deep=False, shared=False, owner="", timeout_s=60)
+    )
+    on_file = database.write(
+        lambda w: locks.lock(w, ME, x.id, deep=False, shared=False, owner="", timeout_s=60)
+    )
+    for shown in (set(), {on_file.token}, {on_folder.token}):
+        with pytest.raises(Locked):
+            database.write(
+                lambda w, t=frozenset(shown): tree.move(w, replace(ME, lock_tokens=t), x.id, b.id, "x")  # type: ignore[misc]
+            )
+    both = replace(ME, lock_tokens=frozenset({on_file.token, on_folder.token}))
+    database.write(lambda w: tree.move(w, both, x.id, b.id, "x"))
+    assert put(database, b.id, "x", b"free").id == x.id

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import random
+import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -34,6 +37,8 @@ from beffroi.drive.store.sealing import HEADER_BYTES, Header, ObjectDamaged
 from tests.fixtures_drive import Books, new_keys, noise, read, s3_server, write
 
 MIB = 1 << 20
+EXT4_IOC_SHUTDOWN = 0x8004587D  # fs/ext4/ext4.h: _IOR('X', 125, __u32)
+WITHOUT_ITS_JOURNAL = 2
 ROOT = Path(__file__).resolve().parents[2]
 WRITER = """
 import asyncio, json, os, sys
@@ -78,6 +83,39 @@ async def damaged(content: Content, objects: Objects, keys: Keys) -> set[bytes]:
         except ObjectDamaged as error:
             bad.add(error.chunk_id)
     return bad
+
+
+def acknowledged_are_read(keys: Keys, objects: Objects, lines: list[str]) -> int:
+    """How many bodies WRITER acknowledged; each is read whole, and no object is there in part."""
+    said = [json.loads(line) for line in lines if line.endswith("\n")]
+
+    async def use(content: Content) -> None:
+        for sha256, manifest, small in said:
+            books = Books(
+                inline={bytes.fromhex(name): bytes.fromhex(sealed) for name, sealed in small.items()}
+            )
+            body = await read(content, books, Manifest.unpack(bytes.fromhex(manifest)))
+            assert hashlib.sha256(body).hexdigest() == sha256
+        assert await damaged(content, objects, keys) == set()
+
+    run(keys, objects, use)
+    return len(said)
+
+
+@contextmanager
+def loop_mounted(image: Path, place: Path) -> Iterator[None]:
+    subprocess.run(("mount", "-o", "loop", str(image), str(place)), check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(("umount", str(place)), check=True)
+
+
+def cut_power(place: Path) -> None:
+    """What has not reached the disk of this ext4 never does: not its cache, not its journal."""
+    descriptor = os.open(place, os.O_RDONLY)
+    fcntl.ioctl(descriptor, EXT4_IOC_SHUTDOWN, struct.pack("I", WITHOUT_ITS_JOURNAL))
+    os.close(descriptor)
 
 
 @contextmanager
@@ -138,23 +176,40 @@ def test_kills_in_the_middle_of_writing_lose_nothing_acknowledged_and_leave_noth
         writer.send_signal(signal.SIGKILL)
         acknowledged += writer.stdout.read().splitlines(keepends=True)
         writer.wait(20)
+    assert acknowledged_are_read(keys, LocalObjects(folder), acknowledged) >= 8
     objects = LocalObjects(folder)
-    said = [json.loads(line) for line in acknowledged if line.endswith("\n")]
-    assert len(said) >= 8
-
-    async def use(content: Content) -> None:
-        for sha256, manifest, small in said:
-            books = Books(
-                inline={bytes.fromhex(name): bytes.fromhex(sealed) for name, sealed in small.items()}
-            )
-            body = await read(content, books, Manifest.unpack(bytes.fromhex(manifest)))
-            assert hashlib.sha256(body).hexdigest() == sha256
-        assert await damaged(content, objects, keys) == set()
-
-    run(keys, objects, use)
     left = list((folder / ".new").iterdir())
     assert objects.sweep(0) == len(left)
     assert list((folder / ".new").iterdir()) == []
+
+
+@pytest.mark.root
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("mkfs.ext4"), reason="mounts a file system in a file"
+)
+def test_power_cuts_lose_nothing_acknowledged_and_leave_nothing_half(tmp_path: Path) -> None:
+    keys, rng, lines = new_keys(tmp_path / "state"), random.Random(67), list[str]()
+    image, place = tmp_path / "disk.img", tmp_path / "disk"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(400 * MIB)
+    subprocess.run(("mkfs.ext4", "-q", str(image)), check=True)
+    command = (sys.executable, "-c", WRITER, tmp_path / "state", keys.collectivite_id, place / "objects")
+    for _ in range(5):
+        with loop_mounted(image, place):
+            writer = subprocess.Popen(
+                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
+            assert writer.stdout is not None
+            lines.append(writer.stdout.readline())
+            time.sleep(rng.random() * 0.1)
+            cut_power(place)
+            writer.kill()
+            lines += writer.stdout.read().splitlines(keepends=True)
+            writer.wait(20)
+        with loop_mounted(image, place):
+            acknowledged_are_read(keys, LocalObjects(place / "objects"), lines)
+    assert len(lines) >= 5
 
 
 def test_flipped_bits_on_the_disk_are_all_found_and_named(tmp_path: Path) -> None:

@@ -90,9 +90,9 @@ def test_a_program_that_was_allowed_gets_an_app_password_for_files_once(
         assert secret not in kept and secret not in caplog.text
     entry = AuditEntry.objects.get(verb="identity:login_flow:granted")
     assert (entry.collectivite_id, entry.object_id) == (beaune.id, flow.pk)
-    assert "Fichiers" in client.get("/acces/").content.decode()
+    assert "Agenda, contacts et fichiers" in client.get("/acces/").content.decode()
     retire = client.get(f"/acces/mot-de-passe/{made.id}/retirer/").content.decode()
-    assert "n’ouvrira plus vos fichiers" in retire
+    assert "ne verra plus l’agenda, les contacts ni les fichiers" in retire
 
 
 def test_a_refused_program_gets_nothing(beaune: Commune) -> None:

@@ -103,6 +103,9 @@ class Rule:
     listener). ``data`` would be a valid form. Whose identifier is looked at after a step-up (stepped), and links for
     whoever holds them (linked), have their tests beside: test_portal_passkeys, test_portal_phones,
     test_portal_login_flow."""
+    listener). ``data`` would be a valid form. Whose identifier is looked at after a step-up (stepped), links for
+    whoever holds them (linked), and what another process looks up for its owner (asked) have their tests beside:
+    test_portal_passkeys, test_portal_phones, test_portal_agenda."""
 
     kind: str
     arguments: Arguments = lambda world: {}
@@ -160,6 +163,10 @@ PORTAL = {
     "mfa_index": Rule("own"),
     "app_password_issue": Rule("own"),
     "password": Rule("own"),
+    "agenda": Rule("own"),
+    "agenda_new": Rule("own", data={"title": "Conseil", "day": "2030-01-02", "calendar": "commun"}),
+    "agenda_entry": Rule("asked", lambda world: {"calendar": "commun", "name": "x.ics"}),
+    "agenda_delete": Rule("asked", lambda world: {"calendar": "commun", "name": "x.ics"}),
     "membership_choose": Rule("own"),
     "own_boxes": Rule("own"),
     "unlock": Rule("account"),  # a page of who brings a word of a boîtier: without one there is none
@@ -575,7 +582,7 @@ def test_every_address_has_its_rule(urlconf: str, rules: dict[str, Rule]) -> Non
     assert sorted(one.name for one in patterns) == sorted(rules)
     for one in patterns:
         named = bool(one.pattern.regex.groupindex)
-        assert named == (rules[one.name].kind in ("thing", "ours", "led", "stepped", "linked")), (
+        assert named == (rules[one.name].kind in ("thing", "ours", "led", "stepped", "linked", "asked")), (
             f"{one.name}: an identifier needs a rule for its owner"
         )
 

@@ -226,6 +226,8 @@ EVERY_PYTHON = {
     "import",
     "stream",
     "mailgate",
+    "calendars",
+    "drive",
 }
 DJANGO = {"web", "console", "worker", "remediation", "webmail", "managesieve", "sources", "import"}
 READERS = {
@@ -237,7 +239,7 @@ READERS = {
     "feed.key": {"stream"},
     **dict.fromkeys(
         ("audit.key", "django.key", "commune-master.key", "oauth.key", "doveadm.key", "managesieve.key"),
-        DJANGO,
+        {*DJANGO, "drive"},
     ),
     **dict.fromkeys(("door.token", "live.key", "mailgate.key", "feed-delegation.line"), EVERY_PYTHON),
     **dict.fromkeys(("feed-root.pub", "audit.pub"), EVERY_PYTHON),

@@ -39,7 +39,8 @@ def etag(value: str, *, negated: bool = False) -> Condition:
         (f'(<{T}> ["I am an ETag"]) (["another"])',
          (Clause(None, (token(T), etag('"I am an ETag"'))), Clause(None, (etag('"another"'),)))),
         (f"(Not <{T}> <{U}>)", (Clause(None, (token(T, negated=True), token(U))),)),
-        (f"(<{T}>) (Not <DAV:no-lock>)", (Clause(None, (token(T),)), Clause(None, (token("DAV:no-lock", negated=True),)))),
+        (f"(<{T}>) (Not <DAV:no-lock>)",
+         (Clause(None, (token(T),)), Clause(None, (token("DAV:no-lock", negated=True),)))),
         (f"</a> (<{T}>)", (Clause("/a", (token(T),)),)),
         (f'</a> (<{T}> [W/"1"]) ([ "2" ]) <http://h/b>(<{U}>)',
          (Clause("/a", (token(T), etag('"1"'))), Clause("/a", (etag('"2"'),)), Clause("http://h/b", (token(U),)))),
@@ -55,8 +56,10 @@ def test_if_is_read_as_its_grammar_says(text: str, clauses: tuple[Clause, ...]) 
 @pytest.mark.parametrize(
     "text",
     [
-        "()", "(", ")", f"<{T}>", f"(<{T}>", f"<{T}>)", "(Not)", f"(Not Not <{T}>)", "hello", f"</a> </b> (<{T}>)", "</a>",
-        f"(<{T}>) </a> (<{U}>)", f"</a> (<{T}>) </b>", "(<>)", "([", f"(<{T}>) rest", f"((<{T}>))", "(<a b>)", "x" * 9000,
+        "()", "(", ")", f"<{T}>", f"(<{T}>", f"<{T}>)", "(Not)", f"(Not Not <{T}>)", "hello", f"</a> </b> (<{T}>)",
+        "</a>",
+        f"(<{T}>) </a> (<{U}>)", f"</a> (<{T}>) </b>", "(<>)", "([", f"(<{T}>) rest", f"((<{T}>))", "(<a b>)",
+        "x" * 9000,
         "(" * 8000, "(" + "not " * 2000, "(" + "<a>" * 2600,
     ],
 )  # fmt: skip

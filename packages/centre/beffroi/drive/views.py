@@ -70,18 +70,18 @@ class View:
         return found
 
     def find(self, reading: Reading, path: Sequence[str]) -> Place | None:
-        own, common = self.roots(reading)
         if not path:
+            own, common = self.roots(reading)
             return Place(own, (), Rights(True, is_mount=True), max(own.etag, common.etag))
-        if path[0] == COMMON_NAME:
-            found = look.walk(reading, common.id, path[1:])
-            mount = len(path) == 1
-        else:
-            found = look.walk(reading, own.id, path)
-            mount = False
+        is_common = path[0] == COMMON_NAME
+        root = look.root(reading, schema.COMMON if is_common else schema.HOME + self.who.person_id)
+        if root is None:
+            root = self.roots(reading)[is_common]
+        found = look.walk(reading, root.id, path[1:] if is_common else path)
+        mount = is_common and len(path) == 1
         if found is None:
             return None
-        may_write = self._writes_common if path[0] == COMMON_NAME else True
+        may_write = self._writes_common if is_common else True
         return Place(found, tuple(path), Rights(may_write, is_mount=mount), found.etag)
 
     def at(self, reading: Reading, node_id: int) -> Place:

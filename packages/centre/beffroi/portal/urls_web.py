@@ -17,6 +17,7 @@ from beffroi.portal import about, health
 from beffroi.portal.web import (
     access,
     activate,
+    agenda,
     aliases,
     blocks,
     boxes,
@@ -70,7 +71,14 @@ class Section(StringConverter):
     regex = r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,20}"
 
 
+class Calendar(StringConverter):
+    """Which calendar an entry is in, as the page names it."""
+
+    regex = "commun|prive"
+
+
 register_converter(Section, "section")
+register_converter(Calendar, "calendar")
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
     path("", home.home, name="home"),
@@ -112,6 +120,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("index.php/login/v2/poll", login_flow.poll, name="login_flow_poll"),
     path("connexion/logiciel/<str:secret>/", login_flow.answer, name="login_flow"),
     path("acces/resume/", access.access, name="mfa_index"),
+    path("agenda/", agenda.agenda, name="agenda"),
+    path("agenda/ajouter/", agenda.new, name="agenda_new"),
+    path("agenda/<calendar:calendar>/<str:name>/", agenda.change, name="agenda_entry"),
+    path("agenda/<calendar:calendar>/<str:name>/supprimer/", agenda.delete, name="agenda_delete"),
     path("blocages/", blocks.blocks, name="blocks"),
     path("blocages/pourquoi/", why.why, name="why"),
     path("blocages/pourquoi.json", why.why_json, name="why_json"),

@@ -106,7 +106,7 @@ def _listeners(config: Config) -> tuple[_Listener, ...]:
             "portal",
             config.portal_port,
             MAX_PORTAL_BODY_BYTES,
-            (*_discovery(), *_calendars(), *browser, *_files(), "default_backend web"),
+            (*_discovery(), *_well_known(), *browser, *_files(), "default_backend web"),
             config.portal_source_connections,
             config.portal_source_requests,
             config.portal_source_sign_ins,
@@ -151,13 +151,10 @@ def _discovery() -> tuple[str, ...]:
     )
 
 
-def _calendars() -> tuple[str, ...]:
-    """Where programs look first (RFC 6764), and what they find."""
-    return (
-        "http-request redirect location /caldav/ code 301 if { path /.well-known/caldav /.well-known/carddav }",
-        "http-request redirect location /caldav/ code 301 if { path /caldav }",
-        "http-request del-header Cookie if drive",  # who signed in to pages is nobody there
-    )
+def _well_known() -> tuple[str, ...]:
+    """Where programs look for calendars and contacts first (RFC 6764)."""
+    paths = "/.well-known/caldav /.well-known/carddav /caldav"
+    return (f"http-request redirect location /caldav/ code 301 if {{ path {paths} }}",)
 
 
 def _files() -> tuple[str, ...]:
@@ -268,6 +265,9 @@ def _frontend(config: Config, listener: _Listener) -> list[str]:
         *_limits(config, listener),
         *([f"acl discovery req.hdr(host),lower -m beg {' '.join(DISCOVERY_HOSTS)}"] if others else []),
         *(f"http-request del-header {header}" for header in _TRUSTED),
+        *(
+            ["http-request del-header Cookie if drive"] if pages else []
+        ),  # who signed in to pages is nobody there
         "http-request set-header X-Forwarded-For %[src]",
         f"http-request set-header X-Beffroi-Listener {listener.name}",
         # A foreign Host header must never reach a plane, or it could appear in a link.

@@ -210,8 +210,8 @@ class MembershipOffer(models.Model):
 class SignIn(models.Model):
     """Successful sign-ins of one person at one door from one address on one day (UTC). Erased after 30 days.
 
-    ``door``: portal, imap, smtp or dav. The rows of all but the portal are written by mailgate in plain SQL: these columns are a
-    contract with mail/gate/sign_ins.py.
+    ``door``: portal, imap, smtp or dav. All rows but the portal's are written by mailgate in plain SQL: these columns
+    are a contract with mail/gate/sign_ins.py.
     """
 
     person_id = models.CharField(max_length=40)

@@ -6,8 +6,8 @@ Purpose: sign-in by app password, limits, and one answer for what is absent and 
 Process: calendars (granian, WSGI, STATE/run/calendars.sock); no Django, no database.
 Hostile: every header and body. Nobody's body is read before they signed in. Read, but not trusted: names and content of
          items, which Radicale and vobject parse.
-Limits:  ``MAX_BODY_BYTES`` a request, ``MAX_ITEM_BYTES`` an item, ``MAX_ITEMS`` a collection, ``MAX_COLLECTIONS`` a home; rules that repeat within
-         a day are refused. PROPFIND goes one level deep.
+Limits:  ``MAX_ITEM_BYTES`` an item, ``MAX_BODY_BYTES`` any other request, ``MAX_ITEMS`` a collection,
+         ``MAX_COLLECTIONS`` a home; rules that repeat within a day are refused. PROPFIND goes one level deep.
 Fails:   closed. Acknowledged means on disk: Radicale writes, syncs, renames and syncs the directory before it answers.
 Source:  RFC 4791, RFC 6352, RFC 4918; docs/internals/calendars.md.
 """
@@ -40,7 +40,6 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 """Of a question with a list of addresses."""
 MAX_ITEMS = 10_000
 MAX_COLLECTIONS = 50
-MAX_NAME_BYTES = 200
 METHODS = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, REPORT, MKCOL, MKCALENDAR, MOVE"
 _ALLOWED = frozenset(METHODS.split(", "))
 _PASSED_ON = ("CONTENT_TYPE", "HTTP_ACCEPT", "HTTP_DEPTH", "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_OVERWRITE",
@@ -196,7 +195,7 @@ def _parts(path: str) -> list[str]:
     for part in parts:
         if part.startswith(".") or not part.isprintable() or not is_safe_filesystem_path_component(part):
             raise Refused(HTTPStatus.NOT_FOUND)
-        if len(part.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+        if len(part.encode("utf-8", "replace")) > homes.MAX_NAME_BYTES:
             raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG)
     return parts
 

@@ -19,7 +19,7 @@ from radicale.item.filter import visit_time_ranges
 from radicale.pathutils import is_safe_filesystem_path_component
 from radicale.storage import BaseCollection, BaseStorage
 
-from beffroi.drive.calendars import wire
+from beffroi.drive.calendars import homes, wire
 from beffroi.lib import clock, ids
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 
@@ -29,8 +29,18 @@ MAX_LOOKED_AT = 100_000
 """Occurrences of one entry: a daily one since the 18th century."""
 MAX_RANGE = timedelta(days=366)
 _DAY = timedelta(days=1)
+_UTC = vobject.icalendar.utc
+"""The one that vobject writes as ``Z``."""
 _PRODID = "-//Beffroi//Agenda//FR"
-_UNREADABLE = (ValueError, AttributeError, TypeError, KeyError, OverflowError, vobject.base.VObjectError)
+_UNREADABLE = (
+    RuntimeError,
+    ValueError,
+    AttributeError,
+    TypeError,
+    KeyError,
+    OverflowError,
+    vobject.base.VObjectError,
+)
 
 
 def between(
@@ -43,18 +53,20 @@ def between(
     with storage.acquire_lock("r"):
         for calendar, path in collections:
             for item in _collection(storage, path).get_all():
-                # Without zones the cached range may be half a day off.
-                first, last = item.time_range
-                if item.component_name != "VEVENT" or last < (since - _DAY).timestamp():
-                    continue
-                if first > (until + _DAY).timestamp():
-                    continue
                 try:
-                    found += _occurrences(calendar, item, since, until)
+                    if _touches(item, since, until):
+                        found += _occurrences(calendar, item, since, until)
                 except _UNREADABLE:
                     continue
     found.sort(key=lambda one: (one.starts, one.title, one.name))
     return wire.Entries(found[:MAX_TOLD], more=len(found) > MAX_TOLD)
+
+
+def _touches(item: Any, since: datetime, until: datetime) -> bool:
+    """Of what Radicale keeps beside an item: most need not be parsed. Without a zone it may be half a day off."""
+    first, last = item.time_range
+    near = last >= (since - _DAY).timestamp() and first <= (until + _DAY).timestamp()
+    return bool(near and item.component_name == "VEVENT")
 
 
 def get(storage: BaseStorage, calendar: wire.Calendar, path: str, name: str) -> wire.Entry:
@@ -118,7 +130,8 @@ def _collection(storage: BaseStorage, path: str) -> BaseCollection:
 
 def _item(collection: BaseCollection, name: str) -> Any:
     """Errors: NotFound."""
-    if not is_safe_filesystem_path_component(name) or name.startswith("."):
+    safe = is_safe_filesystem_path_component(name) and not name.startswith(".")
+    if not safe or len(name.encode("utf-8", "replace")) > homes.MAX_NAME_BYTES:
         raise NotFound("entry")
     found = next((item for _, item in collection.get_multi([name])), None)
     if found is None or found.component_name != "VEVENT":
@@ -185,15 +198,15 @@ def _occurrences(calendar: wire.Calendar, item: Any, since: datetime, until: dat
 def _write(event: Any, title: str, place: str, draft: wire.Draft) -> None:
     _set(event, "summary", title)
     _set(event, "location", place)
-    begin: date | datetime = draft.starts.astimezone(UTC)
-    end: date | datetime = draft.ends.astimezone(UTC)
+    begin: date | datetime = draft.starts.astimezone(_UTC)
+    end: date | datetime = draft.ends.astimezone(_UTC)
     if draft.all_day:
         begin, end = draft.starts.date(), draft.ends.date() + _DAY
     for name in ("dtstart", "dtend", "duration", "dtstamp", "last-modified"):
         event.contents.pop(name, None)
     event.add("dtstart").value = begin
     event.add("dtend").value = end
-    now = clock.now().astimezone(UTC).replace(microsecond=0)
+    now = clock.now().astimezone(_UTC).replace(microsecond=0)
     event.add("dtstamp").value = now
     event.add("last-modified").value = now
     before = event.contents.pop("sequence", None)

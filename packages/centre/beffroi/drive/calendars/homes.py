@@ -24,6 +24,10 @@ SHARED_HOME = "mairie"
 AGENDA, CONTACTS = "agenda", "contacts"
 SHARED_AGENDA, SHARED_CONTACTS = "mairie-agenda", "mairie-contacts"
 LINKS = {SHARED_AGENDA: f"../{SHARED_HOME}/{AGENDA}", SHARED_CONTACTS: f"../{SHARED_HOME}/{CONTACTS}"}
+WRITERS = ("agent", "referent")
+READERS = (*WRITERS, "elu")
+"""Roles, of what is shared. A DPO has a calendar of their own and no part in the mairie's."""
+MAX_NAME_BYTES = 200
 _LOCK = ".Radicale.lock"
 
 

@@ -29,9 +29,6 @@ MAX_ITEM_BYTES = 2 * 1024 * 1024
 MAX_OCCURRENCES = 10_000
 WHO_KEY = "beffroi.who"
 """Of the WSGI environment: (person, role). Nothing that comes over HTTP can set it."""
-WRITERS = ("agent", "referent")
-READERS = (*WRITERS, "elu")
-"""Of what is shared. A DPO has a calendar of their own and no part in the mairie's."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +68,9 @@ class Rights(BaseRights):
 
 
 def shared_rights(roles: set[str]) -> str:
-    if roles.intersection(WRITERS):
+    if roles.intersection(homes.WRITERS):
         return "rwdol"
-    return "r" if roles.intersection(READERS) else ""
+    return "r" if roles.intersection(homes.READERS) else ""
 
 
 class Stores:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import cached_property
 
 from blake3 import blake3
 from pyfastcdc import FastCDC
@@ -38,7 +39,7 @@ class Chunker:
     """
 
     def __init__(self, seed: int, expected_bytes: int | None = None) -> None:
-        self._cutter = FastCDC(_AVERAGE_BYTES, min_size=WHOLE_BYTES, max_size=CHUNK_BYTES, seed=seed)
+        self._seed = seed
         self._by_content = expected_bytes is None or expected_bytes <= FIXED_FROM_BYTES
         self._held = bytearray()
         self._cut_bytes = 0
@@ -62,6 +63,10 @@ class Chunker:
     def _rest(self) -> Iterator[bytes]:
         while self._held:
             yield self._next()
+
+    @cached_property
+    def _cutter(self) -> FastCDC:
+        return FastCDC(_AVERAGE_BYTES, min_size=WHOLE_BYTES, max_size=CHUNK_BYTES, seed=self._seed)
 
     def _next(self) -> bytes:
         length = min(len(self._held), CHUNK_BYTES)

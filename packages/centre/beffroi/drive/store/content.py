@@ -51,10 +51,15 @@ class Written:
 
 @dataclass(frozen=True)
 class Workers:
-    """What all bodies of a process share: threads, and how many chunks they hold in memory at once."""
+    """What all bodies of a process share, so that many slow clients do not take its memory.
+
+    ``chunks``: how many are named, sealed, stored, fetched or opened at once, in ``threads``. ``ahead``: how many are
+    read before they are needed; where it is used up, a reader has the one it sends and no other.
+    """
 
     threads: Executor
     chunks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
+    ahead: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
 
     async def run[T](self, what: Callable[..., T], *given: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.threads, what, *given)
@@ -76,22 +81,32 @@ class Content:
     ) -> AsyncGenerator[memoryview]:
         """Bytes ``start`` to ``end`` (exclusive; None: the body's end), at most a chunk at a time.
 
-        READ_AHEAD chunks are fetched and opened while the caller sends one. Nothing is given out before it is proved.
+        Up to READ_AHEAD chunks are fetched and opened while the caller sends one. Nothing is given out before it is
+        proved. Close it (``aclosing``) where it may be left early.
         Errors: ObjectDamaged, ObjectMissing, StoreUnavailable, those of the keys.
         """
         pieces = iter(_pieces(manifest, start, manifest.size_bytes if end is None else end))
         ahead: deque[asyncio.Task[memoryview]] = deque()
+        budget = self.workers.ahead
         try:
             while True:
-                while len(ahead) <= READ_AHEAD and (piece := next(pieces, None)):
-                    ahead.append(asyncio.create_task(self._piece(piece, inline)))
-                if not ahead:
+                if ahead:
+                    needed = ahead.popleft()
+                    budget.release()
+                elif (piece := next(pieces, None)) is not None:
+                    needed = asyncio.create_task(self._piece(piece, inline))
+                else:
                     return
-                yield await ahead[0]
-                ahead.popleft()
+                while len(ahead) < READ_AHEAD and not budget.locked():
+                    if (piece := next(pieces, None)) is None:
+                        break
+                    await budget.acquire()
+                    ahead.append(asyncio.create_task(self._piece(piece, inline)))
+                yield await needed
         finally:
             for task in ahead:
                 task.cancel()
+                budget.release()
             await asyncio.gather(*ahead, return_exceptions=True)
 
     async def check(self, chunk: Chunk, inline: Inline) -> None:

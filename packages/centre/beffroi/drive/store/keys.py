@@ -90,6 +90,7 @@ class Keys:
     def __init__(self, config: Config, collectivite_id: str) -> None:
         self._config, self.collectivite_id = config, collectivite_id
         self._folder = _folder(config, collectivite_id)
+        self._file = self._folder / _FILE
         self._guard = threading.Lock()
         self._seen: tuple[int, int, int] | None = None
         self._generations: dict[int, bytes] = {}
@@ -124,7 +125,7 @@ class Keys:
             file = self._read()
             number = file.generations[-1].number + 1
             new = self._wrap(number, secrets.token_bytes(_KEY_BYTES))
-            _write(self._folder / _FILE, msgspec.structs.replace(file, generations=(*file.generations, new)))
+            _write(self._file, msgspec.structs.replace(file, generations=(*file.generations, new)))
         return number
 
     def erase(self, by: str) -> Certificate:
@@ -147,7 +148,7 @@ class Keys:
                 )
                 found = Certificate(VERSION, self.collectivite_id, keys, clock.now().isoformat(), by)
                 _write(draft, found)
-            for path in (self._folder / _FILE, *self._folder.glob(f".{_FILE}.*")):
+            for path in (self._file, *self._folder.glob(f".{_FILE}.*")):
                 _destroy(path)
             durable.sync_directory(self._folder)
             draft.rename(self._folder / _CERTIFICATE)
@@ -157,9 +158,8 @@ class Keys:
         return found
 
     def _refresh(self) -> None:
-        path = self._folder / _FILE
         try:
-            now = path.stat()
+            now = self._file.stat()
         except FileNotFoundError:
             self._forget()
             raise _absent(self._folder)(self.collectivite_id) from None
@@ -178,7 +178,7 @@ class Keys:
         if (self._folder / _ERASING).exists():
             raise KeysErased(self.collectivite_id)
         try:
-            file = msgspec.json.decode((self._folder / _FILE).read_bytes(), type=KeyFile)
+            file = msgspec.json.decode(self._file.read_bytes(), type=KeyFile)
         except FileNotFoundError:
             raise _absent(self._folder)(self.collectivite_id) from None
         except msgspec.MsgspecError:

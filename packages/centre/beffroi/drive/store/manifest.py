@@ -13,10 +13,10 @@ _VERSION = 1
 _ENTRY_BYTES = ID_BYTES + 4
 
 
-class ManifestDamaged(BeffroiError):
-    """The list of chunks of a file cannot be read; bring it back from a backup."""
+class ManifestBroken(BeffroiError):
+    """The list of what a file is made of cannot be read; restore it from a backup."""
 
-    code = "drive.manifest_damaged"
+    code = "drive.manifest_broken"
 
 
 class Chunk(NamedTuple):
@@ -35,19 +35,20 @@ class Manifest:
         return sum(one.length for one in self.chunks)
 
     def pack(self) -> bytes:
-        """A version byte, then 36 bytes a chunk."""
-        return bytes((_VERSION,)) + b"".join(one.id + one.length.to_bytes(4) for one in self.chunks)
+        """A version byte, then 36 bytes a chunk; nothing at all for an empty body."""
+        entries = b"".join(one.id + one.length.to_bytes(4) for one in self.chunks)
+        return bytes((_VERSION,)) + entries if entries else b""
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
-        """Errors: ManifestDamaged."""
-        if data[:1] != bytes((_VERSION,)) or (len(data) - 1) % _ENTRY_BYTES:
-            raise ManifestDamaged
+        """Errors: ManifestBroken."""
+        if data and (data[0] != _VERSION or len(data) == 1 or (len(data) - 1) % _ENTRY_BYTES):
+            raise ManifestBroken
         chunks = []
         for at in range(1, len(data), _ENTRY_BYTES):
             length = int.from_bytes(data[at + ID_BYTES : at + _ENTRY_BYTES])
             if not 0 < length <= CHUNK_BYTES:
-                raise ManifestDamaged
+                raise ManifestBroken
             chunks.append(Chunk(data[at : at + ID_BYTES], length))
         return cls(tuple(chunks))
 

@@ -33,7 +33,7 @@ class Bodies(Protocol):
     def read(self, manifest: bytes, start: int, end: int) -> AsyncGenerator[bytes]:
         """Bytes ``start`` to ``end`` (exclusive) in pieces, each proved.
 
-        Errors: ManifestDamaged, ObjectDamaged, ObjectMissing, StoreUnavailable, those of the keys.
+        Errors: ManifestBroken, ObjectDamaged, ObjectMissing, StoreUnavailable, those of the keys.
         """
 
 

@@ -5,7 +5,10 @@ An app password asks for a step-up first and is shown once, in the answer to the
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from allauth.account.decorators import reauthentication_required
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.core.exceptions import ValidationError
@@ -19,6 +22,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership, Person
 from beffroi.lib.errors import Invalid
 from beffroi.mail import queries as mail
+from beffroi.mail.engines.layout import portal_url
 from beffroi.mail.sending.queries import held_mailboxes
 from beffroi.portal.pages import for_agents, page
 
@@ -49,8 +53,14 @@ def access(request: HttpRequest, actor: Actor) -> HttpResponse:
 @for_agents
 def issue(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The form, after a step-up; then the secret, once."""
-    scripts = request.POST.get("scripts") == "1"
-    context = {"place": "access", "mailboxes": list(mail.personal_mailboxes(actor)), "scripts": scripts}
+    dav = (request.GET if request.method == "GET" else request.POST).get("pour") == "dav"
+    scripts = request.POST.get("scripts") == "1" and not dav
+    context = {
+        "place": "access",
+        "mailboxes": [] if dav else list(mail.personal_mailboxes(actor)),
+        "scripts": scripts,
+        "dav": _dav(actor) if dav else None,
+    }
     if request.method == "GET":
         return page(request, "portal/app_password_new.html", context)
     label = request.POST.get("label", "").strip()
@@ -62,10 +72,18 @@ def issue(request: HttpRequest, actor: Actor) -> HttpResponse:
     issued = actions.issue_app_password(
         actor=actor,
         membership=queries.membership_of(actor),
-        protocol_set="imap,smtp,sieve" if scripts else "imap,smtp",
+        protocol_set="dav" if dav else "imap,smtp,sieve" if scripts else "imap,smtp",
         label=label,
     )
     return page(request, "portal/app_password_shown.html", {**context, "issued": issued})
+
+
+def _dav(actor: Actor) -> dict[str, str]:
+    """What a program asks for: ``login`` is the address of sign-in, ``link`` opens an app of Android that knows it."""
+    url = portal_url(settings.BEFFROI, "")
+    login = Person.objects.values_list("email", flat=True).get(pk=actor.id)
+    host = url.removeprefix("https://")
+    return {"url": url, "login": login, "link": f"caldavs://{quote(login, safe='')}@{host}caldav/"}
 
 
 @require_http_methods(["GET", "POST"])

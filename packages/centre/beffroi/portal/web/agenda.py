@@ -1,0 +1,307 @@
+"""Agenda: what comes, from one's own calendar and the shared one; a simple entry is added, changed and deleted.
+
+The entries themselves lie with the process ``calendars``, which is asked under a short grant of this person's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.calendars import homes, wire
+from beffroi.drive.calendars.asking import Asking
+from beffroi.lib import clock
+from beffroi.lib.errors import Conflict, NotAllowed, NotFound
+from beffroi.portal.pages import for_agents, page
+
+CALENDARS: dict[str, wire.Calendar] = {"prive": "own", "commun": "shared"}
+_WORDS = {calendar: word for word, calendar in CALENDARS.items()}
+_YEARS_BACK, _YEARS_AHEAD = 5, 10
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One entry of a day as the page tells it. ``when``: hours, or the last day. ``word``: of its calendar."""
+
+    entry: wire.Entry
+    day: date
+    when: str
+    word: str
+
+
+@dataclass
+class Form:
+    """What somebody typed, and what is wrong with it, by field."""
+
+    title: str = ""
+    day: str = ""
+    begin: str = ""
+    end: str = ""
+    last: str = ""
+    place: str = ""
+    calendar: str = "prive"
+    etag: str = ""
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+@require_GET
+@for_agents
+def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
+    first = _month(request.GET.get("mois", ""))
+    today = timezone.localdate(clock.now())
+    following = _following(first)
+    since = max(first, today) if first <= today < following else first
+    found = _asking(actor).list(wire.Range(_at(since, time()), _at(following, time())))
+    days: dict[date, list[Line]] = {}
+    for entry in found.entries:
+        line = _line(entry, since)
+        days.setdefault(line.day, []).append(line)
+    return page(
+        request,
+        "portal/agenda.html",
+        {
+            "place": "agenda",
+            "month": date_format(first, "F Y"),
+            "present": first <= today < following,
+            "before": (first - timedelta(days=1)).strftime("%Y-%m"),
+            "after": following.strftime("%Y-%m"),
+            "days": sorted(days.items()),
+            "more": found.more,
+            "reads": actor.role in homes.READERS,
+            "writes": actor.role in homes.WRITERS,
+        },
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def new(request: HttpRequest, actor: Actor) -> HttpResponse:
+    writes = actor.role in homes.WRITERS
+    if request.method == "GET":
+        form = Form(day=timezone.localdate(clock.now()).isoformat(), calendar="commun" if writes else "prive")
+        return _form_page(request, form, writes=writes)
+    form = _typed(request)
+    form.calendar = request.POST.get("calendar", "prive")
+    if form.calendar not in CALENDARS or (form.calendar == "commun" and not writes):
+        raise NotAllowed("the shared calendar")
+    return _save(request, actor, form, name="", writes=writes)
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def change(request: HttpRequest, actor: Actor, calendar: str, name: str) -> HttpResponse:
+    """Errors: NotFound, NotAllowed, Conflict."""
+    _may_change(actor, calendar)
+    if request.method == "GET":
+        form = _form_of(_asking(actor).get(wire.Named(CALENDARS[calendar], name)))
+        return _form_page(request, form, name=name)
+    form = _typed(request)
+    form.calendar, form.etag = calendar, request.POST.get("etag", "")
+    return _save(request, actor, form, name=name)
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> HttpResponse:
+    """Errors: NotFound, NotAllowed, Conflict."""
+    _may_change(actor, calendar)
+    asking = _asking(actor)
+    if request.method == "GET":
+        entry = asking.get(wire.Named(CALENDARS[calendar], name))
+        context = {"place": "agenda", "entry": entry, "line": _line(entry, _day(entry)), "name": name}
+        return page(request, "portal/agenda_delete.html", context)
+    asking.delete(wire.Named(CALENDARS[calendar], name, request.POST.get("etag", "")))
+    messages.success(request, _("Le rendez-vous est supprimé, aussi sur les appareils branchés."))
+    return HttpResponseRedirect(reverse("agenda"))
+
+
+def _asking(actor: Actor) -> Asking:
+    """Errors: NotFound."""
+    if actor.collectivite_id is None:
+        raise NotFound("calendar")
+    return Asking(
+        settings.BEFFROI,
+        person_id=actor.id,
+        collectivite_id=actor.collectivite_id,
+        shared=actor.role in homes.READERS,
+        write=actor.role in homes.WRITERS,
+    )
+
+
+def _may_change(actor: Actor, calendar: str) -> None:
+    """Errors: NotFound for what one does not see, NotAllowed for what one only reads."""
+    if calendar == "commun" and actor.role not in homes.READERS:
+        raise NotFound("entry")
+    if calendar == "commun" and actor.role not in homes.WRITERS:
+        raise NotAllowed("change what is shared")
+
+
+def _month(code: str) -> date:
+    """The first day of ``AAAA-MM``, of the present month for "". Errors: NotFound."""
+    today = timezone.localdate(clock.now())
+    try:
+        first = date.fromisoformat(f"{code}-01") if code else today.replace(day=1)
+    except ValueError:
+        raise NotFound("month") from None
+    if not today.year - _YEARS_BACK <= first.year <= today.year + _YEARS_AHEAD:
+        raise NotFound("month")
+    return first
+
+
+def _following(first: date) -> date:
+    return (first.replace(day=28) + timedelta(days=4)).replace(day=1)
+
+
+def _at(day: date, moment: time) -> datetime:
+    return timezone.make_aware(datetime.combine(day, moment))
+
+
+def _day(entry: wire.Entry) -> date:
+    return entry.starts.date() if entry.all_day else timezone.localdate(entry.starts)
+
+
+def _last_day(entry: wire.Entry) -> date:
+    return entry.ends.date() if entry.all_day else timezone.localdate(entry.ends)
+
+
+def _line(entry: wire.Entry, since: date) -> Line:
+    last, until = _last_day(entry), date_format(_last_day(entry), "j F")
+    if entry.all_day:
+        when = _("toute la journée")
+        if last != _day(entry):
+            when = _("jusqu’au %(day)s") % {"day": until}
+    else:
+        when = _clock(entry.starts)
+        if last != _day(entry):
+            when = _("%(begin)s, jusqu’au %(day)s à %(end)s") % {
+                "begin": when,
+                "day": until,
+                "end": _clock(entry.ends),
+            }
+        elif entry.ends > entry.starts:
+            when += " – " + _clock(entry.ends)
+    return Line(entry, max(_day(entry), since), when, _WORDS[entry.calendar])
+
+
+def _clock(moment: datetime) -> str:
+    return date_format(timezone.localtime(moment), "H:i")
+
+
+def _typed(request: HttpRequest) -> Form:
+    sent = request.POST
+    title, day, begin, end, last, place = (
+        sent.get(name, "").strip() for name in ("title", "day", "begin", "end", "last", "place")
+    )
+    return Form(title, day, begin, end, last, place)
+
+
+def _form_of(entry: wire.Entry) -> Form:
+    last = _last_day(entry)
+    return Form(
+        title=entry.title,
+        day=_day(entry).isoformat(),
+        begin="" if entry.all_day else _clock(entry.starts),
+        end="" if entry.all_day else _clock(entry.ends),
+        last=last.isoformat() if last != _day(entry) else "",
+        place=entry.place,
+        calendar=_WORDS[entry.calendar],
+        etag=entry.etag,
+    )
+
+
+def _draft(form: Form, name: str) -> wire.Draft | None:
+    """None where something is wrong; ``form.errors`` says what."""
+    if not form.title:
+        form.errors["title"] = _("Donnez un titre, par exemple « Conseil municipal ».")
+    elif len(form.title) > wire.MAX_TITLE_CHARS:
+        form.errors["title"] = _("Ce titre est trop long : 200 signes au plus.")
+    if len(form.place) > wire.MAX_PLACE_CHARS:
+        form.errors["place"] = _("Ce lieu est trop long : 200 signes au plus.")
+    day, last = _read_day(form, "day"), _read_day(form, "last") if form.last else None
+    begin = _read_time(form, "begin") if form.begin else None
+    end = _read_time(form, "end") if form.end else None
+    if form.end and not form.begin:
+        form.errors["begin"] = _("Donnez aussi l’heure de début, ou aucune heure pour la journée entière.")
+    if form.errors or day is None:
+        return None
+    last = last or day
+    if begin is None:
+        starts, ends = (datetime.combine(one, time(), UTC) for one in (day, last))
+    else:
+        starts = _at(day, begin)
+        ends = _at(last, end) if end is not None else _at(last, begin) + _HOUR
+    if ends < starts:
+        name_of = "last" if form.last else "end"
+        form.errors[name_of] = _("La fin est avant le début.")
+        return None
+    if ends - starts > timedelta(days=366):
+        form.errors["last"] = _("Un rendez-vous dure un an au plus.")
+        return None
+    return wire.Draft(
+        calendar=CALENDARS[form.calendar],
+        name=name,
+        etag=form.etag,
+        title=form.title,
+        place=form.place,
+        starts=starts,
+        ends=ends,
+        all_day=begin is None,
+    )
+
+
+def _read_day(form: Form, name: str) -> date | None:
+    try:
+        found = date.fromisoformat(getattr(form, name))
+    except ValueError:
+        found = None
+    if found is None or not 2000 <= found.year <= 2100:
+        form.errors[name] = _("Donnez un jour, par exemple 2026-12-03.")
+        return None
+    return found
+
+
+def _read_time(form: Form, name: str) -> time | None:
+    try:
+        return time.fromisoformat(getattr(form, name)).replace(tzinfo=None)
+    except ValueError:
+        form.errors[name] = _("Donnez une heure, par exemple 18:30.")
+        return None
+
+
+def _save(request: HttpRequest, actor: Actor, form: Form, *, name: str, writes: bool = False) -> HttpResponse:
+    draft = _draft(form, name)
+    if draft is None:
+        return _form_page(request, form, name=name, writes=writes)
+    try:
+        _asking(actor).save(draft)
+    except Conflict:
+        form.errors["form"] = _(
+            "Quelqu’un vient de changer ce rendez-vous. Revenez à l’agenda pour voir ce qu’il est devenu."
+        )
+        return _form_page(request, form, name=name, writes=writes)
+    messages.success(request, _("Le rendez-vous est enregistré."))
+    return HttpResponseRedirect(f"{reverse('agenda')}?mois={form.day[:7]}")
+
+
+def _form_page(request: HttpRequest, form: Form, *, name: str = "", writes: bool = False) -> HttpResponse:
+    context: dict[str, Any] = {
+        "place": "agenda",
+        "form": form,
+        "name": name,
+        "writes": writes,
+        "most_chars": wire.MAX_TITLE_CHARS,
+    }
+    status = 409 if "form" in form.errors else 400 if form.errors else 200
+    return page(request, "portal/agenda_entry.html", context, status=status)

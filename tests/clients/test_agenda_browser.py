@@ -1,0 +1,106 @@
+"""Agenda in a real Chromium over the real process ``calendars``: by the keyboard, without JavaScript, and it fits.
+
+BEFFROI_SHOTS=DIRECTORY keeps pictures.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from beffroi.core.identity.models import Membership, Person
+from beffroi.lib.config import Config
+from django.conf import settings
+
+from tests.browsing import desks
+from tests.clients.test_portal_browser import browser, inspect, press
+from tests.conftest import Commune
+from tests.fixtures_calendars import calendars_alone
+from tests.fixtures_portal import no_door, portal_client
+
+__all__ = ["browser", "no_door"]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
+LONG = "Commission d’urbanisme, permis de construire et plan local intercommunal ; salle du conseil, premier étage"
+
+
+@pytest.fixture
+def desk(
+    committed: str, config: Config, beaune: Commune, browser: Any, live_server: Any
+) -> Iterator[Callable[[Membership], Any]]:
+    Person.objects.filter(pk=beaune.agent.id).update(name="Claire Vernet")
+    with calendars_alone(config), desks(browser, live_server) as sit:
+        yield sit
+
+
+def fill(page: Any, **fields: str) -> None:
+    for name, value in fields.items():
+        page.fill(f"#id_{name}", value)
+    with page.expect_navigation():
+        page.click("button:has-text('Enregistrer')")
+
+
+def test_an_entry_is_added_changed_and_deleted(desk: Callable[[Membership], Any], beaune: Commune) -> None:
+    page = desk(beaune.agent_membership)
+    page.goto("/agenda/?mois=2030-05")
+    inspect(page, "a-rien")
+    press(page, "Ajouter un rendez-vous")
+    inspect(page, "a-ajouter")
+    fill(page, title="", day="2030-05-14", begin="18:30", end="17:00")
+    page.wait_for_selector("#id_title_error:has-text('Donnez un titre')")
+    inspect(page, "a-erreur", status=400)
+    fill(page, title="Conseil municipal", end="20:00", place="Salle des fêtes")
+    page.wait_for_selector("[role=status]:has-text('enregistré')")
+    page.goto("/agenda/ajouter/")
+    page.check("input[value=prive]")
+    fill(page, title=LONG, day="2030-05-02", last="2030-05-04")
+    page.goto("/agenda/?mois=2030-05")
+    assert page.locator("li:has-text('Conseil municipal') .tag").inner_text() == "Mairie"
+    assert page.locator("li:has-text('urbanisme') .tag").inner_text() == "Privé"
+    inspect(page, "a-mois")
+    with page.expect_navigation():
+        page.click("li:has-text('Conseil municipal') a:has-text('Modifier')")
+    assert page.input_value("#id_begin") == "18:30"
+    inspect(page, "a-modifier")
+    fill(page, begin="19:00", end="21:00")
+    page.wait_for_selector("li:has-text('19:00 – 21:00')")
+    with page.expect_navigation():
+        page.click("li:has-text('Conseil municipal') a:has-text('Supprimer')")
+    inspect(page, "a-supprimer")
+    press(page, "Supprimer")
+    page.goto("/agenda/?mois=2030-05")
+    assert page.locator("li:has-text('Conseil municipal')").count() == 0
+    assert page.locator("li:has-text('urbanisme')").count() == 1
+
+
+def test_without_javascript_it_is_the_same(
+    desk: Callable[[Membership], Any], beaune: Commune, browser: Any, live_server: Any
+) -> None:
+    name = settings.SESSION_COOKIE_NAME
+    value = portal_client(beaune.agent_membership).cookies[name].value
+    context = browser.new_context(java_script_enabled=False, base_url=live_server.url, locale="fr-FR")
+    context.add_cookies([{"name": name, "value": value, "url": live_server.url}])
+    page = context.new_page()
+    page.goto("/agenda/ajouter/")
+    fill(page, title="Sans script", day="2030-05-20")
+    page.wait_for_selector("li:has-text('Sans script'):has-text('toute la journée')")
+    context.close()
+
+
+def test_a_device_is_set_up_from_the_agenda(desk: Callable[[Membership], Any], beaune: Commune) -> None:
+    page = desk(beaune.agent_membership)
+    page.goto("/agenda/")
+    press(page, "Brancher un appareil")
+    inspect(page, "a-appareil")
+    page.fill("#id_label", "Téléphone de Claire")
+    with page.expect_navigation():
+        page.click("button:has-text('Créer')")
+    assert "agent@beaune.test" in page.locator("dl.facts").inner_text()
+    assert (
+        page.locator("a:has-text('DAVx')").get_attribute("href").startswith("caldavs://agent%40beaune.test@")
+    )
+    inspect(page, "a-appareil-montre")
+    page.goto("/acces/")
+    inspect(page, "a-acces")

@@ -1,0 +1,155 @@
+"""The process ``drive`` behind the real front door: app passwords, long bodies, heads that do not come."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import os
+import secrets
+import socket
+import ssl
+import subprocess
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from beffroi.drive import projections
+from beffroi.lib import ids
+from beffroi.lib.config import Config
+from beffroi.supervise import front
+
+from tests import front_planes
+from tests.mail_post import Engines
+from tests.waiting import until
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="planes start as root"),
+]
+
+LONG_BYTES = 40 * 1024 * 1024
+"""More than any page may send."""
+
+
+@dataclass
+class Door:
+    engines: Engines
+    app_password_id: str = ""
+    password: str = ""
+
+    @property
+    def config(self) -> Config:
+        return self.engines.config
+
+    def sign_up(self) -> None:
+        self.app_password_id, self.password = ids.new_id("apw"), secrets.token_hex(16)
+        row = projections.Row(
+            sha256=hashlib.sha256(self.password.encode()).hexdigest(),
+            app_password_id=self.app_password_id,
+            person_id=ids.new_id("per"),
+            membership_id=ids.new_id("mem"),
+            collectivite_id=ids.new_id("col"),
+            role="agent",
+            login="alice@beaune.test",
+            display_name="Alice",
+        )
+        projections.put(self.config, row)
+
+    def context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.config.state / "tls" / "ca.pem"))
+
+    def ask(
+        self, method: str, path: str, body: object = None, password: str = "", **headers: str
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        line = http.client.HTTPSConnection(
+            "localhost", self.config.portal_port, timeout=60, context=self.context()
+        )
+        with contextlib.closing(line):
+            token = b64encode(f"alice@beaune.test:{password or self.password}".encode()).decode()
+            line.request(method, path, body, {"Authorization": f"Basic {token}", **headers})  # type: ignore[arg-type]
+            answer = line.getresponse()
+            return answer.status, answer.headers, answer.read()
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Door]:
+    with front_planes.running("bffd-", 23820, {}, "drive") as engines:
+        argv = ("haproxy", "-db", "-f", str(front.config_path(engines.config)))
+        with (engines.config.log / "front.out").open("ab") as log:
+            process = subprocess.Popen(argv, stdout=log, stderr=log)
+        found = Door(engines)
+        try:
+            found.sign_up()
+            until(lambda: _answers(found, process), "the front door opens")
+            yield found
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _answers(door: Door, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None
+    with contextlib.suppress(OSError):
+        return door.ask("OPTIONS", "/dav/")[0] == 200
+    return False
+
+
+def test_a_long_file_passes_the_front_both_ways(door: Door) -> None:
+    body = secrets.token_bytes(LONG_BYTES)
+    assert door.ask("PUT", "/remote.php/webdav/long.bin", body)[0] == 201
+    pieces = (body[at : at + 1_000_000] for at in range(0, len(body), 1_000_000))
+    assert door.ask("PUT", "/remote.php/webdav/pieces.bin", pieces)[0] == 201
+    for name in ("long", "pieces"):
+        assert (
+            hashlib.sha256(door.ask("GET", f"/dav/{name}.bin")[2]).digest() == hashlib.sha256(body).digest()
+        )
+    assert door.ask("PUT", "/remote.php/dav/files/alice@beaune.test/x", b"x")[0] == 201
+    assert door.ask("PUT", "/remote.php/dav/files/Alice%40Beaune.test/x", b"y")[0] == 204
+    assert door.ask("POST", "/courrier/", body)[0] == 413  # no page takes as much
+
+
+def test_paths_of_files_and_of_pages_do_not_meet(door: Door) -> None:
+    assert door.ask("GET", "/.well-known/webdav")[1]["location"] == "/dav/"
+    for path in ("/status.php", "/ocs/v2.php/x", "/index.php/login/x", "/index.php/204", "/public.php/dav/x"):
+        # Whatever answers there, it is the process drive.
+        assert "web.sock" not in str(door.ask("GET", path)[1]) and door.ask("GET", path)[0] in (
+            200,
+            204,
+            404,
+            405,
+        )
+    assert door.ask("GET", "/index.php/other")[0] == 503  # that is web's, which does not run here
+
+
+def test_a_revoked_password_is_refused_within_seconds(door: Door) -> None:
+    door.sign_up()
+    assert door.ask("OPTIONS", "/dav/")[0] == 200
+    projections.remove(door.config, app_password_id=door.app_password_id)
+    until(lambda: door.ask("OPTIONS", "/dav/")[0] == 401, "it is refused", limit_s=30)
+    door.sign_up()
+    assert door.ask("OPTIONS", "/dav/")[0] == 200
+
+
+def test_wrong_passwords_of_one_address_end_with_429_and_who_is_known_goes_on(door: Door) -> None:
+    assert door.ask("OPTIONS", "/dav/")[0] == 200
+    status, headers, answer = door.ask("GET", "/dav/", password="wrong")
+    assert (status, headers["www-authenticate"]) == (401, 'Basic realm="Beffroi", charset="UTF-8"')
+    assert b"NotAuthenticated" in answer
+    for _ in range(100):
+        status, headers, _ = door.ask("GET", "/dav/", password="wrong")
+        if status == 429:
+            break
+    assert status == 429 and int(headers["retry-after"]) > 0
+    assert door.ask("OPTIONS", "/dav/")[0] == 200
+
+
+def test_headers_that_do_not_come_end_the_connection(door: Door) -> None:
+    with (
+        socket.create_connection(("localhost", door.config.portal_port), 30) as raw,
+        door.context().wrap_socket(raw, server_hostname="localhost") as line,
+    ):
+        line.sendall(b"PUT /dav/slow HTTP/1.1\r\nHost: localhost\r\n")
+        assert b"408" in line.recv(4096)

@@ -1,0 +1,282 @@
+"""The page Agenda over the real process ``calendars``: what comes, simple entries, whose they are; app passwords."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from urllib.parse import quote
+
+import pytest
+from beffroi.core.identity.models import AppPassword, Membership
+from beffroi.core.planes.tokens import make_grant
+from beffroi.drive.calendars import asking, homes, wire
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.lib.errors import NotAllowed, NotFound, Unavailable
+from django.test import Client
+
+from tests.conftest import PASSWORD, Commune
+from tests.fixtures_calendars import calendars_alone, event
+from tests.fixtures_portal import no_door, on_listener, portal_client
+
+__all__ = ["no_door"]
+pytestmark = pytest.mark.usefixtures("database")
+MONTH = "2030-05"
+CONSEIL = {
+    "title": "Conseil municipal",
+    "day": "2030-05-14",
+    "begin": "18:30",
+    "end": "20:00",
+    "place": "Salle des fêtes",
+    "calendar": "commun",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def process(config: Config) -> Iterator[None]:
+    with calendars_alone(config):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def portal() -> Iterator[None]:
+    with on_listener("web"), clock.shifted(0):
+        yield
+
+
+def shown(client: Client, month: str = MONTH) -> str:
+    answer = client.get(f"/agenda/?mois={month}")
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+def add(client: Client, **more: str) -> None:
+    answer = client.post("/agenda/ajouter/", {**CONSEIL, **more})
+    assert answer.status_code == 302, answer.content.decode()
+
+
+def path_of(client: Client, month: str = MONTH) -> str:
+    """The address of the first entry that may be changed."""
+    found = re.search(r'href="(/agenda/(?:commun|prive)/[^"]+?/)"', shown(client, month))
+    assert found is not None
+    return found[1]
+
+
+def test_what_all_share_is_seen_by_all_and_what_is_private_by_oneself(beaune: Commune) -> None:
+    agent, colleague = portal_client(beaune.agent_membership), portal_client(beaune.colleague_membership)
+    add(agent)
+    add(agent, title="Dentiste", calendar="prive", place="")
+    for text in ("Conseil municipal", "Salle des fêtes", "18:30 – 20:00", "Mardi 14 mai", "Dentiste"):
+        assert text in shown(agent)
+    seen = shown(colleague)
+    assert "Conseil municipal" in seen and "Dentiste" not in seen
+    assert "Conseil municipal" not in shown(agent, "2030-06")
+
+
+def test_an_entry_is_changed_and_deleted_and_keeps_what_a_program_noted(
+    beaune: Commune, config: Config
+) -> None:
+    agent = portal_client(beaune.agent_membership)
+    add(agent)
+    path = path_of(agent)
+    place = homes.folder(config, beaune.id) / homes.ROOT / homes.SHARED_HOME / homes.AGENDA
+    (stored,) = place.glob("*.ics")
+    stored.write_bytes(stored.read_bytes().replace(b"END:VEVENT", b"X-NOTE:gardee\r\nEND:VEVENT"))
+    form = agent.get(path).content.decode()
+    etag = re.search(r'name="etag" value="([^"]+)"', form)
+    assert etag is not None and 'value="18:30"' in form
+    sent = {**CONSEIL, "begin": "19:00", "end": "21:00", "etag": etag[1].replace("&quot;", '"')}
+    assert agent.post(path, sent).status_code == 302
+    assert "19:00 – 21:00" in shown(agent)
+    assert b"X-NOTE:gardee" in stored.read_bytes()
+    # Whoever still has the former page open overwrites nothing.
+    late = agent.post(path, {**sent, "title": "Ancien"})
+    assert late.status_code == 409 and "Ancien" not in shown(agent)
+    page = agent.get(path + "supprimer/").content.decode()
+    etag = re.search(r'name="etag" value="([^"]+)"', page)
+    assert etag is not None and "Supprimer « Conseil municipal »" in page.replace("\xa0", " ")
+    assert agent.post(path + "supprimer/", {"etag": "x"}).status_code == 409
+    assert agent.post(path + "supprimer/", {"etag": etag[1].replace("&quot;", '"')}).status_code == 302
+    assert not stored.exists()
+
+
+def test_days_hours_and_their_ends_are_told(beaune: Commune) -> None:
+    agent = portal_client(beaune.agent_membership)
+    add(agent, title="Fête", begin="", end="", last="2030-05-16")
+    add(agent, title="Sans fin", begin="08:00", end="")
+    add(agent, title="Pont", day="2030-04-29", begin="", end="", last="2030-05-02")
+    told = shown(agent).replace("\xa0", " ")
+    assert "jusqu’au 16 mai" in told and "08:00 – 09:00" in told
+    # It began in April, and stands on the first day of May too.
+    assert "Mercredi 1 mai" in told and "jusqu’au 2 mai" in told
+
+
+def test_what_was_typed_wrong_is_said_beside_its_field(beaune: Commune) -> None:
+    agent = portal_client(beaune.agent_membership)
+    for field, value, words in (
+        ("title", "", "Donnez un titre"),
+        ("title", "x" * 201, "trop long"),
+        ("place", "x" * 201, "trop long"),
+        ("day", "demain", "Donnez un jour"),
+        ("day", "0001-01-01", "Donnez un jour"),
+        ("begin", "18h", "Donnez une heure"),
+        ("begin", "", "Donnez aussi l’heure de début"),
+        ("end", "17:00", "La fin est avant le début"),
+        ("last", "2030-05-01", "La fin est avant le début"),
+        ("last", "2032-05-01", "un an au plus"),
+    ):
+        answer = agent.post("/agenda/ajouter/", {**CONSEIL, field: value})
+        assert answer.status_code == 400, (field, value)
+        assert words in answer.content.decode(), (field, value)
+    assert "Conseil" not in shown(agent)
+    for month in ("2030-13", "x", "9999-01"):
+        assert agent.get(f"/agenda/?mois={month}").status_code == 404
+
+
+def test_what_repeats_or_invites_is_shown_and_not_changed_here(beaune: Commune, config: Config) -> None:
+    agent = portal_client(beaune.agent_membership)
+    shown(agent)  # makes the home
+    place = homes.folder(config, beaune.id) / homes.ROOT / beaune.agent.id / homes.AGENDA
+    for name, more in (
+        ("marche", "RRULE:FREQ=WEEKLY"),
+        ("reunion", "ORGANIZER:mailto:prefecture@example.org"),
+        ("bizarre", "RRULE:FREQ=YEARLY;UNTIL=20200101T000000Z"),
+    ):
+        (place / f"{name}.ics").write_text(
+            event(name, name.capitalize(), starts="20300503T080000", more=more)
+        )
+    told = shown(agent)
+    assert told.count("Marche") >= 5 and "Se répète" in told and "Reunion" in told
+    assert "10:00" not in told and "08:00 – 09:00" in told  # without a zone it is local time
+    assert "/agenda/prive/" not in told
+    for name in ("marche", "reunion"):
+        assert agent.get(f"/agenda/prive/{name}.ics/").status_code == 409
+        assert agent.post(f"/agenda/prive/{name}.ics/supprimer/", {"etag": "x"}).status_code == 409
+        assert (place / f"{name}.ics").exists()
+
+
+def member(beaune: Commune, role: str) -> Membership:
+    Membership.objects.filter(pk=beaune.colleague_membership.pk).update(role=role)
+    return Membership.objects.get(pk=beaune.colleague_membership.pk)
+
+
+def test_an_elu_reads_the_shared_calendar_and_a_dpo_does_not(beaune: Commune) -> None:
+    agent = portal_client(beaune.agent_membership)
+    add(agent)
+    path = path_of(agent)
+    elu = portal_client(member(beaune, "elu"))
+    assert "Conseil municipal" in shown(elu) and path not in shown(elu)
+    for address, data in (
+        (path, CONSEIL),
+        (path + "supprimer/", {"etag": "x"}),
+        ("/agenda/ajouter/", CONSEIL),
+    ):
+        assert elu.post(address, data).status_code == 403
+    add(elu, title="À moi", calendar="prive")
+    dpo = portal_client(member(beaune, "dpo"))
+    assert "Conseil municipal" not in shown(dpo)
+    assert dpo.get(path).status_code == 404
+    assert dpo.post("/agenda/ajouter/", CONSEIL).status_code == 403
+
+
+def test_another_commune_and_another_persons_entry_are_no_such_page(beaune: Commune, nuits: Commune) -> None:
+    agent = portal_client(beaune.agent_membership)
+    add(agent)
+    shared = path_of(agent)
+    add(agent, title="Dentiste", calendar="prive", day="2030-07-01")
+    private = path_of(agent, "2030-07")
+    strangers = [(nuits.agent_membership, one) for one in (shared, private)]
+    for membership, path in [*strangers, (beaune.colleague_membership, private)]:
+        client = portal_client(membership)
+        assert "Conseil" not in shown(portal_client(nuits.agent_membership))
+        for address in (path, path + "supprimer/"):
+            absent = re.sub(r"evt_\w+", "evt_" + "0" * 26, address)
+            for method in ("get", "post"):
+                data = {} if method == "get" else {**CONSEIL, "etag": "x"}
+                theirs, nobodys = (getattr(client, method)(one, data) for one in (address, absent))
+                assert theirs.status_code == nobodys.status_code
+                assert theirs.status_code in (404, 409)
+                assert (
+                    "Dentiste" not in theirs.content.decode()
+                    and "Conseil municipal</h1>" not in theirs.content.decode()
+                )
+    assert "Conseil municipal" in shown(agent) and "Dentiste" in shown(agent, "2030-07")
+
+
+def test_names_that_leave_the_calendar_are_no_entries(beaune: Commune) -> None:
+    agent = portal_client(beaune.agent_membership)
+    shown(agent)
+    for name in ("..", ".Radicale.props", "%2e%2e", "a\\b", "x" * 300):
+        assert agent.get(f"/agenda/prive/{quote(name)}/").status_code == 404
+
+
+def test_a_stranger_is_asked_to_sign_in(beaune: Commune) -> None:
+    for path in ("/agenda/", "/agenda/ajouter/", "/agenda/commun/x.ics/", "/agenda/commun/x.ics/supprimer/"):
+        for method in ("get", "post"):
+            answer = getattr(Client(headers={"X-Beffroi-Listener": "portal"}), method)(path)
+            if (path, method) == ("/agenda/", "post"):
+                assert answer.status_code == 405
+            else:
+                assert answer.status_code == 302 and answer["Location"].startswith("/connexion/")
+
+
+def test_a_grant_opens_what_it_names_and_no_more(beaune: Commune, config: Config) -> None:
+    now = clock.now()
+    whole = wire.Range(now, now + timedelta(days=1))
+
+    def ask(*, shared: bool, write: bool) -> asking.Asking:
+        return asking.Asking(
+            config, person_id=beaune.agent.id, collectivite_id=beaune.id, shared=shared, write=write
+        )
+
+    draft = wire.Draft("shared", "", "", "Titre", "", now, now + timedelta(hours=1), all_day=False)
+    with pytest.raises(NotAllowed):
+        ask(shared=True, write=False).save(draft)
+    with pytest.raises(NotFound):
+        ask(shared=False, write=True).save(draft)
+    assert ask(shared=True, write=True).save(draft).name
+    assert ask(shared=False, write=False).list(whole).entries == []
+    # A browser's grant for live pages, and a late one, open nothing.
+    key = config.secret("live.key")
+    for text in (
+        make_grant(key, subject_id=beaune.agent.id, collectivite_id=beaune.id, paths=("/live",)),
+        make_grant(key, subject_id=beaune.agent.id, collectivite_id=beaune.id, paths=(wire.OWN,), ttl_s=-1),
+        make_grant(b"x" * 32, subject_id=beaune.agent.id, collectivite_id=beaune.id, paths=(wire.OWN,)),
+        make_grant(key, subject_id="adm_1", collectivite_id=None, paths=(wire.OWN,)),
+        "",
+    ):
+        connection = asking._Connection(config.run / "calendars.sock")
+        connection.request("POST", "/portal/list", b"{}", {"Authorization": f"Bearer {text}"})
+        answer = connection.getresponse()
+        assert answer.status == 403, text
+        assert b"live.grant_refused" in answer.read()
+        connection.close()
+
+
+def test_when_calendars_is_away_the_page_says_so(beaune: Commune, config: Config) -> None:
+    socket = config.run / "calendars.sock"
+    aside = socket.with_suffix(".aside")
+    socket.rename(aside)
+    try:
+        answer = portal_client(beaune.agent_membership).get("/agenda/")
+        assert answer.status_code == 503
+        assert Unavailable.code in answer.content.decode() or "ne répond pas" in answer.content.decode()
+    finally:
+        aside.rename(socket)
+
+
+def test_an_app_password_for_dav_is_made_after_a_step_up_and_shown_with_its_settings(beaune: Commune) -> None:
+    client = portal_client(beaune.agent_membership)
+    asked = client.get("/acces/mot-de-passe/?pour=dav")
+    assert asked.status_code == 302
+    confirmed = client.post(asked["Location"], {"password": PASSWORD})
+    assert confirmed["Location"].endswith("?pour=dav")
+    assert 'name="pour" value="dav"' in client.get(confirmed["Location"]).content.decode()
+    answer = client.post("/acces/mot-de-passe/", {"pour": "dav", "label": "Mon téléphone", "scripts": "1"})
+    told = answer.content.decode()
+    (made,) = AppPassword.objects.all()
+    assert made.protocol_set == "dav" and made.membership_id == beaune.agent_membership.id
+    assert "agent@beaune.test" in told and "https://localhost" in told
+    assert 'href="caldavs://agent%40beaune.test@localhost' in told
+    assert "Agenda, contacts et fichiers" in client.get("/acces/").content.decode()
