@@ -100,12 +100,9 @@ Arguments = Callable[[World], dict[str, Any]]
 class Rule:
     """``kind``: open (anyone), account (django-allauth's, needs a sign-in), own (a page of whoever is signed in),
     thing (of one owner; ``arguments`` name Beaune's), ours (of all of Beaune), led (by Beaune's référent), box (another
-    listener). ``data`` would be a valid form. Whose identifier is looked at after a step-up (stepped), and links for
-    whoever holds them (linked), have their tests beside: test_portal_passkeys, test_portal_phones,
-    test_portal_login_flow."""
     listener). ``data`` would be a valid form. Whose identifier is looked at after a step-up (stepped), links for
     whoever holds them (linked), and what another process looks up for its owner (asked) have their tests beside:
-    test_portal_passkeys, test_portal_phones, test_portal_agenda."""
+    test_portal_passkeys, test_portal_phones, test_portal_login_flow, test_portal_agenda."""
 
     kind: str
     arguments: Arguments = lambda world: {}
