@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import socket
+import ssl
 import struct
 from types import TracebackType
 from typing import Self
@@ -21,12 +22,14 @@ class Closed(Exception):
 
 
 class WebSocket:
-    def __init__(self, port: int, path: str, timeout_s: float = 30.0) -> None:
-        """``status``: of the answer to the hand-shake; other than 101, nothing else works."""
-        self._line = socket.create_connection(("127.0.0.1", port), timeout_s)
+    def __init__(self, port: int, path: str, context: ssl.SSLContext | None = None) -> None:
+        """``status``: of the answer to the hand-shake; other than 101, nothing else works. ``context``: of TLS."""
+        self._line = socket.create_connection(("127.0.0.1", port), 30)
+        if context is not None:
+            self._line = context.wrap_socket(self._line, server_hostname="localhost")
         key = base64.b64encode(os.urandom(16)).decode()
         self._line.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
         self._bytes = b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.dav.paths import Target
@@ -16,6 +17,14 @@ type CallFor = Callable[[Request, Target], Awaitable[Call]]
 
 NOWHERE = Target("", ())
 """For a call that speaks of no file by its path."""
+
+
+def own(path: str, prefix: str, call: Call) -> str:
+    """What follows PREFIX/LOGIN/. Errors: AbsentNode (another's, or nobody's)."""
+    login, _, rest = path.removeprefix(prefix).lstrip("/").partition("/")
+    if not path.startswith(prefix + "/") or login.casefold() != call.who.login.casefold():
+        raise AbsentNode("file")
+    return rest.rstrip("/")
 
 
 async def asked(request: Request) -> tuple[Name, ...] | None:

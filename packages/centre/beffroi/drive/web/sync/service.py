@@ -63,7 +63,7 @@ class Sync:
     async def _files(self, request: Request) -> Answer:
         if request.method == "REPORT":
             return await self._finder.report(request)
-        if request.method == "PATCH":
+        if request.method == "PATCH" and b"x-recalculate-hash" in request.headers:
             return await self._recalculated(request)
         return await self._dav.handle(request)
 

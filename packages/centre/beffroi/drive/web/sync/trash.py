@@ -21,7 +21,7 @@ from beffroi.drive.web.dav.call import Call, MethodRefused
 from beffroi.drive.web.dav.paths import SAFE, local
 from beffroi.drive.web.dav.xml import DAV, NC, OC, Name
 from beffroi.drive.web.messages import Answer, Request
-from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry
+from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry, own
 
 PREFIX = "/remote.php/dav/trashbin"
 MOST_LISTED = 5_000
@@ -34,9 +34,8 @@ class Trash:
 
     async def handle(self, request: Request) -> Answer:
         call = await self._call_for(request, NOWHERE)
-        login, _, rest = request.path[len(PREFIX) :].strip("/").partition("/")
-        kind, _, item = rest.partition("/")
-        if login != call.who.login or kind != "trash":
+        kind, _, item = own(request.path, PREFIX, call).partition("/")
+        if kind != "trash":
             raise AbsentNode("trash")
         if request.method == "PROPFIND":
             return await _list(call, item)
@@ -64,7 +63,7 @@ async def _list(call: Call, item: str) -> Answer:
 async def _restore(call: Call, item: str) -> Answer:
     """Where to is the trash's to know; the destination only has to be the place for what comes back."""
     path = local(call.request.header(b"destination"), call.request.header(b"host"))
-    if not path.startswith(f"{PREFIX}/{call.who.login}/restore/"):
+    if not own(path, PREFIX, call).startswith("restore/"):
         raise AbsentNode("destination")
 
     def change(writing: Writing) -> Node:

@@ -22,7 +22,7 @@ from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.call import Call, MethodRefused
 from beffroi.drive.web.dav.paths import SAFE
 from beffroi.drive.web.messages import Answer, Request
-from beffroi.drive.web.sync.call import NOWHERE, CallFor
+from beffroi.drive.web.sync.call import NOWHERE, CallFor, own
 from beffroi.lib.errors import BeffroiError, Invalid
 
 PREFIX = "/remote.php/dav/uploads"
@@ -43,10 +43,9 @@ class Uploads:
 
     async def handle(self, request: Request) -> Answer:
         call = await self._call_for(request, NOWHERE)
-        login, _, rest = request.path[len(PREFIX) :].strip("/").partition("/")
-        if login != call.who.login or not rest:
+        upload, _, part = own(request.path, PREFIX, call).partition("/")
+        if not upload:
             raise AbsentNode("upload")
-        upload, _, part = rest.partition("/")
         upload, method = names.normal(upload), request.method
         if part == END and method == "MOVE":
             return await _finish(call, upload)

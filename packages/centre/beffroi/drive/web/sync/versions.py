@@ -19,7 +19,7 @@ from beffroi.drive.web.dav.call import Call, MethodRefused
 from beffroi.drive.web.dav.paths import SAFE, local
 from beffroi.drive.web.dav.xml import DAV, OC, Name
 from beffroi.drive.web.messages import Answer, Request
-from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry
+from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry, own
 
 PREFIX = "/remote.php/dav/versions"
 
@@ -30,18 +30,18 @@ class Versions:
 
     async def handle(self, request: Request) -> Answer:
         call = await self._call_for(request, NOWHERE)
-        parts = request.path[len(PREFIX) :].strip("/").split("/")
-        if len(parts) not in (3, 4) or parts[:2] != [call.who.login, "versions"]:
+        kind, *parts = own(request.path, PREFIX, call).split("/")
+        if len(parts) not in (1, 2) or kind != "versions":
             raise AbsentNode("version")
         # Some clients put the instance behind the number, as in oc:id.
-        node_id = _number(parts[2].removesuffix(call.instance))
-        if len(parts) == 3:
+        node_id = _number(parts[0].removesuffix(call.instance))
+        if len(parts) == 1:
             if request.method == "PROPFIND":
-                return await _list(call, parts[2], node_id)
+                return await _list(call, parts[0], node_id)
         elif request.method in ("GET", "HEAD"):
-            return _content(call, node_id, _number(parts[3]))
+            return _content(call, node_id, _number(parts[1]))
         elif request.method in ("MOVE", "COPY"):
-            return await _restore(call, node_id, _number(parts[3]))
+            return await _restore(call, node_id, _number(parts[1]))
         raise MethodRefused
 
 
@@ -74,7 +74,7 @@ def _content(call: Call, node_id: int, etag: int) -> Answer:
 
 async def _restore(call: Call, node_id: int, etag: int) -> Answer:
     path = local(call.request.header(b"destination"), call.request.header(b"host"))
-    if not path.startswith(f"{PREFIX}/{call.who.login}/restore/"):
+    if not own(path, PREFIX, call).startswith("restore/"):
         raise AbsentNode("destination")
 
     def change(writing: Writing) -> Node:
