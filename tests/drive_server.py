@@ -73,6 +73,7 @@ async def _serve(directory: Path, port: int) -> None:
     with application(directory, Listed()) as drive:
         arguments: dict[str, Any] = serve_arguments(directory / "unused", 1000)
         del arguments["uds"]
+        drive.sync.start(directory / "run")
         await Server(drive, address="127.0.0.1", port=port, **arguments).serve()
 
 

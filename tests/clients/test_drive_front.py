@@ -14,6 +14,7 @@ import subprocess
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -27,6 +28,7 @@ from beffroi.supervise import front
 from tests import front_planes
 from tests.mail_post import Engines
 from tests.waiting import until
+from tests.websocket import WebSocket
 
 pytestmark = [
     pytest.mark.root,
@@ -117,7 +119,7 @@ def test_a_long_file_passes_the_front_both_ways(door: Door) -> None:
 
 def test_paths_of_files_and_of_pages_do_not_meet(door: Door) -> None:
     assert door.ask("GET", "/.well-known/webdav")[1]["location"] == "/dav/"
-    for path in ("/status.php", "/ocs/v2.php/x", "/index.php/login/x", "/index.php/204", "/public.php/dav/x"):
+    for path in ("/status.php", "/ocs/v2.php/x", "/index.php/apps/x", "/index.php/204", "/public.php/dav/x"):
         # Whatever answers there, it is the process drive.
         assert "web.sock" not in str(door.ask("GET", path)[1]) and door.ask("GET", path)[0] in (
             200,
@@ -125,7 +127,36 @@ def test_paths_of_files_and_of_pages_do_not_meet(door: Door) -> None:
             404,
             405,
         )
-    assert door.ask("GET", "/index.php/other")[0] == 503  # that is web's, which does not run here
+    for path in ("/index.php/other", "/index.php/login/v2"):
+        assert door.ask("GET", path)[0] == 503  # that is web's, which does not run here
+
+
+def test_a_sync_client_sends_and_hears_through_the_front(door: Door, tmp_path: Path) -> None:
+    capabilities = json.loads(door.ask("GET", "/ocs/v2.php/cloud/capabilities?format=json")[2])["ocs"]["data"]
+    told_to = capabilities["capabilities"]["notify_push"]["endpoints"]["websocket"]
+    assert told_to == f"wss://localhost:{door.config.portal_port}/push/ws"
+    with WebSocket(door.config.portal_port, "/push/ws", door.context()) as line:
+        line.send("alice@beaune.test")
+        line.send(door.password)
+        assert line.hear() == "authenticated"
+        files = tmp_path / "files"
+        files.mkdir()
+        (files / "lettre d’été.txt").write_text("bonjour")
+        own = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "QT_QPA_PLATFORM": "offscreen"}
+        sign_in = ("--user", "alice@beaune.test", "--password", door.password)
+        address = f"https://localhost:{door.config.portal_port}"
+        done = subprocess.run(
+            ("nextcloudcmd", "--non-interactive", "--trust", *sign_in, str(files), address),
+            check=False,
+            env=os.environ | own,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert line.hear() == "notify_file"
+    assert door.ask("GET", "/dav/lettre%20d%E2%80%99%C3%A9t%C3%A9.txt")[2] == b"bonjour"
 
 
 def test_bytes_of_the_portal_pass_by_the_grant_of_their_path_alone(door: Door) -> None:

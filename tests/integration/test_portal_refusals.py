@@ -104,7 +104,7 @@ class Rule:
     thing (of one owner; ``arguments`` name Beaune's), ours (of all of Beaune), led (by Beaune's référent), box (another
     listener). ``data`` would be a valid form. Whose identifier is looked at after a step-up (stepped), links for
     whoever holds them (linked), and what another process looks up for its owner (asked) have their tests beside:
-    test_portal_passkeys, test_portal_phones, test_portal_agenda."""
+    test_portal_passkeys, test_portal_phones, test_portal_login_flow, test_portal_agenda."""
 
     kind: str
     arguments: Arguments = lambda world: {}
@@ -145,6 +145,10 @@ PORTAL = {
     "phone_link": Rule("thing", lambda world: {"link_id": world.link_id}),
     "phone_landing": Rule("linked"),
     "phone_profile": Rule("linked"),
+    "login_flow_begin": Rule("open"),
+    "login_flow_poll": Rule("open"),
+    "login_flow": Rule("linked"),
+    "files_connect": Rule("own", data={"label": "x"}),
     "rescue": Rule("own"),
     "mfa_activate_totp": Rule("account"),
     "mfa_deactivate_totp": Rule("account"),

@@ -45,7 +45,7 @@ def serve_arguments(socket: Path, connections: int) -> dict[str, Any]:
         "uds": socket,
         "interface": Interfaces.ASGINL,
         "http": HTTPModes.http1,
-        "websockets": False,
+        "websockets": True,
         "backlog": 1024,
         "backpressure": connections,
         "http1_settings": HTTP1Settings(
@@ -61,9 +61,11 @@ async def serve(drive: Drive, socket: Path, connections: int) -> int:
     server = Server(drive, **serve_arguments(socket, connections))
     # haproxy runs under an account of its own, in the group of the socket.
     server.uds_permissions = SOCKET_MODE
+    drive.sync.start(socket.parent)
     serving = asyncio.create_task(server.serve())
     told = await until_stopped(serving, stop_at_most_s=STOP_AT_MOST_S)
     server.stop()  # type: ignore[no-untyped-call]
+    await drive.sync.stop()
     try:
         async with asyncio.timeout(STOP_S):
             await serving
@@ -88,11 +90,16 @@ async def run(config: Config) -> int:
             sign_ins = SignIns(config, "drive")
             sign_ins.start()
             bodies = SealedStore(config, communes, workers)
-            drive = Drive(communes, bodies, Credentials(config), sign_ins)
+            drive = Drive(communes, bodies, Credentials(config), sign_ins, base_url=_portal(config))
             Portal(communes, bodies, config.secret("drive-grant.key")).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
             communes.close()
+
+
+def _portal(config: Config) -> str:
+    port = "" if config.portal_port == 443 else f":{config.portal_port}"
+    return f"https://{config.portal_name}{port}"
 
 
 def main() -> int:

@@ -25,6 +25,7 @@ from beffroi.core.identity.models import (
     ActivationCode,
     AppPassword,
     DeviceLink,
+    LoginFlow,
     Membership,
     MembershipOffer,
     Person,
@@ -75,6 +76,10 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
         "device_links": _rows(
             DeviceLink.objects.filter(membership__person=person),
             "kind", "label", "created_at", "expires_at", "used_at", "ended_at",
+        ),
+        "login_flows": _rows(
+            LoginFlow.objects.filter(membership__person=person),
+            "program", "created_at", "expires_at", "granted_at", "used_at", "ended_at",
         ),
         "rescue_codes": _rows(
             RescueCode.objects.filter(person=person), "made_by", "created_at", "expires_at", "used_at", "ended_at"

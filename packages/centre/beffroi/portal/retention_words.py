@@ -29,6 +29,7 @@ CATEGORIES = {
     "encounters": gettext_lazy("Résultats de rétrospective"),
     "sessions": gettext_lazy("Sessions expirées"),
     "device_links": gettext_lazy("Liens pour régler un téléphone, expirés"),
+    "login_flows": gettext_lazy("Demandes d’accès de logiciels aux fichiers"),
     "rescue_codes": gettext_lazy("Codes de dépannage"),
     "activation_codes": gettext_lazy("Codes de feuilles d’accès"),
     "membership_offers": gettext_lazy("Questions à des personnes d’autres collectivités"),

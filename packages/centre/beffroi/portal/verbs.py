@@ -32,6 +32,8 @@ VERBS = {
     "identity:device_link:made": gettext_lazy("Lien pour régler un téléphone créé"),
     "identity:device_link:used": gettext_lazy("Lien pour régler un téléphone utilisé"),
     "identity:device_link:ended": gettext_lazy("Lien pour régler un téléphone annulé"),
+    "identity:login_flow:granted": gettext_lazy("Accès d’un logiciel aux fichiers autorisé"),
+    "identity:login_flow:refused": gettext_lazy("Accès d’un logiciel aux fichiers refusé"),
     "identity:rescue_code:made": gettext_lazy("Code de dépannage remis à une personne"),
     "identity:rescue_code:used": gettext_lazy("Code de dépannage utilisé"),
     "identity:administrator:created": gettext_lazy("Administrateur créé"),

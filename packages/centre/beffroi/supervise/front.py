@@ -53,8 +53,11 @@ MAX_DISCOVERY_BODY_BYTES = 64 * 1024
 DRIVE_PATHS = (
     "/remote.php/",
     "/ocs/",
-    "/index.php/login",
     "/index.php/204",
+    "/index.php/avatars",
+    "/index.php/core/preview",
+    "/index.php/apps",
+    "/push/",
     "/status.php",
     "/dav/",
     "/public.php/dav",
@@ -62,7 +65,8 @@ DRIVE_PATHS = (
     "/coffre/octets/",
     "/coffre/envoi/",
 )
-"""What clients of files ask for under the portal's name; the process drive answers."""
+"""What clients of files ask for under the portal's name; the process drive answers. How a program gets its app password
+(/index.php/login/v2) is the portal's: a person answers there."""
 MAX_DRIVE_URL_BYTES = 8192
 """A letter of French in a path takes up to six bytes."""
 # Only the front may set these: planes take them for true.
@@ -235,6 +239,8 @@ def configuration(config: Config, *, drop_privileges: bool, box_front: str = "")
         lines.append(f"backend {name}")
         if name.startswith("stream"):
             lines.append(f"    timeout server {HELD_TIMEOUT}")
+        if name == "drive":
+            lines.append("    timeout tunnel 1h")  # a sync client that waits to hear of changes
         lines.append(f"    server {name} unix@{sockets}/{name}.sock")
     for end in ("", "-held") if config.relay_names else ():
         # By its address: a box finds the nonce that it was given, and one relay sees whether it is used twice. One

@@ -25,6 +25,7 @@ from beffroi.core.identity.models import (
     ActivationCode,
     AppPassword,
     DeviceLink,
+    LoginFlow,
     Membership,
     MembershipOffer,
     Person,
@@ -123,6 +124,7 @@ def erase(person: Person, *, actor: Actor = SYSTEM) -> int:
     Authenticator.objects.filter(user=person).delete()
     AppPassword.objects.filter(membership__person=person).delete()
     DeviceLink.objects.filter(membership__person=person).delete()
+    LoginFlow.objects.filter(membership__person=person).delete()
     RescueCode.objects.filter(person=person).delete()
     ActivationCode.objects.filter(person=person).delete()
     MembershipOffer.objects.filter(email=email or "-").delete()

@@ -119,6 +119,33 @@ class DeviceLink(models.Model):
         return self.id
 
 
+class LoginFlow(models.Model):
+    """A program that asks for access to a person's files. Its app password is made when it comes for it.
+
+    ``network``: of the program, to be compared with the browser's. ``membership`` with ``granted_at``: who let it in.
+    """
+
+    id = id_field("lgf")
+    poll_sha256 = models.CharField(max_length=64, unique=True)
+    page_sha256 = models.CharField(max_length=64, unique=True)
+    program = models.CharField(max_length=100, blank=True)
+    network = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=clock.now)
+    expires_at = models.DateTimeField()
+    membership = models.ForeignKey(
+        Membership, models.CASCADE, null=True, default=None, related_name="login_flows"
+    )
+    granted_at = models.DateTimeField(null=True, default=None)
+    used_at = models.DateTimeField(null=True, default=None)
+    ended_at = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "login_flow"
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class RescueCode(models.Model):
     """A second factor for once, that a référent hands to a person who lost theirs; the password is still asked for."""
 

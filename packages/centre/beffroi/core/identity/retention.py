@@ -12,6 +12,7 @@ from beffroi.core.identity import erasure
 from beffroi.core.identity.models import (
     ActivationCode,
     DeviceLink,
+    LoginFlow,
     Membership,
     MembershipOffer,
     Person,
@@ -24,6 +25,8 @@ from beffroi.core.retention.registry import Category, category
 
 KEEP_LINKS_DAYS = 1
 """After they are over."""
+KEEP_FLOWS_DAYS = 1
+"""The same, for requests of programs."""
 KEEP_ACTIVATION_DAYS = 0
 """The same, from the end of the seven days."""
 KEEP_OFFERS_DAYS = 0
@@ -40,6 +43,10 @@ def sign_ins(cutoff: datetime) -> QuerySet[SignIn]:
 
 def device_links(cutoff: datetime) -> QuerySet[DeviceLink]:
     return DeviceLink.objects.filter(expires_at__lt=cutoff)
+
+
+def login_flows(cutoff: datetime) -> QuerySet[LoginFlow]:
+    return LoginFlow.objects.filter(expires_at__lt=cutoff)
 
 
 def rescue_codes(cutoff: datetime) -> QuerySet[RescueCode]:
@@ -68,6 +75,7 @@ def _erase_accounts(ids: list[Any]) -> int:
 
 category(Category("sessions", 50, 0, sessions))
 category(Category("device_links", 53, KEEP_LINKS_DAYS, device_links))
+category(Category("login_flows", 162, KEEP_FLOWS_DAYS, login_flows))
 category(Category("rescue_codes", 54, RESCUE_DAYS, rescue_codes))
 category(Category("activation_codes", 160, KEEP_ACTIVATION_DAYS, activation_codes))
 category(Category("membership_offers", 161, KEEP_OFFERS_DAYS, membership_offers))

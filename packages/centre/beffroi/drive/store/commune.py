@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -32,6 +33,8 @@ class Communes:
         self._connections = Connections(database_url) if on_server else None
         self._open: OrderedDict[str, Database] = OrderedDict()
         self._lock = threading.Lock()
+        self.on_change: Callable[[str], object] = lambda collectivite_id: None
+        """Called after a commit that changed something, with the collectivité; in the commit's thread."""
 
     def metadata(self, collectivite_id: str) -> Database:
         """Made at its first use. Errors: NotFound (no identifier), FormatUnknown, StoreFull, Unavailable."""
@@ -41,6 +44,7 @@ class Communes:
             found = self._open.get(collectivite_id)
             if found is None:
                 found = self._open[collectivite_id] = self._opened(collectivite_id)
+                found.on_change = lambda roots: self.on_change(collectivite_id)
             self._open.move_to_end(collectivite_id)
             idle = [key for key in self._open if key != collectivite_id and self._open[key].is_idle()]
             for key in idle[: max(0, len(self._open) - MOST_OPEN)]:

@@ -64,6 +64,8 @@ TABLES: tuple[LiteralString, ...] = (
         offered_s BIGINT NOT NULL, answered_s BIGINT NOT NULL, answered_by TEXT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS frozen (
         sha256 TEXT PRIMARY KEY, decision_id TEXT NOT NULL, since_s BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS favourite (
+        person_id TEXT NOT NULL, node BIGINT NOT NULL, PRIMARY KEY (person_id, node))""",
     "CREATE TABLE IF NOT EXISTS quota (root {key} PRIMARY KEY, limit_bytes BIGINT NOT NULL)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when

@@ -157,9 +157,9 @@ def relocate(writing: Writing, act: Act, moved: Node, folder: Node, name: str, *
         (folder.id, name, names.folded(name), after.etag, moved.id),
     )
     note(writing, act, kind, moved, after.etag, before=moved.etag)
+    release(writing, moved.id)  # RFC 4918, section 7.5: a lock stays behind
     if kind == "returned":
         writing.run("DELETE FROM trash WHERE node = ?", (moved.id,))
-    release(writing, moved.id)  # RFC 4918, section 7.5: a lock stays behind
     writing.moved()
     writing.touch(moved.parent, -moved.size_bytes)
     writing.touch(folder.id, moved.size_bytes)

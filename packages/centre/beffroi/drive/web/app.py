@@ -24,6 +24,7 @@ from beffroi.drive.web.dav.service import Dav
 from beffroi.drive.web.errors import refusal
 from beffroi.drive.web.messages import Answer, Header, Receive, Request, Routes, Send
 from beffroi.drive.web.signin import CHALLENGE, Doorman, NotSignedIn, TooManySignIns
+from beffroi.drive.web.sync.service import Sync
 from beffroi.drive.who import SignIn, Who
 from beffroi.lib.errors import BeffroiError, Unavailable
 
@@ -44,7 +45,7 @@ class TooManyAtOnce(BeffroiError):
 
 
 class Drive:
-    """``executor``: where passwords are checked; None for the loop's own."""
+    """``executor``: where passwords are checked; None for the loop's own. ``base_url``: where clients reach it."""
 
     def __init__(
         self,
@@ -53,6 +54,8 @@ class Drive:
         sign_in: SignIn,
         sign_ins: SignIns,
         executor: Executor | None = None,
+        *,
+        base_url: str = "https://localhost",
     ) -> None:
         self.communes, self.bodies = communes, bodies
         self.doorman = Doorman(sign_in, sign_ins, executor)
@@ -61,10 +64,15 @@ class Drive:
         self.routes = Routes()
         self.dav = Dav(communes, bodies)
         self.dav.add_to(self.routes)
+        self.sync = Sync(communes, self.dav, self.doorman, base_url)
+        self.sync.add_to(self.routes)
         self.routes.add("/healthz", _health, is_open=True)
         self.routes.add("/.well-known/webdav", _well_known, is_open=True)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self.sync.push.serve(scope, receive, send)
+            return
         if scope["type"] != "http":
             return
         headers = dict(scope["headers"])

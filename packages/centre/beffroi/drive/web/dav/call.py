@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 
-from beffroi.drive.store import locks
+from beffroi.drive.store import favourites, locks
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import AbsentNode, Act, NameTaken, Node, ParentAbsent, ReadOnly, RootFixed
 from beffroi.drive.views import Place, View
@@ -69,9 +69,11 @@ class Call:
     def instance(self) -> str:
         return instance(self.who.collectivite_id)
 
-    def setting(self, reading: Reading) -> Setting:
+    def setting(self, reading: Reading, *, wants_stars: bool = False) -> Setting:
         row = reading.one("SELECT value FROM meta WHERE name = 'fingerprint'")
-        return Setting(self.instance, row[0] if row else "", clock.epoch_s(), self.target.is_for_explorers)
+        starred = favourites.of(reading, self.who.person_id) if wants_stars else frozenset()
+        fingerprint = row[0] if row else ""
+        return Setting(self.instance, fingerprint, clock.epoch_s(), self.target.is_for_explorers, starred)
 
     # -- places ------------------------------------------------------------------------------------------
 

@@ -139,7 +139,7 @@ async def put(call: Call) -> Answer:
     mtime_s, announced = announced_mtime_s(request), announced_bytes(request)
     with call.view.database.reading() as reading:
         parent, before = _place(call, reading)
-        _refuse_full(reading, parent.node, (announced or 0) - (before.node.size_bytes if before else 0))
+        refuse_full(reading, parent.node, (announced or 0) - (before.node.size_bytes if before else 0))
     content = await receive(call, request.chunks(), announced)
 
     def change(writing: Writing) -> tuple[Node, bool]:
@@ -209,7 +209,7 @@ def announced_mtime_s(request: Request) -> int | None:
     return found
 
 
-def _refuse_full(reading: Reading, folder: Node, growth_bytes: int) -> None:
+def refuse_full(reading: Reading, folder: Node, growth_bytes: int) -> None:
     """Before the body comes; the change itself judges once more. Errors: QuotaFull."""
     for root_id in (look.above(reading, folder.id)[-1].id, 0):
         used, limit = look.room(reading, root_id)

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from beffroi.drive.store import locks, look, tree
+from beffroi.drive.store import favourites, locks, look, tree
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.look import NO_LIMIT
 from beffroi.drive.store.model import ReadOnly
@@ -23,6 +23,7 @@ PIECE = 250
 """Entries that are rendered at a time: some milliseconds."""
 _WIN32_MTIME = ("urn:schemas-microsoft-com:", "Win32LastModifiedTime")
 _MTIMES = {(xml.DAV, "getlastmodified"), (xml.DAV, "lastmodified"), _WIN32_MTIME}
+_SETTABLE = {*_MTIMES, properties.FAVOURITE}
 _HEADERS = (xml.CONTENT_TYPE, (b"dav", b"1, 2, 3"))
 
 
@@ -78,7 +79,7 @@ async def propfind(call: Call) -> Answer:
             if not conditions.holds(call.clauses, lambda resource: call.state(reading, resource)):
                 raise conditions.ConditionFailed
             inside = call.view.children(reading, place) if depth == "1" and place.node.is_folder else []
-            return list(_shown(call, reading, asked, [place, *inside]))
+            return list(shown_of(call, reading, asked, [place, *inside]))
 
     # A folder of many thousand entries takes its time in a thread; the loop goes on with others.
     shown = await asyncio.to_thread(look_up) if depth == "1" else look_up()
@@ -96,8 +97,8 @@ async def _pieces(call: Call, asked: Wish, shown: Sequence[Shown]) -> AsyncGener
     yield xml.END.encode()
 
 
-def _shown(call: Call, reading: Reading, asked: Wish, places: Sequence[Place]) -> Iterable[Shown]:
-    setting = call.setting(reading)
+def shown_of(call: Call, reading: Reading, asked: Wish, places: Sequence[Place]) -> Iterable[Shown]:
+    setting = call.setting(reading, wants_stars=properties.FAVOURITE in asked.names)
     wants_locks = (
         properties.LOCKS in asked.names and reading.one("SELECT 1 FROM dav_lock LIMIT 1") is not None
     )
@@ -162,18 +163,24 @@ async def proppatch(call: Call) -> Answer:
     if body is None:
         raise xml.XmlRefused
     steps = _steps(body)
-    refused = {name for _, name, _ in steps if name in properties.PROPERTIES and name not in _MTIMES}
+    refused = {name for _, name, _ in steps if name in properties.PROPERTIES and name not in _SETTABLE}
+    star = next(
+        (sets and _is_true(one) for sets, name, one in reversed(steps) if name == properties.FAVOURITE), None
+    )
     mtime_s = next((_mtime_s(one) for sets, name, one in steps if sets and name in _MTIMES), None)
 
     def change(writing: Writing) -> Place:
         place = call.view.place(writing, call.target.path)
-        if not place.rights.may_write:
+        if not refused and star is not None:  # for this person alone: also where they only read
+            favourites.set_star(writing, call.who.person_id, place.node.id, starred=star)
+        others = any(name != properties.FAVOURITE for _, name, _ in steps)
+        if others and not place.rights.may_write:
             raise ReadOnly
         call.check(writing, place)
-        if not refused:
+        if not refused and others:
             kept = properties.dead(place.node.properties)
             for sets, name, element in steps:
-                if sets and (name not in _MTIMES or name == _WIN32_MTIME):
+                if sets and (name not in _SETTABLE or name == _WIN32_MTIME):
                     kept[name] = xml.source(element)
                 elif not sets:
                     kept.pop(name, None)
@@ -212,6 +219,10 @@ def _steps(body: Element) -> list[tuple[bool, Name, Element]]:
     if not out or len(out) > xml.MAX_NAMES:
         raise xml.XmlRefused
     return out
+
+
+def _is_true(element: Element) -> bool:
+    return (element.text or "").strip().lower() in ("1", "true", "yes")
 
 
 def _mtime_s(element: Element) -> int | None:

@@ -54,12 +54,14 @@ class Setting:
     """What is one for all nodes of an answer. ``instance``: makes identifiers of two collectivités differ.
 
     ``fingerprint``: changes when data come back from a backup, so that clients keep what is newer with them.
+    ``starred``: nodes, read only where it is asked for.
     """
 
     instance: str
     fingerprint: str
     now_s: int
     is_for_explorers: bool = False
+    starred: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ _LOCK_ENTRIES = "".join(
     for scope in ("exclusive", "shared")
 )
 
+FAVOURITE: Name = (OC, "favorite")
 PROPERTIES: Mapping[Name, Property] = {
     (DAV, "resourcetype"): Property(
         lambda s: "<d:collection/>" if s.place.node.is_folder else "", in_all=True
@@ -163,7 +166,7 @@ PROPERTIES: Mapping[Name, Property] = {
     ),
     (OC, "data-fingerprint"): Property(lambda s: escape(s.setting.fingerprint), lambda kind: kind.is_root),
     (OC, "share-types"): Property(lambda s: ""),
-    (OC, "favorite"): Property(lambda s: 0),
+    FAVOURITE: Property(lambda s: int(s.place.node.id in s.setting.starred)),
     (NC, "is-encrypted"): Property(lambda s: 0, _folder),
     (NC, "is-mount-root"): Property(
         lambda s: "true" if s.place.rights.is_mount and s.place.path else "false"

@@ -64,10 +64,15 @@ class Dav:
 
     async def call(self, request: Request) -> Call:
         """Errors: AbsentNode (another's tree), NameRefused, TooDeep, Unavailable."""
+        if request.who is None:
+            raise NotSignedIn
+        return await self.call_at(request, paths.target(request.path, request.who))
+
+    async def call_at(self, request: Request, target: paths.Target) -> Call:
+        """For a target that the path of the request does not say by itself. Errors: Unavailable."""
         who = request.who
         if who is None:
             raise NotSignedIn
-        target = paths.target(request.path, who)
         view = View(self._communes.metadata(who.collectivite_id), who)
         if (who.collectivite_id, who.person_id) not in self._seen:
             await view.database.write_async(view.make_roots)

@@ -36,8 +36,8 @@ class XmlRefused(BeffroiError):
     http_status = 400
 
 
-def parse(body: bytes, root: str) -> Element:
-    """The root element, which must be ``root`` of DAV:. Errors: XmlRefused."""
+def parse(body: bytes, root: str, space: str = DAV) -> Element:
+    """The root element, which must be ``root`` of this namespace. Errors: XmlRefused."""
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -50,7 +50,7 @@ def parse(body: bytes, root: str) -> Element:
         found = etree.fromstring(body, parser)
     except (etree.XMLSyntaxError, ValueError):
         raise XmlRefused from None
-    if found.getroottree().docinfo.internalDTD is not None or found.tag != f"{{{DAV}}}{root}":
+    if found.getroottree().docinfo.internalDTD is not None or found.tag != f"{{{space}}}{root}":
         raise XmlRefused
     return found
 

@@ -1,0 +1,206 @@
+"""What sync clients ask before they synchronise: what this server is, what it can do, who they are signed in as.
+
+Rule:    nothing is announced that is not there. An unknown call gets the answer of an unknown call, which all clients
+         take for "this server does not have that"; a list of something that cannot be made here is empty.
+Hostile: queries and paths; nothing of them is answered back.
+Source:  docs/internals/drive-sync.md; Nextcloud's developer manual, "OCS API" and "Capabilities API".
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+from beffroi.drive.store import look
+from beffroi.drive.web.messages import Answer, Request, Routes
+from beffroi.drive.web.sync.call import NOWHERE, CallFor
+
+VERSION, VERSION_STRING = "32.0.1.2", "32.0.1"
+"""The version of the protocol that is spoken, in the numbers by which clients judge what they may ask for."""
+PRODUCT = "Beffroi"
+V1, V2 = "/ocs/v1.php", "/ocs/v2.php"
+POLL_S = 60
+MAX_CHUNK_BYTES = 100 * 1024 * 1024
+PARALLEL_CHUNKS = 4
+_OK, _UNKNOWN = {V1: 100, V2: 200}, {V1: 998, V2: 404}
+_JSON = (b"content-type", b"application/json; charset=utf-8")
+_XML = (b"content-type", b"application/xml; charset=utf-8")
+_NO_STORE = (b"cache-control", b"no-store")
+UNLIMITED = -3
+
+
+def status() -> dict[str, Any]:
+    return {
+        "installed": True,
+        "maintenance": False,
+        "needsDbUpgrade": False,
+        "version": VERSION,
+        "versionstring": VERSION_STRING,
+        "edition": "",
+        "productname": PRODUCT,
+        "extendedSupport": False,
+    }
+
+
+def capabilities(base_url: str) -> dict[str, Any]:
+    """``base_url``: of this server, without a slash at its end."""
+    major, minor, micro = (int(number) for number in VERSION_STRING.split("."))
+    return {
+        "version": {
+            "major": major,
+            "minor": minor,
+            "micro": micro,
+            "string": VERSION_STRING,
+            "edition": "",
+            "extendedSupport": False,
+        },
+        "capabilities": {
+            "core": {"pollinterval": POLL_S, "webdav-root": "remote.php/webdav"},
+            "dav": {"chunking": "1.0"},
+            "files": {
+                "bigfilechunking": True,
+                "chunked_upload": {"max_size": MAX_CHUNK_BYTES, "max_parallel_count": PARALLEL_CHUNKS},
+                "undelete": True,
+                "versioning": True,
+                "favorites": True,
+                "forbidden_filenames": [],
+                "forbidden_filename_basenames": [],
+                "forbidden_filename_characters": ["\\", "/"],
+                "forbidden_filename_extensions": [],
+            },
+            "files_sharing": {"api_enabled": False},
+            "checksums": {"supportedTypes": ["SHA1", "SHA256"], "preferredUploadType": "SHA1"},
+            "notify_push": {
+                "type": ["files"],
+                "endpoints": {"websocket": f"ws{base_url.removeprefix('http')}/push/ws"},
+            },
+            "theming": {
+                "name": PRODUCT,
+                "productName": PRODUCT,
+                "url": base_url,
+                "slogan": "Les fichiers de la commune",
+                "color": "#1d2733",
+                "color-text": "#ffffff",
+            },
+        },
+    }
+
+
+class Ocs:
+    """Handlers of status.php and of OCS. ``base_url``: where clients reach this server."""
+
+    def __init__(self, call_for: CallFor, base_url: str) -> None:
+        self._call_for, self._base_url = call_for, base_url
+
+    def add_to(self, routes: Routes) -> None:
+        routes.add("/status.php", self.status, is_open=True)
+        routes.add("/index.php/204", self.reached, is_open=True)
+        for prefix in _PICTURES:
+            routes.add(prefix, _absent)
+        for version in (V1, V2):
+            routes.add(version, self.call)
+
+    async def status(self, request: Request) -> Answer:
+        return Answer(200, (_JSON, _NO_STORE), _dumped(status()))
+
+    async def reached(self, request: Request) -> Answer:
+        """A client finds out whether something between it and us asks for a sign-in of its own."""
+        return Answer(204)
+
+    async def call(self, request: Request) -> Answer:
+        version = request.path[: len(V1)]
+        path = request.path[len(V1) :].rstrip("/")
+        assert request.who is not None, "signed in"
+        login = request.who.login
+        if request.method not in ("GET", "HEAD"):
+            return _answer(request, version, _UNKNOWN[version], [])
+        if path == "/cloud/capabilities":
+            return _answer(request, version, _OK[version], capabilities(self._base_url))
+        if path in ("/cloud/user", f"/cloud/users/{login}"):
+            return _answer(request, version, _OK[version], await self._user(request))
+        if path in _EMPTY:
+            return _answer(request, version, _OK[version], [])
+        return _answer(request, version, _UNKNOWN[version], [])
+
+    async def _user(self, request: Request) -> dict[str, Any]:
+        call = await self._call_for(request, NOWHERE)
+        who = call.who
+        with call.view.database.reading() as reading:
+            own, _ = call.view.roots(reading)
+            used, limit = look.room(reading, own.id)
+        free = UNLIMITED if limit == look.NO_LIMIT else max(0, limit - used)
+        total = UNLIMITED if limit == look.NO_LIMIT else limit
+        return {
+            "enabled": True,
+            "id": who.login,
+            "display-name": who.display_name,
+            "displayname": who.display_name,
+            "email": who.login if "@" in who.login else "",
+            "quota": {
+                "free": free,
+                "used": used,
+                "total": total,
+                "quota": total,
+                "relative": round(100 * used / limit, 2) if limit > 0 else 0,
+            },
+            "groups": [],
+            "language": "fr",
+            "locale": "fr_FR",
+        }
+
+
+_EMPTY = frozenset(
+    {
+        "/apps/files_sharing/api/v1/shares",
+        "/apps/files_sharing/api/v1/shares/pending",
+        "/apps/files_sharing/api/v1/deletedshares",
+        "/apps/files_sharing/api/v1/remote_shares",
+        "/apps/files_sharing/api/v1/remote_shares/pending",
+        "/apps/notifications/api/v2/notifications",
+        "/core/navigation/apps",
+    }
+)
+"""What does not exist here yet, and is asked for as a list."""
+
+
+_PICTURES = ("/index.php/avatars", "/remote.php/dav/avatars", "/index.php/core/preview", "/index.php/apps")
+
+
+async def _absent(request: Request) -> Answer:
+    """Pictures that are not made here: clients draw their own."""
+    return Answer(404, ((b"cache-control", b"private, max-age=3600"),))
+
+
+def _answer(request: Request, version: str, code: int, data: Any) -> Answer:
+    good = code == _OK[version]
+    meta = {
+        "status": "ok" if good else "failure",
+        "statuscode": code,
+        "message": "OK" if good else "Unknown call",
+    }
+    status_code = code if version == V2 else 200  # the first version says it inside
+    if _wants_json(request):
+        return Answer(status_code, (_JSON, _NO_STORE), _dumped({"ocs": {"meta": meta, "data": data}}))
+    body = f'<?xml version="1.0"?>\n<ocs><meta>{_xml(meta)}</meta><data>{_xml(data)}</data></ocs>\n'
+    return Answer(status_code, (_XML, _NO_STORE), body.encode())
+
+
+def _wants_json(request: Request) -> bool:
+    asked = parse_qs(request.query, max_num_fields=32).get("format", [""])[-1] if request.query else ""
+    return asked == "json" or (not asked and "application/json" in request.header(b"accept"))
+
+
+def _dumped(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _xml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "".join(f"<{name}>{_xml(one)}</{name}>" for name, one in value.items())
+    if isinstance(value, list):
+        return "".join(f"<element>{_xml(one)}</element>" for one in value)
+    if isinstance(value, bool):
+        return "1" if value else ""
+    return escape(str(value))

@@ -1,0 +1,80 @@
+"""All that sync clients ask for besides files: one place that says which path is answered by what.
+
+Process: drive. Hostile: everything in a request; who asks comes from the credential alone.
+Source:  docs/internals/drive-sync.md.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from pathlib import Path
+
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.web.dav.call import MethodRefused
+from beffroi.drive.web.dav.paths import FILES
+from beffroi.drive.web.dav.service import Dav
+from beffroi.drive.web.messages import Answer, Receive, Request, Routes
+from beffroi.drive.web.signin import Doorman
+from beffroi.drive.web.sync import push, search, trash, uploads, versions
+from beffroi.drive.web.sync.call import NOWHERE
+from beffroi.drive.web.sync.ocs import Ocs
+from beffroi.drive.who import Who
+
+
+class Sync:
+    """``base_url``: where clients reach this server, without a slash at its end."""
+
+    def __init__(self, communes: Communes, dav: Dav, doorman: Doorman, base_url: str) -> None:
+        self._dav, self._doorman = dav, doorman
+        self._ocs = Ocs(dav.call_at, base_url)
+        self._finder = search.Finder(dav.call_at)
+        self.push = push.Push(communes, self._checked)
+        communes.on_change = self.push.told
+
+    def add_to(self, routes: Routes) -> None:
+        """After those for files, some of whose methods are answered here."""
+        self._ocs.add_to(routes)
+        routes.add(search.PREFIX, self._root)
+        routes.add(FILES, self._files)
+        routes.add(uploads.PREFIX, uploads.Uploads(self._dav.call_at).handle)
+        routes.add(trash.PREFIX, trash.Trash(self._dav.call_at).handle)
+        routes.add(versions.PREFIX, versions.Versions(self._dav.call_at).handle)
+
+    def start(self, run: Path | None = None) -> None:
+        """In the loop that serves. ``run``: Config.run, where other processes say what they changed."""
+        self.push.start(run)
+
+    async def stop(self) -> None:
+        await self.push.stop()
+
+    async def _checked(self, login: str, password: str, address: str, receive: Receive) -> Who:
+        """As Basic would; so its limits count for websockets, too. Errors: NotSignedIn, TooManySignIns."""
+        given = b"Basic " + b64encode(f"{login}:{password}".encode())
+        request = Request("GET", push.PATH, "", {b"authorization": given}, receive, address)
+        who = request.who = await self._doorman.who(request)
+        await self._dav.call_at(request, NOWHERE)  # its roots are made
+        return who
+
+    async def _root(self, request: Request) -> Answer:
+        if request.method == "SEARCH":
+            return await self._finder.search(request)
+        raise MethodRefused
+
+    async def _files(self, request: Request) -> Answer:
+        if request.method == "REPORT":
+            return await self._finder.report(request)
+        if request.method == "PATCH" and b"x-recalculate-hash" in request.headers:
+            return await self._recalculated(request)
+        return await self._dav.handle(request)
+
+    async def _recalculated(self, request: Request) -> Answer:
+        """A client whose copy has another hash than was said asks for the right one. Ours comes from the bytes that
+        were stored, and every chunk is proved when it is read: it is the right one."""
+        call = await self._dav.call(request)
+        with call.view.database.reading() as reading:
+            node = call.view.place(reading, call.target.path).node
+        algorithm = request.header(b"x-recalculate-hash").strip().upper()
+        digest = {"SHA1": node.sha1, "SHA256": node.sha256}.get(algorithm, "")
+        if node.is_folder or not digest:
+            raise MethodRefused
+        return Answer(204, ((b"oc-checksum", f"{algorithm}:{digest}".encode()),))

@@ -1,0 +1,147 @@
+"""What was deleted, for sync clients: a list, back to where it was, gone for good.
+
+Rule:    a person sees what was deleted from their own folder; who may write in the collectivité's folder, what was
+         deleted there, too.
+Source:  docs/internals/drive-sync.md; Nextcloud's developer manual, "Trashbin".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import quote
+from xml.sax.saxutils import escape
+
+from beffroi.drive.store import trash
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.trash import Trashed
+from beffroi.drive.views import COMMON_NAME
+from beffroi.drive.web.dav import properties, xml
+from beffroi.drive.web.dav.call import Call, MethodRefused
+from beffroi.drive.web.dav.paths import SAFE, local
+from beffroi.drive.web.dav.xml import DAV, NC, OC, Name
+from beffroi.drive.web.messages import Answer, Request
+from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry, own
+
+PREFIX = "/remote.php/dav/trashbin"
+MOST_LISTED = 5_000
+_FOLDER = "<d:collection/>"
+
+
+class Trash:
+    def __init__(self, call_for: CallFor) -> None:
+        self._call_for = call_for
+
+    async def handle(self, request: Request) -> Answer:
+        call = await self._call_for(request, NOWHERE)
+        kind, _, item = own(request.path, PREFIX, call).partition("/")
+        if kind != "trash":
+            raise AbsentNode("trash")
+        if request.method == "PROPFIND":
+            return await _list(call, item)
+        if request.method == "DELETE":
+            return await (_forget(call, item) if item else _empty(call))
+        if request.method == "MOVE" and item:
+            return await _restore(call, item)
+        raise MethodRefused
+
+
+async def _list(call: Call, item: str) -> Answer:
+    names, depth = await asked(call.request), call.depth("1")
+    base = quote(f"{PREFIX}/{call.who.login}/trash/", safe=SAFE)
+    with call.view.database.reading() as reading:
+        found = [_find(call, reading, item)] if item else list(_all(call, reading)) if depth != "0" else []
+        entries = [
+            entry(base + quote(_label(one), safe=SAFE), _values(call, one, is_common), names)
+            for one, is_common in found
+        ]
+    if not item:
+        entries.insert(0, entry(base, {(DAV, "resourcetype"): _FOLDER}, names))
+    return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{''.join(entries)}{xml.END}".encode())
+
+
+async def _restore(call: Call, item: str) -> Answer:
+    """Where to is the trash's to know; the destination only has to be the place for what comes back."""
+    path = local(call.request.header(b"destination"), call.request.header(b"host"))
+    if not own(path, PREFIX, call).startswith("restore/"):
+        raise AbsentNode("destination")
+
+    def change(writing: Writing) -> Node:
+        found, _ = _find(call, writing, item)
+        return trash.restore(writing, call.act, found.root, found.node)
+
+    node = await call.view.database.write_async(change)
+    return Answer(201, call.written(node))
+
+
+async def _forget(call: Call, item: str) -> Answer:
+    def change(writing: Writing) -> None:
+        found, _ = _find(call, writing, item)
+        trash.forget(writing, call.act, found.root, found.node)
+
+    await call.view.database.write_async(change)
+    return Answer(204)
+
+
+async def _empty(call: Call) -> Answer:
+    """One's own: what was deleted from the collectivité's folder stays for the others."""
+    with call.view.database.reading() as reading:
+        own, _ = call.view.roots(reading)
+    while await call.view.database.write_async(lambda w: trash.empty(w, call.act, own.id)):
+        pass
+    return Answer(204)
+
+
+def _roots(call: Call, reading: Reading) -> Iterator[tuple[int, bool]]:
+    """(root, whether it is the collectivité's) of which this person sees what was deleted."""
+    own, common = call.view.roots(reading)
+    yield own.id, False
+    if call.view.place(reading, (COMMON_NAME,)).rights.may_write:
+        yield common.id, True
+
+
+def _all(call: Call, reading: Reading) -> Iterator[tuple[Trashed, bool]]:
+    for root_id, is_common in _roots(call, reading):
+        for one in trash.page(reading, root_id, most=MOST_LISTED):
+            yield one, is_common
+
+
+def _label(one: Trashed) -> str:
+    """Clients show the name before ".d" and a number, and send all of it back."""
+    return f"{one.name}.d{one.node}"
+
+
+def _find(call: Call, reading: Reading, item: str) -> tuple[Trashed, bool]:
+    """Errors: AbsentNode, also where what it names is somebody else's."""
+    name, _, number = item.rpartition(".d")
+    if number.isascii() and number.isdigit() and len(number) < 19:
+        for root_id, is_common in _roots(call, reading):
+            try:
+                found = trash.find(reading, root_id, int(number))
+            except AbsentNode:
+                continue
+            if found.name == name:
+                return found, is_common
+    raise AbsentNode("file")
+
+
+def _values(call: Call, one: Trashed, is_common: bool) -> dict[Name, str]:
+    where = f"{COMMON_NAME}/{one.path}" if is_common else one.path
+    values = {
+        (DAV, "resourcetype"): _FOLDER if one.is_folder else "",
+        (DAV, "displayname"): escape(one.name),
+        (DAV, "getlastmodified"): properties.http_date(one.deleted_s),
+        (DAV, "getetag"): f"&quot;{one.node:x}-{one.deleted_s:x}&quot;",
+        (OC, "id"): properties.file_id(one.node, call.instance),
+        (OC, "fileid"): str(one.node),
+        (OC, "size"): str(one.size_bytes),
+        (OC, "permissions"): "GD",
+        (NC, "trashbin-filename"): escape(one.name),
+        (NC, "trashbin-original-location"): escape(where),
+        (NC, "trashbin-deletion-time"): str(one.deleted_s),
+        (NC, "has-preview"): "false",
+    }
+    if not one.is_folder:
+        values[(DAV, "getcontentlength")] = str(one.size_bytes)
+        values[(DAV, "getcontenttype")] = escape(properties.content_type(one.name))
+    return values

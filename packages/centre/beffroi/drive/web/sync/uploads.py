@@ -1,0 +1,181 @@
+"""Large files in parts (Nextcloud's chunked upload, version 2): a folder, parts in it by number, and its end as a file.
+
+Rule:    parts are kept as they come; a client that was interrupted lists them and goes on. The end reads the joined
+         file back once: its SHA-1 and SHA-256 come from what is stored, and are compared with what the client says.
+Hostile: names of uploads, numbers, sizes, bodies.
+Source:  docs/internals/drive-sync.md; Nextcloud's developer manual, "Chunked file upload".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from urllib.parse import quote
+
+from beffroi.drive.store import names, uploads
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.views import Place
+from beffroi.drive.web.dav import content as files
+from beffroi.drive.web.dav import xml
+from beffroi.drive.web.dav.call import Call, MethodRefused
+from beffroi.drive.web.dav.paths import SAFE
+from beffroi.drive.web.messages import Answer, Request
+from beffroi.drive.web.sync.call import NOWHERE, CallFor, own
+from beffroi.lib.errors import BeffroiError, Invalid
+
+PREFIX = "/remote.php/dav/uploads"
+END = ".file"
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+
+
+class SizeDiffers(BeffroiError):
+    """The parts together are not as long as the file that was announced; send what is missing."""
+
+    code = "drive.size_differs"
+    http_status = 400
+
+
+class Uploads:
+    def __init__(self, call_for: CallFor) -> None:
+        self._call_for = call_for
+
+    async def handle(self, request: Request) -> Answer:
+        call = await self._call_for(request, NOWHERE)
+        upload, _, part = own(request.path, PREFIX, call).partition("/")
+        if not upload:
+            raise AbsentNode("upload")
+        upload, method = names.normal(upload), request.method
+        if part == END and method == "MOVE":
+            return await _finish(call, upload)
+        if part and method == "PUT":
+            return await _put(call, upload, part)
+        if not part and method in _OF_FOLDERS:
+            return await _OF_FOLDERS[method](call, upload)
+        raise MethodRefused
+
+
+async def _begin(call: Call, upload: str) -> Answer:
+    _refuse_early(call)
+    await call.view.database.write_async(lambda w: uploads.begin(w, call.act, upload))
+    return Answer(201)
+
+
+async def _list(call: Call, upload: str) -> Answer:
+    """What arrived, so that the client sends the rest."""
+    await call.request.body(xml.MAX_BODY_BYTES)
+    with call.view.database.reading() as reading:
+        parts = uploads.parts(reading, call.who.person_id, upload)
+    base = quote(f"{PREFIX}/{call.who.login}/{upload}/", safe=SAFE)
+    folder = "<d:resourcetype><d:collection/></d:resourcetype>"
+    out = [xml.response(base, [xml.propstat(folder, "200 OK")])]
+    if call.depth("1") != "0":
+        for one in parts:
+            inside = f"<d:resourcetype/><d:getcontentlength>{one.size_bytes}</d:getcontentlength>"
+            out.append(xml.response(f"{base}{one.number:05d}", [xml.propstat(inside, "200 OK")]))
+    return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{''.join(out)}{xml.END}".encode())
+
+
+async def _abort(call: Call, upload: str) -> Answer:
+    await call.view.database.write_async(lambda w: uploads.abort(w, call.act, upload))
+    return Answer(204)
+
+
+_OF_FOLDERS = {"MKCOL": _begin, "PROPFIND": _list, "DELETE": _abort}
+
+
+async def _put(call: Call, upload: str, part: str) -> Answer:
+    number, request = _number(part), call.request
+    with call.view.database.reading() as reading:
+        uploads.parts(reading, call.who.person_id, upload)  # before a body is taken in for nothing
+    _refuse_early(call)
+    content = await files.receive(call, request.chunks(), _count(request, b"content-length"))
+    await call.view.database.write_async(lambda w: uploads.put_part(w, call.act, upload, number, content))
+    etag = f'"{content.sha1}"'.encode()
+    return Answer(201, ((b"etag", etag), (b"oc-etag", etag)))
+
+
+async def _finish(call: Call, upload: str) -> Answer:
+    database, request = call.view.database, call.request
+    path, mtime_s = call.destination().path, files.announced_mtime_s(request)
+    with database.reading() as reading:
+        joined = uploads.join(reading, call.who.person_id, upload)
+        _place(call, reading, path)
+    total = _count(request, b"oc-total-length")
+    if total is not None and total != joined.size_bytes:
+        raise SizeDiffers
+    sha1, sha256 = await _read_back(call, joined)
+    uploads.require_checksum(request.header(b"oc-checksum").strip(), sha1=sha1, sha256=sha256)
+
+    def change(writing: Writing) -> tuple[Node, bool]:
+        return uploads.finish(
+            writing,
+            call.act,
+            upload,
+            joined,
+            parent=_place(call, writing, path).node.id,
+            name=path[-1],
+            sha1=sha1,
+            sha256=sha256,
+            mtime_s=mtime_s,
+        )
+
+    node, is_new = await database.write_async(change)
+    headers = call.written(node)
+    if mtime_s is not None:
+        headers.append((b"x-oc-mtime", b"accepted"))
+    return Answer(201 if is_new else 204, headers)
+
+
+def _place(call: Call, reading: Reading, path: tuple[str, ...]) -> Place:
+    """The folder that the file goes to. Errors: those of ``Call``, MethodRefused (a folder has the name)."""
+    before = call.view.find(reading, path)
+    if before is not None and before.node.is_folder:
+        raise MethodRefused
+    parent = call.parent(reading, path)
+    call.free(path)
+    call.check(reading, before)
+    return parent
+
+
+def _refuse_early(call: Call) -> None:
+    """Before hours of sending, where the client says where to and how much. Errors: QuotaFull, ReadOnly and more."""
+    total = _count(call.request, b"oc-total-length")
+    if not call.request.header(b"destination") or total is None:
+        return
+    path = call.destination().path
+    with call.view.database.reading() as reading:
+        before = call.view.find(reading, path)
+        parent = call.parent(reading, path)
+        files.refuse_full(reading, parent.node, total - (before.node.size_bytes if before is not None else 0))
+
+
+async def _read_back(call: Call, joined: uploads.Joined) -> tuple[str, str]:
+    """SHA-1 and SHA-256 of what is stored, in hex."""
+    sha1, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
+
+    def update(piece: bytes) -> None:
+        sha1.update(piece)
+        sha256.update(piece)
+
+    async for piece in call.bodies.read(joined.manifest, 0, joined.size_bytes):
+        await asyncio.to_thread(update, piece)
+    return sha1.hexdigest(), sha256.hexdigest()
+
+
+def _number(part: str) -> int:
+    """Errors: PartRefused."""
+    if _NUMBER.fullmatch(part):
+        return int(part)
+    raise uploads.PartRefused
+
+
+def _count(request: Request, name: bytes) -> int | None:
+    """Errors: Invalid."""
+    text = request.header(name).strip()
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise Invalid(name.decode())
+    return int(text)

@@ -1,0 +1,113 @@
+"""Earlier contents of a file, for sync clients: a list by the file's number, one of them to read, to bring back.
+
+Source:  docs/internals/drive-sync.md; Nextcloud's "Versions" over WebDAV.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+from xml.sax.saxutils import escape
+
+from beffroi.drive.store import versions
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.model import AbsentNode, Node, ReadOnly
+from beffroi.drive.store.versions import Version
+from beffroi.drive.views import Place
+from beffroi.drive.web.dav import content as files
+from beffroi.drive.web.dav import properties, xml
+from beffroi.drive.web.dav.call import Call, MethodRefused
+from beffroi.drive.web.dav.paths import SAFE, local
+from beffroi.drive.web.dav.xml import DAV, OC, Name
+from beffroi.drive.web.messages import Answer, Request
+from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry, own
+
+PREFIX = "/remote.php/dav/versions"
+
+
+class Versions:
+    def __init__(self, call_for: CallFor) -> None:
+        self._call_for = call_for
+
+    async def handle(self, request: Request) -> Answer:
+        call = await self._call_for(request, NOWHERE)
+        kind, *parts = own(request.path, PREFIX, call).split("/")
+        if len(parts) not in (1, 2) or kind != "versions":
+            raise AbsentNode("version")
+        # Some clients put the instance behind the number, as in oc:id.
+        node_id = _number(parts[0].removesuffix(call.instance))
+        if len(parts) == 1:
+            if request.method == "PROPFIND":
+                return await _list(call, parts[0], node_id)
+        elif request.method in ("GET", "HEAD"):
+            return _content(call, node_id, _number(parts[1]))
+        elif request.method in ("MOVE", "COPY"):
+            return await _restore(call, node_id, _number(parts[1]))
+        raise MethodRefused
+
+
+async def _list(call: Call, label: str, node_id: int) -> Answer:
+    names, depth = await asked(call.request), call.depth("1")
+    base = quote(f"{PREFIX}/{call.who.login}/versions/{label}/", safe=SAFE)
+    entries = [entry(base, {(DAV, "resourcetype"): "<d:collection/>"}, names)]
+    with call.view.database.reading() as reading:
+        place = _place(call, reading, node_id)
+        if depth != "0":
+            for one in versions.of(reading, place.node.id):
+                entries.append(entry(f"{base}{one.etag}", _values(place, one), names))
+    return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{''.join(entries)}{xml.END}".encode())
+
+
+def _content(call: Call, node_id: int, etag: int) -> Answer:
+    with call.view.database.reading() as reading:
+        place = _place(call, reading, node_id)
+        one = versions.find(reading, node_id, etag)
+    node = place.node._replace(
+        size_bytes=one.size_bytes,
+        mtime_s=one.mtime_s,
+        etag=one.etag,
+        sha1=one.sha1,
+        sha256=one.sha256,
+        manifest=one.manifest,
+    )
+    return files.file(call, Place(node, place.path, place.rights, one.etag))
+
+
+async def _restore(call: Call, node_id: int, etag: int) -> Answer:
+    path = local(call.request.header(b"destination"), call.request.header(b"host"))
+    if not own(path, PREFIX, call).startswith("restore/"):
+        raise AbsentNode("destination")
+
+    def change(writing: Writing) -> Node:
+        place = _place(call, writing, node_id)
+        if not place.rights.may_write:
+            raise ReadOnly
+        return versions.restore(writing, call.act, node_id, etag)
+
+    return Answer(201, call.written(await call.view.database.write_async(change)))
+
+
+def _place(call: Call, reading: Reading, node_id: int) -> Place:
+    """Errors: AbsentNode (also for a folder, and for what this person does not see)."""
+    found = call.view.at(reading, node_id)
+    if found.node.is_folder:
+        raise AbsentNode("file")
+    return found
+
+
+def _number(text: str) -> int:
+    """Errors: AbsentNode."""
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise AbsentNode("version")
+    return int(text)
+
+
+def _values(place: Place, one: Version) -> dict[Name, str]:
+    return {
+        (DAV, "resourcetype"): "",
+        (DAV, "displayname"): escape(place.node.name),
+        (DAV, "getlastmodified"): properties.http_date(one.mtime_s),
+        (DAV, "getcontentlength"): str(one.size_bytes),
+        (DAV, "getcontenttype"): escape(properties.content_type(place.node.name)),
+        (DAV, "getetag"): f"&quot;{one.etag:x}&quot;",
+        (OC, "size"): str(one.size_bytes),
+    }

@@ -1,0 +1,121 @@
+"""A program that synchronises files gets its app password: it asks, its person allows it here, it polls.
+
+Input:   hostile; ``begin`` and ``poll`` are for programs, without a sign-in and without cookies.
+Secrets: the app password stands in the answer to the poll that made it and nowhere else. The address of the page opens
+         nothing by itself: whoever follows it signs in and confirms. Who sends one's own request to somebody else is
+         met by the page: it names the program and says when it asks from another network.
+Fails:   closed; a request that is used, refused, over or unknown gives one and the same answer.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from allauth.account.decorators import reauthentication_required
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods, require_POST
+
+from beffroi.core.communes import row_security
+from beffroi.core.identity import actions, limits, login_flows, queries
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.sign_ins import client_address
+from beffroi.lib.errors import NotFound
+from beffroi.portal import qr
+from beffroi.portal.pages import for_agents, page
+from beffroi.portal.web.signin import refuse_blocked
+
+MAX_LABEL_CHARS = 100
+
+
+@csrf_exempt
+@never_cache
+@require_POST
+def begin(request: HttpRequest) -> HttpResponse:
+    """Where the person is to go, and how to poll."""
+    refused = refuse_blocked(request, person_unknown=True)
+    if refused is not None:
+        return refused
+    try:
+        begun = login_flows.begin(
+            program=request.headers.get("User-Agent", ""), address=client_address(request)
+        )
+    except login_flows.TooManyBegun as error:
+        return JsonResponse({}, status=error.http_status)
+    return JsonResponse(
+        {
+            "poll": {"token": begun.poll_secret, "endpoint": _portal() + reverse("login_flow_poll")},
+            "login": _portal() + reverse("login_flow", args=[begun.page_secret]),
+        }
+    )
+
+
+@csrf_exempt
+@never_cache
+@require_POST
+def poll(request: HttpRequest) -> HttpResponse:
+    """404 until the person allowed it; then the app password, once."""
+    with row_security.unlimited():
+        try:
+            granted = login_flows.poll(request.POST.get("token", ""))
+        except NotFound:
+            return JsonResponse([], safe=False, status=HTTPStatus.NOT_FOUND)
+    answer = JsonResponse(
+        {"server": _portal(), "loginName": granted.login, "appPassword": granted.issued.secret}
+    )
+    answer["Cache-Control"] = "no-store, private"
+    return answer
+
+
+@require_http_methods(["GET", "POST"])
+@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
+@for_agents
+def answer(request: HttpRequest, actor: Actor, secret: str) -> HttpResponse:
+    """Which program asks; the person allows or refuses it."""
+    try:
+        flow = login_flows.find(secret)
+        if request.method == "GET":
+            elsewhere = flow.network != limits.network_of(client_address(request))
+            return page(
+                request, "portal/login_flow.html", {"flow": flow, "elsewhere": elsewhere, "secret": secret}
+            )
+        allowed = request.POST.get("answer") == "allow"
+        if allowed:
+            login_flows.grant(actor=actor, flow=flow, membership=queries.membership_of(actor))
+        else:
+            login_flows.refuse(actor=actor, flow=flow)
+    except NotFound:
+        return page(request, "portal/login_flow_over.html", status=HTTPStatus.NOT_FOUND)
+    return page(request, "portal/login_flow_done.html", {"flow": flow, "allowed": allowed})
+
+
+@require_http_methods(["GET", "POST"])
+@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
+@for_agents
+def connect(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """For a phone, or a program that knows nothing of the way above: a code to scan and what to copy by hand, once."""
+    context = {"place": "access", "server": _portal()}
+    if request.method == "GET":
+        return page(request, "portal/files_connect.html", context)
+    label = request.POST.get("label", "").strip()
+    if not label or len(label) > MAX_LABEL_CHARS or "\x00" in label:
+        error = _("Donnez un nom à cet appareil, par exemple « Téléphone de Claire ».")
+        context |= {"error": error, "label": label}
+        return page(request, "portal/files_connect.html", context, status=HTTPStatus.BAD_REQUEST)
+    membership = queries.membership_of(actor)
+    issued = actions.issue_app_password(actor=actor, membership=membership, protocol_set="dav", label=label)
+    login = membership.person.email
+    code = qr.data_uri(f"nc://login/server:{_portal()}&user:{login}&password:{issued.secret}")
+    return page(
+        request, "portal/files_connected.html", {**context, "issued": issued, "login": login, "code": code}
+    )
+
+
+def _portal() -> str:
+    config = settings.BEFFROI
+    port = "" if config.portal_port == 443 else f":{config.portal_port}"
+    return f"https://{config.portal_name}{port}"

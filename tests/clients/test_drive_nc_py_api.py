@@ -1,0 +1,152 @@
+"""An independent client library (nc-py-api) does with the drive what it does with Nextcloud."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.drive_server import PASSWORD, Served, served
+
+nc_py_api = pytest.importorskip("nc_py_api")
+MIB = 1 << 20
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Iterator[Served]:
+    with served(tmp_path / "drive") as one:
+        yield one
+
+
+def client(drive: Served, login: str = "alice") -> nc_py_api.Nextcloud:
+    return nc_py_api.Nextcloud(nextcloud_url=drive.url, nc_auth_user=login, nc_auth_pass=PASSWORD)
+
+
+@pytest.fixture
+def files(drive: Served) -> nc_py_api.files.FilesAPI:
+    return client(drive).files
+
+
+def paths(found: list[nc_py_api.FsNode]) -> set[str]:
+    return {one.user_path for one in found}
+
+
+def test_it_knows_who_it_is_and_what_there_is(drive: Served) -> None:
+    cloud = client(drive)
+    assert cloud.user == "alice" and cloud.srv_version["string"] == "32.0.1"
+    assert cloud.capabilities["notify_push"]["type"] == ["files"]
+    assert cloud.capabilities["theming"]["name"] == "Beffroi"
+
+
+def test_files_come_and_go(files: nc_py_api.files.FilesAPI) -> None:
+    made = files.upload("é à.txt", "bonjour")
+    assert made.file_id and made.etag
+    assert files.download("é à.txt") == b"bonjour"
+    files.makedirs("a/b/c", exist_ok=True)
+    files.makedirs("a/b/c", exist_ok=True)
+    assert paths(files.listdir("a")) == {"a/b/"} and paths(files.listdir()) == {"a/", "é à.txt", "Commune/"}
+    found = files.by_path("é à.txt")
+    assert found.info.size == 7 and found.file_id == made.file_id and not found.info.favorite
+    assert files.by_id(found).user_path == files.by_id(found.info.fileid).user_path == "é à.txt"
+    moved = files.move("é à.txt", "a/b/autre.txt")
+    assert moved.user_path == "a/b/autre.txt" and moved.file_id == made.file_id
+    copied = files.copy("a/b", "d")
+    assert copied.is_dir and files.download("d/autre.txt") == b"bonjour"
+    with pytest.raises(nc_py_api.NextcloudException) as refused:
+        files.move("d/autre.txt", "a/b/autre.txt")
+    assert refused.value.status_code == 412
+    files.delete("a")
+    files.delete("a", not_fail=True)
+    assert paths(files.listdir()) == {"d/", "Commune/"}
+
+
+@pytest.mark.parametrize("size", [0, 6 * MIB, 11 * MIB + 7])
+def test_a_stream_is_sent_in_parts(files: nc_py_api.files.FilesAPI, size: int) -> None:
+    data = os.urandom(size)
+    files.upload_stream("grand.bin", io.BytesIO(data), chunk_size=5 * MIB)
+    out = io.BytesIO()
+    files.download2stream("grand.bin", out)
+    assert hashlib.sha256(out.getvalue()).digest() == hashlib.sha256(data).digest()
+
+
+def test_what_was_deleted_comes_back_or_goes(files: nc_py_api.files.FilesAPI) -> None:
+    files.makedirs("dossier")
+    for name in ("un.txt", "deux d'été.txt", "trois.txt"):
+        files.upload(f"dossier/{name}", name)
+        files.delete(f"dossier/{name}")
+    trash = files.trashbin_list()
+    assert {one.info.trashbin_filename for one in trash} == {"un.txt", "deux d'été.txt", "trois.txt"}
+    by_name = {one.info.trashbin_filename: one for one in trash}
+    assert by_name["un.txt"].info.trashbin_original_location == "dossier/un.txt"
+    assert by_name["un.txt"].info.trashbin_deletion_time > 1_700_000_000
+    files.trashbin_restore(by_name["un.txt"])
+    assert files.download("dossier/un.txt") == b"un.txt"
+    files.trashbin_delete(by_name["deux d'été.txt"])
+    files.trashbin_delete(by_name["deux d'été.txt"], not_fail=True)
+    assert [one.info.trashbin_filename for one in files.trashbin_list()] == ["trois.txt"]
+    files.trashbin_cleanup()
+    assert files.trashbin_list() == []
+
+
+def test_an_earlier_version_comes_back(files: nc_py_api.files.FilesAPI) -> None:
+    for text in ("un", "deux", "trois"):
+        files.upload("lettre.txt", text)
+    found = files.by_path("lettre.txt")
+    versions = files.get_versions(found)
+    assert [one.info.content_length for one in versions] == [4, 2]
+    assert all(one.info.is_version for one in versions)
+    files.restore_version(versions[-1])
+    assert files.download("lettre.txt") == b"un"
+    assert len(files.get_versions(found)) == 3, "the one before it is kept"
+
+
+def test_files_are_found(files: nc_py_api.files.FilesAPI) -> None:
+    files.makedirs("plans/École")
+    files.upload("plans/École/Cadastre.PDF", "x" * 2000)
+    files.upload("plans/photo.jpg", "y" * 10)
+    files.upload("note cadastre.txt", "z")
+    assert paths(files.find(["like", "name", "%cadastre%"])) == {
+        "plans/École/Cadastre.PDF",
+        "note cadastre.txt",
+    }
+    assert paths(files.find(["like", "name", "%cadastre%"], path="plans")) == {"plans/École/Cadastre.PDF"}
+    assert paths(files.find(["like", "name", "ecole"])) == {"plans/École/"}, "accents need not be typed"
+    assert paths(files.find(["like", "mime", "image/%"])) == {"plans/photo.jpg"}
+    assert paths(files.find(["and", "gt", "size", 1000, "like", "mime", "application/%"])) == {
+        "plans/École/Cadastre.PDF"
+    }
+    assert paths(files.find(["or", "eq", "name", "photo.jpg", "eq", "name", "note cadastre.txt"])) == {
+        "plans/photo.jpg",
+        "note cadastre.txt",
+    }
+    assert files.find(["eq", "fileid", "999999999"]) == []
+    assert files.find(["gt", "last_modified", "2100-01-01T00:00:00Z"]) == []
+
+
+def test_stars_are_each_persons_own(drive: Served) -> None:
+    alice, amir, elise = (client(drive, login).files for login in ("alice", "amir", "elise"))
+    alice.upload("Commune/pv.txt", "pv")
+    alice.upload("à moi.txt", "x")
+    etag = alice.by_path("Commune/pv.txt").etag
+    for one in (alice, elise):  # she may only read there, and stars what she reads
+        one.setfav("Commune/pv.txt", True)
+    alice.setfav("à moi.txt", True)
+    assert paths(alice.list_by_criteria(["favorite"])) == {"Commune/pv.txt", "à moi.txt"}
+    assert paths(elise.list_by_criteria(["favorite"])) == {"Commune/pv.txt"}
+    assert amir.list_by_criteria(["favorite"]) == []
+    assert alice.by_path("Commune/pv.txt").info.favorite and not amir.by_path("Commune/pv.txt").info.favorite
+    assert alice.by_path("Commune/pv.txt").etag == etag, "no device has anything to fetch"
+    assert paths(alice.find(["eq", "favorite", 1])) == {"Commune/pv.txt", "à moi.txt"}
+    alice.setfav("Commune/pv.txt", False)
+    assert paths(alice.list_by_criteria(["favorite"])) == {"à moi.txt"}
+
+
+def test_there_are_no_shares_yet(drive: Served) -> None:
+    cloud = client(drive)
+    with pytest.raises(nc_py_api.NextcloudMissingCapabilities):
+        cloud.files.sharing.get_list()
+    assert cloud.ocs("GET", "/ocs/v1.php/apps/files_sharing/api/v1/shares") == []

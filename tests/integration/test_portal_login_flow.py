@@ -1,0 +1,204 @@
+"""A program gets its app password once its person allowed it: once, in time, nobody else's, and for files only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.identity import actions, login_flows
+from beffroi.core.identity.models import AppPassword, LoginFlow
+from beffroi.lib import clock
+from beffroi.lib.errors import NotFound
+from django.test import Client
+
+from tests.conftest import PASSWORD, Commune
+from tests.fixtures_portal import no_door, on_listener, portal_client
+
+__all__ = ["no_door"]
+pytestmark = pytest.mark.usefixtures("database")
+PROGRAM = "PC-ACCUEIL (Desktop Client - Windows)"
+HEADERS = {"X-Beffroi-Listener": "portal", "X-Forwarded-For": "37.65.1.9", "User-Agent": PROGRAM}
+
+
+@pytest.fixture(autouse=True)
+def portal() -> Iterator[None]:
+    with on_listener("web"):
+        yield
+
+
+def program() -> Client:
+    """It has no cookies, and no token against forged requests."""
+    return Client(headers=HEADERS, enforce_csrf_checks=True)
+
+
+def begin() -> tuple[str, str]:
+    """(token to poll with, path of the page)."""
+    answer = program().post("/index.php/login/v2")
+    assert answer.status_code == 200 and answer["Content-Type"].startswith("application/json")
+    asked = answer.json()
+    assert asked["poll"]["endpoint"] == "https://localhost:8443/index.php/login/v2/poll"
+    assert asked["login"].startswith("https://localhost:8443/connexion/logiciel/")
+    return asked["poll"]["token"], urlsplit(asked["login"]).path
+
+
+def poll(token: str) -> Any:
+    return program().post("/index.php/login/v2/poll", {"token": token})
+
+
+def confirmed(commune: Commune) -> Client:
+    client = portal_client(commune.agent_membership)
+    client.post("/confirmer/", {"password": PASSWORD})
+    return client
+
+
+def allow(client: Client, path: str, *, answer: str = "allow") -> Any:
+    return client.post(path, {"answer": answer})
+
+
+def test_a_program_that_was_allowed_gets_an_app_password_for_files_once(
+    beaune: Commune, caplog: pytest.LogCaptureFixture
+) -> None:
+    token, path = begin()
+    assert poll(token).status_code == 404, "nobody has allowed it yet"
+    client = confirmed(beaune)
+    shown = client.get(path)
+    assert PROGRAM in shown.content.decode() and "Autoriser" in shown.content.decode()
+    assert shown["Cache-Control"].startswith("no-store, private")
+    assert poll(token).status_code == 404, "a look allows nothing"
+    assert "Le logiciel est autorisé" in allow(client, path).content.decode()
+    assert not AppPassword.objects.exists(), "no password waits for the program"
+    got = poll(token)
+    assert got.status_code == 200 and got["Cache-Control"].startswith("no-store, private")
+    given = got.json()
+    assert given["server"] == "https://localhost:8443"
+    assert given["loginName"] == beaune.agent_membership.person.email
+    made = AppPassword.objects.get()
+    assert (made.protocol_set, made.label, made.membership_id) == ("dav", PROGRAM, beaune.agent_membership.id)
+    assert made.sha256 == hashlib.sha256(given["appPassword"].encode()).hexdigest()
+    assert poll(token).status_code == 404 and AppPassword.objects.count() == 1
+    assert client.get(path).status_code == 404 and allow(client, path).status_code == 404
+    flow = LoginFlow.objects.get()
+    kept = json.dumps({one.name: str(getattr(flow, one.name)) for one in flow._meta.fields})
+    for secret in (token, path.split("/")[3], given["appPassword"]):
+        assert secret not in kept and secret not in caplog.text
+    entry = AuditEntry.objects.get(verb="identity:login_flow:granted")
+    assert (entry.collectivite_id, entry.object_id) == (beaune.id, flow.pk)
+    assert "Agenda, contacts et fichiers" in client.get("/acces/").content.decode()
+    retire = client.get(f"/acces/mot-de-passe/{made.id}/retirer/").content.decode()
+    assert "ne verra plus l’agenda, les contacts ni les fichiers" in retire
+
+
+def test_a_refused_program_gets_nothing(beaune: Commune) -> None:
+    token, path = begin()
+    client = confirmed(beaune)
+    assert "Il n’a rien reçu" in allow(client, path, answer="refuse").content.decode()
+    assert poll(token).status_code == 404 and allow(client, path).status_code == 404
+    assert not AppPassword.objects.exists()
+
+
+def test_allowing_asks_for_a_sign_in_and_a_step_up(beaune: Commune) -> None:
+    token, path = begin()
+    stranger = Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": "37.65.1.9"})
+    for answer in (stranger.get(path), allow(stranger, path)):
+        assert answer.status_code == 302 and answer["Location"].startswith("/connexion/?next=")
+    signed_in = portal_client(beaune.agent_membership)
+    for answer in (signed_in.get(path), allow(signed_in, path)):
+        assert answer.status_code == 302 and answer["Location"].startswith("/confirmer/")
+    assert poll(token).status_code == 404
+    assert LoginFlow.objects.get().membership is None
+
+
+def test_the_page_takes_no_forged_request(beaune: Commune) -> None:
+    token, path = begin()
+    client = confirmed(beaune)
+    client.handler.enforce_csrf_checks = True
+    assert allow(client, path).status_code == 403 and poll(token).status_code == 404
+
+
+def test_a_request_from_another_network_is_said(beaune: Commune) -> None:
+    _, path = begin()
+    near = confirmed(beaune).get(path, headers={"X-Forwarded-For": "37.65.1.77"}).content.decode()
+    far = confirmed(beaune).get(path, headers={"X-Forwarded-For": "45.9.9.9"}).content.decode()
+    assert "depuis un autre réseau" not in near and "depuis un autre réseau" in far
+
+
+def _expired(beaune: Commune) -> None:
+    LoginFlow.objects.update(expires_at=clock.now() - timedelta(seconds=1))
+
+
+def _sessions_ended(beaune: Commune) -> None:
+    actions.end_sessions(actor=beaune.agent, person=beaune.agent_membership.person)
+
+
+def _member_no_more(beaune: Commune) -> None:
+    actions.end_access(actor=beaune.referent, membership=beaune.agent_membership)
+
+
+@pytest.mark.parametrize("end", [_expired, _sessions_ended, _member_no_more])
+def test_what_ended_between_permission_and_poll_gives_nothing(beaune: Commune, end: Any) -> None:
+    token, path = begin()
+    assert allow(confirmed(beaune), path).status_code == 200
+    end(beaune)
+    assert poll(token).status_code == 404 and not AppPassword.objects.exists()
+
+
+def test_a_late_person_sees_that_it_is_over(beaune: Commune) -> None:
+    _, path = begin()
+    client = confirmed(beaune)
+    _expired(beaune)
+    for answer in (client.get(path), allow(client, path), client.get("/connexion/logiciel/x/")):
+        assert answer.status_code == 404 and "Cette demande ne sert plus" in answer.content.decode()
+
+
+def test_nobody_lets_a_program_in_as_somebody_else(beaune: Commune, nuits: Commune) -> None:
+    begin()
+    flow = LoginFlow.objects.get()
+    with pytest.raises(NotFound):
+        login_flows.grant(actor=nuits.agent, flow=flow, membership=beaune.agent_membership)
+    assert LoginFlow.objects.get().membership is None
+
+
+def test_of_two_polls_at_once_one_gets_it(beaune: Commune) -> None:
+    token, path = begin()
+    allow(confirmed(beaune), path)
+    rows = LoginFlow.objects.filter(poll_sha256=hashlib.sha256(token.encode()).hexdigest())
+    rows.update(used_at=clock.now())
+    assert poll(token).status_code == 404 and not AppPassword.objects.exists()
+
+
+def test_a_network_begins_so_many_in_an_hour(beaune: Commune, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login_flows, "MOST_BEGUN", 2)
+    begin()
+    begin()
+    assert program().post("/index.php/login/v2").status_code == 429
+    other = Client(headers={**HEADERS, "X-Forwarded-For": "45.9.9.9"})
+    assert other.post("/index.php/login/v2").status_code == 200
+
+
+def test_a_program_names_itself_in_letters_only(beaune: Commune) -> None:
+    odd = Client(headers={**HEADERS, "User-Agent": "<b>x</b>\x1b[31m" + "y" * 300})
+    path = urlsplit(odd.post("/index.php/login/v2").json()["login"]).path
+    assert len(LoginFlow.objects.get().program) == login_flows.MAX_PROGRAM_CHARS
+    shown = confirmed(beaune).get(path).content.decode()
+    assert "&lt;b&gt;x" in shown and "\x1b" not in shown and "<b>x" not in shown
+
+
+def test_a_phone_gets_a_code_to_scan_once(beaune: Commune) -> None:
+    client = confirmed(beaune)
+    assert client.post("/acces/fichiers/", {"label": " "}).status_code == 400
+    shown = client.post("/acces/fichiers/", {"label": "Téléphone de Claire"}).content.decode()
+    made = AppPassword.objects.get()
+    assert (made.protocol_set, made.label) == ("dav", "Téléphone de Claire")
+    found = re.search(r'id="secret">([a-z2-7]{26})<', shown)
+    assert found is not None and made.sha256 == hashlib.sha256(found[1].encode()).hexdigest()
+    assert "data:image/svg+xml;base64," in shown and beaune.agent_membership.person.email in shown
+    assert found[1] not in client.get("/acces/fichiers/").content.decode()
+    waiting = portal_client(beaune.agent_membership)
+    assert waiting.post("/acces/fichiers/", {"label": "x"})["Location"].startswith("/confirmer/")
