@@ -222,6 +222,27 @@ def pdf_of_today(rng: random.Random) -> bytes:
     return bytes(out)
 
 
+def scan(rng: random.Random) -> bytes:
+    """Pages as a copier sends them: JPEG pictures, their lengths in objects of their own, a classic table."""
+    out = bytearray(b"%PDF-1.4\n")
+    offsets: list[int] = []
+    bodies = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[]/Count 0>>"]
+    for _ in range(rng.randint(1, 4)):
+        data = photo(rng, rows=200)
+        bodies += [b"%d" % len(data)]
+        bodies += [
+            b"<</Subtype/Image/Filter/DCTDecode/Length %d 0 R>>stream\n" % len(bodies) + data + b"\nendstream"
+        ]
+    for number, body in enumerate(bodies, 1):
+        offsets.append(len(out))
+        out += b"%d 0 obj\n" % number + body + b"\nendobj\n"
+    start = len(out)
+    out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(offsets) + 1)
+    out += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    out += b"trailer\n<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (len(offsets) + 1, start)
+    return bytes(out)
+
+
 # -- films and sound -------------------------------------------------------------------------------------
 
 
@@ -350,6 +371,7 @@ MAKERS: dict[str, Callable[[random.Random], bytes]] = {
     "doc": doc,
     "pdf": pdf,
     "1.5.pdf": pdf_of_today,
+    "scan.pdf": scan,
     "jpg": photo,
     "png": png,
     "gif": gif,
@@ -370,7 +392,7 @@ MAKERS: dict[str, Callable[[random.Random], bytes]] = {
     "zip": archive,
     "7z": seven,
 }
-OFFICE = ("docx", "xlsx", "odt", "doc", "pdf", "1.5.pdf", "jpg", "png", "txt", "csv")
+OFFICE = ("docx", "xlsx", "odt", "doc", "pdf", "1.5.pdf", "scan.pdf", "jpg", "png", "txt", "csv")
 """What a town hall's folders are full of."""
 
 

@@ -69,6 +69,8 @@ def test_the_files_of_these_tests_are_read_by_the_libraries_of_their_formats() -
             pypdf.PdfReader(io.BytesIO(made("1.5.pdf", seed)), strict=True).trailer["/Root"]["/Type"]
             == "/Catalog"
         )
+        pages = pypdf.PdfReader(io.BytesIO(made("scan.pdf", seed)), strict=True)
+        assert pages.get_object(4).get_object()["/Filter"] == "/DCTDecode"  # type: ignore[index]
         with tempfile.NamedTemporaryFile() as file:
             file.write(made("gpkg", seed))
             file.flush()
@@ -143,6 +145,12 @@ def test_passwords_that_people_put_on_documents_are_told_from_encryption() -> No
 def test_files_that_people_lock_with_common_programs_are_sealed(head: bytes) -> None:
     found = seen(head + random.Random(1).randbytes(5000), "dossier.docx.gpg")
     assert (found.kind, found.state) == ("locked", "sealed")
+
+
+def test_a_kind_that_is_known_by_its_magic_alone_is_broken_without_it() -> None:
+    picture = b"\0\0\0\x0cjP  \r\n\x87\n" + random.Random(1).randbytes(9000)
+    assert seen(picture, "a.jp2").kind == "other"
+    assert seen(drive_attacks.head(picture), "a.jp2", "other").state == "broken"
 
 
 def test_a_document_whose_members_have_a_password_of_their_own_is_none() -> None:

@@ -26,7 +26,7 @@ import struct
 import msgspec
 
 from beffroi.drive.guard.formats.values import SOUND, Finding, State, broken, torn
-from beffroi.drive.guard.kinds import KINDS, by_content, by_name
+from beffroi.drive.guard.kinds import KINDS, UNCHECKED, by_content, by_name
 from beffroi.drive.guard.noise import Noise, measure
 from beffroi.drive.guard.reading import Limits, Readable, Reader, Spent
 
@@ -88,7 +88,8 @@ def _judge(reader: Reader, expected: str) -> tuple[str, Finding]:
     if not reader.head(512).strip(b"\0"):
         return expected, torn("blank")
     finding = _checked(reader, expected)
-    return expected, broken("header") if finding.state == "sealed" else finding
+    is_unchecked = expected in UNCHECKED or finding.state == "sealed"
+    return expected, broken("header") if is_unchecked else finding
 
 
 def _checked(reader: Reader, kind: str) -> Finding:

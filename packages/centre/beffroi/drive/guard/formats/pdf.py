@@ -1,6 +1,7 @@
 """PDF: header, end, cross-reference table or stream, objects where it says they are, packed streams. ISO 32000-2 §7.5.
 
-Looked at: OBJECTS of the objects that the newest cross-reference names; a packed stream up to STREAM_BYTES.
+Looked at: OBJECTS of the objects that the newest cross-references name; of their streams up to STREAM_BYTES: packed
+ones, pictures (scans are JPEG), ASCII ones.
 """
 
 from __future__ import annotations
@@ -8,11 +9,15 @@ from __future__ import annotations
 import re
 import zlib
 
+from beffroi.drive.guard.formats.images import check_jpeg
 from beffroi.drive.guard.formats.values import SEALED, SOUND, Finding, broken, torn
-from beffroi.drive.guard.reading import Reader, spread
+from beffroi.drive.guard.reading import InMemory, Reader, spread
 
 OBJECTS = 32
-STREAM_BYTES = 128 * 1024
+STREAM_BYTES = 64 * 1024
+PICTURE_BYTES = 1024 * 1024
+"""In its place where the whole file is read."""
+CUT_OFF = torn("cut off")
 _TABLE_BYTES = 512 * 1024
 _OBJECT = re.compile(rb"\s{0,4}\d{1,10}\s{1,4}\d{1,5}\s{1,4}obj\b")
 _START = re.compile(rb"startxref\s{1,4}(\d{1,12})")
@@ -21,6 +26,7 @@ _PREVIOUS = re.compile(rb"/Prev\s{0,4}(\d{1,12})")
 _LENGTH = re.compile(rb"/Length\s{0,4}(\d{1,10})(?!\s{1,4}\d{1,5}\s{1,4}R)")
 _WIDTHS = re.compile(rb"/W\s{0,4}\[\s{0,4}(\d)\s{1,4}(\d)\s{1,4}(\d)\s{0,4}\]")
 _COLUMNS = re.compile(rb"/Columns\s{0,4}(\d{1,3})")
+_FILTER = re.compile(rb"/Filter\s{0,4}\[?\s{0,4}/(\w{2,20})")
 _STREAM = re.compile(rb"stream\r?\n")
 _SECTIONS = 4
 
@@ -125,19 +131,13 @@ def _unfiltered(data: bytes, width: int) -> bytes:
 def _ends_within(reader: Reader) -> bool:
     """Whether the end of the file interrupts a packed stream, or an object after one, that is well as far as it
     goes."""
-    tail = reader.tail(STREAM_BYTES)
+    tail = reader.tail(PICTURE_BYTES if reader.is_whole else STREAM_BYTES)
     at = tail.rfind(b"stream")
     if at < 0:
         return False
     if tail[max(0, at - 3) : at] == b"end":
         return _is_text_or_blank(tail[at:])
-    if b"/FlateDecode" not in tail[max(0, at - 512) : at]:
-        return False
-    try:
-        _, ended = reader.inflate(tail[tail.find(b"\n", at) + 1 :], raw=False)
-    except zlib.error:
-        return False
-    return not ended
+    return _content(reader, tail[max(0, at - 512) : at], tail[tail.find(b"\n", at) + 1 :]) is CUT_OFF
 
 
 def _object(reader: Reader, at: int, sealed: bool) -> Finding:
@@ -148,15 +148,31 @@ def _object(reader: Reader, at: int, sealed: bool) -> Finding:
     if sealed or not found or b"endobj" in head[: found.start()]:
         return SOUND
     dictionary = head[: found.start()]
+    most_bytes = PICTURE_BYTES if reader.is_whole else STREAM_BYTES
     length = _LENGTH.search(dictionary)
-    packed_first = re.search(rb"/Filter\s{0,4}\[?\s{0,4}/FlateDecode", dictionary)
-    if not length or not packed_first:
-        return SOUND
-    packed = reader.at(at + found.end(), min(int(length[1]), STREAM_BYTES))
-    try:
-        reader.inflate(packed, raw=False)
-    except zlib.error:
-        return broken("packed data")
+    data = reader.at(at + found.end(), min(int(length[1]), most_bytes) if length else most_bytes)
+    finding = _content(reader, dictionary, data)
+    return SOUND if finding is CUT_OFF else finding  # the rest of it was not read
+
+
+def _content(reader: Reader, dictionary: bytes, data: bytes) -> Finding:
+    """What a stream, or its beginning, holds by its outermost filter; CUT_OFF where it is well and ends early."""
+    found = _FILTER.search(dictionary)
+    name = found[1] if found else b""
+    if name in {b"FlateDecode", b"Fl"}:
+        try:
+            _, ended = reader.inflate(data, raw=False)
+        except zlib.error:
+            return broken("packed data")
+        return SOUND if ended else CUT_OFF
+    if name in {b"DCTDecode", b"DCT"}:
+        state = check_jpeg(Reader(InMemory(data), len(data))).state
+        return broken("picture") if state == "broken" else CUT_OFF if state == "torn" else SOUND
+    if name in {b"ASCII85Decode", b"A85", b"ASCIIHexDecode", b"AHx"}:
+        text, end, _ = data.partition(b"endstream")
+        if not _is_text_or_blank(text):
+            return broken("characters")
+        return SOUND if end else CUT_OFF
     return SOUND
 
 
