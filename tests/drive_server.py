@@ -61,7 +61,7 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
     config = Config(state=directory) if (directory / "secrets").exists() else new_config(directory)
     with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(4) as workers:
         communes = Communes(directory / "drive", commits)
-        bodies = SealedStore(config, communes, workers)
+        bodies = SealedStore(config, communes, workers, lambda sha256, collectivite_id: None)
         drive = Drive(communes, bodies, sign_in, SignIns(config, "drive"))
         Portal(communes, bodies, config.secret("drive-grant.key")).add_to(drive.routes)
         yield drive

@@ -19,7 +19,9 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
+from beffroi.core.planes.db import connect
 from beffroi.drive.credentials import Credentials
+from beffroi.drive.door import FileDoor
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.web.app import Drive
@@ -85,15 +87,18 @@ async def run(config: Config) -> int:
         ThreadPoolExecutor(COMMIT_THREADS, "commits") as commits,
         ThreadPoolExecutor(WORKERS, "bodies") as workers,
     ):
-        communes = Communes(config.state / "drive", commits)
+        communes = Communes(config.state / "drive", commits, config.database)
+        door = FileDoor(config, communes, lambda: connect(config.database))
         try:
             sign_ins = SignIns(config, "drive")
             sign_ins.start()
-            bodies = SealedStore(config, communes, workers)
+            door.start()
+            bodies = SealedStore(config, communes, workers, door.require)
             drive = Drive(communes, bodies, Credentials(config), sign_ins, base_url=_portal(config))
             Portal(communes, bodies, config.secret("drive-grant.key")).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
+            door.stop()
             communes.close()
 
 

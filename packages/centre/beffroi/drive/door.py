@@ -58,7 +58,8 @@ class FileDoor:
     def stop(self) -> None:
         self.follower.stop()
         self._sought.put(None)
-        self._thread.join(10)
+        if self._thread.ident is not None:
+            self._thread.join(10)
 
     def refuses(self, sha256: str, collectivite_id: str) -> Entry | None:
         """The entry that holds this content in this collectivité; None where none does. ``sha256``: hex, or ""."""

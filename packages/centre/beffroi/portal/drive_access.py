@@ -32,7 +32,8 @@ _ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent
 
 @cache
 def _communes() -> Communes:
-    return Communes(settings.BEFFROI.state / "drive", ThreadPoolExecutor(2, thread_name_prefix="drive"))
+    threads = ThreadPoolExecutor(2, thread_name_prefix="drive")
+    return Communes(settings.BEFFROI.state / "drive", threads, settings.BEFFROI.database)
 
 
 def who_of(request: HttpRequest, actor: Actor) -> Who:

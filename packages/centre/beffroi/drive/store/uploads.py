@@ -63,6 +63,8 @@ class Joined(NamedTuple):
 
     size_bytes: int
     manifest: bytes
+    sha256: str = ""
+    """Known once it was read back."""
 
 
 def begin(writing: Writing, act: Act, upload: str) -> None:

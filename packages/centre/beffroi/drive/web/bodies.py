@@ -20,20 +20,36 @@ from beffroi.drive.store.sealing import Bytes
 from beffroi.lib.config import Config
 
 
+class Kept(Protocol):
+    """A content that is on record: of a file, of a version. ``sha256``: hex, "" where it is not known yet."""
+
+    @property
+    def manifest(self) -> bytes: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+type Refuse = Callable[[str, str], object]
+"""The door: called with a content's SHA-256 and the collectivité. Errors: Frozen."""
+
+
 class Bodies(Protocol):
     """The contents of one collectivité."""
+
+    def require(self, sha256: str) -> None:
+        """Errors: Frozen (a decision holds this content)."""
 
     async def receive(self, pieces: AsyncIterator[bytes], expected_bytes: int | None) -> Content:
         """Seal and store a body; nothing of it is visible before its content is committed.
 
         ``expected_bytes``: its length where the client said it.
-        Errors: those of ``pieces``, StoreFull, StoreUnavailable, those of the keys.
+        Errors: those of ``pieces``, Frozen, StoreFull, StoreUnavailable, those of the keys.
         """
 
-    def read(self, manifest: bytes, start: int, end: int) -> AsyncGenerator[bytes]:
+    def read(self, kept: Kept, start: int, end: int) -> AsyncGenerator[bytes]:
         """Bytes ``start`` to ``end`` (exclusive) in pieces, each proved.
 
-        Errors: ManifestBroken, ObjectDamaged, ObjectMissing, StoreUnavailable, those of the keys.
+        Errors: Frozen at once, before a piece is asked for; ManifestBroken, ObjectDamaged, ObjectMissing, StoreUnavailable, those of the keys.
         """
 
 
@@ -47,8 +63,13 @@ type BodiesOf = Callable[[str], Bodies]
 class SealedBodies:
     """``database``: asked anew each time, since it may be closed in between."""
 
-    def __init__(self, sealed: content.Content, database: Callable[[], Database]) -> None:
-        self._sealed, self._database = sealed, database
+    def __init__(
+        self, sealed: content.Content, database: Callable[[], Database], refuse: Callable[[str], object]
+    ) -> None:
+        self._sealed, self._database, self._refuse = sealed, database, refuse
+
+    def require(self, sha256: str) -> None:
+        self._refuse(sha256)
 
     async def receive(self, pieces: AsyncIterator[bytes], expected_bytes: int | None) -> Content:
         with self._database().reading() as reading:
@@ -57,6 +78,7 @@ class SealedBodies:
             async for piece in pieces:
                 await writer.feed(piece)
             written = await writer.close()
+        self.require(written.sha256.hex())
         return Content(
             written.size_bytes,
             written.sha1.hex(),
@@ -67,7 +89,11 @@ class SealedBodies:
             since,
         )
 
-    async def read(self, manifest: bytes, start: int, end: int) -> AsyncGenerator[bytes]:
+    def read(self, kept: Kept, start: int, end: int) -> AsyncGenerator[bytes]:
+        self.require(kept.sha256)
+        return self._read(kept.manifest, start, end)
+
+    async def _read(self, manifest: bytes, start: int, end: int) -> AsyncGenerator[bytes]:
         async with aclosing(self._sealed.read(Manifest.unpack(manifest), self._inline, start, end)) as pieces:
             async for piece in pieces:
                 for at in range(0, len(piece), SENT_BYTES):
@@ -86,9 +112,9 @@ class SealedBodies:
 class SealedStore:
     """The contents of all collectivités: one store of objects, one set of keys each. Callable as ``BodiesOf``."""
 
-    def __init__(self, config: Config, communes: Communes, threads: Executor) -> None:
+    def __init__(self, config: Config, communes: Communes, threads: Executor, refuse: Refuse) -> None:
         """Errors: SettingInvalid, StoreUnavailable."""
-        self._config, self._communes = config, communes
+        self._config, self._communes, self._refuse = config, communes, refuse
         self._objects: Objects = open_objects(config)
         self._workers = content.Workers(threads)
         self._opened: dict[str, SealedBodies] = {}
@@ -97,6 +123,10 @@ class SealedStore:
         found = self._opened.get(collectivite_id)
         if found is None:
             sealed = content.Content(keys.make(self._config, collectivite_id), self._objects, self._workers)
-            found = SealedBodies(sealed, lambda: self._communes.metadata(collectivite_id))
+            found = SealedBodies(
+                sealed,
+                lambda: self._communes.metadata(collectivite_id),
+                lambda sha256: self._refuse(sha256, collectivite_id),
+            )
             self._opened[collectivite_id] = found
         return found

@@ -65,6 +65,7 @@ class Body(NamedTuple):
     name: str
     size_bytes: int
     manifest: bytes
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,7 @@ def download(request: Request, bodies: Bodies, body: Body) -> Answer:
         status, start, end = 206, wanted.start, wanted.end
         headers.append((b"content-range", f"bytes {start}-{end - 1}/{body.size_bytes}".encode()))
     headers.append((b"content-length", str(end - start).encode()))
-    return Answer(
-        status, headers, b"" if request.method == "HEAD" else bodies.read(body.manifest, start, end)
-    )
+    return Answer(status, headers, b"" if request.method == "HEAD" else bodies.read(body, start, end))
 
 
 def attachment(name: str) -> bytes:
@@ -130,7 +129,7 @@ def attachment(name: str) -> bytes:
 async def _preview(bodies: Bodies, body: Body) -> Answer:
     """An image as what its first bytes say it is; of anything else the first bytes, as plain text."""
     first = b""
-    async for piece in bodies.read(body.manifest, 0, min(body.size_bytes, TEXT_BYTES)):
+    async for piece in bodies.read(body, 0, min(body.size_bytes, TEXT_BYTES)):
         first += piece
     kind = next((kind for mark, kind in _IMAGES if first.startswith(mark)), b"")
     if first[:4] == b"RIFF" and first[8:12] == b"WEBP":
@@ -138,7 +137,7 @@ async def _preview(bodies: Bodies, body: Body) -> Answer:
     headers = [*HARMLESS, (b"content-disposition", b"inline")]
     if kind:
         headers += [(b"content-type", kind), (b"content-length", str(body.size_bytes).encode())]
-        return Answer(200, headers, bodies.read(body.manifest, 0, body.size_bytes))
+        return Answer(200, headers, bodies.read(body, 0, body.size_bytes))
     try:
         text = first.decode()
     except UnicodeDecodeError as error:
@@ -155,9 +154,9 @@ def _body(view: View, node_id: int, etag: int | None = None) -> Body:
         if node.is_folder:
             raise AbsentNode("file")
         if etag is None:
-            return Body(node.name, node.size_bytes, node.manifest)
+            return Body(node.name, node.size_bytes, node.manifest, node.sha256)
         version = versions.find(reading, node_id, etag)
-        return Body(node.name, version.size_bytes, version.manifest)
+        return Body(node.name, version.size_bytes, version.manifest, version.sha256)
 
 
 # -- several as one --------------------------------------------------------------------------------------------
@@ -169,6 +168,8 @@ def _zip(view: View, bodies: Bodies, node_ids: Sequence[int]) -> Answer:
         entries = [entry for one in chosen for entry in _entries(reading, one)]
     if len(entries) > MOST_ZIPPED:
         raise TooManyFiles(MOST_ZIPPED)
+    for _, one in entries:
+        bodies.require(one.sha256)
     name = f"{chosen[0].name or 'Coffre'}.zip" if len(chosen) == 1 and chosen[0].parent else "Coffre.zip"
     headers = [
         *HARMLESS,
@@ -222,7 +223,7 @@ async def _packed(bodies: Bodies, entries: Sequence[tuple[str, Node]]) -> AsyncG
                 archive.writestr(info, b"")
             else:
                 with archive.open(info, "w", force_zip64=True) as file:
-                    async for piece in bodies.read(node.manifest, 0, node.size_bytes):
+                    async for piece in bodies.read(node, 0, node.size_bytes):
                         file.write(piece)
                         yield outlet.take()
             yield outlet.take()

@@ -165,9 +165,10 @@ class Desk:
         if joined.size_bytes != sent.size_bytes:
             raise Invalid("size")
         sha1, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
-        async for piece in self.bodies.read(joined.manifest, 0, joined.size_bytes):
+        async for piece in self.bodies.read(joined, 0, joined.size_bytes):
             sha1.update(piece)
             sha256.update(piece)
+        self.bodies.require(sha256.hexdigest())
 
         def change(writing: Writing) -> Node:
             folder, name = self._place(writing, sent)

@@ -66,7 +66,7 @@ async def get(call: Call) -> Answer:
 
 
 def file(call: Call, place: Place) -> Answer:
-    """The content of a file, whole or a range. Errors: ConditionFailed."""
+    """The content of a file, whole or a range. Errors: ConditionFailed, Frozen."""
     request, node, tag = call.request, place.node, etag(place)
     headers: list[Header] = [
         *_HARMLESS,
@@ -94,11 +94,9 @@ def file(call: Call, place: Place) -> Answer:
     except conditions.RangeOutside:
         return Answer(416, [*headers, (b"content-range", f"bytes */{node.size_bytes}".encode())])
     if wanted is None:
-        return _answer(
-            request, 200, headers, node.size_bytes, call.bodies.read(node.manifest, 0, node.size_bytes)
-        )
+        return _answer(request, 200, headers, node.size_bytes, call.bodies.read(node, 0, node.size_bytes))
     headers.append((b"content-range", f"bytes {wanted.start}-{wanted.end - 1}/{node.size_bytes}".encode()))
-    pieces = call.bodies.read(node.manifest, wanted.start, wanted.end)
+    pieces = call.bodies.read(node, wanted.start, wanted.end)
     return _answer(request, 206, headers, wanted.end - wanted.start, pieces)
 
 

@@ -106,6 +106,7 @@ async def _finish(call: Call, upload: str) -> Answer:
     if total is not None and total != joined.size_bytes:
         raise SizeDiffers
     sha1, sha256 = await _read_back(call, joined)
+    call.bodies.require(sha256)
     uploads.require_checksum(request.header(b"oc-checksum").strip(), sha1=sha1, sha256=sha256)
 
     def change(writing: Writing) -> tuple[Node, bool]:
@@ -159,7 +160,7 @@ async def _read_back(call: Call, joined: uploads.Joined) -> tuple[str, str]:
         sha1.update(piece)
         sha256.update(piece)
 
-    async for piece in call.bodies.read(joined.manifest, 0, joined.size_bytes):
+    async for piece in call.bodies.read(joined, 0, joined.size_bytes):
         await asyncio.to_thread(update, piece)
     return sha1.hexdigest(), sha256.hexdigest()
 
