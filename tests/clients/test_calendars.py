@@ -244,6 +244,9 @@ def test_bad_and_hostile_requests_have_their_answers(centre: Wall, agent: Accoun
         ("PUT", here, "no calendar", {}, 400),
         ("PUT", here, event("x", "X", more="RRULE:FREQ=SECONDLY"), {}, 403),
         ("PUT", here, event("x", "X", more="RRULE:FRE\r\n Q=MINUTELY;COUNT=3"), {}, 403),
+        ("PUT", here, event("x", "X", more="RRULE;ENCODING=QUOTED-PRINTABLE:=46REQ=HOURLY"), {}, 403),
+        ("PUT", here, event("x", "X", more="RRULE:FREQ=DAILY;BYHOUR=1,2;BYMINUTE=1,2,3"), {}, 403),
+        ("PUT", here, event("x", "X", more="RRULE:FREQ=DAILY\r\nEXRULE:freq=secondly"), {}, 403),
         ("PUT", here, event("x", "X", more="RRULE:FREQ=DAILY;COUNT=1000000"), {}, 400),
         ("PUT", here, event("x", "y" * (store.MAX_ITEM_BYTES + 1)), {}, 413),
         ("PUT", f"{home}agenda/{'n' * 250}.ics", event("n", "N"), {}, 414),
@@ -257,6 +260,9 @@ def test_bad_and_hostile_requests_have_their_answers(centre: Wall, agent: Accoun
     for method, path, body, headers, status in cases:
         answer = centre.ask(method, path, body, account=agent, headers=headers)
         assert answer.status == status, (method, path[-20:], answer.status, answer.body[:200])
+    utf16 = {"Content-Type": "text/calendar; charset=utf-16"}
+    coded = event("x", "X", more="RRULE:FREQ=SECONDLY").encode("utf-16")
+    assert centre.ask("PUT", here, coded, account=agent, headers=utf16).status == 400
     for text in (bomb, outside):  # what is not recognised meets the parser, which takes no declaration at all
         coded = centre.ask("PROPFIND", home, text.encode("utf-16"), account=agent, headers={"Depth": "0"})
         assert coded.status in (400, 500) and b"aaaa" not in coded.body

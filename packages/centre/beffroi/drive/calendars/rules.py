@@ -1,0 +1,35 @@
+"""Which rules of repetition are taken: none that makes a calendar costly for everybody who looks at it.
+
+A question about a time walks through the occurrences from the first one on, and a rule without an end has no last one.
+Read from what vobject understood, not from the text: a value may be folded or encoded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from radicale.item import read_components
+
+_NAMES = ("rrule", "exrule")
+_WITHIN_A_DAY = re.compile(r"FREQ=(?:SECONDLY|MINUTELY|HOURLY)|BY(?:SECOND|MINUTE|HOUR)=[^;]*,")
+_FOLDED = re.compile(r"\r?\n[ \t]")
+
+
+def repeats_within_a_day(text: str) -> bool:
+    """Whether an entry repeats more often than daily; False for what cannot be read, which nobody stores."""
+    if not any(name in _FOLDED.sub("", text).lower() for name in _NAMES):
+        return False
+    try:
+        components = read_components(text)
+    except Exception:  # noqa: BLE001 - whatever vobject makes of it: Radicale refuses it for the same reason
+        return False
+    return any(_WITHIN_A_DAY.search(re.sub(r"\s", "", value).upper()) for value in _rules(components))
+
+
+def _rules(components: list[Any]) -> Iterator[str]:
+    for component in components:
+        for name in _NAMES:
+            yield from (str(one.value) for one in getattr(component, "contents", {}).get(name, []))
+        yield from _rules(list(component.components()))
