@@ -276,8 +276,10 @@ def test_a_chunk_that_two_wrote_and_one_gave_up_is_not_taken_for_there_by_the_ot
     with ThreadPoolExecutor(2) as pool:
         drive = SqliteDatabase(tmp_path / "m.db", pool)
         home = drive.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S)).id
+        writer = Writer("x", b"a")
         with drive.reading() as reading:
-            body = Content(1, "", "", refs.pack([(chunk, 1)]), stored={chunk: 1}, since=refs.now(reading))
+            writer.since, writer.stored = refs.now(reading), {chunk: 1}
+        body = writer.content()
         objects.put(chunk)  # by both, who found nothing there
         drive.write(lambda w: uploads.begin(w, ME, "u"))
         drive.write(lambda w: uploads.put_part(w, ME, "u", 1, body))
