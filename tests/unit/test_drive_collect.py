@@ -6,18 +6,17 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
 import pytest
-from beffroi.drive.store import collect, look, refs, schema, trash, tree, uploads
+from beffroi.drive.store import collect, look, refs, schema, trash, tree
 from beffroi.drive.store.model import Act, Content
 from beffroi.drive.store.sqlite import SqliteDatabase
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.drive_trees import ME, NOW_S, content, require_whole
+from tests.drive_trees import NOW_S, require_whole
 
 LETTERS = st.sampled_from([b"a", b"a", b"a", b"ab"])  # few: writers and collection must meet
 DAYS = st.sampled_from([0.02, 1.1, 1.1, 8.0])
@@ -243,48 +242,11 @@ def test_an_object_that_was_written_again_counts_only_after_its_deletion(
             with drive.reading() as reading:
                 since = refs.now(reading)
         objects.put(chunk)
-        body = Content(1, "", "", refs.pack([(chunk, 1)]), stored={chunk: 1}, since=since)
+        content = Content(1, "", "", refs.pack([(chunk, 1)]), stored={chunk: 1}, since=since)
         act = Act("per_me", "", NOW_S)
         if began_before:
             with pytest.raises(refs.ChunkVanished):
-                drive.write(lambda w: tree.put(w, act, home, "x", body))
+                drive.write(lambda w: tree.put(w, act, home, "x", content))
         else:
-            assert drive.write(lambda w: tree.put(w, act, home, "x", body))[1]
-        drive.close()
-
-
-def test_a_chunk_that_lay_with_the_metadata_and_is_collected_is_not_taken_for_there(tmp_path: Path) -> None:
-    small = content(b"small")
-    with ThreadPoolExecutor(2) as pool:
-        drive = SqliteDatabase(tmp_path / "m.db", pool)
-        home = drive.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S)).id
-        drive.write(lambda w: uploads.begin(w, ME, "u"))
-        drive.write(lambda w: uploads.put_part(w, ME, "u", 1, small))
-        with drive.reading() as reading:
-            assert refs.known(reading, [small.inline[0].id])
-            reused = replace(small, inline=(), since=refs.now(reading))
-        drive.write(lambda w: uploads.abort(w, ME, "u"))
-        assert collect.run(drive, Memory(), now_s=NOW_S + 2 * DAY_S).inline == 1
-        with pytest.raises(refs.ChunkVanished):
-            drive.write(lambda w: tree.put(w, ME, home, "x", reused))
-        assert drive.write(lambda w: tree.put(w, ME, home, "x", small))[1]
-        drive.close()
-
-
-def test_a_chunk_that_two_wrote_and_one_gave_up_is_not_taken_for_there_by_the_other(tmp_path: Path) -> None:
-    chunk, objects = name(ord("a")), Memory()
-    with ThreadPoolExecutor(2) as pool:
-        drive = SqliteDatabase(tmp_path / "m.db", pool)
-        home = drive.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S)).id
-        writer = Writer("x", b"a")
-        with drive.reading() as reading:
-            writer.since, writer.stored = refs.now(reading), {chunk: 1}
-        body = writer.content()
-        objects.put(chunk)  # by both, who found nothing there
-        drive.write(lambda w: uploads.begin(w, ME, "u"))
-        drive.write(lambda w: uploads.put_part(w, ME, "u", 1, body))
-        drive.write(lambda w: uploads.abort(w, ME, "u"))
-        assert collect.run(drive, objects, now_s=NOW_S + 2 * DAY_S).objects == 1
-        with pytest.raises(refs.ChunkVanished):
-            drive.write(lambda w: tree.put(w, ME, home, "x", body))
+            assert drive.write(lambda w: tree.put(w, act, home, "x", content))[1]
         drive.close()
