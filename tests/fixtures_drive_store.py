@@ -56,6 +56,16 @@ def opens(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
             one.close()
 
 
+@pytest.fixture(params=BACKENDS)
+def backend_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """As ``Config.database`` gives it."""
+    if request.param == "sqlite":
+        yield "sqlite:////nowhere.sqlite"
+        return
+    with scratch_url() as url:
+        yield url
+
+
 @pytest.fixture
 def drive(opens: Open) -> Database:
     return opens()

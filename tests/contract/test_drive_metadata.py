@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from beffroi.drive.store import locks, look, names, schema, tree
+from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import (
     AbsentNode,
@@ -21,6 +23,8 @@ from beffroi.drive.store.model import (
     QuotaFull,
     RootFixed,
 )
+from beffroi.lib.errors import NotFound
+from beffroi.lib.ids import new_id
 
 from tests.drive_trees import (
     ME,
@@ -300,3 +304,24 @@ def test_nothing_is_taken_out_of_a_folder_that_another_person_locked(drive: Data
     drive.write(lambda w: locks.lock(w, OTHER, a.id, deep=False, shared=False, owner="", timeout_s=60))
     with pytest.raises(Locked):
         drive.write(lambda w: tree.move(w, ME, x.id, home.id, "x"))
+
+
+def test_the_centres_database_says_where_metadata_lie_and_each_collectivite_has_its_own(
+    backend_url: str, tmp_path: Path
+) -> None:
+    one, two = new_id("col"), new_id("col")
+    with ThreadPoolExecutor(2) as pool:
+        communes = Communes(tmp_path, pool, backend_url)
+        roots = {
+            which: communes.metadata(which).write(lambda w: tree.make_root(w, schema.COMMON, now_s=1)).id
+            for which in (one, two)
+        }
+        put(communes.metadata(one), roots[one], "x", b"1")
+        assert listing(communes.metadata(one), roots[one]) == {"x": 1}
+        assert listing(communes.metadata(two), roots[two]) == {}
+        for wrong in ("col_../x", "public", ""):
+            with pytest.raises(NotFound):
+                communes.metadata(wrong)
+        communes.close()
+    on_disk = {path.parent.name for path in tmp_path.glob("*/metadata.db")}
+    assert on_disk == (set() if backend_url.startswith("postgresql:") else {one, two})

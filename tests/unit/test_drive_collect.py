@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.drive_trees import NOW_S, chunk_ids, packed, require_whole
 
 LETTERS = st.sampled_from([b"a", b"a", b"a", b"ab"])  # few: writers and collection must meet
+DAYS = st.sampled_from([0.02, 1.1, 1.1, 8.0])
 DAY_S = 86400
 
 
@@ -145,13 +146,10 @@ class CollectMachine(RuleBasedStateMachine):
 
     # -- time and collection ------------------------------------------------------------------------------------
 
-    @rule(days=st.sampled_from([0.02, 1.1, 1.1, 8.0]))
-    def time_passes(self, days: float) -> None:
-        self.objects.now_s += int(days * DAY_S)
-
     @precondition(lambda self: self.collector is None)  # one at a time
-    @rule(stopped_before=st.one_of(st.none(), st.integers(0, 3)))
-    def collects(self, stopped_before: int | None) -> None:
+    @rule(days=DAYS, stopped_before=st.sampled_from([None, None, 0, 1, 2]))
+    def time_passes_and_it_collects(self, days: float, stopped_before: int | None) -> None:
+        self.objects.now_s += int(days * DAY_S)
         self.objects.left = stopped_before
         try:
             collect.run(self.drive, self.objects, now_s=self.objects.now_s)
@@ -160,9 +158,10 @@ class CollectMachine(RuleBasedStateMachine):
         self.objects.left = None
 
     @precondition(lambda self: self.collector is None)
-    @rule()
-    def collection_begins(self) -> None:
+    @rule(days=DAYS)
+    def time_passes_and_collection_begins(self, days: float) -> None:
         """The same by single steps, so that writers go on between any two of them."""
+        self.objects.now_s += int(days * DAY_S)
         self.collector = self._steps()
 
     @precondition(lambda self: self.collector is not None)
