@@ -28,7 +28,7 @@ from beffroi.drive.store import frozen
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.lib import clock
-from beffroi.lib.config import Config
+from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.errors import BeffroiError
 
 log = logging.getLogger("beffroi.drive.door")
@@ -44,11 +44,15 @@ class FileDoor:
         self._config, self._communes, self._tell = config, communes, tell
         self._sought: SimpleQueue[str | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._search, name="drive-search", daemon=True)
-        self.follower: Follower = door_follower(
-            config, door="drive", channels=CHANNELS, on_change=self._changed
-        )
+        self.follower: Follower | None = None
+        try:
+            self.follower = door_follower(config, door="drive", channels=CHANNELS, on_change=self._changed)
+        except SettingInvalid:
+            log.warning("no feed was ever set up: no file is refused")
 
     def start(self) -> None:
+        if self.follower is None:
+            return
         self._thread.start()
         self.follower.start()
         with self.follower.tables() as tables:
@@ -56,7 +60,8 @@ class FileDoor:
         self._seek(known)
 
     def stop(self) -> None:
-        self.follower.stop()
+        if self.follower is not None:
+            self.follower.stop()
         self._sought.put(None)
         if self._thread.ident is not None:
             self._thread.join(10)
@@ -64,7 +69,9 @@ class FileDoor:
     def refuses(self, sha256: str, collectivite_id: str) -> Entry | None:
         """The entry that holds this content in this collectivité; None where none does. ``sha256``: hex, or ""."""
         try:
-            return self.follower.match(normalise(Kind.SHA256, sha256), (collectivite_id,)) if sha256 else None
+            if self.follower is None or not sha256:
+                return None
+            return self.follower.match(normalise(Kind.SHA256, sha256), (collectivite_id,))
         except IndicatorInvalid:
             return None
 
@@ -73,12 +80,6 @@ class FileDoor:
         entry = self.refuses(sha256, collectivite_id)
         if entry is not None:
             raise Frozen(entry.id)
-
-    def refuses_address(self, address: str, collectivites: tuple[str, ...] = ()) -> Entry | None:
-        try:
-            return self.follower.match_address(address, collectivites)
-        except IndicatorInvalid:
-            return None
 
     # -- the search ----------------------------------------------------------------------------------------
 

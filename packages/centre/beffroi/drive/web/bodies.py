@@ -49,7 +49,8 @@ class Bodies(Protocol):
     def read(self, kept: Kept, start: int, end: int) -> AsyncGenerator[bytes]:
         """Bytes ``start`` to ``end`` (exclusive) in pieces, each proved.
 
-        Errors: Frozen at once, before a piece is asked for; ManifestBroken, ObjectDamaged, ObjectMissing, StoreUnavailable, those of the keys.
+        Errors: Frozen at once, before a piece is asked for; ManifestBroken, ObjectDamaged, ObjectMissing,
+        StoreUnavailable, those of the keys.
         """
 
 
