@@ -291,9 +291,6 @@ def _frontend(config: Config, listener: _Listener) -> list[str]:
         *_limits(config, listener),
         *([f"acl discovery req.hdr(host),lower -m beg {' '.join(DISCOVERY_HOSTS)}"] if others else []),
         *(f"http-request del-header {header}" for header in _TRUSTED),
-        *(
-            ["http-request del-header Cookie if drive"] if pages else []
-        ),  # who signed in to pages is nobody there
         "http-request set-header X-Forwarded-For %[src]",
         f"http-request set-header X-Beffroi-Listener {listener.name}",
         # A foreign Host header must never reach a plane, or it could appear in a link.
