@@ -24,6 +24,7 @@ from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.upkeep import Upkeep
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.portal import Portal
@@ -88,16 +89,19 @@ async def run(config: Config) -> int:
         ThreadPoolExecutor(WORKERS, "bodies") as workers,
     ):
         communes = Communes(config.state / "drive", commits, config.database)
+        upkeep = Upkeep(config, communes)
         door = FileDoor(config, communes, lambda: connect(config.database))
         try:
             sign_ins = SignIns(config, "drive")
             sign_ins.start()
             door.start()
+            upkeep.start()
             bodies = SealedStore(config, communes, workers, door.require)
             drive = Drive(communes, bodies, Credentials(config), sign_ins, base_url=_portal(config))
             Portal(communes, bodies, config.secret("drive-grant.key")).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
+            upkeep.stop()
             door.stop()
             communes.close()
 

@@ -1,0 +1,47 @@
+"""The objects of one collectivité, as collection and scrubbing ask for them.
+
+Process: drive, in the thread of the upkeep. Each call blocks.
+Hostile: what is stored (``sealing``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from beffroi.drive.store.chunking import chunk_id
+from beffroi.drive.store.collect import Stored
+from beffroi.drive.store.keys import Keys
+from beffroi.drive.store.objects import ObjectMissing, Objects, chunk_of, object_name
+from beffroi.drive.store.scrub import State
+from beffroi.drive.store.sealing import ObjectDamaged, Sealer
+
+
+class Stock:
+    """Implements ``collect.Objects`` and ``scrub.Objects``."""
+
+    def __init__(self, collectivite_id: str, keys: Keys, objects: Objects) -> None:
+        self._collectivite_id, self._keys, self._objects = collectivite_id, keys, objects
+        self._sealer = Sealer(keys)
+
+    def list(self) -> Iterator[Stored]:
+        for one in self._objects.list(self._collectivite_id):
+            yield Stored(chunk_of(one.name), one.size_bytes, one.age_s)
+
+    def delete(self, chunk_id: bytes) -> None:
+        self._objects.delete(self._name(chunk_id))
+
+    def judge(self, chunk: bytes, length: int, sealed: bytes | None) -> State:
+        try:
+            stored = self._objects.get(self._name(chunk)) if sealed is None else sealed
+            data = self._sealer.open(chunk, stored)
+        except ObjectMissing:
+            return "missing"
+        except ObjectDamaged:
+            return "damaged"
+        return "sound" if len(data) == length and chunk_id(self._keys.naming(), data) == chunk else "damaged"
+
+    def replace(self, chunk_id: bytes, sealed: bytes) -> None:
+        self._objects.put(self._name(chunk_id), sealed)
+
+    def _name(self, chunk_id: bytes) -> str:
+        return object_name(self._collectivite_id, chunk_id)

@@ -1,0 +1,242 @@
+"""What a drive needs each day: old trash and versions go, room is given back, and everything is looked at.
+
+Purpose: collectivité after collectivité: uploads that nobody finished, trash and versions past their term, collection,
+         the light walk each day, the deep one each week. What is damaged is kept in a report, by file.
+Process: drive, one thread; what it does is small changes, so that people write between them.
+Rule:    a clock that jumps forward ends nothing for an hour (``clock.paced``).
+Fails:   a collectivité whose store or metadata do not answer is passed over until the next round; a walk goes on where it
+         was. Nothing is destroyed that ``collect`` cannot prove to be unneeded.
+Source:  docs/internals/drive.md, "Upkeep".
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from beffroi.drive.store import collect, keys, trash, uploads, versions
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.model import Act
+from beffroi.drive.store.objects import Objects, open_objects
+from beffroi.drive.store.scrub import Cursor, Damage, Scrub
+from beffroi.drive.store.stock import Stock
+from beffroi.lib import clock, durable
+from beffroi.lib.config import Config
+from beffroi.lib.errors import BeffroiError
+
+log = logging.getLogger("beffroi.drive.upkeep")
+ROUND_S = 3600.0
+DAY_S, WEEK_S = 86400, 7 * 86400
+DRAFTS_KEPT_S = 86400.0
+PAUSE_S = 0.05
+"""Between two steps of a walk: others have the disk."""
+MOST_TOLD = 1000
+_PERSON = "upkeep"
+
+
+class Progress(msgspec.Struct):
+    """Of one collectivité, in its ``meta``: when each was done last (epoch seconds); where the deep walk is (hex)."""
+
+    tidied_s: int = 0
+    light_s: int = 0
+    deep_s: int = 0
+    deep_at: str = ""
+
+
+class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One damage in the report. ``path``: from its root, "" where no file holds it; ``version``: 0 for the present."""
+
+    collectivite_id: str
+    chunk: str
+    why: str
+    path: str
+    version: int
+    is_repaired: bool
+    at_s: int
+
+
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """STATE/drive/damages.json, 0600: names of files are content. The newest last."""
+
+    damages: tuple[Told, ...] = ()
+
+
+def report_path(config: Config) -> Path:
+    return config.state / "drive" / "damages.json"
+
+
+def read_report(config: Config) -> Report:
+    """Empty where there is none, or none that can be read."""
+    try:
+        return msgspec.json.decode(report_path(config).read_bytes(), type=Report)
+    except (OSError, msgspec.MsgspecError):
+        return Report()
+
+
+def problem(config: Config) -> str:
+    """For ``status``: one sentence with the next step; "" when nothing is damaged, or who asks may not read it."""
+    open_ = [one for one in read_report(config).damages if not one.is_repaired and one.why != "references"]
+    if not open_:
+        return ""
+    files = len({(one.collectivite_id, one.path, one.version) for one in open_})
+    return (
+        f"{files} stored files of the drive are damaged: {report_path(config)} names them. "
+        "Bring STATE/drive/objects back from a backup; what is whole again leaves the list by itself."
+    )
+
+
+class Upkeep:
+    def __init__(self, config: Config, communes: Communes) -> None:
+        """Errors: SettingInvalid, StoreUnavailable."""
+        self._config, self._communes = config, communes
+        self._objects: Objects = open_objects(config)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="drive-upkeep", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._thread.ident is not None:
+            self._thread.join(10)
+
+    def _run(self) -> None:
+        # Not at once: a start has enough to do, and so has a machine that comes back.
+        while not self._stopped.wait(ROUND_S):
+            self.round()
+
+    def round(self) -> None:
+        """All collectivités once; each does what is due."""
+        try:
+            self._objects.sweep(DRAFTS_KEPT_S)
+        except BeffroiError as error:
+            log.error("drafts are not swept: %s", error.code)
+        for collectivite_id in self._communes.ids():
+            if self._stopped.is_set():
+                return
+            try:
+                self.look_after(collectivite_id)
+            except BeffroiError as error:
+                log.error("%s waits for the next round: %s", collectivite_id, error.code)
+
+    def look_after(self, collectivite_id: str) -> None:
+        """Errors: those of the metadata, of the keys, of the objects."""
+        database = self._communes.metadata(collectivite_id)
+        stock = Stock(collectivite_id, keys.make(self._config, collectivite_id), self._objects)
+        progress, now_s = _progress(database), clock.paced_s()
+        if now_s - progress.tidied_s >= DAY_S:
+            self._tidy(database, stock, now_s)
+            progress.tidied_s = now_s
+            _keep(database, progress)
+        scrub = Scrub(collectivite_id, database, stock)
+        if now_s - progress.light_s >= DAY_S and self._walk_lightly(scrub, collectivite_id):
+            progress.light_s = now_s
+            _keep(database, progress)
+        if now_s - progress.deep_s >= WEEK_S:
+            self._walk_deeply(scrub, collectivite_id, database, progress, now_s)
+
+    def _tidy(self, database: Database, stock: Stock, now_s: int) -> None:
+        act = Act(_PERSON, "", now_s)
+        _all(database, lambda w: uploads.expire(w, now_s=now_s))
+        before_s = now_s - self._config.drive_trash_days * DAY_S
+        _all(database, lambda w: trash.expire(w, act, before_s=before_s))
+        trash.destroy_all(database, act)
+        versions.thin_all(database, now_s=now_s, keep_s=self._config.drive_version_days * DAY_S)
+        collected = collect.run(database, stock, now_s=now_s)
+        if any((collected.inline, collected.objects)):
+            log.info("collected %d chunks and %d objects", collected.inline, collected.objects)
+
+    def _walk_lightly(self, scrub: Scrub, collectivite_id: str) -> bool:
+        """False when it was stopped on its way."""
+        cursor: Cursor | None = None
+        damages: list[Damage] = []
+        while True:
+            step = scrub.light(cursor)
+            damages += step.damages
+            cursor = step.cursor
+            if cursor is None:
+                self._tell(collectivite_id, damages, whole=False)
+                return True
+            if self._stopped.wait(PAUSE_S):
+                return False
+
+    def _walk_deeply(
+        self, scrub: Scrub, collectivite_id: str, database: Database, progress: Progress, now_s: int
+    ) -> None:
+        damages: list[Damage] = []
+        began = not progress.deep_at
+        while True:
+            step = scrub.deep(bytes.fromhex(progress.deep_at))
+            damages += step.damages
+            progress.deep_at = step.cursor.hex() if step.cursor is not None else ""
+            if step.cursor is None:
+                progress.deep_s = now_s
+                _keep(database, progress)
+                self._tell(collectivite_id, damages, whole=began)
+                return
+            _keep(database, progress)
+            if self._stopped.wait(PAUSE_S):
+                self._tell(collectivite_id, damages, whole=False)
+                return
+
+    def _tell(self, collectivite_id: str, damages: list[Damage], *, whole: bool) -> None:
+        """Add to the report; ``whole``: nothing else of this collectivité is damaged any more."""
+        for one in damages:
+            log.error(
+                "%s: chunk %s is %s, repaired: %s",
+                collectivite_id,
+                one.chunk_id.hex(),
+                one.why,
+                one.is_repaired,
+            )
+        before = read_report(self._config).damages
+        fresh = [told for one in damages for told in _told(one)]
+        seen = {one.chunk for one in fresh}
+        kept = [
+            one
+            for one in before
+            if one.chunk not in seen and not (whole and one.collectivite_id == collectivite_id)
+        ]
+        after = (*kept, *fresh)[-MOST_TOLD:]
+        if after != before:
+            durable.write(report_path(self._config), (msgspec.json.encode(Report(after)),), mode=0o600)
+
+
+def _told(one: Damage) -> list[Told]:
+    at_s = clock.epoch_s()
+    held = [(held.path, held.version) for held in one.held] or [("", 0)]
+    return [
+        Told(one.collectivite_id, one.chunk_id.hex(), one.why, path, version, one.is_repaired, at_s)
+        for path, version in held
+    ]
+
+
+def _all(database: Database, step: Callable[[Writing], bool]) -> None:
+    """A change after the other until nothing is left: others write between them."""
+    while database.write(step):
+        pass
+
+
+def _progress(database: Database) -> Progress:
+    with database.reading() as reading:
+        row = reading.one("SELECT value FROM meta WHERE name = 'upkeep'")
+    try:
+        return msgspec.json.decode(row[0], type=Progress) if row else Progress()
+    except msgspec.MsgspecError:
+        return Progress()
+
+
+def _keep(database: Database, progress: Progress) -> None:
+    text = msgspec.json.encode(progress).decode()
+
+    def change(writing: Writing) -> None:
+        if not writing.run("UPDATE meta SET value = ? WHERE name = 'upkeep'", (text,)):
+            writing.run("INSERT INTO meta (name, value) VALUES ('upkeep', ?)", (text,))
+
+    database.write(change)
