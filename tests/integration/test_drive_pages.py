@@ -335,9 +335,10 @@ def test_a_change_of_the_pages_is_told_to_those_who_wait_for_it(
     """The process of sync clients hears which commune to look at, and nothing else."""
     where = push.directory(settings.BEFFROI.run)
     where.mkdir(parents=True, exist_ok=True)
+    letter = drive.file("lettre.txt")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as waiting:
         waiting.bind(str(where / "test.sock"))
         waiting.settimeout(30)
-        do("delete", drive.own, n=[str(drive.file("lettre.txt").id)])
+        do("delete", drive.own, n=[str(letter.id)])
         assert waiting.recv(64).decode() == beaune.id
     (where / "test.sock").unlink()
