@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,9 +14,11 @@ from beffroi.drive.store import look, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import EMPTY, Act, Node
 from beffroi.drive.views import View
+from beffroi.drive.web.sync import push
 from beffroi.drive.who import Who
 from beffroi.lib import clock
 from beffroi.portal import drive_access
+from django.conf import settings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -324,3 +327,18 @@ def test_a_form_that_no_page_makes_is_refused(drive: Drive, client: Client, data
 def _children(drive: Drive) -> list[Node]:
     with drive.database.reading() as reading:
         return look.children(reading, drive.own.id)
+
+
+def test_a_change_of_the_pages_is_told_to_those_who_wait_for_it(
+    drive: Drive, do: Callable[..., str], beaune: Commune
+) -> None:
+    """The process of sync clients hears which commune to look at, and nothing else."""
+    where = push.directory(settings.BEFFROI.run)
+    where.mkdir(parents=True, exist_ok=True)
+    letter = drive.file("lettre.txt")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as waiting:
+        waiting.bind(str(where / "test.sock"))
+        waiting.settimeout(30)
+        do("delete", drive.own, n=[str(letter.id)])
+        assert waiting.recv(64).decode() == beaune.id
+    (where / "test.sock").unlink()

@@ -20,6 +20,7 @@ from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import Act
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
+from beffroi.drive.web.sync import push
 from beffroi.drive.who import Role, Who
 from beffroi.lib import clock
 from beffroi.lib.config import SettingInvalid
@@ -33,7 +34,9 @@ _ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent
 @cache
 def _communes() -> Communes:
     threads = ThreadPoolExecutor(2, thread_name_prefix="drive")
-    return Communes(settings.BEFFROI.state / "drive", threads, settings.BEFFROI.database)
+    found = Communes(settings.BEFFROI.state / "drive", threads, settings.BEFFROI.database)
+    found.on_change = lambda collectivite_id: push.tell(settings.BEFFROI.run, collectivite_id)
+    return found
 
 
 def who_of(request: HttpRequest, actor: Actor) -> Who:
