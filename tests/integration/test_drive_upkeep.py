@@ -1,0 +1,151 @@
+"""What a drive does by itself: terms end, room comes back, damage is named by its file, and no longer once mended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from beffroi.drive import upkeep
+from beffroi.drive.store import look, schema, trash, tree, uploads
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.model import Act, Content, Node
+from beffroi.drive.upkeep import DAY_S, Upkeep
+from beffroi.drive.web.bodies import SealedStore
+from beffroi.lib import clock, ids
+from beffroi.lib.config import Config
+
+from tests.drive_trees import require_whole
+from tests.fixtures_drive import new_config, noise
+
+LARGE = 300_000
+"""Lies among the objects."""
+
+
+@dataclass
+class Place:
+    config: Config
+    communes: Communes
+    bodies: SealedStore
+    work: Upkeep
+    owner: str
+
+    @property
+    def database(self) -> Database:
+        return self.communes.metadata(self.owner)
+
+    def root(self) -> Node:
+        return self.database.write(lambda w: tree.make_root(w, schema.COMMON, now_s=clock.epoch_s()))
+
+    def act(self) -> Act:
+        return Act("per_a", "app_a", clock.epoch_s())
+
+    def taken(self, data: bytes) -> Content:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield data
+
+        return asyncio.run(self.bodies(self.owner).receive(pieces(), len(data)))
+
+    def put(self, name: str, data: bytes) -> Node:
+        content, root = self.taken(data), self.root()
+        return self.database.write(lambda w: tree.put(w, self.act(), root.id, name, content))[0]
+
+    def objects(self) -> list[Path]:
+        folder = self.config.state / "drive" / "objects" / self.owner
+        return sorted(one for one in folder.rglob("*") if one.is_file())
+
+    def age(self) -> None:
+        """Of files on the disk, which our clock does not move."""
+        for one in self.objects():
+            os.utime(one, (clock.epoch(), one.stat().st_mtime - 60 * DAY_S))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    config = new_config(tmp_path)
+    with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(2) as workers:
+        communes = Communes(tmp_path / "drive", commits)
+        bodies = SealedStore(config, communes, workers, lambda sha256, owner: None)
+        yield Place(config, communes, bodies, Upkeep(config, communes), ids.new_id("col"))
+        communes.close()
+
+
+def test_what_is_past_its_term_goes_with_its_objects_and_nothing_else(place: Place) -> None:
+    kept = place.put("gardé.bin", noise(LARGE, b"kept"))
+    gone = place.put("jeté.bin", noise(LARGE, b"gone"))
+    place.put("réécrit.bin", noise(LARGE, b"before"))
+    place.put("réécrit.bin", noise(LARGE, b"after"))
+    part = place.taken(noise(LARGE, b"part"))
+    place.database.write(lambda w: uploads.begin(w, place.act(), "u1"))
+    place.database.write(lambda w: uploads.put_part(w, place.act(), "u1", 1, part))
+    place.database.write(lambda w: tree.delete(w, place.act(), gone.id))
+    assert len(place.objects()) == 5
+    place.work.round()
+    assert len(place.objects()) == 5, "nothing is due"
+    with clock.shifted(place.config.drive_trash_days * DAY_S + DAY_S):
+        place.age()
+        place.work.round()  # terms end; what they held is loose from now on
+        with place.database.reading() as reading:
+            assert look.node(reading, gone.id) is None
+            assert trash.page(reading, place.root().id) == []
+    with clock.shifted(place.config.drive_trash_days * DAY_S + 4 * DAY_S):
+        place.work.round()
+        assert len(place.objects()) == 3, "the file, the rewritten one and its version"
+    with place.database.reading() as reading:
+        require_whole(reading)
+        assert look.node(reading, kept.id) is not None
+    assert upkeep.problem(place.config) == ""
+
+
+def test_a_damaged_object_is_named_by_its_file_until_it_is_whole_again(place: Place) -> None:
+    place.put("plan.bin", noise(LARGE, b"plan"))
+    (lies,) = place.objects()
+    sound = lies.read_bytes()
+    lies.write_bytes(sound[:1000] + bytes([sound[1000] ^ 1]) + sound[1001:])
+    place.work.round()
+    (told,) = upkeep.read_report(place.config).damages
+    assert (told.collectivite_id, told.path, told.why, told.is_repaired) == (
+        place.owner,
+        "plan.bin",
+        "damaged",
+        False,
+    )
+    assert upkeep.report_path(place.config).stat().st_mode & 0o777 == 0o600
+    assert "1 stored files of the drive are damaged" in upkeep.problem(place.config)
+    lies.unlink()
+    with clock.shifted(DAY_S + 1):
+        place.work.round()
+        (told,) = upkeep.read_report(place.config).damages
+        assert told.why == "missing", "the daily walk sees it"
+    lies.write_bytes(sound)
+    with clock.shifted(8 * DAY_S):
+        place.work.round()
+    assert upkeep.problem(place.config) == ""
+
+
+def test_a_clock_that_jumps_destroys_nothing(place: Place) -> None:
+    gone = place.put("jeté.bin", noise(LARGE))
+    place.database.write(lambda w: tree.delete(w, place.act(), gone.id))
+    clock.paced()
+    with clock.jumped(3650 * DAY_S):
+        place.work.round()
+        place.work.round()
+    with place.database.reading() as reading:
+        assert look.node(reading, gone.id) is not None
+    assert len(place.objects()) == 1
+
+
+def test_a_collectivite_that_cannot_be_read_keeps_no_other_from_its_turn(place: Place) -> None:
+    broken = ids.new_id("col")
+    (place.config.state / "drive" / broken).mkdir(parents=True)
+    (place.config.state / "drive" / broken / "metadata.db").write_bytes(b"no database" * 1000)
+    place.put("plan.bin", noise(LARGE))
+    (lies,) = place.objects()
+    lies.unlink()
+    place.work.round()
+    assert [one.path for one in upkeep.read_report(place.config).damages] == ["plan.bin"]
