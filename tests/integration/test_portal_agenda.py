@@ -247,7 +247,7 @@ def test_a_grant_opens_what_it_names_and_no_more(beaune: Commune, config: Config
         "",
     ):
         connection = asking._Connection(config.run / "calendars.sock")
-        connection.request("POST", "/portal/list", b"{}", {"Authorization": f"Bearer {text}"})
+        connection.request("POST", "/portal/list", headers={"Authorization": f"Bearer {text}"})
         answer = connection.getresponse()
         assert answer.status == 403, text
         assert b"live.grant_refused" in answer.read()

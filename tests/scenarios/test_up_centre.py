@@ -239,7 +239,15 @@ READERS = {
     "bank.key": set(),
     "feed.key": {"stream"},
     **dict.fromkeys(
-        ("audit.key", "django.key", "commune-master.key", "oauth.key", "doveadm.key", "managesieve.key"),
+        (
+            "audit.key",
+            "django.key",
+            "commune-master.key",
+            "oauth.key",
+            "doveadm.key",
+            "managesieve.key",
+            "drive-grant.key",
+        ),
         PAGES,
     ),
     **dict.fromkeys(("door.token", "live.key", "mailgate.key", "feed-delegation.line"), EVERY_PYTHON),
