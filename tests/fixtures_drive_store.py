@@ -67,10 +67,10 @@ def backend_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-def drive(opens: Open) -> Database:
+def metadata(opens: Open) -> Database:
     return opens()
 
 
 @pytest.fixture
-def home(drive: Database) -> Node:
-    return drive.write(lambda w: tree.make_root(w, schema.HOME + "per_me", now_s=NOW_S))
+def home(metadata: Database) -> Node:
+    return metadata.write(lambda w: tree.make_root(w, schema.HOME + "per_me", now_s=NOW_S))

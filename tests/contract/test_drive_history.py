@@ -30,49 +30,51 @@ pytest_plugins = ["tests.fixtures_drive_store"]
 DAY_S = 86400
 
 
-def delete(drive: Database, node_id: int, now_s: int = NOW_S) -> None:
-    drive.write(lambda w: tree.delete(w, at(now_s), node_id))
+def delete(metadata: Database, node_id: int, now_s: int = NOW_S) -> None:
+    metadata.write(lambda w: tree.delete(w, at(now_s), node_id))
 
 
-def restored(drive: Database, home: Node, node_id: int) -> str:
-    one = drive.write(lambda w: trash.restore(w, ME, home.id, node_id))
-    with drive.reading() as reading:
+def restored(metadata: Database, home: Node, node_id: int) -> str:
+    one = metadata.write(lambda w: trash.restore(w, ME, home.id, node_id))
+    with metadata.reading() as reading:
         require_whole(reading)
         return look.path_of(reading, one.id)
 
 
-def test_trash_is_shown_newest_first_page_by_page_and_each_root_its_own(drive: Database, home: Node) -> None:
-    common = drive.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S))
-    other = put(drive, common.id, "other", b"1")
-    delete(drive, other.id)
-    made = [put(drive, home.id, f"f{n}", b"x" * n) for n in range(5)]
+def test_trash_is_shown_newest_first_page_by_page_and_each_root_its_own(
+    metadata: Database, home: Node
+) -> None:
+    common = metadata.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S))
+    other = put(metadata, common.id, "other", b"1")
+    delete(metadata, other.id)
+    made = [put(metadata, home.id, f"f{n}", b"x" * n) for n in range(5)]
     for n, one in enumerate(made):
-        delete(drive, one.id, NOW_S + n // 2)
+        delete(metadata, one.id, NOW_S + n // 2)
     shown: list[str] = []
     after = None
-    with drive.reading() as reading:
+    with metadata.reading() as reading:
         while page := trash.page(reading, home.id, after=after, most=2):
             shown += [f"{one.path} {one.size_bytes} {one.person_id}" for one in page]
             after = (page[-1].deleted_s, page[-1].node)
         assert [one.node for one in trash.page(reading, common.id)] == [other.id]
     assert shown == [f"f{n} {n} per_me" for n in (4, 3, 2, 1, 0)]
     with pytest.raises(AbsentNode):
-        drive.write(lambda w: trash.restore(w, ME, home.id, other.id))
+        metadata.write(lambda w: trash.restore(w, ME, home.id, other.id))
     with pytest.raises(AbsentNode):
-        drive.write(lambda w: trash.forget(w, ME, home.id, other.id))
+        metadata.write(lambda w: trash.forget(w, ME, home.id, other.id))
 
 
-def test_what_is_brought_back_lies_where_it_lay(drive: Database, home: Node) -> None:
-    a = folder(drive, home.id, "a")
-    b = folder(drive, a.id, "b")
-    x = put(drive, b.id, "x.pdf", b"12345")
-    delete(drive, x.id)
-    drive.write(lambda w: tree.move(w, ME, b.id, home.id, "renamed"))
-    assert restored(drive, home, x.id) == "renamed/x.pdf"
-    delete(drive, x.id)
-    put(drive, b.id, "X.pdf", b"1")
-    assert restored(drive, home, x.id) == "renamed/x (2).pdf"
-    assert listing(drive, home.id) == {
+def test_what_is_brought_back_lies_where_it_lay(metadata: Database, home: Node) -> None:
+    a = folder(metadata, home.id, "a")
+    b = folder(metadata, a.id, "b")
+    x = put(metadata, b.id, "x.pdf", b"12345")
+    delete(metadata, x.id)
+    metadata.write(lambda w: tree.move(w, ME, b.id, home.id, "renamed"))
+    assert restored(metadata, home, x.id) == "renamed/x.pdf"
+    delete(metadata, x.id)
+    put(metadata, b.id, "X.pdf", b"1")
+    assert restored(metadata, home, x.id) == "renamed/x (2).pdf"
+    assert listing(metadata, home.id) == {
         "a": 0,
         "renamed": 6,
         "renamed/X.pdf": 1,
@@ -80,16 +82,18 @@ def test_what_is_brought_back_lies_where_it_lay(drive: Database, home: Node) -> 
     }
 
 
-def test_folders_that_are_gone_are_made_again_for_what_is_brought_back(drive: Database, home: Node) -> None:
-    a = folder(drive, home.id, "a")
-    b = folder(drive, a.id, "b")
-    x = put(drive, b.id, "x", b"12345")
-    delete(drive, x.id)
-    delete(drive, a.id)
-    put(drive, home.id, "a", b"a file now")
-    assert restored(drive, home, x.id) == "a (2)/b/x"
-    assert restored(drive, home, a.id) == "a (3)"
-    assert listing(drive, home.id) == {
+def test_folders_that_are_gone_are_made_again_for_what_is_brought_back(
+    metadata: Database, home: Node
+) -> None:
+    a = folder(metadata, home.id, "a")
+    b = folder(metadata, a.id, "b")
+    x = put(metadata, b.id, "x", b"12345")
+    delete(metadata, x.id)
+    delete(metadata, a.id)
+    put(metadata, home.id, "a", b"a file now")
+    assert restored(metadata, home, x.id) == "a (2)/b/x"
+    assert restored(metadata, home, a.id) == "a (3)"
+    assert listing(metadata, home.id) == {
         "a": 10,
         "a (2)": 5,
         "a (2)/b": 5,
@@ -99,36 +103,36 @@ def test_folders_that_are_gone_are_made_again_for_what_is_brought_back(drive: Da
     }
 
 
-def test_what_is_deleted_for_good_takes_its_versions_along(drive: Database, home: Node) -> None:
-    a = folder(drive, home.id, "a")
-    b = folder(drive, a.id, "b")
+def test_what_is_deleted_for_good_takes_its_versions_along(metadata: Database, home: Node) -> None:
+    a = folder(metadata, home.id, "a")
+    b = folder(metadata, a.id, "b")
     for data in (b"one", b"two", b"three"):
-        put(drive, b.id, "x", data)
-    kept = put(drive, home.id, "kept", b"two")
-    delete(drive, a.id)
-    drive.write(lambda w: trash.forget(w, ME, home.id, a.id))
-    with drive.reading() as reading:
+        put(metadata, b.id, "x", data)
+    kept = put(metadata, home.id, "kept", b"two")
+    delete(metadata, a.id)
+    metadata.write(lambda w: trash.forget(w, ME, home.id, a.id))
+    with metadata.reading() as reading:
         assert trash.page(reading, home.id) == []
     with pytest.raises(AbsentNode):
-        drive.write(lambda w: trash.restore(w, ME, home.id, a.id))
-    assert loose(drive) == 0, "decided, not carried out yet"
+        metadata.write(lambda w: trash.restore(w, ME, home.id, a.id))
+    assert loose(metadata) == 0, "decided, not carried out yet"
     steps = 0
-    while drive.write(lambda w: trash.destroy(w, ME, most=1)):
+    while metadata.write(lambda w: trash.destroy(w, ME, most=1)):
         steps += 1
-        with drive.reading() as reading:
+        with metadata.reading() as reading:
             require_whole(reading)
-    assert (steps, loose(drive)) == (2, 2)
-    with drive.reading() as reading:
+    assert (steps, loose(metadata)) == (2, 2)
+    with metadata.reading() as reading:
         require_whole(reading)
         assert look.room(reading, 0)[0] == kept.size_bytes
         assert reading.one("SELECT COUNT(*) FROM version") == (0,)
 
 
-def test_a_folder_is_destroyed_whole_also_in_one_moment(drive: Database, home: Node) -> None:
-    a = folder(drive, home.id, "a")
-    b = folder(drive, a.id, "b")
-    put(drive, b.id, "x", b"12345")
-    put(drive, a.id, "y", b"123")
+def test_a_folder_is_destroyed_whole_also_in_one_moment(metadata: Database, home: Node) -> None:
+    a = folder(metadata, home.id, "a")
+    b = folder(metadata, a.id, "b")
+    put(metadata, b.id, "x", b"12345")
+    put(metadata, a.id, "y", b"123")
 
     def at_once(writing: Writing) -> bool:
         put_late = tree.put(writing, ME, b.id, "late", content(b"1234567"))[0]
@@ -137,29 +141,29 @@ def test_a_folder_is_destroyed_whole_also_in_one_moment(drive: Database, home: N
         assert put_late.size_bytes == 7
         return trash.destroy(writing, ME)
 
-    assert drive.write(at_once) is False
-    with drive.reading() as reading:
+    assert metadata.write(at_once) is False
+    with metadata.reading() as reading:
         require_whole(reading)
         assert look.room(reading, 0)[0] == 0
 
 
-def test_trash_is_emptied_of_one_root_and_expires_in_all(drive: Database, home: Node) -> None:
-    common = drive.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S))
+def test_trash_is_emptied_of_one_root_and_expires_in_all(metadata: Database, home: Node) -> None:
+    common = metadata.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S))
     for n in range(3):
-        delete(drive, put(drive, home.id, f"h{n}", b"%d" % n).id, NOW_S + n * DAY_S)
-        delete(drive, put(drive, common.id, f"c{n}", b"c%d" % n).id, NOW_S + n * DAY_S)
+        delete(metadata, put(metadata, home.id, f"h{n}", b"%d" % n).id, NOW_S + n * DAY_S)
+        delete(metadata, put(metadata, common.id, f"c{n}", b"c%d" % n).id, NOW_S + n * DAY_S)
 
     def left() -> list[str]:
-        with drive.reading() as reading:
+        with metadata.reading() as reading:
             return sorted(row[0] for row in reading.all("SELECT name FROM trash"))
 
-    assert drive.write(lambda w: trash.expire(w, ME, before_s=NOW_S + DAY_S, most=1))
-    assert not drive.write(lambda w: trash.expire(w, ME, before_s=NOW_S + DAY_S))
+    assert metadata.write(lambda w: trash.expire(w, ME, before_s=NOW_S + DAY_S, most=1))
+    assert not metadata.write(lambda w: trash.expire(w, ME, before_s=NOW_S + DAY_S))
     assert left() == ["c1", "c2", "h1", "h2"]
-    assert not drive.write(lambda w: trash.empty(w, ME, home.id))
+    assert not metadata.write(lambda w: trash.empty(w, ME, home.id))
     assert left() == ["c1", "c2"]
-    trash.destroy_all(drive, ME)
-    assert loose(drive) == 4
+    trash.destroy_all(metadata, ME)
+    assert loose(metadata) == 4
 
 
 def test_a_number_goes_before_the_ending_and_no_name_grows_too_long() -> None:
@@ -170,11 +174,13 @@ def test_a_number_goes_before_the_ending_and_no_name_grows_too_long() -> None:
     assert long.endswith("é (12).docx") and 253 <= len(long.encode()) <= 255
 
 
-def test_a_version_that_is_brought_back_leaves_all_others_there(drive: Database, home: Node) -> None:
-    written = [put(drive, home.id, "x", data, at(NOW_S + n)) for n, data in enumerate((b"1", b"22", b"333"))]
-    back = drive.write(lambda w: versions.restore(w, at(NOW_S + 9), written[0].id, written[0].etag))
+def test_a_version_that_is_brought_back_leaves_all_others_there(metadata: Database, home: Node) -> None:
+    written = [
+        put(metadata, home.id, "x", data, at(NOW_S + n)) for n, data in enumerate((b"1", b"22", b"333"))
+    ]
+    back = metadata.write(lambda w: versions.restore(w, at(NOW_S + 9), written[0].id, written[0].etag))
     assert (back.sha1, back.size_bytes, back.mtime_s) == (written[0].sha1, 1, NOW_S)
-    with drive.reading() as reading:
+    with metadata.reading() as reading:
         kept = versions.of(reading, back.id)
         require_whole(reading)
     assert [(one.etag, one.replaced_s) for one in kept] == [
@@ -182,52 +188,52 @@ def test_a_version_that_is_brought_back_leaves_all_others_there(drive: Database,
         (written[1].etag, NOW_S + 2),
         (written[0].etag, NOW_S + 1),
     ]
-    assert listing(drive, home.id) == {"x": 1}
+    assert listing(metadata, home.id) == {"x": 1}
     for one in kept:
-        drive.write(lambda w, etag=one.etag: versions.delete(w, ME, back.id, etag))  # type: ignore[misc]
-    assert loose(drive) == 2, "the present content keeps its chunk"
+        metadata.write(lambda w, etag=one.etag: versions.delete(w, ME, back.id, etag))  # type: ignore[misc]
+    assert loose(metadata) == 2, "the present content keeps its chunk"
     with pytest.raises(AbsentNode):
-        drive.write(lambda w: versions.restore(w, ME, back.id, written[1].etag))
+        metadata.write(lambda w: versions.restore(w, ME, back.id, written[1].etag))
 
 
-def test_a_version_is_only_brought_back_where_there_is_room(drive: Database, home: Node) -> None:
-    first = put(drive, home.id, "x", b"0123456789")
-    put(drive, home.id, "x", b"1")
-    drive.write(lambda w: tree.set_limit(w, home.id, 9))
+def test_a_version_is_only_brought_back_where_there_is_room(metadata: Database, home: Node) -> None:
+    first = put(metadata, home.id, "x", b"0123456789")
+    put(metadata, home.id, "x", b"1")
+    metadata.write(lambda w: tree.set_limit(w, home.id, 9))
     with pytest.raises(QuotaFull):
-        drive.write(lambda w: versions.restore(w, ME, first.id, first.etag))
+        metadata.write(lambda w: versions.restore(w, ME, first.id, first.etag))
 
 
-def test_versions_are_thinned_file_by_file(drive: Database, home: Node) -> None:
+def test_versions_are_thinned_file_by_file(metadata: Database, home: Node) -> None:
     files = [home.id]
     for name in ("a", "b", "c"):
         for n in range(4):
-            files.append(put(drive, home.id, name, f"{name}{n}".encode(), at(NOW_S + n)).id)
+            files.append(put(metadata, home.id, name, f"{name}{n}".encode(), at(NOW_S + n)).id)
     later = NOW_S + 2 * DAY_S
     after: int | None = 0
     seen_nodes = []
     while after is not None:
-        after = drive.write(
+        after = metadata.write(
             lambda w, start=after: versions.thin(w, now_s=later, keep_s=10**9, after=start, most=1)  # type: ignore[misc]
         )
         seen_nodes.append(after)
     assert seen_nodes == [*sorted(set(files[1:])), None]
-    with drive.reading() as reading:
+    with metadata.reading() as reading:
         assert [len(versions.of(reading, one)) for one in sorted(set(files[1:]))] == [1, 1, 1]
         require_whole(reading)
-    versions.thin_all(drive, now_s=later, keep_s=DAY_S)
-    with drive.reading() as reading:
+    versions.thin_all(metadata, now_s=later, keep_s=DAY_S)
+    with metadata.reading() as reading:
         assert reading.one("SELECT COUNT(*) FROM version") == (0,)
 
 
-def test_parts_become_one_file_in_their_order(drive: Database, home: Node) -> None:
-    drive.write(lambda w: uploads.begin(w, ME, "u1"))
+def test_parts_become_one_file_in_their_order(metadata: Database, home: Node) -> None:
+    metadata.write(lambda w: uploads.begin(w, ME, "u1"))
     with pytest.raises(uploads.UploadExists):
-        drive.write(lambda w: uploads.begin(w, ME, "u1"))
+        metadata.write(lambda w: uploads.begin(w, ME, "u1"))
     for number, data in ((10, b"ten"), (2, b"old"), (1, b"one"), (2, b"two")):
-        drive.write(lambda w, n=number, d=data: uploads.put_part(w, ME, "u1", n, content(d)))  # type: ignore[misc]
-    assert loose(drive) == 1, "the part that was sent anew let go of its first content"
-    with drive.reading() as reading:
+        metadata.write(lambda w, n=number, d=data: uploads.put_part(w, ME, "u1", n, content(d)))  # type: ignore[misc]
+    assert loose(metadata) == 1, "the part that was sent anew let go of its first content"
+    with metadata.reading() as reading:
         assert [(one.number, one.size_bytes) for one in uploads.parts(reading, "per_me", "u1")] == [
             (1, 3),
             (2, 3),
@@ -243,106 +249,106 @@ def test_parts_become_one_file_in_their_order(drive: Database, home: Node) -> No
     uploads.require_checksum(f"SHA1:{sha1.upper()}", sha1=sha1, sha256=sha256)
     with pytest.raises(uploads.ChecksumDiffers):
         uploads.require_checksum("SHA1:00", sha1=sha1, sha256=sha256)
-    made, fresh = drive.write(
+    made, fresh = metadata.write(
         lambda w: uploads.finish(w, ME, "u1", joined, parent=home.id, name="x", sha1=sha1, sha256=sha256)
     )
     assert (fresh, made.size_bytes, made.sha256) == (True, 9, sha256)
-    with drive.reading() as reading:
+    with metadata.reading() as reading:
         require_whole(reading)
     with pytest.raises(uploads.AbsentUpload):
-        drive.write(lambda w: uploads.abort(w, ME, "u1"))
+        metadata.write(lambda w: uploads.abort(w, ME, "u1"))
 
 
 def test_a_part_that_is_sent_anew_after_the_reading_back_is_not_put_unread(
-    drive: Database, home: Node
+    metadata: Database, home: Node
 ) -> None:
-    drive.write(lambda w: uploads.begin(w, ME, "u"))
-    drive.write(lambda w: uploads.put_part(w, ME, "u", 1, content(b"one")))
-    with drive.reading() as reading:
+    metadata.write(lambda w: uploads.begin(w, ME, "u"))
+    metadata.write(lambda w: uploads.put_part(w, ME, "u", 1, content(b"one")))
+    with metadata.reading() as reading:
         joined = uploads.join(reading, "per_me", "u")
-    drive.write(lambda w: uploads.put_part(w, ME, "u", 1, content(b"two")))
+    metadata.write(lambda w: uploads.put_part(w, ME, "u", 1, content(b"two")))
     with pytest.raises(Changed):
-        drive.write(
+        metadata.write(
             lambda w: uploads.finish(w, ME, "u", joined, parent=home.id, name="x", sha1="", sha256="")
         )
-    assert listing(drive, home.id) == {}
+    assert listing(metadata, home.id) == {}
 
 
-def test_an_upload_is_its_persons_own_and_ends_after_two_days(drive: Database, home: Node) -> None:
-    drive.write(lambda w: uploads.begin(w, ME, "u"))
-    drive.write(lambda w: uploads.put_part(w, ME, "u", 1, content(b"one")))
+def test_an_upload_is_its_persons_own_and_ends_after_two_days(metadata: Database, home: Node) -> None:
+    metadata.write(lambda w: uploads.begin(w, ME, "u"))
+    metadata.write(lambda w: uploads.put_part(w, ME, "u", 1, content(b"one")))
     for refused in (
         lambda w: uploads.put_part(w, OTHER, "u", 2, content(b"two")),
         lambda w: uploads.abort(w, OTHER, "u"),
         lambda w: uploads.join(w, "per_other", "u"),
     ):
         with pytest.raises(uploads.AbsentUpload):
-            drive.write(refused)
+            metadata.write(refused)
     for number in (0, 10_001):
         with pytest.raises(uploads.PartRefused):
-            drive.write(lambda w, n=number: uploads.put_part(w, ME, "u", n, content(b"x")))  # type: ignore[misc]
-    drive.write(lambda w: uploads.begin(w, at(NOW_S + DAY_S, OTHER), "u"))
-    assert not drive.write(lambda w: uploads.expire(w, now_s=NOW_S + 2 * DAY_S + 1))
-    assert loose(drive) == 1
-    with drive.reading() as reading:
+            metadata.write(lambda w, n=number: uploads.put_part(w, ME, "u", n, content(b"x")))  # type: ignore[misc]
+    metadata.write(lambda w: uploads.begin(w, at(NOW_S + DAY_S, OTHER), "u"))
+    assert not metadata.write(lambda w: uploads.expire(w, now_s=NOW_S + 2 * DAY_S + 1))
+    assert loose(metadata) == 1
+    with metadata.reading() as reading:
         assert uploads.parts(reading, "per_other", "u") == []
         require_whole(reading)
         with pytest.raises(uploads.AbsentUpload):
             uploads.parts(reading, "per_me", "u")
 
 
-def test_the_root_shows_what_lies_in_it_after_all_this(drive: Database, home: Node) -> None:
-    x = put(drive, home.id, "x", b"1")
-    before = seen(drive, home.id).etag
-    delete(drive, x.id)
-    between = seen(drive, home.id).etag
-    restored(drive, home, x.id)
-    assert before < between < seen(drive, home.id).etag
+def test_the_root_shows_what_lies_in_it_after_all_this(metadata: Database, home: Node) -> None:
+    x = put(metadata, home.id, "x", b"1")
+    before = seen(metadata, home.id).etag
+    delete(metadata, x.id)
+    between = seen(metadata, home.id).etag
+    restored(metadata, home, x.id)
+    assert before < between < seen(metadata, home.id).etag
 
 
-def test_a_folder_is_seen_and_brought_back_as_it_was(drive: Database, home: Node) -> None:
-    a = folder(drive, home.id, "a")
+def test_a_folder_is_seen_and_brought_back_as_it_was(metadata: Database, home: Node) -> None:
+    a = folder(metadata, home.id, "a")
     for name in ("kept", "rewritten", "deleted", "renamed", "taken", "destroyed"):
-        put(drive, a.id, name, name.encode())
-    elsewhere = drive.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S))
-    was = listing(drive, home.id)
-    with drive.reading() as reading:
+        put(metadata, a.id, name, name.encode())
+    elsewhere = metadata.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S))
+    was = listing(metadata, home.id)
+    with metadata.reading() as reading:
         ids = {one.name: one.id for one in look.children(reading, a.id)}
     attack = at(NOW_S + 60, OTHER)
-    put(drive, a.id, "rewritten", b"\xff" * 99, attack)
-    put(drive, a.id, "ransom.txt", b"pay", attack)
-    drive.write(lambda w: tree.delete(w, attack, ids["deleted"]))
-    drive.write(lambda w: tree.move(w, attack, ids["renamed"], a.id, "renamed.locked"))
-    drive.write(lambda w: tree.move(w, attack, ids["taken"], elsewhere.id, "taken"))
-    drive.write(lambda w: tree.delete(w, attack, ids["destroyed"]))
-    drive.write(lambda w: trash.forget(w, attack, home.id, ids["destroyed"]))
-    trash.destroy_all(drive, attack)
-    with drive.reading() as reading:
+    put(metadata, a.id, "rewritten", b"\xff" * 99, attack)
+    put(metadata, a.id, "ransom.txt", b"pay", attack)
+    metadata.write(lambda w: tree.delete(w, attack, ids["deleted"]))
+    metadata.write(lambda w: tree.move(w, attack, ids["renamed"], a.id, "renamed.locked"))
+    metadata.write(lambda w: tree.move(w, attack, ids["taken"], elsewhere.id, "taken"))
+    metadata.write(lambda w: tree.delete(w, attack, ids["destroyed"]))
+    metadata.write(lambda w: trash.forget(w, attack, home.id, ids["destroyed"]))
+    trash.destroy_all(metadata, attack)
+    with metadata.reading() as reading:
         moment = moments.Moment(reading, NOW_S + 59)
         seen_then = {one.name: (one.size_bytes, one.is_kept) for one in moment.children(a.id)}
         plan = moments.plan(reading, home.id, NOW_S + 59)
     assert seen_then == {name: (len(name), name != "destroyed") for name in ids}
     counts = (plan.removed, plan.returned, plan.copied, plan.moved, plan.rewritten, plan.lost)
     assert counts == (1, 1, 1, 1, 1, 1)
-    moments.carry_out(drive, at(NOW_S + 120), plan)
+    moments.carry_out(metadata, at(NOW_S + 120), plan)
     lost = len("destroyed")
-    assert listing(drive, home.id) == {
+    assert listing(metadata, home.id) == {
         path: size - lost if path == "a" else size for path, size in was.items() if path != "a/destroyed"
     }
-    assert listing(drive, elsewhere.id) == {"taken": 5}, "it stays with whoever has it now"
-    with drive.reading() as reading:
+    assert listing(metadata, elsewhere.id) == {"taken": 5}, "it stays with whoever has it now"
+    with metadata.reading() as reading:
         require_whole(reading)
         assert [one.name for one in trash.page(reading, home.id)] == ["ransom.txt"]
         again = moments.plan(reading, home.id, NOW_S + 119)
     assert again.returned == 1, "the way back can be taken back"
 
 
-def test_a_time_of_which_nothing_is_known_any_more_is_refused(drive: Database, home: Node) -> None:
+def test_a_time_of_which_nothing_is_known_any_more_is_refused(metadata: Database, home: Node) -> None:
     for n in range(5):
-        put(drive, home.id, f"f{n}", b"x", at(NOW_S + n))
-    assert drive.write(lambda w: moments.forget(w, before_s=NOW_S + 3, most=2))
-    assert not drive.write(lambda w: moments.forget(w, before_s=NOW_S + 3, most=2))
-    with drive.reading() as reading:
+        put(metadata, home.id, f"f{n}", b"x", at(NOW_S + n))
+    assert metadata.write(lambda w: moments.forget(w, before_s=NOW_S + 3, most=2))
+    assert not metadata.write(lambda w: moments.forget(w, before_s=NOW_S + 3, most=2))
+    with metadata.reading() as reading:
         with pytest.raises(moments.MomentForgotten):
             moments.Moment(reading, NOW_S + 2)
         assert len(moments.Moment(reading, NOW_S + 3).children(home.id)) == 4
@@ -350,7 +356,9 @@ def test_a_time_of_which_nothing_is_known_any_more_is_refused(drive: Database, h
             moments.plan(reading, 10**9, NOW_S + 3)
 
 
-def test_collection_takes_what_is_loose_for_a_day_and_what_nobody_knows(drive: Database, home: Node) -> None:
+def test_collection_takes_what_is_loose_for_a_day_and_what_nobody_knows(
+    metadata: Database, home: Node
+) -> None:
     class Objects:
         def __init__(self) -> None:
             self.ages_s = {b"known" * 7: 2.0 * DAY_S, b"loose" * 7: 2.0 * DAY_S, b"young" * 7: 10.0}
@@ -367,23 +375,23 @@ def test_collection_takes_what_is_loose_for_a_day_and_what_nobody_knows(drive: D
         return Content(1, "", "", packed((chunk_id, 1)), stored={chunk_id: 1})
 
     objects = Objects()
-    drive.write(lambda w: tree.put(w, ME, home.id, "known", stored(b"known")))
-    x = drive.write(lambda w: tree.put(w, ME, home.id, "x", stored(b"loose")))[0]
-    small = put(drive, home.id, "small", b"small")
+    metadata.write(lambda w: tree.put(w, ME, home.id, "known", stored(b"known")))
+    x = metadata.write(lambda w: tree.put(w, ME, home.id, "x", stored(b"loose")))[0]
+    small = put(metadata, home.id, "small", b"small")
     for one in (x, small):
-        delete(drive, one.id)
-    drive.write(lambda w: trash.empty(w, ME, home.id))
-    trash.destroy_all(drive, ME)
+        delete(metadata, one.id)
+    metadata.write(lambda w: trash.empty(w, ME, home.id))
+    trash.destroy_all(metadata, ME)
     kept = objects.ages_s.pop(b"loose" * 7)
-    assert collect.run(drive, objects, now_s=NOW_S + 60) == collect.Collected(0, 1)
+    assert collect.run(metadata, objects, now_s=NOW_S + 60) == collect.Collected(0, 1)
     objects.ages_s[b"loose" * 7] = kept
     later = NOW_S + DAY_S + 60
-    assert collect.run(drive, objects, now_s=later) == collect.Collected(1, 1)
+    assert collect.run(metadata, objects, now_s=later) == collect.Collected(1, 1)
     assert sorted(one[:5] for one in objects.ages_s) == [b"known", b"young"]
     with pytest.raises(refs.ChunkVanished):
-        drive.write(lambda w: tree.put(w, ME, home.id, "late", stored(b"loose")))
-    collect.run(drive, objects, now_s=later + 8 * DAY_S)
-    with drive.reading() as reading:
+        metadata.write(lambda w: tree.put(w, ME, home.id, "late", stored(b"loose")))
+    collect.run(metadata, objects, now_s=later + 8 * DAY_S)
+    with metadata.reading() as reading:
         assert reading.all("SELECT id FROM doomed") == []
     with pytest.raises(refs.ChunkVanished):
-        drive.write(lambda w: tree.put(w, ME, home.id, "late", stored(b"loose")))
+        metadata.write(lambda w: tree.put(w, ME, home.id, "late", stored(b"loose")))

@@ -42,115 +42,115 @@ from tests.drive_trees import (
 pytest_plugins = ["tests.fixtures_drive_store"]
 
 
-def test_every_folder_above_a_change_has_a_new_etag_and_its_size(drive: Database, home: Node) -> None:
-    a = folder(drive, home.id, "a")
-    b = folder(drive, a.id, "b")
-    beside = folder(drive, home.id, "beside")
-    before = {one: seen(drive, one).etag for one in (home.id, a.id, b.id, beside.id)}
-    put(drive, b.id, "x", b"12345")
-    after = {one: seen(drive, one).etag for one in before}
+def test_every_folder_above_a_change_has_a_new_etag_and_its_size(metadata: Database, home: Node) -> None:
+    a = folder(metadata, home.id, "a")
+    b = folder(metadata, a.id, "b")
+    beside = folder(metadata, home.id, "beside")
+    before = {one: seen(metadata, one).etag for one in (home.id, a.id, b.id, beside.id)}
+    put(metadata, b.id, "x", b"12345")
+    after = {one: seen(metadata, one).etag for one in before}
     assert [one for one in before if before[one] != after[one]] == [home.id, a.id, b.id]
-    assert listing(drive, home.id) == {"a": 5, "a/b": 5, "a/b/x": 5, "beside": 0}
-    assert seen(drive, home.id).size_bytes == 5
+    assert listing(metadata, home.id) == {"a": 5, "a/b": 5, "a/b/x": 5, "beside": 0}
+    assert seen(metadata, home.id).size_bytes == 5
 
 
-def test_a_content_that_is_replaced_becomes_a_version(drive: Database, home: Node) -> None:
-    first = put(drive, home.id, "x", b"one")
-    second = put(drive, home.id, "x", b"second")
+def test_a_content_that_is_replaced_becomes_a_version(metadata: Database, home: Node) -> None:
+    first = put(metadata, home.id, "x", b"one")
+    second = put(metadata, home.id, "x", b"second")
     assert (first.id, second.etag > first.etag) == (second.id, True)
-    with drive.reading() as reading:
+    with metadata.reading() as reading:
         kept = reading.all("SELECT etag, size_bytes, sha1, manifest FROM version WHERE node = ?", (first.id,))
     assert [(row[0], row[1], row[2], bytes(row[3])) for row in kept] == [
         (first.etag, 3, first.sha1, first.manifest)
     ]
-    assert (loose(drive), seen(drive, home.id).size_bytes) == (0, 6)
+    assert (loose(metadata), seen(metadata, home.id).size_bytes) == (0, 6)
 
 
-def test_a_condition_on_the_state_before_is_kept(drive: Database, home: Node) -> None:
-    first = put(drive, home.id, "x", b"one")
-    put(drive, home.id, "x", b"two")
+def test_a_condition_on_the_state_before_is_kept(metadata: Database, home: Node) -> None:
+    first = put(metadata, home.id, "x", b"one")
+    put(metadata, home.id, "x", b"two")
     for conditions in ({"if_etag": first.etag}, {"if_absent": True}):
         with pytest.raises(Changed):
-            drive.write(lambda w, c=conditions: tree.put(w, ME, home.id, "x", content(b"three"), **c))  # type: ignore[misc]
+            metadata.write(lambda w, c=conditions: tree.put(w, ME, home.id, "x", content(b"three"), **c))  # type: ignore[misc]
     with pytest.raises(Changed):
-        drive.write(lambda w: tree.delete(w, ME, seen(drive, first.id).id, if_etag=first.etag))
+        metadata.write(lambda w: tree.delete(w, ME, seen(metadata, first.id).id, if_etag=first.etag))
 
 
-def test_what_moves_takes_its_size_along(drive: Database, home: Node) -> None:
-    a, b = folder(drive, home.id, "a"), folder(drive, home.id, "b")
-    put(drive, a.id, "x", b"12345")
-    moved, fresh = drive.write(lambda w: tree.move(w, ME, a.id, b.id, "c"))
+def test_what_moves_takes_its_size_along(metadata: Database, home: Node) -> None:
+    a, b = folder(metadata, home.id, "a"), folder(metadata, home.id, "b")
+    put(metadata, a.id, "x", b"12345")
+    moved, fresh = metadata.write(lambda w: tree.move(w, ME, a.id, b.id, "c"))
     assert (moved.id, fresh) == (a.id, True)
-    assert listing(drive, home.id) == {"b": 5, "b/c": 5, "b/c/x": 5}
+    assert listing(metadata, home.id) == {"b": 5, "b/c": 5, "b/c/x": 5}
     with pytest.raises(IntoItself):
-        drive.write(lambda w: tree.move(w, ME, b.id, a.id, "d"))
+        metadata.write(lambda w: tree.move(w, ME, b.id, a.id, "d"))
     with pytest.raises(RootFixed):
-        drive.write(lambda w: tree.move(w, ME, home.id, b.id, "d"))
+        metadata.write(lambda w: tree.move(w, ME, home.id, b.id, "d"))
 
 
-def test_what_stood_in_the_way_lies_in_the_trash(drive: Database, home: Node) -> None:
-    one, two = put(drive, home.id, "one", b"1"), put(drive, home.id, "two", b"22")
+def test_what_stood_in_the_way_lies_in_the_trash(metadata: Database, home: Node) -> None:
+    one, two = put(metadata, home.id, "one", b"1"), put(metadata, home.id, "two", b"22")
     with pytest.raises(NameTaken):
-        drive.write(lambda w: tree.move(w, ME, one.id, home.id, "two"))
-    _, fresh = drive.write(lambda w: tree.move(w, ME, one.id, home.id, "two", overwrite=True))
-    assert (fresh, listing(drive, home.id)) == (False, {"two": 1})
-    with drive.reading() as reading:
+        metadata.write(lambda w: tree.move(w, ME, one.id, home.id, "two"))
+    _, fresh = metadata.write(lambda w: tree.move(w, ME, one.id, home.id, "two", overwrite=True))
+    assert (fresh, listing(metadata, home.id)) == (False, {"two": 1})
+    with metadata.reading() as reading:
         assert reading.all("SELECT node, name, path, root FROM trash") == [(two.id, "two", "two", home.id)]
         trash = look.root(reading, schema.TRASH)
     assert trash is not None and trash.size_bytes == 2
 
 
-def test_a_copy_shares_its_chunks_and_each_counts(drive: Database, home: Node) -> None:
-    a = folder(drive, home.id, "a")
-    put(drive, a.id, "x", b"12345")
-    drive.write(lambda w: tree.copy(w, ME, a.id, home.id, "b"))
-    assert listing(drive, home.id) == {"a": 5, "a/x": 5, "b": 5, "b/x": 5}
-    with drive.reading() as reading:
+def test_a_copy_shares_its_chunks_and_each_counts(metadata: Database, home: Node) -> None:
+    a = folder(metadata, home.id, "a")
+    put(metadata, a.id, "x", b"12345")
+    metadata.write(lambda w: tree.copy(w, ME, a.id, home.id, "b"))
+    assert listing(metadata, home.id) == {"a": 5, "a/x": 5, "b": 5, "b/x": 5}
+    with metadata.reading() as reading:
         assert reading.all("SELECT refs FROM chunk") == [(2,)]
 
 
-def test_one_spelling_of_a_name_keeps_out_its_others(drive: Database, home: Node) -> None:
-    one = put(drive, home.id, "Délibération.pdf", b"1")
+def test_one_spelling_of_a_name_keeps_out_its_others(metadata: Database, home: Node) -> None:
+    one = put(metadata, home.id, "Délibération.pdf", b"1")
     with pytest.raises(NameTaken):
-        put(drive, home.id, "DÉLIBÉRATION.pdf", b"2")
+        put(metadata, home.id, "DÉLIBÉRATION.pdf", b"2")
     assert names.normal("Délibération.pdf".encode().decode()) == "Délibération.pdf"
-    renamed, _ = drive.write(lambda w: tree.move(w, ME, one.id, home.id, "DÉLIBÉRATION.pdf"))
+    renamed, _ = metadata.write(lambda w: tree.move(w, ME, one.id, home.id, "DÉLIBÉRATION.pdf"))
     assert renamed.id == one.id
-    with drive.reading() as reading:
+    with metadata.reading() as reading:
         assert look.child(reading, home.id, "Délibération.pdf") is None
 
 
-def test_files_and_folders_do_not_replace_one_another(drive: Database, home: Node) -> None:
-    folder(drive, home.id, "a")
-    x = put(drive, home.id, "x", b"1")
+def test_files_and_folders_do_not_replace_one_another(metadata: Database, home: Node) -> None:
+    folder(metadata, home.id, "a")
+    x = put(metadata, home.id, "x", b"1")
     with pytest.raises(KindDiffers):
-        put(drive, home.id, "a", b"1")
+        put(metadata, home.id, "a", b"1")
     with pytest.raises(ParentAbsent):
-        put(drive, x.id, "y", b"1")
+        put(metadata, x.id, "y", b"1")
     with pytest.raises(ParentAbsent):
-        put(drive, 10**9, "y", b"1")
+        put(metadata, 10**9, "y", b"1")
     with pytest.raises(AbsentNode):
-        drive.write(lambda w: tree.delete(w, ME, 10**9))
+        metadata.write(lambda w: tree.delete(w, ME, 10**9))
 
 
-def test_a_limit_holds_also_among_changes_of_one_moment(drive: Database, home: Node) -> None:
-    drive.write(lambda w: tree.set_limit(w, home.id, 30))
+def test_a_limit_holds_also_among_changes_of_one_moment(metadata: Database, home: Node) -> None:
+    metadata.write(lambda w: tree.set_limit(w, home.id, 30))
     hold = threading.Event()
-    waiting = drive.submit(lambda w: hold.wait(10))
+    waiting = metadata.submit(lambda w: hold.wait(10))
     futures = [
-        drive.submit(lambda w, n=n: tree.put(w, ME, home.id, f"f{n}", content(b"%010d" % n)))  # type: ignore[misc]
+        metadata.submit(lambda w, n=n: tree.put(w, ME, home.id, f"f{n}", content(b"%010d" % n)))  # type: ignore[misc]
         for n in range(5)
     ]
     hold.set()
     assert waiting.result()
     outcomes = [type(one.exception()) for one in futures]
     assert outcomes == [type(None)] * 3 + [QuotaFull] * 2
-    assert seen(drive, home.id).size_bytes == 30
-    with drive.reading() as reading:
+    assert seen(metadata, home.id).size_bytes == 30
+    with metadata.reading() as reading:
         assert look.room(reading, home.id) == (30, 30)
 
 
-def test_a_change_that_fails_leaves_nothing_and_takes_no_other_along(drive: Database, home: Node) -> None:
+def test_a_change_that_fails_leaves_nothing_and_takes_no_other_along(metadata: Database, home: Node) -> None:
     class Broken(NameTaken):
         """Something broke: {}"""
 
@@ -159,34 +159,34 @@ def test_a_change_that_fails_leaves_nothing_and_takes_no_other_along(drive: Data
         raise Broken("here")
 
     hold = threading.Event()
-    waiting = drive.submit(lambda w: hold.wait(10))
-    first = drive.submit(lambda w: tree.put(w, ME, home.id, "a", content(b"1")))
-    second = drive.submit(broken)
-    third = drive.submit(lambda w: tree.put(w, ME, home.id, "b", content(b"22")))
+    waiting = metadata.submit(lambda w: hold.wait(10))
+    first = metadata.submit(lambda w: tree.put(w, ME, home.id, "a", content(b"1")))
+    second = metadata.submit(broken)
+    third = metadata.submit(lambda w: tree.put(w, ME, home.id, "b", content(b"22")))
     hold.set()
     assert waiting.result() and first.result()[1] and third.result()[1]
     assert isinstance(second.exception(), Broken)
-    assert listing(drive, home.id) == {"a": 1, "b": 2}
-    assert seen(drive, home.id).size_bytes == 3
+    assert listing(metadata, home.id) == {"a": 1, "b": 2}
+    assert seen(metadata, home.id).size_bytes == 3
 
 
-def test_who_locked_it_changes_it_and_nobody_else(drive: Database, home: Node) -> None:
-    a = folder(drive, home.id, "a")
-    x = put(drive, a.id, "x", b"1")
-    held = drive.write(lambda w: locks.lock(w, ME, a.id, deep=True, shared=False, owner="", timeout_s=60))
+def test_who_locked_it_changes_it_and_nobody_else(metadata: Database, home: Node) -> None:
+    a = folder(metadata, home.id, "a")
+    x = put(metadata, a.id, "x", b"1")
+    held = metadata.write(lambda w: locks.lock(w, ME, a.id, deep=True, shared=False, owner="", timeout_s=60))
     shown = Act(ME.person_id, ME.device_id, ME.now_s, frozenset({held.token}))
     stolen = Act(OTHER.person_id, OTHER.device_id, OTHER.now_s, frozenset({held.token}))
     for act in (ME, OTHER, stolen):
         with pytest.raises(Locked):
-            put(drive, a.id, "x", b"2", act)
+            put(metadata, a.id, "x", b"2", act)
         with pytest.raises(Locked):
-            drive.write(lambda w, act=act: tree.delete(w, act, a.id))  # type: ignore[misc]
-    put(drive, a.id, "x", b"3", shown)
+            metadata.write(lambda w, act=act: tree.delete(w, act, a.id))  # type: ignore[misc]
+    put(metadata, a.id, "x", b"3", shown)
     later = Act(OTHER.person_id, "", ME.now_s + 61)
-    put(drive, a.id, "x", b"4", later)
-    assert seen(drive, x.id).size_bytes == 1
-    assert drive.write(lambda w: locks.unlock(w, ME, a.id, held.token))
-    put(drive, a.id, "x", b"5", OTHER)
+    put(metadata, a.id, "x", b"4", later)
+    assert seen(metadata, x.id).size_bytes == 1
+    assert metadata.write(lambda w: locks.unlock(w, ME, a.id, held.token))
+    put(metadata, a.id, "x", b"5", OTHER)
 
 
 def test_all_is_there_after_it_is_opened_again(opens: Open) -> None:
@@ -199,62 +199,66 @@ def test_all_is_there_after_it_is_opened_again(opens: Open) -> None:
     assert put(again, root.id, "y", b"2").id > made.etag
 
 
-def test_one_that_was_closed_opens_again_for_whoever_still_holds_it(drive: Database, home: Node) -> None:
-    drive.close()
-    assert put(drive, home.id, "x", b"1").name == "x"
-    drive.close()
-    assert listing(drive, home.id) == {"x": 1}
+def test_one_that_was_closed_opens_again_for_whoever_still_holds_it(metadata: Database, home: Node) -> None:
+    metadata.close()
+    assert put(metadata, home.id, "x", b"1").name == "x"
+    metadata.close()
+    assert listing(metadata, home.id) == {"x": 1}
 
 
-def test_a_change_that_nobody_waits_for_any_more_stops_no_other(drive: Database, home: Node) -> None:
+def test_a_change_that_nobody_waits_for_any_more_stops_no_other(metadata: Database, home: Node) -> None:
     hold, started = threading.Event(), threading.Event()
-    running = drive.submit(lambda w: started.set() or hold.wait(10))
+    running = metadata.submit(lambda w: started.set() or hold.wait(10))
     assert started.wait(10)
-    given_up = drive.submit(lambda w: tree.put(w, ME, home.id, "given up", content(b"1")))
-    kept = drive.submit(lambda w: tree.put(w, ME, home.id, "kept", content(b"2")))
+    given_up = metadata.submit(lambda w: tree.put(w, ME, home.id, "given up", content(b"1")))
+    kept = metadata.submit(lambda w: tree.put(w, ME, home.id, "kept", content(b"2")))
     assert (given_up.cancel(), running.cancel()) == (True, False)
     hold.set()
     assert kept.result(10)[0].name == "kept"
-    assert listing(drive, home.id) == {"kept": 1}
-    assert put(drive, home.id, "later", b"3").name == "later"
+    assert listing(metadata, home.id) == {"kept": 1}
+    assert put(metadata, home.id, "later", b"3").name == "later"
 
 
-def test_a_fault_of_one_change_or_of_a_listener_is_its_own(drive: Database, home: Node) -> None:
+def test_a_fault_of_one_change_or_of_a_listener_is_its_own(metadata: Database, home: Node) -> None:
     def told(roots: set[int]) -> None:
         raise ZeroDivisionError
 
-    drive.on_change = told
+    metadata.on_change = told
     hold = threading.Event()
-    waiting = drive.submit(lambda w: hold.wait(10))
-    broken = drive.submit(lambda w: 1 // 0)
-    beside = drive.submit(lambda w: tree.put(w, ME, home.id, "x", content(b"1")))
+    waiting = metadata.submit(lambda w: hold.wait(10))
+    broken = metadata.submit(lambda w: 1 // 0)
+    beside = metadata.submit(lambda w: tree.put(w, ME, home.id, "x", content(b"1")))
     hold.set()
     assert waiting.result() and isinstance(broken.exception(), ZeroDivisionError)
     assert beside.result()[0].name == "x"
-    assert put(drive, home.id, "y", b"2").name == "y"
+    assert put(metadata, home.id, "y", b"2").name == "y"
 
 
-def test_the_limit_of_the_whole_holds_also_between_roots_in_one_moment(drive: Database, home: Node) -> None:
-    common = drive.write(lambda w: tree.make_root(w, schema.COMMON, now_s=ME.now_s))
-    drive.write(lambda w: tree.set_limit(w, 0, 15))
+def test_the_limit_of_the_whole_holds_also_between_roots_in_one_moment(
+    metadata: Database, home: Node
+) -> None:
+    common = metadata.write(lambda w: tree.make_root(w, schema.COMMON, now_s=ME.now_s))
+    metadata.write(lambda w: tree.set_limit(w, 0, 15))
     hold = threading.Event()
-    waiting = drive.submit(lambda w: hold.wait(10))
+    waiting = metadata.submit(lambda w: hold.wait(10))
     outcomes = [
-        drive.submit(lambda w, root=root: tree.put(w, ME, root, "x", content(b"0123456789")))  # type: ignore[misc]
+        metadata.submit(lambda w, root=root: tree.put(w, ME, root, "x", content(b"0123456789")))  # type: ignore[misc]
         for root in (home.id, common.id)
     ]
     hold.set()
     assert waiting.result()
     assert [type(one.exception()) for one in outcomes] == [type(None), QuotaFull]
-    there = drive.write(lambda w: tree.move(w, ME, outcomes[0].result()[0].id, common.id, "x"))
+    there = metadata.write(lambda w: tree.move(w, ME, outcomes[0].result()[0].id, common.id, "x"))
     assert there[0].size_bytes == 10, "what moves makes the whole no larger"
 
 
-def test_what_was_moved_by_a_change_that_failed_counts_where_it_still_is(drive: Database, home: Node) -> None:
-    common = drive.write(lambda w: tree.make_root(w, schema.COMMON, now_s=ME.now_s))
-    a = folder(drive, home.id, "a")
-    drive.write(lambda w: tree.set_limit(w, common.id, 5))
-    drive.write(lambda w: tree.set_limit(w, home.id, 100))
+def test_what_was_moved_by_a_change_that_failed_counts_where_it_still_is(
+    metadata: Database, home: Node
+) -> None:
+    common = metadata.write(lambda w: tree.make_root(w, schema.COMMON, now_s=ME.now_s))
+    a = folder(metadata, home.id, "a")
+    metadata.write(lambda w: tree.set_limit(w, common.id, 5))
+    metadata.write(lambda w: tree.set_limit(w, home.id, 100))
 
     def moves_and_fails(writing: object) -> None:
         tree.put(writing, ME, a.id, "x", content(b"12345"))  # type: ignore[arg-type]
@@ -262,10 +266,10 @@ def test_what_was_moved_by_a_change_that_failed_counts_where_it_still_is(drive: 
         tree.put(writing, ME, a.id, "y", content(b"123456"))  # type: ignore[arg-type]
 
     hold = threading.Event()
-    waiting = drive.submit(lambda w: hold.wait(10))
-    first = drive.submit(lambda w: tree.put(w, ME, a.id, "z", content(b"1")))
-    failing = drive.submit(moves_and_fails)
-    second = drive.submit(lambda w: tree.put(w, ME, common.id, "x", content(b"54321")))
+    waiting = metadata.submit(lambda w: hold.wait(10))
+    first = metadata.submit(lambda w: tree.put(w, ME, a.id, "z", content(b"1")))
+    failing = metadata.submit(moves_and_fails)
+    second = metadata.submit(lambda w: tree.put(w, ME, common.id, "x", content(b"54321")))
     hold.set()
     assert waiting.result() and first.result()
     assert (type(failing.exception()), second.exception()) == (QuotaFull, None)
@@ -290,20 +294,20 @@ def test_two_processes_that_write_one_file_at_once_lose_no_content(opens: Open) 
     assert kept | {present.etag} == set(etags), "each acknowledged content is the present one or a version"
 
 
-def test_a_picture_is_not_disturbed_by_what_is_written_meanwhile(drive: Database, home: Node) -> None:
-    with drive.reading() as reading:
+def test_a_picture_is_not_disturbed_by_what_is_written_meanwhile(metadata: Database, home: Node) -> None:
+    with metadata.reading() as reading:
         assert look.children(reading, home.id) == []
-        put(drive, home.id, "x", b"1")
+        put(metadata, home.id, "x", b"1")
         assert look.children(reading, home.id) == []
-    assert listing(drive, home.id) == {"x": 1}
+    assert listing(metadata, home.id) == {"x": 1}
 
 
-def test_nothing_is_taken_out_of_a_folder_that_another_person_locked(drive: Database, home: Node) -> None:
-    a = folder(drive, home.id, "a")
-    x = put(drive, a.id, "x", b"1")
-    drive.write(lambda w: locks.lock(w, OTHER, a.id, deep=False, shared=False, owner="", timeout_s=60))
+def test_nothing_is_taken_out_of_a_folder_that_another_person_locked(metadata: Database, home: Node) -> None:
+    a = folder(metadata, home.id, "a")
+    x = put(metadata, a.id, "x", b"1")
+    metadata.write(lambda w: locks.lock(w, OTHER, a.id, deep=False, shared=False, owner="", timeout_s=60))
     with pytest.raises(Locked):
-        drive.write(lambda w: tree.move(w, ME, x.id, home.id, "x"))
+        metadata.write(lambda w: tree.move(w, ME, x.id, home.id, "x"))
 
 
 def test_the_centres_database_says_where_metadata_lie_and_each_collectivite_has_its_own(

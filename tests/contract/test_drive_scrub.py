@@ -60,8 +60,8 @@ def copies(tmp_path: Path) -> Folder:
 
 
 @pytest.fixture
-def home(drive: Database) -> int:
-    return drive.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S)).id
+def home(metadata: Database) -> int:
+    return metadata.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S)).id
 
 
 def large(objects: Folder, data: bytes) -> Content:
@@ -94,20 +94,20 @@ def walked(scrubber: scrub.Scrub) -> tuple[list[scrub.Damage], list[scrub.Damage
 
 
 @pytest.fixture
-def scrubber(drive: Database, objects: Folder, copies: Folder) -> scrub.Scrub:
-    return scrub.Scrub("col_test", drive, objects, copies)
+def scrubber(metadata: Database, objects: Folder, copies: Folder) -> scrub.Scrub:
+    return scrub.Scrub("col_test", metadata, objects, copies)
 
 
 @pytest.fixture
-def filled(drive: Database, home: int, objects: Folder) -> dict[str, int]:
+def filled(metadata: Database, home: int, objects: Folder) -> dict[str, int]:
     """a/x twice over (a version), a/copy of its first content, inline, a part of an upload."""
-    a = folder(drive, home, "a")
-    x = drive.write(lambda w: tree.put(w, ME, a.id, "x", large(objects, b"first")))[0]
-    copy = drive.write(lambda w: tree.copy(w, ME, x.id, a.id, "copy"))[0]
-    drive.write(lambda w: tree.put(w, ME, a.id, "x", large(objects, b"second")))
-    small = drive.write(lambda w: tree.put(w, ME, home, "small", inline(b"small")))[0]
-    drive.write(lambda w: uploads.begin(w, ME, "u"))
-    drive.write(lambda w: uploads.put_part(w, ME, "u", 1, large(objects, b"part")))
+    a = folder(metadata, home, "a")
+    x = metadata.write(lambda w: tree.put(w, ME, a.id, "x", large(objects, b"first")))[0]
+    copy = metadata.write(lambda w: tree.copy(w, ME, x.id, a.id, "copy"))[0]
+    metadata.write(lambda w: tree.put(w, ME, a.id, "x", large(objects, b"second")))
+    small = metadata.write(lambda w: tree.put(w, ME, home, "small", inline(b"small")))[0]
+    metadata.write(lambda w: uploads.begin(w, ME, "u"))
+    metadata.write(lambda w: uploads.put_part(w, ME, "u", 1, large(objects, b"part")))
     return {"x": x.id, "first": x.etag, "copy": copy.id, "small": small.id}
 
 
@@ -153,20 +153,20 @@ def test_a_cut_object_is_found_by_its_length(
 
 
 def test_another_length_of_a_sound_object_is_no_damage(
-    drive: Database, home: int, scrubber: scrub.Scrub, objects: Folder
+    metadata: Database, home: int, scrubber: scrub.Scrub, objects: Folder
 ) -> None:
     content = large(objects, b"data")
     other = Content(4, "", "", content.manifest, stored={chunk(b"data"): 999})
-    drive.write(lambda w: tree.put(w, ME, home, "x", other))
+    metadata.write(lambda w: tree.put(w, ME, home, "x", other))
     assert walked(scrubber) == ([], [])
 
 
 def test_a_good_copy_takes_the_damaged_ones_place_and_a_bad_one_does_not(
-    filled: dict[str, int], scrubber: scrub.Scrub, objects: Folder, copies: Folder, drive: Database
+    filled: dict[str, int], scrubber: scrub.Scrub, objects: Folder, copies: Folder, metadata: Database
 ) -> None:
     objects.path(chunk(b"first")).write_bytes(b"")
     objects.path(chunk(b"second")).unlink()
-    drive.write(lambda w: w.run("UPDATE chunk SET sealed = ? WHERE id = ?", (b"rot", chunk(b"small"))))
+    metadata.write(lambda w: w.run("UPDATE chunk SET sealed = ? WHERE id = ?", (b"rot", chunk(b"small"))))
     for data in (b"first", b"small"):
         copies.path(chunk(data)).write_bytes(SEAL + data)
     copies.path(chunk(b"second")).write_bytes(SEAL + b"a lie")
@@ -186,10 +186,10 @@ def test_a_good_copy_takes_the_damaged_ones_place_and_a_bad_one_does_not(
 
 
 def test_references_that_lack_are_added_before_anything_is_collected(
-    filled: dict[str, int], scrubber: scrub.Scrub, drive: Database
+    filled: dict[str, int], scrubber: scrub.Scrub, metadata: Database
 ) -> None:
-    drive.write(lambda w: w.run("UPDATE chunk SET refs = 0, loose_s = 1 WHERE id = ?", (chunk(b"first"),)))
-    drive.write(lambda w: w.run("UPDATE chunk SET refs = 5 WHERE id = ?", (chunk(b"second"),)))
+    metadata.write(lambda w: w.run("UPDATE chunk SET refs = 0, loose_s = 1 WHERE id = ?", (chunk(b"first"),)))
+    metadata.write(lambda w: w.run("UPDATE chunk SET refs = 5 WHERE id = ?", (chunk(b"second"),)))
     light, _ = walked(scrubber)
     assert sorted((one.counted, one.expected, one.is_repaired) for one in light) == [
         (0, 2, True),
@@ -197,15 +197,15 @@ def test_references_that_lack_are_added_before_anything_is_collected(
     ]
     light, _ = walked(scrubber)
     assert [(one.counted, one.expected) for one in light] == [(5, 1)]
-    drive.write(lambda w: w.run("UPDATE chunk SET refs = 1 WHERE id = ?", (chunk(b"second"),)))
-    with drive.reading() as reading:
+    metadata.write(lambda w: w.run("UPDATE chunk SET refs = 1 WHERE id = ?", (chunk(b"second"),)))
+    with metadata.reading() as reading:
         require_whole(reading)
 
 
 def test_a_row_that_is_gone_is_told_with_the_files_that_need_it(
-    filled: dict[str, int], scrubber: scrub.Scrub, drive: Database
+    filled: dict[str, int], scrubber: scrub.Scrub, metadata: Database
 ) -> None:
-    drive.write(lambda w: w.run("DELETE FROM chunk WHERE id = ?", (chunk(b"second"),)))
+    metadata.write(lambda w: w.run("DELETE FROM chunk WHERE id = ?", (chunk(b"second"),)))
     light, _ = walked(scrubber)
     assert [(one.why, one.counted, one.expected, one.is_repaired) for one in light] == [
         ("references", 0, 1, False)

@@ -1,4 +1,4 @@
-"""Shares keep their promises on every drive."""
+"""Shares keep their promises on every metadata."""
 
 from __future__ import annotations
 
@@ -20,81 +20,83 @@ NOW = ME.now_s
 LINK = Wish("link", expires_s=NOW + 3600)
 
 
-def make(drive: Database, node_id: int, wish: Wish, act: Act = ME) -> tuple[Share, str]:
-    return drive.write(lambda w: shares.make(w, act, node_id, wish))
+def make(metadata: Database, node_id: int, wish: Wish, act: Act = ME) -> tuple[Share, str]:
+    return metadata.write(lambda w: shares.make(w, act, node_id, wish))
 
 
-def opened(drive: Database, token: str, password: str | None = None, *, now_s: int = NOW) -> Share:
-    with drive.reading() as reading:
+def opened(metadata: Database, token: str, password: str | None = None, *, now_s: int = NOW) -> Share:
+    with metadata.reading() as reading:
         return shares.link(reading, token, password, now_s=now_s)
 
 
-def test_a_link_opens_with_its_token_and_with_nothing_that_is_kept(drive: Database, home: Node) -> None:
-    made, token = make(drive, put(drive, home.id, "plan.pdf", b"1").id, LINK)
-    assert opened(drive, token) == made
+def test_a_link_opens_with_its_token_and_with_nothing_that_is_kept(metadata: Database, home: Node) -> None:
+    made, token = make(metadata, put(metadata, home.id, "plan.pdf", b"1").id, LINK)
+    assert opened(metadata, token) == made
     assert (made.label, made.has_password, token not in str(made)) == ("plan.pdf", False, True)
     for wrong in ("", made.token_hash, token[:-1], token + "a", "é", "\x00"):
         with pytest.raises(LinkClosed):
-            opened(drive, wrong)
+            opened(metadata, wrong)
 
 
-def test_a_password_is_asked_for_and_not_kept(drive: Database, home: Node) -> None:
-    made, token = make(drive, put(drive, home.id, "x", b"1").id, replace(LINK, password="mot de passe"))
+def test_a_password_is_asked_for_and_not_kept(metadata: Database, home: Node) -> None:
+    made, token = make(metadata, put(metadata, home.id, "x", b"1").id, replace(LINK, password="mot de passe"))
     assert "mot de passe" not in str(made)
     for wrong in (None, "", "mot de passe ", "x" * 10_000):
         with pytest.raises(LinkLocked):
-            opened(drive, token, wrong)
-    assert opened(drive, token, "mot de passe").id == made.id
+            opened(metadata, token, wrong)
+    assert opened(metadata, token, "mot de passe").id == made.id
 
 
-def test_a_link_ends_by_time_by_hand_by_its_file_and_by_its_downloads(drive: Database, home: Node) -> None:
-    x = put(drive, home.id, "x", b"1")
-    _, token = make(drive, x.id, LINK)
+def test_a_link_ends_by_time_by_hand_by_its_file_and_by_its_downloads(metadata: Database, home: Node) -> None:
+    x = put(metadata, home.id, "x", b"1")
+    _, token = make(metadata, x.id, LINK)
     with pytest.raises(LinkClosed):
-        opened(drive, token, now_s=NOW + 3600)
-    made, by_hand = make(drive, x.id, LINK)
-    assert drive.write(lambda w: shares.end(w, made.id, now_s=NOW))
-    assert not drive.write(lambda w: shares.end(w, made.id, now_s=NOW))
+        opened(metadata, token, now_s=NOW + 3600)
+    made, by_hand = make(metadata, x.id, LINK)
+    assert metadata.write(lambda w: shares.end(w, made.id, now_s=NOW))
+    assert not metadata.write(lambda w: shares.end(w, made.id, now_s=NOW))
     with pytest.raises(LinkClosed):
-        opened(drive, by_hand)
-    few, counted = make(drive, x.id, replace(LINK, downloads=2))
+        opened(metadata, by_hand)
+    few, counted = make(metadata, x.id, replace(LINK, downloads=2))
     for _ in range(2):
-        drive.write(lambda w: shares.count_download(w, few.id))
+        metadata.write(lambda w: shares.count_download(w, few.id))
     with pytest.raises(LinkClosed):
-        drive.write(lambda w: shares.count_download(w, few.id))
+        metadata.write(lambda w: shares.count_download(w, few.id))
     with pytest.raises(LinkClosed):
-        opened(drive, counted)
-    inside = folder(drive, home.id, "dossier")
-    _, deep = make(drive, put(drive, inside.id, "y", b"1").id, LINK)
-    drive.write(lambda w: tree.delete(w, ME, inside.id))
+        opened(metadata, counted)
+    inside = folder(metadata, home.id, "dossier")
+    _, deep = make(metadata, put(metadata, inside.id, "y", b"1").id, LINK)
+    metadata.write(lambda w: tree.delete(w, ME, inside.id))
     with pytest.raises(LinkClosed):
-        opened(drive, deep)
+        opened(metadata, deep)
 
 
-def test_a_link_without_a_number_of_downloads_counts_none(drive: Database, home: Node) -> None:
-    made, token = make(drive, put(drive, home.id, "x", b"1").id, LINK)
-    drive.write(lambda w: shares.count_download(w, made.id))
-    assert opened(drive, token).downloads_left == shares.NO_LIMIT
+def test_a_link_without_a_number_of_downloads_counts_none(metadata: Database, home: Node) -> None:
+    made, token = make(metadata, put(metadata, home.id, "x", b"1").id, LINK)
+    metadata.write(lambda w: shares.count_download(w, made.id))
+    assert opened(metadata, token).downloads_left == shares.NO_LIMIT
 
 
-def test_what_lies_below_a_shared_folder_is_shared_and_nothing_beside_it(drive: Database, home: Node) -> None:
-    shared = folder(drive, home.id, "dossier")
-    inside = put(drive, folder(drive, shared.id, "a").id, "x", b"1")
-    beside = put(drive, home.id, "y", b"1")
-    made, _ = make(drive, shared.id, LINK)
-    with drive.reading() as reading:
+def test_what_lies_below_a_shared_folder_is_shared_and_nothing_beside_it(
+    metadata: Database, home: Node
+) -> None:
+    shared = folder(metadata, home.id, "dossier")
+    inside = put(metadata, folder(metadata, shared.id, "a").id, "x", b"1")
+    beside = put(metadata, home.id, "y", b"1")
+    made, _ = make(metadata, shared.id, LINK)
+    with metadata.reading() as reading:
         assert shares.covers(reading, made, inside.id) and shares.covers(reading, made, shared.id)
         assert not shares.covers(reading, made, beside.id) and not shares.covers(reading, made, home.id)
-    drive.write(lambda w: tree.move(w, ME, inside.id, home.id, "dehors"))
-    with drive.reading() as reading:
+    metadata.write(lambda w: tree.move(w, ME, inside.id, home.id, "dehors"))
+    with metadata.reading() as reading:
         assert not shares.covers(reading, made, inside.id), "it was moved out"
 
 
-def test_people_and_roles_see_what_is_for_them_alone(drive: Database, home: Node) -> None:
-    x, y = put(drive, home.id, "x", b"1"), put(drive, home.id, "y", b"1")
-    one, _ = make(drive, x.id, Wish("person", OTHER.person_id, "write"))
-    two, _ = make(drive, y.id, Wish("role", "elu"))
-    with drive.reading() as reading:
+def test_people_and_roles_see_what_is_for_them_alone(metadata: Database, home: Node) -> None:
+    x, y = put(metadata, home.id, "x", b"1"), put(metadata, home.id, "y", b"1")
+    one, _ = make(metadata, x.id, Wish("person", OTHER.person_id, "write"))
+    two, _ = make(metadata, y.id, Wish("role", "elu"))
+    with metadata.reading() as reading:
 
         def seen(person_id: str, role: str, now_s: int = NOW) -> list[str]:
             found = shares.for_person(reading, person_id=person_id, role=role, now_s=now_s)
@@ -110,37 +112,37 @@ def test_people_and_roles_see_what_is_for_them_alone(drive: Database, home: Node
 
 
 def test_another_collectivite_sees_nothing_before_it_said_yes_nor_after_the_end(
-    drive: Database, home: Node
+    metadata: Database, home: Node
 ) -> None:
-    x = put(drive, home.id, "x", b"1")
-    made, _ = make(drive, x.id, Wish("collectivite", "col_b", label="Plan de la zone"))
-    assert drive.write(lambda w: shares.offer(w, made, owner="col_a", now_s=NOW))
-    assert not drive.write(lambda w: shares.offer(w, made, owner="col_a", now_s=NOW)), "once"
-    with drive.reading() as reading:
+    x = put(metadata, home.id, "x", b"1")
+    made, _ = make(metadata, x.id, Wish("collectivite", "col_b", label="Plan de la zone"))
+    assert metadata.write(lambda w: shares.offer(w, made, owner="col_a", now_s=NOW))
+    assert not metadata.write(lambda w: shares.offer(w, made, owner="col_a", now_s=NOW)), "once"
+    with metadata.reading() as reading:
         assert [(one.state, one.label) for one in shares.received(reading)] == [
             ("offered", "Plan de la zone")
         ]
         assert shares.to_collectivite(reading, made.id, "col_c", now_s=NOW) is None
         assert shares.to_collectivite(reading, made.id, "col_b", now_s=NOW) == made
-    said = drive.write(lambda w: shares.answer(w, OTHER, made.id, accepted=True))
+    said = metadata.write(lambda w: shares.answer(w, OTHER, made.id, accepted=True))
     assert (said.state, said.answered_by) == ("accepted", OTHER.person_id)
-    assert drive.write(lambda w: shares.answer(w, OTHER, made.id, accepted=False)).state == "refused"
+    assert metadata.write(lambda w: shares.answer(w, OTHER, made.id, accepted=False)).state == "refused"
     with pytest.raises(AbsentNode):
-        drive.write(lambda w: shares.answer(w, OTHER, "shr_none", accepted=True))
-    drive.write(lambda w: shares.end(w, made.id, now_s=NOW))
-    with drive.reading() as reading:
+        metadata.write(lambda w: shares.answer(w, OTHER, "shr_none", accepted=True))
+    metadata.write(lambda w: shares.end(w, made.id, now_s=NOW))
+    with metadata.reading() as reading:
         assert shares.to_collectivite(reading, made.id, "col_b", now_s=NOW) is None
 
 
-def test_a_box_takes_what_its_maker_allowed(drive: Database, home: Node) -> None:
+def test_a_box_takes_what_its_maker_allowed(metadata: Database, home: Node) -> None:
     wish = replace(LINK, rights="drop", most_bytes=1000, types=".PDF jpg pdf")
-    box, _ = make(drive, folder(drive, home.id, "dépôt").id, wish)
+    box, _ = make(metadata, folder(metadata, home.id, "dépôt").id, wish)
     assert box.types == "pdf jpg"
     shares.may_drop(box, "Acte.PDF", 1000)
     for name, size in (("acte.pdf", 1001), ("acte.exe", 1), ("pdf.", 1), ("acte", 1), ("acte.pdf.exe", 1)):
         with pytest.raises(DropRefused):
             shares.may_drop(box, name, size)
-    plain, _ = make(drive, home.id, LINK)
+    plain, _ = make(metadata, home.id, LINK)
     with pytest.raises(DropRefused):
         shares.may_drop(plain, "x", 1)
 
@@ -163,20 +165,20 @@ def test_a_box_takes_what_its_maker_allowed(drive: Database, home: Node) -> None
         {"label": "x" * 121},
     ],
 )
-def test_a_wish_that_makes_no_sense_is_refused(drive: Database, home: Node, odd: dict[str, Any]) -> None:
-    x = put(drive, home.id, "x", b"1")
+def test_a_wish_that_makes_no_sense_is_refused(metadata: Database, home: Node, odd: dict[str, Any]) -> None:
+    x = put(metadata, home.id, "x", b"1")
     with pytest.raises(Invalid):
-        make(drive, x.id, replace(LINK, **odd))
-    with drive.reading() as reading:
+        make(metadata, x.id, replace(LINK, **odd))
+    with metadata.reading() as reading:
         assert reading.all("SELECT id FROM share") == []
         assert look.child(reading, home.id, "x") is not None
     with pytest.raises(AbsentNode):
-        make(drive, 10**9, LINK)
+        make(metadata, 10**9, LINK)
 
 
-def test_two_links_of_one_file_have_nothing_in_common(drive: Database, home: Node) -> None:
-    x = put(drive, home.id, "x", b"1")
-    tokens = {make(drive, x.id, LINK)[1] for _ in range(20)}
+def test_two_links_of_one_file_have_nothing_in_common(metadata: Database, home: Node) -> None:
+    x = put(metadata, home.id, "x", b"1")
+    tokens = {make(metadata, x.id, LINK)[1] for _ in range(20)}
     assert len(tokens) == 20
     assert all(len(one) >= 26 for one in tokens)
     assert not {hashlib.sha1(one.encode()).hexdigest() for one in tokens} & {x.sha1}
