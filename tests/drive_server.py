@@ -63,7 +63,7 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
         communes = Communes(directory / "drive", commits)
         bodies = SealedStore(config, communes, workers, lambda sha256, collectivite_id: None)
         drive = Drive(communes, bodies, sign_in, SignIns(config, "drive"))
-        Portal(communes, bodies, config.secret("drive-grant.key")).add_to(drive.routes)
+        Portal(communes, bodies, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
         yield drive
         communes.close()
 

@@ -98,7 +98,7 @@ async def run(config: Config) -> int:
             upkeep.start()
             bodies = SealedStore(config, communes, workers, door.require)
             drive = Drive(communes, bodies, Credentials(config), sign_ins, base_url=_portal(config))
-            Portal(communes, bodies, config.secret("drive-grant.key")).add_to(drive.routes)
+            Portal(communes, bodies, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
             upkeep.stop()

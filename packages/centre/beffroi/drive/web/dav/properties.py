@@ -185,7 +185,7 @@ class Template(NamedTuple):
     absent: tuple[Name, ...]
 
 
-@lru_cache(512)
+@lru_cache(64)
 def template(names: tuple[Name, ...], kind: Kind) -> Template:
     text, values, absent = [], [], []
     for name in names:

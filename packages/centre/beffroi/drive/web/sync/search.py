@@ -71,15 +71,15 @@ class Finder:
         if body is None:
             raise xml.XmlRefused
 
-        def look_up() -> tuple[Search, list[properties.Shown]]:
+        def look_up() -> Answer:
             with call.view.database.reading() as reading:
                 starred = favourites.of(reading, call.who.person_id)
                 wanted = parse(call, body, starred)
-                places = _found(call, reading, wanted)
-                return wanted, list(listing.shown_of(call, reading, _wish(wanted.names), places))
+                wish, places = _wish(wanted.names), _found(call, reading, wanted)
+                shown = list(listing.shown_of(call, reading, wish, places))
+            return _answer(call, wish, shown)
 
-        wanted, shown = await asyncio.to_thread(look_up)
-        return _answer(call, _wish(wanted.names), shown)
+        return await asyncio.to_thread(look_up)
 
     async def report(self, request: Request) -> Answer:
         """REPORT filter-files: what the person starred, below the folder of the request."""
@@ -92,7 +92,7 @@ class Finder:
         asked = body.find(f"{{{DAV}}}prop")
         wish = _wish(tuple(dict.fromkeys(xml.names(asked))) if asked is not None else properties.ALL)
 
-        def look_up() -> list[properties.Shown]:
+        def look_up() -> Answer:
             with call.view.database.reading() as reading:
                 call.view.place(reading, call.target.path)
                 starred = favourites.of(reading, call.who.person_id)
@@ -101,9 +101,10 @@ class Finder:
                 ]
                 depth = len(call.target.path)
                 inside = [one for one in places if one.path[:depth] == call.target.path]
-                return list(listing.shown_of(call, reading, wish, inside))
+                shown = list(listing.shown_of(call, reading, wish, inside))
+            return _answer(call, wish, shown)
 
-        return _answer(call, wish, await asyncio.to_thread(look_up))
+        return await asyncio.to_thread(look_up)
 
 
 def parse(call: Call, body: Element, starred: frozenset[int]) -> Search:
