@@ -33,6 +33,8 @@ from beffroi.lib.errors import BeffroiError
 PREFIX = "/remote.php/dav"
 
 MOST_FOUND, MOST_CONDITIONS, MOST_SCOPES = 5_000, 64, 32
+MOST_WALKS = 2
+"""At the same time: a walk through a large tree takes seconds of one of the few threads that listings need, too."""
 _NO_QUOTE, _SAFE = re.compile(r"%(?![0-9A-Fa-f]{2})"), "%" + paths.SAFE + "[]"
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 
@@ -62,6 +64,7 @@ class Search:
 class Finder:
     def __init__(self, call_for: CallFor) -> None:
         self._call_for = call_for
+        self._walks = asyncio.Semaphore(MOST_WALKS)
 
     async def search(self, request: Request) -> Answer:
         """SEARCH on the root of all trees."""
@@ -79,7 +82,8 @@ class Finder:
                 shown = list(listing.shown_of(call, reading, wish, places))
             return _answer(call, wish, shown)
 
-        return await asyncio.to_thread(look_up)
+        async with self._walks:
+            return await asyncio.to_thread(look_up)
 
     async def report(self, request: Request) -> Answer:
         """REPORT filter-files: what the person starred, below the folder of the request."""
@@ -104,7 +108,8 @@ class Finder:
                 shown = list(listing.shown_of(call, reading, wish, inside))
             return _answer(call, wish, shown)
 
-        return await asyncio.to_thread(look_up)
+        async with self._walks:
+            return await asyncio.to_thread(look_up)
 
 
 def parse(call: Call, body: Element, starred: frozenset[int]) -> Search:
