@@ -424,6 +424,18 @@ def test_what_does_not_fit_is_refused_before_it_comes(drive: Drive, at: Browser)
     assert at.send(b"x" * 10, folder=drive.own.id, name="x")[0] == 201
 
 
+@pytest.mark.parametrize("path", ["/deconnexion/", "/connexion/"])
+def test_who_comes_next_at_the_same_computer_finds_no_grant(at: Browser, client: Client, path: str) -> None:
+    """Somebody signs out, or signs in after a session that ended by itself."""
+    assert all(client.cookies[name].value for name in granted.COOKIES.values())
+    if path == "/connexion/":
+        client.session.flush()
+    client.post(path, {"login": "personne@beaune.test", "password": "faux"})
+    for scope, name in granted.COOKIES.items():
+        cookie = client.cookies[name]
+        assert (cookie.value, cookie["path"], cookie["max-age"]) == ("", scope, 0)
+
+
 def test_a_form_of_a_page_that_was_open_for_long_leads_back(drive: Drive, at: Browser) -> None:
     origin = f"http://127.0.0.1:{at.server.port}"
     at.cookies.clear()
