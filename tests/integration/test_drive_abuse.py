@@ -18,6 +18,7 @@ from beffroi.drive.sign_ins import MAX_FAILURES, SignIns
 from beffroi.drive.store.locks import MOST_SHARED
 from beffroi.drive.web import granted, signin
 from beffroi.drive.web.app import MOST_AT_ONCE, Drive
+from beffroi.drive.web.dav.properties import MAX_DEAD_BYTES
 from beffroi.drive.web.messages import Request
 from beffroi.drive.web.signin import Doorman, NotSignedIn, TooManySignIns
 from beffroi.drive.web.sync import search
@@ -55,6 +56,16 @@ def test_names_of_properties_do_not_multiply(drive: Served, folder: str, method:
     }[method]
     status, _, answer = drive.ask(method, folder, body.encode(), Depth="0")
     assert status == 400 and len(answer) < 10_000
+
+
+def test_properties_of_a_file_are_no_store_beside_the_quota(drive: Served, folder: str) -> None:
+    def setting(size: int) -> bytes:
+        return BODIES["PROPPATCH"].replace(b">1<", b">" + b"1" * size + b"<")
+
+    assert drive.ask("PROPPATCH", folder, setting(MAX_DEAD_BYTES // 2))[0] == 207
+    assert drive.ask("PROPPATCH", folder, setting(MAX_DEAD_BYTES))[0] == 507
+    asked = b'<propfind xmlns="DAV:"><prop><x xmlns="u:"/></prop></propfind>'
+    assert drive.ask("PROPFIND", folder, asked, Depth="0")[2].count(b"1" * (MAX_DEAD_BYTES // 2)) == 1
 
 
 def test_nobody_locks_what_the_whole_commune_works_in(drive: Served) -> None:
