@@ -19,7 +19,7 @@ from beffroi.drive.store.locks import MOST_SHARED
 from beffroi.drive.web import granted, signin
 from beffroi.drive.web.app import MOST_AT_ONCE, Drive
 from beffroi.drive.web.dav.properties import MAX_DEAD_BYTES
-from beffroi.drive.web.messages import Request
+from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.signin import Doorman, NotSignedIn, TooManySignIns
 from beffroi.drive.web.sync import search
 from beffroi.lib.config import Config
@@ -241,8 +241,34 @@ def test_long_searches_keep_nobody_else_from_a_listing(
 
 
 async def _status(drive: Drive, method: str, path: str, body: bytes, login: str = "alice") -> int:
+    return (await _answer(drive, method, path, body, login)).status
+
+
+async def _answer(drive: Drive, method: str, path: str, body: bytes, login: str = "alice") -> Answer:
     async def receive() -> MutableMapping[str, Any]:
         return {"type": "http.request", "body": body}
 
     headers = {b"authorization": basic(login)["Authorization"].encode(), b"depth": b"1"}
-    return (await drive.answer(Request(method, path, "", headers, receive))).status
+    return await drive.answer(Request(method, path, "", headers, receive))
+
+
+def test_a_list_of_stars_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "MOST_FOUND", 3)
+    asked = (
+        b'<oc:filter-files xmlns:oc="http://owncloud.org/ns" xmlns="DAV:"><prop><getetag/></prop><oc:filter-rules>'
+        b"<oc:favorite>1</oc:favorite></oc:filter-rules></oc:filter-files>"
+    )
+
+    async def scene(drive: Drive) -> bytes:
+        for number in range(5):
+            await _answer(drive, "PUT", f"/dav/{number}", b"x")
+            star = BODIES["PROPPATCH"].replace(
+                b'<x xmlns="u:">1</x>', b'<favorite xmlns="http://owncloud.org/ns">1</favorite>'
+            )
+            assert (await _answer(drive, "PROPPATCH", f"/dav/{number}", star)).status == 207
+        body = (await _answer(drive, "REPORT", "/remote.php/dav/files/alice", asked)).body
+        assert isinstance(body, bytes)
+        return body
+
+    with application(tmp_path, Listed()) as drive:
+        assert asyncio.run(scene(drive)).count(b"<d:response>") == 3

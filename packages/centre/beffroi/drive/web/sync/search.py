@@ -9,6 +9,7 @@ Source:  draft-reschke-webdav-search-00 (DASL); Nextcloud's developer manual, "S
 from __future__ import annotations
 
 import asyncio
+import itertools
 import operator
 import re
 import unicodedata
@@ -100,12 +101,11 @@ class Finder:
             with call.view.database.reading() as reading:
                 call.view.place(reading, call.target.path)
                 starred = favourites.of(reading, call.who.person_id)
-                places = [
-                    found for one in sorted(starred) if (found := _visible(call, reading, one)) is not None
-                ]
                 depth = len(call.target.path)
-                inside = [one for one in places if one.path[:depth] == call.target.path]
-                shown = list(listing.shown_of(call, reading, wish, inside))
+                found = (_visible(call, reading, one) for one in sorted(starred))
+                inside = (one for one in found if one is not None and one.path[:depth] == call.target.path)
+                places = list(itertools.islice(inside, MOST_FOUND))
+                shown = list(listing.shown_of(call, reading, wish, places))
             return _answer(call, wish, shown)
 
         async with self._walks:

@@ -7,6 +7,7 @@ Source:  docs/internals/drive-sync.md; Nextcloud's developer manual, "Trashbin".
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -49,15 +50,21 @@ class Trash:
 async def _list(call: Call, item: str) -> Answer:
     names, depth = await asked(call.request), call.depth("1")
     base = quote(f"{PREFIX}/{call.who.login}/trash/", safe=SAFE)
-    with call.view.database.reading() as reading:
-        found = [_find(call, reading, item)] if item else list(_all(call, reading)) if depth != "0" else []
+
+    def look_up() -> Answer:
+        with call.view.database.reading() as reading:
+            found = (
+                [_find(call, reading, item)] if item else list(_all(call, reading)) if depth != "0" else []
+            )
         entries = [
             entry(base + quote(_label(one), safe=SAFE), _values(call, one, is_common), names)
             for one, is_common in found
         ]
-    if not item:
-        entries.insert(0, entry(base, {(DAV, "resourcetype"): _FOLDER}, names))
-    return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{''.join(entries)}{xml.END}".encode())
+        if not item:
+            entries.insert(0, entry(base, {(DAV, "resourcetype"): _FOLDER}, names))
+        return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{''.join(entries)}{xml.END}".encode())
+
+    return await asyncio.to_thread(look_up)
 
 
 async def _restore(call: Call, item: str) -> Answer:
