@@ -22,6 +22,7 @@ from typing import Any
 from beffroi.drive.__main__ import YOUNG, serve_arguments
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.portal import Portal
@@ -56,14 +57,21 @@ class Listed:
         return PEOPLE.get(login) if password == PASSWORD and login not in self.revoked else None
 
 
+def _require(directory: Path, sha256: str) -> None:
+    """The door of files: what DIRECTORY/refused names, a hash a line, is held. Errors: Frozen."""
+    with contextlib.suppress(FileNotFoundError):
+        if sha256 in (directory / "refused").read_text().split():
+            raise Frozen("dec_tests")
+
+
 @contextlib.contextmanager
 def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
     config = Config(state=directory) if (directory / "secrets").exists() else new_config(directory)
     with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(4) as workers:
         communes = Communes(directory / "drive", commits)
-        bodies = SealedStore(config, communes, workers, lambda sha256, collectivite_id: None)
+        bodies = SealedStore(config, communes, workers, lambda sha256, owner: _require(directory, sha256))
         drive = Drive(communes, bodies, sign_in, SignIns(config, "drive"))
-        Portal(communes, bodies, config.secret("drive-grant.key")).add_to(drive.routes)
+        Portal(communes, bodies, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
         yield drive
         communes.close()
 

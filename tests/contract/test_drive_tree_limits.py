@@ -1,4 +1,4 @@
-"""How deep a tree may become, and what a lock means for what moves."""
+"""How deep a tree may become, how much one change or person takes, and what a lock means for what moves."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from beffroi.drive.store import locks, look, names, schema, tree
+from beffroi.drive.store import locks, look, names, schema, tree, uploads
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.locks import Lock
-from beffroi.drive.store.model import EMPTY, Act, Locked, Node
+from beffroi.drive.store.model import EMPTY, Act, CopyTooLarge, Locked, Node, QuotaFull
 from beffroi.drive.store.sqlite import SqliteDatabase
+
+from tests.drive_trees import content
 
 ME = Act("per_me", "app_1", 1_800_000_000)
 
@@ -63,3 +65,40 @@ def test_a_lock_stays_behind_when_its_file_moves_and_holds_its_folder(database: 
     assert database.write(lambda w: tree.put(w, ME, b.id, "x", EMPTY))[0].id == x.id
     with database.reading() as reading:
         assert [one.name for one in look.children(reading, a.id)] == []
+
+
+def test_a_copy_has_an_end(database: Database, home: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty files take no room, and a copy of copies doubles them."""
+    monkeypatch.setattr(tree, "MOST_COPIED", 3)
+    top = folder(database, home.id, "top")
+    for name in ("a", "b"):
+        database.write(lambda w, n=name: tree.put(w, ME, top.id, n, EMPTY))  # type: ignore[misc]
+    assert database.write(lambda w: tree.copy(w, ME, top.id, home.id, "three"))[1]
+    database.write(lambda w: tree.put(w, ME, top.id, "c", EMPTY))
+    with pytest.raises(CopyTooLarge):
+        database.write(lambda w: tree.copy(w, ME, top.id, home.id, "four"))
+    assert database.write(lambda w: tree.copy(w, ME, top.id, home.id, "alone", deep=False))[1]
+    with database.reading() as reading:
+        assert {one.name for one in look.children(reading, home.id)} == {"top", "three", "alone"}
+
+
+def test_a_person_has_so_many_locks(database: Database, home: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "MOST_OF_A_PERSON", 2)
+    first, second, third = (folder(database, home.id, name) for name in "abc")
+    token = locked(database, first).token
+    locked(database, second)
+    with pytest.raises(locks.TooManyLocks):
+        locked(database, third)
+    assert database.write(lambda w: locks.unlock(w, ME, first.id, token))
+    assert locked(database, third).node == third.id
+
+
+def test_parts_that_nobody_joins_do_not_fill_the_disk(database: Database) -> None:
+    database.write(lambda w: tree.set_limit(w, 0, 10))
+    database.write(lambda w: uploads.begin(w, ME, "u"))
+    database.write(lambda w: uploads.put_part(w, ME, "u", 1, content(b"x" * 8)))
+    with pytest.raises(QuotaFull):
+        database.write(lambda w: uploads.put_part(w, ME, "u", 2, content(b"y" * 3)))
+    database.write(lambda w: uploads.put_part(w, ME, "u", 1, content(b"z" * 10)))
+    with database.reading() as reading:
+        assert [one.size_bytes for one in uploads.parts(reading, ME.person_id, "u")] == [10]

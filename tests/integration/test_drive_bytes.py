@@ -8,15 +8,23 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import stat
+import subprocess
 import zipfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
 from beffroi.core.planes.tokens import make_grant
-from beffroi.drive.store import tree
-from beffroi.drive.web import granted
+from beffroi.drive.store import look, tree
+from beffroi.drive.store.database import Reading
+from beffroi.drive.store.model import Node
+from beffroi.drive.views import View
+from beffroi.drive.web import given, granted
+from beffroi.drive.who import Who
+from beffroi.lib import clock
 from beffroi.lib.config import Config
 from django.test import Client
 
@@ -193,6 +201,56 @@ def test_several_files_and_folders_come_as_one_zip(drive: Drive, at: Browser) ->
         assert (status, headers["location"]) == (303, where)
 
 
+def test_an_archive_opens_on_any_computer(drive: Drive, at: Browser, tmp_path: Path) -> None:
+    """Folders can be entered, whoever unpacks them; a time that ZIP does not know harms nobody."""
+    at.send(b"un", folder=drive.own.id, path=["Budget", "2026"], name="un.txt", mtime_s=(1 << 36) - 1)
+    origin = f"http://127.0.0.1:{at.server.port}"
+    form = urlencode({"n": drive.own.id}).encode()
+    status, _, body = at.ask("POST", "/coffre/octets/zip", form, Origin=origin)
+    assert status == 200
+    (tmp_path / "a.zip").write_bytes(body)
+    subprocess.run(("unzip", "-q", "a.zip"), cwd=tmp_path, check=True)
+    assert (tmp_path / "Budget/2026/un.txt").read_bytes() == b"un"
+    modes = {stat.S_IMODE(one.stat().st_mode) for one in (tmp_path / "Budget", tmp_path / "Budget/2026")}
+    assert modes == {0o755}
+
+
+def test_an_archive_is_refused_before_all_is_read(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders in one another, all of them chosen, hold more than there is."""
+    monkeypatch.setattr(given, "MOST_ZIPPED", 10)
+    chain = [drive.folder("a")]
+    for _ in range(5):
+        chain.append(drive.folder("a", chain[-1]))
+    read: list[int] = []
+    below = look.below
+
+    def counted(reading: Reading, folder: int) -> Iterator[Node]:
+        for one in below(reading, folder):
+            read.append(one.id)
+            yield one
+
+    monkeypatch.setattr(look, "below", counted)
+    who = Who(drive.act.person_id, "", drive.collectivite_id, "agent", "", "", "")
+    bodies: Any = None  # none is asked for
+    with pytest.raises(given.TooManyFiles):
+        given._zip(View(drive.database, who), bodies, [one.id for one in chain])
+    assert len(read) <= 10
+
+
+@pytest.mark.parametrize("mtime_s", [0, -1, 10**11, 10**17, 10**30])
+def test_a_time_that_no_calendar_has_breaks_no_list(
+    drive: Drive, at: Browser, client: Client, mtime_s: int
+) -> None:
+    before_s = clock.epoch_s()
+    status, made = at.send(b"x", folder=drive.own.id, name="x", mtime_s=mtime_s)
+    assert status == 201
+    assert client.get("/coffre/").status_code == 200
+    assert client.get(f"/coffre/{made['node']}/").status_code == 200
+    with drive.database.reading() as reading:
+        kept = look.node(reading, made["node"])
+    assert kept is not None and before_s <= kept.mtime_s <= clock.epoch_s()
+
+
 @pytest.mark.parametrize(
     ("name", "body", "kind"),
     [
@@ -350,6 +408,8 @@ def test_a_page_that_was_open_for_long_fetches_by_a_new_grant(
         ({"taken": "burn"}, "input.invalid"),
         ({"more": 1}, "input.invalid"),
         ({"folder": 999_999}, "drive.absent"),
+        ({"folder": 1 << 63}, "drive.absent"),
+        ({"folder": -(1 << 70)}, "drive.absent"),
     ],
 )
 def test_what_no_page_sends_is_refused(drive: Drive, at: Browser, sent: dict[str, Any], code: str) -> None:
@@ -362,6 +422,18 @@ def test_what_does_not_fit_is_refused_before_it_comes(drive: Drive, at: Browser)
     drive.database.write(lambda writing: tree.set_limit(writing, drive.own.id, 10))
     assert at.send(b"x" * 11, folder=drive.own.id, name="x") == (507, {"code": "drive.quota_full"})
     assert at.send(b"x" * 10, folder=drive.own.id, name="x")[0] == 201
+
+
+@pytest.mark.parametrize("path", ["/deconnexion/", "/connexion/"])
+def test_who_comes_next_at_the_same_computer_finds_no_grant(at: Browser, client: Client, path: str) -> None:
+    """Somebody signs out, or signs in after a session that ended by itself."""
+    assert all(client.cookies[name].value for name in granted.COOKIES.values())
+    if path == "/connexion/":
+        client.session.flush()
+    client.post(path, {"login": "personne@beaune.test", "password": "faux"})
+    for scope, name in granted.COOKIES.items():
+        cookie = client.cookies[name]
+        assert (cookie.value, cookie["path"], cookie["max-age"]) == ("", scope, 0)
 
 
 def test_a_form_of_a_page_that_was_open_for_long_leads_back(drive: Drive, at: Browser) -> None:
@@ -378,7 +450,5 @@ def test_odd_addresses_are_absent(at: Browser, path: str) -> None:
 
 
 def _children(drive: Drive, folder: int) -> list[Any]:
-    from beffroi.drive.store import look
-
     with drive.database.reading() as reading:
         return sorted(look.children(reading, folder), key=lambda one: one.id)

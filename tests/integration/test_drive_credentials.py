@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from beffroi.lib.config import Config
 from beffroi.mail.gate import sign_ins as gate
 
 from tests.conftest import Commune
+from tests.drive_server import A
 
 pytestmark = pytest.mark.django_db
 
@@ -189,3 +192,14 @@ def test_a_source_that_fails_too_often_waits_and_others_do_not(config: Config) -
     assert not counted.too_many("2001:db8:1:3::1")
     assert not counted.too_many("37.65.1.9")
     assert source("::ffff:37.65.1.9") == "37.65.1.9"
+
+
+def test_a_communes_folder_is_open_to_nobody_else_whoever_makes_it_first(tmp_path: Path) -> None:
+    """The process of calendars may come before the drive, whose metadata lie in the same folder."""
+    before = os.umask(0o007)
+    try:
+        place = homes.folder(Config(state=tmp_path), A)
+        Stores(Config(state=tmp_path)).of(A)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(one.stat().st_mode) for one in (place, place.parent)} == {0o700}

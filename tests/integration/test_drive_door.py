@@ -14,7 +14,7 @@ from beffroi.core.decisions import exceptions
 from beffroi.core.decisions.actions import revoke
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
-from beffroi.core.planes.db import connect
+from beffroi.core.planes.db import Database, connect
 from beffroi.drive.door import FileDoor
 from beffroi.drive.store import frozen, schema, tree
 from beffroi.drive.store.commune import Communes
@@ -111,3 +111,23 @@ def test_what_one_commune_lets_through_is_free_for_it_alone(
 def test_what_cannot_be_a_hash_is_refused_nowhere(door: FileDoor, beaune: Commune) -> None:
     for odd in ("", "x", "0" * 63, "\x00" * 64, "é" * 64):
         assert door.refuses(odd, beaune.id) is None
+
+
+def test_what_cannot_be_told_ends_no_search(
+    centre: Centre, communes: Communes, beaune: Commune, committed: str
+) -> None:
+    """The centre's database is away for a moment: the file is held all the same, and so is the next one."""
+
+    def away() -> Database:
+        raise OSError
+
+    made = FileDoor(centre.config, communes, away)
+    made.start()
+    try:
+        eventually(lambda: made.follower is not None and made.follower.connected, "connected")
+        for name, sha256 in (("a.xlsm", BAD), ("b.xlsm", GOOD)):
+            keep(communes, beaune.id, name, sha256)
+            decision = block(sha256, "sha256")
+            eventually(lambda of=sha256, one=decision.id: held(communes, beaune.id, of) == one, "frozen")  # type: ignore[misc]
+    finally:
+        made.stop()

@@ -127,3 +127,13 @@ def test_an_earlier_version_is_put_in_force_again(
     page = client.post("/coffre/agir/", data, follow=True).content.decode()
     assert "Cette version est rétablie." in page and "4\u00a0ko" in page and page.count("Rétablir") == 3
     assert "n’est plus là" in client.post("/coffre/agir/", data | {"etag": 1}, follow=True).content.decode()
+
+
+@pytest.mark.parametrize("path", ["corbeille/?apres=" + "9" * 20 + "-1", "corbeille/?apres=1-" + "9" * 20])
+def test_a_page_after_no_page_is_the_first(client: Client, path: str) -> None:
+    assert client.get(f"/coffre/{path}").status_code == 200
+
+
+def test_numbers_that_no_file_can_have_are_absent(client: Client) -> None:
+    for number in (1 << 63, 1 << 70, 0):
+        assert client.get(f"/coffre/{number}/").status_code == 404

@@ -149,3 +149,23 @@ def test_a_collectivite_that_cannot_be_read_keeps_no_other_from_its_turn(place: 
     lies.unlink()
     place.work.round()
     assert [one.path for one in upkeep.read_report(place.config).damages] == ["plan.bin"]
+
+
+def test_a_fault_of_ours_in_one_collectivite_keeps_no_other_from_its_turn(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = "col_" + "0" * 26
+    place.communes.metadata(first)
+    place.put("plan.bin", noise(LARGE))
+    (lies,) = place.objects()
+    lies.unlink()
+    look_after = place.work.look_after
+
+    def fails(collectivite_id: str) -> None:
+        if collectivite_id == first:
+            raise ValueError
+        look_after(collectivite_id)
+
+    monkeypatch.setattr(place.work, "look_after", fails)
+    place.work.round()
+    assert [one.path for one in upkeep.read_report(place.config).damages] == ["plan.bin"]

@@ -37,6 +37,8 @@ HEADER_BYTES = 32 * 1024
 HEADER_TIMEOUT_MS = 10_000
 COMMIT_THREADS = 4
 WORKERS = 4
+SIGN_IN_THREADS = 2
+"""Of their own: nobody's long listings keep others from signing in."""
 YOUNG = 50_000
 """Of the collector of cycles (``gc.set_threshold``): a listing makes many objects, and none of them is in a cycle."""
 STOP_S = 3.0
@@ -87,6 +89,7 @@ async def run(config: Config) -> int:
     with (
         ThreadPoolExecutor(COMMIT_THREADS, "commits") as commits,
         ThreadPoolExecutor(WORKERS, "bodies") as workers,
+        ThreadPoolExecutor(SIGN_IN_THREADS, "passwords") as passwords,
     ):
         communes = Communes(config.state / "drive", commits, config.database)
         upkeep = Upkeep(config, communes)
@@ -97,8 +100,10 @@ async def run(config: Config) -> int:
             door.start()
             upkeep.start()
             bodies = SealedStore(config, communes, workers, door.require)
-            drive = Drive(communes, bodies, Credentials(config), sign_ins, base_url=_portal(config))
-            Portal(communes, bodies, config.secret("drive-grant.key")).add_to(drive.routes)
+            drive = Drive(
+                communes, bodies, Credentials(config), sign_ins, passwords, base_url=_portal(config)
+            )
+            Portal(communes, bodies, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
             upkeep.stop()

@@ -102,6 +102,8 @@ class FileDoor:
                         self.settle(one, collectivite_id)
                 except BeffroiError as error:
                     log.error("%s is not searched: %s", collectivite_id, error.code)
+                except Exception:  # the thread's outermost place: the next hash is still sought
+                    log.exception("%s is not searched", collectivite_id)
 
     def _frozen(self, collectivite_id: str) -> list[str]:
         with self._communes.metadata(collectivite_id).reading() as reading:

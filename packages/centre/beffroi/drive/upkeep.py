@@ -124,6 +124,8 @@ class Upkeep:
                 self.look_after(collectivite_id)
             except BeffroiError as error:
                 log.error("%s waits for the next round: %s", collectivite_id, error.code)
+            except Exception:  # the thread's outermost place: one collectivité stops it for no other
+                log.exception("%s waits for the next round", collectivite_id)
 
     def look_after(self, collectivite_id: str) -> None:
         """Errors: those of the metadata, of the keys, of the objects."""

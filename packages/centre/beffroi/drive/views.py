@@ -19,6 +19,8 @@ from beffroi.lib import clock
 
 COMMON_NAME = "Commune"
 """Name of the collectivité's own folder in every member's root; nobody can make another of this name there."""
+LARGEST_ID = (1 << 63) - 1
+"""What a database takes for a number."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ class View:
 
     def at(self, reading: Reading, node_id: int) -> Place:
         """By its identifier, wherever it lies in what this person sees. Errors: AbsentNode."""
+        if not 0 < node_id <= LARGEST_ID:
+            raise AbsentNode("file")
         own, common = self.roots(reading)
         if node_id == own.id:
             return self.place(reading, ())

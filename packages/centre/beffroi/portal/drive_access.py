@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from beffroi.core.identity import sessions
 from beffroi.core.identity.actor import Actor
@@ -82,3 +82,9 @@ def give_grants(response: HttpResponse, who: Who) -> None:
             httponly=True,
             samesite="Strict",
         )
+
+
+def take_grants(response: HttpResponseBase) -> None:
+    """Who sat at this computer is gone: the next one neither fetches nor sends by what they left in the browser."""
+    for path, name in granted.COOKIES.items():
+        response.delete_cookie(name, path=path, samesite="Strict")

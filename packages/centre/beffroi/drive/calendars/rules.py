@@ -13,7 +13,7 @@ from typing import Any
 from radicale.item import read_components
 
 _NAMES = ("rrule", "exrule")
-_WITHIN_A_DAY = re.compile(r"FREQ=(?:SECONDLY|MINUTELY|HOURLY)|BY(?:SECOND|MINUTE|HOUR)=[^;]*,")
+_OFTEN, _TIMES = re.compile(r"FREQ=(?:SECONDLY|MINUTELY|HOURLY)"), re.compile(r"BY(?:SECOND|MINUTE|HOUR)=")
 _FOLDED = re.compile(r"\r?\n[ \t]")
 
 
@@ -25,7 +25,16 @@ def repeats_within_a_day(text: str) -> bool:
         components = read_components(text)
     except Exception:  # noqa: BLE001 - whatever vobject makes of it: Radicale refuses it for the same reason
         return False
-    return any(_WITHIN_A_DAY.search(re.sub(r"\s", "", value).upper()) for value in _rules(components))
+    return any(_is_often(value) for value in _rules(components))
+
+
+def _is_often(rule: str) -> bool:
+    """Of a rule as long as an item may be: no pattern that runs to its end from each place of it."""
+    for part in "".join(rule.split()).upper().split(";"):
+        times = _TIMES.search(part)
+        if _OFTEN.search(part) or (times and part.find(",", times.end()) >= 0):
+            return True
+    return False
 
 
 def _rules(components: list[Any]) -> Iterator[str]:

@@ -104,7 +104,10 @@ class Stores:
 
     def _make(self, collectivite_id: str) -> Store:
         place = homes.folder(self._config, collectivite_id)
-        place.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(
+            mode=0o700, parents=True, exist_ok=True
+        )  # the drive's own folder of this collectivité
+        place.mkdir(mode=0o700, exist_ok=True)
         settings = radicale_config.load()
         settings.update(
             {

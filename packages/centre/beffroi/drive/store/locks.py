@@ -11,9 +11,19 @@ from typing import NamedTuple
 
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import AbsentNode, Act, Locked, Node
+from beffroi.lib.errors import BeffroiError
 
 LONGEST_S = 24 * 3600
 USUAL_S = 1800
+MOST_OF_A_PERSON, MOST_SHARED = 1000, 8
+"""``MOST_SHARED``: shared locks that reach one node. Each listing tells of all that reach each of its entries."""
+
+
+class TooManyLocks(BeffroiError):
+    """This person, or this file, has too many locks; end some."""
+
+    code = "drive.too_many_locks"
+    http_status = 507
 
 
 class Lock(NamedTuple):
@@ -72,7 +82,7 @@ def _lies_below(database: Reading, node_id: int, folder: int) -> bool:
 def lock(
     writing: Writing, act: Act, node_id: int, *, deep: bool, shared: bool, owner: str, timeout_s: int
 ) -> Lock:
-    """Errors: AbsentNode, Locked (another lock forbids this one)."""
+    """Errors: AbsentNode, Locked (another lock forbids this one), TooManyLocks."""
     if writing.one("SELECT 1 FROM node WHERE id = ?", (node_id,)) is None:
         raise AbsentNode("file")
     writing.run("DELETE FROM dav_lock WHERE expires_s <= ?", (act.now_s,))
@@ -82,6 +92,9 @@ def lock(
         others += [one for one in (Lock(*row) for row in rows) if _lies_below(writing, one.node, node_id)]
     if any(not (shared and one.is_shared) for one in others):
         raise Locked
+    mine = writing.one("SELECT COUNT(*) FROM dav_lock WHERE person_id = ?", (act.person_id,))
+    if len(others) >= MOST_SHARED or (mine is not None and mine[0] >= MOST_OF_A_PERSON):
+        raise TooManyLocks
     made = Lock(
         f"urn:uuid:{uuid.uuid4()}",
         node_id,

@@ -42,6 +42,13 @@ class IntoItself(BeffroiError):
     http_status = 403
 
 
+class CopyTooLarge(BeffroiError):
+    """At most {} files and folders are copied at once; copy one folder after the other."""
+
+    code = "drive.copy_too_large"
+    http_status = 507
+
+
 class RootFixed(BeffroiError):
     """This folder is part of the drive; it cannot be moved, renamed or deleted."""
 

@@ -3,12 +3,14 @@
 Rule:    each change runs inside a group (``database``): it looks first, writes then, and notes itself in ``change``.
          Nothing is destroyed here: an overwritten content becomes a version, what is deleted goes to the trash.
 Hostile: names are normal already (``names``); who may do what was decided above (``views``), but for locks.
-Errors:  AbsentNode, ParentAbsent, NameTaken, KindDiffers, IntoItself, RootFixed, Changed, Locked, QuotaFull.
+Errors:  AbsentNode, ParentAbsent, NameTaken, KindDiffers, IntoItself, RootFixed, Changed, Locked, QuotaFull,
+         CopyTooLarge.
 Source:  docs/internals/drive.md.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal
 
 from beffroi.drive.store import names, refs, schema
@@ -21,6 +23,7 @@ from beffroi.drive.store.model import (
     Act,
     Changed,
     Content,
+    CopyTooLarge,
     IntoItself,
     KindDiffers,
     NameTaken,
@@ -30,6 +33,8 @@ from beffroi.drive.store.model import (
     RootFixed,
 )
 
+MOST_COPIED = 20_000
+"""Nodes: empty files take no room of a quota, and a copy of copies doubles them each time; others wait meanwhile."""
 Kind = Literal["created", "changed", "moved", "deleted", "returned", "properties", "destroyed"]
 
 
@@ -181,7 +186,10 @@ def copy(
     _refuse_cycle(writing, original, folder.id)
     require(writing, act, folder)
     _refuse_too_deep(writing, original, folder.id)
-    originals = [original, *(below(writing, original.id) if deep and original.is_folder else ())]
+    inside = below(writing, original.id) if deep and original.is_folder else iter(())
+    originals = [original, *itertools.islice(inside, MOST_COPIED)]
+    if len(originals) > MOST_COPIED:
+        raise CopyTooLarge(MOST_COPIED)
     size_bytes = sum(one.size_bytes for one in originals if not one.is_folder)
     afford(writing, folder.id, size_bytes)
     if original.parent == folder.id and original.name == name:

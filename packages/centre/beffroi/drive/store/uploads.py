@@ -15,7 +15,7 @@ from typing import LiteralString, NamedTuple
 from beffroi.drive.store import refs, tree
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.manifest import Manifest
-from beffroi.drive.store.model import Act, Changed, Content, Node
+from beffroi.drive.store.model import Act, Changed, Content, Node, QuotaFull
 from beffroi.lib.errors import BeffroiError, Conflict, NotFound
 
 MAX_PARTS = 10_000
@@ -80,7 +80,8 @@ def begin(writing: Writing, act: Act, upload: str) -> None:
 
 
 def put_part(writing: Writing, act: Act, upload: str, number: int, content: Content) -> None:
-    """Sent twice, the second one counts. The quota is judged by ``finish``: no root holds a part."""
+    """Sent twice, the second one counts. The quota is judged by ``finish``: no root holds a part. Errors also:
+    QuotaFull (all parts that wait are more than the collectivité may hold)."""
     key = _require(writing, act.person_id, upload)
     if not 1 <= number <= MAX_PARTS:
         raise PartRefused
@@ -89,6 +90,7 @@ def put_part(writing: Writing, act: Act, upload: str, number: int, content: Cont
     if before is not None:
         refs.drop(writing, before[0], now_s=act.now_s)
         writing.run("DELETE FROM part WHERE upload = ? AND number = ?", (key, number))
+    _afford(writing, content.size_bytes)
     writing.run(
         "INSERT INTO part (upload, number, size_bytes, manifest) VALUES (?, ?, ?, ?)",
         (key, number, content.size_bytes, content.manifest),
@@ -155,6 +157,15 @@ def _end(writing: Writing, key: str, *, now_s: int) -> None:
         refs.drop(writing, row[2], now_s=now_s)
     writing.run("DELETE FROM part WHERE upload = ?", (key,))
     writing.run("DELETE FROM upload WHERE id = ?", (key,))
+
+
+def _afford(writing: Writing, size_bytes: int) -> None:
+    """What is never finished lies on the disk for two days all the same. Errors: QuotaFull."""
+    if writing.has_limits:
+        limit = writing.one("SELECT limit_bytes FROM quota WHERE root = 0")
+        waiting = writing.one("SELECT COALESCE(SUM(size_bytes), 0) FROM part")
+        if limit is not None and waiting is not None and waiting[0] + size_bytes > limit[0]:
+            raise QuotaFull
 
 
 def _key(person_id: str, upload: str) -> str:

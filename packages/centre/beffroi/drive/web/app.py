@@ -107,11 +107,11 @@ class Drive:
             raise AbsentNode("file")
         handler, is_open = found
         if not is_open:
-            self._enter(request, await self.doorman.who(request))
+            self.enter(request, await self.doorman.who(request))
         return await handler(request)
 
-    def _enter(self, request: Request, who: Who) -> None:
-        """Errors: TooManyAtOnce."""
+    def enter(self, request: Request, who: Who) -> None:
+        """Count a request as this person's until it is answered to its end. Errors: TooManyAtOnce."""
         if self._at_work[who.person_id] >= MOST_AT_ONCE:
             raise TooManyAtOnce
         self._at_work[who.person_id] += 1

@@ -49,6 +49,8 @@ _WORDS: Mapping[str, str] = {
     "drive.exists": "Il y a déjà quelque chose de ce nom.",
     "drive.condition_failed": "Une condition de cette demande n’est plus remplie\u00a0; rien n’a été modifié.",
     "drive.locked": UNLOCK_LATER,
+    "drive.too_many_locks": "Il y a trop de verrous\u00a0; retirez-en.",
+    "drive.copy_too_large": "C’est trop de fichiers à copier d’un coup\u00a0; copiez un dossier après l’autre.",
     "drive.quota_full": "Il n’y a plus de place\u00a0: supprimez quelque chose, ou demandez-en au Département.",
     "drive.store_full": "Le disque du Département est plein\u00a0; rien n’a été modifié.",
     "drive.client_gone": "L’envoi a été interrompu\u00a0; rien n’a été modifié.",

@@ -8,10 +8,12 @@ Fails:   closed. A file that cannot be read any more cuts the answer short; a br
 
 from __future__ import annotations
 
+import asyncio
 import io
+import itertools
 import time
 import zipfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import parse_qs, quote
@@ -24,13 +26,15 @@ from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.web.dav import conditions
-from beffroi.drive.web.messages import Answer, Header, Request
+from beffroi.drive.web.messages import Answer, Enter, Header, Request
 from beffroi.lib.errors import BeffroiError, Invalid
 
 TEXT_BYTES = 200_000
 FORM_BYTES = 128 * 1024
 MOST_ZIPPED = 20_000
-_OLDEST_ZIP_S = 315532800  # ZIP knows no year before 1980
+_ZIP_S = (315532800, 4354732800)
+"""The times that ZIP knows: 1980 to 2107."""
+_FOLDER_MODE = 0o40755 << 16 | 0x10
 _IMAGES = (
     (b"\x89PNG\r\n\x1a\n", b"image/png"),
     (b"\xff\xd8\xff", b"image/jpeg"),
@@ -73,10 +77,12 @@ class Given:
     communes: Communes
     bodies: BodiesOf
     key: bytes
+    enter: Enter
 
     async def __call__(self, request: Request) -> Answer:
         """Errors: GrantRefused, AbsentNode, Invalid, TooManyFiles."""
         who = granted.who(self.key, request, granted.OUT_PATH)
+        self.enter(request, who)
         view, bodies = (
             View(self.communes.metadata(who.collectivite_id), who),
             self.bodies(who.collectivite_id),
@@ -86,7 +92,7 @@ class Given:
             granted.require_own_origin(request)
             fields = parse_qs((await request.body(FORM_BYTES)).decode("latin-1"), max_num_fields=1000)
             try:
-                return _zip(view, bodies, _numbers(fields.get("n", [])))
+                return await asyncio.to_thread(_zip, view, bodies, _numbers(fields.get("n", [])))
             except BeffroiError as error:
                 return back(fields.get("dossier", [""])[0], error)
         if request.method not in ("GET", "HEAD"):
@@ -165,7 +171,8 @@ def _body(view: View, node_id: int, etag: int | None = None) -> Body:
 def _zip(view: View, bodies: Bodies, node_ids: Sequence[int]) -> Answer:
     with view.database.reading() as reading:
         chosen = [view.at(reading, one).node for one in node_ids]
-        entries = [entry for one in chosen for entry in _entries(reading, one)]
+        found = (entry for one in chosen for entry in _entries(reading, one))
+        entries = list(itertools.islice(found, MOST_ZIPPED + 1))
     if len(entries) > MOST_ZIPPED:
         raise TooManyFiles(MOST_ZIPPED)
     for _, one in entries:
@@ -179,19 +186,19 @@ def _zip(view: View, bodies: Bodies, node_ids: Sequence[int]) -> Answer:
     return Answer(200, headers, _packed(bodies, entries))
 
 
-def _entries(reading: Reading, chosen: Node) -> list[tuple[str, Node]]:
+def _entries(reading: Reading, chosen: Node) -> Iterator[tuple[str, Node]]:
     """(path in the archive, node) of what is chosen and of all below it; folders end with a slash."""
-    paths = {chosen.id: "" if not chosen.parent else chosen.name + "/"}
     if not chosen.is_folder:
-        return [(chosen.name, chosen)]
-    out = [(paths[chosen.id], chosen)] if chosen.parent else []
+        yield chosen.name, chosen
+        return
+    paths = {chosen.id: "" if not chosen.parent else chosen.name + "/"}
+    if chosen.parent:
+        yield paths[chosen.id], chosen
     for one in look.below(reading, chosen.id):
-        path = paths[one.parent] + one.name + ("/" if one.is_folder else "")
-        paths[one.id] = path
-        out.append((path, one))
-        if len(out) > MOST_ZIPPED:
-            break
-    return out
+        path = paths[one.parent] + one.name
+        if one.is_folder:
+            path = paths[one.id] = path + "/"
+        yield path, one
 
 
 class _Outlet(io.RawIOBase):
@@ -218,8 +225,10 @@ async def _packed(bodies: Bodies, entries: Sequence[tuple[str, Node]]) -> AsyncG
     outlet = _Outlet()
     with zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as archive:
         for path, node in entries:
-            info = zipfile.ZipInfo(path, time.localtime(max(node.mtime_s, _OLDEST_ZIP_S))[:6])
+            mtime_s = min(max(node.mtime_s, _ZIP_S[0]), _ZIP_S[1])
+            info = zipfile.ZipInfo(path, time.localtime(mtime_s)[:6])
             if node.is_folder:
+                info.external_attr = _FOLDER_MODE
                 archive.writestr(info, b"")
             else:
                 with archive.open(info, "w", force_zip64=True) as file:

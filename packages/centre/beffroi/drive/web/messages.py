@@ -134,6 +134,8 @@ class Answer:
 
 
 Handler = Callable[[Request], Awaitable[Answer]]
+Enter = Callable[[Request, Who], None]
+"""Counts a request as a person's, so that nobody has too many under way at once. Errors: BeffroiError."""
 
 
 @dataclass

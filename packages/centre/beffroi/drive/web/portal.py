@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -38,11 +39,13 @@ from beffroi.drive.store.model import AbsentNode, Act, Content, NameTaken, Node,
 from beffroi.drive.views import Place, View
 from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf
+from beffroi.drive.web.dav.content import LATEST_MTIME_S
 from beffroi.drive.web.given import Given, back
-from beffroi.drive.web.messages import Answer, Handler, Request, Routes
+from beffroi.drive.web.messages import Answer, Enter, Handler, Request, Routes
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 
+log = logging.getLogger("beffroi.drive")
 PART_BYTES = 5 * 1024 * 1024
 MAX_FILE_BYTES = PART_BYTES * uploads.MAX_PARTS
 MOST_TRIED_NAMES = 1000
@@ -73,9 +76,14 @@ class Portal:
     communes: Communes
     bodies: BodiesOf
     key: bytes
+    enter: Enter
 
     def add_to(self, routes: Routes) -> None:
-        routes.add(granted.OUT_PATH, self._told(Given(self.communes, self.bodies, self.key)), is_open=True)
+        routes.add(
+            granted.OUT_PATH,
+            self._told(Given(self.communes, self.bodies, self.key, self.enter)),
+            is_open=True,
+        )
         routes.add(granted.IN_PATH, self._told(self.receive), is_open=True)
 
     def _told(self, handler: Handler) -> Handler:
@@ -83,6 +91,8 @@ class Portal:
             try:
                 return await handler(request)
             except BeffroiError as error:
+                if error.http_status >= 500:
+                    log.warning("%s: %s", request.method, error.code)
                 await request.drain()
                 return _said(request, error)
 
@@ -91,6 +101,7 @@ class Portal:
     async def receive(self, request: Request) -> Answer:
         """Errors: GrantRefused, ForeignOrigin, Invalid, TooLarge, those of the store."""
         who = granted.who(self.key, request, granted.IN_PATH)
+        self.enter(request, who)
         view = View(self.communes.metadata(who.collectivite_id), who)
         desk = Desk(view, self.bodies(who.collectivite_id), Act(who.person_id, "", clock.epoch_s()))
         steps = request.path.removeprefix(granted.IN_PATH).strip("/").split("/")
@@ -275,9 +286,12 @@ class Desk:
 def sent_of(request: Request) -> Sent:
     """Errors: Invalid."""
     try:
-        return _SENT.decode(unquote_to_bytes(request.header(granted.FILE_HEADER)))
+        sent = _SENT.decode(unquote_to_bytes(request.header(granted.FILE_HEADER)))
     except msgspec.MsgspecError:
         raise Invalid("file") from None
+    if sent.mtime_s is not None and not 0 < sent.mtime_s < LATEST_MTIME_S:
+        return msgspec.structs.replace(sent, mtime_s=None)  # no calendar has it: now
+    return sent
 
 
 def reading_root(reading: Reading, node_id: int) -> int:

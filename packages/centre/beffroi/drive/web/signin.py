@@ -1,8 +1,8 @@
 """Basic sign-in of clients: a positive answer is kept for some seconds; everything else is asked each time.
 
 Hostile: the header, and how often it comes. The password is kept nowhere, only a keyed digest of the header.
-Fails:   closed. What was revoked is refused KEPT_S later at the latest. Who is known goes on while others behind the
-         same address fail too often.
+Fails:   closed. What was revoked is refused KEPT_S later at the latest. Who was let in before goes on while others
+         behind the same address fail too often: their password is asked about again, their address is not.
 """
 
 from __future__ import annotations
@@ -65,8 +65,7 @@ class Doorman:
         kept = self._known.get(digest)
         if kept is not None and kept[1] > now_s:
             return kept[0]
-        self._known.pop(digest, None)
-        if self._sign_ins.too_many(request.address):
+        if kept is None and self._sign_ins.too_many(request.address):
             raise TooManySignIns
         login, password = _basic(header)
         if not login:
@@ -75,10 +74,12 @@ class Doorman:
             self._executor, lambda: self._sign_in.check(login, password, address=request.address)
         )
         if found is None:
+            self._known.pop(digest, None)
             self._sign_ins.failed(request.address, login)
             raise NotSignedIn
         self._sign_ins.succeeded(request.address, found.login, found.app_password_id)
         self._known[digest] = (found, now_s + KEPT_S)
+        self._known.move_to_end(digest)
         if len(self._known) > MOST_KEPT:
             self._known.popitem(last=False)
         return found

@@ -104,6 +104,8 @@ def _empty(request: HttpRequest, view: View, root: Node) -> None:
 
 def _after(text: str) -> tuple[int, int] | None:
     deleted_s, dash, node = text.partition("-")
-    if not dash or len(text) > 40 or not (text.isascii() and deleted_s.isdigit() and node.isdigit()):
+    if not dash or not (text.isascii() and deleted_s.isdigit() and node.isdigit()):
+        return None
+    if max(len(deleted_s), len(node)) > 18:
         return None
     return int(deleted_s), int(node)

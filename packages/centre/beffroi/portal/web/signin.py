@@ -9,7 +9,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from allauth.account.views import LoginView
+from allauth.account.views import LoginView, LogoutView
 from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -19,6 +19,7 @@ from beffroi.core.decisions import door
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.sign_ins import client_address
+from beffroi.portal.drive_access import take_grants
 from beffroi.portal.pages import page
 
 
@@ -27,7 +28,18 @@ class Login(LoginView):  # type: ignore[misc] # allauth is untyped
         refused = refuse_blocked(
             request, email=request.POST.get("login", ""), person_unknown=request.method != "POST"
         )
-        return refused or super().dispatch(request, *args, **kwargs)
+        response: HttpResponseBase = refused or super().dispatch(request, *args, **kwargs)
+        if request.method == "POST":
+            take_grants(response)  # a session that ended by itself left them
+        return response
+
+
+class Logout(LogoutView):  # type: ignore[misc] # allauth is untyped
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        if request.method == "POST":
+            take_grants(response)
+        return response
 
 
 def refuse_blocked(
@@ -59,4 +71,4 @@ def refuse_blocked(
     return page(request, "portal/blocked_address.html", status=HTTPStatus.FORBIDDEN)
 
 
-login = Login.as_view()
+login, logout = Login.as_view(), Logout.as_view()

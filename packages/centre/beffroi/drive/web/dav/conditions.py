@@ -20,7 +20,6 @@ _PLAIN = re.sub(r"\?P<\w+>", "?:", _CONDITION)
 _LIST = rf"\(\s*+(?:{_PLAIN})++\)\s*+"
 _CONDITIONS, _LISTS = re.compile(_CONDITION, re.IGNORECASE), re.compile(_LIST, re.IGNORECASE)
 _GROUP = re.compile(rf"(?:<(?P<resource>[^<>\s]++)>\s*+)?(?P<lists>(?:{_LIST})++)", re.IGNORECASE)
-_ETAG = re.compile(r'\s*(?:W/)?("[^"]*"|\*|[^",\s]+)\s*(?:,|$)')
 
 
 class ConditionMalformed(BeffroiError):
@@ -117,8 +116,12 @@ def strong(etag: str) -> str:
 
 
 def names_etag(header: str, etag: str) -> bool:
-    """Whether If-Match or If-None-Match names this tag, or any ("*"); quotes may be missing, as some clients send."""
-    return any(one[1] == "*" or one[1].strip('"') == etag.strip('"') for one in _ETAG.finditer(header))
+    """Whether If-Match or If-None-Match names this tag, or any ("*"); quotes may be missing, as some clients send.
+
+    Tags of ours hold no comma.
+    """
+    bare = etag.strip('"')
+    return not {"*", bare, f'"{bare}"'}.isdisjoint(strong(one) for one in header.split(","))
 
 
 def date_s(header: str) -> int | None:

@@ -218,6 +218,7 @@ def _steps(body: Element) -> list[tuple[bool, Name, Element]]:
                 out += [(kind[1] == "set", xml.name_of(one), one) for one in xml.children(holder)]
     if not out or len(out) > xml.MAX_NAMES:
         raise xml.XmlRefused
+    xml.require_short(name for _, name, _ in out)
     return out
 
 

@@ -7,7 +7,7 @@ import re
 from beffroi.drive.store import locks, tree
 from beffroi.drive.store.database import Writing
 from beffroi.drive.store.locks import Lock
-from beffroi.drive.store.model import EMPTY, Locked, ReadOnly
+from beffroi.drive.store.model import EMPTY, Locked, ReadOnly, RootFixed
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.call import Call, existing
@@ -18,7 +18,7 @@ from beffroi.drive.web.dav.xml import Element
 from beffroi.drive.web.messages import Answer
 from beffroi.lib.errors import BeffroiError, Invalid
 
-MAX_OWNER_BYTES = 4096
+MAX_OWNER_BYTES = 1024
 _SECONDS = re.compile(r"\s*second-(\d{1,10})\s*", re.IGNORECASE | re.ASCII)
 
 
@@ -46,6 +46,8 @@ async def lock(call: Call) -> Answer:
         place, is_new = (found, False) if found is not None else (_empty_file(call, writing), True)
         if not place.rights.may_write:
             raise ReadOnly
+        if place.rights.is_mount and place.path:
+            raise RootFixed  # the whole commune would wait for one person, as long as their program likes
         is_shared, owner = asked
         made = locks.lock(
             writing,

@@ -25,7 +25,8 @@ from beffroi.drive.web.dav.xml import DAV, NC, OC, Name
 
 UNLIMITED = -3
 """What sync clients take for "no limit"; explorers would read it as an enormous number, and are told nothing."""
-MAX_DEAD_BYTES = 64 * 1024
+MAX_DEAD_BYTES = 8 * 1024
+"""Of one node. They are no part of a quota, and a listing holds those of all its entries."""
 
 
 class Kind(NamedTuple):
@@ -185,7 +186,7 @@ class Template(NamedTuple):
     absent: tuple[Name, ...]
 
 
-@lru_cache(512)
+@lru_cache(64)
 def template(names: tuple[Name, ...], kind: Kind) -> Template:
     text, values, absent = [], [], []
     for name in names:

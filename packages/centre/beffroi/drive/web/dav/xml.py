@@ -15,6 +15,8 @@ from beffroi.lib.errors import BeffroiError
 
 MAX_BODY_BYTES = 256 * 1024
 MAX_NAMES = 512
+MAX_NAMES_CHARS = 16 * 1024
+"""Of all names of a question with their namespaces: an answer repeats them for each entry of a folder."""
 DAV, OC, NC = "DAV:", "http://owncloud.org/ns", "http://nextcloud.org/ns"
 CONTENT_TYPE = (b"content-type", b"application/xml; charset=utf-8")
 MULTISTATUS = (
@@ -75,7 +77,16 @@ def children(element: Element) -> list[Element]:
 
 
 def names(element: Element) -> tuple[Name, ...]:
-    return tuple(name_of(one) for one in children(element))
+    """Errors: XmlRefused (too many, or too long together)."""
+    found = tuple(name_of(one) for one in children(element))
+    require_short(found)
+    return found
+
+
+def require_short(names: Iterable[Name]) -> None:
+    """Errors: XmlRefused."""
+    if sum(len(space) + len(local) for space, local in names) > MAX_NAMES_CHARS:
+        raise XmlRefused
 
 
 def source(element: Element) -> str:

@@ -9,6 +9,7 @@ Source:  draft-reschke-webdav-search-00 (DASL); Nextcloud's developer manual, "S
 from __future__ import annotations
 
 import asyncio
+import itertools
 import operator
 import re
 import unicodedata
@@ -33,6 +34,8 @@ from beffroi.lib.errors import BeffroiError
 PREFIX = "/remote.php/dav"
 
 MOST_FOUND, MOST_CONDITIONS, MOST_SCOPES = 5_000, 64, 32
+MOST_WALKS = 2
+"""At the same time: a walk through a large tree takes seconds of one of the few threads that listings need, too."""
 _NO_QUOTE, _SAFE = re.compile(r"%(?![0-9A-Fa-f]{2})"), "%" + paths.SAFE + "[]"
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 
@@ -62,6 +65,7 @@ class Search:
 class Finder:
     def __init__(self, call_for: CallFor) -> None:
         self._call_for = call_for
+        self._walks = asyncio.Semaphore(MOST_WALKS)
 
     async def search(self, request: Request) -> Answer:
         """SEARCH on the root of all trees."""
@@ -71,15 +75,16 @@ class Finder:
         if body is None:
             raise xml.XmlRefused
 
-        def look_up() -> tuple[Search, list[properties.Shown]]:
+        def look_up() -> Answer:
             with call.view.database.reading() as reading:
                 starred = favourites.of(reading, call.who.person_id)
                 wanted = parse(call, body, starred)
-                places = _found(call, reading, wanted)
-                return wanted, list(listing.shown_of(call, reading, _wish(wanted.names), places))
+                wish, places = _wish(wanted.names), _found(call, reading, wanted)
+                shown = list(listing.shown_of(call, reading, wish, places))
+            return _answer(call, wish, shown)
 
-        wanted, shown = await asyncio.to_thread(look_up)
-        return _answer(call, _wish(wanted.names), shown)
+        async with self._walks:
+            return await asyncio.to_thread(look_up)
 
     async def report(self, request: Request) -> Answer:
         """REPORT filter-files: what the person starred, below the folder of the request."""
@@ -92,18 +97,19 @@ class Finder:
         asked = body.find(f"{{{DAV}}}prop")
         wish = _wish(tuple(dict.fromkeys(xml.names(asked))) if asked is not None else properties.ALL)
 
-        def look_up() -> list[properties.Shown]:
+        def look_up() -> Answer:
             with call.view.database.reading() as reading:
                 call.view.place(reading, call.target.path)
                 starred = favourites.of(reading, call.who.person_id)
-                places = [
-                    found for one in sorted(starred) if (found := _visible(call, reading, one)) is not None
-                ]
                 depth = len(call.target.path)
-                inside = [one for one in places if one.path[:depth] == call.target.path]
-                return list(listing.shown_of(call, reading, wish, inside))
+                found = (_visible(call, reading, one) for one in sorted(starred))
+                inside = (one for one in found if one is not None and one.path[:depth] == call.target.path)
+                places = list(itertools.islice(inside, MOST_FOUND))
+                shown = list(listing.shown_of(call, reading, wish, places))
+            return _answer(call, wish, shown)
 
-        return _answer(call, wish, await asyncio.to_thread(look_up))
+        async with self._walks:
+            return await asyncio.to_thread(look_up)
 
 
 def parse(call: Call, body: Element, starred: frozenset[int]) -> Search:

@@ -1,19 +1,20 @@
 """What was deleted, for sync clients: a list, back to where it was, gone for good.
 
 Rule:    a person sees what was deleted from their own folder; who may write in the collectivité's folder, what was
-         deleted there, too.
+         deleted there, too. For good it goes by a référent's hand in the portal alone: an app password may be stolen.
 Source:  docs/internals/drive-sync.md; Nextcloud's developer manual, "Trashbin".
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from beffroi.drive.store import trash
 from beffroi.drive.store.database import Reading, Writing
-from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.model import AbsentNode, Node, ReadOnly
 from beffroi.drive.store.trash import Trashed
 from beffroi.drive.views import COMMON_NAME
 from beffroi.drive.web.dav import properties, xml
@@ -49,15 +50,21 @@ class Trash:
 async def _list(call: Call, item: str) -> Answer:
     names, depth = await asked(call.request), call.depth("1")
     base = quote(f"{PREFIX}/{call.who.login}/trash/", safe=SAFE)
-    with call.view.database.reading() as reading:
-        found = [_find(call, reading, item)] if item else list(_all(call, reading)) if depth != "0" else []
+
+    def look_up() -> Answer:
+        with call.view.database.reading() as reading:
+            found = (
+                [_find(call, reading, item)] if item else list(_all(call, reading)) if depth != "0" else []
+            )
         entries = [
             entry(base + quote(_label(one), safe=SAFE), _values(call, one, is_common), names)
             for one, is_common in found
         ]
-    if not item:
-        entries.insert(0, entry(base, {(DAV, "resourcetype"): _FOLDER}, names))
-    return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{''.join(entries)}{xml.END}".encode())
+        if not item:
+            entries.insert(0, entry(base, {(DAV, "resourcetype"): _FOLDER}, names))
+        return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{''.join(entries)}{xml.END}".encode())
+
+    return await asyncio.to_thread(look_up)
 
 
 async def _restore(call: Call, item: str) -> Answer:
@@ -76,7 +83,9 @@ async def _restore(call: Call, item: str) -> Answer:
 
 async def _forget(call: Call, item: str) -> Answer:
     def change(writing: Writing) -> None:
-        found, _ = _find(call, writing, item)
+        found, is_common = _find(call, writing, item)
+        if is_common:
+            raise ReadOnly
         trash.forget(writing, call.act, found.root, found.node)
 
     await call.view.database.write_async(change)
@@ -135,7 +144,7 @@ def _values(call: Call, one: Trashed, is_common: bool) -> dict[Name, str]:
         (OC, "id"): properties.file_id(one.node, call.instance),
         (OC, "fileid"): str(one.node),
         (OC, "size"): str(one.size_bytes),
-        (OC, "permissions"): "GD",
+        (OC, "permissions"): "G" if is_common else "GD",
         (NC, "trashbin-filename"): escape(one.name),
         (NC, "trashbin-original-location"): escape(where),
         (NC, "trashbin-deletion-time"): str(one.deleted_s),

@@ -5,6 +5,7 @@ Source:  docs/internals/drive-sync.md; Nextcloud's "Versions" over WebDAV.
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
@@ -48,13 +49,16 @@ class Versions:
 async def _list(call: Call, label: str, node_id: int) -> Answer:
     names, depth = await asked(call.request), call.depth("1")
     base = quote(f"{PREFIX}/{call.who.login}/versions/{label}/", safe=SAFE)
-    entries = [entry(base, {(DAV, "resourcetype"): "<d:collection/>"}, names)]
-    with call.view.database.reading() as reading:
-        place = _place(call, reading, node_id)
-        if depth != "0":
-            for one in versions.of(reading, place.node.id):
-                entries.append(entry(f"{base}{one.etag}", _values(place, one), names))
-    return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{''.join(entries)}{xml.END}".encode())
+
+    def look_up() -> Answer:
+        with call.view.database.reading() as reading:
+            place = _place(call, reading, node_id)
+            found = versions.of(reading, place.node.id) if depth != "0" else []
+        entries = [entry(base, {(DAV, "resourcetype"): "<d:collection/>"}, names)]
+        entries += [entry(f"{base}{one.etag}", _values(place, one), names) for one in found]
+        return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{''.join(entries)}{xml.END}".encode())
+
+    return await asyncio.to_thread(look_up)
 
 
 def _content(call: Call, node_id: int, etag: int) -> Answer:
