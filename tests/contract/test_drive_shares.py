@@ -98,15 +98,15 @@ def test_people_and_roles_see_what_is_for_them_alone(metadata: Database, home: N
     two, _ = make(metadata, y.id, Wish("role", "elu"))
     with metadata.reading() as reading:
 
-        def seen(person_id: str, role: str, now_s: int = NOW) -> list[str]:
+        def seen(person_id: str, role: str, now_s: int = NOW) -> set[str]:
             found = shares.for_person(reading, person_id=person_id, role=role, now_s=now_s)
-            return [share.id for share in found]
+            return {share.id for share in found}
 
-        assert seen(OTHER.person_id, "agent") == [one.id]
-        assert seen(OTHER.person_id, "elu") == [one.id, two.id]
-        assert seen("per_third", "elu") == [two.id]
-        assert seen("per_third", "agent") == []
-        assert seen(ME.person_id, "elu") == [], "not one's own"
+        assert seen(OTHER.person_id, "agent") == {one.id}
+        assert seen(OTHER.person_id, "elu") == {one.id, two.id}
+        assert seen("per_third", "elu") == {two.id}
+        assert seen("per_third", "agent") == set()
+        assert seen(ME.person_id, "elu") == set(), "not one's own"
         assert [share.id for share in shares.of_node(reading, x.id, now_s=NOW)] == [one.id]
         assert {share.id for share in shares.made_by(reading, ME.person_id, now_s=NOW)} == {one.id, two.id}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,15 +20,15 @@ DISK_BYTES = 24 * 1024 * 1024
 
 
 @pytest.fixture
-def drive(tmp_path: Path) -> Iterator[Served]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
+def drive() -> Iterator[Served]:
+    disk = Path(tempfile.mkdtemp(prefix="bfd-"))  # short: sockets lie below
     subprocess.run(("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", disk), check=True)
     try:
         with served(disk / "state") as one:
             yield one
     finally:
         subprocess.run(("umount", disk), check=True)
+        disk.rmdir()
 
 
 @pytest.mark.parametrize("size", [40_000, 3_000_000])
