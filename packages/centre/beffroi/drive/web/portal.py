@@ -39,6 +39,7 @@ from beffroi.drive.views import Place, View
 from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.web.given import Given, back
+from beffroi.drive.web.linked import Linked, Tell
 from beffroi.drive.web.messages import Answer, Handler, Request, Routes
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
@@ -73,8 +74,11 @@ class Portal:
     communes: Communes
     bodies: BodiesOf
     key: bytes
+    tell: Tell
 
     def add_to(self, routes: Routes) -> None:
+        linked = Linked(self.communes, self.bodies, self.key, self.tell)
+        routes.add(granted.LINK_PATH, linked, is_open=True)
         routes.add(granted.OUT_PATH, self._told(Given(self.communes, self.bodies, self.key)), is_open=True)
         routes.add(granted.IN_PATH, self._told(self.receive), is_open=True)
 
