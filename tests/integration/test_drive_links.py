@@ -1,13 +1,16 @@
-"""Links for people without an account: made and ended in the portal, opened by anybody, bytes from the real drive."""
+"""Links for people without an account: opened by anybody, bytes from the real drive, counted and on record."""
 
 from __future__ import annotations
 
-import http.client
+import asyncio
+import hashlib
 import io
 import json
-import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,18 +18,25 @@ from beffroi.core.audit.actions import personal_of
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.events.registry import Event
-from beffroi.core.identity.actor import Actor
 from beffroi.drive import consumers
-from beffroi.drive.store import shares, trash, tree
-from beffroi.drive.store.model import Changed, Node
-from beffroi.drive.store.shares import Share
+from beffroi.drive.__main__ import tell_access
+from beffroi.drive.store import look, shares, trash, tree
+from beffroi.drive.store.frozen import Frozen
+from beffroi.drive.store.model import Node
 from beffroi.drive.web import granted
+from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.linked import Access, Linked
+from beffroi.drive.web.messages import Answer, Request
 from beffroi.lib import clock
+from beffroi.portal import drive_access
+from django.conf import settings
+from django.db import transaction
 from django.test import Client
 
-from tests.conftest import STATE, Commune, make_member
+from tests.conftest import STATE, Commune
 from tests.drive_server import Served, served
-from tests.fixtures_portal import no_door, portal_client
+from tests.drive_visitors import Visitor, make, only_share
+from tests.fixtures_portal import no_door
 from tests.integration.test_drive_bytes import Browser
 from tests.integration.test_drive_pages import Drive, client, drive
 
@@ -52,61 +62,6 @@ def put(server: Served, client: Client) -> Callable[..., int]:
         return int(made["node"])
 
     return send
-
-
-class Visitor:
-    """A browser of somebody without an account. ``path``: of the link's page."""
-
-    def __init__(self, server: Served, path: str, address: str = "192.0.2.7") -> None:
-        self.server, self.path, self.address = server, path, address
-        self.client = Client()
-
-    def page(self, query: str = "") -> str:
-        answer = self.client.get(self.path + query, REMOTE_ADDR=self.address)
-        assert answer.status_code in (200, 404), answer.status_code
-        return answer.content.decode()
-
-    def unlock(self, password: str) -> int:
-        data = {"password": password}
-        return self.client.post(self.path, data, HTTP_X_FORWARDED_FOR=self.address).status_code
-
-    def fetch(
-        self, what: str, method: str = "GET", share_id: str = "", **headers: str
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """``what``: a node's number, or zip; with the cookies of this browser."""
-        cookie = self.client.cookies.get(granted.LINK_COOKIE)
-        at = cookie["path"] if cookie else f"{granted.LINK_PATH}/{share_id}/"
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        named["X-Forwarded-For"] = self.address
-        if cookie:
-            named["Cookie"] = f"{granted.LINK_COOKIE}={cookie.value}"
-        line = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
-        try:
-            line.request(method, (f"{granted.LINK_PATH}/{share_id}/" if share_id else at) + what, None, named)
-            answer = line.getresponse()
-            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-        finally:
-            line.close()
-
-
-def make(client: Client, node_id: int, **form: str) -> str:
-    """The path of a new link's page."""
-    answer = client.post(f"/coffre/{node_id}/liens/", {"days": "30", **form})
-    assert answer.status_code == 200
-    found = re.search(r'id="address" readonly value="([^"]+)"', answer.content.decode())
-    assert found is not None
-    return urlsplit(found[1]).path
-
-
-def only_share(drive: Drive) -> Share:
-    with drive.database.reading() as reading:
-        (found,) = shares.made_by(reading, drive.act.person_id, now_s=clock.epoch_s())
-    return found
-
-
-def verbs() -> list[str]:
-    rows = AuditEntry.objects.filter(verb__startswith="drive:link:").order_by("id")
-    return [one.verb.removeprefix("drive:link:") for one in rows]
 
 
 def test_a_file_is_given_to_whoever_holds_its_link(
@@ -360,115 +315,56 @@ def test_each_download_is_told_and_written_to_the_audit_log(
     assert "192.0.2.7" not in entry.details and personal_of(entry) == {"address": "192.0.2.7"}
 
 
-def test_making_and_ending_are_on_record(drive: Drive, client: Client) -> None:
-    make(client, drive.file("x").id, downloads="3", password=PASSWORD)
-    share = only_share(drive)
-    entry = AuditEntry.objects.get(verb="drive:link:made", object_id=share.id)
-    assert PASSWORD not in entry.details and json.loads(entry.details)["downloads"] == 3
-    for _ in range(2):
-        client.post(f"/coffre/liens/{share.id}/arreter/")
-    assert verbs() == ["made", "ended"]
-    kinds = (
-        OutboxEvent.objects.filter(kind__startswith="drive:link")
-        .order_by("id")
-        .values_list("kind", flat=True)
-    )
-    assert list(kinds) == ["drive:link_made", "drive:link_ended"]
+def test_what_the_drive_tells_is_what_the_audit_log_gets(committed: str, beaune: Commune) -> None:
+    config = replace(settings.BEFFROI, database_url=committed)
+    access = Access("shr_" + "0" * 26, beaune.id, "zip", 7, 1234, "2001:db8::1")
+    tell_access(config, access)
+    row = OutboxEvent.objects.get(kind="drive:link_used")
+    assert row.collectivite_id == beaune.id
+    with transaction.atomic():
+        consumers.record_download(
+            Event(row.id, row.kind, row.collectivite_id, json.loads(row.payload), row.created_at)
+        )
+    entry = AuditEntry.objects.get(verb="drive:link:used")
+    assert json.loads(entry.details) == {"what": "zip", "node_id": 7, "bytes": 1234}
+    assert personal_of(entry) == {"address": "2001:db8::1"}
 
 
-def test_a_link_is_on_record_before_it_is_open(
-    drive: Drive, beaune: Commune, client: Client, monkeypatch: pytest.MonkeyPatch
+def test_what_the_departement_holds_back_is_not_given_and_not_counted(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int], beaune: Commune
 ) -> None:
-    node = drive.file("x")
+    folder = drive.folder("Dossier")
+    put(folder, "outil.exe", b"mauvais")
+    visitor = Visitor(server, make(client, folder.id, downloads="1"))
+    visitor.page()
+    told: list[Access] = []
 
-    def dies(*_: object, **__: object) -> None:
-        raise RuntimeError
+    def refuse(sha256: str, _: str) -> None:
+        assert sha256 in ("", hashlib.sha256(b"mauvais").hexdigest())
+        if sha256:
+            raise Frozen("dec_x")
 
-    monkeypatch.setattr(shares, "make", dies)
-    with pytest.raises(RuntimeError):
-        client.post(f"/coffre/{node.id}/liens/", {"days": "7"})
-    assert verbs() == ["made"]
-    with drive.database.reading() as reading:
-        assert shares.of_node(reading, node.id, now_s=clock.epoch_s()) == []
+    def fetch(step: str) -> Answer:
+        cookie = visitor.client.cookies[granted.LINK_COOKIE].value
+        headers = {b"cookie": f"{granted.LINK_COOKIE}={cookie}".encode()}
+        path = f"{granted.LINK_PATH}/{only_share(drive).id}/{step}"
+        return asyncio.run(linked(Request("GET", path, "", headers, never)))
 
+    async def never() -> MutableMapping[str, Any]:
+        raise AssertionError("a GET has no body")
 
-def test_a_link_that_could_not_be_made_is_on_record_as_such(
-    drive: Drive, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuses(*_: object, **__: object) -> None:
-        raise Changed("file")
-
-    monkeypatch.setattr(shares, "make", refuses)
-    client.post(f"/coffre/{drive.file('x').id}/liens/", {"days": "7"})
-    assert verbs() == ["made", "failed"]
-
-
-# -- who may ---------------------------------------------------------------------------------------------------
-
-
-def test_roots_are_not_shared(drive: Drive, client: Client) -> None:
-    for root in (drive.own, drive.common):
-        assert client.post(f"/coffre/{root.id}/liens/", {"days": "7"}).status_code == 404
-        assert "Partager ce dossier par un lien" not in client.get(f"/coffre/{root.id}/").content.decode()
-
-
-def test_an_elu_reads_the_folder_of_the_commune_and_gives_no_links_to_it(
-    drive: Drive, client: Client, system: Actor, beaune: Commune
-) -> None:
-    node = drive.file("x.pdf", drive.common)
-    elu = portal_client(make_member(system, beaune.collectivite, "elu@beaune.test", "elu"))
-    assert "Partager par un lien" not in elu.get(f"/coffre/{node.id}/").content.decode()
-    assert elu.post(f"/coffre/{node.id}/liens/", {"days": "7"}).status_code == 403
-    make(client, node.id)
-    share = only_share(drive)
-    assert elu.post(f"/coffre/liens/{share.id}/arreter/").status_code == 404
-    assert only_share(drive).ended_s == shares.NEVER
-
-
-def test_a_colleague_ends_links_of_the_commune_and_none_of_a_persons_own(
-    drive: Drive, client: Client, beaune: Commune
-) -> None:
-    colleague = portal_client(beaune.colleague_membership)
-    make(client, drive.file("mien.pdf").id)
-    own = only_share(drive)
-    for method in (colleague.get, colleague.post):
-        assert method(f"/coffre/liens/{own.id}/arreter/").status_code == 404
-    assert only_share(drive).ended_s == shares.NEVER
-    client.post(f"/coffre/liens/{own.id}/arreter/")
-    common = drive.file("commun.pdf", drive.common)
-    make(client, common.id)
-    page = colleague.get(f"/coffre/{common.id}/liens/").content.decode()
-    assert "créé par" in page
-    assert "commun.pdf" not in colleague.get("/coffre/liens/").content.decode()
-    assert "commun.pdf" in client.get("/coffre/liens/").content.decode()
-    assert colleague.post(f"/coffre/liens/{only_share(drive).id}/arreter/").status_code == 302
-    assert "commun.pdf" not in client.get("/coffre/liens/").content.decode()
-
-
-@pytest.mark.parametrize(
-    ("form", "field"),
-    [
-        ({"days": "8"}, "id_days_error"),
-        ({"days": ""}, "id_days_error"),
-        ({"password": "court"}, "id_password_error"),
-        ({"password": "x" * 201}, "id_password_error"),
-        ({"downloads": "0"}, "id_downloads_error"),
-        ({"downloads": "-1"}, "id_downloads_error"),
-        ({"downloads": "10001"}, "id_downloads_error"),
-        ({"downloads": "²"}, "id_downloads_error"),
-    ],
-)
-def test_a_form_with_an_error_says_where(
-    drive: Drive, client: Client, form: dict[str, str], field: str
-) -> None:
-    node = drive.file("x")
-    answer = client.post(f"/coffre/{node.id}/liens/", {"days": "30", **form})
-    assert answer.status_code == 400 and field in answer.content.decode()
-    assert verbs() == []
-
-
-def test_the_address_is_shown_once(drive: Drive, client: Client) -> None:
-    node = drive.file("x")
-    token = make(client, node.id).rstrip("/").rpartition("/")[2]
-    for page in (f"/coffre/{node.id}/liens/", "/coffre/liens/", f"/coffre/{node.id}/"):
-        assert token not in client.get(page).content.decode()
+    with ThreadPoolExecutor(2) as workers:
+        communes = drive_access._communes()
+        bodies = SealedStore(settings.BEFFROI, communes, workers, refuse)
+        linked = Linked(communes, bodies, settings.BEFFROI.secret("drive-grant.key"), told.append)
+        with drive.database.reading() as reading:
+            (file,) = look.children(reading, folder.id)
+        for step in (str(file.id), "zip"):
+            answer = fetch(step)
+            assert (answer.status, dict(answer.headers)[b"location"]) == (
+                303,
+                b"/partage/?refus=drive.frozen",
+            )
+    assert (told, only_share(drive).downloads_left) == ([], 1)
+    page = visitor.client.get("/partage/?refus=drive.frozen")
+    assert page.status_code == 403 and "dangereux" in page.content.decode()

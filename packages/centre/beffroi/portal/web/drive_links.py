@@ -70,11 +70,10 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         if errors:
             status = HTTPStatus.BAD_REQUEST
         else:
-            made, token = links.make(actor=actor, view=view, act=act_of(view), node_id=node_id, wish=wish)
+            token = links.make(actor=actor, view=view, act=act_of(view), node_id=node_id, wish=wish)[1]
             context |= {
                 "form": {"days": "30"},
                 "address": drive_words.link_address(settings.BEFFROI, view.who.collectivite_id, token),
-                "made_id": made.id,
             }
     with view.database.reading() as reading:
         found = shares.of_node(reading, node_id, now_s=clock.epoch_s())

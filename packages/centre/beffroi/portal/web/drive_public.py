@@ -45,7 +45,7 @@ from beffroi.portal.web.signin import refuse_blocked
 
 PAGE_ROWS = 200
 TRIES, HOUR_S = 10, 3600
-"""Passwords of one link that one subscriber tries in an hour."""
+"""Wrong passwords of one link that one subscriber tries in an hour: colleagues who know it share an address."""
 VISIT_S = 4 * 3600
 """How long a page that is open gives files: a grant says that token and password were right, no more."""
 PAGE_PATH, PAGE_COOKIE = "/partage", "beffroi_partage"
@@ -100,8 +100,8 @@ def _ask(request: HttpRequest, collectivite_id: str, share: Share, context: dict
     if limits.used_up("drive_link", share.id, network, limit=TRIES, window_s=HOUR_S):
         context["error"] = _("Trop de mots de passe ont été essayés : réessayez dans une heure.")
         return _page(request, "portal/drive_link_locked.html", context, HTTPStatus.TOO_MANY_REQUESTS)
-    limits.count("drive_link", share.id, network, window_s=HOUR_S)
     if not shares.fits(share, request.POST.get("password", "")):
+        limits.count("drive_link", share.id, network, window_s=HOUR_S)
         context["error"] = _(
             "Ce n’est pas le mot de passe de ce lien. Demandez-le à la personne qui vous a donné le lien."
         )
