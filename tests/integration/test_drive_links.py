@@ -187,6 +187,9 @@ def test_a_folder_shows_what_lies_below_it_and_nothing_beside(
     for elsewhere in (str(outside), str(inner.id), str(drive.own.id), "x", ""):
         status, headers, _ = visitor.fetch(elsewhere)
         assert (status, headers["location"]) == (303, "/partage/?refus=drive.link_closed")
+    status, headers, body = visitor.fetch("zip", "HEAD")
+    assert (status, headers["content-type"], body) == (200, "application/zip", b"")
+    assert "content-length" not in headers
     with zipfile.ZipFile(io.BytesIO(visitor.fetch("zip")[2])) as archive:
         assert archive.namelist() == ["Marché/", "Marché/Plans/", "Marché/Plans/plan.pdf"]
         assert archive.read("Marché/Plans/plan.pdf") == b"plan"

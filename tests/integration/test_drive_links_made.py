@@ -7,8 +7,9 @@ import json
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events.models import OutboxEvent
+from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import shares
+from beffroi.drive.store import shares, tree
 from beffroi.drive.store.model import Changed
 from beffroi.lib import clock
 from django.test import Client
@@ -135,3 +136,24 @@ def test_the_address_is_shown_once(drive: Drive, client: Client) -> None:
     token = make(client, node.id).rstrip("/").rpartition("/")[2]
     for page in (f"/coffre/{node.id}/liens/", "/coffre/liens/", f"/coffre/{node.id}/"):
         assert token not in client.get(page).content.decode()
+
+
+def test_links_to_the_own_files_of_who_left_are_closed_and_those_of_the_commune_stay(
+    drive: Drive, client: Client, system: Actor, beaune: Commune
+) -> None:
+    own, common = (make(client, drive.file("x", root).id) for root in (drive.own, drive.common))
+    assert [Client().get(path).status_code for path in (own, common)] == [200, 200]
+    actions.end_access(actor=system, membership=beaune.agent_membership)
+    assert [Client().get(path).status_code for path in (own, common)] == [404, 200]
+
+
+def test_a_link_whose_file_is_in_the_trash_says_so_and_can_be_ended(drive: Drive, client: Client) -> None:
+    node = drive.file("x.pdf")
+    make(client, node.id)
+    share = only_share(drive)
+    drive.database.write(lambda writing: tree.delete(writing, drive.act, node.id))
+    page = client.get("/coffre/liens/").content.decode()
+    assert "Dans la corbeille" in page and f"/coffre/{node.id}/liens/" not in page
+    assert client.get(f"/coffre/liens/{share.id}/arreter/").status_code == 200
+    assert client.post(f"/coffre/liens/{share.id}/arreter/")["Location"] == "/coffre/liens/"
+    assert "x.pdf" not in client.get("/coffre/liens/").content.decode()

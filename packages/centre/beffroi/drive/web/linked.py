@@ -89,7 +89,7 @@ class Linked:
         if request.method == "HEAD":
             if share.downloads_left == 0 and seen not in self._counted:
                 raise LinkClosed
-            return Answer(answer.status, answer.headers)
+            return Answer(answer.status, answer.headers, _nothing())
         if not (seen in self._counted and _goes_on(answer)):
             await self._count(database, share)
             access = Access(
@@ -151,6 +151,13 @@ class Linked:
                     yield piece
         finally:
             self._under_way -= 1
+
+
+async def _nothing() -> AsyncGenerator[bytes]:
+    """The answer to HEAD: an empty body would say that nothing would come, and nobody knows how long a ZIP gets."""
+    none: tuple[bytes, ...] = ()
+    for piece in none:
+        yield piece
 
 
 def _as_get(request: Request) -> Request:

@@ -3,8 +3,8 @@
 Input:   hostile; nobody signs in here, and no cookie of the portal is looked at.
 Secrets: the token is part of the address: no-referrer, noindex, and nothing on the page comes from elsewhere. The front
          keeps no record of requests that went well. Passwords are tried a few times an hour by link and subscriber.
-Fails:   closed: a link that never was, has ended, is used up, of another collectivité, or whose file is in the trash
-         gives one and the same page, after the same look-up.
+Fails:   closed: a link that never was, has ended, is used up, of another collectivité, whose file is in the trash, or
+         leads to the own file of who left, gives one and the same page, after the same look-up.
 Rule:    the pages stand in ``web``; bytes come from ``drive`` under a grant of the share's own path (SameSite=Strict:
          downloads begin on this page, never on another site), and ``drive`` asks for the share again.
 """
@@ -26,10 +26,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 from beffroi.core.communes import row_security
 from beffroi.core.communes.queries import access_collectivite
 from beffroi.core.identity import limits
+from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.sign_ins import client_address
 from beffroi.core.planes.tokens import GrantRefused, make_grant, read_grant
-from beffroi.drive.store import listing, look, shares
+from beffroi.drive.store import listing, look, schema, shares
 from beffroi.drive.store.database import Database, Reading
 from beffroi.drive.store.look import node as find_node
 from beffroi.drive.store.model import Node
@@ -65,8 +66,10 @@ def link(request: HttpRequest, collectivite_id: str, token: str) -> HttpResponse
         database = metadata_of(collectivite.id)
         with database.reading() as reading:
             share = shares.behind(reading, token, now_s=clock.epoch_s())
-            if share.rights != "read":
-                raise LinkClosed
+            owner = _owner(reading, share)
+        # Nobody else could see or end the links to the own files of who left.
+        if share.rights != "read" or (owner and not identity.belongs(owner, collectivite.id)):
+            raise LinkClosed
         context: dict[str, Any] = {"collectivite_name": collectivite.name, "address": request.path}
         if share.has_password and not _knows(request, share):
             return _ask(request, collectivite.id, share, context)
@@ -172,6 +175,12 @@ def _list(reading: Reading, share: Share, folder: Node, first: int) -> dict[str,
         "first": first,
         "way": [(one.name, one.id) for one in reversed(way)][:-1],
     }
+
+
+def _owner(reading: Reading, share: Share) -> str:
+    """Whose own file it is; "" of the collectivité's."""
+    root = look.above(reading, share.node)[-1].name
+    return root.removeprefix(schema.HOME) if root.startswith(schema.HOME) else ""
 
 
 def _knows(request: HttpRequest, share: Share) -> bool:
