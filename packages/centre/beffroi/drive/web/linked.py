@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import islice
 
 from beffroi.drive.store import look, shares
 from beffroi.drive.store.commune import Communes
@@ -25,7 +26,7 @@ from beffroi.drive.store.shares import NO_LIMIT, LinkClosed, Share
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.web.errors import words
-from beffroi.drive.web.given import Body, archive, below, download, number
+from beffroi.drive.web.given import MOST_ZIPPED, Body, archive, below, download, number
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Unavailable
@@ -80,8 +81,9 @@ class Linked:
             raise Unavailable("The drive")
         database, bodies = self.communes.metadata(visit.collectivite_id), self.bodies(visit.collectivite_id)
         is_whole = steps[1] == WHOLE
-        share, node, answer, size_bytes = self._found(
-            request, database, bodies, visit.share_id, None if is_whole else steps[1]
+        # Beside the loop: a folder may hold thousands of files.
+        share, node, answer, size_bytes = await asyncio.to_thread(
+            self._found, request, database, bodies, visit.share_id, None if is_whole else steps[1]
         )
         if answer.status == 416:
             return answer
@@ -123,7 +125,7 @@ class Linked:
                 or not shares.covers(reading, share, node.id)
             ):
                 raise LinkClosed
-            entries = below(reading, node) if step is None else []
+            entries = list(islice(below(reading, node), MOST_ZIPPED + 1)) if step is None else []
         if step is None:
             size_bytes = sum(one.size_bytes for _, one in entries if not one.is_folder)
             return share, node, archive(bodies, entries, node.name), size_bytes
