@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import gc
 import http.client
+import json
 import socket
 import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
 from beffroi.drive.who import Role, Who
 from beffroi.lib.config import Config
@@ -71,9 +73,21 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
         communes = Communes(directory / "drive", commits)
         bodies = SealedStore(config, communes, workers, lambda sha256, owner: _require(directory, sha256))
         drive = Drive(communes, bodies, sign_in, SignIns(config, "drive"))
-        Portal(communes, bodies, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
+        told = directory / "told"
+        Portal(
+            communes,
+            bodies,
+            config.secret("drive-grant.key"),
+            drive.enter,
+            lambda access: _keep(told, access),
+        ).add_to(drive.routes)
         yield drive
         communes.close()
+
+
+def _keep(told: Path, access: Access) -> None:
+    with told.open("a") as file:
+        file.write(json.dumps(asdict(access)) + "\n")
 
 
 async def _serve(directory: Path, port: int) -> None:

@@ -159,6 +159,24 @@ def test_a_sync_client_sends_and_hears_through_the_front(door: Door, tmp_path: P
     assert door.ask("GET", "/dav/lettre%20d%E2%80%99%C3%A9t%C3%A9.txt")[2] == b"bonjour"
 
 
+def test_of_the_holder_of_a_link_the_grant_of_the_link_alone_passes(door: Door) -> None:
+    share, collectivite = ids.new_id("shr"), ids.new_id("col")
+    key = door.config.secret("drive-grant.key")
+
+    def refused(name: str, path: str) -> str:
+        text = make_grant(key, subject_id=share, collectivite_id=collectivite, paths=(path,))
+        answer = door.ask("GET", f"{granted.LINK_PATH}/{share}/zip", Cookie=f"x=y; {name}={text}")
+        assert answer[0] == 303
+        return answer[1]["location"].partition("=")[2]
+
+    assert (
+        refused(granted.LINK_COOKIE, granted.LINK_PATH) == "drive.link_closed"
+    )  # read, and there is no such share
+    assert refused(granted.COOKIES[granted.OUT_PATH], granted.LINK_PATH) == "live.grant_refused"
+    assert refused(granted.LINK_COOKIE, granted.OUT_PATH) == "live.grant_refused"
+    assert door.ask("GET", "/partage/x/y/")[0] == 503  # that is web's, which does not run here
+
+
 def test_bytes_of_the_portal_pass_by_the_grant_of_their_path_alone(door: Door) -> None:
     def grant(path: str) -> str:
         text = make_grant(

@@ -6,12 +6,12 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from beffroi.drive import upkeep
-from beffroi.drive.store import look, schema, trash, tree, uploads
+from beffroi.drive.store import look, schema, shares, trash, tree, uploads
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Act, Content, Node
@@ -100,6 +100,22 @@ def test_what_is_past_its_term_goes_with_its_objects_and_nothing_else(place: Pla
         require_whole(reading)
         assert look.node(reading, kept.id) is not None
     assert upkeep.problem(place.config) == ""
+
+
+def test_a_link_that_ended_is_forgotten_a_month_later(place: Place) -> None:
+    file, wish = place.put("plan.bin", b"plan"), shares.Wish("link", expires_s=clock.epoch_s() + DAY_S)
+
+    def make(wish: shares.Wish) -> str:
+        return place.database.write(lambda w: shares.make(w, place.act(), file.id, wish))[0].id
+
+    ended, open_ = make(wish), make(replace(wish, expires_s=clock.epoch_s() + 90 * DAY_S))
+    for days, left in ((30, 2), (32, 1)):
+        with clock.shifted(days * DAY_S):
+            place.work.round()
+        with place.database.reading() as reading:
+            assert len(reading.all("SELECT id FROM share")) == left
+    with place.database.reading() as reading:
+        assert shares.find_link(reading, open_).id != ended
 
 
 def test_a_damaged_object_is_named_by_its_file_until_it_is_whole_again(place: Place) -> None:

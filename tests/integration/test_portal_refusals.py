@@ -21,6 +21,8 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor
+from beffroi.drive.store import shares
+from beffroi.drive.store.shares import Wish
 from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
 from beffroi.mail import sendings
@@ -93,6 +95,7 @@ class World:
     departure_id: str
     link_id: str
     node_id: int
+    share_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -271,6 +274,11 @@ PORTAL = {
     "drive_trash": Rule("own", data={"what": "restore", "n": "1"}),
     "drive_act": Rule("own", data={"what": "folder", "dossier": "1", "name": "x"}),
     "drive_node": Rule("thing", lambda world: {"node_id": world.node_id}),
+    "drive_links": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),
+    "drive_own_links": Rule("own"),
+    "drive_link_end": Rule("thing", lambda world: {"share_id": world.share_id}),
+    "drive_link_refused": Rule("open"),
+    "drive_link": Rule("linked"),  # tests/integration/test_drive_links.py
     "mail_imports": Rule("thing", mail(), {"fournisseur": "orange", "username": "x", "password": "y"}),
     "mail_import": Rule(
         "thing",
@@ -532,7 +540,8 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         device_links.make(
             actor=beaune.agent, membership=beaune.agent_membership, kind="iphone", label="x"
         ).record.id,
-        _far_file(beaune),
+        node_id := _far_file(beaune),
+        _link(beaune, node_id),
     )
 
 
@@ -712,3 +721,9 @@ def test_boxes_enrol_on_their_own_listener_only(world: World) -> None:
     for listener in ("portal", "console", ""):
         client = Client(headers={"X-Beffroi-Listener": listener})
         assert client.post("/v1/enrol", b"{}", content_type="application/json").status_code == 404
+
+
+def _link(commune: Commune, node_id: int) -> str:
+    drive = Drive(commune.agent_membership)
+    wish = Wish("link", expires_s=clock.epoch_s() + 3600)
+    return drive.database.write(lambda writing: shares.make(writing, drive.act, node_id, wish))[0].id

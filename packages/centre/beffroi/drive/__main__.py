@@ -19,6 +19,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
+from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
@@ -27,6 +28,7 @@ from beffroi.drive.store.commune import Communes
 from beffroi.drive.upkeep import Upkeep
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
@@ -103,12 +105,37 @@ async def run(config: Config) -> int:
             drive = Drive(
                 communes, bodies, Credentials(config), sign_ins, passwords, base_url=_portal(config)
             )
-            Portal(communes, bodies, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
+            Portal(
+                communes,
+                bodies,
+                config.secret("drive-grant.key"),
+                drive.enter,
+                lambda access: tell_access(config, access),
+            ).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
             upkeep.stop()
             door.stop()
             communes.close()
+
+
+def tell_access(config: Config, access: Access) -> None:
+    """For the audit log. Errors: Unavailable."""
+    told = {
+        "share_id": access.share_id,
+        "what": access.what,
+        "node_id": access.node_id,
+        "bytes": access.size_bytes,
+        "address": access.address,
+    }
+    database = connect(config.database)
+    try:
+        with database.transaction():
+            outbox.publish(
+                database, "drive:link_used", told, run=config.run, collectivite_id=access.collectivite_id
+            )
+    finally:
+        database.close()
 
 
 def _portal(config: Config) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from beffroi.core.audit import actions as audit
 from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword
 from beffroi.core.identity.queries import current_memberships
 from beffroi.drive import projections
@@ -45,6 +47,20 @@ def forget(event: Event) -> None:
     person_id = event.payload["person_id"]
     projections.remove_person(settings.BEFFROI, person_id=person_id)
     homes.remove_everywhere(settings.BEFFROI, person_id)
+
+
+@consumer(name="drive.links", kinds=("drive:link_used",))
+def record_download(event: Event) -> None:
+    """What left by a link, for whoever asks later; from where, on the side that can be erased."""
+    told = event.payload
+    audit.record(
+        actor=Actor("door", "drive"),
+        verb="drive:link:used",
+        object_id=told["share_id"],
+        collectivite_id=event.collectivite_id,
+        details={"what": told["what"], "node_id": told["node_id"], "bytes": told["bytes"]},
+        personal={"address": told["address"]} if told["address"] else None,
+    )
 
 
 @periodic("drive.app_passwords", every_s=3600.0)

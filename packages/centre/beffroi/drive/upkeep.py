@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from beffroi.drive.store import collect, keys, trash, uploads, versions
+from beffroi.drive.store import collect, keys, shares, trash, uploads, versions
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database, Writing
 from beffroi.drive.store.model import Act
@@ -33,6 +33,8 @@ log = logging.getLogger("beffroi.drive.upkeep")
 ROUND_S = 3600.0
 DAY_S, WEEK_S = 86400, 7 * 86400
 DRAFTS_KEPT_S = 86400.0
+ENDED_SHARES_DAYS = 30
+"""A link that ended shows nothing more; who did what stands in the audit log."""
 PAUSE_S = 0.05
 """Between two steps of a walk: others have the disk."""
 MOST_TOLD = 1000
@@ -149,6 +151,7 @@ class Upkeep:
         before_s = now_s - self._config.drive_trash_days * DAY_S
         _all(database, lambda w: trash.expire(w, act, before_s=before_s))
         trash.destroy_all(database, act)
+        _all(database, lambda w: shares.forget(w, before_s=now_s - ENDED_SHARES_DAYS * DAY_S))
         versions.thin_all(database, now_s=now_s, keep_s=self._config.drive_version_days * DAY_S)
         collected = collect.run(database, stock, now_s=now_s)
         if any((collected.inline, collected.objects)):

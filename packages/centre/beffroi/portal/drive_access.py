@@ -17,6 +17,7 @@ from beffroi.core.identity import sessions
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Act
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
@@ -51,6 +52,11 @@ def view_of(request: HttpRequest, actor: Actor) -> View:
     """Errors: NotAllowed, StoreFull, Unavailable."""
     who = who_of(request, actor)
     return View(_communes().metadata(who.collectivite_id), who)
+
+
+def metadata_of(collectivite_id: str) -> Database:
+    """For who holds a link. ``collectivite_id``: of one that is known to be here. Errors: StoreFull, Unavailable."""
+    return _communes().metadata(collectivite_id)
 
 
 def act_of(view: View) -> Act:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.urls import reverse
 from django.utils import formats
 from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
 from beffroi.drive.store.look import NO_LIMIT
+from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
 MAX_IMAGE_BYTES = 30_000_000
@@ -75,6 +77,32 @@ SENDING = {
     "service.unavailable": gettext_lazy("Le Coffre ne répond pas : réessayez dans une minute."),
 }
 """What the drive says of a file that was sent, beside the refusals above."""
+
+LINK_REFUSALS = {
+    "drive.frozen": gettext_lazy(
+        "Un fichier a été reconnu comme dangereux : le Département le retient, pour vous protéger. Prévenez la "
+        "personne qui vous a donné le lien."
+    ),
+    "drive.too_many_files": gettext_lazy(
+        "C’est trop de fichiers pour une archive : ouvrez le dossier et prenez-les un par un."
+    ),
+    "live.grant_refused": gettext_lazy(
+        "Cette page est ouverte depuis longtemps : ouvrez de nouveau le lien, puis recommencez."
+    ),
+    "service.unavailable": gettext_lazy("Trop de monde à la fois : réessayez dans quelques minutes."),
+}
+"""Why somebody who holds a link got no file; for all else the link is not open."""
+
+
+def link_ends() -> list[tuple[str, str]]:
+    """(days, words): how long a link may stay open."""
+    return [("7", _("7 jours")), ("30", _("30 jours")), ("90", _("90 jours")), ("365", _("Un an"))]
+
+
+def link_address(config: Config, collectivite_id: str, token: str) -> str:
+    port = "" if config.portal_port == 443 else f":{config.portal_port}"
+    path = reverse("drive_link", args=[collectivite_id, token])
+    return f"https://{config.portal_name}{port}{path}"
 
 
 def refusal(error: BeffroiError) -> str:

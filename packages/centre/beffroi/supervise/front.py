@@ -64,6 +64,7 @@ DRIVE_PATHS = (
     "/.well-known/webdav",
     "/coffre/octets/",
     "/coffre/envoi/",
+    "/coffre/lien/",
 )
 """What clients of files ask for under the portal's name; the process drive answers. How a program gets its app password
 (/index.php/login/v2) is the portal's: a person answers there."""
@@ -178,7 +179,11 @@ def _grants() -> tuple[str, ...]:
 
     Bodies of files pass as they come, of any length; drive ends those that come too slowly.
     """
-    named = (("/coffre/octets", "beffroi_coffre_octets"), ("/coffre/envoi", "beffroi_coffre_envoi"))
+    named = (
+        ("/coffre/octets", "beffroi_coffre_octets"),
+        ("/coffre/envoi", "beffroi_coffre_envoi"),
+        ("/coffre/lien", "beffroi_coffre_lien"),
+    )
     return (
         "http-request del-header Cookie if drive !{ path_beg /coffre/ }",
         *(
@@ -334,9 +339,9 @@ def _limits(config: Config, listener: _Listener) -> list[str]:
     else:
         rules.append(f"{refusal} if {{ sc_http_req_rate(0) gt {listener.requests} }}")
     if listener.sign_ins:
-        # The second form of step-up counts too: it takes a password or a code as well.
+        # The second form of step-up counts too: it takes a password or a code as well; so does a link.
         rules += [
-            "acl sign_in path_beg /connexion/ /confirmer/ /premiere-connexion/",
+            "acl sign_in path_beg /connexion/ /confirmer/ /premiere-connexion/ /partage/",
             f"http-request track-sc1 {_SOURCE} table {listener.name}_sign_ins if METH_POST sign_in",
             f"{refusal} if METH_POST sign_in {{ sc_http_req_rate(1) gt {listener.sign_ins} }}",
         ]

@@ -17,7 +17,7 @@ from typing import Literal, LiteralString, NamedTuple
 
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.look import above, node
-from beffroi.drive.store.model import AbsentNode, Act
+from beffroi.drive.store.model import AbsentNode, Act, Node
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.lib.ids import new_id
 
@@ -141,18 +141,42 @@ def to_collectivite(database: Reading, share_id: str, receiver: str, *, now_s: i
     return found if found is not None and found.is_open(now_s) and _lies(database, found) else None
 
 
+def find_link(database: Reading, share_id: str) -> Share:
+    """A link by its identifier, open or not. Errors: AbsentNode."""
+    row = database.one(_SHARES + " WHERE id = ? AND kind = 'link'", (share_id,))
+    if row is None:
+        raise AbsentNode("share")
+    return Share(*row)
+
+
+def behind(database: Reading, token: str, *, now_s: int) -> Share:
+    """The share behind a link, its password not asked yet. Errors: LinkClosed."""
+    row = database.one(_SHARES + " WHERE token_hash = ?", (token_hash(token),)) if token else None
+    found = Share(*row) if row else None
+    if found is None or found.downloads_left == 0 or not stands(database, found, now_s=now_s):
+        raise LinkClosed
+    return found
+
+
 def link(database: Reading, token: str, password: str | None, *, now_s: int) -> Share:
     """The share behind a link. ``password``: None where none was typed yet.
 
     Errors: LinkClosed, LinkLocked.
     """
-    row = database.one(_SHARES + " WHERE token_hash = ?", (token_hash(token),)) if token else None
-    found = Share(*row) if row else None
-    if found is None or not found.is_open(now_s) or found.downloads_left == 0 or not _lies(database, found):
-        raise LinkClosed
-    if found.has_password and (password is None or not _is_password(found.password_hash, password)):
+    found = behind(database, token, now_s=now_s)
+    if found.has_password and (password is None or not fits(found, password)):
         raise LinkLocked
     return found
+
+
+def stands(database: Reading, share: Share, *, now_s: int) -> bool:
+    """Not ended, and what it shares is there. Whether downloads are left is another question."""
+    return share.is_open(now_s) and _lies(database, share)
+
+
+def fits(share: Share, password: str) -> bool:
+    """Whether this is the password of a share that has one."""
+    return _is_password(share.password_hash, password)
 
 
 def covers(database: Reading, share: Share, node_id: int) -> bool:
@@ -173,15 +197,24 @@ def _lies(database: Reading, share: Share) -> bool:
 # -- changes -------------------------------------------------------------------------------------------------
 
 
-def make(writing: Writing, act: Act, node_id: int, wish: Wish) -> tuple[Share, str]:
-    """Return the share and, of a link, its token, which is nowhere afterwards. Errors: AbsentNode, Invalid."""
-    shared = node(writing, node_id)
+def check(database: Reading, node_id: int, wish: Wish, *, now_s: int) -> Node:
+    """What would be shared. Errors: AbsentNode, Invalid."""
+    shared = node(database, node_id)
     if shared is None:
         raise AbsentNode("file")
-    _refuse_odd(wish, is_folder=bool(shared.is_folder), now_s=act.now_s)
+    _refuse_odd(wish, is_folder=bool(shared.is_folder), now_s=now_s)
+    return shared
+
+
+def make(writing: Writing, act: Act, node_id: int, wish: Wish, *, share_id: str = "") -> tuple[Share, str]:
+    """Return the share and, of a link, its token, which is nowhere afterwards. ``share_id``: one that was told before.
+
+    Errors: AbsentNode, Invalid.
+    """
+    shared = check(writing, node_id, wish, now_s=act.now_s)
     token = secrets.token_urlsafe(TOKEN_BYTES) if wish.kind == "link" else ""
     made = Share(
-        id=new_id("shr"),
+        id=share_id or new_id("shr"),
         node=node_id,
         kind=wish.kind,
         target=wish.target,
@@ -204,6 +237,17 @@ def make(writing: Writing, act: Act, node_id: int, wish: Wish) -> tuple[Share, s
 def end(writing: Writing, share_id: str, *, now_s: int) -> bool:
     """False when it had ended, or never was."""
     return bool(writing.run("UPDATE share SET ended_s = ? WHERE id = ? AND ended_s = 0", (now_s, share_id)))
+
+
+def forget(writing: Writing, *, before_s: int) -> bool:
+    """Delete some of those that ended before; True while there may be more."""
+    return bool(
+        writing.run(
+            "DELETE FROM share WHERE id IN (SELECT id FROM share WHERE (ended_s > 0 AND ended_s < ?)"
+            " OR (expires_s > 0 AND expires_s < ?) LIMIT 100)",
+            (before_s, before_s),
+        )
+    )
 
 
 def count_download(writing: Writing, share_id: str) -> None:

@@ -66,6 +66,9 @@ _WORDS: Mapping[str, str] = {
     "drive.address_refused": "Cette adresse est bloquée par l’immunité collective.",
     "drive.too_many_at_once": "Trop de demandes à la fois\u00a0; réessayez dans quelques secondes.",
     "drive.sign_in": "Connectez-vous avec un mot de passe d’application pour les fichiers.",
+    "drive.link_closed": "Ce lien n’existe pas ou n’est plus ouvert.",
+    "drive.frozen": "Ce fichier a été reconnu comme dangereux\u00a0: le Département le retient.",
+    "live.grant_refused": "Cette page est ouverte depuis longtemps\u00a0: ouvrez de nouveau le lien.",
     "input.too_large": "La demande est trop longue.",
     "service.unavailable": "Le service ne répond pas pour le moment\u00a0; réessayez bientôt.",
 }
@@ -76,15 +79,20 @@ _OTHERWISE: Mapping[bool, str] = {
 RETRY_LATER_S = 30
 
 
+def words(error: BeffroiError) -> str:
+    """A sentence in French for whoever asked."""
+    return _WORDS.get(error.code, _OTHERWISE[error.http_status < 500])
+
+
 def refusal(error: BeffroiError, inside: str = "", headers: tuple[Header, ...] = ()) -> Answer:
     """The answer for an error. ``inside``: XML of a precondition that RFC 4918 names."""
     status = error.http_status
     kind = _KINDS.get(status, "ServiceUnavailable" if status >= 500 else "BadRequest")
-    words = _WORDS.get(error.code, _OTHERWISE[status < 500])
+    said = words(error)
     body = (
         '<?xml version="1.0" encoding="utf-8"?>\n<d:error xmlns:d="DAV:" xmlns:s="http://sabredav.org/ns">'
         f"{inside or getattr(error, 'precondition', '')}<s:exception>Sabre\\DAV\\Exception\\{kind}</s:exception>"
-        f"<s:message>{escape(words)}</s:message></d:error>"
+        f"<s:message>{escape(said)}</s:message></d:error>"
     )
     if status == 503:
         headers = (*headers, (b"retry-after", str(RETRY_LATER_S).encode()))

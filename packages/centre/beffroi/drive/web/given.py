@@ -99,11 +99,11 @@ class Given:
             raise AbsentNode("file")
         match steps:
             case [node]:
-                return download(request, bodies, _body(view, _number(node)))
+                return download(request, bodies, _body(view, number(node)))
             case [node, "apercu"] if request.method == "GET":
-                return await _preview(bodies, _body(view, _number(node)))
+                return await _preview(bodies, _body(view, number(node)))
             case [node, etag]:
-                return download(request, bodies, _body(view, _number(node), _number(etag)))
+                return download(request, bodies, _body(view, number(node), number(etag)))
         raise AbsentNode("file")
 
 
@@ -115,8 +115,12 @@ def download(request: Request, bodies: Bodies, body: Body) -> Answer:
         (b"content-disposition", attachment(body.name)),
         (b"accept-ranges", b"bytes"),
     ]
+    tag = f'"{body.sha256[:32]}"' if body.sha256 else ""
+    if tag:
+        headers.append((b"etag", tag.encode()))
+    goes_on = request.header(b"if-range") in ("", tag)  # else another content has this name by now
     try:
-        wanted = conditions.parse_range(request.header(b"range"), body.size_bytes)
+        wanted = conditions.parse_range(request.header(b"range") if goes_on else "", body.size_bytes)
     except conditions.RangeOutside:
         return Answer(416, [*headers, (b"content-range", f"bytes */{body.size_bytes}".encode())])
     status, start, end = 200, 0, body.size_bytes
@@ -171,22 +175,26 @@ def _body(view: View, node_id: int, etag: int | None = None) -> Body:
 def _zip(view: View, bodies: Bodies, node_ids: Sequence[int]) -> Answer:
     with view.database.reading() as reading:
         chosen = [view.at(reading, one).node for one in node_ids]
-        found = (entry for one in chosen for entry in _entries(reading, one))
+        found = (entry for one in chosen for entry in below(reading, one))
         entries = list(itertools.islice(found, MOST_ZIPPED + 1))
+    return archive(bodies, entries, chosen[0].name if len(chosen) == 1 and chosen[0].parent else "Coffre")
+
+
+def archive(bodies: Bodies, entries: Sequence[tuple[str, Node]], name: str) -> Answer:
+    """A ZIP of what ``below`` found. ``name``: without its ending. Errors: TooManyFiles, Frozen."""
     if len(entries) > MOST_ZIPPED:
         raise TooManyFiles(MOST_ZIPPED)
     for _, one in entries:
         bodies.require(one.sha256)
-    name = f"{chosen[0].name or 'Coffre'}.zip" if len(chosen) == 1 and chosen[0].parent else "Coffre.zip"
     headers = [
         *HARMLESS,
         (b"content-type", b"application/zip"),
-        (b"content-disposition", attachment(name)),
+        (b"content-disposition", attachment(f"{name}.zip")),
     ]
     return Answer(200, headers, _packed(bodies, entries))
 
 
-def _entries(reading: Reading, chosen: Node) -> Iterator[tuple[str, Node]]:
+def below(reading: Reading, chosen: Node) -> Iterator[tuple[str, Node]]:
     """(path in the archive, node) of what is chosen and of all below it; folders end with a slash."""
     if not chosen.is_folder:
         yield chosen.name, chosen
@@ -248,13 +256,13 @@ def back(folder: str, error: BeffroiError) -> Answer:
 
 def _numbers(texts: Sequence[str]) -> list[int]:
     """Each a number or several with commas. Errors: NothingTicked, AbsentNode."""
-    found = [_number(one) for several in texts for one in several.split(",") if one]
+    found = [number(one) for several in texts for one in several.split(",") if one]
     if not found:
         raise NothingTicked("n")
     return list(dict.fromkeys(found))
 
 
-def _number(text: str) -> int:
+def number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise AbsentNode("file")
     return int(text)

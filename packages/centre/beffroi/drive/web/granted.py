@@ -11,6 +11,7 @@ Source:  docs/decisions/0074-bytes-by-grant.md.
 from __future__ import annotations
 
 from http.cookies import CookieError, SimpleCookie
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from beffroi.core.planes.tokens import GrantRefused, read_grant
@@ -19,6 +20,8 @@ from beffroi.drive.who import Role, Who
 from beffroi.lib.errors import BeffroiError
 
 OUT_PATH, IN_PATH = "/coffre/octets", "/coffre/envoi"
+LINK_PATH, LINK_COOKIE = "/coffre/lien", "beffroi_coffre_lien"
+"""For who holds a link: the cookie lies at LINK_PATH/SHARE/, so that two links stand beside one another."""
 COOKIES = {OUT_PATH: "beffroi_coffre_octets", IN_PATH: "beffroi_coffre_envoi"}
 FILE_HEADER = b"x-beffroi-file"
 _ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent", "dpo": "dpo"}
@@ -31,18 +34,40 @@ class ForeignOrigin(BeffroiError):
     http_status = 403
 
 
+class Visit(NamedTuple):
+    """``name``: of this visit; who opens the page again begins another."""
+
+    share_id: str
+    collectivite_id: str
+    name: str
+
+
 def who(key: bytes, request: Request, path: str) -> Who:
     """The person of the grant for ``path``. Errors: GrantRefused."""
+    grant = read_grant(key, _cookie(request, COOKIES[path]), path=path)
+    if grant.collectivite_id is None or grant.role not in _ROLES:
+        raise GrantRefused
+    return Who(grant.subject_id, "", grant.collectivite_id, _ROLES[grant.role], "", "", "")
+
+
+def visit(key: bytes, request: Request) -> Visit:
+    """Of who opened the page of a link. Errors: GrantRefused."""
+    text = _cookie(request, LINK_COOKIE)
+    grant = read_grant(key, text, path=LINK_PATH)
+    if grant.collectivite_id is None:
+        raise GrantRefused
+    return Visit(grant.subject_id, grant.collectivite_id, text)
+
+
+def _cookie(request: Request, name: str) -> str:
+    """Errors: GrantRefused."""
     jar: SimpleCookie = SimpleCookie()
     try:
         jar.load(request.header(b"cookie"))
     except CookieError:
         raise GrantRefused from None
-    found = jar.get(COOKIES[path])
-    grant = read_grant(key, found.value if found else "", path=path)
-    if grant.collectivite_id is None or grant.role not in _ROLES:
-        raise GrantRefused
-    return Who(grant.subject_id, "", grant.collectivite_id, _ROLES[grant.role], "", "", "")
+    found = jar.get(name)
+    return found.value if found else ""
 
 
 def require_own_origin(request: Request) -> None:

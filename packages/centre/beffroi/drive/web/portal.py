@@ -41,6 +41,7 @@ from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf
 from beffroi.drive.web.dav.content import LATEST_MTIME_S
 from beffroi.drive.web.given import Given, back
+from beffroi.drive.web.linked import Linked, Tell
 from beffroi.drive.web.messages import Answer, Enter, Handler, Request, Routes
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
@@ -77,8 +78,11 @@ class Portal:
     bodies: BodiesOf
     key: bytes
     enter: Enter
+    tell: Tell
 
     def add_to(self, routes: Routes) -> None:
+        linked = Linked(self.communes, self.bodies, self.key, self.tell)
+        routes.add(granted.LINK_PATH, linked, is_open=True)
         routes.add(
             granted.OUT_PATH,
             self._told(Given(self.communes, self.bodies, self.key, self.enter)),

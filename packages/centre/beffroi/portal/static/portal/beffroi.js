@@ -55,7 +55,7 @@
   for (const button of document.querySelectorAll("[data-print]")) { button.hidden = false; button.addEventListener("click", () => window.print()); }
   if (navigator.clipboard) for (const button of document.querySelectorAll("[data-copy]")) {
     button.hidden = false;
-    button.addEventListener("click", () => navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent).then(() => { button.textContent = button.dataset.done; }));
+    button.addEventListener("click", () => navigator.clipboard.writeText((({ value, textContent }) => value ?? textContent)(document.getElementById(button.dataset.copy))).then(() => { button.textContent = button.dataset.done; }));
   }
   const error = document.querySelector("[aria-invalid='true'], [data-focus]");
   if (error) error.focus();

@@ -1,0 +1,104 @@
+"""Links for people without an account: made, shown, ended.
+
+Purpose: the only way from a page to a link on somebody's behalf, and the only writes of them but for the counter.
+Process: web.
+Access:  who may write in the place makes links there, and sees and ends those that others made; who made one may end
+         it for ever. All else is absent.
+Rule:    the share lies in the collectivité's metadata, the audit log in the centre's database, and no transaction
+         spans both. So a link is on record before it opens, and has ended before that is on record: whenever a process
+         dies, no link is open that the audit log does not know.
+"""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.events.outbox import publish
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.store import shares
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.model import AbsentNode, Act, ReadOnly
+from beffroi.drive.store.shares import Share, Wish
+from beffroi.drive.views import Place, View
+from beffroi.lib.errors import BeffroiError
+from beffroi.lib.ids import new_id
+
+
+def shareable(view: View, reading: Reading, node_id: int) -> Place:
+    """A file or folder that this person may share by link. Errors: AbsentNode (roots too), ReadOnly."""
+    place = view.at(reading, node_id)
+    if place.rights.is_mount or not place.node.parent:
+        raise AbsentNode("file")
+    if not place.rights.may_write:
+        raise ReadOnly
+    return place
+
+
+def access(view: View, reading: Reading, share_id: str) -> Share:
+    """A link that this person may end. Errors: AbsentNode."""
+    found = shares.find_link(reading, share_id)
+    if found.created_by != view.who.person_id:
+        try:
+            shareable(view, reading, found.node)
+        except ReadOnly:
+            raise AbsentNode("share") from None
+    return found
+
+
+def make(*, actor: Actor, view: View, act: Act, node_id: int, wish: Wish) -> tuple[Share, str]:
+    """Return the link and its token, which is nowhere afterwards. Errors: AbsentNode, ReadOnly, Invalid."""
+    with view.database.reading() as reading:
+        shareable(view, reading, node_id)
+        shares.check(reading, node_id, wish, now_s=act.now_s)
+    share_id = new_id("shr")
+    _tell(
+        actor,
+        "made",
+        share_id,
+        {
+            "node_id": node_id,
+            "expires_s": wish.expires_s,
+            "downloads": wish.downloads,
+            "password": int(bool(wish.password)),
+        },
+    )
+
+    def change(writing: Writing) -> tuple[Share, str]:
+        shareable(view, writing, node_id)  # it may have moved since
+        return shares.make(writing, act, node_id, wish, share_id=share_id)
+
+    try:
+        return view.database.write(change)
+    except BeffroiError as error:
+        _tell(actor, "failed", share_id, {"code": error.code})
+        raise
+
+
+def end(*, actor: Actor, view: View, act: Act, share_id: str) -> Share:
+    """Nobody opens it from now on. What ended before stays ended. Errors: AbsentNode."""
+
+    def change(writing: Writing) -> tuple[Share, bool]:
+        found = access(view, writing, share_id)
+        return found, shares.end(writing, share_id, now_s=act.now_s)
+
+    found, was_open = view.database.write(change)
+    if was_open:
+        _tell(actor, "ended", share_id, {"node_id": found.node})
+    return found
+
+
+def _tell(actor: Actor, what: str, share_id: str, details: dict[str, str | int]) -> None:
+    with transaction.atomic(durable=True):
+        audit.record(
+            actor=actor,
+            verb=f"drive:link:{what}",
+            object_id=share_id,
+            collectivite_id=actor.collectivite_id,
+            details=details,
+        )
+        publish(
+            f"drive:link_{what}",
+            {"share_id": share_id, "person_id": actor.id},
+            collectivite_id=actor.collectivite_id,
+        )

@@ -1,0 +1,180 @@
+"""What who holds a link fetches: the shared file, a file of the shared folder, or all of it as one ZIP.
+
+Process: drive, under the grant that the link's page gives (``granted.visit``): it proves the token and the password, no
+         more. Whether the link stands, has downloads left and covers the file is asked in the metadata each time.
+Hostile: everything; nobody signed in. Names and contents go out as ``given`` sends them.
+Rule:    a download counts, and is told for the audit log, before its first byte. HEAD counts nothing. A range that goes
+         on with what this visit already counted counts nothing either, also where it was the last one. What visits
+         counted is in memory: after a start of the process, what goes on counts again, and is refused behind the last.
+Fails:   closed: what cannot be counted or told is not given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from itertools import islice
+
+from beffroi.drive.store import look, shares
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.shares import NO_LIMIT, LinkClosed, Share
+from beffroi.drive.web import granted
+from beffroi.drive.web.bodies import Bodies, BodiesOf
+from beffroi.drive.web.errors import words
+from beffroi.drive.web.given import MOST_ZIPPED, Body, archive, below, download, number
+from beffroi.drive.web.messages import Answer, Request
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Unavailable
+
+PAGE = "/partage/"
+MOST_AT_ONCE = 64
+"""Answers to holders of links under way in this process: each holds some chunks, and colleagues have the rest."""
+MOST_REMEMBERED = 10_000
+WHOLE = "zip"
+
+
+@dataclass(frozen=True)
+class Access:
+    """One download. ``node_id``: the file; of a ZIP the folder. ``address``: of who fetched it, "" where unknown."""
+
+    share_id: str
+    collectivite_id: str
+    what: str
+    node_id: int
+    size_bytes: int
+    address: str
+
+
+type Tell = Callable[[Access], object]
+"""Publishes it; blocking, called in a thread. Errors: Unavailable."""
+
+
+@dataclass
+class Linked:
+    communes: Communes
+    bodies: BodiesOf
+    key: bytes
+    tell: Tell
+    _counted: OrderedDict[tuple[str, int], None] = field(default_factory=OrderedDict, init=False)
+    """(visit, node), the oldest first."""
+    _under_way: int = field(default=0, init=False)
+
+    async def __call__(self, request: Request) -> Answer:
+        try:
+            return await self.answer(request)
+        except BeffroiError as error:
+            await request.drain()
+            return _refused(request, error)
+
+    async def answer(self, request: Request) -> Answer:
+        """Errors: GrantRefused, LinkClosed, Frozen, TooManyFiles, Unavailable."""
+        visit = granted.visit(self.key, request)
+        steps = request.path.removeprefix(granted.LINK_PATH).strip("/").split("/")
+        if request.method not in ("GET", "HEAD") or len(steps) != 2 or steps[0] != visit.share_id:
+            raise LinkClosed
+        if self._under_way >= MOST_AT_ONCE:
+            raise Unavailable("The drive")
+        database, bodies = self.communes.metadata(visit.collectivite_id), self.bodies(visit.collectivite_id)
+        is_whole = steps[1] == WHOLE
+        # Beside the loop: a folder may hold thousands of files.
+        share, node, answer, size_bytes = await asyncio.to_thread(
+            self._found, request, database, bodies, visit.share_id, None if is_whole else steps[1]
+        )
+        if answer.status == 416:
+            return answer
+        seen = (visit.name, node.id)
+        if request.method == "HEAD":
+            if share.downloads_left == 0 and seen not in self._counted:
+                raise LinkClosed
+            return Answer(answer.status, answer.headers, _nothing())
+        if not (seen in self._counted and _goes_on(answer)):
+            await self._count(database, share)
+            access = Access(
+                share.id,
+                visit.collectivite_id,
+                WHOLE if is_whole else "file",
+                node.id,
+                size_bytes,
+                request.address,
+            )
+            await asyncio.to_thread(self.tell, access)
+            self._remember(seen)
+        assert not isinstance(answer.body, bytes)
+        return Answer(answer.status, answer.headers, self._given(answer.body))
+
+    def _found(
+        self, request: Request, database: Database, bodies: Bodies, share_id: str, step: str | None
+    ) -> tuple[Share, Node, Answer, int]:
+        """(share, node, what would be answered, its bytes). Errors: as ``answer``."""
+        with database.reading() as reading:
+            try:
+                share = shares.find_link(reading, share_id)
+                node = look.node(reading, share.node if step is None else number(step))
+            except AbsentNode:
+                raise LinkClosed from None
+            if (
+                node is None
+                or share.rights != "read"
+                or bool(node.is_folder) != (step is None)
+                or not shares.stands(reading, share, now_s=clock.epoch_s())
+                or not shares.covers(reading, share, node.id)
+            ):
+                raise LinkClosed
+            entries = list(islice(below(reading, node), MOST_ZIPPED + 1)) if step is None else []
+        if step is None:
+            size_bytes = sum(one.size_bytes for _, one in entries if not one.is_folder)
+            return share, node, archive(bodies, entries, node.name), size_bytes
+        bodies.require(node.sha256)
+        body = Body(node.name, node.size_bytes, node.manifest, node.sha256)
+        answer = download(_as_get(request), bodies, body)
+        length = dict(answer.headers).get(b"content-length", b"0")
+        return share, node, answer, int(length)
+
+    async def _count(self, database: Database, share: Share) -> None:
+        if share.downloads_left != NO_LIMIT:
+            await database.write_async(lambda writing: shares.count_download(writing, share.id))
+
+    def _remember(self, seen: tuple[str, int]) -> None:
+        self._counted[seen] = None
+        self._counted.move_to_end(seen)
+        if len(self._counted) > MOST_REMEMBERED:
+            self._counted.popitem(last=False)
+
+    async def _given(self, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+        self._under_way += 1
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
+        finally:
+            self._under_way -= 1
+
+
+async def _nothing() -> AsyncGenerator[bytes]:
+    """The answer to HEAD: an empty body would say that nothing would come, and nobody knows how long a ZIP gets."""
+    none: tuple[bytes, ...] = ()
+    for piece in none:
+        yield piece
+
+
+def _as_get(request: Request) -> Request:
+    return Request("GET", request.path, request.query, request.headers, request.receive, request.address)
+
+
+def _goes_on(answer: Answer) -> bool:
+    """Whether it is a part that does not begin at the beginning."""
+    return answer.status == 206 and not dict(answer.headers)[b"content-range"].startswith(b"bytes 0-")
+
+
+def _refused(request: Request, error: BeffroiError) -> Answer:
+    """A person is led to a page that says why; a program that goes on with a file is told the status."""
+    no_store = (b"cache-control", b"no-store")
+    if request.method == "GET" and b"range" not in request.headers:
+        return Answer(303, ((b"location", f"{PAGE}?refus={error.code}".encode()), no_store))
+    headers = ((b"content-type", b"text/plain; charset=utf-8"), no_store)
+    return Answer(error.http_status, headers, words(error).encode())

@@ -1,0 +1,170 @@
+"""Coffre: links for people without an account, as who gives them sees them: made, listed, ended.
+
+Input:  hostile: identifiers and the form. Every change is a POST with a token of the session.
+Access: ``drive.links``.
+Rule:   the address of a link stands in the answer that made it and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.drive import links
+from beffroi.drive.store import look, shares
+from beffroi.drive.store.database import Reading
+from beffroi.drive.store.model import AbsentNode, ReadOnly
+from beffroi.drive.store.shares import (
+    LONGEST_LINK_S,
+    MAX_PASSWORD_CHARS,
+    MIN_PASSWORD_CHARS,
+    NO_LIMIT,
+    Share,
+    Wish,
+)
+from beffroi.drive.views import COMMON_NAME, View
+from beffroi.lib import clock
+from beffroi.portal import drive_words
+from beffroi.portal.drive_access import act_of, view_of
+from beffroi.portal.pages import for_agents
+from beffroi.portal.web import drive
+
+DAY_S = 86400
+ENDS_DAYS = (7, 30, 90, 365)
+MOST_DOWNLOADS = 10_000
+assert max(ENDS_DAYS) * DAY_S < LONGEST_LINK_S
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
+    """The open links of a file or folder, and the form of another. Errors: AbsentNode, ReadOnly."""
+    view = view_of(request, actor)
+    with view.database.reading() as reading:
+        place = links.shareable(view, reading, node_id)
+        steps = drive.trail(reading, view, place)
+    context: dict[str, Any] = {
+        "node": place.node,
+        "trail": steps[:-1],
+        "at": "common" if place.path[0] == COMMON_NAME else "own",
+        "ends": drive_words.link_ends(),
+        "form": {"days": "30"},
+        "min_password": MIN_PASSWORD_CHARS,
+        "most_downloads": MOST_DOWNLOADS,
+    }
+    status = HTTPStatus.OK
+    if request.method == "POST":
+        wish, errors = _wish(request)
+        context |= {"error": errors, "form": request.POST}
+        if errors:
+            status = HTTPStatus.BAD_REQUEST
+        else:
+            token = links.make(actor=actor, view=view, act=act_of(view), node_id=node_id, wish=wish)[1]
+            context |= {
+                "form": {"days": "30"},
+                "address": drive_words.link_address(settings.BEFFROI, view.who.collectivite_id, token),
+            }
+    with view.database.reading() as reading:
+        found = shares.of_node(reading, node_id, now_s=clock.epoch_s())
+        context["links"] = _rows(reading, view, actor, found)
+    response = drive.drive_page(request, view, "portal/drive_links.html", context)
+    response.status_code = status
+    return response
+
+
+@require_GET
+@for_agents
+def own(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """The open links that this person made, wherever."""
+    view = view_of(request, actor)
+    with view.database.reading() as reading:
+        found = shares.made_by(reading, view.who.person_id, now_s=clock.epoch_s())
+        context = {"at": "links", "links": _rows(reading, view, actor, found)}
+    return drive.drive_page(request, view, "portal/drive_own_links.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def end(request: HttpRequest, actor: Actor, share_id: str) -> HttpResponse:
+    """Whether to end it, and what that means; then it has ended. Errors: AbsentNode."""
+    view = view_of(request, actor)
+    with view.database.reading() as reading:
+        found = links.access(view, reading, share_id)
+        (row,) = _rows(reading, view, actor, [found], open_only=False)
+    back = reverse("drive_links", args=[found.node]) if row["may_write"] else reverse("drive_own_links")
+    if request.method == "POST":
+        links.end(actor=actor, view=view, act=act_of(view), share_id=share_id)
+        messages.success(request, _("Le lien est arrêté : plus personne ne peut l’ouvrir."))
+        return HttpResponseRedirect(back)
+    return drive.drive_page(request, view, "portal/drive_link_end.html", {"link": row, "back": back})
+
+
+def _rows(
+    reading: Reading, view: View, actor: Actor, found: Sequence[Share], *, open_only: bool = True
+) -> list[dict[str, Any]]:
+    """What a list shows of each link; other kinds of shares are left out."""
+    persons = identity.visible_persons(actor).filter(pk__in={one.created_by for one in found})
+    named = dict(persons.values_list("id", "name"))
+    out = []
+    for one in found:
+        if one.kind != "link" or (open_only and one.downloads_left == 0):
+            continue
+        node = look.node(reading, one.node)
+        out.append(
+            {
+                "id": one.id,
+                "node": node,
+                "name": node.name if node is not None else one.label,
+                "is_folder": bool(node is not None and node.is_folder),
+                "ends": datetime.fromtimestamp(one.expires_s, UTC),
+                "has_password": one.has_password,
+                "left": None if one.downloads_left == NO_LIMIT else one.downloads_left,
+                "who": named.get(one.created_by, ""),
+                "made": datetime.fromtimestamp(one.created_s, UTC),
+                "stands": shares.stands(reading, one, now_s=clock.epoch_s()),
+                "may_write": _may_write(view, reading, one),
+            }
+        )
+    return out
+
+
+def _may_write(view: View, reading: Reading, share: Share) -> bool:
+    try:
+        links.shareable(view, reading, share.node)
+    except (AbsentNode, ReadOnly):
+        return False
+    return True
+
+
+def _wish(request: HttpRequest) -> tuple[Wish, dict[str, str]]:
+    """What the form says, and what is wrong with it by its fields."""
+    errors = {}
+    days, password = request.POST.get("days", ""), request.POST.get("password", "")
+    count = request.POST.get("downloads", "").strip()
+    if days not in {str(one) for one in ENDS_DAYS}:
+        errors["days"], days = _("Choisissez jusqu’à quand."), "7"
+    if password and not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
+        errors["password"] = _(
+            "Un mot de passe a de %(least)d à %(most)d caractères : allongez-le, ou laissez le champ vide."
+        ) % {"least": MIN_PASSWORD_CHARS, "most": MAX_PASSWORD_CHARS}
+    is_number = count.isascii() and count.isdigit() and len(count) < 6
+    if count and not (is_number and 1 <= int(count) <= MOST_DOWNLOADS):
+        errors["downloads"] = _("Un nombre de 1 à %(most)d, ou rien du tout.") % {"most": MOST_DOWNLOADS}
+    wish = Wish(
+        "link",
+        password="" if "password" in errors else password,
+        expires_s=clock.epoch_s() + int(days) * DAY_S,
+        downloads=NO_LIMIT if not count or "downloads" in errors else int(count),
+    )
+    return wish, errors

@@ -1,0 +1,236 @@
+"""What a link shows to people without an account: a file, or a folder and what lies below it.
+
+Input:   hostile; nobody signs in here, and no cookie of the portal is looked at.
+Secrets: the token is part of the address: no-referrer, noindex, and nothing on the page comes from elsewhere. The front
+         keeps no record of requests that went well. Passwords are tried a few times an hour by link and subscriber.
+Fails:   closed: a link that never was, has ended, is used up, of another collectivité, whose file is in the trash, or
+         leads to the own file of who left, gives one and the same page, after the same look-up.
+Rule:    the pages stand in ``web``; bytes come from ``drive`` under a grant of the share's own path (SameSite=Strict:
+         downloads begin on this page, never on another site), and ``drive`` asks for the share again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_http_methods
+
+from beffroi.core.communes import row_security
+from beffroi.core.communes.queries import access_collectivite
+from beffroi.core.identity import limits
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.sign_ins import client_address
+from beffroi.core.planes.tokens import GrantRefused, make_grant, read_grant
+from beffroi.drive.store import listing, look, schema, shares
+from beffroi.drive.store.database import Database, Reading
+from beffroi.drive.store.look import node as find_node
+from beffroi.drive.store.model import Node
+from beffroi.drive.store.shares import LinkClosed, Share
+from beffroi.drive.web import granted
+from beffroi.lib import clock
+from beffroi.lib.config import SettingInvalid
+from beffroi.lib.errors import NotFound, Unavailable
+from beffroi.portal import drive_words
+from beffroi.portal.drive_access import GRANT_KEY, metadata_of
+from beffroi.portal.pages import page
+from beffroi.portal.web.signin import refuse_blocked
+
+PAGE_ROWS = 200
+TRIES, HOUR_S = 10, 3600
+"""Wrong passwords of one link that one subscriber tries in an hour: colleagues who know it share an address."""
+VISIT_S = 4 * 3600
+"""How long a page that is open gives files: a grant says that token and password were right, no more."""
+PAGE_PATH, PAGE_COOKIE = "/partage", "beffroi_partage"
+
+
+@csrf_exempt  # without a referrer a browser sends no origin, and there is no session that another site could misuse
+@never_cache
+@require_http_methods(["GET", "POST"])
+def link(request: HttpRequest, collectivite_id: str, token: str) -> HttpResponse:
+    """The file or folder, or the form for its password."""
+    refused = refuse_blocked(request, person_unknown=True)
+    if refused is not None:
+        return refused
+    try:
+        with row_security.unlimited():
+            collectivite = access_collectivite(Actor.system("drive"), collectivite_id)
+        database = metadata_of(collectivite.id)
+        with database.reading() as reading:
+            share = shares.behind(reading, token, now_s=clock.epoch_s())
+            owner = _owner(reading, share)
+        # Nobody else could see or end the links to the own files of who left.
+        if share.rights != "read" or (owner and not identity.belongs(owner, collectivite.id)):
+            raise LinkClosed
+        context: dict[str, Any] = {"collectivite_name": collectivite.name, "address": request.path}
+        if share.has_password and not _knows(request, share):
+            return _ask(request, collectivite.id, share, context)
+        if request.method == "POST":
+            return _to_page(request)
+        return _shown(request, collectivite.id, database, share, context)
+    except (NotFound, LinkClosed):
+        return closed_page(request)
+
+
+@never_cache
+@require_GET
+def refused(request: HttpRequest) -> HttpResponse:
+    """Where the drive leads whoever asked for a file in vain."""
+    code = request.GET.get("refus", "")
+    sentence = drive_words.LINK_REFUSALS.get(code)
+    if sentence is None:
+        return closed_page(request)
+    return _page(request, "portal/drive_link_closed.html", {"sentence": sentence}, HTTPStatus.FORBIDDEN)
+
+
+def closed_page(request: HttpRequest) -> HttpResponse:
+    return _page(request, "portal/drive_link_closed.html", {}, HTTPStatus.NOT_FOUND)
+
+
+def _ask(request: HttpRequest, collectivite_id: str, share: Share, context: dict[str, Any]) -> HttpResponse:
+    """The form for the password; the right one leads to the page."""
+    if request.method == "GET":
+        return _page(request, "portal/drive_link_locked.html", context, HTTPStatus.OK)
+    network = limits.network_of(client_address(request))
+    if limits.used_up("drive_link", share.id, network, limit=TRIES, window_s=HOUR_S):
+        context["error"] = _("Trop de mots de passe ont été essayés : réessayez dans une heure.")
+        return _page(request, "portal/drive_link_locked.html", context, HTTPStatus.TOO_MANY_REQUESTS)
+    if not shares.fits(share, request.POST.get("password", "")):
+        limits.count("drive_link", share.id, network, window_s=HOUR_S)
+        context["error"] = _(
+            "Ce n’est pas le mot de passe de ce lien. Demandez-le à la personne qui vous a donné le lien."
+        )
+        return _page(request, "portal/drive_link_locked.html", context, HTTPStatus.FORBIDDEN)
+    response = _to_page(request)
+    _give(response, PAGE_COOKIE, PAGE_PATH, share, collectivite_id, at=request.path)
+    return response
+
+
+def _shown(
+    request: HttpRequest, collectivite_id: str, database: Database, share: Share, context: dict[str, Any]
+) -> HttpResponse:
+    """Errors: LinkClosed."""
+    with database.reading() as reading:
+        shared = find_node(reading, share.node)
+        inside = _inside(reading, share, request.GET.get("dossier", ""))
+        if shared is None or inside is None:
+            raise LinkClosed
+        context |= {
+            "share": share,
+            "node": shared,
+            "size": drive_words.amount(shared.size_bytes),
+            "ends": datetime.fromtimestamp(share.expires_s, UTC),
+            "left": None if share.downloads_left == shares.NO_LIMIT else share.downloads_left,
+            "bytes": f"{granted.LINK_PATH}/{share.id}/",
+        }
+        if shared.is_folder:
+            context |= _list(reading, share, inside, _number(request.GET.get("rang", "")) or 0)
+    response = _page(request, "portal/drive_link.html", context, HTTPStatus.OK)
+    at = f"{granted.LINK_PATH}/{share.id}/"
+    _give(response, granted.LINK_COOKIE, granted.LINK_PATH, share, collectivite_id, at=at)
+    return response
+
+
+def _inside(reading: Reading, share: Share, text: str) -> Node | None:
+    """The folder below the share that the address names; what was shared without one. None for anything else."""
+    if not text:
+        return find_node(reading, share.node)
+    number = _number(text)
+    found = find_node(reading, number) if number is not None else None
+    if found is None or not found.is_folder or not shares.covers(reading, share, found.id):
+        return None
+    return found
+
+
+def _list(reading: Reading, share: Share, folder: Node, first: int) -> dict[str, Any]:
+    entries = listing.folder(reading, folder.id)
+    shown = entries[first : first + PAGE_ROWS]
+    after = first + len(shown)
+    way = []
+    for one in look.above(reading, folder.id):
+        way.append(one)
+        if one.id == share.node:
+            break
+    return {
+        "folder": folder,
+        "rows": [
+            {
+                "entry": one,
+                "size": drive_words.amount(one.size_bytes),
+                "changed": datetime.fromtimestamp(one.mtime_s, UTC),
+                "icon": "folder" if one.is_folder else "file-text",
+            }
+            for one in shown
+        ],
+        "total": len(entries),
+        "after": after if after < len(entries) else 0,
+        "first": first,
+        "way": [(one.name, one.id) for one in reversed(way)][:-1],
+    }
+
+
+def _owner(reading: Reading, share: Share) -> str:
+    """Whose own file it is; "" of the collectivité's."""
+    root = look.above(reading, share.node)[-1].name
+    return root.removeprefix(schema.HOME) if root.startswith(schema.HOME) else ""
+
+
+def _knows(request: HttpRequest, share: Share) -> bool:
+    """Whether this browser gave the password a while ago."""
+    try:
+        key = settings.BEFFROI.secret(GRANT_KEY)
+        grant = read_grant(key, request.COOKIES.get(PAGE_COOKIE, ""), path=PAGE_PATH)
+    except (SettingInvalid, GrantRefused):
+        return False
+    return grant.subject_id == share.id
+
+
+def _give(
+    response: HttpResponse, name: str, path: str, share: Share, collectivite_id: str, *, at: str
+) -> None:
+    """A cookie that opens this share, at ``at`` alone. Errors: Unavailable."""
+    try:
+        key = settings.BEFFROI.secret(GRANT_KEY)
+    except SettingInvalid:
+        raise Unavailable("The drive") from None
+    grant = make_grant(
+        key, subject_id=share.id, collectivite_id=collectivite_id, paths=(path,), ttl_s=VISIT_S
+    )
+    response.set_cookie(
+        name,
+        grant,
+        max_age=VISIT_S,
+        path=at,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Strict",
+    )
+
+
+def _to_page(request: HttpRequest) -> HttpResponse:
+    return _quiet(HttpResponseRedirect(request.path))
+
+
+def _page(
+    request: HttpRequest, template: str, context: Mapping[str, Any], status: HTTPStatus
+) -> HttpResponse:
+    """The same for everybody, also for who is signed in to the portal in this browser."""
+    return _quiet(page(request, template, {"actor": None, **context}, status=status))
+
+
+def _quiet(response: HttpResponse) -> HttpResponse:
+    response["Referrer-Policy"] = "no-referrer"
+    response["X-Robots-Tag"] = "noindex, nofollow, noarchive"
+    return response
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

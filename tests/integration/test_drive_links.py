@@ -1,0 +1,373 @@
+"""Links for people without an account: opened by anybody, bytes from the real drive, counted and on record."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from beffroi.core.audit.actions import personal_of
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.registry import Event
+from beffroi.drive import consumers
+from beffroi.drive.__main__ import tell_access
+from beffroi.drive.store import look, shares, trash, tree
+from beffroi.drive.store.frozen import Frozen
+from beffroi.drive.store.model import Node
+from beffroi.drive.web import granted
+from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.linked import Access, Linked
+from beffroi.drive.web.messages import Answer, Request
+from beffroi.lib import clock
+from beffroi.portal import drive_access
+from django.conf import settings
+from django.db import transaction
+from django.test import Client
+
+from tests.conftest import STATE, Commune
+from tests.drive_server import Served, served
+from tests.drive_visitors import Visitor, make, only_share
+from tests.fixtures_portal import no_door
+from tests.integration.test_drive_bytes import Browser
+from tests.integration.test_drive_pages import Drive, client, drive
+
+__all__ = ["client", "drive", "no_door"]
+pytestmark = pytest.mark.django_db
+CLOSED = "Ce lien n’existe pas ou n’est plus ouvert"
+PASSWORD = "un mot de passe"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    with served(STATE) as one:
+        yield one
+
+
+@pytest.fixture
+def put(server: Served, client: Client) -> Callable[..., int]:
+    """``put(folder, name, body)``: its number, sent as the page sends it."""
+
+    def send(folder: Node, name: str, body: bytes = b"bonjour") -> int:
+        status, made = Browser(server, client).send(body, folder=folder.id, name=name)
+        assert status == 201
+        return int(made["node"])
+
+    return send
+
+
+def test_a_file_is_given_to_whoever_holds_its_link(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int], beaune: Commune
+) -> None:
+    node = put(drive.own, "Délibération n° 3.txt", b"le texte")
+    visitor = Visitor(server, make(client, node))
+    page = visitor.page()
+    assert "Délibération n° 3.txt" in page and beaune.collectivite.name in page and "8\u00a0o" in page
+    status, headers, body = visitor.fetch(str(node))
+    assert (status, body) == (200, b"le texte")
+    assert headers["content-disposition"].startswith("attachment;") and headers["cache-control"]
+    assert headers["referrer-policy"] == "no-referrer" and "sandbox" in headers["content-security-policy"]
+
+
+def test_the_page_is_told_to_nobody_and_keeps_no_cookie_but_the_grant(
+    drive: Drive, client: Client, server: Served
+) -> None:
+    visitor = Visitor(server, make(client, drive.file("x.pdf").id))
+    answer = visitor.client.get(visitor.path)
+    assert answer["Referrer-Policy"] == "no-referrer" and "noindex" in answer["X-Robots-Tag"]
+    assert "no-store" in answer["Cache-Control"] and "default-src 'none'" in answer["Content-Security-Policy"]
+    assert list(answer.cookies) == [granted.LINK_COOKIE]
+    cookie = answer.cookies[granted.LINK_COOKIE]
+    share = only_share(drive)
+    assert cookie["path"] == f"/coffre/lien/{share.id}/"
+    assert cookie["httponly"] and cookie["samesite"] == "Strict"
+    assert "https://" not in answer.content.decode() and "//" not in answer.content.decode().replace(
+        "http://www.w3.org", ""
+    )
+
+
+def test_who_is_signed_in_sees_the_same_page(drive: Drive, client: Client, server: Served) -> None:
+    path = make(client, drive.file("x.pdf").id)
+    assert "Se déconnecter" not in client.get(path).content.decode()
+
+
+def test_a_password_is_asked_first_and_opens_page_and_bytes(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int]
+) -> None:
+    node = put(drive.own, "secret.txt", b"secret")
+    visitor = Visitor(server, make(client, node, password=PASSWORD))
+    share = only_share(drive)
+    assert "secret.txt" not in visitor.page() and granted.LINK_COOKIE not in visitor.client.cookies
+    assert visitor.fetch(str(node), share_id=share.id)[0] == 303
+    assert visitor.unlock("autre chose") == 403
+    assert "secret.txt" not in visitor.page()
+    assert visitor.unlock(PASSWORD) == 302
+    assert "secret.txt" in visitor.page()
+    assert visitor.fetch(str(node))[2] == b"secret"
+    assert "secret.txt" not in Visitor(server, visitor.path).page()
+
+
+def test_the_password_of_one_link_opens_no_other(drive: Drive, client: Client, server: Served) -> None:
+    first = Visitor(server, make(client, drive.file("a.txt").id, password=PASSWORD))
+    second = make(client, drive.file("b.txt").id, password="un autre mot")
+    assert first.unlock(PASSWORD) == 302
+    first.path = second
+    (grant,) = [one.value for name, one in first.client.cookies.items() if name == "beffroi_partage"]
+    first.client.cookies["beffroi_partage"] = grant
+    assert "b.txt" not in first.page()
+
+
+def test_passwords_are_tried_a_few_times_an_hour_by_link_and_network(
+    drive: Drive, client: Client, server: Served
+) -> None:
+    path = make(client, drive.file("x").id, password=PASSWORD)
+    other = make(client, drive.file("y").id, password=PASSWORD)
+    visitor = Visitor(server, path)
+    assert [visitor.unlock("faux") for _ in range(10)] == [403] * 10
+    assert visitor.unlock(PASSWORD) == 429
+    assert Visitor(server, other).unlock(PASSWORD) == 302
+    assert Visitor(server, path, "198.51.100.9").unlock(PASSWORD) == 302
+
+
+def test_wrong_ended_used_up_and_foreign_links_are_one_answer(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int], nuits: Commune
+) -> None:
+    node, own = put(drive.own, "x.txt"), urlsplit(make(client, drive.file("y").id)).path.split("/")[2]
+    used = make(client, node, downloads="1")
+    visitor = Visitor(server, used)
+    visitor.page()
+    assert visitor.fetch(str(node))[0] == 200
+    ended = make(client, node, password=PASSWORD)
+    with drive.database.reading() as reading:
+        token = ended.rstrip("/").rpartition("/")[2]
+        share = shares.behind(reading, token, now_s=clock.epoch_s())
+    open_ = make(client, node)
+    assert client.post(f"/coffre/liens/{share.id}/arreter/").status_code == 302
+    pages = {
+        (answer.status_code, answer.content)
+        for path in (
+            used,
+            ended,
+            open_.replace(own, nuits.id),
+            open_.replace(own, "col_" + "0" * 26),
+            open_[:-2] + "/",
+            f"/partage/{own}/x/",
+        )
+        for answer in (Client().get(path), Client().post(path, {"password": "x"}))
+    }
+    assert [status for status, _ in pages] == [404] and CLOSED in pages.pop()[1].decode()
+
+
+def test_a_collectivite_that_is_not_here_gets_no_drive(client: Client) -> None:
+    absent = "col_" + "0" * 26
+    assert client.get(f"/partage/{absent}/x/").status_code == 404
+    assert not (STATE / "drive" / absent).exists()
+
+
+def test_a_folder_shows_what_lies_below_it_and_nothing_beside(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int]
+) -> None:
+    shared, beside = drive.folder("Marché"), drive.folder("À côté")
+    inner = drive.folder("Plans", shared)
+    inside, outside = put(inner, "plan.pdf", b"plan"), put(beside, "privé.pdf")
+    visitor = Visitor(server, make(client, shared.id))
+    assert "Plans" in visitor.page() and "À côté" not in visitor.page()
+    assert "plan.pdf" in visitor.page(f"?dossier={inner.id}")
+    for elsewhere in (beside.id, drive.own.id, inside, 10**17, "x"):
+        assert CLOSED in visitor.page(f"?dossier={elsewhere}")
+    assert visitor.fetch(str(inside))[2] == b"plan"
+    for elsewhere in (str(outside), str(inner.id), str(drive.own.id), "x", ""):
+        status, headers, _ = visitor.fetch(elsewhere)
+        assert (status, headers["location"]) == (303, "/partage/?refus=drive.link_closed")
+    status, headers, body = visitor.fetch("zip", "HEAD")
+    assert (status, headers["content-type"], body) == (200, "application/zip", b"")
+    assert "content-length" not in headers
+    with zipfile.ZipFile(io.BytesIO(visitor.fetch("zip")[2])) as archive:
+        assert archive.namelist() == ["Marché/", "Marché/Plans/", "Marché/Plans/plan.pdf"]
+        assert archive.read("Marché/Plans/plan.pdf") == b"plan"
+
+
+def test_a_large_folder_comes_in_pages(drive: Drive, client: Client, server: Served) -> None:
+    folder = drive.folder("Beaucoup")
+    for number in range(201):
+        drive.file(f"{number:04d}.txt", folder)
+    visitor = Visitor(server, make(client, folder.id))
+    first, second = visitor.page(), visitor.page(f"?dossier={folder.id}&rang=200")
+    assert "0199.txt" in first and "0200.txt" not in first and "La suite" in first
+    assert "0200.txt" in second and "0000.txt" not in second and "La suite" not in second
+
+
+def test_what_goes_to_the_trash_is_not_shared_and_what_returns_is(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int]
+) -> None:
+    node = put(drive.own, "x.txt")
+    visitor = Visitor(server, make(client, node))
+    visitor.page()
+    drive.database.write(lambda writing: tree.delete(writing, drive.act, node))
+    assert CLOSED in visitor.page() and visitor.fetch(str(node))[0] == 303
+    drive.database.write(lambda writing: trash.restore(writing, drive.act, drive.own.id, node))
+    assert visitor.fetch(str(node))[0] == 200
+
+
+# -- counting --------------------------------------------------------------------------------------------------
+
+
+def test_downloads_are_counted_once_a_visit_also_where_they_go_on(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int]
+) -> None:
+    node = put(drive.own, "x.txt", b"0123456789")
+    visitor = Visitor(server, make(client, node, downloads="2"))
+    visitor.page()
+
+    def left() -> int:
+        return only_share(drive).downloads_left
+
+    status, headers, body = visitor.fetch(str(node), "HEAD")
+    assert (status, headers["content-length"], body, left()) == (200, "10", b"", 2)
+    assert visitor.fetch(str(node), Range="bytes=99-")[0] == 416 and left() == 2
+    assert visitor.fetch(str(node), Range="bytes=5-")[2] == b"56789" and left() == 1
+    assert visitor.fetch(str(node), Range="bytes=7-", If_Range=headers["etag"])[2] == b"789" and left() == 1
+    assert visitor.fetch(str(node))[2] == b"0123456789" and left() == 0
+    assert visitor.fetch(str(node), Range="bytes=9-")[::2] == (206, b"9")  # the last one goes on
+    assert visitor.fetch(str(node), "HEAD")[0] == 200
+    assert visitor.fetch(str(node))[0] == 303 and visitor.fetch(str(node), Range="bytes=0-")[0] == 404
+    assert visitor.fetch(str(node), Range="bytes=7-", If_Range='"else"')[0] == 404  # all of it, for nothing
+    assert CLOSED in visitor.page()
+
+
+def test_a_link_that_ends_stops_the_visits_under_way(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int]
+) -> None:
+    node = put(drive.own, "x.txt")
+    visitor = Visitor(server, make(client, node))
+    visitor.page()
+    assert visitor.fetch(str(node))[0] == 200
+    client.post(f"/coffre/liens/{only_share(drive).id}/arreter/")
+    assert visitor.fetch(str(node))[0] == 303 and visitor.fetch(str(node), Range="bytes=2-")[0] == 404
+
+
+def test_the_grant_of_one_link_opens_no_other_and_no_page_of_the_coffre(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int]
+) -> None:
+    node = put(drive.own, "x.txt")
+    visitor = Visitor(server, make(client, node))
+    visitor.page()
+    first = only_share(drive)
+    make(client, node)
+    with drive.database.reading() as reading:
+        both = shares.made_by(reading, drive.act.person_id, now_s=clock.epoch_s())
+    (other,) = (one.id for one in both if one.id != first.id)
+    assert visitor.fetch(str(node), share_id=other)[0] == 303
+    at = Browser(server, client)
+    at.cookies = dict.fromkeys(at.cookies, visitor.client.cookies[granted.LINK_COOKIE].value)
+    assert at.ask("GET", f"/coffre/octets/{node}/apercu")[0] == 403
+    assert at.send(b"x", folder=drive.own.id, name="y")[0] == 403
+
+
+def test_a_drive_that_cannot_tell_gives_nothing(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int]
+) -> None:
+    node = put(drive.own, "x.txt")
+    visitor = Visitor(server, make(client, node))
+    visitor.page()
+    told = STATE / "told"
+    told.unlink(missing_ok=True)
+    told.mkdir()
+    try:
+        status, _, body = visitor.fetch(str(node))
+        assert status == 503 and b"bonjour" not in body
+    finally:
+        told.rmdir()
+
+
+# -- on record -------------------------------------------------------------------------------------------------
+
+
+def test_each_download_is_told_and_written_to_the_audit_log(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int], beaune: Commune
+) -> None:
+    (STATE / "told").unlink(missing_ok=True)
+    node = put(drive.own, "x.txt", b"0123456789")
+    visitor = Visitor(server, make(client, node))
+    visitor.page()
+    visitor.fetch(str(node))
+    visitor.fetch(str(node), Range="bytes=5-")
+    visitor.fetch(str(node), "HEAD")
+    (told,) = [json.loads(line) for line in (STATE / "told").read_text().splitlines()]
+    share = only_share(drive)
+    assert told == {
+        "share_id": share.id,
+        "collectivite_id": beaune.id,
+        "what": "file",
+        "node_id": node,
+        "size_bytes": 10,
+        "address": "192.0.2.7",
+    }
+    payload = {"share_id": share.id, "what": "file", "node_id": node, "bytes": 10, "address": "192.0.2.7"}
+    consumers.record_download(Event(1, "drive:link_used", beaune.id, payload, clock.now()))
+    entry = AuditEntry.objects.get(verb="drive:link:used")
+    assert (entry.object_id, entry.collectivite_id) == (share.id, beaune.id)
+    assert "192.0.2.7" not in entry.details and personal_of(entry) == {"address": "192.0.2.7"}
+
+
+def test_what_the_drive_tells_is_what_the_audit_log_gets(committed: str, beaune: Commune) -> None:
+    config = replace(settings.BEFFROI, database_url=committed)
+    access = Access("shr_" + "0" * 26, beaune.id, "zip", 7, 1234, "2001:db8::1")
+    tell_access(config, access)
+    row = OutboxEvent.objects.get(kind="drive:link_used")
+    assert row.collectivite_id == beaune.id
+    with transaction.atomic():
+        consumers.record_download(
+            Event(row.id, row.kind, row.collectivite_id, json.loads(row.payload), row.created_at)
+        )
+    entry = AuditEntry.objects.get(verb="drive:link:used")
+    assert json.loads(entry.details) == {"what": "zip", "node_id": 7, "bytes": 1234}
+    assert personal_of(entry) == {"address": "2001:db8::1"}
+
+
+def test_what_the_departement_holds_back_is_not_given_and_not_counted(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int], beaune: Commune
+) -> None:
+    folder = drive.folder("Dossier")
+    put(folder, "outil.exe", b"mauvais")
+    visitor = Visitor(server, make(client, folder.id, downloads="1"))
+    visitor.page()
+    told: list[Access] = []
+
+    def refuse(sha256: str, _: str) -> None:
+        assert sha256 in ("", hashlib.sha256(b"mauvais").hexdigest())
+        if sha256:
+            raise Frozen("dec_x")
+
+    def fetch(step: str) -> Answer:
+        cookie = visitor.client.cookies[granted.LINK_COOKIE].value
+        headers = {b"cookie": f"{granted.LINK_COOKIE}={cookie}".encode()}
+        path = f"{granted.LINK_PATH}/{only_share(drive).id}/{step}"
+        return asyncio.run(linked(Request("GET", path, "", headers, never)))
+
+    async def never() -> MutableMapping[str, Any]:
+        raise AssertionError("a GET has no body")
+
+    with ThreadPoolExecutor(2) as workers:
+        communes = drive_access._communes()
+        bodies = SealedStore(settings.BEFFROI, communes, workers, refuse)
+        linked = Linked(communes, bodies, settings.BEFFROI.secret("drive-grant.key"), told.append)
+        with drive.database.reading() as reading:
+            (file,) = look.children(reading, folder.id)
+        for step in (str(file.id), "zip"):
+            answer = fetch(step)
+            assert (answer.status, dict(answer.headers)[b"location"]) == (
+                303,
+                b"/partage/?refus=drive.frozen",
+            )
+    assert (told, only_share(drive).downloads_left) == ([], 1)
+    page = visitor.client.get("/partage/?refus=drive.frozen")
+    assert page.status_code == 403 and "dangereux" in page.content.decode()
