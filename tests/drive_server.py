@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from beffroi.drive.__main__ import YOUNG, serve_arguments
+from beffroi.drive.sentry import Sentry
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.stock import stocks
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.portal import Portal
@@ -62,9 +64,12 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
     with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(4) as workers:
         communes = Communes(directory / "drive", commits)
         bodies = SealedStore(config, communes, workers, lambda sha256, collectivite_id: None)
-        drive = Drive(communes, bodies, sign_in, SignIns(config, "drive"))
+        sentry = Sentry(communes, stocks(config), lambda collectivite_id, alarm: None)
+        sentry.start()
+        drive = Drive(communes, bodies, sign_in, SignIns(config, "drive"), require=sentry.require)
         Portal(communes, bodies, config.secret("drive-grant.key")).add_to(drive.routes)
         yield drive
+        sentry.stop()
         communes.close()
 
 

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from granian.server.embed import Server
 from beffroi.core.planes.db import connect
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
+from beffroi.drive.sentry import Sentry, tell_alarm
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.stock import stocks
 from beffroi.drive.upkeep import Upkeep
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
@@ -91,16 +94,26 @@ async def run(config: Config) -> int:
         communes = Communes(config.state / "drive", commits, config.database)
         upkeep = Upkeep(config, communes)
         door = FileDoor(config, communes, lambda: connect(config.database))
+        sentry = Sentry(communes, stocks(config), partial(tell_alarm, config))
         try:
             sign_ins = SignIns(config, "drive")
             sign_ins.start()
             door.start()
             upkeep.start()
+            sentry.start()
             bodies = SealedStore(config, communes, workers, door.require)
-            drive = Drive(communes, bodies, Credentials(config), sign_ins, base_url=_portal(config))
+            drive = Drive(
+                communes,
+                bodies,
+                Credentials(config),
+                sign_ins,
+                require=sentry.require,
+                base_url=_portal(config),
+            )
             Portal(communes, bodies, config.secret("drive-grant.key")).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
+            sentry.stop()
             upkeep.stop()
             door.stop()
             communes.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.conf import settings
 
 from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.identity.actions import revoke_app_password
+from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword
 from beffroi.core.identity.queries import current_memberships
 from beffroi.drive import projections
@@ -45,6 +47,16 @@ def forget(event: Event) -> None:
     person_id = event.payload["person_id"]
     projections.remove_person(settings.BEFFROI, person_id=person_id)
     homes.remove_everywhere(settings.BEFFROI, person_id)
+
+
+@consumer(name="drive.alarm", kinds=("drive:alarm",))
+def revoke_stopped(event: Event) -> None:
+    """A device that wrote as ransomware does opens nothing any more, not even calendars. Of its own collectivité."""
+    rows = AppPassword.objects.filter(
+        pk=str(event.payload.get("app_password_id", "")), membership__collectivite_id=event.collectivite_id
+    )
+    for one in rows.select_related("membership"):
+        revoke_app_password(actor=Actor.system("drive.alarm"), app_password=one)
 
 
 @periodic("drive.app_passwords", every_s=3600.0)
