@@ -150,8 +150,8 @@ class Upkeep:
         if not is_needed:
             before_s = now_s - self._config.drive_trash_days * DAY_S
             _all(database, lambda w: trash.expire(w, act, before_s=before_s))
+            trash.destroy_all(database, act)
             versions.thin_all(database, now_s=now_s, keep_s=self._config.drive_version_days * DAY_S)
-        trash.destroy_all(database, act)
         collected = collect.run(database, stock, now_s=now_s)
         if any((collected.inline, collected.objects)):
             log.info("collected %d chunks and %d objects", collected.inline, collected.objects)
