@@ -141,7 +141,7 @@ def test_odd_forms_are_refused(drive: Drive, spoiled: list[Node], device: str, b
     referent = portal_client(beaune.referent_membership)
     for data, status in (
         ({"what": "explode", "device": device}, 400),
-        ({}, 400),
+        ({}, 404),
         ({"what": "restore", "device": "x" * 5000}, 404),
         ({"what": "restore", "device": "\0"}, 404),
         ({"what": "preview"}, 404),

@@ -22,7 +22,7 @@ import msgspec
 from beffroi.drive import alarms
 from beffroi.drive.alarms import Raised
 from beffroi.drive.guard import plan
-from beffroi.drive.guard.plan import Copy, Entry, Move, Place, Plan, Remove, Revert, Revive, Step
+from beffroi.drive.guard.plan import Copy, Counts, Entry, Move, Place, Plan, Remove, Revert, Revive, Step
 from beffroi.drive.journal import ROWS, Row
 from beffroi.drive.store import look, names, schema, trash, tree, versions
 from beffroi.drive.store.database import Database, Reading, Writing
@@ -110,7 +110,27 @@ def _go_on(writing: Writing, act: Act, device_id: str) -> bool:
 
 def _plan(reading: Reading, alarm: Raised) -> Plan:
     rows = [Row(*row) for row in reading.all(ROWS + " WHERE at_s >= ? ORDER BY number", (alarm.since_s,))]
-    return plan.restore(_entries(reading, rows), frozenset((alarm.device_id,)), _Tree(reading))
+    entries = _entries(reading, rows)
+    found = plan.restore(entries, frozenset((alarm.device_id,)), _Tree(reading))
+    others = {one.node for one in entries if one.device != alarm.device_id}
+    return _with_removals(reading, found, others)
+
+
+def _with_removals(reading: Reading, found: Plan, others: set[str]) -> Plan:
+    """A folder comes out of the trash with all that is in it. What the device had put there goes again; what somebody
+    else worked on stays."""
+    revived = {one.node for one in found.steps if isinstance(one, Revive)}
+    inside = [one for node in revived for one in look.children(reading, int(node))]
+    waiting, gone = [one for one in inside if str(one.id) not in revived], list[Node]()
+    while waiting:
+        one = waiting.pop()
+        if str(one.id) not in others:
+            gone.append(one)
+        waiting += [each for each in look.children(reading, one.id) if str(each.id) not in revived]
+    for one in gone:
+        found.preview.setdefault(str(one.parent), Counts()).removed += 1
+    steps = tuple(Remove(str(one.id)) for one in reversed(gone))
+    return Plan((*found.steps, *steps), found.conflicts, found.preview)
 
 
 def _entries(reading: Reading, rows: list[Row]) -> list[Entry]:

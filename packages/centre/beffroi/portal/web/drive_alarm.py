@@ -22,7 +22,8 @@ from beffroi.drive import actions, alarms, recovery
 from beffroi.drive.alarms import Raised
 from beffroi.drive.recovery import Line
 from beffroi.drive.store.database import Reading
-from beffroi.lib.errors import Conflict, Invalid
+from beffroi.lib.errors import Conflict, Invalid, NotFound
+from beffroi.lib.ids import is_id
 from beffroi.portal import drive_words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents, page
@@ -44,7 +45,9 @@ def drive_alarms(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The list; POST looks ahead, takes all back, or says that it was meant. Errors: NotFound, NotAllowed, Invalid."""
     view = view_of(request, actor)
     owner, what = view.who.collectivite_id, request.POST.get("what", "")
-    device_id = request.POST.get("device", "")[:80]
+    device_id = request.POST.get("device", "")
+    if request.method == "POST" and not is_id(device_id, "apw"):
+        raise NotFound("alarm")
     previewed: list[Line] | None = None
     if request.method == "POST" and what != "preview":
         _answer(request, actor, what, device_id)
