@@ -134,6 +134,18 @@ def test_an_encryptor_is_stopped_after_a_few_files_and_all_comes_back(drive: Ser
     assert drive.ask("GET", COMMON)[0] == 403, "it stays stopped"
 
 
+def test_what_a_fast_encryptor_does_until_it_is_stopped_comes_back_too(drive: Served) -> None:
+    files = town_hall(drive)
+    for number, path in enumerate(sorted(files, key=hash_of)):
+        if drive.ask("PUT", f"{COMMON}/{path}", drive_attacks.head(files[path], number))[0] == 403:
+            break
+    judged(drive)
+    eventually(lambda: drive.ask("GET", COMMON)[0] == 403, "stopped")
+    with metadata(drive) as database:
+        assert recovery.carry_out(database, act(), DEVICE).missed == 0
+    assert content_of(drive, files) == files
+
+
 def test_a_restart_forgets_neither_the_signs_nor_the_stop(drive: Served) -> None:
     files = town_hall(drive)
     judged(drive)
@@ -145,6 +157,8 @@ def test_a_restart_forgets_neither_the_signs_nor_the_stop(drive: Served) -> None
     drive.kill()
     drive.start()
     drive.ask("PUT", f"{COMMON}/{attacked[2]}", drive_attacks.full(files[attacked[2]], 2))
+    drive.kill()  # acknowledged, and perhaps not judged
+    drive.start()
     judged(drive)
     (alarm,) = raised(drive)
     assert alarm.files == 3

@@ -60,8 +60,7 @@ class Drive:
         base_url: str = "https://localhost",
     ) -> None:
         self.communes, self.bodies = communes, bodies
-        self._require = require
-        self.doorman = Doorman(sign_in, sign_ins, executor)
+        self.doorman = Doorman(sign_in, sign_ins, require, executor)
         self._at_work: Counter[str] = Counter()
         """Requests of each person that are not answered to their end."""
         self.routes = Routes()
@@ -114,8 +113,7 @@ class Drive:
         return await handler(request)
 
     def _enter(self, request: Request, who: Who) -> None:
-        """Errors: DeviceStopped, TooManyAtOnce."""
-        self._require(who)
+        """Errors: TooManyAtOnce."""
         if self._at_work[who.person_id] >= MOST_AT_ONCE:
             raise TooManyAtOnce
         self._at_work[who.person_id] += 1
