@@ -10,7 +10,7 @@ from beffroi.drive import alarms, journal, recovery
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.guard.signs import Sign
 from beffroi.drive.journal import Done
-from beffroi.drive.store import trash, tree
+from beffroi.drive.store import schema, trash, tree
 from beffroi.drive.store.database import Database, Writing
 from beffroi.drive.store.model import Act, Node, StoreFull
 
@@ -19,6 +19,16 @@ from tests.drive_trees import ME, NOW_S, OTHER, Open, at, content, folder, listi
 pytest_plugins = ["tests.fixtures_drive_store"]
 REFERENT = Act("per_referent", "", NOW_S + 100)
 EVIL = at(NOW_S + 10)
+
+
+@pytest.fixture
+def drive(opens: Open) -> Database:
+    return opens()
+
+
+@pytest.fixture
+def home(drive: Database) -> Node:
+    return drive.write(lambda w: tree.make_root(w, schema.HOME + "per_me", now_s=NOW_S))
 
 
 def stop(drive: Database) -> None:
