@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from beffroi.drive.__main__ import YOUNG, serve_arguments
+from beffroi.drive.sentry import Sentry
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
+from beffroi.drive.store.stock import stocks
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.linked import Access
@@ -72,7 +74,9 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
     with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(4) as workers:
         communes = Communes(directory / "drive", commits)
         bodies = SealedStore(config, communes, workers, lambda sha256, owner: _require(directory, sha256))
-        drive = Drive(communes, bodies, sign_in, SignIns(config, "drive"))
+        sentry = Sentry(communes, stocks(config), lambda collectivite_id, alarm: None)
+        sentry.start()
+        drive = Drive(communes, bodies, sign_in, SignIns(config, "drive"), require=sentry.require)
         told = directory / "told"
         Portal(
             communes,
@@ -82,6 +86,7 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             lambda access: _keep(told, access),
         ).add_to(drive.routes)
         yield drive
+        sentry.stop()
         communes.close()
 
 

@@ -112,7 +112,7 @@ def test_a_neighbour_who_fails_does_not_lock_out_who_was_let_in(
     """Behind one address of a town hall; also when nobody was asked for a while."""
     monkeypatch.setattr(signin, "KEPT_S", -1.0)  # each time the password is asked about
     people, sign_ins = Listed(), SignIns(Config(state=tmp_path), "drive")
-    doorman = Doorman(people, sign_ins)
+    doorman = Doorman(people, sign_ins, lambda who: None)
 
     async def asked(login: str, password: str = PASSWORD) -> str:
         header = basic(login, password)["Authorization"].encode()

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from beffroi.core.events import registry, run_pending, run_periodic
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events import publish, registry, run_pending, run_periodic
 from beffroi.core.identity import actions, erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Membership, Person, SignIn
@@ -90,6 +91,30 @@ def test_what_ends_opens_nothing_more(beaune: Commune, system: Actor, config: Co
     run_pending("main")
     assert asked.check("agent@beaune.test", revoked.secret) is None
     assert asked.check("collegue@beaune.test", left.secret) is None
+
+
+def test_a_device_with_an_alarm_loses_its_password_and_no_other_commune_can_take_it(
+    beaune: Commune, nuits: Commune, config: Config
+) -> None:
+    mine, other = issue(beaune.agent_membership), issue(beaune.colleague_membership)
+    told = {
+        "app_password_id": mine.record.id,
+        "person_id": beaune.agent.id,
+        "files": 3,
+        "reasons": {"lost": 3},
+    }
+    for owner in (nuits.id, None):
+        publish("drive:alarm", told, collectivite_id=owner)
+    run_pending("main")
+    asked = Credentials(config)
+    assert asked.check("agent@beaune.test", mine.secret) is not None
+    for _ in range(2):
+        publish("drive:alarm", told, collectivite_id=beaune.id)
+    run_pending("main")
+    assert asked.check("agent@beaune.test", mine.secret) is None
+    assert asked.check("collegue@beaune.test", other.secret) is not None
+    (entry,) = AuditEntry.objects.filter(verb="identity:app_password:revoked")
+    assert (entry.actor_kind, entry.actor_id, entry.object_id) == ("system", "drive.alarm", mine.record.id)
 
 
 def test_another_role_counts_at_once(beaune: Commune, system: Actor, config: Config) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from beffroi.drive import upkeep
+from beffroi.drive import alarms, upkeep
+from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.store import look, schema, shares, trash, tree, uploads
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
@@ -116,6 +117,24 @@ def test_a_link_that_ended_is_forgotten_a_month_later(place: Place) -> None:
             assert len(reading.all("SELECT id FROM share")) == left
     with place.database.reading() as reading:
         assert shares.find_link(reading, open_).id != ended
+
+
+def test_nothing_that_a_way_back_may_need_goes_while_an_alarm_waits(place: Place) -> None:
+    gone = place.put("jeté.bin", noise(LARGE, b"gone"))
+    place.put("réécrit.bin", noise(LARGE, b"before"))
+    place.put("réécrit.bin", noise(LARGE, b"after"))
+    place.database.write(lambda w: tree.delete(w, place.act(), gone.id))
+    now_s = clock.epoch_s()
+    alarm = Alarm("app_a", float(now_s), float(now_s), 30.0, 3, (), {})
+    place.database.write(lambda w: alarms.raise_(w, alarm, now_s=now_s))
+    later_s = 40 * DAY_S + place.config.drive_trash_days * DAY_S + place.config.drive_version_days * DAY_S
+    for due_s, is_kept in ((later_s, True), (later_s + 2 * DAY_S, False)):
+        with clock.shifted(due_s):
+            place.work.round()
+            with place.database.reading() as reading:
+                assert (look.node(reading, gone.id) is not None) is is_kept
+                assert bool(reading.all("SELECT 1 FROM version")) is is_kept
+            place.database.write(lambda w: alarms.settle(w, "app_a", person_id="per_r", now_s=now_s))
 
 
 def test_a_damaged_object_is_named_by_its_file_until_it_is_whole_again(place: Place) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events import publish, run_pending
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions, queries
@@ -15,6 +16,8 @@ from beffroi.incidents.recorded import Captured
 from beffroi.incidents.rules import PLANS, Kind
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.portal.incident_words import entry
+from django.db import transaction
 
 from tests.conftest import Commune
 from tests.fixtures_incidents import codes
@@ -124,3 +127,19 @@ def test_every_kind_has_a_plan_with_a_runbook_that_exists() -> None:
     for plan in PLANS.values():
         assert (folder / f"{plan.runbook}.md").is_file(), plan.runbook
         assert len({task.code for task in plan.tasks}) == len(plan.tasks)
+
+
+def test_a_device_that_the_drive_stopped_opens_one_incident_of_its_own_commune(
+    beaune: Commune, nuits: Commune
+) -> None:
+    told = {"app_password_id": "app_x", "person_id": beaune.agent.id, "files": 3, "reasons": {"lost": 3}}
+    for owner in (beaune.id, beaune.id, None):
+        with transaction.atomic():
+            publish("drive:alarm", told, collectivite_id=owner)
+        run_pending("main")
+    (incident,) = Incident.objects.all()
+    assert (incident.kind, incident.collectivite_id) == (Kind.SUSPECT_MACHINE, beaune.id)
+    assert "unplug_network" in [one.code for one in queries.tasks(incident)]
+    assert codes(incident) == ["happened", "opened"]
+    assert not queries.visible_incidents(Actor("person", nuits.referent.id, nuits.id, "referent")).exists()
+    assert "3 fichiers montraient" in entry("suspect_machine", "happened", {"drive_files": 3})

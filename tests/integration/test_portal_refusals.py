@@ -272,6 +272,9 @@ PORTAL = {
     "drive_search": Rule("own", data={"q": "x"}),
     "drive_grant": Rule("own"),
     "drive_trash": Rule("own", data={"what": "restore", "n": "1"}),
+    "drive_alarms": Rule(
+        "own", data={"what": "restore", "device": "x"}
+    ),  # tests/integration/test_drive_alarm_pages.py
     "drive_act": Rule("own", data={"what": "folder", "dossier": "1", "name": "x"}),
     "drive_node": Rule("thing", lambda world: {"node_id": world.node_id}),
     "drive_links": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),

@@ -13,7 +13,7 @@ from beffroi.drive.guard.structure import Structure
 
 from tests import drive_attacks, drive_files
 from tests.drive_files import made
-from tests.drive_ransom_attacks import ATTACKS, in_place
+from tests.drive_ransom_attacks import ATTACKS, copied_and_deleted, in_place
 from tests.drive_ransom_cases import DOCUMENT, SEEDS, written
 from tests.drive_ransom_folders import ONE, START_S, run, town_hall
 from tests.drive_ransom_honest import HONEST
@@ -163,6 +163,14 @@ def test_devices_that_are_quiet_for_a_day_are_left_out() -> None:
     assert len(state.windows) == 1 and not state.is_dirty
     state.forget(START_S + Thresholds().day_s + 1)
     assert not state.windows and state.is_dirty
+
+
+def test_half_of_a_pair_is_kept_until_the_other_half_comes() -> None:
+    state, alarms = Commune(), []
+    for _, change in copied_and_deleted(town_hall(5)):
+        alarms += state.add(ONE, change, change.at_s)
+        state.forget(change.at_s)
+    assert [one.files for one in alarms] == [3]
 
 
 # -- signs -----------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
+from beffroi.drive.sentry import Sentry, tell_alarm
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.stock import stocks
 from beffroi.drive.upkeep import Upkeep
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
@@ -96,14 +99,22 @@ async def run(config: Config) -> int:
         communes = Communes(config.state / "drive", commits, config.database)
         upkeep = Upkeep(config, communes)
         door = FileDoor(config, communes, lambda: connect(config.database))
+        sentry = Sentry(communes, stocks(config), partial(tell_alarm, config))
         try:
             sign_ins = SignIns(config, "drive")
             sign_ins.start()
             door.start()
             upkeep.start()
+            sentry.start()
             bodies = SealedStore(config, communes, workers, door.require)
             drive = Drive(
-                communes, bodies, Credentials(config), sign_ins, passwords, base_url=_portal(config)
+                communes,
+                bodies,
+                Credentials(config),
+                sign_ins,
+                passwords,
+                require=sentry.require,
+                base_url=_portal(config),
             )
             Portal(
                 communes,
@@ -114,6 +125,7 @@ async def run(config: Config) -> int:
             ).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
+            sentry.stop()
             upkeep.stop()
             door.stop()
             communes.close()

@@ -6,6 +6,7 @@ from django.conf import settings
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.identity.actions import revoke_app_password
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword
 from beffroi.core.identity.queries import current_memberships
@@ -61,6 +62,16 @@ def record_download(event: Event) -> None:
         details={"what": told["what"], "node_id": told["node_id"], "bytes": told["bytes"]},
         personal={"address": told["address"]} if told["address"] else None,
     )
+
+
+@consumer(name="drive.alarm", kinds=("drive:alarm",))
+def revoke_stopped(event: Event) -> None:
+    """A device that wrote as ransomware does opens nothing any more, not even calendars. Of its own collectivité."""
+    rows = AppPassword.objects.filter(
+        pk=str(event.payload.get("app_password_id", "")), membership__collectivite_id=event.collectivite_id
+    )
+    for one in rows.select_related("membership"):
+        revoke_app_password(actor=Actor.system("drive.alarm"), app_password=one)
 
 
 @periodic("drive.app_passwords", every_s=3600.0)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from queue import SimpleQueue
 
 from beffroi_protocol.errors import IndicatorInvalid
@@ -126,6 +127,5 @@ class FileDoor:
     def _say(self, kind: str, decision_id: str, collectivite_id: str, there: frozen.Held) -> None:
         """After the change: a crash between the two costs a line of the report, never the block."""
         told = {"decision_id": decision_id, "files": there.files, "versions": there.versions}
-        database = self._tell()
-        with database.transaction():
+        with closing(self._tell()) as database, database.transaction():
             outbox.publish(database, kind, told, run=self._config.run, collectivite_id=collectivite_id)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from beffroi.drive import alarms
 from beffroi.drive.store import collect, keys, shares, trash, uploads, versions
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database, Writing
@@ -148,11 +149,14 @@ class Upkeep:
     def _tidy(self, database: Database, stock: Stock, now_s: int) -> None:
         act = Act(_PERSON, "", now_s)
         _all(database, lambda w: uploads.expire(w, now_s=now_s))
-        before_s = now_s - self._config.drive_trash_days * DAY_S
-        _all(database, lambda w: trash.expire(w, act, before_s=before_s))
-        trash.destroy_all(database, act)
         _all(database, lambda w: shares.forget(w, before_s=now_s - ENDED_SHARES_DAYS * DAY_S))
-        versions.thin_all(database, now_s=now_s, keep_s=self._config.drive_version_days * DAY_S)
+        with database.reading() as reading:
+            is_needed = alarms.waits_for_somebody(reading)
+        if not is_needed:
+            before_s = now_s - self._config.drive_trash_days * DAY_S
+            _all(database, lambda w: trash.expire(w, act, before_s=before_s))
+            trash.destroy_all(database, act)
+            versions.thin_all(database, now_s=now_s, keep_s=self._config.drive_version_days * DAY_S)
         collected = collect.run(database, stock, now_s=now_s)
         if any((collected.inline, collected.objects)):
             log.info("collected %d chunks and %d objects", collected.inline, collected.objects)

@@ -60,3 +60,11 @@ def take_in_refused(event: Event) -> None:
 def take_in_alarm(event: Event) -> None:
     if event.collectivite_id:
         look_back.take_in_alarm(collectivite_id=event.collectivite_id, payload=event.payload)
+
+
+@consumer(name="incidents.drive_alarms", kinds=("drive:alarm",))
+def take_in_drive_alarm(event: Event) -> None:
+    if event.collectivite_id:
+        look_back.take_in_drive_alarm(
+            collectivite_id=event.collectivite_id, at=event.created_at, payload=event.payload
+        )

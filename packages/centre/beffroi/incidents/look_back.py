@@ -10,6 +10,7 @@ Source:  docs/internals/incidents.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
 
 from beffroi.core.decisions import exceptions, rules
@@ -202,6 +203,27 @@ def take_in_alarm(*, collectivite_id: str, payload: Mapping[str, object]) -> Non
         occurred_at=seen_at,
         data=data,
         evidence=[Captured("box_alarm", seen_at, dict(payload))],
+    )
+
+
+def take_in_drive_alarm(*, collectivite_id: str, at: datetime, payload: Mapping[str, object]) -> None:
+    """A device wrote files as ransomware does, and is stopped: somebody must look at its machine. One incident a
+    device."""
+    told = payload.get("reasons")
+    reasons = {str(name): count for name, count in told.items()} if isinstance(told, dict) else {}
+    files = payload.get("files")
+    device_id = str(payload.get("app_password_id", ""))[:80]
+    actions.open_incident(
+        actor=SYSTEM,
+        kind=Kind.SUSPECT_MACHINE,
+        collectivite_id=collectivite_id,
+        subject=f"drive:{device_id}",
+        occurred_at=at,
+        person_id=str(payload.get("person_id", ""))[:80],
+        data={"drive_files": files} if isinstance(files, int) else None,
+        evidence=[
+            Captured("drive_alarm", at, {"app_password_id": device_id, "files": files, "reasons": reasons})
+        ],
     )
 
 

@@ -36,7 +36,7 @@ _ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent
 def _communes() -> Communes:
     threads = ThreadPoolExecutor(2, thread_name_prefix="drive")
     found = Communes(settings.BEFFROI.state / "drive", threads, settings.BEFFROI.database)
-    found.on_change = lambda collectivite_id: push.tell(settings.BEFFROI.run, collectivite_id)
+    found.listeners.append(lambda collectivite_id: push.tell(settings.BEFFROI.run, collectivite_id))
     return found
 
 

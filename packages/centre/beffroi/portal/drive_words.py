@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.urls import reverse
@@ -103,6 +104,27 @@ def link_address(config: Config, collectivite_id: str, token: str) -> str:
     port = "" if config.portal_port == 443 else f":{config.portal_port}"
     path = reverse("drive_link", args=[collectivite_id, token])
     return f"https://{config.portal_name}{port}{path}"
+
+
+_SIGNS = {
+    "lost": gettext_lazy("fichiers devenus illisibles"),
+    "replaced": gettext_lazy("fichiers remplacés par une copie illisible"),
+    "replaced_sealed": gettext_lazy("fichiers remplacés par une archive avec un mot de passe"),
+    "container": gettext_lazy("documents remplacés par une archive chiffrée"),
+    "kind": gettext_lazy("fichiers d’un autre genre sous le même nom"),
+    "noise": gettext_lazy("contenus brouillés"),
+    "holes": gettext_lazy("films, images ou archives réécrits par endroits"),
+    "torn": gettext_lazy("fichiers coupés ou vidés"),
+    "sealed": gettext_lazy("documents fermés par un mot de passe"),
+    "known": gettext_lazy("noms que laissent des rançongiciels"),
+    "suffix": gettext_lazy("noms avec une fin inconnue"),
+    "note": gettext_lazy("demandes de rançon déposées"),
+}
+
+
+def signs(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """What was seen, in words, and how often; in the order of weight."""
+    return [(str(words), counts[code]) for code, words in _SIGNS.items() if counts.get(code)]
 
 
 def refusal(error: BeffroiError) -> str:

@@ -56,7 +56,8 @@ SENTENCES = {
     ),
 }
 SENTENCES["suspect_machine"] = gettext_lazy(
-    "Une personne a signalé un ordinateur qui se comporte étrangement. Il doit être isolé, puis examiné."
+    "Un ordinateur se comporte étrangement : une personne l’a signalé, ou il modifiait les fichiers du Coffre comme le "
+    "fait un rançongiciel. Il doit être isolé, puis examiné."
 )
 BY_HAND = {
     "suspect_machine": gettext_lazy(
@@ -143,6 +144,7 @@ SOURCES = {
     "mail_look_back": gettext_lazy("Courrier : regard sur 30 jours"),
     "box_refused": gettext_lazy("Boîtier : connexion refusée"),
     "box_alarm": gettext_lazy("Boîtier : alarme"),
+    "drive_alarm": gettext_lazy("Coffre : alerte"),
     "mail": gettext_lazy("Entrée du courrier"),
 }
 DETECTORS = {
@@ -276,6 +278,14 @@ def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> s
             "Alarme du boîtier : %(what)s, par le poste qu’il appelle « %(machine)s » sur sa page locale"
         )
         return said % {"what": detector(str(data.get("detector"))), "machine": data["machine"]}
+    if "drive_files" in data:
+        files = _number(data, "drive_files")
+        said = ngettext(
+            "Coffre : un appareil est arrêté, %(n)s fichier montrait un signe de rançongiciel",
+            "Coffre : un appareil est arrêté, %(n)s fichiers montraient des signes de rançongiciel",
+            files,
+        )
+        return said % {"n": files}
     if "detector" in data:
         return _("Alarme du boîtier : %(what)s") % {"what": detector(str(data["detector"]))}
     return title(kind)

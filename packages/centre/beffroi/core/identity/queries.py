@@ -105,6 +105,17 @@ def app_passwords_of(actor: Actor, person_id: str, collectivite_id: str) -> Quer
     )
 
 
+def device_labels(actor: Actor, app_password_ids: Collection[str]) -> dict[str, str]:
+    """What their persons call these devices, also revoked ones: all of the collectivité for its référent, else one's
+    own."""
+    rows = AppPassword.objects.filter(pk__in=app_password_ids)
+    if not actor.sees_all:
+        rows = rows.filter(membership__collectivite_id=actor.collectivite_id or "")
+        if actor.role != "referent":
+            rows = rows.filter(membership__person_id=actor.id)
+    return dict(rows.values_list("id", "label"))
+
+
 def access_app_password(actor: Actor, app_password_id: str) -> AppPassword:
     """Errors: NotFound, for absent and forbidden alike."""
     return existing(app_passwords(actor).filter(pk=app_password_id).first(), "app password")

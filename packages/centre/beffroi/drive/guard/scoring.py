@@ -314,7 +314,14 @@ class Commune(msgspec.Struct):
         """Leave out devices that gave no sign for a day; once in a while."""
         limit_s = now_s - (thresholds or Thresholds()).day_s
         for device, window in list(self.windows.items()):
-            newest = max((one.at_s for one in window.evidence), default=window.forgotten_s)
+            times = [one.at_s for one in window.evidence]
+            times += [
+                one.at_s
+                for side in (window.created, window.deleted)
+                for some in side.values()
+                for one in some
+            ]
+            newest = max(times, default=window.forgotten_s)
             if newest < limit_s and not window.alarmed_s:
                 del self.windows[device]
                 self.is_dirty = True

@@ -33,7 +33,7 @@ class Communes:
         self._connections = Connections(database_url) if on_server else None
         self._open: OrderedDict[str, Database] = OrderedDict()
         self._lock = threading.Lock()
-        self.on_change: Callable[[str], object] = lambda collectivite_id: None
+        self.listeners: list[Callable[[str], object]] = []
         """Called after a commit that changed something, with the collectivité; in the commit's thread."""
 
     def metadata(self, collectivite_id: str) -> Database:
@@ -44,12 +44,16 @@ class Communes:
             found = self._open.get(collectivite_id)
             if found is None:
                 found = self._open[collectivite_id] = self._opened(collectivite_id)
-                found.on_change = lambda roots: self.on_change(collectivite_id)
+                found.on_change = lambda roots: self._heard(collectivite_id)
             self._open.move_to_end(collectivite_id)
             idle = [key for key in self._open if key != collectivite_id and self._open[key].is_idle()]
             for key in idle[: max(0, len(self._open) - MOST_OPEN)]:
                 self._open.pop(key).close()
             return found
+
+    def _heard(self, collectivite_id: str) -> None:
+        for listener in self.listeners:
+            listener(collectivite_id)
 
     def ids(self) -> list[str]:
         """The collectivités that have a drive."""

@@ -51,6 +51,7 @@ TABLES: tuple[LiteralString, ...] = (
         mtime_s BIGINT NOT NULL, etag_before BIGINT NOT NULL, person_id TEXT NOT NULL, device_id TEXT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS change_at ON change (at_s)",
     "CREATE INDEX IF NOT EXISTS change_device ON change (device_id, at_s)",
+    "CREATE INDEX IF NOT EXISTS change_node ON change (node, number)",
     """CREATE TABLE IF NOT EXISTS share (
         id TEXT PRIMARY KEY, node BIGINT NOT NULL, kind TEXT NOT NULL, target TEXT NOT NULL, rights TEXT NOT NULL,
         token_hash TEXT NOT NULL, password_hash TEXT NOT NULL, expires_s BIGINT NOT NULL,
@@ -67,9 +68,20 @@ TABLES: tuple[LiteralString, ...] = (
     """CREATE TABLE IF NOT EXISTS favourite (
         person_id TEXT NOT NULL, node BIGINT NOT NULL, PRIMARY KEY (person_id, node))""",
     "CREATE TABLE IF NOT EXISTS quota (root {key} PRIMARY KEY, limit_bytes BIGINT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS structure (
+        node {key} PRIMARY KEY, written BIGINT NOT NULL, seen {bytes} NOT NULL)""",
+    "CREATE TABLE IF NOT EXISTS judged (one {key} PRIMARY KEY, number BIGINT NOT NULL, windows {bytes} NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS alarm (
+        device_id TEXT PRIMARY KEY, person_id TEXT NOT NULL, since_s BIGINT NOT NULL, at_s BIGINT NOT NULL,
+        files BIGINT NOT NULL, reasons TEXT NOT NULL, told_s BIGINT NOT NULL, state TEXT NOT NULL,
+        settled_by TEXT NOT NULL, settled_s BIGINT NOT NULL, steps {bytes} NOT NULL, done BIGINT NOT NULL,
+        missed BIGINT NOT NULL)""",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
 was, 0 until then (``collect``).
 ``change``: ``parent`` to ``mtime_s`` as they were before it; of a new node, as they are. One row a change of a node, by
-its etag, kept as long as versions are: point in time, restore of what a device did, push and indexing read it."""
+its etag, kept as long as versions are: point in time, restore of what a device did, push and indexing read it.
+``structure``: what a look at the content of a file said, ``written``: number of the change that wrote that content.
+``judged``: one row: up to which change devices were judged, and what is remembered of them (``guard.scoring``).
+``alarm``: of a device that wrote as ransomware does; ``state``, ``steps``: ``alarms``."""

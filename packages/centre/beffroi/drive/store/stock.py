@@ -1,19 +1,20 @@
-"""The objects of one collectivité, as collection and scrubbing ask for them.
+"""The objects of one collectivité, as collection, scrubbing and the guard ask for them.
 
-Process: drive, in the thread of the upkeep. Each call blocks.
+Process: drive, in the threads of the upkeep and of the guard. Each call blocks.
 Hostile: what is stored (``sealing``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from beffroi.drive.store.chunking import chunk_id
 from beffroi.drive.store.collect import Stored
-from beffroi.drive.store.keys import Keys
-from beffroi.drive.store.objects import ObjectMissing, Objects, chunk_of, object_name
+from beffroi.drive.store.keys import Keys, make
+from beffroi.drive.store.objects import ObjectMissing, Objects, chunk_of, object_name, open_objects
 from beffroi.drive.store.scrub import State
 from beffroi.drive.store.sealing import ObjectDamaged, Sealer
+from beffroi.lib.config import Config
 
 
 class Stock:
@@ -40,8 +41,22 @@ class Stock:
             return "damaged"
         return "sound" if len(data) == length and chunk_id(self._keys.naming(), data) == chunk else "damaged"
 
+    def read(self, chunk: bytes, sealed: bytes | None) -> bytes:
+        """The chunk, whole; ``sealed``: where it is inline. Errors: ObjectDamaged, ObjectMissing, StoreUnavailable,
+        those of the keys."""
+        return bytes(
+            self._sealer.open(chunk, self._objects.get(self._name(chunk)) if sealed is None else sealed)
+        )
+
     def replace(self, chunk_id: bytes, sealed: bytes) -> None:
         self._objects.put(self._name(chunk_id), sealed)
 
     def _name(self, chunk_id: bytes) -> str:
         return object_name(self._collectivite_id, chunk_id)
+
+
+def stocks(config: Config) -> Callable[[str], Stock]:
+    """The stock of a collectivité, by its identifier. Errors: SettingInvalid, StoreUnavailable; of a call, those of the
+    keys."""
+    objects = open_objects(config)
+    return lambda collectivite_id: Stock(collectivite_id, make(config, collectivite_id), objects)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from concurrent.futures import Executor
 from typing import Any
 
@@ -45,7 +45,8 @@ class TooManyAtOnce(BeffroiError):
 
 
 class Drive:
-    """``executor``: where passwords are checked; None for the loop's own. ``base_url``: where clients reach it."""
+    """``executor``: where passwords are checked; None for the loop's own. ``require``: refuses a device that is
+    stopped. ``base_url``: where clients reach it."""
 
     def __init__(
         self,
@@ -55,10 +56,11 @@ class Drive:
         sign_ins: SignIns,
         executor: Executor | None = None,
         *,
+        require: Callable[[Who], object],
         base_url: str = "https://localhost",
     ) -> None:
         self.communes, self.bodies = communes, bodies
-        self.doorman = Doorman(sign_in, sign_ins, executor)
+        self.doorman = Doorman(sign_in, sign_ins, require, executor)
         self._at_work: Counter[str] = Counter()
         """Requests of each person that are not answered to their end."""
         self.routes = Routes()

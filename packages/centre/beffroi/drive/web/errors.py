@@ -65,6 +65,8 @@ _WORDS: Mapping[str, str] = {
     "drive.too_many_sign_ins": "Trop de mots de passe faux depuis cette adresse\u00a0; réessayez plus tard.",
     "drive.address_refused": "Cette adresse est bloquée par l’immunité collective.",
     "drive.too_many_at_once": "Trop de demandes à la fois\u00a0; réessayez dans quelques secondes.",
+    "drive.device_stopped": "Cet appareil est arrêté\u00a0: il modifiait des fichiers comme le fait un rançongiciel."
+    " Prévenez le référent de votre commune.",
     "drive.sign_in": "Connectez-vous avec un mot de passe d’application pour les fichiers.",
     "drive.link_closed": "Ce lien n’existe pas ou n’est plus ouvert.",
     "drive.frozen": "Ce fichier a été reconnu comme dangereux\u00a0: le Département le retient.",

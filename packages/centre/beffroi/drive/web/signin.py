@@ -13,6 +13,7 @@ import hashlib
 import secrets
 from base64 import b64decode
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Executor
 
 from beffroi.drive.sign_ins import SignIns
@@ -48,14 +49,27 @@ class AddressRefused(BeffroiError):
 
 
 class Doorman:
-    def __init__(self, sign_in: SignIn, sign_ins: SignIns, executor: Executor | None = None) -> None:
-        """``sign_ins``: which addresses are refused or failed too often. ``executor``: where passwords are checked."""
+    def __init__(
+        self,
+        sign_in: SignIn,
+        sign_ins: SignIns,
+        require: Callable[[Who], object],
+        executor: Executor | None = None,
+    ) -> None:
+        """``sign_ins``: which addresses are refused or failed too often. ``require``: refuses a device that is stopped.
+        ``executor``: where passwords are checked."""
+        self._require = require
         self._sign_in, self._sign_ins, self._executor = sign_in, sign_ins, executor
         self._key = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, tuple[Who, float]] = OrderedDict()
 
     async def who(self, request: Request) -> Who:
-        """Errors: AddressRefused, NotSignedIn, TooManySignIns."""
+        """Errors: AddressRefused, NotSignedIn, TooManySignIns, DeviceStopped."""
+        found = await self._signed_in(request)
+        self._require(found)
+        return found
+
+    async def _signed_in(self, request: Request) -> Who:
         if self._sign_ins.refuses(request.address):
             raise AddressRefused
         header = request.headers.get(b"authorization")

@@ -27,7 +27,7 @@ from beffroi.drive.web.portal import AGAIN
 from beffroi.portal import drive_words
 from beffroi.portal.drive_access import give_grants, view_of, who_of
 from beffroi.portal.pages import asks_part, for_agents, page, sought
-from beffroi.portal.web import drive_act
+from beffroi.portal.web import drive_act, drive_alarm
 
 PAGE_ROWS = 200
 FOUND_ROWS = 200
@@ -84,6 +84,9 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "room": drive_words.room(*look.room(reading, root.id)),
             "whole": drive_words.room(*look.room(reading, 0)),
         }
+        context["is_alarmed"] = any(
+            one.state in ("open", "restoring") for one in drive_alarm.shown(reading, actor)
+        )
     context |= drive_act.waiting(request, actor, place.node.id)
     words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
     context |= {

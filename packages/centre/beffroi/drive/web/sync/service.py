@@ -29,7 +29,7 @@ class Sync:
         self._ocs = Ocs(dav.call_at, base_url)
         self._finder = search.Finder(dav.call_at)
         self.push = push.Push(communes, self._checked)
-        communes.on_change = self.push.told
+        communes.listeners.append(self.push.told)
 
     def add_to(self, routes: Routes) -> None:
         """After those for files, some of whose methods are answered here."""

@@ -1,0 +1,132 @@
+"""What devices did, as the journal ``change`` and the versions say it, in the words of ``guard``.
+
+Rule:    a row of ``change`` holds a node as it was before it. What it was after stands in the node's next row, or in
+         the node itself; so does its content: the one that the next replacement made a version, or the present one.
+Fails:   what was destroyed since has no content: it is judged by its name alone.
+"""
+
+from __future__ import annotations
+
+from typing import LiteralString, NamedTuple
+
+from beffroi.drive.store.database import Reading
+
+ROWS: LiteralString = (
+    "SELECT number, at_s, kind, node, parent, name, is_folder, etag_before, person_id, device_id FROM change"
+)
+
+
+class Row(NamedTuple):
+    """Of ``change``, in the order of ``ROWS``."""
+
+    number: int
+    at_s: int
+    kind: str
+    node: int
+    parent: int
+    name: str
+    is_folder: int
+    etag_before: int
+    person_id: str
+    device_id: str
+
+
+class Body(NamedTuple):
+    """A content of a file. ``written``: number of the change that wrote it, 0 where that is not known any more."""
+
+    node: int
+    written: int
+    size_bytes: int
+    manifest: bytes
+
+
+class Done(NamedTuple):
+    """One change of a file by a device. ``parent``, ``name``: after it. ``before``, ``after``: None where there is none
+    or none is needed. ``over``: the file that it took the place of."""
+
+    row: Row
+    parent: int
+    name: str
+    before: Body | None
+    after: Body | None
+    over: Body | None = None
+
+
+def after(reading: Reading, number: int, most: int) -> list[Row]:
+    """The changes after one, oldest first."""
+    rows = reading.all(ROWS + " WHERE number > ? ORDER BY number LIMIT ?", (number, most))
+    return [Row(*row) for row in rows]
+
+
+def place_after(reading: Reading, row: Row) -> tuple[int, str]:
+    """(parent, name) of its node right after a change; (0, "") where it was destroyed since."""
+    found = reading.one(
+        "SELECT parent, name FROM change WHERE node = ? AND number > ? ORDER BY number LIMIT 1",
+        (row.node, row.number),
+    ) or reading.one("SELECT parent, name FROM node WHERE id = ?", (row.node,))
+    return (found[0], found[1]) if found else (0, "")
+
+
+def body_at(reading: Reading, node: int, number: int) -> Body | None:
+    """What a file held right after change ``number``."""
+    replaced = reading.one(
+        "SELECT etag_before FROM change WHERE node = ? AND number > ? AND kind = 'changed' ORDER BY number LIMIT 1",
+        (node, number),
+    )
+    columns: LiteralString = "SELECT size_bytes, manifest FROM"
+    if replaced is not None:
+        found = reading.one(columns + " version WHERE node = ? AND etag = ?", (node, replaced[0]))
+    else:
+        found = reading.one(columns + " node WHERE id = ?", (node,))
+    if found is None:
+        return None
+    wrote = reading.one(
+        "SELECT MAX(number) FROM change WHERE node = ? AND number <= ? AND kind IN ('created', 'changed')",
+        (node, number),
+    )
+    return Body(node, (wrote and wrote[0]) or 0, found[0], bytes(found[1]))
+
+
+def done(reading: Reading, row: Row) -> Done | None:
+    """What a device did to a file; None for what is not judged: folders, people at the portal, times of change, and a
+    deletion that made room for what was moved or copied there."""
+    if row.is_folder or not row.device_id:
+        return None
+    if row.kind == "deleted":
+        if _comes_in_its_place(reading, row):
+            return None
+        return Done(row, row.parent, row.name, body_at(reading, row.node, row.number), None)
+    if row.kind == "changed":
+        before = body_at(reading, row.node, row.number - 1)
+        return Done(row, row.parent, row.name, before, body_at(reading, row.node, row.number))
+    if row.kind not in ("created", "moved"):
+        return None
+    parent, name = (row.parent, row.name) if row.kind == "created" else place_after(reading, row)
+    body, over = body_at(reading, row.node, row.number), _in_whose_place(reading, row, parent, name)
+    if row.kind == "created":
+        return Done(row, parent, name, None, body, over)
+    return Done(row, parent, name, body, body, over)
+
+
+# ``tree``: what stands in the way of a move is discarded one number before it, of a copy two numbers before.
+_DISTANCE = {"moved": 1, "created": 2}
+
+
+def _in_whose_place(reading: Reading, row: Row, parent: int, name: str) -> Body | None:
+    found = reading.one(
+        ROWS + " WHERE number = ? AND kind = 'deleted' AND is_folder = 0 AND parent = ? AND name = ?",
+        (row.number - _DISTANCE[row.kind], parent, name),
+    )
+    return body_at(reading, Row(*found).node, row.number) if found else None
+
+
+def _comes_in_its_place(reading: Reading, row: Row) -> bool:
+    for kind, distance in _DISTANCE.items():
+        found = reading.one(ROWS + " WHERE number = ? AND kind = ?", (row.number + distance, kind))
+        if found is None:
+            continue
+        later = Row(*found)
+        place = (later.parent, later.name) if kind == "created" else place_after(reading, later)
+        if not later.is_folder and place == (row.parent, row.name):
+            return True
+    return False

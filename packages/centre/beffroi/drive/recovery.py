@@ -1,0 +1,307 @@
+"""The way back after an alarm: everything that the device did since the first sign, and nothing of what others did.
+
+Purpose: ``preview`` says how much would come back where. ``carry_out`` asks ``guard.plan`` once, in the change that
+         writes its steps into the alarm, and takes them MOST_STEPS a change, each group with the number of steps that
+         are done: after a crash it goes on there, and a second call does nothing twice.
+Rule:    what is removed goes to the trash, what is replaced stays a version. A step that others made impossible since
+         is passed over, and counted (``Raised.missed``).
+Process: web (a person asked for it).
+Source:  docs/internals/drive.md, "Ransomware".
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import LiteralString
+
+import msgspec
+
+from beffroi.drive import alarms
+from beffroi.drive.alarms import Raised
+from beffroi.drive.guard import plan
+from beffroi.drive.guard.plan import Copy, Counts, Entry, Move, Place, Plan, Remove, Revert, Revive, Step
+from beffroi.drive.journal import ROWS, Row
+from beffroi.drive.store import look, names, schema, trash, tree, versions
+from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.model import AbsentNode, Act, Content, Node
+from beffroi.lib.errors import BeffroiError, Conflict
+
+MOST_STEPS = 100
+PRESENT = "present"
+"""Stands for the version that is the content now; another one by its etag."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What would happen in one folder. ``path``: of a folder of the collectivité; "" for all folders of one person
+    together, whose names are theirs. ``person_id``: "" for the collectivité's."""
+
+    person_id: str
+    path: str
+    reverted: int
+    revived: int
+    moved: int
+    copied: int
+    removed: int
+
+
+def preview(reading: Reading, device_id: str) -> list[Line]:
+    """What ``carry_out`` would do now, the collectivité's folders first. Errors: NotFound."""
+    found = _plan(reading, alarms.find(reading, device_id))
+    sums: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 5)
+    for folder, counts in found.preview.items():
+        line = sums[_shown(reading, folder)]
+        for at, count in enumerate(
+            (counts.reverted, counts.revived, counts.moved, counts.copied, counts.removed)
+        ):
+            line[at] += count
+    return [Line(*key, *counts) for key, counts in sorted(sums.items())]
+
+
+def carry_out(database: Database, act: Act, device_id: str) -> Raised:
+    """To the end; return the alarm then. ``act``: of the person who asks.
+
+    Errors: NotFound; Conflict, where a person said that it was meant; those of the metadata.
+    """
+    while database.write(partial(_go_on, act=act, device_id=device_id)):
+        pass
+    with database.reading() as reading:
+        return alarms.find(reading, device_id)
+
+
+def _go_on(writing: Writing, act: Act, device_id: str) -> bool:
+    """The next steps, in one change; True while there are more."""
+    alarm = alarms.find(writing, device_id)
+    if alarm.state == "settled":
+        raise Conflict("somebody said that it was meant")
+    if alarm.state == "restored":
+        return False
+    if alarm.state == "open":
+        steps = _plan(writing, alarm).steps
+        packed = msgspec.msgpack.encode(steps)
+        # Whoever holds the device may have locked what is to be taken back.
+        writing.run("DELETE FROM dav_lock WHERE person_id = ?", (alarm.person_id,))
+        writing.run(
+            "UPDATE alarm SET state = 'restoring', steps = ?, settled_by = ?, settled_s = ? WHERE device_id = ?",
+            (packed, act.person_id, act.now_s, device_id),
+        )
+    else:
+        row = writing.one("SELECT steps FROM alarm WHERE device_id = ?", (device_id,))
+        assert row is not None
+        steps = msgspec.msgpack.decode(bytes(row[0]), type=tuple[Step, ...])
+    some = steps[alarm.done : alarm.done + MOST_STEPS]
+    missed = sum(not _taken(writing, act, alarm.person_id, step) for step in some)
+    done = alarm.done + len(some)
+    is_over = done >= len(steps)
+    writing.run(
+        "UPDATE alarm SET done = ?, missed = missed + ?, state = ? WHERE device_id = ?",
+        (done, missed, "restored" if is_over else "restoring", device_id),
+    )
+    if is_over:
+        writing.run("UPDATE alarm SET steps = ? WHERE device_id = ?", (b"", device_id))
+    return not is_over
+
+
+# -- the plan ------------------------------------------------------------------------------------------------
+
+
+def _plan(reading: Reading, alarm: Raised) -> Plan:
+    rows = [Row(*row) for row in reading.all(ROWS + " WHERE at_s >= ? ORDER BY number", (alarm.since_s,))]
+    entries = _entries(reading, rows)
+    found = plan.restore(entries, frozenset((alarm.device_id,)), _Tree(reading))
+    others = {one.node for one in entries if one.device != alarm.device_id}
+    return _with_removals(reading, found, others)
+
+
+def _with_removals(reading: Reading, found: Plan, others: set[str]) -> Plan:
+    """A folder comes out of the trash with all that is in it. What the device had put there goes again; what somebody
+    else worked on stays."""
+    revived = {one.node for one in found.steps if isinstance(one, Revive)}
+    inside = [one for node in revived for one in look.children(reading, int(node))]
+    waiting, gone = [one for one in inside if str(one.id) not in revived], list[Node]()
+    while waiting:
+        one = waiting.pop()
+        if str(one.id) not in others:
+            gone.append(one)
+        waiting += [each for each in look.children(reading, one.id) if str(each.id) not in revived]
+    for one in gone:
+        found.preview.setdefault(str(one.parent), Counts()).removed += 1
+    steps = tuple(Remove(str(one.id)) for one in reversed(gone))
+    return Plan((*found.steps, *steps), found.conflicts, found.preview)
+
+
+def _entries(reading: Reading, rows: list[Row]) -> list[Entry]:
+    """Each row as ``plan`` asks for it: its place and content after it stand in the node's next rows, or are the
+    present ones."""
+    places: dict[int, tuple[int, str]] = {}
+    contents: dict[int, str] = {}
+    found: list[Entry] = []
+    for row in reversed(rows):
+        is_last = row.node not in places
+        parent, name = places.get(row.node) or _place_now(reading, row.node)
+        places[row.node] = row.parent, row.name
+        version = "" if row.is_folder else contents.get(row.node, PRESENT)
+        if row.kind == "changed":
+            contents[row.node] = str(row.etag_before)
+        if row.kind in ("properties", "destroyed"):
+            continue
+        one = Entry(row.device_id, str(row.node), "changed", is_folder=bool(row.is_folder))
+        here = {"parent": str(parent), "name": name}
+        before = {"parent_before": str(row.parent), "name_before": row.name}
+        match row.kind:
+            case "created":
+                found.append(_with(one, what="created", version=version, **_new_place(row)))
+            case "returned":
+                found.append(_with(one, what="created", version=version, **here))
+            case "moved":
+                found.append(_with(one, what="renamed", **here, **before))
+            case "deleted":
+                if is_last:
+                    found.extend(_inside(reading, row, contents))
+                found.append(_with(one, what="deleted", version_before=version, **before))
+            case "changed":
+                found.append(_with(one, version_before=str(row.etag_before), version=version))
+    return found[::-1]
+
+
+def _with(entry: Entry, **fields: str) -> Entry:
+    return msgspec.structs.replace(entry, **fields)
+
+
+def _new_place(row: Row) -> dict[str, str]:
+    """Of a new node, the row says what it is."""
+    return {"parent": str(row.parent), "name": row.name}
+
+
+def _inside(reading: Reading, row: Row, contents: dict[int, str]) -> Iterable[Entry]:
+    """What went to the trash with a folder."""
+    if not row.is_folder or not _is_in_trash(reading, row.node):
+        return
+    for one in look.below(reading, row.node):
+        version = "" if one.is_folder else contents.get(one.id, PRESENT)
+        yield Entry(
+            row.device_id,
+            str(one.id),
+            "deleted",
+            is_folder=bool(one.is_folder),
+            parent_before=str(one.parent),
+            name_before=one.name,
+            version_before=version,
+        )
+
+
+def _place_now(reading: Reading, node_id: int) -> tuple[int, str]:
+    row = reading.one("SELECT parent, name FROM node WHERE id = ?", (node_id,))
+    return (row[0], row[1]) if row else (0, "")
+
+
+class _Tree:
+    """The tree as ``plan`` asks for it; what lies in the trash has no place."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    def place(self, node: str, /) -> Place | None:
+        found = (
+            look.node(self._reading, int(node)) if node.isdecimal() else None
+        )  # else a copy that is planned
+        if found is None or _is_in_trash(self._reading, found.id):
+            return None
+        return Place(str(found.parent) if found.parent else plan.ROOT, found.name)
+
+    def child(self, parent: str, name: str, /) -> str | None:
+        row = self._reading.one(
+            "SELECT id FROM node WHERE parent = ? AND folded = ?", (_number(parent), names.folded(name))
+        )
+        return str(row[0]) if row else None
+
+    def children(self, parent: str, /) -> list[str]:
+        rows = self._reading.all("SELECT id FROM node WHERE parent = ?", (_number(parent),))
+        return [str(row[0]) for row in rows]
+
+
+def _number(node: str) -> int:
+    return int(node) if node else 0
+
+
+def _is_in_trash(reading: Reading, node_id: int) -> bool:
+    above = look.above(reading, node_id)
+    return not above or above[-1].name in (schema.TRASH, schema.GONE)
+
+
+def _shown(reading: Reading, folder: str) -> tuple[str, str]:
+    """(person, path)."""
+    above = look.above(reading, _number(folder))
+    if not above:
+        return "", ""
+    root = above[-1].name
+    if root.startswith(schema.HOME):
+        return root.removeprefix(schema.HOME), ""
+    return "", "/".join(one.name for one in reversed(above[:-1]))
+
+
+# -- its steps -----------------------------------------------------------------------------------------------
+
+
+def _taken(writing: Writing, act: Act, person_id: str, step: Step) -> bool:
+    """False where it cannot be done any more."""
+    try:
+        _take(writing, act, person_id, step)
+    except BeffroiError:
+        return False
+    return True
+
+
+def _take(writing: Writing, act: Act, person_id: str, step: Step) -> None:
+    """Errors: those of ``tree``, of ``versions``."""
+    match step:
+        case Revert(node, version):
+            _rewrite(writing, act, int(node), version)
+        case Move(node, parent, name):
+            tree.move(writing, act, int(node), _folder(writing, act, person_id, parent), name)
+        case Revive(node, parent, name, version):
+            folder, one = _folder(writing, act, person_id, parent), tree.node_at(writing, int(node))
+            if (one.parent, one.name) != (folder, name):
+                if _is_in_trash(writing, one.id):
+                    trash.bring_back(writing, act, one.id, folder, name)
+                else:
+                    tree.move(writing, act, one.id, folder, name)
+            if not one.is_folder:
+                _rewrite(writing, act, one.id, version)
+        case Copy(node, version, parent, name):
+            folder, kept = _folder(writing, act, person_id, parent), _content(writing, int(node), version)
+            tree.put(writing, act, folder, trash.free_name(writing, folder, name), kept, if_absent=True)
+        case Remove(node):
+            if look.children(writing, int(node)):
+                raise Conflict("somebody put something into it")
+            tree.delete(writing, act, int(node))
+
+
+def _rewrite(writing: Writing, act: Act, node_id: int, version: str) -> None:
+    if version in ("", PRESENT):
+        return
+    wanted, present = _content(writing, node_id, version), tree.node_at(writing, node_id)
+    if wanted.manifest != present.manifest or wanted.size_bytes != present.size_bytes:
+        versions.restore(writing, act, node_id, int(version))
+
+
+def _content(writing: Writing, node_id: int, version: str) -> Content:
+    columns: LiteralString = "SELECT size_bytes, sha1, sha256, manifest FROM"
+    if version == PRESENT:
+        row = writing.one(columns + " node WHERE id = ?", (node_id,))
+    else:
+        row = writing.one(columns + " version WHERE node = ? AND etag = ?", (node_id, int(version)))
+    if row is None:
+        raise AbsentNode("version")
+    return Content(*row)
+
+
+def _folder(writing: Writing, act: Act, person_id: str, parent: str) -> int:
+    """What has no folder any more goes to the own folder of the device's person, where nobody else sees it."""
+    if parent:
+        return int(parent)
+    home: Node = tree.make_root(writing, schema.HOME + person_id, now_s=act.now_s)
+    return home.id

@@ -1,0 +1,135 @@
+"""Coffre: devices that were stopped because they changed files as ransomware does, and what becomes of their work.
+
+Input:  hostile: identifiers of the form. Every change is a POST with a token of the session.
+Access: the collectivité's référent sees all and decides; others see their own devices, without a button.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods
+
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.drive import actions, alarms, recovery
+from beffroi.drive.alarms import Raised
+from beffroi.drive.recovery import Line
+from beffroi.drive.store.database import Reading
+from beffroi.lib.errors import Conflict, Invalid, NotFound
+from beffroi.lib.ids import is_id
+from beffroi.portal import drive_words
+from beffroi.portal.drive_access import view_of
+from beffroi.portal.pages import for_agents, page
+
+LINES_SHOWN = 100
+
+
+def shown(reading: Reading, actor: Actor) -> list[Raised]:
+    """What this person may see, newest first."""
+    found = alarms.every(reading)
+    if actions.may_answer(actor, actor.collectivite_id or ""):
+        return found
+    return [one for one in found if one.person_id == actor.id]
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def drive_alarms(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """The list; POST looks ahead, takes all back, or says that it was meant. Errors: NotFound, NotAllowed, Invalid."""
+    view = view_of(request, actor)
+    owner, what = view.who.collectivite_id, request.POST.get("what", "")
+    device_id = request.POST.get("device", "")
+    if request.method == "POST" and not is_id(device_id, "apw"):
+        raise NotFound("alarm")
+    previewed: list[Line] | None = None
+    if request.method == "POST" and what != "preview":
+        _answer(request, actor, what, device_id)
+        return HttpResponseRedirect(reverse("drive_alarms"))
+    with view.database.reading() as reading:
+        found = shown(reading, actor)
+        if request.method == "POST":
+            actions.require(actor, reading, owner, device_id)
+            previewed = recovery.preview(reading, device_id)
+    persons = {one.person_id for one in found} | {one.person_id for one in previewed or ()}
+    named = dict(identity.visible_persons(actor).filter(pk__in=persons).values_list("id", "name"))
+    labels = identity.device_labels(actor, [one.device_id for one in found])
+    context: dict[str, Any] = {"place": "drive"} | {
+        "at": "alarms",
+        "may_answer": actions.may_answer(actor, owner),
+        "rows": [
+            {
+                "alarm": one,
+                "who": named.get(one.person_id, ""),
+                "label": labels.get(one.device_id, ""),
+                "since": datetime.fromtimestamp(one.since_s, UTC),
+                "at": datetime.fromtimestamp(one.at_s, UTC),
+                "settled": datetime.fromtimestamp(one.settled_s, UTC) if one.settled_s else None,
+                "reasons": drive_words.signs(one.counts),
+                "lines": _lines(previewed, named) if one.device_id == device_id else None,
+                "more": max(0, len(previewed or ()) - LINES_SHOWN),
+            }
+            for one in found
+        ],
+    }
+    return page(request, "portal/drive_alarms.html", context)
+
+
+def _answer(request: HttpRequest, actor: Actor, what: str, device_id: str) -> None:
+    view = view_of(request, actor)
+    to: dict[str, Any] = {
+        "actor": actor,
+        "database": view.database,
+        "collectivite_id": view.who.collectivite_id,
+        "device_id": device_id,
+    }
+    if what == "settle":
+        if actions.settle(**to):
+            messages.info(
+                request,
+                _("C’est noté : rien n’est défait. Un nouveau mot de passe d’application peut être créé."),
+            )
+        else:
+            messages.error(request, _("Quelqu’un a déjà répondu à cette alerte."))
+        return
+    if what != "restore":
+        raise Invalid("what")
+    try:
+        over = actions.take_back(**to)
+    except Conflict:
+        messages.error(request, _("Quelqu’un a déjà répondu à cette alerte."))
+        return
+    done = over.done - over.missed
+    messages.info(
+        request,
+        ngettext("Remis comme avant : %(n)d élément.", "Remis comme avant : %(n)d éléments.", done)
+        % {"n": done},
+    )
+    if over.missed:
+        text = ngettext(
+            "%(n)d élément n’a pas pu l’être, car quelqu’un l’a changé : regardez dans la corbeille.",
+            "%(n)d éléments n’ont pas pu l’être, car quelqu’un les a changés : regardez dans la corbeille.",
+            over.missed,
+        )
+        messages.error(request, text % {"n": over.missed})
+
+
+def _lines(previewed: list[Line] | None, named: dict[str, str]) -> list[dict[str, Any]] | None:
+    if previewed is None:
+        return None
+    return [
+        {
+            "where": named.get(one.person_id, "") if one.person_id else one.path,
+            "is_person": bool(one.person_id),
+            "back": one.reverted + one.revived + one.moved,
+            "copied": one.copied,
+            "removed": one.removed,
+        }
+        for one in previewed[:LINES_SHOWN]
+    ]

@@ -1,0 +1,55 @@
+"""Coffre, alerts, in a real Chromium: looked ahead and taken back by the keyboard alone, and it fits.
+
+BEFFROI_SHOTS=DIRECTORY keeps pictures.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from beffroi.core.identity.models import Membership
+from beffroi.drive.store.model import Node
+
+from tests.browsing import desks
+from tests.clients.test_portal_browser import browser, inspect, press
+from tests.conftest import Commune
+from tests.fixtures_portal import no_door
+from tests.integration.test_drive_alarm_pages import PAGE, device, sizes, spoiled
+from tests.integration.test_drive_pages import Drive, drive
+
+__all__ = ["browser", "device", "drive", "no_door", "spoiled"]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
+
+
+@pytest.fixture
+def desk(
+    committed: str, beaune: Commune, browser: Any, live_server: Any
+) -> Iterator[Callable[[Membership], Any]]:
+    with desks(browser, live_server) as sit:
+        yield sit
+
+
+def test_a_referent_has_everything_put_back(
+    desk: Callable[[Membership], Any], drive: Drive, spoiled: list[Node], beaune: Commune
+) -> None:
+    page = desk(beaune.referent_membership)
+    page.goto("/coffre/")
+    inspect(page, "alerte-coffre")
+    press(page, "Voir l’alerte")
+    page.wait_for_url(f"**{PAGE}")
+    inspect(page, "alerte")
+    press(page, "Prévisualiser")
+    page.wait_for_selector("text=Ce qui serait fait")
+    inspect(page, "alerte-avant")
+    assert sizes(drive, spoiled) == [666] * 4
+    press(page, "Tout remettre comme avant")
+    page.wait_for_selector("[role=status]:has-text('Remis comme avant')")
+    inspect(page, "alerte-apres")
+    assert sizes(drive, spoiled) == [0] * 4
+    theirs = desk(beaune.agent_membership)
+    theirs.goto(PAGE)
+    inspect(theirs, "alerte-agent")

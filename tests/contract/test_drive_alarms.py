@@ -1,0 +1,144 @@
+"""What a device did is read from the journal and taken back alike on every database, also when it breaks off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from beffroi.drive import alarms, journal, recovery
+from beffroi.drive.guard.scoring import Alarm
+from beffroi.drive.guard.signs import Sign
+from beffroi.drive.journal import Done
+from beffroi.drive.store import schema, trash, tree
+from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.model import Act, Node, StoreFull
+
+from tests.drive_trees import ME, NOW_S, OTHER, Open, at, content, folder, listing, put, require_whole
+
+pytest_plugins = ["tests.fixtures_drive_store"]
+REFERENT = Act("per_referent", "", NOW_S + 100)
+EVIL = at(NOW_S + 10)
+
+
+@pytest.fixture
+def drive(opens: Open) -> Database:
+    return opens()
+
+
+@pytest.fixture
+def home(drive: Database) -> Node:
+    return drive.write(lambda w: tree.make_root(w, schema.HOME + "per_me", now_s=NOW_S))
+
+
+def stop(drive: Database) -> None:
+    alarm = Alarm(ME.device_id, float(EVIL.now_s), float(EVIL.now_s), 30.0, 3, (), {Sign.LOST: 3})
+    drive.write(lambda w: alarms.raise_(w, alarm, now_s=EVIL.now_s))
+
+
+def done(drive: Database, number: int = 0) -> list[Done]:
+    with drive.reading() as reading:
+        rows = journal.after(reading, number, 1000)
+        return [one for row in rows if (one := journal.done(reading, row)) is not None]
+
+
+def last(drive: Database) -> int:
+    with drive.reading() as reading:
+        return journal.after(reading, 0, 10_000)[-1].number
+
+
+@contextmanager
+def breaking_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The disk is full from the step after so many on."""
+    taken, left = recovery._taken, [steps]
+
+    def take(writing: Writing, act: Act, person_id: str, step: object) -> bool:
+        left[0] -= 1
+        if left[0] < 0:
+            raise StoreFull
+        return taken(writing, act, person_id, step)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recovery, "_taken", take)
+        yield
+
+
+def test_the_journal_says_what_a_file_was_before_and_after(drive: Database, home: Node) -> None:
+    one = put(drive, home.id, "a.txt", b"first", OTHER)
+    since = last(drive)
+    put(drive, home.id, "a.txt", b"second")
+    drive.write(lambda w: tree.move(w, ME, one.id, home.id, "b.txt"))
+    put(drive, home.id, "b.txt", b"third by somebody else", OTHER)
+    drive.write(lambda w: tree.delete(w, ME, one.id))
+    changed, moved, theirs, deleted = done(drive, since)
+    assert changed.before is not None and changed.after is not None
+    assert (changed.before.size_bytes, changed.after.size_bytes) == (5, 6)
+    assert changed.after.written == changed.row.number
+    assert (moved.row.name, moved.name) == ("a.txt", "b.txt")
+    assert moved.after is not None and moved.after.written == changed.row.number
+    assert theirs.before == moved.after
+    assert deleted.name == "b.txt" and deleted.before is not None and deleted.before.size_bytes == 22
+
+
+def test_what_is_moved_or_copied_over_a_file_is_a_change_of_it(drive: Database, home: Node) -> None:
+    for way in (tree.move, tree.copy):
+        put(drive, home.id, "a.txt", b"first", OTHER)
+        other = put(drive, home.id, "tmp", b"scrambled", OTHER)
+        since = last(drive)
+        drive.write(lambda w, to=way, it=other: to(w, ME, it.id, home.id, "a.txt", overwrite=True))  # type: ignore[misc]
+        (one,) = done(drive, since)
+        assert one.over is not None and one.after is not None and one.name == "a.txt"
+        assert (one.over.size_bytes, one.after.size_bytes) == (5, 9)
+
+
+def test_everything_comes_back_and_nothing_is_done_twice_when_it_breaks_off(
+    drive: Database, home: Node, opens: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "MOST_STEPS", 3)
+    inside = folder(drive, home.id, "Budget", OTHER)
+    for number in range(8):
+        put(drive, inside.id, f"{number}.txt", b"work %d" % number, OTHER)
+    before = listing(drive, home.id)
+    for number in range(8):
+        put(drive, inside.id, f"{number}.txt", b"scrambled %d" % number, EVIL)
+    put(drive, inside.id, "LISEZ-MOI.txt", b"pay", EVIL)
+    new = folder(drive, home.id, "new", EVIL)
+    drive.write(lambda w: tree.move(w, EVIL, inside.id, new.id, "moved"))
+    drive.write(lambda w: tree.delete(w, EVIL, new.id))
+    stop(drive)
+    with drive.reading() as reading:
+        assert recovery.preview(reading, ME.device_id)
+    for steps in (4, 0, 3):
+        with breaking_after(steps, monkeypatch), pytest.raises(StoreFull):
+            recovery.carry_out(drive, REFERENT, ME.device_id)
+    with drive.reading() as reading:
+        alarm = alarms.find(reading, ME.device_id)
+        assert (alarm.state, alarm.done) == ("restoring", 6) and alarms.waits_for_somebody(reading)
+    again = opens()
+    over = recovery.carry_out(again, REFERENT, ME.device_id)
+    assert (over.state, over.missed) == ("restored", 0)
+    assert listing(drive, home.id) == before
+    with drive.reading() as reading:
+        require_whole(reading)
+        assert not alarms.waits_for_somebody(reading) and alarms.stopped(reading) == {ME.device_id}
+
+
+def test_what_others_made_impossible_is_counted_and_the_rest_comes_back(
+    drive: Database, home: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "MOST_STEPS", 1)
+    files = [put(drive, home.id, f"{number}.txt", b"work", OTHER) for number in range(3)]
+    for one in files:
+        put(drive, home.id, one.name, b"scrambled", EVIL)
+    stop(drive)
+    with breaking_after(1, monkeypatch), pytest.raises(StoreFull):
+        recovery.carry_out(drive, REFERENT, ME.device_id)
+    drive.write(lambda w: tree.delete(w, OTHER, files[1].id))
+    drive.write(lambda w: trash.forget(w, OTHER, home.id, files[1].id))
+    drive.write(lambda w: trash.destroy(w, OTHER))
+    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+    assert (over.state, over.done, over.missed) == ("restored", 3, 1)
+    assert set(listing(drive, home.id)) >= {"0.txt", "2.txt"}
+    with drive.reading() as reading:
+        kept = [reading.one("SELECT sha256 FROM node WHERE id = ?", (files[at].id,)) for at in (0, 2)]
+    assert kept == [(content(b"work").sha256,)] * 2

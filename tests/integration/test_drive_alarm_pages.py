@@ -1,0 +1,159 @@
+"""Coffre, alerts: the référent sees what a device did, and has it taken back or left; nobody else decides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.identity import actions as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.drive import actions, alarms
+from beffroi.drive.guard.scoring import Alarm
+from beffroi.drive.guard.signs import Sign
+from beffroi.drive.store import tree
+from beffroi.drive.store.model import EMPTY, Act, Node
+from beffroi.lib import clock
+from beffroi.lib.errors import NotAllowed, NotFound
+
+from tests.conftest import Commune
+from tests.fixtures_portal import no_door, portal_client
+from tests.integration.test_drive_pages import Drive, drive
+
+__all__ = ["drive", "no_door"]
+pytestmark = pytest.mark.django_db
+PAGE = "/coffre/alertes/"
+
+
+@pytest.fixture
+def device(beaune: Commune) -> str:
+    membership = beaune.agent_membership
+    actor = Actor("person", membership.person_id, membership.collectivite_id, membership.role)
+    issued = identity.issue_app_password(
+        actor=actor, membership=membership, protocol_set="dav", label="Portable de l’accueil"
+    )
+    return issued.record.id
+
+
+@pytest.fixture
+def spoiled(drive: Drive, beaune: Commune, device: str) -> list[Node]:
+    """Three files of the commune and one of the agent's own, written over by the device, which is stopped."""
+    folder = drive.folder("Budget", drive.common)
+    files = [drive.file(f"{number}.ods", folder) for number in range(3)] + [drive.file("lettre-privee.odt")]
+    since_s = clock.epoch_s() + 5
+    act = Act(beaune.agent.id, device, since_s)
+    content = replace(EMPTY, size_bytes=666)
+    for one in files:
+        drive.database.write(lambda w, it=one: tree.put(w, act, it.parent, it.name, content))  # type: ignore[misc]
+    alarm = Alarm(device, float(since_s), float(since_s), 33.0, 3, (), {Sign.LOST: 3, Sign.NO_OVERLAP: 3})
+    drive.database.write(lambda w: alarms.raise_(w, alarm, now_s=since_s))
+    return files
+
+
+def sizes(drive: Drive, files: list[Node]) -> list[int]:
+    with drive.database.reading() as reading:
+        rows = [reading.one("SELECT size_bytes FROM node WHERE id = ?", (one.id,)) for one in files]
+    return [row[0] for row in rows if row is not None]
+
+
+def verbs() -> list[str]:
+    return list(AuditEntry.objects.filter(verb__startswith="drive:alarm").values_list("verb", flat=True))
+
+
+def test_the_referent_sees_looks_ahead_and_has_all_taken_back(
+    drive: Drive, spoiled: list[Node], device: str, beaune: Commune
+) -> None:
+    referent = portal_client(beaune.referent_membership)
+    assert "Voir l’alerte" in referent.get("/coffre/commune/").content.decode()
+    page = referent.get(PAGE).content.decode()
+    assert "Portable de l’accueil" in page and "fichiers devenus illisibles (3)" in page
+    assert "lettre-privee" not in page
+    page = referent.post(PAGE, {"what": "preview", "device": device}).content.decode()
+    assert "Budget" in page and "3 remis" in page and "1 remis" in page
+    assert "lettre-privee" not in page, "of a person's own folder, the count alone"
+    assert sizes(drive, spoiled) == [666] * 4 and verbs() == []
+    page = referent.post(PAGE, {"what": "restore", "device": device}, follow=True).content.decode()
+    assert "Remis comme avant : 4 éléments." in page.replace("\u00a0", " ")
+    assert "Tout est remis comme avant" in page and 'name="what"' not in page
+    assert sizes(drive, spoiled) == [0] * 4
+    assert "Voir l’alerte" not in referent.get("/coffre/commune/").content.decode()
+    assert verbs() == ["drive:alarm:taken_back"]
+    referent.post(PAGE, {"what": "settle", "device": device})
+    with drive.database.reading() as reading:
+        assert alarms.find(reading, device).state == "restored"
+        assert alarms.stopped(reading) == {device}, "what was taken back is no reason to let it write again"
+
+
+def test_what_was_meant_stays_and_the_device_is_free(
+    drive: Drive, spoiled: list[Node], device: str, beaune: Commune
+) -> None:
+    referent = portal_client(beaune.referent_membership)
+    page = referent.post(PAGE, {"what": "settle", "device": device}, follow=True).content.decode()
+    assert "Classée" in page and "rien n’est défait" in page
+    assert sizes(drive, spoiled) == [666] * 4 and verbs() == ["drive:alarm:settled"]
+    with drive.database.reading() as reading:
+        assert alarms.stopped(reading) == set()
+    page = referent.post(PAGE, {"what": "restore", "device": device}, follow=True).content.decode()
+    assert "déjà répondu" in page and sizes(drive, spoiled) == [666] * 4
+
+
+def test_the_person_of_the_device_sees_it_and_decides_nothing(
+    drive: Drive, spoiled: list[Node], device: str, beaune: Commune
+) -> None:
+    agent = portal_client(beaune.agent_membership)
+    page = agent.get(PAGE).content.decode()
+    assert "Portable de l’accueil" in page and "Prévenez la personne référente" in page
+    assert 'name="what"' not in page
+    for what in ("preview", "restore", "settle"):
+        assert agent.post(PAGE, {"what": what, "device": device}).status_code == 403
+    assert sizes(drive, spoiled) == [666] * 4 and verbs() == []
+
+
+def test_colleagues_and_other_communes_see_and_change_nothing(
+    drive: Drive, spoiled: list[Node], device: str, beaune: Commune, nuits: Commune
+) -> None:
+    for stranger, refused in (
+        (beaune.colleague_membership, 403),
+        (nuits.agent_membership, 403),
+        (nuits.referent_membership, 404),
+    ):
+        other = portal_client(stranger)
+        page = other.get(PAGE).content.decode()
+        assert "Aucune alerte" in page and "Portable" not in page
+        for what in ("preview", "restore", "settle"):
+            assert other.post(PAGE, {"what": what, "device": device}).status_code == refused
+        assert "Voir l’alerte" not in other.get("/coffre/").content.decode()
+    neighbour = Actor("person", nuits.referent.id, nuits.id, "referent")
+    for act in (actions.take_back, actions.settle):
+        with pytest.raises(NotFound):
+            act(actor=neighbour, database=drive.database, collectivite_id=beaune.id, device_id=device)
+        with pytest.raises(NotAllowed):
+            act(
+                actor=Actor("person", beaune.agent.id, beaune.id, "agent"),
+                database=drive.database,
+                collectivite_id=beaune.id,
+                device_id=device,
+            )
+    assert sizes(drive, spoiled) == [666] * 4 and verbs() == []
+
+
+def test_odd_forms_are_refused(drive: Drive, spoiled: list[Node], device: str, beaune: Commune) -> None:
+    referent = portal_client(beaune.referent_membership)
+    for data, status in (
+        ({"what": "explode", "device": device}, 400),
+        ({}, 404),
+        ({"what": "restore", "device": "x" * 5000}, 404),
+        ({"what": "restore", "device": "\0"}, 404),
+        ({"what": "preview"}, 404),
+    ):
+        assert referent.post(PAGE, data).status_code == status, data
+    assert sizes(drive, spoiled) == [666] * 4 and verbs() == []
+
+
+def test_the_departement_may_answer_for_a_commune(
+    drive: Drive, spoiled: list[Node], device: str, beaune: Commune, administrator: Actor
+) -> None:
+    over = actions.take_back(
+        actor=administrator, database=drive.database, collectivite_id=beaune.id, device_id=device
+    )
+    assert (over.state, over.missed) == ("restored", 0) and sizes(drive, spoiled) == [0] * 4
