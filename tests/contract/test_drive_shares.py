@@ -184,17 +184,17 @@ def test_two_links_of_one_file_have_nothing_in_common(metadata: Database, home: 
     assert not {hashlib.sha1(one.encode()).hexdigest() for one in tokens} & {x.sha1}
 
 
-def test_what_ended_is_forgotten_later_and_what_is_open_is_not(drive: Database, home: Node) -> None:
-    node = put(drive, home.id, "x", b"1").id
-    ended, _ = make(drive, node, LINK)
-    expired, _ = make(drive, node, replace(LINK, expires_s=NOW + 1))
-    open_, _ = make(drive, node, replace(LINK, expires_s=NOW + 9000))
-    forever, _ = make(drive, node, Wish("person", target=OTHER.person_id))
-    drive.write(lambda w: shares.end(w, ended.id, now_s=NOW + 1))
-    assert not drive.write(lambda w: shares.forget(w, before_s=NOW + 1))
-    assert drive.write(lambda w: shares.forget(w, before_s=NOW + 2))
-    assert not drive.write(lambda w: shares.forget(w, before_s=NOW + 2))
-    with drive.reading() as reading:
+def test_what_ended_is_forgotten_later_and_what_is_open_is_not(metadata: Database, home: Node) -> None:
+    node = put(metadata, home.id, "x", b"1").id
+    ended, _ = make(metadata, node, LINK)
+    expired, _ = make(metadata, node, replace(LINK, expires_s=NOW + 1))
+    open_, _ = make(metadata, node, replace(LINK, expires_s=NOW + 9000))
+    forever, _ = make(metadata, node, Wish("person", target=OTHER.person_id))
+    metadata.write(lambda w: shares.end(w, ended.id, now_s=NOW + 1))
+    assert not metadata.write(lambda w: shares.forget(w, before_s=NOW + 1))
+    assert metadata.write(lambda w: shares.forget(w, before_s=NOW + 2))
+    assert not metadata.write(lambda w: shares.forget(w, before_s=NOW + 2))
+    with metadata.reading() as reading:
         left = {one.id for one in shares.made_by(reading, ME.person_id, now_s=NOW)}
         for gone in (ended, expired):
             with pytest.raises(AbsentNode):
