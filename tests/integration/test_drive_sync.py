@@ -483,8 +483,9 @@ def test_a_client_hears_of_changes_that_its_person_sees(drive: Served, name: str
 
 
 def test_a_change_by_another_process_is_heard(drive: Served, name: str) -> None:
-    drive.ask("PUT", f"{FILES}/{name}", b"x")
     with listening(drive, "alice") as alice:
+        drive.ask("PUT", f"{FILES}/{name}", b"x")
+        assert alice.hear() == "notify_file"
         with on_server(drive) as database:
             database.execute("UPDATE node SET etag = etag + 100000 WHERE name = 'home:per_alice'")
         hears_nothing(alice)
