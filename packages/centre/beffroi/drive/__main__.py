@@ -96,7 +96,7 @@ async def run(config: Config) -> int:
         ThreadPoolExecutor(WORKERS, "bodies") as workers,
         ThreadPoolExecutor(SIGN_IN_THREADS, "passwords") as passwords,
     ):
-        communes = Communes(config.state / "drive", commits, config.database)
+        communes = Communes(config.state / "drive", commits, config.drive_database)
         upkeep = Upkeep(config, communes)
         door = FileDoor(config, communes, lambda: connect(config.database))
         sentry = Sentry(communes, stocks(config), partial(tell_alarm, config))

@@ -445,6 +445,11 @@ class Config:
         " the service has regions; access key and secret key are the two words of STATE/secrets/drive-objects.key."
         " Empty: STATE/drive/objects.",
     )
+    drive_on_server: bool = _setting(
+        False,
+        "Keep names, versions and shares of files in the PostgreSQL of `database_url`, a schema for each collectivité."
+        " Off: an SQLite file for each under STATE/drive.",
+    )
     drive_trash_days: int = _days(
         30,
         "How long a deleted file can be brought back; then it is destroyed, with its versions.",
@@ -554,6 +559,14 @@ class Config:
             return self.database_url
         password = quote(self.secret(DATABASE_PASSWORD), safe="")
         return f"{self.database_url}{'&' if '?' in self.database_url else '?'}password={password}"
+
+    @property
+    def drive_database(self) -> str:
+        """As ``database`` where the drive's metadata lie on the server; "" where they are files.
+
+        Errors: SettingInvalid.
+        """
+        return self.database if self.drive_on_server else ""
 
     def secret(self, name: str) -> bytes:
         """Content of STATE/secrets/NAME, stripped. Errors: SettingInvalid."""

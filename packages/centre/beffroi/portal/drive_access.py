@@ -35,7 +35,7 @@ _ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent
 @cache
 def _communes() -> Communes:
     threads = ThreadPoolExecutor(2, thread_name_prefix="drive")
-    found = Communes(settings.BEFFROI.state / "drive", threads, settings.BEFFROI.database)
+    found = Communes(settings.BEFFROI.state / "drive", threads, settings.BEFFROI.drive_database)
     found.listeners.append(lambda collectivite_id: push.tell(settings.BEFFROI.run, collectivite_id))
     return found
 

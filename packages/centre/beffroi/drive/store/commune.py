@@ -2,8 +2,8 @@
 
 Purpose: opens what is asked for, keeps the most used open, closes the rest.
 Process: drive, web (look-ups and short changes).
-Layout:  STATE/drive/<collectivite_id>/metadata.db, or the schema <collectivite_id> where the centre's database is
-         PostgreSQL; keys and objects lie in the directory either way (drive-format.md).
+Layout:  STATE/drive/<collectivite_id>/metadata.db, or the schema <collectivite_id> of the centre's PostgreSQL (setting
+         ``drive_on_server``); keys and objects lie in the directory either way (drive-format.md).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ MOST_OPEN = 200
 
 
 class Communes:
-    """``directory``: STATE/drive. ``executor`` runs the grouped commits of all. ``database_url``: the centre's
-    (``Config.database``)."""
+    """``directory``: STATE/drive. ``executor`` runs the grouped commits of all. ``database_url``: that of
+    ``Config.drive_database``; "" for a file a collectivité."""
 
     def __init__(self, directory: Path, executor: Executor, database_url: str = "") -> None:
         self._directory, self._executor = directory, executor
