@@ -38,6 +38,8 @@ def beside(hall: TownHall) -> Iterator[None]:
             run("ip", *text.split())
         yield
     finally:
+        # At once: a namespace goes later, and its address on the wire with it.
+        subprocess.run(["ip", "-n", WIFI, "link", "del", "wifi0"], check=False)
         subprocess.run(["ip", "netns", "del", WIFI], check=False)
         run("ip", "-n", NET, "addr", "del", "192.168.1.1/24", "dev", "n0")
         subprocess.run(["ip", "-n", BOX, "addr", "del", "192.168.1.2/24", "dev", "wan"], check=False)
