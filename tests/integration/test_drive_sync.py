@@ -265,7 +265,7 @@ def test_an_upload_has_one_beginning_and_a_destination(drive: Served, name: str)
 
 
 def test_what_finds_no_room_is_told_before_it_is_sent(drive: Served, name: str) -> None:
-    drive.ask("PROPFIND", "/remote.php/dav/files/amir")
+    assert drive.ask("PROPFIND", "/remote.php/dav/files/amir", login="amir")[0] == 207
     with on_server(drive) as database:
         (root,) = database.execute(
             "SELECT id FROM node WHERE name = 'home:amir' OR name = 'home:per_amir'"
