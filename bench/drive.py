@@ -95,7 +95,8 @@ def ours(directory: Path) -> Iterator[Server]:
     config = Config(state=directory)
     for name in ("run", "secrets", "drive"):
         (directory / name).mkdir(parents=True)
-    (directory / "secrets" / "commune-master.key").write_text(secrets.token_hex(32))
+    for name in ("commune-master.key", "drive-grant.key"):
+        (directory / "secrets" / name).write_text(secrets.token_hex(32))
     row = projections.Row(
         sha256=hashlib.sha256(PASSWORD.encode()).hexdigest(),
         app_password_id=ids.new_id("apw"),
