@@ -11,10 +11,8 @@ import http.client
 import os
 import secrets
 import shutil
-import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -125,23 +123,11 @@ def wall(prefix: str, first_port: int) -> Iterator[Wall]:
             argv = ("haproxy", "-db", "-f", str(front.config_path(config)))
             process = subprocess.Popen(argv, stdout=log, stderr=log)
         try:
-            _until_up(config, process)
+            front_planes.until_up(config, process)
             yield Wall(planes)
         finally:
             process.terminate()
             process.wait(10)
-
-
-def _until_up(config: Config, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", config.portal_port), 1).close()
-            return
-        except OSError:
-            assert process.poll() is None, (config.log / "front.out").read_text()
-            assert time.monotonic() < end
-            time.sleep(0.05)
 
 
 def event(uid: str, title: str, *, starts: str = "20261203T090000Z", more: str = "") -> str:

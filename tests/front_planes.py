@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from beffroi.lib import config as config_module
+from beffroi.lib.config import Config
 from beffroi.supervise import certificates, front, secret_files
 
 from tests.mail_post import Engines
@@ -43,3 +46,16 @@ def running(prefix: str, first_port: int, settings: Mapping[str, object], *names
     finally:
         engines.stop()
         shutil.rmtree(state, ignore_errors=True)
+
+
+def until_up(config: Config, process: subprocess.Popen[bytes]) -> None:
+    """The front takes connections; what it said instead."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", config.portal_port), 1).close()
+            return
+        except OSError:
+            assert process.poll() is None, (config.log / "front.out").read_text()
+            assert time.monotonic() < end
+            time.sleep(0.05)

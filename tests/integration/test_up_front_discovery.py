@@ -8,7 +8,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
@@ -53,7 +52,7 @@ def centre() -> Iterator[Config]:
                 ("haproxy", "-db", "-f", str(front.config_path(config))), stdout=log, stderr=log
             )
         try:
-            _until_up(config, process)
+            front_planes.until_up(config, process)
             yield config
         finally:
             process.terminate()
@@ -71,18 +70,6 @@ def _certificate(config: Config) -> None:
     subprocess.run((*argv, *more), check=True, capture_output=True)
     pem.write_bytes(pem.read_bytes() + key.read_bytes())
     key.unlink()
-
-
-def _until_up(config: Config, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", config.portal_port), 1).close()
-            return
-        except OSError:
-            assert process.poll() is None, (config.log / "front.out").read_text()
-            assert time.monotonic() < end
-            time.sleep(0.05)
 
 
 def ask(

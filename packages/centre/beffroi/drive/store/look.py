@@ -11,13 +11,14 @@ from typing import LiteralString
 
 from beffroi.drive.store import names
 from beffroi.drive.store.database import Reading
-from beffroi.drive.store.model import Node
+from beffroi.drive.store.model import NameTaken, Node
 
 NODES: LiteralString = (
     "SELECT id, parent, name, is_folder, size_bytes, mtime_s, etag, created_s, sha1, sha256, manifest, properties"
     " FROM node"
 )
 NO_LIMIT = -1
+MOST_TRIED_NAMES = 1000
 
 
 def node(database: Reading, node_id: int) -> Node | None:
@@ -43,6 +44,17 @@ def walk(database: Reading, start: int, path: Sequence[str]) -> Node | None:
             return None
         found = child(database, found.id, name)
     return found
+
+
+def free_name(database: Reading, folder: int, name: str) -> str:
+    """The name, or *name (2)* and so on where it is taken in a folder. Errors: NameTaken (a thousand are)."""
+    for number in range(1, MOST_TRIED_NAMES):
+        tried = name if number == 1 else names.numbered(name, number)
+        if not database.one(
+            "SELECT 1 FROM node WHERE parent = ? AND folded = ?", (folder, names.folded(tried))
+        ):
+            return tried
+    raise NameTaken("name")
 
 
 def children(database: Reading, folder: int) -> list[Node]:

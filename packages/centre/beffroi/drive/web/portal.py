@@ -34,7 +34,7 @@ from beffroi.core.planes.tokens import GrantRefused
 from beffroi.drive.store import names, tree, uploads
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Reading, Writing
-from beffroi.drive.store.look import NO_LIMIT, child, room
+from beffroi.drive.store.look import NO_LIMIT, child, free_name, room
 from beffroi.drive.store.model import AbsentNode, Act, Content, NameTaken, Node, QuotaFull, ReadOnly
 from beffroi.drive.views import Place, View
 from beffroi.drive.web import form, granted
@@ -49,7 +49,6 @@ from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 log = logging.getLogger("beffroi.drive")
 PART_BYTES = 5 * 1024 * 1024
 MAX_FILE_BYTES = PART_BYTES * uploads.MAX_PARTS
-MOST_TRIED_NAMES = 1000
 AGAIN = "encore=1"
 """What follows the address of a file that is fetched with a grant made anew: it is asked for once."""
 _OUT = re.compile(granted.OUT_PATH + r"/[0-9]{1,18}(?:/[0-9]{1,18})?", re.ASCII)
@@ -268,13 +267,7 @@ class Desk:
             return str(found[0])
         if sent.taken != "both":
             raise NameTaken("name")
-        for number in range(2, MOST_TRIED_NAMES):
-            tried = names.numbered(name, number)
-            if not reading.one(
-                "SELECT 1 FROM node WHERE parent = ? AND folded = ?", (folder, names.folded(tried))
-            ):
-                return tried
-        raise NameTaken("name")
+        return free_name(reading, folder, name)
 
     def _put(self, writing: Writing, sent: Sent, content: Content) -> Node:
         folder, name = self._place(writing, sent)

@@ -19,7 +19,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import names, trash, tree, versions
+from beffroi.drive.store import look, names, trash, tree, versions
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import AbsentNode, Act, Changed, NameTaken, Node, ReadOnly
 from beffroi.drive.views import Place, View
@@ -34,7 +34,6 @@ MAX_NODES = 5000
 UNDO_S = 600
 """How long the page offers to take the last change back."""
 CARRIED_KEY, DONE_KEY = "drive_carried", "drive_done"
-MOST_TRIED_NAMES = 1000
 Row = tuple[int, int, str]
 """A node, the folder and the name that it had before."""
 
@@ -118,17 +117,6 @@ def require_writable(place: Place) -> None:
     """Errors: ReadOnly."""
     if not place.rights.may_write:
         raise ReadOnly
-
-
-def free_name(reading: Reading, parent: int, name: str) -> str:
-    """The name, or *name (2)* and so on where it is taken in a folder. Errors: NameTaken."""
-    for number in range(1, MOST_TRIED_NAMES):
-        tried = name if number == 1 else names.numbered(name, number)
-        if not reading.one(
-            "SELECT 1 FROM node WHERE parent = ? AND folded = ?", (parent, names.folded(tried))
-        ):
-            return tried
-    raise NameTaken("name")
 
 
 # -- what the buttons do ---------------------------------------------------------------------------------------
@@ -320,7 +308,7 @@ def refuse_reserved(view: View, folder: Place, name: str) -> None:
 def _name_there(view: View, reading: Reading, folder: Place, name: str) -> str:
     if view.is_reserved((*folder.path, name)):
         name += " (2)"
-    return free_name(reading, folder.node.id, name)
+    return look.free_name(reading, folder.node.id, name)
 
 
 def _in_folder(view: View, reading: Reading, node_id: int, folder: Place) -> Node:

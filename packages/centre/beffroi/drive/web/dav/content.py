@@ -136,12 +136,12 @@ async def put(call: Call) -> Answer:
         raise PartialPut
     mtime_s, announced = announced_mtime_s(request), announced_bytes(request)
     with call.view.database.reading() as reading:
-        parent, before = _place(call, reading)
+        parent, before = place_of(call, reading, call.target.path)
         refuse_full(reading, parent.node, (announced or 0) - (before.node.size_bytes if before else 0))
     content = await receive(call, request.chunks(), announced)
 
     def change(writing: Writing) -> tuple[Node, bool]:
-        parent, _ = _place(call, writing)
+        parent, _ = place_of(call, writing, call.target.path)
         return tree.put(writing, call.act, parent.node.id, call.target.path[-1], content, mtime_s=mtime_s)
 
     node, is_new = await call.view.database.write_async(change)
@@ -151,9 +151,8 @@ async def put(call: Call) -> Answer:
     return Answer(201 if is_new else 204, headers)
 
 
-def _place(call: Call, reading: Reading) -> tuple[Place, Place | None]:
+def place_of(call: Call, reading: Reading, path: tuple[str, ...]) -> tuple[Place, Place | None]:
     """(the folder, the file that is there). Errors: those of ``Call``, MethodRefused (a folder is there)."""
-    path = call.target.path
     before = call.view.find(reading, path)
     if before is not None and before.node.is_folder:
         raise MethodRefused

@@ -14,9 +14,8 @@ import re
 from urllib.parse import quote
 
 from beffroi.drive.store import names, uploads
-from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.database import Writing
 from beffroi.drive.store.model import AbsentNode, Node
-from beffroi.drive.views import Place
 from beffroi.drive.web.dav import content as files
 from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.call import Call, MethodRefused
@@ -101,7 +100,7 @@ async def _finish(call: Call, upload: str) -> Answer:
     path, mtime_s = call.destination().path, files.announced_mtime_s(request)
     with database.reading() as reading:
         joined = uploads.join(reading, call.who.person_id, upload)
-        _place(call, reading, path)
+        files.place_of(call, reading, path)
     total = _count(request, b"oc-total-length")
     if total is not None and total != joined.size_bytes:
         raise SizeDiffers
@@ -115,7 +114,7 @@ async def _finish(call: Call, upload: str) -> Answer:
             call.act,
             upload,
             joined,
-            parent=_place(call, writing, path).node.id,
+            parent=files.place_of(call, writing, path)[0].node.id,
             name=path[-1],
             sha1=sha1,
             sha256=sha256,
@@ -127,17 +126,6 @@ async def _finish(call: Call, upload: str) -> Answer:
     if mtime_s is not None:
         headers.append((b"x-oc-mtime", b"accepted"))
     return Answer(201 if is_new else 204, headers)
-
-
-def _place(call: Call, reading: Reading, path: tuple[str, ...]) -> Place:
-    """The folder that the file goes to. Errors: those of ``Call``, MethodRefused (a folder has the name)."""
-    before = call.view.find(reading, path)
-    if before is not None and before.node.is_folder:
-        raise MethodRefused
-    parent = call.parent(reading, path)
-    call.free(path)
-    call.check(reading, before)
-    return parent
 
 
 def _refuse_early(call: Call) -> None:
