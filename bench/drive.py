@@ -72,13 +72,14 @@ class _Line(http.client.HTTPConnection):
 
 
 @contextlib.contextmanager
-def _started(argv: tuple[str, ...], path: Path, environment: dict[str, str]) -> Iterator[None]:
+def _started(argv: tuple[str, ...], path: Path | None, environment: dict[str, str]) -> Iterator[None]:
+    """``path``: the socket on which it serves; None for one that serves nobody."""
     process = subprocess.Popen(
         argv, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         end = time.monotonic() + START_LIMIT_S
-        while True:
+        while path is not None:
             with contextlib.suppress(OSError), contextlib.closing(_Line(path)) as line:
                 line.connect()
                 break
@@ -109,7 +110,11 @@ def ours(directory: Path) -> Iterator[Server]:
     )
     projections.put(config, row)
     path = directory / "run" / "drive.sock"
-    with _started((sys.executable, "-m", "beffroi.drive"), path, {STATE_VARIABLE: str(directory)}):
+    environment = {STATE_VARIABLE: str(directory)}
+    with (
+        _started((sys.executable, "-m", "beffroi.drive.sentry"), None, environment),
+        _started((sys.executable, "-m", "beffroi.drive"), path, environment),
+    ):
         yield Server(path, "/remote.php/webdav")
 
 

@@ -13,16 +13,20 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from beffroi.drive.__main__ import YOUNG, serve_arguments
+from beffroi.drive.following import Follower, Teller
 from beffroi.drive.sentry import Sentry
 from beffroi.drive.sign_ins import SignIns
+from beffroi.drive.stops import Stops
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.stock import stocks
@@ -30,6 +34,7 @@ from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
+from beffroi.drive.web.sync import push
 from beffroi.drive.who import Role, Who
 from beffroi.lib.config import Config
 from granian.server.embed import Server
@@ -74,9 +79,11 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
     with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(4) as workers:
         communes = Communes(directory / "drive", commits)
         bodies = SealedStore(config, communes, workers, lambda sha256, owner: _require(directory, sha256))
-        sentry = Sentry(communes, stocks(config), lambda collectivite_id, alarm: None)
-        sentry.start()
-        drive = Drive(communes, bodies, sign_in, SignIns(config, "drive"), require=sentry.require)
+        teller, stops = Teller(config.run), Stops(communes)
+        communes.listeners.append(teller.told)
+        teller.start()
+        drive = Drive(communes, bodies, sign_in, SignIns(config, "drive"), require=stops.require)
+        drive.sync.push.listeners.append(stops.forget)
         told = directory / "told"
         Portal(
             communes,
@@ -85,8 +92,26 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             drive.enter,
             lambda access: _keep(told, access),
         ).add_to(drive.routes)
-        yield drive
-        sentry.stop()
+        with judging(config):
+            yield drive
+        teller.stop()
+        communes.close()
+
+
+@contextlib.contextmanager
+def judging(config: Config) -> Iterator[None]:
+    """The sentry, in a thread of this process."""
+    with ThreadPoolExecutor(1) as commits:
+        communes = Communes(config.state / "drive", commits)
+        sentry = Sentry(
+            communes, stocks(config), lambda collectivite_id, alarm: None, partial(push.tell, config.run)
+        )
+        follower = Follower(config.run, "sentry", sentry.judge)
+        thread = threading.Thread(target=follower.run, args=(communes.ids(),))
+        thread.start()
+        yield
+        follower.stop()
+        thread.join()
         communes.close()
 
 

@@ -11,7 +11,6 @@ import logging
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,10 @@ from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
-from beffroi.drive.sentry import Sentry, tell_alarm
+from beffroi.drive.following import Teller
 from beffroi.drive.sign_ins import SignIns
+from beffroi.drive.stops import Stops
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.stock import stocks
 from beffroi.drive.upkeep import Upkeep
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
@@ -99,13 +98,14 @@ async def run(config: Config) -> int:
         communes = Communes(config.state / "drive", commits, config.drive_database)
         upkeep = Upkeep(config, communes)
         door = FileDoor(config, communes, lambda: connect(config.database))
-        sentry = Sentry(communes, stocks(config), partial(tell_alarm, config))
+        teller, stops = Teller(config.run), Stops(communes)
+        communes.listeners.append(teller.told)
         try:
             sign_ins = SignIns(config, "drive")
             sign_ins.start()
             door.start()
             upkeep.start()
-            sentry.start()
+            teller.start()
             bodies = SealedStore(config, communes, workers, door.require)
             drive = Drive(
                 communes,
@@ -113,9 +113,10 @@ async def run(config: Config) -> int:
                 Credentials(config),
                 sign_ins,
                 passwords,
-                require=sentry.require,
+                require=stops.require,
                 base_url=_portal(config),
             )
+            drive.sync.push.listeners.append(stops.forget)
             Portal(
                 communes,
                 bodies,
@@ -125,7 +126,7 @@ async def run(config: Config) -> int:
             ).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
-            sentry.stop()
+            teller.stop()
             upkeep.stop()
             door.stop()
             communes.close()

@@ -1,34 +1,38 @@
 """The sentry of the drive: judges what devices change, and stops one that changes files as ransomware does.
 
 Purpose: follows the journal ``change`` of each collectivité from where it was, looks at the contents that devices
-         wrote, and asks ``guard.scoring``. On an alarm the device is refused at once in this process (``require``); the
-         alarm, with what is remembered of all devices, is written in one change, and then told to the outbox:
-         ``drive:alarm``.
-Process: drive, one thread. No request waits for it or fails by it; the journal is its queue, so that a restart loses
-         nothing, and what was judged twice counts once.
+         wrote, and asks ``guard.scoring``. An alarm is written with what is remembered of all devices, in one change;
+         the process drive is told to read it (``stops``), and the outbox: ``drive:alarm``.
+Process: sentry (``python -m beffroi.drive.sentry``). No request waits for it or fails by it; the journal is its queue,
+         so that a restart loses nothing, and what was judged twice counts once.
 Hostile: contents and names. A look is bounded (``guard.reading.Limits``); of a stored file at most CHUNKS_HELD chunks
          are held.
 Fails:   towards quiet: a content that cannot be read adds no points. A collectivité whose metadata do not answer is
-         judged at its next change, or after a minute.
+         judged at its next change, or after a minute. Without this process nothing is stopped, until it is back and has
+         judged what came meanwhile.
 Source:  docs/internals/drive.md, "Ransomware"; docs/internals/ransomware.md.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
+import signal
+import sys
+import time
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import closing, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
+from functools import partial
 
 import msgspec
 
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
 from beffroi.drive import alarms, journal
-from beffroi.drive.alarms import DeviceStopped, Raised
+from beffroi.drive.alarms import Raised
+from beffroi.drive.following import Follower
 from beffroi.drive.guard import scoring
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.guard.signs import Change, What
@@ -38,18 +42,21 @@ from beffroi.drive.store import refs
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.manifest import Manifest
-from beffroi.drive.store.stock import Stock
-from beffroi.drive.who import Who
+from beffroi.drive.store.stock import Stock, stocks
+from beffroi.drive.web.sync import push
 from beffroi.lib import clock
-from beffroi.lib.config import Config
+from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 
 log = logging.getLogger("beffroi.drive.sentry")
 MOST_AT_ONCE = 64
-"""Changes that are judged and then remembered in one commit."""
-RETRY_S = 60.0
+"""Changes that are judged before another collectivité's turn."""
+KEEP_S = 0.5
+"""Between two commits of what is remembered, but for an alarm: each keeps the people's changes waiting."""
 DAY_S = 86400
 CHUNKS_HELD = 2
+STRUCTURES_HELD = 1024
+"""Of each collectivité; of files that are changed again."""
 _WHAT: dict[str, What] = {
     "created": "created",
     "changed": "changed",
@@ -58,12 +65,21 @@ _WHAT: dict[str, What] = {
 }
 
 
+type _Structures = OrderedDict[tuple[int, int], Structure]
+
+
 @dataclass
 class _State:
-    """What is remembered of one collectivité. ``number``: of the last change that was judged."""
+    """What is remembered of one collectivité. ``number``: of the last change that was judged. ``structures``: what was
+    seen, by node and number of the change that wrote it; looked at again where it is not there. ``kept``: when it was
+    last written (monotonic); ``is_unkept``: there is something new since."""
 
     number: int
     windows: scoring.Commune
+    has_alarms: bool = False
+    structures: _Structures = field(default_factory=OrderedDict)
+    kept: float = 0.0
+    is_unkept: bool = False
 
 
 @dataclass
@@ -98,104 +114,61 @@ class _Stored:
 
 
 class Sentry:
-    """``stock_of``: the objects of a collectivité. ``tell``: says an alarm of a collectivité to the outbox."""
+    """``stock_of``: the objects of a collectivité. ``tell``: says an alarm of a collectivité to the outbox. ``stop``:
+    the process drive reads anew which of its devices are stopped."""
 
     def __init__(
         self,
         communes: Communes,
         stock_of: Callable[[str], Stock],
         tell: Callable[[str, Raised], object],
+        stop: Callable[[str], object],
     ) -> None:
-        self._communes, self._stock_of, self._tell = communes, stock_of, tell
-        self._due: SimpleQueue[str | None] = SimpleQueue()
+        self._communes, self._stock_of, self._tell, self._stop = communes, stock_of, tell, stop
         self._states: dict[str, _State] = {}
-        self._stopped: dict[str, set[str]] = {}
-        self._waiting: set[str] = set()
-        self._thread = threading.Thread(target=self._run, name="drive-sentry", daemon=True)
-        communes.listeners.append(self._due.put)
 
-    def start(self) -> None:
-        """What happened before, and was not judged, is judged first."""
-        for collectivite_id in self._communes.ids():
-            self._due.put(collectivite_id)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._due.put(None)
-        if self._thread.ident is not None:
-            self._thread.join(10)
-
-    def require(self, who: Who) -> None:
-        """Errors: DeviceStopped; those of the metadata."""
-        if who.app_password_id and who.app_password_id in self._stopped_of(who.collectivite_id):
-            raise DeviceStopped
-
-    # -- the thread --------------------------------------------------------------------------------------------
-
-    def _run(self) -> None:
-        while True:
-            due = self._taken()
-            if due is None:
-                return
-            for collectivite_id in due:
-                self._waiting.discard(collectivite_id)
-                try:
-                    if self.judge(collectivite_id):
-                        self._due.put(collectivite_id)
-                except BeffroiError as error:
-                    log.error("%s is not judged: %s", collectivite_id, error.code)
-                    self._waiting.add(collectivite_id)
-                except Exception:  # the outermost place of the thread: the others are judged all the same
-                    log.exception("%s is not judged", collectivite_id)
-                    self._waiting.add(collectivite_id)
-
-    def _taken(self) -> set[str] | None:
-        """Collectivités in which something happened, each once; None at the end."""
-        try:
-            taken = [self._due.get(timeout=RETRY_S if self._waiting else None)]
-        except Empty:
-            return set(self._waiting)
-        with suppress(Empty):
-            while True:
-                taken.append(self._due.get_nowait())
-        return None if None in taken else {one for one in taken if one is not None}
-
-    def judge(self, collectivite_id: str) -> bool:
-        """The next changes of a collectivité; True while there are more. Errors: those of the metadata, the keys, the
-        outbox."""
+    def judge(self, collectivite_id: str) -> float | None:
+        """The next changes of a collectivité; after how many seconds to come again. Errors: those of the metadata, the
+        keys, the outbox."""
         database = self._communes.metadata(collectivite_id)
-        self._tell_all(collectivite_id, database)
+        state = self._state_of(collectivite_id, database)
         try:
-            raised, has_more = self._judged(collectivite_id, database)
+            has_more = self._judged(collectivite_id, database, state)
         except BaseException:
             # What was added, and is not written, is added again.
-            self._states.pop(collectivite_id, None)
+            del self._states[collectivite_id]
             raise
-        for alarm in raised:
-            log.error("%s: a device is stopped after %d files", collectivite_id, alarm.files)
+        if state.has_alarms:
             self._tell_all(collectivite_id, database)
-        return has_more
+        if has_more:
+            return 0.0
+        return max(0.0, state.kept + KEEP_S - time.monotonic()) if state.is_unkept else None
 
-    def _judged(self, collectivite_id: str, database: Database) -> tuple[list[Alarm], bool]:
-        state = self._state_of(collectivite_id, database)
+    def _judged(self, collectivite_id: str, database: Database, state: _State) -> bool:
+        """Whether there are more."""
         with database.reading() as reading:
             rows = journal.after(reading, state.number, MOST_AT_ONCE)
             changes = [found for row in rows if (found := journal.done(reading, row)) is not None]
-            _settle(state.windows, alarms.every(reading) if changes else [])
+            if changes and state.has_alarms:
+                _settle(state.windows, alarms.every(reading))
         raised: list[Alarm] = []
         if rows:
             state.number = rows[-1].number
         if changes:
-            looking = _Looking(database, self._stock_of(collectivite_id))
+            state.is_unkept = True
+            looking = _Looking(database, self._stock_of(collectivite_id), state.structures)
             for one in changes:
                 raised += state.windows.add(one.row.device_id, looking.change(one), clock.epoch())
-            self._stopped_of(collectivite_id).update(one.device for one in raised)
-            database.write(lambda writing: _keep(writing, state, looking.fresh, raised))
-        return raised, len(rows) == MOST_AT_ONCE
+        if raised or (state.is_unkept and time.monotonic() >= state.kept + KEEP_S):
+            database.write(lambda writing: _keep(writing, state, raised))
+            state.kept, state.is_unkept = time.monotonic(), False
+            state.has_alarms = state.has_alarms or bool(raised)
+        for alarm in raised:
+            log.error("%s: a device is stopped after %d files", collectivite_id, alarm.files)
+            self._stop(collectivite_id)
+        return len(rows) == MOST_AT_ONCE
 
     def _tell_all(self, collectivite_id: str, database: Database) -> None:
-        if not self._stopped_of(collectivite_id):
-            return
         with database.reading() as reading:
             untold = [one for one in alarms.every(reading) if not one.told_s]
         for one in untold:
@@ -209,21 +182,12 @@ class Sentry:
                 found = self._states[collectivite_id] = _remembered(reading)
         return found
 
-    def _stopped_of(self, collectivite_id: str) -> set[str]:
-        found = self._stopped.get(collectivite_id)
-        if found is None:
-            with self._communes.metadata(collectivite_id).reading() as reading:
-                found = self._stopped.setdefault(collectivite_id, alarms.stopped(reading))
-        return found
-
 
 class _Looking:
-    """The structures of some changes. ``fresh``: by node, those that are not kept yet, with the number of the change
-    that wrote the content."""
+    """The structures of some changes."""
 
-    def __init__(self, database: Database, stock: Stock) -> None:
-        self._database, self._stock = database, stock
-        self.fresh: dict[int, tuple[int, Structure]] = {}
+    def __init__(self, database: Database, stock: Stock, structures: _Structures) -> None:
+        self._database, self._stock, self._structures = database, stock, structures
 
     def change(self, one: Done) -> Change:
         row, over = one.row, one.over
@@ -261,19 +225,7 @@ class _Looking:
 
     def _kept(self, body: Body | None) -> Structure | None:
         """What was seen before of this very content."""
-        if body is None or not body.written:
-            return None
-        fresh = self.fresh.get(body.node)
-        if fresh is not None:
-            return fresh[1] if fresh[0] == body.written else None
-        with self._database.reading() as reading:
-            row = reading.one(
-                "SELECT seen FROM structure WHERE node = ? AND written = ?", (body.node, body.written)
-            )
-        try:
-            return msgspec.msgpack.decode(row[0], type=Structure) if row else None
-        except msgspec.MsgspecError:
-            return None
+        return self._structures.get((body.node, body.written)) if body is not None else None
 
     def _look(self, body: Body, name: str, kind_before: str | None) -> Structure | None:
         try:
@@ -283,34 +235,30 @@ class _Looking:
             log.warning("a content cannot be looked at: %s", getattr(error, "code", type(error).__name__))
             return None
         if body.written:
-            self.fresh[body.node] = (body.written, seen)
+            self._structures[body.node, body.written] = seen
+            if len(self._structures) > STRUCTURES_HELD:
+                self._structures.popitem(last=False)
         return seen
 
 
 def _remembered(reading: Reading) -> _State:
     """Without a row: the changes of the last day are judged."""
+    has_alarms = bool(alarms.every(reading))
     row = reading.one("SELECT number, windows FROM judged")
     if row is None:
         before = reading.one("SELECT MAX(number + 0) FROM change WHERE at_s < ?", (clock.epoch_s() - DAY_S,))
-        return _State((before and before[0]) or 0, scoring.Commune())
+        return _State((before and before[0]) or 0, scoring.Commune(), has_alarms)
     try:
-        return _State(row[0], scoring.Commune.restore(bytes(row[1])))
+        return _State(row[0], scoring.Commune.restore(bytes(row[1])), has_alarms)
     except msgspec.MsgspecError:
-        return _State(row[0], scoring.Commune())
+        return _State(row[0], scoring.Commune(), has_alarms)
 
 
-def _keep(
-    writing: Writing, state: _State, structures: dict[int, tuple[int, Structure]], raised: list[Alarm]
-) -> None:
+def _keep(writing: Writing, state: _State, raised: list[Alarm]) -> None:
     state.windows.forget(clock.epoch())
     windows = state.windows.save()
     if not writing.run("UPDATE judged SET number = ?, windows = ?", (state.number, windows)):
         writing.run("INSERT INTO judged (one, number, windows) VALUES (1, ?, ?)", (state.number, windows))
-    writing.many("DELETE FROM structure WHERE node = ?", [(node,) for node in structures])
-    writing.many(
-        "INSERT INTO structure (node, written, seen) VALUES (?, ?, ?)",
-        [(node, written, msgspec.msgpack.encode(seen)) for node, (written, seen) in structures.items()],
-    )
     for alarm in raised:
         alarms.raise_(writing, alarm, now_s=clock.epoch_s())
 
@@ -333,3 +281,29 @@ def tell_alarm(config: Config, collectivite_id: str, one: Raised) -> None:
     }
     with closing(connect(config.database)) as database, database.transaction():
         outbox.publish(database, "drive:alarm", payload, run=config.run, collectivite_id=collectivite_id)
+
+
+def run(config: Config) -> int:
+    """Judge until SIGTERM. Errors: SettingInvalid, StoreUnavailable."""
+    with ThreadPoolExecutor(1, "commits") as commits:
+        communes = Communes(config.state / "drive", commits, config.drive_database)
+        sentry = Sentry(communes, stocks(config), partial(tell_alarm, config), partial(push.tell, config.run))
+        follower = Follower(config.run, "sentry", sentry.judge)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: follower.stop())
+        follower.run(communes.ids())
+        communes.close()
+    return 0
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    try:
+        return run(load())
+    except BeffroiError as error:
+        sys.stderr.write(f"{error.code}: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

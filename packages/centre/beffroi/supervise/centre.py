@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from beffroi.core.planes import wake
+from beffroi.drive import following
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.process import Process
 from beffroi.mail.certificates import health as certificates_health
@@ -61,6 +62,7 @@ def processes(config: Config) -> list[Process]:
         *(row for row in engines if row.name not in ("unbound", "rspamd", "mailgate")),
         _calendars(config),
         _drive(config),
+        _sentry(config),
         _consumers(config, "worker", "main"),
         _consumers(config, "remediation", "remediation"),
         _consumers(config, "webmail", "webmail"),
@@ -174,6 +176,19 @@ def _drive(config: Config) -> Process:
         healthy=lambda: answers(config.run / "drive.sock", "/healthz"),
         stop_timeout_s=12,
         advice=f"Look at {config.log / 'drive.log'}.",
+    )
+
+
+def _sentry(config: Config) -> Process:
+    """Looks at contents that devices wrote, so it opens what the drive opens; it listens to the drive alone."""
+    return Process(
+        name="sentry",
+        argv=(sys.executable, "-m", "beffroi.drive.sentry"),
+        user=config.user or None,
+        group=secret_files.group(config, secret_files.PAGES),
+        environment=_environment(config, None),
+        healthy=lambda: listens(following.directory(config.run) / "sentry.sock"),
+        advice=f"Look at {config.log / 'sentry.log'}.",
     )
 
 

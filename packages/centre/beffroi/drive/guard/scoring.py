@@ -118,8 +118,8 @@ class Window(msgspec.Struct):
     before one."""
 
     evidence: list[Evidence] = msgspec.field(default_factory=list)
-    created: dict[str, list[Half]] = msgspec.field(default_factory=dict)  # by folder
-    deleted: dict[str, list[Half]] = msgspec.field(default_factory=dict)
+    created: dict[str, dict[str, Half]] = msgspec.field(default_factory=dict)  # by folder and node
+    deleted: dict[str, dict[str, Half]] = msgspec.field(default_factory=dict)
     halves: int = 0
     alarmed_s: float = 0.0
     forgotten_s: float = 0.0
@@ -194,13 +194,13 @@ class Window(msgspec.Struct):
             mine, others = self.deleted, self.created
         else:
             return []
-        other = next((one for one in others.get(folder, ()) if _match(half, one)), None)
+        other = next((one for one in others.get(folder, {}).values() if _match(half, one)), None)
         if other is None:
-            if not any(one.node == half.node for one in mine.get(folder, ())):
-                mine.setdefault(folder, []).append(half)
+            if half.node not in mine.get(folder, {}):
+                mine.setdefault(folder, {})[half.node] = half
                 self.halves += 1
             return []
-        others[folder].remove(other)
+        del others[folder][other.node]
         self.halves -= 1
         lost, copy = (half, other) if mine is self.deleted else (other, half)
         sign = Sign.REPLACED_SEALED if copy.sealed else Sign.REPLACED
@@ -213,12 +213,15 @@ class Window(msgspec.Struct):
             return
         # Rare, and in one go: the older half of what found no partner.
         times = sorted(
-            one.at_s for side in (self.created, self.deleted) for half in side.values() for one in half
+            one.at_s
+            for side in (self.created, self.deleted)
+            for some in side.values()
+            for one in some.values()
         )
         limit_s = max(before_s, times[len(times) // 2])
         for side in (self.created, self.deleted):
             for folder in list(side):
-                side[folder] = [one for one in side[folder] if one.at_s > limit_s]
+                side[folder] = {node: one for node, one in side[folder].items() if one.at_s > limit_s}
                 if not side[folder]:
                     del side[folder]
         self.halves = sum(len(half) for side in (self.created, self.deleted) for half in side.values())
@@ -319,7 +322,7 @@ class Commune(msgspec.Struct):
                 one.at_s
                 for side in (window.created, window.deleted)
                 for some in side.values()
-                for one in some
+                for one in some.values()
             ]
             newest = max(times, default=window.forgotten_s)
             if newest < limit_s and not window.alarmed_s:

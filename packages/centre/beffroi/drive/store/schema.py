@@ -68,8 +68,6 @@ TABLES: tuple[LiteralString, ...] = (
     """CREATE TABLE IF NOT EXISTS favourite (
         person_id TEXT NOT NULL, node BIGINT NOT NULL, PRIMARY KEY (person_id, node))""",
     "CREATE TABLE IF NOT EXISTS quota (root {key} PRIMARY KEY, limit_bytes BIGINT NOT NULL)",
-    """CREATE TABLE IF NOT EXISTS structure (
-        node {key} PRIMARY KEY, written BIGINT NOT NULL, seen {bytes} NOT NULL)""",
     "CREATE TABLE IF NOT EXISTS judged (one {key} PRIMARY KEY, number BIGINT NOT NULL, windows {bytes} NOT NULL)",
     """CREATE TABLE IF NOT EXISTS alarm (
         device_id TEXT PRIMARY KEY, person_id TEXT NOT NULL, since_s BIGINT NOT NULL, at_s BIGINT NOT NULL,
@@ -82,6 +80,5 @@ nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being d
 was, 0 until then (``collect``).
 ``change``: ``parent`` to ``mtime_s`` as they were before it; of a new node, as they are. One row a change of a node, by
 its etag, kept as long as versions are: point in time, restore of what a device did, push and indexing read it.
-``structure``: what a look at the content of a file said, ``written``: number of the change that wrote that content.
 ``judged``: one row: up to which change devices were judged, and what is remembered of them (``guard.scoring``).
 ``alarm``: of a device that wrote as ransomware does; ``state``, ``steps``: ``alarms``."""

@@ -156,7 +156,6 @@ def _destroyed(writing: Writing, act: Act, one: Node) -> None:
         refs.drop(writing, row[0], now_s=act.now_s)
     writing.run("DELETE FROM version WHERE node = ?", (one.id,))
     writing.run("DELETE FROM dav_lock WHERE node = ?", (one.id,))
-    writing.run("DELETE FROM structure WHERE node = ?", (one.id,))
     writing.run("DELETE FROM node WHERE id = ?", (one.id,))
     tree.note(writing, act, "destroyed", one, writing.number(), before=one.etag)
     # of a folder that this group emptied too: what its row still says, for its own row is not brought up any more

@@ -73,6 +73,8 @@ class Push:
         self._tasks: list[asyncio.Task[None]] = []
         self._socket: socket.socket | None = None
         self._path: Path | None = None
+        self.listeners: list[Callable[[str], object]] = []
+        """Called with the collectivité in which another process changed something; in the loop."""
 
     def start(self, run: Path | None = None, name: str = "drive") -> None:
         """``run``: where other processes say what they changed; None: nobody does."""
@@ -149,7 +151,11 @@ class Push:
         with contextlib.suppress(BlockingIOError):
             while True:
                 text = self._socket.recv(64).decode("ascii", "replace")
-                if is_id(text, "col") and text in self._by_collectivite:
+                if not is_id(text, "col"):
+                    continue
+                for listener in self.listeners:
+                    listener(text)
+                if text in self._by_collectivite:
                     self._note(text)
 
     async def _tell_changes(self) -> None:

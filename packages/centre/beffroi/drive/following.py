@@ -1,0 +1,134 @@
+"""Processes that follow the journal ``change`` of all collectivités: a ``Teller`` says where, a ``Follower`` works.
+
+Purpose: what has to see each change (the sentry) keeps no request waiting, and has an interpreter of its own: beside
+         the server, each of its milliseconds would be one of everybody's.
+Process: ``Teller``: drive, one thread. ``Follower``: the process that follows.
+Rule:    a word names a collectivité, nothing else; the journal is the queue. A follower looks at all of them when it
+         begins, so that what it was not told while it was away is seen.
+Fails:   a word that finds no room is said again; a collectivité whose step fails is tried again after RETRY_S.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from beffroi.lib.errors import BeffroiError
+from beffroi.lib.ids import is_id
+
+log = logging.getLogger("beffroi.drive.following")
+GATHER_S = 0.02
+"""After a word: a thousand commits a second are fifty words."""
+PATIENCE_S = 1.0
+RETRY_S = 60.0
+
+
+def directory(run: Path) -> Path:
+    """Where the sockets of all followers are, given ``Config.run``."""
+    return run / "drive-follow"
+
+
+class Teller:
+    """``told`` may be called by any thread, and never blocks."""
+
+    def __init__(self, run: Path) -> None:
+        self._directory = directory(run)
+        self._changed: SimpleQueue[str | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="drive-teller", daemon=True)
+        self.told: Callable[[str], object] = self._changed.put
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """What was told is said before."""
+        self._changed.put(None)
+        if self._thread.ident is not None:
+            self._thread.join(10)
+
+    def _run(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.settimeout(PATIENCE_S)
+            is_over = False
+            while not is_over:
+                changed = {self._changed.get()}
+                with contextlib.suppress(Empty):
+                    while True:
+                        changed.add(self._changed.get_nowait())
+                is_over = None in changed
+                for path in self._directory.glob("*.sock"):
+                    self._say(sender, path, (one for one in changed if one is not None))
+                time.sleep(0 if is_over else GATHER_S)
+
+    def _say(self, sender: socket.socket, path: Path, changed: Iterable[str]) -> None:
+        for collectivite_id in changed:
+            try:
+                sender.sendto(collectivite_id.encode(), str(path))
+            except TimeoutError:
+                self._changed.put(collectivite_id)
+            except OSError:  # it died: it looks at all of them when it begins
+                return
+
+
+class Follower:
+    """``name``: of its socket. ``step``: works on a collectivité for a short while; returns after how many seconds it
+    wants to be called again without a change, None for not at all."""
+
+    def __init__(self, run: Path, name: str, step: Callable[[str], float | None]) -> None:
+        self._step = step
+        self._due: dict[str, float] = {}
+        self._stopping = threading.Event()
+        path = directory(run) / f"{name}.sock"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._socket.setblocking(False)
+
+    def run(self, collectivite_ids: Iterable[str]) -> None:
+        """Work until ``stop``, those first. Each in its turn: a busy one does not keep the others waiting."""
+        self._due = dict.fromkeys(collectivite_ids, 0.0)
+        with self._socket:
+            while not self._stopping.is_set():
+                self._hear(max(0.0, min(self._due.values()) - time.monotonic()) if self._due else None)
+                now = time.monotonic()
+                for collectivite_id in [one for one, at in self._due.items() if at <= now]:
+                    if self._stopping.is_set():
+                        break
+                    del self._due[collectivite_id]
+                    again_s = self._stepped(collectivite_id)
+                    if again_s is not None:
+                        self._due.setdefault(collectivite_id, time.monotonic() + again_s)
+        self._path.unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        """From a signal or another thread."""
+        self._stopping.set()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, contextlib.suppress(OSError):
+            sender.setblocking(False)
+            sender.sendto(b"", str(self._path))
+
+    def _hear(self, timeout_s: float | None) -> None:
+        select.select([self._socket], [], [], timeout_s)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                text = self._socket.recv(64).decode("ascii", "replace")
+                if is_id(text, "col"):
+                    self._due[text] = 0.0
+
+    def _stepped(self, collectivite_id: str) -> float | None:
+        try:
+            return self._step(collectivite_id)
+        except BeffroiError as error:
+            log.error("%s waits: %s", collectivite_id, error.code)
+        except Exception:  # the outermost place: the others are looked at all the same
+            log.exception("%s waits", collectivite_id)
+        return RETRY_S
