@@ -186,6 +186,50 @@ def test_copies_with_originals_deleted_are_seen_and_taken_back(drive: Served) ->
     assert content_of(drive, {f"{path}.k9x2": b"" for path in files}) == {}
 
 
+def test_copies_made_before_anything_is_deleted_are_seen_once_it_is(drive: Served) -> None:
+    files = town_hall(drive)
+    judged(drive)
+    for number, path in enumerate(files):
+        folder = path.partition("/")[0]
+        data = drive_attacks.full_with_footer(files[path], number)
+        assert drive.ask("PUT", f"{COMMON}/{folder}/{number * 7919:08x}", data)[0] == 201, "of another name"
+    judged(drive)
+    assert raised(drive) == []
+    lost = 0
+    for path in sorted(files, key=hash_of):
+        if drive.ask("DELETE", f"{COMMON}/{path}")[0] == 403:
+            break
+        lost += 1
+        judged(drive)
+    assert 3 <= lost <= 4
+
+
+def test_originals_deleted_before_their_copies_come_are_seen(drive: Served) -> None:
+    files = town_hall(drive)
+    judged(drive)
+    for lost, path in enumerate(sorted(files, key=hash_of)):
+        assert drive.ask("DELETE", f"{COMMON}/{path}")[0] in (204, 403)
+        data = drive_attacks.full_with_footer(files[path], lost)
+        if drive.ask("PUT", f"{COMMON}/{path.partition('/')[0]}/{lost * 7919:08x}", data)[0] == 403:
+            break
+        judged(drive)
+    else:
+        raise AssertionError("never stopped")
+    assert lost <= 4
+
+
+def test_one_file_that_cannot_be_read_answers_for_one_deletion(drive: Served) -> None:
+    """A vault of Cryptomator or GnuPG beside what its owner tidies away."""
+    data = made("docx", 1)
+    for number in range(12):
+        assert drive.ask("PUT", f"{COMMON}/piece{number}.docx", data)[0] == 201
+    assert drive.ask("PUT", f"{COMMON}/coffre.c9r", drive_attacks.full_with_footer(data, 1))[0] == 201
+    for number in range(12):
+        assert drive.ask("DELETE", f"{COMMON}/piece{number}.docx")[0] == 204
+    judged(drive)
+    assert raised(drive) == []
+
+
 def test_a_temporary_file_moved_over_the_original_is_a_change_of_it(drive: Served) -> None:
     files = town_hall(drive)
     judged(drive)

@@ -7,12 +7,16 @@ Fails:   what was destroyed since has no content: it is judged by its name alone
 
 from __future__ import annotations
 
+import re
 from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store.database import Reading
+from beffroi.drive.store.names import folded
 
+BESIDE = 16
 ROWS: LiteralString = (
-    "SELECT number, at_s, kind, node, parent, name, is_folder, etag_before, person_id, device_id FROM change"
+    "SELECT number, at_s, kind, node, parent, name, is_folder, size_bytes, etag_before, person_id,"
+    " device_id FROM change"
 )
 
 
@@ -26,6 +30,7 @@ class Row(NamedTuple):
     parent: int
     name: str
     is_folder: int
+    size_bytes: int
     etag_before: int
     person_id: str
     device_id: str
@@ -41,8 +46,8 @@ class Body(NamedTuple):
 
 
 class Done(NamedTuple):
-    """One change of a file by a device. ``parent``, ``name``: after it. ``before``, ``after``: None where there is none
-    or none is needed. ``over``: the file that it took the place of."""
+    """One change of a file by a device. ``parent``, ``name``: after it. ``before``, ``after``: None where there is
+    none, and of a new file: ``body_at`` gives it to who wants it. ``over``: the file that it took the place of."""
 
     row: Row
     parent: int
@@ -102,10 +107,30 @@ def done(reading: Reading, row: Row) -> Done | None:
     if row.kind not in ("created", "moved"):
         return None
     parent, name = (row.parent, row.name) if row.kind == "created" else place_after(reading, row)
-    body, over = body_at(reading, row.node, row.number), _in_whose_place(reading, row, parent, name)
-    if row.kind == "created":
-        return Done(row, parent, name, None, body, over)
-    return Done(row, parent, name, body, body, over)
+    over = _in_whose_place(reading, row, parent, name)
+    if row.kind == "created" and over is None:
+        return Done(row, parent, name, None, None)
+    body = body_at(reading, row.node, row.number)
+    return Done(row, parent, name, None if row.kind == "created" else body, body, over)
+
+
+def created_beside(
+    reading: Reading, row: Row, *, stem: str, most_longer_bytes: int, since_s: int
+) -> list[Done]:
+    """Files that the device of a deletion created since then, and that lie in the folder of the deleted one: of the
+    same stem, or by so much longer at most. BESIDE at most, those of its stem first, then the newest."""
+    like = re.sub("([!%_])", r"!\1", folded(stem)) + "%"
+    sizes = (row.size_bytes, row.size_bytes + most_longer_bytes)
+    found = reading.all(
+        "SELECT c.number, c.at_s, c.kind, c.node, n.parent, n.name, c.is_folder, c.size_bytes, c.etag_before,"
+        " c.person_id, c.device_id FROM node n JOIN change c ON c.node = n.id WHERE n.parent = ? AND n.is_folder = 0"
+        " AND (n.size_bytes BETWEEN ? AND ? OR n.folded LIKE ? ESCAPE '!') AND c.kind = 'created'"
+        " AND c.device_id = ? AND c.at_s >= ?"
+        " ORDER BY CASE WHEN n.folded LIKE ? ESCAPE '!' THEN 0 ELSE 1 END, c.number DESC LIMIT ?",
+        (row.parent, *sizes, like, row.device_id, since_s, like, BESIDE),
+    )
+    rows = [Row(*one) for one in found]
+    return [Done(one, one.parent, one.name, None, body_at(reading, one.node, one.number)) for one in rows]
 
 
 # ``tree``: what stands in the way of a move is discarded one number before it, of a copy two numbers before.

@@ -158,7 +158,8 @@ class Sentry:
             state.is_unkept = True
             looking = _Looking(database, self._stock_of(collectivite_id), state.structures)
             for one in changes:
-                raised += state.windows.add(one.row.device_id, looking.change(one), clock.epoch())
+                for change in looking.changes(one, state.windows):
+                    raised += state.windows.add(one.row.device_id, change, clock.epoch())
         if raised or (state.is_unkept and time.monotonic() >= state.kept + KEEP_S):
             database.write(lambda writing: _keep(writing, state, raised))
             state.kept, state.is_unkept = time.monotonic(), False
@@ -189,7 +190,26 @@ class _Looking:
     def __init__(self, database: Database, stock: Stock, structures: _Structures) -> None:
         self._database, self._stock, self._structures = database, stock, structures
 
-    def change(self, one: Done) -> Change:
+    def changes(self, one: Done, windows: scoring.Commune) -> list[Change]:
+        """A change; before a deletion those of new files beside it, of which one may be what was made of it."""
+        change = self._change(one)
+        if change.what == "created" and windows.wants_look(one.row.device_id, change):
+            with self._database.reading() as reading:
+                body = journal.body_at(reading, one.row.node, one.row.number)
+            return [self._change(one._replace(after=body))]
+        if change.what != "deleted" or change.before is None or change.before.state != "sound":
+            return [change]
+        with self._database.reading() as reading:
+            beside = journal.created_beside(
+                reading,
+                one.row,
+                stem=scoring.stem(one.name),
+                most_longer_bytes=scoring.LONGER_BYTES,
+                since_s=one.row.at_s - DAY_S,
+            )
+        return [*(self._change(other) for other in beside), change]
+
+    def _change(self, one: Done) -> Change:
         row, over = one.row, one.over
         before: Structure | None
         after: Structure | None = None
@@ -213,7 +233,7 @@ class _Looking:
             before=before,
             after=after,
             size_before_bytes=old.size_bytes if old else 0,
-            size_bytes=one.after.size_bytes if one.after else 0,
+            size_bytes=one.after.size_bytes if one.after else row.size_bytes if row.kind == "created" else 0,
             chunks_before=len(chunks),
             chunks_kept=len(chunks & new),
         )

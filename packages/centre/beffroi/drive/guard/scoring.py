@@ -35,6 +35,8 @@ from beffroi.drive.guard.signs import Change, Sign
 
 EVIDENCE_KEPT = 512
 PAIRS_KEPT = 4096
+LONGER_BYTES = 4096
+"""What ransomware adds to a file that it encrypts into another one, at most."""
 _NODES_TOLD = 256
 
 
@@ -121,6 +123,9 @@ class Window(msgspec.Struct):
     created: dict[str, dict[str, Half]] = msgspec.field(default_factory=dict)  # by folder and node
     deleted: dict[str, dict[str, Half]] = msgspec.field(default_factory=dict)
     halves: int = 0
+    paired: dict[str, float] = msgspec.field(
+        default_factory=dict
+    )  # nodes of created halves that found theirs
     alarmed_s: float = 0.0
     forgotten_s: float = 0.0
 
@@ -180,17 +185,17 @@ class Window(msgspec.Struct):
 
     def _pairs(self, change: Change, at_s: float, folder: str) -> list[Evidence]:
         """Match a creation with a deletion in the same folder: by the name, or by a size that grew by little."""
-        stem = _stem(change.name)
-        if change.what == "created" and change.after is not None:
+        name = _hash(stem(change.name))
+        if change.what == "created" and change.after is not None and change.node not in self.paired:
             sealed = change.after.state == "sealed"
             if not sealed and not signs.is_unreadable(change.after):
                 return []
-            half = Half(at_s, change.node, _hash(stem), change.size_bytes, "", sealed)
+            half = Half(at_s, change.node, name, change.size_bytes, "", sealed)
             mine, others = self.created, self.deleted
         elif change.what == "deleted" and change.before is not None:
             if change.before.state != "sound" or not change.before.kind:
                 return []
-            half = Half(at_s, change.node, _hash(stem), change.size_before_bytes, change.before.kind)
+            half = Half(at_s, change.node, name, change.size_before_bytes, change.before.kind)
             mine, others = self.deleted, self.created
         else:
             return []
@@ -203,12 +208,16 @@ class Window(msgspec.Struct):
         del others[folder][other.node]
         self.halves -= 1
         lost, copy = (half, other) if mine is self.deleted else (other, half)
+        self.paired[copy.node] = copy.at_s
         sign = Sign.REPLACED_SEALED if copy.sealed else Sign.REPLACED
         return [Evidence(min(half.at_s, other.at_s), lost.node, sign, lost.group, folder)]
 
     def _forget(self, before_s: float) -> None:
         if self.evidence and self.evidence[0].at_s < before_s:
             del self.evidence[: bisect.bisect_left(self.evidence, before_s, key=lambda one: one.at_s)]
+        if len(self.paired) > PAIRS_KEPT:
+            newest = sorted(self.paired.items(), key=lambda one: one[1])[PAIRS_KEPT // 2 :]
+            self.paired = dict(newest)
         if self.halves <= PAIRS_KEPT:
             return
         # Rare, and in one go: the older half of what found no partner.
@@ -283,6 +292,16 @@ class Commune(msgspec.Struct):
         return (
             self._together(window, min(change.at_s, now_s), rules) if len(window.evidence) > before[0] else []
         )
+
+    def wants_look(self, device: str, change: Change) -> bool:
+        """Whether the content of a new file may say something now; else it may when something beside it is deleted
+        (``created_beside`` of the journal), and a thousand uploads cost no thousand looks."""
+        if signs.is_known_extension(change.name):
+            return True
+        window = self.windows.get(device)
+        deleted = window.deleted.get(_hash(change.folder), {}) if window else {}
+        half = Half(change.at_s, change.node, _hash(stem(change.name)), change.size_bytes, "")
+        return any(_match(half, one) for one in deleted.values())
 
     def _together(self, window: Window, at_s: float, rules: Thresholds) -> list[Alarm]:
         ends = sorted(
@@ -364,10 +383,10 @@ def _match(one: Half, other: Half) -> bool:
     if one.name == other.name:
         return True
     lost, copy = (one, other) if one.group else (other, one)
-    return not copy.sealed and 0 <= copy.size_bytes - lost.size_bytes <= 4096
+    return not copy.sealed and 0 <= copy.size_bytes - lost.size_bytes <= LONGER_BYTES
 
 
-def _stem(name: str) -> str:
+def stem(name: str) -> str:
     """A name up to the first point that is not its first sign, in lower case."""
     return name[:1].lower() + name[1:].lower().partition(".")[0]
 

@@ -101,7 +101,7 @@ def of(change: Change) -> tuple[Sign, ...]:
         return _of_name(change)
     if change.what == "created" and is_note(change.name, change.size_bytes):
         return (Sign.NOTE,)
-    if change.what == "created" and is_unreadable(change.after) and extension(change.name) in _KNOWN:
+    if change.what == "created" and is_unreadable(change.after) and is_known_extension(change.name):
         return (Sign.KNOWN,)
     return ()
 
@@ -186,6 +186,11 @@ def is_note(name: str, size_bytes: int) -> bool:
     return (
         size_bytes <= 1024 * 1024 and extension(name) in _NOTE_EXTENSIONS and bool(_NOTE.match(name.lower()))
     )
+
+
+def is_known_extension(name: str) -> bool:
+    """One that ransomware leaves, and that nobody else would write."""
+    return extension(name) in _KNOWN
 
 
 def is_unreadable(structure: Structure | None) -> bool:
