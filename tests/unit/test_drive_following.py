@@ -43,7 +43,7 @@ def teller(tmp_path: Path) -> Iterator[Teller]:
 
 def test_it_looks_at_all_when_it_begins_and_then_at_what_it_is_told(tmp_path: Path, teller: Teller) -> None:
     seen: list[str] = []
-    with running(tmp_path, lambda one: seen.append(one), (A,)):
+    with running(tmp_path, seen.append, (A,)):
         eventually(lambda: seen == [A], "the first")
         teller.told(B)
         eventually(lambda: seen == [A, B], "what it was told")
@@ -91,7 +91,7 @@ def test_one_that_fails_is_tried_again_and_keeps_no_other_waiting(
 
 def test_words_that_name_no_collectivite_are_nothing(tmp_path: Path) -> None:
     seen: list[str] = []
-    with running(tmp_path, lambda one: seen.append(one)):
+    with running(tmp_path, seen.append):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             for word in (b"", b"../col", b"\xff" * 64, b"x" * 1000, A.encode()):
                 sender.sendto(word, str(following.directory(tmp_path) / "here.sock"))

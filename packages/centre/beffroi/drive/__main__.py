@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,7 +33,7 @@ from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
-from beffroi.lib.serving import leave, until_stopped
+from beffroi.lib.serving import ended, leave, until_stopped
 
 SOCKET_MODE = 0o660
 HEADER_BYTES = 32 * 1024
@@ -75,16 +74,7 @@ async def serve(drive: Drive, socket: Path, connections: int) -> int:
     told = await until_stopped(serving, stop_at_most_s=STOP_AT_MOST_S)
     server.stop()  # type: ignore[no-untyped-call]
     await drive.sync.stop()
-    try:
-        async with asyncio.timeout(STOP_S):
-            await serving
-    except TimeoutError:
-        # What was acknowledged is committed; an upload that does not end must not keep us.
-        logging.getLogger("beffroi.drive").warning("some connections did not end in time")
-        socket.unlink(missing_ok=True)
-        logging.shutdown()
-        os._exit(0 if told else 1)
-    return 0 if told else 1
+    return await ended(serving, socket, was_told=told, at_most_s=STOP_S)
 
 
 async def run(config: Config) -> int:

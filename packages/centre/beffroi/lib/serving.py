@@ -1,6 +1,6 @@
 """How a process that serves by asyncio ends: told by a signal, or because its server did.
 
-Process: stream, mailgate.
+Process: stream, mailgate, drive.
 Fails:   a stop always ends: what was acknowledged is on disk, so after ``stop_at_most_s`` the process simply leaves.
 """
 
@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -28,6 +29,21 @@ async def until_stopped(serving: asyncio.Task[None], *, stop_at_most_s: float) -
     guard.daemon = True
     guard.start()
     return stopping.is_set()
+
+
+async def ended(serving: asyncio.Task[None], path: Path, *, was_told: bool, at_most_s: float) -> int:
+    """Wait for a server that was stopped, and whose process has closed and committed everything; return the exit code,
+    1 where it ended by itself. ``path``: its socket. A client that does not hang up keeps nobody: then the process
+    leaves at once."""
+    try:
+        async with asyncio.timeout(at_most_s):
+            await serving
+    except TimeoutError:
+        logging.getLogger("beffroi.serving").warning("some connections did not end in time")
+        path.unlink(missing_ok=True)
+        logging.shutdown()
+        os._exit(0 if was_told else 1)
+    return 0 if was_told else 1
 
 
 def leave(code: int) -> NoReturn:

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import gc
 import logging
-import os
 import sys
 from typing import Any
 
@@ -21,7 +20,7 @@ from granian.server.embed import Server
 
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
-from beffroi.lib.serving import leave, until_stopped
+from beffroi.lib.serving import ended, leave, until_stopped
 from beffroi.stream.app import Stream
 
 SOCKET_MODE = 0o660
@@ -69,16 +68,7 @@ async def run(config: Config, relay: str = "") -> int:
     told = await until_stopped(serving, stop_at_most_s=STOP_AT_MOST_S)
     await stream.stop()
     server.stop()  # type: ignore[no-untyped-call]
-    try:
-        async with asyncio.timeout(STOP_S):
-            await serving
-    except TimeoutError:
-        # Everything of ours is closed and committed; a client that does not hang up must not keep us.
-        logging.getLogger("beffroi.stream").warning("some connections did not end in time")
-        path.unlink(missing_ok=True)
-        logging.shutdown()
-        os._exit(0 if told else 1)
-    return 0 if told else 1
+    return await ended(serving, path, was_told=told, at_most_s=STOP_S)
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from beffroi.drive.who import Who
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, TooLarge
+from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -24,6 +24,7 @@ PACE_BYTES, PACE_S = 16 * 1024, 60.0
 """A body that brings less is no slow line but somebody who holds connections."""
 SEND_S = 300.0
 """In which a client takes one piece of a body, at most 256 KiB: what it does not take stays in our memory."""
+MAX_COUNT_DIGITS = 18
 MAX_DRAINED_BYTES, MAX_DRAINED_S = 16 * 1024 * 1024, 10.0
 
 
@@ -58,6 +59,15 @@ class Request:
 
     def header(self, name: bytes, default: str = "") -> str:
         return self.headers[name].decode("latin-1") if name in self.headers else default
+
+    def count(self, name: bytes) -> int | None:
+        """A header that is a number of bytes; None where it is not there. Errors: Invalid."""
+        if name not in self.headers:
+            return None
+        text = self.header(name).strip()
+        if not text.isascii() or not text.isdigit() or len(text) > MAX_COUNT_DIGITS:
+            raise Invalid(name.decode())
+        return int(text)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes: PACE_BYTES within each PACE_S at least. Errors: ClientGone, TooSlow."""

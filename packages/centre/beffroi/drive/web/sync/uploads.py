@@ -22,7 +22,7 @@ from beffroi.drive.web.dav.call import Call, MethodRefused
 from beffroi.drive.web.dav.paths import SAFE
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.sync.call import NOWHERE, CallFor, own
-from beffroi.lib.errors import BeffroiError, Invalid
+from beffroi.lib.errors import BeffroiError
 
 PREFIX = "/remote.php/dav/uploads"
 END = ".file"
@@ -89,7 +89,7 @@ async def _put(call: Call, upload: str, part: str) -> Answer:
     with call.view.database.reading() as reading:
         uploads.parts(reading, call.who.person_id, upload)  # before a body is taken in for nothing
     _refuse_early(call)
-    content = await files.receive(call, request.chunks(), _count(request, b"content-length"))
+    content = await files.receive(call, request.chunks(), request.count(b"content-length"))
     await call.view.database.write_async(lambda w: uploads.put_part(w, call.act, upload, number, content))
     etag = f'"{content.sha1}"'.encode()
     return Answer(201, ((b"etag", etag), (b"oc-etag", etag)))
@@ -101,7 +101,7 @@ async def _finish(call: Call, upload: str) -> Answer:
     with database.reading() as reading:
         joined = uploads.join(reading, call.who.person_id, upload)
         files.place_of(call, reading, path)
-    total = _count(request, b"oc-total-length")
+    total = request.count(b"oc-total-length")
     if total is not None and total != joined.size_bytes:
         raise SizeDiffers
     sha1, sha256 = await _read_back(call, joined)
@@ -130,7 +130,7 @@ async def _finish(call: Call, upload: str) -> Answer:
 
 def _refuse_early(call: Call) -> None:
     """Before hours of sending, where the client says where to and how much. Errors: QuotaFull, ReadOnly and more."""
-    total = _count(call.request, b"oc-total-length")
+    total = call.request.count(b"oc-total-length")
     if not call.request.header(b"destination") or total is None:
         return
     path = call.destination().path
@@ -158,13 +158,3 @@ def _number(part: str) -> int:
     if _NUMBER.fullmatch(part):
         return int(part)
     raise uploads.PartRefused
-
-
-def _count(request: Request, name: bytes) -> int | None:
-    """Errors: Invalid."""
-    text = request.header(name).strip()
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise Invalid(name.decode())
-    return int(text)
