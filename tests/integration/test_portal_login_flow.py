@@ -95,6 +95,23 @@ def test_a_program_that_was_allowed_gets_an_app_password_for_files_once(
     assert "ne verra plus l’agenda, les contacts ni les fichiers" in retire
 
 
+def test_a_new_device_is_told_at_home_for_some_days_to_its_person_alone(
+    beaune: Commune, nuits: Commune
+) -> None:
+    token, path = begin()
+    client = confirmed(beaune)
+    assert PROGRAM not in client.get("/").content.decode()
+    allow(client, path)
+    assert poll(token).status_code == 200
+    made = AppPassword.objects.get()
+    home = client.get("/").content.decode()
+    assert PROGRAM in home and f"/acces/mot-de-passe/{made.id}/retirer/" in home
+    for other in (beaune.referent_membership, nuits.agent_membership):
+        assert PROGRAM not in portal_client(other).get("/").content.decode()
+    AppPassword.objects.update(created_at=clock.now() - timedelta(days=4))
+    assert PROGRAM not in client.get("/").content.decode()
+
+
 def test_a_refused_program_gets_nothing(beaune: Commune) -> None:
     token, path = begin()
     client = confirmed(beaune)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
 
 from django.db.models import Q, QuerySet
 
@@ -12,6 +13,8 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Administrator, AppPassword, Membership, Person
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound, existing
+
+NEW_APP_PASSWORD = timedelta(days=3)
 
 
 def current_memberships(person_id: str) -> list[Membership]:
@@ -94,6 +97,11 @@ def app_passwords(actor: Actor) -> QuerySet[AppPassword]:
     return rows.filter(
         membership__person_id=actor.id, membership__collectivite_id=actor.collectivite_id or ""
     )
+
+
+def new_app_passwords(actor: Actor) -> QuerySet[AppPassword]:
+    """The actor's own of the last days: who took a session over, for a moment, makes one to stay."""
+    return app_passwords(actor).filter(created_at__gte=clock.now() - NEW_APP_PASSWORD)
 
 
 def app_passwords_of(actor: Actor, person_id: str, collectivite_id: str) -> QuerySet[AppPassword]:

@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET
 from beffroi.boxes import fleet
 from beffroi.boxes import queries as boxes
 from beffroi.core.decisions import queries as decisions
+from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import queries as incidents
 from beffroi.lib import clock
@@ -62,6 +63,7 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
             "lead": lead([*opened, *todo]),
             "letters": latest_letters(actor),
             "banners": banners(mail.own_mailboxes(actor)),
+            "devices": identity.new_app_passwords(actor),
         },
     )
 
