@@ -73,7 +73,9 @@ def test_a_stream_is_sent_in_parts(files: nc_py_api.files.FilesAPI, size: int) -
     assert hashlib.sha256(out.getvalue()).digest() == hashlib.sha256(data).digest()
 
 
-def test_what_was_deleted_comes_back_or_goes(files: nc_py_api.files.FilesAPI) -> None:
+def test_what_was_deleted_comes_back_and_stays_till_the_portal_empties_it(
+    files: nc_py_api.files.FilesAPI,
+) -> None:
     files.makedirs("dossier")
     for name in ("un.txt", "deux d'été.txt", "trois.txt"):
         files.upload(f"dossier/{name}", name)
@@ -85,11 +87,11 @@ def test_what_was_deleted_comes_back_or_goes(files: nc_py_api.files.FilesAPI) ->
     assert by_name["un.txt"].info.trashbin_deletion_time > 1_700_000_000
     files.trashbin_restore(by_name["un.txt"])
     assert files.download("dossier/un.txt") == b"un.txt"
-    files.trashbin_delete(by_name["deux d'été.txt"])
-    files.trashbin_delete(by_name["deux d'été.txt"], not_fail=True)
-    assert [one.info.trashbin_filename for one in files.trashbin_list()] == ["trois.txt"]
-    files.trashbin_cleanup()
-    assert files.trashbin_list() == []
+    for refused in (lambda: files.trashbin_delete(by_name["deux d'été.txt"]), files.trashbin_cleanup):
+        with pytest.raises(nc_py_api.NextcloudException) as caught:
+            refused()
+        assert caught.value.status_code == 403
+    assert {one.info.trashbin_filename for one in files.trashbin_list()} == {"deux d'été.txt", "trois.txt"}
 
 
 def test_an_earlier_version_comes_back(files: nc_py_api.files.FilesAPI) -> None:

@@ -310,13 +310,16 @@ def test_only_who_may_write_sees_what_was_deleted_of_the_commune(drive: Served, 
     assert not any(name in one for login in ("elise", "bruno") for one in places[login])
 
 
-def test_emptying_leaves_what_was_deleted_of_the_commune(drive: Served, name: str) -> None:
+def test_a_device_that_deletes_everything_leaves_what_brings_it_back(drive: Served, name: str) -> None:
     for path in (name, f"Commune/{name}"):
         drive.ask("PUT", f"{FILES}/{path}", b"x")
         drive.ask("DELETE", f"{FILES}/{path}")
-    assert drive.ask("DELETE", f"{TRASH}/trash")[0] == 204
-    left = found(drive.ask("PROPFIND", f"{TRASH}/trash")[2], ".//nc:trashbin-original-location")
-    assert f"Commune/{name}" in left and name not in left
+    listed = drive.ask("PROPFIND", f"{TRASH}/trash")[2]
+    for path in (f"{TRASH}/trash", *(one for one in hrefs(listed) if f"/{name}.d" in one)):
+        status, _, answer = drive.ask("DELETE", path)
+        assert status == 403 and "La corbeille se vide sur le portail" in answer.decode()
+    assert drive.ask("PROPFIND", f"{TRASH}/trash")[2] == listed
+    assert set(found(listed, ".//oc:permissions")) == {"G"}
 
 
 def test_what_is_wrong_with_the_trash_has_an_answer(drive: Served, name: str) -> None:

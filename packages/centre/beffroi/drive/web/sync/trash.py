@@ -1,7 +1,8 @@
-"""What was deleted, for sync clients: a list, back to where it was, gone for good.
+"""What was deleted, for sync clients: a list, and back to where it was.
 
 Rule:    a person sees what was deleted from their own folder; who may write in the collectivité's folder, what was
-         deleted there, too. For good it goes by a référent's hand in the portal alone: an app password may be stolen.
+         deleted there, too. Nothing goes for good by an app password: a device that deletes all files and then empties
+         the trash would leave nothing to bring back. A person does it in the portal; terms do.
 Source:  docs/internals/drive-sync.md; Nextcloud's developer manual, "Trashbin".
 """
 
@@ -14,7 +15,7 @@ from xml.sax.saxutils import escape
 
 from beffroi.drive.store import trash
 from beffroi.drive.store.database import Reading, Writing
-from beffroi.drive.store.model import AbsentNode, Node, ReadOnly
+from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.trash import Trashed
 from beffroi.drive.views import COMMON_NAME
 from beffroi.drive.web.dav import properties, xml
@@ -23,10 +24,18 @@ from beffroi.drive.web.dav.paths import SAFE, local
 from beffroi.drive.web.dav.xml import DAV, NC, OC, Name
 from beffroi.drive.web.messages import Answer, Request
 from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry, own
+from beffroi.lib.errors import BeffroiError
 
 PREFIX = "/remote.php/dav/trashbin"
 MOST_LISTED = 5_000
 _FOLDER = "<d:collection/>"
+
+
+class TrashKept(BeffroiError):
+    """What lies in the trash is deleted for good in the portal, not by a device."""
+
+    code = "drive.trash_kept"
+    http_status = 403
 
 
 class Trash:
@@ -41,7 +50,9 @@ class Trash:
         if request.method == "PROPFIND":
             return await _list(call, item)
         if request.method == "DELETE":
-            return await (_forget(call, item) if item else _empty(call))
+            if item:
+                await asyncio.to_thread(_known, call, item)
+            raise TrashKept
         if request.method == "MOVE" and item:
             return await _restore(call, item)
         raise MethodRefused
@@ -81,24 +92,10 @@ async def _restore(call: Call, item: str) -> Answer:
     return Answer(201, call.written(node))
 
 
-async def _forget(call: Call, item: str) -> Answer:
-    def change(writing: Writing) -> None:
-        found, is_common = _find(call, writing, item)
-        if is_common:
-            raise ReadOnly
-        trash.forget(writing, call.act, found.root, found.node)
-
-    await call.view.database.write_async(change)
-    return Answer(204)
-
-
-async def _empty(call: Call) -> Answer:
-    """One's own: what was deleted from the collectivité's folder stays for the others."""
+def _known(call: Call, item: str) -> None:
+    """Errors: AbsentNode."""
     with call.view.database.reading() as reading:
-        own, _ = call.view.roots(reading)
-    while await call.view.database.write_async(lambda w: trash.empty(w, call.act, own.id)):
-        pass
-    return Answer(204)
+        _find(call, reading, item)
 
 
 def _roots(call: Call, reading: Reading) -> Iterator[tuple[int, bool]]:
@@ -144,7 +141,7 @@ def _values(call: Call, one: Trashed, is_common: bool) -> dict[Name, str]:
         (OC, "id"): properties.file_id(one.node, call.instance),
         (OC, "fileid"): str(one.node),
         (OC, "size"): str(one.size_bytes),
-        (OC, "permissions"): "G" if is_common else "GD",
+        (OC, "permissions"): "G",
         (NC, "trashbin-filename"): escape(one.name),
         (NC, "trashbin-original-location"): escape(where),
         (NC, "trashbin-deletion-time"): str(one.deleted_s),
