@@ -142,3 +142,27 @@ def test_what_others_made_impossible_is_counted_and_the_rest_comes_back(
     with drive.reading() as reading:
         kept = [reading.one("SELECT sha256 FROM node WHERE id = ?", (files[at].id,)) for at in (0, 2)]
     assert kept == [(content(b"work").sha256,)] * 2
+
+
+def test_beside_a_deletion_stand_the_new_files_of_its_device_that_could_be_made_of_it(
+    drive: Database, home: Node
+) -> None:
+    """Of the same beginning of the name, or a little longer; those of the name first, and nobody else's."""
+    inside = drive.write(lambda w: tree.make_folder(w, ME, home.id, "dedans"))
+    lost = put(drive, home.id, "Pièce_1.docx", b"x" * 100, OTHER)
+    put(drive, home.id, "longer", b"x" * 150)
+    put(drive, home.id, "PIÈCE_1.docx.k9x2", b"x" * 9000)
+    put(drive, home.id, "PièceX1.docx", b"x" * 9000)
+    put(drive, home.id, "much longer", b"x" * 5000)
+    put(drive, home.id, "shorter", b"x" * 99)
+    put(drive, home.id, "of somebody else", b"x" * 150, OTHER)
+    put(drive, inside.id, "elsewhere", b"x" * 150)
+    put(drive, home.id, "long ago", b"x" * 150, at(NOW_S - 1000))
+    drive.write(lambda w: tree.delete(w, ME, lost.id))
+    with drive.reading() as reading:
+        row = journal.after(reading, 0, 1000)[-1]
+        found = journal.created_beside(
+            reading, row, stem="pièce_1", most_longer_bytes=4096, since_s=NOW_S - 10
+        )
+    assert [one.name for one in found] == ["PIÈCE_1.docx.k9x2", "longer"]
+    assert [one.after.size_bytes for one in found if one.after] == [9000, 150]
