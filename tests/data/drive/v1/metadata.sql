@@ -1,0 +1,87 @@
+BEGIN TRANSACTION;
+CREATE TABLE alarm (
+        device_id TEXT PRIMARY KEY, person_id TEXT NOT NULL, since_s BIGINT NOT NULL, at_s BIGINT NOT NULL,
+        files BIGINT NOT NULL, reasons TEXT NOT NULL, told_s BIGINT NOT NULL, state TEXT NOT NULL,
+        settled_by TEXT NOT NULL, settled_s BIGINT NOT NULL, steps BLOB NOT NULL, done BIGINT NOT NULL,
+        missed BIGINT NOT NULL);
+INSERT INTO "alarm" VALUES('app_1','per_me',1800000010,1800000020,3,'{"lost":3}',0,'open','',0,X'',0,0);
+CREATE TABLE change (
+        number INTEGER PRIMARY KEY, at_s BIGINT NOT NULL, kind TEXT NOT NULL, node BIGINT NOT NULL,
+        parent BIGINT NOT NULL, name TEXT NOT NULL, is_folder INTEGER NOT NULL, size_bytes BIGINT NOT NULL,
+        mtime_s BIGINT NOT NULL, etag_before BIGINT NOT NULL, person_id TEXT NOT NULL, device_id TEXT NOT NULL);
+INSERT INTO "change" VALUES(6,1800000000,'created',5,3,'Arrêtés',1,0,1800000000,0,'per_me','app_1');
+INSERT INTO "change" VALUES(9,1800000000,'created',8,5,'Arrêté 2026-01.txt',0,17,1800000000,0,'per_me','app_1');
+INSERT INTO "change" VALUES(12,1800000010,'changed',8,5,'Arrêté 2026-01.txt',0,17,1800000000,9,'per_other','app_2');
+INSERT INTO "change" VALUES(16,1800000020,'created',15,1,'à jeter.txt',0,9,1800000020,0,'per_me','app_1');
+INSERT INTO "change" VALUES(20,1800000030,'deleted',15,1,'à jeter.txt',0,9,1800000020,16,'per_me','app_1');
+INSERT INTO "change" VALUES(24,1800000040,'created',23,1,'vide.txt',0,0,1800000040,0,'per_me','app_1');
+CREATE TABLE chunk (
+        id BLOB PRIMARY KEY, refs BIGINT NOT NULL, length INTEGER NOT NULL, stored_bytes INTEGER NOT NULL,
+        sealed BLOB, loose_s BIGINT);
+INSERT INTO "chunk" VALUES(X'9D03A8E4963EFA06FD5A93FD0A511F40C1CF1529A26405A436DA4381DAF3540B',1,17,0,X'7365616C6564207072656D69C3A872652076657273696F6E',NULL);
+INSERT INTO "chunk" VALUES(X'A591F375D4F2843F91A48DD543863CEC441797D5BE3E168E96388BBF3B0649B1',1,17,0,X'7365616C6564206465757869C3A86D652076657273696F6E',NULL);
+INSERT INTO "chunk" VALUES(X'A6D4D9E6DF6F4870E4B26057C8D3557DDE286407F8F30EADFC07B7F6A7058D40',1,9,0,X'7365616C656420656E636F7265206C61',NULL);
+CREATE TABLE dav_lock (
+        token TEXT PRIMARY KEY, node BIGINT NOT NULL, is_deep INTEGER NOT NULL, is_shared INTEGER NOT NULL,
+        owner TEXT NOT NULL, person_id TEXT NOT NULL, expires_s BIGINT NOT NULL);
+CREATE TABLE doomed (
+        id BLOB PRIMARY KEY, since_s BIGINT NOT NULL, gone BIGINT NOT NULL);
+CREATE TABLE favourite (
+        person_id TEXT NOT NULL, node BIGINT NOT NULL, PRIMARY KEY (person_id, node));
+CREATE TABLE frozen (
+        sha256 TEXT PRIMARY KEY, decision_id TEXT NOT NULL, since_s BIGINT NOT NULL);
+CREATE TABLE judged (one INTEGER PRIMARY KEY, number BIGINT NOT NULL, windows BLOB NOT NULL);
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+INSERT INTO "meta" VALUES('format','1');
+INSERT INTO "meta" VALUES('number','25');
+INSERT INTO "meta" VALUES('fingerprint','');
+CREATE TABLE node (
+        id INTEGER PRIMARY KEY, parent BIGINT NOT NULL, name TEXT NOT NULL, is_folder INTEGER NOT NULL,
+        size_bytes BIGINT NOT NULL, mtime_s BIGINT NOT NULL, etag BIGINT NOT NULL, created_s BIGINT NOT NULL,
+        sha1 TEXT NOT NULL, sha256 TEXT NOT NULL, manifest BLOB NOT NULL, properties TEXT NOT NULL,
+        folded TEXT NOT NULL, UNIQUE (parent, folded));
+INSERT INTO "node" VALUES(1,0,'home:per_me',1,0,1800000000,25,1800000000,'','',X'','','home:per_me');
+INSERT INTO "node" VALUES(3,0,'common',1,17,1800000000,14,1800000000,'','',X'','','common');
+INSERT INTO "node" VALUES(5,3,'Arrêtés',1,17,1800000000,13,1800000000,'','',X'','','arrêtés');
+INSERT INTO "node" VALUES(8,5,'Arrêté 2026-01.txt',0,17,1800000010,12,1800000000,'c44b92f8e8f19fc10bdb3bb40fe826969c69f4f0','7e7363f5fba98c2d3dd4f9713bbea41b838065dd799da8b91eac19afa3168cc0',X'01A591F375D4F2843F91A48DD543863CEC441797D5BE3E168E96388BBF3B0649B100000011','','arrêté 2026-01.txt');
+INSERT INTO "node" VALUES(15,18,'15',0,9,1800000020,20,1800000020,'95a449ff04a39f5a3bbad10af0c71d2c5cd5d390','e2389409539d7062c628c8e6d01fa3c844497e7d977c2442ee091a258c968358',X'01A6D4D9E6DF6F4870E4B26057C8D3557DDE286407F8F30EADFC07B7F6A7058D4000000009','','15');
+INSERT INTO "node" VALUES(18,0,'trash',1,9,1800000030,22,1800000030,'','',X'','','trash');
+INSERT INTO "node" VALUES(23,1,'vide.txt',0,0,1800000040,24,1800000040,'da39a3ee5e6b4b0d3255bfef95601890afd80709','e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',X'','','vide.txt');
+CREATE TABLE part (
+        upload TEXT NOT NULL, number INTEGER NOT NULL, size_bytes BIGINT NOT NULL, manifest BLOB NOT NULL,
+        PRIMARY KEY (upload, number));
+CREATE TABLE quota (root INTEGER PRIMARY KEY, limit_bytes BIGINT NOT NULL);
+INSERT INTO "quota" VALUES(1,1000000);
+CREATE TABLE received (
+        share_id TEXT PRIMARY KEY, owner TEXT NOT NULL, label TEXT NOT NULL, state TEXT NOT NULL,
+        offered_s BIGINT NOT NULL, answered_s BIGINT NOT NULL, answered_by TEXT NOT NULL);
+CREATE TABLE share (
+        id TEXT PRIMARY KEY, node BIGINT NOT NULL, kind TEXT NOT NULL, target TEXT NOT NULL, rights TEXT NOT NULL,
+        token_hash TEXT NOT NULL, password_hash TEXT NOT NULL, expires_s BIGINT NOT NULL,
+        downloads_left BIGINT NOT NULL, most_bytes BIGINT NOT NULL, types TEXT NOT NULL, label TEXT NOT NULL,
+        created_s BIGINT NOT NULL, created_by TEXT NOT NULL, ended_s BIGINT NOT NULL);
+CREATE TABLE structure (
+        node INTEGER PRIMARY KEY, written BIGINT NOT NULL, seen BLOB NOT NULL);
+CREATE TABLE trash (
+        node INTEGER PRIMARY KEY, parent BIGINT NOT NULL, name TEXT NOT NULL, root BIGINT NOT NULL,
+        path TEXT NOT NULL, deleted_s BIGINT NOT NULL, person_id TEXT NOT NULL);
+INSERT INTO "trash" VALUES(15,1,'à jeter.txt',1,'à jeter.txt',1800000030,'per_me');
+CREATE TABLE upload (
+        id TEXT PRIMARY KEY, person_id TEXT NOT NULL, created_s BIGINT NOT NULL);
+CREATE TABLE version (
+        node BIGINT NOT NULL, etag BIGINT NOT NULL, size_bytes BIGINT NOT NULL, mtime_s BIGINT NOT NULL,
+        sha1 TEXT NOT NULL, sha256 TEXT NOT NULL, manifest BLOB NOT NULL, replaced_s BIGINT NOT NULL,
+        PRIMARY KEY (node, etag));
+INSERT INTO "version" VALUES(8,9,17,1800000000,'62e9f7ecd18a93929c8654262b589f049eb24a3f','8975ece6003808a5eda728529308c81121c48bbb3fc32734756bd31ec30ef3cf',X'019D03A8E4963EFA06FD5A93FD0A511F40C1CF1529A26405A436DA4381DAF3540B00000011',1800000010);
+CREATE INDEX node_sha256 ON node (sha256) WHERE sha256 <> '';
+CREATE INDEX chunk_loose ON chunk (loose_s) WHERE loose_s IS NOT NULL;
+CREATE INDEX version_sha256 ON version (sha256);
+CREATE INDEX trash_root ON trash (root, deleted_s);
+CREATE INDEX dav_lock_node ON dav_lock (node);
+CREATE INDEX change_at ON change (at_s);
+CREATE INDEX change_device ON change (device_id, at_s);
+CREATE INDEX change_node ON change (node, number);
+CREATE INDEX share_node ON share (node);
+CREATE INDEX share_target ON share (kind, target);
+CREATE UNIQUE INDEX share_token ON share (token_hash) WHERE token_hash <> '';
+COMMIT;
