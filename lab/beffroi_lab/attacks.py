@@ -15,6 +15,7 @@ from typing import Any
 from beffroi_lab import feeds, history
 from beffroi_lab import plan as plans
 from beffroi_lab.attack_steps import Outcome, Stage
+from beffroi_lab.drives import encrypt_files
 from beffroi_lab.guessing import guess_passwords
 from beffroi_lab.hosts_file import visit_by_hosts_file
 from beffroi_lab.leaking import Leaks, beacon, begin, begin_beacon, tunnel, upload
@@ -35,6 +36,7 @@ STEPS: dict[str, Callable[[Stage], Outcome]] = {
     "password_guessing": guess_passwords,
     "port_scan": scan_ports,
     "traps": touch_traps,
+    "ransomware": encrypt_files,
 }
 LEAKS: dict[str, Callable[[Stage, Leaks], Outcome]] = {
     "dns_tunnel": tunnel,

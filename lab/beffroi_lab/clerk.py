@@ -11,6 +11,7 @@ Source:  docs/internals/lab.md.
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,6 +32,9 @@ from beffroi.core.events.models import InboxFact
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Administrator, Membership
+from beffroi.drive import actions as drive
+from beffroi.drive import alarms
+from beffroi.drive.store.commune import Communes
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail import actions as mail
@@ -40,6 +44,7 @@ from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import Batch, Policy, decode_feed
 from beffroi_protocol.signing import split_line
+from django.conf import settings
 from django.db import close_old_connections, transaction
 from django.db.models import Count, F, Max
 
@@ -65,12 +70,15 @@ def _person(email: str) -> Actor:
     return Actor("person", member.person_id, member.collectivite_id, member.role)
 
 
-def app_passwords(emails: list[str]) -> Answer:
-    """An app password for IMAP for each person, as they would make it on their page."""
+def app_passwords(emails: list[str], protocol_set: str = "imap") -> Answer:
+    """An app password for each person, as they would make it on their page."""
     made = {}
     for email in emails:
         issued = identity.issue_app_password(
-            actor=_person(email), membership=_membership(email), protocol_set="imap", label="laboratoire"
+            actor=_person(email),
+            membership=_membership(email),
+            protocol_set=protocol_set,
+            label="laboratoire",
         )
         made[email] = issued.secret
     return {"ok": True, "secrets": made}
@@ -271,6 +279,27 @@ def forge(kind: str, value: str) -> Answer:
     return {"ok": True, "decision_id": made.id}
 
 
+def take_back_files(domain: str) -> Answer:
+    """Everything that stopped devices of a commune did, as before: the page's action, by the Département."""
+    owner = Domain.objects.get(name=domain).collectivite_id
+    with ThreadPoolExecutor(1) as commits:
+        config = settings.BEFFROI
+        communes = Communes(config.state / "drive", commits, config.drive_database)
+        database = communes.metadata(owner)
+        with database.reading() as reading:
+            stopped = alarms.stopped(reading)
+        done = [
+            drive.take_back(actor=_administrator(), database=database, collectivite_id=owner, device_id=one)
+            for one in stopped
+        ]
+        communes.close()
+    return {
+        "ok": bool(done),
+        "steps": sum(one.done for one in done),
+        "missed": sum(one.missed for one in done),
+    }
+
+
 def except_locally(domain: str, kind: str, value: str) -> Answer:
     """A commune lets something through, by the word of the Département."""
     made = exceptions.allow_locally(
@@ -345,7 +374,7 @@ def _epoch_ms(moment: Any) -> int | None:
 _DEEDS = (
     app_passwords, box_code, confirm_box, box_id, decided, enforced, acknowledged, report, campaigns, confirm, undo,
     block, forge, except_locally, withdraw, facts, verify_audit, messages, set_policy, age_mail,
-    age_campaigns, sightings,
+    age_campaigns, sightings, take_back_files,
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ Source:  docs/internals/lab.md.
 from __future__ import annotations
 
 import base64
+import hashlib
 import imaplib
 import json
 import re
@@ -190,24 +191,29 @@ def https(
     path: str,
     source: str = "",
     body: str = "",
+    body64: str = "",
     headers: dict[str, str] | None = None,
     timeout_s: float = 8,
 ) -> Answer:
-    """One HTTPS request to ``address`` under the name ``host``; the certificate is proved elsewhere."""
+    """One HTTPS request to ``address`` under the name ``host``; the certificate is proved elsewhere.
+
+    ``body64``: a body of any bytes, in base64. ``sha256``: of the answer's, as far as it was read.
+    """
     context = ssl._create_unverified_context()
     connection = HTTPSConnection(host, port, timeout=timeout_s, context=context)
     try:
         connection.sock = context.wrap_socket(
             _connect(address, port, timeout_s, source), server_hostname=host
         )
-        connection.request(method, path, body.encode() or None, headers or {})
+        connection.request(method, path, base64.b64decode(body64) or body.encode() or None, headers or {})
         reply = connection.getresponse()
-        text = reply.read(400_000).decode("utf-8", "replace")
+        data = reply.read(400_000)
         cookies = [value for name, value in reply.getheaders() if name.lower() == "set-cookie"]
         return {
             "ok": True,
             "status": reply.status,
-            "text": text,
+            "text": data.decode("utf-8", "replace"),
+            "sha256": hashlib.sha256(data).hexdigest(),
             "cookies": cookies,
             "location": reply.getheader("Location", ""),
         }
