@@ -15,6 +15,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from beffroi.drive.store.database import Database
+from beffroi.drive.store.model import Limits
 from beffroi.drive.store.postgres import Connections, PostgresDatabase
 from beffroi.drive.store.sqlite import SqliteDatabase
 from beffroi.lib.errors import NotFound
@@ -25,10 +26,12 @@ MOST_OPEN = 200
 
 class Communes:
     """``directory``: STATE/drive. ``executor`` runs the grouped commits of all. ``database_url``: that of
-    ``Config.drive_database``; "" for a file a collectivité."""
+    ``Config.drive_database``; "" for a file a collectivité. ``usual``: limits of the settings (``room``)."""
 
-    def __init__(self, directory: Path, executor: Executor, database_url: str = "") -> None:
-        self._directory, self._executor = directory, executor
+    def __init__(
+        self, directory: Path, executor: Executor, database_url: str = "", usual: Limits | None = None
+    ) -> None:
+        self._directory, self._executor, self._usual = directory, executor, usual
         on_server = database_url.startswith(("postgresql:", "postgres:"))
         self._connections = Connections(database_url) if on_server else None
         self._open: OrderedDict[str, Database] = OrderedDict()
@@ -65,10 +68,10 @@ class Communes:
 
     def _opened(self, collectivite_id: str) -> Database:
         if self._connections is not None:
-            return PostgresDatabase(self._connections, collectivite_id, self._executor)
+            return PostgresDatabase(self._connections, collectivite_id, self._executor, self._usual)
         path = self._directory / collectivite_id
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return SqliteDatabase(path / "metadata.db", self._executor)
+        return SqliteDatabase(path / "metadata.db", self._executor, self._usual)
 
     def close(self) -> None:
         with self._lock:

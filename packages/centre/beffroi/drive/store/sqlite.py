@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import LiteralString
 
 from beffroi.drive.store.database import Database, Reading, Row, Session, prepare
-from beffroi.drive.store.model import StoreFull
+from beffroi.drive.store.model import Limits, StoreFull
 from beffroi.lib.errors import Unavailable
 
 BUSY_S = 20.0
@@ -59,8 +59,8 @@ class _Connection:
 class SqliteDatabase(Database):
     """``path``: the file, made where it is absent; its directory exists."""
 
-    def __init__(self, path: Path, executor: Executor) -> None:
-        super().__init__(executor)
+    def __init__(self, path: Path, executor: Executor, usual: Limits | None = None) -> None:
+        super().__init__(executor, usual)
         self._path = path
         self._readers: list[_Connection] = []
         self._writer: _Connection | None = None
@@ -94,7 +94,8 @@ class SqliteDatabase(Database):
             made = _Connection(self._path, reads_only=False)
             try:
                 made.begin()
-                prepare(made, bytes_type="BLOB", key_type="INTEGER")  # the row's own number: no second index
+                # INTEGER is the row's own number: no second index
+                prepare(made, bytes_type="BLOB", key_type="INTEGER", usual=self._usual)
                 made.commit()
             except BaseException:
                 made.raw.close()
