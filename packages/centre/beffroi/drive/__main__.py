@@ -26,7 +26,7 @@ from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
 from beffroi.drive.sentry import Sentry, tell_alarm
 from beffroi.drive.sign_ins import SignIns
-from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.commune import open_communes
 from beffroi.drive.store.stock import stocks
 from beffroi.drive.upkeep import Upkeep
 from beffroi.drive.web.app import Drive
@@ -96,7 +96,7 @@ async def run(config: Config) -> int:
         ThreadPoolExecutor(WORKERS, "bodies") as workers,
         ThreadPoolExecutor(SIGN_IN_THREADS, "passwords") as passwords,
     ):
-        communes = Communes(config.state / "drive", commits, config.drive_database)
+        communes = open_communes(config, commits)
         upkeep = Upkeep(config, communes)
         door = FileDoor(config, communes, lambda: connect(config.database))
         sentry = Sentry(communes, stocks(config), partial(tell_alarm, config))

@@ -19,7 +19,8 @@ from pathlib import Path
 import msgspec
 
 from beffroi.drive import alarms
-from beffroi.drive.store import collect, keys, shares, trash, uploads, versions
+from beffroi.drive.calendars import homes
+from beffroi.drive.store import collect, keys, room, shares, trash, uploads, versions, weights
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database, Writing
 from beffroi.drive.store.model import Act
@@ -135,8 +136,10 @@ class Upkeep:
         database = self._communes.metadata(collectivite_id)
         stock = Stock(collectivite_id, keys.make(self._config, collectivite_id), self._objects)
         progress, now_s = _progress(database), clock.paced_s()
+        self._count_calendars(database, collectivite_id)
         if now_s - progress.tidied_s >= DAY_S:
             self._tidy(database, stock, now_s)
+            self._count(database, collectivite_id)
             progress.tidied_s = now_s
             _keep(database, progress)
         scrub = Scrub(collectivite_id, database, stock)
@@ -160,6 +163,20 @@ class Upkeep:
         collected = collect.run(database, stock, now_s=now_s)
         if any((collected.inline, collected.objects)):
             log.info("collected %d chunks and %d objects", collected.inline, collected.objects)
+
+    def _count_calendars(self, database: Database, collectivite_id: str) -> None:
+        sizes = {owner: size for owner, size in homes.sizes(self._config, collectivite_id).items() if size}
+        with database.reading() as reading:
+            differs = room.calendars(reading) != sizes
+        if differs:
+            database.write(lambda w: room.keep_calendars(w, sizes))
+
+    def _count(self, database: Database, collectivite_id: str) -> None:
+        """Room is kept by each change; what differs from what is there is a fault of ours, told and mended."""
+        with database.reading() as reading:
+            differs = bool(weights.drift(reading))
+        for one in database.write(weights.mend) if differs else ():
+            log.error("%s: room of %d was %s, is %s", collectivite_id, one.node, one.kept, one.counted)
 
     def _walk_lightly(self, scrub: Scrub, collectivite_id: str) -> bool:
         """False when it was stopped on its way."""

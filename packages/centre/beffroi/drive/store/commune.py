@@ -15,13 +15,16 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from beffroi.drive.store.database import Database
+from beffroi.drive.store.keys import KeysErased, is_erased
 from beffroi.drive.store.model import Limits
 from beffroi.drive.store.postgres import Connections, PostgresDatabase
 from beffroi.drive.store.sqlite import SqliteDatabase
+from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound
 from beffroi.lib.ids import is_id
 
 MOST_OPEN = 200
+MIB = 1 << 20
 
 
 class Communes:
@@ -40,9 +43,13 @@ class Communes:
         """Called after a commit that changed something, with the collectivité; in the commit's thread."""
 
     def metadata(self, collectivite_id: str) -> Database:
-        """Made at its first use. Errors: NotFound (no identifier), FormatUnknown, StoreFull, Unavailable."""
+        """Made at its first use. Errors: NotFound (no identifier), KeysErased, FormatUnknown, StoreFull,
+        Unavailable."""
         if not is_id(collectivite_id, "col"):
             raise NotFound("collectivité")
+        if is_erased(self._directory / collectivite_id):
+            self._forget(collectivite_id)
+            raise KeysErased(collectivite_id)
         with self._lock:
             found = self._open.get(collectivite_id)
             if found is None:
@@ -53,6 +60,12 @@ class Communes:
             for key in idle[: max(0, len(self._open) - MOST_OPEN)]:
                 self._open.pop(key).close()
             return found
+
+    def _forget(self, collectivite_id: str) -> None:
+        with self._lock:
+            found = self._open.pop(collectivite_id, None)
+        if found is not None:
+            found.close()
 
     def _heard(self, collectivite_id: str) -> None:
         for listener in self.listeners:
@@ -80,3 +93,11 @@ class Communes:
             self._open.clear()
         if self._connections is not None:
             self._connections.close()
+
+
+def open_communes(config: Config, executor: Executor) -> Communes:
+    """Those of this centre, with the limits of its settings. Errors: SettingInvalid."""
+    usual = Limits(
+        config.drive_person_mib * MIB, config.drive_collectivite_mib * MIB, config.drive_most_entries
+    )
+    return Communes(config.state / "drive", executor, config.drive_database, usual)

@@ -226,6 +226,11 @@ def certificate(config: Config, collectivite_id: str) -> Certificate | None:
     return msgspec.json.decode(path.read_bytes(), type=Certificate) if path.exists() else None
 
 
+def is_erased(folder: Path) -> bool:
+    """``folder``: of a collectivité, in STATE/drive. Also while an erasure is under way."""
+    return any((folder / name).exists() for name in (_CERTIFICATE, _ERASING))
+
+
 def fingerprint(key: bytes) -> str:
     return blake3(key, derive_key_context=_FINGERPRINT).digest(16).hex()
 
@@ -237,8 +242,7 @@ def _folder(config: Config, collectivite_id: str) -> Path:
 
 
 def _absent(folder: Path) -> type[KeysMissing | KeysErased]:
-    gone = any((folder / name).exists() for name in (_CERTIFICATE, _ERASING))
-    return KeysErased if gone else KeysMissing
+    return KeysErased if is_erased(folder) else KeysMissing
 
 
 def _write(path: Path, value: msgspec.Struct) -> None:

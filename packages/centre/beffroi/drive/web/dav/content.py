@@ -135,7 +135,7 @@ async def put(call: Call) -> Answer:
         raise PartialPut
     mtime_s, announced = announced_mtime_s(request), announced_bytes(request)
     with call.view.database.reading() as reading:
-        parent, before = place_of(call, reading, call.target.path)
+        parent, _ = place_of(call, reading, call.target.path)
         refuse_full(reading, parent.node, announced or 0)
     content = await receive(call, request.chunks(), announced)
 
