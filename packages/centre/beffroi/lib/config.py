@@ -463,21 +463,21 @@ class Config:
         low=1,
         high=3660,
     )
-    drive_person_mib: int = _setting(
-        20_480,
+    drive_person_gb: int = _setting(
+        20,
         "Room of a person in the Coffre, where nobody gave them another: own files, their earlier contents, calendars"
         " and contacts.",
-        unit="MiB",
+        unit="GB",
         low=1,
-        high=1_073_741_824,
+        high=1_000_000,
     )
-    drive_collectivite_mib: int = _setting(
-        512_000,
+    drive_collectivite_gb: int = _setting(
+        500,
         "Room of a collectivité in the Coffre, where the Département gave it no other: all of it, earlier contents,"
         " trash and uploads under way too.",
-        unit="MiB",
+        unit="GB",
         low=1,
-        high=1_073_741_824,
+        high=1_000_000,
     )
     drive_most_entries: int = _setting(
         2_000_000,

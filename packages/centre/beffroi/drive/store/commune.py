@@ -24,7 +24,8 @@ from beffroi.lib.errors import NotFound
 from beffroi.lib.ids import is_id
 
 MOST_OPEN = 200
-MIB = 1 << 20
+GB = 10**9
+"""As explorers, browsers and the pages count."""
 
 
 class Communes:
@@ -97,7 +98,5 @@ class Communes:
 
 def open_communes(config: Config, executor: Executor) -> Communes:
     """Those of this centre, with the limits of its settings. Errors: SettingInvalid."""
-    usual = Limits(
-        config.drive_person_mib * MIB, config.drive_collectivite_mib * MIB, config.drive_most_entries
-    )
+    usual = Limits(config.drive_person_gb * GB, config.drive_collectivite_gb * GB, config.drive_most_entries)
     return Communes(config.state / "drive", executor, config.drive_database, usual)

@@ -87,6 +87,31 @@ def usual(reading: Reading) -> Limits:
     return Limits(*map(int, row[0].split())) if row else Limits()
 
 
+class Line(NamedTuple):
+    """What one root takes. ``limit_bytes``: NO_LIMIT for none; ``is_own``: set for it alone."""
+
+    root: int
+    name: str
+    use: Use
+    limit_bytes: int
+    is_own: bool
+
+
+def lines(reading: Reading) -> list[Line]:
+    """Of all roots: people, the common folder, trash, what is being destroyed."""
+    rows = reading.all("SELECT id, name FROM node WHERE parent = 0 ORDER BY name")
+    return [
+        Line(id_, name, use(reading, id_), limit(reading, id_), has_own_limit(reading, id_))
+        for id_, name in rows
+    ]
+
+
+def uploads_bytes(reading: Reading) -> int:
+    """Parts of uploads that are not joined yet."""
+    row = reading.one("SELECT SUM(size_bytes) FROM beside WHERE what = ?", (weights.PARTS,))
+    return int(row[0] or 0) if row else 0
+
+
 def keep_usual(session: Statements, limits: Limits) -> None:
     if usual(session) == limits:
         return
