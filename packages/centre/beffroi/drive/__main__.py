@@ -24,6 +24,7 @@ from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
+from beffroi.drive.renewal import Renewal
 from beffroi.drive.sentry import Sentry, tell_alarm
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import open_communes
@@ -98,6 +99,7 @@ async def run(config: Config) -> int:
     ):
         communes = open_communes(config, commits)
         upkeep = Upkeep(config, communes)
+        renewal = Renewal(config, communes, partial(tell_key, config))
         door = FileDoor(config, communes, lambda: connect(config.database))
         sentry = Sentry(communes, stocks(config), partial(tell_alarm, config))
         try:
@@ -105,6 +107,7 @@ async def run(config: Config) -> int:
             sign_ins.start()
             door.start()
             upkeep.start()
+            renewal.start()
             sentry.start()
             bodies = SealedStore(config, communes, workers, door.require)
             drive = Drive(
@@ -127,6 +130,7 @@ async def run(config: Config) -> int:
         finally:
             sentry.stop()
             upkeep.stop()
+            renewal.stop()
             door.stop()
             communes.close()
 
@@ -145,6 +149,18 @@ def tell_access(config: Config, access: Access) -> None:
         with database.transaction():
             outbox.publish(
                 database, "drive:link_used", told, run=config.run, collectivite_id=access.collectivite_id
+            )
+    finally:
+        database.close()
+
+
+def tell_key(config: Config, event: str, collectivite_id: str, generation: int) -> None:
+    """For the audit log. Errors: Unavailable."""
+    database = connect(config.database)
+    try:
+        with database.transaction():
+            outbox.publish(
+                database, event, {"generation": generation}, run=config.run, collectivite_id=collectivite_id
             )
     finally:
         database.close()

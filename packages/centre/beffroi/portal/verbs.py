@@ -45,6 +45,8 @@ VERBS = {
     "identity:administrator:signed_in": gettext_lazy("Connexion à la console"),
     "identity:administrator:sign_in_refused": gettext_lazy("Connexion à la console refusée"),
     "identity:sign_in:refused_by_door": gettext_lazy("Connexion refusée depuis une adresse bloquée"),
+    "drive:key:added": gettext_lazy("Nouvelle clé des fichiers de la collectivité"),
+    "drive:key:destroyed": gettext_lazy("Ancienne clé des fichiers détruite"),
     "drive:quota:person": gettext_lazy("Place d’une personne dans le Coffre changée"),
     "drive:quota:collectivite": gettext_lazy("Place de la collectivité dans le Coffre changée"),
     "drive:alarm:taken_back": gettext_lazy("Fichiers remis comme avant après une alerte du Coffre"),

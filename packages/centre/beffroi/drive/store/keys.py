@@ -29,6 +29,7 @@ from beffroi.lib.errors import BeffroiError
 VERSION = 1
 _KEY_BYTES = 32
 _FINGERPRINT = "beffroi drive 1 fingerprint of a key"
+_BEFORE = ".keys.json.before"
 _FILE, _CERTIFICATE, _ERASING, _LOCK = "keys.json", "erased.json", "erasing.json", "keys.lock"
 
 
@@ -127,6 +128,29 @@ class Keys:
             new = self._wrap(number, secrets.token_bytes(_KEY_BYTES))
             _write(self._file, msgspec.structs.replace(file, generations=(*file.generations, new)))
         return number
+
+    def generations(self) -> tuple[WrappedKey, ...]:
+        """Oldest first; the last one seals."""
+        with _locked(self._folder):
+            return self._read().generations
+
+    def destroy_before(self, number: int) -> tuple[WrappedKey, ...]:
+        """Destroy the generations before this one: nothing may be sealed under them any more. Return them.
+
+        What a crash leaves of the file before is destroyed by the next call, and by ``erase``.
+        """
+        kept = self._folder / _BEFORE
+        with _locked(self._folder):
+            _destroy(kept)
+            file = self._read()
+            gone = tuple(one for one in file.generations if one.number < number)
+            rest = tuple(one for one in file.generations if one.number >= number)
+            if gone and rest:
+                os.link(self._file, kept)
+                _write(self._file, msgspec.structs.replace(file, generations=rest))
+                _destroy(kept)
+                durable.sync_directory(self._folder)
+        return gone if rest else ()
 
     def erase(self, by: str) -> Certificate:
         """Destroy all keys. Called again, it finishes what a crash left, and returns the same certificate.
