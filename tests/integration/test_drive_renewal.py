@@ -77,7 +77,7 @@ def body(place: Place, one: Node) -> bytes:
 def filled(place: Place) -> dict[str, tuple[Node, bytes]]:
     """Small and large files, with versions; some in the trash, a part of an upload."""
     out = {}
-    for name, size in (("petit", 100), ("moyen", 60_000), ("grand", LARGE), ("très grand", 9_000_000)):
+    for name, size in (("petit", 100), ("moyen", 60_000), ("grand", LARGE), ("très grand", 4_000_000)):
         place.put(name, noise(size, b"before " + name.encode()))
         data = noise(size, name.encode())
         out[name] = (place.put(name, data), data)

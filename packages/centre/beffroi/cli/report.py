@@ -15,6 +15,7 @@ from pathlib import Path
 from beffroi.core.identity import totp
 from beffroi.core.retention import told
 from beffroi.drive import renewal, upkeep
+from beffroi.drive.backup import work as drive_backup
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     backup = backed_up.problem(config, now=clock.epoch_s()) if pid else ""
     certificates = certified.problem(config, now=clock.epoch_s()) if pid else ""
     files = upkeep.problem(config) if pid else ""
+    files = files or (drive_backup.problem(config, now_s=clock.epoch_s()) if pid else "")
     if options.json:
         print(
             json.dumps(

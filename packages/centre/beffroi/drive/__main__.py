@@ -22,6 +22,8 @@ from granian.server.embed import Server
 
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
+from beffroi.drive.backup.vault import needed
+from beffroi.drive.backup.work import Backups
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
 from beffroi.drive.renewal import Renewal
@@ -99,7 +101,8 @@ async def run(config: Config) -> int:
     ):
         communes = open_communes(config, commits)
         upkeep = Upkeep(config, communes)
-        renewal = Renewal(config, communes, partial(tell_key, config))
+        backups = Backups(config, communes)
+        renewal = Renewal(config, communes, partial(tell_key, config), partial(needed, backups.place))
         door = FileDoor(config, communes, lambda: connect(config.database))
         sentry = Sentry(communes, stocks(config), partial(tell_alarm, config))
         try:
@@ -108,6 +111,7 @@ async def run(config: Config) -> int:
             door.start()
             upkeep.start()
             renewal.start()
+            backups.start()
             sentry.start()
             bodies = SealedStore(config, communes, workers, door.require)
             drive = Drive(
@@ -131,6 +135,7 @@ async def run(config: Config) -> int:
             sentry.stop()
             upkeep.stop()
             renewal.stop()
+            backups.stop()
             door.stop()
             communes.close()
 

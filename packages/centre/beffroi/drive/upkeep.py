@@ -19,10 +19,14 @@ from pathlib import Path
 import msgspec
 
 from beffroi.drive import alarms
+from beffroi.drive.backup import vault
+from beffroi.drive.backup.vault import Vault
+from beffroi.drive.backup.work import collecting
 from beffroi.drive.calendars import homes
 from beffroi.drive.store import collect, keys, room, shares, trash, uploads, versions, weights
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.model import Act
 from beffroi.drive.store.objects import Objects, open_objects
 from beffroi.drive.store.scrub import Cursor, Damage, Scrub
@@ -138,18 +142,19 @@ class Upkeep:
         progress, now_s = _progress(database), clock.paced_s()
         self._count_calendars(database, collectivite_id)
         if now_s - progress.tidied_s >= DAY_S:
-            self._tidy(database, stock, now_s)
+            self._tidy(collectivite_id, database, stock, now_s)
             self._count(database, collectivite_id)
             progress.tidied_s = now_s
             _keep(database, progress)
-        scrub = Scrub(collectivite_id, database, stock)
+        copies = Vault(vault.directory(self._config), Keys(self._config, collectivite_id))
+        scrub = Scrub(collectivite_id, database, stock, copies)
         if now_s - progress.light_s >= DAY_S and self._walk_lightly(scrub, collectivite_id):
             progress.light_s = now_s
             _keep(database, progress)
         if now_s - progress.deep_s >= WEEK_S:
             self._walk_deeply(scrub, collectivite_id, database, progress, now_s)
 
-    def _tidy(self, database: Database, stock: Stock, now_s: int) -> None:
+    def _tidy(self, collectivite_id: str, database: Database, stock: Stock, now_s: int) -> None:
         act = Act(_PERSON, "", now_s)
         _all(database, lambda w: uploads.expire(w, now_s=now_s))
         _all(database, lambda w: shares.forget(w, before_s=now_s - ENDED_SHARES_DAYS * DAY_S))
@@ -160,7 +165,8 @@ class Upkeep:
             _all(database, lambda w: trash.expire(w, act, before_s=before_s))
             trash.destroy_all(database, act)
             versions.thin_all(database, now_s=now_s, keep_s=self._config.drive_version_days * DAY_S)
-        collected = collect.run(database, stock, now_s=now_s)
+        with collecting(self._config, collectivite_id):
+            collected = collect.run(database, stock, now_s=now_s)
         if any((collected.inline, collected.objects)):
             log.info("collected %d chunks and %d objects", collected.inline, collected.objects)
 

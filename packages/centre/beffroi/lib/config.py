@@ -463,6 +463,12 @@ class Config:
         low=1,
         high=3660,
     )
+    drive_backup_path: str = _setting(
+        "",
+        "Directory of the backups of the Coffre (an absolute path that the Python user may write), best on a disk or a"
+        " mount of its own; as often and for as long as `backup_every_h` and `backup_keep_days` say. Empty:"
+        " STATE/drive-backup.",
+    )
     drive_person_gb: int = _setting(
         20,
         "Room of a person in the Coffre, where nobody gave them another: own files, their earlier contents, calendars"

@@ -98,6 +98,14 @@ class Writing:
         """A folder may lie below another root now."""
         self._roots.clear()
 
+    def begin_anew(self, number: int) -> None:
+        """Everything was replaced by a picture of an earlier moment; the next number is above this one."""
+        self._number = number
+        self._mine, self._mine_told = {}, set()
+        self._roots.clear()
+        self._rooms.clear()
+        self.has_limits = self.has_locks = True
+
     def root_of(self, folder: int) -> int:
         """The root above a folder; 0 for one that is not there."""
         above = folder

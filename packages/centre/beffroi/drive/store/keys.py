@@ -244,6 +244,25 @@ def make(config: Config, collectivite_id: str) -> Keys:
     return keys
 
 
+def adopt(config: Config, collectivite_id: str, file: bytes) -> bool:
+    """Take over the keys of a backup where there are none; False where there are. Errors: KeysErased, KeyUnreadable."""
+    keys, folder = Keys(config, collectivite_id), _folder(config, collectivite_id)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(folder):
+        if is_erased(folder):
+            raise KeysErased(collectivite_id)
+        if (folder / _FILE).exists():
+            return False
+        try:
+            found = msgspec.json.decode(file, type=KeyFile)
+        except msgspec.MsgspecError:
+            raise envelopes.KeyUnreadable(collectivite_id) from None
+        for one in (found.naming, *found.generations):
+            keys._unwrap(one)
+        _write(folder / _FILE, found)
+    return True
+
+
 def certificate(config: Config, collectivite_id: str) -> Certificate | None:
     """The certificate of a collectivité whose keys were destroyed; None where they were not."""
     path = _folder(config, collectivite_id) / _CERTIFICATE

@@ -161,7 +161,10 @@ class Resealing:
 
 
 def read(reading: Reading) -> Progress | None:
-    row = reading.one("SELECT value FROM meta WHERE name = ?", (_META,))
+    return decoded(reading.one("SELECT value FROM meta WHERE name = ?", (_META,)))
+
+
+def decoded(row: Row | None) -> Progress | None:
     try:
         return msgspec.json.decode(row[0], type=Progress) if row else None
     except msgspec.MsgspecError:
