@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable
 
-from beffroi.drive.store import look, tree
+from beffroi.drive.store import look, tree, weights
 from beffroi.drive.store.database import Database, Reading
 from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import Act, Content, InlineChunk, Node
@@ -94,5 +94,6 @@ def require_whole(reading: Reading) -> None:
     assert {row[0]: row[3] for row in nodes.values() if row[2]} == {
         row[0]: sizes[row[0]] for row in nodes.values() if row[2]
     }
+    assert weights.drift(reading) == []
     etags = [row[4] for row in nodes.values()]
     assert len(etags) == len(set(etags))

@@ -6,7 +6,19 @@ import hashlib
 from collections.abc import Iterator
 
 import pytest
-from beffroi.drive.store import collect, look, moments, names, refs, schema, trash, tree, uploads, versions
+from beffroi.drive.store import (
+    collect,
+    look,
+    moments,
+    names,
+    refs,
+    room,
+    schema,
+    trash,
+    tree,
+    uploads,
+    versions,
+)
 from beffroi.drive.store.database import Database, Writing
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import AbsentNode, Changed, Content, Node, QuotaFull
@@ -124,7 +136,7 @@ def test_what_is_deleted_for_good_takes_its_versions_along(metadata: Database, h
     assert (steps, loose(metadata)) == (2, 2)
     with metadata.reading() as reading:
         require_whole(reading)
-        assert look.room(reading, 0)[0] == kept.size_bytes
+        assert room.room(reading, 0)[0] == kept.size_bytes
         assert reading.one("SELECT COUNT(*) FROM version") == (0,)
 
 
@@ -144,7 +156,7 @@ def test_a_folder_is_destroyed_whole_also_in_one_moment(metadata: Database, home
     assert metadata.write(at_once) is False
     with metadata.reading() as reading:
         require_whole(reading)
-        assert look.room(reading, 0)[0] == 0
+        assert room.room(reading, 0)[0] == 0
 
 
 def test_trash_is_emptied_of_one_root_and_expires_in_all(metadata: Database, home: Node) -> None:

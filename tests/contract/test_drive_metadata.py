@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from beffroi.drive.store import locks, look, names, schema, tree
+from beffroi.drive.store import locks, look, names, room, schema, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import (
@@ -147,7 +147,7 @@ def test_a_limit_holds_also_among_changes_of_one_moment(metadata: Database, home
     assert outcomes == [type(None)] * 3 + [QuotaFull] * 2
     assert seen(metadata, home.id).size_bytes == 30
     with metadata.reading() as reading:
-        assert look.room(reading, home.id) == (30, 30)
+        assert room.room(reading, home.id) == (30, 30)
 
 
 def test_a_change_that_fails_leaves_nothing_and_takes_no_other_along(metadata: Database, home: Node) -> None:

@@ -246,10 +246,14 @@ def test_what_does_not_fit_is_refused_before_it_is_sent(drive: Served) -> None:
     status, _, answer = drive.ask("PUT", f"{home}/a/x", b"x" * 1001, "bruno")
     assert (status, "Il n’y a plus de place" in answer.decode()) == (507, True)
     assert drive.ask("PUT", f"{home}/a/x", b"x" * 600, "bruno")[0] == 201
-    assert drive.ask("PUT", f"{home}/a/x", b"x" * 900, "bruno")[0] == 204
+    assert drive.ask("PUT", f"{home}/a/x", b"x" * 401, "bruno")[0] == 507, (
+        "what was there stays, as a version"
+    )
+    assert drive.ask("PUT", f"{home}/a/x", b"x" * 300, "bruno")[0] == 204
     assert drive.ask("COPY", f"{home}/a/x", login="bruno", Destination=f"{home}/y")[0] == 507
     found = listing(drive, home, "0", login="bruno")[f"{home}/"]
     assert value(found, "d:quota-used-bytes") == "900"
+    assert value(found, "d:quota-available-bytes") == "100"
     chunked = iter([b"x" * 600, b"x" * 600])
     status, _, _ = drive.ask("PUT", f"{home}/a/z", chunked, "bruno")  # type: ignore[arg-type]
     assert status == 507

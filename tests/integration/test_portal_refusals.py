@@ -271,6 +271,9 @@ PORTAL = {
     "drive_recent": Rule("own"),
     "drive_search": Rule("own", data={"q": "x"}),
     "drive_grant": Rule("own"),
+    "drive_room": Rule(
+        "own", data={"person": "x", "limit": "1"}
+    ),  # tests/integration/test_drive_room_pages.py
     "drive_trash": Rule("own", data={"what": "restore", "n": "1"}),
     "drive_alarms": Rule(
         "own", data={"what": "restore", "device": "x"}

@@ -10,6 +10,7 @@ import gc
 import logging
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,15 @@ from granian.server.embed import Server
 
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
+from beffroi.drive.backup.vault import needed
+from beffroi.drive.backup.work import Backups
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
 from beffroi.drive.following import Teller
+from beffroi.drive.renewal import Renewal
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.stops import Stops
-from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.commune import open_communes
 from beffroi.drive.upkeep import Upkeep
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
@@ -85,8 +89,10 @@ async def run(config: Config) -> int:
         ThreadPoolExecutor(WORKERS, "bodies") as workers,
         ThreadPoolExecutor(SIGN_IN_THREADS, "passwords") as passwords,
     ):
-        communes = Communes(config.state / "drive", commits, config.drive_database)
+        communes = open_communes(config, commits)
         upkeep = Upkeep(config, communes)
+        backups = Backups(config, communes)
+        renewal = Renewal(config, communes, partial(tell_key, config), partial(needed, backups.place))
         door = FileDoor(config, communes, lambda: connect(config.database))
         teller, stops = Teller(config.run), Stops(communes)
         communes.listeners.append(teller.told)
@@ -96,6 +102,8 @@ async def run(config: Config) -> int:
             door.start()
             upkeep.start()
             teller.start()
+            renewal.start()
+            backups.start()
             bodies = SealedStore(config, communes, workers, door.require)
             drive = Drive(
                 communes,
@@ -118,6 +126,8 @@ async def run(config: Config) -> int:
         finally:
             teller.stop()
             upkeep.stop()
+            renewal.stop()
+            backups.stop()
             door.stop()
             communes.close()
 
@@ -136,6 +146,18 @@ def tell_access(config: Config, access: Access) -> None:
         with database.transaction():
             outbox.publish(
                 database, "drive:link_used", told, run=config.run, collectivite_id=access.collectivite_id
+            )
+    finally:
+        database.close()
+
+
+def tell_key(config: Config, event: str, collectivite_id: str, generation: int) -> None:
+    """For the audit log. Errors: Unavailable."""
+    database = connect(config.database)
+    try:
+        with database.transaction():
+            outbox.publish(
+                database, event, {"generation": generation}, run=config.run, collectivite_id=collectivite_id
             )
     finally:
         database.close()

@@ -64,6 +64,19 @@ def record_download(event: Event) -> None:
     )
 
 
+@consumer(name="drive.keys", kinds=("drive:key_added", "drive:key_destroyed"))
+def record_key(event: Event) -> None:
+    """A key of files that was replaced because of its age, or that nothing needs any more."""
+    verb = {"drive:key_added": "drive:key:added", "drive:key_destroyed": "drive:key:destroyed"}[event.kind]
+    audit.record(
+        actor=Actor("door", "drive"),
+        verb=verb,
+        object_id=str(event.collectivite_id),
+        collectivite_id=event.collectivite_id,
+        details={"generation": event.payload["generation"]},
+    )
+
+
 @consumer(name="drive.alarm", kinds=("drive:alarm",))
 def revoke_stopped(event: Event) -> None:
     """A device that wrote as ransomware does opens nothing any more, not even calendars. Of its own collectivité."""

@@ -39,7 +39,7 @@ from beffroi.drive.guard.signs import Change, What
 from beffroi.drive.guard.structure import Structure, look
 from beffroi.drive.journal import Body, Done
 from beffroi.drive.store import refs
-from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.commune import Communes, open_communes
 from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.stock import Stock, stocks
@@ -306,7 +306,7 @@ def tell_alarm(config: Config, collectivite_id: str, one: Raised) -> None:
 def run(config: Config) -> int:
     """Judge until SIGTERM. Errors: SettingInvalid, StoreUnavailable."""
     with ThreadPoolExecutor(1, "commits") as commits:
-        communes = Communes(config.state / "drive", commits, config.drive_database)
+        communes = open_communes(config, commits)
         sentry = Sentry(communes, stocks(config), partial(tell_alarm, config), partial(push.tell, config.run))
         follower = Follower(config.run, "sentry", sentry.judge)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -19,9 +19,14 @@ from pathlib import Path
 import msgspec
 
 from beffroi.drive import alarms
-from beffroi.drive.store import collect, keys, shares, trash, uploads, versions
+from beffroi.drive.backup import vault
+from beffroi.drive.backup.vault import Vault
+from beffroi.drive.backup.work import collecting
+from beffroi.drive.calendars import homes
+from beffroi.drive.store import collect, keys, room, shares, trash, uploads, versions, weights
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.model import Act
 from beffroi.drive.store.objects import Objects, open_objects
 from beffroi.drive.store.scrub import Cursor, Damage, Scrub
@@ -135,18 +140,21 @@ class Upkeep:
         database = self._communes.metadata(collectivite_id)
         stock = Stock(collectivite_id, keys.make(self._config, collectivite_id), self._objects)
         progress, now_s = _progress(database), clock.paced_s()
+        self._count_calendars(database, collectivite_id)
         if now_s - progress.tidied_s >= DAY_S:
-            self._tidy(database, stock, now_s)
+            self._tidy(collectivite_id, database, stock, now_s)
+            self._count(database, collectivite_id)
             progress.tidied_s = now_s
             _keep(database, progress)
-        scrub = Scrub(collectivite_id, database, stock)
+        copies = Vault(vault.directory(self._config), Keys(self._config, collectivite_id))
+        scrub = Scrub(collectivite_id, database, stock, copies)
         if now_s - progress.light_s >= DAY_S and self._walk_lightly(scrub, collectivite_id):
             progress.light_s = now_s
             _keep(database, progress)
         if now_s - progress.deep_s >= WEEK_S:
             self._walk_deeply(scrub, collectivite_id, database, progress, now_s)
 
-    def _tidy(self, database: Database, stock: Stock, now_s: int) -> None:
+    def _tidy(self, collectivite_id: str, database: Database, stock: Stock, now_s: int) -> None:
         act = Act(_PERSON, "", now_s)
         _all(database, lambda w: uploads.expire(w, now_s=now_s))
         _all(database, lambda w: shares.forget(w, before_s=now_s - ENDED_SHARES_DAYS * DAY_S))
@@ -157,9 +165,24 @@ class Upkeep:
             _all(database, lambda w: trash.expire(w, act, before_s=before_s))
             trash.destroy_all(database, act)
             versions.thin_all(database, now_s=now_s, keep_s=self._config.drive_version_days * DAY_S)
-        collected = collect.run(database, stock, now_s=now_s)
+        with collecting(self._config, collectivite_id):
+            collected = collect.run(database, stock, now_s=now_s)
         if any((collected.inline, collected.objects)):
             log.info("collected %d chunks and %d objects", collected.inline, collected.objects)
+
+    def _count_calendars(self, database: Database, collectivite_id: str) -> None:
+        sizes = {owner: size for owner, size in homes.sizes(self._config, collectivite_id).items() if size}
+        with database.reading() as reading:
+            differs = room.calendars(reading) != sizes
+        if differs:
+            database.write(lambda w: room.keep_calendars(w, sizes))
+
+    def _count(self, database: Database, collectivite_id: str) -> None:
+        """Room is kept by each change; what differs from what is there is a fault of ours, told and mended."""
+        with database.reading() as reading:
+            differs = bool(weights.drift(reading))
+        for one in database.write(weights.mend) if differs else ():
+            log.error("%s: room of %d was %s, is %s", collectivite_id, one.node, one.kept, one.counted)
 
     def _walk_lightly(self, scrub: Scrub, collectivite_id: str) -> bool:
         """False when it was stopped on its way."""

@@ -463,6 +463,47 @@ class Config:
         low=1,
         high=3660,
     )
+    drive_backup_path: str = _setting(
+        "",
+        "Directory of the backups of the Coffre (an absolute path that the Python user may write), best on a disk or a"
+        " mount of its own; as often and for as long as `backup_every_h` and `backup_keep_days` say. Empty:"
+        " STATE/drive-backup.",
+    )
+    drive_person_gb: int = _setting(
+        20,
+        "Room of a person in the Coffre, where nobody gave them another: own files, their earlier contents, calendars"
+        " and contacts.",
+        unit="GB",
+        low=1,
+        high=1_000_000,
+    )
+    drive_collectivite_gb: int = _setting(
+        500,
+        "Room of a collectivité in the Coffre, where the Département gave it no other: all of it, earlier contents,"
+        " trash and uploads under way too.",
+        unit="GB",
+        low=1,
+        high=1_000_000,
+    )
+    drive_most_entries: int = _setting(
+        2_000_000,
+        "Files, folders and earlier contents that a collectivité may have in the Coffre.",
+        low=1000,
+        high=100_000_000,
+    )
+    drive_key_days: int = _days(
+        366,
+        "Age at which the key of a collectivité's files is replaced, and everything is sealed anew under the next one.",
+        low=30,
+        high=3660,
+    )
+    drive_reseal_mib_s: int = _setting(
+        8,
+        "How much is sealed anew each second at most while a key is replaced.",
+        unit="MiB/s",
+        low=1,
+        high=1000,
+    )
 
     import_networks: str = _setting(
         "",

@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from beffroi.core.identity import sessions
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.tokens import make_grant
-from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.commune import Communes, open_communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Act
 from beffroi.drive.views import View
@@ -35,7 +35,7 @@ _ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent
 @cache
 def _communes() -> Communes:
     threads = ThreadPoolExecutor(2, thread_name_prefix="drive")
-    found = Communes(settings.BEFFROI.state / "drive", threads, settings.BEFFROI.drive_database)
+    found = open_communes(settings.BEFFROI, threads)
     found.listeners.append(lambda collectivite_id: push.tell(settings.BEFFROI.run, collectivite_id))
     return found
 

@@ -10,7 +10,7 @@ from django.utils import formats
 from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
-from beffroi.drive.store.look import NO_LIMIT
+from beffroi.drive.store.model import NO_LIMIT
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
@@ -43,6 +43,10 @@ REFUSALS = {
     "drive.quota_full": gettext_lazy(
         "Il n’y a plus assez de place. Rien n’a changé : videz la corbeille, supprimez ce qui ne sert plus, ou "
         "demandez de la place au Département."
+    ),
+    "drive.too_many_entries": gettext_lazy(
+        "La collectivité a autant de fichiers, de dossiers et de versions qu’elle peut en avoir. Rien n’a changé : "
+        "videz la corbeille, ou parlez-en au Département."
     ),
     "drive.store_full": gettext_lazy(
         "Le disque du Département est plein. Rien n’a changé : prévenez le Département, puis réessayez."
@@ -163,6 +167,40 @@ def room(used_bytes: int, limit_bytes: int) -> RoomLine:
     words = {"used": amount(used_bytes), "limit": amount(limit_bytes), "percent": percent}
     tone = "bad" if percent >= 100 else "warn" if percent >= 90 else ""
     return RoomLine(_("%(used)s utilisés sur %(limit)s (%(percent)s %%)") % words, min(percent, 100), tone)
+
+
+LIMIT_REFUSED = gettext_lazy("Donnez un nombre entier de Go, d’au moins 1, ou rien pour la place habituelle.")
+
+
+def room_advice(used_bytes: int, limit_bytes: int) -> str:
+    """For a référent and the Département; "" while there is room."""
+    tone = room(used_bytes, limit_bytes).tone
+    if tone == "bad":
+        return _(
+            "La place de la collectivité est épuisée : plus rien ne peut être envoyé. Videz la corbeille, supprimez ce "
+            "qui ne sert plus, ou demandez de la place au Département."
+        )
+    if tone == "warn":
+        return _(
+            "Le Coffre de la collectivité est presque plein : bientôt, plus rien ne pourra être envoyé. Videz la "
+            "corbeille et supprimez ce qui ne sert plus, ou demandez de la place au Département."
+        )
+    return ""
+
+
+def own_advice(used_bytes: int, limit_bytes: int) -> str:
+    """For whose folder it is; "" while there is room."""
+    tone = room(used_bytes, limit_bytes).tone
+    if tone == "bad":
+        return _(
+            "Votre place est épuisée : plus rien ne peut être envoyé ni modifié ici. Supprimez ce qui ne sert plus, ou "
+            "demandez de la place à la personne référente."
+        )
+    if tone == "warn":
+        return _(
+            "Votre place est presque épuisée. Supprimez ce qui ne sert plus, ou demandez-en à la personne référente."
+        )
+    return ""
 
 
 def done(what: str, count: int) -> str:

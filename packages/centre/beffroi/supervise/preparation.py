@@ -104,6 +104,7 @@ def _directories(config: Config) -> None:
         ("doors", 0o700),
         ("backup-rows", 0o700),
         ("drive", 0o700),
+        ("drive-backup", 0o700),
         ("exports", 0o700),
         ("run", 0o2755),
         ("run/wake", 0o2770),

@@ -29,11 +29,14 @@ from urllib.parse import unquote, urlsplit
 from radicale.pathutils import is_safe_filesystem_path_component
 
 from beffroi.drive.calendars import homes, portal_door, rules
+from beffroi.drive.calendars.fullness import Fullness
 from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Stores
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.sign_ins import WINDOW_S, SignIns
+from beffroi.drive.web.errors import words
 from beffroi.drive.who import Who
 from beffroi.lib.config import Config, load
+from beffroi.lib.errors import BeffroiError
 
 PREFIX = "/caldav"
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -75,7 +78,8 @@ class Calendars:
         self._config = config
         self._credentials = Credentials(config)
         self._stores = Stores(config)
-        self._portal = portal_door.PortalDoor(config, self._stores)
+        self._fullness = Fullness(config)
+        self._portal = portal_door.PortalDoor(config, self._stores, self._fullness)
         self.sign_ins = SignIns(config, "calendars")
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -114,6 +118,8 @@ class Calendars:
         try:
             store = self._stores.home(who.collectivite_id, who.person_id)
             self._check_room(method, parts, who, environ)
+            if method in ("PUT", "MKCOL", "MKCALENDAR"):
+                self._fullness.require(who.collectivite_id, who.person_id, (*parts, "")[1], max(1, len(body)))
             if method == "PUT" and rules.repeats_within_a_day(body.decode("utf-8", "replace")):
                 raise Refused(HTTPStatus.FORBIDDEN, "A rule that repeats within a day is not taken.\n")
             inner = {key: environ[key] for key in _PASSED_ON if key in environ}
@@ -128,6 +134,8 @@ class Calendars:
                 "wsgi.input": io.BytesIO(body),
             }
             return store.application(inner, start_response)
+        except BeffroiError as error:
+            raise Refused(HTTPStatus(error.http_status), f"{words(error)}\n") from None
         except OSError as error:
             log.error("calendars cannot be reached: %s", error.strerror)
             raise Refused(HTTPStatus.INSUFFICIENT_STORAGE) from None

@@ -43,6 +43,26 @@ def homes(config: Config) -> Iterator[tuple[str, str]]:
             yield from ((calendars.parent.name, one.name) for one in root.iterdir() if is_id(one.name, "per"))
 
 
+def sizes(config: Config, collectivite_id: str) -> dict[str, int]:
+    """Bytes of the entries of each home, by person; of what is shared, by SHARED_HOME."""
+    out: dict[str, int] = {}
+    root = folder(config, collectivite_id) / ROOT
+    for home in root.iterdir() if root.is_dir() else ():
+        if home.name == SHARED_HOME or is_id(home.name, "per"):
+            out[home.name] = sum(_entries(home))
+    return out
+
+
+def _entries(home: Path) -> Iterator[int]:
+    for place, folders, files in home.walk():  # symbolic links to what is shared are not followed
+        folders[:] = [one for one in folders if not one.startswith(".")]
+        for name in files:
+            try:
+                yield 0 if name.startswith(".") else (place / name).lstat().st_size
+            except FileNotFoundError:  # deleted just now
+                continue
+
+
 def remove_everywhere(config: Config, person_id: str) -> int:
     """Take a person's own calendars and address books away, in every collectivité; return how many homes went."""
     if not is_id(person_id, "per"):

@@ -17,17 +17,20 @@ import msgspec
 
 from beffroi.core.planes.tokens import Grant, GrantRefused, read_grant
 from beffroi.drive.calendars import entries, homes, wire
+from beffroi.drive.calendars.fullness import Fullness
 from beffroi.drive.calendars.store import Stores
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound, TooLarge
 
 PREFIX = "/portal/"
+ENTRY_BYTES = 1024
+"""About what an entry of a form takes."""
 
 
 class PortalDoor:
-    def __init__(self, config: Config, stores: Stores) -> None:
+    def __init__(self, config: Config, stores: Stores, fullness: Fullness) -> None:
         self._config = config
-        self._stores = stores
+        self._stores, self._fullness = stores, fullness
 
     def answer(self, path: str, environ: dict[str, Any]) -> tuple[HTTPStatus, bytes]:
         """Status and JSON; of an error its code alone."""
@@ -64,7 +67,11 @@ class PortalDoor:
 
     def save(self, grant: Grant, asked: wire.Draft) -> wire.Done:
         _check(grant, asked.calendar, write=True)
-        return entries.save(self._storage(grant), _collection(grant, asked.calendar), asked)
+        assert grant.collectivite_id is not None
+        place = _collection(grant, asked.calendar)
+        name = place.strip("/").partition("/")[2]
+        self._fullness.require(grant.collectivite_id, grant.subject_id, name, ENTRY_BYTES)
+        return entries.save(self._storage(grant), place, asked)
 
     def delete(self, grant: Grant, asked: wire.Named) -> wire.Done:
         _check(grant, asked.calendar, write=True)

@@ -23,6 +23,7 @@ from radicale.rights import BaseRights
 from radicale.storage import BaseStorage
 
 from beffroi.drive.calendars import homes
+from beffroi.drive.store.keys import KeysErased, is_erased
 from beffroi.lib.config import Config
 
 MAX_ITEM_BYTES = 2 * 1024 * 1024
@@ -89,7 +90,9 @@ class Stores:
             return found
 
     def home(self, collectivite_id: str, person_id: str) -> Store:
-        """The store in which this person has a home by now. Errors: OSError."""
+        """The store in which this person has a home by now. Errors: OSError, KeysErased."""
+        if is_erased(homes.folder(self._config, collectivite_id).parent):
+            raise KeysErased(collectivite_id)
         found = self.of(collectivite_id)
         place = homes.folder(self._config, collectivite_id) / homes.ROOT / person_id
         # The last thing that is made: where it stands, all stands, and nobody may delete it.

@@ -15,20 +15,27 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from beffroi.drive.store.database import Database
+from beffroi.drive.store.keys import KeysErased, is_erased
+from beffroi.drive.store.model import Limits
 from beffroi.drive.store.postgres import Connections, PostgresDatabase
 from beffroi.drive.store.sqlite import SqliteDatabase
+from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound
 from beffroi.lib.ids import is_id
 
 MOST_OPEN = 200
+GB = 10**9
+"""As explorers, browsers and the pages count."""
 
 
 class Communes:
     """``directory``: STATE/drive. ``executor`` runs the grouped commits of all. ``database_url``: that of
-    ``Config.drive_database``; "" for a file a collectivité."""
+    ``Config.drive_database``; "" for a file a collectivité. ``usual``: limits of the settings (``room``)."""
 
-    def __init__(self, directory: Path, executor: Executor, database_url: str = "") -> None:
-        self._directory, self._executor = directory, executor
+    def __init__(
+        self, directory: Path, executor: Executor, database_url: str = "", usual: Limits | None = None
+    ) -> None:
+        self._directory, self._executor, self._usual = directory, executor, usual
         on_server = database_url.startswith(("postgresql:", "postgres:"))
         self._connections = Connections(database_url) if on_server else None
         self._open: OrderedDict[str, Database] = OrderedDict()
@@ -37,9 +44,13 @@ class Communes:
         """Called after a commit that changed something, with the collectivité; in the commit's thread."""
 
     def metadata(self, collectivite_id: str) -> Database:
-        """Made at its first use. Errors: NotFound (no identifier), FormatUnknown, StoreFull, Unavailable."""
+        """Made at its first use. Errors: NotFound (no identifier), KeysErased, FormatUnknown, StoreFull,
+        Unavailable."""
         if not is_id(collectivite_id, "col"):
             raise NotFound("collectivité")
+        if is_erased(self._directory / collectivite_id):
+            self._forget(collectivite_id)
+            raise KeysErased(collectivite_id)
         with self._lock:
             found = self._open.get(collectivite_id)
             if found is None:
@@ -50,6 +61,12 @@ class Communes:
             for key in idle[: max(0, len(self._open) - MOST_OPEN)]:
                 self._open.pop(key).close()
             return found
+
+    def _forget(self, collectivite_id: str) -> None:
+        with self._lock:
+            found = self._open.pop(collectivite_id, None)
+        if found is not None:
+            found.close()
 
     def _heard(self, collectivite_id: str) -> None:
         for listener in self.listeners:
@@ -65,10 +82,10 @@ class Communes:
 
     def _opened(self, collectivite_id: str) -> Database:
         if self._connections is not None:
-            return PostgresDatabase(self._connections, collectivite_id, self._executor)
+            return PostgresDatabase(self._connections, collectivite_id, self._executor, self._usual)
         path = self._directory / collectivite_id
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return SqliteDatabase(path / "metadata.db", self._executor)
+        return SqliteDatabase(path / "metadata.db", self._executor, self._usual)
 
     def close(self) -> None:
         with self._lock:
@@ -77,3 +94,9 @@ class Communes:
             self._open.clear()
         if self._connections is not None:
             self._connections.close()
+
+
+def open_communes(config: Config, executor: Executor) -> Communes:
+    """Those of this centre, with the limits of its settings. Errors: SettingInvalid."""
+    usual = Limits(config.drive_person_gb * GB, config.drive_collectivite_gb * GB, config.drive_most_entries)
+    return Communes(config.state / "drive", executor, config.drive_database, usual)

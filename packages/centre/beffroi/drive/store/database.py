@@ -20,7 +20,8 @@ from contextlib import AbstractContextManager, contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, LiteralString, Protocol
 
-from beffroi.drive.store import schema
+from beffroi.drive.store import room, schema, weights
+from beffroi.drive.store.model import NO_LIMIT, NOTHING, Limits, Weight
 from beffroi.lib.errors import BeffroiError
 
 MOST_GROUPED = 256
@@ -41,13 +42,18 @@ class Reading(Protocol):
     def all(self, sql: LiteralString, parameters: Sequence[object] = ()) -> list[Row]: ...
 
 
-class Session(Reading, Protocol):
-    """One connection of a backend."""
+class Statements(Reading, Protocol):
+    """What a change says to the database."""
 
     def run(self, sql: LiteralString, parameters: Sequence[object] = ()) -> int:
         """Return how many rows it changed."""
 
     def many(self, sql: LiteralString, rows: Sequence[Sequence[object]]) -> None: ...
+
+
+class Session(Statements, Protocol):
+    """One connection of a backend."""
+
     def begin(self) -> None:
         """As the only writer of this collectivité."""
 
@@ -64,11 +70,14 @@ class Writing:
         found = self.one("SELECT value FROM meta WHERE name = 'number'")
         assert found is not None, "prepared"
         self._number = self._kept = int(found[0])
-        self._grown: dict[int, int] = {}
-        self._mine: dict[int, int] = {}
+        self._grown: dict[int, Weight] = {}
+        self._mine: dict[int, Weight] = {}
+        self._told: set[int] = set()
+        self._mine_told: set[int] = set()
+        self._rooms: dict[int, tuple[room.Use, int, int]] = {}
         self._roots: dict[int, int] = {}
         self.has_locks = self.one("SELECT 1 FROM dav_lock LIMIT 1") is not None
-        self.has_limits = self.one("SELECT 1 FROM quota LIMIT 1") is not None
+        self.has_limits = self.one("SELECT 1 FROM quota LIMIT 1") is not None or room.usual(self) != Limits()
         self.touched_roots: set[int] = set()
 
     def number(self) -> int:
@@ -76,13 +85,26 @@ class Writing:
         self._number += 1
         return self._number
 
-    def touch(self, folder: int, grown_bytes: int = 0) -> None:
-        """Something in this folder changed; all files in it together grew by so much."""
-        self._mine[folder] = self._mine.get(folder, 0) + grown_bytes
+    def touch(self, folder: int, grown: Weight = NOTHING) -> None:
+        """Something in this folder changed; what is in it grew by so much."""
+        self._mine_told.add(folder)
+        self._mine[folder] = self._mine.get(folder, NOTHING).plus(grown)
+
+    def weigh(self, folder: int, grown: Weight) -> None:
+        """As ``touch``, of what no client hears of: versions."""
+        self._mine[folder] = self._mine.get(folder, NOTHING).plus(grown)
 
     def moved(self) -> None:
         """A folder may lie below another root now."""
         self._roots.clear()
+
+    def begin_anew(self, number: int) -> None:
+        """Everything was replaced by a picture of an earlier moment; the next number is above this one."""
+        self._number = number
+        self._mine, self._mine_told = {}, set()
+        self._roots.clear()
+        self._rooms.clear()
+        self.has_limits = self.has_locks = True
 
     def root_of(self, folder: int) -> int:
         """The root above a folder; 0 for one that is not there."""
@@ -93,60 +115,87 @@ class Writing:
             above = row[0]
         return 0
 
-    def growing_bytes(self, root: int) -> int:
+    def growing(self, root: int) -> Weight:
         """Growth below a root (0: of all) that this group has decided, and the tables do not hold yet."""
-        grown = 0
+        grown = NOTHING
         for folders in (self._grown, self._mine):
-            if not root:
-                grown += sum(folders.values())
-                continue
-            for folder, size in folders.items():
-                if folder not in self._roots:
+            for folder, one in folders.items():
+                if root and folder not in self._roots:
                     self._roots[folder] = self.root_of(folder)
-                grown += size if self._roots[folder] == root else 0
+                if not root or self._roots[folder] == root:
+                    grown = grown.plus(one)
         return grown
+
+    def growing_below(self, top: int) -> Weight:
+        """The same of one folder, with all below it."""
+        grown = NOTHING
+        for folders in (self._grown, self._mine):
+            for folder, one in folders.items():
+                above = folder
+                while above and above != top:
+                    row = self.one("SELECT parent FROM node WHERE id = ?", (above,))
+                    above = row[0] if row else 0
+                grown = grown.plus(one) if above else grown
+        return grown
+
+    def kept_room(self, place: int) -> tuple[room.Use, int, int]:
+        """What the tables say of a root or of all (0): what it holds, how much it may, and how many entries. Looked up
+        once a group: what the group adds is ``growing``."""
+        found = self._rooms.get(place)
+        if found is None:
+            entries = room.usual(self).entries if place == room.WHOLE else NO_LIMIT
+            found = self._rooms[place] = room.use(self, place), room.limit(self, place), entries
+        return found
+
+    def forget_rooms(self) -> None:
+        """A limit changed, or what lies beside the tree."""
+        self._rooms.clear()
 
     @contextmanager
     def apart(self) -> Iterator[None]:
         """One change of the group: whole or not at all."""
         self._session.run("SAVEPOINT change")
-        self._mine = {}
+        self._mine, self._mine_told = {}, set()
         try:
             yield
         except BaseException:
             self._session.run("ROLLBACK TO SAVEPOINT change")
-            self._mine = {}
+            self._mine, self._mine_told = {}, set()
             self._roots.clear()  # it may have moved folders that are back now
+            self._rooms.clear()
             raise
         finally:
             self._session.run("RELEASE SAVEPOINT change")
         for folder, grown in self._mine.items():
-            self._grown[folder] = self._grown.get(folder, 0) + grown
-        self._mine = {}
+            self._grown[folder] = self._grown.get(folder, NOTHING).plus(grown)
+        self._told |= self._mine_told
+        self._mine, self._mine_told = {}, set()
 
     def settle(self) -> None:
         """Bring up etags and sizes from the changed folders to their roots; each folder once."""
-        levels: dict[int, tuple[int, int]] = {}
-        wanted = set(self._grown)
-        while wanted:
-            for folder in list(wanted):
-                row = self.one("SELECT parent FROM node WHERE id = ?", (folder,))
-                wanted.discard(folder)
-                if row is not None and folder not in levels:
-                    levels[folder] = (row[0], 0)
-                    if row[0]:
-                        wanted.add(row[0])
-        grown = dict.fromkeys(levels, 0)
-        for folder, size in self._grown.items():
+        parents: dict[int, int] = {}
+        for folder in self._grown:
             above = folder
-            while above in levels:
-                grown[above] += size
-                above = levels[above][0]
+            while above and above not in parents:
+                row = self.one("SELECT parent FROM node WHERE id = ?", (above,))
+                if row is None:
+                    break
+                parents[above] = above = row[0]
+        grown = dict.fromkeys(parents, NOTHING)
+        told: set[int] = set()
+        for folder, one in self._grown.items():
+            above = folder
+            while above in parents:
+                grown[above] = grown[above].plus(one)
+                if folder in self._told:
+                    told.add(above)
+                above = parents[above]
         self.many(
             "UPDATE node SET etag = ?, size_bytes = size_bytes + ? WHERE id = ?",
-            [(self.number(), size, folder) for folder, size in grown.items()],
+            [(self.number(), grown[folder].size_bytes, folder) for folder in told],
         )
-        self.touched_roots = {folder for folder, (parent, _) in levels.items() if not parent}
+        weights.add(self, grown)
+        self.touched_roots = {folder for folder in told if not parents[folder]}
         if self._number != self._kept:
             self.run("UPDATE meta SET value = ? WHERE name = 'number'", (str(self._number),))
 
@@ -154,8 +203,9 @@ class Writing:
 class Database(ABC):
     """The metadata of one collectivité."""
 
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
+    def __init__(self, executor: Executor, usual: Limits | None = None) -> None:
+        """``usual``: the limits of the settings; None where they stay as they are."""
+        self._executor, self._usual = executor, usual
         self._queue: SimpleQueue[tuple[Callable[[Writing], Any], Future[Any]]] = SimpleQueue()
         self._lock = threading.Lock()
         self._at_work = False
@@ -271,7 +321,9 @@ class Database(ABC):
             return None, error
 
 
-def prepare(session: Session, *, bytes_type: LiteralString, key_type: LiteralString) -> None:
+def prepare(
+    session: Session, *, bytes_type: LiteralString, key_type: LiteralString, usual: Limits | None
+) -> None:
     """Make the tables, or bring them forward. Errors: FormatUnknown."""
     for statement in schema.TABLES:
         session.run(statement.replace("{bytes}", bytes_type).replace("{key}", key_type))
@@ -283,3 +335,8 @@ def prepare(session: Session, *, bytes_type: LiteralString, key_type: LiteralStr
         )
     elif int(found[0]) > schema.FORMAT:
         raise FormatUnknown(found[0])
+    if session.one("SELECT 1 FROM meta WHERE name = 'weighed'") is None:
+        weights.first_count(session)
+        session.run("INSERT INTO meta (name, value) VALUES ('weighed', '1')")
+    if usual is not None:
+        room.keep_usual(session, usual)

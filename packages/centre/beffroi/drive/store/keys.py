@@ -29,6 +29,7 @@ from beffroi.lib.errors import BeffroiError
 VERSION = 1
 _KEY_BYTES = 32
 _FINGERPRINT = "beffroi drive 1 fingerprint of a key"
+_BEFORE = ".keys.json.before"
 _FILE, _CERTIFICATE, _ERASING, _LOCK = "keys.json", "erased.json", "erasing.json", "keys.lock"
 
 
@@ -128,6 +129,29 @@ class Keys:
             _write(self._file, msgspec.structs.replace(file, generations=(*file.generations, new)))
         return number
 
+    def generations(self) -> tuple[WrappedKey, ...]:
+        """Oldest first; the last one seals."""
+        with _locked(self._folder):
+            return self._read().generations
+
+    def destroy_before(self, number: int) -> tuple[WrappedKey, ...]:
+        """Destroy the generations before this one: nothing may be sealed under them any more. Return them.
+
+        What a crash leaves of the file before is destroyed by the next call, and by ``erase``.
+        """
+        kept = self._folder / _BEFORE
+        with _locked(self._folder):
+            _destroy(kept)
+            file = self._read()
+            gone = tuple(one for one in file.generations if one.number < number)
+            rest = tuple(one for one in file.generations if one.number >= number)
+            if gone and rest:
+                os.link(self._file, kept)
+                _write(self._file, msgspec.structs.replace(file, generations=rest))
+                _destroy(kept)
+                durable.sync_directory(self._folder)
+        return gone if rest else ()
+
     def erase(self, by: str) -> Certificate:
         """Destroy all keys. Called again, it finishes what a crash left, and returns the same certificate.
 
@@ -220,10 +244,34 @@ def make(config: Config, collectivite_id: str) -> Keys:
     return keys
 
 
+def adopt(config: Config, collectivite_id: str, file: bytes) -> bool:
+    """Take over the keys of a backup where there are none; False where there are. Errors: KeysErased, KeyUnreadable."""
+    keys, folder = Keys(config, collectivite_id), _folder(config, collectivite_id)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(folder):
+        if is_erased(folder):
+            raise KeysErased(collectivite_id)
+        if (folder / _FILE).exists():
+            return False
+        try:
+            found = msgspec.json.decode(file, type=KeyFile)
+        except msgspec.MsgspecError:
+            raise envelopes.KeyUnreadable(collectivite_id) from None
+        for one in (found.naming, *found.generations):
+            keys._unwrap(one)
+        _write(folder / _FILE, found)
+    return True
+
+
 def certificate(config: Config, collectivite_id: str) -> Certificate | None:
     """The certificate of a collectivité whose keys were destroyed; None where they were not."""
     path = _folder(config, collectivite_id) / _CERTIFICATE
     return msgspec.json.decode(path.read_bytes(), type=Certificate) if path.exists() else None
+
+
+def is_erased(folder: Path) -> bool:
+    """``folder``: of a collectivité, in STATE/drive. Also while an erasure is under way."""
+    return any((folder / name).exists() for name in (_CERTIFICATE, _ERASING))
 
 
 def fingerprint(key: bytes) -> str:
@@ -237,8 +285,7 @@ def _folder(config: Config, collectivite_id: str) -> Path:
 
 
 def _absent(folder: Path) -> type[KeysMissing | KeysErased]:
-    gone = any((folder / name).exists() for name in (_CERTIFICATE, _ERASING))
-    return KeysErased if gone else KeysMissing
+    return KeysErased if is_erased(folder) else KeysMissing
 
 
 def _write(path: Path, value: msgspec.Struct) -> None:

@@ -17,7 +17,6 @@ NODES: LiteralString = (
     "SELECT id, parent, name, is_folder, size_bytes, mtime_s, etag, created_s, sha1, sha256, manifest, properties"
     " FROM node"
 )
-NO_LIMIT = -1
 MOST_TRIED_NAMES = 1000
 
 
@@ -85,10 +84,3 @@ def above(database: Reading, node_id: int) -> list[Node]:
 def path_of(database: Reading, node_id: int) -> str:
     """From its root, with slashes: "a/b.pdf"; "" for a root."""
     return "/".join(one.name for one in reversed(above(database, node_id)[:-1]))
-
-
-def room(database: Reading, root_id: int) -> tuple[int, int]:
-    """(used, limit) in bytes of a root, or of the whole collectivité with its trash (0); limit NO_LIMIT for none."""
-    sizes = database.all(NODES + (" WHERE id = ?" if root_id else " WHERE parent = ?"), (root_id,))
-    limit = database.one("SELECT limit_bytes FROM quota WHERE root = ?", (root_id,))
-    return sum(Node(*row).size_bytes for row in sizes), int(limit[0]) if limit else NO_LIMIT

@@ -85,6 +85,13 @@ class QuotaFull(BeffroiError):
     http_status = 507
 
 
+class TooManyEntries(BeffroiError):
+    """The collectivité has as many files, folders and versions as it may; delete some for good."""
+
+    code = "drive.too_many_entries"
+    http_status = 507
+
+
 class StoreFull(BeffroiError):
     """The Département's disk is full; nothing was changed."""
 
@@ -123,6 +130,42 @@ class Node(NamedTuple):
     sha256: str
     manifest: bytes
     properties: str
+
+
+NO_LIMIT = -1
+
+
+class Weight(NamedTuple):
+    """What takes room. ``size_bytes``: of present contents; ``entries``: files, folders and versions."""
+
+    size_bytes: int = 0
+    entries: int = 0
+    version_bytes: int = 0
+
+    @property
+    def all_bytes(self) -> int:
+        return self.size_bytes + self.version_bytes
+
+    def plus(self, other: Weight) -> Weight:
+        return Weight(
+            self.size_bytes + other.size_bytes,
+            self.entries + other.entries,
+            self.version_bytes + other.version_bytes,
+        )
+
+    def minus(self, other: Weight) -> Weight:
+        return self.plus(Weight(-other.size_bytes, -other.entries, -other.version_bytes))
+
+
+NOTHING = Weight()
+
+
+class Limits(NamedTuple):
+    """Where nothing else is said: of a person, of the collectivité, and its entries. NO_LIMIT: none."""
+
+    person_bytes: int = NO_LIMIT
+    whole_bytes: int = NO_LIMIT
+    entries: int = NO_LIMIT
 
 
 @dataclass(frozen=True)

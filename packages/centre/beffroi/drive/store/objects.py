@@ -15,7 +15,7 @@ import re
 import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -165,6 +165,20 @@ class LocalObjects:
                         continue
                     name = f"{collectivite_id}/{folder.name}/{entry.name}"
                     yield Stored(name, known.st_size, max(0.0, now - known.st_mtime))
+
+    def age_s(self, name: str) -> float | None:
+        """Seconds since it was written or touched; None where there is none."""
+        with _failures():
+            try:
+                return max(0.0, clock.epoch() - self._path(name).stat().st_mtime)
+            except FileNotFoundError:
+                return None
+
+    def touch(self, name: str) -> None:
+        """Seen today. Nothing happens where there is none."""
+        with _failures(), suppress(FileNotFoundError):
+            now = clock.epoch()
+            os.utime(self._path(name), (now, now))
 
     def sweep(self, older_than_s: float) -> int:
         now, swept = clock.epoch(), 0

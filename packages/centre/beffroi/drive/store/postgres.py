@@ -21,7 +21,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from beffroi.drive.store.database import Database, Reading, Row, Session, prepare
-from beffroi.drive.store.model import StoreFull
+from beffroi.drive.store.model import Limits, StoreFull
 from beffroi.lib.errors import Unavailable
 
 MOST_IDLE = 16
@@ -137,8 +137,10 @@ class _Writer:
 class PostgresDatabase(Database):
     """``schema``: the collectivité's identifier; made where it is absent."""
 
-    def __init__(self, connections: Connections, schema: str, executor: Executor) -> None:
-        super().__init__(executor)
+    def __init__(
+        self, connections: Connections, schema: str, executor: Executor, usual: Limits | None = None
+    ) -> None:
+        super().__init__(executor, usual)
         self._connections, self._schema = connections, schema
         self._writer = _Writer(connections, schema)
         try:
@@ -150,7 +152,7 @@ class PostgresDatabase(Database):
         self._writer.begin()
         try:
             self._writer.make_schema()
-            prepare(self._writer, bytes_type="BYTEA", key_type="BIGINT")
+            prepare(self._writer, bytes_type="BYTEA", key_type="BIGINT", usual=self._usual)
             self._writer.commit()
         except BaseException:
             self._writer.rollback()

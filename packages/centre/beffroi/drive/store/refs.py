@@ -34,6 +34,8 @@ def add(writing: Writing, content: Content) -> None:
     for (chunk_id, length), count in Counter(Manifest.unpack(content.manifest).chunks).items():
         if _more(writing, chunk_id, count):
             continue
+        if _is_too_old(writing, content):
+            raise ChunkVanished
         sealed = inline.get(chunk_id)
         if sealed is None and (chunk_id not in content.stored or _deleted(writing, chunk_id, content.since)):
             raise ChunkVanished
@@ -41,6 +43,12 @@ def add(writing: Writing, content: Content) -> None:
             "INSERT INTO chunk (id, refs, length, stored_bytes, sealed, loose_s) VALUES (?, ?, ?, ?, ?, NULL)",
             (chunk_id, count, length, content.stored.get(chunk_id, 0) if sealed is None else 0, sealed),
         )
+
+
+def _is_too_old(writing: Writing, content: Content) -> bool:
+    """Whether it may be sealed by a key that is being destroyed (``resealing``)."""
+    row = writing.one("SELECT value FROM meta WHERE name = 'sealed_since'")
+    return row is not None and content.since < int(row[0])
 
 
 def _deleted(writing: Writing, chunk_id: bytes, since: int) -> bool:

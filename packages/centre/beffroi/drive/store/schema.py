@@ -74,6 +74,10 @@ TABLES: tuple[LiteralString, ...] = (
         files BIGINT NOT NULL, reasons TEXT NOT NULL, told_s BIGINT NOT NULL, state TEXT NOT NULL,
         settled_by TEXT NOT NULL, settled_s BIGINT NOT NULL, steps {bytes} NOT NULL, done BIGINT NOT NULL,
         missed BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS weight (
+        node {key} PRIMARY KEY, entries BIGINT NOT NULL, version_bytes BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS beside (
+        owner TEXT NOT NULL, what TEXT NOT NULL, size_bytes BIGINT NOT NULL, PRIMARY KEY (owner, what))""",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -81,4 +85,6 @@ was, 0 until then (``collect``).
 ``change``: ``parent`` to ``mtime_s`` as they were before it; of a new node, as they are. One row a change of a node, by
 its etag, kept as long as versions are: point in time, restore of what a device did, push and indexing read it.
 ``judged``: one row: up to which change devices were judged, and what is remembered of them (``guard.scoring``).
-``alarm``: of a device that wrote as ransomware does; ``state``, ``steps``: ``alarms``."""
+``alarm``: of a device that wrote as ransomware does; ``state``, ``steps``: ``alarms``.
+``weight``: of a folder, what is below it beside the bytes of its files (``weights``); ``beside``: bytes that lie in no
+folder: parts of uploads, calendars."""

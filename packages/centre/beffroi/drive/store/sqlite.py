@@ -8,12 +8,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import LiteralString
 
 from beffroi.drive.store.database import Database, Reading, Row, Session, prepare
-from beffroi.drive.store.model import StoreFull
+from beffroi.drive.store.model import Limits, StoreFull
 from beffroi.lib.errors import Unavailable
 
 BUSY_S = 20.0
@@ -21,7 +21,9 @@ CACHE_KIB = 8 * 1024
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE")
 
 
-class _Connection:
+class Connection:
+    """One open file. Implements ``Session``."""
+
     def __init__(self, path: Path, *, reads_only: bool) -> None:
         self.raw = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, timeout=BUSY_S, cached_statements=256
@@ -45,6 +47,9 @@ class _Connection:
     def many(self, sql: LiteralString, rows: Sequence[Sequence[object]]) -> None:
         self.raw.executemany(sql, rows)
 
+    def close(self) -> None:
+        self.raw.close()
+
     def begin(self) -> None:
         self.raw.execute("BEGIN IMMEDIATE")
 
@@ -59,11 +64,11 @@ class _Connection:
 class SqliteDatabase(Database):
     """``path``: the file, made where it is absent; its directory exists."""
 
-    def __init__(self, path: Path, executor: Executor) -> None:
-        super().__init__(executor)
+    def __init__(self, path: Path, executor: Executor, usual: Limits | None = None) -> None:
+        super().__init__(executor, usual)
         self._path = path
-        self._readers: list[_Connection] = []
-        self._writer: _Connection | None = None
+        self._readers: list[Connection] = []
+        self._writer: Connection | None = None
         try:
             self._session()
         except sqlite3.Error as error:
@@ -74,9 +79,9 @@ class SqliteDatabase(Database):
         with self._lock:
             self._readers_at_work += 1
             found = self._readers.pop() if self._readers else None
-        connection: _Connection | None = None
+        connection: Connection | None = None
         try:
-            connection = found or _Connection(self._path, reads_only=True)
+            connection = found or Connection(self._path, reads_only=True)
             connection.raw.execute("BEGIN")
             yield connection
         except sqlite3.Error as error:
@@ -91,16 +96,29 @@ class SqliteDatabase(Database):
 
     def _session(self) -> Session:
         if self._writer is None:
-            made = _Connection(self._path, reads_only=False)
+            made = Connection(self._path, reads_only=False)
             try:
                 made.begin()
-                prepare(made, bytes_type="BLOB", key_type="INTEGER")  # the row's own number: no second index
+                # INTEGER is the row's own number: no second index
+                prepare(made, bytes_type="BLOB", key_type="INTEGER", usual=self._usual)
                 made.commit()
             except BaseException:
                 made.raw.close()
                 raise
             self._writer = made
         return self._writer
+
+    def copy_to(self, path: Path) -> None:
+        """All of one moment in a new file; writers go on meanwhile. Errors: StoreFull, Unavailable."""
+        try:
+            source = Connection(self._path, reads_only=True)
+            try:
+                with closing(sqlite3.connect(path)) as target:
+                    source.raw.backup(target)
+            finally:
+                source.close()
+        except sqlite3.Error as error:
+            raise self._said(error) from None
 
     def close(self) -> None:
         with self._lock:

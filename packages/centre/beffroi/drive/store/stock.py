@@ -13,7 +13,7 @@ from beffroi.drive.store.collect import Stored
 from beffroi.drive.store.keys import Keys, make
 from beffroi.drive.store.objects import ObjectMissing, Objects, chunk_of, object_name, open_objects
 from beffroi.drive.store.scrub import State
-from beffroi.drive.store.sealing import ObjectDamaged, Sealer
+from beffroi.drive.store.sealing import HEADER_BYTES, Header, ObjectDamaged, Sealer
 from beffroi.lib.config import Config
 
 
@@ -47,6 +47,17 @@ class Stock:
         return bytes(
             self._sealer.open(chunk, self._objects.get(self._name(chunk)) if sealed is None else sealed)
         )
+
+    def generation(self, chunk: bytes, sealed: bytes | None) -> int:
+        """Which key it is sealed by. Errors: ObjectDamaged, ObjectMissing, StoreUnavailable."""
+        raw = self._objects.get_range(self._name(chunk), 0, HEADER_BYTES) if sealed is None else sealed
+        return Header.read(chunk, bytes(raw[:HEADER_BYTES])).generation
+
+    def reseal(self, chunk: bytes, sealed: bytes | None) -> bytes | None:
+        """The chunk under the key of today; None where it is already. Errors: as ``read``."""
+        before = self._objects.get(self._name(chunk)) if sealed is None else sealed
+        made = self._sealer.reseal(chunk, before)
+        return None if made is None else bytes(made)
 
     def replace(self, chunk_id: bytes, sealed: bytes) -> None:
         self._objects.put(self._name(chunk_id), sealed)

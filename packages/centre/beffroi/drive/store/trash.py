@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store import names, refs, schema, tree
+from beffroi.drive.store import names, refs, schema, tree, weights
 from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.look import child, children, node, root
-from beffroi.drive.store.model import AbsentNode, Act, Node
+from beffroi.drive.store.model import NOTHING, AbsentNode, Act, Node
 
 MOST_DESTROYED = 500
 _ROWS: LiteralString = (
@@ -143,21 +143,24 @@ def _forget(writing: Writing, act: Act, items: Sequence[int]) -> None:
     gone = tree.make_root(writing, schema.GONE, now_s=act.now_s)
     for node_id in items:
         one = tree.node_at(writing, node_id)
+        weight = weights.of(writing, one)
         writing.run("DELETE FROM trash WHERE node = ?", (node_id,))
         writing.run("UPDATE node SET parent = ? WHERE id = ?", (gone.id, node_id))
-        writing.touch(one.parent, -one.size_bytes)
-        writing.touch(gone.id, one.size_bytes)
+        writing.touch(one.parent, NOTHING.minus(weight))
+        writing.touch(gone.id, weight)
     writing.moved()
 
 
 def _destroyed(writing: Writing, act: Act, one: Node) -> None:
     """A file, or a folder in which nothing is."""
+    weight = weights.of(writing, one)
     for row in writing.all("SELECT manifest FROM version WHERE node = ?", (one.id,)):
         refs.drop(writing, row[0], now_s=act.now_s)
     writing.run("DELETE FROM version WHERE node = ?", (one.id,))
     writing.run("DELETE FROM dav_lock WHERE node = ?", (one.id,))
+    writing.run("DELETE FROM weight WHERE node = ?", (one.id,))
     writing.run("DELETE FROM node WHERE id = ?", (one.id,))
     tree.note(writing, act, "destroyed", one, writing.number(), before=one.etag)
     # of a folder that this group emptied too: what its row still says, for its own row is not brought up any more
-    writing.touch(one.parent, -one.size_bytes)
+    writing.touch(one.parent, NOTHING.minus(weight))
     refs.drop(writing, one.manifest, now_s=act.now_s)

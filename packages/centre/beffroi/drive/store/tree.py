@@ -4,7 +4,7 @@ Rule:    each change runs inside a group (``database``): it looks first, writes 
          Nothing is destroyed here: an overwritten content becomes a version, what is deleted goes to the trash.
 Hostile: names are normal already (``names``); who may do what was decided above (``views``), but for locks.
 Errors:  AbsentNode, ParentAbsent, NameTaken, KindDiffers, IntoItself, RootFixed, Changed, Locked, QuotaFull,
-         CopyTooLarge.
+         TooManyEntries, CopyTooLarge.
 Source:  docs/internals/drive.md.
 """
 
@@ -13,12 +13,14 @@ from __future__ import annotations
 import itertools
 from typing import Literal
 
-from beffroi.drive.store import names, refs, schema
+from beffroi.drive.store import names, refs, schema, weights
 from beffroi.drive.store.database import Writing
 from beffroi.drive.store.locks import release, require
-from beffroi.drive.store.look import NO_LIMIT, NODES, above, below, child, node, path_of, room, root
+from beffroi.drive.store.look import NODES, above, below, child, node, path_of, root
 from beffroi.drive.store.model import (
     EMPTY,
+    NO_LIMIT,
+    NOTHING,
     AbsentNode,
     Act,
     Changed,
@@ -29,9 +31,10 @@ from beffroi.drive.store.model import (
     NameTaken,
     Node,
     ParentAbsent,
-    QuotaFull,
     RootFixed,
+    Weight,
 )
+from beffroi.drive.store.room import afford
 
 MOST_COPIED = 20_000
 """Nodes: empty files take no room of a quota, and a copy of copies doubles them each time; others wait meanwhile."""
@@ -50,6 +53,7 @@ def make_folder(writing: Writing, act: Act, parent: int, name: str, *, mtime_s: 
     folder = folder_at(writing, parent)
     require(writing, act, folder)
     _refuse_taken(writing, folder.id, name)
+    afford(writing, folder.id, Weight(entries=1))
     made = insert(
         writing,
         folder.id,
@@ -60,7 +64,7 @@ def make_folder(writing: Writing, act: Act, parent: int, name: str, *, mtime_s: 
         now_s=act.now_s,
     )
     note(writing, act, "created", made, made.etag, before=0)
-    writing.touch(folder.id)
+    writing.touch(folder.id, Weight(entries=1))
     return made
 
 
@@ -89,16 +93,16 @@ def put(
     if before is None:
         require(writing, act, folder)
         _refuse_taken(writing, folder.id, name)
-        afford(writing, folder.id, content.size_bytes)
+        afford(writing, folder.id, Weight(content.size_bytes, 1))
         refs.add(writing, content)
         made = insert(writing, folder.id, name, False, content, mtime_s=mtime_s, now_s=act.now_s)
         note(writing, act, "created", made, made.etag, before=0)
-        writing.touch(folder.id, content.size_bytes)
+        writing.touch(folder.id, Weight(content.size_bytes, 1))
         return made, True
     if before.is_folder:
         raise KindDiffers("a folder has this name")
     require(writing, act, before)
-    afford(writing, folder.id, content.size_bytes - before.size_bytes)
+    afford(writing, folder.id, replacing(before, content.size_bytes))
     refs.add(writing, content)
     return replace(writing, act, before, content, mtime_s=mtime_s), False
 
@@ -132,8 +136,13 @@ def replace(writing: Writing, act: Act, before: Node, content: Content, *, mtime
         (after.size_bytes, mtime_s, after.etag, after.sha1, after.sha256, after.manifest, after.id),
     )
     note(writing, act, "changed", before, after.etag, before=before.etag)
-    writing.touch(before.parent, after.size_bytes - before.size_bytes)
+    writing.touch(before.parent, replacing(before, after.size_bytes))
     return after
+
+
+def replacing(before: Node, size_bytes: int) -> Weight:
+    """What a new content takes: the one before it is kept, as a version."""
+    return Weight(size_bytes - before.size_bytes, 1, before.size_bytes)
 
 
 def move(
@@ -154,8 +163,10 @@ def move(
 
 def relocate(writing: Writing, act: Act, moved: Node, folder: Node, name: str, *, kind: Kind) -> Node:
     """Into a folder where nothing has this name; ``kind``: "moved", or "returned" from the trash. Errors: QuotaFull."""
+    weight = weights.of(writing, moved)
     if writing.root_of(moved.parent) != writing.root_of(folder.id):
-        afford(writing, folder.id, moved.size_bytes, whole=False)
+        grown = weight.plus(writing.growing_below(moved.id)) if moved.is_folder else weight
+        afford(writing, folder.id, grown, whole=False)
     after = moved._replace(parent=folder.id, name=name, etag=writing.number())
     writing.run(
         "UPDATE node SET parent = ?, name = ?, folded = ?, etag = ? WHERE id = ?",
@@ -166,8 +177,8 @@ def relocate(writing: Writing, act: Act, moved: Node, folder: Node, name: str, *
     if kind == "returned":
         writing.run("DELETE FROM trash WHERE node = ?", (moved.id,))
     writing.moved()
-    writing.touch(moved.parent, -moved.size_bytes)
-    writing.touch(folder.id, moved.size_bytes)
+    writing.touch(moved.parent, NOTHING.minus(weight))
+    writing.touch(folder.id, weight)
     return after
 
 
@@ -191,7 +202,7 @@ def copy(
     if len(originals) > MOST_COPIED:
         raise CopyTooLarge(MOST_COPIED)
     size_bytes = sum(one.size_bytes for one in originals if not one.is_folder)
-    afford(writing, folder.id, size_bytes)
+    afford(writing, folder.id, Weight(size_bytes, len(originals)))
     if original.parent == folder.id and original.name == name:
         raise NameTaken("it is the same")
     fresh = _make_way(writing, act, folder.id, name, overwrite=overwrite)
@@ -214,7 +225,7 @@ def copy(
         copies[one.id] = made.id
         first = first or made
         note(writing, act, "created", made, made.etag, before=0)
-        writing.touch(made.parent, one.size_bytes if not one.is_folder else 0)
+        writing.touch(made.parent, Weight(one.size_bytes if not one.is_folder else 0, 1))
     assert first is not None
     return first, fresh
 
@@ -230,7 +241,7 @@ def delete(writing: Writing, act: Act, node_id: int, *, if_etag: int | None = No
 
 
 def discard(writing: Writing, act: Act, gone: Node) -> None:
-    bin_ = make_root(writing, schema.TRASH, now_s=act.now_s)
+    bin_, weight = make_root(writing, schema.TRASH, now_s=act.now_s), weights.of(writing, gone)
     writing.run(
         "INSERT INTO trash (node, parent, name, root, path, deleted_s, person_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
@@ -251,8 +262,8 @@ def discard(writing: Writing, act: Act, gone: Node) -> None:
     note(writing, act, "deleted", gone, etag, before=gone.etag)
     release(writing, gone.id)
     writing.moved()
-    writing.touch(gone.parent, -gone.size_bytes)
-    writing.touch(bin_.id, gone.size_bytes)
+    writing.touch(gone.parent, NOTHING.minus(weight))
+    writing.touch(bin_.id, weight)
 
 
 def set_properties(
@@ -275,8 +286,9 @@ def set_properties(
 
 
 def set_limit(writing: Writing, root_id: int, limit_bytes: int) -> None:
-    """``limit_bytes``: of a root, NO_LIMIT for none; root 0 stands for the whole collectivité."""
+    """``limit_bytes``: of a root, NO_LIMIT for the usual one again; root 0 stands for the whole collectivité."""
     writing.run("DELETE FROM quota WHERE root = ?", (root_id,))
+    writing.forget_rooms()
     if limit_bytes != NO_LIMIT:
         writing.has_limits = True
         writing.run("INSERT INTO quota (root, limit_bytes) VALUES (?, ?)", (root_id, limit_bytes))
@@ -344,17 +356,6 @@ def _make_way(
     require(writing, act, there, deep=True)
     discard(writing, act, there)
     return False
-
-
-def afford(writing: Writing, folder: int, growth_bytes: int, *, whole: bool = True) -> None:
-    """There is room below the folder's root, and (``whole``) in the collectivité. Errors: QuotaFull."""
-    if growth_bytes <= 0 or not writing.has_limits:
-        return
-    root_id = writing.root_of(folder)
-    for place in (root_id, 0) if whole else (root_id,):
-        used, limit = room(writing, place)
-        if limit != NO_LIMIT and used + writing.growing_bytes(place) + growth_bytes > limit:
-            raise QuotaFull
 
 
 def insert(

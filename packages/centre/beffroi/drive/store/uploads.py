@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store import refs, tree
+from beffroi.drive.store import refs, room, tree, weights
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.manifest import Manifest
-from beffroi.drive.store.model import Act, Changed, Content, Node, QuotaFull
+from beffroi.drive.store.model import Act, Changed, Content, Node
 from beffroi.lib.errors import BeffroiError, Conflict, NotFound
 
 MAX_PARTS = 10_000
@@ -80,17 +80,21 @@ def begin(writing: Writing, act: Act, upload: str) -> None:
 
 
 def put_part(writing: Writing, act: Act, upload: str, number: int, content: Content) -> None:
-    """Sent twice, the second one counts. The quota is judged by ``finish``: no root holds a part. Errors also:
-    QuotaFull (all parts that wait are more than the collectivité may hold)."""
+    """Sent twice, the second one counts. It counts in the collectivité's room; in that of a root only as part of the
+    file, at its end. Errors also: QuotaFull."""
     key = _require(writing, act.person_id, upload)
     if not 1 <= number <= MAX_PARTS:
         raise PartRefused
     refs.add(writing, content)
-    before = writing.one("SELECT manifest FROM part WHERE upload = ? AND number = ?", (key, number))
+    before = writing.one(
+        "SELECT size_bytes, manifest FROM part WHERE upload = ? AND number = ?", (key, number)
+    )
     if before is not None:
-        refs.drop(writing, before[0], now_s=act.now_s)
+        refs.drop(writing, before[1], now_s=act.now_s)
         writing.run("DELETE FROM part WHERE upload = ? AND number = ?", (key, number))
-    _afford(writing, content.size_bytes)
+        _lie(writing, -before[0])
+    room.afford_beside(writing, content.size_bytes)
+    _lie(writing, content.size_bytes)
     writing.run(
         "INSERT INTO part (upload, number, size_bytes, manifest) VALUES (?, ?, ?, ?)",
         (key, number, content.size_bytes, content.manifest),
@@ -100,6 +104,14 @@ def put_part(writing: Writing, act: Act, upload: str, number: int, content: Cont
 def parts(database: Reading, person_id: str, upload: str) -> list[Part]:
     """What arrived, by number: a client goes on from there."""
     return [Part(*row) for row in database.all(_PARTS, (_require(database, person_id, upload),))]
+
+
+def waiting_bytes(database: Reading, person_id: str, upload: str) -> int:
+    """What arrived of an upload; 0 where there is none."""
+    row = database.one(
+        "SELECT COALESCE(SUM(size_bytes), 0) FROM part WHERE upload = ?", (_key(person_id, upload),)
+    )
+    return int(row[0]) if row else 0
 
 
 def join(database: Reading, person_id: str, upload: str) -> Joined:
@@ -127,9 +139,10 @@ def finish(
     if join(writing, act.person_id, upload) != joined:
         raise Changed
     content = Content(joined.size_bytes, sha1, sha256, joined.manifest)
-    put = tree.put(writing, act, parent, name, content, mtime_s=mtime_s, if_etag=if_etag, if_absent=if_absent)
-    abort(writing, act, upload)
-    return put
+    abort(writing, act, upload)  # first: what its parts took, the file takes
+    return tree.put(
+        writing, act, parent, name, content, mtime_s=mtime_s, if_etag=if_etag, if_absent=if_absent
+    )
 
 
 def require_checksum(claimed: str, *, sha1: str, sha256: str) -> None:
@@ -155,17 +168,15 @@ def expire(writing: Writing, *, now_s: int, most: int = MOST_EXPIRED) -> bool:
 def _end(writing: Writing, key: str, *, now_s: int) -> None:
     for row in writing.all(_PARTS, (key,)):
         refs.drop(writing, row[2], now_s=now_s)
+        _lie(writing, -row[1])
     writing.run("DELETE FROM part WHERE upload = ?", (key,))
     writing.run("DELETE FROM upload WHERE id = ?", (key,))
 
 
-def _afford(writing: Writing, size_bytes: int) -> None:
-    """What is never finished lies on the disk for two days all the same. Errors: QuotaFull."""
-    if writing.has_limits:
-        limit = writing.one("SELECT limit_bytes FROM quota WHERE root = 0")
-        waiting = writing.one("SELECT COALESCE(SUM(size_bytes), 0) FROM part")
-        if limit is not None and waiting is not None and waiting[0] + size_bytes > limit[0]:
-            raise QuotaFull
+def _lie(writing: Writing, grown_bytes: int) -> None:
+    """What is never finished lies on the disk for two days all the same."""
+    weights.lay_beside(writing, "", weights.PARTS, grown_bytes)
+    writing.forget_rooms()
 
 
 def _key(person_id: str, upload: str) -> str:

@@ -13,7 +13,8 @@ from typing import LiteralString, NamedTuple
 from beffroi.drive.store import refs, tree
 from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.locks import require
-from beffroi.drive.store.model import AbsentNode, Act, Content, Node
+from beffroi.drive.store.model import AbsentNode, Act, Content, Node, Weight
+from beffroi.drive.store.room import afford
 
 HOUR_S, DAY_S, WEEK_S = 3600, 86400, 7 * 86400
 QUARTER_S = 91 * DAY_S
@@ -54,7 +55,7 @@ def restore(writing: Writing, act: Act, node_id: int, etag: int) -> Node:
     """It becomes the present content, with its time of change; the present one becomes a version."""
     version, present = find(writing, node_id, etag), tree.movable(writing, node_id)
     require(writing, act, present)
-    tree.afford(writing, present.parent, version.size_bytes - present.size_bytes)
+    afford(writing, present.parent, tree.replacing(present, version.size_bytes))
     refs.share(writing, version.manifest)
     content = Content(version.size_bytes, version.sha1, version.sha256, version.manifest)
     return tree.replace(writing, act, present, content, mtime_s=version.mtime_s)
@@ -119,5 +120,8 @@ def thin_all(database: Database, *, now_s: int, keep_s: int) -> None:
 
 
 def _drop(writing: Writing, version: Version, *, now_s: int) -> None:
+    row = writing.one("SELECT parent FROM node WHERE id = ?", (version.node,))
+    if row is not None:
+        writing.weigh(row[0], Weight(0, -1, -version.size_bytes))
     writing.run("DELETE FROM version WHERE node = ? AND etag = ?", (version.node, version.etag))
     refs.drop(writing, version.manifest, now_s=now_s)

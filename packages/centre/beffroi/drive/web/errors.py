@@ -53,6 +53,8 @@ _WORDS: Mapping[str, str] = {
     "drive.too_many_locks": "Il y a trop de verrous\u00a0; retirez-en.",
     "drive.copy_too_large": "C’est trop de fichiers à copier d’un coup\u00a0; copiez un dossier après l’autre.",
     "drive.quota_full": "Il n’y a plus de place\u00a0: supprimez quelque chose, ou demandez-en au Département.",
+    "drive.too_many_entries": "La collectivité a autant de fichiers et de versions qu’elle peut en avoir\u00a0;"
+    " supprimez-en pour de bon, ou parlez-en au Département.",
     "drive.store_full": "Le disque du Département est plein\u00a0; rien n’a été modifié.",
     "drive.client_gone": "L’envoi a été interrompu\u00a0; rien n’a été modifié.",
     "drive.body_differs": "Ce qui est arrivé n’est pas ce qui était annoncé\u00a0; rien n’a été modifié.",

@@ -31,11 +31,11 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from beffroi.core.planes.tokens import GrantRefused
-from beffroi.drive.store import names, tree, uploads
+from beffroi.drive.store import names, room, tree, uploads
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Reading, Writing
-from beffroi.drive.store.look import NO_LIMIT, child, free_name, room
-from beffroi.drive.store.model import AbsentNode, Act, Content, NameTaken, Node, QuotaFull, ReadOnly
+from beffroi.drive.store.look import child, free_name
+from beffroi.drive.store.model import AbsentNode, Act, Content, NameTaken, Node, ReadOnly
 from beffroi.drive.views import Place, View
 from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf
@@ -145,7 +145,7 @@ class Desk:
         return _made(await self.view.database.write_async(lambda writing: self._put(writing, sent, content)))
 
     async def begin(self, upload: str, sent: Sent) -> Answer:
-        self._look(sent)
+        self._look(sent, upload)
         with self.view.database.reading() as reading:
             try:
                 return self._told_parts(reading, upload)
@@ -173,7 +173,7 @@ class Desk:
         return Answer(204)
 
     async def finish(self, upload: str, sent: Sent) -> Answer:
-        self._look(sent)
+        self._look(sent, upload)
         with self.view.database.reading() as reading:
             joined = uploads.join(reading, self.view.who.person_id, upload)
         if joined.size_bytes != sent.size_bytes:
@@ -223,8 +223,8 @@ class Desk:
 
     # -- inside ----------------------------------------------------------------------------------------------
 
-    def _look(self, sent: Sent) -> None:
-        """What can be refused is refused before the body comes. Errors: as ``_place``, QuotaFull, TooLarge."""
+    def _look(self, sent: Sent, upload: str = "") -> None:
+        """What can be refused is refused before the body comes. Errors: as ``_place``, ``room.require``; TooLarge."""
         if not 0 <= sent.size_bytes <= MAX_FILE_BYTES:
             raise TooLarge(MAX_FILE_BYTES)
         with self.view.database.reading() as reading:
@@ -234,10 +234,9 @@ class Desk:
                 inside = child(reading, inside.id, name) if inside is not None else None
             if inside is not None:
                 self._name(reading, inside.id, sent)
-            for place in (reading_root(reading, folder.node.id), 0):
-                used, limit = room(reading, place)
-                if limit != NO_LIMIT and used + sent.size_bytes > limit:
-                    raise QuotaFull
+            root = reading_root(reading, folder.node.id)
+            waiting = uploads.waiting_bytes(reading, self.view.who.person_id, upload) if upload else 0
+            room.require(reading, root, sent.size_bytes, waiting_bytes=waiting)
 
     def _writable(self, reading: Reading, sent: Sent) -> Place:
         folder = self.view.at(reading, sent.folder)

@@ -18,7 +18,8 @@ from django.views.decorators.http import require_GET
 
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import listing, look
+from beffroi.drive import quotas
+from beffroi.drive.store import listing, look, room
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.listing import Entry
 from beffroi.drive.views import COMMON_NAME, Place, View
@@ -81,8 +82,10 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "total": len(entries),
             "first": first,
             "newest_first": newest_first,
-            "room": drive_words.room(*look.room(reading, root.id)),
-            "whole": drive_words.room(*look.room(reading, 0)),
+            "room": drive_words.room(*room.room(reading, root.id)),
+            "whole": drive_words.room(*room.room(reading, 0)),
+            "room_advice": drive_words.own_advice(*room.room(reading, own.id)) if root is own else "",
+            "sees_space": quotas.may_limit_persons(actor, view.who.collectivite_id),
         }
         context["is_alarmed"] = any(
             one.state in ("open", "restoring") for one in drive_alarm.shown(reading, actor)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from beffroi.drive.store import look, tree
+from beffroi.drive.store import look, room, tree
 from beffroi.drive.store.database import Reading, Writing
-from beffroi.drive.store.look import NO_LIMIT
-from beffroi.drive.store.model import Content, Node, QuotaFull
+from beffroi.drive.store.model import Content, Node
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import conditions
 from beffroi.drive.web.dav.call import Call, MethodRefused
@@ -136,8 +135,8 @@ async def put(call: Call) -> Answer:
         raise PartialPut
     mtime_s, announced = announced_mtime_s(request), announced_bytes(request)
     with call.view.database.reading() as reading:
-        parent, before = place_of(call, reading, call.target.path)
-        refuse_full(reading, parent.node, (announced or 0) - (before.node.size_bytes if before else 0))
+        parent, _ = place_of(call, reading, call.target.path)
+        refuse_full(reading, parent.node, announced or 0)
     content = await receive(call, request.chunks(), announced)
 
     def change(writing: Writing) -> tuple[Node, bool]:
@@ -201,8 +200,5 @@ def announced_mtime_s(request: Request) -> int | None:
 
 
 def refuse_full(reading: Reading, folder: Node, growth_bytes: int) -> None:
-    """Before the body comes; the change itself judges once more. Errors: QuotaFull."""
-    for root_id in (look.above(reading, folder.id)[-1].id, 0):
-        used, limit = look.room(reading, root_id)
-        if limit != NO_LIMIT and growth_bytes > 0 and used + growth_bytes > limit:
-            raise QuotaFull
+    """Before the body comes; the content before it stays, as a version. Errors: QuotaFull, TooManyEntries."""
+    room.require(reading, look.above(reading, folder.id)[-1].id, growth_bytes)

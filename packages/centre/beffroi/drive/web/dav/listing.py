@@ -7,10 +7,9 @@ import itertools
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from beffroi.drive.store import favourites, locks, look, tree
+from beffroi.drive.store import favourites, locks, look, room, tree
 from beffroi.drive.store.database import Reading, Writing
-from beffroi.drive.store.look import NO_LIMIT
-from beffroi.drive.store.model import ReadOnly
+from beffroi.drive.store.model import NO_LIMIT, ReadOnly
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import conditions, properties, xml
 from beffroi.drive.web.dav.call import Call
@@ -106,13 +105,13 @@ def shown_of(call: Call, reading: Reading, asked: Wish, places: Sequence[Place])
     rooms: dict[bool, tuple[int, int]] = {}
     for place in places:
         held = _held(call, reading, place) if wants_locks else ()
-        room = (0, NO_LIMIT)
+        taken = (0, NO_LIMIT)
         if wants_room and place.node.is_folder:
             is_common = bool(place.path) and call.view.is_reserved(place.path[:1])
             if is_common not in rooms:
-                rooms[is_common] = _room(reading, place)
-            room = rooms[is_common]
-        yield Shown(place, setting, held, room)
+                rooms[is_common] = room.reached(reading, look.above(reading, place.node.id)[-1].id)
+            taken = rooms[is_common]
+        yield Shown(place, setting, held, taken)
 
 
 def _held(call: Call, reading: Reading, place: Place) -> list[tuple[locks.Lock, str]]:
@@ -129,17 +128,6 @@ def lock_root(call: Call, reading: Reading, place: Place, lock: locks.Lock) -> s
         above = call.view.place(reading, path[:-1])
         path, node = above.path, above.node
     return call.target.href(path, is_folder=bool(node.is_folder))
-
-
-def _room(reading: Reading, place: Place) -> tuple[int, int]:
-    """(used, limit) of the root of a place; the limit is the narrower one of its own and the collectivité's."""
-    root = look.above(reading, place.node.id)[-1]
-    used, limit = look.room(reading, root.id)
-    all_used, all_limit = look.room(reading, 0)
-    limits = [limit] if limit != NO_LIMIT else []
-    if all_limit != NO_LIMIT:
-        limits.append(used + max(0, all_limit - all_used))
-    return used, min(limits, default=NO_LIMIT)
 
 
 def entry(call: Call, asked: Wish, shown: Shown) -> str:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 from beffroi.drive.store.locks import Lock
-from beffroi.drive.store.look import NO_LIMIT
+from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.xml import DAV, NC, OC, Name

@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
-from beffroi.drive.store import look
+from beffroi.drive.store import room
+from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.web.messages import Answer, Request, Routes
 from beffroi.drive.web.sync.call import NOWHERE, CallFor
 
@@ -129,9 +130,9 @@ class Ocs:
         who = call.who
         with call.view.database.reading() as reading:
             own, _ = call.view.roots(reading)
-            used, limit = look.room(reading, own.id)
-        free = UNLIMITED if limit == look.NO_LIMIT else max(0, limit - used)
-        total = UNLIMITED if limit == look.NO_LIMIT else limit
+            used, limit = room.reached(reading, own.id)
+        free = UNLIMITED if limit == NO_LIMIT else max(0, limit - used)
+        total = UNLIMITED if limit == NO_LIMIT else limit
         return {
             "enabled": True,
             "id": who.login,

@@ -135,9 +135,7 @@ def _refuse_early(call: Call) -> None:
         return
     path = call.destination().path
     with call.view.database.reading() as reading:
-        before = call.view.find(reading, path)
-        parent = call.parent(reading, path)
-        files.refuse_full(reading, parent.node, total - (before.node.size_bytes if before is not None else 0))
+        files.refuse_full(reading, call.parent(reading, path).node, total)
 
 
 async def _read_back(call: Call, joined: uploads.Joined) -> tuple[str, str]:

@@ -1,0 +1,85 @@
+"""Who may take how much of the Coffre: the référent says it of a person, the Département of a collectivité.
+
+Rule:    the audit has its entry before anything is done: the metadata of the drive are another database.
+Process: web, console, a command.
+"""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from beffroi.core.audit import actions as audit
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.store import schema, tree
+from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.model import NO_LIMIT
+from beffroi.drive.store.room import WHOLE
+from beffroi.lib import clock
+from beffroi.lib.errors import Invalid, NotAllowed, NotFound
+
+GB = 10**9
+MOST_GB = 1_000_000
+
+
+def may_limit_persons(actor: Actor, collectivite_id: str) -> bool:
+    return actor.sees_all or (actor.collectivite_id == collectivite_id and actor.role == "referent")
+
+
+def limit_person(
+    *, actor: Actor, database: Database, collectivite_id: str, person_id: str, limit_gb: int | None
+) -> None:
+    """The room of a person; None is the usual one again. Errors: NotFound, NotAllowed, Invalid."""
+    if not actor.may_see(collectivite_id):
+        raise NotFound("person")
+    if not may_limit_persons(actor, collectivite_id):
+        raise NotAllowed("give room")
+    _record(actor, "drive:quota:person", person_id, collectivite_id, limit_gb)
+
+    def change(writing: Writing) -> None:
+        root = tree.make_root(writing, schema.HOME + person_id, now_s=clock.epoch_s())
+        tree.set_limit(writing, root.id, _bytes(limit_gb))
+
+    database.write(change)
+
+
+def limit_collectivite(
+    *, actor: Actor, database: Database, collectivite_id: str, limit_gb: int | None
+) -> None:
+    """The room of a collectivité; None is the usual one again. Errors: NotAllowed, Invalid."""
+    if not actor.sees_all:
+        raise NotAllowed("only the Département gives room")
+    _record(actor, "drive:quota:collectivite", collectivite_id, collectivite_id, limit_gb)
+    database.write(lambda writing: tree.set_limit(writing, WHOLE, _bytes(limit_gb)))
+
+
+def limit_of(text: str) -> int | None:
+    """What somebody typed, in GB; "" is None. Errors: Invalid."""
+    text = text.strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 8):
+        raise Invalid("limit")
+    return _checked(int(text))
+
+
+def _checked(limit_gb: int) -> int:
+    if not 1 <= limit_gb <= MOST_GB:
+        raise Invalid("limit")
+    return limit_gb
+
+
+def _bytes(limit_gb: int | None) -> int:
+    return NO_LIMIT if limit_gb is None else limit_gb * GB
+
+
+def _record(actor: Actor, verb: str, object_id: str, collectivite_id: str, limit_gb: int | None) -> None:
+    if limit_gb is not None:
+        _checked(limit_gb)
+    with transaction.atomic():
+        audit.record(
+            actor=actor,
+            verb=verb,
+            object_id=object_id,
+            collectivite_id=collectivite_id,
+            details={"limit_gb": "usual" if limit_gb is None else limit_gb},
+        )

@@ -1,0 +1,160 @@
+"""Replaces the keys of files as they age, or as somebody asked, collectivité after collectivité, without haste.
+
+Process: drive, one thread. ``drive_key_days`` says how old a key may be, ``drive_reseal_mib_s`` how much is sealed a
+         second. A command or the console asks by ``Keys.rotate``; this thread finds it within a minute.
+Fails:   a collectivité whose store or metadata do not answer waits for the next minute; nothing is lost by that.
+Source:  store/resealing.py; docs/internals/drive.md, "Replacing a key".
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.keys import Keys, KeysErased, KeysMissing
+from beffroi.drive.store.objects import open_objects
+from beffroi.drive.store.resealing import Resealing, Step
+from beffroi.drive.store.stock import Stock
+from beffroi.lib import clock, durable
+from beffroi.lib.config import Config
+from beffroi.lib.errors import BeffroiError
+
+log = logging.getLogger("beffroi.drive.renewal")
+LOOK_S = 60.0
+DAY_S = 86400
+
+type Tell = Callable[[str, str, int], object]
+"""(event, collectivité, generation): ``drive:key_added``, ``drive:key_destroyed``."""
+
+
+class Going(msgspec.Struct, frozen=True):
+    """One collectivité whose key is being replaced, for ``status``."""
+
+    collectivite_id: str
+    phase: str
+    done: int
+    total: int
+
+
+class Report(msgspec.Struct, frozen=True):
+    """STATE/drive/renewals.json."""
+
+    going: tuple[Going, ...] = ()
+
+
+def report_path(config: Config) -> Path:
+    return config.state / "drive" / "renewals.json"
+
+
+def read_report(config: Config) -> Report:
+    try:
+        return msgspec.json.decode(report_path(config).read_bytes(), type=Report)
+    except (OSError, msgspec.MsgspecError):
+        return Report()
+
+
+def sentence(config: Config) -> str:
+    """For ``status``; "" while no key is being replaced."""
+    going = read_report(config).going
+    if not going:
+        return ""
+    done, total = sum(one.done for one in going), sum(one.total for one in going)
+    stuck = sum(one.phase == "unreadable" for one in going)
+    return (
+        f"Keys of files are being replaced: {len(going)} collectivités, {done} of {total} chunks of this walk."
+        + (f" In {stuck}, damaged files keep the old key." if stuck else "")
+    )
+
+
+class Renewal:
+    def __init__(
+        self,
+        config: Config,
+        communes: Communes,
+        tell: Tell = lambda event, collectivite_id, generation: None,
+        needed: Callable[[str], set[int]] = lambda collectivite_id: set(),
+    ) -> None:
+        """``needed``: generations that backups of a collectivité hold. Errors: SettingInvalid, StoreUnavailable."""
+        self._config, self._communes, self._tell, self._needed = config, communes, tell, needed
+        self._objects = open_objects(config)
+        self._keys: dict[str, Keys] = {}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="drive-renewal", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._thread.ident is not None:
+            self._thread.join(10)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(LOOK_S):
+            self.round()
+
+    def round(self) -> None:
+        """One step of each collectivité, again and again until all rest."""
+        waiting = self._communes.ids()
+        going: dict[str, Going] = {}
+        while waiting and not self._stopped.is_set():
+            again = []
+            for collectivite_id in waiting:
+                step = self._stepped(collectivite_id)
+                going.pop(collectivite_id, None)
+                if step is None:
+                    continue
+                if (one := step.progress) is not None:
+                    going[collectivite_id] = Going(collectivite_id, one.phase, one.done, one.total)
+                if not step.rests:
+                    again.append(collectivite_id)
+                self._stopped.wait(step.size_bytes / (self._config.drive_reseal_mib_s << 20))
+                if self._stopped.is_set():
+                    break
+            waiting = again
+            self._report(list(going.values()))
+        self._report(list(going.values()))
+
+    def _stepped(self, collectivite_id: str) -> Step | None:
+        try:
+            return self.step(collectivite_id)
+        except (KeysMissing, KeysErased):
+            return None
+        except BeffroiError as error:
+            log.error("%s: its key waits: %s", collectivite_id, error.code)
+        except Exception:  # the thread's outermost place: one collectivité stops it for no other
+            log.exception("%s: its key waits", collectivite_id)
+        return None
+
+    def step(self, collectivite_id: str) -> Step:
+        """Errors: those of the keys, of the metadata, of the objects."""
+        keys = self._keys.setdefault(collectivite_id, Keys(self._config, collectivite_id))
+        self._age(keys)
+        if len(keys.generations()) < 2:
+            return Step(None, rests=True)
+        stock = Stock(collectivite_id, keys, self._objects)
+        database = self._communes.metadata(collectivite_id)
+        step = Resealing(database, stock, keys, lambda: self._needed(collectivite_id)).step(
+            now_s=clock.paced_s()
+        )
+        for one in step.destroyed:
+            log.info("%s: key %d is destroyed", collectivite_id, one.number)
+            self._tell("drive:key_destroyed", collectivite_id, one.number)
+        return step
+
+    def _age(self, keys: Keys) -> None:
+        generations = keys.generations()
+        made_s = datetime.fromisoformat(generations[-1].made_at).timestamp()
+        if len(generations) == 1 and clock.paced_s() - made_s > self._config.drive_key_days * DAY_S:
+            self._tell("drive:key_added", keys.collectivite_id, keys.rotate())
+
+    def _report(self, going: list[Going]) -> None:
+        report = Report(tuple(going))
+        if read_report(self._config) != report:
+            durable.write(report_path(self._config), (msgspec.json.encode(report),), mode=0o600)

@@ -1,0 +1,86 @@
+"""A picture of a drive's metadata and the way back, on each database; a picture of one opens in the other."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from beffroi.drive.backup import pictures
+from beffroi.drive.store import favourites, look, room, schema, tree, uploads, versions
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.model import AbsentNode
+from beffroi.drive.store.sqlite import SqliteDatabase
+
+from tests.drive_trees import ME, Open, content, folder, listing, loose, put, require_whole
+
+pytest_plugins = ["tests.fixtures_drive_store"]
+
+
+def filled(metadata: Database) -> int:
+    home = metadata.write(lambda w: tree.make_root(w, schema.HOME + ME.person_id, now_s=ME.now_s))
+    box = folder(metadata, home.id, "Été")
+    for data in (b"1", b"22", b"333"):
+        put(metadata, box.id, "a.txt", data)
+    many = pictures.PAGE + 5
+    metadata.write(lambda w: [tree.put(w, ME, box.id, f"n{n}", content(b"%d" % n)) for n in range(many)])
+    metadata.write(lambda w: uploads.begin(w, ME, "u"))
+    metadata.write(lambda w: uploads.put_part(w, ME, "u", 1, content(b"part")))
+    metadata.write(lambda w: favourites.set_star(w, ME.person_id, box.id, starred=True))
+    metadata.write(lambda w: tree.set_limit(w, home.id, 10**6))
+    return home.id
+
+
+def rows(metadata: Database) -> dict[str, list[Any]]:
+    with metadata.reading() as reading:
+        out = {
+            table: sorted(reading.all(pictures._sql(f"SELECT * FROM {table}")), key=repr)
+            for table in pictures._TABLES
+            if table != "meta"
+        }
+        require_whole(reading)
+    return out
+
+
+def test_all_comes_back_and_is_told_apart_from_what_was(opens: Open, tmp_path: Path) -> None:
+    metadata = opens()
+    home, path = filled(metadata), tmp_path / "picture"
+    before = rows(metadata)
+    number = pictures.take(metadata, path)
+    late = put(metadata, home, "after the picture", b"4444")
+    highest = late.etag
+    with metadata.reading() as reading:
+        (one,) = reading.all("SELECT id FROM node WHERE name = 'a.txt'")
+    metadata.write(lambda w: tree.delete(w, ME, one[0]))
+    fingerprints = {metadata.write(lambda w: pictures.load(w, path)) for _ in range(2)}
+    assert len(fingerprints) == 2
+    assert rows(metadata) == before
+    with metadata.reading() as reading:
+        (said,) = reading.all("SELECT value FROM meta WHERE name = 'fingerprint'")
+        assert said[0] in fingerprints
+        with pytest.raises(AbsentNode):
+            versions.find(reading, late.id, highest)
+    assert "after the picture" not in listing(metadata, home)
+    assert put(metadata, home, "x", b"5").etag > max(number, highest), "no number comes twice"
+    again = opens()
+    assert "x" in listing(again, home)
+    with again.reading() as reading:
+        assert room.limit(reading, home) == 10**6
+
+
+def test_a_picture_opens_in_the_other_database_too(opens: Open, tmp_path: Path) -> None:
+    metadata = opens()
+    home, path = filled(metadata), tmp_path / "picture"
+    pictures.take(metadata, path)
+    with ThreadPoolExecutor(1) as pool:
+        other = SqliteDatabase(tmp_path / "other.db", pool)
+        other.write(lambda w: pictures.load(w, path))
+        assert (listing(other, home), rows(other)) == (listing(metadata, home), rows(metadata))
+        pictures.take(other, tmp_path / "back")
+        other.close()
+    metadata.write(lambda w: pictures.load(w, tmp_path / "back"))
+    assert put(metadata, home, "y", b"6").size_bytes == 1
+    assert loose(metadata) == 0
+    with metadata.reading() as reading:
+        assert look.root(reading, schema.HOME + ME.person_id) is not None

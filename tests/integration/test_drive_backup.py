@@ -1,0 +1,247 @@
+"""Backups of a drive: what is lost or damaged comes back, whole; who has the backup alone has nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from beffroi.drive import upkeep
+from beffroi.drive.backup import vault, work
+from beffroi.drive.backup.work import Backups, NoPicture
+from beffroi.drive.calendars import homes
+from beffroi.drive.renewal import Renewal
+from beffroi.drive.store import look, tree
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.keys import KeysErased
+from beffroi.drive.store.resealing import QUIET_S
+from beffroi.drive.upkeep import DAY_S, Upkeep
+from beffroi.drive.web.bodies import SealedStore
+from beffroi.lib import clock, ids
+
+from tests.drive_trees import require_whole
+from tests.fixtures_drive import new_config, noise
+from tests.integration.test_drive_renewal import body, filled, keys, numbers, require_sound, sealed_by
+from tests.integration.test_drive_upkeep import LARGE, Place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    config = new_config(tmp_path / "state")
+    with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(2) as workers:
+        communes = Communes(config.state / "drive", commits)
+        bodies = SealedStore(config, communes, workers, lambda sha256, owner: None)
+        yield Place(config, communes, bodies, Upkeep(config, communes), ids.new_id("col"))
+        communes.close()
+
+
+@pytest.fixture
+def backups(place: Place) -> Backups:
+    return Backups(place.config, place.communes)
+
+
+def held(place: Place) -> list[Path]:
+    return [one for one in (place.config.state / "drive-backup").rglob("*") if one.is_file()]
+
+
+def test_a_lost_disk_comes_back_whole(place: Place, backups: Backups) -> None:
+    files = filled(place)
+    assert backups.round().failed == ()
+    place.communes.close()
+    for one in (place.config.state / "drive").iterdir():
+        shutil.rmtree(one) if one.is_dir() else one.unlink()
+    again = Backups(place.config, place.communes)
+    restored = again.restore(place.owner)
+    assert (restored.lost, restored.objects > 5) == (0, True)
+    require_sound(place, files)
+    with place.database.reading() as reading:
+        row = reading.one("SELECT value FROM meta WHERE name = 'fingerprint'")
+        assert row is not None and row[0] == restored.fingerprint != ""
+
+
+def test_a_moment_comes_back_with_what_was_destroyed_since(place: Place, backups: Backups) -> None:
+    one = place.put("grand", noise(LARGE, b"x"))
+    backups.back_up(place.owner)
+    at_s = clock.epoch_s()
+    place.database.write(lambda w: tree.delete(w, place.act(), one.id))
+    with clock.shifted(place.config.drive_trash_days * DAY_S + DAY_S):
+        place.age()
+        place.work.round()
+    with clock.shifted(place.config.drive_trash_days * DAY_S + 4 * DAY_S):
+        place.age()
+        place.work.round()
+        assert place.objects() == []
+        late = place.put("nouveau", b"newer")
+        backups.back_up(place.owner)
+        restored = backups.restore(place.owner, at_s=at_s)
+        assert (restored.objects, restored.lost) == (1, 0)
+        assert body(place, one) == noise(LARGE, b"x")
+        with place.database.reading() as reading:
+            assert look.node(reading, late.id) is None
+            require_whole(reading)
+        assert place.put("après", b"y").etag > late.etag
+        assert backups.restore(place.owner).picture.at_s > at_s
+        assert body(place, late) == b"newer"
+        with pytest.raises(NoPicture):
+            backups.restore(place.owner, at_s=at_s - 10)
+
+
+def test_only_what_is_new_or_sealed_anew_is_copied(place: Place, backups: Backups) -> None:
+    place.put("a", noise(LARGE, b"a"))
+    assert backups.back_up(place.owner)[1].objects == 1
+    with clock.shifted(3600):
+        assert backups.back_up(place.owner)[1] == (0, 0, 0)
+    place.put("b", noise(LARGE, b"b"))
+    with clock.shifted(7200):
+        assert backups.back_up(place.owner)[1].objects == 1
+    keys(place).rotate()
+    with clock.shifted(10_800):
+        Renewal(place.config, place.communes).round()
+        for path in place.objects():
+            os.utime(path, (clock.epoch(), clock.epoch()))
+    with clock.shifted(14_400):
+        assert backups.back_up(place.owner)[1].objects == 2
+
+
+def test_the_weekly_walk_repairs_from_the_backup(place: Place, backups: Backups) -> None:
+    files = {
+        name: (place.put(name, noise(LARGE, name.encode())), noise(LARGE, name.encode())) for name in "ab"
+    }
+    backups.back_up(place.owner)
+    first, second = place.objects()
+    broken = bytearray(first.read_bytes())
+    broken[100] ^= 1
+    first.write_bytes(broken)
+    second.unlink()
+    place.work.round()
+    assert upkeep.problem(place.config) == ""
+    assert {one.is_repaired for one in upkeep.read_report(place.config).damages} == {True}
+    require_sound(place, files)
+
+
+def test_a_damaged_object_never_takes_the_place_of_its_copy(place: Place, backups: Backups) -> None:
+    one = place.put("a", noise(LARGE, b"a"))
+    backups.back_up(place.owner)
+    (path,) = place.objects()
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with clock.shifted(60):
+        state = backups.round()
+    assert state.damaged == 1
+    place.work.round()
+    assert body(place, one) == noise(LARGE, b"a")
+
+
+def test_a_key_that_backups_need_stays_until_they_end(place: Place, backups: Backups) -> None:
+    files = filled(place)
+    backups.back_up(place.owner)
+    renewal = Renewal(place.config, place.communes, needed=lambda owner: vault.needed(backups.place, owner))
+    keys(place).rotate()
+    renewal.round()
+    with clock.shifted(2 * QUIET_S):
+        renewal.round()
+        assert (numbers(place), sealed_by(place)) == ([1, 2], {2})
+        backups.back_up(place.owner)
+        backups.restore(place.owner, at_s=clock.epoch_s() - QUIET_S)
+        assert 1 in sealed_by(place)
+        require_sound(place, files)
+        renewal.round()
+    with clock.shifted(4 * QUIET_S):
+        renewal.round()
+        backups.back_up(place.owner)
+        assert numbers(place) == [1, 2], "older pictures need it, this one does not"
+    with clock.shifted((place.config.backup_keep_days + 5) * DAY_S):
+        backups.back_up(place.owner)
+        renewal.round()
+        assert numbers(place) == [2]
+        assert backups.restore(place.owner).lost == 0
+    require_sound(place, files)
+
+
+def test_pictures_are_spared_by_age() -> None:
+    now_s = 100 * DAY_S
+    hours = [now_s - 6 * 3600 * n for n in range(4 * 60)]
+    gone = vault.spare(hours, now_s=now_s, keep_s=35 * DAY_S)
+    kept = sorted(set(hours) - gone)
+    assert max(kept) == now_s and min(kept) >= now_s - 35 * DAY_S
+    assert len([one for one in kept if now_s - one <= 2 * DAY_S]) == 9
+    days = [one // DAY_S for one in kept if now_s - one > 2 * DAY_S]
+    assert len(days) == len(set(days)) == 33
+    assert vault.spare([5], now_s=now_s, keep_s=DAY_S) == set(), "the last one stays whatever its age"
+    assert vault.spare(kept, now_s=now_s, keep_s=35 * DAY_S) == set()
+
+
+def test_pictures_and_objects_past_their_term_go(place: Place, backups: Backups) -> None:
+    one = place.put("a", noise(LARGE, b"a"))
+    backups.back_up(place.owner)
+    days = place.config.backup_keep_days
+    with clock.shifted((days + 1) * DAY_S):
+        place.age()
+        backups.back_up(place.owner)
+        made, _ = backups._vault(place.owner)
+        assert len(made.pictures()) == 1
+        assert made.fetch(bytes.fromhex("00" * 32)) is None
+        assert backups.restore(place.owner).lost == 0
+        assert body(place, one) == noise(LARGE, b"a")
+
+
+def test_nothing_lies_there_in_clear_and_nothing_opens_once_the_keys_are_gone(
+    place: Place, backups: Backups
+) -> None:
+    place.put("Licenciement de M. Untel.odt", b"rien ne doit se lire ici" * 10)
+    place.put("grand", noise(LARGE, b"x"))
+    backups.round()
+    for path in held(place):
+        data = path.read_bytes()
+        assert (
+            b"Licenciement" not in data
+            and b"rien ne doit" not in data
+            and noise(LARGE, b"x")[:64] not in data
+        )
+    kept = place.config.state.parent / "copied"
+    shutil.copytree(backups.place, kept)
+    keys(place).erase("adm_x")
+    with pytest.raises(KeysErased):
+        backups.restore(place.owner)
+    with pytest.raises(KeysErased):
+        vault.adopt_keys(place.config, place.owner, kept)
+    assert backups.round().failed == ()
+    assert held(place) == []
+
+
+def test_calendars_come_back_where_they_are_lost_or_asked_for(place: Place, backups: Backups) -> None:
+    place.put("a", b"a")
+    root = homes.folder(place.config, place.owner) / homes.ROOT
+    person = "per_" + "0" * 26
+    entry = root / person / "agenda" / "x.ics"
+    for one in (entry.parent, root / "mairie" / "agenda", entry.parent / ".Radicale.cache"):
+        one.mkdir(parents=True)
+    entry.write_text("BEGIN:VCALENDAR")
+    (root / person / "mairie-agenda").symlink_to("../mairie/agenda", target_is_directory=True)
+    backups.back_up(place.owner)
+    entry.write_text("changed")
+    backups.restore(place.owner)
+    assert entry.read_text() == "changed"
+    backups.restore(place.owner, with_calendars=True)
+    assert entry.read_text() == "BEGIN:VCALENDAR"
+    shutil.rmtree(root.parent)
+    backups.restore(place.owner)
+    assert entry.read_text() == "BEGIN:VCALENDAR"
+    assert (root / person / "mairie-agenda").resolve() == (root / "mairie" / "agenda").resolve()
+    assert not (entry.parent / ".Radicale.cache").exists()
+    assert [one.name for one in root.parent.iterdir() if one.name.startswith((".fresh", ".gone"))] == []
+
+
+def test_late_and_failed_backups_are_said(place: Place, backups: Backups) -> None:
+    now_s = clock.epoch_s()
+    assert work.problem(place.config, now_s=now_s) == ""
+    place.put("a", noise(LARGE, b"a"))
+    backups.round()
+    assert work.problem(place.config, now_s=now_s) == ""
+    assert "not backed up for 30 hours" in work.problem(place.config, now_s=clock.epoch_s() + 30 * 3600)
+    (place.config.state / "secrets" / "commune-master.key").write_text("other")
+    place.communes.close()
+    assert len(Backups(place.config, place.communes).round().failed) == 1
+    assert "not backed up (col_" in work.problem(place.config, now_s=now_s)

@@ -1,0 +1,289 @@
+"""The key of a commune's files is replaced: all is sealed anew, nothing is lost on the way, the old key ends last."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from beffroi.drive import renewal
+from beffroi.drive.renewal import Renewal
+from beffroi.drive.store import resealing, tree, uploads
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.keys import Keys
+from beffroi.drive.store.model import Content, Node
+from beffroi.drive.store.objects import object_name, open_objects
+from beffroi.drive.store.refs import ChunkVanished
+from beffroi.drive.store.resealing import QUIET_S
+from beffroi.drive.store.scrub import Scrub
+from beffroi.drive.store.stock import Stock
+from beffroi.drive.upkeep import Upkeep
+from beffroi.drive.web.bodies import SealedStore
+from beffroi.lib import clock, ids
+
+from tests.drive_trees import require_whole
+from tests.fixtures_drive import new_config, noise
+from tests.integration.test_drive_upkeep import LARGE, Place
+
+DAY_S = 86400
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    config = new_config(tmp_path)
+    with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(2) as workers:
+        communes = Communes(tmp_path / "drive", commits)
+        bodies = SealedStore(config, communes, workers, lambda sha256, owner: None)
+        yield Place(config, communes, bodies, Upkeep(config, communes), ids.new_id("col"))
+        communes.close()
+
+
+def keys(place: Place) -> Keys:
+    return Keys(place.config, place.owner)
+
+
+def numbers(place: Place) -> list[int]:
+    return [one.number for one in keys(place).generations()]
+
+
+def stock(place: Place) -> Stock:
+    return Stock(place.owner, keys(place), open_objects(place.config))
+
+
+def sealed_by(place: Place) -> set[int]:
+    with place.database.reading() as reading:
+        rows = reading.all("SELECT id, sealed FROM chunk")
+    found = stock(place)
+    return {found.generation(bytes(row[0]), row[1]) for row in rows}
+
+
+def body(place: Place, one: Node) -> bytes:
+    async def read() -> bytes:
+        pieces = place.bodies(place.owner).read(one, 0, one.size_bytes)
+        return b"".join([piece async for piece in pieces])
+
+    return asyncio.run(read())
+
+
+def filled(place: Place) -> dict[str, tuple[Node, bytes]]:
+    """Small and large files, with versions; some in the trash, a part of an upload."""
+    out = {}
+    for name, size in (("petit", 100), ("moyen", 60_000), ("grand", LARGE), ("très grand", 4_000_000)):
+        place.put(name, noise(size, b"before " + name.encode()))
+        data = noise(size, name.encode())
+        out[name] = (place.put(name, data), data)
+    place.database.write(lambda w: tree.delete(w, place.act(), out["moyen"][0].id))
+    part = place.taken(noise(LARGE, b"part"))
+    place.database.write(lambda w: uploads.begin(w, place.act(), "u1"))
+    place.database.write(lambda w: uploads.put_part(w, place.act(), "u1", 1, part))
+    return out
+
+
+def require_sound(place: Place, files: dict[str, tuple[Node, bytes]]) -> None:
+    for one, data in files.values():
+        assert body(place, one) == data
+    scrub = Scrub(place.owner, place.database, stock(place))
+    assert scrub.light().damages == scrub.deep(most=10_000).damages == ()
+    with place.database.reading() as reading:
+        require_whole(reading)
+
+
+def test_everything_is_sealed_anew_and_the_old_key_ends_after_the_proof(place: Place) -> None:
+    files, told = filled(place), list[tuple[str, str, int]]()
+    work = Renewal(place.config, place.communes, lambda *one: told.append(one))
+    work.round()
+    assert (numbers(place), sealed_by(place), renewal.sentence(place.config)) == ([1], {1}, "")
+    assert keys(place).rotate() == 2
+    work.round()
+    assert (numbers(place), sealed_by(place)) == ([1, 2], {2})
+    assert "Keys of files are being replaced: 1 " in renewal.sentence(place.config)
+    require_sound(place, files)
+    with clock.shifted(QUIET_S + 60):
+        work.round()
+    assert (numbers(place), sealed_by(place), renewal.sentence(place.config)) == ([2], {2}, "")
+    assert told == [("drive:key_destroyed", place.owner, 1)]
+    require_sound(place, files)
+    folder = place.config.state / "drive" / place.owner
+    assert [one.name for one in folder.iterdir() if one.name.startswith(".keys")] == []
+    assert keys(place).rotate() == 3, "a number is never used again"
+
+
+def test_a_key_that_is_old_is_replaced_by_itself(place: Place) -> None:
+    place.put("a", b"a")
+    told = list[tuple[str, str, int]]()
+    work = Renewal(place.config, place.communes, lambda *one: told.append(one))
+    with clock.shifted(place.config.drive_key_days * DAY_S - 60):
+        work.round()
+        assert numbers(place) == [1]
+    with clock.shifted((place.config.drive_key_days + 1) * DAY_S):
+        work.round()
+        assert (numbers(place), sealed_by(place), told) == (
+            [1, 2],
+            {2},
+            [("drive:key_added", place.owner, 2)],
+        )
+
+
+@pytest.mark.parametrize("size", [100, LARGE])
+def test_what_was_sealed_before_and_comes_after_the_proof_is_sent_again(place: Place, size: int) -> None:
+    place.put("a", b"a")
+    early, late = place.taken(noise(size, b"early")), place.taken(noise(size, b"late"))
+    work = Renewal(place.config, place.communes)
+    keys(place).rotate()
+    work.round()
+
+    def put(name: str, content: Content) -> Node:
+        root = place.root()
+        return place.database.write(lambda w: tree.put(w, place.act(), root.id, name, content))[0]
+
+    one = put("early", early)
+    assert sealed_by(place) == {1, 2}, "it came behind the walk"
+    with clock.shifted(QUIET_S + 60):
+        work.round()
+        assert (numbers(place), sealed_by(place)) == ([2], {2})
+        with pytest.raises(ChunkVanished):
+            put("late", late)
+        again = put("late", place.taken(noise(size, b"late")))
+    assert body(place, one) == noise(size, b"early")
+    assert body(place, again) == noise(size, b"late")
+
+
+def test_a_damaged_object_keeps_the_old_key_until_it_is_whole_again(place: Place) -> None:
+    one = place.put("grand", noise(LARGE, b"x"))
+    (path,) = place.objects()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    work = Renewal(place.config, place.communes)
+    keys(place).rotate()
+    work.round()
+    with clock.shifted(QUIET_S + 60):
+        work.round()
+        assert numbers(place) == [1, 2]
+        assert "In 1, damaged files keep the old key" in renewal.sentence(place.config)
+        path.unlink()
+        work.round()
+        assert numbers(place) == [1, 2], "missing is no better"
+        path.write_bytes(whole)
+        work.round()
+        assert (numbers(place), sealed_by(place)) == ([2], {2})
+    assert body(place, one) == noise(LARGE, b"x")
+
+
+def test_metadata_from_before_still_open_while_a_backup_needs_their_key(place: Place) -> None:
+    files = filled(place)
+    place.communes.close()
+    metadata, kept = (
+        place.config.state / "drive" / place.owner / "metadata.db",
+        place.config.state / "kept.db",
+    )
+    shutil.copyfile(metadata, kept)
+    needed = {1}
+    work = Renewal(place.config, place.communes, needed=lambda owner: needed)
+    keys(place).rotate()
+    work.round()
+    with clock.shifted(QUIET_S + 60):
+        work.round()
+        assert (numbers(place), sealed_by(place)) == ([1, 2], {2})
+    place.communes.close()
+    shutil.copyfile(kept, metadata)
+    assert sealed_by(place) == {1, 2}, "the small ones lie with the metadata"
+    require_sound(place, files)
+    needed.clear()
+    work.round()
+    with clock.shifted(QUIET_S + 60):
+        work.round()
+        assert (numbers(place), sealed_by(place)) == ([2], {2})
+    require_sound(place, files)
+
+
+def test_a_key_goes_only_with_its_last_chunk(place: Place) -> None:
+    """Objects that are changed behind the walks' back: what is counted is what lies there."""
+    place.put("grand", noise(LARGE, b"x"))
+    (path,) = place.objects()
+    old = path.read_bytes()
+    work = Renewal(place.config, place.communes)
+    keys(place).rotate()
+    work.round()
+    path.write_bytes(old)  # a late writer
+    with clock.shifted(QUIET_S + 60):
+        step = work.step(place.owner)
+        assert step.progress is not None and step.progress.phase == "proving"
+        step = work.step(place.owner)
+        assert step.progress is not None and (step.progress.phase, numbers(place)) == ("proving", [1, 2])
+        work.round()
+    assert (numbers(place), sealed_by(place)) == ([2], {2})
+
+
+STEPS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from beffroi.drive.renewal import Renewal
+from beffroi.drive.store import resealing
+from beffroi.drive.store.commune import Communes
+from beffroi.lib.config import Config
+resealing.QUIET_S, resealing.MOST_RESEALED, resealing.MOST_LOOKED_AT = 0, 2, 3
+state = Path(sys.argv[1])
+with ThreadPoolExecutor(2) as pool:
+    Renewal(Config(state=state), Communes(state / "drive", pool)).round()
+"""
+
+
+@pytest.mark.slow
+def test_kills_at_any_moment_lose_nothing_and_the_key_is_replaced_all_the_same(place: Place) -> None:
+    files = filled(place) | {
+        f"n{n}": (place.put(f"n{n}", noise(LARGE, b"%d" % n)), noise(LARGE, b"%d" % n)) for n in range(40)
+    }
+    seed = int(os.environ.get("BEFFROI_TEST_SEED", "1"))
+    chance, kills = random.Random(seed), 0
+    keys(place).rotate()
+    for _ in range(60):
+        child = subprocess.Popen(
+            [sys.executable, "-c", STEPS, str(place.config.state)],
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        metadata_seen = time.monotonic() + 10
+        while not sealed_by(place) & {2} and child.poll() is None and time.monotonic() < metadata_seen:
+            time.sleep(0.01)
+        try:
+            child.wait(chance.uniform(0.2, 0.9))
+            assert child.returncode == 0, child.stderr.read() if child.stderr else b""
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            kills += 1
+        if numbers(place) == [2]:
+            break
+        for name in chance.sample(sorted(files), 3):
+            assert body(place, files[name][0]) == files[name][1]
+    assert (numbers(place), sealed_by(place)) == ([2], {2})
+    assert kills
+    require_sound(place, files)
+
+
+def test_what_is_sealed_by_no_key_that_there_is_opens_nowhere(place: Place) -> None:
+    """The old key is gone indeed: an object that somebody copied before is nothing any more."""
+    place.put("grand", noise(LARGE, b"x"))
+    (path,) = place.objects()
+    copied = path.read_bytes()
+    work = Renewal(place.config, place.communes)
+    keys(place).rotate()
+    work.round()
+    with clock.shifted(QUIET_S + 60):
+        work.round()
+    assert numbers(place) == [2]
+    with place.database.reading() as reading:
+        (row,) = reading.all("SELECT id, length FROM chunk WHERE sealed IS NULL")
+    open_objects(place.config).put(object_name(place.owner, bytes(row[0])), copied)
+    assert stock(place).judge(bytes(row[0]), row[1], None) == "damaged"
+    assert resealing.QUIET_S == DAY_S

@@ -1,0 +1,108 @@
+"""Coffre, Espace: the référent sees who takes how much and gives people room; nobody else does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.identity.actor import Actor
+from beffroi.drive import quotas
+from beffroi.drive.store import room, tree
+from beffroi.drive.store.model import EMPTY
+from beffroi.lib.errors import Invalid, NotAllowed, NotFound
+from django.test import Client
+
+from tests.conftest import Commune
+from tests.fixtures_portal import no_door, portal_client
+from tests.integration.test_drive_pages import Drive, drive
+
+__all__ = ["drive", "no_door"]
+pytestmark = pytest.mark.django_db
+PAGE = "/coffre/espace/"
+GB = 10**9
+
+
+@pytest.fixture
+def referent(beaune: Commune) -> Client:
+    return portal_client(beaune.referent_membership)
+
+
+def fill(drive: Drive, size_bytes: int, name: str = "gros") -> None:
+    content = replace(EMPTY, size_bytes=size_bytes)
+    drive.database.write(lambda w: tree.put(w, drive.act, drive.own.id, name, content))
+
+
+def test_the_referent_sees_who_takes_how_much(drive: Drive, referent: Client, beaune: Commune) -> None:
+    fill(drive, 3 * GB)
+    fill(drive, GB)
+    gone = drive.folder("jeté")
+    drive.database.write(lambda w: tree.delete(w, drive.act, gone.id))
+    page = referent.get(PAGE).content.decode()
+    assert beaune.agent_membership.person.name in page
+    assert "4,0\u00a0Go utilisés sur 20,0\u00a0Go (20" in page
+    assert "Fichiers 1,0\u00a0Go · versions 3,0\u00a0Go" in page
+    assert "3 sur 2" in page, "file, version and what was thrown away, of two million"
+
+
+def test_the_referent_gives_a_person_room_and_takes_it_back(
+    drive: Drive, referent: Client, beaune: Commune
+) -> None:
+    person = beaune.agent_membership.person_id
+    assert referent.post(PAGE, {"person": person, "limit": " 7 "}).status_code == 302
+    with drive.database.reading() as reading:
+        assert room.limit(reading, drive.own.id) == 7 * GB
+    assert 'value="7"' in referent.get(PAGE).content.decode()
+    assert referent.post(PAGE, {"person": person, "limit": ""}).status_code == 302
+    with drive.database.reading() as reading:
+        assert (room.limit(reading, drive.own.id), room.has_own_limit(reading, drive.own.id)) == (
+            20 * GB,
+            False,
+        )
+    told = AuditEntry.objects.filter(verb="drive:quota:person", object_id=person).order_by("id")
+    assert [one.details for one in told] and told.count() == 2
+
+
+@pytest.mark.parametrize("typed", ["0", "-1", "1,5", "9999999", "x" * 50])
+def test_what_is_no_room_is_told_beside_the_field(
+    drive: Drive, referent: Client, beaune: Commune, typed: str
+) -> None:
+    answer = referent.post(PAGE, {"person": beaune.agent_membership.person_id, "limit": typed})
+    assert (answer.status_code, "Donnez un nombre entier de Go" in answer.content.decode()) == (400, True)
+    with drive.database.reading() as reading:
+        assert not room.has_own_limit(reading, drive.own.id)
+
+
+def test_nobody_else_sees_or_gives_anything(drive: Drive, beaune: Commune, nuits: Commune) -> None:
+    person = beaune.agent_membership.person_id
+    agent = portal_client(beaune.agent_membership)
+    assert (
+        agent.get(PAGE).status_code == agent.post(PAGE, {"person": person, "limit": "9"}).status_code == 403
+    )
+    stranger = portal_client(nuits.referent_membership)
+    assert stranger.post(PAGE, {"person": person, "limit": "9"}).status_code == 404
+    given = {"database": drive.database, "collectivite_id": beaune.id, "limit_gb": 9}
+    foreign = Actor("person", nuits.referent_membership.person_id, nuits.id, "referent")
+    with pytest.raises(NotFound):
+        quotas.limit_person(actor=foreign, person_id=person, **given)  # type: ignore[arg-type]
+    for actor in (foreign, beaune.referent):
+        with pytest.raises(NotAllowed):
+            quotas.limit_collectivite(actor=actor, **given)  # type: ignore[arg-type]
+    with pytest.raises(Invalid):
+        quotas.limit_collectivite(actor=Actor.system("x"), **given | {"limit_gb": 0})  # type: ignore[arg-type]
+    with drive.database.reading() as reading:
+        assert room.limit(reading, drive.own.id) == 20 * GB
+        assert room.limit(reading, room.WHOLE) == 500 * GB
+
+
+@pytest.mark.parametrize(
+    ("used_gb", "said"), [(17, ""), (18, "Votre place est presque"), (20, "Votre place est épuisée")]
+)
+def test_each_is_warned_in_time(drive: Drive, beaune: Commune, used_gb: int, said: str) -> None:
+    fill(drive, used_gb * GB)
+    page = portal_client(beaune.agent_membership).get("/coffre/").content.decode()
+    assert (said in page) if said else ("Votre place" not in page)
+    assert "Espace, par personne" not in page
+    assert (
+        "Espace, par personne" in portal_client(beaune.referent_membership).get("/coffre/").content.decode()
+    )
