@@ -24,11 +24,13 @@ from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
+from beffroi.drive.seals.desk import Desk, tell_outbox
 from beffroi.drive.sentry import Sentry, tell_alarm
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.stock import stocks
 from beffroi.drive.upkeep import Upkeep
+from beffroi.drive.web import sealed
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.linked import Access
@@ -100,12 +102,14 @@ async def run(config: Config) -> int:
         upkeep = Upkeep(config, communes)
         door = FileDoor(config, communes, lambda: connect(config.database))
         sentry = Sentry(communes, stocks(config), partial(tell_alarm, config))
+        desk = Desk(config, communes, stocks(config), partial(tell_outbox, config))
         try:
             sign_ins = SignIns(config, "drive")
             sign_ins.start()
             door.start()
             upkeep.start()
             sentry.start()
+            desk.start()
             bodies = SealedStore(config, communes, workers, door.require)
             drive = Drive(
                 communes,
@@ -123,8 +127,21 @@ async def run(config: Config) -> int:
                 drive.enter,
                 lambda access: tell_access(config, access),
             ).add_to(drive.routes)
+            drive.routes.add(
+                sealed.PATH,
+                sealed.Sealed(
+                    communes,
+                    bodies,
+                    stocks(config),
+                    config.secret("drive-grant.key"),
+                    drive.enter,
+                    partial(tell_outbox, config),
+                ),
+                is_open=True,
+            )
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
+            desk.stop()
             sentry.stop()
             upkeep.stop()
             door.stop()

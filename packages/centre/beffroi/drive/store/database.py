@@ -69,6 +69,8 @@ class Writing:
         self._roots: dict[int, int] = {}
         self.has_locks = self.one("SELECT 1 FROM dav_lock LIMIT 1") is not None
         self.has_limits = self.one("SELECT 1 FROM quota LIMIT 1") is not None
+        self.seals: Any = None
+        """What ``seals`` read of this group, None where it was not asked, or must look again."""
         self.touched_roots: set[int] = set()
 
     def number(self) -> int:
@@ -117,6 +119,7 @@ class Writing:
             self._session.run("ROLLBACK TO SAVEPOINT change")
             self._mine = {}
             self._roots.clear()  # it may have moved folders that are back now
+            self.seals = None
             raise
         finally:
             self._session.run("RELEASE SAVEPOINT change")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store import names, refs, schema, tree
+from beffroi.drive.store import names, refs, schema, seals, tree
 from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.look import child, children, node, root
 from beffroi.drive.store.model import AbsentNode, Act, Node
@@ -143,6 +143,7 @@ def _forget(writing: Writing, act: Act, items: Sequence[int]) -> None:
     gone = tree.make_root(writing, schema.GONE, now_s=act.now_s)
     for node_id in items:
         one = tree.node_at(writing, node_id)
+        seals.refuse(writing, one.id, one.parent)
         writing.run("DELETE FROM trash WHERE node = ?", (node_id,))
         writing.run("UPDATE node SET parent = ? WHERE id = ?", (gone.id, node_id))
         writing.touch(one.parent, -one.size_bytes)

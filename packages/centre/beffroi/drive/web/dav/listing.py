@@ -7,7 +7,7 @@ import itertools
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from beffroi.drive.store import favourites, locks, look, tree
+from beffroi.drive.store import favourites, locks, look, seals, tree
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.look import NO_LIMIT
 from beffroi.drive.store.model import ReadOnly
@@ -102,6 +102,7 @@ def shown_of(call: Call, reading: Reading, asked: Wish, places: Sequence[Place])
     wants_locks = (
         properties.LOCKS in asked.names and reading.one("SELECT 1 FROM dav_lock LIMIT 1") is not None
     )
+    looking = seals.Looking(reading) if properties.PERMISSIONS in asked.names else None
     wants_room = not properties.QUOTA.isdisjoint(asked.names)
     rooms: dict[bool, tuple[int, int]] = {}
     for place in places:
@@ -112,7 +113,7 @@ def shown_of(call: Call, reading: Reading, asked: Wish, places: Sequence[Place])
             if is_common not in rooms:
                 rooms[is_common] = _room(reading, place)
             room = rooms[is_common]
-        yield Shown(place, setting, held, room)
+        yield Shown(place, setting, held, room, looking.reach(place.node) if looking else "")
 
 
 def _held(call: Call, reading: Reading, place: Place) -> list[tuple[locks.Lock, str]]:
