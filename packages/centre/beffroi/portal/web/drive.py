@@ -24,7 +24,7 @@ from beffroi.drive.store.listing import Entry
 from beffroi.drive.views import COMMON_NAME, Place, View
 from beffroi.drive.web.granted import OUT_PATH
 from beffroi.drive.web.portal import AGAIN
-from beffroi.portal import drive_words
+from beffroi.portal import drive_seal_words, drive_words
 from beffroi.portal.drive_access import give_grants, view_of, who_of
 from beffroi.portal.pages import asks_part, for_agents, page, sought
 from beffroi.portal.web import drive_act, drive_alarm
@@ -84,6 +84,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "room": drive_words.room(*look.room(reading, root.id)),
             "whole": drive_words.room(*look.room(reading, 0)),
         }
+        context |= drive_seal_words.of_place(reading, actor, place)
         context["is_alarmed"] = any(
             one.state in ("open", "restoring") for one in drive_alarm.shown(reading, actor)
         )
