@@ -96,6 +96,8 @@ class World:
     link_id: str
     node_id: int
     share_id: str
+    folder_id: int
+    seal_id: str
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -278,6 +280,12 @@ PORTAL = {
     "drive_alarms": Rule(
         "own", data={"what": "restore", "device": "x"}
     ),  # tests/integration/test_drive_alarm_pages.py
+    "drive_seals": Rule("own"),
+    "drive_seal_new": Rule(
+        "led", lambda world: {"node_id": world.folder_id}, {"what": "seal", "no_end": "1"}
+    ),
+    "drive_seal": Rule("ours", lambda world: {"seal_id": world.seal_id}, {"what": "check"}),
+    "drive_seal_proof": Rule("ours", lambda world: {"seal_id": world.seal_id, "node_id": world.node_id}),
     "drive_act": Rule("own", data={"what": "folder", "dossier": "1", "name": "x"}),
     "drive_node": Rule("thing", lambda world: {"node_id": world.node_id}),
     "drive_links": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),
@@ -433,6 +441,7 @@ POSTED = (
     *("mail_absence", "mail_filter_new", "mail_filter", "mail_script", "mail_signature", "forward_end"),
     *("delegation_end", "closed_export", "relay_request_withdraw", "relay_request_decline"),
     *("delegation_end", "closed_export", "own_domain_declare"),
+    "drive_seal_proof",
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours", "led")]

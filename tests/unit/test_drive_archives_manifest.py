@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from beffroi.drive.archives import manifest, merkle, names, report
 from beffroi.drive.archives.entries import ContentChanged, Entry, SamePath
+from beffroi.portal.drive_seal_words import sentences
 from beffroi_protocol.signing import public_bytes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
@@ -152,8 +153,8 @@ def test_a_report_names_what_is_absent_changed_and_added() -> None:
     assert found.changed == (("2026/a.pdf", ("content",)), ("pv.odt", ("date",)))
     assert found.added == ("nouveau\\u{A}.pdf",)
     assert found.present == 0
-    text = " ".join(sentence.text() for sentence in found.sentences())
-    assert "n'est plus tel qu'il a été scellé" in text
+    text = " ".join(sentences(found))
+    assert "n’est plus tel qu’il a été scellé" in text
     assert "Fichiers modifiés\u00a0: 2." in text
     assert json.loads(json.dumps(found.as_json()))["changed"][1] == {"path": "pv.odt", "what": ["date"]}
 
@@ -163,7 +164,7 @@ def test_damage_below_the_store_shows_only_when_contents_are_read() -> None:
     rotten = [other(entries[0], b"uN"), *entries[1:]]
     compared = report.verify(sealed, rotten, keys=TRUSTED, read=False)
     assert compared.intact
-    assert "sans relire" in " ".join(sentence.text() for sentence in compared.sentences())
+    assert "sans relire" in " ".join(sentences(compared))
     assert report.verify(sealed, rotten, keys=TRUSTED, read=True).changed == (("2026/a.pdf", ("content",)),)
 
 
@@ -177,7 +178,7 @@ def test_no_changed_bit_of_a_seal_is_believed(data: st.DataObject) -> None:
     raw[place // 8] ^= 1 << place % 8
     found = report.verify(replace(sealed, **{part: bytes(raw)}), entries, keys=TRUSTED, read=False)
     assert not found.intact
-    assert found.sentences()
+    assert sentences(found)
 
 
 def test_a_list_with_a_line_less_is_not_the_one_that_was_sealed() -> None:

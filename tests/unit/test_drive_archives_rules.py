@@ -14,37 +14,31 @@ from tests.archive_entries import unhurried
 
 NOW_S = int(datetime(2026, 11, 27, 5, tzinfo=UTC).timestamp())
 DAY_S = 86400
-FOLDER = rules.Node("folder", frozenset({"root", "year"}))
-SEAL = rules.seal(FOLDER, now_s=NOW_S, until_s=NOW_S + DAY_S, by="per_1", rule="invoices")
+SEAL = rules.seal(now_s=NOW_S, until_s=NOW_S + DAY_S, by="per_1", rule="invoices")
 OVER_S = NOW_S + DAY_S
 VISA = rules.Visa("AD31-2036-0142", date(2026, 11, 27), "Archives départementales")
 
 
 @pytest.mark.parametrize(
-    ("node", "allowed"),
+    ("change", "now_s", "error"),
     [
-        (FOLDER, False),
-        (rules.Node("file", frozenset({"root", "year", "folder"})), False),
-        (rules.Node("deep", frozenset({"root", "year", "folder", "sub"})), False),
-        (rules.Node("year", frozenset({"root"})), False),
-        (rules.Node("root", frozenset()), False),
-        (rules.Node("beside", frozenset({"root", "year"})), True),
-        (rules.Node("other", frozenset()), True),
+        ({}, OVER_S - 0.5, rules.TermRunning),
+        ({"until_s": None}, OVER_S, rules.KeptForEver),
+        ({"rule": "invoices"}, OVER_S, rules.RuleBinds),
     ],
 )
-def test_what_lies_in_a_sealed_folder_and_what_it_lies_in_stays(node: rules.Node, allowed: bool) -> None:
-    if allowed:
-        rules.may_change(node, SEAL, now_s=NOW_S)
-    else:
-        with pytest.raises(rules.Sealed, match="2026-11-28"):
-            rules.may_change(node, SEAL, now_s=OVER_S - 0.5)
-    rules.may_change(node, SEAL, now_s=OVER_S)
+def test_a_seal_without_a_rule_is_lifted_after_its_term(
+    change: dict[str, str | None], now_s: float, error: type[Exception]
+) -> None:
+    free = replace(SEAL, rule="")
+    with pytest.raises(error):
+        rules.may_lift(replace(free, **change), now_s=now_s)  # type: ignore[arg-type]
+    rules.may_lift(free, now_s=OVER_S)
 
 
 def test_a_seal_without_an_end_never_opens() -> None:
     seal = replace(SEAL, until_s=None)
-    with pytest.raises(rules.Sealed, match="for ever"):
-        rules.may_change(FOLDER, seal, now_s=NOW_S + 10**12)
+    assert seal.runs(NOW_S + 10**12)
     with pytest.raises(rules.KeptForEver):
         rules.may_destroy(seal, VISA, final="destroy", now_s=NOW_S + 10**12)
 
@@ -65,7 +59,7 @@ def test_a_term_only_grows(until_s: int | None) -> None:
 @pytest.mark.parametrize("until_s", [NOW_S, NOW_S - 1])
 def test_a_seal_that_has_ended_before_it_begins_is_refused(until_s: int) -> None:
     with pytest.raises(rules.TermTooShort):
-        rules.seal(FOLDER, now_s=NOW_S, until_s=until_s, by="per_1")
+        rules.seal(now_s=NOW_S, until_s=until_s, by="per_1")
 
 
 @pytest.mark.parametrize("final", ["destroy", "select"])
@@ -101,6 +95,7 @@ def test_each_refusal_has_a_code_of_its_own() -> None:
         rules.TermRunning,
         rules.KeptForEver,
         rules.NoRule,
+        rules.RuleBinds,
         rules.VisaMissing,
         rules.TermNotForward,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from beffroi.drive.archives import der, manifest, report, stamps
+from beffroi.portal.drive_seal_words import sentences
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,12 +119,12 @@ def test_a_report_says_what_proves_the_time() -> None:
 
     def said(one: manifest.Sealed, *roots: Any) -> tuple[bool, str, str]:
         found = report.verify(one, entries, keys=TRUSTED, read=False, authorities=roots)
-        return found.intact, found.stamp, found.sentences()[-1].text()
+        return found.intact, found.stamp, sentences(found)[-1]
 
     assert said(sealed)[:2] == (True, "none")
-    assert "l'entrée 4211 du journal d'audit" in said(sealed)[2]
+    assert "l’entrée 4211 du journal d’audit" in said(sealed)[2]
     assert said(stamped)[:2] == (True, "unchecked")
-    valid = (True, "valid", "Date prouvée par l'horodatage de Horodatage\u00a0: le 27/11/2026 à 05:00 (UTC).")
+    valid = (True, "valid", "Date prouvée par l’horodatage de Horodatage\u00a0: le 27/11/2026 à 05:00 (UTC).")
     assert said(stamped, OURS.root) == valid
     assert said(replace(sealed, stamp=GOOD), OURS.root)[:2] == (False, "invalid")
     assert said(stamped, OTHER.root)[:2] == (False, "invalid")

@@ -27,10 +27,13 @@ from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
 from beffroi.drive.following import Teller
 from beffroi.drive.renewal import Renewal
+from beffroi.drive.seals.desk import Desk, tell_outbox
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.stops import Stops
 from beffroi.drive.store.commune import open_communes
+from beffroi.drive.store.stock import stocks
 from beffroi.drive.upkeep import Upkeep
+from beffroi.drive.web import sealed
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.linked import Access
@@ -96,6 +99,7 @@ async def run(config: Config) -> int:
         door = FileDoor(config, communes, lambda: connect(config.database))
         teller, stops = Teller(config.run), Stops(communes)
         communes.listeners.append(teller.told)
+        desk = Desk(config, communes, stocks(config), partial(tell_outbox, config))
         try:
             sign_ins = SignIns(config, "drive")
             sign_ins.start()
@@ -104,6 +108,7 @@ async def run(config: Config) -> int:
             teller.start()
             renewal.start()
             backups.start()
+            desk.start()
             bodies = SealedStore(config, communes, workers, door.require)
             drive = Drive(
                 communes,
@@ -122,9 +127,22 @@ async def run(config: Config) -> int:
                 drive.enter,
                 lambda access: tell_access(config, access),
             ).add_to(drive.routes)
+            drive.routes.add(
+                sealed.PATH,
+                sealed.Sealed(
+                    communes,
+                    bodies,
+                    stocks(config),
+                    config.secret("drive-grant.key"),
+                    drive.enter,
+                    partial(tell_outbox, config),
+                ),
+                is_open=True,
+            )
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
             teller.stop()
+            desk.stop()
             upkeep.stop()
             renewal.stop()
             backups.stop()

@@ -12,8 +12,15 @@ from beffroi.core.identity.models import AppPassword
 from beffroi.core.identity.queries import current_memberships
 from beffroi.drive import projections
 from beffroi.drive.calendars import homes
+from beffroi.drive.seals import actions as seals
 
 PROTOCOL = "dav"
+_SEAL_VERBS = {
+    "drive:sealed": "drive:seal:made",
+    "drive:seal_failed": "drive:seal:failed",
+    "drive:seal_checked": "drive:seal:checked",
+    "drive:seal_exported": "drive:seal:exported",
+}
 
 
 @consumer(
@@ -75,6 +82,37 @@ def record_key(event: Event) -> None:
         collectivite_id=event.collectivite_id,
         details={"generation": event.payload["generation"]},
     )
+
+
+@consumer(
+    name="drive.seals",
+    kinds=("drive:sealed", "drive:seal_failed", "drive:seal_checked", "drive:seal_exported"),
+)
+def record_seal(event: Event) -> None:
+    """What the process of contents did for a person who asked for it."""
+    told = dict(event.payload)
+    person = Actor("person", told.pop("person_id"), event.collectivite_id)
+    audit.record(
+        actor=person,
+        verb=_SEAL_VERBS[event.kind],
+        object_id=told.pop("seal_id"),
+        collectivite_id=event.collectivite_id,
+        details=told,
+    )
+
+
+@consumer(name="drive.eliminations", kinds=("approval:granted",), atomic=False)
+def eliminate(event: Event) -> None:
+    """A second person agreed that a sealed folder is destroyed: what stands in the request, and nothing else."""
+    told = event.payload
+    if told["verb"] == seals.VERB and event.collectivite_id is not None:
+        seals.carry_out(
+            event.collectivite_id,
+            told["payload"],
+            approval_id=told["approval_id"],
+            asked_by=told["requested_by"],
+            granted_by=told["decided_by"],
+        )
 
 
 @consumer(name="drive.alarm", kinds=("drive:alarm",))

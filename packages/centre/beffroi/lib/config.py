@@ -505,6 +505,16 @@ class Config:
         high=1000,
     )
 
+    drive_time_authority: str = _setting(
+        "",
+        "Address of an outside authority that stamps the time of seals (RFC 3161), https://…; empty: none, and a seal"
+        " rests on the centre's own signed time.",
+    )
+    drive_time_roots: str = _setting(
+        "",
+        "File of the root certificates (PEM) by which time stamps are believed; an authority without it is not asked.",
+    )
+
     import_networks: str = _setting(
         "",
         "Networks of private addresses in which an old mailbox may be, separated by spaces; there, on any port. By"

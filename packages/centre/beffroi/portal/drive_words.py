@@ -51,6 +51,7 @@ REFUSALS = {
     "drive.store_full": gettext_lazy(
         "Le disque du Département est plein. Rien n’a changé : prévenez le Département, puis réessayez."
     ),
+    "drive.sealed": gettext_lazy("C’est scellé : on peut le lire et le copier, rien n’y change."),
     "drive.read_only": gettext_lazy(
         "Vous pouvez lire le dossier de la commune, pas le modifier : demandez-le à la personne référente."
     ),

@@ -34,6 +34,7 @@ from beffroi.portal.web import (
     drive_links,
     drive_public,
     drive_room,
+    drive_seals,
     drive_trash,
     folders,
     forwards,
@@ -190,6 +191,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("coffre/liens/", drive_links.own, name="drive_own_links"),
     path("coffre/liens/<str:share_id>/arreter/", drive_links.end, name="drive_link_end"),
     # For whoever holds a link; nobody signs in there.
+    path("coffre/<int:node_id>/sceller/", drive_seals.new, name="drive_seal_new"),
+    path("coffre/sceaux/", drive_seals.every, name="drive_seals"),
+    path("coffre/sceaux/<str:seal_id>/", drive_seals.one, name="drive_seal"),
+    path("coffre/sceaux/<str:seal_id>/preuve/<int:node_id>/", drive_seals.proof, name="drive_seal_proof"),
     path("partage/", drive_public.refused, name="drive_link_refused"),
     path("partage/<str:collectivite_id>/<str:token>/", drive_public.link, name="drive_link"),
     path("domaines/", domains.domains, name="own_domains"),

@@ -48,6 +48,12 @@ def head() -> str:
     return last or chain.GENESIS
 
 
+def sealed_head() -> tuple[int, str]:
+    """(position, hash) of the last sealed entry; (0, GENESIS) before the first."""
+    last = AuditSeal.objects.order_by("-position").values_list("position", "hash").first()
+    return last or (0, chain.GENESIS)
+
+
 def pending() -> bool:
     """Whether entries wait for their seal."""
     last = AuditSeal.objects.order_by("-position").values_list("entry_id", flat=True).first() or 0

@@ -1,4 +1,4 @@
-"""What a look at a sealed folder found: for people in French sentences, for programs as JSON. Pure.
+"""What a look at a sealed folder found: as a value, and as JSON for programs. Pure.
 
 Purpose: say whether each file is there as it was, whether the signature is ours and what proves the time; nothing is
          called intact that was not compared.
@@ -6,9 +6,8 @@ Purpose: say whether each file is there as it was, whether the signature is ours
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from cryptography.x509 import Certificate
@@ -18,17 +17,6 @@ from beffroi.drive.archives.entries import ContentChanged, Entries, Progress, co
 
 type Difference = Literal["content", "size", "date"]
 type StampState = Literal["none", "unchecked", "valid", "invalid"]
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """``msgid``: a French source string with named places; ``values``: what goes there."""
-
-    msgid: str
-    values: Mapping[str, str | int] = field(default_factory=dict)
-
-    def text(self) -> str:
-        return self.msgid % self.values
 
 
 @dataclass(frozen=True)
@@ -56,51 +44,6 @@ class Report:
         differences = self.absent or self.changed or self.added
         return self.whole and self.signed and self.listed and not differences and self.stamp != "invalid"
 
-    def sentences(self) -> list[Sentence]:
-        """The verdict first, then why."""
-        if not self.whole or self.statement is None:
-            return [
-                Sentence(
-                    "Le sceau de ce dossier ne peut pas être lu. Rien ne peut être affirmé de son contenu."
-                )
-            ]
-        said = [Sentence(_INTACT if self.intact else _NOT_INTACT)]
-        said.append(Sentence(_SIGNED if self.signed else _UNSIGNED))
-        if not self.listed:
-            said.append(Sentence("La liste des fichiers n'est plus celle qui a été scellée."))
-        subject = self.statement.subject
-        said.append(Sentence("Dossier scellé le %(day)s.", {"day": _day(subject.sealed_at_s)}))
-        if subject.until_s is None:
-            said.append(Sentence("Le sceau n'a pas de fin."))
-        else:
-            said.append(Sentence("Le sceau va jusqu'au %(day)s.", {"day": _day(subject.until_s)}))
-        said.append(Sentence(_READ if self.read else _COMPARED))
-        counts = (
-            ("Fichiers intacts\u00a0: %(count)d.", self.present),
-            ("Fichiers absents\u00a0: %(count)d.", len(self.absent)),
-            ("Fichiers modifiés\u00a0: %(count)d.", len(self.changed)),
-            ("Fichiers ajoutés depuis\u00a0: %(count)d.", len(self.added)),
-        )
-        said += [Sentence(msgid, {"count": count}) for msgid, count in counts]
-        said.append(self._time(subject))
-        return said
-
-    def _time(self, subject: manifest.Subject) -> Sentence:
-        if self.stamp == "valid":
-            values = {"day": _day(self.stamped_at_s), "authority": self.stamped_by}
-            return Sentence("Date prouvée par l'horodatage de %(authority)s\u00a0: le %(day)s.", values)
-        if self.stamp == "invalid":
-            return Sentence("L'horodatage joint n'est pas valable.")
-        if self.stamp == "unchecked":
-            return Sentence(
-                "Un horodatage est joint, mais aucune autorité n'est reconnue ici pour le contrôler."
-            )
-        return Sentence(
-            "Sans horodatage extérieur. Le sceau cite l'entrée %(position)d du journal d'audit\u00a0: "
-            "il a été posé après elle.",
-            {"position": subject.audit_position},
-        )
-
     def as_json(self) -> dict[str, object]:
         subject = self.statement.subject if self.statement else None
         return {
@@ -123,18 +66,6 @@ class Report:
             "changed": [{"path": path, "what": list(what)} for path, what in self.changed],
             "added": list(self.added),
         }
-
-
-def _day(epoch_s: int) -> str:
-    return datetime.fromtimestamp(epoch_s, UTC).strftime("%d/%m/%Y à %H:%M (UTC)")
-
-
-_INTACT = "Le dossier est intact\u00a0: rien n'y manque, rien n'a été modifié ni ajouté."
-_NOT_INTACT = "Le dossier n'est plus tel qu'il a été scellé, ou son sceau ne peut pas être cru."
-_SIGNED = "La signature du sceau est valable."
-_UNSIGNED = "La signature du sceau n'est pas valable, ou n'est pas celle de ce centre."
-_READ = "Le contenu de chaque fichier a été relu."
-_COMPARED = "Les empreintes connues du coffre ont été comparées, sans relire les contenus."
 
 
 def verify(

@@ -1,5 +1,7 @@
-"""What a seal forbids, and when a sealed folder may be destroyed. Pure.
+"""How long a seal stands, and when what it covers may be freed or destroyed. Pure.
 
+Rule:    the end of a term ends no seal: from then on a person may lift it, or have the folder destroyed with a visa.
+         So no clock, right or wrong, opens a sealed folder (``store.seals`` asks none).
 Fails:   closed: every answer but None is an error. ``now_s`` is ``clock.paced``: a clock that was set forward by
          mistake ends no term.
 Source:  code du patrimoine, articles L. 212-2, L. 212-3, R. 212-14 (no elimination without a visa).
@@ -11,27 +13,34 @@ import unicodedata
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
-from beffroi.lib.errors import Conflict, Invalid
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid
 
 REFERENCE_LETTERS = 200
 
 
-class Sealed(Conflict):
-    """This is sealed until {}: it can be read and exported, not changed."""
+class Sealed(BeffroiError):
+    """This is sealed: it can be read and exported, not changed."""
 
     code = "drive.sealed"
+    http_status = 403
 
 
 class TermRunning(Conflict):
-    """The seal ends on {}: nothing of it is destroyed before."""
+    """The seal ends on {}: nothing of it is freed or destroyed before."""
 
     code = "drive.term_running"
 
 
 class KeptForEver(Conflict):
-    """What is sealed without an end is never destroyed."""
+    """What is sealed without an end, or kept for good by its rule, is neither freed nor destroyed."""
 
     code = "drive.kept_for_ever"
+
+
+class RuleBinds(Conflict):
+    """A rule of the retention table covers it: it is freed by its destruction alone, with the archives' visa."""
+
+    code = "drive.rule_binds"
 
 
 class NoRule(Conflict):
@@ -62,20 +71,10 @@ FOR_EVER = "for ever"
 
 
 @dataclass(frozen=True)
-class Node:
-    """A file or folder by its identifiers; ``ancestors``: of all folders above it, in any order. What is about to be
-    created or moved has those that it would have."""
-
-    id: str
-    ancestors: frozenset[str]
-
-
-@dataclass(frozen=True)
 class Seal:
     """``until_s``: UTC epoch seconds at which the term has ended, None for no end; ``by``: who sealed;
     ``rule``: of ``retention.TABLE``, "" for none."""
 
-    folder: Node
     begun_s: int
     until_s: int | None
     by: str
@@ -98,20 +97,18 @@ class Visa:
     by: str
 
 
-def seal(folder: Node, *, now_s: int, until_s: int | None, by: str, rule: str = "") -> Seal:
+def seal(*, now_s: int, until_s: int | None, by: str, rule: str = "") -> Seal:
     """Errors: TermTooShort."""
     if until_s is not None and until_s <= now_s:
         raise TermTooShort
-    return Seal(folder, now_s, until_s, by, rule)
+    return Seal(now_s, until_s, by, rule)
 
 
-def may_change(node: Node, seal: Seal, *, now_s: float) -> None:
-    """Write, rename, move or remove ``node``, or create it. What lies in the folder is sealed, the folder itself, and
-    the names of those above it, with which it would move. Errors: Sealed."""
-    inside = node.id == seal.folder.id or seal.folder.id in node.ancestors
-    above = node.id in seal.folder.ancestors
-    if (inside or above) and seal.runs(now_s):
-        raise Sealed(seal.end)
+def may_lift(seal: Seal, *, now_s: float) -> None:
+    """Make an ordinary folder of it again. Errors: KeptForEver, TermRunning, RuleBinds."""
+    _require_over(seal, now_s)
+    if seal.rule:
+        raise RuleBinds
 
 
 def extended(seal: Seal, *, until_s: int | None, by: str) -> Seal:
@@ -125,10 +122,9 @@ def may_destroy(seal: Seal, visa: Visa | None, *, final: str, now_s: float) -> N
     """``final``: what ``retention.TABLE`` says of the seal's rule, "" where it names none.
 
     Errors: KeptForEver, TermRunning, NoRule, VisaMissing."""
-    if seal.until_s is None or final == "keep":
+    if final == "keep":
         raise KeptForEver
-    if seal.runs(now_s):
-        raise TermRunning(seal.end)
+    _require_over(seal, now_s)
     if not final:
         raise NoRule
     if visa is None:
@@ -141,6 +137,13 @@ def may_destroy(seal: Seal, visa: Visa | None, *, final: str, now_s: float) -> N
         raise VisaMissing("it does not say who gave it")
     if visa.given_on.isoformat() > date_of(now_s):
         raise VisaMissing("it is dated in the future")
+
+
+def _require_over(seal: Seal, now_s: float) -> None:
+    if seal.until_s is None:
+        raise KeptForEver
+    if seal.runs(now_s):
+        raise TermRunning(seal.end)
 
 
 def date_of(epoch_s: float) -> str:

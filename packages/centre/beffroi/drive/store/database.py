@@ -78,6 +78,8 @@ class Writing:
         self._roots: dict[int, int] = {}
         self.has_locks = self.one("SELECT 1 FROM dav_lock LIMIT 1") is not None
         self.has_limits = self.one("SELECT 1 FROM quota LIMIT 1") is not None or room.usual(self) != Limits()
+        self.seals: Any = None
+        """What ``seals`` read of this group, None where it was not asked, or must look again."""
         self.touched_roots: set[int] = set()
 
     def number(self) -> int:
@@ -163,6 +165,7 @@ class Writing:
             self._mine, self._mine_told = {}, set()
             self._roots.clear()  # it may have moved folders that are back now
             self._rooms.clear()
+            self.seals = None
             raise
         finally:
             self._session.run("RELEASE SAVEPOINT change")

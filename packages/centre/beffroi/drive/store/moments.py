@@ -20,7 +20,8 @@ from functools import partial
 from itertools import batched
 from typing import Literal, LiteralString, NamedTuple
 
-from beffroi.drive.store import names, schema, trash, tree, versions
+from beffroi.drive.archives.rules import Sealed
+from beffroi.drive.store import names, schema, seals, trash, tree, versions
 from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.look import above, below, children, node, root
 from beffroi.drive.store.model import EMPTY, AbsentNode, Act, Content, Node
@@ -151,20 +152,28 @@ class Plan:
 
 
 def plan(database: Reading, folder: int, at_s: int) -> Plan:
-    """What would have to happen for a folder to be as it was. Errors: AbsentNode, MomentForgotten."""
+    """What would have to happen for a folder to be as it was, but for what is sealed in it: that stays as it is.
+
+    Errors: AbsentNode, MomentForgotten, Sealed (all of it is)."""
     moment = Moment(database, at_s)
     start, was = node(database, folder), moment.node(folder)
     if start is None or was is None or not start.is_folder:
         raise AbsentNode("folder")
+    looking = seals.Looking(database)
+    if looking.reach(start) == "inside":
+        raise Sealed
     bin_ = root(database, schema.TRASH)
     then = list(moment.below(folder))
-    wanted = {one.node for one in then if one.is_kept}
     now = {one.id: one for one in below(database, folder)}
+    sealed = {one.id: reach for one in now.values() if (reach := looking.reach(one))}
+    wanted = {one.node for one in then if one.is_kept} | set(sealed)
     steps = [Step("remove", one) for one in now if one not in wanted and _is_topmost(now, one, wanted)]
     removals: list[Step] = []
     counts: defaultdict[str, int] = defaultdict(int)
     counts["removed"] = sum(one not in wanted for one in now)
     for past in then:
+        if past.node in sealed or sealed.get(past.parent) == "inside":
+            continue
         if not past.is_kept:
             counts["lost"] += 1
             continue

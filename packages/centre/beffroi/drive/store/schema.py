@@ -78,6 +78,22 @@ TABLES: tuple[LiteralString, ...] = (
         node {key} PRIMARY KEY, entries BIGINT NOT NULL, version_bytes BIGINT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS beside (
         owner TEXT NOT NULL, what TEXT NOT NULL, size_bytes BIGINT NOT NULL, PRIMARY KEY (owner, what))""",
+    """CREATE TABLE IF NOT EXISTS seal (
+        id TEXT PRIMARY KEY, node BIGINT NOT NULL, state TEXT NOT NULL, name TEXT NOT NULL, begun_s BIGINT NOT NULL,
+        until_s BIGINT NOT NULL, rule TEXT NOT NULL, person_id TEXT NOT NULL, audit_position BIGINT NOT NULL,
+        audit_hash TEXT NOT NULL, files BIGINT NOT NULL, size_bytes BIGINT NOT NULL, done_files BIGINT NOT NULL,
+        done_bytes BIGINT NOT NULL, reached BIGINT NOT NULL, stamp TEXT NOT NULL, tried_s BIGINT NOT NULL,
+        told_s BIGINT NOT NULL, ended_s BIGINT NOT NULL, ended_by TEXT NOT NULL)""",
+    "CREATE UNIQUE INDEX IF NOT EXISTS seal_standing ON seal (node) WHERE state IN ('sealing', 'sealed')",
+    """CREATE TABLE IF NOT EXISTS seal_text (
+        seal TEXT NOT NULL, name TEXT NOT NULL, content {bytes} NOT NULL, PRIMARY KEY (seal, name))""",
+    """CREATE TABLE IF NOT EXISTS seal_check (
+        id TEXT PRIMARY KEY, seal TEXT NOT NULL, person_id TEXT NOT NULL, asked_s BIGINT NOT NULL,
+        done_bytes BIGINT NOT NULL, done_s BIGINT NOT NULL, report {bytes} NOT NULL, told_s BIGINT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS seal_check_seal ON seal_check (seal, asked_s)",
+    """CREATE TABLE IF NOT EXISTS elimination (
+        seal TEXT PRIMARY KEY, approval_id TEXT NOT NULL, asked_by TEXT NOT NULL, granted_by TEXT NOT NULL,
+        visa TEXT NOT NULL, visa_on TEXT NOT NULL, visa_by TEXT NOT NULL, at_s BIGINT NOT NULL)""",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -87,4 +103,6 @@ its etag, kept as long as versions are: point in time, restore of what a device 
 ``judged``: one row: up to which change devices were judged, and what is remembered of them (``guard.scoring``).
 ``alarm``: of a device that wrote as ransomware does; ``state``, ``steps``: ``alarms``.
 ``weight``: of a folder, what is below it beside the bytes of its files (``weights``); ``beside``: bytes that lie in no
-folder: parts of uploads, calendars."""
+folder: parts of uploads, calendars.
+``seal``, ``seal_text``: sealed folders and the parts of their seals (``seals``); ``seal_check``: each verification;
+``elimination``: what was destroyed with a visa of the archives (``seal_ends``)."""

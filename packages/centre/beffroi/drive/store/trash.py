@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store import names, refs, schema, tree, weights
+from beffroi.drive.store import names, refs, schema, seals, tree, weights
 from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.look import child, children, node, root
 from beffroi.drive.store.model import NOTHING, AbsentNode, Act, Node
@@ -144,6 +144,7 @@ def _forget(writing: Writing, act: Act, items: Sequence[int]) -> None:
     for node_id in items:
         one = tree.node_at(writing, node_id)
         weight = weights.of(writing, one)
+        seals.refuse(writing, one.id, one.parent)
         writing.run("DELETE FROM trash WHERE node = ?", (node_id,))
         writing.run("UPDATE node SET parent = ? WHERE id = ?", (gone.id, node_id))
         writing.touch(one.parent, NOTHING.minus(weight))

@@ -2,9 +2,10 @@
 
 Rule:    each change runs inside a group (``database``): it looks first, writes then, and notes itself in ``change``.
          Nothing is destroyed here: an overwritten content becomes a version, what is deleted goes to the trash.
+         What is sealed refuses: ``note`` asks.
 Hostile: names are normal already (``names``); who may do what was decided above (``views``), but for locks.
 Errors:  AbsentNode, ParentAbsent, NameTaken, KindDiffers, IntoItself, RootFixed, Changed, Locked, QuotaFull,
-         TooManyEntries, CopyTooLarge.
+         TooManyEntries, CopyTooLarge, Sealed.
 Source:  docs/internals/drive.md.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 import itertools
 from typing import Literal
 
-from beffroi.drive.store import names, refs, schema, weights
+from beffroi.drive.store import names, refs, schema, seals, weights
 from beffroi.drive.store.database import Writing
 from beffroi.drive.store.locks import release, require
 from beffroi.drive.store.look import NODES, above, below, child, node, path_of, root
@@ -272,6 +273,7 @@ def set_properties(
     """``properties``: as ``Node`` says. It is a change for sync clients only where the time of change is set."""
     before = node_at(writing, node_id)
     require(writing, act, before)
+    seals.refuse(writing, before.id, before.parent, names=False)
     after = before._replace(properties=properties)
     if mtime_s is not None and mtime_s != before.mtime_s:
         after = after._replace(mtime_s=mtime_s, etag=writing.number())
@@ -392,7 +394,8 @@ def insert(
 
 
 def note(writing: Writing, act: Act, kind: Kind, one: Node, etag: int, *, before: int) -> None:
-    """``one``: as it was; of a new node, as it is."""
+    """``one``: as it was; of a new node, as it is. Errors: Sealed."""
+    seals.refuse(writing, one.id, one.parent, names=kind != "properties")
     seen = (one.id, one.parent, one.name, one.is_folder, one.size_bytes, one.mtime_s)
     writing.run(
         "INSERT INTO change (number, at_s, kind, node, parent, name, is_folder, size_bytes, mtime_s, etag_before,"

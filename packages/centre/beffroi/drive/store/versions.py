@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import LiteralString, NamedTuple
 
-from beffroi.drive.store import refs, tree
+from beffroi.drive.store import look, refs, seals, tree
 from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.locks import require
 from beffroi.drive.store.model import AbsentNode, Act, Content, Node, Weight
@@ -62,7 +62,9 @@ def restore(writing: Writing, act: Act, node_id: int, etag: int) -> Node:
 
 
 def delete(writing: Writing, act: Act, node_id: int, etag: int) -> None:
-    _drop(writing, find(writing, node_id, etag), now_s=act.now_s)
+    version, one = find(writing, node_id, etag), tree.node_at(writing, node_id)
+    seals.refuse(writing, one.id, one.parent)
+    _drop(writing, version, now_s=act.now_s)
 
 
 def spare(versions: Iterable[tuple[int, int]], *, now_s: int, keep_s: int) -> set[int]:
@@ -99,16 +101,20 @@ def thin(
     writing: Writing, *, now_s: int, keep_s: int, after: int = 0, most: int = MOST_THINNED
 ) -> int | None:
     """Apply ``spare`` to the next ``most`` files that have versions, from node ``after`` on; return the last one of
-    them, None after the last of all."""
+    them, None after the last of all. Those of what is sealed stay."""
+    looking = seals.Looking(writing)
     files = writing.all(
         "SELECT DISTINCT node FROM version WHERE node > ? ORDER BY node LIMIT ?", (after, most)
     )
     for (node_id,) in files:
+        one = look.node(writing, node_id)
+        if one is not None and looking.reach(one) == "inside":
+            continue
         versions = of(writing, node_id)
         gone = spare([(one.etag, one.replaced_s) for one in versions], now_s=now_s, keep_s=keep_s)
-        for one in versions:
-            if one.etag in gone:
-                _drop(writing, one, now_s=now_s)
+        for version in versions:
+            if version.etag in gone:
+                _drop(writing, version, now_s=now_s)
     return files[-1][0] if len(files) == most else None
 
 

@@ -46,6 +46,7 @@ _WORDS: Mapping[str, str] = {
     "drive.root_fixed": "Ce dossier fait partie du Coffre\u00a0; il ne peut être ni déplacé, ni renommé, ni supprimé.",
     "drive.trash_kept": "La corbeille se vide sur le portail, page Coffre, pas depuis un appareil.",
     "drive.read_only": "Vous pouvez lire ici, mais rien modifier.",
+    "drive.sealed": "Ce dossier est scellé\u00a0: on peut le lire et le copier, rien n’y change.",
     "drive.changed": "Cela a été modifié entre-temps.",
     "drive.exists": "Il y a déjà quelque chose de ce nom.",
     "drive.condition_failed": "Une condition de cette demande n’est plus remplie\u00a0; rien n’a été modifié.",

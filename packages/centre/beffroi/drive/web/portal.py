@@ -31,7 +31,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from beffroi.core.planes.tokens import GrantRefused
-from beffroi.drive.store import names, room, tree, uploads
+from beffroi.drive.store import names, room, seals, tree, uploads
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.look import child, free_name
@@ -244,6 +244,7 @@ class Desk:
             raise AbsentNode("folder")
         if not folder.rights.may_write:
             raise ReadOnly
+        seals.require_free(reading, folder.node)
         if self.view.is_reserved((*folder.path, (*sent.path, sent.name)[0])):
             raise NameTaken("reserved")
         return folder

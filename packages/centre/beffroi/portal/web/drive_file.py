@@ -16,7 +16,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import listing, versions
 from beffroi.drive.store.listing import Entry
 from beffroi.drive.views import COMMON_NAME
-from beffroi.portal import drive_words
+from beffroi.portal import drive_seal_words, drive_words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive
@@ -51,5 +51,5 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             ],
             "preview": drive_words.preview(place.node.name, place.node.size_bytes),
             "who": drive.rows(actor, [entry], listing.changed_by(reading, [entry]))[0]["who"],
-        }
+        } | drive_seal_words.of_place(reading, actor, place)
     return drive.drive_page(request, view, "portal/drive_file.html", context)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 
-from beffroi.drive.store import favourites, locks
+from beffroi.drive.store import favourites, locks, seals
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import AbsentNode, Act, NameTaken, Node, ParentAbsent, ReadOnly, RootFixed
 from beffroi.drive.views import Place, View
@@ -78,7 +78,9 @@ class Call:
     # -- places ------------------------------------------------------------------------------------------
 
     def parent(self, reading: Reading, path: Sequence[str]) -> Place:
-        """The folder that something of this path lies, or is to lie, in. Errors: RootFixed, ParentAbsent, ReadOnly."""
+        """The folder that something of this path lies, or is to lie, in.
+
+        Errors: RootFixed, ParentAbsent, ReadOnly, Sealed."""
         if not path:
             raise RootFixed
         found = self.view.find(reading, path[:-1])
@@ -86,15 +88,17 @@ class Call:
             raise ParentAbsent
         if not found.rights.may_write:
             raise ReadOnly
+        seals.require_free(reading, found.node)
         return found
 
     def movable(self, reading: Reading, path: Sequence[str]) -> Place:
-        """Errors: AbsentNode, RootFixed, ReadOnly."""
+        """Errors: AbsentNode, RootFixed, ReadOnly, Sealed."""
         found = self.view.place(reading, path)
         if found.rights.is_mount:
             raise RootFixed
         if not found.rights.may_write:
             raise ReadOnly
+        seals.require_free(reading, found.node, names=True)
         return found
 
     def free(self, path: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from beffroi.drive.store import favourites, locks, look, room, tree
+from beffroi.drive.store import favourites, locks, look, room, seals, tree
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import NO_LIMIT, ReadOnly
 from beffroi.drive.views import Place
@@ -101,6 +101,7 @@ def shown_of(call: Call, reading: Reading, asked: Wish, places: Sequence[Place])
     wants_locks = (
         properties.LOCKS in asked.names and reading.one("SELECT 1 FROM dav_lock LIMIT 1") is not None
     )
+    looking = seals.Looking(reading) if properties.PERMISSIONS in asked.names else None
     wants_room = not properties.QUOTA.isdisjoint(asked.names)
     rooms: dict[bool, tuple[int, int]] = {}
     for place in places:
@@ -111,7 +112,7 @@ def shown_of(call: Call, reading: Reading, asked: Wish, places: Sequence[Place])
             if is_common not in rooms:
                 rooms[is_common] = room.reached(reading, look.above(reading, place.node.id)[-1].id)
             taken = rooms[is_common]
-        yield Shown(place, setting, held, taken)
+        yield Shown(place, setting, held, taken, looking.reach(place.node) if looking else "")
 
 
 def _held(call: Call, reading: Reading, place: Place) -> list[tuple[locks.Lock, str]]:

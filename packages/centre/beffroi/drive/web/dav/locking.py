@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from beffroi.drive.store import locks, tree
+from beffroi.drive.store import locks, seals, tree
 from beffroi.drive.store.database import Writing
 from beffroi.drive.store.locks import Lock
 from beffroi.drive.store.model import EMPTY, Locked, ReadOnly, RootFixed
@@ -46,6 +46,7 @@ async def lock(call: Call) -> Answer:
         place, is_new = (found, False) if found is not None else (_empty_file(call, writing), True)
         if not place.rights.may_write:
             raise ReadOnly
+        seals.require_free(writing, place.node)
         if place.rights.is_mount and place.path:
             raise RootFixed  # the whole commune would wait for one person, as long as their program likes
         is_shared, owner = asked

@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape
 
 from beffroi.drive.store.locks import Lock
 from beffroi.drive.store.model import NO_LIMIT
+from beffroi.drive.store.seals import Reach
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.xml import DAV, NC, OC, Name
@@ -41,13 +42,14 @@ class Kind(NamedTuple):
 class Shown(NamedTuple):
     """A node as it is answered for. ``locks``: those that reach it, with the href of what each was taken on.
 
-    ``room``: (used, limit) in bytes of its root, read only where it is asked for.
+    ``room``: (used, limit) in bytes of its root; ``seal``: how one reaches it; both read only where they are asked for.
     """
 
     place: Place
     setting: Setting
     locks: Sequence[tuple[Lock, str]] = ()
     room: tuple[int, int] = (0, NO_LIMIT)
+    seal: Reach = ""
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,14 @@ def content_type(name: str) -> str:
     return mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
 
 
-def permissions(place: Place) -> str:
+def permissions(place: Place, seal: Reach = "") -> str:
     """Letters of sync clients: R share, G read, D delete, N rename, V move, W write, C and K make files and folders,
     M a folder that is shown inside another one's tree."""
-    write, mount = place.rights.may_write, place.rights.is_mount
+    write, mount = place.rights.may_write and seal != "inside", place.rights.is_mount or seal == "above"
     inner = ("CK" if place.node.is_folder else "W") if write else ""
     return (
         ("R" if write else "")
-        + ("M" if mount and place.path else "")
+        + ("M" if place.rights.is_mount and place.path else "")
         + "G"
         + ("DNV" if write and not mount else "")
         + inner
@@ -136,6 +138,7 @@ _LOCK_ENTRIES = "".join(
 )
 
 FAVOURITE: Name = (OC, "favorite")
+PERMISSIONS: Name = (OC, "permissions")
 PROPERTIES: Mapping[Name, Property] = {
     (DAV, "resourcetype"): Property(
         lambda s: "<d:collection/>" if s.place.node.is_folder else "", in_all=True
@@ -160,7 +163,7 @@ PROPERTIES: Mapping[Name, Property] = {
     ),
     (OC, "id"): Property(lambda s: file_id(s.place.node.id, s.setting.instance)),
     (OC, "fileid"): Property(lambda s: s.place.node.id),
-    (OC, "permissions"): Property(lambda s: permissions(s.place)),
+    PERMISSIONS: Property(lambda s: permissions(s.place, s.seal)),
     (OC, "size"): Property(lambda s: s.place.node.size_bytes),
     (OC, "checksums"): Property(
         lambda s: f"<oc:checksum>SHA1:{s.place.node.sha1}</oc:checksum>", lambda kind: kind.has_sha1

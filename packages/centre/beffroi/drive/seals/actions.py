@@ -1,0 +1,305 @@
+"""What people decide about seals: begun, extended, lifted, verified, proved; an elimination asked for, granted, done.
+
+Process: web; ``carry_out`` in worker.
+Access:  who is in the collectivité sees its seals. Its référent alone acts; an elimination needs a second person, who
+         is another référent or an élu.
+Rule:    the audit has its entry before anything is done: the metadata of the drive are another database. Time is
+         ``clock.paced``: a clock that jumped forward ends no term.
+Source:  docs/internals/drive-seals.md.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import zipfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+from django.conf import settings
+from django.db import transaction
+
+from beffroi.core.approvals import actions as approvals
+from beffroi.core.approvals.models import Approval
+from beffroi.core.audit import actions as audit
+from beffroi.core.audit import queries as audits
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.archives import manifest, retention, rules
+from beffroi.drive.archives.rules import Visa
+from beffroi.drive.seals.desk import of_texts
+from beffroi.drive.seals.key import PUBLIC
+from beffroi.drive.store import look, schema, seal_checks, seal_ends, seals, trash
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.model import AbsentNode, Act
+from beffroi.drive.store.seal_ends import Elimination
+from beffroi.drive.store.seals import NO_END, Seal, SealRefused
+from beffroi.drive.views import Place, View
+from beffroi.drive.web.sync import push
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed, NotFound
+from beffroi.lib.ids import new_id
+
+log = logging.getLogger("beffroi.drive.seals")
+VERB = "drive:seal:destroy"
+VALID_S = 90 * 86400
+"""An élu answers within this; the visa is there already."""
+
+
+def may_act(actor: Actor) -> bool:
+    return actor.role == "referent"
+
+
+def sealable(actor: Actor, view: View, reading: Reading, node_id: int) -> Place:
+    """A folder of the collectivité that its référent may seal. Errors: AbsentNode, NotAllowed, SealRefused, Sealed."""
+    place = view.at(reading, node_id)
+    _require(actor)
+    if look.above(reading, node_id)[-1].name != schema.COMMON:
+        raise SealRefused("it is not the collectivité's")
+    seals.sealable(reading, place.node)
+    return place
+
+
+def proposed(rule: str, newest: date) -> int | None:
+    """The end that a rule of the retention table proposes, UTC epoch seconds; None for none."""
+    return retention.until_s(retention.TABLE[rule], newest)
+
+
+def seal(*, actor: Actor, view: View, act: Act, node_id: int, rule: str, until_s: int | None) -> Seal:
+    """Nothing changes in the folder from now on; the process ``drive`` reads and signs it.
+
+    Errors: AbsentNode, NotAllowed, SealRefused, Sealed, Locked, TermTooShort."""
+    now_s = clock.paced_s()
+    rules.seal(now_s=now_s, until_s=until_s, by=actor.id, rule=rule)
+    with view.database.reading() as reading:
+        place = sealable(actor, view, reading, node_id)
+        files, size_bytes, _ = seals.sums(reading, node_id)
+    position, head = audits.sealed_head()
+    made = Seal(
+        new_id("seal"), node_id, "sealing", place.node.name, now_s, until_s or NO_END, rule, actor.id, position, head,
+        files, size_bytes, 0, 0, 0, "none", 0, 0, 0, "",
+    )  # fmt: skip
+    _record(actor, "asked", made, {"node_id": node_id, "rule": rule, "until_s": until_s or 0, "files": files})
+
+    def change(writing: Writing) -> None:
+        sealable(actor, view, writing, node_id)
+        seals.begin(writing, act, made)
+
+    view.database.write(change)
+    return made
+
+
+def extend(*, actor: Actor, database: Database, seal_id: str, until_s: int) -> None:
+    """A later end. Errors: AbsentNode, NotAllowed, Conflict, TermNotForward."""
+    found = _standing(actor, database, seal_id)
+    rules.extended(as_rule(found), until_s=until_s, by=actor.id)
+    _record(actor, "extended", found, {"until_s": until_s})
+    database.write(lambda writing: seals.extend(writing, seal_id, until_s=until_s))
+
+
+def lift(*, actor: Actor, database: Database, seal_id: str) -> None:
+    """An ordinary folder again. Errors: AbsentNode, NotAllowed, Conflict, KeptForEver, TermRunning, RuleBinds."""
+    found = _standing(actor, database, seal_id)
+    rules.may_lift(as_rule(found), now_s=clock.paced())
+    _record(actor, "lifted", found, {})
+    database.write(lambda writing: seals.end(writing, seal_id, "lifted", now_s=clock.epoch_s(), by=actor.id))
+
+
+def verify(*, actor: Actor, database: Database, seal_id: str) -> None:
+    """Every content is read again, by the process ``drive``. Errors: AbsentNode, NotAllowed, Conflict."""
+    found = _standing(actor, database, seal_id)
+    _record(actor, "check_asked", found, {})
+    now_s = clock.epoch_s()
+    database.write(lambda writing: seal_checks.ask(writing, found.id, person_id=actor.id, now_s=now_s))
+
+
+def prove(*, actor: Actor, view: View, seal_id: str, node_id: int) -> bytes:
+    """A ZIP by which anybody can check that one file was in the folder, without seeing the others.
+
+    Errors: AbsentNode."""
+    with view.database.reading() as reading:
+        found = seals.find(reading, seal_id)
+        above = look.above(reading, view.at(reading, node_id).node.id)
+        depth = next((at for at, one in enumerate(above) if one.id == found.node), 0)
+        texts = seals.texts(reading, seal_id)
+    path = "/".join(one.name for one in reversed(above[:depth]))
+    proof = manifest.prove(of_texts(texts), path) if depth else None
+    if proof is None:
+        raise AbsentNode("file")
+    _record(actor, "proved", found, {"node_id": node_id})
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("preuve.json", json.dumps(proof.as_json(), ensure_ascii=False, indent=1))
+        for name in (manifest.STATEMENT, manifest.SIGNATURE, manifest.STAMP, PUBLIC):
+            if name in texts:
+                file.writestr(name, texts[name])
+    return out.getvalue()
+
+
+# -- elimination -----------------------------------------------------------------------------------------------
+
+
+def elimination_of(actor: Actor, seal_id: str) -> Approval | None:
+    """The newest request, whatever became of it."""
+    rows = Approval.objects.filter(verb=VERB, subject_id=seal_id, collectivite_id=actor.collectivite_id)
+    return rows.order_by("-requested_at").first()
+
+
+def visa_of(approval: Approval) -> Mapping[str, str]:
+    found: dict[str, str] = json.loads(approval.payload)
+    return found
+
+
+def waits(approval: Approval | None) -> bool:
+    return (
+        approval is not None
+        and approval.state == Approval.State.REQUESTED
+        and approval.expires_at > clock.now()
+    )
+
+
+def may_grant(actor: Actor, approval: Approval) -> bool:
+    return actor.role in ("referent", "elu") and actor.id != approval.requested_by
+
+
+def ask_elimination(*, actor: Actor, database: Database, seal_id: str, visa: Visa) -> Approval:
+    """Errors: AbsentNode, NotAllowed, Conflict, KeptForEver, TermRunning, NoRule, VisaMissing."""
+    found = _standing(actor, database, seal_id)
+    _may_destroy(found, visa)
+    before = elimination_of(actor, seal_id)
+    if waits(before) or (before is not None and before.state == Approval.State.GRANTED):
+        raise Conflict("it is asked for already")
+    payload = {
+        "seal_id": seal_id,
+        "visa": visa.reference,
+        "visa_on": visa.given_on.isoformat(),
+        "visa_by": visa.by,
+    }
+    return approvals.request(
+        actor=actor,
+        verb=VERB,
+        subject_id=seal_id,
+        payload=payload,
+        collectivite_id=actor.collectivite_id,
+        valid_s=VALID_S,
+    )
+
+
+def answer_elimination(*, actor: Actor, database: Database, seal_id: str, grant: bool) -> None:
+    """A second person agrees, or says no; who asked may take it back. Errors: NotFound, NotAllowed, SamePerson,
+    Conflict."""
+    with database.reading() as reading:
+        seals.find(reading, seal_id)
+    approval = elimination_of(actor, seal_id)
+    if approval is None:
+        raise NotFound("approval")
+    if actor.role not in ("referent", "elu"):
+        raise NotAllowed("answer an elimination")
+    if grant:
+        approvals.approve(actor=actor, approval=approval)
+    else:
+        approvals.refuse(actor=actor, approval=approval)
+
+
+def carry_out(
+    collectivite_id: str, said: Mapping[str, str], *, approval_id: str, asked_by: str, granted_by: str
+) -> None:
+    """What was granted, once, however often it is called; nothing where a rule forbids it by now.
+
+    Errors: AbsentNode."""
+    with ThreadPoolExecutor(1) as commits:
+        communes = Communes(settings.BEFFROI.state / "drive", commits, settings.BEFFROI.drive_database)
+        try:
+            _eliminate(
+                communes.metadata(collectivite_id),
+                collectivite_id,
+                Elimination(
+                    said["seal_id"],
+                    approval_id,
+                    asked_by,
+                    granted_by,
+                    said["visa"],
+                    said["visa_on"],
+                    said["visa_by"],
+                    clock.epoch_s(),
+                ),
+            )
+        finally:
+            communes.close()
+    push.tell(settings.BEFFROI.run, collectivite_id)
+
+
+def _eliminate(database: Database, collectivite_id: str, record: Elimination) -> None:
+    with database.reading() as reading:
+        found = seals.find(reading, record.seal)
+    if found.state == "sealed":
+        try:
+            _may_destroy(found, Visa(record.visa, date.fromisoformat(record.visa_on), record.visa_by))
+        except BeffroiError as error:  # its term was extended since
+            log.warning("%s is not destroyed: %s", record.seal, error.code)
+            return
+    act = Act(record.granted_by, "", record.at_s)
+    database.write(lambda writing: seal_ends.eliminate(writing, act, record))
+    trash.destroy_all(database, act)
+    verb = "drive:seal:destroyed"
+    with database.reading() as reading:
+        done = seal_ends.of(reading, record.seal)
+    if done is None or AuditEntry.objects.filter(verb=verb, object_id=record.seal).exists():
+        return
+    by = Actor("person", record.granted_by, collectivite_id)
+    details: dict[str, str | int] = {
+        "approval_id": done.approval_id,
+        "visa": done.visa,
+        "files": found.files,
+        "bytes": found.size_bytes,
+    }
+    with transaction.atomic():
+        audit.record(
+            actor=by,
+            verb=verb,
+            object_id=found.id,
+            collectivite_id=collectivite_id,
+            details=details,
+        )
+
+
+# -- inside ------------------------------------------------------------------------------------------------------
+
+
+def as_rule(found: Seal) -> rules.Seal:
+    until_s = None if found.until_s == NO_END else found.until_s
+    return rules.Seal(found.begun_s, until_s, found.person_id, found.rule)
+
+
+def _may_destroy(found: Seal, visa: Visa | None) -> None:
+    rule = retention.TABLE.get(found.rule)
+    rules.may_destroy(as_rule(found), visa, final=rule.final if rule else "", now_s=clock.paced())
+
+
+def _standing(actor: Actor, database: Database, seal_id: str) -> Seal:
+    """Errors: AbsentNode, NotAllowed, Conflict."""
+    with database.reading() as reading:
+        found = seals.find(reading, seal_id)
+    _require(actor)
+    if found.state != "sealed":
+        raise Conflict("the seal is not made yet, or has ended")
+    return found
+
+
+def _require(actor: Actor) -> None:
+    if not may_act(actor):
+        raise NotAllowed("seal")
+
+
+def _record(actor: Actor, what: str, found: Seal, details: Mapping[str, str | int]) -> None:
+    with transaction.atomic(durable=True):
+        audit.record(
+            actor=actor,
+            verb=f"drive:seal:{what}",
+            object_id=found.id,
+            collectivite_id=actor.collectivite_id,
+            details=details,
+        )

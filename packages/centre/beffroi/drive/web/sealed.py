@@ -1,0 +1,180 @@
+"""A sealed folder as one package for the archives: BagIt or SEDA, while it is read; nothing is kept.
+
+Process: drive, under the portal's grant (``granted``).
+Hostile: the form and the cookie; names and contents, as ``given`` sends them.
+Rule:    addresses below /coffre/octets/sceaux/, for the collectivité's référent alone:
+
+           POST SEAL/bagit   a BagIt bag in a ZIP, the seal in it
+           POST SEAL/seda    a SEDA transfer in a ZIP; what the archives agreed upon comes with the form
+
+         An export is told for the audit log before its first byte. What is refused leads to the seal's page.
+Fails:   closed. A file that is not what was sealed ends the package before its list: nobody takes it for whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Literal, cast
+from urllib.parse import parse_qs
+
+from beffroi.drive.archives import bagit, manifest, retention, seda
+from beffroi.drive.archives.entries import Entries
+from beffroi.drive.seals import files, key
+from beffroi.drive.seals.desk import Tell
+from beffroi.drive.store import seals
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.model import AbsentNode
+from beffroi.drive.store.seals import Seal
+from beffroi.drive.store.stock import Stock
+from beffroi.drive.views import View
+from beffroi.drive.web import granted
+from beffroi.drive.web.bodies import BodiesOf
+from beffroi.drive.web.given import FORM_BYTES, HARMLESS, attachment
+from beffroi.drive.web.messages import Answer, Enter, Request
+from beffroi.drive.who import Who
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Unavailable
+from beffroi.lib.ids import is_id
+
+PATH, PAGE = f"{granted.OUT_PATH}/sceaux", "/coffre/sceaux/"
+MOST_AT_ONCE = 4
+PIECE_BYTES = 256 << 10
+PARTS = (manifest.STATEMENT, manifest.FILES, manifest.SIGNATURE, manifest.STAMP, key.PUBLIC)
+"""Of a seal, in a bag."""
+
+type StockOf = Callable[[str], Stock]
+
+
+@dataclass
+class Sealed:
+    communes: Communes
+    bodies: BodiesOf
+    stock_of: StockOf
+    key: bytes
+    enter: Enter
+    tell: Tell
+    _under_way: int = field(default=0, init=False)
+
+    async def __call__(self, request: Request) -> Answer:
+        seal_id, _, kind = request.path.removeprefix(PATH).strip("/").partition("/")
+        try:
+            return await self._answer(request, seal_id, kind)
+        except BeffroiError as error:
+            await request.drain()
+            page = f"{PAGE}{seal_id}/" if is_id(seal_id, "seal") else PAGE
+            headers = ((b"location", f"{page}?refus={error.code}".encode()), (b"cache-control", b"no-store"))
+            return Answer(303, headers)
+
+    async def _answer(self, request: Request, seal_id: str, kind: str) -> Answer:
+        """Errors: GrantRefused, ForeignOrigin, AbsentNode, Frozen, TransferInvalid, Unavailable."""
+        who = granted.who(self.key, request, granted.OUT_PATH)
+        self.enter(request, who)
+        if request.method != "POST" or kind not in ("bagit", "seda") or who.role != "referent":
+            raise AbsentNode("seal")
+        granted.require_own_origin(request)
+        sent = parse_qs((await request.body(FORM_BYTES)).decode("utf-8", "replace"), max_num_fields=50)
+        about = {name: values[0].strip()[:200] for name, values in sent.items()}
+        if self._under_way >= MOST_AT_ONCE:
+            raise Unavailable("The drive")
+        database = self.communes.metadata(who.collectivite_id)
+        pieces, name, seal = await asyncio.to_thread(self._prepared, who, database, seal_id, kind, about)
+        said: dict[str, str | int] = {
+            "seal_id": seal.id,
+            "person_id": who.person_id,
+            "what": kind,
+            "files": seal.files,
+        }
+        await asyncio.to_thread(self.tell, "drive:seal_exported", who.collectivite_id, said)
+        headers = [
+            *HARMLESS,
+            (b"content-type", b"application/zip"),
+            (b"content-disposition", attachment(f"{name}.zip")),
+        ]
+        return Answer(200, headers, self._streamed(pieces))
+
+    def _prepared(
+        self, who: Who, database: Database, seal_id: str, kind: str, about: dict[str, str]
+    ) -> tuple[Iterator[bytes], str, Seal]:
+        """(the package, its name without an ending, the seal)."""
+        with database.reading() as reading:
+            seal = seals.find(reading, seal_id)
+            if seal.state != "sealed":
+                raise AbsentNode("seal")
+            View(database, who).at(reading, seal.node)
+            found = files.listed(reading, seal.node)
+            texts = seals.texts(reading, seal.id)
+        bodies, stock = self.bodies(who.collectivite_id), self.stock_of(who.collectivite_id)
+        for one in found:
+            bodies.require(one.node.sha256)
+        entries = (files.entry(one, database, stock) for one in found)
+        if kind == "bagit":
+            of = about.get("organisation", "") or who.collectivite_id
+            bag = bagit.About(seal.name, of, seal.name, seal.id, _day(clock.epoch_s()))
+            extra = {name: texts[name] for name in PARTS if name in texts}
+            return bagit.bag(entries, bag, extra=extra), f"{seal.name} (BagIt)", seal
+        days = [_day(one.node.mtime_s) for one in found] or [_day(seal.begun_s)]
+        return _transfer(entries, seal, about, (min(days), max(days))), f"{seal.name} (SEDA)", seal
+
+    async def _streamed(self, pieces: Iterator[bytes]) -> AsyncGenerator[bytes]:
+        self._under_way += 1
+        try:
+            while piece := await asyncio.to_thread(_gathered, pieces):
+                yield piece
+        finally:
+            self._under_way -= 1
+
+
+def _gathered(pieces: Iterator[bytes]) -> bytes:
+    """The next bytes, some pieces together; empty at the end."""
+    out: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        out.append(piece)
+        size += len(piece)
+        if size >= PIECE_BYTES:
+            break
+    return b"".join(out)
+
+
+def _transfer(
+    entries: Entries, seal: Seal, about: dict[str, str], days: tuple[date, date]
+) -> Iterator[bytes]:
+    """``days``: of the first and the last document. Errors: TransferInvalid."""
+    rule = retention.TABLE.get(seal.rule)
+    first, last = days
+    scheme = about.get("own_scheme", "")
+    if scheme not in ("SIREN", "INSEE", "agreed"):
+        raise seda.TransferInvalid("the commune has no identifier")
+    version = about.get("version", "2.2")
+    if version not in ("2.1", "2.2", "2.3"):
+        raise seda.TransferInvalid("this version is not known")
+    own = seda.Agency(
+        about.get("own", ""),
+        cast(Literal["SIREN", "INSEE", "agreed"], scheme),
+        about.get("organisation", ""),
+    )
+    transfer = seda.Transfer(
+        identifier=seal.id,
+        at=datetime.fromtimestamp(clock.epoch_s(), UTC),
+        title=seal.name,
+        document_type=rule.title if rule else seal.name,
+        first=first,
+        last=last,
+        archival=seda.Agency(about.get("service", ""), "agreed", about.get("service_name", "")),
+        transferring=own,
+        originating=own,
+        agreement=about.get("agreement", ""),
+        appraisal=seda.Rule(about["dua"], last) if about.get("dua") else None,
+        final="Destroy" if rule is not None and rule.final == "destroy" else "Keep",
+        access=seda.Rule(about["access"], last) if about.get("access") else None,
+        version=cast(seda.Version, version),
+    )
+    return seda.package(entries, transfer)
+
+
+def _day(epoch_s: int) -> date:
+    return datetime.fromtimestamp(epoch_s, UTC).date()

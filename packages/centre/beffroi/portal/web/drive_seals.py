@@ -1,0 +1,292 @@
+"""Coffre: sealed folders: begun, followed, verified, proved, exported, lifted or eliminated.
+
+Input:  hostile: identifiers, dates and words of forms. Every change is a POST with a token of the session.
+Access: ``seals.actions``. The seals of a collectivité are seen by all of it, for only its own folder has any.
+Rule:   contents are read elsewhere: this page asks, and shows how far it is. Packages come by grant.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from http import HTTPStatus
+from typing import Any
+
+from allauth.account.internal.flows import reauthentication
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from beffroi.core.communes import queries as communes
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.archives import manifest, retention
+from beffroi.drive.archives.rules import Visa
+from beffroi.drive.seals import actions
+from beffroi.drive.seals.desk import unpacked
+from beffroi.drive.store import seal_checks, seal_ends, seals
+from beffroi.drive.store.database import Reading
+from beffroi.drive.store.seals import NO_END, Seal
+from beffroi.drive.views import View
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Invalid, NotFound
+from beffroi.portal import drive_seal_words as words
+from beffroi.portal import drive_words
+from beffroi.portal.drive_access import act_of, view_of
+from beffroi.portal.pages import asks_part, for_agents, page
+from beffroi.portal.web import drive
+
+LINES_SHOWN = 500
+SEALS_SHOWN = 200
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def new(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
+    """Which rule, until when; what would be sealed; then it is. Errors: AbsentNode, NotFound."""
+    if not actions.may_act(actor):
+        raise NotFound("page")
+    view = view_of(request, actor)
+    with view.database.reading() as reading:
+        place = view.at(reading, node_id)
+        files, size_bytes, newest_s = seals.sums(reading, place.node.id)
+        try:
+            actions.sealable(actor, view, reading, node_id)
+            refused = ""
+        except BeffroiError as error:
+            refused = words.refusal(error)
+        steps = drive.trail(reading, view, place)
+    newest = datetime.fromtimestamp(newest_s or clock.epoch_s(), UTC).date()
+    context: dict[str, Any] = drive.PLACE | {
+        "node": place.node,
+        "trail": steps[:-1],
+        "files": files,
+        "size": drive_words.amount(size_bytes),
+        "newest": newest,
+        "rules": [words.rule(code) | {"end": _end_of(code, newest)} for code in retention.TABLE],
+        "refused": refused,
+        "form": request.POST,
+    }
+    status = HTTPStatus.OK
+    if request.method == "POST" and not refused:
+        try:
+            rule, until_s = _term(request, newest)
+            context |= {"chosen": words.rule(rule), "until": words.moment(until_s or 0), "is_previewed": True}
+            if request.POST.get("what") == "seal":
+                made = actions.seal(
+                    actor=actor, view=view, act=act_of(view), node_id=node_id, rule=rule, until_s=until_s
+                )
+                return HttpResponseRedirect(reverse("drive_seal", args=[made.id]))
+        except BeffroiError as error:
+            context |= {"wrong": _wrong(error), "is_previewed": False}
+            status = HTTPStatus.BAD_REQUEST
+    return page(request, "portal/drive_seal_new.html", context, status=status)
+
+
+@require_GET
+@for_agents
+def every(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """The seals of the collectivité, newest first."""
+    view = view_of(request, actor)
+    with view.database.reading() as reading:
+        rows = [words.shown(one) for one in seals.every(reading, most=SEALS_SHOWN)]
+    return page(request, "portal/drive_seals.html", drive.PLACE | {"at": "seals", "rows": rows})
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def one(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
+    """What a seal says, how far the work on it is, and what may be done. Errors: AbsentNode, NotAllowed, Invalid."""
+    view = view_of(request, actor)
+    with view.database.reading() as reading:
+        found = seals.find(reading, seal_id)
+    if request.method == "POST":
+        try:
+            _act(request, actor, view, found)
+        except BeffroiError as error:
+            messages.error(request, words.refusal(error))
+        return HttpResponseRedirect(reverse("drive_seal", args=[seal_id]))
+    with view.database.reading() as reading:
+        context = _context(reading, actor, found)
+    if asks_part(request, "state"):
+        return page(request, "portal/parts/drive_seal_state.html", context)
+    refused = words.REFUSALS.get(request.GET.get("refus", ""), "")
+    return drive.drive_page(request, view, "portal/drive_seal.html", context | {"refused": refused})
+
+
+@require_POST
+@for_agents
+def proof(request: HttpRequest, actor: Actor, seal_id: str, node_id: int) -> HttpResponse:
+    """A small ZIP about one file. Errors: AbsentNode."""
+    packed = actions.prove(actor=actor, view=view_of(request, actor), seal_id=seal_id, node_id=node_id)
+    return HttpResponse(
+        packed,
+        content_type="application/zip",
+        headers={
+            "Content-Disposition": f'attachment; filename="preuve-{node_id}.zip"',
+            "Cache-Control": "no-store, private",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+# -- inside ------------------------------------------------------------------------------------------------------
+
+
+def _act(request: HttpRequest, actor: Actor, view: View, found: Seal) -> None:
+    what, to = request.POST.get("what", ""), {"actor": actor, "database": view.database, "seal_id": found.id}
+    if what == "check":
+        actions.verify(**to)  # type: ignore[arg-type]
+        messages.info(request, _("La vérification commence : chaque fichier est relu."))
+    elif what == "extend":
+        actions.extend(**to, until_s=_day_s(request.POST.get("until", "")))  # type: ignore[arg-type]
+        messages.success(request, _("Le sceau est prolongé."))
+    elif what == "lift":
+        reauthentication.raise_if_reauthentication_required(request, app="account")
+        actions.lift(**to)  # type: ignore[arg-type]
+        messages.success(request, _("Le sceau est levé : ce dossier peut de nouveau être modifié."))
+    elif what == "eliminate":
+        reauthentication.raise_if_reauthentication_required(request, app="account")
+        visa = Visa(
+            " ".join(request.POST.get("visa", "").split()),
+            _date(request.POST.get("visa_on", "")),
+            " ".join(request.POST.get("visa_by", "").split())[:200],
+        )
+        actions.ask_elimination(**to, visa=visa)  # type: ignore[arg-type]
+        messages.info(
+            request,
+            _(
+                "C’est demandé. Un élu ou une autre personne référente doit l’accorder : rien n’est détruit encore."
+            ),
+        )
+    elif what in ("grant", "refuse"):
+        if what == "grant":
+            reauthentication.raise_if_reauthentication_required(request, app="account")
+        actions.answer_elimination(**to, grant=what == "grant")  # type: ignore[arg-type]
+        if what == "grant":
+            messages.success(
+                request, _("C’est accordé : le dossier est détruit dans les minutes qui viennent.")
+            )
+        else:
+            messages.info(request, _("L’élimination est abandonnée : rien n’a été détruit."))
+    else:
+        raise Invalid("what")
+
+
+def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
+    texts = seals.texts(reading, found.id)
+    check, waiting = seal_checks.last(reading, found.id), seal_checks.waiting(reading, found.id)
+    ended = seal_ends.of(reading, found.id)
+    approval = actions.elimination_of(actor, found.id)
+    asked = actions.waits(approval)
+    persons = {found.person_id, found.ended_by}
+    if approval is not None:
+        persons |= {approval.requested_by, approval.decided_by}
+    if check is not None:
+        persons.add(check.person_id)
+    named = dict(identity.visible_persons(actor).filter(pk__in=persons).values_list("id", "name"))
+    now_s = clock.paced_s()
+    term_is_over = found.until_s != NO_END and now_s >= found.until_s
+    final = retention.TABLE[found.rule].final if found.rule in retention.TABLE else ""
+    context: dict[str, Any] = drive.PLACE | {
+        "seal": words.shown(found),
+        "by": named.get(found.person_id, ""),
+        "damaged": texts.get(seals.DAMAGED, b"").decode().splitlines(),
+        "may_act": actions.may_act(actor),
+        "waits": waiting is not None,
+        "read_percent": _percent(waiting.done_bytes if waiting else 0, found.size_bytes),
+        "term_is_over": term_is_over,
+        "may_lift": term_is_over and not found.rule,
+        "may_eliminate": term_is_over and final in ("destroy", "select") and not asked and ended is None,
+        "is_granted": approval is not None and approval.state == "granted" and ended is None,
+        "commune": communes.access_collectivite(actor, actor.collectivite_id or ""),
+        "siren": communes.current_code(actor.collectivite_id or "", "siren"),
+        "insee": communes.current_code(actor.collectivite_id or "", "insee"),
+        "rule_is_kept": final == "keep",
+    }
+    if manifest.STATEMENT in texts and found.state == "sealed":
+        statement = manifest.read_statement(texts[manifest.STATEMENT])
+        context |= {"root": statement.root, "position": statement.subject.audit_position}
+    if check is not None:
+        report = unpacked(check.report)
+        context["check"] = {
+            "at": words.moment(check.done_s),
+            "by": named.get(check.person_id, ""),
+            "intact": report.intact,
+            "sentences": words.sentences(report),
+            "rows": words.differences(report, LINES_SHOWN),
+            "more": max(0, len(report.absent) + len(report.changed) + len(report.added) - LINES_SHOWN),
+        }
+    if asked and approval is not None:
+        context["asked"] = {
+            **actions.visa_of(approval),
+            "by": named.get(approval.requested_by, ""),
+            "on": date.fromisoformat(actions.visa_of(approval)["visa_on"]),
+            "at": approval.requested_at,
+            "may_grant": actions.may_grant(actor, approval),
+            "may_refuse": actor.role in ("referent", "elu"),
+        }
+    if ended is not None:
+        context["record"] = {
+            "visa": ended.visa,
+            "on": date.fromisoformat(ended.visa_on),
+            "visa_by": ended.visa_by,
+            "asked_by": named.get(ended.asked_by, ""),
+            "granted_by": named.get(ended.granted_by, ""),
+            "at": words.moment(ended.at_s),
+            "lines": [line.path for line in manifest.read_files(texts[manifest.FILES])],
+        }
+    return context
+
+
+def _term(request: HttpRequest, newest: date) -> tuple[str, int | None]:
+    """(rule, end): what the rule proposes, or a later day. Errors: Invalid, TermTooShort."""
+    rule, text = request.POST.get("rule", ""), request.POST.get("until", "").strip()
+    if rule and rule not in retention.TABLE:
+        raise Invalid("rule")
+    if request.POST.get("no_end"):
+        return rule, None
+    least = actions.proposed(rule, newest) if rule else None
+    if rule and least is None:
+        return rule, None
+    if not text:
+        if least is None:
+            raise Invalid("until")
+        return rule, least
+    chosen = _day_s(text)
+    if least is not None and chosen < least:
+        raise Invalid("least")
+    return rule, chosen
+
+
+def _wrong(error: BeffroiError) -> str:
+    if isinstance(error, Invalid) and error.code == "input.invalid":
+        return _(
+            "Choisissez une règle, ou une date de fin après aujourd’hui, ou « sans fin ». Une date ne peut pas être "
+            "avant celle que propose la règle."
+        )
+    return words.refusal(error)
+
+
+def _end_of(code: str, newest: date) -> datetime | None:
+    return words.moment(actions.proposed(code, newest) or 0)
+
+
+def _day_s(text: str) -> int:
+    """Midnight, UTC, at the beginning of a day. Errors: Invalid."""
+    return int(datetime.combine(_date(text), time(), UTC).timestamp())
+
+
+def _date(text: str) -> date:
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        raise Invalid("date") from None
+    if not 1900 < found.year < 2500:
+        raise Invalid("date")
+    return found
+
+
+def _percent(done: int, total: int) -> int:
+    return min(100, done * 100 // total) if total else 0
