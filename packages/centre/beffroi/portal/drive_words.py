@@ -190,8 +190,10 @@ def carried(what: str, count: int) -> str:
 
 
 def preview(name: str, size_bytes: int) -> str:
-    """How the page shows a file of this name: image, text, or "" (not at all). What it is decides the drive."""
+    """How the page shows a file of this name: image, pdf, text, or "" (not at all). What it is decides the drive."""
     ending = name.rpartition(".")[2].lower()
+    if ending == "pdf":
+        return "pdf"
     if ending in ("png", "jpg", "jpeg", "gif", "webp") and size_bytes <= MAX_IMAGE_BYTES:
         return "image"
     return "text" if ending in ("txt", "md", "csv", "log", "json", "xml", "ini", "yaml", "yml") else ""
