@@ -26,13 +26,17 @@ from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
 from beffroi.drive.sentry import Sentry, tell_alarm
 from beffroi.drive.sign_ins import SignIns
+from beffroi.drive.store import keys
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.stock import stocks
 from beffroi.drive.upkeep import Upkeep
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.found import Found
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
+from beffroi.drive.words.indexer import Indexer
+from beffroi.drive.words.texts import by_scan
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.serving import leave, until_stopped
@@ -100,12 +104,16 @@ async def run(config: Config) -> int:
         upkeep = Upkeep(config, communes)
         door = FileDoor(config, communes, lambda: connect(config.database))
         sentry = Sentry(communes, stocks(config), partial(tell_alarm, config))
+        keys_of = partial(keys.make, config)
+        # Its path by hand: scan.server would load YARA into this process.
+        indexer = Indexer(communes, stocks(config), keys_of, by_scan(config.state / "scan" / "scan.sock"))
         try:
             sign_ins = SignIns(config, "drive")
             sign_ins.start()
             door.start()
             upkeep.start()
             sentry.start()
+            indexer.start()
             bodies = SealedStore(config, communes, workers, door.require)
             drive = Drive(
                 communes,
@@ -123,8 +131,11 @@ async def run(config: Config) -> int:
                 drive.enter,
                 lambda access: tell_access(config, access),
             ).add_to(drive.routes)
+            drive.sync.push.elsewhere = indexer.told
+            Found(communes, keys_of, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
+            indexer.stop()
             sentry.stop()
             upkeep.stop()
             door.stop()

@@ -271,10 +271,13 @@ class Database(ABC):
             return None, error
 
 
-def prepare(session: Session, *, bytes_type: LiteralString, key_type: LiteralString) -> None:
-    """Make the tables, or bring them forward. Errors: FormatUnknown."""
+def prepare(
+    session: Session, *, bytes_type: LiteralString, key_type: LiteralString, clustered: LiteralString = ""
+) -> None:
+    """Make the tables, or bring them forward. ``clustered``: for tables that are their index. Errors: FormatUnknown."""
     for statement in schema.TABLES:
-        session.run(statement.replace("{bytes}", bytes_type).replace("{key}", key_type))
+        typed = statement.replace("{bytes}", bytes_type).replace("{key}", key_type)
+        session.run(typed.replace("{clustered}", clustered))
     found = session.one("SELECT value FROM meta WHERE name = 'format'")
     if found is None:
         session.many(

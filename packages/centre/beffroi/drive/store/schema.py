@@ -76,6 +76,18 @@ TABLES: tuple[LiteralString, ...] = (
         files BIGINT NOT NULL, reasons TEXT NOT NULL, told_s BIGINT NOT NULL, state TEXT NOT NULL,
         settled_by TEXT NOT NULL, settled_s BIGINT NOT NULL, steps {bytes} NOT NULL, done BIGINT NOT NULL,
         missed BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS word (
+        root BIGINT NOT NULL, term BIGINT NOT NULL, node BIGINT NOT NULL, PRIMARY KEY (root, term, node))
+        {clustered}""",
+    """CREATE TABLE IF NOT EXISTS word_name (
+        root BIGINT NOT NULL, word {bytes} NOT NULL, node BIGINT NOT NULL, PRIMARY KEY (root, word, node))
+        {clustered}""",
+    """CREATE TABLE IF NOT EXISTS word_file (
+        node {key} PRIMARY KEY, root BIGINT NOT NULL, name TEXT NOT NULL, written BIGINT NOT NULL,
+        content TEXT NOT NULL, terms {bytes} NOT NULL, text_id {bytes} NOT NULL, sealed {bytes} NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS word_file_written ON word_file (root, written)",
+    "CREATE INDEX IF NOT EXISTS word_file_unread ON word_file (node) WHERE content = 'unread'",
+    "CREATE TABLE IF NOT EXISTS word_due (node {key} PRIMARY KEY)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -84,4 +96,6 @@ was, 0 until then (``collect``).
 its etag, kept as long as versions are: point in time, restore of what a device did, push and indexing read it.
 ``structure``: what a look at the content of a file said, ``written``: number of the change that wrote that content.
 ``judged``: one row: up to which change devices were judged, and what is remembered of them (``guard.scoring``).
-``alarm``: of a device that wrote as ransomware does; ``state``, ``steps``: ``alarms``."""
+``alarm``: of a device that wrote as ransomware does; ``state``, ``steps``: ``alarms``.
+``word``, ``word_name``, ``word_file``, ``word_due``: the index of words (``words.index``); ``term``: a number that only
+the collectivité's key makes of a word; ``word``: of a name, UTF-8, compared by its bytes."""

@@ -94,7 +94,8 @@ class SqliteDatabase(Database):
             made = _Connection(self._path, reads_only=False)
             try:
                 made.begin()
-                prepare(made, bytes_type="BLOB", key_type="INTEGER")  # the row's own number: no second index
+                # INTEGER is the row's own number: no second index
+                prepare(made, bytes_type="BLOB", key_type="INTEGER", clustered="WITHOUT ROWID")
                 made.commit()
             except BaseException:
                 made.raw.close()

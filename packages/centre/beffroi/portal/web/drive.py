@@ -1,4 +1,4 @@
-"""Coffre: a folder's list, what was written last, and a search by name.
+"""Coffre: a folder's list.
 
 Input:  hostile: identifiers, words and numbers of the address; names of files, which templates escape.
 Access: ``View``: what does not lie in the person's own folder or in the collectivité's is "no such page".
@@ -26,13 +26,10 @@ from beffroi.drive.web.granted import OUT_PATH
 from beffroi.drive.web.portal import AGAIN
 from beffroi.portal import drive_words
 from beffroi.portal.drive_access import give_grants, view_of, who_of
-from beffroi.portal.pages import asks_part, for_agents, page, sought
+from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive_act, drive_alarm
 
 PAGE_ROWS = 200
-FOUND_ROWS = 200
-RECENT_ROWS = 100
-MAX_SEARCH_CHARS = 100
 _FETCHED = re.compile(OUT_PATH + r"/[0-9]{1,18}(?:/[0-9]{1,18})?", re.ASCII)
 PLACE = {"place": "drive"}
 
@@ -99,34 +96,6 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
 
 @require_GET
 @for_agents
-def recent(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Files that were written last, the person's own and the collectivité's."""
-    view = view_of(request, actor)
-    with view.database.reading() as reading:
-        found = listing.recent(reading, [one.id for one in view.roots(reading)], most=RECENT_ROWS)
-        context = {"at": "recent", "rows": _found_rows(reading, view, actor, found)}
-    return drive_page(request, view, "portal/drive_found.html", context)
-
-
-@require_GET
-@for_agents
-def search(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Files and folders whose names hold some words."""
-    asked = sought(request, MAX_SEARCH_CHARS)
-    view = view_of(request, actor)
-    found: list[Entry] = []
-    with view.database.reading() as reading:
-        if asked:
-            found = listing.search(
-                reading, asked, [one.id for one in view.roots(reading)], most=FOUND_ROWS + 1
-            )
-        lines = _found_rows(reading, view, actor, found[:FOUND_ROWS])
-    context = {"at": "search", "asked": asked, "rows": lines, "too_many": len(found) > FOUND_ROWS}
-    return drive_page(request, view, "portal/drive_found.html", context)
-
-
-@require_GET
-@for_agents
 def grant(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The next minutes for a page that sends files, or for a file that is fetched, as long as the session stands."""
     wanted = request.GET.get("vers", "")
@@ -158,17 +127,6 @@ def rows(actor: Actor, entries: Sequence[Entry], by: dict[int, str]) -> list[dic
         }
         for one in entries
     ]
-
-
-def _found_rows(reading: Reading, view: View, actor: Actor, found: Sequence[Entry]) -> list[dict[str, Any]]:
-    lines = rows(actor, found, listing.changed_by(reading, found))
-    folders: dict[int, str] = {}
-    for one, line in zip(found, lines, strict=True):
-        if one.parent not in folders:
-            steps = trail(reading, view, view.at(reading, one.parent))
-            folders[one.parent] = " › ".join(words for words, _ in steps)
-        line["where"] = folders[one.parent]
-    return lines
 
 
 def title(place: Place) -> str:

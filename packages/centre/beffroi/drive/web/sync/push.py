@@ -73,6 +73,8 @@ class Push:
         self._tasks: list[asyncio.Task[None]] = []
         self._socket: socket.socket | None = None
         self._path: Path | None = None
+        self.elsewhere: Callable[[str], object] = lambda collectivite_id: None
+        """Called with a collectivité in which another process changed something."""
 
     def start(self, run: Path | None = None, name: str = "drive") -> None:
         """``run``: where other processes say what they changed; None: nobody does."""
@@ -149,7 +151,10 @@ class Push:
         with contextlib.suppress(BlockingIOError):
             while True:
                 text = self._socket.recv(64).decode("ascii", "replace")
-                if is_id(text, "col") and text in self._by_collectivite:
+                if not is_id(text, "col"):
+                    continue
+                self.elsewhere(text)
+                if text in self._by_collectivite:
                     self._note(text)
 
     async def _tell_changes(self) -> None:
