@@ -17,20 +17,25 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from beffroi.drive.__main__ import YOUNG, serve_arguments
 from beffroi.drive.sentry import Sentry
 from beffroi.drive.sign_ins import SignIns
+from beffroi.drive.store import keys
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.stock import stocks
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.found import Found
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
 from beffroi.drive.who import Role, Who
+from beffroi.drive.words.indexer import Indexer
+from beffroi.drive.words.texts import by_scan
 from beffroi.lib.config import Config
 from granian.server.embed import Server
 
@@ -76,6 +81,9 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
         bodies = SealedStore(config, communes, workers, lambda sha256, owner: _require(directory, sha256))
         sentry = Sentry(communes, stocks(config), lambda collectivite_id, alarm: None)
         sentry.start()
+        keys_of = partial(keys.make, config)
+        indexer = Indexer(communes, stocks(config), keys_of, by_scan(directory / "scan" / "scan.sock"))
+        indexer.start()
         drive = Drive(communes, bodies, sign_in, SignIns(config, "drive"), require=sentry.require)
         told = directory / "told"
         Portal(
@@ -85,7 +93,10 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             drive.enter,
             lambda access: _keep(told, access),
         ).add_to(drive.routes)
+        Found(communes, keys_of, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
+        drive.sync.push.elsewhere = indexer.told
         yield drive
+        indexer.stop()
         sentry.stop()
         communes.close()
 

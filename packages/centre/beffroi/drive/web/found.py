@@ -60,8 +60,8 @@ class Found:
         """Errors: those of the metadata and of the keys but KeysErased."""
         wanted = frozenset(itertools.islice(terms.words(asked), MOST_WORDS))
         view = View(self.communes.metadata(who.collectivite_id), who)
-        keys = self.keys_of(who.collectivite_id)
         try:
+            keys = self.keys_of(who.collectivite_id)
             key = terms.key_of(keys.naming())
         except KeysErased:
             return wire.Hits()

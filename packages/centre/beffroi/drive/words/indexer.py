@@ -125,26 +125,29 @@ class Indexer:
             nodes = index.due(reading, MOST_AT_ONCE)
             looked = [_look(reading, one) for one in nodes]
         is_away = clock.steady_s() < self._away_until_s
-        if not nodes:
-            return (
-                not is_away and database.write(lambda writing: index.wait_unread(writing, MOST_AT_ONCE)) > 0
-            )
         try:
+            keys = self._keys_of(collectivite_id)
+            if not nodes:
+                return not is_away and database.write(lambda w: index.wait_unread(w, MOST_AT_ONCE)) > 0
             reader = _Reader(
-                database,
-                self._stock_of(collectivite_id),
-                self._keys_of(collectivite_id),
-                None if is_away else self._reads,
+                database, self._stock_of(collectivite_id), keys, None if is_away else self._reads
             )
             fresh = [reader.indexed(one) for one in looked]
-            if reader.is_late:
-                self._late.add(collectivite_id)
-                self._away_until_s = max(self._away_until_s, clock.steady_s() + (0 if is_away else AWAY_S))
         except KeysErased:
             database.write(index.forget_contents)
             fresh = [one.without_content() for one in looked]
-        database.write(lambda writing: _keep(writing, looked, fresh))
-        return True
+        else:
+            self._put_off(collectivite_id, reader.is_late, is_away)
+        if nodes:
+            database.write(lambda writing: _keep(writing, looked, fresh))
+        return bool(nodes)
+
+    def _put_off(self, collectivite_id: str, is_late: bool, is_away: bool) -> None:
+        """Where scan does not answer, it is asked again later, not for each document."""
+        if is_late:
+            self._late.add(collectivite_id)
+        if is_late and not is_away:
+            self._away_until_s = clock.steady_s() + AWAY_S
 
     def _taken_up(self, database: Database) -> bool:
         """Whether changes were taken up."""
