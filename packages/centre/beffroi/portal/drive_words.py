@@ -134,6 +134,11 @@ def refusal(error: BeffroiError) -> str:
     return str(REFUSALS[error.code])
 
 
+def held() -> str:
+    """Of a file that a decision holds."""
+    return _("Ce fichier a été reconnu comme dangereux : le Département le retient, pour vous protéger.")
+
+
 def amount(size_bytes: int) -> str:
     """``12 ko``, ``1,4 Mo``, ``20 Go``: by powers of 1,000, as browsers and file explorers of phones count."""
     unit = "o" if (get_language() or "fr").startswith("fr") else "B"

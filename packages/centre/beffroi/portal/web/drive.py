@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET
 
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import listing, look
+from beffroi.drive.store import favourites, listing, look
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.listing import Entry
 from beffroi.drive.views import COMMON_NAME, Place, View
@@ -55,7 +55,7 @@ def common(request: HttpRequest, actor: Actor) -> HttpResponse:
 def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) -> HttpResponse:
     """A folder's list, or the next part of it."""
     newest_first = request.GET.get("tri") == "date"
-    first = _number(request.GET.get("rang", ""))
+    first = number(request.GET.get("rang", ""))
     with view.database.reading() as reading:
         own, common = view.roots(reading)
         entries = listing.folder(reading, place.node.id, newest_first=newest_first)
@@ -108,7 +108,9 @@ def grant(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 def drive_page(request: HttpRequest, view: View, template: str, context: Mapping[str, Any]) -> HttpResponse:
     """A page of the Coffre, from which files can be fetched and sent."""
-    response = page(request, template, PLACE | dict(context))
+    with view.database.reading() as reading:
+        stars = favourites.of(reading, view.who.person_id)
+    response = page(request, template, PLACE | {"stars": stars} | dict(context))
     give_grants(response, view.who)
     return response
 
@@ -143,5 +145,6 @@ def trail(reading: Reading, view: View, place: Place) -> list[tuple[str, int]]:
     return [(first, steps[0].id), *((one.name, one.id) for one in steps[1:])]
 
 
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+def number(text: str) -> int:
+    """What a page sent as a number; 0 for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
