@@ -136,7 +136,7 @@ def refusal(error: BeffroiError) -> str:
 
 def held() -> str:
     """Of a file that a decision holds."""
-    return _("Ce fichier a été reconnu comme dangereux : le Département le retient, pour vous protéger.")
+    return _("Ce fichier a été reconnu comme dangereux : le Département le retient, pour vous protéger.")
 
 
 def amount(size_bytes: int) -> str:

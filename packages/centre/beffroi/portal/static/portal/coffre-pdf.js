@@ -6,6 +6,7 @@ import { AbortException, GlobalWorkerOptions, TextLayer, getDocument } from "./p
 const here = new URL(".", import.meta.url);
 GlobalWorkerOptions.workerSrc = new URL("pdfjs/pdf.worker.min.mjs", here).href;
 const ZOOMS = [0.5, 0.67, 0.8, 1, 1.25, 1.5, 2, 3, 4], NEAR = "600px", MOST_PIXELS = 16e6;
+const inPercent = new Intl.NumberFormat(document.documentElement.lang, { style: "percent" });
 
 const open = async (desk) => {
   const words = desk.dataset, find = (name) => desk.querySelector(`[data-${name}]`);
@@ -76,7 +77,7 @@ const open = async (desk) => {
     const into = before ? (view.scrollTop - before.box.offsetTop) / Math.max(before.box.offsetHeight, 1) : 0;
     zoom = wanted;
     scale = zoom || fitted();
-    percent.textContent = words.percent.replace("#", Math.round(scale * 100));
+    percent.textContent = inPercent.format(scale);
     for (const one of sheets) {
       if (one.page) one.sized(one.page.getViewport({ scale })); else one.sized(first.getViewport({ scale }));
       one.draw();
