@@ -21,6 +21,7 @@ frontend portal
     bind 127.0.0.1:{port}
     use_backend drive if {{ path_beg /coffre/octets/ /coffre/envoi/ /coffre/lien/ }}
     default_backend web
+{inner}
 backend drive
     server drive 127.0.0.1:{drive}
 backend web
@@ -29,12 +30,15 @@ backend web
 
 
 @contextlib.contextmanager
-def joined(directory: Path, *, web: str, drive_port: int) -> Iterator[str]:
-    """The address under which both answer. ``web``: address of the portal."""
+def joined(directory: Path, *, web: str, drive_port: int, run: Path | None = None) -> Iterator[str]:
+    """The address under which both answer. ``web``: address of the portal. ``run``: where the portal finds the drive's
+    own socket."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     file = directory / "joined.cfg"
-    file.write_text(CONFIGURATION.format(port=port, drive=drive_port, web=urlsplit(web).port))
+    file.write_text(
+        CONFIGURATION.format(port=port, drive=drive_port, web=urlsplit(web).port, inner=_inner(run))
+    )
     process = subprocess.Popen(("haproxy", "-db", "-q", "-f", file), stdin=subprocess.DEVNULL)
     try:
         while process.poll() is None:
@@ -45,3 +49,10 @@ def joined(directory: Path, *, web: str, drive_port: int) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+def _inner(run: Path | None) -> str:
+    if run is None:
+        return ""
+    run.mkdir(parents=True, exist_ok=True)
+    return f"frontend inner\n    bind unix@{run}/drive.sock\n    default_backend drive"

@@ -27,15 +27,19 @@ from beffroi.drive.following import Follower, Teller
 from beffroi.drive.sentry import Sentry
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.stops import Stops
+from beffroi.drive.store import keys
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.stock import stocks
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.found import Found
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
 from beffroi.drive.web.sync import push
 from beffroi.drive.who import Role, Who
+from beffroi.drive.words.indexer import Indexer
+from beffroi.drive.words.texts import by_scan
 from beffroi.lib.config import Config
 from granian.server.embed import Server
 
@@ -84,6 +88,9 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
         teller.start()
         drive = Drive(communes, bodies, sign_in, SignIns(config, "drive"), require=stops.require)
         drive.sync.push.listeners.append(stops.forget)
+        keys_of = partial(keys.make, config)
+        indexer = Indexer(communes, stocks(config), keys_of, by_scan(directory / "scan" / "scan.sock"))
+        indexer.start()
         told = directory / "told"
         Portal(
             communes,
@@ -92,8 +99,11 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             drive.enter,
             lambda access: _keep(told, access),
         ).add_to(drive.routes)
+        Found(communes, keys_of, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
+        drive.sync.push.listeners.append(indexer.told)
         with judging(config):
             yield drive
+        indexer.stop()
         teller.stop()
         communes.close()
 

@@ -34,6 +34,7 @@ ON_POSTGRESQL = (
     "tests/contract/test_drive_history.py",
     "tests/contract/test_drive_room.py",
     "tests/contract/test_drive_scrub.py",
+    "tests/contract/test_drive_words.py",
     "tests/integration",
     "tests/faults/test_core_worker_killed.py",
     "tests/faults/test_stream_faults.py",

@@ -46,7 +46,7 @@ def drive(committed: str, beaune: Commune) -> Drive:
 def page(drive: Drive, beaune: Commune, browser: Any, live_server: Any, tmp_path: Path) -> Iterator[Any]:
     with (
         served(STATE) as server,
-        joined(tmp_path, web=live_server.url, drive_port=server.port) as address,
+        joined(tmp_path, web=live_server.url, drive_port=server.port, run=settings.BEFFROI.run) as address,
     ):
         client = portal_client(beaune.agent_membership)
         name = settings.SESSION_COOKIE_NAME

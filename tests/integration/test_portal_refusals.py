@@ -21,7 +21,7 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import shares
+from beffroi.drive.store import shares, versions
 from beffroi.drive.store.shares import Wish
 from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
@@ -287,6 +287,8 @@ PORTAL = {
     "drive_seal": Rule("ours", lambda world: {"seal_id": world.seal_id}, {"what": "check"}),
     "drive_seal_proof": Rule("ours", lambda world: {"seal_id": world.seal_id, "node_id": world.node_id}),
     "drive_act": Rule("own", data={"what": "folder", "dossier": "1", "name": "x"}),
+    "drive_stars": Rule("own", data={"ajouter": "1"}),  # tests/integration/test_drive_stars.py
+    "drive_compare": Rule("thing", lambda world: {"node_id": world.node_id, "etag": _version(world)}),
     "drive_node": Rule("thing", lambda world: {"node_id": world.node_id}),
     "drive_links": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),
     "drive_own_links": Rule("own"),
@@ -565,7 +567,14 @@ def _far_file(commune: Commune) -> int:
     drive = Drive(commune.agent_membership)
     for number in range(20):
         drive.file(str(number))
+    drive.file("facture.pdf")
     return drive.file("facture.pdf").id
+
+
+def _version(world: World) -> int:
+    """Of an earlier content of that file."""
+    with Drive(world.beaune.agent_membership).database.reading() as reading:
+        return versions.of(reading, world.node_id)[0].etag
 
 
 def changed() -> tuple[object, ...]:

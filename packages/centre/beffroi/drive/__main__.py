@@ -30,14 +30,18 @@ from beffroi.drive.renewal import Renewal
 from beffroi.drive.seals.desk import Desk, tell_outbox
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.stops import Stops
+from beffroi.drive.store import keys
 from beffroi.drive.store.commune import open_communes
 from beffroi.drive.store.stock import stocks
 from beffroi.drive.upkeep import Upkeep
 from beffroi.drive.web import sealed
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.found import Found
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
+from beffroi.drive.words.indexer import Indexer
+from beffroi.drive.words.texts import by_scan
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.serving import ended, leave, until_stopped
@@ -100,6 +104,9 @@ async def run(config: Config) -> int:
         teller, stops = Teller(config.run), Stops(communes)
         communes.listeners.append(teller.told)
         desk = Desk(config, communes, stocks(config), partial(tell_outbox, config))
+        keys_of = partial(keys.make, config)
+        # Its path by hand: scan.server would load YARA into this process.
+        indexer = Indexer(communes, stocks(config), keys_of, by_scan(config.state / "scan" / "scan.sock"))
         try:
             sign_ins = SignIns(config, "drive")
             sign_ins.start()
@@ -109,6 +116,7 @@ async def run(config: Config) -> int:
             renewal.start()
             backups.start()
             desk.start()
+            indexer.start()
             bodies = SealedStore(config, communes, workers, door.require)
             drive = Drive(
                 communes,
@@ -139,8 +147,11 @@ async def run(config: Config) -> int:
                 ),
                 is_open=True,
             )
+            drive.sync.push.listeners.append(indexer.told)
+            Found(communes, keys_of, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
+            indexer.stop()
             teller.stop()
             desk.stop()
             upkeep.stop()

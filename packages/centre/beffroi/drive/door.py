@@ -120,8 +120,10 @@ class FileDoor:
             if database.write(
                 lambda w: frozen.freeze(w, sha256=sha256, decision_id=decision_id, now_s=now_s)
             ):
+                self._communes.told(collectivite_id)
                 self._say("drive:frozen", decision_id, collectivite_id, there)
         elif entry is None and before and database.write(lambda w: frozen.thaw(w, sha256=sha256)):
+            self._communes.told(collectivite_id)
             self._say("drive:thawed", before, collectivite_id, there)
 
     def _say(self, kind: str, decision_id: str, collectivite_id: str, there: frozen.Held) -> None:

@@ -139,6 +139,11 @@ def refusal(error: BeffroiError) -> str:
     return str(REFUSALS[error.code])
 
 
+def held() -> str:
+    """Of a file that a decision holds."""
+    return _("Ce fichier a été reconnu comme dangereux : le Département le retient, pour vous protéger.")
+
+
 def amount(size_bytes: int) -> str:
     """``12 ko``, ``1,4 Mo``, ``20 Go``: by powers of 1,000, as browsers and file explorers of phones count."""
     unit = "o" if (get_language() or "fr").startswith("fr") else "B"
@@ -229,8 +234,10 @@ def carried(what: str, count: int) -> str:
 
 
 def preview(name: str, size_bytes: int) -> str:
-    """How the page shows a file of this name: image, text, or "" (not at all). What it is decides the drive."""
+    """How the page shows a file of this name: image, pdf, text, or "" (not at all). What it is decides the drive."""
     ending = name.rpartition(".")[2].lower()
+    if ending == "pdf":
+        return "pdf"
     if ending in ("png", "jpg", "jpeg", "gif", "webp") and size_bytes <= MAX_IMAGE_BYTES:
         return "image"
     return "text" if ending in ("txt", "md", "csv", "log", "json", "xml", "ini", "yaml", "yml") else ""

@@ -12,7 +12,7 @@ import io
 import re
 import signal
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -122,17 +122,33 @@ def _dictionary(value: Any) -> DictionaryObject:
     return found if isinstance(found, DictionaryObject) else DictionaryObject()
 
 
+def words(data: bytes, *, most_text: int, cpu_s: float) -> str:
+    """The text of all pages, as far as ``cpu_s`` of the processor reach. Errors: as ``look``."""
+    reader = PdfReader(io.BytesIO(data), strict=False)
+    if reader.is_encrypted and not reader.decrypt(""):
+        return ""
+    return _text_of(reader, range(len(reader.pages)), most_text, cpu_s)
+
+
 def _text(reader: PdfReader, most: int) -> str:
     """Of the first and the last pages, as long as it is quick: what is left out is not looked at for bank details."""
     count = len(reader.pages)
     wanted = sorted({*range(min(count, _TEXT_FIRST)), *range(max(0, count - _TEXT_LAST), count)})
+    return _text_of(reader, wanted, most, TEXT_CPU_S)
+
+
+def _text_of(reader: PdfReader, pages: Iterable[int], most: int, cpu_s: float) -> str:
     pieces: list[str] = []
-    with _for_a_while(TEXT_CPU_S):
-        for number in wanted:
+    left = most
+    with _for_a_while(cpu_s):
+        for number in pages:
             page = reader.pages[number]
             contents = page.get_contents()
             if contents is not None and len(contents.get_data()) <= _MAX_PAGE_BYTES:
                 pieces.append(_quietly(page.extract_text))
+                left -= len(pieces[-1])
+            if left <= 0:
+                break
     return "\n".join(pieces)[:most]
 
 

@@ -169,7 +169,8 @@ class Server:
     def _answer(self, child: _Child, status: int) -> None:
         command, end = _COMMANDS[child.said[0]]
         try:
-            report = values.decode(bytes(child.said[1:]))
+            most_text = values.MOST_WORDS_TEXT if command == wire.WORDS else values.MAX_TEXT
+            report = values.decode(bytes(child.said[1:]), most_text=most_text)
         except ValueError:
             log.warning("a file was too much for its child (status %d)", status)
             report = values.UNREADABLE

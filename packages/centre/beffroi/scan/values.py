@@ -15,7 +15,9 @@ from beffroi.scan import kinds
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """More than Postfix takes: no mail waits for ever because of its length."""
 MAX_TEXT = 64 * 1024
-MAX_ANSWER_BYTES = 512 * 1024
+MOST_WORDS_TEXT = 128 * 1024
+"""Characters for an index of words: some forty pages."""
+MAX_ANSWER_BYTES = 640 * 1024
 MAX_DETAILS = 20
 _DETAIL = re.compile(r"[A-Za-z0-9_]{1,64}")
 
@@ -47,7 +49,7 @@ def encode(report: Report) -> bytes:
     return msgspec.json.encode(report)
 
 
-def decode(data: bytes) -> Report:
+def decode(data: bytes, *, most_text: int = MAX_TEXT) -> Report:
     """Errors: ValueError for anything that a child of ours would not say."""
     try:
         report = _DECODER.decode(data)
@@ -56,7 +58,7 @@ def decode(data: bytes) -> Report:
     details = [detail for found in report.found.values() for detail in found]
     if not set(report.found) <= set(kinds.ORDER) or len(details) > MAX_DETAILS:
         raise ValueError("unknown findings")
-    if not all(_DETAIL.fullmatch(detail) for detail in details) or len(report.text) > MAX_TEXT:
+    if not all(_DETAIL.fullmatch(detail) for detail in details) or len(report.text) > most_text:
         raise ValueError("details or text")
     if not re.fullmatch(r"[0-9a-f]{64}|", report.sha256):
         raise ValueError("sha256")

@@ -1,4 +1,4 @@
-"""The clamd protocol as far as we speak it, and one command of our own. Both ends.
+"""The clamd protocol as far as we speak it, and two commands of our own. Both ends.
 
 A command is ``zNAME`` and a zero, or ``nNAME`` and a newline; the answer ends in the same sign.
 
@@ -8,6 +8,7 @@ A command is ``zNAME`` and a zero, or ``nNAME`` and a newline; the answer ends i
 | VERSION | | "Beffroi scan", mark and number of the rules in force, files of rules that are refused |
 | INSTREAM | pieces: length (4 bytes, big-endian), bytes; length 0 ends | "stream: OK" or "stream: NAME FOUND" |
 | FACTS | as INSTREAM | one line of JSON: a ``values.Report``, with all findings and the text |
+| WORDS | as INSTREAM | one line of JSON: a ``values.Report`` without findings, with more of the text, for an index |
 
 The name is that of the strongest finding. A stream that is too long is told "INSTREAM size limit exceeded. ERROR", an
 unknown command "UNKNOWN COMMAND".
@@ -23,7 +24,8 @@ from pathlib import Path
 from beffroi.scan import values
 from beffroi.scan.values import Report
 
-PING, VERSION, INSTREAM, FACTS = "PING", "VERSION", "INSTREAM", "FACTS"
+PING, VERSION, INSTREAM, FACTS, WORDS = "PING", "VERSION", "INSTREAM", "FACTS", "WORDS"
+WITH_STREAM = (INSTREAM, FACTS, WORDS)
 TOO_LONG, UNKNOWN = b"INSTREAM size limit exceeded. ERROR", b"UNKNOWN COMMAND"
 _MAX_COMMAND = 32
 _PIECE_BYTES = 1024 * 1024
@@ -76,8 +78,8 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
 
 
 def answer(command: str, report: Report) -> bytes:
-    """What FACTS or INSTREAM says, without its end."""
-    if command == FACTS:
+    """What a command with a stream says, without its end."""
+    if command in (FACTS, WORDS):
         return values.encode(report)
     name = next(report.names(), "")
     return f"stream: {name} FOUND".encode() if name else b"stream: OK"
@@ -92,7 +94,7 @@ def ask(path: Path, command: str, data: bytes = b"", *, timeout_s: float = 30.0)
         connection.settimeout(timeout_s)
         connection.connect(str(path))
         connection.sendall(b"z" + command.encode("ascii") + b"\0")
-        if command in (INSTREAM, FACTS):
+        if command in WITH_STREAM:
             if data:
                 connection.sendall(struct.pack(">I", len(data)) + data)
             connection.sendall(struct.pack(">I", 0))

@@ -17,7 +17,7 @@ import socket
 from typing import NoReturn
 
 from beffroi.lib import seclusion
-from beffroi.scan import kinds, looking, values, wire
+from beffroi.scan import kinds, looking, texts, values, wire
 from beffroi.scan.rules import Rules
 from beffroi.scan.values import Report
 
@@ -28,7 +28,7 @@ READING_S = 30
 HEADS = {
     (command, end): bytes((number,))
     for number, (command, end) in enumerate(
-        (command, end) for command in (wire.INSTREAM, wire.FACTS) for end in (b"\0", b"\n")
+        (command, end) for command in wire.WITH_STREAM for end in (b"\0", b"\n")
     )
 }
 """First byte to the parent: the stream is here, and the time for looking begins. Which command it was, and how its
@@ -74,14 +74,14 @@ def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes) -
         if command in (wire.PING, wire.VERSION):
             connection.sendall((b"PONG" if command == wire.PING else version) + end)
             return
-        if command not in (wire.INSTREAM, wire.FACTS):
+        if command not in wire.WITH_STREAM:
             raise wire.Refused(wire.UNKNOWN)
         data = wire.read_stream(connection, most_bytes=values.MAX_FILE_BYTES)
     except wire.Refused as refusal:
         connection.sendall(refusal.answer + b"\0")
         return
     _write(pipe, HEADS[command, end])
-    _write(pipe, values.encode(_examined(data, rules)))
+    _write(pipe, values.encode(_read(data) if command == wire.WORDS else _examined(data, rules)))
 
 
 def _examined(data: bytes, rules: Rules) -> Report:
@@ -89,6 +89,13 @@ def _examined(data: bytes, rules: Rules) -> Report:
         return looking.examine(data, rules.matches)
     except (MemoryError, RecursionError):
         return Report({kinds.UNREADABLE: []})
+
+
+def _read(data: bytes) -> Report:
+    try:
+        return texts.read(data)
+    except (MemoryError, RecursionError):
+        return Report()
 
 
 def _write(pipe: int, data: bytes) -> None:

@@ -55,7 +55,7 @@ class Communes:
             found = self._open.get(collectivite_id)
             if found is None:
                 found = self._open[collectivite_id] = self._opened(collectivite_id)
-                found.on_change = lambda roots: self._heard(collectivite_id)
+                found.on_change = lambda roots: self.told(collectivite_id)
             self._open.move_to_end(collectivite_id)
             idle = [key for key in self._open if key != collectivite_id and self._open[key].is_idle()]
             for key in idle[: max(0, len(self._open) - MOST_OPEN)]:
@@ -68,7 +68,8 @@ class Communes:
         if found is not None:
             found.close()
 
-    def _heard(self, collectivite_id: str) -> None:
+    def told(self, collectivite_id: str) -> None:
+        """Something changed there that listeners may want to look at."""
         for listener in self.listeners:
             listener(collectivite_id)
 

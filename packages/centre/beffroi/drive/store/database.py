@@ -325,11 +325,17 @@ class Database(ABC):
 
 
 def prepare(
-    session: Session, *, bytes_type: LiteralString, key_type: LiteralString, usual: Limits | None
+    session: Session,
+    *,
+    bytes_type: LiteralString,
+    key_type: LiteralString,
+    usual: Limits | None,
+    clustered: LiteralString = "",
 ) -> None:
-    """Make the tables, or bring them forward. Errors: FormatUnknown."""
+    """Make the tables, or bring them forward. ``clustered``: for tables that are their index. Errors: FormatUnknown."""
     for statement in schema.TABLES:
-        session.run(statement.replace("{bytes}", bytes_type).replace("{key}", key_type))
+        typed = statement.replace("{bytes}", bytes_type).replace("{key}", key_type)
+        session.run(typed.replace("{clustered}", clustered))
     found = session.one("SELECT value FROM meta WHERE name = 'format'")
     if found is None:
         session.many(

@@ -41,19 +41,29 @@ def decision_of(database: Reading, sha256: str) -> str:
 
 
 def freeze(writing: Writing, *, sha256: str, decision_id: str, now_s: int) -> bool:
-    """False when it was known."""
+    """False when it was known. Its words leave the index."""
     if decision_of(writing, sha256):
         writing.run("UPDATE frozen SET decision_id = ? WHERE sha256 = ?", (decision_id, sha256))
         return False
     writing.run(
         "INSERT INTO frozen (sha256, decision_id, since_s) VALUES (?, ?, ?)", (sha256, decision_id, now_s)
     )
+    _read_anew(writing, sha256)
     return True
 
 
 def thaw(writing: Writing, *, sha256: str) -> bool:
     """False when it was not frozen."""
-    return bool(writing.run("DELETE FROM frozen WHERE sha256 = ?", (sha256,)))
+    if not writing.run("DELETE FROM frozen WHERE sha256 = ?", (sha256,)):
+        return False
+    _read_anew(writing, sha256)
+    return True
+
+
+def _read_anew(writing: Writing, sha256: str) -> None:
+    writing.run(
+        "INSERT INTO word_due (node) SELECT id FROM node WHERE sha256 = ? ON CONFLICT DO NOTHING", (sha256,)
+    )
 
 
 def all_frozen(database: Reading) -> list[str]:

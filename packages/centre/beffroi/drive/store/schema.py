@@ -94,6 +94,18 @@ TABLES: tuple[LiteralString, ...] = (
     """CREATE TABLE IF NOT EXISTS elimination (
         seal TEXT PRIMARY KEY, approval_id TEXT NOT NULL, asked_by TEXT NOT NULL, granted_by TEXT NOT NULL,
         visa TEXT NOT NULL, visa_on TEXT NOT NULL, visa_by TEXT NOT NULL, at_s BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS word (
+        root BIGINT NOT NULL, term BIGINT NOT NULL, node BIGINT NOT NULL, PRIMARY KEY (root, term, node))
+        {clustered}""",
+    """CREATE TABLE IF NOT EXISTS word_name (
+        root BIGINT NOT NULL, word {bytes} NOT NULL, node BIGINT NOT NULL, PRIMARY KEY (root, word, node))
+        {clustered}""",
+    """CREATE TABLE IF NOT EXISTS word_file (
+        node {key} PRIMARY KEY, root BIGINT NOT NULL, name TEXT NOT NULL, written BIGINT NOT NULL,
+        content TEXT NOT NULL, terms {bytes} NOT NULL, text_id {bytes} NOT NULL, sealed {bytes} NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS word_file_written ON word_file (root, written)",
+    "CREATE INDEX IF NOT EXISTS word_file_unread ON word_file (node) WHERE content = 'unread'",
+    "CREATE TABLE IF NOT EXISTS word_due (node {key} PRIMARY KEY)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -105,4 +117,6 @@ its etag, kept as long as versions are: point in time, restore of what a device 
 ``weight``: of a folder, what is below it beside the bytes of its files (``weights``); ``beside``: bytes that lie in no
 folder: parts of uploads, calendars.
 ``seal``, ``seal_text``: sealed folders and the parts of their seals (``seals``); ``seal_check``: each verification;
-``elimination``: what was destroyed with a visa of the archives (``seal_ends``)."""
+``elimination``: what was destroyed with a visa of the archives (``seal_ends``).
+``word``, ``word_name``, ``word_file``, ``word_due``: the index of words (``words.index``); ``term``: a number that only
+the collectivité's key makes of a word; ``word``: of a name, UTF-8, compared by its bytes."""

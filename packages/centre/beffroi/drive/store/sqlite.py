@@ -100,7 +100,9 @@ class SqliteDatabase(Database):
             try:
                 made.begin()
                 # INTEGER is the row's own number: no second index
-                prepare(made, bytes_type="BLOB", key_type="INTEGER", usual=self._usual)
+                prepare(
+                    made, bytes_type="BLOB", key_type="INTEGER", usual=self._usual, clustered="WITHOUT ROWID"
+                )
                 made.commit()
             except BaseException:
                 made.raw.close()

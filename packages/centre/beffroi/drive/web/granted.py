@@ -44,7 +44,17 @@ class Visit(NamedTuple):
 
 def who(key: bytes, request: Request, path: str) -> Who:
     """The person of the grant for ``path``. Errors: GrantRefused."""
-    grant = read_grant(key, _cookie(request, COOKIES[path]), path=path)
+    return _who(key, _cookie(request, COOKIES[path]), path)
+
+
+def who_asks(key: bytes, request: Request, path: str) -> Who:
+    """The same where the process web asks on somebody's behalf: in a header, for no browser has such a grant."""
+    scheme, _, text = request.header(b"authorization").partition(" ")
+    return _who(key, text if scheme == "Bearer" else "", path)
+
+
+def _who(key: bytes, text: str, path: str) -> Who:
+    grant = read_grant(key, text, path=path)
     if grant.collectivite_id is None or grant.role not in _ROLES:
         raise GrantRefused
     return Who(grant.subject_id, "", grant.collectivite_id, _ROLES[grant.role], "", "", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -88,6 +89,11 @@ def role_word(value: str) -> str:
         "referent": _("Référent"),
         "dpo": _("Délégué à la protection des données"),
     }.get(value, value)
+
+
+@register.filter
+def among(value: int, found: Container[int]) -> bool:
+    return value in found
 
 
 @register.filter

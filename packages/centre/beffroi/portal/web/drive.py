@@ -1,4 +1,4 @@
-"""Coffre: a folder's list, what was written last, and a search by name.
+"""Coffre: a folder's list.
 
 Input:  hostile: identifiers, words and numbers of the address; names of files, which templates escape.
 Access: ``View``: what does not lie in the person's own folder or in the collectivité's is "no such page".
@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import quotas
-from beffroi.drive.store import listing, look, room
+from beffroi.drive.store import favourites, listing, look, room
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.listing import Entry
 from beffroi.drive.views import COMMON_NAME, Place, View
@@ -27,13 +27,10 @@ from beffroi.drive.web.granted import OUT_PATH
 from beffroi.drive.web.portal import AGAIN
 from beffroi.portal import drive_seal_words, drive_words
 from beffroi.portal.drive_access import give_grants, view_of, who_of
-from beffroi.portal.pages import asks_part, for_agents, page, sought
+from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive_act, drive_alarm
 
 PAGE_ROWS = 200
-FOUND_ROWS = 200
-RECENT_ROWS = 100
-MAX_SEARCH_CHARS = 100
 _FETCHED = re.compile(OUT_PATH + r"/[0-9]{1,18}(?:/[0-9]{1,18})?", re.ASCII)
 PLACE = {"place": "drive"}
 
@@ -59,7 +56,7 @@ def common(request: HttpRequest, actor: Actor) -> HttpResponse:
 def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) -> HttpResponse:
     """A folder's list, or the next part of it."""
     newest_first = request.GET.get("tri") == "date"
-    first = _number(request.GET.get("rang", ""))
+    first = number(request.GET.get("rang", ""))
     with view.database.reading() as reading:
         own, common = view.roots(reading)
         entries = listing.folder(reading, place.node.id, newest_first=newest_first)
@@ -103,34 +100,6 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
 
 @require_GET
 @for_agents
-def recent(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Files that were written last, the person's own and the collectivité's."""
-    view = view_of(request, actor)
-    with view.database.reading() as reading:
-        found = listing.recent(reading, [one.id for one in view.roots(reading)], most=RECENT_ROWS)
-        context = {"at": "recent", "rows": _found_rows(reading, view, actor, found)}
-    return drive_page(request, view, "portal/drive_found.html", context)
-
-
-@require_GET
-@for_agents
-def search(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Files and folders whose names hold some words."""
-    asked = sought(request, MAX_SEARCH_CHARS)
-    view = view_of(request, actor)
-    found: list[Entry] = []
-    with view.database.reading() as reading:
-        if asked:
-            found = listing.search(
-                reading, asked, [one.id for one in view.roots(reading)], most=FOUND_ROWS + 1
-            )
-        lines = _found_rows(reading, view, actor, found[:FOUND_ROWS])
-    context = {"at": "search", "asked": asked, "rows": lines, "too_many": len(found) > FOUND_ROWS}
-    return drive_page(request, view, "portal/drive_found.html", context)
-
-
-@require_GET
-@for_agents
 def grant(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The next minutes for a page that sends files, or for a file that is fetched, as long as the session stands."""
     wanted = request.GET.get("vers", "")
@@ -143,7 +112,9 @@ def grant(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 def drive_page(request: HttpRequest, view: View, template: str, context: Mapping[str, Any]) -> HttpResponse:
     """A page of the Coffre, from which files can be fetched and sent."""
-    response = page(request, template, PLACE | dict(context))
+    with view.database.reading() as reading:
+        stars = favourites.of(reading, view.who.person_id)
+    response = page(request, template, PLACE | {"stars": stars} | dict(context))
     give_grants(response, view.who)
     return response
 
@@ -164,17 +135,6 @@ def rows(actor: Actor, entries: Sequence[Entry], by: dict[int, str]) -> list[dic
     ]
 
 
-def _found_rows(reading: Reading, view: View, actor: Actor, found: Sequence[Entry]) -> list[dict[str, Any]]:
-    lines = rows(actor, found, listing.changed_by(reading, found))
-    folders: dict[int, str] = {}
-    for one, line in zip(found, lines, strict=True):
-        if one.parent not in folders:
-            steps = trail(reading, view, view.at(reading, one.parent))
-            folders[one.parent] = " › ".join(words for words, _ in steps)
-        line["where"] = folders[one.parent]
-    return lines
-
-
 def title(place: Place) -> str:
     """A folder's or file's name for people."""
     if place.node.parent:
@@ -189,5 +149,6 @@ def trail(reading: Reading, view: View, place: Place) -> list[tuple[str, int]]:
     return [(first, steps[0].id), *((one.name, one.id) for one in steps[1:])]
 
 
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+def number(text: str) -> int:
+    """What a page sent as a number; 0 for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

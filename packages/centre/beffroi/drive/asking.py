@@ -1,0 +1,91 @@
+"""How the process web asks ``drive`` on a person's behalf: words to look for, and a small file to be compared.
+
+Process: web, over STATE/run/drive.sock, under a grant of half a minute. Answers are small and kept nowhere.
+Fails:   Unavailable where drive does not answer; AbsentNode, Frozen as a browser would be told.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from pathlib import Path
+
+import msgspec
+
+from beffroi.core.planes.tokens import make_grant
+from beffroi.drive.store.frozen import Frozen
+from beffroi.drive.store.model import AbsentNode
+from beffroi.drive.web import granted
+from beffroi.drive.who import Who
+from beffroi.drive.words import wire
+from beffroi.lib.config import Config
+from beffroi.lib.errors import Unavailable
+
+GRANT_TTL_S = 30
+TIMEOUT_S = 8.0
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def found(config: Config, who: Who, words: str) -> wire.Hits:
+    """Files of this person whose contents have these words. Errors: Unavailable, SettingInvalid."""
+    headers = {
+        "Authorization": f"Bearer {_grant(config, who, wire.PATH)}",
+        "Content-Type": "application/json",
+    }
+    body = msgspec.json.encode(wire.Asked(words))
+    status, answer = _ask(config, "POST", wire.PATH, headers, body)
+    if status != 200:
+        raise Unavailable("The search of the drive")
+    return msgspec.json.decode(answer, type=wire.Hits)
+
+
+def content(config: Config, who: Who, node: int, etag: int | None, *, most_bytes: int) -> bytes:
+    """The first bytes of a file, or of an earlier content of it. Errors: AbsentNode, Frozen, Unavailable,
+    SettingInvalid."""
+    cookie = f"{granted.COOKIES[granted.OUT_PATH]}={_grant(config, who, granted.OUT_PATH)}"
+    path = f"{granted.OUT_PATH}/{node}" + ("" if etag is None else f"/{etag}")
+    status, answer = _ask(config, "GET", path, {"Cookie": cookie, "Range": f"bytes=0-{most_bytes - 1}"})
+    if status == 404:
+        raise AbsentNode("file")
+    if status == Frozen.http_status:
+        raise Frozen("")
+    if status == 416:
+        return b""  # it is empty
+    if status not in (200, 206):
+        raise Unavailable("The drive")
+    return answer[:most_bytes]
+
+
+def _grant(config: Config, who: Who, path: str) -> str:
+    return make_grant(
+        config.secret("drive-grant.key"),
+        subject_id=who.person_id,
+        collectivite_id=who.collectivite_id,
+        paths=(path,),
+        ttl_s=GRANT_TTL_S,
+        role=who.role,
+    )
+
+
+def _ask(
+    config: Config, method: str, path: str, headers: dict[str, str], body: bytes = b""
+) -> tuple[int, bytes]:
+    connection = _Connection(config.run / "drive.sock")
+    try:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except (OSError, http.client.HTTPException):
+        raise Unavailable("The drive") from None
+    finally:
+        connection.close()

@@ -1,0 +1,264 @@
+"""Keeps the index of words: follows ``change`` of every collectivité, reads what was written, writes what it says.
+
+Purpose: a search by name and by content that costs the same in a large commune as in a small one; nobody who sends a
+         file waits for it.
+Process: drive, one thread. The journal and ``word_due`` are its queue, so that a restart loses nothing; what is done
+         twice is done once.
+Hostile: contents (``texts``).
+Fails:   towards less: a content that cannot be read is found by its name alone. Where the store does not answer, the
+         collectivité waits a minute; where scan does not, its documents alone do. Where the key is destroyed, its
+         numbers of words and sealed texts go.
+Source:  docs/decisions/0080-words-of-files.md; docs/internals/drive.md, "Search".
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import LiteralString
+
+from beffroi.drive import journal
+from beffroi.drive.store import look, schema
+from beffroi.drive.store.chunking import chunk_id
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.frozen import decision_of
+from beffroi.drive.store.keys import Keys, KeysErased
+from beffroi.drive.store.model import Node
+from beffroi.drive.store.objects import ObjectMissing
+from beffroi.drive.store.sealing import ObjectDamaged, Sealer
+from beffroi.drive.store.stock import Stock
+from beffroi.drive.words import index, terms, texts
+from beffroi.drive.words.index import Indexed
+from beffroi.drive.words.texts import Reads
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Unavailable
+
+log = logging.getLogger("beffroi.drive.words")
+MOST_TAKEN = 500
+"""Changes that are taken up in one commit."""
+MOST_AT_ONCE = 32
+"""Nodes that are indexed in one commit."""
+CALM_S, PAUSE_S, RETRY_S, AWAY_S, SWEEP_S = 2.0, 0.02, 60.0, 50.0, 600.0
+"""After a change others come, mostly: one round serves them all. Between two rounds others have the disk."""
+_LAST_WRITTEN: LiteralString = (
+    "SELECT MAX(number) FROM change WHERE node = ? AND kind IN ('created', 'changed', 'returned')"
+)
+
+
+class Indexer:
+    """``stock_of``, ``keys_of``: of a collectivité. ``reads``: the text of a document."""
+
+    def __init__(
+        self,
+        communes: Communes,
+        stock_of: Callable[[str], Stock],
+        keys_of: Callable[[str], Keys],
+        reads: Reads,
+    ) -> None:
+        self._communes, self._stock_of, self._keys_of, self._reads = communes, stock_of, keys_of, reads
+        self._heard: SimpleQueue[str] = SimpleQueue()
+        self._due: set[str] = set()
+        self._late: set[str] = set()
+        self._away_until_s = 0.0
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="drive-words", daemon=True)
+        communes.listeners.append(self.told)
+
+    def told(self, collectivite_id: str) -> None:
+        """Something changed there; from any thread."""
+        self._heard.put(collectivite_id)
+
+    def start(self) -> None:
+        for collectivite_id in self._communes.ids():
+            self.told(collectivite_id)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._heard.put("")
+        if self._thread.ident is not None:
+            self._thread.join(10)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._take()
+            for collectivite_id in sorted(self._due):
+                if self._stopped.wait(PAUSE_S):
+                    return
+                self._due.discard(collectivite_id)
+                try:
+                    if self.step(collectivite_id):
+                        self._due.add(collectivite_id)
+                except BeffroiError as error:
+                    log.warning("%s: its words wait: %s", collectivite_id, error.code)
+                    self._late.add(collectivite_id)
+                except Exception:  # the thread's outermost place: the others are indexed all the same
+                    log.exception("%s: its words wait", collectivite_id)
+                    self._late.add(collectivite_id)
+
+    def _take(self) -> None:
+        """What was heard of; waits where nothing is due."""
+        if not self._due:
+            try:
+                self._due.add(self._heard.get(timeout=RETRY_S if self._late else SWEEP_S))
+            except Empty:  # a word from another process may have been lost
+                self._due, self._late = self._late or set(self._communes.ids()), set()
+                return
+            self._stopped.wait(CALM_S)
+        try:
+            while True:
+                self._due.add(self._heard.get_nowait())
+        except Empty:
+            self._due.discard("")
+
+    def step(self, collectivite_id: str) -> bool:
+        """The next changes and the next files of a collectivité; True while there are more. Errors: those of the
+        metadata, of the objects, of the keys but KeysErased."""
+        database = self._communes.metadata(collectivite_id)
+        if self._taken_up(database):
+            return True
+        with database.reading() as reading:
+            nodes = index.due(reading, MOST_AT_ONCE)
+            looked = [_look(reading, one) for one in nodes]
+        is_away = clock.steady_s() < self._away_until_s
+        try:
+            keys = self._keys_of(collectivite_id)
+            if not nodes:
+                return not is_away and database.write(lambda w: index.wait_unread(w, MOST_AT_ONCE)) > 0
+            reader = _Reader(
+                database, self._stock_of(collectivite_id), keys, None if is_away else self._reads
+            )
+            fresh = [reader.indexed(one) for one in looked]
+        except KeysErased:
+            database.write(index.forget_contents)
+            fresh = [one.without_content() for one in looked]
+        else:
+            self._put_off(collectivite_id, reader.is_late, is_away)
+        if nodes:
+            database.write(lambda writing: _keep(writing, looked, fresh))
+        return bool(nodes)
+
+    def _put_off(self, collectivite_id: str, is_late: bool, is_away: bool) -> None:
+        """Where scan does not answer, it is asked again later, not for each document."""
+        if is_late:
+            self._late.add(collectivite_id)
+        if is_late and not is_away:
+            self._away_until_s = clock.steady_s() + AWAY_S
+
+    def _taken_up(self, database: Database) -> bool:
+        """Whether changes were taken up."""
+        with database.reading() as reading:
+            number = index.reached(reading)
+            rows = journal.after(reading, number, MOST_TAKEN) if number is not None else []
+        if number is None:
+            database.write(index.begin)
+            return True
+        if rows:
+            nodes = sorted({row.node for row in rows})
+            database.write(lambda writing: index.take(writing, nodes, rows[-1].number))
+        return bool(rows)
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """A node that waits. ``root``: 0 where nobody sees it. ``node``: None where it is destroyed."""
+
+    id: int
+    node: Node | None
+    root: int
+    written: int
+    is_held: bool
+    before: Indexed | None
+
+    def without_content(self) -> Indexed | None:
+        if self.node is None or not self.root:
+            return None
+        return Indexed(self.id, self.root, self.node.name, self.written)
+
+    @property
+    def opens_folder(self) -> bool:
+        """What lies in it came into sight, left it, or lies under another root now."""
+        if self.node is not None and not self.node.is_folder:
+            return False
+        return (self.before.root if self.before else 0) != self.root
+
+
+def _look(reading: Reading, node_id: int) -> _Looked:
+    node, before = look.node(reading, node_id), index.kept(reading, node_id)
+    if node is None or not node.parent:
+        return _Looked(node_id, None, 0, 0, False, before)
+    top = look.above(reading, node_id)[-1]
+    seen = not top.parent and (top.name == schema.COMMON or top.name.startswith(schema.HOME))
+    written = None
+    if not node.is_folder:
+        written = reading.one(_LAST_WRITTEN, (node_id,))
+    held = bool(node.sha256) and bool(decision_of(reading, node.sha256))
+    number = int((written and written[0]) or (0 if node.is_folder else node.id))
+    return _Looked(node_id, node, top.id if seen else 0, number, held, before)
+
+
+def _keep(writing: Writing, looked: list[_Looked], fresh: list[Indexed | None]) -> None:
+    for one, indexed in zip(looked, fresh, strict=True):
+        index.replace(writing, one.id, indexed)
+        if one.opens_folder:
+            index.wait_inside(writing, one.id)
+
+
+@dataclass
+class _Reader:
+    database: Database
+    stock: Stock
+    keys: Keys
+    reads: Reads | None
+    """None: scan does not answer."""
+    is_late: bool = field(default=False, init=False)
+    _key: bytes = field(init=False)
+    _sealer: Sealer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._key, self._sealer = terms.key_of(self.keys.naming()), Sealer(self.keys)
+
+    def indexed(self, one: _Looked) -> Indexed | None:
+        """Errors: those of the objects and keys."""
+        bare, node, before = one.without_content(), one.node, one.before
+        if bare is None or node is None or node.is_folder or one.is_held:
+            return bare
+        if before is not None and before.content == _content(node):
+            return bare._replace(
+                content=before.content, terms=before.terms, text_id=before.text_id, sealed=before.sealed
+            )
+        if not texts.is_read(node.name, node.size_bytes):
+            return bare
+        try:
+            data = texts.beginning(self.stock, self.database, node.name, node.manifest)
+            text = texts.text(node.name, data, self._asked).strip()
+        except (ObjectDamaged, ObjectMissing):
+            return bare  # the scrub names it
+        except Unavailable:
+            self.is_late = True
+            return bare._replace(content=index.UNREAD)
+        bare = bare._replace(content=_content(node), terms=tuple(terms.terms(text, self._key)))
+        if not bare.terms:
+            return bare
+        text_id = chunk_id(self.keys.naming(), text.encode("utf-8", "replace"))
+        return bare._replace(
+            text_id=text_id, sealed=bytes(self._sealer.seal(text_id, text.encode("utf-8", "replace")))
+        )
+
+    def _asked(self, data: bytes) -> str:
+        if self.reads is None:
+            raise Unavailable("The scanner of files")
+        try:
+            return self.reads(data)
+        except Unavailable:
+            self.reads = None
+            raise
+
+
+def _content(node: Node) -> str:
+    """What tells one content from another; a name's ending decides how it is read."""
+    return f"{node.sha256 or node.etag}.{node.name.rpartition('.')[2].lower()[:8]}"

@@ -1,0 +1,164 @@
+"""Words of texts and of names, as a person looks for them: without accents and capitals, near forms as one. Pure.
+
+Rule:    *Délibérations*, *deliberation* and *délibérer* are one word. French is what the rules are made for; other
+         languages lose little by them. What a text says is never kept as words: ``terms`` makes numbers of them, under
+         a key of the collectivité, and only who has the key can tell which number a word has.
+Hostile: texts and names.
+Source:  J. Savoy, "Light stemming approaches for the French, Portuguese, German and Hungarian languages", ACM SAC 2006.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from blake3 import blake3
+
+MOST_TERMS = 5000
+"""Of one file: a list of all persons of a town has more, and is found by its name."""
+LONGEST, SHORTEST_INSIDE, MOST_PARTS = 40, 3, 60
+_KEY = b"beffroi drive 1 key of words\0"
+_WORDS = re.compile(r"[^\W_]+")
+_PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\da-zA-Z_]+")
+_LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss", "’": "'"})
+# fmt: off
+_EMPTY = frozenset((
+    "a", "au", "aux", "avec", "ce", "ces", "cet", "cette", "dans", "de", "des", "du", "elle", "en",
+    "est", "et", "eu", "il", "ils", "je", "la", "le", "les", "leur", "leurs", "lui", "ma", "mais",
+    "me", "meme", "mes", "moi", "mon", "ne", "nos", "notre", "nous", "on", "ont", "ou", "par",
+    "pas", "pour", "qu", "que", "qui", "sa", "sans", "se", "ses", "si", "son", "sont", "sur", "ta",
+    "te", "tes", "toi", "ton", "tu", "un", "une", "vos", "votre", "vous", "y", "l", "d", "c", "n",
+    "s", "t", "j", "m", "the", "of", "and", "to", "in", "is", "for",
+))
+# fmt: on
+"""Words that every text has: they find nothing, and would make the index twice as large."""
+_AROUND = 90
+
+
+class Passage(NamedTuple):
+    """A piece of a text around a word that was looked for."""
+
+    before: str
+    words: str
+    after: str
+
+
+def plain(text: str) -> str:
+    """Without accents and capitals; as long as the text where it has no ligatures, else longer."""
+    split = unicodedata.normalize("NFD", text.casefold().translate(_LIGATURES))
+    return "".join(one for one in split if not unicodedata.combining(one))
+
+
+def stem(word: str) -> str:
+    """A plain word without the ending that number, gender and verbs give it."""
+    if len(word) < 4 or not word.isalpha():
+        return word
+    if word.endswith("aux"):
+        return word[:-3] + "al"
+    for ending in (
+        "issements",
+        "issement",
+        "ements",
+        "ement",
+        "ations",
+        "ation",
+        "ees",
+        "ee",
+        "er",
+        "ez",
+        "es",
+    ):
+        if word.endswith(ending) and len(word) - len(ending) >= 4:
+            return word[: -len(ending)]
+    word = word.rstrip("sx") if len(word.rstrip("sx")) >= 3 else word
+    if word.endswith("e") and len(word) >= 5:
+        word = word[:-1]
+    return word[:-1] if len(word) >= 5 and word[-1] == word[-2] else word
+
+
+def words(text: str) -> Iterator[str]:
+    """Stems of a text's words, in their order; those that every text has are left out."""
+    for found in _WORDS.finditer(plain(text)):
+        word = found[0][:LONGEST]
+        if word not in _EMPTY and (len(word) > 1 or word.isdigit()):
+            yield stem(word)
+
+
+def key_of(naming: bytes) -> bytes:
+    """The key of a collectivité's words, from the one that names its chunks: it is destroyed with that one."""
+    return blake3(_KEY, key=naming).digest()
+
+
+def term(word: str, key: bytes) -> int:
+    """The number of a stem in the index of one collectivité: 63 bits."""
+    return int.from_bytes(blake3(word.encode(), key=key).digest(8)) >> 1
+
+
+def terms(text: str, key: bytes) -> list[int]:
+    """The numbers of a text's words, each once, in order; of the first MOST_TERMS."""
+    found: dict[str, None] = {}
+    for word in words(text):
+        found.setdefault(word)
+        if len(found) == MOST_TERMS:
+            break
+    return sorted(term(word, key) for word in found)
+
+
+# -- names ---------------------------------------------------------------------------------------------------
+
+
+def name_words(name: str) -> list[str]:
+    """The words of a file's name, each once: *PVConseil_2024-06.pdf* has pvconseil, pv, conseil, 2024, 06, pdf."""
+    found: dict[str, None] = {}
+    for whole in _WORDS.findall(unicodedata.normalize("NFC", name)):
+        found.setdefault(plain(whole)[:LONGEST])
+        bare = "".join(one for one in unicodedata.normalize("NFD", whole) if not unicodedata.combining(one))
+        for piece in _PIECES.findall(bare):
+            found.setdefault(plain(piece)[:LONGEST])
+    return [one for one in found if one]
+
+
+def name_parts(name: str) -> list[str]:
+    """Where a word of a name may begin for who looks for it: each word, and its ends from three letters on."""
+    found: dict[str, None] = {}
+    for word in name_words(name):
+        found.setdefault(word)
+    for word in list(found):
+        for at in range(1, len(word) - SHORTEST_INSIDE + 1 if word.isalpha() else 0):
+            found.setdefault(word[at:])
+    return list(found)[:MOST_PARTS]
+
+
+def wanted_in_names(asked: str) -> list[str]:
+    """What somebody typed, as plain words, the longest first."""
+    return sorted(
+        dict.fromkeys(one[:LONGEST] for one in _WORDS.findall(plain(asked))), key=lambda one: (-len(one), one)
+    )
+
+
+def is_named(name: str, wanted: Sequence[str]) -> bool:
+    """Whether each of the words stands in a name, as ``name_parts`` has it."""
+    parts = name_parts(name)
+    return all(any(part.startswith(one) for part in parts) for one in wanted)
+
+
+# -- passages ------------------------------------------------------------------------------------------------
+
+
+def passage(text: str, wanted: frozenset[str]) -> Passage | None:
+    """The first place where a word of ``wanted`` (stems) stands, with what stands around it on its line or so."""
+    for found in _WORDS.finditer(text):
+        if stem(plain(found[0])[:LONGEST]) in wanted:
+            start, end = found.span()
+            before = " ".join(text[max(0, start - _AROUND) : start].split())
+            after = " ".join(text[end : end + _AROUND].split())
+            gap_before = " " if before and text[start - 1 : start].isspace() else ""
+            gap_after = " " if after and text[end : end + 1].isspace() else ""
+            if start > _AROUND:
+                before = "… " + before.partition(" ")[2]
+            if end + _AROUND < len(text):
+                after = after.rpartition(" ")[0] + " …"
+            return Passage(before + gap_before, found[0], gap_after + after)
+    return None

@@ -1,0 +1,32 @@
+"""What web asks of drive, and what it is told: files whose contents have some words, each with a passage."""
+
+from __future__ import annotations
+
+import msgspec
+
+PATH = "/coffre/mots"
+"""Of drive's socket alone: front leads nobody there."""
+MOST_ASKED_CHARS, MOST_ASKED_BYTES = 100, 1024
+MOST_HITS = 50
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``words``: as a person typed them."""
+
+    words: str
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """``before``, ``words``, ``after``: the passage; "" where there is none to show."""
+
+    node: int
+    before: str = ""
+    words: str = ""
+    after: str = ""
+
+
+class Hits(msgspec.Struct, frozen=True):
+    """``more``: there are others."""
+
+    hits: tuple[Hit, ...] = ()
+    more: bool = False

@@ -1,0 +1,26 @@
+/* Coffre: a star is put or taken away without leaving the page. Without this file the button sends its form. */
+(() => {
+  "use strict";
+  document.addEventListener("click", async (event) => {
+    const star = event.target.closest("button.star");
+    if (!star || !star.form || !window.fetch) return;
+    if (star.dataset.plain) return;
+    event.preventDefault();
+    if (star.ariaBusy === "true") return;
+    star.ariaBusy = "true";
+    const data = new FormData(star.form);
+    data.append(star.name, star.value);
+    try {
+      const answer = await fetch(star.form.action, { method: "POST", body: data, credentials: "same-origin", redirect: "manual" });
+      if (answer.type !== "opaqueredirect" && !answer.ok) throw new Error("refused");
+      const on = star.name === "ajouter";
+      star.name = on ? "retirer" : "ajouter";
+      star.setAttribute("aria-pressed", String(on));
+    } catch {
+      star.dataset.plain = "1";
+      star.click();  // the page of the answer says what is wrong
+    } finally {
+      star.removeAttribute("aria-busy");
+    }
+  });
+})();

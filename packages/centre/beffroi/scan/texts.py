@@ -1,0 +1,51 @@
+"""The text of one document, for who looks for a word in it: PDF, Office, OpenDocument. Pure.
+
+Process: a child of ``scan`` (worker.py); it knows nothing but the bytes.
+Hostile: everything; libraries that read such bytes raise what they like, and every such error means: no text.
+Fails:   towards less text: what is read before a cap or an error is what there is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from beffroi.scan import archives, kinds, office, pdf, values
+from beffroi.scan.archives import Budget, TooMuch
+from beffroi.scan.values import Report
+
+CPU_S = 4.0
+_SIGNS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]+")
+"""What no text needs, and what would be six times as long in the answer."""
+
+
+def read(data: bytes) -> Report:
+    """``text``: at most MOST_WORDS_TEXT characters. Errors: MemoryError, RecursionError."""
+    text = ""
+    try:
+        kind = kinds.detect(data)
+        if kind == "pdf":
+            text = pdf.words(data, most_text=values.MOST_WORDS_TEXT, cpu_s=CPU_S)
+        elif kind == "zip" and office.is_document(archives.names(data, kind)):
+            text = _of_parts(data)
+    except (MemoryError, RecursionError):
+        raise
+    except Exception:  # noqa: BLE001 - the libraries' errors have no common base, and all mean: not readable
+        text = ""
+    return Report({}, _SIGNS.sub(" ", text)[: values.MOST_WORDS_TEXT], hashlib.sha256(data).hexdigest())
+
+
+def _of_parts(data: bytes) -> str:
+    pieces: list[str] = []
+    left = values.MOST_WORDS_TEXT
+    try:
+        for member in archives.members(data, "zip", Budget()):
+            piece = (
+                office.text_of(member.name, member.data, left) if left > 0 and not member.encrypted else ""
+            )
+            if piece.strip():
+                pieces.append(piece)
+                left -= len(piece)
+    except (TooMuch, archives.Broken):
+        pass  # what came before is text all the same
+    return "\n".join(pieces)

@@ -1,0 +1,158 @@
+"""Search by content, stars and comparison in a real Chromium before the real processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from beffroi.scan import server as scan
+from beffroi.scan import wire
+from beffroi.scan.rules import directory
+
+from tests import waiting
+from tests.browsing import desks
+from tests.clients.test_drive_page_browser import browser, drive, no_door, page
+from tests.clients.test_portal_browser import inspect
+from tests.conftest import STATE, Commune, make_member
+from tests.integration.test_drive_pages import Drive
+from tests.pdf_samples import document
+
+__all__ = ["browser", "drive", "no_door", "page"]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
+]
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
+
+
+@pytest.fixture
+def scanner() -> Iterator[None]:
+    for folder in (scan.folder(STATE), directory(STATE)):
+        folder.mkdir(exist_ok=True)
+    process = subprocess.Popen((sys.executable, "-m", "beffroi.scan"))
+
+    def answers() -> bool:
+        with contextlib.suppress(OSError, wire.Ended):
+            return wire.ask(scan.socket_path(STATE), wire.PING) == b"PONG"
+        return False
+
+    waiting.until(answers, "the scanner", limit_s=60.0)
+    yield
+    process.terminate()
+    process.wait(20)
+
+
+def send(page: Any, folder: Path, files: dict[str, bytes]) -> None:
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    page.goto("/coffre/")
+    with page.expect_navigation():
+        page.set_input_files("#desk input[multiple]", [str(folder / name) for name in files])
+
+
+def test_a_passage_is_found_in_a_pdf_and_in_a_text(
+    drive: Drive, scanner: None, page: Any, tmp_path: Path
+) -> None:
+    text = "Conseil du 12 juin.\nLe conseil fixe le tarif de la cantine à 3,20 €, pour toutes les écoles.\n"
+    send(
+        page,
+        tmp_path,
+        {
+            "Conseil de juin.txt": text.encode(),
+            "Tarifs.pdf": document(["Tarifs de la cantine pour la rentree"]),
+            "Photo de la cantine.jpg": b"\xff\xd8\xff",
+        },
+    )
+
+    def found() -> int:
+        page.goto("/coffre/recherche/?q=CANTINES")
+        return int(page.locator(".files .passage").count())
+
+    waiting.until(lambda: found() == 2, "the index", limit_s=60.0)
+    inspect(page, "d-contenus")
+    assert page.locator(".passage mark").all_inner_texts() == ["cantine", "cantine"]
+    page.fill("#id_q", "cantine")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=3 éléments trouvés")
+    page.goto("/coffre/recherche/?q=xylophone")
+    inspect(page, "d-rien")
+    page.goto("/coffre/recherche/")
+    inspect(page, "d-recherche-vide")
+
+
+def test_a_star_is_put_by_the_keyboard_and_listed(drive: Drive, page: Any) -> None:
+    drive.folder("Délibérations")
+    drive.file("un nom de fichier vraiment très long pour voir s’il tient dans la page.odt")
+    page.goto("/coffre/")
+    star = page.locator(".files .star").first
+    star.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".star[aria-pressed=true]")
+    assert page.url.endswith("/coffre/") and "Favori : Délibérations" in star.inner_text().replace(
+        "\xa0", " "
+    )
+    inspect(page, "d-etoiles")
+    page.click(".files >> text=un nom")
+    page.locator(".head-star .star").press("Space")
+    page.wait_for_selector(".head-star .star[aria-pressed=true]")
+    inspect(page, "d-fichier-etoile")
+    page.goto("/coffre/favoris/")
+    assert page.locator(".files .name").count() == 2
+    inspect(page, "d-favoris")
+    page.locator(".files .star").first.click()
+    page.wait_for_selector(".star[aria-pressed=false]")
+    page.reload()
+    assert page.locator(".files .name").count() == 1
+
+
+def test_two_versions_are_compared_side_by_side(drive: Drive, page: Any, tmp_path: Path) -> None:
+    lines = [f"Article {number} : disposition générale du règlement intérieur." for number in range(1, 31)]
+    send(page, tmp_path, {"règlement.txt": "\n".join(lines).encode()})
+    lines[4] = "Article 5 : disposition particulière du règlement intérieur."
+    del lines[10]
+    lines.insert(20, "Article 20 bis : <script>alert(1)</script> les séances sont publiques.")
+    (tmp_path / "règlement.txt").write_text("\n".join(lines))
+    page.set_input_files("#desk input[multiple]", str(tmp_path / "règlement.txt"))
+    with page.expect_navigation():
+        page.click("[data-asked] button[value=replace]")
+    page.click(".files >> text=règlement.txt")
+    page.click("a:has-text('Comparer')")
+    page.wait_for_selector("table.diff")
+    assert page.locator("tr.changed del").all_inner_texts() == ["générale"]
+    assert page.locator("tr.changed ins").all_inner_texts() == ["particulière"]
+    assert page.locator("tr.removed").count() == page.locator("tr.added").count() == 1
+    assert "<script>" in page.inner_text("tr.added")
+    inspect(page, "d-comparer")
+    assert "2 lignes retirées ou changées" in page.inner_text("main")
+
+
+def test_what_cannot_be_compared_is_said(drive: Drive, page: Any, tmp_path: Path) -> None:
+    send(page, tmp_path, {"faux.txt": b"\0\1\2"})
+    (tmp_path / "faux.txt").write_bytes(b"du texte")
+    page.set_input_files("#desk input[multiple]", str(tmp_path / "faux.txt"))
+    with page.expect_navigation():
+        page.click("[data-asked] button[value=replace]")
+    page.click(".files >> text=faux.txt")
+    page.click("a:has-text('Comparer')")
+    page.wait_for_selector(".say:has-text('n’est pas du texte')")
+    inspect(page, "d-comparer-non")
+
+
+def test_a_referent_looks_at_the_room(
+    drive: Drive, beaune: Commune, browser: Any, live_server: Any, system: Any
+) -> None:
+    drive.file("note.txt")
+    with desks(browser, live_server) as desk:
+        page = desk(make_member(system, beaune.collectivite, "ref@beaune.test", "referent"))
+        page.goto("/coffre/")
+        page.click("a:has-text('Voir la place prise par chacun')")
+        page.wait_for_selector("h1:has-text('Espace')")
+        inspect(page, "d-espace")

@@ -1,0 +1,148 @@
+"""The index of words keeps its promises on every database."""
+
+from __future__ import annotations
+
+from beffroi.drive.store import frozen, look, schema, trash, tree
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.model import Node
+from beffroi.drive.words import index, terms
+from beffroi.drive.words.index import Indexed
+
+from tests.drive_trees import ME, NOW_S, content, folder, put
+
+pytest_plugins = ["tests.fixtures_drive_store"]
+KEY = terms.key_of(b"k" * 32)
+
+
+def keep(database: Database, node: Node, root: Node, text: str) -> None:
+    """As the follower does, of a content that it has read."""
+    one = Indexed(node.id, root.id, node.name, node.etag, node.sha256, tuple(terms.terms(text, KEY)))
+    database.write(lambda writing: index.replace(writing, node.id, one))
+
+
+def named(database: Database, asked: str, *roots: Node, most: int = 50) -> list[str]:
+    with database.reading() as reading:
+        return [one.name for one in index.named(reading, asked, [one.id for one in roots], most=most)]
+
+
+def holding(database: Database, asked: str, *roots: Node) -> list[str]:
+    numbers = [terms.term(word, KEY) for word in terms.words(asked)]
+    with database.reading() as reading:
+        return [one.name for one in index.holding(reading, numbers, [one.id for one in roots], most=50)]
+
+
+def recent(database: Database, *roots: Node, most: int = 50) -> list[str]:
+    with database.reading() as reading:
+        return [one.name for one in index.recent(reading, [one.id for one in roots], most=most)]
+
+
+def settled(database: Database) -> None:
+    """What changed so far is taken up, and waits for nothing: only the index knows it."""
+    with database.reading() as reading:
+        last = reading.one("SELECT MAX(number) FROM change")
+    assert last is not None
+    database.write(lambda writing: index.take(writing, (), last[0] or 0))
+
+
+def other_home(database: Database) -> Node:
+    return database.write(lambda writing: tree.make_root(writing, schema.HOME + "per_b", now_s=NOW_S))
+
+
+def test_all_words_of_a_question_stand_in_what_is_found(metadata: Database, home: Node) -> None:
+    one, two = put(metadata, home.id, "a.txt", b"1"), put(metadata, home.id, "b.txt", b"2")
+    keep(metadata, one, home, "budget primitif de la voirie")
+    keep(metadata, two, home, "budget annexe de l’eau")
+    assert sorted(holding(metadata, "budgets", home)) == ["a.txt", "b.txt"]
+    assert holding(metadata, "voiries budget", home) == ["a.txt"]
+    assert holding(metadata, "voirie eau", home) == [] and holding(metadata, "de la", home) == []
+
+
+def test_nothing_below_another_root_is_found(metadata: Database, home: Node) -> None:
+    theirs = other_home(metadata)
+    one = put(metadata, theirs.id, "secret.txt", b"1")
+    keep(metadata, one, theirs, "budget secret")
+    settled(metadata)
+    for find in (named, holding):
+        assert find(metadata, "secret", home) == [] and find(metadata, "secret", theirs) == ["secret.txt"]
+    assert recent(metadata, home) == [] and recent(metadata, theirs) == ["secret.txt"]
+
+
+def test_what_the_index_has_not_seen_is_found_by_name_at_once(metadata: Database, home: Node) -> None:
+    put(metadata, home.id, "Délibération 12.odt", b"1")
+    assert named(metadata, "deliberation", home) == ["Délibération 12.odt"]
+    assert recent(metadata, home) == ["Délibération 12.odt"]
+
+
+def test_names_are_found_by_the_index_alone_from_inside_and_newest_first(
+    metadata: Database, home: Node
+) -> None:
+    for number, name in enumerate(("Budget 2023.ods", "Vieux budget.ods", "Plan.pdf")):
+        node = metadata.write(
+            lambda w, name=name, number=number: tree.put(  # type: ignore[misc]
+                w, ME, home.id, name, content(b"%d" % number), mtime_s=1000 + number
+            )
+        )[0]
+        keep(metadata, node, home, "")
+    settled(metadata)
+    assert named(metadata, "budget", home) == ["Vieux budget.ods", "Budget 2023.ods"]
+    assert named(metadata, "udge 2023", home) == ["Budget 2023.ods"]
+    assert named(metadata, "100%_", home) == [] and named(metadata, "", home) == []
+    assert named(metadata, "budget", home, most=1) == ["Vieux budget.ods"]
+
+
+def test_a_file_that_is_deleted_moved_or_frozen_is_not_found_whatever_the_index_still_says(
+    metadata: Database, home: Node
+) -> None:
+    inside = folder(metadata, home.id, "dossier")
+    one = put(metadata, inside.id, "a.txt", b"1")
+    keep(metadata, one, home, "budget")
+    settled(metadata)
+    assert holding(metadata, "budget", home) == ["a.txt"]
+    metadata.write(lambda w: frozen.freeze(w, sha256=one.sha256, decision_id="dec_x", now_s=NOW_S))
+    assert holding(metadata, "budget", home) == []
+    with metadata.reading() as reading:
+        assert index.due(reading, 10) == [one.id], "its words leave the index"
+    metadata.write(lambda w: frozen.thaw(w, sha256=one.sha256))
+    assert holding(metadata, "budget", home) == ["a.txt"]
+    metadata.write(lambda w: tree.delete(w, ME, inside.id))
+    assert holding(metadata, "budget", home) == [] and named(metadata, "a", home) == []
+    metadata.write(lambda w: trash.restore(w, ME, home.id, inside.id))
+    theirs = other_home(metadata)
+    metadata.write(lambda w: tree.move(w, ME, inside.id, theirs.id, "dossier"))
+    assert holding(metadata, "budget", home) == []
+
+
+def test_an_entry_that_is_replaced_leaves_nothing_behind(metadata: Database, home: Node) -> None:
+    one = put(metadata, home.id, "a.txt", b"1")
+    keep(metadata, one, home, "budget voirie")
+    keep(metadata, one._replace(name="b.txt"), home, "voirie cantine")
+    assert holding(metadata, "budget", home) == [] and holding(metadata, "cantine voirie", home) == ["a.txt"]
+    metadata.write(lambda writing: index.replace(writing, one.id, None))
+    with metadata.reading() as reading:
+        for table in ("SELECT 1 FROM word", "SELECT 1 FROM word_name", "SELECT 1 FROM word_file"):
+            assert reading.all(table) == []
+
+
+def test_what_is_written_last_comes_first_from_the_index_and_from_the_journal(
+    metadata: Database, home: Node
+) -> None:
+    nodes = [put(metadata, home.id, name, name.encode()) for name in ("a", "b", "c")]
+    for one in nodes:
+        keep(metadata, one, home, "")
+    settled(metadata)
+    assert recent(metadata, home) == ["c", "b", "a"]
+    put(metadata, home.id, "a", b"again")
+    put(metadata, home.id, "d", b"new")
+    assert recent(metadata, home) == ["d", "a", "c", "b"] and recent(metadata, home, most=2) == ["d", "a"]
+
+
+def test_without_the_key_the_contents_leave_and_the_names_stay(metadata: Database, home: Node) -> None:
+    one = put(metadata, home.id, "Budget.txt", b"1")
+    keep(metadata, one, home, "cantine")
+    settled(metadata)
+    metadata.write(index.forget_contents)
+    assert holding(metadata, "cantine", home) == [] and named(metadata, "budget", home) == ["Budget.txt"]
+    with metadata.reading() as reading:
+        found = index.kept(reading, one.id)
+        assert found is not None and found.terms == () and found.sealed == b""
+        assert look.node(reading, one.id) is not None

@@ -1,0 +1,86 @@
+"""Words as a person looks for them: near forms are one, numbers of words need the key, names are found from inside."""
+
+from __future__ import annotations
+
+import pytest
+from beffroi.drive.words import terms
+
+KEY, OTHER = terms.key_of(b"a" * 32), terms.key_of(b"b" * 32)
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        ("délibération", "deliberation", "DÉLIBÉRATIONS", "délibérer", "délibéré"),
+        ("municipal", "municipaux", "municipale", "municipales"),
+        ("arrêté", "arretes", "Arrêtés"),
+        ("école", "écoles", "ECOLE"),
+        ("marché", "marchés", "marche"),
+        ("loi", "lois"),
+        ("œuvre", "oeuvres"),
+        ("année", "annees"),
+    ],
+)
+def test_near_forms_are_one_word(forms: tuple[str, ...]) -> None:
+    found = [tuple(terms.words(one)) for one in forms]
+    assert len(set(found)) == 1 and len(found[0]) == 1
+
+
+@pytest.mark.parametrize("one, other", [("budget", "budgétaire"), ("mairie", "maire"), ("2024", "2025")])
+def test_other_words_stay_others(one: str, other: str) -> None:
+    assert list(terms.words(one)) != list(terms.words(other))
+
+
+def test_words_that_every_text_has_are_left_out() -> None:
+    assert list(terms.words("Le conseil de l’école et la mairie")) == ["conseil", "ecol", "mairi"]
+
+
+def test_a_number_of_a_word_tells_nothing_without_the_key() -> None:
+    assert terms.terms("budget voirie", KEY) != terms.terms("budget voirie", OTHER)
+    assert set(terms.terms("voirie, voirie et budget", KEY)) == set(terms.terms("Budget voiries", KEY))
+    assert all(0 <= one < 1 << 63 for one in terms.terms("a1 b2 c3", KEY))
+
+
+def test_a_text_of_any_length_gives_a_bounded_number_of_words() -> None:
+    text = " ".join(f"mot{number}" for number in range(20_000))
+    assert len(terms.terms(text, KEY)) == terms.MOST_TERMS
+
+
+@pytest.mark.parametrize(
+    "name, asked, is_found",
+    [
+        ("PVConseil_2024-06.pdf", "conseil", True),
+        ("PVConseil_2024-06.pdf", "pv 2024", True),
+        ("Délibération n° 12.odt", "deliber 12", True),
+        ("Délibération n° 12.odt", "bération", True),
+        ("Délibération n° 12.odt", "on", False),
+        ("Budget.ods", "budget 2024", False),
+        ("photo123.jpg", "123", True),
+        ("photo123.jpg", "23", False),
+    ],
+)
+def test_names_are_found_by_beginnings_and_insides_of_their_words(
+    name: str, asked: str, is_found: bool
+) -> None:
+    assert terms.is_named(name, terms.wanted_in_names(asked)) is is_found
+
+
+def test_a_name_has_a_bounded_number_of_parts() -> None:
+    assert len(terms.name_parts("a" * 255)) <= terms.MOST_PARTS
+    assert len(terms.name_parts(" ".join(["abcdefghijkl"] * 19 + ["z" * 8]))) <= terms.MOST_PARTS
+
+
+def test_a_passage_shows_the_word_as_it_was_written_and_what_stands_around_it() -> None:
+    text = "Le maire ouvre la séance.\nLes délibérations, adoptées à l’unanimité, sont affichées."
+    found = terms.passage(text, frozenset(terms.words("deliberation")))
+    assert found is not None
+    assert found.words == "délibérations"
+    assert found.before == "Le maire ouvre la séance. Les " and found.after.startswith(", adoptées")
+    assert terms.passage(text, frozenset({"absent"})) is None
+
+
+def test_a_passage_of_a_long_text_is_short() -> None:
+    text = "mot " * 500 + "budget " + "mot " * 500
+    found = terms.passage(text, frozenset({"budget"}))
+    assert found is not None and found.before.startswith("… ") and found.after.endswith(" …")
+    assert len("".join(found)) < 220
