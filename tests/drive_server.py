@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from beffroi.drive.__main__ import YOUNG, serve_arguments
+from beffroi.drive.crossing import Crossing
 from beffroi.drive.sentry import Sentry
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
@@ -45,7 +46,14 @@ def who(name: str, collectivite_id: str, role: Role = "agent") -> Who:
 
 
 PEOPLE = {
-    one.login: one for one in (who("alice", A), who("amir", A), who("elise", A, "elu"), who("bruno", B))
+    one.login: one
+    for one in (
+        who("alice", A),
+        who("amir", A),
+        who("elise", A, "elu"),
+        who("bruno", B),
+        who("bertille", B, "elu"),
+    )
 }
 
 
@@ -76,8 +84,15 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
         bodies = SealedStore(config, communes, workers, lambda sha256, owner: _require(directory, sha256))
         sentry = Sentry(communes, stocks(config), lambda collectivite_id, alarm: None)
         sentry.start()
-        drive = Drive(communes, bodies, sign_in, SignIns(config, "drive"), require=sentry.require)
-        told = directory / "told"
+        told, crossed = directory / "told", directory / "crossed"
+        drive = Drive(
+            communes,
+            bodies,
+            sign_in,
+            SignIns(config, "drive"),
+            require=sentry.require,
+            crossed=lambda crossing: _keep(crossed, crossing),
+        )
         Portal(
             communes,
             bodies,
@@ -90,7 +105,7 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
         communes.close()
 
 
-def _keep(told: Path, access: Access) -> None:
+def _keep(told: Path, access: Access | Crossing) -> None:
     with told.open("a") as file:
         file.write(json.dumps(asdict(access)) + "\n")
 

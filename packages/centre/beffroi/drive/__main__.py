@@ -22,6 +22,7 @@ from granian.server.embed import Server
 
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
+from beffroi.drive import crossing
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
 from beffroi.drive.sentry import Sentry, tell_alarm
@@ -114,6 +115,7 @@ async def run(config: Config) -> int:
                 sign_ins,
                 passwords,
                 require=sentry.require,
+                crossed=partial(crossing.tell, config),
                 base_url=_portal(config),
             )
             Portal(

@@ -51,7 +51,7 @@ def who_of(request: HttpRequest, actor: Actor) -> Who:
 def view_of(request: HttpRequest, actor: Actor) -> View:
     """Errors: NotAllowed, StoreFull, Unavailable."""
     who = who_of(request, actor)
-    return View(_communes().metadata(who.collectivite_id), who)
+    return View(_communes().metadata(who.collectivite_id), who, _communes().metadata)
 
 
 def metadata_of(collectivite_id: str) -> Database:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import LiteralString
 
 FORMAT = 1
-HOME, COMMON, TRASH, GONE = "home:", "common", "trash", "gone"
-"""Names of roots, rows of ``node`` with parent 0: a person's own folder, the collectivité's, what was deleted, and what
-was deleted for good and is being destroyed, a bounded number of nodes a change."""
+HOME, COMMON, TRASH, GONE, SHARED = "home:", "common", "trash", "gone", "shared:"
+"""Names of roots, rows of ``node`` with parent 0: a person's own folder, the collectivité's, what was deleted, what was
+deleted for good and is being destroyed, a bounded number of nodes a change; and the folder in which a person sees what
+is shared with them, which has no rows below it (``views``)."""
 
 TABLES: tuple[LiteralString, ...] = (
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
@@ -76,6 +77,9 @@ TABLES: tuple[LiteralString, ...] = (
         files BIGINT NOT NULL, reasons TEXT NOT NULL, told_s BIGINT NOT NULL, state TEXT NOT NULL,
         settled_by TEXT NOT NULL, settled_s BIGINT NOT NULL, steps {bytes} NOT NULL, done BIGINT NOT NULL,
         missed BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS mount (
+        share_id TEXT NOT NULL, person_id TEXT NOT NULL, name TEXT NOT NULL, left_s BIGINT NOT NULL,
+        PRIMARY KEY (share_id, person_id))""",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -84,4 +88,5 @@ was, 0 until then (``collect``).
 its etag, kept as long as versions are: point in time, restore of what a device did, push and indexing read it.
 ``structure``: what a look at the content of a file said, ``written``: number of the change that wrote that content.
 ``judged``: one row: up to which change devices were judged, and what is remembered of them (``guard.scoring``).
-``alarm``: of a device that wrote as ransomware does; ``state``, ``steps``: ``alarms``."""
+``alarm``: of a device that wrote as ransomware does; ``state``, ``steps``: ``alarms``.
+``mount``: what a receiver did with something that is shared with them (``mounts``)."""

@@ -15,6 +15,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal, LiteralString, NamedTuple
 
+from beffroi.drive.store import schema
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.look import above, node
 from beffroi.drive.store.model import AbsentNode, Act, Node
@@ -189,9 +190,9 @@ def token_hash(token: str) -> str:
 
 
 def _lies(database: Reading, share: Share) -> bool:
-    """It is there, and neither it nor a folder above it is in the trash."""
+    """It is there, and neither it nor a folder above it was deleted."""
     steps = above(database, share.node)
-    return bool(steps) and steps[-1].name != "trash"
+    return bool(steps) and steps[-1].name not in (schema.TRASH, schema.GONE)
 
 
 # -- changes -------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from collections.abc import Callable, MutableMapping
 from concurrent.futures import Executor
 from typing import Any
 
+from beffroi.drive.crossing import Tell as Crossed
 from beffroi.drive.sign_ins import WINDOW_S, SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import AbsentNode
@@ -46,7 +47,7 @@ class TooManyAtOnce(BeffroiError):
 
 class Drive:
     """``executor``: where passwords are checked; None for the loop's own. ``require``: refuses a device that is
-    stopped. ``base_url``: where clients reach it."""
+    stopped. ``crossed``: is told of what enters another collectivité. ``base_url``: where clients reach it."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Drive:
         executor: Executor | None = None,
         *,
         require: Callable[[Who], object],
+        crossed: Crossed,
         base_url: str = "https://localhost",
     ) -> None:
         self.communes, self.bodies = communes, bodies
@@ -64,7 +66,7 @@ class Drive:
         self._at_work: Counter[str] = Counter()
         """Requests of each person that are not answered to their end."""
         self.routes = Routes()
-        self.dav = Dav(communes, bodies)
+        self.dav = Dav(communes, bodies, require=require, crossed=crossed)
         self.dav.add_to(self.routes)
         self.sync = Sync(communes, self.dav, self.doorman, base_url)
         self.sync.add_to(self.routes)

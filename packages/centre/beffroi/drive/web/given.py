@@ -84,7 +84,7 @@ class Given:
         who = granted.who(self.key, request, granted.OUT_PATH)
         self.enter(request, who)
         view, bodies = (
-            View(self.communes.metadata(who.collectivite_id), who),
+            View(self.communes.metadata(who.collectivite_id), who, self.communes.metadata),
             self.bodies(who.collectivite_id),
         )
         steps = request.path.removeprefix(granted.OUT_PATH).strip("/").split("/")

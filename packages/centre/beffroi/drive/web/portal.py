@@ -105,7 +105,7 @@ class Portal:
         """Errors: GrantRefused, ForeignOrigin, Invalid, TooLarge, those of the store."""
         who = granted.who(self.key, request, granted.IN_PATH)
         self.enter(request, who)
-        view = View(self.communes.metadata(who.collectivite_id), who)
+        view = View(self.communes.metadata(who.collectivite_id), who, self.communes.metadata)
         desk = Desk(view, self.bodies(who.collectivite_id), Act(who.person_id, "", clock.epoch_s()))
         steps = request.path.removeprefix(granted.IN_PATH).strip("/").split("/")
         if request.method == "GET" and len(steps) == 1:

@@ -46,7 +46,7 @@ async def lock(call: Call) -> Answer:
         place, is_new = (found, False) if found is not None else (_empty_file(call, writing), True)
         if not place.rights.may_write:
             raise ReadOnly
-        if place.rights.is_mount and place.path:
+        if place.rights.is_mount and place.path and place.node.is_folder:
             raise RootFixed  # the whole commune would wait for one person, as long as their program likes
         is_shared, owner = asked
         made = locks.lock(
