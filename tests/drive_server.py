@@ -99,6 +99,7 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             config.secret("drive-grant.key"),
             drive.enter,
             lambda access: _keep(told, access),
+            lambda crossing: _keep(crossed, crossing),
         ).add_to(drive.routes)
         yield drive
         sentry.stop()

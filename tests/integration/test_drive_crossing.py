@@ -142,7 +142,9 @@ def test_a_share_leads_to_nothing_beside_it(drive: Served, name: str) -> None:
     )
     status, _, answered = drive.ask("SEARCH", "/remote.php/dav", body.encode(), "bruno")
     assert status == 207
-    assert b"secret" not in answered and f"/{name}/plan.txt".encode() not in answered  # a search does not cross
+    assert (
+        b"secret" not in answered and f"/{name}/plan.txt".encode() not in answered
+    )  # a search does not cross
 
 
 def test_the_receiver_s_elus_read_and_do_not_write(drive: Served, name: str) -> None:

@@ -124,6 +124,7 @@ async def run(config: Config) -> int:
                 config.secret("drive-grant.key"),
                 drive.enter,
                 lambda access: tell_access(config, access),
+                partial(crossing.tell, config),
             ).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:

@@ -10,8 +10,10 @@ from beffroi.core.identity.actions import revoke_app_password
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword
 from beffroi.core.identity.queries import current_memberships
-from beffroi.drive import projections
+from beffroi.drive import projections, recorded
 from beffroi.drive.calendars import homes
+from beffroi.drive.crossing import Crossing
+from beffroi.drive.sharing import Line
 
 PROTOCOL = "dav"
 
@@ -62,6 +64,21 @@ def record_download(event: Event) -> None:
         details={"what": told["what"], "node_id": told["node_id"], "bytes": told["bytes"]},
         personal={"address": told["address"]} if told["address"] else None,
     )
+
+
+@consumer(name="drive.crossed", kinds=("drive:crossed",))
+def record_crossing(event: Event) -> None:
+    """Who of another collectivité came to what is shared with it."""
+    told = Crossing(**event.payload)
+    actor = Actor("person", told.person_id, told.receiver)
+    recorded.write_crossing(told, actor=actor)
+
+
+@consumer(name="drive.shares", kinds=("drive:share_told",))
+def record_share(event: Event) -> None:
+    """What a sync client did with shares: told before it was done."""
+    told = Line(**event.payload)
+    recorded.write(told, actor=Actor("person", told.person_id, event.collectivite_id))
 
 
 @consumer(name="drive.alarm", kinds=("drive:alarm",))

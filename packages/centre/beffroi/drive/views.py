@@ -204,6 +204,13 @@ class View:
                     return Visit(self, one, name)
         return self
 
+    def visit(self, reading: Reading, share_id: str) -> Visit:
+        """To what another collectivité shares, by the share's identifier. Errors: AbsentNode."""
+        for name, one in self._accepted(reading):
+            if one.share_id == share_id:
+                return Visit(self, one, name)
+        raise AbsentNode("share")
+
     def mounts(self, reading: Reading) -> list[Mount]:
         """All that is shared with this person and stands, the oldest first, those of other collectivités last.
 

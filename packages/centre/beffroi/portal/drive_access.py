@@ -54,6 +54,11 @@ def view_of(request: HttpRequest, actor: Actor) -> View:
     return View(_communes().metadata(who.collectivite_id), who, _communes().metadata)
 
 
+def has_drive(actor: Actor) -> bool:
+    """Whether the collectivité ever had a file; asking makes none."""
+    return (settings.BEFFROI.state / "drive" / (actor.collectivite_id or "none")).exists()
+
+
 def metadata_of(collectivite_id: str) -> Database:
     """For who holds a link. ``collectivite_id``: of one that is known to be here. Errors: StoreFull, Unavailable."""
     return _communes().metadata(collectivite_id)

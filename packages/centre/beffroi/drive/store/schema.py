@@ -80,6 +80,7 @@ TABLES: tuple[LiteralString, ...] = (
     """CREATE TABLE IF NOT EXISTS mount (
         share_id TEXT NOT NULL, person_id TEXT NOT NULL, name TEXT NOT NULL, left_s BIGINT NOT NULL,
         PRIMARY KEY (share_id, person_id))""",
+    "CREATE TABLE IF NOT EXISTS looked (person_id TEXT PRIMARY KEY, at_s BIGINT NOT NULL)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -89,4 +90,5 @@ its etag, kept as long as versions are: point in time, restore of what a device 
 ``structure``: what a look at the content of a file said, ``written``: number of the change that wrote that content.
 ``judged``: one row: up to which change devices were judged, and what is remembered of them (``guard.scoring``).
 ``alarm``: of a device that wrote as ransomware does; ``state``, ``steps``: ``alarms``.
-``mount``: what a receiver did with something that is shared with them (``mounts``)."""
+``mount``: what a receiver did with something that is shared with them (``mounts``). ``looked``: when a person last saw
+the list of what is shared with them."""

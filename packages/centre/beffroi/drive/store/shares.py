@@ -142,12 +142,20 @@ def to_collectivite(database: Reading, share_id: str, receiver: str, *, now_s: i
     return found if found is not None and found.is_open(now_s) and _lies(database, found) else None
 
 
-def find_link(database: Reading, share_id: str) -> Share:
-    """A link by its identifier, open or not. Errors: AbsentNode."""
-    row = database.one(_SHARES + " WHERE id = ? AND kind = 'link'", (share_id,))
+def find(database: Reading, share_id: str) -> Share:
+    """By its identifier, open or not. Errors: AbsentNode."""
+    row = database.one(_SHARES + " WHERE id = ?", (share_id,))
     if row is None:
         raise AbsentNode("share")
     return Share(*row)
+
+
+def find_link(database: Reading, share_id: str) -> Share:
+    """A link by its identifier, open or not. Errors: AbsentNode."""
+    found = find(database, share_id)
+    if found.kind != "link":
+        raise AbsentNode("share")
+    return found
 
 
 def behind(database: Reading, token: str, *, now_s: int) -> Share:
@@ -235,6 +243,12 @@ def make(writing: Writing, act: Act, node_id: int, wish: Wish, *, share_id: str 
     return made, token
 
 
+def change(writing: Writing, share_id: str, *, rights: Rights, expires_s: int) -> Share:
+    """Errors: AbsentNode."""
+    writing.run("UPDATE share SET rights = ?, expires_s = ? WHERE id = ?", (rights, expires_s, share_id))
+    return find(writing, share_id)
+
+
 def end(writing: Writing, share_id: str, *, now_s: int) -> bool:
     """False when it had ended, or never was."""
     return bool(writing.run("UPDATE share SET ended_s = ? WHERE id = ? AND ended_s = 0", (now_s, share_id)))
@@ -299,10 +313,7 @@ def offer(writing: Writing, share: Share, *, owner: str, now_s: int) -> bool:
 
 def answer(writing: Writing, act: Act, share_id: str, *, accepted: bool) -> Received:
     """The receiver's word; it can be changed. Errors: AbsentNode."""
-    row = writing.one("SELECT * FROM received WHERE share_id = ?", (share_id,))
-    if row is None:
-        raise AbsentNode("share")
-    said = Received(*row)._replace(
+    said = find_received(writing, share_id)._replace(
         state="accepted" if accepted else "refused", answered_s=act.now_s, answered_by=act.person_id
     )
     writing.run(
@@ -310,6 +321,14 @@ def answer(writing: Writing, act: Act, share_id: str, *, accepted: bool) -> Rece
         (said.state, said.answered_s, said.answered_by, share_id),
     )
     return said
+
+
+def find_received(database: Reading, share_id: str) -> Received:
+    """Errors: AbsentNode."""
+    row = database.one("SELECT * FROM received WHERE share_id = ?", (share_id,))
+    if row is None:
+        raise AbsentNode("share")
+    return Received(*row)
 
 
 def received(database: Reading) -> list[Received]:
