@@ -60,20 +60,19 @@ def tell(config: Config, crossing: Crossing) -> None:
 class Told:
     """Tells each access but a listing that was told within the hour, as far as this process remembers."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self) -> None:
         self._listed: OrderedDict[tuple[str, str, str], int] = OrderedDict()
 
-    def __call__(self, crossing: Crossing) -> None:
+    def __call__(self, crossing: Crossing, tell: Tell) -> None:
         """Errors: Unavailable."""
         if crossing.what != "list":
-            self._tell(crossing)
+            tell(crossing)
             return
         seen, now_s = (crossing.share_id, crossing.person_id, crossing.device_id), clock.epoch_s()
         before_s = self._listed.get(seen)
         if before_s is not None and now_s - before_s < LISTED_AGAIN_S:
             return
-        self._tell(crossing)
+        tell(crossing)
         self._listed[seen] = now_s
         self._listed.move_to_end(seen)
         if len(self._listed) > MOST_REMEMBERED:

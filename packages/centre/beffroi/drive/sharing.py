@@ -69,8 +69,10 @@ class Sharing:
         return found
 
     def access(self, reading: Reading, share_id: str) -> Share:
-        """A share that this person may change and end. Errors: AbsentNode."""
+        """A share that this person may change and end; links have their own way. Errors: AbsentNode."""
         found = shares.find(reading, share_id)
+        if found.kind == "link":
+            raise AbsentNode("share")
         if found.created_by != self.view.who.person_id:
             try:
                 shareable(self.view, reading, found.node)
@@ -131,7 +133,7 @@ class Sharing:
         with self.view.database.reading() as reading:
             found = self.access(reading, share_id)
             wish = Wish("person", target=found.target, rights=rights, expires_s=expires_s)
-            if found.kind == "link" or not found.is_open(self.act.now_s):
+            if not found.is_open(self.act.now_s):
                 raise AbsentNode("share")
             shares.check(reading, found.node, wish, now_s=self.act.now_s)
         self._tell("changed", share_id, _receiver(found), {"rights": rights, "expires_s": expires_s})

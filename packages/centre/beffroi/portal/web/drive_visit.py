@@ -30,7 +30,7 @@ from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive, drive_act
 
-_TOLD: dict[tuple[str, str], crossing.Told] = {}
+_TOLD = crossing.Told()
 
 
 @require_http_methods(["GET", "POST"])
@@ -67,10 +67,7 @@ def visit(request: HttpRequest, actor: Actor, share_id: str, node_id: int = 0) -
 
 
 def _tell(actor: Actor, told: Crossing) -> None:
-    key = (told.person_id, told.receiver)
-    if key not in _TOLD:
-        _TOLD[key] = crossing.Told(partial(recorded.crossed, actor=actor))
-    _TOLD[key](told)
+    _TOLD(told, partial(recorded.crossed, actor=actor))
 
 
 def _place(there: Visit, reading: Reading, node_id: int) -> Place:
@@ -90,12 +87,12 @@ def _changed(request: HttpRequest, there: Visit, node_id: int) -> str:
     doing, what = act_of(there), request.POST.get("what", "")
     if what not in ("folder", "rename", "delete"):
         raise Invalid("what")
-    folder = 0
+    with there.database.reading() as reading:
+        folder = _place(there, reading, node_id).node.id
 
     def change(writing: Writing) -> None:
         nonlocal folder
         place = _place(there, writing, node_id)
-        folder = place.node.id
         if what == "folder":
             drive_act.require_writable(place)
             tree.make_folder(writing, doing, place.node.id, _name(request))
@@ -113,8 +110,6 @@ def _changed(request: HttpRequest, there: Visit, node_id: int) -> str:
         messages.error(request, drive_words.refusal(error))
     else:
         messages.success(request, _("C’est fait, chez la commune qui partage."))
-    if not folder:
-        return reverse("drive_visit", args=[there.share_id])
     return reverse("drive_visit_node", args=[there.share_id, folder])
 
 

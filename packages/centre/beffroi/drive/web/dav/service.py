@@ -66,7 +66,7 @@ class Dav:
         crossed: crossing.Tell,
     ) -> None:
         self._communes, self._bodies, self._require = communes, bodies, require
-        self._crossed = crossing.Told(crossed)
+        self._crossed, self._told = crossed, crossing.Told()
         self._seen: set[tuple[str, str]] = set()
         """Whose roots are made: (collectivité, person)."""
 
@@ -118,7 +118,7 @@ class Dav:
         self._require(replace(who, collectivite_id=visit.collectivite_id))
         with visit.database.reading() as reading:
             found = visit.find(reading, target.path)
-        self._crossed(
+        self._told(
             crossing.Crossing(
                 visit.share_id,
                 visit.collectivite_id,
@@ -127,5 +127,6 @@ class Dav:
                 who.app_password_id,
                 _WHAT.get(call.request.method, "change"),
                 found.node.id if found is not None else 0,
-            )
+            ),
+            self._crossed,
         )
