@@ -22,7 +22,9 @@ from typing import Any
 
 from beffroi.drive.__main__ import YOUNG, serve_arguments
 from beffroi.drive.crossing import Crossing
+from beffroi.drive.projections import Member
 from beffroi.drive.sentry import Sentry
+from beffroi.drive.sharing import Line
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
@@ -31,6 +33,7 @@ from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
+from beffroi.drive.web.sync.sharing import Shares
 from beffroi.drive.who import Role, Who
 from beffroi.lib.config import Config
 from granian.server.embed import Server
@@ -84,7 +87,7 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
         bodies = SealedStore(config, communes, workers, lambda sha256, owner: _require(directory, sha256))
         sentry = Sentry(communes, stocks(config), lambda collectivite_id, alarm: None)
         sentry.start()
-        told, crossed = directory / "told", directory / "crossed"
+        told, crossed, shared = directory / "told", directory / "crossed", directory / "shared"
         drive = Drive(
             communes,
             bodies,
@@ -92,6 +95,7 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             SignIns(config, "drive"),
             require=sentry.require,
             crossed=lambda crossing: _keep(crossed, crossing),
+            shares=Shares(_people, lambda line: _keep(shared, line)),
         )
         Portal(
             communes,
@@ -106,7 +110,15 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
         communes.close()
 
 
-def _keep(told: Path, access: Access | Crossing) -> None:
+def _people(collectivite_id: str) -> list[Member]:
+    return [
+        Member(one.person_id, collectivite_id, one.login, one.display_name)
+        for one in PEOPLE.values()
+        if one.collectivite_id == collectivite_id
+    ]
+
+
+def _keep(told: Path, access: Access | Crossing | Line) -> None:
     with told.open("a") as file:
         file.write(json.dumps(asdict(access)) + "\n")
 

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ from granian.server.embed import Server
 
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
-from beffroi.drive import crossing
+from beffroi.drive import crossing, people
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
 from beffroi.drive.sentry import Sentry, tell_alarm
+from beffroi.drive.sharing import Line
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.stock import stocks
@@ -34,6 +36,7 @@ from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
+from beffroi.drive.web.sync.sharing import Shares
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.serving import leave, until_stopped
@@ -116,6 +119,7 @@ async def run(config: Config) -> int:
                 passwords,
                 require=sentry.require,
                 crossed=partial(crossing.tell, config),
+                shares=Shares(partial(people.of, config), partial(tell_share, config)),
                 base_url=_portal(config),
             )
             Portal(
@@ -132,6 +136,22 @@ async def run(config: Config) -> int:
             upkeep.stop()
             door.stop()
             communes.close()
+
+
+def tell_share(config: Config, line: Line) -> None:
+    """For the audit log, before it is done. Errors: Unavailable."""
+    database = connect(config.database)
+    try:
+        with database.transaction():
+            outbox.publish(
+                database,
+                "drive:share_told",
+                asdict(line),
+                run=config.run,
+                collectivite_id=line.collectivite_id,
+            )
+    finally:
+        database.close()
 
 
 def tell_access(config: Config, access: Access) -> None:

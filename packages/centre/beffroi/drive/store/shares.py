@@ -117,6 +117,19 @@ def of_node(database: Reading, node_id: int, *, now_s: int) -> list[Share]:
     return [one for one in (Share(*row) for row in rows) if one.is_open(now_s)]
 
 
+def all_open(database: Reading, *, now_s: int) -> list[Share]:
+    rows = database.all(_SHARES + " WHERE ended_s = 0")
+    return [one for one in (Share(*row) for row in rows) if one.is_open(now_s)]
+
+
+def kinds_by_node(database: Reading, *, now_s: int) -> dict[int, frozenset[str]]:
+    """How each node is shared itself, of all that are."""
+    found: dict[int, frozenset[str]] = {}
+    for one in all_open(database, now_s=now_s):
+        found[one.node] = found.get(one.node, frozenset()) | {one.kind}
+    return found
+
+
 def made_by(database: Reading, person_id: str, *, now_s: int) -> list[Share]:
     rows = database.all(_SHARES + " WHERE created_by = ? ORDER BY created_s DESC, id DESC", (person_id,))
     return [one for one in (Share(*row) for row in rows) if one.is_open(now_s)]

@@ -26,6 +26,7 @@ from beffroi.drive.web.errors import refusal
 from beffroi.drive.web.messages import Answer, Header, Receive, Request, Routes, Send
 from beffroi.drive.web.signin import CHALLENGE, Doorman, NotSignedIn, TooManySignIns
 from beffroi.drive.web.sync.service import Sync
+from beffroi.drive.web.sync.sharing import Shares
 from beffroi.drive.who import SignIn, Who
 from beffroi.lib.errors import BeffroiError, Unavailable
 
@@ -47,7 +48,8 @@ class TooManyAtOnce(BeffroiError):
 
 class Drive:
     """``executor``: where passwords are checked; None for the loop's own. ``require``: refuses a device that is
-    stopped. ``crossed``: is told of what enters another collectivité. ``base_url``: where clients reach it."""
+    stopped. ``crossed``: is told of what enters another collectivité. ``shares``: what sync clients do with
+    them. ``base_url``: where clients reach it."""
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class Drive:
         *,
         require: Callable[[Who], object],
         crossed: Crossed,
+        shares: Shares,
         base_url: str = "https://localhost",
     ) -> None:
         self.communes, self.bodies = communes, bodies
@@ -68,7 +71,7 @@ class Drive:
         self.routes = Routes()
         self.dav = Dav(communes, bodies, require=require, crossed=crossed)
         self.dav.add_to(self.routes)
-        self.sync = Sync(communes, self.dav, self.doorman, base_url)
+        self.sync = Sync(communes, self.dav, self.doorman, shares, base_url)
         self.sync.add_to(self.routes)
         self.routes.add("/healthz", _health, is_open=True)
         self.routes.add("/.well-known/webdav", _well_known, is_open=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from beffroi.drive.store import favourites, locks, look
+from beffroi.drive.store import favourites, locks, look, shares
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import AbsentNode, Act, NameTaken, Node, ParentAbsent, ReadOnly, RootFixed
 from beffroi.drive.views import Place, View
@@ -84,7 +84,7 @@ class Call:
     def instance(self) -> str:
         return instance(self.view.collectivite_id)
 
-    def setting(self, reading: Reading, *, wants_stars: bool = False) -> Setting:
+    def setting(self, reading: Reading, *, wants_stars: bool = False, wants_shares: bool = False) -> Setting:
         row = reading.one("SELECT value FROM meta WHERE name = 'fingerprint'")
         starred = favourites.of(reading, self.who.person_id) if wants_stars else frozenset()
         fingerprint = row[0] if row else ""
@@ -95,6 +95,7 @@ class Call:
             clock.epoch_s(),
             self.target.is_for_explorers,
             starred,
+            shares.kinds_by_node(reading, now_s=self.act.now_s) if wants_shares else {},
         )
 
     # -- places ------------------------------------------------------------------------------------------

@@ -98,7 +98,11 @@ async def _pieces(call: Call, asked: Wish, shown: Sequence[Shown]) -> AsyncGener
 
 
 def shown_of(call: Call, reading: Reading, asked: Wish, places: Sequence[Place]) -> Iterable[Shown]:
-    setting = call.setting(reading, wants_stars=properties.FAVOURITE in asked.names)
+    setting = call.setting(
+        reading,
+        wants_stars=properties.FAVOURITE in asked.names,
+        wants_shares=properties.SHARE_TYPES in asked.names,
+    )
     wants_locks = (
         properties.LOCKS in asked.names and reading.one("SELECT 1 FROM dav_lock LIMIT 1") is not None
     )

@@ -56,7 +56,7 @@ class Setting:
     """What is one for all nodes of an answer. ``home``: the person's collectivité; ``owner``: whose metadata answer.
 
     ``fingerprint``: changes when data come back from a backup, so that clients keep what is newer with them.
-    ``starred``: nodes, read only where it is asked for.
+    ``starred``: nodes, ``shared``: kinds of shares by nodes; both read only where they are asked for.
     """
 
     home: str
@@ -65,6 +65,7 @@ class Setting:
     now_s: int
     is_for_explorers: bool = False
     starred: frozenset[int] = frozenset()
+    shared: Mapping[int, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,19 @@ _LOCK_ENTRIES = "".join(
     for scope in ("exclusive", "shared")
 )
 
+
+def share_types(shown: Shown) -> str:
+    """How the person's own things are shared; of what others share nothing is told."""
+    kinds = shown.setting.shared.get(shown.place.node.id, frozenset())
+    if shown.place.rights.is_shared:
+        return ""
+    types = sorted(_SHARE_TYPES[kind] for kind in kinds)
+    return "".join(f"<oc:share-type>{one}</oc:share-type>" for one in types)
+
+
+_SHARE_TYPES = {"person": 0, "role": 1, "link": 3, "collectivite": 6}
 FAVOURITE: Name = (OC, "favorite")
+SHARE_TYPES: Name = (OC, "share-types")
 PROPERTIES: Mapping[Name, Property] = {
     (DAV, "resourcetype"): Property(
         lambda s: "<d:collection/>" if s.place.node.is_folder else "", in_all=True
@@ -177,7 +190,7 @@ PROPERTIES: Mapping[Name, Property] = {
         lambda s: f"<oc:checksum>SHA1:{s.place.node.sha1}</oc:checksum>", lambda kind: kind.has_sha1
     ),
     (OC, "data-fingerprint"): Property(lambda s: escape(s.setting.fingerprint), lambda kind: kind.is_root),
-    (OC, "share-types"): Property(lambda s: ""),
+    SHARE_TYPES: Property(share_types),
     FAVOURITE: Property(
         lambda s: int(s.place.node.id in s.setting.starred and s.place.owner == s.setting.owner)
     ),
