@@ -86,15 +86,43 @@ def test_what_is_written_lies_with_the_owner(drive: Served, name: str) -> None:
         assert reading.one("SELECT 1 FROM change WHERE name = 'neuf'") is None
 
 
-def test_no_move_and_no_copy_crosses(drive: Served, name: str) -> None:
+def test_what_is_moved_and_copied_across_is_whole_and_its_owner_s_trash_keeps_it(
+    drive: Served, name: str
+) -> None:
     answer(drive, share(drive, name, WRITE))
-    at = f"{SHARED}/{name}"
+    at, mine = f"{SHARED}/{name}", f"{BRUNO}/{name}"
+    for path in (f"{mine}-a", f"{mine}-a/dedans"):
+        assert drive.ask("MKCOL", path, login="bruno")[0] == 201
+    assert (
+        drive.ask("PUT", f"{mine}-a/dedans/x.txt", b"x" * 300_000, "bruno", X_OC_Mtime="1500000000")[0] == 201
+    )
+    before = len(crossed(drive))
+
+    def ask(method: str, source: str, target: str, **headers: str) -> int:
+        return drive.ask(method, source, login="bruno", Destination=target, **headers)[0]
+
+    assert ask("COPY", f"{at}/plan.txt", f"{mine}.txt") == 201
+    assert drive.ask("GET", f"{mine}.txt", login="bruno")[2] == b"un plan"
+    assert ask("MOVE", f"{mine}-a", f"{at}/a") == 201
+    assert drive.ask("GET", f"{mine}-a/dedans/x.txt", login="bruno")[0] == 404
+    _, headers, body = drive.ask("GET", f"{HOME}/{name}/a/dedans/x.txt")
+    assert body == b"x" * 300_000 and headers["last-modified"] == "Fri, 14 Jul 2017 02:40:00 GMT"
+    assert ask("MOVE", f"{at}/plan.txt", f"{mine}.txt", Overwrite="F") == 412
+    assert ask("MOVE", f"{at}/plan.txt", f"{mine}.txt") == 204
+    assert drive.ask("GET", f"{HOME}/{name}/plan.txt")[0] == 404
+    assert f"{name}/plan.txt".encode() in drive.ask("PROPFIND", "/remote.php/dav/trashbin/alice/trash")[2]
+    assert [one["what"] for one in crossed(drive)[before:]] == ["read", "change", "change", "change"]
+    assert ask("MOVE", f"{at}/a", f"{SHARED}/a") == 403  # nothing is put beside what is shared
+
+
+def test_no_copy_goes_into_what_is_only_read(drive: Served, name: str) -> None:
+    answer(drive, share(drive, name, READ))
     assert drive.ask("PUT", f"{BRUNO}/{name}.txt", b"le mien", "bruno")[0] == 201
-    for method in ("MOVE", "COPY"):
-        for source, target in ((f"{at}/plan.txt", f"{BRUNO}/x"), (f"{BRUNO}/{name}.txt", f"{at}/x")):
-            status, _, body = drive.ask(method, source, login="bruno", Destination=target)
-            assert status == 403 and "se télécharge puis s’envoie" in body.decode()
+    for method in ("COPY", "MOVE"):
+        to = f"{SHARED}/{name}/x.txt"
+        assert drive.ask(method, f"{BRUNO}/{name}.txt", login="bruno", Destination=to)[0] == 403
     assert drive.ask("GET", f"{BRUNO}/{name}.txt", login="bruno")[2] == b"le mien"
+    assert drive.ask("GET", f"{HOME}/{name}/x.txt")[0] == 404
 
 
 def test_a_large_file_in_parts_is_sealed_anew_for_the_owner(drive: Served, name: str) -> None:

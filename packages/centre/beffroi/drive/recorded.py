@@ -1,4 +1,4 @@
-"""Lines of shares in the audit log, and what is told of them.
+"""Lines of shares, and of what crosses from one collectivité to another, in the audit log.
 
 Rule:    a share lies in the collectivité's metadata, the audit log in the centre's database, and no transaction spans
          both: ``sharing`` says when a line is written. Where a share leads to another collectivité, both have a line.
@@ -11,7 +11,6 @@ from django.db import transaction
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes import row_security
-from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.crossing import Crossing
 from beffroi.drive.sharing import Line
@@ -20,11 +19,6 @@ from beffroi.drive.sharing import Line
 def record(line: Line, *, actor: Actor) -> None:
     with transaction.atomic(durable=True):
         write(line, actor=actor)
-        publish(
-            f"drive:share_{line.what}",
-            {"share_id": line.share_id, "person_id": line.person_id},
-            collectivite_id=line.collectivite_id,
-        )
 
 
 def write(line: Line, *, actor: Actor) -> None:

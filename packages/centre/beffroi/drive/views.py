@@ -89,6 +89,9 @@ def _nowhere(collectivite_id: str) -> Database:
 class View:
     """One person's tree. Look-ups take a ``Reading``, so that a request sees one picture."""
 
+    share_id = ""
+    """Of a visit: by which share."""
+
     def __init__(self, database: Database, who: Who, abroad: Abroad = _nowhere) -> None:
         self.database, self.who, self.abroad = database, who, abroad
         self.collectivite_id = who.collectivite_id
@@ -303,16 +306,12 @@ class Visit(View):
 
     def __init__(self, home: View, received: Received, name: str) -> None:
         super().__init__(home.abroad(received.owner), home.who, home.abroad)
-        self.collectivite_id, self._share_id, self._name = received.owner, received.share_id, name
-
-    @property
-    def share_id(self) -> str:
-        return self._share_id
+        self.collectivite_id, self.share_id, self._name = received.owner, received.share_id, name
 
     def mount(self, reading: Reading) -> Mount | None:
         """``reading``: of the owner's metadata. None when the owner ended it."""
         share = shares.to_collectivite(
-            reading, self._share_id, self.who.collectivite_id, now_s=clock.epoch_s()
+            reading, self.share_id, self.who.collectivite_id, now_s=clock.epoch_s()
         )
         node = look.node(reading, share.node) if share is not None else None
         if share is None or node is None:

@@ -45,8 +45,6 @@ _WORDS: Mapping[str, str] = {
     "drive.into_itself": "Un dossier ne peut pas être mis dans lui-même.",
     "drive.root_fixed": "Ce dossier fait partie du Coffre\u00a0; il ne peut être ni déplacé, ni renommé, ni supprimé.",
     "drive.read_only": "Vous pouvez lire ici, mais rien modifier.",
-    "drive.other_collectivite": "D’une collectivité à l’autre, un fichier se télécharge puis s’envoie\u00a0; il ne se"
-    " déplace pas.",
     "drive.changed": "Cela a été modifié entre-temps.",
     "drive.exists": "Il y a déjà quelque chose de ce nom.",
     "drive.condition_failed": "Une condition de cette demande n’est plus remplie\u00a0; rien n’a été modifié.",

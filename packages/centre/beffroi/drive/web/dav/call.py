@@ -46,13 +46,6 @@ class SamePlace(BeffroiError):
     http_status = 403
 
 
-class OtherCollectivite(BeffroiError):
-    """Files cross from one collectivité to another by a download and an upload, not by one move or copy."""
-
-    code = "drive.other_collectivite"
-    http_status = 403
-
-
 type Towards = Callable[[Call, Target], Call]
 """Errors: AbsentNode, DeviceStopped, Unavailable."""
 

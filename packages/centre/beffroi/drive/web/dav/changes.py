@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
 
 from beffroi.drive import carrying
 from beffroi.drive.store import tree
 from beffroi.drive.store.database import Writing
 from beffroi.drive.store.model import Node
-from beffroi.drive.web.dav import mounted
-from beffroi.drive.web.dav.call import Call, Exists, MethodRefused, OtherCollectivite, SamePlace, existing
+from beffroi.drive.web.dav import across, mounted
+from beffroi.drive.web.dav.call import Call, Exists, MethodRefused, SamePlace, existing
 from beffroi.drive.web.dav.content import announced_mtime_s
 from beffroi.drive.web.messages import Answer
 from beffroi.lib.errors import BeffroiError, Invalid
@@ -71,8 +71,9 @@ async def _carry(call: Call, *, is_copy: bool) -> Answer:
     overwrite, is_deep = call.overwrites(), call.depth("infinity") == "infinity"
     if mounted.names_mount(source) and not is_copy:
         return await mounted.rename(call, path)
-    if call.towards(call, replace(call.target, path=path)).view.database is not call.view.database:
-        raise OtherCollectivite
+    there = await asyncio.to_thread(call.towards, call, call.destination())
+    if there.view.share_id != call.view.share_id:
+        return await across.carry(call, there, is_copy=is_copy, is_deep=is_deep)
 
     def change(writing: Writing) -> tuple[Node, bool]:
         place = existing(call.view.find(writing, source)) if is_copy else call.movable(writing, source)

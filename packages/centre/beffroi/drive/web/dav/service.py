@@ -109,13 +109,16 @@ class Dav:
             return replace(call, target=target, view=call.home, bodies=self._bodies(call.who.collectivite_id))
         with call.home.database.reading() as reading:
             view = call.home.towards(reading, target.path)
-        if isinstance(view, Visit) and not isinstance(call.view, Visit):
+        if isinstance(view, Visit) and view.share_id != call.view.share_id:
             self._enter(call, view, target)
         return replace(call, target=target, view=view, bodies=self._bodies(view.collectivite_id))
 
     def _enter(self, call: Call, visit: Visit, target: paths.Target) -> None:
         who = call.who
         self._require(replace(who, collectivite_id=visit.collectivite_id))
+        what = _WHAT.get(call.request.method, "change")
+        if call.request.method == "COPY" and target == call.target:
+            what = "read"
         with visit.database.reading() as reading:
             found = visit.find(reading, target.path)
         self._told(
@@ -125,7 +128,7 @@ class Dav:
                 who.collectivite_id,
                 who.person_id,
                 who.app_password_id,
-                _WHAT.get(call.request.method, "change"),
+                what,
                 found.node.id if found is not None else 0,
             ),
             self._crossed,
