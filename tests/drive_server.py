@@ -23,8 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from beffroi.drive.__main__ import YOUNG, serve_arguments
+from beffroi.drive.crossing import Crossing
 from beffroi.drive.following import Follower, Teller
+from beffroi.drive.projections import Member
 from beffroi.drive.sentry import Sentry
+from beffroi.drive.sharing import Line
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.stops import Stops
 from beffroi.drive.store import keys
@@ -37,6 +40,7 @@ from beffroi.drive.web.found import Found
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
 from beffroi.drive.web.sync import push
+from beffroi.drive.web.sync.sharing import Shares
 from beffroi.drive.who import Role, Who
 from beffroi.drive.words.indexer import Indexer
 from beffroi.drive.words.texts import by_scan
@@ -54,7 +58,14 @@ def who(name: str, collectivite_id: str, role: Role = "agent") -> Who:
 
 
 PEOPLE = {
-    one.login: one for one in (who("alice", A), who("amir", A), who("elise", A, "elu"), who("bruno", B))
+    one.login: one
+    for one in (
+        who("alice", A),
+        who("amir", A),
+        who("elise", A, "elu"),
+        who("bruno", B),
+        who("bertille", B, "elu"),
+    )
 }
 
 
@@ -86,18 +97,27 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
         teller, stops = Teller(config.run), Stops(communes)
         communes.listeners.append(teller.told)
         teller.start()
-        drive = Drive(communes, bodies, sign_in, SignIns(config, "drive"), require=stops.require)
+        told, crossed, shared = directory / "told", directory / "crossed", directory / "shared"
+        drive = Drive(
+            communes,
+            bodies,
+            sign_in,
+            SignIns(config, "drive"),
+            require=stops.require,
+            crossed=lambda crossing: _keep(crossed, crossing),
+            shares=Shares(_people, lambda line: _keep(shared, line)),
+        )
         drive.sync.push.listeners.append(stops.forget)
         keys_of = partial(keys.make, config)
         indexer = Indexer(communes, stocks(config), keys_of, by_scan(directory / "scan" / "scan.sock"))
         indexer.start()
-        told = directory / "told"
         Portal(
             communes,
             bodies,
             config.secret("drive-grant.key"),
             drive.enter,
             lambda access: _keep(told, access),
+            lambda crossing: _keep(crossed, crossing),
         ).add_to(drive.routes)
         Found(communes, keys_of, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
         drive.sync.push.listeners.append(indexer.told)
@@ -125,7 +145,15 @@ def judging(config: Config) -> Iterator[None]:
         communes.close()
 
 
-def _keep(told: Path, access: Access) -> None:
+def _people(collectivite_id: str) -> list[Member]:
+    return [
+        Member(one.person_id, collectivite_id, one.login, one.display_name)
+        for one in PEOPLE.values()
+        if one.collectivite_id == collectivite_id
+    ]
+
+
+def _keep(told: Path, access: Access | Crossing | Line) -> None:
     with told.open("a") as file:
         file.write(json.dumps(asdict(access)) + "\n")
 

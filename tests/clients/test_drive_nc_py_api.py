@@ -147,8 +147,24 @@ def test_stars_are_each_persons_own(drive: Served) -> None:
     assert paths(alice.list_by_criteria(["favorite"])) == {"à moi.txt"}
 
 
-def test_there_are_no_shares_yet(drive: Served) -> None:
-    cloud = client(drive)
-    with pytest.raises(nc_py_api.NextcloudMissingCapabilities):
-        cloud.files.sharing.get_list()
-    assert cloud.ocs("GET", "/ocs/v1.php/apps/files_sharing/api/v1/shares") == []
+def test_a_share_is_made_seen_and_ended(drive: Served, files: nc_py_api.files.FilesAPI) -> None:
+    files.mkdir("Marchés")
+    files.upload("Marchés/plan.txt", "un plan")
+    assert client(drive, "amir").files.listdir() != []  # his roots are made
+    made = files.sharing.create("Marchés", nc_py_api.files.ShareType.TYPE_USER, share_with="amir")
+    assert (made.share_with, made.share_owner, made.path) == ("amir", "alice", "Marchés")
+    theirs = client(drive, "amir").files
+    (got,) = theirs.sharing.get_list(shared_with_me=True)
+    assert theirs.download(f"{got.path}/plan.txt") == b"un plan"
+    node = theirs.by_path(got.path)
+    assert node.is_shared and not node.is_shareable and not node.is_creatable
+    permissions = nc_py_api.files.FilePermissions
+    everything = permissions.PERMISSION_READ | permissions.PERMISSION_UPDATE | permissions.PERMISSION_CREATE
+    files.sharing.update(made, permissions=everything)
+    assert theirs.by_path(got.path).is_creatable
+    theirs.upload(f"{got.path}/avis.txt", "oui")
+    assert files.download("Marchés/avis.txt") == b"oui"
+    files.sharing.delete(made)
+    assert theirs.sharing.get_list(shared_with_me=True) == []
+    with pytest.raises(nc_py_api.NextcloudException):
+        theirs.download(f"{got.path}/plan.txt")

@@ -85,7 +85,7 @@ def test_what_is_not_there_says_so(drive: Served) -> None:
         assert drive.ask("GET", path)[0] == 404
     for path in ("/apps/files_sharing/api/v1/shares", "/apps/notifications/api/v2/notifications"):
         assert json.loads(drive.ask("GET", f"/ocs/v2.php{path}?format=json")[2])["ocs"]["data"] == []
-    assert drive.ask("POST", "/ocs/v2.php/apps/files_sharing/api/v1/shares?format=json")[0] == 404
+    assert drive.ask("POST", "/ocs/v2.php/apps/files_sharing/api/v1/shares?format=json")[0] == 400
 
 
 OPEN_PATHS = (

@@ -22,6 +22,7 @@ from beffroi.core.identity import actions as identity
 from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import shares, versions
+from beffroi.drive.store.database import Writing
 from beffroi.drive.store.shares import Wish
 from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
@@ -95,9 +96,12 @@ class World:
     departure_id: str
     link_id: str
     node_id: int
+    link_share_id: str
     share_id: str
     folder_id: int
     seal_id: str
+    visit_id: str
+    visit_node_id: int
 
 
 Arguments = Callable[[World], dict[str, Any]]
@@ -292,7 +296,19 @@ PORTAL = {
     "drive_node": Rule("thing", lambda world: {"node_id": world.node_id}),
     "drive_links": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),
     "drive_own_links": Rule("own"),
-    "drive_link_end": Rule("thing", lambda world: {"share_id": world.share_id}),
+    "drive_link_end": Rule("thing", lambda world: {"share_id": world.link_share_id}),
+    "drive_share": Rule(
+        "thing", lambda world: {"node_id": world.node_id}, {"with": "role:elu", "rights": "read", "days": ""}
+    ),
+    "drive_my_shares": Rule("own"),
+    "drive_share_end": Rule("thing", lambda world: {"share_id": world.share_id}),
+    "drive_shared": Rule("own", data={"what": "leave", "partage": "shr_" + "0" * 26}),
+    "drive_visit": Rule("ours", lambda world: {"share_id": world.visit_id}, {"what": "folder", "name": "x"}),
+    "drive_visit_node": Rule(
+        "ours",
+        lambda world: {"share_id": world.visit_id, "node_id": world.visit_node_id},
+        {"what": "folder", "name": "x"},
+    ),
     "drive_link_refused": Rule("open"),
     "drive_link": Rule("linked"),  # tests/integration/test_drive_links.py
     "mail_imports": Rule("thing", mail(), {"fournisseur": "orange", "username": "x", "password": "y"}),
@@ -444,6 +460,7 @@ POSTED = (
     *("delegation_end", "closed_export", "relay_request_withdraw", "relay_request_decline"),
     *("delegation_end", "closed_export", "own_domain_declare"),
     "drive_seal_proof",
+    *("delegation_end", "closed_export", "own_domain_declare", "drive_share_end"),
 )
 CLOSED_CONSOLE = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours", "led")]
@@ -558,7 +575,9 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
             actor=beaune.agent, membership=beaune.agent_membership, kind="iphone", label="x"
         ).record.id,
         node_id := _far_file(beaune),
-        _link(beaune, node_id),
+        _share(beaune, node_id, Wish("link", expires_s=clock.epoch_s() + 3600)),
+        _share(beaune, node_id, Wish("role", "elu")),
+        *_visit(nuits, beaune),
     )
 
 
@@ -747,7 +766,21 @@ def test_boxes_enrol_on_their_own_listener_only(world: World) -> None:
         assert client.post("/v1/enrol", b"{}", content_type="application/json").status_code == 404
 
 
-def _link(commune: Commune, node_id: int) -> str:
+def _visit(owner: Commune, receiver: Commune) -> tuple[str, int]:
+    """A folder that one commune shares with another, which accepted it."""
+    drive, there = Drive(owner.agent_membership), Drive(receiver.agent_membership)
+    node = drive.folder("facture")
+    wish = Wish("collectivite", receiver.id, rights="write")
+    made = drive.database.write(lambda writing: shares.make(writing, drive.act, node.id, wish))[0]
+
+    def accept(writing: Writing) -> None:
+        shares.offer(writing, made, owner=owner.id, now_s=clock.epoch_s())
+        shares.answer(writing, there.act, made.id, accepted=True)
+
+    there.database.write(accept)
+    return made.id, node.id
+
+
+def _share(commune: Commune, node_id: int, wish: Wish) -> str:
     drive = Drive(commune.agent_membership)
-    wish = Wish("link", expires_s=clock.epoch_s() + 3600)
     return drive.database.write(lambda writing: shares.make(writing, drive.act, node_id, wish))[0].id

@@ -10,6 +10,7 @@ import gc
 import logging
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from granian.server.embed import Server
 
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
+from beffroi.drive import crossing, people
 from beffroi.drive.backup.vault import needed
 from beffroi.drive.backup.work import Backups
 from beffroi.drive.credentials import Credentials
@@ -28,6 +30,7 @@ from beffroi.drive.door import FileDoor
 from beffroi.drive.following import Teller
 from beffroi.drive.renewal import Renewal
 from beffroi.drive.seals.desk import Desk, tell_outbox
+from beffroi.drive.sharing import Line
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.stops import Stops
 from beffroi.drive.store import keys
@@ -40,6 +43,7 @@ from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.found import Found
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
+from beffroi.drive.web.sync.sharing import Shares
 from beffroi.drive.words.indexer import Indexer
 from beffroi.drive.words.texts import by_scan
 from beffroi.lib.config import Config, load
@@ -125,6 +129,8 @@ async def run(config: Config) -> int:
                 sign_ins,
                 passwords,
                 require=stops.require,
+                crossed=partial(crossing.tell, config),
+                shares=Shares(partial(people.of, config), partial(tell_share, config)),
                 base_url=_portal(config),
             )
             drive.sync.push.listeners.append(stops.forget)
@@ -134,6 +140,7 @@ async def run(config: Config) -> int:
                 config.secret("drive-grant.key"),
                 drive.enter,
                 lambda access: tell_access(config, access),
+                partial(crossing.tell, config),
             ).add_to(drive.routes)
             drive.routes.add(
                 sealed.PATH,
@@ -159,6 +166,22 @@ async def run(config: Config) -> int:
             backups.stop()
             door.stop()
             communes.close()
+
+
+def tell_share(config: Config, line: Line) -> None:
+    """For the audit log, before it is done. Errors: Unavailable."""
+    database = connect(config.database)
+    try:
+        with database.transaction():
+            outbox.publish(
+                database,
+                "drive:share_told",
+                asdict(line),
+                run=config.run,
+                collectivite_id=line.collectivite_id,
+            )
+    finally:
+        database.close()
 
 
 def tell_access(config: Config, access: Access) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.conf import settings
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actions import revoke_app_password
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import AppPassword
+from beffroi.core.identity.models import AppPassword, Membership
 from beffroi.core.identity.queries import current_memberships
-from beffroi.drive import projections
+from beffroi.drive import projections, recorded
 from beffroi.drive.calendars import homes
+from beffroi.drive.crossing import Crossing
+from beffroi.drive.projections import Member
 from beffroi.drive.seals import actions as seals
+from beffroi.drive.sharing import Line
 
 PROTOCOL = "dav"
+SYSTEM = Actor.system("drive.members")
 _SEAL_VERBS = {
     "drive:sealed": "drive:seal:made",
     "drive:seal_failed": "drive:seal:failed",
@@ -47,6 +54,18 @@ def project_app_password(event: Event) -> None:
             projections.remove(settings.BEFFROI, app_password_id=one.id)
         else:
             projections.put(settings.BEFFROI, row)
+
+
+@consumer(
+    name="drive.members",
+    kinds=("identity:membership_added", "identity:access_ended", "identity:role_changed"),
+    atomic=False,
+)
+def project_members(event: Event) -> None:
+    """Whom sync clients may choose for a share."""
+    if event.collectivite_id:
+        members = _members(identity.memberships_in(SYSTEM, event.collectivite_id))
+        projections.put_members(settings.BEFFROI, members, collectivite_id=event.collectivite_id)
 
 
 @consumer(name="drive.person_erased", kinds=("identity:person_erased",), atomic=False)
@@ -115,6 +134,21 @@ def eliminate(event: Event) -> None:
         )
 
 
+@consumer(name="drive.crossed", kinds=("drive:crossed",))
+def record_crossing(event: Event) -> None:
+    """Who of another collectivité came to what is shared with it."""
+    told = Crossing(**event.payload)
+    actor = Actor("person", told.person_id, told.receiver)
+    recorded.write_crossing(told, actor=actor)
+
+
+@consumer(name="drive.shares", kinds=("drive:share_told",))
+def record_share(event: Event) -> None:
+    """What a sync client did with shares: told before it was done."""
+    told = Line(**event.payload)
+    recorded.write(told, actor=Actor("person", told.person_id, event.collectivite_id))
+
+
 @consumer(name="drive.alarm", kinds=("drive:alarm",))
 def revoke_stopped(event: Event) -> None:
     """A device that wrote as ransomware does opens nothing any more, not even calendars. Of its own collectivité."""
@@ -131,6 +165,18 @@ def project_all() -> None:
     rows = AppPassword.objects.filter(revoked_at=None, protocol_set__contains=PROTOCOL)
     found = (_row(one) for one in rows.select_related("membership__person"))
     projections.put_all(settings.BEFFROI, [row for row in found if row is not None])
+    projections.put_members(settings.BEFFROI, _members(identity.all_memberships()))
+
+
+def _members(memberships: Iterable[Membership]) -> list[Member]:
+    found = {
+        (one.collectivite_id, one.person_id): Member(
+            one.person_id, one.collectivite_id, one.person.email.lower(), one.person.name
+        )
+        for one in memberships
+        if one.person.is_active
+    }
+    return list(found.values())
 
 
 def _row(one: AppPassword) -> projections.Row | None:

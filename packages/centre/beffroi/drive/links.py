@@ -16,23 +16,14 @@ from django.db import transaction
 from beffroi.core.audit import actions as audit
 from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
+from beffroi.drive.sharing import shareable
 from beffroi.drive.store import shares
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import AbsentNode, Act, ReadOnly
 from beffroi.drive.store.shares import Share, Wish
-from beffroi.drive.views import Place, View
+from beffroi.drive.views import View
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import new_id
-
-
-def shareable(view: View, reading: Reading, node_id: int) -> Place:
-    """A file or folder that this person may share by link. Errors: AbsentNode (roots too), ReadOnly."""
-    place = view.at(reading, node_id)
-    if place.rights.is_mount or not place.node.parent:
-        raise AbsentNode("file")
-    if not place.rights.may_write:
-        raise ReadOnly
-    return place
 
 
 def access(view: View, reading: Reading, share_id: str) -> Share:

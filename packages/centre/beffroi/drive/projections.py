@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from beffroi.lib.config import Config
 
@@ -22,6 +23,9 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS app_password (
   sha256 TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, person_id TEXT NOT NULL, membership_id TEXT NOT NULL,
   collectivite_id TEXT NOT NULL, role TEXT NOT NULL, login TEXT NOT NULL, display_name TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS member (
+  person_id TEXT NOT NULL, collectivite_id TEXT NOT NULL, login TEXT NOT NULL, display_name TEXT NOT NULL,
+  PRIMARY KEY (collectivite_id, person_id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS app_password_person ON app_password (person_id);
 """
 _INSERT = (
@@ -30,6 +34,21 @@ _INSERT = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _COLUMNS = "sha256, id, person_id, membership_id, collectivite_id, role, login, display_name"
+
+
+MEMBERS_OF = (
+    "SELECT person_id, collectivite_id, login, display_name FROM member WHERE collectivite_id = ?"
+    " ORDER BY display_name, person_id"
+)
+
+
+class Member(NamedTuple):
+    """Somebody who belongs to a collectivité, with an app password or none. ``login``: in lower case."""
+
+    person_id: str
+    collectivite_id: str
+    login: str
+    display_name: str
 
 
 @dataclass(frozen=True)
@@ -85,6 +104,7 @@ def remove(config: Config, *, app_password_id: str) -> None:
 def remove_person(config: Config, *, person_id: str) -> None:
     with _open(config) as database:
         database.execute("DELETE FROM app_password WHERE person_id = ?", (person_id,))
+        database.execute("DELETE FROM member WHERE person_id = ?", (person_id,))
 
 
 def put_all(config: Config, rows: Collection[Row]) -> None:
@@ -94,3 +114,13 @@ def put_all(config: Config, rows: Collection[Row]) -> None:
         if set(database.execute(f"SELECT {_COLUMNS} FROM app_password")) != wanted:  # noqa: S608 - names of our own
             database.execute("DELETE FROM app_password")
             database.executemany(_INSERT, sorted(wanted))
+
+
+def put_members(config: Config, members: Collection[Member], *, collectivite_id: str | None = None) -> None:
+    """All of a collectivité, or of all: who is not among them belongs there no more."""
+    with _open(config) as database:
+        where = "collectivite_id = ?1 OR ?1 IS NULL"
+        known = set(database.execute(f"SELECT * FROM member WHERE {where}", (collectivite_id,)))  # noqa: S608
+        if known != set(members):
+            database.execute(f"DELETE FROM member WHERE {where}", (collectivite_id,))  # noqa: S608
+            database.executemany("INSERT INTO member VALUES (?, ?, ?, ?)", sorted(set(members)))

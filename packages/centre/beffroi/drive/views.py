@@ -1,52 +1,101 @@
-"""What one person sees: their own folder as the root, the collectivité's beside it, and what they may do in each.
+"""What one person sees: their own folder as the root, the collectivité's beside it, what others share with them, and
+what they may do in each.
 
 Rule:    the only way from a path to a node on somebody's behalf. The tree comes from the credential's collectivité;
-         what is absent and what is another's are one answer.
+         what is absent and what is another's are one answer. What another collectivité shares lies in its own
+         metadata: only a ``Visit`` leads there, and it asks for the share again each time, also inside a change.
 Hostile: paths.
+Source:  docs/internals/drive.md, "Shares".
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import NamedTuple
 
-from beffroi.drive.store import look, schema, tree
+from beffroi.drive.store import look, mounts, schema, shares, tree
 from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.shares import Received, Share
 from beffroi.drive.who import Who
 from beffroi.lib import clock
+from beffroi.lib.errors import NotFound
 
 COMMON_NAME = "Commune"
 """Name of the collectivité's own folder in every member's root; nobody can make another of this name there."""
+SHARED_NAME = "Partagé avec moi"
+"""Name of the folder of what others share, in the root of who has something there; reserved in every root."""
 LARGEST_ID = (1 << 63) - 1
 """What a database takes for a number."""
+WRITERS = ("agent", "referent")
+"""Roles that write where a collectivité as a whole may: in its own folder, and in what another one shares with it."""
 
 
 @dataclass(frozen=True)
 class Rights:
-    """``is_mount``: a root that is shown inside another one; it cannot be moved, renamed or deleted."""
+    """``is_mount``: a root that is shown inside another one; it cannot be moved or deleted. ``is_shared``: it is
+    somebody else's, who shares it or a folder above it; nobody passes it on."""
 
     may_write: bool
     is_mount: bool = False
+    is_shared: bool = False
+
+    @property
+    def may_share(self) -> bool:
+        return self.may_write and not self.is_mount and not self.is_shared
 
 
 class Place(NamedTuple):
     """A node as one person sees it. ``path``: names from the person's root. ``etag``: for a root that shows others
-    inside it, the newest of them all."""
+    inside it, one that changes with each of them. ``owner``: the collectivité whose node it is."""
 
     node: Node
     path: tuple[str, ...]
     rights: Rights
     etag: int
+    owner: str
+
+
+class Mount(NamedTuple):
+    """What is shared with a person, as they see it. ``name``: in the folder SHARED_NAME. ``owner``: a collectivité."""
+
+    share: Share
+    name: str
+    node: Node
+    may_write: bool
+    owner: str
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return SHARED_NAME, self.name
+
+    @property
+    def place(self) -> Place:
+        rights = Rights(self.may_write, is_mount=True, is_shared=True)
+        return Place(self.node, self.path, rights, self.node.etag, self.owner)
+
+
+type Abroad = Callable[[str], Database]
+"""The metadata of another collectivité of this centre."""
+
+
+def _nowhere(collectivite_id: str) -> Database:
+    """For who sees no other collectivité's. Errors: NotFound."""
+    raise NotFound("collectivité")
 
 
 class View:
     """One person's tree. Look-ups take a ``Reading``, so that a request sees one picture."""
 
-    def __init__(self, database: Database, who: Who) -> None:
-        self.database, self.who = database, who
-        self._writes_common = who.role in ("agent", "referent")
+    share_id = ""
+    """Of a visit: by which share."""
+
+    def __init__(self, database: Database, who: Who, abroad: Abroad = _nowhere) -> None:
+        self.database, self.who, self.abroad = database, who, abroad
+        self.collectivite_id = who.collectivite_id
+        self._writes_common = who.role in WRITERS
 
     def roots(self, reading: Reading) -> tuple[Node, Node]:
         """(own, common), made at the first use; in a change by that change itself."""
@@ -72,9 +121,16 @@ class View:
         return found
 
     def find(self, reading: Reading, path: Sequence[str]) -> Place | None:
+        """What another collectivité shares is not found here, but by ``towards``."""
         if not path:
             own, common = self.roots(reading)
-            return Place(own, (), Rights(True, is_mount=True), max(own.etag, common.etag))
+            shared = self._shared(reading)
+            etag = (
+                max(own.etag, common.etag) if shared is None else _mixed(own.etag, common.etag, shared.etag)
+            )
+            return Place(own, (), Rights(True, is_mount=True), etag, self.collectivite_id)
+        if path[0] == SHARED_NAME:
+            return self._find_shared(reading, path)
         is_common = path[0] == COMMON_NAME
         root = look.root(reading, schema.COMMON if is_common else schema.HOME + self.who.person_id)
         if root is None:
@@ -84,39 +140,245 @@ class View:
         if found is None:
             return None
         may_write = self._writes_common if is_common else True
-        return Place(found, tuple(path), Rights(may_write, is_mount=mount), found.etag)
+        return Place(found, tuple(path), Rights(may_write, is_mount=mount), found.etag, self.collectivite_id)
 
     def at(self, reading: Reading, node_id: int) -> Place:
-        """By its identifier, wherever it lies in what this person sees. Errors: AbsentNode."""
+        """By its identifier, wherever it lies in what this person sees; where it does so twice, as what they may write.
+
+        Errors: AbsentNode.
+        """
         if not 0 < node_id <= LARGEST_ID:
             raise AbsentNode("file")
         own, common = self.roots(reading)
         if node_id == own.id:
             return self.place(reading, ())
         way = look.above(reading, node_id)
-        if not way or way[-1].id not in (own.id, common.id):
+        if not way:
             raise AbsentNode("file")
+        if way[-1].name == schema.SHARED + self.who.person_id:
+            return self.place(reading, (SHARED_NAME,))
         path = tuple(one.name for one in reversed(way[:-1]))
         if way[-1].id == own.id:
-            return Place(way[0], path, Rights(may_write=True), way[0].etag)
+            return Place(way[0], path, Rights(may_write=True), way[0].etag, self.collectivite_id)
+        is_common = way[-1].id == common.id
+        if not (is_common and self._writes_common):
+            shared = _best(_in_mount(mount, way) for mount in self.mounts_here(reading))
+            if shared is not None and (shared.rights.may_write or not is_common):
+                return shared
+        if not is_common:
+            raise AbsentNode("file")
         rights = Rights(self._writes_common, is_mount=len(way) == 1)
-        return Place(way[0], (COMMON_NAME, *path), rights, way[0].etag)
+        return Place(way[0], (COMMON_NAME, *path), rights, way[0].etag, self.collectivite_id)
 
     def children(self, reading: Reading, place: Place) -> list[Place]:
-        """Errors: AbsentNode (it is no folder)."""
+        """Of what another collectivité shares none: only a visit, which is told, lists it. Errors: AbsentNode."""
         if not place.node.is_folder:
             raise AbsentNode("folder")
-        inside = Rights(place.rights.may_write)
+        if place.owner != self.collectivite_id:
+            return []
+        if place.path == (SHARED_NAME,):
+            return [one.place for one in self.mounts(reading)]
+        inside = replace(place.rights, is_mount=False)
         out = [
-            Place(one, (*place.path, one.name), inside, one.etag)
+            Place(one, (*place.path, one.name), inside, one.etag, self.collectivite_id)
             for one in look.children(reading, place.node.id)
         ]
         if not place.path:
             _, common = self.roots(reading)
             mount = Rights(self._writes_common, is_mount=True)
-            out.append(Place(common, (COMMON_NAME,), mount, common.etag))
+            out.append(Place(common, (COMMON_NAME,), mount, common.etag, self.collectivite_id))
+            shared = self._shared(reading)
+            out += [shared] if shared is not None else []
         return out
 
     def is_reserved(self, path: Sequence[str]) -> bool:
         """Whether a name stands for something of ours, so that nothing else may be made or put there."""
-        return len(path) <= 1 and (not path or path[0].casefold() == COMMON_NAME.casefold())
+        if len(path) > 1:
+            return len(path) == 2 and path[0] == SHARED_NAME
+        return not path or path[0].casefold() in (COMMON_NAME.casefold(), SHARED_NAME.casefold())
+
+    # -- what others share -----------------------------------------------------------------------------------
+
+    def towards(self, reading: Reading, path: Sequence[str]) -> View:
+        """The view that knows a path: this one, or a visit to the collectivité that shares what the path leads to."""
+        if leads_out(path):
+            for name, one in self._accepted(reading):
+                if name == path[1]:
+                    return Visit(self, one, name)
+        return self
+
+    def visit(self, reading: Reading, share_id: str) -> Visit:
+        """To what another collectivité shares, by the share's identifier. Errors: AbsentNode."""
+        for name, one in self._accepted(reading):
+            if one.share_id == share_id:
+                return Visit(self, one, name)
+        raise AbsentNode("share")
+
+    def mounts(self, reading: Reading) -> list[Mount]:
+        """All that is shared with this person and stands, the oldest first, those of other collectivités last.
+
+        Errors: Unavailable; a collectivité that does not answer has not ended its shares.
+        """
+        found = self.mounts_here(reading)
+        for name, one in self._accepted(reading):
+            visit = Visit(self, one, name)
+            with visit.database.reading() as there:
+                mount = visit.mount(there)
+            if mount is not None:
+                found.append(mount)
+        return found
+
+    def mounts_here(self, reading: Reading) -> list[Mount]:
+        """Those of the person's own collectivité."""
+        kept = mounts.of(reading, self.who.person_id)
+        found: dict[int, tuple[Share, Node]] = {}
+        for share in self.shared_here(reading):
+            node = look.node(reading, share.node)
+            before = found.get(share.node)
+            is_left = share.id in kept and kept[share.id].left_s
+            if node is None or is_left or (before is not None and before[0].rights == "write"):
+                continue
+            if before is None or share.rights == "write":
+                found[share.node] = share, node
+        named = self._named(reading, [(share.id, node.name) for share, node in found.values()])
+        return [
+            Mount(share, named[share.id], node, share.rights == "write", self.collectivite_id)
+            for share, node in found.values()
+        ]
+
+    def shared_here(self, reading: Reading) -> Iterator[Share]:
+        """What stands and gives this person more than they have in the collectivité."""
+        person_id, now_s = self.who.person_id, clock.epoch_s()
+        for share in shares.for_person(reading, person_id=person_id, role=self.who.role, now_s=now_s):
+            if not shares.stands(reading, share, now_s=now_s):
+                continue
+            root = look.above(reading, share.node)[-1].name
+            has = root == schema.COMMON and (share.rights == "read" or self._writes_common)
+            if not has and root != schema.HOME + person_id:
+                yield share
+
+    def _accepted(self, reading: Reading) -> list[tuple[str, Received]]:
+        """(name, what another collectivité shares) of what was accepted and not left by this person."""
+        kept = mounts.of(reading, self.who.person_id)
+        found = [
+            one
+            for one in shares.received(reading)
+            if one.state == "accepted" and not (one.share_id in kept and kept[one.share_id].left_s)
+        ]
+        if not found:
+            return []
+        here = [(one.share.id, one.node.name) for one in self.mounts_here(reading)]
+        named = self._named(reading, here)
+        return [(named[one.share_id], one) for one in found]
+
+    def _named(self, reading: Reading, here: Sequence[tuple[str, str]]) -> dict[str, str]:
+        offered = [(one.share_id, one.label) for one in shares.received(reading) if one.state == "accepted"]
+        return mounts.named([*here, *offered], mounts.of(reading, self.who.person_id))
+
+    def _shared(self, reading: Reading) -> Place | None:
+        """The folder of what others share, None where nothing is."""
+        found = self.mounts(reading)
+        if not found:
+            return None
+        name = schema.SHARED + self.who.person_id
+        root = look.root(reading, name)
+        if root is None:
+
+            def make(writing: Writing) -> Node:
+                return tree.make_root(writing, name, now_s=clock.epoch_s())
+
+            root = make(reading) if isinstance(reading, Writing) else self.database.write(make)
+        etag = _mixed(*((one.share.id, one.name, one.node.etag, one.may_write) for one in found))
+        rights = Rights(may_write=False, is_mount=True)
+        return Place(root, (SHARED_NAME,), rights, etag, self.collectivite_id)
+
+    def _find_shared(self, reading: Reading, path: Sequence[str]) -> Place | None:
+        if len(path) == 1:
+            return self._shared(reading)
+        for mount in self.mounts_here(reading):
+            if mount.name == path[1]:
+                return _below(reading, mount, path)
+        return None
+
+
+class Visit(View):
+    """What another collectivité shares with this person's: one share, in the owner's metadata, by the owner's word."""
+
+    def __init__(self, home: View, received: Received, name: str) -> None:
+        super().__init__(home.abroad(received.owner), home.who, home.abroad)
+        self.collectivite_id, self.share_id, self._name = received.owner, received.share_id, name
+
+    def mount(self, reading: Reading) -> Mount | None:
+        """``reading``: of the owner's metadata. None when the owner ended it."""
+        share = shares.to_collectivite(
+            reading, self.share_id, self.who.collectivite_id, now_s=clock.epoch_s()
+        )
+        node = look.node(reading, share.node) if share is not None else None
+        if share is None or node is None:
+            return None
+        may_write = share.rights == "write" and self._writes_common
+        return Mount(share, self._name, node, may_write, self.collectivite_id)
+
+    def find(self, reading: Reading, path: Sequence[str]) -> Place | None:
+        mount = self.mount(reading)
+        if mount is None or tuple(path[:2]) != mount.path:
+            return None
+        return _below(reading, mount, path)
+
+    def at(self, reading: Reading, node_id: int) -> Place:
+        mount = self.mount(reading)
+        way = look.above(reading, node_id) if 0 < node_id <= LARGEST_ID else []
+        found = _in_mount(mount, way) if mount is not None else None
+        if found is None:
+            raise AbsentNode("file")
+        return found
+
+    def children(self, reading: Reading, place: Place) -> list[Place]:
+        if not place.node.is_folder:
+            raise AbsentNode("folder")
+        inside = replace(place.rights, is_mount=False)
+        return [
+            Place(one, (*place.path, one.name), inside, one.etag, self.collectivite_id)
+            for one in look.children(reading, place.node.id)
+        ]
+
+    def roots(self, reading: Reading) -> tuple[Node, Node]:
+        """Nobody has roots in another collectivité. Errors: AbsentNode."""
+        raise AbsentNode("folder")
+
+    def towards(self, reading: Reading, path: Sequence[str]) -> View:
+        return self
+
+
+def leads_out(path: Sequence[str]) -> bool:
+    """Whether a path may lead to something of another collectivité."""
+    return len(path) > 1 and path[0] == SHARED_NAME
+
+
+def _below(reading: Reading, mount: Mount, path: Sequence[str]) -> Place | None:
+    found = look.walk(reading, mount.node.id, path[2:])
+    if found is None:
+        return None
+    rights = replace(mount.place.rights, is_mount=len(path) == 2)
+    return Place(found, tuple(path), rights, found.etag, mount.owner)
+
+
+def _in_mount(mount: Mount, way: Sequence[Node]) -> Place | None:
+    """The node at the beginning of ``way`` (``look.above``), if it is what is shared or lies below it."""
+    for depth, one in enumerate(way):
+        if one.id == mount.node.id:
+            path = (*mount.path, *(step.name for step in reversed(way[:depth])))
+            rights = replace(mount.place.rights, is_mount=not depth)
+            return Place(way[0], path, rights, way[0].etag, mount.owner)
+    return None
+
+
+def _best(places: Iterator[Place | None]) -> Place | None:
+    """The first that may be written; a folder that is shared inside another one is a mount only where it must be."""
+    found = [one for one in places if one is not None]
+    return max(found, key=lambda one: (one.rights.may_write, not one.rights.is_mount), default=None)
+
+
+def _mixed(*parts: object) -> int:
+    """One number that is another one when any part is: counters of two collectivités cannot be compared."""
+    return int.from_bytes(blake2b(repr(parts).encode(), digest_size=8).digest()) >> 1

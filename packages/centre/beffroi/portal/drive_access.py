@@ -51,7 +51,12 @@ def who_of(request: HttpRequest, actor: Actor) -> Who:
 def view_of(request: HttpRequest, actor: Actor) -> View:
     """Errors: NotAllowed, StoreFull, Unavailable."""
     who = who_of(request, actor)
-    return View(_communes().metadata(who.collectivite_id), who)
+    return View(_communes().metadata(who.collectivite_id), who, _communes().metadata)
+
+
+def has_drive(actor: Actor) -> bool:
+    """Whether the collectivité ever had a file; asking makes none."""
+    return (settings.BEFFROI.state / "drive" / (actor.collectivite_id or "none")).exists()
 
 
 def metadata_of(collectivite_id: str) -> Database:

@@ -21,6 +21,12 @@ def with_town_hall(actor: Actor) -> QuerySet[Collectivite]:
     return enrolled.exclude(kind=Collectivite.Kind.DEPARTEMENT)
 
 
+def neighbours(actor: Actor) -> QuerySet[Collectivite]:
+    """The other enrolled ones of the département, by name, the Département left out: names are no secret."""
+    rows = Collectivite.objects.exclude(enrolled_at=None).exclude(kind=Collectivite.Kind.DEPARTEMENT)
+    return rows.exclude(pk=actor.collectivite_id or "").order_by("name", "id")
+
+
 def access_collectivite(actor: Actor, collectivite_id: str) -> Collectivite:
     """Errors: NotFound, for absent and forbidden alike."""
     return existing(visible_collectivites(actor).filter(pk=collectivite_id).first(), "collectivité")

@@ -68,6 +68,11 @@ def memberships_in(actor: Actor, collectivite_id: str) -> list[Membership]:
     return list(_current().filter(collectivite_id=collectivite_id).select_related("person"))
 
 
+def all_memberships() -> list[Membership]:
+    """Current ones of everybody, with their person, for projections."""
+    return list(_current().select_related("person"))
+
+
 def access_membership(actor: Actor, membership_id: str) -> Membership:
     """Errors: NotFound, for absent and forbidden alike."""
     rows = Membership.objects.select_related("person", "collectivite")

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import LiteralString
 
 FORMAT = 1
-HOME, COMMON, TRASH, GONE = "home:", "common", "trash", "gone"
-"""Names of roots, rows of ``node`` with parent 0: a person's own folder, the collectivité's, what was deleted, and what
-was deleted for good and is being destroyed, a bounded number of nodes a change."""
+HOME, COMMON, TRASH, GONE, SHARED = "home:", "common", "trash", "gone", "shared:"
+"""Names of roots, rows of ``node`` with parent 0: a person's own folder, the collectivité's, what was deleted, what was
+deleted for good and is being destroyed, a bounded number of nodes a change; and the folder in which a person sees what
+is shared with them, which has no rows below it (``views``)."""
 
 TABLES: tuple[LiteralString, ...] = (
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
@@ -106,6 +107,10 @@ TABLES: tuple[LiteralString, ...] = (
     "CREATE INDEX IF NOT EXISTS word_file_written ON word_file (root, written)",
     "CREATE INDEX IF NOT EXISTS word_file_unread ON word_file (node) WHERE content = 'unread'",
     "CREATE TABLE IF NOT EXISTS word_due (node {key} PRIMARY KEY)",
+    """CREATE TABLE IF NOT EXISTS mount (
+        share_id TEXT NOT NULL, person_id TEXT NOT NULL, name TEXT NOT NULL, left_s BIGINT NOT NULL,
+        PRIMARY KEY (share_id, person_id))""",
+    "CREATE TABLE IF NOT EXISTS looked (person_id TEXT PRIMARY KEY, at_s BIGINT NOT NULL)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -119,4 +124,6 @@ folder: parts of uploads, calendars.
 ``seal``, ``seal_text``: sealed folders and the parts of their seals (``seals``); ``seal_check``: each verification;
 ``elimination``: what was destroyed with a visa of the archives (``seal_ends``).
 ``word``, ``word_name``, ``word_file``, ``word_due``: the index of words (``words.index``); ``term``: a number that only
-the collectivité's key makes of a word; ``word``: of a name, UTF-8, compared by its bytes."""
+the collectivité's key makes of a word; ``word``: of a name, UTF-8, compared by its bytes.
+``mount``: what a receiver did with something that is shared with them (``mounts``). ``looked``: when a person last saw
+the list of what is shared with them."""

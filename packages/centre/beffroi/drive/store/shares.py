@@ -15,6 +15,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal, LiteralString, NamedTuple
 
+from beffroi.drive.store import schema
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.look import above, node
 from beffroi.drive.store.model import AbsentNode, Act, Node
@@ -116,6 +117,19 @@ def of_node(database: Reading, node_id: int, *, now_s: int) -> list[Share]:
     return [one for one in (Share(*row) for row in rows) if one.is_open(now_s)]
 
 
+def all_open(database: Reading, *, now_s: int) -> list[Share]:
+    rows = database.all(_SHARES + " WHERE ended_s = 0")
+    return [one for one in (Share(*row) for row in rows) if one.is_open(now_s)]
+
+
+def kinds_by_node(database: Reading, *, now_s: int) -> dict[int, frozenset[str]]:
+    """How each node is shared itself, of all that are."""
+    found: dict[int, frozenset[str]] = {}
+    for one in all_open(database, now_s=now_s):
+        found[one.node] = found.get(one.node, frozenset()) | {one.kind}
+    return found
+
+
 def made_by(database: Reading, person_id: str, *, now_s: int) -> list[Share]:
     rows = database.all(_SHARES + " WHERE created_by = ? ORDER BY created_s DESC, id DESC", (person_id,))
     return [one for one in (Share(*row) for row in rows) if one.is_open(now_s)]
@@ -141,12 +155,20 @@ def to_collectivite(database: Reading, share_id: str, receiver: str, *, now_s: i
     return found if found is not None and found.is_open(now_s) and _lies(database, found) else None
 
 
-def find_link(database: Reading, share_id: str) -> Share:
-    """A link by its identifier, open or not. Errors: AbsentNode."""
-    row = database.one(_SHARES + " WHERE id = ? AND kind = 'link'", (share_id,))
+def find(database: Reading, share_id: str) -> Share:
+    """By its identifier, open or not. Errors: AbsentNode."""
+    row = database.one(_SHARES + " WHERE id = ?", (share_id,))
     if row is None:
         raise AbsentNode("share")
     return Share(*row)
+
+
+def find_link(database: Reading, share_id: str) -> Share:
+    """A link by its identifier, open or not. Errors: AbsentNode."""
+    found = find(database, share_id)
+    if found.kind != "link":
+        raise AbsentNode("share")
+    return found
 
 
 def behind(database: Reading, token: str, *, now_s: int) -> Share:
@@ -189,9 +211,9 @@ def token_hash(token: str) -> str:
 
 
 def _lies(database: Reading, share: Share) -> bool:
-    """It is there, and neither it nor a folder above it is in the trash."""
+    """It is there, and neither it nor a folder above it was deleted."""
     steps = above(database, share.node)
-    return bool(steps) and steps[-1].name != "trash"
+    return bool(steps) and steps[-1].name not in (schema.TRASH, schema.GONE)
 
 
 # -- changes -------------------------------------------------------------------------------------------------
@@ -232,6 +254,12 @@ def make(writing: Writing, act: Act, node_id: int, wish: Wish, *, share_id: str 
     )
     writing.run("INSERT INTO share VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", made)
     return made, token
+
+
+def change(writing: Writing, share_id: str, *, rights: Rights, expires_s: int) -> Share:
+    """Errors: AbsentNode."""
+    writing.run("UPDATE share SET rights = ?, expires_s = ? WHERE id = ?", (rights, expires_s, share_id))
+    return find(writing, share_id)
 
 
 def end(writing: Writing, share_id: str, *, now_s: int) -> bool:
@@ -298,10 +326,7 @@ def offer(writing: Writing, share: Share, *, owner: str, now_s: int) -> bool:
 
 def answer(writing: Writing, act: Act, share_id: str, *, accepted: bool) -> Received:
     """The receiver's word; it can be changed. Errors: AbsentNode."""
-    row = writing.one("SELECT * FROM received WHERE share_id = ?", (share_id,))
-    if row is None:
-        raise AbsentNode("share")
-    said = Received(*row)._replace(
+    said = find_received(writing, share_id)._replace(
         state="accepted" if accepted else "refused", answered_s=act.now_s, answered_by=act.person_id
     )
     writing.run(
@@ -309,6 +334,14 @@ def answer(writing: Writing, act: Act, share_id: str, *, accepted: bool) -> Rece
         (said.state, said.answered_s, said.answered_by, share_id),
     )
     return said
+
+
+def find_received(database: Reading, share_id: str) -> Received:
+    """Errors: AbsentNode."""
+    row = database.one("SELECT * FROM received WHERE share_id = ?", (share_id,))
+    if row is None:
+        raise AbsentNode("share")
+    return Received(*row)
 
 
 def received(database: Reading) -> list[Received]:

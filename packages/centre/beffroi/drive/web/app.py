@@ -15,6 +15,7 @@ from collections.abc import Callable, MutableMapping
 from concurrent.futures import Executor
 from typing import Any
 
+from beffroi.drive.crossing import Tell as Crossed
 from beffroi.drive.sign_ins import WINDOW_S, SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import AbsentNode
@@ -25,6 +26,7 @@ from beffroi.drive.web.errors import refusal
 from beffroi.drive.web.messages import Answer, Header, Receive, Request, Routes, Send
 from beffroi.drive.web.signin import CHALLENGE, Doorman, NotSignedIn, TooManySignIns
 from beffroi.drive.web.sync.service import Sync
+from beffroi.drive.web.sync.sharing import Shares
 from beffroi.drive.who import SignIn, Who
 from beffroi.lib.errors import BeffroiError, Unavailable
 
@@ -46,7 +48,8 @@ class TooManyAtOnce(BeffroiError):
 
 class Drive:
     """``executor``: where passwords are checked; None for the loop's own. ``require``: refuses a device that is
-    stopped. ``base_url``: where clients reach it."""
+    stopped. ``crossed``: is told of what enters another collectivité. ``shares``: what sync clients do with
+    them. ``base_url``: where clients reach it."""
 
     def __init__(
         self,
@@ -57,6 +60,8 @@ class Drive:
         executor: Executor | None = None,
         *,
         require: Callable[[Who], object],
+        crossed: Crossed,
+        shares: Shares,
         base_url: str = "https://localhost",
     ) -> None:
         self.communes, self.bodies = communes, bodies
@@ -64,9 +69,9 @@ class Drive:
         self._at_work: Counter[str] = Counter()
         """Requests of each person that are not answered to their end."""
         self.routes = Routes()
-        self.dav = Dav(communes, bodies)
+        self.dav = Dav(communes, bodies, require=require, crossed=crossed)
         self.dav.add_to(self.routes)
-        self.sync = Sync(communes, self.dav, self.doorman, base_url)
+        self.sync = Sync(communes, self.dav, self.doorman, shares, base_url)
         self.sync.add_to(self.routes)
         self.routes.add("/healthz", _health, is_open=True)
         self.routes.add("/.well-known/webdav", _well_known, is_open=True)

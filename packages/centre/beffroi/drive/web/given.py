@@ -19,14 +19,14 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, quote
 
 from beffroi.drive.store import look, versions
-from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
-from beffroi.drive.web.bodies import Bodies, BodiesOf
+from beffroi.drive.web.bodies import Bodies
 from beffroi.drive.web.dav import conditions
 from beffroi.drive.web.messages import Answer, Enter, Header, Request
+from beffroi.drive.web.visiting import Visits
 from beffroi.lib.errors import BeffroiError, Invalid
 
 TEXT_BYTES = 200_000
@@ -74,8 +74,7 @@ class Body(NamedTuple):
 
 @dataclass(frozen=True)
 class Given:
-    communes: Communes
-    bodies: BodiesOf
+    visits: Visits
     key: bytes
     enter: Enter
 
@@ -83,18 +82,15 @@ class Given:
         """Errors: GrantRefused, AbsentNode, Invalid, TooManyFiles."""
         who = granted.who(self.key, request, granted.OUT_PATH)
         self.enter(request, who)
-        view, bodies = (
-            View(self.communes.metadata(who.collectivite_id), who),
-            self.bodies(who.collectivite_id),
-        )
-        steps = request.path.removeprefix(granted.OUT_PATH).strip("/").split("/")
+        address = request.path.removeprefix(granted.OUT_PATH)
+        view, bodies, steps, pages = await asyncio.to_thread(self.visits.enter, who, address, "read")
         if steps == ["zip"] and request.method == "POST":
             granted.require_own_origin(request)
             fields = parse_qs((await request.body(FORM_BYTES)).decode("latin-1"), max_num_fields=1000)
             try:
                 return await asyncio.to_thread(_zip, view, bodies, _numbers(fields.get("n", [])))
             except BeffroiError as error:
-                return back(fields.get("dossier", [""])[0], error)
+                return back(fields.get("dossier", [""])[0], error, pages)
         if request.method not in ("GET", "HEAD"):
             raise AbsentNode("file")
         match steps:
@@ -247,9 +243,9 @@ async def _packed(bodies: Bodies, entries: Sequence[tuple[str, Node]]) -> AsyncG
     yield outlet.take()
 
 
-def back(folder: str, error: BeffroiError) -> Answer:
+def back(folder: str, error: BeffroiError, pages: str = "/coffre/") -> Answer:
     """For a person who pressed a button: the folder's page, which says why it was not done."""
-    page = f"/coffre/{folder}/" if folder.isascii() and folder.isdigit() else "/coffre/"
+    page = f"{pages}{folder}/" if folder.isascii() and folder.isdigit() else pages
     address = f"{page}?refus={error.code}"
     return Answer(303, ((b"location", address.encode()), (b"cache-control", b"no-store")))
 

@@ -19,6 +19,7 @@ Rule:    addresses below /coffre/envoi/:
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -31,6 +32,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from beffroi.core.planes.tokens import GrantRefused
+from beffroi.drive import crossing
 from beffroi.drive.store import names, room, seals, tree, uploads
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Reading, Writing
@@ -43,6 +45,7 @@ from beffroi.drive.web.dav.content import LATEST_MTIME_S
 from beffroi.drive.web.given import Given, back
 from beffroi.drive.web.linked import Linked, Tell
 from beffroi.drive.web.messages import Answer, Enter, Handler, Request, Routes
+from beffroi.drive.web.visiting import Visits
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 
@@ -51,7 +54,7 @@ PART_BYTES = 5 * 1024 * 1024
 MAX_FILE_BYTES = PART_BYTES * uploads.MAX_PARTS
 AGAIN = "encore=1"
 """What follows the address of a file that is fetched with a grant made anew: it is asked for once."""
-_OUT = re.compile(granted.OUT_PATH + r"/[0-9]{1,18}(?:/[0-9]{1,18})?", re.ASCII)
+_OUT = re.compile(granted.OUT_PATH + r"(?:/chez/shr_[0-9a-z]{26})?/[0-9]{1,18}(?:/[0-9]{1,18})?", re.ASCII)
 _UPLOAD = re.compile(r"[0-9a-f]{32,64}", re.ASCII)
 _JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 
@@ -78,16 +81,21 @@ class Portal:
     key: bytes
     enter: Enter
     tell: Tell
+    crossed: crossing.Tell
 
     def add_to(self, routes: Routes) -> None:
         linked = Linked(self.communes, self.bodies, self.key, self.tell)
         routes.add(granted.LINK_PATH, linked, is_open=True)
         routes.add(
             granted.OUT_PATH,
-            self._told(Given(self.communes, self.bodies, self.key, self.enter)),
+            self._told(Given(self._visits, self.key, self.enter)),
             is_open=True,
         )
         routes.add(granted.IN_PATH, self._told(self.receive), is_open=True)
+
+    @property
+    def _visits(self) -> Visits:
+        return Visits(self.communes, self.bodies, self.crossed)
 
     def _told(self, handler: Handler) -> Handler:
         async def told(request: Request) -> Answer:
@@ -105,9 +113,9 @@ class Portal:
         """Errors: GrantRefused, ForeignOrigin, Invalid, TooLarge, those of the store."""
         who = granted.who(self.key, request, granted.IN_PATH)
         self.enter(request, who)
-        view = View(self.communes.metadata(who.collectivite_id), who)
-        desk = Desk(view, self.bodies(who.collectivite_id), Act(who.person_id, "", clock.epoch_s()))
-        steps = request.path.removeprefix(granted.IN_PATH).strip("/").split("/")
+        address = request.path.removeprefix(granted.IN_PATH)
+        view, bodies, steps, pages = await asyncio.to_thread(self._visits.enter, who, address, "change")
+        desk = Desk(view, bodies, Act(who.person_id, "", clock.epoch_s()), pages)
         if request.method == "GET" and len(steps) == 1:
             return desk.status(_upload(steps[0]))
         granted.require_own_origin(request)
@@ -134,6 +142,7 @@ class Desk:
     view: View
     bodies: Bodies
     act: Act
+    pages: str
 
     async def whole(self, request: Request, sent: Sent) -> Answer:
         self._look(sent)
@@ -217,8 +226,8 @@ class Desk:
             node = await self.view.database.write_async(lambda writing: self._put(writing, sent, content))
         except BeffroiError as error:
             await request.drain()
-            return back(str(folder_id or ""), error)
-        address = f"/coffre/{node.parent}/?recu=1"
+            return back(str(folder_id or ""), error, self.pages)
+        address = f"{self.pages}{node.parent}/?recu=1"
         return Answer(303, ((b"location", address.encode()), (b"cache-control", b"no-store")))
 
     # -- inside ----------------------------------------------------------------------------------------------

@@ -13,25 +13,27 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import quotas
-from beffroi.drive.store import favourites, listing, look, room
+from beffroi.drive.store import favourites, listing, look, room, shares
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.listing import Entry
-from beffroi.drive.views import COMMON_NAME, Place, View
+from beffroi.drive.views import COMMON_NAME, SHARED_NAME, Place, View
 from beffroi.drive.web.granted import OUT_PATH
 from beffroi.drive.web.portal import AGAIN
-from beffroi.portal import drive_seal_words, drive_words
+from beffroi.lib import clock
+from beffroi.portal import drive_seal_words, drive_share_words, drive_words
 from beffroi.portal.drive_access import give_grants, view_of, who_of
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive_act, drive_alarm
 
 PAGE_ROWS = 200
-_FETCHED = re.compile(OUT_PATH + r"/[0-9]{1,18}(?:/[0-9]{1,18})?", re.ASCII)
+_FETCHED = re.compile(OUT_PATH + r"(?:/chez/shr_[0-9a-z]{26})?/[0-9]{1,18}(?:/[0-9]{1,18})?", re.ASCII)
 PLACE = {"place": "drive"}
 
 
@@ -55,10 +57,11 @@ def common(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) -> HttpResponse:
     """A folder's list, or the next part of it."""
+    if place.path == (SHARED_NAME,):
+        return HttpResponseRedirect(reverse("drive_shared"))
     newest_first = request.GET.get("tri") == "date"
     first = number(request.GET.get("rang", ""))
     with view.database.reading() as reading:
-        own, common = view.roots(reading)
         entries = listing.folder(reading, place.node.id, newest_first=newest_first)
         shown = entries[first : first + PAGE_ROWS]
         after = first + len(shown)
@@ -71,17 +74,23 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
         }
         if asks_part(request, "rows"):
             return drive_page(request, view, "portal/parts/drive_rows.html", context)
-        root = common if place.path[:1] == (COMMON_NAME,) else own
+        # Of what is shared, how full its owner's own folder is is nobody else's.
+        root_id = 0 if place.rights.is_shared else look.above(reading, place.node.id)[-1].id
         context |= {
             "title": title(place),
             "trail": trail(reading, view, place)[:-1],
-            "at": "common" if root is common else "own",
+            "at": at_of(place),
+            "may_share": place.rights.may_share,
+            "is_mount": place.rights.is_mount,
+            "reach": reach(reading, place),
             "total": len(entries),
             "first": first,
             "newest_first": newest_first,
-            "room": drive_words.room(*room.room(reading, root.id)),
+            "room": drive_words.room(*room.room(reading, root_id)),
             "whole": drive_words.room(*room.room(reading, 0)),
-            "room_advice": drive_words.own_advice(*room.room(reading, own.id)) if root is own else "",
+            "room_advice": drive_words.own_advice(*room.room(reading, root_id))
+            if at_of(place) == "own"
+            else "",
             "sees_space": quotas.may_limit_persons(actor, view.who.collectivite_id),
         }
         context |= drive_seal_words.of_place(reading, actor, place)
@@ -135,6 +144,26 @@ def rows(actor: Actor, entries: Sequence[Entry], by: dict[int, str]) -> list[dic
     ]
 
 
+def at_of(place: Place) -> str:
+    """In which of the three trees a place lies."""
+    if place.rights.is_shared:
+        return "shared"
+    return "common" if place.path[:1] == (COMMON_NAME,) else "own"
+
+
+def reach(reading: Reading, place: Place) -> str:
+    """Who sees a place, in a sentence."""
+    count = sum(
+        one.kind != "link"
+        for step in look.above(reading, place.node.id)
+        for one in shares.of_node(reading, step.id, now_s=clock.epoch_s())
+    )
+    at = at_of(place)
+    return drive_share_words.reach(
+        is_common=at == "common", is_shared=at == "shared", count=count, is_folder=bool(place.node.is_folder)
+    )
+
+
 def title(place: Place) -> str:
     """A folder's or file's name for people."""
     if place.node.parent:
@@ -145,6 +174,10 @@ def title(place: Place) -> str:
 def trail(reading: Reading, view: View, place: Place) -> list[tuple[str, int]]:
     """(name, identifier) of each step from the root to a place, both included."""
     steps = list(reversed(look.above(reading, place.node.id)))
+    if place.rights.is_shared:  # folders above what is shared are its owner's alone
+        shared = view.place(reading, (SHARED_NAME,)).node
+        names = zip(place.path[1:], steps[1 - len(place.path) :], strict=True)
+        return [(_("Partagé avec moi"), shared.id), *((name, one.id) for name, one in names)]
     first = _("Commune") if place.path[:1] == (COMMON_NAME,) else _("Mes fichiers")
     return [(first, steps[0].id), *((one.name, one.id) for one in steps[1:])]
 

@@ -19,9 +19,10 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from beffroi.core.identity.actor import Actor
+from beffroi.drive import carrying
 from beffroi.drive.store import look, names, trash, tree, versions
 from beffroi.drive.store.database import Reading, Writing
-from beffroi.drive.store.model import AbsentNode, Act, Changed, NameTaken, Node, ReadOnly
+from beffroi.drive.store.model import AbsentNode, Act, Changed, NameTaken, Node, ReadOnly, RootFixed
 from beffroi.drive.views import Place, View
 from beffroi.drive.web.given import NothingTicked
 from beffroi.lib import clock
@@ -85,6 +86,8 @@ def folder_address(view: View, place: Place) -> str:
     folder_id = place.node.id if place.node.is_folder else place.node.parent
     with view.database.reading() as reading:
         own = view.roots(reading)[0].id
+    if place.rights.is_shared and place.rights.is_mount and not place.node.is_folder:
+        return reverse("drive_shared")  # its folder is its owner's alone
     return reverse("drive") if folder_id == own else reverse("drive_node", args=[folder_id])
 
 
@@ -119,6 +122,13 @@ def require_writable(place: Place) -> None:
         raise ReadOnly
 
 
+def require_movable(place: Place) -> None:
+    """Of what is to have another place or name. Errors: ReadOnly, RootFixed (it is shared: its owner's to move)."""
+    require_writable(place)
+    if place.rights.is_mount:
+        raise RootFixed
+
+
 # -- what the buttons do ---------------------------------------------------------------------------------------
 
 
@@ -138,7 +148,7 @@ def _rename(request: HttpRequest, view: View, place: Place) -> HttpResponse | No
 
     def change(writing: Writing) -> Row:
         one = view.at(writing, node_id)
-        require_writable(one)
+        require_movable(one)
         refuse_reserved(view, view.at(writing, one.node.parent), name)
         tree.move(writing, doing, node_id, one.node.parent, name)
         return one.node.id, one.node.parent, one.node.name
@@ -182,11 +192,12 @@ def _drop(request: HttpRequest, view: View, place: Place) -> None:
     carried = _kept(request, CARRIED_KEY, view.who.collectivite_id)
     if carried is None:
         raise Changed
-    doing = act_of(view)
+    doing, left = act_of(view), 0
 
     def change(writing: Writing) -> list[Row]:
         target = view.at(writing, place.node.id)
         require_writable(target)
+        nonlocal left
         out: list[Row] = []
         for node_id in carried["nodes"]:
             one = view.at(writing, node_id)
@@ -195,16 +206,19 @@ def _drop(request: HttpRequest, view: View, place: Place) -> None:
                 made, _ = tree.copy(writing, doing, node_id, target.node.id, name)
                 out.append((made.id, target.node.id, name))
             elif one.node.parent != target.node.id:
-                require_writable(one)
-                tree.move(writing, doing, node_id, target.node.id, name)
-                out.append((one.node.id, one.node.parent, one.node.name))
+                require_movable(one)
+                moved, _fresh = carrying.move(writing, doing, one, target.node, name)
+                if moved.id == node_id:  # else a copy left somebody's share: there is no one step back
+                    out.append((one.node.id, one.node.parent, one.node.name))
+                else:
+                    left += 1
         return out
 
     done = view.database.write(change)
     del request.session[CARRIED_KEY]
     if done:
         note(request, place, view, "copied" if carried["what"] == "copy" else "moved", done)
-    else:
+    elif not left:
         messages.info(request, _("C’est déjà dans ce dossier : rien n’a changé."))
 
 
@@ -262,23 +276,24 @@ _ACTS: dict[str, Callable[[HttpRequest, View, Place], HttpResponse | None]] = {
 
 def _move_back(view: View, writing: Writing, doing: Act, row: Row) -> None:
     node_id, parent, name = row
-    require_writable(view.at(writing, node_id))
+    require_movable(view.at(writing, node_id))
     require_writable(view.at(writing, parent))
     tree.move(writing, doing, node_id, parent, name)
 
 
 def _delete_again(view: View, writing: Writing, doing: Act, row: Row) -> None:
-    require_writable(view.at(writing, row[0]))
+    require_movable(view.at(writing, row[0]))
     tree.delete(writing, doing, row[0])
 
 
 def take_from_trash(view: View, writing: Writing, doing: Act, node_id: int) -> Row:
     """Back to where it was deleted from. Errors: AbsentNode (also for another's), ReadOnly, those of ``restore``."""
     own, common = view.roots(writing)
-    row = writing.one("SELECT root FROM trash WHERE node = ?", (node_id,))
-    if row is None or row[0] not in (own.id, common.id):
+    row = writing.one("SELECT root, parent, person_id FROM trash WHERE node = ?", (node_id,))
+    if row is None or (row[0] not in (own.id, common.id) and row[2] != view.who.person_id):
         raise AbsentNode("file")
-    require_writable(view.at(writing, row[0]))
+    # What a person deleted from somebody's share they take back, while they may write where it lay.
+    require_writable(view.at(writing, row[0] if row[0] in (own.id, common.id) else row[1]))
     back = trash.restore(writing, doing, row[0], node_id)
     return back.id, back.parent, back.name
 
@@ -314,7 +329,7 @@ def _name_there(view: View, reading: Reading, folder: Place, name: str) -> str:
 def _in_folder(view: View, reading: Reading, node_id: int, folder: Place) -> Node:
     """A node that lies where the page showed it. Errors: AbsentNode, Changed, ReadOnly."""
     one = view.at(reading, node_id)
-    require_writable(one)
+    require_movable(one)
     if one.node.parent != folder.node.id:
         raise Changed
     return one.node

@@ -15,7 +15,6 @@ from django.views.decorators.http import require_GET
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import listing, versions
 from beffroi.drive.store.listing import Entry
-from beffroi.drive.views import COMMON_NAME
 from beffroi.portal import drive_seal_words, drive_words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents
@@ -35,7 +34,10 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         context: dict[str, Any] = {
             "node": place.node,
             "trail": drive.trail(reading, view, place)[:-1],
-            "at": "common" if place.path[0] == COMMON_NAME else "own",
+            "at": drive.at_of(place),
+            "may_share": place.rights.may_share,
+            "is_mount": place.rights.is_mount,
+            "reach": drive.reach(reading, place),
             "may_write": place.rights.may_write,
             "size": drive_words.amount(place.node.size_bytes),
             "changed": datetime.fromtimestamp(place.node.mtime_s, UTC),

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import links
+from beffroi.drive import links, sharing
 from beffroi.drive.store import look, shares
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import AbsentNode, ReadOnly
@@ -33,7 +33,7 @@ from beffroi.drive.store.shares import (
     Share,
     Wish,
 )
-from beffroi.drive.views import COMMON_NAME, View
+from beffroi.drive.views import View
 from beffroi.lib import clock
 from beffroi.portal import drive_words
 from beffroi.portal.drive_access import act_of, view_of
@@ -52,12 +52,12 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
     """The open links of a file or folder, and the form of another. Errors: AbsentNode, ReadOnly."""
     view = view_of(request, actor)
     with view.database.reading() as reading:
-        place = links.shareable(view, reading, node_id)
+        place = sharing.shareable(view, reading, node_id)
         steps = drive.trail(reading, view, place)
     context: dict[str, Any] = {
         "node": place.node,
         "trail": steps[:-1],
-        "at": "common" if place.path[0] == COMMON_NAME else "own",
+        "at": drive.at_of(place),
         "ends": drive_words.link_ends(),
         "form": {"days": "30"},
         "min_password": MIN_PASSWORD_CHARS,
@@ -141,7 +141,7 @@ def _rows(
 
 def _may_write(view: View, reading: Reading, share: Share) -> bool:
     try:
-        links.shareable(view, reading, share.node)
+        sharing.shareable(view, reading, share.node)
     except (AbsentNode, ReadOnly):
         return False
     return True

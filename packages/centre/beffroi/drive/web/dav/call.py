@@ -6,12 +6,11 @@ Rule:    conditions, rights and places are looked at inside the change itself, s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 
-from beffroi.drive.store import favourites, locks, seals
+from beffroi.drive.store import favourites, locks, look, seals, shares
 from beffroi.drive.store.database import Reading
 from beffroi.drive.store.model import AbsentNode, Act, NameTaken, Node, ParentAbsent, ReadOnly, RootFixed
 from beffroi.drive.views import Place, View
@@ -19,7 +18,7 @@ from beffroi.drive.web.bodies import Bodies
 from beffroi.drive.web.dav import conditions, paths
 from beffroi.drive.web.dav.conditions import Clause, ConditionFailed, State
 from beffroi.drive.web.dav.paths import Target
-from beffroi.drive.web.dav.properties import Setting, etag, file_id
+from beffroi.drive.web.dav.properties import Setting, etag, file_id, instance
 from beffroi.drive.web.messages import Header, Request
 from beffroi.drive.who import Who
 from beffroi.lib import clock
@@ -47,13 +46,22 @@ class SamePlace(BeffroiError):
     http_status = 403
 
 
+type Towards = Callable[[Call, Target], Call]
+"""Errors: AbsentNode, DeviceStopped, Unavailable."""
+
+
 @dataclass
 class Call:
+    """``view``: the one that knows ``target``; ``home``: the person's own, the same but in what another collectivité
+    shares. ``towards``: makes this call one at another path, and tells it where it crosses into a collectivité."""
+
     request: Request
     who: Who
     target: Target
     view: View
+    home: View
     bodies: Bodies
+    towards: Towards
 
     @cached_property
     def clauses(self) -> tuple[Clause, ...]:
@@ -67,13 +75,21 @@ class Call:
 
     @cached_property
     def instance(self) -> str:
-        return instance(self.who.collectivite_id)
+        return instance(self.view.collectivite_id)
 
-    def setting(self, reading: Reading, *, wants_stars: bool = False) -> Setting:
+    def setting(self, reading: Reading, *, wants_stars: bool = False, wants_shares: bool = False) -> Setting:
         row = reading.one("SELECT value FROM meta WHERE name = 'fingerprint'")
         starred = favourites.of(reading, self.who.person_id) if wants_stars else frozenset()
         fingerprint = row[0] if row else ""
-        return Setting(self.instance, fingerprint, clock.epoch_s(), self.target.is_for_explorers, starred)
+        return Setting(
+            self.who.collectivite_id,
+            self.view.collectivite_id,
+            fingerprint,
+            clock.epoch_s(),
+            self.target.is_for_explorers,
+            starred,
+            shares.kinds_by_node(reading, now_s=self.act.now_s) if wants_shares else {},
+        )
 
     # -- places ------------------------------------------------------------------------------------------
 
@@ -83,6 +99,13 @@ class Call:
         Errors: RootFixed, ParentAbsent, ReadOnly, Sealed."""
         if not path:
             raise RootFixed
+        own = self.view.find(reading, path) if len(path) == 2 and self.view.is_reserved(path) else None
+        if own is not None and not own.node.is_folder and own.rights.may_write:
+            folder = look.node(
+                reading, own.node.parent
+            )  # a file that is shared alone lies in its owner's folder
+            if folder is not None:
+                return own._replace(node=folder)
         found = self.view.find(reading, path[:-1])
         if found is None or not found.node.is_folder:
             raise ParentAbsent
@@ -166,11 +189,6 @@ class Call:
         """What clients want to know of a file or folder that they wrote."""
         tag = f'"{node.etag:x}"'.encode()
         return [(b"etag", tag), (b"oc-etag", tag), (b"oc-fileid", file_id(node.id, self.instance).encode())]
-
-
-def instance(collectivite_id: str) -> str:
-    """Part of all file identifiers of a collectivité: starts with a letter, as clients split it off."""
-    return "bf" + sha256(collectivite_id.encode()).hexdigest()[:10]
 
 
 def existing(found: Place | None) -> Place:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from beffroi.drive import carrying
 from beffroi.drive.store import tree
 from beffroi.drive.store.database import Writing
 from beffroi.drive.store.model import Node
+from beffroi.drive.web.dav import across, mounted
 from beffroi.drive.web.dav.call import Call, Exists, MethodRefused, SamePlace, existing
 from beffroi.drive.web.dav.content import announced_mtime_s
 from beffroi.drive.web.messages import Answer
@@ -38,6 +42,8 @@ async def mkcol(call: Call) -> Answer:
 async def delete(call: Call) -> Answer:
     if call.depth("infinity") != "infinity":
         raise Invalid("Depth")
+    if mounted.names_mount(call.target.path):
+        return await mounted.leave(call)
 
     def change(writing: Writing) -> None:
         place = call.movable(writing, call.target.path)
@@ -63,6 +69,11 @@ async def copy(call: Call) -> Answer:
 async def _carry(call: Call, *, is_copy: bool) -> Answer:
     source, path = call.target.path, call.destination().path
     overwrite, is_deep = call.overwrites(), call.depth("infinity") == "infinity"
+    if mounted.names_mount(source) and not is_copy:
+        return await mounted.rename(call, path)
+    there = await asyncio.to_thread(call.towards, call, call.destination())
+    if there.view.share_id != call.view.share_id:
+        return await across.carry(call, there, is_copy=is_copy, is_deep=is_deep)
 
     def change(writing: Writing) -> tuple[Node, bool]:
         place = existing(call.view.find(writing, source)) if is_copy else call.movable(writing, source)
@@ -77,7 +88,7 @@ async def _carry(call: Call, *, is_copy: bool) -> Answer:
             return tree.copy(
                 writing, call.act, place.node.id, parent.node.id, path[-1], overwrite=overwrite, deep=is_deep
             )
-        return tree.move(writing, call.act, place.node.id, parent.node.id, path[-1], overwrite=overwrite)
+        return carrying.move(writing, call.act, place, parent.node, path[-1], overwrite=overwrite)
 
     node, is_new = await call.view.database.write_async(change)
     return Answer(201 if is_new else 204, call.written(node))

@@ -140,8 +140,10 @@ async def put(call: Call) -> Answer:
     content = await receive(call, request.chunks(), announced)
 
     def change(writing: Writing) -> tuple[Node, bool]:
-        parent, _ = place_of(call, writing, call.target.path)
-        return tree.put(writing, call.act, parent.node.id, call.target.path[-1], content, mtime_s=mtime_s)
+        parent, before = place_of(call, writing, call.target.path)
+        # What is shared alone may have another name here than with its owner.
+        name = before.node.name if before is not None else call.target.path[-1]
+        return tree.put(writing, call.act, parent.node.id, name, content, mtime_s=mtime_s)
 
     node, is_new = await call.view.database.write_async(change)
     headers = call.written(node)
@@ -156,7 +158,8 @@ def place_of(call: Call, reading: Reading, path: tuple[str, ...]) -> tuple[Place
     if before is not None and before.node.is_folder:
         raise MethodRefused
     parent = call.parent(reading, path)
-    call.free(path)
+    if before is None:
+        call.free(path)
     call.check(reading, before)
     return parent, before
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from beffroi.drive.store import favourites, locks, look, room, seals, tree
 from beffroi.drive.store.database import Reading, Writing
 from beffroi.drive.store.model import NO_LIMIT, ReadOnly
-from beffroi.drive.views import Place
+from beffroi.drive.views import SHARED_NAME, Place
 from beffroi.drive.web.dav import conditions, properties, xml
 from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.dav.properties import Shown
@@ -97,21 +97,28 @@ async def _pieces(call: Call, asked: Wish, shown: Sequence[Shown]) -> AsyncGener
 
 
 def shown_of(call: Call, reading: Reading, asked: Wish, places: Sequence[Place]) -> Iterable[Shown]:
-    setting = call.setting(reading, wants_stars=properties.FAVOURITE in asked.names)
+    setting = call.setting(
+        reading,
+        wants_stars=properties.FAVOURITE in asked.names,
+        wants_shares=properties.SHARE_TYPES in asked.names,
+    )
     wants_locks = (
         properties.LOCKS in asked.names and reading.one("SELECT 1 FROM dav_lock LIMIT 1") is not None
     )
     looking = seals.Looking(reading) if properties.PERMISSIONS in asked.names else None
     wants_room = not properties.QUOTA.isdisjoint(asked.names)
-    rooms: dict[bool, tuple[int, int]] = {}
+    rooms: dict[tuple[str, ...], tuple[int, int]] = {}
     for place in places:
-        held = _held(call, reading, place) if wants_locks else ()
+        # Of another collectivité, locks and room lie there, too; the folder of what is shared has none.
+        is_elsewhere = place.owner != call.view.collectivite_id or place.path == (SHARED_NAME,)
+        held = _held(call, reading, place) if wants_locks and not is_elsewhere else ()
         taken = (0, NO_LIMIT)
-        if wants_room and place.node.is_folder:
-            is_common = bool(place.path) and call.view.is_reserved(place.path[:1])
-            if is_common not in rooms:
-                rooms[is_common] = room.reached(reading, look.above(reading, place.node.id)[-1].id)
-            taken = rooms[is_common]
+        if wants_room and place.node.is_folder and not is_elsewhere:
+            top = place.path[:2] if place.path[:1] == (SHARED_NAME,) else place.path[:1]
+            top = top if top and call.view.is_reserved(top) else ()
+            if top not in rooms:
+                rooms[top] = room.reached(reading, look.above(reading, place.node.id)[-1].id)
+            taken = rooms[top]
         yield Shown(place, setting, held, taken, looking.reach(place.node) if looking else "")
 
 

@@ -47,7 +47,7 @@ async def lock(call: Call) -> Answer:
         if not place.rights.may_write:
             raise ReadOnly
         seals.require_free(writing, place.node)
-        if place.rights.is_mount and place.path:
+        if place.rights.is_mount and place.path and place.node.is_folder:
             raise RootFixed  # the whole commune would wait for one person, as long as their program likes
         is_shared, owner = asked
         made = locks.lock(

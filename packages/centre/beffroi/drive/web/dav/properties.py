@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
+from hashlib import sha256
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
@@ -54,17 +55,19 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True)
 class Setting:
-    """What is one for all nodes of an answer. ``instance``: makes identifiers of two collectivités differ.
+    """What is one for all nodes of an answer. ``home``: the person's collectivité; ``owner``: whose metadata answer.
 
     ``fingerprint``: changes when data come back from a backup, so that clients keep what is newer with them.
-    ``starred``: nodes, read only where it is asked for.
+    ``starred``: nodes, ``shared``: kinds of shares by nodes; both read only where they are asked for.
     """
 
-    instance: str
+    home: str
+    owner: str
     fingerprint: str
     now_s: int
     is_for_explorers: bool = False
     starred: frozenset[int] = frozenset()
+    shared: Mapping[int, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,21 @@ def etag(place: Place) -> str:
     return f'"{place.etag:x}"'
 
 
+@lru_cache(1024)
+def instance(collectivite_id: str) -> str:
+    """Part of all file identifiers of a collectivité: starts with a letter, as clients split it off."""
+    return "bf" + sha256(collectivite_id.encode()).hexdigest()[:10]
+
+
 def file_id(node_id: int, instance: str) -> str:
     return f"{node_id:08d}{instance}"
+
+
+def number(place: Place, home: str) -> int:
+    """``oc:fileid``: one for each node that a person sees, also of other collectivités, whose counters are theirs."""
+    if place.owner == home:
+        return place.node.id
+    return place.node.id + (int(instance(place.owner)[2:7], 16) + 1 << 40)
 
 
 def content_type(name: str) -> str:
@@ -90,17 +106,14 @@ def content_type(name: str) -> str:
 
 
 def permissions(place: Place, seal: Reach = "") -> str:
-    """Letters of sync clients: R share, G read, D delete, N rename, V move, W write, C and K make files and folders,
-    M a folder that is shown inside another one's tree."""
-    write, mount = place.rights.may_write and seal != "inside", place.rights.is_mount or seal == "above"
+    """Letters of sync clients: S somebody shares it, R share, G read, D delete, N rename, V move, W write, C and K make
+    files and folders, M a folder that is shown inside another one's tree. To delete what is shared is to leave it."""
+    mount, shared = place.rights.is_mount, place.rights.is_shared
+    write = place.rights.may_write and seal != "inside"
     inner = ("CK" if place.node.is_folder else "W") if write else ""
-    return (
-        ("R" if write else "")
-        + ("M" if place.rights.is_mount and place.path else "")
-        + "G"
-        + ("DNV" if write and not mount else "")
-        + inner
-    )
+    moved = "DN" if mount and shared else "DNV" if write and not mount and seal != "above" else ""
+    first = "S" if shared else ("R" if write else "") + ("M" if mount and place.path else "")
+    return f"{first}G{moved}{inner}"
 
 
 @lru_cache(65_536)
@@ -137,8 +150,20 @@ _LOCK_ENTRIES = "".join(
     for scope in ("exclusive", "shared")
 )
 
+
+def share_types(shown: Shown) -> str:
+    """How the person's own things are shared; of what others share nothing is told."""
+    kinds = shown.setting.shared.get(shown.place.node.id, frozenset())
+    if shown.place.rights.is_shared:
+        return ""
+    types = sorted(_SHARE_TYPES[kind] for kind in kinds)
+    return "".join(f"<oc:share-type>{one}</oc:share-type>" for one in types)
+
+
+_SHARE_TYPES = {"person": 0, "role": 1, "link": 3, "collectivite": 6}
 FAVOURITE: Name = (OC, "favorite")
 PERMISSIONS: Name = (OC, "permissions")
+SHARE_TYPES: Name = (OC, "share-types")
 PROPERTIES: Mapping[Name, Property] = {
     (DAV, "resourcetype"): Property(
         lambda s: "<d:collection/>" if s.place.node.is_folder else "", in_all=True
@@ -161,16 +186,18 @@ PROPERTIES: Mapping[Name, Property] = {
     (DAV, "quota-available-bytes"): Property(
         _quota_available, lambda kind: kind.is_folder and not kind.hides_room
     ),
-    (OC, "id"): Property(lambda s: file_id(s.place.node.id, s.setting.instance)),
-    (OC, "fileid"): Property(lambda s: s.place.node.id),
+    (OC, "id"): Property(lambda s: file_id(s.place.node.id, instance(s.place.owner))),
+    (OC, "fileid"): Property(lambda s: number(s.place, s.setting.home)),
     PERMISSIONS: Property(lambda s: permissions(s.place, s.seal)),
     (OC, "size"): Property(lambda s: s.place.node.size_bytes),
     (OC, "checksums"): Property(
         lambda s: f"<oc:checksum>SHA1:{s.place.node.sha1}</oc:checksum>", lambda kind: kind.has_sha1
     ),
     (OC, "data-fingerprint"): Property(lambda s: escape(s.setting.fingerprint), lambda kind: kind.is_root),
-    (OC, "share-types"): Property(lambda s: ""),
-    FAVOURITE: Property(lambda s: int(s.place.node.id in s.setting.starred)),
+    SHARE_TYPES: Property(share_types),
+    FAVOURITE: Property(
+        lambda s: int(s.place.node.id in s.setting.starred and s.place.owner == s.setting.owner)
+    ),
     (NC, "is-encrypted"): Property(lambda s: 0, _folder),
     (NC, "is-mount-root"): Property(
         lambda s: "true" if s.place.rights.is_mount and s.place.path else "false"

@@ -5,15 +5,19 @@ Process: drive. Hostile: everything in a request; whose tree it is comes from th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
+from beffroi.drive import crossing
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.views import View
+from beffroi.drive.views import View, Visit, leads_out
 from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.dav import changes, content, listing, locking, paths
 from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.messages import Answer, Request, Routes
 from beffroi.drive.web.signin import NotSignedIn
+from beffroi.drive.who import Who
 from beffroi.lib.errors import BeffroiError
 
 type Method = Callable[[Call], Awaitable[Answer]]
@@ -31,6 +35,13 @@ METHODS: Mapping[str, Method] = {
     "LOCK": locking.lock,
     "UNLOCK": locking.unlock,
 }
+_WHAT: Mapping[str, crossing.What] = {
+    "OPTIONS": "list",
+    "PROPFIND": "list",
+    "REPORT": "list",
+    "GET": "read",
+    "HEAD": "read",
+}
 ALLOW = (b"allow", ", ".join(("OPTIONS", *METHODS)).encode())
 CLASSES = ((b"dav", b"1, 2, 3"), (b"ms-author-via", b"DAV"), ALLOW)
 
@@ -43,8 +54,19 @@ class MethodUnknown(BeffroiError):
 
 
 class Dav:
-    def __init__(self, communes: Communes, bodies: BodiesOf) -> None:
-        self._communes, self._bodies = communes, bodies
+    """``require``: refuses a device that is stopped in the collectivité of ``Who``. ``crossed``: is told of what enters
+    another collectivité."""
+
+    def __init__(
+        self,
+        communes: Communes,
+        bodies: BodiesOf,
+        *,
+        require: Callable[[Who], object],
+        crossed: crossing.Tell,
+    ) -> None:
+        self._communes, self._bodies, self._require = communes, bodies, require
+        self._crossed, self._told = crossed, crossing.Told()
         self._seen: set[tuple[str, str]] = set()
         """Whose roots are made: (collectivité, person)."""
 
@@ -73,8 +95,41 @@ class Dav:
         who = request.who
         if who is None:
             raise NotSignedIn
-        view = View(self._communes.metadata(who.collectivite_id), who)
+        view = View(self._communes.metadata(who.collectivite_id), who, self._communes.metadata)
         if (who.collectivite_id, who.person_id) not in self._seen:
             await view.database.write_async(view.make_roots)
             self._seen.add((who.collectivite_id, who.person_id))
-        return Call(request, who, target, view, self._bodies(who.collectivite_id))
+        bodies = self._bodies(who.collectivite_id)
+        call = Call(request, who, target, view, view, bodies, self._towards)
+        return await asyncio.to_thread(self._towards, call, target) if leads_out(target.path) else call
+
+    def _towards(self, call: Call, target: paths.Target) -> Call:
+        """Blocking. Errors: AbsentNode, DeviceStopped, Unavailable."""
+        if not leads_out(target.path):
+            return replace(call, target=target, view=call.home, bodies=self._bodies(call.who.collectivite_id))
+        with call.home.database.reading() as reading:
+            view = call.home.towards(reading, target.path)
+        if isinstance(view, Visit) and view.share_id != call.view.share_id:
+            self._enter(call, view, target)
+        return replace(call, target=target, view=view, bodies=self._bodies(view.collectivite_id))
+
+    def _enter(self, call: Call, visit: Visit, target: paths.Target) -> None:
+        who = call.who
+        self._require(replace(who, collectivite_id=visit.collectivite_id))
+        what = _WHAT.get(call.request.method, "change")
+        if call.request.method == "COPY" and target == call.target:
+            what = "read"
+        with visit.database.reading() as reading:
+            found = visit.find(reading, target.path)
+        self._told(
+            crossing.Crossing(
+                visit.share_id,
+                visit.collectivite_id,
+                who.collectivite_id,
+                who.person_id,
+                who.app_password_id,
+                what,
+                found.node.id if found is not None else 0,
+            ),
+            self._crossed,
+        )

@@ -15,8 +15,11 @@ from xml.sax.saxutils import escape
 
 from beffroi.drive.store import room
 from beffroi.drive.store.model import NO_LIMIT
+from beffroi.drive.web.errors import words
 from beffroi.drive.web.messages import Answer, Request, Routes
+from beffroi.drive.web.sync import sharing
 from beffroi.drive.web.sync.call import NOWHERE, CallFor
+from beffroi.lib.errors import BeffroiError
 
 VERSION, VERSION_STRING = "32.0.1.2", "32.0.1"
 """The version of the protocol that is spoken, in the numbers by which clients judge what they may ask for."""
@@ -71,7 +74,7 @@ def capabilities(base_url: str) -> dict[str, Any]:
                 "forbidden_filename_characters": ["\\", "/"],
                 "forbidden_filename_extensions": [],
             },
-            "files_sharing": {"api_enabled": False},
+            "files_sharing": sharing.CAPABILITIES,
             "checksums": {"supportedTypes": ["SHA1", "SHA256"], "preferredUploadType": "SHA1"},
             "notify_push": {
                 "type": ["files"],
@@ -92,8 +95,8 @@ def capabilities(base_url: str) -> dict[str, Any]:
 class Ocs:
     """Handlers of status.php and of OCS. ``base_url``: where clients reach this server."""
 
-    def __init__(self, call_for: CallFor, base_url: str) -> None:
-        self._call_for, self._base_url = call_for, base_url
+    def __init__(self, call_for: CallFor, shares: sharing.Shares, base_url: str) -> None:
+        self._call_for, self._shares, self._base_url = call_for, shares, base_url
 
     def add_to(self, routes: Routes) -> None:
         routes.add("/status.php", self.status, is_open=True)
@@ -115,6 +118,8 @@ class Ocs:
         path = request.path[len(V1) :].rstrip("/")
         assert request.who is not None, "signed in"
         login = request.who.login
+        if path.startswith(sharing.API):
+            return await self._sharing(request, version, path)
         if request.method not in ("GET", "HEAD"):
             return _answer(request, version, _UNKNOWN[version], [])
         if path == "/cloud/capabilities":
@@ -124,6 +129,18 @@ class Ocs:
         if path in _EMPTY:
             return _answer(request, version, _OK[version], [])
         return _answer(request, version, _UNKNOWN[version], [])
+
+    async def _sharing(self, request: Request, version: str, path: str) -> Answer:
+        call = await self._call_for(request, NOWHERE)
+        try:
+            fields = await sharing.fields_of(request)
+            return _answer(request, version, _OK[version], await self._shares.answer(call, path, fields))
+        except sharing.UnknownCall:
+            return _answer(request, version, _UNKNOWN[version], [])
+        except BeffroiError as error:
+            if error.http_status >= 500:
+                raise
+            return _answer(request, version, error.http_status, [], words(error))
 
     async def _user(self, request: Request) -> dict[str, Any]:
         call = await self._call_for(request, NOWHERE)
@@ -154,11 +171,6 @@ class Ocs:
 
 _EMPTY = frozenset(
     {
-        "/apps/files_sharing/api/v1/shares",
-        "/apps/files_sharing/api/v1/shares/pending",
-        "/apps/files_sharing/api/v1/deletedshares",
-        "/apps/files_sharing/api/v1/remote_shares",
-        "/apps/files_sharing/api/v1/remote_shares/pending",
         "/apps/notifications/api/v2/notifications",
         "/core/navigation/apps",
     }
@@ -174,12 +186,12 @@ async def _absent(request: Request) -> Answer:
     return Answer(404, ((b"cache-control", b"private, max-age=3600"),))
 
 
-def _answer(request: Request, version: str, code: int, data: Any) -> Answer:
+def _answer(request: Request, version: str, code: int, data: Any, message: str = "Unknown call") -> Answer:
     good = code == _OK[version]
     meta = {
         "status": "ok" if good else "failure",
         "statuscode": code,
-        "message": "OK" if good else "Unknown call",
+        "message": "OK" if good else message,
     }
     status_code = code if version == V2 else 200  # the first version says it inside
     if _wants_json(request):

@@ -121,7 +121,7 @@ class Push:
         if who is None:
             await _end(send, "err: Invalid credentials", _REFUSED)
             return
-        connection = Connection(who, View(self._communes.metadata(who.collectivite_id), who), send)
+        connection = Connection(who, self._view(who), send)
         mine = self._by_collectivite.setdefault(who.collectivite_id, set())
         everybody = sum(len(one) for one in self._by_collectivite.values())
         same = sum(one.who.person_id == who.person_id for one in mine)
@@ -141,6 +141,9 @@ class Push:
             mine.discard(connection)
             if not mine:
                 self._by_collectivite.pop(who.collectivite_id, None)
+
+    def _view(self, who: Who) -> View:
+        return View(self._communes.metadata(who.collectivite_id), who, self._communes.metadata)
 
     def _note(self, collectivite_id: str) -> None:
         self._changed.add(collectivite_id)

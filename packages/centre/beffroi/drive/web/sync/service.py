@@ -18,15 +18,16 @@ from beffroi.drive.web.signin import Doorman
 from beffroi.drive.web.sync import push, search, trash, uploads, versions
 from beffroi.drive.web.sync.call import NOWHERE
 from beffroi.drive.web.sync.ocs import Ocs
+from beffroi.drive.web.sync.sharing import Shares
 from beffroi.drive.who import Who
 
 
 class Sync:
     """``base_url``: where clients reach this server, without a slash at its end."""
 
-    def __init__(self, communes: Communes, dav: Dav, doorman: Doorman, base_url: str) -> None:
+    def __init__(self, communes: Communes, dav: Dav, doorman: Doorman, shares: Shares, base_url: str) -> None:
         self._dav, self._doorman = dav, doorman
-        self._ocs = Ocs(dav.call_at, base_url)
+        self._ocs = Ocs(dav.call_at, shares, base_url)
         self._finder = search.Finder(dav.call_at)
         self.push = push.Push(communes, self._checked)
         communes.listeners.append(self.push.told)

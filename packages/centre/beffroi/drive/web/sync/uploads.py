@@ -13,7 +13,7 @@ import hashlib
 import re
 from urllib.parse import quote
 
-from beffroi.drive.store import names, uploads
+from beffroi.drive.store import names, tree, uploads
 from beffroi.drive.store.database import Writing
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.web.dav import content as files
@@ -97,10 +97,12 @@ async def _put(call: Call, upload: str, part: str) -> Answer:
 
 async def _finish(call: Call, upload: str) -> Answer:
     database, request = call.view.database, call.request
-    path, mtime_s = call.destination().path, files.announced_mtime_s(request)
+    target, mtime_s = call.destination(), files.announced_mtime_s(request)
+    there, path = await asyncio.to_thread(call.towards, call, target), target.path
     with database.reading() as reading:
         joined = uploads.join(reading, call.who.person_id, upload)
-        files.place_of(call, reading, path)
+    with there.view.database.reading() as reading:
+        files.place_of(there, reading, path)
     total = request.count(b"oc-total-length")
     if total is not None and total != joined.size_bytes:
         raise SizeDiffers
@@ -108,21 +110,47 @@ async def _finish(call: Call, upload: str) -> Answer:
     call.bodies.require(sha256)
     uploads.require_checksum(request.header(b"oc-checksum").strip(), sha1=sha1, sha256=sha256)
 
+    if there.view is not call.view:
+        node, is_new = await _send_on(call, there, upload, joined, mtime_s)
+        return _finished(there, node, is_new, mtime_s)
+
     def change(writing: Writing) -> tuple[Node, bool]:
+        parent, before = files.place_of(there, writing, path)
         return uploads.finish(
             writing,
             call.act,
             upload,
             joined,
-            parent=files.place_of(call, writing, path)[0].node.id,
-            name=path[-1],
+            parent=parent.node.id,
+            name=before.node.name if before is not None else path[-1],
             sha1=sha1,
             sha256=sha256,
             mtime_s=mtime_s,
         )
 
     node, is_new = await database.write_async(change)
-    headers = call.written(node)
+    return _finished(there, node, is_new, mtime_s)
+
+
+async def _send_on(
+    call: Call, there: Call, upload: str, joined: uploads.Joined, mtime_s: int | None
+) -> tuple[Node, bool]:
+    """Into what another collectivité shares: sealed anew with its key, kept by its rules; then the parts go."""
+    pieces = call.bodies.read(joined, 0, joined.size_bytes)
+    content, path = await there.bodies.receive(pieces, joined.size_bytes), there.target.path
+
+    def change(writing: Writing) -> tuple[Node, bool]:
+        parent, before = files.place_of(there, writing, path)
+        name = before.node.name if before is not None else path[-1]
+        return tree.put(writing, call.act, parent.node.id, name, content, mtime_s=mtime_s)
+
+    put = await there.view.database.write_async(change)
+    await call.view.database.write_async(lambda w: uploads.abort(w, call.act, upload))
+    return put
+
+
+def _finished(there: Call, node: Node, is_new: bool, mtime_s: int | None) -> Answer:
+    headers = there.written(node)
     if mtime_s is not None:
         headers.append((b"x-oc-mtime", b"accepted"))
     return Answer(201 if is_new else 204, headers)
@@ -135,7 +163,11 @@ def _refuse_early(call: Call) -> None:
         return
     path = call.destination().path
     with call.view.database.reading() as reading:
-        files.refuse_full(reading, call.parent(reading, path).node, total)
+        if call.home.towards(reading, path) is not call.home:
+            return  # the other collectivité is asked once, at the end
+        before = call.view.find(reading, path)
+        parent = call.parent(reading, path)
+        files.refuse_full(reading, parent.node, total - (before.node.size_bytes if before is not None else 0))
 
 
 async def _read_back(call: Call, joined: uploads.Joined) -> tuple[str, str]:

@@ -73,7 +73,7 @@ def _content(call: Call, node_id: int, etag: int) -> Answer:
         sha256=one.sha256,
         manifest=one.manifest,
     )
-    return files.file(call, Place(node, place.path, place.rights, one.etag))
+    return files.file(call, Place(node, place.path, place.rights, one.etag, place.owner))
 
 
 async def _restore(call: Call, node_id: int, etag: int) -> Answer:

@@ -1,0 +1,213 @@
+"""Shares with people, roles and other collectivités: made, changed, ended, answered, left.
+
+Purpose: the only writes of them but for the counters of links. Pages and sync clients both come here.
+Process: web, drive; no Django.
+Access:  who may write in a place that is theirs or the collectivité's shares it; what somebody else shares is passed on
+         by nobody. Who made a share, or might make it, sees and ends it. All else is absent.
+Rule:    a share is on record before it opens, and has ended before that is on record (``Record``); one share for each
+         target of a file: another one takes its place. The receiving collectivité's référent answers an offer.
+Source:  docs/internals/drive.md, "Shares"; docs/decisions/0077-shares-stay-with-their-owner.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from beffroi.drive.store import look, mounts, shares
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.model import AbsentNode, Act, Node, ReadOnly
+from beffroi.drive.store.shares import Received, Share, Wish
+from beffroi.drive.views import Place, View
+from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed
+from beffroi.lib.ids import new_id
+
+What = Literal["made", "failed", "changed", "ended", "accepted", "refused", "left", "returned"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """For the audit log of ``collectivite_id``, the owner's, and of ``receiver``, where another one is concerned."""
+
+    what: What
+    share_id: str
+    person_id: str
+    collectivite_id: str
+    receiver: str = ""
+    details: Mapping[str, str | int] = field(default_factory=dict)
+
+
+type Record = Callable[[Line], object]
+"""On disk when it returns."""
+type Known = Callable[[Wish], bool]
+"""Whether the target of a wish is somebody of the collectivité, or another collectivité of this centre."""
+
+
+class Reached(NamedTuple):
+    """A share that opens a file: its own, or that of ``node``, a folder above it."""
+
+    share: Share
+    node: Node
+
+
+@dataclass(frozen=True)
+class Sharing:
+    view: View
+    act: Act
+    record: Record
+
+    # -- look-ups --------------------------------------------------------------------------------------------
+
+    def reached(self, reading: Reading, place: Place) -> list[Reached]:
+        """Who else may open a place, and why; its own shares first."""
+        found = []
+        for one in look.above(reading, place.node.id):
+            for share in shares.of_node(reading, one.id, now_s=self.act.now_s):
+                if share.kind != "link":
+                    found.append(Reached(share, one))
+        return found
+
+    def access(self, reading: Reading, share_id: str) -> Share:
+        """A share that this person may change and end; links have their own way. Errors: AbsentNode."""
+        found = shares.find(reading, share_id)
+        if found.kind == "link":
+            raise AbsentNode("share")
+        if found.created_by != self.view.who.person_id:
+            try:
+                shareable(self.view, reading, found.node)
+            except ReadOnly:
+                raise AbsentNode("share") from None
+        return found
+
+    # -- the owner's -----------------------------------------------------------------------------------------
+
+    def make(self, node_id: int, wish: Wish, known: Known) -> Share:
+        """Errors: AbsentNode, ReadOnly, Invalid, NotFound."""
+        if wish.kind == "link":
+            raise Invalid("kind")
+        with self.view.database.reading() as reading:
+            shareable(self.view, reading, node_id)
+            shares.check(reading, node_id, wish, now_s=self.act.now_s)
+        if wish.target in (self.view.who.person_id, self.view.who.collectivite_id) or not known(wish):
+            raise Invalid("with whom")
+        share_id = new_id("shr")
+        said = {
+            "node_id": node_id,
+            "kind": wish.kind,
+            "target": wish.target,
+            "rights": wish.rights,
+            "expires_s": wish.expires_s,
+        }
+        self._tell("made", share_id, wish.target if wish.kind == "collectivite" else "", said)
+        try:
+            made, ended = self.view.database.write(
+                lambda writing: self._made(writing, node_id, wish, share_id)
+            )
+        except BeffroiError as error:
+            self._tell("failed", share_id, "", {"code": error.code})
+            raise
+        for one in ended:
+            self._tell("ended", one.id, _receiver(one), {"node_id": one.node})
+        if made.kind == "collectivite":
+            self.view.abroad(made.target).write(
+                lambda writing: shares.offer(
+                    writing, made, owner=self.view.who.collectivite_id, now_s=self.act.now_s
+                )
+            )
+        return made
+
+    def _made(self, writing: Writing, node_id: int, wish: Wish, share_id: str) -> tuple[Share, list[Share]]:
+        shareable(self.view, writing, node_id)  # it may have moved since
+        before = [
+            one
+            for one in shares.of_node(writing, node_id, now_s=self.act.now_s)
+            if (one.kind, one.target) == (wish.kind, wish.target)
+        ]
+        for one in before:
+            shares.end(writing, one.id, now_s=self.act.now_s)
+        return shares.make(writing, self.act, node_id, wish, share_id=share_id)[0], before
+
+    def change(self, share_id: str, *, rights: shares.Rights, expires_s: int) -> Share:
+        """Of one with a person, a role or a collectivité. Errors: AbsentNode, ReadOnly, Invalid."""
+        with self.view.database.reading() as reading:
+            found = self.access(reading, share_id)
+            wish = Wish("person", target=found.target, rights=rights, expires_s=expires_s)
+            if not found.is_open(self.act.now_s):
+                raise AbsentNode("share")
+            shares.check(reading, found.node, wish, now_s=self.act.now_s)
+        self._tell("changed", share_id, _receiver(found), {"rights": rights, "expires_s": expires_s})
+
+        def change(writing: Writing) -> Share:
+            shareable(self.view, writing, self.access(writing, share_id).node)
+            return shares.change(writing, share_id, rights=rights, expires_s=expires_s)
+
+        return self.view.database.write(change)
+
+    def end(self, share_id: str) -> Share:
+        """Nobody has anything by it from now on. What ended before stays ended. Errors: AbsentNode."""
+
+        def change(writing: Writing) -> tuple[Share, bool]:
+            found = self.access(writing, share_id)
+            return found, shares.end(writing, share_id, now_s=self.act.now_s)
+
+        found, was_open = self.view.database.write(change)
+        if was_open:
+            self._tell("ended", share_id, _receiver(found), {"node_id": found.node})
+        return found
+
+    # -- the receiver's --------------------------------------------------------------------------------------
+
+    def answer(self, share_id: str, *, accepted: bool) -> Received:
+        """The référent's word, for all of the collectivité; it can be changed. Errors: NotAllowed, AbsentNode."""
+        if self.view.who.role != "referent":
+            raise NotAllowed("answer for the collectivité")
+        with self.view.database.reading() as reading:
+            offered = shares.find_received(reading, share_id)
+        own = self.view.who.collectivite_id
+        what: What = "accepted" if accepted else "refused"
+        self.record(Line(what, share_id, self.act.person_id, offered.owner, own))
+        return self.view.database.write(
+            lambda writing: shares.answer(writing, self.act, share_id, accepted=accepted)
+        )
+
+    def leave(self, share_id: str, *, left: bool = True) -> None:
+        """This person sees it no more, or again. Errors: AbsentNode (it is not shared with them)."""
+        with self.view.database.reading() as reading:
+            owner = self._owner(reading, share_id)
+        self.record(Line("left" if left else "returned", share_id, self.act.person_id, owner))
+
+        def change(writing: Writing) -> None:
+            if left:
+                mounts.leave(writing, share_id, self.act.person_id, now_s=self.act.now_s)
+            else:
+                mounts.come_back(writing, share_id, self.act.person_id)
+
+        self.view.database.write(change)
+
+    def _owner(self, reading: Reading, share_id: str) -> str:
+        who = self.view.who
+        if any(one.id == share_id for one in self.view.shared_here(reading)):
+            return who.collectivite_id
+        found = shares.find_received(reading, share_id)
+        if found.state != "accepted":
+            raise AbsentNode("share")
+        return found.owner
+
+    def _tell(self, what: What, share_id: str, receiver: str, details: Mapping[str, str | int]) -> None:
+        own = self.view.who.collectivite_id
+        self.record(Line(what, share_id, self.act.person_id, own, receiver, details))
+
+
+def shareable(view: View, reading: Reading, node_id: int) -> Place:
+    """A file or folder that this person may share. Errors: AbsentNode (roots too), ReadOnly."""
+    place = view.at(reading, node_id)
+    if not place.node.parent or (place.rights.is_mount and not place.rights.is_shared):
+        raise AbsentNode("file")
+    if not place.rights.may_share:
+        raise ReadOnly
+    return place
+
+
+def _receiver(share: Share) -> str:
+    return share.target if share.kind == "collectivite" else ""

@@ -1,0 +1,16 @@
+"""When a person last saw the list of what is shared with them, so that they are told of what came since."""
+
+from __future__ import annotations
+
+from beffroi.drive.store.database import Reading, Writing
+
+
+def shares(database: Reading, person_id: str) -> int:
+    """Epoch seconds; 0 for never."""
+    row = database.one("SELECT at_s FROM looked WHERE person_id = ?", (person_id,))
+    return int(row[0]) if row else 0
+
+
+def look(writing: Writing, person_id: str, *, now_s: int) -> None:
+    writing.run("DELETE FROM looked WHERE person_id = ?", (person_id,))
+    writing.run("INSERT INTO looked VALUES (?, ?)", (person_id, now_s))

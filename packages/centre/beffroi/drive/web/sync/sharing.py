@@ -1,0 +1,368 @@
+"""Shares as sync clients make and show them (OCS): with people and roles of the collectivité.
+
+Rule:    ``drive.sharing`` decides; here its words become those of the protocol. What clients cannot say (another
+         collectivité, a link, an answer) is done in the portal, and the capabilities tell none of it.
+Hostile: queries, forms and paths.
+Source:  docs/internals/drive-sync.md; Nextcloud's developer manual, "OCS Share API", "Sharee API".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import parse_qs
+
+from beffroi.drive.people import People
+from beffroi.drive.projections import Member
+from beffroi.drive.sharing import Record, Sharing
+from beffroi.drive.store import names, shares
+from beffroi.drive.store.database import Reading
+from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.shares import NEVER, Share, Wish
+from beffroi.drive.views import Mount, Place
+from beffroi.drive.web.dav.call import Call
+from beffroi.drive.web.dav.properties import content_type
+from beffroi.drive.web.messages import Request
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Invalid
+
+API = "/apps/files_sharing/api/v1/"
+USER, GROUP = 0, 1
+READ, UPDATE, CREATE, DELETE = 1, 2, 4, 8
+WRITES = UPDATE | CREATE | DELETE
+MOST_SHAREES = 50
+FORM_BYTES = 16 * 1024
+ROLES: Mapping[str, str] = {
+    "agent": "Tous les agents",
+    "elu": "Tous les élus",
+    "referent": "Les référents",
+    "dpo": "Le délégué à la protection des données",
+}
+CAPABILITIES: dict[str, Any] = {
+    "api_enabled": True,
+    "resharing": False,
+    "group_sharing": True,
+    "default_permissions": READ,
+    "public": {"enabled": False},
+    "user": {"send_mail": False, "expire_date": {"enabled": True}},
+    "group": {"enabled": True, "expire_date": {"enabled": True}},
+    "federation": {"outgoing": False, "incoming": False},
+    "sharebymail": {"enabled": False},
+    "sharee": {"query_lookup_default": False, "always_show_unique": True},
+}
+
+
+class UnknownCall(BeffroiError):
+    """This call is not known here."""
+
+    code = "drive.unknown_call"
+    http_status = 404
+
+
+@dataclass(frozen=True)
+class Shares:
+    people: People
+    record: Record
+
+    async def answer(self, call: Call, path: str, fields: Mapping[str, str]) -> Any:
+        """What the call gives. Errors: UnknownCall, those of ``drive.sharing``."""
+        desk = _Desk(call, Sharing(call.home, call.act, self.record), self.people(call.who.collectivite_id))
+        steps = path.removeprefix(API).split("/")
+        act: Callable[[], Any]
+        match call.request.method, steps:
+            case "GET", ["shares"]:
+                act = lambda: desk.listed(fields)  # noqa: E731
+            case "POST", ["shares"]:
+                act = lambda: desk.made(fields)  # noqa: E731
+            case "GET", ["shares", "pending"] | ["deletedshares"] | ["remote_shares"] | [
+                "remote_shares",
+                "pending",
+            ]:
+                return []
+            case "GET", ["shares", "inherited"]:
+                act = lambda: desk.inherited(fields)  # noqa: E731
+            case "GET", ["shares", share]:
+                act = lambda: [desk.one(share)]  # noqa: E731
+            case "PUT", ["shares", share]:
+                act = lambda: desk.changed(share, fields)  # noqa: E731
+            case "DELETE", ["shares", share]:
+                act = lambda: desk.ended(share)  # noqa: E731
+            case "GET", ["sharees"]:
+                return desk.sharees(fields)
+            case "GET", ["sharees_recommended"]:
+                return _sharees([], [], [])
+            case _:
+                raise UnknownCall
+        return await asyncio.to_thread(act)
+
+
+async def fields_of(request: Request) -> dict[str, str]:
+    """What a client says in the query, and in a form or JSON. Errors: TooLarge, ClientGone, Invalid."""
+    found = {name: values[-1] for name, values in parse_qs(request.query, max_num_fields=64).items()}
+    if request.method in ("POST", "PUT"):
+        body = (await request.body(FORM_BYTES)).decode("utf-8", "replace")
+        if "json" in request.header(b"content-type"):
+            try:
+                said = json.loads(body or "{}")
+            except ValueError:
+                raise Invalid("body") from None
+            found |= {str(name): str(one) for name, one in said.items()} if isinstance(said, dict) else {}
+        else:
+            form = parse_qs(body, keep_blank_values=True, max_num_fields=64)
+            found |= {name: values[-1] for name, values in form.items()}
+    return found
+
+
+def number(share: Share) -> int:
+    """Clients of phones take the identifier for a number; below 2**53, so that none rounds it."""
+    return int.from_bytes(blake2b(share.id.encode(), digest_size=8).digest()) >> 11
+
+
+@dataclass(frozen=True)
+class _Desk:
+    call: Call
+    sharing: Sharing
+    people: Sequence[Member]
+
+    def listed(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
+        view = self.call.home
+        with view.database.reading() as reading:
+            if _is_true(fields, "shared_with_me"):
+                mine = [one for one in view.mounts(reading) if one.owner == view.collectivite_id]
+                return [self._received(reading, one) for one in mine]
+            found = [one for one in self._made(reading) if one.kind != "link"]
+            if "path" in fields:
+                place = view.place(reading, names.path(fields["path"]))
+                if _is_true(fields, "subfiles"):
+                    inside = {one.node.id for one in view.children(reading, place)}
+                    found = [one for one in found if one.node in inside]
+                elif place.rights.may_share:
+                    found = [
+                        one.share for one in self.sharing.reached(reading, place) if one.node == place.node
+                    ]
+                else:
+                    found = [one for one in found if one.node == place.node.id]
+            return self._all(reading, found)
+
+    def inherited(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
+        with self.call.home.database.reading() as reading:
+            place = self.call.home.place(reading, names.path(fields.get("path", "")))
+            if not place.rights.may_share:
+                return []
+            reached = self.sharing.reached(reading, place)
+            return self._all(reading, [one.share for one in reached if one.node != place.node])
+
+    def one(self, share: str) -> dict[str, Any]:
+        with self.call.home.database.reading() as reading:
+            found = self._find(reading, share)
+            return found if isinstance(found, dict) else self._item(reading, found)
+
+    def made(self, fields: Mapping[str, str]) -> dict[str, Any]:
+        with self.call.home.database.reading() as reading:
+            place = self.call.home.place(reading, names.path(fields.get("path", "")))
+        kind, target = self._target(fields)
+        wish = Wish(
+            kind, target, "write" if _writes(fields, READ) else "read", expires_s=_expires_s(fields, NEVER)
+        )
+        share = self.sharing.make(place.node.id, wish, lambda wished: True)
+        with self.call.home.database.reading() as reading:
+            return self._item(reading, share)
+
+    def changed(self, share: str, fields: Mapping[str, str]) -> dict[str, Any]:
+        with self.call.home.database.reading() as reading:
+            found = self._find(reading, share)
+        if isinstance(found, dict):
+            raise AbsentNode("share")  # a receiver changes nothing of it
+        before = WRITES if found.rights == "write" else READ
+        changed = self.sharing.change(
+            found.id,
+            rights="write" if _writes(fields, before) else "read",
+            expires_s=_expires_s(fields, found.expires_s),
+        )
+        with self.call.home.database.reading() as reading:
+            return self._item(reading, changed)
+
+    def ended(self, share: str) -> list[Any]:
+        """By its maker it ends; a receiver leaves it."""
+        with self.call.home.database.reading() as reading:
+            found = self._find(reading, share)
+        if isinstance(found, dict):
+            self.sharing.leave(str(found["share"]))
+        else:
+            self.sharing.end(found.id)
+        return []
+
+    def sharees(self, fields: Mapping[str, str]) -> dict[str, Any]:
+        asked = fields.get("search", "").strip().casefold()
+        others = [one for one in self.people if one.person_id != self.call.who.person_id]
+        found = [one for one in others if asked in one.display_name.casefold() or asked in one.login]
+        exact = [one for one in found if asked in (one.login, one.display_name.casefold())]
+        groups = [
+            (role, words) for role, words in ROLES.items() if asked in words.casefold() or asked == role
+        ]
+        rest = [one for one in found if one not in exact][: _most(fields)]
+        return _sharees(_unique(exact), _unique(rest), groups)
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _made(self, reading: Reading) -> list[Share]:
+        return shares.made_by(reading, self.call.who.person_id, now_s=self.call.act.now_s)
+
+    def _find(self, reading: Reading, text: str) -> Share | dict[str, Any]:
+        """One that this person may change, or, as the protocol has it, one that they received. Errors: AbsentNode."""
+        for share in shares.all_open(reading, now_s=self.call.act.now_s):
+            if str(number(share)) == text and share.kind != "link":
+                try:
+                    return self.sharing.access(reading, share.id)
+                except AbsentNode:
+                    break
+        for mount in self.call.home.mounts_here(reading):
+            if str(number(mount.share)) == text:
+                return self._received(reading, mount) | {"share": mount.share.id}
+        raise AbsentNode("share")
+
+    def _all(self, reading: Reading, found: Iterable[Share]) -> list[dict[str, Any]]:
+        out = []
+        for one in found:
+            try:
+                out.append(self._item(reading, one))
+            except AbsentNode:
+                continue  # it lies in the trash
+        return out
+
+    def _item(self, reading: Reading, share: Share) -> dict[str, Any]:
+        """Errors: AbsentNode."""
+        place = self.call.home.at(reading, share.node)
+        return self._said(share, place.node, place)
+
+    def _received(self, reading: Reading, mount: Mount) -> dict[str, Any]:
+        return self._said(mount.share, mount.node, mount.place)
+
+    def _said(self, share: Share, node: Node, place: Place) -> dict[str, Any]:
+        people = {one.person_id: one for one in self.people}
+        maker = people.get(share.created_by)
+        target = people.get(share.target) if share.kind == "person" else None
+        permissions = READ if share.rights == "read" else 15 if node.is_folder else READ | UPDATE
+        mine = share.created_by == self.call.who.person_id
+        words = target.display_name if target else ROLES.get(share.target, "")
+        path = "/" + "/".join(place.path)
+        return {
+            "id": str(number(share)),
+            "share_type": USER if share.kind == "person" else GROUP,
+            "uid_owner": maker.login if maker else "",
+            "displayname_owner": maker.display_name if maker else "",
+            "permissions": permissions,
+            "can_edit": mine,
+            "can_delete": True,
+            "stime": share.created_s,
+            "parent": None,
+            "expiration": None
+            if share.expires_s == NEVER
+            else datetime.fromtimestamp(share.expires_s, UTC).strftime("%Y-%m-%d 00:00:00"),
+            "token": None,
+            "uid_file_owner": maker.login if maker else "",
+            "note": "",
+            "label": "",
+            "displayname_file_owner": maker.display_name if maker else "",
+            "path": path,
+            "item_type": "folder" if node.is_folder else "file",
+            "item_permissions": permissions,
+            "mimetype": "httpd/unix-directory" if node.is_folder else content_type(node.name),
+            "has_preview": False,
+            "storage_id": "home::" + self.call.who.login,
+            "storage": 1,
+            "item_source": node.id,
+            "file_source": node.id,
+            "file_parent": 0 if place.rights.is_mount else node.parent,
+            "file_target": path,
+            "item_size": node.size_bytes,
+            "item_mtime": node.mtime_s,
+            "share_with": target.login if target else share.target,
+            "share_with_displayname": words,
+            "share_with_displayname_unique": target.login if target else "",
+            "status": [],
+            "mail_send": 0,
+            "hide_download": 0,
+            "attributes": None,
+        }
+
+    def _target(self, fields: Mapping[str, str]) -> tuple[shares.Kind, str]:
+        """Errors: Invalid."""
+        kind, target = fields.get("shareType", ""), fields.get("shareWith", "").strip()
+        if kind == str(USER):
+            for one in self.people:
+                if one.login == target.lower():
+                    return "person", one.person_id
+        if kind == str(GROUP) and target in ROLES:
+            return "role", target
+        raise Invalid("with whom")
+
+
+def _writes(fields: Mapping[str, str], usual: int) -> bool:
+    """Errors: Invalid."""
+    text = fields.get("permissions", str(usual))
+    if not (text.isascii() and text.isdigit() and len(text) < 4):
+        raise Invalid("permissions")
+    return bool(int(text) & WRITES)
+
+
+def _expires_s(fields: Mapping[str, str], usual_s: int) -> int:
+    """The end of the day that is named; "" for no end. Errors: Invalid."""
+    text = fields.get("expireDate")
+    if text is None:
+        return usual_s
+    if not text:
+        return NEVER
+    try:
+        day = date.fromisoformat(text[:10])
+        expires_s = int(datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC).timestamp())
+    except ValueError:
+        raise Invalid("expireDate") from None
+    if expires_s <= clock.epoch_s():
+        raise Invalid("expireDate")
+    return expires_s
+
+
+def _is_true(fields: Mapping[str, str], name: str) -> bool:
+    return fields.get(name, "").lower() in ("true", "1")
+
+
+def _most(fields: Mapping[str, str]) -> int:
+    text = fields.get("perPage", "")
+    return (
+        min(int(text), MOST_SHAREES) if text.isascii() and text.isdigit() and len(text) < 6 else MOST_SHAREES
+    )
+
+
+def _unique(people: Iterable[Member]) -> list[Member]:
+    return list({one.person_id: one for one in people}.values())
+
+
+def _sharees(
+    exact: Sequence[Member], users: Sequence[Member], groups: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    def user(one: Member) -> dict[str, Any]:
+        return {
+            "label": one.display_name,
+            "shareWithDisplayNameUnique": one.login,
+            "subline": "",
+            "icon": "icon-user",
+            "status": [],
+            "value": {"shareType": USER, "shareWith": one.login},
+        }
+
+    kinds = ("remotes", "remote_groups", "emails", "circles", "rooms", "lookup")
+    return {
+        "exact": {"users": [user(one) for one in exact], "groups": [], **{kind: [] for kind in kinds}},
+        "users": [user(one) for one in users],
+        "groups": [
+            {"label": words, "value": {"shareType": GROUP, "shareWith": role}} for role, words in groups
+        ],
+        **{kind: [] for kind in kinds},
+        "lookupEnabled": False,
+    }

@@ -1,0 +1,58 @@
+"""Plain words for shares of the Coffre: with whom, with which rights, until when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+DAY_S = 86400
+ROLES = {
+    "agent": gettext_lazy("Tous les agents"),
+    "elu": gettext_lazy("Tous les élus"),
+    "referent": gettext_lazy("Les référents"),
+    "dpo": gettext_lazy("Le délégué à la protection des données"),
+}
+RIGHTS = {"read": gettext_lazy("Lire"), "write": gettext_lazy("Lire et modifier")}
+STATES = {
+    "offered": gettext_lazy("Pas encore de réponse"),
+    "accepted": gettext_lazy("Accepté"),
+    "refused": gettext_lazy("Refusé"),
+}
+
+
+def ends() -> list[tuple[str, str]]:
+    """(days, words): how long a share lasts; "" for no end."""
+    return [
+        ("", _("Jusqu’à ce que je l’arrête")),
+        ("7", _("7 jours")),
+        ("30", _("30 jours")),
+        ("90", _("90 jours")),
+        ("365", _("Un an")),
+    ]
+
+
+def target(kind: str, target_id: str, persons: Mapping[str, str], communes: Mapping[str, str]) -> str:
+    """With whom, in words; who is gone has no name any more."""
+    if kind == "role":
+        return str(ROLES[target_id])
+    names = persons if kind == "person" else communes
+    return names.get(target_id) or _("Une personne partie")
+
+
+def reach(*, is_common: bool, is_shared: bool, count: int, is_folder: bool) -> str:
+    """Who sees a place, in one sentence. ``count``: shares that open it."""
+    if is_shared:
+        return _("Une autre personne le partage avec vous.")
+    if is_common:
+        return (
+            _("Toute la collectivité voit ce dossier.")
+            if is_folder
+            else _("Toute la collectivité voit ce fichier.")
+        )
+    if count:
+        return ngettext("Vous le partagez : %(n)s partage.", "Vous le partagez : %(n)s partages.", count) % {
+            "n": count
+        }
+    return _("Vous seul voyez ce dossier.") if is_folder else _("Vous seul voyez ce fichier.")

@@ -1,0 +1,209 @@
+"""Shares of the Coffre as pages need them: who may be chosen, what was made, what came, and their lines on record.
+
+Process: web. No page of its own; ``web.drive_shares`` and the home page show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+from django.db.models import Q
+
+from beffroi.core.communes import queries as communes
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.drive import recorded
+from beffroi.drive.sharing import Sharing
+from beffroi.drive.store import look, mounts, seen, shares
+from beffroi.drive.store.database import Reading
+from beffroi.drive.store.shares import NEVER, Share, Wish
+from beffroi.drive.views import View
+from beffroi.lib import clock
+from beffroi.portal import drive_share_words
+from beffroi.portal.drive_access import act_of, metadata_of
+
+MOST_FOUND = 20
+MOST_WITHOUT_SEARCH = 12
+
+
+class Choice(NamedTuple):
+    """``value``: kind and identifier with a colon between. ``note``: what tells two of one name apart."""
+
+    value: str
+    words: str
+    note: str = ""
+
+
+def sharing_of(actor: Actor, view: View) -> Sharing:
+    return Sharing(view, act_of(view), partial(recorded.record, actor=actor))
+
+
+def known(actor: Actor, wish: Wish) -> bool:
+    """Whether the target of a wish can be chosen by this person."""
+    if wish.kind == "person":
+        return identity.visible_persons(actor).filter(pk=wish.target).exists()
+    if wish.kind == "collectivite":
+        return communes.neighbours(actor).filter(pk=wish.target).exists()
+    return wish.kind == "role" and wish.target in drive_share_words.ROLES
+
+
+def choices(actor: Actor, asked: str) -> list[tuple[str, list[Choice]]]:
+    """What may be chosen, by kind: people whose names hold the words, roles, other collectivités."""
+    people = identity.visible_persons(actor).exclude(pk=actor.id)
+    others = communes.neighbours(actor)
+    if asked:
+        people, others = people.filter(_holds(asked)), others.filter(_holds(asked))
+    else:
+        others = others.none()
+        people = people[: MOST_WITHOUT_SEARCH + 1]
+    found = [Choice(f"person:{one.id}", one.name, one.email) for one in people[:MOST_FOUND]]
+    if not asked and len(found) > MOST_WITHOUT_SEARCH:
+        found = []
+    roles = [Choice(f"role:{role}", str(words)) for role, words in drive_share_words.ROLES.items()]
+    there = [Choice(f"collectivite:{one.id}", one.name) for one in others[:MOST_FOUND]]
+    return [("people", found), ("roles", [] if asked else roles), ("communes", there)]
+
+
+def _holds(words: str) -> Q:
+    return Q(name__icontains=words)
+
+
+def rows(view: View, reading: Reading, actor: Actor, found: Iterable[Share]) -> list[dict[str, Any]]:
+    """What a list shows of each share that leads from here."""
+    found = list(found)
+    ids = {one.created_by for one in found} | {one.target for one in found if one.kind == "person"}
+    persons = dict(identity.visible_persons(actor).filter(pk__in=ids).values_list("id", "name"))
+    places = _names_of_communes(actor, {one.target for one in found if one.kind == "collectivite"})
+    out = []
+    for one in found:
+        node = look.node(reading, one.node)
+        out.append(
+            {
+                "id": one.id,
+                "node": node,
+                "name": node.name if node is not None else one.label,
+                "is_folder": bool(node is not None and node.is_folder),
+                "target": drive_share_words.target(one.kind, one.target, persons, places),
+                "kind": one.kind,
+                "rights": drive_share_words.RIGHTS[one.rights],
+                "ends": None if one.expires_s == NEVER else datetime.fromtimestamp(one.expires_s, UTC),
+                "who": persons.get(one.created_by, ""),
+                "is_mine": one.created_by == actor.id,
+                "made": datetime.fromtimestamp(one.created_s, UTC),
+                "answer": _answer(one),
+                "stands": shares.stands(reading, one, now_s=clock.epoch_s()),
+            }
+        )
+    return out
+
+
+def _answer(share: Share) -> str:
+    """What the other collectivité said; "" of other kinds."""
+    if share.kind != "collectivite":
+        return ""
+    with metadata_of(share.target).reading() as there:
+        state = next((one.state for one in shares.received(there) if one.share_id == share.id), "offered")
+    return str(drive_share_words.STATES[state])
+
+
+def came(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
+    """What others share with this person, as the page lists it; what they left, too."""
+    mounted = {one.share.id: one for one in view.mounts(reading)}
+    here = list(view.shared_here(reading))
+    left = {one for one, kept in mounts.of(reading, view.who.person_id).items() if kept.left_s}
+    makers = {one.created_by for one in here}
+    persons = dict(identity.visible_persons(actor).filter(pk__in=makers).values_list("id", "name"))
+    out = []
+    for share in here:
+        node = look.node(reading, share.node)
+        if node is None:
+            continue
+        mount = mounted.pop(share.id, None)
+        out.append(
+            {
+                "id": share.id,
+                "name": mount.name if mount is not None else node.name,
+                "node_id": node.id,
+                "is_folder": bool(node.is_folder),
+                "rights": drive_share_words.RIGHTS[share.rights],
+                "from": persons.get(share.created_by, ""),
+                "ends": None if share.expires_s == NEVER else datetime.fromtimestamp(share.expires_s, UTC),
+                "is_left": mount is None and share.id in left,
+                "is_visit": False,
+            }
+        )
+    owners = _names_of_communes(actor, {one.owner for one in mounted.values()})
+    out += [
+        {
+            "id": one.share.id,
+            "name": one.name,
+            "node_id": one.node.id,
+            "is_folder": bool(one.node.is_folder),
+            "rights": drive_share_words.RIGHTS["write" if one.may_write else "read"],
+            "from": owners.get(one.owner, ""),
+            "ends": None
+            if one.share.expires_s == NEVER
+            else datetime.fromtimestamp(one.share.expires_s, UTC),
+            "is_left": False,
+            "is_visit": True,
+        }
+        for one in mounted.values()
+        if one.owner != view.collectivite_id
+    ]
+    return out + _left_abroad(view, reading, actor)
+
+
+def _left_abroad(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
+    left = {one for one, kept in mounts.of(reading, view.who.person_id).items() if kept.left_s}
+    found = [one for one in shares.received(reading) if one.state == "accepted" and one.share_id in left]
+    owners = _names_of_communes(actor, {one.owner for one in found})
+    return [
+        {"id": one.share_id, "name": one.label, "from": owners.get(one.owner, ""), "is_left": True}
+        for one in found
+    ]
+
+
+def offers(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
+    """What other collectivités offered and still stand by, for the référent; the newest first."""
+    if view.who.role != "referent":
+        return []
+    found = shares.received(reading)
+    owners = _names_of_communes(actor, {one.owner for one in found})
+    out = []
+    for one in reversed(found):
+        with metadata_of(one.owner).reading() as there:
+            share = shares.to_collectivite(
+                there, one.share_id, view.who.collectivite_id, now_s=clock.epoch_s()
+            )
+        if share is not None:
+            out.append(
+                {
+                    "id": one.share_id,
+                    "label": one.label,
+                    "from": owners.get(one.owner, ""),
+                    "state": one.state,
+                    "rights": drive_share_words.RIGHTS[share.rights],
+                    "ends": None
+                    if share.expires_s == NEVER
+                    else datetime.fromtimestamp(share.expires_s, UTC),
+                    "offered": datetime.fromtimestamp(one.offered_s, UTC),
+                }
+            )
+    return out
+
+
+def news(view: View, reading: Reading) -> list[Share]:
+    """What colleagues shared since this person looked."""
+    since_s = seen.shares(reading, view.who.person_id)
+    return [one for one in view.shared_here(reading) if one.created_s > since_s]
+
+
+def name_of_commune(actor: Actor, collectivite_id: str) -> str:
+    return _names_of_communes(actor, {collectivite_id}).get(collectivite_id, "")
+
+
+def _names_of_communes(actor: Actor, wanted: set[str]) -> dict[str, str]:
+    return dict(communes.neighbours(actor).filter(pk__in=wanted).values_list("id", "name")) if wanted else {}

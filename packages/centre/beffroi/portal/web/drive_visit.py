@@ -1,0 +1,117 @@
+"""Coffre: what another collectivité shares, seen from here: its list, its files, and what may be done with them.
+
+Input:  hostile: identifiers of the address and names of the form. Every change is a POST with a token of the session.
+Access: a ``Visit``: the référent accepted it, and the owner stands by it; asked again inside each change.
+Rule:   each page is a line in the owner's audit log before it is shown; of lists one an hour.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from beffroi.core.identity.actor import Actor
+from beffroi.drive import crossing, recorded
+from beffroi.drive.crossing import Crossing
+from beffroi.drive.store import listing, names, tree
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.views import Place, Visit
+from beffroi.drive.web.visiting import enter
+from beffroi.lib.errors import BeffroiError, Invalid
+from beffroi.portal import drive_share_words, drive_sharing, drive_words
+from beffroi.portal.drive_access import act_of, view_of
+from beffroi.portal.pages import for_agents
+from beffroi.portal.web import drive, drive_act
+
+_TOLD = crossing.Told()
+
+
+@require_http_methods(["GET", "POST"])
+@for_agents
+def visit(request: HttpRequest, actor: Actor, share_id: str, node_id: int = 0) -> HttpResponse:
+    """A folder's list or a file's page; 0 for what is shared itself. Errors: AbsentNode."""
+    home = view_of(request, actor)
+    what: crossing.What = "change" if request.method == "POST" else "list"
+    there = enter(home, share_id, what, node_id, partial(_tell, actor))
+    if request.method == "POST":
+        return HttpResponseRedirect(_changed(request, there, node_id))
+    with there.database.reading() as reading:
+        place = _place(there, reading, node_id)
+        entries = listing.folder(reading, place.node.id, newest_first=False) if place.node.is_folder else []
+        steps = _trail(reading, there, place)
+    context: dict[str, Any] = {
+        "at": "shared",
+        "share_id": share_id,
+        "node": place.node,
+        "title": place.path[-1],
+        "trail": steps[:-1],
+        "owner": drive_sharing.name_of_commune(actor, there.collectivite_id),
+        "rights": drive_share_words.RIGHTS["write" if place.rights.may_write else "read"],
+        "may_write": place.rights.may_write,
+        "is_mount": place.rights.is_mount,
+        "size": drive_words.amount(place.node.size_bytes),
+        "changed": datetime.fromtimestamp(place.node.mtime_s, UTC),
+        "rows": drive.rows(actor, entries, {}),
+        "received": request.GET.get("recu") == "1",
+    }
+    words = {code: str(text) for code, text in (drive_words.REFUSALS | drive_words.SENDING).items()}
+    context["refused"] = words.get(request.GET.get("refus", ""), "")
+    return drive.drive_page(request, home, "portal/drive_visit.html", context)
+
+
+def _tell(actor: Actor, told: Crossing) -> None:
+    _TOLD(told, partial(recorded.crossed, actor=actor))
+
+
+def _place(there: Visit, reading: Reading, node_id: int) -> Place:
+    mount = there.mount(reading)
+    return there.at(reading, node_id or (mount.node.id if mount is not None else 0))
+
+
+def _trail(reading: Reading, there: Visit, place: Place) -> list[tuple[str, int]]:
+    return [
+        (place.path[depth - 1], there.place(reading, place.path[:depth]).node.id)
+        for depth in range(2, len(place.path) + 1)
+    ]
+
+
+def _changed(request: HttpRequest, there: Visit, node_id: int) -> str:
+    """Where to go after what the pressed button says. Errors: Invalid, AbsentNode."""
+    doing, what = act_of(there), request.POST.get("what", "")
+    if what not in ("folder", "rename", "delete"):
+        raise Invalid("what")
+    with there.database.reading() as reading:
+        folder = _place(there, reading, node_id).node.id
+
+    def change(writing: Writing) -> None:
+        nonlocal folder
+        place = _place(there, writing, node_id)
+        if what == "folder":
+            drive_act.require_writable(place)
+            tree.make_folder(writing, doing, place.node.id, _name(request))
+            return
+        drive_act.require_movable(place)
+        if what == "rename":
+            tree.move(writing, doing, place.node.id, place.node.parent, _name(request))
+        else:
+            tree.delete(writing, doing, place.node.id)
+            folder = place.node.parent
+
+    try:
+        there.database.write(change)
+    except BeffroiError as error:
+        messages.error(request, drive_words.refusal(error))
+    else:
+        messages.success(request, _("C’est fait, chez la commune qui partage."))
+    return reverse("drive_visit_node", args=[there.share_id, folder])
+
+
+def _name(request: HttpRequest) -> str:
+    return names.normal(request.POST.get("name", "").strip())

@@ -1,0 +1,102 @@
+"""The real desktop client with what others share: it comes, it is changed, it is left, it ends; nothing is lost."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from beffroi.drive.store.shares import Wish
+from beffroi.drive.views import SHARED_NAME
+
+from tests.drive_devices import Device, needs_client
+from tests.drive_server import B, Served, served
+from tests.drive_sharing import answer, end, share
+
+pytestmark = needs_client
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Iterator[Served]:
+    with served(tmp_path / "drive") as one:
+        yield one
+
+
+def device(drive: Served, tmp_path: Path, login: str) -> Device:
+    return Device(login, tmp_path, drive, login)
+
+
+def given(drive: Served, tmp_path: Path) -> Device:
+    """Alice's device, which sent a folder."""
+    alice = device(drive, tmp_path, "alice")
+    alice.write("Marchés/plan.txt", "un plan")
+    alice.sync()
+    return alice
+
+
+@pytest.mark.parametrize("receiver", ["amir", "bruno"])
+def test_a_shared_folder_is_kept_like_any_other(drive: Served, tmp_path: Path, receiver: str) -> None:
+    alice, other = given(drive, tmp_path), device(drive, tmp_path, receiver)
+    if receiver == "bruno":
+        made = share(drive, "Marchés", Wish("collectivite", B, rights="write"))
+        answer(drive, made)
+    else:
+        made = share(drive, "Marchés", Wish("person", "per_amir", rights="write"))
+    other.sync()
+    at = f"{SHARED_NAME}/Marchés"
+    assert other.read(f"{at}/plan.txt") == b"un plan"
+    other.write(f"{at}/plan.txt", "deux plans")
+    other.write(f"{at}/neuf/avis.txt", "oui")
+    other.sync()
+    alice.sync()
+    assert alice.read("Marchés/plan.txt") == b"deux plans" and alice.read("Marchés/neuf/avis.txt") == b"oui"
+    alice.write("Marchés/plan.txt", "trois plans")
+    alice.sync()
+    other.sync()
+    assert other.read(f"{at}/plan.txt") == b"trois plans"
+    end(drive, made)
+    other.sync()
+    assert not (other.folder / at).exists()
+    alice.sync()
+    assert alice.read("Marchés/plan.txt") == b"trois plans"
+
+
+def test_who_deletes_the_folder_on_their_computer_leaves_the_share(drive: Served, tmp_path: Path) -> None:
+    alice, amir = given(drive, tmp_path), device(drive, tmp_path, "amir")
+    share(drive, "Marchés", Wish("person", "per_amir", rights="write"))
+    amir.sync()
+    shutil.rmtree(amir.folder / SHARED_NAME / "Marchés")
+    amir.sync()
+    assert not (amir.folder / SHARED_NAME / "Marchés").exists()
+    alice.sync()
+    assert alice.read("Marchés/plan.txt") == b"un plan"
+
+
+def test_what_may_only_be_read_comes_back_when_it_was_changed(drive: Served, tmp_path: Path) -> None:
+    alice, amir = given(drive, tmp_path), device(drive, tmp_path, "amir")
+    share(drive, "Marchés", Wish("person", "per_amir"))
+    amir.sync()
+    file = amir.folder / SHARED_NAME / "Marchés" / "plan.txt"
+    file.unlink()
+    amir.sync()
+    assert file.read_bytes() == b"un plan"
+    alice.sync()
+    assert alice.read("Marchés/plan.txt") == b"un plan"
+
+
+def test_a_file_carried_between_two_communes_arrives_and_its_owner_keeps_it(
+    drive: Served, tmp_path: Path
+) -> None:
+    alice, bruno = given(drive, tmp_path), device(drive, tmp_path, "bruno")
+    answer(drive, share(drive, "Marchés", Wish("collectivite", B, rights="write")))
+    bruno.sync()
+    bruno.write("relevé.txt", "un relevé")
+    (bruno.folder / SHARED_NAME / "Marchés" / "plan.txt").rename(bruno.folder / "plan.txt")
+    bruno.sync()
+    (bruno.folder / "relevé.txt").rename(bruno.folder / SHARED_NAME / "Marchés" / "relevé.txt")
+    bruno.sync()
+    assert drive.ask("GET", "/remote.php/dav/files/bruno/plan.txt", login="bruno")[2] == b"un plan"
+    assert b"plan.txt" in drive.ask("PROPFIND", "/remote.php/dav/trashbin/alice/trash", Depth="1")[2]
+    alice.sync()
+    assert alice.tree() == {"Marchés": None, "Marchés/relevé.txt": "un relevé".encode()}

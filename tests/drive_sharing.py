@@ -1,0 +1,64 @@
+"""Shares in the metadata of a served drive, as the portal makes them: beside the process that serves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from beffroi.drive.store import shares
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.model import Act
+from beffroi.drive.store.shares import Share, Wish
+from beffroi.drive.views import View
+from beffroi.lib import clock
+
+from tests.drive_server import PEOPLE, Served
+
+
+@contextmanager
+def metadata(drive: Served) -> Iterator[Communes]:
+    with ThreadPoolExecutor(1) as threads:
+        communes = Communes(drive.directory / "drive", threads)
+        try:
+            yield communes
+        finally:
+            communes.close()
+
+
+def share(drive: Served, path: str, wish: Wish, login: str = "alice") -> Share:
+    """``path``: names with slashes, below the person's root. What is for a collectivité waits there for an answer."""
+    who = PEOPLE[login]
+    act = Act(who.person_id, "", clock.epoch_s())
+    with metadata(drive) as communes:
+        database = communes.metadata(who.collectivite_id)
+        with database.reading() as reading:
+            node = View(database, who).place(reading, path.split("/")).node
+        made = database.write(lambda writing: shares.make(writing, act, node.id, wish))[0]
+        if wish.kind == "collectivite":
+            communes.metadata(wish.target).write(
+                lambda writing: shares.offer(writing, made, owner=who.collectivite_id, now_s=act.now_s)
+            )
+    return made
+
+
+def answer(drive: Served, made: Share, *, accepted: bool = True) -> None:
+    with metadata(drive) as communes:
+        act = Act("per_referent", "", clock.epoch_s())
+        communes.metadata(made.target).write(
+            lambda writing: shares.answer(writing, act, made.id, accepted=accepted)
+        )
+
+
+def end(drive: Served, made: Share, login: str = "alice") -> None:
+    with metadata(drive) as communes:
+        communes.metadata(PEOPLE[login].collectivite_id).write(
+            lambda writing: shares.end(writing, made.id, now_s=clock.epoch_s())
+        )
+
+
+def crossed(drive: Served) -> list[dict[str, Any]]:
+    file = drive.directory / "crossed"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []

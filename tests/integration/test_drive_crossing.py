@@ -1,0 +1,182 @@
+"""What another collectivité shares, over WebDAV: after a yes, by the owner's rules, each access told; nothing else."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from beffroi.drive.store.shares import Wish
+from beffroi.drive.views import SHARED_NAME
+
+from tests.drive_asking import HOME, listing, value
+from tests.drive_server import A, B, Served
+from tests.drive_sharing import answer, crossed, end, metadata, share
+
+pytest_plugins = ["tests.fixtures_drive_dav"]
+BRUNO = "/remote.php/dav/files/bruno"
+SHARED = f"{BRUNO}/{quote(SHARED_NAME)}"
+READ, WRITE = Wish("collectivite", B), Wish("collectivite", B, rights="write")
+
+
+@pytest.fixture
+def name(drive: Served, folder: str) -> str:
+    """Of a folder of alice's with a file in it."""
+    assert drive.ask("PUT", f"{folder}/plan.txt", b"un plan")[0] == 201
+    assert drive.ask("PROPFIND", f"{BRUNO}/", login="bruno", Depth="0")[0] == 207
+    return folder.removeprefix(f"{HOME}/")
+
+
+def test_nothing_is_seen_before_a_yes_and_after_a_no(drive: Served, name: str) -> None:
+    made = share(drive, name, READ)
+    for accepted in (None, False):
+        if accepted is not None:
+            answer(drive, made, accepted=accepted)
+        for method in ("GET", "PROPFIND", "PUT", "DELETE"):
+            assert drive.ask(method, f"{SHARED}/{name}/plan.txt", login="bruno")[0] in (403, 404, 409)
+        assert f"{SHARED}/{name}/" not in listing(drive, f"{BRUNO}/", login="bruno")
+    assert crossed(drive) == []
+
+
+def test_what_was_accepted_is_read_and_each_access_is_told(drive: Served, name: str) -> None:
+    made = share(drive, name, READ)
+    answer(drive, made)
+    at, before = f"{SHARED}/{name}", len(crossed(drive))
+    inside = listing(drive, f"{SHARED}/", login="bruno")
+    assert value(inside[f"{at}/"], "oc:permissions") == "SGDN"
+    for _ in range(3):
+        found = listing(drive, f"{at}/", login="bruno")
+    assert drive.ask("GET", f"{at}/plan.txt", login="bruno")[2] == b"un plan"
+    lines = crossed(drive)[before:]
+    assert [one["what"] for one in lines] == ["list", "read"]  # of listings one an hour
+    assert {(one["owner"], one["receiver"], one["person_id"], one["device_id"]) for one in lines} == {
+        (A, B, "per_bruno", "app_bruno")
+    }
+    (own,) = listing(drive, f"{HOME}/{name}/plan.txt", "0").values()
+    there = found[f"{at}/plan.txt"]
+    assert value(there, "oc:id") == value(own, "oc:id")
+    assert value(there, "d:getetag") == value(own, "d:getetag")
+
+
+def test_who_may_only_read_changes_nothing_in_another_collectivite(drive: Served, name: str) -> None:
+    answer(drive, share(drive, name, READ))
+    at = f"{SHARED}/{name}"
+    for method, path, headers in (
+        ("PUT", f"{at}/plan.txt", {}),
+        ("MKCOL", f"{at}/neuf", {}),
+        ("DELETE", f"{at}/plan.txt", {}),
+        ("MOVE", f"{at}/plan.txt", {"Destination": f"{at}/autre.txt"}),
+        ("MOVE", f"{at}/plan.txt", {"Destination": f"{BRUNO}/pris.txt"}),
+    ):
+        assert drive.ask(method, path, b"" if method == "MKCOL" else b"x", "bruno", **headers)[0] == 403
+    assert drive.ask("GET", f"{HOME}/{name}/plan.txt")[2] == b"un plan"
+
+
+def test_what_is_written_lies_with_the_owner(drive: Served, name: str) -> None:
+    answer(drive, share(drive, name, WRITE))
+    at, before = f"{SHARED}/{name}", len(crossed(drive))
+    assert drive.ask("PUT", f"{at}/plan.txt", b"deux", "bruno")[0] == 204
+    assert drive.ask("MKCOL", f"{at}/neuf", login="bruno")[0] == 201
+    moved = drive.ask("MOVE", f"{at}/plan.txt", login="bruno", Destination=f"{at}/neuf/plan.txt")
+    assert moved[0] == 201
+    assert drive.ask("GET", f"{HOME}/{name}/neuf/plan.txt")[2] == b"deux"
+    assert drive.ask("DELETE", f"{at}/neuf", login="bruno")[0] == 204
+    assert f"{name}/neuf".encode() in drive.ask("PROPFIND", "/remote.php/dav/trashbin/alice/trash")[2]
+    assert [one["what"] for one in crossed(drive)[before:]] == ["change"] * 4
+    with metadata(drive) as communes, communes.metadata(B).reading() as reading:
+        assert reading.one("SELECT 1 FROM change WHERE name = 'neuf'") is None
+
+
+def test_what_is_moved_and_copied_across_is_whole_and_its_owner_s_trash_keeps_it(
+    drive: Served, name: str
+) -> None:
+    answer(drive, share(drive, name, WRITE))
+    at, mine = f"{SHARED}/{name}", f"{BRUNO}/{name}"
+    for path in (f"{mine}-a", f"{mine}-a/dedans"):
+        assert drive.ask("MKCOL", path, login="bruno")[0] == 201
+    assert (
+        drive.ask("PUT", f"{mine}-a/dedans/x.txt", b"x" * 300_000, "bruno", X_OC_Mtime="1500000000")[0] == 201
+    )
+    before = len(crossed(drive))
+
+    def ask(method: str, source: str, target: str, **headers: str) -> int:
+        return drive.ask(method, source, login="bruno", Destination=target, **headers)[0]
+
+    assert ask("COPY", f"{at}/plan.txt", f"{mine}.txt") == 201
+    assert drive.ask("GET", f"{mine}.txt", login="bruno")[2] == b"un plan"
+    assert ask("MOVE", f"{mine}-a", f"{at}/a") == 201
+    assert drive.ask("GET", f"{mine}-a/dedans/x.txt", login="bruno")[0] == 404
+    _, headers, body = drive.ask("GET", f"{HOME}/{name}/a/dedans/x.txt")
+    assert body == b"x" * 300_000 and headers["last-modified"] == "Fri, 14 Jul 2017 02:40:00 GMT"
+    assert ask("MOVE", f"{at}/plan.txt", f"{mine}.txt", Overwrite="F") == 412
+    assert ask("MOVE", f"{at}/plan.txt", f"{mine}.txt") == 204
+    assert drive.ask("GET", f"{HOME}/{name}/plan.txt")[0] == 404
+    assert f"{name}/plan.txt".encode() in drive.ask("PROPFIND", "/remote.php/dav/trashbin/alice/trash")[2]
+    assert [one["what"] for one in crossed(drive)[before:]] == ["read", "change", "change", "change"]
+    assert ask("MOVE", f"{at}/a", f"{SHARED}/a") == 403  # nothing is put beside what is shared
+
+
+def test_no_copy_goes_into_what_is_only_read(drive: Served, name: str) -> None:
+    answer(drive, share(drive, name, READ))
+    assert drive.ask("PUT", f"{BRUNO}/{name}.txt", b"le mien", "bruno")[0] == 201
+    for method in ("COPY", "MOVE"):
+        to = f"{SHARED}/{name}/x.txt"
+        assert drive.ask(method, f"{BRUNO}/{name}.txt", login="bruno", Destination=to)[0] == 403
+    assert drive.ask("GET", f"{BRUNO}/{name}.txt", login="bruno")[2] == b"le mien"
+    assert drive.ask("GET", f"{HOME}/{name}/x.txt")[0] == 404
+
+
+def test_a_large_file_in_parts_is_sealed_anew_for_the_owner(drive: Served, name: str) -> None:
+    answer(drive, share(drive, name, WRITE))
+    upload = f"/remote.php/dav/uploads/bruno/{name}"
+    assert drive.ask("MKCOL", upload, login="bruno")[0] == 201
+    for number, part in enumerate((b"a" * 300_000, b"b" * 300_000), 1):
+        assert drive.ask("PUT", f"{upload}/{number}", part, "bruno")[0] == 201
+    to = f"{SHARED}/{name}/grand.bin"
+    assert drive.ask("MOVE", f"{upload}/.file", login="bruno", Destination=to)[0] == 201
+    assert drive.ask("GET", f"{HOME}/{name}/grand.bin")[2] == b"a" * 300_000 + b"b" * 300_000
+    assert drive.ask("PROPFIND", upload, login="bruno")[0] == 404
+
+
+def test_the_owner_ends_it_at_once_and_the_receiver_leaves_it(drive: Served, name: str) -> None:
+    made = share(drive, name, WRITE)
+    answer(drive, made)
+    assert drive.ask("GET", f"{SHARED}/{name}/plan.txt", login="bruno")[0] == 200
+    end(drive, made)
+    for method in ("GET", "PUT", "DELETE", "PROPFIND", "MKCOL", "LOCK"):
+        assert drive.ask(method, f"{SHARED}/{name}/plan.txt", login="bruno")[0] in (403, 404, 409)
+    again = share(drive, name, READ)
+    answer(drive, again)
+    found = listing(drive, f"{SHARED}/", login="bruno")
+    (at,) = [href for href in found if href.startswith(f"{SHARED}/{name}")]
+    assert drive.ask("DELETE", at, login="bruno")[0] == 204
+    assert drive.ask("GET", f"{at}plan.txt", login="bruno")[0] == 404
+    assert drive.ask("GET", f"{HOME}/{name}/plan.txt")[0] == 200
+
+
+def test_a_share_leads_to_nothing_beside_it(drive: Served, name: str) -> None:
+    """Also not by numbers, which count anew in each collectivité."""
+    answer(drive, share(drive, name, WRITE))
+    assert drive.ask("PUT", f"{HOME}/{name}-secret.txt", b"secret")[0] == 201
+    for path in (f"{SHARED}/{name}-secret.txt", f"{SHARED}/{name}/../{name}-secret.txt", f"{SHARED}/{A}"):
+        assert drive.ask("GET", path, login="bruno")[0] in (400, 404)
+    (secret,) = listing(drive, f"{HOME}/{name}-secret.txt", "0").values()
+    number = value(secret, "oc:fileid")
+    assert drive.ask("PROPFIND", f"/remote.php/dav/versions/bruno/versions/{number}", login="bruno")[0] == 404
+    body = (
+        '<d:searchrequest xmlns:d="DAV:" xmlns:oc="http://owncloud.org/ns"><d:basicsearch><d:select><d:prop>'
+        "<d:displayname/></d:prop></d:select><d:from><d:scope><d:href>/files/bruno</d:href>"
+        "<d:depth>infinity</d:depth></d:scope></d:from><d:where><d:like><d:prop><d:displayname/></d:prop>"
+        "<d:literal>%.txt</d:literal></d:like></d:where></d:basicsearch></d:searchrequest>"
+    )
+    status, _, answered = drive.ask("SEARCH", "/remote.php/dav", body.encode(), "bruno")
+    assert status == 207
+    assert (
+        b"secret" not in answered and f"/{name}/plan.txt".encode() not in answered
+    )  # a search does not cross
+
+
+def test_the_receiver_s_elus_read_and_do_not_write(drive: Served, name: str) -> None:
+    answer(drive, share(drive, name, WRITE))
+    at = f"/remote.php/dav/files/bertille/{quote(SHARED_NAME)}/{name}"
+    assert drive.ask("GET", f"{at}/plan.txt", login="bertille")[2] == b"un plan"
+    assert drive.ask("PUT", f"{at}/plan.txt", b"x", "bertille")[0] == 403

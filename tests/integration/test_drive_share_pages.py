@@ -1,0 +1,306 @@
+"""Shares in the portal: made, seen by both sides, answered by the référent, ended in one press, each on record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.store import look, shares
+from beffroi.drive.store.model import Node
+from beffroi.drive.store.shares import Share
+from beffroi.lib import clock
+from django.test import Client
+
+from tests.conftest import STATE, Commune, make_member
+from tests.drive_server import Served, served
+from tests.fixtures_portal import no_door, portal_client
+from tests.integration.test_drive_bytes import Browser
+from tests.integration.test_drive_pages import Drive, client, drive
+
+__all__ = ["client", "drive", "no_door"]
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def colleague(beaune: Commune) -> Client:
+    return portal_client(beaune.colleague_membership)
+
+
+@pytest.fixture
+def there(nuits: Commune) -> Client:
+    """The référent of another commune."""
+    return portal_client(nuits.referent_membership)
+
+
+def make(client: Client, node_id: int, target: str, rights: str = "read", days: str = "") -> Any:
+    form = {"with": target, "rights": rights, "days": days}
+    return client.post(f"/coffre/{node_id}/partage/", form)
+
+
+def only_share(drive: Drive) -> Share:
+    with drive.database.reading() as reading:
+        (found,) = shares.made_by(reading, drive.act.person_id, now_s=clock.epoch_s())
+    return found
+
+
+def text(client: Client, path: str) -> str:
+    return client.get(path).content.decode()
+
+
+def recorded(collectivite_id: str) -> list[str]:
+    rows = AuditEntry.objects.filter(verb__startswith="drive:share:", collectivite_id=collectivite_id)
+    return [one.verb.removeprefix("drive:share:") for one in rows.order_by("id")]
+
+
+def test_a_colleague_finds_what_is_shared_and_the_maker_ends_it(
+    drive: Drive, beaune: Commune, client: Client, colleague: Client
+) -> None:
+    folder = drive.folder("Marchés")
+    file = drive.file("plan.pdf", folder)
+    assert colleague.get(f"/coffre/{file.id}/").status_code == 404
+    assert "Vous seul" in text(client, f"/coffre/{folder.id}/partage/")
+    assert make(client, folder.id, f"person:{beaune.colleague.id}").status_code == 302
+    assert "Lire" in text(client, f"/coffre/{folder.id}/partage/")
+    assert "par le dossier «" in text(client, f"/coffre/{file.id}/partage/")
+    assert "Vous le partagez" in text(client, f"/coffre/{folder.id}/")
+    assert "nouveau partage avec vous" in text(colleague, "/")
+    page = text(colleague, "/coffre/partages-avec-moi/")
+    assert "Marchés" in page and beaune.agent_membership.person.name in page
+    assert "nouveau partage avec vous" not in text(colleague, "/")
+    assert "plan.pdf" in text(colleague, f"/coffre/{folder.id}/")
+    shown = text(colleague, f"/coffre/{file.id}/")
+    assert 'value="delete"' not in shown and "Renommer ce fichier" not in shown
+    assert "Partager par un lien" not in shown
+    share = only_share(drive)
+    assert "Marchés" in text(client, "/coffre/partages/")
+    assert client.post(f"/coffre/partages/{share.id}/arreter/").status_code == 302
+    assert colleague.get(f"/coffre/{file.id}/").status_code == 404
+    assert recorded(beaune.id) == ["made", "ended"]
+
+
+def test_folders_above_what_is_shared_stay_their_owner_s(
+    drive: Drive, beaune: Commune, client: Client, colleague: Client
+) -> None:
+    secret = drive.folder("Sanctions")
+    inner = drive.folder("Plans", secret)
+    file = drive.file("a.pdf", inner)
+    make(client, inner.id, f"person:{beaune.colleague.id}", "write")
+    for node in (inner, file):
+        page = text(colleague, f"/coffre/{node.id}/")
+        assert "Sanctions" not in page and "Partagé avec moi" in page
+    assert colleague.get(f"/coffre/{secret.id}/").status_code == 404
+
+
+def test_who_may_write_neither_takes_nor_renames_nor_passes_on_what_is_shared(
+    drive: Drive, beaune: Commune, client: Client, colleague: Client
+) -> None:
+    folder = drive.folder("Marchés")
+    file = drive.file("plan.pdf", folder)
+    make(client, folder.id, f"person:{beaune.colleague.id}", "write")
+    theirs = Drive(beaune.colleague_membership)
+    for path in ("partage", "liens"):
+        assert colleague.get(f"/coffre/{folder.id}/{path}/").status_code == 403
+        assert colleague.get(f"/coffre/{file.id}/{path}/").status_code == 403
+    press = {"dossier": str(folder.id), "n": str(folder.id)}
+    for what in ("rename", "delete"):
+        colleague.post("/coffre/agir/", {**press, "what": what, "name": "Pris"})
+    colleague.post("/coffre/agir/", {**press, "what": "move"})
+    colleague.post("/coffre/agir/", {"what": "drop", "dossier": str(theirs.own.id)})
+    assert drive.names() == ["Marchés"] and theirs.names() == []
+    colleague.post("/coffre/agir/", {"what": "move", "dossier": str(folder.id), "n": str(file.id)})
+    colleague.post("/coffre/agir/", {"what": "drop", "dossier": str(theirs.own.id)})
+    assert theirs.names() == ["plan.pdf"]
+    assert "plan.pdf" in text(client, "/coffre/corbeille/")  # its owner has it back when they like
+
+
+def test_what_somebody_deletes_in_a_share_they_take_back(
+    drive: Drive, beaune: Commune, client: Client, colleague: Client
+) -> None:
+    folder = drive.folder("Marchés")
+    file = drive.file("plan.pdf", folder)
+    make(client, folder.id, f"person:{beaune.colleague.id}", "write")
+    press = {"dossier": str(folder.id), "n": str(file.id)}
+    colleague.post("/coffre/agir/", {**press, "what": "delete"})
+    assert drive.names(folder) == []
+    colleague.post("/coffre/agir/", {"dossier": str(folder.id), "what": "undo"})
+    assert drive.names(folder) == ["plan.pdf"]
+    colleague.post("/coffre/agir/", {**press, "what": "delete"})
+    client.post(f"/coffre/partages/{only_share(drive).id}/arreter/")
+    colleague.post("/coffre/agir/", {"dossier": str(folder.id), "what": "undo"})
+    assert drive.names(folder) == []
+
+
+def test_a_receiver_leaves_a_share_and_takes_it_up_again(
+    drive: Drive, beaune: Commune, client: Client, colleague: Client
+) -> None:
+    folder = drive.folder("Marchés")
+    make(client, folder.id, "role:agent")
+    share = only_share(drive)
+    colleague.post("/coffre/partages-avec-moi/", {"partage": share.id, "what": "leave"})
+    assert "Reprendre" in text(colleague, "/coffre/partages-avec-moi/")
+    assert colleague.get(f"/coffre/{folder.id}/").status_code == 404
+    colleague.post("/coffre/partages-avec-moi/", {"partage": share.id, "what": "back"})
+    assert colleague.get(f"/coffre/{folder.id}/").status_code == 200
+    assert recorded(beaune.id) == ["made", "left", "returned"]
+
+
+def test_the_form_takes_nobody_from_elsewhere_and_says_what_lacks(
+    drive: Drive, beaune: Commune, nuits: Commune, client: Client
+) -> None:
+    node = drive.file("x")
+    for target in (
+        f"person:{nuits.agent.id}",
+        f"person:{beaune.agent.id}",
+        f"collectivite:{beaune.id}",
+        "collectivite:col_rien",
+        "role:maire",
+        "link:x",
+        "",
+    ):
+        answer = make(client, node.id, target)
+        assert answer.status_code == 400 and "de la liste" in answer.content.decode(), target
+    assert make(client, node.id, "role:elu", rights="drop").status_code == 400
+    assert make(client, node.id, "role:elu", days="9999").status_code == 400
+    assert recorded(beaune.id) == []
+
+
+def test_people_and_communes_are_found_by_name(
+    drive: Drive, beaune: Commune, nuits: Commune, client: Client
+) -> None:
+    node = drive.file("x")
+    page = text(client, f"/coffre/{node.id}/partage/?q=nuits")
+    assert f"collectivite:{nuits.id}" in page and "sa personne référente doit accepter" in page
+    assert nuits.agent.id not in page
+    assert beaune.colleague.id in text(client, f"/coffre/{node.id}/partage/")
+
+
+def test_another_share_with_the_same_takes_the_place_of_the_first(
+    drive: Drive, beaune: Commune, client: Client
+) -> None:
+    node = drive.file("x")
+    make(client, node.id, "role:elu")
+    make(client, node.id, "role:elu", "write", "30")
+    share = only_share(drive)
+    assert (share.rights, share.expires_s > 0) == ("write", True)
+    assert recorded(beaune.id) == ["made", "made", "ended"]
+
+
+def test_another_commune_sees_nothing_before_its_referent_accepts(
+    drive: Drive, beaune: Commune, nuits: Commune, client: Client, there: Client
+) -> None:
+    folder = drive.folder("Piste cyclable")
+    drive.file("plan.pdf", folder)
+    assert make(client, folder.id, f"collectivite:{nuits.id}", "read", "30").status_code == 302
+    share = only_share(drive)
+    agent = portal_client(nuits.agent_membership)
+    for client_there in (there, agent):
+        assert client_there.get(f"/coffre/chez/{share.id}/").status_code == 404
+    assert "propose de partager" in text(there, "/") and "propose de partager" not in text(agent, "/")
+    assert "Piste cyclable" not in text(agent, "/coffre/partages-avec-moi/")
+    said = {"partage": share.id, "what": "accept"}
+    assert agent.post("/coffre/partages-avec-moi/", said).status_code in (403, 404)
+    assert "Pas encore de réponse" in text(client, f"/coffre/{folder.id}/partage/")
+    there.post("/coffre/partages-avec-moi/", said)
+    assert "Accepté" in text(client, f"/coffre/{folder.id}/partage/")
+    page = text(agent, f"/coffre/chez/{share.id}/")
+    assert "plan.pdf" in page and "Beaune" in page and "Nouveau dossier" not in page
+    assert recorded(beaune.id) == ["made", "accepted", "crossed"]
+    assert recorded(nuits.id) == ["made", "accepted"]
+    there.post("/coffre/partages-avec-moi/", {"partage": share.id, "what": "refuse"})
+    assert agent.get(f"/coffre/chez/{share.id}/").status_code == 404
+
+
+def test_a_third_commune_has_no_way_in(
+    drive: Drive, nuits: Commune, make_commune: Any, client: Client, there: Client
+) -> None:
+    folder = drive.folder("Piste cyclable")
+    make(client, folder.id, f"collectivite:{nuits.id}", "write")
+    share = only_share(drive)
+    there.post("/coffre/partages-avec-moi/", {"partage": share.id, "what": "accept"})
+    third = make_commune("Seurre", "seurre.test")
+    for membership in (third.agent_membership, third.referent_membership):
+        stranger = portal_client(membership)
+        assert stranger.get(f"/coffre/chez/{share.id}/").status_code == 404
+        assert stranger.get(f"/coffre/chez/{share.id}/{folder.id}/").status_code == 404
+        form = {"what": "folder", "name": "x"}
+        assert stranger.post(f"/coffre/chez/{share.id}/{folder.id}/", form).status_code == 404
+        assert stranger.post(f"/coffre/partages/{share.id}/arreter/").status_code == 404
+        said = {"partage": share.id, "what": "accept"}
+        assert stranger.post("/coffre/partages-avec-moi/", said).status_code in (403, 404)
+    assert drive.names(folder) == []
+
+
+def test_a_visit_stays_below_what_is_shared_and_changes_it_by_its_rights(
+    drive: Drive, beaune: Commune, nuits: Commune, client: Client, there: Client
+) -> None:
+    folder, secret = drive.folder("Piste cyclable"), drive.file("secret.pdf")
+    make(client, folder.id, f"collectivite:{nuits.id}", "write")
+    share = only_share(drive)
+    there.post("/coffre/partages-avec-moi/", {"partage": share.id, "what": "accept"})
+    at = f"/coffre/chez/{share.id}"
+    assert there.get(f"{at}/{secret.id}/").status_code == 404
+    there.post(f"{at}/", {"what": "folder", "name": "Plans"})
+    assert drive.names(folder) == ["Plans"]
+    (plans,) = _children(drive, folder.id)
+    there.post(f"{at}/{plans.id}/", {"what": "rename", "name": "Relevés"})
+    assert drive.names(folder) == ["Relevés"]
+    for what in ("rename", "delete"):
+        there.post(f"{at}/{folder.id}/", {"what": what, "name": "Pris"})
+    assert "Piste cyclable" in drive.names()
+    there.post(f"{at}/{plans.id}/", {"what": "delete"})
+    assert "Relevés" in text(client, "/coffre/corbeille/")
+    client.post(f"/coffre/partages/{share.id}/arreter/")
+    assert there.get(f"{at}/").status_code == 404
+    assert there.post(f"{at}/", {"what": "folder", "name": "x"}).status_code == 404
+
+
+def _children(drive: Drive, folder: int) -> list[Node]:
+    with drive.database.reading() as reading:
+        return look.children(reading, folder)
+
+
+@pytest.fixture
+def server() -> Iterator[Served]:
+    with served(STATE) as one:
+        yield one
+
+
+@pytest.mark.django_db(transaction=True)
+def test_bytes_of_a_visit_go_by_the_owner_s_key_and_leave_a_line(
+    drive: Drive, nuits: Commune, client: Client, there: Client, server: Served
+) -> None:
+    folder = drive.folder("Piste cyclable")
+    make(client, folder.id, f"collectivite:{nuits.id}", "write")
+    share = only_share(drive)
+    there.post("/coffre/partages-avec-moi/", {"partage": share.id, "what": "accept"})
+    guest, owner = Browser(server, there), Browser(server, client)
+    sent = {"folder": folder.id, "name": "relevé.txt", "size_bytes": 3}
+    status, _, made = guest.ask("POST", f"/coffre/envoi/chez/{share.id}/fichier", b"oui", sent)
+    assert status == 201
+    node = json.loads(made)["node"]
+    assert owner.ask("GET", f"/coffre/octets/{node}")[2] == b"oui"
+    assert guest.ask("GET", f"/coffre/octets/chez/{share.id}/{node}")[2] == b"oui"
+    assert guest.ask("GET", f"/coffre/octets/{node}")[0] == 404
+    stranger = Browser(server, portal_client(nuits.agent_membership))
+    assert stranger.ask("GET", f"/coffre/octets/chez/{share.id}/{node}")[0] == 200  # all of the receiver's
+    lines = [json.loads(line) for line in (server.directory / "crossed").read_text().splitlines()]
+    assert [one["what"] for one in lines if one["share_id"] == share.id] == ["change", "read", "read"]
+    client.post(f"/coffre/partages/{share.id}/arreter/")
+    assert guest.ask("GET", f"/coffre/octets/chez/{share.id}/{node}")[0] == 404
+    assert guest.ask("POST", f"/coffre/envoi/chez/{share.id}/fichier", b"oui", sent)[0] == 404
+
+
+def test_a_member_who_only_reads_writes_in_no_other_commune(
+    drive: Drive, nuits: Commune, client: Client, there: Client, system: Actor
+) -> None:
+    folder = drive.folder("Piste cyclable")
+    make(client, folder.id, f"collectivite:{nuits.id}", "write")
+    share = only_share(drive)
+    there.post("/coffre/partages-avec-moi/", {"partage": share.id, "what": "accept"})
+    elu = portal_client(make_member(system, nuits.collectivite, "elu@nuits.test", "elu"))
+    elu.post(f"/coffre/chez/{share.id}/", {"what": "folder", "name": "x"})
+    assert drive.names(folder) == []
