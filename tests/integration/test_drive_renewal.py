@@ -266,6 +266,10 @@ def test_kills_at_any_moment_lose_nothing_and_the_key_is_replaced_all_the_same(p
             break
         for name in chance.sample(sorted(files), 3):
             assert body(place, files[name][0]) == files[name][1]
+    for _ in range(60):  # a slow machine did little between the kills
+        if numbers(place) == [2]:
+            break
+        subprocess.run([sys.executable, "-c", STEPS, str(place.config.state)], check=True)
     assert (numbers(place), sealed_by(place)) == ([2], {2})
     assert kills
     require_sound(place, files)

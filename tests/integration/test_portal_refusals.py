@@ -21,11 +21,13 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import shares, versions
+from beffroi.drive.store import seals, shares, versions
 from beffroi.drive.store.database import Writing
+from beffroi.drive.store.seals import Seal
 from beffroi.drive.store.shares import Wish
 from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
+from beffroi.lib.ids import new_id
 from beffroi.mail import sendings
 from beffroi.mail.aliases.models import Alias, AliasTarget, CatchAll
 from beffroi.mail.closing.models import Erasure, Export
@@ -577,6 +579,8 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         node_id := _far_file(beaune),
         _share(beaune, node_id, Wish("link", expires_s=clock.epoch_s() + 3600)),
         _share(beaune, node_id, Wish("role", "elu")),
+        folder_id := _common_folder(beaune),
+        _seal(beaune, folder_id),
         *_visit(nuits, beaune),
     )
 
@@ -784,3 +788,20 @@ def _visit(owner: Commune, receiver: Commune) -> tuple[str, int]:
 def _share(commune: Commune, node_id: int, wish: Wish) -> str:
     drive = Drive(commune.agent_membership)
     return drive.database.write(lambda writing: shares.make(writing, drive.act, node_id, wish))[0].id
+
+
+def _common_folder(commune: Commune) -> int:
+    drive = Drive(commune.agent_membership)
+    return drive.folder("Budget", drive.common).id
+
+
+def _seal(commune: Commune, folder_id: int) -> str:
+    """One that has ended: the folder may be sealed again."""
+    drive = Drive(commune.referent_membership)
+    made = Seal(
+        new_id("seal"), folder_id, "sealing", "Budget", clock.epoch_s(), 0, "", commune.referent.id, 1, "ab" * 32,
+        0, 0, 0, 0, 0, "none", 0, 1, 0, "",
+    )  # fmt: skip
+    drive.database.write(lambda writing: seals.begin(writing, made))
+    drive.database.write(lambda writing: seals.fail(writing, made.id, now_s=clock.epoch_s()))
+    return made.id

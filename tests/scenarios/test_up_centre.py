@@ -229,9 +229,10 @@ EVERY_PYTHON = {
     "calendars",
     "drive",
     "sentry",
+    "drive-keeper",
 }
 DJANGO = {"web", "console", "worker", "remediation", "webmail", "managesieve", "sources", "import"}
-PAGES = {*DJANGO, "drive", "sentry"}
+PAGES = {*DJANGO, "drive", "sentry", "drive-keeper"}
 READERS = {
     "feed-root.key": set(),
     "demo-accounts.json": set(),

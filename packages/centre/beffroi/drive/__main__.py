@@ -23,20 +23,16 @@ from granian.server.embed import Server
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
 from beffroi.drive import crossing, people
-from beffroi.drive.backup.vault import needed
-from beffroi.drive.backup.work import Backups
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
 from beffroi.drive.following import Teller
-from beffroi.drive.renewal import Renewal
-from beffroi.drive.seals.desk import Desk, tell_outbox
+from beffroi.drive.seals.desk import tell_outbox
 from beffroi.drive.sharing import Line
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.stops import Stops
 from beffroi.drive.store import keys
 from beffroi.drive.store.commune import open_communes
 from beffroi.drive.store.stock import stocks
-from beffroi.drive.upkeep import Upkeep
 from beffroi.drive.web import sealed
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
@@ -44,8 +40,6 @@ from beffroi.drive.web.found import Found
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
 from beffroi.drive.web.sync.sharing import Shares
-from beffroi.drive.words.indexer import Indexer
-from beffroi.drive.words.texts import by_scan
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.serving import ended, leave, until_stopped
@@ -101,26 +95,14 @@ async def run(config: Config) -> int:
         ThreadPoolExecutor(SIGN_IN_THREADS, "passwords") as passwords,
     ):
         communes = open_communes(config, commits)
-        upkeep = Upkeep(config, communes)
-        backups = Backups(config, communes)
-        renewal = Renewal(config, communes, partial(tell_key, config), partial(needed, backups.place))
         door = FileDoor(config, communes, lambda: connect(config.database))
         teller, stops = Teller(config.run), Stops(communes)
         communes.listeners.append(teller.told)
-        desk = Desk(config, communes, stocks(config), partial(tell_outbox, config))
-        keys_of = partial(keys.make, config)
-        # Its path by hand: scan.server would load YARA into this process.
-        indexer = Indexer(communes, stocks(config), keys_of, by_scan(config.state / "scan" / "scan.sock"))
         try:
             sign_ins = SignIns(config, "drive")
             sign_ins.start()
             door.start()
-            upkeep.start()
             teller.start()
-            renewal.start()
-            backups.start()
-            desk.start()
-            indexer.start()
             bodies = SealedStore(config, communes, workers, door.require)
             drive = Drive(
                 communes,
@@ -133,7 +115,7 @@ async def run(config: Config) -> int:
                 shares=Shares(partial(people.of, config), partial(tell_share, config)),
                 base_url=_portal(config),
             )
-            drive.sync.push.listeners.append(stops.forget)
+            drive.sync.push.listeners += (stops.forget, teller.told)
             Portal(
                 communes,
                 bodies,
@@ -154,16 +136,11 @@ async def run(config: Config) -> int:
                 ),
                 is_open=True,
             )
-            drive.sync.push.listeners.append(indexer.told)
+            keys_of = partial(keys.make, config)
             Found(communes, keys_of, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
-            indexer.stop()
             teller.stop()
-            desk.stop()
-            upkeep.stop()
-            renewal.stop()
-            backups.stop()
             door.stop()
             communes.close()
 
@@ -198,18 +175,6 @@ def tell_access(config: Config, access: Access) -> None:
         with database.transaction():
             outbox.publish(
                 database, "drive:link_used", told, run=config.run, collectivite_id=access.collectivite_id
-            )
-    finally:
-        database.close()
-
-
-def tell_key(config: Config, event: str, collectivite_id: str, generation: int) -> None:
-    """For the audit log. Errors: Unavailable."""
-    database = connect(config.database)
-    try:
-        with database.transaction():
-            outbox.publish(
-                database, event, {"generation": generation}, run=config.run, collectivite_id=collectivite_id
             )
     finally:
         database.close()

@@ -1,7 +1,7 @@
 """Replaces the keys of files as they age, or as somebody asked, collectivité after collectivité, without haste.
 
-Process: drive, one thread. ``drive_key_days`` says how old a key may be, ``drive_reseal_mib_s`` how much is sealed a
-         second. A command or the console asks by ``Keys.rotate``; this thread finds it within a minute.
+Process: drive-keeper, one thread. ``drive_key_days`` says how old a key may be, ``drive_reseal_mib_s`` how much is
+         sealed a second. A command or the console asks by ``Keys.rotate``; this thread finds it within a minute.
 Fails:   a collectivité whose store or metadata do not answer waits for the next minute; nothing is lost by that.
 Source:  store/resealing.py; docs/internals/drive.md, "Replacing a key".
 """

@@ -2,7 +2,7 @@
 
 Purpose: collectivité after collectivité: uploads that nobody finished, trash and versions past their term, collection,
          the light walk each day, the deep one each week. What is damaged is kept in a report, by file.
-Process: drive, one thread; what it does is small changes, so that people write between them.
+Process: drive-keeper, one thread; what it does is small changes, so that people write between them.
 Rule:    a clock that jumps forward ends nothing for an hour (``clock.paced``).
 Fails:   a collectivité whose store or metadata do not answer is passed over until the next round; a walk goes on where
          it was. Nothing is destroyed that ``collect`` cannot prove to be unneeded.

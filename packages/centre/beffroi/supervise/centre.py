@@ -62,7 +62,8 @@ def processes(config: Config) -> list[Process]:
         *(row for row in engines if row.name not in ("unbound", "rspamd", "mailgate")),
         _calendars(config),
         _drive(config),
-        _sentry(config),
+        _beside_drive(config, "sentry", "beffroi.drive.sentry"),
+        _beside_drive(config, "drive-keeper", "beffroi.drive.keeper"),
         _consumers(config, "worker", "main"),
         _consumers(config, "remediation", "remediation"),
         _consumers(config, "webmail", "webmail"),
@@ -179,16 +180,17 @@ def _drive(config: Config) -> Process:
     )
 
 
-def _sentry(config: Config) -> Process:
-    """Looks at contents that devices wrote, so it opens what the drive opens; it listens to the drive alone."""
+def _beside_drive(config: Config, name: str, module: str) -> Process:
+    """Opens what the drive opens, for it looks into contents; it hears from the drive alone."""
     return Process(
-        name="sentry",
-        argv=(sys.executable, "-m", "beffroi.drive.sentry"),
+        name=name,
+        argv=(sys.executable, "-m", module),
         user=config.user or None,
         group=secret_files.group(config, secret_files.PAGES),
         environment=_environment(config, None),
-        healthy=lambda: listens(following.directory(config.run) / "sentry.sock"),
-        advice=f"Look at {config.log / 'sentry.log'}.",
+        healthy=lambda: listens(following.directory(config.run) / f"{name}.sock"),
+        stop_timeout_s=12,
+        advice=f"Look at {config.log / (name + '.log')}.",
     )
 
 

@@ -1,6 +1,6 @@
 """Backups of the drive: made each ``backup_every_h``, kept ``backup_keep_days``; a collectivité comes back from one.
 
-Process: drive makes them, in a thread; a command makes one more, or restores.
+Process: drive-keeper makes them, in a thread; a command makes one more, or restores.
 Rule:    the picture of the metadata comes first, the objects after it: what it names is collected a day later at the
          earliest. A restore brings missing objects first, then the metadata in one change; nothing is collected
          meanwhile (``collecting``).
@@ -86,8 +86,8 @@ def problem(config: Config, *, now_s: int) -> str:
         return f"Files were not backed up for {late_s // 3600} hours. Next: ./beffroi drive backup now"
     if state.failed:
         return (
-            f"Files of {len(state.failed)} collectivités were not backed up ({state.failed[0]}): see log/drive.log."
-            " Next: ./beffroi drive backup now"
+            f"Files of {len(state.failed)} collectivités were not backed up ({state.failed[0]})."
+            " Look at log/drive-keeper.log. Next: ./beffroi drive backup now"
         )
     return ""
 

@@ -1,6 +1,6 @@
 """Asks the time-stamping authority of the settings (RFC 3161 over HTTP); without one there is none.
 
-Process: drive.
+Process: drive-keeper.
 Hostile: the answer: ``archives.stamps`` judges it before it is kept.
 Fails:   closed: what cannot be proved is not kept, and is asked for again later.
 Source:  RFC 3161, section 3.4.

@@ -3,7 +3,7 @@
 Rule:    what there is to do stands in the metadata, and how far it came, each MOST_FILES files or MOST_BYTES: after a
          crash it goes on there. A folder is closed before its first file is read, so that what was read stays true.
          Who asks is heard by a datagram, as ``web.sync.push`` hears of changes; a lost one waits SWEEP_S at most.
-Process: drive, one thread; one folder after the other.
+Process: drive-keeper, one thread; one folder after the other.
 Fails:   closed: a file that is not what it was ends the sealing, is named, and the folder is free again. An authority
          that does not answer keeps no seal waiting: the stamp follows.
 Source:  docs/internals/drive-seals.md.

@@ -2,7 +2,7 @@
 
 Rule:    whoever can open the collectivité's files can sign, and nobody else; it ends with the collectivité's keys. The
          audit log names its public half with each seal, and packages carry it (``PUBLIC``).
-Process: drive.
+Process: drive-keeper.
 Source:  docs/internals/drive-seals.md; docs/decisions/0081-seals-in-the-store.md.
 """
 

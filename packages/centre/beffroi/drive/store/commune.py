@@ -1,7 +1,7 @@
 """The drives of all collectivités of this centre: each has its directory, its metadata, its key.
 
 Purpose: opens what is asked for, keeps the most used open, closes the rest.
-Process: drive, web (look-ups and short changes).
+Process: drive and those beside it, web (look-ups and short changes).
 Layout:  STATE/drive/<collectivite_id>/metadata.db, or the schema <collectivite_id> of the centre's PostgreSQL (setting
          ``drive_on_server``); keys and objects lie in the directory either way (drive-format.md).
 """

@@ -1,6 +1,6 @@
 """The objects of one collectivité, as collection, scrubbing and the guard ask for them.
 
-Process: drive, in the threads of the upkeep and of the guard. Each call blocks.
+Process: sentry, drive-keeper, filescan. Each call blocks.
 Hostile: what is stored (``sealing``).
 """
 

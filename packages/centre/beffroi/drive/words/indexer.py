@@ -2,8 +2,8 @@
 
 Purpose: a search by name and by content that costs the same in a large commune as in a small one; nobody who sends a
          file waits for it.
-Process: drive, one thread. The journal and ``word_due`` are its queue, so that a restart loses nothing; what is done
-         twice is done once.
+Process: drive-keeper, one thread. The journal and ``word_due`` are its queue, so that a restart loses nothing; what is
+         done twice is done once.
 Hostile: contents (``texts``).
 Fails:   towards less: a content that cannot be read is found by its name alone. Where the store does not answer, the
          collectivité waits a minute; where scan does not, its documents alone do. Where the key is destroyed, its

@@ -1,6 +1,6 @@
 """What a stored file says, as text: decoded here where it is plain text, read by ``scan`` where it has a form.
 
-Process: drive, in the thread of the index; web asks for nothing here.
+Process: drive-keeper, in the thread of the index; web asks for nothing here.
 Hostile: contents. A file with a form (PDF, Office, OpenDocument) is opened by the process ``scan`` alone, in a child
          without anything; here bytes are decoded, and tags of a page are left out, nothing else.
 Fails:   "" for what cannot be read, is too large or holds no text; Unavailable where scan does not answer, so that the

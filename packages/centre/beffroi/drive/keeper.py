@@ -1,0 +1,89 @@
+"""``python -m beffroi.drive.keeper``: what the drive needs done while nobody waits for it, until SIGTERM.
+
+Purpose: upkeep, backups, new keys, seals, the index of words: much work in small steps. Each has a thread, its queue in
+         the metadata, and goes on where it was; beside the server, their time would be everybody's (decision 75).
+Process: drive-keeper, low priority. Changes are heard of from drive (``following``).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import Protocol
+
+from beffroi.core.planes import outbox
+from beffroi.core.planes.db import connect
+from beffroi.drive.backup.vault import needed
+from beffroi.drive.backup.work import Backups
+from beffroi.drive.following import Follower
+from beffroi.drive.renewal import Renewal
+from beffroi.drive.seals.desk import Desk, tell_outbox
+from beffroi.drive.store import keys
+from beffroi.drive.store.commune import open_communes
+from beffroi.drive.store.stock import stocks
+from beffroi.drive.upkeep import Upkeep
+from beffroi.drive.words.indexer import Indexer
+from beffroi.drive.words.texts import by_scan
+from beffroi.lib.config import Config, load
+from beffroi.lib.errors import BeffroiError
+
+NAME = "drive-keeper"
+NICE = 10
+
+
+class Work(Protocol):
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+def run(config: Config) -> None:
+    """Errors: SettingInvalid, StoreUnavailable."""
+    with ThreadPoolExecutor(2, "commits") as commits, ExitStack() as ends:
+        communes = open_communes(config, commits)
+        ends.callback(communes.close)
+        backups = Backups(config, communes)
+        # The socket's path by hand: scan.server would load YARA into this process.
+        reads = by_scan(config.state / "scan" / "scan.sock")
+        indexer = Indexer(communes, stocks(config), partial(keys.make, config), reads)
+        works: tuple[Work, ...] = (
+            Upkeep(config, communes),
+            backups,
+            Renewal(config, communes, partial(tell_key, config), partial(needed, backups.place)),
+            Desk(config, communes, stocks(config), partial(tell_outbox, config)),
+            indexer,
+        )
+        follower = Follower(config.run, NAME, indexer.told)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: follower.stop())
+        for one in works:
+            one.start()
+            ends.callback(one.stop)
+        follower.run(())
+
+
+def tell_key(config: Config, event: str, collectivite_id: str, generation: int) -> None:
+    """For the audit log. Errors: Unavailable."""
+    with closing(connect(config.database)) as database, database.transaction():
+        outbox.publish(
+            database, event, {"generation": generation}, run=config.run, collectivite_id=collectivite_id
+        )
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    os.nice(NICE)
+    try:
+        run(load())
+    except BeffroiError as error:
+        sys.stderr.write(f"{error.code}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
