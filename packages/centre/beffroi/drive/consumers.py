@@ -10,8 +10,9 @@ from beffroi.core.identity.actions import revoke_app_password
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword
 from beffroi.core.identity.queries import current_memberships
-from beffroi.drive import projections
+from beffroi.drive import erasures, projections
 from beffroi.drive.calendars import homes
+from beffroi.drive.store.keys import is_erased
 
 PROTOCOL = "dav"
 
@@ -64,6 +65,17 @@ def record_download(event: Event) -> None:
     )
 
 
+@consumer(name="drive.erasure", kinds=("approval:granted",), atomic=False)
+def erase_files(event: Event) -> None:
+    if event.payload.get("verb") == erasures.VERB:
+        erasures.carry_out(str(event.payload["approval_id"]))
+
+
+@periodic("drive.erasures", every_s=600.0)
+def finish_erasures() -> None:
+    erasures.finish()
+
+
 @consumer(name="drive.keys", kinds=("drive:key_added", "drive:key_destroyed"))
 def record_key(event: Event) -> None:
     """A key of files that was replaced because of its age, or that nothing needs any more."""
@@ -98,6 +110,8 @@ def project_all() -> None:
 def _row(one: AppPassword) -> projections.Row | None:
     """None for what does not open the drive, or no more."""
     membership = one.membership
+    if is_erased(settings.BEFFROI.state / "drive" / membership.collectivite_id):
+        return None
     if one.revoked_at is not None or PROTOCOL not in one.protocol_set.split(","):
         return None
     if all(each.id != membership.id for each in current_memberships(membership.person_id)):
