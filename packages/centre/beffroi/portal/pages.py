@@ -200,7 +200,7 @@ _BY_CODE = {
     ),
     "drive.keys_erased": (
         gettext_lazy("Le Coffre de cette collectivité a été effacé"),
-        gettext_lazy("Ses clés ont été détruites : personne ne peut plus ouvrir ces fichiers."),
+        gettext_lazy("Ses clés ont été détruites : personne ne peut plus ouvrir ces fichiers."),
     ),
     "mail.erasure_held": (
         gettext_lazy("Un dossier d’incident concerne cette boîte"),
