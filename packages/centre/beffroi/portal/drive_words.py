@@ -150,6 +150,11 @@ def amount(size_bytes: int) -> str:
     return f"{formats.number_format(value, digits)}\u00a0{sign}{unit}"
 
 
+def count(number: int) -> str:
+    """``2 000 000``, as the reader's language groups digits."""
+    return str(formats.number_format(number, 0, force_grouping=True))
+
+
 @dataclass(frozen=True)
 class RoomLine:
     """``percent``: 0 without a limit. ``tone``: "", "warn" or "bad"."""
