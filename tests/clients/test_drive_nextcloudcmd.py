@@ -6,15 +6,17 @@ import hashlib
 import os
 import random
 import re
-import shutil
-import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from beffroi.drive.backup.work import Backups
+from beffroi.drive.store.commune import Communes
+from beffroi.lib.config import Config
 
 from tests.drive_devices import COMMON, Device, needs_client, on_server, server_tree
-from tests.drive_server import Served, served
+from tests.drive_server import A, Served, served
 from tests.waiting import until
 
 pytestmark = needs_client
@@ -229,30 +231,34 @@ def test_who_only_reads_changes_nothing_of_the_commune(first: Device, drive: Ser
     assert b"autre chose" in elected.tree().values(), "what was written is kept beside it"
 
 
-def test_a_server_from_a_backup_deletes_nothing_that_is_newer(
-    first: Device, drive: Served, tmp_path: Path
+def test_what_was_written_after_the_backup_survives_a_restore_of_the_running_server(
+    first: Device, second: Device, drive: Served
 ) -> None:
     first.write("ancien.txt", "ancien", LONG_AGO)
     first.write("modifié.txt", "avant", LONG_AGO)
+    first.write("grand.bin", os.urandom(3 * MIB), LONG_AGO)
     first.sync()
-    drive.kill()
-    shutil.copytree(drive.directory, tmp_path / "backup", ignore=shutil.ignore_patterns("run"))
-    drive.start()
-    first.write("nouveau.txt", "nouveau", LONG_AGO + 100)
-    first.write("modifié.txt", "après", LONG_AGO + 100)
-    first.sync()
-    drive.kill()
-    shutil.rmtree(drive.directory)
-    shutil.copytree(tmp_path / "backup", drive.directory)
-    with on_server(drive) as database:
-        database.execute(
-            "UPDATE meta SET value = ? WHERE name = 'fingerprint'", (f"restored-{time.time_ns()}",)
-        )
-    drive.start()
+    second.sync()
+    config = Config(state=drive.directory)
+    with ThreadPoolExecutor(1) as pool:
+        communes = Communes(drive.directory / "drive", pool)
+        backups = Backups(config, communes)
+        assert backups.round().failed == ()
+        first.write("nouveau.txt", "nouveau", LONG_AGO + 100)
+        first.write("modifié.txt", "après", LONG_AGO + 100)
+        (first.folder / "ancien.txt").unlink()
+        first.sync()
+        assert backups.restore(A).lost == 0
+        communes.close()
+    assert "nouveau.txt" not in server_tree(drive) and "ancien.txt" in server_tree(drive)
     first.sync()
     assert first.read("nouveau.txt") == b"nouveau" and "nouveau.txt" in server_tree(drive)
     kept = {data for path, data in first.tree().items() if path.startswith("modifié")}
     assert "après".encode() in kept
+    assert "ancien.txt" in first.tree(), "what was deleted since is there again"
+    second.sync()
+    own = {path: data for path, data in first.tree().items() if "conflicted copy" not in path}
+    assert second.tree() == own, "a conflict is its own device's to settle"
 
 
 SEED = int(os.environ.get("BEFFROI_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from beffroi.drive.store import locks, look, names, room, schema, tree
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import Database
+from beffroi.drive.store.database import Database, Writing
 from beffroi.drive.store.model import (
     AbsentNode,
     Act,
@@ -23,7 +23,7 @@ from beffroi.drive.store.model import (
     QuotaFull,
     RootFixed,
 )
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import NotFound, Unavailable
 from beffroi.lib.ids import new_id
 
 from tests.drive_trees import (
@@ -232,6 +232,34 @@ def test_a_fault_of_one_change_or_of_a_listener_is_its_own(metadata: Database, h
     assert waiting.result() and isinstance(broken.exception(), ZeroDivisionError)
     assert beside.result()[0].name == "x"
     assert put(metadata, home.id, "y", b"2").name == "y"
+
+
+def test_an_error_of_the_database_in_one_change_takes_no_other_along(metadata: Database, home: Node) -> None:
+    hold = threading.Event()
+    waiting = metadata.submit(lambda w: hold.wait(10))
+    before = metadata.submit(lambda w: tree.put(w, ME, home.id, "a", content(b"1")))
+
+    def broken(writing: Writing) -> None:
+        tree.put(writing, ME, home.id, "b", content(b"22"))
+        writing.run("INSERT INTO meta (name, value) VALUES ('number', 'twice')")
+
+    failed = metadata.submit(broken)
+    after = metadata.submit(lambda w: tree.put(w, ME, home.id, "c", content(b"333")))
+    hold.set()
+    assert waiting.result(10) and before.result(10) and after.result(10)
+    assert isinstance(failed.exception(10), Unavailable)
+    assert listing(metadata, home.id) == {"a": 1, "c": 3}
+
+
+def test_locks_that_are_over_go(metadata: Database, home: Node) -> None:
+    one = put(metadata, home.id, "x", b"1")
+    for timeout_s in (10, 1000):
+        lock = {"deep": False, "shared": True, "owner": "", "timeout_s": timeout_s}
+        metadata.write(lambda w, given=lock: locks.lock(w, ME, one.id, **given))  # type: ignore[misc]
+    locks.expire(metadata, now_s=ME.now_s + 11)
+    with metadata.reading() as reading:
+        assert [one.expires_s for one in locks.held(reading, one.id, now_s=0)] == [ME.now_s + 1000]
+        assert len(reading.all("SELECT token FROM dav_lock")) == 1
 
 
 def test_the_limit_of_the_whole_holds_also_between_roots_in_one_moment(

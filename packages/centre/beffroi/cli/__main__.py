@@ -111,6 +111,12 @@ def _mail(arguments: Sequence[str]) -> int:
     return others.get(next(iter(arguments), ""), mail.main)(arguments)
 
 
+def _drive(arguments: Sequence[str]) -> int:
+    from beffroi.cli import drive  # noqa: PLC0415
+
+    return drive.main(arguments)
+
+
 def _scan(arguments: Sequence[str]) -> int:
     from beffroi.cli import scan  # noqa: PLC0415
 
@@ -178,6 +184,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "retention": _retention,
     "person": _person,
     "mail": _mail,
+    "drive": _drive,
     "scan": _scan,
     "prepare": _prepare,
     "worker": _worker,

@@ -79,7 +79,7 @@ def backup(config: Config, options: argparse.Namespace) -> int:
             sizes = (
                 f"{one['size_bytes'] / MIB:9.1f} MiB of mailboxes, {one['added_bytes'] / MIB:8.1f} MiB new"
             )
-            print(f"{one['id']}  {_local(one['at_s'])}  {sizes}")
+            print(f"{one['id']}  {local(one['at_s'])}  {sizes}")
         print(f"{len(found)} backups." if found else "No backup yet. Next: ./beffroi mail backup now")
         return 0
     if options.what == "now":
@@ -144,7 +144,7 @@ def _find(actor: Actor, options: argparse.Namespace) -> Restore:
         raise NoSuchRestore(options.what)
     if not options.at:
         raise Invalid("--at is needed: the moment as of which, such as 2026-11-25")
-    at = _moment(options.at)
+    at = moment_of(options.at)
     asked = {"folder": options.folder, "search": options.search, "message_id": options.message_id}
     begun = queries.visible(actor).filter(
         mailbox_id=mailbox.id, asked_by=actor.id, state="running", at=at, **asked
@@ -160,7 +160,7 @@ def _list(actor: Actor) -> int:
     rows = list(queries.visible(actor)[:50])
     known = queries.addresses(rows)
     for one in rows:
-        at = _local(int(one.at.timestamp()))
+        at = local(int(one.at.timestamp()))
         print(f"{one.id}  {one.state:<8} {known.get(one.mailbox_id, '?')}  as of {at}  {one.found} mails")
     if not rows:
         print("Nobody asked for a restore.")
@@ -168,14 +168,14 @@ def _list(actor: Actor) -> int:
 
 
 def _say(address: str, row: Restore, told: dict[str, Any]) -> None:
-    print(f"{address}, as of the backup of {_local(told['at_s'])} ({row.id}):")
+    print(f"{address}, as of the backup of {local(told['at_s'])} ({row.id}):")
     if told.get("whole"):
         print(f"  the whole mailbox is gone; it comes back as it was, with {told['missing']} mails")
         return
     for folder, count in sorted(told["folders"].items()):
         print(f"  {count:6}  {folder}")
     if told["missing"]:
-        print(f"  received from {_local(told['first_s'])} to {_local(told['last_s'])}")
+        print(f"  received from {local(told['first_s'])} to {local(told['last_s'])}")
     print(
         f"{told['missing']} mails are missing today; {told['present']} lie in the mailbox and stay as they are."
     )
@@ -187,7 +187,7 @@ def _progress(done: int, total: int) -> None:
     print(f"\r{done} of {total}", end="\n" if done == total else "", flush=True)
 
 
-def _moment(text: str) -> datetime:
+def moment_of(text: str) -> datetime:
     """Errors: Invalid. A day alone means its end, when the last backup of that day is meant."""
     try:
         at = datetime.fromisoformat(text.strip())
@@ -199,7 +199,7 @@ def _moment(text: str) -> datetime:
     return min(aware.astimezone(UTC), clock.now())
 
 
-def _local(at_s: int) -> str:
+def local(at_s: int) -> str:
     return f"{datetime.fromtimestamp(at_s, _zone()):%Y-%m-%d %H:%M}"
 
 

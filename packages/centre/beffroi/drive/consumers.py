@@ -13,12 +13,13 @@ from beffroi.core.identity.actions import revoke_app_password
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Membership
 from beffroi.core.identity.queries import current_memberships
-from beffroi.drive import projections, recorded
+from beffroi.drive import erasures, projections, recorded
 from beffroi.drive.calendars import homes
 from beffroi.drive.crossing import Crossing
 from beffroi.drive.projections import Member
 from beffroi.drive.seals import actions as seals
 from beffroi.drive.sharing import Line
+from beffroi.drive.store.keys import is_erased
 
 PROTOCOL = "dav"
 SYSTEM = Actor.system("drive.members")
@@ -88,6 +89,17 @@ def record_download(event: Event) -> None:
         details={"what": told["what"], "node_id": told["node_id"], "bytes": told["bytes"]},
         personal={"address": told["address"]} if told["address"] else None,
     )
+
+
+@consumer(name="drive.erasure", kinds=("approval:granted",), atomic=False)
+def erase_files(event: Event) -> None:
+    if event.payload.get("verb") == erasures.VERB:
+        erasures.carry_out(str(event.payload["approval_id"]))
+
+
+@periodic("drive.erasures", every_s=600.0)
+def finish_erasures() -> None:
+    erasures.finish()
 
 
 @consumer(name="drive.keys", kinds=("drive:key_added", "drive:key_destroyed"))
@@ -182,6 +194,8 @@ def _members(memberships: Iterable[Membership]) -> list[Member]:
 def _row(one: AppPassword) -> projections.Row | None:
     """None for what does not open the drive, or no more."""
     membership = one.membership
+    if is_erased(settings.BEFFROI.state / "drive" / membership.collectivite_id):
+        return None
     if one.revoked_at is not None or PROTOCOL not in one.protocol_set.split(","):
         return None
     if all(each.id != membership.id for each in current_memberships(membership.person_id)):

@@ -107,6 +107,11 @@ def remove_person(config: Config, *, person_id: str) -> None:
         database.execute("DELETE FROM member WHERE person_id = ?", (person_id,))
 
 
+def remove_collectivite(config: Config, *, collectivite_id: str) -> None:
+    with _open(config) as database:
+        database.execute("DELETE FROM app_password WHERE collectivite_id = ?", (collectivite_id,))
+
+
 def put_all(config: Config, rows: Collection[Row]) -> None:
     """All of them: what is not among ``rows`` signs in no more."""
     wanted = {astuple(row) for row in rows}

@@ -1,4 +1,5 @@
-"""Who may take how much of the Coffre: the référent says it of a person, the Département of a collectivité.
+"""Who may take how much of the Coffre: the référent says it of a person, the Département of a collectivité; and when
+its key is replaced.
 
 Rule:    the audit has its entry before anything is done: the metadata of the drive are another database.
 Process: web, console, a command.
@@ -12,10 +13,11 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import schema, tree
 from beffroi.drive.store.database import Database, Writing
+from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.store.room import WHOLE
 from beffroi.lib import clock
-from beffroi.lib.errors import Invalid, NotAllowed, NotFound
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 
 GB = 10**9
 MOST_GB = 1_000_000
@@ -50,6 +52,25 @@ def limit_collectivite(
         raise NotAllowed("only the Département gives room")
     _record(actor, "drive:quota:collectivite", collectivite_id, collectivite_id, limit_gb)
     database.write(lambda writing: tree.set_limit(writing, WHOLE, _bytes(limit_gb)))
+
+
+def replace_key(*, actor: Actor, keys: Keys) -> int:
+    """Seal by a new key from now on, and all that is there, too, bit by bit (``renewal``); return its number.
+
+    Errors: NotAllowed, Conflict (a key is being replaced already), those of the keys.
+    """
+    if not actor.sees_all:
+        raise NotAllowed("replace a key")
+    if len(keys.generations()) > 1:
+        raise Conflict("a key is being replaced already")
+    with transaction.atomic():
+        audit.record(
+            actor=actor,
+            verb="drive:key:asked",
+            object_id=keys.collectivite_id,
+            collectivite_id=keys.collectivite_id,
+        )
+    return keys.rotate()
 
 
 def limit_of(text: str) -> int | None:

@@ -23,7 +23,7 @@ from beffroi.drive.backup import vault
 from beffroi.drive.backup.vault import Vault
 from beffroi.drive.backup.work import collecting
 from beffroi.drive.calendars import homes
-from beffroi.drive.store import collect, keys, room, shares, trash, uploads, versions, weights
+from beffroi.drive.store import collect, keys, locks, room, shares, trash, uploads, versions, weights
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database, Writing
 from beffroi.drive.store.keys import Keys
@@ -140,6 +140,7 @@ class Upkeep:
         database = self._communes.metadata(collectivite_id)
         stock = Stock(collectivite_id, keys.make(self._config, collectivite_id), self._objects)
         progress, now_s = _progress(database), clock.paced_s()
+        locks.expire(database, now_s=now_s)
         self._count_calendars(database, collectivite_id)
         if now_s - progress.tidied_s >= DAY_S:
             self._tidy(collectivite_id, database, stock, now_s)

@@ -45,7 +45,7 @@ REFUSALS = {
         "demandez de la place au Département."
     ),
     "drive.too_many_entries": gettext_lazy(
-        "La collectivité a autant de fichiers, de dossiers et de versions qu’elle peut en avoir. Rien n’a changé : "
+        "La collectivité a autant de fichiers, de dossiers et de versions qu’elle peut en avoir. Rien n’a changé : "
         "videz la corbeille, ou parlez-en au Département."
     ),
     "drive.store_full": gettext_lazy(
@@ -156,6 +156,11 @@ def amount(size_bytes: int) -> str:
     return f"{formats.number_format(value, digits)}\u00a0{sign}{unit}"
 
 
+def count(number: int) -> str:
+    """``2 000 000``, as the reader's language groups digits."""
+    return str(formats.number_format(number, 0, force_grouping=True))
+
+
 @dataclass(frozen=True)
 class RoomLine:
     """``percent``: 0 without a limit. ``tone``: "", "warn" or "bad"."""
@@ -183,12 +188,12 @@ def room_advice(used_bytes: int, limit_bytes: int) -> str:
     tone = room(used_bytes, limit_bytes).tone
     if tone == "bad":
         return _(
-            "La place de la collectivité est épuisée : plus rien ne peut être envoyé. Videz la corbeille, supprimez ce "
+            "La place de la collectivité est épuisée : plus rien ne peut être envoyé. Videz la corbeille, supprimez ce "
             "qui ne sert plus, ou demandez de la place au Département."
         )
     if tone == "warn":
         return _(
-            "Le Coffre de la collectivité est presque plein : bientôt, plus rien ne pourra être envoyé. Videz la "
+            "Le Coffre de la collectivité est presque plein : bientôt, plus rien ne pourra être envoyé. Videz la "
             "corbeille et supprimez ce qui ne sert plus, ou demandez de la place au Département."
         )
     return ""
@@ -199,7 +204,7 @@ def own_advice(used_bytes: int, limit_bytes: int) -> str:
     tone = room(used_bytes, limit_bytes).tone
     if tone == "bad":
         return _(
-            "Votre place est épuisée : plus rien ne peut être envoyé ni modifié ici. Supprimez ce qui ne sert plus, ou "
+            "Votre place est épuisée : plus rien ne peut être envoyé ni modifié ici. Supprimez ce qui ne sert plus, ou "
             "demandez de la place à la personne référente."
         )
     if tone == "warn":

@@ -198,6 +198,10 @@ _BY_CODE = {
         gettext_lazy("Cette boîte est fermée depuis moins de 30 jours"),
         gettext_lazy("Jusque-là elle peut être rouverte. Demandez l’effacement à la date dite sur sa fiche."),
     ),
+    "drive.keys_erased": (
+        gettext_lazy("Le Coffre de cette collectivité a été effacé"),
+        gettext_lazy("Ses clés ont été détruites : personne ne peut plus ouvrir ces fichiers."),
+    ),
     "mail.erasure_held": (
         gettext_lazy("Un dossier d’incident concerne cette boîte"),
         gettext_lazy("Ses courriels sont des preuves : l’effacement attend que le dossier soit clos."),

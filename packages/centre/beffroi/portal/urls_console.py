@@ -18,6 +18,7 @@ from beffroi.portal.console import (
     communes,
     decisions,
     domains,
+    drive,
     exits,
     incidents,
     journal,
@@ -124,6 +125,7 @@ urlpatterns = [
     path("sources/<str:source_id>/modifier/", sources.change, name="source_change"),
     path("sources/<str:source_id>/maj/<str:update_id>/", sources.update, name="source_update"),
     path("communes/", communes.communes, name="communes"),
+    path("communes/<str:collectivite_id>/coffre/", drive.drive, name="commune_drive"),
     path("communes/<str:collectivite_id>/place/", room.room, name="commune_room"),
     path("communes/<str:collectivite_id>/adresses/", addresses.addresses, name="commune_addresses"),
     path(

@@ -74,12 +74,12 @@ class Communes:
             listener(collectivite_id)
 
     def ids(self) -> list[str]:
-        """The collectivités that have a drive."""
+        """The collectivités that have a drive, but for those that were erased."""
         try:
             names = sorted(one.name for one in self._directory.iterdir())
         except FileNotFoundError:
             return []
-        return [one for one in names if is_id(one, "col")]
+        return [one for one in names if is_id(one, "col") and not is_erased(self._directory / one)]
 
     def _opened(self, collectivite_id: str) -> Database:
         if self._connections is not None:

@@ -35,6 +35,10 @@ class FormatUnknown(BeffroiError):
     code = "drive.format_unknown"
 
 
+class GroupLost(Exception):
+    """A change failed, and its transaction with it; the cause says how."""
+
+
 class Reading(Protocol):
     """One consistent picture. SQL is constant text with ``?``; values travel as parameters."""
 
@@ -161,14 +165,17 @@ class Writing:
         try:
             yield
         except BaseException:
-            self._session.run("ROLLBACK TO SAVEPOINT change")
+            try:
+                self._session.run("ROLLBACK TO SAVEPOINT change")
+                self._session.run("RELEASE SAVEPOINT change")
+            except Exception as lost:
+                raise GroupLost from lost
             self._mine, self._mine_told = {}, set()
             self._roots.clear()  # it may have moved folders that are back now
             self._rooms.clear()
             self.seals = None
             raise
-        finally:
-            self._session.run("RELEASE SAVEPOINT change")
+        self._session.run("RELEASE SAVEPOINT change")
         for folder, grown in self._mine.items():
             self._grown[folder] = self._grown.get(folder, NOTHING).plus(grown)
         self._told |= self._mine_told
@@ -299,7 +306,8 @@ class Database(ABC):
                 session.rollback()
                 raise
         except Exception as error:  # noqa: BLE001 - each of the group is told; the thread is the pool's
-            said = self._said(error)
+            cause = error.__cause__ if isinstance(error, GroupLost) else error
+            said = self._said(cause if isinstance(cause, Exception) else error)
             answers = [(future, None, said) for _, future in group]
             writing = None
         for future, result, failed in answers:
@@ -314,14 +322,14 @@ class Database(ABC):
                 log.exception("told nobody of a change of the drive")
 
     def _tried(self, writing: Writing, change: Callable[[Writing], Any]) -> tuple[Any, BaseException | None]:
-        """Errors: those of the database, which end the whole group."""
+        """A change that fails, also by an error of the database, takes no other along. Errors: GroupLost."""
         try:
             with writing.apart():
                 return change(writing), None
-        except Exception as error:
-            if self._said(error) is not error:
-                raise
-            return None, error
+        except GroupLost:
+            raise
+        except Exception as error:  # noqa: BLE001 - who asked for the change is told
+            return None, self._said(error)
 
 
 def prepare(

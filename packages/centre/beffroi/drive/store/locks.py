@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from typing import NamedTuple
 
-from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.model import AbsentNode, Act, Locked, Node
 from beffroi.lib.errors import BeffroiError
 
@@ -127,6 +127,14 @@ def unlock(writing: Writing, act: Act, node_id: int, token: str) -> bool:
     ):
         return False
     return bool(writing.run("DELETE FROM dav_lock WHERE token = ?", (token,)))
+
+
+def expire(database: Database, *, now_s: int) -> None:
+    """Take away locks that are over: they bind nobody, and each change would look at them."""
+    with database.reading() as reading:
+        found = reading.one("SELECT 1 FROM dav_lock WHERE expires_s <= ? LIMIT 1", (now_s,))
+    if found is not None:
+        database.write(lambda w: w.run("DELETE FROM dav_lock WHERE expires_s <= ?", (now_s,)))
 
 
 def release(writing: Writing, node_id: int) -> None:

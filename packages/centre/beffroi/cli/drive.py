@@ -1,0 +1,218 @@
+"""`drive quota | key | backup | restore`: room, keys and backups of the Coffre.
+
+Process: the person's own; root becomes the Python user first. It opens metadata and objects beside the process drive.
+Fails:   closed, one sentence. Given again, a restore that was cut does the same once more.
+Source:  drive/quotas.py, drive/renewal.py, drive/backup.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from beffroi.cli.mail_backup import local, moment_of
+from beffroi.cli.person import in_centre
+from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.lib.errors import BeffroiError
+
+if TYPE_CHECKING:
+    from beffroi.core.communes.models import Collectivite
+    from beffroi.core.identity.actor import Actor
+    from beffroi.drive.store.commune import Communes
+
+ACTOR = "drive-command"
+GB = 10**9
+
+
+class DriveUnavailable(BeffroiError):
+    """The Coffre of {} cannot be looked at: {}. Nothing was changed. Next: ./beffroi status"""
+
+    code = "cli.drive_unavailable"
+
+
+class NoSuchCommune(BeffroiError):
+    """No single collectivité has this name or code: {}. Next: ./beffroi drive quota"""
+
+    code = "cli.drive_commune_unknown"
+
+
+class RestoreNotConfirmed(BeffroiError):
+    """Nothing was restored. Next: the same command with --yes, or answer y"""
+
+    code = "cli.drive_restore_not_confirmed"
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(arguments)
+    config = load(options.state.resolve())
+    with in_centre(config, DriveUnavailable), opened(config) as communes:
+        return run(config, communes, options)
+
+
+@contextmanager
+def opened(config: Config) -> Iterator[Communes]:
+    from beffroi.drive.store.commune import open_communes  # noqa: PLC0415
+
+    with ThreadPoolExecutor(1, "drive-command") as pool:
+        communes = open_communes(config, pool)
+        try:
+            yield communes
+        finally:
+            communes.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="beffroi drive")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    quota = verbs.add_parser("quota", help="room of the Coffre: taken, given, more of it")
+    quota.add_argument("commune", nargs="?", metavar="COMMUNE", help="all collectivités when left out")
+    change = quota.add_mutually_exclusive_group()
+    change.add_argument("--gb", type=_gb, metavar="N", help="give this much room")
+    change.add_argument("--usual", action="store_true", help="give the room of the setting again")
+    key = verbs.add_parser("key", help="keys of files: how old, how far a replacement is")
+    key.add_argument("commune", nargs="?", metavar="COMMUNE")
+    key.add_argument("--replace", action="store_true", help="seal everything anew under a new key")
+    backup = verbs.add_parser("backup", help="back up now; list the backups")
+    backup.add_argument("what", choices=("now", "list"))
+    backup.add_argument("commune", nargs="?", metavar="COMMUNE")
+    restore = verbs.add_parser("restore", help="all files of a collectivité as in a backup")
+    restore.add_argument("commune", metavar="COMMUNE")
+    restore.add_argument(
+        "--at", metavar="MOMENT", help="the newest up to then: 2026-11-25, '2026-11-25 14:30'"
+    )
+    restore.add_argument("--calendars", action="store_true", help="calendars and contacts, too")
+    restore.add_argument("--yes", action="store_true", help="do not ask before")
+    for verb in (quota, key, backup, restore):
+        verb.add_argument("--state", type=Path, default=DEFAULT_STATE)
+    return parser
+
+
+def _gb(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1_000_000:
+        raise ValueError(text)
+    return value
+
+
+def run(config: Config, communes: Communes, options: argparse.Namespace) -> int:
+    """Errors: NoSuchCommune, RestoreNotConfirmed, those of ``drive``."""
+    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
+
+    actor = Actor.system(ACTOR)
+    act = {"quota": _quota, "key": _key, "backup": _backup, "restore": _restore}[options.verb]
+    return act(config, communes, actor, options)
+
+
+def _quota(config: Config, communes: Communes, actor: Actor, options: argparse.Namespace) -> int:
+    from beffroi.drive import quotas  # noqa: PLC0415
+    from beffroi.drive.store import room  # noqa: PLC0415
+
+    if options.usual or options.gb is not None:
+        chosen = _one(actor, options.commune)
+        quotas.limit_collectivite(
+            actor=actor,
+            database=communes.metadata(chosen.id),
+            collectivite_id=chosen.id,
+            limit_gb=None if options.usual else options.gb,
+        )
+    for one in _chosen(actor, options.commune, communes):
+        with communes.metadata(one.id).reading() as reading:
+            used, limit = room.room(reading, room.WHOLE)
+            own = room.has_own_limit(reading, room.WHOLE)
+            entries = room.use(reading, room.WHOLE).weight.entries
+        full = "  FULL" if used >= limit else ""
+        mark = "  (own limit)" if own else ""
+        print(f"{used / GB:9.2f} of {limit / GB:g} GB, {entries} entries  {one.name}{mark}{full}")
+    return 0
+
+
+def _key(config: Config, communes: Communes, actor: Actor, options: argparse.Namespace) -> int:
+    from beffroi.drive import quotas  # noqa: PLC0415
+    from beffroi.drive.store import resealing  # noqa: PLC0415
+    from beffroi.drive.store.keys import Keys, KeysMissing  # noqa: PLC0415
+
+    if options.replace:
+        quotas.replace_key(actor=actor, keys=Keys(config, _one(actor, options.commune).id))
+    for one in _chosen(actor, options.commune, communes):
+        try:
+            generations = Keys(config, one.id).generations()
+        except KeysMissing:
+            print(f"no file yet  {one.name}")
+            continue
+        with communes.metadata(one.id).reading() as reading:
+            progress = resealing.read(reading)
+        said = f"key {generations[-1].number} of {datetime.fromisoformat(generations[-1].made_at):%Y-%m-%d}"
+        if len(generations) > 1:
+            done = (
+                f"{progress.phase}, {progress.done} of {progress.total}" if progress else "begins in a minute"
+            )
+            said += f", replaces {generations[0].number}: {done}"
+        print(f"{said}  {one.name}")
+    return 0
+
+
+def _backup(config: Config, communes: Communes, actor: Actor, options: argparse.Namespace) -> int:
+    from beffroi.drive.backup.vault import Vault  # noqa: PLC0415
+    from beffroi.drive.backup.work import Backups  # noqa: PLC0415
+    from beffroi.drive.store.keys import Keys  # noqa: PLC0415
+
+    backups = Backups(config, communes)
+    if options.what == "now" and not options.commune:
+        state = backups.round()
+        print(f"{state.communes} collectivités are backed up in {backups.place}.")
+        for failed in state.failed:
+            print(f"not backed up: {failed}. Next: log/drive.log")
+        return 1 if state.failed else 0
+    for one in _chosen(actor, options.commune, communes):
+        if options.what == "now":
+            _, copied = backups.back_up(one.id)
+            print(f"{one.name}: {copied.objects} objects, {copied.size_bytes / GB:.2f} GB new")
+        else:
+            for picture in Vault(backups.place, Keys(config, one.id)).pictures():
+                print(
+                    f"{local(picture.at_s)}  {picture.metadata.size_bytes / GB:.3f} GB of metadata  {one.name}"
+                )
+    return 0
+
+
+def _restore(config: Config, communes: Communes, actor: Actor, options: argparse.Namespace) -> int:
+    from beffroi.core.audit import actions as audit  # noqa: PLC0415
+    from beffroi.drive.backup.work import Backups  # noqa: PLC0415
+
+    one = _one(actor, options.commune)
+    at_s = int(moment_of(options.at).timestamp()) if options.at else None
+    question = f"All files of {one.name} become as they were{' then' if at_s else ''}. Restore them? [y/N] "
+    if not (options.yes or (sys.stdin.isatty() and input(question).strip().lower() == "y")):
+        raise RestoreNotConfirmed
+    audit.record(actor=actor, verb="drive:restored", object_id=one.id, collectivite_id=one.id)
+    done = Backups(config, communes).restore(one.id, at_s=at_s, with_calendars=options.calendars)
+    print(f"{one.name} is as of {local(done.picture.at_s)}; {done.objects} objects came back.")
+    print("Devices send again what is newer with them.")
+    if done.lost:
+        print(f"{done.lost} objects are nowhere whole: STATE/drive/damages.json will name their files.")
+    return 1 if done.lost else 0
+
+
+def _chosen(actor: Actor, text: str | None, communes: Communes) -> list[Collectivite]:
+    from beffroi.core.communes import queries  # noqa: PLC0415
+
+    if text:
+        return [_one(actor, text)]
+    there = set(communes.ids())
+    return [one for one in queries.visible_collectivites(actor) if one.id in there]
+
+
+def _one(actor: Actor, text: str | None) -> Collectivite:
+    """Errors: NoSuchCommune."""
+    from beffroi.core.communes import queries  # noqa: PLC0415
+
+    found = queries.named(actor, (text or "").strip()) if text else []
+    if len(found) != 1:
+        raise NoSuchCommune(text or "")
+    return found[0]

@@ -1,0 +1,96 @@
+"""All files of a collectivité are destroyed: first the keys, then what they opened, wherever we keep it.
+
+Rule:    ``Keys.erase`` writes the certificate and destroys the keys; from then on every way in answers KeysErased
+         (410). Then go backups, metadata, objects, calendars, reports. Called again, it goes on where it was cut.
+Process: worker, when two administrators agreed.
+Fails:   OSError, StoreUnavailable, Unavailable: the certificate stands, the rest is done by the next call.
+Source:  docs/internals/drive.md, "Erasure of a collectivité": also what remains.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import psycopg
+from psycopg import sql
+
+from beffroi.drive import projections, upkeep
+from beffroi.drive.backup import vault
+from beffroi.drive.backup.work import collecting
+from beffroi.drive.store import keys
+from beffroi.drive.store.keys import Certificate
+from beffroi.drive.store.objects import open_objects
+from beffroi.lib import durable
+from beffroi.lib.config import Config
+from beffroi.lib.errors import Unavailable
+
+_KEPT = frozenset({"erased.json", "keys.lock", "collect.lock"})
+
+
+def destroy(config: Config, collectivite_id: str, *, by: str) -> Certificate:
+    """``by``: identifiers of who asked and who agreed. Errors: above; those of the keys."""
+    if not keys.is_erased(_folder(config, collectivite_id)):
+        keys.make(config, collectivite_id)  # a collectivité without files has a certificate, too
+    certificate = keys.Keys(config, collectivite_id).erase(by)
+    remove_rest(config, collectivite_id)
+    return certificate
+
+
+def remove_rest(config: Config, collectivite_id: str) -> int:
+    """What the keys opened, once they are gone; return how many objects went."""
+    folder = _folder(config, collectivite_id)
+    assert keys.is_erased(folder), "keys first"
+    projections.remove_collectivite(config, collectivite_id=collectivite_id)
+    vault.erase(vault.directory(config), collectivite_id)
+    with collecting(config, collectivite_id):
+        _drop_schema(config, collectivite_id)
+        for one in folder.iterdir():
+            if one.name not in _KEPT:
+                shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink()
+        durable.sync_directory(folder)
+        objects, gone = open_objects(config), 0
+        for stored in objects.list(collectivite_id):
+            objects.delete(stored.name)
+            gone += 1
+    _forget_damages(config, collectivite_id)
+    return gone
+
+
+def is_whole(config: Config, collectivite_id: str) -> bool:
+    """Whether nothing is left to remove beside the certificate."""
+    folder = _folder(config, collectivite_id)
+    place = vault.directory(config)
+    return (
+        keys.certificate(config, collectivite_id) is not None
+        and {one.name for one in folder.iterdir()} <= _KEPT
+        and not (place / collectivite_id).exists()
+        and next(iter(open_objects(config).list(collectivite_id)), None) is None
+    )
+
+
+def _drop_schema(config: Config, collectivite_id: str) -> None:
+    url = config.drive_database
+    if not url.startswith(("postgresql:", "postgres:")):
+        return
+    try:
+        with closing(psycopg.connect(url, autocommit=True)) as connection:
+            connection.execute(
+                sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(collectivite_id))
+            )
+    except psycopg.Error:
+        raise Unavailable("The drive's database") from None
+
+
+def _forget_damages(config: Config, collectivite_id: str) -> None:
+    """The report names files."""
+    before = upkeep.read_report(config).damages
+    after = tuple(one for one in before if one.collectivite_id != collectivite_id)
+    if after != before:
+        durable.write(upkeep.report_path(config), (msgspec.json.encode(upkeep.Report(after)),), mode=0o600)
+
+
+def _folder(config: Config, collectivite_id: str) -> Path:
+    return config.state / "drive" / collectivite_id

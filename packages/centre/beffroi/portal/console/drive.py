@@ -1,0 +1,133 @@
+"""Coffre of one collectivité: its room, its keys, and the erasure of all of it. Nothing of a file.
+
+Access: administrators. Keys are replaced and files erased with a present code; an erasure needs two of them.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from beffroi.core.communes import queries as communes
+from beffroi.core.communes.models import Collectivite
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.actor import Actor
+from beffroi.drive import erasures, quotas, removal
+from beffroi.drive.store import keys, resealing, room
+from beffroi.drive.store.keys import Certificate, Keys, KeysMissing
+from beffroi.lib.errors import Conflict, Invalid, NotFound
+from beffroi.portal import drive_erasure_file, drive_words
+from beffroi.portal.console.incidents import step_up
+from beffroi.portal.drive_access import metadata_of
+from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.web.drive_room import shown
+
+
+@require_http_methods(["GET", "POST"])
+@for_administrators
+def drive(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpResponse:
+    """Show; POST ``word``: limit, rotate, ask, grant, refuse, file. Errors: NotFound; SamePerson, Conflict."""
+    collectivite = communes.access_collectivite(actor, collectivite_id)
+    certificate = keys.certificate(settings.BEFFROI, collectivite.id)
+    errors: dict[str, str] = {}
+    if request.method == "POST":
+        if request.POST.get("word") == "file":
+            return drive_erasure_file.answer(actor, collectivite)
+        errors = _act(request, actor, collectivite)
+        if not errors:
+            return HttpResponseRedirect(reverse("commune_drive", args=[collectivite.id]))
+    context: dict[str, Any] = {"place": "communes", "collectivite": collectivite, "errors": errors}
+    context["typed"] = {name: request.POST.get(name, "")[:300] for name in ("limit", "reason", "name")}
+    context |= _erased(certificate) if certificate else _standing(actor, collectivite)
+    status = HTTPStatus.FORBIDDEN if "code" in errors else HTTPStatus.BAD_REQUEST if errors else HTTPStatus.OK
+    return page(request, "console/drive.html", context, status=status)
+
+
+def _act(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> dict[str, str]:
+    """What is wrong, by field; nothing when it was done."""
+    word = request.POST.get("word", "")
+    if word == "limit":
+        try:
+            limit_gb = quotas.limit_of(request.POST.get("limit", ""))
+        except Invalid:
+            return {"limit": str(drive_words.LIMIT_REFUSED)}
+        quotas.limit_collectivite(
+            actor=actor,
+            database=metadata_of(collectivite.id),
+            collectivite_id=collectivite.id,
+            limit_gb=limit_gb,
+        )
+        return {}
+    if word == "ask" and request.POST.get("name", "").strip() != collectivite.name:
+        return {"name": _("Écrivez le nom de la collectivité tel qu’il est affiché.")}
+    if word in ("rotate", "ask", "grant") and (error := step_up(request, actor)):
+        return {"code": error, "word": word}
+    if word == "rotate":
+        quotas.replace_key(actor=actor, keys=Keys(settings.BEFFROI, collectivite.id))
+    elif word == "ask":
+        try:
+            erasures.request(actor=actor, collectivite=collectivite, reason=request.POST.get("reason", ""))
+        except Invalid:
+            return {"reason": _("Dites en une phrase pourquoi.")}
+    elif word in ("grant", "refuse"):
+        approval = erasures.waiting(collectivite.id).first()
+        if approval is None:
+            raise Conflict("no erasure waits")
+        (erasures.grant if word == "grant" else erasures.refuse)(actor=actor, approval=approval)
+    else:
+        raise Conflict("nothing that is done here")
+    return {}
+
+
+def _standing(actor: Actor, collectivite: Collectivite) -> dict[str, Any]:
+    named = {one.person_id: one.person.name for one in identity.memberships_in(actor, collectivite.id)}
+    with metadata_of(collectivite.id).reading() as reading:
+        context = shown(reading, named)
+        progress = resealing.read(reading)
+        own = room.has_own_limit(reading, room.WHOLE)
+        context["own_gb"] = room.limit(reading, room.WHOLE) // quotas.GB if own else ""
+    asked = erasures.waiting(collectivite.id).first()
+    context |= {"usual_whole": drive_words.amount(settings.BEFFROI.drive_collectivite_gb * quotas.GB)}
+    context |= {"progress": progress, "percent": 0, "key_made": None, "keys": 0}
+    try:
+        generations = Keys(settings.BEFFROI, collectivite.id).generations()
+    except KeysMissing:
+        generations = ()
+    if generations:
+        context |= {"key_made": datetime.fromisoformat(generations[-1].made_at), "keys": len(generations)}
+    if progress is not None and progress.total:
+        context["percent"] = min(100, progress.done * 100 // progress.total)
+    if asked is not None:
+        context["asked"] = {
+            "at": asked.requested_at,
+            "reason": json.loads(asked.payload).get("reason", ""),
+            "by": _administrator(asked.requested_by),
+            "mine": asked.requested_by == actor.id,
+        }
+    context["being_erased"] = erasures.granted(collectivite.id) is not None
+    return context
+
+
+def _erased(certificate: Certificate) -> dict[str, Any]:
+    return {
+        "certificate": certificate,
+        "erased_at": datetime.fromisoformat(certificate.erased_at),
+        "erased_by": [_administrator(one) for one in certificate.erased_by.split()],
+        "is_whole": removal.is_whole(settings.BEFFROI, certificate.collectivite_id),
+        "backup_days": settings.BEFFROI.backup_keep_days,
+    }
+
+
+def _administrator(administrator_id: str) -> str:
+    try:
+        return identity.administrator(administrator_id).name
+    except NotFound:
+        return _("Un administrateur parti")

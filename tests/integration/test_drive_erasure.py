@@ -1,0 +1,259 @@
+"""The Coffre of a commune is erased: two administrators, then nothing opens, nothing is left but a certificate."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from beffroi.cli import drive as command
+from beffroi.core.approvals.actions import SamePerson
+from beffroi.core.audit import signing
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events import Event
+from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.administrators import create_administrator
+from beffroi.drive import consumers, erasures, projections, removal
+from beffroi.drive.backup.work import Backups
+from beffroi.drive.calendars import homes
+from beffroi.drive.store import keys, room, tree
+from beffroi.drive.store.commune import open_communes
+from beffroi.drive.store.keys import Keys, KeysErased
+from beffroi.drive.store.objects import ObjectMissing
+from beffroi.drive.upkeep import Upkeep
+from beffroi.drive.web.bodies import SealedStore
+from beffroi.lib import clock
+from beffroi.lib.config import Config
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed
+from beffroi.portal.console import drive as console_drive
+from beffroi_protocol.signing import b64
+
+from tests.conftest import PASSWORD, Commune
+from tests.fixtures_drive import noise
+from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
+from tests.integration.test_drive_renewal import body
+from tests.integration.test_drive_upkeep import LARGE, Place
+
+__all__ = ["no_door"]
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def state(config: Config, tmp_path: Path, settings: Any) -> Iterator[Config]:
+    """The drive of this test alone; the pages' process opens it."""
+    from beffroi.portal import drive_access
+
+    from tests.fixtures_drive import new_config
+
+    made = new_config(tmp_path / "state")
+    (made.secrets / signing.KEY).write_text(b64(b"a" * 32))
+    settings.BEFFROI = made
+    drive_access._communes.cache_clear()
+    yield made
+    drive_access._communes().close()
+    drive_access._communes.cache_clear()
+
+
+@pytest.fixture
+def other(system: Actor) -> Actor:
+    made = create_administrator(actor=system, email="bea@cotedor.test", name="Béa", password=PASSWORD)
+    return Actor("administrator", made.record.id, None, "administrator")
+
+
+@pytest.fixture
+def place(state: Config, beaune: Commune) -> Iterator[Place]:
+    with ThreadPoolExecutor(2) as commits, ThreadPoolExecutor(2) as workers:
+        communes = open_communes(state, commits)
+        bodies = SealedStore(state, communes, workers, lambda sha256, owner: None)
+        yield Place(state, communes, bodies, Upkeep(state, communes), beaune.id)
+        communes.close()
+
+
+def agreed(collectivite: Any, one: Actor, two: Actor) -> str:
+    approval = erasures.request(
+        actor=one, collectivite=collectivite, reason="La commune quitte le Département."
+    )
+    erasures.grant(actor=two, approval=approval)
+    return approval.id
+
+
+def test_two_administrators_destroy_everything_and_nothing_opens_any_more(
+    place: Place, beaune: Commune, administrator: Actor, other: Actor
+) -> None:
+    config = place.config
+    one = place.put("Budget secret.bin", noise(LARGE, b"x"))
+    place.put("petit", b"petit")
+    neighbour = Place(config, place.communes, place.bodies, place.work, "col_" + "0" * 26)
+    kept = neighbour.put("voisin", noise(LARGE, b"y"))
+    entry = homes.folder(config, beaune.id) / homes.ROOT / "mairie" / "agenda" / "x.ics"
+    entry.parent.mkdir(parents=True)
+    entry.write_text("BEGIN:VCALENDAR")
+    backups = Backups(config, place.communes)
+    backups.round()
+    outside = config.state.parent / "outside"
+    shutil.copytree(config.state, outside)
+    row = projections.Row("ab" * 32, "apw_x", "per_x", "mem_x", beaune.id, "agent", "x@beaune.test", "X")
+    projections.put(config, row)
+    own = Keys(config, beaune.id)
+    fingerprints = {keys.fingerprint(key) for key in (own.naming(), own.current()[1])}
+    erasures.carry_out(agreed(beaune.collectivite, administrator, other))
+
+    certificate = keys.certificate(config, beaune.id)
+    assert certificate is not None and {k.fingerprint for k in certificate.keys} == fingerprints
+    assert certificate.erased_by == f"{administrator.id} {other.id}"
+    assert removal.is_whole(config, beaune.id)
+    left = {
+        str(p.relative_to(config.state))
+        for p in config.state.rglob("*")
+        if beaune.id in str(p) and p.is_file()
+    }
+    folder = f"drive/{beaune.id}"
+    assert left == {f"{folder}/erased.json", f"{folder}/keys.lock", f"{folder}/collect.lock"}
+    with pytest.raises(KeysErased):
+        place.communes.metadata(beaune.id)
+    with pytest.raises((KeysErased, ObjectMissing)):
+        body(place, one)
+    with pytest.raises(KeysErased):
+        keys.make(config, beaune.id)
+    assert b"x@beaune.test" not in projections.path(config).read_bytes()
+    assert body(neighbour, kept) == noise(LARGE, b"y")
+    backups.round()
+    assert not (backups.place / beaune.id).exists()
+
+    # Who copied all of STATE, master key and wrapped keys, can still open: that is what the documents say remains.
+    copied = Keys(Config(state=outside), beaune.id)
+    assert {keys.fingerprint(k) for k in (copied.naming(), copied.current()[1])} == fingerprints
+    (outside / "drive" / beaune.id / "keys.json").unlink()
+    shutil.rmtree(outside / "drive-backup" / beaune.id)
+    with pytest.raises(keys.KeysMissing):
+        Keys(Config(state=outside), beaune.id).naming()
+
+
+def test_what_was_cut_is_finished_and_said_once(
+    place: Place, beaune: Commune, administrator: Actor, other: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.put("grand", noise(LARGE, b"x"))
+    place.communes.close()
+    approval_id = agreed(beaune.collectivite, administrator, other)
+    with monkeypatch.context() as broken:
+        broken.setattr(removal.vault, "erase", lambda *given: (_ for _ in ()).throw(OSError("cut")))
+        with pytest.raises(OSError, match="cut"):
+            erasures.carry_out(approval_id)
+    assert keys.certificate(place.config, beaune.id) is not None, "the keys are gone first"
+    assert not removal.is_whole(place.config, beaune.id)
+    assert (erasures.finish(), erasures.finish()) == (1, 0)
+    assert removal.is_whole(place.config, beaune.id)
+    erasures.carry_out(approval_id)
+    done = AuditEntry.objects.filter(verb="drive:erasure:done", object_id=beaune.id)
+    assert done.count() == 1
+
+
+def test_one_alone_or_nobody_of_the_departement_erases_nothing(
+    place: Place, beaune: Commune, administrator: Actor, other: Actor
+) -> None:
+    place.put("a", b"a")
+    with pytest.raises(NotAllowed):
+        erasures.request(actor=beaune.referent, collectivite=beaune.collectivite, reason="x")
+    with pytest.raises(Invalid):
+        erasures.request(actor=administrator, collectivite=beaune.collectivite, reason="  ")
+    approval = erasures.request(actor=administrator, collectivite=beaune.collectivite, reason="x")
+    with pytest.raises(Conflict):
+        erasures.request(actor=other, collectivite=beaune.collectivite, reason="x")
+    with pytest.raises(SamePerson):
+        erasures.grant(actor=administrator, approval=approval)
+    with pytest.raises(NotAllowed):
+        erasures.grant(actor=beaune.referent, approval=approval)
+    erasures.refuse(actor=administrator, approval=approval)
+    with pytest.raises(Conflict):
+        erasures.grant(actor=other, approval=approval)
+    assert erasures.finish() == 0 and keys.certificate(place.config, beaune.id) is None
+    assert Keys(place.config, beaune.id).current()[0] == 1
+
+
+def test_the_console_shows_asks_and_keeps_the_certificate(
+    place: Place, beaune: Commune, administrator: Actor, other: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, name = f"/communes/{beaune.id}/coffre/", beaune.collectivite.name
+    place.put("a", b"a")
+    with on_listener("console"):
+        client = console_client(administrator.id)
+        page = client.get(url).content.decode()
+        assert "En service depuis" in page and "sur 500" in page
+        assert client.post(url, {"word": "limit", "limit": "x"}).status_code == 400
+        assert client.post(url, {"word": "limit", "limit": "7"}).status_code == 302
+        assert client.post(url, {"word": "rotate", "code": "000000"}).status_code == 403
+        assert client.post(url, {"word": "ask", "name": "Autre", "reason": "x"}).status_code == 400
+        monkeypatch.setattr(console_drive, "step_up", lambda request, actor: "")
+        assert client.post(url, {"word": "ask", "name": name, "reason": ""}).status_code == 400
+        assert client.post(url, {"word": "rotate"}).status_code == 302
+        assert client.post(url, {"word": "rotate"}).status_code == 409
+        assert client.post(url, {"word": "file"}).status_code == 409
+        assert client.post(url, {"word": "ask", "name": name, "reason": "Départ"}).status_code == 302
+        assert "un autre administrateur doit répondre" in client.get(url).content.decode()
+        assert client.post(url, {"word": "grant"}).status_code == 409
+        second = console_client(other.id)
+        assert "Départ" in second.get(url).content.decode()
+        assert second.post(url, {"word": "grant"}).status_code == 302
+        with place.database.reading() as reading:
+            assert room.limit(reading, room.WHOLE) == 7 * 10**9
+        place.communes.close()
+        granted = erasures.granted(beaune.id)
+        assert granted is not None
+        erasures.carry_out(granted.id)
+        assert "Coffre effacé" in client.get(url).content.decode()
+    verbs = set(AuditEntry.objects.filter(object_id=beaune.id).values_list("verb", flat=True))
+    assert {"drive:key:asked", "drive:quota:collectivite", "drive:erasure:done"} <= verbs
+    answer = portal_client(beaune.agent_membership).get("/coffre/")
+    assert (answer.status_code, "a été effacé" in answer.content.decode()) == (410, True)
+
+
+def test_the_command_gives_room_replaces_keys_backs_up_and_restores(
+    place: Place, beaune: Commune, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*arguments: str) -> str:
+        options = command._parser().parse_args(list(arguments))
+        command.run(place.config, place.communes, options)
+        return capsys.readouterr().out
+
+    name = beaune.collectivite.name
+    one = place.put("grand", noise(LARGE, b"x"))
+    assert f"of 9 GB, 1 entries  {name}  (own limit)" in run("quota", name, "--gb", "9")
+    assert "of 500 GB" in run("quota", name, "--usual") and name in run("quota")
+    assert "2 objects" in run("backup", "now", name) or "objects" in run("backup", "now", name)
+    assert "1 collectivités" in run("backup", "now") and name in run("backup", "list")
+    assert "key 1 of" in run("key", name)
+    assert "replaces 1: begins in a minute" in run("key", name, "--replace")
+    place.database.write(lambda w: tree.delete(w, place.act(), one.id))
+    with pytest.raises(command.RestoreNotConfirmed):
+        run("restore", name)
+    assert f"{name} is as of" in run("restore", name, "--yes")
+    assert body(place, one) == noise(LARGE, b"x")
+    with place.database.reading() as reading:
+        row = reading.one("SELECT parent FROM node WHERE id = ?", (one.id,))
+        assert row is not None and row[0] == place.root().id
+    for wrong in (("quota", "Nulle-part"), ("restore", "Nulle-part", "--yes"), ("key", "--replace")):
+        with pytest.raises(command.NoSuchCommune):
+            run(*wrong)
+    assert AuditEntry.objects.filter(verb="drive:restored", object_id=beaune.id).count() == 1
+
+
+def test_a_certificate_is_signed(place: Place, beaune: Commune, administrator: Actor, other: Actor) -> None:
+    erasures.carry_out(agreed(beaune.collectivite, administrator, other))
+    with on_listener("console"):
+        packed = console_client(administrator.id).post(f"/communes/{beaune.id}/coffre/", {"word": "file"})
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+        told = json.loads(archive.read("attestation.json"))
+    assert told["collectivite"]["name"] == beaune.collectivite.name
+
+
+def test_an_event_of_something_else_erases_nothing(place: Place, beaune: Commune) -> None:
+    place.put("a", b"a")
+    payload = {"verb": "identity:erasure", "approval_id": "apr_x", "subject_id": beaune.id}
+    consumers.erase_files(Event(1, "approval:granted", None, payload, clock.now()))
+    assert keys.certificate(place.config, beaune.id) is None
