@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from beffroi.drive.__main__ import YOUNG, serve_arguments
+from beffroi.drive.seals.desk import Desk
 from beffroi.drive.sentry import Sentry
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.stock import stocks
+from beffroi.drive.web import sealed
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.linked import Access
@@ -85,9 +87,30 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             drive.enter,
             lambda access: _keep(told, access),
         ).add_to(drive.routes)
+        desk = Desk(config, communes, stocks(config), lambda *said: _tell(directory, *said))
+        drive.routes.add(
+            sealed.PATH,
+            sealed.Sealed(
+                communes,
+                bodies,
+                stocks(config),
+                config.secret("drive-grant.key"),
+                drive.enter,
+                lambda *said: _tell(directory, *said),
+            ),
+            is_open=True,
+        )
+        desk.start()
         yield drive
+        desk.stop()
         sentry.stop()
         communes.close()
+
+
+def _tell(directory: Path, *said: object) -> None:
+    """What the outbox would hear of seals: (kind, collectivité, payload), a line each."""
+    with (directory / "told-seals").open("a") as file:
+        file.write(json.dumps(said) + "\n")
 
 
 def _keep(told: Path, access: Access) -> None:

@@ -21,10 +21,12 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import shares
+from beffroi.drive.store import seals, shares
+from beffroi.drive.store.seals import Seal
 from beffroi.drive.store.shares import Wish
 from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
+from beffroi.lib.ids import new_id
 from beffroi.mail import sendings
 from beffroi.mail.aliases.models import Alias, AliasTarget, CatchAll
 from beffroi.mail.closing.models import Erasure, Export
@@ -278,7 +280,9 @@ PORTAL = {
         "own", data={"what": "restore", "device": "x"}
     ),  # tests/integration/test_drive_alarm_pages.py
     "drive_seals": Rule("own"),
-    "drive_seal_new": Rule("led", lambda world: {"node_id": world.folder_id}, {"what": "seal", "no_end": "1"}),
+    "drive_seal_new": Rule(
+        "led", lambda world: {"node_id": world.folder_id}, {"what": "seal", "no_end": "1"}
+    ),
     "drive_seal": Rule("ours", lambda world: {"seal_id": world.seal_id}, {"what": "check"}),
     "drive_seal_proof": Rule("ours", lambda world: {"seal_id": world.seal_id, "node_id": world.node_id}),
     "drive_act": Rule("own", data={"what": "folder", "dossier": "1", "name": "x"}),
@@ -552,6 +556,8 @@ def world(beaune: Commune, nuits: Commune, administrator: Actor, shown_mail: obj
         ).record.id,
         node_id := _far_file(beaune),
         _link(beaune, node_id),
+        folder_id := _common_folder(beaune),
+        _seal(beaune, folder_id),
     )
 
 
@@ -731,6 +737,23 @@ def test_boxes_enrol_on_their_own_listener_only(world: World) -> None:
     for listener in ("portal", "console", ""):
         client = Client(headers={"X-Beffroi-Listener": listener})
         assert client.post("/v1/enrol", b"{}", content_type="application/json").status_code == 404
+
+
+def _common_folder(commune: Commune) -> int:
+    drive = Drive(commune.agent_membership)
+    return drive.folder("Budget", drive.common).id
+
+
+def _seal(commune: Commune, folder_id: int) -> str:
+    """One that has ended: the folder may be sealed again."""
+    drive = Drive(commune.referent_membership)
+    made = Seal(
+        new_id("seal"), folder_id, "sealing", "Budget", clock.epoch_s(), 0, "", commune.referent.id, 1, "ab" * 32,
+        0, 0, 0, 0, 0, "none", 0, 1, 0, "",
+    )  # fmt: skip
+    drive.database.write(lambda writing: seals.begin(writing, drive.act, made))
+    drive.database.write(lambda writing: seals.fail(writing, made.id, now_s=clock.epoch_s()))
+    return made.id
 
 
 def _link(commune: Commune, node_id: int) -> str:
