@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from beffroi.drive import recovery
 from beffroi.drive.archives.rules import Sealed
+from beffroi.drive.guard.plan import Copy, Move, Remove, Revert, Revive, Step
 from beffroi.drive.store import (
     collect,
     locks,
@@ -100,6 +102,12 @@ def _past(x: World, one: Node) -> moments.Past:
     return moments.Past(one.id, x.beside.id, "autre", False, 1, 1, one.etag, True, True)
 
 
+def _recover(w: Writing, step: Step) -> None:
+    """As after an alarm, where such a step is passed over and counted."""
+    assert not recovery._taken(w, ME, "per_me", step)
+    recovery._take(w, ME, "per_me", step)
+
+
 def _moved_in(w: Writing, x: World) -> None:
     """Two steps in one change: a node that was looked at outside is looked at again where it lies then."""
     tree.set_properties(w, ME, x.c.id, "", mtime_s=5)
@@ -147,6 +155,11 @@ REFUSED: dict[str, Change] = {
     "moments, remove": lambda w, x: _take(w, x, moments.Step("remove", x.b.id)),
     "moments, place": lambda w, x: _take(w, x, moments.Step("place", x.b.id, _past(x, x.b))),
     "moments, plan": lambda w, x: moments.plan(w, x.sub.id, NOW_S),
+    "recovery, revert": lambda w, x: _recover(w, Revert(str(x.a.id), str(x.etag))),
+    "recovery, move": lambda w, x: _recover(w, Move(str(x.a.id), str(x.beside.id), "n")),
+    "recovery, revive": lambda w, x: _recover(w, Revive(str(x.old.id), str(x.sub.id), "n", "present")),
+    "recovery, copy": lambda w, x: _recover(w, Copy(str(x.c.id), "present", str(x.sub.id), "n")),
+    "recovery, remove": lambda w, x: _recover(w, Remove(str(x.b.id))),
     "seals.begin, within": lambda w, x: seals.begin(w, ME, a_seal(x.sub)),
 }  # fmt: skip
 CHANGERS = {

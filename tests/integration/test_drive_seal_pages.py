@@ -68,6 +68,11 @@ def referent(beaune: Commune) -> Client:
 
 
 @pytest.fixture
+def elu(beaune: Commune) -> Membership:
+    return make_member(Actor.system("tests"), beaune.collectivite, "maire@beaune.test", "elu")
+
+
+@pytest.fixture
 def folder(drive: Drive, server: Served, referent: Client) -> Node:
     """Two invoices of the commune, sent as a browser sends them."""
     made = drive.folder("Factures 2026", drive.common)
@@ -408,7 +413,7 @@ VISA = {
 
 
 def test_an_elimination_takes_the_term_a_visa_and_a_second_person(
-    drive: Drive, folder: Node, referent: Client, beaune: Commune
+    drive: Drive, folder: Node, referent: Client, beaune: Commune, elu: Membership
 ) -> None:
     seal = sealed(drive, folder, referent)
     page = f"/coffre/sceaux/{seal.id}/"
@@ -427,9 +432,9 @@ def test_an_elimination_takes_the_term_a_visa_and_a_second_person(
         assert agent.post(page, {"what": "grant"}).status_code == 403
         run_pending("main")
         assert drive.names(folder) == sorted(BODIES)
-        elu = confirmed(_elu(beaune))
-        assert "Accorder" in text(elu.get(page))
-        elu.post(page, {"what": "grant"})
+        mayor = confirmed(elu)
+        assert "Accorder" in text(mayor.get(page))
+        mayor.post(page, {"what": "grant"})
         assert drive.names(folder) == sorted(BODIES)
         run_pending("main")
         run_pending("main")
@@ -445,23 +450,19 @@ def test_an_elimination_takes_the_term_a_visa_and_a_second_person(
         assert verbs() == ["drive:seal:asked", "drive:seal:destroyed"]
 
 
-def _elu(commune: Commune) -> Membership:
-    return make_member(Actor.system("tests"), commune.collectivite, "maire@beaune.test", "elu")
-
-
 def test_a_refused_or_overtaken_elimination_destroys_nothing(
-    drive: Drive, folder: Node, referent: Client, beaune: Commune
+    drive: Drive, folder: Node, referent: Client, elu: Membership
 ) -> None:
     seal = sealed(drive, folder, referent)
     page = f"/coffre/sceaux/{seal.id}/"
     with clock.shifted(seal.until_s - clock.epoch_s() + DAY_S):
         referent = _again(drive)
         referent.post(page, VISA)
-        elu = confirmed(_elu(beaune))
-        assert "abandonnée" in text(elu.post(page, {"what": "refuse"}, follow=True))
-        assert "Quelqu’un a agi" in text(elu.post(page, {"what": "grant"}, follow=True))
+        mayor = confirmed(elu)
+        assert "abandonnée" in text(mayor.post(page, {"what": "refuse"}, follow=True))
+        assert "Quelqu’un a agi" in text(mayor.post(page, {"what": "grant"}, follow=True))
         referent.post(page, VISA)
-        elu.post(page, {"what": "grant"})
+        mayor.post(page, {"what": "grant"})
         later = datetime.fromtimestamp(clock.epoch_s() + 900 * DAY_S, UTC).date().isoformat()
         referent.post(page, {"what": "extend", "until": later})
         run_pending("main")

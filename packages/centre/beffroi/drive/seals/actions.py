@@ -114,7 +114,9 @@ def verify(*, actor: Actor, database: Database, seal_id: str) -> None:
     _record(actor, "check_asked", found, {})
     now_s = clock.epoch_s()
     database.write(lambda writing: seal_checks.ask(writing, found.id, person_id=actor.id, now_s=now_s))
-    push.tell(settings.BEFFROI.run, actor.collectivite_id or "")  # nothing changed in the tree: nobody was told
+    push.tell(
+        settings.BEFFROI.run, actor.collectivite_id or ""
+    )  # nothing changed in the tree: nobody was told
 
 
 def prove(*, actor: Actor, view: View, seal_id: str, node_id: int) -> bytes:
