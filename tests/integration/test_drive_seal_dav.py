@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from beffroi.drive.store import look, schema, seals
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.model import Act
 from beffroi.drive.store.seals import Seal
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
@@ -89,7 +88,7 @@ def _seal(directory: Path) -> None:
             new_id("seal"), folder.id, "sealing", folder.name, clock.epoch_s(), 0, "", "per_ref", 1, "ab" * 32,
             2, 3, 0, 0, 0, "none", 0, 0, 0, "",
         )  # fmt: skip
-        database.write(lambda w: seals.begin(w, Act("per_ref", "", clock.epoch_s()), made))
+        database.write(lambda w: seals.begin(w, made))
         communes.close()
 
 

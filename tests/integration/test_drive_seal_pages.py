@@ -24,8 +24,8 @@ from beffroi.drive import consumers
 from beffroi.drive.archives import bagcheck, manifest, retention, rules
 from beffroi.drive.seals import actions
 from beffroi.drive.seals.desk import of_texts
-from beffroi.drive.store import look, seal_ends, seals
-from beffroi.drive.store.model import Node
+from beffroi.drive.store import locks, look, seal_ends, seals
+from beffroi.drive.store.model import Act, Node
 from beffroi.drive.store.seals import Seal
 from beffroi.lib import clock
 from beffroi.portal import drive_seal_words
@@ -206,6 +206,19 @@ def test_only_folders_of_the_commune_are_sealed_and_by_its_referent(
         )
     with drive.database.reading() as reading:
         assert seals.every(reading) == [] and verbs() == []
+
+
+def test_a_folder_in_which_somebody_has_a_file_open_is_not_sealed(
+    drive: Drive, referent: Client, beaune: Commune
+) -> None:
+    folder = drive.folder("Dossier", drive.common)
+    file = drive.file("a.docx", folder)
+    other = Act(beaune.agent.id, "app_1", clock.epoch_s())
+    drive.database.write(
+        lambda w: locks.lock(w, other, file.id, deep=False, shared=False, owner="", timeout_s=60)
+    )
+    answer = referent.post(f"/coffre/{folder.id}/sceller/", {"what": "seal", "no_end": "1"})
+    assert answer.status_code == 400 and "a ouvert un fichier de ce dossier" in text(answer)
 
 
 def test_another_collectivite_knows_nothing_of_it(

@@ -751,7 +751,7 @@ def _seal(commune: Commune, folder_id: int) -> str:
         new_id("seal"), folder_id, "sealing", "Budget", clock.epoch_s(), 0, "", commune.referent.id, 1, "ab" * 32,
         0, 0, 0, 0, 0, "none", 0, 1, 0, "",
     )  # fmt: skip
-    drive.database.write(lambda writing: seals.begin(writing, drive.act, made))
+    drive.database.write(lambda writing: seals.begin(writing, made))
     drive.database.write(lambda writing: seals.fail(writing, made.id, now_s=clock.epoch_s()))
     return made.id
 

@@ -34,6 +34,7 @@ from beffroi.drive.seals.key import PUBLIC
 from beffroi.drive.store import look, schema, seal_checks, seal_ends, seals, trash
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.locks import require
 from beffroi.drive.store.model import AbsentNode, Act
 from beffroi.drive.store.seal_ends import Elimination
 from beffroi.drive.store.seals import NO_END, Seal, SealRefused
@@ -85,8 +86,9 @@ def seal(*, actor: Actor, view: View, act: Act, node_id: int, rule: str, until_s
     _record(actor, "asked", made, {"node_id": node_id, "rule": rule, "until_s": until_s or 0, "files": files})
 
     def change(writing: Writing) -> None:
-        sealable(actor, view, writing, node_id)
-        seals.begin(writing, act, made)
+        folder = sealable(actor, view, writing, node_id).node
+        require(writing, act, folder, deep=True)  # nobody has anything in it open
+        seals.begin(writing, made)
 
     view.database.write(change)
     return made

@@ -154,7 +154,10 @@ def move(
 
 
 def relocate(writing: Writing, act: Act, moved: Node, folder: Node, name: str, *, kind: Kind) -> Node:
-    """Into a folder where nothing has this name; ``kind``: "moved", or "returned" from the trash. Errors: QuotaFull."""
+    """Into a folder where nothing has this name; ``kind``: "moved", or "returned" from the trash.
+
+    Errors: QuotaFull, Sealed."""
+    seals.refuse(writing, moved.id, folder.id)
     if writing.root_of(moved.parent) != writing.root_of(folder.id):
         afford(writing, folder.id, moved.size_bytes, whole=False)
     after = moved._replace(parent=folder.id, name=name, etag=writing.number())
@@ -231,6 +234,8 @@ def delete(writing: Writing, act: Act, node_id: int, *, if_etag: int | None = No
 
 
 def discard(writing: Writing, act: Act, gone: Node) -> None:
+    """Errors: Sealed."""
+    seals.refuse(writing, gone.id, gone.parent)
     bin_ = make_root(writing, schema.TRASH, now_s=act.now_s)
     writing.run(
         "INSERT INTO trash (node, parent, name, root, path, deleted_s, person_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -262,7 +267,6 @@ def set_properties(
     """``properties``: as ``Node`` says. It is a change for sync clients only where the time of change is set."""
     before = node_at(writing, node_id)
     require(writing, act, before)
-    seals.refuse(writing, before.id, before.parent, names=False)
     after = before._replace(properties=properties)
     if mtime_s is not None and mtime_s != before.mtime_s:
         after = after._replace(mtime_s=mtime_s, etag=writing.number())
