@@ -26,6 +26,7 @@ from beffroi.drive.__main__ import YOUNG, serve_arguments
 from beffroi.drive.crossing import Crossing
 from beffroi.drive.following import Follower, Teller
 from beffroi.drive.projections import Member
+from beffroi.drive.seals.desk import Desk
 from beffroi.drive.sentry import Sentry
 from beffroi.drive.sharing import Line
 from beffroi.drive.sign_ins import SignIns
@@ -34,6 +35,7 @@ from beffroi.drive.store import keys
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.stock import stocks
+from beffroi.drive.web import sealed
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.found import Found
@@ -121,8 +123,23 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
         ).add_to(drive.routes)
         Found(communes, keys_of, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
         drive.sync.push.listeners.append(indexer.told)
+        desk = Desk(config, communes, stocks(config), lambda *said: _tell(directory, *said))
+        drive.routes.add(
+            sealed.PATH,
+            sealed.Sealed(
+                communes,
+                bodies,
+                stocks(config),
+                config.secret("drive-grant.key"),
+                drive.enter,
+                lambda *said: _tell(directory, *said),
+            ),
+            is_open=True,
+        )
+        desk.start()
         with judging(config):
             yield drive
+        desk.stop()
         indexer.stop()
         teller.stop()
         communes.close()
@@ -151,6 +168,12 @@ def _people(collectivite_id: str) -> list[Member]:
         for one in PEOPLE.values()
         if one.collectivite_id == collectivite_id
     ]
+
+
+def _tell(directory: Path, *said: object) -> None:
+    """What the outbox would hear of seals: (kind, collectivité, payload), a line each."""
+    with (directory / "told-seals").open("a") as file:
+        file.write(json.dumps(said) + "\n")
 
 
 def _keep(told: Path, access: Access | Crossing | Line) -> None:

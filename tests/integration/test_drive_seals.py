@@ -21,7 +21,7 @@ from beffroi.drive.seals import key
 from beffroi.drive.seals.desk import Desk, unpacked
 from beffroi.drive.store import keys, seal_checks, seals, tree
 from beffroi.drive.store.manifest import Manifest
-from beffroi.drive.store.model import Act, Node
+from beffroi.drive.store.model import Node
 from beffroi.drive.store.objects import object_name
 from beffroi.drive.store.seals import NO_END, Seal
 from beffroi.drive.store.stock import stocks
@@ -72,7 +72,7 @@ def begun(place: Place, folder: Node, *, until_s: int = NO_END) -> str:
         new_id("seal"), folder.id, "sealing", folder.name, clock.epoch_s(), until_s, "invoices", "per_ref", 12,
         "ab" * 32, files, size_bytes, 0, 0, 0, "none", 0, 0, 0, "",
     )  # fmt: skip
-    place.database.write(lambda w: seals.begin(w, Act("per_ref", "", clock.epoch_s()), made))
+    place.database.write(lambda w: seals.begin(w, made))
     return made.id
 
 

@@ -34,6 +34,7 @@ from beffroi.drive.seals.key import PUBLIC
 from beffroi.drive.store import look, schema, seal_checks, seal_ends, seals, trash
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database, Reading, Writing
+from beffroi.drive.store.locks import require
 from beffroi.drive.store.model import AbsentNode, Act
 from beffroi.drive.store.seal_ends import Elimination
 from beffroi.drive.store.seals import NO_END, Seal, SealRefused
@@ -85,8 +86,9 @@ def seal(*, actor: Actor, view: View, act: Act, node_id: int, rule: str, until_s
     _record(actor, "asked", made, {"node_id": node_id, "rule": rule, "until_s": until_s or 0, "files": files})
 
     def change(writing: Writing) -> None:
-        sealable(actor, view, writing, node_id)
-        seals.begin(writing, act, made)
+        folder = sealable(actor, view, writing, node_id).node
+        require(writing, act, folder, deep=True)  # nobody has anything in it open
+        seals.begin(writing, made)
 
     view.database.write(change)
     return made
@@ -114,6 +116,9 @@ def verify(*, actor: Actor, database: Database, seal_id: str) -> None:
     _record(actor, "check_asked", found, {})
     now_s = clock.epoch_s()
     database.write(lambda writing: seal_checks.ask(writing, found.id, person_id=actor.id, now_s=now_s))
+    push.tell(
+        settings.BEFFROI.run, actor.collectivite_id or ""
+    )  # nothing changed in the tree: nobody was told
 
 
 def prove(*, actor: Actor, view: View, seal_id: str, node_id: int) -> bytes:

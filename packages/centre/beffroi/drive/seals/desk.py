@@ -22,7 +22,7 @@ import msgspec
 
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
-from beffroi.drive.archives import manifest, names, report, stamps
+from beffroi.drive.archives import manifest, names, report
 from beffroi.drive.archives.entries import ContentChanged, Progress, content
 from beffroi.drive.seals import authority, files, key
 from beffroi.drive.store import keys, seal_checks, seals
@@ -207,7 +207,7 @@ class Desk:
             statement = seals.texts(reading, seal.id)[manifest.STATEMENT]
         try:
             response = authority.stamp(self._config, statement)
-        except (BeffroiError, stamps.StampInvalid) as error:
+        except BeffroiError as error:
             log.warning("no time stamp yet for %s: %s", seal.id, error.code)
             return
         database.write(lambda w: seals.stamped(w, seal.id, manifest.STAMP, response))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from typing import NamedTuple
 
+from beffroi.drive.store import seals
 from beffroi.drive.store.database import Database, Reading, Writing
 from beffroi.drive.store.model import AbsentNode, Act, Locked, Node
 from beffroi.lib.errors import BeffroiError
@@ -52,10 +53,12 @@ def held(database: Reading, node_id: int, *, now_s: int) -> list[Lock]:
 
 
 def require(writing: Writing, act: Act, one: Node, *, deep: bool = False) -> None:
-    """``one`` may be changed: it is not locked, or one of its tokens was shown. ``deep``: nor anything below it.
+    """``one`` may be changed: it is not sealed, and not locked, or one of its tokens was shown. ``deep``: nor anything
+    below it. Asked before anything is written, for who catches the error must find nothing half done.
 
-    Errors: Locked.
+    Errors: Sealed, Locked.
     """
+    seals.refuse(writing, one.id, one.parent, names=deep)
     if not writing.has_locks:
         return
     _refuse_others(held(writing, one.id, now_s=act.now_s), act)

@@ -1,8 +1,9 @@
 """Sealed folders: their rows, and the one question that every change of the tree asks.
 
 Rule:    what lies in a sealed folder stays as it is, and so do the folder and the names of those above it, which are
-         its path. ``refuse`` is asked by ``tree.note``, through which every change of a node goes, and by the few
-         changes that note nothing. No clock is asked: a seal ends when a person ends it.
+         its path. ``refuse`` is asked before anything is written, by ``locks.require`` and by what changes without it,
+         and once more by ``tree.note``, through which every change of a node goes: whoever forgot to ask loses the
+         whole change. No clock is asked: a seal ends when a person ends it.
          At most one seal stands on a path: none in another, none around another.
 Errors:  rules.Sealed; AbsentNode (no such seal), SealRefused.
 Source:  docs/internals/drive-seals.md.
@@ -14,9 +15,9 @@ from collections.abc import Mapping
 from typing import Literal, LiteralString, NamedTuple
 
 from beffroi.drive.archives.rules import Sealed
-from beffroi.drive.store import locks, look
+from beffroi.drive.store import look
 from beffroi.drive.store.database import Reading, Writing
-from beffroi.drive.store.model import AbsentNode, Act, Node
+from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.lib.errors import Conflict
 from beffroi.lib.ids import is_id
 
@@ -215,13 +216,12 @@ def sealable(database: Reading, folder: Node) -> None:
 # -- changes -----------------------------------------------------------------------------------------------------
 
 
-def begin(writing: Writing, act: Act, seal: Seal) -> None:
-    """From here on nothing in it changes. Errors: SealRefused, Sealed, AbsentNode, Locked (somebody writes in it)."""
+def begin(writing: Writing, seal: Seal) -> None:
+    """From here on nothing in it changes. Errors: SealRefused, Sealed, AbsentNode."""
     folder = look.node(writing, seal.node)
     if folder is None:
         raise AbsentNode("folder")
     sealable(writing, folder)
-    locks.require(writing, act, folder, deep=True)
     writing.run(
         "INSERT INTO seal (id, node, state, name, begun_s, until_s, rule, person_id, audit_position, audit_hash, files,"
         " size_bytes, done_files, done_bytes, reached, stamp, tried_s, told_s, ended_s, ended_by)"

@@ -163,7 +163,10 @@ def move(
 
 
 def relocate(writing: Writing, act: Act, moved: Node, folder: Node, name: str, *, kind: Kind) -> Node:
-    """Into a folder where nothing has this name; ``kind``: "moved", or "returned" from the trash. Errors: QuotaFull."""
+    """Into a folder where nothing has this name; ``kind``: "moved", or "returned" from the trash.
+
+    Errors: QuotaFull, Sealed."""
+    seals.refuse(writing, moved.id, folder.id)
     weight = weights.of(writing, moved)
     if writing.root_of(moved.parent) != writing.root_of(folder.id):
         grown = weight.plus(writing.growing_below(moved.id)) if moved.is_folder else weight
@@ -242,6 +245,8 @@ def delete(writing: Writing, act: Act, node_id: int, *, if_etag: int | None = No
 
 
 def discard(writing: Writing, act: Act, gone: Node) -> None:
+    """Errors: Sealed."""
+    seals.refuse(writing, gone.id, gone.parent)
     bin_, weight = make_root(writing, schema.TRASH, now_s=act.now_s), weights.of(writing, gone)
     writing.run(
         "INSERT INTO trash (node, parent, name, root, path, deleted_s, person_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -273,7 +278,6 @@ def set_properties(
     """``properties``: as ``Node`` says. It is a change for sync clients only where the time of change is set."""
     before = node_at(writing, node_id)
     require(writing, act, before)
-    seals.refuse(writing, before.id, before.parent, names=False)
     after = before._replace(properties=properties)
     if mtime_s is not None and mtime_s != before.mtime_s:
         after = after._replace(mtime_s=mtime_s, etag=writing.number())

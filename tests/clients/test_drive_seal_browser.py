@@ -1,0 +1,94 @@
+"""Coffre, seals, in a real Chromium: sealed by the keyboard alone, verified, eliminated by two persons, and it fits.
+
+BEFFROI_SHOTS=DIRECTORY keeps pictures.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from beffroi.core.events import run_pending
+from beffroi.core.identity.models import Membership
+from beffroi.drive.store.model import Node
+from beffroi.lib import clock
+from django.test import Client
+
+from tests.browsing import desks
+from tests.clients.test_portal_browser import browser, inspect, press
+from tests.conftest import Commune
+from tests.fixtures_portal import no_door
+from tests.integration.test_drive_pages import Drive
+from tests.integration.test_drive_seal_pages import (
+    DAY_S,
+    VISA,
+    confirmed,
+    drive,
+    elu,
+    folder,
+    referent,
+    seal_of,
+    server,
+    until,
+)
+
+__all__ = ["browser", "drive", "elu", "folder", "no_door", "referent", "server"]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
+
+
+@pytest.fixture
+def desk(
+    committed: str, beaune: Commune, browser: Any, live_server: Any
+) -> Iterator[Callable[[Membership], Any]]:
+    with desks(browser, live_server) as sit:
+        yield sit
+
+
+def test_a_folder_is_sealed_verified_and_eliminated(  # noqa: PLR0917 - fixtures
+    desk: Callable[[Membership], Any],
+    drive: Drive,
+    folder: Node,
+    referent: Client,
+    beaune: Commune,
+    elu: Membership,
+) -> None:
+    page = desk(beaune.referent_membership)
+    page.goto(f"/coffre/{folder.id}/")
+    inspect(page, "sceau-dossier")
+    press(page, "Sceller ce dossier")
+    page.wait_for_url("**/sceller/")
+    inspect(page, "sceau-terme")
+    page.select_option("#id_rule", "invoices")
+    press(page, "Prévisualiser")
+    page.wait_for_selector("text=Confirmer")
+    inspect(page, "sceau-confirmer")
+    press(page, "Sceller")
+    page.wait_for_url("**/sceaux/seal_*/")
+    page.wait_for_selector("text=Ce dossier est scellé")
+    page.reload()
+    inspect(page, "sceau")
+    press(page, "Vérifier maintenant")
+    page.wait_for_selector("text=La vérification commence")
+    page.wait_for_selector("text=Ce dossier est scellé")
+    until(lambda: "Dernière vérification" in page.reload().text())
+    inspect(page, "sceau-verifie")
+    page.goto(f"/coffre/{folder.id}/")
+    inspect(page, "sceau-dossier-scelle")
+    page.goto("/coffre/sceaux/")
+    inspect(page, "sceaux")
+    seal = seal_of(drive, folder)
+    with clock.shifted(seal.until_s - clock.epoch_s() + DAY_S):
+        asking = confirmed(beaune.referent_membership)
+        asking.post(f"/coffre/sceaux/{seal.id}/", VISA)
+        second = desk(elu)
+        second.goto(f"/coffre/sceaux/{seal.id}/")
+        inspect(second, "sceau-eliminer")
+        press(second, "Accorder : détruire ce dossier".replace(" :", "\u00a0:"))
+        second.wait_for_selector("text=C’est accordé")
+        run_pending("main")
+        second.goto(f"/coffre/sceaux/{seal.id}/")
+        second.wait_for_selector("text=Bordereau d’élimination")
+        inspect(second, "sceau-bordereau")
