@@ -23,7 +23,6 @@ from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import seals, shares, versions
 from beffroi.drive.store.database import Writing
-from beffroi.drive.store import seals, shares
 from beffroi.drive.store.seals import Seal
 from beffroi.drive.store.shares import Wish
 from beffroi.incidents import actions as incidents
@@ -791,24 +790,6 @@ def _visit(owner: Commune, receiver: Commune) -> tuple[str, int]:
 
 
 def _share(commune: Commune, node_id: int, wish: Wish) -> str:
-def _common_folder(commune: Commune) -> int:
-    drive = Drive(commune.agent_membership)
-    return drive.folder("Budget", drive.common).id
-
-
-def _seal(commune: Commune, folder_id: int) -> str:
-    """One that has ended: the folder may be sealed again."""
-    drive = Drive(commune.referent_membership)
-    made = Seal(
-        new_id("seal"), folder_id, "sealing", "Budget", clock.epoch_s(), 0, "", commune.referent.id, 1, "ab" * 32,
-        0, 0, 0, 0, 0, "none", 0, 1, 0, "",
-    )  # fmt: skip
-    drive.database.write(lambda writing: seals.begin(writing, made))
-    drive.database.write(lambda writing: seals.fail(writing, made.id, now_s=clock.epoch_s()))
-    return made.id
-
-
-def _link(commune: Commune, node_id: int) -> str:
     drive = Drive(commune.agent_membership)
     return drive.database.write(lambda writing: shares.make(writing, drive.act, node_id, wish))[0].id
 
