@@ -82,7 +82,8 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
         sentry = Sentry(communes, stocks(config), lambda collectivite_id, alarm: None)
         sentry.start()
         keys_of = partial(keys.make, config)
-        indexer = Indexer(communes, stocks(config), keys_of, by_scan(directory / "scan" / "scan.sock"))
+        reads = by_scan(directory / "scan" / "scan.sock")
+        indexer = Indexer(communes, stocks(config), keys_of, reads)
         indexer.start()
         drive = Drive(communes, bodies, sign_in, SignIns(config, "drive"), require=sentry.require)
         told = directory / "told"
@@ -93,7 +94,8 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             drive.enter,
             lambda access: _keep(told, access),
         ).add_to(drive.routes)
-        Found(communes, keys_of, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
+        grant_key = config.secret("drive-grant.key")
+        Found(communes, keys_of, bodies, reads, grant_key, drive.enter).add_to(drive.routes)
         drive.sync.push.elsewhere = indexer.told
         yield drive
         indexer.stop()

@@ -106,7 +106,8 @@ async def run(config: Config) -> int:
         sentry = Sentry(communes, stocks(config), partial(tell_alarm, config))
         keys_of = partial(keys.make, config)
         # Its path by hand: scan.server would load YARA into this process.
-        indexer = Indexer(communes, stocks(config), keys_of, by_scan(config.state / "scan" / "scan.sock"))
+        reads = by_scan(config.state / "scan" / "scan.sock")
+        indexer = Indexer(communes, stocks(config), keys_of, reads)
         try:
             sign_ins = SignIns(config, "drive")
             sign_ins.start()
@@ -132,7 +133,8 @@ async def run(config: Config) -> int:
                 lambda access: tell_access(config, access),
             ).add_to(drive.routes)
             drive.sync.push.elsewhere = indexer.told
-            Found(communes, keys_of, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
+            grant_key = config.secret("drive-grant.key")
+            Found(communes, keys_of, bodies, reads, grant_key, drive.enter).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
             indexer.stop()
