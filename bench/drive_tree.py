@@ -24,6 +24,7 @@ from beffroi.drive.store.sqlite import SqliteDatabase
 from beffroi.lib.ids import new_id
 from blake3 import blake3
 
+from bench import drive_words
 from bench.rows import Row
 
 NOW_S = 1_800_000_000
@@ -46,7 +47,9 @@ def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
             say(f"{files} files ...")
             database = SqliteDatabase(Path(place) / f"{files}.db", pool)
             folders = _fill(database, files)
-            measured[files] = _operations(database, folders, options.operations)
+            measured[files] = _searches(database, files, options.operations) | _operations(
+                database, folders, options.operations
+            )
             database.close()
         say("many communes ...")
         communes = Communes(Path(place) / "communes", pool)
@@ -91,6 +94,16 @@ def _fill(database: Database, files: int) -> list[int]:
     for start in range(0, files, FILL_A_CHANGE):
         database.write(lambda w, start=start: some(w, start))  # type: ignore[misc]
     return folders
+
+
+def _searches(database: Database, files: int, count: int) -> dict[str, float]:
+    """Median microseconds of one question of each kind, all files indexed."""
+    with database.reading() as reading:
+        root = look.root(reading, schema.COMMON)
+        assert root is not None
+    drive_words.fill(database, root.id)
+    asked = drive_words.operations(database, root.id, files)
+    return {name: _median(operation, count) for name, operation in asked.items()}
 
 
 def _operations(database: Database, folders: list[int], count: int) -> dict[str, float]:

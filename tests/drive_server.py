@@ -111,7 +111,8 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
         )
         drive.sync.push.listeners.append(stops.forget)
         keys_of = partial(keys.make, config)
-        indexer = Indexer(communes, stocks(config), keys_of, by_scan(directory / "scan" / "scan.sock"))
+        reads = by_scan(directory / "scan" / "scan.sock")
+        indexer = Indexer(communes, stocks(config), keys_of, reads)
         indexer.start()
         Portal(
             communes,
@@ -121,7 +122,8 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             lambda access: _keep(told, access),
             lambda crossing: _keep(crossed, crossing),
         ).add_to(drive.routes)
-        Found(communes, keys_of, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
+        grant_key = config.secret("drive-grant.key")
+        Found(communes, keys_of, bodies, reads, grant_key, drive.enter).add_to(drive.routes)
         drive.sync.push.listeners.append(indexer.told)
         desk = Desk(config, communes, stocks(config), lambda *said: _tell(directory, *said))
         drive.routes.add(

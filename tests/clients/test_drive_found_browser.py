@@ -23,6 +23,7 @@ from tests.clients.test_portal_browser import inspect
 from tests.conftest import STATE, Commune, make_member
 from tests.integration.test_drive_pages import Drive
 from tests.pdf_samples import document
+from tests.scan_samples import docx
 
 __all__ = ["browser", "drive", "no_door", "page"]
 pytestmark = [
@@ -132,6 +133,23 @@ def test_two_versions_are_compared_side_by_side(drive: Drive, page: Any, tmp_pat
     assert "<script>" in page.inner_text("tr.added")
     inspect(page, "d-comparer")
     assert "2 lignes retirées ou changées" in page.inner_text("main")
+
+
+def test_two_versions_of_a_document_are_compared_by_their_text(
+    drive: Drive, scanner: None, page: Any, tmp_path: Path
+) -> None:
+    send(page, tmp_path, {"lettre.docx": docx("Tarif de la cantine 3 euros")})
+    (tmp_path / "lettre.docx").write_bytes(docx("Tarif de la cantine 4 euros"))
+    page.set_input_files("#desk input[multiple]", str(tmp_path / "lettre.docx"))
+    with page.expect_navigation():
+        page.click("[data-asked] button[value=replace]")
+    page.click(".files >> text=lettre.docx")
+    page.click("a:has-text('Comparer')")
+    page.wait_for_selector("table.diff")
+    assert page.locator("tr.changed del").all_inner_texts() == ["3"]
+    assert page.locator("tr.changed ins").all_inner_texts() == ["4"]
+    assert "Seul le texte est comparé" in page.inner_text("main")
+    inspect(page, "d-comparer-document")
 
 
 def test_what_cannot_be_compared_is_said(drive: Drive, page: Any, tmp_path: Path) -> None:

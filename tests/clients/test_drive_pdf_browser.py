@@ -12,7 +12,7 @@ import pytest
 from tests.clients.test_drive_page_browser import browser, drive, no_door, page
 from tests.clients.test_portal_browser import inspect
 from tests.integration.test_drive_pages import Drive
-from tests.pdf_samples import document, protected
+from tests.pdf_samples import document, protected, scanned
 
 __all__ = ["browser", "drive", "no_door", "page"]
 pytestmark = [
@@ -75,3 +75,26 @@ def test_what_cannot_be_shown_is_said_with_the_next_step(drive: Drive, page: Any
         opened(page, file)
         page.wait_for_selector(f"[data-pdf] [data-state]:has-text('{words}')")
         assert page.locator("a[download]").first.is_visible()
+
+
+def test_a_scanned_page_is_drawn_without_webassembly(drive: Drive, page: Any, tmp_path: Path) -> None:
+    file = tmp_path / "numérisé.pdf"
+    file.write_bytes(scanned())
+    opened(page, file)
+    page.wait_for_selector("[data-drawn] canvas")
+    assert page.evaluate(INK) > 50_000
+
+
+def test_without_javascript_a_pdf_is_downloaded(
+    drive: Drive, page: Any, browser: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.pdf"
+    file.write_bytes(document(["x"]))
+    opened(page, file)
+    context = browser.new_context(java_script_enabled=False, locale="fr-FR")
+    context.add_cookies(page.context.cookies())
+    bare = context.new_page()
+    bare.goto(page.url)
+    assert "L’aperçu demande JavaScript" in bare.inner_text("main")
+    assert bare.locator("a[download]").first.is_visible() and not bare.locator("[data-pdf]").is_visible()
+    context.close()

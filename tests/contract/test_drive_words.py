@@ -146,3 +146,27 @@ def test_without_the_key_the_contents_leave_and_the_names_stay(metadata: Databas
         found = index.kept(reading, one.id)
         assert found is not None and found.terms == () and found.sealed == b""
         assert look.node(reading, one.id) is not None
+
+
+def test_what_waits_is_taken_a_level_at_a_time_and_unread_documents_wait_again(
+    metadata: Database, home: Node
+) -> None:
+    inside = folder(metadata, home.id, "dossier")
+    deep = put(metadata, inside.id, "a.pdf", b"1")
+    gone = put(metadata, home.id, "b.pdf", b"2")
+    metadata.write(lambda w: tree.delete(w, ME, gone.id))
+
+    def due() -> list[int]:
+        with metadata.reading() as reading:
+            return index.due(reading, 10)
+
+    metadata.write(index.begin)
+    assert due() == [inside.id], "what lies in the trash waits for nothing"
+    metadata.write(lambda writing: index.wait_inside(writing, inside.id))
+    metadata.write(lambda writing: index.wait(writing, [deep.id]))
+    assert due() == sorted((inside.id, deep.id))
+    unread = Indexed(deep.id, home.id, "a.pdf", deep.etag, index.UNREAD)
+    metadata.write(lambda writing: index.replace(writing, deep.id, unread))
+    metadata.write(lambda writing: index.replace(writing, inside.id, None))
+    assert due() == []
+    assert metadata.write(lambda writing: index.wait_unread(writing, 10)) == 1 and due() == [deep.id]

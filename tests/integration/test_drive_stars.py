@@ -66,3 +66,8 @@ def test_names_are_found_while_the_contents_do_not_answer(drive: Drive, client: 
     assert shown(page) == ["Budget.ods"] and "seuls les noms ont été cherchés" in page
     assert "au moins une lettre" in client.get("/coffre/recherche/?q=%25").content.decode()
     assert "Rien n’est encore cherché" in client.get("/coffre/recherche/").content.decode()
+
+
+@pytest.mark.parametrize("path", ["/coffre/mots", "/coffre/mots/", "/coffre/mots/texte"])
+def test_what_web_asks_of_the_drive_is_no_page(client: Client, path: str) -> None:
+    assert client.post(path, "{}", content_type="application/json").status_code == 404

@@ -18,17 +18,17 @@ import pytest
 from beffroi.core.planes.tokens import make_grant
 from beffroi.drive.store import frozen, keys, tree
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.model import Act, Node
+from beffroi.drive.store.model import AbsentNode, Act, Node
 from beffroi.drive.store.stock import stocks
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import SealedStore
-from beffroi.drive.web.found import Found
+from beffroi.drive.web.found import MOST_READ_BYTES, Found
 from beffroi.drive.who import Who
 from beffroi.drive.words import index, wire
 from beffroi.drive.words.indexer import Indexer
 from beffroi.drive.words.texts import by_scan
-from beffroi.lib.errors import Unavailable
+from beffroi.lib.errors import TooLarge, Unavailable
 from beffroi.scan import wire as scan_wire
 
 from tests import scan_samples, waiting
@@ -77,10 +77,18 @@ class World:
     def __post_init__(self) -> None:
         self.config = new_config(self.state)
         self.communes = Communes(self.state / "drive", self.pool)
-        self.store = SealedStore(self.config, self.communes, self.pool, lambda sha256, owner: None)
+        self.held: set[str] = set()
+        self.store = SealedStore(self.config, self.communes, self.pool, self._refuse)
         self.keys_of = partial(keys.make, self.config)
-        self.found = Found(self.communes, self.keys_of, b"x", lambda request, who: None)
+        self.found = Found(
+            self.communes, self.keys_of, self.store, self.reads, b"x", lambda request, who: None
+        )
         self.restart()
+
+    def _refuse(self, sha256: str, collectivite_id: str) -> None:
+        """The door of files."""
+        if sha256 in self.held:
+            raise frozen.Frozen("dec_x")
 
     def restart(self) -> None:
         self.indexer = Indexer(self.communes, stocks(self.config), self.keys_of, self.reads)
@@ -250,6 +258,29 @@ def test_with_the_key_of_a_commune_its_words_are_gone(world: World) -> None:
     assert world.names(BRUNO, "cantine") == ["b.txt"]
 
 
+def test_the_text_of_a_document_is_told_to_who_sees_it_alone(world: World) -> None:
+    node = world.put(ALICE, "lettre.docx", FILES["lettre.docx"])
+    world.put(ALICE, "lettre.docx", scan_samples.docx("Autre texte"))
+    database = world.communes.metadata(ALICE.collectivite_id)
+
+    def text(who: Who, etag: int = 0) -> str:
+        return asyncio.run(world.found.text(who, wire.Which(node.id, etag))).text.strip()
+
+    assert text(ALICE) == "Autre texte" and text(ALICE, node.etag) == "Les cantines scolaires"
+    for other in (AMIR, BRUNO):
+        with pytest.raises(AbsentNode):
+            text(other, node.etag)
+    with pytest.raises(AbsentNode):
+        text(ALICE, 1)
+    database.write(lambda w: frozen.freeze(w, sha256=node.sha256, decision_id="dec_x", now_s=NOW_S))
+    world.held.add(node.sha256)
+    with pytest.raises(frozen.Frozen):
+        text(ALICE, node.etag)
+    large = world.put(ALICE, "large.pdf", bytes(MOST_READ_BYTES + 1))
+    with pytest.raises(TooLarge):
+        asyncio.run(world.found.text(ALICE, wire.Which(large.id)))
+
+
 def test_only_a_grant_for_the_search_is_answered(tmp_path: Path) -> None:
     with served(tmp_path / "s") as server:
         key = (tmp_path / "s" / "secrets" / "drive-grant.key").read_bytes().strip()
@@ -269,3 +300,4 @@ def test_only_a_grant_for_the_search_is_answered(tmp_path: Path) -> None:
         assert ask(wire.PATH, b'{"words": "x"}') == 200
         assert ask(wire.PATH, b'{"words": 1}') == 400 and ask(wire.PATH, b"x" * 2000) == 413
         assert ask(wire.PATH, b"", "GET") == 404
+        assert server.ask("POST", wire.TEXT_PATH, b'{"node": 1}')[0] == 403

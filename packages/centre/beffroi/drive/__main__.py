@@ -40,6 +40,7 @@ from beffroi.drive.web.found import Found
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
 from beffroi.drive.web.sync.sharing import Shares
+from beffroi.drive.words.texts import by_scan
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.serving import ended, leave, until_stopped
@@ -136,8 +137,12 @@ async def run(config: Config) -> int:
                 ),
                 is_open=True,
             )
-            keys_of = partial(keys.make, config)
-            Found(communes, keys_of, config.secret("drive-grant.key"), drive.enter).add_to(drive.routes)
+            # The socket's path by hand: scan.server would load YARA into this process.
+            reads = by_scan(config.state / "scan" / "scan.sock")
+            grant_key = config.secret("drive-grant.key")
+            Found(communes, partial(keys.make, config), bodies, reads, grant_key, drive.enter).add_to(
+                drive.routes
+            )
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
             teller.stop()

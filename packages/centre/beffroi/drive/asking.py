@@ -19,15 +19,16 @@ from beffroi.drive.web import granted
 from beffroi.drive.who import Who
 from beffroi.drive.words import wire
 from beffroi.lib.config import Config
-from beffroi.lib.errors import Unavailable
+from beffroi.lib.errors import TooLarge, Unavailable
 
 GRANT_TTL_S = 30
-TIMEOUT_S = 8.0
+SEARCH_S, CONTENT_S = 5.0, 20.0
+"""A search waits less: names are shown without it."""
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
@@ -38,15 +39,19 @@ class _Connection(http.client.HTTPConnection):
 
 def found(config: Config, who: Who, words: str) -> wire.Hits:
     """Files of this person whose contents have these words. Errors: Unavailable, SettingInvalid."""
-    headers = {
-        "Authorization": f"Bearer {_grant(config, who, wire.PATH)}",
-        "Content-Type": "application/json",
-    }
-    body = msgspec.json.encode(wire.Asked(words))
-    status, answer = _ask(config, "POST", wire.PATH, headers, body)
+    status, answer = _question(config, who, wire.PATH, wire.Asked(words))
     if status != 200:
         raise Unavailable("The search of the drive")
     return msgspec.json.decode(answer, type=wire.Hits)
+
+
+def text(config: Config, who: Who, node: int, etag: int | None) -> wire.Text:
+    """Of a document, or of an earlier content of it. Errors: as ``content``, TooLarge."""
+    status, answer = _question(config, who, wire.TEXT_PATH, wire.Which(node, etag or 0))
+    if status == TooLarge.http_status:
+        raise TooLarge(0)
+    _refuse(status, answer)
+    return msgspec.json.decode(answer, type=wire.Text)
 
 
 def content(config: Config, who: Who, node: int, etag: int | None, *, most_bytes: int) -> bytes:
@@ -55,15 +60,27 @@ def content(config: Config, who: Who, node: int, etag: int | None, *, most_bytes
     cookie = f"{granted.COOKIES[granted.OUT_PATH]}={_grant(config, who, granted.OUT_PATH)}"
     path = f"{granted.OUT_PATH}/{node}" + ("" if etag is None else f"/{etag}")
     status, answer = _ask(config, "GET", path, {"Cookie": cookie, "Range": f"bytes=0-{most_bytes - 1}"})
-    if status == 404:
-        raise AbsentNode("file")
-    if status == Frozen.http_status:
-        raise Frozen("")
     if status == 416:
         return b""  # it is empty
+    _refuse(status, answer)
+    return answer[:most_bytes]
+
+
+def _refuse(status: int, answer: bytes) -> None:
+    if status == AbsentNode.http_status:
+        raise AbsentNode("file")
+    if status == Frozen.http_status and Frozen.code.encode() in answer:
+        raise Frozen("")
     if status not in (200, 206):
         raise Unavailable("The drive")
-    return answer[:most_bytes]
+
+
+def _question(config: Config, who: Who, path: str, asked: msgspec.Struct) -> tuple[int, bytes]:
+    headers = {
+        "Authorization": f"Bearer {_grant(config, who, wire.PATH)}",
+        "Content-Type": "application/json",
+    }
+    return _ask(config, "POST", path, headers, msgspec.json.encode(asked))
 
 
 def _grant(config: Config, who: Who, path: str) -> str:
@@ -80,7 +97,7 @@ def _grant(config: Config, who: Who, path: str) -> str:
 def _ask(
     config: Config, method: str, path: str, headers: dict[str, str], body: bytes = b""
 ) -> tuple[int, bytes]:
-    connection = _Connection(config.run / "drive.sock")
+    connection = _Connection(config.run / "drive.sock", SEARCH_S if path == wire.PATH else CONTENT_S)
     try:
         connection.request(method, path, body, headers)
         answer = connection.getresponse()

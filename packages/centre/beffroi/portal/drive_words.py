@@ -238,6 +238,14 @@ def carried(what: str, count: int) -> str:
     return ngettext("%(n)s élément à copier.", "%(n)s éléments à copier.", count) % words
 
 
+def compares(name: str) -> str:
+    """How two versions of a file of this name are compared: text, document (by its text), or "" (not at all)."""
+    ending = name.rpartition(".")[2].lower()
+    if ending in ("odt", "docx", "ods", "xlsx", "odp", "pptx", "pdf"):
+        return "document"
+    return "text" if preview(name, 0) == "text" else ""
+
+
 def preview(name: str, size_bytes: int) -> str:
     """How the page shows a file of this name: image, pdf, text, or "" (not at all). What it is decides the drive."""
     ending = name.rpartition(".")[2].lower()

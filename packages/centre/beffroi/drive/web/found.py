@@ -1,4 +1,5 @@
-"""A search by content: the words of a person, and the files of theirs that have them, each with a passage.
+"""A search by content: the words of a person, and the files of theirs that have them, each with a passage; and the text
+of one document, for a comparison.
 
 Process: drive, for the process web alone, at ``wire.PATH`` of its socket under a grant of its own. Only here is the
          key that makes numbers of words and opens the sealed texts.
@@ -12,49 +13,74 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
+from beffroi.drive.store import versions
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.keys import Keys, KeysErased
+from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.sealing import ObjectDamaged, Sealer
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
+from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.messages import Answer, Enter, Request, Routes
 from beffroi.drive.who import Who
-from beffroi.drive.words import index, terms, wire
-from beffroi.lib.errors import BeffroiError, Invalid, NotFound
+from beffroi.drive.words import index, terms, texts, wire
+from beffroi.drive.words.texts import Reads
+from beffroi.lib.errors import BeffroiError, Invalid, NotFound, TooLarge
 
 MOST_WORDS = 10
+MOST_READ_BYTES, MOST_READ_AT_ONCE = 16 * 1024 * 1024, 2
+"""Of a document that is compared: it is held whole while scan reads it."""
 
 
 @dataclass(frozen=True)
 class Found:
     communes: Communes
     keys_of: Callable[[str], Keys]
+    bodies: BodiesOf
+    reads: Reads
     key: bytes
     enter: Enter
+    _at_once: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_READ_AT_ONCE))
 
     def add_to(self, routes: Routes) -> None:
         routes.add(wire.PATH, self.answer, is_open=True)
 
     async def answer(self, request: Request) -> Answer:
-        """JSON: ``wire.Hits``; of an error its code alone."""
+        """JSON: ``wire.Hits`` or ``wire.Text``; of an error its code alone."""
         try:
             if request.method != "POST":
                 raise NotFound("question")
             who = granted.who_asks(self.key, request, wire.PATH)
             self.enter(request, who)
-            try:
-                asked = msgspec.json.decode(await request.body(wire.MOST_ASKED_BYTES), type=wire.Asked)
-            except (msgspec.MsgspecError, ValueError):
-                raise Invalid("question") from None
-            hits = await asyncio.to_thread(self.find, who, asked.words[: wire.MOST_ASKED_CHARS])
-            return Answer(200, ((b"content-type", b"application/json"),), msgspec.json.encode(hits))
+            body = await request.body(wire.MOST_ASKED_BYTES)
+            if request.path == wire.TEXT_PATH:
+                return _json(await self.text(who, _decoded(body, wire.Which)))
+            asked = _decoded(body, wire.Asked).words[: wire.MOST_ASKED_CHARS]
+            return _json(await asyncio.to_thread(self.find, who, asked))
         except BeffroiError as error:
             await request.drain()
             return Answer(error.http_status, (), msgspec.json.encode({"code": error.code}))
+
+    async def text(self, who: Who, which: wire.Which) -> wire.Text:
+        """Errors: AbsentNode, Frozen, TooLarge, Unavailable (scan), those of the store."""
+        view = View(self.communes.metadata(who.collectivite_id), who)
+        with view.database.reading() as reading:
+            node = view.at(reading, which.node).node
+            if node.is_folder:
+                raise AbsentNode("file")
+            kept = versions.find(reading, which.node, which.etag) if which.etag else node
+        if kept.size_bytes > MOST_READ_BYTES:
+            raise TooLarge(MOST_READ_BYTES)
+        async with self._at_once:
+            pieces = [
+                piece async for piece in self.bodies(who.collectivite_id).read(kept, 0, kept.size_bytes)
+            ]
+            text = await asyncio.to_thread(texts.text, node.name, b"".join(pieces), self.reads)
+        return wire.Text(text, len(text) == texts.MOST_CHARS)
 
     def find(self, who: Who, asked: str) -> wire.Hits:
         """Errors: those of the metadata and of the keys but KeysErased."""
@@ -73,6 +99,17 @@ class Found:
         sealer = Sealer(keys)
         hits = tuple(_hit(sealer, *one, wanted) for one in sealed)
         return wire.Hits(hits, len(entries) > wire.MOST_HITS)
+
+
+def _decoded[T](body: bytes, form: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=form)
+    except (msgspec.MsgspecError, ValueError):
+        raise Invalid("question") from None
+
+
+def _json(value: object) -> Answer:
+    return Answer(200, ((b"content-type", b"application/json"),), msgspec.json.encode(value))
 
 
 def _hit(sealer: Sealer, node: int, text_id: bytes, sealed: bytes, wanted: frozenset[str]) -> wire.Hit:

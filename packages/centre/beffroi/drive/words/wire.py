@@ -1,11 +1,13 @@
-"""What web asks of drive, and what it is told: files whose contents have some words, each with a passage."""
+"""What web asks of drive, and what it is told: files whose contents have some words, each with a passage; the text of
+a document, to be compared."""
 
 from __future__ import annotations
 
 import msgspec
 
 PATH = "/coffre/mots"
-"""Of drive's socket alone: front leads nobody there."""
+TEXT_PATH = PATH + "/texte"
+"""Of drive's socket alone: front leads nobody there. A grant for PATH opens both."""
 MOST_ASKED_CHARS, MOST_ASKED_BYTES = 100, 1024
 MOST_HITS = 50
 
@@ -30,3 +32,17 @@ class Hits(msgspec.Struct, frozen=True):
 
     hits: tuple[Hit, ...] = ()
     more: bool = False
+
+
+class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file; ``etag``: of an earlier content, 0 for the present one."""
+
+    node: int
+    etag: int = 0
+
+
+class Text(msgspec.Struct, frozen=True):
+    """``is_cut``: there is more."""
+
+    text: str
+    is_cut: bool = False

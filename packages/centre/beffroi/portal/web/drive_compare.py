@@ -1,4 +1,4 @@
-"""Coffre: an earlier content of a text beside the present one, or beside another earlier one.
+"""Coffre: an earlier content of a text or document beside the present one, or beside another earlier one.
 
 Input:  hostile: identifiers of the address, both contents; templates escape every line.
 Access: ``View``; the contents come from the process drive under a grant of this person, bounded, and are kept nowhere.
@@ -22,12 +22,15 @@ from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.versions import Version
 from beffroi.drive.views import COMMON_NAME, View
 from beffroi.drive.words import texts
+from beffroi.lib.errors import TooLarge
 from beffroi.portal import drive_compare, drive_words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive
 
 MOST_BYTES = 1_000_000
+type Both = tuple[tuple[int | None, int], ...]
+"""(etag, size in bytes) of the two contents; None for the present one."""
 
 
 @require_GET
@@ -65,25 +68,52 @@ def compare(request: HttpRequest, actor: Actor, node_id: int, etag: int) -> Http
 
 def _compared(view: View, node: Node, old: Version, new: Version | None) -> dict[str, Any]:
     """``found``, or ``refused``: why there is none and what to do."""
-    largest_bytes = max(old.size_bytes, (new or node).size_bytes)
-    if drive_words.preview(node.name, largest_bytes) != "text":
-        return {"refused": _("Seuls les fichiers de texte se comparent ici. Téléchargez les deux versions.")}
-    if largest_bytes > MOST_BYTES:
+    how = drive_words.compares(node.name)
+    if not how:
+        return {
+            "refused": _("Seuls les textes et les documents se comparent ici. Téléchargez les deux versions.")
+        }
+    both = ((old.etag, old.size_bytes), (new.etag if new else None, (new or node).size_bytes))
+    try:
+        if how == "document":
+            return _documents(view, node.id, both)
+        return _texts(view, node.id, both)
+    except Frozen:
+        return {"refused": drive_words.held()}
+    except (TooLarge, drive_compare.TooLong):
         return {
             "refused": _("Ce fichier est trop grand pour être comparé ici. Téléchargez les deux versions.")
         }
-    try:
-        both = [
-            texts.decoded(asking.content(settings.BEFFROI, view.who, node.id, one, most_bytes=MOST_BYTES))
-            for one in (old.etag, new.etag if new else None)
-        ]
-    except Frozen:
-        return {"refused": drive_words.held()}
-    if both[0] is None or both[1] is None:
-        return {"refused": _("Une des deux versions n’est pas du texte. Téléchargez-les pour les comparer.")}
-    try:
-        return {"found": drive_compare.compare(both[0], both[1])}
-    except drive_compare.TooLong:
+
+
+def _texts(view: View, node_id: int, both: Both) -> dict[str, Any]:
+    """Errors: TooLarge, TooLong, Frozen, AbsentNode, Unavailable."""
+    found = []
+    for etag, size_bytes in both:
+        if size_bytes > MOST_BYTES:
+            raise TooLarge(MOST_BYTES)
+        data = asking.content(settings.BEFFROI, view.who, node_id, etag, most_bytes=MOST_BYTES)
+        text = texts.decoded(data)
+        if text is None:
+            return {
+                "refused": _("Une des deux versions n’est pas du texte. Téléchargez-les pour les comparer.")
+            }
+        found.append(text)
+    return {"found": drive_compare.compare(*found)}
+
+
+def _documents(view: View, node_id: int, both: Both) -> dict[str, Any]:
+    """By what is written in them. Errors: as ``_texts``."""
+    told = [asking.text(settings.BEFFROI, view.who, node_id, etag) for etag, size_bytes in both]
+    if not all(one.text.strip() for one in told):
         return {
-            "refused": _("Ce fichier a trop de lignes pour être comparé ici. Téléchargez les deux versions.")
+            "refused": _(
+                "Aucun texte n’a pu être lu dans une des deux versions. Téléchargez-les pour les comparer."
+            )
         }
+    lines = ["\n".join(line for line in one.text.splitlines() if line.strip()) for one in told]
+    return {
+        "found": drive_compare.compare(*lines),
+        "by_text": True,
+        "is_beginning": any(one.is_cut for one in told),
+    }

@@ -51,6 +51,7 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
                 }
                 for one in versions.of(reading, node_id)
             ],
+            "compares": drive_words.compares(place.node.name),
             "preview": drive_words.preview(place.node.name, place.node.size_bytes),
             "who": drive.rows(actor, [entry], listing.changed_by(reading, [entry]))[0]["who"],
         } | drive_seal_words.of_place(reading, actor, place)
