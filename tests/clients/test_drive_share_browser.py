@@ -67,7 +67,10 @@ def test_a_folder_is_shared_with_a_colleague_and_ended_in_one_press(
         inspect(there, "p-fichier-partage")
     page.goto("/coffre/partages/")
     inspect(page, "p-mes-partages")
-    press(page, "Arrêter le partage de Marché 2026\N{NO-BREAK SPACE}: " + beaune.colleague_membership.person.name)
+    press(
+        page,
+        "Arrêter le partage de Marché 2026\N{NO-BREAK SPACE}: " + beaune.colleague_membership.person.name,
+    )
     page.wait_for_selector("text=Le partage est arrêté.")
     with somebody(page, browser, beaune.colleague_membership) as there:
         there.goto("/coffre/partages-avec-moi/")
