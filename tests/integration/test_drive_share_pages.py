@@ -141,7 +141,7 @@ def test_a_receiver_leaves_a_share_and_takes_it_up_again(
     make(client, folder.id, "role:agent")
     share = only_share(drive)
     colleague.post("/coffre/partages-avec-moi/", {"partage": share.id, "what": "leave"})
-    assert "Reprendre" in text(colleague, "/coffre/partages-avec-moi/")
+    assert "Le reprendre" in text(colleague, "/coffre/partages-avec-moi/")
     assert colleague.get(f"/coffre/{folder.id}/").status_code == 404
     colleague.post("/coffre/partages-avec-moi/", {"partage": share.id, "what": "back"})
     assert colleague.get(f"/coffre/{folder.id}/").status_code == 200

@@ -52,7 +52,7 @@ def reach(*, is_common: bool, is_shared: bool, count: int, is_folder: bool) -> s
             else _("Toute la collectivité voit ce fichier.")
         )
     if count:
-        return ngettext("Vous le partagez : %(n)s partage.", "Vous le partagez : %(n)s partages.", count) % {
+        return ngettext("Vous le partagez : %(n)s partage.", "Vous le partagez : %(n)s partages.", count) % {
             "n": count
         }
     return _("Vous seul voyez ce dossier.") if is_folder else _("Vous seul voyez ce fichier.")

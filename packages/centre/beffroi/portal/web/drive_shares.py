@@ -127,7 +127,7 @@ def told(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
         return []
     lines = [
         {
-            "title": _("%(from)s propose de partager « %(name)s »")
+            "title": _("%(from)s propose de partager « %(name)s »")
             % {"from": one["from"], "name": one["label"]},
             "why": _("Acceptez ou refusez, pour toute la collectivité."),
             "url": "drive_shared",
@@ -156,13 +156,13 @@ def _answer(request: HttpRequest, actor: Actor) -> None:
         case "accept" | "refuse":
             sharing.answer(share_id, accepted=what == "accept")
             said = (
-                _("C’est accepté : chaque membre de la collectivité le trouve dans « Partagé avec moi ».")
+                _("C’est accepté : chaque membre de la collectivité le trouve dans « Partagé avec moi ».")
                 if what == "accept"
-                else _("C’est refusé : personne ici ne le voit.")
+                else _("C’est refusé : personne ici ne le voit.")
             )
         case "leave":
             sharing.leave(share_id)
-            said = _("Vous ne le voyez plus. Rien n’est supprimé : « Reprendre » le rend.")
+            said = _("Vous ne le voyez plus. Rien n’est supprimé : « Le reprendre » le rend.")
         case "back":
             sharing.leave(share_id, left=False)
             said = _("Le voici de nouveau.")

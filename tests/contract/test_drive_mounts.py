@@ -1,0 +1,97 @@
+"""What a receiver keeps of shares, and what they see of them, on every metadata."""
+
+from __future__ import annotations
+
+from beffroi.drive.store import look, mounts, schema, seen, shares, tree
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.model import Node
+from beffroi.drive.store.mounts import Kept
+from beffroi.drive.store.shares import Wish
+from beffroi.drive.views import SHARED_NAME, View
+from beffroi.drive.who import Who
+
+from tests.drive_server import A
+from tests.drive_trees import ME, OTHER, folder, put
+
+pytest_plugins = ["tests.fixtures_drive_store"]
+WHO = Who(OTHER.person_id, "mem_x", A, "agent", "x", "X", "")
+
+
+def share(metadata: Database, node: Node, rights: shares.Rights = "read") -> shares.Share:
+    wish = Wish("person", OTHER.person_id, rights)
+    return metadata.write(lambda w: shares.make(w, ME, node.id, wish))[0]
+
+
+def view(metadata: Database) -> View:
+    found = View(metadata, WHO)
+    metadata.write(found.make_roots)
+    return found
+
+
+def test_a_receiver_s_name_comes_first_and_the_rest_is_numbered() -> None:
+    kept = {"c": Kept("Plans", 0)}
+    assert mounts.named([("a", "Plans"), ("b", "plans"), ("c", "Autre")], kept) == {
+        "c": "Plans",
+        "a": "Plans (2)",
+        "b": "plans (3)",
+    }
+
+
+def test_leaving_and_naming_are_each_person_s_own(metadata: Database) -> None:
+    metadata.write(lambda w: mounts.rename(w, "shr_1", "per_a", "Plans"))
+    metadata.write(lambda w: mounts.leave(w, "shr_1", "per_b", now_s=9))
+    with metadata.reading() as reading:
+        assert mounts.of(reading, "per_a") == {"shr_1": Kept("Plans", 0)}
+        assert mounts.of(reading, "per_b") == {"shr_1": Kept("", 9)}
+    metadata.write(lambda w: mounts.come_back(w, "shr_1", "per_b"))
+    with metadata.reading() as reading:
+        assert mounts.of(reading, "per_b") == {}
+
+
+def test_when_somebody_looked_is_kept_once(metadata: Database) -> None:
+    for now_s in (5, 9):
+        metadata.write(lambda w, now_s=now_s: seen.look(w, "per_a", now_s=now_s))
+    with metadata.reading() as reading:
+        assert (seen.shares(reading, "per_a"), seen.shares(reading, "per_b")) == (9, 0)
+
+
+def test_the_root_says_each_change_and_the_old_etag_comes_back_with_the_old_state(
+    metadata: Database, home: Node
+) -> None:
+    mine, plans = view(metadata), folder(metadata, home.id, "Plans")
+
+    def etag() -> int:
+        with metadata.reading() as reading:
+            return mine.place(reading, ()).etag
+
+    before = etag()
+    made = share(metadata, plans)
+    with metadata.reading() as reading:
+        place = mine.place(reading, (SHARED_NAME, "Plans"))
+        assert (place.rights.may_write, place.rights.is_shared) == (False, True)
+        assert mine.at(reading, plans.id) == place
+        root = look.root(reading, schema.SHARED + WHO.person_id)
+    assert root is None or root.parent == 0
+    seen_etags = [before, etag()]
+    put(metadata, plans.id, "x", b"1")
+    seen_etags.append(etag())
+    metadata.write(lambda w: shares.change(w, made.id, rights="write", expires_s=0))
+    seen_etags.append(etag())
+    assert len(set(seen_etags)) == 4
+    metadata.write(lambda w: shares.end(w, made.id, now_s=ME.now_s))
+    assert etag() == before
+
+
+def test_what_is_shared_twice_is_one_mount_with_the_wider_right_and_goes_with_the_trash(
+    metadata: Database, home: Node
+) -> None:
+    mine, plans = view(metadata), folder(metadata, home.id, "Plans")
+    share(metadata, plans)
+    share(metadata, plans, "write")
+    share(metadata, plans)
+    with metadata.reading() as reading:
+        (one,) = mine.mounts(reading)
+        assert (one.name, one.may_write) == ("Plans", True)
+    metadata.write(lambda w: tree.delete(w, ME, plans.id))
+    with metadata.reading() as reading:
+        assert mine.mounts(reading) == [] and mine.find(reading, (SHARED_NAME,)) is None
