@@ -15,6 +15,7 @@ from pathlib import Path
 from beffroi.core.identity import totp
 from beffroi.core.retention import told
 from beffroi.drive import upkeep
+from beffroi.drive.scanning import told as filescan
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     backup = backed_up.problem(config, now=clock.epoch_s()) if pid else ""
     certificates = certified.problem(config, now=clock.epoch_s()) if pid else ""
     files = upkeep.problem(config) if pid else ""
+    scan = filescan.problem(config) if pid else ""
     if options.json:
         print(
             json.dumps(
@@ -68,6 +70,7 @@ def main(arguments: Sequence[str]) -> int:
                     "backup": backup,
                     "certificates": certificates,
                     "files": files,
+                    "filescan": scan,
                 },
                 ensure_ascii=False,
             )
@@ -82,10 +85,10 @@ def main(arguments: Sequence[str]) -> int:
     if not options.json:
         issued = certified.sentence(config, now=clock.epoch_s()) if pid else ""
         passing = unscanned.sentence(config, now=clock.epoch_s()) if pid else ""
-        said = [one for one in (issued, passing, low, purge, probe, backup, certificates, files) if one]
+        said = [one for one in (issued, passing, low, purge, probe, backup, certificates, files, scan) if one]
         print("\n".join(said), end="\n" if said else "")
     well = bool(pid) and found is not None and all(one.state == "healthy" for one in found.processes)
-    return 0 if well and not (low or purge or probe or backup or certificates or files) else 1
+    return 0 if well and not (low or purge or probe or backup or certificates or files or scan) else 1
 
 
 class NoAccounts(BeffroiError):

@@ -24,6 +24,7 @@ from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
+from beffroi.drive.scanning.told import Teller
 from beffroi.drive.sentry import Sentry, tell_alarm
 from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.store.commune import Communes
@@ -97,6 +98,7 @@ async def run(config: Config) -> int:
         ThreadPoolExecutor(SIGN_IN_THREADS, "passwords") as passwords,
     ):
         communes = Communes(config.state / "drive", commits, config.drive_database)
+        communes.listeners.append(Teller(config.run))
         upkeep = Upkeep(config, communes)
         door = FileDoor(config, communes, lambda: connect(config.database))
         sentry = Sentry(communes, stocks(config), partial(tell_alarm, config))

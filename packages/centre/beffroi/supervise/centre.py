@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from beffroi.core.planes import wake
+from beffroi.drive.scanning import told as filescan
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.process import Process
 from beffroi.mail.certificates import health as certificates_health
@@ -61,6 +62,7 @@ def processes(config: Config) -> list[Process]:
         *(row for row in engines if row.name not in ("unbound", "rspamd", "mailgate")),
         _calendars(config),
         _drive(config),
+        *([_filescan(config)] if config.scan or config.clamd else []),
         _consumers(config, "worker", "main"),
         _consumers(config, "remediation", "remediation"),
         _consumers(config, "webmail", "webmail"),
@@ -174,6 +176,20 @@ def _drive(config: Config) -> Process:
         healthy=lambda: answers(config.run / "drive.sock", "/healthz"),
         stop_timeout_s=12,
         advice=f"Look at {config.log / 'drive.log'}.",
+    )
+
+
+def _filescan(config: Config) -> Process:
+    return Process(
+        name="filescan",
+        argv=(sys.executable, "-m", "beffroi.drive.scanning"),
+        user=config.user or None,
+        # Reads what came, by the communes' master key, and hands it to the scanner, which has none.
+        group=secret_files.group(config, secret_files.PAGES),
+        environment=_environment(config, None),
+        healthy=lambda: filescan.late(config),
+        stop_timeout_s=12,
+        advice=f"Look at {config.log / 'filescan.log'}.",
     )
 
 

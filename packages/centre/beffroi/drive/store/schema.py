@@ -76,6 +76,25 @@ TABLES: tuple[LiteralString, ...] = (
         files BIGINT NOT NULL, reasons TEXT NOT NULL, told_s BIGINT NOT NULL, state TEXT NOT NULL,
         settled_by TEXT NOT NULL, settled_s BIGINT NOT NULL, steps {bytes} NOT NULL, done BIGINT NOT NULL,
         missed BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS scanned (
+        sha256 TEXT PRIMARY KEY, mark TEXT NOT NULL, at_s BIGINT NOT NULL, found TEXT NOT NULL,
+        is_whole INTEGER NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS scanning (
+        one {key} PRIMARY KEY, number BIGINT NOT NULL, mark TEXT NOT NULL, walked TEXT NOT NULL,
+        walk_s BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS finding (
+        sha256 TEXT PRIMARY KEY, code TEXT NOT NULL, names TEXT NOT NULL, at_s BIGINT NOT NULL, told_s BIGINT NOT NULL,
+        asked_s BIGINT NOT NULL, asked_by TEXT NOT NULL, released_s BIGINT NOT NULL, released_by TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS drop_box (
+        share_id TEXT PRIMARY KEY, most_total_bytes BIGINT NOT NULL, most_files BIGINT NOT NULL,
+        total_bytes BIGINT NOT NULL, files BIGINT NOT NULL, told_s BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS handing (
+        id TEXT PRIMARY KEY, share_id TEXT NOT NULL, sender TEXT NOT NULL, message TEXT NOT NULL,
+        first_s BIGINT NOT NULL, last_s BIGINT NOT NULL, files BIGINT NOT NULL, total_bytes BIGINT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS handing_share ON handing (share_id, last_s)",
+    """CREATE TABLE IF NOT EXISTS handed (
+        node {key} PRIMARY KEY, handing TEXT NOT NULL, sha256 TEXT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS handed_sha256 ON handed (sha256)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -84,4 +103,5 @@ was, 0 until then (``collect``).
 its etag, kept as long as versions are: point in time, restore of what a device did, push and indexing read it.
 ``structure``: what a look at the content of a file said, ``written``: number of the change that wrote that content.
 ``judged``: one row: up to which change devices were judged, and what is remembered of them (``guard.scoring``).
-``alarm``: of a device that wrote as ransomware does; ``state``, ``steps``: ``alarms``."""
+``alarm``: of a device that wrote as ransomware does; ``state``, ``steps``: ``alarms``.
+``scanned``, ``scanning``, ``finding``: ``findings``. ``drop_box``, ``handing``, ``handed``: ``drops``."""
