@@ -10,7 +10,7 @@ from beffroi.core.identity.actions import revoke_app_password
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword
 from beffroi.core.identity.queries import current_memberships
-from beffroi.drive import projections
+from beffroi.drive import projections, sightings
 from beffroi.drive.calendars import homes
 
 PROTOCOL = "dav"
@@ -72,6 +72,15 @@ def revoke_stopped(event: Event) -> None:
     )
     for one in rows.select_related("membership"):
         revoke_app_password(actor=Actor.system("drive.alarm"), app_password=one)
+
+
+@consumer(name="drive.sightings", kinds=("drive:found", "drive:frozen", "drive:alarm"))
+def report_sighting(event: Event) -> None:
+    """What the drive met is told to watch, whose rules decide for all communes."""
+    if event.collectivite_id:
+        sightings.report(
+            event.kind, collectivite_id=event.collectivite_id, at=event.created_at, payload=event.payload
+        )
 
 
 @periodic("drive.app_passwords", every_s=3600.0)

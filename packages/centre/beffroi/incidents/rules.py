@@ -25,6 +25,7 @@ class Kind(StrEnum):
     LEAK = "leak"
     SUSPECT_MACHINE = "suspect_machine"
     LISTED_MET = "listed_met"
+    MALICIOUS_FILE = "malicious_file"
 
 
 class Severity(StrEnum):
@@ -125,6 +126,11 @@ PLANS[Kind.LISTED_MET] = Plan(
     Severity.LOW,
     (*_commune("ask_who_opened", "declare_if_typed"), *_departement("call_commune")),
     "incident-phishing",
+)
+PLANS[Kind.MALICIOUS_FILE] = Plan(
+    Severity.MEDIUM,
+    (*_commune("ask_who_opened_file", "ask_where_file_from"), *_departement("call_commune")),
+    "incident-file",
 )
 PLANS[Kind.SUSPECT_MACHINE] = PLANS[Kind.COMMAND_SERVER]
 BY_HAND = (Kind.SUSPECT_MACHINE, Kind.PASSWORD_TYPED, Kind.LEAK)
