@@ -23,7 +23,7 @@ from beffroi.incidents import actions
 from beffroi.incidents.actions import SYSTEM
 from beffroi.incidents.models import Encounter, Incident
 from beffroi.incidents.recorded import Captured
-from beffroi.incidents.rules import MAX_SESSIONS_ENDED, Kind, alarm_kind, met_kind
+from beffroi.incidents.rules import DEVICE_SUBJECT, MAX_SESSIONS_ENDED, Kind, alarm_kind, met_kind
 from beffroi.incidents.told import number_of, time_of
 from beffroi.lib import clock
 
@@ -218,7 +218,7 @@ def take_in_drive_alarm(*, collectivite_id: str, at: datetime, payload: Mapping[
         actor=SYSTEM,
         kind=Kind.SUSPECT_MACHINE,
         collectivite_id=collectivite_id,
-        subject=f"drive:{device_id}",
+        subject=f"{DEVICE_SUBJECT}{device_id}",
         occurred_at=at,
         person_id=str(payload.get("person_id", ""))[:80],
         data={"drive_files": files} if isinstance(files, int) else None,

@@ -136,6 +136,9 @@ PLANS[Kind.SUSPECT_MACHINE] = PLANS[Kind.COMMAND_SERVER]
 BY_HAND = (Kind.SUSPECT_MACHINE, Kind.PASSWORD_TYPED, Kind.LEAK)
 """What a person may open: of a machine that behaves strangely no door knows anything."""
 
+DEVICE_SUBJECT = "drive:"
+"""How the subject of an incident about a device of the drive begins."""
+
 PHISHING_SIGNS = frozenset(
     {
         "spf_fail",

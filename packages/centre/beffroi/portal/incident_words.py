@@ -57,7 +57,7 @@ SENTENCES = {
     ),
 }
 SENTENCES["malicious_file"] = gettext_lazy(
-    "Un fichier du Coffre a été reconnu comme dangereux : personne ne peut plus l’ouvrir. Quelqu’un l’a peut-être "
+    "Un fichier du Coffre a été reconnu comme dangereux : personne ne peut plus l’ouvrir. Quelqu’un l’a peut-être "
     "ouvert avant, et il vient de quelque part."
 )
 SENTENCES["suspect_machine"] = gettext_lazy(
@@ -108,11 +108,11 @@ TASKS = {
     ),
     "do_not_open_file": gettext_lazy("N’ouvrez aucun fichier téléchargé depuis cette page."),
     "ask_who_opened_file": gettext_lazy(
-        "Demandez qui a ouvert ou exécuté ce fichier, sans faire de reproche ; si quelqu’un l’a fait, appelez le "
+        "Demandez qui a ouvert ou exécuté ce fichier, sans faire de reproche ; si quelqu’un l’a fait, appelez le "
         "Département."
     ),
     "ask_where_file_from": gettext_lazy(
-        "Demandez d’où vient ce fichier : courriel, clé USB, téléchargement, lien de dépôt. Notez-le ici."
+        "Demandez d’où vient ce fichier : courriel, clé USB, téléchargement, lien de dépôt. Notez-le ici."
     ),
     "change_password": gettext_lazy("Changez le mot de passe du compte, depuis un autre poste que celui-ci."),
     "change_same_password_elsewhere": gettext_lazy(
@@ -157,8 +157,8 @@ SOURCES = {
     "box_refused": gettext_lazy("Boîtier : connexion refusée"),
     "box_alarm": gettext_lazy("Boîtier : alarme"),
     "drive_alarm": gettext_lazy("Coffre : alerte"),
-    "drive_found": gettext_lazy("Coffre : analyse d’un fichier"),
-    "drive_frozen": gettext_lazy("Coffre : fichiers retenus par une décision"),
+    "drive_found": gettext_lazy("Coffre : analyse d’un fichier"),
+    "drive_frozen": gettext_lazy("Coffre : fichiers retenus par une décision"),
     "mail": gettext_lazy("Entrée du courrier"),
 }
 DETECTORS = {
@@ -305,7 +305,7 @@ def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> s
         return said % {"n": files}
     if kind == "malicious_file":
         files = _number(data, "files")
-        said = ngettext("Coffre : %(n)s fichier retenu", "Coffre : %(n)s fichiers retenus", files) % {
+        said = ngettext("Coffre : %(n)s fichier retenu", "Coffre : %(n)s fichiers retenus", files) % {
             "n": files
         }
         return f"{said} ({data['names']})" if data.get("names") else said

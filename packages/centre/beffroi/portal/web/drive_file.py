@@ -16,7 +16,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import listing, versions
 from beffroi.drive.store.listing import Entry
 from beffroi.drive.views import COMMON_NAME
-from beffroi.portal import drive_words
+from beffroi.portal import drive_words, scan_words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import drive
@@ -50,6 +50,7 @@ def node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
                 for one in versions.of(reading, node_id)
             ],
             "preview": drive_words.preview(place.node.name, place.node.size_bytes),
+            "scan": scan_words.line(reading, actor, place),
             "who": drive.rows(actor, [entry], listing.changed_by(reading, [entry]))[0]["who"],
         }
     return drive.drive_page(request, view, "portal/drive_file.html", context)
