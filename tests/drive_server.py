@@ -28,6 +28,7 @@ from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.stock import stocks
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.dropped import Dropped, Handed
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
 from beffroi.drive.who import Role, Who
@@ -85,12 +86,19 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
             drive.enter,
             lambda access: _keep(told, access),
         ).add_to(drive.routes)
+        Dropped(
+            communes,
+            bodies,
+            config.secret("drive-grant.key"),
+            lambda handed: _keep(directory / "handed", handed),
+            is_scanned=not (directory / "unscanned").exists(),
+        ).add_to(drive.routes)
         yield drive
         sentry.stop()
         communes.close()
 
 
-def _keep(told: Path, access: Access) -> None:
+def _keep(told: Path, access: Access | Handed) -> None:
     with told.open("a") as file:
         file.write(json.dumps(asdict(access)) + "\n")
 

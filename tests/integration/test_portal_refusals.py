@@ -279,6 +279,8 @@ PORTAL = {
     "drive_node": Rule("thing", lambda world: {"node_id": world.node_id}),
     "drive_scan": Rule("thing", lambda world: {"node_id": world.node_id}, {"what": "ask"}),
     "drive_links": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),
+    "drive_drops": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),
+    "drive_dropped": Rule("open"),
     "drive_own_links": Rule("own"),
     "drive_link_end": Rule("thing", lambda world: {"share_id": world.share_id}),
     "drive_link_refused": Rule("open"),

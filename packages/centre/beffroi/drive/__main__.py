@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
 from beffroi.drive.credentials import Credentials
 from beffroi.drive.door import FileDoor
+from beffroi.drive.scanning.engines import Engines
 from beffroi.drive.scanning.told import Teller
 from beffroi.drive.sentry import Sentry, tell_alarm
 from beffroi.drive.sign_ins import SignIns
@@ -32,6 +34,7 @@ from beffroi.drive.store.stock import stocks
 from beffroi.drive.upkeep import Upkeep
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.dropped import Dropped, Handed
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
 from beffroi.lib.config import Config, load
@@ -125,6 +128,13 @@ async def run(config: Config) -> int:
                 drive.enter,
                 lambda access: tell_access(config, access),
             ).add_to(drive.routes)
+            Dropped(
+                communes,
+                bodies,
+                config.secret("drive-grant.key"),
+                partial(tell_handed, config),
+                Engines(config).are_there,
+            ).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
             sentry.stop()
@@ -150,6 +160,22 @@ def tell_access(config: Config, access: Access) -> None:
             )
     finally:
         database.close()
+
+
+def tell_handed(config: Config, handed: Handed) -> None:
+    """For the audit log and the makers of the link. Errors: Unavailable."""
+    told = {
+        "share_id": handed.share_id,
+        "person_id": handed.person_id,
+        "reference": handed.reference,
+        "sha256": handed.sha256,
+        "bytes": handed.size_bytes,
+        "address": handed.address,
+    }
+    with closing(connect(config.database)) as database, database.transaction():
+        outbox.publish(
+            database, "drive:handed_in", told, run=config.run, collectivite_id=handed.collectivite_id
+        )
 
 
 def _portal(config: Config) -> str:

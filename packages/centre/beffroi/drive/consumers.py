@@ -64,6 +64,20 @@ def record_download(event: Event) -> None:
     )
 
 
+@consumer(name="drive.handed_in", kinds=("drive:handed_in",))
+def record_handed(event: Event) -> None:
+    """What came by a link, for whoever asks later; from where, on the side that can be erased."""
+    told = event.payload
+    audit.record(
+        actor=Actor("door", "drive"),
+        verb="drive:link:handed_in",
+        object_id=told["share_id"],
+        collectivite_id=event.collectivite_id,
+        details={"reference": told["reference"], "sha256": told["sha256"], "bytes": told["bytes"]},
+        personal={"address": told["address"]} if told["address"] else None,
+    )
+
+
 @consumer(name="drive.alarm", kinds=("drive:alarm",))
 def revoke_stopped(event: Event) -> None:
     """A device that wrote as ransomware does opens nothing any more, not even calendars. Of its own collectivité."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from beffroi.drive.scanning.engines import MOST_BYTES, EngineAway, Engines, Said
-from beffroi.drive.store import findings, refs
+from beffroi.drive.store import drops, findings, refs
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.findings import Content, Finding, Progress, Result
@@ -97,6 +97,7 @@ class Scanner:
         database = self.communes.metadata(collectivite_id)
         while database.write(findings.forget):
             pass
+        database.write(drops.forget)
 
     def tell_all(self, collectivite_id: str, database: Database) -> None:
         """What the outbox does not have yet, at least once. Errors: those of the metadata, the outbox."""
