@@ -228,9 +228,10 @@ EVERY_PYTHON = {
     "mailgate",
     "calendars",
     "drive",
+    "filescan",
 }
 DJANGO = {"web", "console", "worker", "remediation", "webmail", "managesieve", "sources", "import"}
-PAGES = {*DJANGO, "drive"}
+PAGES = {*DJANGO, "drive", "filescan"}
 READERS = {
     "feed-root.key": set(),
     "demo-accounts.json": set(),
