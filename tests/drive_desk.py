@@ -19,7 +19,7 @@ defaults
     timeout server 60s
 frontend portal
     bind 127.0.0.1:{port}
-    use_backend drive if {{ path_beg /coffre/octets/ /coffre/envoi/ /coffre/lien/ }}
+    use_backend drive if {{ path_beg /coffre/octets/ /coffre/envoi/ /coffre/lien/ /coffre/depot/ }}
     default_backend web
 {inner}
 backend drive

@@ -38,6 +38,7 @@ from beffroi.drive.store.stock import stocks
 from beffroi.drive.web import sealed
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.dropped import Dropped, Handed
 from beffroi.drive.web.found import Found
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
@@ -125,6 +126,13 @@ def application(directory: Path, sign_in: Listed) -> Iterator[Drive]:
         grant_key = config.secret("drive-grant.key")
         Found(communes, keys_of, bodies, reads, grant_key, drive.enter).add_to(drive.routes)
         drive.sync.push.listeners.append(indexer.told)
+        Dropped(
+            communes,
+            bodies,
+            grant_key,
+            lambda handed: _keep(directory / "handed", handed),
+            is_scanned=not (directory / "unscanned").exists(),
+        ).add_to(drive.routes)
         desk = Desk(config, communes, stocks(config), lambda *said: _tell(directory, *said))
         drive.routes.add(
             sealed.PATH,
@@ -178,7 +186,7 @@ def _tell(directory: Path, *said: object) -> None:
         file.write(json.dumps(said) + "\n")
 
 
-def _keep(told: Path, access: Access | Crossing | Line) -> None:
+def _keep(told: Path, access: Access | Crossing | Handed | Line) -> None:
     with told.open("a") as file:
         file.write(json.dumps(asdict(access)) + "\n")
 

@@ -296,7 +296,10 @@ PORTAL = {
     "drive_stars": Rule("own", data={"ajouter": "1"}),  # tests/integration/test_drive_stars.py
     "drive_compare": Rule("thing", lambda world: {"node_id": world.node_id, "etag": _version(world)}),
     "drive_node": Rule("thing", lambda world: {"node_id": world.node_id}),
+    "drive_scan": Rule("thing", lambda world: {"node_id": world.node_id}, {"what": "ask"}),
     "drive_links": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),
+    "drive_drops": Rule("thing", lambda world: {"node_id": world.node_id}, {"days": "7"}),
+    "drive_dropped": Rule("open"),
     "drive_own_links": Rule("own"),
     "drive_link_end": Rule("thing", lambda world: {"share_id": world.link_share_id}),
     "drive_share": Rule(
@@ -347,6 +350,7 @@ CONSOLE = {
     "incident_close": Rule("thing", INCIDENT, {"reason": "resolved"}),
     "incident_export": Rule("thing", INCIDENT),
     "incident_app_passwords": Rule("thing", INCIDENT),
+    "console_files": Rule("own"),
     "look_back": Rule("thing", lambda world: {"decision_id": world.decision_id}),
     "boxes": Rule("own"),
     "box_code": Rule("own"),
@@ -455,7 +459,7 @@ CLOSED_PORTAL = [
 ]
 POSTED = (
     *("box_restore", "box_observe", "box_flow", "exception_end", "own_exception_end", "spared"),
-    *("held_release", "held_block", "held_undo", "held_digest_time"),
+    *("held_release", "held_block", "held_undo", "held_digest_time", "drive_scan"),
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new", "mail_bank"),
     *("outgoing_warming", "outgoing_doubted"),
     *("outgoing_account", "outgoing_mail", "outgoing_partners", "console_forward_end", "mail_handling"),

@@ -88,6 +88,7 @@ class Scanner:
     def __init__(self, state: Path) -> None:
         self.state, self.path = state, server.socket_path(state)
         server.folder(state).mkdir()
+        server.files_folder(state).mkdir()
         directory(state).mkdir()
         (state / "beffroi.toml").write_text("")
         self.log = state / "scan.log"

@@ -230,9 +230,10 @@ EVERY_PYTHON = {
     "drive",
     "sentry",
     "drive-keeper",
+    "filescan",
 }
 DJANGO = {"web", "console", "worker", "remediation", "webmail", "managesieve", "sources", "import"}
-PAGES = {*DJANGO, "drive", "sentry", "drive-keeper"}
+PAGES = {*DJANGO, "drive", "sentry", "drive-keeper", "filescan"}
 READERS = {
     "feed-root.key": set(),
     "demo-accounts.json": set(),

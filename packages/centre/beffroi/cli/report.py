@@ -16,6 +16,7 @@ from beffroi.core.identity import totp
 from beffroi.core.retention import told
 from beffroi.drive import renewal, upkeep
 from beffroi.drive.backup import work as drive_backup
+from beffroi.drive.scanning import told as filescan
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     certificates = certified.problem(config, now=clock.epoch_s()) if pid else ""
     files = upkeep.problem(config) if pid else ""
     files = files or (drive_backup.problem(config, now_s=clock.epoch_s()) if pid else "")
+    scan = filescan.problem(config) if pid else ""
     if options.json:
         print(
             json.dumps(
@@ -70,6 +72,7 @@ def main(arguments: Sequence[str]) -> int:
                     "backup": backup,
                     "certificates": certificates,
                     "files": files,
+                    "filescan": scan,
                 },
                 ensure_ascii=False,
             )
@@ -85,12 +88,11 @@ def main(arguments: Sequence[str]) -> int:
         issued = certified.sentence(config, now=clock.epoch_s()) if pid else ""
         passing = unscanned.sentence(config, now=clock.epoch_s()) if pid else ""
         renewing = renewal.sentence(config) if pid else ""
-        said = [
-            one for one in (issued, passing, renewing, low, purge, probe, backup, certificates, files) if one
-        ]
+        troubles = (low, purge, probe, backup, certificates, files, scan)
+        said = [one for one in (issued, passing, renewing, *troubles) if one]
         print("\n".join(said), end="\n" if said else "")
     well = bool(pid) and found is not None and all(one.state == "healthy" for one in found.processes)
-    return 0 if well and not (low or purge or probe or backup or certificates or files) else 1
+    return 0 if well and not (low or purge or probe or backup or certificates or files or scan) else 1
 
 
 class NoAccounts(BeffroiError):

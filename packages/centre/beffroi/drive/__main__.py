@@ -10,6 +10,7 @@ import gc
 import logging
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ from beffroi.drive.store.stock import stocks
 from beffroi.drive.web import sealed
 from beffroi.drive.web.app import Drive
 from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.dropped import Dropped, Handed
 from beffroi.drive.web.found import Found
 from beffroi.drive.web.linked import Access
 from beffroi.drive.web.portal import Portal
@@ -143,6 +145,13 @@ async def run(config: Config) -> int:
             Found(communes, partial(keys.make, config), bodies, reads, grant_key, drive.enter).add_to(
                 drive.routes
             )
+            Dropped(
+                communes,
+                bodies,
+                config.secret("drive-grant.key"),
+                partial(tell_handed, config),
+                is_scanned=config.scan or bool(config.clamd),
+            ).add_to(drive.routes)
             return await serve(drive, config.run / "drive.sock", config.connections)
         finally:
             teller.stop()
@@ -183,6 +192,22 @@ def tell_access(config: Config, access: Access) -> None:
             )
     finally:
         database.close()
+
+
+def tell_handed(config: Config, handed: Handed) -> None:
+    """For the audit log and the makers of the link. Errors: Unavailable."""
+    told = {
+        "share_id": handed.share_id,
+        "person_id": handed.person_id,
+        "reference": handed.reference,
+        "sha256": handed.sha256,
+        "bytes": handed.size_bytes,
+        "address": handed.address,
+    }
+    with closing(connect(config.database)) as database, database.transaction():
+        outbox.publish(
+            database, "drive:handed_in", told, run=config.run, collectivite_id=handed.collectivite_id
+        )
 
 
 def _portal(config: Config) -> str:

@@ -13,7 +13,7 @@ from beffroi.core.identity.actions import revoke_app_password
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Membership
 from beffroi.core.identity.queries import current_memberships
-from beffroi.drive import erasures, projections, recorded
+from beffroi.drive import erasures, projections, recorded, sightings
 from beffroi.drive.calendars import homes
 from beffroi.drive.crossing import Crossing
 from beffroi.drive.projections import Member
@@ -161,6 +161,20 @@ def record_share(event: Event) -> None:
     recorded.write(told, actor=Actor("person", told.person_id, event.collectivite_id))
 
 
+@consumer(name="drive.handed_in", kinds=("drive:handed_in",))
+def record_handed(event: Event) -> None:
+    """What came by a link, for whoever asks later; from where, on the side that can be erased."""
+    told = event.payload
+    audit.record(
+        actor=Actor("door", "drive"),
+        verb="drive:link:handed_in",
+        object_id=told["share_id"],
+        collectivite_id=event.collectivite_id,
+        details={"reference": told["reference"], "sha256": told["sha256"], "bytes": told["bytes"]},
+        personal={"address": told["address"]} if told["address"] else None,
+    )
+
+
 @consumer(name="drive.alarm", kinds=("drive:alarm",))
 def revoke_stopped(event: Event) -> None:
     """A device that wrote as ransomware does opens nothing any more, not even calendars. Of its own collectivité."""
@@ -169,6 +183,15 @@ def revoke_stopped(event: Event) -> None:
     )
     for one in rows.select_related("membership"):
         revoke_app_password(actor=Actor.system("drive.alarm"), app_password=one)
+
+
+@consumer(name="drive.sightings", kinds=("drive:found", "drive:frozen", "drive:alarm"))
+def report_sighting(event: Event) -> None:
+    """What the drive met is told to watch, whose rules decide for all communes."""
+    if event.collectivite_id:
+        sightings.report(
+            event.kind, collectivite_id=event.collectivite_id, at=event.created_at, payload=event.payload
+        )
 
 
 @periodic("drive.app_passwords", every_s=3600.0)

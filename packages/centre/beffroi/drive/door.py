@@ -121,13 +121,20 @@ class FileDoor:
                 lambda w: frozen.freeze(w, sha256=sha256, decision_id=decision_id, now_s=now_s)
             ):
                 self._communes.told(collectivite_id)
-                self._say("drive:frozen", decision_id, collectivite_id, there)
+                self._say("drive:frozen", decision_id, sha256, collectivite_id, there)
         elif entry is None and before and database.write(lambda w: frozen.thaw(w, sha256=sha256)):
             self._communes.told(collectivite_id)
-            self._say("drive:thawed", before, collectivite_id, there)
+            self._say("drive:thawed", before, sha256, collectivite_id, there)
 
-    def _say(self, kind: str, decision_id: str, collectivite_id: str, there: frozen.Held) -> None:
+    def _say(
+        self, kind: str, decision_id: str, sha256: str, collectivite_id: str, there: frozen.Held
+    ) -> None:
         """After the change: a crash between the two costs a line of the report, never the block."""
-        told = {"decision_id": decision_id, "files": there.files, "versions": there.versions}
+        told = {
+            "decision_id": decision_id,
+            "sha256": sha256,
+            "files": there.files,
+            "versions": there.versions,
+        }
         with closing(self._tell()) as database, database.transaction():
             outbox.publish(database, kind, told, run=self._config.run, collectivite_id=collectivite_id)

@@ -68,3 +68,30 @@ def take_in_drive_alarm(event: Event) -> None:
         look_back.take_in_drive_alarm(
             collectivite_id=event.collectivite_id, at=event.created_at, payload=event.payload
         )
+
+
+@consumer(name="incidents.drive_found", kinds=("drive:found",))
+def take_in_found(event: Event) -> None:
+    if event.collectivite_id:
+        look_back.take_in_found(
+            collectivite_id=event.collectivite_id, at=event.created_at, payload=event.payload
+        )
+
+
+@consumer(name="incidents.drive_frozen", kinds=("drive:frozen", "drive:thawed"))
+def take_in_frozen(event: Event) -> None:
+    """One consumer for both, so that an end never overtakes its beginning."""
+    if event.collectivite_id:
+        look_back.take_in_frozen(
+            collectivite_id=event.collectivite_id,
+            at=event.created_at,
+            payload=event.payload,
+            held=event.kind == "drive:frozen",
+        )
+
+
+@consumer(name="incidents.drive_answers", kinds=("drive:review_asked", "drive:released"))
+def take_in_answer(event: Event) -> None:
+    if event.collectivite_id:
+        code = "file_released" if event.kind == "drive:released" else "review_asked"
+        look_back.take_in_answer(collectivite_id=event.collectivite_id, payload=event.payload, code=code)

@@ -1,7 +1,8 @@
-"""A decision begins: who signed in from that address in 30 days; what boîtiers say their LAN met. And its undoing.
+"""A decision begins: who signed in from that address in 30 days; what boîtiers say their LAN met; which files of the
+drive it names. And its undoing.
 
 Purpose: end what can be ended by machine, open an incident for the rest, keep the sum for the decision's report.
-Process: worker. Mail looks back by itself (mail.remediation); files will, with the drive.
+Process: worker. Mail looks back by itself (mail.remediation), files in the process drive (drive.door).
 Hostile: a lying box speaks for its own commune only. A town hall's own address decided by mistake: sessions end for a
          few people at most (``MAX_SESSIONS_ENDED``), and undoing the decision closes what it opened.
 Source:  docs/internals/incidents.md.
@@ -22,7 +23,7 @@ from beffroi.incidents import actions
 from beffroi.incidents.actions import SYSTEM
 from beffroi.incidents.models import Encounter, Incident
 from beffroi.incidents.recorded import Captured
-from beffroi.incidents.rules import MAX_SESSIONS_ENDED, Kind, alarm_kind, met_kind
+from beffroi.incidents.rules import DEVICE_SUBJECT, MAX_SESSIONS_ENDED, Kind, alarm_kind, met_kind
 from beffroi.incidents.told import number_of, time_of
 from beffroi.lib import clock
 
@@ -217,7 +218,7 @@ def take_in_drive_alarm(*, collectivite_id: str, at: datetime, payload: Mapping[
         actor=SYSTEM,
         kind=Kind.SUSPECT_MACHINE,
         collectivite_id=collectivite_id,
-        subject=f"drive:{device_id}",
+        subject=f"{DEVICE_SUBJECT}{device_id}",
         occurred_at=at,
         person_id=str(payload.get("person_id", ""))[:80],
         data={"drive_files": files} if isinstance(files, int) else None,
@@ -225,6 +226,85 @@ def take_in_drive_alarm(*, collectivite_id: str, at: datetime, payload: Mapping[
             Captured("drive_alarm", at, {"app_password_id": device_id, "files": files, "reasons": reasons})
         ],
     )
+
+
+def take_in_found(*, collectivite_id: str, at: datetime, payload: Mapping[str, object]) -> None:
+    """The scan of the drive knows a content, which is held: somebody must ask where it came from. One incident a
+    content."""
+    sha256 = str(payload.get("sha256", ""))[:64]
+    found = {
+        "sha256": sha256,
+        "finding": str(payload.get("code", ""))[:20],
+        "names": _words(payload.get("names")),
+        "files": number_of(payload, "files"),
+    }
+    actions.open_incident(
+        actor=SYSTEM,
+        kind=Kind.MALICIOUS_FILE,
+        collectivite_id=collectivite_id,
+        subject=sha256,
+        occurred_at=at,
+        data={"files": number_of(payload, "files"), "names": ", ".join(_words(payload.get("names")))[:200]},
+        evidence=[Captured("drive_found", at, found)],
+    )
+
+
+def take_in_frozen(*, collectivite_id: str, at: datetime, payload: Mapping[str, object], held: bool) -> None:
+    """A decision holds contents that a collectivité has, or not any more (``held``). One encounter a decision; the
+    incident is that of the content."""
+    decision = Decision.objects.filter(pk=str(payload.get("decision_id", ""))).first()
+    if decision is None:
+        return
+    files, versions = number_of(payload, "files"), number_of(payload, "versions")
+    known = Encounter.objects.filter(decision_id=decision.id, collectivite_id=collectivite_id, door="file")
+    if not held:
+        known.update(remediated=0, last_at=at)
+        return
+    incident = actions.open_incident(
+        actor=SYSTEM,
+        kind=Kind.MALICIOUS_FILE,
+        collectivite_id=collectivite_id,
+        subject=str(payload.get("sha256", ""))[:64] or decision.id,
+        occurred_at=at,
+        decision_id=decision.id,
+        data={"files": files + versions},
+        evidence=[
+            evidence_of(decision),
+            Captured("drive_frozen", at, {"files": files, "versions": versions}),
+        ],
+    )
+    Encounter.objects.update_or_create(
+        decision_id=decision.id,
+        collectivite_id=collectivite_id,
+        door="file",
+        defaults={
+            "count": files + versions,
+            "days": 1,
+            "first_at": at,
+            "last_at": at,
+            "remediated": files + versions,
+            "incident_id": incident.id,
+        },
+    )
+
+
+def take_in_answer(*, collectivite_id: str, payload: Mapping[str, object], code: str) -> None:
+    """Somebody of the collectivité asked about a content that is held, or released it (``code``)."""
+    incident = (
+        Incident.objects.filter(
+            collectivite_id=collectivite_id,
+            kind=Kind.MALICIOUS_FILE,
+            subject=str(payload.get("sha256", ""))[:64],
+        )
+        .exclude(state=Incident.State.CLOSED)
+        .first()
+    )
+    if incident is not None:
+        actions.add_entry(actor=SYSTEM, incident=incident, code=code)
+
+
+def _words(value: object) -> list[str]:
+    return [str(one)[:120] for one in value[:20]] if isinstance(value, list) else []
 
 
 def evidence_of(decision: Decision) -> Captured:

@@ -8,7 +8,7 @@ from django.db.models import Case, IntegerField, QuerySet, Value, When
 
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents.models import Encounter, Incident, IncidentEntry, IncidentEvidence, IncidentTask
-from beffroi.incidents.rules import Audience, Severity
+from beffroi.incidents.rules import DEVICE_SUBJECT, Audience, Kind, Severity
 from beffroi.lib.errors import existing
 
 _RANK = Case(
@@ -69,3 +69,22 @@ def encounters(actor: Actor, decision_id: str) -> Sequence[Encounter]:
     """Who met what a decision names, by collectivité and door."""
     rows = Encounter.objects.filter(decision_id=decision_id).order_by("collectivite_id", "door")
     return list(rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or ""))
+
+
+def of_files(actor: Actor, *, limit: int) -> Sequence[Incident]:
+    """Incidents about contents of the drive, the newest first; ``subject`` is the content's SHA-256."""
+    return list(visible_incidents(actor).filter(kind=Kind.MALICIOUS_FILE)[:limit])
+
+
+def of_devices(actor: Actor, *, limit: int) -> Sequence[Incident]:
+    """Incidents about devices that the drive stopped, the newest first."""
+    rows = visible_incidents(actor).filter(kind=Kind.SUSPECT_MACHINE, subject__startswith=DEVICE_SUBJECT)
+    return list(rows[:limit])
+
+
+def frozen_files(actor: Actor, *, limit: int) -> Sequence[Encounter]:
+    """What decisions hold of the drives' contents, by decision and collectivité, the newest first."""
+    rows = Encounter.objects.filter(door="file").order_by("-last_at", "-id")
+    return list(
+        (rows if actor.sees_all else rows.filter(collectivite_id=actor.collectivite_id or ""))[:limit]
+    )

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     LEAK = "leak"
     SUSPECT_MACHINE = "suspect_machine"
     LISTED_MET = "listed_met"
+    MALICIOUS_FILE = "malicious_file"
 
 
 class Severity(StrEnum):
@@ -126,9 +127,17 @@ PLANS[Kind.LISTED_MET] = Plan(
     (*_commune("ask_who_opened", "declare_if_typed"), *_departement("call_commune")),
     "incident-phishing",
 )
+PLANS[Kind.MALICIOUS_FILE] = Plan(
+    Severity.MEDIUM,
+    (*_commune("ask_who_opened_file", "ask_where_file_from"), *_departement("call_commune")),
+    "incident-file",
+)
 PLANS[Kind.SUSPECT_MACHINE] = PLANS[Kind.COMMAND_SERVER]
 BY_HAND = (Kind.SUSPECT_MACHINE, Kind.PASSWORD_TYPED, Kind.LEAK)
 """What a person may open: of a machine that behaves strangely no door knows anything."""
+
+DEVICE_SUBJECT = "drive:"
+"""How the subject of an incident about a device of the drive begins."""
 
 PHISHING_SIGNS = frozenset(
     {

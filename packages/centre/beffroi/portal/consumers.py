@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beffroi.core.events import Event, consumer, periodic
-from beffroi.portal import delegation_told, held_digest, relay_enforced, weather
+from beffroi.portal import delegation_told, drop_told, held_digest, relay_enforced, weather
 
 RECENT_DAYS, LATE_DAYS = 2, 40
 """A boîtier that was cut off tells what it counted up to 40 days later (``boxes.consumers``)."""
@@ -42,3 +42,14 @@ def enforce_relays_again() -> None:
 @consumer(name="delegation.told", kinds=("mail:delegation_given",), atomic=False)
 def tell_owner(event: Event) -> None:
     delegation_told.tell_owner(event.payload["delegation_id"])
+
+
+@consumer(name="drop.told", kinds=("drive:handed_in",), atomic=False)
+def tell_maker(event: Event) -> None:
+    if event.collectivite_id:
+        told = event.payload
+        drop_told.tell(
+            collectivite_id=event.collectivite_id,
+            share_id=str(told.get("share_id", "")),
+            person_id=str(told.get("person_id", "")),
+        )

@@ -21,6 +21,7 @@ TITLES = {
     "leak": gettext_lazy("Des données sont peut-être sorties du réseau"),
     "suspect_machine": gettext_lazy("Un poste se comporte étrangement"),
     "listed_met": gettext_lazy("Une liste d’attaquants nomme ce que vous avez rencontré"),
+    "malicious_file": gettext_lazy("Un fichier dangereux est retenu dans le Coffre"),
 }
 SENTENCES = {
     "command_server": gettext_lazy(
@@ -55,6 +56,10 @@ SENTENCES = {
         "peut-être un vol."
     ),
 }
+SENTENCES["malicious_file"] = gettext_lazy(
+    "Un fichier du Coffre a été reconnu comme dangereux : personne ne peut plus l’ouvrir. Quelqu’un l’a peut-être "
+    "ouvert avant, et il vient de quelque part."
+)
 SENTENCES["suspect_machine"] = gettext_lazy(
     "Un ordinateur se comporte étrangement : une personne l’a signalé, ou il modifiait les fichiers du Coffre comme le "
     "fait un rançongiciel. Il doit être isolé, puis examiné."
@@ -102,6 +107,13 @@ TASKS = {
         "Si un mot de passe ou un numéro de carte a été saisi, dites-le ici tout de suite : il reste du temps."
     ),
     "do_not_open_file": gettext_lazy("N’ouvrez aucun fichier téléchargé depuis cette page."),
+    "ask_who_opened_file": gettext_lazy(
+        "Demandez qui a ouvert ou exécuté ce fichier, sans faire de reproche ; si quelqu’un l’a fait, appelez le "
+        "Département."
+    ),
+    "ask_where_file_from": gettext_lazy(
+        "Demandez d’où vient ce fichier : courriel, clé USB, téléchargement, lien de dépôt. Notez-le ici."
+    ),
     "change_password": gettext_lazy("Changez le mot de passe du compte, depuis un autre poste que celui-ci."),
     "change_same_password_elsewhere": gettext_lazy(
         "Changez-le aussi partout où le même mot de passe sert, y compris chez vous."
@@ -145,6 +157,8 @@ SOURCES = {
     "box_refused": gettext_lazy("Boîtier : connexion refusée"),
     "box_alarm": gettext_lazy("Boîtier : alarme"),
     "drive_alarm": gettext_lazy("Coffre : alerte"),
+    "drive_found": gettext_lazy("Coffre : analyse d’un fichier"),
+    "drive_frozen": gettext_lazy("Coffre : fichiers retenus par une décision"),
     "mail": gettext_lazy("Entrée du courrier"),
 }
 DETECTORS = {
@@ -163,6 +177,7 @@ DOORS = {
     "login": gettext_lazy("Connexions"),
     "packet": gettext_lazy("Réseau"),
     "mail": gettext_lazy("Courrier"),
+    "file": gettext_lazy("Coffre"),
 }
 
 
@@ -223,6 +238,8 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
         ) % {"n": _number(data, "people")}
     return {
         "opened": _("Dossier ouvert"),
+        "review_asked": _("Une personne de la commune demande de vérifier ce fichier"),
+        "file_released": _("La personne référente a libéré ce fichier pour sa commune"),
         "seen_again": _("Le même fait a été vu de nouveau"),
         "taken": _("Pris en charge"),
         "sessions_ended": _("Sessions du compte fermées automatiquement"),
@@ -286,6 +303,12 @@ def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> s
             files,
         )
         return said % {"n": files}
+    if kind == "malicious_file":
+        files = _number(data, "files")
+        said = ngettext("Coffre : %(n)s fichier retenu", "Coffre : %(n)s fichiers retenus", files) % {
+            "n": files
+        }
+        return f"{said} ({data['names']})" if data.get("names") else said
     if "detector" in data:
         return _("Alarme du boîtier : %(what)s") % {"what": detector(str(data["detector"]))}
     return title(kind)

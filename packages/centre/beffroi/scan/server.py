@@ -1,10 +1,11 @@
-"""The process ``scan``: ``python -m beffroi.scan``. Answers clamd's protocol on STATE/scan/scan.sock.
+"""The process ``scan``: ``python -m beffroi.scan``. Answers clamd's protocol on two sockets: STATE/scan/scan.sock for
+mail (rspamd's group), STATE/scan-files/scan.sock for files (the group of the Python processes).
 
 Purpose: hostile files are opened here and nowhere else: archives, documents, PDFs; YARA rules meet what is in them.
 Process: a system user of its own (``USER-scan``), no secret, no database, no network: after it listens, seccomp forbids
          it sockets and programs, Landlock every file but our code and the rules; where the supervisor may, it starts it
-         in a network namespace of its own, which has nothing in it. One child a connection (worker.py), four at once;
-         the parent reads nothing of what is sent and checks what a child says.
+         in a network namespace of its own, which has nothing in it. One child a connection (worker.py), four at once,
+         of files two, which give way to mail; the parent reads nothing of what is sent and checks what a child says.
 Hostile: every file, and each child that has looked at one.
 Fails:   closed: a child that dies, hangs or talks nonsense makes the file UNREADABLE, which holds the mail. This
          process away: rspamd tells senders to come again.
@@ -32,7 +33,8 @@ from beffroi.lib.config import Config, load
 from beffroi.scan import values, wire, worker
 from beffroi.scan.rules import Folder, Rules, directory
 
-AT_ONCE = 4
+AT_ONCE, FILES_AT_ONCE = 4, 2
+FILES_NICE = 10
 BACKLOG = 256
 LOOKING_S = 10.0
 RULES_EVERY_S = 5.0
@@ -48,11 +50,20 @@ def socket_path(state: Path) -> Path:
     return folder(state) / "scan.sock"
 
 
+def files_folder(state: Path) -> Path:
+    return state / "scan-files"
+
+
+def files_socket_path(state: Path) -> Path:
+    return files_folder(state) / "scan.sock"
+
+
 @dataclass
 class _Child:
     pid: int
     connection: socket.socket
     until: float
+    is_file: bool
     said: bytearray = field(default_factory=bytearray)
 
     @property
@@ -66,16 +77,12 @@ class Server:
     def __init__(self, config: Config) -> None:
         self._state = config.state
         self._rules = Folder(directory(config.state))
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._mail, self._files = (socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(2))
         self._children: dict[int, _Child] = {}
 
     def listen(self) -> None:
-        path = socket_path(self._state)
-        path.unlink(missing_ok=True)
-        self._listener.bind(str(path))
-        path.chmod(0o660)  # the group of its directory: rspamd
-        self._listener.listen(BACKLOG)
-        self._listener.setblocking(False)
+        _listen(self._mail, socket_path(self._state))
+        _listen(self._files, files_socket_path(self._state))
 
     def seclude(self) -> None:
         """Give up what is not needed from here on. Errors: OSError."""
@@ -111,14 +118,16 @@ class Server:
     def _turn(self) -> None:
         poll = select.poll()
         if len(self._children) < AT_ONCE:
-            poll.register(self._listener, select.POLLIN)
+            poll.register(self._mail, select.POLLIN)
+            if sum(child.is_file for child in self._children.values()) < FILES_AT_ONCE:
+                poll.register(self._files, select.POLLIN)
         for descriptor in self._children:
             poll.register(descriptor, select.POLLIN)
         ends = [child.until for child in self._children.values()]
         wait_s = min([RULES_EVERY_S, *(max(0.0, end - time.monotonic()) for end in ends)])
         for descriptor, _ in poll.poll(wait_s * 1000 + 1):
-            if descriptor == self._listener.fileno():
-                self._accept()
+            if descriptor in (self._mail.fileno(), self._files.fileno()):
+                self._accept(is_file=descriptor == self._files.fileno())
             else:
                 self._hear(descriptor)
         for descriptor, child in list(self._children.items()):
@@ -126,19 +135,21 @@ class Server:
                 log.warning("a file took too long to look at")
                 self._end(descriptor)
 
-    def _accept(self) -> None:
+    def _accept(self, *, is_file: bool) -> None:
         try:
-            connection, _ = self._listener.accept()
+            connection, _ = (self._files if is_file else self._mail).accept()
         except OSError:
             return
         receiving, sending = os.pipe()
         pid = os.fork()
         if pid == 0:
+            if is_file:
+                os.nice(FILES_NICE)
             worker.serve(connection, sending, self._rules.rules, self._version())
         os.close(sending)
         os.set_blocking(receiving, False)
         until = time.monotonic() + worker.READING_S + LOOKING_S
-        self._children[receiving] = _Child(pid, connection, until)
+        self._children[receiving] = _Child(pid, connection, until, is_file)
 
     def _version(self) -> bytes:
         rules: Rules = self._rules.rules
@@ -177,6 +188,14 @@ class Server:
         if report.found:
             log.info("%s %s", report.sha256 or "-", " ".join(report.names()))
         _send(child.connection, wire.answer(command, report) + end)
+
+
+def _listen(listener: socket.socket, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    listener.bind(str(path))
+    path.chmod(0o660)  # the group of its directory
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
 
 
 def _leave(*_: object) -> None:

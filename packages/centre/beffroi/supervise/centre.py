@@ -12,10 +12,12 @@ import http.client
 import os
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from beffroi.core.planes import wake
 from beffroi.drive import following
+from beffroi.drive.scanning import told as filescan
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.process import Process
 from beffroi.mail.certificates import health as certificates_health
@@ -64,6 +66,11 @@ def processes(config: Config) -> list[Process]:
         _drive(config),
         _beside_drive(config, "sentry", "beffroi.drive.sentry"),
         _beside_drive(config, "drive-keeper", "beffroi.drive.keeper"),
+        *(
+            [_beside_drive(config, "filescan", "beffroi.drive.scanning")]
+            if config.scan or config.clamd
+            else []
+        ),
         _consumers(config, "worker", "main"),
         _consumers(config, "remediation", "remediation"),
         _consumers(config, "webmail", "webmail"),
@@ -192,6 +199,12 @@ def _beside_drive(config: Config, name: str, module: str) -> Process:
         stop_timeout_s=12,
         advice=f"Look at {config.log / (name + '.log')}.",
     )
+
+
+def _filescan(config: Config) -> Process:
+    """An engine that hangs must not look like one at work."""
+    one = _beside_drive(config, "filescan", "beffroi.drive.scanning")
+    return replace(one, healthy=lambda: filescan.late(config))
 
 
 def _stream(config: Config, relay: int = 0) -> Process:

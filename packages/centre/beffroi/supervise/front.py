@@ -65,6 +65,7 @@ DRIVE_PATHS = (
     "/coffre/octets/",
     "/coffre/envoi/",
     "/coffre/lien/",
+    "/coffre/depot/",
 )
 """What clients of files ask for under the portal's name; the process drive answers. How a program gets its app password
 (/index.php/login/v2) is the portal's: a person answers there."""
@@ -183,6 +184,7 @@ def _grants() -> tuple[str, ...]:
         ("/coffre/octets", "beffroi_coffre_octets"),
         ("/coffre/envoi", "beffroi_coffre_envoi"),
         ("/coffre/lien", "beffroi_coffre_lien"),
+        ("/coffre/depot", "beffroi_coffre_depot"),
     )
     return (
         "http-request del-header Cookie if drive !{ path_beg /coffre/ }",

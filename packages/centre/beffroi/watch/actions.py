@@ -27,7 +27,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotAllowed
 from beffroi.watch import clustering, resolving
 from beffroi.watch.cases import case_of, command_signs, evidence_of, ttl_of
-from beffroi.watch.detectors import is_box_proof
+from beffroi.watch.detectors import joins_by_address
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.queries import shared_of
 from beffroi.watch.rules import Proposal, corroborate, refusals
@@ -169,8 +169,7 @@ def _join(sighting: Sighting, indicators: Sequence[Indicator]) -> Campaign:
     """Find or open the campaign of a sighting; open campaigns that it connects become one."""
     check = protected.current().check
     joins = clustering.joining(indicators, check)
-    if is_box_proof(sighting.door, sighting.detector, sighting.evidence):
-        # What boxes of two communes say of one address is one campaign, though addresses of mails join nothing.
+    if joins_by_address(sighting.door, sighting.detector, sighting.evidence):
         joins += [i for i in indicators if i.kind is Kind.IP and not check(i)]
     since = clock.now() - timedelta(days=CAMPAIGN_DAYS)
     found: dict[str, Campaign] = {}

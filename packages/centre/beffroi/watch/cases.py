@@ -40,6 +40,8 @@ def evidence_of(sighting: Sighting) -> frozenset[str]:
     """Return the detectors that speak in a sighting."""
     if sighting.door == login_attacks.DOOR:
         return frozenset({"login_attack"}) if login_attacks.speaks(sighting.evidence) else frozenset()
+    if sighting.door == detectors.FILE_DOOR:
+        return detectors.from_file(sighting.evidence)
     return detectors.from_mail(sighting.evidence) if sighting.door in _MACHINE_DOORS else frozenset()
 
 

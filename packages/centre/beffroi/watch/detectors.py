@@ -63,6 +63,9 @@ DETECTORS: dict[str, Detector] = {
     "detonated": Detector(
         Strength.STRONG, "Opened in a sandbox, it did harm.", frozenset({Kind.URL, Kind.SHA256})
     ),
+    "drive_alarm": Detector(
+        Strength.MEDIUM, "A device that signed in from there changed files as ransomware does."
+    ),
     "login_attack": Detector(
         Strength.STRONG,
         "Many accounts were tried from this address over completed connections.",
@@ -148,6 +151,28 @@ BOX_PROOFS = frozenset({"box_honeyport", "box_brute_force", "box_canary_name"})
 def is_box_proof(door: str, detector: str, evidence: Mapping[str, object]) -> bool:
     """Whether a sighting is a box's word about an address that nobody can forge."""
     return door == "packet" and detector in BOX_PROOFS and evidence.get("completed_tcp") == "true"
+
+
+FILE_DOOR = "file"
+_MALICE = frozenset({"virus", "malware"})
+
+
+def from_file(evidence: Mapping[str, object]) -> frozenset[str]:
+    """Return the detectors that speak in evidence of the drive: an engine knows a content by signature or rule; a
+    device was stopped. That a decided content lies somewhere speaks for nothing."""
+    found = set()
+    if evidence.get("finding") in _MALICE:
+        found.add("known_malware")
+    if evidence.get("drive_alarm") == "true":
+        found.add("drive_alarm")
+    return frozenset(found)
+
+
+def joins_by_address(door: str, detector: str, evidence: Mapping[str, object]) -> bool:
+    """Whether what two communes say of one address is one campaign, though addresses of mails join nothing."""
+    return is_box_proof(door, detector, evidence) or (
+        door == FILE_DOOR and "drive_alarm" in from_file(evidence)
+    )
 
 
 def from_mail(evidence: Mapping[str, object]) -> frozenset[str]:

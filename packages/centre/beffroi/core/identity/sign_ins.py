@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django.db.models import F
@@ -106,6 +106,18 @@ def from_addresses(wanted: Iterable[str], *, collectivite_id: str = "") -> Seque
     """Who signed in from these addresses in the days that are kept; of one collectivité, or of all."""
     rows = SignIn.objects.filter(address__in=list(wanted)).order_by("first_at", "id")
     return _grouped(rows.filter(collectivite_id=collectivite_id) if collectivite_id else rows)
+
+
+def own_addresses(person_id: str, *, collectivite_id: str, door: str, since: date) -> list[str]:
+    """From where this person, and no colleague, signed in at a door since a day: a town hall's own address serves
+    colleagues, too."""
+    rows = SignIn.objects.filter(
+        person_id=person_id, collectivite_id=collectivite_id, door=door, day__gte=since
+    )
+    found = set(rows.values_list("address", flat=True))
+    colleagues = SignIn.objects.filter(collectivite_id=collectivite_id).exclude(person_id=person_id)
+    shared = colleagues.filter(address__in=found)
+    return sorted(found - set(shared.values_list("address", flat=True)))
 
 
 def _grouped(rows: Iterable[SignIn]) -> Sequence[Seen]:

@@ -111,6 +111,25 @@ TABLES: tuple[LiteralString, ...] = (
         share_id TEXT NOT NULL, person_id TEXT NOT NULL, name TEXT NOT NULL, left_s BIGINT NOT NULL,
         PRIMARY KEY (share_id, person_id))""",
     "CREATE TABLE IF NOT EXISTS looked (person_id TEXT PRIMARY KEY, at_s BIGINT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS scanned (
+        sha256 TEXT PRIMARY KEY, mark TEXT NOT NULL, at_s BIGINT NOT NULL, found TEXT NOT NULL,
+        is_whole INTEGER NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS scanning (
+        one {key} PRIMARY KEY, number BIGINT NOT NULL, mark TEXT NOT NULL, walked TEXT NOT NULL,
+        walk_s BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS finding (
+        sha256 TEXT PRIMARY KEY, code TEXT NOT NULL, names TEXT NOT NULL, at_s BIGINT NOT NULL, told_s BIGINT NOT NULL,
+        asked_s BIGINT NOT NULL, asked_by TEXT NOT NULL, released_s BIGINT NOT NULL, released_by TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS drop_box (
+        share_id TEXT PRIMARY KEY, most_total_bytes BIGINT NOT NULL, most_files BIGINT NOT NULL,
+        total_bytes BIGINT NOT NULL, files BIGINT NOT NULL, told_s BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS handing (
+        id TEXT PRIMARY KEY, share_id TEXT NOT NULL, sender TEXT NOT NULL, message TEXT NOT NULL,
+        first_s BIGINT NOT NULL, last_s BIGINT NOT NULL, files BIGINT NOT NULL, total_bytes BIGINT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS handing_share ON handing (share_id, last_s)",
+    """CREATE TABLE IF NOT EXISTS handed (
+        node {key} PRIMARY KEY, handing TEXT NOT NULL, sha256 TEXT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS handed_sha256 ON handed (sha256)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -126,4 +145,5 @@ folder: parts of uploads, calendars.
 ``word``, ``word_name``, ``word_file``, ``word_due``: the index of words (``words.index``); ``term``: a number that only
 the collectivité's key makes of a word; ``word``: of a name, UTF-8, compared by its bytes.
 ``mount``: what a receiver did with something that is shared with them (``mounts``). ``looked``: when a person last saw
-the list of what is shared with them."""
+the list of what is shared with them.
+``scanned``, ``scanning``, ``finding``: ``findings``. ``drop_box``, ``handing``, ``handed``: ``drops``."""

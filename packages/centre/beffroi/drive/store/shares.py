@@ -60,6 +60,20 @@ class DropRefused(BeffroiError):
     http_status = 403
 
 
+class DropTooLong(DropRefused):
+    """A file that is handed in here has at most {} bytes."""
+
+    code = "drive.drop_too_long"
+    http_status = 413
+
+
+class DropType(DropRefused):
+    """This type of file cannot be handed in here."""
+
+    code = "drive.drop_type"
+    http_status = 415
+
+
 class Share(NamedTuple):
     """A row of ``share``, in this order.
 
@@ -291,13 +305,13 @@ def count_download(writing: Writing, share_id: str) -> None:
 
 
 def may_drop(share: Share, name: str, size_bytes: int) -> None:
-    """Errors: DropRefused (rights, size, type of file)."""
+    """Errors: DropRefused (rights), DropTooLong, DropType."""
     if share.rights not in ("drop", "write"):
         raise DropRefused("this link gives files and takes none")
     if share.most_bytes != NO_LIMIT and size_bytes > share.most_bytes:
-        raise DropRefused(f"more than {share.most_bytes} bytes")
+        raise DropTooLong(share.most_bytes)
     if share.types and name.casefold().rpartition(".")[2] not in share.types.split():
-        raise DropRefused("this type of file")
+        raise DropType
 
 
 # -- from other collectivités --------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from contextlib import aclosing
 from typing import Protocol
 
-from beffroi.drive.store import content, keys, refs
+from beffroi.drive.store import content, findings, keys, refs
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Manifest
@@ -37,7 +37,7 @@ class Bodies(Protocol):
     """The contents of one collectivité."""
 
     def require(self, sha256: str) -> None:
-        """Errors: Frozen (a decision holds this content)."""
+        """Errors: Frozen (a decision or a finding holds this content), NotScanned (it came from outside)."""
 
     async def receive(self, pieces: AsyncIterator[bytes], expected_bytes: int | None) -> Content:
         """Seal and store a body; nothing of it is visible before its content is committed.
@@ -49,7 +49,7 @@ class Bodies(Protocol):
     def read(self, kept: Kept, start: int, end: int) -> AsyncGenerator[bytes]:
         """Bytes ``start`` to ``end`` (exclusive) in pieces, each proved.
 
-        Errors: Frozen at once, before a piece is asked for; ManifestBroken, ObjectDamaged, ObjectMissing,
+        Errors: as ``require`` at once, before a piece is asked for; ManifestBroken, ObjectDamaged, ObjectMissing,
         StoreUnavailable, those of the keys.
         """
 
@@ -70,7 +70,14 @@ class SealedBodies:
         self._sealed, self._database, self._refuse = sealed, database, refuse
 
     def require(self, sha256: str) -> None:
+        self._require_sound(sha256)
+        with self._database().reading() as reading:
+            findings.require_scanned(reading, sha256)
+
+    def _require_sound(self, sha256: str) -> None:
         self._refuse(sha256)
+        with self._database().reading() as reading:
+            findings.require(reading, sha256)
 
     async def receive(self, pieces: AsyncIterator[bytes], expected_bytes: int | None) -> Content:
         with self._database().reading() as reading:
@@ -79,7 +86,7 @@ class SealedBodies:
             async for piece in pieces:
                 await writer.feed(piece)
             written = await writer.close()
-        self.require(written.sha256.hex())
+        self._require_sound(written.sha256.hex())
         return Content(
             written.size_bytes,
             written.sha1.hex(),

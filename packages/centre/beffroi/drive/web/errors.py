@@ -75,6 +75,9 @@ _WORDS: Mapping[str, str] = {
     "drive.sign_in": "Connectez-vous avec un mot de passe d’application pour les fichiers.",
     "drive.link_closed": "Ce lien n’existe pas ou n’est plus ouvert.",
     "drive.frozen": "Ce fichier a été reconnu comme dangereux\u00a0: le Département le retient.",
+    "drive.found": "Ce fichier a été reconnu comme dangereux par l’analyse\u00a0: il est retenu. Demandez une"
+    " vérification dans le Coffre, sur sa page.",
+    "drive.not_scanned": "Ce fichier vient de l’extérieur et n’est pas encore analysé\u00a0; réessayez bientôt.",
     "live.grant_refused": "Cette page est ouverte depuis longtemps\u00a0: ouvrez de nouveau le lien.",
     "input.too_large": "La demande est trop longue.",
     "service.unavailable": "Le service ne répond pas pour le moment\u00a0; réessayez bientôt.",

@@ -23,6 +23,8 @@ OUT_PATH, IN_PATH = "/coffre/octets", "/coffre/envoi"
 LINK_PATH, LINK_COOKIE = "/coffre/lien", "beffroi_coffre_lien"
 """For who holds a link: the cookie lies at LINK_PATH/SHARE/, so that two links stand beside one another."""
 COOKIES = {OUT_PATH: "beffroi_coffre_octets", IN_PATH: "beffroi_coffre_envoi"}
+DROP_PATH, DROP_COOKIE = "/coffre/depot", "beffroi_coffre_depot"
+"""For who hands files in by a link; as above."""
 FILE_HEADER = b"x-beffroi-file"
 _ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent", "dpo": "dpo"}
 
@@ -60,10 +62,10 @@ def _who(key: bytes, text: str, path: str) -> Who:
     return Who(grant.subject_id, "", grant.collectivite_id, _ROLES[grant.role], "", "", "")
 
 
-def visit(key: bytes, request: Request) -> Visit:
+def visit(key: bytes, request: Request, path: str = LINK_PATH, cookie: str = LINK_COOKIE) -> Visit:
     """Of who opened the page of a link. Errors: GrantRefused."""
-    text = _cookie(request, LINK_COOKIE)
-    grant = read_grant(key, text, path=LINK_PATH)
+    text = _cookie(request, cookie)
+    grant = read_grant(key, text, path=path)
     if grant.collectivite_id is None:
         raise GrantRefused
     return Visit(grant.subject_id, grant.collectivite_id, text)

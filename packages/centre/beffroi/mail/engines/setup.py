@@ -59,6 +59,10 @@ def write(config: Config) -> None:
     layout.directory(
         scan.folder(config.state), 0o2710, layout.Owner(layout.scan_owner(config).uid, rspamd_gid)
     )
+    # As above, for the process that has files looked at.
+    layout.directory(
+        scan.files_folder(config.state), 0o2710, layout.Owner(layout.scan_owner(config).uid, python.gid)
+    )
     layout.directory(rules.directory(config.state), 0o755)
     for engine in (postfix, dovecot, rspamd, unbound):
         engine.write(config)

@@ -77,7 +77,7 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             }
     with view.database.reading() as reading:
         found = shares.of_node(reading, node_id, now_s=clock.epoch_s())
-        context["links"] = _rows(reading, view, actor, found)
+        context["links"] = rows(reading, view, actor, found)
     response = drive.drive_page(request, view, "portal/drive_links.html", context)
     response.status_code = status
     return response
@@ -90,7 +90,7 @@ def own(request: HttpRequest, actor: Actor) -> HttpResponse:
     view = view_of(request, actor)
     with view.database.reading() as reading:
         found = shares.made_by(reading, view.who.person_id, now_s=clock.epoch_s())
-        context = {"at": "links", "links": _rows(reading, view, actor, found)}
+        context = {"at": "links", "links": rows(reading, view, actor, found)}
     return drive.drive_page(request, view, "portal/drive_own_links.html", context)
 
 
@@ -101,7 +101,7 @@ def end(request: HttpRequest, actor: Actor, share_id: str) -> HttpResponse:
     view = view_of(request, actor)
     with view.database.reading() as reading:
         found = links.access(view, reading, share_id)
-        (row,) = _rows(reading, view, actor, [found], open_only=False)
+        (row,) = rows(reading, view, actor, [found], open_only=False)
     back = reverse("drive_links", args=[found.node]) if row["may_write"] else reverse("drive_own_links")
     if request.method == "POST":
         links.end(actor=actor, view=view, act=act_of(view), share_id=share_id)
@@ -110,7 +110,7 @@ def end(request: HttpRequest, actor: Actor, share_id: str) -> HttpResponse:
     return drive.drive_page(request, view, "portal/drive_link_end.html", {"link": row, "back": back})
 
 
-def _rows(
+def rows(
     reading: Reading, view: View, actor: Actor, found: Sequence[Share], *, open_only: bool = True
 ) -> list[dict[str, Any]]:
     """What a list shows of each link; other kinds of shares are left out."""
@@ -128,6 +128,7 @@ def _rows(
                 "name": node.name if node is not None else one.label,
                 "is_folder": bool(node is not None and node.is_folder),
                 "ends": datetime.fromtimestamp(one.expires_s, UTC),
+                "is_drop": one.rights == "drop",
                 "has_password": one.has_password,
                 "left": None if one.downloads_left == NO_LIMIT else one.downloads_left,
                 "who": named.get(one.created_by, ""),

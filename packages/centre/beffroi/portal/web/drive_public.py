@@ -42,6 +42,7 @@ from beffroi.lib.errors import NotFound, Unavailable
 from beffroi.portal import drive_words
 from beffroi.portal.drive_access import GRANT_KEY, metadata_of
 from beffroi.portal.pages import page
+from beffroi.portal.web import drive_dropped
 from beffroi.portal.web.signin import refuse_blocked
 
 PAGE_ROWS = 200
@@ -68,13 +69,19 @@ def link(request: HttpRequest, collectivite_id: str, token: str) -> HttpResponse
             share = shares.behind(reading, token, now_s=clock.epoch_s())
             owner = _owner(reading, share)
         # Nobody else could see or end the links to the own files of who left.
-        if share.rights != "read" or (owner and not identity.belongs(owner, collectivite.id)):
+        if share.rights not in ("read", "drop") or (owner and not identity.belongs(owner, collectivite.id)):
             raise LinkClosed
-        context: dict[str, Any] = {"collectivite_name": collectivite.name, "address": request.path}
+        context: dict[str, Any] = {
+            "collectivite_name": collectivite.name,
+            "address": request.path,
+            "is_drop": share.rights == "drop",
+        }
         if share.has_password and not _knows(request, share):
             return _ask(request, collectivite.id, share, context)
         if request.method == "POST":
             return _to_page(request)
+        if share.rights == "drop":
+            return _dropped(request, collectivite.id, share, context)
         return _shown(request, collectivite.id, database, share, context)
     except (NotFound, LinkClosed):
         return closed_page(request)
@@ -111,6 +118,25 @@ def _ask(request: HttpRequest, collectivite_id: str, share: Share, context: dict
         return _page(request, "portal/drive_link_locked.html", context, HTTPStatus.FORBIDDEN)
     response = _to_page(request)
     _give(response, PAGE_COOKIE, PAGE_PATH, share, collectivite_id, at=request.path)
+    return response
+
+
+@never_cache
+@require_GET
+def dropped(request: HttpRequest) -> HttpResponse:
+    """Where the drive leads whoever handed a file in by the plain form."""
+    template, facts, status = drive_dropped.answer(request.GET.get("recu", ""), request.GET.get("refus", ""))
+    return _page(request, template, facts, status)
+
+
+def _dropped(
+    request: HttpRequest, collectivite_id: str, share: Share, context: dict[str, Any]
+) -> HttpResponse:
+    response = _page(
+        request, "portal/drive_dropped.html", context | drive_dropped.facts(share), HTTPStatus.OK
+    )
+    at = f"{granted.DROP_PATH}/{share.id}/"
+    _give(response, granted.DROP_COOKIE, granted.DROP_PATH, share, collectivite_id, at=at)
     return response
 
 

@@ -1,0 +1,194 @@
+"""``python -m beffroi.drive.scanning``: the process filescan, until SIGTERM.
+
+Process: filescan, unprivileged, low priority; the keys of contents, the metadata, the sockets of the engines.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from functools import partial
+
+from beffroi.core.planes import outbox
+from beffroi.core.planes.db import connect
+from beffroi.drive import following
+from beffroi.drive.scanning import scanner, told
+from beffroi.drive.scanning.engines import EngineAway, Engines
+from beffroi.drive.scanning.scanner import REST, Scanner
+from beffroi.drive.scanning.told import Told
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.findings import Finding
+from beffroi.drive.store.frozen import Held
+from beffroi.drive.store.stock import stocks
+from beffroi.lib import clock
+from beffroi.lib.config import Config, load
+from beffroi.lib.errors import BeffroiError
+from beffroi.lib.ids import is_id
+
+log = logging.getLogger("beffroi.drive.scanning")
+NICE = 10
+SWEEP_S = 600.0
+"""All collectivités are looked at: a word may be lost."""
+TURN_S = 30.0
+RETRY_S = 2.0
+
+
+class Process:
+    """Use: ``listen()``, ``run()``. ``stopped``: True when it is to end."""
+
+    def __init__(
+        self, config: Config, communes: Communes, work: Scanner, stopped: Callable[[], bool]
+    ) -> None:
+        self._config, self._communes, self._work, self._stopped = config, communes, work, stopped
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._due: dict[str, None] = {}
+        self._walks: dict[str, None] = {}
+        self._away: tuple[str, int] = ("", 0)
+        self._told = Told()
+        self._mark = ""
+
+    def listen(self) -> None:
+        """Errors: OSError."""
+        path = following.directory(self._config.run) / "filescan.sock"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        self._socket.bind(str(path))
+        self._socket.setblocking(False)
+
+    def run(self) -> None:
+        swept_s = forgot_s = float("-inf")
+        rest_s = 0.0
+        while not self._stopped():
+            now_s = clock.steady_s()
+            if now_s - swept_s >= SWEEP_S:
+                swept_s = now_s
+                self._due |= dict.fromkeys(self._communes.ids())
+                self._walks |= dict.fromkeys(self._communes.ids())
+            if now_s - forgot_s >= scanner.FORGET_EACH_S:
+                forgot_s = now_s
+                for collectivite_id in self._communes.ids():
+                    self._guarded(collectivite_id, lambda one=collectivite_id: self._work.forget(one))  # type: ignore[misc]
+            self._say()
+            self._hear(rest_s)
+            rest_s = self._turn()
+
+    def _turn(self) -> float:
+        """One step of work; how long to rest before the next one of the walk."""
+        try:
+            self._mark = (
+                self._mark if self._due and self._mark and not self._away[0] else self._work.engines.mark()
+            )
+            self._away = ("", 0)
+        except EngineAway as error:
+            self._fell_away(error)
+            return RETRY_S
+        if self._due:
+            collectivite_id = next(iter(self._due))
+            del self._due[collectivite_id]
+            if self._guarded(collectivite_id, lambda: self._work.follow(collectivite_id)):
+                self._due[collectivite_id] = None
+            return 0.0
+        if self._walks:
+            collectivite_id = next(iter(self._walks))
+            took_s = self._guarded(collectivite_id, lambda: self._work.walk(collectivite_id, self._mark))
+            if took_s is None:
+                self._walks.pop(collectivite_id, None)
+                return 0.0
+            return took_s * REST
+        return TURN_S
+
+    def _guarded[T](self, collectivite_id: str, step: Callable[[], T]) -> T | None:
+        """A step for one collectivité. What fails is looked at again by the next sweep; for lack of an engine, soon."""
+        try:
+            return step()
+        except EngineAway as error:
+            self._fell_away(error)
+            self._due[collectivite_id] = None
+        except BeffroiError as error:
+            log.error("%s waits: %s", collectivite_id, error.code)
+        except Exception:  # the outermost place: one collectivité stops it for no other
+            log.exception("%s waits", collectivite_id)
+        return None
+
+    def _fell_away(self, error: EngineAway) -> None:
+        if not self._away[0]:
+            self._away = (str(error.args[0]), clock.epoch_s())
+            log.error("%s does not answer: files wait", self._away[0])
+
+    def _hear(self, timeout_s: float) -> None:
+        """Take in who says that something changed; wait for the first word, if nothing is due."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        poll.poll(timeout_s * 1000)
+        with suppress(BlockingIOError):
+            while True:
+                name = self._socket.recv(64).decode("ascii", "replace")
+                if is_id(name, "col"):
+                    self._due[name] = None
+
+    def _say(self) -> None:
+        now = Told(clock.epoch_s(), *self._away, len(self._due))
+        if now.at_s - self._told.at_s >= TURN_S or now.away != self._told.away:
+            try:
+                told.write(self._config, now)
+            except OSError as error:
+                log.error("nothing is told: %s", error.strerror)
+            self._told = now
+
+
+def tell_found(config: Config, collectivite_id: str, one: Finding, held: Held) -> None:
+    """``drive:found``: no name of a file. Errors: Unavailable."""
+    payload = {
+        "sha256": one.sha256,
+        "code": one.code,
+        "names": one.names.split(),
+        "files": held.files,
+        "versions": held.versions,
+    }
+    with closing(connect(config.database)) as database, database.transaction():
+        outbox.publish(database, "drive:found", payload, run=config.run, collectivite_id=collectivite_id)
+
+
+def run(config: Config, stopped: Callable[[], bool]) -> None:
+    """Errors: SettingInvalid, StoreUnavailable, OSError."""
+    with ThreadPoolExecutor(1, "commits") as commits:
+        communes = Communes(config.state / "drive", commits, config.drive_database)
+        try:
+            work = Scanner(communes, stocks(config), Engines(config), partial(tell_found, config))
+            process = Process(config, communes, work, stopped)
+            process.listen()
+            process.run()
+        finally:
+            communes.close()
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    ended: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        ended.append(number)
+        raise InterruptedError  # also out of poll(2)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    os.nice(NICE)
+    try:
+        run(load(), lambda: bool(ended))
+    except InterruptedError:
+        return 0
+    except BeffroiError as error:
+        sys.stderr.write(f"{error.code}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

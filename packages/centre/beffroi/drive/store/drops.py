@@ -1,0 +1,181 @@
+"""Drop boxes: links by which people without an account hand files in, and see nothing.
+
+Rule:    what comes lies in the folder of the link like any other file; who sent it, and what they wrote, lies beside
+         it, until the link is forgotten. Limits of one link (number, bytes together) are judged inside the change.
+         Until it was looked at, a content that came here is opened by nobody (``findings.require_scanned``).
+Hostile: everything that a sender says.
+Source:  docs/internals/drive.md, "Drop boxes".
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import NamedTuple
+
+from beffroi.drive.store import findings, names, shares, tree
+from beffroi.drive.store.database import Reading, Writing
+from beffroi.drive.store.look import free_name
+from beffroi.drive.store.model import AbsentNode, Act, Content, Node
+from beffroi.drive.store.shares import DropRefused, LinkClosed, Share
+
+MOST_FILE_BYTES = 64_000_000
+"""Less than the scan looks at: everything that is handed in is looked at whole."""
+MOST_TOTAL_BYTES, MOST_FILES = 2_000_000_000, 500
+TOTAL_BYTES, FILES = 500_000_000, 100
+"""Of a link whose maker set nothing."""
+MAX_SENDER_CHARS, MAX_MESSAGE_CHARS = 120, 2000
+
+
+class DropFull(DropRefused):
+    """This link takes no more files; ask whoever gave it to you for another."""
+
+    code = "drive.drop_full"
+    http_status = 413
+
+
+class Limits(NamedTuple):
+    total_bytes: int = TOTAL_BYTES
+    files: int = FILES
+
+
+class Box(NamedTuple):
+    """A row of ``drop_box``: what a link may take, and what it took."""
+
+    share_id: str
+    most_total_bytes: int
+    most_files: int
+    total_bytes: int
+    files: int
+    told_s: int
+
+
+class Handing(NamedTuple):
+    """A row of ``handing``: what one visit of a sender brought. ``id``: the reference on their receipt, behind the
+    share's identifier."""
+
+    id: str
+    share_id: str
+    sender: str
+    message: str
+    first_s: int
+    last_s: int
+    files: int
+    total_bytes: int
+
+    @property
+    def reference(self) -> str:
+        return self.id.rpartition(":")[2]
+
+
+class Letter(NamedTuple):
+    """What a sender says. ``handing``: of which visit (``Handing.id``)."""
+
+    handing: str
+    sender: str
+    message: str = ""
+
+
+# -- look-ups ------------------------------------------------------------------------------------------------
+
+
+def of(database: Reading, share_id: str) -> Box:
+    row = database.one(
+        "SELECT share_id, most_total_bytes, most_files, total_bytes, files, told_s FROM drop_box WHERE share_id = ?",
+        (share_id,),
+    )
+    return Box(*row) if row else Box(share_id, TOTAL_BYTES, FILES, 0, 0, 0)
+
+
+def handings(database: Reading, share_ids: list[str], *, most: int = 100) -> list[Handing]:
+    """What came by these links, the newest first."""
+    found = [
+        Handing(*row)
+        for share_id in share_ids
+        for row in database.all(
+            "SELECT id, share_id, sender, message, first_s, last_s, files, total_bytes FROM handing"
+            " WHERE share_id = ? ORDER BY last_s DESC, id LIMIT ?",
+            (share_id, most),
+        )
+    ]
+    return sorted(found, key=lambda one: -one.last_s)[:most]
+
+
+def check(database: Reading, share_id: str, name: str, size_bytes: int, *, now_s: int) -> Share:
+    """The link, if it takes a file of this name and length. Errors: LinkClosed, DropRefused, DropFull, NameRefused."""
+    try:
+        share = shares.find_link(database, share_id)
+    except AbsentNode:
+        raise LinkClosed from None
+    if share.rights != "drop" or not shares.stands(database, share, now_s=now_s):
+        raise LinkClosed
+    names.normal(name)
+    shares.may_drop(share, name, size_bytes)
+    box = of(database, share_id)
+    if box.files >= box.most_files or box.total_bytes + size_bytes > box.most_total_bytes:
+        raise DropFull
+    return share
+
+
+# -- changes -------------------------------------------------------------------------------------------------
+
+
+def set_limits(writing: Writing, share_id: str, limits: Limits) -> None:
+    writing.run(
+        "INSERT INTO drop_box (share_id, most_total_bytes, most_files, total_bytes, files, told_s)"
+        " VALUES (?, ?, ?, 0, 0, 0)"
+        " ON CONFLICT (share_id) DO UPDATE SET most_total_bytes = excluded.most_total_bytes,"
+        " most_files = excluded.most_files",
+        (share_id, limits.total_bytes, limits.files),
+    )
+
+
+def hand_in(
+    writing: Writing,
+    share_id: str,
+    name: str,
+    content: Content,
+    letter: Letter,
+    *,
+    is_scanned: bool,
+    now_s: int,
+) -> Node:
+    """Put it into the link's folder under a free name. ``is_scanned``: False where nothing looks at files here: then
+    nobody waits for it. Errors: as ``check``, QuotaFull, NameTaken."""
+    share = check(writing, share_id, name, content.size_bytes, now_s=now_s)
+    act = Act(share.id, "", now_s)
+    free = free_name(writing, share.node, names.normal(name))
+    node = tree.put(writing, act, share.node, free, content, if_absent=True)[0]
+    writing.run(
+        "INSERT INTO handed (node, handing, sha256) VALUES (?, ?, ?)",
+        (node.id, letter.handing, content.sha256 if is_scanned else ""),
+    )
+    findings.came_by_link(writing, content.sha256, now_s=now_s)
+    box = of(writing, share.id)
+    set_limits(writing, share.id, Limits(box.most_total_bytes, box.most_files))
+    writing.run(
+        "UPDATE drop_box SET total_bytes = total_bytes + ?, files = files + 1 WHERE share_id = ?",
+        (content.size_bytes, share.id),
+    )
+    writing.run(
+        "INSERT INTO handing (id, share_id, sender, message, first_s, last_s, files, total_bytes)"
+        " VALUES (?, ?, ?, ?, ?, ?, 1, ?) ON CONFLICT (id) DO UPDATE SET last_s = excluded.last_s,"
+        " files = handing.files + 1, total_bytes = handing.total_bytes + excluded.total_bytes",
+        (letter.handing, share.id, letter.sender, letter.message, now_s, now_s, content.size_bytes),
+    )
+    return node
+
+
+def forget(writing: Writing) -> None:
+    """Names and words of senders go with their link, which ``shares.forget`` deletes some weeks after its end."""
+    writing.run("DELETE FROM handing WHERE share_id NOT IN (SELECT id FROM share)")
+    writing.run("DELETE FROM drop_box WHERE share_id NOT IN (SELECT id FROM share)")
+    writing.run("DELETE FROM handed WHERE node NOT IN (SELECT id FROM node)")
+
+
+def plain(text: str, most_chars: int, *, lines: bool = False) -> str:
+    """What a sender wrote, without signs that are none, cut to a length."""
+    kept = (
+        one if unicodedata.category(one)[0] != "C" or (lines and one == "\n") else " "
+        for one in text.replace("\r\n", "\n")
+    )
+    return "".join(kept).strip()[:most_chars]

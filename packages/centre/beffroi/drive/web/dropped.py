@@ -1,0 +1,200 @@
+"""What who holds a drop link hands in: one file a request, of a limited length, to be seen by nobody but the makers.
+
+Process: drive, under the grant that the link's page gives (``granted.visit``); whether the link stands, and what it
+         still takes, is asked in the metadata each time, and once more inside the change.
+Hostile: everything; nobody signed in. Other sites: the grant is SameSite=Strict and of the link's own path, so that it
+         comes from the link's page alone; that page sends no referrer, so a plain form of it has no ``Origin``.
+Rule:    addresses below /coffre/depot/SHARE/:
+
+           PUT    fichier        body = the file                            201 {"name", "size_bytes", "reference"}
+           POST   formulaire     multipart/form-data, without JavaScript    303 to a page that says so
+
+         ``X-Beffroi-File`` (JSON, percent-encoded): name, size, who sends it, a message. Nothing is listed or given.
+         Each file is told for the audit log before it is there.
+Fails:   closed: what cannot be told is not taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from beffroi.drive.store import drops
+from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.drops import MAX_MESSAGE_CHARS, MAX_SENDER_CHARS, MOST_FILE_BYTES, Letter
+from beffroi.drive.store.model import Content, Node
+from beffroi.drive.store.shares import NO_LIMIT, DropType, LinkClosed, Share
+from beffroi.drive.web import form, granted
+from beffroi.drive.web.bodies import BodiesOf
+from beffroi.drive.web.ends import Ends
+from beffroi.drive.web.granted import Visit
+from beffroi.drive.web.messages import Answer, Request, Routes
+from beffroi.lib import clock
+from beffroi.lib.errors import BeffroiError, Invalid, Unavailable
+
+PAGE = "/partage/depot/"
+MOST_AT_ONCE, MOST_OF_A_LINK = 32, 4
+"""Bodies under way in this process: each holds some chunks, and colleagues have the rest."""
+_JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
+
+
+class Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file as the page says it."""
+
+    name: str
+    size_bytes: int
+    sender: str
+    message: str = ""
+
+
+_SENT = msgspec.json.Decoder(Sent)
+
+
+@dataclass(frozen=True)
+class Handed:
+    """One file, for the audit log and its makers. ``address``: of who sent it, "" where unknown."""
+
+    share_id: str
+    collectivite_id: str
+    person_id: str
+    reference: str
+    sha256: str
+    size_bytes: int
+    address: str
+
+
+type Tell = Callable[[Handed], object]
+"""Publishes it; blocking, called in a thread. Errors: Unavailable."""
+
+
+@dataclass
+class Dropped:
+    """``is_scanned``: whether anything looks at files here."""
+
+    communes: Communes
+    bodies: BodiesOf
+    key: bytes
+    tell: Tell
+    is_scanned: bool
+    _under_way: Counter[str] = field(default_factory=Counter, init=False)
+
+    def add_to(self, routes: Routes) -> None:
+        routes.add(granted.DROP_PATH, self, is_open=True)
+
+    async def __call__(self, request: Request) -> Answer:
+        is_form = request.method == "POST"
+        try:
+            name, size_bytes, reference = await self.answer(request)
+        except BeffroiError as error:
+            await request.drain()
+            if is_form:
+                return _led(f"refus={error.code}")
+            return Answer(error.http_status, _JSON, json.dumps({"code": error.code}).encode())
+        if is_form:
+            return _led(f"recu={reference}")
+        told = {"name": name, "size_bytes": size_bytes, "reference": reference}
+        return Answer(201, _JSON, json.dumps(told).encode())
+
+    async def answer(self, request: Request) -> tuple[str, int, str]:
+        """(name, size, reference) of what was taken. Errors: GrantRefused, ForeignOrigin, LinkClosed, DropRefused,
+        those of the store."""
+        visit = granted.visit(self.key, request, granted.DROP_PATH, granted.DROP_COOKIE)
+        steps = request.path.removeprefix(granted.DROP_PATH).strip("/").split("/")
+        if len(steps) != 2 or steps[0] != visit.share_id:
+            raise LinkClosed
+        match request.method, steps[1]:
+            case "PUT", "fichier":
+                granted.require_own_origin(request)
+                sent, pieces = _sent_of(request), request.chunks()
+            case "POST", "formulaire":
+                found = await form.read(request)
+                fields = found.fields
+                sent = Sent(found.name, 0, fields.get("expediteur", ""), fields.get("message", ""))
+                pieces = found.pieces
+            case _:
+                raise LinkClosed
+        if self._under_way.total() >= MOST_AT_ONCE or self._under_way[visit.share_id] >= MOST_OF_A_LINK:
+            raise Unavailable("The drive")
+        self._under_way[visit.share_id] += 1
+        try:
+            node, reference = await self._take(request, visit, sent, pieces)
+        finally:
+            self._under_way[visit.share_id] -= 1
+            self._under_way += Counter()  # what is zero goes
+        return node.name, node.size_bytes, reference
+
+    async def _take(
+        self, request: Request, visit: Visit, sent: Sent, pieces: AsyncIterator[bytes]
+    ) -> tuple[Node, str]:
+        database = self.communes.metadata(visit.collectivite_id)
+        letter = _letter(visit, sent)
+        with database.reading() as reading:
+            share = drops.check(reading, visit.share_id, sent.name, sent.size_bytes, now_s=clock.epoch_s())
+        content = await self._received(visit, share, sent, pieces)
+        reference = letter.handing.rpartition(":")[2]
+        handed = Handed(
+            share.id,
+            visit.collectivite_id,
+            share.created_by,
+            reference,
+            content.sha256,
+            content.size_bytes,
+            request.address,
+        )
+        await asyncio.to_thread(self.tell, handed)
+        node = await database.write_async(
+            lambda writing: drops.hand_in(
+                writing,
+                share.id,
+                sent.name,
+                content,
+                letter,
+                is_scanned=self.is_scanned,
+                now_s=clock.epoch_s(),
+            )
+        )
+        return node, reference
+
+    async def _received(
+        self, visit: Visit, share: Share, sent: Sent, pieces: AsyncIterator[bytes]
+    ) -> Content:
+        most = MOST_FILE_BYTES if share.most_bytes == NO_LIMIT else min(share.most_bytes, MOST_FILE_BYTES)
+        ends = Ends()
+        content = await self.bodies(visit.collectivite_id).receive(
+            ends.of(pieces, most), sent.size_bytes or None
+        )
+        if sent.size_bytes and content.size_bytes != sent.size_bytes:
+            raise Invalid("size")
+        if ends.is_refused(sent.name, share.types):
+            raise DropType
+        return content
+
+
+def _sent_of(request: Request) -> Sent:
+    """Errors: Invalid."""
+    try:
+        return _SENT.decode(unquote_to_bytes(request.header(granted.FILE_HEADER)))
+    except msgspec.MsgspecError:
+        raise Invalid("file") from None
+
+
+def _letter(visit: Visit, sent: Sent) -> Letter:
+    """Errors: Invalid (nobody's name)."""
+    sender = drops.plain(sent.sender, MAX_SENDER_CHARS)
+    if not sender:
+        raise Invalid("sender")
+    # Of the visit's grant, so that the files of one visit are one; nobody learns the grant from it.
+    reference = hashlib.sha256(visit.name.encode()).hexdigest()[:12].upper()
+    message = drops.plain(sent.message, MAX_MESSAGE_CHARS, lines=True)
+    return Letter(f"{visit.share_id}:{reference}", sender, message)
+
+
+def _led(query: str) -> Answer:
+    return Answer(303, ((b"location", f"{PAGE}?{query}".encode()), (b"cache-control", b"no-store")))

@@ -1,0 +1,76 @@
+"""Plain words for drop boxes: what a link takes, why a file was not taken and what to do next."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from beffroi.portal import drive_words
+
+TYPES = {
+    "": ("", gettext_lazy("Tous les fichiers, sauf les programmes")),
+    "pdf": ("pdf", gettext_lazy("PDF seulement")),
+    "photos": ("pdf jpg jpeg png", gettext_lazy("PDF et photos (JPEG, PNG)")),
+    "documents": (
+        "pdf doc docx odt xls xlsx ods ppt pptx odp rtf txt csv jpg jpeg png",
+        gettext_lazy("PDF, documents et photos"),
+    ),
+}
+"""What a maker chooses: key → (endings of names, words)."""
+SIZES_MB = (5, 20, 60)
+TOTALS_MB = (100, 500, 2000)
+COUNTS = (10, 50, 100, 500)
+_MB = 1_000_000
+
+REFUSALS = {
+    "drive.link_closed": gettext_lazy("Ce lien n’est plus ouvert : demandez-en un autre à la collectivité."),
+    "drive.drop_full": gettext_lazy(
+        "Ce lien a reçu tout ce qu’il pouvait recevoir : demandez-en un autre à la collectivité."
+    ),
+    "drive.drop_too_long": gettext_lazy("Ce fichier est trop grand pour ce lien : envoyez-en un plus petit."),
+    "input.too_large": gettext_lazy("Ce fichier est trop grand pour ce lien : envoyez-en un plus petit."),
+    "drive.drop_type": gettext_lazy(
+        "Ce type de fichier n’est pas accepté ici, ou le fichier n’est pas ce que dit son nom : envoyez par exemple un "
+        "PDF."
+    ),
+    "drive.drop_refused": gettext_lazy("Ce fichier ne peut pas être déposé ici."),
+    "drive.name_refused": gettext_lazy(
+        "Le nom de ce fichier ne convient pas : renommez-le, puis recommencez."
+    ),
+    "drive.name_taken": gettext_lazy("Trop de fichiers portent ce nom : renommez-le, puis recommencez."),
+    "drive.found": gettext_lazy("Ce fichier a été reconnu comme dangereux : il n’est pas pris."),
+    "drive.frozen": gettext_lazy("Ce fichier a été reconnu comme dangereux : il n’est pas pris."),
+    "drive.quota_full": gettext_lazy(
+        "La collectivité n’a plus de place pour le recevoir. Prévenez-la, puis réessayez plus tard."
+    ),
+    "drive.store_full": gettext_lazy(
+        "Le service n’a plus de place. Prévenez la collectivité, puis réessayez plus tard."
+    ),
+    "drive.form_broken": gettext_lazy("Aucun fichier n’est arrivé : choisissez-en un, puis envoyez-le."),
+    "drive.client_gone": gettext_lazy("L’envoi a été interrompu : recommencez."),
+    "drive.too_slow": gettext_lazy("L’envoi est trop lent : essayez depuis une autre connexion."),
+    "drive.foreign_origin": gettext_lazy("Rechargez cette page, puis recommencez."),
+    "live.grant_refused": gettext_lazy(
+        "Cette page est ouverte depuis longtemps : rechargez-la, puis recommencez."
+    ),
+    "input.invalid": gettext_lazy("Écrivez votre nom, choisissez un fichier, puis recommencez."),
+    "service.unavailable": gettext_lazy("Trop de monde à la fois : réessayez dans quelques minutes."),
+}
+
+
+def refusal(code: str) -> str:
+    return str(REFUSALS.get(code, REFUSALS["drive.drop_refused"]))
+
+
+def of_types(types: str) -> str:
+    """What a link takes, as its page says it."""
+    words = dict(TYPES.values())
+    return str(words.get(types, _("Fichiers : %(types)s") % {"types": types.replace(" ", ", ")}))
+
+
+def size(megabytes: int) -> str:
+    return drive_words.amount(megabytes * _MB)
+
+
+def bytes_of(megabytes: int) -> int:
+    return megabytes * _MB

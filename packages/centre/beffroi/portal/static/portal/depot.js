@@ -1,0 +1,78 @@
+/* A drop link's page: several files, one after the other, each with its progress; a receipt at the end.
+   Without this file the plain form sends one file. */
+(() => {
+  "use strict";
+  const form = document.getElementById("drop"), box = document.getElementById("sent");
+  if (!form || !box || !window.XMLHttpRequest) return;
+  const words = form.dataset, refusals = JSON.parse(document.getElementById("refusals").textContent);
+  const field = form.elements.fichier, list = box.querySelector("[data-list]"), state = box.querySelector("[data-state]");
+  const receipt = box.querySelector("[data-receipt]");
+  field.multiple = true;
+  form.querySelector("[data-one]").remove();
+  field.removeAttribute("aria-describedby");
+
+  const size = (value) => new Intl.NumberFormat(document.documentElement.lang, {
+    style: "unit", unit: value < 1e6 ? "kilobyte" : "megabyte", unitDisplay: "short", maximumFractionDigits: value < 1e6 ? 0 : 1,
+  }).format(value < 1e6 ? Math.max(1, value / 1e3) : value / 1e6);
+
+  // A line for each file: its name and length, how far it is, how it ended.
+  const line = (file) => {
+    const row = document.createElement("li"), text = document.createElement("p"), said = document.createElement("p");
+    const bar = document.createElement("progress");
+    row.className = "stack"; said.className = "note";
+    text.textContent = `${file.name} · ${size(file.size)}`;
+    said.textContent = words.waiting;
+    bar.max = Math.max(file.size, 1); bar.value = 0;
+    bar.setAttribute("aria-label", file.name);
+    row.append(text, bar, said);
+    list.append(row);
+    return { bar, said };
+  };
+
+  const send = (file, shown) => new Promise((done) => {
+    const request = new XMLHttpRequest();
+    const told = { name: file.name, size_bytes: file.size, sender: form.elements.expediteur.value, message: form.elements.message.value };
+    const fails = (code) => done({ code });
+    request.open("PUT", words.desk + "fichier");
+    request.setRequestHeader("X-Beffroi-File", encodeURIComponent(JSON.stringify(told)));
+    request.upload.addEventListener("progress", (event) => { shown.bar.value = event.loaded; });
+    request.addEventListener("load", () => {
+      try {
+        const answer = JSON.parse(request.responseText);
+        done(request.status === 201 ? answer : { code: answer.code });
+      } catch { fails("service.unavailable"); }
+    });
+    request.addEventListener("error", () => fails("drive.client_gone"));
+    request.send(file);
+  });
+
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const files = [...field.files];
+    if (!files.length) return;
+    form.hidden = true; box.hidden = false; receipt.hidden = true;
+    list.replaceChildren();
+    state.textContent = words.running;
+    const shown = files.map(line);
+    let came = 0, reference = "";
+    for (const [at, file] of files.entries()) {
+      const { bar, said } = shown[at];
+      said.textContent = words.sending;
+      const answer = file.size > Number(words.most) ? { code: "drive.drop_too_long" } : await send(file, shown[at]);
+      bar.hidden = true;
+      if (answer.reference) { came += 1; reference = answer.reference; said.textContent = words.done; }
+      else said.textContent = refusals[answer.code] || refusals["drive.drop_refused"];
+    }
+    state.textContent = came === files.length ? words.over : came ? words.partly : words.none;
+    receipt.hidden = false;
+    const facts = receipt.querySelector("dl");
+    facts.hidden = !came;
+    receipt.querySelector("[data-print]").hidden = !came;
+    receipt.querySelector(".note").hidden = !came;
+    receipt.querySelector("[data-reference]").textContent = reference;
+    receipt.querySelector("[data-when]").textContent = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeStyle: "short" }).format(new Date());
+    state.tabIndex = -1; state.focus();
+  });
+  receipt.querySelector("[data-print]").addEventListener("click", () => window.print());
+  receipt.querySelector("[data-more]").addEventListener("click", () => { field.value = ""; form.hidden = false; box.hidden = true; field.focus(); });
+})();

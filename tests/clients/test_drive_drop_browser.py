@@ -1,0 +1,116 @@
+"""A drop link in a real Chromium: made, opened elsewhere, files handed in, a receipt; held, then released.
+
+BEFFROI_SHOTS=DIRECTORY keeps pictures.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from beffroi.drive.store import findings, look
+from beffroi.drive.store.findings import Result
+
+from tests.clients.test_drive_link_browser import stranger
+from tests.clients.test_drive_page_browser import drive, page
+from tests.clients.test_portal_browser import browser, inspect, press
+from tests.fixtures_portal import no_door
+from tests.integration.test_drive_drop import EXE, PDF
+from tests.integration.test_drive_pages import Drive
+
+__all__ = ["browser", "drive", "no_door", "page"]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
+]
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
+
+
+def made(page: Any, node_id: int) -> str:
+    page.goto(f"/coffre/{node_id}/liens/")
+    press(page, "Recevoir des fichiers par un lien de dépôt")
+    page.click("text=Créer le lien de dépôt")
+    address: str = page.input_value("#address")
+    return urlsplit(address).path
+
+
+def test_files_are_handed_in_with_a_receipt_and_read_by_the_maker(
+    drive: Drive, page: Any, browser: Any, tmp_path: Path
+) -> None:
+    folder = drive.folder("Pièces du marché")
+    path = made(page, folder.id)
+    inspect(page, "d-depot-fait")
+    files = {"Acte de vente.pdf": PDF + b"x" * 900_000, "programme.pdf": EXE, "Plan.pdf": PDF}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+
+    other = stranger(page, browser, scripts=True)
+    other.goto(path)
+    inspect(other, "d-depot")
+    other.fill("#id_sender", "Me Durand, notaire")
+    other.fill("#id_message", "Les pièces de la vente Martin.")
+    other.set_input_files("#id_fichier", [str(tmp_path / name) for name in files])
+    other.keyboard.press("Tab")
+    other.click("text=Envoyer")
+    other.locator("text=Une partie est arrivée").wait_for()
+    inspect(other, "d-depot-recu")
+    reference = other.inner_text("[data-reference]")
+    assert len(reference) == 12 and other.locator("#sent li >> text=Arrivé").count() == 2
+    assert "Ce type de fichier n’est pas accepté" in other.inner_text("#sent")
+    other.click("text=Déposer d’autres fichiers")
+    other.set_input_files("#id_fichier", str(tmp_path / "Plan.pdf"))
+    other.click("text=Envoyer")
+    other.locator("text=Tout est arrivé").wait_for()
+    other.goto(f"/partage/depot/?recu={reference}")
+    inspect(other, "d-depot-sans-script")
+    other.goto("/partage/depot/?refus=drive.quota_full")
+    inspect(other, "d-depot-refuse", status=507)
+    other.context.close()
+
+    page.goto(f"/coffre/{folder.id}/depots/")
+    shown = page.inner_text("main")
+    assert "Me Durand, notaire" in shown and reference in shown and "3 fichiers" in shown
+    inspect(page, "d-depot-arrive")
+    page.goto(f"/coffre/{folder.id}/")
+    page.click(".files >> text=Acte de vente.pdf")
+    page.locator("text=Pas encore analysé").wait_for()
+    inspect(page, "d-pas-analyse")
+    with drive.database.reading() as reading:
+        node = look.child(reading, folder.id, "Acte de vente.pdf")
+    assert node is not None
+    result = Result(node.sha256, "m", {"active_pdf": ["Launch"]}, True)
+    drive.database.write(lambda w: findings.keep(w, [result], now_s=5))
+    page.reload()
+    inspect(page, "d-retenu")
+    press(page, "Libérer ce fichier")
+    assert "Le fichier est libéré" in page.inner_text("main")
+    with page.expect_download() as came:
+        page.click("text=Télécharger")
+    assert Path(came.value.path()).read_bytes() == files["Acte de vente.pdf"]
+
+
+def test_without_a_script_one_file_is_handed_in(
+    drive: Drive, page: Any, browser: Any, tmp_path: Path
+) -> None:
+    folder = drive.folder("Pièces")
+    path = made(page, folder.id)
+    (tmp_path / "acte.pdf").write_bytes(PDF)
+    bare = stranger(page, browser, scripts=False)
+    bare.goto(path)
+    bare.fill("#id_sender", "M. Martin")
+    bare.set_input_files("#id_fichier", str(tmp_path / "acte.pdf"))
+    bare.click("text=Envoyer")
+    bare.locator("h1", has_text="Votre fichier est arrivé").wait_for()
+    (tmp_path / "acte.pdf").write_bytes(EXE)
+    bare.goto(path)
+    bare.fill("#id_sender", "M. Martin")
+    bare.set_input_files("#id_fichier", str(tmp_path / "acte.pdf"))
+    bare.click("text=Envoyer")
+    bare.locator("h1", has_text="Votre fichier n’est pas arrivé").wait_for()
+    bare.context.close()
+    assert drive.names(folder) == ["acte.pdf"]

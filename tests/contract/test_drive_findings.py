@@ -1,0 +1,170 @@
+"""What the scan says of contents, and what drop links take, on every metadata."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+from beffroi.drive.store import drops, findings, shares, tree
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.drops import DropFull, Letter, Limits
+from beffroi.drive.store.findings import Found, NotScanned, Progress, Result
+from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.shares import LinkClosed, Share, Wish
+
+from tests.drive_trees import ME, content, folder, put
+
+pytest_plugins = ["tests.fixtures_drive_store"]
+NOW = ME.now_s
+BAD = hashlib.sha256(b"bad").hexdigest()
+
+
+def said(metadata: Database, data: bytes, *codes: str, mark: str = "m") -> None:
+    result = Result(hashlib.sha256(data).hexdigest(), mark, {code: ["Rule"] for code in codes}, True)
+    metadata.write(lambda w: findings.keep(w, [result], now_s=NOW))
+
+
+def required(metadata: Database, data: bytes) -> str:
+    """The code of what refuses it, "" for nothing."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    with metadata.reading() as reading:
+        try:
+            findings.require(reading, sha256)
+            findings.require_scanned(reading, sha256)
+        except (Found, NotScanned) as error:
+            return error.code
+    return ""
+
+
+def waiting(metadata: Database, nodes: list[Node]) -> list[bytes]:
+    with metadata.reading() as reading:
+        found = findings.waiting_in(reading, [one.id for one in nodes])
+    return sorted(bytes.fromhex(one.sha256) for one in found)
+
+
+def digests(*data: bytes) -> list[bytes]:
+    return sorted(hashlib.sha256(one).digest() for one in data)
+
+
+def test_present_and_earlier_contents_wait_until_they_were_looked_at(metadata: Database, home: Node) -> None:
+    node = put(metadata, home.id, "a", b"one")
+    put(metadata, home.id, "a", b"two")
+    other = put(metadata, home.id, "b", b"one")
+    assert waiting(metadata, [node, other]) == digests(b"one", b"two")
+    said(metadata, b"one")
+    assert waiting(metadata, [node, other]) == digests(b"two")
+    with metadata.reading() as reading:
+        nodes, last = findings.changes(reading, 0, 100)
+        assert {node.id, other.id} <= set(nodes) and home.id not in nodes
+        assert findings.changes(reading, last, 100) == ([], last)
+        names = findings.after(reading, "", 10)
+        assert names == sorted(one.hex() for one in digests(b"one", b"two"))
+        assert findings.after(reading, names[0], 10) == names[1:] and len(findings.after(reading, "", 1)) == 1
+        kept = findings.content(reading, hashlib.sha256(b"one").hexdigest())
+        assert kept is not None and kept.size_bytes == 3
+        assert findings.content(reading, BAD) is None
+
+
+def test_malice_freezes_until_it_is_released_or_newer_rules_find_nothing(
+    metadata: Database, home: Node
+) -> None:
+    put(metadata, home.id, "a", b"bad")
+    said(metadata, b"bad", "macro")
+    assert required(metadata, b"bad") == "", "members bring what they like"
+    said(metadata, b"bad", "malware", "macro")
+    assert required(metadata, b"bad") == "drive.found"
+    with metadata.reading() as reading:
+        (untold,) = findings.untold(reading)
+        assert (untold.sha256, untold.names, untold.told_s) == (BAD, "Rule", 0)
+    metadata.write(lambda w: findings.told(w, BAD, now_s=NOW))
+    said(metadata, b"bad", "malware")
+    with metadata.reading() as reading:
+        assert findings.untold(reading) == [] and len(findings.open_findings(reading)) == 1
+    said(metadata, b"bad")
+    assert required(metadata, b"bad") == ""
+    with pytest.raises(AbsentNode):
+        metadata.write(lambda w: findings.release(w, BAD, person_id="per_a", now_s=NOW))
+    said(metadata, b"bad", "virus")
+    assert metadata.write(lambda w: findings.release(w, BAD, person_id="per_a", now_s=NOW))
+    assert not metadata.write(lambda w: findings.release(w, BAD, person_id="per_b", now_s=NOW))
+    said(metadata, b"bad", "virus")
+    assert required(metadata, b"bad") == ""
+
+
+def test_what_is_said_of_what_went_is_forgotten(metadata: Database, home: Node) -> None:
+    put(metadata, home.id, "a", b"stays")
+    said(metadata, b"stays", "malware")
+    said(metadata, b"gone", "malware")
+    assert metadata.write(findings.forget) == 2 and metadata.write(findings.forget) == 0
+    assert required(metadata, b"stays") == "drive.found" and required(metadata, b"gone") == ""
+
+
+def test_progress_is_one_row(metadata: Database, home: Node) -> None:
+    with metadata.reading() as reading:
+        assert findings.progress(reading, now_s=NOW + 10) == Progress(0, "", "", 0)
+        assert findings.all_by(reading, "m")
+    for walked in ("aa", "bb"):
+        metadata.write(lambda w, it=walked: findings.keep_progress(w, Progress(7, "m", it, NOW)))  # type: ignore[misc]
+    said(metadata, b"x", mark="n")
+    with metadata.reading() as reading:
+        assert findings.progress(reading, now_s=NOW) == Progress(7, "m", "bb", NOW)
+        assert findings.all_by(reading, "n") and not findings.all_by(reading, "m")
+
+
+# -- drop links ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def share(metadata: Database, home: Node) -> Share:
+    place = folder(metadata, home.id, "dépôt")
+    wish = Wish("link", rights="drop", expires_s=NOW + 3600)
+    return metadata.write(lambda w: shares.make(w, ME, place.id, wish))[0]
+
+
+def hand_in(metadata: Database, share: Share, name: str, data: bytes, *, visit: str = "A") -> Node:
+    letter = Letter(f"{share.id}:{visit}", "Me Durand", "voici")
+    return metadata.write(
+        lambda w: drops.hand_in(w, share.id, name, content(data), letter, is_scanned=True, now_s=NOW)
+    )
+
+
+def test_what_comes_by_a_link_waits_and_is_held_for_whatever_holds_a_mail(
+    metadata: Database, home: Node, share: Share
+) -> None:
+    node = hand_in(metadata, share, "a.docm", b"bad")
+    assert required(metadata, b"bad") == "drive.not_scanned"
+    assert waiting(metadata, [node]) == digests(b"bad")
+    said(metadata, b"bad", "macro")
+    assert required(metadata, b"bad") == "drive.found"
+    put(metadata, home.id, "known.docm", b"known")
+    said(metadata, b"known", "macro")
+    assert required(metadata, b"known") == ""
+    hand_in(metadata, share, "known.docm", b"known")
+    assert required(metadata, b"known") == "drive.found", "it comes from outside now"
+
+
+def test_a_link_counts_what_it_takes_and_visits_are_one_each(metadata: Database, share: Share) -> None:
+    metadata.write(lambda w: drops.set_limits(w, share.id, Limits(100, 3)))
+    names = [hand_in(metadata, share, "a.pdf", data).name for data in (b"1", b"22")]
+    hand_in(metadata, share, "b.pdf", b"333", visit="B")
+    assert names == ["a.pdf", "a (2).pdf"]
+    with metadata.reading() as reading:
+        box = drops.of(reading, share.id)
+        assert (box.files, box.total_bytes) == (3, 6)
+        found = {one.reference: (one.files, one.total_bytes) for one in drops.handings(reading, [share.id])}
+        assert found == {"A": (2, 3), "B": (1, 3)}
+    with pytest.raises(DropFull):
+        hand_in(metadata, share, "c.pdf", b"4")
+    metadata.write(lambda w: drops.set_limits(w, share.id, Limits(8, 10)))
+    with pytest.raises(DropFull):
+        hand_in(metadata, share, "c.pdf", b"444")
+    hand_in(metadata, share, "c.pdf", b"44")
+    metadata.write(lambda w: tree.put(w, ME, share.node, "own.pdf", replace(content(b"own"))))
+    metadata.write(lambda w: shares.end(w, share.id, now_s=NOW))
+    with pytest.raises(LinkClosed):
+        hand_in(metadata, share, "d.pdf", b"")
+    metadata.write(lambda w: shares.forget(w, before_s=NOW + 1))
+    metadata.write(drops.forget)
+    with metadata.reading() as reading:
+        assert drops.handings(reading, [share.id]) == [] and drops.of(reading, share.id).files == 0

@@ -1,0 +1,431 @@
+"""Drop links: people without an account hand files in, within limits and types by content, and see nothing."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+from beffroi.core.audit.actions import personal_of
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events import outbox
+from beffroi.core.events.running import run_pending
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.__main__ import tell_handed
+from beffroi.drive.store import drops, findings, look, shares
+from beffroi.drive.store.findings import Result
+from beffroi.drive.store.model import Node
+from beffroi.drive.web import granted
+from beffroi.drive.web.dropped import Handed
+from beffroi.lib import clock
+from beffroi.mail.held import posting
+from beffroi.mail.models import Mailbox
+from django.conf import settings
+from django.db import transaction
+from django.test import Client
+
+from tests.conftest import STATE, Commune, make_member
+from tests.drive_server import Served, served
+from tests.drive_trees import content
+from tests.drive_visitors import verbs
+from tests.fixtures_portal import no_door, portal_client
+from tests.integration.test_drive_pages import Drive, client, drive
+
+__all__ = ["client", "drive", "no_door"]
+pytestmark = pytest.mark.django_db
+PDF = b"%PDF-1.7\n1 0 obj\n<</Type/Catalog>>\nendobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+FORM = {"days": "30", "types": "documents", "size": "5", "total": "100", "files": "10"}
+EXE = b"MZ" + bytes(300)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    with served(STATE) as one:
+        yield one
+
+
+@pytest.fixture
+def folder(drive: Drive) -> Node:
+    return drive.folder("Pièces du marché")
+
+
+class Sender:
+    """A browser of somebody without an account, on a drop link's page."""
+
+    def __init__(self, server: Served, path: str) -> None:
+        self.server, self.path, self.client = server, path, Client()
+
+    def page(self) -> str:
+        return self.client.get(self.path).content.decode().replace("\u00a0", " ").replace("\u202f", " ")
+
+    def hand(
+        self,
+        name: str,
+        body: bytes = PDF,
+        *,
+        sender: str = "Me Durand",
+        message: str = "",
+        size: int | None = None,
+        **headers: str,
+    ) -> tuple[int, dict[str, Any]]:
+        told = {"name": name, "size_bytes": len(body) if size is None else size, "sender": sender}
+        told |= {"message": message} if message else {}
+        named = {granted.FILE_HEADER.decode(): quote(json.dumps(told)), **headers}
+        status, _, answer = self.ask("PUT", "fichier", body, **named)
+        return status, json.loads(answer)
+
+    def ask(
+        self, method: str, what: str, body: bytes = b"", *, at: str = "", **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        cookie = self.client.cookies.get(granted.DROP_COOKIE)
+        place = at or (cookie["path"] if cookie else f"{granted.DROP_PATH}/shr_x/")
+        named = {"X-Forwarded-For": "192.0.2.7", **headers}
+        if cookie:
+            named["Cookie"] = f"{granted.DROP_COOKIE}={cookie.value}"
+        line = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
+        try:
+            line.request(method, place + what, body, named)
+            found = line.getresponse()
+            return found.status, {k.lower(): v for k, v in found.getheaders()}, found.read()
+        finally:
+            line.close()
+
+
+def make(client: Client, node: Node, **form: str) -> str:
+    answer = client.post(f"/coffre/{node.id}/depots/", FORM | form)
+    assert answer.status_code == 200, answer.status_code
+    found = re.search(r'id="address" readonly value="([^"]+)"', answer.content.decode())
+    assert found is not None
+    return urlsplit(found[1]).path
+
+
+@pytest.fixture
+def sender(server: Served, client: Client, folder: Node) -> Sender:
+    one = Sender(server, make(client, folder))
+    one.page()
+    return one
+
+
+def scanned(drive: Drive, node: Node, *codes: str) -> None:
+    result = Result(node.sha256, "m", {code: [] for code in codes}, True)
+    drive.database.write(lambda w: findings.keep(w, [result], now_s=5))
+
+
+def only(drive: Drive, folder: Node) -> Node:
+    with drive.database.reading() as reading:
+        (found,) = look.children(reading, folder.id)
+    return found
+
+
+def test_a_notary_hands_files_in_gets_a_receipt_and_sees_nothing(
+    drive: Drive, client: Client, folder: Node, sender: Sender, beaune: Commune
+) -> None:
+    drive.file("secret.txt", folder)
+    page = sender.page()
+    assert beaune.collectivite.name in page and "Taille d’un fichier" in page and "5,0 Mo" in page
+    assert "secret" not in page and "Pièces du marché" not in page, "the folder's name is the maker's"
+    status, first = sender.hand("Acte n° 3.pdf", message="Bonjour,\nvoici l’acte.\x00\u202e")
+    assert status == 201 and first["name"] == "Acte n° 3.pdf"
+    status, second = sender.hand("Acte n° 3.pdf")
+    assert status == 201 and second["name"] == "Acte n° 3 (2).pdf", "nothing is replaced"
+    assert first["reference"] == second["reference"]
+    page = client.get(f"/coffre/{folder.id}/depots/").content.decode().replace("\u00a0", " ")
+    assert "Me Durand" in page and "2 fichiers" in page and first["reference"] in page
+    assert "voici l’acte." in page and "\x00" not in page and "\u202e" not in page
+    for method, what in (("GET", "fichier"), ("GET", ""), ("PROPFIND", ""), ("GET", "zip"), ("GET", "1")):
+        assert sender.ask(method, what)[0] == 404, what
+    assert sender.ask("GET", str(only_named(drive, folder, "secret.txt").id), at="/coffre/lien/x/")[0] == 303
+
+
+def only_named(drive: Drive, folder: Node, name: str) -> Node:
+    with drive.database.reading() as reading:
+        found = look.child(reading, folder.id, name)
+    assert found is not None
+    return found
+
+
+def test_what_came_opens_for_members_once_it_was_looked_at(
+    drive: Drive, client: Client, folder: Node, sender: Sender, server: Served
+) -> None:
+    assert sender.hand("acte.pdf")[0] == 201
+    node = only(drive, folder)
+    client.get("/coffre/")
+    assert fetched(server, client, node)[0] == 423
+    assert sender.hand("encore.pdf")[0] == 201, "the same content again is no mistake"
+    scanned(drive, node)
+    assert fetched(server, client, node) == (200, PDF)
+    other = PDF + b"other"
+    assert sender.hand("macro.pdf", other)[0] == 201
+    held = only_named(drive, folder, "macro.pdf")
+    scanned(drive, held, "active_pdf")
+    assert fetched(server, client, held)[0] == 403
+    assert "un programme qui se lance" in client.get(f"/coffre/{held.id}/").content.decode()
+
+
+def fetched(server: Served, client: Client, node: Node) -> tuple[int, bytes]:
+    cookie = client.cookies[granted.COOKIES[granted.OUT_PATH]]
+    line = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    line.request("GET", f"{granted.OUT_PATH}/{node.id}", None, {"Cookie": f"{cookie.key}={cookie.value}"})
+    answer = line.getresponse()
+    return answer.status, answer.read()
+
+
+def docx() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("word/document.xml", "<w/>" + " " * 300_000)
+    return out.getvalue()
+
+
+def packed(name: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(name, "x" * 300_000)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("acte.pdf", PDF, 201),
+        ("acte.PDF", PDF, 201),
+        ("long.pdf", PDF + b"x" * 3_000_000, 201),
+        ("acte.docx", docx(), 201),
+        ("notes.txt", b"Bonjour, voici.\n", 201),
+        ("photo.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(500), 201),
+        ("acte.exe", EXE, 415),
+        ("acte.pdf", EXE, 415),
+        ("acte.pdf", b"Bonjour, ce n'est qu'un texte.\n", 415),
+        ("acte.docx", packed("a.txt"), 415),
+        ("acte.zip", packed("a.txt"), 415),
+        ("acte", PDF, 415),
+        ("a\u202efdp.exe.pdf", PDF, 415),
+        ("long.pdf", PDF + b"x" * 5_000_000, 413),
+        ("a/b.pdf", PDF, 400),
+    ],
+)
+def test_types_and_lengths_are_judged_by_what_comes(
+    drive: Drive, folder: Node, sender: Sender, case: tuple[str, bytes, int]
+) -> None:
+    name, body, status = case
+    assert sender.hand(name, body)[0] == status
+    assert len(drive.names(folder)) == (status == 201)
+
+
+@pytest.mark.parametrize(("body", "status"), [(packed("b.txt"), 201), (EXE, 415)])
+def test_where_all_types_are_taken_programs_are_not(
+    client: Client, server: Served, folder: Node, body: bytes, status: int
+) -> None:
+    sender = Sender(server, make(client, folder, types=""))
+    sender.page()
+    assert sender.hand("a.zip", body)[0] == status
+
+
+def test_a_lie_about_the_length_is_refused_and_so_is_nobody(
+    drive: Drive, folder: Node, sender: Sender
+) -> None:
+    assert sender.hand("a.pdf", PDF, size=len(PDF) + 1)[0] == 400
+    assert sender.hand("a.pdf", PDF + b"x" * 5_000_000, size=10)[0] == 413
+    assert sender.hand("a.pdf", sender=" \x00 ")[0] == 400
+    assert sender.hand("a.pdf", Origin="https://ailleurs.test")[0] == 403
+    assert drive.names(folder) == []
+
+
+def test_a_link_takes_no_more_than_its_maker_said_also_at_once(
+    drive: Drive, client: Client, folder: Node, sender: Sender
+) -> None:
+    with drive.database.reading() as reading:
+        (share,) = shares.of_node(reading, folder.id, now_s=clock.epoch_s())
+    drive.database.write(lambda w: drops.set_limits(w, share.id, drops.Limits(10_000, 3)))
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda n: sender.hand(f"{n}.pdf")[0], range(4)))
+    assert sorted(answers) == [201, 201, 201, 413] and len(drive.names(folder)) == 3
+    drive.database.write(lambda w: drops.set_limits(w, share.id, drops.Limits(1000, 10)))
+    assert sender.hand("grand.pdf", PDF + b"x" * 1000)[1] == {"code": "drive.drop_full"}
+    drive.database.write(lambda w: shares.end(w, share.id, now_s=clock.epoch_s()))
+    assert sender.hand("tard.pdf")[0] == 404
+    assert "n’est plus ouvert" in sender.page()
+
+
+def test_without_room_the_sender_reads_why(drive: Drive, folder: Node, sender: Sender) -> None:
+    drive.database.write(lambda w: w.run("INSERT INTO quota VALUES (?, 10)", (drive.own.id,)))
+    try:
+        assert sender.hand("a.pdf") == (507, {"code": "drive.quota_full"})
+    finally:
+        drive.database.write(lambda w: w.run("DELETE FROM quota WHERE root = ?", (drive.own.id,)))
+    page = Client().get("/partage/depot/?refus=drive.quota_full")
+    assert page.status_code == 507 and "n’a plus de place" in page.content.decode()
+    assert Client().get("/partage/depot/?refus=nonsense").status_code == 403
+    assert Client().get("/partage/depot/?refus=drive.drop_too_long").status_code == 413
+
+
+def test_a_plain_form_sends_one_file_and_reads_its_receipt(
+    drive: Drive, folder: Node, sender: Sender
+) -> None:
+    def form(body: bytes, name: str = "acte.pdf", who: str = "M. Martin") -> str:
+        cut = b"--cut\r\nContent-Disposition: form-data; name="
+        whole = (
+            cut
+            + b'"expediteur"\r\n\r\n'
+            + who.encode()
+            + b"\r\n"
+            + cut
+            + b'"message"\r\n\r\nvoici\r\n'
+            + cut
+            + f'"fichier"; filename="{name}"\r\n\r\n'.encode()
+            + body
+            + b"\r\n--cut--\r\n"
+        )
+        kind = {"Content-Type": "multipart/form-data; boundary=cut", "Origin": "null"}
+        status, headers, _ = sender.ask("POST", "formulaire", whole, **kind)
+        assert status == 303
+        return headers["location"]
+
+    location = form(PDF)
+    assert re.fullmatch(r"/partage/depot/\?recu=[0-9A-F]{12}", location)
+    assert location[-12:] in Client().get(location).content.decode()
+    assert form(EXE) == "/partage/depot/?refus=drive.drop_type"
+    assert form(PDF, who="") == "/partage/depot/?refus=input.invalid"
+    assert drive.names(folder) == ["acte.pdf"]
+
+
+def test_a_password_is_asked_first(client: Client, server: Served, folder: Node) -> None:
+    sender = Sender(server, make(client, folder, password="un mot de passe"))
+    assert "attend des fichiers de vous" in sender.page()
+    assert granted.DROP_COOKIE not in sender.client.cookies
+    assert sender.hand("a.pdf")[0] in (401, 403)
+    assert sender.client.post(sender.path, {"password": "un mot de passe"}).status_code == 302
+    assert "Votre nom" in sender.page()
+    assert sender.hand("a.pdf")[0] == 201
+
+
+def test_a_grant_of_one_link_opens_no_other_and_none_that_gives(
+    drive: Drive, client: Client, server: Served, folder: Node, sender: Sender
+) -> None:
+    other = drive.folder("Autre")
+    make(client, other)
+    with drive.database.reading() as reading:
+        (share,) = shares.of_node(reading, other.id, now_s=clock.epoch_s())
+    told = {
+        granted.FILE_HEADER.decode(): quote(json.dumps({"name": "a.pdf", "size_bytes": 1, "sender": "x"}))
+    }
+    assert sender.ask("PUT", "fichier", b"x", at=f"{granted.DROP_PATH}/{share.id}/", **told)[0] == 404
+    cookie = sender.client.cookies[granted.DROP_COOKIE]
+    assert (
+        cookie["httponly"] and cookie["samesite"] == "Strict" and cookie["path"].startswith("/coffre/depot/")
+    )
+    line = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    line.request(
+        "GET", f"/coffre/lien/{share.id}/zip", None, {"Cookie": f"beffroi_coffre_lien={cookie.value}"}
+    )
+    assert line.getresponse().status == 303
+    assert drive.names(other) == []
+
+
+# -- who makes them ----------------------------------------------------------------------------------------------
+
+
+def test_making_is_on_record_and_asks_for_a_folder(drive: Drive, client: Client, folder: Node) -> None:
+    make(client, folder)
+    assert verbs() == ["made"]
+    assert "Lien de dépôt" in client.get(f"/coffre/{folder.id}/liens/").content.decode()
+    assert "Lien de dépôt" in client.get("/coffre/liens/").content.decode()
+    assert client.get(f"/coffre/{drive.file('x.pdf').id}/depots/").status_code == 409
+    wrong = {"days": "9999", "types": "exe", "size": "x", "files": "0", "total": "", "password": "court"}
+    for field, value in wrong.items():
+        answer = client.post(f"/coffre/{folder.id}/depots/", FORM | {field: value})
+        assert answer.status_code == 400 and f'id="id_{field}_error"' in answer.content.decode(), field
+
+
+def test_only_who_may_write_there_makes_them(
+    drive: Drive, folder: Node, system: Actor, beaune: Commune, nuits: Commune
+) -> None:
+    common = drive.folder("Commun", drive.common)
+    elu = portal_client(make_member(system, beaune.collectivite, "elu@beaune.test", "elu"))
+    assert elu.post(f"/coffre/{common.id}/depots/", FORM).status_code == 403
+    for other in (beaune.colleague_membership, nuits.referent_membership):
+        assert portal_client(other).get(f"/coffre/{folder.id}/depots/").status_code == 404
+
+
+def test_each_file_is_in_the_audit_log_before_it_is_there(committed: str, beaune: Commune) -> None:
+    handed = Handed("shr_x", beaune.id, beaune.agent.id, "A1B2C3D4E5F6", "0" * 64, 12, "192.0.2.7")
+    tell_handed(settings.BEFFROI, handed)
+    while run_pending("main"):
+        pass
+    entry = AuditEntry.objects.get(verb="drive:link:handed_in")
+    assert (entry.object_id, entry.collectivite_id) == ("shr_x", beaune.id)
+    assert json.loads(entry.details)["reference"] == "A1B2C3D4E5F6"
+    assert personal_of(entry)["address"] == "192.0.2.7"
+
+
+def test_what_was_told_is_what_came(server: Served, sender: Sender) -> None:
+    path: Path = server.directory / "handed"
+    path.unlink(missing_ok=True)
+    assert sender.hand("a.pdf")[0] == 201
+    assert sender.hand("b.exe", EXE)[0] == 415
+    (line,) = path.read_text().splitlines()
+    told = json.loads(line)
+    assert told["size_bytes"] == len(PDF) and told["address"] == "192.0.2.7" and "a.pdf" not in line
+
+
+def test_makers_are_told_once_an_hour(
+    drive: Drive, client: Client, folder: Node, beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str, str]] = []
+    monkeypatch.setattr(posting, "post", lambda config, mail, to: sent.append((to, mail.as_string())))
+    make(client, folder)
+    with drive.database.reading() as reading:
+        (share,) = shares.of_node(reading, folder.id, now_s=clock.epoch_s())
+    mailbox = Mailbox.objects.filter(person_id=beaune.agent.id).first() or Mailbox.objects.create(
+        collectivite_id=beaune.id, address="agent@beaune.test", person_id=beaune.agent.id, crypt_key="x"
+    )
+    told = {"share_id": share.id, "person_id": beaune.agent.id, "reference": "A", "sha256": "0", "bytes": 1}
+    for _ in range(3):
+        with transaction.atomic():
+            outbox.publish("drive:handed_in", told | {"address": ""}, collectivite_id=beaune.id)
+    while run_pending("main"):
+        pass
+    assert [to for to, _ in sent] == [mailbox.address]
+
+
+def test_names_and_words_of_senders_go_with_the_link(drive: Drive, folder: Node, sender: Sender) -> None:
+    assert sender.hand("a.pdf")[0] == 201
+    with drive.database.reading() as reading:
+        (share,) = shares.of_node(reading, folder.id, now_s=clock.epoch_s())
+    drive.database.write(drops.forget)
+    with drive.database.reading() as reading:
+        assert len(drops.handings(reading, [share.id])) == 1
+    drive.database.write(lambda w: shares.end(w, share.id, now_s=1))
+    drive.database.write(lambda w: shares.forget(w, before_s=clock.epoch_s()))
+    drive.database.write(drops.forget)
+    with drive.database.reading() as reading:
+        assert drops.handings(reading, [share.id]) == []
+    assert drive.names(folder) == ["a.pdf"], "the file stays"
+
+
+def test_where_nothing_looks_at_files_they_open_at_once(drive: Drive, folder: Node) -> None:
+    wish = shares.Wish("link", rights="drop", expires_s=clock.epoch_s() + 1000)
+    share, _ = drive.database.write(lambda w: shares.make(w, drive.act, folder.id, wish))
+    letter = drops.Letter(f"{share.id}:A", "x")
+
+    def come(data: bytes, *, is_scanned: bool) -> None:
+        now_s, came = clock.epoch_s(), content(data)
+        drive.database.write(
+            lambda w: drops.hand_in(w, share.id, "a.pdf", came, letter, is_scanned=is_scanned, now_s=now_s)
+        )
+
+    come(b"a", is_scanned=True)
+    come(b"b", is_scanned=False)
+    with drive.database.reading() as reading:
+        with pytest.raises(findings.NotScanned):
+            findings.require_scanned(reading, content(b"a").sha256)
+        findings.require_scanned(reading, content(b"b").sha256)
