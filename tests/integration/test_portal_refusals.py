@@ -265,6 +265,7 @@ PORTAL = {
     "mail_restores": Rule("own", data={"word": "ask", "boite": "x", "jour": "2026-11-01"}),
     "mail_deleted": Rule("thing", mail(), {"word": "give_back", "uid": "1", "target": "INBOX"}),
     "mail_bank": Rule("thing", mail(uid=1), {"what": "checked"}),
+    "mail_invitation": Rule("thing", mail(uid=1), {"what": "oui"}),
     "own_imports": Rule("own"),
     "drive": Rule("own"),  # files by identifier of one collectivité: tests/integration/test_drive_pages.py
     "drive_common": Rule("own"),

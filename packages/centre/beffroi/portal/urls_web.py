@@ -42,6 +42,7 @@ from beffroi.portal.web import (
     home,
     imports,
     incidents,
+    invitations,
     leaving,
     login_flow,
     mail,
@@ -240,6 +241,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("courrier/<str:mailbox_id>/<int:uid>/suivi/", shared.handle, name="mail_handling"),
     path("courrier/<str:mailbox_id>/<int:uid>/contenu/", mail.content, name="mail_content"),
     path("courrier/<str:mailbox_id>/<int:uid>/rib/", safety.bank, name="mail_bank"),
+    path("courrier/<str:mailbox_id>/<int:uid>/invitation/", invitations.answer, name="mail_invitation"),
     path("courrier/<str:mailbox_id>/<int:uid>/signaler/", mail.report, name="mail_report"),
     path(
         "courrier/<str:mailbox_id>/<int:uid>/piece/<section:part>/", mail.attachment, name="mail_attachment"

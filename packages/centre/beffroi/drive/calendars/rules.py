@@ -25,10 +25,10 @@ def repeats_within_a_day(text: str) -> bool:
         components = read_components(text)
     except Exception:  # noqa: BLE001 - whatever vobject makes of it: Radicale refuses it for the same reason
         return False
-    return any(_is_often(value) for value in _rules(components))
+    return any(is_often(value) for value in _rules(components))
 
 
-def _is_often(rule: str) -> bool:
+def is_often(rule: str) -> bool:
     """Of a rule as long as an item may be: no pattern that runs to its end from each place of it."""
     for part in "".join(rule.split()).upper().split(";"):
         times = _TIMES.search(part)

@@ -30,7 +30,7 @@ from beffroi.mail.quota import queries as quota
 from beffroi.mail.safety import queries as safety
 from beffroi.portal import room_words, safe_html, safety_words, words
 from beffroi.portal.pages import asks_part, for_agents, page, sought
-from beffroi.portal.web import compose, delegations, shared
+from beffroi.portal.web import compose, delegations, invitations, shared
 from beffroi.portal.web.banners import banners
 from beffroi.portal.web.folders import asked_folder, folder_context, found_rows, listed_rows
 from beffroi.watch import queries as watch
@@ -171,6 +171,7 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
             opened.mark_seen(uid, folder)
         places, related = folders.listing(opened), folders.conversation(opened, folder, uid)
         origin = _origin(view, mailbox)
+        calendar = invitations.fetch(opened, view, uid, folder)
         first = bool(origin["external"]) and folders.first_contact(opened, folder, view.summary, places)
     safe = safe_html.clean(view.html) if view.html else None
     links = safe.links if safe else safe_html.links_in_text(view.text)
@@ -188,6 +189,7 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         "links": sorted(links, key=lambda link: not link.deceptive),
         "deceptions": list(dict.fromkeys((link.shown_host, link.host) for link in links if link.deceptive)),
         "report": report_state(request, actor, view.summary.beffroi_id),
+        "invitation": invitations.card(request, box, view, folder, calendar),
         "bank": safety_words.bank(
             safety.bank_warnings(actor, [view.summary.beffroi_id]).get(view.summary.beffroi_id)
         ),
