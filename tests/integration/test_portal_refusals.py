@@ -261,6 +261,9 @@ PORTAL = {
     "mail_content": Rule("thing", mail(uid=1)),
     "mail_attachment": Rule("thing", mail(uid=1, part="2")),
     "mail_report": Rule("thing", mail(uid=1), REPORT),
+    "mail_drive": Rule("thing", mail()),
+    "mail_drive_link": Rule("thing", mail(), {"node": "1", "days": "7"}),
+    "mail_drive_remove": Rule("thing", mail(), {"share": "shr_x"}),
     "mail_room": Rule("own"),  # of a référent alone: tests/integration/test_mail_quota.py
     "mail_restores": Rule("own", data={"word": "ask", "boite": "x", "jour": "2026-11-01"}),
     "mail_deleted": Rule("thing", mail(), {"word": "give_back", "uid": "1", "target": "INBOX"}),

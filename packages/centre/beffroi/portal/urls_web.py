@@ -46,6 +46,7 @@ from beffroi.portal.web import (
     leaving,
     login_flow,
     mail,
+    mail_files,
     mail_settings,
     passkeys,
     persons,
@@ -228,6 +229,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("courrier/<str:mailbox_id>/ecrire/", compose.write, name="mail_write"),
     path("courrier/<str:mailbox_id>/brouillon/", compose.save, name="mail_draft_save"),
     path("courrier/<str:mailbox_id>/brouillon/<int:uid>/", compose.draft, name="mail_draft"),
+    path("courrier/<str:mailbox_id>/coffre/", mail_files.place, name="mail_drive"),
+    path("courrier/<str:mailbox_id>/coffre/lien/", mail_files.link, name="mail_drive_link"),
+    path("courrier/<str:mailbox_id>/coffre/retirer/", mail_files.remove, name="mail_drive_remove"),
     path("courrier/<str:mailbox_id>/personnes/", compose.people, name="mail_people"),
     path("courrier/<str:mailbox_id>/envoi/<str:sending_id>/", compose.sending, name="mail_sending"),
     path(

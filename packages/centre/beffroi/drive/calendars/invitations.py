@@ -201,6 +201,7 @@ def _shown(
             (one for one in found.message.events if one.occurrence == main.occurrence), found.message.main
         )
         me = next((one for one in before.attendees if one.address in mine), me)
+        main = replace(main, attendees=before.attendees)
     assert main.organizer is not None
     starts, ends = inviting.span(main)
     return told.Invitation(

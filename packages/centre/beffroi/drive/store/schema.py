@@ -76,6 +76,9 @@ TABLES: tuple[LiteralString, ...] = (
         files BIGINT NOT NULL, reasons TEXT NOT NULL, told_s BIGINT NOT NULL, state TEXT NOT NULL,
         settled_by TEXT NOT NULL, settled_s BIGINT NOT NULL, steps {bytes} NOT NULL, done BIGINT NOT NULL,
         missed BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS sent_file (
+        share_id TEXT PRIMARY KEY, node BIGINT NOT NULL, person_id TEXT NOT NULL, message TEXT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS sent_file_message ON sent_file (message)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known); ``loose_s``: since when
 nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number at which it
@@ -84,4 +87,5 @@ was, 0 until then (``collect``).
 its etag, kept as long as versions are: point in time, restore of what a device did, push and indexing read it.
 ``structure``: what a look at the content of a file said, ``written``: number of the change that wrote that content.
 ``judged``: one row: up to which change devices were judged, and what is remembered of them (``guard.scoring``).
-``alarm``: of a device that wrote as ransomware does; ``state``, ``steps``: ``alarms``."""
+``alarm``: of a device that writes as ransomware does; ``state``, ``steps``: ``alarms``.
+``sent_file``: a file put here to go by link in a mail, and that mail: ``sent_files``."""

@@ -9,6 +9,7 @@ Rule:   the calendar first, then the mail: whoever is told something can rely on
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -72,6 +73,12 @@ def fetch(opened: MailboxReader, view: MessageView, uid: int, folder: str) -> tu
     """The part of a mail that may be an invitation, and its bytes (b"" where it is too long)."""
     part = invitations.part_of(view)
     return (part, invitations.fetch(opened, uid, folder, part)) if part is not None else None
+
+
+def without_part(view: MessageView) -> MessageView:
+    """What stands on the card is no attached file, unless its sender gave it a name."""
+    part = invitations.part_of(view)
+    return replace(view, attachments=tuple(one for one in view.attachments if one.name or one != part))
 
 
 def card(
